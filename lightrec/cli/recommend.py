@@ -1,0 +1,76 @@
+"""`lightrec recommend`."""
+
+import argparse
+import os
+from pathlib import Path
+
+import polars as pl
+
+from lightrec.errors import RecipeError
+
+EXAMPLES = """examples:
+  lightrec recommend runs/video --user 42 -k 10
+  lightrec recommend runs/video --history "Toy Story" "Fargo"
+  lightrec recommend runs/video --user 42 --exclude "Star Wars" genres=Horror
+  lightrec recommend runs/video --history "Fargo" --only genres=Comedy
+  lightrec recommend runs/video --all --out recs.parquet
+
+--exclude and --only take titles, item ids, or ATTRIBUTE=VALUE of the item table.
+"""
+
+
+def main(command: str, arguments: list[str]) -> int:
+    """Print recommendations, or write everybody's."""
+    parser = argparse.ArgumentParser(
+        prog="lightrec recommend",
+        description="Recommend with a finished run what a person has not seen.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, help="a run folder, such as runs/video")
+    who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument("--user", help="a user id of the log")
+    who.add_argument("--history", nargs="*", metavar="TITLE", help="titles or item ids, oldest first")
+    who.add_argument("--all", action="store_true", help="everybody in the log; needs --out")
+    parser.add_argument("-k", type=int, default=10, help="how many items (default: 10)")
+    parser.add_argument("--by", choices=["policy", "encoder"], default="policy",
+                        help="what ranks: the policy (the long run) or the encoder (the next event)")
+    parser.add_argument("--exclude", nargs="+", default=[], metavar="WHAT", help="never these")
+    parser.add_argument("--only", nargs="+", default=[], metavar="WHAT", help="nothing but these")
+    parser.add_argument("--out", type=Path, help="a .parquet or .csv file")
+    chosen = parser.parse_args(arguments)
+    if chosen.k < 1:
+        raise RecipeError(f"-k must be at least 1, not {chosen.k}.")
+    if chosen.all and chosen.out is None:
+        raise RecipeError("--all writes a file: name it with --out, for example --out recs.parquet.")
+    if chosen.out is not None and chosen.out.suffix not in (".parquet", ".csv"):
+        raise RecipeError(f"--out must end in .parquet or .csv, not {chosen.out.name}.")
+
+    from lightrec.recommend import Recommender
+
+    recommender = Recommender(chosen.run, chosen.by)
+    wishes = {"k": chosen.k, "exclude": chosen.exclude, "only": chosen.only}
+    if chosen.all:
+        from tqdm.auto import tqdm
+
+        batches = list(tqdm(recommender.recommend_all(**wishes), unit="batch"))
+        table = pl.concat(batches)
+    else:
+        table = recommender.recommend(chosen.user, history=chosen.history, **wishes)
+    if chosen.out is None:
+        print(render(table))
+        return 0
+    partial = chosen.out.with_suffix(f".partial{chosen.out.suffix}")
+    table.write_parquet(partial) if chosen.out.suffix == ".parquet" else table.write_csv(partial)
+    os.replace(partial, chosen.out)
+    print(f"{chosen.out}: {table.height} rows")
+    return 0
+
+
+def render(table: pl.DataFrame) -> str:
+    """Set recommendations as a table that fits a terminal."""
+    width = min(60, max([5, *(len(title) for title in table["title"])]))
+    lines = [f"{'':>3}  {'title':<{width}}  {'score':>8}  id"]
+    for rank, item, title, score in table.iter_rows():
+        lines.append(f"{rank:>3}  {title[:width]:<{width}}  {score:>8.3f}  {item}")
+    return "\n".join(lines)

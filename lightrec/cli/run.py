@@ -1,0 +1,70 @@
+"""`lightrec run`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from lightrec.errors import RecipeError
+from lightrec.pipeline.run import run
+from lightrec.pipeline.stage import INPUTS
+
+EXAMPLES = """examples:
+  lightrec run video
+  lightrec run video --offline
+  lightrec run generic --log my.csv --items my_items.csv --out runs/mine
+  lightrec run generic --log my.csv --data.columns '{user: customer, item: sku, time: ts}'
+  lightrec run video --encoder.trainer.max_epochs 5 --policy.model.init_args.slate_size 3
+
+Any setting of any stage's recipe can be given as --STAGE.SETTING VALUE; the stages are
+""" + ", ".join(INPUTS) + ".\n"
+
+
+def stage_overrides(arguments: list[str]) -> dict[str, list[str]]:
+    """Sort ``--encoder.trainer.max_epochs 5`` into ``{"encoder": ["--trainer.max_epochs", "5"]}``.
+
+    :raises RecipeError: where an argument belongs to no stage.
+    """
+    overrides: dict[str, list[str]] = {}
+    stage: str | None = None
+    for argument in arguments:
+        if argument.startswith("--"):
+            head, dot, tail = argument[2:].partition(".")
+            if not dot or head not in INPUTS:
+                raise RecipeError(
+                    f"There is no option {argument.partition('=')[0]}. `lightrec run --help` "
+                    f"lists them; a stage's setting begins with one of {', '.join(INPUTS)}."
+                )
+            stage = head
+            overrides.setdefault(stage, []).append(f"--{tail}")
+        elif stage is None:
+            raise RecipeError(f"I do not know what to do with the argument {argument!r}.")
+        else:
+            overrides[stage].append(argument)
+    return overrides
+
+
+def main(command: str, arguments: list[str]) -> int:
+    """Parse and run."""
+    parser = argparse.ArgumentParser(
+        prog="lightrec run",
+        description="Do all stages in order, skipping those whose inputs have not changed.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("domain", help="a set of recipes such as video, or a folder of recipes")
+    parser.add_argument("--out", type=Path, help="the run folder (default: runs/DOMAIN)")
+    parser.add_argument("--log", type=Path, help="your log (default: the domain's sample)")
+    parser.add_argument("--items", type=Path, help="your item table")
+    parser.add_argument("--users", type=Path, help="your user table")
+    parser.add_argument("--offline", action="store_true", help="use the synthetic world 'far'")
+    parser.add_argument("--seed", type=int, help="the seed of every stage")
+    parser.add_argument("--fresh", action="store_true", help="do every stage anew")
+    known, rest = parser.parse_known_args(arguments)
+    where = run(**vars(known), overrides=stage_overrides(rest))
+    summary = where / "summary.txt"
+    if summary.is_file():
+        print(summary.read_text(), end="")
+    print(f"report: {where / 'report.html'}", flush=True)
+    sys.stdout.flush()
+    return 0

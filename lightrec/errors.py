@@ -1,0 +1,52 @@
+"""Every error that lightrec raises on purpose.
+
+    LightrecError
+    ├── DataError        a log, catalog or user table cannot be used as it is
+    ├── FetchError       something could not be fetched from outside
+    ├── RecipeError      a recipe or a command line asks for something impossible
+    ├── PluginError      a plugin is broken, clashes with another or speaks another API version
+    └── RunError         a run folder lacks what a command needs
+
+Messages are whole sentences: what was found, what was expected, what to do. The command line
+prints them without a traceback and exits with code 2.
+"""
+
+from collections.abc import Sequence
+
+
+class LightrecError(Exception):
+    """Base of all errors that are meant for the user's eyes."""
+
+
+class DataError(LightrecError):
+    """Bad input data. Up to 20 problems are gathered and shown at once.
+
+    :param problems: one whole sentence for each problem.
+    :param source: the file or table in which they were found.
+    """
+
+    SHOWN = 20
+
+    def __init__(self, problems: str | Sequence[str], source: object | None = None) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        where = f"{source}: " if source is not None else ""
+        shown = self.problems[: self.SHOWN]
+        left = len(self.problems) - len(shown)
+        text = "\n".join(where + problem for problem in shown)
+        super().__init__(text + (f"\n… and {left} more problems." if left else ""))
+
+
+class FetchError(LightrecError):
+    """A download failed; says what was tried and what works without it."""
+
+
+class RecipeError(LightrecError):
+    """A recipe or an argument cannot be used."""
+
+
+class PluginError(LightrecError):
+    """A plugin cannot be used; names the distribution."""
+
+
+class RunError(LightrecError):
+    """A run folder is missing or incomplete."""

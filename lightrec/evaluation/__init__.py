@@ -1,0 +1,1 @@
+"""Evaluation: logs and sessions into metrics with intervals."""

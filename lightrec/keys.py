@@ -1,0 +1,60 @@
+"""The names that travel between lightrec's parts: columns of logs and keys of TensorDicts.
+
+Every part reads and writes these names and no others, so that a plugin's reader, simulator or
+policy fits the rest without translation. Nothing heavy is imported here.
+
+Item indices: 0 is padding, 1 to N are the items of a prepared log, N + 1 stands for "chose nothing"
+where a log records it.
+"""
+
+from typing import Final
+
+PADDING: Final = 0
+"""The item index that fills histories up on the left."""
+
+
+class Column:
+    """Column names of the canonical log, catalog and user tables."""
+
+    USER: Final = "user"
+    ITEM: Final = "item"
+    TIME: Final = "time"
+    FEEDBACK: Final = "feedback"
+    VALUE: Final = "value"
+    COUNT: Final = "count"
+    SESSION: Final = "session"
+    IMPRESSION: Final = "impression"
+    POSITION: Final = "position"
+    PROPENSITY: Final = "propensity"
+    CANDIDATES: Final = "candidates"
+    TITLE: Final = "title"
+    TEXT: Final = "text"
+
+
+class Key:
+    """Keys of batches and of simulator states (shapes for a batch of B users)."""
+
+    HISTORY: Final = "history"
+    """(B, L) int64: the last L steps, oldest first, padded on the left."""
+    TARGET: Final = "target"
+    """(B, L) int64 in training: the item that followed each position; (B,) in evaluation."""
+    SEEN: Final = "seen"
+    """(B, S) int64: items that may not be ranked, padded with 0 in any place."""
+    USER: Final = "user"
+    """(B,) int64: row of the user table."""
+    CANDIDATES: Final = "candidates"
+    """(B, C) int64: what the user could choose from, padded on the right."""
+    CHOICE: Final = "choice"
+    """(B,) int64: the slot chosen, 0 to C - 1, or C for nothing."""
+    WEIGHT: Final = "weight"
+    """(B,) float32: how much a row counts."""
+    MASK: Final = "mask"
+    """(B, N + 1) bool: which items may be shown now; column 0 is always False."""
+    ACTION: Final = "action"
+    """(B, K) int64: the slate, items in the order shown."""
+    CLICKED: Final = "clicked"
+    """(B, 1) int64: the item accepted, or 0 for none."""
+    USER_VECTOR: Final = "user_vector"
+    """(B, D) float32."""
+    TRUE_REWARD: Final = "true_reward"
+    """(B, 1) float32: only in worlds whose truth is known, for evaluation only."""

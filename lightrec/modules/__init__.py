@@ -1,0 +1,1 @@
+"""LightningModules and data modules, one pair for each learned stage."""

@@ -1,0 +1,42 @@
+"""The base class of the LightningModules that train one stage of a run.
+
+A LightningModule trains a *part* (a ranker, a user model, a policy). The part is an ordinary
+``torch.nn.Module`` that saves and loads itself; the module around it lives only while training.
+"""
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import lightning.pytorch as pl
+
+
+class StageModule(pl.LightningModule):
+    """A LightningModule that trains a part and leaves it in a folder.
+
+    Constructor arguments are plain Python, so that checkpoints load with ``weights_only=True``.
+    The command line links ``num_items`` and ``vector_size`` from the data module.
+
+    :param num_items: number of items N; tables have N + 1 rows, row 0 for padding.
+    :param vector_size: length of the item vectors that the data module gives.
+    """
+
+    monitor: ClassVar[str]
+    """The logged metric by which the best epoch is chosen."""
+    mode: ClassVar[Literal["min", "max"]]
+    """Whether the monitored metric is to be small or large."""
+
+    def __init__(self, num_items: int, vector_size: int) -> None:
+        super().__init__()
+        self.num_items = num_items
+        self.vector_size = vector_size
+
+    @abstractmethod
+    def write(self, folder: Path) -> dict[str, float]:
+        """Write what the next stages read into an existing, empty folder.
+
+        Called once after training, on the first process, with the best epoch's weights loaded and
+        ``self.trainer`` still attached.
+
+        :returns: metrics worth keeping, flat keys such as ``validation/ndcg@10``.
+        """

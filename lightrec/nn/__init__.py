@@ -1,0 +1,1 @@
+"""Shared neural blocks: history encoders, discrete choice, Plackett–Luce."""

@@ -1,0 +1,1 @@
+"""Running all stages in order, and reporting what came out."""

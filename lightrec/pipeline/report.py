@@ -1,0 +1,298 @@
+"""The report: a self-contained page, a picture and a summary for the terminal.
+
+Everything is made from the flat metrics, the prepared log's counts and the stages' settings.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader
+
+import lightrec
+from lightrec.pipeline import plots
+from lightrec.pipeline.stage import INPUTS, STAMP
+
+Metrics = Mapping[str, float]
+
+CONTENDERS = {
+    "policy": "policy",
+    "greedy": "greedy by encoder",
+    "popularity": "popularity",
+    "constant": "best constant list",
+    "random": "random",
+}
+RANKERS = {
+    "encoder": "encoder",
+    "policy": "policy",
+    "popularity": "popularity",
+    "random": "random",
+    "predictions": "your predictions",
+}
+CURVES = {
+    ("encoder", "validation/ndcg@10"): "encoder: validation NDCG@10",
+    ("reward", "validation/log_likelihood"): "user model A: validation log-likelihood",
+    ("judge", "validation/log_likelihood"): "user model B: validation log-likelihood",
+    ("policy", "validation/return"): "policy: return in user model A",
+}
+
+
+@dataclass
+class Table:
+    """A table of the report; the row that begins with ``own`` is set off."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    own: str = ""
+
+
+@dataclass
+class Section:
+    """A part of the report."""
+
+    title: str
+    text: str
+    tables: list[Table] = field(default_factory=list)
+    figure: str = ""
+    note: str = ""
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Set a number for reading."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def ranking(metrics: Metrics) -> Section:
+    """Tell how well the held-out events are ranked."""
+    columns = [f"{m}@{k}" for m in ("ndcg", "recall", "mrr") for k in (5, 10, 20)]
+    shown = {n: t for n, t in RANKERS.items() if f"test/{n}/ndcg@10" in metrics}
+    rows = [
+        [title, *(number(metrics.get(f"test/{name}/{c}")) for c in columns)]
+        for name, title in shown.items()
+    ]
+    drawn, axes = plots.figure(6, 0.4 * len(rows) + 0.9)
+    values = {title: metrics[f"test/{name}/ndcg@10"] for name, title in shown.items()}
+    plots.bars(axes[0], values, "encoder", "test NDCG@10")
+    return Section(
+        "The next event, on the held-out log",
+        f"{int(metrics['test/events'])} held-out events; all items are ranked, those already seen "
+        "left out, equal scores counted at the mean of their ranks.",
+        [Table(["", *(c.replace("ndcg", "NDCG").replace("recall", "Recall").replace("mrr", "MRR")
+                      for c in columns)], rows, "encoder")],
+        plots.svg(drawn),
+    )
+
+
+def paired(metrics: Metrics, prefix: str = "simulator") -> dict[str, tuple[float, float, float]]:
+    """Collect the policy's paired advantages: mean, low, high."""
+    found = {}
+    for name, title in CONTENDERS.items():
+        key = f"{prefix}/policy-minus-{name}/return"
+        if key in metrics:
+            found[title] = (metrics[key], metrics[f"{key}/low"], metrics[f"{key}/high"])
+    return found
+
+
+def sessions(metrics: Metrics) -> Section:
+    """Tell how sessions go in user model B."""
+    columns = {
+        "return": "accepted a session",
+        "length": "steps",
+        "per_step": "accepted a step",
+        "reward_a": "learned reward (A)",
+        "reward_b": "learned reward (B)",
+        "coverage": "catalog shown",
+    }
+    rows = [
+        [title, *(number(metrics.get(f"simulator/{name}/{c}")) for c in columns)]
+        for name, title in CONTENDERS.items()
+    ]
+    advantages = paired(metrics)
+    differences = [
+        [f"policy − {title}", number(mean), f"{low:.3f} to {high:.3f}"]
+        for title, (mean, low, high) in advantages.items()
+    ]
+    drawn, axes = plots.figure(9, 2.4, 2)
+    values = {t: metrics[f"simulator/{n}/return"] for n, t in CONTENDERS.items()}
+    plots.bars(axes[0], values, "policy", "accepted items a session")
+    plots.intervals(axes[1], {f"policy − {t}": v for t, v in advantages.items()},
+                    "paired difference, 95 % interval")
+    return Section(
+        "Whole sessions, in user model B",
+        "User model B is of another class than A and was fitted on the other half of the users: "
+        "the policy never met it. All contenders meet the same users with the same chance.",
+        [Table(["", *columns.values()], rows, "policy"),
+         Table(["", "accepted a session", "95 % interval"], differences)],
+        plots.svg(drawn),
+        "Length and acceptance per step are told apart, because a longer session alone makes a "
+        "larger return.",
+    )
+
+
+def likelihood(metrics: Metrics) -> Section:
+    """Tell how well the user models foresee held-out choices."""
+    rows = [
+        [f"user model {m.upper()}", number(metrics.get(f"choice/{m}/log_likelihood")),
+         number(metrics.get(f"choice/{m}/popularity"))]
+        for m in ("a", "b")
+    ]
+    return Section(
+        "The user models",
+        "Mean log-likelihood of a held-out choice among its candidates, in nats (higher is "
+        "better), beside a model that knows popularity only, fitted in the same way.",
+        [Table(["", "log-likelihood", "popularity"], rows)],
+    )
+
+
+def truth(metrics: Metrics) -> Section | None:
+    """Tell, in a world whose truth is known, how much of it was recovered."""
+    names = {"learned": "learned reward", "logit": "conditional logit (γ = 0)",
+             "popularity": "popularity"}
+    if "truth/learned/spearman" not in metrics:
+        return None
+    rows = [[title, number(metrics.get(f"truth/{n}/spearman"))] for n, title in names.items()]
+    return Section(
+        "The truth, known in this world",
+        "Mean within-set Spearman correlation of each score with the true reward, over the "
+        "candidates of fresh sessions that no stage has seen.",
+        [Table(["", "Spearman"], rows, "learned reward")],
+    )
+
+
+def sensitivity(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Section | None:
+    """Tell what the result owes to the named assumptions."""
+    if not rows:
+        return None
+    table, drawn_rows = [], {}
+    for row in rows:
+        advantages = paired(metrics, f"sensitivity/{row['name']}")
+        cells = [f"{m:+.3f} ({low:+.3f} to {high:+.3f})" for m, low, high in advantages.values()]
+        table.append([row["title"], number(metrics[f"sensitivity/{row['name']}/policy/return"]),
+                      *cells])
+        drawn_rows[row["title"]] = advantages[CONTENDERS["greedy"]]
+    drawn, axes = plots.figure(7, 0.32 * len(drawn_rows) + 0.8)
+    plots.intervals(axes[0], drawn_rows, "policy − greedy by encoder, accepted a session")
+    heads = [f"policy − {title}" for title in paired(metrics, f"sensitivity/{rows[0]['name']}")]
+    return Section(
+        "What the assumptions do",
+        "A log without impressions says nothing of how far people look ahead (γ), how often they "
+        "choose nothing and how often they leave. Here each named assumption is halved and "
+        "doubled: γ by its horizon 1 / (1 − γ), choosing nothing by its odds, leaving by its rate. "
+        "Reward and policy are learned anew each time, and judged in user model B under the same "
+        "assumption.",
+        [Table(["", "policy: accepted", *heads], table)],
+        plots.svg(drawn),
+    )
+
+
+def read_curves(run: Path) -> dict[str, plots.Curve]:
+    """Read the learning curves from TensorBoard's files."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    lines = {}
+    for (stage, tag), title in CURVES.items():
+        events = EventAccumulator(str(run / "logs" / stage))
+        if not (run / "logs" / stage).is_dir():
+            continue
+        events.Reload()
+        if tag in events.Tags()["scalars"]:
+            # A resumed run may have written an epoch twice; the last writing counts.
+            by_step = {e.step: e.value for e in events.Scalars(tag)}
+            values = [by_step[step] for step in sorted(by_step)]
+            lines[title] = (list(range(1, len(values) + 1)), values)
+    return lines
+
+
+def verdict(metrics: Metrics) -> list[str]:
+    """Say in whole sentences what came out, the unwelcome included."""
+    sentences = [
+        f"The encoder ranks the next event with NDCG@10 {metrics['test/ndcg@10']:.3f}; popularity "
+        f"has {metrics['test/popularity/ndcg@10']:.3f}."
+    ]
+    if metrics["test/ndcg@10"] <= metrics["test/popularity/ndcg@10"]:
+        sentences.append("The encoder does not beat popularity on this log.")
+    for title, (mean, low, high) in paired(metrics).items():
+        outcome = "more" if low > 0 else "fewer" if high < 0 else "no clearly different number of"
+        sentences.append(
+            f"In user model B the policy's sessions hold {outcome} accepted items than those of "
+            f"{title}: {mean:+.3f} ({low:+.3f} to {high:+.3f})."
+        )
+    return sentences
+
+
+def summary(metrics: Metrics) -> str:
+    """Set the headline numbers for a terminal."""
+    lines = [f"{'held-out log':<22}{'NDCG@10':>9}{'Recall@10':>11}{'MRR@10':>9}"]
+    for name, title in RANKERS.items():
+        if f"test/{name}/ndcg@10" in metrics:
+            ndcg, recall, mrr = (metrics[f"test/{name}/{m}@10"] for m in ("ndcg", "recall", "mrr"))
+            lines.append(f"{title:<22}{ndcg:>9.3f}{recall:>11.3f}{mrr:>9.3f}")
+    lines += ["", f"{'user model B':<22}{'accepted':>9}{'steps':>11}{'per step':>9}   "
+              "policy’s advantage (95 %)"]
+    advantages = paired(metrics)
+    for name, title in CONTENDERS.items():
+        accepted, length, step = (
+            metrics[f"simulator/{name}/{m}"] for m in ("return", "length", "per_step")
+        )
+        line = f"{title:<22}{accepted:>9.3f}{length:>11.2f}{step:>9.3f}"
+        if title in advantages:
+            mean, low, high = advantages[title]
+            line += f"   {mean:+.3f} ({low:+.3f} to {high:+.3f})"
+        lines.append(line)
+    if "truth/learned/spearman" in metrics:
+        lines += ["", "within-set Spearman with the true reward: " + ", ".join(
+            f"{n} {metrics[f'truth/{n}/spearman']:.3f}" for n in ("learned", "logit", "popularity")
+        )]
+    return "\n".join(lines) + "\n"
+
+
+def headline(metrics: Metrics) -> Any:
+    """Draw the picture of the whole result."""
+    drawn, axes = plots.figure(9, 2.6, 2)
+    ranked = {t: metrics[f"test/{n}/ndcg@10"] for n, t in RANKERS.items()
+              if f"test/{n}/ndcg@10" in metrics}
+    plots.bars(axes[0], ranked, "encoder", "test NDCG@10, held-out log")
+    values = {t: metrics[f"simulator/{n}/return"] for n, t in CONTENDERS.items()}
+    plots.bars(axes[1], values, "policy", "accepted items a session, user model B")
+    return drawn
+
+
+def write(run: Path, folder: Path, metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``report.html``, ``report.png``, ``summary.txt`` and ``metrics.json`` into a folder.
+
+    :param run: the run folder, whose stages' settings are quoted.
+    :param rows: the sensitivity cells: ``name`` and ``title``.
+    """
+    (folder / "metrics.json").write_text(
+        json.dumps(dict(sorted(metrics.items())), indent=2, allow_nan=False) + "\n"
+    )
+    (folder / "summary.txt").write_text(summary(metrics))
+    picture = headline(metrics)
+    picture.savefig(folder / "report.png", dpi=110, metadata={"Software": None})
+    sections = [ranking(metrics), sessions(metrics), truth(metrics), likelihood(metrics),
+                sensitivity(metrics, rows)]
+    lines = read_curves(run)
+    if lines:
+        sections.append(Section("Learning curves", "By epoch; `tensorboard --logdir` shows more.",
+                                figure=plots.svg(plots.curves(lines, {}))))
+    stamps = {s: json.loads((run / s / STAMP).read_text()) for s in INPUTS if s != "evaluate"}
+    settings = {s: yaml.safe_dump({"recipe": stamp["recipe"], "overrides": stamp["overrides"]},
+                                  sort_keys=False) for s, stamp in stamps.items()}
+    meta = json.loads((run / "data" / "meta.json").read_text())
+    counts = ", ".join(f"{value:,} {key}" for key, value in meta["counts"].items()
+                       if key in ("users", "items", "events"))
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+    page = environment.get_template("report.html.j2").render(
+        name=run.name,
+        version=lightrec.__version__,
+        seed=stamps["encoder"]["seed"],
+        counts=counts,
+        verdict=verdict(metrics),
+        headline_figure=plots.svg(picture),
+        sections=[section for section in sections if section],
+        settings=settings,
+    )
+    (folder / "report.html").write_text(page, encoding="utf-8")

@@ -1,0 +1,147 @@
+"""A stage of a run: what goes in, where its files appear, and whether they are up to date.
+
+A stage's folder appears whole, by one rename, with a ``stage.json`` that holds a fingerprint of
+everything that went in: the recipe, the overrides, the input files and the fingerprints of the
+stages before. Nothing heavy is imported here, so that an unchanged run is recognised at once.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import lightrec
+from lightrec.errors import RunError
+from lightrec.pipeline import recipes
+
+INPUTS: Mapping[str, tuple[str, ...]] = {
+    "data": (),
+    "encoder": ("data",),
+    "reward": ("data", "encoder"),
+    "judge": ("data", "encoder"),
+    "policy": ("data", "encoder", "reward"),
+    "evaluate": ("data", "encoder", "reward", "judge", "policy"),
+}
+"""The stages in their order, each with those whose files it reads."""
+
+STAMP = "stage.json"
+
+
+def hash_file(path: Path) -> str:
+    """Give a file's content hash; for a folder, that of all files in it."""
+    digest = hashlib.sha256()
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    for file in files:
+        digest.update(file.name.encode())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run.
+
+    :param name: one of :data:`INPUTS`.
+    :param recipe: its YAML file.
+    :param out: the folder that it leaves, such as ``runs/video/encoder``.
+    :param overrides: command-line settings that go before the recipe's, as for LightningCLI.
+    :param sources: input files from outside the run, by role.
+    """
+
+    name: str
+    recipe: Path
+    out: Path
+    overrides: Sequence[str] = ()
+    sources: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def run(self) -> Path:
+        """The run folder."""
+        return self.out.parent
+
+    @property
+    def work(self) -> Path:
+        """Where checkpoints of an unfinished stage lie."""
+        return self.run / ".work" / self.name
+
+    @property
+    def logs(self) -> Path:
+        """Where TensorBoard finds the stage."""
+        return self.run / "logs" / self.name
+
+    def fingerprint(self) -> str:
+        """Hash everything that goes in.
+
+        :raises RunError: where a stage before it has not been run.
+        """
+        content = {
+            "lightrec": lightrec.__version__,
+            "recipe": recipes.read(self.recipe),
+            "overrides": list(self.overrides),
+            "sources": {role: hash_file(path) for role, path in self.sources.items()},
+            "inputs": {name: stamp(self.run / name)["fingerprint"] for name in INPUTS[self.name]},
+        }
+        text = json.dumps(content, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def is_current(self) -> bool:
+        """Tell whether the files left are those that running it now would leave."""
+        if not (self.out / STAMP).is_file():
+            return False
+        return stamp(self.out)["fingerprint"] == self.fingerprint()
+
+    def prepare_work(self) -> bool:
+        """Make the work folder ready, keeping it only where it belongs to the same inputs.
+
+        :returns: whether there is earlier work to go on from.
+        """
+        mark = self.work / "fingerprint"
+        fingerprint = self.fingerprint()
+        if mark.is_file() and mark.read_text() == fingerprint:
+            return True
+        shutil.rmtree(self.work, ignore_errors=True)
+        shutil.rmtree(self.logs, ignore_errors=True)
+        self.work.mkdir(parents=True)
+        mark.write_text(fingerprint)
+        return False
+
+    @contextmanager
+    def output(self, seed: object) -> Iterator[Path]:
+        """Give an empty folder that becomes the stage's own when the block ends well."""
+        folder = self.work / "output"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        yield folder
+        facts = {
+            "stage": self.name,
+            "fingerprint": self.fingerprint(),
+            "lightrec": lightrec.__version__,
+            "recipe": recipes.read(self.recipe),
+            "overrides": list(self.overrides),
+            "seed": seed,
+        }
+        (folder / STAMP).write_text(json.dumps(facts, indent=2, default=str) + "\n")
+        old = self.work / "replaced"
+        if self.out.exists():
+            os.replace(self.out, old)
+        os.replace(folder, self.out)
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+def stamp(folder: Path) -> dict[str, object]:
+    """Read the ``stage.json`` of a finished stage.
+
+    :raises RunError: where the stage is not finished.
+    """
+    path = folder / STAMP
+    if not path.is_file():
+        raise RunError(
+            f"{folder} holds no finished stage (there is no {STAMP} in it). "
+            f"Run it first: `lightrec run`, or `lightrec fit -c …/{folder.name}`."
+        )
+    return json.loads(path.read_text())

@@ -1,0 +1,171 @@
+"""Training one stage: LightningCLI on its recipe, resumable at every epoch's end."""
+
+import logging
+import shutil
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from lightrec import plugins
+from lightrec.data.stage_data import StageData
+from lightrec.errors import RecipeError
+from lightrec.modules.stage import StageModule
+from lightrec.pipeline import recipes
+from lightrec.pipeline.stage import INPUTS, Stage
+
+CHECKPOINT = "model.ckpt"
+
+
+class EpochSeed(Callback):
+    """Seeds every epoch by itself, so that a resumed run draws what an unbroken one would."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop at once where the checkpoint was written after early stopping had decided."""
+        for callback in trainer.early_stopping_callbacks:
+            if isinstance(callback, EarlyStopping) and callback.wait_count >= callback.patience:
+                trainer.should_stop = True
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Seed torch from the run's seed and the epoch's number."""
+        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
+
+
+class RecipeCLI(LightningCLI):
+    """LightningCLI for recipes: a StageModule, a StageData, and the folder that they leave."""
+
+    def __init__(self, arguments: list[str], stage: Stage | None, command: str) -> None:
+        self.stage = stage
+        # The parser is made of the classes known now: plugins' first, so that it knows theirs.
+        self.problems = plugins.installed().load_all()
+        # LightningCLI warns where it is called with arguments in a process that has its own.
+        with mock.patch.object(sys, "argv", sys.argv[:1]):
+            super().__init__(
+                StageModule,
+                StageData,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                save_config_callback=None,
+                seed_everything_default=0,
+                auto_configure_optimizers=False,
+                parser_kwargs={
+                    "prog": f"lightrec {command}",
+                    "description": f"{command} one stage from its recipe, for example: "
+                    f"lightrec {command} -c video/encoder --trainer.max_epochs 5",
+                },
+                args=arguments,
+                run=False,
+            )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Link sizes from the data to the model, and name the folder to leave."""
+        parser.add_argument("--out", type=str, help="The folder that the stage leaves.")
+        for size in ("num_items", "vector_size"):
+            parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Give the trainer its TensorBoard folder and the callbacks that make it resumable."""
+        stage = self.stage
+        assert stage is not None
+        kwargs["logger"] = TensorBoardLogger(
+            stage.run / "logs", name=stage.name, version="", default_hp_metric=False
+        )
+        kwargs["default_root_dir"] = str(stage.work)
+        self.trainer_defaults = {"callbacks": [*callbacks(stage.work, self.model, self.seed)]}
+        return super().instantiate_trainer(**kwargs)
+
+    @property
+    def seed(self) -> int:
+        """The recipe's seed."""
+        seed = self.config["seed_everything"]
+        if isinstance(seed, bool):
+            raise RecipeError(
+                f"The recipe must state `seed_everything` as a number, not {seed}, so that the "
+                "same run can be had twice."
+            )
+        return seed
+
+
+def callbacks(work: Path, model: StageModule, seed: int) -> list[Callback]:
+    """Give the callbacks that every stage has, whatever its recipe says."""
+    last = ModelCheckpoint(
+        dirpath=work,
+        filename="last",
+        save_on_train_epoch_end=True,
+        every_n_epochs=1,
+        enable_version_counter=False,
+    )
+    best = ModelCheckpoint(
+        dirpath=work,
+        filename="best",
+        monitor=model.monitor,
+        mode=model.mode,
+        enable_version_counter=False,
+    )
+    return [EpochSeed(seed), TQDMProgressBar(), best, last]
+
+
+def _quiet() -> None:
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", category=UserWarning, module="torchrl|tensordict")
+    for text in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*logging interval.*",
+        ".*resuming from a checkpoint that ended.*",
+        ".*GPU available but not used.*",
+    ):
+        warnings.filterwarnings("ignore", text)
+
+
+def arguments(stage: Stage) -> list[str]:
+    """Write a stage down as LightningCLI's arguments, its inputs taken from its run folder."""
+    given = ["-c", str(stage.recipe), "--out", str(stage.out)]
+    data = recipes.read(stage.recipe).get("data")
+    settings = data.get("init_args", {}) if isinstance(data, dict) else {}
+    for name in INPUTS:
+        if name in settings:
+            given += [f"--data.init_args.{name}", str(stage.run / name)]
+    return [*given, *stage.overrides]
+
+
+def train(stage: Stage) -> None:
+    """Train a stage, or go on from the last finished epoch, and put its files in place.
+
+    :raises RecipeError: where the recipe has no seed.
+    """
+    _quiet()
+    stage.prepare_work()
+    cli = RecipeCLI(arguments(stage), stage, "fit")
+    last, best = stage.work / "last.ckpt", stage.work / "best.ckpt"
+    resume = str(last) if last.is_file() else None
+    cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=resume)
+    if cli.trainer.interrupted:
+        raise KeyboardInterrupt
+    if best.is_file():
+        state = torch.load(best, map_location="cpu", weights_only=True)
+        cli.model.load_state_dict(state["state_dict"])
+    with stage.output(cli.seed) as folder:
+        if cli.trainer.is_global_zero:
+            if best.is_file():
+                shutil.copyfile(best, folder / CHECKPOINT)
+            metrics = cli.model.write(folder)
+            write_metrics(metrics, folder)
+
+
+def write_metrics(metrics: dict[str, float], folder: Path) -> None:
+    """Write a stage's own metrics beside its files."""
+    import json
+
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,189 @@
+"""Recommending with a finished run: for a known person, a new one, or everybody."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from lightrec.data.store import EventStore
+from lightrec.errors import RecipeError, RunError
+from lightrec.keys import Column
+from lightrec.nn.ranker import Ranker
+from lightrec.policies.candidate import CandidatePolicy
+
+By = Literal["policy", "encoder"]
+
+
+class Recommender:
+    """What a run learned, ready to use.
+
+    :param run: a run folder such as ``runs/video``.
+    :param by: rank by the ``policy`` (the long run) or the ``encoder`` (the next event).
+    :raises RunError: where the run is not finished.
+    """
+
+    def __init__(self, run: str | Path, by: By = "policy") -> None:
+        self.run = Path(run)
+        if not (self.run / by).is_dir():
+            raise RunError(
+                f"{self.run} holds no finished {by} stage. Make it with `lightrec run`, or name "
+                "another run folder."
+            )
+        self.by = by
+        self.store = EventStore.open(self.run / "data")
+        part = CandidatePolicy if by == "policy" else Ranker
+        self.model = part.from_pretrained(self.run / by).eval()
+        catalog = self.store.catalog
+        if Column.TITLE not in catalog.columns:
+            catalog = catalog.with_columns(pl.col(Column.ITEM).alias(Column.TITLE))
+        self.catalog = catalog.with_columns(pl.col(Column.TITLE).fill_null(pl.col(Column.ITEM)))
+        self._rows = {user: row for row, user in enumerate(self.store.user_ids)}
+
+    def recommend(
+        self,
+        user: str | int | None = None,
+        *,
+        history: Sequence[str] | None = None,
+        k: int = 10,
+        exclude: Sequence[str] = (),
+        only: Sequence[str] = (),
+    ) -> pl.DataFrame:
+        """Recommend to one person what they have not seen.
+
+        :param user: a user id of the log.
+        :param history: in place of a user: titles or item ids, oldest first; may be empty.
+        :param k: how many items at most.
+        :param exclude: titles, item ids or ``attribute=value`` that may not come.
+        :param only: if given, nothing but these may come.
+        :returns: ``rank``, ``item``, ``title``, ``score``, best first.
+        :raises RecipeError: where the user, a title or an attribute is not known.
+        """
+        if (user is None) == (history is None):
+            raise RecipeError("Give either a user of the log or a history, not both or neither.")
+        if history is not None:
+            seen = torch.tensor([[self.item(name) for name in history]], dtype=torch.long)
+        else:
+            row = self._rows.get(str(user))
+            if row is None:
+                raise RecipeError(
+                    f"There is no user {user!r} in {self.run / 'data'}. "
+                    "For a person who is not in the log, give a history of titles."
+                )
+            seen = self._events(row)
+        scores = self._scores(seen, self._allowed(exclude, only))
+        best = scores[0].topk(min(k, int(scores[0].isfinite().sum())))
+        chosen = self.catalog[(best.indices - 1).tolist()]
+        return chosen.select(
+            pl.Series("rank", range(1, chosen.height + 1), dtype=pl.Int64),
+            Column.ITEM,
+            Column.TITLE,
+            pl.Series("score", best.values.tolist(), dtype=pl.Float64),
+        )
+
+    def recommend_all(
+        self,
+        *,
+        k: int = 10,
+        exclude: Sequence[str] = (),
+        only: Sequence[str] = (),
+        batch_size: int = 256,
+    ) -> Iterator[pl.DataFrame]:
+        """Recommend to every user of the log, in batches.
+
+        :returns: an iterator over tables ``user``, ``rank``, ``item``, ``title``, ``score``.
+        """
+        allowed = self._allowed(exclude, only)
+        for start in range(0, self.store.num_users, batch_size):
+            rows = range(start, min(start + batch_size, self.store.num_users))
+            events = [self._events(row)[0] for row in rows]
+            seen = torch.nn.utils.rnn.pad_sequence(
+                events, batch_first=True, padding_value=0, padding_side="left"
+            )
+            best = self._scores(seen, allowed).topk(min(k, self.store.num_items))
+            table = pl.DataFrame(
+                {
+                    Column.USER: [self.store.user_ids[r] for r in rows for _ in range(best.indices.shape[1])],
+                    "rank": list(range(1, best.indices.shape[1] + 1)) * len(rows),
+                    "index": (best.indices.flatten() - 1).tolist(),
+                    "score": best.values.flatten().tolist(),
+                }
+            ).filter(pl.col("score").is_finite())
+            titles = self.catalog.select(Column.ITEM, Column.TITLE).with_row_index("index")
+            yield table.join(
+                titles.with_columns(pl.col("index").cast(pl.Int64)), on="index", how="left",
+                maintain_order="left",
+            ).select(Column.USER, "rank", Column.ITEM, Column.TITLE, "score")
+
+    def item(self, name: str) -> int:
+        """Find an item by id or title; case does not count, and a beginning is enough if unique.
+
+        :returns: its index, 1 to N.
+        :raises RecipeError: where none or several fit.
+        """
+        ids = self.catalog[Column.ITEM]
+        titles = self.catalog[Column.TITLE].str.to_lowercase()
+        wanted = str(name).lower()
+        for match in (titles == wanted, ids == str(name), titles.str.starts_with(wanted)):
+            rows = match.arg_true().to_list()
+            if len(rows) == 1:
+                return rows[0] + 1
+            if rows:
+                some = ", ".join(f"{self.catalog[Column.TITLE][r]} (id {ids[r]})" for r in rows[:5])
+                raise RecipeError(f"{name!r} fits several items: {some}. Give one's id instead.")
+        near = difflib.get_close_matches(wanted, titles.to_list(), n=3, cutoff=0.5)
+        hint = f" Did you mean: {', '.join(near)}?" if near else ""
+        raise RecipeError(f"There is no item {name!r} in {self.run / 'data'}.{hint}")
+
+    def _events(self, row: int) -> Tensor:
+        start, end = self.store.offsets[row], self.store.offsets[row + 1]
+        items = torch.from_numpy(self.store.items[start:end].astype("int64"))
+        return items[items <= self.store.num_items].unsqueeze(0)
+
+    def _select(self, wish: str) -> pl.Series:
+        column, equals, value = wish.partition("=")
+        if not equals or column not in self.catalog.columns:
+            return pl.Series([i == self.item(wish) for i in range(1, self.catalog.height + 1)])
+        series = self.catalog[column]
+        if isinstance(series.dtype, pl.List):
+            return series.list.eval(
+                pl.element().cast(pl.String).str.to_lowercase() == value.lower()
+            ).list.any().fill_null(False)
+        text = series.cast(pl.String).str.to_lowercase()
+        match = text == value.lower() if series.dtype.is_numeric() else text.str.contains(
+            value.lower(), literal=True
+        )
+        return match.fill_null(False)
+
+    def _allowed(self, exclude: Sequence[str], only: Sequence[str]) -> Tensor:
+        """Give ``(N + 1,)`` bool: which items may come at all."""
+        allowed = torch.ones(self.store.num_items + 1, dtype=torch.bool)
+        allowed[0] = False
+        if only:
+            allowed[1:] = False
+            for wish in only:
+                allowed[1:] |= torch.tensor(self._select(wish).to_list())
+        for wish in exclude:
+            allowed[1:] &= ~torch.tensor(self._select(wish).to_list())
+        if not allowed.any():
+            raise RecipeError("Nothing is left to recommend: --only and --exclude rule out all.")
+        return allowed
+
+    @torch.inference_mode()
+    def _scores(self, seen: Tensor, allowed: Tensor) -> Tensor:
+        """Give ``(B, N + 1)`` scores, -inf where an item may not come."""
+        history = seen if seen.shape[1] else torch.zeros(seen.shape[0], 1, dtype=torch.long)
+        scores = self.model.scores(history).masked_fill(~allowed, -torch.inf)
+        return scores.scatter(1, history, -torch.inf)
+
+
+def load(run: str | Path, by: By = "policy") -> Recommender:
+    """Load a finished run.
+
+    :param run: a run folder such as ``runs/video``.
+    :param by: rank by the ``policy`` or the ``encoder``.
+    """
+    return Recommender(run, by)

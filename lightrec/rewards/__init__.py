@@ -1,0 +1,1 @@
+"""Rewards: from a transition to a number."""

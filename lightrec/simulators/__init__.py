@@ -1,0 +1,1 @@
+"""Simulators: batched environments of users, and the worlds whose truth is known."""

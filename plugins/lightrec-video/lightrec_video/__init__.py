@@ -1,0 +1,1 @@
+"""Films and series for lightrec."""

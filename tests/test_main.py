@@ -1,0 +1,57 @@
+"""The command line answers quickly and in whole sentences."""
+
+import subprocess
+import sys
+
+import pytest
+
+from lightrec.__main__ import COMMANDS, main
+
+HEAVY = ("torch", "lightning", "transformers", "torchrl", "polars")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["plugins", "list"]])
+def test_light_commands_import_nothing_heavy(arguments):
+    code = (
+        "import sys; from lightrec.__main__ import main; "
+        f"status = main({arguments!r}); "
+        f"heavy = [m for m in {HEAVY!r} if m in sys.modules]; "
+        "sys.exit(f'imported {heavy}' if heavy or status else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_names_every_command(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"  {command} " in text for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ("fit", "validate", "test")])
+def test_each_command_has_help_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    assert f"lightrec {command}" in capsys.readouterr().out.partition("example")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["rnu"], "no command 'rnu'"),
+        (["run", "no-such-domain"], "no set of recipes 'no-such-domain'"),
+        (["run", "generic", "--log", "no-such.csv"], "log file no-such.csv does not exist"),
+        (["run", "generic", "--colour", "red"], "no option --colour"),
+        (["run", "generic", "--offline", "--encodr.seed", "1"], "no option --encodr.seed"),
+        (["fit"], "needs a recipe"),
+        (["fit", "-c", "generic/no-such"], "no recipe 'generic/no-such'"),
+        (["recommend", "no-such-run", "--user", "1"], "holds no finished policy stage"),
+        (["recommend", "no-such-run", "--all"], "name it with --out"),
+    ],
+)
+def test_mistakes_end_with_a_sentence_and_status_2(arguments, told, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,107 @@
+"""Plugins: found through entry points, isolated when broken, refused when they clash."""
+
+import sys
+import textwrap
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from lightrec import hookspecs, plugins
+from lightrec.errors import PluginError
+
+
+def entry_point(tmp_path, monkeypatch, name: str, body: str) -> EntryPoint:
+    module = f"hooks_of_{name}"
+    (tmp_path / f"{module}.py").write_text(
+        "from lightrec.hookspecs import hookimpl\n" + textwrap.dedent(body)
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    return EntryPoint(name=name, value=module, group=plugins.ENTRY_POINT_GROUP)
+
+
+GOOD = """
+    @hookimpl
+    def lightrec_domains():
+        return {"chess": "chess_domain:Chess"}
+"""
+
+
+def test_lightrecs_own_parts_come_through_the_hooks_and_load():
+    found = plugins.discover([])
+    assert found.parts["domains"]["generic"].path == "lightrec.data.domain:Domain"
+    assert found.load_all() == []
+    assert not found.broken
+
+
+def test_a_part_knows_who_provides_it(tmp_path, monkeypatch):
+    found = plugins.discover([entry_point(tmp_path, monkeypatch, "good", GOOD)])
+    assert found.parts["domains"]["chess"].distribution == "good"
+    assert found.parts["domains"]["generic"].distribution.startswith("lightrec ")
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("import no_such_module_here\n", "could not be loaded: ModuleNotFoundError"),
+        ("LIGHTREC_API = 99\n", "version 99"),
+        ("@hookimpl\ndef lightrec_encodrs(): return {}\n", "a hook that does not exist"),
+    ],
+)
+def test_a_broken_plugin_is_told_of_and_the_others_go_on(tmp_path, monkeypatch, body, told):
+    bad = entry_point(tmp_path, monkeypatch, "bad", body)
+    good = entry_point(tmp_path, monkeypatch, "good", GOOD)
+    found = plugins.discover([bad, good])
+    assert told in found.broken["bad"]
+    assert "chess" in found.parts["domains"]
+
+
+def test_two_classes_of_one_name_are_refused_naming_both(tmp_path, monkeypatch):
+    clash = """
+        @hookimpl
+        def lightrec_domains():
+            return {"generic": "other:Domain"}
+    """
+    with pytest.raises(PluginError, match=r"lightrec .*lightrec.data.domain:Domain.*taker"):
+        plugins.discover([entry_point(tmp_path, monkeypatch, "taker", clash)])
+
+
+def test_allow_and_block_lists(tmp_path, monkeypatch):
+    points = [
+        entry_point(tmp_path, monkeypatch, "one", GOOD),
+        entry_point(tmp_path, monkeypatch, "two", GOOD.replace("chess", "draughts")),
+    ]
+    monkeypatch.setenv("LIGHTREC_DISABLED_PLUGINS", "two")
+    assert set(plugins.discover(points).parts["domains"]) == {"generic", "chess"}
+    monkeypatch.delenv("LIGHTREC_DISABLED_PLUGINS")
+    monkeypatch.setenv("LIGHTREC_LOAD_PLUGINS", "two")
+    assert set(plugins.discover(points).parts["domains"]) == {"generic", "draughts"}
+
+
+def test_a_class_that_cannot_be_used_says_why(tmp_path, monkeypatch):
+    body = """
+        @hookimpl
+        def lightrec_encoders():
+            return {
+                "Missing": "no_such_module_here:Missing",
+                "Foreign": "collections:Counter",
+                "Abstract": "lightrec.encoders.base:Encoder",
+            }
+    """
+    found = plugins.discover([entry_point(tmp_path, monkeypatch, "bad", body)])
+    encoders = found.parts["encoders"]
+    with pytest.raises(PluginError, match="cannot be imported"):
+        encoders["Missing"].load()
+    with pytest.raises(PluginError, match="not a subclass of lightrec.encoders.base:Encoder"):
+        encoders["Foreign"].load()
+    with pytest.raises(PluginError, match="it lacks encode, size"):
+        encoders["Abstract"].load()
+    with pytest.raises(PluginError, match="Installed are: .*TextEncoder"):
+        found.get("encoders", "TextEncodr")
+
+
+def test_every_hook_is_documented_and_every_slot_has_one():
+    hooks = {n: h for n, h in vars(hookspecs).items() if n.startswith("lightrec_")}
+    assert set(hooks) == {f"lightrec_{slot}" for slot in plugins.SLOTS} | {"lightrec_recipes"}
+    for hook in hooks.values():
+        assert ":returns:" in hook.__doc__
