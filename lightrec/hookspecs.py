@@ -4,8 +4,9 @@ A plugin is an installed package with an entry point in the group ``lightrec``; 
 names a module that holds hook implementations and imports nothing heavy. lightrec's own parts come
 through the same hooks.
 
-Hooks return names, not classes: ``{"ShortName": "package.module:Class"}``. The classes are imported
-when something needs them, so that listing plugins is instant and a broken class hurts only its user.
+Hooks return names, not classes: ``{"ShortName": "package.module:Class"}``. The classes are
+imported when something needs them, so that listing plugins is instant and a broken class hurts
+only its user.
 
 Example of a plugin's hook module::
 

@@ -14,6 +14,7 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pluggy
 
@@ -50,7 +51,7 @@ class Part:
     path: str
     distribution: str
 
-    def load(self) -> type:
+    def load(self) -> Any:
         """Import the class and check it.
 
         :raises PluginError: where it cannot be imported, is abstract or has the wrong base.
@@ -63,7 +64,7 @@ class Part:
                 f"subclass of {SLOTS[self.slot]}. Derive it from that class."
             )
         if inspect.isabstract(cls):
-            missing = ", ".join(sorted(cls.__abstractmethods__))
+            missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
             raise PluginError(
                 f"{self.path} of {self.distribution} is abstract: it lacks {missing}. Define them."
             )
@@ -183,14 +184,19 @@ def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Plugi
     for slot in SLOTS:
         _collect(manager, plugins, slot)
     for implementation in manager.hook.lightrec_recipes.get_hookimpls():
-        plugins.recipe_folders += [Path(folder) for folder in implementation.function()]
+        plugins.recipe_folders += [Path(folder) for folder in _call(implementation)]
     return plugins
+
+
+def _call(implementation: pluggy.HookImpl) -> Any:
+    # Each implementation is called by itself, because what is merged has lost its origin.
+    return implementation.function()
 
 
 def _collect(manager: pluggy.PluginManager, plugins: Plugins, slot: str) -> None:
     found = plugins.parts[slot]
     for implementation in getattr(manager.hook, f"lightrec_{slot}").get_hookimpls():
-        for name, path in implementation.function().items():
+        for name, path in _call(implementation).items():
             part = Part(name, slot, path, implementation.plugin_name)
             if name in found and found[name].path != path:
                 other = found[name]

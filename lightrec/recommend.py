@@ -106,7 +106,9 @@ class Recommender:
             best = self._scores(seen, allowed).topk(min(k, self.store.num_items))
             table = pl.DataFrame(
                 {
-                    Column.USER: [self.store.user_ids[r] for r in rows for _ in range(best.indices.shape[1])],
+                    Column.USER: [
+                        self.store.user_ids[r] for r in rows for _ in range(best.indices.shape[1])
+                    ],
                     "rank": list(range(1, best.indices.shape[1] + 1)) * len(rows),
                     "index": (best.indices.flatten() - 1).tolist(),
                     "score": best.values.flatten().tolist(),
@@ -114,7 +116,9 @@ class Recommender:
             ).filter(pl.col("score").is_finite())
             titles = self.catalog.select(Column.ITEM, Column.TITLE).with_row_index("index")
             yield table.join(
-                titles.with_columns(pl.col("index").cast(pl.Int64)), on="index", how="left",
+                titles.with_columns(pl.col("index").cast(pl.Int64)),
+                on="index",
+                how="left",
                 maintain_order="left",
             ).select(Column.USER, "rank", Column.ITEM, Column.TITLE, "score")
 
@@ -149,12 +153,16 @@ class Recommender:
             return pl.Series([i == self.item(wish) for i in range(1, self.catalog.height + 1)])
         series = self.catalog[column]
         if isinstance(series.dtype, pl.List):
-            return series.list.eval(
-                pl.element().cast(pl.String).str.to_lowercase() == value.lower()
-            ).list.any().fill_null(False)
+            return (
+                series.list.eval(pl.element().cast(pl.String).str.to_lowercase() == value.lower())
+                .list.any()
+                .fill_null(False)
+            )
         text = series.cast(pl.String).str.to_lowercase()
-        match = text == value.lower() if series.dtype.is_numeric() else text.str.contains(
-            value.lower(), literal=True
+        match = (
+            text == value.lower()
+            if series.dtype.is_numeric()
+            else text.str.contains(value.lower(), literal=True)
         )
         return match.fill_null(False)
 

@@ -27,7 +27,8 @@ def convert(chosen: argparse.Namespace) -> None:
     """Read a log with the reader that recognises it and write canonical Parquet."""
     from lightrec.pipeline.data import read_tables
 
-    tables = read_tables(chosen.log, chosen.items, chosen.users, columns=yaml.safe_load(chosen.columns))
+    columns = yaml.safe_load(chosen.columns)
+    tables = read_tables(chosen.log, chosen.items, chosen.users, columns=columns)
     chosen.to.mkdir(parents=True, exist_ok=True)
     tables.log.write_parquet(chosen.to / "log.parquet")
     if tables.catalog is not None:

@@ -27,7 +27,8 @@ def parse(command: str, arguments: list[str]) -> Stage:
             f"`lightrec {command}` needs a recipe, for example: lightrec {command} -c "
             "video/encoder. `lightrec recipes list` shows those that are installed."
         )
-    out = out or Path(str(recipes.read(recipe).get("out", f"runs/{recipe.parent.name}/{recipe.stem}")))
+    usual = f"runs/{recipe.parent.name}/{recipe.stem}"
+    out = out or Path(str(recipes.read(recipe).get("out", usual)))
     if out.name not in INPUTS:
         raise RecipeError(
             f"The folder {out} must be named after a stage ({', '.join(INPUTS)}), because the "
@@ -51,7 +52,7 @@ def main(command: str, arguments: list[str]) -> int:
     checkpoint = stage.out / train.CHECKPOINT
     if not checkpoint.is_file():
         raise RunError(f"There is no {checkpoint}: train first with `lightrec fit`.")
-    train.judge(stage, command, checkpoint)
+    train.assess(stage, command, checkpoint)
     return 0
 
 

@@ -30,11 +30,17 @@ def main(command: str, arguments: list[str]) -> int:
     parser.add_argument("run", type=Path, help="a run folder, such as runs/video")
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--user", help="a user id of the log")
-    who.add_argument("--history", nargs="*", metavar="TITLE", help="titles or item ids, oldest first")
+    who.add_argument(
+        "--history", nargs="*", metavar="TITLE", help="titles or item ids, oldest first"
+    )
     who.add_argument("--all", action="store_true", help="everybody in the log; needs --out")
     parser.add_argument("-k", type=int, default=10, help="how many items (default: 10)")
-    parser.add_argument("--by", choices=["policy", "encoder"], default="policy",
-                        help="what ranks: the policy (the long run) or the encoder (the next event)")
+    parser.add_argument(
+        "--by",
+        choices=["policy", "encoder"],
+        default="policy",
+        help="what ranks: the policy (the long run) or the encoder (the next event)",
+    )
     parser.add_argument("--exclude", nargs="+", default=[], metavar="WHAT", help="never these")
     parser.add_argument("--only", nargs="+", default=[], metavar="WHAT", help="nothing but these")
     parser.add_argument("--out", type=Path, help="a .parquet or .csv file")
@@ -42,7 +48,9 @@ def main(command: str, arguments: list[str]) -> int:
     if chosen.k < 1:
         raise RecipeError(f"-k must be at least 1, not {chosen.k}.")
     if chosen.all and chosen.out is None:
-        raise RecipeError("--all writes a file: name it with --out, for example --out recs.parquet.")
+        raise RecipeError(
+            "--all writes a file: name it with --out, for example --out recs.parquet."
+        )
     if chosen.out is not None and chosen.out.suffix not in (".parquet", ".csv"):
         raise RecipeError(f"--out must end in .parquet or .csv, not {chosen.out.name}.")
 

@@ -8,7 +8,8 @@ from lightrec.errors import RecipeError
 from lightrec.pipeline.run import run
 from lightrec.pipeline.stage import INPUTS
 
-EXAMPLES = """examples:
+EXAMPLES = (
+    """examples:
   lightrec run video
   lightrec run video --offline
   lightrec run generic --log my.csv --items my_items.csv --out runs/mine
@@ -16,7 +17,10 @@ EXAMPLES = """examples:
   lightrec run video --encoder.trainer.max_epochs 5 --policy.model.init_args.slate_size 3
 
 Any setting of any stage's recipe can be given as --STAGE.SETTING VALUE; the stages are
-""" + ", ".join(INPUTS) + ".\n"
+"""
+    + ", ".join(INPUTS)
+    + ".\n"
+)
 
 
 def stage_overrides(arguments: list[str]) -> dict[str, list[str]]:

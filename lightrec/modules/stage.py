@@ -6,9 +6,10 @@ A LightningModule trains a *part* (a ranker, a user model, a policy). The part i
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import lightning.pytorch as pl
+from lightning.fabric.utilities.data import AttributeDict
 
 
 class StageModule(pl.LightningModule):
@@ -30,6 +31,11 @@ class StageModule(pl.LightningModule):
         super().__init__()
         self.num_items = num_items
         self.vector_size = vector_size
+
+    @property
+    def settings(self) -> AttributeDict:
+        """The constructor's arguments, kept by ``save_hyperparameters()``."""
+        return cast(AttributeDict, self.hparams)
 
     @abstractmethod
     def write(self, folder: Path) -> dict[str, float]:

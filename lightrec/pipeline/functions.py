@@ -1,14 +1,18 @@
 """Settings of the stages that are plain functions, parsed and checked like any other recipe."""
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser
 
 from lightrec.errors import RecipeError
 from lightrec.pipeline.stage import Stage
 
 
-def settings(stage: Stage, function: Callable[..., object], skip: set[str]) -> Namespace:
+def settings(
+    stage: Stage, function: Callable[..., object], skip: AbstractSet[str] = frozenset()
+) -> dict[str, Any]:
     """Read a stage's recipe and overrides as the arguments of a function.
 
     :param skip: arguments that the stage itself gives.
@@ -24,4 +28,4 @@ def settings(stage: Stage, function: Callable[..., object], skip: set[str]) -> N
             f"The settings of the stage {stage.name} ({stage.recipe}) cannot be used: {error}"
         ) from error
     parsed.pop("config", None)
-    return parsed
+    return dict(parser.instantiate_classes(parsed).as_dict())

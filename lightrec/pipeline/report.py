@@ -80,8 +80,19 @@ def ranking(metrics: Metrics) -> Section:
         "The next event, on the held-out log",
         f"{int(metrics['test/events'])} held-out events; all items are ranked, those already seen "
         "left out, equal scores counted at the mean of their ranks.",
-        [Table(["", *(c.replace("ndcg", "NDCG").replace("recall", "Recall").replace("mrr", "MRR")
-                      for c in columns)], rows, "encoder")],
+        [
+            Table(
+                [
+                    "",
+                    *(
+                        c.replace("ndcg", "NDCG").replace("recall", "Recall").replace("mrr", "MRR")
+                        for c in columns
+                    ),
+                ],
+                rows,
+                "encoder",
+            )
+        ],
         plots.svg(drawn),
     )
 
@@ -118,14 +129,19 @@ def sessions(metrics: Metrics) -> Section:
     drawn, axes = plots.figure(9, 2.4, 2)
     values = {t: metrics[f"simulator/{n}/return"] for n, t in CONTENDERS.items()}
     plots.bars(axes[0], values, "policy", "accepted items a session")
-    plots.intervals(axes[1], {f"policy − {t}": v for t, v in advantages.items()},
-                    "paired difference, 95 % interval")
+    plots.intervals(
+        axes[1],
+        {f"policy − {t}": v for t, v in advantages.items()},
+        "paired difference, 95 % interval",
+    )
     return Section(
         "Whole sessions, in user model B",
         "User model B is of another class than A and was fitted on the other half of the users: "
         "the policy never met it. All contenders meet the same users with the same chance.",
-        [Table(["", *columns.values()], rows, "policy"),
-         Table(["", "accepted a session", "95 % interval"], differences)],
+        [
+            Table(["", *columns.values()], rows, "policy"),
+            Table(["", "accepted a session", "95 % interval"], differences),
+        ],
         plots.svg(drawn),
         "Length and acceptance per step are told apart, because a longer session alone makes a "
         "larger return.",
@@ -135,8 +151,11 @@ def sessions(metrics: Metrics) -> Section:
 def likelihood(metrics: Metrics) -> Section:
     """Tell how well the user models foresee held-out choices."""
     rows = [
-        [f"user model {m.upper()}", number(metrics.get(f"choice/{m}/log_likelihood")),
-         number(metrics.get(f"choice/{m}/popularity"))]
+        [
+            f"user model {m.upper()}",
+            number(metrics.get(f"choice/{m}/log_likelihood")),
+            number(metrics.get(f"choice/{m}/popularity")),
+        ]
         for m in ("a", "b")
     ]
     return Section(
@@ -149,8 +168,11 @@ def likelihood(metrics: Metrics) -> Section:
 
 def truth(metrics: Metrics) -> Section | None:
     """Tell, in a world whose truth is known, how much of it was recovered."""
-    names = {"learned": "learned reward", "logit": "conditional logit (γ = 0)",
-             "popularity": "popularity"}
+    names = {
+        "learned": "learned reward",
+        "logit": "conditional logit (γ = 0)",
+        "popularity": "popularity",
+    }
     if "truth/learned/spearman" not in metrics:
         return None
     rows = [[title, number(metrics.get(f"truth/{n}/spearman"))] for n, title in names.items()]
@@ -170,8 +192,9 @@ def sensitivity(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Section 
     for row in rows:
         advantages = paired(metrics, f"sensitivity/{row['name']}")
         cells = [f"{m:+.3f} ({low:+.3f} to {high:+.3f})" for m, low, high in advantages.values()]
-        table.append([row["title"], number(metrics[f"sensitivity/{row['name']}/policy/return"]),
-                      *cells])
+        table.append(
+            [row["title"], number(metrics[f"sensitivity/{row['name']}/policy/return"]), *cells]
+        )
         drawn_rows[row["title"]] = advantages[CONTENDERS["greedy"]]
     drawn, axes = plots.figure(7, 0.32 * len(drawn_rows) + 0.8)
     plots.intervals(axes[0], drawn_rows, "policy − greedy by encoder, accepted a session")
@@ -192,7 +215,7 @@ def read_curves(run: Path) -> dict[str, plots.Curve]:
     """Read the learning curves from TensorBoard's files."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    lines = {}
+    lines: dict[str, plots.Curve] = {}
     for (stage, tag), title in CURVES.items():
         events = EventAccumulator(str(run / "logs" / stage))
         if not (run / "logs" / stage).is_dir():
@@ -230,8 +253,11 @@ def summary(metrics: Metrics) -> str:
         if f"test/{name}/ndcg@10" in metrics:
             ndcg, recall, mrr = (metrics[f"test/{name}/{m}@10"] for m in ("ndcg", "recall", "mrr"))
             lines.append(f"{title:<22}{ndcg:>9.3f}{recall:>11.3f}{mrr:>9.3f}")
-    lines += ["", f"{'user model B':<22}{'accepted':>9}{'steps':>11}{'per step':>9}   "
-              "policy’s advantage (95 %)"]
+    lines += [
+        "",
+        f"{'user model B':<22}{'accepted':>9}{'steps':>11}{'per step':>9}   "
+        "policy’s advantage (95 %)",
+    ]
     advantages = paired(metrics)
     for name, title in CONTENDERS.items():
         accepted, length, step = (
@@ -243,17 +269,25 @@ def summary(metrics: Metrics) -> str:
             line += f"   {mean:+.3f} ({low:+.3f} to {high:+.3f})"
         lines.append(line)
     if "truth/learned/spearman" in metrics:
-        lines += ["", "within-set Spearman with the true reward: " + ", ".join(
-            f"{n} {metrics[f'truth/{n}/spearman']:.3f}" for n in ("learned", "logit", "popularity")
-        )]
+        lines += [
+            "",
+            "within-set Spearman with the true reward: "
+            + ", ".join(
+                f"{n} {metrics[f'truth/{n}/spearman']:.3f}"
+                for n in ("learned", "logit", "popularity")
+            ),
+        ]
     return "\n".join(lines) + "\n"
 
 
 def headline(metrics: Metrics) -> Any:
     """Draw the picture of the whole result."""
     drawn, axes = plots.figure(9, 2.6, 2)
-    ranked = {t: metrics[f"test/{n}/ndcg@10"] for n, t in RANKERS.items()
-              if f"test/{n}/ndcg@10" in metrics}
+    ranked = {
+        t: metrics[f"test/{n}/ndcg@10"]
+        for n, t in RANKERS.items()
+        if f"test/{n}/ndcg@10" in metrics
+    }
     plots.bars(axes[0], ranked, "encoder", "test NDCG@10, held-out log")
     values = {t: metrics[f"simulator/{n}/return"] for n, t in CONTENDERS.items()}
     plots.bars(axes[1], values, "policy", "accepted items a session, user model B")
@@ -272,18 +306,35 @@ def write(run: Path, folder: Path, metrics: Metrics, rows: Sequence[Mapping[str,
     (folder / "summary.txt").write_text(summary(metrics))
     picture = headline(metrics)
     picture.savefig(folder / "report.png", dpi=110, metadata={"Software": None})
-    sections = [ranking(metrics), sessions(metrics), truth(metrics), likelihood(metrics),
-                sensitivity(metrics, rows)]
+    sections = [
+        ranking(metrics),
+        sessions(metrics),
+        truth(metrics),
+        likelihood(metrics),
+        sensitivity(metrics, rows),
+    ]
     lines = read_curves(run)
     if lines:
-        sections.append(Section("Learning curves", "By epoch; `tensorboard --logdir` shows more.",
-                                figure=plots.svg(plots.curves(lines, {}))))
+        sections.append(
+            Section(
+                "Learning curves",
+                "By epoch; `tensorboard --logdir` shows more.",
+                figure=plots.svg(plots.curves(lines, {})),
+            )
+        )
     stamps = {s: json.loads((run / s / STAMP).read_text()) for s in INPUTS if s != "evaluate"}
-    settings = {s: yaml.safe_dump({"recipe": stamp["recipe"], "overrides": stamp["overrides"]},
-                                  sort_keys=False) for s, stamp in stamps.items()}
+    settings = {
+        s: yaml.safe_dump(
+            {"recipe": stamp["recipe"], "overrides": stamp["overrides"]}, sort_keys=False
+        )
+        for s, stamp in stamps.items()
+    }
     meta = json.loads((run / "data" / "meta.json").read_text())
-    counts = ", ".join(f"{value:,} {key}" for key, value in meta["counts"].items()
-                       if key in ("users", "items", "events"))
+    counts = ", ".join(
+        f"{value:,} {key}"
+        for key, value in meta["counts"].items()
+        if key in ("users", "items", "events")
+    )
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     page = environment.get_template("report.html.j2").render(
         name=run.name,

@@ -48,8 +48,11 @@ def run(
     where = Path(out) if out else Path("runs") / (f"{name}-offline" if offline else name)
     sources = {"log": log, "items": items, "users": users}
     given = {role: Path(path) for role, path in sources.items() if path is not None}
-    missing = [f"The {role} file {path} does not exist." for role, path in given.items()
-               if not path.exists()]
+    missing = [
+        f"The {role} file {path} does not exist."
+        for role, path in given.items()
+        if not path.exists()
+    ]
     if missing:
         raise RecipeError("\n".join(missing))
     if offline and given:

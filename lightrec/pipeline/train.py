@@ -1,5 +1,6 @@
 """Training one stage: LightningCLI on its recipe, resumable at every epoch's end."""
 
+import json
 import logging
 import shutil
 import sys
@@ -164,8 +165,16 @@ def train(stage: Stage) -> None:
             write_metrics(metrics, folder)
 
 
+def assess(stage: Stage, command: str, checkpoint: Path) -> None:
+    """Validate or test a trained stage with Lightning's loop of that name.
+
+    :param command: ``validate`` or ``test``.
+    """
+    _quiet()
+    cli = RecipeCLI(arguments(stage), stage, command)
+    getattr(cli.trainer, command)(cli.model, cli.datamodule, ckpt_path=str(checkpoint))
+
+
 def write_metrics(metrics: dict[str, float], folder: Path) -> None:
     """Write a stage's own metrics beside its files."""
-    import json
-
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,1 @@
+"""Measured claims. Each module is one benchmark: `make bench NAME=ranking`."""

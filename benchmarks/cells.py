@@ -1,0 +1,107 @@
+"""Resumable benchmark cells: one command, measured once, kept with how it was had.
+
+A cell's result lies in ``benchmarks/results/NAME.json`` under its key, with commit, command, seed,
+CPU seconds, peak memory, versions and machine. A cell that is there is not run again; ``--fresh``
+as an argument measures all anew.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("lightning", "torch", "transformers", "torchrl", "tensordict", "polars")
+LIGHTREC = str(Path(sys.executable).parent / "lightrec")
+
+
+def commit() -> str:
+    """Give the commit under measurement, marked where files differ from it."""
+    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    changed = subprocess.run(
+        ["git", "status", "--porcelain", "--", "lightrec", "plugins", "recipes"],
+        capture_output=True,
+        text=True,
+    )
+    return head.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
+
+
+def machine() -> str:
+    """Give processor, cores and system in words."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        names = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
+        model = names[0].partition(":")[2].strip() if names else model
+    return f"{model}, {os.cpu_count()} cores, {platform.system()}"
+
+
+class Benchmark:
+    """The cells of one benchmark.
+
+    :param name: of the module and of its results file.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.path = RESULTS / f"{name}.json"
+        fresh = "--fresh" in sys.argv
+        self.cells = json.loads(self.path.read_text()) if self.path.is_file() and not fresh else {}
+
+    def cell(self, key: str, command: list[str], seed: int, metrics: str | None = None) -> dict:
+        """Run a command unless its result is there.
+
+        :param key: such as ``ml-100k/seed-0``.
+        :param command: ``{out}`` in it stands for a temporary folder.
+        :param metrics: a JSON file below ``{out}`` whose flat keys join the result.
+        :raises RuntimeError: where the command fails.
+        """
+        if key in self.cells:
+            print(f"{key}: kept")
+            return self.cells[key]
+        print(f"{key}: {' '.join(command)}", flush=True)
+        with tempfile.TemporaryDirectory() as out:
+            process = subprocess.Popen([part.format(out=out) for part in command])
+            _, status, usage = os.wait4(process.pid, 0)
+            if status:
+                raise RuntimeError(f"The cell {key} failed with status {status}.")
+            found = json.loads((Path(out) / metrics).read_text()) if metrics else {}
+        self.cells[key] = {
+            "commit": commit(),
+            "command": " ".join(Path(p).name if p == LIGHTREC else p for p in command),
+            "seed": seed,
+            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
+            "peak_resident_mib": round(usage.ru_maxrss / 1024),
+            "machine": machine(),
+            "python": platform.python_version(),
+            "versions": {name: version(name) for name in PACKAGES},
+            "metrics": found,
+        }
+        RESULTS.mkdir(exist_ok=True)
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(json.dumps(self.cells, indent=2, sort_keys=True) + "\n")
+        os.replace(partial, self.path)
+        return self.cells[key]
+
+    def table(self, names: list[str]) -> str:
+        """Set some metrics of all cells, and their mean, as a Markdown table."""
+        columns = [*names, "cpu_seconds", "peak_resident_mib"]
+        lines = ["| cell | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
+        rows = [
+            [cell["metrics"].get(n, cell.get(n)) for n in columns] for cell in self.cells.values()
+        ]
+        for key, row in zip(self.cells, rows, strict=True):
+            lines.append(f"| {key} | " + " | ".join(_number(x) for x in row) + " |")
+        means = [
+            sum(v) / len(v) if (v := [r[c] for r in rows if r[c] is not None]) else None
+            for c in range(len(columns))
+        ]
+        lines.append("| mean | " + " | ".join(_number(x) for x in means) + " |")
+        return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}" if abs(value) < 100 else f"{value:.0f}"

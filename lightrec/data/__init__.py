@@ -1,0 +1,1 @@
+"""Logs, catalogs and users: reading, preparing, and the memory-mapped form of a prepared log."""

@@ -1,0 +1,48 @@
+"""Domains: what a field of use adds to the general machinery."""
+
+from pathlib import Path
+
+import polars as pl
+
+from lightrec.keys import Column
+
+
+class Domain:
+    """What lightrec needs to know about a field of use.
+
+    The base class is a working domain by itself: items are put into words by joining their
+    attributes. Subclass it in a plugin and return the class from ``lightrec_domains``.
+    """
+
+    name = "generic"
+    repeats = False
+    """Whether an item may come again in a person's history."""
+    sample_name: str | None = None
+    """The name under which `lightrec data fetch` knows the domain's sample."""
+
+    def text(self, items: pl.DataFrame) -> pl.Series:
+        """Put items into words.
+
+        :param items: a catalog: ``item``, ``title`` and any attributes.
+        :returns: one string an item, in the same order; empty where nothing is known.
+        """
+        names = [c for c in items.columns if c not in (Column.ITEM, Column.TITLE, Column.TEXT)]
+        parts = [
+            pl.when(pl.col(n).is_not_null())
+            .then(pl.format(f"{n.replace('_', ' ')}: {{}}", pl.col(n).cast(pl.String)))
+            .otherwise(None)
+            for n in names
+            if items.schema[n] != pl.List
+        ]
+        title = [pl.col(Column.TITLE)] if Column.TITLE in items.columns else []
+        if not title and not parts:
+            return pl.Series(Column.TEXT, [""] * items.height)
+        joined = pl.concat_str([*title, *parts], separator=". ", ignore_nulls=True)
+        return items.select(joined.fill_null("").alias(Column.TEXT)).to_series()
+
+    def sample(self) -> Path | None:
+        """Fetch the domain's sample log and return its folder, or None where it has none.
+
+        :raises FetchError: where the sample cannot be had.
+        """
+        return None

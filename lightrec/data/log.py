@@ -1,0 +1,130 @@
+"""The interaction log: events of any kind in the canonical schema, in the order of the file."""
+
+from pathlib import Path
+
+import polars as pl
+
+from lightrec.data.schema import (
+    LOG_SCHEMA,
+    Place,
+    bad_values,
+    cast_column,
+    read_metadata,
+    row_problems,
+    write_table,
+)
+from lightrec.data.times import TimeFormat, parse_times
+from lightrec.keys import Column
+
+RATING, COUNT, IMPLICIT = "rating", "count", "implicit"
+"""Feedback assumed where the log has no such column: by a value, a count, or neither."""
+
+
+class InteractionLog:
+    """What people saw and chose.
+
+    One class holds ratings, implicit events, impressions with candidates, logged bandits without
+    users, and aggregated counts; columns that a log does not know are null. Row order is file
+    order and is kept.
+
+    :param events: any of the canonical columns (``lightrec.keys.Column``), in any order. Missing
+        ones are added as null; ``feedback`` becomes ``rating`` where there is a value, ``count``
+        where there is a count, and ``implicit`` otherwise. An item may be null only where
+        candidates are given: the user then chose nothing.
+    :param times: how numbers and strings in ``time`` are to be read (``lightrec.data.times``).
+    :param place: where the events come from, for messages.
+    :raises DataError: with all problems (up to 20), where the table does not fit the schema.
+    """
+
+    def __init__(
+        self, events: pl.DataFrame, *, times: TimeFormat = "auto", place: Place | None = None
+    ) -> None:
+        place = place or Place()
+        problems = _unknown_columns(events)
+        if events.height == 0:
+            problems.append("There are no events.")
+        columns: list[pl.Series | pl.Expr] = []
+        for name, dtype in LOG_SCHEMA.items():
+            if name not in events.columns:
+                columns.append(pl.lit(None, dtype).alias(name))
+            elif name == Column.TIME:
+                columns.append(parse_times(events[name], times, place, problems))
+            else:
+                columns.append(cast_column(events[name], dtype, place, problems))
+        if problems:
+            raise place.error(problems)
+        frame = events.with_columns(columns).select(list(LOG_SCHEMA))
+        frame = frame.with_columns(_default_feedback(frame))
+        _check(frame, place)
+        self.events: pl.DataFrame = frame
+        """The events: all columns of the schema, in its order."""
+
+    def __len__(self) -> int:
+        return self.events.height
+
+    def __repr__(self) -> str:
+        known = [c for c in self.events.columns if self.has(c)]
+        return f"InteractionLog({len(self)} events: {', '.join(known)})"
+
+    def has(self, column: str) -> bool:
+        """Whether a column is known for at least one event."""
+        return self.events[column].null_count() < self.events.height
+
+    def write_parquet(self, path: Path | str) -> None:
+        """Write the log as canonical Parquet."""
+        write_table(self.events, Path(path), "log")
+
+    @classmethod
+    def read_parquet(cls, path: Path | str) -> "InteractionLog":
+        """Read a log written by ``write_parquet``.
+
+        :raises DataError: where the file is none, or of a newer schema.
+        """
+        path = Path(path)
+        read_metadata(path, "log")
+        return cls(pl.read_parquet(path), place=Place(path))
+
+
+def _unknown_columns(events: pl.DataFrame) -> list[str]:
+    return [
+        f"Column '{name}' is not part of a log; the columns are {', '.join(LOG_SCHEMA)}. Drop it, "
+        "or rename it to one of these."
+        for name in events.columns
+        if name not in LOG_SCHEMA
+    ]
+
+
+def _default_feedback(frame: pl.DataFrame) -> pl.Expr:
+    default = (
+        pl.when(pl.col(Column.VALUE).is_not_null())
+        .then(pl.lit(RATING))
+        .when(pl.col(Column.COUNT).is_not_null())
+        .then(pl.lit(COUNT))
+        .otherwise(pl.lit(IMPLICIT))
+    )
+    feedback = pl.col(Column.FEEDBACK)
+    if frame[Column.FEEDBACK].null_count() == 0:
+        return feedback
+    return pl.coalesce(feedback, default).alias(Column.FEEDBACK)
+
+
+def _check(frame: pl.DataFrame, place: Place) -> None:
+    problems = []
+    chose_nothing = frame[Column.ITEM].is_null()
+    if chose_nothing.any():
+        problems += row_problems(
+            chose_nothing & frame[Column.CANDIDATES].is_null(),
+            lambda row: (
+                f"{place.row(row)} has no item and no candidates; an item may be missing "
+                "only where the candidates say what the user did not choose from."
+            ),
+        )
+    propensity = frame[Column.PROPENSITY]
+    if propensity.null_count() < len(propensity):
+        outside = ~((propensity > 0) & (propensity <= 1))
+        problems += bad_values(outside, place, propensity, "a probability above 0 and up to 1")
+    count = frame[Column.COUNT]
+    if count.null_count() < len(count):
+        problems += bad_values(count < 0, place, count, "0 or more")
+    if problems:
+        raise place.error(problems)

@@ -1,0 +1,274 @@
+"""From a log and its tables to the memory-mapped form: filter, order, split, write.
+
+The steps, in this order: events without a user and below the threshold go; events are sorted by
+time within each user; repeated pairs go; the k-core is taken; items and users are numbered; the
+split says what each event is for. Everything that goes is counted in ``meta.json``.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from lightrec.data import filters, splits
+from lightrec.data.catalog import Catalog, Users
+from lightrec.data.domain import Domain
+from lightrec.data.events import NO_TIME, NOTHING, Events, encode, number
+from lightrec.data.fingerprint import fingerprint
+from lightrec.data.log import InteractionLog
+from lightrec.data.store import CATALOG, FORMAT_VERSION, META, PARTS, TRAIN, USERS, EventStore
+from lightrec.errors import DataError
+from lightrec.keys import Column
+
+Split: TypeAlias = Literal["leave-one-out", "global-time"]
+EqualTimes: TypeAlias = Literal["file", "shuffle"]
+Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
+
+
+def prepare(
+    log: InteractionLog,
+    out: Path | str,
+    *,
+    catalog: Catalog | None = None,
+    users: Users | None = None,
+    domain: Domain,
+    minimum_value: float | None,
+    weights: Mapping[str, float] | None = None,
+    k_core: int,
+    split: Split,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    equal_times: EqualTimes,
+    seed: int,
+) -> EventStore:
+    """Filter, order and split a log and write its memory-mapped form.
+
+    Returns at once where ``out`` already holds the outcome of the same input and settings.
+    The folder appears by one rename. Logs with candidates are taken as they are: repeated pairs
+    stay, and ``k_core`` counts only the users' decisions, since taking an item away would change
+    what people chose from.
+
+    :param out: the folder to write; replaced where it holds a prepared log already.
+    :param catalog: the items' words and attributes; an item without a row is kept with empty text.
+    :param users: the users' attributes.
+    :param domain: puts items into words and says whether items repeat in a history.
+    :param minimum_value: events whose strength is below it are not liked and are left out; the
+        strength is the value, else the count, else 1, times the weight of the feedback.
+    :param weights: weight of each feedback; events of any other feedback are left out. All count
+        1 where it is None.
+    :param k_core: every user and every item has at least this many events; 0 takes all.
+    :param split: ``leave-one-out`` (each user's last event tests, the one before validates) or
+        ``global-time`` (the last stretch of the log's time tests, the stretch before validates).
+    :param validation_fraction: of the log's time; for ``global-time`` only.
+    :param test_fraction: of the log's time; for ``global-time`` only.
+    :param equal_times: a user's events of one moment stand in ``file`` order, or in an order drawn
+        from ``seed`` (``shuffle``). Without times, all moments are equal.
+    :raises DataError: where the log has no users, has no times for ``global-time``, or nothing is
+        left of it.
+    """
+    out = Path(out)
+    settings: dict[str, Any] = {
+        "minimum_value": minimum_value,
+        "weights": None if weights is None else dict(weights),
+        "k_core": k_core,
+        "split": split,
+        "validation_fraction": validation_fraction,
+        "test_fraction": test_fraction,
+        "equal_times": equal_times,
+        "seed": seed,
+        "domain": domain.name,
+        "repeats": domain.repeats,
+    }
+    worded = None if catalog is None else _with_text(catalog.items, domain)
+    tables = {"log": log.events, "catalog": worded, "users": users.users if users else None}
+    mark = fingerprint(tables, {**settings, "format": FORMAT_VERSION})
+    if _is_current(out, mark):
+        return EventStore.open(out)
+    _check(log, settings)
+    events = encode(log, weights)
+    dropped = _filter(events, log, settings)
+    if not len(events.users):
+        raise DataError(
+            f"Nothing is left of the log's {len(log)} events ({_in_words(dropped)}). Lower "
+            f"minimum_value ({minimum_value}) or k_core ({k_core})."
+        )
+    arrays, item_ids, user_ids = number(events)
+    arrays["parts"] = _split(events, arrays["offsets"], settings)
+    item_table, user_table = _item_table(item_ids, worded), _user_table(user_ids, users)
+    counts = {
+        "events_read": len(log),
+        **{f"dropped_{why}": count for why, count in dropped.items()},
+        "choices_not_offered": events.not_offered,
+        **_counts(arrays, item_table, worded),
+    }
+    meta = {
+        "version": FORMAT_VERSION,
+        "fingerprint": mark,
+        "settings": settings,
+        "has_nothing": bool((events.items == NOTHING).any()),
+        "has_candidates": events.candidates is not None,
+        "order": "time" if log.has(Column.TIME) else "file",
+        "counts": counts,
+    }
+    _write(out, arrays, item_table, user_table, meta)
+    return EventStore.open(out)
+
+
+def _with_text(items: pl.DataFrame, domain: Domain) -> pl.DataFrame:
+    """Fill ``text``: what the table says, else the domain's words."""
+    given = pl.col(Column.TEXT)
+    words = domain.text(items.drop(Column.TEXT)).alias(Column.TEXT)
+    return items.with_columns(
+        pl.when(given.is_not_null() & (given != "")).then(given).otherwise(words).alias(Column.TEXT)
+    )
+
+
+def _is_current(out: Path, mark: str) -> bool:
+    try:
+        return bool(EventStore.open(out).meta["fingerprint"] == mark)
+    except (DataError, OSError, ValueError, KeyError):
+        return False
+
+
+def _check(log: InteractionLog, settings: Mapping[str, Any]) -> None:
+    problems = []
+    if not log.has(Column.USER):
+        problems.append(
+            "The log has no users, and a recommender learns from each user's history; name the "
+            f"column that tells users apart as '{Column.USER}'."
+        )
+    if settings["split"] == "global-time" and not log.has(Column.TIME):
+        problems.append(
+            f"The split 'global-time' needs times, and the log has none; name the column as "
+            f"'{Column.TIME}' or use the split 'leave-one-out', which then goes by file order."
+        )
+    fractions = settings["validation_fraction"], settings["test_fraction"]
+    if min(fractions) < 0 or sum(fractions) >= 1:
+        problems.append(
+            f"validation_fraction {fractions[0]} and test_fraction {fractions[1]} must be 0 or "
+            "more and leave some time to train on."
+        )
+    if problems:
+        raise DataError(problems)
+
+
+def _filter(events: Events, log: InteractionLog, settings: Mapping[str, Any]) -> dict[str, int]:
+    """Drop what does not count, sort the rest, and tell how many events went for which reason."""
+    minimum, k = settings["minimum_value"], settings["k_core"]
+    dropped = {"without_user": events.take(events.users != NOTHING)}
+    if log.has(Column.TIME):
+        dropped["without_time"] = events.take(events.times != NO_TIME)
+    dropped["without_weight"] = events.take(~np.isnan(events.values))
+    if minimum is not None:
+        liked = (events.values >= minimum) | (events.items == NOTHING)
+        dropped["below_minimum"] = events.take(liked)
+    _sort(events, settings["equal_times"], settings["seed"])
+    if events.candidates is None:
+        if not settings["repeats"]:
+            dropped["repeated"] = events.take(filters.first_of_pairs(events.users, events.items))
+        if k > 1:
+            dropped["k_core"] = events.take(filters.k_core(events.users, events.items, k))
+        return dropped
+    offered = (events.candidates == events.items[:, None]).any(axis=1)
+    # A choice that was not on offer cannot be explained by the offer: it is history only.
+    lost = ~offered & (events.items != NOTHING) & events.is_target
+    events.candidates[lost] = NOTHING
+    events.not_offered = int(lost.sum())
+    if k > 1 and len(events.users):
+        decisions = np.bincount(events.users, weights=events.is_target)
+        dropped["k_core"] = events.take(decisions[events.users] >= k)
+    return dropped
+
+
+def _sort(events: Events, equal_times: EqualTimes, seed: int) -> None:
+    """By user, then time; lexsort is stable, so equal times stay in the order they had."""
+    if equal_times == "shuffle":
+        events.take(np.random.default_rng(seed).permutation(len(events.users)))
+    events.take(np.lexsort((events.times, events.users)))
+
+
+def _split(
+    events: Events, offsets: npt.NDArray[np.int64], settings: Mapping[str, Any]
+) -> npt.NDArray[np.int8]:
+    if settings["split"] == "leave-one-out":
+        parts = splits.leave_one_out(offsets, events.is_target)
+    else:
+        parts = splits.global_time(
+            events.times,
+            events.is_target,
+            settings["validation_fraction"],
+            settings["test_fraction"],
+        )
+    if TRAIN not in parts:
+        raise DataError("The split leaves no event to train on; the log is too small for it.")
+    return parts
+
+
+def _item_table(item_ids: pl.Series, worded: pl.DataFrame | None) -> pl.DataFrame:
+    ids = item_ids.alias(Column.ITEM).to_frame()
+    if worded is None:
+        null = pl.lit(None, pl.String)
+        return ids.with_columns(null.alias(Column.TITLE), pl.lit("").alias(Column.TEXT))
+    table = ids.join(worded, on=Column.ITEM, how="left", maintain_order="left")
+    return table.with_columns(pl.col(Column.TEXT).fill_null(""))
+
+
+def _user_table(user_ids: pl.Series, users: Users | None) -> pl.DataFrame:
+    ids = user_ids.alias(Column.USER).to_frame()
+    if users is None:
+        return ids
+    return ids.join(users.users, on=Column.USER, how="left", maintain_order="left")
+
+
+def _counts(
+    arrays: Arrays, item_table: pl.DataFrame, worded: pl.DataFrame | None
+) -> dict[str, int]:
+    parts, offsets = arrays["parts"], arrays["offsets"]
+    trained = np.add.reduceat((parts == TRAIN).astype(np.int64), offsets[:-1])
+    known = pl.Series([], dtype=pl.String) if worded is None else worded[Column.ITEM]
+    return {
+        "events": len(parts),
+        "users": len(offsets) - 1,
+        "items": item_table.height,
+        **{name: int((parts == part).sum()) for name, part in PARTS.items()},
+        "users_without_train": int((trained == 0).sum()),
+        "items_without_row": int((~item_table[Column.ITEM].is_in(known.implode())).sum()),
+        "items_without_text": int((item_table[Column.TEXT] == "").sum()),
+    }
+
+
+def _in_words(dropped: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {why.replace('_', ' ')}" for why, count in dropped.items() if count)
+
+
+def _write(
+    out: Path,
+    arrays: Arrays,
+    item_table: pl.DataFrame,
+    user_table: pl.DataFrame,
+    meta: Mapping[str, Any],
+) -> None:
+    """Write beside ``out`` and rename, so that a store is there in full or not at all."""
+    if out.exists() and not (out / META).exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} exists and is no prepared log; choose another folder.")
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for name, array in arrays.items():
+        np.save(part / f"{name}.npy", array)
+    item_table.write_parquet(part / CATALOG)
+    user_table.write_parquet(part / USERS)
+    (part / META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+    if (out / META).exists():
+        old = out.with_name(f".{out.name}.{os.getpid()}.old")
+        os.replace(out, old)
+        os.replace(part, out)
+        shutil.rmtree(old)
+    else:
+        os.replace(part, out)

@@ -1,0 +1,50 @@
+"""The base class of the LightningDataModules that feed a stage from a prepared log.
+
+How batches are made is each stage's own affair and lives beside its LightningModule.
+"""
+
+from abc import abstractmethod
+from functools import cached_property
+
+import lightning.pytorch as pl
+from torch import Tensor
+
+from lightrec.data.store import EventStore
+
+
+class StageData(pl.LightningDataModule):
+    """A LightningDataModule over a prepared log.
+
+    The command line links ``num_items`` and ``vector_size`` to the module.
+
+    :param data: folder of the prepared log.
+    """
+
+    def __init__(self, data: str) -> None:
+        super().__init__()
+        self.data = data
+
+    @cached_property
+    def store(self) -> EventStore:
+        """The prepared log, opened when it is first asked for."""
+        return EventStore.open(self.data)
+
+    @property
+    def num_items(self) -> int:
+        """Number of items N, without padding and "chose nothing"."""
+        return self.store.num_items
+
+    @property
+    def num_users(self) -> int:
+        """Number of users."""
+        return self.store.num_users
+
+    @property
+    @abstractmethod
+    def vector_size(self) -> int:
+        """Length of the item vectors."""
+
+    @property
+    @abstractmethod
+    def vectors(self) -> Tensor:
+        """(N + 1, vector_size) float32: the item vectors; row 0 is zero."""

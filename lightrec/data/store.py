@@ -1,0 +1,166 @@
+"""The memory-mapped form of a prepared log, which all stages and all DataLoader workers share.
+
+``lightrec.data.prepare`` writes it; nothing here changes it.
+"""
+
+import json
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from lightrec.errors import DataError
+from lightrec.keys import PADDING, Column
+
+Integers: TypeAlias = npt.NDArray[np.integer]
+
+TRAIN: Final = 0
+VALIDATION: Final = 1
+TEST: Final = 2
+CONTEXT: Final = 3
+"""Events that may stand in a history but are never a target."""
+
+PARTS: Final = {"train": TRAIN, "validation": VALIDATION, "test": TEST, "context": CONTEXT}
+
+FORMAT_VERSION: Final = 1
+META: Final = "meta.json"
+CATALOG: Final = "catalog.parquet"
+USERS: Final = "users.parquet"
+
+
+class EventStore:
+    """A prepared log: every user's events one after the other, oldest first.
+
+    Arrays are opened read-only and memory-mapped, so that processes share them. A pickled store is
+    only the path of its folder.
+
+    :param folder: what ``prepare`` wrote.
+    :raises DataError: where the folder holds no store, or one of another format version.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.meta: dict[str, Any] = _read_meta(self.folder)
+        self.offsets: npt.NDArray[np.int64] = self._array("offsets")
+        """(U + 1,) int64: user u's events are ``offsets[u]`` to ``offsets[u + 1] - 1``."""
+        self.items: npt.NDArray[np.int32] = self._array("items")
+        """(E,) int32: 1 to N, or N + 1 where the user chose nothing."""
+        self.times: npt.NDArray[np.int64] = self._array("times")
+        """(E,) int64: milliseconds since 1970 UTC; all 0 where the log has no times."""
+        self.values: npt.NDArray[np.float32] = self._array("values")
+        """(E,) float32: the event's value (else its count, else 1), times its feedback's weight."""
+        self.parts: npt.NDArray[np.int8] = self._array("parts")
+        """(E,) int8: TRAIN, VALIDATION, TEST or CONTEXT."""
+        self.candidates: npt.NDArray[np.int32] | None = (
+            self._array("candidates") if self.meta["has_candidates"] else None
+        )
+        """(E, C) int32: what the user could choose from, 0-padded; None in logs without."""
+        self.num_items: int = self.meta["counts"]["items"]
+        """N, not counting padding and "chose nothing"."""
+        self.num_users: int = len(self.offsets) - 1
+        self.has_nothing: bool = self.meta["has_nothing"]
+        """Whether the log records that a user chose nothing, as item N + 1."""
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "EventStore":
+        """Open the store in a folder.
+
+        :raises DataError: where the folder holds no store, or one of another format version.
+        """
+        return cls(folder)
+
+    def __reduce__(self) -> tuple[Callable[..., "EventStore"], tuple[Path]]:
+        return EventStore, (self.folder,)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __repr__(self) -> str:
+        return (
+            f"EventStore({str(self.folder)!r}, users={self.num_users}, items={self.num_items}, "
+            f"events={len(self)})"
+        )
+
+    @cached_property
+    def users(self) -> pl.DataFrame:
+        """The user table in row order: ``user`` and, where known, attributes."""
+        return pl.read_parquet(self.folder / USERS)
+
+    @property
+    def user_ids(self) -> pl.Series:
+        """The users' own ids, in row order."""
+        return self.users.get_column(Column.USER)
+
+    @cached_property
+    def catalog(self) -> pl.DataFrame:
+        """The item table in index order (row i - 1 is item i).
+
+        Columns: item, title (may be null), text (never null), and the attributes.
+        """
+        return pl.read_parquet(self.folder / CATALOG)
+
+    def popularity(self) -> npt.NDArray[np.int64]:
+        """(N + 1,) int64: how often each item was chosen in the training events."""
+        train = np.asarray(self.items)[np.asarray(self.parts) == TRAIN]
+        return np.bincount(train, minlength=self.num_items + 2)[: self.num_items + 1]
+
+    def events(self, part: int) -> npt.NDArray[np.int64]:
+        """Positions of a part's events, ascending."""
+        return np.flatnonzero(np.asarray(self.parts) == part)
+
+    def users_of(self, events: Integers) -> npt.NDArray[np.int64]:
+        """Rows of the users to whom events belong: the same shape, int64."""
+        return np.searchsorted(self.offsets, events, side="right") - 1
+
+    def train_ends(self) -> npt.NDArray[np.int64]:
+        """(U,) int64: where each user's training events end.
+
+        That is the position of the user's first validation or test event, or the end of the user's
+        events where there is none. A user without training events has ``offsets[u]``.
+        """
+        parts = np.asarray(self.parts)
+        held_out = np.flatnonzero((parts == VALIDATION) | (parts == TEST))
+        ends = np.array(self.offsets[1:])
+        owners = self.users_of(held_out)
+        # Backwards, so that the first held-out event of a user is what stays.
+        ends[owners[::-1]] = held_out[::-1]
+        return ends
+
+    def histories(self, users: Integers, ends: Integers, length: int) -> npt.NDArray[np.int64]:
+        """The last events before given positions.
+
+        :param users: (B,) rows of users.
+        :param ends: (B,) positions in ``items``; the history of row b ends just before
+            ``ends[b]``, and takes nothing from before the user's first event.
+        :param length: L.
+        :returns: (B, L) int64 item indices, oldest first, padded with 0 on the left.
+        """
+        ends = np.asarray(ends, dtype=np.int64)
+        starts = self.offsets[np.asarray(users)]
+        positions = ends[:, None] + np.arange(-length, 0)
+        inside = positions >= starts[:, None]
+        taken = self.items[np.where(inside, positions, 0)]
+        return np.where(inside, taken, PADDING).astype(np.int64)
+
+    def _array(self, name: str) -> Any:
+        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    try:
+        meta: dict[str, Any] = json.loads((folder / META).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(
+            f"There is no prepared log in {folder}; 'lightrec run' or "
+            "lightrec.data.prepare.prepare() writes one."
+        ) from None
+    if meta.get("version") != FORMAT_VERSION:
+        raise DataError(
+            f"The prepared log in {folder} has format version {meta.get('version')}, and this "
+            f"lightrec reads version {FORMAT_VERSION}: delete the folder and prepare it again."
+        )
+    return meta

@@ -1,0 +1,76 @@
+"""The last stage: every evaluator of the recipe, then the report."""
+
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+
+from lightrec import plugins
+from lightrec.data.store import EventStore
+from lightrec.errors import RunError
+from lightrec.evaluation.base import Evaluator
+from lightrec.nn.ranker import Ranker
+from lightrec.pipeline import report
+from lightrec.pipeline.functions import settings
+from lightrec.pipeline.held_out import HeldOutLog, predictions_scorer
+from lightrec.pipeline.stage import Stage
+
+SHOWN = ("metrics.json", "report.html", "report.png", "summary.txt")
+"""What a run folder shows at its top."""
+
+
+def evaluate(evaluators: list[Evaluator], seed: int = 0) -> tuple[list[Evaluator], int]:
+    """Take the settings of the stage.
+
+    :param evaluators: what is computed, in this order.
+    :param seed: of whatever is drawn.
+    """
+    return evaluators, seed
+
+
+def evaluate_stage(stage: Stage) -> None:
+    """Run every evaluator and write metrics and report.
+
+    :raises RunError: where an evaluator gives something that is no finite number.
+    """
+    plugins.installed().load_all(["evaluators"])
+    evaluators, seed = evaluate(**settings(stage, evaluate))
+    stage.prepare_work()
+    run = stage.run
+    metrics: dict[str, float] = {}
+    for name in ("reward", "judge"):
+        own = json.loads((run / name / "metrics.json").read_text())
+        metrics |= {f"choice/{'a' if name == 'reward' else 'b'}/{k}": v for k, v in own.items()}
+    for evaluator in evaluators:
+        metrics |= evaluator.evaluate(run, stage.work, seed)
+    bad = sorted(key for key, value in metrics.items() if not math.isfinite(value))
+    if bad:
+        raise RunError(
+            f"These metrics are not finite numbers: {', '.join(bad[:20])}. This points to a "
+            "training that diverged; look at its curves with `tensorboard --logdir`."
+        )
+    with SummaryWriter(str(stage.logs)) as writer:
+        for key, value in metrics.items():
+            writer.add_scalar(key, value)
+    with stage.output(seed) as folder:
+        report.write(run, folder, metrics)
+    for name in SHOWN:
+        shutil.copyfile(stage.out / name, run / f".{name}.partial")
+        os.replace(run / f".{name}.partial", run / name)
+
+
+def evaluate_predictions(run: Path, path: Path) -> dict[str, float]:
+    """Rank a user's own predictions by the protocol of a finished run.
+
+    :param run: a run folder.
+    :param path: CSV or Parquet with ``user``, ``item``, ``score`` or ``rank``.
+    :returns: ``test/predictions/<metric>``.
+    """
+    store = EventStore.open(run / "data")
+    length = Ranker.from_pretrained(run / "encoder").max_length
+    seed = json.loads((run / "evaluate" / "stage.json").read_text())["seed"]
+    result = HeldOutLog().rank(store, predictions_scorer(path, store), length, seed)
+    return {f"test/predictions/{name}": value for name, value in result.metrics().items()}

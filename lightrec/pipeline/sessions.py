@@ -1,0 +1,136 @@
+"""The evaluators of whole sessions: policies in user model B, and rewards against a known truth."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lightrec.data.store import EventStore
+from lightrec.evaluation.base import Evaluator
+from lightrec.evaluation.correlation import spearman_within_sets
+from lightrec.evaluation.sessions import compare, judge
+from lightrec.nn.choice import ChoiceModel
+from lightrec.nn.ranker import Ranker
+from lightrec.policies.base import Policy
+from lightrec.policies.baselines import (
+    ConstantListPolicy,
+    GreedyEncoderPolicy,
+    PopularityPolicy,
+    RandomPolicy,
+)
+from lightrec.policies.candidate import CandidatePolicy
+from lightrec.simulators.far import HeldOut
+from lightrec.simulators.starts import LogStarts
+from lightrec.simulators.user_model import UserModelSimulator
+
+
+class SimulatedSessions(Evaluator):
+    """Plays sessions in user model B: policy, greedy by encoder, popularity, best constant, random.
+
+    :param rounds: sessions of each user.
+    :param max_users: at most so many users, drawn by the seed.
+    :param slate_size: places in a slate.
+    :param max_steps: steps after which a session is cut.
+    :param max_candidates: show only so many items, the most frequent ones; None for all.
+    """
+
+    def __init__(
+        self,
+        rounds: int = 3,
+        max_users: int = 1000,
+        slate_size: int = 1,
+        max_steps: int = 40,
+        max_candidates: int | None = None,
+    ) -> None:
+        self.rounds, self.max_users = rounds, max_users
+        self.slate_size, self.max_steps = slate_size, max_steps
+        self.max_candidates = max_candidates
+
+    def evaluate(self, run: Path, work: Path, seed: int) -> dict[str, float]:
+        """Give ``simulator/<contender>/return`` and so on, and the policy's paired advantages."""
+        return self.play(
+            EventStore.open(run / "data"),
+            Ranker.from_pretrained(run / "encoder").eval(),
+            load_choice(run / "reward"),
+            load_choice(run / "judge"),
+            CandidatePolicy.from_pretrained(run / "policy").eval(),
+            seed,
+        )
+
+    def play(
+        self,
+        store: EventStore,
+        ranker: Ranker,
+        reward: ChoiceModel,
+        judge_model: ChoiceModel,
+        policy: Policy,
+        seed: int,
+    ) -> dict[str, float]:
+        """Play the sessions of all contenders and write them as flat keys."""
+        starts = LogStarts.from_store(store)
+        users = chosen_users(starts, self.max_users, seed)
+        popularity = torch.from_numpy(store.popularity())
+        history = starts.history(users, starts.ends_of(users), reward.history_length)
+        contenders: dict[str, Policy] = {
+            "policy": policy,
+            "greedy": GreedyEncoderPolicy.from_ranker(ranker),
+            "popularity": PopularityPolicy.from_counts(popularity),
+            "constant": ConstantListPolicy.from_user_model(reward, history),
+            "random": RandomPolicy(store.num_items),
+        }
+        simulator = UserModelSimulator(
+            judge_model,
+            starts,
+            len(users),
+            slate_size=self.slate_size,
+            leave_rate=float(judge_model.leave_rate),
+            max_steps=self.max_steps,
+            max_candidates=self.max_candidates,
+            popularity=popularity,
+            repeats=store.meta["settings"]["repeats"],
+        )
+        seeds = [seed * 1000 + round_ for round_ in range(self.rounds)]
+        learned = {"reward_a": reward.reward, "reward_b": judge_model.reward}
+        sessions = judge(contenders, simulator, users, seeds, rewards=learned)
+        return {f"simulator/{key}": value for key, value in compare(sessions).items()}
+
+
+class KnownTruth(Evaluator):
+    """In a world whose truth is known: how a learned reward orders the items of an offer."""
+
+    def evaluate(self, run: Path, work: Path, seed: int) -> dict[str, float]:
+        """Give ``truth/<score>/spearman``; nothing where the run's log is a real one."""
+        path = run / "data" / "truth.safetensors"
+        if not path.is_file():
+            return {}
+        held_out = HeldOut.load(path)
+        store = EventStore.open(run / "data")
+        model = load_choice(run / "reward")
+        popularity = torch.from_numpy(store.popularity()).float()
+        with torch.inference_mode():
+            utilities = model.utilities(model.state(held_out.history), held_out.candidates)
+            scores = {
+                "learned": model.reward(held_out.history, held_out.candidates),
+                "logit": utilities,
+                "popularity": popularity[held_out.candidates],
+                "value": held_out.value,
+            }
+        return {
+            f"truth/{name}/spearman": spearman_within_sets(score, held_out.reward)
+            for name, score in scores.items()
+        }
+
+
+def load_choice(folder: Path) -> ChoiceModel:
+    """Load the user model that a reward or judge stage left."""
+    from lightrec.modules.choice import load
+
+    return load(folder).eval()
+
+
+def chosen_users(starts: LogStarts, limit: int, seed: int) -> Tensor:
+    """Draw at most ``limit`` users, ascending."""
+    if starts.num_users <= limit:
+        return torch.arange(starts.num_users)
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(starts.num_users, generator=generator)[:limit].sort().values

@@ -1,0 +1,55 @@
+"""Films and series: how they are put into words, and the MovieLens sample."""
+
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from lightrec.data.domain import Domain
+from lightrec.keys import Column
+from lightrec_video.fetch import fetch_movielens_100k
+
+# "Usual Suspects, The (…)": the article stands behind the name for sorting.
+_ARTICLE_BEHIND: Final = r"^(.+?), (The|An?|La|Le|Les|Il|El|Der|Die|Das)((?: \(.*\))?)$"
+
+
+class VideoDomain(Domain):
+    """Films and series, seen once: title, year and genres make the text."""
+
+    name = "video"
+    repeats = False
+    sample_name = "movielens-100k"
+
+    def text(self, items: pl.DataFrame) -> pl.Series:
+        """Put films into words: ``Toy Story (1995). Genres: Animation, Children's, Comedy``.
+
+        :param items: a catalog, of which ``title``, ``year`` and ``genres`` (a list, or a string
+            that is taken as it is) are used where they are there.
+        :returns: one string an item; empty where nothing is known.
+        """
+        nothing = pl.lit(None, pl.String)
+        has = items.schema
+        title, year, genres = nothing, nothing, nothing
+        if Column.TITLE in has:
+            title = pl.col(Column.TITLE).str.replace(_ARTICLE_BEHIND, "${2} ${1}${3}")
+        if "year" in has:
+            year = pl.col("year").cast(pl.String)
+        if "genres" in has:
+            genres = pl.col("genres")
+            if has["genres"] == pl.List:
+                genres = genres.list.join(", ")
+        text = pl.concat_str(
+            pl.coalesce(pl.format("{} ({})", title, year), title),
+            pl.format("Genres: {}", genres),
+            separator=". ",
+            ignore_nulls=True,
+        )
+        return items.select(text.fill_null("").alias(Column.TEXT)).to_series()
+
+    def sample(self) -> Path:
+        """Fetch MovieLens-100K, or find it where it was fetched before.
+
+        :returns: a folder of canonical Parquet files.
+        :raises FetchError: where neither source can be reached.
+        """
+        return fetch_movielens_100k()

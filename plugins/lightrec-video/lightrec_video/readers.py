@@ -1,0 +1,248 @@
+"""Readers of GroupLens's MovieLens files, which all give the same columns.
+
+Catalog: item, title (without the year), year, genres (list). Users: age, gender, occupation,
+zip_code, as far as the set has them.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from lightrec.data.catalog import Catalog, Users
+from lightrec.data.log import InteractionLog
+from lightrec.data.readers.base import Reader, Tables
+from lightrec.data.readers.delimited import read_header
+from lightrec.data.readers.recbole import RecBoleReader
+from lightrec.data.readers.table import TableReader
+from lightrec.data.schema import Place
+from lightrec.errors import DataError
+from lightrec.keys import Column
+
+GENRES: Final = (
+    "unknown",
+    "Action",
+    "Adventure",
+    "Animation",
+    "Children's",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Fantasy",
+    "Film-Noir",
+    "Horror",
+    "Musical",
+    "Mystery",
+    "Romance",
+    "Sci-Fi",
+    "Thriller",
+    "War",
+    "Western",
+)
+"""The genre columns of ``u.item``, in their order."""
+
+_NO_GENRES: Final = ("unknown", "(no genres listed)", "")
+_NO_TITLES: Final = ("unknown", "unkonwn")
+_LOG_COLUMNS: Final = (Column.USER, Column.ITEM, Column.VALUE, Column.TIME)
+# "Title (1995)", perhaps with a mark for video or television behind the year.
+_TITLE_AND_YEAR: Final = r"^(.*?)\s*\((\d{4})(?:[-–]\d{0,4})?\)\s*(?:\((?:V|TV|mini)\)\s*)*$"
+
+
+class MovieLensReader(Reader):
+    """A MovieLens folder as GroupLens gives it, or RecBole's copy of one.
+
+    - 100K: ``u.data`` with ``u.item`` and ``u.user``
+    - 1M, 10M: ``ratings.dat`` with ``movies.dat`` and ``users.dat``
+    - latest, 20M, 25M, 32M: ``ratings.csv`` with ``movies.csv``
+    - RecBole: ``.inter`` with ``.item`` and ``.user``, where the items have titles and genres
+
+    Item and user tables are optional.
+    """
+
+    name = "movielens"
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether the folder holds one of the above, or the path is such a log file itself."""
+        folder, kind = _find(path)
+        if kind == "ratings.csv":
+            return (folder / "movies.csv").is_file()
+        return kind is not None or _is_recbole(path)
+
+    def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
+        """Read the ratings with the tables beside them.
+
+        :param columns: must be empty, since the formats are fixed.
+        :raises DataError: with all problems found, up to 20.
+        """
+        path = Path(path)
+        if columns:
+            raise DataError("The columns of MovieLens files are fixed and cannot be named.", path)
+        folder, kind = _find(path)
+        if kind == "u.data":
+            log = self._log(folder / kind, "\t", (0, 1, 2, 3))
+            return Tables(log, _u_item(folder / "u.item"), _u_user(folder / "u.user"))
+        if kind == "ratings.dat":
+            # Fields are parted by "::"; to a reader of one separator every second one is empty.
+            log = self._log(folder / kind, ":", (0, 2, 4, 6))
+            return Tables(log, _movies_dat(folder / "movies.dat"), _users_dat(folder / "users.dat"))
+        if kind == "ratings.csv":
+            return self._csv(folder)
+        return self._recbole(path)
+
+    def _log(self, path: Path, separator: str, positions: Sequence[int]) -> InteractionLog:
+        if path.stat().st_size == 0:
+            raise DataError("The file is empty.", path)
+        try:
+            frame = pl.read_csv(
+                path,
+                has_header=False,
+                separator=separator,
+                columns=list(positions),
+                infer_schema=False,
+                quote_char=None,
+                low_memory=True,
+            )
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise DataError(f"The ratings cannot be read: {error}.", path) from None
+        frame.columns = list(_LOG_COLUMNS)
+        return InteractionLog(frame, times=self.times, place=Place(path, first_line=1))
+
+    def _csv(self, folder: Path) -> Tables:
+        reader = TableReader(times=self.times)
+        tables = reader.read(folder / "ratings.csv")
+        movies = folder / "movies.csv"
+        if not movies.exists():
+            return tables
+        rows = reader.read_catalog(movies).items
+        genres = pl.col("genres") if "genres" in rows.columns else pl.lit(None, pl.String)
+        return Tables(
+            tables.log,
+            _catalog(rows.select(Column.ITEM, Column.TITLE, genres.str.split("|")), movies),
+        )
+
+    def _recbole(self, path: Path) -> Tables:
+        tables = RecBoleReader(times=self.times).read(path)
+        catalog = users = None
+        if tables.catalog is not None:
+            # Put together again, title and year are taken apart as GroupLens's own are.
+            full = pl.format("{} ({})", Column.TITLE, pl.col("release_year").fill_null(""))
+            rows = tables.catalog.items.select(
+                Column.ITEM,
+                pl.coalesce(full, Column.TITLE).alias(Column.TITLE),
+                pl.col("class").str.split(" ").alias("genres"),
+            )
+            catalog = _catalog(rows, path)
+        if tables.users is not None:
+            users = _users(tables.users.users, path)
+        return Tables(tables.log, catalog, users)
+
+
+def _find(path: Path) -> tuple[Path, str | None]:
+    kinds = ("u.data", "ratings.dat", "ratings.csv")
+    if path.name in kinds and path.is_file():
+        return path.parent, path.name
+    return path, next((kind for kind in kinds if (path / kind).is_file()), None)
+
+
+def _is_recbole(path: Path) -> bool:
+    if not RecBoleReader.recognises(path):
+        return False
+    log = next(path.glob("*.inter")) if path.is_dir() else path.with_suffix(".inter")
+    items = log.with_suffix(".item")
+    if not items.is_file():
+        return False
+    names = {name.partition(":")[0] for name in read_header(items, "\t", quote=False)[0]}
+    return {"movie_title", "release_year", "class"} <= names
+
+
+def _catalog(rows: pl.DataFrame, path: Path) -> Catalog:
+    """Bring items into the plugin's columns.
+
+    :param rows: item, title (with the year in parentheses) and genres (a list).
+    """
+    whole = pl.col(Column.TITLE).str.replace_all(r"\s+", " ").str.strip_chars()
+    parts = whole.str.extract_groups(_TITLE_AND_YEAR)
+    title = pl.coalesce(parts.struct.field("1"), whole)
+    bare = title.str.replace(r"\s*\((?:unkonwn|unknown)?\)$", "")
+    genres = pl.col("genres").list.filter(~pl.element().is_in(_NO_GENRES))
+    rows = rows.select(
+        Column.ITEM,
+        pl.when(~bare.is_in([*_NO_TITLES, ""])).then(bare).alias(Column.TITLE),
+        parts.struct.field("2").cast(pl.Int32).alias("year"),
+        pl.when(genres.list.len() > 0).then(genres).alias("genres"),
+    )
+    return Catalog(rows, place=Place(path))
+
+
+def _users(rows: pl.DataFrame, path: Path) -> Users:
+    known = [name for name in ("age", "gender", "occupation", "zip_code") if name in rows.columns]
+    rows = rows.select(Column.USER, *known)
+    return Users(rows.with_columns(pl.col("age").cast(pl.Int32, strict=False)), place=Place(path))
+
+
+def _u_item(path: Path) -> Catalog | None:
+    rows = _rows(path, "|", 24)
+    if rows is None:
+        return None
+    genres = [[g for g, flag in zip(GENRES, row[5:], strict=True) if flag == "1"] for row in rows]
+    return _catalog(_item_rows(rows, genres), path)
+
+
+def _movies_dat(path: Path) -> Catalog | None:
+    rows = _rows(path, "::", 3)
+    return (
+        None if rows is None else _catalog(_item_rows(rows, [r[2].split("|") for r in rows]), path)
+    )
+
+
+def _item_rows(rows: Sequence[Sequence[str]], genres: list[list[str]]) -> pl.DataFrame:
+    columns = {Column.ITEM: [r[0] for r in rows], Column.TITLE: [r[1] for r in rows]}
+    return pl.DataFrame(
+        {**columns, "genres": genres},
+        schema={
+            Column.ITEM: pl.String,
+            Column.TITLE: pl.String,
+            "genres": pl.List(pl.String),
+        },
+    )
+
+
+def _u_user(path: Path) -> Users | None:
+    return _user_rows(path, "|", ("age", "gender", "occupation", "zip_code"))
+
+
+def _users_dat(path: Path) -> Users | None:
+    return _user_rows(path, "::", ("gender", "age", "occupation", "zip_code"))
+
+
+def _user_rows(path: Path, separator: str, names: Sequence[str]) -> Users | None:
+    rows = _rows(path, separator, 5)
+    if rows is None:
+        return None
+    frame = pl.DataFrame(rows, schema=[Column.USER, *names], orient="row")
+    # The order of attributes does not depend on the file's.
+    return _users(frame, path)
+
+
+def _rows(path: Path, separator: str, fields: int) -> list[list[str]] | None:
+    """The fields of a small file without a header; None where there is no such file."""
+    if not path.is_file():
+        return None
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        # The older sets are in Latin-1.
+        text = content.decode("latin-1")
+    rows = [line.split(separator) for line in text.splitlines()]
+    problems = [
+        f"Line {number} has {len(row)} fields where {fields} are expected."
+        for number, row in enumerate(rows, start=1)
+        if len(row) != fields and row != [""]
+    ]
+    if problems:
+        raise DataError(problems, path)
+    return [row for row in rows if row != [""]]

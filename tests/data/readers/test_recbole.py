@@ -1,0 +1,71 @@
+"""RecBole's atomic files by folder, by file and by prefix."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lightrec.data.readers.recbole import RecBoleReader
+from lightrec.errors import DataError
+
+INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\nu1\ti2\t4\t1714559400\n"
+ITEM = 'item_id:token\ttitle:token_seq\tprice:float\ni2\tThe "Two"\t1.5\n'
+USER = "user_id:token\tage:token\nu1\t24\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for ending, text in (("inter", INTER), ("item", ITEM), ("user", USER)):
+        (tmp_path / f"shop.{ending}").write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["", "shop", "shop.inter"])
+def test_all_ways_to_name_it(folder: Path, name: str) -> None:
+    path = folder / name
+    assert RecBoleReader.recognises(path)
+    tables = RecBoleReader().read(path)
+    assert tables.log.events["value"].to_list() == [4.0]
+    assert tables.log.events["time"].dt.year().to_list() == [2024]
+    assert tables.catalog is not None
+    assert tables.catalog.items.rows() == [("i2", 'The "Two"', None, 1.5)]
+    assert tables.users is not None
+    assert tables.users.users.rows() == [("u1", "24")]
+
+
+def test_tables_are_optional(folder: Path) -> None:
+    (folder / "shop.item").unlink()
+    (folder / "shop.user").unlink()
+    tables = RecBoleReader().read(folder)
+    assert tables.catalog is None
+    assert tables.users is None
+
+
+def test_what_is_not_its_own(folder: Path) -> None:
+    assert not RecBoleReader.recognises(folder / "other")
+    assert not RecBoleReader.recognises(folder / "shop.item")
+    (folder / "second.inter").write_text(INTER)
+    assert not RecBoleReader.recognises(folder)
+    with pytest.raises(DataError, match=r"There are 2 \.inter files"):
+        RecBoleReader().read(folder)
+
+
+def test_bad_numbers_are_named(folder: Path) -> None:
+    (folder / "shop.inter").write_text(INTER + "u1\ti3\tfour\t1714559400\n")
+    with pytest.raises(DataError, match="inter: Line 3, column 'value': 'four' is not a number"):
+        RecBoleReader().read(folder)
+
+
+def test_movielens_100k() -> None:
+    data = os.environ.get("LIGHTREC_TEST_DATA")
+    if not data:
+        pytest.skip("LIGHTREC_TEST_DATA is not set")
+    tables = RecBoleReader().read(Path(data) / "ml-100k")
+    assert len(tables.log) == 100_000
+    assert tables.catalog is not None
+    assert len(tables.catalog) == 1682
+    assert tables.users is not None
+    assert len(tables.users) == 943
+    times = tables.log.events["time"]
+    assert str(times.min()) == "1997-09-20 03:05:10+00:00"
+    assert str(times.max()) == "1998-04-22 23:10:38+00:00"

@@ -1,0 +1,37 @@
+"""Item and user tables: unique ids, attributes kept, round trips."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from lightrec.data.catalog import Catalog, Users
+from lightrec.errors import DataError
+
+
+def test_catalog_round_trip(tmp_path: Path) -> None:
+    catalog = Catalog(pl.DataFrame({"year": [1995, 1996], "item": [1, 2], "tags": [["a"], None]}))
+    assert catalog.items.columns == ["item", "title", "text", "year", "tags"]
+    assert catalog.items["item"].to_list() == ["1", "2"]
+    catalog.write_parquet(tmp_path / "catalog.parquet")
+    assert_frame_equal(Catalog.read_parquet(tmp_path / "catalog.parquet").items, catalog.items)
+
+
+def test_users_round_trip(tmp_path: Path) -> None:
+    users = Users(pl.DataFrame({"user": ["b", "a"], "age": [20, None]}))
+    users.write_parquet(tmp_path / "users.parquet")
+    assert_frame_equal(Users.read_parquet(tmp_path / "users.parquet").users, users.users)
+    with pytest.raises(DataError, match="no catalog table"):
+        Catalog.read_parquet(tmp_path / "users.parquet")
+
+
+def test_all_problems_at_once() -> None:
+    with pytest.raises(DataError) as raised:
+        Catalog(pl.DataFrame({"item": ["x", "y", None, "x"]}))
+    assert str(raised.value).splitlines() == [
+        "Row 3 has no item.",
+        "Row 4: item 'x' stands in an earlier row too.",
+    ]
+    with pytest.raises(DataError, match="The users table has no column 'user'; it has id, age"):
+        Users(pl.DataFrame({"id": ["x"], "age": [1]}))

@@ -1,0 +1,134 @@
+"""One log class holds every kind of log; what it cannot hold is refused with whole sentences."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from lightrec.data.log import InteractionLog
+from lightrec.data.schema import LOG_SCHEMA, VERSION_KEY
+from lightrec.errors import DataError
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+KINDS = {
+    "ratings": {"user": ["a", "b"], "item": ["x", "y"], "value": [4.5, 1.0], "time": [NOON, NOON]},
+    "implicit": {"user": ["a", "a"], "item": ["x", "x"], "feedback": ["view", "buy"]},
+    "impressions": {
+        "user": ["a", "a", None],
+        "item": ["x", None, "y"],
+        "session": ["s1", "s1", "s2"],
+        "impression": ["i1", "i2", "i3"],
+        "position": [1, None, 2],
+        "candidates": [["x", "y"], ["y"], ["x", "y", "z"]],
+    },
+    "bandit": {
+        "item": ["x", "y"],
+        "value": [0.0, 1.0],
+        "position": [1, 3],
+        "propensity": [0.25, 1.0],
+        "time": [NOON, None],
+    },
+    "counts": {"user": ["a", "b"], "item": ["x", "x"], "count": [17, 0]},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_round_trip(kind: str, tmp_path: Path) -> None:
+    given = pl.DataFrame(KINDS[kind])
+    log = InteractionLog(given)
+    log.write_parquet(tmp_path / "log.parquet")
+    again = InteractionLog.read_parquet(tmp_path / "log.parquet")
+    assert_frame_equal(again.events, log.events)
+    assert dict(again.events.schema) == LOG_SCHEMA
+    for column in given.columns:
+        assert again.events[column].to_list() == given[column].to_list()
+    assert {c for c in LOG_SCHEMA if log.has(c)} == {*given.columns, "feedback"}
+    assert pl.read_parquet_metadata(tmp_path / "log.parquet")[VERSION_KEY] == "1"
+
+
+ids = st.text(max_size=8)
+rows = st.fixed_dictionaries(
+    {
+        "user": st.none() | ids,
+        "item": ids,
+        "time": st.none() | st.integers(-(10**12), 10**13),
+        "feedback": ids,
+        "value": st.none() | st.floats(allow_nan=False),
+        "count": st.none() | st.integers(0, 2**62),
+        "position": st.none() | st.integers(-(2**15), 2**15 - 1),
+        "propensity": st.none() | st.floats(0, 1, exclude_min=True),
+        "candidates": st.none() | st.lists(ids, max_size=3),
+    }
+)
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(events=st.lists(rows, min_size=1, max_size=10))
+def test_round_trip_of_any_events(events: list[dict[str, object]], tmp_path: Path) -> None:
+    schema = {name: LOG_SCHEMA[name] for name in events[0]}
+    frame = pl.DataFrame(events, schema={**schema, "time": pl.Int64}, orient="row")
+    log = InteractionLog(frame.cast({"time": pl.Datetime("ms", "UTC")}))
+    log.write_parquet(tmp_path / "any.parquet")
+    assert_frame_equal(InteractionLog.read_parquet(tmp_path / "any.parquet").events, log.events)
+
+
+@pytest.mark.parametrize(
+    ("kind", "feedback"),
+    [("ratings", "rating"), ("counts", "count"), ("impressions", "implicit")],
+)
+def test_feedback_is_filled(kind: str, feedback: str) -> None:
+    assert set(InteractionLog(pl.DataFrame(KINDS[kind])).events["feedback"]) == {feedback}
+
+
+def test_types_are_cast() -> None:
+    log = InteractionLog(pl.DataFrame({"user": [7], "item": [8], "value": ["4"], "count": ["3.0"]}))
+    assert log.events["user"][0] == "7"
+    assert log.events["value"][0] == 4.0
+    assert log.events["count"][0] == 3
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"item": ["x"], "price": [1]}, "Column 'price' is not part of a log"),
+        ({"item": []}, "There are no events."),
+        ({"item": ["x", None]}, "Row 2 has no item and no candidates"),
+        ({"item": ["x"], "value": ["good"]}, "Row 1, column 'value': 'good' is not a number."),
+        ({"item": ["x"], "count": ["2.5"]}, "Row 1, column 'count': '2.5' is not a whole number."),
+        ({"item": ["x"], "count": [-1]}, "Row 1, column 'count': -1 is not 0 or more."),
+        ({"item": ["x"], "propensity": [0.0]}, "0.0 is not a probability above 0"),
+        ({"item": ["x"], "propensity": [float("nan")]}, "nan is not a probability above 0"),
+        ({"item": ["x"], "position": [40000]}, "40000 is not a whole number"),
+        ({"item": ["x"], "candidates": ["a b"]}, "Column 'candidates' has type String"),
+        ({"item": ["x"], "time": ["soon"]}, "Row 1, column 'time': 'soon' is not a point in time"),
+    ],
+)
+def test_refusals(columns: dict[str, list[object]], message: str) -> None:
+    with pytest.raises(DataError, match=None) as raised:
+        InteractionLog(pl.DataFrame(columns))
+    assert message in str(raised.value)
+
+
+def test_twenty_problems_are_shown_and_the_rest_counted() -> None:
+    with pytest.raises(DataError) as raised:
+        InteractionLog(pl.DataFrame({"item": ["x"] * 50, "value": ["bad"] * 50}))
+    assert str(raised.value).count("is not a number") == 20
+    assert "30 more" in str(raised.value)
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    metadata = {VERSION_KEY: "2", "lightrec.table": "log"}
+    pl.DataFrame({"item": ["x"]}).write_parquet(path, metadata=metadata)
+    with pytest.raises(DataError, match="schema version 2"):
+        InteractionLog.read_parquet(path)
+    pl.DataFrame({"item": ["x"]}).write_parquet(path)
+    with pytest.raises(DataError, match="no log table written by lightrec"):
+        InteractionLog.read_parquet(path)
+    with pytest.raises(DataError, match="does not exist"):
+        InteractionLog.read_parquet(tmp_path / "none.parquet")

@@ -1,0 +1,259 @@
+"""What prepare() keeps, drops, orders and counts, on small logs and on MovieLens-100K."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lightrec.data.catalog import Catalog, Users
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
+from lightrec.data.readers.recbole import RecBoleReader
+from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION, EventStore
+from lightrec.errors import DataError
+
+Prepare = Callable[..., EventStore]
+
+
+class Songs(Domain):
+    """Items repeat, and their text says so."""
+
+    name = "songs"
+    repeats = True
+
+    def text(self, items: pl.DataFrame) -> pl.Series:
+        return items.select(pl.format("song {}", "item")).to_series()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Prepare:
+    def run(events: dict[str, list[Any]] | InteractionLog, **options: Any) -> EventStore:
+        log = events if isinstance(events, InteractionLog) else InteractionLog(pl.DataFrame(events))
+        defaults: dict[str, Any] = {
+            "domain": Domain(),
+            "minimum_value": None,
+            "k_core": 0,
+            "split": "leave-one-out",
+            "equal_times": "file",
+            "seed": 0,
+        }
+        return prepare(log, tmp_path / "store", **{**defaults, **options})
+
+    return run
+
+
+def items_of(store: EventStore, user: str) -> list[str]:
+    row = store.user_ids.to_list().index(user)
+    indices = store.items[store.offsets[row] : store.offsets[row + 1]]
+    ids = ["", *store.catalog["item"].to_list(), "nothing"]
+    return [ids[index] for index in indices]
+
+
+def test_movielens_100k(run: Prepare) -> None:
+    data = os.environ.get("LIGHTREC_TEST_DATA")
+    if not data:
+        pytest.skip("LIGHTREC_TEST_DATA is not set")
+    tables = RecBoleReader().read(Path(data) / "ml-100k")
+    store = run(tables.log, catalog=tables.catalog, users=tables.users, k_core=5)
+    assert (store.num_users, store.num_items, len(store)) == (943, 1349, 99_287)
+    counts = store.meta["counts"]
+    assert (counts["train"], counts["validation"], counts["test"]) == (97_401, 943, 943)
+    assert (counts["dropped_k_core"], counts["dropped_repeated"]) == (713, 0)
+    assert counts["items_without_text"] == 0
+    assert store.catalog["title"][0] == "Toy Story"
+    assert store.users["age"][0] == "24"
+    store = run(tables.log, minimum_value=4, split="global-time", k_core=5)
+    assert store.meta["counts"]["dropped_below_minimum"] == 100_000 - 55_375
+    assert store.meta["counts"]["users_without_train"] == 182
+    train = np.asarray(store.parts) == TRAIN
+    assert store.times[train].max() < store.times[~train].min()
+
+
+def test_equal_times_stay_in_file_order(run: Prepare) -> None:
+    events = {"user": ["a"] * 40, "item": [f"i{n}" for n in range(40)], "time": [5, 3] * 20}
+    expected = [f"i{n}" for n in [*range(1, 40, 2), *range(0, 40, 2)]]
+    assert items_of(run(events), "a") == expected
+    shuffled = items_of(run(events, equal_times="shuffle"), "a")
+    assert shuffled != expected
+    assert sorted(shuffled[:20]) == sorted(expected[:20])
+    assert items_of(run(events, equal_times="shuffle"), "a") == shuffled
+    assert items_of(run(events, equal_times="shuffle", seed=1), "a") != shuffled
+
+
+def test_without_times_the_file_gives_the_order(run: Prepare) -> None:
+    store = run({"user": ["b", "a", "b"], "item": ["y", "x", "x"]})
+    assert items_of(store, "b") == ["y", "x"]
+    assert store.meta["order"] == "file"
+    assert store.times.tolist() == [0, 0, 0]
+    with pytest.raises(DataError, match="'global-time' needs times"):
+        run({"user": ["b"], "item": ["y"]}, split="global-time")
+
+
+def test_everything_dropped_is_counted(run: Prepare) -> None:
+    store = run(
+        {
+            "user": [None, "a", "a", "a", "a", "b", "b"],
+            "item": ["x", "x", "x", "y", "z", "x", "y"],
+            "value": [5.0, 4.0, 5.0, 1.0, 4.0, 4.0, 5.0],
+            "time": [1, 2, 3, 4, None, 5, 6],
+        },
+        minimum_value=4,
+    )
+    counts = store.meta["counts"]
+    assert {why: n for why, n in counts.items() if why.startswith("dropped")} == {
+        "dropped_without_user": 1,
+        "dropped_without_time": 1,
+        "dropped_without_weight": 0,
+        "dropped_below_minimum": 1,
+        "dropped_repeated": 1,
+    }
+    assert counts["events_read"] == 7
+    assert counts["events"] == 3
+    # Of a repeated pair the first stays.
+    assert store.values[store.offsets[0]] == 4.0
+    with pytest.raises(DataError, match=r"Nothing is left of the log's 1 events.*1 below minimum"):
+        run({"user": ["a"], "item": ["x"], "value": [1.0]}, minimum_value=2)
+
+
+def test_weights_say_what_counts(run: Prepare) -> None:
+    events = {
+        "user": list("aaaa"),
+        "item": list("wxyz"),
+        "feedback": ["buy", "view", "view", "return"],
+        "count": [None, 1, 9, None],
+    }
+    store = run(events, weights={"buy": 5, "view": 0.5}, minimum_value=1)
+    assert items_of(store, "a") == ["w", "y"]
+    assert store.values.tolist() == [5.0, 4.5]
+    assert store.meta["counts"]["dropped_without_weight"] == 1
+
+
+def test_domain_decides_repeats_and_text(run: Prepare) -> None:
+    catalog = Catalog(pl.DataFrame({"item": ["x", "y"], "text": ["given", None], "year": [1, 2]}))
+    events = {"user": list("aaa"), "item": list("xyx")}
+    store = run(events, domain=Songs(), catalog=catalog)
+    assert items_of(store, "a") == ["x", "y", "x"]
+    assert store.catalog["text"].to_list() == ["given", "song y"]
+    assert store.catalog["year"].to_list() == [1, 2]
+
+
+def test_items_without_a_row_are_kept(run: Prepare) -> None:
+    catalog = Catalog(pl.DataFrame({"item": ["10", "2"], "title": ["ten", "two"]}))
+    users = Users(pl.DataFrame({"user": ["b"], "age": [30]}))
+    store = run({"user": list("aab"), "item": ["10", "2", "3"]}, catalog=catalog, users=users)
+    # Numbers come in numerical order.
+    assert store.catalog["item"].to_list() == ["2", "3", "10"]
+    assert store.catalog["text"].to_list() == ["two", "", "ten"]
+    assert store.users.rows() == [("a", None), ("b", 30)]
+    counts = store.meta["counts"]
+    assert (counts["items_without_row"], counts["items_without_text"]) == (1, 1)
+
+
+def test_users_are_needed(run: Prepare) -> None:
+    with pytest.raises(DataError, match="The log has no users"):
+        run({"item": ["x"], "propensity": [0.5]})
+
+
+OFFERS = {
+    "user": ["a", "a", "a", "a", "a", "b", "b", "c"],
+    "item": ["x", "x", None, "y", "y", "z", "q", "x"],
+    "candidates": [None, ["x", "y"], ["w"], ["y", "w", "x"], ["y"], ["x"], ["q", "x"], ["x", "v"]],
+}
+
+
+def test_candidates(run: Prepare) -> None:
+    store = run(OFFERS)
+    assert store.catalog["item"].to_list() == ["q", "v", "w", "x", "y", "z"]
+    assert store.has_nothing
+    # Repeated pairs stay, nothing is N + 1.
+    assert items_of(store, "a") == ["x", "x", "nothing", "y", "y"]
+    assert store.items.tolist() == [4, 4, 7, 5, 5, 6, 1, 4]
+    # No candidates: context. Chosen but not on offer (z): context too, and counted.
+    ann = [CONTEXT, TRAIN, TRAIN, VALIDATION, TEST]
+    assert store.parts.tolist() == [*ann, CONTEXT, TRAIN, TRAIN]
+    assert store.meta["counts"]["choices_not_offered"] == 1
+    assert store.candidates is not None
+    assert store.candidates.tolist() == [
+        [0, 0, 0],
+        [4, 5, 0],
+        [3, 0, 0],
+        [5, 3, 4],
+        [5, 0, 0],
+        [0, 0, 0],
+        [1, 4, 0],
+        [4, 2, 0],
+    ]
+    assert store.popularity().tolist() == [0, 1, 0, 0, 2, 0, 0]
+
+
+def test_k_core_of_a_log_with_candidates_counts_decisions(run: Prepare) -> None:
+    store = run(OFFERS, k_core=2)
+    assert store.user_ids.to_list() == ["a"]
+    assert store.catalog["item"].to_list() == ["w", "x", "y"]
+    assert store.meta["counts"]["dropped_k_core"] == 3
+
+
+def test_it_is_rebuilt_only_when_its_input_changes(run: Prepare) -> None:
+    events = {"user": list("aab"), "item": list("xyx")}
+    first = run(events)
+    born = (first.folder / "items.npy").stat().st_mtime_ns, first.meta["fingerprint"]
+    again = run(events)
+    assert ((again.folder / "items.npy").stat().st_mtime_ns, again.meta["fingerprint"]) == born
+    changed = run({**events, "item": list("xyz")})
+    assert changed.meta["fingerprint"] != born[1]
+    assert changed.num_items == 3
+    assert first.items.tolist() == [1, 2, 1], "the store opened before is still whole"
+    assert [path.name for path in changed.folder.parent.iterdir()] == ["store"]
+    assert run(events, seed=1).meta["fingerprint"] != born[1]
+
+
+def test_a_folder_of_others_is_not_touched(run: Prepare, tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "thesis.tex").write_text("")
+    with pytest.raises(DataError, match="is no prepared log"):
+        run({"user": ["a"], "item": ["x"]})
+    (tmp_path / "store" / "thesis.tex").unlink()
+    assert len(run({"user": ["a"], "item": ["x"]})) == 1
+
+
+def test_the_split_may_leave_users_without_training(run: Prepare) -> None:
+    events = {"user": list("aaab"), "item": list("xyzx"), "time": [0, 850, 1000, 1000]}
+    store = run(events, split="global-time")
+    assert store.parts.tolist() == [TRAIN, VALIDATION, TEST, TEST]
+    assert store.meta["counts"]["users_without_train"] == 1
+    assert store.train_ends().tolist() == [1, 3]
+    with pytest.raises(DataError, match="leave some time to train on"):
+        run(events, split="global-time", test_fraction=0.95)
+
+
+logs = st.lists(
+    st.tuples(st.sampled_from("abcd"), st.sampled_from("wxyz"), st.integers(0, 5)), min_size=1
+)
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(events=logs, split=st.sampled_from(["leave-one-out", "global-time"]))
+def test_nothing_is_lost_or_made_up(
+    run: Prepare, events: list[tuple[str, str, int]], split: str
+) -> None:
+    users, items, times = (list(column) for column in zip(*events, strict=True))
+    store = run(
+        {"user": users, "item": items, "time": times},
+        split=split,
+        domain=Songs(),
+    )
+    for row, user in enumerate(store.user_ids):
+        own = slice(store.offsets[row], store.offsets[row + 1])
+        # sorted() is stable, too.
+        expected = sorted((e for e in events if e[0] == user), key=lambda event: event[2])
+        assert items_of(store, user) == [item for _, item, _ in expected]
+        held_out = np.isin(store.parts[own], [VALIDATION, TEST])
+        assert (np.diff(held_out.astype(int)) >= 0).all(), "training events come first"
+    assert store.offsets[-1] == len(events)

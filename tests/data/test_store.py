@@ -1,0 +1,85 @@
+"""The memory-mapped form: histories, parts, pickling, and refusal of other folders."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
+from lightrec.data.stage_data import StageData
+from lightrec.data.store import TEST, TRAIN, EventStore
+from lightrec.errors import DataError
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EventStore:
+    """Ann took 1 2 3 4, Bob 2, Cid 3 4."""
+    events = {"user": list("aaaabcc"), "item": list("1234234")}
+    return prepare(
+        InteractionLog(pl.DataFrame(events)),
+        tmp_path / "store",
+        domain=Domain(),
+        minimum_value=None,
+        k_core=0,
+        split="leave-one-out",
+        equal_times="file",
+        seed=0,
+    )
+
+
+def test_arrays(store: EventStore) -> None:
+    assert store.offsets.tolist() == [0, 4, 5, 7]
+    assert store.items.tolist() == [1, 2, 3, 4, 2, 3, 4]
+    assert store.parts.tolist() == [0, 0, 1, 2, 0, 0, 2]
+    assert store.train_ends().tolist() == [2, 5, 6]
+    assert store.popularity().tolist() == [0, 1, 2, 1, 0]
+    assert store.user_ids.to_list() == ["a", "b", "c"]
+    assert store.catalog["item"].to_list() == ["1", "2", "3", "4"]
+    assert store.events(TEST).tolist() == [3, 6]
+    assert store.users_of(store.events(TEST)).tolist() == [0, 2]
+    assert (len(store), store.num_users, store.num_items) == (7, 3, 4)
+    assert store.candidates is None
+    assert not store.has_nothing
+
+
+def test_histories(store: EventStore) -> None:
+    users = np.array([0, 0, 1, 2, 2])
+    ends = np.array([4, 2, 4, 5, 7])
+    expected = [[2, 3, 4], [0, 1, 2], [0, 0, 0], [0, 0, 0], [0, 3, 4]]
+    assert store.histories(users, ends, 3).tolist() == expected
+    assert store.histories(users, ends, 3).dtype == np.int64
+    assert store.histories(users, ends, 0).shape == (5, 0)
+
+
+def test_workers_share_it(store: EventStore) -> None:
+    pickled = pickle.dumps(store)
+    assert len(pickled) < 1000
+    again = pickle.loads(pickled)
+    assert isinstance(again.items, np.memmap)
+    assert np.array_equal(again.items, store.items)
+    with pytest.raises(ValueError, match="read-only"):
+        again.items[0] = 5
+
+
+def test_stage_data(store: EventStore) -> None:
+    class Data(StageData):
+        vector_size = 1
+        vectors = None  # type: ignore[assignment]
+
+    data = Data(str(store.folder))
+    assert (data.num_items, data.num_users) == (4, 3)
+    assert data.store.events(TRAIN).tolist() == [0, 1, 4, 5]
+
+
+def test_other_folders_are_refused(store: EventStore, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="There is no prepared log in"):
+        EventStore.open(tmp_path)
+    meta = json.loads((store.folder / "meta.json").read_text())
+    (store.folder / "meta.json").write_text(json.dumps({**meta, "version": 99}))
+    with pytest.raises(DataError, match="format version 99"):
+        EventStore.open(store.folder)
