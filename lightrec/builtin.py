@@ -42,6 +42,16 @@ def lightrec_policies() -> dict[str, str]:
 
 
 @hookimpl
+def lightrec_evaluators() -> dict[str, str]:
+    """Give the evaluators of the report."""
+    return {
+        "HeldOutLog": "lightrec.pipeline.held_out:HeldOutLog",
+        "SimulatedSessions": "lightrec.pipeline.sessions:SimulatedSessions",
+        "KnownTruth": "lightrec.pipeline.sessions:KnownTruth",
+    }
+
+
+@hookimpl
 def lightrec_domains() -> dict[str, str]:
     """Give the domain that knows nothing in particular."""
     return {"generic": "lightrec.data.domain:Domain"}

@@ -3,3 +3,156 @@
 Each assumption is halved and doubled, reward and policy are learned anew, and the policy is judged
 in user model B under the same assumption. Each such cell is a small run folder of its own.
 """
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightrec.data.store import EventStore
+from lightrec.modules.choice import offers
+from lightrec.modules.choice_data import ChoiceData
+from lightrec.nn.choice import ChoiceModel
+from lightrec.nn.ranker import Ranker
+from lightrec.pipeline.functions import settings
+from lightrec.pipeline.sessions import SimulatedSessions
+from lightrec.pipeline.stage import STAMP, Stage, stamp
+from lightrec.pipeline.train import train
+from lightrec.policies.candidate import CandidatePolicy
+from lightrec.rewards.two_step import with_assumptions
+
+CELLS = "cells.json"
+MOST_OFFERS = 50_000
+"""Training states that serve to fit a cell's continuation value."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One set of assumptions.
+
+    :param name: of its metrics, such as ``discount-half``.
+    :param title: for the report.
+    :param discount: γ.
+    :param leave_rate: probability of leaving after a step.
+    :param odds_ratio: by how much the odds of choosing nothing are multiplied.
+    """
+
+    name: str
+    title: str
+    discount: float
+    leave_rate: float
+    odds_ratio: float = 1.0
+
+
+def cells(discount: float, leave_rate: float, nothing_is_logged: bool) -> Iterator[Cell]:
+    """List the assumptions as made, γ = 0, and each one halved and doubled.
+
+    γ is halved and doubled by its horizon 1 / (1 - γ), choosing nothing by its odds, leaving by its
+    rate; a rate of 0 stays out.
+
+    :param nothing_is_logged: whether the log tells how often nothing is chosen.
+    """
+    yield Cell("as-assumed", "as assumed", discount, leave_rate)
+    yield Cell("discount-0", "γ = 0", 0.0, leave_rate)
+    if discount > 0:
+        for word, horizon in (("half", 0.5), ("double", 2.0)):
+            # No horizon is shorter than the present step.
+            other = max(0.0, 1 - (1 - discount) / horizon)
+            title = f"γ {other:.3g} ({word} the horizon)"
+            yield Cell(f"discount-{word}", title, other, leave_rate)
+    if not nothing_is_logged:
+        for word, ratio in (("half", 0.5), ("double", 2.0)):
+            title = f"{word} the odds of choosing nothing"
+            yield Cell(f"nothing-{word}", title, discount, leave_rate, ratio)
+    if leave_rate > 0:
+        for word, factor in (("half", 0.5), ("double", 2.0)):
+            other = min(1.0, factor * leave_rate)
+            yield Cell(f"leaving-{word}", f"leaving {other:.3g} a step", discount, other)
+
+
+def assume(policy_epochs: int = 4, rounds: int = 2, max_users: int = 500, seed: int = 0) -> None:
+    """State the settings of the stage; it is run by :func:`assumptions_stage`.
+
+    :param policy_epochs: epochs of the policy's training in each cell.
+    :param rounds: sessions of each user by which a cell is judged.
+    :param max_users: users by whom a cell is judged.
+    :param seed: of the judging.
+    """
+
+
+def assumptions_stage(stage: Stage) -> None:
+    """Learn and judge every cell; finished ones are kept if the process is killed."""
+    chosen = settings(stage, assume)
+    stage.prepare_work()
+    store = EventStore.open(stage.run / "data")
+    reward = ChoiceModel.load(stage.run / "reward")
+    judge = ChoiceModel.load(stage.run / "judge")
+    found = []
+    todo = list(cells(float(reward.discount), float(reward.leave_rate), store.has_nothing))
+    for number, cell in enumerate(todo, start=1):
+        print(f"    [{number}/{len(todo)}] {cell.title}", file=sys.stderr)
+        found.append(judge_cell(stage, cell, reward, judge, store, chosen))
+    with stage.output(chosen["seed"]) as folder:
+        (folder / CELLS).write_text(json.dumps(found, indent=2) + "\n")
+
+
+def judge_cell(
+    stage: Stage,
+    cell: Cell,
+    reward: ChoiceModel,
+    judge: ChoiceModel,
+    store: EventStore,
+    chosen: dict[str, int],
+) -> dict[str, object]:
+    """Learn reward and policy under a cell's assumptions and judge the policy."""
+    folder = stage.work / cell.name
+    result = folder / "result.json"
+    if result.is_file():
+        done: dict[str, object] = json.loads(result.read_text())
+        return done
+    folder.mkdir(exist_ok=True)
+    models = {}
+    for name, model in (("reward", reward), ("judge", judge)):
+        models[name] = _assuming(model, cell, stage.run, name)
+        models[name].save_pretrained(folder / name)
+        (folder / name / STAMP).write_text(json.dumps({"fingerprint": cell.name}))
+    for name in ("data", "encoder"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to((stage.run / name).resolve())
+    made = stamp(stage.run / "policy")
+    overrides = [
+        *(str(x) for x in made["overrides"]),
+        *("--trainer.max_epochs", str(chosen["policy_epochs"])),
+        *("--model.init_args.leave_rate", str(cell.leave_rate)),
+    ]
+    train(Stage("policy", stage.recipe.with_name("policy.yaml"), folder / "policy", overrides))
+    sessions = SimulatedSessions(rounds=chosen["rounds"], max_users=chosen["max_users"])
+    metrics = sessions.play(
+        store,
+        Ranker.from_pretrained(stage.run / "encoder").eval(),
+        models["reward"],
+        models["judge"],
+        CandidatePolicy.from_pretrained(folder / "policy").eval(),
+        chosen["seed"],
+    )
+    found = {"name": cell.name, "title": cell.title, "metrics": metrics}
+    partial = folder / "result.partial"
+    partial.write_text(json.dumps(found))
+    os.replace(partial, result)
+    return found
+
+
+def _assuming(model: ChoiceModel, cell: Cell, run: Path, name: str) -> ChoiceModel:
+    """Give a user model under other assumptions, its continuation value fitted anew."""
+    made = dict(stamp(run / name)["recipe"]["data"]["init_args"])
+    # The model holds its item vectors: only states and offers are asked of the data.
+    data = ChoiceData(**{**made, "data": str(run / "data"), "encoder": None, "text_encoder": None})
+    return with_assumptions(
+        model,
+        offers(data, limit=MOST_OFFERS),
+        discount=cell.discount,
+        leave_rate=cell.leave_rate,
+        nothing_odds_ratio=cell.odds_ratio,
+    ).eval()

@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import shutil
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
@@ -14,12 +12,10 @@ from lightrec.errors import RunError
 from lightrec.evaluation.base import Evaluator
 from lightrec.nn.ranker import Ranker
 from lightrec.pipeline import report
+from lightrec.pipeline.assumptions import CELLS
 from lightrec.pipeline.functions import settings
 from lightrec.pipeline.held_out import HeldOutLog, predictions_scorer
 from lightrec.pipeline.stage import Stage
-
-SHOWN = ("metrics.json", "report.html", "report.png", "summary.txt")
-"""What a run folder shows at its top."""
 
 
 def evaluate(evaluators: list[Evaluator], seed: int = 0) -> tuple[list[Evaluator], int]:
@@ -44,6 +40,10 @@ def evaluate_stage(stage: Stage) -> None:
     for name in ("reward", "judge"):
         own = json.loads((run / name / "metrics.json").read_text())
         metrics |= {f"choice/{'a' if name == 'reward' else 'b'}/{k}": v for k, v in own.items()}
+    cells = json.loads((run / "assumptions" / CELLS).read_text())
+    for cell in cells:
+        for key, value in cell["metrics"].items():
+            metrics[f"sensitivity/{cell['name']}/{key.removeprefix('simulator/')}"] = value
     for evaluator in evaluators:
         metrics |= evaluator.evaluate(run, stage.work, seed)
     bad = sorted(key for key, value in metrics.items() if not math.isfinite(value))
@@ -56,10 +56,7 @@ def evaluate_stage(stage: Stage) -> None:
         for key, value in metrics.items():
             writer.add_scalar(key, value)
     with stage.output(seed) as folder:
-        report.write(run, folder, metrics)
-    for name in SHOWN:
-        shutil.copyfile(stage.out / name, run / f".{name}.partial")
-        os.replace(run / f".{name}.partial", run / name)
+        report.write(run, folder, metrics, cells)
 
 
 def evaluate_predictions(run: Path, path: Path) -> dict[str, float]:

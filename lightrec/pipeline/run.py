@@ -1,5 +1,7 @@
 """`lightrec run`: all stages in their order, skipping those whose inputs have not changed."""
 
+import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -9,11 +11,15 @@ from lightrec.errors import RecipeError
 from lightrec.pipeline import recipes
 from lightrec.pipeline.stage import INPUTS, Stage
 
+SHOWN = ("metrics.json", "report.html", "report.png", "summary.txt")
+"""What a run folder shows at its top."""
+
 FUNCTIONS = {
     "data": "lightrec.pipeline.data:prepare_stage",
+    "assumptions": "lightrec.pipeline.assumptions:assumptions_stage",
     "evaluate": "lightrec.pipeline.evaluate:evaluate_stage",
 }
-"""The stages that learn nothing: plain functions instead of LightningCLI recipes."""
+"""The stages that are plain functions instead of LightningCLI recipes."""
 
 
 def run(
@@ -66,7 +72,15 @@ def run(
             continue
         print(headline, file=sys.stderr)
         execute(stage, anew=fresh)
+    publish(where)
     return where
+
+
+def publish(run: Path) -> None:
+    """Copy the results of the last stage to the top of the run folder, each by one rename."""
+    for name in SHOWN:
+        shutil.copyfile(run / "evaluate" / name, run / f".{name}.partial")
+        os.replace(run / f".{name}.partial", run / name)
 
 
 def plan(
@@ -101,8 +115,6 @@ def plan(
 def execute(stage: Stage, anew: bool = False) -> None:
     """Run one stage, whatever its state."""
     if anew:
-        import shutil
-
         shutil.rmtree(stage.work, ignore_errors=True)
     if stage.name in FUNCTIONS:
         module, _, function = FUNCTIONS[stage.name].partition(":")

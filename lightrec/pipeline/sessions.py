@@ -123,9 +123,7 @@ class KnownTruth(Evaluator):
 
 def load_choice(folder: Path) -> ChoiceModel:
     """Load the user model that a reward or judge stage left."""
-    from lightrec.modules.choice import load
-
-    return load(folder).eval()
+    return ChoiceModel.load(folder).eval()
 
 
 def chosen_users(starts: LogStarts, limit: int, seed: int) -> Tensor:

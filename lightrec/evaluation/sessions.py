@@ -1,0 +1,214 @@
+"""Judging policies by whole sessions in a simulator, on the same users under the same chance.
+
+Knows neither which simulator nor which policies: both come from outside.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from lightrec.evaluation.intervals import mean_interval
+from lightrec.keys import Key
+
+RewardFunction = Callable[[Tensor, Tensor], Tensor]
+"""From histories (B, L) and accepted items (B, 1) to rewards (B, 1)."""
+
+
+class Contender(Protocol):
+    """What judging asks of a policy."""
+
+    def user_vectors(self, history: Tensor) -> Tensor:
+        """Sum histories (B, L) up in (B, D)."""
+
+    def act(
+        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
+    ) -> TensorDictBase:
+        """Write a slate under ``action``; may use the key ``user_vector``."""
+
+
+class SessionSimulator(Protocol):
+    """What judging asks of a simulator: common random numbers beside TorchRL's interface."""
+
+    num_items: int
+    max_steps: int
+    slate_size: int
+
+    def fix(self, users: Tensor, seed: int) -> None:
+        """Let every reset begin with these users, all chance following from the seed."""
+
+    def reset(self) -> TensorDictBase:
+        """Begin."""
+
+    def step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """Go on."""
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """What one contender reached: R seeds, U users."""
+
+    accepted: Tensor
+    """(R, U) float32: items accepted in a session."""
+    reward: Tensor
+    """(R, U) float32: sum of the simulator's own reward."""
+    length: Tensor
+    """(R, U) float32: steps."""
+    learned: Mapping[str, Tensor]
+    """By name, (R, U) float32: sums of further rewards of what was accepted."""
+    coverage: float
+    """Share of the catalog that was shown to anybody."""
+
+    def metrics(self) -> dict[str, float]:
+        """Means over all sessions; ``per_step`` is accepted items per step overall."""
+        return {
+            "return": float(self.accepted.mean()),
+            "reward": float(self.reward.mean()),
+            "length": float(self.length.mean()),
+            "per_step": float(self.accepted.sum() / self.length.sum()),
+            "coverage": self.coverage,
+            **{name: float(total.mean()) for name, total in self.learned.items()},
+        }
+
+    def user_means(self) -> dict[str, Tensor]:
+        """Each user's means over the seeds ``(U,)``, by metric."""
+        per_step = self.accepted.sum(0) / self.length.sum(0)
+        found = {"return": self.accepted.mean(0), "length": self.length.mean(0)}
+        found |= {"per_step": per_step, "reward": self.reward.mean(0)}
+        return found | {name: total.mean(0) for name, total in self.learned.items()}
+
+
+@torch.no_grad()
+def play(
+    policy: Contender,
+    simulator: SessionSimulator,
+    users: Tensor,
+    seed: int,
+    *,
+    rewards: Mapping[str, RewardFunction] | None = None,
+    deterministic: bool = True,
+) -> tuple[Sessions, Tensor]:
+    """Play one session of every user.
+
+    :param users: ``(U,)`` int64, as many as the simulator has sessions.
+    :param rewards: further rewards of accepted items, by name.
+    :param deterministic: show the items of highest score, or draw slates.
+    :returns: the sessions with R = 1, and ``(N + 1,)`` bool, what was shown.
+    """
+    simulator.fix(users, seed)
+    state = simulator.reset()
+    count, device = len(users), state.device or torch.device("cpu")
+    alive = torch.ones(count, dtype=torch.bool, device=device)
+    accepted, reward, length = torch.zeros(3, count, device=device)
+    shown = torch.zeros(simulator.num_items + 1, dtype=torch.bool, device=device)
+    choices: list[tuple[Tensor, Tensor, Tensor]] = []
+    vectors, before = policy.user_vectors(state[Key.HISTORY]), state[Key.HISTORY]
+    for _ in range(simulator.max_steps):
+        rows = (alive & (state[Key.HISTORY] != before).any(1)).nonzero().squeeze(1)
+        before = state[Key.HISTORY]
+        if len(rows):
+            vectors = vectors.index_copy(0, rows, policy.user_vectors(before[rows]))
+        state[Key.USER_VECTOR] = vectors
+        state = policy.act(state, simulator.slate_size, deterministic)
+        following = simulator.step(state)["next"]
+        clicked = following[Key.CLICKED].squeeze(1)
+        took = alive & (clicked > 0)
+        accepted += took
+        reward += following["reward"].squeeze(1) * alive
+        length += alive
+        shown[state[Key.ACTION][alive]] = True
+        where = took.nonzero().squeeze(1)
+        choices.append((where, before[where], clicked[where]))
+        alive = alive & ~following["done"].squeeze(1)
+        if not alive.any():
+            break
+        state = following.exclude("reward")
+    shown[0] = False
+    learned = _learned(choices, rewards or {}, count)
+    totals = (x.unsqueeze(0).cpu() for x in (accepted, reward, length))
+    share = float(shown.sum() / simulator.num_items)
+    return Sessions(*totals, learned, share), shown.cpu()
+
+
+def _learned(
+    choices: Sequence[tuple[Tensor, Tensor, Tensor]],
+    rewards: Mapping[str, RewardFunction],
+    count: int,
+    batch_size: int = 8192,
+) -> dict[str, Tensor]:
+    """Sum rewards of what was accepted, (1, U) by name; all steps at once, which is cheaper."""
+    rows, histories, items = (torch.cat(parts) for parts in zip(*choices, strict=True))
+    found = {}
+    for name, function in rewards.items():
+        total = torch.zeros(count, device=rows.device)
+        for part in torch.arange(len(rows), device=rows.device).split(batch_size):
+            values = function(histories[part], items[part].unsqueeze(1)).squeeze(1)
+            total.index_add_(0, rows[part], values.float())
+        found[name] = total.unsqueeze(0).cpu()
+    return found
+
+
+def judge(
+    policies: Mapping[str, Contender],
+    simulator: SessionSimulator,
+    users: Tensor,
+    seeds: Sequence[int],
+    *,
+    rewards: Mapping[str, RewardFunction] | None = None,
+    deterministic: bool = True,
+) -> dict[str, Sessions]:
+    """Play the sessions of several contenders on the same users, under the same chance.
+
+    :param policies: the contenders by name.
+    :param simulator: with one session for each user.
+    :param users: ``(U,)`` int64.
+    :param seeds: one round of sessions for each.
+    :param rewards: further rewards of accepted items, such as those learned by two user models.
+    :param deterministic: show the items of highest score, or draw slates.
+    :returns: sessions by contender.
+    """
+    found = {}
+    for name, policy in policies.items():
+        rounds = []
+        for seed in seeds:
+            # Policies that draw do so from torch's generator; each round begins it anew.
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                rounds.append(play(policy, simulator, users, seed, rewards=rewards,
+                                   deterministic=deterministic))
+        sessions = [sessions for sessions, _ in rounds]
+        shown = torch.stack([shown for _, shown in rounds]).any(0)
+        found[name] = Sessions(
+            torch.cat([s.accepted for s in sessions]),
+            torch.cat([s.reward for s in sessions]),
+            torch.cat([s.length for s in sessions]),
+            {key: torch.cat([s.learned[key] for s in sessions]) for key in rewards or {}},
+            float(shown.sum() / simulator.num_items),
+        )
+    return found
+
+
+def compare(
+    sessions: Mapping[str, Sessions], own: str = "policy", level: float = 0.95
+) -> dict[str, float]:
+    """Write the contenders' metrics and one contender's paired advantages as flat keys.
+
+    :param own: the contender that is compared with all others.
+    :returns: ``policy/return`` and so on, ``policy-minus-random/return`` with ``/low`` and
+        ``/high``: the mean over users of the difference in the user's own mean over seeds.
+    """
+    found = {f"{n}/{key}": v for n, s in sessions.items() for key, v in s.metrics().items()}
+    mine = sessions[own].user_means()
+    for name, other in sessions.items():
+        if name == own:
+            continue
+        theirs = other.user_means()
+        for key, values in mine.items():
+            interval = mean_interval(values - theirs[key], level)
+            prefix = f"{own}-minus-{name}/{key}"
+            found |= {prefix: interval.mean, f"{prefix}/low": interval.low,
+                      f"{prefix}/high": interval.high}
+    return found

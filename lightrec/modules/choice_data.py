@@ -1,0 +1,140 @@
+"""The reward and judge stages' data: choices of one half of the users, and item vectors."""
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lightrec.data.stage_data import StageData
+from lightrec.data.store import TEST, TRAIN, VALIDATION
+from lightrec.encoders.base import Encoder
+from lightrec.errors import RecipeError, RunError
+from lightrec.keys import Column
+from lightrec.modules.choice_sets import Batch, ChoiceSets, EventBatches, Half, in_half
+
+ITEMS = "items.safetensors"
+
+
+class ChoiceData(StageData):
+    """Choices from sets, or of nothing, after a history.
+
+    :param data: folder of the prepared log.
+    :param encoder: folder of the encoder stage, whose item vectors are used; null does without.
+    :param text_encoder: whose vectors of the items' texts stand beside them; null does without.
+    :param half: whose choices: of users ``a``, of users ``b``, or of ``all``.
+    :param split_seed: of the halves; it must be the same wherever halves are to be disjoint.
+    :param history_length: L.
+    :param candidates: size of the sets assumed where the log has none.
+    :param nothing_rate: how often nothing is assumed to be chosen, where the log does not tell.
+    :param batch_size: events in a batch.
+    :param max_train: at most so many events an epoch, drawn anew each epoch; null for all.
+    :param max_evaluated: at most so many validation, or test, events; null for all.
+    :param num_workers: processes that make batches.
+    :param seed: of the order and the draws.
+    """
+
+    def __init__(
+        self,
+        data: str,
+        encoder: str | None = None,
+        text_encoder: Encoder | None = None,
+        half: Half = "all",
+        split_seed: int = 0,
+        history_length: int = 20,
+        candidates: int = 20,
+        nothing_rate: float = 0.5,
+        batch_size: int = 512,
+        max_train: int | None = 500_000,
+        max_evaluated: int | None = 20_000,
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(data)
+        if not 0 <= nothing_rate < 1:
+            raise RecipeError(f"nothing_rate is {nothing_rate}; it lies between 0 and below 1.")
+        self.encoder, self.text_encoder = encoder, text_encoder
+        self.half, self.split_seed = half, split_seed
+        self.history_length = history_length
+        self.candidates, self.nothing_rate = candidates, nothing_rate
+        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        self.max_train, self.max_evaluated = max_train, max_evaluated
+
+    @property
+    def vector_size(self) -> int:
+        """Length of the item vectors."""
+        return self.vectors.shape[1]
+
+    @cached_property
+    def vectors(self) -> Tensor:
+        """(N + 1, vector_size): the encoder's and the texts' vectors, of unit mean square each."""
+        blocks = []
+        if self.encoder is not None:
+            path = Path(self.encoder) / ITEMS
+            if not path.is_file():
+                raise RunError(f"{path} is missing: run the encoder stage first.")
+            blocks.append(load_file(path)["vectors"].float())
+        if self.text_encoder is not None:
+            texts = self.store.catalog.get_column(Column.TEXT).fill_null("").to_list()
+            vectors = self.text_encoder.encode(texts).float()
+            blocks.append(torch.cat([vectors.new_zeros(1, vectors.shape[1]), vectors]))
+        scaled = [_standardised(block) for block in blocks]
+        return torch.cat([torch.zeros(self.num_items + 1, 0), *scaled], 1)
+
+    @cached_property
+    def log_popularity(self) -> Tensor:
+        """(N + 1,) float32: logarithm of one plus the training events of each item."""
+        return torch.from_numpy(np.log1p(self.store.popularity()).astype(np.float32))
+
+    @property
+    def records_nothing(self) -> bool:
+        """Whether the log tells that nothing was chosen."""
+        return self.store.has_nothing
+
+    @cached_property
+    def sets(self) -> ChoiceSets:
+        """What batches are made of."""
+        odds = self.nothing_rate / (1 - self.nothing_rate)
+        return ChoiceSets(self.store, self.history_length, self.candidates, odds)
+
+    def events(self, part: int, half: Half | None = None) -> NDArray[np.int64]:
+        """Positions of a part's events of a half, by default one's own."""
+        events = self.store.events(part)
+        owners = self.store.users_of(events)
+        return events[in_half(owners, half or self.half, self.split_seed)]
+
+    def batches(
+        self,
+        part: int,
+        half: Half | None = None,
+        *,
+        shuffle: bool = False,
+        limit: int | None = None,
+    ) -> DataLoader[Batch]:
+        """Batches of a part's choices; always the same ones unless shuffled."""
+        size = self.batch_size if shuffle else max(self.batch_size, 2048)
+        events = self.events(part, half)
+        sampler = EventBatches(events, size, self.seed, shuffle=shuffle, limit=limit)
+        return DataLoader(self.sets, batch_size=None, sampler=sampler, num_workers=self.num_workers)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Training choices, in an order that follows from seed and epoch."""
+        return self.batches(TRAIN, shuffle=True, limit=self.max_train)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Validation choices."""
+        return self.batches(VALIDATION, limit=self.max_evaluated)
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Test choices."""
+        return self.batches(TEST, limit=self.max_evaluated)
+
+
+def _standardised(vectors: Tensor) -> Tensor:
+    items = vectors[1:] - vectors[1:].mean(0)
+    scaled = items / items.square().mean().sqrt().clamp_min(1e-8)
+    return torch.cat([torch.zeros_like(vectors[:1]), scaled])

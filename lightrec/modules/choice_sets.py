@@ -1,0 +1,229 @@
+"""Choices as batches: states, sets and what was taken, from logs with impressions and without.
+
+Without impressions, sets are an assumption: what was chosen stood among items drawn evenly from
+those that the user had not met, and from other such sets, at a given rate, nothing was chosen.
+"""
+
+from collections.abc import Iterator
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from lightrec.data.store import EventStore
+from lightrec.keys import PADDING, Key
+
+Batch: TypeAlias = dict[str, Tensor]
+Half: TypeAlias = Literal["a", "b", "all"]
+Request: TypeAlias = tuple[tuple[int, ...], NDArray[np.int64]]
+"""Seeds of the draws, and positions (B,) of events in the store."""
+
+
+def in_half(users: NDArray[np.int64], half: Half, seed: int) -> NDArray[np.bool_]:
+    """Whether users belong to a half; the halves follow from a hash of row and seed.
+
+    :param users: (U,) rows of the user table.
+    """
+    if half == "all":
+        return np.ones(len(users), bool)
+    # splitmix64 (Steele, Lea and Flood 2014): neighbouring rows fall into unrelated halves.
+    with np.errstate(over="ignore"):
+        x = users.astype(np.uint64) + np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        x ^= x >> np.uint64(31)
+    return (x & np.uint64(1)) == (0 if half == "a" else 1)
+
+
+class UnseenItems:
+    """Draws items that users had not met before given events.
+
+    :param store: a log; every event of a user counts as a meeting, whatever its part.
+    :param repeats: whether items may be met again, so that nothing is left out.
+    """
+
+    ROUNDS = 100
+
+    def __init__(self, store: EventStore, repeats: bool) -> None:
+        self.num_items = store.num_items
+        self.repeats = repeats
+        self.stride = store.num_items + 2
+        users = np.repeat(np.arange(store.num_users), np.diff(store.offsets))
+        keys = users * self.stride + np.asarray(store.items)
+        # The first of equal keys is kept, which is the first meeting.
+        self.keys, self.first = np.unique(keys, return_index=True)
+
+    def draw(
+        self,
+        sets: NDArray[np.int64],
+        users: NDArray[np.int64],
+        events: NDArray[np.int64],
+        generator: np.random.Generator,
+    ) -> NDArray[np.int64]:
+        """Fill the zeros of sets (B, C) with different unseen items, each drawn evenly.
+
+        Where a user has met nearly everything, what cannot be filled soon stays padding.
+
+        :param users: (B,) their rows.
+        :param events: (B,) positions of the events before which items are unseen.
+        """
+        sets = sets.copy()
+        free = sets == PADDING
+        for _ in range(self.ROUNDS):
+            row, column = np.nonzero(free & (sets == PADDING))
+            if not len(row):
+                break
+            drawn = generator.integers(1, self.num_items + 1, len(row))
+            drawn[self._met(users[row], drawn, events[row])] = PADDING
+            sets[row, column] = drawn
+            sets[_repeated(sets) & free] = PADDING
+        return sets
+
+    def _met(
+        self, users: NDArray[np.int64], items: NDArray[np.int64], events: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        if self.repeats:
+            return np.zeros(len(users), bool)
+        keys = users * self.stride + items
+        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return (self.keys[place] == keys) & (self.first[place] < events)
+
+
+def _repeated(sets: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether an entry equals one to the left of it; padding does not count."""
+    order = np.argsort(sets, axis=1, kind="stable")
+    ordered = np.take_along_axis(sets, order, 1)
+    same = np.zeros_like(ordered, bool)
+    same[:, 1:] = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PADDING)
+    repeated = np.empty_like(same)
+    np.put_along_axis(repeated, order, same, 1)
+    return repeated
+
+
+class ChoiceSets(Dataset[Batch]):
+    """Batches of choices: history (B, L), candidates (R, C), choice (R,), weight (R,).
+
+    ``choice`` is the slot taken, or C for nothing. R is B where the log records that nothing was
+    chosen. Otherwise R is 2 · B: the sets chosen from and then, of weight ``nothing_odds``, as
+    many sets declined by the same people in the same states.
+
+    :param store: the log.
+    :param history_length: L.
+    :param candidates: C where the log has no sets.
+    :param nothing_odds: of choosing nothing; used only where the log does not record it.
+    """
+
+    def __init__(
+        self, store: EventStore, history_length: int, candidates: int, nothing_odds: float
+    ) -> None:
+        self.store = store
+        self.history_length = history_length
+        self.candidates = candidates
+        self.nothing_odds = nothing_odds
+        self.unseen = (
+            UnseenItems(store, bool(store.meta["settings"]["repeats"]))
+            if store.candidates is None
+            else None
+        )
+        self.offered = (
+            np.flatnonzero(np.asarray(store.candidates[:, 0]) != PADDING)
+            if store.candidates is not None
+            else np.empty(0, np.int64)
+        )
+
+    def __getitem__(self, request: Request) -> Batch:
+        """Give the batch of some events."""
+        seeds, events = request
+        generator = np.random.default_rng(seeds)
+        store = self.store
+        users = store.users_of(events)
+        history = store.histories(users, events, self.history_length)
+        taken = np.asarray(store.items)[events].astype(np.int64)
+        sets = self._sets(users, events, taken, generator)
+        number = sets.shape[1]
+        slot = np.where(taken > store.num_items, number, (sets == taken[:, None]).argmax(1))
+        weight = np.ones(len(events), np.float32)
+        if not store.has_nothing and self.nothing_odds > 0:
+            declined = self._declined(users, events, number, generator)
+            sets = np.concatenate([sets, declined])
+            slot = np.concatenate([slot, np.full(len(events), number)])
+            weight = np.concatenate([weight, np.float32(self.nothing_odds) * weight])
+        return {
+            Key.HISTORY: torch.from_numpy(history),
+            Key.CANDIDATES: torch.from_numpy(sets),
+            Key.CHOICE: torch.from_numpy(slot),
+            Key.WEIGHT: torch.from_numpy(weight),
+        }
+
+    def _sets(
+        self,
+        users: NDArray[np.int64],
+        events: NDArray[np.int64],
+        taken: NDArray[np.int64],
+        generator: np.random.Generator,
+    ) -> NDArray[np.int64]:
+        if self.store.candidates is not None:
+            return np.asarray(self.store.candidates[events]).astype(np.int64)
+        assert self.unseen is not None
+        sets = np.zeros((len(events), self.candidates), np.int64)
+        sets[:, 0] = taken
+        return self.unseen.draw(sets, users, events, generator)
+
+    def _declined(
+        self,
+        users: NDArray[np.int64],
+        events: NDArray[np.int64],
+        number: int,
+        generator: np.random.Generator,
+    ) -> NDArray[np.int64]:
+        if self.store.candidates is not None:
+            other = generator.choice(self.offered, len(events))
+            return np.asarray(self.store.candidates[other]).astype(np.int64)
+        assert self.unseen is not None
+        empty = np.zeros((len(events), number), np.int64)
+        return self.unseen.draw(empty, users, events, generator)
+
+
+class EventBatches(Sampler[Request]):
+    """Batches of events in an order, and with draws, that follow from seed and epoch alone.
+
+    :param events: positions in the store.
+    :param batch_size: events in a batch.
+    :param seed: of the run.
+    :param shuffle: a new order and new draws each epoch; otherwise the same each time.
+    :param limit: at most so many events an epoch, drawn anew each time; None for all.
+    """
+
+    def __init__(
+        self,
+        events: NDArray[np.int64],
+        batch_size: int,
+        seed: int,
+        *,
+        shuffle: bool,
+        limit: int | None,
+    ) -> None:
+        self.events, self.batch_size, self.seed = events, batch_size, seed
+        self.shuffle = shuffle
+        self.limit = len(events) if limit is None else min(limit, len(events))
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning tells the epoch before each pass."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.limit // self.batch_size)
+
+    def __iter__(self) -> Iterator[Request]:
+        epoch = self.epoch if self.shuffle else 0
+        events = self.events
+        if self.shuffle or self.limit < len(events):
+            order = np.random.default_rng((self.seed, epoch)).permutation(len(events))
+            events = events[order[: self.limit]]
+        for number in range(len(self)):
+            rows = events[number * self.batch_size : (number + 1) * self.batch_size]
+            yield (self.seed, int(self.shuffle), epoch, number), rows

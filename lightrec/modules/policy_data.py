@@ -1,0 +1,96 @@
+"""What training a policy needs: an encoder, a user model, and users to begin sessions with."""
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lightrec.data.stage_data import StageData
+from lightrec.nn.choice_model import ChoiceModel
+from lightrec.nn.ranker import Ranker
+from lightrec.simulators.starts import LogStarts
+
+
+class PolicyData(StageData):
+    """Start states from a prepared log, beside the parts that the stages before have left.
+
+    Batches are only numbers: the module plays its own sessions, one batch being one iteration.
+
+    :param data: folder of the prepared log.
+    :param encoder: folder of the encoder stage.
+    :param reward: folder of the reward stage, with user model A.
+    :param iterations: iterations of an epoch.
+    :param cut: whether training sessions start anywhere in a user's training events, or at their
+        end.
+    :param held_out: users on whose sessions epochs are judged; no training session is theirs.
+    :param seed: of the choice of those users.
+    """
+
+    def __init__(
+        self,
+        data: str,
+        encoder: str,
+        reward: str,
+        iterations: int = 4,
+        cut: bool = True,
+        held_out: int = 256,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(data)
+        self.encoder = encoder
+        self.reward = reward
+        self.iterations = iterations
+        self.cut = cut
+        self.held_out = held_out
+        self.seed = seed
+
+    @cached_property
+    def ranker(self) -> Ranker:
+        """The encoder."""
+        return Ranker.from_pretrained(self.encoder)
+
+    @cached_property
+    def user_model(self) -> ChoiceModel:
+        """User model A."""
+        return ChoiceModel.load(self.reward)
+
+    @property
+    def vector_size(self) -> int:
+        """Length of the encoder's item vectors."""
+        return self.ranker.size
+
+    @cached_property
+    def vectors(self) -> Tensor:
+        """(N + 1, D) float32: the encoder's item vectors."""
+        with torch.no_grad():
+            return self.ranker.item_vectors()
+
+    @cached_property
+    def popularity(self) -> Tensor:
+        """(N + 1,) int64: counts of training events."""
+        return torch.from_numpy(self.store.popularity())
+
+    @cached_property
+    def _shuffled(self) -> Tensor:
+        generator = torch.Generator().manual_seed(self.seed)
+        return torch.randperm(self.num_users, generator=generator)
+
+    @property
+    def held_out_users(self) -> Tensor:
+        """(M,) int64: the users who judge; at most a third of all."""
+        return self._shuffled[: max(1, min(self.held_out, self.num_users // 3))]
+
+    @cached_property
+    def starts(self) -> LogStarts:
+        """Start states: drawn from the other users, or given by a held-out user's number."""
+        users = self._shuffled[len(self.held_out_users) :]
+        return LogStarts.from_store(self.store, users=users, cut=self.cut)
+
+    def train_dataloader(self) -> DataLoader[int]:
+        """Count the iterations of an epoch."""
+        return DataLoader(range(self.iterations), batch_size=None)  # type: ignore[arg-type]
+
+    def val_dataloader(self) -> DataLoader[int]:
+        """Say that there is one judging."""
+        return DataLoader(range(1), batch_size=None)  # type: ignore[arg-type]

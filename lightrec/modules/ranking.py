@@ -1,0 +1,271 @@
+"""The encoder stage's LightningModule: next-item ranking over the whole catalog."""
+
+import math
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lightrec.errors import RecipeError
+from lightrec.evaluation.ranking import RankingMetrics, evaluate_scores
+from lightrec.keys import PADDING, Key
+from lightrec.modules.sequence_data import SequenceData
+from lightrec.modules.sequences import Batch
+from lightrec.modules.stage import StageModule
+from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
+from lightrec.nn.ranker import Ranker
+from lightrec.nn.sampling import draw_negatives, proposal
+from lightrec.nn.softmax_loss import softmax_loss
+
+ITEMS = "items.safetensors"
+
+
+class RankingModule(StageModule):
+    """Trains a :class:`~lightrec.nn.ranker.Ranker` to rank the next item first.
+
+    Cross-entropy at every position of a window, over all items or over ``negatives`` drawn ones.
+    The best epoch is the one with the highest NDCG@10 on validation events, ranked among all items.
+
+    :param num_items: linked from the data.
+    :param vector_size: linked from the data.
+    :param size: length of user and item vectors.
+    :param layers: layers of the user tower.
+    :param heads: attention heads of the user tower.
+    :param feedforward: inner width of its layers, as a multiple of ``size``.
+    :param dropout: in the user tower.
+    :param max_length: how many of a history's last items are read; as in the data.
+    :param use_ids: whether items have id embeddings.
+    :param use_text: whether items' text vectors are used, where there are any.
+    :param use_bias: whether each item has a bias.
+    :param mask_seen: whether items already seen are left out of the training softmax. Use it where
+        items do not repeat.
+    :param filter_seen: whether items already seen are left out when validation events are ranked.
+    :param negatives: draws of a sampled softmax with logQ correction, shared by a batch; null for
+        the full softmax. For large catalogs.
+    :param start: where id embeddings start: at random, or from the leading eigenvectors of a
+        co-occurrence matrix.
+    :param decay: of the co-occurrence per step between two events.
+    :param reach: steps up to which two events of a history co-occur.
+    :param power: how much popular items are held down in the co-occurrence, 0 to 1.
+    :param norm: root mean square of the norms of the vectors that id embeddings start from.
+    :param learning_rate: AdamW's, at its highest.
+    :param weight_decay: AdamW's, on matrices and embeddings.
+    :param schedule: of the learning rate, after the warm-up.
+    :param warmup: share of all steps in which the learning rate rises.
+    """
+
+    monitor: ClassVar[str] = "validation/ndcg@10"
+    mode: ClassVar[Literal["min", "max"]] = "max"
+
+    def __init__(
+        self,
+        num_items: int,
+        vector_size: int,
+        size: int = 64,
+        layers: int = 2,
+        heads: int = 2,
+        feedforward: int = 4,
+        dropout: float = 0.4,
+        max_length: int = 50,
+        use_ids: bool = True,
+        use_text: bool = True,
+        use_bias: bool = True,
+        mask_seen: bool = True,
+        filter_seen: bool = True,
+        negatives: int | None = None,
+        start: Literal["random", "cooccurrence"] = "cooccurrence",
+        decay: float = 0.8,
+        reach: int = 10,
+        power: float = 0.5,
+        norm: float = 0.5,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 0.01,
+        schedule: Literal["cosine", "constant"] = "cosine",
+        warmup: float = 0.1,
+    ) -> None:
+        super().__init__(num_items, vector_size)
+        self.save_hyperparameters()
+        self.ranker = Ranker(
+            num_items=num_items,
+            vector_size=vector_size,
+            size=size,
+            layers=layers,
+            heads=heads,
+            feedforward=feedforward,
+            dropout=dropout,
+            max_length=max_length,
+            use_ids=use_ids,
+            use_text=use_text,
+            use_bias=use_bias,
+        )
+        self.mask_seen, self.filter_seen, self.negatives = mask_seen, filter_seen, negatives
+        self.start, self.decay, self.reach = start, decay, reach
+        self.power, self.norm = power, norm
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.schedule, self.warmup = schedule, warmup
+        self.metrics = RankingMetrics()
+        self.register_buffer("proposal", None, persistent=False)
+        self._table: Tensor | None = None
+
+    def setup(self, stage: str) -> None:
+        """Take text vectors, and let id embeddings start where the log says."""
+        if stage != "fit":
+            return
+        data = self._data
+        if data.max_length != self.ranker.max_length:
+            raise RecipeError(
+                f"The encoder recipe cuts histories to {data.max_length} items in its data section "
+                f"and to {self.ranker.max_length} in its model section: max_length must be the "
+                "same in both."
+            )
+        tower = self.ranker.items
+        if tower.uses_text:
+            tower.set_vectors(data.vectors)
+        if self.negatives is not None:
+            self.proposal = proposal(data.popularity()).to(self.device)
+        if self.start == "cooccurrence" and tower.ids is not None:
+            log = data.training
+            counts = cooccurrence(log.items, log.offsets, self.num_items, self.decay, self.reach)
+            start = leading_vectors(counts, tower.size, self.power) * self.norm
+            with torch.no_grad():
+                # An item that never met another keeps its random start.
+                met = start.any(dim=1, keepdim=True)
+                tower.ids.copy_(torch.where(met, start, tower.ids.cpu()))
+
+    @property
+    def _data(self) -> SequenceData:
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, SequenceData):
+            raise RecipeError(
+                "RankingModule is trained on SequenceData: write `class_path: SequenceData` in the "
+                f"recipe's data section, not {type(data).__name__}."
+            )
+        return data
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Give the loss and log its mean over the epoch."""
+        loss = self.loss(batch)
+        count = int((batch[Key.TARGET] != PADDING).sum())
+        self.log("train/loss", loss, batch_size=max(count, 1), on_step=False, on_epoch=True)
+        return loss
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean cross-entropy over a training batch's targets, a scalar."""
+        ranker = self.ranker
+        row, column = (batch[Key.TARGET] != PADDING).nonzero(as_tuple=True)
+        target = batch[Key.TARGET][row, column]
+        states = ranker.states(batch[Key.HISTORY])[row, column]
+        bias = states.new_zeros(self.num_items + 1) if ranker.bias is None else ranker.bias
+        if self.negatives is None:
+            weights = ranker.item_vectors()
+            positive = (states * weights[target]).sum(dim=1) + bias[target]
+            place = None
+        else:
+            drawn, correction = draw_negatives(self.proposal, self.negatives)
+            positive = (states * ranker.items(target)).sum(dim=1) + bias[target]
+            # Column 0 stays the padding's, so that whatever was not drawn is blocked there.
+            drawn = torch.cat([drawn.new_zeros(1), drawn])
+            weights = ranker.items(drawn)
+            bias = bias[drawn] + torch.cat([correction.new_zeros(1), correction])
+            place = torch.zeros(self.num_items + 1, dtype=torch.int64, device=drawn.device)
+            place[drawn] = torch.arange(len(drawn), device=drawn.device)
+
+        def blocked(rows: slice) -> Tensor:
+            items = [target[rows, None], torch.zeros_like(target[rows, None])]
+            if self.mask_seen:
+                history = batch[Key.HISTORY]
+                steps = torch.arange(history.shape[1], device=history.device)
+                until = steps <= column[rows, None]
+                items += [history[row[rows]] * until, batch[Key.SEEN][row[rows]]]
+            columns = torch.cat(items, dim=1)
+            return columns if place is None else place[columns]
+
+        return softmax_loss(states, weights, bias, blocked, positive)
+
+    def scores(self, batch: Batch) -> Tensor:
+        """Score all items for a batch's histories: (B, N + 1)."""
+        return self.ranker.scores(batch[Key.HISTORY], self._table)
+
+    def on_validation_epoch_start(self) -> None:
+        """Compute the item vectors once for all batches."""
+        self._table = self.ranker.item_vectors()
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Rank held-out events among all items."""
+        seen = batch[Key.SEEN] if self.filter_seen else None
+        self.metrics.update(self.scores(batch), batch[Key.TARGET], seen)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means of the ranking metrics."""
+        self._log_metrics("validation")
+
+    def on_test_epoch_start(self) -> None:
+        """Compute the item vectors once for all batches."""
+        self._table = self.ranker.item_vectors()
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        """Rank held-out events among all items."""
+        self.validation_step(batch, batch_index)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the means of the ranking metrics."""
+        self._log_metrics("test")
+
+    def _log_metrics(self, part: str) -> None:
+        values = self.metrics.compute()
+        self.metrics.reset()
+        self._table = None
+        self.log_dict({f"{part}/{name}": value.float() for name, value in values.items()})
+        self.log(f"{part}/ndcg", values["ndcg@10"].float(), prog_bar=True, logger=False)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW; matrices and embeddings decay, gains and biases do not."""
+        parameters = list(self.ranker.parameters())
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in parameters if p.ndim > 1]},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(
+            groups,
+            lr=self.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=self.weight_decay,
+        )
+        total = float(self.trainer.estimated_stepping_batches)
+        if math.isinf(total):
+            raise RecipeError(
+                "The learning rate's schedule needs to know the length of training: give "
+                "trainer.max_epochs or trainer.max_steps."
+            )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: self._rate(s / total))
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def _rate(self, done: float) -> float:
+        """Learning rate, as a share of its highest, after a share of all steps."""
+        rising = min(1.0, (done + 1e-3) / self.warmup) if self.warmup else 1.0
+        if self.schedule == "constant":
+            return rising
+        return rising * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+
+    @torch.no_grad()
+    def write(self, folder: Path) -> dict[str, float]:
+        """Write the ranker, and item vectors with biases beside it."""
+        self.eval()
+        self.ranker.save_pretrained(folder)
+        vectors, bias = self.ranker.item_vectors(), self.ranker.item_bias()
+        if bias is None:
+            bias = torch.zeros(len(vectors), device=vectors.device)
+        save_file({"vectors": vectors.contiguous(), "bias": bias.contiguous()}, folder / ITEMS)
+        result = evaluate_scores(
+            lambda batch: self.ranker.scores(batch[Key.HISTORY], vectors),
+            self._data.val_dataloader(),
+            filter_seen=self.filter_seen,
+            device=self.device,
+        )
+        return {f"validation/{name}": value for name, value in result.metrics().items()}

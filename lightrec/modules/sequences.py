@@ -1,0 +1,206 @@
+"""Histories cut into batches: windows for training, one row an event for evaluation.
+
+Plain NumPy over the memory-mapped log; the LightningDataModule is in ``sequence_data.py``.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from lightrec.data.store import CONTEXT, TRAIN, EventStore
+from lightrec.keys import PADDING, Key
+
+Batch = dict[str, Tensor]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Users' events one after the other, without those that chose nothing.
+
+    :param items: (E,) int32 item indices 1 to N.
+    :param parts: (E,) int8 as in the store.
+    :param offsets: (U + 1,) int64 where users begin.
+    """
+
+    items: NDArray[np.int32]
+    parts: NDArray[np.int8]
+    offsets: NDArray[np.int64]
+
+    @classmethod
+    def all_events(cls, store: EventStore) -> "Sequences":
+        """Everything that may stand in a history; memory-mapped where nothing is dropped."""
+        if not store.has_nothing:
+            return cls(store.items, store.parts, store.offsets)
+        return cls(store.items, store.parts, store.offsets)._keep(
+            np.asarray(store.items) <= store.num_items
+        )
+
+    def training(self) -> "Sequences":
+        """Only training events and the context before a user's last one."""
+        last = np.full(len(self.offsets) - 1, -1, dtype=np.int64)
+        events = np.flatnonzero(np.asarray(self.parts) == TRAIN)
+        last[self.users_of(events)] = events  # ascending, so that the last one stays
+        kept = np.isin(self.parts, (TRAIN, CONTEXT))
+        kept &= np.arange(len(kept)) <= np.repeat(last, np.diff(self.offsets))
+        return self._keep(kept)
+
+    def _keep(self, kept: NDArray[np.bool_]) -> "Sequences":
+        before = np.concatenate([[0], np.cumsum(kept)])
+        return Sequences(self.items[kept], self.parts[kept], before[self.offsets])
+
+    def users_of(self, events: Rows) -> Rows:
+        """Whose events these are: the same shape, int64."""
+        return np.searchsorted(self.offsets, events, side="right") - 1
+
+
+def padded(items: NDArray[np.int32], starts: Rows, ends: Rows) -> NDArray[np.int64]:
+    """Cut pieces out of a long array, padded with 0 on the left to the longest.
+
+    :param items: (E,).
+    :param starts: (B,) first positions.
+    :param ends: (B,) positions after the last.
+    :returns: (B, L) int64, L at least 1.
+    """
+    length = max(int((ends - starts).max(initial=1)), 1)
+    positions = ends[:, None] + np.arange(-length, 0)
+    inside = positions >= starts[:, None]
+    taken = items[np.where(inside, positions, 0)] if len(items) else np.zeros_like(positions)
+    return np.where(inside, taken, PADDING).astype(np.int64)
+
+
+class TrainWindows(Dataset[Batch]):
+    """Training windows: at each position the item, and the item that followed it.
+
+    :param sequences: from :meth:`Sequences.training`.
+    :param max_length: positions in a window; a longer history is cut into several.
+    :param seen_length: how many of the items before a window are told, the last ones.
+    """
+
+    def __init__(self, sequences: Sequences, max_length: int, seen_length: int) -> None:
+        self.sequences, self.max_length, self.seen_length = sequences, max_length, seen_length
+        steps = np.maximum(np.diff(sequences.offsets) - 1, 0)
+        self.counts = -(-steps // max_length)
+        self.slack = self.counts * max_length - steps
+
+    def __len__(self) -> int:
+        return int(self.counts.sum())
+
+    def windows(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        """Cut all histories, anew each epoch.
+
+        Where a history fills no whole number of windows, what is missing is taken from its first
+        and last window by chance, so that borders move while the number of windows stays.
+
+        :returns: (W, 2) int64, first position and position after the last, as inputs.
+        """
+        users = np.repeat(np.arange(len(self.counts)), self.counts)
+        first = np.cumsum(self.counts) - self.counts
+        number = np.arange(len(users)) - first[users]
+        shift = np.where(self.counts > 1, generator.integers(0, self.slack + 1), 0)
+        begin = self.sequences.offsets[:-1][users]
+        start = begin + number * self.max_length - shift[users]
+        last = self.sequences.offsets[1:][users] - 1
+        return np.stack([np.maximum(start, begin), np.minimum(start + self.max_length, last)], 1)
+
+    def __getitem__(self, windows: NDArray[np.int64]) -> Batch:
+        """Give the batch of some (B, 2) windows: history and target (B, L), seen (B, S)."""
+        starts, ends = windows[:, 0], windows[:, 1]
+        items, parts = self.sequences.items, self.sequences.parts
+        target = padded(items, starts + 1, ends + 1)
+        target[padded(parts != TRAIN, starts + 1, ends + 1) != 0] = PADDING
+        begin = self.sequences.offsets[self.sequences.users_of(starts)]
+        seen = padded(items, np.maximum(begin, starts - self.seen_length), starts)
+        return {
+            Key.HISTORY: torch.from_numpy(padded(items, starts, ends)),
+            Key.TARGET: torch.from_numpy(target),
+            Key.SEEN: torch.from_numpy(seen),
+        }
+
+
+class WindowSampler(Sampler[NDArray[np.int64]]):
+    """Batches of windows of like length, in an order that follows from seed and epoch alone.
+
+    :param dataset: the windows.
+    :param batch_size: windows in a batch.
+    :param seed: of the run.
+    """
+
+    POOL = 16
+    """Windows are sorted by length among so many batches, which saves padding."""
+
+    def __init__(self, dataset: TrainWindows, batch_size: int, seed: int) -> None:
+        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning tells the epoch before each pass."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        generator = np.random.default_rng((self.seed, self.epoch))
+        windows = generator.permutation(self.dataset.windows(generator))
+        batches: list[NDArray[np.int64]] = []
+        for start in range(0, len(windows), self.POOL * self.batch_size):
+            pool = windows[start : start + self.POOL * self.batch_size]
+            pool = pool[np.argsort(pool[:, 1] - pool[:, 0], kind="stable")]
+            batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
+        for index in generator.permutation(len(batches)):
+            yield batches[index]
+
+
+class EvaluationEvents(Dataset[Batch]):
+    """Held-out events, each with all that its user did before.
+
+    :param sequences: from :meth:`Sequences.all_events`.
+    :param part: VALIDATION or TEST.
+    :param max_length: how many events a history holds, the last ones.
+    :param batch_size: events in a batch.
+    :param limit: at most so many events, drawn by ``seed``; None for all.
+    :param seed: of the run.
+    """
+
+    def __init__(
+        self,
+        sequences: Sequences,
+        part: int,
+        max_length: int,
+        batch_size: int,
+        limit: int | None,
+        seed: int,
+    ) -> None:
+        self.sequences, self.max_length, self.batch_size = sequences, max_length, batch_size
+        events = np.flatnonzero(np.asarray(sequences.parts) == part)
+        if limit is not None and len(events) > limit:
+            generator = np.random.default_rng((seed, part))
+            events = np.sort(generator.choice(events, limit, replace=False))
+        # Batches of like lengths; their order does not matter to a metric.
+        users = sequences.users_of(events)
+        order = np.argsort(events - sequences.offsets[users], kind="stable")
+        self.events, self.users = events[order], users[order]
+
+    def __len__(self) -> int:
+        return -(-len(self.events) // self.batch_size)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Give batch ``index``: history (B, L), target (B,), seen (B, S), user (B,)."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        events, users = self.events[rows], self.users[rows]
+        begin, items = self.sequences.offsets[users], self.sequences.items
+        history = padded(items, np.maximum(begin, events - self.max_length), events)
+        return {
+            Key.HISTORY: torch.from_numpy(history),
+            Key.TARGET: torch.from_numpy(items[events].astype(np.int64)),
+            Key.SEEN: torch.from_numpy(padded(items, begin, events)),
+            Key.USER: torch.from_numpy(users),
+        }

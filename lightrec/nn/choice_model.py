@@ -1,0 +1,239 @@
+"""Discrete choice given a history: which item of a set somebody takes, or nothing.
+
+A choice model is the user in a simulator, and what inverse reinforcement learning turns into a
+reward. How a history becomes a state is the affair of the subclasses in ``choice.py``.
+"""
+
+from abc import abstractmethod
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+from torch.nn.functional import embedding, pad
+
+from lightrec.errors import RunError
+from lightrec.keys import PADDING
+
+CLASS_FILE = "class.txt"
+"""File beside the weights that names the class, ``module:Class``."""
+
+
+class ChoiceModel(nn.Module, PyTorchModelHubMixin):
+    """P(i | history, set) ∝ exp(utility of i), nothing having utility 0.
+
+    A utility is Q(s, i) - Q(s, nothing), Q being the soft action value of a user who looks ahead
+    (Rust 1987; Ziebart et al. 2008). Nothing is known to have reward 0, so the reward follows
+    (Hotz and Miller 1993): r(s, i) = utility - γ' (W(s after i) - W(s after nothing)), where W(s)
+    is the expected value of the next offer and γ' = discount · (1 - leave rate). W is linear in
+    the state. With γ' = 0 the reward is the utility.
+
+    Utilities are linear in an item's features, so that all items cost one matrix product.
+
+    :param num_items: N. Item N + 1 in a history is "chose nothing".
+    :param vector_size: length of the item vectors.
+    :param history_length: L, how many of a history's last steps count.
+    :param state_size: length S of a state.
+    :param feature_size: length of the features made of an item's vector.
+    :param hidden_size: width of the hidden layers.
+    :param identity_size: length of the part of an item that is learned for each item by itself.
+    :param records_nothing: whether choosing nothing enters the history, as item N + 1; otherwise
+        it leaves the state as it was.
+    :param discount: γ of one step.
+    :param leave_rate: probability that a session ends after a step.
+    """
+
+    vectors: Tensor
+    offsets: Tensor
+    discount: Tensor
+    leave_rate: Tensor
+    nothing_shift: Tensor
+    nothing_recorded: Tensor
+
+    def __init__(
+        self,
+        num_items: int,
+        vector_size: int,
+        history_length: int,
+        *,
+        state_size: int,
+        feature_size: int,
+        hidden_size: int,
+        identity_size: int,
+        records_nothing: bool,
+        discount: float,
+        leave_rate: float,
+    ) -> None:
+        super().__init__()
+        self.num_items = num_items
+        self.vector_size = vector_size
+        self.history_length = history_length
+        self.state_size = state_size
+        self.register_buffer("vectors", torch.zeros(num_items + 1, vector_size))
+        self.register_buffer("offsets", torch.zeros(num_items + 1))
+        # Buffers, because what is learned from a log and fitted later must travel with the weights.
+        self.register_buffer("nothing_recorded", torch.tensor(records_nothing))
+        self.register_buffer("discount", torch.tensor(float(discount)))
+        self.register_buffer("leave_rate", torch.tensor(float(leave_rate)))
+        self.register_buffer("nothing_shift", torch.tensor(0.0))
+        inputs = vector_size + identity_size
+        self.identity = nn.Parameter(0.1 * torch.randn(num_items + 1, identity_size))
+        self.hidden = nn.Sequential(nn.Linear(inputs, hidden_size), nn.SiLU())
+        self.as_past = nn.Linear(hidden_size + inputs, feature_size)
+        self.as_candidate = nn.Linear(hidden_size + inputs, feature_size)
+        self.past_nothing = nn.Parameter(0.1 * torch.randn(feature_size))
+        self.bias = nn.Parameter(torch.zeros(num_items + 1))
+        self.offset_weight = nn.Parameter(torch.ones(()))
+        self.head = nn.Sequential(
+            nn.Linear(state_size, hidden_size), nn.SiLU(), nn.Linear(hidden_size, feature_size + 1)
+        )
+        self.linear_head = nn.Linear(state_size, feature_size + 1, bias=False)
+        self.value = nn.Linear(state_size, 1)
+
+    @property
+    def records_nothing(self) -> bool:
+        """Whether choosing nothing enters the history."""
+        return bool(self.nothing_recorded)
+
+    @property
+    def survival_discount(self) -> float:
+        """γ' = discount · (1 - leave rate)."""
+        return float(self.discount) * (1 - float(self.leave_rate))
+
+    def set_items(self, vectors: Tensor, offsets: Tensor | None = None) -> None:
+        """Fill the item table; vectors are centred and brought to unit mean square.
+
+        :param vectors: (N + 1, vector_size); row 0 is ignored.
+        :param offsets: (N + 1,) a score that is the same for all users, such as the items' log
+            popularity; it enters the utility with a learned weight. Row 0 is ignored.
+        """
+        items = vectors[1:].to(self.vectors)
+        items = items - items.mean(0)
+        self.vectors[1:] = items / items.square().mean().sqrt().clamp_min(1e-8)
+        if offsets is not None:
+            scores = offsets[1:].to(self.offsets)
+            self.offsets[1:] = scores - scores.mean()
+
+    @abstractmethod
+    def state(self, history: Tensor) -> Tensor:
+        """States (B, S) of histories (B, any length), padded on the left; the last L count."""
+
+    @abstractmethod
+    def after(self, history: Tensor, items: Tensor) -> Tensor:
+        """States (B, C, S) when each of items (B, C), in turn, is added to histories (B, any).
+
+        Equal to ``state`` of the longer histories, but cheaper.
+        """
+
+    def utilities(self, state: Tensor, items: Tensor | None = None) -> Tensor:
+        """Q(s, i) - Q(s, nothing), in nats.
+
+        :param state: (B, S).
+        :param items: (B, C) int64, or None for all items.
+        :returns: (B, C), or (B, N + 1); minus infinity for padding.
+        """
+        user = self.head(state) + self.linear_head(state)
+        # The last column is minus the utility of nothing, from which the others are measured.
+        taste, level = user[:, :-1], user[:, -1:] - self.nothing_shift
+        constant = self.bias + self.offset_weight * self.offsets
+        features = self.as_candidate(self._features())
+        if items is None:
+            scores = torch.addmm(constant, taste, features.T) + level
+            ours = torch.arange(self.num_items + 1, device=scores.device)
+            return scores.masked_fill(ours == PADDING, -torch.inf)
+        scores = torch.einsum("bd,bcd->bc", taste, embedding(items, features)) + level
+        scores = scores + embedding(items, constant.unsqueeze(-1)).squeeze(-1)
+        return scores.masked_fill(items == PADDING, -torch.inf)
+
+    def nothing(self, state: Tensor) -> Tensor:
+        """Utility (B,) of choosing nothing: zero, from which the others are measured."""
+        return state.new_zeros(len(state))
+
+    def log_probabilities(self, history: Tensor, items: Tensor) -> Tensor:
+        """Log-probabilities of sets, and of nothing in the last column.
+
+        :param history: (B, any length) int64.
+        :param items: (M · B, C) int64: M blocks of sets, each in the order of the histories.
+        :returns: (M · B, C + 1).
+        """
+        state = self.state(history)
+        state = state.repeat(len(items) // len(history), 1)
+        scores = torch.cat([self.utilities(state, items), self.nothing(state).unsqueeze(-1)], -1)
+        return scores.log_softmax(-1)
+
+    def continuation(self, state: Tensor) -> Tensor:
+        """W (...,): the expected value of the next offer in states (..., S)."""
+        return self.value(state).squeeze(-1)
+
+    def after_nothing(self, history: Tensor) -> Tensor:
+        """States (B, S) when nothing is chosen after histories (B, any length)."""
+        if not self.records_nothing:
+            return self.state(history)
+        nothing = torch.full_like(history[:, :1], self.num_items + 1)
+        return self.after(history, nothing).squeeze(1)
+
+    def reward(self, history: Tensor, items: Tensor) -> Tensor:
+        """What users want: r(s, i) in nats, nothing being worth 0.
+
+        :param history: (B, any length) int64.
+        :param items: (B, C) int64.
+        :returns: (B, C); minus infinity for padding.
+        """
+        utilities = self.utilities(self.state(history), items)
+        if self.survival_discount == 0:
+            return utilities
+        gain = self.continuation(self.after(history, items))
+        idle = self.continuation(self.after_nothing(history)).unsqueeze(-1)
+        return utilities - self.survival_discount * (gain - idle)
+
+    def action_values(self, history: Tensor, items: Tensor) -> Tensor:
+        """Q(s, i) of items (B, C) and, in the last column, Q(s, nothing): (B, C + 1), in nats."""
+        state = self.state(history)
+        utilities = torch.cat([self.utilities(state, items), state.new_zeros(len(state), 1)], -1)
+        if self.survival_discount == 0:
+            return utilities
+        idle = self.continuation(self.after_nothing(history)).unsqueeze(-1)
+        return utilities + self.survival_discount * idle
+
+    def prior(self, identity_precision: float = 1.0) -> Tensor:
+        """Minus the log-density, up to a constant, of a Gaussian prior on what items have alone.
+
+        Biases have unit variance.
+
+        :param identity_precision: of the learned item parts.
+        """
+        return (self.bias.square().sum() + identity_precision * self.identity.square().sum()) / 2
+
+    def _features(self) -> Tensor:
+        inputs = torch.cat([self.vectors, self.identity], -1)
+        return torch.cat([self.hidden(inputs), inputs], -1)
+
+    def _past(self) -> Tensor:
+        # (N + 2, feature_size): padding is zero, the last row is nothing.
+        items = self.as_past(self._features())[1:]
+        return torch.cat([pad(items, (0, 0, 1, 0)), self.past_nothing.unsqueeze(0)])
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        super()._save_pretrained(save_directory)
+        name = f"{type(self).__module__}:{type(self).__qualname__}\n"
+        (Path(save_directory) / CLASS_FILE).write_text(name)
+
+    @staticmethod
+    def load(folder: Path | str) -> "ChoiceModel":
+        """Load a choice model of whatever class, in evaluation mode.
+
+        :raises RunError: where the folder holds none.
+        """
+        path = Path(folder) / CLASS_FILE
+        if not path.is_file():
+            raise RunError(
+                f"There is no choice model in {folder}: {CLASS_FILE} is missing. Run the stage "
+                "that learns it first."
+            )
+        module, _, name = path.read_text().strip().partition(":")
+        found = getattr(import_module(module), name)
+        if not (isinstance(found, type) and issubclass(found, ChoiceModel)):
+            raise RunError(f"{path} names {module}:{name}, which is no ChoiceModel.")
+        model: ChoiceModel = found.from_pretrained(str(folder))
+        return model.eval()

@@ -1,0 +1,73 @@
+"""The item tower: an id embedding, a projected text vector, or their sum."""
+
+import torch
+from torch import Tensor, nn
+
+from lightrec.keys import PADDING
+
+
+class ItemTower(nn.Module):
+    """Item vectors from ids, texts or both.
+
+    :param num_items: number of items N.
+    :param size: length D of the vectors given.
+    :param vector_size: length of the text vectors V; 0 where there are none.
+    :param use_ids: whether every item has a vector of its own.
+    :param use_text: whether the text vector, projected by a linear map, is added.
+    :raises ValueError: where neither is used, or texts without vectors.
+    """
+
+    vectors: Tensor
+    """(N + 1, V) float32 text vectors, row 0 zero; a buffer, saved with the weights."""
+
+    def __init__(
+        self, num_items: int, size: int, vector_size: int, use_ids: bool, use_text: bool
+    ) -> None:
+        super().__init__()
+        use_text = use_text and vector_size > 0
+        if not (use_ids or use_text):
+            raise ValueError(
+                "Items need an id embedding, text vectors or both: set use_ids to true, or "
+                "use_text to true together with a text encoder."
+            )
+        self.num_items, self.size = num_items, size
+        self.ids = nn.Parameter(torch.randn(num_items + 1, size) * 0.02) if use_ids else None
+        self.project = nn.Linear(vector_size, size, bias=False) if use_text else None
+        self.register_buffer("vectors", torch.zeros(num_items + 1, vector_size * use_text))
+        if self.project is not None and use_ids:
+            # Beside an id the text starts silent; it speaks up where that helps.
+            nn.init.zeros_(self.project.weight)
+        if self.ids is not None:
+            with torch.no_grad():
+                self.ids[PADDING] = 0
+
+    @property
+    def uses_text(self) -> bool:
+        """Whether text vectors take part."""
+        return self.project is not None
+
+    def set_vectors(self, vectors: Tensor) -> None:
+        """Take text vectors, (N + 1, V); the buffer becomes this very tensor where it can."""
+        if vectors.shape != self.vectors.shape:
+            raise ValueError(
+                f"Text vectors of shape {tuple(vectors.shape)} do not fit: expected "
+                f"{tuple(self.vectors.shape)}."
+            )
+        self.vectors = vectors.to(self.vectors.device, torch.float32)
+
+    def forward(self, items: Tensor | None = None) -> Tensor:
+        """Give item vectors.
+
+        :param items: any shape, int64; None for all N + 1 rows.
+        :returns: (*items.shape, D) or (N + 1, D); zeros for padding.
+        """
+        parts = []
+        if self.ids is not None:
+            parts.append(self.ids if items is None else nn.functional.embedding(items, self.ids))
+        if self.project is not None:
+            parts.append(self.project(self.vectors if items is None else self.vectors[items]))
+        total = sum(parts[1:], parts[0])
+        keep = (
+            torch.arange(self.num_items + 1, device=total.device) if items is None else items
+        ) != PADDING
+        return total * keep[..., None]

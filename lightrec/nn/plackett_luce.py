@@ -1,0 +1,122 @@
+"""The Plackett–Luce distribution over ordered slates, in the manner of ``torch.distributions``.
+
+Slates are drawn without replacement: each place goes to one of the columns still left, with
+probability proportional to exp(logit). With slates of one it is the categorical distribution.
+"""
+
+from typing import Any
+
+import torch
+from torch import Size, Tensor
+from torch.distributions import Distribution, constraints
+
+EMPTY = -1
+"""Fills the last places of a slate where fewer columns than places may be drawn."""
+
+
+class PlackettLuce(Distribution):
+    """Ordered slates of distinct columns.
+
+    Sampling is exact: one column by inversion, several by adding Gumbel noise and taking the largest
+    (Yellott 1977; Kool, van Hoof and Welling 2019, "Stochastic beams and where to find them").
+
+    :param logits: ``(..., N)`` floating point; high means drawn early. Minus infinity excludes.
+    :param mask: ``(..., N)`` bool, False excludes a column; all may be drawn where it is None.
+    :param slate_size: places K of a slate, 1 to N.
+    :raises ValueError: where ``slate_size`` is out of range.
+    """
+
+    arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012 (torch's own signature)
+    has_rsample = False
+
+    def __init__(self, logits: Tensor, mask: Tensor | None = None, slate_size: int = 1) -> None:
+        columns = logits.shape[-1]
+        if not 1 <= slate_size <= columns:
+            raise ValueError(
+                f"A slate of {slate_size} cannot be drawn from {columns} columns; "
+                f"slate_size must lie between 1 and {columns}."
+            )
+        # A finite floor in place of minus infinity keeps 0 · log 0 and the gradients of rows in
+        # which nothing is allowed free of NaN; exp(floor - maximum) is exactly 0.
+        self._floor = torch.finfo(logits.dtype).min / 4
+        self.logits = logits.clamp_min(self._floor)
+        if mask is not None:
+            self.logits = self.logits.masked_fill(~mask, self._floor)
+        self.slate_size = slate_size
+        super().__init__(logits.shape[:-1], Size([slate_size]), validate_args=False)
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Draw slates from torch's global generator.
+
+        :returns: ``(*sample_shape, ..., K)`` int64 columns; :data:`EMPTY` where none was left.
+        """
+        with torch.no_grad():
+            logits = self.logits.expand(*Size(sample_shape), *self.logits.shape)
+            if self.slate_size == 1:
+                return self._filled(self._invert(logits), logits)
+            waiting = torch.empty_like(logits).exponential_()
+            waiting.clamp_min_(torch.finfo(logits.dtype).tiny).log_()
+            return self._largest(torch.where(logits > self._floor / 2, logits - waiting, logits))
+
+    @property
+    def mode(self) -> Tensor:
+        """The columns of largest logit in order, the most probable slate: ``(..., K)`` int64."""
+        return self._largest(self.logits.detach())
+
+    @property
+    def deterministic_sample(self) -> Tensor:
+        """The mode, under the name by which TorchRL asks for it."""
+        return self.mode
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Logarithm of the probability of drawing exactly this slate in this order.
+
+        :param value: ``(..., K)`` int64 distinct columns; :data:`EMPTY` places count for nothing.
+        :returns: ``(...)``.
+        """
+        filled = value >= 0
+        columns = value.clamp_min(0)
+        shape = torch.broadcast_shapes(value.shape[:-1], self.logits.shape[:-1])
+        logits = self.logits.expand(*shape, self.logits.shape[-1])
+        columns = columns.expand(*shape, self.slate_size)
+        chosen = logits.gather(-1, columns)
+        if self.slate_size == 1:
+            steps = chosen - logits.logsumexp(-1, keepdim=True)
+        else:
+            # What is left before each place = the columns never chosen + those chosen from here on:
+            # sums of positive terms only, so nothing cancels.
+            never = logits.scatter(-1, columns, self._floor).logsumexp(-1, keepdim=True)
+            late = torch.where(filled, chosen, self._floor).flip(-1)
+            left = torch.cat([never, late], -1).logcumsumexp(-1)[..., 1:].flip(-1)
+            steps = chosen - left
+        return torch.where(filled, steps, torch.zeros_like(steps)).sum(-1)
+
+    def entropy(self) -> Tensor:
+        """Entropy in nats of the *first* place: ``(...)``.
+
+        That is the whole entropy where K = 1. For longer slates it is a part of it, cheap and
+        largest where the whole is largest, which is all that an entropy bonus needs.
+        """
+        normaliser = self.logits.logsumexp(-1, keepdim=True)
+        log_probabilities = self.logits - normaliser
+        return -(log_probabilities.exp() * log_probabilities).sum(-1)
+
+    @staticmethod
+    def _invert(logits: Tensor) -> Tensor:
+        """Draw one column a row by inverting the distribution function: one number in place of N.
+
+        Excluded columns add nothing to the sums, which are doubles, so none of them is ever the
+        first to exceed the number drawn.
+        """
+        sums = (logits - logits.amax(-1, keepdim=True)).exp().cumsum(-1, dtype=torch.float64)
+        point = torch.rand(sums.shape[:-1] + (1,), dtype=torch.float64, device=sums.device)
+        column = torch.searchsorted(sums, point * sums[..., -1:], right=True)
+        return column.clamp_max(sums.shape[-1] - 1)
+
+    def _largest(self, keys: Tensor) -> Tensor:
+        if self.slate_size == 1:
+            return self._filled(keys.argmax(-1, keepdim=True), keys)
+        return self._filled(keys.topk(self.slate_size, dim=-1).indices, keys)
+
+    def _filled(self, columns: Tensor, keys: Tensor) -> Tensor:
+        return columns.masked_fill(keys.gather(-1, columns) <= self._floor / 2, EMPTY)

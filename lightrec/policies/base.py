@@ -1,0 +1,125 @@
+"""The base class of policies: from a session's state to a slate.
+
+A policy scores items; drawing slates from scores is the same for all and done here.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from tensordict import TensorDictBase
+from torch import Tensor, nn
+
+from lightrec.keys import PADDING, Key
+from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec.nn.session import SessionKey
+
+
+class Policy(nn.Module, PyTorchModelHubMixin, ABC):
+    """Scores every item for a session's state; high means shown first.
+
+    Subclass it in a plugin, give it JSON-able constructor arguments, and return the class from the
+    hook ``lightrec_policies``.
+
+    :param num_items: number of items N.
+    """
+
+    def __init__(self, num_items: int) -> None:
+        super().__init__()
+        self.num_items = num_items
+
+    def user_vectors(self, history: Tensor) -> Tensor:
+        """Sum a history up; the costly part of scoring, which depends on nothing else.
+
+        :param history: ``(B, L)`` int64, any L, padded on the left; N + 1 for declined slates.
+        :returns: ``(B, D)`` float32; D is 0 for policies that look at no history.
+        """
+        return torch.zeros(len(history), 0, device=history.device)
+
+    @abstractmethod
+    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
+        """Score all items.
+
+        :param user_vectors: ``(B, D)`` from :meth:`user_vectors`.
+        :param step: ``(B, 1)`` int64 slates shown so far.
+        :param accepted_total: ``(B, 1)`` float32 items accepted so far.
+        :returns: ``(B, N + 1)`` float32 logits, column 0 minus infinity. Items that may not be
+            shown are the caller's affair.
+        """
+
+    def scores(
+        self, history: Tensor, step: Tensor | None = None, accepted_total: Tensor | None = None
+    ) -> Tensor:
+        """Score all items for histories, by default at the beginning of a session.
+
+        :param history: ``(B, L)`` int64, any L, padded on the left.
+        :returns: ``(B, N + 1)`` float32, column 0 minus infinity.
+        """
+        shape = (len(history), 1)
+        if step is None:
+            step = torch.zeros(shape, dtype=torch.int64, device=history.device)
+        if accepted_total is None:
+            accepted_total = torch.zeros(shape, device=history.device)
+        return self.score(self.user_vectors(history), step, accepted_total)
+
+    def distribution(self, state: TensorDictBase, slate_size: int = 1) -> PlackettLuce:
+        """The law of the slate in a state; its columns are item indices.
+
+        :param state: the keys of a simulator's state; ``user_vector`` is used where it is there.
+        """
+        vectors = state.get(Key.USER_VECTOR, None)
+        if vectors is None:
+            vectors = self.user_vectors(state[Key.HISTORY])
+        logits = self.score(vectors, state[SessionKey.STEP], state[SessionKey.ACCEPTED_TOTAL])
+        return PlackettLuce(logits, state[Key.MASK], slate_size)
+
+    def act(
+        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
+    ) -> TensorDictBase:
+        """Write the slate and its log-probability into a state.
+
+        :param deterministic: show the items of highest score, or draw.
+        :returns: the state with ``action`` ``(B, K)`` and ``action_log_prob`` ``(B,)``.
+        """
+        distribution = self.distribution(state, slate_size)
+        columns = distribution.mode if deterministic else distribution.sample()
+        state["action_log_prob"] = distribution.log_prob(columns)
+        return state.set(Key.ACTION, columns.clamp_min(PADDING))
+
+
+class UserMemory:
+    """Keeps a policy's user vectors while histories stay what they are.
+
+    A declined slate leaves most histories unchanged; only the others are read again.
+
+    :param policy: whose vectors are kept. It must not change in between.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._history: Tensor | None = None
+        self._vectors = torch.empty(0)
+
+    def __call__(self, history: Tensor) -> Tensor:
+        """Give the user vectors ``(B, D)`` of the same B sessions, a step later."""
+        if self._history is None or self._history.shape != history.shape:
+            self._vectors = self.policy.user_vectors(history)
+        else:
+            rows = (history != self._history).any(1).nonzero().squeeze(1)
+            if len(rows):
+                fresh = self.policy.user_vectors(history[rows])
+                # Out of place: earlier steps' vectors are still somebody's.
+                self._vectors = self._vectors.index_copy(0, rows, fresh)
+        self._history = history
+        return self._vectors
+
+
+def without_nothing(history: Tensor, num_items: int) -> Tensor:
+    """Take declined slates (N + 1) out of histories and pad again on the left.
+
+    :param history: ``(B, L)`` int64.
+    :returns: ``(B, L)`` int64 with indices 0 to N.
+    """
+    known = (history > PADDING) & (history <= num_items)
+    order = known.to(torch.int8).sort(dim=1, stable=True).indices
+    return (history * known).gather(1, order)

@@ -1,0 +1,132 @@
+"""Policies that learn nothing from a simulator's rewards: what every learned policy must beat."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightrec.keys import PADDING
+from lightrec.nn.choice_model import ChoiceModel
+from lightrec.nn.ranker import Ranker
+from lightrec.policies.base import Policy, without_nothing
+
+
+def _expand(scores: Tensor, rows: int) -> Tensor:
+    """Give the same scores ``(N + 1,)`` to all rows, minus infinity for the padding."""
+    table = scores.float().index_fill(0, torch.tensor([PADDING], device=scores.device), -torch.inf)
+    return table.expand(rows, -1)
+
+
+class RandomPolicy(Policy):
+    """Shows items in random order, drawn from torch's global generator.
+
+    :param num_items: number of items N.
+    """
+
+    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
+        """Give every item a uniform number, so that even the highest scores are a fair draw."""
+        scores = torch.rand(len(step), self.num_items + 1, device=step.device)
+        scores[:, PADDING] = -torch.inf
+        return scores
+
+
+class PopularityPolicy(Policy):
+    """Shows what was chosen most often in the training events.
+
+    :param num_items: number of items N.
+    """
+
+    popularity: Tensor
+
+    def __init__(self, num_items: int) -> None:
+        super().__init__(num_items)
+        self.register_buffer("popularity", torch.zeros(num_items + 1))
+
+    @classmethod
+    def from_counts(cls, counts: Tensor) -> "PopularityPolicy":
+        """Make the policy from counts ``(N + 1,)``."""
+        policy = cls(len(counts) - 1)
+        policy.popularity.copy_(counts)
+        return policy
+
+    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
+        """Score by count."""
+        return _expand(self.popularity, len(step))
+
+
+class ConstantListPolicy(Policy):
+    """Shows the same list to everybody, in order, leaving out what may not be shown.
+
+    :param num_items: number of items N.
+    """
+
+    appeal: Tensor
+
+    def __init__(self, num_items: int) -> None:
+        super().__init__(num_items)
+        self.register_buffer("appeal", torch.zeros(num_items + 1))
+
+    @classmethod
+    @torch.no_grad()
+    def from_user_model(
+        cls, user_model: ChoiceModel, history: Tensor, batch_size: int = 256
+    ) -> "ConstantListPolicy":
+        """Order items by the mean probability with which users accept them, shown alone.
+
+        :param user_model: the user model that policies are trained in.
+        :param history: ``(U, L)`` int64 histories of the users to please.
+        """
+        policy = cls(user_model.num_items)
+        total = torch.zeros(user_model.num_items + 1, dtype=torch.float64, device=history.device)
+        for rows in history[:, -user_model.history_length :].split(batch_size):
+            person = user_model.state(rows)
+            gain = user_model.utilities(person, None) - user_model.nothing(person).unsqueeze(1)
+            total += gain.sigmoid().double().sum(0)
+        policy.appeal.copy_(total / len(history))
+        return policy
+
+    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
+        """Score by mean acceptance."""
+        return _expand(self.appeal, len(step))
+
+
+class GreedyEncoderPolicy(Policy):
+    """Shows what the encoder expects next, whatever comes after.
+
+    :param num_items: number of items N.
+    :param ranker: constructor arguments of the :class:`Ranker` inside.
+    """
+
+    def __init__(self, num_items: int, ranker: Mapping[str, Any]) -> None:
+        super().__init__(num_items)
+        self.ranker = Ranker(**ranker).requires_grad_(False).eval()
+
+    @classmethod
+    def from_ranker(cls, ranker: Ranker) -> "GreedyEncoderPolicy":
+        """Make the policy around a copy of a trained encoder."""
+        policy = cls(ranker.num_items, arguments_of(ranker))
+        policy.ranker.load_state_dict(ranker.state_dict())
+        return policy.to(next(ranker.parameters()).device)
+
+    @torch.no_grad()
+    def user_vectors(self, history: Tensor) -> Tensor:
+        """Give the encoder's user vectors ``(B, D)``."""
+        return self.ranker.user_vectors(without_nothing(history, self.num_items))
+
+    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
+        """Score by user vector · item vector plus bias, as the encoder does."""
+        scores = user_vectors @ self.ranker.item_vectors().T
+        bias = self.ranker.item_bias()
+        if bias is not None:
+            scores = scores + bias
+        return scores.index_fill(1, torch.tensor([PADDING], device=scores.device), -torch.inf)
+
+    def train(self, mode: bool = True) -> "GreedyEncoderPolicy":
+        """Stay as in evaluation: there is nothing to train."""
+        return super().train(False)
+
+
+def arguments_of(ranker: Ranker) -> dict[str, Any]:
+    """Give the constructor arguments with which a ranker was made, plain Python."""
+    return dict(ranker._hub_mixin_config)

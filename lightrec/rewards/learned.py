@@ -1,0 +1,31 @@
+"""The reward that inverse reinforcement learning found in a log."""
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from lightrec.keys import PADDING, Key
+from lightrec.nn.choice import ChoiceModel
+from lightrec.rewards.base import Reward
+
+
+class LearnedReward(Reward):
+    """What a person wants, by a choice model that knows how far they look ahead.
+
+    Nats relative to nothing, which is worth 0. It is as good as the assumptions in the model:
+    the discount, the leave rate and, in logs without impressions, how often nothing is chosen.
+
+    :param folder: what a reward stage left.
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.model = ChoiceModel.load(folder).requires_grad_(False)
+
+    @torch.no_grad()
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Give rewards (B, 1): r(s, i) of the accepted item, 0 for nothing."""
+        clicked = self.clicked(transition)
+        # Padding has no utility: any item stands in for it and is masked afterwards.
+        reward = self.model.reward(transition[Key.HISTORY], clicked.clamp_min(1))
+        return torch.where(clicked == PADDING, 0.0, reward)

@@ -1,0 +1,43 @@
+"""Chance that is computed from counters, not drawn from a running generator.
+
+A number is a hash of what it belongs to (session, step, item). Whoever asks again, in whatever
+batch, order or device, gets the same one: contenders can be compared under the same chance.
+"""
+
+import torch
+from torch import Tensor
+
+# Constants of splitmix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
+# generators"), written as signed 64-bit integers because torch has no unsigned products.
+_GAMMA = 0x9E3779B97F4A7C15 - 2**64
+_FIRST = 0xBF58476D1CE4E5B9 - 2**64
+_SECOND = 0x94D049BB133111EB - 2**64
+
+
+def _shift(x: Tensor, bits: int) -> Tensor:
+    """Shift right without copying the sign."""
+    return (x >> bits) & (2 ** (64 - bits) - 1)
+
+
+def mix(key: Tensor, counter: Tensor | int) -> Tensor:
+    """Hash a key with a counter into a new key.
+
+    :param key: int64.
+    :param counter: int64, broadcast against ``key``.
+    :returns: int64, evenly spread over all 64 bits.
+    """
+    # Products of tensors wrap around, as they must; Python's integers would not.
+    x = key + (torch.as_tensor(counter, device=key.device) + 1) * _GAMMA
+    x = (x ^ _shift(x, 30)) * _FIRST
+    x = (x ^ _shift(x, 27)) * _SECOND
+    return x ^ _shift(x, 31)
+
+
+def uniform(key: Tensor) -> Tensor:
+    """Turn keys into float64 numbers strictly between 0 and 1."""
+    return (_shift(key, 11).double() + 0.5) * 2.0**-53
+
+
+def gumbel(key: Tensor) -> Tensor:
+    """Turn keys into float32 numbers of the standard Gumbel distribution."""
+    return -(-uniform(key).log()).log().float()

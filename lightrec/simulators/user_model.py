@@ -1,0 +1,157 @@
+"""The simulator that runs a learned model of choices over the users of a log."""
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+
+from lightrec.errors import RecipeError
+from lightrec.keys import PADDING, Key
+from lightrec.nn.choice_model import ChoiceModel
+from lightrec.nn.session import SessionKey
+from lightrec.simulators import noise, outcomes
+from lightrec.simulators.base import Ending, Response, Simulator
+from lightrec.simulators.starts import Starts
+
+
+class UserModelSimulator(Simulator):
+    """Users who choose from a slate, or nothing, with probability ∝ exp(utility).
+
+    What was accepted enters the history; a declined slate enters as N + 1 where the user model
+    knows such steps. What was shown is not shown again, nor what the user's log holds before the
+    session. After every step a user leaves with probability ``leave_rate``.
+
+    :param user_model: the model of choices, kept as it is and used without gradients.
+    :param starts: where sessions begin.
+    :param batch_size: sessions B.
+    :param worth: what each outcome of an offer is worth, such as
+        :func:`lightrec.simulators.outcomes.learned`.
+    :param expected: whether the reward of a step is the mean over the outcomes' probabilities, which
+        has the same expectation as that of the outcome and less noise to learn from.
+    :param slate_size: places K.
+    :param leave_rate: probability of leaving after a step.
+    :param max_steps: steps after which a session is cut.
+    :param ending: ``leave``, or ``fixed`` for sessions of exactly ``max_steps``.
+    :param history_length: steps L that the state remembers; at least the user model's.
+    :param max_candidates: show only this many items, those most frequent by ``popularity``.
+    :param popularity: ``(N + 1,)`` counts, needed with ``max_candidates``.
+    :param repeats: whether items of the user's log may be shown again.
+    :param device: where everything is computed.
+    :raises RecipeError: where a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        user_model: ChoiceModel,
+        starts: Starts,
+        batch_size: int,
+        *,
+        worth: outcomes.Worth = outcomes.accepted,
+        expected: bool = False,
+        slate_size: int = 1,
+        leave_rate: float = 0.05,
+        max_steps: int = 40,
+        ending: Ending = "leave",
+        history_length: int | None = None,
+        max_candidates: int | None = None,
+        popularity: Tensor | None = None,
+        repeats: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if not 0 <= leave_rate <= 1:
+            raise RecipeError(f"leave_rate is {leave_rate}; a probability lies between 0 and 1.")
+        candidates = None
+        if max_candidates is not None and max_candidates < user_model.num_items:
+            if popularity is None or max_candidates < 1:
+                raise RecipeError(
+                    f"max_candidates={max_candidates} needs at least 1 and the items' popularity."
+                )
+            candidates = popularity[1:].topk(max_candidates).indices.sort().values + 1
+        super().__init__(
+            user_model.num_items,
+            batch_size,
+            history_length=max(history_length or 1, user_model.history_length),
+            slate_size=slate_size,
+            max_steps=max_steps,
+            ending=ending,
+            candidates=candidates,
+            device=device,
+        )
+        self.user_model = user_model.to(self.device).eval()
+        self.starts = starts
+        self.worth = worth
+        self.expected = expected
+        self.leave_rate = leave_rate
+        self.repeats = repeats
+        self._given: tuple[Tensor, int] | None = None
+
+    def fix(self, users: Tensor, seed: int) -> None:
+        """Let every reset begin with these users, under chance that follows from ``seed``.
+
+        Whatever is then shown in a user's step, the same seed gives the same noise to the same
+        item: contenders are compared under common random numbers.
+
+        :param users: ``(B,)`` int64, one a row; their histories end where the log's do.
+        """
+        if len(users) != self.batch_size[0]:
+            raise ValueError(
+                f"{len(users)} users were given to {self.batch_size[0]} sessions; give one a row."
+            )
+        self._given = users.cpu(), seed
+
+    def start(self) -> TensorDict:
+        """Begin a session in every row: drawn users, or those given to :meth:`fix`."""
+        size = self.batch_size[0]
+        if self._given is None:
+            users, ends = self.starts.draw(size, self.generator)
+            low, high = -(2**62), 2**62
+            session = torch.randint(low, high, (size, 1), generator=self.generator,
+                                    device=self.device)
+        else:
+            users, seed = self._given
+            ends = self.starts.ends_of(users)
+            session = noise.mix(torch.tensor(seed), users).unsqueeze(1).to(self.device)
+        mask = torch.ones(size, self.num_items + 1, dtype=torch.bool, device=self.device)
+        if not self.repeats:
+            rows, items = self.starts.seen(users, ends)
+            known = items <= self.num_items
+            mask[rows[known].to(self.device), items[known].to(self.device)] = False
+        history = self.starts.history(users, ends, self.history_length)
+        return TensorDict(
+            {
+                Key.USER: users.to(self.device),
+                Key.HISTORY: history.to(self.device),
+                Key.MASK: mask,
+                SessionKey.SESSION: session,
+            },
+            batch_size=self.batch_size,
+            device=self.device,
+        )
+
+    @torch.no_grad()
+    def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
+        """Choose by utilities plus Gumbel noise, which is the law ∝ exp(utility)."""
+        history = state[Key.HISTORY][:, -self.user_model.history_length :]
+        person = self.user_model.state(history)
+        nothing = self.user_model.nothing(person).unsqueeze(1)
+        utilities = torch.cat([self.user_model.utilities(person, slate), nothing], 1)
+        outcomes = torch.nn.functional.pad(slate, (0, 1), value=self.num_items + 1)
+        key = noise.mix(
+            noise.mix(state[SessionKey.SESSION], state[SessionKey.STEP] + 1), outcomes
+        )
+        keys = (utilities + noise.gumbel(key)).masked_fill(outcomes == PADDING, -torch.inf)
+        slot = keys.argmax(1, keepdim=True)
+        chosen = outcomes.gather(1, slot)
+        clicked = torch.where(chosen > self.num_items, PADDING, chosen).squeeze(1)
+        log_probability = utilities.log_softmax(1)
+        worth = self.worth(self.user_model, history, slate, log_probability)
+        if self.expected:
+            reward = (log_probability.exp() * worth).sum(1)
+        else:
+            reward = worth.gather(1, slot).squeeze(1)
+        return Response(clicked, reward.float(), torch.full_like(reward, self.leave_rate))
+
+    def remember(self, history: Tensor, clicked: Tensor) -> Tensor:
+        """Move histories on by the item accepted, or by N + 1 where declined steps are known."""
+        if self.user_model.records_nothing:
+            clicked = torch.where(clicked > 0, clicked, self.num_items + 1)
+        return super().remember(history, clicked)

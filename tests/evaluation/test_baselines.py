@@ -1,0 +1,73 @@
+import polars as pl
+import pytest
+import torch
+
+from lightrec.errors import DataError
+from lightrec.evaluation.baselines import PopularityScorer, PredictionScorer, RandomScorer
+
+USERS, ITEMS = pl.Series(["ann", "bob", "cy"]), pl.Series(["x", "y", "z"])
+
+
+def batch(*users):
+    return {"user": torch.tensor(users)}
+
+
+def test_popularity_is_the_same_for_all():
+    scores = PopularityScorer(torch.tensor([0, 5, 2, 9]))(batch(3, 1))
+    assert scores.tolist() == [[0, 5, 2, 9]] * 2
+
+
+def test_random_scores_follow_from_seed_and_user_alone():
+    one = RandomScorer(1000, seed=1)
+    alone, together = one(batch(7)), one(batch(3, 7))
+    assert torch.equal(alone[0], together[1])
+    assert not torch.equal(together[0], together[1])
+    assert not torch.equal(alone, RandomScorer(1000, seed=2)(batch(7)))
+
+
+def test_random_scores_are_uniform_and_uncorrelated():
+    scores = RandomScorer(2000)(batch(*range(50)))
+    assert scores.mean().item() == pytest.approx(0.5, abs=0.005)
+    assert scores.var().item() == pytest.approx(1 / 12, abs=0.002)
+    assert torch.corrcoef(scores).fill_diagonal_(0).abs().max() < 0.12
+
+
+def test_predictions_rank_what_they_list_and_tie_the_rest_at_the_bottom():
+    table = pl.DataFrame(
+        {
+            "user": ["bob", "ann", "bob", "who", "bob"],
+            "item": ["z", "y", "x", "x", "gone"],
+            "score": [-3, 5, 2, 9, 4],
+        }
+    )
+    scorer = PredictionScorer(table, USERS, ITEMS)
+    scores = scorer(batch(1, 0, 2))
+    assert scores[0, [1, 3]].tolist() == [2, -3]
+    assert scores[0, 2] == scores[1, 1] == scores[1, 3] == scores[2, 1] < -3
+    assert scores[1, 2] == 5
+    assert scorer.covered == 2
+
+
+def test_integer_ids_are_read_as_text():
+    table = pl.DataFrame({"user": [1], "item": [20], "score": [1.0]})
+    assert PredictionScorer(table, pl.Series(["1"]), pl.Series(["20"])).covered == 1
+
+
+def table(**columns):
+    return pl.DataFrame({"user": ["ann"], "item": ["x"], "score": [1.0]} | columns)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "message"),
+    [
+        (table().drop("score"), "lacks score"),
+        (table(score=[None]).cast({"score": pl.Float64}), "score has 1 empty"),
+        (table(score=["a"]), "must hold numbers"),
+        (table(score=[float("inf")]), "not finite"),
+        (pl.concat([table(), table()]), "1 rows list"),
+        (table(user=["who"]), "compare the ids, which are such as user 'ann' and item 'x'"),
+    ],
+)
+def test_bad_tables_are_refused(predictions, message):
+    with pytest.raises(DataError, match=message):
+        PredictionScorer(predictions, USERS, ITEMS)

@@ -1,0 +1,133 @@
+"""A run from files to report: complete, resumable, the same twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lightrec.pipeline import train as training
+from lightrec.pipeline.run import plan, run
+from lightrec.pipeline.stage import INPUTS
+from tests.conftest import FAST
+
+
+def test_every_stage_leaves_its_files_and_the_report_stands_by_itself(tiny_run):
+    assert {p.name for p in tiny_run.iterdir() if p.is_dir()} == {*INPUTS, "logs", ".work"}
+    assert not list((tiny_run / ".work").iterdir())
+    page = (tiny_run / "report.html").read_text()
+    assert page.count("<svg") >= 4
+    for outside in ("<script", "<link", "src="):
+        assert outside not in page
+    assert (tiny_run / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_metrics_are_flat_and_hold_together(tiny_run):
+    metrics = json.loads((tiny_run / "metrics.json").read_text())
+    assert all(isinstance(value, int | float) for value in metrics.values())
+    assert metrics["test/ndcg@10"] == metrics["test/encoder/ndcg@10"]
+    assert metrics["test/events"] == 60
+    for name in ("policy", "greedy", "popularity", "constant", "random"):
+        own = {k: metrics[f"simulator/{name}/{k}"] for k in ("return", "length", "per_step")}
+        assert own["return"] / own["length"] == pytest.approx(own["per_step"], rel=1e-5)
+        assert 1 <= own["length"] <= 40
+    for other in ("greedy", "popularity", "constant", "random"):
+        key = f"simulator/policy-minus-{other}/return"
+        difference = metrics["simulator/policy/return"] - metrics[f"simulator/{other}/return"]
+        assert metrics[key] == pytest.approx(difference, abs=1e-5)
+        assert metrics[f"{key}/low"] <= metrics[key] <= metrics[f"{key}/high"]
+
+
+def test_the_encoder_learns_the_pattern(tiny_run):
+    metrics = json.loads((tiny_run / "metrics.json").read_text())
+    assert metrics["test/ndcg@10"] > 2 * metrics["test/popularity/ndcg@10"]
+
+
+def test_run_again_skips_every_stage_and_changes_nothing(tiny_run, tiny_files, capsys):
+    before = (tiny_run / "metrics.json").read_bytes()
+    log, items = tiny_files
+    run("generic", out=tiny_run, log=log, items=items, overrides=FAST)
+    told = capsys.readouterr().err.splitlines()
+    assert [line.partition("] ")[2] for line in told] == [f"{s}: up to date" for s in INPUTS]
+    assert (tiny_run / "metrics.json").read_bytes() == before
+
+
+def test_a_changed_setting_redoes_its_stage(tiny_run, tiny_files):
+    from lightrec.pipeline import recipes
+
+    log, items = tiny_files
+    sources = {"log": log, "items": items}
+    other = {**FAST, "encoder": [*FAST["encoder"], "--model.init_args.dropout=0.3"]}
+    stages = plan(recipes.folder("generic"), tiny_run, sources, False, None, other)
+    current = {stage.name for stage in stages if stage.is_current()}
+    assert "encoder" not in current
+    assert "data" in current
+
+
+@pytest.fixture
+def encoder(tiny_files, tmp_path):
+    """The encoder stage over the tiny log, its data stage done."""
+    from lightrec.pipeline import recipes
+    from lightrec.pipeline.run import execute
+
+    def make(name):
+        log, items = tiny_files
+        stages = plan(
+            recipes.folder("generic"),
+            tmp_path / name,
+            {"log": log, "items": items},
+            False,
+            None,
+            FAST,
+        )
+        execute(stages[0])
+        return stages[1]
+
+    return make
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_stopped_in_any_epoch_it_goes_on_to_the_same_weights(encoder, monkeypatch, epoch):
+    whole = encoder("whole")
+    training.train(whole)
+    broken = encoder("broken")
+
+    def stop(self, trainer, module, outputs, batch, index):
+        if trainer.current_epoch == epoch + 1:
+            raise SystemExit("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.EpochSeed, "on_train_batch_end", stop, raising=False)
+        with pytest.raises(SystemExit):
+            training.train(broken)
+    assert not broken.out.exists()
+    assert torch.load(broken.work / "last.ckpt", weights_only=True)["epoch"] == epoch
+    training.train(broken)
+    expected = load_file(whole.out / "model.safetensors")
+    found = load_file(broken.out / "model.safetensors")
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_killed_in_the_middle_the_metrics_end_identical(tiny_run, tiny_files, tmp_path):
+    log, items = tiny_files
+    overrides = [f"--{s}.{x.removeprefix('--')}" if x.startswith("--") else x
+                 for s, given in FAST.items() for x in given]
+    command = [sys.executable, "-m", "lightrec", "run", "generic", "--log", str(log)]
+    command += ["--items", str(items), "--out", str(tmp_path / "run"), *overrides]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / ".work" / "reward").exists() and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    subprocess.run(command, check=True, capture_output=True)
+    assert (tmp_path / "run" / "metrics.json").read_bytes() == (
+        tiny_run / "metrics.json"
+    ).read_bytes()

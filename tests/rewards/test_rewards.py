@@ -1,0 +1,79 @@
+import math
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from lightrec.errors import DataError
+from lightrec.keys import Key
+from lightrec.nn.choice import PooledChoice
+from lightrec.rewards.engagement import EngagementReward
+from lightrec.rewards.learned import LearnedReward
+from lightrec.rewards.probability_log import (
+    ProbabilityLogReward,
+    probability_log,
+    reward_weighted_log_likelihood,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    torch.manual_seed(0)
+    model = PooledChoice(6, 2, 3, discount=0.8)
+    model.set_items(torch.randn(7, 2))
+    folder = tmp_path_factory.mktemp("choice")
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(params=[True, False])
+def transition(request):
+    clicked = torch.tensor([[5], [0], [2]])
+    data = {
+        Key.HISTORY: torch.tensor([[0, 1, 2], [3, 4, 5], [0, 0, 6]]),
+        Key.ACTION: torch.tensor([[5, 3], [1, 2], [1, 2]]),
+    }
+    answer = {"next": {Key.CLICKED: clicked}} if request.param else {Key.CLICKED: clicked}
+    return TensorDict({**data, **answer}, batch_size=[3])
+
+
+def test_engagement_counts_what_was_accepted(transition):
+    assert EngagementReward()(transition).tolist() == [[1.0], [0.0], [1.0]]
+
+
+def test_learned_reward_is_the_models(transition, folder):
+    reward = LearnedReward(folder)
+    found = reward(transition)
+    expected = reward.model.reward(transition[Key.HISTORY], torch.tensor([[5], [1], [2]]))
+    assert found.shape == (3, 1)
+    assert found[1].item() == 0
+    assert torch.equal(found[[0, 2]], expected[[0, 2]])
+
+
+def test_probability_log_is_lowest_at_one_over_e():
+    p = torch.linspace(0, 1, 100_001, dtype=torch.float64)
+    values = probability_log(p)
+    assert p[values.argmin()].item() == pytest.approx(1 / math.e, abs=1e-5)
+    assert values.min().item() == pytest.approx(-1 / math.e, abs=1e-9)
+    assert values.max().item() == 0
+    assert values[[0, -1]].tolist() == [0, 0]
+
+
+def test_probability_log_reward(transition, folder):
+    reward = ProbabilityLogReward(folder)
+    p = reward.model.log_probabilities(transition[Key.HISTORY], transition[Key.ACTION]).exp()
+    expected = [p[0, 0] * p[0, 0].log(), 0, p[2, 1] * p[2, 1].log()]
+    assert reward(transition).flatten().tolist() == pytest.approx([float(x) for x in expected])
+
+
+def test_reward_weighted_log_likelihood_by_hand():
+    rewards = torch.tensor([[1.0, 2.0], [0.0, -1.0]], requires_grad=True)
+    log_p = torch.tensor([[0.5, 0.25], [0.5, 0.1]]).log().requires_grad_(True)
+    value = reward_weighted_log_likelihood(rewards, log_p)
+    expected = (math.log(0.5) + 2 * math.log(0.25) - math.log(0.1)) / 2
+    assert value.item() == pytest.approx(expected)
+    value.backward()
+    assert torch.equal(log_p.grad, rewards.detach() / 2)
+    assert rewards.grad is None
+    with pytest.raises(DataError, match="must be the same"):
+        reward_weighted_log_likelihood(rewards, log_p[:, :1])

@@ -1,0 +1,246 @@
+"""The simulator of a user model: closed forms, its contract, and what may be shown."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tensordict import TensorDict
+from torchrl.envs.utils import check_env_specs
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Key
+from lightrec.nn.choice import PooledChoice
+from lightrec.nn.session import SessionKey
+from lightrec.simulators.starts import LogStarts
+from lightrec.simulators.user_model import UserModelSimulator
+
+
+def fixed_tastes(probabilities, records_nothing=False):
+    """A user model in which item i, shown alone, is accepted with a known probability."""
+    model = PooledChoice(len(probabilities), 1, 4, pools=1, feature_size=2, hidden_size=2,
+                         records_nothing=records_nothing)
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    model.bias.data[1:] = torch.tensor(probabilities).logit()
+    return model.requires_grad_(False)
+
+
+def starts_of(histories, **settings):
+    counts = torch.tensor([0, *map(len, histories)])
+    items = torch.tensor([item for history in histories for item in history], dtype=torch.int64)
+    return LogStarts(counts.cumsum(0), items, **settings)
+
+
+def make(probabilities=(0.2, 0.7, 0.5, 0.9) * 6, users=64, **settings):
+    model = fixed_tastes(list(probabilities), settings.pop("records_nothing", False))
+    return UserModelSimulator(model, starts_of([[]] * users), users, **settings)
+
+
+def play(simulator, choose):
+    """Whole sessions of all rows, without resets: rows (T, B) of next states."""
+    state, steps = simulator.reset(), []
+    for _ in range(simulator.max_steps):
+        state[Key.ACTION] = choose(state)
+        steps.append(simulator.step(state)["next"])
+        state = steps[-1].exclude("reward").clone()
+    return torch.stack(steps)
+
+
+def lowest(slate_size=1):
+    """Show the items of lowest index."""
+
+    def choose(state):
+        order = state[Key.MASK].float() - torch.arange(state[Key.MASK].shape[1]) * 1e-6
+        values, columns = order.topk(slate_size)
+        return columns * (values > 0.5)
+
+    return choose
+
+
+@pytest.mark.parametrize("ending", ["leave", "fixed"])
+@pytest.mark.parametrize("slate_size", [1, 3])
+@pytest.mark.parametrize("records_nothing", [False, True])
+def test_specs_hold(ending, slate_size, records_nothing):
+    simulator = make(users=8, ending=ending, slate_size=slate_size, max_steps=5, leave_rate=0.3,
+                     records_nothing=records_nothing)
+    check_env_specs(simulator, break_when_any_done="both")
+
+
+def test_acceptance_of_items_shown_alone():
+    simulator = make([0.2, 0.7, 0.5], users=20_000, max_steps=3, ending="fixed")
+    torch.manual_seed(0)
+    accepted = play(simulator, lowest())[SessionKey.ACCEPTED].mean(1).flatten()
+    torch.testing.assert_close(accepted, torch.tensor([0.2, 0.7, 0.5]), atol=0.012, rtol=0)
+
+
+def test_choice_from_a_slate_is_the_logit_law():
+    simulator = make([0.2, 0.7, 0.5], users=20_000, slate_size=3, max_steps=1)
+    torch.manual_seed(0)
+    clicked = play(simulator, lowest(3))[Key.CLICKED].flatten()
+    weights = torch.tensor([1, 0.25, 7 / 3, 1])
+    found = torch.bincount(clicked, minlength=4) / 20_000
+    torch.testing.assert_close(found, weights / weights.sum(), atol=0.012, rtol=0)
+
+
+def test_length_follows_the_geometric_law_and_return_its_closed_form():
+    leave, top, chance = 0.1, 30, 0.7
+    simulator = make([chance] * 40, users=20_000, leave_rate=leave, max_steps=top)
+    torch.manual_seed(1)
+    steps = play(simulator, lowest())
+    ended = steps["done"].squeeze(-1).int().cumsum(0) > 0
+    alive = torch.cat([torch.ones(1, 20_000), 1.0 - ended[:-1].float()])
+    length = alive.sum(0)
+    expected = (1 - (1 - leave) ** top) / leave
+    assert abs(length.mean() - expected) < 0.2
+    for step in (1, 5, 20):
+        assert abs((length > step).float().mean() - (1 - leave) ** step) < 0.012
+    returned = (steps["reward"].squeeze(-1) * alive).sum(0).mean()
+    assert abs(returned - chance * expected) < 0.15
+    assert steps["truncated"][:-1].sum() == 0
+    assert not (steps["truncated"] & steps["terminated"]).any()
+    cut = steps["truncated"][-1].squeeze(-1) & (length == top)
+    assert abs(cut.float().mean() - (1 - leave) ** top) < 0.012
+
+
+def test_fixed_horizon_cuts_and_never_ends():
+    simulator = make(users=16, ending="fixed", leave_rate=1.0, max_steps=4)
+    steps = play(simulator, lowest())
+    assert not steps["terminated"].any()
+    assert steps["truncated"].squeeze(-1).sum(0).tolist() == [1] * 16
+    assert steps["truncated"][-1].all()
+
+
+def test_reward_is_that_of_what_was_accepted():
+    def reward(history, items):
+        return 10.0 * items - (history > 0).sum(1, keepdim=True)
+
+    simulator = make([1 - 1e-9, 1e-9, 1 - 1e-9], users=4, reward=reward, ending="fixed",
+                     max_steps=3)
+    steps = play(simulator, lowest())
+    assert steps["reward"].squeeze(-1).T.tolist() == [[10, 0, 29]] * 4
+    assert steps[SessionKey.ACCEPTED_TOTAL][-1].flatten().tolist() == [2] * 4
+    assert steps[Key.HISTORY][-1, 0].tolist() == [0, 0, 1, 3]
+
+
+def test_declined_slates_enter_only_where_the_model_knows_them():
+    settings = {"users": 2, "ending": "fixed", "max_steps": 2}
+    for known, expected in ((False, [0, 0, 0, 2]), (True, [0, 0, 4, 2])):
+        simulator = make([1e-9, 1 - 1e-9, 0.5], records_nothing=known, **settings)
+        assert play(simulator, lowest())[Key.HISTORY][-1, 0].tolist() == expected
+
+
+def test_equal_seeds_give_equal_sessions():
+    def run(seed):
+        simulator = make(users=32, max_steps=6)
+        simulator.set_seed(seed)
+        return play(simulator, lowest())
+
+    first, again, other = run(3), run(3), run(4)
+    assert (first == again).all()
+    assert (first["reward"] != other["reward"]).any()
+    torch.manual_seed(5)
+    one = make(users=32).rollout(6)
+    torch.manual_seed(5)
+    assert (one == make(users=32).rollout(6)).all()
+
+
+def test_common_random_numbers_follow_the_user_not_the_row():
+    starts = starts_of([[1], [2], [3], [4]])
+    model = fixed_tastes([0.3, 0.5, 0.6, 0.4] * 5)
+    few = UserModelSimulator(model, starts, 2, max_steps=8)
+    all_ = UserModelSimulator(model, starts, 4, max_steps=8)
+    few.fix(torch.tensor([3, 1]), seed=9)
+    all_.fix(torch.arange(4), seed=9)
+    some, everyone = play(few, lowest()), play(all_, lowest())
+    for key in ("reward", "done", Key.CLICKED, Key.HISTORY):
+        assert torch.equal(some[key], everyone[key][:, [3, 1]])
+    # Another item in between leaves the noise of all others as it was.
+    all_.fix(torch.arange(4), seed=9)
+    state = all_.reset()
+    state[Key.ACTION] = torch.full((4, 1), 20)
+    assert torch.equal(all_.step(state)["next", "done"], everyone["done"][0])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    histories=st.lists(st.lists(st.integers(1, 9), max_size=6), min_size=1, max_size=6),
+    slate_size=st.integers(1, 4),
+    seed=st.integers(0, 99),
+    shortlist=st.sampled_from([None, 5]),
+)
+def test_nothing_ineligible_is_ever_shown(histories, slate_size, seed, shortlist):
+    popularity = torch.tensor([0, 9, 8, 7, 6, 5, 4, 3, 2, 1])
+    rows = len(histories)
+    simulator = UserModelSimulator(
+        fixed_tastes([0.5] * 9), starts_of(histories), rows, slate_size=slate_size,
+        max_steps=12, ending="fixed", max_candidates=shortlist, popularity=popularity,
+    )
+    simulator.fix(torch.arange(rows), seed)
+    torch.manual_seed(seed)
+    state, shown = simulator.reset(), [list(history) for history in histories]
+    over = torch.zeros(rows, dtype=torch.bool)
+    for _ in range(12):
+        state = simulator.step(simulator.rand_action(state))
+        for row, slate in enumerate(state[Key.ACTION].tolist()):
+            items = [item for item in slate if item]
+            assert len(set(items)) == len(items)
+            assert not set(items) & set(shown[row])
+            assert shortlist is None or max(items, default=0) <= 5
+            shown[row] += items
+        eligible = set(range(1, (shortlist or 9) + 1))
+        over |= torch.tensor([eligible <= set(items) for items in shown])
+        state = state["next"].exclude("reward")
+        assert (state["truncated"].squeeze(-1) | ~over).all()
+
+
+def test_repeats_and_what_the_log_holds():
+    model, starts = fixed_tastes([0.5] * 4), starts_of([[1, 2], [5, 3]])
+    masks = UserModelSimulator(model, starts, 2)
+    masks.fix(torch.arange(2), 0)
+    assert masks.reset()[Key.MASK].int().tolist() == [[0, 0, 0, 1, 1], [0, 1, 1, 0, 1]]
+    free = UserModelSimulator(model, starts, 2, repeats=True)
+    assert free.reset()[Key.MASK][:, 1:].all()
+
+
+def test_a_bad_slate_is_refused():
+    simulator = make(users=2, slate_size=2)
+    for slate in ([[1, 1], [1, 2]], [[0, 3], [5, 5]]):
+        state = simulator.reset()
+        state[Key.ACTION] = torch.tensor(slate)
+        with pytest.raises(ValueError, match="twice"):
+            simulator.step(state)
+
+
+def test_drawn_starts_cut_inside_the_user_and_keep_an_event():
+    torch.manual_seed(0)
+    starts = starts_of([[1, 2, 3], [4], []], cut=True)
+    users, ends = starts.draw(3000, None)
+    history = starts.history(users, ends, 4)
+    for user, kinds in ((0, {(0, 0, 0, 1), (0, 0, 1, 2), (0, 1, 2, 3)}), (1, {(0, 0, 0, 4)}),
+                        (2, {(0, 0, 0, 0)})):
+        assert set(map(tuple, history[users == user].tolist())) == kinds
+    rows, items = starts.seen(users[:50], ends[:50])
+    for row in range(50):
+        assert items[rows == row].tolist() == [i for i in history[row].tolist() if i]
+    thirds = (history[users == 0] > 0).sum(1).bincount(minlength=4)[1:] / (users == 0).sum()
+    torch.testing.assert_close(thirds, torch.full((3,), 1 / 3), atol=0.05, rtol=0)
+
+
+def test_impossible_settings_are_refused():
+    for bad, message in (
+        ({"leave_rate": 1.5}, "leave_rate is 1.5"),
+        ({"slate_size": 30}, "slate_size is 30"),
+        ({"max_steps": 0}, "max_steps=0"),
+        ({"max_candidates": 3}, "popularity"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            make(**bad)
+
+
+def test_states_are_tensordicts_of_the_declared_size():
+    state = make(users=5).reset()
+    assert isinstance(state, TensorDict)
+    assert state.batch_size == torch.Size([5])
+    assert math.isclose(state[Key.MASK].sum().item(), 5 * 24)
