@@ -18,6 +18,7 @@ class Evaluator(ABC):
         :param run: the run folder, with the stages ``data`` to ``policy`` finished.
         :param work: a folder for partial results, kept if the process is killed and gone when the
             stage is finished.
-        :param seed: whatever is drawn is drawn from it, so that the same run gives the same metrics.
+        :param seed: whatever is drawn is drawn from it, so that the same run gives the
+            same metrics.
         :returns: flat keys such as ``test/ndcg@10``; finite numbers only.
         """

@@ -128,9 +128,9 @@ def play(
         state = following.exclude("reward")
     shown[0] = False
     learned = _learned(choices, rewards or {}, count)
-    totals = (x.unsqueeze(0).cpu() for x in (accepted, reward, length))
+    accepted, reward, length = (x.unsqueeze(0).cpu() for x in (accepted, reward, length))
     share = float(shown.sum() / simulator.num_items)
-    return Sessions(*totals, learned, share), shown.cpu()
+    return Sessions(accepted, reward, length, learned, share), shown.cpu()
 
 
 def _learned(
@@ -177,8 +177,11 @@ def judge(
             # Policies that draw do so from torch's generator; each round begins it anew.
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                rounds.append(play(policy, simulator, users, seed, rewards=rewards,
-                                   deterministic=deterministic))
+                rounds.append(
+                    play(
+                        policy, simulator, users, seed, rewards=rewards, deterministic=deterministic
+                    )
+                )
         sessions = [sessions for sessions, _ in rounds]
         shown = torch.stack([shown for _, shown in rounds]).any(0)
         found[name] = Sessions(
@@ -209,6 +212,9 @@ def compare(
         for key, values in mine.items():
             interval = mean_interval(values - theirs[key], level)
             prefix = f"{own}-minus-{name}/{key}"
-            found |= {prefix: interval.mean, f"{prefix}/low": interval.low,
-                      f"{prefix}/high": interval.high}
+            found |= {
+                prefix: interval.mean,
+                f"{prefix}/low": interval.low,
+                f"{prefix}/high": interval.high,
+            }
     return found

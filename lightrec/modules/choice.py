@@ -65,7 +65,7 @@ class ChoiceModule(StageModule):
         identity_precision: float = 20.0,
         ridge: float = 1e-3,
         warmup: float = 0.1,
-        max_offers: int | None = 200_000,
+        max_offers: int | None = 100_000,
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters()

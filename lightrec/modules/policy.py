@@ -1,32 +1,64 @@
 """The LightningModule that trains a policy in a simulated world by proximal policy optimization.
 
-Sessions are played inside the training step, so that no update ever sees those of an older policy.
+Sessions are played inside the training step, so that no update sees those of an older policy.
 """
 
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from tensordict import TensorDict, TensorDictBase
-from tensordict.nn import ProbabilisticTensorDictModule, ProbabilisticTensorDictSequential
-from tensordict.nn import TensorDictModule as Wrapped
-from torch import Tensor, nn
+from tensordict.nn import (
+    ProbabilisticTensorDictModule,
+    ProbabilisticTensorDictSequential,
+    TensorDictModule,
+)
+from torch import Tensor
 from torchrl.objectives import ClipPPOLoss
 from torchrl.objectives.value.functional import generalized_advantage_estimate
 
 from lightrec.errors import RecipeError
 from lightrec.evaluation.sessions import play
-from lightrec.keys import Key
+from lightrec.keys import PADDING, Key
 from lightrec.modules.policy_data import PolicyData
 from lightrec.modules.stage import StageModule
 from lightrec.nn.plackett_luce import EMPTY, PlackettLuce
-from lightrec.nn.session import SessionKey
-from lightrec.policies.base import UserMemory
-from lightrec.policies.candidate import CandidatePolicy, SessionFeatures
+from lightrec.nn.session import SessionKey, SessionValue
+from lightrec.policies.base import UserMemory, arguments_of
+from lightrec.policies.candidate import CandidatePolicy
+from lightrec.rewards.base import Reward
+from lightrec.rewards.engagement import EngagementReward
+from lightrec.rewards.learned import LearnedReward
+from lightrec.rewards.probability_log import ProbabilityLogReward
+from lightrec.rewards.surplus import SurplusReward
+from lightrec.simulators.base import Ending
 from lightrec.simulators.user_model import UserModelSimulator
 
-LOG_PROBABILITY = "action_log_prob"
+RewardName = Literal["surplus", "learned", "accepted", "probability_log"]
 STATE = (Key.USER_VECTOR, SessionKey.STEP, SessionKey.ACCEPTED_TOTAL)
+DIAGNOSTICS = (
+    "loss_objective", "loss_critic", "entropy", "clip_fraction", "kl_approx", "explained_variance",
+)  # fmt: skip
+
+
+@dataclass
+class Workbench:
+    """What training works with and no checkpoint keeps."""
+
+    train: UserModelSimulator
+    judging: UserModelSimulator
+    users: Tensor
+    """(M,) int64: the users of the judging sessions."""
+    loss: ClipPPOLoss
+    memory: UserMemory
+    state: TensorDictBase
+    """Where the training sessions stand."""
+    shown: Tensor
+    """(N + 1,) bool: what the epoch has shown so far."""
 
 
 class PolicyModule(StageModule):
@@ -36,10 +68,14 @@ class PolicyModule(StageModule):
     with the present policy, estimate advantages, and go ``passes`` times over them. An epoch begins
     with fresh sessions, so that one resumed at an epoch's end goes on as it would have.
 
+    The simulator knows how likely each outcome and leaving were, so advantages are computed from
+    their expectations: rewards are means over the outcomes, and instead of ending, a session's
+    future counts (1 - leave_rate). Both have the expectation of what happened, without its noise.
+
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param reward: what the policy maximises: ``learned``, the user model's reward of what is
-        accepted, or ``accepted``, 1 for each accepted item.
+    :param reward: what the policy maximises the sum of: ``surplus``, ``learned``, ``accepted`` or
+        ``probability_log``; the classes in :mod:`lightrec.rewards` say what each pays for.
     :param slate_size: items shown in a step.
     :param leave_rate: probability of leaving after a step, an assumption where the log is silent.
     :param max_steps: steps after which a session is cut.
@@ -65,73 +101,64 @@ class PolicyModule(StageModule):
 
     monitor: ClassVar[str] = "validation/return"
     mode: ClassVar[Literal["min", "max"]] = "max"
+    policy: CandidatePolicy
+    critic: SessionValue
 
     def __init__(
         self,
         num_items: int,
         vector_size: int,
-        reward: Literal["learned", "accepted"] = "learned",
-        expected: bool = True,
+        reward: RewardName = "surplus",
         slate_size: int = 1,
         leave_rate: float = 0.05,
         max_steps: int = 40,
-        ending: Literal["leave", "fixed"] = "leave",
+        ending: Ending = "leave",
         max_candidates: int | None = None,
         repeats: bool = False,
         history_length: int = 50,
         size: int = 32,
         hidden: int = 64,
-        sharpness: float = 1.0,
+        sharpness: float = 2.0,
         sessions: int = 512,
         steps: int = 20,
         passes: int = 2,
         batch_size: int = 2048,
-        learning_rate: float = 2e-3,
+        learning_rate: float = 5e-3,
         discount: float = 1.0,
-        trace: float = 0.95,
+        trace: float = 0.8,
         clip: float = 0.2,
-        entropy: float = 0.01,
+        entropy: float = 0.0,
         max_gradient: float = 1.0,
         validation_seed: int = 0,
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters()
+        self._settings: Any = self.hparams
         self.automatic_optimization = False
-        self.policy: CandidatePolicy | None = None
-        self.critic: Critic | None = None
-        # In a dict, because an attribute would join the module's parts and its state dict.
-        self._tools: dict[str, Any] = {}
+        self._bench: Workbench | None = None
 
     def setup(self, stage: str) -> None:
         """Build the policy around the encoder, where no checkpoint has done so."""
-        if self.policy is None:
-            data = self._data
-            self._build(
-                CandidatePolicy.from_ranker(
-                    data.ranker,
-                    history_length=self.hparams.history_length,
-                    size=self.hparams.size,
-                    hidden=self.hparams.hidden,
-                    sharpness=self.hparams.sharpness,
-                    horizon=self.hparams.max_steps,
-                )
-            )
+        if not hasattr(self, "policy"):
+            own = {
+                name: self._settings[name]
+                for name in ("history_length", "size", "hidden", "sharpness")
+            }
+            horizon = self._settings.max_steps
+            self._build(CandidatePolicy.from_ranker(self._data.ranker, horizon=horizon, **own))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note how the policy is built, so that the checkpoint suffices to load it."""
-        assert self.policy is not None
-        checkpoint["policy"] = dict(self.policy._hub_mixin_config)
+        checkpoint["policy"] = arguments_of(self.policy)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Build the policy that the weights belong to."""
-        if self.policy is None:
+        if not hasattr(self, "policy"):
             self._build(CandidatePolicy(**checkpoint["policy"]))
 
     def _build(self, policy: CandidatePolicy) -> None:
         self.policy = policy
-        width = policy.ranker.size
-        length = min(self.hparams.max_steps, 1 / max(self.hparams.leave_rate, 1e-6))
-        self.critic = Critic(width, self.hparams.hidden, self.hparams.max_steps, 1.0)
+        self.critic = SessionValue(policy.ranker.size, self._settings.hidden, policy.horizon)
 
     @property
     def _data(self) -> PolicyData:
@@ -143,27 +170,32 @@ class PolicyModule(StageModule):
             )
         return data
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Give Adam over all that is not frozen."""
-        learned = [p for p in self.parameters() if p.requires_grad]
-        return torch.optim.Adam(learned, self.hparams.learning_rate)
-
-    def on_fit_start(self) -> None:
-        """Build the worlds and the loss, now that the module lies on its device."""
-        data = self._data
-        self._tools["train"] = self._simulator(data, self.hparams.sessions)
-        self._tools["held_out"] = data.held_out_users
-        self._tools["validate"] = self._simulator(data, len(data.held_out_users))
-        self._tools["loss"] = self._loss()
+    @property
+    def bench(self) -> Workbench:
+        """Simulators and loss, made when first asked for, on the module's device."""
+        if self._bench is None:
+            data = self._data
+            train = self._simulator(data, self._settings.sessions)
+            shown = torch.zeros(self.num_items + 1, dtype=torch.bool, device=self.device)
+            self._bench = Workbench(
+                train,
+                self._simulator(data, len(data.held_out_users)),
+                data.held_out_users,
+                self._loss(),
+                UserMemory(self.policy),
+                train.reset(),
+                shown,
+            )
+        return self._bench
 
     def _simulator(self, data: PolicyData, sessions: int) -> UserModelSimulator:
-        settings = self.hparams
-        user_model = data.user_model.to(self.device)
+        settings = self._settings
         return UserModelSimulator(
-            user_model,
+            data.user_model.to(self.device),
             data.starts,
             sessions,
-            reward=user_model.reward if settings.reward != "accepted" else None, expected=settings.expected, surplus=settings.reward=="surplus",
+            reward=self._reward(data.reward).to(self.device),
+            expected=True,
             slate_size=settings.slate_size,
             leave_rate=settings.leave_rate,
             max_steps=settings.max_steps,
@@ -175,124 +207,149 @@ class PolicyModule(StageModule):
             device=self.device,
         )
 
+    def _reward(self, folder: str) -> Reward:
+        name: RewardName = self._settings.reward
+        if name == "accepted":
+            return EngagementReward()
+        learned: dict[str, Callable[[str], Reward]] = {
+            "learned": LearnedReward,
+            "surplus": SurplusReward,
+            "probability_log": ProbabilityLogReward,
+        }
+        return learned[name](folder)
+
     def _loss(self) -> ClipPPOLoss:
         actor = ProbabilisticTensorDictSequential(
-            Wrapped(self.policy.score, in_keys=list(STATE), out_keys=["logits"]),
+            TensorDictModule(self.policy.score, in_keys=list(STATE), out_keys=["logits"]),
             ProbabilisticTensorDictModule(
                 in_keys={"logits": "logits", "mask": Key.MASK},
                 out_keys=[Key.ACTION],
                 distribution_class=PlackettLuce,
-                distribution_kwargs={"slate_size": self.hparams.slate_size},
+                distribution_kwargs={"slate_size": self._settings.slate_size},
                 return_log_prob=True,
             ),
         )
         loss = ClipPPOLoss(
             actor,
-            Wrapped(self.critic, in_keys=list(STATE), out_keys=["state_value"]),
+            TensorDictModule(self.critic, in_keys=list(STATE), out_keys=["state_value"]),
             functional=False,
-            clip_epsilon=self.hparams.clip,
-            entropy_coeff=self.hparams.entropy,
+            clip_epsilon=self._settings.clip,
+            entropy_bonus=True,
+            entropy_coeff=self._settings.entropy,
             critic_coeff=1.0,
-            normalize_advantage=False,
         )
-        loss.set_keys(action=Key.ACTION, sample_log_prob=LOG_PROBABILITY)
+        loss.set_keys(action=Key.ACTION, sample_log_prob=SessionKey.LOG_PROBABILITY)
         return loss.to(self.device)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Give Adam over all that is not frozen."""
+        learned = [p for p in self.parameters() if p.requires_grad]
+        return torch.optim.Adam(learned, self._settings.learning_rate)
 
     def on_train_epoch_start(self) -> None:
         """Begin fresh sessions."""
-        self._tools["memory"] = UserMemory(self.policy)
-        self._tools["state"] = self._tools["train"].reset()
-        shape = self.num_items + 1
-        self._tools["shown"] = torch.zeros(shape, dtype=torch.bool, device=self.device)
+        self.bench.state = self.bench.train.reset()
+        self.bench.memory = UserMemory(self.policy)
+        self.bench.shown.zero_()
 
     def training_step(self, batch: Any, batch_index: int) -> None:
         """Play, then learn from what was played."""
         rollout = self._play()
         self._log_play(rollout)
         rows = rollout.select(
-            *STATE, Key.MASK, Key.ACTION, LOG_PROBABILITY, "advantage", "value_target"
+            *STATE, Key.MASK, Key.ACTION, SessionKey.LOG_PROBABILITY, "advantage", "value_target"
         ).flatten()
-        optimizer = self.optimizers()
-        sums: dict[str, Tensor] = {}
+        sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=self.device))
         updates = 0
-        for _ in range(self.hparams.passes):
-            order = torch.randperm(len(rows), device=self.device)
-            for chosen in order.split(self.hparams.batch_size):
-                outcome = self._tools["loss"](rows[chosen])
-                loss = sum(v for name, v in outcome.items() if name.startswith("loss"))
-                optimizer.zero_grad()
-                self.manual_backward(loss)
-                self.clip_gradients(optimizer, self.hparams.max_gradient, "norm")
-                optimizer.step()
+        for _ in range(self._settings.passes):
+            for chosen in torch.randperm(len(rows), device=self.device).split(
+                self._settings.batch_size
+            ):
+                outcome = self.bench.loss(rows[chosen])
+                self._update(sum(v for n, v in outcome.items() if n.startswith("loss")))
                 updates += 1
-                for name in ("loss_objective", "loss_critic", "entropy", "clip_fraction",
-                             "kl_approx", "explained_variance"):
-                    sums[name] = sums.get(name, 0) + outcome[name].detach()
-        for name, total in sums.items():
-            self.log(f"train/{name}", total / updates, on_step=False, on_epoch=True, batch_size=1)
+                for name in DIAGNOSTICS:
+                    sums[name] += outcome[name].detach().mean()
+        self._log_means({name: total / updates for name, total in sums.items()})
+
+    def _update(self, loss: Tensor) -> None:
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        self.clip_gradients(optimizer.optimizer, self._settings.max_gradient, "norm")
+        optimizer.step()
 
     @torch.no_grad()
     def _play(self) -> TensorDict:
         """Play ``steps`` steps: ``(B, T)`` rows with advantages and value targets."""
-        tools, state, rows = self._tools, self._tools["state"], []
-        simulator, memory = tools["train"], tools["memory"]
-        for _ in range(self.hparams.steps):
-            state[Key.USER_VECTOR] = memory(state[Key.HISTORY])
-            self.policy.act(state, self.hparams.slate_size, deterministic=False)
-            played, state = simulator.step_and_maybe_reset(state)
-            row = played.select(*STATE, Key.MASK, Key.ACTION, LOG_PROBABILITY)
+        bench, rows = self.bench, []
+        for _ in range(self._settings.steps):
+            state = bench.state
+            state[Key.USER_VECTOR] = bench.memory(state[Key.HISTORY])
+            self.policy.act(state, self._settings.slate_size, deterministic=False)
+            played, bench.state = bench.train.step_and_maybe_reset(state)
+            row = played.select(*STATE, Key.MASK, Key.ACTION, SessionKey.LOG_PROBABILITY)
             following = played["next"]
-            row["state_value"] = self.critic(*(row[name] for name in STATE))
-            row["cut_value"] = self._value_where_cut(following)
-            for name in ("reward", "done", "terminated", SessionKey.ACCEPTED):
-                row[name] = following[name]
+            row["value"] = self.critic(*(row[name] for name in STATE))
+            row["last_value"] = self._value_at_end(following)
             row["length"] = following[SessionKey.STEP]
+            for name in ("reward", "done", SessionKey.ACCEPTED):
+                row[name] = following[name]
             rows.append(row)
-        tools["state"] = state
-        last = self.critic(memory(state[Key.HISTORY]), *(state[name] for name in STATE[1:]))
-        rollout = torch.stack(rows, 1)
-        # Column 0 is padding and thus an empty place, which the distribution calls EMPTY.
-        action = rollout[Key.ACTION]
-        rollout[Key.ACTION] = action.masked_fill(action == 0, EMPTY)
-        return self._advantages(rollout, last)
+        rollout = TensorDict.stack(rows, 1)
+        vectors = bench.memory(bench.state[Key.HISTORY])
+        after = self.critic(vectors, *(bench.state[name] for name in STATE[1:]))
+        # The simulator says 0 for an empty place, the distribution EMPTY.
+        slates = rollout[Key.ACTION]
+        rollout[Key.ACTION] = slates.masked_fill(slates == PADDING, EMPTY)
+        return self._estimate(rollout, after)
 
-    def _value_where_cut(self, following: TensorDictBase) -> Tensor:
-        """Value the states in which sessions were cut, which the resets hide: (B, 1)."""
+    def _value_at_end(self, following: TensorDictBase) -> Tensor:
+        """Value the states in which sessions ended, which the resets hide: ``(B, 1)``."""
         value = torch.zeros_like(following["reward"])
         rows = following["done"].squeeze(1).nonzero().squeeze(1)
         if len(rows):
-            cut = following[rows]
-            vectors = self.policy.user_vectors(cut[Key.HISTORY])
-            value[rows] = self.critic(vectors, *(cut[name] for name in STATE[1:]))
+            ended = following[rows]
+            vectors = self.policy.user_vectors(ended[Key.HISTORY])
+            value[rows] = self.critic(vectors, *(ended[name] for name in STATE[1:]))
         return value
 
-    def _advantages(self, rollout: TensorDict, last: Tensor) -> TensorDict:
-        value = rollout["state_value"]
-        following = torch.cat([value[:, 1:], last.unsqueeze(1)], 1)
-        following = torch.where(rollout["done"], rollout["cut_value"], following)
-        stay = 1.0 if self.hparams.ending == "fixed" else 1 - self.hparams.leave_rate
+    def _estimate(self, rollout: TensorDict, after: Tensor) -> TensorDict:
+        """Add advantages and value targets; ``after`` values what follows the last step."""
+        value = rollout["value"]
+        following = torch.cat([value[:, 1:], after.unsqueeze(1)], 1)
+        following = torch.where(rollout["done"], rollout["last_value"], following)
+        stay = 1.0 if self._settings.ending == "fixed" else 1 - self._settings.leave_rate
         advantage, target = generalized_advantage_estimate(
-            self.hparams.discount * stay, self.hparams.trace, value, following,
-            rollout["reward"], rollout["done"], torch.zeros_like(rollout["done"]),
+            self._settings.discount * stay,
+            self._settings.trace,
+            value,
+            following,
+            rollout["reward"],
+            rollout["done"],
+            torch.zeros_like(rollout["done"]),
         )
-        self._tools["std"] = advantage.std()
         rollout["advantage"] = (advantage - advantage.mean()) / advantage.std().clamp_min(1e-6)
         rollout["value_target"] = target
         return rollout
 
     def _log_play(self, rollout: TensorDict) -> None:
-        self._tools["shown"][rollout[Key.ACTION].clamp_min(0).flatten()] = True
-        self._tools["shown"][0] = False
+        self.bench.shown[rollout[Key.ACTION].clamp_min(PADDING).flatten()] = True
         ended = rollout["done"].sum().clamp_min(1)
-        values = {
-            "reward_per_step": rollout["reward"].mean(),
-            "acceptance": rollout[SessionKey.ACCEPTED].mean(),
-            "length": (rollout["length"] * rollout["done"]).sum() / ended,
-            "coverage": self._tools["shown"].sum() / self.num_items,
-            "adv_std": self._tools["std"], "sharpness": self.policy.log_sharpness.detach().exp(),
-        }
+        self._log_means(
+            {
+                "reward_per_step": rollout["reward"].mean(),
+                "acceptance": rollout[SessionKey.ACCEPTED].mean(),
+                "length": (rollout["length"] * rollout["done"]).sum() / ended,
+                "coverage": self.bench.shown[1:].float().mean(),
+                "sharpness": self.policy.log_sharpness.detach().exp(),
+            }
+        )
+
+    def _log_means(self, values: dict[str, Tensor]) -> None:
         for name, value in values.items():
-            self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=1)
+            self.log(f"train/{name}", value.float(), on_step=False, on_epoch=True, batch_size=1)
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Judge the policy in user model A on held-out users, always under the same chance."""
@@ -300,40 +357,15 @@ class PolicyModule(StageModule):
             self.log(f"validation/{name}", value, prog_bar=name == "return", batch_size=1)
 
     def _judge(self) -> dict[str, float]:
-        sessions, _ = play(
-            self.policy,
-            self._tools["validate"],
-            self._tools["held_out"],
-            self.hparams.validation_seed,
-        )
-        metrics = sessions.metrics()
-        # The monitored return is the sum of what is maximised; accepted items stand beside it.
+        bench, seed = self.bench, self._settings.validation_seed
+        # Nothing here may move the generator that training draws from.
+        with torch.random.fork_rng():
+            metrics = play(self.policy, bench.judging, bench.users, seed)[0].metrics()
+        # What is maximised is the return here; accepted items stand beside it.
         accepted = metrics.pop("return")
         return {"return": metrics.pop("reward"), "accepted": accepted, **metrics}
 
     def write(self, folder: Path) -> dict[str, float]:
-        """Save the policy, encoder included, and judge it once more."""
+        """Save the policy, its encoder included, and judge it once more."""
         self.policy.save_pretrained(folder)
         return {f"validation/{name}": value for name, value in self._judge().items()}
-
-
-class Critic(nn.Module):
-    """Foretells what a session will still bring.
-
-    :param vector_size: length of user vectors.
-    :param hidden: width of the hidden layer.
-    :param horizon: steps after which the step counts as 1.
-    :param scale: of the values, so that the network's own outputs are of order 1.
-    """
-
-    def __init__(self, vector_size: int, hidden: int, horizon: int, scale: float) -> None:
-        super().__init__()
-        self.features = SessionFeatures(vector_size, horizon)
-        self.network = nn.Sequential(
-            nn.Linear(self.features.size, hidden), nn.Tanh(), nn.Linear(hidden, 1)
-        )
-        self.scale = scale
-
-    def forward(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
-        """Give values ``(..., 1)``."""
-        return self.scale * self.network(self.features(user_vectors, step, accepted_total))

@@ -9,18 +9,18 @@ from importlib import import_module
 from pathlib import Path
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from torch.nn.functional import embedding, pad
 
 from lightrec.errors import RunError
 from lightrec.keys import PADDING
+from lightrec.nn.part import Part
 
 CLASS_FILE = "class.txt"
 """File beside the weights that names the class, ``module:Class``."""
 
 
-class ChoiceModel(nn.Module, PyTorchModelHubMixin):
+class ChoiceModel(Part):
     """P(i | history, set) ∝ exp(utility of i), nothing having utility 0.
 
     A utility is Q(s, i) - Q(s, nothing), Q being the soft action value of a user who looks ahead

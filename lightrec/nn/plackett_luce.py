@@ -17,8 +17,9 @@ EMPTY = -1
 class PlackettLuce(Distribution):
     """Ordered slates of distinct columns.
 
-    Sampling is exact: one column by inversion, several by adding Gumbel noise and taking the largest
-    (Yellott 1977; Kool, van Hoof and Welling 2019, "Stochastic beams and where to find them").
+    Sampling is exact: one column by inversion, several by adding Gumbel noise and taking the
+    largest (Yellott 1977; Kool, van Hoof and Welling 2019, "Stochastic beams and where to find
+    them").
 
     :param logits: ``(..., N)`` floating point; high means drawn early. Minus infinity excludes.
     :param mask: ``(..., N)`` bool, False excludes a column; all may be drawn where it is None.
@@ -109,7 +110,7 @@ class PlackettLuce(Distribution):
         first to exceed the number drawn.
         """
         sums = (logits - logits.amax(-1, keepdim=True)).exp().cumsum(-1, dtype=torch.float64)
-        point = torch.rand(sums.shape[:-1] + (1,), dtype=torch.float64, device=sums.device)
+        point = torch.rand((*sums.shape[:-1], 1), dtype=torch.float64, device=sums.device)
         column = torch.searchsorted(sums, point * sums[..., -1:], right=True)
         return column.clamp_max(sums.shape[-1] - 1)
 

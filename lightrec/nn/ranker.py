@@ -1,15 +1,15 @@
 """The ranker: item tower, user tower, and the score of every item for every history."""
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from lightrec.keys import PADDING
 from lightrec.nn.item_tower import ItemTower
+from lightrec.nn.part import Part
 from lightrec.nn.transformer import CausalTransformer
 
 
-class Ranker(nn.Module, PyTorchModelHubMixin):
+class Ranker(Part):
     """Scores items for histories: user vector · item vector, plus an item's bias.
 
     :param num_items: number of items N.

@@ -10,9 +10,12 @@ from lightrec.data.readers.base import Reader, Tables
 from lightrec.data.readers.table import read_catalog, read_users
 from lightrec.data.times import TimeFormat
 from lightrec.errors import DataError, RecipeError
+from lightrec.keys import Column
 from lightrec.pipeline.functions import settings
 from lightrec.pipeline.stage import Stage
+from lightrec.simulators.far import FarWorld
 
+HELD_OUT_SESSIONS = 4000
 TRUTH = "truth.safetensors"
 """In worlds whose truth is known: fresh sessions with their true rewards, for evaluation only."""
 
@@ -63,7 +66,9 @@ def prepare_log(
     kind = plugins.installed().get("domains", domain).load()
     chosen: Domain = kind()
     if offline:
-        tables = simulate(sessions, seed)
+        world = FarWorld(seed)
+        simulated, catalog = world.log(sessions)
+        tables = Tables(simulated, catalog, None)
     else:
         source = log or chosen.sample()
         if source is None:
@@ -72,7 +77,7 @@ def prepare_log(
                 "use --offline for a synthetic world."
             )
         tables = read_tables(source, items, users, columns=columns, reader=reader, times=times)
-    prepare(
+    store = prepare(
         tables.log,
         out,
         catalog=tables.catalog,
@@ -88,7 +93,9 @@ def prepare_log(
         seed=seed,
     )
     if offline:
-        write_truth(out, sessions, seed)
+        # Fresh sessions, in the store's item indices; no stage but the last looks at them.
+        fresh = world.held_out(HELD_OUT_SESSIONS)
+        fresh.reindex(store.catalog[Column.ITEM].to_list()).save(out / TRUTH)
 
 
 def read_tables(
@@ -132,18 +139,6 @@ def find_reader(path: Path, name: str | None = None, times: TimeFormat = "auto")
         "A CSV needs a header line; other formats need a plugin.",
         source=path,
     )
-
-
-def simulate(sessions: int, seed: int) -> Tables:
-    """Log sessions of the world ``far``."""
-    from lightrec.simulators.far import FarWorld
-
-    log, catalog = FarWorld(seed).log(sessions)
-    return Tables(log, catalog, None)
-
-
-def write_truth(out: Path, sessions: int, seed: int) -> None:
-    """Write fresh sessions of the world with their true rewards, in the store's item indices."""
 
 
 def prepare_stage(stage: Stage) -> None:

@@ -2,14 +2,18 @@
 
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
 
 from lightrec.data.store import TEST, EventStore
 from lightrec.errors import DataError
 from lightrec.evaluation.base import Evaluator
+from lightrec.evaluation.baselines import (
+    SCORE,
+    PopularityScorer,
+    PredictionScorer,
+    RandomScorer,
+)
 from lightrec.evaluation.ranking import RankingResult, Scorer, evaluate_scores
 from lightrec.keys import Column, Key
 from lightrec.modules.sequences import EvaluationEvents, Sequences
@@ -32,16 +36,12 @@ class HeldOutLog(Evaluator):
         store = EventStore.open(run / "data")
         ranker = Ranker.from_pretrained(run / "encoder").eval()
         policy = CandidatePolicy.from_pretrained(run / "policy").eval()
-        popularity = torch.from_numpy(store.popularity()).float()
-        generator = torch.Generator().manual_seed(seed)
         table = ranker.item_vectors()
         scorers: dict[str, Scorer] = {
             "encoder": lambda batch: ranker.scores(batch[Key.HISTORY], table),
             "policy": lambda batch: policy.scores(batch[Key.HISTORY]),
-            "popularity": lambda batch: popularity.expand(len(batch[Key.HISTORY]), -1),
-            "random": lambda batch: torch.rand(
-                len(batch[Key.HISTORY]), len(popularity), generator=generator
-            ),
+            "popularity": PopularityScorer(torch.from_numpy(store.popularity())),
+            "random": RandomScorer(store.num_items, seed),
         }
         metrics: dict[str, float] = {}
         for name, scorer in scorers.items():
@@ -62,54 +62,20 @@ class HeldOutLog(Evaluator):
         return evaluate_scores(scorer, batches, filter_seen=not store.meta["settings"]["repeats"])
 
 
-def predictions_scorer(path: Path, store: EventStore) -> Scorer:
-    """Make a scorer of a table of predictions.
+def predictions_scorer(path: Path, store: EventStore) -> PredictionScorer:
+    """Make a scorer of a file of predictions.
 
     :param path: CSV or Parquet with ``user``, ``item`` and ``score``, or ``rank`` (1 is best).
-        Items that a user's rows do not list share the last place.
-    :raises DataError: where columns are missing or no row fits the log.
+    :raises DataError: where the file cannot be read or does not fit the log.
     """
     if not path.is_file():
         raise DataError("The file of predictions does not exist.", source=path)
+    ids = {Column.USER: pl.String, Column.ITEM: pl.String}
     try:
-        table = (
-            pl.read_parquet(path)
-            if path.suffix == ".parquet"
-            else pl.read_csv(
-                path, schema_overrides={Column.USER: pl.String, Column.ITEM: pl.String}
-            )
-        )
-    except pl.exceptions.PolarsError as error:
+        parquet = path.suffix == ".parquet"
+        table = pl.read_parquet(path) if parquet else pl.read_csv(path, schema_overrides=ids)
+    except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"The predictions cannot be read: {error}", source=path) from error
-    wanted = next((name for name in ("score", "rank") if name in table.columns), None)
-    if wanted is None or not {Column.USER, Column.ITEM} <= set(table.columns):
-        raise DataError(
-            f"Found the columns {', '.join(table.columns)}; expected user, item and score (or "
-            "rank, 1 for the best).",
-            source=path,
-        )
-    users = pl.DataFrame({Column.USER: store.user_ids}).with_row_index("row")
-    items = store.catalog.select(Column.ITEM).with_row_index("index", offset=1)
-    known = (
-        table.with_columns(pl.col(Column.USER, Column.ITEM).cast(pl.String))
-        .join(users, on=Column.USER)
-        .join(items, on=Column.ITEM)
-        .sort("row", maintain_order=True)
-    )
-    if not known.height:
-        raise DataError(
-            f"None of the {table.height} rows names a user and an item of {store.folder}.",
-            source=path,
-        )
-    rows, indices = known["row"].to_numpy(), known["index"].to_numpy()
-    values = known[wanted].cast(pl.Float64).to_numpy() * (1 if wanted == "score" else -1)
-    bounds = np.searchsorted(rows, np.arange(store.num_users + 1))
-
-    def score(batch: dict[str, Tensor]) -> Tensor:
-        scores = torch.full((len(batch[Key.USER]), store.num_items + 1), -torch.inf).double()
-        for position, user in enumerate(batch[Key.USER].tolist()):
-            own = slice(bounds[user], bounds[user + 1])
-            scores[position, indices[own].astype(np.int64)] = torch.from_numpy(values[own])
-        return scores
-
-    return score
+    if SCORE not in table.columns and "rank" in table.columns:
+        table = table.with_columns((-pl.col("rank").cast(pl.Float64)).alias(SCORE))
+    return PredictionScorer(table, store.user_ids, store.catalog[Column.ITEM])

@@ -14,6 +14,10 @@ from lightrec.pipeline.stage import INPUTS, Stage
 SHOWN = ("metrics.json", "report.html", "report.png", "summary.txt")
 """What a run folder shows at its top."""
 
+STAY = ("--model.init_args.leave_rate", "0")
+OFFLINE = {"data": ("--offline", "true"), "reward": STAY, "judge": STAY, "policy": STAY}
+"""What the world `far` changes in the recipes: its users never leave, its sessions are cut."""
+
 FUNCTIONS = {
     "data": "lightrec.pipeline.data:prepare_stage",
     "assumptions": "lightrec.pipeline.assumptions:assumptions_stage",
@@ -106,8 +110,8 @@ def plan(
         extra = list(overrides.get(name, ()))
         if seed is not None:
             extra += ["--seed" if name in FUNCTIONS else "--seed_everything", str(seed)]
-        if name == "data" and offline:
-            extra += ["--offline", "true"]
+        if offline:
+            extra = [*OFFLINE.get(name, ()), *extra]
         stages.append(Stage(name, path, out / name, extra, sources if name == "data" else {}))
     return stages
 

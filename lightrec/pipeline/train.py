@@ -154,6 +154,8 @@ def _quiet() -> None:
         ".*logging interval.*",
         ".*resuming from a checkpoint that ended.*",
         ".*GPU available but not used.*",
+        ".*LeafSpec.*is deprecated.*",
+        ".*in eval mode at the start of training.*",
     ):
         warnings.filterwarnings("ignore", text)
 

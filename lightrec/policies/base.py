@@ -4,18 +4,20 @@ A policy scores items; drawing slates from scores is the same for all and done h
 """
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin
 from tensordict import TensorDictBase
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightrec.keys import PADDING, Key
+from lightrec.nn.part import Part
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.session import SessionKey
 
 
-class Policy(nn.Module, PyTorchModelHubMixin, ABC):
+class Policy(Part, ABC):
     """Scores every item for a session's state; high means shown first.
 
     Subclass it in a plugin, give it JSON-able constructor arguments, and return the class from the
@@ -83,7 +85,7 @@ class Policy(nn.Module, PyTorchModelHubMixin, ABC):
         """
         distribution = self.distribution(state, slate_size)
         columns = distribution.mode if deterministic else distribution.sample()
-        state["action_log_prob"] = distribution.log_prob(columns)
+        state[SessionKey.LOG_PROBABILITY] = distribution.log_prob(columns)
         return state.set(Key.ACTION, columns.clamp_min(PADDING))
 
 
@@ -123,3 +125,8 @@ def without_nothing(history: Tensor, num_items: int) -> Tensor:
     known = (history > PADDING) & (history <= num_items)
     order = known.to(torch.int8).sort(dim=1, stable=True).indices
     return (history * known).gather(1, order)
+
+
+def arguments_of(part: PyTorchModelHubMixin) -> dict[str, Any]:
+    """Give the constructor arguments with which a part was made, plain Python."""
+    return dict(part._hub_mixin_config)  # type: ignore[arg-type]

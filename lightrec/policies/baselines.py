@@ -9,7 +9,7 @@ from torch import Tensor
 from lightrec.keys import PADDING
 from lightrec.nn.choice_model import ChoiceModel
 from lightrec.nn.ranker import Ranker
-from lightrec.policies.base import Policy, without_nothing
+from lightrec.policies.base import Policy, arguments_of, without_nothing
 
 
 def _expand(scores: Tensor, rows: int) -> Tensor:
@@ -126,7 +126,3 @@ class GreedyEncoderPolicy(Policy):
         """Stay as in evaluation: there is nothing to train."""
         return super().train(False)
 
-
-def arguments_of(ranker: Ranker) -> dict[str, Any]:
-    """Give the constructor arguments with which a ranker was made, plain Python."""
-    return dict(ranker._hub_mixin_config)

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from lightrec.keys import PADDING
 from lightrec.nn.ranker import Ranker
-from lightrec.policies.base import Policy, without_nothing
-from lightrec.policies.baselines import arguments_of
+from lightrec.nn.session import SessionFeatures
+from lightrec.policies.base import Policy, arguments_of, without_nothing
 
 
 class CandidatePolicy(Policy):
@@ -24,7 +24,7 @@ class CandidatePolicy(Policy):
     :param history_length: how many of a history's last steps are read.
     :param size: width of query and projection.
     :param hidden: width of the layer that makes the query.
-    :param sharpness: factor (inverse temperature) on the encoder's scores at the beginning; learned.
+    :param sharpness: first factor (inverse temperature) on the encoder's scores; it is learned.
     :param horizon: steps after which the step counts as 1.
     """
 
@@ -52,12 +52,11 @@ class CandidatePolicy(Policy):
         self.register_buffer("item_scale", torch.ones(width + 1))
         self.log_sharpness = nn.Parameter(torch.tensor(sharpness).log())
         self.features = SessionFeatures(width, horizon)
-        self.query = nn.Sequential(
-            nn.Linear(self.features.size, hidden), nn.GELU(), nn.Linear(hidden, size)
-        )
+        last = nn.Linear(hidden, size)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.query = nn.Sequential(nn.Linear(self.features.size, hidden), nn.GELU(), last)
         self.project = nn.Linear(width + 1, size, bias=False)
-        nn.init.zeros_(self.query[-1].weight)
-        nn.init.zeros_(self.query[-1].bias)
 
     @classmethod
     def from_ranker(cls, ranker: Ranker, **settings: Any) -> "CandidatePolicy":
@@ -103,24 +102,3 @@ class CandidatePolicy(Policy):
         super().train(mode)
         self.ranker.eval()
         return self
-
-
-class SessionFeatures(nn.Module):
-    """What a session's state tells a network: user vector, time, and success so far.
-
-    :param vector_size: length of user vectors.
-    :param horizon: steps after which the step counts as 1.
-    """
-
-    def __init__(self, vector_size: int, horizon: int) -> None:
-        super().__init__()
-        self.horizon = horizon
-        self.size = vector_size + 2
-        self.norm = nn.RMSNorm(vector_size, elementwise_affine=False)
-
-    def forward(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
-        """Give ``(B, vector_size + 2)`` features, each of order 1."""
-        time = step.float() / self.horizon
-        # A share of two imagined steps, one accepted, keeps the first steps' share moderate.
-        share = (accepted_total + 1) / (step + 2) - 0.5
-        return torch.cat([self.norm(user_vectors), time, share], -1)

@@ -56,9 +56,9 @@ def fit_continuation(
     squares, target = torch.zeros(2, size, dtype=torch.float64, device=model.bias.device)
     total = 0.0
     for history, items, weight in offers:
-        history = history.repeat(len(items) // len(history), 1)
-        now = _with_one(model.state(history))
-        idle = _with_one(model.after_nothing(history))
+        blocks = len(items) // len(history)
+        now = _with_one(model.state(history)).repeat(blocks, 1)
+        idle = _with_one(model.after_nothing(history)).repeat(blocks, 1)
         surprise = -model.log_probabilities(history, items)[:, -1].double()
         weighted = now * weight.double().unsqueeze(-1)
         normal += weighted.T @ (now - model.survival_discount * idle)

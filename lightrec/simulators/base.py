@@ -204,8 +204,10 @@ class Simulator(EnvBase):
 
         :raises ValueError: where a slate holds an item twice or one that may not be shown.
         """
-        left = mask.clone().index_put_((torch.arange(len(mask), device=mask.device)[:, None],
-                                        slate), torch.tensor(False, device=mask.device))
+        left = mask.clone().index_put_(
+            (torch.arange(len(mask), device=mask.device)[:, None], slate),
+            torch.tensor(False, device=mask.device),
+        )
         if (mask.sum() - left.sum()) != (slate > 0).sum():
             raise ValueError(
                 "A slate holds an item twice, or one that may not be shown. Policies must draw "

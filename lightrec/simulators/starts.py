@@ -31,7 +31,8 @@ class Starts(Protocol):
 class LogStarts:
     """Start states from the events of a log.
 
-    :param offsets: ``(U + 1,)`` int64: user u's events are ``offsets[u]`` to ``offsets[u + 1] - 1``.
+    :param offsets: ``(U + 1,)`` int64: user u's events lie from ``offsets[u]`` to before
+        ``offsets[u + 1]``.
     :param items: ``(E,)`` item indices, each user's oldest first.
     :param ends: ``(U,)`` int64: where each user's usable events end; None means at their last.
     :param users: ``(M,)`` int64 users to draw from; None means all.
@@ -85,8 +86,8 @@ class LogStarts:
     def draw(self, count: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Draw users evenly, and from each a place in the log.
 
-        :returns: users ``(count,)`` and the positions ``(count,)`` before which their histories end;
-            a cut leaves at least one event where the user has any.
+        :returns: users ``(count,)`` and the positions ``(count,)`` before which their histories
+            end; a cut leaves at least one event where the user has any.
         """
         device = self.offsets.device if generator is None else generator.device
         users = torch.rand(count, generator=generator, device=device).cpu()

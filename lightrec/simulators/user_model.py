@@ -1,5 +1,7 @@
 """The simulator that runs a learned model of choices over the users of a log."""
 
+from collections.abc import Callable
+
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
@@ -8,7 +10,7 @@ from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.choice_model import ChoiceModel
 from lightrec.nn.session import SessionKey
-from lightrec.simulators import noise, outcomes
+from lightrec.simulators import noise
 from lightrec.simulators.base import Ending, Response, Simulator
 from lightrec.simulators.starts import Starts
 
@@ -23,15 +25,16 @@ class UserModelSimulator(Simulator):
     :param user_model: the model of choices, kept as it is and used without gradients.
     :param starts: where sessions begin.
     :param batch_size: sessions B.
-    :param worth: what each outcome of an offer is worth, such as
-        :func:`lightrec.simulators.outcomes.learned`.
-    :param expected: whether the reward of a step is the mean over the outcomes' probabilities, which
-        has the same expectation as that of the outcome and less noise to learn from.
+    :param reward: from transitions (history, action, clicked) to rewards (B, 1), such as a
+        ``lightrec.rewards.base.Reward``; None counts 1 for an accepted item.
+    :param expected: whether a step's reward is its mean over what could have been chosen, which has
+        the same expectation as that of what was chosen, and less noise to learn from.
     :param slate_size: places K.
     :param leave_rate: probability of leaving after a step.
     :param max_steps: steps after which a session is cut.
     :param ending: ``leave``, or ``fixed`` for sessions of exactly ``max_steps``.
-    :param history_length: steps L that the state remembers; at least the user model's.
+    :param history_length: steps L that the state remembers for policies, never fewer than the user
+        model reads.
     :param max_candidates: show only this many items, those most frequent by ``popularity``.
     :param popularity: ``(N + 1,)`` counts, needed with ``max_candidates``.
     :param repeats: whether items of the user's log may be shown again.
@@ -45,13 +48,13 @@ class UserModelSimulator(Simulator):
         starts: Starts,
         batch_size: int,
         *,
-        worth: outcomes.Worth = outcomes.accepted,
+        reward: Callable[[TensorDictBase], Tensor] | None = None,
         expected: bool = False,
         slate_size: int = 1,
         leave_rate: float = 0.05,
         max_steps: int = 40,
         ending: Ending = "leave",
-        history_length: int | None = None,
+        history_length: int = 100,
         max_candidates: int | None = None,
         popularity: Tensor | None = None,
         repeats: bool = False,
@@ -69,7 +72,7 @@ class UserModelSimulator(Simulator):
         super().__init__(
             user_model.num_items,
             batch_size,
-            history_length=max(history_length or 1, user_model.history_length),
+            history_length=max(history_length, user_model.history_length),
             slate_size=slate_size,
             max_steps=max_steps,
             ending=ending,
@@ -78,7 +81,7 @@ class UserModelSimulator(Simulator):
         )
         self.user_model = user_model.to(self.device).eval()
         self.starts = starts
-        self.worth = worth
+        self.reward_function = reward
         self.expected = expected
         self.leave_rate = leave_rate
         self.repeats = repeats
@@ -104,8 +107,9 @@ class UserModelSimulator(Simulator):
         if self._given is None:
             users, ends = self.starts.draw(size, self.generator)
             low, high = -(2**62), 2**62
-            session = torch.randint(low, high, (size, 1), generator=self.generator,
-                                    device=self.device)
+            session = torch.randint(
+                low, high, (size, 1), generator=self.generator, device=self.device
+            )
         else:
             users, seed = self._given
             ends = self.starts.ends_of(users)
@@ -134,21 +138,32 @@ class UserModelSimulator(Simulator):
         person = self.user_model.state(history)
         nothing = self.user_model.nothing(person).unsqueeze(1)
         utilities = torch.cat([self.user_model.utilities(person, slate), nothing], 1)
-        outcomes = torch.nn.functional.pad(slate, (0, 1), value=self.num_items + 1)
-        key = noise.mix(
-            noise.mix(state[SessionKey.SESSION], state[SessionKey.STEP] + 1), outcomes
-        )
-        keys = (utilities + noise.gumbel(key)).masked_fill(outcomes == PADDING, -torch.inf)
+        offered = torch.nn.functional.pad(slate, (0, 1), value=self.num_items + 1)
+        key = noise.mix(noise.mix(state[SessionKey.SESSION], state[SessionKey.STEP] + 1), offered)
+        keys = (utilities + noise.gumbel(key)).masked_fill(offered == PADDING, -torch.inf)
         slot = keys.argmax(1, keepdim=True)
-        chosen = outcomes.gather(1, slot)
+        chosen = offered.gather(1, slot)
         clicked = torch.where(chosen > self.num_items, PADDING, chosen).squeeze(1)
-        log_probability = utilities.log_softmax(1)
-        worth = self.worth(self.user_model, history, slate, log_probability)
         if self.expected:
-            reward = (log_probability.exp() * worth).sum(1)
+            worth = self._worth(history, slate, offered)
+            reward = (utilities.softmax(1) * worth).sum(1)
         else:
-            reward = worth.gather(1, slot).squeeze(1)
+            reward = self._worth(history, slate, chosen).squeeze(1)
         return Response(clicked, reward.float(), torch.full_like(reward, self.leave_rate))
+
+    def _worth(self, history: Tensor, slate: Tensor, outcomes: Tensor) -> Tensor:
+        """Give the rewards (B, C) that each of several outcomes (B, C) of an offer would have."""
+        clicked = torch.where(outcomes > self.num_items, PADDING, outcomes)
+        if self.reward_function is None:
+            return (clicked > PADDING).float()
+        count = clicked.shape[1]
+        transition = {
+            Key.HISTORY: history.repeat_interleave(count, 0),
+            Key.ACTION: slate.repeat_interleave(count, 0),
+            Key.CLICKED: clicked.reshape(-1, 1),
+        }
+        rows = TensorDict(transition, batch_size=[clicked.numel()], device=self.device)
+        return self.reward_function(rows).view_as(clicked)
 
     def remember(self, history: Tensor, clicked: Tensor) -> Tensor:
         """Move histories on by the item accepted, or by N + 1 where declined steps are known."""

@@ -18,9 +18,18 @@ class TabularChoice(ChoiceModel):
     """The state is the last choice; utilities come from a table."""
 
     def __init__(self, table, records_nothing):
-        super().__init__(N, 1, 1, state_size=N + 1, feature_size=1, hidden_size=1,
-                         identity_size=1, records_nothing=records_nothing, discount=0.0,
-                         leave_rate=0.0)
+        super().__init__(
+            N,
+            1,
+            1,
+            state_size=N + 1,
+            feature_size=1,
+            hidden_size=1,
+            identity_size=1,
+            records_nothing=records_nothing,
+            discount=0.0,
+            leave_rate=0.0,
+        )
         self.table = table
 
     def state(self, history):
@@ -89,9 +98,14 @@ def test_other_assumptions_leave_the_model_as_it_was():
     assert (odds[0] - odds[1]).exp().item() == pytest.approx(2.0, rel=1e-4)
 
 
-@pytest.mark.parametrize("bad", [{"discount": 1.0, "leave_rate": 0.0},
-                                 {"discount": -0.1, "leave_rate": 0.0},
-                                 {"discount": 0.9, "leave_rate": 2.0}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"discount": 1.0, "leave_rate": 0.0},
+        {"discount": -0.1, "leave_rate": 0.0},
+        {"discount": 0.9, "leave_rate": 2.0},
+    ],
+)
 def test_assumptions_out_of_range_are_refused(bad):
     with pytest.raises(RecipeError, match="between 0 and 1"):
         fit_continuation(TabularChoice(torch.zeros(N + 1, N), True), every_offer(), **bad)

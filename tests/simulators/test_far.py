@@ -97,7 +97,9 @@ def test_log_becomes_a_store(world, tmp_path):
     renumbered = held_out.reindex(store.catalog["item"].to_list())
     known = store.catalog["item"].to_list()
     for theirs, ours in zip(
-        held_out.candidates.flatten().tolist(), renumbered.candidates.flatten().tolist(), strict=True
+        held_out.candidates.flatten().tolist(),
+        renumbered.candidates.flatten().tolist(),
+        strict=True,
     ):
         name = item_name(theirs)
         assert ours == (known.index(name) + 1 if name in known else 0)
@@ -109,8 +111,10 @@ def test_held_out_survives_a_file(world, tmp_path):
     held_out = world.held_out(10)
     held_out.save(tmp_path / "truth.safetensors")
     again = HeldOut.load(tmp_path / "truth.safetensors")
-    assert all(torch.equal(a, b) for a, b in zip(vars(held_out).values(), vars(again).values(),
-                                                 strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(vars(held_out).values(), vars(again).values(), strict=True)
+    )
 
 
 def test_texts_name_the_category(world):

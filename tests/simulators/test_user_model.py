@@ -113,8 +113,10 @@ def test_fixed_horizon_cuts_and_never_ends():
 
 
 def test_reward_is_that_of_what_was_accepted():
-    def reward(history, items):
-        return 10.0 * items - (history > 0).sum(1, keepdim=True)
+    def reward(transition):
+        clicked = transition[Key.CLICKED]
+        past = (transition[Key.HISTORY] > 0).sum(1, keepdim=True)
+        return torch.where(clicked > 0, 10.0 * clicked - past, 0)
 
     simulator = make([1 - 1e-9, 1e-9, 1 - 1e-9], users=4, reward=reward, ending="fixed",
                      max_steps=3)
@@ -122,6 +124,18 @@ def test_reward_is_that_of_what_was_accepted():
     assert steps["reward"].squeeze(-1).T.tolist() == [[10, 0, 29]] * 4
     assert steps[SessionKey.ACCEPTED_TOTAL][-1].flatten().tolist() == [2] * 4
     assert steps[Key.HISTORY][-1, 0].tolist() == [0, 0, 1, 3]
+
+
+def test_expected_reward_is_the_mean_over_the_outcomes():
+    def reward(transition):
+        assert transition[Key.ACTION].shape[1] == 2
+        return transition[Key.CLICKED].float() - 1
+
+    simulator = make([0.2, 0.7, 0.5], users=3, reward=reward, expected=True, slate_size=2)
+    # Odds of item 1, item 2 and nothing: 1/4, 7/3 and 1; rewards 0, 1 and -1.
+    expected = (7 / 3 - 1) / (1 / 4 + 7 / 3 + 1)
+    found = play(simulator, lowest(2))["reward"][0].flatten()
+    torch.testing.assert_close(found, torch.full((3,), expected))
 
 
 def test_declined_slates_enter_only_where_the_model_knows_them():

@@ -1,0 +1,131 @@
+import lightning.pytorch as pl
+import numpy as np
+import polars
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
+from lightrec.errors import RecipeError
+from lightrec.modules.choice import ChoiceModule, load
+from lightrec.modules.choice_data import ChoiceData
+
+ITEMS = 30
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """60 users who like one of two kinds of items, in a log without sets."""
+    root = tmp_path_factory.mktemp("choice")
+    generator = np.random.default_rng(0)
+    own = [generator.permutation(ITEMS // 2)[:12] * 2 + user % 2 for user in range(60)]
+    events = polars.DataFrame(
+        {
+            "user": np.repeat(np.arange(60), 12),
+            "item": np.concatenate(own),
+            "time": np.tile(np.arange(12), 60),
+        }
+    )
+    store = prepare(
+        InteractionLog(events),
+        root / "data",
+        domain=Domain(),
+        minimum_value=None,
+        k_core=0,
+        split="leave-one-out",
+        equal_times="file",
+        seed=0,
+    )
+    kind = torch.tensor([0.0, *[float(int(name) % 2) for name in store.catalog["item"]]])
+    (root / "encoder").mkdir()
+    save_file(
+        {"vectors": kind.unsqueeze(1), "bias": torch.zeros(ITEMS + 1)},
+        root / "encoder" / "items.safetensors",
+    )
+    return root
+
+
+def data_of(folders, **settings):
+    settings = {"half": "a", "candidates": 6, "batch_size": 64, "history_length": 5, **settings}
+    return ChoiceData(str(folders / "data"), encoder=str(folders / "encoder"), **settings)
+
+
+def train(folders, epochs=5, **settings):
+    torch.manual_seed(0)
+    data = data_of(folders)
+    module = ChoiceModule(data.num_items, data.vector_size, history_length=5, **settings)
+    trainer = pl.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, data)
+    return module
+
+
+@pytest.mark.parametrize("model", ["pooled", "recurrent"])
+def test_taste_is_learned_and_written(folders, tmp_path, model):
+    module = train(folders, model=model)
+    metrics = module.write(tmp_path)
+    # Whoever knows the kind chooses among a half of the set.
+    assert metrics["log_likelihood"] > metrics["popularity"] + 0.2
+    assert metrics["other_half/log_likelihood"] > metrics["other_half/popularity"] + 0.2
+    choice = load(tmp_path)
+    assert not choice.records_nothing
+    assert choice.survival_discount == pytest.approx(0.9 * 0.95)
+    history = torch.tensor([[0, 0, 0, 1, 3]])
+    items = torch.arange(1, ITEMS + 1).unsqueeze(0)
+    assert torch.equal(choice.reward(history, items), module.choice.reward(history, items))
+    assert choice.reward(history, items).isfinite().all()
+
+
+def test_twice_the_same(folders, tmp_path):
+    first, second = (train(folders, epochs=1).choice.state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_without_discount_the_reward_is_the_utility(folders, tmp_path):
+    module = train(folders, epochs=1, discount=0.0)
+    module.write(tmp_path)
+    choice = load(tmp_path)
+    history, items = torch.tensor([[0, 1, 2]]), torch.tensor([[5, 6]])
+    assert torch.equal(
+        choice.reward(history, items), choice.utilities(choice.state(history), items)
+    )
+
+
+def test_checkpoint_needs_nothing_else(folders, tmp_path):
+    module = train(folders, epochs=1)
+    module.trainer.save_checkpoint(tmp_path / "model.ckpt")
+    again = ChoiceModule.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
+    assert torch.equal(again.choice.vectors, module.choice.vectors)
+
+
+def test_halves_do_not_meet(folders):
+    a, b, everybody = (data_of(folders, half=half) for half in ("a", "b", "all"))
+    assert not set(a.events(0)) & set(b.events(0))
+    assert sorted([*a.events(0), *b.events(0)]) == everybody.events(0).tolist()
+
+
+def test_different_lengths_are_refused(folders):
+    data = data_of(folders)
+    module = ChoiceModule(data.num_items, data.vector_size, history_length=7)
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+    with pytest.raises(RecipeError, match="history_length"):
+        trainer.fit(module, data)
+
+
+def test_rate_of_nothing_is_checked(folders):
+    with pytest.raises(RecipeError, match="nothing_rate"):
+        data_of(folders, nothing_rate=1.0)
