@@ -115,7 +115,7 @@ class PolicyModule(StageModule):
         ending: Ending = "leave",
         max_candidates: int | None = None,
         repeats: bool = False,
-        history_length: int = 50,
+        history_length: int = 20,
         size: int = 32,
         hidden: int = 64,
         sharpness: float = 2.0,

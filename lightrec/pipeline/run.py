@@ -15,8 +15,10 @@ SHOWN = ("metrics.json", "report.html", "report.png", "summary.txt")
 """What a run folder shows at its top."""
 
 STAY = ("--model.init_args.leave_rate", "0")
-OFFLINE = {"data": ("--offline", "true"), "reward": STAY, "judge": STAY, "policy": STAY}
-"""What the world `far` changes in the recipes: its users never leave, its sessions are cut."""
+CHOICES = (*STAY, "--data.init_args.text_encoder", "TextEncoder", "--trainer.max_epochs", "5")
+OFFLINE = {"data": ("--offline", "true"), "reward": CHOICES, "judge": CHOICES, "policy": STAY}
+"""What the world `far` changes in the recipes: its users never leave, its sessions are cut, and its
+texts tell more of the items than its choices do."""
 
 FUNCTIONS = {
     "data": "lightrec.pipeline.data:prepare_stage",

@@ -96,23 +96,31 @@ class GreedyEncoderPolicy(Policy):
 
     :param num_items: number of items N.
     :param ranker: constructor arguments of the :class:`Ranker` inside.
+    :param history_length: how many of a history's last items are read; None leaves it to the
+        ranker. Give a learned policy's own, for a comparison on equal terms.
     """
 
-    def __init__(self, num_items: int, ranker: Mapping[str, Any]) -> None:
+    def __init__(
+        self, num_items: int, ranker: Mapping[str, Any], history_length: int | None = None
+    ) -> None:
         super().__init__(num_items)
         self.ranker = Ranker(**ranker).requires_grad_(False).eval()
+        self.history_length = history_length or self.ranker.max_length
 
     @classmethod
-    def from_ranker(cls, ranker: Ranker) -> "GreedyEncoderPolicy":
+    def from_ranker(
+        cls, ranker: Ranker, history_length: int | None = None
+    ) -> "GreedyEncoderPolicy":
         """Make the policy around a copy of a trained encoder."""
-        policy = cls(ranker.num_items, arguments_of(ranker))
+        policy = cls(ranker.num_items, arguments_of(ranker), history_length)
         policy.ranker.load_state_dict(ranker.state_dict())
         return policy.to(next(ranker.parameters()).device)
 
     @torch.no_grad()
     def user_vectors(self, history: Tensor) -> Tensor:
         """Give the encoder's user vectors ``(B, D)``."""
-        return self.ranker.user_vectors(without_nothing(history, self.num_items))
+        history = without_nothing(history, self.num_items)[:, -self.history_length :]
+        return self.ranker.user_vectors(history)
 
     def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
         """Score by user vector · item vector plus bias, as the encoder does."""

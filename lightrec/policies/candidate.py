@@ -37,7 +37,7 @@ class CandidatePolicy(Policy):
         self,
         num_items: int,
         ranker: Mapping[str, Any],
-        history_length: int = 50,
+        history_length: int = 20,
         size: int = 32,
         hidden: int = 64,
         sharpness: float = 1.0,
