@@ -51,12 +51,20 @@ class Benchmark:
         fresh = "--fresh" in sys.argv
         self.cells = json.loads(self.path.read_text()) if self.path.is_file() and not fresh else {}
 
-    def cell(self, key: str, command: list[str], seed: int, metrics: str | None = None) -> dict:
+    def cell(
+        self,
+        key: str,
+        command: list[str],
+        seed: int,
+        metrics: str | None = None,
+        data: Path | None = None,
+    ) -> dict:
         """Run a command unless its result is there.
 
         :param key: such as ``ml-100k/seed-0``.
-        :param command: ``{out}`` in it stands for a temporary folder.
+        :param command: ``{out}`` in it stands for a temporary folder, ``{data}`` for ``data``.
         :param metrics: a JSON file below ``{out}`` whose flat keys join the result.
+        :param data: a folder of input.
         :raises RuntimeError: where the command fails.
         """
         if key in self.cells:
@@ -64,7 +72,7 @@ class Benchmark:
             return self.cells[key]
         print(f"{key}: {' '.join(command)}", flush=True)
         with tempfile.TemporaryDirectory() as out:
-            process = subprocess.Popen([part.format(out=out) for part in command])
+            process = subprocess.Popen([part.format(out=out, data=data) for part in command])
             _, status, usage = os.wait4(process.pid, 0)
             if status:
                 raise RuntimeError(f"The cell {key} failed with status {status}.")

@@ -92,11 +92,11 @@ def test_a_class_that_cannot_be_used_says_why(tmp_path, monkeypatch):
     encoders = found.parts["encoders"]
     with pytest.raises(PluginError, match="cannot be imported"):
         encoders["Missing"].load()
-    with pytest.raises(PluginError, match="not a subclass of lightrec.encoders.base:Encoder"):
+    with pytest.raises(PluginError, match=r"not a subclass of lightrec.encoders.base:Encoder"):
         encoders["Foreign"].load()
     with pytest.raises(PluginError, match="it lacks encode, size"):
         encoders["Abstract"].load()
-    with pytest.raises(PluginError, match="Installed are: .*TextEncoder"):
+    with pytest.raises(PluginError, match=r"Installed are: .*TextEncoder"):
         found.get("encoders", "TextEncodr")
 
 

@@ -84,7 +84,9 @@ def test_predictions_are_ranked_by_the_same_protocol(tiny_run, tmp_path, capsys)
     truth = tmp_path / "mine.csv"
     rows = ["user,item,score"]
     for row, user in enumerate(store.user_ids):
-        rows.append(f"{user},{store.catalog['item'][int(store.items[store.offsets[row + 1] - 1]) - 1]},1")
+        rows.append(
+            f"{user},{store.catalog['item'][int(store.items[store.offsets[row + 1] - 1]) - 1]},1"
+        )
     truth.write_text("\n".join(rows) + "\n")
     assert main(["evaluate", str(tiny_run), "--predictions", str(truth)]) == 0
     own = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("your predictions"))

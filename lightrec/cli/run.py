@@ -1,7 +1,6 @@
 """`lightrec run`."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from lightrec.errors import RecipeError
@@ -64,11 +63,10 @@ def main(command: str, arguments: list[str]) -> int:
     parser.add_argument("--offline", action="store_true", help="use the synthetic world 'far'")
     parser.add_argument("--seed", type=int, help="the seed of every stage")
     parser.add_argument("--fresh", action="store_true", help="do every stage anew")
+    parser.add_argument("--until", metavar="STAGE", help="the last stage to do, such as encoder")
     known, rest = parser.parse_known_args(arguments)
     where = run(**vars(known), overrides=stage_overrides(rest))
-    summary = where / "summary.txt"
-    if summary.is_file():
-        print(summary.read_text(), end="")
-    print(f"report: {where / 'report.html'}", flush=True)
-    sys.stdout.flush()
+    if known.until in (None, "evaluate"):
+        print((where / "summary.txt").read_text(), end="")
+        print(f"report: {where / 'report.html'}")
     return 0

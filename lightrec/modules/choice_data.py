@@ -26,6 +26,8 @@ class ChoiceData(StageData):
     :param data: folder of the prepared log.
     :param encoder: folder of the encoder stage, whose item vectors are used; null does without.
     :param text_encoder: whose vectors of the items' texts stand beside them; null does without.
+    :param text_size: how many principal components of the text vectors are kept; null for all of
+        each vector.
     :param half: whose choices: of users ``a``, of users ``b``, or of ``all``.
     :param split_seed: of the halves; it must be the same wherever halves are to be disjoint.
     :param history_length: L.
@@ -43,6 +45,7 @@ class ChoiceData(StageData):
         data: str,
         encoder: str | None = None,
         text_encoder: Encoder | None = None,
+        text_size: int | None = 64,
         half: Half = "all",
         split_seed: int = 0,
         history_length: int = 20,
@@ -58,6 +61,7 @@ class ChoiceData(StageData):
         if not 0 <= nothing_rate < 1:
             raise RecipeError(f"nothing_rate is {nothing_rate}; it lies between 0 and below 1.")
         self.encoder, self.text_encoder = encoder, text_encoder
+        self.text_size = text_size
         self.half, self.split_seed = half, split_seed
         self.history_length = history_length
         self.candidates, self.nothing_rate = candidates, nothing_rate
@@ -81,6 +85,8 @@ class ChoiceData(StageData):
         if self.text_encoder is not None:
             texts = self.store.catalog.get_column(Column.TEXT).fill_null("").to_list()
             vectors = self.text_encoder.encode(texts).float()
+            if self.text_size is not None:
+                vectors = _principal(vectors, self.text_size)
             blocks.append(torch.cat([vectors.new_zeros(1, vectors.shape[1]), vectors]))
         scaled = [_standardised(block) for block in blocks]
         return torch.cat([torch.zeros(self.num_items + 1, 0), *scaled], 1)
@@ -132,6 +138,14 @@ class ChoiceData(StageData):
     def test_dataloader(self) -> DataLoader[Batch]:
         """Test choices."""
         return self.batches(TEST, limit=self.max_evaluated)
+
+
+def _principal(vectors: Tensor, size: int) -> Tensor:
+    """Give the leading principal components (N, size) of vectors (N, D), by their variance."""
+    centred = (vectors - vectors.mean(0)).double()
+    # Of the small D × D matrix, whose eigenvectors come in ascending order.
+    axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -size:]
+    return (centred @ axes).float()
 
 
 def _standardised(vectors: Tensor) -> Tensor:

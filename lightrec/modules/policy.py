@@ -4,7 +4,6 @@ Sessions are played inside the training step, so that no update sees those of an
 """
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -25,20 +24,15 @@ from lightrec.errors import RecipeError
 from lightrec.evaluation.sessions import play
 from lightrec.keys import PADDING, Key
 from lightrec.modules.policy_data import PolicyData
+from lightrec.modules.policy_rewards import RewardName, reward_named
 from lightrec.modules.stage import StageModule
 from lightrec.nn.plackett_luce import EMPTY, PlackettLuce
 from lightrec.nn.session import SessionKey, SessionValue
 from lightrec.policies.base import UserMemory, arguments_of
 from lightrec.policies.candidate import CandidatePolicy
-from lightrec.rewards.base import Reward
-from lightrec.rewards.engagement import EngagementReward
-from lightrec.rewards.learned import LearnedReward
-from lightrec.rewards.probability_log import ProbabilityLogReward
-from lightrec.rewards.surplus import SurplusReward
 from lightrec.simulators.base import Ending
 from lightrec.simulators.user_model import UserModelSimulator
 
-RewardName = Literal["surplus", "learned", "accepted", "probability_log"]
 STATE = (Key.USER_VECTOR, SessionKey.STEP, SessionKey.ACCEPTED_TOTAL)
 DIAGNOSTICS = (
     "loss_objective", "loss_critic", "entropy", "clip_fraction", "kl_approx", "explained_variance",
@@ -75,7 +69,7 @@ class PolicyModule(StageModule):
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
     :param reward: what the policy maximises the sum of: ``surplus``, ``learned``, ``accepted`` or
-        ``probability_log``; the classes in :mod:`lightrec.rewards` say what each pays for.
+        ``probability_log``; :mod:`lightrec.modules.policy_rewards` names their classes.
     :param slate_size: items shown in a step.
     :param leave_rate: probability of leaving after a step, an assumption where the log is silent.
     :param max_steps: steps after which a session is cut.
@@ -83,7 +77,9 @@ class PolicyModule(StageModule):
     :param max_candidates: show only so many of the most popular items; None means all.
     :param repeats: whether items of a user's log may be shown.
     :param history_length: how many steps of a history the policy reads.
-    :param size: width of the learned part of the scores.
+    :param use_utilities: whether the policy also sees the user model's utilities.
+    :param size: width of the learned part of the scores. The wider, the better it learns what is
+        particular to the one user model that it meets, and the less of it holds in another.
     :param hidden: width of hidden layers.
     :param sharpness: first factor on the encoder's scores.
     :param sessions: sessions played side by side.
@@ -116,14 +112,15 @@ class PolicyModule(StageModule):
         max_candidates: int | None = None,
         repeats: bool = False,
         history_length: int = 20,
-        size: int = 32,
+        use_utilities: bool = True,
+        size: int = 1,
         hidden: int = 64,
         sharpness: float = 2.0,
         sessions: int = 512,
         steps: int = 20,
         passes: int = 2,
         batch_size: int = 2048,
-        learning_rate: float = 5e-3,
+        learning_rate: float = 1e-2,
         discount: float = 1.0,
         trace: float = 0.8,
         clip: float = 0.2,
@@ -145,7 +142,9 @@ class PolicyModule(StageModule):
                 for name in ("history_length", "size", "hidden", "sharpness")
             }
             horizon = self._settings.max_steps
-            self._build(CandidatePolicy.from_ranker(self._data.ranker, horizon=horizon, **own))
+            data = self._data
+            known = data.user_model if self._settings.use_utilities else None
+            self._build(CandidatePolicy.from_parts(data.ranker, known, horizon=horizon, **own))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note how the policy is built, so that the checkpoint suffices to load it."""
@@ -158,7 +157,7 @@ class PolicyModule(StageModule):
 
     def _build(self, policy: CandidatePolicy) -> None:
         self.policy = policy
-        self.critic = SessionValue(policy.ranker.size, self._settings.hidden, policy.horizon)
+        self.critic = SessionValue(policy.vector_size, self._settings.hidden, policy.horizon)
 
     @property
     def _data(self) -> PolicyData:
@@ -194,7 +193,7 @@ class PolicyModule(StageModule):
             data.user_model.to(self.device),
             data.starts,
             sessions,
-            reward=self._reward(data.reward).to(self.device),
+            reward=reward_named(settings.reward, data.reward).to(self.device),
             expected=True,
             slate_size=settings.slate_size,
             leave_rate=settings.leave_rate,
@@ -206,17 +205,6 @@ class PolicyModule(StageModule):
             repeats=settings.repeats,
             device=self.device,
         )
-
-    def _reward(self, folder: str) -> Reward:
-        name: RewardName = self._settings.reward
-        if name == "accepted":
-            return EngagementReward()
-        learned: dict[str, Callable[[str], Reward]] = {
-            "learned": LearnedReward,
-            "surplus": SurplusReward,
-            "probability_log": ProbabilityLogReward,
-        }
-        return learned[name](folder)
 
     def _loss(self) -> ClipPPOLoss:
         actor = ProbabilisticTensorDictSequential(
@@ -344,6 +332,7 @@ class PolicyModule(StageModule):
                 "length": (rollout["length"] * rollout["done"]).sum() / ended,
                 "coverage": self.bench.shown[1:].float().mean(),
                 "sharpness": self.policy.log_sharpness.detach().exp(),
+                "trust": self.policy.trust.detach(),
             }
         )
 

@@ -15,7 +15,14 @@ SHOWN = ("metrics.json", "report.html", "report.png", "summary.txt")
 """What a run folder shows at its top."""
 
 STAY = ("--model.init_args.leave_rate", "0")
-CHOICES = (*STAY, "--data.init_args.text_encoder", "TextEncoder", "--trainer.max_epochs", "5")
+CHOICES = (
+    *STAY,
+    *("--data.init_args.encoder", "null"),
+    *("--data.init_args.text_encoder", "TextEncoder"),
+    *("--model.init_args.hidden_size", "128"),
+    *("--model.init_args.identity_precision", "20"),
+    *("--trainer.max_epochs", "5"),
+)
 OFFLINE = {"data": ("--offline", "true"), "reward": CHOICES, "judge": CHOICES, "policy": STAY}
 """What the world `far` changes in the recipes: its users never leave, its sessions are cut, and its
 texts tell more of the items than its choices do."""
@@ -38,6 +45,7 @@ def run(
     offline: bool = False,
     seed: int | None = None,
     fresh: bool = False,
+    until: str | None = None,
     overrides: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
     """Run every stage of a domain and leave the results in one folder.
@@ -50,6 +58,7 @@ def run(
     :param offline: run on the synthetic world ``far`` instead of a log.
     :param seed: the seed of every stage, in place of the recipes'.
     :param fresh: do every stage anew.
+    :param until: the last stage to do, such as ``encoder``; by default all.
     :param overrides: LightningCLI settings by stage, such as
         ``{"encoder": ["--trainer.max_epochs", "5"]}``.
     :returns: the run folder, with ``metrics.json`` and ``report.html``.
@@ -70,6 +79,11 @@ def run(
     if offline and given:
         raise RecipeError("--offline makes its own log: leave out --log, --items and --users.")
     stages = plan(folder, where, given, offline, seed, overrides or {})
+    if until is not None:
+        names = [stage.name for stage in stages]
+        if until not in names:
+            raise RecipeError(f"There is no stage {until!r}; the stages are {', '.join(names)}.")
+        stages = stages[: names.index(until) + 1]
     redo = fresh
     for number, stage in enumerate(stages, start=1):
         headline = f"[{number}/{len(stages)}] {stage.name}"
@@ -78,7 +92,8 @@ def run(
             continue
         print(headline, file=sys.stderr)
         execute(stage, anew=fresh)
-    publish(where)
+    if stages[-1].name == "evaluate":
+        publish(where)
     return where
 
 

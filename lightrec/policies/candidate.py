@@ -1,42 +1,49 @@
 """The learned policy: the encoder's ranking plus what a simulator's rewards add to it."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lightrec.keys import PADDING
+from lightrec.nn.choice_model import ChoiceModel
 from lightrec.nn.ranker import Ranker
 from lightrec.nn.session import SessionFeatures
 from lightrec.policies.base import Policy, arguments_of, without_nothing
 
 
 class CandidatePolicy(Policy):
-    """Scores items by sharpness · encoder score + query · projected item vector.
+    """Scores items by sharpness · encoder score + trust · utility + query · projected item vector.
 
-    The query comes from the user vector, the step and the acceptances so far; it starts at zero, so
-    that an untrained policy ranks exactly as the encoder. Nothing is learned for single items: an
-    item never shown in training is scored from its vector.
+    The utility is what a user model expects the user to feel; sharpness and trust are learned
+    numbers. The query comes from the user vector, the step and the acceptances so far. Trust and
+    query start at zero, so that an untrained policy ranks exactly as the encoder. Nothing is
+    learned for single items: one never shown in training is scored from its vectors.
 
     :param num_items: number of items N.
     :param ranker: constructor arguments of the frozen :class:`Ranker` inside.
+    :param user_model: constructor arguments of the frozen :class:`ChoiceModel` inside, and under
+        ``class`` its ``module:Class``; None does without.
     :param history_length: how many of a history's last steps are read.
-    :param size: width of query and projection.
+    :param size: width of query and projection; 0 learns sharpness and trust only.
     :param hidden: width of the layer that makes the query.
     :param sharpness: first factor (inverse temperature) on the encoder's scores; it is learned.
     :param horizon: steps after which the step counts as 1.
     """
 
     item_vectors: Tensor
-    """(N + 1, D + 1) float32: a copy of the encoder's, with its bias as the last column."""
+    """(N + 1, D) float32: the encoder's item vectors, the items' biases, and what the user model
+    sees of the items, side by side."""
     item_scale: Tensor
-    """(D + 1,) float32: what brings the columns to unit variance."""
+    """(encoder's columns,) float32: what brings them to unit variance."""
 
     def __init__(
         self,
         num_items: int,
         ranker: Mapping[str, Any],
+        user_model: Mapping[str, Any] | None = None,
         history_length: int = 20,
         size: int = 32,
         hidden: int = 64,
@@ -45,60 +52,111 @@ class CandidatePolicy(Policy):
     ) -> None:
         super().__init__(num_items)
         self.ranker = Ranker(**ranker).requires_grad_(False).eval()
+        self.user_model = None if user_model is None else _choice_model(user_model)
         self.history_length = history_length
         self.horizon = horizon
-        width = self.ranker.size
-        self.register_buffer("item_vectors", torch.zeros(num_items + 1, width + 1))
-        self.register_buffer("item_scale", torch.ones(width + 1))
+        self.widths = [self.ranker.size + 1]
+        if self.user_model is not None:
+            self.widths.append(self.user_model.as_candidate.out_features + 1)
+        self.register_buffer("item_vectors", torch.zeros(num_items + 1, sum(self.widths)))
+        self.register_buffer("item_scale", torch.ones(self.widths[0]))
         self.log_sharpness = nn.Parameter(torch.tensor(sharpness).log())
-        self.features = SessionFeatures(width, horizon)
+        self.trust = nn.Parameter(torch.zeros(()))
+        self.features = SessionFeatures(self.vector_size, horizon)
         last = nn.Linear(hidden, size)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.query = nn.Sequential(nn.Linear(self.features.size, hidden), nn.GELU(), last)
-        self.project = nn.Linear(width + 1, size, bias=False)
+        self.project = nn.Linear(self.widths[0], size, bias=False)
+
+    @property
+    def vector_size(self) -> int:
+        """Length of user vectors."""
+        return sum(self.widths) - len(self.widths)
 
     @classmethod
-    def from_ranker(cls, ranker: Ranker, **settings: Any) -> "CandidatePolicy":
-        """Make an untrained policy around a copy of a trained encoder.
+    def from_parts(
+        cls, ranker: Ranker, user_model: ChoiceModel | None = None, **settings: Any
+    ) -> "CandidatePolicy":
+        """Make an untrained policy around copies of a trained encoder and user model.
 
         :param settings: the further constructor arguments.
         """
-        policy = cls(ranker.num_items, arguments_of(ranker), **settings)
+        described = None
+        if user_model is not None:
+            kind = type(user_model)
+            described = {"class": f"{kind.__module__}:{kind.__qualname__}"}
+            described |= arguments_of(user_model)
+        policy = cls(ranker.num_items, arguments_of(ranker), described, **settings)
         policy.ranker.load_state_dict(ranker.state_dict())
+        if policy.user_model is not None and user_model is not None:
+            policy.user_model.load_state_dict(user_model.state_dict())
         policy.freeze_items()
         return policy.to(next(ranker.parameters()).device)
 
     @torch.no_grad()
     def freeze_items(self) -> None:
-        """Copy the encoder's item vectors, which no longer change."""
+        """Copy the parts' item vectors, which no longer change."""
         vectors = self.ranker.item_vectors()
         bias = self.ranker.item_bias()
-        if bias is None:
-            bias = vectors.new_zeros(len(vectors))
-        self.item_vectors = torch.cat([vectors, bias.unsqueeze(1)], 1).detach().clone()
-        spread = self.item_vectors[1:].std(0, correction=0)
+        columns = [vectors, (vectors.new_zeros(len(vectors)) if bias is None else bias)[:, None]]
+        spread = torch.cat(columns, 1)[1:].std(0, correction=0)
         self.item_scale = torch.where(spread > 1e-6, 1 / spread.clamp_min(1e-6), 0)
+        if self.user_model is not None:
+            features, constant = _item_features(self.user_model)
+            columns += [features, constant[:, None]]
+        self.item_vectors = torch.cat(columns, 1).clone()
 
     @torch.no_grad()
     def user_vectors(self, history: Tensor) -> Tensor:
-        """Give the encoder's user vectors ``(B, D)``."""
-        history = without_nothing(history, self.num_items)[:, -self.history_length :]
-        return self.ranker.user_vectors(history)
+        """Give the encoder's user vectors and the user model's tastes side by side: ``(B, D)``."""
+        known = without_nothing(history, self.num_items)[:, -self.history_length :]
+        vectors = self.ranker.user_vectors(known)
+        if self.user_model is None:
+            return vectors
+        if not self.user_model.records_nothing:
+            history = known
+        taste = _taste(self.user_model, self.user_model.state(history))
+        return torch.cat([vectors, taste], 1)
 
     def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
         """Score all items, ``(B, N + 1)``."""
-        features = self.features(user_vectors, step, accepted_total)
         # Scaled columns make learning independent of the encoder's units. Centring them as well
         # would add the same to all items.
-        query = self.query(features) @ (self.project.weight * self.item_scale)
-        encoder = torch.nn.functional.pad(user_vectors, (0, 1), value=1.0)
-        # One product serves both: (sharpness · user + query) · item.
-        scores = (self.log_sharpness.exp() * encoder + query) @ self.item_vectors.T
-        return scores.index_fill(1, torch.tensor([PADDING], device=scores.device), -torch.inf)
+        query = self.query(self.features(user_vectors, step, accepted_total))
+        query = query @ (self.project.weight * self.item_scale)
+        parts = user_vectors.split([width - 1 for width in self.widths], -1)
+        # A one for the column of biases.
+        known = [nn.functional.pad(part, (0, 1), value=1.0) for part in parts]
+        # One product serves all.
+        combined = [self.log_sharpness.exp() * known[0] + query]
+        combined += [self.trust * part for part in known[1:]]
+        scores = torch.cat(combined, -1) @ self.item_vectors.T
+        return scores.index_fill(-1, torch.tensor([PADDING], device=scores.device), -torch.inf)
 
     def train(self, mode: bool = True) -> "CandidatePolicy":
-        """Set the mode of all but the frozen encoder."""
+        """Set the mode of all but the frozen parts."""
         super().train(mode)
         self.ranker.eval()
+        if self.user_model is not None:
+            self.user_model.eval()
         return self
+
+
+def _choice_model(described: Mapping[str, Any]) -> ChoiceModel:
+    """Build a frozen user model from its class and constructor arguments."""
+    arguments = dict(described)
+    module, _, name = arguments.pop("class").partition(":")
+    model: ChoiceModel = getattr(import_module(module), name)(**arguments)
+    return model.requires_grad_(False).eval()
+
+
+def _taste(model: ChoiceModel, state: Tensor) -> Tensor:
+    """Give what weighs items: taste · features + constant is the utility, up to a row's level."""
+    user: Tensor = model.head(state) + model.linear_head(state)
+    return user[:, :-1]
+
+
+def _item_features(model: ChoiceModel) -> tuple[Tensor, Tensor]:
+    """Give features ``(N + 1, F)`` and constants ``(N + 1,)`` of the items' utilities."""
+    return model.as_candidate(model._features()), model.bias + model.offset_weight * model.offsets

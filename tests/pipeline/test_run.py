@@ -115,8 +115,11 @@ def test_stopped_in_any_epoch_it_goes_on_to_the_same_weights(encoder, monkeypatc
 
 def test_killed_in_the_middle_the_metrics_end_identical(tiny_run, tiny_files, tmp_path):
     log, items = tiny_files
-    overrides = [f"--{s}.{x.removeprefix('--')}" if x.startswith("--") else x
-                 for s, given in FAST.items() for x in given]
+    overrides = [
+        f"--{s}.{x.removeprefix('--')}" if x.startswith("--") else x
+        for s, given in FAST.items()
+        for x in given
+    ]
     command = [sys.executable, "-m", "lightrec", "run", "generic", "--log", str(log)]
     command += ["--items", str(items), "--out", str(tmp_path / "run"), *overrides]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

@@ -19,8 +19,15 @@ from lightrec.simulators.user_model import UserModelSimulator
 
 def fixed_tastes(probabilities, records_nothing=False):
     """A user model in which item i, shown alone, is accepted with a known probability."""
-    model = PooledChoice(len(probabilities), 1, 4, pools=1, feature_size=2, hidden_size=2,
-                         records_nothing=records_nothing)
+    model = PooledChoice(
+        len(probabilities),
+        1,
+        4,
+        pools=1,
+        feature_size=2,
+        hidden_size=2,
+        records_nothing=records_nothing,
+    )
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
     model.bias.data[1:] = torch.tensor(probabilities).logit()
@@ -63,8 +70,14 @@ def lowest(slate_size=1):
 @pytest.mark.parametrize("slate_size", [1, 3])
 @pytest.mark.parametrize("records_nothing", [False, True])
 def test_specs_hold(ending, slate_size, records_nothing):
-    simulator = make(users=8, ending=ending, slate_size=slate_size, max_steps=5, leave_rate=0.3,
-                     records_nothing=records_nothing)
+    simulator = make(
+        users=8,
+        ending=ending,
+        slate_size=slate_size,
+        max_steps=5,
+        leave_rate=0.3,
+        records_nothing=records_nothing,
+    )
     check_env_specs(simulator, break_when_any_done="both")
 
 
@@ -118,8 +131,9 @@ def test_reward_is_that_of_what_was_accepted():
         past = (transition[Key.HISTORY] > 0).sum(1, keepdim=True)
         return torch.where(clicked > 0, 10.0 * clicked - past, 0)
 
-    simulator = make([1 - 1e-9, 1e-9, 1 - 1e-9], users=4, reward=reward, ending="fixed",
-                     max_steps=3)
+    simulator = make(
+        [1 - 1e-9, 1e-9, 1 - 1e-9], users=4, reward=reward, ending="fixed", max_steps=3
+    )
     steps = play(simulator, lowest())
     assert steps["reward"].squeeze(-1).T.tolist() == [[10, 0, 29]] * 4
     assert steps[SessionKey.ACCEPTED_TOTAL][-1].flatten().tolist() == [2] * 4
@@ -188,8 +202,14 @@ def test_nothing_ineligible_is_ever_shown(histories, slate_size, seed, shortlist
     popularity = torch.tensor([0, 9, 8, 7, 6, 5, 4, 3, 2, 1])
     rows = len(histories)
     simulator = UserModelSimulator(
-        fixed_tastes([0.5] * 9), starts_of(histories), rows, slate_size=slate_size,
-        max_steps=12, ending="fixed", max_candidates=shortlist, popularity=popularity,
+        fixed_tastes([0.5] * 9),
+        starts_of(histories),
+        rows,
+        slate_size=slate_size,
+        max_steps=12,
+        ending="fixed",
+        max_candidates=shortlist,
+        popularity=popularity,
     )
     simulator.fix(torch.arange(rows), seed)
     torch.manual_seed(seed)
@@ -232,8 +252,11 @@ def test_drawn_starts_cut_inside_the_user_and_keep_an_event():
     starts = starts_of([[1, 2, 3], [4], []], cut=True)
     users, ends = starts.draw(3000, None)
     history = starts.history(users, ends, 4)
-    for user, kinds in ((0, {(0, 0, 0, 1), (0, 0, 1, 2), (0, 1, 2, 3)}), (1, {(0, 0, 0, 4)}),
-                        (2, {(0, 0, 0, 0)})):
+    for user, kinds in (
+        (0, {(0, 0, 0, 1), (0, 0, 1, 2), (0, 1, 2, 3)}),
+        (1, {(0, 0, 0, 4)}),
+        (2, {(0, 0, 0, 0)}),
+    ):
         assert set(map(tuple, history[users == user].tolist())) == kinds
     rows, items = starts.seen(users[:50], ends[:50])
     for row in range(50):

@@ -1,4 +1,7 @@
-"""The reward of what an offer was worth to its user, the pleasure of choosing included."""
+"""The rewards that a policy can be trained on, by the names that recipes use."""
+
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 from tensordict import TensorDictBase
@@ -7,6 +10,11 @@ from torch import Tensor
 from lightrec.keys import PADDING, Key
 from lightrec.nn.choice_model import ChoiceModel
 from lightrec.rewards.base import Reward
+from lightrec.rewards.engagement import EngagementReward
+from lightrec.rewards.learned import LearnedReward
+from lightrec.rewards.probability_log import ProbabilityLogReward
+
+RewardName = Literal["surplus", "learned", "accepted", "probability_log"]
 
 
 class SurplusReward(Reward):
@@ -39,3 +47,18 @@ class SurplusReward(Reward):
         surprise = torch.where(taken, -log_p, 0).sum(1, keepdim=True)
         reward = self.model.reward(history, clicked.clamp_min(1))
         return torch.where(clicked == PADDING, 0, reward) + surprise
+
+
+def reward_named(name: RewardName, folder: str) -> Reward:
+    """Give the reward of a name.
+
+    :param folder: what a reward stage left; not read for ``accepted``.
+    """
+    if name == "accepted":
+        return EngagementReward()
+    learned: dict[str, Callable[[str], Reward]] = {
+        "learned": LearnedReward,
+        "surplus": SurplusReward,
+        "probability_log": ProbabilityLogReward,
+    }
+    return learned[name](folder)

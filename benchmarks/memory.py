@@ -1,0 +1,67 @@
+"""Data and encoder stages on 5 M events over 200,000 items: `make bench NAME=memory`.
+
+The log is generated from a seed into the system's folder for temporary files and kept there, since
+making it takes longer than reading it.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from benchmarks.cells import LIGHTREC, Benchmark
+
+USERS, ITEMS, EVENTS = 250_000, 200_000, 20
+WORDS = (
+    "river",
+    "stone",
+    "silver",
+    "night",
+    "garden",
+    "paper",
+    "winter",
+    "engine",
+    "honey",
+    "glass",
+)
+
+
+def generate(folder: Path, seed: int = 0) -> None:
+    """Write ``log.csv`` and ``items.csv``: 20 events a user, items by a long-tailed law."""
+    generator = np.random.default_rng(seed)
+    ranks = np.arange(1, ITEMS + 1)
+    weights = 1 / (ranks + 50.0) ** 0.7
+    items = generator.choice(ITEMS, USERS * EVENTS, p=weights / weights.sum())
+    users = np.repeat(np.arange(USERS), EVENTS)
+    times = 1_700_000_000 + generator.integers(0, 30_000_000, len(users))
+    log = pl.DataFrame({"user": users, "item": items, "time": times})
+    words = np.array(WORDS)[generator.integers(0, len(WORDS), (ITEMS, 4))]
+    titles = [" ".join(row) + f" {i}" for i, row in enumerate(words)]
+    folder.mkdir(parents=True, exist_ok=True)
+    pl.DataFrame({"item": np.arange(ITEMS), "title": titles}).write_csv(folder / "items.csv")
+    log.write_csv(folder / "log.partial")
+    os.replace(folder / "log.partial", folder / "log.csv")
+
+
+def main() -> None:
+    """Run the cells and print the table."""
+    folder = Path(tempfile.gettempdir()) / "lightrec-benchmark-memory"
+    if not (folder / "log.csv").is_file():
+        generate(folder)
+    benchmark = Benchmark("memory")
+    command = [LIGHTREC, "run", "generic", "--out", "{out}/big", "--until", "encoder"]
+    command += ["--log", "{data}/log.csv", "--items", "{data}/items.csv"]
+    command += ["--encoder.model.init_args.negatives", "4096"]
+    command += ["--encoder.data.init_args.batch_size", "256"]
+    command += ["--encoder.data.init_args.max_validated", "2000"]
+    command += ["--encoder.trainer.max_epochs", "1", "--encoder.trainer.limit_train_batches", "40"]
+    ids = ["--encoder.data.init_args.text_encoder", "null"]
+    benchmark.cell("5M-events/ids", [*command, *ids], 0, data=folder)
+    benchmark.cell("5M-events/ids-and-minilm", command, 0, data=folder)
+    print(benchmark.table([]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Judging: closed forms, pairing, and that equal contenders differ by nothing."""
+
+import pytest
+import torch
+
+from lightrec.evaluation.sessions import compare, judge
+from lightrec.nn.choice import PooledChoice
+from lightrec.policies.baselines import ConstantListPolicy, PopularityPolicy, RandomPolicy
+from lightrec.simulators.starts import LogStarts
+from lightrec.simulators.user_model import UserModelSimulator
+
+USERS = 1500
+CHANCES = torch.tensor([0.9, 0.1] * 20)
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    model = PooledChoice(40, 1, 4, pools=1, feature_size=2, hidden_size=2, records_nothing=False)
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    model.bias.data[1:] = CHANCES.logit()
+    starts = LogStarts(torch.zeros(USERS + 1, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
+    return UserModelSimulator(model.eval(), starts, USERS, leave_rate=0.1, max_steps=15)
+
+
+def popularity(order):
+    counts = torch.zeros(41)
+    counts[torch.tensor(order)] = torch.arange(len(order), 0, -1.0)
+    return PopularityPolicy.from_counts(counts)
+
+
+@pytest.fixture(scope="module")
+def sessions(simulator):
+    good = [*range(1, 41, 2), *range(2, 41, 2)]
+    contenders = {
+        "policy": popularity(good),
+        "same": popularity(good),
+        "bad": popularity(good[::-1]),
+        "random": RandomPolicy(40),
+        "constant": ConstantListPolicy.from_user_model(
+            simulator.user_model, torch.zeros(2, 4).long()
+        ),
+    }
+    worth = {"double": lambda history, items: 2.0 * (items > 0)}
+    return judge(contenders, simulator, torch.arange(USERS), [0, 1], rewards=worth)
+
+
+def test_returns_in_closed_form(sessions):
+    length = (1 - 0.9**15) / 0.1
+    found = compare(sessions)
+    assert abs(found["policy/length"] - length) < 0.25
+    assert abs(found["policy/return"] - 0.9 * length) < 0.25
+    assert abs(found["bad/return"] - 0.1 * length) < 0.1
+    assert abs(found["random/return"] - 0.5 * length) < 0.2
+    assert abs(found["policy/per_step"] - 0.9) < 0.01
+    assert found["policy/coverage"] == 15 / 40
+    assert found["random/coverage"] == 1
+    assert found["policy/double"] == pytest.approx(2 * found["policy/return"])
+    assert found["policy/reward"] == found["policy/return"]
+
+
+def test_paired_differences(sessions):
+    found = compare(sessions)
+    for name in ("same", "constant"):
+        assert found[f"policy-minus-{name}/return"] == 0
+        assert found[f"policy-minus-{name}/return/low"] == 0
+    gap = found["policy/return"] - found["bad/return"]
+    assert found["policy-minus-bad/return"] == pytest.approx(gap, abs=1e-5)
+    low, high = found["policy-minus-bad/return/low"], found["policy-minus-bad/return/high"]
+    assert low < gap < high
+    # Common leaving: lengths are equal to the step.
+    assert found["policy-minus-bad/length"] == found["policy-minus-bad/length/high"] == 0
+
+
+def test_judging_twice_gives_the_same_and_leaves_the_generator_alone(simulator):
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    users = torch.arange(USERS)
+    first, again = (judge({"policy": RandomPolicy(40)}, simulator, users, [5]) for _ in range(2))
+    assert torch.equal(first["policy"].accepted, again["policy"].accepted)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_user_vectors_are_read_again_only_where_histories_moved(simulator):
+    class Counting(RandomPolicy):
+        rows = 0
+
+        def user_vectors(self, history):
+            self.rows += len(history)
+            return history.sum(1, keepdim=True).float()
+
+    policy = Counting(40)
+    found = judge({"policy": policy}, simulator, torch.arange(USERS), [0])["policy"]
+    # Once at the start, and once for each accepted item that a further step followed.
+    assert USERS < policy.rows <= USERS + found.accepted.sum()

@@ -1,0 +1,193 @@
+"""Training a policy: it finds the best arm, resumes exactly, and its checkpoint suffices."""
+
+import lightning.pytorch as pl
+import polars as pd
+import pytest
+import torch
+
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
+from lightrec.evaluation.sessions import play
+from lightrec.modules.policy import PolicyModule
+from lightrec.modules.policy_data import PolicyData
+from lightrec.modules.policy_rewards import reward_named
+from lightrec.nn.choice import PooledChoice
+from lightrec.nn.ranker import Ranker
+from lightrec.policies.candidate import CandidatePolicy
+
+N = 8
+CHANCES = torch.tensor([0.1, 0.2, 0.1, 0.9, 0.2, 0.1, 0.2, 0.1])
+
+
+class EpochSeed(pl.Callback):
+    """What the pipeline does, so that epochs can be resumed."""
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        torch.manual_seed(100 + trainer.current_epoch)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A prepared log of 30 users, an encoder that knows nothing, users with known tastes."""
+    folder = tmp_path_factory.mktemp("run")
+    events = [(u, 1 + (u + k) % N, k) for u in range(30) for k in range(5)]
+    log = pd.DataFrame(events, schema=["user", "item", "time"], orient="row")
+    log = log.with_columns(pd.col("user").cast(pd.String), pd.col("item").cast(pd.String))
+    store = prepare(
+        InteractionLog(log),
+        folder / "data",
+        domain=Domain(),
+        minimum_value=None,
+        k_core=1,
+        split="leave-one-out",
+        equal_times="file",
+        seed=0,
+    )
+    torch.manual_seed(0)
+    ranker = Ranker(store.num_items, size=8, layers=1, heads=2)
+    torch.nn.init.normal_(ranker.items.ids)
+    ranker.save_pretrained(folder / "encoder")
+    model = PooledChoice(store.num_items, 1, 4, records_nothing=False)
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    numbers = torch.tensor([int(item) for item in store.catalog["item"]])
+    model.bias.data[1:] = CHANCES[numbers - 1].logit()
+    model.save_pretrained(folder / "reward")
+    return folder
+
+
+def data_of(run, **settings):
+    folders = (str(run / name) for name in ("data", "encoder", "reward"))
+    return PolicyData(*folders, **{"iterations": 2, "held_out": 8, **settings})
+
+
+def module_of(data, **settings):
+    chosen = {
+        "reward": "accepted", "sessions": 32, "steps": 4, "max_steps": 4, "batch_size": 64,
+        "repeats": True, "sharpness": 0.2, "size": 4,
+    } | settings  # fmt: skip
+    return PolicyModule(data.num_items, data.vector_size, **chosen)
+
+
+def fit(run, epochs, folder=None, checkpoint=None, iterations=2, **settings):
+    data = data_of(run, iterations=iterations)
+    module = module_of(data, **settings)
+    trainer = pl.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[EpochSeed()],
+    )
+    torch.manual_seed(1)
+    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    if folder:
+        trainer.save_checkpoint(folder / "last.ckpt")
+    return module, trainer
+
+
+def favourite(module, data):
+    """The item that most held-out users are shown first."""
+    users = data.held_out_users
+    history = data.starts.history(users, data.starts.ends_of(users), 20)
+    return module.policy.scores(history)[:, 1:].argmax(1).mode().values + 1
+
+
+def test_it_finds_the_best_arm(run):
+    module, trainer = fit(
+        run, 5, iterations=8, sessions=64, max_steps=1, steps=4, use_utilities=False
+    )
+    catalog = trainer.datamodule.store.catalog["item"]
+    assert catalog[int(favourite(module, trainer.datamodule)) - 1] == "4"
+    # Sessions of one step, so that the return is the acceptance of what is shown first.
+    assert trainer.callback_metrics["validation/return"] > 0.8
+    assert trainer.callback_metrics["train/explained_variance"].isfinite()
+
+
+def test_the_same_seed_gives_the_same_weights_and_resuming_changes_nothing(run, tmp_path):
+    whole, _ = fit(run, 3)
+    again, _ = fit(run, 3)
+    fit(run, 2, tmp_path)
+    resumed, _ = fit(run, 3, checkpoint=tmp_path / "last.ckpt")
+    for other in (again, resumed):
+        for name, weight in whole.state_dict().items():
+            assert torch.equal(weight, other.state_dict()[name]), name
+
+
+def test_a_checkpoint_suffices_and_holds_nothing_twice(run, tmp_path):
+    module, _ = fit(run, 1, tmp_path)
+    path = tmp_path / "last.ckpt"
+    loaded = PolicyModule.load_from_checkpoint(path, weights_only=True)
+    history = torch.tensor([[0, 1, 2], [3, 4, 5]])
+    assert torch.equal(loaded.policy.scores(history), module.policy.scores(history))
+    parts = {name.split(".")[0] for name in module.state_dict()}
+    assert parts == {"policy", "critic"}
+
+
+def test_what_is_written_suffices(run, tmp_path):
+    module, trainer = fit(run, 1)
+    metrics = module.write(tmp_path)
+    policy = CandidatePolicy.from_pretrained(tmp_path)
+    history = torch.tensor([[0, 1, 2], [3, 4, 5]])
+    assert torch.equal(policy.scores(history), module.policy.scores(history))
+    assert metrics["validation/return"] == pytest.approx(
+        float(trainer.callback_metrics["validation/return"])
+    )
+    assert {"validation/accepted", "validation/length", "validation/coverage"} <= set(metrics)
+
+
+def test_slates_and_fixed_sessions_train_too(run):
+    module, trainer = fit(run, 1, slate_size=2, ending="fixed", repeats=False, reward="surplus")
+    assert all(weight.isfinite().all() for weight in module.state_dict().values())
+    assert trainer.callback_metrics["validation/length"] <= 4
+
+
+def test_frozen_parts_stay_as_they_were(run):
+    module, _ = fit(run, 1)
+    ranker = Ranker.from_pretrained(str(run / "encoder"))
+    for name, weight in ranker.state_dict().items():
+        assert torch.equal(weight, module.policy.ranker.state_dict()[name])
+    assert module.policy.log_sharpness.exp() != 0.2
+
+
+def test_users_who_judge_do_not_train(run):
+    data = data_of(run, held_out=10)
+    torch.manual_seed(0)
+    drawn, ends = data.starts.draw(500, None)
+    assert not set(drawn.tolist()) & set(data.held_out_users.tolist())
+    assert len(set(drawn.tolist())) == 20
+    assert (ends <= torch.from_numpy(data.store.train_ends())[drawn]).all()
+
+
+def test_expected_surplus_is_the_log_sum(run):
+    """The mean over outcomes of r - log π is log(1 + exp r) for a user who does not look ahead."""
+    data = data_of(run)
+    module = module_of(data, reward="surplus")
+    trainer = pl.Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
+    trainer.datamodule = data  # type: ignore[assignment]
+    module.trainer = trainer
+    module.setup("fit")
+    bench = module.bench
+    sessions, _ = play(module.policy, bench.judging, bench.users, seed=0)
+    state = bench.judging.reset()
+    state["action"] = torch.full((len(bench.users), 1), 3)
+    found = bench.judging.step(state)["next", "reward"]
+    expected = torch.nn.functional.softplus(data.user_model.bias[3])
+    torch.testing.assert_close(found, expected.expand_as(found))
+    assert (sessions.reward > 0).all()
+
+
+def test_rewards_by_name(run):
+    names = {
+        name: type(reward_named(name, str(run / "reward"))).__name__
+        for name in ("surplus", "learned", "accepted", "probability_log")
+    }
+    assert names == {
+        "surplus": "SurplusReward",
+        "learned": "LearnedReward",
+        "accepted": "EngagementReward",
+        "probability_log": "ProbabilityLogReward",
+    }

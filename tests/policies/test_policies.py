@@ -1,0 +1,167 @@
+"""Policies: what they rank by, how they are saved, and what a learned one begins with."""
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from lightrec.keys import Key
+from lightrec.nn.choice import PooledChoice, RecurrentChoice
+from lightrec.nn.ranker import Ranker
+from lightrec.policies.base import UserMemory, without_nothing
+from lightrec.policies.baselines import (
+    ConstantListPolicy,
+    GreedyEncoderPolicy,
+    PopularityPolicy,
+    RandomPolicy,
+)
+from lightrec.policies.candidate import CandidatePolicy
+
+N = 12
+
+
+@pytest.fixture(scope="module")
+def ranker():
+    torch.manual_seed(0)
+    ranker = Ranker(N, size=8, layers=1, heads=2, max_length=10).eval()
+    torch.nn.init.normal_(ranker.bias)
+    torch.nn.init.normal_(ranker.items.ids)
+    return ranker
+
+
+def choice(kind=PooledChoice, **settings):
+    torch.manual_seed(1)
+    model = kind(N, 3, 5, **settings)
+    model.set_items(torch.randn(N + 1, 3))
+    torch.nn.init.normal_(model.bias)
+    return model.eval()
+
+
+def histories(rows=6, length=9, seed=0, top=N):
+    generator = torch.Generator().manual_seed(seed)
+    history = torch.randint(1, top + 1, (rows, length), generator=generator)
+    empty = torch.randint(0, length, (rows, 1), generator=generator)
+    return history * (torch.arange(length) >= empty)
+
+
+def all_policies(ranker):
+    model = choice()
+    return [
+        RandomPolicy(N),
+        PopularityPolicy.from_counts(torch.arange(N + 1.0)),
+        ConstantListPolicy.from_user_model(model, histories()),
+        GreedyEncoderPolicy.from_ranker(ranker),
+        CandidatePolicy.from_parts(ranker),
+        CandidatePolicy.from_parts(ranker, choice(RecurrentChoice), sharpness=3.0),
+    ]
+
+
+@pytest.mark.parametrize("sharpness", [1.0, 2.5])
+@pytest.mark.parametrize("knows", [False, True])
+def test_untrained_it_ranks_exactly_as_the_encoder(ranker, sharpness, knows):
+    policy = CandidatePolicy.from_parts(ranker, choice() if knows else None, sharpness=sharpness)
+    history = histories()
+    expected = ranker.scores(history)
+    found = policy.scores(history)
+    torch.testing.assert_close(found, sharpness * expected)
+    assert torch.equal(found.argsort(), expected.argsort())
+    greedy = GreedyEncoderPolicy.from_ranker(ranker).scores(history)
+    torch.testing.assert_close(greedy, expected)
+
+
+def test_trust_adds_the_user_models_utility(ranker):
+    for model in (choice(), choice(RecurrentChoice, records_nothing=False)):
+        policy = CandidatePolicy.from_parts(ranker, model)
+        policy.trust.data.fill_(0.7)
+        history = histories()
+        added = (policy.scores(history) - ranker.scores(history))[:, 1:]
+        expected = 0.7 * model.utilities(model.state(history))[:, 1:]
+        # Equal up to a number a row, which no choice depends on.
+        difference = added - expected
+        torch.testing.assert_close(difference, difference[:, :1].expand_as(difference))
+
+
+def test_time_and_success_matter_once_learned(ranker):
+    policy = CandidatePolicy.from_parts(ranker, size=4)
+    torch.nn.init.normal_(policy.query[-1].weight)
+    history = histories(2)
+    late = policy.scores(history, torch.full((2, 1), 30), torch.full((2, 1), 20.0))
+    assert not torch.allclose(late[:, 1:], policy.scores(history)[:, 1:])
+
+
+def test_padding_changes_nothing(ranker):
+    for policy in all_policies(ranker)[1:]:
+        short = histories(length=7)
+        padded = torch.nn.functional.pad(short, (4, 0))
+        torch.testing.assert_close(policy.scores(padded), policy.scores(short))
+
+
+def test_declined_slates_are_no_items():
+    history = torch.tensor([[0, 3, 13, 4, 13], [13, 13, 0, 1, 2], [0, 0, 0, 0, 0]])
+    assert without_nothing(history, N).tolist() == [[0, 0, 0, 3, 4], [0, 0, 0, 1, 2], [0] * 5]
+
+
+def test_declined_slates_leave_the_encoders_part_alone(ranker):
+    policy = CandidatePolicy.from_parts(ranker, choice(records_nothing=True))
+    with_nothing = torch.tensor([[3, 4, N + 1]])
+    vectors = policy.user_vectors(with_nothing)
+    assert torch.equal(vectors[:, :8], policy.user_vectors(torch.tensor([[0, 3, 4]]))[:, :8])
+    assert not torch.equal(vectors[:, 8:], policy.user_vectors(torch.tensor([[0, 3, 4]]))[:, 8:])
+
+
+def test_saved_and_loaded_alone(ranker, tmp_path):
+    for number, policy in enumerate(all_policies(ranker)):
+        folder = tmp_path / str(number)
+        policy.save_pretrained(folder)
+        loaded = type(policy).from_pretrained(folder)
+        torch.manual_seed(4)
+        expected = policy.scores(histories())
+        torch.manual_seed(4)
+        assert torch.equal(loaded.scores(histories()), expected)
+
+
+def test_slates_come_from_the_mask(ranker):
+    torch.manual_seed(5)
+    mask = torch.rand(6, N + 1) < 0.4
+    mask[:, 0] = False
+    mask[0] = False
+    state = {
+        Key.HISTORY: histories(),
+        Key.MASK: mask,
+        "step": torch.zeros(6, 1, dtype=torch.int64),
+        "accepted_total": torch.zeros(6, 1),
+    }
+    for policy in all_policies(ranker):
+        for deterministic in (True, False):
+            acted = policy.act(TensorDict(dict(state), batch_size=[6]), 4, deterministic)
+            slate = acted[Key.ACTION]
+            assert slate.shape == (6, 4)
+            assert slate[0].tolist() == [0] * 4
+            for row in range(6):
+                shown = [item for item in slate[row].tolist() if item]
+                assert len(shown) == len(set(shown)) == min(4, int(mask[row].sum()))
+                assert mask[row][shown].all()
+            assert (acted["action_log_prob"] <= 1e-6).all()
+
+
+def test_the_constant_list_is_ordered_by_acceptance():
+    model = choice()
+    history = histories(5)
+    policy = ConstantListPolicy.from_user_model(model, history, batch_size=2)
+    expected = model.utilities(model.state(history)).sigmoid().mean(0)
+    torch.testing.assert_close(policy.scores(history[:1])[0, 1:], expected[1:])
+
+
+def test_random_scores_are_a_fair_draw():
+    torch.manual_seed(6)
+    first = RandomPolicy(4).scores(torch.zeros(8000, 1).long()).argmax(1)
+    share = first.bincount(minlength=5) / 8000
+    torch.testing.assert_close(share, torch.tensor([0.0] + [0.25] * 4), atol=0.02, rtol=0)
+
+
+def test_memory_gives_what_reading_anew_would(ranker):
+    policy = GreedyEncoderPolicy.from_ranker(ranker)
+    memory = UserMemory(policy)
+    for seed in (0, 0, 1, 2):
+        history = histories(seed=seed)
+        history[:3] = histories()[:3]
+        torch.testing.assert_close(memory(history), policy.user_vectors(history))
