@@ -229,13 +229,17 @@ class PolicyModule(StageModule):
         loss.set_keys(action=Key.ACTION, sample_log_prob=SessionKey.LOG_PROBABILITY)
         return loss.to(self.device)
 
+    def on_fit_start(self) -> None:
+        """Draw what building the bench draws before the first epoch is seeded, resumed or not."""
+        assert self.bench
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Give Adam over all that is not frozen."""
         learned = [p for p in self.parameters() if p.requires_grad]
         return torch.optim.Adam(learned, self._settings.learning_rate)
 
     def on_train_epoch_start(self) -> None:
-        """Begin fresh sessions."""
+        """Begin fresh sessions, drawn after the pipeline has seeded the epoch."""
         self.bench.state = self.bench.train.reset()
         self.bench.memory = UserMemory(self.policy)
         self.bench.shown.zero_()

@@ -89,8 +89,14 @@ class PolicyData(StageData):
 
     def train_dataloader(self) -> DataLoader[int]:
         """Count the iterations of an epoch."""
-        return DataLoader(range(self.iterations), batch_size=None)  # type: ignore[arg-type]
+        return _count(self.iterations)
 
     def val_dataloader(self) -> DataLoader[int]:
         """Say that there is one judging."""
-        return DataLoader(range(1), batch_size=None)  # type: ignore[arg-type]
+        return _count(1)
+
+
+def _count(number: int) -> DataLoader[int]:
+    # A generator of its own: a DataLoader that begins draws from torch's global one otherwise, and
+    # a resumed run begins its loaders at other moments than an unbroken one.
+    return DataLoader(range(number), batch_size=None, generator=torch.Generator())  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lightrec.data.store import EventStore
 from lightrec.modules.choice import offers
@@ -72,12 +73,15 @@ def cells(discount: float, leave_rate: float, nothing_is_logged: bool) -> Iterat
             yield Cell(f"leaving-{word}", f"leaving {other:.3g} a step", discount, other)
 
 
-def assume(policy_epochs: int = 4, rounds: int = 2, max_users: int = 500, seed: int = 0) -> None:
+def assume(
+    policy: list[str], rounds: int = 1, max_users: int = 300, max_steps: int = 40, seed: int = 0
+) -> None:
     """State the settings of the stage; it is run by :func:`assumptions_stage`.
 
-    :param policy_epochs: epochs of the policy's training in each cell.
+    :param policy: settings given to the policy stage in each cell, such as fewer epochs.
     :param rounds: sessions of each user by which a cell is judged.
     :param max_users: users by whom a cell is judged.
+    :param max_steps: steps after which a session is cut.
     :param seed: of the judging.
     """
 
@@ -104,7 +108,7 @@ def judge_cell(
     reward: ChoiceModel,
     judge: ChoiceModel,
     store: EventStore,
-    chosen: dict[str, int],
+    chosen: dict[str, Any],
 ) -> dict[str, object]:
     """Learn reward and policy under a cell's assumptions and judge the policy."""
     folder = stage.work / cell.name
@@ -124,11 +128,12 @@ def judge_cell(
     made = stamp(stage.run / "policy")
     overrides = [
         *(str(x) for x in made["overrides"]),
-        *("--trainer.max_epochs", str(chosen["policy_epochs"])),
+        *chosen["policy"],
         *("--model.init_args.leave_rate", str(cell.leave_rate)),
     ]
     train(Stage("policy", stage.recipe.with_name("policy.yaml"), folder / "policy", overrides))
-    sessions = SimulatedSessions(rounds=chosen["rounds"], max_users=chosen["max_users"])
+    names = ("rounds", "max_users", "max_steps")
+    sessions = SimulatedSessions(**{name: chosen[name] for name in names})
     metrics = sessions.play(
         store,
         Ranker.from_pretrained(stage.run / "encoder").eval(),

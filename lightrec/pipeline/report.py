@@ -21,6 +21,7 @@ Metrics = Mapping[str, float]
 CONTENDERS = {
     "policy": "policy",
     "greedy": "greedy by encoder",
+    "greedy-recent": "greedy, recent items",
     "popularity": "popularity",
     "constant": "best constant list",
     "random": "random",

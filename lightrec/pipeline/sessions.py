@@ -27,6 +27,9 @@ from lightrec.simulators.user_model import UserModelSimulator
 class SimulatedSessions(Evaluator):
     """Plays sessions in user model B: policy, greedy by encoder, popularity, best constant, random.
 
+    Greedy plays twice, with all of the history that the encoder reads and with the part that the
+    policy reads, so that reading less does not count as the policy's gain.
+
     :param rounds: sessions of each user.
     :param max_users: at most so many users, drawn by the seed.
     :param slate_size: places in a slate.
@@ -63,7 +66,7 @@ class SimulatedSessions(Evaluator):
         ranker: Ranker,
         reward: ChoiceModel,
         judge_model: ChoiceModel,
-        policy: Policy,
+        policy: CandidatePolicy,
         seed: int,
     ) -> dict[str, float]:
         """Play the sessions of all contenders and write them as flat keys."""
@@ -74,6 +77,7 @@ class SimulatedSessions(Evaluator):
         contenders: dict[str, Policy] = {
             "policy": policy,
             "greedy": GreedyEncoderPolicy.from_ranker(ranker),
+            "greedy-recent": GreedyEncoderPolicy.from_ranker(ranker, policy.history_length),
             "popularity": PopularityPolicy.from_counts(popularity),
             "constant": ConstantListPolicy.from_user_model(reward, history),
             "random": RandomPolicy(store.num_items),

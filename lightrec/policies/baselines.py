@@ -133,4 +133,3 @@ class GreedyEncoderPolicy(Policy):
     def train(self, mode: bool = True) -> "GreedyEncoderPolicy":
         """Stay as in evaluation: there is nothing to train."""
         return super().train(False)
-

@@ -32,7 +32,7 @@ def test_metrics_are_flat_and_hold_together(tiny_run):
     assert all(isinstance(value, int | float) for value in metrics.values())
     assert metrics["test/ndcg@10"] == metrics["test/encoder/ndcg@10"]
     assert metrics["test/events"] == 60
-    for name in ("policy", "greedy", "popularity", "constant", "random"):
+    for name in ("policy", "greedy", "greedy-recent", "popularity", "constant", "random"):
         own = {k: metrics[f"simulator/{name}/{k}"] for k in ("return", "length", "per_step")}
         assert own["return"] / own["length"] == pytest.approx(own["per_step"], rel=1e-5)
         assert 1 <= own["length"] <= 40

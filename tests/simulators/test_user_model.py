@@ -42,6 +42,7 @@ def starts_of(histories, **settings):
 
 def make(probabilities=(0.2, 0.7, 0.5, 0.9) * 6, users=64, **settings):
     model = fixed_tastes(list(probabilities), settings.pop("records_nothing", False))
+    settings.setdefault("history_length", 4)
     return UserModelSimulator(model, starts_of([[]] * users), users, **settings)
 
 
