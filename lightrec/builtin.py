@@ -25,6 +25,7 @@ def lightrec_rewards() -> dict[str, str]:
     return {
         "LearnedReward": "lightrec.rewards.learned:LearnedReward",
         "EngagementReward": "lightrec.rewards.engagement:EngagementReward",
+        "SurplusReward": "lightrec.rewards.surplus:SurplusReward",
         "ProbabilityLogReward": "lightrec.rewards.probability_log:ProbabilityLogReward",
     }
 

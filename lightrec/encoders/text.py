@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm.auto import tqdm  # type: ignore[import-untyped]
+from tqdm.auto import tqdm
 
 from lightrec.encoders.base import Encoder
 from lightrec.encoders.vector_cache import DIGEST, VectorCache, cache_folder, digest

@@ -3,50 +3,13 @@
 from collections.abc import Callable
 from typing import Literal
 
-import torch
-from tensordict import TensorDictBase
-from torch import Tensor
-
-from lightrec.keys import PADDING, Key
-from lightrec.nn.choice_model import ChoiceModel
 from lightrec.rewards.base import Reward
 from lightrec.rewards.engagement import EngagementReward
 from lightrec.rewards.learned import LearnedReward
 from lightrec.rewards.probability_log import ProbabilityLogReward
+from lightrec.rewards.surplus import SurplusReward
 
 RewardName = Literal["surplus", "learned", "accepted", "probability_log"]
-
-
-class SurplusReward(Reward):
-    """r(s, i) - log π(i) of the item accepted, -log π(nothing) where nothing was.
-
-    This is the step reward whose discounted sum a soft-optimal user maximises (Ziebart et al.
-    2008): the learned reward, and the expected charm of the moment that made the user choose as he
-    did. For a myopic user it is log(1 + Σ exp r) whatever he chooses, the consumer surplus of the
-    slate (Small and Rosen 1981): never negative, and growing with every item's reward.
-
-    The learned reward alone misleads a policy wherever most offers are declined. An item accepted
-    with probability below one half has a negative reward there, so that declining is worth more,
-    and the policy learns to show what nobody takes.
-
-    :param folder: what a reward stage left.
-    """
-
-    def __init__(self, folder: str) -> None:
-        super().__init__()
-        self.model = ChoiceModel.load(folder).requires_grad_(False)
-
-    @torch.no_grad()
-    def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), in nats; 0 for an item that is not in the slate."""
-        history, slate = transition[Key.HISTORY], transition[Key.ACTION]
-        clicked = self.clicked(transition)
-        log_p = self.model.log_probabilities(history, slate)
-        # Slots in slate order, nothing last; an empty place equals the 0 that stands for nothing.
-        taken = torch.cat([(slate == clicked) & (slate != PADDING), clicked == PADDING], 1)
-        surprise = torch.where(taken, -log_p, 0).sum(1, keepdim=True)
-        reward = self.model.reward(history, clicked.clamp_min(1))
-        return torch.where(clicked == PADDING, 0, reward) + surprise
 
 
 def reward_named(name: RewardName, folder: str) -> Reward:

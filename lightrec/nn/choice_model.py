@@ -126,6 +126,16 @@ class ChoiceModel(Part):
         Equal to ``state`` of the longer histories, but cheaper.
         """
 
+    def tastes(self, state: Tensor) -> Tensor:
+        """What weighs the items' features: (B, F + 1), the last column being the level of all."""
+        user: Tensor = self.head(state) + self.linear_head(state)
+        return user
+
+    def item_features(self) -> tuple[Tensor, Tensor]:
+        """Features (N + 1, F) and constants (N + 1,): what a utility is linear in."""
+        features: Tensor = self.as_candidate(self._features())
+        return features, self.bias + self.offset_weight * self.offsets
+
     def utilities(self, state: Tensor, items: Tensor | None = None) -> Tensor:
         """Q(s, i) - Q(s, nothing), in nats.
 
@@ -133,11 +143,10 @@ class ChoiceModel(Part):
         :param items: (B, C) int64, or None for all items.
         :returns: (B, C), or (B, N + 1); minus infinity for padding.
         """
-        user = self.head(state) + self.linear_head(state)
+        user = self.tastes(state)
         # The last column is minus the utility of nothing, from which the others are measured.
         taste, level = user[:, :-1], user[:, -1:] - self.nothing_shift
-        constant = self.bias + self.offset_weight * self.offsets
-        features = self.as_candidate(self._features())
+        features, constant = self.item_features()
         if items is None:
             scores = torch.addmm(constant, taste, features.T) + level
             ours = torch.arange(self.num_items + 1, device=scores.device)

@@ -142,7 +142,7 @@ def judge_cell(
         CandidatePolicy.from_pretrained(folder / "policy").eval(),
         chosen["seed"],
     )
-    found = {"name": cell.name, "title": cell.title, "metrics": metrics}
+    found: dict[str, object] = {"name": cell.name, "title": cell.title, "metrics": metrics}
     partial = folder / "result.partial"
     partial.write_text(json.dumps(found))
     os.replace(partial, result)

@@ -40,12 +40,12 @@ def bars(axes: Axes, values: Mapping[str, float], own: str, label: str) -> None:
 
 def intervals(axes: Axes, rows: Mapping[str, tuple[float, float, float]], label: str) -> None:
     """Draw means with their 95 % intervals about zero, first row on top."""
-    for row, (mean, low, high) in enumerate(reversed(rows.values())):
+    for row, (mean, low, high) in enumerate(reversed(list(rows.values()))):
         color = OWN if low > 0 else "#b5493a" if high < 0 else OTHER
         axes.plot([low, high], [row, row], color=color, lw=2)
         axes.plot(mean, row, "o", color=color)
     axes.axvline(0, color="black", lw=0.8)
-    axes.set_yticks(range(len(rows)), list(reversed(rows)))
+    axes.set_yticks(range(len(rows)), list(reversed(list(rows))))
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel(label)
 

@@ -66,6 +66,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
+def signed(mean: float, low: float, high: float) -> str:
+    """Set a difference with its 95 % interval."""
+    return f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
 def ranking(metrics: Metrics) -> Section:
     """Tell how well the held-out events are ranked."""
     columns = [f"{m}@{k}" for m in ("ndcg", "recall", "mrr") for k in (5, 10, 20)]
@@ -98,11 +103,13 @@ def ranking(metrics: Metrics) -> Section:
     )
 
 
-def paired(metrics: Metrics, prefix: str = "simulator") -> dict[str, tuple[float, float, float]]:
+def paired(
+    metrics: Metrics, prefix: str = "simulator", of: str = "return"
+) -> dict[str, tuple[float, float, float]]:
     """Collect the policy's paired advantages: mean, low, high."""
     found = {}
     for name, title in CONTENDERS.items():
-        key = f"{prefix}/policy-minus-{name}/return"
+        key = f"{prefix}/policy-minus-{name}/{of}"
         if key in metrics:
             found[title] = (metrics[key], metrics[f"{key}/low"], metrics[f"{key}/high"])
     return found
@@ -123,9 +130,10 @@ def sessions(metrics: Metrics) -> Section:
         for name, title in CONTENDERS.items()
     ]
     advantages = paired(metrics)
+    rewards = paired(metrics, of="reward_b")
     differences = [
-        [f"policy − {title}", number(mean), f"{low:.3f} to {high:.3f}"]
-        for title, (mean, low, high) in advantages.items()
+        [f"policy − {title}", signed(*advantages[title]), signed(*rewards[title])]
+        for title in advantages
     ]
     drawn, axes = plots.figure(9, 2.4, 2)
     values = {t: metrics[f"simulator/{n}/return"] for n, t in CONTENDERS.items()}
@@ -141,11 +149,11 @@ def sessions(metrics: Metrics) -> Section:
         "the policy never met it. All contenders meet the same users with the same chance.",
         [
             Table(["", *columns.values()], rows, "policy"),
-            Table(["", "accepted a session", "95 % interval"], differences),
+            Table(["", "accepted a session", "learned reward (B)"], differences),
         ],
         plots.svg(drawn),
         "Length and acceptance per step are told apart, because a longer session alone makes a "
-        "larger return.",
+        "larger return. Differences are paired by user, with 95 % intervals.",
     )
 
 
@@ -192,7 +200,7 @@ def sensitivity(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Section 
     table, drawn_rows = [], {}
     for row in rows:
         advantages = paired(metrics, f"sensitivity/{row['name']}")
-        cells = [f"{m:+.3f} ({low:+.3f} to {high:+.3f})" for m, low, high in advantages.values()]
+        cells = [signed(*advantage) for advantage in advantages.values()]
         table.append(
             [row["title"], number(metrics[f"sensitivity/{row['name']}/policy/return"]), *cells]
         )
@@ -242,7 +250,7 @@ def verdict(metrics: Metrics) -> list[str]:
         outcome = "more" if low > 0 else "fewer" if high < 0 else "no clearly different number of"
         sentences.append(
             f"In user model B the policy's sessions hold {outcome} accepted items than those of "
-            f"{title}: {mean:+.3f} ({low:+.3f} to {high:+.3f})."
+            f"{title}: {signed(mean, low, high)}."
         )
     return sentences
 
@@ -266,8 +274,7 @@ def summary(metrics: Metrics) -> str:
         )
         line = f"{title:<22}{accepted:>9.3f}{length:>11.2f}{step:>9.3f}"
         if title in advantages:
-            mean, low, high = advantages[title]
-            line += f"   {mean:+.3f} ({low:+.3f} to {high:+.3f})"
+            line += f"   {signed(*advantages[title])}"
         lines.append(line)
     if "truth/learned/spearman" in metrics:
         lines += [

@@ -103,7 +103,7 @@ class CandidatePolicy(Policy):
         spread = torch.cat(columns, 1)[1:].std(0, correction=0)
         self.item_scale = torch.where(spread > 1e-6, 1 / spread.clamp_min(1e-6), 0)
         if self.user_model is not None:
-            features, constant = _item_features(self.user_model)
+            features, constant = self.user_model.item_features()
             columns += [features, constant[:, None]]
         self.item_vectors = torch.cat(columns, 1).clone()
 
@@ -116,7 +116,7 @@ class CandidatePolicy(Policy):
             return vectors
         if not self.user_model.records_nothing:
             history = known
-        taste = _taste(self.user_model, self.user_model.state(history))
+        taste = self.user_model.tastes(self.user_model.state(history))[:, :-1]
         return torch.cat([vectors, taste], 1)
 
     def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
@@ -149,14 +149,3 @@ def _choice_model(described: Mapping[str, Any]) -> ChoiceModel:
     module, _, name = arguments.pop("class").partition(":")
     model: ChoiceModel = getattr(import_module(module), name)(**arguments)
     return model.requires_grad_(False).eval()
-
-
-def _taste(model: ChoiceModel, state: Tensor) -> Tensor:
-    """Give what weighs items: taste · features + constant is the utility, up to a row's level."""
-    user: Tensor = model.head(state) + model.linear_head(state)
-    return user[:, :-1]
-
-
-def _item_features(model: ChoiceModel) -> tuple[Tensor, Tensor]:
-    """Give features ``(N + 1, F)`` and constants ``(N + 1,)`` of the items' utilities."""
-    return model.as_candidate(model._features()), model.bias + model.offset_weight * model.offsets
