@@ -66,6 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
     except LightrecError as error:
         print(f"lightrec: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("lightrec: stopped. The same command goes on where this one was.", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         return 0
 

@@ -4,6 +4,7 @@ Lightning's epochs fit the choices (the first step of the two-step estimator). T
 continuation value, is one linear solve on the best epoch's model, done when the part is written.
 """
 
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,9 @@ from lightrec.modules.stage import StageModule
 from lightrec.nn.choice import ChoiceModel, PooledChoice, RecurrentChoice
 from lightrec.nn.popularity_choice import PopularityChoice
 from lightrec.rewards.two_step import Offer, fit_continuation
+
+OFFERS = "offers.json"
+"""Beside a choice model: by which settings its states and offers were made."""
 
 
 class ChoiceModule(StageModule):
@@ -174,6 +178,7 @@ class ChoiceModule(StageModule):
             ridge=self.ridge,
         )
         self.choice.save_pretrained(folder)
+        (folder / OFFERS).write_text(json.dumps(data.offer_settings, indent=2) + "\n")
         other: Half = {"a": "b", "b": "a"}.get(data.half, "all")  # type: ignore[assignment]
         popularity = fit_popularity(data)
         metrics = assess(self.choice, popularity, data, TEST, data.half)

@@ -2,6 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,6 +73,12 @@ class ChoiceData(StageData):
     def vector_size(self) -> int:
         """Length of the item vectors."""
         return self.vectors.shape[1]
+
+    @property
+    def offer_settings(self) -> dict[str, Any]:
+        """The arguments that decide states and offers, plain Python, without the vectors'."""
+        names = ("half", "split_seed", "history_length", "candidates", "nothing_rate", "seed")
+        return {name: getattr(self, name) for name in names}
 
     @cached_property
     def vectors(self) -> Tensor:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lightrec.data.store import EventStore
-from lightrec.modules.choice import offers
+from lightrec.modules.choice import OFFERS, offers
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.nn.choice import ChoiceModel
 from lightrec.nn.ranker import Ranker
@@ -151,9 +151,8 @@ def judge_cell(
 
 def _assuming(model: ChoiceModel, cell: Cell, run: Path, name: str) -> ChoiceModel:
     """Give a user model under other assumptions, its continuation value fitted anew."""
-    made = dict(stamp(run / name)["recipe"]["data"]["init_args"])
     # The model holds its item vectors: only states and offers are asked of the data.
-    data = ChoiceData(**{**made, "data": str(run / "data"), "encoder": None, "text_encoder": None})
+    data = ChoiceData(str(run / "data"), **json.loads((run / name / OFFERS).read_text()))
     return with_assumptions(
         model,
         offers(data, limit=MOST_OFFERS),

@@ -15,7 +15,7 @@ from lightrec.pipeline import report
 from lightrec.pipeline.assumptions import CELLS
 from lightrec.pipeline.functions import settings
 from lightrec.pipeline.held_out import HeldOutLog, predictions_scorer
-from lightrec.pipeline.stage import Stage
+from lightrec.pipeline.stage import Stage, stamp
 
 
 def evaluate(evaluators: list[Evaluator], seed: int = 0) -> tuple[list[Evaluator], int]:
@@ -68,6 +68,9 @@ def evaluate_predictions(run: Path, path: Path) -> dict[str, float]:
     """
     store = EventStore.open(run / "data")
     length = Ranker.from_pretrained(run / "encoder").max_length
-    seed = json.loads((run / "evaluate" / "stage.json").read_text())["seed"]
-    result = HeldOutLog().rank(store, predictions_scorer(path, store), length, seed)
+    made = stamp(run / "evaluate")
+    own = [e for e in made["recipe"]["evaluators"] if e["class_path"].endswith("HeldOutLog")]
+    evaluator = HeldOutLog(**(own[0].get("init_args", {}) if own else {}))
+    seed = made["seed"]
+    result = evaluator.rank(store, predictions_scorer(path, store), length, seed)
     return {f"test/predictions/{name}": value for name, value in result.metrics().items()}

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from lightrec import plugins
 from lightrec.errors import RecipeError
 from lightrec.pipeline import recipes
 from lightrec.pipeline.stage import INPUTS, Stage
@@ -64,6 +65,8 @@ def run(
     :returns: the run folder, with ``metrics.json`` and ``report.html``.
     :raises LightrecError: where the input, a recipe or a plugin cannot be used.
     """
+    for sentence in plugins.installed().broken.values():
+        print(f"warning: {sentence}", file=sys.stderr)
     folder = recipes.folder(domain)
     name = folder.resolve().name
     where = Path(out) if out else Path("runs") / (f"{name}-offline" if offline else name)
