@@ -1,0 +1,53 @@
+"""One stage by its LightningCLI recipe."""
+
+import shutil
+
+import pytest
+import yaml
+
+from lightrec.__main__ import main
+from tests.conftest import FAST
+
+
+@pytest.fixture
+def data(tiny_run, tmp_path, monkeypatch):
+    """A run folder whose data stage is done, in the folder where recipes expect it."""
+    shutil.copytree(tiny_run / "data", tmp_path / "runs" / "generic" / "data")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "runs" / "generic"
+
+
+def test_fit_leaves_the_stage_where_the_recipe_says(data, capsys):
+    assert main(["fit", "-c", "generic/encoder", *FAST["encoder"]]) == 0
+    assert {"model.safetensors", "model.ckpt", "items.safetensors", "stage.json"} <= {
+        path.name for path in (data / "encoder").iterdir()
+    }
+    assert main(["test", "-c", "generic/encoder", *FAST["encoder"]]) == 0
+    assert "test/ndcg@10" in capsys.readouterr().out
+
+
+def test_a_wrong_setting_is_told_before_work_starts(data, capsys):
+    assert main(["fit", "-c", "generic/encoder", "--model.init_args.no_such_thing", "3"]) == 2
+    assert "no_such_thing" in capsys.readouterr().err
+    assert not (data / "encoder").exists()
+
+
+def test_print_config_shows_every_setting(data, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "-c", "generic/encoder", "--print_config"])
+    assert stopped.value.code == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["model"]["init_args"]["dropout"] == 0.4
+    assert shown["data"]["class_path"].endswith("SequenceData")
+
+
+def test_help_shows_the_trainer(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "--help"])
+    assert stopped.value.code == 0
+    assert "--trainer.max_epochs" in capsys.readouterr().out
+
+
+def test_validating_what_was_never_trained_says_so(data, capsys):
+    assert main(["validate", "-c", "generic/encoder"]) == 2
+    assert "train first with `lightrec fit`" in capsys.readouterr().err
