@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from lightrec.data.fetch import cache_folder
 from lightrec.encoders.base import Encoder
-from lightrec.encoders.vector_cache import DIGEST, VectorCache, cache_folder, digest
+from lightrec.encoders.vector_cache import DIGEST, VectorCache, digest
 from lightrec.errors import FetchError
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"

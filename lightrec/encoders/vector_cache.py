@@ -21,17 +21,6 @@ DIGEST = 16
 SUFFIX = ".safetensors"
 
 
-def cache_folder() -> Path:
-    """Where lightrec keeps what can be computed again.
-
-    ``$LIGHTREC_CACHE``, else ``$XDG_CACHE_HOME/lightrec``, else ``~/.cache/lightrec``.
-    """
-    own = os.environ.get("LIGHTREC_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lightrec"
-
-
 def digest(text: str) -> bytes:
     """Hash a text's content."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST).digest()

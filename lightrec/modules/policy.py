@@ -27,13 +27,13 @@ from lightrec.modules.policy_data import PolicyData
 from lightrec.modules.policy_rewards import RewardName, reward_named
 from lightrec.modules.stage import StageModule
 from lightrec.nn.plackett_luce import EMPTY, PlackettLuce
-from lightrec.nn.session import SessionKey, SessionValue
+from lightrec.nn.session import SessionValue
 from lightrec.policies.base import UserMemory, arguments_of
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.simulators.base import Ending
 from lightrec.simulators.user_model import UserModelSimulator
 
-STATE = (Key.USER_VECTOR, SessionKey.STEP, SessionKey.ACCEPTED_TOTAL)
+STATE = (Key.USER_VECTOR, Key.STEP, Key.ACCEPTED_TOTAL)
 DIAGNOSTICS = (
     "loss_objective", "loss_critic", "entropy", "clip_fraction", "kl_approx", "explained_variance",
 )  # fmt: skip
@@ -226,7 +226,7 @@ class PolicyModule(StageModule):
             entropy_coeff=self._settings.entropy,
             critic_coeff=1.0,
         )
-        loss.set_keys(action=Key.ACTION, sample_log_prob=SessionKey.LOG_PROBABILITY)
+        loss.set_keys(action=Key.ACTION, sample_log_prob=Key.LOG_PROBABILITY)
         return loss.to(self.device)
 
     def on_fit_start(self) -> None:
@@ -249,7 +249,7 @@ class PolicyModule(StageModule):
         rollout = self._play()
         self._log_play(rollout)
         rows = rollout.select(
-            *STATE, Key.MASK, Key.ACTION, SessionKey.LOG_PROBABILITY, "advantage", "value_target"
+            *STATE, Key.MASK, Key.ACTION, Key.LOG_PROBABILITY, "advantage", "value_target"
         ).flatten()
         sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=self.device))
         updates = 0
@@ -281,12 +281,12 @@ class PolicyModule(StageModule):
             state[Key.USER_VECTOR] = bench.memory(state[Key.HISTORY])
             self.policy.act(state, self._settings.slate_size, deterministic=False)
             played, bench.state = bench.train.step_and_maybe_reset(state)
-            row = played.select(*STATE, Key.MASK, Key.ACTION, SessionKey.LOG_PROBABILITY)
+            row = played.select(*STATE, Key.MASK, Key.ACTION, Key.LOG_PROBABILITY)
             following = played["next"]
             row["value"] = self.critic(*(row[name] for name in STATE))
             row["last_value"] = self._value_at_end(following)
-            row["length"] = following[SessionKey.STEP]
-            for name in ("reward", "done", SessionKey.ACCEPTED):
+            row["length"] = following[Key.STEP]
+            for name in ("reward", "done", Key.ACCEPTED):
                 row[name] = following[name]
             rows.append(row)
         rollout = TensorDict.stack(rows, 1)
@@ -332,7 +332,7 @@ class PolicyModule(StageModule):
         self._log_means(
             {
                 "reward_per_step": rollout["reward"].mean(),
-                "acceptance": rollout[SessionKey.ACCEPTED].mean(),
+                "acceptance": rollout[Key.ACCEPTED].mean(),
                 "length": (rollout["length"] * rollout["done"]).sum() / ended,
                 "coverage": self.bench.shown[1:].float().mean(),
                 "sharpness": self.policy.log_sharpness.detach().exp(),

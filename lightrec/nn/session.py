@@ -1,24 +1,7 @@
-"""What networks see of a session, and the keys that sessions add to :class:`lightrec.keys.Key`."""
-
-from typing import Final
+"""What networks see of a session."""
 
 import torch
 from torch import Tensor, nn
-
-
-class SessionKey:
-    """Keys of a session's state (B sessions)."""
-
-    STEP: Final = "step"
-    """(B, 1) int64: slates shown so far."""
-    ACCEPTED: Final = "accepted"
-    """(B, 1) float32: 1 where something was accepted in the last step, else 0."""
-    ACCEPTED_TOTAL: Final = "accepted_total"
-    """(B, 1) float32: items accepted so far."""
-    SESSION: Final = "session"
-    """(B, 1) int64: the number from which all of a session's chance is computed."""
-    LOG_PROBABILITY: Final = "action_log_prob"
-    """(B,) float32: of the slate shown, in its order."""
 
 
 class SessionFeatures(nn.Module):

@@ -14,7 +14,6 @@ from torch import Tensor
 from lightrec.keys import PADDING, Key
 from lightrec.nn.part import Part
 from lightrec.nn.plackett_luce import PlackettLuce
-from lightrec.nn.session import SessionKey
 
 
 class Policy(Part, ABC):
@@ -72,7 +71,7 @@ class Policy(Part, ABC):
         vectors = state.get(Key.USER_VECTOR, None)
         if vectors is None:
             vectors = self.user_vectors(state[Key.HISTORY])
-        logits = self.score(vectors, state[SessionKey.STEP], state[SessionKey.ACCEPTED_TOTAL])
+        logits = self.score(vectors, state[Key.STEP], state[Key.ACCEPTED_TOTAL])
         return PlackettLuce(logits, state[Key.MASK], slate_size)
 
     def act(
@@ -85,7 +84,7 @@ class Policy(Part, ABC):
         """
         distribution = self.distribution(state, slate_size)
         columns = distribution.mode if deterministic else distribution.sample()
-        state[SessionKey.LOG_PROBABILITY] = distribution.log_prob(columns)
+        state[Key.LOG_PROBABILITY] = distribution.log_prob(columns)
         return state.set(Key.ACTION, columns.clamp_min(PADDING))
 
 

@@ -17,7 +17,6 @@ from torchrl.envs import EnvBase
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.plackett_luce import PlackettLuce
-from lightrec.nn.session import SessionKey
 from lightrec.simulators import noise
 
 Ending = Literal["leave", "fixed"]
@@ -37,7 +36,7 @@ class Response(NamedTuple):
 class Simulator(EnvBase):
     """B sessions side by side.
 
-    State (see :class:`Key` and :class:`SessionKey`): history, mask, step, accepted so far, user,
+    State (see :class:`Key`): history, mask, step, accepted so far, user,
     session. Action: ``(B, K)`` int64 items in the order shown; 0 is an empty place. A session ends
     by leaving (``terminated``), or is cut at ``max_steps`` or when nothing is left to show
     (``truncated``). All chance follows from the number in the key ``session``, which a reset draws
@@ -131,10 +130,10 @@ class Simulator(EnvBase):
                 Key.HISTORY: self._indices(self.history_length, top),
                 Key.MASK: Binary(shape=(size, top), dtype=flag, device=self.device),
                 Key.CLICKED: self._indices(1, top - 1),
-                SessionKey.STEP: self._indices(1, self.max_steps),
-                SessionKey.ACCEPTED: self._number(),
-                SessionKey.ACCEPTED_TOTAL: self._number(),
-                SessionKey.SESSION: Unbounded((size, 1), dtype=whole, device=self.device),
+                Key.STEP: self._indices(1, self.max_steps),
+                Key.ACCEPTED: self._number(),
+                Key.ACCEPTED_TOTAL: self._number(),
+                Key.SESSION: Unbounded((size, 1), dtype=whole, device=self.device),
             },
             shape=self.batch_size,
         )
@@ -161,8 +160,8 @@ class Simulator(EnvBase):
         column = (*self.batch_size, 1)
         state[Key.MASK] = state[Key.MASK] & self.offered
         state[Key.CLICKED] = torch.zeros(column, dtype=torch.int64, device=self.device)
-        state[SessionKey.STEP] = torch.zeros(column, dtype=torch.int64, device=self.device)
-        for name in (SessionKey.ACCEPTED, SessionKey.ACCEPTED_TOTAL):
+        state[Key.STEP] = torch.zeros(column, dtype=torch.int64, device=self.device)
+        for name in (Key.ACCEPTED, Key.ACCEPTED_TOTAL):
             state[name] = torch.zeros(column, device=self.device)
         for name in ("done", "terminated", "truncated"):
             state[name] = torch.zeros(column, dtype=torch.bool, device=self.device)
@@ -172,10 +171,10 @@ class Simulator(EnvBase):
         slate = tensordict[Key.ACTION]
         mask = self._take_out(tensordict[Key.MASK], slate)
         response = self.respond(tensordict, slate)
-        step = tensordict[SessionKey.STEP] + 1
+        step = tensordict[Key.STEP] + 1
         accepted = (response.clicked > 0).float().unsqueeze(1)
         if self.ending == "leave":
-            key = noise.mix(noise.mix(tensordict[SessionKey.SESSION], step), -2)
+            key = noise.mix(noise.mix(tensordict[Key.SESSION], step), -2)
             terminated = noise.uniform(key) < response.leave.unsqueeze(1)
         else:
             terminated = torch.zeros_like(step, dtype=torch.bool)
@@ -186,10 +185,10 @@ class Simulator(EnvBase):
                 Key.HISTORY: self.remember(tensordict[Key.HISTORY], response.clicked),
                 Key.MASK: mask,
                 Key.CLICKED: response.clicked.unsqueeze(1),
-                SessionKey.STEP: step,
-                SessionKey.ACCEPTED: accepted,
-                SessionKey.ACCEPTED_TOTAL: tensordict[SessionKey.ACCEPTED_TOTAL] + accepted,
-                SessionKey.SESSION: tensordict[SessionKey.SESSION],
+                Key.STEP: step,
+                Key.ACCEPTED: accepted,
+                Key.ACCEPTED_TOTAL: tensordict[Key.ACCEPTED_TOTAL] + accepted,
+                Key.SESSION: tensordict[Key.SESSION],
                 "reward": response.reward.unsqueeze(1),
                 "terminated": terminated,
                 "truncated": over & ~terminated,

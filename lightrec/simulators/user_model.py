@@ -9,7 +9,6 @@ from torch import Tensor
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.choice_model import ChoiceModel
-from lightrec.nn.session import SessionKey
 from lightrec.simulators import noise
 from lightrec.simulators.base import Ending, Response, Simulator
 from lightrec.simulators.starts import Starts
@@ -125,7 +124,7 @@ class UserModelSimulator(Simulator):
                 Key.USER: users.to(self.device),
                 Key.HISTORY: history.to(self.device),
                 Key.MASK: mask,
-                SessionKey.SESSION: session,
+                Key.SESSION: session,
             },
             batch_size=self.batch_size,
             device=self.device,
@@ -139,7 +138,7 @@ class UserModelSimulator(Simulator):
         nothing = self.user_model.nothing(person).unsqueeze(1)
         utilities = torch.cat([self.user_model.utilities(person, slate), nothing], 1)
         offered = torch.nn.functional.pad(slate, (0, 1), value=self.num_items + 1)
-        key = noise.mix(noise.mix(state[SessionKey.SESSION], state[SessionKey.STEP] + 1), offered)
+        key = noise.mix(noise.mix(state[Key.SESSION], state[Key.STEP] + 1), offered)
         keys = (utilities + noise.gumbel(key)).masked_fill(offered == PADDING, -torch.inf)
         slot = keys.argmax(1, keepdim=True)
         chosen = offered.gather(1, slot)

@@ -12,7 +12,6 @@ from torchrl.envs.utils import check_env_specs
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.choice import PooledChoice
-from lightrec.nn.session import SessionKey
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 
@@ -85,7 +84,7 @@ def test_specs_hold(ending, slate_size, records_nothing):
 def test_acceptance_of_items_shown_alone():
     simulator = make([0.2, 0.7, 0.5], users=20_000, max_steps=3, ending="fixed")
     torch.manual_seed(0)
-    accepted = play(simulator, lowest())[SessionKey.ACCEPTED].mean(1).flatten()
+    accepted = play(simulator, lowest())[Key.ACCEPTED].mean(1).flatten()
     torch.testing.assert_close(accepted, torch.tensor([0.2, 0.7, 0.5]), atol=0.012, rtol=0)
 
 
@@ -137,7 +136,7 @@ def test_reward_is_that_of_what_was_accepted():
     )
     steps = play(simulator, lowest())
     assert steps["reward"].squeeze(-1).T.tolist() == [[10, 0, 29]] * 4
-    assert steps[SessionKey.ACCEPTED_TOTAL][-1].flatten().tolist() == [2] * 4
+    assert steps[Key.ACCEPTED_TOTAL][-1].flatten().tolist() == [2] * 4
     assert steps[Key.HISTORY][-1, 0].tolist() == [0, 0, 1, 3]
 
 
