@@ -79,7 +79,9 @@ class Benchmark:
             found = json.loads((Path(out) / metrics).read_text()) if metrics else {}
         self.cells[key] = {
             "commit": commit(),
-            "command": " ".join(Path(p).name if p == LIGHTREC else p for p in command),
+            "command": " ".join(
+                Path(p).name if p in (LIGHTREC, sys.executable) else p for p in command
+            ),
             "seed": seed,
             "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
             "peak_resident_mib": round(usage.ru_maxrss / 1024),

@@ -1,8 +1,13 @@
 """A whole run over a tiny log, made once and shared by the tests that look at runs."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Before torch is imported, here and in the processes that tests start: threads that wait for each
+# other make small work slow wherever cores are busy, and fixed threads make sums the same.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tests.tiny import write_log
 

@@ -81,7 +81,7 @@ class PolicyModule(StageModule):
     :param size: width of the learned part of the scores. The wider, the better it learns what is
         particular to the one user model that it meets, and the less of it holds in another.
     :param hidden: width of hidden layers.
-    :param sharpness: first factor on the encoder's scores.
+    :param sharpness: factor on the encoder's scores.
     :param sessions: sessions played side by side.
     :param steps: steps of each in an iteration.
     :param passes: passes over an iteration's steps.
@@ -113,7 +113,7 @@ class PolicyModule(StageModule):
         repeats: bool = False,
         history_length: int = 20,
         use_utilities: bool = True,
-        size: int = 1,
+        size: int = 0,
         hidden: int = 64,
         sharpness: float = 2.0,
         sessions: int = 512,
@@ -129,6 +129,10 @@ class PolicyModule(StageModule):
         validation_seed: int = 0,
     ) -> None:
         super().__init__(num_items, vector_size)
+        if not (size or use_utilities):
+            raise RecipeError(
+                "The policy would have nothing to learn: give it a size above 0 or use_utilities."
+            )
         self.save_hyperparameters()
         self._settings: Any = self.hparams
         self.automatic_optimization = False
@@ -335,7 +339,6 @@ class PolicyModule(StageModule):
                 "acceptance": rollout[Key.ACCEPTED].mean(),
                 "length": (rollout["length"] * rollout["done"]).sum() / ended,
                 "coverage": self.bench.shown[1:].float().mean(),
-                "sharpness": self.policy.log_sharpness.detach().exp(),
                 "trust": self.policy.trust.detach(),
             }
         )

@@ -17,19 +17,20 @@ from lightrec.policies.base import Policy, arguments_of, without_nothing
 class CandidatePolicy(Policy):
     """Scores items by sharpness · encoder score + trust · utility + query · projected item vector.
 
-    The utility is what a user model expects the user to feel; sharpness and trust are learned
-    numbers. The query comes from the user vector, the step and the acceptances so far. Trust and
-    query start at zero, so that an untrained policy ranks exactly as the encoder. Nothing is
-    learned for single items: one never shown in training is scored from its vectors.
+    The utility is what a user model expects the user to feel, and trust is a learned number. The
+    query comes from the user vector, the step and the acceptances so far. Trust and query start at
+    zero, so that an untrained policy ranks exactly as the encoder. Nothing is learned for single
+    items: one never shown in training is scored from its vectors. Sharpness is fixed: learning it
+    would make draws more certain before anything else has been learned, and not rank differently.
 
     :param num_items: number of items N.
     :param ranker: constructor arguments of the frozen :class:`Ranker` inside.
     :param user_model: constructor arguments of the frozen :class:`ChoiceModel` inside, and under
         ``class`` its ``module:Class``; None does without.
     :param history_length: how many of a history's last steps are read.
-    :param size: width of query and projection; 0 learns sharpness and trust only.
+    :param size: width of query and projection; 0 learns trust only.
     :param hidden: width of the layer that makes the query.
-    :param sharpness: first factor (inverse temperature) on the encoder's scores; it is learned.
+    :param sharpness: factor (inverse temperature) on the encoder's scores.
     :param horizon: steps after which the step counts as 1.
     """
 
@@ -53,21 +54,22 @@ class CandidatePolicy(Policy):
         super().__init__(num_items)
         self.ranker = Ranker(**ranker).requires_grad_(False).eval()
         self.user_model = None if user_model is None else _choice_model(user_model)
-        self.history_length = history_length
+        self.history_length, self.sharpness = history_length, sharpness
         self.horizon = horizon
         self.widths = [self.ranker.size + 1]
         if self.user_model is not None:
             self.widths.append(self.user_model.as_candidate.out_features + 1)
         self.register_buffer("item_vectors", torch.zeros(num_items + 1, sum(self.widths)))
         self.register_buffer("item_scale", torch.ones(self.widths[0]))
-        self.log_sharpness = nn.Parameter(torch.tensor(sharpness).log())
         self.trust = nn.Parameter(torch.zeros(()))
-        self.features = SessionFeatures(self.vector_size, horizon)
-        last = nn.Linear(hidden, size)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.query = nn.Sequential(nn.Linear(self.features.size, hidden), nn.GELU(), last)
-        self.project = nn.Linear(self.widths[0], size, bias=False)
+        self.query: nn.Module | None = None
+        if size:
+            self.features = SessionFeatures(self.vector_size, horizon)
+            last = nn.Linear(hidden, size)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+            self.query = nn.Sequential(nn.Linear(self.features.size, hidden), nn.GELU(), last)
+            self.project = nn.Linear(self.widths[0], size, bias=False)
 
     @property
     def vector_size(self) -> int:
@@ -121,16 +123,17 @@ class CandidatePolicy(Policy):
 
     def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
         """Score all items, ``(B, N + 1)``."""
-        # Scaled columns make learning independent of the encoder's units. Centring them as well
-        # would add the same to all items.
-        query = self.query(self.features(user_vectors, step, accepted_total))
-        query = query @ (self.project.weight * self.item_scale)
         parts = user_vectors.split([width - 1 for width in self.widths], -1)
         # A one for the column of biases.
         known = [nn.functional.pad(part, (0, 1), value=1.0) for part in parts]
+        own = self.sharpness * known[0]
+        if self.query is not None:
+            # Scaled columns make learning independent of the encoder's units. Centring them as
+            # well would add the same to all items.
+            query = self.query(self.features(user_vectors, step, accepted_total))
+            own = own + query @ (self.project.weight * self.item_scale)
         # One product serves all.
-        combined = [self.log_sharpness.exp() * known[0] + query]
-        combined += [self.trust * part for part in known[1:]]
+        combined = [own, *(self.trust * part for part in known[1:])]
         scores = torch.cat(combined, -1) @ self.item_vectors.T
         return scores.index_fill(-1, torch.tensor([PADDING], device=scores.device), -torch.inf)
 

@@ -1,0 +1,25 @@
+"""One cell of the benchmark `far`: the stages up to the reward, and the truth beside it."""
+
+import argparse
+import json
+from pathlib import Path
+
+import lightrec
+from lightrec.pipeline.sessions import KnownTruth
+
+
+def main() -> None:
+    """Run the stages and write ``metrics.json``."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", type=Path)
+    parser.add_argument("seed", type=int)
+    chosen = parser.parse_args()
+    run = lightrec.fit("generic", out=chosen.out, offline=True, seed=chosen.seed, until="reward")
+    metrics = KnownTruth().evaluate(run, run, chosen.seed)
+    gain = metrics["truth/learned/spearman"] - metrics["truth/logit/spearman"]
+    metrics |= {"truth/gain": gain} | json.loads((run / "reward" / "metrics.json").read_text())
+    (chosen.out / "metrics.json").write_text(json.dumps(metrics))
+
+
+if __name__ == "__main__":
+    main()
