@@ -113,24 +113,26 @@ def test_stopped_in_any_epoch_it_goes_on_to_the_same_weights(encoder, monkeypatc
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
-def test_killed_in_the_middle_the_metrics_end_identical(tiny_run, tiny_files, tmp_path):
+def test_killed_in_every_stage_the_metrics_end_identical(tiny_run, tiny_files, tmp_path):
     log, items = tiny_files
     overrides = [
-        f"--{s}.{x.removeprefix('--')}" if x.startswith("--") else x
-        for s, given in FAST.items()
-        for x in given
+        f"--{stage}.{setting.removeprefix('--')}" if setting.startswith("--") else setting
+        for stage, given in FAST.items()
+        for setting in given
     ]
+    out = tmp_path / "run"
     command = [sys.executable, "-m", "lightrec", "run", "generic", "--log", str(log)]
-    command += ["--items", str(items), "--out", str(tmp_path / "run"), *overrides]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "run" / ".work" / "reward").exists() and time.monotonic() < deadline:
-        assert process.poll() is None
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "run" / "metrics.json").exists()
+    command += ["--items", str(items), "--out", str(out), *overrides]
+    for stage in INPUTS:
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while not (out / ".work" / stage).exists():
+            assert process.poll() is None, f"the run ended before {stage} began"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not (out / stage).exists()
+    assert not (out / "metrics.json").exists()
     subprocess.run(command, check=True, capture_output=True)
-    assert (tmp_path / "run" / "metrics.json").read_bytes() == (
-        tiny_run / "metrics.json"
-    ).read_bytes()
+    assert (out / "metrics.json").read_bytes() == (tiny_run / "metrics.json").read_bytes()
