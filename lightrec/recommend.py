@@ -150,7 +150,7 @@ class Recommender:
     def _select(self, wish: str) -> pl.Series:
         column, equals, value = wish.partition("=")
         if not equals or column not in self.catalog.columns:
-            return pl.Series([i == self.item(wish) for i in range(1, self.catalog.height + 1)])
+            return pl.int_range(1, self.catalog.height + 1, eager=True) == self.item(wish)
         series = self.catalog[column]
         if isinstance(series.dtype, pl.List):
             return (

@@ -54,8 +54,8 @@ class SimulatedSessions(Evaluator):
         return self.play(
             EventStore.open(run / "data"),
             Ranker.from_pretrained(run / "encoder").eval(),
-            load_choice(run / "reward"),
-            load_choice(run / "judge"),
+            ChoiceModel.load(run / "reward"),
+            ChoiceModel.load(run / "judge"),
             CandidatePolicy.from_pretrained(run / "policy").eval(),
             seed,
         )
@@ -109,7 +109,7 @@ class KnownTruth(Evaluator):
             return {}
         held_out = HeldOut.load(path)
         store = EventStore.open(run / "data")
-        model = load_choice(run / "reward")
+        model = ChoiceModel.load(run / "reward")
         popularity = torch.from_numpy(store.popularity()).float()
         with torch.inference_mode():
             utilities = model.utilities(model.state(held_out.history), held_out.candidates)
@@ -123,11 +123,6 @@ class KnownTruth(Evaluator):
             f"truth/{name}/spearman": spearman_within_sets(score, held_out.reward)
             for name, score in scores.items()
         }
-
-
-def load_choice(folder: Path) -> ChoiceModel:
-    """Load the user model that a reward or judge stage left."""
-    return ChoiceModel.load(folder).eval()
 
 
 def chosen_users(starts: LogStarts, limit: int, seed: int) -> Tensor:
