@@ -52,7 +52,7 @@ class Recommender:
         exclude: Sequence[str] = (),
         only: Sequence[str] = (),
     ) -> pl.DataFrame:
-        """Recommend to one person what they have not seen.
+        """Recommend to one person what they have not seen, or anything where items repeat.
 
         :param user: a user id of the log.
         :param history: in place of a user: titles or item ids, oldest first; may be empty.
@@ -185,7 +185,7 @@ class Recommender:
         """Give ``(B, N + 1)`` scores, -inf where an item may not come."""
         history = seen if seen.shape[1] else torch.zeros(seen.shape[0], 1, dtype=torch.long)
         scores = self.model.scores(history).masked_fill(~allowed, -torch.inf)
-        return scores.scatter(1, history, -torch.inf)
+        return scores if self.store.repeats else scores.scatter(1, history, -torch.inf)
 
 
 def load(run: str | Path, by: By = "policy") -> Recommender:

@@ -16,7 +16,9 @@ class Domain:
 
     name = "generic"
     repeats = False
-    """Whether an item may come again in a person's history."""
+    """Whether an item may come again in a session and in a history. Where it may not, repeated
+    events are left out of the log, and training, ranking, simulators and recommendations pass over
+    what a person has seen. A slate never holds an item twice, whatever this says."""
     sample_name: str | None = None
     """The name under which `lightrec data fetch` knows the domain's sample."""
 

@@ -40,6 +40,11 @@ class StageData(pl.LightningDataModule):
         return self.store.num_users
 
     @property
+    def repeats(self) -> bool:
+        """Whether an item may come again in a session and in a history."""
+        return self.store.repeats
+
+    @property
     @abstractmethod
     def vector_size(self) -> int:
         """Length of the item vectors."""

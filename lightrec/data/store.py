@@ -103,6 +103,11 @@ class EventStore:
         """
         return pl.read_parquet(self.folder / CATALOG)
 
+    @property
+    def repeats(self) -> bool:
+        """Whether an item may come again in a session and in a history, as the domain says."""
+        return bool(self.meta["settings"]["repeats"])
+
     def popularity(self) -> npt.NDArray[np.int64]:
         """(N + 1,) int64: how often each item was chosen in the training events."""
         train = np.asarray(self.items)[np.asarray(self.parts) == TRAIN]

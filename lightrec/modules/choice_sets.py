@@ -123,11 +123,7 @@ class ChoiceSets(Dataset[Batch]):
         self.history_length = history_length
         self.candidates = candidates
         self.nothing_odds = nothing_odds
-        self.unseen = (
-            UnseenItems(store, bool(store.meta["settings"]["repeats"]))
-            if store.candidates is None
-            else None
-        )
+        self.unseen = UnseenItems(store, store.repeats) if store.candidates is None else None
         self.offered = (
             np.flatnonzero(np.asarray(store.candidates[:, 0]) != PADDING)
             if store.candidates is not None

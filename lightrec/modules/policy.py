@@ -24,7 +24,7 @@ from lightrec.errors import RecipeError
 from lightrec.evaluation.sessions import play
 from lightrec.keys import PADDING, Key
 from lightrec.modules.policy_data import PolicyData
-from lightrec.modules.policy_rewards import RewardName, reward_named
+from lightrec.modules.policy_rewards import Setting, make_reward
 from lightrec.modules.stage import StageModule
 from lightrec.nn.plackett_luce import EMPTY, PlackettLuce
 from lightrec.nn.session import SessionValue
@@ -56,7 +56,9 @@ class Workbench:
 
 
 class PolicyModule(StageModule):
-    """Trains a :class:`CandidatePolicy` with TorchRL's ``ClipPPOLoss`` in user model A.
+    """Trains a policy with TorchRL's ``ClipPPOLoss`` in user model A.
+
+    The policy is a :class:`~lightrec.policies.candidate.CandidatePolicy`.
 
     One batch of the data module is one iteration: play ``steps`` steps of ``sessions`` sessions
     with the present policy, estimate advantages, and go ``passes`` times over them. An epoch begins
@@ -68,14 +70,13 @@ class PolicyModule(StageModule):
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param reward: what the policy maximises the sum of: ``surplus``, ``learned``, ``accepted`` or
-        ``probability_log``; :mod:`lightrec.modules.policy_rewards` names their classes.
+    :param reward: what the policy maximises the sum of: the short name of any installed reward.
+    :param reward_settings: arguments of its constructor, other than the folder of a reward stage.
     :param slate_size: items shown in a step.
     :param leave_rate: probability of leaving after a step, an assumption where the log is silent.
     :param max_steps: steps after which a session is cut.
     :param ending: ``leave``, or ``fixed`` for sessions of exactly ``max_steps``.
     :param max_candidates: show only so many of the most popular items; None means all.
-    :param repeats: whether items of a user's log may be shown.
     :param history_length: how many steps of a history the policy reads.
     :param use_utilities: whether the policy also sees the user model's utilities.
     :param size: width of the learned part of the scores. The wider, the better it learns what is
@@ -104,13 +105,13 @@ class PolicyModule(StageModule):
         self,
         num_items: int,
         vector_size: int,
-        reward: RewardName = "surplus",
+        reward: str = "SurplusReward",
+        reward_settings: dict[str, Setting] | None = None,
         slate_size: int = 1,
         leave_rate: float = 0.05,
         max_steps: int = 40,
         ending: Ending = "leave",
         max_candidates: int | None = None,
-        repeats: bool = False,
         history_length: int = 20,
         use_utilities: bool = True,
         size: int = 0,
@@ -197,7 +198,9 @@ class PolicyModule(StageModule):
             data.user_model.to(self.device),
             data.starts,
             sessions,
-            reward=reward_named(settings.reward, data.reward).to(self.device),
+            reward=make_reward(settings.reward, data.reward, settings.reward_settings).to(
+                self.device
+            ),
             expected=True,
             slate_size=settings.slate_size,
             leave_rate=settings.leave_rate,
@@ -206,7 +209,7 @@ class PolicyModule(StageModule):
             history_length=settings.history_length,
             max_candidates=settings.max_candidates,
             popularity=data.popularity,
-            repeats=settings.repeats,
+            repeats=data.repeats,
             device=self.device,
         )
 

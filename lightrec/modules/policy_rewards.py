@@ -1,27 +1,36 @@
-"""The rewards that a policy can be trained on, by the names that recipes use."""
+"""The reward that a policy is trained on: any class among the rewards, by its short name."""
 
-from collections.abc import Callable
-from typing import Literal
+import inspect
+from collections.abc import Mapping
 
+from jsonargparse import ArgumentError, ArgumentParser
+
+from lightrec import plugins
+from lightrec.errors import RecipeError
 from lightrec.rewards.base import Reward
-from lightrec.rewards.engagement import EngagementReward
-from lightrec.rewards.learned import LearnedReward
-from lightrec.rewards.probability_log import ProbabilityLogReward
-from lightrec.rewards.surplus import SurplusReward
 
-RewardName = Literal["surplus", "learned", "accepted", "probability_log"]
+Setting = int | float | str | bool
 
 
-def reward_named(name: RewardName, folder: str) -> Reward:
-    """Give the reward of a name.
+def make_reward(name: str, folder: str, settings: Mapping[str, Setting] | None = None) -> Reward:
+    """Build a reward.
 
-    :param folder: what a reward stage left; not read for ``accepted``.
+    :param name: such as ``SurplusReward``; lightrec's own or a plugin's.
+    :param folder: what a reward stage left, given to a reward whose constructor takes ``folder``.
+    :param settings: the other arguments of the constructor.
+    :raises PluginError: where no installed package provides the reward.
+    :raises RecipeError: where the constructor does not take these settings.
     """
-    if name == "accepted":
-        return EngagementReward()
-    learned: dict[str, Callable[[str], Reward]] = {
-        "learned": LearnedReward,
-        "surplus": SurplusReward,
-        "probability_log": ProbabilityLogReward,
-    }
-    return learned[name](folder)
+    kind = plugins.installed().get("rewards", name).load()
+    given = {"folder": folder} if "folder" in inspect.signature(kind).parameters else {}
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, skip={"folder"})
+    try:
+        chosen = parser.parse_object(dict(settings or {})).as_dict()
+    except ArgumentError as error:
+        raise RecipeError(
+            f"The reward {name} cannot be built with reward_settings {dict(settings or {})}: "
+            f"{error}"
+        ) from None
+    reward: Reward = kind(**given, **chosen)
+    return reward

@@ -40,9 +40,8 @@ class RankingModule(StageModule):
     :param use_ids: whether items have id embeddings.
     :param use_text: whether items' text vectors are used, where there are any.
     :param use_bias: whether each item has a bias.
-    :param mask_seen: whether items already seen are left out of the training softmax. Use it where
-        items do not repeat.
-    :param filter_seen: whether items already seen are left out when validation events are ranked.
+    :param mask_seen: whether items already seen are left out of the training softmax; null: where
+        the domain says that items do not repeat. In ranking, the domain alone decides.
     :param negatives: draws of a sampled softmax with logQ correction, shared by a batch; null for
         the full softmax. For large catalogs.
     :param start: where id embeddings start: at random, or from the leading eigenvectors of a
@@ -73,8 +72,7 @@ class RankingModule(StageModule):
         use_ids: bool = True,
         use_text: bool = True,
         use_bias: bool = True,
-        mask_seen: bool = True,
-        filter_seen: bool = True,
+        mask_seen: bool | None = None,
         negatives: int | None = None,
         start: Literal["random", "cooccurrence"] = "cooccurrence",
         decay: float = 0.8,
@@ -101,7 +99,7 @@ class RankingModule(StageModule):
             use_text=use_text,
             use_bias=use_bias,
         )
-        self.mask_seen, self.filter_seen, self.negatives = mask_seen, filter_seen, negatives
+        self.mask_seen, self.negatives = mask_seen, negatives
         self.start, self.decay, self.reach = start, decay, reach
         self.power, self.norm = power, norm
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
@@ -112,9 +110,11 @@ class RankingModule(StageModule):
 
     def setup(self, stage: str) -> None:
         """Take text vectors, and let id embeddings start where the log says."""
+        data = self._data
+        if self.mask_seen is None:
+            self.mask_seen = not data.repeats
         if stage != "fit":
             return
-        data = self._data
         if data.max_length != self.ranker.max_length:
             raise RecipeError(
                 f"The encoder recipe cuts histories to {data.max_length} items in its data section "
@@ -195,7 +195,7 @@ class RankingModule(StageModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Rank held-out events among all items."""
-        seen = batch[Key.SEEN] if self.filter_seen else None
+        seen = None if self._data.repeats else batch[Key.SEEN]
         self.metrics.update(self.scores(batch), batch[Key.TARGET], seen)
 
     def on_validation_epoch_end(self) -> None:
@@ -265,7 +265,7 @@ class RankingModule(StageModule):
         result = evaluate_scores(
             lambda batch: self.ranker.scores(batch[Key.HISTORY], vectors),
             self._data.val_dataloader(),
-            filter_seen=self.filter_seen,
+            filter_seen=not self._data.repeats,
             device=self.device,
         )
         return {f"validation/{name}": value for name, value in result.metrics().items()}

@@ -59,7 +59,7 @@ class HeldOutLog(Evaluator):
             Sequences.all_events(store), TEST, max_length, self.batch_size, self.max_events, seed
         )
         batches = (events[index] for index in range(len(events)))
-        return evaluate_scores(scorer, batches, filter_seen=not store.meta["settings"]["repeats"])
+        return evaluate_scores(scorer, batches, filter_seen=not store.repeats)
 
 
 def predictions_scorer(path: Path, store: EventStore) -> PredictionScorer:

@@ -91,7 +91,7 @@ class SimulatedSessions(Evaluator):
             max_steps=self.max_steps,
             max_candidates=self.max_candidates,
             popularity=popularity,
-            repeats=store.meta["settings"]["repeats"],
+            repeats=store.repeats,
         )
         seeds = [seed * 1000 + round_ for round_ in range(self.rounds)]
         learned = {"reward_a": reward.reward, "reward_b": judge_model.reward}

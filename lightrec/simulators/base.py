@@ -36,7 +36,7 @@ class Response(NamedTuple):
 class Simulator(EnvBase):
     """B sessions side by side.
 
-    State (see :class:`Key`): history, mask, step, accepted so far, user,
+    State (see :class:`~lightrec.keys.Key`): history, mask, step, accepted so far, user,
     session. Action: ``(B, K)`` int64 items in the order shown; 0 is an empty place. A session ends
     by leaving (``terminated``), or is cut at ``max_steps`` or when nothing is left to show
     (``truncated``). All chance follows from the number in the key ``session``, which a reset draws
@@ -49,6 +49,7 @@ class Simulator(EnvBase):
     :param max_steps: steps after which a session is cut.
     :param ending: ``leave``: users leave when they want; ``fixed``: all stay for ``max_steps``.
     :param candidates: ``(C,)`` int64 ascending items that may be shown at all; None means all.
+    :param repeats: whether what was shown may be shown again in a later step.
     :param device: where everything is computed.
     :raises RecipeError: where a size is out of range.
     """
@@ -63,6 +64,7 @@ class Simulator(EnvBase):
         max_steps: int = 40,
         ending: Ending = "leave",
         candidates: Tensor | None = None,
+        repeats: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(device=device, batch_size=Size([batch_size]))
@@ -80,6 +82,7 @@ class Simulator(EnvBase):
         self.slate_size = slate_size
         self.max_steps = max_steps
         self.ending = ending
+        self.repeats = repeats
         self.generator: torch.Generator | None = None
         offered = torch.ones(num_items + 1, dtype=torch.bool)
         if candidates is not None:
@@ -169,7 +172,8 @@ class Simulator(EnvBase):
 
     def _step(self, tensordict: TensorDictBase) -> TensorDict:
         slate = tensordict[Key.ACTION]
-        mask = self._take_out(tensordict[Key.MASK], slate)
+        left = self._take_out(tensordict[Key.MASK], slate)
+        mask = tensordict[Key.MASK] if self.repeats else left
         response = self.respond(tensordict, slate)
         step = tensordict[Key.STEP] + 1
         accepted = (response.clicked > 0).float().unsqueeze(1)
@@ -199,7 +203,7 @@ class Simulator(EnvBase):
         )
 
     def _take_out(self, mask: Tensor, slate: Tensor) -> Tensor:
-        """Mark what is shown as shown.
+        """Give the mask without what is shown.
 
         :raises ValueError: where a slate holds an item twice or one that may not be shown.
         """

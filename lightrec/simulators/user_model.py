@@ -18,8 +18,8 @@ class UserModelSimulator(Simulator):
     """Users who choose from a slate, or nothing, with probability ∝ exp(utility).
 
     What was accepted enters the history; a declined slate enters as N + 1 where the user model
-    knows such steps. What was shown is not shown again, nor what the user's log holds before the
-    session. After every step a user leaves with probability ``leave_rate``.
+    knows such steps. Unless items repeat, what was shown is not shown again, nor what the user's
+    log holds before the session. After every step a user leaves with probability ``leave_rate``.
 
     :param user_model: the model of choices, kept as it is and used without gradients.
     :param starts: where sessions begin.
@@ -36,7 +36,7 @@ class UserModelSimulator(Simulator):
         model reads.
     :param max_candidates: show only this many items, those most frequent by ``popularity``.
     :param popularity: ``(N + 1,)`` counts, needed with ``max_candidates``.
-    :param repeats: whether items of the user's log may be shown again.
+    :param repeats: whether what was shown, and items of the user's log, may be shown again.
     :param device: where everything is computed.
     :raises RecipeError: where a setting is out of range.
     """
@@ -76,6 +76,7 @@ class UserModelSimulator(Simulator):
             max_steps=max_steps,
             ending=ending,
             candidates=candidates,
+            repeats=repeats,
             device=device,
         )
         self.user_model = user_model.to(self.device).eval()
@@ -83,7 +84,6 @@ class UserModelSimulator(Simulator):
         self.reward_function = reward
         self.expected = expected
         self.leave_rate = leave_rate
-        self.repeats = repeats
         self._given: tuple[Tensor, int] | None = None
 
     def fix(self, users: Tensor, seed: int) -> None:

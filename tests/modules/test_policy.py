@@ -8,10 +8,11 @@ import torch
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
+from lightrec.errors import PluginError, RecipeError
 from lightrec.evaluation.sessions import play
 from lightrec.modules.policy import PolicyModule
 from lightrec.modules.policy_data import PolicyData
-from lightrec.modules.policy_rewards import reward_named
+from lightrec.modules.policy_rewards import make_reward
 from lightrec.nn.choice import PooledChoice
 from lightrec.nn.ranker import Ranker
 from lightrec.policies.candidate import CandidatePolicy
@@ -27,6 +28,12 @@ class EpochSeed(pl.Callback):
         torch.manual_seed(100 + trainer.current_epoch)
 
 
+class Again(Domain):
+    """Items come again, so that sessions never run out of them."""
+
+    repeats = True
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A prepared log of 30 users, an encoder that knows nothing, users with known tastes."""
@@ -37,7 +44,7 @@ def run(tmp_path_factory):
     store = prepare(
         InteractionLog(log),
         folder / "data",
-        domain=Domain(),
+        domain=Again(),
         minimum_value=None,
         k_core=1,
         split="leave-one-out",
@@ -64,8 +71,8 @@ def data_of(run, **settings):
 
 def module_of(data, **settings):
     chosen = {
-        "reward": "accepted", "sessions": 32, "steps": 4, "max_steps": 4, "batch_size": 64,
-        "repeats": True, "sharpness": 0.2, "size": 4,
+        "reward": "EngagementReward", "sessions": 32, "steps": 4, "max_steps": 4, "batch_size": 64,
+        "sharpness": 0.2, "size": 4,
     } | settings  # fmt: skip
     return PolicyModule(data.num_items, data.vector_size, **chosen)
 
@@ -140,7 +147,7 @@ def test_what_is_written_suffices(run, tmp_path):
 
 
 def test_slates_and_fixed_sessions_train_too(run):
-    module, trainer = fit(run, 1, slate_size=2, ending="fixed", repeats=False, reward="surplus")
+    module, trainer = fit(run, 1, slate_size=2, ending="fixed", reward="SurplusReward")
     assert all(weight.isfinite().all() for weight in module.state_dict().values())
     assert trainer.callback_metrics["validation/length"] <= 4
 
@@ -165,7 +172,7 @@ def test_users_who_judge_do_not_train(run):
 def test_expected_surplus_is_the_log_sum(run):
     """The mean over outcomes of r - log π is log(1 + exp r) for a user who does not look ahead."""
     data = data_of(run)
-    module = module_of(data, reward="surplus")
+    module = module_of(data, reward="SurplusReward")
     trainer = pl.Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
     trainer.datamodule = data  # type: ignore[assignment]
     module.trainer = trainer
@@ -181,13 +188,14 @@ def test_expected_surplus_is_the_log_sum(run):
 
 
 def test_rewards_by_name(run):
-    names = {
-        name: type(reward_named(name, str(run / "reward"))).__name__
-        for name in ("surplus", "learned", "accepted", "probability_log")
-    }
-    assert names == {
-        "surplus": "SurplusReward",
-        "learned": "LearnedReward",
-        "accepted": "EngagementReward",
-        "probability_log": "ProbabilityLogReward",
-    }
+    folder = str(run / "reward")
+    for name in ("SurplusReward", "LearnedReward", "EngagementReward", "ProbabilityLogReward"):
+        assert type(make_reward(name, folder)).__name__ == name
+    with pytest.raises(PluginError, match=r"no 'Surplus' among the rewards.*SurplusReward"):
+        make_reward("Surplus", folder)
+
+
+def test_settings_of_a_reward_reach_it_or_are_refused(run):
+    folder = str(run / "reward")
+    with pytest.raises(RecipeError, match=r"EngagementReward cannot be built.*'bonus'"):
+        make_reward("EngagementReward", folder, {"bonus": 2})

@@ -235,7 +235,16 @@ def test_repeats_and_what_the_log_holds():
     masks.fix(torch.arange(2), 0)
     assert masks.reset()[Key.MASK].int().tolist() == [[0, 0, 0, 1, 1], [0, 1, 1, 0, 1]]
     free = UserModelSimulator(model, starts, 2, repeats=True)
-    assert free.reset()[Key.MASK][:, 1:].all()
+    state = free.reset()
+    assert state[Key.MASK][:, 1:].all()
+    # What was shown may be shown in the next step again, but never twice in one slate.
+    state[Key.ACTION] = torch.tensor([[2], [4]])
+    assert free.step(state)["next", Key.MASK][:, 1:].all()
+    both = UserModelSimulator(model, starts, 2, slate_size=2, repeats=True)
+    state = both.reset()
+    state[Key.ACTION] = torch.tensor([[2, 2], [4, 1]])
+    with pytest.raises(ValueError, match="twice"):
+        both.step(state)
 
 
 def test_a_bad_slate_is_refused():
