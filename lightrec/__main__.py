@@ -12,8 +12,9 @@ COMMANDS = {
     "validate": ("lightrec.cli.fit", "Validate one trained stage."),
     "test": ("lightrec.cli.fit", "Test one trained stage."),
     "data": ("lightrec.cli.data", "Fetch sample data; convert a log to canonical Parquet."),
-    "plugins": ("lightrec.cli.plugins", "List the installed plugins and their parts."),
+    "plugins": ("lightrec.cli.plugins", "List, show and check plugins; begin a new one."),
     "recipes": ("lightrec.cli.recipes", "List the recipes; copy one to change it."),
+    "doctor": ("lightrec.cli.doctor", "Show what lightrec finds on this machine."),
 }
 """Command, module that has ``main(command, arguments) -> int``, one line of help."""
 

@@ -5,10 +5,12 @@ on. ``LIGHTREC_LOAD_PLUGINS`` names the only distributions or entry points to lo
 ``LIGHTREC_DISABLED_PLUGINS`` those to leave out; both are separated by commas.
 """
 
+import difflib
 import importlib
 import inspect
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
@@ -35,14 +37,20 @@ SLOTS = {
 }
 """Slots for classes: the base class that a part of the slot must have."""
 
+RECIPES = "recipes"
+"""The slot of recipe sets, whose parts are folders."""
+
+FREELY_NAMED = ("domains", "readers", RECIPES)
+"""Slots whose names are words of the command line. In all others the name is the class's own."""
+
 
 @dataclass(frozen=True)
 class Part:
-    """A class that some plugin provides.
+    """A class or a set of recipes that some plugin provides.
 
     :param name: the short name used in recipes and on the command line.
-    :param slot: one of :data:`SLOTS`.
-    :param path: ``package.module:Class``.
+    :param slot: one of :data:`SLOTS`, or ``recipes``.
+    :param path: ``package.module:Class``, or a folder.
     :param distribution: the installed distribution that provides it, with its version.
     """
 
@@ -52,21 +60,28 @@ class Part:
     distribution: str
 
     def load(self) -> Any:
-        """Import the class and check it.
+        """Import the class and check it; for recipes, give the folder.
 
-        :raises PluginError: where it cannot be imported, is abstract or has the wrong base.
+        :raises PluginError: where it cannot be imported, is abstract, has the wrong base, or is
+            called otherwise than its short name.
         """
+        if self.slot == RECIPES:
+            return Path(self.path)
         cls = _import(self.path, self)
         base = _import(SLOTS[self.slot], self)
+        whose = f"{self.path} of {self.distribution}"
         if not (isinstance(cls, type) and issubclass(cls, base)):
             raise PluginError(
-                f"{self.path} of {self.distribution} stands among the {self.slot}, but is not a "
-                f"subclass of {SLOTS[self.slot]}. Derive it from that class."
+                f"{whose} stands among the {self.slot}, but is not a subclass of "
+                f"{SLOTS[self.slot]}. Derive it from that class."
             )
         if inspect.isabstract(cls):
             missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
+            raise PluginError(f"{whose} is abstract: it lacks {missing}. Define them.")
+        if self.slot not in FREELY_NAMED and cls.__name__ != self.name:
             raise PluginError(
-                f"{self.path} of {self.distribution} is abstract: it lacks {missing}. Define them."
+                f"{whose} is called {self.name!r} among the {self.slot}, but recipes find a class "
+                f"by its own name. Call it {cls.__name__!r} in lightrec_{self.slot}."
             )
         return cls
 
@@ -82,33 +97,76 @@ def _import(path: str, part: Part) -> type:
         ) from error
 
 
+@dataclass(frozen=True)
+class Package:
+    """An installed package with an entry point for lightrec.
+
+    :param name: of the distribution.
+    :param version: of the distribution.
+    :param entry_point: name of the entry point.
+    :param module: the module with the hooks.
+    """
+
+    name: str
+    version: str
+    entry_point: str
+    module: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}".strip()
+
+    @property
+    def names(self) -> set[str]:
+        """What the package goes by in commands and environment variables."""
+        return {self.name, self.entry_point, str(self)}
+
+
 @dataclass
 class Plugins:
     """All plugins that were found.
 
-    :param parts: every class, in slots by short name.
-    :param recipe_folders: folders with recipes; lightrec's own first.
-    :param broken: entry points that could not be used, each with one sentence.
+    :param packages: those that were looked at, broken ones included, lightrec itself first.
+    :param parts: classes and recipe sets, in slots by short name.
+    :param broken: packages that could not be used, each with one sentence.
+    :param refused: parts that could not be taken because their name was, by slot and name.
     """
 
-    parts: dict[str, dict[str, Part]] = field(default_factory=lambda: {s: {} for s in SLOTS})
-    recipe_folders: list[Path] = field(default_factory=list)
+    packages: list[Package] = field(default_factory=list)
+    parts: dict[str, dict[str, Part]] = field(
+        default_factory=lambda: {slot: {} for slot in (*SLOTS, RECIPES)}
+    )
     broken: dict[str, str] = field(default_factory=dict)
+    refused: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def complaints(self) -> list[str]:
+        """One sentence for each package that is broken and each part that was refused."""
+        return [*self.broken.values(), *self.refused.values()]
+
+    def package(self, name: str) -> Package | None:
+        """Find a package by its own name or its entry point's, or None."""
+        return next((package for package in self.packages if name in package.names), None)
+
+    def parts_of(self, package: Package) -> list[Part]:
+        """The parts that a package provides."""
+        every = [part for slot in self.parts.values() for part in slot.values()]
+        return [part for part in every if part.distribution == str(package)]
 
     def get(self, slot: str, name: str) -> Part:
         """Find a part by its short name.
 
         :raises PluginError: where there is none; names those that there are.
         """
-        try:
+        if name in self.parts[slot]:
             return self.parts[slot][name]
-        except KeyError:
-            known = ", ".join(sorted(self.parts[slot])) or "none"
-            broken = "".join(f" {sentence}" for sentence in self.broken.values())
-            raise PluginError(
-                f"There is no {name!r} among the {slot}. Installed are: {known}. "
-                f"Install the package that provides it, or correct the name.{broken}"
-            ) from None
+        if (slot, name) in self.refused:
+            raise PluginError(self.refused[slot, name])
+        known = ", ".join(sorted(self.parts[slot])) or "none"
+        broken = "".join(f" {sentence}" for sentence in self.broken.values())
+        raise PluginError(
+            f"There is no {name!r} among the {slot}. Installed are: {known}. "
+            f"Install the package that provides it, or correct the name.{broken}"
+        )
 
     def load_all(self, slots: Iterable[str] = SLOTS) -> list[str]:
         """Import every class of some slots, so that recipes can name them by short name.
@@ -125,87 +183,170 @@ class Plugins:
         return problems
 
 
-def _names(variable: str) -> set[str] | None:
+def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Plugins:
+    """Find all plugins without importing any of their classes.
+
+    :param entry_points: those to look at; by default the installed ones of the group ``lightrec``.
+    """
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    own = Package("lightrec", metadata.version("lightrec"), "lightrec", BUILTIN)
+    plugins = Plugins([own])
+    found = _parts(manager, importlib.import_module(BUILTIN), own)
+    if entry_points is None:
+        entry_points = metadata.entry_points(group=ENTRY_POINT_GROUP)
+    for entry_point in sorted(entry_points, key=lambda point: (point.value, point.name)):
+        dist = entry_point.dist
+        package = Package(
+            dist.name if dist else entry_point.name,
+            dist.version if dist else "",
+            entry_point.name,
+            entry_point.value,
+        )
+        if not _selected(package):
+            continue
+        plugins.packages.append(package)
+        try:
+            found += _parts(manager, entry_point.load(), package)
+        except PluginError as error:
+            plugins.broken[str(package)] = str(error)
+        except Exception as error:
+            plugins.broken[str(package)] = (
+                f"The plugin {package} cannot be loaded from {package.module}: "
+                f"{type(error).__name__}: {error}"
+            )
+    _sort_out(plugins, found, str(own))
+    return plugins
+
+
+def _selected(package: Package) -> bool:
+    allowed = _listed("LIGHTREC_LOAD_PLUGINS")
+    blocked = _listed("LIGHTREC_DISABLED_PLUGINS") or set()
+    return (allowed is None or bool(package.names & allowed)) and not package.names & blocked
+
+
+def _listed(variable: str) -> set[str] | None:
     value = os.environ.get(variable)
     if value is None:
         return None
     return {name.strip() for name in value.split(",") if name.strip()}
 
 
-def _selected(entry_point: metadata.EntryPoint) -> bool:
-    names = {entry_point.name, entry_point.dist.name if entry_point.dist else entry_point.name}
-    allowed = _names("LIGHTREC_LOAD_PLUGINS")
-    blocked = _names("LIGHTREC_DISABLED_PLUGINS") or set()
-    return (allowed is None or bool(names & allowed)) and not names & blocked
+def _parts(manager: pluggy.PluginManager, module: ModuleType, package: Package) -> list[Part]:
+    """Call a package's hooks one by one, because what is merged has lost its origin.
 
-
-def _register(manager: pluggy.PluginManager, module: ModuleType, name: str) -> None:
-    """Register one hook module, refusing what pluggy would pass over silently."""
+    :raises PluginError: where the hook module is not as it must be.
+    """
     version = getattr(module, "LIGHTREC_API", hookspecs.API_VERSION)
     if version != hookspecs.API_VERSION:
         raise PluginError(
-            f"{name} was written for version {version} of lightrec's hooks, and this lightrec has "
-            f"version {hookspecs.API_VERSION}. Install a matching release of {name}."
+            f"The plugin {package} was written for version {version} of lightrec's hooks, and this "
+            f"lightrec has version {hookspecs.API_VERSION}. Install a matching release of it."
         )
-    manager.register(module, name)
     try:
-        manager.check_pending()
+        manager.register(module)
+        hooks = {caller.name: caller for caller in manager.get_hookcallers(module) or []}
     except pluggy.PluginValidationError as error:
-        manager.unregister(module)
-        raise PluginError(f"{name} implements a hook that does not exist: {error}") from error
+        why = " ".join(str(error).split())
+        raise PluginError(f"A hook of the plugin {package} cannot be used: {why}") from error
+    _refuse_unknown(hooks, package)
+    _refuse_unmarked(module, hooks, package)
+    parts = []
+    for name, caller in hooks.items():
+        (own,) = [i for i in caller.get_hookimpls() if i.plugin is module]
+        parts += _parts_of_hook(own.function(), name.removeprefix("lightrec_"), package)
+    return parts
 
 
-def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Plugins:
-    """Find all plugins without importing any of their classes.
-
-    :param entry_points: those to look at; by default the installed ones of the group ``lightrec``.
-    :raises PluginError: where two plugins give different classes the same name in one slot.
-    """
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    plugins = Plugins()
-    own = f"lightrec {metadata.version('lightrec')}"
-    _register(manager, importlib.import_module(BUILTIN), own)
-    if entry_points is None:
-        entry_points = metadata.entry_points(group=ENTRY_POINT_GROUP)
-    for entry_point in entry_points:
-        if not _selected(entry_point):
-            continue
-        dist = entry_point.dist
-        name = f"{dist.name} {dist.version}" if dist else entry_point.name
-        try:
-            _register(manager, entry_point.load(), name)
-        except PluginError as error:
-            plugins.broken[name] = str(error)
-        except Exception as error:
-            plugins.broken[name] = (
-                f"The plugin {name} could not be loaded: {type(error).__name__}: {error}"
+def _refuse_unknown(hooks: Mapping[str, pluggy.HookCaller], package: Package) -> None:
+    """Refuse misspelt hooks, which pluggy keeps waiting for a specification."""
+    prefix = "lightrec_"
+    known = [n.removeprefix(prefix) for n in vars(hookspecs) if n.startswith(prefix)]
+    for name, caller in hooks.items():
+        if not caller.has_spec():
+            near = difflib.get_close_matches(name.removeprefix(prefix), known, n=1)
+            every = ", ".join(prefix + hook for hook in known)
+            mend = f"Call it {prefix}{near[0]}." if near else f"The hooks are {every}."
+            raise PluginError(
+                f"The plugin {package} implements {name}, and there is no such hook. {mend}"
             )
-    for slot in SLOTS:
-        _collect(manager, plugins, slot)
-    for implementation in manager.hook.lightrec_recipes.get_hookimpls():
-        plugins.recipe_folders += [Path(folder) for folder in _call(implementation)]
-    return plugins
 
 
-def _call(implementation: pluggy.HookImpl) -> Any:
-    # Each implementation is called by itself, because what is merged has lost its origin.
-    return implementation.function()
+def _refuse_unmarked(
+    module: ModuleType, hooks: Mapping[str, pluggy.HookCaller], package: Package
+) -> None:
+    """Refuse hooks without a mark, which pluggy passes over."""
+    for name, value in vars(module).items():
+        if name.startswith("lightrec_") and inspect.isfunction(value) and name not in hooks:
+            raise PluginError(
+                f"The plugin {package} defines {name} without the mark of a hook, so that nobody "
+                "calls it. Write @hookimpl above it."
+            )
 
 
-def _collect(manager: pluggy.PluginManager, plugins: Plugins, slot: str) -> None:
-    found = plugins.parts[slot]
-    for implementation in getattr(manager.hook, f"lightrec_{slot}").get_hookimpls():
-        for name, path in _call(implementation).items():
-            part = Part(name, slot, path, implementation.plugin_name)
-            if name in found and found[name].path != path:
-                other = found[name]
-                raise PluginError(
-                    f"Both {other.distribution} ({other.path}) and {part.distribution} "
-                    f"({part.path}) provide {name!r} among the {slot}. Uninstall one of them or "
-                    "leave it out with LIGHTREC_DISABLED_PLUGINS."
-                )
-            found[name] = part
+def _parts_of_hook(result: object, slot: str, package: Package) -> list[Part]:
+    if slot == RECIPES:
+        return _recipe_sets(result, package)
+    if not isinstance(result, Mapping) or not all(
+        isinstance(text, str) for pair in result.items() for text in pair
+    ):
+        raise PluginError(
+            f"lightrec_{slot} of the plugin {package} returned {result!r}. Return short names and "
+            'import paths: {"ShortName": "package.module:Class"}.'
+        )
+    for name, path in result.items():
+        if path.count(":") != 1:
+            raise PluginError(
+                f"lightrec_{slot} of the plugin {package} gives {name!r} the import path {path!r}. "
+                "Write it as package.module:Class."
+            )
+    return [Part(name, slot, path, str(package)) for name, path in result.items()]
+
+
+def _recipe_sets(result: object, package: Package) -> list[Part]:
+    if not isinstance(result, (list, tuple)):
+        raise PluginError(
+            f"lightrec_recipes of the plugin {package} returned {result!r}. Return a list of "
+            "folders."
+        )
+    parts = []
+    for root in map(Path, result):
+        if not root.is_dir():
+            raise PluginError(
+                f"lightrec_recipes of the plugin {package} names {root}, and there is no such "
+                "folder. Check that the package's build takes its recipes along."
+            )
+        sets = sorted(path for path in root.iterdir() if any(path.glob("*.yaml")))
+        parts += [Part(path.name, RECIPES, str(path), str(package)) for path in sets]
+    return parts
+
+
+def _sort_out(plugins: Plugins, found: list[Part], own: str) -> None:
+    """Give each name to one part. lightrec's own keeps it; among others nobody has it."""
+    claims: dict[tuple[str, str], dict[str, Part]] = {}
+    for part in found:
+        claims.setdefault((part.slot, part.name), {}).setdefault(part.path, part)
+    for (slot, name), rivals in claims.items():
+        first, *others = rivals.values()
+        if not others or first.distribution == own:
+            plugins.parts[slot][name] = first
+        if others:
+            who = " and ".join(f"{part.distribution} ({part.path})" for part in rivals.values())
+            end = (
+                "lightrec's own is used; give the other one another name"
+                if first.distribution == own
+                else "neither can be used until one is uninstalled or left out with "
+                "LIGHTREC_DISABLED_PLUGINS"
+            )
+            plugins.refused[slot, name] = (
+                f"The name {name!r} among the {slot} is taken: {who} both give it, and {end}."
+            )
+
+
+@lru_cache
+def warn(sentence: str) -> None:
+    """Print a warning, once a process."""
+    print(f"warning: {sentence}", file=sys.stderr)
 
 
 @lru_cache(maxsize=1)

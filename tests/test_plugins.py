@@ -43,9 +43,17 @@ def test_a_part_knows_who_provides_it(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        ("import no_such_module_here\n", "could not be loaded: ModuleNotFoundError"),
+        ("import no_such_module_here\n", "cannot be loaded from hooks_of_bad: ModuleNotFoundError"),
         ("LIGHTREC_API = 99\n", "version 99"),
-        ("@hookimpl\ndef lightrec_encodrs(): return {}\n", "a hook that does not exist"),
+        ("@hookimpl\ndef lightrec_encodrs(): return {}\n", "Call it lightrec_encoders."),
+        ("@hookimpl\ndef lightrec_tables(): return {}\n", "The hooks are lightrec_encoders,"),
+        ("@hookimpl\ndef lightrec_encoders(x): return {}\n", "cannot be used"),
+        ("def lightrec_encoders(): return {}\n", "Write @hookimpl above it."),
+        ("@hookimpl\ndef lightrec_encoders(): return ['A']\n", "returned ['A']. Return short"),
+        ("@hookimpl\ndef lightrec_encoders(): return {'A': 'a.b.A'}\n", "'a.b.A'. Write it as"),
+        ("@hookimpl\ndef lightrec_encoders(): 1 / 0\n", "ZeroDivisionError"),
+        ("@hookimpl\ndef lightrec_recipes(): return '/tmp'\n", "Return a list of folders"),
+        ("@hookimpl\ndef lightrec_recipes(): return ['/no/such']\n", "there is no such folder"),
     ],
 )
 def test_a_broken_plugin_is_told_of_and_the_others_go_on(tmp_path, monkeypatch, body, told):
@@ -56,14 +64,18 @@ def test_a_broken_plugin_is_told_of_and_the_others_go_on(tmp_path, monkeypatch, 
     assert "chess" in found.parts["domains"]
 
 
-def test_two_classes_of_one_name_are_refused_naming_both(tmp_path, monkeypatch):
+def test_lightrecs_own_name_stays_its_own(tmp_path, monkeypatch):
     clash = """
         @hookimpl
         def lightrec_domains():
-            return {"generic": "other:Domain"}
+            return {"generic": "other:Domain", "go": "other:Go"}
     """
-    with pytest.raises(PluginError, match=r"lightrec .*lightrec.data.domain:Domain.*taker"):
-        plugins.discover([entry_point(tmp_path, monkeypatch, "taker", clash)])
+    found = plugins.discover([entry_point(tmp_path, monkeypatch, "taker", clash)])
+    assert found.parts["domains"]["generic"].path == "lightrec.data.domain:Domain"
+    assert found.parts["domains"]["go"].path == "other:Go"
+    (sentence,) = found.refused.values()
+    assert "lightrec.data.domain:Domain" in sentence
+    assert "taker (other:Domain)" in sentence
 
 
 def test_allow_and_block_lists(tmp_path, monkeypatch):
@@ -86,6 +98,7 @@ def test_a_class_that_cannot_be_used_says_why(tmp_path, monkeypatch):
                 "Missing": "no_such_module_here:Missing",
                 "Foreign": "collections:Counter",
                 "Abstract": "lightrec.encoders.base:Encoder",
+                "Alias": "lightrec.encoders.text:TextEncoder",
             }
     """
     found = plugins.discover([entry_point(tmp_path, monkeypatch, "bad", body)])
@@ -96,6 +109,8 @@ def test_a_class_that_cannot_be_used_says_why(tmp_path, monkeypatch):
         encoders["Foreign"].load()
     with pytest.raises(PluginError, match="it lacks encode, size"):
         encoders["Abstract"].load()
+    with pytest.raises(PluginError, match="Call it 'TextEncoder' in lightrec_encoders"):
+        encoders["Alias"].load()
     with pytest.raises(PluginError, match=r"Installed are: .*TextEncoder"):
         found.get("encoders", "TextEncodr")
 

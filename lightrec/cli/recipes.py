@@ -4,29 +4,35 @@ import argparse
 import shutil
 from pathlib import Path
 
+from lightrec import plugins
 from lightrec.errors import RecipeError
 from lightrec.pipeline import recipes
 
 
-def main(command: str, arguments: list[str]) -> int:
-    """List recipes, or copy a set or a single one."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Give the command's parser."""
+    parsing = argparse.ArgumentParser(
         prog="lightrec recipes",
         description="List the installed recipes, or copy some to change them.",
         epilog="examples:\n  lightrec recipes list\n  lightrec recipes copy video my_video\n"
         "  lightrec recipes copy video/encoder my_encoder.yaml",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    actions = parser.add_subparsers(dest="action", required=True)
+    actions = parsing.add_subparsers(dest="action", required=True)
     actions.add_parser("list", help="show all recipes")
     copy = actions.add_parser("copy", help="copy a set (video) or one recipe (video/encoder)")
     copy.add_argument("name")
     copy.add_argument("to", type=Path)
-    chosen = parser.parse_args(arguments)
+    return parsing
+
+
+def main(command: str, arguments: list[str]) -> int:
+    """List recipes, or copy a set or a single one."""
+    chosen = parser().parse_args(arguments)
     if chosen.action == "list":
-        for name, folder in recipes.folders().items():
-            for path in sorted(folder.glob("*.yaml")):
-                print(f"{name}/{path.stem:<12} {path}")
+        for part in plugins.installed().parts[plugins.RECIPES].values():
+            for path in sorted(Path(part.path).glob("*.yaml")):
+                print(f"{f'{part.name}/{path.stem}':<24} {part.distribution:<24} {path}")
         return 0
     if chosen.to.exists():
         raise RecipeError(f"{chosen.to} exists already; name a path that does not.")

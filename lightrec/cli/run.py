@@ -11,6 +11,7 @@ EXAMPLES = (
     """examples:
   lightrec run video
   lightrec run video --offline
+  lightrec run video --fast-dev-run
   lightrec run generic --log my.csv --items my_items.csv --out runs/mine
   lightrec run generic --log my.csv --data.columns '{user: customer, item: sku, time: ts}'
   lightrec run video --encoder.trainer.max_epochs 5 --policy.model.init_args.slate_size 3
@@ -46,25 +47,38 @@ def stage_overrides(arguments: list[str]) -> dict[str, list[str]]:
     return overrides
 
 
-def main(command: str, arguments: list[str]) -> int:
-    """Parse and run."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Give the command's parser."""
+    parsing = argparse.ArgumentParser(
         prog="lightrec run",
         description="Do all stages in order, skipping those whose inputs have not changed.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("domain", help="a set of recipes such as video, or a folder of recipes")
-    parser.add_argument("--out", type=Path, help="the run folder (default: runs/DOMAIN)")
-    parser.add_argument("--log", type=Path, help="your log (default: the domain's sample)")
-    parser.add_argument("--items", type=Path, help="your item table")
-    parser.add_argument("--users", type=Path, help="your user table")
-    parser.add_argument("--offline", action="store_true", help="use the synthetic world 'far'")
-    parser.add_argument("--seed", type=int, help="the seed of every stage")
-    parser.add_argument("--fresh", action="store_true", help="do every stage anew")
-    parser.add_argument("--until", metavar="STAGE", help="the last stage to do, such as encoder")
-    known, rest = parser.parse_known_args(arguments)
+    parsing.add_argument(
+        "domain", help="a set of recipes or a domain such as video, or a folder of recipes"
+    )
+    parsing.add_argument("--out", type=Path, help="the run folder (default: runs/DOMAIN)")
+    parsing.add_argument("--log", type=Path, help="your log (default: the domain's sample)")
+    parsing.add_argument("--items", type=Path, help="your item table")
+    parsing.add_argument("--users", type=Path, help="your user table")
+    parsing.add_argument("--offline", action="store_true", help="use the synthetic world 'far'")
+    parsing.add_argument("--seed", type=int, help="the seed of every stage")
+    parsing.add_argument("--fresh", action="store_true", help="do every stage anew")
+    parsing.add_argument(
+        "--fast-dev-run",
+        action="store_true",
+        help="one batch of each training, to see whether everything fits together",
+    )
+    parsing.add_argument("--until", metavar="STAGE", help="the last stage to do, such as encoder")
+    parsing.add_argument("--strict", action="store_true", help="refuse to run with broken plugins")
+    return parsing
+
+
+def main(command: str, arguments: list[str]) -> int:
+    """Parse and run."""
+    known, rest = parser().parse_known_args(arguments)
     where = run(**vars(known), overrides=stage_overrides(rest))
     if known.until in (None, "evaluate"):
         print((where / "summary.txt").read_text(), end="")

@@ -32,7 +32,8 @@ def evaluate_stage(stage: Stage) -> None:
 
     :raises RunError: where an evaluator gives something that is no finite number.
     """
-    plugins.installed().load_all(["evaluators"])
+    for sentence in plugins.installed().load_all(["evaluators"]):
+        plugins.warn(sentence)
     evaluators, seed = evaluate(**settings(stage, evaluate))
     stage.prepare_work()
     run = stage.run

@@ -10,16 +10,6 @@ from lightrec.errors import RecipeError
 Recipe = dict[str, object]
 
 
-def folders(found: plugins.Plugins | None = None) -> dict[str, Path]:
-    """Give every installed set of recipes: name and folder."""
-    found = found or plugins.installed()
-    sets: dict[str, Path] = {}
-    for root in found.recipe_folders:
-        for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-            sets.setdefault(folder.name, folder)
-    return sets
-
-
 def folder(name: str) -> Path:
     """Find a set of recipes by name, or as a folder.
 
@@ -27,13 +17,17 @@ def folder(name: str) -> Path:
     """
     if Path(name).is_dir() and any(Path(name).glob("*.yaml")):
         return Path(name)
-    known = folders()
-    if name not in known:
-        raise RecipeError(
-            f"There is no set of recipes {name!r}, neither installed nor as a folder with YAML "
-            f"files. Installed are: {', '.join(known)}. `lightrec recipes list` shows them all."
-        )
-    return known[name]
+    found = plugins.installed()
+    if name in found.parts[plugins.RECIPES]:
+        return Path(found.parts[plugins.RECIPES][name].path)
+    if (plugins.RECIPES, name) in found.refused:
+        raise RecipeError(found.refused[plugins.RECIPES, name])
+    known = ", ".join(sorted({*found.parts[plugins.RECIPES], *found.parts["domains"]}))
+    raise RecipeError(
+        f"There is no set of recipes and no domain {name!r}, neither installed nor as a folder "
+        f"with YAML files. Installed are: {known}. `lightrec recipes list` and `lightrec plugins "
+        "list` show more."
+    )
 
 
 def find(name: str) -> Path:

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from lightrec import plugins
-from lightrec.errors import RecipeError
+from lightrec.errors import PluginError, RecipeError
 from lightrec.pipeline import recipes
 from lightrec.pipeline.stage import INPUTS, Stage
 
@@ -27,6 +27,15 @@ CHOICES = (
 OFFLINE = {"data": ("--offline", "true"), "reward": CHOICES, "judge": CHOICES, "policy": STAY}
 """What the world `far` changes in the recipes: its users never leave, its sessions are cut, and its
 texts tell more of the items than its choices do."""
+
+FAST_DEV_RUN = {
+    **dict.fromkeys(("encoder", "reward", "judge", "policy"), ("--trainer.fast_dev_run", "1")),
+    "assumptions": (
+        "--policy=[--trainer.fast_dev_run=1]",
+        *("--rounds", "1", "--max_users", "20", "--max_steps", "5"),
+    ),
+}
+"""One batch of each training: whether recipes, log and plugins fit together at all."""
 
 FUNCTIONS = {
     "data": "lightrec.pipeline.data:prepare_stage",
@@ -47,11 +56,14 @@ def run(
     seed: int | None = None,
     fresh: bool = False,
     until: str | None = None,
+    strict: bool = False,
+    fast_dev_run: bool = False,
     overrides: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
     """Run every stage of a domain and leave the results in one folder.
 
-    :param domain: an installed set of recipes such as ``video``, or a folder of recipes.
+    :param domain: an installed set of recipes such as ``video``, a folder of recipes, or an
+        installed domain, which takes the generic recipes where it has none of its own.
     :param out: the run folder; by default ``runs/<domain>``.
     :param log: your interaction log; by default the domain's sample.
     :param items: your item table.
@@ -60,16 +72,22 @@ def run(
     :param seed: the seed of every stage, in place of the recipes'.
     :param fresh: do every stage anew.
     :param until: the last stage to do, such as ``encoder``; by default all.
+    :param strict: refuse to run while any plugin is broken, instead of a warning.
+    :param fast_dev_run: train every stage on a single batch, to see whether everything fits; the
+        results mean nothing and go into a folder of their own, ``runs/<domain>-fast-dev-run``.
     :param overrides: LightningCLI settings by stage, such as
         ``{"encoder": ["--trainer.max_epochs", "5"]}``.
     :returns: the run folder, with ``metrics.json`` and ``report.html``.
     :raises LightrecError: where the input, a recipe or a plugin cannot be used.
     """
-    for sentence in plugins.installed().broken.values():
-        print(f"warning: {sentence}", file=sys.stderr)
-    folder = recipes.folder(domain)
-    name = folder.resolve().name
-    where = Path(out) if out else Path("runs") / (f"{name}-offline" if offline else name)
+    complaints = plugins.installed().complaints
+    if strict and complaints:
+        raise PluginError("\n".join(complaints))
+    for sentence in complaints:
+        plugins.warn(sentence)
+    folder, name = find_recipes(domain)
+    kind = ("-offline" if offline else "") + ("-fast-dev-run" if fast_dev_run else "")
+    where = Path(out) if out else Path("runs") / f"{name}{kind}"
     sources = {"log": log, "items": items, "users": users}
     given = {role: Path(path) for role, path in sources.items() if path is not None}
     missing = [
@@ -81,7 +99,12 @@ def run(
         raise RecipeError("\n".join(missing))
     if offline and given:
         raise RecipeError("--offline makes its own log: leave out --log, --items and --users.")
-    stages = plan(folder, where, given, offline, seed, overrides or {})
+    chosen = {stage: list(settings) for stage, settings in (overrides or {}).items()}
+    if fast_dev_run:
+        chosen = {s: [*FAST_DEV_RUN.get(s, ()), *chosen.get(s, ())] for s in INPUTS}
+    if name != folder.resolve().name:
+        chosen["data"] = ["--domain", name, *chosen.get("data", [])]
+    stages = plan(folder, where, given, offline, seed, chosen)
     if until is not None:
         names = [stage.name for stage in stages]
         if until not in names:
@@ -98,6 +121,21 @@ def run(
     if stages[-1].name == "evaluate":
         publish(where)
     return where
+
+
+def find_recipes(domain: str) -> tuple[Path, str]:
+    """Find the recipes of a run.
+
+    :param domain: a set of recipes, a folder of them, or a domain without a set of its own.
+    :returns: the folder, and the name that the run goes by.
+    :raises RecipeError: where there is none of these.
+    """
+    found = plugins.installed()
+    is_folder = Path(domain).is_dir()
+    if not is_folder and domain in found.parts["domains"].keys() - found.parts["recipes"].keys():
+        return recipes.folder("generic"), domain
+    folder = recipes.folder(domain)
+    return folder, folder.resolve().name
 
 
 def publish(run: Path) -> None:

@@ -6,6 +6,7 @@ stages before. Nothing heavy is imported here, so that an unchanged run is recog
 """
 
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import lightrec
+from lightrec import plugins
 from lightrec.errors import RunError
 from lightrec.pipeline import recipes
 
@@ -42,6 +44,24 @@ def hash_file(path: Path) -> str:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
+
+
+def plugin_marks(settings: str) -> dict[str, str]:
+    """Give a content hash of each plugin of which a part is named in a stage's settings.
+
+    A plugin that is being written changes without a change of its version.
+    """
+    found = plugins.installed()
+    marks = {}
+    for package in found.packages[1:]:
+        if any(part.name in settings for part in found.parts_of(package)):
+            spec = importlib.util.find_spec(package.module.partition(".")[0])
+            digest = hashlib.sha256(str(package).encode())
+            for root in (spec.submodule_search_locations or []) if spec else []:
+                for path in sorted(Path(root).rglob("*.py")):
+                    digest.update(path.read_bytes())
+            marks[package.name] = digest.hexdigest()
+    return marks
 
 
 @dataclass(frozen=True)
@@ -81,9 +101,11 @@ class Stage:
 
         :raises RunError: where a stage before it has not been run.
         """
+        recipe = recipes.read(self.recipe)
         content = {
             "lightrec": lightrec.__version__,
-            "recipe": recipes.read(self.recipe),
+            "plugins": plugin_marks(f"{recipe} {self.overrides}"),
+            "recipe": recipe,
             "overrides": list(self.overrides),
             "sources": {role: hash_file(path) for role, path in self.sources.items()},
             "inputs": {name: stamp(self.run / name)["fingerprint"] for name in INPUTS[self.name]},

@@ -72,7 +72,8 @@ class RecipeCLI(LightningCLI):
     def __init__(self, arguments: list[str], stage: Stage | None, command: str) -> None:
         self.stage = stage
         # The parser is made of the classes known now: plugins' first, so that it knows theirs.
-        self.problems = plugins.installed().load_all()
+        for sentence in plugins.installed().load_all():
+            plugins.warn(sentence)
         # LightningCLI warns where it is called with arguments in a process that has its own.
         with mock.patch.object(sys, "argv", sys.argv[:1]):
             super().__init__(

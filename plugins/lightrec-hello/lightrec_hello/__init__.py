@@ -1,0 +1,1 @@
+"""An encoder, a reward and a domain for lightrec."""

@@ -1,0 +1,170 @@
+"""`lightrec plugins`: what it says of good packages, and of four that are broken in four ways."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lightrec import plugins
+from lightrec.__main__ import main
+from tests.installed import install
+
+BROKEN = {
+    "crash": (
+        "import no_such_module_here\n",
+        "The plugin lightrec-crash 1.0 cannot be loaded from lightrec_crash.hooks: "
+        "ModuleNotFoundError: No module named 'no_such_module_here'",
+    ),
+    "future": (
+        "LIGHTREC_API = 99\n",
+        "The plugin lightrec-future 1.0 was written for version 99 of lightrec's hooks, and this "
+        "lightrec has version 1. Install a matching release of it.",
+    ),
+    "misspelt": (
+        "@hookimpl\ndef lightrec_encodrs():\n    return {}\n",
+        "The plugin lightrec-misspelt 1.0 implements lightrec_encodrs, and there is no such hook. "
+        "Call it lightrec_encoders.",
+    ),
+}
+TAKER = """
+    @hookimpl
+    def lightrec_encoders():
+        return {"TextEncoder": "lightrec_taker.encoder:TextEncoder"}
+
+    @hookimpl
+    def lightrec_domains():
+        return {"chess": "lightrec_taker.domain:Chess"}
+"""
+TAKEN = (
+    "The name 'TextEncoder' among the encoders is taken: lightrec 0.1.0 "
+    "(lightrec.encoders.text:TextEncoder) and lightrec-taker 1.0 "
+    "(lightrec_taker.encoder:TextEncoder) both give it, and lightrec's own is used; give the other "
+    "one another name."
+)
+CHESS = "from lightrec.data.domain import Domain\nclass Chess(Domain):\n    '''Moves.'''\n"
+
+
+@pytest.fixture
+def four_bad_plugins(tmp_path, monkeypatch):
+    """Broken import, other API version, misspelt hook, and a class name that is taken."""
+    for name, (hooks, _) in BROKEN.items():
+        install(tmp_path, name, hooks)
+    install(tmp_path, "taker", TAKER, domain=CHESS + "    name = 'chess'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins.installed.cache_clear()
+    yield
+    plugins.installed.cache_clear()
+
+
+def said(capsys, *arguments) -> tuple[int, str]:
+    status = main(["plugins", *arguments])
+    streams = capsys.readouterr()
+    return status, streams.out + streams.err
+
+
+@pytest.mark.usefixtures("four_bad_plugins")
+def test_list_says_so_in_one_sentence_each_and_shows_everything_else(capsys):
+    status, text = said(capsys, "list")
+    assert status == 0
+    for _, sentence in BROKEN.values():
+        assert text.count(f"broken: {sentence}\n") == 1
+    assert text.count(f"refused: {TAKEN}\n") == 1
+    assert "TextEncoder          lightrec 0.1.0" in text
+    assert "chess                lightrec-taker 1.0" in text
+    assert said(capsys, "list", "--strict")[0] == 2
+    listed = json.loads(said(capsys, "list", "--json")[1])
+    assert set(listed["broken"]) >= {f"lightrec-{name} 1.0" for name in BROKEN}
+    assert [r["why"] for r in listed["refused"]] == [TAKEN]
+
+
+@pytest.mark.usefixtures("four_bad_plugins")
+@pytest.mark.parametrize("command", ["show", "check"])
+def test_show_and_check_say_so_too(capsys, command):
+    for name, (_, sentence) in BROKEN.items():
+        for called in (name, f"lightrec-{name}"):
+            status, text = said(capsys, command, called)
+            assert status == 2
+            assert text.count(sentence) == 1
+    status, text = said(capsys, command, "taker")
+    assert text.count(TAKEN) == 1
+    assert status == (2 if command == "check" else 0)
+
+
+@pytest.mark.usefixtures("four_bad_plugins")
+def test_everything_else_works(capsys, tiny_run, tmp_path):
+    assert main(["recommend", str(tiny_run), "--user", "u3", "-k", "2"]) == 0
+    assert plugins.installed().get("domains", "chess").load().name == "chess"
+    assert plugins.installed().get("encoders", "TextEncoder").load().__module__ == (
+        "lightrec.encoders.text"
+    )
+    capsys.readouterr()
+    assert main(["run", "generic", "--log", str(tmp_path), "--until", "data", "--strict"]) == 2
+    refused = capsys.readouterr().err
+    assert all(sentence in refused for _, sentence in BROKEN.values())
+    assert TAKEN in refused
+
+
+def test_two_strangers_with_one_name_have_neither(tmp_path, monkeypatch, capsys):
+    for name in ("red", "blue"):
+        hooks = f'@hookimpl\ndef lightrec_domains(): return {{"go": "lightrec_{name}.go:Go"}}\n'
+        install(tmp_path, name, hooks)
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins.installed.cache_clear()
+    status, text = said(capsys, "show", "go")
+    plugins.installed.cache_clear()
+    assert status == 2
+    assert "lightrec-blue 1.0 (lightrec_blue.go:Go) and lightrec-red 1.0" in text
+    assert "LIGHTREC_DISABLED_PLUGINS" in text
+
+
+def test_show_tells_of_a_part_and_its_arguments(capsys):
+    status, text = said(capsys, "show", "TextEncoder")
+    assert status == 0
+    assert "TextEncoder (encoders, lightrec 0.1.0)" in text
+    assert "max_length: int = 256" in text
+    assert said(capsys, "show", "NoSuchThing")[0] == 2
+
+
+def test_new_writes_a_package_that_passes_its_own_checks(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    status, text = said(capsys, "new", "board-games")
+    assert status == 0
+    assert "pip install -e lightrec-board-games" in text
+    folder = tmp_path / "lightrec-board-games"
+    written = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    package = "lightrec_board_games"
+    assert written == {
+        "README.md", "pyproject.toml", "tests/test_contract.py",
+        *(f"{package}/{n}.py" for n in ("__init__", "hooks", "encoder", "reward", "domain")),
+    }  # fmt: skip
+    assert not any("ello" in path.read_text() for path in folder.rglob("*") if path.is_file())
+    # What pip would note of it, without pip.
+    info = folder / "lightrec_board_games-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: lightrec-board-games\nVersion: 0.1.0\n"
+    )
+    (info / "entry_points.txt").write_text(f"[lightrec]\nboard_games = {package}.hooks\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
+        cwd=folder,
+        env={**__import__("os").environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "BoardGamesEncoder" in (folder / package / "hooks.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("Chess", "small letter"), ("../up", "small letter"), ("generic", "installed already")],
+)
+def test_new_refuses_bad_names(tmp_path, monkeypatch, capsys, name, told):
+    monkeypatch.chdir(tmp_path)
+    status, text = said(capsys, "new", name)
+    assert status == 2
+    assert told in text
+    assert not list(Path(tmp_path).iterdir())

@@ -1,0 +1,23 @@
+"""Packages as pip leaves them, made in a folder that a test puts on the path."""
+
+import textwrap
+from pathlib import Path
+
+HEAD = "from lightrec.hookspecs import hookimpl\nLIGHTREC_API = 1\n"
+
+
+def install(folder: Path, name: str, hooks: str, version: str = "1.0", **modules: str) -> None:
+    """Write a distribution ``lightrec-NAME`` whose entry point names a module of hooks."""
+    module = f"lightrec_{name}"
+    package = folder / module
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "hooks.py").write_text(HEAD + textwrap.dedent(hooks))
+    for other, text in modules.items():
+        (package / f"{other}.py").write_text(textwrap.dedent(text))
+    info = folder / f"{module}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: lightrec-{name}\nVersion: {version}\nSummary: A test.\n"
+    )
+    (info / "entry_points.txt").write_text(f"[lightrec]\n{name} = {module}.hooks\n")

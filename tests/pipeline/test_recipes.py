@@ -1,0 +1,55 @@
+"""Every shipped recipe runs: one batch of each training, over a tiny log."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lightrec import plugins
+from lightrec.pipeline import run as pipeline
+from lightrec.pipeline.run import run
+from lightrec.pipeline.stage import INPUTS, stamp
+from lightrec.simulators.far import FarWorld
+
+SMALL = {"policy": ["--model.init_args.sessions=32", "--model.init_args.steps=2"]}
+"""The policy's batch is made of sessions played; so few of them take no time."""
+ROOT = Path(__file__).parents[2]
+SETS = plugins.discover().parts[plugins.RECIPES]
+
+
+def test_no_recipe_in_the_repository_is_left_out():
+    roots = [ROOT / "recipes", *ROOT.glob("plugins/*/*/recipes")]
+    found = {path.parent for root in roots for path in root.rglob("*.yaml")}
+    assert found == {Path(part.path).resolve() for part in SETS.values()}
+    for folder in found:
+        assert {path.stem for path in folder.glob("*.yaml")} == set(INPUTS)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_recipe_runs(name, tiny_files, tmp_path):
+    log, items = tiny_files
+    rated = tmp_path / "log.csv"
+    head, *rows = log.read_text().splitlines()
+    rated.write_text("\n".join([f"{head},rating", *(f"{row},5" for row in rows)]) + "\n")
+    out = run(
+        name, out=tmp_path / "run", log=rated, items=items, fast_dev_run=True, overrides=SMALL
+    )
+    for stage in INPUTS:
+        recipe = yaml.safe_load((Path(SETS[name].path) / f"{stage}.yaml").read_text())
+        assert stamp(out / stage)["recipe"] == recipe
+    assert (out / "report.html").is_file()
+
+
+def test_the_world_far_runs_too(tmp_path, monkeypatch):
+    held_out = FarWorld.held_out
+    monkeypatch.setattr(FarWorld, "held_out", lambda self, _, **k: held_out(self, 50, **k))
+    out = run(
+        "generic",
+        out=tmp_path / "run",
+        offline=True,
+        fast_dev_run=True,
+        until="policy",
+        overrides={"data": ["--sessions", "60"], **SMALL},
+    )
+    assert stamp(out / "policy")
+    assert pipeline.FAST_DEV_RUN.keys() <= INPUTS.keys()
