@@ -113,9 +113,9 @@ def show(name: str) -> int:
 def _show_package(package: plugins.Package, found: plugins.Plugins) -> None:
     if str(package) in found.broken:
         raise PluginError(found.broken[str(package)])
-    about = metadata.metadata(package.name)
+    summary = metadata.metadata(package.name).json.get("summary", "")
     module = importlib.import_module(package.module)
-    print(f"{package}\n  {about.get('Summary') or ''}".rstrip())
+    print(f"{package}\n  {summary}".rstrip())
     version = getattr(module, "LIGHTREC_API", f"not stated, taken as {API_VERSION}")
     print(f"  hooks: {package.module} (entry point {package.entry_point!r}, API {version})")
     print(f"  files: {Path(str(module.__file__)).parent}")

@@ -28,13 +28,11 @@ class Domain:
         :param items: a catalog: ``item``, ``title`` and any attributes.
         :returns: one string an item, in the same order; empty where nothing is known.
         """
-        names = [c for c in items.columns if c not in (Column.ITEM, Column.TITLE, Column.TEXT)]
         parts = [
-            pl.when(pl.col(n).is_not_null())
-            .then(pl.format(f"{n.replace('_', ' ')}: {{}}", pl.col(n).cast(pl.String)))
-            .otherwise(None)
-            for n in names
-            if items.schema[n] != pl.List
+            pl.concat_str(pl.lit(f"{name.replace('_', ' ')}: "), words)
+            for name, dtype in items.schema.items()
+            if name not in (Column.ITEM, Column.TITLE, Column.TEXT)
+            and (words := _in_words(name, dtype)) is not None
         ]
         title = [pl.col(Column.TITLE)] if Column.TITLE in items.columns else []
         if not title and not parts:
@@ -48,3 +46,20 @@ class Domain:
         :raises FetchError: where the sample cannot be had.
         """
         return None
+
+
+def _in_words(name: str, dtype: pl.DataType) -> pl.Expr | None:
+    """Give a column as words; None for types that have none, such as bytes and structs."""
+    if isinstance(dtype, pl.List) and _is_plain(dtype.inner):
+        listed = pl.col(name).list.eval(pl.element().cast(pl.String)).list.join(", ")
+        return pl.when(listed != "").then(listed)
+    return pl.col(name).cast(pl.String) if _is_plain(dtype) else None
+
+
+def _is_plain(dtype: object) -> bool:
+    return not (isinstance(dtype, pl.DataType) and dtype.is_nested()) and dtype not in (
+        pl.Binary,
+        pl.Duration,
+        pl.Object,
+        pl.Null,
+    )

@@ -10,7 +10,7 @@ class Encoder(ABC):
     """Turns texts into vectors.
 
     Subclass it in a plugin, return the class from the hook ``lightrec_encoders``, and every recipe
-    can name it under ``encoder: {class_path: ShortName}``.
+    can name it: ``text_encoder: ShortName``.
     """
 
     @property

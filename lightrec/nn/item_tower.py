@@ -59,7 +59,7 @@ class ItemTower(nn.Module):
         """Give item vectors.
 
         :param items: any shape, int64; None for all N + 1 rows.
-        :returns: (*items.shape, D) or (N + 1, D); zeros for padding.
+        :returns: ``(*items.shape, D)`` or ``(N + 1, D)``; zeros for padding.
         """
         parts = []
         if self.ids is not None:

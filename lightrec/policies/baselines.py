@@ -95,7 +95,7 @@ class GreedyEncoderPolicy(Policy):
     """Shows what the encoder expects next, whatever comes after.
 
     :param num_items: number of items N.
-    :param ranker: constructor arguments of the :class:`Ranker` inside.
+    :param ranker: constructor arguments of the :class:`~lightrec.nn.ranker.Ranker` inside.
     :param history_length: how many of a history's last items are read; None leaves it to the
         ranker. Give a learned policy's own, for a comparison on equal terms.
     """

@@ -24,9 +24,10 @@ class CandidatePolicy(Policy):
     would make draws more certain before anything else has been learned, and not rank differently.
 
     :param num_items: number of items N.
-    :param ranker: constructor arguments of the frozen :class:`Ranker` inside.
-    :param user_model: constructor arguments of the frozen :class:`ChoiceModel` inside, and under
-        ``class`` its ``module:Class``; None does without.
+    :param ranker: constructor arguments of the frozen :class:`~lightrec.nn.ranker.Ranker` inside.
+    :param user_model: constructor arguments of the frozen
+        :class:`~lightrec.nn.choice.ChoiceModel` inside, and under ``class`` its ``module:Class``;
+        None does without.
     :param history_length: how many of a history's last steps are read.
     :param size: width of query and projection; 0 learns trust only.
     :param hidden: width of the layer that makes the query.

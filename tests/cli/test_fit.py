@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from lightrec.__main__ import main
-from tests.conftest import FAST
+from lightrec.testing.tiny import FAST
 
 
 @pytest.fixture

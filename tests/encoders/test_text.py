@@ -5,11 +5,11 @@ import sys
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from lightrec.encoders import text as module
 from lightrec.encoders.text import MINILM, WHEEL, TextEncoder
 from lightrec.errors import FetchError
+from lightrec.testing.tiny import tiny_text_model
 
 TEXTS = ["a red lamp", "", "tea", "rope " * 40, "a song of tea and rope", "tea"]
 
@@ -17,23 +17,7 @@ TEXTS = ["a red lamp", "", "tea", "rope " * 40, "a song of tea and rope", "tea"]
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     """A tiny model with random weights, as a folder."""
-    path = tmp_path_factory.mktemp("model")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words += ["a", "red", "lamp", "tea", "rope", "song", "of", "and"]
-    (path / "vocab.txt").write_text("\n".join(words))
-    BertTokenizerFast(vocab=str(path / "vocab.txt"), model_max_length=32).save_pretrained(path)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=12,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=24,
-        max_position_embeddings=32,
-        initializer_range=0.5,
-    )
-    BertModel(config).to(torch.float16).save_pretrained(path)
-    return path
+    return tiny_text_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(autouse=True)

@@ -26,8 +26,8 @@ def test_no_recipe_in_the_repository_is_left_out():
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_every_recipe_runs(name, tiny_files, tmp_path):
-    log, items = tiny_files
+def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path):
+    log, items = lightrec_tiny_files
     rated = tmp_path / "log.csv"
     head, *rows = log.read_text().splitlines()
     rated.write_text("\n".join([f"{head},rating", *(f"{row},5" for row in rows)]) + "\n")

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from lightrec.pipeline import train as training
 from lightrec.pipeline.run import plan, run
 from lightrec.pipeline.stage import INPUTS
-from tests.conftest import FAST
+from lightrec.testing.tiny import FAST
 
 
 def test_every_stage_leaves_its_files_and_the_report_stands_by_itself(tiny_run):
@@ -48,19 +48,19 @@ def test_the_encoder_learns_the_pattern(tiny_run):
     assert metrics["test/ndcg@10"] > 2 * metrics["test/popularity/ndcg@10"]
 
 
-def test_run_again_skips_every_stage_and_changes_nothing(tiny_run, tiny_files, capsys):
+def test_run_again_skips_every_stage_and_changes_nothing(tiny_run, lightrec_tiny_files, capsys):
     before = (tiny_run / "metrics.json").read_bytes()
-    log, items = tiny_files
+    log, items = lightrec_tiny_files
     run("generic", out=tiny_run, log=log, items=items, overrides=FAST)
     told = capsys.readouterr().err.splitlines()
     assert [line.partition("] ")[2] for line in told] == [f"{s}: up to date" for s in INPUTS]
     assert (tiny_run / "metrics.json").read_bytes() == before
 
 
-def test_a_changed_setting_redoes_its_stage(tiny_run, tiny_files):
+def test_a_changed_setting_redoes_its_stage(tiny_run, lightrec_tiny_files):
     from lightrec.pipeline import recipes
 
-    log, items = tiny_files
+    log, items = lightrec_tiny_files
     sources = {"log": log, "items": items}
     other = {**FAST, "encoder": [*FAST["encoder"], "--model.init_args.dropout=0.3"]}
     stages = plan(recipes.folder("generic"), tiny_run, sources, False, None, other)
@@ -70,13 +70,13 @@ def test_a_changed_setting_redoes_its_stage(tiny_run, tiny_files):
 
 
 @pytest.fixture
-def encoder(tiny_files, tmp_path):
+def encoder(lightrec_tiny_files, tmp_path):
     """The encoder stage over the tiny log, its data stage done."""
     from lightrec.pipeline import recipes
     from lightrec.pipeline.run import execute
 
     def make(name):
-        log, items = tiny_files
+        log, items = lightrec_tiny_files
         stages = plan(
             recipes.folder("generic"),
             tmp_path / name,
@@ -113,8 +113,8 @@ def test_stopped_in_any_epoch_it_goes_on_to_the_same_weights(encoder, monkeypatc
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
-def test_killed_in_every_stage_the_metrics_end_identical(tiny_run, tiny_files, tmp_path):
-    log, items = tiny_files
+def test_killed_in_every_stage_the_metrics_end_identical(tiny_run, lightrec_tiny_files, tmp_path):
+    log, items = lightrec_tiny_files
     overrides = [
         f"--{stage}.{setting.removeprefix('--')}" if setting.startswith("--") else setting
         for stage, given in FAST.items()

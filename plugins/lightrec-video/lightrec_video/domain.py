@@ -44,7 +44,7 @@ class VideoDomain(Domain):
             separator=". ",
             ignore_nulls=True,
         )
-        return items.select(text.fill_null("").alias(Column.TEXT)).to_series()
+        return items.with_columns(text.fill_null("").alias(Column.TEXT)).get_column(Column.TEXT)
 
     def sample(self) -> Path:
         """Fetch MovieLens-100K, or find it where it was fetched before.

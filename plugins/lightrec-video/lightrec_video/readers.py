@@ -5,16 +5,19 @@ zip_code, as far as the set has them.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from lightrec.data.catalog import Catalog, Users
+from lightrec.data.files import check_file, is_there
 from lightrec.data.log import InteractionLog
+from lightrec.data.problems import Problems
 from lightrec.data.readers.base import Reader, Tables
-from lightrec.data.readers.delimited import read_header
-from lightrec.data.readers.recbole import RecBoleReader
+from lightrec.data.readers.delimited import TextTable
+from lightrec.data.readers.recbole import RecBoleReader, RecBoleTable
 from lightrec.data.readers.table import TableReader
 from lightrec.data.schema import Place
 from lightrec.errors import DataError
@@ -46,6 +49,7 @@ GENRES: Final = (
 _NO_GENRES: Final = ("unknown", "(no genres listed)", "")
 _NO_TITLES: Final = ("unknown", "unkonwn")
 _LOG_COLUMNS: Final = (Column.USER, Column.ITEM, Column.VALUE, Column.TIME)
+_DOUBLY_PARTED: Final = (Column.USER, "", Column.ITEM, "", Column.VALUE, "", Column.TIME)
 # "Title (1995)", perhaps with a mark for video or television behind the year.
 _TITLE_AND_YEAR: Final = r"^(.*?)\s*\((\d{4})(?:[-–]\d{0,4})?\)\s*(?:\((?:V|TV|mini)\)\s*)*$"
 
@@ -81,47 +85,51 @@ class MovieLensReader(Reader):
         if columns:
             raise DataError("The columns of MovieLens files are fixed and cannot be named.", path)
         folder, kind = _find(path)
-        if kind == "u.data":
-            log = self._log(folder / kind, "\t", (0, 1, 2, 3))
-            return Tables(log, _u_item(folder / "u.item"), _u_user(folder / "u.user"))
-        if kind == "ratings.dat":
-            # Fields are parted by "::"; to a reader of one separator every second one is empty.
-            log = self._log(folder / kind, ":", (0, 2, 4, 6))
-            return Tables(log, _movies_dat(folder / "movies.dat"), _users_dat(folder / "users.dat"))
         if kind == "ratings.csv":
             return self._csv(folder)
-        return self._recbole(path)
+        if kind is None:
+            return self._recbole(path)
+        problems = Problems()
+        catalog = users = None
+        with problems.taking():
+            log = self._log(folder / kind)
+        with problems.taking():
+            old = kind == "u.data"
+            catalog = _u_item(folder / "u.item") if old else _movies_dat(folder / "movies.dat")
+        with problems.taking():
+            users = _u_user(folder / "u.user") if old else _users_dat(folder / "users.dat")
+        problems.check()
+        return Tables(log, catalog, users)
 
-    def _log(self, path: Path, separator: str, positions: Sequence[int]) -> InteractionLog:
-        if path.stat().st_size == 0:
-            raise DataError("The file is empty.", path)
-        try:
-            frame = pl.read_csv(
-                path,
-                has_header=False,
-                separator=separator,
-                columns=list(positions),
-                infer_schema=False,
-                quote_char=None,
-                low_memory=True,
-            )
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise DataError(f"The ratings cannot be read: {error}.", path) from None
-        frame.columns = list(_LOG_COLUMNS)
-        return InteractionLog(frame, times=self.times, place=Place(path, first_line=1))
+    def _log(self, path: Path) -> InteractionLog:
+        tabs = path.name == "u.data"
+        # Fields are parted by "::"; to a reader of one separator every second one is empty.
+        names = _LOG_COLUMNS if tabs else _DOUBLY_PARTED
+        table = TextTable(path, "\t" if tabs else ":", quote=False, names=names)
+        problems = Problems(path)
+        frame, place = table.read(_LOG_COLUMNS, problems)
+        if not frame.height:
+            problems.check()
+        with problems.taking():
+            log = InteractionLog(frame, times=self.times, place=place)
+        problems.check()
+        return log
 
     def _csv(self, folder: Path) -> Tables:
         reader = TableReader(times=self.times)
-        tables = reader.read(folder / "ratings.csv")
         movies = folder / "movies.csv"
-        if not movies.exists():
+        problems = Problems()
+        rows = None
+        with problems.taking():
+            tables = reader.read(folder / "ratings.csv")
+        with problems.taking():
+            rows = reader.read_catalog(movies).items if is_there(movies) else None
+        problems.check()
+        if rows is None:
             return tables
-        rows = reader.read_catalog(movies).items
         genres = pl.col("genres") if "genres" in rows.columns else pl.lit(None, pl.String)
-        return Tables(
-            tables.log,
-            _catalog(rows.select(Column.ITEM, Column.TITLE, genres.str.split("|")), movies),
-        )
+        rows = rows.select(Column.ITEM, Column.TITLE, genres.str.split("|"))
+        return replace(tables, catalog=_catalog(rows, movies))
 
     def _recbole(self, path: Path) -> Tables:
         tables = RecBoleReader(times=self.times).read(path)
@@ -132,12 +140,12 @@ class MovieLensReader(Reader):
             rows = tables.catalog.items.select(
                 Column.ITEM,
                 pl.coalesce(full, Column.TITLE).alias(Column.TITLE),
-                pl.col("class").str.split(" ").alias("genres"),
+                pl.col("class").cast(pl.String).str.split(" ").alias("genres"),
             )
             catalog = _catalog(rows, path)
         if tables.users is not None:
             users = _users(tables.users.users, path)
-        return Tables(tables.log, catalog, users)
+        return replace(tables, catalog=catalog, users=users)
 
 
 def _find(path: Path) -> tuple[Path, str | None]:
@@ -154,8 +162,7 @@ def _is_recbole(path: Path) -> bool:
     items = log.with_suffix(".item")
     if not items.is_file():
         return False
-    names = {name.partition(":")[0] for name in read_header(items, "\t", quote=False)[0]}
-    return {"movie_title", "release_year", "class"} <= names
+    return {"movie_title", "release_year", "class"} <= set(RecBoleTable(items).names)
 
 
 def _catalog(rows: pl.DataFrame, path: Path) -> Catalog:
@@ -180,7 +187,14 @@ def _catalog(rows: pl.DataFrame, path: Path) -> Catalog:
 def _users(rows: pl.DataFrame, path: Path) -> Users:
     known = [name for name in ("age", "gender", "occupation", "zip_code") if name in rows.columns]
     rows = rows.select(Column.USER, *known)
-    return Users(rows.with_columns(pl.col("age").cast(pl.Int32, strict=False)), place=Place(path))
+    if "age" in known:
+        problems = Problems(path)
+        ages = rows["age"].cast(pl.Int32, strict=False)
+        bad = ages.is_null() & rows["age"].is_not_null()
+        problems.add_rows(bad, lambda row: Place().value(rows["age"], row, "a whole number"))
+        problems.check()
+        rows = rows.with_columns(ages)
+    return Users(rows, place=Place(path))
 
 
 def _u_item(path: Path) -> Catalog | None:
@@ -229,15 +243,19 @@ def _user_rows(path: Path, separator: str, names: Sequence[str]) -> Users | None
 
 def _rows(path: Path, separator: str, fields: int) -> list[list[str]] | None:
     """The fields of a small file without a header; None where there is no such file."""
-    if not path.is_file():
+    if not is_there(path):
         return None
+    check_file(path)
     content = path.read_bytes()
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         # The older sets are in Latin-1.
         text = content.decode("latin-1")
-    rows = [line.split(separator) for line in text.splitlines()]
+    if not text.strip():
+        raise DataError("The file is empty.", path)
+    # splitlines() would also split at letters that Latin-1 has no names for.
+    rows = [line.removesuffix("\r").split(separator) for line in text.split("\n")]
     problems = [
         f"Line {number} has {len(row)} fields where {fields} are expected."
         for number, row in enumerate(rows, start=1)

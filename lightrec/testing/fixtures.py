@@ -1,0 +1,125 @@
+"""Fixtures for everybody's tests, found by pytest through the entry point ``pytest11``.
+
+Every run of pytest in an environment with lightrec imports this module: only pytest and the
+standard library are imported at its top.
+"""
+
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from lightrec.data.catalog import Catalog
+    from lightrec.data.log import InteractionLog
+    from lightrec.encoders.text import TextEncoder
+    from lightrec.plugins import Plugins
+
+
+@pytest.fixture(scope="session")
+def lightrec_tiny_log() -> "InteractionLog":
+    """600 events of 60 users and 48 items, with a pattern to learn."""
+    from lightrec.testing import tiny
+
+    return tiny.tiny_log()
+
+
+@pytest.fixture(scope="session")
+def lightrec_tiny_catalog() -> "Catalog":
+    """The 48 items of the tiny log, with titles and one attribute."""
+    from lightrec.testing import tiny
+
+    return tiny.tiny_catalog()
+
+
+@pytest.fixture(scope="session")
+def lightrec_tiny_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The tiny log and its items as CSV files."""
+    from lightrec.testing import tiny
+
+    return tiny.write_log(tmp_path_factory.mktemp("lightrec-tiny"))
+
+
+@pytest.fixture(scope="session")
+def lightrec_tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> "TextEncoder":
+    """A text encoder over a transformer of random weights; it keeps nothing on disk."""
+    from lightrec.encoders.text import TextEncoder
+    from lightrec.testing import tiny
+
+    folder = tiny.tiny_text_model(tmp_path_factory.mktemp("lightrec-text-model"))
+    return TextEncoder(str(folder), cache=False, device="cpu")
+
+
+class IsolatedPlugins:
+    """The plugins of one test: lightrec's own, and those that the test adds.
+
+    :param folder: where hook modules are written; it is on the import path.
+    :param keep: puts a module where it is imported from, for the length of the test.
+    """
+
+    def __init__(self, folder: Path, keep: Callable[[str, ModuleType], None]) -> None:
+        self.folder, self._keep = folder, keep
+        self.entry_points: list[EntryPoint] = []
+        self._found: Plugins | None = None
+
+    def add(self, name: str, hooks: str | ModuleType) -> EntryPoint:
+        """Install a plugin.
+
+        :param name: of its entry point.
+        :param hooks: the hook module, or its source text; ``hookimpl`` is imported for it, and
+            what it defines is found under ``hooks_of_<name>``.
+        """
+        module = f"hooks_of_{name.replace('-', '_')}"
+        if isinstance(hooks, ModuleType):
+            module = hooks.__name__
+            self._keep(module, hooks)
+        else:
+            source = "from lightrec.hookspecs import hookimpl\n" + textwrap.dedent(hooks)
+            (self.folder / f"{module}.py").write_text(source)
+        point = EntryPoint(name=name, value=module, group="lightrec")
+        self.entry_points.append(point)
+        self._found = None
+        return point
+
+    def installed(self) -> "Plugins":
+        """Give what ``lightrec.plugins.installed`` gives during the test."""
+        from lightrec import plugins
+
+        if self._found is None:
+            self._found = plugins.discover(self.entry_points)
+        return self._found
+
+
+@pytest.fixture
+def lightrec_plugins(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[IsolatedPlugins]:
+    """Plugins that are there for one test only; what is really installed is out of sight::
+
+    def test_mine(lightrec_plugins):
+        lightrec_plugins.add("mine", '''
+            @hookimpl
+            def lightrec_domains():
+                return {"chess": "my_package.domain:Chess"}
+        ''')
+        assert "chess" in lightrec.plugins.installed().parts["domains"]
+    """
+    from lightrec import plugins
+
+    before = set(sys.modules)
+    folder = tmp_path_factory.mktemp("lightrec-plugins")
+    isolated = IsolatedPlugins(
+        folder, lambda name, module: monkeypatch.setitem(sys.modules, name, module)
+    )
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(plugins, "installed", isolated.installed)
+    yield isolated
+    for name in set(sys.modules) - before:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and Path(file).is_relative_to(folder):
+            del sys.modules[name]

@@ -1,0 +1,191 @@
+"""Small things to try parts on, all made from seeds: logs, models, and a whole run.
+
+Torch and transformers are imported where they are needed: a log needs neither.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from lightrec.data.catalog import Catalog
+    from lightrec.data.log import InteractionLog
+    from lightrec.data.store import EventStore
+    from lightrec.nn.choice import PooledChoice
+    from lightrec.simulators.starts import LogStarts
+
+USERS: Final = 60
+ITEMS: Final = 48
+GROUPS: Final = 4
+STEPS: Final = 10
+KINDS: Final = ("tea", "rope", "lamp", "song")
+
+NUM_ITEMS: Final = 12
+VECTOR_SIZE: Final = 3
+HISTORY_LENGTH: Final = 5
+
+FAST: Final = {
+    "data": ["--k_core", "1"],
+    "encoder": [
+        "--trainer.max_epochs=3",
+        "--model.init_args.size=16",
+        "--model.init_args.layers=1",
+        "--data.init_args.text_encoder=null",
+    ],
+    "reward": ["--trainer.max_epochs=2"],
+    "judge": ["--trainer.max_epochs=2"],
+    "policy": [
+        "--trainer.max_epochs=2",
+        "--model.init_args.sessions=32",
+        "--model.init_args.steps=5",
+        "--data.init_args.iterations=1",
+    ],
+    "assumptions": ["--policy=[--trainer.max_epochs=1]", "--rounds", "1"],
+}
+"""Settings with which a run over the tiny log takes seconds."""
+
+
+def write_log(folder: Path, seed: int = 0) -> tuple[Path, Path]:
+    """Write ``log.csv`` and ``items.csv`` as a newcomer would have them.
+
+    60 users walk through one of four groups of 12 items each, in order, so that there is a pattern
+    to learn.
+
+    :param folder: an existing folder.
+    :returns: the two files.
+    """
+    lines = ["customer,sku,date"]
+    lines += [f"{user},{item},{time}" for user, item, time in _events(seed)]
+    items = ["sku,title,kind", *map(",".join, _items())]
+    log, table = folder / "log.csv", folder / "items.csv"
+    log.write_text("\n".join(lines) + "\n")
+    table.write_text("\n".join(items) + "\n")
+    return log, table
+
+
+def tiny_log(seed: int = 0) -> "InteractionLog":
+    """Make the log of :func:`write_log`: 600 events of user, item and time."""
+    import polars as pl
+
+    from lightrec.data.log import InteractionLog
+    from lightrec.keys import Column
+
+    names = [Column.USER, Column.ITEM, Column.TIME]
+    return InteractionLog(pl.DataFrame(_events(seed), schema=names, orient="row"))
+
+
+def tiny_catalog() -> "Catalog":
+    """Make the catalog of :func:`write_log`: 48 items with a title and the attribute ``kind``."""
+    import polars as pl
+
+    from lightrec.data.catalog import Catalog
+    from lightrec.keys import Column
+
+    names = [Column.ITEM, Column.TITLE, "kind"]
+    return Catalog(pl.DataFrame(_items(), schema=names, orient="row"))
+
+
+def tiny_store(folder: Path) -> "EventStore":
+    """Prepare the tiny log, split by leave-one-out.
+
+    :param folder: where the store is written.
+    """
+    from lightrec.data.domain import Domain
+    from lightrec.data.prepare import prepare
+
+    return prepare(
+        tiny_log(),
+        folder,
+        catalog=tiny_catalog(),
+        domain=Domain(),
+        minimum_value=None,
+        k_core=0,
+        split="leave-one-out",
+        equal_times="file",
+        seed=0,
+    )
+
+
+def tiny_text_model(folder: Path) -> Path:
+    """Write a transformer of random weights and 13 words, for ``TextEncoder(str(folder))``.
+
+    :param folder: an existing folder.
+    """
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words += ["a", "red", "lamp", "tea", "rope", "song", "of", "and"]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    tokenizer = BertTokenizer(vocab=str(folder / "vocab.txt"), model_max_length=32)
+    tokenizer.save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=12,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=32,
+        initializer_range=0.5,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertModel(config).half().save_pretrained(folder)
+    return folder
+
+
+def tiny_user_model(num_items: int = NUM_ITEMS, seed: int = 0) -> "PooledChoice":
+    """Make a user model of random weights, which looks ahead."""
+    import torch
+
+    from lightrec.nn.choice import PooledChoice
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = PooledChoice(num_items, VECTOR_SIZE, HISTORY_LENGTH, discount=0.8, leave_rate=0.1)
+        model.set_items(torch.randn(num_items + 1, VECTOR_SIZE))
+        torch.nn.init.normal_(model.bias)
+    return model.eval()
+
+
+def tiny_starts(num_items: int = NUM_ITEMS, seed: int = 0) -> "LogStarts":
+    """Make start states: four users whose logs hold 0 to 3 items."""
+    import torch
+
+    from lightrec.simulators.starts import LogStarts
+
+    counts = torch.tensor([0, 0, 1, 2, 3])
+    generator = torch.Generator().manual_seed(seed)
+    items = torch.randperm(num_items, generator=generator)[: counts.sum()] + 1
+    return LogStarts(counts.cumsum(0), items)
+
+
+def tiny_run(folder: Path) -> Path:
+    """Make a whole run over the tiny log; it takes half a minute on one thread.
+
+    :param folder: an existing folder.
+    :returns: the run folder in it.
+    """
+    from lightrec.pipeline.run import run
+
+    log, items = write_log(folder)
+    return run("generic", out=folder / "tiny", log=log, items=items, overrides=FAST)
+
+
+def _events(seed: int) -> list[tuple[str, str, str]]:
+    generator = np.random.default_rng(seed)
+    size = ITEMS // GROUPS
+    events = []
+    for user in range(USERS):
+        group, place = user % GROUPS, int(generator.integers(size))
+        for step in range(STEPS):
+            item = group * size + (place + step) % size
+            events.append((f"u{user}", f"i{item}", f"2024-01-{step + 1:02d}T12:00:00"))
+    return events
+
+
+def _items() -> list[tuple[str, str, str]]:
+    size = ITEMS // GROUPS
+    kinds = [KINDS[item // size] for item in range(ITEMS)]
+    return [(f"i{i}", f"{kind} number {i % size}", kind) for i, kind in enumerate(kinds)]

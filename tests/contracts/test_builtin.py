@@ -1,0 +1,97 @@
+"""lightrec's own parts keep the contracts that it asks of everybody's."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from lightrec import plugins
+from lightrec.encoders.text import TextEncoder
+from lightrec.nn.choice import RecurrentChoice
+from lightrec.nn.ranker import Ranker
+from lightrec.pipeline.held_out import HeldOutLog
+from lightrec.pipeline.sessions import KnownTruth, SimulatedSessions
+from lightrec.policies.candidate import CandidatePolicy
+from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.testing import (
+    check_encoder,
+    check_evaluator,
+    parametrize_checks,
+    plugin_checks,
+    policy_checks,
+    simulator_checks,
+    tiny,
+)
+from lightrec.testing.plugins import PACKAGE_CHECKS, PART_CHECKS
+
+ELSEWHERE = ("encoders", "evaluators")
+"""Slots whose parts the kit builds at full size; here they are checked at a tiny one."""
+
+
+def of_the_package():
+    """The checks of ``plugins check lightrec``, as far as they take no model and no run."""
+    own = plugins.discover([])
+    left_out = {name for slot in ELSEWHERE for name in own.parts[slot]}
+    light = {check.__name__.replace("_", " ") for check in (*PACKAGE_CHECKS, *PART_CHECKS)}
+    return [c for c in plugin_checks("lightrec") if c.part not in left_out or c.name in light]
+
+
+def recurrent():
+    """A user model of the other class, whose history knows declined slates."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = RecurrentChoice(tiny.NUM_ITEMS, tiny.VECTOR_SIZE, 5, leave_rate=0.3)
+        model.set_items(torch.randn(tiny.NUM_ITEMS + 1, tiny.VECTOR_SIZE))
+    return model.eval()
+
+
+def simulator(batch_size, **settings):
+    settings = {"leave_rate": 0.3, "max_steps": 6, "history_length": 5, **settings}
+    model = settings.pop("user_model", tiny.tiny_user_model)()
+    return UserModelSimulator(model, tiny.tiny_starts(), batch_size, **settings)
+
+
+def knowing_policy():
+    """A learned policy that also asks a user model."""
+    ranker = Ranker(tiny.NUM_ITEMS, size=8, layers=1).eval()
+    policy = CandidatePolicy.from_parts(ranker, tiny.tiny_user_model(), size=4)
+    for parameter in policy.query.parameters():
+        torch.nn.init.normal_(parameter)
+    policy.trust.data.fill_(0.5)
+    return policy
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path))
+
+
+@parametrize_checks(of_the_package())
+def test_as_a_plugin(check):
+    check()
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_text_encoder(cache, lightrec_tiny_encoder):
+    check_encoder(partial(TextEncoder, lightrec_tiny_encoder.model, cache=cache, device="cpu"))
+
+
+@parametrize_checks(
+    simulator_checks(simulator, "slates-of-1"),
+    simulator_checks(partial(simulator, slate_size=3), "slates-of-3"),
+    simulator_checks(partial(simulator, slate_size=2, repeats=True), "repeats"),
+    simulator_checks(partial(simulator, ending="fixed", expected=True), "fixed"),
+    simulator_checks(partial(simulator, user_model=recurrent, slate_size=2), "recurrent"),
+    policy_checks(knowing_policy, "CandidatePolicy-with-user-model"),
+)
+def test_in_other_settings(check):
+    check()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [partial(HeldOutLog, 40), partial(SimulatedSessions, 1, 10, 2, 4), KnownTruth],
+    ids=["HeldOutLog", "SimulatedSessions", "KnownTruth"],
+)
+def test_evaluators(make, tiny_run):
+    check_evaluator(make, tiny_run)

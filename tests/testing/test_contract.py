@@ -1,0 +1,122 @@
+"""Checks and their outcomes, with pytest and without."""
+
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+
+from lightrec.errors import FetchError
+from lightrec.testing import Check, ContractError, DoesNotApply, outcomes
+from lightrec.testing.contract import checks_of, name_of, run_all
+
+
+def passes():
+    """Nothing is wrong."""
+
+
+def fails():
+    raise ContractError("Tea is hot.", "It is cold.", "Warm it.")
+
+
+def breaks():
+    raise KeyError("tea")
+
+
+def skips():
+    raise DoesNotApply("There is no tea.")
+
+
+def is_offline():
+    raise FetchError("No network.")
+
+
+CHECKS = checks_of("Pot", (passes, fails, breaks, skips, is_offline))
+
+
+def test_every_outcome_is_told_and_nothing_stops_the_others():
+    assert [(o.check.id, o.status) for o in outcomes(CHECKS)] == [
+        ("Pot-passes", "passed"),
+        ("Pot-fails", "failed"),
+        ("Pot-breaks", "failed"),
+        ("Pot-skips", "does not apply"),
+        ("Pot-is-offline", "does not apply"),
+    ]
+    told = [o.message for o in outcomes(CHECKS)]
+    assert told[1] == "Tea is hot. It is cold. Warm it."
+    assert told[2].startswith("The check 'breaks' must run to its end. Pot raised KeyError: 'tea'.")
+    assert told[4] == "It needs something that cannot be fetched here: No network."
+
+
+def test_all_that_failed_is_in_one_error():
+    with pytest.raises(ContractError) as raised:
+        run_all(CHECKS)
+    assert raised.value.expected == "All 5 checks must pass."
+    assert "- Pot-fails: Tea is hot. It is cold. Warm it.\n- Pot-breaks: " in raised.value.found
+    run_all([CHECKS[0], CHECKS[3]])
+
+
+def test_the_cause_is_kept():
+    with pytest.raises(ContractError) as raised:
+        CHECKS[2]()
+    assert isinstance(raised.value.__cause__, KeyError)
+
+
+def test_names_of_what_makes_parts():
+    assert name_of(dict) == "dict"
+    assert name_of(partial(partial(passes))) == "passes"
+
+
+def test_pytest_shows_one_test_a_check(pytester_file):
+    out = pytester_file(
+        "from lightrec.testing import Check, DoesNotApply, parametrize_checks\n"
+        "def skips(): raise DoesNotApply('There is no tea.')\n"
+        "@parametrize_checks([Check('Pot', 'pours well', lambda: None)], "
+        "[Check('Pot', 'skips', skips)])\n"
+        "def test_contract(check): check()\n"
+    )
+    assert "test_contract[Pot-pours-well] PASSED" in out
+    assert "test_contract[Pot-skips] SKIPPED (There is no tea.)" in out
+
+
+def test_an_ordinary_run_of_pytest_imports_nothing_heavy(pytester_file):
+    out = pytester_file(
+        "import sys\n"
+        "def test_light(lightrec_tiny_files):\n"
+        "    assert lightrec_tiny_files[0].name == 'log.csv'\n"
+        "def test_modules():\n"
+        "    print('HEAVY', {'torch', 'polars', 'transformers', 'lightning'} & {*sys.modules})\n",
+        "-s",
+    )
+    assert "HEAVY set()" in out
+
+
+def test_checks_run_where_there_is_no_pytest():
+    program = (
+        "import sys; sys.modules['pytest'] = None\n"
+        "from lightrec.testing import check_domain, outcomes, plugin_checks\n"
+        "from lightrec.data.domain import Domain\n"
+        "class Mine(Domain):\n"
+        "    def text(self, items): return super().text(items.select('item'))\n"
+        "check_domain(Mine)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def pytester_file(tmp_path):
+    """Run pytest on a file's text in a process of its own."""
+
+    def run(text, *arguments):
+        (tmp_path / "test_own.py").write_text(text)
+        command = [sys.executable, "-m", "pytest", "-vv", "-p", "no:cacheprovider", *arguments]
+        done = subprocess.run([*command, tmp_path], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    return run
+
+
+def test_a_check_is_what_its_id_says():
+    assert Check("Pot", "pours well", passes).id == "Pot-pours-well"

@@ -1,0 +1,108 @@
+"""Each check of a domain fails for a domain that is wrong in just that."""
+
+import polars as pl
+import pytest
+
+from lightrec.data.domain import Domain
+from lightrec.testing import domain_checks
+
+
+class Right(Domain):
+    """Titles in words, and nothing else."""
+
+    name = "right"
+
+    def text(self, items):
+        if "title" not in items.columns:
+            return pl.Series("text", [""] * items.height, pl.String)
+        return items["title"].fill_null("").alias("text")
+
+
+class Named(Right):
+    name = "Two Words"
+
+
+class RepeatsSometimes(Right):
+    repeats = "sometimes"
+
+
+class SampleOfNobody(Right):
+    sample_name = "movielens"
+
+
+class AList(Right):
+    def text(self, items):
+        return super().text(items).to_list()
+
+
+class NeedsAttributes(Right):
+    def text(self, items):
+        items["year"]
+        return super().text(items)
+
+
+class OneForAll(Right):
+    def text(self, items):
+        if "title" not in items.columns:
+            return items.select(pl.lit("").alias("text")).to_series()
+        return super().text(items)
+
+
+class Nulls(Right):
+    def text(self, items):
+        known = "title" in items.columns and items["title"].is_not_null().any()
+        return super().text(items) if known else pl.Series([None] * items.height, dtype=pl.String)
+
+
+class JoinsAttributes(Right):
+    def text(self, items):
+        others = [name for name in items.columns if name not in ("item", "title", "genres")]
+        words = [pl.format(f"{name}: {{}}", pl.col(name).cast(pl.String)) for name in others]
+        if not words:
+            return super().text(items)
+        return items.select(pl.concat_str(words, ignore_nulls=True).alias("text")).to_series()
+
+
+class Numbers(Right):
+    def text(self, items):
+        return pl.Series("text", [f"{row} {text}" for row, text in enumerate(super().text(items))])
+
+
+class Renames(Right):
+    def text(self, items):
+        text = super().text(items)
+        if "words" not in items.columns:
+            items.insert_column(items.width, text.alias("words"))
+        return text
+
+
+def test_a_right_one_passes(failing):
+    assert failing(domain_checks(Right)) == set()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "names"),
+    [
+        (Named, {"name"}),
+        (RepeatsSometimes, {"repeats"}),
+        (SampleOfNobody, {"sample name"}),
+        (
+            AList,
+            {"text", "title only", "ids only", "null titles", "odd attributes", "rows apart"},
+        ),
+        (NeedsAttributes, {"title only", "ids only", "odd attributes"}),
+        (OneForAll, {"ids only"}),
+        (Nulls, {"null titles", "ids only", "rows apart"}),
+        (JoinsAttributes, {"odd attributes"}),
+        (Numbers, {"rows apart"}),
+        (Renames, {"input unchanged"}),
+    ],
+)
+def test_a_wrong_one_fails(wrong, names, failing):
+    assert failing(domain_checks(wrong)) == names
+
+
+def test_every_check_has_a_wrong_domain():
+    table = test_a_wrong_one_fails.pytestmark[0].args[1]
+    covered = {name for _, names in table for name in names}
+    assert covered == {check.name for check in domain_checks(Right)}

@@ -1,0 +1,227 @@
+"""Each check of an encoder fails for an encoder that is wrong in just that."""
+
+import textwrap
+from zlib import crc32
+
+import pytest
+import torch
+from torch import nn
+
+from lightrec.encoders.base import Encoder
+from lightrec.testing import ContractError, DoesNotApply, check_encoder, encoder_checks, outcomes
+from lightrec.testing.encoders import TEXTS
+
+PROCESS = "another process"
+
+
+class Trained(Encoder, nn.Module):
+    """The mean of the words' vectors, times a matrix."""
+
+    size = 6
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(50, 6)
+        self.out = nn.Linear(6, 6)
+
+    def one(self, text):
+        ids = [crc32(word.encode()) % 50 for word in text.split()]
+        return self.words(torch.tensor(ids)).mean(0) if ids else torch.zeros(6)
+
+    def encode(self, texts):
+        if not len(texts):
+            return torch.zeros(0, 6)
+        return self.out(torch.stack([self.one(text) for text in texts]))
+
+
+class Plain(Encoder):
+    """Counts letters."""
+
+    size = 5
+
+    def encode(self, texts):
+        rows = [[float(text.count(letter)) for letter in "aeiou"] for text in texts]
+        return torch.tensor(rows).reshape(-1, 5)
+
+
+class SizeIsNoWholeNumber(Trained):
+    size = 6.0
+
+
+class Double(Trained):
+    def encode(self, texts):
+        return super().encode(texts).double()
+
+
+class OneColumnMore(Trained):
+    def encode(self, texts):
+        return nn.functional.pad(super().encode(texts), (0, 1))
+
+
+class Infinite(Trained):
+    def one(self, text):
+        return super().one(text) + (torch.inf if text == TEXTS[3] else 0)
+
+
+class NoWordsNoNumber(Trained):
+    def one(self, text):
+        return super().one(text) / (1.0 if text else 0.0)
+
+
+class NeedsTexts(Trained):
+    def encode(self, texts):
+        return self.out(torch.stack([self.one(text) for text in texts]))
+
+
+class MeanOverPadding(Trained):
+    def encode(self, texts):
+        longest = max([len(text.split()) for text in texts], default=1)
+        return super().encode(texts) / max(longest, 1)
+
+
+class SortsAndForgets(Trained):
+    def encode(self, texts):
+        return super().encode(sorted(texts, key=len))
+
+
+class OncePerText(Trained):
+    def encode(self, texts):
+        first = torch.tensor([texts.index(text) == row for row, text in enumerate(texts)])
+        return super().encode(texts) * first.view(-1, 1)
+
+
+class RefusesLongTexts(Trained):
+    def one(self, text):
+        if len(text) > 1000:
+            raise IndexError("index out of range in self")
+        return super().one(text)
+
+
+class OnlyAscii(Trained):
+    def one(self, text):
+        text.encode("ascii")
+        return super().one(text)
+
+
+class Constant(Trained):
+    def encode(self, texts):
+        return super().encode(texts) * 0
+
+
+class RandomAtBirth(Plain):
+    def __init__(self):
+        self.shift = torch.rand(5)
+
+    def encode(self, texts):
+        return super().encode(texts) + self.shift
+
+
+class HoldsALambda(Trained):
+    def __init__(self):
+        super().__init__()
+        self.split = lambda text: text.split()
+
+
+class Detached(Trained):
+    def one(self, text):
+        return super().one(text).detach()
+
+
+class KeepsItsGraph(Plain):
+    def encode(self, texts):
+        return super().encode(texts) * torch.ones(5, requires_grad=True)
+
+
+class UnregisteredTensor(Trained):
+    def __init__(self):
+        super().__init__()
+        self.shift = torch.rand(6)
+
+    def encode(self, texts):
+        return super().encode(texts) + self.shift
+
+
+@pytest.mark.parametrize("right", [Trained, Plain])
+def test_a_right_one_passes(right, failing):
+    assert failing(encoder_checks(right), PROCESS) == set()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "names"),
+    [
+        (SizeIsNoWholeNumber, {"size"}),
+        (Double, {"shape and type"}),
+        (
+            OneColumnMore,
+            {"shape and type", "empty text", "no texts", "long text", "unicode"},
+        ),
+        (Infinite, {"finite"}),
+        (NoWordsNoNumber, {"empty text"}),
+        (NeedsTexts, {"no texts"}),
+        (MeanOverPadding, {"neighbours"}),
+        (SortsAndForgets, {"order of texts"}),
+        (OncePerText, {"equal texts"}),
+        (RefusesLongTexts, {"long text"}),
+        (OnlyAscii, {"unicode"}),
+        (Constant, {"different texts"}),
+        (RandomAtBirth, {"second encoder"}),
+        (HoldsALambda, {"pickled"}),
+        (Detached, {"gradients"}),
+        (KeepsItsGraph, {"frozen"}),
+        (UnregisteredTensor, {"state dict"}),
+    ],
+)
+def test_a_wrong_one_fails(wrong, names, failing):
+    assert failing(encoder_checks(wrong), PROCESS) == names
+
+
+def test_every_check_has_a_wrong_encoder():
+    table = test_a_wrong_one_fails.pytestmark[0].args[1]
+    covered = {name for _, names in table for name in names} | {PROCESS}
+    assert covered == {check.name for check in encoder_checks(Plain)}
+
+
+def test_what_differs_in_another_process(tmp_path, monkeypatch, failing):
+    source = """
+        import torch
+        from lightrec.encoders.base import Encoder
+
+        class Hashed(Encoder):
+            size = 1
+
+            def encode(self, texts):
+                return torch.tensor([float(hash(text) % 1000) for text in texts]).reshape(-1, 1)
+    """
+    (tmp_path / "hashed_encoder_of_a_test.py").write_text(textwrap.dedent(source))
+    monkeypatch.syspath_prepend(tmp_path)
+    from hashed_encoder_of_a_test import Hashed
+
+    assert failing(encoder_checks(Hashed)) == {PROCESS}
+
+
+def test_a_class_that_is_not_found_elsewhere_is_passed_over(tmp_path, monkeypatch):
+    source = "from lightrec.encoders.base import Encoder\n\n\n"
+    source += "class Gone(Encoder):\n    size = 1\n    encode = None\n"
+    (tmp_path / "encoder_that_goes_away.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    from encoder_that_goes_away import Gone
+
+    (tmp_path / "encoder_that_goes_away.py").unlink()
+    (check,) = [check for check in encoder_checks(Gone) if check.name == PROCESS]
+    with pytest.raises(DoesNotApply, match="cannot be imported in another process"):
+        check()
+
+
+def test_all_failures_are_told_at_once():
+    with pytest.raises(ContractError) as raised:
+        check_encoder(type("Broken", (OneColumnMore,), {"__module__": __name__}))
+    text = str(raised.value)
+    assert "- Broken-shape-and-type: 6 texts give a tensor of shape (6, 6)" in text
+    assert "- Broken-no-texts: " in text
+    assert "Return `torch.zeros(0, self.size)` where there are no texts." in text
+
+
+def test_what_does_not_apply_says_why():
+    told = {o.check.name: o.message for o in outcomes(encoder_checks(Plain)) if o.message}
+    assert told["gradients"] == "The encoder has no trainable parameters."
+    assert set(told) <= {"gradients", "state dict", PROCESS}

@@ -1,0 +1,80 @@
+"""Each check of an evaluator fails for an evaluator that is wrong in just that."""
+
+import itertools
+
+import pytest
+import torch
+
+from lightrec.evaluation.base import Evaluator
+from lightrec.testing import check_evaluator, evaluator_checks
+
+
+class Right(Evaluator):
+    """Counts the run's files."""
+
+    def evaluate(self, run, work, seed):
+        (work / "partial").touch()
+        return {"files/count": len(list(run.iterdir())), "seed/half": seed / 2}
+
+
+class Nested(Right):
+    def evaluate(self, run, work, seed):
+        return {("files", "count"): 1.0}
+
+
+class Infinite(Right):
+    def evaluate(self, run, work, seed):
+        return {"files/share": float("inf")}
+
+
+class Tensors(Right):
+    def evaluate(self, run, work, seed):
+        return {"files/share": torch.tensor(1.0)}
+
+
+class Counting(Right):
+    calls = itertools.count()
+
+    def evaluate(self, run, work, seed):
+        return {"files/calls": float(next(self.calls))}
+
+
+class WritesIntoTheRun(Right):
+    calls = itertools.count()
+
+    def evaluate(self, run, work, seed):
+        (run / "notes").write_text(str(next(self.calls)))
+        return {"files/share": 1.0}
+
+
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.json").write_text("{}")
+    return tmp_path / "run"
+
+
+def test_a_right_one_passes(run, failing):
+    assert failing(evaluator_checks(Right, run)) == set()
+    assert failing(evaluator_checks(Right, lambda: run)) == set()
+    check_evaluator(Right, run)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "names"),
+    [
+        (Nested, {"keys"}),
+        (Infinite, {"values"}),
+        (Tensors, {"values"}),
+        (Counting, {"same again"}),
+        (WritesIntoTheRun, {"run unchanged"}),
+    ],
+)
+def test_a_wrong_one_fails(wrong, names, run, failing):
+    assert failing(evaluator_checks(wrong, run)) == names
+
+
+def test_every_check_has_a_wrong_evaluator(run):
+    table = test_a_wrong_one_fails.pytestmark[0].args[1]
+    covered = {name for _, names in table for name in names}
+    assert covered == {check.name for check in evaluator_checks(Right, run)}

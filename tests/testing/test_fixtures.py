@@ -1,0 +1,88 @@
+"""The fixtures that everybody's pytest finds, and the tiny things behind them."""
+
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from polars.testing import assert_frame_equal
+
+from lightrec import plugins
+from lightrec.data.readers.table import TableReader
+from lightrec.testing import tiny
+
+DOMAIN = """
+    @hookimpl
+    def lightrec_domains():
+        return {"chess": "hooks_of_mine:Chess"}
+
+    def __getattr__(name):
+        if name != "Chess":
+            raise AttributeError(name)
+        from lightrec.data.domain import Domain
+        return type("Chess", (Domain,), {"name": "chess"})
+"""
+
+
+def test_the_log_is_the_files(lightrec_tiny_log, lightrec_tiny_catalog, lightrec_tiny_files):
+    log, items = lightrec_tiny_files
+    assert_frame_equal(TableReader().read(log).log.events, lightrec_tiny_log.events)
+    assert_frame_equal(TableReader().read_catalog(items).items, lightrec_tiny_catalog.items)
+    assert len(lightrec_tiny_log) == 600
+    assert len(lightrec_tiny_catalog) == 48
+
+
+def test_the_log_has_its_pattern(lightrec_tiny_log):
+    place = pl.col("item").str.slice(1).cast(pl.Int64)
+    groups = lightrec_tiny_log.events.select("user", group=place // 12)
+    assert groups.group_by("user").agg(pl.col("group").n_unique())["group"].to_list() == [1] * 60
+
+
+def test_the_encoder(lightrec_tiny_encoder):
+    vectors = lightrec_tiny_encoder.encode(["a red lamp", "tea"])
+    assert vectors.shape == (2, 12)
+    assert not lightrec_tiny_encoder.cache
+
+
+def test_the_store(tmp_path):
+    store = tiny.tiny_store(tmp_path / "store")
+    assert (store.num_users, store.num_items, len(store)) == (60, 48, 600)
+    assert np.bincount(store.parts).tolist() == [480, 60, 60]
+
+
+def test_models_are_the_same_each_time_and_leave_chance_alone():
+    torch.manual_seed(3)
+    first, second = (tiny.tiny_user_model().state_dict() for _ in range(2))
+    after = torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.rand(1) == after
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert tiny.tiny_starts().num_users == 4
+
+
+def test_plugins_of_one_test(lightrec_plugins):
+    assert set(plugins.installed().parts["domains"]) == {"generic"}
+    lightrec_plugins.add("mine", DOMAIN)
+    assert plugins.installed().parts["domains"]["chess"].load().name == "chess"
+    assert plugins.installed() is plugins.installed()
+    assert plugins.installed().package("mine") is not None
+
+
+def test_they_are_gone_in_the_next(lightrec_plugins):
+    assert "hooks_of_mine" not in sys.modules
+    assert set(plugins.installed().parts["domains"]) == {"generic"}
+
+
+def test_a_broken_plugin_is_seen(lightrec_plugins):
+    lightrec_plugins.add("bad", "import no_such_module_here")
+    assert "no_such_module_here" in plugins.installed().broken["bad"]
+
+
+def test_a_module_may_be_given(lightrec_plugins):
+    from lightrec import builtin
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plugins, "BUILTIN", "lightrec.hookspecs")
+        lightrec_plugins.add("own", builtin)
+    assert lightrec_plugins.entry_points[0].value == "lightrec.builtin"

@@ -1,0 +1,113 @@
+"""Each check of a plugin fails for a plugin that is wrong in just that."""
+
+import pytest
+
+from lightrec.testing import ContractError, check_plugin, outcomes, plugin_checks
+
+RIGHT = """
+    from typing import Any
+
+    LIGHTREC_API = 1
+
+    @hookimpl
+    def lightrec_domains():
+        return {"chess": "parts_of_chess:Chess"}
+
+    @hookimpl
+    def lightrec_rewards():
+        return {"Patience": "parts_of_chess:Patience"}
+
+    @hookimpl
+    def lightrec_recipes():
+        from pathlib import Path
+        return [Path(__file__).parent / "recipes"]
+"""
+PARTS = '''
+from lightrec.data.domain import Domain
+from lightrec.rewards.engagement import EngagementReward
+
+
+class Chess(Domain):
+    """Games of chess."""
+
+    name = "chess"
+
+    def text(self, items):
+        return super().text(items.select("item"))
+
+
+class Patience(EngagementReward):
+    """Counts what was accepted.
+
+    :param weight: of an accepted item.
+    """
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+'''
+
+
+@pytest.fixture
+def chess(lightrec_plugins, monkeypatch):
+    """Install the plugin, its hooks, parts and recipe changed by replacing text."""
+
+    def install(old="", new="", recipe="data: {k_core: 5}"):
+        if old:
+            assert old in RIGHT + PARTS
+        (lightrec_plugins.folder / "parts_of_chess.py").write_text(PARTS.replace(old, new))
+        folder = lightrec_plugins.folder / "recipes" / "chess"
+        folder.mkdir(parents=True)
+        (folder / "data.yaml").write_text(recipe)
+        lightrec_plugins.add("chess", RIGHT.replace(old, new))
+        return plugin_checks("chess")
+
+    return install
+
+
+def test_a_right_one_passes_with_the_contracts_of_its_parts(chess, failing):
+    checks = chess()
+    assert failing(checks) == set()
+    assert {check.part for check in checks} == {"chess", "Patience", "chess-recipes"}
+    ids = {check.id for check in checks}
+    assert {"chess-light-import", "chess-odd-attributes", "Patience-empty-places"} <= ids
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "names"),
+    [
+        ("from typing import Any", "import no_such_module_here", {"usable"}),
+        ("lightrec_domains", "lightrec_domain", {"usable"}),
+        ("LIGHTREC_API = 1", "", {"api version"}),
+        ('"chess": ', '"generic": ', {"names free"}),
+        ("from typing import Any", "import polars", {"light import"}),
+        ("(EngagementReward)", "", {"loads", "docstring", "constructor"}),
+        ("parts_of_chess:Patience", "parts_of_chess:Hurry", {"loads", "docstring", "constructor"}),
+        ('"""Games of chess."""', "", {"docstring"}),
+        ("weight: float", "weight", {"constructor"}),
+        ("weight: float = 1.0", "weight: object = object()", {"constructor"}),
+        ('name = "chess"', 'name = "draughts"', {"own name"}),
+        ('name = "chess"', 'name = "chess"; repeats = None', {"repeats"}),
+    ],
+)
+def test_a_wrong_one_fails(chess, failing, old, new, names):
+    assert failing(chess(old, new)) == names
+
+
+@pytest.mark.parametrize("recipe", ["", "{}", "[1, 2]", "a: [", "just words"])
+def test_a_recipe_that_says_nothing_fails(chess, failing, recipe):
+    assert failing(chess(recipe=recipe)) == {"recipes"}
+
+
+def test_a_plugin_that_is_not_there(lightrec_plugins, failing):
+    assert failing(plugin_checks("checkers")) == {"installed"}
+    with pytest.raises(ContractError, match="none called 'checkers' among lightrec"):
+        check_plugin("checkers")
+
+
+def test_what_the_kit_cannot_build_is_left_to_its_package(chess):
+    checks = chess("weight: float = 1.0", "clock: str")
+    told = {o.check.id: o.message for o in outcomes(checks) if o.status == "does not apply"}
+    assert told["Patience-contract"] == (
+        "It needs clock; run reward_checks(make) in the package's own tests, where `make` builds "
+        "Patience."
+    )

@@ -1,0 +1,199 @@
+"""Each check of a policy fails for a policy that is wrong in just that."""
+
+import pytest
+import torch
+from torch import nn
+
+from lightrec.keys import Key
+from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec.policies.base import Policy, without_nothing
+from lightrec.testing import policy_checks
+
+N = 10
+
+
+class Right(Policy):
+    """Scores items by their vectors' product with the mean of the history's."""
+
+    def __init__(self, num_items: int = N):
+        super().__init__(num_items)
+        self.items = nn.Embedding(num_items + 1, 4)
+        self.bias = nn.Parameter(torch.randn(num_items + 1))
+
+    def user_vectors(self, history):
+        history = without_nothing(history, self.num_items)
+        known = (history > 0).unsqueeze(-1)
+        return (self.items(history) * known).sum(1) / known.sum(1).clamp(1)
+
+    def score(self, user_vectors, step, accepted_total):
+        scores = user_vectors @ self.items.weight.T + self.bias
+        return scores.index_fill(1, torch.tensor([0]), -torch.inf)
+
+
+class Drawn(Right):
+    """Scores with noise: right, but another time others."""
+
+    def score(self, user_vectors, step, accepted_total):
+        scores = super().score(user_vectors, step, accepted_total)
+        return scores + torch.rand_like(scores)
+
+
+class Scoring(Right):
+    """One whose scores are changed by :meth:`change` afterwards."""
+
+    def score(self, user_vectors, step, accepted_total):
+        return self.change(super().score(user_vectors, step, accepted_total))
+
+
+class Double(Scoring):
+    def change(self, scores):
+        return scores.double()
+
+
+class PaddingHasAScore(Scoring):
+    def change(self, scores):
+        return scores.index_fill(1, torch.tensor([0]), 0.0)
+
+
+class NoNumber(Scoring):
+    def change(self, scores):
+        return scores.index_fill(1, torch.tensor([N]), torch.inf)
+
+
+class MeanOfNone(Right):
+    def user_vectors(self, history):
+        history = without_nothing(history, self.num_items)
+        known = (history > 0).unsqueeze(-1)
+        return (self.items(history) * known).sum(1) / known.sum(1)
+
+
+class NothingIsAnItem(Right):
+    def user_vectors(self, history):
+        self.items(history)
+        return super().user_vectors(history)
+
+
+class CountsPadding(Right):
+    def user_vectors(self, history):
+        return super().user_vectors(history) * (history > 0).float().mean(1, True)
+
+
+class CentredOverTheBatch(Right):
+    def user_vectors(self, history):
+        vectors = super().user_vectors(history)
+        return vectors - vectors.mean(0)
+
+
+class Law(PlackettLuce):
+    """The law of slates with wrong probabilities."""
+
+    def log_prob(self, value):
+        return super().log_prob(value) + (0.7 if self.slate_size == 1 else 0.0)
+
+
+class Independent(PlackettLuce):
+    """Places drawn one by one, but counted as if nothing were taken out."""
+
+    def log_prob(self, value):
+        law = self.logits.log_softmax(-1).expand(*value.shape[:-1], -1)
+        return (law.gather(-1, value.clamp_min(0)) * (value >= 0)).sum(-1)
+
+
+class WrongForOne(Right):
+    law = Law
+
+    def distribution(self, state, slate_size=1):
+        right = super().distribution(state, slate_size)
+        return self.law(right.logits, state[Key.MASK], slate_size)
+
+
+class WrongForPairs(WrongForOne):
+    law = Independent
+
+
+class Acting(Right):
+    """One whose slates are changed by :meth:`change` afterwards."""
+
+    def act(self, state, slate_size=1, deterministic=True):
+        return self.change(super().act(state, slate_size, deterministic), deterministic)
+
+
+class FillsEmptyPlaces(Acting):
+    def change(self, state, deterministic):
+        empty = state[Key.ACTION] == 0
+        state[Key.ACTION] = state[Key.ACTION] + empty * (N * deterministic)
+        return state
+
+
+class WritesNothing(Acting):
+    def change(self, state, deterministic):
+        state[Key.LOG_PROBABILITY] = torch.zeros_like(state[Key.LOG_PROBABILITY])
+        return state
+
+
+class DrawsFlatter(Right):
+    def act(self, state, slate_size=1, deterministic=True):
+        right = self.distribution(state, slate_size)
+        flat = PlackettLuce(right.logits / 3, state[Key.MASK], slate_size)
+        columns = right.mode if deterministic else flat.sample()
+        state[Key.LOG_PROBABILITY] = right.log_prob(columns)
+        return state.set(Key.ACTION, columns.clamp_min(0))
+
+
+class WorstFirst(Acting):
+    def change(self, state, deterministic):
+        slate = state[Key.ACTION]
+        state[Key.ACTION] = slate.flip(1) if deterministic and (slate > 0).all() else slate
+        return state
+
+
+class AlwaysDraws(Right):
+    def act(self, state, slate_size=1, deterministic=True):
+        return super().act(state, slate_size, False)
+
+
+class UnregisteredTensor(Scoring):
+    def __init__(self, num_items: int = N):
+        super().__init__(num_items)
+        self.shift = torch.randn(num_items + 1)
+
+    def change(self, scores):
+        return scores + self.shift
+
+
+@pytest.mark.parametrize("right", [Right, Drawn])
+def test_a_right_one_passes(right, failing):
+    assert failing(policy_checks(right)) == set()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "names"),
+    [
+        (Double, {"shape and type"}),
+        (PaddingHasAScore, {"column 0"}),
+        (MeanOfNone, {"empty history"}),
+        (NothingIsAnItem, {"declined slates"}),
+        (CountsPadding, {"padding"}),
+        (CentredOverTheBatch, {"rows apart"}),
+        (WrongForOne, {"normalised items"}),
+        (WrongForPairs, {"normalised pairs", "frequencies"}),
+        (FillsEmptyPlaces, {"valid slates"}),
+        (WritesNothing, {"written probability"}),
+        (DrawsFlatter, {"frequencies"}),
+        (WorstFirst, {"best first"}),
+        (AlwaysDraws, {"best first", "deterministic"}),
+        (UnregisteredTensor, {"saved"}),
+    ],
+)
+def test_a_wrong_one_fails(wrong, names, failing):
+    assert failing(policy_checks(wrong)) == names
+
+
+def test_what_fails_much_fails_this_too(failing):
+    assert "finite" in failing(policy_checks(NoNumber))
+
+
+def test_every_check_has_a_wrong_policy():
+    table = test_a_wrong_one_fails.pytestmark[0].args[1]
+    covered = {name for _, names in table for name in names} | {"finite"}
+    assert covered == {check.name for check in policy_checks(Right)}

@@ -1,0 +1,102 @@
+"""Each check of a reader fails for a reader that is wrong in just that."""
+
+import polars as pl
+import pytest
+
+from lightrec.data.log import InteractionLog
+from lightrec.data.readers.base import Reader, Tables
+from lightrec.errors import DataError
+from lightrec.testing import check_reader, reader_checks
+
+
+class Right(Reader):
+    """Lines of user and item, parted by a blank, in files that end in ``.pairs``."""
+
+    name = "pairs"
+
+    @classmethod
+    def recognises(cls, path):
+        return path.is_file() and path.suffix == ".pairs"
+
+    def read(self, path, columns=None):
+        if columns:
+            raise DataError("The columns are fixed.", path)
+        if not path.exists():
+            raise DataError("The file does not exist.", path)
+        rows = [line.split() for line in path.read_text().splitlines()]
+        return Tables(InteractionLog(pl.DataFrame(rows, schema=["user", "item"], orient="row")))
+
+
+class Nameless(Right):
+    name = ""
+
+
+class NotItsOwn(Right):
+    @classmethod
+    def recognises(cls, path):
+        return path.suffix == ".other"
+
+
+class TakesAll(Right):
+    @classmethod
+    def recognises(cls, path):
+        return True
+
+
+class OnlyTheLog(Right):
+    def read(self, path, columns=None):
+        return super().read(path, columns).log
+
+
+class Shuffles(Right):
+    times_read = 0
+
+    def read(self, path, columns=None):
+        Shuffles.times_read += 1
+        log = super().read(path, columns).log
+        return Tables(InteractionLog(log.events.reverse() if self.times_read % 2 else log.events))
+
+
+class ForgivesColumns(Right):
+    def read(self, path, columns=None):
+        return super().read(path)
+
+
+class Traceback(Right):
+    def read(self, path, columns=None):
+        path.read_text()
+        return super().read(path, columns)
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / "log.pairs").write_text("u1 tea\nu1 rope\nu2 lamp\n")
+    return tmp_path / "log.pairs"
+
+
+def test_a_right_one_passes(path, failing):
+    assert failing(reader_checks(Right, path)) == set()
+    assert failing(reader_checks(Right, lambda: path)) == set()
+    check_reader(Right, path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "names"),
+    [
+        (Nameless, {"name"}),
+        (NotItsOwn, {"own path"}),
+        (TakesAll, {"noise"}),
+        (OnlyTheLog, {"tables", "same again"}),
+        (Shuffles, {"same again"}),
+        (ForgivesColumns, {"unknown columns"}),
+        (Traceback, {"missing file"}),
+    ],
+)
+def test_a_wrong_one_fails(wrong, names, path, failing):
+    assert failing(reader_checks(wrong, path)) == names
+
+
+def test_every_check_has_a_wrong_reader(path):
+    table = test_a_wrong_one_fails.pytestmark[0].args[1]
+    covered = {name for _, names in table for name in names}
+    assert covered == {check.name for check in reader_checks(Right, path)}

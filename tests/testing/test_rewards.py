@@ -1,0 +1,141 @@
+"""Each check of a reward fails for a reward that is wrong in just that."""
+
+import pytest
+import torch
+from torch import nn
+
+from lightrec.keys import Key
+from lightrec.rewards.base import Reward
+from lightrec.testing import reward_checks
+
+
+class Right(Reward):
+    """The accepted item's worth, times the mean worth of the history."""
+
+    def __init__(self):
+        super().__init__()
+        self.worth = nn.Embedding(13, 1)
+
+    def forward(self, transition):
+        clicked, history = self.clicked(transition), transition[Key.HISTORY]
+        return self.worth(clicked).squeeze(-1) * self.past(history) * (clicked > 0)
+
+    def past(self, history):
+        known = history > 0
+        return (self.worth(history).squeeze(-1) * known).sum(1, True) / known.sum(1, True).clamp(1)
+
+
+class Changing(Right):
+    """One whose rewards are changed by :meth:`change` afterwards."""
+
+    def forward(self, transition):
+        return self.change(transition, super().forward(transition))
+
+
+class Double(Changing):
+    def change(self, transition, rewards):
+        return rewards.double()
+
+
+class InfiniteInTheMiddle(Changing):
+    def change(self, transition, rewards):
+        clicked = self.clicked(transition)
+        return rewards / ((transition[Key.ACTION][:, 1:2] != clicked) | (clicked == 0))
+
+
+class OnNoDevice(Changing):
+    def change(self, transition, rewards):
+        return rewards.to("meta")
+
+
+class RootOnly(Right):
+    @staticmethod
+    def clicked(transition):
+        return transition[Key.CLICKED]
+
+
+class CountsPadding(Right):
+    def past(self, history):
+        return self.worth(history).squeeze(-1).mean(1, True)
+
+
+class CentredOverTheBatch(Changing):
+    def change(self, transition, rewards):
+        return rewards - rewards.mean(0)
+
+
+class SortsAndForgets(Right):
+    def forward(self, transition):
+        padding = (transition[Key.HISTORY] == 0).sum(1)
+        return super().forward(transition[padding.argsort(stable=True)])
+
+
+class MeanOfNone(Changing):
+    def change(self, transition, rewards):
+        return rewards if self.clicked(transition).any() else rewards / 0
+
+
+class FullSlatesOnly(Changing):
+    def change(self, transition, rewards):
+        if (transition[Key.ACTION] == 0).any():
+            raise IndexError("index -1 is out of range")
+        return rewards
+
+
+class WritesDown(Changing):
+    def change(self, transition, rewards):
+        transition["reward"] = rewards
+        return rewards
+
+
+class SlowlyChanging(Changing):
+    calls = 0
+
+    def change(self, transition, rewards):
+        self.calls += 1
+        return rewards + self.calls
+
+
+class UnregisteredTensor(Changing):
+    def __init__(self):
+        super().__init__()
+        self.shift = torch.rand(1)
+
+    def change(self, transition, rewards):
+        return rewards + self.shift
+
+
+def test_a_right_one_passes(failing):
+    assert failing(reward_checks(Right)) == set()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "names"),
+    [
+        (Double, {"shape and type"}),
+        (InfiniteInTheMiddle, {"finite"}),
+        (RootOnly, {"clicked under next"}),
+        (CountsPadding, {"padding"}),
+        (CentredOverTheBatch, {"rows apart"}),
+        (SortsAndForgets, {"order of rows"}),
+        (MeanOfNone, {"nothing accepted", "rows apart"}),
+        (FullSlatesOnly, {"empty places"}),
+        (WritesDown, {"input unchanged"}),
+        (UnregisteredTensor, {"state dict"}),
+    ],
+)
+def test_a_wrong_one_fails(wrong, names, failing):
+    assert failing(reward_checks(wrong)) == names
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"), [(OnNoDevice, "device"), (SlowlyChanging, "deterministic")]
+)
+def test_what_fails_much_fails_this_too(wrong, name, failing):
+    assert name in failing(reward_checks(wrong))
+
+
+def test_every_check_has_a_wrong_reward():
+    table = test_a_wrong_one_fails.pytestmark[0].args[1]
+    covered = {name for _, names in table for name in names} | {"device", "deterministic"}
+    assert covered == {check.name for check in reward_checks(Right)}

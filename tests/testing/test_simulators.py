@@ -1,0 +1,203 @@
+"""Each check of a simulator fails for a simulator that is wrong in just that."""
+
+import pytest
+import torch
+from torchrl.data import Bounded
+
+from lightrec.keys import Key
+from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.testing import simulator_checks, tiny
+
+ITEMS = 40
+
+
+class Right(UserModelSimulator):
+    """Users of a tiny log, who leave with probability 0.3 after a slate of two."""
+
+    def __init__(self, batch_size, **settings):
+        settings = {"slate_size": 2, "leave_rate": 0.3, "max_steps": 6} | settings
+        starts = tiny.tiny_starts(ITEMS)
+        super().__init__(
+            tiny.tiny_user_model(ITEMS), starts, batch_size, history_length=5, **settings
+        )
+
+
+class WrongBound(Right):
+    def _make_specs(self):
+        super()._make_specs()
+        size = (*self.batch_size, 1)
+        self.observation_spec[Key.STEP] = Bounded(0, 1, size, dtype=torch.int64)
+
+
+class AlwaysSix(Right):
+    def __init__(self, batch_size):
+        super().__init__(6)
+
+
+class BeginsWithSuccess(Right):
+    def _reset(self, tensordict=None, **kwargs):
+        state = super()._reset(tensordict, **kwargs)
+        state[Key.ACCEPTED_TOTAL] += 1
+        return state
+
+
+class SeedIgnored(Right):
+    def _set_seed(self, seed):
+        pass
+
+
+class SeedFixed(Right):
+    def _set_seed(self, seed):
+        super()._set_seed(0)
+
+
+class Stepping(Right):
+    """One whose steps are changed by :meth:`change` afterwards."""
+
+    def _step(self, tensordict):
+        after = super()._step(tensordict)
+        self.change(tensordict, after)
+        return after
+
+
+class PaddingMayBeShown(Stepping):
+    def change(self, before, after):
+        after[Key.MASK][:, 0] = True
+
+
+class ShowsAgain(Stepping):
+    def change(self, before, after):
+        after[Key.MASK] = before[Key.MASK]
+
+
+class NeverShowsAgain(Right):
+    def __init__(self, batch_size):
+        super().__init__(batch_size, repeats=True)
+
+    def _step(self, tensordict):
+        self.repeats = False
+        after = super()._step(tensordict)
+        self.repeats = True
+        return after
+
+
+class TakesMaskedItems(Right):
+    def _take_out(self, mask, slate):
+        return super()._take_out(mask.scatter(1, slate, True), slate) & mask
+
+
+class TakesItemsTwice(Right):
+    def _take_out(self, mask, slate):
+        twice = slate[:, 1:] == slate[:, :1]
+        return super()._take_out(mask, torch.cat([slate[:, :1], slate[:, 1:] * ~twice], 1))
+
+
+class ClicksElsewhere(Right):
+    def respond(self, state, slate):
+        response = super().respond(state, slate)
+        return response._replace(clicked=slate[:, 0] % ITEMS + 1)
+
+
+class CountsNothing(Stepping):
+    def change(self, before, after):
+        after[Key.ACCEPTED_TOTAL] = before[Key.ACCEPTED_TOTAL]
+
+
+class CountsByTwo(Stepping):
+    def change(self, before, after):
+        after[Key.STEP] = before[Key.STEP] + 2
+
+
+class ForgetsOnDecline(Right):
+    def remember(self, history, clicked):
+        return torch.cat([history[:, 1:], clicked.unsqueeze(1)], 1)
+
+
+class InfiniteReward(Right):
+    def respond(self, state, slate):
+        response = super().respond(state, slate)
+        return response._replace(reward=response.reward.log())
+
+
+class CutAndGone(Stepping):
+    def change(self, before, after):
+        after["truncated"] = after["truncated"] | after["terminated"]
+
+
+class NeverCut(Stepping):
+    def change(self, before, after):
+        after["truncated"] = torch.zeros_like(after["truncated"])
+        after["done"] = after["terminated"]
+
+
+class LeavesAnyway(Stepping):
+    def change(self, before, after):
+        if self.ending == "fixed":
+            after["terminated"] = after[Key.USER].unsqueeze(1) % 2 == 0
+            after["truncated"] = after["truncated"] & ~after["terminated"]
+            after["done"] = after["truncated"] | after["terminated"]
+
+
+class EndsEarly(Stepping):
+    def change(self, before, after):
+        if self.ending == "fixed":
+            after["truncated"] = after["done"] = after[Key.STEP] >= 4
+
+
+class CountsByItself(Right):
+    def _reset(self, tensordict=None, **kwargs):
+        self.shown = 0
+        return super()._reset(tensordict, **kwargs)
+
+    def _step(self, tensordict):
+        after = super()._step(tensordict)
+        self.shown += 1
+        after[Key.STEP] = torch.full_like(after[Key.STEP], self.shown)
+        return after
+
+
+class WritesIntoTheState(Stepping):
+    def change(self, before, after):
+        after[Key.SESSION] = after[Key.SESSION].clone()
+        before[Key.SESSION] += 1
+
+
+@pytest.mark.parametrize("settings", [{}, {"slate_size": 1}, {"repeats": True}])
+def test_a_right_one_passes(settings, failing):
+    assert failing(simulator_checks(lambda rows: Right(rows, **settings))) == set()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "names"),
+    [
+        (WrongBound, {"specs"}),
+        (AlwaysSix, {"batch size"}),
+        (BeginsWithSuccess, {"reset"}),
+        (SeedIgnored, {"same seed"}),
+        (SeedFixed, {"other seed"}),
+        (PaddingMayBeShown, {"mask column 0", "specs"}),
+        (ShowsAgain, {"next mask"}),
+        (NeverShowsAgain, {"next mask"}),
+        (TakesMaskedItems, {"masked item"}),
+        (TakesItemsTwice, {"repeated item"}),
+        (ClicksElsewhere, {"clicked"}),
+        (CountsNothing, {"clicked"}),
+        (CountsByTwo, {"step counts", "cut", "fixed", "partial reset"}),
+        (ForgetsOnDecline, {"history"}),
+        (InfiniteReward, {"reward"}),
+        (CutAndGone, {"endings"}),
+        (NeverCut, {"cut", "fixed"}),
+        (LeavesAnyway, {"fixed"}),
+        (EndsEarly, {"fixed"}),
+        (CountsByItself, {"partial reset"}),
+        (WritesIntoTheState, {"input unchanged"}),
+    ],
+)
+def test_a_wrong_one_fails(wrong, names, failing):
+    assert failing(simulator_checks(wrong)) == names
+
+
+def test_every_check_has_a_wrong_simulator():
+    table = test_a_wrong_one_fails.pytestmark[0].args[1]
+    covered = {name for _, names in table for name in names}
+    assert covered == {check.name for check in simulator_checks(Right)}
