@@ -4,12 +4,14 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check docs links format bench clean
 
 help:
 	@echo 'make demo    install, then learn a recommender for films from MovieLens-100K'
 	@echo 'make test    install what the tests need, then run them'
-	@echo 'make check   lint, formatting, types, layers'
+	@echo 'make check   lint, formatting, types, layers, documentation'
+	@echo 'make docs    build the documentation into docs/_build'
+	@echo 'make links   look whether the documentation'"'"'s outside links still work'
 	@echo 'make format  mend what the linter can mend'
 	@echo 'make bench NAME=ranking   run one benchmark; finished cells are kept'
 	@echo 'make clean   remove .venv, runs and caches'
@@ -34,11 +36,20 @@ demo: $(VENV)/.installed
 test: $(VENV)/.developing
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.developing
+check: $(VENV)/.developing docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Strict: a warning is an error, and so is a name that the reference does not have. All pages are
+# read anew (-E), since parts of them are made from code.
+docs: $(VENV)/.developing
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -E -W --keep-going -n -q -b html docs docs/_build/html
+	@echo 'docs/_build/html/README.html'
+
+links: $(VENV)/.developing
+	$(BIN)/sphinx-build -q -b linkcheck docs docs/_build/links
 
 format: $(VENV)/.developing
 	$(BIN)/ruff check --fix .

@@ -5,13 +5,13 @@ from importlib import import_module
 from importlib.metadata import version
 
 COMMANDS = {
-    "run": ("lightrec.cli.run", "Do all stages: data, encoder, reward, judge, policy, evaluate."),
+    "run": ("lightrec.cli.run", "Do all stages in order, skipping what has not changed."),
     "recommend": ("lightrec.cli.recommend", "Recommend with a finished run."),
     "evaluate": ("lightrec.cli.evaluate", "Evaluate a run, or your own predictions beside it."),
     "fit": ("lightrec.cli.fit", "Train one stage from its recipe."),
     "validate": ("lightrec.cli.fit", "Validate one trained stage."),
     "test": ("lightrec.cli.fit", "Test one trained stage."),
-    "data": ("lightrec.cli.data", "Fetch sample data; convert a log to canonical Parquet."),
+    "data": ("lightrec.cli.data", "Check your data; convert it to Parquet; fetch samples."),
     "plugins": ("lightrec.cli.plugins", "List, show and check plugins; begin a new one."),
     "recipes": ("lightrec.cli.recipes", "List the recipes; copy one to change it."),
     "doctor": ("lightrec.cli.doctor", "Show what lightrec finds on this machine."),

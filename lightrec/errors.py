@@ -23,15 +23,20 @@ class DataError(LightrecError):
 
     :param problems: one whole sentence for each problem.
     :param source: the file or table in which they were found.
+    :param more: how many problems there are besides, which nobody put into words.
     """
 
     SHOWN = 20
 
-    def __init__(self, problems: str | Sequence[str], source: object | None = None) -> None:
+    def __init__(
+        self, problems: str | Sequence[str], source: object | None = None, more: int = 0
+    ) -> None:
         self.problems = [problems] if isinstance(problems, str) else list(problems)
+        self.source = source
+        self.more = more
         where = f"{source}: " if source is not None else ""
         shown = self.problems[: self.SHOWN]
-        left = len(self.problems) - len(shown)
+        left = len(self.problems) - len(shown) + more
         text = "\n".join(where + problem for problem in shown)
         super().__init__(text + (f"\n… and {left} more problems." if left else ""))
 

@@ -1,24 +1,9 @@
 """Plugins: found through entry points, isolated when broken, refused when they clash."""
 
-import sys
-import textwrap
-from importlib.metadata import EntryPoint
-
 import pytest
 
 from lightrec import hookspecs, plugins
 from lightrec.errors import PluginError
-
-
-def entry_point(tmp_path, monkeypatch, name: str, body: str) -> EntryPoint:
-    module = f"hooks_of_{name}"
-    (tmp_path / f"{module}.py").write_text(
-        "from lightrec.hookspecs import hookimpl\n" + textwrap.dedent(body)
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, module, raising=False)
-    return EntryPoint(name=name, value=module, group=plugins.ENTRY_POINT_GROUP)
-
 
 GOOD = """
     @hookimpl
@@ -34,8 +19,8 @@ def test_lightrecs_own_parts_come_through_the_hooks_and_load():
     assert not found.broken
 
 
-def test_a_part_knows_who_provides_it(tmp_path, monkeypatch):
-    found = plugins.discover([entry_point(tmp_path, monkeypatch, "good", GOOD)])
+def test_a_part_knows_who_provides_it(lightrec_plugins):
+    found = plugins.discover([lightrec_plugins.add("good", GOOD)])
     assert found.parts["domains"]["chess"].distribution == "good"
     assert found.parts["domains"]["generic"].distribution.startswith("lightrec ")
 
@@ -56,21 +41,21 @@ def test_a_part_knows_who_provides_it(tmp_path, monkeypatch):
         ("@hookimpl\ndef lightrec_recipes(): return ['/no/such']\n", "there is no such folder"),
     ],
 )
-def test_a_broken_plugin_is_told_of_and_the_others_go_on(tmp_path, monkeypatch, body, told):
-    bad = entry_point(tmp_path, monkeypatch, "bad", body)
-    good = entry_point(tmp_path, monkeypatch, "good", GOOD)
+def test_a_broken_plugin_is_told_of_and_the_others_go_on(lightrec_plugins, body, told):
+    bad = lightrec_plugins.add("bad", body)
+    good = lightrec_plugins.add("good", GOOD)
     found = plugins.discover([bad, good])
     assert told in found.broken["bad"]
     assert "chess" in found.parts["domains"]
 
 
-def test_lightrecs_own_name_stays_its_own(tmp_path, monkeypatch):
+def test_lightrecs_own_name_stays_its_own(lightrec_plugins):
     clash = """
         @hookimpl
         def lightrec_domains():
             return {"generic": "other:Domain", "go": "other:Go"}
     """
-    found = plugins.discover([entry_point(tmp_path, monkeypatch, "taker", clash)])
+    found = plugins.discover([lightrec_plugins.add("taker", clash)])
     assert found.parts["domains"]["generic"].path == "lightrec.data.domain:Domain"
     assert found.parts["domains"]["go"].path == "other:Go"
     (sentence,) = found.refused.values()
@@ -78,10 +63,10 @@ def test_lightrecs_own_name_stays_its_own(tmp_path, monkeypatch):
     assert "taker (other:Domain)" in sentence
 
 
-def test_allow_and_block_lists(tmp_path, monkeypatch):
+def test_allow_and_block_lists(lightrec_plugins, monkeypatch):
     points = [
-        entry_point(tmp_path, monkeypatch, "one", GOOD),
-        entry_point(tmp_path, monkeypatch, "two", GOOD.replace("chess", "draughts")),
+        lightrec_plugins.add("one", GOOD),
+        lightrec_plugins.add("two", GOOD.replace("chess", "draughts")),
     ]
     monkeypatch.setenv("LIGHTREC_DISABLED_PLUGINS", "two")
     assert set(plugins.discover(points).parts["domains"]) == {"generic", "chess"}
@@ -90,7 +75,7 @@ def test_allow_and_block_lists(tmp_path, monkeypatch):
     assert set(plugins.discover(points).parts["domains"]) == {"generic", "draughts"}
 
 
-def test_a_class_that_cannot_be_used_says_why(tmp_path, monkeypatch):
+def test_a_class_that_cannot_be_used_says_why(lightrec_plugins):
     body = """
         @hookimpl
         def lightrec_encoders():
@@ -101,7 +86,7 @@ def test_a_class_that_cannot_be_used_says_why(tmp_path, monkeypatch):
                 "Alias": "lightrec.encoders.text:TextEncoder",
             }
     """
-    found = plugins.discover([entry_point(tmp_path, monkeypatch, "bad", body)])
+    found = plugins.discover([lightrec_plugins.add("bad", body)])
     encoders = found.parts["encoders"]
     with pytest.raises(PluginError, match="cannot be imported"):
         encoders["Missing"].load()

@@ -93,4 +93,4 @@ def test_predictions_are_ranked_by_the_same_protocol(tiny_run, tmp_path, capsys)
     assert own.split()[-3:] == ["1.000", "1.000", "1.000"]
     truth.write_text("who,what\n1,2\n")
     assert main(["evaluate", str(tiny_run), "--predictions", str(truth)]) == 2
-    assert "needs the columns user, item and score" in capsys.readouterr().err
+    assert "No column was recognised as user" in capsys.readouterr().err

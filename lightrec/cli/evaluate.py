@@ -7,9 +7,9 @@ from pathlib import Path
 from lightrec.errors import RunError
 
 
-def main(command: str, arguments: list[str]) -> int:
-    """Print a run's results, your predictions beside them if given."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Give the command's parser."""
+    parsing = argparse.ArgumentParser(
         prog="lightrec evaluate",
         description="Show a run's results; rank your own predictions by the same protocol.",
         epilog="examples:\n  lightrec evaluate runs/video\n"
@@ -18,9 +18,14 @@ def main(command: str, arguments: list[str]) -> int:
         "does not list share the last place.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run", type=Path, help="a run folder, such as runs/video")
-    parser.add_argument("--predictions", type=Path, help="a CSV or Parquet file")
-    chosen = parser.parse_args(arguments)
+    parsing.add_argument("run", type=Path, help="a run folder, such as runs/video")
+    parsing.add_argument("--predictions", type=Path, help="a CSV or Parquet file")
+    return parsing
+
+
+def main(command: str, arguments: list[str]) -> int:
+    """Print a run's results, your predictions beside them if given."""
+    chosen = parser().parse_args(arguments)
     path = chosen.run / "metrics.json"
     if not path.is_file():
         raise RunError(f"There is no {path}: finish the run first with `lightrec run`.")

@@ -1,5 +1,6 @@
 """`lightrec fit`, `validate` and `test`: LightningCLI on one recipe."""
 
+import argparse
 from pathlib import Path
 
 from lightrec.errors import RecipeError, RunError
@@ -7,28 +8,43 @@ from lightrec.pipeline import recipes
 from lightrec.pipeline.stage import INPUTS, Stage
 
 
+def parser() -> argparse.ArgumentParser:
+    """Give the parser of what lightrec itself adds; the rest is LightningCLI's."""
+    parsing = argparse.ArgumentParser(
+        prog="lightrec fit",
+        usage="lightrec fit -c RECIPE [--out FOLDER] [--SETTING VALUE ...]",
+        description="Train one stage from its recipe, as LightningCLI does. Every setting of the "
+        "recipe can be given on the line, and `lightrec fit -c RECIPE --help` shows them all, "
+        "`--print_config` with their values.",
+        epilog="examples:\n  lightrec fit -c video/encoder --trainer.max_epochs 5\n"
+        "  lightrec fit -c my_encoder.yaml --out runs/mine/encoder\n"
+        "  lightrec fit -c video/encoder --print_config",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parsing.add_argument(
+        "-c", "--config", metavar="RECIPE", help="a YAML file, or a name such as video/encoder"
+    )
+    parsing.add_argument(
+        "--out", type=Path, help="the folder that the stage leaves (default: the recipe's)"
+    )
+    return parsing
+
+
 def parse(command: str, arguments: list[str]) -> Stage:
     """Turn LightningCLI arguments into a stage.
 
     :raises RecipeError: where the recipe or the folder to leave is not told.
     """
-    recipe, out, overrides = None, None, []
-    rest = iter(arguments)
-    for argument in rest:
-        name, equals, value = argument.partition("=")
-        if name in ("-c", "--config"):
-            recipe = recipes.find(value if equals else next(rest, ""))
-        elif name == "--out":
-            out = Path(value if equals else next(rest, ""))
-        else:
-            overrides.append(argument)
-    if recipe is None:
+    known, overrides = parser().parse_known_args(arguments)
+    if known.config is None:
         raise RecipeError(
             f"`lightrec {command}` needs a recipe, for example: lightrec {command} -c "
             "video/encoder. `lightrec recipes list` shows those that are installed."
         )
+    recipe = recipes.find(known.config)
     usual = f"runs/{recipe.parent.name}/{recipe.stem}"
-    out = out or Path(str(recipes.read(recipe).get("out", usual)))
+    out = known.out or Path(str(recipes.read(recipe).get("out", usual)))
     if out.name not in INPUTS:
         raise RecipeError(
             f"The folder {out} must be named after a stage ({', '.join(INPUTS)}), because the "

@@ -21,8 +21,8 @@ def parser() -> argparse.ArgumentParser:
     actions = parsing.add_subparsers(dest="action", required=True)
     actions.add_parser("list", help="show all recipes")
     copy = actions.add_parser("copy", help="copy a set (video) or one recipe (video/encoder)")
-    copy.add_argument("name")
-    copy.add_argument("to", type=Path)
+    copy.add_argument("name", help="such as video or video/encoder")
+    copy.add_argument("to", type=Path, help="the folder or file to write")
     return parsing
 
 

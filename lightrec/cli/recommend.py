@@ -19,32 +19,37 @@ EXAMPLES = """examples:
 """
 
 
-def main(command: str, arguments: list[str]) -> int:
-    """Print recommendations, or write everybody's."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Give the command's parser."""
+    parsing = argparse.ArgumentParser(
         prog="lightrec recommend",
         description="Recommend with a finished run what a person has not seen.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run", type=Path, help="a run folder, such as runs/video")
-    who = parser.add_mutually_exclusive_group(required=True)
+    parsing.add_argument("run", type=Path, help="a run folder, such as runs/video")
+    who = parsing.add_mutually_exclusive_group(required=True)
     who.add_argument("--user", help="a user id of the log")
     who.add_argument(
         "--history", nargs="*", metavar="TITLE", help="titles or item ids, oldest first"
     )
     who.add_argument("--all", action="store_true", help="everybody in the log; needs --out")
-    parser.add_argument("-k", type=int, default=10, help="how many items (default: 10)")
-    parser.add_argument(
+    parsing.add_argument("-k", type=int, default=10, help="how many items (default: 10)")
+    parsing.add_argument(
         "--by",
         choices=["policy", "encoder"],
         default="policy",
         help="what ranks: the policy (the long run) or the encoder (the next event)",
     )
-    parser.add_argument("--exclude", nargs="+", default=[], metavar="WHAT", help="never these")
-    parser.add_argument("--only", nargs="+", default=[], metavar="WHAT", help="nothing but these")
-    parser.add_argument("--out", type=Path, help="a .parquet or .csv file")
-    chosen = parser.parse_args(arguments)
+    parsing.add_argument("--exclude", nargs="+", default=[], metavar="WHAT", help="never these")
+    parsing.add_argument("--only", nargs="+", default=[], metavar="WHAT", help="nothing but these")
+    parsing.add_argument("--out", type=Path, help="a .parquet or .csv file")
+    return parsing
+
+
+def main(command: str, arguments: list[str]) -> int:
+    """Print recommendations, or write everybody's."""
+    chosen = parser().parse_args(arguments)
     if chosen.k < 1:
         raise RecipeError(f"-k must be at least 1, not {chosen.k}.")
     if chosen.all and chosen.out is None:

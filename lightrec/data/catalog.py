@@ -5,7 +5,10 @@ from typing import ClassVar
 
 import polars as pl
 
-from lightrec.data.schema import Place, cast_column, read_metadata, row_problems, write_table
+from lightrec.data.canonical import read_canonical
+from lightrec.data.casts import check_attribute, to_ids, to_words
+from lightrec.data.problems import Problems
+from lightrec.data.schema import Place, write_table
 from lightrec.keys import Column
 
 
@@ -18,29 +21,35 @@ class _Table:
 
     def __init__(self, rows: pl.DataFrame, *, place: Place | None = None) -> None:
         place = place or Place()
+        problems = Problems(place.source)
         if self.key not in rows.columns:
-            raise place.error(
+            problems.add(
                 f"The {self.kind} table has no column '{self.key}'; it has "
                 f"{', '.join(rows.columns) or 'no columns'}."
             )
-        problems: list[str] = []
-        fixed = [
-            cast_column(rows[name], pl.String(), place, problems)
-            if name in rows.columns
-            else pl.Series(name, [None], pl.String).new_from_index(0, rows.height)
-            for name in (self.key, *self.words)
-        ]
-        ids = fixed[0]
-        problems += row_problems(ids.is_null(), lambda row: f"{place.row(row)} has no {self.key}.")
-        problems += row_problems(
+            problems.check()
+        if rows.height == 0:
+            problems.add(f"There are no rows; the {self.kind} table needs one for each {self.key}.")
+        ids = to_ids(rows[self.key], place, problems)
+        problems.add_rows(
+            ids.is_null() & (rows[self.key].is_null() | (rows[self.key].dtype == pl.String)),
+            lambda row: f"{place.row(row)} has no {self.key}.",
+        )
+        problems.add_rows(
             ~ids.is_first_distinct() & ids.is_not_null(),
             lambda row: f"{place.row(row)}: {self.key} '{ids[row]}' stands in an earlier row too.",
         )
-        if problems:
-            raise place.error(problems)
-        names = [series.name for series in fixed]
-        attributes = [rows[name] for name in rows.columns if name not in names]
-        self._rows = pl.DataFrame([*fixed, *attributes])
+        words = [
+            to_words(rows[name], place, problems)
+            if name in rows.columns
+            else pl.Series(name, [None], pl.String).new_from_index(0, rows.height)
+            for name in self.words
+        ]
+        attributes = [rows[n] for n in rows.columns if n != self.key and n not in self.words]
+        for attribute in attributes:
+            check_attribute(attribute, place, problems)
+        problems.check()
+        self._rows = pl.DataFrame([ids, *words, *attributes])
 
     def __len__(self) -> int:
         return self._rows.height
@@ -52,18 +61,14 @@ class _Table:
         """Write the table as canonical Parquet."""
         write_table(self._rows, Path(path), self.kind)
 
-    @staticmethod
-    def _read(path: Path, kind: str) -> pl.DataFrame:
-        read_metadata(path, kind)
-        return pl.read_parquet(path)
-
 
 class Catalog(_Table):
     """The items: ``item`` (str, unique), ``title`` and ``text`` (str, may be null), attributes.
 
     :param items: the columns above and any others, which are kept as attributes.
     :param place: where the rows come from, for messages.
-    :raises DataError: where ``item`` is missing, null or not unique.
+    :raises DataError: with all problems (up to 20), such as an ``item`` that is missing or not
+        unique.
     """
 
     kind = "catalog"
@@ -78,7 +83,7 @@ class Catalog(_Table):
     @classmethod
     def read_parquet(cls, path: Path | str) -> "Catalog":
         """Read a catalog written by ``write_parquet``."""
-        return cls(cls._read(Path(path), cls.kind), place=Place(Path(path)))
+        return cls(read_canonical(Path(path), cls.kind), place=Place(Path(path)))
 
 
 class Users(_Table):
@@ -86,7 +91,8 @@ class Users(_Table):
 
     :param users: one row a user.
     :param place: where the rows come from, for messages.
-    :raises DataError: where ``user`` is missing, null or not unique.
+    :raises DataError: with all problems (up to 20), such as a ``user`` that is missing or not
+        unique.
     """
 
     kind = "users"
@@ -100,4 +106,4 @@ class Users(_Table):
     @classmethod
     def read_parquet(cls, path: Path | str) -> "Users":
         """Read a user table written by ``write_parquet``."""
-        return cls(cls._read(Path(path), cls.kind), place=Place(Path(path)))
+        return cls(read_canonical(Path(path), cls.kind), place=Place(Path(path)))

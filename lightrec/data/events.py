@@ -27,6 +27,7 @@ class Events:
     times: npt.NDArray[np.int64]
     values: npt.NDArray[np.float32]
     candidates: npt.NDArray[np.int32] | None
+    feedback: npt.NDArray[np.int32]
     user_words: pl.Series
     item_words: pl.Series
     not_offered: int = field(default=0)
@@ -36,6 +37,7 @@ class Events:
         before = len(self.users)
         self.users, self.items = self.users[rows], self.items[rows]
         self.times, self.values = self.times[rows], self.values[rows]
+        self.feedback = self.feedback[rows]
         if self.candidates is not None:
             self.candidates = self.candidates[rows]
         return before - len(self.users)
@@ -70,6 +72,7 @@ def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
         times=times.to_numpy(),
         values=_strength(events, weights),
         candidates=_matrix(offered, item_words) if has_candidates else None,
+        feedback=_codes(events[Column.FEEDBACK], _words(events[Column.FEEDBACK])),
         user_words=user_words,
         item_words=item_words,
     )

@@ -1,4 +1,4 @@
-"""Filters over events given as integer codes: iterative k-core and repeated pairs."""
+"""Filters over events given as integer codes: k-core, repeated pairs, duplicates."""
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,33 @@ def k_core(users: Codes, items: Codes, k: int) -> npt.NDArray[np.bool_]:
             break
         kept = left
     return keep
+
+
+def first_of_duplicates(
+    users: Codes, times: npt.NDArray[np.int64], *others: npt.NDArray[np.integer]
+) -> npt.NDArray[np.bool_]:
+    """Which events are the first among those equal in everything given.
+
+    :param users: (E,) codes, all events of a user together.
+    :param times: (E,) ascending within each user.
+    :param others: (E,) or (E, C) arrays that have to be equal, too.
+    :returns: (E,) bool.
+    """
+    first = np.ones(len(users), bool)
+    same = (users[1:] == users[:-1]) & (times[1:] == times[:-1])
+    # Only events that share user and time with a neighbour can be duplicates; most logs have few.
+    shared = np.flatnonzero(np.pad(same, (0, 1)) | np.pad(same, (1, 0)))
+    if not len(shared):
+        return first
+    columns = [array[shared].reshape(len(shared), -1).T for array in (users, times, *others)]
+    keys = [key for column in columns for key in column]
+    # A stable sort: of equal events the first stays first.
+    order = np.lexsort(keys)
+    equal = np.ones(len(order) - 1, bool)
+    for key in keys:
+        equal &= key[order[1:]] == key[order[:-1]]
+    first[shared[order[1:][equal]]] = False
+    return first
 
 
 def first_of_pairs(users: Codes, items: Codes) -> npt.NDArray[np.bool_]:

@@ -4,15 +4,10 @@ from pathlib import Path
 
 import polars as pl
 
-from lightrec.data.schema import (
-    LOG_SCHEMA,
-    Place,
-    bad_values,
-    cast_column,
-    read_metadata,
-    row_problems,
-    write_table,
-)
+from lightrec.data.canonical import read_canonical
+from lightrec.data.casts import to_log_column
+from lightrec.data.problems import Problems
+from lightrec.data.schema import LOG_SCHEMA, Place, write_table
 from lightrec.data.times import TimeFormat, parse_times
 from lightrec.keys import Column
 
@@ -40,9 +35,12 @@ class InteractionLog:
         self, events: pl.DataFrame, *, times: TimeFormat = "auto", place: Place | None = None
     ) -> None:
         place = place or Place()
-        problems = _unknown_columns(events)
+        problems = Problems(place.source)
+        for name in events.columns:
+            if name not in LOG_SCHEMA:
+                problems.add(_unknown_column(name))
         if events.height == 0:
-            problems.append("There are no events.")
+            problems.add("There are no events.")
         columns: list[pl.Series | pl.Expr] = []
         for name, dtype in LOG_SCHEMA.items():
             if name not in events.columns:
@@ -50,12 +48,11 @@ class InteractionLog:
             elif name == Column.TIME:
                 columns.append(parse_times(events[name], times, place, problems))
             else:
-                columns.append(cast_column(events[name], dtype, place, problems))
-        if problems:
-            raise place.error(problems)
+                columns.append(to_log_column(events[name], place, problems))
         frame = events.with_columns(columns).select(list(LOG_SCHEMA))
         frame = frame.with_columns(_default_feedback(frame))
-        _check(frame, place)
+        _check_items(frame, events, place, problems)
+        problems.check()
         self.events: pl.DataFrame = frame
         """The events: all columns of the schema, in its order."""
 
@@ -81,17 +78,14 @@ class InteractionLog:
         :raises DataError: where the file is none, or of a newer schema.
         """
         path = Path(path)
-        read_metadata(path, "log")
-        return cls(pl.read_parquet(path), place=Place(path))
+        return cls(read_canonical(path, "log"), place=Place(path))
 
 
-def _unknown_columns(events: pl.DataFrame) -> list[str]:
-    return [
+def _unknown_column(name: str) -> str:
+    return (
         f"Column '{name}' is not part of a log; the columns are {', '.join(LOG_SCHEMA)}. Drop it, "
         "or rename it to one of these."
-        for name in events.columns
-        if name not in LOG_SCHEMA
-    ]
+    )
 
 
 def _default_feedback(frame: pl.DataFrame) -> pl.Expr:
@@ -108,23 +102,24 @@ def _default_feedback(frame: pl.DataFrame) -> pl.Expr:
     return pl.coalesce(feedback, default).alias(Column.FEEDBACK)
 
 
-def _check(frame: pl.DataFrame, place: Place) -> None:
-    problems = []
-    chose_nothing = frame[Column.ITEM].is_null()
-    if chose_nothing.any():
-        problems += row_problems(
-            chose_nothing & frame[Column.CANDIDATES].is_null(),
-            lambda row: (
-                f"{place.row(row)} has no item and no candidates; an item may be missing "
-                "only where the candidates say what the user did not choose from."
-            ),
-        )
-    propensity = frame[Column.PROPENSITY]
-    if propensity.null_count() < len(propensity):
-        outside = ~((propensity > 0) & (propensity <= 1))
-        problems += bad_values(outside, place, propensity, "a probability above 0 and up to 1")
-    count = frame[Column.COUNT]
-    if count.null_count() < len(count):
-        problems += bad_values(count < 0, place, count, "0 or more")
-    if problems:
-        raise place.error(problems)
+def _check_items(
+    frame: pl.DataFrame, events: pl.DataFrame, place: Place, problems: Problems
+) -> None:
+    """Every event has an item, or candidates of which none was chosen."""
+    without = frame[Column.ITEM].is_null()
+    if not without.any():
+        return
+    if Column.ITEM in events.columns and events[Column.ITEM].dtype != pl.String:
+        # An id that was refused is not missing.
+        without &= events[Column.ITEM].is_null()
+    # An empty list says that nothing was chosen from an offer that was not kept.
+    offered = frame[Column.CANDIDATES].is_not_null()
+    if Column.CANDIDATES in events.columns:
+        offered |= events[Column.CANDIDATES].is_not_null()
+    problems.add_rows(
+        without & ~offered,
+        lambda row: (
+            f"{place.row(row)} has no item and no candidates; an item may be missing "
+            "only where the candidates say what the user did not choose from."
+        ),
+    )

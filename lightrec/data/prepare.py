@@ -1,8 +1,9 @@
 """From a log and its tables to the memory-mapped form: filter, order, split, write.
 
 The steps, in this order: events without a user and below the threshold go; events are sorted by
-time within each user; repeated pairs go; the k-core is taken; items and users are numbered; the
-split says what each event is for. Everything that goes is counted in ``meta.json``.
+time within each user; duplicates and repeated pairs go; the k-core is taken; items and users are
+numbered; the split says what each event is for. Everything that goes is counted in ``meta.json``
+(``lightrec.data.treatments``).
 """
 
 import json
@@ -23,6 +24,7 @@ from lightrec.data.events import NO_TIME, NOTHING, Events, encode, number
 from lightrec.data.fingerprint import fingerprint
 from lightrec.data.log import InteractionLog
 from lightrec.data.store import CATALOG, FORMAT_VERSION, META, PARTS, TRAIN, USERS, EventStore
+from lightrec.data.treatments import LEFT_OUT, in_words
 from lightrec.errors import DataError
 from lightrec.keys import Column
 
@@ -50,9 +52,12 @@ def prepare(
     """Filter, order and split a log and write its memory-mapped form.
 
     Returns at once where ``out`` already holds the outcome of the same input and settings.
-    The folder appears by one rename. Logs with candidates are taken as they are: repeated pairs
-    stay, and ``k_core`` counts only the users' decisions, since taking an item away would change
-    what people chose from.
+    The folder appears by one rename. In a log with times, of events that share user, item, time and
+    feedback the first stays.
+
+    Logs with candidates are taken as they are: repeated pairs stay, events with other candidates
+    are no duplicates, and ``k_core`` counts only the users' decisions, since taking an item away
+    would change what people chose from.
 
     :param out: the folder to write; replaced where it holds a prepared log already.
     :param catalog: the items' words and attributes; an item without a row is kept with empty text.
@@ -95,8 +100,8 @@ def prepare(
     dropped = _filter(events, log, settings)
     if not len(events.users):
         raise DataError(
-            f"Nothing is left of the log's {len(log)} events ({_in_words(dropped)}). Lower "
-            f"minimum_value ({minimum_value}) or k_core ({k_core})."
+            f"Nothing is left of the log's {len(log)} events. Left out: {_in_words(dropped)}. "
+            f"Lower minimum_value ({minimum_value}) or k_core ({k_core})."
         )
     arrays, item_ids, user_ids = number(events)
     arrays["parts"] = _split(events, arrays["offsets"], settings)
@@ -105,6 +110,7 @@ def prepare(
         "events_read": len(log),
         **{f"dropped_{why}": count for why, count in dropped.items()},
         "choices_not_offered": events.not_offered,
+        "ids_with_blanks": _with_blanks(item_ids) + _with_blanks(user_ids),
         **_counts(arrays, item_table, worded),
     }
     meta = {
@@ -168,7 +174,9 @@ def _filter(events: Events, log: InteractionLog, settings: Mapping[str, Any]) ->
     if minimum is not None:
         liked = (events.values >= minimum) | (events.items == NOTHING)
         dropped["below_minimum"] = events.take(liked)
-    _sort(events, settings["equal_times"], settings["seed"])
+    duplicates = _sort(events, log.has(Column.TIME), settings["equal_times"], settings["seed"])
+    if log.has(Column.TIME):
+        dropped["duplicate"] = duplicates
     if events.candidates is None:
         if not settings["repeats"]:
             dropped["repeated"] = events.take(filters.first_of_pairs(events.users, events.items))
@@ -186,11 +194,32 @@ def _filter(events: Events, log: InteractionLog, settings: Mapping[str, Any]) ->
     return dropped
 
 
-def _sort(events: Events, equal_times: EqualTimes, seed: int) -> None:
-    """By user, then time; lexsort is stable, so equal times stay in the order they had."""
+def _sort(events: Events, has_times: bool, equal_times: EqualTimes, seed: int) -> int:
+    """Sort by user, then time, and drop duplicates; returns how many went.
+
+    Without times nothing tells a duplicate from a repetition, and none goes.
+    """
+    # lexsort is stable, so equal times stay in the order they had.
+    order = np.lexsort((events.times, events.users))
+    if has_times:
+        order = order[first_of_equal(events, order)]
+    duplicates = len(events.users) - len(order)
     if equal_times == "shuffle":
-        events.take(np.random.default_rng(seed).permutation(len(events.users)))
-    events.take(np.lexsort((events.times, events.users)))
+        order = np.sort(order)
+        order = order[np.random.default_rng(seed).permutation(len(order))]
+        order = order[np.lexsort((events.times[order], events.users[order]))]
+    events.take(order)
+    return duplicates
+
+
+def first_of_equal(events: Events, order: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """Which events, in an order by user and time, are no duplicates of an earlier one."""
+    others = [events.items, events.feedback]
+    if events.candidates is not None:
+        others.append(events.candidates)
+    return filters.first_of_duplicates(
+        events.users[order], events.times[order], *(array[order] for array in others)
+    )
 
 
 def _split(
@@ -237,14 +266,20 @@ def _counts(
         "users": len(offsets) - 1,
         "items": item_table.height,
         **{name: int((parts == part).sum()) for name, part in PARTS.items()},
+        "users_with_one_event": int((np.diff(offsets) == 1).sum()),
         "users_without_train": int((trained == 0).sum()),
         "items_without_row": int((~item_table[Column.ITEM].is_in(known.implode())).sum()),
         "items_without_text": int((item_table[Column.TEXT] == "").sum()),
     }
 
 
+def _with_blanks(ids: pl.Series) -> int:
+    return int((ids != ids.str.strip_chars()).sum())
+
+
 def _in_words(dropped: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {why.replace('_', ' ')}" for why, count in dropped.items() if count)
+    named = {f"dropped_{why}": count for why, count in dropped.items()}
+    return "; ".join(f"{count:,} {words}" for count, words in in_words(named, LEFT_OUT))
 
 
 def _write(

@@ -15,7 +15,8 @@ from typing import Final, Literal, TypeAlias
 
 import polars as pl
 
-from lightrec.data.schema import LOG_SCHEMA, Place, bad_values
+from lightrec.data.problems import Problems
+from lightrec.data.schema import LOG_SCHEMA, Place
 from lightrec.keys import Column
 
 TimeFormat: TypeAlias = Literal["auto", "seconds", "milliseconds", "iso"]
@@ -23,7 +24,10 @@ TimeFormat: TypeAlias = Literal["auto", "seconds", "milliseconds", "iso"]
 _MILLISECONDS: Final = LOG_SCHEMA[Column.TIME]
 _FACTORS: Final = {"seconds": 1000.0, "milliseconds": 1.0}
 _MAGNITUDES: Final = ((1e11, 1000.0), (1e14, 1.0), (1e17, 1e-3), (float("inf"), 1e-6))
+_EARLIEST: Final = -62_135_596_800_000  # the first millisecond of the year 1
 _LATEST: Final = 253_402_300_799_999  # the last millisecond of the year 9999
+
+_DAY: Final = 86_400_000_000_000  # nanoseconds
 
 _ISO_FORMATS: Final = (
     "%Y-%m-%dT%H:%M:%S%.f%#z",
@@ -42,7 +46,7 @@ _EXPECTED: Final = {
 
 
 def parse_times(
-    column: pl.Series, times: TimeFormat, place: Place, problems: list[str]
+    column: pl.Series, times: TimeFormat, place: Place, problems: Problems
 ) -> pl.Series:
     """Read a column of times.
 
@@ -51,21 +55,43 @@ def parse_times(
     :param problems: gets a sentence for each value that cannot be read.
     :returns: datetimes in milliseconds UTC, null where the column is null or was not readable.
     """
-    if column.dtype == pl.Date:
-        return column.cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")
-    if isinstance(column.dtype, pl.Datetime):
-        if column.dtype.time_zone is None:
-            column = column.dt.replace_time_zone("UTC")
-        return column.cast(_MILLISECONDS)
-    if column.dtype != pl.String and not column.dtype.is_numeric():
-        if column.null_count() < len(column):
-            problems.append(f"Column '{column.name}' has type {column.dtype}, which is no time.")
+    dtype = column.dtype
+    if dtype in (pl.Date, pl.Datetime):
+        moments = column.cast(pl.Datetime("ms")) if dtype == pl.Date else column
+        if getattr(moments.dtype, "time_zone", None) is None:
+            moments = moments.dt.replace_time_zone("UTC")
+        parsed = moments.cast(_MILLISECONDS)
+    elif dtype == pl.String or dtype.is_numeric() or dtype == pl.Null:
+        parsed = _parse(column, times)
+    else:
+        problems.add(f"Column '{place.name(column)}' has type {dtype}, which is no time.")
         return pl.Series(column.name, [None], _MILLISECONDS).new_from_index(0, len(column))
-    parsed = _parse(column, times)
-    bad = parsed.is_null() & column.is_not_null()
-    if bad.any():
-        problems.extend(bad_values(bad, place, column, _EXPECTED[times]))
+    outside = outside_calendar(parsed)
+    if outside.any():
+        parsed = parsed.set(outside, None)
+    if parsed.null_count() > column.null_count():
+        bad = parsed.is_null() & column.is_not_null()
+        problems.add_rows(bad, lambda row: place.value(column, row, _EXPECTED[times]))
     return parsed.alias(column.name)
+
+
+def outside_calendar(column: pl.Series) -> pl.Series:
+    """Which dates and moments lie outside the years 1 to 9999, and which times outside the day.
+
+    No log means them, and polars cannot write them out.
+
+    :param column: of any type; of types other than these no value does.
+    :returns: (rows,) bool; null counts as inside.
+    """
+    if column.dtype == pl.Time:
+        low, high, physical = 0, _DAY - 1, column.to_physical()
+    elif column.dtype in (pl.Date, pl.Datetime):
+        low, high = _EARLIEST, _LATEST
+        zone = getattr(column.dtype, "time_zone", None)
+        physical = column.cast(pl.Datetime("ms", zone)).to_physical()
+    else:
+        return pl.Series([False]).new_from_index(0, len(column))
+    return ~physical.is_between(low, high).fill_null(True)
 
 
 def _parse(column: pl.Series, times: TimeFormat) -> pl.Series:
@@ -93,9 +119,10 @@ def _mostly_numbers(column: pl.Series) -> bool:
 
 
 def _from_numbers(column: pl.Series, factor: float | None) -> pl.Series:
-    if column.dtype == pl.String:
-        column = column.str.strip_chars()
     whole = column.cast(pl.Int64, strict=False)
+    if column.dtype == pl.String and whole.null_count() > column.null_count():
+        column = column.str.strip_chars()
+        whole = column.cast(pl.Int64, strict=False)
     # Float64 holds milliseconds exactly up to 2^53, which is far beyond the year 9999.
     numbers = column.cast(pl.Float64, strict=False) if _differs(whole, column) else whole
     numbers = numbers.cast(pl.Float64)
@@ -113,13 +140,26 @@ def _differs(whole: pl.Series, column: pl.Series) -> bool:
 
 
 def _from_iso(column: pl.Series) -> pl.Series:
-    text = column.str.strip_chars().str.replace(r"^(\S+) +", "${1}T")
-    text = text.str.replace(r"[zZ]$", "+00:00")
+    text = column
+    if text.str.contains(" ", literal=True).any():
+        text = text.str.strip_chars().str.replace(r"^(\S+) +", "${1}T")
+    if text.str.ends_with("Z").any() or text.str.ends_with("z").any():
+        text = text.str.replace(r"[zZ]$", "+00:00")
     parsed = pl.Series(column.name, [None], _MILLISECONDS).new_from_index(0, len(column))
-    for pattern in _ISO_FORMATS:
+    for pattern in _likeliest_first(text):
         left = parsed.is_null() & text.is_not_null()
         if not left.any():
             break
-        tried = text.str.to_datetime(pattern, strict=False, time_unit="ms", time_zone="UTC")
+        tried = _strptime(text, pattern)
         parsed = tried if parsed.null_count() == len(parsed) else parsed.fill_null(tried)
     return parsed
+
+
+def _likeliest_first(text: pl.Series) -> list[str]:
+    """The forms of ISO 8601; no text is in two of them, so their order costs time only."""
+    sample = text.drop_nulls().head(100)
+    return sorted(_ISO_FORMATS, key=lambda pattern: _strptime(sample, pattern).null_count())
+
+
+def _strptime(text: pl.Series, pattern: str) -> pl.Series:
+    return text.str.to_datetime(pattern, strict=False, time_unit="ms", time_zone="UTC")

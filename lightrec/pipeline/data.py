@@ -1,15 +1,18 @@
 """The data stage: from files, a domain's sample or a synthetic world to a prepared log."""
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lightrec import plugins
 from lightrec.data.domain import Domain
+from lightrec.data.files import check_input
 from lightrec.data.prepare import EqualTimes, Split, prepare
-from lightrec.data.readers.base import Reader, Tables
-from lightrec.data.readers.table import read_catalog, read_users
+from lightrec.data.readers.base import Tables
+from lightrec.data.readers.find import read_tables
 from lightrec.data.times import TimeFormat
-from lightrec.errors import DataError, RecipeError
+from lightrec.errors import LightrecError, RecipeError
 from lightrec.keys import Column
 from lightrec.pipeline.functions import settings
 from lightrec.pipeline.stage import Stage
@@ -98,52 +101,31 @@ def prepare_log(
         fresh.reindex(store.catalog[Column.ITEM].to_list()).save(out / TRUTH)
 
 
-def read_tables(
-    log: Path,
-    items: Path | None = None,
-    users: Path | None = None,
-    *,
-    columns: Mapping[str, str] | None = None,
-    reader: str | None = None,
-    times: TimeFormat = "auto",
-) -> Tables:
-    """Read a log with the reader that recognises it, and item and user tables beside it.
+@contextmanager
+def leaving_nothing(stage: Stage) -> Iterator[None]:
+    """Take away what was made for a stage whose input is refused, so that the run folder is as new.
 
-    :raises DataError: where no reader recognises a file.
+    :raises LightrecError: that of the block.
     """
-    tables = find_reader(log, reader, times).read(log, columns)
-    catalog, known = tables.catalog, tables.users
-    if items is not None:
-        catalog = read_catalog(items)
-    if users is not None:
-        known = read_users(users)
-    return Tables(tables.log, catalog, known)
-
-
-def find_reader(path: Path, name: str | None = None, times: TimeFormat = "auto") -> Reader:
-    """Find the reader of a path, by name or by asking each; plugins' readers are asked first.
-
-    :raises DataError: where none recognises it.
-    """
-    found = plugins.installed()
-    if name is not None:
-        reader: Reader = found.get("readers", name).load()(times)
-        return reader
-    parts = list(found.parts["readers"].values())
-    for part in [*(p for p in parts if not p.path.startswith("lightrec.")), *parts]:
-        reader = part.load()(times)
-        if reader.recognises(path):
-            return reader
-    raise DataError(
-        f"No installed reader recognises it. Readers: {', '.join(found.parts['readers'])}. "
-        "A CSV needs a header line; other formats need a plugin.",
-        source=path,
-    )
+    folders = [stage.work, *stage.work.parents]
+    made = [folder for folder in folders if not folder.exists()]
+    try:
+        yield
+    except LightrecError:
+        shutil.rmtree(stage.work, ignore_errors=True)
+        for folder in made:
+            # Not where somebody else has put something there meanwhile.
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def prepare_stage(stage: Stage) -> None:
     """Run the data stage."""
     parsed = settings(stage, prepare_log, skip={"out", "log", "items", "users"})
-    stage.prepare_work()
-    with stage.output(parsed["seed"]) as folder:
-        prepare_log(folder, **{**stage.sources, **parsed})
+    for path in stage.sources.values():
+        check_input(path)
+    with leaving_nothing(stage):
+        stage.prepare_work()
+        with stage.output(parsed["seed"]) as folder:
+            prepare_log(folder, **{**stage.sources, **parsed})

@@ -18,7 +18,8 @@ def settings(
     :param skip: arguments that the stage itself gives.
     :raises RecipeError: where a setting is unknown or has the wrong type.
     """
-    parser = ArgumentParser(exit_on_error=False, prog=f"lightrec run ({stage.name})")
+    prog = f"lightrec run ({stage.name})"
+    parser = ArgumentParser(exit_on_error=False, prog=prog, allow_abbrev=False)
     parser.add_argument("--config", action="config")
     parser.add_function_arguments(function, skip=set(skip))
     try:

@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import polars as pl
 import torch
 
+from lightrec.data.readers.predictions import read_predictions
 from lightrec.data.store import TEST, EventStore
-from lightrec.errors import DataError
 from lightrec.evaluation.base import Evaluator
 from lightrec.evaluation.baselines import (
-    SCORE,
     PopularityScorer,
     PredictionScorer,
     RandomScorer,
@@ -68,14 +66,4 @@ def predictions_scorer(path: Path, store: EventStore) -> PredictionScorer:
     :param path: CSV or Parquet with ``user``, ``item`` and ``score``, or ``rank`` (1 is best).
     :raises DataError: where the file cannot be read or does not fit the log.
     """
-    if not path.is_file():
-        raise DataError("The file of predictions does not exist.", source=path)
-    ids = {Column.USER: pl.String, Column.ITEM: pl.String}
-    try:
-        parquet = path.suffix == ".parquet"
-        table = pl.read_parquet(path) if parquet else pl.read_csv(path, schema_overrides=ids)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"The predictions cannot be read: {error}", source=path) from error
-    if SCORE not in table.columns and "rank" in table.columns:
-        table = table.with_columns((-pl.col("rank").cast(pl.Float64)).alias(SCORE))
-    return PredictionScorer(table, store.user_ids, store.catalog[Column.ITEM])
+    return PredictionScorer(read_predictions(path), store.user_ids, store.catalog[Column.ITEM])

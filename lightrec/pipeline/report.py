@@ -5,7 +5,6 @@ Everything is made from the flat metrics, the prepared log's counts and the stag
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from jinja2 import Environment, FileSystemLoader
 
 import lightrec
 from lightrec.pipeline import plots
+from lightrec.pipeline.report_data import data_lines, data_section
+from lightrec.pipeline.report_parts import Section, Table
 from lightrec.pipeline.stage import INPUTS, STAMP
 
 Metrics = Mapping[str, float]
@@ -39,26 +40,6 @@ CURVES = {
     ("judge", "validation/log_likelihood"): "user model B: validation log-likelihood",
     ("policy", "validation/return"): "policy: return in user model A",
 }
-
-
-@dataclass
-class Table:
-    """A table of the report; the row that begins with ``own`` is set off."""
-
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    own: str = ""
-
-
-@dataclass
-class Section:
-    """A part of the report."""
-
-    title: str
-    text: str
-    tables: list[Table] = field(default_factory=list)
-    figure: str = ""
-    note: str = ""
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -311,7 +292,8 @@ def write(run: Path, folder: Path, metrics: Metrics, rows: Sequence[Mapping[str,
     (folder / "metrics.json").write_text(
         json.dumps(dict(sorted(metrics.items())), indent=2, allow_nan=False) + "\n"
     )
-    (folder / "summary.txt").write_text(summary(metrics))
+    meta = json.loads((run / "data" / "meta.json").read_text())
+    (folder / "summary.txt").write_text(data_lines(meta) + "\n" + summary(metrics))
     picture = headline(metrics)
     picture.savefig(folder / "report.png", dpi=110, metadata={"Software": None})
     sections = [
@@ -330,6 +312,7 @@ def write(run: Path, folder: Path, metrics: Metrics, rows: Sequence[Mapping[str,
                 figure=plots.svg(plots.curves(lines, {})),
             )
         )
+    sections.append(data_section(meta))
     stamps = {s: json.loads((run / s / STAMP).read_text()) for s in INPUTS if s != "evaluate"}
     settings = {
         s: yaml.safe_dump(
@@ -337,7 +320,6 @@ def write(run: Path, folder: Path, metrics: Metrics, rows: Sequence[Mapping[str,
         )
         for s, stamp in stamps.items()
     }
-    meta = json.loads((run / "data" / "meta.json").read_text())
     counts = ", ".join(
         f"{value:,} {key}"
         for key, value in meta["counts"].items()

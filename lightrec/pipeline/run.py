@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from lightrec import plugins
+from lightrec.data.files import check_input
 from lightrec.errors import PluginError, RecipeError
 from lightrec.pipeline import recipes
 from lightrec.pipeline.stage import INPUTS, Stage
@@ -90,13 +91,8 @@ def run(
     where = Path(out) if out else Path("runs") / f"{name}{kind}"
     sources = {"log": log, "items": items, "users": users}
     given = {role: Path(path) for role, path in sources.items() if path is not None}
-    missing = [
-        f"The {role} file {path} does not exist."
-        for role, path in given.items()
-        if not path.exists()
-    ]
-    if missing:
-        raise RecipeError("\n".join(missing))
+    for path in given.values():
+        check_input(path)
     if offline and given:
         raise RecipeError("--offline makes its own log: leave out --log, --items and --users.")
     chosen = {stage: list(settings) for stage, settings in (overrides or {}).items()}

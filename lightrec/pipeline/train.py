@@ -87,6 +87,8 @@ class RecipeCLI(LightningCLI):
                 parser_class=RecipeParser,
                 parser_kwargs={
                     "prog": f"lightrec {command}",
+                    # An abbreviation that fits today may mean something else tomorrow.
+                    "allow_abbrev": False,
                     "description": f"{command} one stage from its recipe, for example: "
                     f"lightrec {command} -c video/encoder --trainer.max_epochs 5",
                 },

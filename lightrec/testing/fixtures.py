@@ -6,7 +6,7 @@ standard library are imported at its top.
 
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -59,11 +59,11 @@ class IsolatedPlugins:
     """The plugins of one test: lightrec's own, and those that the test adds.
 
     :param folder: where hook modules are written; it is on the import path.
-    :param keep: puts a module where it is imported from, for the length of the test.
+    :param monkeypatch: keeps what is imported to the length of the test.
     """
 
-    def __init__(self, folder: Path, keep: Callable[[str, ModuleType], None]) -> None:
-        self.folder, self._keep = folder, keep
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self._monkeypatch = folder, monkeypatch
         self.entry_points: list[EntryPoint] = []
         self._found: Plugins | None = None
 
@@ -77,10 +77,11 @@ class IsolatedPlugins:
         module = f"hooks_of_{name.replace('-', '_')}"
         if isinstance(hooks, ModuleType):
             module = hooks.__name__
-            self._keep(module, hooks)
+            self._monkeypatch.setitem(sys.modules, module, hooks)
         else:
             source = "from lightrec.hookspecs import hookimpl\n" + textwrap.dedent(hooks)
             (self.folder / f"{module}.py").write_text(source)
+            self._monkeypatch.delitem(sys.modules, module, raising=False)
         point = EntryPoint(name=name, value=module, group="lightrec")
         self.entry_points.append(point)
         self._found = None
@@ -99,23 +100,23 @@ class IsolatedPlugins:
 def lightrec_plugins(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[IsolatedPlugins]:
-    """Plugins that are there for one test only; what is really installed is out of sight::
+    """Plugins that are there for one test only.
 
-    def test_mine(lightrec_plugins):
-        lightrec_plugins.add("mine", '''
-            @hookimpl
-            def lightrec_domains():
-                return {"chess": "my_package.domain:Chess"}
-        ''')
-        assert "chess" in lightrec.plugins.installed().parts["domains"]
+    What is really installed is out of sight::
+
+        def test_mine(lightrec_plugins):
+            lightrec_plugins.add("mine", '''
+                @hookimpl
+                def lightrec_domains():
+                    return {"chess": "my_package.domain:Chess"}
+            ''')
+            assert "chess" in lightrec.plugins.installed().parts["domains"]
     """
     from lightrec import plugins
 
     before = set(sys.modules)
     folder = tmp_path_factory.mktemp("lightrec-plugins")
-    isolated = IsolatedPlugins(
-        folder, lambda name, module: monkeypatch.setitem(sys.modules, name, module)
-    )
+    isolated = IsolatedPlugins(folder, monkeypatch)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setattr(plugins, "installed", isolated.installed)
     yield isolated

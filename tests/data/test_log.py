@@ -51,18 +51,18 @@ def test_round_trip(kind: str, tmp_path: Path) -> None:
     assert pl.read_parquet_metadata(tmp_path / "log.parquet")[VERSION_KEY] == "1"
 
 
-ids = st.text(max_size=8)
+ids = st.text(min_size=1, max_size=8)
 rows = st.fixed_dictionaries(
     {
         "user": st.none() | ids,
         "item": ids,
         "time": st.none() | st.integers(-(10**12), 10**13),
         "feedback": ids,
-        "value": st.none() | st.floats(allow_nan=False),
-        "count": st.none() | st.integers(0, 2**62),
-        "position": st.none() | st.integers(-(2**15), 2**15 - 1),
+        "value": st.none() | st.floats(-1e30, 1e30),
+        "count": st.none() | st.integers(0, 2**63 - 1),
+        "position": st.none() | st.integers(0, 2**15 - 1),
         "propensity": st.none() | st.floats(0, 1, exclude_min=True),
-        "candidates": st.none() | st.lists(ids, max_size=3),
+        "candidates": st.none() | st.lists(ids, max_size=3, unique=True),
     }
 )
 
@@ -98,12 +98,46 @@ def test_types_are_cast() -> None:
         ({"item": ["x"], "price": [1]}, "Column 'price' is not part of a log"),
         ({"item": []}, "There are no events."),
         ({"item": ["x", None]}, "Row 2 has no item and no candidates"),
-        ({"item": ["x"], "value": ["good"]}, "Row 1, column 'value': 'good' is not a number."),
-        ({"item": ["x"], "count": ["2.5"]}, "Row 1, column 'count': '2.5' is not a whole number."),
-        ({"item": ["x"], "count": [-1]}, "Row 1, column 'count': -1 is not 0 or more."),
+        (
+            {"item": ["x"], "value": ["good"]},
+            "Row 1, column 'value': 'good' is not a number between",
+        ),
+        (
+            {"item": ["x"], "count": ["2.5"]},
+            "Row 1, column 'count': '2.5' is not a whole number of 0 or more.",
+        ),
+        (
+            {"item": ["x"], "count": [-1]},
+            "Row 1, column 'count': -1 is not a whole number of 0 or more.",
+        ),
         ({"item": ["x"], "propensity": [0.0]}, "0.0 is not a probability above 0"),
         ({"item": ["x"], "propensity": [float("nan")]}, "nan is not a probability above 0"),
-        ({"item": ["x"], "position": [40000]}, "40000 is not a whole number"),
+        ({"item": ["x"], "position": [40000]}, "40000 is not a whole number from 0"),
+        ({"item": ["x"], "position": [-1]}, "-1 is not a whole number from 0 to 32767."),
+        ({"item": ["x"], "propensity": [1.5]}, "1.5 is not a probability above 0"),
+        ({"item": ["x"], "propensity": [-0.5]}, "-0.5 is not a probability above 0"),
+        ({"item": ["x"], "value": [float("nan")]}, "column 'value': nan is not a number between"),
+        ({"item": ["x"], "value": ["-inf"]}, "column 'value': '-inf' is not a number between"),
+        ({"item": ["x"], "value": [1e300]}, "column 'value': 1e+300 is not a number between"),
+        ({"item": ["x"], "count": [2.5]}, "column 'count': 2.5 is not a whole number"),
+        ({"item": ["x"], "count": [float("inf")]}, "column 'count': inf is not a whole number"),
+        ({"item": [1.5]}, "Row 1, column 'item': 1.5 is not an id; a float must hold a whole"),
+        ({"item": [2.0**54]}, "is not an id; a float must hold a whole number"),
+        ({"item": [float("nan")]}, "Row 1, column 'item': nan is not an id"),
+        ({"item": [""]}, "Row 1 has no item and no candidates"),
+        ({"item": [True]}, "Column 'item' has type Boolean; expected text or whole numbers."),
+        ({"item": ["x"], "user": [{"a": 1}]}, "Column 'user' has type Struct"),
+        ({"item": ["x"], "user": [b"a"]}, "Column 'user' has type Binary"),
+        ({"item": ["x"], "value": [["1"]]}, "Column 'value' has type List"),
+        ({"item": ["x"], "candidates": [["x", None]]}, "column 'candidates': an id is empty."),
+        ({"item": ["x"], "candidates": [["x", ""]]}, "column 'candidates': an id is empty."),
+        ({"item": ["x"], "candidates": [["x", "x"]]}, "an item stands among the candidates twice"),
+        (
+            {"item": [1, 2], "candidates": [[1.0], [0.5, 1.0]]},
+            "Row 2, column 'candidates': 0.5 is not",
+        ),
+        ({"item": ["x"], "candidates": [[{"a": 1}]]}, "Column 'candidates' has type Struct"),
+        ({"item": [None], "candidates": [None]}, "Row 1 has no item and no candidates"),
         ({"item": ["x"], "candidates": ["a b"]}, "Column 'candidates' has type String"),
         ({"item": ["x"], "time": ["soon"]}, "Row 1, column 'time': 'soon' is not a point in time"),
     ],
@@ -114,9 +148,58 @@ def test_refusals(columns: dict[str, list[object]], message: str) -> None:
     assert message in str(raised.value)
 
 
+IDS = {
+    "int64": (pl.Series([2**63 - 1, -(2**63), 2**53 + 1]), None),
+    "uint64": (pl.Series([2**64 - 1, 2**63], dtype=pl.UInt64), None),
+    "float": (pl.Series([12.0, -3.0, 2.0**53]), ["12", "-3", "9007199254740992"]),
+    "float32": (pl.Series([16777216.0], dtype=pl.Float32), ["16777216"]),
+    "categorical": (pl.Series(["b", "a"], dtype=pl.Categorical), ["b", "a"]),
+    "text": (
+        pl.Series([" a", "a ", "a", "007", "a,b", 'a"b', "a\nb", "é", "e\u0301", "12.0"]),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", IDS)
+def test_ids_are_exact(kind: str) -> None:
+    given, expected = IDS[kind]
+    log = InteractionLog(pl.DataFrame({"user": given, "item": given}))
+    expected = expected or [str(value) for value in given]
+    assert log.events["item"].to_list() == expected
+    assert log.events["user"].to_list() == expected
+    lists = pl.DataFrame({"item": given, "candidates": [[value] for value in given]}).cast(
+        {"candidates": pl.List(given.dtype)}
+    )
+    assert InteractionLog(lists).events["candidates"].explode().to_list() == expected
+
+
+def test_problems_of_all_kinds_come_together() -> None:
+    with pytest.raises(DataError) as raised:
+        InteractionLog(
+            pl.DataFrame(
+                {
+                    "user": [1.5, 2.0, 3.0],
+                    "item": ["x", None, "y"],
+                    "time": ["1", "2", "soon"],
+                    "value": ["bad", "1", "nan"],
+                    "propensity": [2.0, 0.5, None],
+                    "extra": [1, 2, 3],
+                }
+            )
+        )
+    assert len(raised.value.problems) == 7
+
+
+def test_a_user_without_an_id_is_none() -> None:
+    log = InteractionLog(pl.DataFrame({"user": ["", "a"], "item": ["x", "y"]}))
+    assert log.events["user"].to_list() == [None, "a"]
+
+
 def test_twenty_problems_are_shown_and_the_rest_counted() -> None:
     with pytest.raises(DataError) as raised:
         InteractionLog(pl.DataFrame({"item": ["x"] * 50, "value": ["bad"] * 50}))
+    assert (len(raised.value.problems), raised.value.more) == (20, 30)
     assert str(raised.value).count("is not a number") == 20
     assert "30 more" in str(raised.value)
 

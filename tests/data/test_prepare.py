@@ -112,14 +112,54 @@ def test_everything_dropped_is_counted(run: Prepare) -> None:
         "dropped_without_time": 1,
         "dropped_without_weight": 0,
         "dropped_below_minimum": 1,
+        "dropped_duplicate": 0,
         "dropped_repeated": 1,
     }
     assert counts["events_read"] == 7
     assert counts["events"] == 3
     # Of a repeated pair the first stays.
     assert store.values[store.offsets[0]] == 4.0
-    with pytest.raises(DataError, match=r"Nothing is left of the log's 1 events.*1 below minimum"):
+    with pytest.raises(
+        DataError, match=r"Nothing is left of the log's 1 events.*1 events below the min"
+    ):
         run({"user": ["a"], "item": ["x"], "value": [1.0]}, minimum_value=2)
+
+
+def test_of_duplicates_the_first_stays(run: Prepare) -> None:
+    events = {
+        "user": list("bbabbb"),
+        "item": list("xyxxxx"),
+        "time": [2, 2, 2, 2, 2, 3],
+        "feedback": ["play", "play", "play", "play", "skip", "play"],
+        "value": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+    }
+    store = run(events, domain=Songs())
+    assert store.meta["counts"]["dropped_duplicate"] == 1
+    assert store.values.tolist() == [3.0, 1.0, 2.0, 5.0, 6.0]
+    shuffled = run(events, domain=Songs(), equal_times="shuffle")
+    assert sorted(shuffled.values.tolist()) == [1.0, 2.0, 3.0, 5.0, 6.0]
+    # Where items may not repeat, the rest are repetitions.
+    counts = run(events).meta["counts"]
+    assert (counts["dropped_duplicate"], counts["dropped_repeated"]) == (1, 2)
+    # Without times, nothing tells a duplicate from a repetition.
+    del events["time"]
+    counts = run(events, domain=Songs()).meta["counts"]
+    assert ("dropped_duplicate" in counts, counts["events"]) == (False, 6)
+
+
+def test_other_candidates_make_no_duplicate(run: Prepare) -> None:
+    offers = [["x", "y"], ["x", "z"], ["x", "y"], ["y", "x"]]
+    events = {"user": list("aaaa"), "item": list("xxxx"), "time": [1] * 4, "candidates": offers}
+    store = run(events)
+    assert store.meta["counts"]["dropped_duplicate"] == 1
+    assert len(store) == 3
+
+
+def test_users_with_one_event_and_blanks_are_counted(run: Prepare) -> None:
+    counts = run({"user": ["a", "b", "b", " b"], "item": ["x", "y ", "x", "x"]}).meta["counts"]
+    assert counts["users_with_one_event"] == 2
+    assert counts["ids_with_blanks"] == 2
+    assert (counts["train"], counts["test"]) == (3, 1)
 
 
 def test_weights_say_what_counts(run: Prepare) -> None:
@@ -252,8 +292,10 @@ def test_nothing_is_lost_or_made_up(
     for row, user in enumerate(store.user_ids):
         own = slice(store.offsets[row], store.offsets[row + 1])
         # sorted() is stable, too.
-        expected = sorted((e for e in events if e[0] == user), key=lambda event: event[2])
+        own_events = dict.fromkeys(e for e in events if e[0] == user)
+        expected = sorted(own_events, key=lambda event: event[2])
         assert items_of(store, user) == [item for _, item, _ in expected]
         held_out = np.isin(store.parts[own], [VALIDATION, TEST])
         assert (np.diff(held_out.astype(int)) >= 0).all(), "training events come first"
-    assert store.offsets[-1] == len(events)
+    assert store.offsets[-1] == len(set(events))
+    assert store.meta["counts"]["dropped_duplicate"] == len(events) - len(set(events))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lightrec.data.problems import Problems
 from lightrec.data.schema import Place
 from lightrec.data.times import TimeFormat, parse_times
 
@@ -17,12 +18,12 @@ WHOLE = MOMENT.replace(microsecond=0)
 def parse(
     values: list[object] | pl.Series, times: TimeFormat = "auto"
 ) -> tuple[list[datetime | None], list[str]]:
-    problems: list[str] = []
+    problems = Problems()
     column = pl.Series("time", values) if isinstance(values, list) else values
     parsed = parse_times(column, times, Place(None, 2), problems)
     assert parsed.dtype == pl.Datetime("ms", "UTC")
     assert parsed.name == column.name
-    return parsed.to_list(), problems
+    return parsed.to_list(), problems.sentences
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,24 @@ def test_what_cannot_be_read_is_named(bad: str) -> None:
         f"Line 4, column 'time': {bad!r} is not a point in time in seconds or milliseconds since "
         "1970 or in ISO 8601."
     ]
+
+
+@pytest.mark.parametrize(
+    "beyond",
+    [
+        pl.Series("time", [300_000_000_000_000], pl.Datetime("ms")),
+        pl.Series("time", [-70_000_000_000_000], pl.Datetime("ms")),
+        pl.Series("time", [3_000_000], pl.Int32).cast(pl.Date),
+        pl.Series("time", [float("nan")]),
+        pl.Series("time", [float("-inf")]),
+        pl.Series("time", [1e300]),
+    ],
+)
+def test_what_no_calendar_has_is_named(beyond: pl.Series) -> None:
+    parsed, problems = parse(beyond)
+    assert parsed == [None]
+    assert len(problems) == 1
+    assert problems[0].startswith("Line 2, column 'time': ")
 
 
 def test_no_times_at_all() -> None:

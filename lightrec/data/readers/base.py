@@ -1,13 +1,17 @@
 """What a reader of logs is: the base class, and the tables that it gives."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
+
+import polars as pl
 
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
+from lightrec.data.problems import Problems
+from lightrec.data.schema import Place
 from lightrec.data.times import TimeFormat
 
 
@@ -20,6 +24,23 @@ class Tables:
     users: Users | None = None
     ignored: tuple[str, ...] = ()
     """Columns of the log's file that have no place in a log and were left out."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Column of the log to column of the file, where the file names its columns."""
+
+
+class NamedColumns(Protocol):
+    """One file with named columns, opened, of which nothing but the names need be read yet."""
+
+    names: list[str]
+    """The columns, in the file's order."""
+
+    def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
+        """Read some columns.
+
+        :param problems: gets a sentence for each line that has a fault.
+        :returns: the columns without those lines, and how the rows are named.
+        :raises DataError: where nothing can be read at all.
+        """
 
 
 class Reader(ABC):

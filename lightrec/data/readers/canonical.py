@@ -1,17 +1,22 @@
 """lightrec's own form of a data set: a folder of canonical Parquet files."""
 
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from lightrec.data.catalog import Catalog, Users
+from lightrec.data.files import is_there
 from lightrec.data.log import InteractionLog
+from lightrec.data.problems import Problems
 from lightrec.data.readers.base import Reader, Tables
 from lightrec.errors import DataError
 
 LOG_FILE: Final = "log.parquet"
 CATALOG_FILE: Final = "catalog.parquet"
 USERS_FILE: Final = "users.parquet"
+_FILES: Final = (LOG_FILE, CATALOG_FILE, USERS_FILE)
 
 
 class CanonicalReader(Reader):
@@ -32,12 +37,17 @@ class CanonicalReader(Reader):
         """
         if columns:
             raise DataError("The columns of a canonical log cannot be named otherwise.", path)
-        catalog, users = path / CATALOG_FILE, path / USERS_FILE
-        return Tables(
-            InteractionLog.read_parquet(path / LOG_FILE),
-            Catalog.read_parquet(catalog) if catalog.exists() else None,
-            Users.read_parquet(users) if users.exists() else None,
-        )
+        items, people = path / CATALOG_FILE, path / USERS_FILE
+        problems = Problems()
+        catalog = users = None
+        with problems.taking():
+            log = InteractionLog.read_parquet(path / LOG_FILE)
+        with problems.taking():
+            catalog = Catalog.read_parquet(items) if is_there(items) else None
+        with problems.taking():
+            users = Users.read_parquet(people) if is_there(people) else None
+        problems.check()
+        return Tables(log, catalog, users)
 
 
 def write_tables(tables: Tables, folder: Path) -> None:
@@ -47,3 +57,46 @@ def write_tables(tables: Tables, folder: Path) -> None:
         tables.catalog.write_parquet(folder / CATALOG_FILE)
     if tables.users is not None:
         tables.users.write_parquet(folder / USERS_FILE)
+
+
+def check_folder(folder: Path) -> None:
+    """See, before work starts, that ``write_folder`` may write a folder.
+
+    :raises DataError: where the path is a file, a folder of something else, or may not be written.
+    """
+    if folder.is_dir():
+        others = sorted({path.name for path in folder.iterdir()} - set(_FILES))
+        if others:
+            raise DataError(
+                f"The folder holds something else than a canonical log ({others[0]}); name a "
+                "folder that does not exist, or an empty one.",
+                folder,
+            )
+    elif is_there(folder):
+        raise DataError("This is a file, and a folder is to be written; name another.", folder)
+    above = next(path for path in folder.absolute().parents if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise DataError(f"Nothing may be written into {above}; name another folder.", folder)
+
+
+def write_folder(tables: Tables, folder: Path) -> None:
+    """Write a folder of canonical Parquet files; it appears whole, by one rename.
+
+    :param folder: replaced where it holds a canonical log already.
+    :raises DataError: where it cannot be written.
+    """
+    check_folder(folder)
+    folder = folder.absolute()
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    try:
+        part.mkdir(parents=True)
+        write_tables(tables, part)
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(part, folder)
+    except OSError as error:
+        raise DataError(f"The folder cannot be written ({error.strerror}).", folder) from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

@@ -4,7 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from lightrec.data.problems import Problems
 from lightrec.keys import Column
+
+_DATUM: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|\d{4}-\d\d-\d\d")
 
 _USER: Final = [
     "user",
@@ -123,25 +126,26 @@ def match_columns(
     names: Mapping[str, Sequence[str]],
     given: Mapping[str, str] | None,
     required: Sequence[str],
-    problems: list[str],
+    problems: Problems,
 ) -> dict[str, str]:
     """Find the file's column for each canonical column.
 
     :param found: the file's columns.
     :param names: ``LOG_NAMES``, ``CATALOG_NAMES`` or ``USER_NAMES``.
-    :param given: canonical name to file name, which goes before recognition.
+    :param given: canonical name to file name, which goes before recognition; None where a file's
+        columns cannot be named.
     :param required: canonical columns that must be there.
     :param problems: gets a sentence for each column that is missing or unknown.
     :returns: canonical name to file name.
     """
-    given = dict(given or {})
+    can_be_named, given = given is not None, dict(given or {})
     has = ", ".join(f"'{name}'" for name in found) or "no columns"
     matched: dict[str, str] = {}
     for canonical, name in given.items():
         if canonical not in names:
-            problems.append(f"'{canonical}' is none of the columns {', '.join(names)}.")
+            problems.add(f"'{canonical}' is none of the columns {', '.join(names)}.")
         elif name not in found:
-            problems.append(f"There is no column '{name}' (named as {canonical}); there are {has}.")
+            problems.add(f"There is no column '{name}' (named as {canonical}); there are {has}.")
         else:
             matched[canonical] = name
     taken = set(matched.values())
@@ -152,12 +156,25 @@ def match_columns(
         alias_found = next((plain[alias] for alias in aliases if alias in plain), None)
         if alias_found is not None:
             matched[canonical] = alias_found
+        elif canonical in required and _looks_like_data(found):
+            problems.add(
+                f"The first line ({', '.join(found)}) looks like data; the file needs a first line "
+                "that names the columns, such as user,item,time."
+            )
         elif canonical in required:
-            problems.append(
-                f"No column was recognised as {canonical}; there are {has}. Say which one it is, "
-                f"for example columns={{'{canonical}': '{found[0] if found else '…'}'}}."
+            example = f"{{{canonical}: {found[0] if found else '…'}}}"
+            named = f", or name it in the setting columns, for example {example}"
+            problems.add(
+                f"No column was recognised as {canonical}; there are {has}. Rename the one that it "
+                f"is{named if can_be_named else ''}."
             )
     return matched
+
+
+def _looks_like_data(found: Sequence[str]) -> bool:
+    """Whether most of what stands in the first line are numbers or dates."""
+    data = sum(bool(_DATUM.match(name.strip())) for name in found)
+    return data > len(found) / 2
 
 
 def _plain(name: str) -> str:

@@ -1,110 +1,181 @@
-"""Text files with a header and one separator, read as strings with plain errors."""
+"""Text files with one separator, read as strings with plain errors."""
 
 import csv
 import gzip
+import io
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, cast
+from typing import BinaryIO, Final, cast
 
 import polars as pl
 
+from lightrec.data.files import check_file, describe_content
+from lightrec.data.problems import Problems
+from lightrec.data.readers.scan import Layout, clean_records
+from lightrec.data.readers.sieve import Sieve
+from lightrec.data.schema import Place
 from lightrec.errors import DataError
 
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_LONGEST_HEADER: Final = 1 << 16
+_HEAD: Final = 1 << 20
 
-def open_text(path: Path) -> IO[str]:
-    """Open a UTF-8 text file, gzipped or not, skipping a byte-order mark.
 
-    :raises DataError: where there is no such file.
+class TextTable:
+    """A delimited text file, gzipped or not: its columns, and the values of some of them.
+
+    :param path: the file; UTF-8, with or without a byte-order mark.
+    :param separator: one character; None: the one of comma, tab, semicolon and bar that is in the
+        first line most often.
+    :param quote: whether fields may stand in double quotes.
+    :param names: the columns of a file without a header line.
+    :raises DataError: where the file is missing, may not be read, is empty or is no such text.
     """
-    opener = cast(Callable[..., IO[str]], gzip.open if path.suffix == ".gz" else open)
-    try:
-        return opener(path, "rt", encoding="utf-8-sig", newline="")
-    except FileNotFoundError:
-        raise DataError("The file does not exist.", path) from None
-    except IsADirectoryError:
-        raise DataError("This is a folder, and a file is needed.", path) from None
-    except PermissionError:
-        raise DataError("The file may not be read; check its permissions.", path) from None
 
+    def __init__(
+        self,
+        path: Path,
+        separator: str | None = None,
+        quote: bool = True,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        self.path = path
+        check_file(path)
+        zipped = path.name.lower().endswith(".gz")
+        other = describe_content(path, "gzip" if zipped else "text")
+        if other is not None:
+            raise DataError(other, path)
+        self._content = _unzip(path) if zipped else None
+        self._has_header = names is None
+        with self._open() as file:
+            head = file.read(_HEAD)
+        end = b"\n" if b"\n" in head or b"\r" not in head else b"\r"
+        if names is None:
+            line = self._first_line(head, end, quote)
+            separator = separator or max(",\t;|", key=line.count)
+            names = self._split(line, separator) if quote else line.split(separator)
+        self.names: list[str] = list(names)
+        self._layout = Layout(self.names, (separator or ",").encode(), end, quote)
 
-def read_header(path: Path, separator: str | None, quote: bool) -> tuple[list[str], str]:
-    """The column names in the first line, and the separator.
+    def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
+        """Some columns as strings; an empty field is null.
 
-    :param separator: None: the one of comma, tab, semicolon and bar that is there most often.
-    :raises DataError: where the file is missing, empty or not text.
-    """
-    with open_text(path) as file:
+        Empty lines at the end do not count.
+
+        :param names: columns to read, out of ``names``.
+        :param problems: gets a sentence for each line that has a fault; the lines without one are
+            read.
+        :returns: the columns, and how their rows are named.
+        """
+        with self._open() as file:
+            records = clean_records(file, self._layout)
+        if records is None:
+            return self._read_good_lines(names, problems)
+        skipped = int(self._has_header)
+        count = records.count - skipped
+        source = self.path if self._content is None else self._content
+        frame = self._parse(source, names, self._has_header, count)
+        if len(self.names) == 1:
+            frame = _without_empty_end(frame)
+        return frame, Place(self.path, line_of=lambda row: records.line(row + skipped))
+
+    def _read_good_lines(
+        self, names: Sequence[str], problems: Problems
+    ) -> tuple[pl.DataFrame, Place]:
+        sieve = Sieve(self._layout, problems)
+        with self._open() as file:
+            sieve.sift(file)
+        lines = sieve.lines
+        header = self._has_header and bool(lines) and lines[0] == 1
+        frame = self._parse(bytes(sieve.good), names, header, len(lines) - header)
+        return frame, Place(self.path, line_of=lambda row: lines[row + header])
+
+    def _open(self) -> BinaryIO:
+        """The text's bytes, behind the byte-order mark."""
+        file: BinaryIO
+        file = self.path.open("rb") if self._content is None else io.BytesIO(self._content)
+        if file.read(len(_BYTE_ORDER_MARK)) != _BYTE_ORDER_MARK:
+            file.seek(0)
+        return file
+
+    def _first_line(self, head: bytes, end: bytes, quote: bool) -> str:
+        line, found, _ = head.partition(end)
+        while quote and found and line.count(b'"') % 2:
+            more, found, _ = head[len(line) + 1 :].partition(end)
+            line += end + more
+        if len(line) > _LONGEST_HEADER:
+            raise DataError(
+                f"The first line has more than {_LONGEST_HEADER:,} bytes, so it does not name the "
+                "columns of a table.",
+                self.path,
+            )
         try:
-            first = file.readline()
-        except (UnicodeDecodeError, gzip.BadGzipFile):
-            raise _not_utf8(path) from None
-    if not first.strip():
-        raise DataError("The file is empty; its first line must name the columns.", path)
-    if separator is None:
-        separator = max(",\t;|", key=first.count)
-    line = first.rstrip("\r\n")
-    if not quote:
-        return line.split(separator), separator
-    return next(csv.reader([line], delimiter=separator)), separator
+            text = line.decode().rstrip("\r")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"Line 1: the byte 0x{line[error.start]:02X} is not UTF-8 text. Convert the file, "
+                "for example with `iconv -f latin1 -t utf-8 OLD > NEW`.",
+                self.path,
+            ) from None
+        if "\0" in text:
+            raise DataError("Line 1 holds a NUL byte; the file is damaged or no text.", self.path)
+        if not text.strip():
+            what = "The first line is" if head.strip() else "The file is"
+            raise DataError(f"{what} empty; the first line must name the columns.", self.path)
+        return text
+
+    def _split(self, line: str, separator: str) -> list[str]:
+        try:
+            return next(csv.reader([line], delimiter=separator, strict=True))
+        except csv.Error as error:
+            raise DataError(f"Line 1 cannot be read: {error}.", self.path) from None
+
+    def _parse(
+        self, source: Path | bytes, names: Sequence[str], header: bool, count: int
+    ) -> pl.DataFrame:
+        """Some columns of a well-formed text of so many records."""
+        positions = sorted({self.names.index(name) for name in names})
+        found = [self.names[position] for position in positions]
+        if not count:
+            return pl.DataFrame(schema={name: pl.String for name in found})
+        try:
+            frame = pl.read_csv(
+                source,
+                has_header=header,
+                separator=self._layout.separator.decode(),
+                eol_char=self._layout.end.decode(),
+                columns=positions,
+                infer_schema=False,
+                quote_char='"' if self._layout.quote else None,
+                low_memory=True,
+                glob=False,
+            )
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise self._unreadable(str(error).partition("\n")[0]) from None
+        if frame.height < count and len(self.names) > 1:
+            raise self._unreadable(f"{frame.height} rows instead of {count}")
+        frame.columns = found
+        # What follows are empty lines.
+        return frame.head(count)
+
+    def _unreadable(self, reason: str) -> DataError:
+        return DataError(f"The file cannot be read as delimited text ({reason}).", self.path)
 
 
-def read_strings(path: Path, names: Sequence[str], separator: str, quote: bool) -> pl.DataFrame:
-    """Read some columns of a delimited file as strings; an empty field is null.
-
-    A line that ends early has null in the fields that are missing. Empty lines at the end do not
-    count.
-
-    :param names: columns to read, out of those of the header.
-    :raises DataError: naming lines that have more fields than the header.
-    """
-    header, _ = read_header(path, separator, quote)
-    positions = sorted({header.index(name) for name in names})
+def _unzip(path: Path) -> bytes:
     try:
-        frame = pl.read_csv(
-            path,
-            separator=separator,
-            columns=positions,
-            infer_schema=False,
-            quote_char='"' if quote else None,
-            low_memory=True,
-        )
-    except pl.exceptions.NoDataError:
-        raise DataError("The file is empty.", path) from None
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise _explain(path, separator, quote, error) from None
-    frame.columns = [header[position] for position in positions]
-    return _without_trailing_blanks(frame)
+        with gzip.open(path, "rb") as file:
+            return cast(Callable[[], bytes], file.read)()
+    except EOFError:
+        problem = "The gzip file ends too early; copy or download it again."
+    except (OSError, zlib.error) as error:
+        problem = f"The gzip file is damaged ({error}); copy or download it again."
+    raise DataError(problem, path)
 
 
-def _without_trailing_blanks(frame: pl.DataFrame) -> pl.DataFrame:
+def _without_empty_end(frame: pl.DataFrame) -> pl.DataFrame:
     height = frame.height
-    while height and all(value is None for value in frame.row(height - 1)):
+    while height and frame.row(height - 1) == (None,):
         height -= 1
     return frame.head(height)
-
-
-def _explain(path: Path, separator: str, quote: bool, error: Exception) -> DataError:
-    """Find the lines that polars could not read; its message does not say which they are."""
-    problems = []
-    try:
-        with open_text(path) as file:
-            rows = csv.reader(
-                file, delimiter=separator, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
-            )
-            expected = len(next(rows))
-            for row in rows:
-                if len(row) > expected:
-                    problems.append(
-                        f"Line {rows.line_num} has {len(row)} fields where the header has "
-                        f"{expected}; if a field holds the separator {separator!r}, put it in "
-                        "quotes."
-                    )
-    except UnicodeDecodeError:
-        return _not_utf8(path)
-    except csv.Error as wrong:
-        problems.append(f"Line {rows.line_num} cannot be read: {wrong}.")
-    return DataError(problems or f"The file cannot be read as delimited text: {error}.", path)
-
-
-def _not_utf8(path: Path) -> DataError:
-    return DataError("The file is not UTF-8 text; convert it, for example with iconv.", path)

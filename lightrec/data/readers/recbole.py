@@ -1,12 +1,15 @@
 """RecBole's atomic files: tab-separated, with a header of ``name:type``."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
-from lightrec.data.readers.base import Tables
-from lightrec.data.readers.delimited import read_header, read_strings
+from lightrec.data.files import is_there
+from lightrec.data.problems import Problems
+from lightrec.data.readers.base import NamedColumns, Tables
+from lightrec.data.readers.delimited import TextTable
 from lightrec.data.readers.table import TableReader
 from lightrec.data.schema import Place
 from lightrec.errors import DataError
@@ -38,34 +41,56 @@ class RecBoleReader(TableReader):
         logs = _logs(Path(path))
         if len(logs) != 1:
             raise DataError(f"There are {len(logs)} .inter files; name one of them.", path)
-        tables = super().read(logs[0], columns)
         items, users = logs[0].with_suffix(ITEMS), logs[0].with_suffix(USERS)
-        return Tables(
-            tables.log,
-            self.read_catalog(items) if items.exists() else None,
-            self.read_users(users) if users.exists() else None,
-            tables.ignored,
-        )
+        problems = Problems()
+        catalog = known = None
+        with problems.taking():
+            tables = super().read(logs[0], columns)
+        with problems.taking():
+            catalog = self.read_catalog(items) if is_there(items) else None
+        with problems.taking():
+            known = self.read_users(users) if is_there(users) else None
+        problems.check()
+        return replace(tables, catalog=catalog, users=known)
 
-    def names(self, path: Path) -> list[str]:
+    def open(self, path: Path) -> NamedColumns:
+        """Open one of the three files."""
+        return RecBoleTable(path)
+
+
+class RecBoleTable:
+    """One atomic file: its columns without their types, and the values of some of them.
+
+    :param path: the file.
+    :raises DataError: where it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._table = TextTable(path, "\t", quote=False)
+        self.names: list[str] = [name.partition(":")[0] for name in self._table.names]
         """The columns of the first line, without their types."""
-        return [name.partition(":")[0] for name in read_header(path, "\t", quote=False)[0]]
 
-    def load(self, path: Path, names: Sequence[str]) -> pl.DataFrame:
-        """Some columns: numbers for ``float``, strings for all else."""
-        header = read_header(path, "\t", quote=False)[0]
-        wanted = [full for full in header if full.partition(":")[0] in names]
-        frame = read_strings(path, wanted, "\t", quote=False)
-        frame.columns = [full.partition(":")[0] for full in frame.columns]
-        floats = [f.partition(":")[0] for f in wanted if f.endswith(":float")]
-        if path.suffix == LOG:
-            # The log casts its numbers itself and names the line of a bad one.
-            return frame
-        return frame.with_columns(pl.col(floats).cast(pl.Float64, strict=False))
+    def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
+        """Some columns: numbers for ``float`` in item and user tables, strings for all else."""
+        wanted = [self._table.names[self.names.index(name)] for name in names]
+        frame, place = self._table.read(wanted, problems)
+        types = {name.partition(":")[0]: name.partition(":")[2] for name in frame.columns}
+        frame.columns = list(types)
+        if self.path.suffix == LOG:
+            # The log casts its numbers itself.
+            return frame, place
+        for name, kind in types.items():
+            if kind == "float":
+                frame = frame.with_columns(_numbers(frame[name], place, problems))
+        return frame, place
 
-    def place(self, path: Path) -> Place:
-        """Rows begin on line 2, below the header."""
-        return Place(path, first_line=2)
+
+def _numbers(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
+    numbers = column.cast(pl.Float64, strict=False)
+    bad = numbers.is_null() & column.is_not_null()
+    problems.add_rows(bad, lambda row: place.value(column, row, "a number"))
+    return numbers
 
 
 def _logs(path: Path) -> list[Path]:

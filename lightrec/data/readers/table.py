@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -9,12 +10,13 @@ import polars as pl
 
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
-from lightrec.data.readers.base import Reader, Tables
+from lightrec.data.parquet import ParquetTable
+from lightrec.data.problems import Problems
+from lightrec.data.readers.base import NamedColumns, Reader, Tables
 from lightrec.data.readers.columns import CATALOG_NAMES, LOG_NAMES, USER_NAMES, match_columns
-from lightrec.data.readers.delimited import read_header, read_strings
+from lightrec.data.readers.delimited import TextTable
 from lightrec.data.schema import Place
 from lightrec.data.times import TimeFormat
-from lightrec.errors import DataError
 from lightrec.keys import Column
 
 CLICKS: Final = ("click", "clicked")
@@ -43,27 +45,12 @@ class TableReader(Reader):
         """Files whose name ends as the class says."""
         return path.is_file() and (_is_parquet(path) or _is_text(path))
 
-    def names(self, path: Path) -> list[str]:
-        """The columns of a file."""
-        if not _is_parquet(path):
-            return read_header(path, self.separator, quote=True)[0]
-        try:
-            return list(pl.read_parquet_schema(path))
-        except FileNotFoundError:
-            raise DataError("The file does not exist.", path) from None
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise DataError(f"The file cannot be read as Parquet: {error}.", path) from None
+    def open(self, path: Path) -> NamedColumns:
+        """Open a file, in whichever of the formats it is.
 
-    def load(self, path: Path, names: Sequence[str]) -> pl.DataFrame:
-        """Some columns of a file: as strings from text, with their own types from Parquet."""
-        if _is_parquet(path):
-            return pl.read_parquet(path, columns=list(dict.fromkeys(names)))
-        separator = read_header(path, self.separator, quote=True)[1]
-        return read_strings(path, names, separator, quote=True)
-
-    def place(self, path: Path) -> Place:
-        """How to name the rows of a file: those of text begin on line 2, below the header."""
-        return Place(path, first_line=None if _is_parquet(path) else 2)
+        :raises DataError: where it cannot be read.
+        """
+        return ParquetTable(path) if _is_parquet(path) else TextTable(path, self.separator)
 
     def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
         """Read a log; columns that have no place in a log are left out and named in ``ignored``.
@@ -72,48 +59,46 @@ class TableReader(Reader):
         :raises DataError: with all problems found, up to 20.
         """
         path = Path(path)
-        found, matched = self._match(path, LOG_NAMES, columns, Column.ITEM)
-        frame = self.load(path, list(matched.values()))
-        frame = frame.select(pl.col(name).alias(column) for column, name in matched.items())
+        problems = Problems(path)
+        table = self.open(path)
+        matched = _match(table, LOG_NAMES, columns or {}, Column.ITEM, problems)
+        frame, place = _load(table, list(matched.values()), problems)
+        # Of columns that are missing or there twice, no value can be looked at.
+        if Column.ITEM not in matched or not frame.height:
+            problems.check()
+        frame = frame.select(
+            pl.col(name).alias(column) for column, name in matched.items() if name in frame.columns
+        )
         if frame.schema.get(Column.CANDIDATES) == pl.String:
             frame = frame.with_columns(split_list(frame[Column.CANDIDATES]))
         if Column.FEEDBACK not in matched and matched.get(Column.VALUE, "").lower() in CLICKS:
             frame = frame.with_columns(pl.lit("click").alias(Column.FEEDBACK))
-        ignored = tuple(name for name in found if name not in matched.values())
-        return Tables(
-            InteractionLog(frame, times=self.times, place=self.place(path)), ignored=ignored
-        )
+        with problems.taking():
+            named = replace(place, names=matched)
+            log = InteractionLog(frame, times=self.times, place=named)
+        problems.check()
+        ignored = tuple(name for name in table.names if name not in matched.values())
+        return Tables(log, ignored=ignored, columns=matched)
 
     def read_catalog(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog:
         """Read an item table; columns other than item, title and text become attributes."""
         path = Path(path)
-        frame = self._with_attributes(path, CATALOG_NAMES, columns, Column.ITEM)
-        return Catalog(frame, place=self.place(path))
+        problems = Problems(path)
+        frame, place = self._with_attributes(path, CATALOG_NAMES, columns, Column.ITEM, problems)
+        with problems.taking():
+            catalog = Catalog(frame, place=place)
+        problems.check()
+        return catalog
 
     def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users:
         """Read a user table; columns other than user become attributes."""
         path = Path(path)
-        frame = self._with_attributes(path, USER_NAMES, columns, Column.USER)
-        return Users(frame, place=self.place(path))
-
-    def _match(
-        self,
-        path: Path,
-        names: Mapping[str, Sequence[str]],
-        columns: Mapping[str, str] | None,
-        required: str,
-    ) -> tuple[list[str], dict[str, str]]:
-        """The file's columns, and which of them is which canonical column."""
-        found = self.names(path)
-        problems = [
-            f"The column '{name}' is there {times} times; give each column a name of its own."
-            for name, times in Counter(found).items()
-            if times > 1
-        ]
-        matched = match_columns(found, names, columns, [required], problems)
-        if problems:
-            raise DataError(problems, path)
-        return found, matched
+        problems = Problems(path)
+        frame, place = self._with_attributes(path, USER_NAMES, columns, Column.USER, problems)
+        with problems.taking():
+            users = Users(frame, place=place)
+        problems.check()
+        return users
 
     def _with_attributes(
         self,
@@ -121,14 +106,49 @@ class TableReader(Reader):
         names: Mapping[str, Sequence[str]],
         columns: Mapping[str, str] | None,
         key: str,
-    ) -> pl.DataFrame:
-        found, matched = self._match(path, names, columns, key)
-        others = [name for name in found if name not in matched.values()]
-        return self.load(path, found).select(
-            *(pl.col(name).alias(column) for column, name in matched.items()),
+        problems: Problems,
+    ) -> tuple[pl.DataFrame, Place]:
+        table = self.open(path)
+        matched = _match(table, names, columns, key, problems)
+        frame, place = _load(table, table.names, problems)
+        if key not in matched or not frame.height:
+            problems.check()
+        taken = {column: frame[name] for column, name in matched.items() if name in frame.columns}
+        for name in frame.columns:
+            if name in matched.values():
+                continue
+            free = name
             # An attribute may not take the name of a column that came from elsewhere.
-            *(pl.col(name).alias(f"{name}_" if name in matched else name) for name in others),
-        )
+            while free in names or free in taken:
+                free += "_"
+            taken[free] = frame[name]
+        return pl.DataFrame([series.alias(name) for name, series in taken.items()]), place
+
+
+def _match(
+    table: NamedColumns,
+    names: Mapping[str, Sequence[str]],
+    columns: Mapping[str, str] | None,
+    required: str,
+    problems: Problems,
+) -> dict[str, str]:
+    """Which column of the file is which canonical column."""
+    for name, times in Counter(table.names).items():
+        if times > 1:
+            problems.add(
+                f"The column '{name}' is there {times} times; give each column a name of its own."
+            )
+    return match_columns(table.names, names, columns, [required], problems)
+
+
+def _load(
+    table: NamedColumns, names: Sequence[str], problems: Problems
+) -> tuple[pl.DataFrame, Place]:
+    with problems.taking():
+        loaded = table.read(names or table.names[:1], problems)
+        return loaded
+    problems.check()
+    raise AssertionError("an error was taken, so there is a problem")
 
 
 def read_catalog(path: Path, columns: Mapping[str, str] | None = None) -> Catalog:

@@ -127,7 +127,8 @@ class MovieLensReader(Reader):
         problems.check()
         if rows is None:
             return tables
-        genres = pl.col("genres") if "genres" in rows.columns else pl.lit(None, pl.String)
+        there = "genres" in rows.columns
+        genres = pl.col("genres") if there else pl.lit(None, pl.String).alias("genres")
         rows = rows.select(Column.ITEM, Column.TITLE, genres.str.split("|"))
         return replace(tables, catalog=_catalog(rows, movies))
 

@@ -52,8 +52,23 @@ def test_what_is_not_its_own(folder: Path) -> None:
 
 def test_bad_numbers_are_named(folder: Path) -> None:
     (folder / "shop.inter").write_text(INTER + "u1\ti3\tfour\t1714559400\n")
-    with pytest.raises(DataError, match="inter: Line 3, column 'value': 'four' is not a number"):
+    with pytest.raises(DataError, match="inter: Line 3, column 'rating': 'four' is not a number"):
         RecBoleReader().read(folder)
+
+
+def test_the_problems_of_all_files_come_together(folder: Path) -> None:
+    (folder / "shop.inter").write_text(INTER + "u1\ti3\n")
+    (folder / "shop.item").write_text(ITEM + "i3\tname\tcheap\n")
+    (folder / "shop.user").write_text("user_id:token\tage:token\n")
+    with pytest.raises(DataError) as raised:
+        RecBoleReader().read(folder)
+    found = str(raised.value).splitlines()
+    assert [line.removeprefix(f"{folder}/shop").partition(" ")[0] for line in found] == [
+        *(".inter:", ".item:", ".user:")
+    ]
+    assert "Line 3 has 2 fields where 4 are expected" in found[0]
+    assert "Line 3, column 'price': 'cheap' is not a number." in found[1]
+    assert "There are no rows" in found[2]
 
 
 def test_movielens_100k() -> None:

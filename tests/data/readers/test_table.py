@@ -101,13 +101,13 @@ def test_item_and_user_tables(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
-        ("", ["The file is empty; its first line must name the columns."]),
+        ("", ["The file is empty."]),
         ("user,item\n", ["There are no events."]),
         (
             "who,what\na,x\n",
             [
-                "No column was recognised as item; there are 'who', 'what'. Say which one it is, "
-                "for example columns={'item': 'who'}."
+                "No column was recognised as item; there are 'who', 'what'. Rename the one that it "
+                "is, or name it in the setting columns, for example {item: who}."
             ],
         ),
         ("item,item\n1,2\n", ["The column 'item' is there 2 times; give each column a name"]),
@@ -115,13 +115,14 @@ def test_item_and_user_tables(tmp_path: Path) -> None:
             "user,item,value,time\na,x,1,1714559400\nb,x,good,soon\nc,,1,1714559400\n",
             [
                 "Line 3, column 'time': 'soon' is not a point in time",
-                "Line 3, column 'value': 'good' is not a number.",
+                "Line 3, column 'value': 'good' is not a number between",
+                "Line 4 has no item and no candidates",
             ],
         ),
         ("user,item\na,x\nb,\n", ["Line 3 has no item and no candidates"]),
         (
             "user,item\na,x\nb,x,y\nc,x,y,z\n",
-            ["Line 3 has 3 fields where the header has 2", "Line 4"],
+            ["Line 3 has 3 fields where 2 are expected", "Line 4"],
         ),
     ],
 )
@@ -149,8 +150,16 @@ def test_named_columns_must_be_there(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("log.csv", "user,item\nzoë,x\n".encode("latin-1"), "not UTF-8 text"),
-        ("log.csv.gz", b"user,item\n", "not UTF-8 text|cannot be read"),
-        ("log.parquet", b"user,item\n", "cannot be read as Parquet"),
+        (
+            "log.csv.gz",
+            b"user,item\n",
+            "ending says that it is compressed with gzip, but it is some",
+        ),
+        (
+            "log.parquet",
+            b"user,item\n",
+            "ending says that it is a Parquet file, but it is something",
+        ),
     ],
 )
 def test_broken_files(name: str, content: bytes, message: str, tmp_path: Path) -> None:
@@ -169,9 +178,184 @@ def test_missing_files(tmp_path: Path) -> None:
         TableReader().read(tmp_path / "folder.csv")
 
 
-def test_short_and_empty_lines(tmp_path: Path) -> None:
-    path = write(tmp_path / "log.csv", "user,item,value\na,x,1\nb,x\n\n\n")
-    assert TableReader().read(path).log.events["value"].to_list() == [1.0, None]
-    write(path, "user,item,value\na,x,1\n\nb,x,2\n")
-    with pytest.raises(DataError, match="Line 3 has no item"):
+def problems_of(path: Path, content: bytes, columns: dict[str, str] | None = None) -> list[str]:
+    path.write_bytes(content)
+    with pytest.raises(DataError) as raised:
+        TableReader().read(path, columns)
+    assert str(raised.value).startswith(str(path))
+    return raised.value.problems
+
+
+def read(path: Path, content: bytes) -> list[tuple[str | None, str | None]]:
+    path.write_bytes(content)
+    return TableReader().read(path).log.events.select("user", "item").rows()
+
+
+@pytest.mark.parametrize(
+    ("content", "problems"),
+    [
+        (b"user,item\n\n\n", ["There are no events."]),
+        (b"\nuser,item\n", ["The first line is empty; the first line must name the columns."]),
+        (b"1,2,3.5\n4,5,6\n", ["The first line (1, 2, 3.5) looks like data"]),
+        (b"user,item,value\na,x\n", ["Line 2 has 2 fields where 3 are expected; every line"]),
+        (b"user,item\na,x\nb\n", ["Line 3 has 1 field where 2 are expected"]),
+        (b"user,item\na,x\nb", ["Line 3 has 1 field where 2 are expected"]),
+        (b"user,item\na,x\n\nb\n\n", ["Line 3 is empty", "Line 4 has 1 field where 2"]),
+        (b"user,item\na,x\n\n\nb,y\n", ["Lines 3 to 4 are empty; delete them."]),
+        (b"user,item\na,x\n\nb,y\n", ["Line 3 is empty; delete it."]),
+        (
+            b"user,item\na,x\nzo\xeb,y\n\xeb,z\n",
+            ["Line 3, column 'user': the byte 0xEB is not UTF-8 text. Convert the file, for"],
+        ),
+        (b"us\xeb,item\na,x\n", ["Line 1: the byte 0xEB is not UTF-8 text."]),
+        ("user,item\na,x\n".encode("utf-16"), ["The file is text in UTF-16, not plain text"]),
+        ("user,item\na,x\n".encode("utf-16-le"), ["The file is text in UTF-16; convert it"]),
+        (b"user,item\na,x\0\n", ["Line 2 holds a NUL byte, which no text has."]),
+        (b"user,item\na,x\rb,y\nc,z\n", ["Line 2 holds a second kind of line end"]),
+        (b'user,item\na,"x\nb,y\n', ["Line 2 has a quote that is not closed, or one inside"]),
+        (b'user,item\na,x"y\nb,y\n', ["Line 2 has a quote that is not closed, or one inside"]),
+        (b'user,item\na,"x"y\nb,y\n', ["Line 2 has a quote that is not closed, or one inside"]),
+        (b'user,item\na,x"1"2\nb,y\n', ["Line 2 has a quote that is not closed, or one inside"]),
+        (b'user,"item\na,x\n', ["Line 1 cannot be read: unexpected end of data."]),
+        (b"PAR1 and more", ["The file is a Parquet file, not plain text; name it with the"]),
+        (b"PK\x03\x04 more", ["The file is a zip file or a workbook, not plain text"]),
+        (b"user,item\n" + b"a" * 2_000_000, ["Line 2 is longer than 1,048,576 bytes"]),
+    ],
+)
+def test_faults_of_text_are_named(content: bytes, problems: list[str], tmp_path: Path) -> None:
+    found = problems_of(tmp_path / "log.csv", content)
+    assert len(found) == len(problems)
+    for sentence, expected in zip(found, problems, strict=True):
+        assert sentence.startswith(expected)
+        assert sentence.endswith(".")
+
+
+def test_faults_of_lines_and_of_values_come_together(tmp_path: Path) -> None:
+    content = 'user,item,rating\na,"x\ny",1\nb,x\nc,x,good\n"d",x,inf\ne,"z,2\nf,x,3\n'
+    assert [
+        p.partition(" is ")[0].partition(" has")[0]
+        for p in problems_of(tmp_path / "log.csv", content.encode())
+    ] == [
+        "Line 4",
+        "Line 7",
+        "Line 5, column 'rating': 'good'",
+        "Line 6, column 'rating': 'inf'",
+    ]
+
+
+def test_lines_are_counted_over_breaks_in_quotes(tmp_path: Path) -> None:
+    content = b'user,item,value\n"a\n\nb","x\ny",1\nc,x,2\n"d\n",x,bad\n'
+    assert problems_of(tmp_path / "log.csv", content)[0].startswith("Line 7, column 'value': 'bad'")
+
+
+def test_latin_1_is_told_once(tmp_path: Path) -> None:
+    content = b"user,item,title\n" + b"a,x,\xe9t\xe9\n" * 5
+    assert problems_of(tmp_path / "log.csv", content) == [
+        "Line 2, column 'title': the byte 0xE9 is not UTF-8 text. Convert the file, for example "
+        "with `iconv -f latin1 -t utf-8 OLD > NEW`. 4 more lines have the same fault."
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"user,item\r\na,x\r\nb,y\r\n",
+        b"user,item\ra,x\rb,y\r",
+        b"user,item\na,x\nb,y",
+        b"\xef\xbb\xbfuser,item\na,x\nb,y\n\n\n",
+        b'\xef\xbb\xbf"user","item"\r\n"a","x"\r\n"b","y"\r\n\r\n',
+    ],
+)
+def test_line_ends_and_byte_order_marks(content: bytes, tmp_path: Path) -> None:
+    assert read(tmp_path / "log.csv", content) == [("a", "x"), ("b", "y")]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 64])
+@pytest.mark.parametrize("last", ["b", "b\n", '"b"\n', "b\r\n\r\n", "b,c,d\n", "\n b"])
+def test_a_bad_last_line_is_seen(
+    last: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightrec.data.readers.scan.CHUNK", size)
+    assert "Line " in problems_of(tmp_path / "log.csv", f"user,item\na,x\n{last}".encode())[0]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 64, 1 << 18])
+def test_chunks_do_not_matter(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightrec.data.readers.scan.CHUNK", size)
+    content = '\ufeffuser,item\r\n"a ""b"", é","x\r\ny"\r\n"","z"\r\nuse,é€😀\r\n'.encode()
+    assert read(tmp_path / "log.csv", content) == [
+        ('a "b", é', "x\r\ny"),
+        (None, "z"),
+        ("use", "é€😀"),
+    ]
+
+
+def test_ids_of_text_are_kept_as_they_are(tmp_path: Path) -> None:
+    content = 'user,item\n" a",007\n a,"7 "\na,9223372036854775807\na,"x,""y"""\na,1e5\n'
+    assert read(tmp_path / "log.csv", content.encode()) == [
+        (" a", "007"),
+        (" a", "7 "),
+        ("a", "9223372036854775807"),
+        ("a", 'x,"y"'),
+        ("a", "1e5"),
+    ]
+
+
+def test_one_column_alone(tmp_path: Path) -> None:
+    assert read(tmp_path / "log.csv", b"item\nx\ny\n\n") == [(None, "x"), (None, "y")]
+
+
+def test_an_odd_name_is_no_pattern(tmp_path: Path) -> None:
+    assert read(tmp_path / "log[1]*.csv", b"user,item\na,x\n") == [("a", "x")]
+
+
+def test_damaged_gzip(tmp_path: Path) -> None:
+    whole = gzip.compress(b"user,item\n" + b"a,x\n" * 1000)
+    path = tmp_path / "log.csv.gz"
+    assert problems_of(path, whole[:-9]) == [
+        "The gzip file ends too early; copy or download it again."
+    ]
+    assert problems_of(path, whole[:12] + b"\0\1\2" + whole[15:])[0].startswith(
+        "The gzip file is damaged"
+    )
+    assert problems_of(tmp_path / "log.csv", whole)[0].startswith(
+        "The file is compressed with gzip, not plain text"
+    )
+
+
+def test_damaged_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    pl.DataFrame({"user": ["a"] * 50, "item": ["x"] * 50}).write_parquet(path)
+    whole = path.read_bytes()
+    for content in (whole[:-20], whole[:4] + b"\xff" * 40 + whole[44:]):
+        assert problems_of(path, content)[0].startswith("The file cannot be read as Parquet")
+    assert problems_of(path, b"") == ["The file is empty."]
+
+
+def test_types_of_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    pl.DataFrame({"user": [{"a": 1}], "item": ["x"], "other": [{"b": 2}]}).write_parquet(path)
+    with pytest.raises(DataError, match=r"Column 'user' has the Parquet type struct") as raised:
         TableReader().read(path)
+    assert len(raised.value.problems) == 1
+    pl.DataFrame({"user": [1.0, float("nan")], "item": [7, 8]}).write_parquet(path)
+    with pytest.raises(DataError, match=r"Row 2, column 'user': nan is not an id"):
+        TableReader().read(path)
+
+
+def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = tmp_path / "link.csv"
+    link.symlink_to(tmp_path / "gone.csv")
+    with pytest.raises(DataError, match=r"This is a link to .*gone\.csv, which does not exist"):
+        TableReader().read(link)
+    path = write(tmp_path / "log.csv", "user,item\na,x\n")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(DataError, match="may not be read; change its permissions"):
+        TableReader().read(path)
+
+
+def test_attributes_keep_names_of_their_own(tmp_path: Path) -> None:
+    path = write(tmp_path / "items.csv", "sku,item,item_,title\n1,a,b,c\n")
+    assert read_catalog(path, {"item": "sku"}).items.columns == [
+        *("item", "title", "text", "item_", "item__"),
+    ]

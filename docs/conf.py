@@ -1,0 +1,57 @@
+"""How Sphinx builds the documentation: `make docs`.
+
+The package must be installed, since the reference is made from it. Nothing is fetched.
+"""
+
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from docs.generated import fill
+
+project = "lightrec"
+author = "the lightrec contributors"
+version = release = installed_version("lightrec")
+
+# GitHub shows README.md beside the folder's files; it is the first page here too.
+root_doc = "README"
+exclude_patterns = ["_build"]
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+myst_heading_anchors = 4
+
+html_theme = "furo"
+html_title = f"lightrec {version}"
+html_show_sourcelink = False
+smartquotes = False
+
+autodoc_default_options = {"members": True, "show-inheritance": True, "member-order": "bysource"}
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
+autodoc_preserve_defaults = True
+
+nitpick_ignore_regex = [
+    # Other packages' documentation is not fetched, so that a build needs no network.
+    (r"py:.*", r"(torch|torchmetrics|tensordict|torchrl|lightning|transformers|pluggy)(\..*)?"),
+    (r"py:.*", r"(huggingface_hub|polars|numpy|scipy|matplotlib|_?pytest)(\..*)?"),
+    (
+        r"py:.*",
+        r"(abc|argparse|array|collections|contextlib|datetime|importlib|pathlib|types|unittest)(\..*)?",
+    ),
+    # Classes that are for their module alone have no entry.
+    (r"py:.*", r"lightrec\..*\._\w+"),
+]
+
+linkcheck_timeout = 20
+linkcheck_retries = 2
+
+
+def _fill(app: Sphinx, page: str, source: list[str]) -> None:
+    source[0] = fill(source[0])
+
+
+def setup(app: Sphinx) -> None:
+    """Fill in the generated parts of every page before it is read."""
+    app.connect("source-read", _fill)

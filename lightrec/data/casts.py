@@ -1,0 +1,186 @@
+"""Columns of any type into those of the canonical schema, value by value exact or refused.
+
+Nothing is rounded, cut or guessed: a value that cannot be taken as it is becomes a problem with its
+row and column.
+"""
+
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from lightrec.data.problems import Problems
+from lightrec.data.schema import LOG_SCHEMA, Place
+from lightrec.data.times import outside_calendar
+from lightrec.keys import Column
+
+_LARGEST_VALUE: Final = 1e30
+"""Values are held as float32 later, with room for a weight."""
+
+LIMITS: Final[dict[str, tuple[float, float, str]]] = {
+    Column.VALUE: (-_LARGEST_VALUE, _LARGEST_VALUE, "a number between -1e30 and 1e30"),
+    Column.COUNT: (0, 2**63 - 1, "a whole number of 0 or more"),
+    Column.POSITION: (0, 2**15 - 1, "a whole number from 0 to 32767"),
+    Column.PROPENSITY: (0, 1, "a probability above 0 and up to 1"),
+}
+"""Numbers of a log: least, largest, and what messages say is expected."""
+
+
+def to_log_column(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
+    """Bring a column of a log, other than the time, into the type that the schema gives it.
+
+    :param column: named as the schema names it.
+    :returns: the column; null where a value was refused.
+    """
+    if column.name in LIMITS:
+        return _numbers(column, place, problems)
+    if column.name == Column.CANDIDATES:
+        return _id_lists(column, place, problems)
+    return to_ids(column, place, problems)
+
+
+def to_ids(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
+    """Ids as strings: text as it is, whole numbers in digits; an empty text is no id (null).
+
+    Floats are taken where they hold whole numbers that are exact in them (12.0 is ``12``).
+    """
+    dtype = column.dtype
+    if dtype == pl.String:
+        empty = column.str.len_bytes() == 0
+        return column.set(empty, None) if empty.any() else column
+    if isinstance(dtype, pl.Categorical | pl.Enum):
+        return to_ids(column.cast(pl.String), place, problems)
+    if dtype.is_integer() or dtype == pl.Null or _is_whole_decimal(dtype):
+        return column.cast(pl.String)
+    if dtype.is_float():
+        # Beyond these, whole numbers are no longer exact.
+        limit = 2**24 if dtype == pl.Float32 else 2**53
+        good = (column == column.floor()) & (column.abs() <= limit)
+        expected = f"an id; a float must hold a whole number up to {limit}"
+        problems.add_rows(~good, lambda row: place.value(column, row, expected))
+        whole = column.set((~good).fill_null(True), None).cast(pl.Int64)
+        return whole.cast(pl.String)
+    problems.add(_wrong_type(column, "text or whole numbers"))
+    return pl.Series(column.name, [None], pl.String).new_from_index(0, len(column))
+
+
+def to_words(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
+    """Text for people to read: whatever can be written out."""
+    dtype = column.dtype
+    if dtype == pl.String:
+        return column
+    nothing = pl.Series(column.name, [None], pl.String).new_from_index(0, len(column))
+    if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
+        problems.add(_wrong_type(column, "text"))
+        return nothing
+    return column.cast(pl.String) if _is_in_calendar(column, place, problems) else nothing
+
+
+def check_attribute(column: pl.Series, place: Place, problems: Problems) -> None:
+    """See whether a column can be kept as an attribute of items or users."""
+    inner = column.dtype.inner if isinstance(column.dtype, pl.List | pl.Array) else column.dtype
+    if inner is not None and (inner.is_nested() or inner in (pl.Binary, pl.Object)):
+        problems.add(_wrong_type(column, "text, numbers, times, or lists of these"))
+    elif inner is not None and inner is not column.dtype and inner.is_temporal():
+        problems.add(_wrong_type(column, "lists of text or numbers"))
+    else:
+        _is_in_calendar(column, place, problems)
+
+
+def _is_in_calendar(column: pl.Series, place: Place, problems: Problems) -> bool:
+    outside = outside_calendar(column)
+    problems.add_rows(
+        outside, lambda row: place.value(column, row, "a date of the years 1 to 9999")
+    )
+    return not outside.any()
+
+
+def _wrong_type(column: pl.Series, expected: str) -> str:
+    return (
+        f"Column '{column.name}' has type {column.dtype}; expected {expected}. Convert the column "
+        "or leave it out."
+    )
+
+
+def _is_whole_decimal(dtype: pl.DataType) -> bool:
+    return isinstance(dtype, pl.Decimal) and dtype.scale == 0
+
+
+def _numbers(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
+    """Numbers within the limits of the column."""
+    low, high, expected = LIMITS[column.name]
+    dtype = LOG_SCHEMA[column.name]
+    if not (column.dtype.is_numeric() or column.dtype in (pl.String, pl.Boolean, pl.Null)):
+        problems.add(_wrong_type(column, "numbers"))
+        return pl.Series(column.name, [None], dtype).new_from_index(0, len(column))
+    cast = _cast(column, dtype)
+    if column.dtype == pl.String and cast.null_count() > column.null_count():
+        cast = _cast(column.str.strip_chars(), dtype)
+    # NaN is above every number, and so outside.
+    inside = cast.is_between(low, high, "right" if column.name == Column.PROPENSITY else "both")
+    bad = ~inside.fill_null(False) & column.is_not_null()
+    if bad.any():
+        problems.add_rows(bad, lambda row: place.value(column, row, expected))
+        cast = cast.set(bad, None)
+    return cast
+
+
+def _cast(source: pl.Series, dtype: pl.DataType) -> pl.Series:
+    return _whole(source, dtype) if dtype.is_integer() else source.cast(dtype, strict=False)
+
+
+def _whole(source: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """Whole numbers, also those written as 3.0; null where the number is not whole."""
+    if not (source.dtype.is_float() or isinstance(source.dtype, pl.Decimal)):
+        cast = source.cast(dtype, strict=False)
+        if source.dtype != pl.String or cast.null_count() == source.null_count():
+            return cast
+        return cast.fill_null(_whole(source.cast(pl.Float64, strict=False), dtype))
+    numbers = source.cast(pl.Float64)
+    whole = (numbers == numbers.floor()) & (numbers.abs() < 2.0**63)
+    return numbers.set(~whole.fill_null(False), None).cast(dtype, strict=False)
+
+
+def _id_lists(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
+    """Lists of ids, each of them named once."""
+    dtype = LOG_SCHEMA[Column.CANDIDATES]
+    if isinstance(column.dtype, pl.Array):
+        column = column.arr.to_list()
+    nothing = pl.Series(column.name, [None], dtype).new_from_index(0, len(column))
+    if column.dtype == pl.Null:
+        return nothing
+    if not isinstance(column.dtype, pl.List):
+        problems.add(_wrong_type(column, "lists of ids"))
+        return nothing
+    if column.dtype != dtype:
+        column = _inner_ids(column, place, problems)
+    if column.dtype != dtype:
+        return nothing
+    inner = pl.element()
+    empty = column.list.eval(inner.is_null() | (inner == "")).list.any()
+    problems.add_rows(
+        empty, lambda row: f"{place.row(row)}, column '{place.name(column)}': an id is empty."
+    )
+    repeated = column.list.n_unique() != column.list.len()
+    problems.add_rows(
+        repeated & ~empty.fill_null(False),
+        lambda row: (
+            f"{place.row(row)}, column '{place.name(column)}': an item stands among the candidates "
+            "twice."
+        ),
+    )
+    return column
+
+
+def _inner_ids(lists: pl.Series, place: Place, problems: Problems) -> pl.Series:
+    """Lists of anything as lists of ids; the lists as they are where their type cannot be."""
+    sizes = lists.list.len().fill_null(0).to_numpy().astype(np.int64)
+    flat = lists.filter(sizes > 0).explode()
+    # Nulls are named with their list below, as are empty texts.
+    owners = np.repeat(np.arange(len(sizes)), sizes).tolist()
+    ids = to_ids(flat, place.within(owners), problems)
+    if ids.null_count() > flat.null_count() and ids.null_count() == len(ids):
+        return lists
+    if flat.dtype.is_float():
+        lists = lists.cast(pl.List(pl.Int64), strict=False)
+    return lists.cast(LOG_SCHEMA[Column.CANDIDATES])

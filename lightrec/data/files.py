@@ -1,0 +1,93 @@
+"""What can be said of a file before it is parsed: whether it is there, and what it really is."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from lightrec.errors import DataError
+
+_KINDS: Final = (
+    (b"PAR1", "parquet", "a Parquet file", "name it with the ending .parquet"),
+    (b"\x1f\x8b", "gzip", "compressed with gzip", "name it with the ending .csv.gz or .tsv.gz"),
+    (b"PK\x03\x04", "zip", "a zip file or a workbook", "unpack it, or save the sheet as CSV"),
+    (b"\xff\xfe", "utf-16", "text in UTF-16", "convert it, as with `iconv -f utf-16 -t utf-8`"),
+    (b"\xfe\xff", "utf-16", "text in UTF-16", "convert it, as with `iconv -f utf-16 -t utf-8`"),
+)
+"""First bytes, short name, words, and what to do where text was expected."""
+
+
+def check_file(path: Path) -> None:
+    """See that a path is a file that can be read.
+
+    :raises DataError: where it is missing, a folder, something else, or may not be read.
+    """
+    try:
+        if path.is_symlink() and not path.exists():
+            raise DataError(f"This is a link to {os.readlink(path)}, which does not exist.", path)
+        if not path.exists():
+            raise DataError("The file does not exist.", path)
+        if path.is_dir():
+            raise DataError("This is a folder, and a file is needed.", path)
+        if not path.is_file():
+            raise DataError("This is neither a file nor a folder.", path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"The path cannot be looked at ({error}).", path) from None
+    if not os.access(path, os.R_OK):
+        raise DataError("The file may not be read; change its permissions (chmod +r).", path)
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file that may be missing is there, be it only as a link that leads nowhere."""
+    return path.exists() or path.is_symlink()
+
+
+def check_input(path: Path) -> None:
+    """See that a path is a file or a folder that can be read.
+
+    :raises DataError: where it is not.
+    """
+    if not path.is_dir():
+        check_file(path)
+    elif not os.access(path, os.R_OK | os.X_OK):
+        raise DataError("The folder may not be read; change its permissions (chmod +rx).", path)
+
+
+def describe_content(path: Path, expected: str) -> str | None:
+    """Say what a file is, where its first bytes are those of something else than expected.
+
+    :param expected: ``parquet``, ``gzip`` or ``text``.
+    :returns: a sentence, or None where the bytes may be what is expected.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        return f"The file cannot be read ({error.strerror})."
+    if not head:
+        return "The file is empty."
+    kinds = [
+        (kind, words, advice)
+        for magic, kind, words, advice in _KINDS
+        if head[: len(magic)] == magic
+    ]
+    if expected == "text":
+        if kinds:
+            return f"The file is {kinds[0][1]}, not plain text; {kinds[0][2]}."
+        return _wide_text(head)
+    if [kind for kind, _, _ in kinds] == [expected]:
+        return None
+    found = kinds[0][1] if kinds else f"something that begins with {_quoted(head)}"
+    wanted = "a Parquet file" if expected == "parquet" else "compressed with gzip"
+    return f"The file's ending says that it is {wanted}, but it is {found}; name it by what it is."
+
+
+def _wide_text(head: bytes) -> str | None:
+    """Two or four bytes a character leave zeros between plain letters."""
+    for start, name in ((0, "utf-16be"), (1, "utf-16le")):
+        if len(head) >= 4 and not any(head[start::2]):
+            return f"The file is text in UTF-16; convert it, as with `iconv -f {name} -t utf-8`."
+    return None
+
+
+def _quoted(head: bytes) -> str:
+    return repr(head[:16].decode("latin-1"))

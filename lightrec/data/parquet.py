@@ -1,0 +1,112 @@
+"""Parquet files from anywhere, read so that a damaged one is refused and nothing worse.
+
+PyArrow reads them, because it checks what it reads; then polars takes the columns over.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lightrec.data.files import check_file, describe_content
+from lightrec.data.problems import Problems
+from lightrec.data.schema import Place
+from lightrec.errors import DataError
+
+_FAILURES: Final = (OSError, pa.ArrowException, ValueError, MemoryError, OverflowError)
+# What polars holds, too; of the others a log has none.
+_SIMPLE: Final = (
+    pa.types.is_null,
+    pa.types.is_boolean,
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_decimal128,
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_string_view,
+    pa.types.is_date,
+    pa.types.is_time,
+    pa.types.is_timestamp,
+    pa.types.is_duration,
+)
+
+
+class ParquetTable:
+    """A Parquet file: its columns, its metadata, and the values of some columns.
+
+    :param path: the file.
+    :raises DataError: where it is missing, may not be read, or is no whole Parquet file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        check_file(path)
+        other = describe_content(path, expected="parquet")
+        if other is not None:
+            raise DataError(other, path)
+        try:
+            self._file = pq.ParquetFile(str(path))
+            self._schema = self._file.schema_arrow
+            self.names: list[str] = list(self._schema.names)
+            """The columns, in the file's order."""
+            metadata = self._file.metadata.metadata or {}
+            self.metadata = {k.decode(): v.decode("utf-8", "replace") for k, v in metadata.items()}
+        except _FAILURES as error:
+            raise self._damaged(error) from None
+
+    def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
+        """Some columns, with their own types.
+
+        :param problems: gets a sentence for each column of a type that no table has; those columns
+            are left out.
+        :returns: the columns, and how their rows are named.
+        :raises DataError: where the file is damaged.
+        """
+        usable = []
+        for name in dict.fromkeys(names):
+            kind = self._schema.field(self.names.index(name)).type
+            if _is_usable(kind):
+                usable.append(name)
+            else:
+                problems.add(
+                    f"Column '{name}' has the Parquet type {kind}, which has no place in a log or "
+                    "table; convert it to text or numbers, or leave it out."
+                )
+        try:
+            table = self._file.read(columns=usable, use_threads=pl.thread_pool_size() > 1)
+            # Strings that are not UTF-8, for example, would be believed from here on.
+            table.validate(full=True)
+            frame = pl.DataFrame([pl.Series(name, _plain(table.column(name))) for name in usable])
+        except (*_FAILURES, pl.exceptions.PolarsError) as error:
+            raise self._damaged(error) from None
+        return frame, Place(self.path)
+
+    def _damaged(self, error: BaseException) -> DataError:
+        first = (str(error).splitlines() or ["no reason given"])[0].rstrip(".")
+        return DataError(
+            f"The file cannot be read as Parquet ({first}). It may be damaged or cut off: write or "
+            "copy it again.",
+            self.path,
+        )
+
+
+def _is_usable(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_usable(kind.value_type) and not pa.types.is_list(kind.value_type)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        inner = kind.value_type
+        return any(is_kind(inner) for is_kind in _SIMPLE) or pa.types.is_dictionary(inner)
+    return any(is_kind(kind) for is_kind in _SIMPLE)
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Without dictionaries, whose categories polars would keep, and without the names of zones."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return column.cast(kind.value_type)
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        return column.cast(pa.timestamp(kind.unit, "UTC"))
+    return column

@@ -1,0 +1,70 @@
+"""The reader of predictions, which another recommender made for the users of a log."""
+
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from lightrec.data.casts import to_ids
+from lightrec.data.problems import Problems
+from lightrec.data.readers.columns import LOG_NAMES, match_columns
+from lightrec.data.readers.table import TableReader
+from lightrec.data.schema import Place
+from lightrec.keys import Column
+
+SCORE: Final = "score"
+RANK: Final = "rank"
+
+
+def read_predictions(path: Path) -> pl.DataFrame:
+    """Read predictions from CSV or Parquet.
+
+    :param path: a table with ``user``, ``item`` and ``score`` (higher is better) or ``rank`` (1 is
+        best).
+    :returns: ``user`` and ``item`` (str, each pair once) and ``score`` (float64, finite).
+    :raises DataError: with all problems found, up to 20.
+    """
+    problems = Problems(path)
+    table = TableReader().open(path)
+    names = {Column.USER: LOG_NAMES[Column.USER], Column.ITEM: LOG_NAMES[Column.ITEM]}
+    value = SCORE if SCORE in table.names or RANK not in table.names else RANK
+    required = [Column.USER, Column.ITEM, value]
+    matched = match_columns(table.names, {**names, value: [value]}, None, required, problems)
+    problems.check()
+    frame, place = table.read([matched[name] for name in required], problems)
+    if not frame.height:
+        problems.add("There are no predictions.")
+        problems.check()
+    found = [frame[matched[name]] for name in required if matched[name] in frame.columns]
+    if len(found) < len(required):
+        problems.check()
+    ids = [_ids(column, place, problems) for column in found[:2]]
+    scores = _finite(found[2], place, problems)
+    result = pl.DataFrame([ids[0].alias(Column.USER), ids[1].alias(Column.ITEM), scores])
+    first = result.select(pl.struct(Column.USER, Column.ITEM).is_first_distinct()).to_series()
+    problems.add_rows(
+        ~first & ids[0].is_not_null() & ids[1].is_not_null(),
+        lambda row: f"{place.row(row)} lists a user and an item that an earlier row lists, too.",
+    )
+    problems.check()
+    return result if value == SCORE else result.with_columns(-pl.col(SCORE))
+
+
+def _ids(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
+    ids = to_ids(column, place, problems)
+    problems.add_rows(
+        ids.is_null() & (column.is_null() | (column.dtype == pl.String)),
+        lambda row: f"{place.row(row)} has no {column.name}.",
+    )
+    return ids
+
+
+def _finite(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
+    if not (column.dtype.is_numeric() or column.dtype in (pl.String, pl.Null)):
+        problems.add(f"Column '{column.name}' has type {column.dtype}; expected numbers.")
+        return pl.Series(SCORE, [0.0]).new_from_index(0, len(column))
+    text = column.str.strip_chars() if column.dtype == pl.String else column
+    numbers = text.cast(pl.Float64, strict=False)
+    bad = ~numbers.is_finite().fill_null(False)
+    problems.add_rows(bad, lambda row: place.value(column, row, "a finite number"))
+    return numbers.alias(SCORE)

@@ -1,0 +1,151 @@
+"""`lightrec data`: check tells everything at once, convert writes whole folders or nothing."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from lightrec.__main__ import main
+from lightrec.data.readers.find import read_tables
+
+LOG = "who,sku,stars,when,price\na,x,5,2024-05-01,1\na,y,4,2024-05-02,1\nb,x,3,2024-05-03,1\n"
+COLUMNS = "{user: who, item: sku, value: stars, time: when}"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    (tmp_path / "log.csv").write_text(LOG)
+    (tmp_path / "items.csv").write_text("id,title\nx,Ex\nz,Zed\n")
+    return tmp_path / "log.csv"
+
+
+def test_check_tells_what_is_there(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    items = ["--items", str(log.with_name("items.csv"))]
+    assert main(["data", "check", str(log), "--columns", COLUMNS, *items]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert told.out.splitlines() == [
+        f"{log} can be used.",
+        "",
+        "events        3",
+        "users         2",
+        "items         2",
+        "time          2024-05-01T00:00:00Z to 2024-05-03T00:00:00Z",
+        "feedback      rating 3",
+        "columns       who as user, sku as item, stars as value, when as time",
+        "not used      price",
+        "",
+        "kept, but:",
+        "           1  users with one event, which is trained on and never tested",
+        "           1  items without a row in the item table, kept with empty text",
+        "           1  items without text",
+    ]
+
+
+def test_check_for_programs(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["data", "check", str(log), "--columns", COLUMNS, "--json"]
+    assert main(arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["problems"] == []
+    assert found["counts"]["users_with_one_event"] == 1
+    assert found["columns"]["user"] == "who"
+    assert found["ignored"] == ["price"]
+    log.write_text(LOG + "c,x,bad,2024-05-03,1\n" * 30)
+    assert main(arguments) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["problems"]) == 20
+    assert found["more"] == 10
+
+
+def test_check_tells_the_problems_of_all_files(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.write_text("user,item,time\na,x\na,y,soon\nb,y,2024-05-03\nb,z,2024-05-04\n")
+    items, users = log.with_name("items.csv"), log.with_name("users.csv")
+    items.write_text("id\nx\nx\n")
+    arguments = ["data", "check", str(log), "--items", str(items), "--users", str(users)]
+    assert main(arguments) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    lines = told.err.removeprefix("lightrec: ").splitlines()
+    starts = [
+        f"{log}: Line 2 has 2 fields where 3 are expected",
+        f"{log}: Line 3, column 'time': 'soon' is not",
+        f"{items}: Line 3: item 'x' stands in an earlier row too.",
+        f"{users}: The file does not exist.",
+    ]
+    assert len(lines) == len(starts)
+    assert all(line.startswith(start) for line, start in zip(lines, starts, strict=True))
+
+
+@pytest.mark.parametrize("columns", ["[user]", "{user: who", "user"])
+def test_columns_must_be_a_mapping(
+    columns: str, log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "check", str(log), "--columns", columns]) == 2
+    assert "--columns must be a mapping such as" in capsys.readouterr().err
+
+
+def test_convert_writes_a_folder_that_reads_back(log: Path, tmp_path: Path) -> None:
+    to = tmp_path / "made" / "log"
+    items = ["--items", str(log.with_name("items.csv"))]
+    arguments = ["data", "convert", str(log), str(to), "--columns", COLUMNS, *items]
+    for _ in range(2):
+        assert main(arguments) == 0
+        assert sorted(path.name for path in to.iterdir()) == ["catalog.parquet", "log.parquet"]
+        assert [path.name for path in to.parent.iterdir()] == ["log"]
+    assert read_tables(to).log.events["user"].to_list() == ["a", "a", "b"]
+
+
+def test_convert_leaves_nothing_where_a_file_is_refused(log: Path, tmp_path: Path) -> None:
+    log.with_name("items.csv").write_text("id\nx\nx\n")
+    items = ["--items", str(log.with_name("items.csv"))]
+    to = tmp_path / "made" / "log"
+    assert main(["data", "convert", str(log), str(to), "--columns", COLUMNS, *items]) == 2
+    assert not to.parent.exists()
+
+
+def test_convert_looks_at_its_target_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "thesis.tex").write_text("")
+    for to, message in (
+        (tmp_path, "The folder holds something else than a canonical log (thesis.tex)"),
+        (tmp_path / "thesis.tex", "This is a file, and a folder is to be written"),
+        (tmp_path / "thesis.tex" / "log", "Nothing may be written into"),
+    ):
+        assert main(["data", "convert", str(tmp_path / "none.csv"), str(to)]) == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("action", ["check", "convert", "fetch"])
+def test_every_action_has_examples(action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["data", action, "--help"])
+    assert f"examples:\n  lightrec data {action} " in capsys.readouterr().out
+
+
+def test_a_path_without_a_reader(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "log.doc").write_text("user,item\n")
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "gone")
+    for path, message in (
+        (tmp_path / "log.doc", "No installed reader recognises it."),
+        (tmp_path, "No installed reader recognises it."),
+        (tmp_path / "none.csv", "The file does not exist."),
+        (link, "which does not exist."),
+    ):
+        assert main(["data", "check", str(path)]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_parquet_named_as_text_and_text_as_parquet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pl.DataFrame({"item": ["x"]}).write_parquet(tmp_path / "a.csv")
+    (tmp_path / "a.parquet").write_text("user,item\n")
+    assert main(["data", "check", str(tmp_path / "a.csv")]) == 2
+    assert "The file is a Parquet file, not plain text" in capsys.readouterr().err
+    assert main(["data", "check", str(tmp_path / "a.parquet")]) == 2
+    assert "but it is something that begins with 'user,item" in capsys.readouterr().err

@@ -1,0 +1,45 @@
+"""Predictions of others: scores or ranks, and every fault with its line."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from lightrec.data.readers.predictions import read_predictions
+from lightrec.errors import DataError
+
+
+def test_scores_and_ranks(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("user,item,score\n1,007,.5\n1,8,-2\n")
+    assert read_predictions(tmp_path / "p.csv").rows() == [("1", "007", 0.5), ("1", "8", -2.0)]
+    pl.DataFrame({"user": [1, 1], "item": [7, 8], "rank": [1, 2]}).write_parquet(
+        tmp_path / "p.parquet"
+    )
+    assert read_predictions(tmp_path / "p.parquet").rows() == [("1", "7", -1.0), ("1", "8", -2.0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ("user,item\n1,2\n", ["No column was recognised as score"]),
+        ("user,item,score\n", ["There are no predictions."]),
+        (
+            "user,item,score\n1,2,nan\n1,3,good\n1,,1\n1,4,1\n1,4,2\n1,5,\n",
+            [
+                "Line 4 has no item.",
+                "Line 2, column 'score': 'nan' is not a finite number.",
+                "Line 3, column 'score': 'good' is not a finite number.",
+                "Line 7, column 'score': None is not a finite number.",
+                "Line 6 lists a user and an item that an earlier row lists, too.",
+            ],
+        ),
+        ("user,item,score\n1,2\n1,3,4\n", ["Line 2 has 2 fields where 3 are expected"]),
+    ],
+)
+def test_faults_are_named(text: str, problems: list[str], tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(DataError) as raised:
+        read_predictions(tmp_path / "p.csv")
+    assert len(raised.value.problems) == len(problems)
+    for found, expected in zip(raised.value.problems, problems, strict=True):
+        assert found.startswith(expected)

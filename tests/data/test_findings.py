@@ -1,0 +1,67 @@
+"""What is told of files that can be used agrees with what a run makes of them."""
+
+from pathlib import Path
+
+import polars as pl
+
+from lightrec.data.catalog import Catalog
+from lightrec.data.domain import Domain
+from lightrec.data.findings import look_at
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
+from lightrec.data.readers.base import Tables
+from lightrec.data.treatments import KEPT, LEFT_OUT, in_words
+
+EVENTS = pl.DataFrame(
+    {
+        "user": ["a", "a", "a", "b", "c ", None, "d", "d"],
+        "item": ["x", "x", "y", "y", "q", "x", "x", "z"],
+        "time": [1, 1, 2, 3, 4, 5, None, 86_400],
+    }
+)
+
+
+def test_counts_are_those_of_a_run(tmp_path: Path) -> None:
+    tables = Tables(
+        InteractionLog(EVENTS),
+        Catalog(pl.DataFrame({"item": ["x", "y", "z"], "title": ["ex", None, "zed"]})),
+        ignored=("price",),
+        columns={"user": "who", "item": "item", "time": "time"},
+    )
+    findings = look_at(tables, Domain())
+    assert findings.times == ("1970-01-01T00:00:01Z", "1970-01-02T00:00:00Z")
+    assert findings.feedback == {"implicit": 8}
+    assert findings.columns["user"] == "who"
+    assert findings.ignored == ("price",)
+    store = prepare(
+        tables.log,
+        tmp_path / "store",
+        catalog=tables.catalog,
+        domain=Domain(),
+        minimum_value=None,
+        k_core=0,
+        split="leave-one-out",
+        equal_times="file",
+        seed=0,
+    )
+    made = store.meta["counts"]
+    found = dict(findings.counts)
+    assert found.pop("events") == made["events_read"]
+    assert {name: made[name] for name in found} == found
+    assert found == {
+        "dropped_without_user": 1,
+        "dropped_without_time": 1,
+        "dropped_duplicate": 1,
+        "users": 4,
+        "items": 4,
+        "users_with_one_event": 3,
+        "items_without_row": 1,
+        "items_without_text": 2,
+        "ids_with_blanks": 1,
+    }
+
+
+def test_every_count_of_a_run_has_words(tmp_path: Path) -> None:
+    counts = {"dropped_duplicate": 2, "dropped_k_core": 0, "users": 3}
+    assert in_words(counts, LEFT_OUT) == [(2, LEFT_OUT["dropped_duplicate"])]
+    assert not set(LEFT_OUT) & set(KEPT)

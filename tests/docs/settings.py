@@ -1,0 +1,55 @@
+"""Whether settings of stages are known to their recipes and classes, found out by their parsers."""
+
+import inspect
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from lightrec import plugins
+from lightrec.pipeline import recipes
+from lightrec.pipeline.assumptions import assume
+from lightrec.pipeline.data import prepare_log
+from lightrec.pipeline.evaluate import evaluate
+from lightrec.pipeline.functions import settings
+from lightrec.pipeline.stage import INPUTS, Stage
+from lightrec.pipeline.train import RecipeCLI
+
+FUNCTIONS = {"data": prepare_log, "assumptions": assume, "evaluate": evaluate}
+
+
+class Parsed(RecipeCLI):
+    """Parses a recipe and its settings, and stops there."""
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+
+@cache
+def check_settings(stage: str, recipe: Path, overrides: tuple[str, ...]) -> None:
+    """Parse a stage's settings, which raises a RecipeError where one is unknown or impossible."""
+    if stage in FUNCTIONS:
+        skip = {"out", "log", "items", "users"} if stage == "data" else set()
+        settings(Stage(stage, recipe, Path("runs/x") / stage, overrides), FUNCTIONS[stage], skip)
+    else:
+        Parsed(["-c", str(recipe), *overrides], None, "fit")
+
+
+def check_recipe(text: str, folder: Path) -> None:
+    """Check a piece of YAML if it is a recipe."""
+    keys = set(yaml.safe_load(text))
+    path = folder / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    if {"model", "data"} <= keys:
+        check_settings("encoder", path, ())
+    for stage, function in FUNCTIONS.items():
+        if keys <= set(inspect.signature(function).parameters):
+            check_settings(stage, path, ())
+
+
+def recipe_of(stage: str, name: str) -> Path:
+    """The recipe of a stage in a named set, or in the generic one where the name is an example."""
+    known = name in plugins.installed().parts[plugins.RECIPES]
+    folder = recipes.folder(name if known else "generic")
+    assert stage in INPUTS
+    return folder / f"{stage}.yaml"

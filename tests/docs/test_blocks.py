@@ -1,0 +1,123 @@
+"""Every block of code in the documentation passes: Python and consoles run, YAML and TOML parse.
+
+What a console prints is compared only where the page says so. Python keeps its names for a page;
+all blocks of a page work in one folder, which holds a finished run as the demo leaves it.
+"""
+
+import shutil
+import tomllib
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from lightrec.data.store import EventStore
+from tests.docs.pages import PAGES, ROOT, TUTORIALS, Block, blocks, commands, lines, name
+from tests.docs.settings import check_recipe
+from tests.docs.shell import Environment, Here
+
+FRONT = ROOT / "README.md"
+"""Its Python makes a whole run of the demo; the tutorials run the same calls on less."""
+RUN_PAGES = [
+    page
+    for page in PAGES
+    if page != FRONT and any(b.language in ("python", "console") for b in blocks(page))
+]
+EVERY_BLOCK = [block for page in PAGES for block in blocks(page)]
+NOT_RUN = 6
+"""How many blocks cannot run here; a new one wants a reason and a change of this number."""
+FILMS = {"Toy Story": "Comedy", "Fargo": "Crime", "Star Wars": "Action", "Clueless": "Comedy"}
+
+
+@pytest.fixture(scope="session")
+def demo_run(tiny_run, tmp_path_factory) -> Path:
+    """A finished run over a tiny log whose users and films are called as in the pages."""
+    run = tmp_path_factory.mktemp("demo") / "video"
+    shutil.copytree(tiny_run, run)
+    catalog = EventStore.open(run / "data").catalog
+    films = list(FILMS.items())
+    titles = [f for f, _ in films] + catalog["title"].to_list()[len(films) :]
+    kinds = [g for _, g in films] + ["Drama"] * (catalog.height - len(films))
+    catalog = catalog.with_columns(pl.Series("title", titles), pl.Series("genres", kinds))
+    catalog.write_parquet(run / "data" / "catalog.parquet")
+    users = pl.read_parquet(run / "data" / "users.parquet")
+    users = users.with_columns(pl.col("user").str.strip_prefix("u"))
+    users.write_parquet(run / "data" / "users.parquet")
+    return run
+
+
+@pytest.mark.parametrize("page", RUN_PAGES, ids=name)
+def test_page_runs(page, demo_run, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "work"
+    shutil.copytree(demo_run, folder / "runs" / "video")
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    installs = any(line.startswith("pip ") for b in blocks(page) for line in lines(b))
+    consoles = any(b.language == "console" for b in blocks(page))
+    shell = Environment(tmp_path / "environment") if installs and consoles else Here(capsys)
+    names: dict[str, object] = {"__name__": "__page__"}
+    for block in blocks(page):
+        if "not run" in block.marks or "file" in block.marks:
+            continue
+        if "write" in block.marks:
+            Path(block.marks["write"]).write_text(block.text, encoding="utf-8")
+        elif block.language == "python":
+            exec(compile(block.text, block.where, "exec"), names)
+        elif block.language == "console":
+            run_console(block, shell)
+
+
+def run_console(block: Block, shell: Here | Environment) -> None:
+    for command, shown in commands(block):
+        status, printed = shell.run(command)
+        expected = 2 if "fails" in block.marks else 0
+        assert status == expected, f"{block.where}: {command} ended with {status}:\n{printed}"
+        if "compared" in block.marks:
+            assert printed == shown, f"{block.where}: {command} printed:\n{printed}"
+
+
+@pytest.mark.parametrize(
+    "block", [b for b in EVERY_BLOCK if b.language in ("yaml", "toml")], ids=lambda b: b.where
+)
+def test_settings_parse(block, tmp_path):
+    if block.language == "toml":
+        tomllib.loads(block.text)
+        return
+    assert isinstance(yaml.safe_load(block.text), dict)
+    check_recipe(block.text, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "block", [b for b in EVERY_BLOCK if "file" in b.marks], ids=lambda b: b.where
+)
+def test_a_file_that_is_shown_is_the_file(block):
+    file = ROOT / block.marks["file"]
+    assert block.text == file.read_text(encoding="utf-8"), f"copy {file} into {block.where}"
+
+
+def test_blocks_have_a_language_that_is_checked():
+    known = {"python", "console", "yaml", "toml", "text", "", "{toctree}", "{eval-rst}"}
+    assert [b.where for b in EVERY_BLOCK if b.language not in known] == []
+
+
+def test_blocks_that_are_not_run_are_few_and_say_why(capsys):
+    left_out = {b.where: b.marks["not run"] for b in EVERY_BLOCK if "not run" in b.marks}
+    left_out |= {b.where: "takes minutes" for b in blocks(FRONT) if b.language == "python"}
+    with capsys.disabled():
+        print(f"\n{len(left_out)} blocks of the documentation are not run:")
+        for where, why in left_out.items():
+            print(f"  {where}: {why}")
+    assert all(left_out.values())
+    assert len(left_out) == NOT_RUN
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=name)
+def test_a_tutorial_hides_no_command_from_the_test(page):
+    hidden = [
+        block.where
+        for block in blocks(page)
+        if block.language != "console"
+        and any(line.startswith(("lightrec ", "pip ", "make ", "$ ")) for line in lines(block))
+    ]
+    assert not hidden

@@ -1,0 +1,67 @@
+"""Every link leads somewhere."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from docs.generated import fill
+from tests.docs.pages import PAGES, ROOT, anchors, links, name
+
+
+def problem(page: Path, target: str) -> str | None:
+    if "://" in target or target.startswith("mailto:"):
+        parts = urlsplit(target)
+        good = parts.scheme == "https" and "." in parts.netloc
+        return None if good else f"{target} is not a whole https address"
+    path, _, anchor = target.partition("#")
+    file = (page.parent / path).resolve() if path else page
+    if not file.exists():
+        return f"{target}: there is no {path}"
+    if not file.is_relative_to(ROOT):
+        return f"{target} leads out of the repository"
+    if anchor and anchor not in anchors(file.read_text(encoding="utf-8")):
+        return f"{target}: {file.name} has no heading {anchor!r}"
+    return None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_resolve(page):
+    text = page.read_text(encoding="utf-8")
+    problems = [problem(page, target) for target in links(text)]
+    assert not [found for found in problems if found]
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.parent.name == "reference"], ids=name)
+def test_links_in_generated_parts_resolve(page):
+    text = fill(page.read_text(encoding="utf-8"))
+    for target in links(text):
+        path, _, anchor = target.partition("#")
+        if "://" not in target and anchor:
+            other = (page.parent / path).resolve() if path else page
+            assert anchor in anchors(fill(other.read_text(encoding="utf-8"))), target
+
+
+def test_the_checks_see_what_is_wrong(tmp_path):
+    page = ROOT / "README.md"
+    assert problem(page, "docs/no-such.md")
+    assert problem(page, "docs/README.md#no-such")
+    assert problem(page, "http://example.org")
+    assert problem(page, "https:example")
+    assert problem(page, "docs/README.md#reference") is None
+    assert links("[a](x.md) `[b](y.md)` ![c\nd](z.png)") == ["x.md", "z.png"]
+    assert anchors("# `lightrec run`\n## A, b\n## A, b") == {"lightrec-run", "a-b", "a-b-1"}
+
+
+def test_every_page_is_in_the_table_of_contents():
+    front = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = [p for p in PAGES if p.is_relative_to(ROOT / "docs") and p.parent.name != "api"]
+    missing = [p for p in pages[1:] if f"({p.relative_to(ROOT / 'docs')})" not in front]
+    assert [name(page) for page in missing if page.name != "README.md"] == []
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.is_relative_to(ROOT / "docs")], ids=name)
+def test_every_page_begins_with_what_its_reader_will_have(page):
+    first, _, rest = page.read_text(encoding="utf-8").partition("\n")
+    assert first.startswith("# ")
+    assert rest.strip().startswith("At the end of this page you ")

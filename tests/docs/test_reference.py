@@ -1,0 +1,82 @@
+"""Nothing public is undocumented: commands, options, hooks, recipes, settings and modules."""
+
+import importlib
+import inspect
+
+import pytest
+
+from docs import generated
+from docs.generated import fill, hook_names, recipe_files, submodules
+from lightrec import hookspecs, plugins
+from lightrec.__main__ import COMMANDS
+from lightrec.pipeline.stage import INPUTS
+from tests.docs.pages import ROOT, anchors
+
+REFERENCE = ROOT / "docs" / "reference"
+INTERNAL = ("lightrec.cli", "lightrec.__main__", "lightrec.builtin", "lightrec.hookspecs")
+"""Modules without a page of their own: their commands, parts and hooks have pages."""
+
+
+def page(name: str) -> str:
+    return fill((REFERENCE / f"{name}.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_documented(command):
+    assert f"lightrec-{command}" in anchors(page("commands"))
+    parser = importlib.import_module(COMMANDS[command][0]).parser()
+    assert parser.description.strip().endswith(".")
+    described = [parser, *(inner for _, _, inner in generated.subcommands(parser))]
+    for each in described:
+        undescribed = [
+            action.dest
+            for action in each._actions
+            if not action.help and type(action).__name__ != "_SubParsersAction"
+        ]
+        assert not undescribed, f"{each.prog}: {undescribed} lack a help text"
+
+
+@pytest.mark.parametrize("hook", hook_names())
+def test_every_hook_is_documented(hook):
+    assert hook in anchors(page("hooks"))
+    assert hook in (ROOT / "docs" / "how-to" / "plugin.md").read_text(encoding="utf-8")
+    docstring = inspect.getdoc(getattr(hookspecs, hook)) or ""
+    assert ":returns:" in docstring
+
+
+def test_every_slot_has_a_hook():
+    assert {f"lightrec_{slot}" for slot in plugins.Plugins().parts} == set(hook_names())
+
+
+@pytest.mark.parametrize(("name", "path"), recipe_files(), ids=lambda value: str(value))
+def test_every_recipe_is_documented(name, path):
+    assert f"### {name}\n" in page("recipes")
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith("# "), f"{path} must begin with a comment that says what it does"
+
+
+def test_shipped_sets_of_recipes_are_whole():
+    names = {name for name, _ in recipe_files()}
+    assert {f"{folder}/{stage}" for folder in ("generic", "video") for stage in INPUTS} <= names
+
+
+def test_every_public_module_is_in_the_reference():
+    listed = set()
+    for path in (REFERENCE / "api").glob("*.md"):
+        for mark in generated.MARK.finditer(path.read_text(encoding="utf-8")):
+            listed |= {module for name in mark[2].split() for module in submodules(name)}
+    missing = [
+        name
+        for name in submodules("lightrec")[1:]
+        if not name.startswith(INTERNAL)
+        and name not in listed
+        and not hasattr(importlib.import_module(name), "__path__")
+    ]
+    assert not missing
+
+
+@pytest.mark.parametrize("name", submodules("lightrec"))
+def test_every_module_says_what_lives_in_it(name):
+    docstring = importlib.import_module(name).__doc__
+    assert docstring
+    assert docstring.strip().split("\n")[0].endswith((".", "?", ":"))
