@@ -54,7 +54,7 @@ def main(command: str, arguments: list[str]) -> int:
     print(
         f"{folder}: a package that works and waits to be changed. Next:\n"
         f"  pip install -e {folder}\n  lightrec plugins check {word}\n"
-        f"  lightrec run {word} --log my.csv --items my_items.csv"
+        f"{folder}/README.md tells how a run uses its parts."
     )
     return 0
 
@@ -145,7 +145,7 @@ def check(name: str) -> int:
     """Run every check of a package's contracts and tell the outcome of each."""
     from lightrec.testing import outcomes, plugin_checks
 
-    marks = {"passed": "ok", "failed": "FAILED", "does not apply": "-"}
+    marks = {"passed": "ok", "failed": "FAILED", "not applicable": "-"}
     counts = dict.fromkeys(marks, 0)
     for outcome in outcomes(plugin_checks(name)):
         counts[outcome.status] += 1

@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 from typing import Any, Self
 
-from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import nn
 
 
@@ -21,3 +21,13 @@ class Part(nn.Module, PyTorchModelHubMixin):
         with contextlib.redirect_stdout(None):
             part: Self = super().from_pretrained(folder, **settings)
         return part
+
+    def generate_model_card(self, *arguments: Any, **settings: Any) -> ModelCard:
+        """Describe the folder in its README.md; the mixin's own card says it was uploaded."""
+        kind = type(self)
+        return ModelCard(
+            "---\nlibrary_name: lightrec\n---\n\n"
+            f"# {kind.__name__}\n\nA part that lightrec learned: `config.json` holds its settings, "
+            f"`model.safetensors` its weights. "
+            f"`{kind.__module__}.{kind.__qualname__}.from_pretrained(folder)` loads it.\n"
+        )

@@ -122,7 +122,7 @@ def leaving_nothing(stage: Stage) -> Iterator[None]:
 
 def prepare_stage(stage: Stage) -> None:
     """Run the data stage."""
-    parsed = settings(stage, prepare_log, skip={"out", "log", "items", "users"})
+    parsed = settings(stage, prepare_log)
     for path in stage.sources.values():
         check_input(path)
     with leaving_nothing(stage):

@@ -1,32 +1,34 @@
 """Settings of the stages that are plain functions, parsed and checked like any other recipe."""
 
+import inspect
 from collections.abc import Callable
-from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, Final
 
 from jsonargparse import ArgumentParser
 
 from lightrec.errors import RecipeError
+from lightrec.pipeline.complaints import in_sentences
 from lightrec.pipeline.stage import Stage
 
+GIVEN: Final = {"out", "log", "items", "users"}
+"""Arguments that no recipe gives, but the run."""
 
-def settings(
-    stage: Stage, function: Callable[..., object], skip: AbstractSet[str] = frozenset()
-) -> dict[str, Any]:
+
+def settings(stage: Stage, function: Callable[..., object]) -> dict[str, Any]:
     """Read a stage's recipe and overrides as the arguments of a function.
 
-    :param skip: arguments that the stage itself gives.
     :raises RecipeError: where a setting is unknown or has the wrong type.
     """
     prog = f"lightrec run ({stage.name})"
     parser = ArgumentParser(exit_on_error=False, prog=prog, allow_abbrev=False)
     parser.add_argument("--config", action="config")
-    parser.add_function_arguments(function, skip=set(skip))
+    parser.add_function_arguments(function, skip=GIVEN & {*inspect.signature(function).parameters})
     try:
         parsed = parser.parse_args(["--config", str(stage.recipe), *stage.overrides])
     except Exception as error:
         raise RecipeError(
-            f"The settings of the stage {stage.name} ({stage.recipe}) cannot be used: {error}"
+            f"The settings of the stage {stage.name} ({stage.recipe}) cannot be used. "
+            f"{in_sentences(str(error))}"
         ) from error
     parsed.pop("config", None)
     return dict(parser.instantiate_classes(parsed).as_dict())

@@ -5,12 +5,14 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from itertools import dropwhile
 from pathlib import Path
 
 from lightrec import plugins
 from lightrec.data.files import check_input
 from lightrec.errors import PluginError, RecipeError
 from lightrec.pipeline import recipes
+from lightrec.pipeline.functions import settings
 from lightrec.pipeline.stage import INPUTS, Stage
 
 SHOWN = ("metrics.json", "report.html", "report.png", "summary.txt")
@@ -39,11 +41,12 @@ FAST_DEV_RUN = {
 """One batch of each training: whether recipes, log and plugins fit together at all."""
 
 FUNCTIONS = {
-    "data": "lightrec.pipeline.data:prepare_stage",
-    "assumptions": "lightrec.pipeline.assumptions:assumptions_stage",
-    "evaluate": "lightrec.pipeline.evaluate:evaluate_stage",
+    "data": ("lightrec.pipeline.data", "prepare_stage", "prepare_log"),
+    "assumptions": ("lightrec.pipeline.assumptions", "assumptions_stage", "assume"),
+    "evaluate": ("lightrec.pipeline.evaluate", "evaluate_stage", "evaluate"),
 }
-"""The stages that are plain functions instead of LightningCLI recipes."""
+"""The stages that are plain functions instead of LightningCLI recipes: module, what runs the stage,
+and the function whose arguments are its settings."""
 
 
 def run(
@@ -106,10 +109,12 @@ def run(
         if until not in names:
             raise RecipeError(f"There is no stage {until!r}; the stages are {', '.join(names)}.")
         stages = stages[: names.index(until) + 1]
-    redo = fresh
+    left = stages if fresh else [*dropwhile(Stage.is_current, stages)]
+    for stage in left:
+        check(stage)
     for number, stage in enumerate(stages, start=1):
         headline = f"[{number}/{len(stages)}] {stage.name}"
-        if not redo and stage.is_current():
+        if not fresh and stage.is_current():
             print(f"{headline}: up to date", file=sys.stderr)
             continue
         print(headline, file=sys.stderr)
@@ -117,6 +122,21 @@ def run(
     if stages[-1].name == "evaluate":
         publish(where)
     return where
+
+
+def check(stage: Stage) -> None:
+    """See that a stage's settings can be used, before any stage before it has worked for hours.
+
+    :raises LightrecError: where they cannot.
+    """
+    if stage.name in FUNCTIONS:
+        plugins.installed().load_all()
+        module, _, name = FUNCTIONS[stage.name]
+        settings(stage, getattr(import_module(module), name))
+    else:
+        from lightrec.pipeline.train import check as check_training
+
+        check_training(stage)
 
 
 def find_recipes(domain: str) -> tuple[Path, str]:
@@ -175,8 +195,8 @@ def execute(stage: Stage, anew: bool = False) -> None:
     if anew:
         shutil.rmtree(stage.work, ignore_errors=True)
     if stage.name in FUNCTIONS:
-        module, _, function = FUNCTIONS[stage.name].partition(":")
-        getattr(import_module(module), function)(stage)
+        module, name, _ = FUNCTIONS[stage.name]
+        getattr(import_module(module), name)(stage)
     else:
         from lightrec.pipeline.train import train
 

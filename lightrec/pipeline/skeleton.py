@@ -33,6 +33,8 @@ def write_package(name: str, to: Path | None = None) -> tuple[str, Path]:
             "letters, digits and hyphens, such as chess or board-games."
         )
     distribution = f"lightrec-{word.replace('_', '-')}"
+    if word == "lightrec":
+        raise RecipeError("A plugin cannot be called lightrec, as lightrec itself is.")
     found = plugins.installed()
     if found.package(distribution) or word in found.parts["domains"]:
         raise RecipeError(

@@ -26,6 +26,7 @@ from lightrec.modules.ranking import RankingModule
 from lightrec.modules.sequence_data import SequenceData
 from lightrec.modules.stage import StageModule
 from lightrec.pipeline import recipes
+from lightrec.pipeline.complaints import CANNOT, in_sentences
 from lightrec.pipeline.progress import StageProgress
 from lightrec.pipeline.stage import INPUTS, Stage
 
@@ -61,8 +62,8 @@ class RecipeParser(LightningArgumentParser):
         :raises RecipeError: always.
         """
         raise RecipeError(
-            f"The recipe or its settings cannot be used. {message}\n"
-            f"`{self.prog} -c RECIPE --print_config` shows all settings."
+            f"{CANNOT} {in_sentences(message)}\n"
+            "`lightrec fit -c RECIPE --print_config` shows all settings."
         ) from ex
 
 
@@ -145,6 +146,25 @@ def callbacks(work: Path, model: StageModule, seed: int) -> list[Callback]:
         enable_version_counter=False,
     )
     return [EpochSeed(seed), StageProgress(model.monitor), best, last]
+
+
+class RecipeCheck(RecipeCLI):
+    """Parses a recipe and its settings, and stops there."""
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+
+def check(stage: Stage) -> None:
+    """See that a stage's recipe and settings can be used, without building or reading anything.
+
+    :raises RecipeError: where a setting or a class is unknown or impossible.
+    :raises PluginError: where no installed package provides the reward that is named.
+    """
+    checked = RecipeCheck(arguments(stage), None, "fit")
+    reward = checked.config.get("model.init_args.reward")
+    if isinstance(reward, str):
+        plugins.installed().get("rewards", reward).load()
 
 
 def _quiet() -> None:

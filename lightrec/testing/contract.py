@@ -67,7 +67,7 @@ class Check:
             raise ContractError(
                 f"The check '{self.name}' must run to its end.",
                 f"{self.part} raised {type(error).__name__}: {said.rstrip('.')}.",
-                "Mend the line that raised it; the traceback of this very check names it.",
+                "Mend the line that raised it; in pytest, this check shows the traceback.",
             ) from error
 
 
@@ -76,12 +76,12 @@ class Outcome:
     """How a check went.
 
     :param check: the check.
-    :param status: ``passed``, ``failed`` or ``does not apply``.
+    :param status: ``passed``, ``failed`` or ``not applicable``.
     :param message: why it failed or does not apply; empty where it passed.
     """
 
     check: Check
-    status: Literal["passed", "failed", "does not apply"]
+    status: Literal["passed", "failed", "not applicable"]
     message: str = ""
 
 
@@ -93,7 +93,7 @@ def outcomes(checks: Iterable[Check]) -> Iterator[Outcome]:
         except ContractError as error:
             yield Outcome(check, "failed", str(error))
         except DoesNotApply as reason:
-            yield Outcome(check, "does not apply", str(reason))
+            yield Outcome(check, "not applicable", str(reason))
         else:
             yield Outcome(check, "passed")
 

@@ -137,7 +137,7 @@ def loads(part: Part) -> None:
             False,
             f"{part.path} is a complete class for {part.slot}.",
             str(error),
-            f"Then correct the path in `lightrec_{part.slot}` if it still fails.",
+            f"Mend the class, or correct its path in `lightrec_{part.slot}`.",
         )
 
 

@@ -2,37 +2,21 @@
 
 import inspect
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import yaml
 
 from lightrec import plugins
 from lightrec.pipeline import recipes
-from lightrec.pipeline.assumptions import assume
-from lightrec.pipeline.data import prepare_log
-from lightrec.pipeline.evaluate import evaluate
-from lightrec.pipeline.functions import settings
+from lightrec.pipeline.run import FUNCTIONS, check
 from lightrec.pipeline.stage import INPUTS, Stage
-from lightrec.pipeline.train import RecipeCLI
-
-FUNCTIONS = {"data": prepare_log, "assumptions": assume, "evaluate": evaluate}
-
-
-class Parsed(RecipeCLI):
-    """Parses a recipe and its settings, and stops there."""
-
-    def instantiate_classes(self) -> None:
-        """Build nothing."""
 
 
 @cache
 def check_settings(stage: str, recipe: Path, overrides: tuple[str, ...]) -> None:
     """Parse a stage's settings, which raises a RecipeError where one is unknown or impossible."""
-    if stage in FUNCTIONS:
-        skip = {"out", "log", "items", "users"} if stage == "data" else set()
-        settings(Stage(stage, recipe, Path("runs/x") / stage, overrides), FUNCTIONS[stage], skip)
-    else:
-        Parsed(["-c", str(recipe), *overrides], None, "fit")
+    check(Stage(stage, recipe, Path("runs/x") / stage, overrides))
 
 
 def check_recipe(text: str, folder: Path) -> None:
@@ -42,8 +26,8 @@ def check_recipe(text: str, folder: Path) -> None:
     path.write_text(text, encoding="utf-8")
     if {"model", "data"} <= keys:
         check_settings("encoder", path, ())
-    for stage, function in FUNCTIONS.items():
-        if keys <= set(inspect.signature(function).parameters):
+    for stage, (module, _, function) in FUNCTIONS.items():
+        if keys <= set(inspect.signature(getattr(import_module(module), function)).parameters):
             check_settings(stage, path, ())
 
 

@@ -39,8 +39,8 @@ def test_every_outcome_is_told_and_nothing_stops_the_others():
         ("Pot-passes", "passed"),
         ("Pot-fails", "failed"),
         ("Pot-breaks", "failed"),
-        ("Pot-skips", "does not apply"),
-        ("Pot-is-offline", "does not apply"),
+        ("Pot-skips", "not applicable"),
+        ("Pot-is-offline", "not applicable"),
     ]
     told = [o.message for o in outcomes(CHECKS)]
     assert told[1] == "Tea is hot. It is cold. Warm it."

@@ -106,7 +106,7 @@ def test_a_plugin_that_is_not_there(lightrec_plugins, failing):
 
 def test_what_the_kit_cannot_build_is_left_to_its_package(chess):
     checks = chess("weight: float = 1.0", "clock: str")
-    told = {o.check.id: o.message for o in outcomes(checks) if o.status == "does not apply"}
+    told = {o.check.id: o.message for o in outcomes(checks) if o.status == "not applicable"}
     assert told["Patience-contract"] == (
         "It needs clock; run reward_checks(make) in the package's own tests, where `make` builds "
         "Patience."

@@ -162,7 +162,8 @@ def match_columns(
                 "that names the columns, such as user,item,time."
             )
         elif canonical in required:
-            example = f"{{{canonical}: {found[0] if found else '…'}}}"
+            free = next((name for name in found if name not in matched.values()), "…")
+            example = f"{{{canonical}: {free}}}"
             named = f", or name it in the setting columns, for example {example}"
             problems.add(
                 f"No column was recognised as {canonical}; there are {has}. Rename the one that it "
