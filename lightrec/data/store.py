@@ -108,6 +108,16 @@ class EventStore:
         """Whether an item may come again in a session and in a history, as the domain says."""
         return bool(self.meta["settings"]["repeats"])
 
+    @property
+    def has_times(self) -> bool:
+        """Whether the log has times."""
+        return bool(self.meta["order"] == "time")
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the order of a user's events means something, by their times or by the file."""
+        return self.has_times or self.meta["settings"]["equal_times"] == "file"
+
     def popularity(self) -> npt.NDArray[np.int64]:
         """(N + 1,) int64: how often each item was chosen in the training events."""
         train = np.asarray(self.items)[np.asarray(self.parts) == TRAIN]

@@ -1,6 +1,7 @@
 """The encoder stage's LightningModule: next-item ranking over the whole catalog."""
 
 import math
+import sys
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -9,9 +10,11 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lightrec.closed_forms.base import ClosedForm
 from lightrec.errors import RecipeError
 from lightrec.evaluation.ranking import RankingMetrics, evaluate_scores
 from lightrec.keys import PADDING, Key
+from lightrec.modules.blending import blend
 from lightrec.modules.sequence_data import SequenceData
 from lightrec.modules.sequences import Batch
 from lightrec.modules.stage import StageModule
@@ -54,6 +57,8 @@ class RankingModule(StageModule):
     :param weight_decay: AdamW's, on matrices and embeddings.
     :param schedule: of the learning rate, after the warm-up.
     :param warmup: share of all steps in which the learning rate rises.
+    :param closed_forms: fitted after training and blended with the ranker by weights that are
+        chosen on validation events; null for the ranker alone.
     """
 
     monitor: ClassVar[str] = "validation/ndcg@10"
@@ -83,9 +88,11 @@ class RankingModule(StageModule):
         weight_decay: float = 0.01,
         schedule: Literal["cosine", "constant"] = "cosine",
         warmup: float = 0.1,
+        closed_forms: list[ClosedForm] | None = None,
     ) -> None:
         super().__init__(num_items, vector_size)
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=["closed_forms"])
+        self.closed_forms = closed_forms
         self.ranker = Ranker(
             num_items=num_items,
             vector_size=vector_size,
@@ -262,10 +269,20 @@ class RankingModule(StageModule):
         if bias is None:
             bias = torch.zeros(len(vectors), device=vectors.device)
         save_file({"vectors": vectors.contiguous(), "bias": bias.contiguous()}, folder / ITEMS)
+        return self._write_blend(folder)
+
+    def _write_blend(self, folder: Path) -> dict[str, float]:
+        data = self._data
+        forms = self.closed_forms or []
+        blended = blend(self.ranker.cpu(), forms, data, data.seed)
+        if forms:
+            blended.blend.save(folder)
+        for name, reason in blended.left_out.items():
+            print(f"{name} is left out. {reason}", file=sys.stderr)
         result = evaluate_scores(
-            lambda batch: self.ranker.scores(batch[Key.HISTORY], vectors),
-            self._data.val_dataloader(),
-            filter_seen=not self._data.repeats,
-            device=self.device,
+            lambda batch: blended.blend.scores(batch[Key.HISTORY]),
+            data.val_dataloader(),
+            filter_seen=not data.repeats,
         )
-        return {f"validation/{name}": value for name, value in result.metrics().items()}
+        values = {f"validation/{name}": value for name, value in result.metrics().items()}
+        return values | {f"validation/{n}/ndcg@10": v for n, v in blended.validation.items()}

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lightrec.data.sequences import Sequences
 from lightrec.data.stage_data import StageData
 from lightrec.data.store import TEST, VALIDATION
 from lightrec.encoders.base import Encoder
@@ -15,7 +16,6 @@ from lightrec.keys import Column
 from lightrec.modules.sequences import (
     Batch,
     EvaluationEvents,
-    Sequences,
     TrainWindows,
     WindowSampler,
 )

@@ -4,7 +4,6 @@ Plain NumPy over the memory-mapped log; the LightningDataModule is in ``sequence
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,66 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from lightrec.data.store import CONTEXT, TRAIN, EventStore
+from lightrec.data.sequences import Sequences, padded
+from lightrec.data.store import TRAIN
 from lightrec.keys import PADDING, Key
 
 Batch = dict[str, Tensor]
-Rows = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Sequences:
-    """Users' events one after the other, without those that chose nothing.
-
-    :param items: (E,) int32 item indices 1 to N.
-    :param parts: (E,) int8 as in the store.
-    :param offsets: (U + 1,) int64 where users begin.
-    """
-
-    items: NDArray[np.int32]
-    parts: NDArray[np.int8]
-    offsets: NDArray[np.int64]
-
-    @classmethod
-    def all_events(cls, store: EventStore) -> "Sequences":
-        """Everything that may stand in a history; memory-mapped where nothing is dropped."""
-        if not store.has_nothing:
-            return cls(store.items, store.parts, store.offsets)
-        return cls(store.items, store.parts, store.offsets)._keep(
-            np.asarray(store.items) <= store.num_items
-        )
-
-    def training(self) -> "Sequences":
-        """Only training events and the context before a user's last one."""
-        last = np.full(len(self.offsets) - 1, -1, dtype=np.int64)
-        events = np.flatnonzero(np.asarray(self.parts) == TRAIN)
-        last[self.users_of(events)] = events  # ascending, so that the last one stays
-        kept = np.isin(self.parts, (TRAIN, CONTEXT))
-        kept &= np.arange(len(kept)) <= np.repeat(last, np.diff(self.offsets))
-        return self._keep(kept)
-
-    def _keep(self, kept: NDArray[np.bool_]) -> "Sequences":
-        before = np.concatenate([[0], np.cumsum(kept)])
-        return Sequences(self.items[kept], self.parts[kept], before[self.offsets])
-
-    def users_of(self, events: Rows) -> Rows:
-        """Whose events these are: the same shape, int64."""
-        return np.searchsorted(self.offsets, events, side="right") - 1
-
-
-def padded(items: NDArray[np.int32], starts: Rows, ends: Rows) -> NDArray[np.int64]:
-    """Cut pieces out of a long array, padded with 0 on the left to the longest.
-
-    :param items: (E,).
-    :param starts: (B,) first positions.
-    :param ends: (B,) positions after the last.
-    :returns: (B, L) int64, L at least 1.
-    """
-    length = max(int((ends - starts).max(initial=1)), 1)
-    positions = ends[:, None] + np.arange(-length, 0)
-    inside = positions >= starts[:, None]
-    taken = items[np.where(inside, positions, 0)] if len(items) else np.zeros_like(positions)
-    return np.where(inside, taken, PADDING).astype(np.int64)
 
 
 class TrainWindows(Dataset[Batch]):
@@ -162,7 +106,7 @@ class EvaluationEvents(Dataset[Batch]):
 
     :param sequences: from :meth:`Sequences.all_events`.
     :param part: VALIDATION or TEST.
-    :param max_length: how many events a history holds, the last ones.
+    :param max_length: how many events a history holds, the last ones; None for all.
     :param batch_size: events in a batch.
     :param limit: at most so many events, drawn by ``seed``; None for all.
     :param seed: of the run.
@@ -172,7 +116,7 @@ class EvaluationEvents(Dataset[Batch]):
         self,
         sequences: Sequences,
         part: int,
-        max_length: int,
+        max_length: int | None,
         batch_size: int,
         limit: int | None,
         seed: int,
@@ -197,10 +141,12 @@ class EvaluationEvents(Dataset[Batch]):
         rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
         events, users = self.events[rows], self.users[rows]
         begin, items = self.sequences.offsets[users], self.sequences.items
-        history = padded(items, np.maximum(begin, events - self.max_length), events)
+        seen = history = padded(items, begin, events)
+        if self.max_length is not None:
+            history = padded(items, np.maximum(begin, events - self.max_length), events)
         return {
             Key.HISTORY: torch.from_numpy(history),
             Key.TARGET: torch.from_numpy(items[events].astype(np.int64)),
-            Key.SEEN: torch.from_numpy(padded(items, begin, events)),
+            Key.SEEN: torch.from_numpy(seen),
             Key.USER: torch.from_numpy(users),
         }

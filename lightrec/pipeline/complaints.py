@@ -45,7 +45,8 @@ def _unknown_class(name: str, base: str | None) -> str:
 
 def _subclasses(kind: type) -> set[str]:
     found: set[str] = set()
-    for child in kind.__subclasses__():
+    children: list[type] = kind.__subclasses__()
+    for child in children:
         if not getattr(child, "__abstractmethods__", None) and not child.__name__.startswith("_"):
             found.add(child.__name__)
         found |= _subclasses(child)

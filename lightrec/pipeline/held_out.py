@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from lightrec.data.readers.predictions import read_predictions
+from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST, EventStore
 from lightrec.evaluation.base import Evaluator
 from lightrec.evaluation.baselines import (
@@ -14,7 +15,7 @@ from lightrec.evaluation.baselines import (
 )
 from lightrec.evaluation.ranking import RankingResult, Scorer, evaluate_scores
 from lightrec.keys import Column, Key
-from lightrec.modules.sequences import EvaluationEvents, Sequences
+from lightrec.modules.sequences import EvaluationEvents
 from lightrec.nn.ranker import Ranker
 from lightrec.policies.candidate import CandidatePolicy
 

@@ -16,6 +16,11 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from lightrec import plugins
+from lightrec.closed_forms.als import ALS
+from lightrec.closed_forms.cooccurrence import DirectionalCooccurrence
+from lightrec.closed_forms.neighbours import ItemKNN, TextNeighbours
+from lightrec.closed_forms.popularity import Popularity, RecentPopularity
+from lightrec.closed_forms.regression import EASE, NextItemRidge
 from lightrec.data.stage_data import StageData
 from lightrec.errors import RecipeError
 from lightrec.modules.choice import ChoiceModule
@@ -32,8 +37,12 @@ from lightrec.pipeline.stage import INPUTS, Stage
 
 CHECKPOINT = "model.ckpt"
 
-OWN = (RankingModule, SequenceData, ChoiceModule, ChoiceData, PolicyModule, PolicyData)
-"""lightrec's own modules: imported, so that recipes can name them by short name."""
+OWN = (
+    *(RankingModule, SequenceData, ChoiceModule, ChoiceData, PolicyModule, PolicyData),
+    *(Popularity, RecentPopularity, ItemKNN, TextNeighbours, EASE, NextItemRidge),
+    *(DirectionalCooccurrence, ALS),
+)
+"""lightrec's own classes: imported, so that recipes can name them by short name."""
 
 
 class EpochSeed(Callback):

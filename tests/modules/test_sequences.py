@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from lightrec.data.sequences import Sequences
 from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION
 from lightrec.modules.sequences import (
     EvaluationEvents,
-    Sequences,
     TrainWindows,
     WindowSampler,
 )
@@ -20,6 +20,7 @@ class Store:
         self.items = np.concatenate([u[0] for u in users]).astype(np.int32)
         self.parts = np.concatenate([u[1] for u in users]).astype(np.int8)
         self.offsets = np.cumsum([0, *(len(u[0]) for u in users)])
+        self.times = np.arange(len(self.items), dtype=np.int64)
         self.has_nothing = has_nothing
 
 

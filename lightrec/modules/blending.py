@@ -1,0 +1,124 @@
+"""From a trained ranker and closed forms to a blend, with nothing but training and validation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from lightrec.closed_forms.base import ClosedForm, Evidence, NotApplicable
+from lightrec.closed_forms.blend import RANKER, Blend, names_of
+from lightrec.closed_forms.selection import choose
+from lightrec.closed_forms.weights import fit_weights
+from lightrec.data.store import VALIDATION
+from lightrec.evaluation.ranking import RankingResult, evaluate_scores
+from lightrec.keys import Key
+from lightrec.modules.sequence_data import SequenceData
+from lightrec.modules.sequences import EvaluationEvents
+from lightrec.nn.ranker import Ranker
+
+JUDGED: Final = 2_000
+"""So many validation events choose the settings of closed forms."""
+COLUMNS: Final = 8_192
+"""So many items stand for all others where the catalog is larger."""
+FEATURES: Final = 1 << 27
+"""At most so many logarithms are held, which limits the events that weights are fitted to."""
+
+
+@dataclass(frozen=True)
+class Blended:
+    """What came out.
+
+    :param blend: of the ranker and all closed forms that fit the log.
+    :param validation: NDCG@10 on validation events of the blend (``blend``), the ranker and each
+        form.
+    :param left_out: why a form is not there.
+    """
+
+    blend: Blend
+    validation: dict[str, float]
+    left_out: dict[str, str]
+
+
+def evidence_of(data: SequenceData) -> Evidence:
+    """What closed forms are fitted to: the training events of a data module."""
+    return Evidence(
+        data.training,
+        data.num_items,
+        data.vectors,
+        is_ordered=data.store.is_ordered,
+        has_times=data.store.has_times,
+    )
+
+
+def blend(ranker: Ranker, forms: Sequence[ClosedForm], data: SequenceData, seed: int) -> Blended:
+    """Choose the closed forms' settings, then the weights, both on validation events.
+
+    :param ranker: trained; not changed.
+    :param forms: not changed.
+    :param seed: of the draws in large logs.
+    """
+    evidence = evidence_of(data)
+    judged = validation_events(data, JUDGED, seed)
+    fitted: dict[str, ClosedForm] = {}
+    values, left_out = {}, {}
+    for name, form in names_of(forms).items():
+        try:
+            fitted[name], values[name] = choose(form, evidence, lambda f: _ndcg(f, judged, data))
+        except NotApplicable as reason:
+            left_out[name] = str(reason)
+    mixed = Blend(ranker, fitted).freeze()
+    values[RANKER] = _ndcg(mixed, judged, data)
+    mixed.weights = _weights(mixed, data, seed)
+    values["blend"] = _ndcg(mixed, judged, data)
+    return Blended(mixed, values, left_out)
+
+
+def validation_events(data: SequenceData, limit: int, seed: int) -> EvaluationEvents:
+    """Validation events with whole histories, at most so many of them."""
+    return EvaluationEvents(
+        data.histories, VALIDATION, None, data.evaluation_batch_size, limit, seed
+    )
+
+
+def _ndcg(part: ClosedForm | Blend, events: EvaluationEvents, data: SequenceData) -> float:
+    batches = (events[index] for index in range(len(events)))
+    result: RankingResult = evaluate_scores(
+        lambda batch: part.scores(batch[Key.HISTORY]), batches, filter_seen=not data.repeats
+    )
+    return result.metrics([10])["ndcg@10"]
+
+
+@torch.no_grad()
+def _weights(mixed: Blend, data: SequenceData, seed: int) -> dict[str, float]:
+    names = [RANKER, *mixed.forms]
+    num_items = data.num_items
+    items = torch.arange(1, num_items + 1)
+    if num_items > COLUMNS:
+        generator = torch.Generator().manual_seed(seed)
+        items = items[torch.randperm(num_items, generator=generator)[:COLUMNS]].sort().values
+    limit = max(1, FEATURES // (len(names) * len(items)))
+    events = validation_events(data, limit, seed)
+    others: list[Tensor] = []
+    own: list[Tensor] = []
+    blocked: list[Tensor] = []
+    for index in range(len(events)):
+        batch = events[index]
+        history, target = batch[Key.HISTORY], batch[Key.TARGET][:, None]
+        logarithms = torch.stack([mixed.logarithms(name, history) for name in names])
+        others.append(logarithms[:, :, items])
+        own.append(logarithms.gather(2, target.expand(len(names), -1, 1)).squeeze(2))
+        taken = torch.zeros(len(target), num_items + 1, dtype=torch.bool)
+        if not data.repeats:
+            taken.scatter_(1, batch[Key.SEEN], True)
+        blocked.append(taken.scatter_(1, target, True)[:, items])
+    start = torch.tensor([1.0] + [0.0] * (len(names) - 1))
+    if not own:
+        return dict(zip(names, start.tolist(), strict=True))
+    correction = torch.tensor(num_items / len(items)).log().item()
+    found = fit_weights(
+        torch.cat(others, 1), torch.cat(blocked), torch.cat(own, 1), start, correction
+    )
+    # What hardly speaks does not speak: its scores need not be kept and computed.
+    return {n: w if w >= 0.01 else 0.0 for n, w in zip(names, found.tolist(), strict=True)}
