@@ -54,9 +54,7 @@ def bootstrap_interval(
     :raises ValueError: where there are no values.
     """
     if not len(values):
-        raise ValueError(
-            "There are no values of whose mean an interval could be; give at least one."
-        )
+        raise ValueError("There are no values to take a mean of; give at least one.")
     numbers = values.double().cpu()
     owners, place = users.cpu().unique(return_inverse=True)
     sums = numbers.new_zeros(len(owners), 2)

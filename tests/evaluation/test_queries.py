@@ -162,7 +162,9 @@ def test_metric_of_batches_is_the_whole_and_of_nothing_is_zero():
     scores, relevant, seen = drawn()
     relevant = padded(relevant)
     metric = QueryMetrics((5, 10))
-    assert metric.compute()["hitrate@5"] == 0
+    with pytest.warns(UserWarning, match="before the ``update``"):
+        assert metric.compute()["hitrate@5"] == 0
+    metric.reset()
     metric.update(scores[:13], relevant[:13], seen[:13])
     metric.update(scores[13:], relevant[13:], seen[13:])
     found = metric.compute()
