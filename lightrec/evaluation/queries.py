@@ -54,8 +54,8 @@ def query_metrics(
             f"{len(rows)} queries of a batch have no relevant item, the first one in row "
             f"{int(rows[0])}: nothing could be found there; leave such queries out."
         )
-    above, equal = _places(scores, relevant, seen)
     deepest = max(cutoffs)
+    above, equal = _places(scores, relevant, seen, deepest)
     steps = torch.arange(1, deepest + 1, device=scores.device)
     discounts = (1 / torch.log2(1 + steps.double())).cumsum(0)
     discounts = torch.cat([discounts.new_zeros(1), discounts])
@@ -74,19 +74,26 @@ def query_metrics(
     return {f"{name}@{k}": value for name, own in values.items() for k, value in own.items()}
 
 
-def _places(scores: Tensor, relevant: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor]:
+def _places(
+    scores: Tensor, relevant: Tensor, seen: Tensor | None, deepest: int
+) -> tuple[Tensor, Tensor]:
     """Count, for each relevant item, those above it and those equal to it, itself included.
+
+    Only the first ``deepest`` places matter, so that the rest need not be sorted: of an item below
+    them all that is told is that as many or more are above it.
 
     :returns: two (B, R) int64; what they say of padding is not to be used.
     """
     allowed = rankable(scores, seen, relevant)
     own = scores.gather(1, relevant)
-    ordered = scores.where(allowed, -torch.inf).sort(dim=1).values
-    right = torch.searchsorted(ordered, own, right=True)
-    equal = right - torch.searchsorted(ordered, own)
-    # Whatever takes no part was put among the items that score -inf.
-    equal -= (~allowed).sum(dim=1, keepdim=True) * (own == -torch.inf)
-    return ordered.shape[1] - right, equal.clamp(min=1)
+    rest = scores.where(allowed, -torch.inf)
+    top = rest.topk(min(deepest, rest.shape[1]), dim=1).values
+    last, ascending = top[:, -1:], top.flip(1).contiguous()
+    right = torch.searchsorted(ascending, own, right=True)
+    inside = right - torch.searchsorted(ascending, own)
+    # Those equal to the last of the top go on below it.
+    whole = ((scores == last) & allowed).sum(dim=1, keepdim=True)
+    return top.shape[1] - right, inside.where(own != last, whole).clamp(min=1)
 
 
 def _first_found(

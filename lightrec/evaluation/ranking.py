@@ -75,20 +75,39 @@ def top_items(scores: Tensor, length: int, seen: Tensor | None = None) -> Tensor
     """
     allowed = rankable(scores, seen)
     scores = scores.where(allowed, -torch.inf)
-    # Which of several equal items topk takes is left open; how high the last one is, is not.
-    last = scores.topk(min(length, scores.shape[1]), dim=1).values[:, -1:]
-    above = scores > last
-    equal = (scores == last) & allowed
-    room = length - above.sum(dim=1, keepdim=True)
-    above |= equal & (equal.cumsum(dim=1, dtype=torch.int32) <= room)
-    rows, items = above.nonzero(as_tuple=True)
-    first = above.sum(dim=1).cumsum(0) - above.sum(dim=1)
-    place = torch.arange(len(rows), device=rows.device) - first[rows]
-    listed = torch.zeros(len(scores), length, dtype=torch.int64, device=scores.device)
-    listed[rows, place] = items
-    # Padding stands to the right of all items and scores -inf, so that a stable sort leaves it.
+    columns = scores.shape[1]
+    values, found = scores.topk(min(length + 1, columns), dim=1)
+    listed = found.new_zeros(len(scores), length)
+    listed[:, : found.shape[1]] = found[:, :length]
+    # Which of several equal items topk takes is left open: where the list ends among equals, or
+    # runs out of items, they are counted out.
+    last = values[:, min(length, columns) - 1]
+    unsure = ((values[:, -1] == last) | (last == -torch.inf)).nonzero().flatten()
+    if len(unsure):
+        rows = unsure[:, None]
+        listed[unsure] = _first_of_equals(scores[unsure], allowed[unsure], last[rows], length)
+    # Equal items by index, padding behind them all.
+    listed = listed.where(listed != PADDING, columns).sort(dim=1).values
+    listed = listed.where(listed != columns, PADDING)
     order = scores.gather(1, listed).sort(dim=1, descending=True, stable=True).indices
     return listed.gather(1, order)
+
+
+def _first_of_equals(scores: Tensor, allowed: Tensor, last: Tensor, length: int) -> Tensor:
+    """Choose the items above ``last`` (B, 1), then of those equal to it as many as there is room.
+
+    :returns: (B, length) int64 by index, 0 at the end.
+    """
+    chosen = scores > last
+    equal = (scores == last) & allowed
+    room = length - chosen.sum(dim=1, keepdim=True)
+    chosen |= equal & (equal.cumsum(dim=1, dtype=torch.int32) <= room)
+    rows, items = chosen.nonzero(as_tuple=True)
+    count = chosen.sum(dim=1)
+    place = torch.arange(len(rows), device=rows.device) - (count.cumsum(0) - count)[rows]
+    listed = items.new_zeros(len(scores), length)
+    listed[rows, place] = items
+    return listed
 
 
 def event_metrics(ranks: Tensor, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, Tensor]:

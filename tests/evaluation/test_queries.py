@@ -116,6 +116,9 @@ def test_equal_scores_give_the_mean_over_all_orders(seed):
         sorted(order, key=lambda i: -scores[i]) for order in permutations(range(1, items + 1))
     ]
     for k in (1, 2, 4, 9):
+        # How deep another cutoff looks changes nothing.
+        alone = query_metrics(torch.from_numpy(scores)[None], padded([relevant]), None, (k,))
+        assert all(torch.equal(found[name], value) for name, value in alone.items())
         each = [of_order(order, relevant, k) for order in orders]
         for name in each[0]:
             mean = sum(values[name] for values in each) / len(each)

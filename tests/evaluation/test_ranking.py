@@ -97,6 +97,9 @@ def test_lists_equal_a_stable_sort_without_the_seen(length):
         naive_list(s, length, set(b)) for s, b in zip(scores.tolist(), seen.tolist(), strict=True)
     ]
     assert top_items(scores, length, seen).tolist() == expected
+    plain = torch.rand(50, 31)  # no ties
+    expected = [naive_list(row, length, set()) for row in plain.tolist()]
+    assert top_items(plain, length).tolist() == expected
 
 
 def test_an_evaluation_keeps_lists_where_asked():
