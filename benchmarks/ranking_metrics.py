@@ -1,7 +1,8 @@
 """NDCG@10 over MovieLens-100K's sizes, beside torchmetrics: `make bench NAME=ranking_metrics`.
 
 943 queries over 1,349 items with random scores, whose values do not matter to the time. Both read
-the same tensors in the same process on one thread, by turns; the fastest run of each counts. ``--measure FOLDER`` does the measuring and writes ``metrics.json``.
+the same tensors in the same process on one thread, by turns; the fastest run of each counts.
+``--measure FOLDER`` does the measuring and writes ``metrics.json``.
 """
 
 import json
