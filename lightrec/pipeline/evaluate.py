@@ -15,6 +15,7 @@ from lightrec.pipeline import report
 from lightrec.pipeline.assumptions import CELLS
 from lightrec.pipeline.functions import settings
 from lightrec.pipeline.held_out import HeldOutLog, predictions_scorer
+from lightrec.pipeline.held_out_metrics import held_out_metrics
 from lightrec.pipeline.stage import Stage, stamp
 
 
@@ -65,7 +66,7 @@ def evaluate_predictions(run: Path, path: Path) -> dict[str, float]:
 
     :param run: a run folder.
     :param path: CSV or Parquet with ``user``, ``item``, ``score`` or ``rank``.
-    :returns: ``test/predictions/<metric>``.
+    :returns: ``test/predictions/<metric>``, slices and recommendations included.
     """
     store = EventStore.open(run / "data")
     length = Ranker.from_pretrained(run / "encoder").max_length
@@ -74,4 +75,5 @@ def evaluate_predictions(run: Path, path: Path) -> dict[str, float]:
     evaluator = HeldOutLog(**(own[0].get("init_args", {}) if own else {}))
     seed = made["seed"]
     result = evaluator.rank(store, predictions_scorer(path, store), length, seed)
-    return {f"test/predictions/{name}": value for name, value in result.metrics().items()}
+    found = held_out_metrics(store, result)
+    return {f"test/predictions/{name}": value for name, value in found.items()}

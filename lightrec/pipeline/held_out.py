@@ -17,6 +17,7 @@ from lightrec.evaluation.ranking import RankingResult, Scorer, evaluate_scores
 from lightrec.keys import Column, Key
 from lightrec.modules.sequences import EvaluationEvents
 from lightrec.nn.ranker import Ranker
+from lightrec.pipeline.held_out_metrics import LIST_LENGTH, advantage, held_out_metrics
 from lightrec.policies.candidate import CandidatePolicy
 
 
@@ -31,7 +32,10 @@ class HeldOutLog(Evaluator):
         self.max_events, self.batch_size = max_events, batch_size
 
     def evaluate(self, run: Path, work: Path, seed: int) -> dict[str, float]:
-        """Give ``test/<contender>/<metric>@<k>``, and the encoder's as ``test/<metric>@<k>``."""
+        """Give ``test/<contender>/<metric>@<k>``, and the encoder's as ``test/<metric>@<k>``.
+
+        Beside them each contender's slices and recommendations, and the encoder's advantage.
+        """
         store = EventStore.open(run / "data")
         ranker = Ranker.from_pretrained(run / "encoder").eval()
         policy = CandidatePolicy.from_pretrained(run / "policy").eval()
@@ -43,14 +47,16 @@ class HeldOutLog(Evaluator):
             "random": RandomScorer(store.num_items, seed),
         }
         metrics: dict[str, float] = {}
+        results: dict[str, RankingResult] = {}
         for name, scorer in scorers.items():
-            result = self.rank(store, scorer, ranker.max_length, seed)
-            found = result.metrics()
+            result = results[name] = self.rank(store, scorer, ranker.max_length, seed)
+            found = held_out_metrics(store, result)
             metrics |= {f"test/{name}/{metric}": value for metric, value in found.items()}
             if name == "encoder":
-                metrics |= {f"test/{metric}": value for metric, value in found.items()}
+                metrics |= {f"test/{metric}": value for metric, value in result.metrics().items()}
                 metrics["test/events"] = len(result.ranks)
-        return metrics
+        gained = advantage(results["encoder"], results["popularity"], seed)
+        return metrics | {f"test/encoder-minus-popularity/{k}": v for k, v in gained.items()}
 
     def rank(self, store: EventStore, scorer: Scorer, max_length: int, seed: int) -> RankingResult:
         """Rank the test events with one scorer, seen items left out unless items repeat."""
@@ -58,7 +64,9 @@ class HeldOutLog(Evaluator):
             Sequences.all_events(store), TEST, max_length, self.batch_size, self.max_events, seed
         )
         batches = (events[index] for index in range(len(events)))
-        return evaluate_scores(scorer, batches, filter_seen=not store.repeats)
+        return evaluate_scores(
+            scorer, batches, filter_seen=not store.repeats, list_length=LIST_LENGTH
+        )
 
 
 def predictions_scorer(path: Path, store: EventStore) -> PredictionScorer:

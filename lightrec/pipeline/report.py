@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader
 import lightrec
 from lightrec.pipeline import plots
 from lightrec.pipeline.report_data import data_lines, data_section
+from lightrec.pipeline.report_held_out import beyond_the_mean
 from lightrec.pipeline.report_parts import Section, Table
 from lightrec.pipeline.stage import INPUTS, STAMP
 
@@ -298,6 +299,7 @@ def write(run: Path, folder: Path, metrics: Metrics, rows: Sequence[Mapping[str,
     picture.savefig(folder / "report.png", dpi=110, metadata={"Software": None})
     sections = [
         ranking(metrics),
+        beyond_the_mean(metrics, RANKERS),
         sessions(metrics),
         truth(metrics),
         likelihood(metrics),

@@ -6,9 +6,11 @@ import torch
 from lightrec.errors import RunError
 from lightrec.evaluation.ranking import (
     RankingMetrics,
+    RankingResult,
     evaluate_scores,
     event_metrics,
     mean_ranks,
+    top_items,
 )
 
 
@@ -79,6 +81,36 @@ def test_metric_of_nothing_is_zero_and_of_batches_is_the_whole():
     assert metrics.compute()["ndcg@3"] == 0
 
 
+def naive_list(scores, length, seen):
+    items = [i for i in range(1, len(scores)) if i not in seen]
+    chosen = sorted(items, key=lambda i: (-scores[i], i))[:length]
+    return chosen + [0] * (length - len(chosen))
+
+
+@pytest.mark.parametrize("length", [1, 4, 30, 40])
+def test_lists_equal_a_stable_sort_without_the_seen(length):
+    torch.manual_seed(0)
+    scores = torch.randint(0, 6, (200, 31)).float()  # many ties
+    scores[scores == 0] = -torch.inf
+    seen = torch.randint(0, 31, (200, 12))
+    expected = [
+        naive_list(s, length, set(b)) for s, b in zip(scores.tolist(), seen.tolist(), strict=True)
+    ]
+    assert top_items(scores, length, seen).tolist() == expected
+    plain = torch.rand(50, 31)  # no ties
+    expected = [naive_list(row, length, set()) for row in plain.tolist()]
+    assert top_items(plain, length).tolist() == expected
+
+
+def test_an_evaluation_keeps_lists_where_asked():
+    table = torch.tensor([[0, 3, 2, 1.0], [0, 1, 2, 3.0]])
+    given = ([[0, 1], [1]], [[2, 2], [1]], [[[1], [0]], [[3]]])
+    found = evaluate_scores(lambda b: table[b["user"]], batches(*given), list_length=2)
+    assert found.lists.tolist() == [[2, 3], [3, 2], [2, 1]]
+    assert evaluate_scores(lambda b: table[b["user"]], batches(*given)).lists is None
+    assert evaluate_scores(lambda b: b["user"], [], list_length=2).lists.shape == (0, 2)
+
+
 def batches(users, targets, seen):
     for u, t, s in zip(users, targets, seen, strict=True):
         yield {"user": torch.tensor(u), "target": torch.tensor(t), "seen": torch.tensor(s)}
@@ -100,8 +132,6 @@ def test_evaluates_a_scorer_and_compares_two():
 
 
 def test_standard_error_of_single_events_is_the_usual_one():
-    from lightrec.evaluation.ranking import RankingResult
-
     ranks = torch.tensor([1.0, 1.0, 30.0, 1.0, 30.0], dtype=torch.float64)
     rows = torch.arange(5)
     one, other = (RankingResult(rows, rows, r) for r in (ranks, torch.full_like(ranks, 30.0)))
@@ -110,6 +140,32 @@ def test_standard_error_of_single_events_is_the_usual_one():
     assert error == pytest.approx(math.sqrt(0.3 / 5))
     with pytest.raises(ValueError, match="same events"):
         one.difference(RankingResult(rows, rows + 1, ranks))
+
+
+def clustered(users, generator, effect=0.05):
+    """Two results over ``users`` users with one to six events, users and events both differing."""
+    sizes = torch.randint(1, 7, (users,), generator=generator)
+    owners = torch.arange(users).repeat_interleave(sizes)
+    taste = torch.rand(users, generator=generator)[owners]
+    better = taste + effect + 0.3 * torch.rand(len(owners), generator=generator)
+    hits = [torch.rand(len(owners), generator=generator) < p for p in (better, taste)]
+    rows = torch.ones_like(owners)
+    return [RankingResult(owners, rows, torch.where(h, 1.0, 99.0).double()) for h in hits]
+
+
+def test_bootstrap_agrees_with_the_clustered_standard_error():
+    one, other = clustered(600, torch.Generator().manual_seed(3))
+    mean, error = one.difference(other, "recall@5")
+    found = one.bootstrap(other, "recall@5", resamples=8000, seed=1)
+    assert found.mean == pytest.approx(mean)
+    # Of 8,000 resamples, an end of the interval is known to about 2 % of its distance.
+    assert found.high - found.mean == pytest.approx(1.96 * error, rel=0.06)
+    assert found.mean - found.low == pytest.approx(1.96 * error, rel=0.06)
+    assert found == one.bootstrap(other, "recall@5", resamples=8000, seed=1)
+    assert found != one.bootstrap(other, "recall@5", resamples=8000, seed=2)
+    assert one.bootstrap(one) == (0, 0, 0)
+    with pytest.raises(ValueError, match="same events"):
+        one.bootstrap(RankingResult(one.users, one.targets + 1, one.ranks))
 
 
 def test_no_batches():

@@ -1,0 +1,74 @@
+"""Slices by hand, and that they partition whatever is held out."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightrec.evaluation.ranking import RankingResult
+from lightrec.evaluation.slices import event_slices, head_items, slice_metrics
+
+
+def test_the_head_is_the_fewest_items_with_half_of_all_events():
+    assert head_items(torch.tensor([0, 1, 5, 2, 2])).tolist() == [False, False, True, False, False]
+    # 4 of 12 do not suffice; of the equally popular items that follow, the first one does.
+    assert head_items(torch.tensor([9, 3, 4, 3, 2])).tolist() == [False, True, True, False, False]
+    assert not head_items(torch.zeros(4)).any()
+
+
+def test_slices_by_hand():
+    counts = torch.tensor([0, 6, 3, 1, 0])
+    users = torch.tensor([0, 0, 1, 2, 3])
+    targets = torch.tensor([1, 2, 3, 4, 1])
+    lengths = torch.tensor([7, 2, 2, 9, 1000])  # the last user has no event
+    found = event_slices(users, targets, counts, lengths)
+    events = {name: part.nonzero().flatten().tolist() for name, part in found.items()}
+    assert events == {
+        "warm": [0, 1, 2, 4],
+        "cold": [3],
+        "head": [0, 4],
+        "tail": [1, 2, 3],
+        "short": [2, 3],
+        "medium": [0, 1],
+        "long": [4],
+    }
+    result = RankingResult(users, targets, torch.tensor([1.0, 3, 20, 1, 1], dtype=torch.float64))
+    metrics = slice_metrics(result, found)
+    assert metrics["tail/ndcg@10"] == pytest.approx((0.5 + 0 + 1) / 3)
+    assert metrics["tail/recall@10"] == pytest.approx(2 / 3)
+    assert metrics["tail/events"] == 3
+    assert metrics["cold/mrr@10"] == 1
+
+
+def test_an_empty_slice_has_no_mean():
+    users, targets = torch.tensor([0, 1]), torch.tensor([1, 1])
+    slices = event_slices(users, targets, torch.tensor([0, 5]), torch.tensor([4, 4]))
+    metrics = slice_metrics(RankingResult(users, targets, torch.ones(2).double()), slices)
+    assert {k for k in metrics if k.startswith("cold")} == {"cold/events"}
+    assert metrics["cold/events"] == metrics["long/events"] == 0
+    assert metrics["short/events"] == 2
+
+
+def test_no_events():
+    none = torch.zeros(0, dtype=torch.int64)
+    slices = event_slices(none, none, torch.tensor([0, 5]), torch.tensor([4, 4]))
+    metrics = slice_metrics(RankingResult(none, none, none.double()), slices)
+    assert set(metrics.values()) == {0}
+
+
+@given(
+    st.lists(st.integers(0, 9), min_size=6, max_size=6),
+    st.lists(st.integers(0, 9), min_size=9, max_size=9),
+    st.lists(st.tuples(st.integers(0, 8), st.integers(1, 5)), min_size=1, max_size=30),
+)
+@settings(max_examples=60, deadline=None)
+def test_slices_partition_the_events_and_their_means_make_the_whole(counts, lengths, events):
+    users, targets = torch.tensor(events).T
+    ranks = (users + 2 * targets).double()
+    slices = event_slices(users, targets, torch.tensor(counts), torch.tensor(lengths))
+    result = RankingResult(users, targets, ranks)
+    metrics, whole = slice_metrics(result, slices), result.metrics((10,))["ndcg@10"]
+    for names in (("warm", "cold"), ("head", "tail"), ("short", "medium", "long")):
+        assert torch.stack([slices[name] for name in names]).sum(0).eq(1).all()
+        sums = [metrics[f"{n}/events"] * metrics.get(f"{n}/ndcg@10", 0) for n in names]
+        assert sum(sums) / len(events) == pytest.approx(whole)
