@@ -9,10 +9,10 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from lightrec.closed_forms.blend import Blend
 from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import Column
-from lightrec.nn.ranker import Ranker
 from lightrec.policies.candidate import CandidatePolicy
 
 By = Literal["policy", "encoder"]
@@ -35,8 +35,11 @@ class Recommender:
             )
         self.by = by
         self.store = EventStore.open(self.run / "data")
-        part = CandidatePolicy if by == "policy" else Ranker
-        self.model = part.from_pretrained(self.run / by).eval()
+        self.model = (
+            CandidatePolicy.from_pretrained(self.run / by).eval()
+            if by == "policy"
+            else Blend.load(self.run / by)
+        )
         catalog = self.store.catalog
         if Column.TITLE not in catalog.columns:
             catalog = catalog.with_columns(pl.col(Column.ITEM).alias(Column.TITLE))

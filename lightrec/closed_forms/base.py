@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lightrec.data.sequences import Sequences
+from lightrec.data.store import EventStore
 from lightrec.errors import LightrecError
 
 Setting: TypeAlias = int | float | str | bool | None
@@ -35,6 +36,15 @@ class Evidence:
     vectors: Tensor
     is_ordered: bool = True
     has_times: bool = True
+
+    @classmethod
+    def of(cls, store: EventStore, vectors: Tensor) -> "Evidence":
+        """The training events of a prepared log.
+
+        :param vectors: as above.
+        """
+        log = Sequences.all_events(store).training()
+        return cls(log, store.num_items, vectors, store.is_ordered, store.has_times)
 
     def counts(self) -> Tensor:
         """(N + 1,) float32: how many training events each item has."""

@@ -12,7 +12,7 @@ from lightrec.closed_forms.blend import RANKER, Blend, names_of
 from lightrec.closed_forms.selection import choose
 from lightrec.closed_forms.weights import fit_weights
 from lightrec.data.store import VALIDATION
-from lightrec.evaluation.ranking import RankingResult, evaluate_scores
+from lightrec.evaluation.ranking import evaluate_scores
 from lightrec.keys import Key
 from lightrec.modules.sequence_data import SequenceData
 from lightrec.modules.sequences import EvaluationEvents
@@ -31,25 +31,15 @@ class Blended:
     """What came out.
 
     :param blend: of the ranker and all closed forms that fit the log.
-    :param validation: NDCG@10 on validation events of the blend (``blend``), the ranker and each
-        form.
+    :param metrics: of the blend on validation events.
+    :param validation: NDCG@10 there of the ranker and of each form.
     :param left_out: why a form is not there.
     """
 
     blend: Blend
+    metrics: dict[str, float]
     validation: dict[str, float]
     left_out: dict[str, str]
-
-
-def evidence_of(data: SequenceData) -> Evidence:
-    """What closed forms are fitted to: the training events of a data module."""
-    return Evidence(
-        data.training,
-        data.num_items,
-        data.vectors,
-        is_ordered=data.store.is_ordered,
-        has_times=data.store.has_times,
-    )
 
 
 def blend(ranker: Ranker, forms: Sequence[ClosedForm], data: SequenceData, seed: int) -> Blended:
@@ -59,7 +49,7 @@ def blend(ranker: Ranker, forms: Sequence[ClosedForm], data: SequenceData, seed:
     :param forms: not changed.
     :param seed: of the draws in large logs.
     """
-    evidence = evidence_of(data)
+    evidence = Evidence.of(data.store, data.vectors)
     judged = validation_events(data, JUDGED, seed)
     fitted: dict[str, ClosedForm] = {}
     values, left_out = {}, {}
@@ -71,23 +61,30 @@ def blend(ranker: Ranker, forms: Sequence[ClosedForm], data: SequenceData, seed:
     mixed = Blend(ranker, fitted).freeze()
     values[RANKER] = _ndcg(mixed, judged, data)
     mixed.weights = _weights(mixed, data, seed)
-    values["blend"] = _ndcg(mixed, judged, data)
-    return Blended(mixed, values, left_out)
+    metrics = judge(mixed, validation_events(data, data.max_validated, seed), data)
+    return Blended(mixed, metrics, values, left_out)
 
 
-def validation_events(data: SequenceData, limit: int, seed: int) -> EvaluationEvents:
-    """Validation events with whole histories, at most so many of them."""
+def validation_events(data: SequenceData, limit: int | None, seed: int) -> EvaluationEvents:
+    """Validation events with whole histories, at most so many of them; None for all."""
     return EvaluationEvents(
         data.histories, VALIDATION, None, data.evaluation_batch_size, limit, seed
     )
 
 
-def _ndcg(part: ClosedForm | Blend, events: EvaluationEvents, data: SequenceData) -> float:
+def judge(
+    part: ClosedForm | Blend, events: EvaluationEvents, data: SequenceData
+) -> dict[str, float]:
+    """Rank validation events: means of all metrics."""
     batches = (events[index] for index in range(len(events)))
-    result: RankingResult = evaluate_scores(
+    result = evaluate_scores(
         lambda batch: part.scores(batch[Key.HISTORY]), batches, filter_seen=not data.repeats
     )
-    return result.metrics([10])["ndcg@10"]
+    return result.metrics()
+
+
+def _ndcg(part: ClosedForm | Blend, events: EvaluationEvents, data: SequenceData) -> float:
+    return judge(part, events, data)["ndcg@10"]
 
 
 @torch.no_grad()

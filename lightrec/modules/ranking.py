@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lightrec.closed_forms.base import ClosedForm
 from lightrec.errors import RecipeError
-from lightrec.evaluation.ranking import RankingMetrics, evaluate_scores
+from lightrec.evaluation.ranking import RankingMetrics
 from lightrec.keys import PADDING, Key
 from lightrec.modules.blending import blend
 from lightrec.modules.sequence_data import SequenceData
@@ -279,10 +279,5 @@ class RankingModule(StageModule):
             blended.blend.save(folder)
         for name, reason in blended.left_out.items():
             print(f"{name} is left out. {reason}", file=sys.stderr)
-        result = evaluate_scores(
-            lambda batch: blended.blend.scores(batch[Key.HISTORY]),
-            data.val_dataloader(),
-            filter_seen=not data.repeats,
-        )
-        values = {f"validation/{name}": value for name, value in result.metrics().items()}
+        values = {f"validation/{name}": value for name, value in blended.metrics.items()}
         return values | {f"validation/{n}/ndcg@10": v for n, v in blended.validation.items()}

@@ -10,7 +10,6 @@ from lightrec import plugins
 from lightrec.data.store import EventStore
 from lightrec.errors import RunError
 from lightrec.evaluation.base import Evaluator
-from lightrec.nn.ranker import Ranker
 from lightrec.pipeline import report
 from lightrec.pipeline.assumptions import CELLS
 from lightrec.pipeline.functions import settings
@@ -38,7 +37,7 @@ def evaluate_stage(stage: Stage) -> None:
     evaluators, seed = evaluate(**settings(stage, evaluate))
     stage.prepare_work()
     run = stage.run
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = json.loads((run / "encoder" / "metrics.json").read_text())
     for name in ("reward", "judge"):
         own = json.loads((run / name / "metrics.json").read_text())
         metrics |= {f"choice/{'a' if name == 'reward' else 'b'}/{k}": v for k, v in own.items()}
@@ -69,11 +68,10 @@ def evaluate_predictions(run: Path, path: Path) -> dict[str, float]:
     :returns: ``test/predictions/<metric>``, slices and recommendations included.
     """
     store = EventStore.open(run / "data")
-    length = Ranker.from_pretrained(run / "encoder").max_length
     made = stamp(run / "evaluate")
     own = [e for e in made["recipe"]["evaluators"] if e["class_path"].endswith("HeldOutLog")]
     evaluator = HeldOutLog(**(own[0].get("init_args", {}) if own else {}))
     seed = made["seed"]
-    result = evaluator.rank(store, predictions_scorer(path, store), length, seed)
+    result = evaluator.rank(store, predictions_scorer(path, store), seed)
     found = held_out_metrics(store, result)
     return {f"test/predictions/{name}": value for name, value in found.items()}

@@ -1,9 +1,15 @@
 """The evaluator of the held-out log, for what a run learned and for anybody's predictions."""
 
+from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
+from lightrec.closed_forms.base import ClosedForm, Evidence, NotApplicable
+from lightrec.closed_forms.blend import Blend, described_forms
+from lightrec.closed_forms.popularity import Popularity, RecentPopularity
 from lightrec.data.readers.predictions import read_predictions
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST, EventStore
@@ -16,13 +22,12 @@ from lightrec.evaluation.baselines import (
 from lightrec.evaluation.ranking import RankingResult, Scorer, evaluate_scores
 from lightrec.keys import Column, Key
 from lightrec.modules.sequences import EvaluationEvents
-from lightrec.nn.ranker import Ranker
 from lightrec.pipeline.held_out_metrics import LIST_LENGTH, advantage, held_out_metrics
 from lightrec.policies.candidate import CandidatePolicy
 
 
 class HeldOutLog(Evaluator):
-    """Ranks all items for the test events: encoder, policy, popularity, random.
+    """Ranks all items for the test events: encoder, its ranker alone, policy, closed forms, random.
 
     :param max_events: at most so many test events, drawn by the seed; None for all.
     :param batch_size: events ranked at once.
@@ -34,39 +39,73 @@ class HeldOutLog(Evaluator):
     def evaluate(self, run: Path, work: Path, seed: int) -> dict[str, float]:
         """Give ``test/<contender>/<metric>@<k>``, and the encoder's as ``test/<metric>@<k>``.
 
-        Beside them each contender's slices and recommendations, and the encoder's advantage.
+        Beside them each contender's slices and recommendations, and the encoder's advantage over
+        each as ``test/encoder-minus-<contender>/ndcg@10``.
         """
         store = EventStore.open(run / "data")
-        ranker = Ranker.from_pretrained(run / "encoder").eval()
+        blend = Blend.load(run / "encoder")
         policy = CandidatePolicy.from_pretrained(run / "policy").eval()
-        table = ranker.item_vectors()
+        forms = closed_forms(run, store, blend)
         scorers: dict[str, Scorer] = {
-            "encoder": lambda batch: ranker.scores(batch[Key.HISTORY], table),
-            "policy": lambda batch: policy.scores(batch[Key.HISTORY]),
+            "encoder": by_history(blend),
+            "policy": by_history(policy),
             "popularity": PopularityScorer(torch.from_numpy(store.popularity())),
             "random": RandomScorer(store.num_items, seed),
         }
+        if forms:
+            scorers["ranker"] = by_history(Blend(blend.ranker).freeze())
+        scorers |= {name: by_history(form) for name, form in forms.items()}
         metrics: dict[str, float] = {}
         results: dict[str, RankingResult] = {}
         for name, scorer in scorers.items():
-            result = results[name] = self.rank(store, scorer, ranker.max_length, seed)
+            result = results[name] = self.rank(store, scorer, seed)
             found = held_out_metrics(store, result)
             metrics |= {f"test/{name}/{metric}": value for metric, value in found.items()}
             if name == "encoder":
                 metrics |= {f"test/{metric}": value for metric, value in result.metrics().items()}
                 metrics["test/events"] = len(result.ranks)
-        gained = advantage(results["encoder"], results["popularity"], seed)
-        return metrics | {f"test/encoder-minus-popularity/{k}": v for k, v in gained.items()}
+        for name in ("popularity", *forms):
+            gained = advantage(results["encoder"], results[name], seed)
+            metrics |= {f"test/encoder-minus-{name}/{k}": v for k, v in gained.items()}
+        return metrics
 
-    def rank(self, store: EventStore, scorer: Scorer, max_length: int, seed: int) -> RankingResult:
+    def rank(self, store: EventStore, scorer: Scorer, seed: int) -> RankingResult:
         """Rank the test events with one scorer, seen items left out unless items repeat."""
         events = EvaluationEvents(
-            Sequences.all_events(store), TEST, max_length, self.batch_size, self.max_events, seed
+            Sequences.all_events(store), TEST, None, self.batch_size, self.max_events, seed
         )
         batches = (events[index] for index in range(len(events)))
         return evaluate_scores(
             scorer, batches, filter_seen=not store.repeats, list_length=LIST_LENGTH
         )
+
+
+class ScoresHistories(Protocol):
+    """Whatever scores all items for whole histories."""
+
+    def scores(self, history: Tensor) -> Tensor:
+        """Give (B, N + 1) scores."""
+
+
+def by_history(part: ScoresHistories) -> Scorer:
+    """Make a scorer of batches of what scores histories."""
+    return lambda batch: part.scores(batch[Key.HISTORY])
+
+
+def closed_forms(run: Path, store: EventStore, blend: Blend) -> dict[str, ClosedForm]:
+    """The closed forms of a run's encoder with the settings chosen there.
+
+    Those that take part in the blend are there; the others are fitted again. Popularity, which
+    every report has, is left out.
+    """
+    evidence = Evidence.of(store, blend.ranker.items.vectors)
+    forms: dict[str, ClosedForm] = {}
+    for name, form in described_forms(run / "encoder").items():
+        if isinstance(form, Popularity) and not isinstance(form, RecentPopularity):
+            continue
+        with suppress(NotApplicable):
+            forms[name] = blend.form(name) if name in blend.forms else form.fit(evidence)
+    return forms
 
 
 def predictions_scorer(path: Path, store: EventStore) -> PredictionScorer:

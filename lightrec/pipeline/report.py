@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader
 import lightrec
 from lightrec.pipeline import plots
 from lightrec.pipeline.report_data import data_lines, data_section
-from lightrec.pipeline.report_held_out import beyond_the_mean
+from lightrec.pipeline.report_held_out import against_closed_forms, beyond_the_mean, rankers
 from lightrec.pipeline.report_parts import Section, Table
 from lightrec.pipeline.stage import INPUTS, STAMP
 
@@ -27,13 +27,6 @@ CONTENDERS = {
     "popularity": "popularity",
     "constant": "best constant list",
     "random": "random",
-}
-RANKERS = {
-    "encoder": "encoder",
-    "policy": "policy",
-    "popularity": "popularity",
-    "random": "random",
-    "predictions": "your predictions",
 }
 CURVES = {
     ("encoder", "validation/ndcg@10"): "encoder: validation NDCG@10",
@@ -56,7 +49,7 @@ def signed(mean: float, low: float, high: float) -> str:
 def ranking(metrics: Metrics) -> Section:
     """Tell how well the held-out events are ranked."""
     columns = [f"{m}@{k}" for m in ("ndcg", "recall", "mrr") for k in (5, 10, 20)]
-    shown = {n: t for n, t in RANKERS.items() if f"test/{n}/ndcg@10" in metrics}
+    shown = rankers(metrics)
     rows = [
         [title, *(number(metrics.get(f"test/{name}/{c}")) for c in columns)]
         for name, title in shown.items()
@@ -228,6 +221,7 @@ def verdict(metrics: Metrics) -> list[str]:
     ]
     if metrics["test/ndcg@10"] <= metrics["test/popularity/ndcg@10"]:
         sentences.append("The encoder does not beat popularity on this log.")
+    sentences += against_closed_forms(metrics)
     for title, (mean, low, high) in paired(metrics).items():
         outcome = "more" if low > 0 else "fewer" if high < 0 else "no clearly different number of"
         sentences.append(
@@ -240,10 +234,9 @@ def verdict(metrics: Metrics) -> list[str]:
 def summary(metrics: Metrics) -> str:
     """Set the headline numbers for a terminal."""
     lines = [f"{'held-out log':<22}{'NDCG@10':>9}{'Recall@10':>11}{'MRR@10':>9}"]
-    for name, title in RANKERS.items():
-        if f"test/{name}/ndcg@10" in metrics:
-            ndcg, recall, mrr = (metrics[f"test/{name}/{m}@10"] for m in ("ndcg", "recall", "mrr"))
-            lines.append(f"{title:<22}{ndcg:>9.3f}{recall:>11.3f}{mrr:>9.3f}")
+    for name, title in rankers(metrics).items():
+        ndcg, recall, mrr = (metrics[f"test/{name}/{m}@10"] for m in ("ndcg", "recall", "mrr"))
+        lines.append(f"{title:<24}{ndcg:>7.3f}{recall:>11.3f}{mrr:>9.3f}")
     lines += [
         "",
         f"{'user model B':<22}{'accepted':>9}{'steps':>11}{'per step':>9}   "
@@ -272,12 +265,8 @@ def summary(metrics: Metrics) -> str:
 
 def headline(metrics: Metrics) -> Any:
     """Draw the picture of the whole result."""
-    drawn, axes = plots.figure(9, 2.6, 2)
-    ranked = {
-        t: metrics[f"test/{n}/ndcg@10"]
-        for n, t in RANKERS.items()
-        if f"test/{n}/ndcg@10" in metrics
-    }
+    ranked = {t: metrics[f"test/{n}/ndcg@10"] for n, t in rankers(metrics).items()}
+    drawn, axes = plots.figure(9, max(2.6, 0.24 * len(ranked) + 0.8), 2)
     plots.bars(axes[0], ranked, "encoder", "test NDCG@10, held-out log")
     values = {t: metrics[f"simulator/{n}/return"] for n, t in CONTENDERS.items()}
     plots.bars(axes[1], values, "policy", "accepted items a session, user model B")
@@ -299,7 +288,7 @@ def write(run: Path, folder: Path, metrics: Metrics, rows: Sequence[Mapping[str,
     picture.savefig(folder / "report.png", dpi=110, metadata={"Software": None})
     sections = [
         ranking(metrics),
-        beyond_the_mean(metrics, RANKERS),
+        beyond_the_mean(metrics, rankers(metrics)),
         sessions(metrics),
         truth(metrics),
         likelihood(metrics),

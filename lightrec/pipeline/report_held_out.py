@@ -1,10 +1,20 @@
 """What the report says of the held-out log beside the means: slices, and what is recommended."""
 
+import re
 from collections.abc import Mapping
 
 from lightrec.evaluation.slices import SLICES
 from lightrec.pipeline.report_parts import Section, Table
 
+RANKERS = {
+    "encoder": "encoder",
+    "ranker": "its ranker alone",
+    "policy": "policy",
+    "popularity": "popularity",
+    "random": "random",
+    "predictions": "your predictions",
+}
+"""Titles of contenders; closed forms go by their own names."""
 SLICE_TITLES = {
     "warm": "items with training events",
     "cold": "items without",
@@ -20,6 +30,39 @@ RECOMMENDED = {
     "popularity_percentile@10": "popularity percentile",
     "popularity_ratio@10": "popularity, over that of choices",
 }
+
+
+def rankers(metrics: Mapping[str, float]) -> dict[str, str]:
+    """The contenders on the held-out log: titles by names in the metrics, closed forms by rank."""
+    found = {n: t for n, t in RANKERS.items() if f"test/{n}/ndcg@10" in metrics}
+    forms = sorted(closed_forms(metrics), key=lambda name: -metrics[f"test/{name}/ndcg@10"])
+    own = {name: title for name, title in found.items() if name in ("encoder", "ranker", "policy")}
+    return {**own, **{name: name for name in forms}, **found}
+
+
+def closed_forms(metrics: Mapping[str, float]) -> list[str]:
+    """The names of the closed forms in the metrics, besides popularity."""
+    pattern = re.compile(r"test/(\w[\w-]*)/ndcg@10")
+    names = [found[1] for key in metrics if (found := pattern.fullmatch(key))]
+    return [name for name in names if name not in RANKERS and "-minus-" not in name]
+
+
+def against_closed_forms(metrics: Mapping[str, float]) -> list[str]:
+    """Say how the encoder stands beside the closed form that validation events put first."""
+    values = {n: metrics.get(f"validation/{n}/ndcg@10", 0.0) for n in closed_forms(metrics)}
+    if not values:
+        return []
+    best = max(values, key=values.__getitem__)
+    sentence = f"Of the closed forms, validation puts {best} first"
+    key = f"test/encoder-minus-{best}/ndcg@10"
+    if key not in metrics:
+        return [f"{sentence}; it has {metrics[f'test/{best}/ndcg@10']:.3f} on the test events."]
+    mean, low, high = metrics[key], metrics[f"{key}/low"], metrics[f"{key}/high"]
+    outcome = "is better than it" if low > 0 else "loses to it" if high < 0 else "is level with it"
+    return [
+        f"{sentence}; on the test events it has {metrics[f'test/{best}/ndcg@10']:.3f}, and the "
+        f"encoder {outcome}: {mean:+.3f} ({low:+.3f} to {high:+.3f})."
+    ]
 
 
 def beyond_the_mean(metrics: Mapping[str, float], rankers: Mapping[str, str]) -> Section | None:

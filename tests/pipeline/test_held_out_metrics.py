@@ -8,9 +8,13 @@ import torch
 
 from lightrec.data.store import TEST, EventStore
 from lightrec.evaluation.ranking import RankingResult
-from lightrec.pipeline import report
 from lightrec.pipeline.held_out_metrics import advantage
-from lightrec.pipeline.report_held_out import beyond_the_mean
+from lightrec.pipeline.report_held_out import (
+    against_closed_forms,
+    beyond_the_mean,
+    closed_forms,
+    rankers,
+)
 
 RANKERS = ("encoder", "policy", "popularity", "random")
 
@@ -70,11 +74,30 @@ def test_one_user_or_none_gives_no_interval(events):
 
 
 def test_the_report_shows_slices_that_have_events_and_says_who_is_ahead(metrics):
-    section = beyond_the_mean(metrics, report.RANKERS)
+    section = beyond_the_mean(metrics, rankers(metrics))
     slices, recommended = section.tables
     assert [row[1] for row in slices.rows[:1]] == ["60"]
     assert not any(row[0] == "long ones" for row in slices.rows)  # all users are alike here
     assert recommended.own == "encoder"
-    assert len(recommended.rows) == len(RANKERS)
+    assert len(recommended.rows) == len(rankers(metrics)) >= len(RANKERS) + 6
     assert "against popularity" in section.text
-    assert beyond_the_mean({"test/ndcg@10": 0.1}, report.RANKERS) is None
+    assert beyond_the_mean({"test/ndcg@10": 0.1}, {"encoder": "encoder"}) is None
+
+
+def test_closed_forms_stand_beside_the_encoder_in_the_order_of_their_ranking(metrics):
+    names = [name for name in rankers(metrics) if name in closed_forms(metrics)]
+    assert {"EASE", "NextItemRidge", "DirectionalCooccurrence", "ItemKNN"} <= {*names}
+    values = [metrics[f"test/{name}/ndcg@10"] for name in names]
+    assert values == sorted(values, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"), [(0.1, 0.3, "better"), (-0.3, -0.1, "loses to"), (-1, 1, "level with")]
+)
+def test_the_verdict_names_the_closed_form_that_validation_puts_first(metrics, low, high, told):
+    key = "test/encoder-minus-EASE/ndcg@10"
+    changed = {f"validation/{name}/ndcg@10": 0.1 for name in closed_forms(metrics)}
+    changed |= {"validation/EASE/ndcg@10": 0.2, f"{key}/low": low, f"{key}/high": high}
+    (sentence,) = against_closed_forms(metrics | changed)
+    assert "validation puts EASE first" in sentence
+    assert told in sentence
