@@ -12,6 +12,7 @@ from torch import Tensor
 from lightrec.evaluation.ranking import RankingResult
 
 SLICES = ("warm", "cold", "head", "tail", "short", "medium", "long")
+"""The names of slices, in the order of reports."""
 
 
 def head_items(counts: Tensor) -> Tensor:
