@@ -32,8 +32,8 @@ class RankingModule(StageModule):
     :param num_items: linked from the data.
     :param vector_size: linked from the data.
     :param size: length of user and item vectors.
-    :param layers: layers of the user tower.
-    :param heads: attention heads of the user tower.
+    :param layers: layers of the user tower, where it has any.
+    :param heads: attention heads of the user tower, or groups of its features.
     :param feedforward: inner width of its layers, as a multiple of ``size``.
     :param dropout: in the user tower.
     :param max_length: how many of a history's last items are read; as in the data.
@@ -54,6 +54,8 @@ class RankingModule(StageModule):
     :param weight_decay: AdamW's, on matrices and embeddings.
     :param schedule: of the learning rate, after the warm-up.
     :param warmup: share of all steps in which the learning rate rises.
+    :param tower: the user tower: ``CausalTransformer``, ``LigrTransformer``, ``GRU``,
+        ``MeanPooling``, or ``module:Class`` of your own.
     """
 
     monitor: ClassVar[str] = "validation/ndcg@10"
@@ -83,6 +85,7 @@ class RankingModule(StageModule):
         weight_decay: float = 0.01,
         schedule: Literal["cosine", "constant"] = "cosine",
         warmup: float = 0.1,
+        tower: str = "CausalTransformer",
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters(ignore=["loss"])
@@ -101,6 +104,7 @@ class RankingModule(StageModule):
             use_ids=use_ids,
             use_text=use_text,
             use_bias=use_bias,
+            tower=tower,
         )
         self.mask_seen = mask_seen
         self.criterion = SoftmaxLoss() if loss is None else loss

@@ -92,6 +92,9 @@ def fitted(store, folder, epochs=8, **settings):
         {"loss": SampledSoftmaxLoss(12)},
         {"start": "random", "schedule": "constant"},
         {"mask_seen": False},
+        {"tower": "LigrTransformer"},
+        {"tower": "GRU", "layers": 1},
+        {"tower": "MeanPooling"},
     ],
 )
 def test_learns_a_walk(store, tmp_path, settings):
