@@ -1,10 +1,12 @@
-"""Data and encoder stages on 5 M events over 200,000 items: `make bench NAME=memory`.
+"""Memory on large logs and catalogs: `make bench NAME=memory`.
 
-The log is generated from a seed into the system's folder for temporary files and kept there, since
-making it takes longer than reading it.
+Data and encoder stages on 5 M events over 200,000 items, and one training step of the full softmax
+over a million. The log is generated from a seed into the system's folder for temporary files and
+kept there, since making it takes longer than reading it.
 """
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -53,14 +55,23 @@ def main() -> None:
     benchmark = Benchmark("memory")
     command = [LIGHTREC, "run", "generic", "--out", "{out}/big", "--until", "encoder"]
     command += ["--log", "{data}/log.csv", "--items", "{data}/items.csv"]
-    command += ["--encoder.model.init_args.negatives", "4096"]
+    command += ["--encoder.model.init_args.loss", "SampledSoftmaxLoss"]
     command += ["--encoder.data.init_args.batch_size", "256"]
     command += ["--encoder.data.init_args.max_validated", "2000"]
     command += ["--encoder.trainer.max_epochs", "1", "--encoder.trainer.limit_train_batches", "40"]
     ids = ["--encoder.data.init_args.text_encoder", "null"]
     benchmark.cell("5M-events/ids", [*command, *ids], 0, data=folder)
     benchmark.cell("5M-events/ids-and-minilm", command, 0, data=folder)
-    print(benchmark.table([]))
+    full_softmax(benchmark)
+    print(benchmark.table(["held_gib", "added_gib"]))
+
+
+def full_softmax(benchmark: Benchmark) -> None:
+    """Measure one step of 64 windows of 50 items; it must add at most 1.5 GiB."""
+    command = [sys.executable, "-m", "benchmarks.softmax_step", "{out}/step.json"]
+    found = benchmark.cell("1M-items/full-softmax-step", command, 0, metrics="step.json")
+    if found["metrics"]["added_gib"] > 1.5:
+        raise RuntimeError("A step of the full softmax adds more than 1.5 GiB.")
 
 
 if __name__ == "__main__":

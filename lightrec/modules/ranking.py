@@ -19,34 +19,34 @@ from lightrec.modules.sequence_data import SequenceData
 from lightrec.modules.sequences import Batch
 from lightrec.modules.stage import StageModule
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
+from lightrec.nn.losses import RankingLoss, SoftmaxLoss
 from lightrec.nn.ranker import Ranker
-from lightrec.nn.sampling import draw_negatives, proposal
-from lightrec.nn.softmax_loss import softmax_loss
 
 ITEMS = "items.safetensors"
+INSTANTIATOR = "lightning.pytorch.cli.instantiate_module"
 
 
 class RankingModule(StageModule):
     """Trains a :class:`~lightrec.nn.ranker.Ranker` to rank the next item first.
 
-    Cross-entropy at every position of a window, over all items or over ``negatives`` drawn ones.
+    Every position of a window is one prediction for the loss.
     The best epoch is the one with the highest NDCG@10 on validation events, ranked among all items.
 
     :param num_items: linked from the data.
     :param vector_size: linked from the data.
     :param size: length of user and item vectors.
-    :param layers: layers of the user tower.
-    :param heads: attention heads of the user tower.
+    :param layers: layers of the user tower, where it has any.
+    :param heads: attention heads of the user tower, or groups of its features.
     :param feedforward: inner width of its layers, as a multiple of ``size``.
     :param dropout: in the user tower.
     :param max_length: how many of a history's last items are read; as in the data.
     :param use_ids: whether items have id embeddings.
     :param use_text: whether items' text vectors are used, where there are any.
     :param use_bias: whether each item has a bias.
-    :param mask_seen: whether items already seen are left out of the training softmax; null: where
+    :param mask_seen: whether items already seen are left out of the loss's negatives; null: where
         the domain says that items do not repeat. In ranking, the domain alone decides.
-    :param negatives: draws of a sampled softmax with logQ correction, shared by a batch; null for
-        the full softmax. For large catalogs.
+    :param loss: what training makes small; null for the softmax over all items. For large catalogs
+        ``{class_path: SampledSoftmaxLoss, init_args: {negatives: 4096}}``.
     :param start: where id embeddings start: at random, or from the leading eigenvectors of a
         co-occurrence matrix.
     :param decay: of the co-occurrence per step between two events.
@@ -57,6 +57,8 @@ class RankingModule(StageModule):
     :param weight_decay: AdamW's, on matrices and embeddings.
     :param schedule: of the learning rate, after the warm-up.
     :param warmup: share of all steps in which the learning rate rises.
+    :param tower: the user tower: ``CausalTransformer``, ``LigrTransformer``, ``GRU``,
+        ``MeanPooling``, or ``module:Class`` of your own.
     :param closed_forms: fitted after training and blended with the ranker by weights that are
         chosen on validation events; null for the ranker alone.
     """
@@ -78,7 +80,7 @@ class RankingModule(StageModule):
         use_text: bool = True,
         use_bias: bool = True,
         mask_seen: bool | None = None,
-        negatives: int | None = None,
+        loss: RankingLoss | None = None,
         start: Literal["random", "cooccurrence"] = "cooccurrence",
         decay: float = 0.8,
         reach: int = 10,
@@ -88,10 +90,14 @@ class RankingModule(StageModule):
         weight_decay: float = 0.01,
         schedule: Literal["cosine", "constant"] = "cosine",
         warmup: float = 0.1,
+        tower: str = "CausalTransformer",
         closed_forms: list[ClosedForm] | None = None,
     ) -> None:
         super().__init__(num_items, vector_size)
-        self.save_hyperparameters(ignore=["closed_forms"])
+        self.save_hyperparameters(ignore=["loss", "closed_forms"])
+        # Plain Python in place of the loss itself, and who makes a loss of it again.
+        kept = None if loss is None else loss.settings
+        self.save_hyperparameters({"loss": kept, "_instantiator": INSTANTIATOR})
         self.closed_forms = closed_forms
         self.ranker = Ranker(
             num_items=num_items,
@@ -105,14 +111,15 @@ class RankingModule(StageModule):
             use_ids=use_ids,
             use_text=use_text,
             use_bias=use_bias,
+            tower=tower,
         )
-        self.mask_seen, self.negatives = mask_seen, negatives
+        self.mask_seen = mask_seen
+        self.criterion = SoftmaxLoss() if loss is None else loss
         self.start, self.decay, self.reach = start, decay, reach
         self.power, self.norm = power, norm
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.schedule, self.warmup = schedule, warmup
         self.metrics = RankingMetrics()
-        self.register_buffer("proposal", None, persistent=False)
         self._table: Tensor | None = None
 
     def setup(self, stage: str) -> None:
@@ -131,8 +138,7 @@ class RankingModule(StageModule):
         tower = self.ranker.items
         if tower.uses_text:
             tower.set_vectors(data.vectors)
-        if self.negatives is not None:
-            self.proposal = proposal(data.popularity()).to(self.device)
+        self.criterion.prepare(data.popularity().to(self.device))
         if self.start == "cooccurrence" and tower.ids is not None:
             log = data.training
             counts = cooccurrence(log.items, log.offsets, self.num_items, self.decay, self.reach)
@@ -160,37 +166,19 @@ class RankingModule(StageModule):
         return loss
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean cross-entropy over a training batch's targets, a scalar."""
-        ranker = self.ranker
-        row, column = (batch[Key.TARGET] != PADDING).nonzero(as_tuple=True)
-        target = batch[Key.TARGET][row, column]
-        states = ranker.states(batch[Key.HISTORY])[row, column]
-        bias = states.new_zeros(self.num_items + 1) if ranker.bias is None else ranker.bias
-        if self.negatives is None:
-            weights = ranker.item_vectors()
-            positive = (states * weights[target]).sum(dim=1) + bias[target]
-            place = None
-        else:
-            drawn, correction = draw_negatives(self.proposal, self.negatives)
-            positive = (states * ranker.items(target)).sum(dim=1) + bias[target]
-            # Column 0 stays the padding's, so that whatever was not drawn is blocked there.
-            drawn = torch.cat([drawn.new_zeros(1), drawn])
-            weights = ranker.items(drawn)
-            bias = bias[drawn] + torch.cat([correction.new_zeros(1), correction])
-            place = torch.zeros(self.num_items + 1, dtype=torch.int64, device=drawn.device)
-            place[drawn] = torch.arange(len(drawn), device=drawn.device)
+        """Mean loss over a training batch's targets, a scalar."""
+        history, target = batch[Key.HISTORY], batch[Key.TARGET]
+        row, column = (target != PADDING).nonzero(as_tuple=True)
+        states = self.ranker.states(history)[row, column]
 
-        def blocked(rows: slice) -> Tensor:
-            items = [target[rows, None], torch.zeros_like(target[rows, None])]
-            if self.mask_seen:
-                history = batch[Key.HISTORY]
-                steps = torch.arange(history.shape[1], device=history.device)
-                until = steps <= column[rows, None]
-                items += [history[row[rows]] * until, batch[Key.SEEN][row[rows]]]
-            columns = torch.cat(items, dim=1)
-            return columns if place is None else place[columns]
+        def seen(rows: slice) -> Tensor:
+            if not self.mask_seen:
+                return row.new_zeros(len(row[rows]), 0)
+            steps = torch.arange(history.shape[1], device=history.device)
+            until = steps <= column[rows, None]
+            return torch.cat([history[row[rows]] * until, batch[Key.SEEN][row[rows]]], dim=1)
 
-        return softmax_loss(states, weights, bias, blocked, positive)
+        return self.criterion(self.ranker, states, target[row, column], seen)
 
     def scores(self, batch: Batch) -> Tensor:
         """Score all items for a batch's histories: (B, N + 1)."""

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from lightrec.keys import PADDING
 from lightrec.nn.item_tower import ItemTower
 from lightrec.nn.part import Part
-from lightrec.nn.transformer import CausalTransformer
+from lightrec.nn.towers import build_tower, find_tower
 
 
 class Ranker(Part):
@@ -15,14 +15,17 @@ class Ranker(Part):
     :param num_items: number of items N.
     :param vector_size: length of text vectors; 0 where there are none.
     :param size: length D of user and item vectors.
-    :param layers: layers of the user tower.
-    :param heads: attention heads of the user tower.
+    :param layers: layers of the user tower, where it has any.
+    :param heads: attention heads of the user tower, or groups of its features.
     :param feedforward: inner width of its layers, as a multiple of D.
     :param dropout: in the user tower.
     :param max_length: how many of a history's last items are read.
     :param use_ids: whether items have id embeddings.
     :param use_text: whether items' text vectors are used, where there are any.
     :param use_bias: whether each item has a bias.
+    :param tower: the user tower's class: a short name of :mod:`lightrec.nn.towers`, or
+        ``module:Class``. It takes of the settings above those that its constructor names.
+    :raises ValueError: where there is no such tower, or the settings do not fit it.
     """
 
     def __init__(
@@ -38,11 +41,12 @@ class Ranker(Part):
         use_ids: bool = True,
         use_text: bool = True,
         use_bias: bool = True,
+        tower: str = "CausalTransformer",
     ) -> None:
         super().__init__()
         self.num_items, self.size, self.max_length = num_items, size, max_length
         self.items = ItemTower(num_items, size, vector_size, use_ids, use_text)
-        self.users = CausalTransformer(size, layers, heads, feedforward, dropout)
+        self.users = build_tower(find_tower(tower), size, layers, heads, feedforward, dropout)
         self.bias = nn.Parameter(torch.zeros(num_items + 1)) if use_bias else None
 
     def states(self, history: Tensor) -> Tensor:

@@ -9,6 +9,10 @@ from torch import Tensor
 ELEMENTS = 1 << 22
 """How many logits exist at once: 16 MiB in float32."""
 
+ROWS = 64
+"""At least so many rows are looked at together, where the catalog is large: reading all weights for
+every few rows would take longer than the sums. A block is then as large as weights of width 64."""
+
 Blocked = Callable[[slice], Tensor]
 """From some rows to the columns that take no part in each of them, (rows, S) int64."""
 
@@ -31,12 +35,13 @@ class _SoftmaxLoss(torch.autograd.Function):
         positive: Tensor,
     ) -> Tensor:
         rows = states.shape[0]
-        step = max(1, ELEMENTS // weights.shape[0])
+        step = max(ROWS, ELEMENTS // weights.shape[0])
         state_gradient = torch.empty_like(states)
         weight_gradient = torch.zeros_like(weights)
         bias_gradient = torch.zeros_like(bias)
         share = torch.empty_like(positive)
-        total = torch.zeros((), dtype=torch.float32, device=states.device)
+        exact = torch.promote_types(states.dtype, torch.float32)
+        total = torch.zeros((), dtype=exact, device=states.device)
         for start in range(0, rows, step):
             part = slice(start, start + step)
             logits = torch.addmm(bias, states[part], weights.T)
@@ -45,7 +50,7 @@ class _SoftmaxLoss(torch.autograd.Function):
             peak = torch.maximum(logits.amax(dim=1), positive[part])
             mass = logits.sub_(peak[:, None]).exp_().sum(dim=1)
             own = (positive[part] - peak).exp()
-            total += ((mass + own).log() + peak - positive[part]).float().sum()
+            total += ((mass + own).log() + peak - positive[part]).to(exact).sum()
             logits.div_((mass + own)[:, None])
             share[part] = mass / (mass + own)
             torch.mm(logits, weights, out=state_gradient[part])

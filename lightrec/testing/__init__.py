@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lightrec.testing.readers import check_reader, reader_checks
     from lightrec.testing.rewards import check_reward, reward_checks
     from lightrec.testing.simulators import check_simulator, simulator_checks
+    from lightrec.testing.towers import check_tower, tower_checks
 
 __all__ = [
     "Check",
@@ -39,6 +40,7 @@ __all__ = [
     "check_reader",
     "check_reward",
     "check_simulator",
+    "check_tower",
     "domain_checks",
     "encoder_checks",
     "evaluator_checks",
@@ -49,6 +51,7 @@ __all__ = [
     "reader_checks",
     "reward_checks",
     "simulator_checks",
+    "tower_checks",
 ]
 
 # Every run of pytest imports this package for its fixtures and must not pay for torch.
@@ -62,6 +65,7 @@ _LAZY = {
     **dict.fromkeys(("check_reader", "reader_checks"), "readers"),
     **dict.fromkeys(("check_reward", "reward_checks"), "rewards"),
     **dict.fromkeys(("check_simulator", "simulator_checks"), "simulators"),
+    **dict.fromkeys(("check_tower", "tower_checks"), "towers"),
     "parametrize_checks": "parametrize",
 }
 

@@ -9,6 +9,7 @@ from lightrec import plugins
 from lightrec.encoders.text import TextEncoder
 from lightrec.nn.choice import RecurrentChoice
 from lightrec.nn.ranker import Ranker
+from lightrec.nn.towers import TOWERS
 from lightrec.pipeline.held_out import HeldOutLog
 from lightrec.pipeline.sessions import KnownTruth, SimulatedSessions
 from lightrec.policies.candidate import CandidatePolicy
@@ -21,6 +22,7 @@ from lightrec.testing import (
     policy_checks,
     simulator_checks,
     tiny,
+    tower_checks,
 )
 from lightrec.testing.plugins import PACKAGE_CHECKS, PART_CHECKS
 
@@ -68,6 +70,11 @@ def cache(tmp_path, monkeypatch):
 
 @parametrize_checks(of_the_package())
 def test_as_a_plugin(check):
+    check()
+
+
+@parametrize_checks(*map(tower_checks, TOWERS.values()))
+def test_towers(check):
     check()
 
 

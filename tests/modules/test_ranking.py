@@ -17,6 +17,13 @@ from lightrec.evaluation.baselines import PopularityScorer
 from lightrec.evaluation.ranking import evaluate_scores
 from lightrec.modules.ranking import RankingModule
 from lightrec.modules.sequence_data import SequenceData
+from lightrec.nn.losses import (
+    BCELoss,
+    BPRLoss,
+    GBCELoss,
+    InBatchLoss,
+    SampledSoftmaxLoss,
+)
 from lightrec.nn.ranker import Ranker
 
 USERS, ITEMS, STEPS = 40, 24, 9
@@ -80,7 +87,15 @@ def fitted(store, folder, epochs=8, **settings):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"negatives": 12}, {"start": "random", "schedule": "constant"}, {"mask_seen": False}],
+    [
+        {},
+        {"loss": SampledSoftmaxLoss(12)},
+        {"start": "random", "schedule": "constant"},
+        {"mask_seen": False},
+        {"tower": "LigrTransformer"},
+        {"tower": "GRU", "layers": 1},
+        {"tower": "MeanPooling"},
+    ],
 )
 def test_learns_a_walk(store, tmp_path, settings):
     _, training, _ = fitted(store, tmp_path, **settings)
@@ -147,14 +162,20 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(store, tmp_path):
         assert torch.equal(a, b)
 
 
-def test_negatives_by_the_thousand_equal_the_full_softmax(store, tmp_path):
-    module, _, data = fitted(store, tmp_path, epochs=1)
-    batch = next(iter(data.train_dataloader()))
-    full = module.loss(batch).item()
-    module.negatives = 100_000  # every item is drawn, so that nothing is left to estimate
-    module.proposal = torch.ones(ITEMS + 1, dtype=torch.float64) / ITEMS
-    module.proposal[0] = 0
-    assert module.loss(batch).item() == pytest.approx(full, rel=1e-5)
+@pytest.mark.parametrize(
+    "loss",
+    [BCELoss(4), BPRLoss(4), GBCELoss(12, 0.75), InBatchLoss(0.5), SampledSoftmaxLoss(12, 0.5)],
+    ids=lambda loss: type(loss).__name__,
+)
+def test_every_loss_learns_a_walk_and_is_found_in_its_checkpoint(store, tmp_path, loss):
+    module, training, _ = fitted(store, tmp_path, epochs=8, loss=loss)
+    assert float(training.callback_metrics["validation/ndcg@10"]) > 0.8
+    training.save_checkpoint(tmp_path / "one.ckpt")
+    again = RankingModule.load_from_checkpoint(tmp_path / "one.ckpt", weights_only=True).eval()
+    assert type(again.criterion) is type(loss)
+    assert again.criterion.settings == loss.settings
+    history = torch.tensor([[1, 2, 3]])
+    assert torch.equal(again.ranker.scores(history), module.ranker.scores(history))
 
 
 def test_text_vectors_come_from_the_encoder(store, tmp_path):

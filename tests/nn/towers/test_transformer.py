@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from lightrec.nn.transformer import CausalTransformer, rotary_angles, rotate
+from lightrec.nn.towers import CausalTransformer
+from lightrec.nn.towers.attention import rotary_angles, rotate
 
 
 @pytest.fixture

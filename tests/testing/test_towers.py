@@ -1,0 +1,147 @@
+"""Each check of a user tower fails for a tower that is wrong in just that."""
+
+import pytest
+import torch
+from torch import nn
+
+from lightrec.nn.towers import UserTower
+from lightrec.testing import ContractError, check_tower, tower_checks
+
+
+class Right(UserTower):
+    """The sum of the past, through a matrix."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.out = nn.Linear(size, size)
+
+    def kept(self, x, present):
+        return x * present[..., None]
+
+    def forward(self, x, present):
+        return self.out(self.kept(x, present).cumsum(1))
+
+
+class Changing(Right):
+    """One whose vectors are changed by :meth:`change` afterwards."""
+
+    def forward(self, x, present):
+        return self.change(super().forward(x, present), x, present)
+
+
+class Double(Changing):
+    def change(self, vectors, x, present):
+        return vectors.double()
+
+
+class MeanOfNone(Changing):
+    def change(self, vectors, x, present):
+        there = present.cumsum(1)[..., None]
+        return vectors * (there / there)
+
+
+class OnNoDevice(Changing):
+    def change(self, vectors, x, present):
+        return vectors.to("meta")
+
+
+class SeesTheNext(Changing):
+    def change(self, vectors, x, present):
+        return vectors + nn.functional.pad(vectors[:, 1:], (0, 0, 0, 1)).tanh()
+
+
+class ForgetsThePast(Right):
+    def forward(self, x, present):
+        return self.out(self.kept(x, present))
+
+
+class CountsFromTheLeft(Changing):
+    def change(self, vectors, x, present):
+        return vectors + torch.arange(x.shape[1])[:, None]
+
+
+class ReadsPadding(Right):
+    def kept(self, x, present):
+        return x
+
+
+class CentredOverTheBatch(Changing):
+    def change(self, vectors, x, present):
+        return vectors - self.kept(x, present).cumsum(1).mean(0)
+
+
+class LengthMatters(Changing):
+    def change(self, vectors, x, present):
+        return vectors * (1 + (x.shape[1] == 1))
+
+
+class WritesDown(Right):
+    def forward(self, x, present):
+        vectors = super().forward(x, present)
+        x.data.mul_(present[..., None])
+        return vectors
+
+
+class SlowlyChanging(Changing):
+    last = None
+
+    def change(self, vectors, x, present):
+        again = self.last is not None and torch.equal(self.last, x)
+        self.last = x
+        return vectors + again
+
+
+class UnusedWeight(Right):
+    def __init__(self, size):
+        super().__init__(size)
+        self.more = nn.Parameter(torch.zeros(3))
+
+
+class UnregisteredTensor(Changing):
+    def __init__(self, size):
+        super().__init__(size)
+        self.shift = torch.rand(size)
+
+    def change(self, vectors, x, present):
+        return vectors + self.shift
+
+
+def test_a_right_one_passes(failing):
+    assert failing(tower_checks(Right)) == set()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "names"),
+    [
+        (Double, {"shape and type"}),
+        (MeanOfNone, {"finite", "gradients"}),
+        (SeesTheNext, {"future", "one item"}),
+        (ForgetsThePast, {"past"}),
+        (CountsFromTheLeft, {"longer padding"}),
+        (ReadsPadding, {"longer padding", "what is padding"}),
+        (CentredOverTheBatch, {"rows apart"}),
+        (LengthMatters, {"one item"}),
+        (WritesDown, {"input unchanged"}),
+        (SlowlyChanging, {"deterministic"}),
+        (UnusedWeight, {"gradients"}),
+        (UnregisteredTensor, {"state dict"}),
+    ],
+)
+def test_a_wrong_one_fails(wrong, names, failing):
+    assert failing(tower_checks(wrong)) == names
+
+
+def test_one_that_is_nowhere_fails_with_much_else(failing):
+    assert "device" in failing(tower_checks(OnNoDevice))
+
+
+def test_every_check_has_a_wrong_tower():
+    table = test_a_wrong_one_fails.pytestmark[0].args[1]
+    covered = {name for _, names in table for name in names} | {"device"}
+    assert covered == {check.name for check in tower_checks(Right)}
+
+
+def test_all_failures_are_told_at_once():
+    with pytest.raises(ContractError) as raised:
+        check_tower(ReadsPadding)
+    assert "- ReadsPadding-longer-padding: More padding on the left" in str(raised.value)
