@@ -105,7 +105,9 @@ class RankingModule(StageModule):
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.schedule, self.warmup = schedule, warmup
         self.metrics = RankingMetrics()
-        self.register_buffer("proposal", None, persistent=False)
+        # Of its final shape already: weight averaging copies the module before its setup.
+        empty = None if negatives is None else torch.zeros(num_items + 1, dtype=torch.float64)
+        self.register_buffer("proposal", empty, persistent=False)
         self._table: Tensor | None = None
 
     def setup(self, stage: str) -> None:

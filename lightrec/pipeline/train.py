@@ -18,12 +18,14 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightrec import plugins
 from lightrec.data.stage_data import StageData
 from lightrec.errors import RecipeError
+from lightrec.modules.adversarial import AdversarialPerturbation
 from lightrec.modules.choice import ChoiceModule
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.modules.policy import PolicyModule
 from lightrec.modules.policy_data import PolicyData
 from lightrec.modules.ranking import RankingModule
 from lightrec.modules.sequence_data import SequenceData
+from lightrec.modules.sequence_transforms import Crop, Mask, Reorder
 from lightrec.modules.stage import StageModule
 from lightrec.pipeline import recipes
 from lightrec.pipeline.progress import StageProgress
@@ -31,8 +33,11 @@ from lightrec.pipeline.stage import INPUTS, Stage
 
 CHECKPOINT = "model.ckpt"
 
-OWN = (RankingModule, SequenceData, ChoiceModule, ChoiceData, PolicyModule, PolicyData)
-"""lightrec's own modules: imported, so that recipes can name them by short name."""
+OWN = (
+    *(RankingModule, SequenceData, ChoiceModule, ChoiceData, PolicyModule, PolicyData),
+    *(Crop, Mask, Reorder, AdversarialPerturbation),
+)
+"""lightrec's own classes: imported, so that recipes can name them by short name."""
 
 
 class EpochSeed(Callback):
