@@ -113,14 +113,24 @@ class SequenceData(StageData):
                 source=self.data,
             )
         sampler = WindowSampler(windows, self.batch_size, self.seed)
+        # A generator of its own: a DataLoader that begins draws from torch's global one otherwise,
+        # and a resumed run, whose dropout comes from there, begins it at another moment.
+        own = torch.Generator()
         if self.transforms:
             return DataLoader(
                 TransformedWindows(windows, self.transforms),
                 batch_size=None,
                 sampler=DrawSampler(sampler),
                 num_workers=self.num_workers,
+                generator=own,
             )
-        return DataLoader(windows, batch_size=None, sampler=sampler, num_workers=self.num_workers)
+        return DataLoader(
+            windows,
+            batch_size=None,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            generator=own,
+        )
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Validation events.
