@@ -5,6 +5,8 @@ import logging
 import shutil
 import sys
 import warnings
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 from unittest import mock
@@ -74,8 +76,14 @@ class RecipeParser(LightningArgumentParser):
 class RecipeCLI(LightningCLI):
     """LightningCLI for recipes: a StageModule, a StageData, and the folder that they leave."""
 
-    def __init__(self, arguments: list[str], stage: Stage | None, command: str) -> None:
-        self.stage = stage
+    def __init__(
+        self,
+        arguments: list[str],
+        stage: Stage | None,
+        command: str,
+        watchers: Sequence[Callback] = (),
+    ) -> None:
+        self.stage, self.watchers = stage, watchers
         # The parser is made of the classes known now: plugins' first, so that it knows theirs.
         for sentence in plugins.installed().load_all():
             plugins.warn(sentence)
@@ -113,12 +121,13 @@ class RecipeCLI(LightningCLI):
         stage = self.stage
         assert stage is not None
         kwargs["logger"] = TensorBoardLogger(
-            stage.run / "logs", name=stage.name, version="", default_hp_metric=False
+            stage.logs.parent, name=stage.logs.name, version="", default_hp_metric=False
         )
         kwargs["default_root_dir"] = str(stage.work)
         kwargs["enable_model_summary"] = False
         kwargs["num_sanity_val_steps"] = 0
-        self.trainer_defaults = {"callbacks": [*callbacks(stage.work, self.model, self.seed)]}
+        own = callbacks(stage.work, self.model, self.seed)
+        self.trainer_defaults = {"callbacks": [*own, *self.watchers]}
         return super().instantiate_trainer(**kwargs)
 
     @property
@@ -131,6 +140,38 @@ class RecipeCLI(LightningCLI):
                 "same run can be had twice."
             )
         return seed
+
+
+class ParsedRecipe(RecipeCLI):
+    """A recipe with its settings, checked by the parser; nothing is built of it.
+
+    :param arguments: LightningCLI's, as :func:`arguments` writes them.
+    :raises RecipeError: where a setting is unknown or impossible.
+    """
+
+    def __init__(self, arguments: list[str]) -> None:
+        _quiet()
+        super().__init__(arguments, None, "fit")
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+    @property
+    def module(self) -> type[StageModule]:
+        """The class that the recipe trains."""
+        module, _, name = self.config["model"]["class_path"].rpartition(".")
+        found: type[StageModule] = getattr(import_module(module), name)
+        return found
+
+    def value(self, setting: str) -> object:
+        """Give the value of a setting such as ``model.init_args.dropout``."""
+        found: object = self.config.get(setting)
+        return found
+
+    def text(self) -> str:
+        """Write the recipe down with every setting that there is, as YAML."""
+        text: str = self.parser.dump(self.config, skip_none=False)
+        return text
 
 
 def callbacks(work: Path, model: StageModule, seed: int) -> list[Callback]:
@@ -179,19 +220,31 @@ def arguments(stage: Stage) -> list[str]:
     return [*given, *stage.overrides]
 
 
+def fit(stage: Stage, watchers: Sequence[Callback] = ()) -> RecipeCLI:
+    """Train a stage, or go on from the last finished epoch; its checkpoints stay in its work.
+
+    :param watchers: callbacks beside the stage's and the recipe's own.
+    :returns: what was trained, with the weights of the last epoch.
+    :raises RecipeError: where the recipe has no seed.
+    """
+    _quiet()
+    stage.prepare_work()
+    cli = RecipeCLI(arguments(stage), stage, "fit", watchers)
+    last = stage.work / "last.ckpt"
+    resume = str(last) if last.is_file() else None
+    cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=resume)
+    if cli.trainer.interrupted:
+        raise KeyboardInterrupt
+    return cli
+
+
 def train(stage: Stage) -> None:
     """Train a stage, or go on from the last finished epoch, and put its files in place.
 
     :raises RecipeError: where the recipe has no seed.
     """
-    _quiet()
-    stage.prepare_work()
-    cli = RecipeCLI(arguments(stage), stage, "fit")
-    last, best = stage.work / "last.ckpt", stage.work / "best.ckpt"
-    resume = str(last) if last.is_file() else None
-    cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=resume)
-    if cli.trainer.interrupted:
-        raise KeyboardInterrupt
+    cli = fit(stage)
+    best = stage.work / "best.ckpt"
     if best.is_file():
         state = torch.load(best, map_location="cpu", weights_only=True)
         cli.model.load_state_dict(state["state_dict"])

@@ -13,16 +13,9 @@ from lightrec.pipeline.data import prepare_log
 from lightrec.pipeline.evaluate import evaluate
 from lightrec.pipeline.functions import settings
 from lightrec.pipeline.stage import INPUTS, Stage
-from lightrec.pipeline.train import RecipeCLI
+from lightrec.pipeline.train import ParsedRecipe
 
 FUNCTIONS = {"data": prepare_log, "assumptions": assume, "evaluate": evaluate}
-
-
-class Parsed(RecipeCLI):
-    """Parses a recipe and its settings, and stops there."""
-
-    def instantiate_classes(self) -> None:
-        """Build nothing."""
 
 
 @cache
@@ -32,7 +25,7 @@ def check_settings(stage: str, recipe: Path, overrides: tuple[str, ...]) -> None
         skip = {"out", "log", "items", "users"} if stage == "data" else set()
         settings(Stage(stage, recipe, Path("runs/x") / stage, overrides), FUNCTIONS[stage], skip)
     else:
-        Parsed(["-c", str(recipe), *overrides], None, "fit")
+        ParsedRecipe(["-c", str(recipe), *overrides])
 
 
 def check_recipe(text: str, folder: Path) -> None:
