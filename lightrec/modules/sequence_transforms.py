@@ -176,7 +176,7 @@ class TransformedWindows(Dataset[Batch]):
 
 
 class DrawSampler(Sampler[Draw]):
-    """The batches of a :class:`WindowSampler`, each with what its transforms draw from.
+    """The batches of a ``WindowSampler``, each with what its transforms draw from.
 
     The draws travel with the batch, so that they are the same in any number of worker processes.
 
