@@ -72,7 +72,9 @@ class Benchmark:
             return self.cells[key]
         print(f"{key}: {' '.join(command)}", flush=True)
         with tempfile.TemporaryDirectory() as out:
-            process = subprocess.Popen([part.format(out=out, data=data) for part in command])
+            places = {"{out}": out, "{data}": str(data)}
+            words = [_put(part, places) for part in command]
+            process = subprocess.Popen(words)
             _, status, usage = os.wait4(process.pid, 0)
             if status:
                 raise RuntimeError(f"The cell {key} failed with status {status}.")
@@ -111,6 +113,13 @@ class Benchmark:
         ]
         lines.append("| mean | " + " | ".join(_number(x) for x in means) + " |")
         return "\n".join(lines)
+
+
+def _put(text: str, places: dict[str, str]) -> str:
+    # Not str.format: a setting may be JSON, with braces of its own.
+    for name, place in places.items():
+        text = text.replace(name, place)
+    return text
 
 
 def _number(value: float | None) -> str:

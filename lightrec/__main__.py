@@ -11,6 +11,7 @@ COMMANDS = {
     "fit": ("lightrec.cli.fit", "Train one stage from its recipe."),
     "validate": ("lightrec.cli.fit", "Validate one trained stage."),
     "test": ("lightrec.cli.fit", "Test one trained stage."),
+    "tune": ("lightrec.cli.tune", "Search the best settings of one stage."),
     "data": ("lightrec.cli.data", "Check your data; convert it to Parquet; fetch samples."),
     "plugins": ("lightrec.cli.plugins", "List, show and check plugins; begin a new one."),
     "recipes": ("lightrec.cli.recipes", "List the recipes; copy one to change it."),
@@ -35,6 +36,7 @@ examples:
   lightrec run generic --log my.csv --items my_items.csv
   lightrec recommend runs/video --user 42 -k 10
   lightrec fit -c video/encoder --trainer.max_epochs 5
+  lightrec tune -c video/encoder --trials 30
 
 `lightrec COMMAND --help` tells more.  `lightrec --version` gives the version.
 """

@@ -13,6 +13,7 @@ from lightrec.data.store import TEST, VALIDATION
 from lightrec.encoders.base import Encoder
 from lightrec.errors import DataError
 from lightrec.keys import Column
+from lightrec.modules.sequence_transforms import DrawSampler, SequenceTransform, TransformedWindows
 from lightrec.modules.sequences import (
     Batch,
     EvaluationEvents,
@@ -41,6 +42,8 @@ class SequenceData(StageData):
     :param max_tested: the same for test events.
     :param seen_length: how many items before a training window are told to the loss.
     :param num_workers: processes that make batches.
+    :param transforms: change training windows by chance, one after the other, against overfitting;
+        null for none.
     :param seed: of the order and the draws.
     """
 
@@ -55,6 +58,7 @@ class SequenceData(StageData):
         max_tested: int | None = None,
         seen_length: int = 1000,
         num_workers: int = 0,
+        transforms: list[SequenceTransform] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(data)
@@ -63,6 +67,7 @@ class SequenceData(StageData):
         self.evaluation_batch_size = evaluation_batch_size
         self.max_validated, self.max_tested = max_validated, max_tested
         self.seen_length, self.num_workers, self.seed = seen_length, num_workers, seed
+        self.transforms = transforms or []
 
     @property
     def vector_size(self) -> int:
@@ -108,7 +113,24 @@ class SequenceData(StageData):
                 source=self.data,
             )
         sampler = WindowSampler(windows, self.batch_size, self.seed)
-        return DataLoader(windows, batch_size=None, sampler=sampler, num_workers=self.num_workers)
+        # A generator of its own: a DataLoader that begins draws from torch's global one otherwise,
+        # and a resumed run, whose dropout comes from there, begins it at another moment.
+        own = torch.Generator()
+        if self.transforms:
+            return DataLoader(
+                TransformedWindows(windows, self.transforms),
+                batch_size=None,
+                sampler=DrawSampler(sampler),
+                num_workers=self.num_workers,
+                generator=own,
+            )
+        return DataLoader(
+            windows,
+            batch_size=None,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            generator=own,
+        )
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Validation events.

@@ -5,6 +5,8 @@ import logging
 import shutil
 import sys
 import warnings
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 from unittest import mock
@@ -23,12 +25,14 @@ from lightrec.closed_forms.popularity import Popularity, RecentPopularity
 from lightrec.closed_forms.regression import EASE, NextItemRidge
 from lightrec.data.stage_data import StageData
 from lightrec.errors import RecipeError
+from lightrec.modules.adversarial import AdversarialPerturbation
 from lightrec.modules.choice import ChoiceModule
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.modules.policy import PolicyModule
 from lightrec.modules.policy_data import PolicyData
 from lightrec.modules.ranking import RankingModule
 from lightrec.modules.sequence_data import SequenceData
+from lightrec.modules.sequence_transforms import Crop, Mask, Reorder
 from lightrec.modules.stage import StageModule
 from lightrec.pipeline import recipes
 from lightrec.pipeline.complaints import CANNOT, in_sentences
@@ -41,6 +45,7 @@ OWN = (
     *(RankingModule, SequenceData, ChoiceModule, ChoiceData, PolicyModule, PolicyData),
     *(Popularity, RecentPopularity, ItemKNN, TextNeighbours, EASE, NextItemRidge),
     *(DirectionalCooccurrence, ALS),
+    *(Crop, Mask, Reorder, AdversarialPerturbation),
 )
 """lightrec's own classes: imported, so that recipes can name them by short name."""
 
@@ -79,8 +84,14 @@ class RecipeParser(LightningArgumentParser):
 class RecipeCLI(LightningCLI):
     """LightningCLI for recipes: a StageModule, a StageData, and the folder that they leave."""
 
-    def __init__(self, arguments: list[str], stage: Stage | None, command: str) -> None:
-        self.stage = stage
+    def __init__(
+        self,
+        arguments: list[str],
+        stage: Stage | None,
+        command: str,
+        watchers: Sequence[Callback] = (),
+    ) -> None:
+        self.stage, self.watchers = stage, watchers
         # The parser is made of the classes known now: plugins' first, so that it knows theirs.
         for sentence in plugins.installed().load_all():
             plugins.warn(sentence)
@@ -118,12 +129,13 @@ class RecipeCLI(LightningCLI):
         stage = self.stage
         assert stage is not None
         kwargs["logger"] = TensorBoardLogger(
-            stage.run / "logs", name=stage.name, version="", default_hp_metric=False
+            stage.logs.parent, name=stage.logs.name, version="", default_hp_metric=False
         )
         kwargs["default_root_dir"] = str(stage.work)
         kwargs["enable_model_summary"] = False
         kwargs["num_sanity_val_steps"] = 0
-        self.trainer_defaults = {"callbacks": [*callbacks(stage.work, self.model, self.seed)]}
+        own = callbacks(stage.work, self.model, self.seed)
+        self.trainer_defaults = {"callbacks": [*own, *self.watchers]}
         return super().instantiate_trainer(**kwargs)
 
     @property
@@ -136,6 +148,38 @@ class RecipeCLI(LightningCLI):
                 "same run can be had twice."
             )
         return seed
+
+
+class ParsedRecipe(RecipeCLI):
+    """A recipe with its settings, checked by the parser; nothing is built of it.
+
+    :param arguments: LightningCLI's, as :func:`arguments` writes them.
+    :raises RecipeError: where a setting is unknown or impossible.
+    """
+
+    def __init__(self, arguments: list[str]) -> None:
+        _quiet()
+        super().__init__(arguments, None, "fit")
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+    @property
+    def module(self) -> type[StageModule]:
+        """The class that the recipe trains."""
+        module, _, name = self.config["model"]["class_path"].rpartition(".")
+        found: type[StageModule] = getattr(import_module(module), name)
+        return found
+
+    def value(self, setting: str) -> object:
+        """Give the value of a setting such as ``model.init_args.dropout``."""
+        found: object = self.config.get(setting)
+        return found
+
+    def text(self) -> str:
+        """Write the recipe down with every setting that there is, as YAML."""
+        text: str = self.parser.dump(self.config, skip_none=False)
+        return text
 
 
 def callbacks(work: Path, model: StageModule, seed: int) -> list[Callback]:
@@ -157,20 +201,13 @@ def callbacks(work: Path, model: StageModule, seed: int) -> list[Callback]:
     return [EpochSeed(seed), StageProgress(model.monitor), best, last]
 
 
-class RecipeCheck(RecipeCLI):
-    """Parses a recipe and its settings, and stops there."""
-
-    def instantiate_classes(self) -> None:
-        """Build nothing."""
-
-
 def check(stage: Stage) -> None:
     """See that a stage's recipe and settings can be used, without building or reading anything.
 
     :raises RecipeError: where a setting or a class is unknown or impossible.
     :raises PluginError: where no installed package provides the reward that is named.
     """
-    checked = RecipeCheck(arguments(stage), None, "fit")
+    checked = ParsedRecipe(arguments(stage))
     reward = checked.config.get("model.init_args.reward")
     if isinstance(reward, str):
         plugins.installed().get("rewards", reward).load()
@@ -203,19 +240,31 @@ def arguments(stage: Stage) -> list[str]:
     return [*given, *stage.overrides]
 
 
+def fit(stage: Stage, watchers: Sequence[Callback] = ()) -> RecipeCLI:
+    """Train a stage, or go on from the last finished epoch; its checkpoints stay in its work.
+
+    :param watchers: callbacks beside the stage's and the recipe's own.
+    :returns: what was trained, with the weights of the last epoch.
+    :raises RecipeError: where the recipe has no seed.
+    """
+    _quiet()
+    stage.prepare_work()
+    cli = RecipeCLI(arguments(stage), stage, "fit", watchers)
+    last = stage.work / "last.ckpt"
+    resume = str(last) if last.is_file() else None
+    cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=resume)
+    if cli.trainer.interrupted:
+        raise KeyboardInterrupt
+    return cli
+
+
 def train(stage: Stage) -> None:
     """Train a stage, or go on from the last finished epoch, and put its files in place.
 
     :raises RecipeError: where the recipe has no seed.
     """
-    _quiet()
-    stage.prepare_work()
-    cli = RecipeCLI(arguments(stage), stage, "fit")
-    last, best = stage.work / "last.ckpt", stage.work / "best.ckpt"
-    resume = str(last) if last.is_file() else None
-    cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=resume)
-    if cli.trainer.interrupted:
-        raise KeyboardInterrupt
+    cli = fit(stage)
+    best = stage.work / "best.ckpt"
     if best.is_file():
         state = torch.load(best, map_location="cpu", weights_only=True)
         cli.model.load_state_dict(state["state_dict"])

@@ -1,0 +1,233 @@
+"""The search for the best settings: the same twice and after a stop, and blind to the test part."""
+
+import contextlib
+import importlib.util
+import io
+import json
+import shutil
+from contextlib import redirect_stderr, redirect_stdout
+
+import optuna
+import pytest
+import yaml
+
+from lightrec.__main__ import main
+from lightrec.data.store import TEST
+from lightrec.modules import sequences
+from lightrec.pipeline import space as spaces
+from lightrec.pipeline import train as training
+from lightrec.pipeline import tune
+from lightrec.pipeline.train import ParsedRecipe
+
+SPACE = """
+model.init_args.learning_rate: {low: 1e-3, high: 1e-2, log: true}
+model.init_args.dropout: {low: .1, high: .5}
+model.init_args.feedforward: [1, 2, 4]
+"""
+QUICK = [
+    "--trainer.max_epochs=2",
+    "--model.init_args.size=16",
+    "--model.init_args.layers=1",
+    "--model.init_args.start=random",
+    "--data.init_args.text_encoder=null",
+]
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_run, tmp_path_factory):
+    """An unbroken search of four trials, with what it printed."""
+    where = tmp_path_factory.mktemp("whole")
+    shutil.copytree(tiny_run / "data", where / "runs" / "generic" / "data")
+    (where / "space.yaml").write_text(SPACE)
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(where), redirect_stdout(out), redirect_stderr(err):
+        assert search(trials=4) == 0
+        return where, trials(), out.getvalue(), err.getvalue()
+
+
+@pytest.fixture
+def folder(tiny_run, tmp_path, monkeypatch):
+    """A folder with a space, and a run whose data stage is done."""
+    shutil.copytree(tiny_run / "data", tmp_path / "runs" / "generic" / "data")
+    (tmp_path / "space.yaml").write_text(SPACE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def search(*arguments, trials=3, out="found"):
+    command = ["tune", "-c", "generic/encoder", "--space", "space.yaml", "--out", out]
+    return main([*command, "--trials", str(trials), *QUICK, *arguments])
+
+
+def trials(out="found"):
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{out}/{tune.STUDY}")
+    return [(t.number, t.state, t.value, t.params, t.intermediate_values) for t in study.trials]
+
+
+def test_it_leaves_the_best_recipe_which_gives_the_best_value_again(whole, monkeypatch):
+    where, found, out, err = whole
+    best = max(found, key=lambda trial: trial[2])
+    assert f"best {best[2]:.4f} (trial {best[0] + 1})" in err
+    first, *rows = out.splitlines()
+    assert first.split() == [
+        *("trial", "validation/ndcg@10"),
+        *("learning_rate", "dropout", "feedforward"),
+    ]
+    assert rows[0].split()[:2] == [str(best[0] + 1), f"{best[2]:.4f}"]
+    assert "4 trials: 4 trained to the end." in rows
+    assert (where / "found" / "trials.png").read_bytes().startswith(b"\x89PNG")
+    assert not list((where / "found" / ".work").iterdir())
+
+    recipe = yaml.safe_load((where / "found" / "best.yaml").read_text())
+    assert recipe["model"]["init_args"]["dropout"] == best[3]["model.init_args.dropout"]
+    assert recipe["data"]["init_args"]["text_encoder"] is None
+    monkeypatch.chdir(where)
+    assert main(["fit", "-c", "found/best.yaml"]) == 0
+    metrics = json.loads((where / "runs" / "generic" / "encoder" / "metrics.json").read_text())
+    assert metrics["validation/ndcg@10"] == pytest.approx(best[2], abs=1e-6)
+
+
+def test_the_recipes_own_settings_come_first_and_the_same_seed_gives_the_same_trials(folder, whole):
+    assert search(trials=2) == 0
+    assert search("--seed_everything=1", trials=2, out="other") == 0
+    assert trials() == whole[1][:2]
+    own = {"learning_rate": 0.002, "dropout": 0.4, "feedforward": "4"}
+    assert trials()[0][3] == {f"model.init_args.{name}": value for name, value in own.items()}
+    assert trials()[1][3] != trials("other")[1][3]
+
+
+def test_stopped_between_trials_it_goes_on_with_the_same_study(folder, whole, capsys):
+    assert search(trials=2) == 0
+    assert len(trials()) == 2
+    capsys.readouterr()
+    assert search(trials=4) == 0
+    assert [line[:5] for line in capsys.readouterr().err.splitlines() if "/4]" in line] == [
+        *("[3/4]", "[3/4]", "[4/4]", "[4/4]"),
+    ]
+    assert trials() == whole[1]
+    assert search(trials=4) == 0  # nothing is left to do
+    assert trials() == whole[1]
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_stopped_within_a_trial_it_goes_on_from_the_last_epoch(folder, whole, monkeypatch, epoch):
+    began = []
+
+    def stop(self, trainer, module, outputs, batch, index):
+        if len(trials()) == 2 and trainer.current_epoch == epoch:
+            raise SystemExit("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.EpochSeed, "on_train_batch_end", stop, raising=False)
+        with pytest.raises(SystemExit):
+            search()
+    assert [trial[1].name for trial in trials()] == ["COMPLETE", "RUNNING"]
+
+    def count(self, trainer, module, outputs, batch, index):
+        began.append(trainer.current_epoch)
+
+    monkeypatch.setattr(training.EpochSeed, "on_train_batch_end", count, raising=False)
+    assert search() == 0
+    assert began[0] == epoch
+    assert trials() == whole[1][:3]
+
+
+def test_a_bad_trial_is_given_up_early_and_says_so(folder, monkeypatch, capsys):
+    monkeypatch.setattr(optuna.trial.Trial, "should_prune", lambda trial: trial.number == 1)
+    assert search() == 0
+    assert [trial[1].name for trial in trials()] == ["COMPLETE", "PRUNED", "COMPLETE"]
+    assert len(trials()[1][4]) == 1
+    told = capsys.readouterr()
+    assert "given up after 1 epochs" in told.err
+    assert "2 trained to the end, 1 given up early." in told.out
+    assert search("--no-pruning", trials=2, out="long") == 0
+    assert {trial[1].name for trial in trials("long")} == {"COMPLETE"}
+
+
+def test_a_trial_that_fails_is_told_and_passed_over_but_not_the_first(folder, monkeypatch, capsys):
+    fit, failing = tune.fit, [2]
+
+    def fails(stage, watchers):
+        if stage.number in failing:
+            raise ValueError("no head fits")
+        return fit(stage, watchers)
+
+    monkeypatch.setattr(tune, "fit", fails)
+    assert search() == 0
+    assert [trial[1].name for trial in trials()] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert "[2/3] failed: no head fits; best" in capsys.readouterr().err
+    failing.append(1)
+    with pytest.raises(ValueError, match="no head fits"):
+        search(out="other")
+    failing.clear()
+    assert search(out="other", trials=1) == 0
+    assert {trial[1].name for trial in trials("other")} == {"COMPLETE"}
+
+
+def test_settings_that_were_tried_are_not_trained_again(folder, monkeypatch, capsys):
+    (folder / "space.yaml").write_text("model.init_args.dropout: [0.3, 0.4]\n")
+    assert search(trials=5) == 0
+    assert len(list((folder / "found" / "logs").iterdir())) == 2
+    assert "the same as trial" in capsys.readouterr().err
+
+
+def test_no_trial_looks_at_the_test_part(folder, monkeypatch):
+    looked = []
+    begin = sequences.EvaluationEvents.__init__
+
+    def watch(self, log, part, *rest):
+        looked.append(part)
+        begin(self, log, part, *rest)
+
+    monkeypatch.setattr(sequences.EvaluationEvents, "__init__", watch)
+    assert search(trials=2) == 0
+    assert looked
+    assert TEST not in looked
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "told"),
+    [
+        ("model.init_args.dropuot: [1, 2]", [], "The space does not fit the recipe"),
+        ("model.init_args.dropout: {low: 1}", [], "A range has low and high"),
+        ("model.init_args.heads: {low: 1.5, high: 2}", [], "The space does not fit the recipe"),
+        ("model.init_args.schedule: [cosine, warm]", [], "The space does not fit the recipe"),
+        (SPACE, ["--model.init_args.dropout", "0.3"], "given on the line and searched by"),
+        (SPACE, ["--trials", "0"], "--trials must be at least 1, not 0"),
+        (SPACE, ["--run", "runs/none"], "runs/none/data holds no finished stage"),
+        (SPACE, ["-c", "generic/data"], "trains nothing, so that there is nothing to tune"),
+        (SPACE, ["--no-such", "3"], "no-such"),
+    ],
+)
+def test_what_cannot_be_searched_is_told_before_work_starts(
+    folder, capsys, content, arguments, told
+):
+    (folder / "space.yaml").write_text(content)
+    assert search(*arguments) == 2
+    assert told in capsys.readouterr().err
+    assert not (folder / "found").exists()
+
+
+def test_another_search_is_not_mixed_with_this_one(folder, capsys):
+    assert search(trials=1) == 0
+    assert search("--trainer.max_epochs=1", trials=1) == 2
+    assert "found holds a search over another space, recipe or log" in capsys.readouterr().err
+
+
+def test_without_optuna_it_says_what_to_install(folder, monkeypatch, capsys):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "optuna" else found(name)
+    )
+    assert search() == 2
+    assert "Install it with `pip install optuna`" in capsys.readouterr().err
+
+
+def test_the_default_space_can_be_printed_and_fits_every_encoder(capsys):
+    for recipe in ("generic/encoder", "video/encoder"):
+        assert main(["tune", "-c", recipe, "--print-space"]) == 0
+        space = spaces.parse(capsys.readouterr().out, "printed")
+        parsed = ParsedRecipe(["-c", str(training.recipes.find(recipe))])
+        assert all(g.holds(parsed.value(n)) is not None for n, g in space.items())
+    assert main(["tune", "-c", "generic/reward", "--print-space"]) == 2
+    assert "no default space for the stage reward" in capsys.readouterr().err
