@@ -84,7 +84,7 @@ def test_it_leaves_the_best_recipe_which_gives_the_best_value_again(whole, monke
     monkeypatch.chdir(where)
     assert main(["fit", "-c", "found/best.yaml"]) == 0
     metrics = json.loads((where / "runs" / "generic" / "encoder" / "metrics.json").read_text())
-    assert metrics["validation/ndcg@10"] == pytest.approx(best[2], abs=1e-6)
+    assert metrics["validation/ranker/ndcg@10"] == pytest.approx(best[2], abs=1e-6)
 
 
 def test_the_recipes_own_settings_come_first_and_the_same_seed_gives_the_same_trials(folder, whole):
