@@ -39,7 +39,7 @@ class InBatchLoss(RankingLoss):
         self.popularity = proposal(popularity, power=1.0)
 
     def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Seen) -> Tensor:
-        """Mean corrected cross-entropy; see :meth:`RankingLoss.forward`."""
+        """Corrected cross-entropy; see :meth:`~lightrec.nn.losses.base.RankingLoss.forward`."""
         items, counts = target.unique(return_counts=True)
         others = max(len(target) - 1, 1)
         # An item that c rows chose is c equal negatives; a row that chose it leaves all c out.

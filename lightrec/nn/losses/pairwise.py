@@ -22,7 +22,7 @@ class BPRLoss(RankingLoss):
         self.negatives = at_least_one(negatives)
 
     def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Seen) -> Tensor:
-        """Mean pairwise loss; see :meth:`RankingLoss.forward`."""
+        """Mean pairwise loss; see :meth:`~lightrec.nn.losses.base.RankingLoss.forward`."""
         scores = drawn_scores(ranker, states, target, seen, self.negatives)
         losses = functional.softplus(scores.negative - scores.positive[:, None])
         return scores.mean_of_negatives(losses).sum() / max(len(target), 1)

@@ -27,7 +27,7 @@ class BCELoss(RankingLoss):
         return 1.0
 
     def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Seen) -> Tensor:
-        """Mean binary cross-entropy; see :meth:`RankingLoss.forward`."""
+        """Mean binary cross-entropy; see :meth:`~lightrec.nn.losses.base.RankingLoss.forward`."""
         scores = drawn_scores(ranker, states, target, seen, self.negatives)
         positive = self.weight(ranker.num_items) * functional.softplus(-scores.positive)
         negative = (functional.softplus(scores.negative) * scores.counts).sum(dim=1)

@@ -32,6 +32,6 @@ class SampledSoftmaxLoss(RankingLoss):
         self.proposal = proposal(popularity, self.power)
 
     def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Seen) -> Tensor:
-        """Mean corrected cross-entropy; see :meth:`RankingLoss.forward`."""
+        """Corrected cross-entropy; see :meth:`~lightrec.nn.losses.base.RankingLoss.forward`."""
         items, correction = draw_negatives(self.proposal, self.negatives)
         return candidate_softmax(ranker, states, target, seen, items, correction)

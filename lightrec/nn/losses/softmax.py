@@ -17,7 +17,7 @@ class SoftmaxLoss(RankingLoss):
     """
 
     def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Seen) -> Tensor:
-        """Mean cross-entropy; see :meth:`RankingLoss.forward`."""
+        """Mean cross-entropy; see :meth:`~lightrec.nn.losses.base.RankingLoss.forward`."""
         given = ranker.item_bias()
         bias = states.new_zeros(ranker.num_items + 1) if given is None else given
         weights = ranker.item_vectors()

@@ -15,6 +15,7 @@ from lightrec.nn.towers.transformer import CausalTransformer
 
 __all__ = [
     "GRU",
+    "TOWERS",
     "CausalTransformer",
     "LigrTransformer",
     "MeanPooling",
@@ -32,7 +33,7 @@ TOWERS: dict[str, type[UserTower]] = {
 def find_tower(name: str) -> type[UserTower]:
     """Find a tower's class.
 
-    :param name: a short name of :data:`TOWERS`, or ``module:Class``.
+    :param name: a short name of :data:`lightrec.nn.towers.TOWERS`, or ``module:Class``.
     :raises ValueError: where there is no such class, or it is no tower.
     """
     if name in TOWERS:

@@ -25,7 +25,7 @@ class GRU(UserTower):
         self.out = nn.Linear(size, size)
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """Read sequences; see :meth:`UserTower.forward`."""
+        """Read sequences; see :meth:`~lightrec.nn.towers.base.UserTower.forward`."""
         # What is present comes first, so that padding is read after it and moves no state.
         order = (~present).to(torch.int8).argsort(dim=1, stable=True)
         ordered = x.gather(1, order[..., None].expand_as(x))

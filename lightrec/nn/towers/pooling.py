@@ -32,7 +32,7 @@ class MeanPooling(UserTower):
         self.out = nn.Linear(size, size)
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """Read sequences; see :meth:`UserTower.forward`."""
+        """Read sequences; see :meth:`~lightrec.nn.towers.base.UserTower.forward`."""
         batch, length, _ = x.shape
         steps = torch.arange(length, device=x.device)
         back = (steps[:, None] - steps).to(x.dtype)

@@ -62,7 +62,7 @@ class CausalTransformer(UserTower):
         self.norm = nn.RMSNorm(size)
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """Read sequences; see :meth:`UserTower.forward`."""
+        """Read sequences; see :meth:`~lightrec.nn.towers.base.UserTower.forward`."""
         seen, angles = visible(present), rotary_angles(x.shape[1], self.head_size, x.device)
         x = self.dropout(x)
         for block in self.blocks:
