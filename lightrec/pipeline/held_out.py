@@ -44,14 +44,16 @@ class HeldOutLog(Evaluator):
         """
         store = EventStore.open(run / "data")
         blend = Blend.load(run / "encoder")
-        policy = CandidatePolicy.from_pretrained(run / "policy").eval()
         forms = closed_forms(run, store, blend)
         scorers: dict[str, Scorer] = {
             "encoder": by_history(blend),
-            "policy": by_history(policy),
             "popularity": PopularityScorer(torch.from_numpy(store.popularity())),
             "random": RandomScorer(store.num_items, seed),
         }
+        if (run / "policy").is_dir():
+            # A run may have ended with the encoder.
+            policy = CandidatePolicy.from_pretrained(run / "policy").eval()
+            scorers["policy"] = by_history(policy)
         if forms:
             scorers["ranker"] = by_history(Blend(blend.ranker).freeze())
         scorers |= {name: by_history(form) for name, form in forms.items()}

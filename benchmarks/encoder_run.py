@@ -1,0 +1,32 @@
+"""Train an encoder, rank the held-out log with it and with every closed form, write the metrics.
+
+Used by benchmark cells: ``python -m benchmarks.encoder_run OUT DOMAIN [lightrec run's options]``.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from lightrec.__main__ import main as lightrec
+from lightrec.pipeline.held_out import HeldOutLog
+
+
+def main() -> None:
+    """Run, and leave ``metrics.json`` in the folder OUT."""
+    out, *arguments = sys.argv[1:]
+    run = Path(out) / "run"
+    status = lightrec(["run", *arguments, "--out", str(run), "--until", "encoder"])
+    if status:
+        raise SystemExit(status)
+    seconds = time.process_time()
+    with tempfile.TemporaryDirectory() as work:
+        metrics = HeldOutLog(max_events=None).evaluate(run, Path(work), 0)
+    metrics |= json.loads((run / "encoder" / "metrics.json").read_text())
+    metrics["encoder_cpu_seconds"] = round(seconds, 1)
+    (Path(out) / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True))
+
+
+if __name__ == "__main__":
+    main()
