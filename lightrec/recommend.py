@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -9,10 +10,14 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from lightrec.closed_forms.base import Evidence
 from lightrec.closed_forms.blend import Blend
+from lightrec.closed_forms.diversity import diversified
+from lightrec.closed_forms.popularity import Popularity, RecentPopularity
+from lightrec.closed_forms.text_map import TextMap, with_reserved_places
 from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError, RunError
-from lightrec.keys import Column
+from lightrec.keys import PADDING, Column
 from lightrec.policies.candidate import CandidatePolicy
 
 By = Literal["policy", "encoder"]
@@ -54,14 +59,18 @@ class Recommender:
         k: int = 10,
         exclude: Sequence[str] = (),
         only: Sequence[str] = (),
+        new: int = 0,
     ) -> pl.DataFrame:
         """Recommend to one person what they have not seen, or anything where items repeat.
 
         :param user: a user id of the log.
-        :param history: in place of a user: titles or item ids, oldest first; may be empty.
+        :param history: in place of a user: titles or item ids, oldest first. Where it is empty,
+            popular items of late are recommended that differ from each other.
         :param k: how many items at most.
         :param exclude: titles, item ids or ``attribute=value`` that may not come.
         :param only: if given, nothing but these may come.
+        :param new: how many of the last places are reserved for items without events, which are
+            ranked by their texts; where there are fewer of them, the others keep the places.
         :returns: ``rank``, ``item``, ``title``, ``score``, best first.
         :raises RecipeError: where the user, a title or an attribute is not known.
         """
@@ -77,14 +86,18 @@ class Recommender:
                     "For a person who is not in the log, give a history of titles."
                 )
             seen = self._events(row)
-        scores = self._scores(seen, self._allowed(exclude, only))
-        best = scores[0].topk(min(k, int(scores[0].isfinite().sum())))
-        chosen = self.catalog[(best.indices - 1).tolist()]
+        allowed = self._allowed(exclude, only)
+        if seen.shape[1]:
+            items, scores = self._best(seen, allowed, k, new)
+        else:
+            items, scores = self._for_a_stranger(allowed, k)
+        found = items[0] != PADDING
+        chosen = self.catalog[(items[0, found] - 1).tolist()]
         return chosen.select(
             pl.Series("rank", range(1, chosen.height + 1), dtype=pl.Int64),
             Column.ITEM,
             Column.TITLE,
-            pl.Series("score", best.values.tolist(), dtype=pl.Float64),
+            pl.Series("score", scores[0, found].tolist(), dtype=pl.Float64),
         )
 
     def recommend_all(
@@ -93,6 +106,7 @@ class Recommender:
         k: int = 10,
         exclude: Sequence[str] = (),
         only: Sequence[str] = (),
+        new: int = 0,
         batch_size: int = 256,
     ) -> Iterator[pl.DataFrame]:
         """Recommend to every user of the log, in batches.
@@ -106,17 +120,17 @@ class Recommender:
             seen = torch.nn.utils.rnn.pad_sequence(
                 events, batch_first=True, padding_value=0, padding_side="left"
             )
-            best = self._scores(seen, allowed).topk(min(k, self.store.num_items))
+            items, scores = self._best(seen, allowed, min(k, self.store.num_items), new)
             table = pl.DataFrame(
                 {
                     Column.USER: [
-                        self.store.user_ids[r] for r in rows for _ in range(best.indices.shape[1])
+                        self.store.user_ids[r] for r in rows for _ in range(items.shape[1])
                     ],
-                    "rank": list(range(1, best.indices.shape[1] + 1)) * len(rows),
-                    "index": (best.indices.flatten() - 1).tolist(),
-                    "score": best.values.flatten().tolist(),
+                    "rank": list(range(1, items.shape[1] + 1)) * len(rows),
+                    "index": (items.flatten() - 1).tolist(),
+                    "score": scores.flatten().tolist(),
                 }
-            ).filter(pl.col("score").is_finite())
+            ).filter(pl.col("index") >= 0)
             titles = self.catalog.select(Column.ITEM, Column.TITLE).with_row_index("index")
             yield table.join(
                 titles.with_columns(pl.col("index").cast(pl.Int64)),
@@ -184,11 +198,46 @@ class Recommender:
         return allowed
 
     @torch.inference_mode()
-    def _scores(self, seen: Tensor, allowed: Tensor) -> Tensor:
-        """Give ``(B, N + 1)`` scores, -inf where an item may not come."""
-        history = seen if seen.shape[1] else torch.zeros(seen.shape[0], 1, dtype=torch.long)
-        scores = self.model.scores(history).masked_fill(~allowed, -torch.inf)
-        return scores if self.store.repeats else scores.scatter(1, history, -torch.inf)
+    def _best(self, seen: Tensor, allowed: Tensor, k: int, new: int) -> tuple[Tensor, Tensor]:
+        """Items ``(B, k)``, best first, 0 where nothing is left, and their scores."""
+        if not 0 <= new <= k:
+            raise RecipeError(f"Of {k} places, {new} cannot be reserved for new items.")
+        raw = self.model.scores(seen if seen.shape[1] else seen.new_zeros(len(seen), 1))
+        usual = raw.masked_fill(~allowed, -torch.inf)
+        if not self.store.repeats and seen.shape[1]:
+            usual = usual.scatter(1, seen, -torch.inf)
+        fresh = torch.full_like(usual, -torch.inf)
+        if new:
+            fresh = self._text_map.scores(raw).masked_fill(~allowed, -torch.inf)
+        items = with_reserved_places(usual, fresh, k, new)
+        shown = torch.where(fresh > -torch.inf, fresh, usual)
+        return items, shown.gather(1, items)
+
+    @torch.inference_mode()
+    def _for_a_stranger(self, allowed: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Items ``(1, k)`` for somebody of whom nothing is known, and their scores."""
+        evidence = Evidence.of(self.store, torch.zeros(self.store.num_items + 1, 0))
+        form = RecentPopularity() if self.store.has_times else Popularity()
+        popularity = form.fit(evidence).counts.masked_fill(~allowed, -torch.inf)
+        vectors = Blend.load(self.run / "encoder").ranker.item_vectors()
+        items, scores = diversified(popularity, vectors, k)
+        return items[None], scores[None]
+
+    @cached_property
+    def _text_map(self) -> TextMap:
+        """What gives items without events their scores.
+
+        :raises RunError: where the encoder reads no texts.
+        """
+        mapped = Blend.load(self.run / "encoder").text_map(
+            torch.from_numpy(self.store.popularity())
+        )
+        if mapped is None:
+            raise RunError(
+                f"New items are ranked by their texts, and the encoder of {self.run} reads none: "
+                "give its recipe a text encoder, and the log an item table."
+            )
+        return mapped
 
 
 def load(run: str | Path, by: By = "policy") -> Recommender:

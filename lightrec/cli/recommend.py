@@ -43,6 +43,9 @@ def parser() -> argparse.ArgumentParser:
     )
     parsing.add_argument("--exclude", nargs="+", default=[], metavar="WHAT", help="never these")
     parsing.add_argument("--only", nargs="+", default=[], metavar="WHAT", help="nothing but these")
+    parsing.add_argument(
+        "--new", type=int, default=0, metavar="N", help="last places kept for items without events"
+    )
     parsing.add_argument("--out", type=Path, help="a .parquet or .csv file")
     return parsing
 
@@ -62,7 +65,12 @@ def main(command: str, arguments: list[str]) -> int:
     from lightrec.recommend import Recommender
 
     recommender = Recommender(chosen.run, chosen.by)
-    wishes = {"k": chosen.k, "exclude": chosen.exclude, "only": chosen.only}
+    wishes = {
+        "k": chosen.k,
+        "exclude": chosen.exclude,
+        "only": chosen.only,
+        "new": chosen.new,
+    }
     if chosen.all:
         from tqdm.auto import tqdm
 

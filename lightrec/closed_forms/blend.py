@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lightrec.closed_forms.base import ClosedForm
+from lightrec.closed_forms.text_map import TextMap
 from lightrec.errors import RunError
 from lightrec.keys import PADDING
 from lightrec.nn.ranker import Ranker
@@ -44,6 +45,8 @@ class Blend(nn.Module):
         self.ranker, self.smoothing = ranker, smoothing
         self.forms = nn.ModuleDict(forms or {})
         self.weights = dict(weights or {RANKER: 1.0})
+        self.l2: float | None = None
+        """The penalty of the map from texts to scores, for items without events; None without."""
         self._table: Tensor | None = None
 
     def freeze(self) -> "Blend":
@@ -81,6 +84,16 @@ class Blend(nn.Module):
         total = sum(parts[1:], parts[0])
         return total.index_fill(1, torch.tensor([PADDING], device=total.device), -torch.inf)
 
+    def text_map(self, counts: Tensor) -> TextMap | None:
+        """The map that gives items without events their scores; None where there are no texts.
+
+        :param counts: (N + 1,) training events of each item.
+        """
+        items = self.ranker.items
+        if self.l2 is None or not items.uses_text:
+            return None
+        return TextMap(items.vectors, counts, self.l2)
+
     def save(self, folder: Path) -> None:
         """Write what is added to the ranker; forms without weight are described only."""
         described = {
@@ -93,6 +106,7 @@ class Blend(nn.Module):
         }
         content = {
             "smoothing": self.smoothing,
+            "l2_of_texts": self.l2,
             RANKER: self.weights.get(RANKER, 0.0),
             "closed_forms": described,
         }
@@ -132,7 +146,9 @@ class Blend(nn.Module):
                     if key.startswith(f"{name}/")
                 }
                 forms[name] = class_of(described["class"]).restore(described["settings"], own)
-        return cls(ranker, forms, weights, content["smoothing"]).freeze()
+        blend = cls(ranker, forms, weights, content["smoothing"]).freeze()
+        blend.l2 = content["l2_of_texts"]
+        return blend
 
 
 def described_forms(folder: Path | str) -> dict[str, ClosedForm]:

@@ -28,7 +28,7 @@ from lightrec.data.treatments import LEFT_OUT, in_words
 from lightrec.errors import DataError
 from lightrec.keys import Column
 
-Split: TypeAlias = Literal["leave-one-out", "global-time"]
+Split: TypeAlias = Literal["leave-one-out", "global-time", "item-cold"]
 EqualTimes: TypeAlias = Literal["file", "shuffle"]
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
@@ -46,6 +46,8 @@ def prepare(
     split: Split,
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
+    cold_fraction: float = 0.1,
+    new_items: bool = False,
     equal_times: EqualTimes,
     seed: int,
 ) -> EventStore:
@@ -68,10 +70,14 @@ def prepare(
     :param weights: weight of each feedback; events of any other feedback are left out. All count
         1 where it is None.
     :param k_core: every user and every item has at least this many events; 0 takes all.
-    :param split: ``leave-one-out`` (each user's last event tests, the one before validates) or
-        ``global-time`` (the last stretch of the log's time tests, the stretch before validates).
+    :param split: ``leave-one-out`` (each user's last event tests, the one before validates),
+        ``global-time`` (the last stretch of the log's time tests, the stretch before validates) or
+        ``item-cold`` (leave-one-out, with all events of some items kept out).
     :param validation_fraction: of the log's time; for ``global-time`` only.
     :param test_fraction: of the log's time; for ``global-time`` only.
+    :param cold_fraction: of the items that are kept out; for ``item-cold`` only.
+    :param new_items: whether items of the catalog that the log never names are there, too, to be
+        recommended by their texts.
     :param equal_times: a user's events of one moment stand in ``file`` order, or in an order drawn
         from ``seed`` (``shuffle``). Without times, all moments are equal.
     :raises DataError: where the log has no users, has no times for ``global-time``, or nothing is
@@ -85,6 +91,8 @@ def prepare(
         "split": split,
         "validation_fraction": validation_fraction,
         "test_fraction": test_fraction,
+        "cold_fraction": cold_fraction,
+        "new_items": new_items,
         "equal_times": equal_times,
         "seed": seed,
         "domain": domain.name,
@@ -104,7 +112,15 @@ def prepare(
             f"Lower minimum_value ({minimum_value}) or k_core ({k_core})."
         )
     arrays, item_ids, user_ids = number(events)
-    arrays["parts"] = _split(events, arrays["offsets"], settings)
+    arrays["parts"] = _split(events, arrays, settings)
+    if new_items and worded is not None:
+        named = pl.concat([log.events[Column.ITEM], log.events[Column.CANDIDATES].explode()])
+        fresh = worded[Column.ITEM].filter(~worded[Column.ITEM].is_in(named.unique().implode()))
+        nothing = len(item_ids) + 1
+        item_ids = item_ids.append(fresh)
+        arrays["items"] = np.where(
+            arrays["items"] == nothing, len(item_ids) + 1, arrays["items"]
+        ).astype(np.int32)
     item_table, user_table = _item_table(item_ids, worded), _user_table(user_ids, users)
     counts = {
         "events_read": len(log),
@@ -159,6 +175,11 @@ def _check(log: InteractionLog, settings: Mapping[str, Any]) -> None:
         problems.append(
             f"validation_fraction {fractions[0]} and test_fraction {fractions[1]} must be 0 or "
             "more and leave some time to train on."
+        )
+    if not 0 < settings["cold_fraction"] < 1:
+        problems.append(
+            f"cold_fraction {settings['cold_fraction']} must be a share of the items, above 0 and "
+            "below 1."
         )
     if problems:
         raise DataError(problems)
@@ -222,11 +243,14 @@ def first_of_equal(events: Events, order: npt.NDArray[np.intp]) -> npt.NDArray[n
     )
 
 
-def _split(
-    events: Events, offsets: npt.NDArray[np.int64], settings: Mapping[str, Any]
-) -> npt.NDArray[np.int8]:
+def _split(events: Events, arrays: Arrays, settings: Mapping[str, Any]) -> npt.NDArray[np.int8]:
+    offsets = arrays["offsets"]
     if settings["split"] == "leave-one-out":
         parts = splits.leave_one_out(offsets, events.is_target)
+    elif settings["split"] == "item-cold":
+        parts = splits.item_cold(
+            arrays["items"], offsets, events.is_target, settings["cold_fraction"], settings["seed"]
+        )
     else:
         parts = splits.global_time(
             events.times,

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lightrec.data.store import CONTEXT, TRAIN, EventStore
+from lightrec.data.store import COLD, CONTEXT, TRAIN, EventStore
 from lightrec.keys import PADDING
 
 Rows: TypeAlias = NDArray[np.int64]
@@ -30,11 +30,25 @@ class Sequences:
     @classmethod
     def all_events(cls, store: EventStore) -> "Sequences":
         """Everything that may stand in a history; memory-mapped where nothing is dropped."""
-        if not store.has_nothing:
-            return cls(store.items, store.parts, store.offsets, store.times)
-        return cls(store.items, store.parts, store.offsets, store.times)._keep(
-            np.asarray(store.items) <= store.num_items
-        )
+        whole = cls(store.items, store.parts, store.offsets, store.times)
+        if not store.has_nothing and not store.has_cold:
+            return whole
+        return whole._keep(cls._in_histories(store))
+
+    @staticmethod
+    def _in_histories(store: EventStore) -> NDArray[np.bool_]:
+        return (np.asarray(store.items) <= store.num_items) & (np.asarray(store.parts) != COLD)
+
+    @classmethod
+    def targets(cls, store: EventStore, part: int) -> "Targets":
+        """The events of a part as targets, each with where its history ends.
+
+        :param part: VALIDATION, TEST or COLD.
+        """
+        events = store.events(part)
+        events = events[np.asarray(store.items)[events] <= store.num_items]
+        before = np.concatenate([[0], np.cumsum(cls._in_histories(store))])
+        return Targets(np.asarray(store.items)[events], store.users_of(events), before[events])
 
     def training(self) -> "Sequences":
         """Only training events and the context before a user's last one."""
@@ -52,6 +66,24 @@ class Sequences:
     def users_of(self, events: Rows) -> Rows:
         """Whose events these are: the same shape, int64."""
         return np.searchsorted(self.offsets, events, side="right") - 1
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Events to be foreseen.
+
+    :param items: (T,) int32.
+    :param users: (T,) int64 rows of the user table.
+    :param ends: (T,) int64 places in :meth:`Sequences.all_events`, where their histories end.
+    """
+
+    items: NDArray[np.int32]
+    users: Rows
+    ends: Rows
+
+    def only(self, kept: NDArray[np.bool_]) -> "Targets":
+        """Those that a (T,) mask keeps."""
+        return Targets(self.items[kept], self.users[kept], self.ends[kept])
 
 
 def padded(items: NDArray[np.int32], starts: Rows, ends: Rows) -> NDArray[np.int64]:

@@ -1,9 +1,9 @@
-"""Which events train, validate and test: leave-one-out and global-time splits."""
+"""Which events train, validate and test: leave-one-out, global-time and item-cold splits."""
 
 import numpy as np
 import numpy.typing as npt
 
-from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION
+from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION
 
 
 def leave_one_out(
@@ -52,4 +52,27 @@ def global_time(
     parts[times > validation_from] = VALIDATION
     parts[times > test_from] = TEST
     parts[~is_target] = CONTEXT
+    return parts
+
+
+def item_cold(
+    items: npt.NDArray[np.int32],
+    offsets: npt.NDArray[np.int64],
+    is_target: npt.NDArray[np.bool_],
+    fraction: float,
+    seed: int,
+) -> npt.NDArray[np.int8]:
+    """Leave-one-out among most items; all events of the others, drawn evenly, are kept out.
+
+    :param items: (E,) item indices.
+    :param offsets: (U + 1,) where each user's events begin.
+    :param is_target: (E,) whether an event may be a target.
+    :param fraction: of the items, rounded down, that are kept out.
+    :returns: (E,) int8 parts; the events kept out are COLD.
+    """
+    there = np.unique(items[is_target])
+    drawn = np.random.default_rng(seed).permutation(there)[: int(len(there) * fraction)]
+    cold = np.isin(items, drawn) & is_target
+    parts = leave_one_out(offsets, is_target & ~cold)
+    parts[cold] = COLD
     return parts

@@ -24,7 +24,16 @@ TEST: Final = 2
 CONTEXT: Final = 3
 """Events that may stand in a history but are never a target."""
 
-PARTS: Final = {"train": TRAIN, "validation": VALIDATION, "test": TEST, "context": CONTEXT}
+COLD: Final = 4
+"""Events of items that were kept out of everything else: targets, and in nobody's history."""
+
+PARTS: Final = {
+    "train": TRAIN,
+    "validation": VALIDATION,
+    "test": TEST,
+    "context": CONTEXT,
+    "cold": COLD,
+}
 
 FORMAT_VERSION: Final = 1
 META: Final = "meta.json"
@@ -107,6 +116,11 @@ class EventStore:
     def repeats(self) -> bool:
         """Whether an item may come again in a session and in a history, as the domain says."""
         return bool(self.meta["settings"]["repeats"])
+
+    @property
+    def has_cold(self) -> bool:
+        """Whether events of some items were kept out of everything else."""
+        return bool(self.meta["counts"].get("cold"))
 
     @property
     def has_times(self) -> bool:

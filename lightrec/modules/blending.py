@@ -10,6 +10,7 @@ from torch import Tensor
 from lightrec.closed_forms.base import ClosedForm, Evidence, NotApplicable
 from lightrec.closed_forms.blend import RANKER, Blend, names_of
 from lightrec.closed_forms.selection import choose
+from lightrec.closed_forms.text_map import PENALTIES, TextMap
 from lightrec.closed_forms.weights import fit_weights
 from lightrec.data.store import VALIDATION
 from lightrec.evaluation.ranking import evaluate_scores
@@ -61,8 +62,40 @@ def blend(ranker: Ranker, forms: Sequence[ClosedForm], data: SequenceData, seed:
     mixed = Blend(ranker, fitted).freeze()
     values[RANKER] = _ndcg(mixed, judged, data)
     mixed.weights = _weights(mixed, data, seed)
+    mixed.l2 = choose_l2(mixed, judged, data)
     metrics = judge(mixed, validation_events(data, data.max_validated, seed), data)
     return Blended(mixed, metrics, values, left_out)
+
+
+@torch.no_grad()
+def choose_l2(mixed: Blend, events: EvaluationEvents, data: SequenceData) -> float | None:
+    """Choose the penalty with which texts foretell best what the blend says of warm items.
+
+    Each warm item is scored as if it were cold, and the validation events are ranked by that.
+
+    :returns: the penalty with the highest NDCG@10; None where items have no texts.
+    """
+    items = mixed.ranker.items
+    if not items.uses_text or not items.vectors.any():
+        return None
+    counts = torch.from_numpy(data.store.popularity())
+    best, highest = None, -1.0
+    for l2 in PENALTIES:
+        value = _ndcg(_AsIfCold(mixed, TextMap(items.vectors, counts, l2)), events, data)
+        if value > highest:
+            best, highest = l2, value
+    return best
+
+
+@dataclass(frozen=True)
+class _AsIfCold:
+    """A blend whose every item is scored from its text."""
+
+    mixed: Blend
+    mapped: TextMap
+
+    def scores(self, history: Tensor) -> Tensor:
+        return self.mapped.as_if_cold(self.mixed.scores(history))
 
 
 def validation_events(data: SequenceData, limit: int | None, seed: int) -> EvaluationEvents:
@@ -73,7 +106,7 @@ def validation_events(data: SequenceData, limit: int | None, seed: int) -> Evalu
 
 
 def judge(
-    part: ClosedForm | Blend, events: EvaluationEvents, data: SequenceData
+    part: ClosedForm | Blend | _AsIfCold, events: EvaluationEvents, data: SequenceData
 ) -> dict[str, float]:
     """Rank validation events: means of all metrics."""
     batches = (events[index] for index in range(len(events)))
@@ -83,7 +116,9 @@ def judge(
     return result.metrics()
 
 
-def _ndcg(part: ClosedForm | Blend, events: EvaluationEvents, data: SequenceData) -> float:
+def _ndcg(
+    part: ClosedForm | Blend | _AsIfCold, events: EvaluationEvents, data: SequenceData
+) -> float:
     return judge(part, events, data)["ndcg@10"]
 
 

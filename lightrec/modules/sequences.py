@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from lightrec.data.sequences import Sequences, padded
+from lightrec.data.sequences import Sequences, Targets, padded
 from lightrec.data.store import TRAIN
 from lightrec.keys import PADDING, Key
 
@@ -105,7 +105,7 @@ class EvaluationEvents(Dataset[Batch]):
     """Held-out events, each with all that its user did before.
 
     :param sequences: from :meth:`Sequences.all_events`.
-    :param part: VALIDATION or TEST.
+    :param part: VALIDATION or TEST; or the events themselves, from :meth:`Sequences.targets`.
     :param max_length: how many events a history holds, the last ones; None for all.
     :param batch_size: events in a batch.
     :param limit: at most so many events, drawn by ``seed``; None for all.
@@ -115,21 +115,25 @@ class EvaluationEvents(Dataset[Batch]):
     def __init__(
         self,
         sequences: Sequences,
-        part: int,
+        part: int | Targets,
         max_length: int | None,
         batch_size: int,
         limit: int | None,
         seed: int,
     ) -> None:
         self.sequences, self.max_length, self.batch_size = sequences, max_length, batch_size
-        events = np.flatnonzero(np.asarray(sequences.parts) == part)
+        if isinstance(part, Targets):
+            events, users, items, mark = part.ends, part.users, part.items, len(part.items)
+        else:
+            events, mark = np.flatnonzero(np.asarray(sequences.parts) == part), part
+            users, items = sequences.users_of(events), np.asarray(sequences.items)[events]
         if limit is not None and len(events) > limit:
-            generator = np.random.default_rng((seed, part))
-            events = np.sort(generator.choice(events, limit, replace=False))
+            generator = np.random.default_rng((seed, mark))
+            kept = np.sort(generator.choice(len(events), limit, replace=False))
+            events, users, items = events[kept], users[kept], items[kept]
         # Batches of like lengths; their order does not matter to a metric.
-        users = sequences.users_of(events)
         order = np.argsort(events - sequences.offsets[users], kind="stable")
-        self.events, self.users = events[order], users[order]
+        self.events, self.users, self.targets = events[order], users[order], items[order]
 
     def __len__(self) -> int:
         return -(-len(self.events) // self.batch_size)
@@ -146,7 +150,7 @@ class EvaluationEvents(Dataset[Batch]):
             history = padded(items, np.maximum(begin, events - self.max_length), events)
         return {
             Key.HISTORY: torch.from_numpy(history),
-            Key.TARGET: torch.from_numpy(items[events].astype(np.int64)),
+            Key.TARGET: torch.from_numpy(self.targets[rows].astype(np.int64)),
             Key.SEEN: torch.from_numpy(seen),
             Key.USER: torch.from_numpy(users),
         }

@@ -39,6 +39,8 @@ def prepare_log(
     split: Split = "leave-one-out",
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
+    cold_fraction: float = 0.1,
+    new_items: bool = False,
     equal_times: EqualTimes = "file",
     seed: int = 0,
     offline: bool = False,
@@ -57,11 +59,13 @@ def prepare_log(
     :param minimum_value: the least value that counts as liked; null: every event does.
     :param weights: weight of each feedback; events of other feedback are left out.
     :param k_core: users and items with fewer events are left out, repeatedly.
-    :param split: leave-one-out or global-time.
+    :param split: leave-one-out, global-time or item-cold.
     :param validation_fraction: for global-time: the part of the time before the test part.
     :param test_fraction: for global-time: the last part of the time.
+    :param cold_fraction: for item-cold: the part of the items that is kept out.
+    :param new_items: whether items of the item table that the log never names can be recommended.
     :param equal_times: order of events with equal times: file, or shuffle (seeded).
-    :param seed: of the shuffle and of the synthetic world.
+    :param seed: of the shuffle, of the items kept out and of the synthetic world.
     :param offline: use the synthetic world ``far`` in place of a log.
     :param sessions: how many sessions of the world to log.
     :raises DataError: where the input cannot be used.
@@ -92,6 +96,8 @@ def prepare_log(
         split=split,
         validation_fraction=validation_fraction,
         test_fraction=test_fraction,
+        cold_fraction=cold_fraction,
+        new_items=new_items,
         equal_times=equal_times,
         seed=seed,
     )

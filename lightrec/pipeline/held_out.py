@@ -22,6 +22,7 @@ from lightrec.evaluation.baselines import (
 from lightrec.evaluation.ranking import RankingResult, Scorer, evaluate_scores
 from lightrec.keys import Column, Key
 from lightrec.modules.sequences import EvaluationEvents
+from lightrec.pipeline.held_out_cold import cold_metrics
 from lightrec.pipeline.held_out_metrics import LIST_LENGTH, advantage, held_out_metrics
 from lightrec.policies.candidate import CandidatePolicy
 
@@ -69,7 +70,7 @@ class HeldOutLog(Evaluator):
         for name in ("popularity", *forms):
             gained = advantage(results["encoder"], results[name], seed)
             metrics |= {f"test/encoder-minus-{name}/{k}": v for k, v in gained.items()}
-        return metrics
+        return metrics | cold_metrics(store, blend, forms, self.batch_size, self.max_events, seed)
 
     def rank(self, store: EventStore, scorer: Scorer, seed: int) -> RankingResult:
         """Rank the test events with one scorer, seen items left out unless items repeat."""

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader
 
 import lightrec
 from lightrec.pipeline import plots
+from lightrec.pipeline.report_cold import cold_items
 from lightrec.pipeline.report_data import data_lines, data_section
 from lightrec.pipeline.report_held_out import against_closed_forms, beyond_the_mean, rankers
 from lightrec.pipeline.report_parts import Section, Table
@@ -289,6 +290,7 @@ def write(run: Path, folder: Path, metrics: Metrics, rows: Sequence[Mapping[str,
     sections = [
         ranking(metrics),
         beyond_the_mean(metrics, rankers(metrics)),
+        cold_items(metrics),
         sessions(metrics),
         truth(metrics),
         likelihood(metrics),

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightrec.data.splits import global_time, leave_one_out
-from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION
+from lightrec.data.splits import global_time, item_cold, leave_one_out
+from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION
 
 users_events = st.lists(st.lists(st.booleans(), min_size=1, max_size=6), min_size=1, max_size=8)
 
@@ -45,3 +45,21 @@ def test_global_time_takes_the_last_tenths() -> None:
     parts = global_time(times, times != 95, 0.1, 0.1)
     assert np.bincount(parts, minlength=4).tolist() == [81, 10, 9, 1]
     assert parts[[80, 81, 90, 91, 95]].tolist() == [TRAIN, VALIDATION, VALIDATION, TEST, CONTEXT]
+
+
+def test_item_cold_keeps_all_events_of_some_items_out():
+    generator = np.random.default_rng(0)
+    offsets = np.array([0, 8, 16, 30])
+    items = generator.integers(1, 21, 30).astype(np.int32)
+    target = np.ones(30, bool)
+    parts = item_cold(items, offsets, target, 0.2, seed=1)
+    cold = np.unique(items[parts == COLD])
+    assert len(cold) == int(len(np.unique(items)) * 0.2)
+    assert (parts[np.isin(items, cold)] == COLD).all()
+    warm = ~np.isin(items, cold)
+    for begin, end in zip(offsets[:-1], offsets[1:], strict=True):
+        own = parts[begin:end][warm[begin:end]]
+        assert own[-2:].tolist() == [VALIDATION, TEST]
+        assert (own[:-2] == TRAIN).all()
+    assert (item_cold(items, offsets, target, 0.2, seed=1) == parts).all()
+    assert (item_cold(items, offsets, target, 0.2, seed=2) != parts).any()

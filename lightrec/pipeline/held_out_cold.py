@@ -1,0 +1,107 @@
+"""How items without training events fare: among themselves, and with places reserved for them."""
+
+import torch
+from torch import Tensor
+
+from lightrec.closed_forms.base import ClosedForm, Evidence
+from lightrec.closed_forms.blend import Blend
+from lightrec.closed_forms.neighbours import TextNeighbours
+from lightrec.closed_forms.text_map import TextMap, with_reserved_places
+from lightrec.data.sequences import Sequences, Targets
+from lightrec.data.store import COLD, TEST, EventStore
+from lightrec.evaluation.ranking import Scorer, evaluate_scores, event_metrics
+from lightrec.keys import PADDING, Key
+from lightrec.modules.sequences import EvaluationEvents
+
+LENGTH = 10
+PLACES = (0, 1, 2, 3)
+
+
+def cold_metrics(
+    store: EventStore,
+    blend: Blend,
+    forms: dict[str, ClosedForm],
+    batch_size: int,
+    limit: int | None,
+    seed: int,
+) -> dict[str, float]:
+    """Judge what is done for cold items.
+
+    :param forms: fitted closed forms; the text neighbours among them are the contender.
+    :param limit: at most so many events, drawn by the seed; None for all.
+    :returns: ``cold/…`` keys, see the reference of metrics; nothing where no held-out event is
+        about a cold item, or items have no texts.
+    """
+    counts = torch.from_numpy(store.popularity())
+    mapped = blend.text_map(counts)
+    if mapped is None:
+        return {}
+    cold, warm = (
+        EvaluationEvents(Sequences.all_events(store), targets, None, batch_size, limit, seed)
+        for targets in targets_by_warmth(store, counts)
+    )
+    if not len(cold.events):
+        return {}
+    neighbours = next((f for f in forms.values() if isinstance(f, TextNeighbours)), None)
+    plain = TextNeighbours(1.0, 1.0).fit(Evidence.of(store, blend.ranker.items.vectors))
+    filter_seen = not store.repeats
+
+    def among_cold(scores: Tensor) -> Tensor:
+        return scores.masked_fill(~mapped.cold, -torch.inf)
+
+    scorers: dict[str, Scorer] = {
+        "map": lambda batch: mapped.scores(blend.scores(batch[Key.HISTORY])),
+        "text": lambda batch: among_cold(plain.scores(batch[Key.HISTORY])),
+    }
+    if neighbours is not None:
+        scorers["TextNeighbours"] = lambda batch: among_cold(neighbours.scores(batch[Key.HISTORY]))
+    metrics: dict[str, float] = {
+        "cold/events": len(cold.events),
+        "cold/items": int(mapped.cold.sum()),
+    }
+    for name, scorer in scorers.items():
+        batches = (cold[index] for index in range(len(cold)))
+        found = evaluate_scores(scorer, batches, filter_seen).metrics([LENGTH])
+        metrics |= {f"cold/{name}/{key}": value for key, value in found.items()}
+    batches = (cold[index] for index in range(len(cold)))
+    everywhere = evaluate_scores(
+        lambda batch: plain.scores(batch[Key.HISTORY]), batches, filter_seen
+    ).metrics([LENGTH])
+    metrics["cold/text-among-all/recall@10"] = everywhere["recall@10"]
+    for places in PLACES:
+        for name, events in (("cold", cold), ("warm", warm)):
+            found = _in_lists(blend, mapped, events, places, filter_seen)
+            metrics |= {f"cold/places-{places}/{name}/{k}": v for k, v in found.items()}
+    return metrics
+
+
+def targets_by_warmth(store: EventStore, counts: Tensor) -> tuple[Targets, Targets]:
+    """Held-out events about cold items, and test events about all others.
+
+    :param counts: (N + 1,) training events of each item.
+    """
+    tested = Sequences.targets(store, TEST)
+    trained = counts.numpy()[tested.items] > 0
+    cold = Sequences.targets(store, COLD) if store.has_cold else tested.only(~trained)
+    return cold, tested.only(trained)
+
+
+@torch.no_grad()
+def _in_lists(
+    blend: Blend, mapped: TextMap, events: EvaluationEvents, places: int, filter_seen: bool
+) -> dict[str, float]:
+    """Recall and NDCG of lists in which some places are reserved for new items."""
+    found: dict[str, list[Tensor]] = {"ndcg@10": [], "recall@10": []}
+    for index in range(len(events)):
+        batch = events[index]
+        usual = blend.scores(batch[Key.HISTORY])
+        new = mapped.scores(usual)
+        if filter_seen:
+            usual = usual.scatter(1, batch[Key.SEEN], -torch.inf)
+        lists = with_reserved_places(usual, new, LENGTH, places)
+        hit = (lists == batch[Key.TARGET][:, None]) & (lists != PADDING)
+        ranks = torch.where(hit.any(1), hit.int().argmax(1) + 1, LENGTH + 1)
+        values = event_metrics(ranks, [LENGTH])
+        for name in found:
+            found[name].append(values[name])
+    return {name: float(torch.cat(v).mean()) if v else 0.0 for name, v in found.items()}

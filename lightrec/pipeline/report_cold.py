@@ -1,0 +1,55 @@
+"""What the report says of items without training events."""
+
+from collections.abc import Mapping
+
+from lightrec.pipeline import plots
+from lightrec.pipeline.held_out_cold import PLACES
+from lightrec.pipeline.report_parts import Section, Table
+
+TITLES = {
+    "map": "from their texts, by what is known of other items",
+    "TextNeighbours": "text neighbours of recent items",
+    "text": "text neighbours of the whole history",
+}
+
+
+def cold_items(metrics: Mapping[str, float]) -> Section | None:
+    """Tell how new items are ranked, and what places reserved for them cost the others.
+
+    :returns: None where no held-out event is about an item without training events.
+    """
+    if "cold/events" not in metrics:
+        return None
+    shown = {n: t for n, t in TITLES.items() if f"cold/{n}/recall@10" in metrics}
+    among = [
+        [title, *(f"{metrics[f'cold/{name}/{m}@10']:.3f}" for m in ("recall", "ndcg"))]
+        for name, title in shown.items()
+    ]
+    rows, curve = [], []
+    whole = metrics["cold/places-0/warm/ndcg@10"]
+    for places in PLACES:
+        found, warm = (
+            metrics[f"cold/places-{places}/{key}"] for key in ("cold/recall@10", "warm/ndcg@10")
+        )
+        lost = f"{100 * (1 - warm / whole):.1f} %" if whole else "–"
+        rows.append([str(places), f"{found:.3f}", f"{warm:.3f}", lost])
+        curve.append((warm, found))
+    drawn, axes = plots.figure(4.5, 2.6)
+    axes[0].plot(*zip(*curve, strict=True), color=plots.OWN, marker="o")
+    for places, point in zip(PLACES, curve, strict=True):
+        axes[0].annotate(f" {places}", point)
+    axes[0].set_xlabel("NDCG@10 of items with events")
+    axes[0].set_ylabel("Recall@10 of items without")
+    return Section(
+        "New items",
+        f"{int(metrics['cold/events']):,} held-out events are about {int(metrics['cold/items']):,} "
+        "items that have no training event. Among themselves they are ranked like this; in a list "
+        "of ten they come only where places are reserved for them, the last ones.",
+        [
+            Table(["among new items alone", "Recall@10", "NDCG@10"], among, TITLES["map"]),
+            Table(["places of ten", "Recall@10, new", "NDCG@10, others", "others lose"], rows),
+        ],
+        plots.svg(drawn),
+        f"Text neighbours among all items find {metrics['cold/text-among-all/recall@10']:.3f} of "
+        "the new ones. `lightrec recommend RUN --new 2` reserves two places.",
+    )
