@@ -53,10 +53,8 @@ def main() -> None:
     if not (folder / "log.csv").is_file():
         generate(folder)
     benchmark = Benchmark("memory")
-    command = [LIGHTREC, "run", "generic", "--out", "{out}/big", "--until", "encoder"]
+    command = [LIGHTREC, "run", "large", "--out", "{out}/big", "--until", "encoder"]
     command += ["--log", "{data}/log.csv", "--items", "{data}/items.csv"]
-    command += ["--encoder.model.init_args.loss", "SampledSoftmaxLoss"]
-    command += ["--encoder.data.init_args.batch_size", "256"]
     command += ["--encoder.data.init_args.max_validated", "2000"]
     command += ["--encoder.trainer.max_epochs", "1", "--encoder.trainer.limit_train_batches", "40"]
     ids = ["--encoder.data.init_args.text_encoder", "null"]
