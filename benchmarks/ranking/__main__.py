@@ -1,8 +1,8 @@
 """lightrec's encoder and its peers on one log and one split: `make bench NAME=ranking`.
 
 Arguments: ``--log PATH`` (or the variable LIGHTREC_BENCH_LOG; else the domain's sample),
-``--only NAME …`` and ``--fresh``. MovieLens-100K is what the table is about. BERT4Rec takes
-hundreds of epochs, so that it is only run where it is named.
+``--only NAME …``, ``--cap SECONDS`` and ``--fresh``. MovieLens-100K is what the table is about.
+BERT4Rec takes hundreds of epochs, so that it is only run where it is named.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks.cells import Benchmark
 from benchmarks.ranking.environments import environment
 from benchmarks.ranking.export import export
+from benchmarks.ranking.peers.protocol import CAP
 from benchmarks.ranking.table import numbers, table
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_NUM_THREADS")
@@ -62,6 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ranking")
     parser.add_argument("--log", type=Path, default=os.environ.get("LIGHTREC_BENCH_LOG"))
     parser.add_argument("--only", nargs="*", choices=[*STARTS, *PEERS], default=None)
+    parser.add_argument("--cap", default=CAP, help="CPU seconds of training for each peer")
     parser.add_argument("--fresh", action="store_true")
     chosen = parser.parse_args()
     log = Path(chosen.log).absolute() if chosen.log else None
@@ -82,7 +84,8 @@ def main() -> None:
             # The environment is only made where the cell has yet to be measured.
             python = "" if key in benchmark.cells else environment(where)
             script = os.path.relpath(Path(__file__).parent / "peers" / script)
-            command = [python, script, "{split}", "{out}/metrics.json", str(SEED), *more]
+            command = [python, script, "{split}", "{out}/metrics.json", str(SEED)]
+            command += [*more, chosen.cap]
             benchmark.cell(key, command, SEED, "metrics.json", split=split)
     benchmark.numbers = numbers(benchmark.cells)
     benchmark.write()

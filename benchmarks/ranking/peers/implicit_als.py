@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 from implicit.als import AlternatingLeastSquares
-from protocol import Course, Split
+from protocol import CAP, Course, Split
 from scipy import sparse
 
 SETTINGS = {"factors": 64, "regularization": 0.01, "alpha": 1.0}
@@ -19,10 +19,10 @@ class EndedError(Exception):
     """Training should end: the library has no other way to be told."""
 
 
-def main(path: str, out: str, seed: str) -> None:
+def main(path: str, out: str, seed: str, cap: str = CAP) -> None:
     """Train and write what was found."""
     split = Split(path)
-    course = Course(split, max_epochs=50)
+    course = Course(split, max_epochs=50, max_cpu_seconds=float(cap))
     model = AlternatingLeastSquares(
         **SETTINGS, iterations=course.max_epochs, num_threads=1, random_state=int(seed)
     )

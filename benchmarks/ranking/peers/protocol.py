@@ -16,6 +16,8 @@ import numpy as np
 THRESHOLD = 0.09
 CUTOFF = 10
 BATCH = 256
+CAP = "600"
+"""CPU seconds of training after which a peer is stopped, as its runner's argument."""
 
 Histories = Sequence[np.ndarray]
 Scorer = Callable[[np.ndarray, Histories], np.ndarray]
@@ -115,7 +117,7 @@ class Course:
         split: Split,
         patience: int = 10,
         max_epochs: int = 200,
-        max_cpu_seconds: float = 600,
+        max_cpu_seconds: float = float(CAP),
     ) -> None:
         self.split, self.patience = split, patience
         self.max_epochs, self.max_cpu_seconds = max_epochs, max_cpu_seconds

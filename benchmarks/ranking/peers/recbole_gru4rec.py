@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from protocol import Course, Split, last
+from protocol import CAP, Course, Split, last
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.data.interaction import Interaction
@@ -35,12 +35,12 @@ def write_log(split: Split, folder: Path) -> None:
     (folder / "log.inter").write_text("\n".join(lines) + "\n")
 
 
-def main(path: str, out: str, seed: str) -> None:
+def main(path: str, out: str, seed: str, cap: str = CAP) -> None:
     """Train and write what was found."""
     torch.set_num_threads(1)
     path, out = Path(path).absolute(), Path(out).absolute()
     split = Split(path)
-    course = Course(split, max_cpu_seconds=280)
+    course = Course(split, max_cpu_seconds=min(float(cap), 280))
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)  # RecBole leaves its logs where it is run.
         write_log(split, Path(folder) / "log")

@@ -11,7 +11,7 @@ import sys
 import pandas as pd
 import pytorch_lightning
 import torch
-from protocol import Course, Split, last
+from protocol import CAP, Course, Split, last
 from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import BERT4RecModel, SASRecModel
@@ -61,12 +61,12 @@ class Judge(pytorch_lightning.Callback):
         self.course.start()
 
 
-def main(path: str, out: str, seed: str, name: str) -> None:
+def main(path: str, out: str, seed: str, name: str, cap: str = CAP) -> None:
     """Train and write what was found."""
     torch.set_num_threads(1)
     pytorch_lightning.seed_everything(int(seed))
     split, (model_class, settings) = Split(path), MODELS[name]
-    course = Course(split)
+    course = Course(split, max_cpu_seconds=float(cap))
     table = pd.DataFrame(
         {
             Columns.User: split.users,

@@ -12,7 +12,7 @@ from pathlib import Path
 import lightning
 import pandas as pd
 import torch
-from protocol import Course, Split, last
+from protocol import CAP, Course, Split, last
 from replay.data import FeatureHint, FeatureSource, FeatureType
 from replay.data.nn import ParquetModule, TensorFeatureInfo, TensorFeatureSource, TensorSchema
 from replay.nn.lightning import LightningModule
@@ -46,7 +46,7 @@ class Judge(lightning.Callback):
         self.course.start()
 
 
-def main(path: str, out: str, seed: str) -> None:
+def main(path: str, out: str, seed: str, cap: str = CAP) -> None:
     """Train and write what was found."""
     torch.set_num_threads(1)
     lightning.seed_everything(int(seed))
@@ -67,7 +67,7 @@ def main(path: str, out: str, seed: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         table = pd.DataFrame({"item_id": split.train})
         table.to_parquet(Path(folder) / "train.parquet")
-        course = Course(split)
+        course = Course(split, max_cpu_seconds=float(cap))
         course.start()
         data = ParquetModule(
             batch_size=SETTINGS["batch_size"],
