@@ -2,7 +2,7 @@
 
 A cell's result lies in ``benchmarks/results/NAME.json`` under its key, with commit, command, seed,
 CPU seconds, peak memory, versions and machine. A cell that is there is not run again; ``--fresh``
-as an argument measures all anew. Beside the cells the file may hold plain numbers under flat keys.
+as an argument measures anew whatever is run. Beside the cells the file may hold plain numbers under flat keys.
 """
 
 import json
@@ -48,10 +48,14 @@ class Benchmark:
 
     def __init__(self, name: str) -> None:
         self.path = RESULTS / f"{name}.json"
-        fresh = "--fresh" in sys.argv
-        held = json.loads(self.path.read_text()) if self.path.is_file() and not fresh else {}
+        held = json.loads(self.path.read_text()) if self.path.is_file() else {}
         self.cells = {key: value for key, value in held.items() if isinstance(value, dict)}
+        self.stale = set(self.cells) if "--fresh" in sys.argv else set()
         self.numbers: dict[str, float | None] = {}
+
+    def has(self, key: str) -> bool:
+        """Say whether a cell is there and need not be measured anew."""
+        return key in self.cells and key not in self.stale
 
     def cell(
         self,
@@ -70,7 +74,7 @@ class Benchmark:
         :param paths: files and folders that do not belong into the result, such as the log's.
         :raises RuntimeError: where the command fails.
         """
-        if key in self.cells:
+        if self.has(key):
             print(f"{key}: kept")
             return self.cells[key]
         print(f"{key}: {' '.join(command)}", flush=True)
@@ -93,6 +97,7 @@ class Benchmark:
             "versions": found.pop("versions", {name: version(name) for name in PACKAGES}),
             "metrics": found,
         }
+        self.stale.discard(key)
         self.write()
         return self.cells[key]
 

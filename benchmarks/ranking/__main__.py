@@ -82,7 +82,7 @@ def main() -> None:
                 continue
             where, script, more = PEERS[name]
             # The environment is only made where the cell has yet to be measured.
-            python = "" if key in benchmark.cells else environment(where)
+            python = "" if benchmark.has(key) else environment(where)
             script = os.path.relpath(Path(__file__).parent / "peers" / script)
             command = [python, script, "{split}", "{out}/metrics.json", str(SEED)]
             command += [*more, chosen.cap]
