@@ -2,7 +2,8 @@
 
 A cell's result lies in ``benchmarks/results/NAME.json`` under its key, with commit, command, seed,
 CPU seconds, peak memory, versions and machine. A cell that is there is not run again; ``--fresh``
-as an argument measures anew whatever is run. Beside the cells the file may hold plain numbers under flat keys.
+as an argument measures anew whatever is run. Beside the cells the file may hold plain numbers under
+flat keys.
 """
 
 import json
