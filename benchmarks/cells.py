@@ -2,7 +2,8 @@
 
 A cell's result lies in ``benchmarks/results/NAME.json`` under its key, with commit, command, seed,
 CPU seconds, peak memory, versions and machine. A cell that is there is not run again; ``--fresh``
-as an argument measures all anew.
+as an argument measures anew whatever is run. Beside the cells the file may hold plain numbers under
+flat keys.
 """
 
 import json
@@ -48,8 +49,14 @@ class Benchmark:
 
     def __init__(self, name: str) -> None:
         self.path = RESULTS / f"{name}.json"
-        fresh = "--fresh" in sys.argv
-        self.cells = json.loads(self.path.read_text()) if self.path.is_file() and not fresh else {}
+        held = json.loads(self.path.read_text()) if self.path.is_file() else {}
+        self.cells = {key: value for key, value in held.items() if isinstance(value, dict)}
+        self.stale = set(self.cells) if "--fresh" in sys.argv else set()
+        self.numbers: dict[str, float | None] = {}
+
+    def has(self, key: str) -> bool:
+        """Say whether a cell is there and need not be measured anew."""
+        return key in self.cells and key not in self.stale
 
     def cell(
         self,
@@ -57,24 +64,24 @@ class Benchmark:
         command: list[str],
         seed: int,
         metrics: str | None = None,
-        data: Path | None = None,
+        **paths: Path | None,
     ) -> dict:
         """Run a command unless its result is there.
 
         :param key: such as ``ml-100k/seed-0``.
-        :param command: ``{out}`` in it stands for a temporary folder, ``{data}`` for ``data``.
-        :param metrics: a JSON file below ``{out}`` whose flat keys join the result.
-        :param data: a folder of input.
+        :param command: ``{out}`` in it stands for a temporary folder, ``{NAME}`` for ``paths``'s.
+        :param metrics: a JSON file below ``{out}`` whose keys join the result; ``python`` and
+            ``versions`` in it, of another environment, take the place of lightrec's own.
+        :param paths: files and folders that do not belong into the result, such as the log's.
         :raises RuntimeError: where the command fails.
         """
-        if key in self.cells:
+        if self.has(key):
             print(f"{key}: kept")
             return self.cells[key]
         print(f"{key}: {' '.join(command)}", flush=True)
         with tempfile.TemporaryDirectory() as out:
-            places = {"{out}": out, "{data}": str(data)}
-            words = [_put(part, places) for part in command]
-            process = subprocess.Popen(words)
+            places = {f"{{{name}}}": str(path) for name, path in {"out": out, **paths}.items()}
+            process = subprocess.Popen([_put(part, places) for part in command])
             _, status, usage = os.wait4(process.pid, 0)
             if status:
                 raise RuntimeError(f"The cell {key} failed with status {status}.")
@@ -88,15 +95,20 @@ class Benchmark:
             "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
             "peak_resident_mib": round(usage.ru_maxrss / 1024),
             "machine": machine(),
-            "python": platform.python_version(),
-            "versions": {name: version(name) for name in PACKAGES},
+            "python": found.pop("python", platform.python_version()),
+            "versions": found.pop("versions", {name: version(name) for name in PACKAGES}),
             "metrics": found,
         }
+        self.stale.discard(key)
+        self.write()
+        return self.cells[key]
+
+    def write(self) -> None:
+        """Write cells and numbers, whole or not at all."""
         RESULTS.mkdir(exist_ok=True)
         partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(self.cells, indent=2, sort_keys=True) + "\n")
+        partial.write_text(json.dumps(self.cells | self.numbers, indent=2, sort_keys=True) + "\n")
         os.replace(partial, self.path)
-        return self.cells[key]
 
     def table(self, names: list[str]) -> str:
         """Set some metrics of all cells, and their mean, as a Markdown table."""

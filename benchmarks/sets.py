@@ -145,7 +145,7 @@ def main() -> None:
                 items = ["--items", f"{{data}}/{write.__name__}_items.csv"]
                 cells[write.__name__] = [*GENERIC, *log, *items, *more]
         for key, command in cells.items():
-            benchmark.cell(key, command, 0, "metrics.json", files)
+            benchmark.cell(key, command, 0, "metrics.json", data=files)
     print(table(benchmark))
 
 

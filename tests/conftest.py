@@ -9,7 +9,13 @@ import pytest
 # other make small work slow wherever cores are busy, and fixed threads make sums the same.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from hypothesis import settings
+
 from lightrec.testing import tiny
+
+# How long an example takes says nothing of whether it is right.
+settings.register_profile("lightrec", deadline=None)
+settings.load_profile("lightrec")
 
 
 @pytest.fixture(scope="session")

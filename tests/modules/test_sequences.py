@@ -15,6 +15,7 @@ class Store:
     """As much of an EventStore as sequences need."""
 
     num_items = 90
+    has_cold = False
 
     def __init__(self, users, has_nothing=False):
         self.items = np.concatenate([u[0] for u in users]).astype(np.int32)

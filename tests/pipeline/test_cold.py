@@ -32,8 +32,13 @@ def cold_run(tmp_path_factory, lightrec_tiny_files):
         until="encoder",
         overrides={
             "data": ["--split", "item-cold", "--cold_fraction", "0.2", "--new_items", "true"],
-            "encoder": ["--trainer.max_epochs", "2", "--data.init_args.text_encoder.cache", "false"]
-            + encoder,
+            "encoder": [
+                "--trainer.max_epochs",
+                "2",
+                "--data.init_args.text_encoder.cache",
+                "false",
+                *encoder,
+            ],
         },
     )
 

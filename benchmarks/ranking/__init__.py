@@ -1,0 +1,1 @@
+"""Speed and quality of ranking against other libraries: `make bench NAME=ranking`."""
