@@ -52,7 +52,7 @@ def food(source: Path, to: Path) -> None:
     ratings = pl.read_csv(folder / "all_ratings.csv")
     ratings.select(user="member_id", item="recipe_id", rating="rating").write_csv(to / "food.csv")
     recipes = pl.read_csv(folder / "recipes.csv")
-    tags = [", ".join(ast.literal_eval(tags)) for tags in recipes["tags"]]
+    tags = [", ".join(ast.literal_eval(tags or "[]")) for tags in recipes["tags"]]
     recipes.select(item="recipe_id", title="title").with_columns(pl.Series("tags", tags)).write_csv(
         to / "food_items.csv"
     )

@@ -44,11 +44,12 @@ def fit_weights(
             everything = torch.logaddexp(logits.logsumexp(1), mine)
             chance = (logits - everything[:, None]).exp()
             total += float((everything - mine).double().sum())
-            expected = torch.einsum("ec,kec->k", chance, part)
-            expected += own[:, rows] @ (mine - everything).exp() - own[:, rows].sum(1)
-            slope += expected.double()
+            expected = torch.einsum("ec,kec->ke", chance, part)
+            expected += (mine - everything).exp() * own[:, rows]
+            # Event by event, in double precision only then: the two sums are large and nearly alike.
+            slope += (expected - own[:, rows]).double().sum(1)
         off = weights - start.double().numpy()
-        return total + float(off @ off) / 2, slope.numpy() + off
+        return (total + float(off @ off) / 2) / events, (slope.numpy() + off) / events
 
     found = minimize(
         loss,

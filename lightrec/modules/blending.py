@@ -23,8 +23,10 @@ JUDGED: Final = 2_000
 """So many validation events choose the settings of closed forms."""
 COLUMNS: Final = 8_192
 """So many items stand for all others where the catalog is larger."""
+FITTED: Final = 4_000
+"""So many validation events decide the weights, a handful of numbers."""
 FEATURES: Final = 1 << 27
-"""At most so many logarithms are held, which limits the events that weights are fitted to."""
+"""At most so many logarithms are held, which may limit those events further."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _weights(mixed: Blend, data: SequenceData, seed: int) -> dict[str, float]:
     if num_items > COLUMNS:
         generator = torch.Generator().manual_seed(seed)
         items = items[torch.randperm(num_items, generator=generator)[:COLUMNS]].sort().values
-    limit = max(1, FEATURES // (len(names) * len(items)))
+    limit = min(FITTED, max(1, FEATURES // (len(names) * len(items))))
     events = validation_events(data, limit, seed)
     others: list[Tensor] = []
     own: list[Tensor] = []

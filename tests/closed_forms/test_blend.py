@@ -153,3 +153,12 @@ def test_a_ranker_alone_is_a_blend_too(ranker, tmp_path):
 
 def test_names_are_classes_and_never_the_same():
     assert list(names_of([EASE(), Popularity(), EASE(1.0)])) == ["EASE", "Popularity", "EASE-2"]
+
+
+def test_many_events_and_logarithms_far_from_zero_do_not_stop_it_early():
+    parts, blocked, own = sampled([0.8, 0.4], events=6000, items=200)
+    shift = torch.tensor([-9.0, -6.0])
+    found = fit_weights(
+        parts + shift[:, None, None], blocked, own + shift[:, None], torch.tensor([1.0, 0.0])
+    )
+    assert found.tolist() == pytest.approx([0.8, 0.4], abs=0.04)
