@@ -46,7 +46,7 @@ def fit_weights(
             total += float((everything - mine).double().sum())
             expected = torch.einsum("ec,kec->ke", chance, part)
             expected += (mine - everything).exp() * own[:, rows]
-            # Event by event, in double precision only then: the two sums are large and nearly alike.
+            # Event by event, and in double precision only then: both sums are large, nearly alike.
             slope += (expected - own[:, rows]).double().sum(1)
         off = weights - start.double().numpy()
         return (total + float(off @ off) / 2) / events, (slope.numpy() + off) / events

@@ -155,10 +155,11 @@ def test_names_are_classes_and_never_the_same():
     assert list(names_of([EASE(), Popularity(), EASE(1.0)])) == ["EASE", "Popularity", "EASE-2"]
 
 
-def test_many_events_and_logarithms_far_from_zero_do_not_stop_it_early():
-    parts, blocked, own = sampled([0.8, 0.4], events=6000, items=200)
-    shift = torch.tensor([-9.0, -6.0])
-    found = fit_weights(
-        parts + shift[:, None, None], blocked, own + shift[:, None], torch.tensor([1.0, 0.0])
+def test_logarithms_far_from_zero_cost_no_digits():
+    # What is added to all of a part's logarithms changes no likelihood.
+    parts, blocked, own = sampled([0.8, 0.2, 0.2], events=4000, items=200)
+    start = torch.tensor([1.0, 0.0, 0.0])
+    shifted = fit_weights(parts - 100, blocked, own - 100, start)
+    assert shifted.tolist() == pytest.approx(
+        fit_weights(parts, blocked, own, start).tolist(), abs=3e-4
     )
-    assert found.tolist() == pytest.approx([0.8, 0.4], abs=0.04)
