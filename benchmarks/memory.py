@@ -58,8 +58,8 @@ def main() -> None:
     command += ["--encoder.data.init_args.max_validated", "2000"]
     command += ["--encoder.trainer.max_epochs", "1", "--encoder.trainer.limit_train_batches", "40"]
     ids = ["--encoder.data.init_args.text_encoder", "null"]
-    benchmark.cell("5M-events/ids", [*command, *ids], 0, data=folder)
-    benchmark.cell("5M-events/ids-and-minilm", command, 0, data=folder)
+    benchmark.cell("5M-events/large-ids", [*command, *ids], 0, data=folder)
+    benchmark.cell("5M-events/large-ids-and-minilm", command, 0, data=folder)
     full_softmax(benchmark)
     print(benchmark.table(["held_gib", "added_gib"]))
 
