@@ -15,6 +15,8 @@ from lightrec.closed_forms.pairs import users_by_items
 
 BLOCK = 1 << 26
 """Similarities computed at once."""
+SORTED = 1 << 12
+"""Rows whose neighbours are sorted at once."""
 
 
 class ItemKNN(ItemToItem):
@@ -113,14 +115,16 @@ def keep_sparse(form: ItemToItem, matrix: sparse.csr_array, size: int) -> None:
     if matrix.shape[0] <= DENSE:
         form.keep_matrix(torch.from_numpy(matrix.toarray().astype(np.float32)))
         return
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((-matrix.data, rows))
-    place = np.arange(len(rows)) - matrix.indptr[rows]
-    kept = order[place < size]
-    place = place[place < size]
-    width = int(place.max(initial=0)) + 1
+    width = int(min(size, np.diff(matrix.indptr).max(initial=1)))
     neighbours = np.zeros((matrix.shape[0], width), np.int64)
     weights = np.zeros((matrix.shape[0], width), np.float32)
-    neighbours[rows[kept], place] = matrix.indices[kept] + 1
-    weights[rows[kept], place] = matrix.data[kept]
+    # Piece by piece, since sorting takes several times the memory of what is sorted.
+    for first in range(0, matrix.shape[0], SORTED):
+        part = matrix[first : first + SORTED]
+        rows = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
+        order = np.lexsort((-part.data, rows))
+        place = np.arange(len(rows)) - part.indptr[rows]
+        kept, place = order[place < width], place[place < width]
+        neighbours[first + rows[kept], place] = part.indices[kept] + 1
+        weights[first + rows[kept], place] = part.data[kept]
     form.keep_neighbours(torch.from_numpy(neighbours), torch.from_numpy(weights))

@@ -25,7 +25,7 @@ COLUMNS: Final = 8_192
 """So many items stand for all others where the catalog is larger."""
 FITTED: Final = 4_000
 """So many validation events decide the weights, a handful of numbers."""
-FEATURES: Final = 1 << 27
+FEATURES: Final = 1 << 26
 """At most so many logarithms are held, which may limit those events further."""
 
 
@@ -134,25 +134,26 @@ def _weights(mixed: Blend, data: SequenceData, seed: int) -> dict[str, float]:
         items = items[torch.randperm(num_items, generator=generator)[:COLUMNS]].sort().values
     limit = min(FITTED, max(1, FEATURES // (len(names) * len(items))))
     events = validation_events(data, limit, seed)
-    others: list[Tensor] = []
-    own: list[Tensor] = []
-    blocked: list[Tensor] = []
+    count = len(events.events)
+    others = torch.empty(len(names), count, len(items))
+    own = torch.empty(len(names), count)
+    blocked = torch.empty(count, len(items), dtype=torch.bool)
+    row = 0
     for index in range(len(events)):
         batch = events[index]
         history, target = batch[Key.HISTORY], batch[Key.TARGET][:, None]
-        logarithms = torch.stack([mixed.logarithms(name, history) for name in names])
-        others.append(logarithms[:, :, items])
-        own.append(logarithms.gather(2, target.expand(len(names), -1, 1)).squeeze(2))
+        rows = slice(row, row + len(target))
+        for part, name in enumerate(names):
+            logarithms = mixed.logarithms(name, history)
+            others[part, rows] = logarithms[:, items]
+            own[part, rows] = logarithms.gather(1, target).squeeze(1)
         taken = torch.zeros(len(target), num_items + 1, dtype=torch.bool)
         if not data.repeats:
             taken.scatter_(1, batch[Key.SEEN], True)
-        blocked.append(taken.scatter_(1, target, True)[:, items])
+        blocked[rows] = taken.scatter_(1, target, True)[:, items]
+        row = rows.stop
     start = torch.tensor([1.0] + [0.0] * (len(names) - 1))
-    if not own:
-        return dict(zip(names, start.tolist(), strict=True))
     correction = torch.tensor(num_items / len(items)).log().item()
-    found = fit_weights(
-        torch.cat(others, 1), torch.cat(blocked), torch.cat(own, 1), start, correction
-    )
+    found = fit_weights(others, blocked, own, start, correction)
     # What hardly speaks does not speak: its scores need not be kept and computed.
     return {n: w if w >= 0.01 else 0.0 for n, w in zip(names, found.tolist(), strict=True)}

@@ -177,6 +177,7 @@ def test_large_catalogs_keep_neighbours_that_score_alike(form, monkeypatch):
     history = torch.tensor([[0, 0, 2, 5], [1, 6, 3, 4]])
     expected, table = whole.scores(history), matrix(whole)
     monkeypatch.setattr(neighbours, "DENSE", 1)
+    monkeypatch.setattr(neighbours, "SORTED", 4)
     monkeypatch.setattr(item_to_item, "ROWS", 1)
     large = type(form)(**form.settings).fit(evidence(vectors=vectors))
     assert large.matrix is None
