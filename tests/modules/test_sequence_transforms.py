@@ -133,7 +133,8 @@ def test_shares_are_between_0_and_1(kind, settings):
 def windows():
     items = np.arange(1, 61, dtype=np.int32)
     parts = np.full(60, TRAIN, dtype=np.int8)
-    return TrainWindows(Sequences(items, parts, np.array([0, 20, 45, 60])), 10, 5)
+    times = np.zeros(60, dtype=np.int64)
+    return TrainWindows(Sequences(items, parts, np.array([0, 20, 45, 60]), times), 10, 5)
 
 
 def test_chance_follows_from_seed_and_epoch(windows):
@@ -152,7 +153,8 @@ def test_chance_follows_from_seed_and_epoch(windows):
 
 def test_a_batch_without_a_target_left_stays_whole():
     parts = np.array([TRAIN, TRAIN, *[TRAIN + 9] * 6], dtype=np.int8)
-    sequences = Sequences(np.arange(1, 9, dtype=np.int32), parts, np.array([0, 8]))
+    items, times = np.arange(1, 9, dtype=np.int32), np.zeros(8, dtype=np.int64)
+    sequences = Sequences(items, parts, np.array([0, 8]), times)
     data = TransformedWindows(TrainWindows(sequences, 10, 5), [Crop(0.0, 1.0)])
     for number in range(20):
         batch = data[(0, 0, number), np.array([[0, 7]])]

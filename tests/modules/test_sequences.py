@@ -21,7 +21,7 @@ class Store:
         self.parts = np.concatenate([u[1] for u in users]).astype(np.int8)
         self.offsets = np.cumsum([0, *(len(u[0]) for u in users)])
         self.times = np.arange(len(self.items), dtype=np.int64)
-        self.has_nothing = has_nothing
+        self.has_nothing, self.has_cold = has_nothing, False
 
 
 def leave_one_out(*lengths):
