@@ -1,5 +1,7 @@
 """Splits are partitions in time order, with the sizes that they promise."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,7 +59,7 @@ def test_item_cold_keeps_all_events_of_some_items_out():
     assert len(cold) == int(len(np.unique(items)) * 0.2)
     assert (parts[np.isin(items, cold)] == COLD).all()
     warm = ~np.isin(items, cold)
-    for begin, end in zip(offsets[:-1], offsets[1:], strict=True):
+    for begin, end in pairwise(offsets):
         own = parts[begin:end][warm[begin:end]]
         assert own[-2:].tolist() == [VALIDATION, TEST]
         assert (own[:-2] == TRAIN).all()
