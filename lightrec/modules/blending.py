@@ -1,6 +1,6 @@
 """From a trained ranker and closed forms to a blend, with nothing but training and validation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -94,8 +94,8 @@ class _AsIfCold:
     mixed: Blend
     mapped: TextMap
 
-    def scores(self, history: Tensor) -> Tensor:
-        return self.mapped.as_if_cold(self.mixed.scores(history))
+    def scores(self, history: Tensor, details: Mapping[str, Tensor]) -> Tensor:
+        return self.mapped.as_if_cold(self.mixed.scores(history, details))
 
 
 def validation_events(data: SequenceData, limit: int | None, seed: int) -> EvaluationEvents:
@@ -109,11 +109,14 @@ def judge(
     part: ClosedForm | Blend | _AsIfCold, events: EvaluationEvents, data: SequenceData
 ) -> dict[str, float]:
     """Rank validation events: means of all metrics."""
+
+    def scores(batch: Mapping[str, Tensor]) -> Tensor:
+        if isinstance(part, ClosedForm):
+            return part.scores(batch[Key.HISTORY])
+        return part.scores(batch[Key.HISTORY], batch)
+
     batches = (events[index] for index in range(len(events)))
-    result = evaluate_scores(
-        lambda batch: part.scores(batch[Key.HISTORY]), batches, filter_seen=not data.repeats
-    )
-    return result.metrics()
+    return evaluate_scores(scores, batches, filter_seen=not data.repeats).metrics()
 
 
 def _ndcg(
@@ -138,7 +141,7 @@ def _weights(mixed: Blend, data: SequenceData, seed: int) -> dict[str, float]:
     for index in range(len(events)):
         batch = events[index]
         history, target = batch[Key.HISTORY], batch[Key.TARGET][:, None]
-        logarithms = torch.stack([mixed.logarithms(name, history) for name in names])
+        logarithms = torch.stack([mixed.logarithms(name, history, batch) for name in names])
         others.append(logarithms[:, :, items])
         own.append(logarithms.gather(2, target.expand(len(names), -1, 1)).squeeze(2))
         taken = torch.zeros(len(target), num_items + 1, dtype=torch.bool)

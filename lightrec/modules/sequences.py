@@ -53,7 +53,10 @@ class TrainWindows(Dataset[Batch]):
         return np.stack([np.maximum(start, begin), np.minimum(start + self.max_length, last)], 1)
 
     def __getitem__(self, windows: NDArray[np.int64]) -> Batch:
-        """Give the batch of some (B, 2) windows: history and target (B, L), seen (B, S)."""
+        """Give the batch of some (B, 2) windows: history and target (B, L), seen (B, S).
+
+        Where the log has them, also feedback and gap (B, L), of the history's events.
+        """
         starts, ends = windows[:, 0], windows[:, 1]
         items, parts = self.sequences.items, self.sequences.parts
         target = padded(items, starts + 1, ends + 1)
@@ -64,6 +67,7 @@ class TrainWindows(Dataset[Batch]):
             Key.HISTORY: torch.from_numpy(padded(items, starts, ends)),
             Key.TARGET: torch.from_numpy(target),
             Key.SEEN: torch.from_numpy(seen),
+            **details(self.sequences, starts, ends),
         }
 
 
@@ -139,7 +143,10 @@ class EvaluationEvents(Dataset[Batch]):
         return -(-len(self.events) // self.batch_size)
 
     def __getitem__(self, index: int) -> Batch:
-        """Give batch ``index``: history (B, L), target (B,), seen (B, S), user (B,)."""
+        """Give batch ``index``: history (B, L), target (B,), seen (B, S), user (B,).
+
+        Where the log has them, also feedback and gap (B, L), of the history's events.
+        """
         if not 0 <= index < len(self):
             raise IndexError(index)
         rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
@@ -147,10 +154,17 @@ class EvaluationEvents(Dataset[Batch]):
         begin, items = self.sequences.offsets[users], self.sequences.items
         seen = history = padded(items, begin, events)
         if self.max_length is not None:
-            history = padded(items, np.maximum(begin, events - self.max_length), events)
+            begin = np.maximum(begin, events - self.max_length)
+            history = padded(items, begin, events)
         return {
             Key.HISTORY: torch.from_numpy(history),
             Key.TARGET: torch.from_numpy(self.targets[rows].astype(np.int64)),
             Key.SEEN: torch.from_numpy(seen),
             Key.USER: torch.from_numpy(users),
+            **details(self.sequences, begin, events),
         }
+
+
+def details(sequences: Sequences, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Batch:
+    """Give :meth:`Sequences.details` as tensors."""
+    return {name: torch.from_numpy(t) for name, t in sequences.details(starts, ends).items()}
