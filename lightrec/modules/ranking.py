@@ -63,6 +63,8 @@ class RankingModule(StageModule):
     :param use_feedback: whether the user tower reads what kind of event each one was, in a log with
         several kinds of feedback.
     :param use_gaps: whether it reads the time between a user's events, in a log with times.
+    :param forget: share of training windows, drawn anew each time, whose feedback and gaps are
+        taken for unknown, so that a history of which only the items are known is ranked well, too.
     :param feedback_kinds: linked from the data.
     :param closed_forms: fitted after training and blended with the ranker by weights that are
         chosen on validation events; null for the ranker alone.
@@ -99,6 +101,7 @@ class RankingModule(StageModule):
         closed_forms: list[ClosedForm] | None = None,
         use_feedback: bool = False,
         use_gaps: bool = False,
+        forget: float = 0.2,
         feedback_kinds: int = 0,
     ) -> None:
         super().__init__(num_items, vector_size)
@@ -124,7 +127,7 @@ class RankingModule(StageModule):
             gaps=GAP_BUCKETS if use_gaps else 0,
         )
         self.use_feedback, self.use_gaps = use_feedback, use_gaps
-        self.feedback_kinds = feedback_kinds
+        self.feedback_kinds, self.forget = feedback_kinds, forget
         self.mask_seen = mask_seen
         self.criterion = SoftmaxLoss() if loss is None else loss
         self.start, self.decay, self.reach = start, decay, reach
@@ -179,6 +182,8 @@ class RankingModule(StageModule):
             problems.append(
                 f"use_gaps is true, and the log in {data.data} has no times: set use_gaps to false."
             )
+        if not 0 <= self.forget <= 1:
+            problems.append(f"forget is {self.forget}: give a share of windows, from 0 to 1.")
         if problems:
             raise RecipeError(problems)
 
@@ -203,8 +208,7 @@ class RankingModule(StageModule):
         """Mean loss over a training batch's targets, a scalar."""
         history, target = batch[Key.HISTORY], batch[Key.TARGET]
         row, column = (target != PADDING).nonzero(as_tuple=True)
-        states = self.ranker.states(history, batch.get(Key.FEEDBACK), batch.get(Key.GAP))
-        states = states[row, column]
+        states = self.ranker.states(history, *self._details(batch))[row, column]
 
         def seen(rows: slice) -> Tensor:
             if not self.mask_seen:
@@ -214,6 +218,19 @@ class RankingModule(StageModule):
             return torch.cat([history[row[rows]] * until, batch[Key.SEEN][row[rows]]], dim=1)
 
         return self.criterion(self.ranker, states, target[row, column], seen)
+
+    def _details(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+        """Feedback and gaps of a training batch, of some windows forgotten."""
+        feedback = batch.get(Key.FEEDBACK) if self.use_feedback else None
+        gaps = batch.get(Key.GAP) if self.use_gaps else None
+        if feedback is None and gaps is None:
+            return None, None
+        history = batch[Key.HISTORY]
+        known = torch.rand(len(history), 1, device=history.device) >= self.forget
+        return (
+            None if feedback is None else feedback * known,
+            None if gaps is None else gaps * known,
+        )
 
     def scores(self, batch: Batch) -> Tensor:
         """Score all items for a batch's histories: (B, N + 1)."""
