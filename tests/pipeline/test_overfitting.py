@@ -21,7 +21,8 @@ MEANS = {
     "average": ["--trainer.callbacks", json.dumps([AVERAGE])],
     "average-negatives": [
         *("--trainer.callbacks", json.dumps([AVERAGE])),
-        *("--model.init_args.negatives", "20"),
+        *("--model.init_args.loss", "SampledSoftmaxLoss"),
+        *("--model.init_args.loss.negatives", "20"),
     ],
 }
 
