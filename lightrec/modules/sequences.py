@@ -21,7 +21,7 @@ Batch = dict[str, Tensor]
 class TrainWindows(Dataset[Batch]):
     """Training windows: at each position the item, and the item that followed it.
 
-    :param sequences: from :meth:`Sequences.training`.
+    :param sequences: from :meth:`~lightrec.data.sequences.Sequences.training`.
     :param max_length: positions in a window; a longer history is cut into several.
     :param seen_length: how many of the items before a window are told, the last ones.
     """
@@ -108,8 +108,9 @@ class WindowSampler(Sampler[NDArray[np.int64]]):
 class EvaluationEvents(Dataset[Batch]):
     """Held-out events, each with all that its user did before.
 
-    :param sequences: from :meth:`Sequences.all_events`.
-    :param part: VALIDATION or TEST; or the events themselves, from :meth:`Sequences.targets`.
+    :param sequences: from :meth:`~lightrec.data.sequences.Sequences.all_events`.
+    :param part: VALIDATION or TEST; or the events themselves, from
+        :meth:`~lightrec.data.sequences.Sequences.targets`.
     :param max_length: how many events a history holds, the last ones; None for all.
     :param batch_size: events in a batch.
     :param limit: at most so many events, drawn by ``seed``; None for all.
@@ -166,5 +167,5 @@ class EvaluationEvents(Dataset[Batch]):
 
 
 def details(sequences: Sequences, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Batch:
-    """Give :meth:`Sequences.details` as tensors."""
+    """Give :meth:`~lightrec.data.sequences.Sequences.details` as tensors."""
     return {name: torch.from_numpy(t) for name, t in sequences.details(starts, ends).items()}
