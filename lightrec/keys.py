@@ -40,6 +40,13 @@ class Key:
     """(B, L) int64 in training: the item that followed each position; (B,) in evaluation."""
     SEEN: Final = "seen"
     """(B, S) int64: items that may not be ranked, padded with 0 in any place."""
+    FEEDBACK: Final = "feedback"
+    """(B, L) int64: what kind of event each step of the history was, 1 to the number of kinds in
+    the log; 0 at padding and where it is not known."""
+    GAP: Final = "gap"
+    """(B, L) int64: bucket of the time between each step of the history and the user's step before
+    it, see :mod:`lightrec.data.gaps`; 0 at padding, at a user's first step and where it is not
+    known."""
     USER: Final = "user"
     """(B,) int64: row of the user table."""
     CANDIDATES: Final = "candidates"

@@ -1,11 +1,12 @@
 """Recommending with a finished run: for a known person, a new one, or everybody."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
@@ -15,9 +16,10 @@ from lightrec.closed_forms.blend import Blend
 from lightrec.closed_forms.diversity import diversified
 from lightrec.closed_forms.popularity import Popularity, RecentPopularity
 from lightrec.closed_forms.text_map import TextMap, with_reserved_places
+from lightrec.data.sequences import Sequences, padded
 from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError, RunError
-from lightrec.keys import PADDING, Column
+from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.candidate import CandidatePolicy
 
 By = Literal["policy", "encoder"]
@@ -77,7 +79,8 @@ class Recommender:
         if (user is None) == (history is None):
             raise RecipeError("Give either a user of the log or a history, not both or neither.")
         if history is not None:
-            seen = torch.tensor([[self.item(name) for name in history]], dtype=torch.long)
+            items = torch.tensor([[self.item(name) for name in history]], dtype=torch.long)
+            known = {Key.HISTORY: items}
         else:
             row = self._rows.get(str(user))
             if row is None:
@@ -85,10 +88,10 @@ class Recommender:
                     f"There is no user {user!r} in {self.run / 'data'}. "
                     "For a person who is not in the log, give a history of titles."
                 )
-            seen = self._events(row)
+            known = self._events([row])
         allowed = self._allowed(exclude, only)
-        if seen.shape[1]:
-            items, scores = self._best(seen, allowed, k, new)
+        if known[Key.HISTORY].any():
+            items, scores = self._best(known, allowed, k, new)
         else:
             items, scores = self._for_a_stranger(allowed, k)
         found = items[0] != PADDING
@@ -116,11 +119,8 @@ class Recommender:
         allowed = self._allowed(exclude, only)
         for start in range(0, self.store.num_users, batch_size):
             rows = range(start, min(start + batch_size, self.store.num_users))
-            events = [self._events(row)[0] for row in rows]
-            seen = torch.nn.utils.rnn.pad_sequence(
-                events, batch_first=True, padding_value=0, padding_side="left"
-            )
-            items, scores = self._best(seen, allowed, min(k, self.store.num_items), new)
+            events = self._events(rows)
+            items, scores = self._best(events, allowed, min(k, self.store.num_items), new)
             table = pl.DataFrame(
                 {
                     Column.USER: [
@@ -159,10 +159,17 @@ class Recommender:
         hint = f" Did you mean: {', '.join(near)}?" if near else ""
         raise RecipeError(f"There is no item {name!r} in {self.run / 'data'}.{hint}")
 
-    def _events(self, row: int) -> Tensor:
-        start, end = self.store.offsets[row], self.store.offsets[row + 1]
-        items = torch.from_numpy(self.store.items[start:end].astype("int64"))
-        return items[items <= self.store.num_items].unsqueeze(0)
+    @cached_property
+    def _log(self) -> Sequences:
+        return Sequences.chosen(self.store)
+
+    def _events(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        """Give users' whole histories, (B, L), with what else is known of their events."""
+        users = np.asarray(rows)
+        starts, ends = self._log.offsets[users], self._log.offsets[users + 1]
+        found = self._log.details(starts, ends)
+        found[Key.HISTORY] = padded(self._log.items, starts, ends)
+        return {name: torch.from_numpy(table) for name, table in found.items()}
 
     def _select(self, wish: str) -> pl.Series:
         column, equals, value = wish.partition("=")
@@ -198,13 +205,19 @@ class Recommender:
         return allowed
 
     @torch.inference_mode()
-    def _best(self, seen: Tensor, allowed: Tensor, k: int, new: int) -> tuple[Tensor, Tensor]:
+    def _best(
+        self, known: Mapping[str, Tensor], allowed: Tensor, k: int, new: int
+    ) -> tuple[Tensor, Tensor]:
         """Items ``(B, k)``, best first, 0 where nothing is left, and their scores."""
         if not 0 <= new <= k:
             raise RecipeError(f"Of {k} places, {new} cannot be reserved for new items.")
-        raw = self.model.scores(seen if seen.shape[1] else seen.new_zeros(len(seen), 1))
+        seen = known[Key.HISTORY]
+        if isinstance(self.model, Blend):
+            raw = self.model.scores(seen, known)
+        else:
+            raw = self.model.scores(seen)
         usual = raw.masked_fill(~allowed, -torch.inf)
-        if not self.store.repeats and seen.shape[1]:
+        if not self.store.repeats:
             usual = usual.scatter(1, seen, -torch.inf)
         fresh = torch.full_like(usual, -torch.inf)
         if new:

@@ -1,11 +1,15 @@
 """Recommending with a finished run."""
 
+import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from lightrec.__main__ import main
 from lightrec.errors import RecipeError
+from lightrec.pipeline.run import run
 from lightrec.recommend import load
+from lightrec.testing import tiny
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +98,55 @@ def test_predictions_are_ranked_by_the_same_protocol(tiny_run, tmp_path, capsys)
     truth.write_text("who,what\n1,2\n")
     assert main(["evaluate", str(tiny_run), "--predictions", str(truth)]) == 2
     assert "No column was recognised as user" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def detailed(tmp_path_factory):
+    """A run over the tiny log, of which every third event is a like, up to its encoder."""
+    folder = tmp_path_factory.mktemp("detailed")
+    log, items = tiny.write_log(folder)
+    likes = pl.int_range(pl.len()) % 3 == 0
+    kinds = pl.when(likes).then(pl.lit("like")).otherwise(pl.lit("play"))
+    pl.read_csv(log).with_columns(feedback=kinds).write_csv(log)
+    settings = ["--model.init_args.use_feedback=true", "--model.init_args.use_gaps=true"]
+    overrides = tiny.FAST | {"encoder": [*tiny.FAST["encoder"], *settings]}
+    made = run(
+        "generic", out=folder / "run", log=log, items=items, until="encoder", overrides=overrides
+    )
+    return load(made, by="encoder")
+
+
+def test_a_user_of_the_log_brings_feedback_and_gaps(detailed):
+    store, blend = detailed.store, detailed.model
+    assert sorted(store.feedback_kinds) == ["like", "play"]
+    assert blend.ranker.feedback.shape[0] == 3
+    row = store.user_ids.to_list().index("u3")
+    begin, end = store.offsets[row : row + 2]
+    minutes = [int(t) // 60_000 for t in np.diff(store.times[begin:end])]
+    details = {
+        "feedback": torch.from_numpy(store.feedback[begin:end].astype(int))[None],
+        "gap": torch.tensor([[0, *(min(1 + m.bit_length(), 21) for m in minutes)]]),
+    }
+    history = torch.from_numpy(store.items[begin:end].astype(int))[None]
+    with torch.no_grad():
+        scores = blend.scores(history, details)
+        bare = blend.scores(history)
+    assert not torch.allclose(scores[:, 1:], bare[:, 1:])
+    titles = [detailed.catalog["title"][int(i) - 1] for i in history[0]]
+    for table, expected in (
+        (detailed.recommend("u3", k=5), scores),
+        (detailed.recommend(history=titles, k=5), bare),
+        (
+            pl.concat(detailed.recommend_all(k=5, batch_size=7)).filter(pl.col("user") == "u3"),
+            scores,
+        ),
+    ):
+        items, left = list(detailed.catalog["item"]), expected[0].scatter(0, history[0], -torch.inf)
+        best = left.topk(5)
+        assert table["item"].to_list() == [items[i - 1] for i in best.indices.tolist()]
+        assert table["score"].to_list() == pytest.approx(best.values.tolist(), abs=1e-4)
+
+
+def test_nothing_is_asked_of_a_bare_history(detailed):
+    assert detailed.recommend(history=[], k=3).height == 3
+    assert detailed.recommend(history=["lamp number 3"], k=3).height == 3

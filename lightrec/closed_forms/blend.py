@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lightrec.closed_forms.base import ClosedForm
 from lightrec.closed_forms.text_map import TextMap
 from lightrec.errors import RunError
-from lightrec.keys import PADDING
+from lightrec.keys import PADDING, Key
 from lightrec.nn.ranker import Ranker
 
 DESCRIPTION: Final = "blend.json"
@@ -62,25 +62,33 @@ class Blend(nn.Module):
         assert isinstance(form, ClosedForm)
         return form
 
-    def logarithms(self, name: str, history: Tensor) -> Tensor:
+    def logarithms(
+        self, name: str, history: Tensor, details: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
         """What one part says of all items: (B, N + 1) float32, finite; column 0 means nothing."""
         if name == RANKER:
-            return self.ranker.scores(history, self._table).index_fill(
-                1, torch.tensor([PADDING], device=history.device), 0.0
-            )
+            known = details or {}
+            return self.ranker.scores(
+                history, self._table, known.get(Key.FEEDBACK), known.get(Key.GAP)
+            ).index_fill(1, torch.tensor([PADDING], device=history.device), 0.0)
         scores = self.form(name).scores(history).clamp_min(0)
         scores = scores.index_fill(1, torch.tensor([PADDING], device=history.device), 0.0)
         total = scores.sum(dim=1, keepdim=True)
         share = scores / torch.where(total > 0, total, 1)
         return (share + self.smoothing / self.ranker.num_items).log()
 
-    def scores(self, history: Tensor) -> Tensor:
+    def scores(self, history: Tensor, details: Mapping[str, Tensor] | None = None) -> Tensor:
         """Score all items.
 
         :param history: (B, L) int64, padded on the left, any L; the ranker reads its last events.
+        :param details: the batch that the history is of, or what else has its ``Key.FEEDBACK`` and
+            ``Key.GAP``, (B, L) int64; the ranker reads them where it learned to. None where
+            nothing but the items is known.
         :returns: (B, N + 1) logits, higher is better; column 0 is -inf.
         """
-        parts = [w * self.logarithms(name, history) for name, w in self.weights.items() if w]
+        parts = [
+            w * self.logarithms(name, history, details) for name, w in self.weights.items() if w
+        ]
         total = sum(parts[1:], parts[0])
         return total.index_fill(1, torch.tensor([PADDING], device=total.device), -torch.inf)
 

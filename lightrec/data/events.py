@@ -30,6 +30,7 @@ class Events:
     feedback: npt.NDArray[np.int32]
     user_words: pl.Series
     item_words: pl.Series
+    feedback_words: pl.Series
     not_offered: int = field(default=0)
 
     def take(self, rows: npt.NDArray[Any]) -> int:
@@ -41,6 +42,18 @@ class Events:
         if self.candidates is not None:
             self.candidates = self.candidates[rows]
         return before - len(self.users)
+
+    def feedback_kinds(self) -> tuple[npt.NDArray[np.signedinteger[Any]], list[str]]:
+        """Number the kinds of feedback that are left from 1; 0 where nothing was chosen.
+
+        :returns: (E,) the smallest integers that hold them, and the kinds' names in order.
+        """
+        chosen = self.items != NOTHING
+        kinds = np.unique(self.feedback[chosen])
+        kinds = kinds[kinds != NOTHING]
+        numbers = np.zeros(len(self.feedback_words) + 1, np.min_scalar_type(-len(kinds) - 1))
+        numbers[kinds] = np.arange(1, len(kinds) + 1)
+        return numbers[self.feedback] * chosen, self.feedback_words.gather(kinds).to_list()
 
     @property
     def is_target(self) -> npt.NDArray[np.bool_]:
@@ -57,6 +70,7 @@ def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
     """
     events = log.events
     user_words = _words(events[Column.USER])
+    feedback_words = _words(events[Column.FEEDBACK])
     offered = events[Column.CANDIDATES]
     has_candidates = log.has(Column.CANDIDATES)
     item_words = _words(
@@ -72,9 +86,10 @@ def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
         times=times.to_numpy(),
         values=_strength(events, weights),
         candidates=_matrix(offered, item_words) if has_candidates else None,
-        feedback=_codes(events[Column.FEEDBACK], _words(events[Column.FEEDBACK])),
+        feedback=_codes(events[Column.FEEDBACK], feedback_words),
         user_words=user_words,
         item_words=item_words,
+        feedback_words=feedback_words,
     )
 
 

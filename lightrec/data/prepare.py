@@ -100,7 +100,11 @@ def prepare(
     }
     worded = None if catalog is None else _with_text(catalog.items, domain)
     tables = {"log": log.events, "catalog": worded, "users": users.users if users else None}
-    mark = fingerprint(tables, {**settings, "format": FORMAT_VERSION})
+    marked = {**settings, "format": FORMAT_VERSION}
+    if log.events[Column.FEEDBACK].n_unique() > 1:
+        # Stores of such logs were once written without their feedback; all others stay current.
+        marked["feedback"] = True
+    mark = fingerprint(tables, marked)
     if _is_current(out, mark):
         return EventStore.open(out)
     _check(log, settings)
@@ -113,6 +117,9 @@ def prepare(
         )
     arrays, item_ids, user_ids = number(events)
     arrays["parts"] = _split(events, arrays, settings)
+    feedback, kinds = events.feedback_kinds()
+    if len(kinds) > 1:
+        arrays["feedback"] = feedback
     if new_items and worded is not None:
         named = pl.concat([log.events[Column.ITEM], log.events[Column.CANDIDATES].explode()])
         fresh = worded[Column.ITEM].filter(~worded[Column.ITEM].is_in(named.unique().implode()))
@@ -136,6 +143,7 @@ def prepare(
         "has_nothing": bool((events.items == NOTHING).any()),
         "has_candidates": events.candidates is not None,
         "order": "time" if log.has(Column.TIME) else "file",
+        "feedback": kinds if len(kinds) > 1 else [],
         "counts": counts,
     }
     _write(out, arrays, item_table, user_table, meta)

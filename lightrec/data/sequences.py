@@ -1,13 +1,14 @@
 """Users' events one after the other, as histories to read and to cut pieces from."""
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lightrec.data.gaps import gap_buckets
 from lightrec.data.store import COLD, CONTEXT, TRAIN, EventStore
-from lightrec.keys import PADDING
+from lightrec.keys import PADDING, Key
 
 Rows: TypeAlias = NDArray[np.int64]
 
@@ -20,20 +21,39 @@ class Sequences:
     :param parts: (E,) int8 as in the store.
     :param offsets: (U + 1,) int64 where users begin.
     :param times: (E,) int64 milliseconds since 1970; all alike in a log without times.
+    :param feedback: (E,) each event's kind of feedback as in the store; None without.
+    :param has_times: whether the times mean anything.
     """
 
     items: NDArray[np.int32]
     parts: NDArray[np.int8]
     offsets: NDArray[np.int64]
     times: NDArray[np.int64]
+    feedback: NDArray[np.signedinteger[Any]] | None = None
+    has_times: bool = False
 
     @classmethod
     def all_events(cls, store: EventStore) -> "Sequences":
         """Everything that may stand in a history; memory-mapped where nothing is dropped."""
-        whole = cls(store.items, store.parts, store.offsets, store.times)
+        whole = cls._whole(store)
         if not store.has_nothing and not store.has_cold:
             return whole
         return whole._keep(cls._in_histories(store))
+
+    @classmethod
+    def chosen(cls, store: EventStore) -> "Sequences":
+        """Everything that was chosen, held out or not: what a recommender in service knows."""
+        whole = cls._whole(store)
+        if not store.has_nothing:
+            return whole
+        return whole._keep(np.asarray(store.items) <= store.num_items)
+
+    @classmethod
+    def _whole(cls, store: EventStore) -> "Sequences":
+        return cls(
+            *(store.items, store.parts, store.offsets, store.times),
+            *(store.feedback, store.has_times),
+        )
 
     @staticmethod
     def _in_histories(store: EventStore) -> NDArray[np.bool_]:
@@ -61,11 +81,42 @@ class Sequences:
 
     def _keep(self, kept: NDArray[np.bool_]) -> "Sequences":
         before = np.concatenate([[0], np.cumsum(kept)])
-        return Sequences(self.items[kept], self.parts[kept], before[self.offsets], self.times[kept])
+        return replace(
+            self,
+            items=self.items[kept],
+            parts=self.parts[kept],
+            offsets=before[self.offsets],
+            times=self.times[kept],
+            feedback=None if self.feedback is None else self.feedback[kept],
+        )
 
     def users_of(self, events: Rows) -> Rows:
         """Whose events these are: the same shape, int64."""
         return np.searchsorted(self.offsets, events, side="right") - 1
+
+    def details(self, starts: Rows, ends: Rows) -> dict[str, NDArray[np.int64]]:
+        """Cut out what is known of events beside their items, as :func:`padded` cuts the items.
+
+        Each event's own feedback and the gap before it, never those of the event after a piece.
+
+        :param starts: (B,) first positions.
+        :param ends: (B,) positions after the last, of the same users.
+        :returns: (B, L) each: ``Key.FEEDBACK`` and ``Key.GAP``, where the log has them.
+        """
+        found: dict[str, NDArray[np.int64]] = {}
+        if self.feedback is not None:
+            found[Key.FEEDBACK] = padded(self.feedback, starts, ends)
+        if self.has_times:
+            first = self.offsets[self.users_of(starts)]
+            # What came before a piece is known, too: only a user's first event has no gap.
+            length = max(int((ends - starts).max(initial=1)), 1)
+            positions = ends[:, None] + np.arange(-length, 0)
+            known = (positions >= starts[:, None]) & (positions > first[:, None])
+            gaps = np.zeros(positions.shape, np.int64)
+            later = positions[known]
+            gaps[known] = gap_buckets(self.times[later] - self.times[later - 1])
+            found[Key.GAP] = gaps
+        return found
 
 
 @dataclass(frozen=True)
@@ -86,7 +137,7 @@ class Targets:
         return Targets(self.items[kept], self.users[kept], self.ends[kept])
 
 
-def padded(items: NDArray[np.int32], starts: Rows, ends: Rows) -> NDArray[np.int64]:
+def padded(items: NDArray[np.signedinteger[Any]], starts: Rows, ends: Rows) -> NDArray[np.int64]:
     """Cut pieces out of a long array, padded with 0 on the left to the longest.
 
     :param items: (E,).

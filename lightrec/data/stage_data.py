@@ -40,6 +40,11 @@ class StageData(pl.LightningDataModule):
         return self.store.num_users
 
     @property
+    def feedback_kinds(self) -> int:
+        """Number of kinds of feedback; 0 where the log has one kind only, which says nothing."""
+        return len(self.store.feedback_kinds)
+
+    @property
     def repeats(self) -> bool:
         """Whether an item may come again in a session and in a history."""
         return self.store.repeats

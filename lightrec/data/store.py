@@ -68,6 +68,13 @@ class EventStore:
             self._array("candidates") if self.meta["has_candidates"] else None
         )
         """(E, C) int32: what the user could choose from, 0-padded; None in logs without."""
+        self.feedback_kinds: list[str] = self.meta.get("feedback", [])
+        """The kinds of feedback in the log, where it has more than one; the first is number 1."""
+        self.feedback: npt.NDArray[np.signedinteger[Any]] | None = (
+            self._array("feedback") if self.feedback_kinds else None
+        )
+        """(E,) int8 or int16: each event's kind of feedback, 0 where nothing was chosen; None in
+        logs with one kind."""
         self.num_items: int = self.meta["counts"]["items"]
         """N, not counting padding and "chose nothing"."""
         self.num_users: int = len(self.offsets) - 1

@@ -1,6 +1,6 @@
 """From a trained ranker and closed forms to a blend, with nothing but training and validation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,8 +96,8 @@ class _AsIfCold:
     mixed: Blend
     mapped: TextMap
 
-    def scores(self, history: Tensor) -> Tensor:
-        return self.mapped.as_if_cold(self.mixed.scores(history))
+    def scores(self, history: Tensor, details: Mapping[str, Tensor]) -> Tensor:
+        return self.mapped.as_if_cold(self.mixed.scores(history, details))
 
 
 def validation_events(data: SequenceData, limit: int | None, seed: int) -> EvaluationEvents:
@@ -111,11 +111,14 @@ def judge(
     part: ClosedForm | Blend | _AsIfCold, events: EvaluationEvents, data: SequenceData
 ) -> dict[str, float]:
     """Rank validation events: means of all metrics."""
+
+    def scores(batch: Mapping[str, Tensor]) -> Tensor:
+        if isinstance(part, ClosedForm):
+            return part.scores(batch[Key.HISTORY])
+        return part.scores(batch[Key.HISTORY], batch)
+
     batches = (events[index] for index in range(len(events)))
-    result = evaluate_scores(
-        lambda batch: part.scores(batch[Key.HISTORY]), batches, filter_seen=not data.repeats
-    )
-    return result.metrics()
+    return evaluate_scores(scores, batches, filter_seen=not data.repeats).metrics()
 
 
 def _ndcg(
@@ -144,7 +147,7 @@ def _weights(mixed: Blend, data: SequenceData, seed: int) -> dict[str, float]:
         history, target = batch[Key.HISTORY], batch[Key.TARGET][:, None]
         rows = slice(row, row + len(target))
         for part, name in enumerate(names):
-            logarithms = mixed.logarithms(name, history)
+            logarithms = mixed.logarithms(name, history, batch)
             others[part, rows] = logarithms[:, items]
             own[part, rows] = logarithms.gather(1, target).squeeze(1)
         taken = torch.zeros(len(target), num_items + 1, dtype=torch.bool)

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lightrec.closed_forms.base import ClosedForm
+from lightrec.data.gaps import GAP_BUCKETS
 from lightrec.errors import RecipeError
 from lightrec.evaluation.ranking import RankingMetrics
 from lightrec.keys import PADDING, Key
@@ -59,6 +60,12 @@ class RankingModule(StageModule):
     :param warmup: share of all steps in which the learning rate rises.
     :param tower: the user tower: ``CausalTransformer``, ``LigrTransformer``, ``GRU``,
         ``MeanPooling``, or ``module:Class`` of your own.
+    :param use_feedback: whether the user tower reads what kind of event each one was, in a log with
+        several kinds of feedback.
+    :param use_gaps: whether it reads the time between a user's events, in a log with times.
+    :param forget: share of training windows, drawn anew each time, whose feedback and gaps are
+        taken for unknown, so that a history of which only the items are known is ranked well, too.
+    :param feedback_kinds: linked from the data.
     :param closed_forms: fitted after training and blended with the ranker by weights that are
         chosen on validation events; null for the ranker alone.
     """
@@ -92,6 +99,10 @@ class RankingModule(StageModule):
         warmup: float = 0.1,
         tower: str = "CausalTransformer",
         closed_forms: list[ClosedForm] | None = None,
+        use_feedback: bool = False,
+        use_gaps: bool = False,
+        forget: float = 0.2,
+        feedback_kinds: int = 0,
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters(ignore=["loss", "closed_forms"])
@@ -112,7 +123,11 @@ class RankingModule(StageModule):
             use_text=use_text,
             use_bias=use_bias,
             tower=tower,
+            feedback_kinds=feedback_kinds if use_feedback else 0,
+            gaps=GAP_BUCKETS if use_gaps else 0,
         )
+        self.use_feedback, self.use_gaps = use_feedback, use_gaps
+        self.feedback_kinds, self.forget = feedback_kinds, forget
         self.mask_seen = mask_seen
         self.criterion = SoftmaxLoss() if loss is None else loss
         self.start, self.decay, self.reach = start, decay, reach
@@ -135,6 +150,7 @@ class RankingModule(StageModule):
                 f"and to {self.ranker.max_length} in its model section: max_length must be the "
                 "same in both."
             )
+        self._check_details(data)
         tower = self.ranker.items
         if tower.uses_text:
             tower.set_vectors(data.vectors)
@@ -147,6 +163,29 @@ class RankingModule(StageModule):
                 # An item that never met another keeps its random start.
                 met = start.any(dim=1, keepdim=True)
                 tower.ids.copy_(torch.where(met, start, tower.ids.cpu()))
+
+    def _check_details(self, data: SequenceData) -> None:
+        problems = []
+        if self.use_feedback and not data.feedback_kinds:
+            problems.append(
+                f"use_feedback is true, and the events in {data.data} have one kind of feedback or "
+                "were prepared without it: set use_feedback to false, or prepare a log with "
+                "several kinds."
+            )
+        elif self.use_feedback and data.feedback_kinds != self.feedback_kinds:
+            problems.append(
+                f"The model was made for {self.feedback_kinds} kinds of feedback, and the log in "
+                f"{data.data} has {data.feedback_kinds}: give feedback_kinds: "
+                f"{data.feedback_kinds}."
+            )
+        if self.use_gaps and not data.store.has_times:
+            problems.append(
+                f"use_gaps is true, and the log in {data.data} has no times: set use_gaps to false."
+            )
+        if not 0 <= self.forget <= 1:
+            problems.append(f"forget is {self.forget}: give a share of windows, from 0 to 1.")
+        if problems:
+            raise RecipeError(problems)
 
     @property
     def _data(self) -> SequenceData:
@@ -169,7 +208,7 @@ class RankingModule(StageModule):
         """Mean loss over a training batch's targets, a scalar."""
         history, target = batch[Key.HISTORY], batch[Key.TARGET]
         row, column = (target != PADDING).nonzero(as_tuple=True)
-        states = self.ranker.states(history)[row, column]
+        states = self.ranker.states(history, *self._details(batch))[row, column]
 
         def seen(rows: slice) -> Tensor:
             if not self.mask_seen:
@@ -180,9 +219,24 @@ class RankingModule(StageModule):
 
         return self.criterion(self.ranker, states, target[row, column], seen)
 
+    def _details(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+        """Feedback and gaps of a training batch, of some windows forgotten."""
+        feedback = batch.get(Key.FEEDBACK) if self.use_feedback else None
+        gaps = batch.get(Key.GAP) if self.use_gaps else None
+        if feedback is None and gaps is None:
+            return None, None
+        history = batch[Key.HISTORY]
+        known = torch.rand(len(history), 1, device=history.device) >= self.forget
+        return (
+            None if feedback is None else feedback * known,
+            None if gaps is None else gaps * known,
+        )
+
     def scores(self, batch: Batch) -> Tensor:
         """Score all items for a batch's histories: (B, N + 1)."""
-        return self.ranker.scores(batch[Key.HISTORY], self._table)
+        return self.ranker.scores(
+            batch[Key.HISTORY], self._table, batch.get(Key.FEEDBACK), batch.get(Key.GAP)
+        )
 
     def on_validation_epoch_start(self) -> None:
         """Compute the item vectors once for all batches."""

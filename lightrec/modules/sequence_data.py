@@ -31,6 +31,7 @@ class SequenceData(StageData):
 
     Training batches: history and target (B, L), seen (B, S), the items before the window.
     Evaluation batches: history (B, L), target (B,), seen (B, S), user (B,).
+    Both, where the log has them: the history's feedback and gap (B, L), see ``lightrec.keys.Key``.
 
     :param data: folder of the prepared log.
     :param text_encoder: makes the items' vectors from their texts; null does without.

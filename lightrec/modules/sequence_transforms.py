@@ -42,10 +42,11 @@ class SequenceTransform(ABC):
     def __call__(self, batch: Batch, generator: np.random.Generator) -> Batch:
         """Give a changed batch, and leave the given one as it is.
 
-        :param batch: history and target (B, L), padded on the left, and seen (B, S).
+        :param batch: history and target (B, L), padded on the left, and seen (B, S); feedback and
+            gap (B, L) where the log has them.
         :param generator: the only source of chance.
         :returns: the same keys; L and S may differ. Where a position has a target, it is an item
-            that followed the position's input.
+            that followed the position's input, and its feedback is that input's own.
         """
 
     def _chosen(self, rows: int, generator: np.random.Generator) -> NDArray[np.bool_]:
@@ -56,7 +57,8 @@ class SequenceTransform(ABC):
 class Crop(SequenceTransform):
     """Keeps a contiguous part of a window, from a place drawn at random.
 
-    The part's targets go with it. Items before it count as seen, as those before the window do.
+    The part's targets go with it, and its feedback and gaps. Items before it count as seen, as
+    those before the window do.
 
     :param share: of the inputs that are kept, rounded down, at least one.
     :param probability: of each window to be cropped.
@@ -86,7 +88,8 @@ class Mask(SequenceTransform):
     """Leaves inputs out of a window, drawn at random, as if these events had not been recorded.
 
     The others keep their targets: the item that followed in the log. What was left out is neither
-    an input nor seen; it remains the target of the input before it.
+    an input nor seen; it remains the target of the input before it. The gaps of the others stay:
+    the time since the event before in the log, whether that was left out or not.
 
     :param share: of the inputs that are left out, rounded down; one input stays.
     :param probability: of each window to be masked.
@@ -111,8 +114,8 @@ class Reorder(SequenceTransform):
     """Shuffles a short span of a window's events, drawn at random.
 
     Events move as inputs and as targets alike, so that a position's target stays the item that
-    follows it. A window's first input stays: the position that it is the target of lies before
-    the window.
+    follows it. Feedback moves with its event, while the moments, and so the gaps, stay where they
+    are. A window's first input stays: the position that it is the target of lies before the window.
 
     :param share: of the inputs that are shuffled, rounded down.
     :param probability: of each window to be reordered.
@@ -134,21 +137,27 @@ class Reorder(SequenceTransform):
         # Within the span by chance, everywhere else by place.
         key = np.where(span, begin + generator.random(history.shape) * width, columns + 0.0)
         order = key.argsort(axis=1, kind="stable")
-        moved = np.take_along_axis(history, order, 1)
+        moved: Batch = {
+            name: torch.from_numpy(np.take_along_axis(batch[name].numpy(), order, 1))
+            for name in (Key.HISTORY, Key.FEEDBACK)
+            if name in batch
+        }
         # The event at column c is the target at column c - 1.
         aims = np.take_along_axis(target, np.maximum(order[:, 1:] - 1, 0), 1)
         aims = np.where(span[:, 1:], aims, target[:, :-1])
         aims = np.concatenate([aims, target[:, -1:]], axis=1)
-        return {**batch, Key.HISTORY: torch.from_numpy(moved), Key.TARGET: torch.from_numpy(aims)}
+        return {**batch, **moved, Key.TARGET: torch.from_numpy(aims)}
 
 
 def _select(batch: Batch, kept: NDArray[np.bool_]) -> Batch:
-    """Keep some positions of histories and targets, (B, L), and pad on the left again."""
+    """Keep some positions of all that is (B, L), and pad on the left again."""
     length = max(int(kept.sum(axis=1).max(initial=1)), 1)
     order = kept.argsort(axis=1, kind="stable")[:, -length:]
     stays = np.take_along_axis(kept, order, 1)
     changed = dict(batch)
-    for name in (Key.HISTORY, Key.TARGET):
+    for name in (Key.HISTORY, Key.TARGET, Key.FEEDBACK, Key.GAP):
+        if name not in batch:
+            continue
         moved = np.take_along_axis(batch[name].numpy(), order, 1)
         changed[name] = torch.from_numpy(np.where(stays, moved, PADDING))
     return changed

@@ -21,7 +21,7 @@ Batch = dict[str, Tensor]
 class TrainWindows(Dataset[Batch]):
     """Training windows: at each position the item, and the item that followed it.
 
-    :param sequences: from :meth:`Sequences.training`.
+    :param sequences: from :meth:`~lightrec.data.sequences.Sequences.training`.
     :param max_length: positions in a window; a longer history is cut into several.
     :param seen_length: how many of the items before a window are told, the last ones.
     """
@@ -53,7 +53,10 @@ class TrainWindows(Dataset[Batch]):
         return np.stack([np.maximum(start, begin), np.minimum(start + self.max_length, last)], 1)
 
     def __getitem__(self, windows: NDArray[np.int64]) -> Batch:
-        """Give the batch of some (B, 2) windows: history and target (B, L), seen (B, S)."""
+        """Give the batch of some (B, 2) windows: history and target (B, L), seen (B, S).
+
+        Where the log has them, also feedback and gap (B, L), of the history's events.
+        """
         starts, ends = windows[:, 0], windows[:, 1]
         items, parts = self.sequences.items, self.sequences.parts
         target = padded(items, starts + 1, ends + 1)
@@ -64,6 +67,7 @@ class TrainWindows(Dataset[Batch]):
             Key.HISTORY: torch.from_numpy(padded(items, starts, ends)),
             Key.TARGET: torch.from_numpy(target),
             Key.SEEN: torch.from_numpy(seen),
+            **details(self.sequences, starts, ends),
         }
 
 
@@ -104,8 +108,9 @@ class WindowSampler(Sampler[NDArray[np.int64]]):
 class EvaluationEvents(Dataset[Batch]):
     """Held-out events, each with all that its user did before.
 
-    :param sequences: from :meth:`Sequences.all_events`.
-    :param part: VALIDATION or TEST; or the events themselves, from :meth:`Sequences.targets`.
+    :param sequences: from :meth:`~lightrec.data.sequences.Sequences.all_events`.
+    :param part: VALIDATION or TEST; or the events themselves, from
+        :meth:`~lightrec.data.sequences.Sequences.targets`.
     :param max_length: how many events a history holds, the last ones; None for all.
     :param batch_size: events in a batch.
     :param limit: at most so many events, drawn by ``seed``; None for all.
@@ -139,7 +144,10 @@ class EvaluationEvents(Dataset[Batch]):
         return -(-len(self.events) // self.batch_size)
 
     def __getitem__(self, index: int) -> Batch:
-        """Give batch ``index``: history (B, L), target (B,), seen (B, S), user (B,)."""
+        """Give batch ``index``: history (B, L), target (B,), seen (B, S), user (B,).
+
+        Where the log has them, also feedback and gap (B, L), of the history's events.
+        """
         if not 0 <= index < len(self):
             raise IndexError(index)
         rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
@@ -147,10 +155,17 @@ class EvaluationEvents(Dataset[Batch]):
         begin, items = self.sequences.offsets[users], self.sequences.items
         seen = history = padded(items, begin, events)
         if self.max_length is not None:
-            history = padded(items, np.maximum(begin, events - self.max_length), events)
+            begin = np.maximum(begin, events - self.max_length)
+            history = padded(items, begin, events)
         return {
             Key.HISTORY: torch.from_numpy(history),
             Key.TARGET: torch.from_numpy(self.targets[rows].astype(np.int64)),
             Key.SEEN: torch.from_numpy(seen),
             Key.USER: torch.from_numpy(users),
+            **details(self.sequences, begin, events),
         }
+
+
+def details(sequences: Sequences, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Batch:
+    """Give :meth:`~lightrec.data.sequences.Sequences.details` as tensors."""
+    return {name: torch.from_numpy(t) for name, t in sequences.details(starts, ends).items()}

@@ -23,6 +23,8 @@ class Ranker(Part):
     :param use_ids: whether items have id embeddings.
     :param use_text: whether items' text vectors are used, where there are any.
     :param use_bias: whether each item has a bias.
+    :param feedback_kinds: kinds of feedback of a history's events that are told apart; 0 for none.
+    :param gaps: buckets of the gaps between events that are told apart; 0 for none.
     :param tower: the user tower's class: a short name of :mod:`lightrec.nn.towers`, or
         ``module:Class``. It takes of the settings above those that its constructor names.
     :raises ValueError: where there is no such tower, or the settings do not fit it.
@@ -42,34 +44,61 @@ class Ranker(Part):
         use_text: bool = True,
         use_bias: bool = True,
         tower: str = "CausalTransformer",
+        feedback_kinds: int = 0,
+        gaps: int = 0,
     ) -> None:
         super().__init__()
         self.num_items, self.size, self.max_length = num_items, size, max_length
         self.items = ItemTower(num_items, size, vector_size, use_ids, use_text)
         self.users = build_tower(find_tower(tower), size, layers, heads, feedforward, dropout)
         self.bias = nn.Parameter(torch.zeros(num_items + 1)) if use_bias else None
+        # Zeros draw nothing, so that all else starts as it does without. Row 0, of what is not
+        # known, stays zero.
+        self.feedback = (
+            nn.Parameter(torch.zeros(feedback_kinds + 1, size)) if feedback_kinds else None
+        )
+        self.gaps = nn.Parameter(torch.zeros(gaps + 1, size)) if gaps else None
 
-    def states(self, history: Tensor) -> Tensor:
+    def states(
+        self, history: Tensor, feedback: Tensor | None = None, gaps: Tensor | None = None
+    ) -> Tensor:
         """Read histories.
 
+        At each position the tower reads the item's vector plus one of its feedback and one of the
+        gap before it. What is not known adds nothing, and neither does what the ranker was not
+        made to tell apart.
+
         :param history: (B, L) int64, padded on the left, at most ``max_length`` long.
+        :param feedback: (B, L) int64 as ``Key.FEEDBACK``; None where it is not known.
+        :param gaps: (B, L) int64 as ``Key.GAP``; None where they are not known.
         :returns: (B, L, D): at each position the user vector after that item.
         """
-        return self.users(self.items(history) * self.input_scale, history != PADDING)
+        read = self.items(history)
+        for table, rows in ((self.feedback, feedback), (self.gaps, gaps)):
+            if table is not None and rows is not None:
+                read = read + nn.functional.embedding(rows, table, padding_idx=0)
+        return self.users(read * self.input_scale, history != PADDING)
 
     @property
     def input_scale(self) -> float:
         """By what item vectors are multiplied on their way into the user tower."""
         return self.size**0.5
 
-    def user_vectors(self, history: Tensor) -> Tensor:
+    def user_vectors(
+        self, history: Tensor, feedback: Tensor | None = None, gaps: Tensor | None = None
+    ) -> Tensor:
         """Give user vectors.
 
         :param history: (B, L) int64, padded on the left; only the last ``max_length`` are read.
+        :param feedback: (B, L) int64, see :meth:`states`.
+        :param gaps: (B, L) int64, see :meth:`states`.
         :returns: (B, D); zeros for an empty history, which then scores items by bias alone.
         """
-        history = history[:, -self.max_length :]
-        return self.states(history)[:, -1] * (history[:, -1:] != PADDING)
+        last = slice(-self.max_length, None)
+        history = history[:, last]
+        feedback = None if feedback is None else feedback[:, last]
+        gaps = None if gaps is None else gaps[:, last]
+        return self.states(history, feedback, gaps)[:, -1] * (history[:, -1:] != PADDING)
 
     def item_vectors(self) -> Tensor:
         """Give all item vectors, (N + 1, D), row 0 zero."""
@@ -79,15 +108,23 @@ class Ranker(Part):
         """Give all items' biases, (N + 1,), or None where there are none."""
         return self.bias
 
-    def scores(self, history: Tensor, items: Tensor | None = None) -> Tensor:
+    def scores(
+        self,
+        history: Tensor,
+        items: Tensor | None = None,
+        feedback: Tensor | None = None,
+        gaps: Tensor | None = None,
+    ) -> Tensor:
         """Score all items.
 
         :param history: (B, L) int64, padded on the left.
         :param items: (N + 1, D) what :meth:`item_vectors` gave, to compute it only once.
+        :param feedback: (B, L) int64, see :meth:`states`.
+        :param gaps: (B, L) int64, see :meth:`states`.
         :returns: (B, N + 1) logits, higher is better; column 0 is -inf.
         """
         table = self.item_vectors() if items is None else items
-        scores = self.user_vectors(history) @ table.T
+        scores = self.user_vectors(history, feedback, gaps) @ table.T
         if self.bias is not None:
             scores = scores + self.bias
         return scores.index_fill(1, torch.tensor([PADDING], device=scores.device), -torch.inf)

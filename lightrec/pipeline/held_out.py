@@ -91,7 +91,9 @@ class ScoresHistories(Protocol):
 
 
 def by_history(part: ScoresHistories) -> Scorer:
-    """Make a scorer of batches of what scores histories."""
+    """Make a scorer of batches of what scores histories; a blend reads their details, too."""
+    if isinstance(part, Blend):
+        return lambda batch: part.scores(batch[Key.HISTORY], batch)
     return lambda batch: part.scores(batch[Key.HISTORY])
 
 

@@ -50,7 +50,7 @@ def cold_metrics(
         return scores.masked_fill(~mapped.cold, -torch.inf)
 
     scorers: dict[str, Scorer] = {
-        "map": lambda batch: mapped.scores(blend.scores(batch[Key.HISTORY])),
+        "map": lambda batch: mapped.scores(blend.scores(batch[Key.HISTORY], batch)),
         "text": lambda batch: among_cold(plain.scores(batch[Key.HISTORY])),
     }
     if neighbours is not None:
@@ -94,7 +94,7 @@ def _in_lists(
     found: dict[str, list[Tensor]] = {"ndcg@10": [], "recall@10": []}
     for index in range(len(events)):
         batch = events[index]
-        usual = blend.scores(batch[Key.HISTORY])
+        usual = blend.scores(batch[Key.HISTORY], batch)
         new = mapped.scores(usual)
         if filter_seen:
             usual = usual.scatter(1, batch[Key.SEEN], -torch.inf)

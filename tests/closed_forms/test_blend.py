@@ -163,3 +163,22 @@ def test_logarithms_far_from_zero_cost_no_digits():
     assert shifted.tolist() == pytest.approx(
         fit_weights(parts, blocked, own, start).tolist(), abs=3e-4
     )
+
+
+def test_the_ranker_reads_what_else_is_known_of_a_history(ranker):
+    torch.manual_seed(0)
+    reading = Ranker(N, size=8, layers=1, heads=2, feedback_kinds=2, gaps=3).eval()
+    torch.nn.init.normal_(reading.feedback)
+    torch.nn.init.normal_(reading.gaps)
+    form = Popularity().fit(evidence())
+    blend = Blend(reading, {"Popularity": form}, {"ranker": 0.5, "Popularity": 0.5}).freeze()
+    known = {"feedback": (HISTORY > 0) * (1 + HISTORY % 2), "gap": (HISTORY > 0) * 3}
+    added = blend.scores(HISTORY, known) - blend.scores(HISTORY)
+    own = reading.scores(HISTORY, None, known["feedback"], known["gap"]) - reading.scores(HISTORY)
+    torch.testing.assert_close(added[:, 1:], 0.5 * own[:, 1:], atol=1e-5, rtol=1e-4)
+    assert own[:2, 1:].abs().min() > 0
+    # A batch has other keys, too; a ranker that learned of items alone asks for none.
+    batch = known | {"history": HISTORY, "target": HISTORY[:, 0]}
+    torch.testing.assert_close(blend.scores(HISTORY, batch), blend.scores(HISTORY, known))
+    plain = Blend(ranker).freeze()
+    torch.testing.assert_close(plain.scores(HISTORY, batch), plain.scores(HISTORY))

@@ -1,6 +1,6 @@
 """Splits are partitions in time order, with the sizes that they promise."""
 
-import itertools
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given
@@ -59,7 +59,7 @@ def test_item_cold_keeps_all_events_of_some_items_out():
     assert len(cold) == int(len(np.unique(items)) * 0.2)
     assert (parts[np.isin(items, cold)] == COLD).all()
     warm = ~np.isin(items, cold)
-    for begin, end in itertools.pairwise(offsets):
+    for begin, end in pairwise(offsets):
         own = parts[begin:end][warm[begin:end]]
         assert own[-2:].tolist() == [VALIDATION, TEST]
         assert (own[:-2] == TRAIN).all()

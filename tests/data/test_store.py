@@ -83,3 +83,70 @@ def test_other_folders_are_refused(store: EventStore, tmp_path: Path) -> None:
     (store.folder / "meta.json").write_text(json.dumps({**meta, "version": 99}))
     with pytest.raises(DataError, match="format version 99"):
         EventStore.open(store.folder)
+
+
+def with_feedback(folder: Path, kinds: list[str], **settings: object) -> EventStore:
+    events = {"user": list("aaaab"), "item": list("12342"), "feedback": kinds}
+    given: dict[str, object] = {"minimum_value": None, "k_core": 0, "seed": 0} | settings
+    return prepare(
+        InteractionLog(pl.DataFrame(events)),
+        folder,
+        domain=Domain(),
+        split="leave-one-out",
+        equal_times="file",
+        **given,  # type: ignore[arg-type]
+    )
+
+
+def test_several_kinds_of_feedback_are_kept(tmp_path: Path) -> None:
+    store = with_feedback(tmp_path / "s", ["play", "skip", "purchase", "play", "skip"])
+    assert store.feedback_kinds == ["play", "skip", "purchase"]
+    assert store.feedback is not None
+    assert store.feedback.tolist() == [1, 2, 3, 1, 2]
+    assert store.feedback.dtype == np.int8
+    assert StageDataOf(store).feedback_kinds == 3
+
+
+def test_only_kinds_that_are_left_are_numbered(tmp_path: Path) -> None:
+    kinds = ["play", "skip", "purchase", "play", "skip"]
+    store = with_feedback(tmp_path / "s", kinds, weights={"skip": 1, "purchase": 2})
+    assert store.feedback_kinds == ["skip", "purchase"]
+    assert store.feedback is not None
+    assert store.feedback.tolist() == [1, 2, 1]
+    one = with_feedback(tmp_path / "one", kinds, weights={"skip": 1})
+    assert (one.feedback, one.feedback_kinds) == (None, [])
+
+
+def test_one_kind_of_feedback_says_nothing(store: EventStore) -> None:
+    assert (store.feedback, store.feedback_kinds) == (None, [])
+    assert not (store.folder / "feedback.npy").exists()
+    assert StageDataOf(store).feedback_kinds == 0
+
+
+def test_more_kinds_than_a_byte_holds(tmp_path: Path) -> None:
+    kinds = [f"kind {number}" for number in range(128)]
+    events = {"user": ["a"] * 128, "item": [str(n) for n in range(128)], "feedback": kinds}
+    settings = {"minimum_value": None, "k_core": 0, "seed": 0, "equal_times": "file"}
+    log = InteractionLog(pl.DataFrame(events))
+    store = prepare(log, tmp_path / "s", domain=Domain(), split="leave-one-out", **settings)  # type: ignore[arg-type]
+    assert store.feedback is not None
+    assert store.feedback.dtype == np.int16
+    assert sorted(store.feedback.tolist()) == list(range(1, 129))
+
+
+def test_stores_from_before_feedback_open(store: EventStore) -> None:
+    meta = dict(store.meta)
+    del meta["feedback"]
+    (store.folder / "meta.json").write_text(json.dumps(meta))
+    again = EventStore.open(store.folder)
+    assert (again.feedback, again.feedback_kinds) == (None, [])
+
+
+class StageDataOf(StageData):
+    """Data without vectors."""
+
+    vector_size = 1
+    vectors = None  # type: ignore[assignment]
+
+    def __init__(self, store: EventStore) -> None:
+        super().__init__(str(store.folder))

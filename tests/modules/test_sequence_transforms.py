@@ -21,13 +21,17 @@ KINDS = (Crop, Mask, Reorder)
 
 
 def batch_of(*lengths, seen=0):
-    """Histories 1, 2, 3 … with the next number as target, each row a hundred higher."""
+    """Histories 1, 2, 3 … with the next number as target, each row a hundred higher.
+
+    An item's feedback is ten times the item, its gap is a thousand more.
+    """
     width = max(lengths)
     history, target = np.zeros((2, len(lengths), width), dtype=np.int64)
     for row, length in enumerate(lengths):
         history[row, width - length :] = np.arange(1, length + 1) + 100 * row
         target[row, width - length :] = history[row, width - length :] + 1
     tables = {"history": history, "target": target, "seen": np.full((len(lengths), 1), seen)}
+    tables |= {"feedback": 10 * history, "gap": history + 1000 * (history > 0)}
     return {name: torch.from_numpy(table) for name, table in tables.items()}
 
 
@@ -111,6 +115,12 @@ def test_of_all_transforms(kind, lengths, share, probability, seed):
     inside = after["history"] != 0
     assert torch.equal(inside, after["target"] != 0)
     assert inside[:, -1].all()
+    assert torch.equal(after["feedback"], 10 * after["history"])
+    assert torch.equal(after["gap"] > 0, inside)
+    if kind is Reorder:
+        assert torch.equal(after["gap"], before["gap"]), "the moments stay where they are"
+    else:
+        assert torch.equal(after["gap"], after["history"] + 1000 * inside)
     assert (inside.int().diff(dim=1) >= 0).all(), "padding lies on the left"
     for old, new, aims in zip(
         rows(before["history"]), rows(after["history"]), rows(after["target"]), strict=True
@@ -133,7 +143,8 @@ def test_shares_are_between_0_and_1(kind, settings):
 def windows():
     items = np.arange(1, 61, dtype=np.int32)
     parts = np.full(60, TRAIN, dtype=np.int8)
-    return TrainWindows(Sequences(items, parts, np.array([0, 20, 45, 60]), np.arange(60)), 10, 5)
+    times = np.zeros(60, dtype=np.int64)
+    return TrainWindows(Sequences(items, parts, np.array([0, 20, 45, 60]), times), 10, 5)
 
 
 def test_chance_follows_from_seed_and_epoch(windows):
@@ -152,7 +163,8 @@ def test_chance_follows_from_seed_and_epoch(windows):
 
 def test_a_batch_without_a_target_left_stays_whole():
     parts = np.array([TRAIN, TRAIN, *[TRAIN + 9] * 6], dtype=np.int8)
-    sequences = Sequences(np.arange(1, 9, dtype=np.int32), parts, np.array([0, 8]), np.arange(8))
+    items, times = np.arange(1, 9, dtype=np.int32), np.zeros(8, dtype=np.int64)
+    sequences = Sequences(items, parts, np.array([0, 8]), times)
     data = TransformedWindows(TrainWindows(sequences, 10, 5), [Crop(0.0, 1.0)])
     for number in range(20):
         batch = data[(0, 0, number), np.array([[0, 7]])]

@@ -22,7 +22,8 @@ class Store:
         self.parts = np.concatenate([u[1] for u in users]).astype(np.int8)
         self.offsets = np.cumsum([0, *(len(u[0]) for u in users)])
         self.times = np.arange(len(self.items), dtype=np.int64)
-        self.has_nothing = has_nothing
+        self.has_nothing, self.has_cold = has_nothing, False
+        self.feedback, self.has_times = None, False
 
 
 def leave_one_out(*lengths):
@@ -153,3 +154,77 @@ def test_a_limit_draws_the_same_events_every_time():
 
     assert len(set(drawn(0))) == 7
     assert drawn(0) == drawn(0) != drawn(1)
+
+
+MINUTE = 60_000
+
+
+def detailed(times=(0, 0, 1, 3, 11, 500), feedback=(1, 2, 2, 1, 3, 1)):
+    """One user of six events, the last two held out, and one of three; times in minutes."""
+    store = Store(
+        [
+            (np.arange(1, 7), [TRAIN] * 4 + [VALIDATION, TEST]),
+            (np.arange(7, 10), [TRAIN, TRAIN, TEST]),
+        ]
+    )
+    store.times = np.array([*times, 70, 80, 90]) * MINUTE
+    store.feedback = np.array([*feedback, 3, 2, 1], dtype=np.int8)
+    store.has_times = True
+    return Sequences.all_events(store)
+
+
+def test_windows_hold_their_events_feedback_and_the_gaps_before_them():
+    windows = TrainWindows(detailed().training(), 10, 5)
+    batch = windows[np.array([[0, 3], [4, 5]])]
+    assert batch["history"].tolist() == [[1, 2, 3], [0, 0, 7]]
+    assert batch["feedback"].tolist() == [[1, 2, 2], [0, 0, 3]]
+    # At once, then after a minute; a user's first event has no gap.
+    assert batch["gap"].tolist() == [[0, 1, 2], [0, 0, 0]]
+    # What lies before a window is known, too.
+    assert windows[np.array([[2, 3]])]["gap"].tolist() == [[2]]
+    assert all(batch[name].dtype == torch.int64 for name in ("feedback", "gap"))
+
+
+@pytest.mark.parametrize("max_length", [None, 3])
+def test_evaluated_histories_hold_them_as_well(max_length):
+    batch = EvaluationEvents(detailed(), TEST, max_length, 10, None, 0)[0]
+    length = batch["history"].shape[1]
+    assert batch["target"].tolist() == [9, 6]
+    assert batch["feedback"].tolist() == [
+        [0, 0, 0, 3, 2][-length:],
+        [1, 2, 2, 1, 3][-length:],
+    ]
+    assert batch["gap"].tolist() == [[0, 0, 0, 0, 5][-length:], [0, 1, 2, 3, 5][-length:]]
+
+
+def test_the_target_says_nothing_of_itself():
+    def batches(sequences):
+        windows = TrainWindows(sequences.training(), 10, 5)
+        events = [EvaluationEvents(sequences, part, None, 10, None, 0) for part in (TEST, 1)]
+        return [windows[np.array([[0, 3]])], *(e[0] for e in events)]
+
+    for changed, others in (
+        # The last training event is the target of the window's last position.
+        ({"times": (0, 0, 1, 9, 11, 500), "feedback": (1, 2, 2, 3, 3, 1)}, [0]),
+        ({"times": (0, 0, 1, 3, 400, 500), "feedback": (1, 2, 2, 1, 2, 1)}, [0, 2]),
+        ({"times": (0, 0, 1, 3, 11, 9000), "feedback": (1, 2, 2, 1, 3, 2)}, [0, 1, 2]),
+    ):
+        for number in others:
+            before, after = batches(detailed())[number], batches(detailed(**changed))[number]
+            assert before.keys() == after.keys() >= {"gap", "feedback"}
+            assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_logs_without_times_and_feedback_have_no_such_keys(sequences):
+    batch = EvaluationEvents(sequences, TEST, 5, 10, None, 0)[0]
+    assert batch.keys() == {"history", "target", "seen", "user"}
+
+
+def test_gaps_pass_over_events_that_chose_nothing():
+    store = Store([([1, 91, 2, 3], [TRAIN, TRAIN, TRAIN, TEST])], has_nothing=True)
+    store.times, store.has_times = np.array([0, 3, 4, 9]) * MINUTE, True
+    store.feedback = np.array([1, 0, 2, 1], dtype=np.int8)
+    for sequences in (Sequences.all_events(store), Sequences.chosen(store)):
+        found = sequences.details(np.array([0]), np.array([3]))
+        assert found["gap"].tolist() == [[0, 4, 4]]
+        assert found["feedback"].tolist() == [[1, 2, 1]]

@@ -83,3 +83,73 @@ def test_saves_and_loads_itself(tmp_path):
     again = Ranker.from_pretrained(str(tmp_path)).eval()
     assert torch.equal(again.items.vectors, model.items.vectors)
     assert torch.equal(again.scores(HISTORY), model.scores(HISTORY))
+
+
+FEEDBACK = torch.tensor([[0, 0, 0, 1, 3], [2, 1, 3, 3, 2]])
+GAPS = torch.tensor([[0, 0, 0, 0, 6], [5, 4, 1, 2, 6]])
+TOWERS = ["CausalTransformer", "LigrTransformer", "GRU", "MeanPooling"]
+
+
+def detailed(**settings):
+    model = ranker(feedback_kinds=3, gaps=6, **settings)
+    with torch.no_grad():
+        for table in (model.feedback, model.gaps):
+            table[1:] = torch.randn(table[1:].shape)
+    return model
+
+
+def test_what_is_not_known_adds_nothing():
+    plain, fresh, model = ranker(), ranker(feedback_kinds=3, gaps=6), detailed()
+    nothing = torch.zeros_like(HISTORY)
+    expected = plain.scores(HISTORY)
+    # Tables start at zero, and draw nothing.
+    assert torch.equal(fresh.scores(HISTORY, None, FEEDBACK, GAPS), expected)
+    assert torch.equal(model.scores(HISTORY), expected)
+    assert torch.equal(model.scores(HISTORY, None, nothing, nothing), expected)
+    # A ranker without tables has no use for them.
+    assert torch.equal(plain.scores(HISTORY, None, FEEDBACK, GAPS), expected)
+    for given in ((FEEDBACK, None), (None, GAPS)):
+        assert not torch.allclose(model.scores(HISTORY, None, *given), expected)
+
+
+def test_the_item_vectors_are_as_without():
+    assert torch.equal(detailed().item_vectors(), ranker().item_vectors())
+
+
+def test_the_row_of_the_unknown_is_never_trained():
+    model = ranker(feedback_kinds=3, gaps=6)
+    model.states(HISTORY[:, :4], FEEDBACK[:, :4], GAPS[:, :4]).square().sum().backward()
+    for table in (model.feedback, model.gaps):
+        assert table.grad[0].abs().sum() == 0
+        assert table.grad[1:].abs().sum() > 0
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+def test_padding_and_age_do_not_matter_with_details_either(tower):
+    model = detailed(tower=tower)
+    users = model.user_vectors(HISTORY, FEEDBACK, GAPS)
+    short = model.user_vectors(HISTORY[:1, 3:], FEEDBACK[:1, 3:], GAPS[:1, 3:])
+    assert torch.allclose(users[:1], short, atol=1e-5)
+    cut = model.user_vectors(HISTORY[1:, 1:], FEEDBACK[1:, 1:], GAPS[1:, 1:])
+    assert torch.allclose(users[1:], cut, atol=1e-6)
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+def test_details_are_read_from_their_event_on(tower):
+    model = detailed(tower=tower, max_length=5)
+    states = model.states(HISTORY, FEEDBACK, GAPS)[1]
+    for place in range(5):
+        for index in (0, 1):
+            tables = [FEEDBACK.clone(), GAPS.clone()]
+            tables[index][1, place] = 1 + tables[index][1, place] % 3
+            found = model.states(HISTORY, *tables)[1]
+            assert torch.allclose(found[:place], states[:place], atol=1e-6)
+            assert not torch.allclose(found[place], states[place], atol=1e-4)
+
+
+def test_saves_and_loads_its_details(tmp_path):
+    model = detailed()
+    model.save_pretrained(tmp_path)
+    again = Ranker.from_pretrained(str(tmp_path)).eval()
+    given = HISTORY, None, FEEDBACK, GAPS
+    assert torch.equal(again.scores(*given), model.scores(*given))

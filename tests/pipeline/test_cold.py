@@ -23,7 +23,8 @@ def cold_run(tmp_path_factory, lightrec_tiny_files):
     fresh = pl.DataFrame({"sku": ["new"], "title": ["lamp number 99"], "kind": ["lamp"]})
     pl.concat([table, fresh]).write_csv(folder / "items.csv")
     text_encoder = tiny.tiny_text_model(tmp_path_factory.mktemp("model"))
-    encoder = ["--data.init_args.text_encoder.model", str(text_encoder)]
+    encoder = ["--trainer.max_epochs", "2", "--data.init_args.text_encoder.cache", "false"]
+    encoder += ["--data.init_args.text_encoder.model", str(text_encoder)]
     return run(
         "generic",
         out=folder / "run",
@@ -32,13 +33,7 @@ def cold_run(tmp_path_factory, lightrec_tiny_files):
         until="encoder",
         overrides={
             "data": ["--split", "item-cold", "--cold_fraction", "0.2", "--new_items", "true"],
-            "encoder": [
-                "--trainer.max_epochs",
-                "2",
-                "--data.init_args.text_encoder.cache",
-                "false",
-                *encoder,
-            ],
+            "encoder": encoder,
         },
     )
 

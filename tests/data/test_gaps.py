@@ -1,0 +1,37 @@
+"""Buckets by hand."""
+
+import numpy as np
+import pytest
+
+from lightrec.data.gaps import GAP_BUCKETS, gap_buckets
+
+MINUTE, DAY = 60_000, 24 * 60 * 60_000
+
+
+@pytest.mark.parametrize(
+    ("gap", "bucket"),
+    [
+        (0, 1),
+        (MINUTE - 1, 1),
+        (MINUTE, 2),
+        (2 * MINUTE - 1, 2),
+        (2 * MINUTE, 3),
+        (4 * MINUTE - 1, 3),
+        (4 * MINUTE, 4),
+        (64 * MINUTE, 8),
+        (DAY, 12),  # 1,440 minutes lie between 1,024 and 2,048
+        (2**19 * MINUTE - 1, 20),
+        (2**19 * MINUTE, 21),
+        (365 * DAY, 21),
+        (4000 * 365 * DAY, 21),
+        (-5, 1),
+    ],
+)
+def test_buckets_double_from_a_minute_to_a_year(gap, bucket):
+    assert gap_buckets(np.array([gap])).tolist() == [bucket]
+
+
+def test_shape_stays_and_no_bucket_lies_beyond_the_last():
+    found = gap_buckets(np.array([[0, 1], [2**62, 3 * MINUTE]]))
+    assert found.dtype == np.int64
+    assert found.tolist() == [[1, 1], [GAP_BUCKETS, 3]]
