@@ -1,7 +1,7 @@
 """Recommending with a finished run: for a known person, a new one, or everybody."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -14,8 +14,9 @@ from torch import Tensor
 from lightrec.closed_forms.base import Evidence
 from lightrec.closed_forms.blend import Blend
 from lightrec.closed_forms.diversity import diversified
+from lightrec.closed_forms.places import with_explored_places, with_reserved_places
 from lightrec.closed_forms.popularity import Popularity, RecentPopularity
-from lightrec.closed_forms.text_map import TextMap, with_reserved_places
+from lightrec.closed_forms.text_map import TextMap
 from lightrec.data.sequences import Sequences, padded
 from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError, RunError
@@ -23,6 +24,7 @@ from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.candidate import CandidatePolicy
 
 By = Literal["policy", "encoder"]
+Placed = Callable[[Tensor, Tensor], Tensor]
 
 
 class Recommender:
@@ -62,6 +64,8 @@ class Recommender:
         exclude: Sequence[str] = (),
         only: Sequence[str] = (),
         new: int = 0,
+        explore: float = 0.0,
+        seed: int = 0,
     ) -> pl.DataFrame:
         """Recommend to one person what they have not seen, or anything where items repeat.
 
@@ -73,6 +77,9 @@ class Recommender:
         :param only: if given, nothing but these may come.
         :param new: how many of the last places are reserved for items without events, which are
             ranked by their texts; where there are fewer of them, the others keep the places.
+        :param explore: in place of ``new``: the probability with which each place is a new item's,
+            drawn by what its text foretells.
+        :param seed: of those draws.
         :returns: ``rank``, ``item``, ``title``, ``score``, best first.
         :raises RecipeError: where the user, a title or an attribute is not known.
         """
@@ -91,7 +98,7 @@ class Recommender:
             known = self._events([row])
         allowed = self._allowed(exclude, only)
         if known[Key.HISTORY].any():
-            items, scores = self._best(known, allowed, k, new)
+            items, scores = self._best(known, allowed, k, self._placed(k, new, explore, seed))
         else:
             items, scores = self._for_a_stranger(allowed, k)
         found = items[0] != PADDING
@@ -110,6 +117,8 @@ class Recommender:
         exclude: Sequence[str] = (),
         only: Sequence[str] = (),
         new: int = 0,
+        explore: float = 0.0,
+        seed: int = 0,
         batch_size: int = 256,
     ) -> Iterator[pl.DataFrame]:
         """Recommend to every user of the log, in batches.
@@ -117,10 +126,12 @@ class Recommender:
         :returns: an iterator over tables ``user``, ``rank``, ``item``, ``title``, ``score``.
         """
         allowed = self._allowed(exclude, only)
+        k = min(k, self.store.num_items)
+        placed = self._placed(k, new, explore, seed)
         for start in range(0, self.store.num_users, batch_size):
             rows = range(start, min(start + batch_size, self.store.num_users))
             events = self._events(rows)
-            items, scores = self._best(events, allowed, min(k, self.store.num_items), new)
+            items, scores = self._best(events, allowed, k, placed)
             table = pl.DataFrame(
                 {
                     Column.USER: [
@@ -204,13 +215,24 @@ class Recommender:
             raise RecipeError("Nothing is left to recommend: --only and --exclude rule out all.")
         return allowed
 
-    @torch.inference_mode()
-    def _best(
-        self, known: Mapping[str, Tensor], allowed: Tensor, k: int, new: int
-    ) -> tuple[Tensor, Tensor]:
-        """Items ``(B, k)``, best first, 0 where nothing is left, and their scores."""
+    def _placed(self, k: int, new: int, explore: float, seed: int) -> Placed | None:
+        """What gives new items their places, from usual scores and theirs; None if nothing does."""
+        if new and explore:
+            raise RecipeError("New items get reserved places or explored ones, not both.")
         if not 0 <= new <= k:
             raise RecipeError(f"Of {k} places, {new} cannot be reserved for new items.")
+        if not 0 <= explore <= 1:
+            raise RecipeError(f"A place is explored with a probability, 0 to 1, not {explore}.")
+        if explore:
+            generator = torch.Generator().manual_seed(seed)
+            return lambda usual, fresh: with_explored_places(usual, fresh, k, explore, generator)
+        return (lambda usual, fresh: with_reserved_places(usual, fresh, k, new)) if new else None
+
+    @torch.inference_mode()
+    def _best(
+        self, known: Mapping[str, Tensor], allowed: Tensor, k: int, placed: Placed | None
+    ) -> tuple[Tensor, Tensor]:
+        """Items ``(B, k)``, best first, 0 where nothing is left, and their scores."""
         seen = known[Key.HISTORY]
         if isinstance(self.model, Blend):
             raw = self.model.scores(seen, known)
@@ -220,9 +242,11 @@ class Recommender:
         if not self.store.repeats:
             usual = usual.scatter(1, seen, -torch.inf)
         fresh = torch.full_like(usual, -torch.inf)
-        if new:
+        if placed is None:
+            items = with_reserved_places(usual, fresh, k, 0)
+        else:
             fresh = self._text_map.scores(raw).masked_fill(~allowed, -torch.inf)
-        items = with_reserved_places(usual, fresh, k, new)
+            items = placed(usual, fresh)
         shown = torch.where(fresh > -torch.inf, fresh, usual)
         return items, shown.gather(1, items)
 
@@ -242,9 +266,7 @@ class Recommender:
 
         :raises RunError: where the encoder reads no texts.
         """
-        mapped = Blend.load(self.run / "encoder").text_map(
-            torch.from_numpy(self.store.popularity())
-        )
+        mapped = Blend.load(self.run / "encoder").text_map(self.store)
         if mapped is None:
             raise RunError(
                 f"New items are ranked by their texts, and the encoder of {self.run} reads none: "

@@ -28,7 +28,13 @@ PEERS = {
     "rectools-bert4rec": ("rectools", "rectools_transformers.py", ["bert4rec"]),
 }
 OPTIONAL = {"rectools-bert4rec"}
-STARTS = {"lightrec": "cooccurrence", "lightrec-random-start": "random"}
+OWN = {
+    "lightrec": {"start": "cooccurrence"},
+    "lightrec-random-start": {"start": "random"},
+    "lightrec-ligr-random-start": {"start": "random", "tower": "LigrTransformer"},
+    "lightrec-gru-random-start": {"start": "random", "tower": "GRU"},
+    "lightrec-pooling-random-start": {"start": "random", "tower": "MeanPooling"},
+}
 SEED = 0
 LENGTH = "100"
 
@@ -39,17 +45,19 @@ def run_data(log: Path | None, out: str) -> list[str]:
     return [sys.executable, "-m", "lightrec", "run", "video", *given, "--out", out]
 
 
-def lightrec_command(log: Path | None, start: str) -> list[str]:
-    """Give the encoder stage's command: its shipped recipe with ids alone and the sizes asked."""
+def lightrec_command(log: Path | None, model: dict[str, str]) -> list[str]:
+    """Give the encoder stage's command: its shipped recipe with ids alone and the sizes asked.
+
+    :param model: settings of the model in which this cell differs from the others.
+    """
     settings = {
         "data.init_args.text_encoder": "null",
         "data.init_args.max_length": LENGTH,
         "model.init_args.max_length": LENGTH,
         "model.init_args.size": "64",
         "model.init_args.layers": "2",
-        "model.init_args.start": start,
         "trainer.accelerator": "cpu",
-    }
+    } | {f"model.init_args.{name}": value for name, value in model.items()}
     command = [*run_data(log, "{out}/video"), "--seed", str(SEED), "--until", "encoder"]
     for name, value in settings.items():
         command += [f"--encoder.{name}", value]
@@ -62,7 +70,7 @@ def main() -> None:
     """Run the cells and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ranking")
     parser.add_argument("--log", type=Path, default=os.environ.get("LIGHTREC_BENCH_LOG"))
-    parser.add_argument("--only", nargs="*", choices=[*STARTS, *PEERS], default=None)
+    parser.add_argument("--only", nargs="*", choices=[*OWN, *PEERS], default=None)
     parser.add_argument("--cap", default=CAP, help="CPU seconds of training for each peer")
     parser.add_argument("--fresh", action="store_true")
     chosen = parser.parse_args()
@@ -74,10 +82,10 @@ def main() -> None:
         subprocess.run([*prepare, "--until", "data"], check=True)
         split = Path(folder) / "split.npz"
         export(Path(folder) / "video" / "data", split)
-        for name in chosen.only or [n for n in (*STARTS, *PEERS) if n not in OPTIONAL]:
+        for name in chosen.only or [n for n in (*OWN, *PEERS) if n not in OPTIONAL]:
             key = f"ml-100k/{name}"
-            if name in STARTS:
-                command = lightrec_command(log, STARTS[name])
+            if name in OWN:
+                command = lightrec_command(log, OWN[name])
                 benchmark.cell(key, command, SEED, "metrics.json", split=split, log=log)
                 continue
             where, script, more = PEERS[name]

@@ -13,6 +13,7 @@ EXAMPLES = """examples:
   lightrec recommend runs/video --history "Toy Story" "Fargo"
   lightrec recommend runs/video --user 42 --exclude "Star Wars" genres=Horror
   lightrec recommend runs/video --history "Fargo" --only genres=Comedy
+  lightrec recommend runs/video --user 42 --new 2
   lightrec recommend runs/video --all --out recs.parquet
 
 --exclude and --only take titles, item ids, or ATTRIBUTE=VALUE of the item table.
@@ -46,6 +47,14 @@ def parser() -> argparse.ArgumentParser:
     parsing.add_argument(
         "--new", type=int, default=0, metavar="N", help="last places kept for items without events"
     )
+    parsing.add_argument(
+        "--explore",
+        type=float,
+        default=0.0,
+        metavar="RATE",
+        help="in place of --new: the probability of each place to be an item's without events",
+    )
+    parsing.add_argument("--seed", type=int, default=0, help="of --explore's draws (default: 0)")
     parsing.add_argument("--out", type=Path, help="a .parquet or .csv file")
     return parsing
 
@@ -70,6 +79,8 @@ def main(command: str, arguments: list[str]) -> int:
         "exclude": chosen.exclude,
         "only": chosen.only,
         "new": chosen.new,
+        "explore": chosen.explore,
+        "seed": chosen.seed,
     }
     if chosen.all:
         from tqdm.auto import tqdm

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from lightrec.closed_forms.base import ClosedForm
 from lightrec.closed_forms.text_map import TextMap
+from lightrec.data.store import EventStore
 from lightrec.errors import RunError
-from lightrec.keys import PADDING, Key
+from lightrec.keys import PADDING, Column, Key
 from lightrec.nn.ranker import Ranker
 
 DESCRIPTION: Final = "blend.json"
@@ -92,15 +93,13 @@ class Blend(nn.Module):
         total = sum(parts[1:], parts[0])
         return total.index_fill(1, torch.tensor([PADDING], device=total.device), -torch.inf)
 
-    def text_map(self, counts: Tensor) -> TextMap | None:
-        """The map that gives items without events their scores; None where there are no texts.
-
-        :param counts: (N + 1,) training events of each item.
-        """
+    def text_map(self, store: EventStore) -> TextMap | None:
+        """The map that gives items without training events their scores; None without texts."""
         items = self.ranker.items
         if self.l2 is None or not items.uses_text:
             return None
-        return TextMap(items.vectors, counts, self.l2)
+        counts = torch.from_numpy(store.popularity())
+        return TextMap(items.vectors, store.catalog[Column.TEXT].to_list(), counts, self.l2)
 
     def save(self, folder: Path) -> None:
         """Write what is added to the ranker; forms without weight are described only."""

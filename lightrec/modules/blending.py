@@ -14,7 +14,7 @@ from lightrec.closed_forms.text_map import PENALTIES, TextMap
 from lightrec.closed_forms.weights import fit_weights
 from lightrec.data.store import VALIDATION
 from lightrec.evaluation.ranking import evaluate_scores
-from lightrec.keys import Key
+from lightrec.keys import Column, Key
 from lightrec.modules.sequence_data import SequenceData
 from lightrec.modules.sequences import EvaluationEvents
 from lightrec.nn.ranker import Ranker
@@ -73,7 +73,8 @@ def blend(ranker: Ranker, forms: Sequence[ClosedForm], data: SequenceData, seed:
 def choose_l2(mixed: Blend, events: EvaluationEvents, data: SequenceData) -> float | None:
     """Choose the penalty with which texts foretell best what the blend says of warm items.
 
-    Each warm item is scored as if it were cold, and the validation events are ranked by that.
+    Each warm item is scored as if it were cold, and the validation events are ranked by that. In a
+    large catalog these are the popular items, which alone are regressed on.
 
     :returns: the penalty with the highest NDCG@10; None where items have no texts.
     """
@@ -81,9 +82,10 @@ def choose_l2(mixed: Blend, events: EvaluationEvents, data: SequenceData) -> flo
     if not items.uses_text or not items.vectors.any():
         return None
     counts = torch.from_numpy(data.store.popularity())
+    texts = data.store.catalog[Column.TEXT].to_list()
     best, highest = None, -1.0
     for l2 in PENALTIES:
-        value = _ndcg(_AsIfCold(mixed, TextMap(items.vectors, counts, l2)), events, data)
+        value = _ndcg(_AsIfCold(mixed, TextMap(items.vectors, texts, counts, l2)), events, data)
         if value > highest:
             best, highest = l2, value
     return best

@@ -1,20 +1,28 @@
 """How items without training events fare: among themselves, and with places reserved for them."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from lightrec.closed_forms.base import ClosedForm, Evidence
 from lightrec.closed_forms.blend import Blend
 from lightrec.closed_forms.neighbours import TextNeighbours
-from lightrec.closed_forms.text_map import TextMap, with_reserved_places
+from lightrec.closed_forms.places import with_explored_places, with_reserved_places
+from lightrec.closed_forms.text_map import TextMap
 from lightrec.data.sequences import Sequences, Targets
 from lightrec.data.store import COLD, TEST, EventStore
 from lightrec.evaluation.ranking import Scorer, evaluate_scores, event_metrics
 from lightrec.keys import PADDING, Key
 from lightrec.modules.sequences import EvaluationEvents
 
+Places = Callable[[Tensor, Tensor], Tensor]
+"""From usual scores and those of new items, (B, N + 1) each, to lists (B, 10)."""
 LENGTH = 10
 PLACES = (0, 1, 2, 3)
+RATES = (0.1, 0.2, 0.3)
+"""Of exploration: as many places on average as are reserved above."""
 
 
 def cold_metrics(
@@ -33,7 +41,7 @@ def cold_metrics(
         about a cold item, or items have no texts.
     """
     counts = torch.from_numpy(store.popularity())
-    mapped = blend.text_map(counts)
+    mapped = blend.text_map(store)
     if mapped is None:
         return {}
     cold, warm = (
@@ -68,10 +76,18 @@ def cold_metrics(
         lambda batch: plain.scores(batch[Key.HISTORY]), batches, filter_seen
     ).metrics([LENGTH])
     metrics["cold/text-among-all/recall@10"] = everywhere["recall@10"]
-    for places in PLACES:
-        for name, events in (("cold", cold), ("warm", warm)):
-            found = _in_lists(blend, mapped, events, places, filter_seen)
-            metrics |= {f"cold/places-{places}/{name}/{k}": v for k, v in found.items()}
+    policies: dict[str, Places] = {
+        f"places-{places}": partial(with_reserved_places, length=LENGTH, places=places)
+        for places in PLACES
+    }
+    generator = torch.Generator().manual_seed(seed)
+    for rate in RATES:
+        policies[f"explore-{rate}"] = partial(
+            with_explored_places, length=LENGTH, rate=rate, generator=generator
+        )
+    for name, events in (("cold", cold), ("warm", warm)):
+        for policy, values in _in_lists(blend, mapped, events, policies, filter_seen).items():
+            metrics |= {f"cold/{policy}/{name}/{key}": value for key, value in values.items()}
     return metrics
 
 
@@ -88,20 +104,30 @@ def targets_by_warmth(store: EventStore, counts: Tensor) -> tuple[Targets, Targe
 
 @torch.no_grad()
 def _in_lists(
-    blend: Blend, mapped: TextMap, events: EvaluationEvents, places: int, filter_seen: bool
-) -> dict[str, float]:
-    """Recall and NDCG of lists in which some places are reserved for new items."""
-    found: dict[str, list[Tensor]] = {"ndcg@10": [], "recall@10": []}
+    blend: Blend,
+    mapped: TextMap,
+    events: EvaluationEvents,
+    policies: dict[str, Places],
+    filter_seen: bool,
+) -> dict[str, dict[str, float]]:
+    """Recall and NDCG of lists in which new items have places, by the policy that gives them."""
+    found: dict[str, dict[str, list[Tensor]]] = {
+        policy: {"ndcg@10": [], "recall@10": []} for policy in policies
+    }
     for index in range(len(events)):
         batch = events[index]
         usual = blend.scores(batch[Key.HISTORY], batch)
         new = mapped.scores(usual)
         if filter_seen:
             usual = usual.scatter(1, batch[Key.SEEN], -torch.inf)
-        lists = with_reserved_places(usual, new, LENGTH, places)
-        hit = (lists == batch[Key.TARGET][:, None]) & (lists != PADDING)
-        ranks = torch.where(hit.any(1), hit.int().argmax(1) + 1, LENGTH + 1)
-        values = event_metrics(ranks, [LENGTH])
-        for name in found:
-            found[name].append(values[name])
-    return {name: float(torch.cat(v).mean()) if v else 0.0 for name, v in found.items()}
+        for policy, placed in policies.items():
+            lists = placed(usual, new)
+            hit = (lists == batch[Key.TARGET][:, None]) & (lists != PADDING)
+            ranks = torch.where(hit.any(1), hit.int().argmax(1) + 1, LENGTH + 1)
+            values = event_metrics(ranks, [LENGTH])
+            for name in found[policy]:
+                found[policy][name].append(values[name])
+    return {
+        policy: {name: float(torch.cat(v).mean()) if v else 0.0 for name, v in own.items()}
+        for policy, own in found.items()
+    }

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from lightrec.pipeline import plots
-from lightrec.pipeline.held_out_cold import PLACES
+from lightrec.pipeline.held_out_cold import PLACES, RATES
 from lightrec.pipeline.report_parts import Section, Table
 
 TITLES = {
@@ -25,16 +25,20 @@ def cold_items(metrics: Mapping[str, float]) -> Section | None:
         [title, *(f"{metrics[f'cold/{name}/{m}@10']:.3f}" for m in ("recall", "ndcg"))]
         for name, title in shown.items()
     ]
-    rows, curve = [], []
+    rows, points = [], {}
     whole = metrics["cold/places-0/warm/ndcg@10"]
-    for places in PLACES:
-        found, warm = (
-            metrics[f"cold/places-{places}/{key}"] for key in ("cold/recall@10", "warm/ndcg@10")
-        )
+    policies = {f"places-{places}": f"{places} reserved" for places in PLACES} | {
+        f"explore-{rate}": f"each by chance, {100 * rate:.0f} %" for rate in RATES
+    }
+    for policy, title in policies.items():
+        if f"cold/{policy}/warm/ndcg@10" not in metrics:
+            continue  # of a run by an earlier version
+        found, warm = (metrics[f"cold/{policy}/{k}"] for k in ("cold/recall@10", "warm/ndcg@10"))
         lost = f"{100 * (1 - warm / whole):.1f} %" if whole else "–"
-        rows.append([str(places), f"{found:.3f}", f"{warm:.3f}", lost])
-        curve.append((warm, found))
+        rows.append([title, f"{found:.3f}", f"{warm:.3f}", lost])
+        points[policy] = warm, found
     drawn, axes = plots.figure(4.5, 2.6)
+    curve = [points[f"places-{places}"] for places in PLACES]
     axes[0].plot(*zip(*curve, strict=True), color=plots.OWN, marker="o")
     for places, point in zip(PLACES, curve, strict=True):
         axes[0].annotate(f" {places}", point)
@@ -44,12 +48,14 @@ def cold_items(metrics: Mapping[str, float]) -> Section | None:
         "New items",
         f"{int(metrics['cold/events']):,} held-out events are about {int(metrics['cold/items']):,} "
         "items that have no training event. Among themselves they are ranked like this; in a list "
-        "of ten they come only where places are reserved for them, the last ones.",
+        "of ten they come only where places are given to them: the last ones are reserved, or "
+        "each is given by chance, so that all new items are tried.",
         [
             Table(["among new items alone", "Recall@10", "NDCG@10"], among, TITLES["map"]),
             Table(["places of ten", "Recall@10, new", "NDCG@10, others", "others lose"], rows),
         ],
         plots.svg(drawn),
         f"Text neighbours among all items find {metrics['cold/text-among-all/recall@10']:.3f} of "
-        "the new ones. `lightrec recommend RUN --new 2` reserves two places.",
+        "the new ones. `lightrec recommend RUN --new 2` reserves two places, "
+        "`--explore 0.2` draws them.",
     )

@@ -1,12 +1,14 @@
-"""Cold items by their texts, places reserved for them, and lists for strangers."""
+"""Cold items by what their texts foretell."""
 
 import numpy as np
 import pytest
 import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.kernel_ridge import KernelRidge
 
-from lightrec.closed_forms.diversity import diversified
+from lightrec.closed_forms import text_map
 from lightrec.closed_forms.neighbours import unit_vectors
-from lightrec.closed_forms.text_map import TextMap, with_reserved_places
+from lightrec.closed_forms.text_map import TextMap, word_weights
 
 N, V = 12, 4
 GENERATOR = torch.Generator().manual_seed(0)
@@ -15,75 +17,96 @@ VECTORS[0] = VECTORS[11] = 0  # item 11 has no text
 COUNTS = torch.tensor([0, 3, 1, 0, 2, 5, 1, 0, 4, 2, 7, 3, 0])  # items 3, 7 and 12 are cold
 SCORES = torch.randn(3, N + 1, generator=GENERATOR)
 WARM, COLD = [1, 2, 4, 5, 6, 8, 9, 10], [3, 7, 12]
+TEXTS = [
+    "A war film (1995)",
+    "Love, love in 1995",
+    "War and love",
+    "a film of love",
+    "WAR (1995)",
+    "Film noir",
+    "1995: the film",
+    "war, war, war",
+    "A film",
+    "love",
+    "",
+    "nothing that others say",
+]
 
 
-def ridge(x, z, l2):
-    return np.linalg.solve(x.T @ x + l2 * np.eye(x.shape[1]), x.T @ z)
+def similarities():
+    """(N, N) of the items 1 … N, by other means."""
+    # scikit-learn's smoothed idf is ours plus 1; its counts are of the texts it is fitted on.
+    kept = TfidfVectorizer(min_df=3, binary=True, smooth_idf=True, norm=None)
+    kept.set_params(token_pattern=r"\w+").fit([TEXTS[i - 1] for i in WARM])
+    raw = kept.transform(TEXTS).toarray()
+    raw = np.where(raw > 0, raw - 1, 0)
+    words = raw / np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 1e-12)
+    units = unit_vectors(VECTORS).double().numpy()[1:]
+    return np.exp(units @ units.T - 1) + np.exp(words @ words.T - 1)
+
+
+def regressed(kept, asked, scores):
+    """What scikit-learn foretells of items from the scores of others: (B, len(asked))."""
+    similar = similarities()
+    kept, asked = np.array(kept) - 1, np.array(asked) - 1
+    found = KernelRidge(alpha=0.5, kernel="precomputed").fit(similar[kept][:, kept], scores.T)
+    return found.predict(similar[asked][:, kept]).T
+
+
+def centred(items):
+    z = SCORES[:, items].double().numpy()
+    return z - z.mean(1, keepdims=True)
 
 
 def test_cold_items_have_the_scores_that_a_regression_on_texts_foretells():
-    x = unit_vectors(VECTORS).double().numpy()
-    found = TextMap(VECTORS, COUNTS, l2=2.0).scores(SCORES)
-    z = SCORES[:, WARM].double().numpy()
-    z = z - z.mean(1, keepdims=True)
-    expected = x[COLD] @ ridge(x[WARM], z.T, 2.0)
-    np.testing.assert_allclose(found[:, COLD].numpy(), expected.T, atol=1e-5)
+    found = TextMap(VECTORS, TEXTS, COUNTS, l2=0.5).scores(SCORES)
+    expected = regressed(WARM, COLD, centred(WARM))
+    np.testing.assert_allclose(found[:, COLD].numpy(), expected, atol=1e-5)
     others = [i for i in range(N + 1) if i not in COLD]
     assert (found[:, others] == -torch.inf).all()
 
 
 def test_warm_items_as_if_cold_are_foretold_by_all_others():
-    x = unit_vectors(VECTORS).double().numpy()
-    found = TextMap(VECTORS, COUNTS, l2=2.0).as_if_cold(SCORES)
-    z = SCORES[:, WARM].double().numpy()
-    z = z - z.mean(1, keepdims=True)
+    found = TextMap(VECTORS, TEXTS, COUNTS, l2=0.5).as_if_cold(SCORES)
+    z = centred(WARM)
     for place, item in enumerate(WARM):
         rest = [i for i in range(len(WARM)) if i != place]
-        kept = [WARM[i] for i in rest]
-        expected = x[item] @ ridge(x[kept], z[:, rest].T, 2.0)
-        np.testing.assert_allclose(found[:, item].numpy(), expected, atol=1e-5)
+        expected = regressed([WARM[i] for i in rest], [item], z[:, rest])
+        np.testing.assert_allclose(found[:, [item]].numpy(), expected, atol=1e-5)
+    assert (found[:, [*COLD, 0, 11]] == -torch.inf).all()
 
 
 def test_scores_of_cold_items_are_not_looked_at():
     changed = SCORES.clone()
     changed[:, COLD] = 99.0
     changed[:, 0] = -torch.inf
-    mapped = TextMap(VECTORS, COUNTS, l2=2.0)
+    mapped = TextMap(VECTORS, TEXTS, COUNTS, l2=2.0)
     torch.testing.assert_close(mapped.scores(changed), mapped.scores(SCORES))
 
 
-@pytest.mark.parametrize(
-    ("length", "places", "expected"),
-    [
-        (4, 0, [5, 4, 6, 1]),
-        (4, 1, [5, 4, 6, 3]),
-        (4, 2, [5, 4, 3, 2]),
-        (4, 3, [5, 4, 6, 3]),
-        (6, 3, [5, 4, 6, 1, 3, 2]),
-    ],
-)
-def test_last_places_are_for_new_items(length, places, expected):
-    usual = torch.tensor([[-torch.inf, 1, 9, 9, 4, 5, 2]])
-    new = torch.full((1, 7), -torch.inf)
-    new[0, 3], new[0, 2] = 0.5, 0.1
-    if places == 3 and length == 4:
-        new[0, 2] = -torch.inf  # only one is new: two of three places go back
-        usual[0, 2] = 0
-    assert with_reserved_places(usual, new, length, places).tolist() == [expected]
+def test_in_large_catalogs_the_popular_items_are_regressed_on(monkeypatch):
+    monkeypatch.setattr(text_map, "FITTED", 4)
+    monkeypatch.setattr(text_map, "BLOCK", 8)  # two cold items at once
+    mapped = TextMap(VECTORS, TEXTS, COUNTS, l2=0.5)
+    popular = [1, 5, 8, 10]
+    assert mapped.fitted.tolist() == popular
+    weights = word_weights(TEXTS, np.array(popular)).toarray()
+    assert weights.shape == (N + 1, 1)  # only "war" is in three of their texts
+    found = mapped.scores(SCORES)[:, COLD]
+    similar = mapped.similarity(torch.tensor(COLD)).double().numpy()
+    inner = mapped.similarity(torch.tensor(popular)).double().numpy() + 0.5 * np.eye(4)
+    expected = similar @ np.linalg.solve(inner, centred(popular).T)
+    np.testing.assert_allclose(found.numpy(), expected.T, atol=1e-5)
 
 
-def test_a_list_ends_where_nothing_is_left():
-    usual = torch.tensor([[-torch.inf, 1, -torch.inf, 2]])
-    new = torch.full((1, 4), -torch.inf)
-    assert with_reserved_places(usual, new, 3, 0).tolist() == [[3, 1, 0]]
-    assert with_reserved_places(usual, new, 3, 2).tolist() == [[3, 1, 0]]
+def test_words_may_be_missing_altogether():
+    weights = word_weights(["", "one", "two"], np.array([1, 2]))
+    assert weights.shape == (4, 0)
+    assert TextMap(VECTORS, [""] * N, COUNTS, l2=1.0).scores(SCORES)[:, COLD].isfinite().all()
 
 
-def test_diversity_prefers_what_is_unlike_the_chosen():
-    scores = torch.tensor([-torch.inf, 10.0, 9.0, 4.0, 1.0])
-    vectors = torch.tensor([[0.0, 0], [1, 0], [1, 0.01], [0, 1], [-1, 0]])
-    assert diversified(scores, vectors, 3, variety=0)[0].tolist() == [1, 2, 3]
-    items, values = diversified(scores, vectors, 3)
-    assert items.tolist() == [1, 3, 4]
-    assert values.tolist() == [10, 4, 1]
-    assert diversified(scores, vectors, 6)[0].tolist()[-2:] == [0, 0]
+@pytest.mark.parametrize("l2", text_map.PENALTIES)
+def test_a_score_that_texts_cannot_tell_is_drawn_to_the_mean(l2):
+    flat = torch.full((1, N + 1), 3.0)
+    mapped = TextMap(VECTORS, TEXTS, COUNTS, l2)
+    torch.testing.assert_close(mapped.scores(flat)[:, COLD], torch.zeros(1, len(COLD)))

@@ -1,0 +1,64 @@
+"""Which places of a list new items get, however their scores compare to those of known ones."""
+
+import torch
+from torch import Tensor
+
+
+def with_reserved_places(usual: Tensor, new: Tensor, length: int, places: int) -> Tensor:
+    """Make lists whose last places belong to new items.
+
+    :param usual: (B, N + 1) scores, -inf for what may not come; new items' are not looked at.
+    :param new: (B, N + 1) scores of new items, -inf for all others.
+    :param length: of the lists, k.
+    :param places: how many are reserved; where there are fewer new items, the usual ones stay.
+    :returns: (B, k) int64 items, best first, then the new ones, best first; 0 for nothing left.
+    """
+    reserved = torch.zeros(len(usual), length, dtype=torch.bool)
+    reserved[:, length - places :] = True
+    # A row with fewer new items than places gives the first of those places back.
+    have = (new > -torch.inf).sum(dim=1, keepdim=True)
+    reserved &= torch.arange(length) >= length - have
+    return _joined(usual, new, reserved)
+
+
+def with_explored_places(
+    usual: Tensor, new: Tensor, length: int, rate: float, generator: torch.Generator | None = None
+) -> Tensor:
+    """Make lists each of whose places is a new item's by chance, so that all new items are tried.
+
+    Which new items come is drawn, too: one after the other, with probabilities in proportion to the
+    exponentials of their scores (Plackett and Luce), in the order drawn.
+
+    :param usual: (B, N + 1) scores, -inf for what may not come; new items' are not looked at.
+    :param new: (B, N + 1) logits of new items, -inf for all others.
+    :param length: of the lists, k.
+    :param rate: the probability of each place.
+    :param generator: of the draws.
+    :returns: (B, k) int64 items; 0 for nothing left.
+    """
+    explored = torch.rand(len(usual), length, generator=generator) < rate
+    have = (new > -torch.inf).sum(dim=1, keepdim=True)
+    explored &= explored.cumsum(dim=1) <= have
+    uniform = torch.rand(new.shape, generator=generator).clamp_min(1e-30)
+    return _joined(usual, new - (-uniform.log()).log(), explored)
+
+
+def _joined(usual: Tensor, new: Tensor, mine: Tensor) -> Tensor:
+    """Fill the places that are ``mine`` (B, k) with the best new items, the others with the rest.
+
+    Usual items that run out leave their places, at the end, empty.
+    """
+    length = mine.shape[1]
+    first = _best(usual.masked_fill(new > -torch.inf, -torch.inf), length)
+    fresh = _best(new, length)
+    turn = torch.where(mine, mine.cumsum(dim=1), (~mine).cumsum(dim=1)) - 1
+    items = torch.where(mine, fresh.gather(1, turn), first.gather(1, turn))
+    order = (items == 0).to(torch.int8).sort(dim=1, stable=True).indices
+    return items.gather(1, order)
+
+
+def _best(scores: Tensor, length: int) -> Tensor:
+    """Items (B, k), best first, 0 where nothing is left."""
+    found = scores.topk(min(length, scores.shape[1]), dim=1)
+    items = found.indices.masked_fill(found.values == -torch.inf, 0)
+    return torch.nn.functional.pad(items, (0, length - items.shape[1]))
