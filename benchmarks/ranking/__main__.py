@@ -1,7 +1,7 @@
 """lightrec's encoder and its peers on one log and one split: `make bench NAME=ranking`.
 
 Arguments: ``--log PATH`` (or the variable LIGHTREC_BENCH_LOG; else the domain's sample),
-``--only NAME …``, ``--cap SECONDS`` and ``--fresh``. MovieLens-100K is what the table is about.
+``--only NAME …``, ``--seed N``, ``--cap SECONDS`` and ``--fresh``. MovieLens-100K is what the table is about.
 BERT4Rec takes hundreds of epochs, so that it is only run where it is named.
 """
 
@@ -24,6 +24,7 @@ PEERS = {
     "rectools-sasrec": ("rectools", "rectools_transformers.py", ["sasrec"]),
     "rectools-esasrec": ("rectools", "rectools_transformers.py", ["esasrec"]),
     "recbole-gru4rec": ("recbole", "recbole_gru4rec.py", []),
+    "torch-pooling": ("rectools", "torch_pooling.py", []),
     "implicit-als": ("implicit", "implicit_als.py", []),
     "rectools-bert4rec": ("rectools", "rectools_transformers.py", ["bert4rec"]),
 }
@@ -35,7 +36,6 @@ OWN = {
     "lightrec-gru-random-start": {"start": "random", "tower": "GRU"},
     "lightrec-pooling-random-start": {"start": "random", "tower": "MeanPooling"},
 }
-SEED = 0
 LENGTH = "100"
 
 
@@ -45,7 +45,7 @@ def run_data(log: Path | None, out: str) -> list[str]:
     return [sys.executable, "-m", "lightrec", "run", "video", *given, "--out", out]
 
 
-def lightrec_command(log: Path | None, model: dict[str, str]) -> list[str]:
+def lightrec_command(log: Path | None, model: dict[str, str], seed: int) -> list[str]:
     """Give the encoder stage's command: its shipped recipe with ids alone and the sizes asked.
 
     :param model: settings of the model in which this cell differs from the others.
@@ -58,7 +58,7 @@ def lightrec_command(log: Path | None, model: dict[str, str]) -> list[str]:
         "model.init_args.layers": "2",
         "trainer.accelerator": "cpu",
     } | {f"model.init_args.{name}": value for name, value in model.items()}
-    command = [*run_data(log, "{out}/video"), "--seed", str(SEED), "--until", "encoder"]
+    command = [*run_data(log, "{out}/video"), "--seed", str(seed), "--until", "encoder"]
     for name, value in settings.items():
         command += [f"--encoder.{name}", value]
     command.append("--encoder.trainer.callbacks+=benchmarks.ranking.callback.TrainingCourse")
@@ -71,6 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ranking")
     parser.add_argument("--log", type=Path, default=os.environ.get("LIGHTREC_BENCH_LOG"))
     parser.add_argument("--only", nargs="*", choices=[*OWN, *PEERS], default=None)
+    parser.add_argument("--seed", type=int, default=0, help="other seeds have cells of their own")
     parser.add_argument("--cap", default=CAP, help="CPU seconds of training for each peer")
     parser.add_argument("--fresh", action="store_true")
     chosen = parser.parse_args()
@@ -83,18 +84,18 @@ def main() -> None:
         split = Path(folder) / "split.npz"
         export(Path(folder) / "video" / "data", split)
         for name in chosen.only or [n for n in (*OWN, *PEERS) if n not in OPTIONAL]:
-            key = f"ml-100k/{name}"
+            key = f"ml-100k/{name}" + (f"/seed-{chosen.seed}" if chosen.seed else "")
             if name in OWN:
-                command = lightrec_command(log, OWN[name])
-                benchmark.cell(key, command, SEED, "metrics.json", split=split, log=log)
+                command = lightrec_command(log, OWN[name], chosen.seed)
+                benchmark.cell(key, command, chosen.seed, "metrics.json", split=split, log=log)
                 continue
             where, script, more = PEERS[name]
             # The environment is only made where the cell has yet to be measured.
             python = "" if benchmark.has(key) else environment(where)
             script = os.path.relpath(Path(__file__).parent / "peers" / script)
-            command = [python, script, "{split}", "{out}/metrics.json", str(SEED)]
+            command = [python, script, "{split}", "{out}/metrics.json", str(chosen.seed)]
             command += [*more, chosen.cap]
-            benchmark.cell(key, command, SEED, "metrics.json", split=split)
+            benchmark.cell(key, command, chosen.seed, "metrics.json", split=split)
     benchmark.numbers = numbers(benchmark.cells)
     benchmark.write()
     print(table(benchmark.cells))
