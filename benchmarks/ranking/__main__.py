@@ -1,8 +1,8 @@
 """lightrec's encoder and its peers on one log and one split: `make bench NAME=ranking`.
 
 Arguments: ``--log PATH`` (or the variable LIGHTREC_BENCH_LOG; else the domain's sample),
-``--only NAME …``, ``--seed N``, ``--cap SECONDS`` and ``--fresh``. MovieLens-100K is what the table is about.
-BERT4Rec takes hundreds of epochs, so that it is only run where it is named.
+``--only NAME …``, ``--seed N``, ``--cap SECONDS`` and ``--fresh``. MovieLens-100K is what the
+table is about. BERT4Rec takes hundreds of epochs, so that it is only run where it is named.
 """
 
 import argparse
