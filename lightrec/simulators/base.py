@@ -1,17 +1,20 @@
 """The contract of simulators: batched TorchRL environments in which users see slates.
 
-A simulator emits item indices and a mask of what may be shown, reads a slate, and answers with what
-was accepted, the reward, and whether the session ended. Which users there are and how they choose
-is a subclass's affair.
+A simulator says which items may be shown now, by a mask over the whole catalog or by a short offer
+of candidates that differs by user and step. It reads a slate, and answers with what was accepted,
+the reward, and whether the session ended. Which users there are and how they choose is a subclass's
+affair.
 """
 
 from abc import abstractmethod
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Size, Tensor
-from torchrl.data import Binary, Bounded, Composite, Unbounded
+from torchrl.data import Binary, Bounded, Composite, TensorSpec, Unbounded
 from torchrl.envs import EnvBase
 
 from lightrec.errors import RecipeError
@@ -22,7 +25,8 @@ from lightrec.simulators import noise
 Ending = Literal["leave", "fixed"]
 
 
-class Response(NamedTuple):
+@dataclass(frozen=True)
+class Response:
     """How the users of a batch answered their slates."""
 
     clicked: Tensor
@@ -31,16 +35,19 @@ class Response(NamedTuple):
     """(B,) float32."""
     leave: Tensor
     """(B,) float32: probability of leaving now."""
+    changed: Mapping[str, Tensor | TensorDictBase] = field(default_factory=dict)
+    """New values of keys that the simulator itself announced; others stay."""
 
 
 class Simulator(EnvBase):
     """B sessions side by side.
 
-    State (see :class:`~lightrec.keys.Key`): history, mask, step, accepted so far, user,
-    session. Action: ``(B, K)`` int64 items in the order shown; 0 is an empty place. A session ends
-    by leaving (``terminated``), or is cut at ``max_steps`` or when nothing is left to show
-    (``truncated``). All chance follows from the number in the key ``session``, which a reset draws
-    from torch's global generator, or from its own after ``set_seed``.
+    State (see :class:`~lightrec.keys.Key`): history, step, accepted so far, user, session, and what
+    may be shown: ``mask``, or ``candidates`` where a simulator makes offers. Action: ``(B, K)``
+    int64 items in the order shown; 0 is an empty place. A session ends by leaving
+    (``terminated``), or is cut at ``max_steps`` or when nothing is left to show (``truncated``).
+    All chance follows from the number in the key ``session``, which a reset draws from torch's
+    global generator, or from its own after ``set_seed``.
 
     :param num_items: number of items N.
     :param batch_size: sessions B.
@@ -50,6 +57,7 @@ class Simulator(EnvBase):
     :param ending: ``leave``: users leave when they want; ``fixed``: all stay for ``max_steps``.
     :param candidates: ``(C,)`` int64 ascending items that may be shown at all; None means all.
     :param repeats: whether what was shown may be shown again in a later step.
+    :param offer_size: how many candidates a step offers, see :meth:`offer`; None for a mask.
     :param device: where everything is computed.
     :raises RecipeError: where a size is out of range.
     """
@@ -65,12 +73,15 @@ class Simulator(EnvBase):
         ending: Ending = "leave",
         candidates: Tensor | None = None,
         repeats: bool = False,
+        offer_size: int | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(device=device, batch_size=Size([batch_size]))
-        if not 1 <= slate_size <= num_items:
+        shown_from = num_items if offer_size is None else offer_size
+        if not 1 <= slate_size <= shown_from <= num_items:
             raise RecipeError(
-                f"slate_size is {slate_size}; it must lie between 1 and the {num_items} items."
+                f"slate_size is {slate_size}; it must lie between 1 and the {shown_from} items "
+                f"that a step may show, of {num_items}."
             )
         if max_steps < 1 or ending not in ("leave", "fixed"):
             raise RecipeError(
@@ -83,7 +94,10 @@ class Simulator(EnvBase):
         self.max_steps = max_steps
         self.ending = ending
         self.repeats = repeats
+        self.offer_size = offer_size
         self.generator: torch.Generator | None = None
+        self.given: tuple[Tensor, int] | None = None
+        """Users (B,) and the seed of all chance, as :meth:`fix` was given them."""
         offered = torch.ones(num_items + 1, dtype=torch.bool)
         if candidates is not None:
             offered = torch.zeros_like(offered).index_fill_(0, candidates.cpu(), True)
@@ -92,11 +106,13 @@ class Simulator(EnvBase):
         self._make_specs()
 
     @abstractmethod
-    def start(self) -> TensorDict:
-        """Begin a session in every row.
+    def start(self, rows: Tensor, session: Tensor) -> TensorDict:
+        """Begin sessions in some rows.
 
-        :returns: ``user`` (B,) int64, ``history`` (B, L) int64, ``mask`` (B, N + 1) bool and
-            ``session`` (B, 1) int64.
+        :param rows: (R,) int64 rows of the batch, all of them or some.
+        :param session: (R, 1) int64, from which all chance should follow.
+        :returns: for R sessions: ``user`` (R,) int64, ``history`` (R, L) int64, ``mask``
+            (R, N + 1) bool unless the simulator makes offers, and its own keys.
         """
 
     @abstractmethod
@@ -106,6 +122,40 @@ class Simulator(EnvBase):
         :param state: the state before the slate.
         :param slate: ``(B, K)`` int64.
         """
+
+    def offer(self, state: TensorDictBase) -> Tensor:
+        """Choose what may be shown in a state, where ``offer_size`` is given.
+
+        :param state: of R sessions, all keys but ``candidates``.
+        :returns: (R, C) int64 distinct items; 0 fills up a shorter offer.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has an offer_size and no offer().")
+
+    def own_specs(self) -> dict[str, TensorSpec]:
+        """Announce further keys of the state, which :meth:`start` and :meth:`respond` give.
+
+        Called by the constructor: what it reads must be set before ``super().__init__``.
+        """
+        return {}
+
+    def fix(self, users: Tensor, seed: int) -> None:
+        """Let every reset begin with these users, under chance that follows from ``seed``.
+
+        Whatever is then shown in a user's step, the same seed gives the same noise to the same
+        item: contenders are compared under common random numbers.
+
+        :param users: ``(B,)`` int64, one a row.
+        :raises ValueError: where there are not as many users as rows.
+        """
+        if len(users) != self.batch_size[0]:
+            raise ValueError(
+                f"{len(users)} users were given to {self.batch_size[0]} sessions; give one a row."
+            )
+        self.given = users.cpu(), seed
+
+    def chance(self, state: TensorDictBase) -> Tensor:
+        """The key (R, 1) int64 of all chance in what follows a state, for ``noise``."""
+        return noise.mix(state[Key.SESSION], state[Key.STEP] + 1)
 
     def remember(self, history: Tensor, clicked: Tensor) -> Tensor:
         """Move histories on: what was accepted enters, nothing else.
@@ -120,9 +170,13 @@ class Simulator(EnvBase):
         """Draw slates evenly from what may be shown."""
         if tensordict is None:
             return super().rand_action()
-        mask = tensordict[Key.MASK]
-        columns = PlackettLuce(torch.zeros(mask.shape, device=mask.device), mask, self.slate_size)
-        return tensordict.set(Key.ACTION, columns.sample().clamp_min(0))
+        if self.offer_size is None:
+            mask = tensordict[Key.MASK]
+            flat = torch.zeros(mask.shape, device=mask.device)
+            slate = PlackettLuce(flat, mask, self.slate_size).sample().clamp_min(0)
+        else:
+            slate = _any_of(tensordict[Key.CANDIDATES], self.slate_size)
+        return tensordict.set(Key.ACTION, slate)
 
     def _make_specs(self) -> None:
         size, top = self.batch_size[0], self.num_items + 1
@@ -131,15 +185,17 @@ class Simulator(EnvBase):
             {
                 Key.USER: Unbounded((size,), dtype=whole, device=self.device),
                 Key.HISTORY: self._indices(self.history_length, top),
-                Key.MASK: Binary(shape=(size, top), dtype=flag, device=self.device),
+                **self._choice_spec(),
                 Key.CLICKED: self._indices(1, top - 1),
                 Key.STEP: self._indices(1, self.max_steps),
                 Key.ACCEPTED: self._number(),
                 Key.ACCEPTED_TOTAL: self._number(),
                 Key.SESSION: Unbounded((size, 1), dtype=whole, device=self.device),
+                **self.own_specs(),
             },
             shape=self.batch_size,
         )
+        self._own = list(self.own_specs())
         self.action_spec = self._indices(self.slate_size, top - 1)
         self.reward_spec = self._number()
         self.full_done_spec = Composite(
@@ -157,68 +213,127 @@ class Simulator(EnvBase):
     def _number(self) -> Unbounded:
         return Unbounded((*self.batch_size, 1), dtype=torch.float32, device=self.device)
 
+    def _choice_spec(self) -> dict[str, TensorSpec]:
+        if self.offer_size is not None:
+            return {Key.CANDIDATES: self._indices(self.offer_size, self.num_items)}
+        shape = (*self.batch_size, self.num_items + 1)
+        return {Key.MASK: Binary(shape=shape, dtype=torch.bool, device=self.device)}
+
     def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: object) -> TensorDict:
-        # On a partial reset TorchRL takes the rows it needs out of a whole fresh batch.
-        state = self.start()
-        column = (*self.batch_size, 1)
-        state[Key.MASK] = state[Key.MASK] & self.offered
-        state[Key.CLICKED] = torch.zeros(column, dtype=torch.int64, device=self.device)
-        state[Key.STEP] = torch.zeros(column, dtype=torch.int64, device=self.device)
+        asked = None if tensordict is None else tensordict.get("_reset", None)
+        if asked is None or asked.all():
+            return self._begin(torch.arange(self.batch_size[0]))
+        # TorchRL takes the rows it asked for out of a whole batch; the others are not computed.
+        rows = asked.reshape(-1).nonzero().squeeze(1)
+        fresh, size = self._begin(rows.cpu()), self.batch_size[0]
+
+        def spread(part: Tensor) -> Tensor:
+            return part.new_zeros(size, *part.shape[1:]).index_copy_(0, rows, part)
+
+        return fresh.apply(spread, batch_size=[size])
+
+    def _begin(self, rows: Tensor) -> TensorDict:
+        count = len(rows)
+        if self.given is None:
+            session = torch.randint(
+                -(2**62), 2**62, (count, 1), generator=self.generator, device=self.device
+            )
+        else:
+            users, seed = self.given
+            session = noise.mix(torch.tensor(seed), users[rows]).unsqueeze(1).to(self.device)
+        state = self.start(rows, session)
+        state[Key.SESSION] = session
+        for name in (Key.CLICKED, Key.STEP):
+            state[name] = torch.zeros(count, 1, dtype=torch.int64, device=self.device)
         for name in (Key.ACCEPTED, Key.ACCEPTED_TOTAL):
-            state[name] = torch.zeros(column, device=self.device)
+            state[name] = torch.zeros(count, 1, device=self.device)
         for name in ("done", "terminated", "truncated"):
-            state[name] = torch.zeros(column, dtype=torch.bool, device=self.device)
+            state[name] = torch.zeros(count, 1, dtype=torch.bool, device=self.device)
+        if self.offer_size is None:
+            state[Key.MASK] = state[Key.MASK] & self.offered
+        else:
+            state[Key.CANDIDATES] = self.offer(state)
         return state
 
     def _step(self, tensordict: TensorDictBase) -> TensorDict:
         slate = tensordict[Key.ACTION]
-        left = self._take_out(tensordict[Key.MASK], slate)
-        mask = tensordict[Key.MASK] if self.repeats else left
+        if not torch.compiler.is_compiling():  # a look at the numbers would break the graph
+            self._look_at(tensordict, slate)
         response = self.respond(tensordict, slate)
         step = tensordict[Key.STEP] + 1
         accepted = (response.clicked > 0).float().unsqueeze(1)
         if self.ending == "leave":
-            key = noise.mix(noise.mix(tensordict[Key.SESSION], step), -2)
+            key = noise.mix(self.chance(tensordict), -2)
             terminated = noise.uniform(key) < response.leave.unsqueeze(1)
         else:
             terminated = torch.zeros_like(step, dtype=torch.bool)
-        over = (step >= self.max_steps) | ~mask.any(1, keepdim=True)
-        return TensorDict(
-            {
-                Key.USER: tensordict[Key.USER],
-                Key.HISTORY: self.remember(tensordict[Key.HISTORY], response.clicked),
-                Key.MASK: mask,
-                Key.CLICKED: response.clicked.unsqueeze(1),
-                Key.STEP: step,
-                Key.ACCEPTED: accepted,
-                Key.ACCEPTED_TOTAL: tensordict[Key.ACCEPTED_TOTAL] + accepted,
-                Key.SESSION: tensordict[Key.SESSION],
-                "reward": response.reward.unsqueeze(1),
-                "terminated": terminated,
-                "truncated": over & ~terminated,
-                "done": over | terminated,
-            },
-            batch_size=self.batch_size,
-            device=self.device,
+        over = step >= self.max_steps
+        following = {
+            Key.USER: tensordict[Key.USER],
+            Key.HISTORY: self.remember(tensordict[Key.HISTORY], response.clicked),
+            Key.CLICKED: response.clicked.unsqueeze(1),
+            Key.STEP: step,
+            Key.ACCEPTED: accepted,
+            Key.ACCEPTED_TOTAL: tensordict[Key.ACCEPTED_TOTAL] + accepted,
+            Key.SESSION: tensordict[Key.SESSION],
+            **{name: response.changed.get(name, tensordict[name]) for name in self._own},
+            "reward": response.reward.unsqueeze(1),
+        }
+        if self.offer_size is None:
+            mask = tensordict[Key.MASK]
+            if not self.repeats:
+                mask = mask.scatter(1, slate, torch.zeros_like(slate, dtype=torch.bool))
+            following[Key.MASK] = mask
+            over = over | ~mask.any(1, keepdim=True)
+        state = TensorDict(following, batch_size=self.batch_size, device=self.device)
+        if self.offer_size is not None:
+            state[Key.CANDIDATES] = candidates = self.offer(state)
+            over = over | ~(candidates > 0).any(1, keepdim=True)
+        return state.update(
+            {"terminated": terminated, "truncated": over & ~terminated, "done": over | terminated}
         )
 
-    def _take_out(self, mask: Tensor, slate: Tensor) -> Tensor:
-        """Give the mask without what is shown.
+    def _look_at(self, state: TensorDictBase, slate: Tensor) -> None:
+        """Refuse slates that a policy may not show.
 
         :raises ValueError: where a slate holds an item twice or one that may not be shown.
         """
-        left = mask.clone().index_put_(
-            (torch.arange(len(mask), device=mask.device)[:, None], slate),
-            torch.tensor(False, device=mask.device),
-        )
-        if (mask.sum() - left.sum()) != (slate > 0).sum():
+        shown = slate > 0
+        if self.offer_size is None:
+            allowed = state[Key.MASK].gather(1, slate)
+        else:
+            allowed = (slate.unsqueeze(2) == state[Key.CANDIDATES].unsqueeze(1)).any(2)
+        fine = bool((allowed | ~shown).all())
+        for place in range(1, self.slate_size):
+            again = (slate[:, :place] == slate[:, place, None]).any(1) & shown[:, place]
+            fine = fine and not bool(again.any())
+        if not fine:
             raise ValueError(
                 "A slate holds an item twice, or one that may not be shown. Policies must draw "
-                "distinct items from the state's mask, and 0 for an empty place."
+                "distinct items from the state's mask or candidates, and 0 for an empty place."
             )
-        return left
 
     def _set_seed(self, seed: int | None) -> None:
         self.generator = None
         if seed is not None:
             self.generator = torch.Generator(self.device).manual_seed(seed)
+
+
+def _any_of(candidates: Tensor, number: int) -> Tensor:
+    """Draw distinct candidates evenly from torch's global generator.
+
+    :param candidates: (B, C) int64, 0 where an offer is shorter.
+    :returns: (B, number) int64.
+    """
+    rows, count = candidates.shape
+    if number > 8 or bool((candidates == 0).any()):
+        keys = torch.rand(rows, count, device=candidates.device).masked_fill(candidates == 0, -1)
+        return candidates.gather(1, keys.topk(number).indices)
+    # Floyd's way (Bentley and Floyd 1987): as many draws as places, whatever the offer's length.
+    columns = torch.empty(rows, number, dtype=torch.int64, device=candidates.device)
+    for place, top in enumerate(range(count - number, count)):
+        drawn = torch.randint(top + 1, (rows,), device=candidates.device)
+        taken = (columns[:, :place] == drawn[:, None]).any(1)
+        columns[:, place] = torch.where(taken, top, drawn)
+    order = torch.rand(rows, number, device=candidates.device).argsort(1) if number > 1 else None
+    return candidates.gather(1, columns if order is None else columns.gather(1, order))

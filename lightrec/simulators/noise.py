@@ -41,3 +41,27 @@ def uniform(key: Tensor) -> Tensor:
 def gumbel(key: Tensor) -> Tensor:
     """Turn keys into float32 numbers of the standard Gumbel distribution."""
     return -(-uniform(key).log()).log().float()
+
+
+def normal(key: Tensor) -> Tensor:
+    """Turn keys into float32 numbers of the standard normal distribution."""
+    return torch.special.ndtri(uniform(key)).float()
+
+
+def below(key: Tensor, number: int) -> Tensor:
+    """Turn keys into int64 numbers 0 to ``number`` - 1, evenly; at most 2^31 of them."""
+    return (_shift(key, 32) * number) >> 32
+
+
+def distinct(key: Tensor, count: int, number: int) -> Tensor:
+    """Turn keys (B, 1) into ``count`` distinct int64 numbers 0 to ``number`` - 1 each: (B, count).
+
+    Every set is equally likely (Bentley and Floyd 1987, "A sample of brilliance"); the order within
+    a set is not a fair draw.
+    """
+    chosen = key.new_empty(len(key), count)
+    for place, top in enumerate(range(number - count, number)):
+        drawn = below(mix(key, place), top + 1)
+        taken = (chosen[:, :place] == drawn).any(dim=1, keepdim=True)
+        chosen[:, place : place + 1] = torch.where(taken, top, drawn)
+    return chosen

@@ -84,49 +84,28 @@ class UserModelSimulator(Simulator):
         self.reward_function = reward
         self.expected = expected
         self.leave_rate = leave_rate
-        self._given: tuple[Tensor, int] | None = None
 
-    def fix(self, users: Tensor, seed: int) -> None:
-        """Let every reset begin with these users, under chance that follows from ``seed``.
-
-        Whatever is then shown in a user's step, the same seed gives the same noise to the same
-        item: contenders are compared under common random numbers.
-
-        :param users: ``(B,)`` int64, one a row; their histories end where the log's do.
-        """
-        if len(users) != self.batch_size[0]:
-            raise ValueError(
-                f"{len(users)} users were given to {self.batch_size[0]} sessions; give one a row."
-            )
-        self._given = users.cpu(), seed
-
-    def start(self) -> TensorDict:
-        """Begin a session in every row: drawn users, or those given to :meth:`fix`."""
-        size = self.batch_size[0]
-        if self._given is None:
-            users, ends = self.starts.draw(size, self.generator)
-            low, high = -(2**62), 2**62
-            session = torch.randint(
-                low, high, (size, 1), generator=self.generator, device=self.device
-            )
+    def start(self, rows: Tensor, session: Tensor) -> TensorDict:
+        """Begin sessions: drawn users, or those given to :meth:`fix`, whose logs are over."""
+        count = len(rows)
+        if self.given is None:
+            users, ends = self.starts.draw(count, self.generator)
         else:
-            users, seed = self._given
+            users = self.given[0][rows]
             ends = self.starts.ends_of(users)
-            session = noise.mix(torch.tensor(seed), users).unsqueeze(1).to(self.device)
-        mask = torch.ones(size, self.num_items + 1, dtype=torch.bool, device=self.device)
+        mask = torch.ones(count, self.num_items + 1, dtype=torch.bool, device=self.device)
         if not self.repeats:
-            rows, items = self.starts.seen(users, ends)
+            places, items = self.starts.seen(users, ends)
             known = items <= self.num_items
-            mask[rows[known].to(self.device), items[known].to(self.device)] = False
+            mask[places[known].to(self.device), items[known].to(self.device)] = False
         history = self.starts.history(users, ends, self.history_length)
         return TensorDict(
             {
                 Key.USER: users.to(self.device),
                 Key.HISTORY: history.to(self.device),
                 Key.MASK: mask,
-                Key.SESSION: session,
             },
-            batch_size=self.batch_size,
+            batch_size=[count],
             device=self.device,
         )
 
@@ -138,7 +117,7 @@ class UserModelSimulator(Simulator):
         nothing = self.user_model.nothing(person).unsqueeze(1)
         utilities = torch.cat([self.user_model.utilities(person, slate), nothing], 1)
         offered = torch.nn.functional.pad(slate, (0, 1), value=self.num_items + 1)
-        key = noise.mix(noise.mix(state[Key.SESSION], state[Key.STEP] + 1), offered)
+        key = noise.mix(self.chance(state), offered)
         keys = (utilities + noise.gumbel(key)).masked_fill(offered == PADDING, -torch.inf)
         slot = keys.argmax(1, keepdim=True)
         chosen = offered.gather(1, slot)

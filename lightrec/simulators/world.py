@@ -1,0 +1,129 @@
+"""The contract of worlds: simulators whose truth is known, because their laws are written down.
+
+A world adds to a simulator what only its maker can know: the latent state of its users, the reward
+that is true, an oracle that sees both, and items with vectors and texts that mean something.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+from torchrl.data import Composite, TensorSpec, Unbounded
+
+from lightrec.data.catalog import Catalog
+from lightrec.keys import Key
+from lightrec.simulators.base import Response, Simulator
+
+RewardFunction = Callable[[TensorDictBase], Tensor]
+"""From transitions (history, action, clicked) to rewards (B, 1)."""
+
+
+class World(Simulator):
+    """A simulator whose truth is known.
+
+    Its state has, beside the simulator's keys, ``latent`` (what only the world knows), and
+    ``observation`` where the world lets policies see more than histories. After a step
+    ``true_reward`` is there, and ``reward`` is the same unless another reward is to be learned.
+
+    :param item_vectors: (N + 1, D) float32, what may be seen of items; row 0 is zero.
+    :param batch_size: sessions B.
+    :param latent: shapes of the latent state, one session's, by name; float32 all.
+    :param observation_size: F; 0 where histories are all that policies see.
+    :param reward: from transitions to rewards (B, 1), in place of the true one.
+    :param settings: of :class:`~lightrec.simulators.base.Simulator`.
+    """
+
+    def __init__(
+        self,
+        item_vectors: Tensor,
+        batch_size: int,
+        *,
+        latent: Mapping[str, tuple[int, ...]],
+        observation_size: int = 0,
+        reward: RewardFunction | None = None,
+        **settings: object,
+    ) -> None:
+        self.latent_shapes = dict(latent)
+        self.observation_size = observation_size
+        super().__init__(len(item_vectors) - 1, batch_size, **settings)  # type: ignore[arg-type]
+        self.item_vectors = item_vectors.to(self.device)
+        self.reward_function = reward
+
+    @abstractmethod
+    def begin(self, session: Tensor) -> dict[str, Tensor | TensorDictBase]:
+        """Let users be born, as the numbers of their sessions say.
+
+        :param session: (R, 1) int64.
+        :returns: ``latent``, a TensorDict or plain tensors by name, ``observation`` where the world
+            has one, and what else differs from an empty history.
+        """
+
+    @abstractmethod
+    def react(self, state: TensorDictBase, slate: Tensor) -> Response:
+        """Let the users answer; ``reward`` is the true one.
+
+        :param state: the state before the slate, ``latent`` included.
+        :param slate: ``(B, K)`` int64.
+        :returns: with the new ``latent`` and ``observation`` among what changed.
+        """
+
+    @abstractmethod
+    def oracle(self, state: TensorDictBase) -> Tensor:
+        """Score what may be shown, knowing the latent state: the best that is known to be possible.
+
+        :returns: (B, N + 1), or (B, C) for the candidates of an offer; the highest are shown.
+        """
+
+    @abstractmethod
+    def catalog(self) -> Catalog:
+        """The items, named, with titles and texts; row i - 1 is item i."""
+
+    def own_specs(self) -> dict[str, TensorSpec]:
+        """Announce what worlds add."""
+        rows = tuple(self.batch_size)
+
+        def numbers(*shape: int) -> Unbounded:
+            return Unbounded((*rows, *shape), dtype=torch.float32, device=self.device)
+
+        latent = {name: numbers(*shape) for name, shape in self.latent_shapes.items()}
+        specs: dict[str, TensorSpec] = {
+            Key.LATENT: Composite(latent, shape=self.batch_size, device=self.device),
+            Key.TRUE_REWARD: numbers(1),
+        }
+        if self.observation_size:
+            specs[Key.OBSERVATION] = numbers(self.observation_size)
+        return specs
+
+    def start(self, rows: Tensor, session: Tensor) -> TensorDict:
+        """Begin sessions; everything follows from their numbers."""
+        count = len(session)
+        users = rows if self.given is None else self.given[0][rows]
+        whole = torch.int64
+        state: dict[str, object] = {
+            Key.USER: users.to(self.device),
+            Key.HISTORY: torch.zeros(count, self.history_length, dtype=whole, device=self.device),
+            Key.TRUE_REWARD: torch.zeros(count, 1, device=self.device),
+        }
+        if self.offer_size is None:
+            state[Key.MASK] = self.offered.repeat(count, 1)
+        return TensorDict(state | self.begin(session), batch_size=[count], device=self.device)
+
+    def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
+        """Answer by :meth:`react`; another reward, if there is one, takes the true one's place."""
+        response = self.react(state, slate)
+        true = response.reward.unsqueeze(1)
+        reward = response.reward
+        if self.reward_function is not None:
+            transition = {
+                Key.HISTORY: state[Key.HISTORY],
+                Key.ACTION: slate,
+                Key.CLICKED: response.clicked.unsqueeze(1),
+            }
+            rows = TensorDict(transition, batch_size=self.batch_size, device=self.device)
+            reward = self.reward_function(rows).squeeze(1)
+        changed = {**response.changed, Key.TRUE_REWARD: true}
+        if not isinstance(latent := changed[Key.LATENT], TensorDictBase):
+            changed[Key.LATENT] = TensorDict(latent, batch_size=self.batch_size)
+        return Response(response.clicked, reward, response.leave, changed)

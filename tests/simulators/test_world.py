@@ -1,0 +1,108 @@
+"""What worlds add to simulators, shown by the smallest world."""
+
+import polars as pl
+import torch
+from tensordict import TensorDict
+
+from lightrec.data.catalog import Catalog
+from lightrec.keys import Column, Key
+from lightrec.simulators import noise
+from lightrec.simulators.base import Response
+from lightrec.simulators.world import World
+
+ITEMS, OFFER = 12, 4
+
+
+class Coins(World):
+    """Users take the first item with a probability of their own, which every step lowers."""
+
+    def __init__(self, batch_size, **settings):
+        vectors = torch.eye(ITEMS + 1)[:, 1:]
+        settings = {"history_length": 3, "max_steps": 5, "offer_size": OFFER} | settings
+        super().__init__(vectors, batch_size, latent={"luck": ()}, observation_size=1, **settings)
+
+    def begin(self, session):
+        luck = noise.uniform(session).float().squeeze(1)
+        return {Key.LATENT: {"luck": luck}, Key.OBSERVATION: torch.zeros(len(session), 1)}
+
+    def offer(self, state):
+        return 1 + noise.distinct(noise.mix(self.chance(state), -3), OFFER, ITEMS)
+
+    def react(self, state, slate):
+        luck = state[Key.LATENT, "luck"]
+        took = noise.uniform(noise.mix(self.chance(state), 0)).squeeze(1) < luck
+        clicked = torch.where(took, slate[:, 0], 0)
+        changed = {Key.LATENT: {"luck": 0.9 * luck}, Key.OBSERVATION: took.float()[:, None]}
+        return Response(clicked, luck, torch.full_like(luck, 0.1), changed)
+
+    def oracle(self, state):
+        return torch.zeros(len(state), OFFER)
+
+    def catalog(self):
+        return Catalog(pl.DataFrame({Column.ITEM: [str(i) for i in range(ITEMS)]}))
+
+
+def test_candidates_are_offered_anew_and_the_truth_is_kept_apart():
+    world = Coins(8, reward=lambda row: (row[Key.CLICKED] > 0).float())
+    steps = world.rollout(5, break_when_any_done=False)
+    offers, following = steps[Key.CANDIDATES], steps["next", Key.CANDIDATES]
+    assert offers.sort(-1).values.diff(dim=-1).gt(0).all()
+    same = (offers.unsqueeze(-1) == following.unsqueeze(-2)).any(-1).all(-1)
+    assert not same.any(1).all()
+    luck = steps[Key.LATENT, "luck"]
+    torch.testing.assert_close(steps["next", Key.TRUE_REWARD].squeeze(-1), luck)
+    assert torch.equal(steps["next", "reward"], steps["next", Key.ACCEPTED])
+    torch.testing.assert_close(steps["next", Key.LATENT, "luck"], 0.9 * luck)
+
+
+def test_a_given_user_meets_the_same_chance_in_any_batch():
+    one, other = Coins(6), Coins(3)
+    one.fix(torch.arange(6), seed=4)
+    other.fix(torch.tensor([4, 1, 2]), seed=4)
+    assert torch.equal(one.reset()[Key.LATENT, "luck"][[4, 1, 2]], other.reset()["latent", "luck"])
+
+
+def test_some_sessions_begin_anew_while_others_go_on():
+    world = Coins(64)
+    state = world.reset()
+    for _ in range(12):
+        whole, state = world.step_and_maybe_reset(world.rand_action(state))
+        over = whole["next", "done"]
+        assert torch.equal(state[Key.STEP], torch.where(over, 0, whole["next", Key.STEP]))
+        before, after = whole["next", Key.SESSION], state[Key.SESSION]
+        assert torch.equal(after[~over], before[~over])
+        assert (after[over] != before[over]).all()
+
+
+def test_random_slates_are_fair():
+    world = Coins(6000, slate_size=2)
+    state = world.reset()
+    slate = world.rand_action(state)[Key.ACTION]
+    place = (state[Key.CANDIDATES].unsqueeze(1) == slate.unsqueeze(2)).int().argmax(2)
+    pairs = torch.bincount(place[:, 0] * OFFER + place[:, 1], minlength=OFFER**2).float()
+    pairs = pairs.view(OFFER, OFFER)
+    assert (pairs.diagonal() == 0).all()
+    wanted = 6000 / (OFFER * (OFFER - 1))
+    chi = ((pairs - wanted) ** 2 / wanted)[~torch.eye(OFFER, dtype=torch.bool)].sum()
+    assert chi < 31.3  # the 99.9 % quantile of χ² with 11 degrees of freedom
+
+
+def test_distinct_numbers_are_fair_sets():
+    key = noise.mix(torch.arange(20_000), 5).unsqueeze(1)
+    sets = noise.distinct(key, 3, 5)
+    assert (sets.sort(1).values.diff(dim=1) > 0).all()
+    code = (2**sets).sum(1)
+    counts = torch.bincount(code)[code.unique()].float()
+    assert len(counts) == 10
+    assert ((counts - 2000) ** 2 / 2000).sum() < 27.9  # χ² with 9 degrees of freedom, 99.9 %
+
+
+def test_normal_numbers_have_their_moments():
+    found = noise.normal(noise.mix(torch.arange(200_000), 1)).double()
+    assert abs(found.mean()) < 0.01
+    assert abs(found.var() - 1) < 0.02
+    assert abs((found**4).mean() - 3) < 0.1
+
+
+def test_a_world_is_a_td_of_its_state():
+    assert isinstance(Coins(2).reset()[Key.LATENT], TensorDict)
