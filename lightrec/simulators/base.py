@@ -9,7 +9,7 @@ affair.
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -23,6 +23,8 @@ from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.simulators import noise
 
 Ending = Literal["leave", "fixed"]
+State: TypeAlias = Tensor | TensorDictBase | Mapping[str, Tensor]
+"""A key's value; a mapping becomes a nested TensorDict."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,10 @@ class Response:
     """(B,) float32."""
     leave: Tensor
     """(B,) float32: probability of leaving now."""
-    changed: Mapping[str, Tensor | TensorDictBase] = field(default_factory=dict)
-    """New values of keys that the simulator itself announced; others stay."""
+    changed: Mapping[str, Tensor | TensorDictBase | Mapping[str, Tensor]] = field(
+        default_factory=dict
+    )
+    """New values of keys that the simulator itself announced; others stay as they are."""
 
 
 class Simulator(EnvBase):

@@ -80,6 +80,8 @@ class UserModelSimulator(Simulator):
             device=device,
         )
         self.user_model = user_model.to(self.device).eval()
+        # Asked once: the answer is in a tensor, which a compiled step cannot branch on.
+        self._declined_enter = user_model.records_nothing
         self.starts = starts
         self.reward_function = reward
         self.expected = expected
@@ -145,6 +147,6 @@ class UserModelSimulator(Simulator):
 
     def remember(self, history: Tensor, clicked: Tensor) -> Tensor:
         """Move histories on by the item accepted, or by N + 1 where declined steps are known."""
-        if self.user_model.records_nothing:
+        if self._declined_enter:
             clicked = torch.where(clicked > 0, clicked, self.num_items + 1)
         return super().remember(history, clicked)

@@ -14,7 +14,7 @@ from torchrl.data import Composite, TensorSpec, Unbounded
 
 from lightrec.data.catalog import Catalog
 from lightrec.keys import Key
-from lightrec.simulators.base import Response, Simulator
+from lightrec.simulators.base import Response, Simulator, State
 
 RewardFunction = Callable[[TensorDictBase], Tensor]
 """From transitions (history, action, clicked) to rewards (B, 1)."""
@@ -52,7 +52,7 @@ class World(Simulator):
         self.reward_function = reward
 
     @abstractmethod
-    def begin(self, session: Tensor) -> dict[str, Tensor | TensorDictBase]:
+    def begin(self, session: Tensor) -> dict[str, State]:
         """Let users be born, as the numbers of their sessions say.
 
         :param session: (R, 1) int64.
@@ -125,5 +125,5 @@ class World(Simulator):
             reward = self.reward_function(rows).squeeze(1)
         changed = {**response.changed, Key.TRUE_REWARD: true}
         if not isinstance(latent := changed[Key.LATENT], TensorDictBase):
-            changed[Key.LATENT] = TensorDict(latent, batch_size=self.batch_size)
+            changed[Key.LATENT] = TensorDict(latent, self.batch_size, device=self.device)
         return Response(response.clicked, reward, response.leave, changed)

@@ -10,6 +10,7 @@ from torchrl.envs.utils import check_env_specs
 
 from lightrec.keys import PADDING, Key
 from lightrec.simulators.base import Simulator
+from lightrec.simulators.world import World
 from lightrec.testing.chance import SEED, seeded
 from lightrec.testing.contract import Check, DoesNotApply, checks_of, expect, name_of, run_all
 
@@ -107,7 +108,10 @@ def other_seed(make: MakeSimulator) -> None:
 
 def mask_column_0(make: MakeSimulator) -> None:
     """Padding is no item."""
-    masks = _masks(_rollout(make(ROWS)))
+    simulator = make(ROWS)
+    if simulator.offer_size is not None:
+        raise DoesNotApply("It makes offers, and has no mask.")
+    masks = _masks(_rollout(simulator))
     expect(
         not masks[..., PADDING].any(),
         "Column 0 of the mask is False in every state, since 0 is no item.",
@@ -119,6 +123,8 @@ def mask_column_0(make: MakeSimulator) -> None:
 def next_mask(make: MakeSimulator) -> None:
     """What was shown leaves the mask, unless items repeat."""
     simulator = make(ROWS)
+    if simulator.offer_size is not None:
+        raise DoesNotApply("It makes offers, and has no mask.")
     steps = _rollout(simulator)
     shown, following = steps[Key.ACTION], steps["next", Key.MASK]
     again = following.gather(-1, shown) & (shown > PADDING)
@@ -138,14 +144,37 @@ def next_mask(make: MakeSimulator) -> None:
     )
 
 
+def offers(make: MakeSimulator) -> None:
+    """Every state offers distinct items, the one after the last step too."""
+    simulator = make(ROWS)
+    if simulator.offer_size is None:
+        raise DoesNotApply("It has a mask, and makes no offers.")
+    steps = _rollout(simulator)
+    found = torch.cat([steps[Key.CANDIDATES], steps["next", Key.CANDIDATES][:, -1:]], 1)
+    ordered = found.sort(-1).values
+    again = (ordered[..., 1:] == ordered[..., :-1]) & (ordered[..., 1:] > PADDING)
+    outside = (found < PADDING) | (found > simulator.num_items)
+    expect(
+        not again.any() and not outside.any(),
+        f"An offer holds distinct items, 1 to {simulator.num_items}; 0 fills it up.",
+        f"{int(again.any(-1).sum())} of {again[..., 0].numel()} offers hold an item twice, "
+        f"{int(outside.any(-1).sum())} one that does not exist.",
+        "Draw them with `lightrec.simulators.noise.distinct`, which counts from 0: add 1.",
+    )
+
+
 def masked_item(make: MakeSimulator) -> None:
     """An item that may not be shown is refused."""
     simulator = make(ROWS)
     state = _acting(simulator, simulator.reset())
     item = int(state[Key.ACTION][0, 0])
-    state[Key.MASK] = state[Key.MASK].clone()
-    state[Key.MASK][0, item] = False
-    _refused(simulator, state, "an item that the mask excludes")
+    name = Key.MASK if simulator.offer_size is None else Key.CANDIDATES
+    state[name] = state[name].clone()
+    if simulator.offer_size is None:
+        state[name][0, item] = False
+    else:
+        state[name][0] *= state[name][0] != item
+    _refused(simulator, state, "an item that may not be shown")
 
 
 def repeated_item(make: MakeSimulator) -> None:
@@ -279,7 +308,7 @@ def partial_reset(make: MakeSimulator) -> None:
     kept = ~again.squeeze(1)
     others = [
         key
-        for key in (Key.USER, Key.HISTORY, Key.MASK, Key.SESSION)
+        for key in (Key.USER, Key.HISTORY, _choice(simulator), Key.SESSION)
         if not torch.equal(fresh[key][kept], state[key][kept])
     ]
     expect(
@@ -306,6 +335,80 @@ def input_unchanged(make: MakeSimulator) -> None:
     )
 
 
+def common_chance(make: MakeSimulator) -> None:
+    """A user who is given meets the same chance in any place and company."""
+    users, order = torch.arange(ROWS) % 2, torch.arange(ROWS).flip(0)
+    found = []
+    for given in (users, users[order]):
+        simulator = make(ROWS)
+        simulator.fix(given, 7)
+        found.append(_first(simulator))
+    differing = [key for key in _keys(found[0]) if not _close(found[0][key][order], found[1][key])]
+    expect(
+        not differing,
+        "After `fix`, a user meets the same chance in whatever row, beside whatever others.",
+        f"In another row these differ: {', '.join(map(str, differing))}.",
+        "Compute chance from `self.chance(state)` with `lightrec.simulators.noise`, and draw "
+        "nothing for a whole batch at once.",
+    )
+
+
+def compiles(make: MakeSimulator) -> None:
+    """A step is one graph for torch.compile, and does the same."""
+    simulator = make(ROWS)
+    state = _acting(simulator, simulator.reset())
+    expected = simulator._step(state.clone())
+    torch.compiler.reset()
+    try:
+        found = torch.compile(simulator._step, backend="eager", fullgraph=True)(state.clone())
+    except torch._dynamo.exc.TorchDynamoException as error:
+        expect(
+            False,
+            "A step compiles as one graph (torch.compile with fullgraph=True).",
+            f"It breaks: {' '.join(str(error).split())[:300].rstrip('.')}.",
+            "Decide with `torch.where`, not with `if`, and ask no tensor for its number.",
+        )
+    differing = [key for key in _keys(expected) if not _close(expected[key], found[key])]
+    expect(
+        not differing,
+        "A compiled step does what the step does.",
+        f"These differ: {', '.join(map(str, differing))}.",
+        "Keep no state outside of the TensorDict.",
+    )
+
+
+def truth(make: MakeSimulator) -> None:
+    """A world knows its truth, and keeps it where no policy looks."""
+    world = make(ROWS)
+    if not isinstance(world, World):
+        raise DoesNotApply("It is no world: its truth is not known.")
+    steps = _rollout(world)
+    true = steps["next", Key.TRUE_REWARD]
+    names = sorted(steps[Key.LATENT].keys())
+    expect(
+        bool(true.isfinite().all()) and names == sorted(world.latent_shapes),
+        "A world's steps hold the finite true reward, and its latent state.",
+        f"True rewards finite: {bool(true.isfinite().all())}; latent: {', '.join(names)}.",
+        "Return the true reward from `react`, and all latent tensors among what changed.",
+    )
+    state = world.reset()
+    columns = world.offer_size or world.num_items + 1
+    scores = world.oracle(state)
+    expect(
+        scores.shape == (ROWS, columns),
+        f"The oracle scores what may be shown: ({ROWS}, {columns}).",
+        f"Its scores have the shape {tuple(scores.shape)}.",
+        "Return scores of the candidates, or of all items with column 0 for padding.",
+    )
+    described = len(world.catalog())
+    expect(
+        described == world.num_items == len(world.item_vectors) - 1,
+        f"The catalog and the vectors describe all {world.num_items} items.",
+        f"The catalog has {described} rows, the vectors {len(world.item_vectors)}.",
+        "Give a row for every item, and to the vectors row 0 for padding besides.",
+    )
+
+
 CHECKS = (
     specs,
     batch_size,
@@ -314,6 +417,7 @@ CHECKS = (
     other_seed,
     mask_column_0,
     next_mask,
+    offers,
     masked_item,
     repeated_item,
     clicked,
@@ -325,6 +429,9 @@ CHECKS = (
     fixed,
     partial_reset,
     input_unchanged,
+    common_chance,
+    compiles,
+    truth,
 )
 
 
@@ -336,7 +443,22 @@ def _with_seed(make: MakeSimulator, seed: int) -> Simulator:
 
 def _acting(simulator: Simulator, state: TensorDictBase) -> TensorDictBase:
     chance = torch.Generator().manual_seed(SEED)
-    return state.set(Key.ACTION, _slate(state[Key.MASK], simulator.slate_size, chance))
+    return state.set(Key.ACTION, _slate(state, simulator, chance))
+
+
+def _first(simulator: Simulator) -> TensorDictBase:
+    """Show the first items that may be shown, two steps long; what was there and came."""
+    state = simulator.reset()
+    for _ in range(2):
+        if simulator.offer_size is None:
+            size = simulator.slate_size
+            slate = (
+                state[Key.MASK].int().sort(dim=1, descending=True, stable=True).indices[:, :size]
+            )
+        else:
+            slate = state[Key.CANDIDATES][:, : simulator.slate_size]
+        state = simulator.step(state.set(Key.ACTION, slate))["next"]
+    return state
 
 
 def _rollout(simulator: Simulator, steps: int = STEPS) -> TensorDict:
@@ -344,21 +466,37 @@ def _rollout(simulator: Simulator, steps: int = STEPS) -> TensorDict:
     chance = torch.Generator().manual_seed(SEED)
     state, played = simulator.reset(), []
     for _ in range(steps):
-        state[Key.ACTION] = _slate(state[Key.MASK], simulator.slate_size, chance)
+        state[Key.ACTION] = _slate(state, simulator, chance)
         whole = simulator.step(state.clone())
         played.append(whole)
         state = whole["next"].exclude("reward").clone()
-        if not state[Key.MASK].any():
+        if not (state[_choice(simulator)] > 0).any():
             break
     return torch.stack(played, 1)
 
 
-def _slate(mask: Tensor, size: int, chance: torch.Generator) -> Tensor:
-    """Draw slates from masks, with 0 where nothing is left; (B, K)."""
-    keys = torch.rand(mask.shape, generator=chance).to(mask.device).masked_fill(~mask, -1)
-    keys[:, PADDING] = -1
-    best = keys.topk(size)
-    return best.indices * (best.values >= 0)
+def _slate(state: TensorDictBase, simulator: Simulator, chance: torch.Generator) -> Tensor:
+    """Draw slates from what may be shown, with 0 where nothing is left; (B, K)."""
+    allowed = state[_choice(simulator)]
+    keys = torch.rand(allowed.shape, generator=chance).to(allowed.device)
+    keys = keys.masked_fill(allowed == 0, -1)
+    if simulator.offer_size is None:
+        keys[:, PADDING] = -1
+    best = keys.topk(simulator.slate_size)
+    columns = best.indices if simulator.offer_size is None else allowed.gather(1, best.indices)
+    return columns * (best.values >= 0)
+
+
+def _choice(simulator: Simulator) -> str:
+    """The key of what may be shown."""
+    return Key.MASK if simulator.offer_size is None else Key.CANDIDATES
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    """Equal, or close where they are numbers: batches are multiplied in other orders."""
+    if one.is_floating_point():
+        return torch.allclose(one, other, rtol=1e-4, atol=1e-5, equal_nan=True)
+    return torch.equal(one, other)
 
 
 def _keys(steps: TensorDictBase) -> list[object]:
@@ -374,7 +512,8 @@ def _equal(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _exhausted(steps: TensorDictBase) -> Tensor:
-    return ~steps["next", Key.MASK].any(-1, keepdim=True)
+    name = Key.MASK if Key.MASK in steps.keys() else Key.CANDIDATES  # noqa: SIM118 (TensorDict)
+    return ~(steps["next", name] > 0).any(-1, keepdim=True)
 
 
 def _must_end(simulator: Simulator, steps: TensorDictBase, what: str) -> None:

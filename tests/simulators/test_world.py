@@ -1,49 +1,17 @@
 """What worlds add to simulators, shown by the smallest world."""
 
-import polars as pl
 import torch
 from tensordict import TensorDict
 
-from lightrec.data.catalog import Catalog
-from lightrec.keys import Column, Key
+from lightrec.keys import Key
 from lightrec.simulators import noise
-from lightrec.simulators.base import Response
-from lightrec.simulators.world import World
+from lightrec.testing.tiny_world import TinyWorld
 
-ITEMS, OFFER = 12, 4
-
-
-class Coins(World):
-    """Users take the first item with a probability of their own, which every step lowers."""
-
-    def __init__(self, batch_size, **settings):
-        vectors = torch.eye(ITEMS + 1)[:, 1:]
-        settings = {"history_length": 3, "max_steps": 5, "offer_size": OFFER} | settings
-        super().__init__(vectors, batch_size, latent={"luck": ()}, observation_size=1, **settings)
-
-    def begin(self, session):
-        luck = noise.uniform(session).float().squeeze(1)
-        return {Key.LATENT: {"luck": luck}, Key.OBSERVATION: torch.zeros(len(session), 1)}
-
-    def offer(self, state):
-        return 1 + noise.distinct(noise.mix(self.chance(state), -3), OFFER, ITEMS)
-
-    def react(self, state, slate):
-        luck = state[Key.LATENT, "luck"]
-        took = noise.uniform(noise.mix(self.chance(state), 0)).squeeze(1) < luck
-        clicked = torch.where(took, slate[:, 0], 0)
-        changed = {Key.LATENT: {"luck": 0.9 * luck}, Key.OBSERVATION: took.float()[:, None]}
-        return Response(clicked, luck, torch.full_like(luck, 0.1), changed)
-
-    def oracle(self, state):
-        return torch.zeros(len(state), OFFER)
-
-    def catalog(self):
-        return Catalog(pl.DataFrame({Column.ITEM: [str(i) for i in range(ITEMS)]}))
+OFFER = TinyWorld.OFFER
 
 
 def test_candidates_are_offered_anew_and_the_truth_is_kept_apart():
-    world = Coins(8, reward=lambda row: (row[Key.CLICKED] > 0).float())
+    world = TinyWorld(8, reward=lambda row: (row[Key.CLICKED] > 0).float())
     steps = world.rollout(5, break_when_any_done=False)
     offers, following = steps[Key.CANDIDATES], steps["next", Key.CANDIDATES]
     assert offers.sort(-1).values.diff(dim=-1).gt(0).all()
@@ -56,14 +24,14 @@ def test_candidates_are_offered_anew_and_the_truth_is_kept_apart():
 
 
 def test_a_given_user_meets_the_same_chance_in_any_batch():
-    one, other = Coins(6), Coins(3)
+    one, other = TinyWorld(6), TinyWorld(3)
     one.fix(torch.arange(6), seed=4)
     other.fix(torch.tensor([4, 1, 2]), seed=4)
     assert torch.equal(one.reset()[Key.LATENT, "luck"][[4, 1, 2]], other.reset()["latent", "luck"])
 
 
 def test_some_sessions_begin_anew_while_others_go_on():
-    world = Coins(64)
+    world = TinyWorld(64)
     state = world.reset()
     for _ in range(12):
         whole, state = world.step_and_maybe_reset(world.rand_action(state))
@@ -75,7 +43,7 @@ def test_some_sessions_begin_anew_while_others_go_on():
 
 
 def test_random_slates_are_fair():
-    world = Coins(6000, slate_size=2)
+    world = TinyWorld(6000, slate_size=2)
     state = world.reset()
     slate = world.rand_action(state)[Key.ACTION]
     place = (state[Key.CANDIDATES].unsqueeze(1) == slate.unsqueeze(2)).int().argmax(2)
@@ -105,4 +73,4 @@ def test_normal_numbers_have_their_moments():
 
 
 def test_a_world_is_a_td_of_its_state():
-    assert isinstance(Coins(2).reset()[Key.LATENT], TensorDict)
+    assert isinstance(TinyWorld(2).reset()[Key.LATENT], TensorDict)

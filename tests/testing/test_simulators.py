@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 
+import polars as pl
 import pytest
 import torch
 from torchrl.data import Bounded
 
-from lightrec.keys import Key
+from lightrec.data.catalog import Catalog
+from lightrec.keys import Column, Key
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing import simulator_checks, tiny
+from lightrec.testing.tiny_world import TinyWorld
 
 ITEMS = 40
 
@@ -165,9 +168,49 @@ class WritesIntoTheState(Stepping):
         before[Key.SESSION] += 1
 
 
+class DrawsForTheBatch(Right):
+    def respond(self, state, slate):
+        chance = torch.Generator().manual_seed(int(state[Key.STEP][0]))
+        reward = torch.rand(len(slate), generator=chance)
+        return replace(super().respond(state, slate), reward=reward)
+
+
+class AsksANumber(Right):
+    def respond(self, state, slate):
+        response = super().respond(state, slate)
+        return response if response.reward.sum() >= 0 else replace(response, clicked=slate[:, 0])
+
+
+class OffersTwice(TinyWorld):
+    def offer(self, state):
+        return super().offer(state)[:, [0, 1, 2, 2]]
+
+
+class TruthIsMissing(TinyWorld):
+    def respond(self, state, slate):
+        response = super().respond(state, slate)
+        true = torch.full_like(response.reward, torch.inf).unsqueeze(1)
+        return replace(response, changed={**response.changed, Key.TRUE_REWARD: true})
+
+
+class ScoresTooMany(TinyWorld):
+    def oracle(self, state):
+        return torch.zeros(len(state), self.ITEMS + 1)
+
+
+class DescribesTooFew(TinyWorld):
+    def catalog(self):
+        return Catalog(pl.DataFrame({Column.ITEM: ["item-1"]}))
+
+
 @pytest.mark.parametrize("settings", [{}, {"slate_size": 1}, {"repeats": True}])
 def test_a_right_one_passes(settings, failing):
     assert failing(simulator_checks(lambda rows: Right(rows, **settings))) == set()
+
+
+@pytest.mark.parametrize("settings", [{}, {"slate_size": 2}])
+def test_a_right_world_passes(settings, failing):
+    assert failing(simulator_checks(lambda rows: TinyWorld(rows, **settings))) == set()
 
 
 @pytest.mark.parametrize(
@@ -192,8 +235,14 @@ def test_a_right_one_passes(settings, failing):
         (NeverCut, {"cut", "fixed"}),
         (LeavesAnyway, {"fixed"}),
         (EndsEarly, {"fixed"}),
-        (CountsByItself, {"partial reset"}),
+        (CountsByItself, {"partial reset", "compiles"}),
         (WritesIntoTheState, {"input unchanged"}),
+        (DrawsForTheBatch, {"common chance", "compiles"}),
+        (AsksANumber, {"compiles"}),
+        (OffersTwice, {"offers"}),
+        (TruthIsMissing, {"truth"}),
+        (ScoresTooMany, {"truth"}),
+        (DescribesTooFew, {"truth"}),
     ],
 )
 def test_a_wrong_one_fails(wrong, names, failing):
