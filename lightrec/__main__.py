@@ -11,6 +11,7 @@ COMMANDS = {
     "fit": ("lightrec.cli.fit", "Train one stage from its recipe."),
     "validate": ("lightrec.cli.fit", "Validate one trained stage."),
     "test": ("lightrec.cli.fit", "Test one trained stage."),
+    "simulate": ("lightrec.cli.simulate", "Roll policies in a simulator of users."),
     "tune": ("lightrec.cli.tune", "Search the best settings of one stage."),
     "data": ("lightrec.cli.data", "Check your data; convert it to Parquet; fetch samples."),
     "plugins": ("lightrec.cli.plugins", "List, show and check plugins; begin a new one."),

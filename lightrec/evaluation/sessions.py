@@ -18,6 +18,10 @@ RewardFunction = Callable[[Tensor, Tensor], Tensor]
 """From histories (B, L) and accepted items (B, 1) to rewards (B, 1)."""
 
 
+Recorder = Callable[[TensorDictBase, TensorDictBase, Tensor], None]
+"""Told of a step: the state with its slate, what followed, and which sessions were on (B,)."""
+
+
 class Contender(Protocol):
     """What judging asks of a policy."""
 
@@ -90,12 +94,17 @@ def play(
     *,
     rewards: Mapping[str, RewardFunction] | None = None,
     deterministic: bool = True,
+    record: Recorder | None = None,
 ) -> tuple[Sessions, Tensor]:
     """Play one session of every user.
+
+    Policies are given the state without what only a world knows, unless they say that they may know
+    it by an attribute ``knows_truth``.
 
     :param users: ``(U,)`` int64, as many as the simulator has sessions.
     :param rewards: further rewards of accepted items, by name.
     :param deterministic: show the items of highest score, or draw slates.
+    :param record: told of every step.
     :returns: the sessions with R = 1, and ``(N + 1,)`` bool, what was shown.
     """
     simulator.fix(users, seed)
@@ -105,6 +114,7 @@ def play(
     accepted, reward, length = torch.zeros(3, count, device=device)
     shown = torch.zeros(simulator.num_items + 1, dtype=torch.bool, device=device)
     choices: list[tuple[Tensor, Tensor, Tensor]] = []
+    knows = getattr(policy, "knows_truth", False)
     vectors, before = policy.user_vectors(state[Key.HISTORY]), state[Key.HISTORY]
     for _ in range(simulator.max_steps):
         rows = (alive & (state[Key.HISTORY] != before).any(1)).nonzero().squeeze(1)
@@ -112,8 +122,12 @@ def play(
         if len(rows):
             vectors = vectors.index_copy(0, rows, policy.user_vectors(before[rows]))
         state[Key.USER_VECTOR] = vectors
-        state = policy.act(state, simulator.slate_size, deterministic)
+        seen = state if knows else state.exclude(Key.LATENT, Key.TRUE_REWARD)
+        acted = policy.act(seen, simulator.slate_size, deterministic)
+        state[Key.ACTION] = acted[Key.ACTION]
         following = simulator.step(state)["next"]
+        if record is not None:
+            record(acted, following, alive)
         clicked = following[Key.CLICKED].squeeze(1)
         took = alive & (clicked > 0)
         accepted += took
@@ -159,6 +173,7 @@ def judge(
     *,
     rewards: Mapping[str, RewardFunction] | None = None,
     deterministic: bool = True,
+    record: Callable[[int], Recorder] | None = None,
 ) -> dict[str, Sessions]:
     """Play the sessions of several contenders on the same users, under the same chance.
 
@@ -168,6 +183,7 @@ def judge(
     :param seeds: one round of sessions for each.
     :param rewards: further rewards of accepted items, such as those learned by two user models.
     :param deterministic: show the items of highest score, or draw slates.
+    :param record: gives, for a round's seed, what is told of every step.
     :returns: sessions by contender.
     """
     found = {}
@@ -179,7 +195,13 @@ def judge(
                 torch.manual_seed(seed)
                 rounds.append(
                     play(
-                        policy, simulator, users, seed, rewards=rewards, deterministic=deterministic
+                        policy,
+                        simulator,
+                        users,
+                        seed,
+                        rewards=rewards,
+                        deterministic=deterministic,
+                        record=None if record is None else record(seed),
                     )
                 )
         sessions = [sessions for sessions, _ in rounds]

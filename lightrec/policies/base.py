@@ -72,7 +72,7 @@ class Policy(Part, ABC):
         if vectors is None:
             vectors = self.user_vectors(state[Key.HISTORY])
         logits = self.score(vectors, state[Key.STEP], state[Key.ACCEPTED_TOTAL])
-        return PlackettLuce(logits, state[Key.MASK], slate_size)
+        return PlackettLuce(logits, allowed(state, self.num_items), slate_size)
 
     def act(
         self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
@@ -113,6 +113,21 @@ class UserMemory:
                 self._vectors = self._vectors.index_copy(0, rows, fresh)
         self._history = history
         return self._vectors
+
+
+def allowed(state: TensorDictBase, num_items: int) -> Tensor:
+    """Which items may be shown: the state's mask, or one of the candidates that it offers.
+
+    :returns: ``(B, N + 1)`` bool; column 0 is False.
+    """
+    if Key.CANDIDATES not in state.keys():  # noqa: SIM118 (a TensorDict)
+        mask: Tensor = state[Key.MASK]
+        return mask
+    candidates = state[Key.CANDIDATES]
+    mask = torch.zeros(len(candidates), num_items + 1, dtype=torch.bool, device=candidates.device)
+    mask.scatter_(1, candidates, True)
+    mask[:, PADDING] = False
+    return mask
 
 
 def without_nothing(history: Tensor, num_items: int) -> Tensor:

@@ -1,0 +1,40 @@
+"""The contender that knows what no policy may know."""
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from lightrec.keys import PADDING, Key
+from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec.simulators.world import World
+
+
+class Oracle:
+    """Shows what a world's own oracle scores highest, or draws by these scores as logits.
+
+    :param world: whose states it will see.
+    """
+
+    knows_truth = True
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def user_vectors(self, history: Tensor) -> Tensor:
+        """(B, 0): it does not go by histories."""
+        return torch.zeros(len(history), 0, device=history.device)
+
+    def act(
+        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
+    ) -> TensorDictBase:
+        """Write the slate and its log-probability into a state."""
+        scores = self.world.oracle(state)
+        offered = state.get(Key.CANDIDATES, None)
+        mask = state[Key.MASK] if offered is None else offered > PADDING
+        law = PlackettLuce(scores, mask, slate_size)
+        columns = law.mode if deterministic else law.sample()
+        state[Key.LOG_PROBABILITY] = law.log_prob(columns)
+        slate = columns.clamp_min(0)
+        if offered is not None:
+            slate = offered.gather(1, slate).masked_fill(columns < 0, PADDING)
+        return state.set(Key.ACTION, slate)

@@ -1,0 +1,98 @@
+"""Writing sessions as a log, so that every other stage can be tried where the truth is known."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from lightrec.data.log import InteractionLog
+from lightrec.keys import PADDING, Column, Key
+
+START = datetime(2020, 1, 1, tzinfo=UTC)
+"""When the first step of each session's first round is; steps are a second apart."""
+CHOICE, SKIP = "choice", "skip"
+
+
+class SessionLog:
+    """Collects steps, and gives them as a log of impressions with positions and propensities.
+
+    Each step is an event: what the user chose from the slate shown, or nothing.
+
+    :param items: names of the items 1 to N.
+    :param users: names of the users by their number; None names each session a user of its own.
+    :param max_steps: of a session.
+    """
+
+    def __init__(
+        self, items: Sequence[str], users: Sequence[str] | None = None, max_steps: int = 40
+    ) -> None:
+        self.items, self.users, self.max_steps = pl.Series(items), users, max_steps
+        self._rounds: list[int] = []
+        self._steps: list[dict[str, Tensor]] = []
+
+    def round(self, seed: int) -> "SessionLog":
+        """Begin a further session of every user."""
+        self._rounds.append(seed)
+        return self
+
+    def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+        """Note a step.
+
+        :param state: with the slate shown and its log-probability.
+        :param following: what came after it.
+        :param alive: (B,) bool, sessions that were on.
+        """
+        step = {
+            "round": torch.full_like(state[Key.USER], len(self._rounds) - 1),
+            "user": state[Key.USER],
+            "step": state[Key.STEP].squeeze(1),
+            "slate": state[Key.ACTION],
+            "clicked": following[Key.CLICKED].squeeze(1),
+            "reward": following["reward"].squeeze(1),
+            "log_probability": state[Key.LOG_PROBABILITY],
+        }
+        self._steps.append({name: values[alive].cpu() for name, values in step.items()})
+
+    def log(self) -> InteractionLog:
+        """Give all that was noted, in the order of users and time."""
+        steps = {name: torch.cat([s[name] for s in self._steps]).numpy() for name in self._steps[0]}
+        order = np.lexsort((steps["step"], steps["round"], steps["user"]))
+        steps = {name: values[order] for name, values in steps.items()}
+        count = len(steps["slate"])
+        session = pl.Series("session", steps["user"]).cast(pl.String)
+        if self.users is None or len(self._rounds) > 1:
+            session = session + "-" + pl.Series(steps["round"]).cast(pl.String)
+        user = session
+        if self.users is not None:
+            user = pl.Series(self.users).gather(steps["user"])
+        shown = steps["slate"] > PADDING
+        row, _ = np.nonzero(shown)
+        names = pl.DataFrame({"row": row, "item": self.items.gather(steps["slate"][shown] - 1)})
+        slates = names.group_by("row", maintain_order=True).agg("item")
+        offered = pl.DataFrame({"row": np.arange(count)}).join(
+            slates, on="row", how="left", maintain_order="left"
+        )
+        took = steps["clicked"] > PADDING
+        item = pl.Series(steps["clicked"] - 1).set(pl.Series(~took), None)
+        place = (steps["slate"] == steps["clicked"][:, None]).argmax(1)
+        seconds = steps["round"].astype(np.int64) * self.max_steps + steps["step"]
+        events = pl.DataFrame(
+            {
+                Column.USER: user,
+                Column.ITEM: self.items.gather(item),
+                Column.TIME: pl.Series(seconds * 1000).cast(pl.Duration("ms")) + START,
+                Column.FEEDBACK: np.where(took, CHOICE, SKIP),
+                Column.VALUE: steps["reward"].astype(np.float64),
+                Column.SESSION: session,
+                Column.IMPRESSION: session + "-" + pl.Series(steps["step"]).cast(pl.String),
+                Column.POSITION: pl.Series(place).set(pl.Series(~took), None),
+                # The smallest float above 0 stands for what is too unlikely for one.
+                Column.PROPENSITY: np.exp(steps["log_probability"].astype(np.float64)).clip(1e-300),
+                Column.CANDIDATES: offered["item"],
+            }
+        )
+        return InteractionLog(events)

@@ -1,0 +1,83 @@
+"""Rolling policies in worlds and in a run's user models, and the logs that this writes."""
+
+import polars as pl
+import pytest
+import torch
+
+from lightrec import builtin
+from lightrec.data.readers.canonical import CanonicalReader
+from lightrec.errors import RecipeError
+from lightrec.keys import Column
+from lightrec.pipeline import simulate
+from lightrec.simulators.oracle import Oracle
+from lightrec.testing.tiny_world import TinyWorld
+
+
+def tiny_stage(sessions=200, **settings):
+    world = TinyWorld(sessions, **settings)
+    policies = {
+        "random": lambda: simulate.RandomPolicy(world.num_items),
+        "oracle": lambda: Oracle(world),
+    }
+    return simulate.Stage(world, torch.arange(sessions), world.catalog(), None, policies)
+
+
+def test_returns_are_those_of_the_law():
+    # The luck is uniform, 1/2 on average, falls by a tenth a step, and a tenth leave after a step.
+    found = simulate.roll(tiny_stage(2000), ["random"], 4000, seed=3)["random"]
+    expected = sum(0.5 * 0.9**step * 0.9**step for step in range(5))
+    assert found.reward.shape == (2, 2000)
+    assert found.reward.mean().item() == pytest.approx(expected, abs=0.03)
+    assert found.accepted.mean().item() == pytest.approx(expected, abs=0.05)
+    assert found.length.mean().item() == pytest.approx(sum(0.9**s for s in range(5)), abs=0.05)
+    assert found.coverage == 1
+
+
+def test_contenders_meet_the_same_chance_and_seeds_differ():
+    found = simulate.roll(tiny_stage(), ["random", "oracle"], 200, seed=1)
+    assert torch.equal(found["random"].length, found["oracle"].length)
+    other = simulate.roll(tiny_stage(), ["random"], 200, seed=2)["random"]
+    assert not torch.equal(found["random"].length, other.length)
+
+
+def test_a_log_tells_what_was_shown_chosen_and_how_likely_it_was(tmp_path):
+    on = tiny_stage(50, slate_size=2)
+    sessions = simulate.write_log(on, "random", 100, 5, tmp_path / "log")
+    reader = CanonicalReader()
+    data = reader.read(tmp_path / "log")
+    events = data.log.events
+    assert events.height == int(sessions.length.sum())
+    assert events[Column.SESSION].n_unique() == events[Column.USER].n_unique() == 100
+    chosen = events.filter(pl.col(Column.ITEM).is_not_null())
+    assert chosen.height == int(sessions.accepted.sum())
+    at = chosen.select(pl.col(Column.CANDIDATES).list.get(pl.col(Column.POSITION))).to_series()
+    assert at.to_list() == chosen[Column.ITEM].to_list()
+    assert events[Column.VALUE].sum() == pytest.approx(float(sessions.reward.sum()), rel=1e-5)
+    # Two of four candidates in order: one slate in twelve.
+    assert events[Column.PROPENSITY].to_list() == pytest.approx([1 / 12] * events.height)
+    assert events[Column.CANDIDATES].list.n_unique().unique().to_list() == [2]
+    assert events[Column.IMPRESSION].n_unique() == events.height
+    steps = events.group_by(Column.SESSION).agg(pl.col(Column.TIME).diff().drop_nulls())
+    assert steps[Column.TIME].explode().drop_nulls().dt.total_seconds().unique().to_list() == [1]
+
+
+def test_a_world_is_found_by_name_and_wrong_settings_are_told(monkeypatch):
+    parts = builtin.lightrec_simulators()
+    own = {**parts, "TinyWorld": "lightrec.testing.tiny_world:TinyWorld"}
+    monkeypatch.setattr(builtin, "lightrec_simulators", builtin.hookimpl(lambda: own))
+    simulate.installed.cache_clear()
+    try:
+        on = simulate.stage("TinyWorld", 10, 0, {"slate_size": 2})
+        assert on.simulator.slate_size == 2
+        with pytest.raises(RecipeError, match=r"no setting 'slate_sise'. Did you mean 'slate_size'"):
+            simulate.stage("TinyWorld", 10, 0, {"slate_sise": 2})
+        with pytest.raises(RecipeError, match="slate_size is 5; it must lie between 1 and the 4"):
+            simulate.stage("TinyWorld", 10, 0, {"slate_size": 5})
+        with pytest.raises(RecipeError, match="cannot be made with these settings"):
+            simulate.stage("TinyWorld", 10, 0, {"slate_size": "many"})
+        with pytest.raises(RecipeError, match="UserModelSimulator is no world"):
+            simulate.stage("UserModelSimulator", 10, 0, {})
+        with pytest.raises(RecipeError, match=r"no policy 'best' here. Give random, oracle"):
+            on.policy("best")
+    finally:
+        simulate.installed.cache_clear()
