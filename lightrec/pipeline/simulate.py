@@ -195,7 +195,7 @@ def write_log(on: Stage, policy: str, sessions: int, seed: int, out: Path) -> Se
     """
     contender = on.policy(policy)
     items = on.catalog.items[Column.ITEM].to_list()
-    log = SessionLog(items, on.names, on.simulator.max_steps)
+    log = SessionLog(items, on.names)
     found = judge(
         {policy: contender},
         on.simulator,

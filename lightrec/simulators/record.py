@@ -13,7 +13,8 @@ from lightrec.data.log import InteractionLog
 from lightrec.keys import PADDING, Column, Key
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
-"""When the first step of each session's first round is; steps are a second apart."""
+"""When the first round's sessions begin; steps are a second apart, rounds a day."""
+DAY = 24 * 3600
 CHOICE, SKIP = "choice", "skip"
 
 
@@ -24,13 +25,10 @@ class SessionLog:
 
     :param items: names of the items 1 to N.
     :param users: names of the users by their number; None names each session a user of its own.
-    :param max_steps: of a session.
     """
 
-    def __init__(
-        self, items: Sequence[str], users: Sequence[str] | None = None, max_steps: int = 40
-    ) -> None:
-        self.items, self.users, self.max_steps = pl.Series(items), users, max_steps
+    def __init__(self, items: Sequence[str], users: Sequence[str] | None = None) -> None:
+        self.items, self.users = pl.Series(items), users
         self._rounds: list[int] = []
         self._steps: list[dict[str, Tensor]] = []
 
@@ -79,7 +77,7 @@ class SessionLog:
         took = steps["clicked"] > PADDING
         item = pl.Series(steps["clicked"] - 1).set(pl.Series(~took), None)
         place = (steps["slate"] == steps["clicked"][:, None]).argmax(1)
-        seconds = steps["round"].astype(np.int64) * self.max_steps + steps["step"]
+        seconds = steps["round"].astype(np.int64) * DAY + steps["step"]
         events = pl.DataFrame(
             {
                 Column.USER: user,
