@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from lightrec import builtin
+from lightrec.__main__ import main as lightrec
 from lightrec.data.readers.canonical import CanonicalReader
 from lightrec.errors import RecipeError
 from lightrec.keys import Column
@@ -69,7 +70,7 @@ def test_a_world_is_found_by_name_and_wrong_settings_are_told(monkeypatch):
     try:
         on = simulate.stage("TinyWorld", 10, 0, {"slate_size": 2})
         assert on.simulator.slate_size == 2
-        with pytest.raises(RecipeError, match=r"no setting 'slate_sise'. Did you mean 'slate_size'"):
+        with pytest.raises(RecipeError, match="'slate_sise'. Did you mean 'slate_size'"):
             simulate.stage("TinyWorld", 10, 0, {"slate_sise": 2})
         with pytest.raises(RecipeError, match="slate_size is 5; it must lie between 1 and the 4"):
             simulate.stage("TinyWorld", 10, 0, {"slate_size": 5})
@@ -81,3 +82,36 @@ def test_a_world_is_found_by_name_and_wrong_settings_are_told(monkeypatch):
             on.policy("best")
     finally:
         simulate.installed.cache_clear()
+
+
+def test_a_run_is_played_in_its_user_models(tiny_run, tmp_path):
+    on = simulate.stage(str(tiny_run), 40, 0, {"max_steps": 6, "slate_size": 2})
+    names = ["policy", "greedy", "constant", "popularity", "random"]
+    assert list(on.policies) == names
+    found = simulate.roll(on, names, 80, seed=0)
+    assert all(sessions.reward.shape == (2, 40) for sessions in found.values())
+    lines = simulate.table(found).splitlines()
+    assert [line.split()[0] for line in lines] == ["policy", *names]
+    saved = simulate.roll(on, [str(tiny_run / "policy")], 80, seed=0)
+    assert torch.equal(next(iter(saved.values())).reward, found["policy"].reward)
+    simulate.write_log(on, "policy", 80, 0, tmp_path / "log")
+    events = CanonicalReader().read(tmp_path / "log").log.events
+    assert events[Column.USER].n_unique() == 40
+    assert events[Column.SESSION].n_unique() == 80
+    assert set(events[Column.USER]) <= set(on.names)
+
+
+def test_the_command_says_what_cannot_be_done(tiny_run, tmp_path, capsys):
+    def refused(*arguments):
+        assert lightrec(["simulate", *map(str, arguments)]) == 2
+        return capsys.readouterr().err
+
+    assert "at least 1" in refused(tiny_run, "--sessions", 0)
+    assert "takes NAME=VALUE" in refused(tiny_run, "--set", "slate_size")
+    assert "of one policy, and 2 were named" in refused(
+        tiny_run, "--policy", "random", "greedy", "--out", tmp_path / "log"
+    )
+    assert "is there already" in refused(tiny_run, "--out", tmp_path)
+    assert "There is no 'Nowhere' among the simulators" in refused("Nowhere")
+    assert lightrec(["simulate", str(tiny_run), "--sessions", "20"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[0] == "random"
