@@ -15,7 +15,7 @@ class MeanPooling(UserTower):
 
     :param size: width D.
     :param heads: number of groups; must divide D.
-    :param dropout: probability, on the input.
+    :param dropout: probability, on the mean.
     :raises ValueError: where the groups do not fit the width.
     """
 
@@ -39,7 +39,7 @@ class MeanPooling(UserTower):
         # Weights of keys for queries, (H, L, L); what comes later weighs nothing.
         weight = (-self.log_rate.exp()[:, None, None] * back.clamp_min(0)).exp() * (back >= 0)
         kept = present.to(x.dtype)
-        items = (self.dropout(x) * kept[..., None]).view(batch, length, self.heads, -1)
+        items = (x * kept[..., None]).view(batch, length, self.heads, -1)
         total = torch.einsum("hqk,bkhd->bqhd", weight, items)
         mass = torch.einsum("hqk,bk->bqh", weight, kept)[..., None]
-        return self.out((total / mass.clamp_min(1e-9)).reshape(x.shape))
+        return self.out(self.dropout((total / mass.clamp_min(1e-9)).reshape(x.shape)))
