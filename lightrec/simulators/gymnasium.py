@@ -1,5 +1,4 @@
-"""To Gymnasium and back: outside agents play lightrec's simulators, and outside environments teach
-lightrec's learners.
+"""Gymnasium both ways: outside agents play simulators, outside environments become batches.
 
 Needs the package ``gymnasium``, which is the optional extra ``gym``.
 """

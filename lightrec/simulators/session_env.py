@@ -51,7 +51,7 @@ class SessionEnv(EnvBase):
         self.max_steps = max_steps
         self.ending = ending
         self.generator: torch.Generator | None = None
-        self.given: tuple[Tensor, int] | None = None
+        self.given: tuple[torch.Tensor, int] | None = None
         """Users (B,) and the seed of all chance, as :meth:`fix` was given them."""
 
     @abstractmethod

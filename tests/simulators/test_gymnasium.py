@@ -178,3 +178,14 @@ def test_without_gymnasium_it_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "lightrec.simulators.gymnasium")
     with pytest.raises(LightrecError, match=r"pip install 'lightrec\[gym\]'"):
         importlib.import_module("lightrec.simulators.gymnasium")
+
+
+def test_stable_baselines_can_play():
+    pytest.importorskip("stable_baselines3", reason="Stable-Baselines3 is not installed")
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.env_checker import check_env as check
+
+    environment = as_gymnasium(Coins(1))
+    check(environment)
+    agent = PPO("MultiInputPolicy", environment, n_steps=32, batch_size=32, n_epochs=1).learn(64)
+    assert agent.num_timesteps == 64
