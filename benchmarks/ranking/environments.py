@@ -10,12 +10,13 @@ HERE = Path(__file__).parent
 ENVIRONMENTS = HERE.parent / "environments"
 
 
-def environment(name: str) -> str:
+def environment(name: str, pins: Path | None = None) -> str:
     """Give the Python of a peer's environment, which is made anew where its pins have changed.
 
+    :param pins: the file of pins; by default the ranking benchmark's of this name.
     :raises RuntimeError: where the pins cannot be installed.
     """
-    pins = HERE / "requirements" / f"{name}.txt"
+    pins = pins or HERE / "requirements" / f"{name}.txt"
     folder = ENVIRONMENTS / name
     stamp = folder / "pins.txt"
     if not stamp.is_file() or stamp.read_text() != pins.read_text():

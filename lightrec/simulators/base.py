@@ -9,20 +9,21 @@ affair.
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import torch
 from tensordict import TensorDict, TensorDictBase
-from torch import Size, Tensor
+from torch import Tensor
 from torchrl.data import Binary, Bounded, Composite, TensorSpec, Unbounded
-from torchrl.envs import EnvBase
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.simulators import noise
+from lightrec.simulators.session_env import Ending, SessionEnv
 
-Ending = Literal["leave", "fixed"]
+__all__ = ["Ending", "Response", "Simulator", "State"]
+
 State: TypeAlias = Tensor | TensorDictBase | Mapping[str, Tensor]
 """A key's value; a mapping becomes a nested TensorDict."""
 
@@ -37,13 +38,11 @@ class Response:
     """(B,) float32."""
     leave: Tensor
     """(B,) float32: probability of leaving now."""
-    changed: Mapping[str, Tensor | TensorDictBase | Mapping[str, Tensor]] = field(
-        default_factory=dict
-    )
+    changed: Mapping[str, State] = field(default_factory=dict)
     """New values of keys that the simulator itself announced; others stay as they are."""
 
 
-class Simulator(EnvBase):
+class Simulator(SessionEnv):
     """B sessions side by side.
 
     State (see :class:`~lightrec.keys.Key`): history, step, accepted so far, user, session, and what
@@ -80,28 +79,18 @@ class Simulator(EnvBase):
         offer_size: int | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        super().__init__(device=device, batch_size=Size([batch_size]))
+        super().__init__(batch_size, max_steps=max_steps, ending=ending, device=device)
         shown_from = num_items if offer_size is None else offer_size
         if not 1 <= slate_size <= shown_from <= num_items:
             raise RecipeError(
                 f"slate_size is {slate_size}; it must lie between 1 and the {shown_from} items "
                 f"that a step may show, of {num_items}."
             )
-        if max_steps < 1 or ending not in ("leave", "fixed"):
-            raise RecipeError(
-                f"A session of max_steps={max_steps} and ending={ending!r} is impossible: give at "
-                "least one step, and end by 'leave' or 'fixed'."
-            )
         self.num_items = num_items
         self.history_length = history_length
         self.slate_size = slate_size
-        self.max_steps = max_steps
-        self.ending = ending
         self.repeats = repeats
         self.offer_size = offer_size
-        self.generator: torch.Generator | None = None
-        self.given: tuple[Tensor, int] | None = None
-        """Users (B,) and the seed of all chance, as :meth:`fix` was given them."""
         offered = torch.ones(num_items + 1, dtype=torch.bool)
         if candidates is not None:
             offered = torch.zeros_like(offered).index_fill_(0, candidates.cpu(), True)
@@ -142,25 +131,6 @@ class Simulator(EnvBase):
         """
         return {}
 
-    def fix(self, users: Tensor, seed: int) -> None:
-        """Let every reset begin with these users, under chance that follows from ``seed``.
-
-        Whatever is then shown in a user's step, the same seed gives the same noise to the same
-        item: contenders are compared under common random numbers.
-
-        :param users: ``(B,)`` int64, one a row.
-        :raises ValueError: where there are not as many users as rows.
-        """
-        if len(users) != self.batch_size[0]:
-            raise ValueError(
-                f"{len(users)} users were given to {self.batch_size[0]} sessions; give one a row."
-            )
-        self.given = users.cpu(), seed
-
-    def chance(self, state: TensorDictBase) -> Tensor:
-        """The key (R, 1) int64 of all chance in what follows a state, for ``noise``."""
-        return noise.mix(state[Key.SESSION], state[Key.STEP] + 1)
-
     def remember(self, history: Tensor, clicked: Tensor) -> Tensor:
         """Move histories on: what was accepted enters, nothing else.
 
@@ -184,17 +154,16 @@ class Simulator(EnvBase):
 
     def _make_specs(self) -> None:
         size, top = self.batch_size[0], self.num_items + 1
-        whole, flag = torch.int64, torch.bool
         self.observation_spec = Composite(
             {
-                Key.USER: Unbounded((size,), dtype=whole, device=self.device),
+                Key.USER: Unbounded((size,), dtype=torch.int64, device=self.device),
                 Key.HISTORY: self._indices(self.history_length, top),
                 **self._choice_spec(),
                 Key.CLICKED: self._indices(1, top - 1),
                 Key.STEP: self._indices(1, self.max_steps),
                 Key.ACCEPTED: self._number(),
                 Key.ACCEPTED_TOTAL: self._number(),
-                Key.SESSION: Unbounded((size, 1), dtype=whole, device=self.device),
+                Key.SESSION: self._session_spec(),
                 **self.own_specs(),
             },
             shape=self.batch_size,
@@ -202,20 +171,11 @@ class Simulator(EnvBase):
         self._own = list(self.own_specs())
         self.action_spec = self._indices(self.slate_size, top - 1)
         self.reward_spec = self._number()
-        self.full_done_spec = Composite(
-            {
-                name: Binary(shape=(size, 1), dtype=flag, device=self.device)
-                for name in ("done", "terminated", "truncated")
-            },
-            shape=self.batch_size,
-        )
+        self.full_done_spec = self._done_spec()
 
     def _indices(self, length: int, highest: int) -> Bounded:
         shape = (*self.batch_size, length)
         return Bounded(0, highest, shape, dtype=torch.int64, device=self.device)
-
-    def _number(self) -> Unbounded:
-        return Unbounded((*self.batch_size, 1), dtype=torch.float32, device=self.device)
 
     def _choice_spec(self) -> dict[str, TensorSpec]:
         if self.offer_size is not None:
@@ -223,36 +183,15 @@ class Simulator(EnvBase):
         shape = (*self.batch_size, self.num_items + 1)
         return {Key.MASK: Binary(shape=shape, dtype=torch.bool, device=self.device)}
 
-    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: object) -> TensorDict:
-        asked = None if tensordict is None else tensordict.get("_reset", None)
-        if asked is None or asked.all():
-            return self._begin(torch.arange(self.batch_size[0]))
-        # TorchRL takes the rows it asked for out of a whole batch; the others are not computed.
-        rows = asked.reshape(-1).nonzero().squeeze(1)
-        fresh, size = self._begin(rows.cpu()), self.batch_size[0]
-
-        def spread(part: Tensor) -> Tensor:
-            return part.new_zeros(size, *part.shape[1:]).index_copy_(0, rows, part)
-
-        return fresh.apply(spread, batch_size=[size])
-
-    def _begin(self, rows: Tensor) -> TensorDict:
+    def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:
+        """Begin with nothing accepted; the rest is :meth:`start`'s."""
         count = len(rows)
-        if self.given is None:
-            session = torch.randint(
-                -(2**62), 2**62, (count, 1), generator=self.generator, device=self.device
-            )
-        else:
-            users, seed = self.given
-            session = noise.mix(torch.tensor(seed), users[rows]).unsqueeze(1).to(self.device)
         state = self.start(rows, session)
-        state[Key.SESSION] = session
+        state[Key.SESSION] = session  # an offer's chance follows from it
         for name in (Key.CLICKED, Key.STEP):
             state[name] = torch.zeros(count, 1, dtype=torch.int64, device=self.device)
         for name in (Key.ACCEPTED, Key.ACCEPTED_TOTAL):
             state[name] = torch.zeros(count, 1, device=self.device)
-        for name in ("done", "terminated", "truncated"):
-            state[name] = torch.zeros(count, 1, dtype=torch.bool, device=self.device)
         if self.offer_size is None:
             state[Key.MASK] = state[Key.MASK] & self.offered
         else:
@@ -316,11 +255,6 @@ class Simulator(EnvBase):
                 "A slate holds an item twice, or one that may not be shown. Policies must draw "
                 "distinct items from the state's mask or candidates, and 0 for an empty place."
             )
-
-    def _set_seed(self, seed: int | None) -> None:
-        self.generator = None
-        if seed is not None:
-            self.generator = torch.Generator(self.device).manual_seed(seed)
 
 
 def _any_of(candidates: Tensor, number: int) -> Tensor:

@@ -88,7 +88,10 @@ class UserModelSimulator(Simulator):
         self.leave_rate = leave_rate
 
     def start(self, rows: Tensor, session: Tensor) -> TensorDict:
-        """Begin sessions: drawn users, or those given to :meth:`fix`, whose logs are over."""
+        """Begin sessions: drawn users, or the given ones, whose logs are over.
+
+        Users are given by :meth:`~lightrec.simulators.session_env.SessionEnv.fix`.
+        """
         count = len(rows)
         if self.given is None:
             users, ends = self.starts.draw(count, self.generator)

@@ -1,0 +1,131 @@
+"""What all of lightrec's environments share: sessions side by side, and chance that is computed.
+
+Which states there are and what an action is belongs to subclasses: slates of items in
+:mod:`lightrec.simulators.base`, weights of attributes in :mod:`lightrec.simulators.virtual_taobao`.
+"""
+
+from abc import abstractmethod
+from typing import Literal
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Size, Tensor
+from torchrl.data import Binary, Composite, Unbounded
+from torchrl.envs import EnvBase
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Key
+from lightrec.simulators import noise
+
+Ending = Literal["leave", "fixed"]
+
+
+class SessionEnv(EnvBase):
+    """B sessions side by side.
+
+    A session ends by leaving (``terminated``), or is cut (``truncated``), never both. All chance
+    follows from the number in the key ``session``, which a reset draws from torch's global
+    generator, or from its own after ``set_seed``.
+
+    :param batch_size: sessions B.
+    :param max_steps: steps after which a session is cut.
+    :param ending: ``leave``: users leave when they want; ``fixed``: all stay for ``max_steps``.
+    :param device: where everything is computed.
+    :raises RecipeError: where a session is impossible.
+    """
+
+    def __init__(
+        self,
+        batch_size: int,
+        *,
+        max_steps: int,
+        ending: Ending = "leave",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(device=device, batch_size=Size([batch_size]))
+        if max_steps < 1 or ending not in ("leave", "fixed"):
+            raise RecipeError(
+                f"A session of max_steps={max_steps} and ending={ending!r} is impossible: give at "
+                "least one step, and end by 'leave' or 'fixed'."
+            )
+        self.max_steps = max_steps
+        self.ending = ending
+        self.generator: torch.Generator | None = None
+        self.given: tuple[torch.Tensor, int] | None = None
+        """Users (B,) and the seed of all chance, as :meth:`fix` was given them."""
+
+    @abstractmethod
+    def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:
+        """Give the states in which sessions begin, of which nothing is over.
+
+        :param rows: (R,) int64 rows of the batch, all of them or some.
+        :param session: (R, 1) int64, from which all chance should follow.
+        :returns: for R sessions, all keys but ``session`` and those that tell of ends.
+        """
+
+    def fix(self, users: Tensor, seed: int) -> None:
+        """Let every reset begin with these users, under chance that follows from ``seed``.
+
+        Whatever is then shown in a user's step, the same seed gives the same noise to the same
+        item: contenders are compared under common random numbers.
+
+        :param users: ``(B,)`` int64, one a row.
+        :raises ValueError: where there are not as many users as rows.
+        """
+        if len(users) != self.batch_size[0]:
+            raise ValueError(
+                f"{len(users)} users were given to {self.batch_size[0]} sessions; give one a row."
+            )
+        self.given = users.cpu(), seed
+
+    def chance(self, state: TensorDictBase) -> Tensor:
+        """The key (R, 1) int64 of all chance in what follows a state, for ``noise``."""
+        return noise.mix(state[Key.SESSION], state[Key.STEP] + 1)
+
+    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: object) -> TensorDict:
+        asked = None if tensordict is None else tensordict.get("_reset", None)
+        if asked is None or asked.all():
+            return self._begin(torch.arange(self.batch_size[0]))
+        # TorchRL takes the rows it asked for out of a whole batch; the others are not computed.
+        rows = asked.reshape(-1).nonzero().squeeze(1)
+        fresh, size = self._begin(rows.cpu()), self.batch_size[0]
+
+        def spread(part: Tensor) -> Tensor:
+            return part.new_zeros(size, *part.shape[1:]).index_copy_(0, rows, part)
+
+        return fresh.apply(spread, batch_size=[size])
+
+    def _begin(self, rows: Tensor) -> TensorDict:
+        count = len(rows)
+        if self.given is None:
+            session = torch.randint(
+                -(2**62), 2**62, (count, 1), generator=self.generator, device=self.device
+            )
+        else:
+            users, seed = self.given
+            session = noise.mix(torch.tensor(seed), users[rows]).unsqueeze(1).to(self.device)
+        state = self.first_state(rows, session)
+        state[Key.SESSION] = session
+        for name in ("done", "terminated", "truncated"):
+            state[name] = torch.zeros(count, 1, dtype=torch.bool, device=self.device)
+        return state
+
+    def _set_seed(self, seed: int | None) -> None:
+        self.generator = None
+        if seed is not None:
+            self.generator = torch.Generator(self.device).manual_seed(seed)
+
+    def _number(self) -> Unbounded:
+        return Unbounded((*self.batch_size, 1), dtype=torch.float32, device=self.device)
+
+    def _session_spec(self) -> Unbounded:
+        return Unbounded((*self.batch_size, 1), dtype=torch.int64, device=self.device)
+
+    def _done_spec(self) -> Composite:
+        return Composite(
+            {
+                name: Binary(shape=(*self.batch_size, 1), dtype=torch.bool, device=self.device)
+                for name in ("done", "terminated", "truncated")
+            },
+            shape=self.batch_size,
+        )

@@ -1,0 +1,267 @@
+"""Virtual Taobao, from its published weights.
+
+Shi, Yu, Da, Chen and Zeng 2019, "Virtual-Taobao: virtualizing real-world online retail environment
+for reinforcement learning" (AAAI). Users are drawn by a generator that was trained adversarially on
+logs of a shop, and answer by a network that was learned by multi-agent adversarial imitation.
+"""
+
+import pickle
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor, nn
+from torchrl.data import Bounded, Composite
+
+from lightrec.errors import DataError
+from lightrec.keys import Key
+from lightrec.simulators import noise
+from lightrec.simulators.session_env import Ending, SessionEnv
+
+ATTRIBUTES = (8, 8, 11, 11, 11, 11, 2, 2, 3, 18, 3)
+"""Values that each of a user's 11 attributes can take; one-hot, they make 88 numbers."""
+USER = sum(ATTRIBUTES)
+WEIGHTS = 27
+"""Length of an action: one weight for each attribute of items."""
+PAGE = 10
+"""Items on a page; each can be clicked once."""
+LAST_PAGE = 100
+"""The longest session, in pages."""
+SEED = 128
+SECOND = 10
+"""Values of the second answer, whose meaning was not published."""
+
+SIZES = {
+    "generator_model.pt": (SEED, 128, USER),
+    "action_model.pt": (USER + 1 + WEIGHTS, 128, 256, PAGE + 1 + SECOND),
+    "leave_model.pt": (USER, 128, 256, LAST_PAGE + 1),
+}
+"""The published files, and the widths of their networks' layers."""
+
+
+class VirtualTaobao(SessionEnv):
+    """Users who look at pages of ten items, click on some of them, and leave.
+
+    Its items were never published: an action is no slate of ids but a vector of 27 weights, one for
+    each attribute of items, by whose product with the items' attributes the shop would have filled
+    the page. So this is a TorchRL environment beside :class:`~lightrec.simulators.base.Simulator`,
+    not one of them: there is no history, mask or catalog, policies that score items cannot play it,
+    and any learner of continuous actions can.
+
+    The laws are those of the published environment. A session begins with 128 numbers even on
+    (0, 1), of which the generator makes the odds of 11 attributes and the leaving network the odds
+    of the page on which the user leaves. On each page the number of clicks, and a second answer
+    whose meaning was not published, are drawn from the action network's odds. Unlike there, the
+    last state of a session still belongs to its own user.
+
+    State: ``observation`` (B, 91) float32 (the user's attributes one-hot, clicks on the last page,
+    the second answer, pages seen), ``step`` and ``session`` (B, 1) int64, ``accepted_total`` (B, 1)
+    float32 clicks so far; under ``latent``, which no policy may read, ``leave`` (B, 1) int64.
+    Action: (B, 27) float32 in [-1, 1]. Reward: clicks on the page, 0 to 10.
+
+    **Beware:** the networks also answer weights that no shop ever gave. One constant action for
+    everybody makes users click on nearly everything, where random ones reach 2 %, so a high return
+    is no evidence of a good recommender. Report :func:`best_constant_action` beside every policy.
+
+    :param folder: where the three published files lie, or a checkout of the published repository.
+    :param batch_size: sessions B.
+    :param max_steps: pages after which a session is cut; nobody stays for more than 100.
+    :param ending: ``leave``, or ``fixed`` for sessions of exactly ``max_steps`` pages.
+    :param device: where everything is computed.
+    :raises DataError: where a file is missing or holds another network.
+    :raises RecipeError: where a session is impossible.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        batch_size: int,
+        *,
+        max_steps: int = LAST_PAGE,
+        ending: Ending = "leave",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(batch_size, max_steps=max_steps, ending=ending, device=device)
+        networks = _read(Path(folder))
+        self.generate, self.answer, self.leave = (network.to(self.device) for network in networks)
+        rows, whole = self.batch_size[0], torch.int64
+        highest = torch.ones(USER + 3, device=self.device)
+        highest[USER:] = torch.tensor([PAGE, SECOND - 1, max_steps])
+        self.observation_spec = Composite(
+            {
+                Key.OBSERVATION: Bounded(
+                    torch.zeros_like(highest).expand(rows, -1), highest.expand(rows, -1)
+                ),
+                Key.STEP: Bounded(0, max_steps, (rows, 1), dtype=whole, device=self.device),
+                Key.ACCEPTED_TOTAL: self._number(),
+                Key.SESSION: self._session_spec(),
+                Key.LATENT: Composite(
+                    {"leave": Bounded(0, LAST_PAGE, (rows, 1), dtype=whole, device=self.device)},
+                    shape=self.batch_size,
+                ),
+            },
+            shape=self.batch_size,
+        )
+        self.action_spec = Bounded(-1, 1, (rows, WEIGHTS), dtype=torch.float32, device=self.device)
+        self.reward_spec = self._number()
+        self.full_done_spec = self._done_spec()
+
+    def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:
+        """Draw users, and the pages on which they will leave."""
+        count = len(session)
+        seed = noise.uniform(noise.mix(session, torch.arange(SEED, device=self.device))).float()
+        user = torch.cat(
+            [
+                nn.functional.one_hot(_draw(logits, noise.mix(session, -2 - group))[:, 0], size)
+                for group, (logits, size) in enumerate(
+                    zip(self.generate(seed).split(ATTRIBUTES, 1), ATTRIBUTES, strict=True)
+                )
+            ],
+            1,
+        ).float()
+        leave = _draw(self.leave(user), noise.mix(session, -2 - len(ATTRIBUTES)))
+        state = {
+            Key.OBSERVATION: nn.functional.pad(user, (0, 3)),
+            Key.STEP: torch.zeros_like(session),
+            Key.ACCEPTED_TOTAL: torch.zeros(count, 1, device=self.device),
+            Key.LATENT: TensorDict({"leave": leave}, batch_size=[count]),
+        }
+        return TensorDict(state, batch_size=[count], device=self.device)
+
+    def odds(self, state: TensorDictBase, action: Tensor) -> Tensor:
+        """Give the law of the clicks on a page, which no policy knows.
+
+        :param action: ``(B, 27)`` float32.
+        :returns: (B, 11) probabilities of 0 to 10 clicks.
+        """
+        return self._logits(state, action)[:, : PAGE + 1].softmax(1)
+
+    def _logits(self, state: TensorDictBase, action: Tensor) -> Tensor:
+        user = state[Key.OBSERVATION][:, :USER]
+        answers: Tensor = self.answer(torch.cat([user, state[Key.STEP].float(), action], 1))
+        return answers
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDict:
+        action = tensordict[Key.ACTION]
+        if not torch.compiler.is_compiling():  # a look at the numbers would break the graph
+            _look_at(action)
+        clicks, second = self._logits(tensordict, action).split((PAGE + 1, SECOND), 1)
+        key = self.chance(tensordict)
+        reward = _draw(clicks, noise.mix(key, 0)).float()
+        other = _draw(second, noise.mix(key, 1)).float()
+        step, latent = tensordict[Key.STEP] + 1, tensordict[Key.LATENT]
+        terminated = step >= latent["leave"]
+        if self.ending == "fixed":
+            terminated = torch.zeros_like(terminated)
+        over = step >= self.max_steps
+        user = tensordict[Key.OBSERVATION][:, :USER]
+        state = {
+            Key.OBSERVATION: torch.cat([user, reward, other, step.float()], 1),
+            Key.STEP: step,
+            Key.ACCEPTED_TOTAL: tensordict[Key.ACCEPTED_TOTAL] + reward,
+            Key.SESSION: tensordict[Key.SESSION],
+            Key.LATENT: latent,
+            "reward": reward,
+            "terminated": terminated,
+            "truncated": over & ~terminated,
+            "done": over | terminated,
+        }
+        return TensorDict(state, batch_size=self.batch_size, device=self.device)
+
+
+def click_rate(state: TensorDictBase) -> Tensor:
+    """Give the share of a session's items that were clicked so far, (B, 1); 0 at its beginning.
+
+    The published environment reports it as ``CTR``.
+    """
+    return state[Key.ACCEPTED_TOTAL] / (state[Key.STEP].clamp_min(1) * PAGE)
+
+
+def best_constant_action(
+    simulator: VirtualTaobao,
+    *,
+    population: int = 128,
+    generations: int = 40,
+    elite: int = 16,
+    seed: int = 0,
+) -> Tensor:
+    """Search the one action for everybody that is clicked on most, by the cross-entropy method.
+
+    With noise that fades (Szita and Lőrincz 2006, "Learning Tetris using the noisy cross-entropy
+    method"). An action is worth the expected clicks of the simulator's users, each on a page
+    between the first and the last one that the user sees.
+
+    :param simulator: 64 sessions are enough.
+    :param population: actions that a generation tries.
+    :param elite: the best of them, to whose normal law the next generation belongs.
+    :param seed: of the search.
+    :returns: (27,) float32.
+    """
+    users, device = simulator.batch_size[0], simulator.device
+    state = simulator.reset()
+    order = torch.arange(users, device=device).unsqueeze(1)
+    state[Key.STEP] = order % state[Key.LATENT, "leave"].clamp_min(1)
+    everybody = state.select(Key.OBSERVATION, Key.STEP).repeat(population)
+    clicks = torch.arange(PAGE + 1.0, device=device)
+    chance = torch.Generator().manual_seed(seed)
+    mean, spread = torch.zeros(WEIGHTS, device=device), torch.ones(WEIGHTS, device=device)
+    for generation in range(generations):
+        drawn = torch.randn(population, WEIGHTS, generator=chance).to(device)
+        actions = (mean + spread * drawn).clamp(-1, 1)
+        odds = simulator.odds(everybody, actions.repeat_interleave(users, 0))
+        worth = (odds @ clicks).view(population, users).mean(1)
+        best = actions[worth.topk(elite).indices]
+        noise_left = 0.4 * (1 - generation / generations)
+        mean, spread = best.mean(0), (best.var(0) + noise_left**2).sqrt()
+    return mean
+
+
+def _draw(logits: Tensor, key: Tensor) -> Tensor:
+    """Draw one column a row with probability ∝ exp(logit): (R, 1) int64."""
+    below = (logits - logits.amax(1, keepdim=True)).exp().cumsum(1)
+    point = noise.uniform(key).float() * below[:, -1:]
+    return (below[:, :-1] <= point).sum(1, keepdim=True)
+
+
+def _look_at(action: Tensor) -> None:
+    """Refuse weights that are out of range.
+
+    :raises ValueError: that says which was found.
+    """
+    if not bool((action.abs() <= 1).all()):
+        worst = float(action.abs().max())
+        raise ValueError(
+            f"An action of Virtual Taobao has a weight of size {worst:g}; its 27 weights must lie "
+            "between -1 and 1. Squash or clip the policy's output."
+        )
+
+
+def _read(folder: Path) -> Iterator[nn.Sequential]:
+    """Read the networks in the order of ``SIZES``.
+
+    The files are plain state dicts, so they are read with ``weights_only=True``: a pickle that
+    wants to run code is refused.
+    """
+    inner = folder / "virtualTB" / "data"
+    for name, sizes in SIZES.items():
+        path = (inner if inner.is_dir() else folder) / name
+        if not path.is_file():
+            raise DataError(
+                f"{path} is missing. Give the folder that holds {', '.join(SIZES)}, as the "
+                "published repository (eyounx/VirtualTaobao) has them in virtualTB/data."
+            )
+        layers: list[nn.Module] = []
+        for narrow, wide in pairwise(sizes):
+            layers += [nn.Linear(narrow, wide), nn.LeakyReLU()]
+        network = nn.Sequential(*layers[:-1])
+        try:
+            network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        except (RuntimeError, pickle.UnpicklingError, AttributeError, TypeError) as error:
+            raise DataError(
+                f"It holds no network of the widths {sizes}, as the published file does: "
+                f"{str(error).splitlines()[0]} Fetch the file again.",
+                path,
+            ) from error
+        yield network.requires_grad_(False).eval()
