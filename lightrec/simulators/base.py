@@ -127,7 +127,7 @@ class Simulator(EnvBase):
         """Choose what may be shown in a state, where ``offer_size`` is given.
 
         :param state: of R sessions, all keys but ``candidates``.
-        :returns: (R, C) int64 distinct items; 0 fills up a shorter offer.
+        :returns: (R, C) int64 distinct items; a shorter offer is filled up with 0 on the right.
         """
         raise NotImplementedError(f"{type(self).__name__} has an offer_size and no offer().")
 
@@ -232,6 +232,18 @@ class Simulator(EnvBase):
 
         return fresh.apply(spread, batch_size=[size])
 
+    def maybe_reset(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """Begin anew where sessions are over, as TorchRL does it, without whole batches between."""
+        rows = tensordict["done"].reshape(-1).nonzero().squeeze(1)
+        if not len(rows):
+            return tensordict
+        fresh = self._begin(rows.cpu())
+
+        def put(old: Tensor, new: Tensor | None) -> Tensor:
+            return old if new is None else old.index_copy(0, rows, new)
+
+        return tensordict.apply(put, fresh, default=None)
+
     def _begin(self, rows: Tensor) -> TensorDict:
         count = len(rows)
         if self.given is None:
@@ -288,7 +300,7 @@ class Simulator(EnvBase):
         state = TensorDict(following, batch_size=self.batch_size, device=self.device)
         if self.offer_size is not None:
             state[Key.CANDIDATES] = candidates = self.offer(state)
-            over = over | ~(candidates > 0).any(1, keepdim=True)
+            over = over | (candidates[:, :1] == 0)
         return state.update(
             {"terminated": terminated, "truncated": over & ~terminated, "done": over | terminated}
         )
@@ -300,13 +312,16 @@ class Simulator(EnvBase):
         """
         shown = slate > 0
         if self.offer_size is None:
-            allowed = state[Key.MASK].gather(1, slate)
+            fine = (state[Key.MASK].gather(1, slate) | ~shown).all()
         else:
-            allowed = (slate.unsqueeze(2) == state[Key.CANDIDATES].unsqueeze(1)).any(2)
-        fine = bool((allowed | ~shown).all())
+            # Candidates are distinct: an item that may be shown is met exactly once.
+            candidates = state[Key.CANDIDATES]
+            places = slate.masked_fill(~shown, -1).split(1, 1)
+            met = [(candidates == item.expand_as(candidates)).sum() for item in places]
+            fine = torch.stack(met).sum() == shown.sum()
         for place in range(1, self.slate_size):
-            again = (slate[:, :place] == slate[:, place, None]).any(1) & shown[:, place]
-            fine = fine and not bool(again.any())
+            again = (slate[:, :place] == slate[:, place, None]) & shown[:, place, None]
+            fine = fine & ~again.any()
         if not fine:
             raise ValueError(
                 "A slate holds an item twice, or one that may not be shown. Policies must draw "
@@ -322,18 +337,25 @@ class Simulator(EnvBase):
 def _any_of(candidates: Tensor, number: int) -> Tensor:
     """Draw distinct candidates evenly from torch's global generator.
 
-    :param candidates: (B, C) int64, 0 where an offer is shorter.
+    :param candidates: (B, C) int64, padded on the right.
     :returns: (B, number) int64.
     """
     rows, count = candidates.shape
-    if number > 8 or bool((candidates == 0).any()):
+    # Offers are padded on the right, so that the last column tells whether one is shorter.
+    if number > 8 or not bool(candidates[:, -1].all()):
         keys = torch.rand(rows, count, device=candidates.device).masked_fill(candidates == 0, -1)
         return candidates.gather(1, keys.topk(number).indices)
-    # Floyd's way (Bentley and Floyd 1987): as many draws as places, whatever the offer's length.
-    columns = torch.empty(rows, number, dtype=torch.int64, device=candidates.device)
-    for place, top in enumerate(range(count - number, count)):
-        drawn = torch.randint(top + 1, (rows,), device=candidates.device)
-        taken = (columns[:, :place] == drawn[:, None]).any(1)
-        columns[:, place] = torch.where(taken, top, drawn)
-    order = torch.rand(rows, number, device=candidates.device).argsort(1) if number > 1 else None
-    return candidates.gather(1, columns if order is None else columns.gather(1, order))
+    # As many draws as places, whatever the offer's length: one of the columns left, counted past
+    # those that are taken.
+    left = torch.arange(count, count - number, -1, device=candidates.device)
+    draws = (torch.rand(rows, number, device=candidates.device) * left).to(torch.int64)
+    columns: list[Tensor] = []
+    ordered: list[Tensor] = []
+    for column in draws.split(1, 1):
+        for taken in ordered:
+            column = column + (column >= taken)
+        columns.append(column)
+        for place, taken in enumerate(ordered):
+            ordered[place], column = torch.minimum(taken, column), torch.maximum(taken, column)
+        ordered.append(column)
+    return candidates.gather(1, torch.cat(columns, 1))
