@@ -34,7 +34,7 @@ class Response:
     reward: Tensor
     """(B,) float32."""
     leave: Tensor
-    """(B,) float32: probability of leaving now."""
+    """(B,) float32: probability of leaving now; or bool, where chance has no part in it."""
     changed: Mapping[str, Tensor | TensorDictBase] = field(default_factory=dict)
     """New values of keys that the simulator itself announced; others stay."""
 
@@ -254,13 +254,20 @@ class Simulator(EnvBase):
             users, seed = self.given
             session = noise.mix(torch.tensor(seed), users[rows]).unsqueeze(1).to(self.device)
         state = self.start(rows, session)
-        state[Key.SESSION] = session
-        for name in (Key.CLICKED, Key.STEP):
-            state[name] = torch.zeros(count, 1, dtype=torch.int64, device=self.device)
-        for name in (Key.ACCEPTED, Key.ACCEPTED_TOTAL):
-            state[name] = torch.zeros(count, 1, device=self.device)
-        for name in ("done", "terminated", "truncated"):
-            state[name] = torch.zeros(count, 1, dtype=torch.bool, device=self.device)
+        state.update(
+            {
+                Key.SESSION: session,
+                **{name: session.new_zeros(count, 1) for name in (Key.CLICKED, Key.STEP)},
+                **{
+                    name: torch.zeros(count, 1, device=self.device)
+                    for name in (Key.ACCEPTED, Key.ACCEPTED_TOTAL)
+                },
+                **{
+                    name: torch.zeros(count, 1, dtype=torch.bool, device=self.device)
+                    for name in ("done", "terminated", "truncated")
+                },
+            }
+        )
         if self.offer_size is None:
             state[Key.MASK] = state[Key.MASK] & self.offered
         else:
@@ -274,11 +281,13 @@ class Simulator(EnvBase):
         response = self.respond(tensordict, slate)
         step = tensordict[Key.STEP] + 1
         accepted = (response.clicked > 0).float().unsqueeze(1)
-        if self.ending == "leave":
+        if self.ending == "fixed":
+            terminated = torch.zeros_like(step, dtype=torch.bool)
+        elif response.leave.dtype == torch.bool:
+            terminated = response.leave.unsqueeze(1)
+        else:
             key = noise.mix(self.chance(tensordict), -2)
             terminated = noise.uniform(key) < response.leave.unsqueeze(1)
-        else:
-            terminated = torch.zeros_like(step, dtype=torch.bool)
         over = step >= self.max_steps
         following = {
             Key.USER: tensordict[Key.USER],
@@ -317,8 +326,8 @@ class Simulator(EnvBase):
             # Candidates are distinct: an item that may be shown is met exactly once.
             candidates = state[Key.CANDIDATES]
             places = slate.masked_fill(~shown, -1).split(1, 1)
-            met = [(candidates == item.expand_as(candidates)).sum() for item in places]
-            fine = torch.stack(met).sum() == shown.sum()
+            other = sum(torch.count_nonzero(candidates ^ item) for item in places)
+            fine = other == slate.numel() * candidates.shape[1] - shown.sum()
         for place in range(1, self.slate_size):
             again = (slate[:, :place] == slate[:, place, None]) & shown[:, place, None]
             fine = fine & ~again.any()
@@ -347,11 +356,10 @@ def _any_of(candidates: Tensor, number: int) -> Tensor:
         return candidates.gather(1, keys.topk(number).indices)
     # As many draws as places, whatever the offer's length: one of the columns left, counted past
     # those that are taken.
-    left = torch.arange(count, count - number, -1, device=candidates.device)
-    draws = (torch.rand(rows, number, device=candidates.device) * left).to(torch.int64)
     columns: list[Tensor] = []
     ordered: list[Tensor] = []
-    for column in draws.split(1, 1):
+    for left in range(count, count - number, -1):
+        column = torch.randint(left, (rows, 1), device=candidates.device)
         for taken in ordered:
             column = column + (column >= taken)
         columns.append(column)

@@ -81,10 +81,8 @@ def one_of_each(key: Tensor, count: int, size: int) -> Tensor:
     :param size: at most 2^31.
     """
     words = mix(key, torch.arange((count + 1) // 2, device=key.device))
-    # Both halves of a hash are fair, and count as two numbers.
-    column = words.view(torch.int32)[:, :count].to(torch.int64)
-    column &= 2**32 - 1
-    column *= size
-    column >>= 32
-    column += torch.arange(0, count * size, size, device=key.device)
-    return column
+    # Both halves of a hash are fair, and count as two numbers from -2^31 to 2^31 - 1.
+    column = words.view(torch.int32)[:, :count].double()
+    column *= size * 2.0**-32
+    column += size * (torch.arange(count, dtype=torch.float64, device=key.device) + 0.5)
+    return column.to(torch.int64)
