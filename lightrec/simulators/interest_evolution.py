@@ -129,15 +129,15 @@ class InterestEvolution(World):
         are independent and uniform too; that a quality may be met again tells nothing, because
         users remember topics only.
         """
-        key = noise.mix(self.chance(state), -3)
         count = self.offer_size or 1
-        return noise.one_of_each(key, count, self.num_items // count).add_(1)
+        return noise.one_of_each(self.chance(state), count, self.num_items // count).add_(1)
 
     def react(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Choose, watch, and change."""
         interests = state[Key.LATENT, "interests"]
         budget = state[Key.LATENT, "budget"].unsqueeze(1)
-        key = noise.mix(self.chance(state), torch.arange(2, device=self.device))
+        # Counters from 0 are the offer's.
+        key = noise.mix(self.chance(state), torch.arange(-5, -3, device=self.device))
         choice, turn = noise.uniform(key).float().split(1, 1)
 
         weight = self._weight(interests, slate).cumsum(1)
@@ -146,25 +146,25 @@ class InterestEvolution(World):
         for place in reversed(range(self.slate_size)):
             within = drawn < weight[:, place, None]
             clicked = torch.where(within, slate[:, place, None], clicked)
-        click = clicked > 0
+        click = (clicked > 0).float()
 
         topic = self.topic.take(clicked)
         interest = interests.gather(1, topic)
-        step = PACE * (1 - interest.abs()) * (1 - interest)
-        moved = torch.where(turn < (interest + 1) / 2, interest + step, interest - step)
-        moved = torch.where(click, moved.clamp(-1, 1), interest)
+        step = PACE * click * (1 - interest.abs()) * (1 - interest)
+        up = (interest + 1) / 2 - turn
+        moved = (interest + step.copysign(up)).clamp(-1, 1)
         interests = interests.scatter(1, topic, moved)
 
-        watched = torch.where(click, budget.clamp(0, LENGTH), 0.0)
-        spent = torch.where(click, watched * (1 - EXTENSION * self.quality.take(clicked)), PENALTY)
-        budget = budget - spent
-        reward = watched if self.engagement == "watch_time" else click.float()
+        watched = click * budget.clamp(0, LENGTH)
+        kept = EXTENSION * watched * self.quality.take(clicked)
+        budget = budget - watched + kept - PENALTY * (1 - click)
+        reward = watched if self.engagement == "watch_time" else click
         changed = {
             Key.LATENT: self._latent(interests, budget.squeeze(1)),
             Key.OBSERVATION: torch.cat([interests, watched, self.quality.take(slate)], 1),
         }
-        leave = (budget <= 0).float()
-        return Response(clicked.squeeze(1), reward.squeeze(1), leave.squeeze(1), changed)
+        leave = (budget <= 0).squeeze(1)
+        return Response(clicked.squeeze(1), reward.squeeze(1), leave, changed)
 
     def oracle(self, state: TensorDictBase) -> Tensor:
         """Weight of a click times what it brings: minutes watched, less what they cost of others.

@@ -116,9 +116,8 @@ class LongTermSatisfaction(World):
 
     def offer(self, state: TensorDictBase) -> Tensor:
         """One document of each part of the catalog; parts are alike."""
-        key = noise.mix(self.chance(state), -3)
         count = self.offer_size or 1
-        return noise.one_of_each(key, count, self.num_items // count).add_(1)
+        return noise.one_of_each(self.chance(state), count, self.num_items // count).add_(1)
 
     def react(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Consume the first document that is there."""
@@ -128,7 +127,9 @@ class LongTermSatisfaction(World):
         click = clicked > 0
         score = self.score.take(clicked)
         exposure = state[Key.LATENT, "exposure"]
-        drawn = noise.normal(noise.mix(self.chance(state), torch.arange(2, device=self.device)))
+        # Counters from 0 are the offer's.
+        key = noise.mix(self.chance(state), torch.arange(-5, -3, device=self.device))
+        drawn = noise.normal(key)
 
         level = self._level(exposure, score)
         engaged = torch.where(click, (level + DEVIATION * drawn[:, 0]).exp(), 0.0)
@@ -139,7 +140,7 @@ class LongTermSatisfaction(World):
             Key.OBSERVATION: engaged.clamp_max(SEEN).unsqueeze(1),
             Key.TRUE_REWARD: expected.unsqueeze(1),
         }
-        leave = (state[Key.STEP] + 1 >= self.time_budget).float().squeeze(1)
+        leave = (state[Key.STEP] + 1 >= self.time_budget).squeeze(1)
         return Response(clicked, engaged, leave, changed)
 
     def oracle(self, state: TensorDictBase) -> Tensor:
