@@ -46,7 +46,7 @@ def main() -> None:
         python = (
             ""
             if benchmark.has(CELLS["published"])
-            else environment("virtual_taobao", HERE / "requirements" / "virtual_taobao.txt")
+            else environment("virtual_taobao", HERE / "requirements")
         )
         peer = [python, "benchmarks/virtual_taobao_peer.py", "{published}"]
         benchmark.cell(

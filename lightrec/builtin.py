@@ -15,8 +15,12 @@ def lightrec_encoders() -> dict[str, str]:
 
 @hookimpl
 def lightrec_simulators() -> dict[str, str]:
-    """Give the simulator that runs a learned user model."""
-    return {"UserModelSimulator": "lightrec.simulators.user_model:UserModelSimulator"}
+    """Give the simulator that runs a learned user model, and worlds whose truth is known."""
+    return {
+        "UserModelSimulator": "lightrec.simulators.user_model:UserModelSimulator",
+        "InterestEvolution": "lightrec.simulators.interest_evolution:InterestEvolution",
+        "LongTermSatisfaction": "lightrec.simulators.long_term_satisfaction:LongTermSatisfaction",
+    }
 
 
 @hookimpl

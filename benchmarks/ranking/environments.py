@@ -4,28 +4,59 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE.parent / "environments"
 
 
-def environment(name: str, pins: Path | None = None) -> str:
+def environment(
+    name: str,
+    requirements: Path = HERE / "requirements",
+    python: str = sys.executable,
+    options: Sequence[str] = (),
+) -> str:
     """Give the Python of a peer's environment, which is made anew where its pins have changed.
 
-    :param pins: the file of pins; by default the ranking benchmark's of this name.
+    :param requirements: folder of the pins, ``NAME.txt``.
+    :param python: the interpreter that the environment is made from.
+    :param options: of pip.
     :raises RuntimeError: where the pins cannot be installed.
     """
-    pins = pins or HERE / "requirements" / f"{name}.txt"
+    pins = requirements / f"{name}.txt"
     folder = ENVIRONMENTS / name
     stamp = folder / "pins.txt"
     if not stamp.is_file() or stamp.read_text() != pins.read_text():
         print(f"environment of {name}: installing", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
-        python = str(folder / "bin" / "python")
-        install = [python, "-m", "pip", "install", "--quiet", "-r", str(pins)]
-        for command in ([sys.executable, "-m", "venv", str(folder)], install):
+        inside = str(folder / "bin" / "python")
+        install = [inside, "-m", "pip", "install", "--quiet", *options, "-r", str(pins)]
+        for command in ([python, "-m", "venv", str(folder)], install):
             if subprocess.run(command).returncode:
                 raise RuntimeError(f"The environment of {name} could not be made from {pins}.")
         shutil.copyfile(pins, stamp)
     return os.path.relpath(folder / "bin" / "python")
+
+
+def interpreter(version: str) -> str:
+    """Find another Python, on the PATH or among pyenv's.
+
+    :param version: such as ``3.7``.
+    :raises RuntimeError: where there is none.
+    """
+    candidates = [f"python{version}"]
+    if pyenv := shutil.which("pyenv"):
+        root = subprocess.run([pyenv, "root"], capture_output=True, text=True).stdout.strip()
+        candidates += map(str, sorted(Path(root).glob(f"versions/{version}.*/bin/python")))
+    for candidate in candidates:
+        # Asked, not only looked for: pyenv's own commands are there whether a Python is or not.
+        ask = [candidate, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+        if shutil.which(candidate):
+            answer = subprocess.run(ask, capture_output=True, text=True)
+            if answer.stdout.strip() == version:
+                return candidate
+    raise RuntimeError(
+        f"No Python {version} was found on the PATH or among pyenv's versions, and this peer runs "
+        f"on no later one. Install it, with `pyenv install {version}` say."
+    )

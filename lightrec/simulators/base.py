@@ -37,7 +37,7 @@ class Response:
     reward: Tensor
     """(B,) float32."""
     leave: Tensor
-    """(B,) float32: probability of leaving now."""
+    """(B,) float32: probability of leaving now; or bool, where chance has no part in it."""
     changed: Mapping[str, State] = field(default_factory=dict)
     """New values of keys that the simulator itself announced; others stay as they are."""
 
@@ -120,7 +120,7 @@ class Simulator(SessionEnv):
         """Choose what may be shown in a state, where ``offer_size`` is given.
 
         :param state: of R sessions, all keys but ``candidates``.
-        :returns: (R, C) int64 distinct items; 0 fills up a shorter offer.
+        :returns: (R, C) int64 distinct items; a shorter offer is filled up with 0 on the right.
         """
         raise NotImplementedError(f"{type(self).__name__} has an offer_size and no offer().")
 
@@ -187,11 +187,16 @@ class Simulator(SessionEnv):
         """Begin with nothing accepted; the rest is :meth:`start`'s."""
         count = len(rows)
         state = self.start(rows, session)
-        state[Key.SESSION] = session  # an offer's chance follows from it
-        for name in (Key.CLICKED, Key.STEP):
-            state[name] = torch.zeros(count, 1, dtype=torch.int64, device=self.device)
-        for name in (Key.ACCEPTED, Key.ACCEPTED_TOTAL):
-            state[name] = torch.zeros(count, 1, device=self.device)
+        state.update(
+            {
+                Key.SESSION: session,  # an offer's chance follows from it
+                **{name: session.new_zeros(count, 1) for name in (Key.CLICKED, Key.STEP)},
+                **{
+                    name: torch.zeros(count, 1, device=self.device)
+                    for name in (Key.ACCEPTED, Key.ACCEPTED_TOTAL)
+                },
+            }
+        )
         if self.offer_size is None:
             state[Key.MASK] = state[Key.MASK] & self.offered
         else:
@@ -205,11 +210,13 @@ class Simulator(SessionEnv):
         response = self.respond(tensordict, slate)
         step = tensordict[Key.STEP] + 1
         accepted = (response.clicked > 0).float().unsqueeze(1)
-        if self.ending == "leave":
+        if self.ending == "fixed":
+            terminated = torch.zeros_like(step, dtype=torch.bool)
+        elif response.leave.dtype == torch.bool:
+            terminated = response.leave.unsqueeze(1)
+        else:
             key = noise.mix(self.chance(tensordict), -2)
             terminated = noise.uniform(key) < response.leave.unsqueeze(1)
-        else:
-            terminated = torch.zeros_like(step, dtype=torch.bool)
         over = step >= self.max_steps
         following = {
             Key.USER: tensordict[Key.USER],
@@ -231,7 +238,7 @@ class Simulator(SessionEnv):
         state = TensorDict(following, batch_size=self.batch_size, device=self.device)
         if self.offer_size is not None:
             state[Key.CANDIDATES] = candidates = self.offer(state)
-            over = over | ~(candidates > 0).any(1, keepdim=True)
+            over = over | (candidates[:, :1] == 0)
         return state.update(
             {"terminated": terminated, "truncated": over & ~terminated, "done": over | terminated}
         )
@@ -243,13 +250,16 @@ class Simulator(SessionEnv):
         """
         shown = slate > 0
         if self.offer_size is None:
-            allowed = state[Key.MASK].gather(1, slate)
+            fine = (state[Key.MASK].gather(1, slate) | ~shown).all()
         else:
-            allowed = (slate.unsqueeze(2) == state[Key.CANDIDATES].unsqueeze(1)).any(2)
-        fine = bool((allowed | ~shown).all())
+            # Candidates are distinct: an item that may be shown is met exactly once.
+            candidates = state[Key.CANDIDATES]
+            places = slate.masked_fill(~shown, -1).split(1, 1)
+            other = sum(torch.count_nonzero(candidates ^ item) for item in places)
+            fine = other == slate.numel() * candidates.shape[1] - shown.sum()
         for place in range(1, self.slate_size):
-            again = (slate[:, :place] == slate[:, place, None]).any(1) & shown[:, place]
-            fine = fine and not bool(again.any())
+            again = (slate[:, :place] == slate[:, place, None]) & shown[:, place, None]
+            fine = fine & ~again.any()
         if not fine:
             raise ValueError(
                 "A slate holds an item twice, or one that may not be shown. Policies must draw "
@@ -260,18 +270,24 @@ class Simulator(SessionEnv):
 def _any_of(candidates: Tensor, number: int) -> Tensor:
     """Draw distinct candidates evenly from torch's global generator.
 
-    :param candidates: (B, C) int64, 0 where an offer is shorter.
+    :param candidates: (B, C) int64, padded on the right.
     :returns: (B, number) int64.
     """
     rows, count = candidates.shape
-    if number > 8 or bool((candidates == 0).any()):
+    # Offers are padded on the right, so that the last column tells whether one is shorter.
+    if number > 8 or not bool(candidates[:, -1].all()):
         keys = torch.rand(rows, count, device=candidates.device).masked_fill(candidates == 0, -1)
         return candidates.gather(1, keys.topk(number).indices)
-    # Floyd's way (Bentley and Floyd 1987): as many draws as places, whatever the offer's length.
-    columns = torch.empty(rows, number, dtype=torch.int64, device=candidates.device)
-    for place, top in enumerate(range(count - number, count)):
-        drawn = torch.randint(top + 1, (rows,), device=candidates.device)
-        taken = (columns[:, :place] == drawn[:, None]).any(1)
-        columns[:, place] = torch.where(taken, top, drawn)
-    order = torch.rand(rows, number, device=candidates.device).argsort(1) if number > 1 else None
-    return candidates.gather(1, columns if order is None else columns.gather(1, order))
+    # As many draws as places, whatever the offer's length: one of the columns left, counted past
+    # those that are taken.
+    columns: list[Tensor] = []
+    ordered: list[Tensor] = []
+    for left in range(count, count - number, -1):
+        column = torch.randint(left, (rows, 1), device=candidates.device)
+        for taken in ordered:
+            column = column + (column >= taken)
+        columns.append(column)
+        for place, taken in enumerate(ordered):
+            ordered[place], column = torch.minimum(taken, column), torch.maximum(taken, column)
+        ordered.append(column)
+    return candidates.gather(1, torch.cat(columns, 1))

@@ -16,7 +16,7 @@ _SECOND = 0x94D049BB133111EB - 2**64
 
 def _shift(x: Tensor, bits: int) -> Tensor:
     """Shift right without copying the sign."""
-    return (x >> bits) & (2 ** (64 - bits) - 1)
+    return (x >> bits).bitwise_and_(2 ** (64 - bits) - 1)
 
 
 def mix(key: Tensor, counter: Tensor | int) -> Tensor:
@@ -26,11 +26,17 @@ def mix(key: Tensor, counter: Tensor | int) -> Tensor:
     :param counter: int64, broadcast against ``key``.
     :returns: int64, evenly spread over all 64 bits.
     """
-    # Products of tensors wrap around, as they must; Python's integers would not.
-    x = key + (torch.as_tensor(counter, device=key.device) + 1) * _GAMMA
-    x = (x ^ _shift(x, 30)) * _FIRST
-    x = (x ^ _shift(x, 27)) * _SECOND
-    return x ^ _shift(x, 31)
+    if isinstance(counter, int):  # Python's integers do not wrap around as tensors' do
+        x = key + ((counter + 1) * _GAMMA + 2**63) % 2**64 - 2**63
+    else:
+        x = key + (counter + 1) * _GAMMA
+    # In place from here: fresh memory costs more than the arithmetic.
+    x ^= _shift(x, 30)
+    x *= _FIRST
+    x ^= _shift(x, 27)
+    x *= _SECOND
+    x ^= _shift(x, 31)
+    return x
 
 
 def uniform(key: Tensor) -> Tensor:
@@ -65,3 +71,18 @@ def distinct(key: Tensor, count: int, number: int) -> Tensor:
         taken = (chosen[:, :place] == drawn).any(dim=1, keepdim=True)
         chosen[:, place : place + 1] = torch.where(taken, top, drawn)
     return chosen
+
+
+def one_of_each(key: Tensor, count: int, size: int) -> Tensor:
+    """Turn keys (B, 1) into a number from each of ``count`` blocks: (B, count) int64.
+
+    Column c is even over c * ``size`` to (c + 1) * ``size`` - 1, independent of the others.
+
+    :param size: at most 2^31.
+    """
+    words = mix(key, torch.arange((count + 1) // 2, device=key.device))
+    # Both halves of a hash are fair, and count as two numbers from -2^31 to 2^31 - 1.
+    column = words.view(torch.int32)[:, :count].double()
+    column *= size * 2.0**-32
+    column += size * (torch.arange(count, dtype=torch.float64, device=key.device) + 0.5)
+    return column.to(torch.int64)

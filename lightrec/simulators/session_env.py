@@ -95,6 +95,18 @@ class SessionEnv(EnvBase):
 
         return fresh.apply(spread, batch_size=[size])
 
+    def maybe_reset(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """Begin anew where sessions are over, as TorchRL does it, without whole batches between."""
+        rows = tensordict["done"].reshape(-1).nonzero().squeeze(1)
+        if not len(rows):
+            return tensordict
+        fresh = self._begin(rows.cpu())
+
+        def put(old: Tensor, new: Tensor | None) -> Tensor:
+            return old if new is None else old.index_copy(0, rows, new)
+
+        return tensordict.apply(put, fresh, default=None)
+
     def _begin(self, rows: Tensor) -> TensorDict:
         count = len(rows)
         if self.given is None:
@@ -105,10 +117,11 @@ class SessionEnv(EnvBase):
             users, seed = self.given
             session = noise.mix(torch.tensor(seed), users[rows]).unsqueeze(1).to(self.device)
         state = self.first_state(rows, session)
-        state[Key.SESSION] = session
-        for name in ("done", "terminated", "truncated"):
-            state[name] = torch.zeros(count, 1, dtype=torch.bool, device=self.device)
-        return state
+        over = {
+            name: torch.zeros(count, 1, dtype=torch.bool, device=self.device)
+            for name in ("done", "terminated", "truncated")
+        }
+        return state.update({Key.SESSION: session, **over})
 
     def _set_seed(self, seed: int | None) -> None:
         self.generator = None

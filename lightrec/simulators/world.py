@@ -25,7 +25,8 @@ class World(Simulator):
 
     Its state has, beside the simulator's keys, ``latent`` (what only the world knows), and
     ``observation`` where the world lets policies see more than histories. After a step
-    ``true_reward`` is there, and ``reward`` is the same unless another reward is to be learned.
+    ``true_reward`` is there, and ``reward`` is the same unless another reward is to be learned, or
+    the world draws it with noise about the true one.
 
     :param item_vectors: (N + 1, D) float32, what may be seen of items; row 0 is zero.
     :param batch_size: sessions B.
@@ -62,7 +63,7 @@ class World(Simulator):
 
     @abstractmethod
     def react(self, state: TensorDictBase, slate: Tensor) -> Response:
-        """Let the users answer; ``reward`` is the true one.
+        """Let the users answer; ``reward`` is the true one, unless that stands in what changed.
 
         :param state: the state before the slate, ``latent`` included.
         :param slate: ``(B, K)`` int64.
@@ -113,7 +114,6 @@ class World(Simulator):
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Answer by :meth:`react`; another reward, if there is one, takes the true one's place."""
         response = self.react(state, slate)
-        true = response.reward.unsqueeze(1)
         reward = response.reward
         if self.reward_function is not None:
             transition = {
@@ -123,7 +123,7 @@ class World(Simulator):
             }
             rows = TensorDict(transition, batch_size=self.batch_size, device=self.device)
             reward = self.reward_function(rows).squeeze(1)
-        changed = {**response.changed, Key.TRUE_REWARD: true}
+        changed = {Key.TRUE_REWARD: response.reward.unsqueeze(1), **response.changed}
         if not isinstance(latent := changed[Key.LATENT], TensorDictBase):
             changed[Key.LATENT] = TensorDict(latent, self.batch_size, device=self.device)
         return Response(response.clicked, reward, response.leave, changed)

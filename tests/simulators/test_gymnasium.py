@@ -17,8 +17,10 @@ from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator
 from lightrec.simulators.gymnasium import as_gymnasium, as_gymnasium_vector, from_gymnasium
 from lightrec.simulators.virtual_taobao import VirtualTaobao
+from lightrec.testing.tiny_world import TinyWorld
 from tests.simulators.test_virtual_taobao import write
-from tests.simulators.test_world import ITEMS, OFFER, Coins
+
+ITEMS, OFFER = TinyWorld.ITEMS, TinyWorld.OFFER
 
 
 class Shelf(Simulator):
@@ -40,8 +42,8 @@ class Shelf(Simulator):
 
 
 MAKERS = {
-    "offers": lambda rows: Coins(rows, slate_size=1),
-    "slates of offers": lambda rows: Coins(rows, slate_size=2),
+    "offers": lambda rows: TinyWorld(rows, slate_size=1),
+    "slates of offers": lambda rows: TinyWorld(rows, slate_size=2),
     "masks": lambda rows: Shelf(rows),
     "slates under masks": lambda rows: Shelf(rows, slate_size=3),
 }
@@ -64,7 +66,7 @@ def test_gymnasiums_checker_finds_nothing(make, tmp_path):
 
 
 def test_agents_observe_what_policies_may_see():
-    environment = as_gymnasium(Coins(1))
+    environment = as_gymnasium(TinyWorld(1))
     hidden = {Key.LATENT, Key.TRUE_REWARD, Key.SESSION, Key.USER, Key.MASK}
     observation, info = environment.reset(seed=3)
     assert hidden.isdisjoint(observation)
@@ -185,7 +187,7 @@ def test_stable_baselines_can_play():
     from stable_baselines3 import PPO
     from stable_baselines3.common.env_checker import check_env as check
 
-    environment = as_gymnasium(Coins(1))
+    environment = as_gymnasium(TinyWorld(1))
     check(environment)
     agent = PPO("MultiInputPolicy", environment, n_steps=32, batch_size=32, n_epochs=1).learn(64)
     assert agent.num_timesteps == 64

@@ -55,6 +55,17 @@ def test_random_slates_are_fair():
     assert chi < 31.3  # the 99.9 % quantile of χ² with 11 degrees of freedom
 
 
+def test_random_slates_of_three_are_fair_in_order():
+    world = TinyWorld(6000, slate_size=3)
+    state = world.reset()
+    slate = world.rand_action(state)[Key.ACTION]
+    place = (state[Key.CANDIDATES].unsqueeze(1) == slate.unsqueeze(2)).int().argmax(2)
+    code = (place * torch.tensor([1, OFFER, OFFER**2])).sum(1)
+    counts = torch.bincount(code)[code.unique()].float()
+    assert len(counts) == 24
+    assert ((counts - 250) ** 2 / 250).sum() < 49.7  # χ² with 23 degrees of freedom, 99.9 %
+
+
 def test_distinct_numbers_are_fair_sets():
     key = noise.mix(torch.arange(20_000), 5).unsqueeze(1)
     sets = noise.distinct(key, 3, 5)

@@ -1,0 +1,1 @@
+"""Speed and laws of the simulators against others' own: `make bench NAME=simulators`."""
