@@ -1,5 +1,7 @@
 """What worlds add to simulators, shown by the smallest world."""
 
+from dataclasses import replace
+
 import torch
 from tensordict import TensorDict
 
@@ -85,3 +87,25 @@ def test_normal_numbers_have_their_moments():
 
 def test_a_world_is_a_td_of_its_state():
     assert isinstance(TinyWorld(2).reset()[Key.LATENT], TensorDict)
+
+
+class Quits(TinyWorld):
+    """Users leave for certain after their second step; offers are short of one item."""
+
+    def offer(self, state):
+        offer = super().offer(state)
+        return torch.cat([offer[:, :-1], torch.zeros_like(offer[:, :1])], 1)
+
+    def react(self, state, slate):
+        return replace(super().react(state, slate), leave=state[Key.STEP].squeeze(1) >= 1)
+
+
+def test_leaving_may_be_certain_and_offers_short():
+    torch.manual_seed(0)
+    world = Quits(500, slate_size=2)
+    steps = world.rollout(5)
+    assert steps.shape == (500, 2)
+    assert not steps["next", "done"][:, 0].any()
+    assert steps["next", "terminated"][:, 1].all()
+    assert (steps[Key.ACTION] > 0).all()
+    assert (steps[Key.ACTION].diff(dim=-1) != 0).all()
