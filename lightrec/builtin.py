@@ -15,8 +15,13 @@ def lightrec_encoders() -> dict[str, str]:
 
 @hookimpl
 def lightrec_simulators() -> dict[str, str]:
-    """Give the simulator that runs a learned user model."""
-    return {"UserModelSimulator": "lightrec.simulators.user_model:UserModelSimulator"}
+    """Give the simulator that runs a learned user model, and worlds whose truth is known."""
+    return {
+        "UserModelSimulator": "lightrec.simulators.user_model:UserModelSimulator",
+        "Far": "lightrec.simulators.far:Far",
+        "Greed": "lightrec.simulators.greed:Greed",
+        "Retention": "lightrec.simulators.retention:Retention",
+    }
 
 
 @hookimpl
