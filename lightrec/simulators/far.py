@@ -9,7 +9,7 @@ from lightrec.data.catalog import Catalog
 from lightrec.keys import PADDING, Key
 from lightrec.simulators import noise
 from lightrec.simulators.base import Ending, Response
-from lightrec.simulators.far_laws import FarLaws, UserState
+from lightrec.simulators.far_laws import FarLaws, UserState, fitted_laws
 from lightrec.simulators.world import RewardFunction, World
 
 
@@ -31,7 +31,7 @@ class Far(World):
     nowhere. Laws: :class:`~lightrec.simulators.far_laws.FarLaws`.
 
     :param batch_size: sessions B.
-    :param seed: of the items and the users' values, which are fitted in some seconds.
+    :param seed: of the items and the users' values, which are fitted in some seconds, once.
     :param laws: already fitted, in place of those that follow from ``seed``.
     :param reward: from transitions to rewards (B, 1), in place of the true one.
     """
@@ -49,7 +49,7 @@ class Far(World):
         reward: RewardFunction | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        laws = FarLaws(seed) if laws is None else laws
+        laws = fitted_laws(seed) if laws is None else laws
         category = one_hot(laws.category, laws.CATEGORIES)
         seen = torch.cat([laws.vectors, laws.quality.unsqueeze(1), category], 1)
         super().__init__(

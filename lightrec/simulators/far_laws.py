@@ -7,6 +7,8 @@ recommenders are run by :mod:`lightrec.simulators.far`, logs without one written
 :mod:`lightrec.simulators.far_log`.
 """
 
+from copy import copy, deepcopy
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -166,11 +168,13 @@ class FarLaws:
         return Catalog(pl.DataFrame({Column.ITEM: names, Column.TITLE: titles, Column.TEXT: texts}))
 
     def to(self, device: torch.device | str) -> Self:
-        """Move everything to a device; drawing from generators stays an affair of the CPU."""
+        """Copy the laws to a device; drawing from generators stays an affair of the CPU."""
+        moved = copy(self)
         for name, value in vars(self).items():
-            if isinstance(value, Tensor | SoftValue):
-                setattr(self, name, value.to(device))
-        return self
+            if isinstance(value, Tensor):
+                setattr(moved, name, value.to(device))
+        moved.value = deepcopy(self.value).to(device)
+        return moved
 
     def _fitted_value(self, users: int, steps: int) -> SoftValue:
         with torch.random.fork_rng():
@@ -191,6 +195,12 @@ class FarLaws:
     @staticmethod
     def _normal(generator: torch.Generator, *shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator)
+
+
+@lru_cache(maxsize=4)
+def fitted_laws(seed: int) -> FarLaws:
+    """Give the laws of a seed, whose values are fitted only once."""
+    return FarLaws(seed)
 
 
 def item_name(index: int) -> str:

@@ -67,12 +67,13 @@ def after_step(
         chance = (1 - gone) * back * (1 - back) ** absent
         later = (chance * (1 + value[day + 1 :])).sum(0)
         now = value[min(day + 1, days - 1)]
-        # A session goes on with at most 1 - END: after 80 rounds nothing is left to converge.
-        for _ in range(80):
+        change = 1.0
+        while change > 1e-7:  # each round leaves 1 - end of it, or less
             after = end * later + (1 - end) * now
             middle, slope = (after[up] + after[down]) / 2 - after, (after[up] - after[down]) / 2
             gain = middle[:, None, None] + slope[:, None, None] * quality
             rate = best_gain(weight, gain, size, rate)
-            now = after + rate.mean((1, 2))
+            before, now = now, after + rate.mean((1, 2))
+            change = float((now - before).abs().max())
         value[day], worth[day] = now, end * later + (1 - end) * now
     return worth
