@@ -23,7 +23,7 @@ Scores = Callable[[TensorDictBase], Tensor]
 SESSIONS = 4096
 FACTORS = {1: 4, 3: 8}
 """What quality counts in the rule of the world `greed`, by places."""
-DRAWS = 12
+DRAWS = 20
 SEARCH_SEED = 900
 
 
@@ -38,47 +38,58 @@ def measured(world: World, contenders: dict[str, Scores], seed: int, head: str) 
     return found
 
 
-def constant(size: int, small: Greed) -> dict[str, Callable[[Greed], Scores]]:
-    """Find lists that are the same for everybody, on sessions of their own.
+def ordered(appeal: Tensor, factor: float, falling: bool = False) -> Callable[[Greed], Scores]:
+    """Give a list that is the same for everybody: by appeal · (1 + factor · q).
 
-    :returns: ``constant``: by mean weight · (1 + 2 q), and ``constant-best``, the best of two
-        appeals, with and without a factor that falls with the step, at four factors.
+    :param appeal: (N + 1,).
+    :param falling: whether quality counts by 1 - t / T, so that good items stand first.
     """
-    small.fix(torch.arange(small.batch_size[0]), SEARCH_SEED)
-    logits = small.logits(small.reset())
+
+    def of(world: Greed) -> Scores:
+        def scores(state: TensorDictBase) -> Tensor:
+            left = 1 - state[Key.STEP] / world.max_steps if falling else 1
+            return (appeal * (1 + factor * left * world.quality)).expand(world.batch_size[0], -1)
+
+        return scores
+
+    return of
+
+
+def at_first(world: Greed) -> Tensor:
+    """Give the attraction (B, N + 1) of all items to users who are not among the measured ones."""
+    world.fix(torch.arange(world.batch_size[0]), SEARCH_SEED)
+    return world.logits(world.reset())
+
+
+def best_list(world: Greed) -> Callable[[Greed], Scores]:
+    """Find the best list for everybody, on sessions of their own, among sixteen."""
+    logits = at_first(world)
     appeals = (logits.sigmoid().mean(0), logits.exp().mean(0))
-
-    def ordered(appeal: Tensor, factor: float, falling: bool) -> Callable[[Greed], Scores]:
-        def of(world: Greed) -> Scores:
-            def scores(state: TensorDictBase) -> Tensor:
-                left = 1 - state[Key.STEP] / world.max_steps if falling else 1
-                table = appeal * (1 + factor * left * world.quality)
-                return table.expand(world.batch_size[0], -1)
-
-            return scores
-
-        return of
-
     lists = [ordered(*way) for way in product(appeals, (2, 4, 8, 12), (False, True))]
-    returns = [play(small, of(small), SEARCH_SEED).returns.mean() for of in lists]
-    best = int(torch.stack(returns).argmax())
-    return {"constant": ordered(appeals[1], 2, False), "constant-best": lists[best]}
+    returns = [play(world, of(world), SEARCH_SEED).returns.mean() for of in lists]
+    return lists[int(torch.stack(returns).argmax())]
+
+
+def contenders_of(world: Greed) -> dict[str, Scores]:
+    """Give those that take no search."""
+    factor = FACTORS[world.slate_size]
+    return {
+        "random": even_chance(world),
+        "greedy": world.logits,
+        "constant": ordered(at_first(world).exp().mean(0), 2)(world),
+        "rule": lambda state: world.rule(state, factor),
+        "oracle": world.oracle,
+    }
 
 
 def greed(seed: int) -> dict:
-    """The default draw of items, 4,096 sessions."""
+    """Items and sessions of one seed, 4,096 sessions."""
     found = {}
-    for size, factor in FACTORS.items():
-        world = Greed(SESSIONS, slate_size=size)
-        contenders: dict[str, Scores] = {
-            "random": even_chance(world),
-            "greedy": world.logits,
-            "rule": lambda s, w=world, f=factor: w.rule(s, f),
-            "oracle": world.oracle,
-        }
-        lists = constant(size, Greed(512, slate_size=size))
-        contenders |= {name: of(world) for name, of in lists.items()}
-        found |= measured(world, contenders, seed, f"slate-{size}")
+    for size in FACTORS:
+        world = Greed(SESSIONS, seed=seed, slate_size=size)
+        best = best_list(Greed(512, seed=seed, slate_size=size))(world)
+        ways = contenders_of(world) | {"constant-best": best}
+        found |= measured(world, ways, seed, f"slate-{size}")
     return found
 
 
@@ -87,13 +98,7 @@ def greed_draws(seed: int) -> dict:
     rows = []
     for draw, size in product(range(DRAWS), FACTORS):
         world = Greed(1024, seed=draw, slate_size=size)
-        ways = {
-            "random": even_chance(world),
-            "greedy": world.logits,
-            "rule": lambda s, w=world, f=FACTORS[size]: w.rule(s, f),
-            "oracle": world.oracle,
-        }
-        rows.append(measured(world, ways, seed, f"slate-{size}"))
+        rows.append(measured(world, contenders_of(world), seed, f"slate-{size}"))
     found = {}
     for name in sorted({name for row in rows for name in row if name.endswith("/return")}):
         values = torch.tensor([row[name] for row in rows if name in row])
@@ -126,10 +131,10 @@ def far(seed: int) -> dict:
 
 
 def retention(seed: int) -> dict:
-    """The default draw of items, 4,096 users."""
+    """Items and users of one seed, 4,096 users."""
     found = {}
     for size in (1, 3):
-        world = Retention(SESSIONS, slate_size=size)
+        world = Retention(SESSIONS, seed=seed, slate_size=size)
 
         def liked(state: TensorDictBase, world: Retention = world) -> Tensor:
             return world.logits(state, state[Key.CANDIDATES])

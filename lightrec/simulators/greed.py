@@ -33,10 +33,7 @@ class Greed(World):
     ``max_steps``. Hidden is s, ``satisfaction`` (B,) in ``latent``.
 
     :param batch_size: sessions B.
-    Returns differ by 3 % (standard deviation) between draws of the items; that of the default seed
-    is of those tried the nearest to the returns that the world is known by.
-
-    :param seed: of the items.
+    :param seed: of the items. Returns differ by about 3.5 % (standard deviation) between draws.
     :param reward: from transitions to rewards (B, 1), in place of the true one.
     """
 
@@ -48,7 +45,7 @@ class Greed(World):
         self,
         batch_size: int,
         *,
-        seed: int = 19,
+        seed: int = 0,
         slate_size: int = 1,
         max_steps: int = 40,
         history_length: int = 20,
