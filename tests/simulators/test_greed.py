@@ -74,7 +74,7 @@ def test_one_step_by_hand():
 def test_the_slate_is_picked_from_with_the_laws_probabilities():
     rows = 30_000
     world = Greed(rows, slate_size=3)
-    world.set_seed(2)
+    world.set_seed(3)
     state = world.reset()
     state[Key.LATENT, "taste"] = world.topics[:1].expand(rows, -1).clone()
     slate = torch.tensor([[1, 21, 0]]).expand(rows, -1)
@@ -86,7 +86,7 @@ def test_the_slate_is_picked_from_with_the_laws_probabilities():
 
 @pytest.mark.parametrize(("size", "factor"), [(1, 4), (3, 8)])
 def test_quality_pays_and_greed_does_not(size, factor):
-    """Within three standard deviations (draw of the items and few sessions) of the known returns."""
+    """Near the known returns: the draw of the items and few sessions leave three deviations."""
     world = Greed(256, slate_size=size)
     ways = (even_chance(world), world.logits, lambda s: world.rule(s, factor), world.oracle)
     chance, greedy, rule, oracle = (play(world, scores, 0).returns.mean() for scores in ways)
