@@ -20,6 +20,9 @@ def lightrec_simulators() -> dict[str, str]:
         "UserModelSimulator": "lightrec.simulators.user_model:UserModelSimulator",
         "InterestEvolution": "lightrec.simulators.interest_evolution:InterestEvolution",
         "LongTermSatisfaction": "lightrec.simulators.long_term_satisfaction:LongTermSatisfaction",
+        "Far": "lightrec.simulators.far:Far",
+        "Greed": "lightrec.simulators.greed:Greed",
+        "Retention": "lightrec.simulators.retention:Retention",
     }
 
 

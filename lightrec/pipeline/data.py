@@ -16,7 +16,7 @@ from lightrec.errors import LightrecError, RecipeError
 from lightrec.keys import Column
 from lightrec.pipeline.functions import settings
 from lightrec.pipeline.stage import Stage
-from lightrec.simulators.far import FarWorld
+from lightrec.simulators.far_log import FarLog
 
 HELD_OUT_SESSIONS = 4000
 TRUTH = "truth.safetensors"
@@ -73,7 +73,7 @@ def prepare_log(
     kind = plugins.installed().get("domains", domain).load()
     chosen: Domain = kind()
     if offline:
-        world = FarWorld(seed)
+        world = FarLog(seed)
         simulated, catalog = world.log(sessions)
         tables = Tables(simulated, catalog, None)
     else:

@@ -19,7 +19,7 @@ from lightrec.policies.baselines import (
     RandomPolicy,
 )
 from lightrec.policies.candidate import CandidatePolicy
-from lightrec.simulators.far import HeldOut
+from lightrec.simulators.far_log import HeldOut
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 

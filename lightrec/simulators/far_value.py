@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from lightrec.simulators.far import FarWorld, UserState
+    from lightrec.simulators.far_laws import FarLaws, UserState
 
 
 class SoftValue(nn.Module):
@@ -37,7 +37,7 @@ class SoftValue(nn.Module):
 
 
 def fit_soft_value(
-    world: "FarWorld", value: SoftValue, generator: torch.Generator, *, users: int, steps: int
+    world: "FarLaws", value: SoftValue, generator: torch.Generator, *, users: int, steps: int
 ) -> float:
     """Fit V by soft value iteration along the walks of `users` users.
 

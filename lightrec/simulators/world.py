@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
+from torch.nn.functional import pad
 from torchrl.data import Composite, TensorSpec, Unbounded
 
 from lightrec.data.catalog import Catalog
-from lightrec.keys import Key
+from lightrec.keys import PADDING, Key
+from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator, State
 
 RewardFunction = Callable[[TensorDictBase], Tensor]
@@ -80,6 +82,23 @@ class World(Simulator):
     @abstractmethod
     def catalog(self) -> Catalog:
         """The items, named, with titles and texts; row i - 1 is item i."""
+
+    def pick(
+        self, state: TensorDictBase, slate: Tensor, logits: Tensor, nothing: Tensor | float = 0.0
+    ) -> Tensor:
+        """Let users take an item of their slate, or nothing, with probability ∝ exp(logit).
+
+        Every item has noise of its own in a step, whatever else is shown.
+
+        :param logits: (B, K) of the slate's items; those of empty places do not count.
+        :param nothing: logit of taking nothing, a number or (B,).
+        :returns: (B,) int64: the item, or 0.
+        """
+        noises = noise.gumbel(noise.mix(self.chance(state), pad(slate, (1, 0))))
+        keys = (logits + noises[:, 1:]).masked_fill(slate == PADDING, -torch.inf)
+        first = (nothing + noises[:, 0]).unsqueeze(1)
+        place = torch.cat([first, keys], 1).argmax(1, keepdim=True)
+        return pad(slate, (1, 0)).gather(1, place).squeeze(1)
 
     def own_specs(self) -> dict[str, TensorSpec]:
         """Announce what worlds add."""

@@ -9,7 +9,7 @@ from lightrec import plugins
 from lightrec.pipeline import run as pipeline
 from lightrec.pipeline.run import run
 from lightrec.pipeline.stage import INPUTS, stamp
-from lightrec.simulators.far import FarWorld
+from lightrec.simulators.far_log import FarLog
 
 SMALL = {"policy": ["--model.init_args.sessions=32", "--model.init_args.steps=2"]}
 """The policy's batch is made of sessions played; so few of them take no time."""
@@ -41,8 +41,8 @@ def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path):
 
 
 def test_the_world_far_runs_too(tmp_path, monkeypatch):
-    held_out = FarWorld.held_out
-    monkeypatch.setattr(FarWorld, "held_out", lambda self, _, **k: held_out(self, 50, **k))
+    held_out = FarLog.held_out
+    monkeypatch.setattr(FarLog, "held_out", lambda self, _, **k: held_out(self, 50, **k))
     out = run(
         "generic",
         out=tmp_path / "run",
