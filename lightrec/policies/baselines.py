@@ -9,9 +9,8 @@ from torch import Tensor
 
 from lightrec.keys import PADDING
 from lightrec.nn.choice_model import ChoiceModel
-from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.ranker import Ranker
-from lightrec.policies.base import Policy, allowed, arguments_of, without_nothing
+from lightrec.policies.base import Policy, arguments_of, without_nothing
 
 
 def _expand(scores: Tensor, rows: int) -> Tensor:
@@ -23,28 +22,21 @@ def _expand(scores: Tensor, rows: int) -> Tensor:
 class RandomPolicy(Policy):
     """Shows items in random order, drawn from torch's global generator.
 
-    All slates are equally likely, and their probabilities are exact. There is no best slate: what
-    others show as their best is drawn, too.
+    All items score the same, so that all slates are equally likely; and what others show as their
+    best is drawn here, too.
 
     :param num_items: number of items N.
     """
 
-    def distribution(self, state: TensorDictBase, slate_size: int = 1) -> PlackettLuce:
-        """The law under which all slates are equally likely."""
-        mask = allowed(state, self.num_items)
-        return PlackettLuce(torch.zeros(mask.shape, device=mask.device), mask, slate_size)
+    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
+        """Score all items 0."""
+        return _expand(torch.zeros(self.num_items + 1, device=step.device), len(step))
 
     def act(
         self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
     ) -> TensorDictBase:
-        """Draw a slate, in any case."""
+        """Write a slate that is drawn in any case, and its log-probability."""
         return super().act(state, slate_size, deterministic=False)
-
-    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
-        """Give every item a uniform number, so that even the highest scores are a fair draw."""
-        scores = torch.rand(len(step), self.num_items + 1, device=step.device)
-        scores[:, PADDING] = -torch.inf
-        return scores
 
 
 class PopularityPolicy(Policy):

@@ -360,7 +360,9 @@ def compiles(make: MakeSimulator) -> None:
     expected = simulator._step(state.clone())
     torch.compiler.reset()
     try:
-        found = torch.compile(simulator._step, backend="eager", fullgraph=True)(state.clone())
+        # User models may hold recurrent networks, which torch.compile takes only where it is told.
+        with torch._dynamo.config.patch(allow_rnn=True):
+            found = torch.compile(simulator._step, backend="eager", fullgraph=True)(state.clone())
     except torch._dynamo.exc.TorchDynamoException as error:
         expect(
             False,

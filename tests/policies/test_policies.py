@@ -151,11 +151,22 @@ def test_the_constant_list_is_ordered_by_acceptance():
     torch.testing.assert_close(policy.scores(history[:1])[0, 1:], expected[1:])
 
 
-def test_random_scores_are_a_fair_draw():
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_random_slates_are_a_fair_draw(deterministic):
     torch.manual_seed(6)
-    first = RandomPolicy(4).scores(torch.zeros(8000, 1).long()).argmax(1)
-    share = first.bincount(minlength=5) / 8000
-    torch.testing.assert_close(share, torch.tensor([0.0] + [0.25] * 4), atol=0.02, rtol=0)
+    rows = 8000
+    state = {
+        Key.HISTORY: torch.zeros(rows, 1).long(),
+        Key.MASK: torch.tensor([False, True, True, False, True]).repeat(rows, 1),
+        Key.STEP: torch.zeros(rows, 1).long(),
+        Key.ACCEPTED_TOTAL: torch.zeros(rows, 1),
+    }
+    acted = RandomPolicy(4).act(TensorDict(state, batch_size=[rows]), 2, deterministic)
+    slates = acted[Key.ACTION]
+    counts = (slates[:, 0] * 5 + slates[:, 1]).bincount(minlength=25).float()
+    seen = counts[counts > 0] / rows
+    torch.testing.assert_close(seen, torch.full((6,), 1 / 6), atol=0.02, rtol=0)
+    torch.testing.assert_close(acted[Key.LOG_PROBABILITY].exp(), torch.full((rows,), 1 / 6))
 
 
 def test_memory_gives_what_reading_anew_would(ranker):
