@@ -144,8 +144,8 @@ class Greed(World):
     def oracle(self, state: TensorDictBase) -> Tensor:
         """The rule again, with what is hidden: quality counts more for whoever may leave.
 
-        p · (1 + f (1 - t / T) e^(-s / 2) q), p = sigmoid(ℓ) and f = 2.5 + 2.5 K, found by common
-        random numbers over sessions of other seeds. Not proven to be the best possible.
+        p · (1 + f (1 - t / T) e^(-s / 2) q), p = sigmoid(ℓ) and f = 2.5 + 2.5 K, found by trying a
+        few values under common random numbers. Not proven to be the best possible.
         """
         left = 1 - state[Key.STEP] / self.max_steps
         need = torch.exp(-0.5 * state[Key.LATENT, "satisfaction"]).unsqueeze(1)
