@@ -7,6 +7,8 @@ continuation value, is one linear solve on the best epoch's model, done when the
 import json
 import math
 from collections.abc import Iterator
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,12 +18,14 @@ from torch import Tensor
 
 from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.errors import RecipeError
+from lightrec.evaluation.calibration import Reliability
 from lightrec.keys import Key
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.modules.choice_sets import Batch, Half
 from lightrec.modules.stage import StageModule
 from lightrec.nn.choice import ChoiceModel, PooledChoice, RecurrentChoice
 from lightrec.nn.popularity_choice import PopularityChoice
+from lightrec.nn.temperature import fit_temperature
 from lightrec.rewards.two_step import Offer, fit_continuation
 
 OFFERS = "offers.json"
@@ -167,9 +171,10 @@ class ChoiceModule(StageModule):
 
     @torch.no_grad()
     def write(self, folder: Path) -> dict[str, float]:
-        """Fit the continuation value, write the choice model, and judge it on held-out choices."""
+        """Calibrate, fit the continuation value, write the model, judge it on held-out choices."""
         self.eval()
         data = self._data
+        calibrate(self.choice, data)
         fit_continuation(
             self.choice,
             offers(data, self.max_offers, self.device),
@@ -187,6 +192,8 @@ class ChoiceModule(StageModule):
         if other != data.half:
             others = assess(self.choice, popularity, data, TEST, other)
             metrics |= {f"other_half/{name}": value for name, value in others.items()}
+        metrics["temperature"] = float(self.choice.temperature)
+        metrics["nothing_shift"] = float(self.choice.nothing_shift)
         return metrics
 
 
@@ -224,21 +231,50 @@ def fit_popularity(data: ChoiceData, limit: int = 20_000) -> PopularityChoice:
 
 
 @torch.no_grad()
+def calibrate(model: ChoiceModel, data: ChoiceData) -> None:
+    """Fit a model's temperature and its shift of nothing on validation choices, in place."""
+    device = model.bias.device
+    utilities, choices, weights = [], [], []
+    for batch in data.batches(VALIDATION, limit=data.max_evaluated):
+        sets = batch[Key.CANDIDATES].to(device)
+        state = model.state(batch[Key.HISTORY].to(device))
+        state = state.repeat(len(sets) // len(state), 1)
+        utilities.append(model.utilities(state, sets).cpu())
+        choices.append(batch[Key.CHOICE])
+        weights.append(batch[Key.WEIGHT])
+    if not utilities:
+        return
+    choice = torch.cat(choices)
+    found, shift = fit_temperature(
+        torch.cat(utilities),
+        choice,
+        torch.cat(weights),
+        shift=bool((choice == utilities[0].shape[1]).any()),
+    )
+    # What is measured from a model that was calibrated before comes on top of it.
+    model.nothing_shift.div_(found).add_(shift)
+    model.temperature.mul_(found)
+
+
+@torch.no_grad()
 def assess(
     model: ChoiceModel, popularity: PopularityChoice, data: ChoiceData, part: int, half: Half
 ) -> dict[str, float]:
     """Judge a choice model on held-out choices, beside popularity.
 
-    :returns: ``log_likelihood`` and ``popularity``, mean over weighted rows, in nats; and
-        ``accuracy``, how often what was chosen was the likeliest.
+    :returns: ``log_likelihood`` and ``popularity``, mean over weighted rows, in nats;
+        ``accuracy``, how often what was chosen was the likeliest; and ``calibration_error``, see
+        :attr:`~lightrec.evaluation.calibration.Reliability.error`, of all alternatives.
     """
     device = model.bias.device
     sums = torch.zeros(4, dtype=torch.float64)
+    curves: list[Reliability] = []
     for batch in data.batches(part, half, limit=data.max_evaluated):
         weight, choice = batch[Key.WEIGHT].double(), batch[Key.CHOICE].unsqueeze(1)
         history, sets = batch[Key.HISTORY].to(device), batch[Key.CANDIDATES]
         ours = model.log_probabilities(history, sets.to(device)).double().cpu()
         theirs = popularity.log_probabilities(sets)
+        curves.append(Reliability.of_choices(ours, batch[Key.CHOICE], weight))
         hit = (ours.argmax(1) == choice.squeeze(1)).double()
         sums[0] += weight.sum()
         sums[1] += (weight * ours.gather(1, choice).squeeze(1)).sum()
@@ -247,4 +283,5 @@ def assess(
     if not sums[0]:
         return {}
     means = (sums[1:] / sums[0]).tolist()
-    return dict(zip(("log_likelihood", "popularity", "accuracy"), means, strict=True))
+    found = dict(zip(("log_likelihood", "popularity", "accuracy"), means, strict=True))
+    return {**found, "calibration_error": reduce(add, curves).error}

@@ -140,14 +140,18 @@ def likelihood(metrics: Metrics) -> Section:
             f"user model {m.upper()}",
             number(metrics.get(f"choice/{m}/log_likelihood")),
             number(metrics.get(f"choice/{m}/popularity")),
+            number(metrics.get(f"choice/{m}/calibration_error"), 4),
+            number(metrics.get(f"choice/{m}/temperature"), 2),
         ]
         for m in ("a", "b")
     ]
     return Section(
         "The user models",
         "Mean log-likelihood of a held-out choice among its candidates, in nats (higher is "
-        "better), beside a model that knows popularity only, fitted in the same way.",
-        [Table(["", "log-likelihood", "popularity"], rows)],
+        "better), beside a model that knows popularity only, fitted in the same way; the expected "
+        "calibration error of the probabilities of all alternatives; and the temperature by which "
+        "validation choices calibrated them.",
+        [Table(["", "log-likelihood", "popularity", "calibration error", "temperature"], rows)],
     )
 
 

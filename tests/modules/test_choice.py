@@ -8,8 +8,9 @@ from safetensors.torch import save_file
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
+from lightrec.data.store import VALIDATION
 from lightrec.errors import RecipeError
-from lightrec.modules.choice import ChoiceModule, load
+from lightrec.modules.choice import ChoiceModule, assess, calibrate, fit_popularity, load
 from lightrec.modules.choice_data import ChoiceData
 
 ITEMS = 30
@@ -75,6 +76,8 @@ def test_taste_is_learned_and_written(folders, tmp_path, model):
     # Whoever knows the kind chooses among a half of the set.
     assert metrics["log_likelihood"] > metrics["popularity"] + 0.2
     assert metrics["other_half/log_likelihood"] > metrics["other_half/popularity"] + 0.2
+    assert 0 <= metrics["calibration_error"] < 0.1
+    assert metrics["temperature"] == float(load(tmp_path).temperature)
     choice = load(tmp_path)
     assert not choice.records_nothing
     assert choice.survival_discount == pytest.approx(0.9 * 0.95)
@@ -129,3 +132,18 @@ def test_different_lengths_are_refused(folders):
 def test_rate_of_nothing_is_checked(folders):
     with pytest.raises(RecipeError, match="nothing_rate"):
         data_of(folders, nothing_rate=1.0)
+
+
+def test_a_model_put_out_of_tune_is_calibrated_again(folders):
+    module = train(folders)
+    model, data = module.choice.eval(), data_of(folders)
+    calibrate(model, data)
+    popularity = fit_popularity(data)
+    good = assess(model, popularity, data, VALIDATION, "a")["log_likelihood"]
+    model.temperature.mul_(3)
+    model.nothing_shift.add_(1)
+    assert assess(model, popularity, data, VALIDATION, "a")["log_likelihood"] < good - 0.1
+    calibrate(model, data)
+    again = assess(model, popularity, data, VALIDATION, "a")["log_likelihood"]
+    # Fitted to these very choices; before, what gained less than two nats in all was let be.
+    assert good - 1e-4 < again < good + 0.1

@@ -69,7 +69,9 @@ def test_a_world_is_found_by_name_and_wrong_settings_are_told(monkeypatch):
     try:
         on = simulate.stage("TinyWorld", 10, 0, {"slate_size": 2})
         assert on.simulator.slate_size == 2
-        with pytest.raises(RecipeError, match=r"no setting 'slate_sise'. Did you mean 'slate_size'"):
+        with pytest.raises(
+            RecipeError, match=r"no setting 'slate_sise'. Did you mean 'slate_size'"
+        ):
             simulate.stage("TinyWorld", 10, 0, {"slate_sise": 2})
         with pytest.raises(RecipeError, match="slate_size is 5; it must lie between 1 and the 4"):
             simulate.stage("TinyWorld", 10, 0, {"slate_size": 5})

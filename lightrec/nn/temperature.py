@@ -1,0 +1,55 @@
+"""Calibrating a choice law on held-out choices: one temperature, and a shift of nothing."""
+
+import torch
+from torch import Tensor
+
+PARAMETERS = 2
+
+
+def tempered(utilities: Tensor, temperature: Tensor, shift: Tensor) -> Tensor:
+    """Log-probabilities (B, C + 1) of utilities (B, C), nothing, of utility 0, being last.
+
+    :param temperature: by which utilities are divided.
+    :param shift: what is then taken from them, so that nothing's odds grow by exp(shift).
+    """
+    scores = utilities / temperature - shift
+    return torch.cat([scores, scores.new_zeros(len(scores), 1)], 1).log_softmax(1)
+
+
+def fit_temperature(
+    utilities: Tensor, choice: Tensor, weight: Tensor, *, shift: bool = True
+) -> tuple[float, float]:
+    """Fit temperature and shift by maximum likelihood (Platt 1999; Guo et al. 2017).
+
+    :param utilities: (B, C), minus infinity where there is no item.
+    :param choice: (B,) int64, C for nothing.
+    :param weight: (B,).
+    :param shift: whether nothing is shifted, too; not where nothing can never be chosen.
+    :returns: both; 1 and 0 where they gain less in all than two parameters gain by chance, one nat
+        each (Akaike 1974).
+    """
+    scores, weights = utilities.double(), weight.double()
+    scores = scores.nan_to_num(neginf=-1e9)
+    free = scores.new_zeros(PARAMETERS, requires_grad=True)
+
+    def log_likelihood(values: Tensor) -> Tensor:
+        level = values[1] if shift else values[1] * 0
+        log_p = tempered(scores, values[0].exp(), level)
+        return (weights * log_p.gather(1, choice.unsqueeze(1)).squeeze(1)).sum()
+
+    # The line search may try any temperature: one below exp(-20) overflows and is turned back.
+    optimizer = torch.optim.LBFGS([free], max_iter=50, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = -log_likelihood(free) / weights.sum()
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        optimizer.step(loss)
+    found = free.detach()
+    gain = float(log_likelihood(found) - log_likelihood(torch.zeros_like(found)))
+    if not gain > (PARAMETERS if shift else 1):
+        return 1.0, 0.0
+    return float(found[0].exp()), float(found[1]) if shift else 0.0
