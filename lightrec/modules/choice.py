@@ -23,6 +23,7 @@ from lightrec.keys import Key
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.modules.choice_sets import Batch, Half
 from lightrec.modules.stage import StageModule
+from lightrec.modules.user_parts import UserParts
 from lightrec.nn.choice import ChoiceModel, PooledChoice, RecurrentChoice
 from lightrec.nn.popularity_choice import PopularityChoice
 from lightrec.nn.temperature import fit_temperature
@@ -171,7 +172,7 @@ class ChoiceModule(StageModule):
 
     @torch.no_grad()
     def write(self, folder: Path) -> dict[str, float]:
-        """Calibrate, fit the continuation value, write the model, judge it on held-out choices."""
+        """Calibrate, fit the continuation value and what else users do, write and judge it all."""
         self.eval()
         data = self._data
         calibrate(self.choice, data)
@@ -183,6 +184,7 @@ class ChoiceModule(StageModule):
             ridge=self.ridge,
         )
         self.choice.save_pretrained(folder)
+        parts = UserParts(self.choice, data).write(folder)
         (folder / OFFERS).write_text(json.dumps(data.offer_settings, indent=2) + "\n")
         other: Half = {"a": "b", "b": "a"}.get(data.half, "all")  # type: ignore[assignment]
         popularity = fit_popularity(data)
@@ -192,6 +194,7 @@ class ChoiceModule(StageModule):
         if other != data.half:
             others = assess(self.choice, popularity, data, TEST, other)
             metrics |= {f"other_half/{name}": value for name, value in others.items()}
+        metrics |= parts
         metrics["temperature"] = float(self.choice.temperature)
         metrics["nothing_shift"] = float(self.choice.nothing_shift)
         return metrics

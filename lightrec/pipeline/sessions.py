@@ -11,6 +11,7 @@ from lightrec.evaluation.correlation import spearman_within_sets
 from lightrec.evaluation.sessions import compare, judge
 from lightrec.nn.choice import ChoiceModel
 from lightrec.nn.ranker import Ranker
+from lightrec.nn.user_parts import LEAVING, LeavingModel
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import (
     ConstantListPolicy,
@@ -58,6 +59,7 @@ class SimulatedSessions(Evaluator):
             ChoiceModel.load(run / "judge"),
             CandidatePolicy.from_pretrained(run / "policy").eval(),
             seed,
+            LeavingModel.beside(run / "judge", LEAVING),
         )
 
     def play(
@@ -68,6 +70,7 @@ class SimulatedSessions(Evaluator):
         judge_model: ChoiceModel,
         policy: CandidatePolicy,
         seed: int,
+        leaving: LeavingModel | None = None,
     ) -> dict[str, float]:
         """Play the sessions of all contenders and write them as flat keys."""
         starts = LogStarts.from_store(store)
@@ -88,6 +91,7 @@ class SimulatedSessions(Evaluator):
             len(users),
             slate_size=self.slate_size,
             leave_rate=float(judge_model.leave_rate),
+            leaving=leaving,
             max_steps=self.max_steps,
             max_candidates=self.max_candidates,
             popularity=popularity,

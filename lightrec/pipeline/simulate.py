@@ -18,6 +18,7 @@ from lightrec.evaluation.sessions import Contender, Sessions, judge
 from lightrec.keys import Column
 from lightrec.nn.choice import ChoiceModel
 from lightrec.nn.ranker import Ranker
+from lightrec.nn.user_parts import LEAVING, LeavingModel
 from lightrec.pipeline.sessions import chosen_users
 from lightrec.plugins import installed
 from lightrec.policies.base import Policy
@@ -125,6 +126,7 @@ def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model
     popularity = torch.from_numpy(store.popularity())
     defaults = {
         "leave_rate": float(judge_model.leave_rate),
+        "leaving": None if "leave_rate" in settings else LeavingModel.beside(run / model, LEAVING),
         "popularity": popularity,
         "repeats": store.repeats,
     }

@@ -9,6 +9,7 @@ from torch import Tensor
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.choice_model import ChoiceModel
+from lightrec.nn.user_parts import LeavingModel
 from lightrec.simulators import noise
 from lightrec.simulators.base import Ending, Response, Simulator
 from lightrec.simulators.starts import Starts
@@ -19,7 +20,8 @@ class UserModelSimulator(Simulator):
 
     What was accepted enters the history; a declined slate enters as N + 1 where the user model
     knows such steps. Unless items repeat, what was shown is not shown again, nor what the user's
-    log holds before the session. After every step a user leaves with probability ``leave_rate``.
+    log holds before the session. After every step a user leaves with probability ``leave_rate``, or
+    with that of a fitted model of leaving.
 
     :param user_model: the model of choices, kept as it is and used without gradients.
     :param starts: where sessions begin.
@@ -29,7 +31,8 @@ class UserModelSimulator(Simulator):
     :param expected: whether a step's reward is its mean over what could have been chosen, which has
         the same expectation as that of what was chosen, and less noise to learn from.
     :param slate_size: places K.
-    :param leave_rate: probability of leaving after a step.
+    :param leave_rate: probability of leaving after a step, where there is no ``leaving``.
+    :param leaving: how users leave, as it was fitted beside the user model.
     :param max_steps: steps after which a session is cut.
     :param ending: ``leave``, or ``fixed`` for sessions of exactly ``max_steps``.
     :param history_length: steps L that the state remembers for policies, never fewer than the user
@@ -51,6 +54,7 @@ class UserModelSimulator(Simulator):
         expected: bool = False,
         slate_size: int = 1,
         leave_rate: float = 0.05,
+        leaving: LeavingModel | None = None,
         max_steps: int = 40,
         ending: Ending = "leave",
         history_length: int = 100,
@@ -86,6 +90,7 @@ class UserModelSimulator(Simulator):
         self.reward_function = reward
         self.expected = expected
         self.leave_rate = leave_rate
+        self.leaving = None if leaving is None else leaving.to(self.device).eval()
 
     def start(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Begin sessions: drawn users, or those given to :meth:`fix`, whose logs are over."""
@@ -129,7 +134,21 @@ class UserModelSimulator(Simulator):
             reward = (utilities.softmax(1) * worth).sum(1)
         else:
             reward = self._worth(history, slate, chosen).squeeze(1)
-        return Response(clicked, reward.float(), torch.full_like(reward, self.leave_rate))
+        return Response(clicked, reward.float(), self._leave(state, clicked))
+
+    def _leave(self, state: TensorDictBase, clicked: Tensor) -> Tensor:
+        """Probability (B,) of leaving after a step in which this was accepted, or nothing."""
+        if self.leaving is None:
+            return torch.full(clicked.shape, self.leave_rate, device=self.device)
+        history = self.remember(state[Key.HISTORY], clicked)
+        accepted = (clicked > PADDING).float().unsqueeze(1)
+        logit: Tensor = self.leaving(
+            self.user_model.state(history[:, -self.user_model.history_length :]),
+            state[Key.STEP] + 1,
+            state[Key.ACCEPTED_TOTAL] + accepted,
+            accepted,
+        )
+        return logit.sigmoid()
 
     def _worth(self, history: Tensor, slate: Tensor, outcomes: Tensor) -> Tensor:
         """Give the rewards (B, C) that each of several outcomes (B, C) of an offer would have."""

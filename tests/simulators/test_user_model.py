@@ -12,6 +12,7 @@ from torchrl.envs.utils import check_env_specs
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.choice import PooledChoice
+from lightrec.nn.user_parts import LeavingModel
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 
@@ -290,3 +291,26 @@ def test_states_are_tensordicts_of_the_declared_size():
     assert isinstance(state, TensorDict)
     assert state.batch_size == torch.Size([5])
     assert math.isclose(state[Key.MASK].sum().item(), 5 * 24)
+
+
+def test_a_fitted_hazard_takes_the_place_of_the_rate():
+    # Its level is that of the step: nobody leaves before the third, where everybody does.
+    model = fixed_tastes([0.5] * 6)
+    leaving = LeavingModel(model.state_size, steps=4)
+    leaving.levels.weight.data[:, 0] = torch.tensor([-99.0, -99, -99, 99, 99])
+    starts = starts_of([[]] * 50)
+    simulator = UserModelSimulator(model, starts, 50, leave_rate=1.0, leaving=leaving, max_steps=6)
+    steps = play(simulator, lowest())["terminated"].squeeze(-1)
+    assert not steps[:2].any()
+    assert steps[2].all()
+
+
+def test_a_hazard_may_look_at_the_answer():
+    model = fixed_tastes([0.5] * 6)
+    leaving = LeavingModel(model.state_size)
+    # Of the numbers state, log step, share accepted, log total, accepted, the last alone counts.
+    leaving.linear.weight.data[0, -1] = 198
+    leaving.linear.bias.data[0] = -99
+    simulator = UserModelSimulator(model, starts_of([[]] * 50), 50, leaving=leaving, max_steps=6)
+    first = play(simulator, lowest())[0]
+    assert torch.equal(first["terminated"], first[Key.ACCEPTED] > 0)
