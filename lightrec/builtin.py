@@ -48,6 +48,7 @@ def lightrec_evaluators() -> dict[str, str]:
     return {
         "HeldOutLog": "lightrec.pipeline.held_out:HeldOutLog",
         "SimulatedSessions": "lightrec.pipeline.sessions:SimulatedSessions",
+        "SimulatedStatistics": "lightrec.pipeline.statistics:SimulatedStatistics",
         "KnownTruth": "lightrec.pipeline.sessions:KnownTruth",
     }
 

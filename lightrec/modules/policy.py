@@ -73,6 +73,8 @@ class PolicyModule(StageModule):
     :param vector_size: length of the data module's item vectors.
     :param reward: what the policy maximises the sum of: the short name of any installed reward.
     :param reward_settings: arguments of its constructor, other than the folder of a reward stage.
+    :param penalty: what a nat of user model A's uncertainty takes off the reward, where it is an
+        ensemble.
     :param slate_size: items shown in a step.
     :param leave_rate: probability of leaving after a step, an assumption where the log is silent;
         where leaving was fitted beside the user model, that is used.
@@ -109,6 +111,7 @@ class PolicyModule(StageModule):
         vector_size: int,
         reward: str = "SurplusReward",
         reward_settings: dict[str, Setting] | None = None,
+        penalty: float = 0.0,
         slate_size: int = 1,
         leave_rate: float = 0.05,
         max_steps: int = 40,
@@ -197,13 +200,14 @@ class PolicyModule(StageModule):
     def _simulator(self, data: PolicyData, sessions: int) -> UserModelSimulator:
         settings = self._settings
         return UserModelSimulator(
-            data.user_model.to(self.device),
+            data.users_played.to(self.device),
             data.starts,
             sessions,
             reward=make_reward(settings.reward, data.reward, settings.reward_settings).to(
                 self.device
             ),
             expected=True,
+            penalty=settings.penalty,
             slate_size=settings.slate_size,
             leave_rate=settings.leave_rate,
             leaving=data.leaving,

@@ -17,6 +17,7 @@ from lightrec.pipeline.report_cold import cold_items
 from lightrec.pipeline.report_data import data_lines, data_section
 from lightrec.pipeline.report_held_out import against_closed_forms, beyond_the_mean, rankers
 from lightrec.pipeline.report_parts import Section, Table
+from lightrec.pipeline.report_users import statistics, user_parts
 from lightrec.pipeline.stage import INPUTS, STAMP
 
 Metrics = Mapping[str, float]
@@ -151,7 +152,10 @@ def likelihood(metrics: Metrics) -> Section:
         "better), beside a model that knows popularity only, fitted in the same way; the expected "
         "calibration error of the probabilities of all alternatives; and the temperature by which "
         "validation choices calibrated them.",
-        [Table(["", "log-likelihood", "popularity", "calibration error", "temperature"], rows)],
+        [
+            Table(["", "log-likelihood", "popularity", "calibration error", "temperature"], rows),
+            *user_parts(metrics),
+        ],
     )
 
 
@@ -298,6 +302,7 @@ def write(run: Path, folder: Path, metrics: Metrics, rows: Sequence[Mapping[str,
         sessions(metrics),
         truth(metrics),
         likelihood(metrics),
+        statistics(metrics),
         sensitivity(metrics, rows),
     ]
     lines = read_curves(run)

@@ -10,6 +10,7 @@ from lightrec.evaluation.base import Evaluator
 from lightrec.evaluation.correlation import spearman_within_sets
 from lightrec.evaluation.sessions import compare, judge
 from lightrec.nn.choice import ChoiceModel
+from lightrec.nn.ensemble import UserModel, load_user_model
 from lightrec.nn.ranker import Ranker
 from lightrec.nn.user_parts import LEAVING, LeavingModel
 from lightrec.policies.base import Policy
@@ -60,6 +61,7 @@ class SimulatedSessions(Evaluator):
             CandidatePolicy.from_pretrained(run / "policy").eval(),
             seed,
             LeavingModel.beside(run / "judge", LEAVING),
+            load_user_model(run / "judge"),
         )
 
     def play(
@@ -71,6 +73,7 @@ class SimulatedSessions(Evaluator):
         policy: CandidatePolicy,
         seed: int,
         leaving: LeavingModel | None = None,
+        played: UserModel | None = None,
     ) -> dict[str, float]:
         """Play the sessions of all contenders and write them as flat keys."""
         starts = LogStarts.from_store(store)
@@ -86,7 +89,7 @@ class SimulatedSessions(Evaluator):
             "random": RandomPolicy(store.num_items),
         }
         simulator = UserModelSimulator(
-            judge_model,
+            judge_model if played is None else played,
             starts,
             len(users),
             slate_size=self.slate_size,
