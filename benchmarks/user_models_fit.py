@@ -13,15 +13,17 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from benchmarks.user_models_logs import beside, mind
 from benchmarks.user_models_world import HabitWorld
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.store import TEST, TRAIN, EventStore
-from lightrec.modules.choice import ChoiceModule
+from lightrec.modules.choice import OFFERS, ChoiceModule
 from lightrec.modules.choice_data import ITEMS, ChoiceData
 from lightrec.nn.choice import ChoiceModel
 from lightrec.nn.user_parts import LEAVING, LeavingModel
+from lightrec.pipeline.run import run
 from lightrec.pipeline.simulate import Stage, roll, write_log
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.starts import LogStarts
@@ -143,6 +145,46 @@ def world(out: Path, seed: int, types: int, epochs: int) -> dict[str, float]:
     return metrics
 
 
+def real(out: Path, seed: int, log: str, data: Path) -> dict[str, float]:
+    """Fit both user models to a real log, and set the calibrated encoder beside each."""
+    if log == "mind":
+        overrides = {
+            "data": ["--k_core", "0", "--split", "global-time"],
+            "encoder": ["--data.init_args.text_encoder", "null"],
+            **{stage: ["--data.init_args.nothing_rate", "0"] for stage in ("reward", "judge")},
+        }
+        events, items = mind(data / "mind-small-sample" / "MINDsmall_train", out)
+        made = run(
+            "generic",
+            out=out / "run",
+            log=events,
+            items=items,
+            seed=seed,
+            until="judge",
+            overrides=overrides,
+        )
+    else:
+        folder = data / "ml-100k"
+        made = run(
+            "video",
+            out=out / "run",
+            log=folder / "ml-100k.inter",
+            items=folder / "ml-100k.item",
+            seed=seed,
+            until="judge",
+        )
+    metrics: dict[str, float] = {}
+    for stage in ("reward", "judge"):
+        own = json.loads((made / stage / "metrics.json").read_text())
+        metrics |= {f"{stage}/{key}": value for key, value in own.items()}
+        noted = json.loads((made / stage / OFFERS).read_text())
+        metrics |= beside(made, stage, noted)
+        best = max(metrics[f"{stage}/{which}/log_likelihood"] for which in ("blend", "ranker"))
+        metrics[f"{stage}/minus-popularity"] = own["log_likelihood"] - own["popularity"]
+        metrics[f"{stage}/minus-encoder"] = own["log_likelihood"] - best
+    return metrics
+
+
 def _sessions(store: EventStore, part: int) -> int:
     events = np.asarray(store.parts)[store.session_offsets[:-1]]
     return int((events == part).sum())
@@ -152,12 +194,16 @@ def main() -> None:
     """Fit, and leave ``metrics.json``."""
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
-    parser.add_argument("log", choices=["world"])
+    parser.add_argument("log", choices=["world", "ml-100k", "mind"])
+    parser.add_argument("--data", type=Path, help="the folder with the real logs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--types", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=4)
     chosen = parser.parse_args()
-    metrics = world(chosen.out, chosen.seed, chosen.types, chosen.epochs)
+    if chosen.log == "world":
+        metrics = world(chosen.out, chosen.seed, chosen.types, chosen.epochs)
+    else:
+        metrics = real(chosen.out, chosen.seed, chosen.log, chosen.data)
     (chosen.out / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True))
 
 
