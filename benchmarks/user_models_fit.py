@@ -98,19 +98,19 @@ def world(out: Path, seed: int, types: int, epochs: int) -> dict[str, float]:
     """Fit a user model to a world's log and compare it with the world's own law."""
     truth = HabitWorld(AT_ONCE, seed=seed, types=types)
     store = write_world(truth, out, seed)
-    length = truth.max_steps
+    length, read = truth.max_steps, 20
     metrics = train(
         out,
         seed,
         epochs,
         {
             "model": "recurrent",
-            "history_length": length,
+            "history_length": read,
             "identity_size": 8,
             "identity_precision": 1.0,
             "discount": 0.0,
         },
-        {"history_length": length, "max_evaluated": None, "max_train": None, "batch_size": 1024},
+        {"history_length": read, "max_evaluated": None, "max_train": None, "batch_size": 1024},
     )
     tested = store.events(TEST)
     own = float(truth.log_likelihood(store)[tested].mean())
@@ -129,7 +129,7 @@ def world(out: Path, seed: int, types: int, epochs: int) -> dict[str, float]:
         slate_size=truth.slate_size,
         leaving=LeavingModel.beside(out / "reward", LEAVING),
         max_steps=length,
-        history_length=length,
+        history_length=read,
         repeats=True,
     )
     simulated = roll(staged(simulator), ["random"], SESSIONS, seed + 1, draw=True)["random"]
@@ -169,7 +169,6 @@ def real(out: Path, seed: int, log: str, data: Path) -> dict[str, float]:
             "video",
             out=out / "run",
             log=folder / "ml-100k.inter",
-            items=folder / "ml-100k.item",
             seed=seed,
             until="judge",
         )

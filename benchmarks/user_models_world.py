@@ -56,7 +56,7 @@ class HabitWorld(World):
         self.topic = torch.cat([torch.zeros(1, dtype=torch.int64), topic])
         self.taste = 1.2 * torch.randn(types, TOPICS, generator=chance) - 1.0
         self.quality = 0.5 * torch.randn(ITEMS + 1, generator=chance)
-        self.habit = 2 * torch.rand(TOPICS, generator=chance) - 1
+        self.habit = 4 * torch.rand(TOPICS, generator=chance) - 2
 
     def begin(self, session: Tensor) -> dict[str, State]:
         """Draw a type; nothing is remembered."""

@@ -26,6 +26,7 @@ def lightrec_rewards() -> dict[str, str]:
         "LearnedReward": "lightrec.rewards.learned:LearnedReward",
         "EngagementReward": "lightrec.rewards.engagement:EngagementReward",
         "SurplusReward": "lightrec.rewards.surplus:SurplusReward",
+        "ValueReward": "lightrec.rewards.value:ValueReward",
         "ProbabilityLogReward": "lightrec.rewards.probability_log:ProbabilityLogReward",
     }
 
