@@ -3,6 +3,7 @@
 Also writes the MIND sample's impressions as a canonical log.
 """
 
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from lightrec.modules.choice_data import ChoiceData
 from lightrec.nn.ranker import Ranker
 from lightrec.nn.temperature import fit_temperature, tempered
 
+LEAST_READ = 5
 READ = 50
 """Steps of a history that the encoder reads, as in its recipe."""
 
@@ -24,7 +26,8 @@ READ = 50
 def mind(folder: Path, to: Path) -> tuple[Path, Path]:
     """Write ``log.parquet`` and ``items.parquet``: each click among what was shown and not clicked.
 
-    What a user had read before the first impression becomes history without candidates.
+    What a user had read before the first impression becomes history without candidates; articles
+    that are nowhere shown and were read by fewer than five are left out of it.
 
     :param folder: with ``behaviors.tsv`` and ``news.tsv``.
     """
@@ -35,10 +38,13 @@ def mind(folder: Path, to: Path) -> tuple[Path, Path]:
     parsed = rows.with_columns(
         pl.col("time").str.to_datetime("%m/%d/%Y %I:%M:%S %p", time_zone="UTC")
     ).sort("time", "impression")
+    read = Counter(item for history in parsed["history"] for item in (history or "").split())
+    offered = {entry.rsplit("-", 1)[0] for shown in parsed["shown"] for entry in shown.split()}
     for impression, user, time, history, shown in parsed.iter_rows():
         if user not in met:
             met.add(user)
-            past = (history or "").split()
+            words = (history or "").split()
+            past = [item for item in words if item in offered or read[item] >= LEAST_READ]
             for age, item in enumerate(past):
                 before = time - timedelta(seconds=len(past) - age)
                 events.append((user, item, before, None, []))

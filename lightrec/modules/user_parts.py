@@ -32,6 +32,7 @@ LEAST = 50
 """A part is fitted to no fewer rows."""
 MOST = 200_000
 """A part is fitted to no more rows, drawn by the seed."""
+LEAST_STEPS = 50
 SIXTEENTH = 4
 """Where the split leaves parts of sessions to test on, whole sessions of 2 ** -4 of users are."""
 
@@ -205,7 +206,7 @@ class UserParts:
         part.center.copy_(fit[0].mean())
         part.spread.copy_(fit[0].std())
         part.standardise(*fit[1:3])
-        told = self._learn(part, part.log_likelihood, fit, test, ridge=part.levels.weight)
+        told = self._learn(part, part.log_likelihood, fit, test)
         shown = (fit if test is None else test)[0].double()
         standard = (shown - fit[0].double().mean()) / fit[0].double().std()
         constant = -standard.square() / 2 - part.spread.double().log()
@@ -290,22 +291,21 @@ class UserParts:
         log_likelihood: Callable[..., Tensor],
         fit: tuple[Tensor, ...],
         test: tuple[Tensor, ...] | None,
-        ridge: Tensor | None = None,
         batch_size: int = 1024,
     ) -> dict[str, float]:
-        """Maximise the mean log-likelihood; give that of held-out rows, or of the fitted ones."""
-        optimizer = torch.optim.AdamW(part.parameters(), 1e-2, weight_decay=1e-4)
+        """Maximise the log-posterior; give the mean log-likelihood of held-out rows, or of these."""
+        optimizer = torch.optim.Adam(part.parameters(), 1e-2)
         generator = torch.Generator().manual_seed(self.data.seed)
         count, batch = len(fit[0]), min(batch_size, len(fit[0]))
-        total = self.epochs * -(-count // batch)
+        # Few rows are passed over more often, until as many steps are made.
+        epochs = max(self.epochs, LEAST_STEPS * batch // count)
+        total = epochs * -(-count // batch)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, max(total, 2))
         with torch.enable_grad():
-            for _ in range(self.epochs):
+            for _ in range(epochs):
                 for rows in torch.randperm(count, generator=generator).split(batch):
                     rows = rows.to(self.device)
-                    loss = -log_likelihood(*(x[rows] for x in fit)).mean()
-                    if ridge is not None:
-                        loss = loss + ridge.square().sum() / (2 * count)
+                    loss = -log_likelihood(*(x[rows] for x in fit)).mean() + part.prior() / count
                     optimizer.zero_grad()
                     loss.backward()
                     optimizer.step()

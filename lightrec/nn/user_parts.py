@@ -59,6 +59,16 @@ class UserPart(Part):
             known.std(0).clamp_min(1e-4) if len(known) > 1 else torch.ones_like(self.scale)
         )
 
+    def prior(self) -> Tensor:
+        """Minus the log-density, up to a constant, of a Gaussian prior on the weights.
+
+        Their variance is one over the inputs of their layer, so that what the network adds is of
+        order 1: with few rows it hardly speaks.
+        """
+        layers = [m for m in (self.linear, *self.hidden) if isinstance(m, nn.Linear)]
+        sums = [layer.in_features * layer.weight.square().sum() for layer in layers]
+        return torch.stack(sums).sum() / 2
+
     @classmethod
     def beside(cls, folder: Path | str, name: str) -> Self | None:
         """Load the part beside a choice model, in evaluation mode; None where there is none."""
@@ -154,6 +164,10 @@ class ValueModel(UserPart):
         mean = found[:, 0] + self.levels(items).squeeze(1)
         deviation = found[:, 1].clamp(-5, 5).exp()
         return self.center + self.spread * mean, self.spread * deviation
+
+    def prior(self) -> Tensor:
+        """That of the network, and a unit variance of the items' levels."""
+        return super().prior() + self.levels.weight.square().sum() / 2
 
     def log_likelihood(self, values: Tensor, *inputs: Tensor) -> Tensor:
         """Log-density (B,) of values (B,), in nats."""

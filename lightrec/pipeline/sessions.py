@@ -153,6 +153,7 @@ class Returns:
         """Go on with another round of sessions."""
         return self
 
+    @torch.no_grad()
     def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
         """Note the users who end a session in this step."""
         assert self.returning is not None
