@@ -154,6 +154,7 @@ def real(out: Path, seed: int, log: str, data: Path) -> dict[str, float]:
             "encoder": [
                 *("--data.init_args.text_encoder", "null"),
                 *("--model.init_args.closed_forms", "[]"),
+                *("--trainer.max_epochs", "3"),
             ],
             **{stage: ["--data.init_args.nothing_rate", "0"] for stage in ("reward", "judge")},
         }

@@ -293,7 +293,7 @@ class UserParts:
         test: tuple[Tensor, ...] | None,
         batch_size: int = 1024,
     ) -> dict[str, float]:
-        """Maximise the log-posterior; give the mean log-likelihood of held-out rows, or of these."""
+        """Maximise the log-posterior; give the log-likelihood of held-out rows, else of these."""
         optimizer = torch.optim.Adam(part.parameters(), 1e-2)
         generator = torch.Generator().manual_seed(self.data.seed)
         count, batch = len(fit[0]), min(batch_size, len(fit[0]))
