@@ -49,7 +49,7 @@ class Ensemble(nn.Module):
     @property
     def history_length(self) -> int:
         """How many of a history's last steps any member reads."""
-        return max(member.history_length for member in self._models)
+        return max(member.history_length for member in self.models)
 
     @property
     def records_nothing(self) -> bool:
@@ -57,7 +57,8 @@ class Ensemble(nn.Module):
         return self.first.records_nothing
 
     @property
-    def _models(self) -> list[ChoiceModel]:
+    def models(self) -> list[ChoiceModel]:
+        """The members."""
         return [member for member in self.members if isinstance(member, ChoiceModel)]
 
     def state(self, history: Tensor) -> Tensor:
@@ -79,13 +80,13 @@ class Ensemble(nn.Module):
         :param items: (M · B, C) int64.
         :returns: (M · B, C + 1), and (M · B,).
         """
-        each = torch.stack([m.log_probabilities(history, items) for m in self._models])
+        each = torch.stack([m.log_probabilities(history, items) for m in self.models])
         mean = each.logsumexp(0) - torch.tensor(float(len(each)), device=each.device).log()
         return mean, (_entropy(mean) - _entropy(each).mean(0)).clamp_min(0)
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Save the first member as a choice model's folder, and the others in it."""
-        first, *others = self._models
+        first, *others = self.models
         first.save_pretrained(folder)
         for number, member in enumerate(others, start=1):
             member.save_pretrained(Path(folder) / MEMBERS / str(number))

@@ -56,7 +56,7 @@ def statistics(metrics: Mapping[str, float]) -> Section | None:
     return Section(
         "Simulated and real sessions",
         "Logged sessions, played anew in user model B from the same histories, with the offers of "
-        "the log where it has any, else with offers drawn evenly. Total variation is 0 for equal "
+        "the log where it has any, else choosing among all items. Total variation is 0 for equal "
         "distributions and 1 for disjoint ones; that of two halves of the real sessions tells what "
         "chance alone does.",
         [

@@ -1,8 +1,9 @@
 """The evaluator that sets simulated sessions beside the logged ones of which they are repetitions.
 
 Where the log has impressions, a session is played anew from the same history with the same offers.
-Where it has none, offers are drawn evenly, as they were assumed when the user model was fitted, and
-as many choices are looked at as the session had.
+Where it has none, users choose among all items, as many times as the session did: to have been
+fitted to the choice among few others, drawn evenly, leaves that law as it is (McFadden 1978,
+"Modelling the choice of residential location").
 """
 
 import json
@@ -23,9 +24,8 @@ from lightrec.evaluation.statistics import SessionStatistics, compare
 from lightrec.keys import PADDING, Column, Key
 from lightrec.modules.choice import OFFERS
 from lightrec.modules.choice_sets import in_half
-from lightrec.nn.ensemble import Ensemble, load_user_model
+from lightrec.nn.ensemble import Ensemble, UserModel, load_user_model
 from lightrec.nn.user_parts import LEAVING, LeavingModel
-from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators import noise
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
@@ -88,36 +88,30 @@ class SimulatedStatistics(Evaluator):
         if not len(begins):
             return {}
         users = load_user_model(run / "judge")
-        own = users.first if isinstance(users, Ensemble) else users
         leaving = LeavingModel.beside(run / "judge", LEAVING)
-        offered = store.candidates is not None
-        owners = store.users_of(begins)
-        simulator = UserModelSimulator(
-            users,
-            LogStarts(
-                torch.from_numpy(store.offsets[owners]),
-                torch.from_numpy(np.array(store.items)),
-                ends=torch.from_numpy(begins),
-            ),
-            len(begins),
-            slate_size=_offer_size(store, fitted["candidates"]),
-            leave_rate=float(own.leave_rate),
-            leaving=leaving,
-            # What is assumed of leaving is no statistic of the log.
-            ending="leave" if leaving is not None else "fixed",
-            max_steps=self.max_steps,
-            repeats=offered or store.repeats,
+        starts = LogStarts(
+            torch.from_numpy(store.offsets[store.users_of(begins)]),
+            torch.from_numpy(np.array(store.items)),
+            ends=torch.from_numpy(begins),
         )
-        policy: Contender = RandomPolicy(store.num_items)
-        if store.candidates is not None:
-            policy = LoggedOffers(store, begins, ends)
-        category = categories(store, self.category)
-        real = _logged(store, begins, ends, category)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            simulated = _played(policy, simulator, seed, category)
-        if leaving is None:
-            simulated = _as_many(simulated, real)
+        real = _logged(store, begins, ends, categories(store, self.category))
+        if store.candidates is None:
+            simulated = _chosen_freely(users, starts, real, seed, repeats=store.repeats)
+        else:
+            simulator = UserModelSimulator(
+                users,
+                starts,
+                len(begins),
+                slate_size=store.candidates.shape[1],
+                leaving=leaving,
+                # What is assumed of leaving is no statistic of the log.
+                ending="leave" if leaving is not None else "fixed",
+                max_steps=self.max_steps,
+                repeats=True,
+            )
+            simulated = _played(LoggedOffers(store, begins, ends), simulator, seed, real.category)
+            if leaving is None:
+                simulated = _as_many(simulated, real)
         found = compare(real, simulated, lengths=leaving is not None)
         return {f"statistics/{key}": value for key, value in found.items()}
 
@@ -160,10 +154,6 @@ def categories(store: EventStore, name: str | None = None) -> Tensor | None:
     return None
 
 
-def _offer_size(store: EventStore, assumed: int) -> int:
-    return min(assumed, store.num_items) if store.candidates is None else store.candidates.shape[1]
-
-
 def _logged(
     store: EventStore,
     begins: NDArray[np.int64],
@@ -202,6 +192,40 @@ def _played(
     order = session.argsort(stable=True)
     length = played.length[0].long()
     return SessionStatistics(length, session[order], item[order], simulator.num_items, category)
+
+
+@torch.no_grad()
+def _chosen_freely(
+    users: UserModel, starts: LogStarts, real: SessionStatistics, seed: int, *, repeats: bool
+) -> SessionStatistics:
+    """Let everybody choose among all items, as often as in the real session."""
+    members = users.models if isinstance(users, Ensemble) else [users]
+    everybody = torch.arange(starts.num_users)
+    ends = starts.ends_of(everybody)
+    history = starts.history(everybody, ends, users.history_length)
+    open_ = torch.ones(len(everybody), users.num_items + 1, dtype=torch.bool)
+    open_[:, PADDING] = False
+    if not repeats:
+        rows, known = starts.seen(everybody, ends)
+        open_[rows, known.where(known <= users.num_items, PADDING)] = False
+    session, item = [], []
+    for step in range(int(real.length.max())):
+        rows = (real.length > step).nonzero().squeeze(1)
+        utilities = [m.utilities(m.state(history[rows]), None) for m in members]
+        laws = [u.masked_fill(~open_[rows], -torch.inf).log_softmax(1) for u in utilities]
+        key = noise.mix(noise.mix(torch.tensor(seed), rows), step).unsqueeze(1)
+        luck = noise.gumbel(noise.mix(key, torch.arange(users.num_items + 1)))
+        chosen = (torch.stack(laws).logsumexp(0) + luck).argmax(1)
+        history[rows] = torch.cat([history[rows, 1:], chosen.unsqueeze(1)], 1)
+        if not repeats:
+            open_[rows, chosen] = False
+        session.append(rows)
+        item.append(chosen)
+    rows = torch.cat(session)
+    order = rows.argsort(stable=True)
+    return SessionStatistics(
+        real.length, rows[order], torch.cat(item)[order], real.num_items, real.category
+    )
 
 
 def _as_many(simulated: SessionStatistics, real: SessionStatistics) -> SessionStatistics:
