@@ -16,7 +16,7 @@ from lightrec.data.store import TEST, VALIDATION
 from lightrec.keys import Column, Key
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.nn.ranker import Ranker
-from lightrec.nn.temperature import fit_temperature, tempered
+from lightrec.nn.temperature import NEVER, fit_temperature, tempered
 
 LEAST_READ = 5
 READ = 50
@@ -93,13 +93,12 @@ def scored(run: Path, data: ChoiceData, part: int, which: str) -> tuple[torch.Te
 def calibrated_encoder(run: Path, data: ChoiceData, which: str) -> dict[str, float]:
     """Held-out likelihood of the encoder's scores, calibrated on validation choices."""
     parts = {part: scored(run, data, part, which) for part in (VALIDATION, TEST)}
-    # Where nothing was never chosen it is no alternative.
-    choosable = bool((parts[VALIDATION][1] == parts[VALIDATION][0].shape[1]).any())
-    level = 0.0 if choosable else 1e6
-    scores, choice, weight = parts[VALIDATION]
-    values = fit_temperature(scores.double() + level, choice, weight, shift=choosable)
+    values = fit_temperature(*parts[VALIDATION])
     scores, choice, weight = parts[TEST]
-    log_p = tempered(scores.double() + level, *(torch.tensor(v).double() for v in values))
+    if values[1] == NEVER:  # nothing is no alternative
+        log_p = (scores.double() / values[0]).log_softmax(1)
+    else:
+        log_p = tempered(scores.double(), *(torch.tensor(v).double() for v in values))
     told = log_p.gather(1, choice[:, None]).squeeze(1)
     mean = (weight * told).sum() / weight.sum()
     return {f"{which}/log_likelihood": float(mean), f"{which}/temperature": values[0]}

@@ -281,13 +281,7 @@ def calibrate(model: ChoiceModel, data: ChoiceData) -> None:
         weights.append(batch[Key.WEIGHT])
     if not utilities:
         return
-    choice = torch.cat(choices)
-    found, shift = fit_temperature(
-        torch.cat(utilities),
-        choice,
-        torch.cat(weights),
-        shift=bool((choice == utilities[0].shape[1]).any()),
-    )
+    found, shift = fit_temperature(torch.cat(utilities), torch.cat(choices), torch.cat(weights))
     # What is measured from a model that was calibrated before comes on top of it.
     model.nothing_shift.div_(found).add_(shift)
     model.temperature.mul_(found)

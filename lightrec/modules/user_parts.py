@@ -138,7 +138,7 @@ class UserParts:
         self.device = model.bias.device
 
     def write(self, folder: Path) -> dict[str, float]:
-        """Fit and save every part that the log can tell of.
+        """Fit every part that the log can tell of, and save what beats one law for everybody.
 
         :param folder: of the choice model; each part gets a folder of its own in it.
         :returns: ``leaving/log_likelihood`` beside ``leaving/constant``, and so on: means over
@@ -150,7 +150,8 @@ class UserParts:
             if found is None:
                 continue
             part, told = found
-            part.save_pretrained(folder / name)
+            if told["log_likelihood"] > told["constant"]:
+                part.save_pretrained(folder / name)
             metrics |= {f"{name}/{key}": value for key, value in told.items()}
         return metrics
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lightrec.nn.temperature import fit_temperature, tempered
+from lightrec.nn.temperature import NEVER, fit_temperature, tempered
 
 
 def choices(temperature, shift, count=100_000):
@@ -37,8 +37,10 @@ def test_what_is_calibrated_stays_as_it_is():
 
 def test_where_nothing_is_no_alternative_only_the_temperature_is_fitted():
     generator = torch.Generator().manual_seed(0)
-    utilities = torch.randn(50_000, 3, generator=generator) + 50
+    utilities = torch.randn(50_000, 3, generator=generator)
     choice = torch.multinomial((utilities / 2).softmax(1), 1, generator=generator).squeeze(1)
-    temperature, shift = fit_temperature(utilities, choice, torch.ones(len(choice)), shift=False)
-    assert temperature == pytest.approx(2, abs=0.05)
-    assert shift == 0
+    temperature, shift = fit_temperature(utilities, choice, torch.ones(len(choice)))
+    assert temperature == pytest.approx(2, abs=0.1)
+    assert shift == NEVER
+    log_p = tempered(utilities, torch.tensor(temperature), torch.tensor(shift))
+    assert log_p[:, -1].max() < -25
