@@ -116,7 +116,7 @@ def world(out: Path, seed: int, types: int, epochs: int) -> dict[str, float]:
     own = float(truth.log_likelihood(store)[tested].mean())
     metrics |= {
         "truth/log_likelihood": own,
-        "truth/share_lost": 1 - own / metrics["log_likelihood"],
+        "truth/share_lost": metrics["log_likelihood"] / own - 1,
         "sessions/train": _sessions(store, TRAIN),
         "sessions/test": _sessions(store, TEST),
     }
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="the folder with the real logs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--types", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=3)
     chosen = parser.parse_args()
     if chosen.log == "world":
         metrics = world(chosen.out, chosen.seed, chosen.types, chosen.epochs)
