@@ -33,6 +33,7 @@ def lightrec_rewards() -> dict[str, str]:
         "LearnedReward": "lightrec.rewards.learned:LearnedReward",
         "EngagementReward": "lightrec.rewards.engagement:EngagementReward",
         "SurplusReward": "lightrec.rewards.surplus:SurplusReward",
+        "ValueReward": "lightrec.rewards.value:ValueReward",
         "ProbabilityLogReward": "lightrec.rewards.probability_log:ProbabilityLogReward",
     }
 
@@ -55,6 +56,7 @@ def lightrec_evaluators() -> dict[str, str]:
     return {
         "HeldOutLog": "lightrec.pipeline.held_out:HeldOutLog",
         "SimulatedSessions": "lightrec.pipeline.sessions:SimulatedSessions",
+        "SimulatedStatistics": "lightrec.pipeline.statistics:SimulatedStatistics",
         "KnownTruth": "lightrec.pipeline.sessions:KnownTruth",
     }
 

@@ -75,6 +75,9 @@ class Key:
     """(B, D) float32."""
     OBSERVATION: Final = "observation"
     """(B, F) float32: what a world lets policies see of its users beside the keys above."""
+    UNCERTAINTY: Final = "uncertainty"
+    """(B, 1) float32: how little a learned simulator knew of how the last slate would be answered;
+    only where its user model is an ensemble, see :mod:`lightrec.nn.ensemble`."""
     LATENT: Final = "latent"
     """A nested TensorDict: what only a world knows of its users; no policy may read it."""
     TRUE_REWARD: Final = "true_reward"

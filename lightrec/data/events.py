@@ -31,6 +31,7 @@ class Events:
     user_words: pl.Series
     item_words: pl.Series
     feedback_words: pl.Series
+    sessions: npt.NDArray[np.int32] | None = field(default=None)
     not_offered: int = field(default=0)
 
     def take(self, rows: npt.NDArray[Any]) -> int:
@@ -41,6 +42,8 @@ class Events:
         self.feedback = self.feedback[rows]
         if self.candidates is not None:
             self.candidates = self.candidates[rows]
+        if self.sessions is not None:
+            self.sessions = self.sessions[rows]
         return before - len(self.users)
 
     def feedback_kinds(self) -> tuple[npt.NDArray[np.signedinteger[Any]], list[str]]:
@@ -90,6 +93,7 @@ def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
         user_words=user_words,
         item_words=item_words,
         feedback_words=feedback_words,
+        sessions=_sessions(events[Column.SESSION]) if log.has(Column.SESSION) else None,
     )
 
 
@@ -102,6 +106,12 @@ def _words(*columns: pl.Series) -> pl.Series:
 def _codes(column: pl.Series, words: pl.Series) -> npt.NDArray[np.int32]:
     codes = column.cast(pl.Enum(words)).to_physical().cast(pl.Int32)
     return codes.fill_null(NOTHING).to_numpy()
+
+
+def _sessions(column: pl.Series) -> npt.NDArray[np.int32]:
+    """Number the sessions' names from 1; -1 where none is named."""
+    numbers = column.rank("dense").cast(pl.Int32).fill_null(NOTHING)
+    return numbers.to_numpy()
 
 
 def _matrix(offered: pl.Series, words: pl.Series) -> npt.NDArray[np.int32]:
@@ -148,5 +158,7 @@ def number(events: Events) -> tuple[dict[str, npt.NDArray[Any]], pl.Series, pl.S
     if events.candidates is not None:
         numbers[NOTHING] = PADDING
         arrays["candidates"] = numbers[events.candidates]
+    if events.sessions is not None:
+        arrays["sessions"] = events.sessions
     item_ids = events.item_words.gather(np.flatnonzero(there))
     return arrays, item_ids, events.user_words.gather(users)

@@ -102,8 +102,11 @@ def prepare(
     tables = {"log": log.events, "catalog": worded, "users": users.users if users else None}
     marked = {**settings, "format": FORMAT_VERSION}
     if log.events[Column.FEEDBACK].n_unique() > 1:
-        # Stores of such logs were once written without their feedback; all others stay current.
+        # Stores of such logs were once written without their feedback, or their sessions; all
+        # others stay current.
         marked["feedback"] = True
+    if log.has(Column.SESSION):
+        marked["sessions"] = True
     mark = fingerprint(tables, marked)
     if _is_current(out, mark):
         return EventStore.open(out)
@@ -142,6 +145,7 @@ def prepare(
         "settings": settings,
         "has_nothing": bool((events.items == NOTHING).any()),
         "has_candidates": events.candidates is not None,
+        "has_sessions": events.sessions is not None,
         "order": "time" if log.has(Column.TIME) else "file",
         "feedback": kinds if len(kinds) > 1 else [],
         "counts": counts,

@@ -36,6 +36,8 @@ PARTS: Final = {
 }
 
 FORMAT_VERSION: Final = 1
+SESSION_GAP: Final = 30 * 60_000
+"""Milliseconds without an event after which another session begins, where no log says better."""
 META: Final = "meta.json"
 CATALOG: Final = "catalog.parquet"
 USERS: Final = "users.parquet"
@@ -75,6 +77,10 @@ class EventStore:
         )
         """(E,) int8 or int16: each event's kind of feedback, 0 where nothing was chosen; None in
         logs with one kind."""
+        self.sessions: npt.NDArray[np.int32] | None = (
+            self._array("sessions") if self.meta.get("has_sessions") else None
+        )
+        """(E,) int32: the session's number, -1 for none; None where the log tells of none."""
         self.num_items: int = self.meta["counts"]["items"]
         """N, not counting padding and "chose nothing"."""
         self.num_users: int = len(self.offsets) - 1
@@ -138,6 +144,21 @@ class EventStore:
     def is_ordered(self) -> bool:
         """Whether the order of a user's events means something, by their times or by the file."""
         return self.has_times or self.meta["settings"]["equal_times"] == "file"
+
+    @cached_property
+    def session_offsets(self) -> npt.NDArray[np.int64]:
+        """(S + 1,) int64: session s's events are ``session_offsets[s]`` to before the next.
+
+        Sessions are those that the log names. Where it names none, a session goes on until half an
+        hour passes without an event; without times, all of a user's events are one.
+        """
+        begins = np.zeros(len(self), bool)
+        begins[self.offsets[:-1]] = True
+        if self.sessions is not None:
+            begins[1:] |= np.diff(np.asarray(self.sessions)) != 0
+        elif self.has_times:
+            begins[1:] |= np.diff(np.asarray(self.times)) > SESSION_GAP
+        return np.append(np.flatnonzero(begins), len(self)).astype(np.int64)
 
     def popularity(self) -> npt.NDArray[np.int64]:
         """(N + 1,) int64: how often each item was chosen in the training events."""

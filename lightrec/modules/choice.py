@@ -7,6 +7,8 @@ continuation value, is one linear solve on the best epoch's model, done when the
 import json
 import math
 from collections.abc import Iterator
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,12 +18,16 @@ from torch import Tensor
 
 from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.errors import RecipeError
+from lightrec.evaluation.calibration import Reliability
 from lightrec.keys import Key
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.modules.choice_sets import Batch, Half
 from lightrec.modules.stage import StageModule
+from lightrec.modules.user_parts import UserParts
 from lightrec.nn.choice import ChoiceModel, PooledChoice, RecurrentChoice
+from lightrec.nn.ensemble import Ensemble, UserModel
 from lightrec.nn.popularity_choice import PopularityChoice
+from lightrec.nn.temperature import fit_temperature
 from lightrec.rewards.two_step import Offer, fit_continuation
 
 OFFERS = "offers.json"
@@ -33,7 +39,10 @@ class ChoiceModule(StageModule):
 
     :param num_items: linked from the data.
     :param vector_size: linked from the data.
-    :param model: ``pooled`` (sums over the last items) or ``recurrent``.
+    :param model: ``pooled`` (sums over the last items), ``recurrent``, or ``mixed``: the members of
+        an ensemble are of both classes by turns, the first being pooled.
+    :param members: how many choice models are trained from different beginnings; the first is what
+        other stages read utilities and rewards from, all together are the user in simulators.
     :param history_length: how many of a history's last items are read; as in the data.
     :param feature_size: length of the features made of an item's vector.
     :param hidden_size: width of the hidden layers.
@@ -57,7 +66,8 @@ class ChoiceModule(StageModule):
         self,
         num_items: int,
         vector_size: int,
-        model: Literal["pooled", "recurrent"] = "pooled",
+        model: Literal["pooled", "recurrent", "mixed"] = "pooled",
+        members: int = 1,
         history_length: int = 20,
         feature_size: int = 32,
         hidden_size: int = 128,
@@ -73,15 +83,27 @@ class ChoiceModule(StageModule):
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters()
-        kind = PooledChoice if model == "pooled" else RecurrentChoice
-        self.choice: ChoiceModel = kind(
-            num_items,
-            vector_size,
-            history_length,
-            feature_size=feature_size,
-            hidden_size=hidden_size,
-            identity_size=identity_size,
-        )
+        if members < 1:
+            raise RecipeError(f"members is {members}; an ensemble has one member or more.")
+        classes: dict[str, list[type[PooledChoice | RecurrentChoice]]] = {
+            "pooled": [PooledChoice],
+            "recurrent": [RecurrentChoice],
+            "mixed": [PooledChoice, RecurrentChoice],
+        }
+        kinds = classes[model]
+        models: list[ChoiceModel] = [
+            kinds[number % len(kinds)](
+                num_items,
+                vector_size,
+                history_length,
+                feature_size=feature_size,
+                hidden_size=hidden_size,
+                identity_size=identity_size,
+            )
+            for number in range(members)
+        ]
+        self.choice: ChoiceModel = models[0]
+        self.others = torch.nn.ModuleList(models[1:])
         self.discount, self.leave_rate, self.ridge = discount, leave_rate, ridge
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.identity_precision = identity_precision
@@ -99,8 +121,14 @@ class ChoiceModule(StageModule):
             )
         self.train_events = max(1, len(data.events(TRAIN)))
         if stage == "fit":
-            self.choice.set_items(data.vectors, data.log_popularity)
-            self.choice.nothing_recorded.fill_(data.records_nothing)
+            for member in self.members:
+                member.set_items(data.vectors, data.log_popularity)
+                member.nothing_recorded.fill_(data.records_nothing)
+
+    @property
+    def members(self) -> list[ChoiceModel]:
+        """All choice models; one unless an ensemble is trained."""
+        return [self.choice, *(m for m in self.others if isinstance(m, ChoiceModel))]
 
     @property
     def _data(self) -> ChoiceData:
@@ -115,9 +143,12 @@ class ChoiceModule(StageModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Minus the mean log-posterior of the batch's choices."""
         weight = batch[Key.WEIGHT]
-        loss = -(weight * self._log_likelihood(batch)).sum() / weight.sum()
-        self.log("train/log_likelihood", -loss, on_step=False, on_epoch=True, batch_size=1)
-        return loss + self.choice.prior(self.identity_precision) / self.train_events
+        losses = [-(weight * _told(m, batch)).sum() / weight.sum() for m in self.members]
+        mean = -losses[0] if len(losses) == 1 else -torch.stack(losses).mean()
+        self.log("train/log_likelihood", mean, on_step=False, on_epoch=True, batch_size=1)
+        priors = [m.prior(self.identity_precision) / self.train_events for m in self.members]
+        # Members share nothing, so that the sum's gradient is each one's own.
+        return sum(losses[1:], losses[0]) + sum(priors[1:], priors[0])
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Log the mean log-likelihood of held-out choices."""
@@ -129,21 +160,19 @@ class ChoiceModule(StageModule):
 
     def _evaluate(self, batch: Batch, part: str) -> None:
         weight = batch[Key.WEIGHT]
-        mean = (weight * self._log_likelihood(batch)).sum() / weight.sum()
+        model = self.choice if not self.others else Ensemble(self.members)
+        mean = (weight * _told(model, batch)).sum() / weight.sum()
         # Lightning weights the batches' means by these sizes.
         self.log(f"{part}/log_likelihood", mean, prog_bar=True, batch_size=len(weight))
 
-    def _log_likelihood(self, batch: Batch) -> Tensor:
-        log_p = self.choice.log_probabilities(batch[Key.HISTORY], batch[Key.CANDIDATES])
-        return log_p.gather(1, batch[Key.CHOICE].unsqueeze(1)).squeeze(1)
-
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with a linear warm-up and a cosine to zero; vectors and scalars do not decay."""
-        parameters = [p for n, p in self.choice.named_parameters() if not n.startswith("value.")]
+        named = [pair for member in self.members for pair in member.named_parameters()]
+        learned = [(n, p) for n, p in named if not n.startswith("value.")]
         groups: list[dict[str, Any]] = [
-            {"params": [p for p in parameters if p.ndim > 1 and p is not self.choice.identity]},
+            {"params": [p for n, p in learned if p.ndim > 1 and n != "identity"]},
             {
-                "params": [p for p in parameters if p.ndim <= 1 or p is self.choice.identity],
+                "params": [p for n, p in learned if p.ndim <= 1 or n == "identity"],
                 "weight_decay": 0.0,
             },
         ]
@@ -167,17 +196,21 @@ class ChoiceModule(StageModule):
 
     @torch.no_grad()
     def write(self, folder: Path) -> dict[str, float]:
-        """Fit the continuation value, write the choice model, and judge it on held-out choices."""
+        """Calibrate, fit the continuation value and what else users do, write and judge it all."""
         self.eval()
         data = self._data
-        fit_continuation(
-            self.choice,
-            offers(data, self.max_offers, self.device),
-            discount=self.discount,
-            leave_rate=self.leave_rate,
-            ridge=self.ridge,
-        )
-        self.choice.save_pretrained(folder)
+        for member in self.members:
+            calibrate(member, data)
+            fit_continuation(
+                member,
+                offers(data, self.max_offers, self.device),
+                discount=self.discount,
+                leave_rate=self.leave_rate,
+                ridge=self.ridge,
+            )
+        ensemble = Ensemble(self.members)
+        ensemble.save_pretrained(folder)
+        parts = UserParts(self.choice, data).write(folder)
         (folder / OFFERS).write_text(json.dumps(data.offer_settings, indent=2) + "\n")
         other: Half = {"a": "b", "b": "a"}.get(data.half, "all")  # type: ignore[assignment]
         popularity = fit_popularity(data)
@@ -187,7 +220,18 @@ class ChoiceModule(StageModule):
         if other != data.half:
             others = assess(self.choice, popularity, data, TEST, other)
             metrics |= {f"other_half/{name}": value for name, value in others.items()}
+        if self.others:
+            together = assess(ensemble, popularity, data, TEST, data.half)
+            metrics |= {f"ensemble/{name}": value for name, value in together.items()}
+        metrics |= parts
+        metrics["temperature"] = float(self.choice.temperature)
+        metrics["nothing_shift"] = float(self.choice.nothing_shift)
         return metrics
+
+
+def _told(model: UserModel, batch: Batch) -> Tensor:
+    log_p = model.log_probabilities(batch[Key.HISTORY], batch[Key.CANDIDATES])
+    return log_p.gather(1, batch[Key.CHOICE].unsqueeze(1)).squeeze(1)
 
 
 def load(folder: Path | str) -> ChoiceModel:
@@ -224,21 +268,53 @@ def fit_popularity(data: ChoiceData, limit: int = 20_000) -> PopularityChoice:
 
 
 @torch.no_grad()
+def calibrate(model: ChoiceModel, data: ChoiceData) -> None:
+    """Fit a model's temperature and its shift of nothing on validation choices, in place."""
+    device = model.bias.device
+    utilities, choices, weights = [], [], []
+    for batch in data.batches(VALIDATION, limit=data.max_evaluated):
+        sets = batch[Key.CANDIDATES].to(device)
+        state = model.state(batch[Key.HISTORY].to(device))
+        state = state.repeat(len(sets) // len(state), 1)
+        utilities.append(model.utilities(state, sets).cpu())
+        choices.append(batch[Key.CHOICE])
+        weights.append(batch[Key.WEIGHT])
+    if not utilities:
+        return
+    found, shift = fit_temperature(torch.cat(utilities), torch.cat(choices), torch.cat(weights))
+    # What is measured from a model that was calibrated before comes on top of it.
+    model.nothing_shift.div_(found).add_(shift)
+    model.temperature.mul_(found)
+
+
+@torch.no_grad()
 def assess(
-    model: ChoiceModel, popularity: PopularityChoice, data: ChoiceData, part: int, half: Half
+    model: UserModel, popularity: PopularityChoice, data: ChoiceData, part: int, half: Half
 ) -> dict[str, float]:
     """Judge a choice model on held-out choices, beside popularity.
 
-    :returns: ``log_likelihood`` and ``popularity``, mean over weighted rows, in nats; and
-        ``accuracy``, how often what was chosen was the likeliest.
+    :returns: ``log_likelihood`` and ``popularity``, mean over weighted rows, in nats;
+        ``accuracy``, how often what was chosen was the likeliest; and ``calibration_error``, see
+        :attr:`~lightrec.evaluation.calibration.Reliability.error`, of all alternatives. Of an
+        ensemble also ``disagreement``, its mean uncertainty in nats.
     """
-    device = model.bias.device
-    sums = torch.zeros(4, dtype=torch.float64)
+    device = next(model.parameters()).device
+    names = ["log_likelihood", "popularity", "accuracy"]
+    if isinstance(model, Ensemble):
+        names.append("disagreement")
+    sums = torch.zeros(1 + len(names), dtype=torch.float64)
+    curves: list[Reliability] = []
     for batch in data.batches(part, half, limit=data.max_evaluated):
         weight, choice = batch[Key.WEIGHT].double(), batch[Key.CHOICE].unsqueeze(1)
         history, sets = batch[Key.HISTORY].to(device), batch[Key.CANDIDATES]
-        ours = model.log_probabilities(history, sets.to(device)).double().cpu()
+        if isinstance(model, Ensemble):
+            found, doubt = model.predict(history, sets.to(device))
+            sums[4] += (weight * doubt.double().cpu()).sum()
+        else:
+            found = model.log_probabilities(history, sets.to(device))
+        ours = found.double().cpu()
         theirs = popularity.log_probabilities(sets)
+        curves.append(Reliability.of_choices(ours, batch[Key.CHOICE], weight))
         hit = (ours.argmax(1) == choice.squeeze(1)).double()
         sums[0] += weight.sum()
         sums[1] += (weight * ours.gather(1, choice).squeeze(1)).sum()
@@ -247,4 +323,4 @@ def assess(
     if not sums[0]:
         return {}
     means = (sums[1:] / sums[0]).tolist()
-    return dict(zip(("log_likelihood", "popularity", "accuracy"), means, strict=True))
+    return {**dict(zip(names, means, strict=True)), "calibration_error": reduce(add, curves).error}

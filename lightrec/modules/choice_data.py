@@ -34,6 +34,8 @@ class ChoiceData(StageData):
     :param history_length: L.
     :param candidates: size of the sets assumed where the log has none.
     :param nothing_rate: how often nothing is assumed to be chosen, where the log does not tell.
+    :param longest_session: steps at which the log's sessions were cut, so that their users did not
+        leave; null takes the longest where sessions pile up at it.
     :param batch_size: events in a batch.
     :param max_train: at most so many events an epoch, drawn anew each epoch; null for all.
     :param max_evaluated: at most so many validation, or test, events; null for all.
@@ -52,6 +54,7 @@ class ChoiceData(StageData):
         history_length: int = 20,
         candidates: int = 20,
         nothing_rate: float = 0.5,
+        longest_session: int | None = None,
         batch_size: int = 512,
         max_train: int | None = 500_000,
         max_evaluated: int | None = 20_000,
@@ -66,6 +69,7 @@ class ChoiceData(StageData):
         self.half, self.split_seed = half, split_seed
         self.history_length = history_length
         self.candidates, self.nothing_rate = candidates, nothing_rate
+        self.longest_session = longest_session
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.max_train, self.max_evaluated = max_train, max_evaluated
 

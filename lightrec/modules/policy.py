@@ -67,13 +67,17 @@ class PolicyModule(StageModule):
     The simulator knows how likely each outcome and leaving were, so advantages are computed from
     their expectations: rewards are means over the outcomes, and instead of ending, a session's
     future counts (1 - leave_rate). Both have the expectation of what happened, without its noise.
+    Where leaving was fitted, sessions end when they end.
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
     :param reward: what the policy maximises the sum of: the short name of any installed reward.
     :param reward_settings: arguments of its constructor, other than the folder of a reward stage.
+    :param penalty: what a nat of user model A's uncertainty takes off the reward, where it is an
+        ensemble.
     :param slate_size: items shown in a step.
-    :param leave_rate: probability of leaving after a step, an assumption where the log is silent.
+    :param leave_rate: probability of leaving after a step, an assumption where the log is silent;
+        where leaving was fitted beside the user model, that is used.
     :param max_steps: steps after which a session is cut.
     :param ending: ``leave``, or ``fixed`` for sessions of exactly ``max_steps``.
     :param max_candidates: show only so many of the most popular items; None means all.
@@ -107,6 +111,7 @@ class PolicyModule(StageModule):
         vector_size: int,
         reward: str = "SurplusReward",
         reward_settings: dict[str, Setting] | None = None,
+        penalty: float = 0.0,
         slate_size: int = 1,
         leave_rate: float = 0.05,
         max_steps: int = 40,
@@ -195,15 +200,17 @@ class PolicyModule(StageModule):
     def _simulator(self, data: PolicyData, sessions: int) -> UserModelSimulator:
         settings = self._settings
         return UserModelSimulator(
-            data.user_model.to(self.device),
+            data.users_played.to(self.device),
             data.starts,
             sessions,
             reward=make_reward(settings.reward, data.reward, settings.reward_settings).to(
                 self.device
             ),
             expected=True,
+            penalty=settings.penalty,
             slate_size=settings.slate_size,
             leave_rate=settings.leave_rate,
+            leaving=data.leaving,
             max_steps=settings.max_steps,
             ending=settings.ending,
             history_length=settings.history_length,
@@ -293,7 +300,7 @@ class PolicyModule(StageModule):
             row["value"] = self.critic(*(row[name] for name in STATE))
             row["last_value"] = self._value_at_end(following)
             row["length"] = following[Key.STEP]
-            for name in ("reward", "done", Key.ACCEPTED):
+            for name in ("reward", "done", "terminated", Key.ACCEPTED):
                 row[name] = following[name]
             rows.append(row)
         rollout = TensorDict.stack(rows, 1)
@@ -319,7 +326,10 @@ class PolicyModule(StageModule):
         value = rollout["value"]
         following = torch.cat([value[:, 1:], after.unsqueeze(1)], 1)
         following = torch.where(rollout["done"], rollout["last_value"], following)
-        stay = 1.0 if self._settings.ending == "fixed" else 1 - self._settings.leave_rate
+        fitted = self.bench.train.leaving is not None
+        certain = fitted or self._settings.ending == "fixed"
+        stay = 1.0 if certain else 1 - self._settings.leave_rate
+        ended = rollout["terminated"] if fitted else torch.zeros_like(rollout["done"])
         advantage, target = generalized_advantage_estimate(
             self._settings.discount * stay,
             self._settings.trace,
@@ -327,7 +337,7 @@ class PolicyModule(StageModule):
             following,
             rollout["reward"],
             rollout["done"],
-            torch.zeros_like(rollout["done"]),
+            ended,
         )
         rollout["advantage"] = (advantage - advantage.mean()) / advantage.std().clamp_min(1e-6)
         rollout["value_target"] = target

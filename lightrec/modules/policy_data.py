@@ -8,7 +8,9 @@ from torch.utils.data import DataLoader
 
 from lightrec.data.stage_data import StageData
 from lightrec.nn.choice_model import ChoiceModel
+from lightrec.nn.ensemble import Ensemble, UserModel, load_user_model
 from lightrec.nn.ranker import Ranker
+from lightrec.nn.user_parts import LEAVING, LeavingModel
 from lightrec.simulators.starts import LogStarts
 
 
@@ -54,6 +56,17 @@ class PolicyData(StageData):
     def user_model(self) -> ChoiceModel:
         """User model A."""
         return ChoiceModel.load(self.reward)
+
+    @cached_property
+    def users_played(self) -> UserModel:
+        """Who is played: user model A, or its ensemble where there are several members."""
+        found = load_user_model(self.reward)
+        return found if isinstance(found, Ensemble) else self.user_model
+
+    @cached_property
+    def leaving(self) -> LeavingModel | None:
+        """How users of model A leave, where the log could tell."""
+        return LeavingModel.beside(self.reward, LEAVING)
 
     @property
     def vector_size(self) -> int:

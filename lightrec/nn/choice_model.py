@@ -29,7 +29,9 @@ class ChoiceModel(Part):
     is the expected value of the next offer and γ' = discount · (1 - leave rate). W is linear in
     the state. With γ' = 0 the reward is the utility.
 
-    Utilities are linear in an item's features, so that all items cost one matrix product.
+    Utilities are linear in an item's features, so that all items cost one matrix product. The
+    buffers ``temperature``, by which they are divided, and ``nothing_shift``, which is then taken
+    from them, calibrate them on choices that were not trained on.
 
     :param num_items: N. Item N + 1 in a history is "chose nothing".
     :param vector_size: length of the item vectors.
@@ -48,6 +50,7 @@ class ChoiceModel(Part):
     offsets: Tensor
     discount: Tensor
     leave_rate: Tensor
+    temperature: Tensor
     nothing_shift: Tensor
     nothing_recorded: Tensor
 
@@ -76,6 +79,7 @@ class ChoiceModel(Part):
         self.register_buffer("nothing_recorded", torch.tensor(records_nothing))
         self.register_buffer("discount", torch.tensor(float(discount)))
         self.register_buffer("leave_rate", torch.tensor(float(leave_rate)))
+        self.register_buffer("temperature", torch.tensor(1.0))
         self.register_buffer("nothing_shift", torch.tensor(0.0))
         inputs = vector_size + identity_size
         self.identity = nn.Parameter(0.1 * torch.randn(num_items + 1, identity_size))
@@ -145,14 +149,15 @@ class ChoiceModel(Part):
         """
         user = self.tastes(state)
         # The last column is minus the utility of nothing, from which the others are measured.
-        taste, level = user[:, :-1], user[:, -1:] - self.nothing_shift
+        taste, level = user[:, :-1], user[:, -1:]
         features, constant = self.item_features()
         if items is None:
             scores = torch.addmm(constant, taste, features.T) + level
-            ours = torch.arange(self.num_items + 1, device=scores.device)
-            return scores.masked_fill(ours == PADDING, -torch.inf)
-        scores = torch.einsum("bd,bcd->bc", taste, embedding(items, features)) + level
-        scores = scores + embedding(items, constant.unsqueeze(-1)).squeeze(-1)
+            items = torch.arange(self.num_items + 1, device=scores.device)
+        else:
+            scores = torch.einsum("bd,bcd->bc", taste, embedding(items, features)) + level
+            scores = scores + embedding(items, constant.unsqueeze(-1)).squeeze(-1)
+        scores = scores / self.temperature - self.nothing_shift
         return scores.masked_fill(items == PADDING, -torch.inf)
 
     def nothing(self, state: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from lightrec.modules.choice import OFFERS, offers
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.nn.choice import ChoiceModel
 from lightrec.nn.ranker import Ranker
+from lightrec.nn.user_parts import LEAVING, LeavingModel
 from lightrec.pipeline.functions import settings
 from lightrec.pipeline.sessions import SimulatedSessions
 from lightrec.pipeline.stage import STAMP, Stage, stamp
@@ -47,13 +48,16 @@ class Cell:
     odds_ratio: float = 1.0
 
 
-def cells(discount: float, leave_rate: float, nothing_is_logged: bool) -> Iterator[Cell]:
+def cells(
+    discount: float, leave_rate: float, nothing_is_logged: bool, leaving_is_fitted: bool = False
+) -> Iterator[Cell]:
     """List the assumptions as made, γ = 0, and each one halved and doubled.
 
     γ is halved and doubled by its horizon 1 / (1 - γ), choosing nothing by its odds, leaving by its
     rate; a rate of 0 stays out.
 
     :param nothing_is_logged: whether the log tells how often nothing is chosen.
+    :param leaving_is_fitted: whether the log told how users leave.
     """
     yield Cell("as-assumed", "as assumed", discount, leave_rate)
     yield Cell("discount-0", "γ = 0", 0.0, leave_rate)
@@ -67,7 +71,7 @@ def cells(discount: float, leave_rate: float, nothing_is_logged: bool) -> Iterat
         for word, ratio in (("half", 0.5), ("double", 2.0)):
             title = f"{word} the odds of choosing nothing"
             yield Cell(f"nothing-{word}", title, discount, leave_rate, ratio)
-    if leave_rate > 0:
+    if leave_rate > 0 and not leaving_is_fitted:
         for word, factor in (("half", 0.5), ("double", 2.0)):
             other = min(1.0, factor * leave_rate)
             yield Cell(f"leaving-{word}", f"leaving {other:.3g} a step", discount, other)
@@ -94,7 +98,9 @@ def assumptions_stage(stage: Stage) -> None:
     reward = ChoiceModel.load(stage.run / "reward")
     judge = ChoiceModel.load(stage.run / "judge")
     found = []
-    todo = list(cells(float(reward.discount), float(reward.leave_rate), store.has_nothing))
+    fitted = LeavingModel.beside(stage.run / "judge", LEAVING) is not None
+    rates = float(reward.discount), float(reward.leave_rate)
+    todo = list(cells(*rates, store.has_nothing, fitted))
     for number, cell in enumerate(todo, start=1):
         print(f"    [{number}/{len(todo)}] {cell.title}", file=sys.stderr)
         found.append(judge_cell(stage, cell, reward, judge, store, chosen))
@@ -121,6 +127,8 @@ def judge_cell(
     for name, model in (("reward", reward), ("judge", judge)):
         models[name] = _assuming(model, cell, stage.run, name)
         models[name].save_pretrained(folder / name)
+        if name == "reward" and (stage.run / name / LEAVING).is_dir():
+            (folder / name / LEAVING).symlink_to((stage.run / name / LEAVING).resolve())
         (folder / name / STAMP).write_text(json.dumps({"fingerprint": cell.name}))
     for name in ("data", "encoder"):
         if not (folder / name).exists():
@@ -141,6 +149,7 @@ def judge_cell(
         models["judge"],
         CandidatePolicy.from_pretrained(folder / "policy").eval(),
         chosen["seed"],
+        LeavingModel.beside(stage.run / "judge", LEAVING),
     )
     found: dict[str, object] = {"name": cell.name, "title": cell.title, "metrics": metrics}
     partial = folder / "result.partial"

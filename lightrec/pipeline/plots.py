@@ -50,6 +50,18 @@ def intervals(axes: Axes, rows: Mapping[str, tuple[float, float, float]], label:
     axes.set_xlabel(label)
 
 
+def beside(
+    axes: Axes, ticks: Sequence[str], sides: Mapping[str, Sequence[float]], label: str
+) -> None:
+    """Draw the bars of two sides beside each other; the first is what the second should be."""
+    for number, ((name, values), color) in enumerate(zip(sides.items(), (OTHER, OWN), strict=True)):
+        places = [tick + 0.4 * (number - 0.5) for tick in range(len(ticks))]
+        axes.bar(places, values, 0.38, color=color, label=name)
+    axes.set_xticks(range(len(ticks)), list(ticks))
+    axes.set_xlabel(label)
+    axes.legend(frameon=False, fontsize=8)
+
+
 def figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
     """Make a figure of side-by-side axes, without pyplot's global state."""
     drawn = Figure(figsize=(width, height))

@@ -17,6 +17,7 @@ from lightrec.pipeline.report_cold import cold_items
 from lightrec.pipeline.report_data import data_lines, data_section
 from lightrec.pipeline.report_held_out import against_closed_forms, beyond_the_mean, rankers
 from lightrec.pipeline.report_parts import Section, Table
+from lightrec.pipeline.report_users import statistics, user_parts
 from lightrec.pipeline.stage import INPUTS, STAMP
 
 Metrics = Mapping[str, float]
@@ -140,14 +141,21 @@ def likelihood(metrics: Metrics) -> Section:
             f"user model {m.upper()}",
             number(metrics.get(f"choice/{m}/log_likelihood")),
             number(metrics.get(f"choice/{m}/popularity")),
+            number(metrics.get(f"choice/{m}/calibration_error"), 4),
+            number(metrics.get(f"choice/{m}/temperature"), 2),
         ]
         for m in ("a", "b")
     ]
     return Section(
         "The user models",
         "Mean log-likelihood of a held-out choice among its candidates, in nats (higher is "
-        "better), beside a model that knows popularity only, fitted in the same way.",
-        [Table(["", "log-likelihood", "popularity"], rows)],
+        "better), beside a model that knows popularity only, fitted in the same way; the expected "
+        "calibration error of the probabilities of all alternatives; and the temperature by which "
+        "validation choices calibrated them.",
+        [
+            Table(["", "log-likelihood", "popularity", "calibration error", "temperature"], rows),
+            *user_parts(metrics),
+        ],
     )
 
 
@@ -294,6 +302,7 @@ def write(run: Path, folder: Path, metrics: Metrics, rows: Sequence[Mapping[str,
         sessions(metrics),
         truth(metrics),
         likelihood(metrics),
+        statistics(metrics),
         sensitivity(metrics, rows),
     ]
     lines = read_curves(run)

@@ -3,14 +3,25 @@
 from pathlib import Path
 
 import torch
+from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.data.store import EventStore
 from lightrec.evaluation.base import Evaluator
 from lightrec.evaluation.correlation import spearman_within_sets
-from lightrec.evaluation.sessions import compare, judge
+from lightrec.evaluation.sessions import RewardFunction, Sessions, compare, judge
+from lightrec.keys import Key
 from lightrec.nn.choice import ChoiceModel
+from lightrec.nn.ensemble import UserModel, load_user_model
 from lightrec.nn.ranker import Ranker
+from lightrec.nn.user_parts import (
+    LEAVING,
+    RETURN,
+    VALUE,
+    LeavingModel,
+    ReturnModel,
+    ValueModel,
+)
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import (
     ConstantListPolicy,
@@ -58,6 +69,10 @@ class SimulatedSessions(Evaluator):
             ChoiceModel.load(run / "judge"),
             CandidatePolicy.from_pretrained(run / "policy").eval(),
             seed,
+            LeavingModel.beside(run / "judge", LEAVING),
+            load_user_model(run / "judge"),
+            mean_values(run / "judge"),
+            ReturnModel.beside(run / "judge", RETURN),
         )
 
     def play(
@@ -68,6 +83,10 @@ class SimulatedSessions(Evaluator):
         judge_model: ChoiceModel,
         policy: CandidatePolicy,
         seed: int,
+        leaving: LeavingModel | None = None,
+        played: UserModel | None = None,
+        values: RewardFunction | None = None,
+        returning: ReturnModel | None = None,
     ) -> dict[str, float]:
         """Play the sessions of all contenders and write them as flat keys."""
         starts = LogStarts.from_store(store)
@@ -83,20 +102,85 @@ class SimulatedSessions(Evaluator):
             "random": RandomPolicy(store.num_items),
         }
         simulator = UserModelSimulator(
-            judge_model,
+            judge_model if played is None else played,
             starts,
             len(users),
             slate_size=self.slate_size,
             leave_rate=float(judge_model.leave_rate),
+            leaving=leaving,
             max_steps=self.max_steps,
             max_candidates=self.max_candidates,
             popularity=popularity,
             repeats=store.repeats,
         )
         seeds = [seed * 1000 + round_ for round_ in range(self.rounds)]
-        learned = {"reward_a": reward.reward, "reward_b": judge_model.reward}
-        sessions = judge(contenders, simulator, users, seeds, rewards=learned)
-        return {f"simulator/{key}": value for key, value in compare(sessions).items()}
+        learned: dict[str, RewardFunction] = {
+            "reward_a": reward.reward,
+            "reward_b": judge_model.reward,
+        }
+        if values is not None:
+            learned["value"] = values
+        sessions: dict[str, Sessions] = {}
+        away: dict[str, float] = {}
+        for name, contender in contenders.items():
+            ends = Returns(judge_model, returning)
+            sessions |= judge(
+                {name: contender},
+                simulator,
+                users,
+                seeds,
+                rewards=learned,
+                record=None if returning is None else ends.round,
+            )
+            if returning is not None:
+                away[f"{name}/days_away"] = ends.days()
+        found = compare(sessions) | away
+        return {f"simulator/{key}": value for key, value in found.items()}
+
+
+class Returns:
+    """Foretells at every session's end when its user comes back.
+
+    :param model: the choice model beside which returning was fitted.
+    :param returning: what foretells it.
+    """
+
+    def __init__(self, model: ChoiceModel, returning: ReturnModel | None) -> None:
+        self.model, self.returning = model, returning
+        self.logs: list[Tensor] = []
+
+    def round(self, seed: int) -> "Returns":
+        """Go on with another round of sessions."""
+        return self
+
+    @torch.no_grad()
+    def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+        """Note the users who end a session in this step."""
+        assert self.returning is not None
+        over = following[alive & following["done"].squeeze(1)]
+        person = self.model.state(over[Key.HISTORY])
+        mean, _ = self.returning(person, over[Key.STEP], over[Key.ACCEPTED_TOTAL])
+        self.logs.append(mean)
+
+    def days(self) -> float:
+        """Geometric mean of the days until the next session."""
+        return float(torch.cat(self.logs).mean().exp()) / (24 * 3600)
+
+
+def mean_values(folder: Path) -> RewardFunction | None:
+    """Give the mean value of items (B, 1) after histories (B, L); None where none was fitted."""
+    part = ValueModel.beside(folder, VALUE)
+    if part is None:
+        return None
+    model, values = ChoiceModel.load(folder), part
+
+    @torch.no_grad()
+    def mean(history: Tensor, items: Tensor) -> Tensor:
+        features, _ = model.item_features()
+        item = items.squeeze(1)
+        return values(model.state(history), features[item], item)[0].unsqueeze(1)
+
+    return mean
 
 
 class KnownTruth(Evaluator):

@@ -17,7 +17,9 @@ from lightrec.evaluation.intervals import mean_interval
 from lightrec.evaluation.sessions import Contender, Sessions, judge
 from lightrec.keys import Column
 from lightrec.nn.choice import ChoiceModel
+from lightrec.nn.ensemble import Ensemble, load_user_model
 from lightrec.nn.ranker import Ranker
+from lightrec.nn.user_parts import LEAVING, LeavingModel
 from lightrec.pipeline.sessions import chosen_users
 from lightrec.plugins import installed
 from lightrec.policies.base import Policy
@@ -121,10 +123,12 @@ def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model
     store = EventStore.open(run / "data")
     starts = LogStarts.from_store(store)
     users = chosen_users(starts, count, seed)
-    judge_model = ChoiceModel.load(run / model)
+    judge_model = load_user_model(run / model)
+    own = judge_model.first if isinstance(judge_model, Ensemble) else judge_model
     popularity = torch.from_numpy(store.popularity())
     defaults = {
-        "leave_rate": float(judge_model.leave_rate),
+        "leave_rate": float(own.leave_rate),
+        "leaving": None if "leave_rate" in settings else LeavingModel.beside(run / model, LEAVING),
         "popularity": popularity,
         "repeats": store.repeats,
     }

@@ -5,10 +5,12 @@ from collections.abc import Callable
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
+from torchrl.data import TensorSpec
 
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
-from lightrec.nn.choice_model import ChoiceModel
+from lightrec.nn.ensemble import Ensemble, UserModel
+from lightrec.nn.user_parts import LeavingModel
 from lightrec.simulators import noise
 from lightrec.simulators.base import Ending, Response, Simulator
 from lightrec.simulators.starts import Starts
@@ -19,17 +21,22 @@ class UserModelSimulator(Simulator):
 
     What was accepted enters the history; a declined slate enters as N + 1 where the user model
     knows such steps. Unless items repeat, what was shown is not shown again, nor what the user's
-    log holds before the session. After every step a user leaves with probability ``leave_rate``.
+    log holds before the session. After every step a user leaves with probability ``leave_rate``, or
+    with that of a fitted model of leaving.
 
-    :param user_model: the model of choices, kept as it is and used without gradients.
+    :param user_model: the model of choices, or an ensemble of several, whose mean is the law and
+        whose disagreement stands in the state as ``uncertainty``; used without gradients.
     :param starts: where sessions begin.
     :param batch_size: sessions B.
     :param reward: from transitions (history, action, clicked) to rewards (B, 1), such as a
         ``lightrec.rewards.base.Reward``; None counts 1 for an accepted item.
     :param expected: whether a step's reward is its mean over what could have been chosen, which has
         the same expectation as that of what was chosen, and less noise to learn from.
+    :param penalty: what a nat of uncertainty takes off the reward (Yu et al. 2020, "MOPO"), so that
+        policies keep to what the log knows; for an ensemble.
     :param slate_size: places K.
-    :param leave_rate: probability of leaving after a step.
+    :param leave_rate: probability of leaving after a step, where there is no ``leaving``.
+    :param leaving: how users leave, as it was fitted beside the user model.
     :param max_steps: steps after which a session is cut.
     :param ending: ``leave``, or ``fixed`` for sessions of exactly ``max_steps``.
     :param history_length: steps L that the state remembers for policies, never fewer than the user
@@ -43,14 +50,16 @@ class UserModelSimulator(Simulator):
 
     def __init__(
         self,
-        user_model: ChoiceModel,
+        user_model: UserModel,
         starts: Starts,
         batch_size: int,
         *,
         reward: Callable[[TensorDictBase], Tensor] | None = None,
         expected: bool = False,
+        penalty: float = 0.0,
         slate_size: int = 1,
         leave_rate: float = 0.05,
+        leaving: LeavingModel | None = None,
         max_steps: int = 40,
         ending: Ending = "leave",
         history_length: int = 100,
@@ -68,6 +77,12 @@ class UserModelSimulator(Simulator):
                     f"max_candidates={max_candidates} needs at least 1 and the items' popularity."
                 )
             candidates = popularity[1:].topk(max_candidates).indices.sort().values + 1
+        self.is_ensemble = isinstance(user_model, Ensemble)
+        if penalty and not self.is_ensemble:
+            raise RecipeError(
+                f"penalty is {penalty}, and a single user model does not tell how uncertain it is: "
+                "fit an ensemble, with `members` above 1 in the recipe that learns it."
+            )
         super().__init__(
             user_model.num_items,
             batch_size,
@@ -85,7 +100,17 @@ class UserModelSimulator(Simulator):
         self.starts = starts
         self.reward_function = reward
         self.expected = expected
+        self.penalty = penalty
         self.leave_rate = leave_rate
+        self.leaving = None if leaving is None else leaving.to(self.device).eval()
+
+    def own_specs(self) -> dict[str, TensorSpec]:
+        """Announce the uncertainty of an ensemble."""
+        return {Key.UNCERTAINTY: self._number()} if self.is_ensemble else {}
+
+    def _certain(self, count: int) -> dict[str, Tensor]:
+        zero = torch.zeros(count, 1, device=self.device)
+        return {Key.UNCERTAINTY: zero} if self.is_ensemble else {}
 
     def start(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Begin sessions: drawn users, or the given ones, whose logs are over.
@@ -109,6 +134,7 @@ class UserModelSimulator(Simulator):
                 Key.USER: users.to(self.device),
                 Key.HISTORY: history.to(self.device),
                 Key.MASK: mask,
+                **self._certain(count),
             },
             batch_size=[count],
             device=self.device,
@@ -118,9 +144,12 @@ class UserModelSimulator(Simulator):
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Choose by utilities plus Gumbel noise, which is the law ∝ exp(utility)."""
         history = state[Key.HISTORY][:, -self.user_model.history_length :]
-        person = self.user_model.state(history)
-        nothing = self.user_model.nothing(person).unsqueeze(1)
-        utilities = torch.cat([self.user_model.utilities(person, slate), nothing], 1)
+        changed = {}
+        if isinstance(self.user_model, Ensemble):
+            utilities, doubt = self.user_model.predict(history, slate)
+            changed[Key.UNCERTAINTY] = doubt.unsqueeze(1)
+        else:
+            utilities = self.user_model.log_probabilities(history, slate)
         offered = torch.nn.functional.pad(slate, (0, 1), value=self.num_items + 1)
         key = noise.mix(self.chance(state), offered)
         keys = (utilities + noise.gumbel(key)).masked_fill(offered == PADDING, -torch.inf)
@@ -132,7 +161,23 @@ class UserModelSimulator(Simulator):
             reward = (utilities.softmax(1) * worth).sum(1)
         else:
             reward = self._worth(history, slate, chosen).squeeze(1)
-        return Response(clicked, reward.float(), torch.full_like(reward, self.leave_rate))
+        if self.is_ensemble:
+            reward = reward - self.penalty * doubt
+        return Response(clicked, reward.float(), self._leave(state, clicked), changed)
+
+    def _leave(self, state: TensorDictBase, clicked: Tensor) -> Tensor:
+        """Probability (B,) of leaving after a step in which this was accepted, or nothing."""
+        if self.leaving is None:
+            return torch.full(clicked.shape, self.leave_rate, device=self.device)
+        history = self.remember(state[Key.HISTORY], clicked)
+        accepted = (clicked > PADDING).float().unsqueeze(1)
+        logit: Tensor = self.leaving(
+            self.user_model.state(history[:, -self.user_model.history_length :]),
+            state[Key.STEP] + 1,
+            state[Key.ACCEPTED_TOTAL] + accepted,
+            accepted,
+        )
+        return logit.sigmoid()
 
     def _worth(self, history: Tensor, slate: Tensor, outcomes: Tensor) -> Tensor:
         """Give the rewards (B, C) that each of several outcomes (B, C) of an offer would have."""

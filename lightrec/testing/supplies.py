@@ -79,9 +79,11 @@ class Supplies:
 
     @cached_property
     def reward_folder(self) -> Path:
-        """What a reward stage would leave: a user model of random weights."""
+        """What a reward stage would leave: a user model of random weights, and values."""
         path = self.folder / "reward"
-        tiny.tiny_user_model().save_pretrained(path)
+        model = tiny.tiny_user_model()
+        model.save_pretrained(path)
+        tiny.tiny_values(model).save_pretrained(path / "value")
         return path
 
     @cached_property

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lightrec.data.log import InteractionLog
     from lightrec.data.store import EventStore
     from lightrec.nn.choice import PooledChoice
+    from lightrec.nn.user_parts import ValueModel
     from lightrec.simulators.starts import LogStarts
 
 USERS: Final = 60
@@ -146,6 +147,20 @@ def tiny_user_model(num_items: int = NUM_ITEMS, seed: int = 0) -> "PooledChoice"
         model = PooledChoice(num_items, VECTOR_SIZE, HISTORY_LENGTH, discount=0.8, leave_rate=0.1)
         model.set_items(torch.randn(num_items + 1, VECTOR_SIZE))
         torch.nn.init.normal_(model.bias)
+    return model.eval()
+
+
+def tiny_values(user_model: "PooledChoice", seed: int = 0) -> "ValueModel":
+    """Make a model of random values of what a user model's users choose."""
+    import torch
+
+    from lightrec.nn.user_parts import ValueModel
+
+    features, _ = user_model.item_features()
+    model = ValueModel(user_model.state_size, features.shape[1], user_model.num_items)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        torch.nn.init.normal_(model.levels.weight)
     return model.eval()
 
 

@@ -150,3 +150,26 @@ class StageDataOf(StageData):
 
     def __init__(self, store: EventStore) -> None:
         super().__init__(str(store.folder))
+
+
+def test_sessions_are_those_of_the_log_else_parted_by_half_an_hour(tmp_path: Path) -> None:
+    minute = 60
+    events = {
+        "user": list("aaaabb"),
+        "item": list("123412"),
+        "time": [0, 30 * minute, 61 * minute, 62 * minute, 0, 1],
+    }
+    settings = {
+        "domain": Domain(), "minimum_value": None, "k_core": 0, "split": "leave-one-out",
+        "equal_times": "file", "seed": 0,
+    }  # fmt: skip
+    plain = prepare(InteractionLog(pl.DataFrame(events)), tmp_path / "plain", **settings)
+    assert plain.sessions is None
+    assert plain.session_offsets.tolist() == [0, 2, 4, 6]
+    named = pl.DataFrame({**events, "session": ["x", "x", "x", "y", "y", None]})
+    told = prepare(InteractionLog(named), tmp_path / "told", **settings)
+    assert told.sessions is not None
+    assert told.session_offsets.tolist() == [0, 3, 4, 5, 6]
+    untimed = pl.DataFrame(events).drop("time")
+    whole = prepare(InteractionLog(untimed), tmp_path / "whole", **settings)
+    assert whole.session_offsets.tolist() == [0, 4, 6]

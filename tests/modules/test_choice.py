@@ -8,9 +8,11 @@ from safetensors.torch import save_file
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
+from lightrec.data.store import VALIDATION
 from lightrec.errors import RecipeError
-from lightrec.modules.choice import ChoiceModule, load
+from lightrec.modules.choice import ChoiceModule, assess, calibrate, fit_popularity, load
 from lightrec.modules.choice_data import ChoiceData
+from lightrec.nn.ensemble import load_user_model
 
 ITEMS = 30
 
@@ -75,6 +77,8 @@ def test_taste_is_learned_and_written(folders, tmp_path, model):
     # Whoever knows the kind chooses among a half of the set.
     assert metrics["log_likelihood"] > metrics["popularity"] + 0.2
     assert metrics["other_half/log_likelihood"] > metrics["other_half/popularity"] + 0.2
+    assert 0 <= metrics["calibration_error"] < 0.1
+    assert metrics["temperature"] == float(load(tmp_path).temperature)
     choice = load(tmp_path)
     assert not choice.records_nothing
     assert choice.survival_discount == pytest.approx(0.9 * 0.95)
@@ -82,6 +86,32 @@ def test_taste_is_learned_and_written(folders, tmp_path, model):
     items = torch.arange(1, ITEMS + 1).unsqueeze(0)
     assert torch.equal(choice.reward(history, items), module.choice.reward(history, items))
     assert choice.reward(history, items).isfinite().all()
+
+
+def test_an_ensemble_is_written_beside_its_first_member(folders, tmp_path):
+    module = train(folders, model="mixed", members=3)
+    metrics = module.write(tmp_path)
+    # By Jensen's inequality the mean law is no worse than the members are on average, and the
+    # first alone cannot be far from them.
+    assert metrics["ensemble/log_likelihood"] > metrics["log_likelihood"] - 0.05
+    assert metrics["ensemble/disagreement"] > 0
+    users = load_user_model(tmp_path)
+    kinds = [type(member).__name__ for member in users.members]
+    assert kinds == ["PooledChoice", "RecurrentChoice", "PooledChoice"]
+    history, items = torch.tensor([[0, 0, 0, 1, 3]]), torch.tensor([[5, 6, 7]])
+    each = torch.stack([m.log_probabilities(history, items).exp() for m in users.members])
+    found = users.log_probabilities(history, items).exp()
+    torch.testing.assert_close(found, each.mean(0))
+    assert torch.equal(load(tmp_path).bias, module.choice.bias)
+
+
+def test_a_member_of_an_ensemble_learns_as_it_would_alone(folders):
+    alone, among = train(folders, epochs=1), train(folders, epochs=1, members=2)
+    found = dict(among.choice.named_parameters())
+    # Gradients are clipped nowhere here, and nothing is shared but the order of the batches.
+    for name, value in alone.choice.named_parameters():
+        torch.testing.assert_close(found[name], value)
+    assert not torch.equal(among.others[0].identity, among.choice.identity)
 
 
 def test_twice_the_same(folders, tmp_path):
@@ -129,3 +159,18 @@ def test_different_lengths_are_refused(folders):
 def test_rate_of_nothing_is_checked(folders):
     with pytest.raises(RecipeError, match="nothing_rate"):
         data_of(folders, nothing_rate=1.0)
+
+
+def test_a_model_put_out_of_tune_is_calibrated_again(folders):
+    module = train(folders)
+    model, data = module.choice.eval(), data_of(folders)
+    calibrate(model, data)
+    popularity = fit_popularity(data)
+    good = assess(model, popularity, data, VALIDATION, "a")["log_likelihood"]
+    model.temperature.mul_(3)
+    model.nothing_shift.add_(1)
+    assert assess(model, popularity, data, VALIDATION, "a")["log_likelihood"] < good - 0.1
+    calibrate(model, data)
+    again = assess(model, popularity, data, VALIDATION, "a")["log_likelihood"]
+    # Fitted to these very choices; before, what gained less than two nats in all was let be.
+    assert good - 1e-4 < again < good + 0.1

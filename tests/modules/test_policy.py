@@ -10,11 +10,14 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.errors import PluginError, RecipeError
 from lightrec.evaluation.sessions import play
+from lightrec.keys import Key
 from lightrec.modules.policy import PolicyModule
 from lightrec.modules.policy_data import PolicyData
 from lightrec.modules.policy_rewards import make_reward
 from lightrec.nn.choice import PooledChoice
+from lightrec.nn.ensemble import Ensemble
 from lightrec.nn.ranker import Ranker
+from lightrec.nn.user_parts import LEAVING, LeavingModel
 from lightrec.policies.candidate import CandidatePolicy
 
 N = 8
@@ -150,6 +153,39 @@ def test_slates_and_fixed_sessions_train_too(run):
     module, trainer = fit(run, 1, slate_size=2, ending="fixed", reward="SurplusReward")
     assert all(weight.isfinite().all() for weight in module.state_dict().values())
     assert trainer.callback_metrics["validation/length"] <= 4
+
+
+def test_fitted_leaving_and_an_ensemble_are_played(run, tmp_path):
+    model = PooledChoice.from_pretrained(str(run / "reward"))
+    other = PooledChoice.from_pretrained(str(run / "reward"))
+    other.bias.data[1:] = -other.bias.data[1:]
+    Ensemble([model, other]).save_pretrained(tmp_path)
+    leaving = LeavingModel(model.state_size)
+    # Whoever declines leaves.
+    leaving.linear.weight.data[0, -1], leaving.linear.bias.data[0] = -198, 99
+    leaving.save_pretrained(tmp_path / LEAVING)
+    data = PolicyData(
+        str(run / "data"), str(run / "encoder"), str(tmp_path), iterations=2, held_out=8
+    )
+    module = module_of(data, penalty=0.5, leave_rate=1.0)
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+    trainer.fit(module, data)
+    bench = module.bench
+    assert isinstance(bench.train.user_model, Ensemble)
+    rollout = bench.train.rollout(4, break_when_any_done=False)
+    following = rollout["next"]
+    assert torch.equal(following["terminated"], following[Key.ACCEPTED] == 0)
+    # On average over the two members each item is taken half of the time.
+    doubt = following[Key.UNCERTAINTY]
+    torch.testing.assert_close(following["reward"], 0.5 - 0.5 * doubt)
+    assert doubt.max() > 0.3
+    assert all(weight.isfinite().all() for weight in module.state_dict().values())
 
 
 def test_frozen_parts_stay_as_they_were(run):

@@ -27,6 +27,8 @@ def test_each_assumption_is_halved_and_doubled_on_its_own_scale():
 def test_what_the_log_tells_is_not_assumed():
     names = [cell.name for cell in cells(0.9, 0.0, nothing_is_logged=True)]
     assert names == ["as-assumed", "discount-0", "discount-half", "discount-double"]
+    fitted = cells(0.9, 0.05, nothing_is_logged=True, leaving_is_fitted=True)
+    assert [cell.name for cell in fitted] == names
 
 
 def test_no_horizon_is_shorter_than_one_step():

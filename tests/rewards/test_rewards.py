@@ -4,9 +4,10 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from lightrec.errors import DataError
+from lightrec.errors import DataError, RunError
 from lightrec.keys import Key
 from lightrec.nn.choice import PooledChoice
+from lightrec.nn.user_parts import VALUE, ValueModel
 from lightrec.rewards.engagement import EngagementReward
 from lightrec.rewards.learned import LearnedReward
 from lightrec.rewards.probability_log import (
@@ -14,6 +15,7 @@ from lightrec.rewards.probability_log import (
     probability_log,
     reward_weighted_log_likelihood,
 )
+from lightrec.rewards.value import ValueReward
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +79,18 @@ def test_reward_weighted_log_likelihood_by_hand():
     assert rewards.grad is None
     with pytest.raises(DataError, match="must be the same"):
         reward_weighted_log_likelihood(rewards, log_p[:, :1])
+
+
+def test_value_reward_is_the_mean_value_of_what_was_accepted(transition, folder, tmp_path):
+    with pytest.raises(RunError, match="no model of values"):
+        ValueReward(folder)
+    model = PooledChoice.from_pretrained(folder)
+    model.save_pretrained(tmp_path)
+    value = ValueModel(model.state_size, 32, 6)
+    value.levels.weight.data[:, 0] = torch.arange(7.0)
+    value.center.fill_(3.0)
+    value.spread.fill_(0.5)
+    value.save_pretrained(tmp_path / VALUE)
+    # Three stars, and half of the item's own level.
+    assert ValueReward(str(tmp_path))(transition).tolist() == [[5.5], [0.0], [4.0]]
+    assert ValueReward(str(tmp_path), least=3.0)(transition).tolist() == [[2.5], [0.0], [1.0]]

@@ -12,6 +12,8 @@ from torchrl.envs.utils import check_env_specs
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.choice import PooledChoice
+from lightrec.nn.ensemble import Ensemble
+from lightrec.nn.user_parts import LeavingModel
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 
@@ -290,3 +292,62 @@ def test_states_are_tensordicts_of_the_declared_size():
     assert isinstance(state, TensorDict)
     assert state.batch_size == torch.Size([5])
     assert math.isclose(state[Key.MASK].sum().item(), 5 * 24)
+
+
+def test_a_fitted_hazard_takes_the_place_of_the_rate():
+    # Its level is that of the step: nobody leaves before the third, where everybody does.
+    model = fixed_tastes([0.5] * 6)
+    leaving = LeavingModel(model.state_size, steps=4)
+    leaving.levels.weight.data[:, 0] = torch.tensor([-99.0, -99, -99, 99, 99])
+    starts = starts_of([[]] * 50)
+    simulator = UserModelSimulator(model, starts, 50, leave_rate=1.0, leaving=leaving, max_steps=6)
+    steps = play(simulator, lowest())["terminated"].squeeze(-1)
+    assert not steps[:2].any()
+    assert steps[2].all()
+
+
+def test_a_hazard_may_look_at_the_answer():
+    model = fixed_tastes([0.5] * 6)
+    leaving = LeavingModel(model.state_size)
+    # Of the numbers state, log step, share accepted, log total, accepted, the last alone counts.
+    leaving.linear.weight.data[0, -1] = 198
+    leaving.linear.bias.data[0] = -99
+    simulator = UserModelSimulator(model, starts_of([[]] * 50), 50, leaving=leaving, max_steps=6)
+    first = play(simulator, lowest())[0]
+    assert torch.equal(first["terminated"], first[Key.ACCEPTED] > 0)
+
+
+def test_an_ensemble_takes_by_the_mean_and_says_how_uncertain_it_is():
+    # One member takes item 1 with probability .1, the other with .9; of item 2 both say .5.
+    users = Ensemble([fixed_tastes([0.1, 0.5]), fixed_tastes([0.9, 0.5])])
+    count, starts = 20_000, starts_of([[]] * 20_000)
+    settings = {"max_steps": 2, "ending": "fixed", "expected": True}
+    simulator = UserModelSimulator(users, starts, count, penalty=2.0, **settings)
+    torch.manual_seed(0)
+    assert not simulator.reset()[Key.UNCERTAINTY].any()
+    first, second = play(simulator, lowest())
+    assert first[Key.ACCEPTED].mean() == pytest.approx(0.5, abs=0.012)
+    # The entropy of a fair coin less that of one which falls on one side nine times in ten.
+    doubt = math.log(2) + 0.1 * math.log(0.1) + 0.9 * math.log(0.9)
+    torch.testing.assert_close(first[Key.UNCERTAINTY], torch.full((count, 1), doubt))
+    torch.testing.assert_close(first["reward"], torch.full((count, 1), 0.5 - 2 * doubt))
+    torch.testing.assert_close(second[Key.UNCERTAINTY], torch.zeros(count, 1), atol=1e-6, rtol=0)
+    check_env_specs(UserModelSimulator(users, starts_of([[]] * 4), 4, max_steps=2))
+
+
+def test_members_who_are_of_one_mind_are_one_user():
+    one, several = (
+        UserModelSimulator(users, starts_of([[]] * 64), 64, max_steps=3)
+        for users in (fixed_tastes([0.3] * 6), Ensemble([fixed_tastes([0.3] * 6)] * 3))
+    )
+    for simulator in (one, several):
+        simulator.fix(torch.arange(64), seed=1)
+    left, right = (play(simulator, lowest())[Key.CLICKED] for simulator in (one, several))
+    assert torch.equal(left, right)
+
+
+def test_what_an_ensemble_asks_for_is_checked():
+    with pytest.raises(RecipeError, match="fit an ensemble"):
+        make(penalty=1.0)
+    with pytest.raises(ValueError, match="same items"):
+        Ensemble([fixed_tastes([0.5]), fixed_tastes([0.5, 0.5])])
