@@ -2,8 +2,10 @@
 
 import difflib
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,7 @@ AT_ONCE = 1_000
 class Stage:
     """A simulator with all that is needed to play on it.
 
+    :param title: the simulator's name.
     :param simulator: of U sessions.
     :param users: (U,) int64.
     :param catalog: the items in the order of their numbers.
@@ -52,6 +55,7 @@ class Stage:
     :param policies: how the contenders that are known by a word are made.
     """
 
+    title: str
     simulator: Simulator
     users: Tensor
     catalog: Catalog
@@ -106,6 +110,7 @@ def stage(
         return RandomPolicy(world.num_items)
 
     return Stage(
+        what,
         world,
         torch.arange(count),
         world.catalog(),
@@ -154,7 +159,14 @@ def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model
             "policy": lambda: CandidatePolicy.from_pretrained(run / "policy").eval(),
             **policies,
         }
-    return Stage(simulator, users, Catalog(store.catalog), store.user_ids.to_list(), policies)
+    return Stage(
+        f"user model of {run.name}/{model}",
+        simulator,
+        users,
+        Catalog(store.catalog),
+        store.user_ids.to_list(),
+        policies,
+    )
 
 
 def _made(cls: type[Simulator], settings: Mapping[str, Any]) -> Any:
@@ -195,7 +207,8 @@ def roll(
 def write_log(on: Stage, policy: str, sessions: int, seed: int, out: Path) -> Sessions:
     """Play at least so many sessions with drawn slates and write them as a canonical log.
 
-    :param out: a folder, which gets ``log.parquet`` and ``catalog.parquet``.
+    :param out: a folder, which gets ``log.parquet``, ``catalog.parquet``, and in
+        ``simulation.json`` what they came from: the simulator, the behavior policy, the seed.
     """
     contender = on.policy(policy)
     items = on.catalog.items[Column.ITEM].to_list()
@@ -211,6 +224,16 @@ def write_log(on: Stage, policy: str, sessions: int, seed: int, out: Path) -> Se
     out.mkdir(parents=True, exist_ok=True)
     log.log().write_parquet(out / "log.parquet")
     on.catalog.write_parquet(out / "catalog.parquet")
+    told = {
+        "simulator": on.title,
+        "behavior_policy": policy,
+        "sessions": found.reward.numel(),
+        "slate_size": on.simulator.slate_size,
+        "ending": on.simulator.ending,
+        "seed": seed,
+        "lightrec": version("lightrec"),
+    }
+    (out / "simulation.json").write_text(json.dumps(told, indent=2) + "\n")
     return found
 
 

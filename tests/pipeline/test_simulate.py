@@ -1,5 +1,7 @@
 """Rolling policies in worlds and in a run's user models, and the logs that this writes."""
 
+import json
+
 import polars as pl
 import pytest
 import torch
@@ -20,7 +22,9 @@ def tiny_stage(sessions=200, **settings):
         "random": lambda: simulate.RandomPolicy(world.num_items),
         "oracle": lambda: Oracle(world),
     }
-    return simulate.Stage(world, torch.arange(sessions), world.catalog(), None, policies)
+    return simulate.Stage(
+        "TinyWorld", world, torch.arange(sessions), world.catalog(), None, policies
+    )
 
 
 def test_returns_are_those_of_the_law():
@@ -44,6 +48,9 @@ def test_contenders_meet_the_same_chance_and_seeds_differ():
 def test_a_log_tells_what_was_shown_chosen_and_how_likely_it_was(tmp_path):
     on = tiny_stage(50, slate_size=2)
     sessions = simulate.write_log(on, "random", 100, 5, tmp_path / "log")
+    told = json.loads((tmp_path / "log" / "simulation.json").read_text())
+    assert told["behavior_policy"] == "random"
+    assert (told["simulator"], told["sessions"], told["seed"]) == ("TinyWorld", 100, 5)
     reader = CanonicalReader()
     data = reader.read(tmp_path / "log")
     events = data.log.events
