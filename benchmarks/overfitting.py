@@ -8,7 +8,7 @@ STOPPING = {
     "class_path": "lightning.pytorch.callbacks.EarlyStopping",
     "init_args": {"monitor": "validation/ndcg@10", "mode": "max", "patience": 4},
 }
-SHOWN = ["validation/ndcg@10", "validation/recall@10", "validation/mrr@10"]
+SHOWN = ["validation/ndcg@10", "validation/ranker/ndcg@10", "validation/recall@10"]
 
 
 def transforms(*names: str) -> list[str]:

@@ -66,7 +66,7 @@ class Ensemble(nn.Module):
         return self.first.state(history)
 
     def log_probabilities(self, history: Tensor, items: Tensor) -> Tensor:
-        """Logarithms of the members' mean probabilities, as :class:`ChoiceModel` gives them."""
+        """Give logarithms of the members' mean probabilities, as one choice model does."""
         return self.predict(history, items)[0]
 
     def predict(self, history: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:

@@ -113,7 +113,7 @@ class LeavingModel(UserPart):
     def inputs(
         state: Tensor, step: Tensor, accepted_total: Tensor, accepted: Tensor
     ) -> tuple[Tensor, ...]:
-        """What the network sees, for :meth:`standardise`."""
+        """What the network sees, for :meth:`~UserPart.standardise`."""
         share = accepted_total / step
         return state, step.float().log(), share, accepted_total.log1p(), accepted
 
@@ -197,7 +197,7 @@ class ReturnModel(UserPart):
 
     @staticmethod
     def inputs(state: Tensor, step: Tensor, accepted_total: Tensor) -> tuple[Tensor, ...]:
-        """What the network sees, for :meth:`standardise`."""
+        """What the network sees, for :meth:`~UserPart.standardise`."""
         return state, step.float().log(), accepted_total / step
 
     def log_likelihood(self, seconds: Tensor, seen: Tensor, *inputs: Tensor) -> Tensor:
