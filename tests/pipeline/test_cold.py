@@ -7,6 +7,7 @@ import torch
 
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import COLD, EventStore
+from lightrec.errors import RecipeError
 from lightrec.modules.sequences import EvaluationEvents
 from lightrec.pipeline.held_out import HeldOutLog
 from lightrec.pipeline.report_cold import cold_items
@@ -78,7 +79,9 @@ def test_more_places_find_more_new_items_and_fewer_others(metrics, cold_run):
 
 def test_the_report_shows_the_curve(metrics):
     section = cold_items(metrics)
-    assert [row[0] for row in section.tables[1].rows] == ["0", "1", "2", "3"]
+    rows = [row[0] for row in section.tables[1].rows]
+    assert rows[:4] == ["0 reserved", "1 reserved", "2 reserved", "3 reserved"]
+    assert rows[4:] == [f"each by chance, {share} %" for share in (10, 20, 30)]
     assert section.figure.startswith("<svg")
     assert cold_items({}) is None
 
@@ -95,6 +98,25 @@ def test_new_items_come_where_places_are_reserved(cold_run):
     first = table.filter(pl.col("user") == "u0")
     assert first["item"].to_list() == reserved["item"].to_list()
     assert recommender.recommend(history=["lamp number 1"], k=5, new=5).height == 5
+
+
+def test_new_items_are_explored_by_chance(cold_run):
+    recommender = Recommender(cold_run, by="encoder")
+    counts = dict(zip(recommender.catalog["item"], recommender.store.popularity()[1:], strict=True))
+
+    def explored(**settings):
+        table = next(recommender.recommend_all(k=6, **settings))
+        return [counts[item] == 0 for item in table["item"]], table["item"].to_list()
+
+    new, items = explored(explore=0.3)
+    assert 0.1 < sum(new) / len(new) < 0.5
+    assert explored(explore=0.3) == (new, items)
+    assert explored(explore=0.3, seed=1)[1] != items
+    assert sum(explored(explore=0.0)[0]) <= sum(new)
+    with pytest.raises(RecipeError, match="reserved places or explored ones, not both"):
+        recommender.recommend(user="u0", new=1, explore=0.2)
+    with pytest.raises(RecipeError, match="with a probability, 0 to 1, not 2"):
+        recommender.recommend(user="u0", explore=2)
 
 
 def test_a_stranger_gets_popular_things_that_differ(cold_run):
