@@ -44,7 +44,7 @@ def staged(simulator) -> Stage:
     random = {"random": lambda: RandomPolicy(simulator.num_items)}
     users = torch.arange(AT_ONCE)
     catalog = simulator.catalog() if isinstance(simulator, HabitWorld) else None
-    return Stage(simulator, users, catalog, None, random)
+    return Stage(type(world).__name__, simulator, users, catalog, None, random)
 
 
 def write_world(world: HabitWorld, out: Path, seed: int) -> EventStore:
