@@ -24,7 +24,7 @@ from lightrec.modules.choice_data import ITEMS, ChoiceData
 from lightrec.nn.choice import ChoiceModel
 from lightrec.nn.user_parts import LEAVING, LeavingModel
 from lightrec.pipeline.run import run
-from lightrec.pipeline.simulate import Stage, roll, write_log
+from lightrec.pipeline.simulate import Arena, roll, write_log
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
@@ -39,12 +39,12 @@ class Repeating(Domain):
     repeats = True
 
 
-def staged(simulator) -> Stage:
+def staged(simulator) -> Arena:
     """Let random slates be shown in a simulator."""
     random = {"random": lambda: RandomPolicy(simulator.num_items)}
     users = torch.arange(AT_ONCE)
     catalog = simulator.catalog() if isinstance(simulator, HabitWorld) else None
-    return Stage(type(world).__name__, simulator, users, catalog, None, random)
+    return Arena(type(simulator).__name__, simulator, users, catalog, None, random)
 
 
 def write_world(world: HabitWorld, out: Path, seed: int) -> EventStore:

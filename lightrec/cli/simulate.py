@@ -61,9 +61,9 @@ def main(command: str, arguments: list[str]) -> int:
     if chosen.out is not None and chosen.out.exists():
         raise RecipeError(f"{chosen.out} is there already. Remove it, or name another folder.")
 
-    from lightrec.pipeline.simulate import roll, stage, table, write_log
+    from lightrec.pipeline.simulate import arena, roll, table, write_log
 
-    on = stage(chosen.what, chosen.sessions, chosen.seed, settings, chosen.model)
+    on = arena(chosen.what, chosen.sessions, chosen.seed, settings, chosen.model)
     if chosen.out is None:
         found = roll(on, chosen.policy, chosen.sessions, chosen.seed, draw=chosen.draw)
     else:

@@ -44,7 +44,7 @@ AT_ONCE = 1_000
 
 
 @dataclass(frozen=True)
-class Stage:
+class Arena:
     """A simulator with all that is needed to play on it.
 
     :param title: the simulator's name.
@@ -83,9 +83,9 @@ class Stage:
         )
 
 
-def stage(
+def arena(
     what: str, sessions: int, seed: int, settings: Mapping[str, Any], model: str = "judge"
-) -> Stage:
+) -> Arena:
     """Set a simulator up.
 
     :param what: a run folder, or the name of a world among the installed simulators.
@@ -109,7 +109,7 @@ def stage(
     def random() -> Contender:
         return RandomPolicy(world.num_items)
 
-    return Stage(
+    return Arena(
         what,
         world,
         torch.arange(count),
@@ -119,7 +119,7 @@ def stage(
     )
 
 
-def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model: str) -> Stage:
+def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model: str) -> Arena:
     for needed in ("data", "encoder", "reward", model):
         if not (run / needed).is_dir():
             raise RunError(
@@ -159,7 +159,7 @@ def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model
             "policy": lambda: CandidatePolicy.from_pretrained(run / "policy").eval(),
             **policies,
         }
-    return Stage(
+    return Arena(
         f"user model of {run.name}/{model}",
         simulator,
         users,
@@ -192,11 +192,11 @@ def _made(cls: type[Simulator], settings: Mapping[str, Any]) -> Any:
 
 
 def roll(
-    on: Stage, policies: Sequence[str], sessions: int, seed: int, *, draw: bool = False
+    on: Arena, policies: Sequence[str], sessions: int, seed: int, *, draw: bool = False
 ) -> dict[str, Sessions]:
     """Play at least so many sessions of every policy, all under the same chance.
 
-    :param policies: words or folders, see :meth:`Stage.policy`.
+    :param policies: words or folders, see :meth:`Arena.policy`.
     :param draw: draw slates in place of showing the items of highest score.
     """
     contenders = {name: on.policy(name) for name in policies}
@@ -204,7 +204,7 @@ def roll(
     return judge(contenders, on.simulator, on.users, seeds, deterministic=not draw)
 
 
-def write_log(on: Stage, policy: str, sessions: int, seed: int, out: Path) -> Sessions:
+def write_log(on: Arena, policy: str, sessions: int, seed: int, out: Path) -> Sessions:
     """Play at least so many sessions with drawn slates and write them as a canonical log.
 
     :param out: a folder, which gets ``log.parquet``, ``catalog.parquet``, and in
@@ -237,7 +237,7 @@ def write_log(on: Stage, policy: str, sessions: int, seed: int, out: Path) -> Se
     return found
 
 
-def _seeds(on: Stage, sessions: int, seed: int) -> list[int]:
+def _seeds(on: Arena, sessions: int, seed: int) -> list[int]:
     return [seed * 1_000_000 + round_ for round_ in range(-(-sessions // len(on.users)))]
 
 

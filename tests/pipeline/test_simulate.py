@@ -16,20 +16,20 @@ from lightrec.simulators.oracle import Oracle
 from lightrec.testing.tiny_world import TinyWorld
 
 
-def tiny_stage(sessions=200, **settings):
+def tiny_arena(sessions=200, **settings):
     world = TinyWorld(sessions, **settings)
     policies = {
         "random": lambda: simulate.RandomPolicy(world.num_items),
         "oracle": lambda: Oracle(world),
     }
-    return simulate.Stage(
+    return simulate.Arena(
         "TinyWorld", world, torch.arange(sessions), world.catalog(), None, policies
     )
 
 
 def test_returns_are_those_of_the_law():
     # The luck is uniform, 1/2 on average, falls by a tenth a step, and a tenth leave after a step.
-    found = simulate.roll(tiny_stage(2000), ["random"], 4000, seed=3)["random"]
+    found = simulate.roll(tiny_arena(2000), ["random"], 4000, seed=3)["random"]
     expected = sum(0.5 * 0.9**step * 0.9**step for step in range(5))
     assert found.reward.shape == (2, 2000)
     assert found.reward.mean().item() == pytest.approx(expected, abs=0.03)
@@ -39,14 +39,14 @@ def test_returns_are_those_of_the_law():
 
 
 def test_contenders_meet_the_same_chance_and_seeds_differ():
-    found = simulate.roll(tiny_stage(), ["random", "oracle"], 200, seed=1)
+    found = simulate.roll(tiny_arena(), ["random", "oracle"], 200, seed=1)
     assert torch.equal(found["random"].length, found["oracle"].length)
-    other = simulate.roll(tiny_stage(), ["random"], 200, seed=2)["random"]
+    other = simulate.roll(tiny_arena(), ["random"], 200, seed=2)["random"]
     assert not torch.equal(found["random"].length, other.length)
 
 
 def test_a_log_tells_what_was_shown_chosen_and_how_likely_it_was(tmp_path):
-    on = tiny_stage(50, slate_size=2)
+    on = tiny_arena(50, slate_size=2)
     sessions = simulate.write_log(on, "random", 100, 5, tmp_path / "log")
     told = json.loads((tmp_path / "log" / "simulation.json").read_text())
     assert told["behavior_policy"] == "random"
@@ -75,16 +75,16 @@ def test_a_world_is_found_by_name_and_wrong_settings_are_told(monkeypatch):
     monkeypatch.setattr(builtin, "lightrec_simulators", builtin.hookimpl(lambda: own))
     simulate.installed.cache_clear()
     try:
-        on = simulate.stage("TinyWorld", 10, 0, {"slate_size": 2})
+        on = simulate.arena("TinyWorld", 10, 0, {"slate_size": 2})
         assert on.simulator.slate_size == 2
         with pytest.raises(RecipeError, match=r"'slate_sise'. Did you mean 'slate_size'"):
-            simulate.stage("TinyWorld", 10, 0, {"slate_sise": 2})
+            simulate.arena("TinyWorld", 10, 0, {"slate_sise": 2})
         with pytest.raises(RecipeError, match="slate_size is 5; it must lie between 1 and the 4"):
-            simulate.stage("TinyWorld", 10, 0, {"slate_size": 5})
+            simulate.arena("TinyWorld", 10, 0, {"slate_size": 5})
         with pytest.raises(RecipeError, match="cannot be made with these settings"):
-            simulate.stage("TinyWorld", 10, 0, {"slate_size": "many"})
+            simulate.arena("TinyWorld", 10, 0, {"slate_size": "many"})
         with pytest.raises(RecipeError, match="UserModelSimulator is no world"):
-            simulate.stage("UserModelSimulator", 10, 0, {})
+            simulate.arena("UserModelSimulator", 10, 0, {})
         with pytest.raises(RecipeError, match=r"no policy 'best' here. Give random, oracle"):
             on.policy("best")
     finally:
@@ -92,7 +92,7 @@ def test_a_world_is_found_by_name_and_wrong_settings_are_told(monkeypatch):
 
 
 def test_a_run_is_played_in_its_user_models(tiny_run, tmp_path):
-    on = simulate.stage(str(tiny_run), 40, 0, {"max_steps": 6, "slate_size": 2})
+    on = simulate.arena(str(tiny_run), 40, 0, {"max_steps": 6, "slate_size": 2})
     names = ["policy", "greedy", "constant", "popularity", "random"]
     assert list(on.policies) == names
     found = simulate.roll(on, names, 80, seed=0)
