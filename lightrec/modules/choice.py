@@ -19,6 +19,7 @@ from torch import Tensor
 from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.errors import RecipeError
 from lightrec.evaluation.calibration import Reliability
+from lightrec.irl.two_step import Offer, fit_continuation
 from lightrec.keys import Key
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.modules.choice_sets import Batch, Half
@@ -28,7 +29,6 @@ from lightrec.nn.choice import ChoiceModel, PooledChoice, RecurrentChoice
 from lightrec.nn.ensemble import Ensemble, UserModel
 from lightrec.nn.popularity_choice import PopularityChoice
 from lightrec.nn.temperature import fit_temperature
-from lightrec.rewards.two_step import Offer, fit_continuation
 
 OFFERS = "offers.json"
 """Beside a choice model: by which settings its states and offers were made."""

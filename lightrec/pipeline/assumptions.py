@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lightrec.data.store import EventStore
+from lightrec.irl.two_step import with_assumptions
 from lightrec.modules.choice import OFFERS, offers
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.nn.choice import ChoiceModel
@@ -23,7 +24,6 @@ from lightrec.pipeline.sessions import SimulatedSessions
 from lightrec.pipeline.stage import STAMP, Stage, stamp
 from lightrec.pipeline.train import train
 from lightrec.policies.candidate import CandidatePolicy
-from lightrec.rewards.two_step import with_assumptions
 
 CELLS = "cells.json"
 MOST_OFFERS = 50_000

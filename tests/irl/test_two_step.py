@@ -7,8 +7,8 @@ import torch
 from torch.nn.functional import one_hot, pad
 
 from lightrec.errors import RecipeError
+from lightrec.irl.two_step import fit_continuation, with_assumptions
 from lightrec.nn.choice import ChoiceModel
-from lightrec.rewards.two_step import fit_continuation, with_assumptions
 
 N = 4
 SETS = torch.tensor(list(combinations(range(1, N + 1), 2)))

@@ -1,0 +1,1 @@
+"""Inverse reinforcement learning: from what people chose to what they want."""
