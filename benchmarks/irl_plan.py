@@ -20,7 +20,7 @@ from lightrec.simulators.far_log import FarLog
 OFFER = 20
 DISCOUNT = 0.9
 WALKERS = 512
-STEPS = 2000
+STEPS = 1500
 RENEWED = 20
 """Steps after which a walker starts anew from a logged history."""
 EXPLORE = 0.2
