@@ -60,6 +60,11 @@ class MaxEnt(RewardLearner):
 
     def loss(self, batch: Batch, progress: float) -> Tensor:
         """Minus the log-likelihood, and half W's squared error."""
+        likely, error = self.terms(batch, progress)
+        return mean(error / 2 - likely, batch)
+
+    def terms(self, batch: Batch, progress: float) -> tuple[Tensor, Tensor]:
+        """Log-likelihoods of the choices, and W's squared errors: (R,) each."""
         history, items = batch[Key.HISTORY], batch[Key.CANDIDATES]
         discount = self.discount * min(1.0, progress / self.ramp) if self.ramp else self.discount
         state = self.wants.state(history)
@@ -70,7 +75,7 @@ class MaxEnt(RewardLearner):
         likely = chosen(values.log_softmax(-1), batch)
         target = (discount * idle + values.logsumexp(-1)).detach()
         error = blocks(self.value(history), len(items)) - target
-        return mean(error.square() / 2 - likely, batch)
+        return likely, error.square()
 
     def utilities(self, history: Tensor, items: Tensor) -> Tensor:
         """Give Q(s, i) - Q(s, nothing), by the averaged W."""

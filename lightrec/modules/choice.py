@@ -267,9 +267,9 @@ class ChoiceModule(StageModule):
             metrics |= {f"ensemble/{name}": value for name, value in together.items()}
         metrics |= parts
         wants = self.choice if self.learner is None else self.learner.reward_model()
-        metrics["reward/auc"] = choice_auc(wants, data, TEST, data.half)
+        metrics["auc"] = choice_auc(wants, data, TEST, data.half)
         if other != data.half:
-            metrics["other_half/reward/auc"] = choice_auc(wants, data, TEST, other)
+            metrics["other_half/auc"] = choice_auc(wants, data, TEST, other)
         metrics["temperature"] = float(self.choice.temperature)
         metrics["nothing_shift"] = float(self.choice.nothing_shift)
         return metrics

@@ -5,12 +5,14 @@ since its reward is read off the choice model itself.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from lightrec.keys import PADDING
 from lightrec.nn.choice_model import ChoiceModel
 
 FOLDER = "wants"
@@ -18,6 +20,8 @@ FOLDER = "wants"
 SETTINGS = "reward.json"
 CONTINUATION = "continuation"
 HEAD = "head.safetensors"
+GATE = "gate"
+KINDS = "kinds"
 
 
 class Continuation(nn.Module):
@@ -78,14 +82,50 @@ class Continuation(nn.Module):
         return value.squeeze(-1)
 
 
+class Gate(nn.Module):
+    """Tells from a history which of several kinds of people somebody is of.
+
+    :param trunk: turns histories into states; its utilities are not used.
+    :param kinds: K.
+    """
+
+    def __init__(self, trunk: ChoiceModel, kinds: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.linear = nn.Linear(trunk.state_size, kinds)
+
+    def forward(self, history: Tensor) -> Tensor:
+        """Log-probabilities (B, K) of the kinds, of histories (B, any length)."""
+        logits: Tensor = self.linear(self.trunk.state(history))
+        return logits.log_softmax(1)
+
+    def save(self, folder: Path) -> None:
+        """Write the trunk as a choice model's folder, and the head into it."""
+        self.trunk.save_pretrained(folder)
+        save_file({n: p.contiguous() for n, p in self.linear.state_dict().items()}, folder / HEAD)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Gate":
+        """Load what :meth:`save` wrote."""
+        parts = load_file(folder / HEAD)
+        found = cls(ChoiceModel.load(folder), len(parts["bias"]))
+        found.linear.load_state_dict(parts)
+        return found.eval()
+
+
 class RewardModel(nn.Module):
     """r(s, i), what people want, in nats and relative to nothing.
 
     r(s, i) = utility of i - γ' (W(s after i) - W(s after nothing)); without W the utility alone.
+    Where there are several kinds of people, each has a reward, and what is given is their mean by
+    how likely a person is of each kind.
 
     :param wants: whose utilities are meant.
     :param continuation: W, where the utilities are values and not rewards yet.
     :param discount: γ' = γ · (1 - leave rate).
+    :param others: the rewards of further kinds of people.
+    :param gate: tells the kinds, the one of ``wants`` first.
+    :param memory: how many of the last steps the kinds' rewards read, where there is a gate.
     """
 
     def __init__(
@@ -93,31 +133,60 @@ class RewardModel(nn.Module):
         wants: ChoiceModel,
         continuation: Continuation | None = None,
         discount: float = 0.0,
+        others: Sequence[ChoiceModel] = (),
+        gate: Gate | None = None,
+        memory: int = 0,
     ) -> None:
         super().__init__()
         self.wants, self.continuation, self.discount = wants, continuation, discount
+        self.others, self.gate, self.memory = nn.ModuleList(others), gate, memory
 
     def reward(self, history: Tensor, items: Tensor) -> Tensor:
         """Rewards (B, C) of items (B, C) after histories (B, any length)."""
+        if self.gate is not None:
+            weights = self.gate(history).exp().unsqueeze(2)
+            return (weights * self.by_kind(history, items)).sum(1)
         utilities = self.wants.utilities(self.wants.state(history), items)
         if self.continuation is None:
             return utilities
         return utilities - self.discount * self.continuation.gain(history, items)
 
+    def by_kind(self, history: Tensor, items: Tensor) -> Tensor:
+        """Rewards (B, K, C) of each kind of people."""
+        each = [self.wants, *(model for model in self.others if isinstance(model, ChoiceModel))]
+        short = recent(history, self.memory)
+        return torch.stack([model.utilities(model.state(short), items) for model in each], 1)
+
     def save(self, folder: Path) -> None:
         """Write a folder."""
         self.wants.save_pretrained(folder)
+        if self.gate is not None:
+            self.gate.save(folder / GATE)
+        for number, model in enumerate(self.others):
+            assert isinstance(model, ChoiceModel)
+            model.save_pretrained(folder / KINDS / str(number))
         if self.continuation is not None:
             self.continuation.save(folder / CONTINUATION)
-        (folder / SETTINGS).write_text(json.dumps({"discount": self.discount}) + "\n")
+        settings = {"discount": self.discount, "memory": self.memory}
+        (folder / SETTINGS).write_text(json.dumps(settings) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> "RewardModel":
         """Load what :meth:`save` wrote, in evaluation mode."""
-        discount = json.loads((folder / SETTINGS).read_text())["discount"]
+        settings = json.loads((folder / SETTINGS).read_text())
         there = (folder / CONTINUATION).is_dir()
         continuation = Continuation.load(folder / CONTINUATION) if there else None
-        return cls(ChoiceModel.load(folder), continuation, discount).eval()
+        gate = Gate.load(folder / GATE) if (folder / GATE).is_dir() else None
+        kinds = sorted((folder / KINDS).glob("*"), key=lambda path: int(path.name))
+        others = [ChoiceModel.load(kind) for kind in kinds]
+        wants = ChoiceModel.load(folder)
+        return cls(wants, continuation, others=others, gate=gate, **settings).eval()
+
+
+def recent(history: Tensor, steps: int) -> Tensor:
+    """Histories (B, L) with padding in place of all but the last steps."""
+    age = torch.arange(history.shape[1] - 1, -1, -1, device=history.device)
+    return torch.where(age < steps, history, PADDING)
 
 
 def load_reward(folder: Path | str) -> ChoiceModel | RewardModel:

@@ -150,7 +150,7 @@ def test_a_learner_is_trained_beside_and_rewards_by_it(folders, tmp_path, kind):
         torch.testing.assert_close(dict(module.choice.named_parameters())[name], value)
     metrics = module.write(tmp_path)
     # Whoever knows the kind puts what was chosen before half of the others, and ties with the rest.
-    assert metrics["reward/auc"] > 0.65
+    assert metrics["auc"] > 0.65
     history, items = torch.tensor([[0, 0, 0, 1, 3]]), torch.tensor([[5, 6, 7]])
     found = load_reward(tmp_path).reward(history, items)
     assert torch.equal(found, module.learner.reward_model().reward(history, items))
