@@ -72,7 +72,7 @@ def fit_occupancy(
         them.
     :param features: (S, F) or (S, A, F); the reward is features · weights. By default every entry
         of the occupancy has a reward of its own.
-    :param ridge: ρ of the penalty ρ/2 · |weights|².
+    :param ridge: ρ of the penalty ρ/2 · Σ weight².
     :param tolerance: the gap at which the search ends; see ``gap`` of what is returned.
     :raises DataError: where shapes do not fit, or the visits do not sum to those of a trajectory.
     """

@@ -66,7 +66,7 @@ def fit_demonstrations(
     :param features: (S, F) or (S, A, F); by default every state, or every action in every state,
         has a reward of its own.
     :param by_state: whether that is every state.
-    :param ridge: ρ of the penalty ρ/2 · |weights|² on the mean log-likelihood of a trajectory.
+    :param ridge: ρ of the penalty ρ/2 · Σ weight² on the mean log-likelihood of a trajectory.
     :param tolerance: of the gradient.
     :returns: as :func:`~lightrec.irl.tabular.fit_occupancy`, ``gap`` being the gradient's largest
         entry.

@@ -18,7 +18,7 @@ from lightrec.modules.choice import OFFERS, offers
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.nn.choice import ChoiceModel
 from lightrec.nn.ranker import Ranker
-from lightrec.nn.user_parts import LEAVING, LeavingModel
+from lightrec.nn.user_parts import LEAVING, RETURN, VALUE, LeavingModel
 from lightrec.pipeline.functions import settings
 from lightrec.pipeline.sessions import SimulatedSessions
 from lightrec.pipeline.stage import STAMP, Stage, stamp
@@ -127,8 +127,9 @@ def judge_cell(
     for name, model in (("reward", reward), ("judge", judge)):
         models[name] = _assuming(model, cell, stage.run, name)
         models[name].save_pretrained(folder / name)
-        if name == "reward" and (stage.run / name / LEAVING).is_dir():
-            (folder / name / LEAVING).symlink_to((stage.run / name / LEAVING).resolve())
+        for part in (LEAVING, VALUE, RETURN) if name == "reward" else ():
+            if (stage.run / name / part).is_dir():
+                (folder / name / part).symlink_to((stage.run / name / part).resolve())
         (folder / name / STAMP).write_text(json.dumps({"fingerprint": cell.name}))
     for name in ("data", "encoder"):
         if not (folder / name).exists():

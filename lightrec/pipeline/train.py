@@ -30,6 +30,7 @@ from lightrec.modules.choice import ChoiceModule
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.modules.policy import PolicyModule
 from lightrec.modules.policy_data import PolicyData
+from lightrec.modules.policy_rewards import plan_reward
 from lightrec.modules.ranking import RankingModule
 from lightrec.modules.sequence_data import SequenceData
 from lightrec.modules.sequence_transforms import Crop, Mask, Reorder
@@ -210,7 +211,7 @@ def check(stage: Stage) -> None:
     checked = ParsedRecipe(arguments(stage))
     reward = checked.config.get("model.init_args.reward")
     if isinstance(reward, str):
-        plugins.installed().get("rewards", reward).load()
+        plan_reward(reward, checked.config.get("model.init_args.reward_settings"))
 
 
 def _quiet() -> None:
