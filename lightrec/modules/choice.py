@@ -23,6 +23,7 @@ from lightrec.irl.two_step import Offer, fit_continuation
 from lightrec.keys import Key
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.modules.choice_sets import Batch, Half
+from lightrec.modules.reward_explained import explain
 from lightrec.modules.stage import StageModule
 from lightrec.modules.user_parts import UserParts
 from lightrec.nn.choice import ChoiceModel, PooledChoice, RecurrentChoice
@@ -223,7 +224,7 @@ class ChoiceModule(StageModule):
         if self.others:
             together = assess(ensemble, popularity, data, TEST, data.half)
             metrics |= {f"ensemble/{name}": value for name, value in together.items()}
-        metrics |= parts
+        metrics |= parts | explain(self.choice, data, folder)
         metrics["temperature"] = float(self.choice.temperature)
         metrics["nothing_shift"] = float(self.choice.nothing_shift)
         return metrics

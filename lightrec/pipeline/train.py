@@ -38,6 +38,7 @@ from lightrec.modules.stage import StageModule
 from lightrec.pipeline import recipes
 from lightrec.pipeline.complaints import CANNOT, in_sentences
 from lightrec.pipeline.progress import StageProgress
+from lightrec.pipeline.report_reward import to_tensorboard
 from lightrec.pipeline.stage import INPUTS, Stage
 
 CHECKPOINT = "model.ckpt"
@@ -275,6 +276,7 @@ def train(stage: Stage) -> None:
                 shutil.copyfile(best, folder / CHECKPOINT)
             metrics = cli.model.write(folder)
             write_metrics(metrics, folder)
+            to_tensorboard(folder, stage.logs)
 
 
 def assess(stage: Stage, command: str, checkpoint: Path) -> None:

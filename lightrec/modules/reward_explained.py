@@ -1,0 +1,194 @@
+"""What a learned reward holds, in words: weights, parts, and the items that it likes best.
+
+Three views, written beside the choice model as ``reward.json``: a reward that is linear in named
+features, fitted to the same choices; what the model's own reward is made of; and the catalog's
+items of highest and lowest reward.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightrec.data.store import TEST, TRAIN, VALIDATION
+from lightrec.irl.attribution import attribute
+from lightrec.irl.linear import LinearReward, LinearSets, fit_linear, linear_log_likelihood
+from lightrec.keys import PADDING, Column, Key
+from lightrec.modules.choice_data import ChoiceData
+from lightrec.modules.choice_sets import EventBatches
+from lightrec.modules.reward_features import POPULARITY, RewardFeatures
+from lightrec.nn.choice_model import ChoiceModel
+
+EXPLAINED = "reward.json"
+"""Beside a choice model: what its reward holds."""
+
+SHOWN = 10
+"""How many of the best and of the worst items are named."""
+EVENTS, STATES, ITEMS = 20_000, 200, 20_000
+"""At most so many training choices, states and items are looked at."""
+NUMBERS = 50_000_000
+"""At most so many features are in memory, some 200 MB."""
+
+
+@torch.no_grad()
+def explain(model: ChoiceModel, data: ChoiceData, folder: Path) -> dict[str, float]:
+    """Explain a choice model's reward and write it down.
+
+    :param model: with its continuation value fitted.
+    :param data: whose training choices are explained.
+    :param folder: an existing folder, which gets ``reward.json``.
+    :returns: ``linear/log_likelihood``, of held-out choices by the linear reward; nothing where
+        fewer than two users chose.
+    """
+    device = model.bias.device
+    model.cpu()
+    found, metrics = _linear(model, data)
+    found |= _parts(model, data) | _extremes(model, data)
+    model.to(device)
+    (folder / EXPLAINED).write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    return metrics
+
+
+def _linear(model: ChoiceModel, data: ChoiceData) -> tuple[dict[str, Any], dict[str, float]]:
+    """Fit a reward that is linear in named features."""
+    if len(np.unique(data.store.users_of(data.events(TRAIN)))) < 2:
+        return {}, {}
+    features = RewardFeatures(data.store, model.vectors)
+    offers = data.store.candidates
+    number = data.candidates if offers is None else offers.shape[1]
+    limit = min(EVENTS, NUMBERS // (2 * number * len(features.names)))
+    sets = list(_linear_sets(model, data, features, TRAIN, limit))
+    fitted = fit_linear(sets)
+    found: dict[str, Any] = {"linear": _table(features.names, fitted), "users": fitted.users}
+    # Popularity is counted in the same choices: it takes over part of what makes items popular.
+    kept = [i for i, name in enumerate(features.names) if name != POPULARITY]
+    if len(kept) < len(features.names):
+        names = [features.names[i] for i in kept]
+        less = [part._replace(features=part.features[..., kept]) for part in sets]
+        found["without_popularity"] = _table(names, fit_linear(less))
+    metrics = {}
+    if len(data.events(TEST)):
+        held_out = _linear_sets(model, data, features, TEST, data.max_evaluated)
+        metrics["linear/log_likelihood"] = linear_log_likelihood(held_out, fitted.weights)
+    return found, metrics
+
+
+def _table(names: list[str], fitted: LinearReward) -> list[dict[str, Any]]:
+    low, high = fitted.intervals()
+    columns = {"weight": fitted.weights, "error": fitted.errors, "low": low, "high": high}
+    return [
+        {"feature": name} | {key: float(column[row]) for key, column in columns.items()}
+        for row, name in enumerate(names)
+    ]
+
+
+def _linear_sets(
+    model: ChoiceModel, data: ChoiceData, features: RewardFeatures, part: int, limit: int | None
+) -> Iterator[LinearSets]:
+    """Give a part's choices as features, with what they do for later offers as an offset."""
+    events = data.events(part)
+    for seeds, rows in EventBatches(events, 2048, data.seed, shuffle=False, limit=limit):
+        batch = data.sets[seeds, rows]
+        history, items = batch[Key.HISTORY], batch[Key.CANDIDATES]
+        blocks = len(items) // len(history)
+        history = history.repeat(blocks, 1)
+        users = torch.from_numpy(data.store.users_of(rows)).repeat(blocks)
+        offset = _later(model, history, items).masked_fill(items == PADDING, -torch.inf)
+        values = features(history, items)
+        yield LinearSets(values, offset, batch[Key.CHOICE], batch[Key.WEIGHT], users)
+
+
+def _later(model: ChoiceModel, history: Tensor, items: Tensor) -> Tensor:
+    """γ' (W(s after i) - W(s after nothing)) of items (B, C)."""
+    if model.survival_discount == 0:
+        return torch.zeros(items.shape)
+    gain = model.continuation(model.after(history, items))
+    idle = model.continuation(model.after_nothing(history)).unsqueeze(1)
+    return model.survival_discount * (gain - idle)
+
+
+def _parts(model: ChoiceModel, data: ChoiceData) -> dict[str, Any]:
+    """Say what rewards of held-out choices are made of, on average."""
+    history, taken = _states(data, accepted=True)
+    if not len(history):
+        return {}
+    parts = attribute(model, history, taken)
+    age = torch.arange(history.shape[1] - 1, -1, -1)
+    there = history != PADDING
+    named = {f"what the item is: {name}": parts.vector[:, s].sum(1) for name, s in _blocks(data)}
+    named |= {
+        "what the item is by itself": parts.identity + parts.bias,
+        "popularity": parts.offset,
+        "the last step": (parts.history * (there & (age == 0))).sum(1),
+        "steps 2 to 5 before": (parts.history * (there & (age > 0) & (age < 5))).sum(1),
+        "earlier steps": (parts.history * (there & (age >= 5))).sum(1),
+    }
+    table = [
+        {"part": name, "mean": float(x.mean()), "size": float(x.abs().mean())}
+        for name, x in named.items()
+    ]
+    ends = {"reward": float(parts.reward.mean()), "baseline": float(parts.baseline.mean())}
+    return {"parts": table, "choices": len(history), **ends}
+
+
+def _blocks(data: ChoiceData) -> list[tuple[str, slice]]:
+    """Name the coordinates of item vectors: the encoder's come first, then the texts'."""
+    size = data.vector_size
+    texts = 0
+    if data.text_encoder is not None:
+        whole = data.encoder is None
+        texts = size if whole else min(size, data.text_size or size)
+    blocks = [("the encoder's vector", slice(0, size - texts)), ("text", slice(size - texts, size))]
+    return [(name, place) for name, place in blocks if place.stop > place.start]
+
+
+def _states(data: ChoiceData, accepted: bool) -> tuple[Tensor, Tensor]:
+    """Draw validation states (B, L) and what was taken in them (B,)."""
+    events = data.events(VALIDATION)
+    if not len(events):
+        events = data.events(TRAIN)
+    taken = torch.from_numpy(data.store.items[events].astype("int64"))
+    keep = taken <= data.num_items if accepted else torch.ones_like(taken, dtype=torch.bool)
+    events, taken = events[keep.numpy()], taken[keep]
+    generator = torch.Generator().manual_seed(data.seed)
+    drawn = torch.randperm(len(events), generator=generator)[:STATES].sort().values
+    chosen = events[drawn.numpy()]
+    users = data.store.users_of(chosen)
+    history = torch.from_numpy(data.store.histories(users, chosen, data.history_length))
+    return history, taken[drawn]
+
+
+def _extremes(model: ChoiceModel, data: ChoiceData) -> dict[str, Any]:
+    """Name the items of highest and of lowest mean reward over states."""
+    history, _ = _states(data, accepted=False)
+    counts = torch.from_numpy(data.store.popularity())
+    items = (counts[1:].argsort(descending=True, stable=True) + 1)[:ITEMS]
+    sums = torch.zeros(len(items), dtype=torch.float64)
+    # As many states at once as fit a hundred megabytes.
+    size = max(1, 25_000_000 // (len(items) * model.state_size))
+    for part in history.split(size):
+        sums += model.reward(part, items.expand(len(part), -1)).double().sum(0)
+    mean = sums / len(history)
+    order = mean.argsort(descending=True, stable=True)
+    titles = data.store.catalog.get_column(Column.TITLE)
+    names = data.store.catalog.get_column(Column.ITEM)
+
+    def named(places: Tensor) -> list[dict[str, Any]]:
+        rows = []
+        for place in places.tolist():
+            item = int(items[place])
+            title = titles[item - 1] or names[item - 1]
+            rows.append({"title": title, "reward": float(mean[place]), "events": int(counts[item])})
+        return rows
+
+    number = min(SHOWN, len(items) // 2)
+    return {
+        "best": named(order[:number]),
+        "worst": named(order[len(order) - number :].flip(0)),
+        "states": len(history),
+        "looked_at": len(items),
+    }
