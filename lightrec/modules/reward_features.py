@@ -24,11 +24,12 @@ class RewardFeatures:
     One for every item; the log of its popularity; every number in the catalog; every value of the
     attributes of words with 2 to 40 values, of a single-valued one all but the most frequent; how
     near the item's vector is to the last step's and to those of the last steps; how many of these
-    share a category with it; and, where items repeat, how often it was chosen in them. Popularity,
-    numbers and the two cosines are in standard deviations over the catalog.
+    share a category with it; and, where items repeat, how often it was chosen in them. Popularity
+    and numbers are in standard deviations over the catalog, the cosines in those of two random
+    vectors, 1 / √D.
 
     :param store: the prepared log.
-    :param vectors: (N + 1, D), row 0 ignored.
+    :param vectors: (N + 1, D) float32, row 0 ignored.
     """
 
     def __init__(self, store: EventStore, vectors: Tensor) -> None:
@@ -54,10 +55,9 @@ class RewardFeatures:
         self.items = pad(rows.float(), (0, 0, 1, 1))
         kinds = rows[:, len(named) :].float()
         self.kinds = pad(kinds, (0, 0, 1, 1)) if kinds.shape[1] else None
-        directions = normalize(vectors[1:].float().cpu() - vectors[1:].float().cpu().mean(0), dim=1)
-        self.directions = pad(directions, (0, 0, 1, 1))
-        self.spread = float(1 / max(1, directions.shape[1]) ** 0.5)
-        if directions.shape[1]:
+        # Not copied: the catalog may be large.
+        self.vectors, self.mean = vectors, vectors[1:].mean(0)
+        if vectors.shape[1]:
             self.names += ["like the last", f"like the last {RECENT}"]
         if self.kinds is not None:
             self.names.append(f"of the last {RECENT}, of a shared category")
@@ -72,8 +72,8 @@ class RewardFeatures:
         """
         recent = history[:, -RECENT:].clamp_max(self.num_items + 1)
         found = [self.items[items]]
-        if self.directions.shape[1]:
-            near = self.directions[items] @ self.directions[recent].mT / self.spread
+        if self.vectors.shape[1]:
+            near = self._direction(items) @ self._direction(recent).mT * len(self.mean) ** 0.5
             found += [near[..., -1:], near.mean(2, keepdim=True)]
         if self.kinds is not None:
             shared = self.kinds[items] @ self.kinds[recent].mT > 0
@@ -82,6 +82,12 @@ class RewardFeatures:
             there = items.unsqueeze(2) == recent.unsqueeze(1)
             found.append((there & (items > PADDING).unsqueeze(2)).sum(2, keepdim=True).float())
         return torch.cat(found, 2)
+
+    def _direction(self, items: Tensor) -> Tensor:
+        """Unit vectors (..., D) of items; padding and nothing are like nothing."""
+        there = (items > PADDING) & (items <= self.num_items)
+        centred = self.vectors[torch.where(there, items, PADDING)] - self.mean
+        return normalize(centred, dim=-1) * there.unsqueeze(-1)
 
 
 def _standard(numbers: Tensor) -> Tensor:
