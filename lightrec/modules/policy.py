@@ -24,16 +24,14 @@ from lightrec.errors import RecipeError
 from lightrec.evaluation.sessions import play
 from lightrec.keys import PADDING, Key
 from lightrec.modules.policy_data import PolicyData
-from lightrec.modules.policy_rewards import Setting, make_reward
+from lightrec.modules.policy_rewards import Setting, training_reward
 from lightrec.modules.stage import StageModule
 from lightrec.nn.plackett_luce import EMPTY, PlackettLuce
 from lightrec.nn.session import SessionValue
 from lightrec.policies.base import UserMemory, arguments_of
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.rewards.base import Reward
-from lightrec.rewards.combined import moments_of
-from lightrec.rewards.shaping import weigh_as_learner
-from lightrec.rewards.staying import Endings
+from lightrec.rewards.combined import Measured, measured_of, put_measured
 from lightrec.simulators.base import Ending
 from lightrec.simulators.user_model import UserModelSimulator
 
@@ -151,7 +149,7 @@ class PolicyModule(StageModule):
         self._settings: Any = self.hparams
         self.automatic_optimization = False
         self._bench: Workbench | None = None
-        self._measured: dict[str, dict[str, Tensor]] = {}
+        self._measured: Measured = {}
 
     def setup(self, stage: str) -> None:
         """Build the policy around the encoder, where no checkpoint has done so."""
@@ -169,8 +167,7 @@ class PolicyModule(StageModule):
         """Note how the policy is built, so that the checkpoint suffices to load it."""
         checkpoint["policy"] = arguments_of(self.policy)
         if self._bench is not None:
-            measured = moments_of(self._bench.reward)
-            checkpoint["reward"] = {name: part.state_dict() for name, part in measured.items()}
+            checkpoint["reward"] = measured_of(self._bench.reward)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Build the policy that the weights belong to."""
@@ -197,7 +194,9 @@ class PolicyModule(StageModule):
         """Simulators and loss, made when first asked for, on the module's device."""
         if self._bench is None:
             data = self._data
-            reward = self._reward(data)
+            reward = training_reward(self._settings, data.reward, data.leaving is not None)
+            put_measured(reward, self._measured)
+            reward = reward.to(self.device)
             train = self._simulator(data, self._settings.sessions, reward)
             shown = torch.zeros(self.num_items + 1, dtype=torch.bool, device=self.device)
             self._bench = Workbench(
@@ -211,19 +210,6 @@ class PolicyModule(StageModule):
                 shown,
             )
         return self._bench
-
-    def _reward(self, data: PolicyData) -> Reward:
-        settings = self._settings
-        reward = make_reward(settings.reward, data.reward, settings.reward_settings)
-        fixed = settings.ending == "fixed"
-        # What the next step counts: sessions that end by chance end in the discount.
-        stay = 1.0 if fixed or data.leaving is not None else 1 - settings.leave_rate
-        endings = None if fixed or data.leaving is None else Endings(data.reward)
-        weigh_as_learner(reward, settings.discount * stay, endings)
-        for name, part in moments_of(reward).items():
-            if name in self._measured:
-                part.load_state_dict(self._measured[name])
-        return reward.to(self.device)
 
     def _simulator(self, data: PolicyData, sessions: int, reward: Reward) -> UserModelSimulator:
         settings = self._settings

@@ -1,11 +1,16 @@
 """Rewards made of rewards: weighted sums, and rewards brought to unit spread."""
 
+from typing import TypeAlias
+
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 
 from lightrec.errors import RecipeError
 from lightrec.rewards.base import Reward
+
+Measured: TypeAlias = dict[str, dict[str, Tensor]]
+"""Counts, means and squares by the places of what measures in a reward."""
 
 
 class WeightedSum(Reward):
@@ -112,7 +117,14 @@ class NormalisedReward(Reward):
         return view
 
 
-def moments_of(reward: Reward) -> dict[str, RunningMoments]:
-    """What a reward has measured while it was trained on, by the places within it."""
+def measured_of(reward: Reward) -> Measured:
+    """Give what a reward has measured while it was trained on, for a checkpoint."""
     parts = reward.named_modules()
-    return {name: part for name, part in parts if isinstance(part, RunningMoments)}
+    return {name: part.state_dict() for name, part in parts if isinstance(part, RunningMoments)}
+
+
+def put_measured(reward: Reward, measured: Measured) -> None:
+    """Let a reward go on from what it had measured, in place."""
+    for name, part in reward.named_modules():
+        if isinstance(part, RunningMoments) and name in measured:
+            part.load_state_dict(measured[name])
