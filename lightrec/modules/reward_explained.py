@@ -73,7 +73,7 @@ def _linear(model: ChoiceModel, data: ChoiceData) -> tuple[dict[str, Any], dict[
     metrics = {}
     if len(data.events(TEST)):
         held_out = _linear_sets(model, data, features, TEST, data.max_evaluated)
-        metrics["linear/log_likelihood"] = linear_log_likelihood(held_out, fitted.weights)
+        metrics["linear/log_likelihood"] = _number(linear_log_likelihood(held_out, fitted.weights))
     return found, metrics
 
 
@@ -81,7 +81,7 @@ def _table(names: list[str], fitted: LinearReward) -> list[dict[str, Any]]:
     low, high = fitted.intervals()
     columns = {"weight": fitted.weights, "error": fitted.errors, "low": low, "high": high}
     return [
-        {"feature": name} | {key: float(column[row]) for key, column in columns.items()}
+        {"feature": name} | {key: _number(column[row]) for key, column in columns.items()}
         for row, name in enumerate(names)
     ]
 
@@ -128,10 +128,10 @@ def _parts(model: ChoiceModel, data: ChoiceData) -> dict[str, Any]:
         "earlier steps": (parts.history * (there & (age >= 5))).sum(1),
     }
     table = [
-        {"part": name, "mean": float(x.mean()), "size": float(x.abs().mean())}
+        {"part": name, "mean": _number(x.mean()), "size": _number(x.abs().mean())}
         for name, x in named.items()
     ]
-    ends = {"reward": float(parts.reward.mean()), "baseline": float(parts.baseline.mean())}
+    ends = {"reward": _number(parts.reward.mean()), "baseline": _number(parts.baseline.mean())}
     return {"parts": table, "choices": len(history), **ends}
 
 
@@ -182,7 +182,9 @@ def _extremes(model: ChoiceModel, data: ChoiceData) -> dict[str, Any]:
         for place in places.tolist():
             item = int(items[place])
             title = titles[item - 1] or names[item - 1]
-            rows.append({"title": title, "reward": float(mean[place]), "events": int(counts[item])})
+            rows.append(
+                {"title": title, "reward": _number(mean[place]), "events": int(counts[item])}
+            )
         return rows
 
     number = min(SHOWN, len(items) // 2)
@@ -192,3 +194,8 @@ def _extremes(model: ChoiceModel, data: ChoiceData) -> dict[str, Any]:
         "states": len(history),
         "looked_at": len(items),
     }
+
+
+def _number(value: Tensor | float) -> float:
+    """Leave out the last digits, in which sums depend on where in memory they were made."""
+    return round(float(value), 6)
