@@ -1,21 +1,22 @@
 """What a learned reward holds, in words: weights, parts, and the items that it likes best.
 
-Three views, written beside the choice model as ``reward.json``: a reward that is linear in named
+Three views, written beside the choice model as ``explained.json``: a reward that is linear in named
 features, fitted to the same choices; what the model's own reward is made of; and the catalog's
 items of highest and lowest reward.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lightrec.data.store import TEST, TRAIN, VALIDATION
-from lightrec.irl.attribution import attribute
+from lightrec.irl.attribution import Attribution, Model, attribute
+from lightrec.irl.base import RewardLearner, blocks
 from lightrec.irl.linear import LinearReward, LinearSets, fit_linear, linear_log_likelihood
 from lightrec.keys import PADDING, Column, Key
 from lightrec.modules.choice_data import ChoiceData
@@ -23,7 +24,9 @@ from lightrec.modules.choice_sets import EventBatches
 from lightrec.modules.reward_features import POPULARITY, RewardFeatures
 from lightrec.nn.choice_model import ChoiceModel
 
-EXPLAINED = "reward.json"
+Later: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""From histories (B, L) and sets (M · B, C) to what choices do for later offers (M · B, C)."""
+EXPLAINED = "explained.json"
 """Beside a choice model: what its reward holds."""
 
 SHOWN = 10
@@ -35,33 +38,45 @@ NUMBERS = 50_000_000
 
 
 @torch.no_grad()
-def explain(model: ChoiceModel, data: ChoiceData, folder: Path) -> dict[str, float]:
-    """Explain a choice model's reward and write it down.
+def explain(
+    model: ChoiceModel, learner: RewardLearner | None, data: ChoiceData, folder: Path
+) -> dict[str, float]:
+    """Explain what was learned of people's wants and write it down.
 
-    :param model: with its continuation value fitted.
+    :param model: the user model, its continuation value fitted.
+    :param learner: whose reward is explained, in place of the user model's own.
     :param data: whose training choices are explained.
-    :param folder: an existing folder, which gets ``reward.json``.
+    :param folder: an existing folder, which gets ``explained.json``.
     :returns: ``linear/log_likelihood``, of held-out choices by the linear reward; nothing where
         fewer than two users chose.
     """
+    wants = model if learner is None else learner.reward_model()
     device = model.bias.device
-    model.cpu()
-    found, metrics = _linear(model, data)
-    found |= _parts(model, data) | _extremes(model, data)
-    model.to(device)
+
+    def later(history: Tensor, items: Tensor) -> Tensor:
+        history, items = history.to(device), items.to(device)
+        # What a choice does for later offers: its value less its reward.
+        if learner is None:
+            values = model.utilities(blocks(model.state(history), len(items)), items)
+        else:
+            values = learner.utilities(history, items)
+        return (values - wants.reward(blocks(history, len(items)), items)).cpu()
+
+    found, metrics = _linear(later, data)
+    found |= _parts(wants, data, device) | _extremes(wants, data, device)
     (folder / EXPLAINED).write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     return metrics
 
 
-def _linear(model: ChoiceModel, data: ChoiceData) -> tuple[dict[str, Any], dict[str, float]]:
+def _linear(later: Later, data: ChoiceData) -> tuple[dict[str, Any], dict[str, float]]:
     """Fit a reward that is linear in named features."""
     if len(np.unique(data.store.users_of(data.events(TRAIN)))) < 2:
         return {}, {}
-    features = RewardFeatures(data.store, model.vectors)
+    features = RewardFeatures(data.store, data.vectors)
     offers = data.store.candidates
     number = data.candidates if offers is None else offers.shape[1]
     limit = min(EVENTS, NUMBERS // (2 * number * len(features.names)))
-    sets = list(_linear_sets(model, data, features, TRAIN, limit))
+    sets = list(_linear_sets(later, data, features, TRAIN, limit))
     fitted = fit_linear(sets)
     found: dict[str, Any] = {"linear": _table(features.names, fitted), "users": fitted.users}
     # Popularity is counted in the same choices: it takes over part of what makes items popular.
@@ -72,7 +87,7 @@ def _linear(model: ChoiceModel, data: ChoiceData) -> tuple[dict[str, Any], dict[
         found["without_popularity"] = _table(names, fit_linear(less))
     metrics = {}
     if len(data.events(TEST)):
-        held_out = _linear_sets(model, data, features, TEST, data.max_evaluated)
+        held_out = _linear_sets(later, data, features, TEST, data.max_evaluated)
         metrics["linear/log_likelihood"] = _number(linear_log_likelihood(held_out, fitted.weights))
     return found, metrics
 
@@ -87,36 +102,27 @@ def _table(names: list[str], fitted: LinearReward) -> list[dict[str, Any]]:
 
 
 def _linear_sets(
-    model: ChoiceModel, data: ChoiceData, features: RewardFeatures, part: int, limit: int | None
+    later: Later, data: ChoiceData, features: RewardFeatures, part: int, limit: int | None
 ) -> Iterator[LinearSets]:
     """Give a part's choices as features, with what they do for later offers as an offset."""
     events = data.events(part)
     for seeds, rows in EventBatches(events, 2048, data.seed, shuffle=False, limit=limit):
         batch = data.sets[seeds, rows]
         history, items = batch[Key.HISTORY], batch[Key.CANDIDATES]
-        blocks = len(items) // len(history)
-        history = history.repeat(blocks, 1)
-        users = torch.from_numpy(data.store.users_of(rows)).repeat(blocks)
-        offset = _later(model, history, items).masked_fill(items == PADDING, -torch.inf)
-        values = features(history, items)
+        # Padding has neither value nor reward.
+        offset = later(history, items).masked_fill(items == PADDING, -torch.inf)
+        users = blocks(torch.from_numpy(data.store.users_of(rows)), len(items))
+        values = features(blocks(history, len(items)), items)
         yield LinearSets(values, offset, batch[Key.CHOICE], batch[Key.WEIGHT], users)
 
 
-def _later(model: ChoiceModel, history: Tensor, items: Tensor) -> Tensor:
-    """γ' (W(s after i) - W(s after nothing)) of items (B, C)."""
-    if model.survival_discount == 0:
-        return torch.zeros(items.shape)
-    gain = model.continuation(model.after(history, items))
-    idle = model.continuation(model.after_nothing(history)).unsqueeze(1)
-    return model.survival_discount * (gain - idle)
-
-
-def _parts(model: ChoiceModel, data: ChoiceData) -> dict[str, Any]:
+def _parts(model: Model, data: ChoiceData, device: torch.device) -> dict[str, Any]:
     """Say what rewards of held-out choices are made of, on average."""
     history, taken = _states(data, accepted=True)
     if not len(history):
         return {}
-    parts = attribute(model, history, taken)
+    found = attribute(model, history.to(device), taken.to(device))
+    parts = Attribution(*(part.cpu() for part in found))
     age = torch.arange(history.shape[1] - 1, -1, -1)
     there = history != PADDING
     named = {f"what the item is: {name}": parts.vector[:, s].sum(1) for name, s in _blocks(data)}
@@ -162,16 +168,18 @@ def _states(data: ChoiceData, accepted: bool) -> tuple[Tensor, Tensor]:
     return history, taken[drawn]
 
 
-def _extremes(model: ChoiceModel, data: ChoiceData) -> dict[str, Any]:
+def _extremes(model: Model, data: ChoiceData, device: torch.device) -> dict[str, Any]:
     """Name the items of highest and of lowest mean reward over states."""
     history, _ = _states(data, accepted=False)
     counts = torch.from_numpy(data.store.popularity())
     items = (counts[1:].argsort(descending=True, stable=True) + 1)[:ITEMS]
     sums = torch.zeros(len(items), dtype=torch.float64)
     # As many states at once as fit a hundred megabytes.
-    size = max(1, 25_000_000 // (len(items) * model.state_size))
+    widest = max(m.state_size for m in model.modules() if isinstance(m, ChoiceModel))
+    size = max(1, 25_000_000 // (len(items) * widest))
     for part in history.split(size):
-        sums += model.reward(part, items.expand(len(part), -1)).double().sum(0)
+        shown = items.expand(len(part), -1).to(device)
+        sums += model.reward(part.to(device), shown).double().sum(0).cpu()
     mean = sums / len(history)
     order = mean.argsort(descending=True, stable=True)
     titles = data.store.catalog.get_column(Column.TITLE)

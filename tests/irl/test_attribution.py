@@ -5,6 +5,7 @@ import torch
 
 from lightrec.irl.attribution import attribute
 from lightrec.nn.choice import PooledChoice, RecurrentChoice
+from lightrec.nn.reward_model import Continuation, RewardModel
 
 N = 9
 
@@ -37,6 +38,18 @@ def test_parts_sum_to_the_reward_less_the_baseline(kind, records_nothing):
     assert (found.history[3] != 0).all()
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+def test_parts_of_a_reward_with_networks_of_its_own_sum_up_too():
+    continuation = Continuation(model_of(RecurrentChoice), 8)
+    torch.nn.init.normal_(continuation.linear.weight)
+    model = RewardModel(model_of(PooledChoice), continuation.eval(), 0.9)
+    found = attribute(model, HISTORY, ITEMS, steps=32)
+    reward = model.reward(HISTORY, ITEMS.unsqueeze(1)).squeeze(1)
+    torch.testing.assert_close(found.reward, reward)
+    torch.testing.assert_close(found.total, found.reward - found.baseline, atol=2e-4, rtol=0)
+    alone = attribute(model.wants, HISTORY, ITEMS, steps=32)
+    assert not torch.allclose(found.vector, alone.vector)
 
 
 def test_it_is_exact_where_the_reward_is_linear():

@@ -11,6 +11,7 @@ from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
+from lightrec.irl.maxent import MaxEnt
 from lightrec.keys import Column
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.modules.reward_explained import EXPLAINED, explain
@@ -117,7 +118,7 @@ def test_a_known_linear_reward_is_found(data, tmp_path, discount):
     model.set_items(torch.randn(ITEMS + 1, 2))
     # What choices do for later offers is known to be nothing.
     torch.nn.init.zeros_(model.value.weight)
-    metrics = explain(model.eval(), data, tmp_path)
+    metrics = explain(model.eval(), None, data, tmp_path)
     written = json.loads((tmp_path / EXPLAINED).read_text())
     # Popularity would stand for price and kind: in this law it has no part of its own.
     table = {row["feature"]: row for row in written["without_popularity"]}
@@ -137,7 +138,7 @@ def test_extremes_and_parts_are_the_models_own(data, tmp_path):
     model = PooledChoice(ITEMS, 2, 6, discount=0.8)
     model.set_items(torch.randn(ITEMS + 1, 2))
     model.bias.data[1:] = 5.0 * torch.arange(ITEMS)
-    explain(model.eval(), data, tmp_path)
+    explain(model.eval(), None, data, tmp_path)
     written = json.loads((tmp_path / EXPLAINED).read_text())
     titles = data.store.catalog[Column.TITLE].to_list()
     assert [row["title"] for row in written["best"]] == titles[:-11:-1]
@@ -146,3 +147,25 @@ def test_extremes_and_parts_are_the_models_own(data, tmp_path):
     assert [row["events"] for row in written["worst"]] == counts[1:11].tolist()
     total = sum(part["mean"] for part in written["parts"])
     assert total == pytest.approx(written["reward"] - written["baseline"], rel=1e-3)
+
+
+def test_a_learners_reward_is_explained_in_place_of_the_user_models(data, tmp_path):
+    torch.manual_seed(0)
+
+    def make():
+        model = PooledChoice(ITEMS, 2, 6)
+        model.set_items(torch.randn(ITEMS + 1, 2))
+        return model.eval()
+
+    learner = MaxEnt()
+    learner.build(make, 0.9)
+    learner.start()
+    learner.eval()
+    learner.wants.bias.data[1:] = -5.0 * torch.arange(ITEMS)
+    explain(make(), learner, data, tmp_path)
+    written = json.loads((tmp_path / EXPLAINED).read_text())
+    titles = data.store.catalog[Column.TITLE].to_list()
+    assert [row["title"] for row in written["best"]] == titles[:10]
+    # What choices do for later offers is the learner's value less its reward.
+    table = {row["feature"]: row for row in written["without_popularity"]}
+    assert table["kind: bad"]["weight"] == pytest.approx(-1, abs=0.5)

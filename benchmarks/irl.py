@@ -1,0 +1,73 @@
+"""Rewards from logs of the world `far`, beside the truth: `make bench NAME=irl`.
+
+Logs of 1,000 and 10,000 sessions, three seeds; the people's taste is shown to no learner. All see
+the world's item vectors, the last 20 choices and the offers. `supervised` is the same network with
+the true reward as its label. In `myopic` people do not look ahead.
+"""
+
+import sys
+from pathlib import Path
+from statistics import mean
+
+from benchmarks.cells import Benchmark
+from benchmarks.irl_run import LEARNERS
+
+SEEDS = range(3)
+LOGS = Path(__file__).parent / "logs"
+MYOPIC = ("supervised", "logit", "two-step", "popularity")
+
+
+def main() -> None:
+    """Run the cells and print the tables."""
+    benchmark = Benchmark("irl")
+    cells = [("far", size, name) for size in (10_000, 1_000) for name in LEARNERS]
+    cells += [("myopic", 10_000, name) for name in MYOPIC]
+    for seed in SEEDS:
+        for world, sessions, learner in cells:
+            key = f"{world}/{sessions}/{learner}/seed-{seed}"
+            command = [sys.executable, "-m", "benchmarks.irl_run", "{out}/x.json", "{logs}"]
+            command += [world, str(sessions), learner, str(seed)]
+            benchmark.cell(key, command, seed, "x.json", logs=LOGS)
+    for world, sessions in (("far", 10_000), ("far", 1_000), ("myopic", 10_000)):
+        print(table(benchmark, world, sessions), end="\n\n")
+
+
+def table(benchmark: Benchmark, world: str, sessions: int) -> str:
+    """Set the mean of the seeds as a Markdown table, a learner a line."""
+
+    def of(learner: str, name: str) -> list[float]:
+        cells = [benchmark.cells.get(f"{world}/{sessions}/{learner}/seed-{s}") for s in SEEDS]
+        return [cell["metrics"][name] for cell in cells if cell and name in cell["metrics"]]
+
+    lines = [
+        f"| {world}, {sessions:,} sessions | Spearman | of supervised | greedy | re-planned | "
+        "log-likelihood | CPU s |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    low, high = of("popularity", "greedy"), of("supervised", "greedy")
+    for learner in LEARNERS:
+        spearman = of(learner, "spearman")
+        if not spearman:
+            continue
+        ceiling, greedy = of("supervised", "spearman"), of(learner, "greedy")
+        share = mean(s / c for s, c in zip(spearman, ceiling, strict=False))
+        gap = mean((g - a) / (b - a) for g, a, b in zip(greedy, low, high, strict=False))
+        plans, best = of(learner, "planned"), of("supervised", "planned")
+        shown = [
+            mean(spearman),
+            share,
+            gap,
+            mean(p / b for p, b in zip(plans, best, strict=False)) if plans else None,
+            mean(of(learner, "log_likelihood") or [float("nan")]),
+        ]
+        seconds = mean(
+            benchmark.cells[f"{world}/{sessions}/{learner}/seed-{s}"]["cpu_seconds"]
+            for s in range(len(spearman))
+        )
+        words = ["–" if v is None or v != v else f"{v:.3f}" for v in shown]
+        lines.append(f"| {learner} | " + " | ".join(words) + f" | {seconds:.0f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
