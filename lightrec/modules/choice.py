@@ -24,6 +24,7 @@ from lightrec.keys import Key
 from lightrec.modules.choice_assessment import assess, calibrate, choice_auc, fit_popularity
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.modules.choice_sets import Batch, Half
+from lightrec.modules.reward_explained import explain
 from lightrec.modules.stage import StageModule
 from lightrec.modules.user_parts import SessionTable, UserParts
 from lightrec.nn.choice import ChoiceModel, PooledChoice, RecurrentChoice
@@ -270,6 +271,7 @@ class ChoiceModule(StageModule):
         metrics["auc"] = choice_auc(wants, data, TEST, data.half)
         if other != data.half:
             metrics["other_half/auc"] = choice_auc(wants, data, TEST, other)
+        metrics |= explain(self.choice, self.learner, data, folder)
         metrics["temperature"] = float(self.choice.temperature)
         metrics["nothing_shift"] = float(self.choice.nothing_shift)
         return metrics
