@@ -17,6 +17,7 @@ from lightrec.irl.base import RewardLearner
 from lightrec.irl.classifiers import ClickClassifier, RewardWeightedLikelihood
 from lightrec.irl.iq_learn import IQLearn
 from lightrec.irl.maxent import MaxEnt
+from lightrec.irl.mixture import TasteMixture
 from lightrec.modules.choice import ChoiceModule
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.nn.choice import PooledChoice
@@ -25,7 +26,8 @@ from lightrec.simulators.far_log import HeldOut
 
 MODEL = {"feature_size": 32, "hidden_size": 64, "identity_size": 0}
 TRAINING = {"learning_rate": 2e-3, "weight_decay": 1e-4}
-EPOCHS = {10_000: 8, 1_000: 15}
+EPOCHS = {25_000: 1, 10_000: 8, 1_000: 15}
+"""By sessions; 25,000 sessions are a million events."""
 BATCH = 512
 DISCOUNT = 0.9
 LEARNERS: dict[str, tuple[RewardLearner | None, float] | None] = {
@@ -40,6 +42,7 @@ LEARNERS: dict[str, tuple[RewardLearner | None, float] | None] = {
     "maxent-free-nothing": (MaxEnt(anchored=False), DISCOUNT),
     "iq-learn": (IQLearn(), DISCOUNT),
     "iq-learn-no-anchor": (IQLearn(anchor=0.0), DISCOUNT),
+    "mixture": (TasteMixture(), DISCOUNT),
 }
 """Learner, null for what is read off the choice model, and γ; null for what is no learner."""
 PLANNED = ("supervised", "logit", "two-step", "maxent")

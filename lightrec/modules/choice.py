@@ -18,7 +18,8 @@ from torch import Tensor
 
 from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.errors import RecipeError
-from lightrec.irl.base import RewardLearner, with_nothing
+from lightrec.irl import RewardLearner
+from lightrec.irl.base import with_nothing
 from lightrec.irl.two_step import Offer, fit_continuation
 from lightrec.keys import Key
 from lightrec.modules.choice_assessment import assess, calibrate, choice_auc, fit_popularity
@@ -61,7 +62,7 @@ class ChoiceModule(StageModule):
     :param max_offers: at most so many training states serve to fit the continuation value.
     :param learner: of the reward, trained beside the user model; null for the two-step estimator,
         which reads the reward off the first choice model.
-        ``{class_path: lightrec.irl.maxent.MaxEnt}`` is another.
+        ``{class_path: MaxEnt}`` is another.
     :param use_popularity: whether the items' log popularity enters utilities, with a learned
         weight. Counts hold the very choices that are explained: where items were chosen a few
         times only, the weight is learned too high.
