@@ -1,0 +1,108 @@
+import lightning.pytorch as pl
+import pytest
+import torch
+
+from lightrec.errors import DataError, RecipeError
+from lightrec.irl.demonstrations import demonstrate
+from lightrec.irl.features import VectorFeatures
+from lightrec.keys import Key
+from lightrec.modules.imitation import ImitationModule
+from lightrec.modules.imitation_control import fit_beside_control
+from lightrec.modules.imitation_data import ImitationData
+from lightrec.simulators.cart_pole import CartPole, balance
+
+
+@pytest.fixture(scope="module")
+def data():
+    world = CartPole(8)
+    world.set_seed(0)
+    shown = demonstrate(world, balance, 500)
+    features = VectorFeatures(4, 2).fit(shown[Key.OBSERVATION])
+    return ImitationData(CartPole, features, shown, judging=8)
+
+
+def trainer(epochs, **settings):
+    return pl.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+        **{"enable_checkpointing": False, **settings},
+    )
+
+
+def test_sqil_learns_from_demonstrations_and_not_without(data, capsys):
+    found = fit_beside_control(data, lambda: ImitationModule("sqil"), lambda: trainer(4))
+    assert found["return"] > 475
+    assert found["control/return"] < 200
+    assert "sqil without demonstrations: return" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("learner", ["gail", "airl"])
+def test_adversarial_updates_move_each_part_by_its_own_losses(data, learner):
+    torch.manual_seed(0)
+    module = ImitationModule(
+        learner, {"passes": 1, "discriminator_updates": 2}, sessions=8, steps=16
+    )
+    trainer(1).fit(module, datamodule=data)
+    rollout = module._play()
+    assert rollout.batch_size == (8, 16)
+    assert "reward" not in rollout["next"].keys()  # noqa: SIM118
+    assert len(set(module.bench.state[Key.STEP].flatten().tolist())) > 4
+    moved = []
+    for losses in module.learner.updates(rollout, data.demonstrations):
+        module.zero_grad()
+        sum(v for n, v in losses.items() if n.startswith("loss")).backward()
+        reached = {
+            n.split(".")[0] for n, p in module.learner.named_parameters() if p.grad is not None
+        }
+        moved.append(reached)
+    assert moved[:2] == [{"discriminator"}] * 2
+    assert all(reached == {"actor", "critic"} for reached in moved[2:])
+    assert len(moved) == 3
+
+
+@pytest.mark.parametrize("learner", ["airl", "sqil"])
+def test_checkpoints_bring_the_learner_back(data, learner, tmp_path):
+    settings = {} if learner == "sqil" else {"passes": 1}
+    module = ImitationModule(learner, settings, sessions=4, steps=8)
+    fitting = trainer(1)
+    fitting.fit(module, datamodule=data)
+    fitting.save_checkpoint(tmp_path / "last.ckpt")
+    again = ImitationModule.load_from_checkpoint(tmp_path / "last.ckpt")
+    state = CartPole(5).reset()
+    assert torch.equal(again.learner.logits(state), module.learner.logits(state))
+    if learner == "airl":
+        batch = data.demonstrations[:5]
+        judged = again.learner.discriminator.reward(batch)
+        assert torch.equal(judged, module.learner.discriminator.reward(batch))
+
+
+def test_runs_are_the_same_under_the_same_seed(data):
+    logits = []
+    for _ in range(2):
+        pl.seed_everything(3, verbose=False)
+        module = ImitationModule("gail", {"passes": 1}, sessions=4, steps=16)
+        trainer(1).fit(module, datamodule=data)
+        logits.append(module.learner.logits(data.demonstrations[:9]))
+    assert torch.equal(*logits)
+
+
+def test_the_control_has_as_many_random_steps(data):
+    control = data.but_control()
+    assert len(control.demonstrations) == len(data.demonstrations) == 4000
+    share = control.demonstrations[Key.ACTION].float().mean()
+    assert 0.45 < share < 0.55
+    assert control.demonstrations[Key.OBSERVATION].abs().max() > 2.4
+
+
+def test_odd_arguments_are_refused(data):
+    with pytest.raises(RecipeError, match="no learner 'gain'"):
+        ImitationModule("gain")
+    with pytest.raises(RecipeError, match="cannot be built"):
+        trainer(1).fit(ImitationModule("airl", {"clap": 1}), datamodule=data)
+    with pytest.raises(DataError, match="lack action"):
+        ImitationData(CartPole, data.features, data.given.exclude(Key.ACTION))
