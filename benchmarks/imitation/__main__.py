@@ -13,15 +13,69 @@ from pathlib import Path
 
 from benchmarks.cells import Benchmark
 from benchmarks.imitation.demonstrations import record
-from benchmarks.imitation.learners import VARIANTS
+from benchmarks.imitation.learners import FORMS, VARIANTS
 from benchmarks.imitation.table import numbers, table
 from benchmarks.ranking.environments import environment
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 HERE = Path(__file__).parent
-GOAL, LIMIT, CONTROL_LIMIT = 0.95, 240, 30
+GOAL, LIMIT, CONTROL_LIMIT, FORMS_LIMIT = 0.95, 240, 30, 10
 PEERS = ("gail", "airl")
 CONTROLS = ("gail", "airl", "sqil")
+
+
+class Run:
+    """The cells of one seed.
+
+    :param shown: file of the demonstrations.
+    :param goal: return at which a learner has arrived.
+    """
+
+    def __init__(self, benchmark: Benchmark, shown: Path, goal: float, seed: int) -> None:
+        self.benchmark, self.shown, self.goal, self.seed = benchmark, shown, goal, seed
+
+    def own(self, key: str, name: str, limit: float, *options: str) -> None:
+        """Measure one of lightrec's learners."""
+        self._cell(
+            key, [sys.executable, "-m", "benchmarks.imitation.learners"], name, limit, options
+        )
+
+    def peer(self, key: str, name: str) -> None:
+        """Measure one of the package's; its environment is only made for a cell to be measured."""
+        whole = f"{key}/seed-{self.seed}"
+        made = self.benchmark.has(whole)
+        python = "" if made else environment("imitation", HERE / "requirements")
+        script = os.path.relpath(HERE / "peers" / "imitation_learners.py")
+        self._cell(key, [python, script], name, LIMIT, ())
+
+    def _cell(
+        self, key: str, program: list[str], name: str, limit: float, options: tuple[str, ...]
+    ) -> None:
+        rest = [name, "{shown}", "{out}/metrics.json", str(self.seed), str(self.goal), str(limit)]
+        self.benchmark.cell(
+            f"{key}/seed-{self.seed}",
+            [*program, *rest, *options],
+            self.seed,
+            "metrics.json",
+            shown=self.shown,
+        )
+
+    def learners(self, names: list[str], peer: bool) -> None:
+        """Measure learners, the package's own in turn with ours, and the controls."""
+        for name in names:
+            self.own(f"lightrec/{name}", name, LIMIT)
+            if name in PEERS and peer:
+                self.peer(f"imitation/{name}", name)
+            if name in CONTROLS:
+                self.own(f"control/{name}", name, CONTROL_LIMIT, "--control")
+
+    def forms(self) -> None:
+        """Measure what the rewards' sign alone brings where sessions end by themselves."""
+        for ending in ("leave", "absorbing"):
+            for form in FORMS:
+                key = f"forms/{ending}/{form}"
+                self.own(f"{key}/demonstrations", form, FORMS_LIMIT, "--ending", ending)
+                self.own(f"{key}/control", form, FORMS_LIMIT, "--ending", ending, "--control")
 
 
 def main() -> None:
@@ -34,27 +88,12 @@ def main() -> None:
     chosen = parser.parse_args()
     os.environ |= dict.fromkeys(THREADS, "1")
     benchmark = Benchmark("imitation")
-    script = os.path.relpath(HERE / "peers" / "imitation_learners.py")
-    own = [sys.executable, "-m", "benchmarks.imitation.learners"]
     with tempfile.TemporaryDirectory() as folder:
         shown = Path(folder) / "demonstrations.npz"
-        goal = str(GOAL * record(shown))
+        goal = GOAL * record(shown)
         for seed in chosen.seeds:
-            for name in chosen.only:
-                rest = [name, "{shown}", "{out}/metrics.json", str(seed), goal]
-                key = f"{name}/seed-{seed}"
-
-                def cell(key: str, command: list[str], seed: int = seed) -> None:
-                    benchmark.cell(key, command, seed, "metrics.json", shown=shown)
-
-                cell(f"lightrec/{key}", [*own, *rest, str(LIMIT)])
-                if name in PEERS and not chosen.no_peer:
-                    # The environment is only made where the cell has yet to be measured.
-                    made = benchmark.has(f"imitation/{key}")
-                    python = "" if made else environment("imitation", HERE / "requirements")
-                    cell(f"imitation/{key}", [python, script, *rest, str(LIMIT)])
-                if name in CONTROLS:
-                    cell(f"control/{key}", [*own, *rest, str(CONTROL_LIMIT), "--control"])
+            Run(benchmark, shown, goal, seed).learners(chosen.only, not chosen.no_peer)
+        Run(benchmark, shown, goal, chosen.seeds[0]).forms()
     benchmark.numbers = numbers(benchmark.cells)
     benchmark.write()
     print(table(benchmark.cells))

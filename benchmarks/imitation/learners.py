@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from lightrec.irl.features import VectorFeatures
 from lightrec.keys import Key
 from lightrec.modules.imitation import ImitationModule
 from lightrec.modules.imitation_data import ImitationData
+from lightrec.simulators.absorbing import Absorbing
 from lightrec.simulators.cart_pole import CartPole
+from lightrec.simulators.session_env import SessionEnv
 
 DISCOUNT = 0.95
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -29,6 +32,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "airl-unshaped": {"learner": "airl", "discriminator_settings": {"shaping": False}},
     "sqil": {"learner": "sqil"},
 }
+FORMS: dict[str, dict[str, Any]] = {
+    form: {"learner": "gail", "learner_settings": {"reward_form": form}}
+    for form in ("positive", "negative", "logit")
+}
+"""GAIL's rewards by their sign, for sessions that end where the pole falls."""
+VARIANTS_AND_FORMS = VARIANTS | FORMS
 
 
 class Course(Callback):
@@ -54,8 +63,16 @@ class Course(Callback):
         self.started = time.process_time()
 
 
-def load(path: Path, control: bool) -> ImitationData:
-    """Give the demonstrations beside the simulator."""
+def world(ending: str, sessions: int) -> SessionEnv:
+    """Give carts whose sessions have one length, end by a fall, or are played on after it."""
+    if ending == "fixed":
+        return CartPole(sessions)
+    ended = CartPole(sessions, ending="leave")
+    return Absorbing(ended) if ending == "absorbing" else ended
+
+
+def load(path: Path, control: bool, ending: str) -> ImitationData:
+    """Give the demonstrations, in which no pole falls, beside the simulator."""
     held = np.load(path)
     observation, action = (torch.from_numpy(held[key]) for key in ("observation", "action"))
     following = {
@@ -70,8 +87,11 @@ def load(path: Path, control: bool) -> ImitationData:
         },
         batch_size=action.shape,
     )
-    features = VectorFeatures(4, 2).fit(observation)
-    return ImitationData(CartPole, features, shown, control=control)
+    absorbing = ending == "absorbing"
+    if absorbing:
+        shown[Key.ABSORBING] = shown["next", Key.ABSORBING] = shown["next", "terminated"]
+    features = VectorFeatures(4, 2, absorbing=absorbing).fit(observation)
+    return ImitationData(partial(world, ending), features, shown, control=control)
 
 
 def main(
@@ -81,7 +101,8 @@ def main(
     torch.set_num_threads(1)
     pl.seed_everything(int(seed), verbose=False)
     course = Course(float(goal), float(limit))
-    data = load(Path(demonstrations), "--control" in options)
+    ending = options[options.index("--ending") + 1] if "--ending" in options else "fixed"
+    data = load(Path(demonstrations), "--control" in options, ending)
     trainer = pl.Trainer(
         max_epochs=-1,
         accelerator="cpu",
@@ -92,7 +113,7 @@ def main(
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    module = ImitationModule(**VARIANTS[variant], validation_seed=1000 + int(seed))
+    module = ImitationModule(**VARIANTS_AND_FORMS[variant], validation_seed=1000 + int(seed))
     trainer.fit(module, datamodule=data)
     seconds, steps, reached = course.course[-1]
     found = {

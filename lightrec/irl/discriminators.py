@@ -91,6 +91,8 @@ class AIRLDiscriminator(Discriminator):
     :param shaping: whether there is an h. Without it f = g, an advantage rather than a reward.
     :param state_only: whether g sees the state alone, as the paper's reward must to survive a
         change of the dynamics.
+    :param anchored: give the choice that the features mark as known the reward 0. Where the next
+        state follows from state and action, g and the shaping cannot be told apart without it.
     """
 
     def __init__(
@@ -102,10 +104,12 @@ class AIRLDiscriminator(Discriminator):
         discount: float = 0.99,
         shaping: bool = True,
         state_only: bool = False,
+        anchored: bool = False,
     ) -> None:
         super().__init__(features)
         self.discount = discount
         self.state_only = state_only
+        self.anchor = features.anchor if anchored else None
         size = features.state_size
         self.state_reward = perceptron([size, *hidden, 1], spectral) if state_only else None
         self.choice_reward = (
@@ -148,7 +152,7 @@ class AIRLDiscriminator(Discriminator):
         if self.choice_reward is None:
             rewards = self._reward(states, choices).unsqueeze(-1).expand(choices.shape[:-1])
         else:
-            rewards = self.choice_reward(states, choices)
+            rewards = self._anchored(self.choice_reward(states, choices), choices)
         allowed = self.features.allowed(batch)
         return rewards if allowed is None else rewards.masked_fill(~allowed, -torch.inf)
 
@@ -158,4 +162,8 @@ class AIRLDiscriminator(Discriminator):
         else:
             assert self.choice_reward is not None
             reward = self.choice_reward(states, chosen.unsqueeze(-2)).squeeze(-1)
+            reward = self._anchored(reward, chosen)
         return reward
+
+    def _anchored(self, reward: Tensor, choices: Tensor) -> Tensor:
+        return reward if self.anchor is None else reward * (1 - choices[..., self.anchor])

@@ -29,6 +29,9 @@ class Features(Part, ABC):
     """Length S of a state's vector."""
     choice_size: int
     """Length A of a choice's vector."""
+    anchor: int | None = None
+    """Which number of a choice's vector marks, by 1, the choice whose reward is known to be 0, such
+    as nothing; None where there is no such choice."""
 
     @abstractmethod
     def states(self, batch: TensorDictBase) -> Tensor:
@@ -130,6 +133,7 @@ class CandidateFeatures(Features):
         self.num_items = num_items
         self.history_length = history_length
         self.choice_size = vector_size + identity_size + 1
+        self.anchor = self.choice_size - 1
         self.state_size = pools * self.choice_size
         self.register_buffer("vectors", torch.zeros(num_items + 1, vector_size))
         self.identity = nn.Parameter(0.1 * torch.randn(num_items + 1, identity_size))

@@ -60,8 +60,9 @@ class ImitationModule(pl.LightningModule):
     :param steps: steps T of each in an iteration.
     :param stagger: cut the first sessions at different moments, so that the sessions of an
         iteration stand at different steps; otherwise all begin and end together.
-    :param learning_rate: of Adam, for policies and values.
-    :param discriminator_learning_rate: of Adam, for discriminators.
+    :param learning_rate: of AdamW, for policies and values.
+    :param discriminator_learning_rate: of AdamW, for discriminators.
+    :param weight_decay: of AdamW, for all.
     :param max_gradient: norm to which gradients are clipped.
     :param validation_seed: seed of the judging sessions.
     :raises RecipeError: where a learner is not known or cannot be built with its settings.
@@ -79,6 +80,7 @@ class ImitationModule(pl.LightningModule):
         stagger: bool = True,
         learning_rate: float = 1e-3,
         discriminator_learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
         max_gradient: float = 1.0,
         validation_seed: int = 0,
     ) -> None:
@@ -153,7 +155,7 @@ class ImitationModule(pl.LightningModule):
         return self._bench
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Give one Adam; a step moves only what its losses reach."""
+        """Give one AdamW; a step moves only what its losses reach."""
         judge = getattr(self.learner, "discriminator", None)
         judging = [] if judge is None else list(judge.parameters())
         apart = {id(parameter) for parameter in judging}
@@ -162,7 +164,7 @@ class ImitationModule(pl.LightningModule):
         if judging:
             rate = self._settings.discriminator_learning_rate
             groups.append({"params": judging, "lr": rate})
-        return torch.optim.Adam(groups)
+        return torch.optim.AdamW(groups, weight_decay=self._settings.weight_decay)
 
     def training_step(self, batch: Any, batch_index: int) -> None:
         """Play, then learn from what was played."""

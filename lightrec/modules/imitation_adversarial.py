@@ -39,7 +39,12 @@ class AdversarialLearner(ImitationLearner):
     :param batch_size: rows of a policy's step.
     :param clip: ε of the clipped objective.
     :param entropy: weight of the entropy bonus.
+    :param cloning: steps, before all else, in which the policy is fitted to the demonstrations by
+        likelihood. From there the discriminator has less to find.
+    :param warm_up: first iterations in which only the discriminator moves.
     """
+
+    iterations: Tensor
 
     def __init__(
         self,
@@ -57,6 +62,8 @@ class AdversarialLearner(ImitationLearner):
         batch_size: int = 512,
         clip: float = 0.2,
         entropy: float = 0.0,
+        cloning: int = 0,
+        warm_up: int = 0,
     ) -> None:
         super().__init__(features)
         self.discriminator = discriminator
@@ -70,6 +77,8 @@ class AdversarialLearner(ImitationLearner):
         self.discount, self.trace = discount, trace
         self.passes, self.batch_size = passes, batch_size
         self.clip, self.entropy = clip, entropy
+        self.cloning, self.warm_up = cloning, warm_up
+        self.register_buffer("iterations", torch.tensor(0))
 
     def _policy_loss(self) -> ClipPPOLoss:
         """Make the loss, which no module may hold: its networks are those held here already."""
@@ -97,17 +106,30 @@ class AdversarialLearner(ImitationLearner):
 
     def updates(self, rollout: TensorDict, demonstrations: TensorDict) -> Iterator[Losses]:
         """Move the discriminator first, then the policy on its rewards."""
+        if self.iterations == 0 and self.cloning:
+            yield from self._clone(demonstrations)
+            self.iterations += 1
+            return  # what was played is no longer this policy's
         own = rollout.flatten()
         size = min(self.discriminator_batch, len(own))
         for _ in range(self.discriminator_updates):
             expert = self._with_log_probability(draw(demonstrations, size))
             policy = draw(own, size)
             yield discriminator_loss(self.discriminator, expert, policy, self.penalty)
+        self.iterations += 1
+        if self.iterations <= self.warm_up + bool(self.cloning):
+            return
         rows, loss = self._estimate(rollout), self._policy_loss()
         for _ in range(self.passes):
             for chosen in torch.randperm(len(rows), device=rows.device).split(self.batch_size):
                 outcome = loss(rows[chosen])
                 yield {name: outcome[name] for name in outcome.keys()}  # noqa: SIM118
+
+    def _clone(self, demonstrations: TensorDict) -> Iterator[Losses]:
+        for _ in range(self.cloning):
+            batch = draw(demonstrations, self.batch_size)
+            law = PlackettLuce(self.logits(batch))
+            yield {"loss_cloning": -law.log_prob(batch[Key.ACTION]).mean()}
 
     @torch.no_grad()
     def _with_log_probability(self, batch: TensorDict) -> TensorDict:
