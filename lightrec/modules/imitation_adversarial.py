@@ -26,6 +26,10 @@ from lightrec.nn.plackett_luce import PlackettLuce
 class AdversarialLearner(ImitationLearner):
     """A discriminator, and a policy trained by proximal policy optimization on what it says.
 
+    The reward to be judged is that of ``judged``, the discriminator with its weights averaged over
+    the iterations: the one in training goes round its goal, as the policy does. What the policy is
+    trained on, shaped and scaled, is another matter and kept nowhere.
+
     :param features: what is seen of states and choices.
     :param discriminator: GAIL's or AIRL's; its own networks and features.
     :param reward_form: how its logit becomes the policy's reward.
@@ -42,6 +46,7 @@ class AdversarialLearner(ImitationLearner):
     :param cloning: steps, before all else, in which the policy is fitted to the demonstrations by
         likelihood. From there the discriminator has less to find.
     :param warm_up: first iterations in which only the discriminator moves.
+    :param average: share by which ``judged`` moves to the discriminator in an iteration.
     """
 
     iterations: Tensor
@@ -64,9 +69,12 @@ class AdversarialLearner(ImitationLearner):
         entropy: float = 0.0,
         cloning: int = 0,
         warm_up: int = 0,
+        average: float = 0.05,
     ) -> None:
         super().__init__(features)
         self.discriminator = discriminator
+        self.judged = copy.deepcopy(discriminator).requires_grad_(False)
+        self.average = average
         self.actor = Actor(copy.deepcopy(features), hidden)
         self.critic = Critic(copy.deepcopy(features), hidden)
         self.scale = RunningScale()
@@ -117,13 +125,21 @@ class AdversarialLearner(ImitationLearner):
             policy = draw(own, size)
             yield discriminator_loss(self.discriminator, expert, policy, self.penalty)
         self.iterations += 1
-        if self.iterations <= self.warm_up + bool(self.cloning):
+        waiting = int(self.iterations) <= self.warm_up + bool(self.cloning)
+        self._average(1.0 if waiting else self.average)
+        if waiting:
             return
         rows, loss = self._estimate(rollout), self._policy_loss()
         for _ in range(self.passes):
             for chosen in torch.randperm(len(rows), device=rows.device).split(self.batch_size):
                 outcome = loss(rows[chosen])
                 yield {name: outcome[name] for name in outcome.keys()}  # noqa: SIM118
+
+    @torch.no_grad()
+    def _average(self, share: float) -> None:
+        pairs = zip(self.judged.parameters(), self.discriminator.parameters(), strict=True)
+        for slow, quick in pairs:
+            slow.lerp_(quick, share)
 
     def _clone(self, demonstrations: TensorDict) -> Iterator[Losses]:
         for _ in range(self.cloning):

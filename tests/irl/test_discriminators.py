@@ -6,7 +6,7 @@ from tensordict import TensorDict
 
 from lightrec.irl.adversarial_losses import discriminator_loss
 from lightrec.irl.discriminators import AIRLDiscriminator, GAILDiscriminator
-from lightrec.irl.features import VectorFeatures
+from lightrec.irl.features import CandidateFeatures, VectorFeatures
 from lightrec.keys import Key
 from tests.irl.transitions import random_transitions, transitions
 
@@ -101,6 +101,25 @@ def test_state_only_rewards_see_no_action():
     rewards = judge.rewards(batch)
     assert rewards.shape == (6, 2)
     assert torch.equal(rewards[:, 0], judge.reward(batch))
+
+
+def test_the_anchor_has_no_reward():
+    torch.manual_seed(0)
+    features = CandidateFeatures(9, 2, 3)
+    batch = TensorDict(
+        {
+            Key.HISTORY: torch.randint(1, 11, (5, 3)),
+            Key.CANDIDATES: torch.randint(1, 10, (5, 4)),
+            Key.ACTION: torch.tensor([[0], [4], [1], [4], [2]]),
+        },
+        [5],
+    )
+    judge = AIRLDiscriminator(features, anchored=True)
+    rewards = judge.rewards(batch)
+    assert not rewards[:, -1].any()
+    torch.testing.assert_close(judge.reward(batch), rewards.gather(1, batch[Key.ACTION])[:, 0])
+    assert (judge.reward(batch) == 0).tolist() == [False, True, False, True, False]
+    assert AIRLDiscriminator(features).rewards(batch)[:, -1].all()
 
 
 def test_without_shaping_f_is_g():

@@ -65,6 +65,27 @@ def test_adversarial_updates_move_each_part_by_its_own_losses(data, learner):
     assert len(moved) == 3
 
 
+def test_cloning_comes_first_and_then_the_discriminator_alone(data):
+    torch.manual_seed(0)
+    settings = {"cloning": 300, "warm_up": 1, "passes": 1, "discriminator_updates": 2}
+    module = ImitationModule("gail", settings, sessions=4, steps=8, learning_rate=1e-2)
+    trainer(1, limit_train_batches=1).fit(module, datamodule=data)
+    learner, shown = module.learner, data.demonstrations
+    right = (learner.logits(shown).argmax(1) == shown[Key.ACTION].squeeze(1)).float().mean()
+    assert right > 0.95
+    loss = learner.judged.logit(shown[:4])
+    for names in ({"loss_discriminator"}, {"loss_discriminator", "loss_objective"}):
+        found = set()
+        for losses in learner.updates(module._play(), shown):
+            module._update(losses)
+            found |= {"loss_discriminator", "loss_objective"} & set(losses)
+        assert found == names
+        # While the policy waits the discriminator is judged as it is, then as an average.
+        now = learner.discriminator.logit(shown[:4])
+        assert torch.equal(learner.judged.logit(shown[:4]), now) == (len(names) == 1)
+        assert not torch.equal(learner.judged.logit(shown[:4]), loss)
+
+
 @pytest.mark.parametrize("learner", ["airl", "sqil"])
 def test_checkpoints_bring_the_learner_back(data, learner, tmp_path):
     settings = {} if learner == "sqil" else {"passes": 1}
@@ -77,8 +98,8 @@ def test_checkpoints_bring_the_learner_back(data, learner, tmp_path):
     assert torch.equal(again.learner.logits(state), module.learner.logits(state))
     if learner == "airl":
         batch = data.demonstrations[:5]
-        judged = again.learner.discriminator.reward(batch)
-        assert torch.equal(judged, module.learner.discriminator.reward(batch))
+        judged = again.learner.judged.reward(batch)
+        assert torch.equal(judged, module.learner.judged.reward(batch))
 
 
 def test_runs_are_the_same_under_the_same_seed(data):
