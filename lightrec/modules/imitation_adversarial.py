@@ -156,8 +156,8 @@ class AdversarialLearner(ImitationLearner):
     def _estimate(self, rollout: TensorDict) -> TensorDict:
         """Give (B · T,) rows with advantages and value targets of the discriminator's rewards."""
         reward = reward_from_logit(self.discriminator.logit(rollout), self.reward_form)
-        value = self.critic.network(self.critic.features.states(rollout))
-        after = self.critic.network(self.critic.features.states(rollout["next"]))
+        value = self.critic(rollout.select(*self.keys))["state_value"]
+        after = self.critic(rollout["next"].select(*self.keys))["state_value"]
         advantage, target = generalized_advantage_estimate(
             self.discount,
             self.trace,
