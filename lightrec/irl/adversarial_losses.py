@@ -55,7 +55,7 @@ def discriminator_loss(
 def gradient_penalty(
     discriminator: Discriminator, expert: TensorDictBase, policy: TensorDictBase, norm: float = 1.0
 ) -> Tensor:
-    """Give E (|∇ score| - norm)² between demonstrations and own steps (Gulrajani et al. 2017).
+    """Give E (‖∇ score‖ - norm)² between demonstrations and own steps (Gulrajani et al. 2017).
 
     The gradient is by the vectors that stand for states and choices, never by ids, and goes into no
     embedding: between two items there is no third, but between their vectors there is a line.
