@@ -24,7 +24,7 @@ from lightrec.modules.imitation_data import ImitationData
 from lightrec.simulators.choice_process import ChoiceProcess, transitions
 from lightrec.simulators.far_log import FarLog, HeldOut
 
-SESSIONS, HELD_OUT, EPOCHS = 10_000, 4_000, 12
+SESSIONS, HELD_OUT, EPOCHS = 10_000, 4_000, 20
 SETTINGS: dict[str, Any] = {
     "learner": "airl",
     "learner_settings": {
@@ -34,13 +34,13 @@ SETTINGS: dict[str, Any] = {
         "passes": 2,
         "batch_size": 1024,
         "cloning": 1000,
-        "warm_up": 30,
-        "discriminator_updates": 16,
+        "warm_up": 40,
+        "discriminator_updates": 10,
     },
     "discriminator_settings": {"hidden": [64], "discount": 0.9, "anchored": True},
     "sessions": 512,
     "steps": 16,
-    "learning_rate": 1e-3,
+    "learning_rate": 7e-4,
     "discriminator_learning_rate": 1e-3,
     "weight_decay": 1e-2,
 }

@@ -29,6 +29,8 @@ class Features(Part, ABC):
     """Length S of a state's vector."""
     choice_size: int
     """Length A of a choice's vector."""
+    offers: bool = False
+    """Whether the choices differ from state to state, so that they are a part of the state."""
     anchor: int | None = None
     """Which number of a choice's vector marks, by 1, the choice whose reward is known to be 0, such
     as nothing; None where there is no such choice."""
@@ -130,6 +132,7 @@ class CandidateFeatures(Features):
     ) -> None:
         super().__init__()
         self.keys = (Key.HISTORY, Key.CANDIDATES)
+        self.offers = True
         self.num_items = num_items
         self.history_length = history_length
         self.choice_size = vector_size + identity_size + 1

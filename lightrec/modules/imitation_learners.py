@@ -44,18 +44,33 @@ class Actor(TensorDictModuleBase):
 
 
 class Critic(TensorDictModuleBase):
-    """Writes the ``state_value`` (..., 1) of a state."""
+    """Writes the ``state_value`` (..., 1) of a state.
+
+    Where choices differ from state to state, what is on offer is a part of the value: the logarithm
+    of a sum of exponentials over the choices' scores, the form that soft values have.
+    """
 
     def __init__(self, features: Features, hidden: Sequence[int]) -> None:
         super().__init__()
         self.features = features
         self.in_keys = list(features.keys)
         self.out_keys = ["state_value"]
-        self.network = perceptron([features.state_size, *hidden, 1])
+        self.network: nn.Module = (
+            ChoiceScore(features.state_size, features.choice_size, hidden)
+            if features.offers
+            else perceptron([features.state_size, *hidden, 1])
+        )
 
     def forward(self, state: TensorDictBase) -> TensorDictBase:
         """Add ``state_value`` (..., 1)."""
-        return state.set("state_value", self.network(self.features.states(state)))
+        features = self.features
+        if not features.offers:
+            return state.set("state_value", self.network(features.states(state)))
+        scores = self.network(features.states(state), features.choices(state))
+        allowed = features.allowed(state)
+        if allowed is not None:
+            scores = scores.masked_fill(~allowed, -torch.inf)
+        return state.set("state_value", scores.logsumexp(-1, keepdim=True))
 
 
 class ImitationLearner(nn.Module, ABC):

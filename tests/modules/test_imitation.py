@@ -4,12 +4,13 @@ import torch
 
 from lightrec.errors import DataError, RecipeError
 from lightrec.irl.demonstrations import demonstrate
-from lightrec.irl.features import VectorFeatures
+from lightrec.irl.features import CandidateFeatures, VectorFeatures
 from lightrec.keys import Key
 from lightrec.modules.imitation import ImitationModule
 from lightrec.modules.imitation_control import fit_beside_control
 from lightrec.modules.imitation_data import ImitationData
 from lightrec.simulators.cart_pole import CartPole, balance
+from lightrec.simulators.choice_process import ChoiceProcess
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,37 @@ def test_checkpoints_bring_the_learner_back(data, learner, tmp_path):
         batch = data.demonstrations[:5]
         judged = again.learner.judged.reward(batch)
         assert torch.equal(judged, module.learner.judged.reward(batch))
+
+
+def test_choices_are_imitated_and_what_is_on_offer_has_a_value():
+    """People who take one item whenever it is there, and else nothing."""
+    torch.manual_seed(0)
+    features = CandidateFeatures(6, 2, 3).set_items(torch.randn(7, 2))
+
+    def make(sessions):
+        starts = torch.zeros(1, 3, dtype=torch.int64)
+        return ChoiceProcess(6, sessions, starts, offer_size=3, max_steps=10)
+
+    def choose(state):
+        wanted = state[Key.CANDIDATES] == 2
+        return torch.where(wanted.any(1), wanted.int().argmax(1), 3).unsqueeze(1)
+
+    shown = demonstrate(make(16), choose, 40)
+    choices = ImitationData(make, features, shown, iterations=8)
+    settings = {"cloning": 200, "warm_up": 1, "batch_size": 64, "discount": 0.5, "passes": 1}
+    judge = {"anchored": True, "discount": 0.5}
+    module = ImitationModule("airl", settings, judge, sessions=16, steps=20, learning_rate=1e-2)
+    trainer(1).fit(module, datamodule=choices)
+    own = demonstrate(make(32), lambda state: module.learner.act(state)[Key.ACTION], 10)
+    assert (own[Key.ACTION] == choose(own.flatten()).view(32, 10, 1)).float().mean() > 0.9
+    rewards = module.learner.judged.rewards(own)
+    assert not rewards[..., 3].any()
+    critic = module.learner.critic
+    flipped = own.clone().set(Key.CANDIDATES, own[Key.CANDIDATES].flip(-1))
+    other = own.clone().set(Key.CANDIDATES, own[Key.CANDIDATES] % 6 + 1)
+    values = [critic(x.select(*features.keys))["state_value"] for x in (own, flipped, other)]
+    torch.testing.assert_close(values[0], values[1])
+    assert not torch.allclose(values[0], values[2])
 
 
 def test_runs_are_the_same_under_the_same_seed(data):
