@@ -1,5 +1,7 @@
 """lightrec's learners and the package `imitation`, in turn, on the same 60 trajectories.
 
+Then what rewards' signs bring where sessions end by themselves, and AIRL on people's choices.
+
 Arguments: ``--only NAME …``, ``--seeds N …``, ``--no-peer`` and ``--fresh``. A learner has arrived
 when its most probable actions reach 95 % of the expert's return on 32 fresh episodes; the seconds
 are the process's CPU seconds from building the learner on, one thread, without evaluations.
@@ -77,6 +79,12 @@ class Run:
                 self.own(f"{key}/demonstrations", form, FORMS_LIMIT, "--ending", ending)
                 self.own(f"{key}/control", form, FORMS_LIMIT, "--ending", ending, "--control")
 
+    def choices(self) -> None:
+        """Measure AIRL's reward on people's choices in the world `far`."""
+        program = [sys.executable, "-m", "benchmarks.imitation.choices", "{out}/metrics.json"]
+        key = f"choices/airl/seed-{self.seed}"
+        self.benchmark.cell(key, [*program, str(self.seed)], self.seed, "metrics.json")
+
 
 def main() -> None:
     """Run the cells and print the table."""
@@ -93,7 +101,9 @@ def main() -> None:
         goal = GOAL * record(shown)
         for seed in chosen.seeds:
             Run(benchmark, shown, goal, seed).learners(chosen.only, not chosen.no_peer)
-        Run(benchmark, shown, goal, chosen.seeds[0]).forms()
+        first = Run(benchmark, shown, goal, chosen.seeds[0])
+        first.forms()
+        first.choices()
     benchmark.numbers = numbers(benchmark.cells)
     benchmark.write()
     print(table(benchmark.cells))

@@ -7,14 +7,16 @@ def _learners(cells: dict[str, dict]) -> dict[str, list[dict]]:
     """Give each learner's metrics by ``WHO/NAME``, one for each seed."""
     found: dict[str, list[dict]] = defaultdict(list)
     for key, cell in sorted(cells.items()):
-        found[key.rsplit("/", 1)[0]].append(cell["metrics"])
+        if not key.startswith("choices/"):
+            found[key.rsplit("/", 1)[0]].append(cell["metrics"])
     return found
 
 
 def numbers(cells: dict[str, dict]) -> dict[str, float]:
-    """Give lightrec's part of the peer's seconds, its worst seed against the peer's mean.
+    """Give lightrec's part of the peer's seconds, its worst seed too, against the peer's mean.
 
-    A peer that never arrived counts with the seconds after which it was stopped.
+    A peer that never arrived counts with the seconds after which it was stopped. Beside it stands
+    how rewards that were learned from choices order offers.
     """
     learners, found = _learners(cells), {}
     for name in ("gail", "airl"):
@@ -25,6 +27,10 @@ def numbers(cells: dict[str, dict]) -> dict[str, float]:
             mean = sum(theirs) / len(theirs)
             found[f"{name}/part_of_imitation"] = sum(mine) / len(mine) / mean
             found[f"{name}/part_of_imitation/worst_seed"] = max(mine) / mean
+    for key, cell in cells.items():
+        if key.startswith("choices/"):
+            for name in ("reward/spearman", "policy/spearman"):
+                found[f"{key}/{name}"] = cell["metrics"][name]
     return found
 
 
@@ -34,7 +40,7 @@ def table(cells: dict[str, dict]) -> str:
     lines.append("| --- " * 5 + "|")
     whole: dict[str, list[float]] = defaultdict(list)
     for key, cell in sorted(cells.items()):
-        whole[key.rsplit("/", 1)[0]].append(cell["cpu_seconds"])
+        whole[key.rsplit("/", 1)[0]].append(cell.get("cpu_seconds", 0.0))
     for name, seeds in _learners(cells).items():
         arrived = [
             f"{one['training_cpu_seconds']:.1f}"

@@ -19,6 +19,7 @@ CELLS = {
     "imitation/gail/seed-0": cell(80.0),
     "imitation/gail/seed-1": cell(None, 240.0),
     "lightrec/airl/seed-0": cell(5.0),
+    "choices/airl/seed-0": {"metrics": {"reward/spearman": 0.8, "policy/spearman": 0.7}},
 }
 
 
@@ -27,6 +28,8 @@ def test_numbers_are_parts_of_the_peers_mean():
     assert found == {
         "gail/part_of_imitation": pytest.approx(10 / 160),
         "gail/part_of_imitation/worst_seed": pytest.approx(15 / 160),
+        "choices/airl/seed-0/reward/spearman": 0.8,
+        "choices/airl/seed-0/policy/spearman": 0.7,
     }
 
 
