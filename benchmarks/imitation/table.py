@@ -40,7 +40,7 @@ def table(cells: dict[str, dict]) -> str:
     lines.append("| --- " * 5 + "|")
     whole: dict[str, list[float]] = defaultdict(list)
     for key, cell in sorted(cells.items()):
-        whole[key.rsplit("/", 1)[0]].append(cell.get("cpu_seconds", 0.0))
+        whole[key.rsplit("/", 1)[0]].append(cell["cpu_seconds"])
     for name, seeds in _learners(cells).items():
         arrived = [
             f"{one['training_cpu_seconds']:.1f}"
