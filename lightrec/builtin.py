@@ -34,7 +34,16 @@ def lightrec_rewards() -> dict[str, str]:
         "EngagementReward": "lightrec.rewards.engagement:EngagementReward",
         "SurplusReward": "lightrec.rewards.surplus:SurplusReward",
         "ValueReward": "lightrec.rewards.value:ValueReward",
+        "ConversionReward": "lightrec.rewards.value:ConversionReward",
         "ProbabilityLogReward": "lightrec.rewards.probability_log:ProbabilityLogReward",
+        "StayReward": "lightrec.rewards.staying:StayReward",
+        "ReturnReward": "lightrec.rewards.staying:ReturnReward",
+        "RepetitionPenalty": "lightrec.rewards.penalties:RepetitionPenalty",
+        "FatiguePenalty": "lightrec.rewards.penalties:FatiguePenalty",
+        "UncertaintyPenalty": "lightrec.rewards.penalties:UncertaintyPenalty",
+        "WeightedSum": "lightrec.rewards.combined:WeightedSum",
+        "NormalisedReward": "lightrec.rewards.combined:NormalisedReward",
+        "ContinuationShaping": "lightrec.rewards.shaping:ContinuationShaping",
     }
 
 

@@ -7,31 +7,34 @@ continuation value, is one linear solve on the best epoch's model, done when the
 import json
 import math
 from collections.abc import Iterator
-from functools import reduce
-from operator import add
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.errors import RecipeError
-from lightrec.evaluation.calibration import Reliability
+from lightrec.irl import RewardLearner
+from lightrec.irl.base import with_nothing
 from lightrec.irl.two_step import Offer, fit_continuation
 from lightrec.keys import Key
+from lightrec.modules.choice_assessment import assess, calibrate, choice_auc, fit_popularity
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.modules.choice_sets import Batch, Half
+from lightrec.modules.reward_explained import explain
 from lightrec.modules.stage import StageModule
-from lightrec.modules.user_parts import UserParts
+from lightrec.modules.user_parts import SessionTable, UserParts
 from lightrec.nn.choice import ChoiceModel, PooledChoice, RecurrentChoice
 from lightrec.nn.ensemble import Ensemble, UserModel
-from lightrec.nn.popularity_choice import PopularityChoice
-from lightrec.nn.temperature import fit_temperature
+from lightrec.nn.reward_model import FOLDER
 
 OFFERS = "offers.json"
 """Beside a choice model: by which settings its states and offers were made."""
+INSTANTIATOR = "lightning.pytorch.cli.instantiate_module"
 
 
 class ChoiceModule(StageModule):
@@ -57,6 +60,12 @@ class ChoiceModule(StageModule):
     :param ridge: of the continuation value's least squares.
     :param warmup: share of all steps in which the learning rate rises.
     :param max_offers: at most so many training states serve to fit the continuation value.
+    :param learner: of the reward, trained beside the user model; null for the two-step estimator,
+        which reads the reward off the first choice model.
+        ``{class_path: MaxEnt}`` is another.
+    :param use_popularity: whether the items' log popularity enters utilities, with a learned
+        weight. Counts hold the very choices that are explained: where items were chosen a few
+        times only, the weight is learned too high.
     """
 
     monitor: ClassVar[str] = "validation/log_likelihood"
@@ -80,9 +89,14 @@ class ChoiceModule(StageModule):
         ridge: float = 1e-3,
         warmup: float = 0.1,
         max_offers: int | None = 100_000,
+        learner: RewardLearner | None = None,
+        use_popularity: bool = True,
     ) -> None:
         super().__init__(num_items, vector_size)
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=["learner"])
+        # Plain Python in place of the learner itself, and who makes a learner of it again.
+        kept = None if learner is None else learner.settings
+        self.save_hyperparameters({"learner": kept, "_instantiator": INSTANTIATOR})
         if members < 1:
             raise RecipeError(f"members is {members}; an ensemble has one member or more.")
         classes: dict[str, list[type[PooledChoice | RecurrentChoice]]] = {
@@ -91,8 +105,9 @@ class ChoiceModule(StageModule):
             "mixed": [PooledChoice, RecurrentChoice],
         }
         kinds = classes[model]
-        models: list[ChoiceModel] = [
-            kinds[number % len(kinds)](
+
+        def make(number: int = 0) -> ChoiceModel:
+            return kinds[number % len(kinds)](
                 num_items,
                 vector_size,
                 history_length,
@@ -100,15 +115,19 @@ class ChoiceModule(StageModule):
                 hidden_size=hidden_size,
                 identity_size=identity_size,
             )
-            for number in range(members)
-        ]
+
+        models = [make(number) for number in range(members)]
         self.choice: ChoiceModel = models[0]
         self.others = torch.nn.ModuleList(models[1:])
         self.discount, self.leave_rate, self.ridge = discount, leave_rate, ridge
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.identity_precision = identity_precision
         self.warmup, self.max_offers = warmup, max_offers
+        self.use_popularity = use_popularity
         self.train_events = 1
+        self.learner = learner
+        if learner is not None:
+            learner.build(make, discount * (1 - leave_rate))
 
     def setup(self, stage: str) -> None:
         """Take item vectors and popularity, and whether the log records nothing."""
@@ -121,14 +140,23 @@ class ChoiceModule(StageModule):
             )
         self.train_events = max(1, len(data.events(TRAIN)))
         if stage == "fit":
-            for member in self.members:
-                member.set_items(data.vectors, data.log_popularity)
+            for member in self._networks:
+                popularity = data.log_popularity if self.use_popularity else None
+                member.set_items(data.vectors, popularity)
                 member.nothing_recorded.fill_(data.records_nothing)
+            if self.learner is not None:
+                self.learner.start()
+                if self.learner.reads_next:
+                    data.sets.tell_next(session_ends(data, self.leave_rate))
 
     @property
     def members(self) -> list[ChoiceModel]:
         """All choice models; one unless an ensemble is trained."""
         return [self.choice, *(m for m in self.others if isinstance(m, ChoiceModel))]
+
+    @property
+    def _networks(self) -> list[ChoiceModel]:
+        return [*self.members, *(self.learner.networks if self.learner is not None else [])]
 
     @property
     def _data(self) -> ChoiceData:
@@ -146,9 +174,17 @@ class ChoiceModule(StageModule):
         losses = [-(weight * _told(m, batch)).sum() / weight.sum() for m in self.members]
         mean = -losses[0] if len(losses) == 1 else -torch.stack(losses).mean()
         self.log("train/log_likelihood", mean, on_step=False, on_epoch=True, batch_size=1)
-        priors = [m.prior(self.identity_precision) / self.train_events for m in self.members]
+        if self.learner is not None:
+            progress = self.global_step / self.trainer.estimated_stepping_batches
+            losses.append(self.learner.loss(batch, progress))
+        priors = [m.prior(self.identity_precision) / self.train_events for m in self._networks]
         # Members share nothing, so that the sum's gradient is each one's own.
         return sum(losses[1:], losses[0]) + sum(priors[1:], priors[0])
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
+        """Let the learner's averaged networks follow."""
+        if self.learner is not None:
+            self.learner.stepped()
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Log the mean log-likelihood of held-out choices."""
@@ -164,15 +200,21 @@ class ChoiceModule(StageModule):
         mean = (weight * _told(model, batch)).sum() / weight.sum()
         # Lightning weights the batches' means by these sizes.
         self.log(f"{part}/log_likelihood", mean, prog_bar=True, batch_size=len(weight))
+        if self.learner is not None:
+            log_p = learned_log_probabilities(self.learner, batch)
+            mean = (weight * _of_choice(log_p, batch)).sum() / weight.sum()
+            self.log(f"{part}/learner/log_likelihood", mean, batch_size=len(weight))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with a linear warm-up and a cosine to zero; vectors and scalars do not decay."""
         named = [pair for member in self.members for pair in member.named_parameters()]
         learned = [(n, p) for n, p in named if not n.startswith("value.")]
+        if self.learner is not None:
+            learned += [(n, p) for n, p in self.learner.named_parameters() if p.requires_grad]
         groups: list[dict[str, Any]] = [
-            {"params": [p for n, p in learned if p.ndim > 1 and n != "identity"]},
+            {"params": [p for n, p in learned if p.ndim > 1 and not n.endswith("identity")]},
             {
-                "params": [p for n, p in learned if p.ndim <= 1 or n == "identity"],
+                "params": [p for n, p in learned if p.ndim <= 1 or n.endswith("identity")],
                 "weight_decay": 0.0,
             },
         ]
@@ -210,6 +252,8 @@ class ChoiceModule(StageModule):
             )
         ensemble = Ensemble(self.members)
         ensemble.save_pretrained(folder)
+        if self.learner is not None:
+            self.learner.reward_model().save(folder / FOLDER)
         parts = UserParts(self.choice, data).write(folder)
         (folder / OFFERS).write_text(json.dumps(data.offer_settings, indent=2) + "\n")
         other: Half = {"a": "b", "b": "a"}.get(data.half, "all")  # type: ignore[assignment]
@@ -224,14 +268,43 @@ class ChoiceModule(StageModule):
             together = assess(ensemble, popularity, data, TEST, data.half)
             metrics |= {f"ensemble/{name}": value for name, value in together.items()}
         metrics |= parts
+        wants = self.choice if self.learner is None else self.learner.reward_model()
+        metrics["auc"] = choice_auc(wants, data, TEST, data.half)
+        if other != data.half:
+            metrics["other_half/auc"] = choice_auc(wants, data, TEST, other)
+        metrics |= explain(self.choice, self.learner, data, folder)
         metrics["temperature"] = float(self.choice.temperature)
         metrics["nothing_shift"] = float(self.choice.nothing_shift)
         return metrics
 
 
 def _told(model: UserModel, batch: Batch) -> Tensor:
-    log_p = model.log_probabilities(batch[Key.HISTORY], batch[Key.CANDIDATES])
+    return _of_choice(model.log_probabilities(batch[Key.HISTORY], batch[Key.CANDIDATES]), batch)
+
+
+def _of_choice(log_p: Tensor, batch: Batch) -> Tensor:
     return log_p.gather(1, batch[Key.CHOICE].unsqueeze(1)).squeeze(1)
+
+
+def learned_log_probabilities(learner: RewardLearner, batch: Batch) -> Tensor:
+    """Log-probabilities (R, C + 1) of a batch's sets and nothing, by what a learner knows."""
+    return with_nothing(learner.utilities(batch[Key.HISTORY], batch[Key.CANDIDATES])).log_softmax(
+        -1
+    )
+
+
+def session_ends(data: ChoiceData, leave_rate: float) -> NDArray[np.bool_]:
+    """(E,) whether a session of one's own half of the users ended with an event.
+
+    Ends are taken from the log where it records slates of which nothing was chosen. In any other
+    the steps after the last choice are not known; and where ``leave_rate`` is above 0 the discount
+    has the ends in it already. There no session counts as ended.
+    """
+    ended = np.zeros(len(data.store), bool)
+    if data.store.has_nothing and leave_rate == 0:
+        table = SessionTable(data.store, data)
+        ended[table.ends[~table.cut] - 1] = True
+    return ended
 
 
 def load(folder: Path | str) -> ChoiceModel:
@@ -255,72 +328,3 @@ def offers(
             batch[Key.CANDIDATES].to(device),
             batch[Key.WEIGHT].to(device),
         )
-
-
-def fit_popularity(data: ChoiceData, limit: int = 20_000) -> PopularityChoice:
-    """Fit the popularity baseline on training choices."""
-    model = PopularityChoice(data.log_popularity)
-    batches = list(data.batches(TRAIN, limit=limit))
-    columns = (Key.CANDIDATES, Key.CHOICE, Key.WEIGHT)
-    with torch.enable_grad():
-        model.fit(*(torch.cat([batch[key] for batch in batches]) for key in columns))
-    return model
-
-
-@torch.no_grad()
-def calibrate(model: ChoiceModel, data: ChoiceData) -> None:
-    """Fit a model's temperature and its shift of nothing on validation choices, in place."""
-    device = model.bias.device
-    utilities, choices, weights = [], [], []
-    for batch in data.batches(VALIDATION, limit=data.max_evaluated):
-        sets = batch[Key.CANDIDATES].to(device)
-        state = model.state(batch[Key.HISTORY].to(device))
-        state = state.repeat(len(sets) // len(state), 1)
-        utilities.append(model.utilities(state, sets).cpu())
-        choices.append(batch[Key.CHOICE])
-        weights.append(batch[Key.WEIGHT])
-    if not utilities:
-        return
-    found, shift = fit_temperature(torch.cat(utilities), torch.cat(choices), torch.cat(weights))
-    # What is measured from a model that was calibrated before comes on top of it.
-    model.nothing_shift.div_(found).add_(shift)
-    model.temperature.mul_(found)
-
-
-@torch.no_grad()
-def assess(
-    model: UserModel, popularity: PopularityChoice, data: ChoiceData, part: int, half: Half
-) -> dict[str, float]:
-    """Judge a choice model on held-out choices, beside popularity.
-
-    :returns: ``log_likelihood`` and ``popularity``, mean over weighted rows, in nats;
-        ``accuracy``, how often what was chosen was the likeliest; and ``calibration_error``, see
-        :attr:`~lightrec.evaluation.calibration.Reliability.error`, of all alternatives. Of an
-        ensemble also ``disagreement``, its mean uncertainty in nats.
-    """
-    device = next(model.parameters()).device
-    names = ["log_likelihood", "popularity", "accuracy"]
-    if isinstance(model, Ensemble):
-        names.append("disagreement")
-    sums = torch.zeros(1 + len(names), dtype=torch.float64)
-    curves: list[Reliability] = []
-    for batch in data.batches(part, half, limit=data.max_evaluated):
-        weight, choice = batch[Key.WEIGHT].double(), batch[Key.CHOICE].unsqueeze(1)
-        history, sets = batch[Key.HISTORY].to(device), batch[Key.CANDIDATES]
-        if isinstance(model, Ensemble):
-            found, doubt = model.predict(history, sets.to(device))
-            sums[4] += (weight * doubt.double().cpu()).sum()
-        else:
-            found = model.log_probabilities(history, sets.to(device))
-        ours = found.double().cpu()
-        theirs = popularity.log_probabilities(sets)
-        curves.append(Reliability.of_choices(ours, batch[Key.CHOICE], weight))
-        hit = (ours.argmax(1) == choice.squeeze(1)).double()
-        sums[0] += weight.sum()
-        sums[1] += (weight * ours.gather(1, choice).squeeze(1)).sum()
-        sums[2] += (weight * theirs.gather(1, choice).squeeze(1)).sum()
-        sums[3] += (weight * hit).sum()
-    if not sums[0]:
-        return {}
-    means = (sums[1:] / sums[0]).tolist()
-    return {**dict(zip(names, means, strict=True)), "calibration_error": reduce(add, curves).error}

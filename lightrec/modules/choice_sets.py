@@ -5,7 +5,7 @@ those that the user had not met, and from other such sets, at a given rate, noth
 """
 
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -110,6 +110,9 @@ class ChoiceSets(Dataset[Batch]):
     chosen. Otherwise R is 2 · B: the sets chosen from and then, of weight ``nothing_odds``, as
     many sets declined by the same people in the same states.
 
+    After :meth:`tell_next` there are also ``next_candidates`` (R, C), ``ended`` and ``cut`` (R,)
+    bool: what the following step offers, or why there is none.
+
     :param store: the log.
     :param history_length: L.
     :param candidates: C where the log has no sets.
@@ -129,6 +132,20 @@ class ChoiceSets(Dataset[Batch]):
             if store.candidates is not None
             else np.empty(0, np.int64)
         )
+        self.ended: NDArray[np.bool_] | None = None
+
+    def tell_next(self, ended: NDArray[np.bool_]) -> None:
+        """Let batches tell of the step after, too.
+
+        The step after is the next event of the same session. Where the log has no sets, and after
+        a set that somebody declined by assumption, what it offers is drawn like the set before.
+
+        :param ended: (E,) whether a session ended with an event; the last events of other sessions
+            count as cut.
+        """
+        self.ended = ended
+        self.last = np.zeros(len(self.store), bool)
+        self.last[self.store.session_offsets[1:] - 1] = True
 
     def __getitem__(self, request: Request) -> Batch:
         """Give the batch of some events."""
@@ -142,17 +159,48 @@ class ChoiceSets(Dataset[Batch]):
         number = sets.shape[1]
         slot = np.where(taken > store.num_items, number, (sets == taken[:, None]).argmax(1))
         weight = np.ones(len(events), np.float32)
+        # A generator of its own, so that the sets themselves are the same without the step after.
+        coming = np.random.default_rng((*seeds, len(seeds)))
+        following = self._following(users, events, number, coming)
         if not store.has_nothing and self.nothing_odds > 0:
             declined = self._declined(users, events, number, generator)
             sets = np.concatenate([sets, declined])
             slot = np.concatenate([slot, np.full(len(events), number)])
             weight = np.concatenate([weight, np.float32(self.nothing_odds) * weight])
-        return {
-            Key.HISTORY: torch.from_numpy(history),
-            Key.CANDIDATES: torch.from_numpy(sets),
-            Key.CHOICE: torch.from_numpy(slot),
-            Key.WEIGHT: torch.from_numpy(weight),
+            if following:
+                again = self._declined(users, events, number, coming)
+                goes_on = np.zeros(len(events), bool)
+                more = zip(following, (again, goes_on, goes_on), strict=True)
+                following = [np.concatenate(pair) for pair in more]
+        arrays = {
+            Key.HISTORY: history,
+            Key.CANDIDATES: sets,
+            Key.CHOICE: slot,
+            Key.WEIGHT: weight,
+            **dict(zip((Key.NEXT_CANDIDATES, Key.ENDED, Key.CUT), following, strict=False)),
         }
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def _following(
+        self,
+        users: NDArray[np.int64],
+        events: NDArray[np.int64],
+        number: int,
+        generator: np.random.Generator,
+    ) -> list[NDArray[Any]]:
+        """Sets of the step after (B, C), and whether the session ended, or was cut, before it."""
+        if self.ended is None:
+            return []
+        ended, last = self.ended[events], self.last[events]
+        after = np.minimum(events + 1, len(self.store) - 1)
+        if self.store.candidates is not None:
+            sets = np.asarray(self.store.candidates[after]).astype(np.int64)
+        else:
+            assert self.unseen is not None
+            empty = np.zeros((len(events), number), np.int64)
+            # The item taken counts as met, as of the event after.
+            sets = self.unseen.draw(empty, users, events + 1, generator)
+        return [np.where(last[:, None], PADDING, sets), ended, last & ~ended]
 
     def _sets(
         self,

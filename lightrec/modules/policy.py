@@ -24,12 +24,14 @@ from lightrec.errors import RecipeError
 from lightrec.evaluation.sessions import play
 from lightrec.keys import PADDING, Key
 from lightrec.modules.policy_data import PolicyData
-from lightrec.modules.policy_rewards import Setting, make_reward
+from lightrec.modules.policy_rewards import Setting, training_reward
 from lightrec.modules.stage import StageModule
 from lightrec.nn.plackett_luce import EMPTY, PlackettLuce
 from lightrec.nn.session import SessionValue
 from lightrec.policies.base import UserMemory, arguments_of
 from lightrec.policies.candidate import CandidatePolicy
+from lightrec.rewards.base import Reward
+from lightrec.rewards.combined import Measured, measured_of, put_measured
 from lightrec.simulators.base import Ending
 from lightrec.simulators.user_model import UserModelSimulator
 
@@ -47,6 +49,8 @@ class Workbench:
     judging: UserModelSimulator
     users: Tensor
     """(M,) int64: the users of the judging sessions."""
+    reward: Reward
+    """What is trained on; judging takes what it is judged by."""
     loss: ClipPPOLoss
     memory: UserMemory
     state: TensorDictBase
@@ -72,7 +76,9 @@ class PolicyModule(StageModule):
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
     :param reward: what the policy maximises the sum of: the short name of any installed reward.
-    :param reward_settings: arguments of its constructor, other than the folder of a reward stage.
+    :param reward_settings: arguments of its constructor, other than the folder of a reward stage;
+        rewards within it by name, or as ``class_path`` with ``init_args``. A shaped reward trains
+        with its shaping and is judged without.
     :param penalty: what a nat of user model A's uncertainty takes off the reward, where it is an
         ensemble.
     :param slate_size: items shown in a step.
@@ -143,6 +149,7 @@ class PolicyModule(StageModule):
         self._settings: Any = self.hparams
         self.automatic_optimization = False
         self._bench: Workbench | None = None
+        self._measured: Measured = {}
 
     def setup(self, stage: str) -> None:
         """Build the policy around the encoder, where no checkpoint has done so."""
@@ -159,11 +166,14 @@ class PolicyModule(StageModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note how the policy is built, so that the checkpoint suffices to load it."""
         checkpoint["policy"] = arguments_of(self.policy)
+        if self._bench is not None:
+            checkpoint["reward"] = measured_of(self._bench.reward)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Build the policy that the weights belong to."""
         if not hasattr(self, "policy"):
             self._build(CandidatePolicy(**checkpoint["policy"]))
+        self._measured = checkpoint.get("reward", {})
 
     def _build(self, policy: CandidatePolicy) -> None:
         self.policy = policy
@@ -184,12 +194,16 @@ class PolicyModule(StageModule):
         """Simulators and loss, made when first asked for, on the module's device."""
         if self._bench is None:
             data = self._data
-            train = self._simulator(data, self._settings.sessions)
+            reward = training_reward(self._settings, data.reward, data.leaving is not None)
+            put_measured(reward, self._measured)
+            reward = reward.to(self.device)
+            train = self._simulator(data, self._settings.sessions, reward)
             shown = torch.zeros(self.num_items + 1, dtype=torch.bool, device=self.device)
             self._bench = Workbench(
                 train,
-                self._simulator(data, len(data.held_out_users)),
+                self._simulator(data, len(data.held_out_users), reward.judged),
                 data.held_out_users,
+                reward,
                 self._loss(),
                 UserMemory(self.policy),
                 train.reset(),
@@ -197,15 +211,13 @@ class PolicyModule(StageModule):
             )
         return self._bench
 
-    def _simulator(self, data: PolicyData, sessions: int) -> UserModelSimulator:
+    def _simulator(self, data: PolicyData, sessions: int, reward: Reward) -> UserModelSimulator:
         settings = self._settings
         return UserModelSimulator(
             data.users_played.to(self.device),
             data.starts,
             sessions,
-            reward=make_reward(settings.reward, data.reward, settings.reward_settings).to(
-                self.device
-            ),
+            reward=reward,
             expected=True,
             penalty=settings.penalty,
             slate_size=settings.slate_size,

@@ -2,35 +2,123 @@
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args, get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser
 
 from lightrec import plugins
 from lightrec.errors import RecipeError
 from lightrec.rewards.base import Reward
+from lightrec.rewards.shaping import weigh_as_learner
+from lightrec.rewards.staying import Endings
 
-Setting = int | float | str | bool
+Setting = Any
+"""What a recipe can say; the reward's constructor decides whether it may."""
+CLASS, ARGUMENTS = "class_path", "init_args"
+
+
+@dataclass
+class RewardPlan:
+    """A reward that can be built: its class, and what its constructor is given."""
+
+    kind: type[Reward]
+    settings: dict[str, Setting]
+    parts: dict[str, "RewardPlan | list[RewardPlan]"] = field(default_factory=dict)
+    """Rewards within the reward."""
+
+    def build(self, folder: str) -> Reward:
+        """Build it, its parts first.
+
+        :param folder: what a reward stage left, given to a reward whose constructor takes it.
+        """
+        given: dict[str, Any] = dict(self.settings)
+        if "folder" in inspect.signature(self.kind).parameters:
+            given["folder"] = folder
+        for name, part in self.parts.items():
+            if isinstance(part, list):
+                given[name] = [each.build(folder) for each in part]
+            else:
+                given[name] = part.build(folder)
+        return self.kind(**given)
+
+
+def plan_reward(name: str, settings: Mapping[str, Setting] | None = None) -> RewardPlan:
+    """See that a reward can be built, without building anything.
+
+    :param name: such as ``SurplusReward``; lightrec's own or a plugin's.
+    :param settings: arguments of its constructor, other than ``folder``. An argument that is a
+        reward is a name, or a mapping of ``class_path`` and ``init_args``; one that is a list of
+        rewards, a list of these.
+    :raises PluginError: where no installed package provides the reward.
+    :raises RecipeError: where the constructor does not take these settings.
+    """
+    kind = plugins.installed().get("rewards", name).load()
+    types = get_type_hints(kind.__init__)
+    plain: dict[str, Setting] = {}
+    parts: dict[str, RewardPlan | list[RewardPlan]] = {}
+    for key, value in (settings or {}).items():
+        if types.get(key) is Reward:
+            parts[key] = _plan_part(name, key, value)
+        elif get_args(types.get(key)) == (Reward,):
+            if not isinstance(value, (list, tuple)):
+                raise _no_part(name, key, value)
+            parts[key] = [_plan_part(name, key, each) for each in value]
+        else:
+            plain[key] = value
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, skip={"folder", *parts})
+    try:
+        chosen = parser.parse_object(plain).as_dict()
+    except ArgumentError as error:
+        raise RecipeError(
+            f"The reward {name} cannot be built with reward_settings {dict(settings or {})}: "
+            f"{error}"
+        ) from None
+    return RewardPlan(kind, chosen, parts)
 
 
 def make_reward(name: str, folder: str, settings: Mapping[str, Setting] | None = None) -> Reward:
     """Build a reward.
 
     :param name: such as ``SurplusReward``; lightrec's own or a plugin's.
-    :param folder: what a reward stage left, given to a reward whose constructor takes ``folder``.
-    :param settings: the other arguments of the constructor.
+    :param folder: what a reward stage left, given to rewards whose constructor takes ``folder``.
+    :param settings: see :func:`plan_reward`.
     :raises PluginError: where no installed package provides the reward.
     :raises RecipeError: where the constructor does not take these settings.
     """
-    kind = plugins.installed().get("rewards", name).load()
-    given = {"folder": folder} if "folder" in inspect.signature(kind).parameters else {}
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(kind, skip={"folder"})
-    try:
-        chosen = parser.parse_object(dict(settings or {})).as_dict()
-    except ArgumentError as error:
-        raise RecipeError(
-            f"The reward {name} cannot be built with reward_settings {dict(settings or {})}: "
-            f"{error}"
-        ) from None
-    reward: Reward = kind(**given, **chosen)
+    return plan_reward(name, settings).build(folder)
+
+
+def training_reward(settings: Any, folder: str, leaving_is_fitted: bool) -> Reward:
+    """Build the reward that a policy trains on; it is judged by this one's ``judged``.
+
+    Shaping in it weighs the next step as the learner does.
+
+    :param settings: of a :class:`~lightrec.modules.policy.PolicyModule`.
+    :param folder: what the reward stage left.
+    :param leaving_is_fitted: whether sessions end as was fitted, instead of at a constant rate
+        that is part of the learner's discount.
+    """
+    reward = make_reward(settings.reward, folder, settings.reward_settings)
+    fixed = settings.ending == "fixed"
+    stay = 1.0 if fixed or leaving_is_fitted else 1 - settings.leave_rate
+    endings = Endings(folder) if leaving_is_fitted and not fixed else None
+    weigh_as_learner(reward, settings.discount * stay, endings)
     return reward
+
+
+def _plan_part(owner: str, key: str, value: Setting) -> RewardPlan:
+    if isinstance(value, str):
+        return plan_reward(value)
+    fits = isinstance(value, Mapping) and {CLASS} <= value.keys() <= {CLASS, ARGUMENTS}
+    if not fits or not isinstance(value.get(ARGUMENTS) or {}, Mapping):
+        raise _no_part(owner, key, value)
+    return plan_reward(value[CLASS], value.get(ARGUMENTS))
+
+
+def _no_part(owner: str, key: str, value: Setting) -> RecipeError:
+    return RecipeError(
+        f"{key} of the reward {owner} is {value!r}; expected is a reward's name or "
+        f"`{CLASS}: NAME` with `{ARGUMENTS}`, and a list of these where there are several."
+    )

@@ -17,8 +17,9 @@ from lightrec.irl.two_step import with_assumptions
 from lightrec.modules.choice import OFFERS, offers
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.nn.choice import ChoiceModel
+from lightrec.nn.ensemble import Ensemble, load_user_model
 from lightrec.nn.ranker import Ranker
-from lightrec.nn.user_parts import LEAVING, LeavingModel
+from lightrec.nn.user_parts import LEAVING, RETURN, VALUE, LeavingModel
 from lightrec.pipeline.functions import settings
 from lightrec.pipeline.sessions import SimulatedSessions
 from lightrec.pipeline.stage import STAMP, Stage, stamp
@@ -125,10 +126,11 @@ def judge_cell(
     folder.mkdir(exist_ok=True)
     models = {}
     for name, model in (("reward", reward), ("judge", judge)):
-        models[name] = _assuming(model, cell, stage.run, name)
-        models[name].save_pretrained(folder / name)
-        if name == "reward" and (stage.run / name / LEAVING).is_dir():
-            (folder / name / LEAVING).symlink_to((stage.run / name / LEAVING).resolve())
+        if name == "reward":
+            models[name] = write_reward(model, cell, stage.run, folder / name)
+        else:
+            models[name] = _assuming(model, cell, stage.run, name)
+            models[name].save_pretrained(folder / name)
         (folder / name / STAMP).write_text(json.dumps({"fingerprint": cell.name}))
     for name in ("data", "encoder"):
         if not (folder / name).exists():
@@ -156,6 +158,24 @@ def judge_cell(
     partial.write_text(json.dumps(found))
     os.replace(partial, result)
     return found
+
+
+def write_reward(model: ChoiceModel, cell: Cell, run: Path, folder: Path) -> ChoiceModel:
+    """Write all that a policy and its reward read of a reward stage, under a cell's assumptions.
+
+    :param model: user model A, the first of its ensemble where there is one.
+    :param run: the run folder, whose reward stage is read.
+    :param folder: where the same is written.
+    :returns: user model A under the assumptions.
+    """
+    users = load_user_model(run / "reward")
+    others = users.models[1:] if isinstance(users, Ensemble) else []
+    members = [_assuming(member, cell, run, "reward") for member in (model, *others)]
+    Ensemble(members).save_pretrained(folder)
+    for part in (LEAVING, VALUE, RETURN):
+        if (run / "reward" / part).is_dir():
+            (folder / part).symlink_to((run / "reward" / part).resolve())
+    return members[0]
 
 
 def _assuming(model: ChoiceModel, cell: Cell, run: Path, name: str) -> ChoiceModel:

@@ -33,7 +33,7 @@ def bars(axes: Axes, values: Mapping[str, float], own: str, label: str) -> None:
     names = [name for name, _ in ranked]
     axes.barh(names, [v for _, v in ranked], color=[OWN if n == own else OTHER for n in names])
     for row, (_, value) in enumerate(ranked):
-        axes.text(value, row, f" {value:.3f}", va="center", fontsize=8)
+        axes.text(max(value, 0), row, f" {value:.3f}", va="center", fontsize=8)
     axes.margins(x=0.15)
     axes.set_xlabel(label)
 

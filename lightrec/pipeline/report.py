@@ -17,6 +17,7 @@ from lightrec.pipeline.report_cold import cold_items
 from lightrec.pipeline.report_data import data_lines, data_section
 from lightrec.pipeline.report_held_out import against_closed_forms, beyond_the_mean, rankers
 from lightrec.pipeline.report_parts import Section, Table
+from lightrec.pipeline.report_reward import learned_reward
 from lightrec.pipeline.report_users import statistics, user_parts
 from lightrec.pipeline.stage import INPUTS, STAMP
 
@@ -302,6 +303,7 @@ def write(run: Path, folder: Path, metrics: Metrics, rows: Sequence[Mapping[str,
         sessions(metrics),
         truth(metrics),
         likelihood(metrics),
+        learned_reward(run, metrics),
         statistics(metrics),
         sensitivity(metrics, rows),
     ]

@@ -14,6 +14,7 @@ from lightrec.keys import Key
 from lightrec.nn.choice import ChoiceModel
 from lightrec.nn.ensemble import UserModel, load_user_model
 from lightrec.nn.ranker import Ranker
+from lightrec.nn.reward_model import load_reward
 from lightrec.nn.user_parts import (
     LEAVING,
     RETURN,
@@ -193,12 +194,12 @@ class KnownTruth(Evaluator):
             return {}
         held_out = HeldOut.load(path)
         store = EventStore.open(run / "data")
-        model = ChoiceModel.load(run / "reward")
+        model, wants = ChoiceModel.load(run / "reward"), load_reward(run / "reward")
         popularity = torch.from_numpy(store.popularity()).float()
         with torch.inference_mode():
             utilities = model.utilities(model.state(held_out.history), held_out.candidates)
             scores = {
-                "learned": model.reward(held_out.history, held_out.candidates),
+                "learned": wants.reward(held_out.history, held_out.candidates),
                 "logit": utilities,
                 "popularity": popularity[held_out.candidates],
                 "value": held_out.value,

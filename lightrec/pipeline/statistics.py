@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 from tensordict import TensorDictBase
 from torch import Tensor
 
+from lightrec.data.categories import categories
 from lightrec.data.store import EventStore
 from lightrec.evaluation.base import Evaluator
 from lightrec.evaluation.sessions import Contender, play
 from lightrec.evaluation.statistics import SessionStatistics, compare
-from lightrec.keys import PADDING, Column, Key
+from lightrec.keys import PADDING, Key
 from lightrec.modules.choice import OFFERS
 from lightrec.modules.choice_sets import in_half
 from lightrec.nn.ensemble import Ensemble, UserModel, load_user_model
@@ -29,9 +29,6 @@ from lightrec.nn.user_parts import LEAVING, LeavingModel
 from lightrec.simulators import noise
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
-
-CATEGORIES = 40
-"""An attribute with more values than this is no category."""
 
 
 class LoggedOffers:
@@ -131,27 +128,6 @@ class SimulatedStatistics(Evaluator):
         begins, ends = begins[own], ends[own]
         drawn = np.sort(np.random.default_rng(seed).permutation(len(begins))[: self.sessions])
         return begins[drawn], np.minimum(ends[drawn], begins[drawn] + self.max_steps)
-
-
-def categories(store: EventStore, name: str | None = None) -> Tensor | None:
-    """Number the items' categories: (N + 1,) int64, -1 where none is known; None without any.
-
-    :param name: of an attribute; None takes the first of words with 2 to 40 different ones.
-    """
-    for column in [name] if name else store.catalog.columns:
-        if column in (Column.ITEM, Column.TITLE, Column.TEXT):
-            continue
-        words = store.catalog.get_column(column)
-        if isinstance(words.dtype, pl.List):
-            words = words.list.first()
-        if words.dtype not in (pl.String, pl.Categorical):
-            continue
-        words = words.cast(pl.String)
-        distinct = words.drop_nulls().unique().sort()
-        if name or 2 <= len(distinct) <= CATEGORIES:
-            codes = words.cast(pl.Enum(distinct)).to_physical().cast(pl.Int64).fill_null(-1)
-            return torch.from_numpy(np.concatenate([[-1], codes.to_numpy()]).astype(np.int64))
-    return None
 
 
 def _logged(

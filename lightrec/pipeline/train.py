@@ -30,6 +30,7 @@ from lightrec.modules.choice import ChoiceModule
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.modules.policy import PolicyModule
 from lightrec.modules.policy_data import PolicyData
+from lightrec.modules.policy_rewards import plan_reward
 from lightrec.modules.ranking import RankingModule
 from lightrec.modules.sequence_data import SequenceData
 from lightrec.modules.sequence_transforms import Crop, Mask, Reorder
@@ -37,6 +38,7 @@ from lightrec.modules.stage import StageModule
 from lightrec.pipeline import recipes
 from lightrec.pipeline.complaints import CANNOT, in_sentences
 from lightrec.pipeline.progress import StageProgress
+from lightrec.pipeline.report_reward import to_tensorboard
 from lightrec.pipeline.stage import INPUTS, Stage
 
 CHECKPOINT = "model.ckpt"
@@ -210,7 +212,7 @@ def check(stage: Stage) -> None:
     checked = ParsedRecipe(arguments(stage))
     reward = checked.config.get("model.init_args.reward")
     if isinstance(reward, str):
-        plugins.installed().get("rewards", reward).load()
+        plan_reward(reward, checked.config.get("model.init_args.reward_settings"))
 
 
 def _quiet() -> None:
@@ -274,6 +276,7 @@ def train(stage: Stage) -> None:
                 shutil.copyfile(best, folder / CHECKPOINT)
             metrics = cli.model.write(folder)
             write_metrics(metrics, folder)
+            to_tensorboard(folder, stage.logs)
 
 
 def assess(stage: Stage, command: str, checkpoint: Path) -> None:

@@ -5,7 +5,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.keys import PADDING, Key
-from lightrec.nn.choice import ChoiceModel
+from lightrec.nn.reward_model import load_reward
 from lightrec.rewards.base import Reward
 
 
@@ -20,7 +20,7 @@ class LearnedReward(Reward):
 
     def __init__(self, folder: str) -> None:
         super().__init__()
-        self.model = ChoiceModel.load(folder).requires_grad_(False)
+        self.model = load_reward(folder).requires_grad_(False)
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from lightrec.keys import PADDING, Key
 from lightrec.nn.choice_model import ChoiceModel
+from lightrec.nn.reward_model import load_reward
 from lightrec.rewards.base import Reward
 
 
@@ -27,6 +28,7 @@ class SurplusReward(Reward):
     def __init__(self, folder: str) -> None:
         super().__init__()
         self.model = ChoiceModel.load(folder).requires_grad_(False)
+        self.wants = load_reward(folder).requires_grad_(False)
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
@@ -37,5 +39,5 @@ class SurplusReward(Reward):
         # Slots in slate order, nothing last; an empty place equals the 0 that stands for nothing.
         taken = torch.cat([(slate == clicked) & (slate != PADDING), clicked == PADDING], 1)
         surprise = torch.where(taken, -log_p, 0).sum(1, keepdim=True)
-        reward = self.model.reward(history, clicked.clamp_min(1))
+        reward = self.wants.reward(history, clicked.clamp_min(1))
         return torch.where(clicked == PADDING, 0, reward) + surprise

@@ -1,4 +1,4 @@
-"""The reward of what an accepted item is worth: a rating, seconds of dwell."""
+"""Rewards of what an accepted item is worth: a rating, seconds of dwell, a purchase."""
 
 import torch
 from tensordict import TensorDictBase
@@ -11,7 +11,34 @@ from lightrec.nn.user_parts import VALUE, ValueModel
 from lightrec.rewards.base import Reward
 
 
-class ValueReward(Reward):
+class _Valued(Reward):
+    """A reward of how much what was accepted is worth, by the model beside a choice model.
+
+    :param folder: what a reward stage left, in a log whose values differ.
+    :raises RunError: where the log told nothing of values.
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.model = ChoiceModel.load(folder).requires_grad_(False)
+        value = ValueModel.beside(folder, VALUE)
+        if value is None:
+            raise RunError(
+                f"There is no model of values in {folder}: all choices of its log have the same "
+                "value, or too few are there. Take another reward, or a log with ratings or dwell."
+            )
+        self.value = value
+
+    def law(self, transition: TensorDictBase) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (B, 1) of the accepted item's value; any item's for none."""
+        item = self.clicked(transition).squeeze(1).clamp_min(1)
+        features, _ = self.model.item_features()
+        state = self.model.state(transition[Key.HISTORY])
+        mean, deviation = self.value(state, features[item], item)
+        return mean.unsqueeze(1), deviation.unsqueeze(1)
+
+
+class ValueReward(_Valued):
     """The mean value of the item accepted, in the log's own units; 0 for nothing.
 
     :param folder: what a reward stage left, in a log whose values differ.
@@ -21,21 +48,35 @@ class ValueReward(Reward):
     """
 
     def __init__(self, folder: str, least: float = 0.0) -> None:
-        super().__init__()
-        self.model = ChoiceModel.load(folder).requires_grad_(False)
-        value = ValueModel.beside(folder, VALUE)
-        if value is None:
-            raise RunError(
-                f"There is no model of values in {folder}: all choices of its log have the same "
-                "value, or too few are there. Take another reward, or a log with ratings or dwell."
-            )
-        self.value, self.least = value, least
+        super().__init__(folder)
+        self.least = least
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give rewards (B, 1)."""
-        clicked = self.clicked(transition)
-        item = clicked.squeeze(1).clamp_min(1)
-        features, _ = self.model.item_features()
-        mean, _ = self.value(self.model.state(transition[Key.HISTORY]), features[item], item)
-        return torch.where(clicked == PADDING, 0.0, mean.unsqueeze(1) - self.least)
+        mean, _ = self.law(transition)
+        return torch.where(self.clicked(transition) == PADDING, 0.0, mean - self.least)
+
+
+class ConversionReward(_Valued):
+    """The probability that the item accepted is worth at least so much; 0 for nothing.
+
+    With the value from which on a choice counts, it is a rate of conversion: of purchases, of four
+    stars or more, of films watched for half an hour. Values are taken to be normal about the mean
+    that :class:`ValueReward` gives.
+
+    :param folder: what a reward stage left, in a log whose values differ.
+    :param threshold: in the log's own units.
+    :raises RunError: where the log told nothing of values.
+    """
+
+    def __init__(self, folder: str, threshold: float = 1.0) -> None:
+        super().__init__(folder)
+        self.threshold = threshold
+
+    @torch.no_grad()
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Give rewards (B, 1), from 0 to 1."""
+        mean, deviation = self.law(transition)
+        chance = torch.special.ndtr((mean - self.threshold) / deviation)
+        return torch.where(self.clicked(transition) == PADDING, 0.0, chance)

@@ -23,6 +23,8 @@ class Walk(NamedTuple):
     """(S, T, C) int64 item indices from 1."""
     choices: Tensor
     """(S, T) int64: the item chosen, or N + 1 for nothing."""
+    rewards: Tensor
+    """(S, T, C) float32: true reward of each item offered, for evaluation only."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,14 @@ class FarLog(FarLaws):
         """Whole sessions, the unlogged steps included."""
         generator = self._generator(seed)
         state = self.new_users(sessions, generator)
-        offers, choices = [], []
+        offers, choices, rewards = [], [], []
         for _ in range(self.SESSION):
             offers.append(self.offers(sessions, generator))
+            rewards.append(self.reward(state, offers[-1]))
             values = self.action_values(state, offers[-1])
             choices.append(self.choose(values, offers[-1], generator))
             state = self.advance(state, choices[-1], generator)
-        return Walk(torch.stack(offers, 1), torch.stack(choices, 1))
+        return Walk(*(torch.stack(each, 1) for each in (offers, choices, rewards)))
 
     def held_out(self, sessions: int, seed: int = 2) -> HeldOut:
         """States of fresh users, each at a step drawn evenly from the logged ones.

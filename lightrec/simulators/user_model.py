@@ -156,11 +156,13 @@ class UserModelSimulator(Simulator):
         slot = keys.argmax(1, keepdim=True)
         chosen = offered.gather(1, slot)
         clicked = torch.where(chosen > self.num_items, PADDING, chosen).squeeze(1)
+        known = {key: state[key] for key in (Key.STEP, Key.ACCEPTED_TOTAL)}
+        known |= {Key.HISTORY: history, Key.ACTION: slate}
         if self.expected:
-            worth = self._worth(history, slate, offered)
+            worth = self._worth(known, offered, changed)
             reward = (utilities.softmax(1) * worth).sum(1)
         else:
-            reward = self._worth(history, slate, chosen).squeeze(1)
+            reward = self._worth(known, chosen, changed).squeeze(1)
         if self.is_ensemble:
             reward = reward - self.penalty * doubt
         return Response(clicked, reward.float(), self._leave(state, clicked), changed)
@@ -179,18 +181,24 @@ class UserModelSimulator(Simulator):
         )
         return logit.sigmoid()
 
-    def _worth(self, history: Tensor, slate: Tensor, outcomes: Tensor) -> Tensor:
-        """Give the rewards (B, C) that each of several outcomes (B, C) of an offer would have."""
+    def _worth(
+        self, known: dict[str, Tensor], outcomes: Tensor, following: dict[str, Tensor]
+    ) -> Tensor:
+        """Give the rewards (B, C) that each of several outcomes (B, C) of an offer would have.
+
+        :param known: the state and the slate, by key.
+        :param following: what follows by every outcome.
+        """
         clicked = torch.where(outcomes > self.num_items, PADDING, outcomes)
         if self.reward_function is None:
             return (clicked > PADDING).float()
-        count = clicked.shape[1]
-        transition = {
-            Key.HISTORY: history.repeat_interleave(count, 0),
-            Key.ACTION: slate.repeat_interleave(count, 0),
-            Key.CLICKED: clicked.reshape(-1, 1),
-        }
-        rows = TensorDict(transition, batch_size=[clicked.numel()], device=self.device)
+        count, size = clicked.shape[1], [clicked.numel()]
+        transition = {key: value.repeat_interleave(count, 0) for key, value in known.items()}
+        transition[Key.CLICKED] = clicked.reshape(-1, 1)
+        rows = TensorDict(transition, batch_size=size, device=self.device)
+        if following:
+            then = {key: value.repeat_interleave(count, 0) for key, value in following.items()}
+            rows["next"] = TensorDict(then, batch_size=size, device=self.device)
         return self.reward_function(rows).view_as(clicked)
 
     def remember(self, history: Tensor, clicked: Tensor) -> Tensor:

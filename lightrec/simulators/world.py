@@ -19,7 +19,7 @@ from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator, State
 
 RewardFunction = Callable[[TensorDictBase], Tensor]
-"""From transitions (history, action, clicked) to rewards (B, 1)."""
+"""From transitions (history, action, clicked, step, accepted in total) to rewards (B, 1)."""
 
 
 class World(Simulator):
@@ -139,6 +139,8 @@ class World(Simulator):
                 Key.HISTORY: state[Key.HISTORY],
                 Key.ACTION: slate,
                 Key.CLICKED: response.clicked.unsqueeze(1),
+                Key.STEP: state[Key.STEP],
+                Key.ACCEPTED_TOTAL: state[Key.ACCEPTED_TOTAL],
             }
             rows = TensorDict(transition, batch_size=self.batch_size, device=self.device)
             reward = self.reward_function(rows).squeeze(1)

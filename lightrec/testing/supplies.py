@@ -38,6 +38,10 @@ class Supplies:
                 "user_model": tiny.tiny_user_model,
                 "starts": tiny.tiny_starts,
             },
+            "rewards": {
+                "reward": tiny.tiny_reward,
+                "parts": lambda: [tiny.tiny_reward(), tiny.tiny_reward()],
+            },
             "policies": {
                 "ranker": lambda: {"num_items": tiny.NUM_ITEMS, "size": 8, "layers": 1},
             },
@@ -79,11 +83,15 @@ class Supplies:
 
     @cached_property
     def reward_folder(self) -> Path:
-        """What a reward stage would leave: a user model of random weights, and values."""
+        """What a reward stage would leave: an ensemble of random weights, values and endings."""
+        from lightrec.nn.ensemble import Ensemble
+
         path = self.folder / "reward"
         model = tiny.tiny_user_model()
-        model.save_pretrained(path)
+        Ensemble([model, tiny.tiny_user_model(seed=1)]).save_pretrained(path)
         tiny.tiny_values(model).save_pretrained(path / "value")
+        for name, part in tiny.tiny_endings(model).items():
+            part.save_pretrained(path / name)
         return path
 
     @cached_property

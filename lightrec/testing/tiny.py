@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from lightrec.data.log import InteractionLog
     from lightrec.data.store import EventStore
     from lightrec.nn.choice import PooledChoice
-    from lightrec.nn.user_parts import ValueModel
+    from lightrec.nn.user_parts import UserPart, ValueModel
+    from lightrec.rewards.base import Reward
     from lightrec.simulators.starts import LogStarts
 
 USERS: Final = 60
@@ -162,6 +163,29 @@ def tiny_values(user_model: "PooledChoice", seed: int = 0) -> "ValueModel":
         torch.manual_seed(seed)
         torch.nn.init.normal_(model.levels.weight)
     return model.eval()
+
+
+def tiny_endings(user_model: "PooledChoice", seed: int = 0) -> "dict[str, UserPart]":
+    """Make models of random weights of when a user model's users leave and return, by folder."""
+    import torch
+
+    from lightrec.nn.user_parts import LEAVING, RETURN, LeavingModel, ReturnModel
+
+    leaving = LeavingModel(user_model.state_size)
+    returns = ReturnModel(user_model.state_size)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for part in (leaving, returns):
+            torch.nn.init.normal_(part.linear.weight, std=0.1)
+    torch.nn.init.constant_(returns.linear.bias, 12.0)
+    return {LEAVING: leaving.eval(), RETURN: returns.eval()}
+
+
+def tiny_reward() -> "Reward":
+    """Make a reward without settings, for rewards that are made of others."""
+    from lightrec.rewards.engagement import EngagementReward
+
+    return EngagementReward()
 
 
 def tiny_starts(num_items: int = NUM_ITEMS, seed: int = 0) -> "LogStarts":

@@ -13,6 +13,10 @@ from lightrec.nn.towers import TOWERS
 from lightrec.pipeline.held_out import HeldOutLog
 from lightrec.pipeline.sessions import KnownTruth, SimulatedSessions
 from lightrec.policies.candidate import CandidatePolicy
+from lightrec.rewards.combined import NormalisedReward, WeightedSum
+from lightrec.rewards.learned import LearnedReward
+from lightrec.rewards.penalties import FatiguePenalty
+from lightrec.rewards.shaping import ContinuationShaping
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing import (
     check_encoder,
@@ -20,12 +24,15 @@ from lightrec.testing import (
     parametrize_checks,
     plugin_checks,
     policy_checks,
+    reward_checks,
     simulator_checks,
     tiny,
     tower_checks,
 )
 from lightrec.testing.plugins import PACKAGE_CHECKS, PART_CHECKS
+from lightrec.testing.supplies import Supplies
 
+SUPPLIES = Supplies()
 ELSEWHERE = ("encoders", "evaluators")
 """Slots whose parts the kit builds at full size; here they are checked at a tiny one."""
 
@@ -63,6 +70,13 @@ def knowing_policy():
     return policy
 
 
+def combined_reward():
+    """Rewards within rewards: a normalised sum of a shaped learned reward and a penalty."""
+    folder = str(SUPPLIES.reward_folder)
+    shaped = ContinuationShaping(LearnedReward(folder), folder, 0.9)
+    return NormalisedReward(WeightedSum([shaped, FatiguePenalty(folder)], [1.0, 0.5]))
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path))
@@ -90,6 +104,7 @@ def test_text_encoder(cache, lightrec_tiny_encoder):
     simulator_checks(partial(simulator, ending="fixed", expected=True), "fixed"),
     simulator_checks(partial(simulator, user_model=recurrent, slate_size=2), "recurrent"),
     policy_checks(knowing_policy, "CandidatePolicy-with-user-model"),
+    reward_checks(combined_reward, part="rewards-within-rewards"),
 )
 def test_in_other_settings(check):
     check()

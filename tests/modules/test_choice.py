@@ -4,15 +4,21 @@ import polars
 import pytest
 import torch
 from safetensors.torch import save_file
+from tensordict import TensorDict
 
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.store import VALIDATION
 from lightrec.errors import RecipeError
-from lightrec.modules.choice import ChoiceModule, assess, calibrate, fit_popularity, load
+from lightrec.irl.iq_learn import IQLearn
+from lightrec.irl.maxent import MaxEnt
+from lightrec.modules.choice import ChoiceModule, load
+from lightrec.modules.choice_assessment import assess, calibrate, choice_auc, fit_popularity
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.nn.ensemble import load_user_model
+from lightrec.nn.reward_model import load_reward
+from lightrec.rewards.learned import LearnedReward
 
 ITEMS = 30
 
@@ -134,6 +140,54 @@ def test_checkpoint_needs_nothing_else(folders, tmp_path):
     module.trainer.save_checkpoint(tmp_path / "model.ckpt")
     again = ChoiceModule.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
     assert torch.equal(again.choice.vectors, module.choice.vectors)
+
+
+@pytest.mark.parametrize("kind", [MaxEnt, IQLearn])
+def test_a_learner_is_trained_beside_and_rewards_by_it(folders, tmp_path, kind):
+    module = train(folders, epochs=3, learner=kind(), model="recurrent")
+    alone = train(folders, epochs=3, model="recurrent")
+    for name, value in alone.choice.named_parameters():
+        torch.testing.assert_close(dict(module.choice.named_parameters())[name], value)
+    metrics = module.write(tmp_path)
+    # Whoever knows the kind puts what was chosen before half of the others, and ties with the rest.
+    assert metrics["auc"] > 0.65
+    history, items = torch.tensor([[0, 0, 0, 1, 3]]), torch.tensor([[5, 6, 7]])
+    found = load_reward(tmp_path).reward(history, items)
+    assert torch.equal(found, module.learner.reward_model().reward(history, items))
+    assert not torch.equal(found, load(tmp_path).reward(history, items))
+    state = {"history": history, "action": items, "clicked": torch.tensor([[6]])}
+    reward = LearnedReward(str(tmp_path))(TensorDict(state, [1]))
+    assert torch.equal(reward, found[:, 1:2])
+    module.trainer.save_checkpoint(tmp_path / "model.ckpt")
+    again = ChoiceModule.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
+    assert isinstance(again.learner, kind)
+    assert torch.equal(again.learner.reward_model().reward(history, items), found)
+
+
+class Ranks(torch.nn.Module):
+    """Rewards that are a function of the slot: in logs without sets the first is the choice."""
+
+    def __init__(self, rewards):
+        super().__init__()
+        self.rewards = torch.nn.Parameter(torch.tensor(rewards))
+
+    def reward(self, history, items):
+        return self.rewards.expand(len(items), -1)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "expected"),
+    [
+        ([9.0, 1, 2, 3, 4, 5], 1.0),
+        ([0.0, 1, 2, 3, 4, 5], 0.0),
+        ([2.0, 1, 2, 3, 4, 0], 0.5),
+        ([1.0, 1, 1, 1, 1, 1], 0.5),
+        ([3.0, 1, 2, 3, 4, 5], 0.5),
+    ],
+)
+def test_auc_of_choices_by_hand(folders, rewards, expected):
+    found = choice_auc(Ranks(rewards), data_of(folders), VALIDATION, "a")
+    assert found == pytest.approx(expected)
 
 
 def test_halves_do_not_meet(folders):

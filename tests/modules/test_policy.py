@@ -235,3 +235,47 @@ def test_settings_of_a_reward_reach_it_or_are_refused(run):
     folder = str(run / "reward")
     with pytest.raises(RecipeError, match=r"EngagementReward cannot be built.*'bonus'"):
         make_reward("EngagementReward", folder, {"bonus": 2})
+
+
+def test_rewards_within_rewards_reach_the_policy_stage(run):
+    folder = str(run / "reward")
+    settings = {
+        "parts": ["SurplusReward", {"class_path": "RepetitionPenalty", "init_args": {"window": 3}}],
+        "weights": [1.0, 0.5],
+    }
+    reward = make_reward("WeightedSum", folder, settings)
+    assert [type(part).__name__ for part in reward.parts] == ["SurplusReward", "RepetitionPenalty"]
+    assert reward.parts[1].window == 3
+    inner = {"class_path": "WeightedSum", "init_args": settings}
+    assert make_reward("NormalisedReward", folder, {"reward": inner}).reward.weights == [1.0, 0.5]
+    with pytest.raises(RecipeError, match=r"parts of the reward WeightedSum is .*a list of these"):
+        make_reward("WeightedSum", folder, {"parts": "SurplusReward"})
+    wrong = {"class_path": "RepetitionPenalty", "init_args": {"windows": 3}}
+    with pytest.raises(RecipeError, match=r"RepetitionPenalty cannot be built.*'windows'"):
+        make_reward("WeightedSum", folder, {"parts": [wrong]})
+    with pytest.raises(RecipeError, match=r"WeightedSum cannot be built.*parts"):
+        make_reward("WeightedSum", folder, {})
+
+
+def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(run):
+    settings = {"reward": "EngagementReward"}
+    module, _ = fit(run, 1, reward="ContinuationShaping", reward_settings=settings, discount=0.9)
+    shaped = module.bench.train.reward_function
+    # Sessions end with a chance of .05, which the learner has in its discount.
+    assert shaped.discount == pytest.approx(0.9 * 0.95)
+    assert module.bench.judging.reward_function is shaped.reward
+    assert type(shaped.reward).__name__ == "EngagementReward"
+    fixed, _ = fit(run, 1, reward="ContinuationShaping", reward_settings=settings, ending="fixed")
+    assert fixed.bench.train.reward_function.discount == 1
+
+
+def test_what_a_normalised_reward_has_measured_is_resumed(run, tmp_path):
+    settings = {"reward": "NormalisedReward", "reward_settings": {"reward": "EngagementReward"}}
+    whole, _ = fit(run, 2, **settings)
+    fit(run, 1, tmp_path, **settings)
+    resumed, _ = fit(run, 2, checkpoint=str(tmp_path / "last.ckpt"), **settings)
+    # Two rewards a step, one for each outcome: 2 epochs of 2 iterations, 32 sessions, 4 steps.
+    assert whole.bench.reward.moments.count == 2 * 2 * 2 * 32 * 4
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert torch.equal(whole.bench.reward.moments.square, resumed.bench.reward.moments.square)

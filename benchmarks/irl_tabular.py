@@ -1,0 +1,105 @@
+"""Exact tabular inverse reinforcement learning: `make bench NAME=irl_tabular`.
+
+The frozen problem of `imitation` 1.0.1 (10 states × 4 actions, horizon 20), whose numbers, kept in
+the same file, stand beside ours; and random problems of 50 states × 8 actions. The file is
+``mce_irl.npz`` in the folder that ``LIGHTREC_TEST_REFERENCE`` names. ``--measure FILE FOLDER`` does
+the measuring and writes ``metrics.json``.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.cells import Benchmark
+from lightrec.irl.soft_policy import TabularProcess, action_occupancy, occupancy, soft_policy
+from lightrec.irl.tabular import TabularReward, fit_occupancy
+
+RUNS = 5
+PEERS = {"imitation": "exact_default_lr1e-2_1000it", "imitation, finer": "exact_lr5e-2_3000it"}
+
+
+def timed(process: TabularProcess, expert: np.ndarray) -> tuple[TabularReward, float]:
+    """Fit a few times; give the result and the CPU seconds of the fastest."""
+    seconds = []
+    for _ in range(RUNS):
+        begin = time.process_time()
+        found = fit_occupancy(process, expert)
+        seconds.append(time.process_time() - begin)
+    return found, min(seconds)
+
+
+def frozen(path: Path) -> dict[str, float]:
+    """Recover the frozen expert, and quote what imitation reached."""
+    given = np.load(path)
+    process = TabularProcess(given["T"], given["p0"], 20)
+    visits = TabularProcess(given["T"], given["p0"], 20, final_visit=True)
+    # There the state after the last action is counted and not rewarded.
+    found, seconds = timed(process, given["expert_D"][:20].sum(0))
+    error = abs(occupancy(visits, found.policy) - given["expert_Dcum"]).max()
+    metrics = {
+        "lightrec/seconds": seconds,
+        "lightrec/error": float(error),
+        "lightrec/evaluations": found.evaluations,
+    }
+    theirs = json.loads(str(given["metrics_json"]))
+    for name, key in PEERS.items():
+        metrics[f"{name}/seconds"] = theirs[key]["time_s"]
+        metrics[f"{name}/error"] = theirs[key]["occ_Linf_vs_true_expert"]
+    return metrics
+
+
+def drawn(kind: str, horizon: int | None, discount: float) -> dict[str, float]:
+    """Recover experts in ten random worlds; give the means of seconds and the largest error."""
+    seconds, errors = [], []
+    for seed in range(10):
+        draw = np.random.default_rng(seed)
+        transitions = draw.dirichlet(np.ones(50), (50, 8))
+        transitions /= transitions.sum(-1, keepdims=True)
+        process = TabularProcess(transitions, draw.dirichlet(np.ones(50)), horizon, discount)
+        shape = (50,) if kind == "state" else (50, 8)
+        policy = soft_policy(process, draw.normal(size=shape)).probabilities
+        expert = (occupancy if kind == "state" else action_occupancy)(process, policy)
+        found, once = timed(process, expert)
+        seconds.append(once)
+        errors.append(abs(found.occupancy - expert).max())
+    name = f"50x8, reward of {kind}, " + (f"horizon {horizon}" if horizon else f"γ {discount}")
+    return {f"{name}/seconds": float(np.mean(seconds)), f"{name}/error": float(max(errors))}
+
+
+def measure(path: Path, folder: Path) -> None:
+    """Measure everything and write ``metrics.json``."""
+    metrics = frozen(path)
+    for kind in ("state", "state and action"):
+        metrics |= drawn(kind, 20, 1.0) | drawn(kind, None, 0.95)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+
+
+def main() -> None:
+    """Run the cell and print the table."""
+    if "--measure" in sys.argv:
+        place = sys.argv.index("--measure")
+        measure(Path(sys.argv[place + 1]), Path(sys.argv[place + 2]))
+        return
+    path = Path(os.environ["LIGHTREC_TEST_REFERENCE"]) / "mce_irl.npz"
+    benchmark = Benchmark("irl_tabular")
+    command = [sys.executable, "-m", "benchmarks.irl_tabular", "--measure"]
+    cell = benchmark.cell(
+        "exact",
+        [*command, "{reference}", "{out}/measured"],
+        0,
+        "measured/metrics.json",
+        reference=path,
+    )
+    metrics = cell["metrics"]
+    print("| | seconds | largest error of the occupancy |\n| --- | --- | --- |")
+    for name in [key.rpartition("/")[0] for key in metrics if key.endswith("/error")]:
+        print(f"| {name} | {metrics[f'{name}/seconds']:.4f} | {metrics[f'{name}/error']:.1e} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""The base class of what turns logged choices into a reward."""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from lightrec.keys import Key
+from lightrec.nn.choice_model import ChoiceModel
+from lightrec.nn.reward_model import RewardModel
+
+Batch = dict[str, Tensor]
+Make = Callable[[], ChoiceModel]
+"""Makes a choice model that has not learned anything yet."""
+
+
+class RewardLearner(nn.Module, ABC):
+    """Learns from choices what people want.
+
+    A learner has networks of its own, trained beside the user model on the same batches. A row of a
+    batch is a choice from a set, or of nothing: ``Key.HISTORY`` (B, L), ``Key.CANDIDATES`` (R, C),
+    ``Key.CHOICE`` (R,), ``Key.WEIGHT`` (R,); R is a multiple M of B, as blocks in the order of the
+    histories. Where :attr:`reads_next`, ``Key.NEXT_CANDIDATES`` (R, C) is what is on offer in the
+    step after, and ``Key.ENDED`` and ``Key.CUT`` (R,) bool tell whether there is none: because the
+    session ended, or because the log of it did.
+
+    How far people look ahead, γ' = γ · (1 - leave rate), is given and not learned: choices of a
+    log are as likely under one γ as under another, while a wrong γ costs as much as looking ahead
+    gains. With γ' = 0 every learner is a conditional logit in another dress.
+
+    Subclass it, and a recipe can name the class: ``learner: {class_path: my_package.MyLearner}``.
+    The constructor's arguments are plain Python, each kept as an attribute of its own name.
+    """
+
+    reads_next: ClassVar[bool] = False
+    """Whether batches must tell of the step after."""
+
+    @abstractmethod
+    def build(self, make: Make, discount: float) -> None:
+        """Make the networks.
+
+        :param make: gives a fresh choice model for each call.
+        :param discount: γ'.
+        """
+
+    @property
+    @abstractmethod
+    def networks(self) -> list[ChoiceModel]:
+        """The choice models among the networks that are trained; they are told of the items."""
+
+    @abstractmethod
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        """Give a scalar, a mean over weighted rows, to be made small.
+
+        :param progress: of the training, from 0 to 1.
+        """
+
+    def start(self) -> None:
+        """Begin: networks that follow others become their copies. Called once items are told."""
+
+    def stepped(self) -> None:
+        """Follow a step of the optimizer, as averaged target networks do."""
+
+    @abstractmethod
+    def utilities(self, history: Tensor, items: Tensor) -> Tensor:
+        """Give Q(s, i) - Q(s, nothing) by which people choose: (M · B, C) of sets (M · B, C)."""
+
+    @abstractmethod
+    def reward_model(self) -> RewardModel:
+        """What was learned."""
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """The learner as a recipe writes it: ``class_path`` and ``init_args``."""
+        kind = type(self)
+        own = () if kind.__init__ is nn.Module.__init__ else inspect.signature(kind).parameters
+        return {
+            "class_path": f"{kind.__module__}.{kind.__qualname__}",
+            "init_args": {name: getattr(self, name) for name in own},
+        }
+
+
+def blocks(values: Tensor, rows: int) -> Tensor:
+    """Repeat what belongs to histories (B, ...) for all blocks of sets: (rows, ...)."""
+    return values.repeat(rows // len(values), *[1] * (values.ndim - 1))
+
+
+def with_nothing(utilities: Tensor, nothing: Tensor | float = 0.0) -> Tensor:
+    """Add nothing, in the last column, to utilities (R, C)."""
+    if isinstance(nothing, float):
+        return pad(utilities, (0, 1), value=nothing)
+    return pad(utilities, (0, 1)) + pad(nothing.unsqueeze(1), (utilities.shape[1], 0))
+
+
+def mean(values: Tensor, batch: Batch) -> Tensor:
+    """Average rows (R,) by their weights."""
+    weight = batch[Key.WEIGHT]
+    return (weight * values).sum() / weight.sum()
+
+
+def chosen(values: Tensor, batch: Batch) -> Tensor:
+    """Pick from (R, C + 1) what belongs to the choice: (R,)."""
+    return values.gather(1, batch[Key.CHOICE].unsqueeze(1)).squeeze(1)

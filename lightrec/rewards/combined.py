@@ -1,0 +1,130 @@
+"""Rewards made of rewards: weighted sums, and rewards brought to unit spread."""
+
+from typing import TypeAlias
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor, nn
+
+from lightrec.errors import RecipeError
+from lightrec.rewards.base import Reward
+
+Measured: TypeAlias = dict[str, dict[str, Tensor]]
+"""Counts, means and squares by the places of what measures in a reward."""
+
+
+class WeightedSum(Reward):
+    """Σ weight · part, of any rewards.
+
+    In a recipe each part is a name, or a ``class_path`` with ``init_args``.
+
+    :param parts: the rewards.
+    :param weights: one a part, of either sign; by default 1 each.
+    :raises RecipeError: where there is no part, or not as many weights as parts.
+    """
+
+    def __init__(self, parts: list[Reward], weights: list[float] | None = None) -> None:
+        super().__init__()
+        weights = [1.0] * len(parts) if weights is None else list(weights)
+        if not parts or len(weights) != len(parts):
+            raise RecipeError(
+                f"A weighted sum was given {len(parts)} parts and {len(weights)} weights; give at "
+                "least one part, and one weight a part."
+            )
+        self.parts = nn.ModuleList(parts)
+        self.weights = weights
+
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Give rewards (B, 1)."""
+        terms = [w * part(transition) for w, part in zip(self.weights, self.parts, strict=True)]
+        return torch.stack(terms).sum(0)
+
+    @property
+    def judged(self) -> Reward:
+        """The sum of what its parts are judged by, under the same weights."""
+        return WeightedSum([p.judged for p in self.parts if isinstance(p, Reward)], self.weights)
+
+
+class RunningMoments(nn.Module):
+    """Mean and spread of all numbers so far, merged batch by batch (Chan et al. 1979)."""
+
+    count: Tensor
+    mean: Tensor
+    square: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Merged in float64: the mean of millions of numbers moves by less than float32 can tell.
+        for name in ("count", "mean", "square"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.float64))
+
+    @torch.no_grad()
+    def update(self, values: Tensor) -> None:
+        """Take further numbers, of any shape, into account."""
+        numbers = values.double()
+        if not numbers.numel():
+            return
+        total = self.count + numbers.numel()
+        mean = numbers.mean()
+        apart = mean - self.mean
+        within = (numbers - mean).square().sum()
+        self.square += within + apart.square() * self.count * numbers.numel() / total
+        self.mean += apart * numbers.numel() / total
+        self.count.copy_(total)
+
+    @property
+    def deviation(self) -> Tensor:
+        """The standard deviation; 1 where no two numbers differ."""
+        found = (self.square / (self.count - 1).clamp_min(1)).sqrt()
+        return torch.where(found > 1e-8, found, torch.ones_like(found))
+
+
+class NormalisedReward(Reward):
+    """A reward divided by its standard deviation so far.
+
+    The spread is measured in training mode only, over the first rows: a reward that goes on
+    changing is a moving target, and numbers of different epochs could not be compared. What judges
+    is brought to the same scale by the same numbers.
+
+    Taking the mean off as well changes what is asked for wherever sessions may end: with rewards
+    above 0 users are worth keeping, and with a mean of 0 no longer.
+
+    :param reward: what is normalised.
+    :param center: whether the mean is taken off too.
+    :param rows: after how many rewards the scale stays.
+    """
+
+    def __init__(self, reward: Reward, center: bool = False, rows: int = 100_000) -> None:
+        super().__init__()
+        self.reward, self.center, self.rows = reward, center, rows
+        self.moments = RunningMoments()
+
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Give rewards (B, 1)."""
+        found: Tensor = self.reward(transition)
+        if self.training and self.moments.count < self.rows:
+            self.moments.update(found)
+        mean = self.moments.mean if self.center else torch.zeros_like(self.moments.mean)
+        return ((found - mean) / self.moments.deviation).float()
+
+    @property
+    def judged(self) -> Reward:
+        """What its reward is judged by, on the present scale, which it shares and never moves."""
+        view = NormalisedReward(self.reward.judged, self.center, self.rows)
+        view.moments = self.moments
+        # Not view.eval(), which would stop what measures inside the shared reward.
+        view.training = False
+        return view
+
+
+def measured_of(reward: Reward) -> Measured:
+    """Give what a reward has measured while it was trained on, for a checkpoint."""
+    parts = reward.named_modules()
+    return {name: part.state_dict() for name, part in parts if isinstance(part, RunningMoments)}
+
+
+def put_measured(reward: Reward, measured: Measured) -> None:
+    """Let a reward go on from what it had measured, in place."""
+    for name, part in reward.named_modules():
+        if isinstance(part, RunningMoments) and name in measured:
+            part.load_state_dict(measured[name])

@@ -1,0 +1,98 @@
+"""Rewards of the long run: that people stay in a session, and that they come back."""
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor, nn
+
+from lightrec.errors import RunError
+from lightrec.keys import PADDING, Key
+from lightrec.nn.choice import ChoiceModel
+from lightrec.nn.user_parts import LEAVING, RETURN, LeavingModel, ReturnModel
+from lightrec.rewards.base import Reward
+
+DAY = 86_400.0
+
+
+class Endings(nn.Module):
+    """How likely a session ends after a step: as it was fitted, or at the assumed leave rate.
+
+    :param folder: what a reward stage left.
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.model = ChoiceModel.load(folder).requires_grad_(False)
+        self.leaving = LeavingModel.beside(folder, LEAVING)
+
+    def state(self, transition: TensorDictBase) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The choice state (B, S) after the step, and as (B, 1): the slates shown, how many of them
+        were accepted, and whether the last was.
+
+        A transition that does not tell of its session is taken for the first of one.
+        """
+        nothing = self.model.num_items + 1 if self.model.records_nothing else PADDING
+        accepted = (Reward.clicked(transition) > PADDING).float()
+        zero = torch.zeros_like(accepted)
+        step = transition.get(Key.STEP, zero.long()) + 1
+        total = transition.get(Key.ACCEPTED_TOTAL, zero) + accepted
+        return self.model.state(Reward.after(transition, nothing)), step, total, accepted
+
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Probabilities (B, 1)."""
+        if self.leaving is None:
+            return torch.zeros_like(Reward.clicked(transition)) + self.model.leave_rate
+        logit: Tensor = self.leaving(*self.state(transition))
+        return logit.sigmoid().unsqueeze(1)
+
+
+class StayReward(Reward):
+    """The probability that the session goes on after the step.
+
+    Its sum over a session is about the number of steps that are still to come: it pays for length,
+    whatever is in it. Weigh it against what a step is worth.
+
+    :param folder: what a reward stage left. Where it could not fit how users leave, the leave rate
+        is the assumed one, and the reward a constant.
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.endings = Endings(folder)
+
+    @torch.no_grad()
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Give rewards (B, 1), from 0 to 1."""
+        return 1 - self.endings(transition)
+
+
+class ReturnReward(Reward):
+    """The probability that the session ends after the step and the user is back soon.
+
+    Summed over a session, whose steps are as many as users stay for, its expectation is the
+    probability of a return: the reward of retention (Cai et al. 2023), without its noise.
+
+    :param folder: what a reward stage left, in a log in which users come back.
+    :param days: how soon.
+    :raises RunError: where the log told nothing of returns.
+    """
+
+    def __init__(self, folder: str, days: float = 7.0) -> None:
+        super().__init__()
+        self.endings = Endings(folder)
+        returns = ReturnModel.beside(folder, RETURN)
+        if returns is None:
+            raise RunError(
+                f"There is no model of returns in {folder}: its log has no times, or too few users "
+                "in it have a second session. Take another reward, or a longer log."
+            )
+        self.returns, self.days = returns, days
+
+    @torch.no_grad()
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Give rewards (B, 1), from 0 to 1."""
+        state, step, total, _ = self.endings.state(transition)
+        mean, deviation = self.returns(state, step, total)
+        limit = torch.tensor(self.days * DAY, device=mean.device).log()
+        back = torch.special.ndtr((limit - mean) / deviation)
+        chance: Tensor = self.endings(transition) * back.unsqueeze(1)
+        return chance

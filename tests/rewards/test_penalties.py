@@ -1,0 +1,78 @@
+"""Penalties with hand values."""
+
+import math
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from lightrec.errors import RecipeError, RunError
+from lightrec.keys import Key
+from lightrec.nn.choice import PooledChoice
+from lightrec.nn.ensemble import Ensemble
+from lightrec.rewards.penalties import FatiguePenalty, RepetitionPenalty, UncertaintyPenalty
+from lightrec.testing import tiny
+
+
+def rows(history, clicked):
+    history, clicked = torch.tensor(history), torch.tensor(clicked).unsqueeze(1)
+    data = {Key.HISTORY: history, Key.ACTION: clicked.clamp_min(1), Key.CLICKED: clicked}
+    return TensorDict(data, batch_size=[len(history)])
+
+
+def test_repetition_counts_what_was_accepted_before():
+    steps = rows([[0, 2, 1, 2], [0, 2, 1, 2], [0, 2, 1, 2], [0, 2, 1, 2]], [2, 1, 3, 0])
+    assert RepetitionPenalty()(steps).flatten().tolist() == [-2, -1, 0, 0]
+    assert RepetitionPenalty(window=1)(steps).flatten().tolist() == [-1, 0, 0, 0]
+    with pytest.raises(RecipeError, match="window is 0"):
+        RepetitionPenalty(window=0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    # Items 1 and 2 point one way, 3 and 4 the other; item 5 means nothing in a history.
+    model = PooledChoice(4, 2, 3)
+    model.vectors[1:] = torch.tensor([[1.0, 0.0], [1.0, 0.1], [-1.0, 0.0], [-1.0, 0.3]])
+    folder = tmp_path_factory.mktemp("choice")
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+def test_fatigue_is_the_part_of_the_window_near_the_item(folder):
+    steps = rows([[0, 1, 2, 3], [5, 5, 2, 3], [0, 0, 0, 1], [1, 1, 1, 1]], [1, 4, 3, 0])
+    found = FatiguePenalty(folder, window=4)(steps).flatten().tolist()
+    assert found == [-0.5, -0.25, 0, 0]
+    assert FatiguePenalty(folder, window=2)(steps).flatten().tolist() == [-0.5, -0.5, 0, 0]
+    with pytest.raises(RecipeError, match="a cosine lies between"):
+        FatiguePenalty(folder, near=2.0)
+    with pytest.raises(RecipeError, match="give data"):
+        FatiguePenalty(folder, category="genre")
+
+
+def test_fatigue_goes_by_categories_where_there_are_some(folder, tmp_path):
+    store = tiny.tiny_store(tmp_path / "data")
+    kind = store.catalog["kind"].to_list()
+    first = kind.index("tea") + 1
+    tea = [i + 1 for i, k in enumerate(kind) if k == "tea"]
+    rope = kind.index("rope") + 1
+    steps = rows([[tea[1], tea[2], rope, 0], [0, 0, 0, rope]], [first, first])
+    data = str(tmp_path / "data")
+    found = FatiguePenalty(folder, window=4, data=data)(steps).flatten().tolist()
+    assert found == [-0.5, 0]
+    with pytest.raises(RecipeError, match="no attribute 'colour'"):
+        FatiguePenalty(folder, data=data, category="colour")
+
+
+def test_uncertainty_is_the_ensembles_unless_the_simulator_tells(folder, tmp_path):
+    with pytest.raises(RunError, match="a single user model"):
+        UncertaintyPenalty(folder)
+    one, other = tiny.tiny_user_model(), tiny.tiny_user_model(seed=1)
+    ensemble = Ensemble([one, other])
+    ensemble.save_pretrained(tmp_path)
+    steps = rows([[0, 0, 1, 2, 3], [1, 2, 3, 4, 5]], [4, 6])
+    reward = UncertaintyPenalty(str(tmp_path))
+    expected = ensemble.predict(steps[Key.HISTORY], steps[Key.ACTION])[1]
+    assert torch.allclose(reward(steps), -expected.unsqueeze(1))
+    assert (-reward(steps) <= math.log(2)).all()
+    steps["next"] = TensorDict({Key.UNCERTAINTY: torch.tensor([[0.1], [0.2]])}, batch_size=[2])
+    assert torch.equal(reward(steps), torch.tensor([[-0.1], [-0.2]]))

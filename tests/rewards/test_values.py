@@ -1,0 +1,101 @@
+"""What accepted items are worth, and whether people stay and return, by hand."""
+
+import math
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from lightrec.errors import RunError
+from lightrec.keys import Key
+from lightrec.nn.choice import PooledChoice
+from lightrec.nn.user_parts import LEAVING, RETURN, VALUE, LeavingModel, ReturnModel, ValueModel
+from lightrec.rewards.staying import Endings, ReturnReward, StayReward
+from lightrec.rewards.value import ConversionReward
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    model = PooledChoice(6, 2, 3, discount=0.8, leave_rate=0.25)
+    model.set_items(torch.randn(7, 2))
+    return model.eval()
+
+
+@pytest.fixture
+def transition():
+    return TensorDict(
+        {
+            Key.HISTORY: torch.tensor([[0, 1, 2], [3, 4, 5], [0, 0, 6]]),
+            Key.ACTION: torch.tensor([[5, 3], [1, 2], [1, 2]]),
+            Key.CLICKED: torch.tensor([[5], [0], [2]]),
+            Key.STEP: torch.tensor([[0], [1], [3]]),
+            Key.ACCEPTED_TOTAL: torch.tensor([[0.0], [1.0], [2.0]]),
+        },
+        batch_size=[3],
+    )
+
+
+def test_conversion_is_the_normal_laws_tail(model, transition, tmp_path):
+    model.save_pretrained(tmp_path)
+    value = ValueModel(model.state_size, 32, 6)
+    value.levels.weight.data[:, 0] = torch.arange(7.0)
+    value.center.fill_(3.0)
+    value.spread.fill_(0.5)
+    value.save_pretrained(tmp_path / VALUE)
+    # Means are 5.5 and 4, the deviation is .5: z = 3 and 0.
+    expected = [(1 + math.erf(3 / math.sqrt(2))) / 2, 0.0, 0.5]
+    found = ConversionReward(str(tmp_path), threshold=4.0)(transition)
+    assert found.flatten().tolist() == pytest.approx(expected)
+
+
+def test_without_a_fitted_law_people_stay_at_the_assumed_rate(model, transition, tmp_path):
+    model.save_pretrained(tmp_path)
+    assert StayReward(str(tmp_path))(transition).tolist() == [[0.75]] * 3
+    with pytest.raises(RunError, match="no model of returns"):
+        ReturnReward(str(tmp_path))
+
+
+def fit(model, folder):
+    """Leaving with log-odds step - 2 · share accepted; returns after e^(11 + share) seconds."""
+    model.save_pretrained(folder)
+    leaving, returns = LeavingModel(model.state_size), ReturnModel(model.state_size)
+    leaving.levels.weight.data[:, 0] = torch.arange(65.0)
+    leaving.linear.weight.data[0, -3] = -2.0
+    returns.linear.weight.data[0, -1] = 1.0
+    returns.linear.bias.data[0] = 11.0
+    leaving.save_pretrained(folder / LEAVING)
+    returns.save_pretrained(folder / RETURN)
+    return str(folder)
+
+
+def test_staying_and_returning_by_hand(model, transition, tmp_path):
+    folder = fit(model, tmp_path)
+    # After the step: 1 of 1, 1 of 2 and 3 of 4 slates were accepted.
+    shares = [1.0, 0.5, 0.75]
+    leave = [1 / (1 + math.exp(-(n - 2 * s))) for n, s in zip([1, 2, 4], shares, strict=True)]
+    found = StayReward(folder)(transition).flatten().tolist()
+    assert found == pytest.approx([1 - p for p in leave], abs=1e-6)
+    z = [math.log(2 * 86_400) - 11 - share for share in shares]
+    back = [(1 + math.erf(x / math.sqrt(2))) / 2 for x in z]
+    expected = [p * b for p, b in zip(leave, back, strict=True)]
+    found = ReturnReward(folder, days=2.0)(transition).flatten().tolist()
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_transition_that_tells_nothing_of_its_session_is_the_first(model, transition, tmp_path):
+    folder = fit(model, tmp_path)
+    bare = transition.exclude(Key.STEP, Key.ACCEPTED_TOTAL)
+    assert StayReward(folder)(bare)[0] == StayReward(folder)(transition)[0]
+
+
+def test_the_state_after_the_step_is_the_models_own(model, transition, tmp_path):
+    model.save_pretrained(tmp_path)
+    state = Endings(str(tmp_path)).state(transition)[0]
+    history, clicked = transition[Key.HISTORY], torch.tensor([[5], [7], [2]])
+    assert model.records_nothing
+    torch.testing.assert_close(state, model.after(history, clicked).squeeze(1))
+    model.nothing_recorded.fill_(False)
+    model.save_pretrained(tmp_path)
+    state = Endings(str(tmp_path)).state(transition)[0]
+    torch.testing.assert_close(state[1], model.state(history)[1])
