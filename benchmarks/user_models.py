@@ -30,6 +30,8 @@ REAL = [
         "ranker/log_likelihood",
         "minus-encoder",
         "calibration_error",
+        "auc",
+        "other_half/auc",
     )
 ]
 

@@ -41,6 +41,10 @@ class ChoiceData(StageData):
     :param max_evaluated: at most so many validation, or test, events; null for all.
     :param num_workers: processes that make batches.
     :param seed: of the order and the draws.
+    :param events: a ``.npy`` file with positions of the training events to learn from, such as
+        those that were chosen actively; null for all.
+    :param forget: in training, the probability that a step of a history is left out, each anew in
+        every epoch: augmentation for small logs.
     """
 
     def __init__(
@@ -60,6 +64,8 @@ class ChoiceData(StageData):
         max_evaluated: int | None = 20_000,
         num_workers: int = 0,
         seed: int = 0,
+        events: str | None = None,
+        forget: float = 0.0,
     ) -> None:
         super().__init__(data)
         if not 0 <= nothing_rate < 1:
@@ -71,6 +77,9 @@ class ChoiceData(StageData):
         self.candidates, self.nothing_rate = candidates, nothing_rate
         self.longest_session = longest_session
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        if not 0 <= forget < 1:
+            raise RecipeError(f"forget is {forget}; it lies between 0 and below 1.")
+        self.chosen, self.forget = events, forget
         self.max_train, self.max_evaluated = max_train, max_evaluated
 
     @property
@@ -82,7 +91,8 @@ class ChoiceData(StageData):
     def offer_settings(self) -> dict[str, Any]:
         """The arguments that decide states and offers, plain Python, without the vectors'."""
         names = ("half", "split_seed", "history_length", "candidates", "nothing_rate", "seed")
-        return {name: getattr(self, name) for name in names}
+        chosen = {} if self.chosen is None else {"events": self.chosen}
+        return {name: getattr(self, name) for name in names} | chosen
 
     @cached_property
     def vectors(self) -> Tensor:
@@ -116,11 +126,13 @@ class ChoiceData(StageData):
     def sets(self) -> ChoiceSets:
         """What batches are made of."""
         odds = self.nothing_rate / (1 - self.nothing_rate)
-        return ChoiceSets(self.store, self.history_length, self.candidates, odds)
+        return ChoiceSets(self.store, self.history_length, self.candidates, odds, self.forget)
 
     def events(self, part: int, half: Half | None = None) -> NDArray[np.int64]:
         """Positions of a part's events of a half, by default one's own."""
         events = self.store.events(part)
+        if part == TRAIN and self.chosen is not None:
+            events = np.intersect1d(events, np.load(self.chosen))
         owners = self.store.users_of(events)
         return events[in_half(owners, half or self.half, self.split_seed)]
 

@@ -117,15 +117,21 @@ class ChoiceSets(Dataset[Batch]):
     :param history_length: L.
     :param candidates: C where the log has no sets.
     :param nothing_odds: of choosing nothing; used only where the log does not record it.
+    :param forget: the probability that a step is left out of a history of a shuffled batch.
     """
 
     def __init__(
-        self, store: EventStore, history_length: int, candidates: int, nothing_odds: float
+        self,
+        store: EventStore,
+        history_length: int,
+        candidates: int,
+        nothing_odds: float,
+        forget: float = 0.0,
     ) -> None:
         self.store = store
         self.history_length = history_length
         self.candidates = candidates
-        self.nothing_odds = nothing_odds
+        self.nothing_odds, self.forget = nothing_odds, forget
         self.unseen = UnseenItems(store, store.repeats) if store.candidates is None else None
         self.offered = (
             np.flatnonzero(np.asarray(store.candidates[:, 0]) != PADDING)
@@ -159,7 +165,9 @@ class ChoiceSets(Dataset[Batch]):
         number = sets.shape[1]
         slot = np.where(taken > store.num_items, number, (sets == taken[:, None]).argmax(1))
         weight = np.ones(len(events), np.float32)
-        # A generator of its own, so that the sets themselves are the same without the step after.
+        # Generators of their own, so that the sets themselves are the same without them.
+        if self.forget and seeds[1:2] == (1,):
+            history = forgetting(history, self.forget, np.random.default_rng((*seeds, 1)))
         coming = np.random.default_rng((*seeds, len(seeds)))
         following = self._following(users, events, number, coming)
         if not store.has_nothing and self.nothing_odds > 0:
@@ -229,6 +237,15 @@ class ChoiceSets(Dataset[Batch]):
         assert self.unseen is not None
         empty = np.zeros((len(events), number), np.int64)
         return self.unseen.draw(empty, users, events, generator)
+
+
+def forgetting(
+    history: NDArray[np.int64], rate: float, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Leave steps out of histories (B, L), each with probability ``rate``; the rest moves up."""
+    kept = np.where(generator.random(history.shape) < rate, PADDING, history)
+    order = np.argsort(kept != PADDING, axis=1, kind="stable")
+    return np.take_along_axis(kept, order, 1)
 
 
 class EventBatches(Sampler[Request]):
