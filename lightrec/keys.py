@@ -84,6 +84,9 @@ class Key:
     UNCERTAINTY: Final = "uncertainty"
     """(B, 1) float32: how little a learned simulator knew of how the last slate would be answered;
     only where its user model is an ensemble, see :mod:`lightrec.nn.ensemble`."""
+    ABSORBING: Final = "absorbing"
+    """(B, 1) bool: the session is over in truth, and stands in a state from which nothing leads;
+    only where endings are played on, see :mod:`lightrec.simulators.absorbing`."""
     LATENT: Final = "latent"
     """A nested TensorDict: what only a world knows of its users; no policy may read it."""
     TRUE_REWARD: Final = "true_reward"

@@ -1,0 +1,1 @@
+"""Imitation in CartPole beside the package `imitation`: `make bench NAME=imitation`."""

@@ -1,0 +1,46 @@
+import torch
+from torchrl.envs.utils import check_env_specs
+
+from lightrec.keys import Key
+from lightrec.simulators.absorbing import Absorbing
+from lightrec.simulators.cart_pole import CartPole
+
+
+def test_specs():
+    check_env_specs(Absorbing(CartPole(3, ending="leave", max_steps=20)))
+
+
+def test_ends_are_played_on_without_reward():
+    base = CartPole(8, ending="leave", max_steps=40)
+    world = Absorbing(base)
+    world.set_seed(0)
+    base_alone = CartPole(8, ending="leave", max_steps=40)
+    base_alone.set_seed(0)
+    state, alone = world.reset(), base_alone.reset()
+    going, total, expected = torch.ones(8, 1, dtype=torch.bool), 0.0, 0.0
+    right = torch.ones(8, 1, dtype=torch.int64)
+    for step in range(40):
+        before = state[Key.OBSERVATION]
+        after = world.step(state.set(Key.ACTION, right))["next"]
+        assert not after["terminated"].any()
+        assert bool(after["done"].all()) == (step == 39)
+        frozen = state[Key.ABSORBING]
+        assert torch.equal(after[Key.OBSERVATION][frozen[:, 0]], before[frozen[:, 0]])
+        total = total + after["reward"]
+        other = base_alone.step(alone.set(Key.ACTION, right))["next"]
+        expected = expected + other["reward"] * going
+        going = going & ~other["terminated"]
+        assert torch.equal(after[Key.ABSORBING], ~going)
+        state, alone = after.exclude("reward"), other.exclude("reward")
+    assert torch.equal(total, expected)
+    assert (total < 15).all()
+
+
+def test_sessions_begin_anew_after_the_horizon():
+    world = Absorbing(CartPole(2, ending="leave", max_steps=15))
+    state = world.reset()
+    for _ in range(15):
+        state[Key.ACTION] = torch.ones(2, 1, dtype=torch.int64)
+        _, state = world.step_and_maybe_reset(state)
+    assert not state[Key.ABSORBING].any()
+    assert (state[Key.STEP] == 0).all()
