@@ -16,6 +16,11 @@ from lightrec.nn.choice_model import ChoiceModel
 from lightrec.nn.reward_model import Continuation, RewardModel, average
 
 
+ANYWHERE = 0.6
+"""Deviation of the weights from which nothing's reward begins where it is free: of some nats in
+most states, since where learning begins near the truth it also ends near it."""
+
+
 class MaxEnt(RewardLearner):
     """The reward under which the log's choices are likeliest, by maximum entropy.
 
@@ -43,7 +48,10 @@ class MaxEnt(RewardLearner):
         self.wants, self.discount = make(), discount
         self.value = Continuation(make())
         self.slow = deepcopy(self.value).requires_grad_(False)
-        self.nothing = None if self.anchored else nn.Linear(self.wants.state_size, 1)
+        self.nothing = None
+        if not self.anchored:
+            self.nothing = nn.Linear(self.wants.state_size, 1)
+            nn.init.normal_(self.nothing.weight, std=ANYWHERE)
 
     @property
     def networks(self) -> list[ChoiceModel]:
