@@ -15,7 +15,6 @@ from lightrec.keys import Key
 from lightrec.nn.choice_model import ChoiceModel
 from lightrec.nn.reward_model import Continuation, RewardModel, average
 
-
 ANYWHERE = 0.6
 """Deviation of the weights from which nothing's reward begins where it is free: of some nats in
 most states, since where learning begins near the truth it also ends near it."""
