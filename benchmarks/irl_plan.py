@@ -1,8 +1,9 @@
 """What a learned reward is good for elsewhere: a policy planned on it under other candidates.
 
-In the log the 20 items on offer are of all categories. Here they are of one half of the
-categories. A policy is planned on the learned reward, by fitted value iteration over histories,
-and then played by people of the world, whose true rewards are counted.
+In the log 20 items are on offer, drawn evenly from all. Here five are, drawn from the 500 that were
+chosen most often, as a recommender might preselect them. A policy is planned on the learned reward,
+by fitted value iteration over histories, and then played by people of the world, whose true rewards
+are counted.
 """
 
 from copy import deepcopy
@@ -17,7 +18,8 @@ from lightrec.nn.choice import PooledChoice
 from lightrec.nn.reward_model import Continuation, average
 from lightrec.simulators.far_log import FarLog
 
-OFFER = 20
+OFFER = 5
+PRESELECTED = 500
 DISCOUNT = 0.9
 WALKERS = 512
 STEPS = 1500
@@ -27,34 +29,29 @@ EXPLORE = 0.2
 PEOPLE = 4000
 
 
-class Narrow:
-    """Offers of 20 items of one half of the categories, in the store's numbers.
+class Popular:
+    """Offers of five of the most popular items, in the store's numbers."""
 
-    :param world: whose items there are.
-    :param own: (N,) int64, the world's number of each item of the store.
-    """
-
-    def __init__(self, world: FarLog, own: Tensor, generator: torch.Generator) -> None:
-        kept = torch.randperm(world.CATEGORIES, generator=generator)[: world.CATEGORIES // 2]
-        self.items = 1 + torch.isin(world.category[own - 1], kept).nonzero().squeeze(1)
+    def __init__(self, data: ChoiceData, generator: torch.Generator) -> None:
+        self.items = 1 + data.log_popularity[1:].topk(PRESELECTED).indices
         self.generator = generator
 
     def draw(self, number: int) -> Tensor:
-        """(number, 20) different items."""
+        """(number, 5) different items."""
         weights = torch.ones(number, len(self.items))
         return self.items[torch.multinomial(weights, OFFER, generator=self.generator)]
 
 
 @torch.no_grad()
 def action_values(model: nn.Module, value: Continuation, history: Tensor, offers: Tensor) -> Tensor:
-    """Q(s, i) of offers (B, 20), and of nothing in the last column."""
+    """Q(s, i) of offers (B, 5), and of nothing in the last column."""
     nothing = torch.full_like(offers[:, :1], value.trunk.num_items + 1)
     later = value.after(history, torch.cat([offers, nothing], 1))
     rewards = model.reward(history, offers)
     return torch.cat([rewards, torch.zeros_like(rewards[:, :1])], 1) + DISCOUNT * later
 
 
-def plan(model: nn.Module, data: ChoiceData, offers: Narrow, seed: int) -> Continuation:
+def plan(model: nn.Module, data: ChoiceData, offers: Popular, seed: int) -> Continuation:
     """Fit the value of the best policy under the learned reward, along its own walks."""
     torch.manual_seed(seed)
     trunk = PooledChoice(data.num_items, data.vector_size, data.history_length, identity_size=0)
@@ -107,7 +104,7 @@ def planned_return(model: nn.Module, data: ChoiceData, world: FarLog, seed: int)
     generator = torch.Generator().manual_seed(seed + 1000)
     names = data.store.catalog[Column.ITEM].to_list()
     own = torch.tensor([int(name[5:]) for name in names])
-    offers = Narrow(world, own, generator)
+    offers = Popular(data, generator)
     value = plan(model, data, offers, seed)
     to_store = torch.zeros(world.ITEMS + 2, dtype=torch.int64)
     to_store[own] = torch.arange(1, len(own) + 1)
