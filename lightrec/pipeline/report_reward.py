@@ -35,6 +35,10 @@ def learned_reward(run: Path, metrics: Mapping[str, float]) -> Section | None:
             f" Held-out choices have a log-likelihood of {linear:.3f} under it and of {own:.3f} "
             "under the model: what lies between has no name here."
         )
+    text += (
+        " How far people look ahead, γ, is an input: the log is as likely under another, and a "
+        "wrong one costs as much as looking ahead gains."
+    )
     return Section(
         "What was learned",
         text,
