@@ -3,6 +3,7 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import deepcopy
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch.nn.functional import pad
 
 from lightrec.keys import Key
 from lightrec.nn.choice_model import ChoiceModel
-from lightrec.nn.reward_model import RewardModel
+from lightrec.nn.reward_model import Continuation, RewardModel, average
 
 Batch = dict[str, Tensor]
 Make = Callable[[], ChoiceModel]
@@ -81,6 +82,46 @@ class RewardLearner(nn.Module, ABC):
             "class_path": f"{kind.__module__}.{kind.__qualname__}",
             "init_args": {name: getattr(self, name) for name in own},
         }
+
+
+class LookingAhead(RewardLearner):
+    """What learners share that learn W beside a model of wants, and follow its average.
+
+    :param rate: by which share of a step the averaged copy of W moves.
+    :param ramp: the share of training in which γ' rises to its value.
+    """
+
+    wants: ChoiceModel
+    value: Continuation
+    slow: Continuation
+
+    def __init__(self, rate: float, ramp: float) -> None:
+        super().__init__()
+        self.rate, self.ramp = rate, ramp
+        self.discount = 0.0
+
+    def build(self, make: Make, discount: float) -> None:
+        """Make the model of wants, W, and W's averaged copy."""
+        self.wants, self.discount = make(), discount
+        self.value = Continuation(make())
+        self.slow = deepcopy(self.value).requires_grad_(False)
+
+    @property
+    def networks(self) -> list[ChoiceModel]:
+        """The models of wants and of W."""
+        return [self.wants, self.value.trunk]
+
+    def start(self) -> None:
+        """Copy W."""
+        self.slow.load_state_dict(self.value.state_dict())
+
+    def stepped(self) -> None:
+        """Let the averaged W follow."""
+        average(self.slow, self.value, self.rate)
+
+    def discount_at(self, progress: float) -> float:
+        """γ' at a point of the training, from 0 to 1."""
+        return self.discount * min(1.0, progress / self.ramp) if self.ramp else self.discount
 
 
 def blocks(values: Tensor, rows: int) -> Tensor:

@@ -4,20 +4,17 @@ Garg et al. 2021, "IQ-Learn: inverse soft-Q learning for imitation", from logs a
 candidates in each step and a none-option whose reward is known.
 """
 
-from copy import deepcopy
-
 import torch
 from torch import Tensor, nn
 
 from lightrec.errors import RecipeError
-from lightrec.irl.base import Batch, Make, RewardLearner, blocks, chosen, mean, with_nothing
+from lightrec.irl.base import Batch, LookingAhead, Make, blocks, chosen, mean, with_nothing
 from lightrec.irl.divergences import Divergence, phi
 from lightrec.keys import Key
-from lightrec.nn.choice_model import ChoiceModel
-from lightrec.nn.reward_model import Continuation, RewardModel, average
+from lightrec.nn.reward_model import RewardModel
 
 
-class IQLearn(RewardLearner):
+class IQLearn(LookingAhead):
     """Learns Q(s, i) = b(s) + u(s, i), u of nothing being 0; r = Q(s, i) - γ' V(s′).
 
     Made large is the mean over the log's steps of α φ(r / α) - (V(s) - γ' V(s′)), with V(s) =
@@ -43,46 +40,26 @@ class IQLearn(RewardLearner):
         rate: float = 0.02,
         ramp: float = 0.15,
     ) -> None:
-        super().__init__()
+        super().__init__(rate, ramp)
         if strength <= 0:
             raise RecipeError(f"strength is {strength}; it must be above 0.")
         self.anchor, self.divergence, self.strength = anchor, divergence, strength
-        self.rate, self.ramp = rate, ramp
-        self.wants: ChoiceModel
-        self.value: Continuation
-        self.slow: Continuation
-        self.discount = 0.0
 
     def build(self, make: Make, discount: float) -> None:
         """Make u, W and b; b is read off W's states."""
-        self.wants, self.discount = make(), discount
-        self.value = Continuation(make())
+        super().build(make, discount)
         self.base = nn.Sequential(
             nn.Linear(self.value.trunk.state_size, self.value.hidden_size),
             nn.SiLU(),
             nn.Linear(self.value.hidden_size, 1),
         )
-        self.slow = deepcopy(self.value).requires_grad_(False)
-
-    @property
-    def networks(self) -> list[ChoiceModel]:
-        """The models of u and W."""
-        return [self.wants, self.value.trunk]
-
-    def start(self) -> None:
-        """Copy W."""
-        self.slow.load_state_dict(self.value.state_dict())
-
-    def stepped(self) -> None:
-        """Let the averaged W follow."""
-        average(self.slow, self.value, self.rate)
 
     def loss(self, batch: Batch, progress: float) -> Tensor:
         """Minus the objective, the anchor, and half W's squared error."""
         items = batch[Key.CANDIDATES]
         rows = len(items)
         history = blocks(batch[Key.HISTORY], rows)
-        discount = self.discount * min(1.0, progress / self.ramp) if self.ramp else self.discount
+        discount = self.discount_at(progress)
         base, utilities = self._parts(history, items)
         value = base + utilities.logsumexp(-1)
         later = self._later(history, batch)

@@ -5,22 +5,19 @@ log Σ exp Q over the offers of s, is learned beside r as a network that follows
 (Ziebart et al. 2010; Rust 1987, whose nested solution it replaces by fitted soft value iteration).
 """
 
-from copy import deepcopy
-
 import torch
 from torch import Tensor, nn
 
-from lightrec.irl.base import Batch, Make, RewardLearner, blocks, chosen, mean, with_nothing
+from lightrec.irl.base import Batch, LookingAhead, Make, blocks, chosen, mean, with_nothing
 from lightrec.keys import Key
-from lightrec.nn.choice_model import ChoiceModel
-from lightrec.nn.reward_model import Continuation, RewardModel, average
+from lightrec.nn.reward_model import RewardModel
 
 ANYWHERE = 0.6
 """Deviation of the weights from which nothing's reward begins where it is free: of some nats in
 most states, since where learning begins near the truth it also ends near it."""
 
 
-class MaxEnt(RewardLearner):
+class MaxEnt(LookingAhead):
     """The reward under which the log's choices are likeliest, by maximum entropy.
 
     Unlike in the two-step estimator it is the reward that is a network and that priors keep simple,
@@ -35,35 +32,16 @@ class MaxEnt(RewardLearner):
     """
 
     def __init__(self, anchored: bool = True, rate: float = 0.02, ramp: float = 0.15) -> None:
-        super().__init__()
-        self.anchored, self.rate, self.ramp = anchored, rate, ramp
-        self.wants: ChoiceModel
-        self.value: Continuation
-        self.slow: Continuation
-        self.discount = 0.0
+        super().__init__(rate, ramp)
+        self.anchored = anchored
 
     def build(self, make: Make, discount: float) -> None:
         """Make r and W, and the nothing's reward where that is free."""
-        self.wants, self.discount = make(), discount
-        self.value = Continuation(make())
-        self.slow = deepcopy(self.value).requires_grad_(False)
+        super().build(make, discount)
         self.nothing = None
         if not self.anchored:
             self.nothing = nn.Linear(self.wants.state_size, 1)
             nn.init.normal_(self.nothing.weight, std=ANYWHERE)
-
-    @property
-    def networks(self) -> list[ChoiceModel]:
-        """The models of r and W."""
-        return [self.wants, self.value.trunk]
-
-    def start(self) -> None:
-        """Copy W."""
-        self.slow.load_state_dict(self.value.state_dict())
-
-    def stepped(self) -> None:
-        """Let the averaged W follow."""
-        average(self.slow, self.value, self.rate)
 
     def loss(self, batch: Batch, progress: float) -> Tensor:
         """Minus the log-likelihood, and half W's squared error."""
@@ -73,7 +51,7 @@ class MaxEnt(RewardLearner):
     def terms(self, batch: Batch, progress: float) -> tuple[Tensor, Tensor]:
         """Log-likelihoods of the choices, and W's squared errors: (R,) each."""
         history, items = batch[Key.HISTORY], batch[Key.CANDIDATES]
-        discount = self.discount * min(1.0, progress / self.ramp) if self.ramp else self.discount
+        discount = self.discount_at(progress)
         state = self.wants.state(history)
         with torch.no_grad():
             idle = blocks(self.slow.after_nothing(history), len(items))

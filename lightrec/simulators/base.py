@@ -96,6 +96,12 @@ class Simulator(SessionEnv):
             offered = torch.zeros_like(offered).index_fill_(0, candidates.cpu(), True)
         offered[0] = False
         self.offered = offered.to(self.device)
+        self._showable = self.offered.nonzero().squeeze(1)
+        if offer_size is not None and offer_size > len(self._showable):
+            raise RecipeError(
+                f"offer_size is {offer_size}, and {len(self._showable)} items may be shown at all; "
+                "offer no more than these."
+            )
         self._make_specs()
 
     @abstractmethod
@@ -119,10 +125,13 @@ class Simulator(SessionEnv):
     def offer(self, state: TensorDictBase) -> Tensor:
         """Choose what may be shown in a state, where ``offer_size`` is given.
 
+        By default items are drawn evenly, in every step anew.
+
         :param state: of R sessions, all keys but ``candidates``.
         :returns: (R, C) int64 distinct items; a shorter offer is filled up with 0 on the right.
         """
-        raise NotImplementedError(f"{type(self).__name__} has an offer_size and no offer().")
+        chance = noise.mix(self.chance(state), -3)
+        return self._showable[noise.distinct(chance, self.offer_size or 1, len(self._showable))]
 
     def own_specs(self) -> dict[str, TensorSpec]:
         """Announce further keys of the state, which :meth:`start` and :meth:`respond` give.

@@ -74,12 +74,6 @@ class Far(World):
         born = self.laws.born(home, noise.normal(noise.mix(key, 1 + self._axes())))
         return {Key.LATENT: born._asdict()}
 
-    def offer(self, state: TensorDictBase) -> Tensor:
-        """Draw 20 different items evenly."""
-        return 1 + noise.distinct(
-            noise.mix(self.chance(state), -3), self.laws.OFFER, self.laws.ITEMS
-        )
-
     def react(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Choose by Q* from what is shown, tire and drift."""
         user = self.user(state)

@@ -136,8 +136,7 @@ class Retention(World):
 
     def offer(self, state: TensorDictBase) -> Tensor:
         """Draw different items evenly; nothing once the horizon is over."""
-        key = noise.mix(self.chance(state), -3)
-        items = 1 + noise.distinct(key, self.offer_size or 1, self.num_items)
+        items = super().offer(state)
         over = state[Key.LATENT, "day"] >= self.horizon
         return torch.where(over.unsqueeze(1), PADDING, items)
 

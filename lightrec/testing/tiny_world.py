@@ -40,11 +40,6 @@ class TinyWorld(World):
         seen = torch.zeros(len(session), 1, device=self.device)
         return {Key.LATENT: {"luck": luck}, Key.OBSERVATION: seen}
 
-    def offer(self, state: TensorDictBase) -> Tensor:
-        """Offer four items, drawn evenly."""
-        key = noise.mix(self.chance(state), -3)
-        return 1 + noise.distinct(key, self.OFFER, self.ITEMS)
-
     def react(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Take the first item or nothing."""
         luck = state[Key.LATENT, "luck"]
