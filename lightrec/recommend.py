@@ -21,7 +21,7 @@ from lightrec.data.sequences import Sequences, padded
 from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import PADDING, Column, Key
-from lightrec.policies.candidate import CandidatePolicy
+from lightrec.policies.base import Policy
 
 By = Literal["policy", "encoder"]
 Placed = Callable[[Tensor, Tensor], Tensor]
@@ -44,11 +44,7 @@ class Recommender:
             )
         self.by = by
         self.store = EventStore.open(self.run / "data")
-        self.model = (
-            CandidatePolicy.from_pretrained(self.run / by).eval()
-            if by == "policy"
-            else Blend.load(self.run / by)
-        )
+        self.model = Policy.load(self.run / by) if by == "policy" else Blend.load(self.run / by)
         catalog = self.store.catalog
         if Column.TITLE not in catalog.columns:
             catalog = catalog.with_columns(pl.col(Column.ITEM).alias(Column.TITLE))

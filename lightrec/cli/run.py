@@ -14,7 +14,7 @@ EXAMPLES = (
   lightrec run video --fast-dev-run
   lightrec run generic --log my.csv --items my_items.csv --out runs/mine
   lightrec run generic --log my.csv --data.columns '{user: customer, item: sku, time: ts}'
-  lightrec run video --encoder.trainer.max_epochs 5 --policy.model.init_args.slate_size 3
+  lightrec run video --encoder.trainer.max_epochs 5 --policy.data.init_args.slate_size 3
 
 Any setting of any stage's recipe can be given as --STAGE.SETTING VALUE; the stages are
 """

@@ -1,9 +1,9 @@
-"""The base class of the LightningDataModules that feed a stage from a prepared log.
+"""The base classes of the LightningDataModules that feed a stage.
 
 How batches are made is each stage's own affair and lives beside its LightningModule.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from functools import cached_property
 
 import lightning.pytorch as pl
@@ -12,10 +12,35 @@ from torch import Tensor
 from lightrec.data.store import EventStore
 
 
-class StageData(pl.LightningDataModule):
-    """A LightningDataModule over a prepared log.
+class StageData(pl.LightningDataModule, ABC):
+    """A LightningDataModule that feeds a stage.
 
-    The command line links ``num_items`` and ``vector_size`` to the module.
+    The command line links ``num_items``, ``vector_size`` and ``feedback_kinds`` to the module.
+    """
+
+    @property
+    @abstractmethod
+    def num_items(self) -> int:
+        """Number of items N, without padding and "chose nothing"."""
+
+    @property
+    @abstractmethod
+    def vector_size(self) -> int:
+        """Length of the item vectors."""
+
+    @property
+    @abstractmethod
+    def vectors(self) -> Tensor:
+        """(N + 1, vector_size) float32: the item vectors; row 0 is zero."""
+
+    @property
+    def feedback_kinds(self) -> int:
+        """Number of kinds of feedback; 0 where there is one kind only, which says nothing."""
+        return 0
+
+
+class LogData(StageData):
+    """A LightningDataModule over a prepared log.
 
     :param data: folder of the prepared log.
     """
@@ -48,13 +73,3 @@ class StageData(pl.LightningDataModule):
     def repeats(self) -> bool:
         """Whether an item may come again in a session and in a history."""
         return self.store.repeats
-
-    @property
-    @abstractmethod
-    def vector_size(self) -> int:
-        """Length of the item vectors."""
-
-    @property
-    @abstractmethod
-    def vectors(self) -> Tensor:
-        """(N + 1, vector_size) float32: the item vectors; row 0 is zero."""

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightrec.data.stage_data import StageData
+from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.encoders.base import Encoder
 from lightrec.errors import RecipeError, RunError
@@ -21,7 +21,7 @@ from lightrec.modules.choice_sets import Batch, ChoiceSets, EventBatches, Half, 
 ITEMS = "items.safetensors"
 
 
-class ChoiceData(StageData):
+class ChoiceData(LogData):
     """Choices from sets, or of nothing, after a history.
 
     :param data: folder of the prepared log.

@@ -1,27 +1,51 @@
 """What training a policy needs: an encoder, a user model, and users to begin sessions with."""
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from lightrec.data.stage_data import StageData
+from lightrec.data.stage_data import LogData
+from lightrec.errors import RecipeError
+from lightrec.modules.playground import Playground, PolicySetting, SimulatorData, made
+from lightrec.modules.policy_rewards import Setting, make_reward
 from lightrec.nn.choice_model import ChoiceModel
 from lightrec.nn.ensemble import Ensemble, UserModel, load_user_model
 from lightrec.nn.ranker import Ranker
 from lightrec.nn.user_parts import LEAVING, LeavingModel
+from lightrec.policies.candidate import CandidatePolicy
+from lightrec.rewards.base import Reward
+from lightrec.rewards.shaping import weigh_as_learner
+from lightrec.rewards.staying import Endings
+from lightrec.simulators.base import Ending
 from lightrec.simulators.starts import LogStarts
+from lightrec.simulators.user_model import UserModelSimulator
 
 
-class PolicyData(StageData):
+class PolicyData(LogData, SimulatorData):
     """Start states from a prepared log, beside the parts that the stages before have left.
 
-    Batches are only numbers: the module plays its own sessions, one batch being one iteration.
+    Sessions are played in user model A. The simulator knows how likely each outcome and leaving
+    were: rewards are means over the outcomes, and instead of ending, a session's future counts
+    (1 - leave_rate) to learners on policy. Where leaving was fitted, sessions end when they end.
 
     :param data: folder of the prepared log.
     :param encoder: folder of the encoder stage.
     :param reward: folder of the reward stage, with user model A.
+    :param reward_name: what the policy maximises the sum of: the short name of any installed reward.
+    :param reward_settings: arguments of its constructor, other than the folder of a reward stage;
+        rewards within it by name, or as ``class_path`` with ``init_args``. A shaped reward trains
+        with its shaping and is judged without.
+    :param penalty: what a nat of user model A's uncertainty takes off the reward, where it is an
+        ensemble.
+    :param slate_size: items shown in a step.
+    :param leave_rate: probability of leaving after a step, an assumption where the log is silent;
+        where leaving was fitted beside the user model, that is used.
+    :param max_steps: steps after which a session is cut.
+    :param ending: ``leave``, or ``fixed`` for sessions of exactly ``max_steps``.
+    :param max_candidates: show only so many of the most popular items; None means all.
+    :param history_length: how many steps of a history the state remembers for the policy.
     :param iterations: iterations of an epoch.
     :param cut: whether training sessions start anywhere in a user's training events, or at their
         end.
@@ -34,6 +58,15 @@ class PolicyData(StageData):
         data: str,
         encoder: str,
         reward: str,
+        reward_name: str = "SurplusReward",
+        reward_settings: dict[str, Setting] | None = None,
+        penalty: float = 0.0,
+        slate_size: int = 1,
+        leave_rate: float = 0.05,
+        max_steps: int = 40,
+        ending: Ending = "leave",
+        max_candidates: int | None = None,
+        history_length: int = 20,
         iterations: int = 4,
         cut: bool = True,
         held_out: int = 256,
@@ -42,6 +75,10 @@ class PolicyData(StageData):
         super().__init__(data)
         self.encoder = encoder
         self.reward = reward
+        self.reward_name, self.reward_settings = reward_name, reward_settings
+        self.penalty, self.slate_size = penalty, slate_size
+        self.leave_rate, self.max_steps, self.ending = leave_rate, max_steps, ending
+        self.max_candidates, self.history_length = max_candidates, history_length
         self.iterations = iterations
         self.cut = cut
         self.held_out = held_out
@@ -100,16 +137,50 @@ class PolicyData(StageData):
         users = self._shuffled[len(self.held_out_users) :]
         return LogStarts.from_store(self.store, users=users, cut=self.cut)
 
-    def train_dataloader(self) -> DataLoader[int]:
-        """Count the iterations of an epoch."""
-        return _count(self.iterations)
+    def make_policy(self, settings: Mapping[str, PolicySetting]) -> CandidatePolicy:
+        """Make an untrained policy around the encoder, and user model A unless told otherwise.
 
-    def val_dataloader(self) -> DataLoader[int]:
-        """Say that there is one judging."""
-        return _count(1)
+        :param settings: of :class:`~lightrec.policies.candidate.CandidatePolicy`; and
+            ``use_utilities``, whether the policy also sees the user model's utilities.
+        """
+        chosen = {"horizon": self.max_steps, "size": 0, "sharpness": 2.0, **settings}
+        used = chosen.pop("use_utilities", True)
+        if not (chosen["size"] or used):
+            raise RecipeError(
+                "The policy would have nothing to learn: give it a size above 0 or use_utilities."
+            )
+        known = self.user_model if used else None
+        return made(CandidatePolicy.from_parts, chosen, ranker=self.ranker, user_model=known)
 
+    def playground(self, sessions: int, discount: float, device: torch.device) -> Playground:
+        """Make user model A's simulators, in which rewards are means over what could be chosen."""
+        fitted = self.leaving is not None
+        stay = 1.0 if fitted or self.ending == "fixed" else 1 - self.leave_rate
+        endings = Endings(self.reward) if fitted and self.ending != "fixed" else None
+        reward = make_reward(self.reward_name, self.reward, self.reward_settings)
+        weigh_as_learner(reward, discount * stay, endings)
+        reward = reward.to(device)
+        users = self.held_out_users
+        train = self._simulator(sessions, reward, device)
+        judging = self._simulator(len(users), reward.judged, device)
+        return Playground(train, judging, users, reward, stay)
 
-def _count(number: int) -> DataLoader[int]:
-    # A generator of its own: a DataLoader that begins draws from torch's global one otherwise, and
-    # a resumed run begins its loaders at other moments than an unbroken one.
-    return DataLoader(range(number), batch_size=None, generator=torch.Generator())  # type: ignore[arg-type]
+    def _simulator(self, sessions: int, reward: Reward, device: torch.device) -> UserModelSimulator:
+        return UserModelSimulator(
+            self.users_played.to(device),
+            self.starts,
+            sessions,
+            reward=reward,
+            expected=True,
+            penalty=self.penalty,
+            slate_size=self.slate_size,
+            leave_rate=self.leave_rate,
+            leaving=self.leaving,
+            max_steps=self.max_steps,
+            ending=self.ending,
+            history_length=self.history_length,
+            max_candidates=self.max_candidates,
+            popularity=self.popularity,
+            repeats=self.repeats,
+            device=device,
+        )

@@ -10,8 +10,6 @@ from jsonargparse import ArgumentError, ArgumentParser
 from lightrec import plugins
 from lightrec.errors import RecipeError
 from lightrec.rewards.base import Reward
-from lightrec.rewards.shaping import weigh_as_learner
-from lightrec.rewards.staying import Endings
 
 Setting = Any
 """What a recipe can say; the reward's constructor decides whether it may."""
@@ -88,24 +86,6 @@ def make_reward(name: str, folder: str, settings: Mapping[str, Setting] | None =
     :raises RecipeError: where the constructor does not take these settings.
     """
     return plan_reward(name, settings).build(folder)
-
-
-def training_reward(settings: Any, folder: str, leaving_is_fitted: bool) -> Reward:
-    """Build the reward that a policy trains on; it is judged by this one's ``judged``.
-
-    Shaping in it weighs the next step as the learner does.
-
-    :param settings: of a :class:`~lightrec.modules.policy.PolicyModule`.
-    :param folder: what the reward stage left.
-    :param leaving_is_fitted: whether sessions end as was fitted, instead of at a constant rate
-        that is part of the learner's discount.
-    """
-    reward = make_reward(settings.reward, folder, settings.reward_settings)
-    fixed = settings.ending == "fixed"
-    stay = 1.0 if fixed or leaving_is_fitted else 1 - settings.leave_rate
-    endings = Endings(folder) if leaving_is_fitted and not fixed else None
-    weigh_as_learner(reward, settings.discount * stay, endings)
-    return reward
 
 
 def _plan_part(owner: str, key: str, value: Setting) -> RewardPlan:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightrec.data.sequences import Sequences
-from lightrec.data.stage_data import StageData
+from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, VALIDATION
 from lightrec.encoders.base import Encoder
 from lightrec.errors import DataError
@@ -22,7 +22,7 @@ from lightrec.modules.sequences import (
 )
 
 
-class SequenceData(StageData):
+class SequenceData(LogData):
     """Histories of a prepared log, and the text vectors of its items.
 
     Only training events are targets in training; events without a role of their own (context) may

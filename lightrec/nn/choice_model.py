@@ -5,18 +5,14 @@ reward. How a history becomes a state is the affair of the subclasses in ``choic
 """
 
 from abc import abstractmethod
-from importlib import import_module
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, pad
 
-from lightrec.errors import RunError
 from lightrec.keys import PADDING
 from lightrec.nn.part import Part
 
-CLASS_FILE = "class.txt"
 """File beside the weights that names the class, ``module:Class``."""
 
 
@@ -227,27 +223,3 @@ class ChoiceModel(Part):
         # (N + 2, feature_size): padding is zero, the last row is nothing.
         items = self.as_past(self._features())[1:]
         return torch.cat([pad(items, (0, 0, 1, 0)), self.past_nothing.unsqueeze(0)])
-
-    def _save_pretrained(self, save_directory: Path) -> None:
-        super()._save_pretrained(save_directory)
-        name = f"{type(self).__module__}:{type(self).__qualname__}\n"
-        (Path(save_directory) / CLASS_FILE).write_text(name)
-
-    @staticmethod
-    def load(folder: Path | str) -> "ChoiceModel":
-        """Load a choice model of whatever class, in evaluation mode.
-
-        :raises RunError: where the folder holds none.
-        """
-        path = Path(folder) / CLASS_FILE
-        if not path.is_file():
-            raise RunError(
-                f"There is no choice model in {folder}: {CLASS_FILE} is missing. Run the stage "
-                "that learns it first."
-            )
-        module, _, name = path.read_text().strip().partition(":")
-        found = getattr(import_module(module), name)
-        if not (isinstance(found, type) and issubclass(found, ChoiceModel)):
-            raise RunError(f"{path} names {module}:{name}, which is no ChoiceModel.")
-        model: ChoiceModel = found.from_pretrained(str(folder))
-        return model.eval()

@@ -1,11 +1,17 @@
 """The base class of parts: modules that serve after training, saved as a folder."""
 
 import contextlib
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import nn
+
+from lightrec.errors import RunError
+
+CLASS_FILE = "class.txt"
+"""Names a saved part's class, ``module:Class``."""
 
 
 class Part(nn.Module, PyTorchModelHubMixin):
@@ -21,6 +27,29 @@ class Part(nn.Module, PyTorchModelHubMixin):
         with contextlib.redirect_stdout(None):
             part: Self = super().from_pretrained(folder, **settings)
         return part
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Load a part of this class or of one that is derived from it, in evaluation mode.
+
+        :raises RunError: where the folder holds none.
+        """
+        path = Path(folder) / CLASS_FILE
+        if not path.is_file():
+            raise RunError(
+                f"There is no {cls.__name__} in {folder}: {CLASS_FILE} is missing. Run the stage "
+                "that learns it first."
+            )
+        module, _, name = path.read_text().strip().partition(":")
+        found = getattr(import_module(module), name)
+        if not (isinstance(found, type) and issubclass(found, cls)):
+            raise RunError(f"{path} names {module}:{name}, which is no {cls.__name__}.")
+        return found.from_pretrained(folder).eval()
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        super()._save_pretrained(save_directory)
+        name = f"{type(self).__module__}:{type(self).__qualname__}\n"
+        (Path(save_directory) / CLASS_FILE).write_text(name)
 
     def generate_model_card(self, *arguments: Any, **settings: Any) -> ModelCard:
         """Describe the folder in its README.md; the mixin's own card says it was uploaded."""

@@ -139,7 +139,7 @@ def judge_cell(
     overrides = [
         *(str(x) for x in made["overrides"]),
         *chosen["policy"],
-        *("--model.init_args.leave_rate", str(cell.leave_rate)),
+        *("--data.init_args.leave_rate", str(cell.leave_rate)),
     ]
     train(Stage("policy", stage.recipe.with_name("policy.yaml"), folder / "policy", overrides))
     names = ("rounds", "max_users", "max_steps")
@@ -149,7 +149,7 @@ def judge_cell(
         Ranker.from_pretrained(stage.run / "encoder").eval(),
         models["reward"],
         models["judge"],
-        CandidatePolicy.from_pretrained(folder / "policy").eval(),
+        CandidatePolicy.load(folder / "policy"),
         chosen["seed"],
         LeavingModel.beside(stage.run / "judge", LEAVING),
     )

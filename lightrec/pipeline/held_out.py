@@ -53,7 +53,7 @@ class HeldOutLog(Evaluator):
         }
         if (run / "policy").is_dir():
             # A run may have ended with the encoder.
-            policy = CandidatePolicy.from_pretrained(run / "policy").eval()
+            policy = CandidatePolicy.load(run / "policy")
             scorers["policy"] = by_history(policy)
         if forms:
             scorers["ranker"] = by_history(Blend(blend.ranker).freeze())

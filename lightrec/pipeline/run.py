@@ -27,7 +27,8 @@ CHOICES = (
     *("--model.init_args.identity_precision", "20"),
     *("--trainer.max_epochs", "5"),
 )
-OFFLINE = {"data": ("--offline", "true"), "reward": CHOICES, "judge": CHOICES, "policy": STAY}
+POLICY = ("--data.init_args.leave_rate", "0")
+OFFLINE = {"data": ("--offline", "true"), "reward": CHOICES, "judge": CHOICES, "policy": POLICY}
 """What the world `far` changes in the recipes: its users never leave, its sessions are cut, and its
 texts tell more of the items than its choices do."""
 

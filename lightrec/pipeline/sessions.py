@@ -68,7 +68,7 @@ class SimulatedSessions(Evaluator):
             Ranker.from_pretrained(run / "encoder").eval(),
             ChoiceModel.load(run / "reward"),
             ChoiceModel.load(run / "judge"),
-            CandidatePolicy.from_pretrained(run / "policy").eval(),
+            CandidatePolicy.load(run / "policy"),
             seed,
             LeavingModel.beside(run / "judge", LEAVING),
             load_user_model(run / "judge"),

@@ -31,7 +31,6 @@ from lightrec.policies.baselines import (
     PopularityPolicy,
     RandomPolicy,
 )
-from lightrec.policies.candidate import CandidatePolicy
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.oracle import Oracle
 from lightrec.simulators.record import SessionLog
@@ -70,7 +69,7 @@ class Arena:
         if name in self.policies:
             return self.policies[name]()
         if (Path(name) / "config.json").is_file():
-            saved: Policy = CandidatePolicy.from_pretrained(name).eval()
+            saved: Policy = Policy.load(name)
             if saved.num_items != self.simulator.num_items:
                 raise RecipeError(
                     f"The policy in {name} knows {saved.num_items} items, the simulator has "
@@ -156,7 +155,7 @@ def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model
     }
     if (run / "policy").is_dir():
         policies = {
-            "policy": lambda: CandidatePolicy.from_pretrained(run / "policy").eval(),
+            "policy": lambda: Policy.load(run / "policy"),
             **policies,
         }
     return Arena(

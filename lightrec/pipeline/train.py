@@ -35,6 +35,7 @@ from lightrec.modules.ranking import RankingModule
 from lightrec.modules.sequence_data import SequenceData
 from lightrec.modules.sequence_transforms import Crop, Mask, Reorder
 from lightrec.modules.stage import StageModule
+from lightrec.modules.world_data import WorldData
 from lightrec.pipeline import recipes
 from lightrec.pipeline.complaints import CANNOT, in_sentences
 from lightrec.pipeline.progress import StageProgress
@@ -44,7 +45,8 @@ from lightrec.pipeline.stage import INPUTS, Stage
 CHECKPOINT = "model.ckpt"
 
 OWN = (
-    *(RankingModule, SequenceData, ChoiceModule, ChoiceData, PolicyModule, PolicyData),
+    *(RankingModule, SequenceData, ChoiceModule, ChoiceData),
+    *(PolicyModule, PolicyData, WorldData),
     *(Popularity, RecentPopularity, ItemKNN, TextNeighbours, EASE, NextItemRidge),
     *(DirectionalCooccurrence, ALS),
     *(Crop, Mask, Reorder, AdversarialPerturbation),
@@ -210,9 +212,9 @@ def check(stage: Stage) -> None:
     :raises PluginError: where no installed package provides the reward that is named.
     """
     checked = ParsedRecipe(arguments(stage))
-    reward = checked.config.get("model.init_args.reward")
+    reward = checked.config.get("data.init_args.reward_name")
     if isinstance(reward, str):
-        plan_reward(reward, checked.config.get("model.init_args.reward_settings"))
+        plan_reward(reward, checked.config.get("data.init_args.reward_settings"))
 
 
 def _quiet() -> None:

@@ -25,6 +25,10 @@ class Policy(Part, ABC):
     :param num_items: number of items N.
     """
 
+    reads: tuple[str, ...] = (Key.USER_VECTOR, Key.STEP, Key.ACCEPTED_TOTAL)
+    """The keys of a state from which :meth:`logits` are made, beside what may be shown;
+    ``user_vector`` follows from ``history``."""
+
     def __init__(self, num_items: int) -> None:
         super().__init__()
         self.num_items = num_items
@@ -63,16 +67,20 @@ class Policy(Part, ABC):
             accepted_total = torch.zeros(shape, device=history.device)
         return self.score(self.user_vectors(history), step, accepted_total)
 
-    def distribution(self, state: TensorDictBase, slate_size: int = 1) -> PlackettLuce:
-        """The law of the slate in a state; its columns are item indices.
+    def logits(self, state: TensorDictBase) -> Tensor:
+        """Score the columns of a state: all items, or the candidates that it offers.
 
         :param state: the keys of a simulator's state; ``user_vector`` is used where it is there.
+        :returns: ``(..., N + 1)`` float32, or ``(..., C)`` where the state has ``candidates``;
+            minus infinity where a candidate is no item. What ``mask`` forbids may have any score.
         """
-        vectors = state.get(Key.USER_VECTOR, None)
-        if vectors is None:
-            vectors = self.user_vectors(state[Key.HISTORY])
-        logits = self.score(vectors, state[Key.STEP], state[Key.ACCEPTED_TOTAL])
-        return PlackettLuce(logits, allowed(state, self.num_items), slate_size)
+        scores = self.score(vectors_of(self, state), state[Key.STEP], state[Key.ACCEPTED_TOTAL])
+        candidates = state.get(Key.CANDIDATES, None)
+        return scores if candidates is None else scores.gather(-1, candidates)
+
+    def distribution(self, state: TensorDictBase, slate_size: int = 1) -> PlackettLuce:
+        """The law of the slate in a state, over the columns that :meth:`logits` score."""
+        return PlackettLuce(self.logits(state), state.get(Key.MASK, None), slate_size)
 
     def act(
         self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
@@ -85,7 +93,21 @@ class Policy(Part, ABC):
         distribution = self.distribution(state, slate_size)
         columns = distribution.mode if deterministic else distribution.sample()
         state[Key.LOG_PROBABILITY] = distribution.log_prob(columns)
-        return state.set(Key.ACTION, columns.clamp_min(PADDING))
+        return state.set(Key.ACTION, items_at(state, columns))
+
+
+class LearnedPolicy(Policy):
+    """A policy that learners move, in simulators or on logs.
+
+    What is seen of a session has no learned part, so that critics can see the same.
+    """
+
+    feature_size: int
+    """Length of a state's features."""
+
+    @abstractmethod
+    def session_features(self, state: TensorDictBase) -> Tensor:
+        """Give a state's features ``(..., feature_size)`` float32, each of order 1."""
 
 
 class UserMemory:
@@ -102,7 +124,10 @@ class UserMemory:
         self._vectors = torch.empty(0)
 
     def __call__(self, history: Tensor) -> Tensor:
-        """Give the user vectors ``(B, D)`` of the same B sessions, a step later."""
+        """Give the user vectors ``(B, D)`` of the same B sessions, a step later.
+
+        :param history: ``(B, L)`` int64.
+        """
         if self._history is None or self._history.shape != history.shape:
             self._vectors = self.policy.user_vectors(history)
         else:
@@ -115,19 +140,19 @@ class UserMemory:
         return self._vectors
 
 
-def allowed(state: TensorDictBase, num_items: int) -> Tensor:
-    """Which items may be shown: the state's mask, or one of the candidates that it offers.
+def vectors_of(policy: Policy, state: TensorDictBase) -> Tensor:
+    """Give a state's user vectors ``(..., D)``: those that it holds, or the policy's."""
+    vectors: Tensor | None = state.get(Key.USER_VECTOR, None)
+    return policy.user_vectors(state[Key.HISTORY]) if vectors is None else vectors
 
-    :returns: ``(B, N + 1)`` bool; column 0 is False.
-    """
-    if Key.CANDIDATES not in state.keys():  # noqa: SIM118 (a TensorDict)
-        mask: Tensor = state[Key.MASK]
-        return mask
-    candidates = state[Key.CANDIDATES]
-    mask = torch.zeros(len(candidates), num_items + 1, dtype=torch.bool, device=candidates.device)
-    mask.scatter_(1, candidates, True)
-    mask[:, PADDING] = False
-    return mask
+
+def items_at(state: TensorDictBase, columns: Tensor) -> Tensor:
+    """Turn columns ``(..., K)`` of a state into items, an empty place (-1) into 0."""
+    candidates = state.get(Key.CANDIDATES, None)
+    if candidates is None:
+        return columns.clamp_min(PADDING)
+    items: Tensor = candidates.gather(-1, columns.clamp_min(0))
+    return items.masked_fill(columns < 0, PADDING)
 
 
 def without_nothing(history: Tensor, num_items: int) -> Tensor:

@@ -5,16 +5,17 @@ from importlib import import_module
 from typing import Any
 
 import torch
+from tensordict import TensorDictBase
 from torch import Tensor, nn
 
-from lightrec.keys import PADDING
+from lightrec.keys import PADDING, Key
 from lightrec.nn.choice_model import ChoiceModel
 from lightrec.nn.ranker import Ranker
 from lightrec.nn.session import SessionFeatures
-from lightrec.policies.base import Policy, arguments_of, without_nothing
+from lightrec.policies.base import LearnedPolicy, arguments_of, vectors_of, without_nothing
 
 
-class CandidatePolicy(Policy):
+class CandidatePolicy(LearnedPolicy):
     """Scores items by sharpness · encoder score + trust · utility + query · projected item vector.
 
     The utility is what a user model expects the user to feel, and trust is a learned number. The
@@ -64,8 +65,9 @@ class CandidatePolicy(Policy):
         self.register_buffer("item_scale", torch.ones(self.widths[0]))
         self.trust = nn.Parameter(torch.zeros(()))
         self.query: nn.Module | None = None
+        self.features = SessionFeatures(self.vector_size, horizon)
+        self.feature_size = self.features.size
         if size:
-            self.features = SessionFeatures(self.vector_size, horizon)
             last = nn.Linear(hidden, size)
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
@@ -121,6 +123,13 @@ class CandidatePolicy(Policy):
             history = known
         taste = self.user_model.tastes(self.user_model.state(history))[:, :-1]
         return torch.cat([vectors, taste], 1)
+
+    def session_features(self, state: TensorDictBase) -> Tensor:
+        """Give the user vector, time, and success so far."""
+        features: Tensor = self.features(
+            vectors_of(self, state), state[Key.STEP], state[Key.ACCEPTED_TOTAL]
+        )
+        return features
 
     def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
         """Score all items, ``(B, N + 1)``."""

@@ -11,7 +11,7 @@ import pytest
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
-from lightrec.data.stage_data import StageData
+from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, EventStore
 from lightrec.errors import DataError
 
@@ -67,7 +67,7 @@ def test_workers_share_it(store: EventStore) -> None:
 
 
 def test_stage_data(store: EventStore) -> None:
-    class Data(StageData):
+    class Data(LogData):
         vector_size = 1
         vectors = None  # type: ignore[assignment]
 
@@ -142,7 +142,7 @@ def test_stores_from_before_feedback_open(store: EventStore) -> None:
     assert (again.feedback, again.feedback_kinds) == (None, [])
 
 
-class StageDataOf(StageData):
+class StageDataOf(LogData):
     """Data without vectors."""
 
     vector_size = 1

@@ -1,5 +1,7 @@
 """Training a policy: it finds the best arm, resumes exactly, and its checkpoint suffices."""
 
+import inspect
+
 import lightning.pytorch as pl
 import polars as pd
 import pytest
@@ -67,22 +69,25 @@ def run(tmp_path_factory):
     return folder
 
 
-def data_of(run, **settings):
-    folders = (str(run / name) for name in ("data", "encoder", "reward"))
-    return PolicyData(*folders, **{"iterations": 2, "held_out": 8, **settings})
+DATA = {"reward_name": "EngagementReward", "max_steps": 4, "iterations": 2, "held_out": 8}
+POLICY = {"sharpness": 0.2, "size": 4}
+MODULE = {"sessions": 32, "steps": 4, "batch_size": 64}
+OF_DATA = set(inspect.signature(PolicyData).parameters)
 
 
-def module_of(data, **settings):
-    chosen = {
-        "reward": "EngagementReward", "sessions": 32, "steps": 4, "max_steps": 4, "batch_size": 64,
-        "sharpness": 0.2, "size": 4,
-    } | settings  # fmt: skip
+def data_of(run, reward="reward", **settings):
+    folders = (str(run / "data"), str(run / "encoder"), str(run / reward))
+    return PolicyData(*folders, **{**DATA, **settings})
+
+
+def module_of(data, policy=None, **settings):
+    chosen = {**MODULE, **settings, "policy_settings": {**POLICY, **(policy or {})}}
     return PolicyModule(data.num_items, data.vector_size, **chosen)
 
 
-def fit(run, epochs, folder=None, checkpoint=None, iterations=2, **settings):
-    data = data_of(run, iterations=iterations)
-    module = module_of(data, **settings)
+def fit(run, epochs, folder=None, checkpoint=None, **settings):
+    data = data_of(run, **{name: settings[name] for name in settings.keys() & OF_DATA})
+    module = module_of(data, **{name: settings[name] for name in settings.keys() - OF_DATA})
     trainer = pl.Trainer(
         max_epochs=epochs,
         accelerator="cpu",
@@ -108,7 +113,7 @@ def favourite(module, data):
 
 def test_it_finds_the_best_arm(run):
     module, trainer = fit(
-        run, 5, iterations=8, sessions=64, max_steps=1, steps=4, use_utilities=False
+        run, 5, iterations=8, sessions=64, max_steps=1, steps=4, policy={"use_utilities": False}
     )
     catalog = trainer.datamodule.store.catalog["item"]
     assert catalog[int(favourite(module, trainer.datamodule)) - 1] == "4"
@@ -150,7 +155,7 @@ def test_what_is_written_suffices(run, tmp_path):
 
 
 def test_slates_and_fixed_sessions_train_too(run):
-    module, trainer = fit(run, 1, slate_size=2, ending="fixed", reward="SurplusReward")
+    module, trainer = fit(run, 1, slate_size=2, ending="fixed", reward_name="SurplusReward")
     assert all(weight.isfinite().all() for weight in module.state_dict().values())
     assert trainer.callback_metrics["validation/length"] <= 4
 
@@ -164,10 +169,8 @@ def test_fitted_leaving_and_an_ensemble_are_played(run, tmp_path):
     # Whoever declines leaves.
     leaving.linear.weight.data[0, -1], leaving.linear.bias.data[0] = -198, 99
     leaving.save_pretrained(tmp_path / LEAVING)
-    data = PolicyData(
-        str(run / "data"), str(run / "encoder"), str(tmp_path), iterations=2, held_out=8
-    )
-    module = module_of(data, penalty=0.5, leave_rate=1.0)
+    data = data_of(run, tmp_path, penalty=0.5, leave_rate=1.0)
+    module = module_of(data)
     trainer = pl.Trainer(
         max_epochs=1,
         accelerator="cpu",
@@ -176,9 +179,9 @@ def test_fitted_leaving_and_an_ensemble_are_played(run, tmp_path):
         enable_progress_bar=False,
     )
     trainer.fit(module, data)
-    bench = module.bench
-    assert isinstance(bench.train.user_model, Ensemble)
-    rollout = bench.train.rollout(4, break_when_any_done=False)
+    ground = module.ground
+    assert isinstance(ground.train.user_model, Ensemble)
+    rollout = ground.train.rollout(4, break_when_any_done=False)
     following = rollout["next"]
     assert torch.equal(following["terminated"], following[Key.ACCEPTED] == 0)
     # On average over the two members each item is taken half of the time.
@@ -207,17 +210,17 @@ def test_users_who_judge_do_not_train(run):
 
 def test_expected_surplus_is_the_log_sum(run):
     """The mean over outcomes of r - log π is log(1 + exp r) for a user who does not look ahead."""
-    data = data_of(run)
-    module = module_of(data, reward="SurplusReward")
+    data = data_of(run, reward_name="SurplusReward")
+    module = module_of(data)
     trainer = pl.Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
     trainer.datamodule = data  # type: ignore[assignment]
     module.trainer = trainer
     module.setup("fit")
-    bench = module.bench
-    sessions, _ = play(module.policy, bench.judging, bench.users, seed=0)
-    state = bench.judging.reset()
-    state["action"] = torch.full((len(bench.users), 1), 3)
-    found = bench.judging.step(state)["next", "reward"]
+    ground = module.ground
+    sessions, _ = play(module.policy, ground.judging, ground.users, seed=0)
+    state = ground.judging.reset()
+    state["action"] = torch.full((len(ground.users), 1), 3)
+    found = ground.judging.step(state)["next", "reward"]
     expected = torch.nn.functional.softplus(data.user_model.bias[3])
     torch.testing.assert_close(found, expected.expand_as(found))
     assert (sessions.reward > 0).all()
@@ -259,23 +262,30 @@ def test_rewards_within_rewards_reach_the_policy_stage(run):
 
 def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(run):
     settings = {"reward": "EngagementReward"}
-    module, _ = fit(run, 1, reward="ContinuationShaping", reward_settings=settings, discount=0.9)
-    shaped = module.bench.train.reward_function
+    module, _ = fit(
+        run, 1, reward_name="ContinuationShaping", reward_settings=settings, discount=0.9
+    )
+    shaped = module.ground.train.reward_function
     # Sessions end with a chance of .05, which the learner has in its discount.
     assert shaped.discount == pytest.approx(0.9 * 0.95)
-    assert module.bench.judging.reward_function is shaped.reward
+    assert module.ground.judging.reward_function is shaped.reward
     assert type(shaped.reward).__name__ == "EngagementReward"
-    fixed, _ = fit(run, 1, reward="ContinuationShaping", reward_settings=settings, ending="fixed")
-    assert fixed.bench.train.reward_function.discount == 1
+    fixed, _ = fit(
+        run, 1, reward_name="ContinuationShaping", reward_settings=settings, ending="fixed"
+    )
+    assert fixed.ground.train.reward_function.discount == 1
 
 
 def test_what_a_normalised_reward_has_measured_is_resumed(run, tmp_path):
-    settings = {"reward": "NormalisedReward", "reward_settings": {"reward": "EngagementReward"}}
+    settings = {
+        "reward_name": "NormalisedReward",
+        "reward_settings": {"reward": "EngagementReward"},
+    }
     whole, _ = fit(run, 2, **settings)
     fit(run, 1, tmp_path, **settings)
     resumed, _ = fit(run, 2, checkpoint=str(tmp_path / "last.ckpt"), **settings)
     # Two rewards a step, one for each outcome: 2 epochs of 2 iterations, 32 sessions, 4 steps.
-    assert whole.bench.reward.moments.count == 2 * 2 * 2 * 32 * 4
+    assert whole.ground.reward.moments.count == 2 * 2 * 2 * 32 * 4
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
-    assert torch.equal(whole.bench.reward.moments.square, resumed.bench.reward.moments.square)
+    assert torch.equal(whole.ground.reward.moments.square, resumed.ground.reward.moments.square)

@@ -14,7 +14,11 @@ MISTAKES = [
     ("encoder", ["--trainer.max_epohcs", "3"], "There is no setting '--trainer.max_epohcs' here"),
     ("data", ["--k_coer", "3"], "There is no setting '--k_coer' here"),
     ("data", ["--k_core", "many"], "The setting k_core takes int, not many."),
-    ("policy", ["--model.init_args.reward", "SurplusRewrd"], "no 'SurplusRewrd' among the rewards"),
+    (
+        "policy",
+        ["--data.init_args.reward_name", "SurplusRewrd"],
+        "no 'SurplusRewrd' among the rewards",
+    ),
     ("assumptions", ["--rounds", "many"], "The setting rounds takes"),
 ]
 

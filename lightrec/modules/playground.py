@@ -1,0 +1,91 @@
+"""Where policies learn and are judged: a simulator to train in, and one to judge in."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from lightrec.data.stage_data import StageData
+from lightrec.errors import RecipeError
+from lightrec.policies.base import LearnedPolicy
+from lightrec.simulators.base import Simulator
+
+PolicySetting = int | float | str | bool | list[int] | None
+PolicyKind = TypeVar("PolicyKind", bound=LearnedPolicy)
+
+
+@dataclass
+class Playground:
+    """The simulators of a training."""
+
+    train: Simulator
+    judging: Simulator
+    users: Tensor
+    """(M,) int64: the users of the judging sessions."""
+    reward: nn.Module | None = None
+    """What is trained on where it has a state of its own, which checkpoints keep."""
+    stay: float = 1.0
+    """Probability of going on after a step where that is a part of the learner's discount; then
+    the simulator's own ends are only cuts."""
+
+
+class SimulatorData(StageData):
+    """A LightningDataModule that gives simulators and the policy that is to learn in them.
+
+    Batches are only numbers: the module plays its own sessions, one batch being one iteration.
+
+    :param iterations: iterations of an epoch.
+    """
+
+    iterations: int
+
+    @abstractmethod
+    def playground(self, sessions: int, discount: float, device: torch.device) -> Playground:
+        """Make the simulators.
+
+        :param sessions: sessions played side by side in training.
+        :param discount: γ of the learner, which shaped rewards weigh the next step by.
+        """
+
+    @abstractmethod
+    def make_policy(self, settings: Mapping[str, PolicySetting]) -> LearnedPolicy:
+        """Make the untrained policy.
+
+        :param settings: of its constructor, as the recipe gives them.
+        :raises RecipeError: where the policy has no such setting.
+        """
+
+    def train_dataloader(self) -> DataLoader[int]:
+        """Count the iterations of an epoch."""
+        return count(self.iterations)
+
+    def val_dataloader(self) -> DataLoader[int]:
+        """Say that there is one judging."""
+        return count(1)
+
+
+def made(
+    build: Callable[..., PolicyKind], settings: Mapping[str, PolicySetting], **given: object
+) -> PolicyKind:
+    """Build a policy with the settings of a recipe.
+
+    :param given: arguments that no recipe can give.
+    :raises RecipeError: where it cannot be built with them.
+    """
+    try:
+        return build(**given, **settings)
+    except TypeError as error:
+        raise RecipeError(
+            f"The policy cannot be built with policy_settings {dict(settings)}: {error}."
+        ) from None
+
+
+def count(number: int) -> DataLoader[int]:
+    """Give the numbers of the iterations of an epoch."""
+    # A generator of its own: a DataLoader that begins draws from torch's global one otherwise, and
+    # a resumed run begins its loaders at other moments than an unbroken one.
+    return DataLoader(range(number), batch_size=None, generator=torch.Generator())  # type: ignore[arg-type]
