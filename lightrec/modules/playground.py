@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightrec.data.stage_data import StageData
 from lightrec.errors import RecipeError
 from lightrec.policies.base import LearnedPolicy
+from lightrec.rewards.base import Reward
 from lightrec.simulators.base import Simulator
 
 PolicySetting = int | float | str | bool | list[int] | None
@@ -26,7 +27,7 @@ class Playground:
     judging: Simulator
     users: Tensor
     """(M,) int64: the users of the judging sessions."""
-    reward: nn.Module | None = None
+    reward: Reward | None = None
     """What is trained on where it has a state of its own, which checkpoints keep."""
     stay: float = 1.0
     """Probability of going on after a step where that is a part of the learner's discount; then

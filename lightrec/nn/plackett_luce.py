@@ -63,6 +63,11 @@ class PlackettLuce(Distribution):
             return self._largest(torch.where(logits > self._floor / 2, logits - waiting, logits))
 
     @property
+    def allowed(self) -> Tensor:
+        """Which columns may be drawn, ``(..., N)`` bool."""
+        return self.logits > self._floor / 2
+
+    @property
     def mode(self) -> Tensor:
         """The columns of largest logit in order, the most probable slate: ``(..., K)`` int64."""
         return self._largest(self.logits.detach())

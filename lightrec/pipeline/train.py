@@ -32,6 +32,7 @@ from lightrec.modules.policy import PolicyModule
 from lightrec.modules.policy_data import PolicyData
 from lightrec.modules.policy_rewards import plan_reward
 from lightrec.modules.ranking import RankingModule
+from lightrec.modules.replay_policy import ReplayPolicyModule
 from lightrec.modules.sequence_data import SequenceData
 from lightrec.modules.sequence_transforms import Crop, Mask, Reorder
 from lightrec.modules.stage import StageModule
@@ -46,7 +47,7 @@ CHECKPOINT = "model.ckpt"
 
 OWN = (
     *(RankingModule, SequenceData, ChoiceModule, ChoiceData),
-    *(PolicyModule, PolicyData, WorldData),
+    *(PolicyModule, ReplayPolicyModule, PolicyData, WorldData),
     *(Popularity, RecentPopularity, ItemKNN, TextNeighbours, EASE, NextItemRidge),
     *(DirectionalCooccurrence, ALS),
     *(Crop, Mask, Reorder, AdversarialPerturbation),

@@ -1,0 +1,191 @@
+"""What learns from a replay buffer: a loss around networks, and how its policy acts meanwhile.
+
+Each learner has the module's policy and critic, and perhaps further networks; the policy alone is
+what is kept in the end.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from tensordict import TensorDictBase
+from tensordict.nn import TensorDictModuleBase
+from torch import Tensor, nn
+from torchrl.objectives import DQNLoss, LossModule, SoftUpdate, ValueEstimators
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Key
+from lightrec.modules.policy_losses import FEATURES
+from lightrec.nn.plackett_luce import EMPTY, PlackettLuce
+from lightrec.nn.session import SessionValue
+from lightrec.policies.base import LearnedPolicy
+
+ReplayLossName = Literal["dqn", "double-dqn"]
+
+
+class ActionValues(TensorDictModuleBase):
+    """Writes Q of a state's columns: the critic's value of the state plus the policy's logits.
+
+    The policy's order is that of Q. Written are ``action_value`` (..., C), minus infinity where a
+    column may not be shown, the best column ``action`` (..., 1) and its
+    ``chosen_action_value`` (..., 1).
+
+    :param policy: whose logits are advantages.
+    :param critic: from features to the value of a state.
+    """
+
+    def __init__(self, policy: LearnedPolicy, critic: nn.Module) -> None:
+        super().__init__()
+        self.policy, self.critic = policy, critic
+        self.in_keys = [*policy.reads, FEATURES]
+        self.out_keys = ["action_value", "action", "chosen_action_value"]
+
+    def forward(self, state: TensorDictBase) -> TensorDictBase:
+        """Add the three."""
+        level = self.critic(state[FEATURES])
+        values = level + self.policy.logits(state)
+        mask = state.get(Key.MASK, None)
+        if mask is not None:
+            values = torch.where(mask, values, -torch.inf)
+        best, column = values.max(-1, keepdim=True)
+        state["action_value"], state["action"] = values, column
+        # A state in which nothing may be shown is worth what the critic says.
+        state["chosen_action_value"] = torch.where(best > -torch.inf, best, level)
+        return state
+
+
+class ReplayLearner(nn.Module, ABC):
+    """A loss around networks.
+
+    :param policy: what is learned; its logits order the columns.
+    :param critic: from a state's features to its value.
+    :param others: what :meth:`networks` gave.
+    :param slate_size: places K.
+    :param masked: whether states have a ``mask``.
+    :param discount: γ.
+    :param follow: share by which target networks move after an update.
+    :param settings: of the loss.
+    :raises RecipeError: where the loss has no such setting, or cannot do with slates of that size.
+    """
+
+    loss: LossModule
+
+    def __init__(
+        self,
+        policy: LearnedPolicy,
+        critic: SessionValue,
+        others: nn.ModuleDict,
+        *,
+        slate_size: int,
+        masked: bool,
+        discount: float,
+        follow: float,
+        settings: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        # In a tuple, which hides it: the module has it already.
+        self._policy = (policy,)
+        self.slate_size, self.masked = slate_size, masked
+        self.discount = discount
+        try:
+            self.loss = self.make_loss(policy, critic, others, **settings)
+        except TypeError as error:
+            raise RecipeError(
+                f"{type(self).__name__} cannot be built with loss_settings {dict(settings)}: "
+                f"{error}."
+            ) from None
+        self._targets = SoftUpdate(self.loss, tau=follow)
+
+    @staticmethod
+    def networks(policy: LearnedPolicy, settings: Any) -> nn.ModuleDict:
+        """Give the further networks that are learned.
+
+        :param policy: an untrained one, of which copies may be made.
+        :param settings: of the module.
+        """
+        return nn.ModuleDict()
+
+    @abstractmethod
+    def make_loss(
+        self, policy: LearnedPolicy, critic: SessionValue, others: nn.ModuleDict, **settings: Any
+    ) -> LossModule:
+        """Build the loss, its value estimator included."""
+
+    @property
+    def policy(self) -> LearnedPolicy:
+        """What is learned."""
+        return self._policy[0]
+
+    def losses(self, batch: TensorDictBase) -> TensorDictBase:
+        """Give what starts with ``loss``, to be stepped on, and what is looked at.
+
+        :param batch: transitions (R,).
+        """
+        outcome: TensorDictBase = self.loss(batch)
+        return outcome
+
+    def follow_up(self) -> None:
+        """Move the target networks."""
+        self._targets.step()
+
+    def act(self, state: TensorDictBase, epsilon: float) -> tuple[Tensor, Tensor]:
+        """Choose columns (B, K) to be shown, and give the logarithm of their probability (B,)."""
+        law = self.policy.distribution(state, self.slate_size)
+        columns = law.sample()
+        return columns, law.log_prob(columns)
+
+
+class DQN(ReplayLearner):
+    """Deep Q-learning over candidates, ε-greedy (Mnih et al. 2015; dueling, Wang et al. 2016)."""
+
+    double = False
+
+    def make_loss(
+        self, policy: LearnedPolicy, critic: SessionValue, others: nn.ModuleDict, **settings: Any
+    ) -> LossModule:
+        """Build TorchRL's loss."""
+        if self.slate_size > 1:
+            raise RecipeError(
+                f"The loss dqn values single items, and the slates have {self.slate_size} places. "
+                "Take slate-q, or an on-policy loss."
+            )
+        chosen = {"loss_function": "smooth_l1", **settings}
+        loss = DQNLoss(
+            ActionValues(policy, critic),
+            double_dqn=self.double,
+            delay_value=True,
+            action_space="categorical",
+            **chosen,
+        )
+        loss.make_value_estimator(ValueEstimators.TD0, gamma=self.discount)
+        return loss
+
+    def act(self, state: TensorDictBase, epsilon: float) -> tuple[Tensor, Tensor]:
+        """Show the best column, or with probability ε any."""
+        law = self.policy.distribution(state)
+        return epsilon_greedy(law, epsilon)
+
+
+class DoubleDQN(DQN):
+    """Its target values the column that the learned network prefers (van Hasselt et al. 2016)."""
+
+    double = True
+
+
+def epsilon_greedy(law: PlackettLuce, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Draw single columns: the best one, or with probability ε any that may be shown.
+
+    :returns: (B, 1) columns and the exact logarithm of their probability (B,).
+    """
+    even = PlackettLuce(torch.zeros_like(law.logits), law.allowed)
+    best, other = law.mode, even.sample()
+    explore = torch.rand(best.shape, device=best.device) < epsilon
+    columns = torch.where(explore & (best != EMPTY), other, best)
+    by_chance = epsilon * even.log_prob(columns).exp()
+    probability = by_chance + (1 - epsilon) * (columns == best).squeeze(-1)
+    return columns, probability.log()
+
+
+LEARNERS: dict[str, type[ReplayLearner]] = {"dqn": DQN, "double-dqn": DoubleDQN}
+"""Learners by the name of their loss."""
