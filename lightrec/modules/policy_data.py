@@ -33,7 +33,7 @@ class PolicyData(LogData, SimulatorData):
     :param data: folder of the prepared log.
     :param encoder: folder of the encoder stage.
     :param reward: folder of the reward stage, with user model A.
-    :param reward_name: what the policy maximises the sum of: the short name of any installed reward.
+    :param reward_name: what the policy maximises the sum of: short name of an installed reward.
     :param reward_settings: arguments of its constructor, other than the folder of a reward stage;
         rewards within it by name, or as ``class_path`` with ``init_args``. A shaped reward trains
         with its shaping and is judged without.

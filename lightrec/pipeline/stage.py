@@ -108,10 +108,19 @@ class Stage:
             "recipe": recipe,
             "overrides": list(self.overrides),
             "sources": {role: hash_file(path) for role, path in self.sources.items()},
-            "inputs": {name: stamp(self.run / name)["fingerprint"] for name in INPUTS[self.name]},
+            "inputs": {name: stamp(self.run / name)["fingerprint"] for name in self.inputs(recipe)},
         }
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def inputs(self, recipe: Mapping[str, object]) -> list[str]:
+        """Give the stages whose files it reads: where it trains, those that its data names.
+
+        A policy that learns in a world needs no other stage.
+        """
+        data = recipe.get("data")
+        named = data.get("init_args") if isinstance(data, dict) else None
+        return [name for name in INPUTS[self.name] if named is None or name in named]
 
     def is_current(self) -> bool:
         """Tell whether the files left are those that running it now would leave."""
