@@ -86,9 +86,12 @@ def best_slate(
     weights, null = _weights(choice_logits, offsets)
     shown = may_be_shown(action_value) & may_be_shown(choice_logits)
     order = None if offsets is None else offsets.argsort(descending=True, stable=True)
+    # Whatever does not depend on the level is made once: a round reads the columns three times.
+    weighted = torch.where(shown, weights * action_value, -torch.inf)
+    weights = weights * shown
 
     def choose(level: Tensor) -> BestSlate:
-        scores = (weights * (action_value - level)).masked_fill(~shown, -torch.inf)
+        scores = torch.addcmul(weighted, weights, level, value=-1)
         top = scores.topk(slate_size, dim=-1)
         slate = top.indices.masked_fill(top.values == -torch.inf, EMPTY)
         if order is not None:

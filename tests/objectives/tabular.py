@@ -79,7 +79,8 @@ def _column(array):
 class Table(nn.Module):
     """Numbers by state and column.
 
-    :param barren: where nothing may be shown: minus infinity as logits have it, or 0 as values have.
+    :param barren: what stands where nothing may be shown: minus infinity in logits, 0 in
+        values.
     """
 
     def __init__(self, values, barren=-torch.inf):

@@ -4,47 +4,24 @@ import math
 
 import pytest
 import torch
-from tensordict import TensorDict
-from tensordict.nn import TensorDictModule as Module
-from torch import nn
 from torchrl.modules import QValueActor
-from torchrl.objectives import A2CLoss, ClipPPOLoss, DQNLoss, ReinforceLoss, ValueEstimators
+from torchrl.objectives import (
+    A2CLoss,
+    ClipPPOLoss,
+    DQNLoss,
+    ReinforceLoss,
+    SoftUpdate,
+    ValueEstimators,
+)
 
 from lightrec.nn.plackett_luce import EMPTY
+from tests.objectives.rows import DISCOUNT, NONE, Rows, batch, network, softmax
 from tests.objectives.torchrl_losses import discrete_sac, slate_actor
 
-NONE = -torch.inf
-LOGITS = torch.tensor([[NONE, 1.0, 0.5, NONE, -0.5], [NONE, NONE, NONE, 0.3, NONE]])
-VALUES = torch.tensor([[NONE, 1.0, 2.0, NONE, -1.0], [NONE, NONE, NONE, 4.0, NONE]])
-BASELINE = torch.tensor([[0.7], [-0.4]])
-DISCOUNT = 0.5
-
-
-class Rows(nn.Module):
-    def __init__(self, rows):
-        super().__init__()
-        self.rows = nn.Parameter(torch.where(rows.isinf(), 0.0, rows))
-        self.register_buffer("out", rows.isinf())
-
-    def forward(self, state):
-        return self.rows[state.squeeze(-1)].masked_fill(self.out[state.squeeze(-1)], NONE)
-
-
-def batch(action):
-    """Go on from state 0 to 1 (cut), and from state 1 to 0 (ended)."""
-    return TensorDict(
-        {
-            "state": torch.tensor([[0], [1]]),
-            "action": action,
-            "next": {
-                "state": torch.tensor([[1], [0]]),
-                "reward": torch.tensor([[1.0], [2.0]]),
-                "terminated": torch.tensor([[False], [True]]),
-                "done": torch.tensor([[True], [True]]),
-            },
-        },
-        [2],
-    )
+LOGITS = [[NONE, 1.0, 0.5, NONE, -0.5], [NONE, NONE, NONE, 0.3, NONE]]
+VALUES = [[NONE, 1.0, 2.0, NONE, -1.0], [NONE, NONE, NONE, 4.0, NONE]]
+HIGHER = [[value + 1 for value in row] for row in VALUES]
+BASELINE = [[0.7], [-0.4]]
 
 
 def finite(loss):
@@ -55,14 +32,14 @@ def finite(loss):
 
 @pytest.mark.parametrize("double", [False, True])
 def test_dqn(double):
-    values = Module(Rows(VALUES), in_keys=["state"], out_keys=["action_value"])
+    values = network("action_value", VALUES)
     actor = QValueActor(values, in_keys=["state"], action_space="categorical")
     loss = DQNLoss(actor, action_space="categorical", double_dqn=double)
     loss.make_value_estimator(gamma=DISCOUNT)
-    loss.value_network_params.data.apply_(lambda p: p + 1 if p.is_floating_point() else p)
-    found = loss(batch(torch.tensor([[2], [3]])))
-    # Own values are 1 more than the target network's; the session that ended is worth 2.
-    errors = 3.0 - (1.0 + DISCOUNT * 4.0), 5.0 - 2.0
+    SoftUpdate(loss, tau=0.5)
+    values.module.rows.data[0, 1] += 5  # the target network still prefers column 2
+    found = loss(batch([[1], [3]], ended=0))
+    errors = 6.0 - 1.0, 4.0 - (2.0 + DISCOUNT * (1.0 if double else 2.0))
     assert found["loss"].item() == pytest.approx(sum(e**2 for e in errors) / 2)
     found["loss"].backward()
     finite(loss)
@@ -70,32 +47,30 @@ def test_dqn(double):
 
 def test_discrete_soft_actor_critic():
     loss = discrete_sac(
-        Rows(LOGITS), Rows(VALUES), Rows(VALUES + 1), loss_function="l2", alpha_init=0.5
+        Rows(LOGITS), Rows(VALUES), Rows(HIGHER), loss_function="l2", alpha_init=0.5
     )
     loss.make_value_estimator(gamma=DISCOUNT)
-    found = loss(batch(torch.tensor([2, 3])))
+    SoftUpdate(loss, tau=0.5)
+    found = loss(batch([2, 3]))
     # In state 1 one column is left: no entropy.
     targets = 1.0 + DISCOUNT * 4.0, 2.0
     errors = [2.0 - targets[0], 4.0 - targets[1], 3.0 - targets[0], 5.0 - targets[1]]
     assert found["loss_qvalue"].item() == pytest.approx(sum(e**2 for e in errors) / 2)
-    law = {column: math.exp(LOGITS[0, column]) for column in (1, 2, 4)}
-    law = {column: weight / sum(law.values()) for column, weight in law.items()}
-    mean = sum(p * (0.5 * math.log(p) - VALUES[0, c].item()) for c, p in law.items())
+    law = softmax(LOGITS[0])
+    mean = sum(law[c] * (0.5 * math.log(law[c]) - VALUES[0][c]) for c in (1, 2, 4))
     assert found["loss_actor"].item() == pytest.approx((mean - 4.0) / 2)
-    entropy = -sum(p * math.log(p) for p in law.values())
-    assert found["entropy"].item() == pytest.approx(entropy / 2)
+    assert found["entropy"].item() == pytest.approx(entropy() / 2)
     (found["loss_actor"] + found["loss_qvalue"] + found["loss_alpha"]).backward()
     finite(loss)
 
 
-SLATES = torch.tensor([[2, 1], [3, EMPTY]])
+SLATES = [[2, 1], [3, EMPTY]]
 
 
 def first_log_probability():
     """Column 2 of 1, 2, 4, then column 1 of 1, 4; the other slate is certain."""
-    weight = {column: math.exp(LOGITS[0, column]) for column in (1, 2, 4)}
-    first = weight[2] / sum(weight.values())
-    return math.log(first * weight[1] / (weight[1] + weight[4]))
+    law = softmax(LOGITS[0])
+    return math.log(law[2] * law[1] / (law[1] + law[4]))
 
 
 def advantages():
@@ -103,13 +78,11 @@ def advantages():
 
 
 def entropy():
-    weight = {column: math.exp(LOGITS[0, column]) for column in (1, 2, 4)}
-    law = [each / sum(weight.values()) for each in weight.values()]
-    return -sum(p * math.log(p) for p in law)
+    return -sum(p * math.log(p) for p in softmax(LOGITS[0]) if p)
 
 
 def networks():
-    critic = Module(Rows(BASELINE), in_keys=["state"], out_keys=["state_value"])
+    critic = network("state_value", BASELINE)
     return slate_actor(Rows(LOGITS), slate_size=2), critic
 
 
@@ -119,7 +92,7 @@ def test_clipped_ppo(functional):
     loss.make_value_estimator(ValueEstimators.TD0, gamma=DISCOUNT)
     data = batch(SLATES)
     old = first_log_probability() + 0.1, 0.0
-    data["action_log_prob"] = torch.tensor(old)
+    data["action_log_prob"] = torch.tensor(old, dtype=torch.float64)
     found = loss(data)
     gains = math.exp(-0.1) * advantages()[0], advantages()[1]
     assert found["loss_objective"].item() == pytest.approx(-sum(gains) / 2)
