@@ -171,6 +171,19 @@ def run(network: TensorDictModule, state: TensorDictBase) -> TensorDictBase:
     return network(state)
 
 
+def logits_of(network: TensorDictModule, written: TensorDictBase, key: NestedKey) -> Tensor:
+    """Give the logits ``(..., C)`` of a network that was run.
+
+    :param written: what :func:`run` gave.
+    :returns: what stands at the key; of a probabilistic network the ``logits`` of its law, which
+        knows what a mask excludes.
+    """
+    if hasattr(network, "build_dist_from_params"):
+        logits: Tensor = network.build_dist_from_params(written).logits
+        return logits
+    return written.get(key)
+
+
 def taken(values: Tensor, action: Tensor) -> Tensor:
     """Read the value of the one column shown.
 

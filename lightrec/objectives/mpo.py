@@ -15,7 +15,7 @@ from tensordict.utils import NestedKey
 from torch import Tensor, nn
 from torchrl.objectives import ValueEstimators
 
-from lightrec.objectives.base import CandidateLoss, taken
+from lightrec.objectives.base import CandidateLoss, logits_of, taken
 from lightrec.objectives.columns import expectation, log_probabilities, may_be_shown
 
 
@@ -35,7 +35,7 @@ class CandidateMPOLoss(CandidateLoss):
     ``log_temperature`` and ``log_multiplier``, which the loss's optimizer must learn too.
 
     :param actor_network: writes ``logits`` ``(B, C)``, minus infinity for columns that may not be
-        shown; a probabilistic actor may follow it.
+        shown; or a probabilistic actor whose law has ``logits``, such as Plackett–Luce with a mask.
     :param qvalue_network: writes ``action_value`` ``(B, C)``.
     :param bound: ε, nats that q may lie from the target policy.
     :param policy_bound: ε_KL, nats that the policy may lie from the target policy.
@@ -125,6 +125,11 @@ class CandidateMPOLoss(CandidateLoss):
         losses |= self._policy_losses(tensordict)
         return self._output(losses, tensordict)
 
+    def _logits(self, state: TensorDictBase, target: bool = False) -> Tensor:
+        """Give the actor's logits (B, C)."""
+        written = self._run("actor_network", state, target)
+        return logits_of(self.actor_network, written, self.tensor_keys.logits)
+
     @torch.no_grad()
     def _next_value(self, following: TensorDictBase) -> Tensor:
         prior, values, shown = self._targets(following)
@@ -133,7 +138,7 @@ class CandidateMPOLoss(CandidateLoss):
     def _targets(self, state: TensorDictBase) -> tuple[Tensor, Tensor, Tensor]:
         """Give log π̄, Q̄ and which columns may be shown, each (B, C)."""
         keys = self.tensor_keys
-        logits = self._run("actor_network", state, target=True).get(keys.logits)
+        logits = self._logits(state, target=True)
         values = self._run("qvalue_network", state, target=True).get(keys.action_value)
         return log_probabilities(logits), values, may_be_shown(logits)
 
@@ -141,9 +146,7 @@ class CandidateMPOLoss(CandidateLoss):
         with torch.no_grad():
             prior, values, shown = self._targets(batch)
         improved, dual = self._improve(prior, values, shown)
-        log_policy = log_probabilities(
-            self._run("actor_network", batch).get(self.tensor_keys.logits)
-        )
+        log_policy = log_probabilities(self._logits(batch))
         cross = -expectation(improved, log_policy, shown)
         divergence = expectation(prior.exp(), prior - log_policy, shown)
         multiplier = self.log_multiplier.exp()

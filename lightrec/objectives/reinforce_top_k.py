@@ -13,7 +13,7 @@ from tensordict.utils import NestedKey
 from torch import Tensor
 from torchrl.objectives import ReinforceLoss, ValueEstimators
 
-from lightrec.objectives.base import run
+from lightrec.objectives.base import logits_of, run
 from lightrec.objectives.columns import at, log_probabilities
 
 
@@ -47,7 +47,7 @@ class ReinforceTopKLoss(ReinforceLoss):
     of TorchRL's ``ReinforceLoss``.
 
     :param actor_network: writes ``logits`` ``(B, C)``, minus infinity for columns that may not be
-        shown; a probabilistic actor may follow it.
+        shown; or a probabilistic actor whose law has ``logits``, such as Plackett–Luce with a mask.
     :param critic_network: writes ``state_value`` ``(B, 1)``.
     :param behavior_network: writes ``behavior_logits`` ``(B, C)``, often from a state that the
         actor writes. None: log-probabilities are read at ``action_log_prob``.
@@ -152,7 +152,7 @@ class ReinforceTopKLoss(ReinforceLoss):
         slate = tensordict.get(self.tensor_keys.action)
         filled = slate >= 0
         state = self._run("actor_network", tensordict.clone(False))
-        logits = state.get(self.tensor_keys.logits)
+        logits = logits_of(self.actor_network, state, self.tensor_keys.logits)
         log_policy = at(log_probabilities(logits), slate)
         log_behavior, losses = self._behavior(tensordict, state, slate)
 
@@ -200,7 +200,8 @@ class ReinforceTopKLoss(ReinforceLoss):
                 )
             return logged, {}
         read = self._run("behavior_network", state.detach())
-        log_behavior = at(log_probabilities(read.get(self.tensor_keys.behavior_logits)), slate)
+        logits = logits_of(self.behavior_network, read, self.tensor_keys.behavior_logits)
+        log_behavior = at(log_probabilities(logits), slate)
         filled = slate >= 0
         shown = torch.where(filled, log_behavior, 0.0).sum(-1) / filled.sum(-1).clamp_min(1)
         return log_behavior.detach(), {"loss_behavior": self._reduce_loss(-shown, batch)}

@@ -15,7 +15,7 @@ from tensordict.utils import NestedKey
 from torch import Tensor, nn
 from torchrl.objectives import ValueEstimators
 
-from lightrec.objectives.base import CandidateLoss, taken
+from lightrec.objectives.base import CandidateLoss, logits_of, taken
 from lightrec.objectives.columns import expectation, log_probabilities, may_be_shown
 
 
@@ -33,7 +33,7 @@ class CandidateSACLoss(CandidateLoss):
     numbers, so that an encoder that was learned before is lost. Hence this one.
 
     :param actor_network: writes ``logits`` ``(B, C)``, minus infinity for columns that may not be
-        shown; a probabilistic actor may follow it.
+        shown; or a probabilistic actor whose law has ``logits``, such as Plackett–Luce with a mask.
     :param qvalue_network: writes ``action_value`` ``(B, C)``.
     :param second_qvalue_network: likewise; the lesser of both values is believed. None for one.
     :param alpha_init: α at the beginning, exp of ``log_alpha``.
@@ -110,7 +110,7 @@ class CandidateSACLoss(CandidateLoss):
         values = self._values(tensordict)
         target = self._target(tensordict, self._next_value(tensordict.get("next")))
         predictions = [taken(each, action) for each in values]
-        logits = self._run("actor_network", tensordict).get(keys.logits)
+        logits = self._logits(tensordict)
         shown, log_policy = may_be_shown(logits), log_probabilities(logits)
         alpha = self.log_alpha.detach().exp()
         lesser = torch.stack(values).detach().amin(0)
@@ -132,10 +132,15 @@ class CandidateSACLoss(CandidateLoss):
         key = self.tensor_keys.action_value
         return [self._run(name, state, target).get(key) for name in self.qvalue_names]
 
+    def _logits(self, state: TensorDictBase) -> Tensor:
+        """Give the actor's logits (B, C)."""
+        written = self._run("actor_network", state)
+        return logits_of(self.actor_network, written, self.tensor_keys.logits)
+
     @torch.no_grad()
     def _next_value(self, following: TensorDictBase) -> Tensor:
         """Give the soft value of next states (B,), 0 where nothing may be shown."""
-        logits = self._run("actor_network", following).get(self.tensor_keys.logits)
+        logits = self._logits(following)
         log_policy = log_probabilities(logits)
         lesser = torch.stack(self._values(following, target=True)).amin(0)
         soft = lesser - self.log_alpha.exp() * log_policy

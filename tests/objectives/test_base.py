@@ -79,15 +79,21 @@ def test_slates_of_several_are_refused(kind):
 
 
 @KINDS
-def test_a_probabilistic_actor_does(kind):
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_probabilistic_actor_may_apply_the_mask(kind, masked):
+    finite = [[0.0 if value == NONE else value for value in row] for row in LOGITS]
+    logits = network("logits", finite if masked else LOGITS).module
     values = network("action_value", VALUES)
-    actor = slate_actor(network("logits", LOGITS).module, slate_size=1)
-    loss = kind(actor, values)
+    loss = kind(slate_actor(logits, slate_size=1, masked=masked), values)
     SoftUpdate(loss, tau=0.5)
     plain, _ = build(kind)
     loss.make_value_estimator(gamma=DISCOUNT)
-    found, expected = loss(batch([[2], [3]])), plain(batch([[2], [3]]))
-    assert found["loss_actor"].item() == pytest.approx(expected["loss_actor"].item())
+    data = batch([[2], [3]])
+    shown = torch.tensor(LOGITS) > NONE
+    data["mask"], data["next", "mask"] = shown, shown.flip(0)
+    found, expected = loss(data), plain(batch([[2], [3]]))
+    for key in plain.out_keys:
+        assert found[key].item() == pytest.approx(expected[key].item())
 
 
 @KINDS

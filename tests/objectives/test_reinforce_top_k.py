@@ -8,6 +8,7 @@ from torchrl.objectives import SoftUpdate, ValueEstimators
 
 from lightrec.objectives import ReinforceTopKLoss, top_k_multiplier
 from tests.objectives.rows import DISCOUNT, NONE, Rows, batch, gradients, network, softmax
+from tests.objectives.torchrl_losses import slate_actor
 
 LOGITS = [[NONE, 1.0, 0.5, -0.5], [NONE, NONE, 0.2, 0.3]]
 BEHAVIOR = [[NONE, 0.0, 0.4, -1.0], [NONE, NONE, 0.0, 0.0]]
@@ -155,6 +156,17 @@ def test_estimates_advantages_itself():
     loss(given)
     advantages = 1.0 + DISCOUNT * -0.4 - 0.7, 2.0 + 0.4
     assert given["advantage"].squeeze(-1).tolist() == pytest.approx(advantages)
+
+
+@pytest.mark.parametrize("functional", [True, False])
+def test_a_probabilistic_actor_may_apply_the_mask(functional):
+    finite = [[0.0 if value == NONE else value for value in row] for row in LOGITS]
+    actor = slate_actor(Rows(finite), slate_size=2, masked=True)
+    critic = network("state_value", BASELINE)
+    loss = ReinforceTopKLoss(actor, critic, top_k=2, cap=CAP, functional=functional)
+    logged = [[math.log(0.2), math.log(0.7)], [math.log(0.5), 0.0]]
+    given = data(action_log_prob=logged).set("mask", torch.tensor(LOGITS) > NONE)
+    assert loss(given)["loss_actor"].item() == pytest.approx(by_hand(logged)[0], rel=1e-6)
 
 
 def test_a_slates_log_probability_is_refused():

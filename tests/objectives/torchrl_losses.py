@@ -20,12 +20,16 @@ class Finite(nn.Module):
         return values.masked_fill(values == -torch.inf, self.low)
 
 
-def slate_actor(logits, slate_size):
-    """Make a probabilistic actor of a module from a state to logits (B, C)."""
+def slate_actor(logits, slate_size, masked=False):
+    """Make a probabilistic actor of a module from a state to logits (B, C).
+
+    :param masked: whether states have a ``mask``.
+    """
+    keys = {"logits": "logits", "mask": "mask"} if masked else {"logits": "logits"}
     return ProbabilisticTensorDictSequential(
         Module(logits, in_keys=["state"], out_keys=["logits"]),
         ProbabilisticTensorDictModule(
-            in_keys=["logits"],
+            in_keys=keys,
             out_keys=["action"],
             distribution_class=PlackettLuce,
             distribution_kwargs={"slate_size": slate_size},
