@@ -1,0 +1,135 @@
+"""The slate of largest expected value under a conditional logit with an option of nothing.
+
+A user shown a slate A takes item i with probability v_i / (v_0 + Σ v_j) over A, v = exp of a score
+and v_0 = 1 for nothing. The value of A is the mean of Q(s, i), and of the value of nothing, under
+this law: a fraction of two sums, which is made largest exactly by Dinkelbach's method.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lightrec.nn.plackett_luce import EMPTY
+from lightrec.objectives.columns import at, may_be_shown
+
+SlateMethod = Literal["exact", "top_k"]
+"""How a slate is chosen; see :func:`best_slate`."""
+
+
+class BestSlate(NamedTuple):
+    """A slate of each state, with what it is worth."""
+
+    columns: Tensor
+    """(B, K) int64 columns in the order shown; -1 where fewer than K may be shown."""
+    scores: Tensor
+    """(B, C): the K columns of largest score are the slate; minus infinity for columns that may not
+    be shown."""
+    value: Tensor
+    """(B,): the expected value of the slate."""
+
+
+def slate_value(
+    action_value: Tensor,
+    choice_logits: Tensor,
+    null_value: Tensor,
+    columns: Tensor,
+    offsets: Tensor | None = None,
+) -> Tensor:
+    """Give the expected value of slates: P(0) Q(s, 0) + Σ P(i) Q(s, i) (Ie et al. 2019, eq. 13).
+
+    :param action_value: ``(B, C)`` Q(s, i) of an item that is taken.
+    :param choice_logits: ``(B, C)``, nothing having 0.
+    :param null_value: ``(B, 1)`` Q of nothing taken.
+    :param columns: ``(B, K)`` int64; -1 for an empty place.
+    :param offsets: ``(K,)``, added to the choice logits by place.
+    :returns: ``(B,)``.
+    """
+    weights, null = _weights(choice_logits, offsets)
+    return _ratio(action_value, weights, null_value, null, columns, offsets)
+
+
+@torch.no_grad()
+def best_slate(
+    action_value: Tensor,
+    choice_logits: Tensor,
+    null_value: Tensor,
+    slate_size: int,
+    offsets: Tensor | None = None,
+    method: SlateMethod = "exact",
+) -> BestSlate:
+    """Choose the K columns whose slate is worth most.
+
+    With λ the value of the best slate, Σ v_j (Q_j - λ) + v_0 (Q_0 - λ) is at most 0 for every
+    slate, and 0 for the best, which therefore holds the K largest v_j (Q_j - λ). λ is found by
+    Dinkelbach's method (1967, "On nonlinear fractional programming"): it rises from slate to slate,
+    in a few rounds, to the fixed point. Places of larger offset go to larger scores. All K places
+    are filled where K columns may be shown, even if an empty place were worth more.
+
+    :param action_value: ``(B, C)`` Q(s, i) of an item that is taken; minus infinity where it may
+        not be shown.
+    :param choice_logits: ``(B, C)``, nothing having 0; minus infinity where it may not be shown.
+    :param null_value: ``(B, 1)`` Q of nothing taken.
+    :param slate_size: places K, 1 to C.
+    :param offsets: ``(K,)``, added to the choice logits by place.
+    :param method: ``exact``, with scores v_j (Q_j - λ) up to a positive factor for each state; or
+        ``top_k``, the cheaper way of the paper, with scores v_j Q_j, which forgets that items take
+        choices from each other and from nothing, and depends on where the zero of Q lies.
+    :raises ValueError: where ``slate_size`` is out of range.
+    """
+    columns = action_value.shape[-1]
+    if not 1 <= slate_size <= columns:
+        raise ValueError(
+            f"A slate of {slate_size} cannot be chosen from {columns} columns; "
+            f"slate_size must lie between 1 and {columns}."
+        )
+    weights, null = _weights(choice_logits, offsets)
+    shown = may_be_shown(action_value) & may_be_shown(choice_logits)
+    order = None if offsets is None else offsets.argsort(descending=True, stable=True)
+    # Whatever does not depend on the level is made once: a round reads the columns three times.
+    weighted = torch.where(shown, weights * action_value, -torch.inf)
+    weights = weights * shown
+
+    def choose(level: Tensor) -> BestSlate:
+        scores = torch.addcmul(weighted, weights, level, value=-1)
+        top = scores.topk(slate_size, dim=-1)
+        slate = top.indices.masked_fill(top.values == -torch.inf, EMPTY)
+        if order is not None:
+            slate = torch.empty_like(slate).index_copy_(-1, order, slate)
+        value = _ratio(action_value, weights, null_value, null, slate, offsets)
+        return BestSlate(slate, scores, value)
+
+    if method == "top_k":
+        return choose(torch.zeros_like(null_value))
+    # The first level may be any number. From then on levels are values of slates, which can only
+    # rise, and there are finitely many.
+    level = choose(null_value).value
+    while True:
+        found = choose(level.unsqueeze(-1))
+        if not (found.value > level).any():
+            return found._replace(value=level)
+        level = torch.maximum(level, found.value)
+
+
+def _weights(choice_logits: Tensor, offsets: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Give v (B, C) and v_0 (B, 1), divided by the largest of a state so that none overflows."""
+    top = choice_logits.amax(-1, keepdim=True).clamp_min(0)
+    return (choice_logits - top).exp(), (-top).exp()
+
+
+def _ratio(
+    action_value: Tensor,
+    weights: Tensor,
+    null_value: Tensor,
+    null: Tensor,
+    columns: Tensor,
+    offsets: Tensor | None,
+) -> Tensor:
+    filled = columns >= 0
+    share = at(weights, columns)
+    if offsets is not None:
+        share = share * offsets.exp()
+    share = torch.where(filled, share, 0.0)
+    value = torch.where(filled, at(action_value, columns), 0.0)
+    total = share.sum(-1) + null.squeeze(-1)
+    return ((share * value).sum(-1) + (null * null_value).squeeze(-1)) / total
