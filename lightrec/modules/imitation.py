@@ -23,7 +23,7 @@ from lightrec.modules.imitation_adversarial import AdversarialLearner
 from lightrec.modules.imitation_data import ImitationData
 from lightrec.modules.imitation_learners import ImitationLearner, Losses
 from lightrec.modules.imitation_sqil import SQILLearner
-from lightrec.policies.base import arguments_of
+from lightrec.nn.part import arguments_of
 from lightrec.simulators.session_env import SessionEnv
 
 Setting = int | float | str | bool | list[int]

@@ -43,6 +43,8 @@ class SimulatorData(StageData):
     """
 
     iterations: int
+    slate_size: int
+    """Items shown in a step."""
 
     @abstractmethod
     def playground(self, sessions: int, discount: float, device: torch.device) -> Playground:

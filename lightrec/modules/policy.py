@@ -1,5 +1,7 @@
 """The LightningModule that trains a policy on what it has just played: PPO, A2C, REINFORCE."""
 
+import copy
+from collections import deque
 from typing import Any
 
 import torch
@@ -7,11 +9,12 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.objectives.value.functional import generalized_advantage_estimate
 
+from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.modules.playground import PolicySetting
 from lightrec.modules.policy_losses import FEATURES, LossName, on_policy_loss
 from lightrec.modules.policy_stage import Means, PolicyStage, kept
-from lightrec.policies.base import items_at
+from lightrec.policies.base import LearnedPolicy, items_at
 
 
 class PolicyModule(PolicyStage):
@@ -35,6 +38,8 @@ class PolicyModule(PolicyStage):
     :param sessions: sessions played side by side.
     :param steps: steps of each in an iteration.
     :param passes: passes over an iteration's steps.
+    :param keep: iterations whose steps are learned from, the last ones of the epoch; more than one
+        only for ``reinforce-top-k``, which corrects for the policies that played them.
     :param batch_size: rows of an optimizer step.
     :param learning_rate: of Adam.
     :param final_rate: part of the learning rate that is left in the last epoch.
@@ -56,6 +61,7 @@ class PolicyModule(PolicyStage):
         sessions: int = 512,
         steps: int = 20,
         passes: int = 2,
+        keep: int = 1,
         batch_size: int = 2048,
         learning_rate: float = 1e-2,
         final_rate: float = 1.0,
@@ -67,17 +73,35 @@ class PolicyModule(PolicyStage):
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters()
+        if keep > 1 and loss != "reinforce-top-k":
+            raise RecipeError(
+                f"keep is {keep}, and {loss} learns from the present policy's steps only. Set it "
+                "to 1, or take reinforce-top-k."
+            )
+        self.behavior: LearnedPolicy | None = None
+
+    def _build(self, policy: LearnedPolicy) -> None:
+        super()._build(policy)
+        if self._settings.loss == "reinforce-top-k":
+            self.behavior = copy.deepcopy(policy)
+
+    def on_train_epoch_start(self) -> None:
+        """Forget the steps of earlier epochs, beside what every policy's module does."""
+        super().on_train_epoch_start()
+        self._past: deque[TensorDict] = deque(maxlen=self._settings.keep)
 
     def training_step(self, batch: Any, batch_index: int) -> None:
         """Play, then learn from what was played."""
         rollout = self._play()
         self._log_play(rollout)
         names = (FEATURES, Key.ACTION, Key.LOG_PROBABILITY, "advantage", "value_target")
-        rows = kept([*self.policy.reads, self.offered, *names], rollout).flatten()
+        self._past.append(kept([*self.policy.reads, self.offered, *names], rollout).flatten())
+        rows = TensorDict.cat(list(self._past))
         loss = on_policy_loss(
             self._settings.loss,
             self.policy,
             self.critic,
+            self.behavior,
             self.ground.train.slate_size,
             self.offered == Key.MASK,
             self._settings.loss_settings or {},

@@ -7,6 +7,7 @@ critic the ``state_value`` of its features.
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+import torch
 from tensordict import TensorDictBase
 from tensordict.nn import (
     ProbabilisticTensorDictModule,
@@ -14,45 +15,56 @@ from tensordict.nn import (
     TensorDictModule,
     TensorDictModuleBase,
 )
-from torch import nn
+from torch import Tensor, nn
 from torchrl.objectives import A2CLoss, ClipPPOLoss, LossModule, ReinforceLoss
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.session import SessionValue
+from lightrec.objectives.reinforce_top_k import ReinforceTopKLoss
 from lightrec.policies.base import LearnedPolicy
 
-LossName = Literal["ppo", "a2c", "reinforce"]
+LossName = Literal["ppo", "a2c", "reinforce", "reinforce-top-k"]
 FEATURES = "features"
 """Key of a state's features (..., S), which critics see."""
 
 
 class Logits(TensorDictModuleBase):
-    """Writes a policy's ``logits`` of a state's columns.
+    """Writes a policy's logits of a state's columns, minus infinity where one may not be shown.
 
     :param policy: whose logits they are.
+    :param key: under which they are written, (..., C).
+    :param apply_mask: whether a state's mask is applied here.
     """
 
-    def __init__(self, policy: LearnedPolicy) -> None:
+    def __init__(self, policy: LearnedPolicy, key: str = "logits", apply_mask: bool = True) -> None:
         super().__init__()
-        self.policy = policy
+        self.policy, self.apply_mask = policy, apply_mask
         self.in_keys = list(policy.reads)
-        self.out_keys = ["logits"]
+        self.out_keys = [key]
 
     def forward(self, state: TensorDictBase) -> TensorDictBase:
-        """Add ``logits`` (..., C)."""
-        return state.set("logits", self.policy.logits(state))
+        """Add the logits."""
+        logits = self.policy.logits(state)
+        return state.set(self.out_keys[0], masked(state, logits) if self.apply_mask else logits)
+
+
+def masked(state: TensorDictBase, columns: Tensor) -> Tensor:
+    """Put minus infinity where a state's mask, if it has one, excludes a column."""
+    mask = state.get(Key.MASK, None)
+    return columns if mask is None else torch.where(mask, columns, -torch.inf)
 
 
 def actor_of(
-    policy: LearnedPolicy, slate_size: int, masked: bool
+    policy: LearnedPolicy, slate_size: int, has_mask: bool
 ) -> ProbabilisticTensorDictSequential:
     """Give the network whose law TorchRL's losses ask for.
 
-    :param masked: whether states have a ``mask``.
+    :param has_mask: whether states have a ``mask``, which the law then applies: one pass over
+        all columns less than where the logits are masked before.
     """
-    keys = {"logits": "logits", "mask": Key.MASK} if masked else {"logits": "logits"}
+    keys = {"logits": "logits", "mask": Key.MASK} if has_mask else {"logits": "logits"}
     law = ProbabilisticTensorDictModule(
         in_keys=keys,
         out_keys=[Key.ACTION],
@@ -60,7 +72,7 @@ def actor_of(
         distribution_kwargs={"slate_size": slate_size},
         return_log_prob=True,
     )
-    return ProbabilisticTensorDictSequential(Logits(policy), law)
+    return ProbabilisticTensorDictSequential(Logits(policy, apply_mask=False), law)
 
 
 def critic_of(critic: nn.Module) -> TensorDictModule:
@@ -73,6 +85,7 @@ ON_POLICY: dict[str, tuple[Build, dict[str, float | bool]]] = {
     "ppo": (ClipPPOLoss, {"clip_epsilon": 0.2, "entropy_coeff": 0.0, "critic_coeff": 1.0}),
     "a2c": (A2CLoss, {"entropy_coeff": 0.0, "critic_coeff": 1.0}),
     "reinforce": (ReinforceLoss, {}),
+    "reinforce-top-k": (ReinforceTopKLoss, {"cap": 10.0}),
 }
 """A loss's class and the settings that lightrec gives it unless the recipe says otherwise."""
 
@@ -81,12 +94,14 @@ def on_policy_loss(
     name: LossName,
     policy: LearnedPolicy,
     critic: SessionValue,
+    behavior: LearnedPolicy | None,
     slate_size: int,
-    masked: bool,
+    has_mask: bool,
     settings: Mapping[str, float | bool],
 ) -> LossModule:
     """Make a loss, which no module may hold: its networks are those that the module has already.
 
+    :param behavior: learns by likelihood what was shown, for ``reinforce-top-k``.
     :raises RecipeError: where the loss has no such setting.
     """
     build, defaults = ON_POLICY[name]
@@ -94,10 +109,12 @@ def on_policy_loss(
     if "entropy_coeff" in chosen:
         # An entropy that counts for nothing would take half of the time.
         chosen["entropy_bonus"] = bool(chosen["entropy_coeff"])
+    networks = [actor_of(policy, slate_size, has_mask), critic_of(critic)]
+    if behavior is not None:
+        networks.append(Logits(behavior, "behavior_logits"))
+        chosen["top_k"] = slate_size
     try:
-        loss = build(
-            actor_of(policy, slate_size, masked), critic_of(critic), functional=False, **chosen
-        )
+        loss = build(*networks, functional=False, **chosen)
     except TypeError as error:
         raise RecipeError(
             f"The loss {name} cannot be built with loss_settings {dict(settings)}: {error}."

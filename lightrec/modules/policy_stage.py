@@ -6,7 +6,6 @@ its learner means it to.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -21,8 +20,9 @@ from lightrec.keys import PADDING, Key
 from lightrec.modules.playground import Playground, SimulatorData
 from lightrec.modules.policy_losses import FEATURES
 from lightrec.modules.stage import StageModule
+from lightrec.nn.part import build, describe
 from lightrec.nn.session import SessionValue
-from lightrec.policies.base import LearnedPolicy, UserMemory, arguments_of
+from lightrec.policies.base import LearnedPolicy, UserMemory
 from lightrec.rewards.combined import Measured, measured_of, put_measured
 
 
@@ -63,21 +63,14 @@ class PolicyStage(StageModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note how the policy is built, so that the checkpoint suffices to load it."""
-        kind = type(self.policy)
-        name = f"{kind.__module__}:{kind.__qualname__}"
-        checkpoint["policy"] = [name, arguments_of(self.policy)]
+        checkpoint["policy"] = describe(self.policy)
         if self._ground is not None and self._ground.reward is not None:
             checkpoint["reward"] = measured_of(self._ground.reward)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Build the policy that the weights belong to."""
         if not hasattr(self, "policy"):
-            name, arguments = checkpoint["policy"]
-            module, _, own = name.partition(":")
-            kind = getattr(import_module(module), own)
-            if not (isinstance(kind, type) and issubclass(kind, LearnedPolicy)):
-                raise RecipeError(f"The checkpoint names {name}, which is no LearnedPolicy.")
-            self._build(kind(**arguments))
+            self._build(build(checkpoint["policy"], LearnedPolicy))
         self._measured = checkpoint.get("reward", {})
 
     def _build(self, policy: LearnedPolicy) -> None:

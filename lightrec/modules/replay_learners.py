@@ -4,8 +4,9 @@ Each learner has the module's policy and critic, and perhaps further networks; t
 what is kept in the end.
 """
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -15,13 +16,16 @@ from torch import Tensor, nn
 from torchrl.objectives import DQNLoss, LossModule, SoftUpdate, ValueEstimators
 
 from lightrec.errors import RecipeError
-from lightrec.keys import Key
-from lightrec.modules.policy_losses import FEATURES
-from lightrec.nn.plackett_luce import EMPTY, PlackettLuce
+from lightrec.modules.policy_losses import FEATURES, Logits, masked
+from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.session import SessionValue
+from lightrec.objectives import CandidateMPOLoss, CandidateSACLoss, SlateQLoss
 from lightrec.policies.base import LearnedPolicy
+from lightrec.policies.slate import SlatePolicy
 
-ReplayLossName = Literal["dqn", "double-dqn"]
+CLICKED_COLUMN = "clicked_column"
+"""Key of the column that was accepted (B, 1) int64, or EMPTY."""
+ReplayLossName = Literal["dqn", "double-dqn", "sac", "slate-q", "mpo"]
 
 
 class ActionValues(TensorDictModuleBase):
@@ -44,10 +48,7 @@ class ActionValues(TensorDictModuleBase):
     def forward(self, state: TensorDictBase) -> TensorDictBase:
         """Add the three."""
         level = self.critic(state[FEATURES])
-        values = level + self.policy.logits(state)
-        mask = state.get(Key.MASK, None)
-        if mask is not None:
-            values = torch.where(mask, values, -torch.inf)
+        values = masked(state, level + self.policy.logits(state))
         best, column = values.max(-1, keepdim=True)
         state["action_value"], state["action"] = values, column
         # A state in which nothing may be shown is worth what the critic says.
@@ -98,6 +99,11 @@ class ReplayLearner(nn.Module, ABC):
         self._targets = SoftUpdate(self.loss, tau=follow)
 
     @staticmethod
+    def wrap(policy: LearnedPolicy, slate_size: int, settings: Any) -> LearnedPolicy:
+        """Give the policy that is learned, made of the one that the data module gives."""
+        return policy
+
+    @staticmethod
     def networks(policy: LearnedPolicy, settings: Any) -> nn.ModuleDict:
         """Give the further networks that are learned.
 
@@ -145,11 +151,7 @@ class DQN(ReplayLearner):
         self, policy: LearnedPolicy, critic: SessionValue, others: nn.ModuleDict, **settings: Any
     ) -> LossModule:
         """Build TorchRL's loss."""
-        if self.slate_size > 1:
-            raise RecipeError(
-                f"The loss dqn values single items, and the slates have {self.slate_size} places. "
-                "Take slate-q, or an on-policy loss."
-            )
+        only_single(self.slate_size, "dqn")
         chosen = {"loss_function": "smooth_l1", **settings}
         loss = DQNLoss(
             ActionValues(policy, critic),
@@ -173,19 +175,132 @@ class DoubleDQN(DQN):
     double = True
 
 
-def epsilon_greedy(law: PlackettLuce, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Draw single columns: the best one, or with probability ε any that may be shown.
+class SAC(ReplayLearner):
+    """Soft actor-critic over candidates, with two networks of action values."""
 
-    :returns: (B, 1) columns and the exact logarithm of their probability (B,).
+    @staticmethod
+    def networks(policy: LearnedPolicy, settings: Any) -> nn.ModuleDict:
+        """Give two networks of action values."""
+        return nn.ModuleDict(
+            {name: fresh_values(policy, settings.critic_hidden) for name in ("first", "second")}
+        )
+
+    def make_loss(
+        self, policy: LearnedPolicy, critic: SessionValue, others: nn.ModuleDict, **settings: Any
+    ) -> LossModule:
+        """Build lightrec's loss."""
+        only_single(self.slate_size, "sac")
+        chosen = {"loss_function": "smooth_l1", "alpha_init": 0.1, **settings}
+        loss = CandidateSACLoss(Logits(policy), others["first"], others["second"], **chosen)
+        loss.make_value_estimator(gamma=self.discount)
+        return loss
+
+
+class MPO(ReplayLearner):
+    """Maximum a posteriori policy optimization over candidates."""
+
+    @staticmethod
+    def networks(policy: LearnedPolicy, settings: Any) -> nn.ModuleDict:
+        """Give a network of action values."""
+        return nn.ModuleDict({"first": fresh_values(policy, settings.critic_hidden)})
+
+    def make_loss(
+        self, policy: LearnedPolicy, critic: SessionValue, others: nn.ModuleDict, **settings: Any
+    ) -> LossModule:
+        """Build lightrec's loss."""
+        only_single(self.slate_size, "mpo")
+        chosen = {"loss_function": "smooth_l1", **settings}
+        loss = CandidateMPOLoss(Logits(policy), others["first"], **chosen)
+        loss.make_value_estimator(gamma=self.discount)
+        return loss
+
+
+class SlateQ(ReplayLearner):
+    """SlateQ: values of single items, and a model of what is taken of a slate; ε-greedy."""
+
+    @staticmethod
+    def wrap(policy: LearnedPolicy, slate_size: int, settings: Any) -> LearnedPolicy:
+        """Give the policy of both."""
+        return SlatePolicy.from_policies(policy, policy, slate_size, tuple(settings.critic_hidden))
+
+    def make_loss(
+        self, policy: LearnedPolicy, critic: SessionValue, others: nn.ModuleDict, **settings: Any
+    ) -> LossModule:
+        """Build lightrec's loss."""
+        assert isinstance(policy, SlatePolicy)
+        chosen = {"loss_function": "smooth_l1", "slate_size": self.slate_size, **settings}
+        choices = Logits(policy.choices, "choice_logits")
+        loss = SlateQLoss(SlateValues(policy), choices, **chosen)
+        loss.make_value_estimator(gamma=self.discount)
+        loss.set_keys(clicked=CLICKED_COLUMN)
+        return loss
+
+    def act(self, state: TensorDictBase, epsilon: float) -> tuple[Tensor, Tensor]:
+        """Show the best slate, or with probability ε any."""
+        return epsilon_greedy(self.policy.distribution(state, self.slate_size), epsilon)
+
+
+class SlateValues(TensorDictModuleBase):
+    """Writes a slate policy's ``action_value`` (..., C) and ``null_value`` (..., 1).
+
+    :param policy: whose values they are.
     """
-    even = PlackettLuce(torch.zeros_like(law.logits), law.allowed)
+
+    def __init__(self, policy: SlatePolicy) -> None:
+        super().__init__()
+        # Without the model of choices, which is another network of the loss.
+        self.values, self.level, self.nothing = policy.values, policy.level, policy.nothing
+        self.in_keys = [*policy.reads, FEATURES]
+        self.out_keys = ["action_value", "null_value"]
+
+    def forward(self, state: TensorDictBase) -> TensorDictBase:
+        """Add both."""
+        features = state[FEATURES]
+        values = masked(state, self.level(features) + self.values.logits(state))
+        return state.update({"action_value": values, "null_value": self.nothing(features)})
+
+
+def fresh_values(policy: LearnedPolicy, hidden: Sequence[int]) -> ActionValues:
+    """Give a network of action values that begins as the policy does, but for random layers."""
+    own = copy.deepcopy(policy)
+    for module in own.modules():
+        learned = isinstance(module, nn.Linear) and module.weight.requires_grad
+        if learned and module.weight.any():
+            module.reset_parameters()
+    return ActionValues(own, SessionValue(policy.feature_size, hidden))
+
+
+def only_single(slate_size: int, name: str) -> None:
+    """Refuse slates.
+
+    :raises RecipeError: where they have several places.
+    """
+    if slate_size > 1:
+        raise RecipeError(
+            f"The loss {name} values single items, and the slates have {slate_size} places. "
+            "Take slate-q, or an on-policy loss."
+        )
+
+
+def epsilon_greedy(law: PlackettLuce, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Give the slates of highest score, or with probability ε any that may be shown.
+
+    :returns: (B, K) columns and the exact logarithm of their probability (B,).
+    """
+    even = PlackettLuce(torch.zeros_like(law.logits), law.allowed, law.slate_size)
     best, other = law.mode, even.sample()
-    explore = torch.rand(best.shape, device=best.device) < epsilon
-    columns = torch.where(explore & (best != EMPTY), other, best)
+    explore = torch.rand(len(best), 1, device=best.device) < epsilon
+    columns = torch.where(explore, other, best)
     by_chance = epsilon * even.log_prob(columns).exp()
-    probability = by_chance + (1 - epsilon) * (columns == best).squeeze(-1)
+    probability = by_chance + (1 - epsilon) * (columns == best).all(1)
     return columns, probability.log()
 
 
-LEARNERS: dict[str, type[ReplayLearner]] = {"dqn": DQN, "double-dqn": DoubleDQN}
+LEARNERS: dict[str, type[ReplayLearner]] = {
+    "dqn": DQN,
+    "double-dqn": DoubleDQN,
+    "sac": SAC,
+    "slate-q": SlateQ,
+    "mpo": MPO,
+}
 """Learners by the name of their loss."""

@@ -11,12 +11,9 @@ from lightrec.keys import PADDING, Key
 from lightrec.modules.playground import PolicySetting
 from lightrec.modules.policy_losses import FEATURES
 from lightrec.modules.policy_stage import Means, PolicyStage, kept
-from lightrec.modules.replay_learners import LEARNERS, ReplayLearner, ReplayLossName
+from lightrec.modules.replay_learners import CLICKED_COLUMN, LEARNERS, ReplayLearner, ReplayLossName
 from lightrec.nn.plackett_luce import EMPTY
 from lightrec.policies.base import LearnedPolicy, items_at
-
-CLICKED_COLUMN = "clicked_column"
-"""Key of the column that was accepted (B, 1) int64, or EMPTY."""
 
 
 class ReplayPolicyModule(PolicyStage):
@@ -82,6 +79,13 @@ class ReplayPolicyModule(PolicyStage):
         self._learned: dict[str, Tensor] = {}
         self._memory_state: dict[str, Any] | None = None
         self._buffer: TensorDictReplayBuffer | None = None
+
+    def setup(self, stage: str) -> None:
+        """Build the policy, as its loss asks for it, where no checkpoint has done so."""
+        if not hasattr(self, "policy"):
+            plain = self._data.make_policy(self._settings.policy_settings or {})
+            learner = LEARNERS[self._settings.loss]
+            self._build(learner.wrap(plain, self._data.slate_size, self._settings))
 
     def _build(self, policy: LearnedPolicy) -> None:
         super()._build(policy)

@@ -37,6 +37,7 @@ class WorldData(SimulatorData):
         super().__init__()
         self.world, self.settings = world, dict(settings or {})
         self.iterations, self.judging = iterations, judging
+        self.slate_size = int(self.settings.get("slate_size", 1))
 
     def make(self, sessions: int, device: torch.device | str = "cpu") -> World:
         """Make the world with so many sessions.

@@ -1,9 +1,10 @@
 """The base class of parts: modules that serve after training, saved as a folder."""
 
 import contextlib
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import nn
@@ -12,6 +13,9 @@ from lightrec.errors import RunError
 
 CLASS_FILE = "class.txt"
 """Names a saved part's class, ``module:Class``."""
+
+
+Kind = TypeVar("Kind", bound="Part")
 
 
 class Part(nn.Module, PyTorchModelHubMixin):
@@ -40,16 +44,11 @@ class Part(nn.Module, PyTorchModelHubMixin):
                 f"There is no {cls.__name__} in {folder}: {CLASS_FILE} is missing. Run the stage "
                 "that learns it first."
             )
-        module, _, name = path.read_text().strip().partition(":")
-        found = getattr(import_module(module), name)
-        if not (isinstance(found, type) and issubclass(found, cls)):
-            raise RunError(f"{path} names {module}:{name}, which is no {cls.__name__}.")
-        return found.from_pretrained(folder).eval()
+        return _class(path.read_text().strip(), cls).from_pretrained(folder).eval()
 
     def _save_pretrained(self, save_directory: Path) -> None:
         super()._save_pretrained(save_directory)
-        name = f"{type(self).__module__}:{type(self).__qualname__}\n"
-        (Path(save_directory) / CLASS_FILE).write_text(name)
+        (Path(save_directory) / CLASS_FILE).write_text(f"{_name(self)}\n")
 
     def generate_model_card(self, *arguments: Any, **settings: Any) -> ModelCard:
         """Describe the folder in its README.md; the mixin's own card says it was uploaded."""
@@ -60,3 +59,36 @@ class Part(nn.Module, PyTorchModelHubMixin):
             f"`model.safetensors` its weights. "
             f"`{kind.__module__}.{kind.__qualname__}.from_pretrained(folder)` loads it.\n"
         )
+
+
+def arguments_of(part: PyTorchModelHubMixin) -> dict[str, Any]:
+    """Give the constructor arguments with which a part was made, plain Python."""
+    return dict(part._hub_mixin_config)  # type: ignore[arg-type]
+
+
+def describe(part: Part) -> dict[str, Any]:
+    """Give a part's constructor arguments and, under ``class``, its ``module:Class``."""
+    return {"class": _name(part), **arguments_of(part)}
+
+
+def build(description: Mapping[str, Any], kind: type[Kind]) -> Kind:
+    """Build a part, with weights as its constructor draws them.
+
+    :param description: as :func:`describe` gives it.
+    :param kind: what it must be.
+    :raises RunError: where it is something else.
+    """
+    arguments = dict(description)
+    return _class(arguments.pop("class"), kind)(**arguments)
+
+
+def _name(part: Part) -> str:
+    return f"{type(part).__module__}:{type(part).__qualname__}"
+
+
+def _class(name: str, kind: type[Kind]) -> type[Kind]:
+    module, _, own = name.partition(":")
+    found = getattr(import_module(module), own)
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise RunError(f"A saved part names {name}, which is no {kind.__name__}.")
+    return found

@@ -8,16 +8,12 @@ used as they are and are not repeated here.
 from lightrec.objectives.mpo import CandidateMPOLoss
 from lightrec.objectives.reinforce_top_k import ReinforceTopKLoss, top_k_multiplier
 from lightrec.objectives.sac import CandidateSACLoss
-from lightrec.objectives.slate import BestSlate, best_slate, slate_value
 from lightrec.objectives.slate_q import SlateQLoss
 
 __all__ = [
-    "BestSlate",
     "CandidateMPOLoss",
     "CandidateSACLoss",
     "ReinforceTopKLoss",
     "SlateQLoss",
-    "best_slate",
-    "slate_value",
     "top_k_multiplier",
 ]

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchrl.objectives import LossModule, ValueEstimators, distance_loss
 from torchrl.objectives.utils import dispatch_value_estimator
 
-from lightrec.objectives.columns import at
+from lightrec.nn.columns import at
 
 
 class CandidateLoss(LossModule):

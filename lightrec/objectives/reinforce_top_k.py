@@ -13,8 +13,8 @@ from tensordict.utils import NestedKey
 from torch import Tensor
 from torchrl.objectives import ReinforceLoss, ValueEstimators
 
+from lightrec.nn.columns import at, log_probabilities
 from lightrec.objectives.base import logits_of, run
-from lightrec.objectives.columns import at, log_probabilities
 
 
 def top_k_multiplier(log_probability: Tensor, top_k: int) -> Tensor:

@@ -15,8 +15,8 @@ from tensordict.utils import NestedKey
 from torch import Tensor, nn
 from torchrl.objectives import ValueEstimators
 
+from lightrec.nn.columns import expectation, log_probabilities, may_be_shown
 from lightrec.objectives.base import CandidateLoss, logits_of, taken
-from lightrec.objectives.columns import expectation, log_probabilities, may_be_shown
 
 
 class CandidateSACLoss(CandidateLoss):

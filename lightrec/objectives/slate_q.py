@@ -16,9 +16,9 @@ from tensordict.utils import NestedKey
 from torch import Tensor, nn
 from torchrl.objectives import ValueEstimators
 
+from lightrec.nn.best_slate import SlateMethod, best_slate
+from lightrec.nn.columns import at, may_be_shown
 from lightrec.objectives.base import CandidateLoss
-from lightrec.objectives.columns import at, may_be_shown
-from lightrec.objectives.slate import SlateMethod, best_slate
 
 
 class SlateQLoss(CandidateLoss):
@@ -29,7 +29,7 @@ class SlateQLoss(CandidateLoss):
         r + γ (1 - terminated) Σ_{j in A′ or nothing} P(j | s′, A′) Q̄(s′, j)
 
     with Q̄ the target network and A′ the slate that makes the sum largest
-    (:func:`~lightrec.objectives.slate.best_slate`). ``loss_choice`` is minus the log-likelihood of
+    (:func:`~lightrec.nn.best_slate.best_slate`). ``loss_choice`` is minus the log-likelihood of
     what was taken under P(i | s, A) = exp(u_i + b_k) / (1 + Σ exp(u_j + b_k(j))), u being the
     choice network's scores and b an offset of the place. The choice model has no target network: it
     is learned from what is seen, not from itself.

@@ -4,11 +4,9 @@ A policy scores items; drawing slates from scores is the same for all and done h
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
-from tensordict import TensorDictBase
+from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from lightrec.keys import PADDING, Key
@@ -146,6 +144,12 @@ def vectors_of(policy: Policy, state: TensorDictBase) -> Tensor:
     return policy.user_vectors(state[Key.HISTORY]) if vectors is None else vectors
 
 
+def told(user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> TensorDict:
+    """Make a state of what policies are told at least; all items may be shown."""
+    state = {Key.USER_VECTOR: user_vectors, Key.STEP: step, Key.ACCEPTED_TOTAL: accepted_total}
+    return TensorDict(state, batch_size=[len(step)])
+
+
 def items_at(state: TensorDictBase, columns: Tensor) -> Tensor:
     """Turn columns ``(..., K)`` of a state into items, an empty place (-1) into 0."""
     candidates = state.get(Key.CANDIDATES, None)
@@ -164,8 +168,3 @@ def without_nothing(history: Tensor, num_items: int) -> Tensor:
     known = (history > PADDING) & (history <= num_items)
     order = known.to(torch.int8).sort(dim=1, stable=True).indices
     return (history * known).gather(1, order)
-
-
-def arguments_of(part: PyTorchModelHubMixin) -> dict[str, Any]:
-    """Give the constructor arguments with which a part was made, plain Python."""
-    return dict(part._hub_mixin_config)  # type: ignore[arg-type]

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from lightrec.keys import PADDING
 from lightrec.nn.choice_model import ChoiceModel
+from lightrec.nn.part import arguments_of
 from lightrec.nn.ranker import Ranker
-from lightrec.policies.base import Policy, arguments_of, without_nothing
+from lightrec.policies.base import Policy, without_nothing
 
 
 def _expand(scores: Tensor, rows: int) -> Tensor:

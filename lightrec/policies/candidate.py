@@ -1,7 +1,6 @@
 """The learned policy: the encoder's ranking plus what a simulator's rewards add to it."""
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -10,9 +9,10 @@ from torch import Tensor, nn
 
 from lightrec.keys import PADDING, Key
 from lightrec.nn.choice_model import ChoiceModel
+from lightrec.nn.part import arguments_of, build, describe
 from lightrec.nn.ranker import Ranker
 from lightrec.nn.session import SessionFeatures
-from lightrec.policies.base import LearnedPolicy, arguments_of, vectors_of, without_nothing
+from lightrec.policies.base import LearnedPolicy, vectors_of, without_nothing
 
 
 class CandidatePolicy(LearnedPolicy):
@@ -55,7 +55,7 @@ class CandidatePolicy(LearnedPolicy):
     ) -> None:
         super().__init__(num_items)
         self.ranker = Ranker(**ranker).requires_grad_(False).eval()
-        self.user_model = None if user_model is None else _choice_model(user_model)
+        self.user_model = None if user_model is None else _frozen(user_model)
         self.history_length, self.sharpness = history_length, sharpness
         self.horizon = horizon
         self.widths = [self.ranker.size + 1]
@@ -87,11 +87,7 @@ class CandidatePolicy(LearnedPolicy):
 
         :param settings: the further constructor arguments.
         """
-        described = None
-        if user_model is not None:
-            kind = type(user_model)
-            described = {"class": f"{kind.__module__}:{kind.__qualname__}"}
-            described |= arguments_of(user_model)
+        described = None if user_model is None else describe(user_model)
         policy = cls(ranker.num_items, arguments_of(ranker), described, **settings)
         policy.ranker.load_state_dict(ranker.state_dict())
         if policy.user_model is not None and user_model is not None:
@@ -156,9 +152,5 @@ class CandidatePolicy(LearnedPolicy):
         return self
 
 
-def _choice_model(described: Mapping[str, Any]) -> ChoiceModel:
-    """Build a frozen user model from its class and constructor arguments."""
-    arguments = dict(described)
-    module, _, name = arguments.pop("class").partition(":")
-    model: ChoiceModel = getattr(import_module(module), name)(**arguments)
-    return model.requires_grad_(False).eval()
+def _frozen(description: Mapping[str, Any]) -> ChoiceModel:
+    return build(description, ChoiceModel).requires_grad_(False).eval()

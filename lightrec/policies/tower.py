@@ -10,7 +10,7 @@ from torch.nn.functional import embedding, pad
 
 from lightrec.keys import PADDING, Key
 from lightrec.nn.session import SessionFeatures
-from lightrec.policies.base import LearnedPolicy, vectors_of
+from lightrec.policies.base import LearnedPolicy, told, vectors_of
 
 
 class TowerPolicy(LearnedPolicy):
@@ -106,11 +106,18 @@ class TowerPolicy(LearnedPolicy):
         return vectors if self.items is None else torch.cat([vectors, self.items(vectors)], 1)
 
     def session_features(self, state: TensorDictBase) -> Tensor:
-        """Give the sums over the history, the observation, time, and success so far."""
-        parts = [vectors_of(self, state)]
-        if self.observation_size:
-            parts.append(state[Key.OBSERVATION])
-        return self._features(torch.cat(parts, -1), state[Key.STEP], state[Key.ACCEPTED_TOTAL])
+        """Give the sums over the history, the observation, time, and success so far.
+
+        Where an observation is not told, it is 0.
+        """
+        vectors, step = vectors_of(self, state), state[Key.STEP]
+        seen = state.get(Key.OBSERVATION, None) if self.observation_size else None
+        if seen is None:
+            seen = vectors.new_zeros(*vectors.shape[:-1], self.observation_size)
+        features: Tensor = self.seen(
+            vectors[..., :0], step, state[Key.ACCEPTED_TOTAL], torch.cat([vectors, seen], -1)
+        )
+        return features
 
     def logits(self, state: TensorDictBase) -> Tensor:
         """Score all items ``(..., N + 1)``, or only the candidates ``(..., C)`` of an offer."""
@@ -125,13 +132,7 @@ class TowerPolicy(LearnedPolicy):
 
     def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
         """Score all items, ``(B, N + 1)``, where no observation is told."""
-        unseen = user_vectors.new_zeros(len(user_vectors), self.observation_size)
-        features = self._features(torch.cat([user_vectors, unseen], -1), step, accepted_total)
-        return _without_padding(self.query(features) @ self.item_table().T)
-
-    def _features(self, seen: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
-        features: Tensor = self.seen(seen[..., :0], step, accepted_total, seen)
-        return features
+        return self.logits(told(user_vectors, step, accepted_total))
 
 
 def _without_padding(scores: Tensor) -> Tensor:

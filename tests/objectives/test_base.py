@@ -4,8 +4,8 @@ import pytest
 import torch
 from torchrl.objectives import SoftUpdate
 
+from lightrec.nn.columns import at, expectation, log_probabilities, may_be_shown
 from lightrec.objectives import CandidateMPOLoss, CandidateSACLoss
-from lightrec.objectives.columns import at, expectation, log_probabilities, may_be_shown
 from tests.objectives.rows import DISCOUNT, NONE, batch, network
 from tests.objectives.torchrl_losses import slate_actor
 

@@ -1,0 +1,89 @@
+"""The policy of slates that SlateQ learns: what is taken, and what it is worth in the long run."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from lightrec.keys import Key
+from lightrec.nn.best_slate import best_slate
+from lightrec.nn.part import build, describe
+from lightrec.nn.session import SessionValue
+from lightrec.policies.base import LearnedPolicy, told
+
+
+class SlatePolicy(LearnedPolicy):
+    """Shows the slate of largest expected long-term value (Ie et al. 2019, "SlateQ").
+
+    One policy's logits say how items are taken, beside nothing with logit 0; another's, added to
+    the value of the state, what follows in the long run once an item was taken. Nothing is worth
+    what a network of its own says. Scores are v_j (Q_j - λ), whose largest K are the best slate;
+    they order items and are no law to draw slates from.
+
+    :param choices: the first policy: its ``class`` and constructor arguments.
+    :param values: the second, likewise.
+    :param slate_size: places K for which scores are made.
+    :param hidden: widths of the hidden layers of the values of states and of nothing.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        choices: Mapping[str, Any],
+        values: Mapping[str, Any],
+        slate_size: int = 1,
+        hidden: tuple[int, ...] = (64,),
+    ) -> None:
+        super().__init__(num_items)
+        self.choices, self.values = build(choices, LearnedPolicy), build(values, LearnedPolicy)
+        self.slate_size = slate_size
+        self.reads = self.values.reads
+        self.feature_size = self.values.feature_size
+        self.level = SessionValue(self.feature_size, hidden)
+        self.nothing = SessionValue(self.feature_size, hidden)
+
+    @classmethod
+    def from_policies(
+        cls,
+        choices: LearnedPolicy,
+        values: LearnedPolicy,
+        slate_size: int,
+        hidden: tuple[int, ...] = (64,),
+    ) -> Self:
+        """Make the policy around two untrained ones, which are copied."""
+        parts = describe(choices), describe(values)
+        policy = cls(choices.num_items, *parts, slate_size, hidden)
+        policy.choices.load_state_dict(choices.state_dict())
+        policy.values.load_state_dict(values.state_dict())
+        return policy
+
+    def user_vectors(self, history: Tensor) -> Tensor:
+        """Sum histories up as the second policy does; the first is of the same kind."""
+        return self.values.user_vectors(history)
+
+    def session_features(self, state: TensorDictBase) -> Tensor:
+        """Give the second policy's features."""
+        return self.values.session_features(state)
+
+    def action_values(self, state: TensorDictBase) -> tuple[Tensor, Tensor]:
+        """Give Q of a state's columns (B, C) if taken, and of nothing (B, 1).
+
+        Minus infinity stands where a column may not be shown.
+        """
+        features = self.session_features(state)
+        values = self.level(features) + self.values.logits(state)
+        mask = state.get(Key.MASK, None)
+        if mask is not None:
+            values = torch.where(mask, values, -torch.inf)
+        return values, self.nothing(features)
+
+    def logits(self, state: TensorDictBase) -> Tensor:
+        """Score the columns of a state."""
+        values, nothing = self.action_values(state)
+        return best_slate(values, self.choices.logits(state), nothing, self.slate_size).scores
+
+    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
+        """Score all items, ``(B, N + 1)``, all of which may be shown."""
+        return self.logits(told(user_vectors, step, accepted_total))
