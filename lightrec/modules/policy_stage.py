@@ -20,7 +20,7 @@ from lightrec.keys import PADDING, Key
 from lightrec.modules.playground import Playground, SimulatorData
 from lightrec.modules.policy_losses import FEATURES
 from lightrec.modules.stage import StageModule
-from lightrec.nn.part import build, describe
+from lightrec.nn.part import describe
 from lightrec.nn.session import SessionValue
 from lightrec.policies.base import LearnedPolicy, UserMemory
 from lightrec.rewards.combined import Measured, measured_of, put_measured
@@ -70,7 +70,7 @@ class PolicyStage(StageModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Build the policy that the weights belong to."""
         if not hasattr(self, "policy"):
-            self._build(build(checkpoint["policy"], LearnedPolicy))
+            self._build(LearnedPolicy.build(checkpoint["policy"]))
         self._measured = checkpoint.get("reward", {})
 
     def _build(self, policy: LearnedPolicy) -> None:

@@ -145,7 +145,8 @@ class ReplayLearner(nn.Module, ABC):
 class DQN(ReplayLearner):
     """Deep Q-learning over candidates, ε-greedy (Mnih et al. 2015; dueling, Wang et al. 2016)."""
 
-    double = False
+    prefers_learned = False
+    """Whether targets value the column that the learned network prefers."""
 
     def make_loss(
         self, policy: LearnedPolicy, critic: SessionValue, others: nn.ModuleDict, **settings: Any
@@ -155,7 +156,7 @@ class DQN(ReplayLearner):
         chosen = {"loss_function": "smooth_l1", **settings}
         loss = DQNLoss(
             ActionValues(policy, critic),
-            double_dqn=self.double,
+            double_dqn=self.prefers_learned,
             delay_value=True,
             action_space="categorical",
             **chosen,
@@ -172,7 +173,7 @@ class DQN(ReplayLearner):
 class DoubleDQN(DQN):
     """Its target values the column that the learned network prefers (van Hasselt et al. 2016)."""
 
-    double = True
+    prefers_learned = True
 
 
 class SAC(ReplayLearner):
@@ -249,7 +250,9 @@ class SlateValues(TensorDictModuleBase):
     def __init__(self, policy: SlatePolicy) -> None:
         super().__init__()
         # Without the model of choices, which is another network of the loss.
-        self.values, self.level, self.nothing = policy.values, policy.level, policy.nothing
+        self.values: LearnedPolicy = policy.values
+        self.level: SessionValue = policy.level
+        self.nothing: SessionValue = policy.nothing
         self.in_keys = [*policy.reads, FEATURES]
         self.out_keys = ["action_value", "null_value"]
 

@@ -46,6 +46,16 @@ class Part(nn.Module, PyTorchModelHubMixin):
             )
         return _class(path.read_text().strip(), cls).from_pretrained(folder).eval()
 
+    @classmethod
+    def build(cls, description: Mapping[str, Any]) -> Self:
+        """Build a part of this class or a derived one, with weights as its constructor draws them.
+
+        :param description: as :func:`describe` gives it.
+        :raises RunError: where it is something else.
+        """
+        arguments = dict(description)
+        return _class(arguments.pop("class"), cls)(**arguments)
+
     def _save_pretrained(self, save_directory: Path) -> None:
         super()._save_pretrained(save_directory)
         (Path(save_directory) / CLASS_FILE).write_text(f"{_name(self)}\n")
@@ -69,17 +79,6 @@ def arguments_of(part: PyTorchModelHubMixin) -> dict[str, Any]:
 def describe(part: Part) -> dict[str, Any]:
     """Give a part's constructor arguments and, under ``class``, its ``module:Class``."""
     return {"class": _name(part), **arguments_of(part)}
-
-
-def build(description: Mapping[str, Any], kind: type[Kind]) -> Kind:
-    """Build a part, with weights as its constructor draws them.
-
-    :param description: as :func:`describe` gives it.
-    :param kind: what it must be.
-    :raises RunError: where it is something else.
-    """
-    arguments = dict(description)
-    return _class(arguments.pop("class"), kind)(**arguments)
 
 
 def _name(part: Part) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lightrec.keys import PADDING, Key
 from lightrec.nn.choice_model import ChoiceModel
-from lightrec.nn.part import arguments_of, build, describe
+from lightrec.nn.part import arguments_of, describe
 from lightrec.nn.ranker import Ranker
 from lightrec.nn.session import SessionFeatures
 from lightrec.policies.base import LearnedPolicy, vectors_of, without_nothing
@@ -153,4 +153,4 @@ class CandidatePolicy(LearnedPolicy):
 
 
 def _frozen(description: Mapping[str, Any]) -> ChoiceModel:
-    return build(description, ChoiceModel).requires_grad_(False).eval()
+    return ChoiceModel.build(description).requires_grad_(False).eval()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lightrec.keys import Key
 from lightrec.nn.best_slate import best_slate
-from lightrec.nn.part import build, describe
+from lightrec.nn.part import describe
 from lightrec.nn.session import SessionValue
 from lightrec.policies.base import LearnedPolicy, told
 
@@ -37,7 +37,7 @@ class SlatePolicy(LearnedPolicy):
         hidden: tuple[int, ...] = (64,),
     ) -> None:
         super().__init__(num_items)
-        self.choices, self.values = build(choices, LearnedPolicy), build(values, LearnedPolicy)
+        self.choices, self.values = LearnedPolicy.build(choices), LearnedPolicy.build(values)
         self.slate_size = slate_size
         self.reads = self.values.reads
         self.feature_size = self.values.feature_size
