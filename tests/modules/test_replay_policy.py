@@ -1,0 +1,198 @@
+"""Policies learned from a replay buffer: they find the best arm, and resume with their buffer."""
+
+import lightning.pytorch as pl
+import pytest
+import torch
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Key
+from lightrec.modules.policy import PolicyModule
+from lightrec.modules.policy_data import PolicyData
+from lightrec.modules.replay_learners import LEARNERS, epsilon_greedy
+from lightrec.modules.replay_policy import ReplayPolicyModule
+from lightrec.modules.world_data import WorldData
+from lightrec.nn.plackett_luce import PlackettLuce
+
+SMALL = {
+    "sessions": 16, "steps": 4, "updates": 2, "batch_size": 32, "warm_up": 64, "capacity": 500,
+}  # fmt: skip
+WORLD = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 6}
+SINGLE = ("dqn", "double-dqn", "sac", "mpo")
+
+
+class EpochSeed(pl.Callback):
+    """What the pipeline does, so that epochs can be resumed."""
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        torch.manual_seed(100 + trainer.current_epoch)
+
+
+def fit(data, kind, epochs, folder=None, checkpoint=None, **settings):
+    module = kind(data.num_items, data.vector_size, **settings)
+    trainer = pl.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[EpochSeed()],
+    )
+    torch.manual_seed(1)
+    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    if folder:
+        trainer.save_checkpoint(folder / "last.ckpt")
+    return module, trainer
+
+
+def bandit_data(run, **settings):
+    folders = (str(run / name) for name in ("data", "encoder", "reward"))
+    own = {"reward_name": "EngagementReward", "max_steps": 1, "held_out": 8, "iterations": 10}
+    return PolicyData(*folders, **{**own, **settings})
+
+
+@pytest.mark.parametrize("loss", [*SINGLE, "slate-q"])
+def test_every_learner_finds_the_best_arm(bandit, loss):
+    data = bandit_data(bandit)
+    policy = {"size": 4, "sharpness": 0.2, "use_utilities": False}
+    module, trainer = fit(
+        data,
+        ReplayPolicyModule,
+        5,
+        loss=loss,
+        policy_settings=policy,
+        **SMALL | {"sessions": 64, "updates": 8, "batch_size": 128, "capacity": 2000},
+        learning_rate=0.01,
+        exploration=(1.0, 0.3),
+    )
+    users = data.held_out_users
+    history = data.starts.history(users, data.starts.ends_of(users), 20)
+    first = module.policy.scores(history)[:, 1:].argmax(1).mode().values
+    assert data.store.catalog["item"][int(first)] == "4"
+    assert trainer.callback_metrics["validation/return"] > 0.8
+
+
+@pytest.mark.parametrize("loss", [*SINGLE, "slate-q"])
+def test_a_resumed_run_goes_on_as_an_unbroken_one(loss, tmp_path):
+    data = WorldData("LongTermSatisfaction", dict(WORLD), iterations=3, judging=4)
+    settings = {"loss": loss, "policy_settings": {"pools": 1, "size": 2, "hidden": [8]}, **SMALL}
+    whole, _ = fit(data, ReplayPolicyModule, 3, **settings)
+    part, _ = fit(data, ReplayPolicyModule, 2, tmp_path, **settings)
+    resumed, _ = fit(
+        data, ReplayPolicyModule, 3, checkpoint=tmp_path / "last.ckpt", **settings
+    )
+    assert len(part.buffer) == 2 * 3 * 64 < len(resumed.buffer)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    for name, value in whole.learner.state_dict().items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, resumed.learner.state_dict()[name]), name
+    assert any(
+        not torch.equal(value, part.state_dict()[name]) for name, value in whole.state_dict().items()
+    )
+
+
+def test_weights_are_held_once_and_a_checkpoint_suffices(tmp_path):
+    data = WorldData("LongTermSatisfaction", dict(WORLD), iterations=2, judging=4)
+    settings = {"loss": "sac", "policy_settings": {"size": 2, "hidden": [8]}, **SMALL}
+    module, _ = fit(data, ReplayPolicyModule, 1, tmp_path, **settings)
+    parts = {name.split(".")[0] for name in module.state_dict()}
+    assert parts == {"policy", "critic", "others"}
+    loaded = ReplayPolicyModule.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
+    history = torch.tensor([[0, 1, 2], [3, 4, 5]])
+    assert torch.equal(loaded.policy.scores(history), module.policy.scores(history))
+
+
+def test_transitions_are_what_was_played(bandit):
+    """Masks of the next state, columns accepted, and ends are those of the simulator."""
+    data = WorldData("Greed", {"slate_size": 2, "max_steps": 5}, iterations=1, judging=4)
+    settings = {"loss": "slate-q", "policy_settings": {"size": 2, "hidden": [8]}}
+    module, _ = fit(data, ReplayPolicyModule, 1, **settings, **SMALL | {"steps": 8})
+    module.on_train_epoch_start = lambda: None
+    torch.manual_seed(3)
+    world = module.ground.train
+    module._state = world.reset()
+    module._memory.__init__(module.policy)
+    real = world.step_and_maybe_reset
+    seen = []
+
+    def record(state):
+        played, after = real(state)
+        seen.append(played.clone())
+        return played, after
+
+    world.step_and_maybe_reset = record
+    rows = module._transitions(module._play())
+    whole = module._whole(rows.clone())
+    played = torch.cat(seen)
+    following = played["next"]
+    assert torch.equal(whole["next", Key.MASK], following[Key.MASK])
+    assert torch.equal(whole["next", "terminated"], following["terminated"])
+    assert torch.equal(whole["next", "reward"], following["reward"])
+    assert following["truncated"].any()
+    clicked = following[Key.CLICKED].squeeze(1)
+    column = whole["clicked_column"].squeeze(1)
+    assert torch.equal(column.clamp_min(0), clicked)
+    assert torch.equal(column == -1, clicked == 0)
+    assert torch.equal(whole["next", Key.OBSERVATION], following[Key.OBSERVATION])
+
+
+def test_probabilities_of_exploring_slates_are_exact():
+    logits = torch.tensor([[0.0, 3.0, 2.0, 1.0], [5.0, 0.0, 0.0, 1.0]])
+    mask = torch.tensor([[False, True, True, True], [True, False, False, True]])
+    law = PlackettLuce(logits, mask, 2)
+    torch.manual_seed(0)
+    counts = {}
+    for _ in range(4000):
+        columns, log_probability = epsilon_greedy(law, 0.4)
+        for row in range(2):
+            key = (row, *columns[row].tolist())
+            counts.setdefault(key, [0, log_probability[row].exp().item()])[0] += 1
+    for key, (count, wanted) in counts.items():
+        assert abs(count / 4000 - wanted) < 5 * (wanted * (1 - wanted) / 4000) ** 0.5, key
+    total = {row: sum(p for key, (_, p) in counts.items() if key[0] == row) for row in range(2)}
+    assert total == pytest.approx({0: 1.0, 1: 1.0}, abs=1e-6)
+    assert counts[0, 1, 2][1] == pytest.approx(0.6 + 0.4 / 6)
+    assert counts[1, 0, 3][1] == pytest.approx(0.6 + 0.4 / 2)
+
+
+@pytest.mark.parametrize("loss", SINGLE)
+def test_slates_are_refused_where_single_items_are_valued(loss):
+    data = WorldData("Greed", {"slate_size": 2}, iterations=1, judging=4)
+    with pytest.raises(RecipeError, match=r"values single items, and the slates have 2 places"):
+        fit(data, ReplayPolicyModule, 1, loss=loss, **SMALL)
+    assert set(LEARNERS) == {*SINGLE, "slate-q"}
+
+
+def test_unknown_settings_are_told():
+    data = WorldData("Greed", iterations=1, judging=4)
+    with pytest.raises(RecipeError, match=r"policy_settings \{.*'widht': 3.*unexpected keyword"):
+        fit(data, ReplayPolicyModule, 1, policy_settings={"widht": 3}, **SMALL)
+    with pytest.raises(RecipeError, match=r"DQN cannot be built with loss_settings \{'x': 1\}"):
+        fit(data, ReplayPolicyModule, 1, loss_settings={"x": 1}, **SMALL)
+    with pytest.raises(RecipeError, match=r"Greed cannot be made with settings \{'seeed': 1\}"):
+        WorldData("Greed", {"seeed": 1}).num_items  # noqa: B018
+
+
+@pytest.mark.parametrize("loss", ["ppo", "a2c", "reinforce", "reinforce-top-k"])
+def test_every_on_policy_loss_finds_the_best_arm(bandit, loss):
+    data = bandit_data(bandit, iterations=8, slate_size=1)
+    module, trainer = fit(
+        data,
+        PolicyModule,
+        6,
+        loss=loss,
+        policy_settings={"size": 4, "sharpness": 0.2, "use_utilities": False},
+        sessions=64,
+        steps=4,
+        batch_size=64,
+        keep=3 if loss == "reinforce-top-k" else 1,
+    )
+    assert trainer.callback_metrics["validation/return"] > 0.8
+    kept = {name.split(".")[0] for name in module.state_dict()}
+    assert kept == {"policy", "critic", *(["behavior"] if loss == "reinforce-top-k" else [])}
+
+
+def test_old_steps_need_a_correction(bandit):
+    with pytest.raises(RecipeError, match=r"keep is 2, and ppo learns from the present policy"):
+        PolicyModule(8, 4, keep=2)
