@@ -97,9 +97,8 @@ class World(Simulator):
         :returns: (B,) int64: the item, or 0.
         """
         noises = noise.gumbel(noise.mix(self.chance(state), pad(slate, (1, 0))))
-        keys = (placed(logits, self.place_log_weights) + noises[:, 1:]).masked_fill(
-            slate == PADDING, -torch.inf
-        )
+        keys = placed(logits, self.place_log_weights) + noises[:, 1:]
+        keys = keys.masked_fill(slate == PADDING, -torch.inf)
         first = (nothing + noises[:, 0]).unsqueeze(1)
         place = torch.cat([first, keys], 1).argmax(1, keepdim=True)
         return pad(slate, (1, 0)).gather(1, place).squeeze(1)

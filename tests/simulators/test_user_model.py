@@ -303,7 +303,7 @@ def test_impossible_settings_are_refused():
         ({"leave_rate": 1.5}, "leave_rate is 1.5"),
         ({"slate_size": 30}, "slate_size is 30"),
         ({"slate_size": 2, "place_log_weights": [0.0]}, "each of the 2 places"),
-        ({"place_log_weights": [math.nan]}, "place_log_weights is .nan.; give a number"),
+        ({"place_log_weights": [math.nan]}, "place_log_weights is .nan."),
         ({"max_steps": 0}, "max_steps=0"),
         ({"max_candidates": 3}, "popularity"),
     ):
