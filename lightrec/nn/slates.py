@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lightrec.nn.urns import EMPTY, Urns
+from lightrec.nn.urns import EMPTY, Urns, ordered_steps
 
 __all__ = ["EMPTY", "Slates", "chunks", "draw_slates", "two_tower_slates"]
 
@@ -95,6 +95,8 @@ def chunks(rows: int, columns: int) -> list[slice]:
     return [slice(start, min(start + size, rows)) for start in range(0, max(rows, 1), size)]
 
 
-def _joined(drawn: list[tuple[Tensor, Tensor]], like: Tensor) -> Slates:
-    columns, log_probabilities = zip(*drawn, strict=True)
-    return Slates(torch.cat(columns), torch.cat(log_probabilities).to(like.dtype))
+def _joined(drawn: list[tuple[Tensor, Tensor, Tensor]], like: Tensor) -> Slates:
+    columns, chosen, never = (torch.cat(parts) for parts in zip(*drawn, strict=True))
+    steps = ordered_steps(chosen, never, columns >= 0).sum(1)
+    unknown = never.squeeze(1).isnan()
+    return Slates(columns, steps.masked_fill_(unknown, torch.nan).to(like.dtype))

@@ -45,24 +45,33 @@ class Urns:
         # fill the last block up keep weight 0.
         self._memory = like.new_zeros(rows, self.blocks * self.block, dtype=self.type)
 
-    def draw(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+    def draw(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Draw a slate for each row from torch's global generator.
 
         :param logits: (P, N) with P at most R.
-        :returns: (P, K) int64 columns and (P,) float64 log-probabilities.
+        :returns: (P, K) int64 columns; (P, K) float64 logits of these; (P, 1) float64 logarithm of
+            the sum of exp(logit) over all other columns, NaN where a logit is no number. That is
+            what :func:`ordered_steps` asks for.
         """
         self._fill(logits)
         rows = torch.arange(len(logits), device=logits.device)
         # Every round takes at least one column out of each row that has any left.
         for _ in range(self.places):
-            rows = rows[self._left(rows) > 0]
+            sums = (self._sums if len(rows) == len(logits) else self._sums[rows]).cumsum(1)
+            going = sums[:, -1] > 0
+            if not going.all():
+                rows, sums = rows[going], sums[going]
             if not len(rows):
                 break
-            self._take(rows)
+            self._take(rows, sums)
             rows = rows[self._filled[rows] < self.places]
+            if not len(rows):
+                break
             self._refresh(rows)
         slate = self._slate[:, : self.places]
-        return slate, self._log_probabilities(slate)
+        chosen = self._logits.gather(1, slate.clamp_min(0)).double()
+        left = self._sums.sum(1, keepdim=True)
+        return slate, chosen, torch.where(left == 0, -torch.inf, left.log() + self._shift)
 
     def _fill(self, logits: Tensor) -> None:
         self._logits = logits.to(self.type)
@@ -76,7 +85,7 @@ class Urns:
     def _weigh(self, logits: Tensor, weights: Tensor) -> Tensor:
         """Write weights and give the shift (P, 1): infinite where there is nothing to draw from."""
         highest = logits.amax(1, keepdim=True)
-        shift = torch.where((highest > self.excluded) & highest.isfinite(), highest, torch.inf)
+        shift = torch.where((highest > self.excluded) & (highest < torch.inf), highest, torch.inf)
         # A power of 2 costs a third of what torch's exp does, where that is another library's.
         powers = torch.sub(logits, shift, out=weights[:, : self.columns])
         powers.mul_(math.log2(math.e)).exp2_()
@@ -87,24 +96,23 @@ class Urns:
         # Added up as doubles from here: small blocks beside a large one must not be lost.
         return blocks.sum(-1).double()
 
-    def _left(self, rows: Tensor) -> Tensor:
-        """Weight (P,) that is left in some rows; NaN where a logit is no number."""
-        return self._sums[rows].sum(1)
+    def _take(self, rows: Tensor, sums: Tensor) -> None:
+        """Draw independently from what is left of rows (P,), keep what is new, and take it out.
 
-    def _take(self, rows: Tensor) -> None:
-        """Draw independently from what is left of rows (P,), keep what is new, and take it out."""
-        points = torch.rand(2, len(rows), self.draws, 1, dtype=torch.float64, device=rows.device)
-        where = _invert(self._sums[rows].unsqueeze(1), points[0].transpose(1, 2)).squeeze(1)
+        :param sums: (P, blocks) of the blocks' weights up to each.
+        """
+        points = torch.rand(2, len(rows), self.draws, dtype=torch.float64, device=rows.device)
+        where = _passed(sums, points[0])
         blocks = rows.unsqueeze(1) * self.blocks + where
         by_block = self._memory.view(-1, self.block)
-        within = _invert(by_block[blocks].double(), points[1]).squeeze(2)
-        column = where * self.block + within
+        within = by_block[blocks].cumsum(2, dtype=torch.float64)
+        column = where * self.block + _passed(within, points[1].unsqueeze(2)).squeeze(2)
 
-        new = ~(column.unsqueeze(2) == column.unsqueeze(1)).tril_(-1).any(2)
-        place = self._filled[rows].unsqueeze(1) + new.cumsum(1) - 1
-        place = place.masked_fill_(~new, self.places).clamp_max_(self.places)
+        new = (column.unsqueeze(2) == column.unsqueeze(1)).tril_(-1).any(2).logical_not_()
+        place = new.cumsum(1).add_(self._filled[rows].unsqueeze(1))
+        self._filled[rows] = place[:, -1].clamp_max(self.places)
+        place = torch.where(new, place - 1, self.places).clamp_max_(self.places)
         self._slate[rows.unsqueeze(1), place] = column
-        self._filled[rows] = (self._filled[rows] + new.sum(1)).clamp_max_(self.places)
 
         # The first column drawn is always new, and stands in for those that are not taken.
         taken = place < self.places
@@ -115,7 +123,7 @@ class Urns:
 
     def _refresh(self, rows: Tensor) -> None:
         """Weigh anew where so little is left that weights were lost beside those taken out."""
-        rows = rows[self._left(rows) < torch.finfo(self.type).tiny ** 0.5]
+        rows = rows[self._sums[rows].sum(1) < torch.finfo(self.type).tiny ** 0.5]
         if len(rows):
             slate = self._slate[rows, : self.places]
             slate = torch.where(slate < 0, slate[:, :1], slate)
@@ -124,13 +132,6 @@ class Urns:
             self._shift[rows] = self._weigh(logits, weights)
             self._weights[rows] = weights
             self._sums[rows] = self._summed(weights.unflatten(1, (self.blocks, self.block)))
-
-    def _log_probabilities(self, slate: Tensor) -> Tensor:
-        left = self._sums.sum(1, keepdim=True)
-        never = torch.where(left > 0, left.log() + self._shift, -torch.inf)
-        chosen = self._logits.gather(1, slate.clamp_min(0)).double()
-        steps = ordered_steps(chosen, never, slate >= 0)
-        return steps.sum(1).masked_fill_(left.squeeze(1).isnan(), torch.nan)
 
 
 def ordered_steps(chosen: Tensor, never: Tensor, filled: Tensor) -> Tensor:
@@ -148,13 +149,12 @@ def ordered_steps(chosen: Tensor, never: Tensor, filled: Tensor) -> Tensor:
     return torch.where(filled, chosen - left, 0.0)
 
 
-def _invert(weights: Tensor, points: Tensor) -> Tensor:
-    """Find the columns (..., D) in which the sums of weights (..., n) pass points (..., D).
+def _passed(sums: Tensor, points: Tensor) -> Tensor:
+    """Find where ascending sums (..., n) first pass points (..., D) of the way to the last.
 
-    :param weights: float64.
-    :param points: float64 in [0, 1). Times the whole they stay below the whole, so that a column
-        without weight is never the first to pass one.
+    :param sums: float64, of terms that may be 0.
+    :param points: float64 in [0, 1). Times the whole they stay below the whole, so that a term of 0
+        is never the one to pass a point.
     """
-    sums = weights.cumsum(-1)
     found = torch.searchsorted(sums, points * sums[..., -1:], right=True)
-    return found.clamp_max_(weights.shape[-1] - 1)
+    return found.clamp_max_(sums.shape[-1] - 1)

@@ -57,7 +57,7 @@ def counted(columns: torch.Tensor, logits: list[float]) -> tuple[list[int], list
 def test_slates_follow_the_law_whatever_the_number_of_draws(logits, draws):
     torch.manual_seed(draws)
     rows = torch.tensor(logits).expand(ROWS, 6)
-    columns, _ = Urns(ROWS, 6, 3, rows, draws, block=2).draw(rows)
+    columns, _, _ = Urns(ROWS, 6, 3, rows, draws, block=2).draw(rows)
     assert chisquare(*counted(columns, logits)).pvalue > 0.001
 
 
