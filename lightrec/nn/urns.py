@@ -43,7 +43,8 @@ class Urns:
         self.excluded = torch.finfo(like.dtype).min / 8
         # Fresh memory for every few rows would cost as much as the draws do. Columns that only
         # fill the last block up keep weight 0.
-        self._memory = like.new_zeros(rows, self.blocks * self.block, dtype=self.type)
+        self._memory = like.new_empty(rows, self.blocks * self.block, dtype=self.type)
+        self._memory[:, columns:] = 0
 
     def draw(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Draw a slate for each row from torch's global generator.
