@@ -11,8 +11,8 @@ from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 from torch.nn.functional import cross_entropy
 
-from lightrec.nn.slates import EMPTY, Slates, chunks, draw_slates
-from lightrec.nn.urns import ordered_steps
+from lightrec.nn.slates import Slates, chunks, draw_slates
+from lightrec.nn.urns import EMPTY, ordered_steps
 
 __all__ = ["EMPTY", "PlackettLuce"]
 
@@ -59,7 +59,8 @@ class PlackettLuce(Distribution):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draw slates from torch's global generator.
 
-        :returns: ``(*sample_shape, ..., K)`` int64 columns; :data:`EMPTY` where none was left.
+        :returns: ``(*sample_shape, ..., K)`` int64 columns;
+            :data:`~lightrec.nn.urns.EMPTY` where none was left.
         """
         with torch.no_grad():
             if self._pays(sample_shape):
@@ -128,7 +129,8 @@ class PlackettLuce(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Logarithm of the probability of drawing exactly this slate in this order.
 
-        :param value: ``(..., K)`` int64 distinct columns; :data:`EMPTY` places count for nothing.
+        :param value: ``(..., K)`` int64 distinct columns; places that hold
+            :data:`~lightrec.nn.urns.EMPTY` count for nothing.
         :returns: ``(...)``.
         """
         filled = value >= 0

@@ -13,9 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lightrec.nn.urns import EMPTY, Urns, ordered_steps
-
-__all__ = ["EMPTY", "Slates", "chunks", "draw_slates", "two_tower_slates"]
+from lightrec.nn.urns import Urns, ordered_steps
 
 CHUNK = 2**21
 """Logits that are worked on at a time: few enough for a processor's cache."""
@@ -25,7 +23,7 @@ class Slates(NamedTuple):
     """Slates as they were drawn."""
 
     columns: Tensor
-    """(R, K) int64 distinct columns in order; :data:`EMPTY` where none was left."""
+    """(R, K) int64 distinct columns; :data:`~lightrec.nn.urns.EMPTY` where none was left."""
     log_probabilities: Tensor
     """(R,) logarithm of the probability of drawing exactly this slate in this order."""
 
