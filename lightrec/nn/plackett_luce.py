@@ -11,16 +11,23 @@ from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 from torch.nn.functional import cross_entropy
 
-EMPTY = -1
-"""Fills the last places of a slate where fewer columns than places may be drawn."""
+from lightrec.nn.slates import Slates, chunks, draw_slates
+from lightrec.nn.urns import EMPTY, ordered_steps
+
+__all__ = ["EMPTY", "PlackettLuce"]
+
+LONG = 256
+"""Columns from which on, in rows that have as many as places squared, independent draws pay."""
+MANY = 2**15
+"""Logits, of all rows and draws, from which on they pay."""
 
 
 class PlackettLuce(Distribution):
     """Ordered slates of distinct columns.
 
-    Sampling is exact: one column by inversion, several by adding Gumbel noise and taking the
-    largest (Yellott 1977; Kool, van Hoof and Welling 2019, "Stochastic beams and where to find
-    them").
+    Sampling is exact: one column by inversion; several of many by independent draws, see
+    :mod:`lightrec.nn.slates`; several of few by adding Gumbel noise and taking the largest (Yellott
+    1977; Kool, van Hoof and Welling 2019, "Stochastic beams and where to find them").
 
     :param logits: ``(..., N)`` floating point; high means drawn early. Minus infinity excludes.
     :param mask: ``(..., N)`` bool, False excludes a column; all may be drawn where it is None.
@@ -52,15 +59,57 @@ class PlackettLuce(Distribution):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draw slates from torch's global generator.
 
-        :returns: ``(*sample_shape, ..., K)`` int64 columns; :data:`EMPTY` where none was left.
+        :returns: ``(*sample_shape, ..., K)`` int64 columns;
+            :data:`~lightrec.nn.urns.EMPTY` where none was left.
         """
         with torch.no_grad():
+            if self._pays(sample_shape):
+                return self._draw(sample_shape).columns
             logits = self.logits.expand(*Size(sample_shape), *self.logits.shape)
             if self.slate_size == 1:
                 return self._filled(self._invert(logits), logits)
             waiting = torch.empty_like(logits).exponential_()
             waiting.clamp_min_(torch.finfo(logits.dtype).tiny).log_()
             return self._largest(torch.where(logits > self._floor / 2, logits - waiting, logits))
+
+    def sample_and_log_prob(self, sample_shape: Any = ()) -> tuple[Tensor, Tensor]:
+        """Draw slates and give their log-probabilities, where possible without a second look.
+
+        The name by which TorchRL asks for it. Gradients flow into the log-probabilities.
+
+        :returns: what :meth:`sample` and :meth:`log_prob` give.
+        """
+        learning = torch.is_grad_enabled() and self.logits.requires_grad
+        if self._pays(sample_shape) and not learning:
+            drawn = self._draw(sample_shape)
+            return drawn.columns, drawn.log_probabilities
+        slates = self.sample(sample_shape)
+        return slates, self.log_prob(slates)
+
+    def _pays(self, sample_shape: Any) -> bool:
+        """Whether to draw independently, measured on processors; a compiler has no use for it."""
+        columns = self.logits.shape[-1]
+        large = Size(sample_shape).numel() * self.logits.numel() >= MANY
+        return (
+            self.slate_size > 1
+            and columns >= max(LONG, self.slate_size**2)
+            and large
+            and self.logits.device.type == "cpu"
+            and not torch.compiler.is_compiling()
+        )
+
+    def _draw(self, sample_shape: Any) -> Slates:
+        shape = (*Size(sample_shape), *self.batch_shape)
+        rows = self.logits.detach().reshape(-1, self.logits.shape[-1])
+        # Logits that are drawn from several times are not copied for all draws at once.
+        parts = chunks(Size(sample_shape).numel(), rows.numel())
+        drawn = [
+            draw_slates(rows.expand(part.stop - part.start, -1, -1).flatten(0, 1), self.slate_size)
+            for part in parts
+        ]
+        columns = torch.cat([part.columns for part in drawn])
+        log_probabilities = torch.cat([part.log_probabilities for part in drawn])
+        return Slates(columns.view(*shape, self.slate_size), log_probabilities.view(shape))
 
     @property
     def allowed(self) -> Tensor:
@@ -80,7 +129,8 @@ class PlackettLuce(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Logarithm of the probability of drawing exactly this slate in this order.
 
-        :param value: ``(..., K)`` int64 distinct columns; :data:`EMPTY` places count for nothing.
+        :param value: ``(..., K)`` int64 distinct columns; places that hold
+            :data:`~lightrec.nn.urns.EMPTY` count for nothing.
         :returns: ``(...)``.
         """
         filled = value >= 0
@@ -93,14 +143,10 @@ class PlackettLuce(Distribution):
             rows = logits.reshape(-1, logits.shape[-1])
             single = -cross_entropy(rows, columns.reshape(-1), reduction="none").view(shape)
             return torch.where(filled.squeeze(-1), single, torch.zeros_like(single))
-        chosen = logits.gather(-1, columns)
-        # What is left before each place = the columns never chosen + those chosen from here on:
-        # sums of positive terms only, so nothing cancels.
-        never = logits.scatter(-1, columns, self._floor).logsumexp(-1, keepdim=True)
-        late = torch.where(filled, chosen, self._floor).flip(-1)
-        left = torch.cat([never, late], -1).logcumsumexp(-1)[..., 1:].flip(-1)
-        steps = chosen - left
-        return torch.where(filled, steps, torch.zeros_like(steps)).sum(-1)
+        chosen = logits.gather(-1, columns).double()
+        never = logits.scatter(-1, columns, self._floor).logsumexp(-1, keepdim=True).double()
+        # As doubles: where a slate is all but certain, two near numbers are subtracted.
+        return ordered_steps(chosen, never, filled).sum(-1).to(logits.dtype)
 
     def entropy(self) -> Tensor:
         """Entropy in nats of the *first* place: ``(...)``.

@@ -89,8 +89,11 @@ class Policy(Part, ABC):
         :returns: the state with ``action`` ``(B, K)`` and ``action_log_prob`` ``(B,)``.
         """
         distribution = self.distribution(state, slate_size)
-        columns = distribution.mode if deterministic else distribution.sample()
-        state[Key.LOG_PROBABILITY] = distribution.log_prob(columns)
+        if deterministic:
+            columns = distribution.mode
+            state[Key.LOG_PROBABILITY] = distribution.log_prob(columns)
+        else:
+            columns, state[Key.LOG_PROBABILITY] = distribution.sample_and_log_prob()
         return state.set(Key.ACTION, items_at(state, columns))
 
 

@@ -7,7 +7,7 @@ affair.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -20,6 +20,7 @@ from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.simulators import noise
+from lightrec.simulators.places import place_weights
 from lightrec.simulators.session_env import Ending, SessionEnv
 
 __all__ = ["Ending", "Response", "Simulator", "State"]
@@ -61,6 +62,8 @@ class Simulator(SessionEnv):
     :param candidates: ``(C,)`` int64 ascending items that may be shown at all; None means all.
     :param repeats: whether what was shown may be shown again in a later step.
     :param offer_size: how many candidates a step offers, see :meth:`offer`; None for a mask.
+    :param place_log_weights: K numbers, by how much each place adds to the logit of the item shown
+        there, for simulators that call :func:`~lightrec.simulators.places.placed`; None: all alike.
     :param device: where everything is computed.
     :raises RecipeError: where a size is out of range.
     """
@@ -77,6 +80,7 @@ class Simulator(SessionEnv):
         candidates: Tensor | None = None,
         repeats: bool = False,
         offer_size: int | None = None,
+        place_log_weights: Sequence[float] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(batch_size, max_steps=max_steps, ending=ending, device=device)
@@ -102,6 +106,7 @@ class Simulator(SessionEnv):
                 f"offer_size is {offer_size}, and {len(self._showable)} items may be shown at all; "
                 "offer no more than these."
             )
+        self.place_log_weights = place_weights(place_log_weights, slate_size, self.device)
         self._make_specs()
 
     @abstractmethod

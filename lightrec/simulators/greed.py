@@ -4,6 +4,8 @@ What attracts and what is good are at odds: bait is clicked, leaves people dissa
 dissatisfied people leave.
 """
 
+from collections.abc import Sequence
+
 import polars as pl
 import torch
 from tensordict import TensorDictBase
@@ -35,6 +37,8 @@ class Greed(World):
     :param batch_size: sessions B.
     :param seed: of the items. Returns differ by about 3.5 % (standard deviation) between draws; 59
         is the draw, of the first 150, whose returns are nearest those expected of this world.
+    :param place_log_weights: what each place of a slate adds to ℓ of the item shown there; None:
+        people look at all places alike. Neither the rule nor the oracle allows for it.
     :param reward: from transitions to rewards (B, 1), in place of the true one.
     """
 
@@ -51,6 +55,7 @@ class Greed(World):
         max_steps: int = 40,
         history_length: int = 20,
         ending: Ending = "leave",
+        place_log_weights: Sequence[float] | None = None,
         reward: RewardFunction | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -72,6 +77,7 @@ class Greed(World):
             max_steps=max_steps,
             history_length=history_length,
             ending=ending,
+            place_log_weights=place_log_weights,
             device=device,
         )
         self.topics = topics.to(self.device)

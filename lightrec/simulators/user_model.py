@@ -1,6 +1,6 @@
 """The simulator that runs a learned model of choices over the users of a log."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -13,6 +13,7 @@ from lightrec.nn.ensemble import Ensemble, UserModel
 from lightrec.nn.user_parts import LeavingModel
 from lightrec.simulators import noise
 from lightrec.simulators.base import Ending, Response, Simulator
+from lightrec.simulators.places import placed
 from lightrec.simulators.starts import Starts
 
 
@@ -43,6 +44,8 @@ class UserModelSimulator(Simulator):
         model reads.
     :param max_candidates: show only this many items, those most frequent by ``popularity``.
     :param popularity: ``(N + 1,)`` counts, needed with ``max_candidates``.
+    :param place_log_weights: what each place of a slate adds to the utility of the item shown
+        there; None: users look at all places alike.
     :param repeats: whether what was shown, and items of the user's log, may be shown again.
     :param device: where everything is computed.
     :raises RecipeError: where a setting is out of range.
@@ -65,6 +68,7 @@ class UserModelSimulator(Simulator):
         history_length: int = 100,
         max_candidates: int | None = None,
         popularity: Tensor | None = None,
+        place_log_weights: Sequence[float] | None = None,
         repeats: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -92,6 +96,7 @@ class UserModelSimulator(Simulator):
             ending=ending,
             candidates=candidates,
             repeats=repeats,
+            place_log_weights=place_log_weights,
             device=device,
         )
         self.user_model = user_model.to(self.device).eval()
@@ -150,6 +155,8 @@ class UserModelSimulator(Simulator):
             changed[Key.UNCERTAINTY] = doubt.unsqueeze(1)
         else:
             utilities = self.user_model.log_probabilities(history, slate)
+        items = placed(utilities[:, :-1], self.place_log_weights)
+        utilities = torch.cat([items, utilities[:, -1:]], 1)
         offered = torch.nn.functional.pad(slate, (0, 1), value=self.num_items + 1)
         key = noise.mix(self.chance(state), offered)
         keys = (utilities + noise.gumbel(key)).masked_fill(offered == PADDING, -torch.inf)

@@ -17,6 +17,7 @@ from lightrec.data.catalog import Catalog
 from lightrec.keys import PADDING, Key
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator, State
+from lightrec.simulators.places import placed
 
 RewardFunction = Callable[[TensorDictBase], Tensor]
 """From transitions (history, action, clicked, step, accepted in total) to rewards (B, 1)."""
@@ -88,14 +89,16 @@ class World(Simulator):
     ) -> Tensor:
         """Let users take an item of their slate, or nothing, with probability ∝ exp(logit).
 
-        Every item has noise of its own in a step, whatever else is shown.
+        Every item has noise of its own in a step, whatever else is shown. Where places have
+        weights, these count as well.
 
         :param logits: (B, K) of the slate's items; those of empty places do not count.
         :param nothing: logit of taking nothing, a number or (B,).
         :returns: (B,) int64: the item, or 0.
         """
         noises = noise.gumbel(noise.mix(self.chance(state), pad(slate, (1, 0))))
-        keys = (logits + noises[:, 1:]).masked_fill(slate == PADDING, -torch.inf)
+        keys = placed(logits, self.place_log_weights) + noises[:, 1:]
+        keys = keys.masked_fill(slate == PADDING, -torch.inf)
         first = (nothing + noises[:, 0]).unsqueeze(1)
         place = torch.cat([first, keys], 1).argmax(1, keepdim=True)
         return pad(slate, (1, 0)).gather(1, place).squeeze(1)

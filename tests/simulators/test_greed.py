@@ -84,6 +84,25 @@ def test_the_slate_is_picked_from_with_the_laws_probabilities():
     assert (((found - rows * wanted) ** 2) / (rows * wanted)).sum() < 13.8  # χ², 2 degrees, 99.9 %
 
 
+def test_places_multiply_the_weights_of_what_they_show():
+    rows, places = 30_000, torch.tensor([0.2, 1.0, 0.4])
+    world = Greed(rows, slate_size=3, place_log_weights=places.log().tolist())
+    world.set_seed(3)
+    state = world.reset()
+    state[Key.LATENT, "taste"] = world.topics[:1].expand(rows, -1).clone()
+    slate = torch.tensor([[1, 21, 0]]).expand(rows, -1)
+    weights = world.logits(state, slate)[0, :2].exp() * places[:2]
+    wanted = torch.cat([torch.ones(1), weights]) / (1 + weights.sum())
+    found = torch.stack([(world.react(state, slate).clicked == i).sum() for i in (0, 1, 21)])
+    assert (((found - rows * wanted) ** 2) / (rows * wanted)).sum() < 13.8  # χ², 2 degrees, 99.9 %
+    played = []
+    for places in (None, [0, 0, 0]):
+        world = Greed(64, slate_size=3, place_log_weights=places)
+        torch.manual_seed(4)
+        played.append(world.rollout(6, break_when_any_done=False))
+    assert (played[0] == played[1]).all()
+
+
 @pytest.mark.parametrize(("size", "factor"), [(1, 4), (3, 8)])
 def test_quality_pays_and_greed_does_not(size, factor):
     """Near the known returns: the draw of the items and few sessions leave three deviations."""

@@ -1,0 +1,1 @@
+"""Policies: how fast and how exactly slates are drawn: `make bench NAME=policies`."""

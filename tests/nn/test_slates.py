@@ -1,0 +1,219 @@
+"""Fast slates against enumeration, fractions and the plain way; what they do with little."""
+
+from fractions import Fraction
+from itertools import permutations
+
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from lightrec.nn import slates
+from lightrec.nn.plackett_luce import LONG, PlackettLuce
+from lightrec.nn.slates import draw_slates, two_tower_slates
+from lightrec.nn.urns import EMPTY, Urns
+
+ROWS = 60_000
+GENTLE = [0.3, -1.2, 2.0, 0.0, 0.7, -0.4]
+PEAKED = [9.0, 0.0, 8.0, 1.0, -1.0, 0.5]
+"""Five draws of three distinct columns hardly ever suffice."""
+MASKED = [0.3, -torch.inf, 2.0, 0.0, -torch.inf, -0.4]
+
+
+def exact(logits: list[float], slate: tuple[int, ...]) -> Fraction:
+    """Probability of an ordered slate by the definition, in fractions of the float64 weights."""
+    top = max(logits)
+    weights = [Fraction(torch.tensor(x - top, dtype=torch.float64).exp().item()) for x in logits]
+    left, probability = sum(weights), Fraction(1)
+    for column in slate:
+        probability *= weights[column] / left
+        left -= weights[column]
+    return probability
+
+
+def counted(columns: torch.Tensor, logits: list[float]) -> tuple[list[int], list[float]]:
+    """Counts and probabilities of all 120 ordered slates of 3 of 6, those below 5 in one."""
+    code = (columns * 6 ** torch.arange(3)).sum(1)
+    counts = torch.bincount(code, minlength=6**3)
+    found, wanted, rare = [], [], [0, 0.0]
+    for slate in permutations(range(6), 3):
+        count = int(counts[sum(c * 6**p for p, c in enumerate(slate))])
+        probability = len(columns) * float(exact(logits, slate))
+        if probability == 0:
+            assert count == 0
+        elif probability < 5:
+            rare = [rare[0] + count, rare[1] + probability]
+        else:
+            found.append(count)
+            wanted.append(probability)
+    if rare[1]:
+        found.append(rare[0])
+        wanted.append(rare[1])
+    assert sum(found) == len(columns), "a slate repeats a column"
+    return found, wanted
+
+
+@pytest.mark.parametrize("draws", [1, 3, 8])
+@pytest.mark.parametrize("logits", [GENTLE, PEAKED, MASKED], ids=["gentle", "peaked", "masked"])
+def test_slates_follow_the_law_whatever_the_number_of_draws(logits, draws):
+    torch.manual_seed(draws)
+    rows = torch.tensor(logits).expand(ROWS, 6)
+    columns, _, _ = Urns(ROWS, 6, 3, rows, draws, block=2).draw(rows)
+    assert chisquare(*counted(columns, logits)).pvalue > 0.001
+
+
+def test_drawing_the_slate_anew_would_not_follow_it():
+    """The fast way that is wrong, so that the test above is known to see it."""
+    torch.manual_seed(0)
+    tries = torch.tensor(PEAKED).softmax(0).multinomial(20 * ROWS * 3, replacement=True).view(-1, 3)
+    distinct = (tries[:, 0] != tries[:, 1]) & (tries[:, 0] != tries[:, 2])
+    whole = tries[distinct & (tries[:, 1] != tries[:, 2])]
+    assert chisquare(*counted(whole, PEAKED)).pvalue < 1e-6
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_two_towers_follow_the_law_under_masks(bias):
+    torch.manual_seed(1)
+    items = torch.randn(6, 4)
+    user = torch.randn(4)
+    levels = torch.randn(6) if bias else None
+    mask = torch.rand(ROWS, 6) < 2
+    mask[:, 5] = False
+    columns, _ = two_tower_slates(user.expand(ROWS, 4), items, 3, levels, mask)
+    scores = (items.double() @ user.double() + (0 if levels is None else levels)).tolist()
+    scores[5] = -torch.inf
+    assert chisquare(*counted(columns, scores)).pvalue > 0.001
+    torch.manual_seed(2)
+    one = two_tower_slates(user.expand(50, 4), items, 3, levels, mask[:50])
+    torch.manual_seed(2)
+    other = two_tower_slates(user.expand(50, 4), items, 3, levels, mask[0])
+    assert torch.equal(one.columns, other.columns)
+
+
+def test_long_rows_follow_the_law_place_by_place():
+    """1,000 columns in 10 classes of 100: places' classes against simulation-free first place."""
+    torch.manual_seed(3)
+    logits = torch.linspace(-3, 3, 1000)
+    columns = draw_slates(logits.expand(20_000, -1), 10).columns
+    assert (columns.sort(1).values.diff(dim=1) > 0).all()
+    wanted = logits.double().softmax(0).view(10, 100).sum(1)
+    found = torch.bincount(columns[:, 0] // 100, minlength=10)
+    assert chisquare(found.tolist(), (20_000 * wanted).tolist()).pvalue > 0.001
+    # The second place, exactly: sum over the first of p(first) p(second | first).
+    p = logits.double().softmax(0)
+    second = p * ((p / (1 - p)).sum() - p / (1 - p))
+    found = torch.bincount(columns[:, 1] // 100, minlength=10)
+    assert chisquare(found.tolist(), (20_000 * second.view(10, 100).sum(1)).tolist()).pvalue > 0.001
+
+
+@pytest.mark.parametrize("spread", [1.0, 5.0, 30.0])
+@pytest.mark.parametrize(("kind", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 1e-5)])
+def test_log_probabilities_equal_the_definition(kind, tolerance, spread):
+    torch.manual_seed(4)
+    logits = (spread * torch.randn(40, 700)).to(kind)
+    drawn = draw_slates(logits, 5)
+    plain = PlackettLuce(logits, slate_size=5).log_prob(drawn.columns)
+    for row, slate in enumerate(drawn.columns.tolist()):
+        chance = exact(logits[row].double().tolist(), tuple(slate))
+        # A chance near 1 is told by what is missing.
+        log = torch.tensor(float(chance - 1), dtype=torch.float64).log1p()
+        if chance < 0.5:
+            log = torch.tensor(float(chance), dtype=torch.float64).log()
+        for found in (drawn.log_probabilities[row], plain[row]):
+            assert found.dtype == kind
+            torch.testing.assert_close(found.double(), log, rtol=tolerance, atol=1e-12)
+
+
+def test_a_row_of_peaks_ends_and_has_the_right_order():
+    """Each column outweighs all after it by e^200: float32 knows no weight of the second."""
+    torch.manual_seed(5)
+    order = torch.randperm(400)
+    logits = torch.empty(400).scatter_(0, order, -200.0 * torch.arange(400))
+    drawn = draw_slates(logits.expand(3, -1), 12)
+    assert torch.equal(drawn.columns, order[:12].expand(3, -1))
+    assert (drawn.log_probabilities == 0).all()
+    # Below the first, two that are alike: as likely as not.
+    logits = torch.tensor([0.0, -300.0, -300.0, -torch.inf]).expand(4000, -1)
+    second = draw_slates(logits, 2)
+    assert (second.columns[:, 0] == 0).all()
+    assert abs((second.columns[:, 1] == 1).float().mean() - 0.5) < 0.04
+    torch.testing.assert_close(second.log_probabilities, torch.full((4000,), 0.5).log())
+
+
+def test_short_rows_leave_places_empty():
+    torch.manual_seed(6)
+    logits = torch.randn(5, 300)
+    mask = torch.zeros(5, 300, dtype=torch.bool)
+    mask[1, 7] = mask[2, [3, 250]] = True
+    mask[3, 10:14] = True
+    mask[4] = True
+    drawn = draw_slates(logits.masked_fill(~mask, -torch.inf), 4)
+    assert drawn.columns[0].tolist() == [EMPTY] * 4
+    assert drawn.columns[1].tolist() == [7, EMPTY, EMPTY, EMPTY]
+    assert sorted(drawn.columns[2].tolist()) == [EMPTY, EMPTY, 3, 250]
+    assert drawn.columns[2, 2:].tolist() == [EMPTY, EMPTY]
+    assert sorted(drawn.columns[3].tolist()) == [10, 11, 12, 13]
+    plain = PlackettLuce(logits, mask, 4).log_prob(drawn.columns)
+    torch.testing.assert_close(drawn.log_probabilities, plain)
+    assert drawn.log_probabilities[:2].tolist() == [0, 0]
+    assert draw_slates(logits[:, :2], 3).columns[:, 2].tolist() == [EMPTY] * 5
+    assert draw_slates(logits[:0], 3).columns.shape == (0, 3)
+
+
+def test_what_is_no_number_stays_visible():
+    logits = torch.zeros(3, 300)
+    logits[1, 5], logits[2, 5] = torch.nan, torch.inf
+    drawn = draw_slates(logits, 3)
+    assert drawn.log_probabilities.isnan().tolist() == [False, True, True]
+    assert (drawn.columns[1:] == EMPTY).all()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_parts_of_the_users_are_the_whole(monkeypatch, masked):
+    torch.manual_seed(7)
+    users, items, bias = torch.randn(23, 8), torch.randn(500, 8), torch.randn(500)
+    mask = torch.rand(23, 500) < 0.5 if masked else None
+    monkeypatch.setattr(slates, "CHUNK", 5 * 500)
+    torch.manual_seed(8)
+    drawn = two_tower_slates(users, items, 6, bias, mask)
+    torch.manual_seed(8)
+    again = two_tower_slates(users, items, 6, bias, mask)
+    assert torch.equal(drawn.columns, again.columns)
+    law = PlackettLuce(users @ items.T + bias, mask, 6)
+    torch.testing.assert_close(drawn.log_probabilities, law.log_prob(drawn.columns))
+    if mask is not None:
+        assert mask.gather(1, drawn.columns).all()
+
+
+def test_parts_are_even():
+    assert [x.stop - x.start for x in slates.chunks(256, 10_000)] == [128, 128]
+    assert slates.chunks(2, 10**9) == [slice(0, 1), slice(1, 2)]
+    assert slates.chunks(0, 5) == [slice(0, 0)]
+
+
+def test_the_distribution_draws_long_rows_fast_and_alike():
+    torch.manual_seed(9)
+    logits = torch.randn(4, 2, 4 * LONG, requires_grad=True)
+    mask = torch.rand(4, 2, 4 * LONG) < 0.9
+    law = PlackettLuce(logits, mask, 3)
+    with torch.no_grad():
+        columns, log_probabilities = law.sample_and_log_prob((5,))
+    assert columns.shape == (5, 4, 2, 3)
+    assert mask.expand(5, -1, -1, -1).gather(-1, columns).all()
+    assert not log_probabilities.requires_grad
+    torch.testing.assert_close(log_probabilities, law.log_prob(columns).detach())
+    assert law.sample_and_log_prob((5,))[1].requires_grad
+    torch.manual_seed(10)
+    one = law.sample((5,))
+    torch.manual_seed(10)
+    assert torch.equal(one, law.sample((5,)))
+    low = PlackettLuce(logits.detach().bfloat16(), mask, 3).sample_and_log_prob((5,))
+    assert low[1].dtype == torch.bfloat16
+    assert mask.expand(5, -1, -1, -1).gather(-1, low[0]).all()
+
+
+def test_many_draws_of_one_long_row_follow_the_law():
+    torch.manual_seed(11)
+    logits = torch.full((LONG,), -torch.inf)
+    logits[::50] = torch.tensor(GENTLE)
+    columns = PlackettLuce(logits, slate_size=3).sample((ROWS,))
+    assert chisquare(*counted(columns // 50, GENTLE)).pvalue > 0.001
