@@ -3,13 +3,9 @@
 import inspect
 
 import lightning.pytorch as pl
-import polars as pd
 import pytest
 import torch
 
-from lightrec.data.domain import Domain
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.errors import PluginError, RecipeError
 from lightrec.evaluation.sessions import play
 from lightrec.keys import Key

@@ -78,9 +78,7 @@ def test_a_resumed_run_goes_on_as_an_unbroken_one(loss, tmp_path):
     settings = {"loss": loss, "policy_settings": {"pools": 1, "size": 2, "hidden": [8]}, **SMALL}
     whole, _ = fit(data, ReplayPolicyModule, 3, **settings)
     part, _ = fit(data, ReplayPolicyModule, 2, tmp_path, **settings)
-    resumed, _ = fit(
-        data, ReplayPolicyModule, 3, checkpoint=tmp_path / "last.ckpt", **settings
-    )
+    resumed, _ = fit(data, ReplayPolicyModule, 3, checkpoint=tmp_path / "last.ckpt", **settings)
     assert len(part.buffer) == 2 * 3 * 64 < len(resumed.buffer)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
@@ -88,7 +86,8 @@ def test_a_resumed_run_goes_on_as_an_unbroken_one(loss, tmp_path):
         if isinstance(value, torch.Tensor):
             assert torch.equal(value, resumed.learner.state_dict()[name]), name
     assert any(
-        not torch.equal(value, part.state_dict()[name]) for name, value in whole.state_dict().items()
+        not torch.equal(value, part.state_dict()[name])
+        for name, value in whole.state_dict().items()
     )
 
 
