@@ -66,6 +66,37 @@ def function_interval(
     return Interval(mean, mean - half, mean + half)
 
 
+def ratio_interval(
+    above: Tensor, below: Tensor, *, paired: bool, level: float = 0.95
+) -> Interval | None:
+    """Fieller's interval of a ratio of two means, which need not lie evenly about it.
+
+    Fieller 1954, "Some problems in interval estimation": all ratios that a t-test of
+    mean(above) - ratio · mean(below) does not refuse.
+
+    :param above: ``(U,)`` one number a user.
+    :param below: ``(U',)``; the same users in the same order where ``paired``, else others.
+    :param level: probability with which the interval covers the ratio of the true means.
+    :returns: None where 0 is not clearly no mean of ``below``: any ratio is possible then.
+    """
+    x, y = above.double(), below.double()
+    fewest = min(len(x), len(y))
+    if fewest < 2:
+        return None
+    t = float(student.ppf((1 + level) / 2, fewest - 1))
+    mean, base = float(x.mean()), float(y.mean())
+    var_x, var_y = float(x.var()) / len(x), float(y.var()) / len(y)
+    both = float(((x - mean) * (y - base)).sum()) / (fewest - 1) / fewest if paired else 0.0
+    # The roots of (mean - r · base)² = t² (var_x - 2 r both + r² var_y).
+    a = base**2 - t**2 * var_y
+    b = mean * base - t**2 * both
+    c = mean**2 - t**2 * var_x
+    if a <= 0:
+        return None
+    root = max(b**2 - a * c, 0.0) ** 0.5
+    return Interval(mean / base, (b - root) / a, (b + root) / a)
+
+
 def bootstrap_interval(
     values: Tensor, users: Tensor, resamples: int = 2000, seed: int = 0, level: float = 0.95
 ) -> Interval:

@@ -10,7 +10,12 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from lightrec.evaluation.intervals import Interval, function_interval, mean_interval
+from lightrec.evaluation.intervals import (
+    Interval,
+    function_interval,
+    mean_interval,
+    ratio_interval,
+)
 from lightrec.evaluation.sessions import Sessions
 
 Showing = Literal["mode", "sample"]
@@ -145,11 +150,10 @@ def share_kept(
     :param same_users: whether row for row the users are the same in both.
     :returns: None where the advantage at home is not above 0 with its interval.
     """
-    gains = [per_user(own)[:, :1] - per_user(other)[:, :1] for own, other in (home, away)]
-    if mean_interval(gains[0].squeeze(1)).low <= 0:
+    there, here = (per_user(own)[:, 0] - per_user(other)[:, 0] for own, other in (home, away))
+    if mean_interval(there).low <= 0:
         return None
-    groups = [torch.cat(gains, 1)] if same_users else gains
-    return function_interval(lambda mean: mean[1] / mean[0], *groups)
+    return ratio_interval(here, there, paired=same_users)
 
 
 def entries(field: Field, reference: str, trained_in: Mapping[str, str]) -> list[Entry]:

@@ -183,7 +183,7 @@ def _play(grounds: Sequence[_Ground], sessions: int, seed: int) -> list[Field]:
             on = ground.arena
             seeds = seeds_of(on, sessions, seed)
             for name, slates in ground.plays():
-                bar.set_description(f"{ground.letter} {ground.mode}: {name}")
+                bar.set_description(f"{ground.letter} {ground.mode}: {name}", refresh=False)
                 player, drawn = {name: ground.contenders[name]}, slates == "sample"
                 played = judge(player, on.simulator, on.users, seeds, deterministic=not drawn)
                 found[name][slates] = played[name]

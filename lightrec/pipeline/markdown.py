@@ -23,10 +23,15 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def give(interval: Interval | None) -> str:
-    """Write a mean with half the width of its interval; a dash for nothing."""
+    """Write a mean with half the width of its interval, or its ends where it lies unevenly.
+
+    :returns: a dash for nothing.
+    """
     if interval is None:
         return NOTHING
-    half = interval.high - interval.mean
+    half, other = interval.high - interval.mean, interval.mean - interval.low
     if half == float("inf"):
         return f"{interval.mean:.3g}"
+    if abs(half - other) > 1e-6 * abs(half):
+        return f"{interval.mean:.3g} ({interval.low:.2g} to {interval.high:.2g})"
     return f"{interval.mean:.3g} ± {half:.2g}"

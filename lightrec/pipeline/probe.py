@@ -13,7 +13,7 @@ from lightrec.evaluation.probe import CONSTANT, LASTING, RANDOM, UNREPEATED, Pro
 from lightrec.evaluation.sessions import Contender, Sessions, judge
 from lightrec.pipeline.judge import ORACLE
 from lightrec.pipeline.markdown import aligned, give
-from lightrec.pipeline.probe_actions import SEARCHED, probe_actions, simulator_of_actions
+from lightrec.pipeline.probe_actions import NAME, SEARCHED, probe_actions, simulator_of_actions
 from lightrec.pipeline.report_parts import Table
 from lightrec.pipeline.simulate import Arena, arena, seeds_of
 from lightrec.simulators.modes import Mode, in_mode
@@ -41,18 +41,16 @@ def probe(
     :param seed: of all chance.
     :raises RecipeError: where something is not known, or a policy cannot play.
     """
-    shop = simulator_of_actions(what, settings, sessions)
-    if shop is None:
-        return probe_lists(
-            arena(what, sessions, seed, settings, model), policies, mode, seed, sessions
-        )
-    if policies:
+    if policies and what == NAME:
         raise RecipeError(
             f"{what} takes weights of attributes, and policies that show items cannot play it: "
             "leave out --policy."
         )
+    shop = simulator_of_actions(what, settings, sessions)
     searched = simulator_of_actions(what, settings, SEARCHED)
-    assert searched is not None
+    if shop is None or searched is None:
+        on = arena(what, sessions, seed, settings, model)
+        return probe_lists(on, policies, mode, seed, sessions)
     with _bar(3) as bar:
         return probe_actions(in_mode(shop, mode), searched, mode, seed, bar.update)
 
@@ -66,7 +64,7 @@ def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessi
     again = there.simulator.repeats and there.simulator.offer_size is None
     search = rounds(len(known), again, there.simulator.num_items)
     with _bar(search + len(players) + 2 + again) as bar:
-        bar.set_description("search")
+        bar.set_description("search", refresh=False)
         players[CONSTANT], lasting = best_constant_lists(
             there.simulator, there.users, _apart(seed), known=known, leaders=again, told=bar.update
         )
@@ -76,12 +74,12 @@ def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessi
         found: dict[str, Sessions] = {}
         seeds = seeds_of(there, sessions, seed)
         for name, player in players.items():
-            bar.set_description(name)
+            bar.set_description(name, refresh=False)
             found |= judge({name: player}, there.simulator, there.users, seeds, record=tally.round)
             tally.close()
             bar.update()
         if again:
-            bar.set_description(UNREPEATED)
+            bar.set_description(UNREPEATED, refresh=False)
             other = on.in_mode("no-repeats").simulator
             found |= judge({UNREPEATED: players[CONSTANT]}, other, there.users, seeds)
             bar.update()
