@@ -113,7 +113,16 @@ def _matrix(found: Judgement, entries: Sequence[Entry]) -> Table:
 
 
 def _kept(found: Judgement) -> Table:
-    head = ["policy", "mode", "slates", "from", "to", "advantage there", "and here", "share kept"]
+    head = [
+        "policy",
+        "mode",
+        "slates",
+        "from",
+        "to",
+        "advantage at home",
+        "elsewhere",
+        "share kept",
+    ]
     rows = [
         [k.policy, k.mode, k.slates, k.home, k.away, *map(give, (k.at_home, k.elsewhere, k.share))]
         for k in found.kept

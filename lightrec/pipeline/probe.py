@@ -70,6 +70,7 @@ def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessi
         )
         if lasting is not players[CONSTANT]:
             players[LASTING] = lasting
+        bar.total = search + len(players) + again
         tally = Tally(there.simulator.num_items, there.simulator.device)
         found: dict[str, Sessions] = {}
         seeds = seeds_of(there, sessions, seed)
