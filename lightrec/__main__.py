@@ -12,6 +12,8 @@ COMMANDS = {
     "validate": ("lightrec.cli.fit", "Validate one trained stage."),
     "test": ("lightrec.cli.fit", "Test one trained stage."),
     "simulate": ("lightrec.cli.simulate", "Roll policies in a simulator of users."),
+    "judge": ("lightrec.cli.judge", "Judge policies in several simulators and three modes."),
+    "probe": ("lightrec.cli.probe", "Find out whether a simulator pays for what nobody would."),
     "tune": ("lightrec.cli.tune", "Search the best settings of one stage."),
     "data": ("lightrec.cli.data", "Check your data; convert it to Parquet; fetch samples."),
     "plugins": ("lightrec.cli.plugins", "List, show and check plugins; begin a new one."),

@@ -8,7 +8,7 @@ from lightrec.errors import RecipeError
 
 EXAMPLES = """examples:
   lightrec simulate Greed --policy random oracle --sessions 1000
-  lightrec simulate Greed --policy oracle --set slate_size=3 ending=fixed
+  lightrec simulate Greed --policy oracle --mode fixed --set slate_size=3
   lightrec simulate runs/video --policy policy greedy random
   lightrec simulate Greed --policy random --sessions 10000 --out greed_log
   lightrec run generic --log greed_log
@@ -35,6 +35,13 @@ def parser() -> argparse.ArgumentParser:
     parsing.add_argument("--seed", type=int, default=0, help="of all chance (default: 0)")
     parsing.add_argument(
         "--model", choices=["reward", "judge"], default="judge", help="which user model of a run"
+    )
+    parsing.add_argument(
+        "--mode",
+        choices=["free", "no-repeats", "fixed"],
+        default="free",
+        help="of judging: the simulator's own rules, nothing shown twice in a session, or nobody "
+        "leaves (default: free)",
     )
     parsing.add_argument(
         "--draw", action="store_true", help="draw slates instead of showing what scores highest"
@@ -64,6 +71,7 @@ def main(command: str, arguments: list[str]) -> int:
     from lightrec.pipeline.simulate import arena, roll, table, write_log
 
     on = arena(chosen.what, chosen.sessions, chosen.seed, settings, chosen.model)
+    on = on.in_mode(chosen.mode)
     if chosen.out is None:
         found = roll(on, chosen.policy, chosen.sessions, chosen.seed, draw=chosen.draw)
     else:
@@ -75,16 +83,17 @@ def main(command: str, arguments: list[str]) -> int:
     return 0
 
 
-def setting(text: str) -> tuple[str, Any]:
+def setting(text: str, what: str = "--set") -> tuple[str, Any]:
     """Read ``name=value``, the value as YAML.
 
+    :param what: what the message speaks of.
     :raises RecipeError: where it is not of that form.
     """
     import yaml
 
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise RecipeError(f"--set takes NAME=VALUE, such as slate_size=3, and not {text!r}.")
+        raise RecipeError(f"{what} takes NAME=VALUE, such as slate_size=3, and not {text!r}.")
     try:
         return name, yaml.safe_load(value)
     except yaml.YAMLError as error:

@@ -1,5 +1,6 @@
 """Confidence intervals of means over users, the unit that is independent of others."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -35,6 +36,65 @@ def mean_interval(values: Tensor, level: float = 0.95) -> Interval:
     error = float(numbers.std()) / len(numbers) ** 0.5
     half = float(student.ppf((1 + level) / 2, len(numbers) - 1)) * error
     return Interval(mean, mean - half, mean + half)
+
+
+def function_interval(
+    function: Callable[[Tensor], Tensor], *groups: Tensor, level: float = 0.95
+) -> Interval:
+    """Student's interval of a smooth function of means, such as a ratio, by the delta method.
+
+    :param function: from the means ``(M,)`` float64 of all columns, group after group, to a number.
+    :param groups: ``(U, M')`` each, a row a user; users of different groups are independent, and
+        what was measured of the same users stands side by side.
+    :param level: probability with which the interval covers the function of the true means.
+    :returns: the function of the means and its interval, which is infinite where a group has fewer
+        than two users; its freedom is that of the smallest group.
+    """
+    numbers = [group.double() for group in groups]
+    means = [group.mean(0) for group in numbers]
+    with torch.enable_grad():
+        point = torch.cat(means).requires_grad_()
+        value = function(point)
+        (slope,) = torch.autograd.grad(value, point)
+    mean, fewest = float(value.detach()), min(map(len, numbers))
+    if fewest < 2:
+        return Interval(mean, -float("inf"), float("inf"))
+    slopes = slope.split([len(part) for part in means])
+    parts = zip(numbers, means, slopes, strict=True)
+    variance = sum(float(((x - m) @ s).var()) / len(x) for x, m, s in parts)
+    half = float(student.ppf((1 + level) / 2, fewest - 1)) * variance**0.5
+    return Interval(mean, mean - half, mean + half)
+
+
+def ratio_interval(
+    above: Tensor, below: Tensor, *, paired: bool, level: float = 0.95
+) -> Interval | None:
+    """Fieller's interval of a ratio of two means, which need not lie evenly about it.
+
+    Fieller 1954, "Some problems in interval estimation": all ratios that a t-test of
+    mean(above) - ratio · mean(below) does not refuse.
+
+    :param above: ``(U,)`` one number a user.
+    :param below: ``(U',)``; the same users in the same order where ``paired``, else others.
+    :param level: probability with which the interval covers the ratio of the true means.
+    :returns: None where 0 is not clearly no mean of ``below``: any ratio is possible then.
+    """
+    x, y = above.double(), below.double()
+    fewest = min(len(x), len(y))
+    if fewest < 2:
+        return None
+    t = float(student.ppf((1 + level) / 2, fewest - 1))
+    mean, base = float(x.mean()), float(y.mean())
+    var_x, var_y = float(x.var()) / len(x), float(y.var()) / len(y)
+    both = float(((x - mean) * (y - base)).sum()) / (fewest - 1) / fewest if paired else 0.0
+    # The roots of (mean - r · base)² = t² (var_x - 2 r both + r² var_y).
+    a = base**2 - t**2 * var_y
+    b = mean * base - t**2 * both
+    c = mean**2 - t**2 * var_x
+    if a <= 0:
+        return None
+    root = max(b**2 - a * c, 0.0) ** 0.5
+    return Interval(mean / base, (b - root) / a, (b + root) / a)
 
 
 def bootstrap_interval(

@@ -4,7 +4,7 @@ import difflib
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ from lightrec.policies.baselines import (
     RandomPolicy,
 )
 from lightrec.simulators.base import Simulator
+from lightrec.simulators.modes import Mode, in_mode
+from lightrec.simulators.no_repeats import NoRepeats
 from lightrec.simulators.oracle import Oracle
 from lightrec.simulators.record import SessionLog
 from lightrec.simulators.starts import LogStarts
@@ -55,11 +57,21 @@ class Arena:
     """
 
     title: str
-    simulator: Simulator
+    simulator: Simulator | NoRepeats
     users: Tensor
     catalog: Catalog
     names: Sequence[str] | None
     policies: Mapping[str, Callable[[], Contender]]
+
+    def in_mode(self, mode: Mode) -> "Arena":
+        """Give the same in a mode of judging; itself where the mode adds nothing to its rules."""
+        played = in_mode(self.simulator, mode)
+        if played is self.simulator:
+            return self
+        policies = dict(self.policies)
+        if isinstance(played, World):  # an oracle goes by how sessions end
+            policies["oracle"] = lambda: Oracle(played)
+        return replace(self, simulator=played, policies=policies)
 
     def policy(self, name: str) -> Contender:
         """Find a contender: one that is known by a word, or a saved policy's folder.
@@ -199,7 +211,7 @@ def roll(
     :param draw: draw slates in place of showing the items of highest score.
     """
     contenders = {name: on.policy(name) for name in policies}
-    seeds = _seeds(on, sessions, seed)
+    seeds = seeds_of(on, sessions, seed)
     return judge(contenders, on.simulator, on.users, seeds, deterministic=not draw)
 
 
@@ -216,7 +228,7 @@ def write_log(on: Arena, policy: str, sessions: int, seed: int, out: Path) -> Se
         {policy: contender},
         on.simulator,
         on.users,
-        _seeds(on, sessions, seed),
+        seeds_of(on, sessions, seed),
         deterministic=False,
         record=log.round,
     )[policy]
@@ -236,7 +248,8 @@ def write_log(on: Arena, policy: str, sessions: int, seed: int, out: Path) -> Se
     return found
 
 
-def _seeds(on: Arena, sessions: int, seed: int) -> list[int]:
+def seeds_of(on: Arena, sessions: int, seed: int) -> list[int]:
+    """Give the seeds of as many rounds as make at least so many sessions."""
     return [seed * 1_000_000 + round_ for round_ in range(-(-sessions // len(on.users)))]
 
 

@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from lightrec.evaluation import intervals
-from lightrec.evaluation.intervals import bootstrap_interval, mean_interval
+from lightrec.evaluation.intervals import (
+    bootstrap_interval,
+    function_interval,
+    mean_interval,
+    ratio_interval,
+)
 
 
 def test_known_numbers():
@@ -63,3 +68,48 @@ def test_bootstrap_of_one_user_and_of_none():
     assert found == (3, -math.inf, math.inf)
     with pytest.raises(ValueError, match="no values"):
         bootstrap_interval(torch.zeros(0), torch.zeros(0).long())
+
+
+def test_a_function_of_means_has_the_interval_of_its_linear_part():
+    generator = torch.Generator().manual_seed(1)
+    users = torch.randn(400, 2, generator=generator) * 0.1 + torch.tensor([3.0, 2.0])
+    # A linear function: what Student's interval of the users' own values says.
+    plain = mean_interval(2 * users[:, 0] - users[:, 1])
+    assert function_interval(lambda m: 2 * m[0] - m[1], users) == pytest.approx(plain, rel=1e-6)
+    # A ratio: (x - r y) / mean y is its linear part.
+    x, y = users.double().T
+    ratio = x.mean() / y.mean()
+    linear = mean_interval(ratio + (x - ratio * y) / y.mean())
+    assert function_interval(lambda m: m[0] / m[1], users) == pytest.approx(linear, rel=1e-9)
+
+
+def test_groups_of_different_users_add_their_variances():
+    x, y = torch.tensor([1.0, 2, 3, 4]), torch.tensor([1.0, 5, 3])
+    found = function_interval(lambda m: m[0] - m[1], x.unsqueeze(1), y.unsqueeze(1))
+    # Variances 5/3 of 4 and 4 of 3 users; t(.975, 2) = 4.302653.
+    half = 4.302653 * math.sqrt(5 / 3 / 4 + 4 / 3)
+    assert found == pytest.approx((-0.5, -0.5 - half, -0.5 + half), rel=1e-6)
+    assert function_interval(lambda m: m[0], x[:1, None]).high == math.inf
+
+
+def test_a_ratio_has_the_values_that_a_t_test_does_not_refuse():
+    generator = torch.Generator().manual_seed(2)
+    below = torch.randn(30, generator=generator) + 2
+    above = 0.5 * below + torch.randn(30, generator=generator)
+    found = ratio_interval(above, below, paired=True)
+    assert found.mean == pytest.approx(float(above.mean() / below.mean()), rel=1e-6)
+    for end in (found.low, found.high):
+        edge = mean_interval(above.double() - end * below.double())
+        assert min(abs(edge.low), abs(edge.high)) < 1e-6
+    assert ratio_interval(above, below - below.mean(), paired=True) is None
+    assert ratio_interval(above[:1], below[:1], paired=True) is None
+
+
+def test_a_ratio_is_covered_as_often_as_it_says():
+    generator = torch.Generator().manual_seed(3)
+    above = torch.randn(1500, 10, generator=generator) + 1
+    below = torch.randn(1500, 14, generator=generator) + 3
+    pairs = zip(above, below, strict=True)
+    found = [ratio_interval(x, y, paired=False) for x, y in pairs]
+    assert all(found)
+    assert abs(sum(i.low < 1 / 3 < i.high for i in found) / 1500 - 0.95) < 0.015

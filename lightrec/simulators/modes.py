@@ -1,0 +1,49 @@
+"""The three modes in which sessions are judged, and the one place that makes a simulator of each.
+
+Why three: a long session alone makes a large return, and so may showing one item over and over.
+"""
+
+import copy
+from typing import Literal, TypeVar, get_args
+
+from lightrec.errors import RecipeError
+from lightrec.simulators.base import Simulator
+from lightrec.simulators.no_repeats import NoRepeats
+from lightrec.simulators.session_env import SessionEnv
+
+Mode = Literal["free", "no-repeats", "fixed"]
+"""``free``: the simulator's own rules, users leave and items repeat as it says. ``no-repeats``: the
+same, but what was shown in a session is not shown in it again. ``fixed``: nobody leaves before
+``max_steps``, so that all returns are of equal length."""
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+AnyEnv = TypeVar("AnyEnv", bound=SessionEnv)
+
+
+def in_mode(simulator: AnyEnv, mode: Mode) -> AnyEnv | NoRepeats:
+    """Give a simulator that plays in a mode; the one given stays as it is.
+
+    Where a simulator's own rules are already those of the mode it is given back itself, so that
+    ``in_mode(simulator, mode) is simulator`` tells that the mode adds nothing there.
+
+    :param simulator: any, of items by mask or by offer, or of continuous actions.
+    :raises RecipeError: where there is no such mode, or repeats are forbidden to a simulator that
+        shows no items.
+    """
+    if mode not in MODES:
+        raise RecipeError(f"There is no mode {mode!r} of judging; give one of {', '.join(MODES)}.")
+    if mode == "fixed" and simulator.ending != "fixed":
+        # Shallow: parameters and items are shared. Simulators read their ending in every step.
+        fixed = copy.copy(simulator)
+        fixed.ending = "fixed"
+        return fixed
+    if mode != "no-repeats" or isinstance(simulator, NoRepeats):
+        return simulator
+    if not isinstance(simulator, Simulator):
+        raise RecipeError(
+            f"{type(simulator).__name__} shows no items by their number, so nothing can be kept "
+            "from being repeated. Judge it in the modes free and fixed."
+        )
+    if simulator.offer_size is None and not simulator.repeats:
+        return simulator
+    return NoRepeats(simulator)

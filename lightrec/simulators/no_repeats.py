@@ -1,0 +1,87 @@
+"""A simulator in which nothing is shown twice in a session, made of any simulator of items."""
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+from torchrl.data import Bounded, Composite
+
+from lightrec.keys import PADDING, Key
+from lightrec.simulators.base import Simulator
+from lightrec.simulators.session_env import SessionEnv
+
+
+class NoRepeats(SessionEnv):
+    """A simulator that takes what was shown in a session out of its mask or its offers.
+
+    Users, laws and chance are the simulator's. A session is cut where nothing is left to show. The
+    state has one key more where offers are made: ``seen`` (B, max_steps · K) int64, what was shown,
+    0 for steps to come. An offer that shrinks stays as long as it was, filled up with 0.
+
+    :param base: the simulator.
+    """
+
+    def __init__(self, base: Simulator) -> None:
+        super().__init__(
+            base.batch_size[0], max_steps=base.max_steps, ending=base.ending, device=base.device
+        )
+        self.base = base
+        self.num_items, self.slate_size = base.num_items, base.slate_size
+        self.history_length, self.offer_size = base.history_length, base.offer_size
+        self.repeats = False
+        # A clone: what is nested in the simulator's own is locked for good.
+        specs = dict(base.observation_spec.clone().items())
+        if self.offer_size is not None:
+            shape = (*self.batch_size, self.max_steps * self.slate_size)
+            specs[Key.SEEN] = Bounded(
+                0, self.num_items, shape, dtype=torch.int64, device=self.device
+            )
+        self.observation_spec = Composite(specs, shape=self.batch_size)
+        self.action_spec = base.action_spec.clone()
+        self.reward_spec = self._number()
+        self.full_done_spec = self._done_spec()
+
+    def fix(self, users: Tensor, seed: int) -> None:
+        """Let every reset begin with these users, under chance that follows from ``seed``."""
+        super().fix(users, seed)
+        self.base.fix(users, seed)
+
+    def _set_seed(self, seed: int | None) -> None:
+        super()._set_seed(seed)
+        self.base.generator = self.generator
+
+    def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
+        """Draw slates evenly from what may be shown."""
+        return self.base.rand_action(tensordict)
+
+    def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:
+        """Begin as the simulator does, nothing shown yet."""
+        state = self.base.first_state(rows, session)
+        if self.offer_size is not None:
+            places = self.max_steps * self.slate_size
+            state[Key.SEEN] = session.new_zeros(len(session), places)
+        return state
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDict:
+        following = self.base._step(tensordict)
+        slate = tensordict[Key.ACTION]
+        if self.offer_size is None:
+            none_shown = torch.zeros_like(slate, dtype=torch.bool)
+            following[Key.MASK] = mask = following[Key.MASK].scatter(1, slate, none_shown)
+            left = mask.any(1, keepdim=True)
+        else:
+            columns = torch.arange(self.slate_size, device=slate.device)
+            places = tensordict[Key.STEP] * self.slate_size + columns
+            following[Key.SEEN] = seen = tensordict[Key.SEEN].scatter(1, places, slate)
+            following[Key.CANDIDATES] = offer = self._without(following[Key.CANDIDATES], seen)
+            left = offer[:, :1] > PADDING
+        over = following["truncated"] | (~left & ~following["terminated"])
+        return following.update({"truncated": over, "done": over | following["terminated"]})
+
+    def _without(self, candidates: Tensor, seen: Tensor) -> Tensor:
+        """Take items out of offers (B, C) and fill these up on the right."""
+        known = torch.zeros(
+            len(seen), self.num_items + 1, dtype=torch.bool, device=seen.device
+        ).scatter_(1, seen, True)
+        left = candidates.masked_fill(known.gather(1, candidates), PADDING)
+        order = (left == PADDING).to(torch.int8).sort(dim=1, stable=True).indices
+        return left.gather(1, order)

@@ -1,0 +1,115 @@
+"""Reward and length apart, one scale for several simulators, and what is kept of an advantage."""
+
+import pytest
+import torch
+
+from lightrec.evaluation.judging import (
+    Field,
+    advantage,
+    earned,
+    entries,
+    kept,
+    normalised,
+    per_user,
+    share_kept,
+)
+from lightrec.evaluation.sessions import Sessions
+
+
+def sessions(reward, length):
+    reward, length = torch.tensor(reward), torch.tensor(length)
+    return Sessions(reward, reward, length, {}, 0.5)
+
+
+def constant(reward, length=10.0, users=50, noise=0.1, seed=0):
+    """Sessions of so much reward, give or take, of one length."""
+    generator = torch.Generator().manual_seed(seed)
+    rewards = reward + noise * torch.randn(1, users, generator=generator)
+    return Sessions(rewards, rewards, torch.full((1, users), length), {}, 1.0)
+
+
+OWN = sessions([[2.0, 6.0], [4.0, 8.0]], [[4.0, 12.0], [8.0, 8.0]])
+OTHER = sessions([[1.0, 3.0], [1.0, 3.0]], [[5.0, 5.0], [5.0, 5.0]])
+
+
+def test_users_are_means_over_seeds_and_rates_are_of_sums():
+    assert per_user(OWN).tolist() == [[3, 6], [7, 10]]
+    found = earned(OWN)
+    assert found.reward.mean == 5
+    assert found.length.mean == 8
+    assert found.reward_per_step.mean == 5 / 8
+
+
+def test_an_advantage_is_what_longer_sessions_and_better_steps_bring():
+    # Returns 5 and 2, lengths 8 and 5, rates 5/8 and 2/5.
+    found = advantage(OWN, OTHER)
+    assert found.total.mean == 3
+    assert found.length.mean == pytest.approx(3 * (5 / 8 + 2 / 5) / 2)
+    assert found.rate.mean == pytest.approx((8 + 5) / 2 * (5 / 8 - 2 / 5))
+    assert found.length.mean + found.rate.mean == pytest.approx(3)
+    for part in advantage(OWN, OWN):
+        assert part.mean == 0
+        assert part.low == part.high == 0
+
+
+def test_parts_add_up_whatever_was_played_and_belong_to_their_causes():
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        pair = [
+            Sessions(r := torch.randn(3, 9, generator=generator), r, length, {}, 0.0)
+            for length in torch.randint(1, 40, (2, 3, 9), generator=generator).float()
+        ]
+        found = advantage(*pair)
+        assert found.length.mean + found.rate.mean == pytest.approx(found.total.mean, abs=1e-5)
+    # Twice as long at the same rate is all length; twice the rate at the same length is all rate.
+    longer = advantage(sessions([[4.0, 4.0]], [[8.0, 8.0]]), sessions([[2.0, 2.0]], [[4.0, 4.0]]))
+    assert (longer.length.mean, longer.rate.mean) == (2, 0)
+    better = advantage(sessions([[4.0, 4.0]], [[4.0, 4.0]]), sessions([[2.0, 2.0]], [[4.0, 4.0]]))
+    assert (better.length.mean, better.rate.mean) == (0, 2)
+
+
+def test_the_scale_has_its_ends():
+    floor, top = constant(2, seed=1), constant(6, seed=2)
+    assert normalised(floor, floor, top)[:3] == pytest.approx((0, 0, 0))
+    assert normalised(top, floor, top)[:3] == pytest.approx((1, 1, 1))
+    middle = normalised(constant(3, seed=3), floor, top)
+    assert middle.mean == pytest.approx(0.25, abs=0.02)
+    assert middle.low < 0.25 < middle.high
+    assert normalised(top, floor, constant(2, seed=4)) is None
+
+
+def test_share_of_the_advantage_kept():
+    home = constant(6, seed=1), constant(2, seed=2)
+    away = constant(3, users=30, seed=3), constant(2, users=30, seed=4)
+    found = share_kept(home, away)
+    assert found.mean == pytest.approx(0.25, abs=0.02)
+    assert found.low < 0.25 < found.high
+    # The same users twice, and the same sessions: all is kept, exactly.
+    assert share_kept(home, home, same_users=True) == pytest.approx((1, 1, 1), abs=1e-6)
+    assert share_kept((home[1], home[1]), away) is None
+
+
+def test_entries_and_kept_name_how_slates_were_shown():
+    def field(letter, good):
+        shown = {"mode": constant(good, seed=1), "sample": constant(good - 1, seed=2)}
+        played = {"policy": shown, "greedy": {"mode": constant(3, seed=3)}}
+        played["random"] = {"mode": constant(1, seed=4)}
+        return Field(letter, "free", 50, played, "random", "greedy")
+
+    home, away = field("A", 7.0), field("B", 5.0)
+    found = {(e.policy, e.slates): e for e in entries(home, "greedy", {"policy": "A"})}
+    assert set(found) == {
+        ("policy", "mode"),
+        ("policy", "sample"),
+        ("greedy", "mode"),
+        ("random", "mode"),
+    }
+    assert found["policy", "mode"].trained_in == "A"
+    assert found["policy", "mode"].normalised.mean == pytest.approx(3, abs=0.1)
+    # Over the reference as it is at its best, however the policy was shown.
+    assert found["policy", "sample"].advantage.total.mean == pytest.approx(3, abs=0.1)
+    assert found["greedy", "mode"].advantage is None
+    by_mode, by_sample = kept(home, away, "policy", "greedy")
+    assert (by_mode.slates, by_mode.home, by_mode.away) == ("mode", "A", "B")
+    assert by_mode.share.mean == pytest.approx(2 / 4, abs=0.05)
+    assert by_sample.share.mean == pytest.approx(1 / 3, abs=0.05)

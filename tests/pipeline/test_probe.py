@@ -1,0 +1,106 @@
+"""Probing: the hole that is known is found, honest worlds are not accused, runs are played."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightrec.errors import DataError, RecipeError
+from lightrec.evaluation.sessions import judge
+from lightrec.pipeline.probe import probe, probe_lists, table
+from lightrec.pipeline.simulate import Arena, arena
+from lightrec.policies.baselines import RandomPolicy
+from lightrec.simulators.far import Far
+from lightrec.simulators.far_laws import FarLaws
+from lightrec.simulators.oracle import Oracle
+from lightrec.testing.tiny_world import TinyWorld
+
+
+def arena_of(world):
+    users = torch.arange(world.batch_size[0])
+    policies = {"random": lambda: RandomPolicy(world.num_items), "oracle": lambda: Oracle(world)}
+    return Arena(type(world).__name__, world, users, world.catalog(), None, policies)
+
+
+@pytest.fixture(scope="module")
+def published():
+    root = os.environ.get("LIGHTREC_TEST_DATA")
+    if root is None:
+        pytest.skip("LIGHTREC_TEST_DATA is not set")
+    return str(Path(root) / "virtual-taobao")
+
+
+def test_the_hole_of_virtual_taobao_is_found(published):
+    found = probe("VirtualTaobao", [], "free", 1000, 0, {"folder": published, "max_steps": 30})
+    assert found.hole
+    # Click rates: reward per step over the ten items of a page.
+    assert found.shares["random"].mean == pytest.approx(0.018, abs=0.002)
+    assert found.shares["constant"].mean > 0.85
+    assert found.verdict.startswith("A single constant action for everybody reaches 0.9")
+    assert found.verdict.endswith("prove nothing about personalisation.")
+
+
+def test_virtual_taobao_needs_its_folder(tmp_path):
+    with pytest.raises(RecipeError, match="--set folder=FOLDER"):
+        probe("VirtualTaobao", [], "free", 10, 0, {})
+    with pytest.raises(DataError, match="is missing"):
+        probe("VirtualTaobao", [], "free", 10, 0, {"folder": str(tmp_path)})
+    with pytest.raises(RecipeError, match="no setting 'slate'"):
+        probe("VirtualTaobao", [], "free", 10, 0, {"folder": str(tmp_path), "slate": 2})
+
+
+def test_greed_is_not_accused():
+    found = probe("Greed", [], "free", 200, 0, {})
+    assert not found.hole
+    rates = {name: made.reward_per_step.mean for name, made in found.earned.items()}
+    # Bait earns more a step than the oracle, and much less a session: users leave.
+    assert rates["constant"] > rates["oracle"] > 2 * rates["random"]
+    rewards = {name: made.reward.mean for name, made in found.earned.items()}
+    assert rewards["constant"] < rewards["constant, by session"] < rewards["oracle"] / 2
+    assert found.verdict.startswith("No hole was found")
+    assert "no less than oracle" not in found.verdict
+    lines = table(found).splitlines()
+    assert lines[0] == "# Probe of Greed in mode free"
+    assert lines[-1] == "Rewards of a step lie between 0 and 1."
+
+
+def test_far_is_not_accused():
+    far = Far(150, laws=FarLaws(0, fit_users=64, fit_steps=60))
+    found = probe_lists(arena_of(far), [], "free", 0, 150)
+    assert not found.hole
+    rewards = {name: made.reward.mean for name, made in found.earned.items()}
+    assert rewards["random"] < rewards["constant"] < rewards["oracle"]
+
+
+def test_a_world_with_a_hole_is_accused():
+    class Loophole(TinyWorld):
+        """Hardly anybody takes anything, but for item 7, which everybody takes."""
+
+        def react(self, state, slate):
+            response = super().react(state, slate)
+            taken = torch.where((slate[:, 0] == 7), 7, 0)
+            return type(response)(taken, (taken > 0).float(), response.leave, response.changed)
+
+        def oracle(self, state):
+            return torch.zeros(len(state), 13)
+
+    world = Loophole(300, offer_size=None, repeats=True)
+    found = probe_lists(arena_of(world), [], "free", 0, 300)
+    assert found.hole
+    assert found.pays_for_repeats
+    assert found.shares["constant"].mean == 1
+    assert found.shares["random"].mean == pytest.approx(1 / 12, abs=0.03)
+    assert "A single constant item for everybody reaches 1.000" in found.verdict
+
+
+def test_a_run_is_probed_with_its_policies(tiny_run):
+    settings = {"max_steps": 6, "repeats": True}
+    found = probe(str(tiny_run), ["policy"], "free", 80, 0, settings)
+    assert {"random", "policy", "constant", "constant, no repeats"} <= set(found.earned)
+    assert found.pays_for_repeats is not None
+    # What is measured is measured in sessions of its own, which simulate plays too.
+    on = arena(str(tiny_run), 80, 0, settings)
+    policy = judge({"policy": on.policy("policy")}, on.simulator, on.users, [0, 1])["policy"]
+    assert found.earned["policy"].reward.mean == pytest.approx(policy.reward.mean().item())
+    assert found.earned["constant"].reward.mean >= found.earned["random"].reward.mean

@@ -1,0 +1,147 @@
+"""The three modes: who leaves, what is shown twice, and that the simulator stays as it is."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+from torchrl.envs.utils import check_env_specs
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Key
+from lightrec.nn.choice import PooledChoice
+from lightrec.simulators.long_term_satisfaction import LongTermSatisfaction
+from lightrec.simulators.modes import MODES, in_mode
+from lightrec.simulators.no_repeats import NoRepeats
+from lightrec.simulators.starts import LogStarts
+from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.simulators.virtual_taobao import SIZES, VirtualTaobao
+from lightrec.testing.tiny_world import TinyWorld
+
+
+def user_model(rows=40, items=6, **settings):
+    model = PooledChoice(items, 1, 4, pools=1, feature_size=2, hidden_size=2, records_nothing=False)
+    starts = LogStarts(torch.zeros(rows + 1, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
+    settings = {"leave_rate": 0.3, "max_steps": 9, "repeats": True} | settings
+    return UserModelSimulator(model.eval(), starts, rows, **settings)
+
+
+MAKERS = {
+    "mask": user_model,
+    "offer": lambda: TinyWorld(40, repeats=True, max_steps=9),
+    "offer of several": lambda: TinyWorld(40, repeats=True, slate_size=2, max_steps=9),
+}
+
+
+def course(simulator, seed=3):
+    """Slates (steps, B, K) of random play, 0 where a session is over, and lengths (B,)."""
+    simulator.fix(torch.arange(simulator.batch_size[0]), seed)
+    state, slates = simulator.reset(), []
+    alive = torch.ones(simulator.batch_size[0], dtype=torch.bool)
+    torch.manual_seed(seed)
+    for _ in range(simulator.max_steps):
+        state = simulator.rand_action(state)
+        slates.append(state[Key.ACTION] * alive.unsqueeze(1))
+        state = simulator.step(state)["next"].exclude("reward")
+        assert torch.equal(state["done"], state["terminated"] | state["truncated"])
+        assert not (state["terminated"] & state["truncated"]).any()
+        alive = alive & ~state["done"].squeeze(1)
+    assert not alive.any()
+    shown = torch.stack(slates)
+    return shown, (shown > 0).any(2).sum(0)
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
+def test_nothing_is_shown_twice_and_what_is_left_is_used_up(make):
+    free = make()
+    shown, lengths = course(in_mode(in_mode(free, "fixed"), "no-repeats"))
+    for session in shown.permute(1, 0, 2):
+        items = session[session > 0]
+        assert len(items.unique()) == len(items)
+    again, others = course(in_mode(free, "fixed"))
+    assert (others == 9).all()
+    assert any(len(s[s > 0].unique()) < (s > 0).sum() for s in again.permute(1, 0, 2))
+    if free.offer_size is None:
+        assert (lengths == 6).all()  # six items, and then nothing is left to show
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
+def test_nobody_leaves_before_the_last_step_of_a_fixed_session(make):
+    free = make()
+    assert course(in_mode(free, "fixed"))[1].eq(9).all()
+    assert course(free)[1].min() < 9  # the one given has kept its rules
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
+def test_modes_keep_the_contract_of_environments(make):
+    for mode in MODES:
+        check_env_specs(in_mode(make(), mode))
+    played = in_mode(make(), "no-repeats")
+    state = played.reset()
+    for _ in range(7):
+        whole, state = played.step_and_maybe_reset(played.rand_action(state))
+        over = whole["next", "done"]
+        assert torch.equal(state[Key.STEP], torch.where(over, 0, whole["next", Key.STEP]))
+
+
+def test_without_repeats_users_meet_the_same_chance():
+    base = TinyWorld(30, repeats=True)
+    states = []
+    for simulator in (base, in_mode(base, "no-repeats")):
+        simulator.fix(torch.arange(30), 5)
+        state = simulator.reset()
+        state[Key.ACTION] = state[Key.CANDIDATES][:, :1]
+        states.append(simulator.step(state)["next"])
+    for key in ("reward", "terminated", Key.CLICKED, Key.HISTORY):
+        assert torch.equal(states[0][key], states[1][key])
+
+
+def test_offers_shrink_in_order_and_seen_items_are_kept():
+    simulator = in_mode(TinyWorld(200, repeats=True, max_steps=4), "no-repeats")
+    simulator.set_seed(1)
+    state = simulator.reset()
+    seen = [state]
+    for _ in range(3):
+        state = simulator.step(simulator.rand_action(state))["next"]
+        seen.append(state)
+    for before, after in pairwise(seen):
+        step = int(after[Key.STEP][0])
+        assert torch.equal(after[Key.SEEN][:, step - 1], before[Key.ACTION][:, 0])
+        offer = after[Key.CANDIDATES]
+        assert not (
+            offer.unsqueeze(2) == after[Key.SEEN].masked_fill(after[Key.SEEN] == 0, -1)[:, None]
+        ).any()
+        filled = (offer > 0).to(torch.int8)
+        assert (filled[:, 1:] <= filled[:, :-1]).all()  # padded on the right
+    assert (seen[-1][Key.CANDIDATES] == 0).any()
+
+
+def test_where_the_rules_are_those_of_the_mode_already_nothing_is_made():
+    kept = user_model(repeats=False)
+    assert in_mode(kept, "no-repeats") is kept
+    assert in_mode(kept, "free") is kept
+    assert in_mode(fixed := in_mode(kept, "fixed"), "fixed") is fixed
+    assert (kept.ending, fixed.ending) == ("leave", "fixed")
+    once = in_mode(user_model(), "no-repeats")
+    assert isinstance(once, NoRepeats)
+    assert in_mode(once, "no-repeats") is once
+    assert not isinstance(in_mode(user_model(), "free"), NoRepeats)
+
+
+def test_an_oracle_goes_by_the_ending_of_its_own_world():
+    world = LongTermSatisfaction(4, time_budget=5, max_steps=30)
+    state = world.reset()
+    fixed = in_mode(world, "fixed")
+    assert (fixed.oracle(state) > world.oracle(state)).all()  # more steps to come
+
+
+def test_what_is_impossible_is_told(tmp_path):
+    with pytest.raises(RecipeError, match="no mode 'norepeats' of judging; give one of free"):
+        in_mode(user_model(), "norepeats")
+    for name, sizes in SIZES.items():
+        layers = [part for size in pairwise(sizes) for part in (nn.Linear(*size), nn.LeakyReLU())]
+        torch.save(nn.Sequential(*layers[:-1]).state_dict(), tmp_path / name)
+    shop = VirtualTaobao(tmp_path, 2)
+    assert in_mode(shop, "fixed").ending == "fixed"
+    with pytest.raises(RecipeError, match="shows no items by their number"):
+        in_mode(shop, "no-repeats")
