@@ -120,10 +120,11 @@ def _where(part: plugins.Part) -> str:
 
 def recipes() -> str:
     """Show every shipped recipe with its comments."""
-    sections = []
+    sections, last = [], None
     for name, path in recipe_files():
-        if path.stem == next(iter(INPUTS)):
+        if path.parent != last:
             sections.append(f"## {path.parent.name}\n")
+        last = path.parent
         sections.append(f"### {name}\n\n```yaml\n{path.read_text(encoding='utf-8')}```\n")
     return "\n".join(sections)
 
@@ -134,7 +135,9 @@ def recipe_files() -> list[tuple[str, Path]]:
     sets = [Path(part.path) for part in parts if part.distribution.split()[0] in SHIPPED]
     order = list(INPUTS)
     files = [path for folder in sets for path in folder.glob("*.yaml")]
-    files.sort(key=lambda path: (path.parent.name, order.index(path.stem)))
+    # Sets that are no runs, such as that of worlds, have recipes of other names.
+    place = dict(zip(order, range(len(order)), strict=True))
+    files.sort(key=lambda path: (path.parent.name, place.get(path.stem, 0), path.stem))
     return [(f"{path.parent.name}/{path.stem}", path) for path in files]
 
 

@@ -6,26 +6,46 @@ import pytest
 import yaml
 
 from lightrec import plugins
+from lightrec.pipeline import recipes
 from lightrec.pipeline import run as pipeline
 from lightrec.pipeline.run import run
-from lightrec.pipeline.stage import INPUTS, stamp
+from lightrec.pipeline.stage import INPUTS, Stage, stamp
+from lightrec.pipeline.train import train
+from lightrec.policies.base import Policy
 from lightrec.simulators.far_log import FarLog
 
 SMALL = {"policy": ["--model.init_args.sessions=32", "--model.init_args.steps=2"]}
 """The policy's batch is made of sessions played; so few of them take no time."""
 ROOT = Path(__file__).parents[2]
 SETS = plugins.discover().parts[plugins.RECIPES]
+RUNS = [name for name, part in SETS.items() if (Path(part.path) / "data.yaml").is_file()]
+"""Sets that make a whole run; the others' recipes stand by themselves."""
+SINGLE = [
+    f"{name}/{path.stem}"
+    for name, part in SETS.items()
+    if name not in RUNS
+    for path in sorted(Path(part.path).glob("*.yaml"))
+]
 
 
 def test_no_recipe_in_the_repository_is_left_out():
     roots = [ROOT / "recipes", *ROOT.glob("plugins/*/*/recipes")]
     found = {path.parent for root in roots for path in root.rglob("*.yaml")}
     assert found == {Path(part.path).resolve() for part in SETS.values()}
-    for folder in found:
-        assert {path.stem for path in folder.glob("*.yaml")} == set(INPUTS)
+    for name in RUNS:
+        assert {path.stem for path in Path(SETS[name].path).glob("*.yaml")} == set(INPUTS)
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", SINGLE)
+def test_every_recipe_that_stands_by_itself_runs(name, tmp_path):
+    out = tmp_path / "run" / "policy"
+    few = ["--trainer.fast_dev_run=1", "--model.init_args.sessions=4", "--data.init_args.judging=4"]
+    train(Stage("policy", recipes.find(name), out, few))
+    assert stamp(out)["seed"] == 0
+    assert Policy.load(out).num_items > 0
+
+
+@pytest.mark.parametrize("name", RUNS)
 def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path):
     log, items = lightrec_tiny_files
     rated = tmp_path / "log.csv"
