@@ -43,8 +43,11 @@ class SimulatorData(StageData):
     """
 
     iterations: int
-    slate_size: int
-    """Items shown in a step."""
+
+    @property
+    @abstractmethod
+    def slate_size(self) -> int:
+        """Items shown in a step."""
 
     @abstractmethod
     def playground(self, sessions: int, discount: float, device: torch.device) -> Playground:

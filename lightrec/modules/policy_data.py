@@ -76,13 +76,18 @@ class PolicyData(LogData, SimulatorData):
         self.encoder = encoder
         self.reward = reward
         self.reward_name, self.reward_settings = reward_name, reward_settings
-        self.penalty, self.slate_size = penalty, slate_size
+        self.penalty, self.places = penalty, slate_size
         self.leave_rate, self.max_steps, self.ending = leave_rate, max_steps, ending
         self.max_candidates, self.history_length = max_candidates, history_length
         self.iterations = iterations
         self.cut = cut
         self.held_out = held_out
         self.seed = seed
+
+    @property
+    def slate_size(self) -> int:
+        """Items shown in a step."""
+        return self.places
 
     @cached_property
     def ranker(self) -> Ranker:
@@ -173,7 +178,7 @@ class PolicyData(LogData, SimulatorData):
             reward=reward,
             expected=True,
             penalty=self.penalty,
-            slate_size=self.slate_size,
+            slate_size=self.places,
             leave_rate=self.leave_rate,
             leaving=self.leaving,
             max_steps=self.max_steps,

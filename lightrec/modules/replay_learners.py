@@ -63,7 +63,6 @@ class ReplayLearner(nn.Module, ABC):
     :param critic: from a state's features to its value.
     :param others: what :meth:`networks` gave.
     :param slate_size: places K.
-    :param masked: whether states have a ``mask``.
     :param discount: γ.
     :param follow: share by which target networks move after an update.
     :param settings: of the loss.
@@ -79,7 +78,6 @@ class ReplayLearner(nn.Module, ABC):
         others: nn.ModuleDict,
         *,
         slate_size: int,
-        masked: bool,
         discount: float,
         follow: float,
         settings: Mapping[str, Any],
@@ -87,8 +85,7 @@ class ReplayLearner(nn.Module, ABC):
         super().__init__()
         # In a tuple, which hides it: the module has it already.
         self._policy = (policy,)
-        self.slate_size, self.masked = slate_size, masked
-        self.discount = discount
+        self.slate_size, self.discount = slate_size, discount
         try:
             self.loss = self.make_loss(policy, critic, others, **settings)
         except TypeError as error:

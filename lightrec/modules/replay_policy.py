@@ -8,12 +8,18 @@ from torch import Tensor
 from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
 
 from lightrec.keys import PADDING, Key
+from lightrec.modules.multi_step import shown_on_the_way, stretches
 from lightrec.modules.playground import PolicySetting
 from lightrec.modules.policy_losses import FEATURES
 from lightrec.modules.policy_stage import Means, PolicyStage, kept
 from lightrec.modules.replay_learners import CLICKED_COLUMN, LEARNERS, ReplayLearner, ReplayLossName
 from lightrec.nn.plackett_luce import EMPTY
 from lightrec.policies.base import LearnedPolicy, items_at
+
+SHOWN = "shown"
+"""Key of the columns shown until the next state, (B, n · K) int64, -1 where there are fewer."""
+STEPS_AHEAD = "steps_to_next_obs"
+"""TorchRL's key of how many steps further the next state is, (B, 1) int64."""
 
 
 class ReplayPolicyModule(PolicyStage):
@@ -33,6 +39,8 @@ class ReplayPolicyModule(PolicyStage):
     :param critic_hidden: widths of the critic's hidden layers.
     :param sessions: sessions played side by side.
     :param steps: steps of each in an iteration.
+    :param n_step: steps that a transition goes over, up to ``steps``; more carry rewards back
+        faster, and belong to the policy that played them.
     :param capacity: transitions that the buffer holds; each takes N + 1 bytes and its vectors.
     :param updates: optimizer steps in an iteration.
     :param batch_size: transitions of an optimizer step.
@@ -59,6 +67,7 @@ class ReplayPolicyModule(PolicyStage):
         critic_hidden: tuple[int, ...] = (64,),
         sessions: int = 128,
         steps: int = 8,
+        n_step: int = 1,
         capacity: int = 100_000,
         updates: int = 16,
         batch_size: int = 256,
@@ -96,15 +105,12 @@ class ReplayPolicyModule(PolicyStage):
         """The loss around the module's networks, made when first asked for."""
         if self._learner is None:
             kind = LEARNERS[self._settings.loss]
-            discount = self._settings.discount * self.ground.stay
-            masked = self.offered == Key.MASK
             self._learner = kind(
                 self.policy,
                 self.critic,
                 self.others,
                 slate_size=self.ground.train.slate_size,
-                masked=masked,
-                discount=discount,
+                discount=self._discount,
                 follow=self._settings.follow,
                 settings=self._settings.loss_settings or {},
             ).to(self.device)
@@ -169,7 +175,7 @@ class ReplayPolicyModule(PolicyStage):
 
     @torch.no_grad()
     def _play(self) -> TensorDict:
-        """Play ``steps`` steps: ``(B · T,)`` transitions with what is logged."""
+        """Play ``steps`` steps: ``(B, T)`` transitions with what is logged."""
         ground, rows = self.ground, []
         keys = (*self.policy.reads, *((self.offered,) if self.offered == Key.CANDIDATES else ()))
         first, last = self._settings.exploration
@@ -197,19 +203,33 @@ class ReplayPolicyModule(PolicyStage):
             for name in ("reward", "done", Key.ACCEPTED):
                 row[name] = following[name]
             rows.append(row)
-        return TensorDict.cat(rows)
+        return TensorDict.stack(rows, 1)
 
     def _transitions(self, played: TensorDictBase) -> TensorDictBase:
-        """Keep of what was played what learners ask for."""
+        """Make of what was played what learners ask for: ``(B · T,)`` transitions over n steps."""
+        settings, length = self._settings, self._settings.n_step
+        reward = settings.reward_scale * played["reward"]
+        stretch = stretches(reward, played["done"], length, self._discount)
         rows = kept(
             [*self.policy.reads, self.offered, Key.ACTION, Key.LOG_PROBABILITY, CLICKED_COLUMN],
             played,
         )
-        rows["next"] = played["next"].clone(recurse=False)
-        rows["next", "reward"] = self._settings.reward_scale * played["reward"]
+        rows[SHOWN] = shown_on_the_way(played[Key.ACTION], stretch, length)
+
+        def at_last(values: Tensor) -> Tensor:
+            index = stretch.last.view(*stretch.last.shape, *[1] * (values.ndim - 2))
+            return values.gather(1, index.expand_as(values))
+
+        rows["next"] = played["next"].apply(at_last)
+        rows["next", "reward"] = stretch.reward
+        rows[STEPS_AHEAD] = stretch.steps
         if self.ground.stay < 1:
             rows["next", "terminated"] = torch.zeros_like(rows["next", "terminated"])
-        return rows
+        return rows.flatten()
+
+    @property
+    def _discount(self) -> float:
+        return float(self._settings.discount * self.ground.stay)
 
     def _whole(self, batch: TensorDictBase) -> TensorDictBase:
         """Add to drawn transitions what follows from the rest: features, and the next masks."""
@@ -217,7 +237,7 @@ class ReplayPolicyModule(PolicyStage):
         if self.offered == Key.MASK:
             mask = batch[Key.MASK]
             if not self.ground.train.repeats:
-                shown = batch[Key.ACTION].clamp_min(PADDING)
+                shown = batch[SHOWN].clamp_min(PADDING)
                 mask = mask.scatter(1, shown, torch.zeros_like(shown, dtype=torch.bool))
             following[Key.MASK] = mask
         for state in (batch, following):

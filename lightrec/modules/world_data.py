@@ -37,7 +37,6 @@ class WorldData(SimulatorData):
         super().__init__()
         self.world, self.settings = world, dict(settings or {})
         self.iterations, self.judging = iterations, judging
-        self.slate_size = int(self.settings.get("slate_size", 1))
 
     def make(self, sessions: int, device: torch.device | str = "cpu") -> World:
         """Make the world with so many sessions.
@@ -61,6 +60,11 @@ class WorldData(SimulatorData):
     @cached_property
     def _small(self) -> World:
         return self.make(1)
+
+    @property
+    def slate_size(self) -> int:
+        """Items shown in a step."""
+        return self._small.slate_size
 
     @property
     def num_items(self) -> int:

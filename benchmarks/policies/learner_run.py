@@ -1,0 +1,115 @@
+"""One cell of learners in worlds: train by a recipe, then judge on sessions of its own.
+
+    python -m benchmarks.policies.learner_run train greed ppo 0 OUT --epochs 12
+    python -m benchmarks.policies.learner_run references greed 0 OUT
+
+One thread. Returns are sums of true rewards over 4,096 sessions, under the same chance for all, and
+policies are judged as they show what they score highest (``mode``) and as they draw (``sample``).
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from benchmarks.policies.learner_worlds import WORLDS, Setup, at_seed, references, true_rewards
+from lightrec.evaluation.sessions import Sessions
+from lightrec.evaluation.sessions import play as play_policy
+from lightrec.pipeline import recipes
+from lightrec.pipeline.stage import Stage
+from lightrec.pipeline.train import train
+from lightrec.policies.base import Policy
+from lightrec.simulators.play import play
+
+SESSIONS = 4096
+DRAWS = ("slate-q", "dqn", "double-dqn")
+"""Learners whose scores are no law: they are judged by what they score highest only."""
+
+
+class Course(Callback):
+    """Notes what validation says after every epoch, and in how many CPU seconds."""
+
+    def __init__(self) -> None:
+        self.began = time.process_time()
+        self.points: list[tuple[float, float]] = []
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note one."""
+        found = float(trainer.callback_metrics["validation/return"])
+        self.points.append((round(time.process_time() - self.began, 1), found))
+
+
+def judged(name: str, sessions: Sessions, truth: Tensor) -> dict[str, float]:
+    """Give return with its error, length, and reward per step."""
+    length = sessions.length.squeeze(0)
+    return {
+        f"{name}/return": float(truth.mean()),
+        f"{name}/error": float(truth.std()) / len(truth) ** 0.5,
+        f"{name}/length": float(length.mean()),
+        f"{name}/per_step": float(truth.sum() / length.sum()),
+    }
+
+
+def trained(setup: Setup, learner: str, seed: int, more: list[str], folder: Path) -> dict:
+    """Train, judge, and give numbers and course."""
+    began, course = time.process_time(), Course()
+    overrides = [*setup.overrides(), "--seed_everything", str(seed), *more]
+    stage = Stage("policy", recipes.find(f"worlds/{learner}"), folder / "policy", overrides)
+    train(stage, [course])
+    found: dict = {"training_cpu_seconds": time.process_time() - began}
+    policy, world = Policy.load(folder / "policy"), setup.make(SESSIONS)
+    for name in ("mode",) if learner in DRAWS else ("mode", "sample"):
+        truth = torch.zeros(SESSIONS)
+        torch.manual_seed(seed)
+        sessions, _ = play_policy(
+            policy,
+            world,
+            torch.arange(SESSIONS),
+            at_seed(seed),
+            deterministic=name == "mode",
+            record=true_rewards(truth),
+        )
+        found |= judged(name, sessions, truth)
+    return found | {"course": course.points}
+
+
+def compared(setup: Setup, seed: int) -> dict:
+    """Judge what learns nothing, on the same sessions."""
+    world, found = setup.make(SESSIONS), {}
+    for name, scores in references(world).items():
+        played = play(world, scores, at_seed(seed))
+        length = played.length.float()
+        found |= {
+            f"{name}/return": float(played.returns.mean()),
+            f"{name}/error": float(played.returns.std()) / SESSIONS**0.5,
+            f"{name}/length": float(length.mean()),
+            f"{name}/per_step": float(played.returns.sum() / length.sum()),
+        }
+    return found
+
+
+def main() -> None:
+    """Run one cell."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=("train", "references"))
+    parser.add_argument("world", choices=WORLDS)
+    parser.add_argument("seed", type=int)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--learner", default="ppo")
+    chosen, more = parser.parse_known_args()
+    torch.set_num_threads(1)
+    setup = WORLDS[chosen.world]
+    if chosen.what == "references":
+        found = compared(setup, chosen.seed)
+    else:
+        found = trained(setup, chosen.learner, chosen.seed, more, chosen.out)
+    (chosen.out / "metrics.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The worlds in which learners are compared, and what each asks of every recipe alike."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from lightrec.keys import Key
+from lightrec.simulators.far import Far
+from lightrec.simulators.greed import Greed
+from lightrec.simulators.interest_evolution import InterestEvolution
+from lightrec.simulators.long_term_satisfaction import LongTermSatisfaction
+from lightrec.simulators.play import even_chance
+from lightrec.simulators.retention import Retention
+from lightrec.simulators.world import World
+
+ON_POLICY = ("ppo", "a2c", "reinforce", "reinforce-top-k")
+SINGLE = ("dqn", "double-dqn", "sac", "mpo")
+LEARNERS = (*ON_POLICY, *SINGLE, "slate-q")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A world, and how the learners' recipes are set for it."""
+
+    kind: type[World]
+    settings: dict[str, Any] = field(default_factory=dict)
+    policy: dict[str, Any] = field(default_factory=dict)
+    reward_scale: float = 1.0
+    learners: tuple[str, ...] = LEARNERS
+
+    def make(self, sessions: int) -> World:
+        """Make the world."""
+        return self.kind(sessions, **self.settings)
+
+    def overrides(self) -> list[str]:
+        """Give the recipe's settings."""
+        given = ["--data.init_args.world", self.kind.__name__]
+        for name, value in self.settings.items():
+            given += [f"--data.init_args.settings.{name}", str(value)]
+        for name, value in self.policy.items():
+            given += [f"--model.init_args.policy_settings.{name}", str(value)]
+        return [*given, "--model.init_args.reward_scale", str(self.reward_scale)]
+
+
+HISTORY = {"pools": 4, "history_length": 20}
+SLATES = (*ON_POLICY, "slate-q")
+WORLDS = {
+    "greed": Setup(Greed),
+    "greed-3": Setup(Greed, {"slate_size": 3}, learners=SLATES),
+    "satisfaction": Setup(
+        LongTermSatisfaction,
+        {"sensitivity": 0.1},
+        {"pools": 4, "history_length": 10, "size": 8, "hidden": [64], "horizon": 60},
+        reward_scale=0.02,
+    ),
+    "far": Setup(Far, {}, HISTORY),
+    "retention": Setup(Retention),
+    "interest": Setup(InterestEvolution, {}, HISTORY, reward_scale=0.02, learners=SLATES),
+}
+
+
+def greedy(world: World, state: TensorDictBase) -> Tensor:
+    """Score by the law of the next choice, which no policy is told."""
+    if isinstance(world, Greed):
+        return world.logits(state)
+    items = state[Key.CANDIDATES]
+    if isinstance(world, Far):
+        return world.laws.reward(world.user(state), items)
+    if isinstance(world, LongTermSatisfaction):
+        return world.score[items]
+    if isinstance(world, Retention):
+        return world.logits(state, items)
+    raise ValueError(f"{type(world).__name__} has no greedy contender here.")
+
+
+def references(world: World) -> dict[str, Any]:
+    """Give the contenders that learn nothing."""
+    found: dict[str, Any] = {"random": even_chance(world), "oracle": world.oracle}
+    if not isinstance(world, InterestEvolution):
+        found["greedy"] = lambda state: greedy(world, state)
+    if isinstance(world, LongTermSatisfaction):
+        found["always-kale"] = lambda state: -world.score[state[Key.CANDIDATES]]
+    return found
+
+
+def at_seed(seed: int) -> int:
+    """Give the seed of the judging sessions, which no training and no validation has."""
+    return 10_000 + seed
+
+
+def true_rewards(total: Tensor) -> Any:
+    """Give a recorder that sums up true rewards in ``total`` (B,)."""
+
+    def record(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+        total.add_(following[Key.TRUE_REWARD].squeeze(1) * alive)
+
+    return record
