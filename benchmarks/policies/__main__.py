@@ -1,17 +1,22 @@
 """Policies, part by part: `make bench NAME=policies`.
 
-Arguments: ``--only PART …`` and ``--fresh``. A part is a module with a function ``cells`` that runs
-its cells and a function ``table`` that sets their numbers as Markdown.
+Arguments: ``--only PART …`` and ``--fresh``. Each part has results of its own, so that parts can
+run side by side.
 """
 
 import argparse
 import os
 
 from benchmarks.cells import Benchmark
-from benchmarks.policies import slates
+from benchmarks.policies import learners, slates
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-PARTS = {"slates": slates}
+PARTS = {
+    "slates": ("policies", slates.cells, slates.table),
+    "worlds": ("policies_worlds", learners.cells, learners.table),
+    "asked": ("policies_asked", learners.long_cells, learners.long_table),
+}
+"""Where a part's results go, what runs its cells, and what sets them as Markdown."""
 
 
 def main() -> None:
@@ -21,10 +26,11 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="measure anew what is run")
     chosen = parser.parse_args()
     os.environ |= dict.fromkeys(THREADS, "1")
-    benchmark = Benchmark("policies")
     for name in chosen.only:
-        PARTS[name].cells(benchmark)
-        print(PARTS[name].table(benchmark.cells))
+        results, run, table = PARTS[name]
+        benchmark = Benchmark(results)
+        run(benchmark)
+        print(table(benchmark.cells))
 
 
 if __name__ == "__main__":

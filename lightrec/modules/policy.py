@@ -119,6 +119,7 @@ class PolicyModule(PolicyStage):
     def _play(self) -> TensorDict:
         """Play ``steps`` steps: ``(B, T)`` rows with advantages and value targets."""
         ground, rows = self.ground, []
+        self.forget_vectors()
         assert self._state is not None
         for _ in range(self._settings.steps):
             state = self.see(self._state)

@@ -121,6 +121,11 @@ class PolicyStage(StageModule):
         learned = [p for p in self.parameters() if p.requires_grad]
         return torch.optim.Adam(learned, self._settings.learning_rate)
 
+    def forget_vectors(self) -> None:
+        """Read histories anew where the policy's way of reading them has moved."""
+        if self.policy.tune:
+            self._memory = UserMemory(self.policy)
+
     def see(self, state: TensorDictBase) -> TensorDictBase:
         """Add the user vectors and the features of the training sessions' present states."""
         state[Key.USER_VECTOR] = self._memory(state[Key.HISTORY])

@@ -182,6 +182,7 @@ class ReplayPolicyModule(PolicyStage):
         epochs = self._settings.exploring * (self.trainer.max_epochs or 1)
         part = 1.0 if epochs <= 0 else min(1.0, self.current_epoch / epochs)
         epsilon = first + (last - first) * part
+        self.forget_vectors()
         assert self._state is not None
         for _ in range(self._settings.steps):
             state = self.see(self._state)
@@ -231,6 +232,7 @@ class ReplayPolicyModule(PolicyStage):
     def _discount(self) -> float:
         return float(self._settings.discount * self.ground.stay)
 
+    @torch.no_grad()
     def _whole(self, batch: TensorDictBase) -> TensorDictBase:
         """Add to drawn transitions what follows from the rest: features, and the next masks."""
         following = batch["next"]

@@ -105,6 +105,8 @@ class LearnedPolicy(Policy):
 
     feature_size: int
     """Length of a state's features."""
+    tune: bool = False
+    """Whether user vectors are learned, so that they are of no use once the policy has moved."""
 
     @abstractmethod
     def session_features(self, state: TensorDictBase) -> Tensor:

@@ -30,6 +30,8 @@ class CandidatePolicy(LearnedPolicy):
         :class:`~lightrec.nn.choice.ChoiceModel` inside, and under ``class`` its ``module:Class``;
         None does without.
     :param history_length: how many of a history's last steps are read.
+    :param tune: whether the encoder's user tower learns on; item vectors stay as they are, so that
+        new items keep their place among them.
     :param size: width of query and projection; 0 learns trust only.
     :param hidden: width of the layer that makes the query.
     :param sharpness: factor (inverse temperature) on the encoder's scores.
@@ -48,6 +50,7 @@ class CandidatePolicy(LearnedPolicy):
         ranker: Mapping[str, Any],
         user_model: Mapping[str, Any] | None = None,
         history_length: int = 20,
+        tune: bool = False,
         size: int = 32,
         hidden: int = 64,
         sharpness: float = 1.0,
@@ -57,6 +60,11 @@ class CandidatePolicy(LearnedPolicy):
         self.ranker = Ranker(**ranker).requires_grad_(False).eval()
         self.user_model = None if user_model is None else _frozen(user_model)
         self.history_length, self.sharpness = history_length, sharpness
+        self.tune = tune
+        if tune:
+            self.reads = (Key.HISTORY, Key.STEP, Key.ACCEPTED_TOTAL)
+            for name, parameter in self.ranker.named_parameters():
+                parameter.requires_grad_(not name.startswith("items."))
         self.horizon = horizon
         self.widths = [self.ranker.size + 1]
         if self.user_model is not None:
@@ -108,11 +116,11 @@ class CandidatePolicy(LearnedPolicy):
             columns += [features, constant[:, None]]
         self.item_vectors = torch.cat(columns, 1).clone()
 
-    @torch.no_grad()
     def user_vectors(self, history: Tensor) -> Tensor:
         """Give the encoder's user vectors and the user model's tastes side by side: ``(B, D)``."""
         known = without_nothing(history, self.num_items)[:, -self.history_length :]
-        vectors = self.ranker.user_vectors(known)
+        with torch.set_grad_enabled(self.tune and torch.is_grad_enabled()):
+            vectors = self.ranker.user_vectors(known)
         if self.user_model is None:
             return vectors
         if not self.user_model.records_nothing:

@@ -161,6 +161,27 @@ def test_frozen_parts_stay_as_they_were(run):
     assert module.policy.trust != 0
 
 
+def test_the_encoder_is_tuned_where_asked_and_items_stay(run):
+    module, _ = fit(run, 0, policy={"tune": True, "use_utilities": False})
+    before = {name: value.clone() for name, value in module.policy.state_dict().items()}
+    ranker = Ranker.from_pretrained(str(run / "encoder")).eval()
+    history = torch.tensor([[0, 1, 2], [3, 4, 5]])
+    wanted = 0.2 * (ranker.user_vectors(history) @ ranker.item_vectors().T)
+    if (bias := ranker.item_bias()) is not None:
+        wanted += 0.2 * bias
+    torch.testing.assert_close(module.policy.scores(history)[:, 1:], wanted[:, 1:])
+    tuned, _ = fit(run, 1, policy={"tune": True, "use_utilities": False})
+    after = tuned.policy.state_dict()
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    tower = {name for name in moved if name.startswith("ranker.")}
+    assert tower
+    assert not any(name.startswith("ranker.items.") for name in tower)
+    assert "item_vectors" not in moved
+    frozen, _ = fit(run, 1, policy={"use_utilities": False})
+    kept = frozen.policy.state_dict()
+    assert all(torch.equal(value, kept[n]) for n, value in before.items() if "ranker" in n)
+
+
 def test_users_who_judge_do_not_train(run):
     data = data_of(run, held_out=10)
     torch.manual_seed(0)

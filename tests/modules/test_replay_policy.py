@@ -47,7 +47,7 @@ def fit(data, kind, epochs, folder=None, checkpoint=None, **settings):
 
 def bandit_data(run, **settings):
     folders = (str(run / name) for name in ("data", "encoder", "reward"))
-    own = {"reward_name": "EngagementReward", "max_steps": 1, "held_out": 8, "iterations": 10}
+    own = {"reward_name": "EngagementReward", "max_steps": 1, "held_out": 8, "iterations": 6}
     return PolicyData(*folders, **{**own, **settings})
 
 
@@ -58,11 +58,13 @@ def test_every_learner_finds_the_best_arm(bandit, loss):
     module, trainer = fit(
         data,
         ReplayPolicyModule,
-        5,
+        4,
         loss=loss,
         policy_settings=policy,
-        **SMALL | {"sessions": 64, "updates": 8, "batch_size": 128, "capacity": 2000},
-        learning_rate=0.01,
+        loss_settings={"bound": 1.0, "policy_bound": 0.5} if loss == "mpo" else None,
+        **SMALL | {"sessions": 32, "updates": 8, "batch_size": 64, "capacity": 2000},
+        learning_rate=0.02,
+        follow=0.1,
         exploration=(1.0, 0.3),
     )
     users = data.held_out_users

@@ -1,0 +1,103 @@
+"""Learners in worlds whose truth is known: the table of all of them, and the figures asked of some.
+
+Cells are trained by the recipes that ship, `lightrec fit -c worlds/LEARNER`, which are the same in
+all worlds but for what a world's states hold. 0 is what random slates bring, 1 what the world's
+oracle does.
+"""
+
+import sys
+
+from benchmarks.cells import Benchmark
+from benchmarks.policies.learner_worlds import WORLDS
+
+SEEDS = range(3)
+EPOCHS = {"greed": 12, "greed-3": 12, "satisfaction": 12, "far": 12, "retention": 12, "interest": 8}
+"""In the table of all: cells of at most two CPU minutes."""
+LONG = {
+    ("greed", "ppo"): 40,
+    ("greed-3", "slate-q"): 40,
+    ("greed-3", "ppo"): 40,
+    ("greed", "double-dqn"): 40,
+    ("satisfaction", "ppo"): 16,
+}
+"""Cells of up to ten CPU minutes, three seeds: epochs of the figures that are asked."""
+REFERENCES = ("greedy", "always-kale")
+
+
+def _cell(benchmark: Benchmark, key: str, world: str, seed: int, *more: str) -> dict:
+    what = "train" if more else "references"
+    command = [sys.executable, "-m", "benchmarks.policies.learner_run", what, world, str(seed)]
+    return benchmark.cell(key, [*command, "{out}", *more], seed, "metrics.json")
+
+
+def cells(benchmark: Benchmark) -> None:
+    """Run the table's cells that are missing, one seed of each learner in each world."""
+    for world, setup in WORLDS.items():
+        _cell(benchmark, f"{world}/references/seed-0", world, 0)
+        for learner in setup.learners:
+            more = ["--learner", learner, "--trainer.max_epochs", str(EPOCHS[world])]
+            _cell(benchmark, f"{world}/{learner}/seed-0", world, 0, *more)
+
+
+def long_cells(benchmark: Benchmark) -> None:
+    """Run the cells of the figures that are asked."""
+    for (world, learner), epochs in LONG.items():
+        for seed in SEEDS:
+            _cell(benchmark, f"{world}/references/seed-{seed}", world, seed)
+            more = ["--learner", learner, "--trainer.max_epochs", str(epochs)]
+            _cell(benchmark, f"long/{world}/{learner}/seed-{seed}", world, seed, *more)
+
+
+def share(found: dict[str, dict], world: str, seed: int, value: float) -> float:
+    """Put a return on the scale on which random is 0 and the oracle 1."""
+    known = found[f"{world}/references/seed-{seed}"]["metrics"]
+    low, high = known["random/return"], known["oracle/return"]
+    return float((value - low) / (high - low))
+
+
+def table(found: dict[str, dict]) -> str:
+    """Set learners against worlds: share of the oracle's return, and length of sessions."""
+    worlds = [world for world in WORLDS if f"{world}/references/seed-0" in found]
+    rows = [*REFERENCES, *dict.fromkeys(x for w in worlds for x in WORLDS[w].learners)]
+    lines = [
+        "| | " + " | ".join(worlds) + " |",
+        "| --- |" + " --- |" * len(worlds),
+    ]
+    for row in rows:
+        entries = [_entry(found, world, row) for world in worlds]
+        lines.append(f"| {row} | " + " | ".join(entries) + " |")
+    return "\n".join(lines)
+
+
+def _entry(found: dict[str, dict], world: str, row: str) -> str:
+    known = found[f"{world}/references/seed-0"]["metrics"]
+    if f"{row}/return" in known:
+        return (
+            f"{share(found, world, 0, known[f'{row}/return']):.2f} ({known[f'{row}/length']:.0f})"
+        )
+    cell = found.get(f"{world}/{row}/seed-0")
+    if cell is None:
+        return "–"
+    metrics = cell["metrics"]
+    text = f"{share(found, world, 0, metrics['mode/return']):.2f}"
+    if "sample/return" in metrics:
+        text += f" / {share(found, world, 0, metrics['sample/return']):.2f}"
+    return f"{text} ({metrics['mode/length']:.0f})"
+
+
+def long_table(found: dict[str, dict]) -> str:
+    """Set the asked figures, seed by seed."""
+    lines = ["| world | learner | " + " | ".join(f"seed {s}" for s in SEEDS) + " | CPU seconds |"]
+    lines.append("| --- | --- |" + " --- |" * (len(SEEDS) + 1))
+    for world, learner in LONG:
+        keys = [f"long/{world}/{learner}/seed-{seed}" for seed in SEEDS]
+        if any(key not in found for key in keys):
+            continue
+        shares = [
+            share(found, world, seed, found[key]["metrics"]["mode/return"])
+            for seed, key in zip(SEEDS, keys, strict=True)
+        ]
+        spent = [found[key]["metrics"]["training_cpu_seconds"] for key in keys]
+        cells = " | ".join(f"{value:.3f}" for value in shares)
+        lines.append(f"| {world} | {learner} | {cells} | {max(spent):.0f} |")
+    return "\n".join(lines)
