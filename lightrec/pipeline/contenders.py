@@ -1,4 +1,4 @@
-"""The contenders that `lightrec simulate` knows by a word, bandits among them, which learn first."""
+"""The contenders that `lightrec simulate` knows by a word; bandits among them learn first."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
