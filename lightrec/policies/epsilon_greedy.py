@@ -1,15 +1,15 @@
 """Exploring at random: any policy's best slate most of the time, else one drawn evenly."""
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
+from lightrec.nn.part import describe
 from lightrec.nn.plackett_luce import PlackettLuce
-from lightrec.policies.base import Policy, allowed, arguments_of
+from lightrec.policies.base import Policy
 
 
 class EpsilonSlates(PlackettLuce):
@@ -19,15 +19,14 @@ class EpsilonSlates(PlackettLuce):
     1 - ε + ε / (n (n - 1) ... (n - K + 1)) of n columns, and that of any other ordered slate the
     last term alone.
 
-    :param law: whose most probable slate is the one.
-    :param mask: ``(..., N)`` bool: the columns among which the even draw chooses.
+    :param law: whose most probable slate is the one; the even draw chooses among its columns.
     :param epsilon: ε, 0 to 1.
     """
 
-    def __init__(self, law: PlackettLuce, mask: Tensor, epsilon: float) -> None:
-        super().__init__(law.logits, mask, law.slate_size)
+    def __init__(self, law: PlackettLuce, epsilon: float) -> None:
+        super().__init__(law.logits, None, law.slate_size)
         self.epsilon = epsilon
-        self._even = PlackettLuce(torch.zeros_like(self.logits), mask, law.slate_size)
+        self._even = PlackettLuce(torch.zeros_like(law.logits), law.allowed, law.slate_size)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draw slates from torch's global generator: ``(*sample_shape, ..., K)`` int64."""
@@ -72,14 +71,13 @@ class EpsilonGreedy(Policy):
         if not 0 <= epsilon <= 1:
             raise ValueError(f"epsilon is {epsilon}; a probability lies between 0 and 1.")
         self.epsilon = epsilon
-        self.policy = _built(policy)
+        self.policy: Policy = Policy.build(policy)
+        self.reads = self.policy.reads
 
     @classmethod
     def around(cls, policy: Policy, epsilon: float = 0.1) -> "EpsilonGreedy":
         """Make the policy around another, which stays the same object and may go on learning."""
-        kind = type(policy)
-        name = f"{kind.__module__}:{kind.__qualname__}"
-        around = cls(policy.num_items, {"class": name, **arguments_of(policy)}, epsilon)
+        around = cls(policy.num_items, describe(policy), epsilon)
         around.policy = policy
         return around
 
@@ -91,10 +89,13 @@ class EpsilonGreedy(Policy):
         """Score as the other policy does."""
         return self.policy.score(user_vectors, step, accepted_total)
 
+    def logits(self, state: TensorDictBase) -> Tensor:
+        """Score the columns of a state as the other policy does."""
+        return self.policy.logits(state)
+
     def distribution(self, state: TensorDictBase, slate_size: int = 1) -> EpsilonSlates:
-        """The law of the slate in a state; its columns are item indices."""
-        law = self.policy.distribution(state, slate_size)
-        return EpsilonSlates(law, allowed(state, self.num_items), self.epsilon)
+        """The law of the slate in a state, over the columns that the other policy scores."""
+        return EpsilonSlates(self.policy.distribution(state, slate_size), self.epsilon)
 
 
 class Drawn:
@@ -117,11 +118,3 @@ class Drawn:
     ) -> TensorDictBase:
         """Write a slate that is drawn in any case, and its log-probability."""
         return self.policy.act(state, slate_size, deterministic=False)
-
-
-def _built(described: Mapping[str, Any]) -> Policy:
-    """Build a policy from its class and constructor arguments."""
-    arguments = dict(described)
-    module, _, name = arguments.pop("class").partition(":")
-    policy: Policy = getattr(import_module(module), name)(**arguments)
-    return policy

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
-from lightrec.nn.plackett_luce import PlackettLuce
-from lightrec.policies.base import Policy, allowed, without_nothing
+from lightrec.policies.base import Policy, vectors_of, without_nothing
 
 Learned = Literal["click", "reward"]
 
@@ -74,6 +73,8 @@ class LinearBandit(Policy):
             )
         self.observation_size, self.history_length = observation_size, history_length
         self.learned, self.sharpness = learned, sharpness
+        if observation_size:
+            self.reads = (*self.reads, Key.OBSERVATION)
         self.context_size = (vector_size if history_length else 0) + observation_size
         size = (1 + self.context_size) * (1 + vector_size)
         self.register_buffer("item_vectors", torch.zeros(num_items + 1, vector_size))
@@ -107,9 +108,7 @@ class LinearBandit(Policy):
 
     def contexts(self, state: TensorDictBase) -> Tensor:
         """Give the contexts ``(B, C)`` of a state; ``user_vector`` is used where it is there."""
-        vectors = state.get(Key.USER_VECTOR, None)
-        if vectors is None:
-            vectors = self.user_vectors(state[Key.HISTORY])
+        vectors = vectors_of(self, state)
         if self.observation_size:
             known = vectors[:, : -self.observation_size]
             vectors = torch.cat([known, state[Key.OBSERVATION]], 1)
@@ -131,17 +130,14 @@ class LinearBandit(Policy):
         scores = (self.sharpness * scores).float()
         return scores.index_fill(1, torch.tensor([PADDING], device=scores.device), -torch.inf)
 
-    def distribution(self, state: TensorDictBase, slate_size: int = 1) -> PlackettLuce:
-        """The law of the slate in a state; of an offer only the candidates are scored."""
+    def logits(self, state: TensorDictBase) -> Tensor:
+        """Score the columns of a state; of an offer only the candidates are computed."""
         contexts = self.contexts(state)
         offered = state.get(Key.CANDIDATES, None)
         if offered is None:
-            logits = self.score(contexts, state[Key.STEP], state[Key.ACCEPTED_TOTAL])
-            return PlackettLuce(logits, allowed(state, self.num_items), slate_size)
+            return self.score(contexts, state[Key.STEP], state[Key.ACCEPTED_TOTAL])
         scores = self.score_items(_with_one(contexts), _with_one(self.item_vectors[offered]))
-        logits = torch.zeros(len(offered), self.num_items + 1, device=offered.device)
-        logits.scatter_(1, offered, (self.sharpness * scores).float())
-        return PlackettLuce(logits, allowed(state, self.num_items), slate_size)
+        return (self.sharpness * scores).float().masked_fill(offered == PADDING, -torch.inf)
 
     def features(self, contexts: Tensor, items: Tensor) -> Tensor:
         """Give φ = x ⊗ z: ``(M, P)`` float64.

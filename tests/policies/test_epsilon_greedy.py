@@ -19,7 +19,7 @@ MASK = torch.tensor([False, True, True, True, True])
 
 def law(epsilon, size=2, rows=1, mask=MASK):
     logits, mask = LOGITS.expand(rows, -1), mask.expand(rows, -1)
-    return EpsilonSlates(PlackettLuce(logits, mask, size), mask, epsilon)
+    return EpsilonSlates(PlackettLuce(logits, mask, size), epsilon)
 
 
 def state(rows=3, mask=MASK):
