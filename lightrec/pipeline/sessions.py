@@ -59,7 +59,7 @@ class SimulatedSessions(Evaluator):
         slate_size: int = 1,
         max_steps: int = 40,
         max_candidates: int | None = None,
-        rounds_at_home: int = 2,
+        rounds_at_home: int = 1,
     ) -> None:
         self.rounds, self.max_users, self.rounds_at_home = rounds, max_users, rounds_at_home
         self.slate_size, self.max_steps = slate_size, max_steps
