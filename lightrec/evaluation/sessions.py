@@ -11,8 +11,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.evaluation.intervals import mean_interval
-from lightrec.evaluation.ratios import ratio_interval
+from lightrec.evaluation.intervals import mean_interval, ratio_interval
 from lightrec.keys import Key
 
 RewardFunction = Callable[[Tensor, Tensor], Tensor]
@@ -266,7 +265,7 @@ def shares_kept(
         others = [sessions[name].user_means() for sessions in (there, here)]
         for key in metrics:
             part, whole = (m[key] - other[key] for m, other in zip(mine, others, strict=True))
-            share = ratio_interval(part, whole, level)
+            share = ratio_interval(part, whole, paired=True, level=level)
             if share is not None:
                 prefix = f"{name}/{key}"
                 found |= {
