@@ -12,6 +12,8 @@ SHOWN = [
     "simulator/policy-minus-greedy/return/low",
     "simulator/policy-minus-greedy-recent/return",
     "simulator/policy-minus-greedy-recent/reward_b",
+    "share_kept/greedy/return",
+    "share_kept/greedy-recent/return",
 ]
 
 

@@ -56,6 +56,9 @@ def lightrec_policies() -> dict[str, str]:
         "PopularityPolicy": "lightrec.policies.baselines:PopularityPolicy",
         "ConstantListPolicy": "lightrec.policies.baselines:ConstantListPolicy",
         "GreedyEncoderPolicy": "lightrec.policies.baselines:GreedyEncoderPolicy",
+        "EpsilonGreedy": "lightrec.policies.epsilon_greedy:EpsilonGreedy",
+        "LinUCB": "lightrec.policies.bandits:LinUCB",
+        "ThompsonSampling": "lightrec.policies.bandits:ThompsonSampling",
     }
 
 

@@ -8,14 +8,17 @@ from lightrec.errors import RecipeError
 
 EXAMPLES = """examples:
   lightrec simulate Greed --policy random oracle --sessions 1000
+  lightrec simulate Greed --policy random constant linucb --sessions 200
   lightrec simulate Greed --policy oracle --mode fixed --set slate_size=3
   lightrec simulate runs/video --policy policy greedy random
   lightrec simulate Greed --policy random --sessions 10000 --out greed_log
   lightrec run generic --log greed_log
 
-Worlds know random and oracle. A run knows policy, greedy, constant, popularity and random, and is
-played in its user model B. A saved policy is named by its folder. `lightrec plugins list` names the
-worlds, `lightrec plugins show Greed` their settings.
+Worlds know random, greedy where they say what is liked now, constant (the best list found for
+everybody), epsilon-greedy, linucb, thompson and oracle. A run knows policy, greedy, constant,
+popularity, random, epsilon-greedy, linucb and thompson, and is played in its user model B; bandits
+learn in A. A saved policy is named by its folder. `lightrec plugins list` names the worlds,
+`lightrec plugins show Greed` their settings.
 """
 
 

@@ -11,7 +11,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.evaluation.intervals import mean_interval
+from lightrec.evaluation.intervals import mean_interval, ratio_interval
 from lightrec.keys import Key
 
 RewardFunction = Callable[[Tensor, Tensor], Tensor]
@@ -239,4 +239,38 @@ def compare(
                 f"{prefix}/low": interval.low,
                 f"{prefix}/high": interval.high,
             }
+    return found
+
+
+def shares_kept(
+    here: Mapping[str, Sessions],
+    there: Mapping[str, Sessions],
+    own: str = "policy",
+    metrics: Sequence[str] = ("return", "per_step", "length"),
+    level: float = 0.95,
+) -> dict[str, float]:
+    """Write how much of a contender's advantages in one simulator is left in another.
+
+    :param here: by contender, where the policy learned.
+    :param there: the same on the same users, where it did not.
+    :param own: the contender that is compared with all others.
+    :returns: ``greedy/return`` and so on with ``/low`` and ``/high``, the advantage there over that
+        here; without those whose advantage here is not clearly different from 0.
+    """
+    found: dict[str, float] = {}
+    mine = [sessions[own].user_means() for sessions in (there, here)]
+    for name in here:
+        if name == own:
+            continue
+        others = [sessions[name].user_means() for sessions in (there, here)]
+        for key in metrics:
+            part, whole = (m[key] - other[key] for m, other in zip(mine, others, strict=True))
+            share = ratio_interval(part, whole, paired=True, level=level)
+            if share is not None:
+                prefix = f"{name}/{key}"
+                found |= {
+                    prefix: share.mean,
+                    f"{prefix}/low": share.low,
+                    f"{prefix}/high": share.high,
+                }
     return found

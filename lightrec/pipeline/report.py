@@ -16,8 +16,9 @@ from lightrec.pipeline import plots
 from lightrec.pipeline.report_cold import cold_items
 from lightrec.pipeline.report_data import data_lines, data_section
 from lightrec.pipeline.report_held_out import against_closed_forms, beyond_the_mean, rankers
-from lightrec.pipeline.report_parts import Section, Table
+from lightrec.pipeline.report_parts import Section, Table, number, signed
 from lightrec.pipeline.report_reward import learned_reward
+from lightrec.pipeline.report_transfer import shares, shares_table
 from lightrec.pipeline.report_users import statistics, user_parts
 from lightrec.pipeline.stage import INPUTS, STAMP
 
@@ -37,16 +38,6 @@ CURVES = {
     ("judge", "validation/log_likelihood"): "user model B: validation log-likelihood",
     ("policy", "validation/return"): "policy: return in user model A",
 }
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Set a number for reading."""
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def signed(mean: float, low: float, high: float) -> str:
-    """Set a difference with its 95 % interval."""
-    return f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def ranking(metrics: Metrics) -> Section:
@@ -128,10 +119,13 @@ def sessions(metrics: Metrics) -> Section:
         [
             Table(["", *columns.values()], rows, "policy"),
             Table(["", "accepted a session", "learned reward (B)"], differences),
+            *shares_table(metrics, CONTENDERS),
         ],
         plots.svg(drawn),
         "Length and acceptance per step are told apart, because a longer session alone makes a "
-        "larger return. Differences are paired by user, with 95 % intervals.",
+        "larger return. Differences are paired by user, with 95 % intervals. The share kept is "
+        "what is left in B of an advantage in A, where the policy learned; there is none where the "
+        "advantage in A is not clearly different from 0.",
     )
 
 
@@ -261,6 +255,7 @@ def summary(metrics: Metrics) -> str:
         if title in advantages:
             line += f"   {signed(*advantages[title])}"
         lines.append(line)
+    lines += shares(metrics, CONTENDERS)
     if "truth/learned/spearman" in metrics:
         lines += [
             "",

@@ -9,7 +9,7 @@ from torch import Tensor
 from lightrec.data.store import EventStore
 from lightrec.evaluation.base import Evaluator
 from lightrec.evaluation.correlation import spearman_within_sets
-from lightrec.evaluation.sessions import RewardFunction, Sessions, compare, judge
+from lightrec.evaluation.sessions import RewardFunction, Sessions, compare, judge, shares_kept
 from lightrec.keys import Key
 from lightrec.nn.choice import ChoiceModel
 from lightrec.nn.ensemble import UserModel, load_user_model
@@ -40,13 +40,16 @@ class SimulatedSessions(Evaluator):
     """Plays sessions in user model B: policy, greedy by encoder, popularity, best constant, random.
 
     Greedy plays twice, with all of the history that the encoder reads and with the part that the
-    policy reads, so that reading less does not count as the policy's gain.
+    policy reads, so that reading less does not count as the policy's gain. The same contenders play
+    in user model A, where the policy learned, with the same users: what is left of an advantage in
+    B is its share kept.
 
     :param rounds: sessions of each user.
     :param max_users: at most so many users, drawn by the seed.
     :param slate_size: places in a slate.
     :param max_steps: steps after which a session is cut.
     :param max_candidates: show only so many items, the most frequent ones; None for all.
+    :param rounds_at_home: sessions of each user in user model A; 0 does without.
     """
 
     def __init__(
@@ -56,13 +59,19 @@ class SimulatedSessions(Evaluator):
         slate_size: int = 1,
         max_steps: int = 40,
         max_candidates: int | None = None,
+        rounds_at_home: int = 1,
     ) -> None:
-        self.rounds, self.max_users = rounds, max_users
+        self.rounds, self.max_users, self.rounds_at_home = rounds, max_users, rounds_at_home
         self.slate_size, self.max_steps = slate_size, max_steps
         self.max_candidates = max_candidates
 
     def evaluate(self, run: Path, work: Path, seed: int) -> dict[str, float]:
-        """Give ``simulator/<contender>/return`` and so on, and the policy's paired advantages."""
+        """Give the contenders' returns and so on, and the policy's paired advantages.
+
+        :returns: ``simulator/…`` in user model B, ``simulator_a/…`` in A, and
+            ``share_kept/<contender>/return``, ``/per_step`` and ``/length``: the advantage in B as
+            a part of that in A, left out where that is not clearly different from 0.
+        """
         return self.play(
             EventStore.open(run / "data"),
             Ranker.from_pretrained(run / "encoder").eval(),
@@ -74,6 +83,8 @@ class SimulatedSessions(Evaluator):
             load_user_model(run / "judge"),
             mean_values(run / "judge"),
             ReturnModel.beside(run / "judge", RETURN),
+            load_user_model(run / "reward") if self.rounds_at_home else None,
+            LeavingModel.beside(run / "reward", LEAVING),
         )
 
     def play(
@@ -88,32 +99,21 @@ class SimulatedSessions(Evaluator):
         played: UserModel | None = None,
         values: RewardFunction | None = None,
         returning: ReturnModel | None = None,
+        home: UserModel | None = None,
+        leaving_home: LeavingModel | None = None,
     ) -> dict[str, float]:
-        """Play the sessions of all contenders and write them as flat keys."""
+        """Play the sessions of all contenders and write them as flat keys.
+
+        :param home: user model A as it is played, for the share kept; None does without.
+        :param leaving_home: how its users leave, where that was fitted.
+        """
         starts = LogStarts.from_store(store)
         users = chosen_users(starts, self.max_users, seed)
-        popularity = torch.from_numpy(store.popularity())
         history = starts.history(users, starts.ends_of(users), reward.history_length)
-        contenders: dict[str, Policy] = {
-            "policy": policy,
-            "greedy": GreedyEncoderPolicy.from_ranker(ranker),
-            "greedy-recent": GreedyEncoderPolicy.from_ranker(ranker, policy.history_length),
-            "popularity": PopularityPolicy.from_counts(popularity),
-            "constant": ConstantListPolicy.from_user_model(reward, history),
-            "random": RandomPolicy(store.num_items),
-        }
-        simulator = UserModelSimulator(
-            judge_model if played is None else played,
-            starts,
-            len(users),
-            slate_size=self.slate_size,
-            leave_rate=float(judge_model.leave_rate),
-            leaving=leaving,
-            max_steps=self.max_steps,
-            max_candidates=self.max_candidates,
-            popularity=popularity,
-            repeats=store.repeats,
-        )
+        contenders = _contenders(store, ranker, reward, policy, history)
+        rate = float(judge_model.leave_rate)
+        abroad = judge_model if played is None else played
+        simulator = self._simulator(abroad, rate, leaving, store, starts, len(users))
         seeds = [seed * 1000 + round_ for round_ in range(self.rounds)]
         learned: dict[str, RewardFunction] = {
             "reward_a": reward.reward,
@@ -135,8 +135,55 @@ class SimulatedSessions(Evaluator):
             )
             if returning is not None:
                 away[f"{name}/days_away"] = ends.days()
-        found = compare(sessions) | away
-        return {f"simulator/{key}": value for key, value in found.items()}
+        found = {f"simulator/{key}": v for key, v in (compare(sessions) | away).items()}
+        if home is None:
+            return found
+        rate = float(reward.leave_rate)
+        simulator = self._simulator(home, rate, leaving_home, store, starts, len(users))
+        seeds = [seed * 1000 + round_ for round_ in range(self.rounds_at_home)]
+        at_home = judge(contenders, simulator, users, seeds)
+        found |= {f"simulator_a/{key}": v for key, v in compare(at_home).items()}
+        shares = shares_kept(at_home, sessions)
+        return found | {f"share_kept/{key}": value for key, value in shares.items()}
+
+    def _simulator(
+        self,
+        model: UserModel,
+        leave_rate: float,
+        leaving: LeavingModel | None,
+        store: EventStore,
+        starts: LogStarts,
+        count: int,
+    ) -> UserModelSimulator:
+        return UserModelSimulator(
+            model,
+            starts,
+            count,
+            slate_size=self.slate_size,
+            leave_rate=leave_rate,
+            leaving=leaving,
+            max_steps=self.max_steps,
+            max_candidates=self.max_candidates,
+            popularity=torch.from_numpy(store.popularity()),
+            repeats=store.repeats,
+        )
+
+
+def _contenders(
+    store: EventStore,
+    ranker: Ranker,
+    reward: ChoiceModel,
+    policy: CandidatePolicy,
+    history: Tensor,
+) -> dict[str, Policy]:
+    return {
+        "policy": policy,
+        "greedy": GreedyEncoderPolicy.from_ranker(ranker),
+        "greedy-recent": GreedyEncoderPolicy.from_ranker(ranker, policy.history_length),
+        "popularity": PopularityPolicy.from_counts(torch.from_numpy(store.popularity())),
+        "constant": ConstantListPolicy.from_user_model(reward, history),
+        "random": RandomPolicy(store.num_items),
+    }
 
 
 class Returns:

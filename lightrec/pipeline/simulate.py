@@ -22,6 +22,7 @@ from lightrec.nn.choice import ChoiceModel
 from lightrec.nn.ensemble import Ensemble, load_user_model
 from lightrec.nn.ranker import Ranker
 from lightrec.nn.user_parts import LEAVING, LeavingModel
+from lightrec.pipeline.contenders import run_contenders, world_contenders
 from lightrec.pipeline.sessions import chosen_users
 from lightrec.plugins import installed
 from lightrec.policies.base import Policy
@@ -116,18 +117,8 @@ def arena(
             "it runs, or a world."
         )
     world = _made(cls, {**settings, "batch_size": count})
-
-    def random() -> Contender:
-        return RandomPolicy(world.num_items)
-
-    return Arena(
-        what,
-        world,
-        torch.arange(count),
-        world.catalog(),
-        None,
-        {"random": random, "oracle": lambda: Oracle(world)},
-    )
+    words = world_contenders(world)
+    return Arena(what, world, torch.arange(count), world.catalog(), None, words)
 
 
 def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model: str) -> Arena:
@@ -139,17 +130,25 @@ def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model
     store = EventStore.open(run / "data")
     starts = LogStarts.from_store(store)
     users = chosen_users(starts, count, seed)
-    judge_model = load_user_model(run / model)
-    own = judge_model.first if isinstance(judge_model, Ensemble) else judge_model
     popularity = torch.from_numpy(store.popularity())
-    defaults = {
-        "leave_rate": float(own.leave_rate),
-        "leaving": None if "leave_rate" in settings else LeavingModel.beside(run / model, LEAVING),
-        "popularity": popularity,
-        "repeats": store.repeats,
-    }
-    given = {"user_model": judge_model, "starts": starts, "batch_size": len(users)}
-    simulator = _made(UserModelSimulator, {**defaults, **settings, **given})
+
+    def played(model: str) -> Any:
+        user_model = load_user_model(run / model)
+        own = user_model.first if isinstance(user_model, Ensemble) else user_model
+        leaving = None if "leave_rate" in settings else LeavingModel.beside(run / model, LEAVING)
+        defaults = {
+            "leave_rate": float(own.leave_rate),
+            "leaving": leaving,
+            "popularity": popularity,
+            "repeats": store.repeats,
+        }
+        given = {"user_model": user_model, "starts": starts, "batch_size": len(users)}
+        return _made(UserModelSimulator, {**defaults, **settings, **given})
+
+    simulator = played(model)
+
+    def ranker() -> Ranker:
+        return Ranker.from_pretrained(run / "encoder").eval()
 
     def constant() -> Contender:
         own = ChoiceModel.load(run / "reward")
@@ -157,13 +156,14 @@ def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model
         return ConstantListPolicy.from_user_model(own, history)
 
     def greedy() -> Contender:
-        return GreedyEncoderPolicy.from_ranker(Ranker.from_pretrained(run / "encoder").eval())
+        return GreedyEncoderPolicy.from_ranker(ranker())
 
     policies: dict[str, Callable[[], Contender]] = {
         "greedy": greedy,
         "constant": constant,
         "popularity": lambda: PopularityPolicy.from_counts(popularity),
         "random": lambda: RandomPolicy(store.num_items),
+        **run_contenders(ranker, lambda: played("reward"), users),
     }
     if (run / "policy").is_dir():
         policies = {

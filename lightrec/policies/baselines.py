@@ -95,8 +95,15 @@ class ConstantListPolicy(Policy):
         policy.appeal.copy_(total / len(history))
         return policy
 
+    @classmethod
+    def from_appeal(cls, appeal: Tensor) -> "ConstantListPolicy":
+        """Make the policy from what the list is ordered by, (N + 1,), highest first."""
+        policy = cls(len(appeal) - 1)
+        policy.appeal.copy_(appeal)
+        return policy.to(appeal.device)
+
     def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
-        """Score by mean acceptance."""
+        """Score by appeal: by mean acceptance, where users gave it."""
         return _expand(self.appeal, len(step))
 
 

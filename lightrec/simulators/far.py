@@ -108,6 +108,10 @@ class Far(World):
         gain = values[:, :-1] - values[:, -1:]
         return gain.sigmoid() * gain
 
+    def greedy(self, state: TensorDictBase) -> Tensor:
+        """Score by the reward of a choice, (B, 20)."""
+        return self.laws.reward(self.user(state), state[Key.CANDIDATES])
+
     def catalog(self) -> Catalog:
         """The items; their texts tell category, strongest coordinates and quality."""
         return self.laws.catalog()

@@ -164,6 +164,10 @@ class Greed(World):
         parts = [latent["taste"], latent["satiation"], step / self.max_steps]
         return torch.cat([*parts, latent["rate"].unsqueeze(1), click], 1)
 
+    def greedy(self, state: TensorDictBase) -> Tensor:
+        """Score by attraction, whose order is that of the probability of a click."""
+        return self.logits(state)
+
     def catalog(self) -> Catalog:
         """The items: topic, bait and quality can be read from their titles and texts."""
         titles, texts = describe(

@@ -176,6 +176,10 @@ class InterestEvolution(World):
         spent = LENGTH * (1 - EXTENSION * self.quality.take(items))
         return self._weight(state[Key.LATENT, "interests"], items) * (LENGTH - PRICE * spent)
 
+    def greedy(self, state: TensorDictBase) -> Tensor:
+        """Score by the weight of a click: all that is clicked is watched equally long."""
+        return self._weight(state[Key.LATENT, "interests"], state[Key.CANDIDATES])
+
     def catalog(self) -> Catalog:
         """Videos named ``video-1`` to ``video-N``; texts tell topic and quality."""
         names = [f"video-{item}" for item in range(1, self.num_items + 1)]

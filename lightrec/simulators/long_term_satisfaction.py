@@ -160,6 +160,10 @@ class LongTermSatisfaction(World):
         later = self._later[left, below].lerp(self._later[left, below + 1], place.frac())
         return (self._level(exposure, score) + DEVIATION**2 / 2).exp() + later
 
+    def greedy(self, state: TensorDictBase) -> Tensor:
+        """Score by chocolate: at any satisfaction more of it engages more now."""
+        return self.score.take(state[Key.CANDIDATES])
+
     def twin(self) -> Twin:
         """The world with exposure on a grid, and clickbait scores in equal cells."""
         score = (torch.arange(ACTIONS).double() + 0.5) / ACTIONS

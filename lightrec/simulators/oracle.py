@@ -1,4 +1,4 @@
-"""The contender that knows what no policy may know."""
+"""The contenders that know what no policy may know."""
 
 import torch
 from tensordict import TensorDictBase
@@ -24,11 +24,15 @@ class Oracle:
         """(B, 0): it does not go by histories."""
         return torch.zeros(len(history), 0, device=history.device)
 
+    def scores(self, state: TensorDictBase) -> Tensor:
+        """(B, N + 1), or (B, C) for the candidates of an offer."""
+        return self.world.oracle(state)
+
     def act(
         self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
     ) -> TensorDictBase:
         """Write the slate and its log-probability into a state."""
-        scores = self.world.oracle(state)
+        scores = self.scores(state)
         offered = state.get(Key.CANDIDATES, None)
         mask = state[Key.MASK] if offered is None else offered > PADDING
         law = PlackettLuce(scores, mask, slate_size)
@@ -38,3 +42,14 @@ class Oracle:
         if offered is not None:
             slate = offered.gather(1, slate).masked_fill(columns < 0, PADDING)
         return state.set(Key.ACTION, slate)
+
+
+class Greedy(Oracle):
+    """Shows what a world likes most now, whatever comes after: what knowing its users alone gives.
+
+    :param world: whose states it will see, one that says what is liked.
+    """
+
+    def scores(self, state: TensorDictBase) -> Tensor:
+        """(B, N + 1), or (B, C) for the candidates of an offer."""
+        return self.world.greedy(state)

@@ -22,7 +22,12 @@ class Played(NamedTuple):
 
 
 @torch.no_grad()
-def play(world: World, scores: Callable[[TensorDictBase], Tensor], seed: int) -> Played:
+def play(
+    world: World,
+    scores: Callable[[TensorDictBase], Tensor],
+    seed: int,
+    record: Callable[[TensorDictBase, TensorDictBase, Tensor], None] | None = None,
+) -> Played:
     """Play one session a row under common random numbers, showing the highest scores.
 
     Equal seeds bring equal users who meet equal chance, whatever is shown to them: two ways of
@@ -30,6 +35,8 @@ def play(world: World, scores: Callable[[TensorDictBase], Tensor], seed: int) ->
 
     :param scores: from states to (B, N + 1), or (B, C) for the candidates of an offer, such as
         ``world.oracle``; places that may not be shown need no care.
+    :param record: told of every step: the state with its slate, what followed, and which sessions
+        were on, (B,) bool.
     """
     size = world.batch_size[0]
     world.fix(torch.arange(size), seed)
@@ -39,7 +46,10 @@ def play(world: World, scores: Callable[[TensorDictBase], Tensor], seed: int) ->
     alive = torch.ones(size, dtype=torch.bool, device=world.device)
     while alive.any():
         state[Key.ACTION] = best(world, state, scores(state))
-        state = world.step(state)["next"]
+        following = world.step(state)["next"]
+        if record is not None:
+            record(state, following, alive)
+        state = following
         returns += state[Key.TRUE_REWARD].squeeze(1) * alive
         length += alive
         alive = alive & ~state["done"].squeeze(1)

@@ -145,6 +145,10 @@ class Retention(World):
         liked = self.direction[items] @ state[Key.LATENT, "taste"].unsqueeze(2)
         return self.pull * liked.squeeze(2) + 1.5 * self.bait[items] - 1.5
 
+    def greedy(self, state: TensorDictBase) -> Tensor:
+        """Score by attraction: by the probability of a pick."""
+        return self.logits(state, state[Key.CANDIDATES])
+
     def along(self, ends: tuple[float, float], level: Tensor) -> Tensor:
         """Give what lies evenly between its values at the lowest and the highest level."""
         return ends[0] + (ends[1] - ends[0]) * level / (self.levels - 1)

@@ -80,6 +80,16 @@ class World(Simulator):
         :returns: (B, N + 1), or (B, C) for the candidates of an offer; the highest are shown.
         """
 
+    def greedy(self, state: TensorDictBase) -> Tensor:
+        """Score what may be shown by this step alone, knowing the latent state.
+
+        Whatever it costs later: the contender ``greedy`` of worlds that say it.
+
+        :returns: as :meth:`oracle`.
+        :raises NotImplementedError: where a world does not say it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say what is best now.")
+
     @abstractmethod
     def catalog(self) -> Catalog:
         """The items, named, with titles and texts; row i - 1 is item i."""

@@ -32,6 +32,7 @@ class Supplies:
             "history_length": lambda: tiny.HISTORY_LENGTH,
             "folder": lambda: str(self.reward_folder),
         }
+        ranker = {"num_items": tiny.NUM_ITEMS, "size": 8, "layers": 1}
         own: dict[str, dict[str, Supply]] = {
             "simulators": {
                 "batch_size": lambda: 4,
@@ -43,7 +44,12 @@ class Supplies:
                 "parts": lambda: [tiny.tiny_reward(), tiny.tiny_reward()],
             },
             "policies": {
-                "ranker": lambda: {"num_items": tiny.NUM_ITEMS, "size": 8, "layers": 1},
+                "ranker": lambda: ranker,
+                "policy": lambda: {
+                    "class": "lightrec.policies.baselines:GreedyEncoderPolicy",
+                    "num_items": tiny.NUM_ITEMS,
+                    "ranker": ranker,
+                },
             },
         }
         return common | own.get(slot, {})

@@ -12,7 +12,9 @@ from lightrec.nn.ranker import Ranker
 from lightrec.nn.towers import TOWERS
 from lightrec.pipeline.held_out import HeldOutLog
 from lightrec.pipeline.sessions import KnownTruth, SimulatedSessions
+from lightrec.policies.bandits import LinUCB, ThompsonSampling
 from lightrec.policies.candidate import CandidatePolicy
+from lightrec.policies.epsilon_greedy import EpsilonGreedy
 from lightrec.rewards.combined import NormalisedReward, WeightedSum
 from lightrec.rewards.learned import LearnedReward
 from lightrec.rewards.penalties import FatiguePenalty
@@ -70,6 +72,22 @@ def knowing_policy():
     return policy
 
 
+def learned_bandit(cls):
+    """A bandit that has seen some answers."""
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        bandit = cls.from_vectors(torch.randn(tiny.NUM_ITEMS + 1, tiny.VECTOR_SIZE))
+        contexts = torch.randn(40, bandit.context_size)
+        features = bandit.features(contexts, torch.randint(1, tiny.NUM_ITEMS + 1, (40,)))
+        bandit.update(features, torch.rand(40))
+    return bandit
+
+
+def exploring():
+    """Epsilon-greedy around a bandit that has seen some answers."""
+    return EpsilonGreedy.around(learned_bandit(LinUCB), 0.3)
+
+
 def combined_reward():
     """Rewards within rewards: a normalised sum of a shaped learned reward and a penalty."""
     folder = str(SUPPLIES.reward_folder)
@@ -104,6 +122,9 @@ def test_text_encoder(cache, lightrec_tiny_encoder):
     simulator_checks(partial(simulator, ending="fixed", expected=True), "fixed"),
     simulator_checks(partial(simulator, user_model=recurrent, slate_size=2), "recurrent"),
     policy_checks(knowing_policy, "CandidatePolicy-with-user-model"),
+    policy_checks(partial(learned_bandit, LinUCB), "LinUCB-learned"),
+    policy_checks(partial(learned_bandit, ThompsonSampling), "ThompsonSampling-learned"),
+    policy_checks(exploring, "EpsilonGreedy-around-a-bandit"),
     reward_checks(combined_reward, part="rewards-within-rewards"),
 )
 def test_in_other_settings(check):

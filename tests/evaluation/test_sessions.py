@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightrec.evaluation.sessions import compare, judge
+from lightrec.evaluation.sessions import Sessions, compare, judge, shares_kept
 from lightrec.nn.choice import PooledChoice
 from lightrec.policies.baselines import ConstantListPolicy, PopularityPolicy, RandomPolicy
 from lightrec.simulators.starts import LogStarts
@@ -93,3 +93,20 @@ def test_user_vectors_are_read_again_only_where_histories_moved(simulator):
     found = judge({"policy": policy}, simulator, torch.arange(USERS), [0])["policy"]
     # Once at the start, and once for each accepted item that a further step followed.
     assert USERS < policy.rows <= USERS + found.accepted.sum()
+
+
+def test_shares_of_advantages_that_are_kept():
+    def of(accepted, length=10.0):
+        accepted = torch.tensor([accepted])
+        return Sessions(accepted, accepted, torch.full_like(accepted, length), {}, 1.0)
+
+    here = {"policy": of([6.0, 8.0, 7.0, 7.4]), "other": of([2.0, 3.0, 3.0, 2.4])}
+    there = {"policy": of([5.0, 5.0, 5.0, 5.0]), "other": of([3.0, 2.5, 3.0, 2.5])}
+    found = shares_kept(here | {"same": here["policy"]}, there | {"same": there["other"]})
+    # 2.25 of 4.5 accepted items, of which lengths have no part.
+    assert found["other/return"] == pytest.approx(0.5)
+    assert found["other/per_step"] == pytest.approx(0.5)
+    assert found["other/return/low"] == pytest.approx(0.5, abs=0.01)
+    assert set(found) == {
+        f"other/{k}{e}" for k in ("return", "per_step") for e in ("", "/low", "/high")
+    }

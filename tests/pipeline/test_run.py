@@ -43,6 +43,20 @@ def test_metrics_are_flat_and_hold_together(tiny_run):
         assert metrics[f"{key}/low"] <= metrics[key] <= metrics[f"{key}/high"]
 
 
+def test_the_share_kept_is_that_of_the_two_advantages(tiny_run):
+    metrics = json.loads((tiny_run / "metrics.json").read_text())
+    shares = [key for key in metrics if key.startswith("share_kept/") and key.count("/") == 2]
+    assert "share_kept/random/return" in shares
+    for key in shares:
+        _, name, what = key.split("/")
+        here, there = (f"{s}/policy-minus-{name}/{what}" for s in ("simulator_a", "simulator"))
+        assert metrics[key] == pytest.approx(metrics[there] / metrics[here], rel=1e-4)
+        assert metrics[f"{here}/low"] > 0 or metrics[f"{here}/high"] < 0
+    summary = (tiny_run / "summary.txt").read_text()
+    assert "of the policy's advantage in A, B keeps" in summary
+    assert "share kept" in (tiny_run / "report.html").read_text()
+
+
 def test_the_encoder_learns_the_pattern(tiny_run):
     metrics = json.loads((tiny_run / "metrics.json").read_text())
     assert metrics["test/ndcg@10"] > 2 * metrics["test/popularity/ndcg@10"]

@@ -77,6 +77,8 @@ def test_a_world_is_found_by_name_and_wrong_settings_are_told(monkeypatch):
     try:
         on = simulate.arena("TinyWorld", 10, 0, {"slate_size": 2})
         assert on.simulator.slate_size == 2
+        words = ["random", "constant", "epsilon-greedy", "linucb", "thompson", "oracle"]
+        assert list(on.policies) == words
         with pytest.raises(RecipeError, match=r"'slate_sise'. Did you mean 'slate_size'"):
             simulate.arena("TinyWorld", 10, 0, {"slate_sise": 2})
         with pytest.raises(RecipeError, match="slate_size is 5; it must lie between 1 and the 4"):
@@ -85,7 +87,7 @@ def test_a_world_is_found_by_name_and_wrong_settings_are_told(monkeypatch):
             simulate.arena("TinyWorld", 10, 0, {"slate_size": "many"})
         with pytest.raises(RecipeError, match="UserModelSimulator is no world"):
             simulate.arena("UserModelSimulator", 10, 0, {})
-        with pytest.raises(RecipeError, match=r"no policy 'best' here. Give random, oracle"):
+        with pytest.raises(RecipeError, match=r"no policy 'best' here. Give random, constant"):
             on.policy("best")
     finally:
         simulate.installed.cache_clear()
@@ -94,7 +96,8 @@ def test_a_world_is_found_by_name_and_wrong_settings_are_told(monkeypatch):
 def test_a_run_is_played_in_its_user_models(tiny_run, tmp_path):
     on = simulate.arena(str(tiny_run), 40, 0, {"max_steps": 6, "slate_size": 2})
     names = ["policy", "greedy", "constant", "popularity", "random"]
-    assert list(on.policies) == names
+    bandits = ["epsilon-greedy", "linucb", "thompson"]
+    assert list(on.policies) == names + bandits
     found = simulate.roll(on, names, 80, seed=0)
     assert all(sessions.reward.shape == (2, 40) for sessions in found.values())
     lines = simulate.table(found).splitlines()

@@ -1,0 +1,121 @@
+"""Epsilon-greedy: the law of its slates against enumeration, whatever it wraps."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from lightrec.keys import Key
+from lightrec.nn.plackett_luce import EMPTY, PlackettLuce
+from lightrec.policies.base import Policy
+from lightrec.policies.baselines import PopularityPolicy, RandomPolicy
+from lightrec.policies.epsilon_greedy import Drawn, EpsilonGreedy, EpsilonSlates
+
+LOGITS = torch.tensor([0.3, 2.0, -1.0, 1.5, 0.9])
+MASK = torch.tensor([False, True, True, True, True])
+
+
+def law(epsilon, size=2, rows=1, mask=MASK):
+    logits, mask = LOGITS.expand(rows, -1), mask.expand(rows, -1)
+    return EpsilonSlates(PlackettLuce(logits, mask, size), epsilon)
+
+
+def state(rows=3, mask=MASK):
+    items = len(mask)
+    return TensorDict(
+        {
+            Key.HISTORY: torch.zeros(rows, 4, dtype=torch.int64),
+            Key.MASK: mask.expand(rows, items).clone(),
+            Key.STEP: torch.zeros(rows, 1, dtype=torch.int64),
+            Key.ACCEPTED_TOTAL: torch.zeros(rows, 1),
+        },
+        batch_size=[rows],
+    )
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_every_ordered_slate_has_its_probability(epsilon, size):
+    slates = torch.tensor(list(itertools.permutations([1, 2, 3, 4], size)))
+    found = law(epsilon, size).log_prob(slates.unsqueeze(1)).exp().squeeze(1)
+    wanted = torch.full((len(slates),), epsilon / math.perm(4, size))
+    wanted[(slates == torch.tensor([1, 3, 4][:size])).all(1)] += 1 - epsilon
+    torch.testing.assert_close(found, wanted)
+    assert found.sum().item() == pytest.approx(1)
+
+
+def test_draws_have_the_law():
+    torch.manual_seed(0)
+    count = 40_000
+    slates = law(0.4, rows=count).sample()
+    pairs = torch.tensor(list(itertools.permutations([1, 2, 3, 4], 2)))
+    seen = (slates == pairs.unsqueeze(1)).all(2).sum(1)
+    assert seen.sum() == count
+    wanted = law(0.4).log_prob(pairs.unsqueeze(1)).exp().squeeze(1) * count
+    # Chi-squared with eleven degrees of freedom: above 31.3 once in a thousand.
+    assert ((seen - wanted).square() / wanted).sum() < 31.3
+    assert law(0.4, rows=3).sample((7,)).shape == (7, 3, 2)
+
+
+def test_where_fewer_may_be_shown_than_there_are_places():
+    mask = torch.tensor([False, False, True, False, True])
+    short = law(0.5, 3, mask=mask)
+    assert short.mode.tolist() == [[4, 2, EMPTY]]
+    both = torch.tensor([[[4, 2, EMPTY]], [[2, 4, EMPTY]]])
+    assert short.log_prob(both).exp().flatten().tolist() == pytest.approx([0.75, 0.25])
+    torch.manual_seed(1)
+    assert {tuple(s) for s in short.sample((50,)).flatten(0, 1).tolist()} == {
+        (4, 2, EMPTY),
+        (2, 4, EMPTY),
+    }
+    nothing = law(0.5, 2, mask=torch.zeros(5, dtype=torch.bool))
+    assert nothing.log_prob(nothing.sample()).tolist() == [0.0]
+
+
+def test_entropy_of_the_first_place():
+    first = torch.tensor([0.1, 0.7, 0.1, 0.1])
+    assert law(0.4).entropy().item() == pytest.approx(-(first * first.log()).sum().item())
+
+
+def test_the_policy_writes_what_it_drew_by_and_its_best_does_not_explore():
+    torch.manual_seed(2)
+    inner = PopularityPolicy.from_counts(torch.arange(5.0))
+    policy = EpsilonGreedy.around(inner, 0.3)
+    acted = policy.act(state(2000), 2, deterministic=False)
+    best = (acted[Key.ACTION] == torch.tensor([4, 3])).all(1)
+    written = acted[Key.LOG_PROBABILITY].exp()
+    torch.testing.assert_close(written[best], torch.full((int(best.sum()),), 0.7 + 0.3 / 12))
+    torch.testing.assert_close(written[~best], torch.full((int((~best).sum()),), 0.3 / 12))
+    assert best.float().mean().item() == pytest.approx(0.725, abs=0.04)
+    assert policy.act(state(), 2)[Key.ACTION].tolist() == [[4, 3]] * 3
+    drawn = Drawn(policy).act(state(2000), 2)[Key.ACTION]
+    assert 0.5 < (drawn == torch.tensor([4, 3])).all(1).float().mean() < 0.9
+
+
+def test_inverse_propensities_are_unbiased():
+    """What each item would earn, estimated from explored slates alone."""
+    torch.manual_seed(3)
+    policy = EpsilonGreedy.around(PopularityPolicy.from_counts(torch.arange(5.0)), 0.5)
+    acted = policy.act(state(40_000), 1, deterministic=False)
+    worth = torch.tensor([0.0, 4.0, 3.0, 2.0, 1.0])
+    item = acted[Key.ACTION].squeeze(1)
+    weight = (item == 1) / acted[Key.LOG_PROBABILITY].exp()
+    assert (weight * worth[item]).mean().item() == pytest.approx(4.0, abs=0.3)
+
+
+def test_it_wraps_what_goes_on_learning_and_is_saved_with_it(tmp_path):
+    inner = PopularityPolicy(4)
+    policy = EpsilonGreedy.around(inner, 0.2)
+    inner.popularity.copy_(torch.tensor([0.0, 1.0, 5.0, 2.0, 0.0]))
+    assert policy.act(state(1), 2)[Key.ACTION].tolist() == [[2, 3]]
+    policy.save_pretrained(tmp_path)
+    loaded: Policy = EpsilonGreedy.from_pretrained(tmp_path)
+    assert loaded.epsilon == 0.2
+    assert loaded.act(state(1), 2)[Key.ACTION].tolist() == [[2, 3]]
+
+
+def test_a_probability_is_asked_for():
+    with pytest.raises(ValueError, match=r"epsilon is 1.5"):
+        EpsilonGreedy.around(RandomPolicy(4), 1.5)
