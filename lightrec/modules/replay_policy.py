@@ -84,7 +84,8 @@ class ReplayPolicyModule(PolicyStage):
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters()
-        self._learner: ReplayLearner | None = None
+        # In a tuple, which hides it: its networks are those that the module has already.
+        self._learner: tuple[ReplayLearner, ...] = ()
         self._learned: dict[str, Tensor] = {}
         self._memory_state: dict[str, Any] | None = None
         self._buffer: TensorDictReplayBuffer | None = None
@@ -103,9 +104,9 @@ class ReplayPolicyModule(PolicyStage):
     @property
     def learner(self) -> ReplayLearner:
         """The loss around the module's networks, made when first asked for."""
-        if self._learner is None:
+        if not self._learner:
             kind = LEARNERS[self._settings.loss]
-            self._learner = kind(
+            learner = kind(
                 self.policy,
                 self.critic,
                 self.others,
@@ -115,8 +116,9 @@ class ReplayPolicyModule(PolicyStage):
                 settings=self._settings.loss_settings or {},
             ).to(self.device)
             if self._learned:
-                self._learner.load_state_dict(self._learned, strict=False)
-        return self._learner
+                learner.load_state_dict(self._learned, strict=False)
+            self._learner = (learner,)
+        return self._learner[0]
 
     @property
     def buffer(self) -> TensorDictReplayBuffer:
@@ -135,7 +137,7 @@ class ReplayPolicyModule(PolicyStage):
         """Keep what the weights do not: the buffer, target networks and the loss's own numbers."""
         super().on_save_checkpoint(checkpoint)
         own = {tensor.data_ptr() for tensor in self.state_dict().values()}
-        found = {} if self._learner is None else self._learner.state_dict()
+        found = self._learner[0].state_dict() if self._learner else {}
         checkpoint["learner"] = {
             name: value
             for name, value in found.items()
@@ -149,8 +151,8 @@ class ReplayPolicyModule(PolicyStage):
         super().on_load_checkpoint(checkpoint)
         self._learned = checkpoint.get("learner", {})
         self._memory_state = checkpoint.get("buffer")
-        if self._learner is not None:
-            self._learner.load_state_dict(self._learned, strict=False)
+        for learner in self._learner:
+            learner.load_state_dict(self._learned, strict=False)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Give Adam over the networks and the loss's own numbers."""
