@@ -18,7 +18,7 @@ MANY = [
     *("--model.init_args.passes", "4", "--model.init_args.trace", "0.9"),
     *("--data.init_args.iterations", "8"),
 ]
-"""Rewards of the world `satisfaction` are log-normal: over many sessions their noise averages out."""
+"""Rewards of the world `satisfaction` are log-normal: many sessions average their noise out."""
 LONG: dict[tuple[str, str], tuple[int, list[str]]] = {
     ("greed", "ppo"): (40, []),
     ("greed-3", "slate-q"): (20, []),

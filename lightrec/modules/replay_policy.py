@@ -12,7 +12,8 @@ from lightrec.modules.multi_step import shown_on_the_way, stretches
 from lightrec.modules.playground import PolicySetting
 from lightrec.modules.policy_losses import FEATURES
 from lightrec.modules.policy_stage import Means, PolicyStage, kept
-from lightrec.modules.replay_learners import CLICKED_COLUMN, LEARNERS, ReplayLearner, ReplayLossName
+from lightrec.modules.replay_learner import CLICKED_COLUMN, ReplayLearner
+from lightrec.modules.replay_learners import LEARNERS, ReplayLossName
 from lightrec.nn.plackett_luce import EMPTY
 from lightrec.policies.base import LearnedPolicy, items_at
 

@@ -8,10 +8,9 @@ from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.modules.policy import PolicyModule
 from lightrec.modules.policy_data import PolicyData
-from lightrec.modules.replay_learners import LEARNERS, epsilon_greedy
+from lightrec.modules.replay_learners import LEARNERS
 from lightrec.modules.replay_policy import ReplayPolicyModule
 from lightrec.modules.world_data import WorldData
-from lightrec.nn.plackett_luce import PlackettLuce
 
 SMALL = {
     "sessions": 16, "steps": 4, "updates": 2, "batch_size": 32, "warm_up": 64, "capacity": 500,
@@ -137,25 +136,6 @@ def test_transitions_are_what_was_played(bandit):
     assert torch.equal(column.clamp_min(0), clicked)
     assert torch.equal(column == -1, clicked == 0)
     assert torch.equal(whole["next", Key.OBSERVATION], following[Key.OBSERVATION])
-
-
-def test_probabilities_of_exploring_slates_are_exact():
-    logits = torch.tensor([[0.0, 3.0, 2.0, 1.0], [5.0, 0.0, 0.0, 1.0]])
-    mask = torch.tensor([[False, True, True, True], [True, False, False, True]])
-    law = PlackettLuce(logits, mask, 2)
-    torch.manual_seed(0)
-    counts = {}
-    for _ in range(4000):
-        columns, log_probability = epsilon_greedy(law, 0.4)
-        for row in range(2):
-            key = (row, *columns[row].tolist())
-            counts.setdefault(key, [0, log_probability[row].exp().item()])[0] += 1
-    for key, (count, wanted) in counts.items():
-        assert abs(count / 4000 - wanted) < 5 * (wanted * (1 - wanted) / 4000) ** 0.5, key
-    total = {row: sum(p for key, (_, p) in counts.items() if key[0] == row) for row in range(2)}
-    assert total == pytest.approx({0: 1.0, 1: 1.0}, abs=1e-6)
-    assert counts[0, 1, 2][1] == pytest.approx(0.6 + 0.4 / 6)
-    assert counts[1, 0, 3][1] == pytest.approx(0.6 + 0.4 / 2)
 
 
 @pytest.mark.parametrize("loss", SINGLE)
