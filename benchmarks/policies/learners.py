@@ -6,9 +6,12 @@ oracle does.
 """
 
 import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
 
 from benchmarks.cells import Benchmark
-from benchmarks.policies.learner_worlds import WORLDS
+from benchmarks.policies.learner_worlds import LEARNERS, WORLDS
 
 SEEDS = range(3)
 EPOCHS = 8
@@ -25,6 +28,7 @@ LONG: dict[tuple[str, str], tuple[int, list[str]]] = {
     ("satisfaction", "ppo"): (10, MANY),
 }
 """Epochs and settings of the figures that are asked, three seeds each."""
+PICTURE = Path(__file__).parents[2] / "docs" / "images" / "policies.png"
 REFERENCES = ("greedy", "always-kale")
 
 
@@ -41,6 +45,7 @@ def cells(benchmark: Benchmark) -> None:
         for learner in setup.learners:
             more = ["--learner", learner, "--trainer.max_epochs", str(EPOCHS)]
             _cell(benchmark, f"{world}/{learner}/seed-0", world, 0, *more)
+    draw(benchmark.cells, PICTURE)
 
 
 def long_cells(benchmark: Benchmark) -> None:
@@ -105,3 +110,24 @@ def long_table(found: dict[str, dict]) -> str:
         cells = " | ".join(f"{value:.3f}" for value in shares)
         lines.append(f"| {world} | {learner} | {cells} | {max(spent):.0f} |")
     return "\n".join(lines)
+
+
+def draw(found: dict[str, dict], path: Path) -> None:
+    """Draw how learners come along: shares of the oracle's return against CPU seconds."""
+    worlds = [world for world in WORLDS if f"{world}/references/seed-0" in found]
+    figure, grid = plt.subplots(2, 3, figsize=(10.5, 6), layout="constrained", squeeze=False)
+    for world, axes in zip(worlds, grid.flat, strict=False):
+        for number, learner in enumerate(LEARNERS):
+            cell = found.get(f"{world}/{learner}/seed-0")
+            if cell is None:
+                continue
+            seconds, returns = zip(*cell["metrics"]["course"], strict=True)
+            shares = [share(found, world, 0, value) for value in returns]
+            axes.plot(seconds, shares, color=f"C{number}", label=learner)
+        axes.axhline(0, color="grey", linewidth=0.5)
+        axes.set_ylim(-0.3, 1.05)
+        axes.set_title(world)
+        axes.set_xlabel("CPU seconds")
+    grid[0, 0].set_ylabel("random 0, oracle 1")
+    grid[0, 0].legend(frameon=False, fontsize="small")
+    figure.savefig(path, dpi=110)
