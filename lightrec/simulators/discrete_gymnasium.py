@@ -103,7 +103,7 @@ class DiscreteGymnasium(Simulator):
 
         :raises ValueError: where a place is empty, or a state is not where its game is.
         """
-        live = (~self._over.any(1)).nonzero()[0]
+        live = np.flatnonzero(~self._over.any(1))
         self._look_whether_current(state, slate, live)
         actions = (slate[:, 0] - 1).tolist()
         reward = np.zeros(len(actions), np.float32)
