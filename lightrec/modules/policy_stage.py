@@ -51,6 +51,7 @@ class PolicyStage(StageModule):
         self._measured: Measured = {}
         self._state: TensorDictBase | None = None
         self._shown = torch.zeros(num_items + 1, dtype=torch.bool)
+        self._steps = {"train": 0, "validation": 0}
 
     @property
     def _settings(self) -> Any:
@@ -64,6 +65,7 @@ class PolicyStage(StageModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note how the policy is built, so that the checkpoint suffices to load it."""
         checkpoint["policy"] = describe(self.policy)
+        checkpoint["environment_steps"] = dict(self._steps)
         if self._ground is not None and self._ground.reward is not None:
             checkpoint["reward"] = measured_of(self._ground.reward)
 
@@ -72,6 +74,7 @@ class PolicyStage(StageModule):
         if not hasattr(self, "policy"):
             self._build(LearnedPolicy.build(checkpoint["policy"]))
         self._measured = checkpoint.get("reward", {})
+        self._steps |= checkpoint.get("environment_steps", {})
 
     def _build(self, policy: LearnedPolicy) -> None:
         self.policy = policy
@@ -154,6 +157,7 @@ class PolicyStage(StageModule):
     def _log_play(self, rows: TensorDict) -> None:
         """Log what was just played: ``reward``, ``accepted``, ``done``, ``length``, ``slate``."""
         self._shown[rows["slate"].flatten()] = True
+        self._steps["train"] += rows.numel()
         ended = rows["done"].sum().clamp_min(1)
         values = {
             "reward_per_step": rows["reward"].mean(),
@@ -180,15 +184,22 @@ class PolicyStage(StageModule):
         ground, seed = self.ground, self._settings.validation_seed
         # Nothing here may move the generator that training draws from.
         with torch.random.fork_rng():
-            metrics = play(self.policy, ground.judging, ground.users, seed)[0].metrics()
+            sessions, _ = play(self.policy, ground.judging, ground.users, seed)
+        self._steps["validation"] += int(sessions.length.sum())
+        metrics = sessions.metrics()
         # What is maximised is the return here; accepted items stand beside it.
         accepted = metrics.pop("return")
         return {"return": metrics.pop("reward"), "accepted": accepted, **metrics}
 
     def write(self, folder: Path) -> dict[str, float]:
-        """Save the policy, its encoder included, and judge it once more."""
+        """Save the policy, its encoder included, and judge it once more.
+
+        :returns: beside the judging's metrics, how many steps of users were played in all, to
+            train and to judge.
+        """
         self.policy.save_pretrained(folder)
-        return {f"validation/{name}": value for name, value in self.judge().items()}
+        found = {f"validation/{name}": value for name, value in self.judge().items()}
+        return found | {f"{name}/environment_steps": n for name, n in self._steps.items()}
 
 
 class Means:

@@ -28,6 +28,7 @@ from lightrec.errors import RecipeError
 from lightrec.modules.adversarial import AdversarialPerturbation
 from lightrec.modules.choice import ChoiceModule
 from lightrec.modules.choice_data import ChoiceData
+from lightrec.modules.gymnasium_data import GymnasiumData
 from lightrec.modules.policy import PolicyModule
 from lightrec.modules.policy_data import PolicyData
 from lightrec.modules.policy_rewards import plan_reward
@@ -47,7 +48,7 @@ CHECKPOINT = "model.ckpt"
 
 OWN = (
     *(RankingModule, SequenceData, ChoiceModule, ChoiceData),
-    *(PolicyModule, ReplayPolicyModule, PolicyData, WorldData),
+    *(PolicyModule, ReplayPolicyModule, PolicyData, WorldData, GymnasiumData),
     *(Popularity, RecentPopularity, ItemKNN, TextNeighbours, EASE, NextItemRidge),
     *(DirectionalCooccurrence, ALS),
     *(Crop, Mask, Reorder, AdversarialPerturbation),

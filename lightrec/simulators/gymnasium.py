@@ -60,6 +60,18 @@ def from_gymnasium(name: str, batch_size: int, **settings: object) -> EnvBase:
     :returns: of batch size (B,).
     :raises LightrecError: where no environment has that name.
     """
+    checked(name)
+    # One process: TorchRL's own batches of Gymnasium environments are a process each, in which a
+    # step of a small environment takes longer than the environment itself.
+    return SerialEnv(batch_size, partial(GymEnv, name, **settings))
+
+
+def checked(name: str) -> None:
+    """See that Gymnasium knows an environment.
+
+    :param name: as ``gymnasium.make`` takes it.
+    :raises LightrecError: where no environment has that name.
+    """
     try:
         gymnasium.spec(name)
     except (gymnasium.error.Error, ModuleNotFoundError) as error:
@@ -67,9 +79,6 @@ def from_gymnasium(name: str, batch_size: int, **settings: object) -> EnvBase:
             f"Gymnasium knows no environment '{name}': {error} Import the package that registers "
             "it first, or look at gymnasium.registry for the names."
         ) from error
-    # One process: TorchRL's own batches of Gymnasium environments are a process each, in which a
-    # step of a small environment takes longer than the environment itself.
-    return SerialEnv(batch_size, partial(GymEnv, name, **settings))
 
 
 class SimulatorEnv(gymnasium.Env[Observation, Any]):

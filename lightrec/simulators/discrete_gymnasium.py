@@ -1,0 +1,170 @@
+"""Games of Gymnasium as simulators: each of its numbered actions is an item.
+
+For learners that are measured on the field's common problems, such as CartPole-v1. Needs the
+package ``gymnasium``, which is the optional extra ``gym``.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+from torchrl.data import TensorSpec, Unbounded
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Key
+from lightrec.simulators.base import Response, Simulator
+from lightrec.simulators.gymnasium import checked, gymnasium, spaces
+
+
+class DiscreteGymnasium(Simulator):
+    """B games of a Gymnasium environment side by side, each a session.
+
+    Item a + 1 stands for the a-th action, and showing it takes the action; nothing is accepted, so
+    that histories stay empty. State, beside a simulator's keys: ``observation`` (B, F) float32,
+    what Gymnasium tells, flattened. A game that ends is ``terminated``, one that is cut, by its
+    limit of steps or otherwise, ``truncated``; one that does both has ended.
+
+    A game is kept by Gymnasium and not in the state, so that it can only go on from where it is.
+    One that is over stands still until its row is reset, which seeds it with the session's number.
+
+    :param name: as ``gymnasium.make`` takes it, such as ``CartPole-v1``.
+    :param batch_size: games B.
+    :param scale: what observations are divided by, a number for each of the F; none by default.
+    :param device: where everything but the games is computed.
+    :param settings: for ``gymnasium.make``.
+    :raises LightrecError: where no environment has that name.
+    :raises RecipeError: where its actions are not numbered, its observations cannot be laid out in
+        a row, nothing limits its steps, or the scale does not fit.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        batch_size: int,
+        *,
+        scale: Sequence[float] | None = None,
+        device: torch.device | str = "cpu",
+        **settings: Any,
+    ) -> None:
+        checked(name)
+        # The checker looks at each step's types; the environments that are trained in had them
+        # looked at when they were written.
+        self.games = [
+            gymnasium.make(name, disable_env_checker=True, **settings) for _ in range(batch_size)
+        ]
+        self._space, limit = _fitting(name, self.games[0])
+        self.observation_size: int = spaces.flatdim(self._space)
+        self._scale = np.ones(self.observation_size) if scale is None else np.asarray(scale)
+        if self._scale.shape != (self.observation_size,) or not (self._scale > 0).all():
+            raise RecipeError(
+                f"The scale {scale} does not fit {name}: give {self.observation_size} positive "
+                "numbers, one for each that is observed."
+            )
+        self.environment_steps = 0
+        """Steps that Gymnasium has made in all, of all games."""
+        self._seen = np.zeros((batch_size, self.observation_size), np.float32)
+        self._over = np.ones((batch_size, 2), bool)  # whether a game has ended, was cut
+        self._at = np.zeros((batch_size, 2), np.int64)  # a game's session and steps
+        super().__init__(
+            int(self.games[0].action_space.n),
+            batch_size,
+            history_length=1,
+            max_steps=limit,
+            repeats=True,
+            device=device,
+        )
+
+    def own_specs(self) -> dict[str, TensorSpec]:
+        """Announce what is observed."""
+        return {Key.OBSERVATION: Unbounded(self._seen.shape, device=self.device)}
+
+    def start(self, rows: Tensor, session: Tensor) -> TensorDict:
+        """Begin games, each seeded with its session's number."""
+        numbers = session.squeeze(1).tolist()
+        for row, number in zip(rows.tolist(), numbers, strict=True):
+            # Gymnasium's seeds are never negative.
+            observation, _ = self.games[row].reset(seed=number & (2**63 - 1))
+            self._see(row, observation)
+            self._over[row], self._at[row] = False, (number, 0)
+        count = len(rows)
+        state = {
+            Key.USER: rows.to(self.device),
+            Key.HISTORY: session.new_zeros(count, 1),
+            Key.MASK: torch.ones(count, self.num_items + 1, dtype=torch.bool, device=self.device),
+            Key.OBSERVATION: self._told(rows.numpy()),
+        }
+        return TensorDict(state, batch_size=[count], device=self.device)
+
+    def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
+        """Take the actions.
+
+        :raises ValueError: where a place is empty, or a state is not where its game is.
+        """
+        live = np.flatnonzero(~self._over.any(1))
+        self._look_whether_current(state, slate, live)
+        actions = (slate[:, 0] - 1).tolist()
+        reward = np.zeros(len(actions), np.float32)
+        for row in live.tolist():
+            game = self.games[row]
+            observation, reward[row], ended, cut, _ = game.step(
+                game.action_space.start + actions[row]
+            )
+            self._see(row, observation)
+            self._over[row] = ended, cut
+        self._at[live, 1] += 1
+        self.environment_steps += len(live)
+        ended = torch.tensor(self._over[:, 0], device=self.device)
+        return Response(
+            torch.zeros_like(slate[:, 0]),
+            torch.from_numpy(reward).to(self.device),
+            ended,
+            {Key.OBSERVATION: self._told()},
+        )
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDict:
+        following = super()._step(tensordict)
+        cut = torch.tensor(self._over[:, 1:], device=self.device)
+        following["truncated"] = (following["truncated"] | cut) & ~following["terminated"]
+        following["done"] = following["truncated"] | following["terminated"]
+        return following
+
+    def _look_whether_current(
+        self, state: TensorDictBase, slate: Tensor, live: np.ndarray[Any, Any]
+    ) -> None:
+        if not bool((slate > 0).all()):
+            raise ValueError("A game's action is missing: the slate is empty, and must hold one.")
+        at = torch.cat([state[Key.SESSION], state[Key.STEP]], 1).cpu().numpy()
+        if (at[live] != self._at[live]).any():
+            raise ValueError(
+                "A state is not the one in which its game stands. Gymnasium keeps its games "
+                "itself: go on from what the last step or reset gave."
+            )
+
+    def _see(self, row: int, observation: object) -> None:
+        self._seen[row] = spaces.flatten(self._space, observation) / self._scale
+
+    def _told(self, rows: np.ndarray[Any, Any] | slice = slice(None)) -> Tensor:
+        return torch.tensor(self._seen[rows], device=self.device)
+
+
+def _fitting(name: str, game: Any) -> tuple[Any, int]:
+    """Give a game's space of observations and its limit of steps, where it can be played here."""
+    if not isinstance(game.action_space, spaces.Discrete):
+        raise RecipeError(
+            f"The actions of {name} are {game.action_space}, which are no items; take an "
+            "environment whose action space is Discrete."
+        )
+    if not game.observation_space.is_np_flattenable:
+        raise RecipeError(
+            f"The observations of {name} are {game.observation_space}, which cannot be laid out in "
+            "a row of numbers; take another environment."
+        )
+    limit = game.spec.max_episode_steps
+    if limit is None:
+        raise RecipeError(
+            f"Nothing limits the steps of {name}; give max_episode_steps among its settings."
+        )
+    return game.observation_space, int(limit)
