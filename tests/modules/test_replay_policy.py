@@ -11,6 +11,7 @@ from lightrec.modules.policy_data import PolicyData
 from lightrec.modules.replay_learners import LEARNERS
 from lightrec.modules.replay_policy import ReplayPolicyModule
 from lightrec.modules.world_data import WorldData
+from lightrec.policies.base import UserMemory
 
 SMALL = {
     "sessions": 16, "steps": 4, "updates": 2, "batch_size": 32, "warm_up": 64, "capacity": 500,
@@ -109,11 +110,10 @@ def test_transitions_are_what_was_played(bandit):
     data = WorldData("Greed", {"slate_size": 2, "max_steps": 5}, iterations=1, judging=4)
     settings = {"loss": "slate-q", "policy_settings": {"size": 2, "hidden": [8]}}
     module, _ = fit(data, ReplayPolicyModule, 1, **settings, **SMALL | {"steps": 8})
-    module.on_train_epoch_start = lambda: None
     torch.manual_seed(3)
     world = module.ground.train
     module._state = world.reset()
-    module._memory.__init__(module.policy)
+    module._memory = UserMemory(module.policy)
     real = world.step_and_maybe_reset
     seen = []
 
@@ -173,6 +173,28 @@ def test_every_on_policy_loss_finds_the_best_arm(bandit, loss):
     assert trainer.callback_metrics["validation/return"] > 0.7
     kept = {name.split(".")[0] for name in module.state_dict()}
     assert kept == {"policy", "critic", *(["behavior"] if loss == "reinforce-top-k" else [])}
+
+
+def test_returns_go_on_where_sessions_were_cut_and_stop_where_they_ended():
+    """With λ = 1 and a critic that says 2 everywhere, value targets are sums made by hand."""
+    data = WorldData("Greed", {"max_steps": 3}, iterations=1, judging=4)
+    module, _ = fit(data, PolicyModule, 0, sessions=64, steps=7, discount=0.9, trace=1.0)
+    torch.nn.init.zeros_(module.critic.network[-1].weight)
+    torch.nn.init.constant_(module.critic.network[-1].bias, 2.0)
+    torch.manual_seed(0)
+    module._state = module.ground.train.reset()
+    module._memory = UserMemory(module.policy)
+    rollout = module._play()
+    done, ended = rollout["done"].squeeze(-1), rollout["terminated"].squeeze(-1)
+    assert (done & ended).any()
+    assert (done & ~ended).any()
+    wanted = torch.full_like(rollout["reward"].squeeze(-1), 2.0)
+    later = torch.full((64,), 2.0)
+    for step in reversed(range(7)):
+        later = torch.where(done[:, step], torch.where(ended[:, step], 0.0, 2.0), later)
+        later = rollout["reward"][:, step, 0] + 0.9 * later
+        wanted[:, step] = later
+    torch.testing.assert_close(rollout["value_target"].squeeze(-1), wanted)
 
 
 def test_old_steps_need_a_correction(bandit):
