@@ -130,6 +130,8 @@ def table(found: dict[str, dict]) -> str:
         "| --- | --- |" + " --- |" * len(names),
     ]
     for key, seed in CELLS.items():
+        if key not in found:
+            continue
         metrics = found[key]["metrics"]
         for words in ("varied", "varied-mode", "unheard"):
             numbers = " | ".join(f"{metrics[f'{words}/{name}']:.2f}" for name in names)
