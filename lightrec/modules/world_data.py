@@ -8,21 +8,29 @@ import torch
 from torch import Tensor
 
 from lightrec import plugins
+from lightrec.encoders.base import Encoder
 from lightrec.errors import RecipeError
 from lightrec.modules.playground import Playground, PolicySetting, SimulatorData, made
+from lightrec.modules.text_vectors import text_vectors
 from lightrec.policies.tower import TowerPolicy
 from lightrec.simulators.world import World
 
-WorldSetting = int | float | str | bool
+WorldSetting = int | float | str | bool | list[int]
 
 
 class WorldData(SimulatorData):
     """Sessions in a world whose laws are written down; no log is needed.
 
+    Policies see items as the world's vectors, or as vectors of their titles and texts: then an item
+    that is added later can be shown as soon as it has a text, see
+    :meth:`~lightrec.policies.tower.TowerPolicy.with_items`.
+
     :param world: short name of an installed simulator that is a world, such as ``Greed``.
     :param settings: of its constructor, such as ``slate_size``.
     :param iterations: iterations of an epoch.
     :param judging: sessions on which epochs are judged.
+    :param text_encoder: makes the items' vectors from their titles and texts; null takes the
+        world's own vectors, which say more than a text can.
     :param seed: not used: a world's items follow from its own ``seed`` in ``settings``.
     """
 
@@ -32,11 +40,13 @@ class WorldData(SimulatorData):
         settings: dict[str, WorldSetting] | None = None,
         iterations: int = 10,
         judging: int = 256,
+        text_encoder: Encoder | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.world, self.settings = world, dict(settings or {})
         self.iterations, self.judging = iterations, judging
+        self.text_encoder = text_encoder
 
     def make(self, sessions: int, device: torch.device | str = "cpu") -> World:
         """Make the world with so many sessions.
@@ -73,24 +83,31 @@ class WorldData(SimulatorData):
 
     @property
     def vector_size(self) -> int:
-        """Length of the world's item vectors."""
+        """Length of the item vectors."""
+        if self.text_encoder is not None:
+            return 2 * self.text_encoder.size
         return self._small.item_vectors.shape[1]
 
-    @property
+    @cached_property
     def vectors(self) -> Tensor:
         """(N + 1, D) float32: what may be seen of items."""
-        return self._small.item_vectors
+        if self.text_encoder is None:
+            return self._small.item_vectors
+        return text_vectors(self._small.catalog(), self.text_encoder)
 
     def make_policy(self, settings: Mapping[str, PolicySetting]) -> TowerPolicy:
         """Make an untrained policy of two towers, for what the world lets policies see."""
+        own = self._small.item_vectors
+        texts = self.text_encoder is not None
         policy = made(
             TowerPolicy,
             {"horizon": self._small.max_steps, **settings},
             num_items=self.num_items,
             vector_size=self.vector_size,
             observation_size=self._small.observation_size,
+            meaning_size=own.shape[1] if texts else 0,
         )
-        return policy.set_items(self.vectors)
+        return policy.set_items(self.vectors, own if texts else None)
 
     def playground(self, sessions: int, discount: float, device: torch.device) -> Playground:
         """Make the world twice."""

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from lightrec.data.catalog import Catalog
+from lightrec.errors import RecipeError
 from lightrec.keys import Column, Key
 from lightrec.simulators import noise
-from lightrec.simulators.bait_texts import describe
+from lightrec.simulators.bait_texts import Words, describe
 from lightrec.simulators.base import Ending, Response
 from lightrec.simulators.world import RewardFunction, World
 
@@ -39,6 +40,11 @@ class Greed(World):
         is the draw, of the first 150, whose returns are nearest those expected of this world.
     :param place_log_weights: what each place of a slate adds to ℓ of the item shown there; None:
         people look at all places alike. Neither the rule nor the oracle allows for it.
+    :param words: how differently the catalog puts items that are alike, see
+        :data:`~lightrec.simulators.bait_texts.Words`.
+    :param twins: items of which a second one is added, from 1,001 on, with the same direction,
+        quality and bait; its words are its own unless they are plain. The first 1,000 items and
+        the chance that they meet stay as they are.
     :param reward: from transitions to rewards (B, 1), in place of the true one.
     """
 
@@ -51,6 +57,8 @@ class Greed(World):
         batch_size: int,
         *,
         seed: int = 59,
+        words: Words = "plain",
+        twins: Sequence[int] = (),
         slate_size: int = 1,
         max_steps: int = 40,
         history_length: int = 20,
@@ -67,6 +75,9 @@ class Greed(World):
         quality = 2 * torch.rand(self.ITEMS, 1, generator=draws) - 1
         bait = -0.7 * quality + 0.5 * torch.randn(self.ITEMS, 1, generator=draws)
         items = torch.cat([direction, quality, bait], 1)
+        self.seed, self.words, self.twins = seed, words, self._twins(twins)
+        items = torch.cat([items, items[self.twins - 1]])
+        self.topic = torch.cat([self.topic, self.topic[self.twins - 1]])
         super().__init__(
             torch.cat([torch.zeros(1, size + 2), items]),
             batch_size,
@@ -168,10 +179,23 @@ class Greed(World):
         """Score by attraction, whose order is that of the probability of a click."""
         return self.logits(state)
 
+    def _twins(self, twins: Sequence[int]) -> Tensor:
+        chosen = torch.tensor(list(twins), dtype=torch.int64)
+        if ((chosen < 1) | (chosen > self.ITEMS)).any():
+            raise RecipeError(
+                f"twins are {list(twins)}; a twin is one of an item, 1 to {self.ITEMS}."
+            )
+        return chosen
+
     def catalog(self) -> Catalog:
         """The items: topic, bait and quality can be read from their titles and texts."""
         titles, texts = describe(
-            self.topic.numpy(), self.quality[1:].cpu().numpy(), self.bait[1:].cpu().numpy()
+            self.topic.numpy(),
+            self.quality[1:].cpu().numpy(),
+            self.bait[1:].cpu().numpy(),
+            words=self.words,
+            added=len(self.twins),
+            seed=self.seed,
         )
-        names = [f"item-{index:04d}" for index in range(1, self.ITEMS + 1)]
+        names = [f"item-{index:04d}" for index in range(1, self.num_items + 1)]
         return Catalog(pl.DataFrame({Column.ITEM: names, Column.TITLE: titles, Column.TEXT: texts}))

@@ -1,0 +1,52 @@
+"""Ridge regression that also tells what it would have said of each row, had it not seen it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+"""The ridge penalties to choose from."""
+
+
+class LeftOut(NamedTuple):
+    """A linear map from rows x to (x - mean of the inputs) · weights + mean of the targets."""
+
+    weights: Tensor
+    """(D, W)."""
+    predicted: Tensor
+    """(N, W): what the other rows foretell of each row, less the targets' mean: new rows look like
+    these, while a fit to the row's own target would flatter it."""
+
+
+def fit_left_out(
+    inputs: Tensor, targets: Tensor, penalties: Sequence[float] = PENALTIES
+) -> LeftOut:
+    """Regress targets on inputs, each column with the penalty that foretells left-out rows best.
+
+    Leaving a row out needs no second fit (Allen 1974, "The relationship between variable selection
+    and data augmentation"): its error is its residual, divided by 1 - h, with h the row's entry on
+    the diagonal of the matrix that turns targets into fitted values. The means are those of all
+    rows.
+
+    :param inputs: (N, D).
+    :param targets: (N, W).
+    :returns: of the inputs' type; computed in float64.
+    """
+    x, y = (part.double() - part.double().mean(0) for part in (inputs, targets))
+    spreads, vectors = torch.linalg.eigh(x @ x.T)
+    spreads, rotated = spreads.clamp_min(0), vectors.T @ y
+    errors, solutions = [], []
+    for penalty in penalties:
+        # The residual is penalty · (K + penalty)⁻¹ y, and 1 - h that matrix's diagonal.
+        left = penalty / (spreads + penalty)
+        residual = vectors @ (left.unsqueeze(1) * rotated)
+        errors.append(residual / (vectors.square() @ left).unsqueeze(1))
+        solutions.append(residual / penalty)
+    error, solution = torch.stack(errors), torch.stack(solutions)
+    best = error.square().mean(1).argmin(0)
+    best = best.expand(1, len(x), -1)
+    predicted = y - error.gather(0, best).squeeze(0)
+    weights = x.T @ solution.gather(0, best).squeeze(0)
+    return LeftOut(weights.to(inputs), predicted.to(inputs))
