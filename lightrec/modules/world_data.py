@@ -1,6 +1,5 @@
 """What training a policy in a world needs: the world by its name, and what may be seen of items."""
 
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -10,15 +9,14 @@ from torch import Tensor
 from lightrec import plugins
 from lightrec.encoders.base import Encoder
 from lightrec.errors import RecipeError
-from lightrec.modules.playground import Playground, PolicySetting, SimulatorData, made
+from lightrec.modules.observed_data import ObservedData
 from lightrec.modules.text_vectors import text_vectors
-from lightrec.policies.tower import TowerPolicy
 from lightrec.simulators.world import World
 
 WorldSetting = int | float | str | bool | list[int]
 
 
-class WorldData(SimulatorData):
+class WorldData(ObservedData):
     """Sessions in a world whose laws are written down; no log is needed.
 
     Policies see items as the world's vectors, or as vectors of their titles and texts: then an item
@@ -43,9 +41,8 @@ class WorldData(SimulatorData):
         text_encoder: Encoder | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(iterations, judging)
         self.world, self.settings = world, dict(settings or {})
-        self.iterations, self.judging = iterations, judging
         self.text_encoder = text_encoder
 
     def make(self, sessions: int, device: torch.device | str = "cpu") -> World:
@@ -68,48 +65,22 @@ class WorldData(SimulatorData):
         return world
 
     @cached_property
-    def _small(self) -> World:
+    def _world(self) -> World:
         return self.make(1)
 
     @property
-    def slate_size(self) -> int:
-        """Items shown in a step."""
-        return self._small.slate_size
-
-    @property
-    def num_items(self) -> int:
-        """Number of items N."""
-        return self._small.num_items
-
-    @property
-    def vector_size(self) -> int:
-        """Length of the item vectors."""
-        if self.text_encoder is not None:
-            return 2 * self.text_encoder.size
-        return self._small.item_vectors.shape[1]
+    def observation_size(self) -> int:
+        """Length of the world's observations; 0 for none."""
+        return self._world.observation_size
 
     @cached_property
     def vectors(self) -> Tensor:
         """(N + 1, D) float32: what may be seen of items."""
         if self.text_encoder is None:
-            return self._small.item_vectors
-        return text_vectors(self._small.catalog(), self.text_encoder)
+            return self._world.item_vectors
+        return text_vectors(self._world.catalog(), self.text_encoder)
 
-    def make_policy(self, settings: Mapping[str, PolicySetting]) -> TowerPolicy:
-        """Make an untrained policy of two towers, for what the world lets policies see."""
-        own = self._small.item_vectors
-        texts = self.text_encoder is not None
-        policy = made(
-            TowerPolicy,
-            {"horizon": self._small.max_steps, **settings},
-            num_items=self.num_items,
-            vector_size=self.vector_size,
-            observation_size=self._small.observation_size,
-            meaning_size=own.shape[1] if texts else 0,
-        )
-        return policy.set_items(self.vectors, own if texts else None)
-
-    def playground(self, sessions: int, discount: float, device: torch.device) -> Playground:
-        """Make the world twice."""
-        users = torch.arange(self.judging)
-        return Playground(self.make(sessions, device), self.make(self.judging, device), users)
+    @property
+    def meanings(self) -> Tensor | None:
+        """(N + 1, M) the world's own vectors, for which texts are read."""
+        return None if self.text_encoder is None else self._world.item_vectors
