@@ -35,7 +35,7 @@ BATCH = 2_500
 TRAINING = (
     "--trainer.max_epochs=12",
     "--trainer.accelerator=cpu",
-    "--model.init_args.loss_settings.entropy_coeff=0.03",
+    "--model.init_args.loss_settings.entropy_coeff=0.05",
     "--data.init_args.settings.words=varied",
     "--data.init_args.text_encoder=TextEncoder",
 )
