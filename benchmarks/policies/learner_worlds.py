@@ -44,7 +44,7 @@ class Setup:
         return [*given, "--model.init_args.reward_scale", str(self.reward_scale)]
 
 
-HISTORY = {"pools": 4, "history_length": 20, "history_for_critic": False}
+HISTORY = {"pools": 4, "history_length": 20}
 SLATES = (*ON_POLICY, "slate-q")
 WORLDS = {
     "greed": Setup(Greed),
@@ -52,7 +52,7 @@ WORLDS = {
     "satisfaction": Setup(
         LongTermSatisfaction,
         {"sensitivity": 0.1},
-        {**HISTORY, "history_length": 10, "size": 8, "hidden": [64], "horizon": 60},
+        {"pools": 4, "history_length": 10, "size": 8, "hidden": [64], "horizon": 60},
         reward_scale=0.02,
     ),
     "far": Setup(Far, {}, HISTORY),

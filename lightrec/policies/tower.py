@@ -34,11 +34,8 @@ class TowerPolicy(LearnedPolicy):
         :meth:`set_items`.
     :param observation_size: length of the observations that a simulator gives; 0 for none.
     :param history_length: how many of a history's last steps are read.
-    :param pools: number P of means over these steps, with weights that fade by half within from one
+    :param pools: number P of sums over these steps, with weights that fade by half within from one
         step to the whole history; 0 reads no history.
-    :param history_for_critic: whether only critics see these means. Where observations tell all
-        that a policy needs, they still tell what a session is worth, and are left out of the query,
-        which would learn from them what happened by chance.
     :param size: width of the learned item vectors; 0 for none.
     :param hidden: widths of the query's hidden layers.
     :param item_hidden: width of the hidden layer of the learned item vectors.
@@ -55,7 +52,7 @@ class TowerPolicy(LearnedPolicy):
     meaning: Tensor
     """(D, W) float32: the map from vectors to meanings; (D, 0) without."""
     weights: Tensor
-    """(P, L) float32: of a history's steps in the means."""
+    """(P, L) float32: of a history's steps in the sums."""
 
     def __init__(
         self,
@@ -64,7 +61,6 @@ class TowerPolicy(LearnedPolicy):
         observation_size: int = 0,
         history_length: int = 20,
         pools: int = 0,
-        history_for_critic: bool = False,
         size: int = 16,
         hidden: Sequence[int] = (128,),
         item_hidden: int = 64,
@@ -87,9 +83,8 @@ class TowerPolicy(LearnedPolicy):
         age = torch.arange(history_length - 1, -1, -1)
         half_lives = torch.logspace(0, torch.log2(torch.tensor(history_length)), pools, base=2)
         weights = 0.5 ** (age / half_lives.unsqueeze(1))
-        self.register_buffer("weights", weights / weights.sum(1, keepdim=True))
-        self.unread = pools * (width + 1) if history_for_critic else 0
-        sizes = [self.feature_size - self.unread, *hidden]
+        self.register_buffer("weights", weights / weights.sum(1, keepdim=True).sqrt())
+        sizes = [self.feature_size, *hidden]
         layers: list[nn.Module] = []
         for narrow, wide in pairwise(sizes):
             layers += [nn.Linear(narrow, wide), nn.GELU()]
@@ -160,7 +155,7 @@ class TowerPolicy(LearnedPolicy):
         return (centred @ self.meaning if self.meaning.shape[1] else centred) / self.scale
 
     def user_vectors(self, history: Tensor) -> Tensor:
-        """Give the means over histories, ``(B, P · (W + 1))``."""
+        """Give the sums over histories, ``(B, P · (W + 1))``."""
         pools = len(self.weights)
         if not pools:
             return torch.zeros(len(history), 0, device=history.device)
@@ -174,7 +169,7 @@ class TowerPolicy(LearnedPolicy):
         return vectors if self.items is None else torch.cat([vectors, self.items(vectors)], 1)
 
     def session_features(self, state: TensorDictBase) -> Tensor:
-        """Give the means over the history, the observation, time, and success so far.
+        """Give the sums over the history, the observation, time, and success so far.
 
         Where an observation is not told, it is 0.
         """
@@ -189,8 +184,7 @@ class TowerPolicy(LearnedPolicy):
 
     def logits(self, state: TensorDictBase) -> Tensor:
         """Score all items ``(..., N + 1)``, or only the candidates ``(..., C)`` of an offer."""
-        queries = self.query(self.session_features(state)[..., self.unread :])
-        table = self.item_table()
+        queries, table = self.query(self.session_features(state)), self.item_table()
         candidates = state.get(Key.CANDIDATES, None)
         if candidates is None:
             scores = queries @ table.T

@@ -50,14 +50,14 @@ def test_items_are_standardised_and_nothing_is_a_direction():
     assert policy.vectors[-1].tolist() == [0, 0, 0, 1]
 
 
-def test_means_over_histories_fade_by_half_lives():
+def test_sums_over_histories_fade_by_half_lives():
     policy = tower()
     history = torch.tensor([[0, 0, 2, 5], [0, 0, 0, N + 1]])
     found = policy.user_vectors(history).view(2, 2, D + 1)
     ages = torch.tensor([3.0, 2, 1, 0])
     for pool, half_life in enumerate((1.0, 4.0)):
         weights = 0.5 ** (ages / half_life)
-        weights /= weights.sum()
+        weights /= weights.sum().sqrt()
         wanted = weights[2] * policy.vectors[2] + weights[3] * policy.vectors[5]
         torch.testing.assert_close(found[0, pool], wanted)
         torch.testing.assert_close(found[1, pool], weights[3] * policy.vectors[-1])
@@ -87,15 +87,6 @@ def test_candidates_are_scored_as_among_all():
     best = among_all.gather(1, offer).masked_fill(offer == 0, -torch.inf)
     wanted = offer.gather(1, best.topk(2).indices)
     assert torch.equal(acted[Key.ACTION], wanted)
-
-
-def test_history_can_be_for_critics_alone():
-    policy, now = tower(history_for_critic=True), state()
-    before, seen = policy.logits(now), policy.session_features(now)
-    now[Key.HISTORY] = now[Key.HISTORY].flip(0)
-    torch.testing.assert_close(policy.logits(now), before)
-    assert not torch.equal(policy.session_features(now), seen)
-    assert seen.shape[1] == policy.feature_size
 
 
 def test_what_is_not_told_is_zero():
