@@ -19,13 +19,13 @@ EPOCHS = 8
 MANY = [
     *("--model.init_args.sessions", "2048", "--model.init_args.batch_size", "4096"),
     *("--model.init_args.passes", "4", "--model.init_args.trace", "0.9"),
-    *("--data.init_args.iterations", "8"),
+    *("--data.init_args.iterations", "8", "--data.init_args.judging", "2048"),
 ]
 """Rewards of the world `satisfaction` are log-normal: many sessions average their noise out."""
 LONG: dict[tuple[str, str], tuple[int, list[str]]] = {
     ("greed", "ppo"): (40, []),
-    ("satisfaction", "ppo"): (10, MANY),
-    ("greed-3", "slate-q"): (24, []),
+    ("satisfaction", "ppo"): (16, MANY),
+    ("greed-3", "slate-q"): (14, []),
 }
 """Epochs and settings of the figures that are asked, three seeds each."""
 PICTURE = Path(__file__).parents[2] / "docs" / "images" / "policies.png"
