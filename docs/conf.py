@@ -40,7 +40,8 @@ nitpick_ignore_regex = [
         r"py:.*",
         r"(abc|argparse|array|collections|contextlib|datetime|importlib|pathlib|types|unittest)(\..*)?",
     ),
-    # Classes that are for their module alone have no entry.
+    # Types that stand for themselves, and classes that are for their module alone, have no entry.
+    (r"py:class", r"Json"),
     (r"py:.*", r"lightrec\..*\._\w+"),
 ]
 

@@ -16,7 +16,7 @@ from lightrec.rewards.base import Reward
 from lightrec.simulators.base import Simulator
 
 PolicySetting = int | float | str | bool | list[int] | None
-PolicyKind = TypeVar("PolicyKind", bound=LearnedPolicy)
+_PolicyKind = TypeVar("_PolicyKind", bound=LearnedPolicy)
 
 
 @dataclass
@@ -75,8 +75,8 @@ class SimulatorData(StageData):
 
 
 def made(
-    build: Callable[..., PolicyKind], settings: Mapping[str, PolicySetting], **given: object
-) -> PolicyKind:
+    build: Callable[..., _PolicyKind], settings: Mapping[str, PolicySetting], **given: object
+) -> _PolicyKind:
     """Build a policy with the settings of a recipe.
 
     :param given: arguments that no recipe can give.

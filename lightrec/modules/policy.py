@@ -23,9 +23,10 @@ class PolicyModule(PolicyStage):
     One batch of the data module is one iteration: play ``steps`` steps of ``sessions`` sessions,
     estimate advantages, and go ``passes`` times over them.
 
-    Where a simulator knows how likely leaving was (:attr:`Playground.stay`), advantages are
-    computed from that expectation: instead of ending, a session's future counts so much. That has
-    the expectation of what happened, without its noise. Everywhere else sessions that were cut are
+    Where a simulator knows how likely leaving was
+    (:attr:`~lightrec.modules.playground.Playground.stay`), advantages are computed from that
+    expectation: instead of ending, a session's future counts so much. That has the expectation of
+    what happened, without its noise. Everywhere else sessions that were cut are
     bootstrapped, and those that ended are not.
 
     :param num_items: number of items N.

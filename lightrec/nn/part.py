@@ -15,7 +15,7 @@ CLASS_FILE = "class.txt"
 """Names a saved part's class, ``module:Class``."""
 
 
-Kind = TypeVar("Kind", bound="Part")
+_Kind = TypeVar("_Kind", bound="Part")
 
 
 class Part(nn.Module, PyTorchModelHubMixin):
@@ -85,7 +85,7 @@ def _name(part: Part) -> str:
     return f"{type(part).__module__}:{type(part).__qualname__}"
 
 
-def _class(name: str, kind: type[Kind]) -> type[Kind]:
+def _class(name: str, kind: type[_Kind]) -> type[_Kind]:
     module, _, own = name.partition(":")
     found = getattr(import_module(module), own)
     if not (isinstance(found, type) and issubclass(found, kind)):

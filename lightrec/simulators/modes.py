@@ -17,10 +17,10 @@ same, but what was shown in a session is not shown in it again. ``fixed``: nobod
 ``max_steps``, so that all returns are of equal length."""
 MODES: tuple[Mode, ...] = get_args(Mode)
 
-AnyEnv = TypeVar("AnyEnv", bound=SessionEnv)
+_AnyEnv = TypeVar("_AnyEnv", bound=SessionEnv)
 
 
-def in_mode(simulator: AnyEnv, mode: Mode) -> AnyEnv | NoRepeats:
+def in_mode(simulator: _AnyEnv, mode: Mode) -> _AnyEnv | NoRepeats:
     """Give a simulator that plays in a mode; the one given stays as it is.
 
     Where a simulator's own rules are already those of the mode it is given back itself, so that

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lightrec.nn.best_slate import best_slate, slate_value
 from lightrec.nn.plackett_luce import EMPTY
-from lightrec.objectives import best_slate, slate_value
 from tests.objectives.rows import NONE
 
 
