@@ -123,7 +123,7 @@ def test_saved_and_loaded(model, history, items, tmp_path):
 
 
 def test_an_empty_folder_is_told(tmp_path):
-    with pytest.raises(RunError, match="no choice model"):
+    with pytest.raises(RunError, match="no ChoiceModel"):
         ChoiceModel.load(tmp_path)
 
 
