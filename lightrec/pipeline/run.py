@@ -181,7 +181,11 @@ def plan(
     for name in INPUTS:
         path = folder / f"{name}.yaml"
         if not path.is_file():
-            raise RecipeError(f"The folder {folder} lacks the recipe {name}.yaml.")
+            raise RecipeError(
+                f"The folder {folder} lacks the recipe {name}.yaml, and a run needs one for each of "
+                f"{', '.join(INPUTS)}. Add it; or train one of the folder's recipes by itself with "
+                "`lightrec fit -c RECIPE`."
+            )
         extra = list(overrides.get(name, ()))
         if seed is not None:
             extra += ["--seed" if name in FUNCTIONS else "--seed_everything", str(seed)]
