@@ -182,7 +182,7 @@ def plan(
         path = folder / f"{name}.yaml"
         if not path.is_file():
             raise RecipeError(
-                f"The folder {folder} lacks the recipe {name}.yaml, and a run needs one for each of "
+                f"The folder {folder} lacks the recipe {name}.yaml; a run needs one for each of "
                 f"{', '.join(INPUTS)}. Add it; or train one of the folder's recipes by itself with "
                 "`lightrec fit -c RECIPE`."
             )
