@@ -61,25 +61,13 @@ WORLDS = {
 }
 
 
-def greedy(world: World, state: TensorDictBase) -> Tensor:
-    """Score by the law of the next choice, which no policy is told."""
-    if isinstance(world, Greed):
-        return world.logits(state)
-    items = state[Key.CANDIDATES]
-    if isinstance(world, Far):
-        return world.laws.reward(world.user(state), items)
-    if isinstance(world, LongTermSatisfaction):
-        return world.score[items]
-    if isinstance(world, Retention):
-        return world.logits(state, items)
-    raise ValueError(f"{type(world).__name__} has no greedy contender here.")
-
-
 def references(world: World) -> dict[str, Any]:
     """Give the contenders that learn nothing."""
-    found: dict[str, Any] = {"random": even_chance(world), "oracle": world.oracle}
-    if not isinstance(world, InterestEvolution):
-        found["greedy"] = lambda state: greedy(world, state)
+    found: dict[str, Any] = {
+        "random": even_chance(world),
+        "greedy": world.greedy,
+        "oracle": world.oracle,
+    }
     if isinstance(world, LongTermSatisfaction):
         found["always-kale"] = lambda state: -world.score[state[Key.CANDIDATES]]
     return found

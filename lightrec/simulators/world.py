@@ -14,6 +14,7 @@ from torch.nn.functional import pad
 from torchrl.data import Composite, TensorSpec, Unbounded
 
 from lightrec.data.catalog import Catalog
+from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator, State
@@ -86,9 +87,12 @@ class World(Simulator):
         Whatever it costs later: the contender ``greedy`` of worlds that say it.
 
         :returns: as :meth:`oracle`.
-        :raises NotImplementedError: where a world does not say it.
+        :raises RecipeError: where a world does not say it, which it need not.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say what is best now.")
+        raise RecipeError(
+            f"{type(self).__name__} does not say what is liked now: nobody can be greedy in it. "
+            "Take another contender, or give the world a method `greedy`."
+        )
 
     @abstractmethod
     def catalog(self) -> Catalog:
