@@ -2,11 +2,15 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from tensordict import TensorDict
 
+from lightrec.errors import RecipeError
 from lightrec.keys import Key
+from lightrec.pipeline.contenders import world_contenders
 from lightrec.simulators import noise
+from lightrec.simulators.greed import Greed
 from lightrec.testing.tiny_world import TinyWorld
 
 OFFER = TinyWorld.OFFER
@@ -109,3 +113,11 @@ def test_leaving_may_be_certain_and_offers_short():
     assert steps["next", "terminated"][:, 1].all()
     assert (steps[Key.ACTION] > 0).all()
     assert (steps[Key.ACTION].diff(dim=-1) != 0).all()
+
+
+def test_only_worlds_that_say_what_is_liked_have_a_greedy_contender():
+    world = TinyWorld(2)
+    assert "greedy" in world_contenders(Greed(2))
+    assert "greedy" not in world_contenders(world)
+    with pytest.raises(RecipeError, match="TinyWorld does not say what is liked now"):
+        world.greedy(world.reset())
