@@ -58,7 +58,7 @@ def judged(name: str, sessions: Sessions, truth: Tensor) -> dict[str, float]:
 def trained(setup: Setup, learner: str, seed: int, more: list[str], folder: Path) -> dict:
     """Train, judge, and give numbers and course."""
     began, course = time.process_time(), Course()
-    overrides = [*setup.overrides(), "--seed_everything", str(seed), *more]
+    overrides = [*setup.overrides(learner), "--seed_everything", str(seed), *more]
     stage = Stage("policy", recipes.find(f"worlds/{learner}"), folder / "policy", overrides)
     train(stage, [course])
     found: dict = {"training_cpu_seconds": time.process_time() - began}

@@ -15,7 +15,7 @@ from lightrec.simulators.play import even_chance
 from lightrec.simulators.retention import Retention
 from lightrec.simulators.world import World
 
-ON_POLICY = ("ppo", "a2c", "reinforce", "reinforce-top-k")
+ON_POLICY = ("ppo", "a2c", "reinforce", "reinforce-top-k", "slate-sarsa")
 SINGLE = ("dqn", "double-dqn", "sac", "mpo")
 LEARNERS = (*ON_POLICY, *SINGLE, "slate-q")
 
@@ -28,19 +28,23 @@ class Setup:
     settings: dict[str, Any] = field(default_factory=dict)
     policy: dict[str, Any] = field(default_factory=dict)
     reward_scale: float = 1.0
+    temperature: str = ""
+    """Of slate-sarsa: its recipe's is for single items in a world that pays a click 1."""
     learners: tuple[str, ...] = LEARNERS
 
     def make(self, sessions: int) -> World:
         """Make the world."""
         return self.kind(sessions, **self.settings)
 
-    def overrides(self) -> list[str]:
-        """Give the recipe's settings."""
+    def overrides(self, learner: str) -> list[str]:
+        """Give the settings of a learner's recipe."""
         given = ["--data.init_args.world", self.kind.__name__]
         for name, value in self.settings.items():
             given += [f"--data.init_args.settings.{name}", str(value)]
         for name, value in self.policy.items():
             given += [f"--model.init_args.policy_settings.{name}", str(value)]
+        if learner == "slate-sarsa" and self.temperature:
+            given += ["--model.init_args.temperature", self.temperature]
         return [*given, "--model.init_args.reward_scale", str(self.reward_scale)]
 
 
@@ -48,7 +52,7 @@ HISTORY = {"pools": 4, "history_length": 20}
 SLATES = (*ON_POLICY, "slate-q")
 WORLDS = {
     "greed": Setup(Greed),
-    "greed-3": Setup(Greed, {"slate_size": 3}, learners=SLATES),
+    "greed-3": Setup(Greed, {"slate_size": 3}, temperature="[0.02, 0.004]", learners=SLATES),
     "satisfaction": Setup(
         LongTermSatisfaction,
         {"sensitivity": 0.1},

@@ -24,8 +24,10 @@ MANY = [
 """Rewards of the world `satisfaction` are log-normal: many sessions average their noise out."""
 LONG: dict[tuple[str, str], tuple[int, list[str]]] = {
     ("greed", "ppo"): (40, []),
+    ("greed", "slate-sarsa"): (40, []),
     ("satisfaction", "ppo"): (16, MANY),
     ("greed-3", "slate-q"): (14, []),
+    ("greed-3", "slate-sarsa"): (14, []),
 }
 """Epochs and settings of the figures that are asked, three seeds each."""
 PICTURE = Path(__file__).parents[2] / "docs" / "images" / "policies.png"

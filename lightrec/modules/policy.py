@@ -1,4 +1,4 @@
-"""The LightningModule that trains a policy on what it has just played: PPO, A2C, REINFORCE."""
+"""The LightningModule that trains a policy on what it has just played: PPO, REINFORCE, SARSA."""
 
 import copy
 from collections import deque
@@ -12,9 +12,18 @@ from torchrl.objectives.value.functional import generalized_advantage_estimate
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.modules.playground import PolicySetting
-from lightrec.modules.policy_losses import FEATURES, LossName, on_policy_loss
+from lightrec.modules.policy_losses import (
+    CLICKED_COLUMN,
+    FEATURES,
+    LossName,
+    on_policy_loss,
+    slates_alone,
+)
 from lightrec.modules.policy_stage import Means, PolicyStage, kept
 from lightrec.policies.base import LearnedPolicy, items_at
+from lightrec.policies.slate import SlatePolicy
+
+ESTIMATES = ("advantage", "value_target")
 
 
 class PolicyModule(PolicyStage):
@@ -27,11 +36,12 @@ class PolicyModule(PolicyStage):
     (:attr:`~lightrec.modules.playground.Playground.stay`), advantages are computed from that
     expectation: instead of ending, a session's future counts so much. That has the expectation of
     what happened, without its noise. Everywhere else sessions that were cut are
-    bootstrapped, and those that ended are not.
+    bootstrapped, and those that ended are not; ``time_aware`` says which of the two the simulator's
+    last step is.
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param loss: ``ppo``, ``a2c``, ``reinforce``, or ``reinforce-top-k``; see
+    :param loss: ``ppo``, ``a2c``, ``reinforce``, ``reinforce-top-k`` or ``slate-sarsa``; see
         :mod:`lightrec.modules.policy_losses`.
     :param loss_settings: of the loss, such as ``clip_epsilon`` and ``entropy_coeff``.
     :param policy_settings: of the policy that the data module makes.
@@ -45,8 +55,13 @@ class PolicyModule(PolicyStage):
     :param learning_rate: of Adam.
     :param final_rate: part of the learning rate that is left in the last epoch.
     :param discount: γ of the policy's own horizon, beside leaving.
+    :param time_aware: whether a simulator's step limit ends the task, as where returns are counted
+        up to there and the policy sees the time; else it only cuts it (Pardo et al. 2018, "Time
+        limits in reinforcement learning").
     :param trace: λ of generalized advantage estimation.
     :param reward_scale: what rewards are multiplied by, so that returns are of order 1 to 10.
+    :param temperature: of the slates that ``slate-sarsa`` shows while it learns, in the first epoch
+        and the last: what values are divided by to be logits.
     :param max_gradient: norm to which gradients are clipped.
     :param validation_seed: seed of the judging sessions.
     """
@@ -67,8 +82,10 @@ class PolicyModule(PolicyStage):
         learning_rate: float = 1e-2,
         final_rate: float = 1.0,
         discount: float = 1.0,
+        time_aware: bool = False,
         trace: float = 0.8,
         reward_scale: float = 1.0,
+        temperature: tuple[float, float] = (0.1, 0.03),
         max_gradient: float = 1.0,
         validation_seed: int = 0,
     ) -> None:
@@ -81,6 +98,11 @@ class PolicyModule(PolicyStage):
             )
         self.behavior: LearnedPolicy | None = None
 
+    def _wrap(self, policy: LearnedPolicy, slate_size: int) -> LearnedPolicy:
+        if self._settings.loss != "slate-sarsa":
+            return policy
+        return SlatePolicy.from_policies(policy, policy, slate_size, self._settings.critic_hidden)
+
     def _build(self, policy: LearnedPolicy) -> None:
         super()._build(policy)
         if self._settings.loss == "reinforce-top-k":
@@ -89,14 +111,21 @@ class PolicyModule(PolicyStage):
     def on_train_epoch_start(self) -> None:
         """Forget the steps of earlier epochs, beside what every policy's module does."""
         super().on_train_epoch_start()
+        if isinstance(self.policy, SlatePolicy):
+            first, last = self._settings.temperature
+            self.policy.temperature.fill_(first * (last / first) ** self.progress)
         self._past: deque[TensorDict] = deque(maxlen=self._settings.keep)
 
     def training_step(self, batch: Any, batch_index: int) -> None:
         """Play, then learn from what was played."""
         rollout = self._play()
         self._log_play(rollout)
-        names = (FEATURES, Key.ACTION, Key.LOG_PROBABILITY, "advantage", "value_target")
-        self._past.append(kept([*self.policy.reads, self.offered, *names], rollout).flatten())
+        names: tuple[str, ...] = (FEATURES, Key.ACTION, Key.LOG_PROBABILITY, *ESTIMATES)
+        offered = self.offered
+        if self._settings.loss == "slate-sarsa":
+            rollout, offered = slates_alone(rollout), Key.CANDIDATES
+            names = (*names, CLICKED_COLUMN)
+        self._past.append(kept([*self.policy.reads, offered, *names], rollout).flatten())
         rows = TensorDict.cat(list(self._past))
         loss = on_policy_loss(
             self._settings.loss,
@@ -104,7 +133,7 @@ class PolicyModule(PolicyStage):
             self.critic,
             self.behavior,
             self.ground.train.slate_size,
-            self.offered == Key.MASK,
+            offered == Key.MASK,
             self._settings.loss_settings or {},
         ).to(self.device)
         means = Means()
@@ -134,7 +163,7 @@ class PolicyModule(PolicyStage):
             row["value"] = self.critic(row[FEATURES])
             row["last_value"] = self._value_at_end(following)
             row["length"] = following[Key.STEP]
-            for name in ("reward", "done", "terminated", Key.ACCEPTED):
+            for name in ("reward", "done", "terminated", Key.ACCEPTED, Key.CLICKED):
                 row[name] = following[name]
             rows.append(row)
         after = self.critic(self.see(self._state)[FEATURES])
@@ -153,7 +182,9 @@ class PolicyModule(PolicyStage):
         value, stay = rollout["value"], self.ground.stay
         following = torch.cat([value[:, 1:], after.unsqueeze(1)], 1)
         following = torch.where(rollout["done"], rollout["last_value"], following)
-        ended = rollout["terminated"]
+        ended = rollout["terminated"] if stay == 1 else torch.zeros_like(rollout["terminated"])
+        if self._settings.time_aware:
+            ended = rollout["done"]
         advantage, target = generalized_advantage_estimate(
             self._settings.discount * stay,
             self._settings.trace,
@@ -161,7 +192,7 @@ class PolicyModule(PolicyStage):
             following,
             self._settings.reward_scale * rollout["reward"],
             rollout["done"],
-            ended if stay == 1 else torch.zeros_like(ended),
+            ended,
         )
         rollout["advantage"] = (advantage - advantage.mean()) / advantage.std().clamp_min(1e-6)
         rollout["value_target"] = target

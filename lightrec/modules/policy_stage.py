@@ -60,7 +60,8 @@ class PolicyStage(StageModule):
     def setup(self, stage: str) -> None:
         """Build the policy on the data's vectors, where no checkpoint has done so."""
         if not hasattr(self, "policy"):
-            self._build(self._data.make_policy(self._settings.policy_settings or {}))
+            plain = self._data.make_policy(self._settings.policy_settings or {})
+            self._build(self._wrap(plain, self._data.slate_size))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note how the policy is built, so that the checkpoint suffices to load it."""
@@ -75,6 +76,10 @@ class PolicyStage(StageModule):
             self._build(LearnedPolicy.build(checkpoint["policy"]))
         self._measured = checkpoint.get("reward", {})
         self._steps |= checkpoint.get("environment_steps", {})
+
+    def _wrap(self, policy: LearnedPolicy, slate_size: int) -> LearnedPolicy:
+        """Give the policy that is learned, made of the one that the data module gives."""
+        return policy
 
     def _build(self, policy: LearnedPolicy) -> None:
         self.policy = policy
@@ -111,13 +116,17 @@ class PolicyStage(StageModule):
         self._state = self.ground.train.reset()
         self._memory = UserMemory(self.policy)
         self._shown.zero_()
-        last = max(1, (self.trainer.max_epochs or 1) - 1)
-        part = min(1.0, self.current_epoch / last)
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
         for group in optimizer.param_groups:
             rate = self._settings.learning_rate
-            group["lr"] = rate * (1 - (1 - self._settings.final_rate) * part)
+            group["lr"] = rate * (1 - (1 - self._settings.final_rate) * self.progress)
+
+    @property
+    def progress(self) -> float:
+        """How far training has come: 0 in the first epoch, 1 in the last."""
+        last = max(1, (self.trainer.max_epochs or 1) - 1)
+        return min(1.0, self.current_epoch / last)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Give Adam over all that is not frozen."""

@@ -20,9 +20,6 @@ from lightrec.nn.session import SessionValue
 from lightrec.policies.base import LearnedPolicy
 from lightrec.policies.epsilon_greedy import EpsilonSlates
 
-CLICKED_COLUMN = "clicked_column"
-"""Key of the column that was accepted (B, 1) int64, or EMPTY."""
-
 
 class ActionValues(TensorDictModuleBase):
     """Writes Q of a state's columns: the critic's value of the state plus the policy's logits.

@@ -5,18 +5,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from tensordict import TensorDictBase
-from tensordict.nn import TensorDictModuleBase
 from torch import Tensor, nn
 from torchrl.objectives import DQNLoss, LossModule, ValueEstimators
 
 from lightrec.errors import RecipeError
-from lightrec.modules.policy_losses import FEATURES, Logits, masked
-from lightrec.modules.replay_learner import (
-    CLICKED_COLUMN,
-    ActionValues,
-    ReplayLearner,
-    explore,
-)
+from lightrec.modules.policy_losses import CLICKED_COLUMN, Logits, SlateValues
+from lightrec.modules.replay_learner import ActionValues, ReplayLearner, explore
 from lightrec.nn.session import SessionValue
 from lightrec.objectives import CandidateMPOLoss, CandidateSACLoss, SlateQLoss
 from lightrec.policies.base import LearnedPolicy
@@ -121,32 +115,6 @@ class SlateQ(ReplayLearner):
     def act(self, state: TensorDictBase, epsilon: float) -> tuple[Tensor, Tensor]:
         """Show the best slate, or with probability ε any."""
         return explore(self.policy, state, self.slate_size, epsilon)
-
-
-class SlateValues(TensorDictModuleBase):
-    """Writes a slate policy's ``action_value`` (..., C) and ``null_value`` (..., 1).
-
-    :param policy: whose values they are.
-    """
-
-    values: LearnedPolicy
-    level: SessionValue
-    nothing: SessionValue
-
-    def __init__(self, policy: SlatePolicy) -> None:
-        super().__init__()
-        # Without the model of choices, which is another network of the loss.
-        self.values = policy.values
-        self.level = policy.level
-        self.nothing = policy.nothing
-        self.in_keys = [*policy.reads, FEATURES]
-        self.out_keys = ["action_value", "null_value"]
-
-    def forward(self, state: TensorDictBase) -> TensorDictBase:
-        """Add both."""
-        features = state[FEATURES]
-        values = masked(state, self.level(features) + self.values.logits(state))
-        return state.update({"action_value": values, "null_value": self.nothing(features)})
 
 
 def fresh_values(policy: LearnedPolicy, hidden: Sequence[int]) -> ActionValues:

@@ -10,11 +10,10 @@ from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
 from lightrec.keys import PADDING, Key
 from lightrec.modules.multi_step import shown_on_the_way, stretches
 from lightrec.modules.playground import PolicySetting
-from lightrec.modules.policy_losses import FEATURES
+from lightrec.modules.policy_losses import CLICKED_COLUMN, FEATURES, clicked_column
 from lightrec.modules.policy_stage import Means, PolicyStage, kept
-from lightrec.modules.replay_learner import CLICKED_COLUMN, ReplayLearner
+from lightrec.modules.replay_learner import ReplayLearner
 from lightrec.modules.replay_learners import LEARNERS, ReplayLossName
-from lightrec.nn.plackett_luce import EMPTY
 from lightrec.policies.base import LearnedPolicy, items_at
 
 SHOWN = "shown"
@@ -53,6 +52,8 @@ class ReplayPolicyModule(PolicyStage):
     :param learning_rate: of Adam.
     :param final_rate: part of the learning rate that is left in the last epoch.
     :param discount: γ of the policy's own horizon, beside leaving.
+    :param time_aware: whether a simulator's step limit ends the task, see
+        :class:`~lightrec.modules.policy.PolicyModule`.
     :param reward_scale: what rewards are multiplied by, so that returns are of order 1 to 10.
     :param max_gradient: norm to which gradients are clipped.
     :param validation_seed: seed of the judging sessions.
@@ -79,6 +80,7 @@ class ReplayPolicyModule(PolicyStage):
         learning_rate: float = 1e-3,
         final_rate: float = 1.0,
         discount: float = 0.95,
+        time_aware: bool = False,
         reward_scale: float = 1.0,
         max_gradient: float = 10.0,
         validation_seed: int = 0,
@@ -91,12 +93,8 @@ class ReplayPolicyModule(PolicyStage):
         self._memory_state: dict[str, Any] | None = None
         self._buffer: TensorDictReplayBuffer | None = None
 
-    def setup(self, stage: str) -> None:
-        """Build the policy, as its loss asks for it, where no checkpoint has done so."""
-        if not hasattr(self, "policy"):
-            plain = self._data.make_policy(self._settings.policy_settings or {})
-            learner = LEARNERS[self._settings.loss]
-            self._build(learner.wrap(plain, self._data.slate_size, self._settings))
+    def _wrap(self, policy: LearnedPolicy, slate_size: int) -> LearnedPolicy:
+        return LEARNERS[self._settings.loss].wrap(policy, slate_size, self._settings)
 
     def _build(self, policy: LearnedPolicy) -> None:
         super()._build(policy)
@@ -195,11 +193,7 @@ class ReplayPolicyModule(PolicyStage):
             row["slate"] = state[Key.ACTION] = items_at(state, columns)
             played, self._state = ground.train.step_and_maybe_reset(state)
             following = played["next"]
-            taken = (row["slate"] == following[Key.CLICKED]) & (row["slate"] != PADDING)
-            place = taken.to(torch.int8).argmax(1, keepdim=True)
-            row[CLICKED_COLUMN] = torch.where(
-                taken.any(1, keepdim=True), columns.gather(1, place), EMPTY
-            )
+            row[CLICKED_COLUMN] = clicked_column(columns, row["slate"], following[Key.CLICKED])
             # Histories move on a step; where a session was reset, its last state is read anew.
             self.see_apart(following)
             row["next"] = kept([*keys, "done", "terminated"], following)
@@ -227,7 +221,9 @@ class ReplayPolicyModule(PolicyStage):
         rows["next"] = played["next"].apply(at_last)
         rows["next", "reward"] = stretch.reward
         rows[STEPS_AHEAD] = stretch.steps
-        if self.ground.stay < 1:
+        if self._settings.time_aware:
+            rows["next", "terminated"] = rows["next", "done"]
+        elif self.ground.stay < 1:
             rows["next", "terminated"] = torch.zeros_like(rows["next", "terminated"])
         return rows.flatten()
 

@@ -23,8 +23,8 @@ class BestSlate(NamedTuple):
     columns: Tensor
     """(B, K) int64 columns in the order shown; -1 where fewer than K may be shown."""
     scores: Tensor
-    """(B, C): the K columns of largest score are the slate; minus infinity for columns that may not
-    be shown."""
+    """(B, C), in units of value: the K columns of largest score are the slate; minus infinity for
+    columns that may not be shown."""
     value: Tensor
     """(B,): the expected value of the slate."""
 
@@ -64,7 +64,8 @@ def best_slate(
     slate, and 0 for the best, which therefore holds the K largest v_j (Q_j - λ). λ is found by
     Dinkelbach's method (1967, "On nonlinear fractional programming"): it rises from slate to slate,
     in a few rounds, to the fixed point. Places of larger offset go to larger scores. All K places
-    are filled where K columns may be shown, even if an empty place were worth more.
+    are filled where K columns may be shown, even if an empty place were worth more. Of slates of
+    one the values are at hand, and nothing needs to be searched.
 
     :param action_value: ``(B, C)`` Q(s, i) of an item that is taken; minus infinity where it may
         not be shown.
@@ -72,9 +73,10 @@ def best_slate(
     :param null_value: ``(B, 1)`` Q of nothing taken.
     :param slate_size: places K, 1 to C.
     :param offsets: ``(K,)``, added to the choice logits by place.
-    :param method: ``exact``, with scores v_j (Q_j - λ) up to a positive factor for each state; or
-        ``top_k``, the cheaper way of the paper, with scores v_j Q_j, which forgets that items take
-        choices from each other and from nothing, and depends on where the zero of Q lies.
+    :param method: ``exact``, with scores v_j (Q_j - λ) / V, V being the sum of v over the best
+        slate and nothing, or, of slates of one, each slate's own value; or ``top_k``, the cheaper
+        way of the paper, with scores v_j Q_j / V, which forgets that items take choices from each
+        other and from nothing, and depends on where the zero of Q lies.
     :raises ValueError: where ``slate_size`` is out of range.
     """
     columns = action_value.shape[-1]
@@ -83,8 +85,11 @@ def best_slate(
             f"A slate of {slate_size} cannot be chosen from {columns} columns; "
             f"slate_size must lie between 1 and {columns}."
         )
-    weights, null = _weights(choice_logits, offsets)
     shown = may_be_shown(action_value) & may_be_shown(choice_logits)
+    if slate_size == 1 and method == "exact":
+        logits = choice_logits if offsets is None else choice_logits + offsets
+        return _best_single(action_value, logits.sigmoid(), null_value, shown)
+    weights, null = _weights(choice_logits, offsets)
     order = None if offsets is None else offsets.argsort(descending=True, stable=True)
     # Whatever does not depend on the level is made once: a round reads the columns three times.
     weighted = torch.where(shown, weights * action_value, -torch.inf)
@@ -99,15 +104,19 @@ def best_slate(
         value = _ratio(action_value, weights, null_value, null, slate, offsets)
         return BestSlate(slate, scores, value)
 
+    def in_units_of_value(found: BestSlate) -> BestSlate:
+        total = null + _shares(weights, found.columns, offsets).sum(-1, keepdim=True)
+        return found._replace(scores=found.scores / total)
+
     if method == "top_k":
-        return choose(torch.zeros_like(null_value))
+        return in_units_of_value(choose(torch.zeros_like(null_value)))
     # The first level may be any number. From then on levels are values of slates, which can only
     # rise, and there are finitely many.
     level = choose(null_value).value
     while True:
         found = choose(level.unsqueeze(-1))
         if not (found.value > level).any():
-            return found._replace(value=level)
+            return in_units_of_value(found._replace(value=level))
         level = torch.maximum(level, found.value)
 
 
@@ -115,6 +124,25 @@ def _weights(choice_logits: Tensor, offsets: Tensor | None) -> tuple[Tensor, Ten
     """Give v (B, C) and v_0 (B, 1), divided by the largest of a state so that none overflows."""
     top = choice_logits.amax(-1, keepdim=True).clamp_min(0)
     return (choice_logits - top).exp(), (-top).exp()
+
+
+def _best_single(
+    action_value: Tensor, likely: Tensor, null_value: Tensor, shown: Tensor
+) -> BestSlate:
+    values = torch.lerp(null_value.expand_as(action_value), action_value, likely)
+    scores = torch.where(shown, values, -torch.inf)
+    best, column = scores.topk(1, dim=-1)
+    some = best > -torch.inf
+    value = torch.where(some, best, null_value).squeeze(-1)
+    return BestSlate(column.masked_fill(~some, EMPTY), scores, value)
+
+
+def _shares(weights: Tensor, columns: Tensor, offsets: Tensor | None) -> Tensor:
+    """Give v of the columns of a slate (B, K), 0 for an empty place."""
+    share = at(weights, columns)
+    if offsets is not None:
+        share = share * offsets.exp()
+    return torch.where(columns >= 0, share, 0.0)
 
 
 def _ratio(
@@ -125,11 +153,7 @@ def _ratio(
     columns: Tensor,
     offsets: Tensor | None,
 ) -> Tensor:
-    filled = columns >= 0
-    share = at(weights, columns)
-    if offsets is not None:
-        share = share * offsets.exp()
-    share = torch.where(filled, share, 0.0)
-    value = torch.where(filled, at(action_value, columns), 0.0)
+    share = _shares(weights, columns, offsets)
+    value = torch.where(columns >= 0, at(action_value, columns), 0.0)
     total = share.sum(-1) + null.squeeze(-1)
     return ((share * value).sum(-1) + (null * null_value).squeeze(-1)) / total

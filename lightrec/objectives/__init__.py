@@ -9,11 +9,13 @@ from lightrec.objectives.mpo import CandidateMPOLoss
 from lightrec.objectives.reinforce_top_k import ReinforceTopKLoss, top_k_multiplier
 from lightrec.objectives.sac import CandidateSACLoss
 from lightrec.objectives.slate_q import SlateQLoss
+from lightrec.objectives.slate_sarsa import SlateSarsaLoss
 
 __all__ = [
     "CandidateMPOLoss",
     "CandidateSACLoss",
     "ReinforceTopKLoss",
     "SlateQLoss",
+    "SlateSarsaLoss",
     "top_k_multiplier",
 ]

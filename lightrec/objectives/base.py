@@ -116,13 +116,13 @@ class CandidateLoss(LossModule):
         """Run a network on a state.
 
         :param target: with the parameters that lag behind.
-        :returns: a TensorDict of its own with what was read and written.
+        :returns: a TensorDict of its own with the state and what was written.
         """
         network = getattr(self, name)
         params = getattr(self, f"target_{name}_params" if target else f"{name}_params")
-        read = state.select(*network.in_keys, strict=False)
+        # Not only what the network must read: states may have a mask, or candidates, or neither.
         with params.to_module(network, preserve_module_state=False):
-            return run(network, read)
+            return run(network, state.exclude("next"))
 
     def _target(self, batch: TensorDictBase, following: Tensor) -> Tensor:
         """Give r + γ (1 - terminated) V(s′).

@@ -59,7 +59,7 @@ class SlateQLoss(CandidateLoss):
     tensor_keys: _AcceptedKeys
     default_keys = _AcceptedKeys
     default_value_estimator = ValueEstimators.TD0
-    out_keys = ("loss_qvalue", "loss_choice", "pred_value", "target_value")
+    out_keys: tuple[str, ...] = ("loss_qvalue", "loss_choice", "pred_value", "target_value")
 
     choice_network: TensorDictModule
     choice_network_params: TensorDictParams
@@ -111,20 +111,26 @@ class SlateQLoss(CandidateLoss):
 
         :raises ValueError: where what was taken was not shown.
         """
+        return self._output(self._losses(tensordict), tensordict)
+
+    def _losses(self, tensordict: TensorDictBase) -> dict[str, Tensor]:
         keys = self.tensor_keys
         clicked = tensordict.get(keys.clicked)
         state = self._run("qvalue_network", tensordict)
         # Nothing, -1, stands before the columns.
         values = torch.cat([state.get(keys.null_value), state.get(keys.action_value)], -1)
         predicted = values.gather(-1, clicked + 1).squeeze(-1)
-        target = self._target(tensordict, self._next_value(tensordict.get("next")))
-        losses = {
+        target = self._values_aimed_at(tensordict)
+        return {
             "loss_qvalue": self._value_loss(tensordict, [predicted], target),
             "loss_choice": self._reduced(tensordict, self._choice_loss(tensordict, clicked)),
             "pred_value": predicted.detach().mean(),
             "target_value": target.mean(),
         }
-        return self._output(losses, tensordict)
+
+    def _values_aimed_at(self, batch: TensorDictBase) -> Tensor:
+        """Give the targets (B,) of the values of what was taken."""
+        return self._target(batch, self._next_value(batch.get("next")))
 
     @torch.no_grad()
     def _next_value(self, following: TensorDictBase) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from lightrec.keys import Key
 from lightrec.nn.best_slate import best_slate
 from lightrec.nn.part import describe
+from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.session import SessionValue
 from lightrec.policies.base import LearnedPolicy, told
 
@@ -19,14 +20,18 @@ class SlatePolicy(LearnedPolicy):
 
     One policy's logits say how items are taken, beside nothing with logit 0; another's, added to
     the value of the state, what follows in the long run once an item was taken. Nothing is worth
-    what a network of its own says. Scores are v_j (Q_j - λ), whose largest K are the best slate;
-    they order items and are no law to draw slates from.
+    what a network of its own says. Scores are those of
+    :func:`~lightrec.nn.best_slate.best_slate`, whose largest K are the best slate. Slates are drawn
+    by the law of Plackett and Luce from scores over ``temperature``, a scalar buffer in units of
+    value: 1 when the policy is made, and then what training leaves there.
 
     :param choices: the first policy: its ``class`` and constructor arguments.
     :param values: the second, likewise.
     :param slate_size: places K for which scores are made.
     :param hidden: widths of the hidden layers of the values of states and of nothing.
     """
+
+    temperature: Tensor
 
     def __init__(
         self,
@@ -43,6 +48,7 @@ class SlatePolicy(LearnedPolicy):
         self.feature_size = self.values.feature_size
         self.level = SessionValue(self.feature_size, hidden)
         self.nothing = SessionValue(self.feature_size, hidden)
+        self.register_buffer("temperature", torch.ones(()))
 
     @classmethod
     def from_policies(
@@ -83,6 +89,11 @@ class SlatePolicy(LearnedPolicy):
         """Score the columns of a state."""
         values, nothing = self.action_values(state)
         return best_slate(values, self.choices.logits(state), nothing, self.slate_size).scores
+
+    def distribution(self, state: TensorDictBase, slate_size: int = 1) -> PlackettLuce:
+        """The law of the slate in a state, over the columns that :meth:`logits` score."""
+        scores = self.logits(state) / self.temperature
+        return PlackettLuce(scores, state.get(Key.MASK, None), slate_size)
 
     def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
         """Score all items, ``(B, N + 1)``, all of which may be shown."""

@@ -105,6 +105,14 @@ def test_weights_are_held_once_and_a_checkpoint_suffices(tmp_path):
     assert torch.equal(loaded.policy.scores(history), module.policy.scores(history))
 
 
+def test_a_limit_that_ends_the_task_is_an_end():
+    data = WorldData("Greed", {"max_steps": 3}, iterations=1, judging=4)
+    module, _ = fit(data, ReplayPolicyModule, 1, time_aware=True, **SMALL | {"steps": 8})
+    following = module.buffer[:]["next"]
+    assert following["done"].any()
+    assert torch.equal(following["terminated"], following["done"])
+
+
 def test_transitions_are_what_was_played(bandit):
     """Masks of the next state, columns accepted, and ends are those of the simulator."""
     data = WorldData("Greed", {"slate_size": 2, "max_steps": 5}, iterations=1, judging=4)
@@ -156,7 +164,7 @@ def test_unknown_settings_are_told():
         WorldData("Greed", {"seeed": 1}).num_items  # noqa: B018
 
 
-@pytest.mark.parametrize("loss", ["ppo", "a2c", "reinforce", "reinforce-top-k"])
+@pytest.mark.parametrize("loss", ["ppo", "a2c", "reinforce", "reinforce-top-k", "slate-sarsa"])
 def test_every_on_policy_loss_finds_the_best_arm(bandit, loss):
     data = bandit_data(bandit, iterations=8, slate_size=1)
     module, trainer = fit(
@@ -175,10 +183,12 @@ def test_every_on_policy_loss_finds_the_best_arm(bandit, loss):
     assert kept == {"policy", "critic", *(["behavior"] if loss == "reinforce-top-k" else [])}
 
 
-def test_returns_go_on_where_sessions_were_cut_and_stop_where_they_ended():
+@pytest.mark.parametrize("time_aware", [False, True])
+def test_returns_go_on_where_sessions_were_cut_and_stop_where_they_ended(time_aware):
     """With λ = 1 and a critic that says 2 everywhere, value targets are sums made by hand."""
     data = WorldData("Greed", {"max_steps": 3}, iterations=1, judging=4)
-    module, _ = fit(data, PolicyModule, 0, sessions=64, steps=7, discount=0.9, trace=1.0)
+    settings = {"sessions": 64, "steps": 7, "discount": 0.9, "trace": 1.0}
+    module, _ = fit(data, PolicyModule, 0, time_aware=time_aware, **settings)
     torch.nn.init.zeros_(module.critic.network[-1].weight)
     torch.nn.init.constant_(module.critic.network[-1].bias, 2.0)
     torch.manual_seed(0)
@@ -188,6 +198,8 @@ def test_returns_go_on_where_sessions_were_cut_and_stop_where_they_ended():
     done, ended = rollout["done"].squeeze(-1), rollout["terminated"].squeeze(-1)
     assert (done & ended).any()
     assert (done & ~ended).any()
+    if time_aware:
+        ended = done
     wanted = torch.full_like(rollout["reward"].squeeze(-1), 2.0)
     later = torch.full((64,), 2.0)
     for step in reversed(range(7)):

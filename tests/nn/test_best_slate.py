@@ -57,10 +57,18 @@ def test_scores_are_strengths_times_what_a_value_exceeds_the_slate_by():
     values, scores = torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([[-1.0, 0.0, -2.0]])
     found = best_slate(values, scores, torch.zeros(1, 1), 2)
     weights = scores.exp()
-    torch.testing.assert_close(found.scores, weights * (values - found.value))
+    total = 1 + weights[0, found.columns[0]].sum()
+    torch.testing.assert_close(found.scores, weights * (values - found.value) / total)
     # At the fixed point what the slate exceeds its value by makes up for what nothing lacks.
-    surplus = found.scores[0, found.columns[0]].sum()
+    surplus = (found.scores[0, found.columns[0]] * total).sum()
     assert surplus.item() == pytest.approx(found.value.item(), rel=1e-6)
+
+
+def test_scores_of_slates_of_one_are_their_values():
+    values, scores = torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([[-1.0, 0.0, -2.0]])
+    found = best_slate(values, scores, torch.tensor([[0.5]]), 1)
+    expected = [worth(values[0].tolist(), scores[0].tolist(), 0.5, [c], [0.0]) for c in range(3)]
+    assert found.scores[0].tolist() == pytest.approx(expected)
 
 
 def test_cheaper_way_is_worse_where_items_take_choices_from_each_other():
@@ -71,7 +79,7 @@ def test_cheaper_way_is_worse_where_items_take_choices_from_each_other():
     cheap = best_slate(values, scores, null, 2, method="top_k")
     assert exact.columns.tolist() == [[0, 2]]  # the second item would only take from the first
     assert cheap.columns.tolist() == [[0, 1]]
-    torch.testing.assert_close(cheap.scores, scores.exp() * values)
+    torch.testing.assert_close(cheap.scores, scores.exp() * values / 3)
     assert cheap.value.item() == pytest.approx((10 + 4) / 3)
     assert exact.value.item() == pytest.approx((10 + 0.5 * math.exp(-5)) / (2 + math.exp(-5)))
     for slate in (exact, cheap):
@@ -97,6 +105,8 @@ def test_large_logits_do_not_overflow(level):
     values = torch.tensor([[1.0, 2.0, 3.0]])
     found = best_slate(values, torch.full((1, 3), level), torch.full((1, 1), -1.0), 2)
     assert found.value.item() == pytest.approx(2.5 if level > 0 else -1.0)
+    found = best_slate(values, torch.tensor([[level, 0.0, 0.0]]), torch.full((1, 1), -1.0), 1)
+    assert found.scores.isfinite().all()
 
 
 def test_larger_offsets_go_to_larger_scores():
