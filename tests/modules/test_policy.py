@@ -17,13 +17,7 @@ from lightrec.nn.ensemble import Ensemble
 from lightrec.nn.ranker import Ranker
 from lightrec.nn.user_parts import LEAVING, LeavingModel
 from lightrec.policies.candidate import CandidatePolicy
-
-
-class EpochSeed(pl.Callback):
-    """What the pipeline does, so that epochs can be resumed."""
-
-    def on_train_epoch_start(self, trainer, pl_module):
-        torch.manual_seed(100 + trainer.current_epoch)
+from tests.modules.training import train
 
 
 @pytest.fixture
@@ -50,20 +44,7 @@ def module_of(data, policy=None, **settings):
 def fit(run, epochs, folder=None, checkpoint=None, **settings):
     data = data_of(run, **{name: settings[name] for name in settings.keys() & OF_DATA})
     module = module_of(data, **{name: settings[name] for name in settings.keys() - OF_DATA})
-    trainer = pl.Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[EpochSeed()],
-    )
-    torch.manual_seed(1)
-    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
-    if folder:
-        trainer.save_checkpoint(folder / "last.ckpt")
-    return module, trainer
+    return train(module, data, epochs, folder, checkpoint)
 
 
 def favourite(module, data):

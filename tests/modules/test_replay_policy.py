@@ -1,6 +1,5 @@
 """Policies learned from a replay buffer: they find the best arm, and resume with their buffer."""
 
-import lightning.pytorch as pl
 import pytest
 import torch
 
@@ -12,37 +11,13 @@ from lightrec.modules.replay_learners import LEARNERS
 from lightrec.modules.replay_policy import ReplayPolicyModule
 from lightrec.modules.world_data import WorldData
 from lightrec.policies.base import UserMemory
+from tests.modules.training import fit
 
 SMALL = {
     "sessions": 16, "steps": 4, "updates": 2, "batch_size": 32, "warm_up": 64, "capacity": 500,
 }  # fmt: skip
 WORLD = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 6}
 SINGLE = ("dqn", "double-dqn", "sac", "mpo")
-
-
-class EpochSeed(pl.Callback):
-    """What the pipeline does, so that epochs can be resumed."""
-
-    def on_train_epoch_start(self, trainer, pl_module):
-        torch.manual_seed(100 + trainer.current_epoch)
-
-
-def fit(data, kind, epochs, folder=None, checkpoint=None, **settings):
-    module = kind(data.num_items, data.vector_size, **settings)
-    trainer = pl.Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[EpochSeed()],
-    )
-    torch.manual_seed(1)
-    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
-    if folder:
-        trainer.save_checkpoint(folder / "last.ckpt")
-    return module, trainer
 
 
 def bandit_data(run, **settings):

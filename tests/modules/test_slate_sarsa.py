@@ -9,7 +9,7 @@ from lightrec.modules.policy import PolicyModule
 from lightrec.modules.policy_losses import CLICKED_COLUMN, on_policy_loss, slates_alone
 from lightrec.modules.world_data import WorldData
 from lightrec.policies.slate import SlatePolicy
-from tests.modules.test_replay_policy import fit
+from tests.modules.training import fit
 
 SMALL = {
     "loss": "slate-sarsa",
