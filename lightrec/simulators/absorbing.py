@@ -7,13 +7,14 @@ Adversarial learners need it where sessions end by themselves: see
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
-from torchrl.data import Binary, Composite
+from torchrl.data import Binary
 
 from lightrec.keys import Key
 from lightrec.simulators.session_env import SessionEnv
+from lightrec.simulators.wrapped import Wrapped
 
 
-class Absorbing(SessionEnv):
+class Absorbing(Wrapped):
     """A simulator whose sessions all have ``max_steps`` steps (Kostrikov et al. 2019).
 
     Where the simulator ends a session, the next state is absorbing: the key ``absorbing`` (B, 1)
@@ -24,29 +25,12 @@ class Absorbing(SessionEnv):
     """
 
     def __init__(self, base: SessionEnv) -> None:
-        super().__init__(base.batch_size[0], max_steps=base.max_steps, device=base.device)
-        self.base = base
-        self.ending = "fixed"
-        mark = Binary(shape=(*self.batch_size, 1), dtype=torch.bool, device=self.device)
-        self.observation_spec = Composite(
-            {**dict(base.observation_spec.items()), Key.ABSORBING: mark}, shape=self.batch_size
-        )
-        self.action_spec = base.action_spec
-        self.reward_spec = self._number()
-        self.full_done_spec = self._done_spec()
-
-    def fix(self, users: Tensor, seed: int) -> None:
-        """Let every reset begin with these users, under chance that follows from ``seed``."""
-        super().fix(users, seed)
-        self.base.fix(users, seed)
-
-    def _set_seed(self, seed: int | None) -> None:
-        super()._set_seed(seed)
-        self.base.generator = self.generator
+        mark = Binary(shape=(*base.batch_size, 1), dtype=torch.bool, device=base.device)
+        super().__init__(base, {Key.ABSORBING: mark}, ending="fixed")
 
     def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Begin as the simulator does, nothing absorbing."""
-        state = self.base.first_state(rows, session)
+        state = super().first_state(rows, session)
         return state.set(Key.ABSORBING, torch.zeros_like(session, dtype=torch.bool))
 
     def _step(self, tensordict: TensorDictBase) -> TensorDict:

@@ -3,14 +3,14 @@
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
-from torchrl.data import Bounded, Composite
+from torchrl.data import Bounded, TensorSpec
 
 from lightrec.keys import PADDING, Key
 from lightrec.simulators.base import Simulator
-from lightrec.simulators.session_env import SessionEnv
+from lightrec.simulators.wrapped import Wrapped
 
 
-class NoRepeats(SessionEnv):
+class NoRepeats(Wrapped):
     """A simulator that takes what was shown in a session out of its mask or its offers.
 
     Users, laws and chance are the simulator's. A session is cut where nothing is left to show. The
@@ -20,42 +20,23 @@ class NoRepeats(SessionEnv):
     :param base: the simulator.
     """
 
+    base: Simulator
+
     def __init__(self, base: Simulator) -> None:
-        super().__init__(
-            base.batch_size[0], max_steps=base.max_steps, ending=base.ending, device=base.device
-        )
-        self.base = base
+        specs: dict[str, TensorSpec] = {}
+        if base.offer_size is not None:
+            shape = (*base.batch_size, base.max_steps * base.slate_size)
+            specs[Key.SEEN] = Bounded(
+                0, base.num_items, shape, dtype=torch.int64, device=base.device
+            )
+        super().__init__(base, specs)
         self.num_items, self.slate_size = base.num_items, base.slate_size
         self.history_length, self.offer_size = base.history_length, base.offer_size
         self.repeats = False
-        # A clone: what is nested in the simulator's own is locked for good.
-        specs = dict(base.observation_spec.clone().items())
-        if self.offer_size is not None:
-            shape = (*self.batch_size, self.max_steps * self.slate_size)
-            specs[Key.SEEN] = Bounded(
-                0, self.num_items, shape, dtype=torch.int64, device=self.device
-            )
-        self.observation_spec = Composite(specs, shape=self.batch_size)
-        self.action_spec = base.action_spec.clone()
-        self.reward_spec = self._number()
-        self.full_done_spec = self._done_spec()
-
-    def fix(self, users: Tensor, seed: int) -> None:
-        """Let every reset begin with these users, under chance that follows from ``seed``."""
-        super().fix(users, seed)
-        self.base.fix(users, seed)
-
-    def _set_seed(self, seed: int | None) -> None:
-        super()._set_seed(seed)
-        self.base.generator = self.generator
-
-    def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
-        """Draw slates evenly from what may be shown."""
-        return self.base.rand_action(tensordict)
 
     def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Begin as the simulator does, nothing shown yet."""
-        state = self.base.first_state(rows, session)
+        state = super().first_state(rows, session)
         if self.offer_size is not None:
             places = self.max_steps * self.slate_size
             state[Key.SEEN] = session.new_zeros(len(session), places)

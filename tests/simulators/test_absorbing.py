@@ -1,13 +1,16 @@
+import pytest
 import torch
 from torchrl.envs.utils import check_env_specs
 
 from lightrec.keys import Key
 from lightrec.simulators.absorbing import Absorbing
 from lightrec.simulators.cart_pole import CartPole
+from lightrec.simulators.greed import Greed
 
 
-def test_specs():
-    check_env_specs(Absorbing(CartPole(3, ending="leave", max_steps=20)))
+@pytest.mark.parametrize("base", [CartPole(3, max_steps=20), Greed(3, max_steps=20)])
+def test_specs(base):
+    check_env_specs(Absorbing(base))
 
 
 def test_ends_are_played_on_without_reward():
