@@ -96,6 +96,11 @@ class PolicyModule(PolicyStage):
                 f"keep is {keep}, and {loss} learns from the present policy's steps only. Set it "
                 "to 1, or take reinforce-top-k."
             )
+        if min(temperature) <= 0:
+            raise RecipeError(
+                f"temperature is {tuple(temperature)}; values are divided by it, so that both "
+                "numbers must be positive."
+            )
         self.behavior: LearnedPolicy | None = None
 
     def _wrap(self, policy: LearnedPolicy, slate_size: int) -> LearnedPolicy:

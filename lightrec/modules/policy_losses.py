@@ -5,7 +5,7 @@ critic the ``state_value`` of its features.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from tensordict import TensorDictBase
@@ -166,14 +166,16 @@ def on_policy_loss(
     :raises RecipeError: where the loss has no such setting.
     """
     build, defaults = ON_POLICY[name]
-    chosen = {**defaults, **settings}
+    chosen: dict[str, Any] = {**defaults, **settings}
     networks: list[nn.Module]
     if isinstance(policy, SlatePolicy):
         networks = [SlateValues(policy), Logits(policy.choices, "choice_logits")]
         chosen["slate_size"] = slate_size
+        keys = {"clicked": CLICKED_COLUMN}
     else:
         networks = [actor_of(policy, slate_size, has_mask)]
         chosen["functional"] = False
+        keys = {"sample_log_prob": Key.LOG_PROBABILITY}
     networks.append(critic_of(critic))
     if "entropy_coeff" in chosen:
         # An entropy that counts for nothing would take half of the time.
@@ -187,8 +189,5 @@ def on_policy_loss(
         raise RecipeError(
             f"The loss {name} cannot be built with loss_settings {dict(settings)}: {error}."
         ) from None
-    if isinstance(policy, SlatePolicy):
-        loss.set_keys(action=Key.ACTION, clicked=CLICKED_COLUMN)
-    else:
-        loss.set_keys(action=Key.ACTION, sample_log_prob=Key.LOG_PROBABILITY)
+    loss.set_keys(action=Key.ACTION, **keys)
     return loss

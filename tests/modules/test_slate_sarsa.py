@@ -4,6 +4,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.modules.policy import PolicyModule
 from lightrec.modules.policy_losses import CLICKED_COLUMN, on_policy_loss, slates_alone
@@ -87,3 +88,8 @@ def test_a_resumed_run_goes_on_as_an_unbroken_one(tmp_path):
     resumed, _ = fit(world(), PolicyModule, 3, checkpoint=tmp_path / "last.ckpt", **settings)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_temperature_of_nothing_is_refused():
+    with pytest.raises(RecipeError, match=r"temperature is \(0.1, 0.0\).*must be positive"):
+        PolicyModule(8, 4, loss="slate-sarsa", temperature=(0.1, 0.0))
