@@ -16,16 +16,18 @@ from benchmarks.policies.learner_worlds import LEARNERS, WORLDS
 SEEDS = range(3)
 EPOCHS = 8
 """In the table of all: cells of at most two CPU minutes."""
+JUDGED = ("--data.init_args.judging", "2048")
 MANY = [
     *("--model.init_args.sessions", "2048", "--model.init_args.batch_size", "4096"),
     *("--model.init_args.passes", "4", "--model.init_args.trace", "0.9"),
-    *("--data.init_args.iterations", "8", "--data.init_args.judging", "2048"),
+    *("--data.init_args.iterations", "8", *JUDGED),
 ]
 """Rewards of the world `satisfaction` are log-normal: many sessions average their noise out."""
 LONG: dict[tuple[str, str], tuple[int, list[str]]] = {
     ("greed", "ppo"): (40, []),
     ("greed", "slate-sarsa"): (40, []),
     ("satisfaction", "ppo"): (16, MANY),
+    ("satisfaction", "sac"): (30, [*JUDGED]),
     ("greed-3", "slate-q"): (14, []),
     ("greed-3", "slate-sarsa"): (14, []),
 }
