@@ -1,8 +1,8 @@
 """SlateQ on policy: values of items under the policy that shows them, from returns as they came.
 
 Ie et al. 2019, "SlateQ: a tractable decomposition for reinforcement learning with recommendation
-sets" (IJCAI), section 4.2: the on-policy counterpart of Q-learning. Returns that look many steps
-ahead take the place of the paper's single step.
+sets" (IJCAI), which decomposes the values of the policy that plays as it does those of the best
+one. Returns that look many steps ahead take the place of the paper's single step.
 """
 
 from collections.abc import Iterable
