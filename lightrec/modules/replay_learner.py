@@ -25,7 +25,7 @@ class ActionValues(TensorDictModuleBase):
     """Writes Q of a state's columns: the critic's value of the state plus the policy's logits.
 
     The policy's order is that of Q. Written are ``action_value`` (..., C), minus infinity where a
-    column may not be shown, the best column ``action`` (..., 1) and its
+    column may not be shown and another one may, the best column ``action`` (..., 1) and its
     ``chosen_action_value`` (..., 1).
 
     :param policy: whose logits are advantages.
@@ -43,9 +43,11 @@ class ActionValues(TensorDictModuleBase):
         level = self.critic(state[FEATURES])
         values = masked(state, level + self.policy.logits(state))
         best, column = values.max(-1, keepdim=True)
-        state["action_value"], state["action"] = values, column
-        # A state in which nothing may be shown is worth what the critic says.
-        state["chosen_action_value"] = torch.where(best > -torch.inf, best, level)
+        # A state in which nothing may be shown is worth what the critic says, whichever of these
+        # a loss reads.
+        none = best == -torch.inf
+        state["action_value"], state["action"] = torch.where(none, level, values), column
+        state["chosen_action_value"] = torch.where(none, level, best)
         return state
 
 

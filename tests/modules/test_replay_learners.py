@@ -15,6 +15,7 @@ from lightrec.policies.tower import TowerPolicy
 ITEMS, ROWS = 6, 8
 ALLOWED = [[1, 3, 4], [2, 3, 6]]
 """Of states and of next states."""
+NOTHING = [0, 0, 0]
 
 
 def learner_of(loss, strange=0.0):
@@ -35,7 +36,7 @@ def learner_of(loss, strange=0.0):
     return learner
 
 
-def rows(policy, offers):
+def rows(policy, offers, following=ALLOWED[1]):
     """Show the first of what is allowed, and accept it in every other row."""
     torch.manual_seed(1)
 
@@ -53,11 +54,11 @@ def rows(policy, offers):
             found[Key.CANDIDATES] = torch.tensor(allowed).expand(ROWS, -1)
         else:
             mask = torch.zeros(ROWS, ITEMS + 1, dtype=torch.bool)
-            mask[:, allowed] = True
+            mask[:, allowed] = allowed != NOTHING
             found[Key.MASK] = mask
         return found
 
-    batch, batch["next"] = state(ALLOWED[0]), state(ALLOWED[1])
+    batch, batch["next"] = state(ALLOWED[0]), state(following)
     shown = torch.full((ROWS, 1), 0 if offers else ALLOWED[0][0])
     accepted = torch.arange(ROWS).unsqueeze(1) % 2 == 0
     batch[Key.ACTION], batch[Key.LOG_PROBABILITY] = shown, torch.zeros(ROWS)
@@ -67,9 +68,9 @@ def rows(policy, offers):
     return batch
 
 
-def losses(learner, offers=False):
+def losses(learner, offers=False, **more):
     torch.manual_seed(2)
-    outcome = learner.losses(rows(learner.policy, offers))
+    outcome = learner.losses(rows(learner.policy, offers, **more))
     return {name: value for name, value in outcome.items() if name.startswith("loss")}
 
 
@@ -86,3 +87,10 @@ def test_what_may_not_be_shown_does_not_count(loss):
     plain, strange = losses(learner_of(loss)), losses(learner_of(loss, strange=100.0))
     for name, value in plain.items():
         torch.testing.assert_close(strange[name], value)
+
+
+@pytest.mark.parametrize("offers", [False, True])
+@pytest.mark.parametrize("loss", LEARNERS)
+def test_losses_are_finite_where_nothing_is_left_to_show(loss, offers):
+    found = losses(learner_of(loss), offers, following=NOTHING)
+    assert all(value.isfinite().all() for value in found.values())
