@@ -28,8 +28,8 @@ class Setup:
     settings: dict[str, Any] = field(default_factory=dict)
     policy: dict[str, Any] = field(default_factory=dict)
     reward_scale: float = 1.0
-    temperature: str = ""
-    """Of slate-sarsa: its recipe's is for single items in a world that pays a click 1."""
+    temperature: tuple[float, float] | None = None
+    """Of slate-sarsa; None takes its recipe's, which was chosen for single items of `greed`."""
     learners: tuple[str, ...] = LEARNERS
 
     def make(self, sessions: int) -> World:
@@ -44,7 +44,7 @@ class Setup:
         for name, value in self.policy.items():
             given += [f"--model.init_args.policy_settings.{name}", str(value)]
         if learner == "slate-sarsa" and self.temperature:
-            given += ["--model.init_args.temperature", self.temperature]
+            given += ["--model.init_args.temperature", str(list(self.temperature))]
         return [*given, "--model.init_args.reward_scale", str(self.reward_scale)]
 
 
@@ -52,7 +52,7 @@ HISTORY = {"pools": 4, "history_length": 20}
 SLATES = (*ON_POLICY, "slate-q")
 WORLDS = {
     "greed": Setup(Greed),
-    "greed-3": Setup(Greed, {"slate_size": 3}, temperature="[0.02, 0.004]", learners=SLATES),
+    "greed-3": Setup(Greed, {"slate_size": 3}, temperature=(0.02, 0.004), learners=SLATES),
     "satisfaction": Setup(
         LongTermSatisfaction,
         {"sensitivity": 0.1},

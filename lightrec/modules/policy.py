@@ -36,8 +36,8 @@ class PolicyModule(PolicyStage):
     (:attr:`~lightrec.modules.playground.Playground.stay`), advantages are computed from that
     expectation: instead of ending, a session's future counts so much. That has the expectation of
     what happened, without its noise. Everywhere else sessions that were cut are
-    bootstrapped, and those that ended are not; ``time_aware`` says which of the two the simulator's
-    last step is.
+    bootstrapped, and those that ended are not; ``time_aware`` says which of the two a
+    simulator's own cuts are.
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
@@ -55,13 +55,13 @@ class PolicyModule(PolicyStage):
     :param learning_rate: of Adam.
     :param final_rate: part of the learning rate that is left in the last epoch.
     :param discount: γ of the policy's own horizon, beside leaving.
-    :param time_aware: whether a simulator's step limit ends the task, as where returns are counted
-        up to there and the policy sees the time; else it only cuts it (Pardo et al. 2018, "Time
-        limits in reinforcement learning").
+    :param time_aware: whether the simulator's own cuts, at its step limit or where nothing is left
+        to show, end the task, as where returns are counted up to there and the policy sees the time
+        (Pardo et al. 2018, "Time limits in reinforcement learning").
     :param trace: λ of generalized advantage estimation.
     :param reward_scale: what rewards are multiplied by, so that returns are of order 1 to 10.
     :param temperature: of the slates that ``slate-sarsa`` shows while it learns, in the first epoch
-        and the last: what values are divided by to be logits.
+        and the last: what values, in units of scaled rewards, are divided by to be logits.
     :param max_gradient: norm to which gradients are clipped.
     :param validation_seed: seed of the judging sessions.
     """
@@ -71,7 +71,7 @@ class PolicyModule(PolicyStage):
         num_items: int,
         vector_size: int,
         loss: LossName = "ppo",
-        loss_settings: dict[str, float | bool] | None = None,
+        loss_settings: dict[str, float | bool | str] | None = None,
         policy_settings: dict[str, PolicySetting] | None = None,
         critic_hidden: tuple[int, ...] = (64,),
         sessions: int = 512,
@@ -85,7 +85,7 @@ class PolicyModule(PolicyStage):
         time_aware: bool = False,
         trace: float = 0.8,
         reward_scale: float = 1.0,
-        temperature: tuple[float, float] = (0.1, 0.03),
+        temperature: tuple[float, float] = (0.1, 0.02),
         max_gradient: float = 1.0,
         validation_seed: int = 0,
     ) -> None:
@@ -106,7 +106,8 @@ class PolicyModule(PolicyStage):
     def _wrap(self, policy: LearnedPolicy, slate_size: int) -> LearnedPolicy:
         if self._settings.loss != "slate-sarsa":
             return policy
-        return SlatePolicy.from_policies(policy, policy, slate_size, self._settings.critic_hidden)
+        hidden = tuple(self._settings.critic_hidden)
+        return SlatePolicy.from_policies(policy, policy, slate_size, hidden)
 
     def _build(self, policy: LearnedPolicy) -> None:
         super()._build(policy)
@@ -187,9 +188,7 @@ class PolicyModule(PolicyStage):
         value, stay = rollout["value"], self.ground.stay
         following = torch.cat([value[:, 1:], after.unsqueeze(1)], 1)
         following = torch.where(rollout["done"], rollout["last_value"], following)
-        ended = rollout["terminated"] if stay == 1 else torch.zeros_like(rollout["terminated"])
-        if self._settings.time_aware:
-            ended = rollout["done"]
+        ended = self._ended(rollout["terminated"], rollout["done"], rollout["length"])
         advantage, target = generalized_advantage_estimate(
             self._settings.discount * stay,
             self._settings.trace,

@@ -76,7 +76,7 @@ def clicked_column(columns: Tensor, slate: Tensor, clicked: Tensor) -> Tensor:
 def slates_alone(rollout: TensorDictBase) -> TensorDictBase:
     """Give states in which nothing was offered but the slate: columns are its places.
 
-    What is learned of the items shown alone needs no look at all the others.
+    What is learned of the items shown alone needs no scores of all the others.
 
     :param rollout: with ``slate`` (..., K) items, and ``clicked``.
     """
@@ -158,7 +158,7 @@ def on_policy_loss(
     behavior: LearnedPolicy | None,
     slate_size: int,
     has_mask: bool,
-    settings: Mapping[str, float | bool],
+    settings: Mapping[str, float | bool | str],
 ) -> LossModule:
     """Make a loss, which no module may hold: its networks are those that the module has already.
 
@@ -170,11 +170,11 @@ def on_policy_loss(
     networks: list[nn.Module]
     if isinstance(policy, SlatePolicy):
         networks = [SlateValues(policy), Logits(policy.choices, "choice_logits")]
-        chosen["slate_size"] = slate_size
+        given: dict[str, Any] = {"slate_size": slate_size}
         keys = {"clicked": CLICKED_COLUMN}
     else:
         networks = [actor_of(policy, slate_size, has_mask)]
-        chosen["functional"] = False
+        given = {"functional": False}
         keys = {"sample_log_prob": Key.LOG_PROBABILITY}
     networks.append(critic_of(critic))
     if "entropy_coeff" in chosen:
@@ -182,10 +182,10 @@ def on_policy_loss(
         chosen["entropy_bonus"] = bool(chosen["entropy_coeff"])
     if behavior is not None:
         networks.append(Logits(behavior, "behavior_logits"))
-        chosen["top_k"] = slate_size
+        given["top_k"] = slate_size
     try:
-        loss = build(*networks, **chosen)
-    except TypeError as error:
+        loss = build(*networks, **given, **chosen)
+    except (TypeError, ValueError) as error:
         raise RecipeError(
             f"The loss {name} cannot be built with loss_settings {dict(settings)}: {error}."
         ) from None

@@ -36,7 +36,7 @@ class PolicyStage(StageModule):
     :param vector_size: length of the data module's item vectors.
     :param settings: the constructor's arguments stand in ``self.hparams``; of these
         ``policy_settings``, ``critic_hidden``, ``sessions``, ``discount``, ``learning_rate``,
-        ``final_rate``, ``max_gradient`` and ``validation_seed`` are read here.
+        ``final_rate``, ``time_aware``, ``max_gradient`` and ``validation_seed`` are read here.
     """
 
     monitor: ClassVar[str] = "validation/return"
@@ -152,6 +152,20 @@ class PolicyStage(StageModule):
     def offered(self) -> str:
         """The key that says what may be shown."""
         return Key.MASK if self.ground.train.offer_size is None else Key.CANDIDATES
+
+    def _ended(self, terminated: Tensor, done: Tensor, length: Tensor) -> Tensor:
+        """Tell after which steps nothing more was to come; all of one shape, any.
+
+        :param terminated: whether the user left.
+        :param done: whether the session was over.
+        :param length: steps that it then had.
+        """
+        # Where leaving is a part of the discount, who left in the simulator was only cut.
+        ended = terminated if self.ground.stay == 1 else torch.zeros_like(terminated)
+        if not self._settings.time_aware:
+            return ended
+        last = length >= self.ground.train.max_steps
+        return ended | (done & (~terminated | last))
 
     def _update(self, losses: Mapping[str, Tensor]) -> None:
         """Step on the sum of all that starts with ``loss``."""

@@ -25,8 +25,8 @@ class ActionValues(TensorDictModuleBase):
     """Writes Q of a state's columns: the critic's value of the state plus the policy's logits.
 
     The policy's order is that of Q. Written are ``action_value`` (..., C), minus infinity where a
-    column may not be shown and another one may, the best column ``action`` (..., 1) and its
-    ``chosen_action_value`` (..., 1).
+    column may not be shown, and the critic's value everywhere if none may, the best column
+    ``action`` (..., 1) and its ``chosen_action_value`` (..., 1).
 
     :param policy: whose logits are advantages.
     :param critic: from features to the value of a state.
@@ -83,7 +83,7 @@ class ReplayLearner(nn.Module, ABC):
         self.slate_size, self.discount = slate_size, discount
         try:
             self.loss = self.make_loss(policy, critic, others, **settings)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise RecipeError(
                 f"{type(self).__name__} cannot be built with loss_settings {dict(settings)}: "
                 f"{error}."

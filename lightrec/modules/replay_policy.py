@@ -52,7 +52,7 @@ class ReplayPolicyModule(PolicyStage):
     :param learning_rate: of Adam.
     :param final_rate: part of the learning rate that is left in the last epoch.
     :param discount: γ of the policy's own horizon, beside leaving.
-    :param time_aware: whether a simulator's step limit ends the task, see
+    :param time_aware: whether the simulator's own cuts end the task, see
         :class:`~lightrec.modules.policy.PolicyModule`.
     :param reward_scale: what rewards are multiplied by, so that returns are of order 1 to 10.
     :param max_gradient: norm to which gradients are clipped.
@@ -64,7 +64,7 @@ class ReplayPolicyModule(PolicyStage):
         num_items: int,
         vector_size: int,
         loss: ReplayLossName = "dqn",
-        loss_settings: dict[str, float | bool | int] | None = None,
+        loss_settings: dict[str, float | bool | int | str] | None = None,
         policy_settings: dict[str, PolicySetting] | None = None,
         critic_hidden: tuple[int, ...] = (64,),
         sessions: int = 128,
@@ -221,10 +221,9 @@ class ReplayPolicyModule(PolicyStage):
         rows["next"] = played["next"].apply(at_last)
         rows["next", "reward"] = stretch.reward
         rows[STEPS_AHEAD] = stretch.steps
-        if self._settings.time_aware:
-            rows["next", "terminated"] = rows["next", "done"]
-        elif self.ground.stay < 1:
-            rows["next", "terminated"] = torch.zeros_like(rows["next", "terminated"])
+        rows["next", "terminated"] = self._ended(
+            rows["next", "terminated"], rows["next", "done"], at_last(played["length"])
+        )
         return rows.flatten()
 
     @property

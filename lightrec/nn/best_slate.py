@@ -89,7 +89,8 @@ def best_slate(
     if slate_size == 1 and method == "exact":
         logits = choice_logits if offsets is None else choice_logits + offsets
         return _best_single(action_value, logits.sigmoid(), null_value, shown)
-    weights, null = _weights(choice_logits, offsets)
+    # What may not be shown must not set the scale: all else might vanish beside it.
+    weights, null = _weights(choice_logits.masked_fill(~shown, -torch.inf), offsets)
     order = None if offsets is None else offsets.argsort(descending=True, stable=True)
     # Whatever does not depend on the level is made once: a round reads the columns three times.
     weighted = torch.where(shown, weights * action_value, -torch.inf)
@@ -127,9 +128,9 @@ def _weights(choice_logits: Tensor, offsets: Tensor | None) -> tuple[Tensor, Ten
 
 
 def _best_single(
-    action_value: Tensor, likely: Tensor, null_value: Tensor, shown: Tensor
+    action_value: Tensor, probability: Tensor, null_value: Tensor, shown: Tensor
 ) -> BestSlate:
-    values = torch.lerp(null_value.expand_as(action_value), action_value, likely)
+    values = torch.lerp(null_value.expand_as(action_value), action_value, probability)
     scores = torch.where(shown, values, -torch.inf)
     best, column = scores.topk(1, dim=-1)
     some = best > -torch.inf

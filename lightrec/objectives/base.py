@@ -14,6 +14,9 @@ from torchrl.objectives.utils import dispatch_value_estimator
 
 from lightrec.nn.columns import at
 
+DISTANCES = ("l2", "l1", "smooth_l1")
+REDUCTIONS = ("mean", "sum", "none")
+
 
 class CandidateLoss(LossModule):
     """A loss over transitions whose actions are columns, with the manners of TorchRL's losses.
@@ -26,6 +29,7 @@ class CandidateLoss(LossModule):
 
     :param loss_function: of values: ``l2``, ``l1`` or ``smooth_l1``.
     :param reduction: ``mean``, ``sum`` or ``none``.
+    :raises ValueError: where there is no such distance or reduction.
     """
 
     @dataclass
@@ -56,6 +60,11 @@ class CandidateLoss(LossModule):
 
     def __init__(self, loss_function: str = "l2", reduction: str = "mean") -> None:
         super().__init__()
+        if loss_function not in DISTANCES or reduction not in REDUCTIONS:
+            raise ValueError(
+                f"loss_function is {loss_function!r} and reduction is {reduction!r}; give one of "
+                f"{', '.join(DISTANCES)}, and one of {', '.join(REDUCTIONS)}."
+            )
         self._in_keys: list[NestedKey] | None = None
         self.loss_function = loss_function
         self.reduction = reduction

@@ -28,7 +28,7 @@ class SlateSarsaLoss(SlateQLoss):
 
     A policy that shows, mostly, the slates of largest value then improves on the one that played,
     and so on. Networks are run on what was played, so that columns may be the places of slates
-    alone, which costs far less than all items.
+    alone: a few scores a row in place of all items'.
 
     :param qvalue_network: writes ``action_value`` ``(B, C)`` and ``null_value`` ``(B, 1)``.
     :param choice_network: writes ``choice_logits`` ``(B, C)``.
@@ -92,7 +92,7 @@ class SlateSarsaLoss(SlateQLoss):
         return *super()._networks_read(), self.critic_network
 
     def _values_aimed_at(self, batch: TensorDictBase) -> Tensor:
-        target: Tensor = batch.get(self.tensor_keys.value_target).squeeze(-1)
+        target: Tensor = batch.get(self.tensor_keys.value_target).detach().squeeze(-1)
         return target
 
     @dispatch

@@ -7,6 +7,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
+from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.best_slate import best_slate
 from lightrec.nn.part import describe
@@ -29,6 +30,7 @@ class SlatePolicy(LearnedPolicy):
     :param values: the second, likewise.
     :param slate_size: places K for which scores are made.
     :param hidden: widths of the hidden layers of the values of states and of nothing.
+    :raises RecipeError: where a policy tunes its way of reading histories.
     """
 
     temperature: Tensor
@@ -43,6 +45,12 @@ class SlatePolicy(LearnedPolicy):
     ) -> None:
         super().__init__(num_items)
         self.choices, self.values = LearnedPolicy.build(choices), LearnedPolicy.build(values)
+        if self.choices.tune or self.values.tune:
+            raise RecipeError(
+                "tune is true among policy_settings, and a SlatePolicy has two policies, which "
+                "read histories once for both and would tune them apart. Set it to false, or "
+                "take another loss, such as ppo."
+            )
         self.slate_size = slate_size
         self.reads = self.values.reads
         self.feature_size = self.values.feature_size

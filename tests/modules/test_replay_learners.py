@@ -13,22 +13,24 @@ from lightrec.nn.session import SessionValue
 from lightrec.policies.tower import TowerPolicy
 
 ITEMS, ROWS = 6, 8
+LOSSES = [*((loss, 1) for loss in LEARNERS), ("slate-q", 2)]
+"""With their sizes of slates."""
 ALLOWED = [[1, 3, 4], [2, 3, 6]]
 """Of states and of next states."""
 NOTHING = [0, 0, 0]
 
 
-def learner_of(loss, strange=0.0):
+def learner_of(loss, size, strange=0.0):
     """Every item has a score of its own; those that are never allowed are strange."""
     torch.manual_seed(0)
     policy = TowerPolicy(ITEMS, 3, size=4, hidden=[8]).set_items(torch.randn(ITEMS + 1, 3))
     policy.vectors[5] += strange
     torch.nn.init.normal_(policy.query[-1].weight)
     settings = SimpleNamespace(critic_hidden=(8,))
-    policy = LEARNERS[loss].wrap(policy, 1, settings)
+    policy = LEARNERS[loss].wrap(policy, size, settings)
     critic = SessionValue(policy.feature_size, (8,))
     others = LEARNERS[loss].networks(policy, settings)
-    more = {"slate_size": 1, "discount": 0.9, "follow": 0.1, "settings": {}}
+    more = {"slate_size": size, "discount": 0.9, "follow": 0.1, "settings": {}}
     learner = LEARNERS[loss](policy, critic, others, **more)
     with torch.no_grad():  # target networks like any other, away from the learned ones
         for number, parameter in enumerate(learner.parameters()):
@@ -59,10 +61,12 @@ def rows(policy, offers, following=ALLOWED[1]):
         return found
 
     batch, batch["next"] = state(ALLOWED[0]), state(following)
-    shown = torch.full((ROWS, 1), 0 if offers else ALLOWED[0][0])
+    size = getattr(policy, "slate_size", 1)
+    columns = [0, 1, 2] if offers else ALLOWED[0]
+    shown = torch.tensor(columns[:size]).expand(ROWS, -1)
     accepted = torch.arange(ROWS).unsqueeze(1) % 2 == 0
     batch[Key.ACTION], batch[Key.LOG_PROBABILITY] = shown, torch.zeros(ROWS)
-    batch[CLICKED_COLUMN] = torch.where(accepted, shown, -1)
+    batch[CLICKED_COLUMN] = torch.where(accepted, shown[:, :1], -1)
     batch["next", "reward"] = accepted.float()
     batch["next", "done"] = batch["next", "terminated"] = torch.arange(ROWS).unsqueeze(1) > 5
     return batch
@@ -74,23 +78,23 @@ def losses(learner, offers=False, **more):
     return {name: value for name, value in outcome.items() if name.startswith("loss")}
 
 
-@pytest.mark.parametrize("loss", LEARNERS)
-def test_an_offer_is_a_mask(loss):
-    masked, offered = losses(learner_of(loss)), losses(learner_of(loss), offers=True)
+@pytest.mark.parametrize(("loss", "size"), LOSSES)
+def test_an_offer_is_a_mask(loss, size):
+    masked, offered = losses(learner_of(loss, size)), losses(learner_of(loss, size), offers=True)
     assert masked
     for name, value in masked.items():
         torch.testing.assert_close(offered[name], value)
 
 
-@pytest.mark.parametrize("loss", LEARNERS)
-def test_what_may_not_be_shown_does_not_count(loss):
-    plain, strange = losses(learner_of(loss)), losses(learner_of(loss, strange=100.0))
+@pytest.mark.parametrize(("loss", "size"), LOSSES)
+def test_what_may_not_be_shown_does_not_count(loss, size):
+    plain, strange = losses(learner_of(loss, size)), losses(learner_of(loss, size, strange=100.0))
     for name, value in plain.items():
         torch.testing.assert_close(strange[name], value)
 
 
 @pytest.mark.parametrize("offers", [False, True])
-@pytest.mark.parametrize("loss", LEARNERS)
-def test_losses_are_finite_where_nothing_is_left_to_show(loss, offers):
-    found = losses(learner_of(loss), offers, following=NOTHING)
+@pytest.mark.parametrize(("loss", "size"), LOSSES)
+def test_losses_are_finite_where_nothing_is_left_to_show(loss, size, offers):
+    found = losses(learner_of(loss, size), offers, following=NOTHING)
     assert all(value.isfinite().all() for value in found.values())

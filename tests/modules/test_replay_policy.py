@@ -84,8 +84,25 @@ def test_a_limit_that_ends_the_task_is_an_end():
     data = WorldData("Greed", {"max_steps": 3}, iterations=1, judging=4)
     module, _ = fit(data, ReplayPolicyModule, 1, time_aware=True, **SMALL | {"steps": 8})
     following = module.buffer[:]["next"]
-    assert following["done"].any()
+    assert (following["done"] & (following["step"] == 3)).any()
     assert torch.equal(following["terminated"], following["done"])
+    plain, _ = fit(data, ReplayPolicyModule, 1, **SMALL | {"steps": 8})
+    following = plain.buffer[:]["next"]
+    assert (following["done"] & ~following["terminated"]).any()
+
+
+def test_who_left_was_only_cut_where_leaving_is_a_part_of_the_discount(bandit):
+    data = bandit_data(bandit, leave_rate=0.5, max_steps=4, ending="leave")
+    module, _ = fit(data, PolicyModule, 0, time_aware=True, sessions=4, steps=2)
+    assert module.ground.stay == 0.5
+    over = torch.tensor([[True], [True], [True], [False]])
+    left, length = (
+        torch.tensor([[True], [True], [False], [False]]),
+        torch.tensor([[2], [4], [3], [1]]),
+    )
+    ended = module._ended(left, over, length)
+    # Left before the limit: a cut. Left in the last step, and nothing left to show: ends.
+    assert ended.squeeze(1).tolist() == [False, True, True, False]
 
 
 def test_transitions_are_what_was_played(bandit):

@@ -7,7 +7,13 @@ from tensordict import TensorDict
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.modules.policy import PolicyModule
-from lightrec.modules.policy_losses import CLICKED_COLUMN, on_policy_loss, slates_alone
+from lightrec.modules.policy_data import PolicyData
+from lightrec.modules.policy_losses import (
+    CLICKED_COLUMN,
+    clicked_column,
+    on_policy_loss,
+    slates_alone,
+)
 from lightrec.modules.world_data import WorldData
 from lightrec.policies.slate import SlatePolicy
 from tests.modules.training import fit
@@ -44,14 +50,15 @@ def test_columns_become_places():
     assert rollout[Key.ACTION].tolist() == [[6, 3, 8], [4, 7, -1]]
 
 
-def test_losses_are_those_of_a_look_at_all_items():
-    module, _ = fit(world(), PolicyModule, 1, **SMALL)
+@pytest.mark.parametrize("offers", [False, True])
+def test_losses_are_those_of_a_look_at_all_that_was_offered(offers):
+    data = WorldData("InterestEvolution", iterations=1, judging=4) if offers else world()
+    module, _ = fit(data, PolicyModule, 1, **SMALL)
     module._state = module.ground.train.reset()
     rollout = module._play()
-    clicked = rollout[Key.CLICKED]
-    everything = rollout.exclude("slate").set(
-        CLICKED_COLUMN, torch.where(clicked > 0, clicked, torch.full_like(clicked, -1))
-    )
+    column = clicked_column(rollout[Key.ACTION], rollout["slate"], rollout[Key.CLICKED])
+    assert (column >= 0).any()
+    everything = rollout.exclude("slate").set(CLICKED_COLUMN, column)
     loss = on_policy_loss("slate-sarsa", module.policy, module.critic, None, 2, False, {})
     alone, among_all = loss(slates_alone(rollout).flatten()), loss(everything.flatten())
     for name, value in among_all.items():
@@ -93,3 +100,22 @@ def test_a_resumed_run_goes_on_as_an_unbroken_one(tmp_path):
 def test_a_temperature_of_nothing_is_refused():
     with pytest.raises(RecipeError, match=r"temperature is \(0.1, 0.0\).*must be positive"):
         PolicyModule(8, 4, loss="slate-sarsa", temperature=(0.1, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss_function": "l3"}, "loss_function is 'l3'.*give one of l2"),
+        ({"slate_size": 3}, "multiple values for keyword argument 'slate_size'"),
+    ],
+)
+def test_settings_of_the_loss_that_cannot_be(settings, message):
+    with pytest.raises(RecipeError, match=message):
+        fit(world(), PolicyModule, 1, **SMALL, loss_settings=settings)
+
+
+def test_a_tuned_encoder_is_refused(bandit):
+    folders = (str(bandit / name) for name in ("data", "encoder", "reward"))
+    data = PolicyData(*folders, reward_name="EngagementReward", max_steps=2, held_out=8)
+    with pytest.raises(RecipeError, match=r"tune is true.*Set it to false"):
+        fit(data, PolicyModule, 1, loss="slate-sarsa", policy_settings={"tune": True})

@@ -109,6 +109,14 @@ def test_large_logits_do_not_overflow(level):
     assert found.scores.isfinite().all()
 
 
+def test_what_may_not_be_shown_sets_no_scale():
+    values, logits = torch.tensor([[NONE, 1.0, 2.0, 0.5]]), torch.tensor([[300.0, 0.0, 0.5, -0.2]])
+    found = best_slate(values, logits, torch.zeros(1, 1), 2)
+    alone = best_slate(values[:, 1:], logits[:, 1:], torch.zeros(1, 1), 2)
+    torch.testing.assert_close(found.scores[:, 1:], alone.scores)
+    assert found.value.item() == pytest.approx(alone.value.item())
+
+
 def test_larger_offsets_go_to_larger_scores():
     values, scores = torch.tensor([[3.0, 1.0, 2.0]]), torch.zeros(1, 3)
     found = best_slate(values, scores, torch.zeros(1, 1), 2, torch.tensor([0.0, 1.0]))

@@ -8,9 +8,9 @@ from lightrec.simulators.cart_pole import CartPole
 from lightrec.simulators.greed import Greed
 
 
-@pytest.mark.parametrize("base", [CartPole(3, max_steps=20), Greed(3, max_steps=20)])
-def test_specs(base):
-    check_env_specs(Absorbing(base))
+@pytest.mark.parametrize("kind", [CartPole, Greed])
+def test_specs(kind):
+    check_env_specs(Absorbing(kind(3, ending="leave", max_steps=20)))
 
 
 def test_ends_are_played_on_without_reward():
