@@ -119,7 +119,7 @@ def long_table(found: dict[str, dict]) -> str:
 def draw(found: dict[str, dict], path: Path) -> None:
     """Draw how learners come along: shares of the oracle's return against CPU seconds."""
     worlds = [world for world in WORLDS if f"{world}/references/seed-0" in found]
-    figure, grid = plt.subplots(2, 3, figsize=(10.5, 6), layout="constrained", squeeze=False)
+    figure, grid = plt.subplots(2, 3, figsize=(10.5, 6.6), layout="constrained", squeeze=False)
     for world, axes in zip(worlds, grid.flat, strict=False):
         for number, learner in enumerate(LEARNERS):
             cell = found.get(f"{world}/{learner}/seed-0")
@@ -133,5 +133,6 @@ def draw(found: dict[str, dict], path: Path) -> None:
         axes.set_title(world)
         axes.set_xlabel("CPU seconds")
     grid[0, 0].set_ylabel("random 0, oracle 1")
-    grid[0, 0].legend(frameon=False, fontsize="small")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
     figure.savefig(path, dpi=110)
