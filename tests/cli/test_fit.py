@@ -39,6 +39,7 @@ def test_print_config_shows_every_setting(data, capsys):
     shown = yaml.safe_load(capsys.readouterr().out)
     assert shown["model"]["init_args"]["dropout"] == 0.4
     assert shown["data"]["class_path"].endswith("SequenceData")
+    assert shown["trainer"]["deterministic"] == "warn"
 
 
 def test_help_shows_the_trainer(capsys):
