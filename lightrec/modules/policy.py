@@ -23,8 +23,6 @@ from lightrec.modules.policy_stage import Means, PolicyStage, kept
 from lightrec.policies.base import LearnedPolicy, items_at
 from lightrec.policies.slate import SlatePolicy
 
-ESTIMATES = ("advantage", "value_target")
-
 
 class PolicyModule(PolicyStage):
     """Trains a policy with a loss on what the present policy has just played.
@@ -126,11 +124,11 @@ class PolicyModule(PolicyStage):
         """Play, then learn from what was played."""
         rollout = self._play()
         self._log_play(rollout)
-        names: tuple[str, ...] = (FEATURES, Key.ACTION, Key.LOG_PROBABILITY, *ESTIMATES)
+        names = [FEATURES, Key.ACTION, Key.LOG_PROBABILITY, "advantage", "value_target"]
         offered = self.offered
         if self._settings.loss == "slate-sarsa":
             rollout, offered = slates_alone(rollout), Key.CANDIDATES
-            names = (*names, CLICKED_COLUMN)
+            names.append(CLICKED_COLUMN)
         self._past.append(kept([*self.policy.reads, offered, *names], rollout).flatten())
         rows = TensorDict.cat(list(self._past))
         loss = on_policy_loss(
