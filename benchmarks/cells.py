@@ -23,10 +23,9 @@ LIGHTREC = str(Path(sys.executable).parent / "lightrec")
 def commit() -> str:
     """Give the commit under measurement, marked where files differ from it."""
     head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    code = ["lightrec", "plugins", "recipes", "benchmarks", ":(exclude)benchmarks/results"]
     changed = subprocess.run(
-        ["git", "status", "--porcelain", "--", "lightrec", "plugins", "recipes"],
-        capture_output=True,
-        text=True,
+        ["git", "status", "--porcelain", "--", *code], capture_output=True, text=True
     )
     return head.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
 

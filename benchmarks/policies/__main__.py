@@ -8,13 +8,14 @@ import argparse
 import os
 
 from benchmarks.cells import Benchmark
-from benchmarks.policies import learners, new_items, slates
+from benchmarks.policies import draws, learners, new_items, slates
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 PARTS = {
     "slates": ("policies", slates.cells, slates.table),
     "worlds": ("policies_worlds", learners.cells, learners.table),
     "asked": ("policies_asked", learners.long_cells, learners.long_table),
+    "draws": ("policies_draws", draws.cells, draws.table),
     "new-items": ("policies_new_items", new_items.cells, new_items.table),
 }
 """Where a part's results go, what runs its cells, and what sets them as Markdown."""

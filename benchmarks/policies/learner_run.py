@@ -1,7 +1,7 @@
 """One cell of learners in worlds: train by a recipe, then judge on sessions of its own.
 
     python -m benchmarks.policies.learner_run train greed ppo 0 OUT --epochs 12
-    python -m benchmarks.policies.learner_run references greed 0 OUT
+    python -m benchmarks.policies.learner_run references greed 0 OUT --draw 1000
 
 One thread. Returns are sums of true rewards over 4,096 sessions, under the same chance for all, and
 policies are judged as they show what they score highest (``mode``) and as they draw (``sample``).
@@ -10,6 +10,7 @@ policies are judged as they show what they score highest (``mode``) and as they 
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -101,9 +102,12 @@ def main() -> None:
     parser.add_argument("seed", type=int)
     parser.add_argument("out", type=Path)
     parser.add_argument("--learner", default="ppo")
+    parser.add_argument("--draw", type=int, help="seed of the world's items")
     chosen, more = parser.parse_known_args()
     torch.set_num_threads(1)
     setup = WORLDS[chosen.world]
+    if chosen.draw is not None:
+        setup = replace(setup, settings=setup.settings | {"seed": chosen.draw})
     if chosen.what == "references":
         found = compared(setup, chosen.seed)
     else:

@@ -6,6 +6,7 @@ from typing import Any
 from tensordict import TensorDictBase
 from torch import Tensor
 
+from benchmarks.worlds_run import best_list
 from lightrec.keys import Key
 from lightrec.simulators.far import Far
 from lightrec.simulators.greed import Greed
@@ -74,6 +75,9 @@ def references(world: World) -> dict[str, Any]:
     }
     if isinstance(world, LongTermSatisfaction):
         found["always-kale"] = lambda state: -world.score[state[Key.CANDIDATES]]
+    if isinstance(world, Greed):
+        search = Greed(512, seed=world.seed, slate_size=world.slate_size)
+        found["constant-best"] = best_list(search)(world)
     return found
 
 

@@ -61,9 +61,11 @@ def long_cells(benchmark: Benchmark) -> None:
             _cell(benchmark, f"long/{world}/{learner}/seed-{seed}", world, seed, *more)
 
 
-def share(found: dict[str, dict], world: str, seed: int, value: float) -> float:
-    """Put a return on the scale on which random is 0 and the oracle 1."""
-    known = found[f"{world}/references/seed-{seed}"]["metrics"]
+def share(known: dict[str, float], value: float) -> float:
+    """Put a return on the scale on which random is 0 and the oracle 1.
+
+    :param known: metrics of the references.
+    """
     low, high = known["random/return"], known["oracle/return"]
     return float((value - low) / (high - low))
 
@@ -85,16 +87,14 @@ def table(found: dict[str, dict]) -> str:
 def _entry(found: dict[str, dict], world: str, row: str) -> str:
     known = found[f"{world}/references/seed-0"]["metrics"]
     if f"{row}/return" in known:
-        return (
-            f"{share(found, world, 0, known[f'{row}/return']):.2f} ({known[f'{row}/length']:.0f})"
-        )
+        return f"{share(known, known[f'{row}/return']):.2f} ({known[f'{row}/length']:.0f})"
     cell = found.get(f"{world}/{row}/seed-0")
     if cell is None:
         return "–"
     metrics = cell["metrics"]
-    text = f"{share(found, world, 0, metrics['mode/return']):.2f}"
+    text = f"{share(known, metrics['mode/return']):.2f}"
     if "sample/return" in metrics:
-        text += f" / {share(found, world, 0, metrics['sample/return']):.2f}"
+        text += f" / {share(known, metrics['sample/return']):.2f}"
     return f"{text} ({metrics['mode/length']:.0f})"
 
 
@@ -107,7 +107,10 @@ def long_table(found: dict[str, dict]) -> str:
         if any(key not in found for key in keys):
             continue
         shares = [
-            share(found, world, seed, found[key]["metrics"]["mode/return"])
+            share(
+                found[f"{world}/references/seed-{seed}"]["metrics"],
+                found[key]["metrics"]["mode/return"],
+            )
             for seed, key in zip(SEEDS, keys, strict=True)
         ]
         spent = [found[key]["metrics"]["training_cpu_seconds"] for key in keys]
@@ -121,12 +124,13 @@ def draw(found: dict[str, dict], path: Path) -> None:
     worlds = [world for world in WORLDS if f"{world}/references/seed-0" in found]
     figure, grid = plt.subplots(2, 3, figsize=(10.5, 6.6), layout="constrained", squeeze=False)
     for world, axes in zip(worlds, grid.flat, strict=False):
+        known = found[f"{world}/references/seed-0"]["metrics"]
         for number, learner in enumerate(LEARNERS):
             cell = found.get(f"{world}/{learner}/seed-0")
             if cell is None:
                 continue
             seconds, returns = zip(*cell["metrics"]["course"], strict=True)
-            shares = [share(found, world, 0, value) for value in returns]
+            shares = [share(known, value) for value in returns]
             axes.plot(seconds, shares, color=f"C{number}", label=learner)
         axes.axhline(0, color="grey", linewidth=0.5)
         axes.set_ylim(-0.3, 1.05)

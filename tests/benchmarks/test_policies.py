@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from benchmarks.policies import slates
+from benchmarks.policies import draws, slates
 
 
 def test_the_definition_by_hand():
@@ -49,3 +49,20 @@ def test_slow_slates_are_refused_and_fast_ones_set_in_a_table():
     assert "| 2,048 | 1.5 | 100 | 100 | 5.0 | 2.50 |" in slates.table(Held(2.5).cells)
     with pytest.raises(RuntimeError, match=r"3\.50 times the score product"):
         slates.cells(Held(3.5))
+
+
+def test_draws_give_shares_between_random_and_the_oracle():
+    known = {"random/return": 2.0, "oracle/return": 12.0}
+    known |= {"constant-best/return": 7.0, "greedy/return": 2.0}
+    found = {}
+    for draw in draws.DRAWS:
+        found[f"draw-{draw}/references"] = {"metrics": known}
+        found[f"draw-{draw}/ppo"] = {"metrics": {"mode/return": 10.0}}
+        found[f"draw-{draw}/slate-sarsa"] = {"metrics": {"mode/return": 11.0}}
+    found["draw-1003/ppo"] = {"metrics": {"mode/return": 5.0}}
+    assert draws.table(found).splitlines()[2:] == [
+        "| SlateQ on policy | 0.90 | 0.90 | 0.90 |",
+        "| PPO | 0.75 | 0.30 | 0.80 |",
+        "| best constant list | 0.50 | 0.50 | 0.50 |",
+        "| greedy | 0.00 | 0.00 | 0.00 |",
+    ]
