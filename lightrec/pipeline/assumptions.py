@@ -24,7 +24,7 @@ from lightrec.pipeline.functions import settings
 from lightrec.pipeline.sessions import SimulatedSessions
 from lightrec.pipeline.stage import STAMP, Stage, stamp
 from lightrec.pipeline.train import train
-from lightrec.policies.candidate import CandidatePolicy
+from lightrec.policies.base import Policy
 
 CELLS = "cells.json"
 MOST_OFFERS = 50_000
@@ -149,7 +149,7 @@ def judge_cell(
         Ranker.from_pretrained(stage.run / "encoder").eval(),
         models["reward"],
         models["judge"],
-        CandidatePolicy.load(folder / "policy"),
+        Policy.load(folder / "policy"),
         chosen["seed"],
         LeavingModel.beside(stage.run / "judge", LEAVING),
     )

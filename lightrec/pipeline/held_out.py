@@ -24,7 +24,7 @@ from lightrec.keys import Column, Key
 from lightrec.modules.sequences import EvaluationEvents
 from lightrec.pipeline.held_out_cold import cold_metrics
 from lightrec.pipeline.held_out_metrics import LIST_LENGTH, advantage, held_out_metrics
-from lightrec.policies.candidate import CandidatePolicy
+from lightrec.policies.base import Policy
 
 
 class HeldOutLog(Evaluator):
@@ -53,7 +53,7 @@ class HeldOutLog(Evaluator):
         }
         if (run / "policy").is_dir():
             # A run may have ended with the encoder.
-            policy = CandidatePolicy.load(run / "policy")
+            policy = Policy.load(run / "policy")
             scorers["policy"] = by_history(policy)
         if forms:
             scorers["ranker"] = by_history(Blend(blend.ranker).freeze())

@@ -30,7 +30,6 @@ from lightrec.policies.baselines import (
     PopularityPolicy,
     RandomPolicy,
 )
-from lightrec.policies.candidate import CandidatePolicy
 from lightrec.simulators.far_log import HeldOut
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
@@ -77,7 +76,7 @@ class SimulatedSessions(Evaluator):
             Ranker.from_pretrained(run / "encoder").eval(),
             ChoiceModel.load(run / "reward"),
             ChoiceModel.load(run / "judge"),
-            CandidatePolicy.load(run / "policy"),
+            Policy.load(run / "policy"),
             seed,
             LeavingModel.beside(run / "judge", LEAVING),
             load_user_model(run / "judge"),
@@ -93,7 +92,7 @@ class SimulatedSessions(Evaluator):
         ranker: Ranker,
         reward: ChoiceModel,
         judge_model: ChoiceModel,
-        policy: CandidatePolicy,
+        policy: Policy,
         seed: int,
         leaving: LeavingModel | None = None,
         played: UserModel | None = None,
@@ -173,7 +172,7 @@ def _contenders(
     store: EventStore,
     ranker: Ranker,
     reward: ChoiceModel,
-    policy: CandidatePolicy,
+    policy: Policy,
     history: Tensor,
 ) -> dict[str, Policy]:
     return {

@@ -26,6 +26,8 @@ class Policy(Part, ABC):
     reads: tuple[str, ...] = (Key.USER_VECTOR, Key.STEP, Key.ACCEPTED_TOTAL)
     """The keys of a state from which :meth:`logits` are made, beside what may be shown;
     ``user_vector`` follows from ``history``."""
+    history_length: int | None = None
+    """How many of a history's last steps are read; None for all."""
 
     def __init__(self, num_items: int) -> None:
         super().__init__()

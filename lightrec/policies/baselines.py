@@ -116,6 +116,8 @@ class GreedyEncoderPolicy(Policy):
         ranker. Give a learned policy's own, for a comparison on equal terms.
     """
 
+    history_length: int
+
     def __init__(
         self, num_items: int, ranker: Mapping[str, Any], history_length: int | None = None
     ) -> None:

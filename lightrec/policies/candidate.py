@@ -38,6 +38,7 @@ class CandidatePolicy(LearnedPolicy):
     :param horizon: steps after which the step counts as 1.
     """
 
+    history_length: int
     item_vectors: Tensor
     """(N + 1, D) float32: the encoder's item vectors, the items' biases, and what the user model
     sees of the items, side by side."""

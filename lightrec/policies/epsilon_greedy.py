@@ -73,6 +73,7 @@ class EpsilonGreedy(Policy):
         self.epsilon = epsilon
         self.policy: Policy = Policy.build(policy)
         self.reads = self.policy.reads
+        self.history_length = self.policy.history_length
 
     @classmethod
     def around(cls, policy: Policy, epsilon: float = 0.1) -> "EpsilonGreedy":

@@ -44,6 +44,7 @@ class LinearBandit(Policy):
     :raises RecipeError: where a number is out of range.
     """
 
+    history_length: int
     item_vectors: Tensor
     """(N + 1, D) float32; row 0 is zero."""
     precision: Tensor

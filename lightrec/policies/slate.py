@@ -53,6 +53,7 @@ class SlatePolicy(LearnedPolicy):
             )
         self.slate_size = slate_size
         self.reads = self.values.reads
+        self.history_length = self.values.history_length
         self.feature_size = self.values.feature_size
         self.level = SessionValue(self.feature_size, hidden)
         self.nothing = SessionValue(self.feature_size, hidden)

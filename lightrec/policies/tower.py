@@ -42,6 +42,7 @@ class TowerPolicy(LearnedPolicy):
     :param horizon: steps after which the step counts as 1.
     """
 
+    history_length: int
     vectors: Tensor
     """(N + 2, W + 1) float32: centred and scaled vectors, W being their length D or that of
     their meanings; zeros for padding, and for choosing nothing a one in the last column."""
