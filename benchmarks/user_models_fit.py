@@ -19,8 +19,9 @@ from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.store import TEST, TRAIN, EventStore
-from lightrec.modules.choice import OFFERS, ChoiceModule
+from lightrec.modules.choice import ChoiceModule
 from lightrec.modules.choice_data import ITEMS, ChoiceData
+from lightrec.modules.halves import OFFERS
 from lightrec.nn.choice import ChoiceModel
 from lightrec.nn.user_parts import LEAVING, LeavingModel
 from lightrec.pipeline.run import run

@@ -22,9 +22,6 @@ def main() -> None:
     benchmark = Benchmark("video")
     for seed in range(3):
         command = [LIGHTREC, "run", "video", "--seed", str(seed), "--out", "{out}/video"]
-        # Each seed has halves of its own, so that user models A and B are others too.
-        for stage in ("reward", "judge"):
-            command += [f"--{stage}.data.init_args.split_seed", str(seed)]
         benchmark.cell(f"ml-100k/seed-{seed}", command, seed, "video/metrics.json")
     print(benchmark.table(SHOWN))
 

@@ -24,7 +24,8 @@ from lightrec.irl.two_step import Offer, fit_continuation
 from lightrec.keys import Key
 from lightrec.modules.choice_assessment import assess, calibrate, choice_auc, fit_popularity
 from lightrec.modules.choice_data import ChoiceData
-from lightrec.modules.choice_sets import Batch, Half
+from lightrec.modules.choice_sets import Batch
+from lightrec.modules.halves import OFFERS, Half
 from lightrec.modules.reward_explained import explain
 from lightrec.modules.stage import StageModule
 from lightrec.modules.user_parts import SessionTable, UserParts
@@ -32,8 +33,6 @@ from lightrec.nn.choice import ChoiceModel, PooledChoice, RecurrentChoice
 from lightrec.nn.ensemble import Ensemble, UserModel
 from lightrec.nn.reward_model import FOLDER
 
-OFFERS = "offers.json"
-"""Beside a choice model: by which settings its states and offers were made."""
 INSTANTIATOR = "lightning.pytorch.cli.instantiate_module"
 
 

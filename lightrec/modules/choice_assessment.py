@@ -9,7 +9,7 @@ from lightrec.data.store import TRAIN, VALIDATION
 from lightrec.evaluation.calibration import Reliability
 from lightrec.keys import PADDING, Key
 from lightrec.modules.choice_data import ChoiceData
-from lightrec.modules.choice_sets import Half
+from lightrec.modules.halves import Half
 from lightrec.nn.choice_model import ChoiceModel
 from lightrec.nn.ensemble import Ensemble, UserModel
 from lightrec.nn.popularity_choice import PopularityChoice

@@ -16,7 +16,8 @@ from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.encoders.base import Encoder
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import Column
-from lightrec.modules.choice_sets import Batch, ChoiceSets, EventBatches, Half, in_half
+from lightrec.modules.choice_sets import Batch, ChoiceSets, EventBatches
+from lightrec.modules.halves import Half, in_half
 
 ITEMS = "items.safetensors"
 
@@ -30,7 +31,8 @@ class ChoiceData(LogData):
     :param text_size: how many principal components of the text vectors are kept; null for all of
         each vector.
     :param half: whose choices: of users ``a``, of users ``b``, or of ``all``.
-    :param split_seed: of the halves; it must be the same wherever halves are to be disjoint.
+    :param split_seed: of the halves; it must be the same wherever halves are to be disjoint. Null
+        takes ``seed``, so that a run with another seed has other halves.
     :param history_length: L.
     :param candidates: size of the sets assumed where the log has none.
     :param nothing_rate: how often nothing is assumed to be chosen, where the log does not tell.
@@ -54,7 +56,7 @@ class ChoiceData(LogData):
         text_encoder: Encoder | None = None,
         text_size: int | None = 64,
         half: Half = "all",
-        split_seed: int = 0,
+        split_seed: int | None = None,
         history_length: int = 20,
         candidates: int = 20,
         nothing_rate: float = 0.5,
@@ -72,7 +74,8 @@ class ChoiceData(LogData):
             raise RecipeError(f"nothing_rate is {nothing_rate}; it lies between 0 and below 1.")
         self.encoder, self.text_encoder = encoder, text_encoder
         self.text_size = text_size
-        self.half, self.split_seed = half, split_seed
+        self.half = half
+        self.split_seed = seed if split_seed is None else split_seed
         self.history_length = history_length
         self.candidates, self.nothing_rate = candidates, nothing_rate
         self.longest_session = longest_session

@@ -5,7 +5,7 @@ those that the user had not met, and from other such sets, at a given rate, noth
 """
 
 from collections.abc import Iterator
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -17,25 +17,8 @@ from lightrec.data.store import EventStore
 from lightrec.keys import PADDING, Key
 
 Batch: TypeAlias = dict[str, Tensor]
-Half: TypeAlias = Literal["a", "b", "all"]
 Request: TypeAlias = tuple[tuple[int, ...], NDArray[np.int64]]
 """Seeds of the draws, and positions (B,) of events in the store."""
-
-
-def in_half(users: NDArray[np.int64], half: Half, seed: int) -> NDArray[np.bool_]:
-    """Whether users belong to a half; the halves follow from a hash of row and seed.
-
-    :param users: (U,) rows of the user table.
-    """
-    if half == "all":
-        return np.ones(len(users), bool)
-    # splitmix64 (Steele, Lea and Flood 2014): neighbouring rows fall into unrelated halves.
-    with np.errstate(over="ignore"):
-        x = users.astype(np.uint64) + np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x ^= x >> np.uint64(31)
-    return (x & np.uint64(1)) == (0 if half == "a" else 1)
 
 
 class UnseenItems:

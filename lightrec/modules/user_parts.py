@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lightrec.data.store import SESSION_GAP, TEST, TRAIN, VALIDATION, EventStore, Integers
 from lightrec.modules.choice_data import ChoiceData
-from lightrec.modules.choice_sets import in_half
+from lightrec.modules.halves import in_half
 from lightrec.nn.choice_model import ChoiceModel
 from lightrec.nn.user_parts import (
     LEAVING,

@@ -14,8 +14,9 @@ from typing import Any
 
 from lightrec.data.store import EventStore
 from lightrec.irl.two_step import with_assumptions
-from lightrec.modules.choice import OFFERS, offers
+from lightrec.modules.choice import offers
 from lightrec.modules.choice_data import ChoiceData
+from lightrec.modules.halves import OFFERS, check_halves
 from lightrec.nn.choice import ChoiceModel
 from lightrec.nn.ensemble import Ensemble, load_user_model
 from lightrec.nn.ranker import Ranker
@@ -94,6 +95,7 @@ def assume(
 def assumptions_stage(stage: Stage) -> None:
     """Learn and judge every cell; finished ones are kept if the process is killed."""
     chosen = settings(stage, assume)
+    check_halves(stage.run)
     stage.prepare_work()
     store = EventStore.open(stage.run / "data")
     reward = ChoiceModel.load(stage.run / "reward")

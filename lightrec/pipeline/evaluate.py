@@ -10,6 +10,7 @@ from lightrec import plugins
 from lightrec.data.store import EventStore
 from lightrec.errors import RunError
 from lightrec.evaluation.base import Evaluator
+from lightrec.modules.halves import check_halves
 from lightrec.pipeline import report
 from lightrec.pipeline.assumptions import CELLS
 from lightrec.pipeline.functions import settings
@@ -35,8 +36,9 @@ def evaluate_stage(stage: Stage) -> None:
     for sentence in plugins.installed().load_all(["evaluators"]):
         plugins.warn(sentence)
     evaluators, seed = evaluate(**settings(stage, evaluate))
-    stage.prepare_work()
     run = stage.run
+    check_halves(run)
+    stage.prepare_work()
     metrics: dict[str, float] = json.loads((run / "encoder" / "metrics.json").read_text())
     for name in ("reward", "judge"):
         own = json.loads((run / name / "metrics.json").read_text())

@@ -113,6 +113,10 @@ def run(
     left = stages if fresh else [*dropwhile(Stage.is_current, stages)]
     for stage in left:
         check(stage)
+    if any(stage.name in ("reward", "judge") for stage in left):
+        from lightrec.pipeline.halves import check_planned_halves
+
+        check_planned_halves(stages)
     for number, stage in enumerate(stages, start=1):
         headline = f"[{number}/{len(stages)}] {stage.name}"
         if not fresh and stage.is_current():

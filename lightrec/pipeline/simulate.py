@@ -18,6 +18,7 @@ from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.intervals import mean_interval
 from lightrec.evaluation.sessions import Contender, Sessions, judge
 from lightrec.keys import Column
+from lightrec.modules.halves import check_halves
 from lightrec.nn.choice import ChoiceModel
 from lightrec.nn.ensemble import Ensemble, load_user_model
 from lightrec.nn.ranker import Ranker
@@ -127,6 +128,7 @@ def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model
             raise RunError(
                 f"{run} holds no finished {needed} stage: finish it with `lightrec run`."
             )
+    check_halves(run)
     store = EventStore.open(run / "data")
     starts = LogStarts.from_store(store)
     users = chosen_users(starts, count, seed)

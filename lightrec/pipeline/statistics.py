@@ -22,8 +22,7 @@ from lightrec.evaluation.base import Evaluator
 from lightrec.evaluation.sessions import Contender, play
 from lightrec.evaluation.statistics import SessionStatistics, compare
 from lightrec.keys import PADDING, Key
-from lightrec.modules.choice import OFFERS
-from lightrec.modules.choice_sets import in_half
+from lightrec.modules.halves import OFFERS, in_half
 from lightrec.nn.ensemble import Ensemble, UserModel, load_user_model
 from lightrec.nn.user_parts import LEAVING, LeavingModel
 from lightrec.simulators import noise

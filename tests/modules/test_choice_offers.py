@@ -4,8 +4,9 @@ import json
 
 import torch
 
-from lightrec.modules.choice import OFFERS, offers
+from lightrec.modules.choice import offers
 from lightrec.modules.choice_data import ChoiceData
+from lightrec.modules.halves import OFFERS
 
 
 def test_the_noted_settings_give_the_same_offers(tiny_run):

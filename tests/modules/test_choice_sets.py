@@ -7,7 +7,7 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.store import TRAIN
 from lightrec.keys import Key
-from lightrec.modules.choice_sets import ChoiceSets, EventBatches, UnseenItems, in_half
+from lightrec.modules.choice_sets import ChoiceSets, EventBatches, UnseenItems
 
 
 def store_of(events, folder):
@@ -45,16 +45,6 @@ def offered(tmp_path):
         },
         tmp_path / "offered",
     )
-
-
-def test_halves_are_disjoint_even_and_seeded():
-    users = np.arange(10_000)
-    a, b = in_half(users, "a", 0), in_half(users, "b", 0)
-    assert (a ^ b).all()
-    assert in_half(users, "all", 0).all()
-    assert abs(a.mean() - 0.5) < 0.02
-    assert abs((a == in_half(users, "a", 1)).mean() - 0.5) < 0.02
-    assert (in_half(users[5:9], "a", 0) == a[5:9]).all()
 
 
 def test_assumed_sets_hold_the_choice_among_unseen_items(plain):

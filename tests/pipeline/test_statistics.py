@@ -9,7 +9,7 @@ import torch
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
-from lightrec.modules.choice import OFFERS
+from lightrec.modules.halves import OFFERS
 from lightrec.nn.choice import PooledChoice
 from lightrec.nn.user_parts import LEAVING, LeavingModel
 from lightrec.pipeline.report_users import statistics

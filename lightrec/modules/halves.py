@@ -1,0 +1,69 @@
+"""The halves of the users: who belongs to which, and whether two stages took disjoint ones.
+
+User model A learns from one half and user model B from the other, so that B can judge what was
+learned in A.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightrec.errors import RunError
+
+Half: TypeAlias = Literal["a", "b", "all"]
+
+OFFERS = "offers.json"
+"""The file in which a reward or judge stage notes its half, and what else decides its offers."""
+
+
+def in_half(users: NDArray[np.int64], half: Half, seed: int) -> NDArray[np.bool_]:
+    """Whether users belong to a half; the halves follow from a hash of row and seed.
+
+    :param users: (U,) rows of the user table.
+    """
+    if half == "all":
+        return np.ones(len(users), bool)
+    # splitmix64 (Steele, Lea and Flood 2014): neighbouring rows fall into unrelated halves.
+    with np.errstate(over="ignore"):
+        x = users.astype(np.uint64) + np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        x ^= x >> np.uint64(31)
+    return (x & np.uint64(1)) == (0 if half == "a" else 1)
+
+
+def overlap(reward: Mapping[str, Any], judge: Mapping[str, Any]) -> str | None:
+    """Say in a sentence that the halves of two stages overlap; None where they do not.
+
+    Who takes all users for a stage has chosen the overlap.
+
+    :param reward: ``half`` and ``split_seed`` of the reward stage.
+    :param judge: those of the judge stage.
+    """
+    seeds = reward["split_seed"], judge["split_seed"]
+    if seeds[0] == seeds[1] or "all" in (reward["half"], judge["half"]):
+        return None
+    return (
+        f"The reward stage splits the users into halves by seed {seeds[0]} and the judge stage by "
+        f"seed {seeds[1]}, so that user model B would judge with users from whom user model A "
+        "learned. Give both stages the same seed_everything, as `lightrec run --seed` does, or "
+        "the same data.init_args.split_seed."
+    )
+
+
+def check_halves(run: Path) -> None:
+    """See that the halves of a run's user models A and B are disjoint.
+
+    :param run: a run folder; stages that note no halves are not looked at.
+    :raises RunError: where the halves overlap.
+    """
+    notes = [run / stage / OFFERS for stage in ("reward", "judge")]
+    if not all(note.is_file() for note in notes):
+        return
+    sentence = overlap(*(json.loads(note.read_text()) for note in notes))
+    if sentence is not None:
+        raise RunError(f"{run}: {sentence} Then run the stage that changed again.")
