@@ -19,6 +19,8 @@ matplotlib.rcParams.update(
         "svg.fonttype": "none",
         # A fixed salt makes the same metrics give the same bytes.
         "svg.hashsalt": "lightrec",
+        # Titles and attributes of a log may hold "$", which is no formula there.
+        "text.parse_math": False,
         "font.size": 9,
         "axes.spines.top": False,
         "axes.spines.right": False,

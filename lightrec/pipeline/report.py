@@ -40,8 +40,10 @@ CURVES = {
 }
 
 
-def ranking(metrics: Metrics) -> Section:
-    """Tell how well the held-out events are ranked."""
+def ranking(metrics: Metrics) -> Section | None:
+    """Tell how well the held-out events are ranked; None where the recipe does not rank them."""
+    if "test/events" not in metrics:
+        return None
     columns = [f"{m}@{k}" for m in ("ndcg", "recall", "mrr") for k in (5, 10, 20)]
     shown = rankers(metrics)
     rows = [
@@ -72,6 +74,11 @@ def ranking(metrics: Metrics) -> Section:
     )
 
 
+def contenders(metrics: Metrics) -> dict[str, str]:
+    """Give the titles of those that played in user model B; none where the recipe plays nothing."""
+    return {n: t for n, t in CONTENDERS.items() if f"simulator/{n}/return" in metrics}
+
+
 def paired(
     metrics: Metrics, prefix: str = "simulator", of: str = "return"
 ) -> dict[str, tuple[float, float, float]]:
@@ -84,8 +91,11 @@ def paired(
     return found
 
 
-def sessions(metrics: Metrics) -> Section:
-    """Tell how sessions go in user model B."""
+def sessions(metrics: Metrics) -> Section | None:
+    """Tell how sessions go in user model B; None where the recipe plays none."""
+    played = contenders(metrics)
+    if not played:
+        return None
     columns = {
         "return": "accepted a session",
         "length": "steps",
@@ -96,7 +106,7 @@ def sessions(metrics: Metrics) -> Section:
     }
     rows = [
         [title, *(number(metrics.get(f"simulator/{name}/{c}")) for c in columns)]
-        for name, title in CONTENDERS.items()
+        for name, title in played.items()
     ]
     advantages = paired(metrics)
     rewards = paired(metrics, of="reward_b")
@@ -105,7 +115,7 @@ def sessions(metrics: Metrics) -> Section:
         for title in advantages
     ]
     drawn, axes = plots.figure(9, 2.4, 2)
-    values = {t: metrics[f"simulator/{n}/return"] for n, t in CONTENDERS.items()}
+    values = {t: metrics[f"simulator/{n}/return"] for n, t in played.items()}
     plots.bars(axes[0], values, "policy", "accepted items a session")
     plots.intervals(
         axes[1],
@@ -119,7 +129,7 @@ def sessions(metrics: Metrics) -> Section:
         [
             Table(["", *columns.values()], rows, "policy"),
             Table(["", "accepted a session", "learned reward (B)"], differences),
-            *shares_table(metrics, CONTENDERS),
+            *shares_table(metrics, played),
         ],
         plots.svg(drawn),
         "Length and acceptance per step are told apart, because a longer session alone makes a "
@@ -219,13 +229,16 @@ def read_curves(run: Path) -> dict[str, plots.Curve]:
 
 def verdict(metrics: Metrics) -> list[str]:
     """Say in whole sentences what came out, the unwelcome included."""
-    sentences = [
-        f"The encoder ranks the next event with NDCG@10 {metrics['test/ndcg@10']:.3f}; popularity "
-        f"has {metrics['test/popularity/ndcg@10']:.3f}."
-    ]
-    if metrics["test/ndcg@10"] <= metrics["test/popularity/ndcg@10"]:
-        sentences.append("The encoder does not beat popularity on this log.")
-    sentences += against_closed_forms(metrics)
+    sentences = []
+    if "test/events" in metrics:
+        own, popularity = metrics["test/ndcg@10"], metrics["test/popularity/ndcg@10"]
+        sentences.append(
+            f"The encoder ranks the next event with NDCG@10 {own:.3f}; popularity has "
+            f"{popularity:.3f}."
+        )
+        if own <= popularity:
+            sentences.append("The encoder does not beat popularity on this log.")
+        sentences += against_closed_forms(metrics)
     for title, (mean, low, high) in paired(metrics).items():
         outcome = "more" if low > 0 else "fewer" if high < 0 else "no clearly different number of"
         sentences.append(
@@ -236,18 +249,34 @@ def verdict(metrics: Metrics) -> list[str]:
 
 
 def summary(metrics: Metrics) -> str:
-    """Set the headline numbers for a terminal."""
+    """Set the headline numbers for a terminal, a table for each thing that the recipe computes."""
+    tables = [ranking_lines(metrics), session_lines(metrics), truth_lines(metrics)]
+    return "\n".join("\n".join(table) + "\n" for table in tables if table)
+
+
+def ranking_lines(metrics: Metrics) -> list[str]:
+    """Set how well the held-out events are ranked; nothing where the recipe does not rank them."""
+    ranked = rankers(metrics)
+    if not ranked:
+        return []
     lines = [f"{'held-out log':<22}{'NDCG@10':>9}{'Recall@10':>11}{'MRR@10':>9}"]
-    for name, title in rankers(metrics).items():
+    for name, title in ranked.items():
         ndcg, recall, mrr = (metrics[f"test/{name}/{m}@10"] for m in ("ndcg", "recall", "mrr"))
         lines.append(f"{title:<24}{ndcg:>7.3f}{recall:>11.3f}{mrr:>9.3f}")
-    lines += [
-        "",
+    return lines
+
+
+def session_lines(metrics: Metrics) -> list[str]:
+    """Set how sessions go in user model B; nothing where the recipe plays none."""
+    played = contenders(metrics)
+    if not played:
+        return []
+    lines = [
         f"{'user model B':<22}{'accepted':>9}{'steps':>11}{'per step':>9}   "
         "policy’s advantage (95 %)",
     ]
     advantages = paired(metrics)
-    for name, title in CONTENDERS.items():
+    for name, title in played.items():
         accepted, length, step = (
             metrics[f"simulator/{name}/{m}"] for m in ("return", "length", "per_step")
         )
@@ -255,31 +284,40 @@ def summary(metrics: Metrics) -> str:
         if title in advantages:
             line += f"   {signed(*advantages[title])}"
         lines.append(line)
-    lines += shares(metrics, CONTENDERS)
-    if "truth/learned/spearman" in metrics:
-        lines += [
-            "",
-            "within-set Spearman with the true reward: "
-            + ", ".join(
-                f"{n} {metrics[f'truth/{n}/spearman']:.3f}"
-                for n in ("learned", "logit", "popularity")
-            ),
-        ]
-    return "\n".join(lines) + "\n"
+    return lines + shares(metrics, played)
 
 
-def headline(metrics: Metrics) -> Any:
-    """Draw the picture of the whole result."""
+def truth_lines(metrics: Metrics) -> list[str]:
+    """Set how much of a known truth was recovered; nothing in a log of people."""
+    if "truth/learned/spearman" not in metrics:
+        return []
+    names = ("learned", "logit", "popularity")
+    found = (f"{n} {metrics[f'truth/{n}/spearman']:.3f}" for n in names)
+    return ["within-set Spearman with the true reward: " + ", ".join(found)]
+
+
+def headline(metrics: Metrics) -> plots.Figure | None:
+    """Draw the picture of the whole result; None where the recipe computes nothing of it."""
     ranked = {t: metrics[f"test/{n}/ndcg@10"] for n, t in rankers(metrics).items()}
-    drawn, axes = plots.figure(9, max(2.6, 0.24 * len(ranked) + 0.8), 2)
-    plots.bars(axes[0], ranked, "encoder", "test NDCG@10, held-out log")
-    values = {t: metrics[f"simulator/{n}/return"] for n, t in CONTENDERS.items()}
-    plots.bars(axes[1], values, "policy", "accepted items a session, user model B")
+    played = {t: metrics[f"simulator/{n}/return"] for n, t in contenders(metrics).items()}
+    panels = [
+        (ranked, "encoder", "test NDCG@10, held-out log"),
+        (played, "policy", "accepted items a session, user model B"),
+    ]
+    shown = [panel for panel in panels if panel[0]]
+    if not shown:
+        return None
+    height = max(2.6, 0.24 * len(ranked) + 0.8)
+    drawn, axes = plots.figure(4.5 * len(shown), height, len(shown))
+    for axis, panel in zip(axes, shown, strict=True):
+        plots.bars(axis, *panel)
     return drawn
 
 
 def write(run: Path, folder: Path, metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write ``report.html``, ``report.png``, ``summary.txt`` and ``metrics.json`` into a folder.
+
+    What the recipe does not compute is left out; ``report.png``, too, where nothing is left of it.
 
     :param run: the run folder, whose stages' settings are quoted.
     :param rows: the sensitivity cells: ``name`` and ``title``.
@@ -290,7 +328,8 @@ def write(run: Path, folder: Path, metrics: Metrics, rows: Sequence[Mapping[str,
     meta = json.loads((run / "data" / "meta.json").read_text())
     (folder / "summary.txt").write_text(data_lines(meta) + "\n" + summary(metrics))
     picture = headline(metrics)
-    picture.savefig(folder / "report.png", dpi=110, metadata={"Software": None})
+    if picture is not None:
+        picture.savefig(folder / "report.png", dpi=110, metadata={"Software": None})
     sections = [
         ranking(metrics),
         beyond_the_mean(metrics, rankers(metrics)),
@@ -331,7 +370,7 @@ def write(run: Path, folder: Path, metrics: Metrics, rows: Sequence[Mapping[str,
         seed=stamps["encoder"]["seed"],
         counts=counts,
         verdict=verdict(metrics),
-        headline_figure=plots.svg(picture),
+        headline_figure="" if picture is None else plots.svg(picture),
         sections=[section for section in sections if section],
         settings=settings,
     )

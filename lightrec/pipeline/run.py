@@ -162,6 +162,9 @@ def find_recipes(domain: str) -> tuple[Path, str]:
 def publish(run: Path) -> None:
     """Copy the results of the last stage to the top of the run folder, each by one rename."""
     for name in SHOWN:
+        if not (run / "evaluate" / name).is_file():
+            (run / name).unlink(missing_ok=True)
+            continue
         shutil.copyfile(run / "evaluate" / name, run / f".{name}.partial")
         os.replace(run / f".{name}.partial", run / name)
 

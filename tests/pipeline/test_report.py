@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from lightrec.pipeline import report
 
 
@@ -23,3 +25,38 @@ def test_the_summary_has_a_line_for_every_contender(tiny_run):
     text = report.summary(metrics_of(tiny_run))
     for title in report.CONTENDERS.values():
         assert any(line.startswith(title) for line in text.splitlines())
+
+
+def subsets(metrics):
+    """The metrics as they are without some evaluators of the recipe."""
+    held_out = ("test/", "cold/")
+    sessions = ("simulator/", "simulator_a/", "share_kept/")
+    others = {k: v for k, v in metrics.items() if not k.startswith(held_out + sessions)}
+    return {
+        "held-out log": {k: v for k, v in metrics.items() if not k.startswith(sessions)},
+        "sessions": {k: v for k, v in metrics.items() if not k.startswith(held_out)},
+        "a plugin's": {**others, "mine/score": 0.5},
+    }
+
+
+@pytest.mark.parametrize(
+    ("left", "headings"),
+    [
+        ("held-out log", {"The next event, on the held-out log"}),
+        ("sessions", {"Whole sessions, in user model B"}),
+        ("a plugin's", set()),
+    ],
+)
+def test_the_report_shows_what_the_recipe_computes(tiny_run, tmp_path, left, headings):
+    metrics = subsets(metrics_of(tiny_run))[left]
+    report.write(tiny_run, tmp_path, metrics, [])
+    page = (tmp_path / "report.html").read_text()
+    known = {"The next event, on the held-out log", "Whole sessions, in user model B"}
+    assert {heading for heading in known if f"<h2>{heading}</h2>" in page} == headings
+    summary = (tmp_path / "summary.txt").read_text()
+    assert ("NDCG@10" in summary) == (left == "held-out log")
+    assert ("accepted" in summary) == (left == "sessions")
+    assert (tmp_path / "report.png").is_file() == bool(headings)
+    sentences = report.verdict(metrics)
+    assert any("NDCG@10" in sentence for sentence in sentences) == (left == "held-out log")
+    assert any("user model B" in sentence for sentence in sentences) == (left == "sessions")
