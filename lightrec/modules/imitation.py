@@ -24,6 +24,7 @@ from lightrec.modules.imitation_data import ImitationData
 from lightrec.modules.imitation_learners import ImitationLearner, Losses
 from lightrec.modules.imitation_sqil import SQILLearner
 from lightrec.nn.part import arguments_of
+from lightrec.nn.precision import full_precision
 from lightrec.simulators.session_env import SessionEnv
 
 Setting = int | float | str | bool | list[int]
@@ -203,7 +204,9 @@ class ImitationModule(pl.LightningModule):
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Judge by the simulator's own reward, always under the same chance."""
-        for name, value in self.judge().items():
+        with full_precision(self.device):
+            found = self.judge()
+        for name, value in found.items():
             self.log(f"validation/{name}", value, prog_bar=name == "return", batch_size=1)
 
     @torch.no_grad()

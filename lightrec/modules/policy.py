@@ -178,7 +178,7 @@ class PolicyModule(PolicyStage):
         value = torch.zeros_like(following["reward"])
         rows = following["done"].squeeze(1).nonzero().squeeze(1)
         if len(rows):
-            value[rows] = self.critic(self.see_apart(following[rows])[FEATURES])
+            value[rows] = self.critic(self.see_apart(following[rows])[FEATURES]).to(value.dtype)
         return value
 
     def _estimate(self, rollout: TensorDict, after: Tensor) -> TensorDict:

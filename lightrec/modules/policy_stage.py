@@ -21,6 +21,7 @@ from lightrec.modules.playground import Playground, SimulatorData
 from lightrec.modules.policy_losses import FEATURES
 from lightrec.modules.stage import StageModule
 from lightrec.nn.part import describe
+from lightrec.nn.precision import full_precision
 from lightrec.nn.session import SessionValue
 from lightrec.policies.base import LearnedPolicy, UserMemory
 from lightrec.rewards.combined import Measured, measured_of, put_measured
@@ -206,7 +207,7 @@ class PolicyStage(StageModule):
         """Play the judging sessions, showing the items of highest score."""
         ground, seed = self.ground, self._settings.validation_seed
         # Nothing here may move the generator that training draws from.
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), full_precision(self.device):
             sessions, _ = play(self.policy, ground.judging, ground.users, seed)
         self._steps["validation"] += int(sessions.length.sum())
         metrics = sessions.metrics()

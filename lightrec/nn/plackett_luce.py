@@ -11,6 +11,7 @@ from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 from torch.nn.functional import cross_entropy
 
+from lightrec.nn.precision import at_least_float32
 from lightrec.nn.slates import Slates, chunks, draw_slates
 from lightrec.nn.urns import EMPTY, ordered_steps
 
@@ -45,6 +46,8 @@ class PlackettLuce(Distribution):
                 f"A slate of {slate_size} cannot be drawn from {columns} columns; "
                 f"slate_size must lie between 1 and {columns}."
             )
+        # Ratios of probabilities of many columns need more bits than mixed precision has.
+        (logits,) = at_least_float32(logits)
         # A finite floor in place of minus infinity keeps 0 · log 0 and the gradients of rows in
         # which nothing is allowed free of NaN; exp(floor - maximum) is exactly 0.
         self._floor = torch.finfo(logits.dtype).min / 4

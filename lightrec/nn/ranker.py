@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from lightrec.keys import PADDING
 from lightrec.nn.item_tower import ItemTower
 from lightrec.nn.part import Part
+from lightrec.nn.precision import at_least_float32, full_precision
 from lightrec.nn.towers import build_tower, find_tower
 
 
@@ -124,7 +125,11 @@ class Ranker(Part):
         :returns: (B, N + 1) logits, higher is better; column 0 is -inf.
         """
         table = self.item_vectors() if items is None else items
-        scores = self.user_vectors(history, feedback, gaps) @ table.T
+        users = self.user_vectors(history, feedback, gaps)
+        # With fewer bits many scores would be equal, and nothing could be ranked by them.
+        with full_precision(history.device):
+            users, table = at_least_float32(users, table)
+            scores = users @ table.T
         if self.bias is not None:
             scores = scores + self.bias
         return scores.index_fill(1, torch.tensor([PADDING], device=scores.device), -torch.inf)

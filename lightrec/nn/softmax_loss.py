@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightrec.nn.precision import at_least_float32, full_precision
+
 ELEMENTS = 1 << 22
 """How many logits exist at once: 16 MiB in float32."""
 
@@ -40,8 +42,7 @@ class _SoftmaxLoss(torch.autograd.Function):
         weight_gradient = torch.zeros_like(weights)
         bias_gradient = torch.zeros_like(bias)
         share = torch.empty_like(positive)
-        exact = torch.promote_types(states.dtype, torch.float32)
-        total = torch.zeros((), dtype=exact, device=states.device)
+        total = states.new_zeros(())
         for start in range(0, rows, step):
             part = slice(start, start + step)
             logits = torch.addmm(bias, states[part], weights.T)
@@ -50,7 +51,7 @@ class _SoftmaxLoss(torch.autograd.Function):
             peak = torch.maximum(logits.amax(dim=1), positive[part])
             mass = logits.sub_(peak[:, None]).exp_().sum(dim=1)
             own = (positive[part] - peak).exp()
-            total += ((mass + own).log() + peak - positive[part]).to(exact).sum()
+            total += ((mass + own).log() + peak - positive[part]).sum()
             logits.div_((mass + own)[:, None])
             share[part] = mass / (mass + own)
             torch.mm(logits, weights, out=state_gradient[part])
@@ -78,6 +79,10 @@ def softmax_loss(
     :param blocked: gives the columns among the M that take no part in a row; the positive item
         must be among them where it is one of the M, as it is counted by ``positive``.
     :param positive: (R,) the positive items' logits.
-    :returns: a scalar; 0 where R is 0.
+    :returns: a scalar; 0 where R is 0. It is computed in float32 or better, in mixed precision too:
+        sums over a large catalog need the bits.
     """
-    return _SoftmaxLoss.apply(states, weights, bias, blocked, positive)
+    # Autocast does not reach the gradient, which is computed by hand in the forward pass.
+    with full_precision(states.device):
+        states, weights, bias, positive = at_least_float32(states, weights, bias, positive)
+        return _SoftmaxLoss.apply(states, weights, bias, blocked, positive)

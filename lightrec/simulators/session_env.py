@@ -15,6 +15,7 @@ from torchrl.envs import EnvBase
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
+from lightrec.nn.precision import full_precision
 from lightrec.simulators import noise
 
 Ending = Literal["leave", "fixed"]
@@ -62,6 +63,12 @@ class SessionEnv(EnvBase):
         :param session: (R, 1) int64, from which all chance should follow.
         :returns: for R sessions, all keys but ``session`` and those that tell of ends.
         """
+
+    def step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """Go on a step, as TorchRL does it; its laws are the same in mixed precision."""
+        with full_precision(self.device):
+            following: TensorDictBase = super().step(tensordict)
+        return following
 
     def fix(self, users: Tensor, seed: int) -> None:
         """Let every reset begin with these users, under chance that follows from ``seed``.

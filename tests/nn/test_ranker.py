@@ -153,3 +153,12 @@ def test_saves_and_loads_its_details(tmp_path):
     again = Ranker.from_pretrained(str(tmp_path)).eval()
     given = HISTORY, None, FEEDBACK, GAPS
     assert torch.equal(again.scores(*given), model.scores(*given))
+
+
+def test_scores_are_as_fine_in_mixed_precision():
+    model = ranker(num_items=500, use_text=False, use_bias=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = model.scores(HISTORY)
+    assert scores.dtype == torch.float32
+    # Of 500 numbers of 8 bits many would be equal.
+    assert all(len(row.unique()) == 501 for row in scores)

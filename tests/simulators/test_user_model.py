@@ -375,3 +375,18 @@ def test_what_an_ensemble_asks_for_is_checked():
         make(penalty=1.0)
     with pytest.raises(ValueError, match="same items"):
         Ensemble([fixed_tastes([0.5]), fixed_tastes([0.5, 0.5])])
+
+
+def test_users_are_the_same_in_mixed_precision():
+    torch.manual_seed(0)
+    model = PooledChoice(6, 3, 4)
+    model.set_items(torch.randn(7, 3))
+    simulator = UserModelSimulator(model, starts_of([[1, 2]] * 8), 8, reward=None, expected=True)
+    simulator.fix(torch.arange(8), 0)
+    state = simulator.reset()
+    state[Key.ACTION] = torch.full((8, 1), 4)
+    exact = simulator.step(state.clone())["next"]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = simulator.step(state.clone())["next"]
+    assert torch.equal(found["reward"], exact["reward"])
+    assert 0 < float(exact["reward"].min()) < 1
