@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lightrec.errors import RecipeError
 from lightrec.pipeline.run import run
-from lightrec.pipeline.stage import INPUTS
+from lightrec.pipeline.stage import INPUTS, LAST
 
 EXAMPLES = (
     """examples:
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     """Give the command's parser."""
     parsing = argparse.ArgumentParser(
         prog="lightrec run",
-        description="Do all stages in order, skipping those whose inputs have not changed.",
+        description="Do the stages in order, skipping those whose inputs have not changed.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -71,7 +71,11 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="one batch of each training, to see whether everything fits together",
     )
-    parsing.add_argument("--until", metavar="STAGE", help="the last stage to do, such as encoder")
+    parsing.add_argument(
+        "--until",
+        metavar="STAGE",
+        help=f"the last stage to do, such as encoder (default: {LAST}; assumptions comes after it)",
+    )
     parsing.add_argument("--strict", action="store_true", help="refuse to run with broken plugins")
     return parsing
 
@@ -80,7 +84,9 @@ def main(command: str, arguments: list[str]) -> int:
     """Parse and run."""
     known, rest = parser().parse_known_args(arguments)
     where = run(**vars(known), overrides=stage_overrides(rest))
-    if known.until in (None, "evaluate"):
+    if known.until in (None, LAST, "assumptions"):
         print((where / "summary.txt").read_text(), end="")
         print(f"report: {where / 'report.html'}")
+    if known.until == "assumptions":
+        print(f"assumptions: {where / 'assumptions' / 'report.html'}")
     return 0

@@ -6,6 +6,7 @@ in user model B under the same assumption. Each such cell is a small run folder 
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,13 +22,13 @@ from lightrec.nn.choice import ChoiceModel
 from lightrec.nn.ensemble import Ensemble, load_user_model
 from lightrec.nn.ranker import Ranker
 from lightrec.nn.user_parts import LEAVING, RETURN, VALUE, LeavingModel
+from lightrec.pipeline import report_assumptions
 from lightrec.pipeline.functions import settings
 from lightrec.pipeline.sessions import SimulatedSessions
 from lightrec.pipeline.stage import STAMP, Stage, stamp
 from lightrec.pipeline.train import train
 from lightrec.policies.base import Policy
 
-CELLS = "cells.json"
 MOST_OFFERS = 50_000
 """Training states that serve to fit a cell's continuation value."""
 
@@ -108,7 +109,7 @@ def assumptions_stage(stage: Stage) -> None:
         print(f"    [{number}/{len(todo)}] {cell.title}", file=sys.stderr)
         found.append(judge_cell(stage, cell, reward, judge, store, chosen))
     with stage.output(chosen["seed"]) as folder:
-        (folder / CELLS).write_text(json.dumps(found, indent=2) + "\n")
+        report_assumptions.write(stage.run, folder, found)
 
 
 def judge_cell(
@@ -128,6 +129,8 @@ def judge_cell(
     folder.mkdir(exist_ok=True)
     models = {}
     for name, model in (("reward", reward), ("judge", judge)):
+        # What a stopped run left here may be half of it.
+        shutil.rmtree(folder / name, ignore_errors=True)
         if name == "reward":
             models[name] = write_reward(model, cell, stage.run, folder / name)
         else:
@@ -135,8 +138,8 @@ def judge_cell(
             models[name].save_pretrained(folder / name)
         (folder / name / STAMP).write_text(json.dumps({"fingerprint": cell.name}))
     for name in ("data", "encoder"):
-        if not (folder / name).exists():
-            (folder / name).symlink_to((stage.run / name).resolve())
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to((stage.run / name).resolve())
     made = stamp(stage.run / "policy")
     overrides = [
         *(str(x) for x in made["overrides"]),

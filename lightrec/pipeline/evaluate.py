@@ -12,7 +12,6 @@ from lightrec.errors import RunError
 from lightrec.evaluation.base import Evaluator
 from lightrec.modules.halves import check_halves
 from lightrec.pipeline import report
-from lightrec.pipeline.assumptions import CELLS
 from lightrec.pipeline.functions import settings
 from lightrec.pipeline.held_out import HeldOutLog, predictions_scorer
 from lightrec.pipeline.held_out_metrics import held_out_metrics
@@ -43,10 +42,6 @@ def evaluate_stage(stage: Stage) -> None:
     for name in ("reward", "judge"):
         own = json.loads((run / name / "metrics.json").read_text())
         metrics |= {f"choice/{'a' if name == 'reward' else 'b'}/{k}": v for k, v in own.items()}
-    cells = json.loads((run / "assumptions" / CELLS).read_text())
-    for cell in cells:
-        for key, value in cell["metrics"].items():
-            metrics[f"sensitivity/{cell['name']}/{key.removeprefix('simulator/')}"] = value
     for evaluator in evaluators:
         metrics |= evaluator.evaluate(run, stage.work, seed)
     bad = sorted(key for key, value in metrics.items() if not math.isfinite(value))
@@ -59,7 +54,7 @@ def evaluate_stage(stage: Stage) -> None:
         for key, value in metrics.items():
             writer.add_scalar(key, value)
     with stage.output(seed) as folder:
-        report.write(run, folder, metrics, cells)
+        report.write(run, folder, metrics)
 
 
 def evaluate_predictions(run: Path, path: Path) -> dict[str, float]:

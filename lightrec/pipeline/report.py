@@ -6,7 +6,6 @@ Everything is made from the flat metrics, the prepared log's counts and the stag
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader
@@ -20,7 +19,7 @@ from lightrec.pipeline.report_parts import Section, Table, number, signed
 from lightrec.pipeline.report_reward import learned_reward
 from lightrec.pipeline.report_transfer import shares, shares_table
 from lightrec.pipeline.report_users import statistics, user_parts
-from lightrec.pipeline.stage import INPUTS, STAMP
+from lightrec.pipeline.stage import INPUTS, LAST, STAMP
 
 Metrics = Mapping[str, float]
 
@@ -32,6 +31,13 @@ CONTENDERS = {
     "constant": "best constant list",
     "random": "random",
 }
+ASSUMED = Section(
+    "What the assumptions do",
+    "A log without impressions says nothing of how far people look ahead, how often they choose "
+    "nothing and how often they leave. To see what the result owes to what was assumed, give the "
+    "command that made this run once more with `--until assumptions`: it halves and doubles each "
+    "assumption and leaves assumptions/report.html.",
+)
 CURVES = {
     ("encoder", "validation/ndcg@10"): "encoder: validation NDCG@10",
     ("reward", "validation/log_likelihood"): "user model A: validation log-likelihood",
@@ -182,33 +188,6 @@ def truth(metrics: Metrics) -> Section | None:
     )
 
 
-def sensitivity(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Section | None:
-    """Tell what the result owes to the named assumptions."""
-    if not rows:
-        return None
-    table, drawn_rows = [], {}
-    for row in rows:
-        advantages = paired(metrics, f"sensitivity/{row['name']}")
-        cells = [signed(*advantage) for advantage in advantages.values()]
-        table.append(
-            [row["title"], number(metrics[f"sensitivity/{row['name']}/policy/return"]), *cells]
-        )
-        drawn_rows[row["title"]] = advantages[CONTENDERS["greedy"]]
-    drawn, axes = plots.figure(7, 0.32 * len(drawn_rows) + 0.8)
-    plots.intervals(axes[0], drawn_rows, "policy − greedy by encoder, accepted a session")
-    heads = [f"policy − {title}" for title in paired(metrics, f"sensitivity/{rows[0]['name']}")]
-    return Section(
-        "What the assumptions do",
-        "A log without impressions says nothing of how far people look ahead (γ), how often they "
-        "choose nothing and how often they leave. Here each named assumption is halved and "
-        "doubled: γ by its horizon 1 / (1 − γ), choosing nothing by its odds, leaving by its rate. "
-        "Reward and policy are learned anew each time, and judged in user model B under the same "
-        "assumption.",
-        [Table(["", "policy: accepted", *heads], table)],
-        plots.svg(drawn),
-    )
-
-
 def read_curves(run: Path) -> dict[str, plots.Curve]:
     """Read the learning curves from TensorBoard's files."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -314,17 +293,14 @@ def headline(metrics: Metrics) -> plots.Figure | None:
     return drawn
 
 
-def write(run: Path, folder: Path, metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> None:
+def write(run: Path, folder: Path, metrics: Metrics) -> None:
     """Write ``report.html``, ``report.png``, ``summary.txt`` and ``metrics.json`` into a folder.
 
     What the recipe does not compute is left out; ``report.png``, too, where nothing is left of it.
 
     :param run: the run folder, whose stages' settings are quoted.
-    :param rows: the sensitivity cells: ``name`` and ``title``.
     """
-    (folder / "metrics.json").write_text(
-        json.dumps(dict(sorted(metrics.items())), indent=2, allow_nan=False) + "\n"
-    )
+    write_metrics(folder, metrics)
     meta = json.loads((run / "data" / "meta.json").read_text())
     (folder / "summary.txt").write_text(data_lines(meta) + "\n" + summary(metrics))
     picture = headline(metrics)
@@ -339,7 +315,7 @@ def write(run: Path, folder: Path, metrics: Metrics, rows: Sequence[Mapping[str,
         likelihood(metrics),
         learned_reward(run, metrics),
         statistics(metrics),
-        sensitivity(metrics, rows),
+        ASSUMED,
     ]
     lines = read_curves(run)
     if lines:
@@ -351,7 +327,28 @@ def write(run: Path, folder: Path, metrics: Metrics, rows: Sequence[Mapping[str,
             )
         )
     sections.append(data_section(meta))
-    stamps = {s: json.loads((run / s / STAMP).read_text()) for s in INPUTS if s != "evaluate"}
+    shown = "" if picture is None else plots.svg(picture)
+    write_page(run, folder, [s for s in sections if s], verdict(metrics), shown)
+
+
+def write_metrics(folder: Path, metrics: Metrics) -> None:
+    """Write ``metrics.json``, flat and sorted."""
+    (folder / "metrics.json").write_text(
+        json.dumps(dict(sorted(metrics.items())), indent=2, allow_nan=False) + "\n"
+    )
+
+
+def write_page(
+    run: Path, folder: Path, sections: Sequence[Section], verdict: Sequence[str], figure: str
+) -> None:
+    """Write ``report.html`` into a folder.
+
+    :param run: the run folder, whose stages' settings are quoted.
+    :param verdict: sentences that stand first.
+    :param figure: SVG that stands below them.
+    """
+    meta = json.loads((run / "data" / "meta.json").read_text())
+    stamps = {s: json.loads((run / s / STAMP).read_text()) for s in INPUTS[LAST]}
     settings = {
         s: yaml.safe_dump(
             {"recipe": stamp["recipe"], "overrides": stamp["overrides"]}, sort_keys=False
@@ -369,9 +366,9 @@ def write(run: Path, folder: Path, metrics: Metrics, rows: Sequence[Mapping[str,
         version=lightrec.__version__,
         seed=stamps["encoder"]["seed"],
         counts=counts,
-        verdict=verdict(metrics),
-        headline_figure="" if picture is None else plots.svg(picture),
-        sections=[section for section in sections if section],
+        verdict=verdict,
+        headline_figure=figure,
+        sections=sections,
         settings=settings,
     )
     (folder / "report.html").write_text(page, encoding="utf-8")

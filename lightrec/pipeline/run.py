@@ -13,7 +13,7 @@ from lightrec.data.files import check_input
 from lightrec.errors import PluginError, RecipeError
 from lightrec.pipeline import recipes
 from lightrec.pipeline.functions import settings
-from lightrec.pipeline.stage import INPUTS, Stage
+from lightrec.pipeline.stage import INPUTS, LAST, Stage
 
 SHOWN = ("metrics.json", "report.html", "report.png", "summary.txt")
 """What a run folder shows at its top."""
@@ -43,8 +43,8 @@ FAST_DEV_RUN = {
 
 FUNCTIONS = {
     "data": ("lightrec.pipeline.data", "prepare_stage", "prepare_log"),
-    "assumptions": ("lightrec.pipeline.assumptions", "assumptions_stage", "assume"),
     "evaluate": ("lightrec.pipeline.evaluate", "evaluate_stage", "evaluate"),
+    "assumptions": ("lightrec.pipeline.assumptions", "assumptions_stage", "assume"),
 }
 """The stages that are plain functions instead of LightningCLI recipes: module, what runs the stage,
 and the function whose arguments are its settings."""
@@ -65,7 +65,7 @@ def run(
     fast_dev_run: bool = False,
     overrides: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
-    """Run every stage of a domain and leave the results in one folder.
+    """Run the stages of a domain and leave the results in one folder.
 
     :param domain: an installed set of recipes such as ``video``, a folder of recipes, or an
         installed domain, which takes the generic recipes where it has none of its own.
@@ -76,7 +76,8 @@ def run(
     :param offline: run on the synthetic world ``far`` instead of a log.
     :param seed: the seed of every stage, in place of the recipes'.
     :param fresh: do every stage anew.
-    :param until: the last stage to do, such as ``encoder``; by default all.
+    :param until: the last stage to do, such as ``encoder``; by default ``evaluate``. The stage
+        ``assumptions`` comes after it and is done only where it is named here.
     :param strict: refuse to run while any plugin is broken, instead of a warning.
     :param fast_dev_run: train every stage on a single batch, to see whether everything fits; the
         results mean nothing and go into a folder of their own, ``runs/<domain>-fast-dev-run``.
@@ -100,16 +101,16 @@ def run(
     if offline and given:
         raise RecipeError("--offline makes its own log: leave out --log, --items and --users.")
     chosen = {stage: list(settings) for stage, settings in (overrides or {}).items()}
+    if until is None and "assumptions" in chosen:
+        raise RecipeError(
+            "There are settings for the stage assumptions, which this run does not do. "
+            "Add --until assumptions, or leave them out."
+        )
     if fast_dev_run:
         chosen = {s: [*FAST_DEV_RUN.get(s, ()), *chosen.get(s, ())] for s in INPUTS}
     if name != folder.resolve().name:
         chosen["data"] = ["--domain", name, *chosen.get("data", [])]
-    stages = plan(folder, where, given, offline, seed, chosen)
-    if until is not None:
-        names = [stage.name for stage in stages]
-        if until not in names:
-            raise RecipeError(f"There is no stage {until!r}; the stages are {', '.join(names)}.")
-        stages = stages[: names.index(until) + 1]
+    stages = plan(folder, where, given, offline, seed, chosen, until or LAST)
     left = stages if fresh else [*dropwhile(Stage.is_current, stages)]
     for stage in left:
         check(stage)
@@ -124,7 +125,7 @@ def run(
             continue
         print(headline, file=sys.stderr)
         execute(stage, anew=fresh)
-    if stages[-1].name == "evaluate":
+    if LAST in [stage.name for stage in stages]:
         publish(where)
     return where
 
@@ -160,12 +161,12 @@ def find_recipes(domain: str) -> tuple[Path, str]:
 
 
 def publish(run: Path) -> None:
-    """Copy the results of the last stage to the top of the run folder, each by one rename."""
+    """Copy the evaluation's results to the top of the run folder, each by one rename."""
     for name in SHOWN:
-        if not (run / "evaluate" / name).is_file():
+        if not (run / LAST / name).is_file():
             (run / name).unlink(missing_ok=True)
             continue
-        shutil.copyfile(run / "evaluate" / name, run / f".{name}.partial")
+        shutil.copyfile(run / LAST / name, run / f".{name}.partial")
         os.replace(run / f".{name}.partial", run / name)
 
 
@@ -176,21 +177,28 @@ def plan(
     offline: bool,
     seed: int | None,
     overrides: Mapping[str, Sequence[str]],
+    until: str = LAST,
 ) -> list[Stage]:
-    """List the stages of a folder of recipes, in order, without running anything."""
+    """List the stages of a folder of recipes up to one, in order, without running anything.
+
+    :raises RecipeError: where there is no such stage, or the folder lacks a recipe.
+    """
     unknown = set(overrides) - set(INPUTS)
     if unknown:
         raise RecipeError(
             f"There is no stage {sorted(unknown)[0]!r} to override. The stages are: "
             f"{', '.join(INPUTS)}; write for example `--encoder.trainer.max_epochs 5`."
         )
+    if until not in INPUTS:
+        raise RecipeError(f"There is no stage {until!r}; the stages are {', '.join(INPUTS)}.")
+    names = [*INPUTS][: [*INPUTS].index(until) + 1]
     stages = []
-    for name in INPUTS:
+    for name in names:
         path = folder / f"{name}.yaml"
         if not path.is_file():
             raise RecipeError(
                 f"The folder {folder} lacks the recipe {name}.yaml; a run needs one for each of "
-                f"{', '.join(INPUTS)}. Add it; or train one of the folder's recipes by itself with "
+                f"{', '.join(names)}. Add it; or train one of the folder's recipes by itself with "
                 "`lightrec fit -c RECIPE`."
             )
         extra = list(overrides.get(name, ()))

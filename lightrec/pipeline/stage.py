@@ -27,10 +27,13 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
     "reward": ("data", "encoder"),
     "judge": ("data", "encoder"),
     "policy": ("data", "encoder", "reward"),
+    "evaluate": ("data", "encoder", "reward", "judge", "policy"),
     "assumptions": ("data", "encoder", "reward", "judge", "policy"),
-    "evaluate": ("data", "encoder", "reward", "judge", "policy", "assumptions"),
 }
 """The stages in their order, each with those whose files it reads."""
+
+LAST = "evaluate"
+"""The stage that a run ends with where no other is asked for."""
 
 STAMP = "stage.json"
 

@@ -43,7 +43,6 @@ FAST: Final = {
         "--model.init_args.steps=5",
         "--data.init_args.iterations=1",
     ],
-    "assumptions": ["--policy=[--trainer.max_epochs=1]", "--rounds", "1"],
 }
 """Settings with which a run over the tiny log takes seconds."""
 

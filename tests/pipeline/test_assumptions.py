@@ -1,5 +1,6 @@
 """Which assumptions are varied, and on which scale."""
 
+import json
 import shutil
 
 import pytest
@@ -8,7 +9,10 @@ import torch
 from lightrec.keys import PADDING
 from lightrec.nn.choice import ChoiceModel
 from lightrec.nn.ensemble import Ensemble, load_user_model
+from lightrec.nn.user_parts import VALUE
+from lightrec.pipeline import assumptions
 from lightrec.pipeline.assumptions import Cell, cells, write_reward
+from lightrec.pipeline.run import run
 from lightrec.testing import tiny
 
 
@@ -64,3 +68,43 @@ def test_all_that_a_reward_reads_is_there_under_other_assumptions(tiny_run, tmp_
         )
         assert member.survival_discount == pytest.approx(0.45)
     assert {path.name for path in (tmp_path / "cell").iterdir()} >= {"leaving", "return"}
+
+
+def test_stopped_within_an_assumption_it_goes_on(
+    tiny_run, lightrec_tiny_files, tmp_path, monkeypatch
+):
+    out = tmp_path / "run"
+    shutil.copytree(tiny_run, out)
+    # As a log with values leaves it.
+    part = next(iter(tiny.tiny_endings(ChoiceModel.load(out / "reward")).values()))
+    part.save_pretrained(out / "reward" / VALUE)
+    log, items = lightrec_tiny_files
+    few = ["--policy=[--trainer.fast_dev_run=1]", "--max_users=5", "--max_steps=3"]
+
+    def go() -> None:
+        run(
+            "generic",
+            out=out,
+            log=log,
+            items=items,
+            until="assumptions",
+            overrides={**tiny.FAST, "assumptions": few},
+        )
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(assumptions, "train", stop)
+        with pytest.raises(KeyboardInterrupt):
+            go()
+    assert (out / ".work/assumptions/as-assumed/reward" / VALUE).is_symlink()
+    # One cell is enough to see that it is made.
+    made = assumptions.cells
+    monkeypatch.setattr(assumptions, "cells", lambda *given: [*made(*given)][:1])
+    go()
+    metrics = json.loads((out / "assumptions/metrics.json").read_text())
+    assert metrics["sensitivity/as-assumed/policy/return"] > 0
+    page = (out / "assumptions/report.html").read_text()
+    assert "<td>as assumed</td>" in page
+    assert (out / "metrics.json").read_bytes() == (tiny_run / "metrics.json").read_bytes()

@@ -30,7 +30,14 @@ def test_a_mistake_in_any_stage_is_told_before_the_first(
     log, items = lightrec_tiny_files
     out = tmp_path / "run"
     with pytest.raises(LightrecError) as raised:
-        run("generic", out=out, log=log, items=items, overrides={stage: settings})
+        run(
+            "generic",
+            out=out,
+            log=log,
+            items=items,
+            until="assumptions",
+            overrides={stage: settings},
+        )
     assert told in str(raised.value)
     assert "Union" not in str(raised.value)
     assert "[1/" not in capsys.readouterr().err

@@ -52,7 +52,13 @@ def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path):
     head, *rows = log.read_text().splitlines()
     rated.write_text("\n".join([f"{head},rating", *(f"{row},5" for row in rows)]) + "\n")
     out = run(
-        name, out=tmp_path / "run", log=rated, items=items, fast_dev_run=True, overrides=SMALL
+        name,
+        out=tmp_path / "run",
+        log=rated,
+        items=items,
+        fast_dev_run=True,
+        until="assumptions",
+        overrides=SMALL,
     )
     for stage in INPUTS:
         recipe = yaml.safe_load((Path(SETS[name].path) / f"{stage}.yaml").read_text())

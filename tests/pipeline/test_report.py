@@ -49,7 +49,7 @@ def subsets(metrics):
 )
 def test_the_report_shows_what_the_recipe_computes(tiny_run, tmp_path, left, headings):
     metrics = subsets(metrics_of(tiny_run))[left]
-    report.write(tiny_run, tmp_path, metrics, [])
+    report.write(tiny_run, tmp_path, metrics)
     page = (tmp_path / "report.html").read_text()
     known = {"The next event, on the held-out log", "Whole sessions, in user model B"}
     assert {heading for heading in known if f"<h2>{heading}</h2>" in page} == headings

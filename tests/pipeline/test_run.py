@@ -11,16 +11,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lightrec.errors import RecipeError
 from lightrec.pipeline import train as training
 from lightrec.pipeline.run import plan, run
-from lightrec.pipeline.stage import INPUTS
 from lightrec.testing.tiny import FAST
+
+DEFAULT = ("data", "encoder", "reward", "judge", "policy", "evaluate")
 
 
 def test_every_stage_leaves_its_files_and_the_report_stands_by_itself(tiny_run):
-    assert {p.name for p in tiny_run.iterdir() if p.is_dir()} == {*INPUTS, "logs", ".work"}
+    assert {p.name for p in tiny_run.iterdir() if p.is_dir()} == {*DEFAULT, "logs", ".work"}
     assert not list((tiny_run / ".work").iterdir())
     page = (tiny_run / "report.html").read_text()
+    assert "once more with `--until assumptions`" in page
     assert page.count("<svg") >= 4
     for outside in ("<script", "<link", "src="):
         assert outside not in page
@@ -67,8 +70,16 @@ def test_run_again_skips_every_stage_and_changes_nothing(tiny_run, lightrec_tiny
     log, items = lightrec_tiny_files
     run("generic", out=tiny_run, log=log, items=items, overrides=FAST)
     told = capsys.readouterr().err.splitlines()
-    assert [line.partition("] ")[2] for line in told] == [f"{s}: up to date" for s in INPUTS]
+    assert [line.partition("] ")[2] for line in told] == [f"{s}: up to date" for s in DEFAULT]
     assert (tiny_run / "metrics.json").read_bytes() == before
+
+
+def test_settings_of_a_stage_that_is_not_done_are_refused(lightrec_tiny_files, tmp_path):
+    log, items = lightrec_tiny_files
+    more = {**FAST, "assumptions": ["--rounds", "1"]}
+    with pytest.raises(RecipeError, match="Add --until assumptions, or leave them out"):
+        run("generic", out=tmp_path / "run", log=log, items=items, overrides=more)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_changed_setting_redoes_its_stage(tiny_run, lightrec_tiny_files):
@@ -139,7 +150,7 @@ def test_killed_in_every_stage_the_metrics_end_identical(tiny_run, lightrec_tiny
     out = tmp_path / "run"
     command = [sys.executable, "-m", "lightrec", "run", "generic", "--log", str(log)]
     command += ["--items", str(items), "--out", str(out), *overrides]
-    for stage in INPUTS:
+    for stage in DEFAULT:
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
         while not (out / ".work" / stage).exists():
