@@ -1,4 +1,4 @@
-"""What the report says of the held-out log beside the means: slices, and what is recommended."""
+"""The report on the held-out log: who is ranked, slices of events, and what is recommended."""
 
 import re
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ RANKERS = {
 """Titles of contenders; closed forms go by their own names."""
 SLICE_TITLES = {
     "warm": "items with training events",
-    "cold": "items without",
+    "cold": "items without training events",
     "head": "popular items (half of all training events)",
-    "tail": "the other items",
+    "tail": "all other items",
     "short": "users with short histories",
-    "medium": "medium ones",
-    "long": "long ones",
+    "medium": "users with medium histories",
+    "long": "users with long histories",
 }
 RECOMMENDED = {
     "coverage@10": "catalog covered",
@@ -66,7 +66,7 @@ def against_closed_forms(metrics: Mapping[str, float]) -> list[str]:
 
 
 def beyond_the_mean(metrics: Mapping[str, float], rankers: Mapping[str, str]) -> Section | None:
-    """Tell whom the rankings serve, and what the recommendations are like.
+    """Show whom the rankings serve, and what the recommendations are like.
 
     :param rankers: contenders' titles by their names in the metrics.
     :returns: None where the metrics say nothing of it.
@@ -75,10 +75,11 @@ def beyond_the_mean(metrics: Mapping[str, float], rankers: Mapping[str, str]) ->
     if not shown:
         return None
     first = next(iter(shown))
-    slices = [
-        [SLICE_TITLES[s], f"{int(events):,}", *(_number(metrics, n, f"{s}/ndcg@10") for n in shown)]
-        for s in SLICES
-        if (events := metrics.get(f"test/{first}/{s}/events", 0))
+    counts = {s: int(metrics.get(f"test/{first}/{s}/events", 0)) for s in SLICES}
+    slices = [name for name in SLICES if counts[name]]
+    served = [["events", *(f"{counts[s]:,}" for s in slices)]] + [
+        [title, *(_number(metrics, name, f"{s}/ndcg@10") for s in slices)]
+        for name, title in shown.items()
     ]
     recommended = [
         [title, *(_number(metrics, name, key) for key in RECOMMENDED)]
@@ -89,11 +90,11 @@ def beyond_the_mean(metrics: Mapping[str, float], rankers: Mapping[str, str]) ->
         "NDCG@10 over parts of the held-out events, then the ten items that each contender "
         f"recommends.{_advantage(metrics)}",
         [
-            Table(["NDCG@10 of", "events", *shown.values()], slices),
+            Table(["NDCG@10 of", *(SLICE_TITLES[s] for s in slices)], served, shown[first]),
             Table(["", *RECOMMENDED.values()], recommended, shown[first]),
         ],
-        note="Histories are counted in training events and cut at the users' tertiles; users with "
-        "equally long ones stay together. The percentile is the share of the catalog that is less "
+        note="Users are split into thirds by the number of their training events; users with equally "
+        "long histories stay together. The percentile is the share of the catalog that is less "
         "popular: items drawn at random have 0.5.",
     )
 

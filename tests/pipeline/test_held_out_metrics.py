@@ -76,8 +76,9 @@ def test_one_user_or_none_gives_no_interval(events):
 def test_the_report_shows_slices_that_have_events_and_says_who_is_ahead(metrics):
     section = beyond_the_mean(metrics, rankers(metrics))
     slices, recommended = section.tables
-    assert [row[1] for row in slices.rows[:1]] == ["60"]
-    assert not any(row[0] == "long ones" for row in slices.rows)  # all users are alike here
+    assert slices.rows[0][:2] == ["events", "60"]
+    assert [row[0] for row in slices.rows[1:]] == list(rankers(metrics).values())
+    assert "users with long histories" not in slices.head  # all users are alike here
     assert recommended.own == "encoder"
     assert len(recommended.rows) == len(rankers(metrics)) >= len(RANKERS) + 6
     assert "against popularity" in section.text
