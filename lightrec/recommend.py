@@ -31,12 +31,15 @@ class Recommender:
     """What a run learned, ready to use.
 
     :param run: a run folder such as ``runs/video``.
-    :param by: rank by the ``policy`` (the long run) or the ``encoder`` (the next event).
-    :raises RunError: where the run is not finished.
+    :param by: rank by the ``policy`` (the long run) or the ``encoder`` (the next event); None for
+        the policy where the run has one, else the encoder.
+    :raises RunError: where the run lacks that stage.
     """
 
-    def __init__(self, run: str | Path, by: By = "policy") -> None:
+    def __init__(self, run: str | Path, by: By | None = None) -> None:
         self.run = Path(run)
+        if by is None:
+            by = "policy" if (self.run / "policy").is_dir() else "encoder"
         if not (self.run / by).is_dir():
             raise RunError(
                 f"{self.run} holds no finished {by} stage. Make it with `lightrec run`, or name "
@@ -271,10 +274,11 @@ class Recommender:
         return mapped
 
 
-def load(run: str | Path, by: By = "policy") -> Recommender:
-    """Load a finished run.
+def load(run: str | Path, by: By | None = None) -> Recommender:
+    """Load what a run learned.
 
     :param run: a run folder such as ``runs/video``.
-    :param by: rank by the ``policy`` or the ``encoder``.
+    :param by: rank by the ``policy`` or the ``encoder``; None for the policy where the run has one,
+        else the encoder.
     """
     return Recommender(run, by)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from lightrec.__main__ import main
-from lightrec.errors import RecipeError
+from lightrec.data.readers.predictions import read_predictions
+from lightrec.errors import RecipeError, RunError
 from lightrec.pipeline.run import run
 from lightrec.recommend import load
 from lightrec.testing import tiny
@@ -100,20 +101,30 @@ def test_predictions_are_ranked_by_the_same_protocol(tiny_run, tmp_path, capsys)
     assert "No column was recognised as user" in capsys.readouterr().err
 
 
+FORMULA_USER = pl.col("customer").replace("u5", "=1+1")
+FORMULA_TITLE = pl.col("title").replace("tea number 1", '=HYPERLINK("http://x", "tea")')
+
+
 @pytest.fixture(scope="module")
 def detailed(tmp_path_factory):
-    """A run over the tiny log, of which every third event is a like, up to its encoder."""
+    """A run over the tiny log, of which every third event is a like, up to its encoder.
+
+    One user and one title look like formulas of a spreadsheet.
+    """
     folder = tmp_path_factory.mktemp("detailed")
     log, items = tiny.write_log(folder)
     likes = pl.int_range(pl.len()) % 3 == 0
     kinds = pl.when(likes).then(pl.lit("like")).otherwise(pl.lit("play"))
-    pl.read_csv(log).with_columns(feedback=kinds).write_csv(log)
+    events = pl.read_csv(log).with_columns(feedback=kinds, customer=FORMULA_USER)
+    events.write_csv(log)
+    table = pl.read_csv(items).with_columns(title=FORMULA_TITLE)
+    table.write_csv(items)
     settings = ["--model.init_args.use_feedback=true", "--model.init_args.use_gaps=true"]
     overrides = tiny.FAST | {"encoder": [*tiny.FAST["encoder"], *settings]}
     made = run(
         "generic", out=folder / "run", log=log, items=items, until="encoder", overrides=overrides
     )
-    return load(made, by="encoder")
+    return load(made)
 
 
 def test_a_user_of_the_log_brings_feedback_and_gaps(detailed):
@@ -147,6 +158,27 @@ def test_a_user_of_the_log_brings_feedback_and_gaps(detailed):
         assert table["score"].to_list() == pytest.approx(best.values.tolist(), abs=1e-4)
 
 
+def test_what_ranks_follows_from_what_the_run_has(tiny_run, detailed, tmp_path):
+    assert load(tiny_run).by == "policy"
+    assert load(tiny_run, by="encoder").by == "encoder"
+    assert detailed.by == "encoder"
+    with pytest.raises(RunError, match="holds no finished encoder stage"):
+        load(tmp_path)
+
+
 def test_nothing_is_asked_of_a_bare_history(detailed):
     assert detailed.recommend(history=[], k=3).height == 3
     assert detailed.recommend(history=["lamp number 3"], k=3).height == 3
+
+
+def test_no_cell_of_a_csv_file_is_a_formula(detailed, tmp_path, capsys):
+    out = tmp_path / "recs.csv"
+    assert main(["recommend", str(detailed.run), "--all", "-k", "48", "--out", str(out)]) == 0
+    table = pl.read_csv(out)
+    assert table["user"].n_unique() == 60
+    assert "'=1+1" in table["user"]
+    assert any(title.startswith("'=HYPERLINK") for title in table["title"])
+    cells = [cell for column in ("user", "item", "title") for cell in table[column]]
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+    expected = pl.concat(detailed.recommend_all(k=48)).select("user", "item")
+    assert read_predictions(out).select("user", "item").equals(expected)

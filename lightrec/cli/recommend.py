@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from lightrec.data.spreadsheet import escaped
 from lightrec.errors import RecipeError
 
 EXAMPLES = """examples:
@@ -39,8 +40,8 @@ def parser() -> argparse.ArgumentParser:
     parsing.add_argument(
         "--by",
         choices=["policy", "encoder"],
-        default="policy",
-        help="what ranks: the policy (the long run) or the encoder (the next event)",
+        help="what ranks: the policy (the long run) or the encoder (the next event); by default the "
+        "policy where the run has one, else the encoder",
     )
     parsing.add_argument("--exclude", nargs="+", default=[], metavar="WHAT", help="never these")
     parsing.add_argument("--only", nargs="+", default=[], metavar="WHAT", help="nothing but these")
@@ -93,7 +94,10 @@ def main(command: str, arguments: list[str]) -> int:
         print(render(table))
         return 0
     partial = chosen.out.with_suffix(f".partial{chosen.out.suffix}")
-    table.write_parquet(partial) if chosen.out.suffix == ".parquet" else table.write_csv(partial)
+    if chosen.out.suffix == ".parquet":
+        table.write_parquet(partial)
+    else:
+        escaped(table).write_csv(partial)
     os.replace(partial, chosen.out)
     print(f"{chosen.out}: {table.height} rows")
     return 0

@@ -6,10 +6,12 @@ from typing import Final
 import polars as pl
 
 from lightrec.data.casts import to_ids
+from lightrec.data.parquet import ParquetTable
 from lightrec.data.problems import Problems
 from lightrec.data.readers.columns import LOG_NAMES, match_columns
 from lightrec.data.readers.table import TableReader
 from lightrec.data.schema import Place
+from lightrec.data.spreadsheet import unescaped
 from lightrec.keys import Column
 
 SCORE: Final = "score"
@@ -17,7 +19,7 @@ RANK: Final = "rank"
 
 
 def read_predictions(path: Path) -> pl.DataFrame:
-    """Read predictions from CSV or Parquet.
+    """Read predictions from CSV or Parquet, those that ``lightrec recommend --all`` writes, too.
 
     :param path: a table with ``user``, ``item`` and ``score`` (higher is better) or ``rank`` (1 is
         best).
@@ -35,6 +37,8 @@ def read_predictions(path: Path) -> pl.DataFrame:
     if not frame.height:
         problems.add("There are no predictions.")
         problems.check()
+    if not isinstance(table, ParquetTable):
+        frame = unescaped(frame)
     found = [frame[matched[name]] for name in required if matched[name] in frame.columns]
     if len(found) < len(required):
         problems.check()
