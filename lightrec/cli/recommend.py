@@ -40,8 +40,8 @@ def parser() -> argparse.ArgumentParser:
     parsing.add_argument(
         "--by",
         choices=["policy", "encoder"],
-        help="what ranks: the policy (the long run) or the encoder (the next event); by default the "
-        "policy where the run has one, else the encoder",
+        help="what ranks: the policy (the long run) or the encoder (the next event); by default "
+        "the policy where the run has one, else the encoder",
     )
     parsing.add_argument("--exclude", nargs="+", default=[], metavar="WHAT", help="never these")
     parsing.add_argument("--only", nargs="+", default=[], metavar="WHAT", help="nothing but these")

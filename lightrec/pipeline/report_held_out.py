@@ -93,9 +93,9 @@ def beyond_the_mean(metrics: Mapping[str, float], rankers: Mapping[str, str]) ->
             Table(["NDCG@10 of", *(SLICE_TITLES[s] for s in slices)], served, shown[first]),
             Table(["", *RECOMMENDED.values()], recommended, shown[first]),
         ],
-        note="Users are split into thirds by the number of their training events; users with equally "
-        "long histories stay together. The percentile is the share of the catalog that is less "
-        "popular: items drawn at random have 0.5.",
+        note="Users are split into thirds by the number of their training events; users with "
+        "equally long histories stay together. The percentile is the share of the catalog that is "
+        "less popular: items drawn at random have 0.5.",
     )
 
 

@@ -21,7 +21,8 @@ def test_scores_and_ranks(tmp_path: Path) -> None:
 def test_the_apostrophe_before_a_formula_is_taken_off_in_csv_alone(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("user,item,score\n'=1+1,'-7,'-2\n'Til,8,1\n")
     assert read_predictions(tmp_path / "p.csv").rows() == [("=1+1", "-7", -2.0), ("'Til", "8", 1.0)]
-    pl.DataFrame({"user": ["'=1"], "item": ["7"], "rank": [1]}).write_parquet(tmp_path / "p.parquet")
+    table = pl.DataFrame({"user": ["'=1"], "item": ["7"], "rank": [1]})
+    table.write_parquet(tmp_path / "p.parquet")
     assert read_predictions(tmp_path / "p.parquet").rows() == [("'=1", "7", -1.0)]
 
 
