@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightrec.data.gaps import gap_buckets
-from lightrec.data.store import COLD, CONTEXT, TRAIN, EventStore
+from lightrec.data.store import CONTEXT, TRAIN, EventStore
 from lightrec.keys import PADDING, Key
 
 Rows: TypeAlias = NDArray[np.int64]
@@ -35,10 +35,7 @@ class Sequences:
     @classmethod
     def all_events(cls, store: EventStore) -> "Sequences":
         """Everything that may stand in a history; memory-mapped where nothing is dropped."""
-        whole = cls._whole(store)
-        if not store.has_nothing and not store.has_cold:
-            return whole
-        return whole._keep(cls._in_histories(store))
+        return cls.chosen(store.without_cold)
 
     @classmethod
     def chosen(cls, store: EventStore) -> "Sequences":
@@ -55,10 +52,6 @@ class Sequences:
             *(store.feedback, store.has_times),
         )
 
-    @staticmethod
-    def _in_histories(store: EventStore) -> NDArray[np.bool_]:
-        return (np.asarray(store.items) <= store.num_items) & (np.asarray(store.parts) != COLD)
-
     @classmethod
     def targets(cls, store: EventStore, part: int) -> "Targets":
         """The events of a part as targets, each with where its history ends.
@@ -66,8 +59,9 @@ class Sequences:
         :param part: VALIDATION, TEST or COLD.
         """
         events = store.events(part)
-        events = events[np.asarray(store.items)[events] <= store.num_items]
-        before = np.concatenate([[0], np.cumsum(cls._in_histories(store))])
+        chosen = np.asarray(store.items) <= store.num_items
+        events = events[chosen[events]]
+        before = np.concatenate([[0], np.cumsum(chosen & store.in_histories)])
         return Targets(np.asarray(store.items)[events], store.users_of(events), before[events])
 
     def training(self) -> "Sequences":

@@ -51,8 +51,8 @@ class LogData(StageData):
 
     @cached_property
     def store(self) -> EventStore:
-        """The prepared log, opened when it is first asked for."""
-        return EventStore.open(self.data)
+        """The prepared log as stages see it, opened when it is first asked for."""
+        return EventStore.open(self.data).without_cold
 
     @property
     def num_items(self) -> int:

@@ -49,12 +49,15 @@ class EventStore:
     Arrays are opened read-only and memory-mapped, so that processes share them. A pickled store is
     only the path of its folder.
 
+    Stages see a log through :attr:`without_cold`, so that none of them meets what was kept out.
+
     :param folder: what ``prepare`` wrote.
+    :param cold: whether the events of items that were kept out are there, too.
     :raises DataError: where the folder holds no store, or one of another format version.
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Path | str, *, cold: bool = True) -> None:
+        self.folder, self._cold = Path(folder), cold
         self.meta: dict[str, Any] = _read_meta(self.folder)
         self.offsets: npt.NDArray[np.int64] = self._array("offsets")
         """(U + 1,) int64: user u's events are ``offsets[u]`` to ``offsets[u + 1] - 1``."""
@@ -65,7 +68,7 @@ class EventStore:
         self.values: npt.NDArray[np.float32] = self._array("values")
         """(E,) float32: the event's value (else its count, else 1), times its feedback's weight."""
         self.parts: npt.NDArray[np.int8] = self._array("parts")
-        """(E,) int8: TRAIN, VALIDATION, TEST or CONTEXT."""
+        """(E,) int8: TRAIN, VALIDATION, TEST, CONTEXT or COLD."""
         self.candidates: npt.NDArray[np.int32] | None = (
             self._array("candidates") if self.meta["has_candidates"] else None
         )
@@ -86,6 +89,8 @@ class EventStore:
         self.num_users: int = len(self.offsets) - 1
         self.has_nothing: bool = self.meta["has_nothing"]
         """Whether the log records that a user chose nothing, as item N + 1."""
+        if not cold and self.meta["counts"].get("cold"):
+            self._take(self.in_histories)
 
     @classmethod
     def open(cls, folder: Path | str) -> "EventStore":
@@ -95,8 +100,8 @@ class EventStore:
         """
         return cls(folder)
 
-    def __reduce__(self) -> tuple[Callable[..., "EventStore"], tuple[Path]]:
-        return EventStore, (self.folder,)
+    def __reduce__(self) -> tuple[Callable[..., "EventStore"], tuple[Path, bool]]:
+        return _open, (self.folder, self._cold)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -132,8 +137,21 @@ class EventStore:
 
     @property
     def has_cold(self) -> bool:
-        """Whether events of some items were kept out of everything else."""
-        return bool(self.meta["counts"].get("cold"))
+        """Whether there are events of items that were kept out of everything else."""
+        return self._cold and bool(self.meta["counts"].get("cold"))
+
+    @property
+    def in_histories(self) -> npt.NDArray[np.bool_]:
+        """(E,) whether an event may stand in a history: all do but those of cold items."""
+        return np.asarray(self.parts) != COLD
+
+    @cached_property
+    def without_cold(self) -> "EventStore":
+        """The log as stages see it: the same users and items, and only events of histories.
+
+        Where nothing was kept out, that is the store itself; elsewhere positions are others.
+        """
+        return EventStore(self.folder, cold=False) if self.has_cold else self
 
     @property
     def has_times(self) -> bool:
@@ -153,17 +171,20 @@ class EventStore:
         hour passes without an event; without times, all of a user's events are one.
         """
         begins = np.zeros(len(self), bool)
-        begins[self.offsets[:-1]] = True
+        begins[self.offsets[:-1][np.diff(self.offsets) > 0]] = True
         if self.sessions is not None:
             begins[1:] |= np.diff(np.asarray(self.sessions)) != 0
         elif self.has_times:
             begins[1:] |= np.diff(np.asarray(self.times)) > SESSION_GAP
         return np.append(np.flatnonzero(begins), len(self)).astype(np.int64)
 
-    def popularity(self) -> npt.NDArray[np.int64]:
-        """(N + 1,) int64: how often each item was chosen in the training events."""
-        train = np.asarray(self.items)[np.asarray(self.parts) == TRAIN]
-        return np.bincount(train, minlength=self.num_items + 2)[: self.num_items + 1]
+    def popularity(self, events: Integers | None = None) -> npt.NDArray[np.int64]:
+        """(N + 1,) int64: how often each item was chosen.
+
+        :param events: positions of the events that count; None for all training events.
+        """
+        counted = np.asarray(self.items)[self.events(TRAIN) if events is None else events]
+        return np.bincount(counted, minlength=self.num_items + 2)[: self.num_items + 1]
 
     def events(self, part: int) -> npt.NDArray[np.int64]:
         """Positions of a part's events, ascending."""
@@ -205,6 +226,18 @@ class EventStore:
 
     def _array(self, name: str) -> Any:
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+
+    def _take(self, kept: npt.NDArray[np.bool_]) -> None:
+        """Keep the events of a mask (E,) alone."""
+        self.offsets = np.concatenate([[0], np.cumsum(kept)])[self.offsets]
+        for name in ("items", "times", "values", "parts", "candidates", "feedback", "sessions"):
+            column = getattr(self, name)
+            if column is not None:
+                setattr(self, name, column[kept])
+
+
+def _open(folder: Path, cold: bool) -> EventStore:
+    return EventStore(folder, cold=cold)
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:

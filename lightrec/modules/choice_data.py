@@ -43,8 +43,8 @@ class ChoiceData(LogData):
     :param max_evaluated: at most so many validation, or test, events; null for all.
     :param num_workers: processes that make batches.
     :param seed: of the order and the draws.
-    :param events: a ``.npy`` file with positions of the training events to learn from, such as
-        those that were chosen actively; null for all.
+    :param events: a ``.npy`` file with positions, in this data's ``store``, of the training events
+        to learn from, such as those that were chosen actively; null for all.
     :param forget: in training, the probability that a step of a history is left out, each anew in
         every epoch: augmentation for small logs.
     """
@@ -116,9 +116,20 @@ class ChoiceData(LogData):
         return torch.cat([torch.zeros(self.num_items + 1, 0), *scaled], 1)
 
     @cached_property
+    def training(self) -> NDArray[np.int64]:
+        """Positions of all users' training events that may be learned from, ascending."""
+        events = self.store.events(TRAIN)
+        return events if self.chosen is None else np.intersect1d(events, np.load(self.chosen))
+
+    @cached_property
+    def popularity(self) -> NDArray[np.int64]:
+        """(N + 1,) int64: how often each item was chosen in the events that may be learned from."""
+        return self.store.popularity(self.training)
+
+    @cached_property
     def log_popularity(self) -> Tensor:
-        """(N + 1,) float32: logarithm of one plus the training events of each item."""
-        return torch.from_numpy(np.log1p(self.store.popularity()).astype(np.float32))
+        """(N + 1,) float32: logarithm of one plus ``popularity``."""
+        return torch.from_numpy(np.log1p(self.popularity).astype(np.float32))
 
     @property
     def records_nothing(self) -> bool:
@@ -133,9 +144,7 @@ class ChoiceData(LogData):
 
     def events(self, part: int, half: Half | None = None) -> NDArray[np.int64]:
         """Positions of a part's events of a half, by default one's own."""
-        events = self.store.events(part)
-        if part == TRAIN and self.chosen is not None:
-            events = np.intersect1d(events, np.load(self.chosen))
+        events = self.training if part == TRAIN else self.store.events(part)
         owners = self.store.users_of(events)
         return events[in_half(owners, half or self.half, self.split_seed)]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from lightrec.data.store import EventStore
+from lightrec.data.store import TEST, VALIDATION, EventStore
 from lightrec.keys import PADDING, Key
 
 Batch: TypeAlias = dict[str, Tensor]
@@ -126,8 +126,9 @@ class ChoiceSets(Dataset[Batch]):
     def tell_next(self, ended: NDArray[np.bool_]) -> None:
         """Let batches tell of the step after, too.
 
-        The step after is the next event of the same session. Where the log has no sets, and after
-        a set that somebody declined by assumption, what it offers is drawn like the set before.
+        The step after is the next event of the same session, unless that one is held out. Where
+        the log has no sets, and after a set that somebody declined by assumption, what it offers
+        is drawn like the set before.
 
         :param ended: (E,) whether a session ended with an event; the last events of other sessions
             count as cut.
@@ -135,6 +136,8 @@ class ChoiceSets(Dataset[Batch]):
         self.ended = ended
         self.last = np.zeros(len(self.store), bool)
         self.last[self.store.session_offsets[1:] - 1] = True
+        held_out = np.isin(np.asarray(self.store.parts), (VALIDATION, TEST))
+        self.last[:-1] |= held_out[1:]
 
     def __getitem__(self, request: Request) -> Batch:
         """Give the batch of some events."""

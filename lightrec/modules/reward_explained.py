@@ -72,7 +72,7 @@ def _linear(later: Later, data: ChoiceData) -> tuple[dict[str, Any], dict[str, f
     """Fit a reward that is linear in named features."""
     if len(np.unique(data.store.users_of(data.events(TRAIN)))) < 2:
         return {}, {}
-    features = RewardFeatures(data.store, data.vectors)
+    features = RewardFeatures(data.store, data.vectors, data.popularity)
     offers = data.store.candidates
     number = data.candidates if offers is None else offers.shape[1]
     limit = min(EVENTS, NUMBERS // (2 * number * len(features.names)))
@@ -171,7 +171,7 @@ def _states(data: ChoiceData, accepted: bool) -> tuple[Tensor, Tensor]:
 def _extremes(model: Model, data: ChoiceData, device: torch.device) -> dict[str, Any]:
     """Name the items of highest and of lowest mean reward over states."""
     history, _ = _states(data, accepted=False)
-    counts = torch.from_numpy(data.store.popularity())
+    counts = torch.from_numpy(data.popularity)
     items = (counts[1:].argsort(descending=True, stable=True) + 1)[:ITEMS]
     sums = torch.zeros(len(items), dtype=torch.float64)
     # As many states at once as fit a hundred megabytes.

@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
@@ -30,11 +31,12 @@ class RewardFeatures:
 
     :param store: the prepared log.
     :param vectors: (N + 1, D) float32, row 0 ignored.
+    :param counts: (N + 1,) int64, how often each item was chosen.
     """
 
-    def __init__(self, store: EventStore, vectors: Tensor) -> None:
+    def __init__(self, store: EventStore, vectors: Tensor, counts: NDArray[np.int64]) -> None:
         self.num_items, self.repeats = store.num_items, store.repeats
-        popularity = torch.from_numpy(np.log1p(store.popularity()[1:]))
+        popularity = torch.from_numpy(np.log1p(counts[1:]))
         named = {"any item": torch.ones(store.num_items)}
         if popularity.std() > 0:
             named[POPULARITY] = _standard(popularity)

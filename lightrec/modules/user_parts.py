@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightrec.data.store import SESSION_GAP, TEST, TRAIN, VALIDATION, EventStore, Integers
+from lightrec.data.store import SESSION_GAP, TEST, TRAIN, EventStore, Integers
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.modules.halves import in_half
 from lightrec.nn.choice_model import ChoiceModel
@@ -41,6 +41,8 @@ SIXTEENTH = 4
 class SessionTable:
     """The sessions of one half's users, with what is known of each.
 
+    Of the users who are fitted to, nothing is known from their first held-out event on.
+
     :param store: the log.
     :param data: whose half of the users is taken.
     """
@@ -56,10 +58,33 @@ class SessionTable:
         return offsets[in_half(owners, self.data.half, self.data.split_seed)]
 
     @cached_property
-    def ends(self) -> NDArray[np.int64]:
-        """(S,) int64 positions after the last events."""
+    def owners(self) -> NDArray[np.int64]:
+        """(S,) int64 rows of the users."""
+        return self.store.users_of(self.begins)
+
+    @cached_property
+    def whole_ends(self) -> NDArray[np.int64]:
+        """(S,) int64 positions after the last events, held-out ones included."""
         offsets = self.store.session_offsets
         return offsets[np.searchsorted(offsets, self.begins) + 1]
+
+    @cached_property
+    def known_to(self) -> NDArray[np.int64]:
+        """(S,) int64 positions up to which the user's events are known."""
+        all_events = self.store.offsets[self.owners + 1]
+        return np.where(self.held_out, all_events, self.store.train_ends()[self.owners])
+
+    @cached_property
+    def ends(self) -> NDArray[np.int64]:
+        """(S,) int64 positions after the last events that are known."""
+        return np.minimum(self.whole_ends, self.known_to)
+
+    @cached_property
+    def horizon(self) -> NDArray[np.int64]:
+        """(S,) int64 milliseconds: when the time ends of which something is known."""
+        times = np.asarray(self.store.times)
+        train = times[self.store.events(TRAIN)]
+        return np.where(self.held_out, times.max(), train.max())
 
     @cached_property
     def longest(self) -> int | None:
@@ -68,22 +93,35 @@ class SessionTable:
         What the data says; else the longest there is, where at least twice as many sessions have
         it as are one step shorter, and one in a hundred of all: people do not leave like that.
         """
-        if self.data.longest_session is not None or not len(self.begins):
+        lengths = (self.ends - self.begins)[self.fitted & ~self._truncated]
+        if self.data.longest_session is not None or not len(lengths):
             return self.data.longest_session
-        counts = np.bincount(self.ends - self.begins, minlength=2)
-        piled = counts[-1] >= max(2 * counts[-2], 2, 0.01 * len(self.begins))
-        return len(counts) - 1 if piled else None
+        counts = np.bincount(lengths, minlength=2)
+        piled = counts[-1] >= max(2 * counts[-2], 2, 0.01 * len(lengths))
+        # Sessions of one step all pile up there, and are not cut for that.
+        return len(counts) - 1 if piled and len(counts) > 2 else None
 
     @cached_property
     def cut(self) -> NDArray[np.bool_]:
-        """(S,) whether a session may have gone on: cut at the longest, or by the end of the log."""
-        cut = np.zeros(len(self.begins), bool)
+        """(S,) whether a session may have gone on.
+
+        It was cut at the longest, by the end of the time that is known, or by what is held out.
+        """
+        cut = self._truncated.copy()
         if self.longest is not None:
             cut |= self.ends - self.begins >= self.longest
         if self.store.sessions is None and self.store.has_times:
-            times = np.asarray(self.store.times)
-            cut |= times[self.ends - 1] + SESSION_GAP > times.max()
+            cut |= np.asarray(self.store.times)[self.ends - 1] + SESSION_GAP > self.horizon
         return cut
+
+    @cached_property
+    def _truncated(self) -> NDArray[np.bool_]:
+        """(S,) whether what followed in a session, or when that was, is held out."""
+        if self._by_time:
+            return self.whole_ends > self.known_to
+        return (self.whole_ends >= self.known_to) & (
+            self.known_to < self.store.offsets[self.owners + 1]
+        )
 
     @cached_property
     def held_out(self) -> NDArray[np.bool_]:
@@ -93,24 +131,23 @@ class SessionTable:
         since a session of which single events are held out is none.
         """
         if self._by_time:
-            return self._holds(TEST)
-        owners = self.store.users_of(self.begins)
+            events = self.store.events(TEST)
+            return np.searchsorted(events, self.begins) < np.searchsorted(events, self.whole_ends)
         seeds = [self.data.split_seed + 1000 + n for n in range(SIXTEENTH)]
-        return np.logical_and.reduce([in_half(owners, "a", seed) for seed in seeds])
+        return np.logical_and.reduce([in_half(self.owners, "a", seed) for seed in seeds])
 
     @cached_property
     def fitted(self) -> NDArray[np.bool_]:
-        """(S,) whether a session is for fitting: not one that is for testing or validation."""
-        return ~self.held_out & ~self._holds(VALIDATION) if self._by_time else ~self.held_out
+        """(S,) whether a session is for fitting: it begins before anything is held out.
+
+        What single held-out events cut short says nothing of leaving: the cut follows from the end.
+        """
+        begun = ~self.held_out & (self.begins < self.known_to)
+        return begun if self._by_time else begun & ~self._truncated
 
     @property
     def _by_time(self) -> bool:
         return bool(self.store.meta["settings"]["split"] == "global-time")
-
-    def _holds(self, part: int) -> NDArray[np.bool_]:
-        """(S,) whether a session has events of a part."""
-        events = np.flatnonzero(np.asarray(self.store.parts) == part)
-        return np.searchsorted(events, self.begins) < np.searchsorted(events, self.ends)
 
 
 def rows_of(
@@ -186,8 +223,8 @@ class UserParts:
         before: NDArray[np.int64] = (total - accepted)[events == begins[session]]
         step = events - begins[session] + 1
         last = events == ends[session] - 1
-        kept = np.flatnonzero(~(last & cut[session]))
-        kept = self._some(kept)
+        used = self._used(events, table.fitted[chosen][session])
+        kept = self._some(np.flatnonzero(used & ~(last & cut[session])))
         owners = self.store.users_of(events[kept])
         return (
             torch.from_numpy(last[kept]).to(self.device),
@@ -252,13 +289,13 @@ class UserParts:
 
     def _return_rows(self, chosen: NDArray[np.bool_]) -> tuple[Tensor, ...] | None:
         table, times = self.table, np.asarray(self.store.times)
-        rows = self._some(np.flatnonzero(chosen & ~table.cut))
+        used = self._used(table.ends - 1, table.fitted)
+        rows = self._some(np.flatnonzero(used & chosen & ~table.cut))
         if not len(rows):
             return None
-        begins, ends = table.begins[rows], table.ends[rows]
-        owners = self.store.users_of(begins)
-        seen = ends < self.store.offsets[owners + 1]
-        following = np.where(seen, times[np.minimum(ends, len(times) - 1)], times.max())
+        begins, ends, owners = table.begins[rows], table.ends[rows], table.owners[rows]
+        seen = ends < table.known_to[rows]
+        following = np.where(seen, times[np.minimum(ends, len(times) - 1)], table.horizon[rows])
         seconds = (following - times[ends - 1]) / 1000
         took = np.concatenate(
             [[0], np.cumsum(np.asarray(self.store.items) <= self.store.num_items)]
@@ -270,6 +307,12 @@ class UserParts:
             torch.from_numpy(ends - begins)[:, None].to(self.device),
             torch.from_numpy(took[ends] - took[begins])[:, None].float().to(self.device),
         )
+
+    def _used(self, events: NDArray[np.int64], fitted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether events (E,) are used: in sessions that are fitted to, the chosen ones alone."""
+        if self.data.chosen is None:
+            return np.ones(len(events), bool)
+        return ~fitted | np.isin(events, self.data.training)
 
     def _some(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         if len(rows) <= MOST:

@@ -67,6 +67,21 @@ def plugin_marks(settings: str) -> dict[str, str]:
     return marks
 
 
+def named_files(settings: object) -> dict[str, str]:
+    """Give a content hash of each file that a setting names, such as events to learn from.
+
+    :param settings: a recipe, or a command line's settings.
+    """
+    if isinstance(settings, Mapping):
+        settings = list(settings.values())
+    if isinstance(settings, list):
+        return {name: mark for value in settings for name, mark in named_files(value).items()}
+    if not isinstance(settings, str):
+        return {}
+    name = settings.partition("=")[2] if settings.startswith("--") else settings
+    return {name: hash_file(Path(name))} if os.path.isfile(name) else {}
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of a run.
@@ -113,6 +128,9 @@ class Stage:
             "sources": {role: hash_file(path) for role, path in self.sources.items()},
             "inputs": {name: stamp(self.run / name)["fingerprint"] for name in self.inputs(recipe)},
         }
+        files = named_files([recipe, *self.overrides])
+        if files:
+            content["files"] = files
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -78,7 +78,7 @@ class SimulatedStatistics(Evaluator):
 
     def evaluate(self, run: Path, work: Path, seed: int) -> dict[str, float]:
         """Give ``statistics/…``, see :func:`~lightrec.evaluation.statistics.compare`."""
-        store = EventStore.open(run / "data")
+        store = EventStore.open(run / "data").without_cold
         fitted = json.loads((run / "judge" / OFFERS).read_text())
         begins, ends = self._drawn(store, fitted, seed)
         if not len(begins):

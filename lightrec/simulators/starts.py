@@ -71,9 +71,10 @@ class LogStarts:
     ) -> "LogStarts":
         """Take the start states from a prepared log.
 
-        :param ends: ``(U,)`` positions before which events may be used; None means the training
-            events only.
+        :param ends: ``(U,)`` positions in ``store.without_cold`` before which events may be used;
+            None means the training events only.
         """
+        store = store.without_cold
         stops = store.train_ends() if ends is None else ends
         return cls(
             torch.from_numpy(np.array(store.offsets)),

@@ -102,9 +102,14 @@ def test_the_step_after_is_told_with_why_there_is_none(offered):
     batch = sets[(0,), np.array([1, 2, 3])]
     names = ["", *offered.catalog["item"].to_list()]
     following = [[names[i] for i in row] for row in batch[Key.NEXT_CANDIDATES].tolist()]
-    assert following == [["b", "c", "a"], ["b", "a", ""], ["", "", ""]]
-    assert batch[Key.CUT].tolist() == [False, False, True]
+    # The second event validates and the third tests: what is offered there is held out.
+    assert following == [["", "", ""]] * 3
+    assert batch[Key.CUT].tolist() == [True] * 3
     assert not batch[Key.ENDED].any()
+    batch = sets[(0,), np.array([0])]
+    following = [[names[i] for i in row] for row in batch[Key.NEXT_CANDIDATES].tolist()]
+    assert following == [["a", "b", ""]]
+    assert batch[Key.CUT].tolist() == [False]
     ended[3] = True
     sets.tell_next(ended)
     batch = sets[(0,), np.array([3])]

@@ -89,7 +89,7 @@ def test_features_by_hand(data):
     table = store.catalog
     vectors = torch.zeros(ITEMS + 1, 2)
     vectors[1:] = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).repeat(ITEMS // 2, 1)
-    features = RewardFeatures(store, vectors)
+    features = RewardFeatures(store, vectors, store.popularity())
     fixed = ["any item", "popularity (log)", "price"]
     words = ["kind: bad", "kind: odd", "tags: red", "tags: wet"]
     seen = ["like the last", "like the last 5", "of the last 5, of a shared category"]

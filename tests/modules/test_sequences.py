@@ -15,14 +15,13 @@ class Store:
     """As much of an EventStore as sequences need."""
 
     num_items = 90
-    has_cold = False
 
     def __init__(self, users, has_nothing=False):
         self.items = np.concatenate([u[0] for u in users]).astype(np.int32)
         self.parts = np.concatenate([u[1] for u in users]).astype(np.int8)
         self.offsets = np.cumsum([0, *(len(u[0]) for u in users)])
         self.times = np.arange(len(self.items), dtype=np.int64)
-        self.has_nothing, self.has_cold = has_nothing, False
+        self.has_nothing, self.without_cold = has_nothing, self
         self.feedback, self.has_times = None, False
 
 
