@@ -12,6 +12,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -109,21 +110,11 @@ class Benchmark:
         partial.write_text(json.dumps(self.cells | self.numbers, indent=2, sort_keys=True) + "\n")
         os.replace(partial, self.path)
 
-    def table(self, names: list[str]) -> str:
-        """Set some metrics of all cells, and their mean, as a Markdown table."""
-        columns = [*names, "cpu_seconds", "peak_resident_mib"]
-        lines = ["| cell | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
-        rows = [
-            [cell["metrics"].get(n, cell.get(n)) for n in columns] for cell in self.cells.values()
-        ]
-        for key, row in zip(self.cells, rows, strict=True):
-            lines.append(f"| {key} | " + " | ".join(_number(x) for x in row) + " |")
-        means = [
-            sum(v) / len(v) if (v := [r[c] for r in rows if r[c] is not None]) else None
-            for c in range(len(columns))
-        ]
-        lines.append("| mean | " + " | ".join(_number(x) for x in means) + " |")
-        return "\n".join(lines)
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Set a table as Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _put(text: str, places: dict[str, str]) -> str:
@@ -131,7 +122,3 @@ def _put(text: str, places: dict[str, str]) -> str:
     for name, place in places.items():
         text = text.replace(name, place)
     return text
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}" if abs(value) < 100 else f"{value:.0f}"

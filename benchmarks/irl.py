@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from statistics import mean
 
-from benchmarks.cells import Benchmark
+from benchmarks.cells import Benchmark, markdown
 from benchmarks.irl_run import LEARNERS
 
 SEEDS = range(3)
@@ -35,8 +35,8 @@ def main() -> None:
     for learner in STREAMED:
         measure(benchmark, "far", MILLION, learner, 0)
     for world, sessions in (("far", 10_000), ("far", 1_000), ("myopic", 10_000)):
-        print(table(benchmark, world, sessions), end="\n\n")
-    print(memory(benchmark))
+        print(table(benchmark.cells, world, sessions), end="\n\n")
+    print(memory(benchmark.cells))
 
 
 def measure(benchmark: Benchmark, world: str, sessions: int, learner: str, seed: int) -> None:
@@ -47,29 +47,24 @@ def measure(benchmark: Benchmark, world: str, sessions: int, learner: str, seed:
     benchmark.cell(key, command, seed, "x.json", logs=LOGS)
 
 
-def memory(benchmark: Benchmark) -> str:
+def memory(cells: dict[str, dict]) -> str:
     """Set the peak memory over a million events as a Markdown table."""
-    lines = ["| learner, a million events | peak GiB | CPU s |", "| --- | --- | --- |"]
+    rows = []
     for learner in STREAMED:
-        cell = benchmark.cells.get(f"far/{MILLION}/{learner}/seed-0")
-        if cell:
+        if cell := cells.get(f"far/{MILLION}/{learner}/seed-0"):
             peak, seconds = cell["peak_resident_mib"] / 1024, cell["cpu_seconds"]
-            lines.append(f"| {learner} | {peak:.2f} | {seconds:.0f} |")
-    return "\n".join(lines)
+            rows.append([learner, f"{peak:.2f}", f"{seconds:.0f}"])
+    return markdown(["learner, a million events", "peak GiB", "CPU s"], rows)
 
 
-def table(benchmark: Benchmark, world: str, sessions: int) -> str:
+def table(cells: dict[str, dict], world: str, sessions: int | str) -> str:
     """Set the mean of the seeds as a Markdown table, a learner a line."""
 
     def of(learner: str, name: str) -> list[float]:
-        cells = [benchmark.cells.get(f"{world}/{sessions}/{learner}/seed-{s}") for s in SEEDS]
-        return [cell["metrics"][name] for cell in cells if cell and name in cell["metrics"]]
+        known = [cells.get(f"{world}/{sessions}/{learner}/seed-{s}") for s in SEEDS]
+        return [cell["metrics"][name] for cell in known if cell and name in cell["metrics"]]
 
-    lines = [
-        f"| {world}, {sessions:,} sessions | Spearman | of supervised | greedy | re-planned | "
-        "log-likelihood | CPU s |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    rows = []
     low, high = of("popularity", "greedy"), of("supervised", "greedy")
     for learner in LEARNERS:
         spearman = of(learner, "spearman")
@@ -87,12 +82,13 @@ def table(benchmark: Benchmark, world: str, sessions: int) -> str:
             mean(of(learner, "log_likelihood") or [float("nan")]),
         ]
         seconds = mean(
-            benchmark.cells[f"{world}/{sessions}/{learner}/seed-{s}"]["cpu_seconds"]
+            cells[f"{world}/{sessions}/{learner}/seed-{s}"]["cpu_seconds"]
             for s in range(len(spearman))
         )
         words = ["–" if v is None or v != v else f"{v:.3f}" for v in shown]
-        lines.append(f"| {learner} | " + " | ".join(words) + f" | {seconds:.0f} |")
-    return "\n".join(lines)
+        rows.append([learner, *words, f"{seconds:.0f}"])
+    head = [f"{world}, {int(sessions):,} sessions", "Spearman", "of supervised", "greedy"]
+    return markdown([*head, "re-planned", "log-likelihood", "CPU s"], rows)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from statistics import mean
 
 import matplotlib.pyplot as plt
 
-from benchmarks.cells import Benchmark
+from benchmarks.cells import Benchmark, markdown
 from benchmarks.irl import LOGS, SEEDS
 from benchmarks.irl_sessions_run import SIZES, WAYS
 
@@ -26,21 +26,21 @@ def main() -> None:
             command = [sys.executable, "-m", "benchmarks.irl_sessions_run", "{out}/x.json"]
             command += ["{logs}", way, str(seed)]
             benchmark.cell(f"{way}/seed-{seed}", command, seed, "x.json", logs=LOGS)
-    print(table(benchmark))
-    draw(benchmark, PICTURE)
+    print(table(benchmark.cells))
+    draw(benchmark.cells, PICTURE)
 
 
-def found(benchmark: Benchmark, way: str, size: int) -> list[float]:
+def found(cells: dict[str, dict], way: str, size: int) -> list[float]:
     """Give the Spearman correlations of the seeds that are there."""
-    cells = [benchmark.cells.get(f"{way}/seed-{seed}") for seed in SEEDS]
-    return [cell["metrics"][f"spearman@{size}"] for cell in cells if cell]
+    known = [cells.get(f"{way}/seed-{seed}") for seed in SEEDS]
+    return [cell["metrics"][f"spearman@{size}"] for cell in known if cell]
 
 
-def draw(benchmark: Benchmark, path: Path) -> None:
+def draw(cells: dict[str, dict], path: Path) -> None:
     """Draw the curves: means, and the seeds as dots."""
     figure, axes = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
     for way in WAYS:
-        curves = [found(benchmark, way, size) for size in SIZES]
+        curves = [found(cells, way, size) for size in SIZES]
         (line,) = axes.plot(SIZES, [mean(values) for values in curves], label=way)
         for size, values in zip(SIZES, curves, strict=True):
             axes.plot([size] * len(values), values, ".", color=line.get_color(), alpha=0.5)
@@ -52,14 +52,14 @@ def draw(benchmark: Benchmark, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def table(benchmark: Benchmark) -> str:
+def table(cells: dict[str, dict]) -> str:
     """Set Spearman correlations, the mean of the seeds that are there, as a Markdown table."""
-    lines = ["| sessions | " + " | ".join(WAYS) + " |", "| --- " * (1 + len(WAYS)) + "|"]
+    rows = []
     for size in SIZES:
-        values_of = [found(benchmark, way, size) for way in WAYS]
+        values_of = [found(cells, way, size) for way in WAYS]
         shown = [f"{mean(values):.3f} ({len(values)})" if values else "–" for values in values_of]
-        lines.append(f"| {size:,} | " + " | ".join(shown) + " |")
-    return "\n".join(lines)
+        rows.append([f"{size:,}", *shown])
+    return markdown(["sessions", *WAYS], rows)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.cells import Benchmark
+from benchmarks.cells import Benchmark, markdown
 from lightrec.irl.soft_policy import TabularProcess, action_occupancy, occupancy, soft_policy
 from lightrec.irl.tabular import TabularReward, fit_occupancy
 
@@ -88,17 +88,25 @@ def main() -> None:
     path = Path(os.environ["LIGHTREC_TEST_REFERENCE"]) / "mce_irl.npz"
     benchmark = Benchmark("irl_tabular")
     command = [sys.executable, "-m", "benchmarks.irl_tabular", "--measure"]
-    cell = benchmark.cell(
+    benchmark.cell(
         "exact",
         [*command, "{reference}", "{out}/measured"],
         0,
         "measured/metrics.json",
         reference=path,
     )
-    metrics = cell["metrics"]
-    print("| | seconds | largest error of the occupancy |\n| --- | --- | --- |")
-    for name in [key.rpartition("/")[0] for key in metrics if key.endswith("/error")]:
-        print(f"| {name} | {metrics[f'{name}/seconds']:.4f} | {metrics[f'{name}/error']:.1e} |")
+    print(table(benchmark.cells))
+
+
+def table(cells: dict[str, dict]) -> str:
+    """Set seconds and errors as Markdown, lightrec and its peer first."""
+    found = cells["exact"]["metrics"]
+    names = [key.removesuffix("/error") for key in found if key.endswith("/error")]
+    names.sort(key=lambda name: (name.startswith("50x8"), name != "lightrec", len(name), name))
+    rows = [
+        [name, f"{found[f'{name}/seconds']:.4f}", f"{found[f'{name}/error']:.1e}"] for name in names
+    ]
+    return markdown(["", "seconds", "largest error of the occupancy"], rows)
 
 
 if __name__ == "__main__":

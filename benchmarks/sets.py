@@ -11,16 +11,31 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import polars as pl
 
-from benchmarks.cells import Benchmark
+from benchmarks.cells import Benchmark, markdown
 from lightrec.data.store import EventStore
 from lightrec.pipeline.run import run
 
 VIDEO = [sys.executable, "-m", "benchmarks.encoder_run", "{out}", "video"]
 GENERIC = [sys.executable, "-m", "benchmarks.encoder_run", "{out}", "generic"]
+CONTENDERS = (
+    "encoder",
+    "ranker",
+    "popularity",
+    "RecentPopularity",
+    "ItemKNN",
+    "EASE",
+    "NextItemRidge",
+    "DirectionalCooccurrence",
+    "ALS",
+    "TextNeighbours",
+)
+NEW = ["seed", "map, Recall@10", "text neighbours", "text, decayed", "two places: new"]
+NEW += ["text among all", "times", "warm NDCG@10 lost"]
 SHUFFLED = ["--data.equal_times", "shuffle"]
 
 
@@ -146,20 +161,33 @@ def main() -> None:
                 cells[write.__name__] = [*GENERIC, *log, *items, *more]
         for key, command in cells.items():
             benchmark.cell(key, command, 0, "metrics.json", data=files)
-    print(table(benchmark))
+    print(table(benchmark.cells), new_items(benchmark.cells), sep="\n\n")
 
 
-def table(benchmark: Benchmark) -> str:
+def table(cells: dict[str, dict]) -> str:
     """Set the test NDCG@10 of all contenders of all cells as a Markdown table."""
-    names = ["encoder", "ranker", "popularity", "RecentPopularity", "ItemKNN", "EASE"]
-    names += ["NextItemRidge", "DirectionalCooccurrence", "ALS", "TextNeighbours"]
-    lines = ["| log | " + " | ".join(names) + " | CPU s |", "| --- " * (len(names) + 2) + "|"]
-    for key, cell in benchmark.cells.items():
-        values = [cell["metrics"].get(f"test/{name}/ndcg@10") for name in names]
+    rows = []
+    for key, cell in cells.items():
+        values = [cell["metrics"].get(f"test/{name}/ndcg@10") for name in CONTENDERS]
         shown = ["–" if value is None else f"{value:.4f}" for value in values]
-        seconds = cell["metrics"]["encoder_cpu_seconds"]
-        lines.append(f"| {key} | " + " | ".join(shown) + f" | {seconds:.0f} |")
-    return "\n".join(lines)
+        rows.append([key, *shown, f"{cell['metrics']['encoder_cpu_seconds']:.0f}"])
+    return markdown(["log", *CONTENDERS, "CPU s"], rows)
+
+
+def new_items(cells: dict[str, dict]) -> str:
+    """Set what is found of items without a training event as a Markdown table."""
+    found = [cells[f"ml-100k-item-cold/seed-{seed}"]["metrics"] for seed in range(3)]
+    rows = [[str(seed), *_new(metrics)] for seed, metrics in enumerate(found)]
+    means = {key: fmean(metrics[key] for metrics in found) for key in found[0] if "cold/" in key}
+    return markdown(NEW, [*rows, ["mean", *_new(means)]])
+
+
+def _new(metrics: dict[str, float]) -> list[str]:
+    names = ("map", "text", "TextNeighbours", "places-2/cold", "text-among-all")
+    values = [metrics[f"cold/{name}/recall@10"] for name in names]
+    without, kept = (metrics[f"cold/places-{places}/warm/ndcg@10"] for places in (0, 2))
+    times = f"{values[3] / values[4]:.1f}"
+    return [*(f"{value:.3f}" for value in values), times, f"{1 - kept / without:.1%}"]
 
 
 if __name__ == "__main__":

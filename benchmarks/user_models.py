@@ -9,31 +9,9 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks.cells import Benchmark
+from benchmarks.cells import Benchmark, markdown
 
 FIT = [sys.executable, "-m", "benchmarks.user_models_fit", "{out}"]
-WORLD = [
-    "log_likelihood",
-    "truth/log_likelihood",
-    "truth/share_lost",
-    "calibration_error",
-    "length/total_variation",
-    "length/total_variation/real_halves",
-]
-REAL = [
-    f"{stage}/{name}"
-    for stage in ("reward", "judge")
-    for name in (
-        "log_likelihood",
-        "popularity",
-        "blend/log_likelihood",
-        "ranker/log_likelihood",
-        "minus-encoder",
-        "calibration_error",
-        "auc",
-        "other_half/auc",
-    )
-]
 
 
 def main() -> None:
@@ -51,19 +29,47 @@ def main() -> None:
         for log in ("ml-100k", "mind"):
             command = [*FIT, log, "--data", "{data}"]
             benchmark.cell(log, command, 0, "metrics.json", data=Path(folder))
-    for prefix, names in (("world/", WORLD), ("m", REAL)):
-        print(table(benchmark, prefix, names), end="\n\n")
+    print(world(benchmark.cells), real(benchmark.cells), sep="\n\n")
 
 
-def table(benchmark: Benchmark, prefix: str, names: list[str]) -> str:
-    """Set some cells' metrics as a Markdown table, a metric a line."""
-    cells = {key: cell for key, cell in benchmark.cells.items() if key.startswith(prefix)}
-    lines = ["| | " + " | ".join(cells) + " |", "| --- " * (len(cells) + 1) + "|"]
-    for name in names:
-        values = [cell["metrics"].get(name) for cell in cells.values()]
-        shown = ["–" if value is None else f"{value:.4f}" for value in values]
-        lines.append(f"| {name} | " + " | ".join(shown) + " |")
-    return "\n".join(lines)
+def world(cells: dict[str, dict]) -> str:
+    """Set the user model of the world with hidden types beside the truth."""
+    found = cells["world/types-6"]["metrics"]
+    lost = found["truth/share_lost"]
+    truth = f"{found['truth/log_likelihood']:.4f} truth ({lost:.2%} away)"
+    halves = found["length/total_variation/real_halves"]
+    rows = [
+        [
+            "log-likelihood of a held-out choice",
+            f"{found['log_likelihood']:.4f}",
+            f"{truth}, {found['popularity']:.4f} popularity",
+        ],
+        ["expected calibration error", f"{found['calibration_error']:.4f}", ""],
+        [
+            "session length, total variation from the real one",
+            f"{found['length/total_variation']:.4f}",
+            f"{halves:.4f} between two halves of the real sessions",
+        ],
+        ["mean length", f"{found['length/simulated']:.2f}", f"{found['length/real']:.2f}"],
+    ]
+    return markdown(["", "user model", "compared with"], rows)
+
+
+def real(cells: dict[str, dict]) -> str:
+    """Set the user models of the real logs beside popularity and the calibrated encoder."""
+    stages = [(log, stage) for log in ("ml-100k", "mind") for stage in ("reward", "judge")]
+    metrics = {
+        "log_likelihood": "user model",
+        "popularity": "popularity",
+        "blend/log_likelihood": "encoder, calibrated",
+        "minus-encoder": "user model − encoder",
+        "calibration_error": "calibration error",
+    }
+    rows = [
+        [words, *(f"{cells[log]['metrics'][f'{stage}/{name}']:.4f}" for log, stage in stages)]
+        for name, words in metrics.items()
+    ]
+    return markdown(["log-likelihood", "MovieLens A", "MovieLens B", "MIND A", "MIND B"], rows)
 
 
 if __name__ == "__main__":

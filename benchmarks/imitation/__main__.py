@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.cells import Benchmark
 from benchmarks.imitation.demonstrations import record
 from benchmarks.imitation.learners import FORMS, VARIANTS
-from benchmarks.imitation.table import numbers, table
+from benchmarks.imitation.table import controls, forms, numbers, table
 from benchmarks.ranking.environments import environment
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -24,6 +24,8 @@ HERE = Path(__file__).parent
 GOAL, LIMIT, CONTROL_LIMIT, FORMS_LIMIT = 0.95, 240, 30, 10
 PEERS = ("gail", "airl")
 CONTROLS = ("gail", "airl", "sqil")
+SEEDS = (3, 4, 5)
+"""lightrec's settings were chosen on seeds 0 to 2."""
 
 
 class Run:
@@ -90,7 +92,7 @@ def main() -> None:
     """Run the cells and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.imitation")
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS))
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--fresh", action="store_true")
     chosen = parser.parse_args()
@@ -106,7 +108,7 @@ def main() -> None:
         first.choices()
     benchmark.numbers = numbers(benchmark.cells)
     benchmark.write()
-    print(table(benchmark.cells))
+    print(table(benchmark.cells), controls(benchmark.cells), forms(benchmark.cells), sep="\n\n")
     for key, value in benchmark.numbers.items():
         print(f"{key}: {value:.3f}")
 

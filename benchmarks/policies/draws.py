@@ -8,7 +8,7 @@ oracle does, both in the same draw.
 import sys
 from statistics import mean
 
-from benchmarks.cells import Benchmark
+from benchmarks.cells import Benchmark, markdown
 from benchmarks.policies.learners import EPOCHS, share
 
 DRAWS = range(1000, 1010)
@@ -45,9 +45,8 @@ def shares(found: dict[str, dict]) -> dict[str, list[float]]:
 
 def table(found: dict[str, dict]) -> str:
     """Set mean and range over the draws as a Markdown table."""
-    lines = ["| | mean of ten draws | lowest | highest |", "| --- | --- | --- | --- |"]
-    names = LEARNERS | REFERENCES
+    rows = []
     for name, values in shares(found).items():
         numbers = (mean(values), min(values), max(values))
-        lines.append(f"| {names[name]} | " + " | ".join(f"{x:.2f}" for x in numbers) + " |")
-    return "\n".join(lines)
+        rows.append([(LEARNERS | REFERENCES)[name], *(f"{x:.2f}" for x in numbers)])
+    return markdown(["", f"mean of {len(DRAWS)} draws", "lowest", "highest"], rows)

@@ -5,12 +5,14 @@ all worlds but for what a world's states hold. 0 is what random slates bring, 1 
 oracle does.
 """
 
+import fnmatch
 import sys
 from pathlib import Path
+from statistics import fmean
 
 import matplotlib.pyplot as plt
 
-from benchmarks.cells import Benchmark
+from benchmarks.cells import Benchmark, markdown
 from benchmarks.policies.learner_worlds import LEARNERS, WORLDS
 
 SEEDS = range(3)
@@ -74,14 +76,8 @@ def table(found: dict[str, dict]) -> str:
     """Set learners against worlds: share of the oracle's return, and length of sessions."""
     worlds = [world for world in WORLDS if f"{world}/references/seed-0" in found]
     rows = [*REFERENCES, *dict.fromkeys(x for w in worlds for x in WORLDS[w].learners)]
-    lines = [
-        "| | " + " | ".join(worlds) + " |",
-        "| --- |" + " --- |" * len(worlds),
-    ]
-    for row in rows:
-        entries = [_entry(found, world, row) for world in worlds]
-        lines.append(f"| {row} | " + " | ".join(entries) + " |")
-    return "\n".join(lines)
+    entries = [[row, *(_entry(found, world, row) for world in worlds)] for row in rows]
+    return markdown(["", *worlds], entries)
 
 
 def _entry(found: dict[str, dict], world: str, row: str) -> str:
@@ -100,23 +96,37 @@ def _entry(found: dict[str, dict], world: str, row: str) -> str:
 
 def long_table(found: dict[str, dict]) -> str:
     """Set the asked figures, seed by seed."""
-    lines = ["| world | learner | " + " | ".join(f"seed {s}" for s in SEEDS) + " | CPU seconds |"]
-    lines.append("| --- | --- |" + " --- |" * (len(SEEDS) + 1))
-    for world, learner in LONG:
+    rows = []
+    for (world, learner), (epochs, _) in LONG.items():
         keys = [f"long/{world}/{learner}/seed-{seed}" for seed in SEEDS]
         if any(key not in found for key in keys):
             continue
-        shares = [
-            share(
-                found[f"{world}/references/seed-{seed}"]["metrics"],
-                found[key]["metrics"]["mode/return"],
-            )
-            for seed, key in zip(SEEDS, keys, strict=True)
-        ]
-        spent = [found[key]["metrics"]["training_cpu_seconds"] for key in keys]
-        cells = " | ".join(f"{value:.3f}" for value in shares)
-        lines.append(f"| {world} | {learner} | {cells} | {max(spent):.0f} |")
-    return "\n".join(lines)
+        spent = max(found[key]["metrics"]["training_cpu_seconds"] for key in keys)
+        shares = [f"{value:.3f}" for value in _shares(found, keys)]
+        rows.append([world, learner, str(epochs), *shares, f"{spent:.0f}"])
+    head = ["world", "learner", "epochs", *(f"seed {seed}" for seed in SEEDS)]
+    return markdown([*head, "CPU seconds, at most"], rows)
+
+
+def _shares(found: dict[str, dict], keys: list[str]) -> list[float]:
+    """Give the shares of policies that show what they score highest."""
+    values = []
+    for key in keys:
+        world, _, seed = key.removeprefix("long/").split("/")
+        known = found[f"{world}/references/{seed}"]["metrics"]
+        values.append(share(known, found[key]["metrics"]["mode/return"]))
+    return values
+
+
+def reached(found: dict[str, dict], key: str) -> str:
+    """Give the mean share of cells, such as ``long/greed/ppo/seed-*``."""
+    return f"{fmean(_shares(found, sorted(fnmatch.filter(found, key)))):.2f}"
+
+
+def reference(found: dict[str, dict], world: str, name: str) -> str:
+    """Give the mean share of what learns nothing."""
+    cells = [found[key]["metrics"] for key in fnmatch.filter(found, f"{world}/references/*")]
+    return f"{fmean(share(known, known[f'{name}/return']) for known in cells):.2f}"
 
 
 def draw(found: dict[str, dict], path: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from benchmarks.cells import Benchmark
+from benchmarks.cells import Benchmark, markdown
 from lightrec.cli.fit import main as fit
 from lightrec.encoders.text import TextEncoder
 from lightrec.evaluation.sessions import play
@@ -112,6 +112,20 @@ def measure(seed: int) -> Metrics:
     return found
 
 
+COLUMNS = {
+    "mean": "mean ratio",
+    "standard_error": "standard error",
+    "median": "median",
+    "smallest": "smallest",
+    "largest": "largest",
+    "total": "ratio of totals",
+}
+PLAYED = {
+    "varied": ("drawn", SESSIONS),
+    "varied-mode": ("highest scores", FEWER),
+    "unheard": ("drawn, words that no trained item has", FEWER),
+}
+"""How slates come about, and in how many sessions, by the metrics' first word."""
 CELLS = {f"new-items/seed-{seed}": seed for seed in range(3)}
 
 
@@ -124,19 +138,14 @@ def cells(benchmark: Benchmark) -> None:
 
 def table(found: dict[str, dict]) -> str:
     """Set the ratios of exposures as a Markdown table."""
-    names = ("mean", "standard_error", "median", "smallest", "largest", "total")
-    lines = [
-        "| seed | words of the new items | " + " | ".join(names).replace("_", " ") + " |",
-        "| --- | --- |" + " --- |" * len(names),
+    rows = [
+        [str(seed), played, f"{sessions:,}"]
+        + [f"{found[key]['metrics'][f'{words}/{name}']:.2f}" for name in COLUMNS]
+        for words, (played, sessions) in PLAYED.items()
+        for key, seed in CELLS.items()
+        if key in found
     ]
-    for key, seed in CELLS.items():
-        if key not in found:
-            continue
-        metrics = found[key]["metrics"]
-        for words in ("varied", "varied-mode", "unheard"):
-            numbers = " | ".join(f"{metrics[f'{words}/{name}']:.2f}" for name in names)
-            lines.append(f"| {seed} | {words} | {numbers} |")
-    return "\n".join(lines)
+    return markdown(["seed", "played", "sessions", *COLUMNS.values()], rows)
 
 
 def main(out: str, seed: str) -> None:

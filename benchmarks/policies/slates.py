@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.cells import Benchmark
+from benchmarks.cells import Benchmark, markdown
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.slates import chunks, draw_slates, two_tower_slates
 from lightrec.nn.urns import ordered_steps
@@ -185,22 +185,42 @@ def cells(benchmark: Benchmark) -> None:
 
 def table(found: dict[str, dict]) -> str:
     """Set the speeds as a Markdown table."""
-    lines = [
-        "| users | spread of scores | slates: user-steps a CPU second | Gumbel top-10 | "
-        "times as fast | times the product's CPU time |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    head = ["users", "spread of scores", "slates: user-steps a CPU second", "Gumbel top-10"]
+    rows = []
     for key, (what, users) in CELLS.items():
         for spread in SPREADS if what == "speed" else ():
             metrics, of = found[key]["metrics"], f"spread-{spread:g}"
             rate = "user_steps_per_cpu_second"
-            lines.append(
-                f"| {users:,} | {spread:g} | {metrics[f'{of}/slates/{rate}']:,.0f} | "
-                f"{metrics[f'{of}/gumbel/{rate}']:,.0f} | "
-                f"{1 / metrics[f'{of}/slates/times_gumbel']:.1f} | "
-                f"{metrics[f'{of}/slates/times_product']:.2f} |"
-            )
-    return "\n".join(lines)
+            rows.append([f"{users:,}", f"{spread:g}"])
+            rows[-1] += [f"{metrics[f'{of}/{way}/{rate}']:,.0f}" for way in ("slates", "gumbel")]
+            rows[-1].append(f"{1 / metrics[f'{of}/slates/times_gumbel']:.1f}")
+            rows[-1].append(f"{metrics[f'{of}/slates/times_product']:.2f}")
+    return markdown([*head, "times as fast", "times the product's CPU time"], rows)
+
+
+def exactness(found: dict[str, dict]) -> str:
+    """Set what holds the law, and the memory, as a Markdown table."""
+    tested, used = (found[key]["metrics"] for key in ("slates/law", "slates/memory-100000-items"))
+    rows = []
+    for name, words in {
+        "gentle": "even scores",
+        "peaked": "two peaks",
+        "masked": "two items masked",
+    }.items():
+        chi, freedom = (tested[f"{name}/{key}"] for key in ("chi_squared", "degrees_of_freedom"))
+        rows.append([f"{words}: χ² of a million slates of 3 of 6 items against enumeration"])
+        rows[-1].append(f"{chi:.0f}, {freedom} degrees of freedom")
+    for kind in ("float64", "float32"):
+        errors = [v for key, v in tested.items() if key.endswith(f"{kind}/relative_error")]
+        rows.append([f"largest relative error of log-probabilities, {kind}", f"{max(errors):.0e}"])
+    memory = {
+        "libraries": "the libraries alone",
+        "two_towers": "with the slates of two towers",
+        "distribution": "with a `PlackettLuce` over all scores at once",
+    }
+    for name, words in memory.items():
+        rows.append([f"peak memory, {words}", f"{used[f'{name}_gib']:.2f} GiB"])
+    return markdown(["", ""], rows)
 
 
 def main(what: str, out: str, number: str) -> None:

@@ -16,7 +16,7 @@ from benchmarks.cells import Benchmark
 from benchmarks.ranking.environments import environment
 from benchmarks.ranking.export import export
 from benchmarks.ranking.peers.protocol import CAP
-from benchmarks.ranking.table import numbers, table
+from benchmarks.ranking.table import numbers, table, towers
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_NUM_THREADS")
 PEERS = {
@@ -101,7 +101,7 @@ def main() -> None:
             benchmark.cell(key, command, chosen.seed, "metrics.json", split=split)
     benchmark.numbers = numbers(benchmark.cells)
     benchmark.write()
-    print(table(benchmark.cells))
+    print(table(benchmark.cells), towers(benchmark.cells), sep="\n\n")
 
 
 if __name__ == "__main__":

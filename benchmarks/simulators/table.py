@@ -1,5 +1,7 @@
 """The numbers of the benchmark `simulators`: ratios of speed, differences of laws."""
 
+from benchmarks.cells import markdown
+
 RATE = "user_steps_per_cpu_second"
 POLICIES = ("choc", "kale", "random")
 
@@ -40,3 +42,34 @@ def table(found: dict[str, float]) -> str:
         text = f"{value:+.2%}" if "/off_" in key else f"{value:.2f}"
         lines.append(f"| {key} | {text} |")
     return "\n".join(lines)
+
+
+def speeds(cells: dict[str, dict]) -> str:
+    """Set speed and laws of interest evolution beside RecSim's as Markdown."""
+    found = numbers(cells)
+    own, peer = (
+        cells[f"interest-evolution/speed/{who}"]["metrics"] for who in ("lightrec", "recsim")
+    )
+    rows = [
+        ["user-steps per CPU second, random slates, sessions begun anew"],
+        ["the same by `rollout`, in place of that loop"],
+        ["times RecSim's"],
+    ]
+    rows[0] += [f"{own[f'loop/{RATE}']:,.0f}", f"{peer[f'loop/{RATE}']:,.0f}"]
+    rows[1] += [f"{own[f'rollout/{RATE}']:,.0f}", ""]
+    rows[2] += [f"{found['interest-evolution/speed/loop/times_recsim']:.0f}", ""]
+    sessions = {"length": "steps a session", "clicks": "clicks", "watch_time": "minutes watched"}
+    for name, words in sessions.items():
+        off = found[f"interest-evolution/{name}/off_recsim"]
+        rows.append([f"{words}, off RecSim's", f"{off:+.2%}", ""])
+    return markdown(["interest evolution, slates of 2 from 10", "lightrec", "RecSim"], rows)
+
+
+def furthest(cells: dict[str, dict], other: str) -> str:
+    """Give the largest relative difference of returns in the world of satisfaction.
+
+    :param other: ``recsim``, or ``twin`` for dynamic programming.
+    """
+    found = numbers(cells).items()
+    off = [abs(v) for k, v in found if k.startswith("long") and k.endswith(f"off_{other}")]
+    return f"{max(off):.2%}"

@@ -46,4 +46,5 @@ def test_the_table_names_what_was_played():
     cells = {key: {"metrics": numbers} for key in new_items.CELLS}
     lines = new_items.table(cells).splitlines()
     assert len(lines) == 2 + 9
-    assert lines[2].startswith("| 0 | varied | 1.00 |")
+    assert lines[2].startswith("| 0 | drawn | 100,000 | 1.00 |")
+    assert lines[5].startswith("| 0 | highest scores | 20,000 | 1.00 |")
