@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 
-.PHONY: help demo test check docs links format bench clean
+.PHONY: help demo test check docs links format bench figures clean
 
 help:
 	@echo 'make demo    install, then learn a recommender for films from MovieLens-100K'
@@ -14,6 +14,7 @@ help:
 	@echo 'make links   look whether the documentation'"'"'s outside links still work'
 	@echo 'make format  mend what the linter can mend'
 	@echo 'make bench NAME=ranking   run one benchmark; finished cells are kept'
+	@echo 'make figures write the tables and numbers of the documentation from benchmarks/results'
 	@echo 'make clean   remove .venv, runs and caches'
 
 $(BIN)/python:
@@ -57,6 +58,9 @@ format: $(VENV)/.developing
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
+
+figures: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.figures
 
 clean:
 	rm -rf $(VENV) runs
