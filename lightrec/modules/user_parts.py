@@ -20,6 +20,7 @@ from lightrec.modules.halves import in_half
 from lightrec.nn.choice_model import ChoiceModel
 from lightrec.nn.user_parts import (
     LEAVING,
+    NO_TIME,
     RETURN,
     VALUE,
     LeavingModel,
@@ -117,7 +118,7 @@ class SessionTable:
     @cached_property
     def _truncated(self) -> NDArray[np.bool_]:
         """(S,) whether what followed in a session, or when that was, is held out."""
-        if self._by_time:
+        if self.by_time:
             return self.whole_ends > self.known_to
         return (self.whole_ends >= self.known_to) & (
             self.known_to < self.store.offsets[self.owners + 1]
@@ -130,7 +131,7 @@ class SessionTable:
         In a split by time those with test events are; else those of some users drawn by a hash,
         since a session of which single events are held out is none.
         """
-        if self._by_time:
+        if self.by_time:
             events = self.store.events(TEST)
             return np.searchsorted(events, self.begins) < np.searchsorted(events, self.whole_ends)
         seeds = [self.data.split_seed + 1000 + n for n in range(SIXTEENTH)]
@@ -143,10 +144,11 @@ class SessionTable:
         What single held-out events cut short says nothing of leaving: the cut follows from the end.
         """
         begun = ~self.held_out & (self.begins < self.known_to)
-        return begun if self._by_time else begun & ~self._truncated
+        return begun if self.by_time else begun & ~self._truncated
 
     @property
-    def _by_time(self) -> bool:
+    def by_time(self) -> bool:
+        """Whether the log is split at a moment, the same for all users."""
         return bool(self.store.meta["settings"]["split"] == "global-time")
 
 
@@ -266,7 +268,11 @@ class UserParts:
         return values, states, features[taken], taken
 
     def returning(self) -> tuple[ReturnModel, dict[str, float]] | None:
-        """Fit times until the next session; None where too few users have several."""
+        """Fit times until the next session; None where too few users have several.
+
+        In a split by time, who is not seen again is censored. In any other, the last events of all
+        users are held out, and the times are those of users who come back.
+        """
         if not self.store.has_times:
             return None
         table = self.table
@@ -276,7 +282,9 @@ class UserParts:
         logs = fit[0][fit[1]].clamp_min(1).log()
         if float(logs.std()) < 1e-2:
             return None
-        part = ReturnModel(self.model.state_size).to(self.device)
+        times = np.asarray(self.store.times)[self.data.training]
+        span = (int(times.max()) - int(times.min())) / 1000
+        part = ReturnModel(self.model.state_size, longest=max(span, NO_TIME)).to(self.device)
         part.linear.bias.data.copy_(torch.stack([logs.mean(), logs.std().log()]))
         part.standardise(*part.inputs(*fit[2:]))
         told = self._learn(part, part.log_likelihood, fit, test)
@@ -290,6 +298,8 @@ class UserParts:
     def _return_rows(self, chosen: NDArray[np.bool_]) -> tuple[Tensor, ...] | None:
         table, times = self.table, np.asarray(self.store.times)
         used = self._used(table.ends - 1, table.fitted)
+        if not table.by_time:
+            used &= table.ends < table.known_to
         rows = self._some(np.flatnonzero(used & chosen & ~table.cut))
         if not len(rows):
             return None

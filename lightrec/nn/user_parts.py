@@ -20,6 +20,9 @@ LEAVING, VALUE, RETURN = "leaving", "value", "return"
 NO_TIME = 1.0
 """Seconds: the shortest time until the next session, of which there is a logarithm."""
 
+FARTHEST = 4.0
+"""Standard deviations from the mean, beyond which inputs count as this far."""
+
 
 class UserPart(Part):
     """A small network over a choice state and a few numbers: linear, plus a hidden layer.
@@ -46,18 +49,24 @@ class UserPart(Part):
             nn.init.zeros_(layer.bias)
 
     def network(self, *inputs: Tensor) -> Tensor:
-        """Give outputs (B, outputs) of a state (B, S) and numbers (B, ·)."""
+        """Give outputs (B, outputs) of a state (B, S) and numbers (B, ·).
+
+        Simulated sessions go where no logged one was: nothing is extrapolated to there.
+        """
         known = (torch.cat([x.float() for x in inputs], 1) - self.mean) / self.scale
+        known = known.clamp(-FARTHEST, FARTHEST)
         found: Tensor = self.linear(known) + self.hidden(known)
         return found
 
     def standardise(self, *inputs: Tensor) -> None:
-        """Take the inputs' mean and spread, so that all are of order 1."""
+        """Take the inputs' mean and spread, so that all are of order 1.
+
+        An input that is always the same tells nothing, whatever it is in a simulated session.
+        """
         known = torch.cat([x.float() for x in inputs], 1)
         self.mean.copy_(known.mean(0))
-        self.scale.copy_(
-            known.std(0).clamp_min(1e-4) if len(known) > 1 else torch.ones_like(self.scale)
-        )
+        spread = known.std(0, correction=0)
+        self.scale.copy_(spread.where(spread > 1e-4, torch.inf))
 
     def prior(self) -> Tensor:
         """Minus the log-density, up to a constant, of a Gaussian prior on the weights.
@@ -180,10 +189,14 @@ class ReturnModel(UserPart):
 
     :param state_size: S.
     :param hidden_size: width of the hidden layer.
+    :param longest: seconds that the log spans: it tells of no longer time; None knows no bound.
     """
 
-    def __init__(self, state_size: int, hidden_size: int = 16) -> None:
+    def __init__(
+        self, state_size: int, hidden_size: int = 16, longest: float | None = None
+    ) -> None:
         super().__init__(state_size, 2, 2, hidden_size)
+        self.log_longest = math.inf if longest is None else math.log(longest)
 
     def forward(self, state: Tensor, step: Tensor, accepted_total: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (B,) of the logarithm of the seconds.
@@ -194,6 +207,22 @@ class ReturnModel(UserPart):
         """
         found = self.network(*self.inputs(state, step, accepted_total))
         return found[:, 0], found[:, 1].clamp(-4, 4).exp()
+
+    def restricted(
+        self, state: Tensor, step: Tensor, accepted_total: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Say of the next session what the log can tell: a restricted mean (Irwin 1949).
+
+        :returns: mean (B,) of the logarithm of the seconds, none of which count beyond what the
+            log spans, and the probability (B,) that they are more.
+        """
+        mean, deviation = self(state, step, accepted_total)
+        if math.isinf(self.log_longest):
+            return mean, torch.zeros_like(mean)
+        standard = (self.log_longest - mean) / deviation
+        below = torch.special.ndtr(standard)
+        density = torch.exp(-standard.square() / 2) / math.sqrt(2 * math.pi)
+        return self.log_longest - deviation * (standard * below + density), 1 - below
 
     @staticmethod
     def inputs(state: Tensor, step: Tensor, accepted_total: Tensor) -> tuple[Tensor, ...]:

@@ -18,7 +18,7 @@ from lightrec.pipeline.report_held_out import against_closed_forms, beyond_the_m
 from lightrec.pipeline.report_parts import Section, Table, number, signed
 from lightrec.pipeline.report_reward import learned_reward
 from lightrec.pipeline.report_transfer import shares, shares_table
-from lightrec.pipeline.report_users import statistics, user_parts
+from lightrec.pipeline.report_users import returns_left_out, statistics, user_parts
 from lightrec.pipeline.stage import INPUTS, LAST, STAMP
 
 Metrics = Mapping[str, float]
@@ -167,6 +167,7 @@ def likelihood(metrics: Metrics) -> Section:
             Table(["", "log-likelihood", "popularity", "calibration error", "temperature"], rows),
             *user_parts(metrics),
         ],
+        note=returns_left_out(metrics),
     )
 
 

@@ -29,6 +29,17 @@ def user_parts(metrics: Mapping[str, float]) -> list[Table]:
     return [Table(["", "log-likelihood", "one law for all"], rows)] if rows else []
 
 
+def returns_left_out(metrics: Mapping[str, float]) -> str:
+    """Say why the days until users come back are missing; nothing where they are not."""
+    found = metrics.get("choice/b/return/log_likelihood")
+    if found is None or any(key.endswith("/days_away") for key in metrics):
+        return ""
+    start = "The days until users of model B come back are left out: "
+    if found <= metrics["choice/b/return/constant"]:
+        return f"{start}held-out sessions are foretold no better than by one law for all."
+    return f"{start}most users are not expected back within the time that the log spans."
+
+
 def statistics(metrics: Mapping[str, float]) -> Section | None:
     """Tell how logged sessions look when they are played anew; None where nothing was compared."""
     if "statistics/popularity/total_variation" not in metrics:

@@ -133,7 +133,9 @@ class SimulatedSessions(Evaluator):
                 record=None if returning is None else ends.round,
             )
             if returning is not None:
-                away[f"{name}/days_away"] = ends.days()
+                days = ends.days()
+                if days is not None:
+                    away[f"{name}/days_away"] = days
         found = {f"simulator/{key}": v for key, v in (compare(sessions) | away).items()}
         if home is None:
             return found
@@ -194,7 +196,7 @@ class Returns:
 
     def __init__(self, model: ChoiceModel, returning: ReturnModel | None) -> None:
         self.model, self.returning = model, returning
-        self.logs: list[Tensor] = []
+        self.found: list[tuple[Tensor, Tensor]] = []
 
     def round(self, seed: int) -> "Returns":
         """Go on with another round of sessions."""
@@ -206,12 +208,17 @@ class Returns:
         assert self.returning is not None
         over = following[alive & following["done"].squeeze(1)]
         person = self.model.state(over[Key.HISTORY])
-        mean, _ = self.returning(person, over[Key.STEP], over[Key.ACCEPTED_TOTAL])
-        self.logs.append(mean)
+        inputs = person, over[Key.STEP], over[Key.ACCEPTED_TOTAL]
+        self.found.append(self.returning.restricted(*inputs))
 
-    def days(self) -> float:
-        """Geometric mean of the days until the next session."""
-        return float(torch.cat(self.logs).mean().exp()) / (24 * 3600)
+    def days(self) -> float | None:
+        """Geometric mean of the days until the next session, none counting beyond the log's span.
+
+        None where more than half of the users are expected after more than that: the mean would
+        say how long the log is.
+        """
+        logs, beyond = (torch.cat(values) for values in zip(*self.found, strict=True))
+        return None if beyond.mean() > 0.5 else float(logs.mean().exp()) / (24 * 3600)
 
 
 def mean_values(folder: Path) -> RewardFunction | None:

@@ -125,3 +125,18 @@ def test_censored_times_count_as_later_ones():
     mean, deviation = part(*inputs)
     assert mean[0].item() == pytest.approx(2, abs=0.05)
     assert deviation[0].item() == pytest.approx(1, abs=0.05)
+
+
+def test_what_is_always_the_same_in_a_log_says_nothing_elsewhere():
+    # In a log of choices alone everything was accepted; in simulated sessions it is not.
+    torch.manual_seed(0)
+    part = ReturnModel(2)
+    torch.nn.init.normal_(part.linear.weight)
+    state, steps = torch.randn(100, 2), torch.randint(1, 9, (100, 1))
+    part.standardise(*part.inputs(state, steps, steps.float()))
+    with torch.no_grad():
+        logged, _ = part(state, steps, steps.float())
+        simulated, _ = part(state, steps, 0.5 * steps)
+        far, farther = (part(state * size, steps, steps.float())[0] for size in (1e3, 1e6))
+    assert torch.equal(logged, simulated)
+    torch.testing.assert_close(far, farther, atol=0.5, rtol=0)
