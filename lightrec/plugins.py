@@ -10,7 +10,9 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Iterable, Mapping
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
@@ -21,7 +23,7 @@ from typing import Any
 import pluggy
 
 from lightrec import hookspecs
-from lightrec.errors import PluginError
+from lightrec.errors import LightrecError, PluginError
 
 ENTRY_POINT_GROUP = "lightrec"
 BUILTIN = "lightrec.builtin"
@@ -353,3 +355,38 @@ def warn(sentence: str) -> None:
 def installed() -> Plugins:
     """Give the installed plugins, discovered once a process."""
     return discover()
+
+
+def provider(part: object) -> str:
+    """Name a class with its distribution: ``ClinicReward of lightrec-clinic 1.0``.
+
+    :param part: the class, or an object of it.
+    """
+    kind = part if isinstance(part, type) else type(part)
+    root = kind.__module__.partition(".")[0]
+    found = installed()
+    parts = (part for slot in found.parts.values() for part in slot.values())
+    owners = [p.distribution for p in parts if p.path == f"{kind.__module__}:{kind.__qualname__}"]
+    owners += [str(p) for p in found.packages if p.module.partition(".")[0] == root]
+    return f"{kind.__name__} of {owners[0] if owners else f'the module {kind.__module__}'}"
+
+
+@contextmanager
+def blaming(part: object, task: str) -> Iterator[None]:
+    """Turn what somebody's part raises into a sentence that names the part and its distribution.
+
+    :param part: the part that is called within, or its class.
+    :param task: what it is asked for, such as ``encode 12 texts``.
+    :raises PluginError: for any error that is not lightrec's own; those have their sentences.
+    """
+    try:
+        yield
+    except LightrecError:
+        raise
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        said = " ".join(str(error).split()).rstrip(".") or "nothing more"
+        raise PluginError(
+            f"{provider(part)} could not {task}. It raised {type(error).__name__}: {said} "
+            f"({last.filename}, line {last.lineno})."
+        ) from error

@@ -17,6 +17,7 @@ from lightrec.closed_forms.diversity import diversified
 from lightrec.closed_forms.places import with_explored_places, with_reserved_places
 from lightrec.closed_forms.popularity import Popularity, RecentPopularity
 from lightrec.closed_forms.text_map import TextMap
+from lightrec.data.eligibility import domain_of, eligible
 from lightrec.data.sequences import Sequences, padded
 from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError, RunError
@@ -34,6 +35,7 @@ class Recommender:
     :param by: rank by the ``policy`` (the long run) or the ``encoder`` (the next event); None for
         the policy where the run has one, else the encoder.
     :raises RunError: where the run lacks that stage.
+    :raises PluginError: where the log's domain forbids items and is not installed.
     """
 
     def __init__(self, run: str | Path, by: By | None = None) -> None:
@@ -47,6 +49,7 @@ class Recommender:
             )
         self.by = by
         self.store = EventStore.open(self.run / "data")
+        domain_of(self.store)
         self.model = Policy.load(self.run / by) if by == "policy" else Blend.load(self.run / by)
         catalog = self.store.catalog
         if Column.TITLE not in catalog.columns:
@@ -68,6 +71,9 @@ class Recommender:
     ) -> pl.DataFrame:
         """Recommend to one person what they have not seen, or anything where items repeat.
 
+        What the log's domain forbids is never recommended, be the list shorter or empty. With a
+        history in place of a user, the domain is asked about a person of whom nothing is known.
+
         :param user: a user id of the log.
         :param history: in place of a user: titles or item ids, oldest first. Where it is empty,
             popular items of late are recommended that differ from each other.
@@ -84,6 +90,7 @@ class Recommender:
         """
         if (user is None) == (history is None):
             raise RecipeError("Give either a user of the log or a history, not both or neither.")
+        rows: list[int] | None = None
         if history is not None:
             items = torch.tensor([[self.item(name) for name in history]], dtype=torch.long)
             known = {Key.HISTORY: items}
@@ -94,12 +101,13 @@ class Recommender:
                     f"There is no user {user!r} in {self.run / 'data'}. "
                     "For a person who is not in the log, give a history of titles."
                 )
-            known = self._events([row])
-        allowed = self._allowed(exclude, only)
+            rows = [row]
+            known = self._events(rows)
+        allowed = self._eligible(rows, self._allowed(exclude, only))
         if known[Key.HISTORY].any():
             items, scores = self._best(known, allowed, k, self._placed(k, new, explore, seed))
         else:
-            items, scores = self._for_a_stranger(allowed, k)
+            items, scores = self._for_a_stranger(allowed[0], k)
         found = items[0] != PADDING
         chosen = self.catalog[(items[0, found] - 1).tolist()]
         return chosen.select(
@@ -130,7 +138,7 @@ class Recommender:
         for start in range(0, self.store.num_users, batch_size):
             rows = range(start, min(start + batch_size, self.store.num_users))
             events = self._events(rows)
-            items, scores = self._best(events, allowed, k, placed)
+            items, scores = self._best(events, self._eligible(rows, allowed), k, placed)
             table = pl.DataFrame(
                 {
                     Column.USER: [
@@ -213,6 +221,16 @@ class Recommender:
         if not allowed.any():
             raise RecipeError("Nothing is left to recommend: --only and --exclude rule out all.")
         return allowed
+
+    def _eligible(self, rows: Sequence[int] | None, allowed: Tensor) -> Tensor:
+        """Take from ``allowed`` (N + 1,) what the domain forbids users: ``(B, N + 1)`` bool.
+
+        :param rows: of the users; None for one person who is not in the log.
+        """
+        found = eligible(self.store, None if rows is None else np.asarray(rows))
+        if found is None:
+            return allowed.expand(1 if rows is None else len(rows), -1)
+        return torch.from_numpy(found) & allowed
 
     def _placed(self, k: int, new: int, explore: float, seed: int) -> Placed | None:
         """What gives new items their places, from usual scores and theirs; None if nothing does."""

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from lightrec.keys import Column
@@ -39,6 +41,24 @@ class Domain:
             return pl.Series(Column.TEXT, [""] * items.height)
         joined = pl.concat_str([*title, *parts], separator=". ", ignore_nulls=True)
         return items.select(joined.fill_null("").alias(Column.TEXT)).to_series()
+
+    def eligible(self, users: pl.DataFrame, items: pl.DataFrame) -> npt.NDArray[np.bool_] | None:
+        """Say what may be shown to whom; nobody ever shows what it forbids.
+
+        Recommendations, policies and baselines in user models, the ranking of held-out events and
+        the sets that are drawn where a log has none all keep to it. A list is shorter, or empty,
+        before it holds a forbidden item.
+
+        It is asked for a batch of users at a time: a user's row may not depend on the others. A
+        log may lack a column, and values may be null. A person who is not in the log is a user
+        whose every value is null, the id included: forbid what you would not show to a stranger.
+
+        :param users: U rows of the prepared log's user table: ``user`` and any attributes.
+        :param items: the prepared log's N items in their order: ``item``, ``title``, ``text`` and
+            any attributes.
+        :returns: ``(U, N)`` bool, False for what may not be shown; None where everything may be.
+        """
+        return None
 
     def sample(self) -> Path | None:
         """Fetch the domain's sample log and return its folder, or None where it has none.

@@ -107,6 +107,9 @@ def prepare(
         marked["feedback"] = True
     if log.has(Column.SESSION):
         marked["sessions"] = True
+    restricts = type(domain).eligible is not Domain.eligible
+    if restricts:
+        marked["restricts"] = True
     mark = fingerprint(tables, marked)
     if _is_current(out, mark):
         return EventStore.open(out)
@@ -143,6 +146,7 @@ def prepare(
         "version": FORMAT_VERSION,
         "fingerprint": mark,
         "settings": settings,
+        "restricts": restricts,
         "has_nothing": bool((events.items == NOTHING).any()),
         "has_candidates": events.candidates is not None,
         "has_sessions": events.sessions is not None,

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from lightrec.data.eligibility import Showable
 from lightrec.errors import RunError
 from lightrec.evaluation.intervals import Interval, bootstrap_interval
 from lightrec.keys import PADDING, Key
@@ -23,13 +24,19 @@ Scorer = Callable[[Mapping[str, Tensor]], Tensor]
 """From a batch (history (B, L), user (B,), …) to scores (B, N + 1), higher is better."""
 
 
-def rankable(scores: Tensor, seen: Tensor | None = None, relevant: Tensor | None = None) -> Tensor:
+def rankable(
+    scores: Tensor,
+    seen: Tensor | None = None,
+    relevant: Tensor | None = None,
+    eligible: Tensor | None = None,
+) -> Tensor:
     """Tell which items take part in a ranking.
 
     :param scores: (B, N + 1).
     :param seen: (B, S) int64 items that do not take part, padded with 0 in any place.
     :param relevant: (B, R) int64 items that take part even where they are among the seen, padded
         with 0 in any place.
+    :param eligible: (B, N + 1) bool, what may be shown at all; None where everything may be.
     :returns: (B, N + 1) bool; column 0 never takes part.
     :raises RunError: where a score is not a number.
     """
@@ -40,28 +47,37 @@ def rankable(scores: Tensor, seen: Tensor | None = None, relevant: Tensor | None
         allowed.scatter_(1, seen, False)
     if relevant is not None:
         allowed.scatter_(1, relevant, True)
+    if eligible is not None:
+        allowed &= eligible
     allowed[:, PADDING] = False
     return allowed
 
 
-def mean_ranks(scores: Tensor, target: Tensor, seen: Tensor | None = None) -> Tensor:
+def mean_ranks(
+    scores: Tensor, target: Tensor, seen: Tensor | None = None, eligible: Tensor | None = None
+) -> Tensor:
     """Rank each row's target among the items that may be shown.
 
     :param scores: (B, N + 1); column 0 never takes part.
     :param target: (B,) int64, 1 to N; takes part even where it is among the seen.
     :param seen: (B, S) int64 items that do not take part, padded with 0 in any place.
-    :returns: (B,) float64 ranks from 1; equal scores share the mean of their ranks.
+    :param eligible: (B, N + 1) bool, what may be shown at all; None where everything may be.
+    :returns: (B,) float64 ranks from 1; equal scores share the mean of their ranks. A target that
+        may not be shown has the rank infinity: it is missed at every cutoff.
     :raises RunError: where a score is not a number.
     """
     column = target[:, None]
-    allowed = rankable(scores, seen, column)
+    allowed = rankable(scores, seen, column, eligible)
     own = scores.gather(1, column)
     above = ((scores > own) & allowed).sum(dim=1)
     equal = ((scores == own) & allowed).sum(dim=1)
-    return above + (equal + 1).double() / 2
+    ranks = above + (equal + 1).double() / 2
+    return ranks.where(allowed.gather(1, column).squeeze(1), torch.inf)
 
 
-def top_items(scores: Tensor, length: int, seen: Tensor | None = None) -> Tensor:
+def top_items(
+    scores: Tensor, length: int, seen: Tensor | None = None, eligible: Tensor | None = None
+) -> Tensor:
     """List what would be recommended: the items of highest score.
 
     Of items with equal scores the lower index comes first, so that the same scores give the same
@@ -70,10 +86,11 @@ def top_items(scores: Tensor, length: int, seen: Tensor | None = None) -> Tensor
     :param scores: (B, N + 1); column 0 never takes part.
     :param length: K.
     :param seen: (B, S) int64 items that do not take part, padded with 0 in any place.
+    :param eligible: (B, N + 1) bool, what may be shown at all; None where everything may be.
     :returns: (B, K) int64, best first, 0 at the end where fewer items take part.
     :raises RunError: where a score is not a number.
     """
-    allowed = rankable(scores, seen)
+    allowed = rankable(scores, seen, eligible=eligible)
     scores = scores.where(allowed, -torch.inf)
     columns = scores.shape[1]
     values, found = scores.topk(min(length + 1, columns), dim=1)
@@ -164,7 +181,7 @@ class RankingResult:
 
     :param users: (E,) int64 rows of the user table.
     :param targets: (E,) int64 held-out items.
-    :param ranks: (E,) float64.
+    :param ranks: (E,) float64; infinity where the held-out item may not be shown to its user.
     :param lists: (E, K) int64, what would have been recommended at each event, best first, as
         :func:`top_items` gives it; None where nobody asked.
     """
@@ -173,6 +190,11 @@ class RankingResult:
     targets: Tensor
     ranks: Tensor
     lists: Tensor | None = None
+
+    @property
+    def ineligible(self) -> int:
+        """How many events are about an item that may not be shown to its user."""
+        return int(self.ranks.isinf().sum())
 
     def per_event(self, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, Tensor]:
         """Metrics of each event, (E,) float64, for paired comparisons."""
@@ -234,6 +256,7 @@ def evaluate_scores(
     filter_seen: bool = True,
     device: torch.device | str = "cpu",
     list_length: int | None = None,
+    showable: Showable | None = None,
 ) -> RankingResult:
     """Rank the held-out events of some batches.
 
@@ -243,15 +266,17 @@ def evaluate_scores(
     :param filter_seen: whether items already seen are left out.
     :param device: where batches are put and scores compared.
     :param list_length: how many recommendations are kept of each event; None for none.
+    :param showable: gives what may be shown to users; None where everything may be.
     """
     users, targets, ranks, lists = [], [], [], []
     for batch in batches:
         here = {name: value.to(device) for name, value in batch.items()}
         seen = here[Key.SEEN] if filter_seen else None
         scores = scorer(here).to(device)
-        ranks.append(mean_ranks(scores, here[Key.TARGET], seen).cpu())
+        allowed = None if showable is None else showable(here[Key.USER])
+        ranks.append(mean_ranks(scores, here[Key.TARGET], seen, allowed).cpu())
         if list_length is not None:
-            lists.append(top_items(scores, list_length, seen).cpu())
+            lists.append(top_items(scores, list_length, seen, allowed).cpu())
         users.append(batch[Key.USER].cpu())
         targets.append(batch[Key.TARGET].cpu())
     if not ranks:

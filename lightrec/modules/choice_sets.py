@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from lightrec.data.eligibility import eligible
 from lightrec.data.store import TEST, VALIDATION, EventStore
 from lightrec.keys import PADDING, Key
 
@@ -22,7 +23,7 @@ Request: TypeAlias = tuple[tuple[int, ...], NDArray[np.int64]]
 
 
 class UnseenItems:
-    """Draws items that users had not met before given events.
+    """Draws items that users had not met before given events, and that may be shown to them.
 
     :param store: a log; every event of a user counts as a meeting, whatever its part.
     :param repeats: whether items may be met again, so that nothing is left out.
@@ -31,6 +32,7 @@ class UnseenItems:
     ROUNDS = 100
 
     def __init__(self, store: EventStore, repeats: bool) -> None:
+        self.store = store
         self.num_items = store.num_items
         self.repeats = repeats
         self.stride = store.num_items + 2
@@ -55,12 +57,15 @@ class UnseenItems:
         """
         sets = sets.copy()
         free = sets == PADDING
+        allowed = eligible(self.store, users)
         for _ in range(self.ROUNDS):
             row, column = np.nonzero(free & (sets == PADDING))
             if not len(row):
                 break
             drawn = generator.integers(1, self.num_items + 1, len(row))
             drawn[self._met(users[row], drawn, events[row])] = PADDING
+            if allowed is not None:
+                drawn[~allowed[row, drawn]] = PADDING
             sets[row, column] = drawn
             sets[_repeated(sets) & free] = PADDING
         return sets

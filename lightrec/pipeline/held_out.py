@@ -10,6 +10,7 @@ from torch import Tensor
 from lightrec.closed_forms.base import ClosedForm, Evidence, NotApplicable
 from lightrec.closed_forms.blend import Blend, described_forms
 from lightrec.closed_forms.popularity import Popularity, RecentPopularity
+from lightrec.data.eligibility import showable
 from lightrec.data.readers.predictions import read_predictions
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST, EventStore
@@ -40,7 +41,8 @@ class HeldOutLog(Evaluator):
     def evaluate(self, run: Path, work: Path, seed: int) -> dict[str, float]:
         """Give ``test/<contender>/<metric>@<k>``, and the encoder's as ``test/<metric>@<k>``.
 
-        Beside them each contender's slices and recommendations, and the encoder's advantage over
+        Where the domain forbids held-out items, ``test/ineligible_events`` says how many. Beside
+        them each contender's slices and recommendations, and the encoder's advantage over
         each as ``test/encoder-minus-<contender>/ndcg@10``.
         """
         store = EventStore.open(run / "data")
@@ -67,19 +69,28 @@ class HeldOutLog(Evaluator):
             if name == "encoder":
                 metrics |= {f"test/{metric}": value for metric, value in result.metrics().items()}
                 metrics["test/events"] = len(result.ranks)
+                if result.ineligible:
+                    metrics["test/ineligible_events"] = result.ineligible
         for name in ("popularity", *forms):
             gained = advantage(results["encoder"], results[name], seed)
             metrics |= {f"test/encoder-minus-{name}/{k}": v for k, v in gained.items()}
         return metrics | cold_metrics(store, blend, forms, self.batch_size, self.max_events, seed)
 
     def rank(self, store: EventStore, scorer: Scorer, seed: int) -> RankingResult:
-        """Rank the test events with one scorer, seen items left out unless items repeat."""
+        """Rank the test events with one scorer, seen items left out unless items repeat.
+
+        What the domain forbids a user is not ranked; an event about such an item is a miss.
+        """
         events = EvaluationEvents(
             Sequences.all_events(store), TEST, None, self.batch_size, self.max_events, seed
         )
         batches = (events[index] for index in range(len(events)))
         return evaluate_scores(
-            scorer, batches, filter_seen=not store.repeats, list_length=LIST_LENGTH
+            scorer,
+            batches,
+            filter_seen=not store.repeats,
+            list_length=LIST_LENGTH,
+            showable=showable(store),
         )
 
 

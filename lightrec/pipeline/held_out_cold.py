@@ -11,6 +11,7 @@ from lightrec.closed_forms.blend import Blend
 from lightrec.closed_forms.neighbours import TextNeighbours
 from lightrec.closed_forms.places import with_explored_places, with_reserved_places
 from lightrec.closed_forms.text_map import TextMap
+from lightrec.data.eligibility import Showable, showable
 from lightrec.data.sequences import Sequences, Targets
 from lightrec.data.store import COLD, TEST, EventStore
 from lightrec.evaluation.ranking import Scorer, evaluate_scores, event_metrics
@@ -52,7 +53,7 @@ def cold_metrics(
         return {}
     neighbours = next((f for f in forms.values() if isinstance(f, TextNeighbours)), None)
     plain = TextNeighbours(1.0, 1.0).fit(Evidence.of(store, blend.ranker.items.vectors))
-    filter_seen = not store.repeats
+    filter_seen, allowed = not store.repeats, showable(store)
 
     def among_cold(scores: Tensor) -> Tensor:
         return scores.masked_fill(~mapped.cold, -torch.inf)
@@ -69,11 +70,11 @@ def cold_metrics(
     }
     for name, scorer in scorers.items():
         batches = (cold[index] for index in range(len(cold)))
-        found = evaluate_scores(scorer, batches, filter_seen).metrics([LENGTH])
+        found = evaluate_scores(scorer, batches, filter_seen, showable=allowed).metrics([LENGTH])
         metrics |= {f"cold/{name}/{key}": value for key, value in found.items()}
     batches = (cold[index] for index in range(len(cold)))
     everywhere = evaluate_scores(
-        lambda batch: plain.scores(batch[Key.HISTORY]), batches, filter_seen
+        lambda batch: plain.scores(batch[Key.HISTORY]), batches, filter_seen, showable=allowed
     ).metrics([LENGTH])
     metrics["cold/text-among-all/recall@10"] = everywhere["recall@10"]
     policies: dict[str, Places] = {
@@ -86,7 +87,8 @@ def cold_metrics(
             with_explored_places, length=LENGTH, rate=rate, generator=generator
         )
     for name, events in (("cold", cold), ("warm", warm)):
-        for policy, values in _in_lists(blend, mapped, events, policies, filter_seen).items():
+        lists = _in_lists(blend, mapped, events, policies, filter_seen, allowed)
+        for policy, values in lists.items():
             metrics |= {f"cold/{policy}/{name}/{key}": value for key, value in values.items()}
     return metrics
 
@@ -109,6 +111,7 @@ def _in_lists(
     events: EvaluationEvents,
     policies: dict[str, Places],
     filter_seen: bool,
+    showable: Showable,
 ) -> dict[str, dict[str, float]]:
     """Recall and NDCG of lists in which new items have places, by the policy that gives them."""
     found: dict[str, dict[str, list[Tensor]]] = {
@@ -120,6 +123,9 @@ def _in_lists(
         new = mapped.scores(usual)
         if filter_seen:
             usual = usual.scatter(1, batch[Key.SEEN], -torch.inf)
+        eligible = showable(batch[Key.USER])
+        if eligible is not None:
+            usual, new = (scores.where(eligible, -torch.inf) for scores in (usual, new))
         for policy, placed in policies.items():
             lists = placed(usual, new)
             hit = (lists == batch[Key.TARGET][:, None]) & (lists != PADDING)

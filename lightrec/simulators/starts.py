@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightrec.data.eligibility import Showable, showable
 from lightrec.data.store import EventStore
 from lightrec.errors import DataError
 
@@ -27,6 +28,9 @@ class Starts(Protocol):
     def seen(self, users: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
         """Give all earlier events as pairs: rows (S,) of the batch and items (S,)."""
 
+    def eligible(self, users: Tensor) -> Tensor | None:
+        """Give what may be shown to users, (B, N + 1) bool; None where everything may be."""
+
 
 class LogStarts:
     """Start states from the events of a log.
@@ -38,6 +42,7 @@ class LogStarts:
     :param users: ``(M,)`` int64 users to draw from; None means all.
     :param cut: whether a drawn session starts anywhere in its user's events, so that more states
         are met than there are users, or always at their end.
+    :param allowed: gives what may be shown to users; None where everything may be.
     :raises DataError: where there is no user to draw from.
     """
 
@@ -49,7 +54,9 @@ class LogStarts:
         ends: Tensor | None = None,
         users: Tensor | None = None,
         cut: bool = False,
+        allowed: Showable | None = None,
     ) -> None:
+        self.allowed = allowed
         self.offsets = offsets.long()
         # One more, so that a log without events can be read at all.
         self.items = torch.cat([items, items.new_zeros(1)])
@@ -69,10 +76,11 @@ class LogStarts:
         users: Tensor | None = None,
         cut: bool = False,
     ) -> "LogStarts":
-        """Take the start states from a prepared log.
+        """Take the start states from a prepared log, and what its domain lets be shown.
 
         :param ends: ``(U,)`` positions in ``store.without_cold`` before which events may be used;
             None means the training events only.
+        :raises PluginError: where the log's domain forbids items and is not installed.
         """
         store = store.without_cold
         stops = store.train_ends() if ends is None else ends
@@ -82,6 +90,7 @@ class LogStarts:
             ends=torch.from_numpy(np.array(stops)),
             users=users,
             cut=cut,
+            allowed=showable(store),
         )
 
     def draw(self, count: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
@@ -118,3 +127,7 @@ class LogStarts:
         before = counts.cumsum(0) - counts
         positions = torch.arange(len(rows)) - before[rows] + first[rows]
         return rows, self.items[positions].long()
+
+    def eligible(self, users: Tensor) -> Tensor | None:
+        """Give what may be shown to users, ``(B, N + 1)`` bool; None where everything may be."""
+        return None if self.allowed is None else self.allowed(users)

@@ -22,8 +22,8 @@ class UserModelSimulator(Simulator):
 
     What was accepted enters the history; a declined slate enters as N + 1 where the user model
     knows such steps. Unless items repeat, what was shown is not shown again, nor what the user's
-    log holds before the session. After every step a user leaves with probability ``leave_rate``, or
-    with that of a fitted model of leaving.
+    log holds before the session; what the log's domain forbids a user is never shown. After every
+    step a user leaves with probability ``leave_rate``, or with that of a fitted model of leaving.
 
     :param user_model: the model of choices, or an ensemble of several, whose mean is the law and
         whose disagreement stands in the state as ``uncertainty``; used without gradients.
@@ -133,6 +133,9 @@ class UserModelSimulator(Simulator):
             places, items = self.starts.seen(users, ends)
             known = items <= self.num_items
             mask[places[known].to(self.device), items[known].to(self.device)] = False
+        allowed = self.starts.eligible(users)
+        if allowed is not None:
+            mask &= allowed.to(self.device)
         history = self.starts.history(users, ends, self.history_length)
         return TensorDict(
             {

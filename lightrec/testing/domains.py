@@ -1,9 +1,10 @@
-"""The contract of domains: how any catalog is put into words."""
+"""The contract of domains: how any catalog is put into words, and what may be shown to whom."""
 
 import datetime
 import re
 from collections.abc import Callable
 
+import numpy as np
 import polars as pl
 
 from lightrec.data.domain import Domain
@@ -114,12 +115,54 @@ def rows_apart(make: MakeDomain) -> None:
 def input_unchanged(make: MakeDomain) -> None:
     """The catalog is only read."""
     items = catalog()
-    make().text(items)
+    domain = make()
+    domain.text(items)
+    domain.eligible(users(), items)
     expect(
         items.equals(catalog()) and items.schema == catalog().schema,
         "A domain leaves the catalog as it is.",
         f"It has the columns {', '.join(items.columns)} afterwards.",
         "Use `with_columns`, which gives a new frame, in place of methods that insert or replace.",
+    )
+
+
+def eligible(make: MakeDomain) -> None:
+    """A row a user and a column an item, whatever is known of them."""
+    known, items = users(), catalog().with_columns(pl.lit("").alias(Column.TEXT))
+    for people, what in (
+        (known, "users with attributes"),
+        (known.select(Column.USER), "users with ids only"),
+        (known.clear(1), "a person who is not in the log"),
+    ):
+        for things in (items, items.select(Column.ITEM, Column.TITLE, Column.TEXT)):
+            found = make().eligible(people, things)
+            shape = (people.height, things.height)
+            fits = isinstance(found, np.ndarray) and found.dtype == bool and found.shape == shape
+            described = getattr(found, "dtype", type(found).__name__), getattr(found, "shape", "")
+            expect(
+                found is None or fits,
+                f"What may be shown to {what} is None, or a numpy array of bool, {shape}: a row a "
+                "user, a column an item.",
+                f"It is {described[0]} {described[1]}".rstrip(),
+                "Compare columns of the two tables as `to_numpy()`, the users' with `[:, None]`.",
+            )
+
+
+def eligible_alone(make: MakeDomain) -> None:
+    """What a user may be shown depends neither on the other users of a batch nor on chance."""
+    domain, people, items = make(), users(), catalog()
+    together, again = domain.eligible(people, items), make().eligible(people, items)
+    rows = [domain.eligible(people[row], items) for row in range(people.height)]
+    alone = [row for row in rows if row is not None]
+    if together is None or again is None or len(alone) < len(rows):
+        same = together is None and again is None and not alone
+    else:
+        same = all(np.array_equal(together, x) for x in (again, np.concatenate(alone)))
+    expect(
+        same,
+        "What may be shown to a user is the same alone, in a batch of users, and every time.",
+        "It differs between one batch of users, each user alone, and a second time.",
+        "Compute each user's row from that user's values, and draw nothing by chance.",
     )
 
 
@@ -134,6 +177,8 @@ CHECKS = (
     odd_attributes,
     rows_apart,
     input_unchanged,
+    eligible,
+    eligible_alone,
 )
 
 ODD_ATTRIBUTES = (
@@ -164,6 +209,13 @@ def catalog() -> pl.DataFrame:
             "genres": [["tea", "rope"], ["tea"], None, []],
             "maker": ["Ada", None, None, "{}"],
         }
+    )
+
+
+def users() -> pl.DataFrame:
+    """Give three users: two with attributes, as a CSV file holds them, and one with none."""
+    return pl.DataFrame(
+        {Column.USER: ["u", "v", "w"], "age": ["40", "12", None], "country": ["fr", "", None]}
     )
 
 

@@ -1,5 +1,6 @@
 """Each check of a domain fails for a domain that is wrong in just that."""
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -76,8 +77,43 @@ class Renames(Right):
         return text
 
 
-def test_a_right_one_passes(failing):
-    assert failing(domain_checks(Right)) == set()
+class ForAll(Right):
+    def eligible(self, users, items):
+        return np.ones(items.height, bool)
+
+
+class Degrees(Right):
+    def eligible(self, users, items):
+        return np.ones((users.height, items.height))
+
+
+class NeedsAge(Right):
+    def eligible(self, users, items):
+        return np.ones((users["age"].len(), items.height), bool)
+
+
+class FirstUser(Right):
+    def eligible(self, users, items):
+        first = np.arange(users.height) == 0
+        return np.tile(first[:, None], (1, items.height))
+
+
+class Dice(Right):
+    def eligible(self, users, items):
+        return np.random.default_rng().random((users.height, items.height)) < 0.5
+
+
+class RightAboutAge(Right):
+    """What has no title is for those of age."""
+
+    def eligible(self, users, items):
+        age = users["age"].cast(int).fill_null(0) if "age" in users.columns else [0] * users.height
+        return (np.array(age)[:, None] >= 18) | items["title"].is_not_null().to_numpy()
+
+
+@pytest.mark.parametrize("right", [Right, RightAboutAge])
+def test_a_right_one_passes(right, failing):
+    assert failing(domain_checks(right)) == set()
 
 
 @pytest.mark.parametrize(
@@ -96,6 +132,11 @@ def test_a_right_one_passes(failing):
         (JoinsAttributes, {"odd attributes"}),
         (Numbers, {"rows apart"}),
         (Renames, {"input unchanged"}),
+        (ForAll, {"eligible", "eligible alone"}),
+        (Degrees, {"eligible"}),
+        (NeedsAge, {"eligible"}),
+        (FirstUser, {"eligible alone"}),
+        (Dice, {"eligible alone"}),
     ],
 )
 def test_a_wrong_one_fails(wrong, names, failing):

@@ -1,0 +1,66 @@
+"""A plugin as a stranger would write it: a domain that forbids, and one part of most other kinds.
+
+The modules beside this one are installed as the distribution ``lightrec-clinic`` 1.0.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lightrec import plugins
+from lightrec.pipeline.run import run
+from lightrec.testing import tiny
+from tests.installed import install
+
+ADULTS = range(20, tiny.USERS)
+"""Users who are of age; for the others lamps are forbidden."""
+
+SETTINGS: Mapping[str, Sequence[str]] = {
+    "data": tiny.FAST["data"],
+    "encoder": [
+        "--trainer.max_epochs=1",
+        "--model.init_args.size=16",
+        "--model.init_args.layers=1",
+        "--data.init_args.text_encoder=Letters",
+        "--model.init_args.closed_forms=[{class_path: Popularity}]",
+    ],
+    "reward": ["--trainer.max_epochs=1"],
+    "judge": ["--trainer.max_epochs=1"],
+    "policy": [
+        "--data=lightrec_clinic.policy.HabitData",
+        "--data.init_args.reward_name=Calm",
+        "--trainer.max_epochs=1",
+        "--model.init_args.policy_settings={}",
+        "--model.init_args.sessions=16",
+        "--model.init_args.steps=4",
+        "--data.init_args.iterations=1",
+    ],
+    "evaluate": ["--evaluators=[HeldOutLog,SimulatedSessions,Minors]"],
+}
+"""Settings with which a run takes seconds, and in which each part of the plugin has its place."""
+
+
+@contextmanager
+def installed(folder: Path) -> Iterator[None]:
+    """Install the plugin into a folder for the length of a block."""
+    here = Path(__file__).parent
+    texts = {path.stem: path.read_text() for path in here.glob("*.py") if path.stem != "__init__"}
+    with pytest.MonkeyPatch.context() as patch:
+        install(folder, "clinic", texts.pop("hooks"), **texts)
+        patch.syspath_prepend(folder)
+        plugins.installed.cache_clear()
+        yield
+    plugins.installed.cache_clear()
+
+
+def clinic_run(folder: Path) -> Path:
+    """Make a whole run of the domain over the tiny log."""
+    log, items = tiny.write_log(folder)
+    users = folder / "users.csv"
+    ages = [f"u{user},{40 if user in ADULTS else 12}" for user in range(tiny.USERS)]
+    users.write_text("\n".join(["customer,age", *ages]) + "\n")
+    return run(
+        "clinic", out=folder / "clinic", log=log, items=items, users=users, overrides=SETTINGS
+    )

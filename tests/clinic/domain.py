@@ -1,0 +1,25 @@
+"""Exercises, some of which are for adults only."""
+
+import polars as pl
+
+from lightrec.data.domain import Domain
+
+
+class Clinic(Domain):
+    """Lamps are for those known to be of age."""
+
+    name = "clinic"
+
+    def text(self, items):
+        words = super().text(items)
+        return pl.Series("text", [*words, "one more"]) if self.talks_too_much else words
+
+    talks_too_much = False
+
+    def eligible(self, users, items):
+        nothing = pl.lit(None, pl.String)
+        age = users.select((pl.col("age") if "age" in users.columns else nothing).alias("age"))
+        kind = items.select((pl.col("kind") if "kind" in items.columns else nothing).alias("kind"))
+        of_age = age["age"].cast(pl.Int64, strict=False).fill_null(0).to_numpy() >= 18
+        harmless = (kind["kind"] != "lamp").fill_null(False).to_numpy()
+        return of_age[:, None] | harmless

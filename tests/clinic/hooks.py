@@ -1,0 +1,30 @@
+"""What the package adds."""
+
+from lightrec.hookspecs import hookimpl
+
+LIGHTREC_API = 1
+
+
+@hookimpl
+def lightrec_domains():
+    return {"clinic": "lightrec_clinic.domain:Clinic"}
+
+
+@hookimpl
+def lightrec_encoders():
+    return {"Letters": "lightrec_clinic.encoder:Letters"}
+
+
+@hookimpl
+def lightrec_rewards():
+    return {"Calm": "lightrec_clinic.reward:Calm"}
+
+
+@hookimpl
+def lightrec_policies():
+    return {"Habit": "lightrec_clinic.policy:Habit"}
+
+
+@hookimpl
+def lightrec_evaluators():
+    return {"Minors": "lightrec_clinic.evaluator:Minors"}
