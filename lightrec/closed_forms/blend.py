@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +15,7 @@ from lightrec.data.store import EventStore
 from lightrec.errors import RunError
 from lightrec.keys import PADDING, Column, Key
 from lightrec.nn.ranker import Ranker
+from lightrec.trust import trusted_class
 
 DESCRIPTION: Final = "blend.json"
 TENSORS: Final = "blend.safetensors"
@@ -130,7 +130,7 @@ class Blend(nn.Module):
     def load(cls, folder: Path | str) -> "Blend":
         """Load what an encoder stage left; a ranker without closed forms is a blend, too.
 
-        :raises RunError: where the folder holds no ranker.
+        :raises RunError: where the folder holds no ranker, or names a class that is not trusted.
         """
         folder = Path(folder)
         if not (folder / "config.json").is_file():
@@ -152,29 +152,26 @@ class Blend(nn.Module):
                     for key, tensor in tensors.items()
                     if key.startswith(f"{name}/")
                 }
-                forms[name] = class_of(described["class"]).restore(described["settings"], own)
+                form = trusted_class(described["class"], ClosedForm)
+                forms[name] = form.restore(described["settings"], own)
         blend = cls(ranker, forms, weights, content["smoothing"]).freeze()
         blend.l2 = content["l2_of_texts"]
         return blend
 
 
 def described_forms(folder: Path | str) -> dict[str, ClosedForm]:
-    """The closed forms of an encoder stage with the settings chosen there, not fitted."""
+    """The closed forms of an encoder stage with the settings chosen there, not fitted.
+
+    :raises RunError: where the folder names a class that is not trusted.
+    """
     path = Path(folder) / DESCRIPTION
     if not path.is_file():
         return {}
     content = json.loads(path.read_text())
     return {
-        name: class_of(described["class"])(**described["settings"])
+        name: trusted_class(described["class"], ClosedForm)(**described["settings"])
         for name, described in content["closed_forms"].items()
     }
-
-
-def class_of(path: str) -> type[ClosedForm]:
-    """Find a closed form's class from ``module:Class``."""
-    module, _, name = path.partition(":")
-    found: type[ClosedForm] = getattr(import_module(module), name)
-    return found
 
 
 def names_of(forms: Sequence[ClosedForm]) -> dict[str, ClosedForm]:

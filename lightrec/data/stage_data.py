@@ -10,9 +10,10 @@ import lightning.pytorch as pl
 from torch import Tensor
 
 from lightrec.data.store import EventStore
+from lightrec.trust import PlainCheckpoint
 
 
-class StageData(pl.LightningDataModule, ABC):
+class StageData(PlainCheckpoint, pl.LightningDataModule, ABC):
     """A LightningDataModule that feeds a stage.
 
     The command line links ``num_items``, ``vector_size`` and ``feedback_kinds`` to the module.

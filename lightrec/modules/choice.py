@@ -32,8 +32,7 @@ from lightrec.modules.user_parts import SessionTable, UserParts
 from lightrec.nn.choice import ChoiceModel, PooledChoice, RecurrentChoice
 from lightrec.nn.ensemble import Ensemble, UserModel
 from lightrec.nn.reward_model import FOLDER
-
-INSTANTIATOR = "lightning.pytorch.cli.instantiate_module"
+from lightrec.trust import rebuilt
 
 
 class ChoiceModule(StageModule):
@@ -93,9 +92,9 @@ class ChoiceModule(StageModule):
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters(ignore=["learner"])
-        # Plain Python in place of the learner itself, and who makes a learner of it again.
-        kept = None if learner is None else learner.settings
-        self.save_hyperparameters({"learner": kept, "_instantiator": INSTANTIATOR})
+        # A checkpoint holds its settings, plain Python, in place of the learner itself.
+        learner = rebuilt(learner, RewardLearner)
+        self.save_hyperparameters({"learner": None if learner is None else learner.settings})
         if members < 1:
             raise RecipeError(f"members is {members}; an ensemble has one member or more.")
         classes: dict[str, list[type[PooledChoice | RecurrentChoice]]] = {

@@ -6,7 +6,6 @@ Sessions are played inside the training step, so that no update sees those of an
 import copy
 from collections import defaultdict
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -23,9 +22,10 @@ from lightrec.modules.imitation_adversarial import AdversarialLearner
 from lightrec.modules.imitation_data import ImitationData
 from lightrec.modules.imitation_learners import ImitationLearner, Losses
 from lightrec.modules.imitation_sqil import SQILLearner
-from lightrec.nn.part import arguments_of
+from lightrec.nn.part import describe
 from lightrec.nn.precision import full_precision
 from lightrec.simulators.session_env import SessionEnv
+from lightrec.trust import PlainCheckpoint
 
 Setting = int | float | str | bool | list[int]
 LearnerName = Literal["gail", "airl", "sqil"]
@@ -43,7 +43,7 @@ class Workbench:
     """Where the training sessions stand."""
 
 
-class ImitationModule(pl.LightningModule):
+class ImitationModule(PlainCheckpoint, pl.LightningModule):
     """Trains a learner to act as in demonstrations, with manual optimization.
 
     One batch of the :class:`~lightrec.modules.imitation_data.ImitationData` is one iteration: play
@@ -100,20 +100,12 @@ class ImitationModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note what the learner sees, so that the checkpoint suffices to load it."""
-        kind = type(self._features[0])
-        arguments = arguments_of(self._features[0])
-        checkpoint["features"] = [f"{kind.__module__}:{kind.__qualname__}", arguments]
+        checkpoint["features"] = describe(self._features[0])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Build the learner that the weights belong to."""
-        if hasattr(self, "learner"):
-            return
-        name, arguments = checkpoint["features"]
-        module, _, own = name.partition(":")
-        kind = getattr(import_module(module), own)
-        if not (isinstance(kind, type) and issubclass(kind, Features)):
-            raise RecipeError(f"The checkpoint names {name}, which is no Features.")
-        self._build(kind(**arguments))
+        if not hasattr(self, "learner"):
+            self._build(Features.build(checkpoint["features"]))
 
     def _build(self, features: Features) -> None:
         # In a tuple, which hides it: the learner has copies of its own.

@@ -15,9 +15,10 @@ from lightrec.irl.features import Features
 from lightrec.keys import Key
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.simulators.session_env import SessionEnv
+from lightrec.trust import PlainCheckpoint
 
 
-class ImitationData(pl.LightningDataModule):
+class ImitationData(PlainCheckpoint, pl.LightningDataModule):
     """Demonstrations beside the simulator in which they are imitated.
 
     Batches are only numbers: the module plays its own sessions, one batch being one iteration.

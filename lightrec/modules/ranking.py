@@ -22,9 +22,9 @@ from lightrec.modules.stage import StageModule
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
 from lightrec.nn.losses import RankingLoss, SoftmaxLoss
 from lightrec.nn.ranker import Ranker
+from lightrec.trust import rebuilt
 
 ITEMS = "items.safetensors"
-INSTANTIATOR = "lightning.pytorch.cli.instantiate_module"
 
 
 class RankingModule(StageModule):
@@ -106,9 +106,9 @@ class RankingModule(StageModule):
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters(ignore=["loss", "closed_forms"])
-        # Plain Python in place of the loss itself, and who makes a loss of it again.
-        kept = None if loss is None else loss.settings
-        self.save_hyperparameters({"loss": kept, "_instantiator": INSTANTIATOR})
+        # A checkpoint holds its settings, plain Python, in place of the loss itself.
+        loss = rebuilt(loss, RankingLoss)
+        self.save_hyperparameters({"loss": None if loss is None else loss.settings})
         self.closed_forms = closed_forms
         self.ranker = Ranker(
             num_items=num_items,

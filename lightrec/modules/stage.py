@@ -11,8 +11,10 @@ from typing import ClassVar, Literal, cast
 import lightning.pytorch as pl
 from lightning.fabric.utilities.data import AttributeDict
 
+from lightrec.trust import PlainCheckpoint
 
-class StageModule(pl.LightningModule):
+
+class StageModule(PlainCheckpoint, pl.LightningModule):
     """A LightningModule that trains a part and leaves it in a folder.
 
     Constructor arguments are plain Python, so that checkpoints load with ``weights_only=True``.

@@ -2,20 +2,17 @@
 
 import contextlib
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import nn
 
 from lightrec.errors import RunError
+from lightrec.trust import trusted_class
 
 CLASS_FILE = "class.txt"
 """Names a saved part's class, ``module:Class``."""
-
-
-_Kind = TypeVar("_Kind", bound="Part")
 
 
 class Part(nn.Module, PyTorchModelHubMixin):
@@ -36,7 +33,7 @@ class Part(nn.Module, PyTorchModelHubMixin):
     def load(cls, folder: str | Path) -> Self:
         """Load a part of this class or of one that is derived from it, in evaluation mode.
 
-        :raises RunError: where the folder holds none.
+        :raises RunError: where the folder holds none, or names a class that is not trusted.
         """
         path = Path(folder) / CLASS_FILE
         if not path.is_file():
@@ -44,17 +41,17 @@ class Part(nn.Module, PyTorchModelHubMixin):
                 f"There is no {cls.__name__} in {folder}: {CLASS_FILE} is missing. Run the stage "
                 "that learns it first."
             )
-        return _class(path.read_text().strip(), cls).from_pretrained(folder).eval()
+        return trusted_class(path.read_text().strip(), cls).from_pretrained(folder).eval()
 
     @classmethod
     def build(cls, description: Mapping[str, Any]) -> Self:
         """Build a part of this class or a derived one, with weights as its constructor draws them.
 
         :param description: as :func:`describe` gives it.
-        :raises RunError: where it is something else.
+        :raises RunError: where it is something else, or names a class that is not trusted.
         """
         arguments = dict(description)
-        return _class(arguments.pop("class"), cls)(**arguments)
+        return trusted_class(arguments.pop("class"), cls)(**arguments)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         super()._save_pretrained(save_directory)
@@ -83,11 +80,3 @@ def describe(part: Part) -> dict[str, Any]:
 
 def _name(part: Part) -> str:
     return f"{type(part).__module__}:{type(part).__qualname__}"
-
-
-def _class(name: str, kind: type[_Kind]) -> type[_Kind]:
-    module, _, own = name.partition(":")
-    found = getattr(import_module(module), own)
-    if not (isinstance(found, type) and issubclass(found, kind)):
-        raise RunError(f"A saved part names {name}, which is no {kind.__name__}.")
-    return found

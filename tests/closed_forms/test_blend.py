@@ -8,9 +8,9 @@ import torch
 from torch.nn.functional import log_softmax
 
 from lightrec.closed_forms.base import NotApplicable
-from lightrec.closed_forms.blend import Blend, class_of, described_forms, names_of
+from lightrec.closed_forms.blend import Blend, described_forms, names_of
 from lightrec.closed_forms.popularity import Popularity
-from lightrec.closed_forms.regression import EASE
+from lightrec.closed_forms.regression import EASE, NextItemRidge
 from lightrec.closed_forms.selection import choose, combinations
 from lightrec.closed_forms.weights import fit_weights
 from lightrec.errors import RunError
@@ -50,11 +50,7 @@ def test_scoring_settings_fit_once(monkeypatch):
 
 def test_what_does_not_fit_the_log_is_told():
     with pytest.raises(NotApplicable):
-        choose(
-            class_of("lightrec.closed_forms.regression:NextItemRidge")(),
-            evidence(is_ordered=False),
-            lambda _: 0.0,
-        )
+        choose(NextItemRidge(), evidence(is_ordered=False), lambda _: 0.0)
 
 
 def sampled(weights, events=4000, items=30, seed=0):

@@ -1,9 +1,8 @@
 """User towers: from the items of a history to a user vector at every position.
 
-A ranker names its tower by class: one of those imported here, or ``module:Class`` of anybody's.
+A ranker names its tower by class: one of those imported here, or ``module:Class`` of a plugin.
 """
 
-import importlib
 import inspect
 from collections.abc import Callable
 
@@ -12,6 +11,7 @@ from lightrec.nn.towers.gru import GRU
 from lightrec.nn.towers.ligr import LigrTransformer
 from lightrec.nn.towers.pooling import MeanPooling
 from lightrec.nn.towers.transformer import CausalTransformer
+from lightrec.trust import trusted_class
 
 __all__ = [
     "GRU",
@@ -34,28 +34,17 @@ def find_tower(name: str) -> type[UserTower]:
     """Find a tower's class.
 
     :param name: a short name of :data:`lightrec.nn.towers.TOWERS`, or ``module:Class``.
-    :raises ValueError: where there is no such class, or it is no tower.
+    :raises ValueError: where a short name is not known.
+    :raises RunError: where a class is not trusted, is not there, or is no tower.
     """
     if name in TOWERS:
         return TOWERS[name]
-    module, colon, kind = name.partition(":")
-    if not colon:
+    if ":" not in name:
         raise ValueError(
             f"There is no user tower {name!r}. Name one of {', '.join(TOWERS)}, or a class of your "
             "own as module:Class."
         )
-    try:
-        found = getattr(importlib.import_module(module), kind)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"The user tower {name!r} cannot be imported: {error}. Name an installed module and a "
-            "class in it as module:Class."
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, UserTower)):
-        raise ValueError(
-            f"{name} is no user tower: derive it from lightrec.nn.towers.base.UserTower."
-        )
-    return found
+    return trusted_class(name, UserTower)
 
 
 def build_tower(

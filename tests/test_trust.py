@@ -1,0 +1,353 @@
+"""A run folder is data: whatever it names, nothing of it is imported or called.
+
+Below stands every kind of file of a run folder; those that can name a class, or hold a pickle, are
+forged in all the ways that might make lightrec run something.
+"""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lightrec.__main__ import main
+from lightrec.closed_forms.base import ClosedForm
+from lightrec.closed_forms.blend import Blend, described_forms
+from lightrec.closed_forms.popularity import Popularity
+from lightrec.data.store import EventStore
+from lightrec.errors import RunError
+from lightrec.modules.choice import ChoiceModule
+from lightrec.modules.imitation import ImitationModule
+from lightrec.modules.policy import PolicyModule
+from lightrec.modules.ranking import RankingModule
+from lightrec.modules.sequence_data import SequenceData
+from lightrec.nn.choice_model import ChoiceModel
+from lightrec.nn.ensemble import load_user_model
+from lightrec.nn.ranker import Ranker
+from lightrec.policies.base import Policy
+from lightrec.policies.baselines import RandomPolicy
+from lightrec.recommend import Recommender
+from lightrec.trust import trusted_class
+
+NAMES_CLASSES = {"class.txt", "config.json", "blend.json", "model.ckpt"}
+MAY_HOLD_PICKLES = {".npy", ".ckpt"}
+PLAIN = {".safetensors", ".parquet", ".json", ".txt", ".md", ".html", ".png"}
+"""Numbers, tables, settings and pages: read without building anything, or not read at all."""
+WRITTEN_ONLY = {"hparams.yaml"}
+"""TensorBoard's; nobody reads it."""
+
+
+@pytest.fixture
+def run(tiny_run, tmp_path) -> Path:
+    """A copy of a finished run, to be forged."""
+    return Path(shutil.copytree(tiny_run, tmp_path / "run"))
+
+
+@pytest.fixture
+def marker(tmp_path, monkeypatch) -> Path:
+    """A file that exists once anything forged was imported or called."""
+    path = tmp_path / "it-ran"
+    folder = tmp_path / "path"
+    folder.mkdir()
+    (folder / "payload_on_the_path.py").write_text(
+        f"import pathlib\npathlib.Path({str(path)!r}).touch()\nclass Attack: pass\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    yield path
+    sys.modules.pop("payload_on_the_path", None)
+
+
+PAYLOADS = ("payload_on_the_path:Attack", "os:system", "subprocess:Popen", "builtins:exec")
+"""A module that acts when it is imported, and functions that act when they are called."""
+
+
+def arguments(payload: str, marker: Path) -> dict[str, object]:
+    return {
+        "os:system": {"command": f"touch {marker}"},
+        "subprocess:Popen": {"args": ["touch", str(marker)]},
+    }.get(payload, {})
+
+
+def edit(path: Path, change) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def forge_blend(run, name, given):
+    def change(content):
+        for form in content["closed_forms"].values():
+            form |= {"class": name, "settings": given, "weight": 1.0}
+
+    edit(run / "encoder" / "blend.json", change)
+
+
+def forge_class(stage):
+    def forge(run, name, given):
+        (run / stage / "class.txt").write_text(f"{name}\n")
+        (run / stage / "config.json").write_text(json.dumps(given))
+
+    return forge
+
+
+def forge_user_model(run, name, given):
+    edit(run / "policy" / "config.json", lambda c: c.update(user_model={"class": name, **given}))
+
+
+def forge_tower(run, name, given):
+    edit(run / "encoder" / "config.json", lambda c: c.update(tower=name))
+
+
+def forge_tower_of_policy(run, name, given):
+    edit(run / "policy" / "config.json", lambda c: c["ranker"].update(tower=name))
+
+
+def forge_checkpoint(stage, **instead):
+    def forge(run, name, given):
+        path = run / stage / "model.ckpt"
+        content = torch.load(path, weights_only=True)
+        described = {"class_path": name.replace(":", "."), "init_args": given}
+        content["hyper_parameters"] |= {
+            "_instantiator": "lightning.pytorch.cli.instantiate_module",
+            **{key: described for key in instead.get("settings", ())},
+        }
+        for key in instead.get("parts", ()):
+            content[key] = {"class": name, **given}
+        torch.save(content, path)
+
+    return forge
+
+
+def forge_imitation(run, name, given):
+    content = {
+        "state_dict": {},
+        "hyper_parameters": {"learner": "airl"},
+        "features": {"class": name, **given},
+        "pytorch-lightning_version": "2.6.0",
+    }
+    torch.save(content, run / "policy" / "model.ckpt")
+
+
+NAMED = {
+    "blend.json": (forge_blend, lambda run: Blend.load(run / "encoder")),
+    "blend.json, settings": (forge_blend, lambda run: described_forms(run / "encoder")),
+    "class.txt of a policy": (forge_class("policy"), lambda run: Policy.load(run / "policy")),
+    "class.txt of a user model": (forge_class("reward"), lambda r: load_user_model(r / "reward")),
+    "class.txt of the judge": (forge_class("judge"), lambda run: ChoiceModel.load(run / "judge")),
+    "config.json, user model": (forge_user_model, lambda run: Recommender(run)),
+    "config.json, tower": (forge_tower, lambda run: Ranker.from_pretrained(run / "encoder")),
+    "config.json, tower within": (forge_tower_of_policy, lambda run: Policy.load(run / "policy")),
+    "model.ckpt, loss": (
+        forge_checkpoint("encoder", settings=["loss"]),
+        lambda run: RankingModule.load_from_checkpoint(run / "encoder" / "model.ckpt"),
+    ),
+    "model.ckpt, learner": (
+        forge_checkpoint("reward", settings=["learner"]),
+        lambda run: ChoiceModule.load_from_checkpoint(run / "reward" / "model.ckpt"),
+    ),
+    "model.ckpt, policy": (
+        forge_checkpoint("policy", parts=["policy"]),
+        lambda run: PolicyModule.load_from_checkpoint(run / "policy" / "model.ckpt"),
+    ),
+    "model.ckpt, features": (
+        forge_imitation,
+        lambda run: ImitationModule.load_from_checkpoint(run / "policy" / "model.ckpt"),
+    ),
+}
+
+
+def test_every_kind_of_file_has_been_thought_of(tiny_run):
+    files = [path for path in tiny_run.rglob("*") if path.is_file()]
+    kinds = {path.name for path in files} - NAMES_CLASSES - WRITTEN_ONLY
+    kinds -= {name for name in kinds if name.startswith("events.out.tfevents")}
+    assert {Path(name).suffix for name in kinds} <= MAY_HOLD_PICKLES | PLAIN
+    assert {path.name for path in files} >= NAMES_CLASSES
+    # Only files that are attacked below hold what looks like the name of a class.
+    naming = {p.name for p in files if p.suffix in (".json", ".txt") and ":" in class_names(p)}
+    assert naming <= NAMES_CLASSES
+
+
+def class_names(path: Path) -> str:
+    return " ".join(word for word in path.read_text().split('"') if word.startswith("lightrec."))
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+@pytest.mark.parametrize("kind", NAMED)
+def test_nothing_that_a_file_names_is_imported_or_called(run, marker, kind, payload):
+    forge, load = NAMED[kind]
+    forge(run, payload, arguments(payload, marker))
+    refused = None
+    try:
+        load(run)
+    except Exception as error:
+        refused = error
+    assert not marker.exists()
+    assert "payload_on_the_path" not in sys.modules
+    assert isinstance(refused, RunError)
+    assert "belongs neither to lightrec nor to an installed plugin" in str(refused)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("lightrec.plugins:os", "and there is no such class."),
+        ("lightrec.plugins:discover", "and there is no such class."),
+        ("lightrec.nowhere:Policy", "cannot be imported: No module named 'lightrec.nowhere'."),
+        ("lightrec.recommend:Recommender", "which is not a subclass of Policy."),
+        ("lightrec.nn.ranker:Ranker", "which is not a subclass of Policy."),
+    ],
+)
+def test_what_belongs_to_lightrec_must_be_what_is_expected(run, name, why):
+    forge_class("policy")(run, name, {})
+    with pytest.raises(RunError) as caught:
+        Policy.load(run / "policy")
+    assert str(caught.value).endswith(why)
+
+
+class Pickle:
+    """What runs a command when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.marker}",)
+
+
+@pytest.mark.parametrize("kind", [RankingModule, SequenceData])
+def test_a_pickle_in_a_checkpoint_is_not_loaded(run, marker, kind):
+    torch.save({"state_dict": {}, "epoch": Pickle(marker)}, run / "encoder" / "model.ckpt")
+    with pytest.raises(Exception, match="Weights only load failed"):
+        kind.load_from_checkpoint(run / "encoder" / "model.ckpt")
+    assert not marker.exists()
+
+
+def test_a_pickle_in_a_checkpoint_is_not_loaded_by_commands(run, marker):
+    torch.save({"state_dict": {}, "epoch": Pickle(marker)}, run / "encoder" / "model.ckpt")
+    with pytest.raises(Exception, match="Weights only load failed"):
+        main(["test", "-c", "generic/encoder", "--out", str(run / "encoder")])
+    assert not marker.exists()
+
+
+def test_a_pickle_in_an_array_is_not_loaded(run, marker):
+    array = np.array([Pickle(marker)], dtype=object)
+    np.save(run / "data" / "items.npy", array, allow_pickle=True)
+    with pytest.raises(ValueError, match="Python objects"):
+        np.asarray(EventStore.open(run / "data").items)
+    assert not marker.exists()
+
+
+def test_a_data_module_builds_nothing_that_a_checkpoint_names(run, marker):
+    content = {
+        "state_dict": {},
+        "pytorch-lightning_version": "2.6.0",
+        "datamodule_hyper_parameters": {
+            "_instantiator": "lightning.pytorch.cli.instantiate_module",
+            "data": str(run / "data"),
+            "transforms": [{"class_path": "payload_on_the_path.Attack"}],
+        },
+    }
+    torch.save(content, run / "encoder" / "model.ckpt")
+    SequenceData.load_from_checkpoint(run / "encoder" / "model.ckpt")
+    assert not marker.exists()
+
+
+def test_checkpoints_of_a_run_load_by_themselves(tiny_run):
+    module = RankingModule.load_from_checkpoint(tiny_run / "encoder" / "model.ckpt").eval()
+    ranker = Ranker.from_pretrained(tiny_run / "encoder").eval()
+    history = torch.tensor([[1, 2, 3]])
+    torch.testing.assert_close(module.ranker.scores(history), ranker.scores(history))
+    for kind, stage in (
+        (ChoiceModule, "reward"),
+        (ChoiceModule, "judge"),
+        (PolicyModule, "policy"),
+    ):
+        assert kind.load_from_checkpoint(tiny_run / stage / "model.ckpt")
+
+
+HOOKS = """
+    @hookimpl
+    def lightrec_policies():
+        return {"Elsewhere": "package_of_a_plugin:Elsewhere"}
+"""
+ELSEWHERE = """
+from lightrec.policies.baselines import RandomPolicy
+class Elsewhere(RandomPolicy): pass
+class Another(RandomPolicy): pass
+"""
+
+
+def test_a_plugin_s_own_package_is_imported_where_it_may_load(lightrec_plugins, monkeypatch):
+    (lightrec_plugins.folder / "package_of_a_plugin.py").write_text(ELSEWHERE)
+    name = "package_of_a_plugin:Elsewhere"
+    with pytest.raises(RunError):
+        trusted_class(name, Policy)
+    point = lightrec_plugins.add("chess", HOOKS)
+    monkeypatch.setenv("LIGHTREC_DISABLED_PLUGINS", "chess")
+    with pytest.raises(RunError):
+        trusted_class(name, Policy)
+    monkeypatch.delenv("LIGHTREC_DISABLED_PLUGINS")
+    monkeypatch.setenv("LIGHTREC_LOAD_PLUGINS", "video")
+    lightrec_plugins._found = None
+    with pytest.raises(RunError):
+        trusted_class(name, Policy)
+    monkeypatch.delenv("LIGHTREC_LOAD_PLUGINS")
+    lightrec_plugins._found = None
+    # The module is not the plugin's own package: only the class that it declares may be imported.
+    assert point.value == "hooks_of_chess"
+    with pytest.raises(RunError):
+        trusted_class("package_of_a_plugin:Another", Policy)
+    assert "package_of_a_plugin" not in sys.modules
+    assert trusted_class(name, Policy).__name__ == "Elsewhere"
+
+
+def test_a_plugin_in_a_namespace_does_not_bring_the_namespace(lightrec_plugins, tmp_path):
+    for package in ("mine", "theirs"):
+        (lightrec_plugins.folder / "shared_namespace" / package).mkdir(parents=True)
+        (lightrec_plugins.folder / "shared_namespace" / package / "__init__.py").touch()
+        path = lightrec_plugins.folder / "shared_namespace" / package / "policies.py"
+        path.write_text(ELSEWHERE)
+    hooks = lightrec_plugins.folder / "shared_namespace" / "mine" / "hooks.py"
+    hooks.write_text("LIGHTREC_API = 1\n")
+    from importlib.metadata import EntryPoint
+
+    point = EntryPoint("mine", "shared_namespace.mine.hooks", "lightrec")
+    lightrec_plugins.entry_points.append(point)
+    assert trusted_class("shared_namespace.mine.policies:Another", Policy).__name__ == "Another"
+    with pytest.raises(RunError):
+        trusted_class("shared_namespace.theirs.policies:Another", Policy)
+
+
+def test_the_video_plugin_and_lightrec_are_trusted():
+    pytest.importorskip("lightrec_video")
+    from lightrec.data.domain import Domain
+
+    assert trusted_class("lightrec_video.domain:VideoDomain", Domain).name == "video"
+    assert trusted_class("lightrec.closed_forms.popularity:Popularity", ClosedForm) is Popularity
+
+
+class Cautious(RandomPolicy):
+    """A policy as somebody defines it in a notebook."""
+
+
+def test_a_class_of_a_notebook_is_found_while_it_is_defined(tmp_path):
+    Cautious(5).save_pretrained(tmp_path)
+    assert type(Cautious.from_pretrained(tmp_path)) is Cautious
+    assert type(Policy.load(tmp_path)) is Cautious
+
+
+def test_a_class_of_a_notebook_is_refused_in_words_elsewhere(tmp_path):
+    RandomPolicy(5).save_pretrained(tmp_path)
+    (tmp_path / "class.txt").write_text("__main__:MyPolicy\n")
+    with pytest.raises(RunError) as caught:
+        Policy.load(tmp_path)
+    assert str(caught.value) == (
+        "A file names the class __main__:MyPolicy, which belongs neither to lightrec nor to an "
+        "installed plugin, so that it was not imported. If you trust the file, install the class's "
+        "package as a plugin, or import the class before you load the file."
+    )
+    assert type(RandomPolicy.from_pretrained(tmp_path)) is RandomPolicy
