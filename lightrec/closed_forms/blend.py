@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lightrec.closed_forms.base import ClosedForm
 from lightrec.closed_forms.text_map import TextMap
 from lightrec.data.store import EventStore
+from lightrec.data.tensor_files import save_tensors
 from lightrec.errors import RunError
 from lightrec.keys import PADDING, Column, Key
 from lightrec.nn.ranker import Ranker
@@ -119,12 +120,12 @@ class Blend(nn.Module):
         }
         (folder / DESCRIPTION).write_text(json.dumps(content, indent=2) + "\n")
         tensors = {
-            f"{name}/{key}": tensor.contiguous()
+            f"{name}/{key}": tensor
             for name, form in self.forms.items()
             if self.weights.get(name)
             for key, tensor in form.named_buffers()
         }
-        save_file(tensors, folder / TENSORS)
+        save_tensors(tensors, folder / TENSORS)
 
     @classmethod
     def load(cls, folder: Path | str) -> "Blend":

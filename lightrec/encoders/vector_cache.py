@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from lightrec.data.tensor_files import usual_mode
+
 DIGEST = 16
 """Bytes of a text's hash: a clash among a billion texts has a chance of 1e-21."""
 SUFFIX = ".safetensors"
@@ -72,7 +74,8 @@ class VectorCache:
             handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
             os.close(handle)
             try:
-                save_file({"keys": names, "vectors": np.ascontiguousarray(vectors)}, temporary)
+                with usual_mode(Path(temporary)):
+                    save_file({"keys": names, "vectors": np.ascontiguousarray(vectors)}, temporary)
                 os.replace(temporary, self.folder / shard)
             finally:
                 Path(temporary).unlink(missing_ok=True)

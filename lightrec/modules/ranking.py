@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from safetensors.torch import save_file
 from torch import Tensor
 
 from lightrec.closed_forms.base import ClosedForm
 from lightrec.data.gaps import GAP_BUCKETS
+from lightrec.data.tensor_files import save_tensors
 from lightrec.errors import RecipeError
 from lightrec.evaluation.ranking import RankingMetrics
 from lightrec.keys import PADDING, Key
@@ -310,7 +310,7 @@ class RankingModule(StageModule):
         vectors, bias = self.ranker.item_vectors(), self.ranker.item_bias()
         if bias is None:
             bias = torch.zeros(len(vectors), device=vectors.device)
-        save_file({"vectors": vectors.contiguous(), "bias": bias.contiguous()}, folder / ITEMS)
+        save_tensors({"vectors": vectors, "bias": bias}, folder / ITEMS)
         return self._write_blend(folder)
 
     def _write_blend(self, folder: Path) -> dict[str, float]:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
+from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
 from torch import nn
 
+from lightrec.data.tensor_files import usual_mode
 from lightrec.errors import RunError
 from lightrec.trust import trusted_class
 
@@ -54,7 +56,8 @@ class Part(nn.Module, PyTorchModelHubMixin):
         return trusted_class(arguments.pop("class"), cls)(**arguments)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        super()._save_pretrained(save_directory)
+        with usual_mode(Path(save_directory) / SAFETENSORS_SINGLE_FILE):
+            super()._save_pretrained(save_directory)
         (Path(save_directory) / CLASS_FILE).write_text(f"{_name(self)}\n")
 
     def generate_model_card(self, *arguments: Any, **settings: Any) -> ModelCard:

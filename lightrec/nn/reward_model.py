@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lightrec.data.tensor_files import save_tensors
 from lightrec.keys import PADDING
 from lightrec.nn.choice_model import ChoiceModel
 
@@ -67,7 +68,7 @@ class Continuation(nn.Module):
         self.trunk.save_pretrained(folder)
         parts = {**self.network.state_dict(prefix="network.")}
         parts |= self.linear.state_dict(prefix="linear.")
-        save_file({name: part.contiguous() for name, part in parts.items()}, folder / HEAD)
+        save_tensors(parts, folder / HEAD)
 
     @classmethod
     def load(cls, folder: Path) -> "Continuation":
@@ -102,7 +103,7 @@ class Gate(nn.Module):
     def save(self, folder: Path) -> None:
         """Write the trunk as a choice model's folder, and the head into it."""
         self.trunk.save_pretrained(folder)
-        save_file({n: p.contiguous() for n, p in self.linear.state_dict().items()}, folder / HEAD)
+        save_tensors(self.linear.state_dict(), folder / HEAD)
 
     @classmethod
     def load(cls, folder: Path) -> "Gate":

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from lightrec.data.catalog import Catalog
 from lightrec.data.log import InteractionLog
+from lightrec.data.tensor_files import save_tensors
 from lightrec.keys import Column
 from lightrec.simulators.far_laws import FarLaws, item_name
 
@@ -45,7 +46,7 @@ class HeldOut:
 
     def save(self, path: Path) -> None:
         """Write one safetensors file."""
-        save_file({name: tensor.contiguous() for name, tensor in vars(self).items()}, path)
+        save_tensors(vars(self), path)
 
     @classmethod
     def load(cls, path: Path) -> "HeldOut":

@@ -1,0 +1,44 @@
+"""Whoever may read a run's other files may read its tensors."""
+
+import os
+import stat
+
+import numpy as np
+import pytest
+import torch
+
+from lightrec.data.tensor_files import save_tensors
+from lightrec.encoders.vector_cache import VectorCache
+from lightrec.nn.ranker import Ranker
+from lightrec.testing import tiny
+
+
+@pytest.fixture(params=[(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def mode(request) -> int:
+    """The mode of new files under a umask that holds for the test."""
+    umask, expected = request.param
+    before = os.umask(umask)
+    yield expected
+    os.umask(before)
+
+
+def modes(folder) -> set[int]:
+    return {stat.S_IMODE(p.stat().st_mode) for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_part_that_is_saved_twice_follows_the_umask(tmp_path, mode):
+    for _ in range(2):
+        Ranker(5, size=4, layers=1, heads=1).save_pretrained(tmp_path)
+        tiny.tiny_user_model().save_pretrained(tmp_path / "reward")
+        assert modes(tmp_path) == {mode}
+
+
+def test_tensors_and_cached_vectors_follow_the_umask(tmp_path, mode):
+    save_tensors({"a": torch.zeros(3, 2).T}, tmp_path / "a.safetensors")
+    VectorCache(tmp_path, 2).add([b"0" * 16], np.zeros((1, 2), np.float32))
+    assert len(list(tmp_path.iterdir())) == 2
+    assert modes(tmp_path) == {mode}
+
+
+def test_all_files_of_a_run_have_one_mode(tiny_run):
+    assert len(modes(tiny_run)) == 1
