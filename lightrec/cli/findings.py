@@ -24,7 +24,7 @@ def render(path: Path, findings: Findings) -> str:
     if findings.ignored:
         lines.append(_line("not used", ", ".join(name or "''" for name in findings.ignored)))
     for title, kinds in (("left out:", LEFT_OUT), ("kept, but:", KEPT)):
-        told = in_words(counts, kinds)
+        told = in_words(counts, kinds, findings.left_out)
         if told:
             lines += ["", title, *(f"{count:>{_WIDTH - 2},}  {words}" for count, words in told)]
     return "\n".join(lines) + "\n"

@@ -34,9 +34,12 @@ class Events:
     sessions: npt.NDArray[np.int32] | None = field(default=None)
     not_offered: int = field(default=0)
 
-    def take(self, rows: npt.NDArray[Any]) -> int:
-        """Keep these rows (positions or a mask) in this order; returns how many went."""
-        before = len(self.users)
+    def take(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Keep these rows (positions or a mask) in this order.
+
+        :returns: (F,) how many of each feedback went, in the order of ``feedback_words``.
+        """
+        before = self._by_feedback()
         self.users, self.items = self.users[rows], self.items[rows]
         self.times, self.values = self.times[rows], self.values[rows]
         self.feedback = self.feedback[rows]
@@ -44,7 +47,10 @@ class Events:
             self.candidates = self.candidates[rows]
         if self.sessions is not None:
             self.sessions = self.sessions[rows]
-        return before - len(self.users)
+        return before - self._by_feedback()
+
+    def _by_feedback(self) -> npt.NDArray[np.int64]:
+        return np.bincount(self.feedback, minlength=len(self.feedback_words)).astype(np.int64)
 
     def feedback_kinds(self) -> tuple[npt.NDArray[np.signedinteger[Any]], list[str]]:
         """Number the kinds of feedback that are left from 1; 0 where nothing was chosen.
@@ -69,7 +75,7 @@ class Events:
 def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
     """Turn a log's ids into codes.
 
-    :param weights: weight of each feedback; ``values`` is NaN where the feedback has none.
+    :param weights: weight of each feedback; ``values`` is NaN where the feedback has none, or 0.
     """
     events = log.events
     user_words = _words(events[Column.USER])
@@ -124,12 +130,13 @@ def _matrix(offered: pl.Series, words: pl.Series) -> npt.NDArray[np.int32]:
 
 
 def _strength(events: pl.DataFrame, weights: Mapping[str, float] | None) -> npt.NDArray[np.float32]:
-    """Value, else count, else 1, times the feedback's weight; NaN where the feedback has none."""
+    """Value, else count, else 1, times the feedback's weight; NaN where that is 0 or missing."""
     strength = pl.coalesce(Column.VALUE, pl.col(Column.COUNT).cast(pl.Float64), pl.lit(1.0))
     if weights is not None:
+        counted = {name: float(weight) for name, weight in weights.items() if weight}
         weight = pl.col(Column.FEEDBACK).replace_strict(
-            list(weights),
-            [float(weight) for weight in weights.values()],
+            list(counted),
+            list(counted.values()),
             default=None,
             return_dtype=pl.Float64,
         )

@@ -60,12 +60,19 @@ def first_of_duplicates(
     return first
 
 
-def first_of_pairs(users: Codes, items: Codes) -> npt.NDArray[np.bool_]:
-    """Which events are the first of their (user, item) pair, in the order given.
+def strongest_of_pairs(
+    users: Codes, items: Codes, strengths: npt.NDArray[np.floating]
+) -> npt.NDArray[np.bool_]:
+    """Which events are the strongest of their (user, item) pair; of equals, the first given.
 
+    :param strengths: (E,) no NaN.
     :returns: (E,) bool.
     """
     pairs = users.astype(np.int64) * (int(items.max(initial=0)) + 1) + items
-    first = np.zeros(len(pairs), bool)
-    first[np.unique(pairs, return_index=True)[1]] = True
-    return first
+    # A stable sort: of equal strengths the first stays first.
+    order = np.lexsort((-strengths, pairs))
+    leads = np.ones(len(order), bool)
+    leads[1:] = pairs[order[1:]] != pairs[order[:-1]]
+    strongest = np.zeros(len(pairs), bool)
+    strongest[order[leads]] = True
+    return strongest

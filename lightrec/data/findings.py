@@ -1,15 +1,16 @@
 """What a log and its tables hold, before anything is done with them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
 from lightrec.data.domain import Domain
 from lightrec.data.events import NO_TIME, NOTHING, encode
-from lightrec.data.prepare import first_of_equal
+from lightrec.data.prepare import by_feedback, first_of_equal, take_strongest
 from lightrec.data.readers.base import Tables
+from lightrec.data.treatments import ByFeedback
 from lightrec.keys import Column
 
 
@@ -23,6 +24,7 @@ class Findings:
     :param columns: column of the log to column of the file; where the file does not name its
         columns, the log's own names.
     :param ignored: columns of the file that have no place in a log.
+    :param left_out: what of ``counts`` is left out, by feedback; empty where there is one kind.
     """
 
     counts: Mapping[str, int]
@@ -30,6 +32,7 @@ class Findings:
     feedback: Mapping[str, int]
     columns: Mapping[str, str]
     ignored: tuple[str, ...]
+    left_out: ByFeedback = field(default_factory=dict)
 
 
 def look_at(tables: Tables, domain: Domain) -> Findings:
@@ -44,33 +47,38 @@ def look_at(tables: Tables, domain: Domain) -> Findings:
     feedback = log.events[Column.FEEDBACK].value_counts(sort=True)
     has_times = log.has(Column.TIME)
     times = log.events[Column.TIME].drop_nulls().sort().dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    counts, left_out = _count(tables, domain)
     return Findings(
-        counts=_count(tables, domain),
+        counts=counts,
         times=(times[0], times[-1]) if has_times else None,
         feedback=dict(feedback.iter_rows()),
         columns=dict(tables.columns) or known,
         ignored=tables.ignored,
+        left_out=left_out,
     )
 
 
-def _count(tables: Tables, domain: Domain) -> dict[str, int]:
+def _count(tables: Tables, domain: Domain) -> tuple[dict[str, int], ByFeedback]:
     log = tables.log
     events = encode(log, None)
-    counts = {"events": len(log)}
-    counts["dropped_without_user"] = events.take(events.users != NOTHING)
+    dropped = {"dropped_without_user": events.take(events.users != NOTHING)}
     if log.has(Column.TIME):
-        counts["dropped_without_time"] = events.take(events.times != NO_TIME)
+        dropped["dropped_without_time"] = events.take(events.times != NO_TIME)
         order = np.lexsort((events.times, events.users))
-        counts["dropped_duplicate"] = events.take(order[first_of_equal(events, order)])
+        dropped["dropped_duplicate"] = events.take(order[first_of_equal(events, order)])
+    if events.candidates is None and not domain.repeats:
+        dropped["dropped_repeated"] = take_strongest(events)
+    counts = {"events": len(log), **{why: int(went.sum()) for why, went in dropped.items()}}
     sizes = np.bincount(events.users) if len(events.users) else np.zeros(0, np.int64)
     ids = [events.user_words, events.item_words]
-    return counts | {
+    counts |= {
         "users": int((sizes > 0).sum()),
         "items": len(events.item_words),
         "users_with_one_event": int((sizes == 1).sum()),
         **_texts(tables, events.item_words, domain),
         "ids_with_blanks": sum(int((i != i.str.strip_chars()).sum()) for i in ids),
     }
+    return counts, by_feedback(events, dropped)
 
 
 def _texts(tables: Tables, items: pl.Series, domain: Domain) -> dict[str, int]:

@@ -6,10 +6,12 @@ numbered; the split says what each event is for. Everything that goes is counted
 (``lightrec.data.treatments``).
 """
 
+import difflib
 import json
+import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -31,6 +33,8 @@ from lightrec.keys import Column
 Split: TypeAlias = Literal["leave-one-out", "global-time", "item-cold"]
 EqualTimes: TypeAlias = Literal["file", "shuffle"]
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
+Dropped: TypeAlias = dict[str, npt.NDArray[np.int64]]
+"""By the name of a count (``lightrec.data.treatments``), how many events of each feedback went."""
 
 
 def prepare(
@@ -55,7 +59,8 @@ def prepare(
 
     Returns at once where ``out`` already holds the outcome of the same input and settings.
     The folder appears by one rename. In a log with times, of events that share user, item, time and
-    feedback the first stays.
+    feedback the first stays; where items do not repeat, of a user's events with an item the
+    strongest stays, and of equally strong ones the first.
 
     Logs with candidates are taken as they are: repeated pairs stay, events with other candidates
     are no duplicates, and ``k_core`` counts only the users' decisions, since taking an item away
@@ -67,8 +72,8 @@ def prepare(
     :param domain: puts items into words and says whether items repeat in a history.
     :param minimum_value: events whose strength is below it are not liked and are left out; the
         strength is the value, else the count, else 1, times the weight of the feedback.
-    :param weights: weight of each feedback; events of any other feedback are left out. All count
-        1 where it is None.
+    :param weights: weight of each feedback, 0 or more; events of weight 0 and of any other feedback
+        are left out, being nothing that the user chose. All count 1 where it is None.
     :param k_core: every user and every item has at least this many events; 0 takes all.
     :param split: ``leave-one-out`` (each user's last event tests, the one before validates),
         ``global-time`` (the last stretch of the log's time tests, the stretch before validates) or
@@ -80,8 +85,8 @@ def prepare(
         recommended by their texts.
     :param equal_times: a user's events of one moment stand in ``file`` order, or in an order drawn
         from ``seed`` (``shuffle``). Without times, all moments are equal.
-    :raises DataError: where the log has no users, has no times for ``global-time``, or nothing is
-        left of it.
+    :raises DataError: where the log has no users, has no times for ``global-time`` or no feedback
+        of a kind that has a weight, or nothing is left of it.
     """
     out = Path(out)
     settings: dict[str, Any] = {
@@ -100,7 +105,7 @@ def prepare(
     }
     worded = None if catalog is None else _with_text(catalog.items, domain)
     tables = {"log": log.events, "catalog": worded, "users": users.users if users else None}
-    marked = {**settings, "format": FORMAT_VERSION}
+    marked = {**settings, "format": FORMAT_VERSION, "of_a_pair": "strongest"}
     if log.events[Column.FEEDBACK].n_unique() > 1:
         # Stores of such logs were once written without their feedback, or their sessions; all
         # others stay current.
@@ -118,7 +123,8 @@ def prepare(
     dropped = _filter(events, log, settings)
     if not len(events.users):
         raise DataError(
-            f"Nothing is left of the log's {len(log)} events. Left out: {_in_words(dropped)}. "
+            f"Nothing is left of the log's {len(log)} events. "
+            f"Left out: {_in_words(events, dropped)}. "
             f"Lower minimum_value ({minimum_value}) or k_core ({k_core})."
         )
     arrays, item_ids, user_ids = number(events)
@@ -137,7 +143,7 @@ def prepare(
     item_table, user_table = _item_table(item_ids, worded), _user_table(user_ids, users)
     counts = {
         "events_read": len(log),
-        **{f"dropped_{why}": count for why, count in dropped.items()},
+        **{why: int(went.sum()) for why, went in dropped.items()},
         "choices_not_offered": events.not_offered,
         "ids_with_blanks": _with_blanks(item_ids) + _with_blanks(user_ids),
         **_counts(arrays, item_table, worded),
@@ -152,6 +158,7 @@ def prepare(
         "has_sessions": events.sessions is not None,
         "order": "time" if log.has(Column.TIME) else "file",
         "feedback": kinds if len(kinds) > 1 else [],
+        "left_out": by_feedback(events, dropped),
         "counts": counts,
     }
     _write(out, arrays, item_table, user_table, meta)
@@ -197,28 +204,46 @@ def _check(log: InteractionLog, settings: Mapping[str, Any]) -> None:
             f"cold_fraction {settings['cold_fraction']} must be a share of the items, above 0 and "
             "below 1."
         )
+    problems += _check_weights(log, settings["weights"] or {})
     if problems:
         raise DataError(problems)
 
 
-def _filter(events: Events, log: InteractionLog, settings: Mapping[str, Any]) -> dict[str, int]:
-    """Drop what does not count, sort the rest, and tell how many events went for which reason."""
+def _check_weights(log: InteractionLog, weights: Mapping[str, float]) -> Iterator[str]:
+    kinds = log.events[Column.FEEDBACK].unique().sort().to_list()
+    for name, weight in weights.items():
+        if name not in kinds:
+            near = difflib.get_close_matches(name, kinds, n=1, cutoff=0.5)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            yield (
+                f"weights names the feedback {name!r}, of which the log has no event.{hint} The "
+                f"log's kinds of feedback are: {', '.join(map(repr, kinds))}."
+            )
+        if not 0 <= weight < math.inf:
+            yield (
+                f"The weight of {name!r} is {weight}; a weight is a number from 0 on, and events "
+                "of weight 0 are left out."
+            )
+
+
+def _filter(events: Events, log: InteractionLog, settings: Mapping[str, Any]) -> Dropped:
+    """Drop what does not count and sort the rest."""
     minimum, k = settings["minimum_value"], settings["k_core"]
-    dropped = {"without_user": events.take(events.users != NOTHING)}
+    dropped = {"dropped_without_user": events.take(events.users != NOTHING)}
     if log.has(Column.TIME):
-        dropped["without_time"] = events.take(events.times != NO_TIME)
-    dropped["without_weight"] = events.take(~np.isnan(events.values))
+        dropped["dropped_without_time"] = events.take(events.times != NO_TIME)
+    dropped["dropped_without_weight"] = events.take(~np.isnan(events.values))
     if minimum is not None:
         liked = (events.values >= minimum) | (events.items == NOTHING)
-        dropped["below_minimum"] = events.take(liked)
+        dropped["dropped_below_minimum"] = events.take(liked)
     duplicates = _sort(events, log.has(Column.TIME), settings["equal_times"], settings["seed"])
     if log.has(Column.TIME):
-        dropped["duplicate"] = duplicates
+        dropped["dropped_duplicate"] = duplicates
     if events.candidates is None:
         if not settings["repeats"]:
-            dropped["repeated"] = events.take(filters.first_of_pairs(events.users, events.items))
+            dropped["dropped_repeated"] = take_strongest(events)
         if k > 1:
-            dropped["k_core"] = events.take(filters.k_core(events.users, events.items, k))
+            dropped["dropped_k_core"] = events.take(filters.k_core(events.users, events.items, k))
         return dropped
     offered = (events.candidates == events.items[:, None]).any(axis=1)
     # A choice that was not on offer cannot be explained by the offer: it is history only.
@@ -227,12 +252,31 @@ def _filter(events: Events, log: InteractionLog, settings: Mapping[str, Any]) ->
     events.not_offered = int(lost.sum())
     if k > 1 and len(events.users):
         decisions = np.bincount(events.users, weights=events.is_target)
-        dropped["k_core"] = events.take(decisions[events.users] >= k)
+        dropped["dropped_k_core"] = events.take(decisions[events.users] >= k)
     return dropped
 
 
-def _sort(events: Events, has_times: bool, equal_times: EqualTimes, seed: int) -> int:
-    """Sort by user, then time, and drop duplicates; returns how many went.
+def take_strongest(events: Events) -> npt.NDArray[np.int64]:
+    """Keep of a user's events with an item the strongest alone; returns as ``Events.take``."""
+    return events.take(filters.strongest_of_pairs(events.users, events.items, events.values))
+
+
+def by_feedback(events: Events, dropped: Dropped) -> dict[str, dict[str, int]]:
+    """Name how many events of each feedback went; nothing in a log with one kind of feedback."""
+    names = events.feedback_words.to_list()
+    if len(names) < 2:
+        return {}
+    found = {}
+    for why, went in dropped.items():
+        most_first = np.argsort(-went, kind="stable")
+        found[why] = {names[kind]: int(went[kind]) for kind in most_first if went[kind]}
+    return {why: kinds for why, kinds in found.items() if kinds}
+
+
+def _sort(
+    events: Events, has_times: bool, equal_times: EqualTimes, seed: int
+) -> npt.NDArray[np.int64]:
+    """Sort by user, then time, and drop duplicates; returns what went, as ``Events.take`` does.
 
     Without times nothing tells a duplicate from a repetition, and none goes.
     """
@@ -240,13 +284,11 @@ def _sort(events: Events, has_times: bool, equal_times: EqualTimes, seed: int) -
     order = np.lexsort((events.times, events.users))
     if has_times:
         order = order[first_of_equal(events, order)]
-    duplicates = len(events.users) - len(order)
     if equal_times == "shuffle":
         order = np.sort(order)
         order = order[np.random.default_rng(seed).permutation(len(order))]
         order = order[np.lexsort((events.times[order], events.users[order]))]
-    events.take(order)
-    return duplicates
+    return events.take(order)
 
 
 def first_of_equal(events: Events, order: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
@@ -317,9 +359,10 @@ def _with_blanks(ids: pl.Series) -> int:
     return int((ids != ids.str.strip_chars()).sum())
 
 
-def _in_words(dropped: Mapping[str, int]) -> str:
-    named = {f"dropped_{why}": count for why, count in dropped.items()}
-    return "; ".join(f"{count:,} {words}" for count, words in in_words(named, LEFT_OUT))
+def _in_words(events: Events, dropped: Dropped) -> str:
+    counts = {why: int(went.sum()) for why, went in dropped.items()}
+    found = in_words(counts, LEFT_OUT, by_feedback(events, dropped))
+    return "; ".join(f"{count:,} {words}" for count, words in found)
 
 
 def _write(

@@ -1,15 +1,15 @@
 """What is done with odd but usable input, in words: the names of the counts in ``meta.json``."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 LEFT_OUT: Final = {
     "dropped_without_user": "events without a user",
     "dropped_without_time": "events without a time, in a log that has times",
-    "dropped_without_weight": "events whose feedback has no weight",
+    "dropped_without_weight": "events whose feedback has no weight, or weight 0",
     "dropped_below_minimum": "events below the minimum value",
     "dropped_duplicate": "duplicates: same user, item, time and feedback as an earlier event",
-    "dropped_repeated": "events with an item that the user had before",
+    "dropped_repeated": "events of a user and an item of which a stronger or earlier one stays",
     "dropped_k_core": "events of users or items with too few events (k-core)",
 }
 """Events that are left out, in the order in which they go."""
@@ -25,10 +25,24 @@ KEPT: Final = {
 """What is kept in spite of something."""
 
 
-def in_words(counts: Mapping[str, int], kinds: Mapping[str, str]) -> list[tuple[int, str]]:
+ByFeedback: TypeAlias = Mapping[str, Mapping[str, int]]
+"""How many events of each kind of feedback were left out, by the name of the count."""
+
+
+def in_words(
+    counts: Mapping[str, int], kinds: Mapping[str, str], by_feedback: ByFeedback | None = None
+) -> list[tuple[int, str]]:
     """The counts of some kinds that are not 0, each with its words.
 
     :param counts: such as those of ``meta.json``.
     :param kinds: ``LEFT_OUT`` or ``KEPT``.
+    :param by_feedback: of a log with several kinds of feedback, how many events each count has of
+        each; that of ``meta.json`` is ``left_out``.
     """
-    return [(counts[kind], words) for kind, words in kinds.items() if counts.get(kind)]
+    found = []
+    for kind, words in kinds.items():
+        if counts.get(kind):
+            parts = (by_feedback or {}).get(kind, {})
+            shown = ", ".join(f"{name} {count:,}" for name, count in parts.items())
+            found.append((counts[kind], f"{words} ({shown})" if shown else words))
+    return found

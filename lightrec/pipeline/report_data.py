@@ -14,7 +14,8 @@ def data_section(meta: Mapping[str, Any]) -> Section:
     """
     counts = meta["counts"]
     rows = [["events read", f"{counts['events_read']:,}"]]
-    rows += [[f"− {words}", f"{count:,}"] for count, words in in_words(counts, LEFT_OUT)]
+    left_out = in_words(counts, LEFT_OUT, meta.get("left_out"))
+    rows += [[f"− {words}", f"{count:,}"] for count, words in left_out]
     rows += [["events used", f"{counts['events']:,}"]]
     tables = [Table(["", "events"], rows, "events used")]
     kept = [[words, f"{count:,}"] for count, words in in_words(counts, KEPT)]
@@ -32,7 +33,8 @@ def data_section(meta: Mapping[str, Any]) -> Section:
 def data_lines(meta: Mapping[str, Any]) -> str:
     """Set the same in two lines for a terminal."""
     counts = meta["counts"]
-    left_out = [f"{count:,} {words}" for count, words in in_words(counts, LEFT_OUT)]
+    found = in_words(counts, LEFT_OUT, meta.get("left_out"))
+    left_out = [f"{count:,} {words}" for count, words in found]
     return (
         f"data: {counts['events']:,} of {counts['events_read']:,} events read are used: "
         f"{counts['users']:,} users, {counts['items']:,} items\n"

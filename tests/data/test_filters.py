@@ -1,11 +1,11 @@
-"""The k-core against a naive fixpoint, and first-of-pairs against a set."""
+"""The k-core against a naive fixpoint, and strongest-of-pairs against a loop."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightrec.data.filters import first_of_pairs, k_core
+from lightrec.data.filters import k_core, strongest_of_pairs
 
 pairs = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=60)
 
@@ -44,7 +44,12 @@ def test_k_core_goes_on_until_nothing_changes(k: int, kept: int) -> None:
     assert k_core(*codes(events), k).sum() == kept
 
 
-@given(events=pairs)
-def test_first_of_pairs(events: list[tuple[int, int]]) -> None:
-    expected = [event not in events[:row] for row, event in enumerate(events)]
-    assert first_of_pairs(*codes(events)).tolist() == expected
+@given(events=pairs, data=st.data())
+def test_strongest_of_pairs(events: list[tuple[int, int]], data: st.DataObject) -> None:
+    strengths = [data.draw(st.integers(-2, 2)) for _ in events]
+    best: dict[tuple[int, int], int] = {}
+    for row, event in enumerate(events):
+        if event not in best or strengths[row] > strengths[best[event]]:
+            best[event] = row
+    found = strongest_of_pairs(*codes(events), np.array(strengths, dtype=np.float32))
+    assert np.flatnonzero(found).tolist() == sorted(best.values())

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
+from lightrec.cli.findings import render
 from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain
 from lightrec.data.findings import look_at
@@ -52,6 +53,7 @@ def test_counts_are_those_of_a_run(tmp_path: Path) -> None:
         "dropped_without_user": 1,
         "dropped_without_time": 1,
         "dropped_duplicate": 1,
+        "dropped_repeated": 0,
         "users": 4,
         "items": 4,
         "users_with_one_event": 3,
@@ -59,6 +61,19 @@ def test_counts_are_those_of_a_run(tmp_path: Path) -> None:
         "items_without_text": 2,
         "ids_with_blanks": 1,
     }
+
+
+def test_what_is_left_out_is_told_by_feedback(tmp_path: Path) -> None:
+    events = {
+        "user": list("aaaab"),
+        "item": list("xxxyx"),
+        "feedback": ["view", "view", "buy", "view", "view"],
+    }
+    tables = Tables(InteractionLog(pl.DataFrame(events)), None)
+    findings = look_at(tables, Domain())
+    assert findings.left_out == {"dropped_repeated": {"buy": 1, "view": 1}}
+    told = render(tmp_path, findings).splitlines()
+    assert f"           2  {LEFT_OUT['dropped_repeated']} (buy 1, view 1)" in told
 
 
 def test_every_count_of_a_run_has_words(tmp_path: Path) -> None:

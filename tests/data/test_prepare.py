@@ -117,8 +117,8 @@ def test_everything_dropped_is_counted(run: Prepare) -> None:
     }
     assert counts["events_read"] == 7
     assert counts["events"] == 3
-    # Of a repeated pair the first stays.
-    assert store.values[store.offsets[0]] == 4.0
+    # Of a repeated pair the strongest stays.
+    assert store.values[store.offsets[0]] == 5.0
     with pytest.raises(
         DataError, match=r"Nothing is left of the log's 1 events.*1 events below the min"
     ):
@@ -160,6 +160,52 @@ def test_users_with_one_event_and_blanks_are_counted(run: Prepare) -> None:
     assert counts["users_with_one_event"] == 2
     assert counts["ids_with_blanks"] == 2
     assert (counts["train"], counts["test"]) == (3, 1)
+
+
+SHOP = {
+    "user": list("aaaaabb"),
+    "item": list("xxxyzxy"),
+    "time": [1, 2, 3, 4, 5, 6, 7],
+    "feedback": ["view", "purchase", "cart", "view", "cart", "view", "view"],
+}
+
+
+def test_of_a_pair_the_strongest_event_stays(run: Prepare) -> None:
+    store = run(SHOP, weights={"view": 1, "cart": 2, "purchase": 3})
+    assert items_of(store, "a") == ["x", "y", "z"]
+    assert store.values.tolist() == [3.0, 1.0, 2.0, 1.0, 1.0]
+    assert store.times.tolist() == [2000, 4000, 5000, 6000, 7000]
+    assert store.feedback is not None
+    assert [store.feedback_kinds[kind - 1] for kind in store.feedback] == [
+        *("purchase", "view", "cart", "view", "view")
+    ]
+    assert store.meta["left_out"] == {"dropped_repeated": {"cart": 1, "view": 1}}
+    # Without weights all are equally strong, and the first stays.
+    assert run(SHOP).times.tolist() == [1000, 4000, 5000, 6000, 7000]
+
+
+def test_feedback_of_weight_0_is_nothing_that_was_chosen(run: Prepare) -> None:
+    store = run(SHOP, weights={"view": 0, "cart": 1, "purchase": 3})
+    assert items_of(store, "a") == ["x", "z"]
+    assert store.user_ids.to_list() == ["a"]
+    assert store.meta["counts"]["dropped_without_weight"] == 4
+    assert store.meta["left_out"] == {
+        "dropped_without_weight": {"view": 4},
+        "dropped_repeated": {"cart": 1},
+    }
+    with pytest.raises(DataError, match=r"no weight, or weight 0 \(view 4, cart 2, purchase 1\)"):
+        run(SHOP, weights={"view": 0})
+
+
+def test_impossible_weights_are_refused_by_name(run: Prepare) -> None:
+    with pytest.raises(DataError) as refused:
+        run(SHOP, weights={"view": 1, "purchse": 3, "cart": -1})
+    assert str(refused.value).splitlines() == [
+        "weights names the feedback 'purchse', of which the log has no event. Did you mean "
+        "'purchase'? The log's kinds of feedback are: 'cart', 'purchase', 'view'.",
+        "The weight of 'cart' is -1; a weight is a number from 0 on, and events of weight 0 are "
+        "left out.",
+    ]
 
 
 def test_weights_say_what_counts(run: Prepare) -> None:

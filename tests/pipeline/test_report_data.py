@@ -27,6 +27,13 @@ def test_the_lines_of_the_summary() -> None:
     assert data_lines({**META, "counts": counts}).splitlines()[1] == "left out: nothing"
 
 
+def test_what_is_left_out_is_told_by_feedback() -> None:
+    counts = {**META["counts"], "dropped_duplicate": 12_348, "dropped_k_core": 0}
+    left_out = {"dropped_duplicate": {"view": 12_345, "purchase": 3}}
+    line = data_lines({**META, "counts": counts, "left_out": left_out}).splitlines()[1]
+    assert line.endswith("as an earlier event (view 12,345, purchase 3)")
+
+
 def test_the_section_adds_up() -> None:
     events, kept = data_section(META).tables
     numbers = [int(cell.replace(",", "")) for _, cell in events.rows]
