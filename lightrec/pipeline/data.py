@@ -57,7 +57,7 @@ def prepare_log(
     :param columns: the log's column names by their meaning: ``{user: customer, item: sku}``.
     :param times: how times are written: auto, seconds, milliseconds or iso.
     :param minimum_value: the least value that counts as liked; null: every event does.
-    :param weights: weight of each feedback; events of other feedback are left out.
+    :param weights: weight of each feedback; events of weight 0 and of other feedback are left out.
     :param k_core: users and items with fewer events are left out, repeatedly.
     :param split: leave-one-out, global-time or item-cold.
     :param validation_fraction: for global-time: the part of the time before the test part.
