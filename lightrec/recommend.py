@@ -18,13 +18,15 @@ from lightrec.closed_forms.places import with_explored_places, with_reserved_pla
 from lightrec.closed_forms.popularity import Popularity, RecentPopularity
 from lightrec.closed_forms.text_map import TextMap
 from lightrec.data.eligibility import domain_of, eligible
-from lightrec.data.sequences import Sequences, padded
-from lightrec.data.store import EventStore
+from lightrec.data.readers.predictions import KNOWN
+from lightrec.data.sequences import Rows, Sequences, padded
+from lightrec.data.store import TEST, EventStore
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import Policy
 
 By = Literal["policy", "encoder"]
+Before = Literal["test"]
 Placed = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -102,7 +104,7 @@ class Recommender:
                     "For a person who is not in the log, give a history of titles."
                 )
             rows = [row]
-            known = self._events(rows)
+            known = self._events(rows, *self._whole)
         allowed = self._eligible(rows, self._allowed(exclude, only))
         if known[Key.HISTORY].any():
             items, scores = self._best(known, allowed, k, self._placed(k, new, explore, seed))
@@ -126,18 +128,24 @@ class Recommender:
         new: int = 0,
         explore: float = 0.0,
         seed: int = 0,
+        before: Before | None = None,
         batch_size: int = 256,
     ) -> Iterator[pl.DataFrame]:
         """Recommend to every user of the log, in batches.
 
-        :returns: an iterator over tables ``user``, ``rank``, ``item``, ``title``, ``score``.
+        :param before: ``test`` to recommend from what came before each user's first test event, so
+            that the lists can be judged on those events; None to recommend from everything.
+        :returns: an iterator over tables ``user``, ``rank``, ``item``, ``title``, ``score`` and
+            ``known_events``: how many of the user's events the list was made from.
         """
+        log, ends = self._whole if before is None else self._before_test()
         allowed = self._allowed(exclude, only)
         k = min(k, self.store.num_items)
         placed = self._placed(k, new, explore, seed)
         for start in range(0, self.store.num_users, batch_size):
             rows = range(start, min(start + batch_size, self.store.num_users))
-            events = self._events(rows)
+            events = self._events(rows, log, ends)
+            known = (ends - log.offsets[:-1])[rows.start : rows.stop]
             items, scores = self._best(events, self._eligible(rows, allowed), k, placed)
             table = pl.DataFrame(
                 {
@@ -147,6 +155,7 @@ class Recommender:
                     "rank": list(range(1, items.shape[1] + 1)) * len(rows),
                     "index": (items.flatten() - 1).tolist(),
                     "score": scores.flatten().tolist(),
+                    KNOWN: known.repeat(items.shape[1]),
                 }
             ).filter(pl.col("index") >= 0)
             titles = self.catalog.select(Column.ITEM, Column.TITLE).with_row_index("index")
@@ -155,7 +164,7 @@ class Recommender:
                 on="index",
                 how="left",
                 maintain_order="left",
-            ).select(Column.USER, "rank", Column.ITEM, Column.TITLE, "score")
+            ).select(Column.USER, "rank", Column.ITEM, Column.TITLE, "score", KNOWN)
 
     def item(self, name: str) -> int:
         """Find an item by id or title; case does not count, and a beginning is enough if unique.
@@ -178,15 +187,26 @@ class Recommender:
         raise RecipeError(f"There is no item {name!r} in {self.run / 'data'}.{hint}")
 
     @cached_property
-    def _log(self) -> Sequences:
-        return Sequences.chosen(self.store)
+    def _whole(self) -> tuple[Sequences, Rows]:
+        """Whole histories, and where they end."""
+        log = Sequences.chosen(self.store)
+        return log, log.offsets[1:]
 
-    def _events(self, rows: Sequence[int]) -> dict[str, Tensor]:
-        """Give users' whole histories, (B, L), with what else is known of their events."""
+    def _before_test(self) -> tuple[Sequences, Rows]:
+        """Histories as the held-out events are judged from, and where they end: (U,)."""
+        log = Sequences.all_events(self.store)
+        tested = Sequences.targets(self.store, TEST)
+        ends = log.offsets[1:].copy()
+        # Backwards, so that the first event of each user is what stays.
+        ends[tested.users[::-1]] = tested.ends[::-1]
+        return log, ends
+
+    def _events(self, rows: Sequence[int], log: Sequences, ends: Rows) -> dict[str, Tensor]:
+        """Give users' histories, (B, L), with what else is known of their events."""
         users = np.asarray(rows)
-        starts, ends = self._log.offsets[users], self._log.offsets[users + 1]
-        found = self._log.details(starts, ends)
-        found[Key.HISTORY] = padded(self._log.items, starts, ends)
+        begins = log.offsets[users]
+        found = log.details(begins, ends[users])
+        found[Key.HISTORY] = padded(log.items, begins, ends[users])
         return {name: torch.from_numpy(table) for name, table in found.items()}
 
     def _select(self, wish: str) -> pl.Series:

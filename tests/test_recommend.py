@@ -1,5 +1,7 @@
 """Recommending with a finished run."""
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,7 +9,9 @@ import torch
 
 from lightrec.__main__ import main
 from lightrec.data.readers.predictions import read_predictions
+from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError, RunError
+from lightrec.pipeline.predictions import evaluate_predictions
 from lightrec.pipeline.run import run
 from lightrec.recommend import load
 from lightrec.testing import tiny
@@ -182,3 +186,95 @@ def test_no_cell_of_a_csv_file_is_a_formula(detailed, tmp_path, capsys):
     assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
     expected = pl.concat(detailed.recommend_all(k=48)).select("user", "item")
     assert read_predictions(out).select("user", "item").equals(expected)
+
+
+def truth(store, users, path):
+    """Write each user's last item with a score."""
+    ids, items = store.user_ids.to_list(), store.catalog["item"].to_list()
+    last = [items[int(store.items[end - 1]) - 1] for end in store.offsets[1:]]
+    rows = [(ids[row], last[row], 1.0) for row in range(users)]
+    pl.DataFrame(rows, ["user", "item", "score"], orient="row").write_parquet(path)
+
+
+def made_by(detailed, path, **settings):
+    pl.concat(detailed.recommend_all(k=48, **settings)).write_parquet(path)
+
+
+def test_lists_from_before_the_test_events_rank_as_the_encoder_does(detailed, tmp_path, capsys):
+    path = tmp_path / "recs.csv"
+    command = ["recommend", str(detailed.run), "--all", "--before", "test", "-k", "48"]
+    assert main([*command, "--out", str(path)]) == 0
+    assert set(read_predictions(path)["known_events"]) == {9}
+    found = evaluate_predictions(detailed.run, path)
+    assert found["predictions/present"] == found["predictions/users"] == 60
+    assert found["predictions/all/encoder/ndcg@10"] > 0.9
+    for end in ("", "/low", "/high"):
+        assert found[f"predictions/all/difference/ndcg@10{end}"] == 0
+    assert main(["evaluate", str(detailed.run), "--predictions", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split() == ["validation", "events", "NDCG@10"] for line in lines)
+    assert "your predictions − encoder   +0.000 (+0.000 to +0.000)" in lines
+    assert not any("can be judged for" in line for line in lines)
+
+
+def test_lists_that_know_the_held_out_events_are_not_judged_on_them(detailed, tmp_path, capsys):
+    path = tmp_path / "recs.parquet"
+    made_by(detailed, path)
+    assert main(["evaluate", str(detailed.run), "--predictions", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert "already hold the held-out events (60 of them, by the column known_events)" in error
+    assert f"`lightrec recommend {detailed.run} --all --before test --out FILE`" in error
+    # Half of the users from before: they alone are judged.
+    whole = pl.read_parquet(path)
+    made_by(detailed, path, before="test")
+    some = whole["user"].unique().sort()[:30].implode()
+    early = pl.read_parquet(path).filter(pl.col("user").is_in(some))
+    pl.concat([early, whole.filter(~pl.col("user").is_in(some))]).write_parquet(path)
+    assert main(["evaluate", str(detailed.run), "--predictions", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "Your file can be judged for 30 of the 60 users with held-out events (50%)" in out
+    assert "Of 30 users its lists were made from histories that already hold held-out" in out
+    # Where no file says what it knows, lists without any held-out item give it away.
+    whole.drop("known_events").write_parquet(path)
+    assert main(["evaluate", str(detailed.run), "--predictions", str(path)]) == 0
+    assert "No list holds a held-out item of its user." in capsys.readouterr().out
+
+
+def test_users_in_the_file_are_scored_apart_from_all(tiny_run, tmp_path, capsys):
+    path = tmp_path / "some.parquet"
+    truth(EventStore.open(tiny_run / "data"), 10, path)
+    found = evaluate_predictions(tiny_run, path)
+    scores = {
+        part: [found[f"predictions/{part}/predictions/ndcg@10{e}"] for e in ("/low", "", "/high")]
+        for part in ("present", "all")
+    }
+    assert scores["present"] == [1, 1, 1]
+    low, mean, high = scores["all"]
+    assert mean == pytest.approx(10 / 60)
+    # The binomial law's standard error is .048.
+    assert mean - low == pytest.approx(1.96 * 0.048, abs=0.02)
+    assert high - mean == pytest.approx(1.96 * 0.048, abs=0.02)
+    assert main(["evaluate", str(tiny_run), "--predictions", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "the 10 in the file" in out
+    assert "all 60 tested users" in out
+    assert "10 of the 60 users with held-out events (17%); among all users the others count" in out
+
+
+def test_a_missing_file_is_refused_before_the_run_is_opened(tmp_path, capsys):
+    command = ["evaluate", str(tmp_path / "run"), "--predictions", str(tmp_path / "mine.csv")]
+    assert main(command) == 2
+    assert "mine.csv: The file does not exist." in capsys.readouterr().err
+    assert main(["evaluate", str(tmp_path / "run")]) == 2
+    assert "run holds no results" in capsys.readouterr().err
+
+
+def test_a_run_that_ends_with_the_encoder_shows_its_ranking(detailed, capsys):
+    assert main(["evaluate", str(detailed.run)]) == 0
+    head, first, *others = capsys.readouterr().out.splitlines()
+    assert head.split() == ["validation", "events", "NDCG@10"]
+    metrics = json.loads((detailed.run / "encoder" / "metrics.json").read_text())
+    assert first.split() == ["encoder", f"{metrics['validation/ndcg@10']:.3f}"]
+    values = [float(line.split()[-1]) for line in others]
+    assert values == sorted(values, reverse=True)
+    assert len(values) >= 6

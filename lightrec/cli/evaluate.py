@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from lightrec.data.files import check_file
 from lightrec.errors import RunError
 
 
@@ -15,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="examples:\n  lightrec evaluate runs/video\n"
         "  lightrec evaluate runs/video --predictions mine.csv\n\n"
         "mine.csv has the columns user, item and score (or rank, 1 for the best). Items that it\n"
-        "does not list share the last place.",
+        "does not list share the last place; users that it does not list are reported apart.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parsing.add_argument("run", type=Path, help="a run folder, such as runs/video")
@@ -24,14 +25,21 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(command: str, arguments: list[str]) -> int:
-    """Print a run's results, your predictions beside them if given."""
+    """Print a run's results, with your predictions next to them if given."""
     chosen = parser().parse_args(arguments)
-    path = chosen.run / "metrics.json"
-    if not path.is_file():
-        raise RunError(f"There is no {path}: finish the run first with `lightrec run`.")
+    if chosen.predictions is not None:
+        check_file(chosen.predictions)
+    # A run that ended with the encoder has a ranking, too.
+    paths = [chosen.run / "metrics.json", chosen.run / "encoder" / "metrics.json"]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        raise RunError(
+            f"{chosen.run} holds no results: there is neither a metrics.json nor an encoder/"
+            "metrics.json in it. Make them with `lightrec run`, or name another run folder."
+        )
     metrics = json.loads(path.read_text())
     if chosen.predictions is not None:
-        from lightrec.pipeline.evaluate import evaluate_predictions
+        from lightrec.pipeline.predictions import evaluate_predictions
 
         metrics |= evaluate_predictions(chosen.run, chosen.predictions)
     from lightrec.pipeline.report import summary

@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   lightrec recommend runs/video --history "Fargo" --only genres=Comedy
   lightrec recommend runs/video --user 42 --new 2
   lightrec recommend runs/video --all --out recs.parquet
+  lightrec recommend runs/video --all --before test --out recs.parquet
 
 --exclude and --only take titles, item ids, or ATTRIBUTE=VALUE of the item table.
 """
@@ -56,6 +57,12 @@ def parser() -> argparse.ArgumentParser:
         help="in place of --new: the probability of each place to be an item's without events",
     )
     parsing.add_argument("--seed", type=int, default=0, help="of --explore's draws (default: 0)")
+    parsing.add_argument(
+        "--before",
+        choices=["test"],
+        help="with --all: recommend from what came before each user's test events, so that "
+        "`lightrec evaluate --predictions` can judge the file",
+    )
     parsing.add_argument("--out", type=Path, help="a .parquet or .csv file")
     return parsing
 
@@ -69,6 +76,8 @@ def main(command: str, arguments: list[str]) -> int:
         raise RecipeError(
             "--all writes a file: name it with --out, for example --out recs.parquet."
         )
+    if chosen.before and not chosen.all:
+        raise RecipeError("--before goes with --all: it makes a file for everybody to be judged.")
     if chosen.out is not None and chosen.out.suffix not in (".parquet", ".csv"):
         raise RecipeError(f"--out must end in .parquet or .csv, not {chosen.out.name}.")
 
@@ -86,7 +95,9 @@ def main(command: str, arguments: list[str]) -> int:
     if chosen.all:
         from tqdm.auto import tqdm
 
-        batches = list(tqdm(recommender.recommend_all(**wishes), unit="batch"))
+        batches = list(
+            tqdm(recommender.recommend_all(**wishes, before=chosen.before), unit="batch")
+        )
         table = pl.concat(batches)
     else:
         table = recommender.recommend(chosen.user, history=chosen.history, **wishes)

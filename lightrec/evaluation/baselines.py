@@ -6,10 +6,9 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from lightrec.data.readers.predictions import KNOWN, SCORE
 from lightrec.errors import DataError
 from lightrec.keys import Column, Key
-
-SCORE = "score"
 
 
 class PopularityScorer:
@@ -58,7 +57,8 @@ class PredictionScorer:
 
     Items that a user's rows do not list share the last place.
 
-    :param predictions: columns ``user``, ``item`` and ``score``, higher is better.
+    :param predictions: columns ``user``, ``item`` and ``score``, higher is better; and, where it is
+        known, ``known_events``: how many of the user's events the list was made from.
     :param user_ids: the users' own ids, in row order.
     :param item_ids: the items' own ids, item 1 first.
     :raises DataError: where a column lacks, an id or a score is null, a score is not a number, a
@@ -71,7 +71,7 @@ class PredictionScorer:
         users = pl.DataFrame({Column.USER: user_ids.cast(pl.String)}).with_row_index("row")
         items = pl.DataFrame({Column.ITEM: item_ids.cast(pl.String)}).with_row_index("index", 1)
         known = (
-            predictions.select(
+            predictions.with_columns(
                 pl.col(Column.USER, Column.ITEM).cast(pl.String), pl.col(SCORE).cast(pl.Float64)
             )
             .join(users, on=Column.USER)
@@ -90,8 +90,12 @@ class PredictionScorer:
         self.bottom = float(self.values.min()) - 1
         """The score of what is not listed."""
         self.offsets = torch.searchsorted(rows, torch.arange(len(user_ids) + 1))
-        self.covered = int(known.get_column("row").n_unique())
-        """How many of the log's users have predictions."""
+        self.covers = self.offsets.diff() > 0
+        """(U,) bool: which of the log's users have predictions."""
+        self.known_events = torch.zeros(len(user_ids), dtype=torch.int64)
+        """(U,) int64: how many of a user's events the list was made from; 0 where none says."""
+        if KNOWN in known.columns:
+            self.known_events[rows] = known.get_column(KNOWN).to_torch()
 
     def __call__(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Give (B, N + 1) scores."""
@@ -101,6 +105,17 @@ class PredictionScorer:
             part = slice(int(self.offsets[user]), int(self.offsets[user + 1]))
             scores[row, self.items[part]] = self.values[part]
         return scores.to(batch[Key.USER].device)
+
+    def lists(self, users: Tensor, items: Tensor) -> Tensor:
+        """Say which pairs of a user and an item the predictions list.
+
+        :param users: (E,) int64 rows of the user table.
+        :param items: (E,) int64, 1 to N.
+        :returns: (E,) bool.
+        """
+        owners = torch.arange(len(self.covers)).repeat_interleave(self.offsets.diff())
+        width = self.num_items + 1
+        return torch.isin(users * width + items, owners * width + self.items)
 
 
 def _first(ids: pl.Series) -> str:

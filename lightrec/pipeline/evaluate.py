@@ -2,20 +2,16 @@
 
 import json
 import math
-from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
 from lightrec import plugins
-from lightrec.data.store import EventStore
 from lightrec.errors import RunError
 from lightrec.evaluation.base import Evaluator
 from lightrec.modules.halves import check_halves
 from lightrec.pipeline import report
 from lightrec.pipeline.functions import settings
-from lightrec.pipeline.held_out import HeldOutLog, predictions_scorer
-from lightrec.pipeline.held_out_metrics import held_out_metrics
-from lightrec.pipeline.stage import Stage, stamp
+from lightrec.pipeline.stage import Stage
 
 
 def evaluate(evaluators: list[Evaluator], seed: int = 0) -> tuple[list[Evaluator], int]:
@@ -55,20 +51,3 @@ def evaluate_stage(stage: Stage) -> None:
             writer.add_scalar(key, value)
     with stage.output(seed) as folder:
         report.write(run, folder, metrics)
-
-
-def evaluate_predictions(run: Path, path: Path) -> dict[str, float]:
-    """Rank a user's own predictions by the protocol of a finished run.
-
-    :param run: a run folder.
-    :param path: CSV or Parquet with ``user``, ``item``, ``score`` or ``rank``.
-    :returns: ``test/predictions/<metric>``, slices and recommendations included.
-    """
-    store = EventStore.open(run / "data")
-    made = stamp(run / "evaluate")
-    own = [e for e in made["recipe"]["evaluators"] if e["class_path"].endswith("HeldOutLog")]
-    evaluator = HeldOutLog(**(own[0].get("init_args", {}) if own else {}))
-    seed = made["seed"]
-    result = evaluator.rank(store, predictions_scorer(path, store), seed)
-    found = held_out_metrics(store, result)
-    return {f"test/predictions/{name}": value for name, value in found.items()}

@@ -1,4 +1,4 @@
-"""The evaluator of the held-out log, for what a run learned and for anybody's predictions."""
+"""The evaluator of the held-out log; predictions of others are in ``predictions.py``."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -11,17 +11,12 @@ from lightrec.closed_forms.base import ClosedForm, Evidence, NotApplicable
 from lightrec.closed_forms.blend import Blend, described_forms
 from lightrec.closed_forms.popularity import Popularity, RecentPopularity
 from lightrec.data.eligibility import showable
-from lightrec.data.readers.predictions import read_predictions
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST, EventStore
 from lightrec.evaluation.base import Evaluator
-from lightrec.evaluation.baselines import (
-    PopularityScorer,
-    PredictionScorer,
-    RandomScorer,
-)
+from lightrec.evaluation.baselines import PopularityScorer, RandomScorer
 from lightrec.evaluation.ranking import RankingResult, Scorer, evaluate_scores
-from lightrec.keys import Column, Key
+from lightrec.keys import Key
 from lightrec.modules.sequences import EvaluationEvents
 from lightrec.pipeline.held_out_cold import cold_metrics
 from lightrec.pipeline.held_out_metrics import LIST_LENGTH, advantage, held_out_metrics
@@ -76,14 +71,18 @@ class HeldOutLog(Evaluator):
             metrics |= {f"test/encoder-minus-{name}/{k}": v for k, v in gained.items()}
         return metrics | cold_metrics(store, blend, forms, self.batch_size, self.max_events, seed)
 
+    def events(self, store: EventStore, seed: int) -> EvaluationEvents:
+        """Give the test events that are ranked, in the order of :meth:`rank`."""
+        return EvaluationEvents(
+            Sequences.all_events(store), TEST, None, self.batch_size, self.max_events, seed
+        )
+
     def rank(self, store: EventStore, scorer: Scorer, seed: int) -> RankingResult:
         """Rank the test events with one scorer, seen items left out unless items repeat.
 
         What the domain forbids a user is not ranked; an event about such an item is a miss.
         """
-        events = EvaluationEvents(
-            Sequences.all_events(store), TEST, None, self.batch_size, self.max_events, seed
-        )
+        events = self.events(store, seed)
         batches = (events[index] for index in range(len(events)))
         return evaluate_scores(
             scorer,
@@ -122,12 +121,3 @@ def closed_forms(run: Path, store: EventStore, blend: Blend) -> dict[str, Closed
         with suppress(NotApplicable):
             forms[name] = blend.form(name) if name in blend.forms else form.fit(evidence)
     return forms
-
-
-def predictions_scorer(path: Path, store: EventStore) -> PredictionScorer:
-    """Make a scorer of a file of predictions.
-
-    :param path: CSV or Parquet with ``user``, ``item`` and ``score``, or ``rank`` (1 is best).
-    :raises DataError: where the file cannot be read or does not fit the log.
-    """
-    return PredictionScorer(read_predictions(path), store.user_ids, store.catalog[Column.ITEM])

@@ -14,8 +14,14 @@ import lightrec
 from lightrec.pipeline import plots
 from lightrec.pipeline.report_cold import cold_items
 from lightrec.pipeline.report_data import data_lines, data_section
-from lightrec.pipeline.report_held_out import against_closed_forms, beyond_the_mean, rankers
+from lightrec.pipeline.report_held_out import (
+    against_closed_forms,
+    beyond_the_mean,
+    rankers,
+    validation_lines,
+)
 from lightrec.pipeline.report_parts import Section, Table, number, signed
+from lightrec.pipeline.report_predictions import prediction_lines
 from lightrec.pipeline.report_reward import learned_reward
 from lightrec.pipeline.report_transfer import shares, shares_table
 from lightrec.pipeline.report_users import returns_left_out, statistics, user_parts
@@ -230,7 +236,13 @@ def verdict(metrics: Metrics) -> list[str]:
 
 def summary(metrics: Metrics) -> str:
     """Set the headline numbers for a terminal, a table for each thing that the recipe computes."""
-    tables = [ranking_lines(metrics), session_lines(metrics), truth_lines(metrics)]
+    tables = [
+        validation_lines(metrics) if "test/events" not in metrics else [],
+        ranking_lines(metrics),
+        prediction_lines(metrics),
+        session_lines(metrics),
+        truth_lines(metrics),
+    ]
     return "\n".join("\n".join(table) + "\n" for table in tables if table)
 
 

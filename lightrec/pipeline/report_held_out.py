@@ -47,6 +47,19 @@ def closed_forms(metrics: Mapping[str, float]) -> list[str]:
     return [name for name in names if name not in RANKERS and "-minus-" not in name]
 
 
+def validation_lines(metrics: Mapping[str, float]) -> list[str]:
+    """Set how the encoder, its ranker and the closed forms rank the validation events."""
+    pattern = re.compile(r"validation/(\w[\w-]*)/ndcg@10")
+    values = {found[1]: v for key, v in metrics.items() if (found := pattern.fullmatch(key))}
+    if not values or "validation/ndcg@10" not in metrics:
+        return []
+    ranked = sorted(values.items(), key=lambda pair: -pair[1])
+    rows = [("encoder", metrics["validation/ndcg@10"]), *ranked]
+    return [f"{'validation events':<24}{'NDCG@10':>7}"] + [
+        f"{RANKERS.get(name, name):<24}{value:>7.3f}" for name, value in rows
+    ]
+
+
 def against_closed_forms(metrics: Mapping[str, float]) -> list[str]:
     """Say how the encoder stands beside the closed form that validation events put first."""
     values = {n: metrics.get(f"validation/{n}/ndcg@10", 0.0) for n in closed_forms(metrics)}

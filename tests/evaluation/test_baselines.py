@@ -45,12 +45,12 @@ def test_predictions_rank_what_they_list_and_tie_the_rest_at_the_bottom():
     assert scores[0, [1, 3]].tolist() == [2, -3]
     assert scores[0, 2] == scores[1, 1] == scores[1, 3] == scores[2, 1] < -3
     assert scores[1, 2] == 5
-    assert scorer.covered == 2
+    assert int(scorer.covers.sum()) == 2
 
 
 def test_integer_ids_are_read_as_text():
     table = pl.DataFrame({"user": [1], "item": [20], "score": [1.0]})
-    assert PredictionScorer(table, pl.Series(["1"]), pl.Series(["20"])).covered == 1
+    assert PredictionScorer(table, pl.Series(["1"]), pl.Series(["20"])).covers.tolist() == [True]
 
 
 def table(**columns):

@@ -56,7 +56,8 @@ def test_the_report_shows_what_the_recipe_computes(tiny_run, tmp_path, left, hea
     known = {"The next event, on the held-out log", "Whole sessions, in user model B"}
     assert {heading for heading in known if f"<h2>{heading}</h2>" in page} == headings
     summary = (tmp_path / "summary.txt").read_text()
-    assert ("NDCG@10" in summary) == (left == "held-out log")
+    assert ("held-out log" in summary) == (left == "held-out log")
+    assert ("validation events" in summary) == (left != "held-out log")
     assert ("accepted" in summary) == (left == "sessions")
     assert (tmp_path / "report.png").is_file() == bool(headings)
     sentences = report.verdict(metrics)

@@ -16,6 +16,8 @@ from lightrec.keys import Column
 
 SCORE: Final = "score"
 RANK: Final = "rank"
+KNOWN: Final = "known_events"
+"""How many of a user's events the list was made from, where the file says so."""
 
 
 def read_predictions(path: Path) -> pl.DataFrame:
@@ -23,7 +25,8 @@ def read_predictions(path: Path) -> pl.DataFrame:
 
     :param path: a table with ``user``, ``item`` and ``score`` (higher is better) or ``rank`` (1 is
         best).
-    :returns: ``user`` and ``item`` (str, each pair once) and ``score`` (float64, finite).
+    :returns: ``user`` and ``item`` (str, each pair once), ``score`` (float64, finite) and, where
+        the file has it, ``known_events`` (int64).
     :raises DataError: with all problems found, up to 20.
     """
     problems = Problems(path)
@@ -33,7 +36,8 @@ def read_predictions(path: Path) -> pl.DataFrame:
     required = [Column.USER, Column.ITEM, value]
     matched = match_columns(table.names, {**names, value: [value]}, None, required, problems)
     problems.check()
-    frame, place = table.read([matched[name] for name in required], problems)
+    extra = [KNOWN] if KNOWN in table.names else []
+    frame, place = table.read([*(matched[name] for name in required), *extra], problems)
     if not frame.height:
         problems.add("There are no predictions.")
         problems.check()
@@ -45,6 +49,8 @@ def read_predictions(path: Path) -> pl.DataFrame:
     ids = [_ids(column, place, problems) for column in found[:2]]
     scores = _finite(found[2], place, problems)
     result = pl.DataFrame([ids[0].alias(Column.USER), ids[1].alias(Column.ITEM), scores])
+    if KNOWN in frame.columns:
+        result = result.with_columns(_whole(frame[KNOWN], place, problems))
     first = result.select(pl.struct(Column.USER, Column.ITEM).is_first_distinct()).to_series()
     problems.add_rows(
         ~first & ids[0].is_not_null() & ids[1].is_not_null(),
@@ -61,6 +67,14 @@ def _ids(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
         lambda row: f"{place.row(row)} has no {column.name}.",
     )
     return ids
+
+
+def _whole(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
+    numbers = column.cast(pl.Int64, strict=False)
+    problems.add_rows(
+        (numbers < 0).fill_null(True), lambda row: place.value(column, row, "a whole number")
+    )
+    return numbers.alias(KNOWN)
 
 
 def _finite(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
