@@ -19,6 +19,7 @@ from lightrec.closed_forms.popularity import Popularity, RecentPopularity
 from lightrec.closed_forms.text_map import TextMap
 from lightrec.data.eligibility import domain_of, eligible
 from lightrec.data.readers.predictions import KNOWN
+from lightrec.data.run_folder import check_together
 from lightrec.data.sequences import Rows, Sequences, padded
 from lightrec.data.store import TEST, EventStore
 from lightrec.errors import RecipeError, RunError
@@ -36,7 +37,7 @@ class Recommender:
     :param run: a run folder such as ``runs/video``.
     :param by: rank by the ``policy`` (the long run) or the ``encoder`` (the next event); None for
         the policy where the run has one, else the encoder.
-    :raises RunError: where the run lacks that stage.
+    :raises RunError: where the run lacks that stage, or its stages do not belong together.
     :raises PluginError: where the log's domain forbids items and is not installed.
     """
 
@@ -44,11 +45,7 @@ class Recommender:
         self.run = Path(run)
         if by is None:
             by = "policy" if (self.run / "policy").is_dir() else "encoder"
-        if not (self.run / by).is_dir():
-            raise RunError(
-                f"{self.run} holds no finished {by} stage. Make it with `lightrec run`, or name "
-                "another run folder."
-            )
+        check_together(self.run, by, "data")
         self.by = by
         self.store = EventStore.open(self.run / "data")
         domain_of(self.store)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightrec.data.run_folder import STAMP, stamp
 from lightrec.data.store import EventStore
 from lightrec.irl.two_step import with_assumptions
 from lightrec.modules.choice import offers
@@ -25,7 +26,7 @@ from lightrec.nn.user_parts import LEAVING, RETURN, VALUE, LeavingModel
 from lightrec.pipeline import report_assumptions
 from lightrec.pipeline.functions import settings
 from lightrec.pipeline.sessions import SimulatedSessions
-from lightrec.pipeline.stage import STAMP, Stage, stamp
+from lightrec.pipeline.stage import Stage
 from lightrec.pipeline.train import train
 from lightrec.policies.base import Policy
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lightrec.closed_forms.blend import Blend
 from lightrec.data.readers.predictions import read_predictions
+from lightrec.data.run_folder import STAMP, check_together, stamp
 from lightrec.data.store import EventStore
 from lightrec.errors import DataError
 from lightrec.evaluation.baselines import PredictionScorer
@@ -20,7 +21,6 @@ from lightrec.evaluation.ranking import RankingResult
 from lightrec.keys import Column
 from lightrec.pipeline.held_out import HeldOutLog, by_history
 from lightrec.pipeline.held_out_metrics import held_out_metrics
-from lightrec.pipeline.stage import STAMP, stamp
 
 COMPARED = "ndcg@10"
 """The metric that has intervals."""
@@ -39,7 +39,9 @@ def evaluate_predictions(run: Path, path: Path) -> dict[str, float]:
         ``/high``, where ``who`` is ``predictions``, ``encoder`` or ``difference``.
     :raises DataError: where the file cannot be read, does not fit the log, or holds nothing that
         can be judged.
+    :raises RunError: where the run lacks an encoder, or its stages do not belong together.
     """
+    check_together(run, "encoder", "data")
     store = EventStore.open(run / "data")
     scorer = PredictionScorer(read_predictions(path), store.user_ids, store.catalog[Column.ITEM])
     evaluator, seed = protocol(run)

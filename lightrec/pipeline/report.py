@@ -11,6 +11,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader
 
 import lightrec
+from lightrec.data.run_folder import STAMP
 from lightrec.pipeline import plots
 from lightrec.pipeline.report_cold import cold_items
 from lightrec.pipeline.report_data import data_lines, data_section
@@ -25,7 +26,7 @@ from lightrec.pipeline.report_predictions import prediction_lines
 from lightrec.pipeline.report_reward import learned_reward
 from lightrec.pipeline.report_transfer import shares, shares_table
 from lightrec.pipeline.report_users import returns_left_out, statistics, user_parts
-from lightrec.pipeline.stage import INPUTS, LAST, STAMP
+from lightrec.pipeline.stage import INPUTS, LAST
 
 Metrics = Mapping[str, float]
 

@@ -1,6 +1,7 @@
 """`lightrec run`: all stages in their order, skipping those whose inputs have not changed."""
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -110,7 +111,8 @@ def run(
         chosen = {s: [*FAST_DEV_RUN.get(s, ()), *chosen.get(s, ())] for s in INPUTS}
     if name != folder.resolve().name:
         chosen["data"] = ["--domain", name, *chosen.get("data", [])]
-    stages = plan(folder, where, given, offline, seed, chosen, until or LAST)
+    command = command_of(domain, given, offline, seed, overrides or {})
+    stages = plan(folder, where, given, offline, seed, chosen, until or LAST, command)
     left = stages if fresh else [*dropwhile(Stage.is_current, stages)]
     for stage in left:
         check(stage)
@@ -143,6 +145,24 @@ def check(stage: Stage) -> None:
         from lightrec.pipeline.train import check as check_training
 
         check_training(stage)
+
+
+def command_of(
+    domain: str,
+    sources: Mapping[str, Path],
+    offline: bool,
+    seed: int | None,
+    overrides: Mapping[str, Sequence[str]],
+) -> str:
+    """Write down the command of a run, without its folder and its last stage."""
+    words = ["lightrec", "run", domain]
+    for role, path in sources.items():
+        words += [f"--{role}", str(path)]
+    words += ["--offline"] if offline else []
+    words += [] if seed is None else ["--seed", str(seed)]
+    for stage, given in overrides.items():
+        words += [f"--{stage}.{word[2:]}" if word.startswith("--") else word for word in given]
+    return shlex.join(words)
 
 
 def find_recipes(domain: str) -> tuple[Path, str]:
@@ -178,6 +198,7 @@ def plan(
     seed: int | None,
     overrides: Mapping[str, Sequence[str]],
     until: str = LAST,
+    command: str = "",
 ) -> list[Stage]:
     """List the stages of a folder of recipes up to one, in order, without running anything.
 
@@ -206,7 +227,8 @@ def plan(
             extra += ["--seed" if name in FUNCTIONS else "--seed_everything", str(seed)]
         if offline:
             extra = [*OFFLINE.get(name, ()), *extra]
-        stages.append(Stage(name, path, out / name, extra, sources if name == "data" else {}))
+        own = sources if name == "data" else {}
+        stages.append(Stage(name, path, out / name, extra, own, command))
     return stages
 
 

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from lightrec.data.catalog import Catalog
+from lightrec.data.run_folder import check_together
 from lightrec.data.store import EventStore
-from lightrec.errors import RecipeError, RunError
+from lightrec.errors import RecipeError
 from lightrec.evaluation.intervals import mean_interval
 from lightrec.evaluation.sessions import Contender, Sessions, judge
 from lightrec.keys import Column
@@ -123,11 +124,8 @@ def arena(
 
 
 def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model: str) -> Arena:
-    for needed in ("data", "encoder", "reward", model):
-        if not (run / needed).is_dir():
-            raise RunError(
-                f"{run} holds no finished {needed} stage: finish it with `lightrec run`."
-            )
+    has_policy = (run / "policy").is_dir()
+    check_together(run, "data", "encoder", "reward", model, *(["policy"] if has_policy else []))
     check_halves(run)
     store = EventStore.open(run / "data")
     starts = LogStarts.from_store(store)
@@ -167,7 +165,7 @@ def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model
         "random": lambda: RandomPolicy(store.num_items),
         **run_contenders(ranker, lambda: played("reward"), users),
     }
-    if (run / "policy").is_dir():
+    if has_policy:
         policies = {
             "policy": lambda: Policy.load(run / "policy"),
             **policies,

@@ -14,11 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import lightrec
 from lightrec import plugins
-from lightrec.errors import RunError
+from lightrec.data.run_folder import STAMP, check_together, stamp
 from lightrec.pipeline import recipes
 
 INPUTS: Mapping[str, tuple[str, ...]] = {
@@ -34,8 +33,6 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
 
 LAST = "evaluate"
 """The stage that a run ends with where no other is asked for."""
-
-STAMP = "stage.json"
 
 
 def hash_file(path: Path) -> str:
@@ -91,6 +88,7 @@ class Stage:
     :param out: the folder that it leaves, such as ``runs/video/encoder``.
     :param overrides: command-line settings that go before the recipe's, as for LightningCLI.
     :param sources: input files from outside the run, by role.
+    :param command: the command of the whole run, without its folder; noted for who has to mend it.
     """
 
     name: str
@@ -98,6 +96,7 @@ class Stage:
     out: Path
     overrides: Sequence[str] = ()
     sources: Mapping[str, Path] = field(default_factory=dict)
+    command: str = ""
 
     @property
     def run(self) -> Path:
@@ -126,7 +125,7 @@ class Stage:
             "recipe": recipe,
             "overrides": list(self.overrides),
             "sources": {role: hash_file(path) for role, path in self.sources.items()},
-            "inputs": {name: stamp(self.run / name)["fingerprint"] for name in self.inputs(recipe)},
+            "inputs": self.input_fingerprints(),
         }
         files = named_files([recipe, *self.overrides])
         if files:
@@ -134,14 +133,21 @@ class Stage:
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def inputs(self, recipe: Mapping[str, object]) -> list[str]:
+    def inputs(self) -> list[str]:
         """Give the stages whose files it reads: where it trains, those that its data names.
 
         A policy that learns in a world needs no other stage.
         """
-        data = recipe.get("data")
+        data = recipes.read(self.recipe).get("data")
         named = data.get("init_args") if isinstance(data, dict) else None
         return [name for name in INPUTS[self.name] if named is None or name in named]
+
+    def input_fingerprints(self) -> dict[str, str]:
+        """Give the fingerprints of the stages whose files it reads.
+
+        :raises RunError: where one of them has not been run.
+        """
+        return {name: stamp(self.run / name)["fingerprint"] for name in self.inputs()}
 
     def is_current(self) -> bool:
         """Tell whether the files left are those that running it now would leave."""
@@ -153,7 +159,9 @@ class Stage:
         """Make the work folder ready, keeping it only where it belongs to the same inputs.
 
         :returns: whether there is earlier work to go on from.
+        :raises RunError: where the stages that it reads do not belong together.
         """
+        check_together(self.run, *self.inputs())
         mark = self.work / "fingerprint"
         fingerprint = self.fingerprint()
         if mark.is_file() and mark.read_text() == fingerprint:
@@ -174,6 +182,8 @@ class Stage:
         facts = {
             "stage": self.name,
             "fingerprint": self.fingerprint(),
+            "inputs": self.input_fingerprints(),
+            "command": self.command,
             "lightrec": lightrec.__version__,
             "recipe": recipes.read(self.recipe),
             "overrides": list(self.overrides),
@@ -185,18 +195,3 @@ class Stage:
             os.replace(self.out, old)
         os.replace(folder, self.out)
         shutil.rmtree(self.work, ignore_errors=True)
-
-
-def stamp(folder: Path) -> dict[str, Any]:
-    """Read the ``stage.json`` of a finished stage.
-
-    :raises RunError: where the stage is not finished.
-    """
-    path = folder / STAMP
-    if not path.is_file():
-        raise RunError(
-            f"{folder} holds no finished stage (there is no {STAMP} in it). "
-            f"Run it first: `lightrec run`, or `lightrec fit -c …/{folder.name}`."
-        )
-    facts: dict[str, Any] = json.loads(path.read_text())
-    return facts

@@ -194,7 +194,7 @@ def test_no_trial_looks_at_the_test_part(folder, monkeypatch):
         ("model.init_args.schedule: [cosine, warm]", [], "The space does not fit the recipe"),
         (SPACE, ["--model.init_args.dropout", "0.3"], "given on the line and searched by"),
         (SPACE, ["--trials", "0"], "--trials must be at least 1, not 0"),
-        (SPACE, ["--run", "runs/none"], "runs/none/data holds no finished stage"),
+        (SPACE, ["--run", "runs/none"], "runs/none holds no finished data stage"),
         (SPACE, ["-c", "generic/data"], "trains nothing, so that there is nothing to tune"),
         (SPACE, ["--no-such", "3"], "no-such"),
     ],

@@ -6,10 +6,11 @@ import pytest
 import yaml
 
 from lightrec import plugins
+from lightrec.data.run_folder import stamp
 from lightrec.pipeline import recipes
 from lightrec.pipeline import run as pipeline
 from lightrec.pipeline.run import run
-from lightrec.pipeline.stage import INPUTS, Stage, stamp
+from lightrec.pipeline.stage import INPUTS, Stage
 from lightrec.pipeline.train import train
 from lightrec.policies.base import Policy
 from lightrec.simulators.far_log import FarLog

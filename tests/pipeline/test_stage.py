@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from lightrec.data.run_folder import stamp
 from lightrec.errors import RunError
-from lightrec.pipeline.stage import Stage, stamp
+from lightrec.pipeline.stage import Stage
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_a_stage_is_current_until_anything_that_goes_in_changes(tmp_path, recipe
 def test_a_stage_depends_on_those_before_it(tmp_path, recipe):
     data = Stage("data", recipe, tmp_path / "run" / "data")
     encoder = Stage("encoder", recipe, tmp_path / "run" / "encoder")
-    with pytest.raises(RunError, match="holds no finished stage"):
+    with pytest.raises(RunError, match="holds no finished data stage"):
         encoder.fingerprint()
     finish(data)
     finish(encoder)

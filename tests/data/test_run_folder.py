@@ -1,0 +1,84 @@
+"""Stages of a run that do not belong together are refused, whoever opens the run."""
+
+import json
+import shutil
+
+import pytest
+
+from lightrec import load
+from lightrec.__main__ import main
+from lightrec.data.run_folder import check_together
+from lightrec.errors import RunError
+from lightrec.pipeline.run import run
+from lightrec.testing import tiny
+
+
+@pytest.fixture(scope="module")
+def mixed(tiny_run, lightrec_tiny_files, tmp_path_factory):
+    """A copy of a finished run in which only the data were made anew, with one item renamed."""
+    folder = tmp_path_factory.mktemp("mixed")
+    out = folder / "run"
+    shutil.copytree(tiny_run, out)
+    log = folder / "log.csv"
+    log.write_text(lightrec_tiny_files[0].read_text().replace(",i0,", ",zero,"))
+    items = lightrec_tiny_files[1]
+    run("generic", out=out, log=log, items=items, until="data", overrides={"data": ["--k_core=1"]})
+    return out, f"lightrec run generic --log {log} --items {items} --data.k_core=1"
+
+
+@pytest.mark.parametrize(
+    ("stage", "command"),
+    [
+        ("policy", ["recommend", "{run}", "--by", "policy", "--user", "u3"]),
+        ("encoder", ["recommend", "{run}", "--by", "encoder", "--history", "tea number 1"]),
+        ("encoder", ["simulate", "{run}", "--policy", "random", "--sessions", "2"]),
+        ("encoder", ["judge", "{run}", "--policy", "random", "--sessions", "2"]),
+        ("encoder", ["probe", "{run}", "--sessions", "2"]),
+        ("encoder", ["evaluate", "{run}", "--predictions", "{run}/predictions.csv"]),
+    ],
+)
+def test_old_models_over_other_data_are_refused(mixed, stage, command, capsys):
+    out, mending = mixed
+    (out / "predictions.csv").write_text("user,item,score\nu3,i3,1\n")
+    assert main([word.format(run=out) for word in command]) == 2
+    assert capsys.readouterr().err == (
+        f"lightrec: The stage {stage} in {out} is stale: it was made from another data stage than "
+        f"the one that is there now. Make it again with `{mending} --out {out}`.\n"
+    )
+
+
+def test_a_mixed_run_stays_one_in_another_folder(mixed, tmp_path):
+    shutil.copytree(mixed[0], tmp_path / "copy")
+    with pytest.raises(RunError, match=rf"--out {tmp_path / 'copy'}`\.$"):
+        load(tmp_path / "copy")
+
+
+def test_no_stage_learns_from_stages_that_do_not_belong_together(mixed, capsys):
+    recipe = ["-c", "generic/policy", "--out", str(mixed[0] / "policy"), *tiny.FAST["policy"]]
+    assert main(["fit", *recipe]) == 2
+    assert "The stage encoder in" in capsys.readouterr().err
+
+
+def test_a_run_copied_in_part_is_compared_in_part(tiny_run, tmp_path):
+    for name in ("data", "policy"):
+        shutil.copytree(tiny_run / name, tmp_path / name)
+    assert load(tmp_path).recommend(user="u3", k=1).height == 1
+    facts = json.loads((tmp_path / "policy/stage.json").read_text())
+    assert set(facts["inputs"]) == {"data", "encoder", "reward"}
+    check_together(tmp_path, "data", "policy")
+    with pytest.raises(RunError, match="holds no finished encoder stage"):
+        check_together(tmp_path, "data", "encoder")
+
+
+def test_what_a_stage_was_made_from_must_belong_together_too(tmp_path):
+    def note(name, **facts):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "stage.json").write_text(json.dumps({"fingerprint": name, **facts}))
+
+    note("data")
+    note("encoder", inputs={"data": "other data"})
+    note("policy", inputs={"data": "data", "encoder": "encoder"})
+    note("judge", inputs={"data": "data"})
+    check_together(tmp_path, "judge", "data")
+    with pytest.raises(RunError, match="The stage encoder in"):
+        check_together(tmp_path, "policy", "data")
