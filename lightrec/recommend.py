@@ -75,7 +75,7 @@ class Recommender:
 
         :param user: a user id of the log.
         :param history: in place of a user: titles or item ids, oldest first. Where it is empty,
-            popular items of late are recommended that differ from each other.
+            recently popular items are recommended that differ from each other.
         :param k: how many items at most.
         :param exclude: titles, item ids or ``attribute=value`` that may not come.
         :param only: if given, nothing but these may come.
@@ -84,7 +84,9 @@ class Recommender:
         :param explore: in place of ``new``: the probability with which each place is a new item's,
             drawn by what its text foretells.
         :param seed: of those draws.
-        :returns: ``rank``, ``item``, ``title``, ``score``, best first.
+        :returns: ``rank``, ``item``, ``title``, ``score``, best first. Scores compare items of one
+            list: the policy's or the encoder's; with an empty history the marginal relevance of
+            :func:`~lightrec.closed_forms.diversity.diversified`, 0.5 for the most popular item.
         :raises RecipeError: where the user, a title or an attribute is not known.
         """
         if (user is None) == (history is None):
@@ -106,7 +108,7 @@ class Recommender:
         if known[Key.HISTORY].any():
             items, scores = self._best(known, allowed, k, self._placed(k, new, explore, seed))
         else:
-            items, scores = self._for_a_stranger(allowed[0], k)
+            items, scores = self._popular(allowed[0], k)
         found = items[0] != PADDING
         chosen = self.catalog[(items[0, found] - 1).tolist()]
         return chosen.select(
@@ -285,8 +287,8 @@ class Recommender:
         return items, shown.gather(1, items)
 
     @torch.inference_mode()
-    def _for_a_stranger(self, allowed: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Items ``(1, k)`` for somebody of whom nothing is known, and their scores."""
+    def _popular(self, allowed: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Items ``(1, k)`` for somebody of whom nothing is known, and their marginal relevance."""
         evidence = Evidence.of(self.store, torch.zeros(self.store.num_items + 1, 0))
         form = RecentPopularity() if self.store.has_times else Popularity()
         popularity = form.fit(evidence).counts.masked_fill(~allowed, -torch.inf)

@@ -34,7 +34,10 @@ def parser() -> argparse.ArgumentParser:
     who = parsing.add_mutually_exclusive_group(required=True)
     who.add_argument("--user", help="a user id of the log")
     who.add_argument(
-        "--history", nargs="*", metavar="TITLE", help="titles or item ids, oldest first"
+        "--history",
+        nargs="*",
+        metavar="TITLE",
+        help="titles or item ids, oldest first; with none, popular and varied items",
     )
     who.add_argument("--all", action="store_true", help="everybody in the log; needs --out")
     parsing.add_argument("-k", type=int, default=10, help="how many items (default: 10)")
