@@ -55,10 +55,11 @@ def trusted_class(name: str, base: type[_Base]) -> type[_Base]:
         )
     try:
         found = getattr(import_module(module), own, None)
-    except ImportError as error:
-        raise RunError(f"A file names the class {name}, which cannot be imported: {error}.") from (
-            error
-        )
+    except Exception as error:
+        raise RunError(
+            f"A file names the class {name}, which cannot be imported: {type(error).__name__}: "
+            f"{error}."
+        ) from error
     if not isinstance(found, type):
         raise RunError(f"A file names {name}, and there is no such class.")
     if not issubclass(found, base):

@@ -196,7 +196,10 @@ def test_nothing_that_a_file_names_is_imported_or_called(run, marker, kind, payl
     [
         ("lightrec.plugins:os", "and there is no such class."),
         ("lightrec.plugins:discover", "and there is no such class."),
-        ("lightrec.nowhere:Policy", "cannot be imported: No module named 'lightrec.nowhere'."),
+        (
+            "lightrec.nowhere:Policy",
+            "cannot be imported: ModuleNotFoundError: No module named 'lightrec.nowhere'.",
+        ),
         ("lightrec.recommend:Recommender", "which is not a subclass of Policy."),
         ("lightrec.nn.ranker:Ranker", "which is not a subclass of Policy."),
     ],

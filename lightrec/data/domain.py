@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from lightrec import plugins
+from lightrec.errors import PluginError
 from lightrec.keys import Column
 
 
@@ -66,6 +68,27 @@ class Domain:
         :raises FetchError: where the sample cannot be had.
         """
         return None
+
+
+def words_of(domain: Domain, items: pl.DataFrame) -> pl.Series:
+    """Ask a domain for the texts of items, and see that there is one string an item.
+
+    :param items: a catalog, of which ``text`` is not shown to the domain.
+    :returns: named ``text``.
+    :raises PluginError: where the domain fails, or gives something else.
+    """
+    with plugins.blaming(domain, f"put {items.height} items into words"):
+        words = domain.text(items.drop(Column.TEXT, strict=False))
+    fits = isinstance(words, pl.Series) and words.dtype == pl.String and len(words) == items.height
+    if not fits or words.null_count():
+        what = f"a Series of {len(words)} {words.dtype}" if isinstance(words, pl.Series) else None
+        nulls = f", {words.null_count()} of them null" if what and words.null_count() else ""
+        raise PluginError(
+            f"`text` of {plugins.provider(domain)} gave {what or type(words).__name__}{nulls} for "
+            f"{items.height} items; expected is a polars Series of one string an item, in the same "
+            "order, empty where nothing is known."
+        )
+    return words.alias(Column.TEXT)
 
 
 def _in_words(name: str, dtype: pl.DataType) -> pl.Expr | None:

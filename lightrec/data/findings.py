@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from lightrec.data.domain import Domain
+from lightrec.data.domain import Domain, words_of
 from lightrec.data.events import NO_TIME, NOTHING, encode
 from lightrec.data.prepare import by_feedback, first_of_equal, take_strongest
 from lightrec.data.readers.base import Tables
@@ -86,7 +86,7 @@ def _texts(tables: Tables, items: pl.Series, domain: Domain) -> dict[str, int]:
         return {}
     rows = tables.catalog.items
     given = rows[Column.TEXT].fill_null("")
-    words = domain.text(rows.drop(Column.TEXT)).fill_null("")
+    words = words_of(domain, rows)
     worded = rows[Column.ITEM].filter((given != "") | (words != ""))
     return {
         "items_without_row": int((~items.is_in(rows[Column.ITEM].implode())).sum()),

@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from lightrec import plugins
 from lightrec.data import filters, splits
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.domain import Domain
+from lightrec.data.domain import Domain, words_of
 from lightrec.data.events import NO_TIME, NOTHING, Events, encode, number
 from lightrec.data.fingerprint import fingerprint
 from lightrec.data.log import InteractionLog
@@ -141,12 +142,20 @@ def prepare(
             arrays["items"] == nothing, len(item_ids) + 1, arrays["items"]
         ).astype(np.int32)
     item_table, user_table = _item_table(item_ids, worded), _user_table(user_ids, users)
+    own_texts = _own_texts(item_table, catalog, domain)
+    if own_texts:
+        plugins.warn(
+            f"The item table's own texts are used for {own_texts:,} of {item_table.height:,} "
+            f"items; the words of {plugins.provider(domain)} for the rest. Leave the table's "
+            f"column `{Column.TEXT}` out to have them for all."
+        )
     counts = {
         "events_read": len(log),
         **{why: int(went.sum()) for why, went in dropped.items()},
         "choices_not_offered": events.not_offered,
         "ids_with_blanks": _with_blanks(item_ids) + _with_blanks(user_ids),
         **_counts(arrays, item_table, worded),
+        "items_with_own_text": own_texts,
     }
     meta = {
         "version": FORMAT_VERSION,
@@ -168,10 +177,18 @@ def prepare(
 def _with_text(items: pl.DataFrame, domain: Domain) -> pl.DataFrame:
     """Fill ``text``: what the table says, else the domain's words."""
     given = pl.col(Column.TEXT)
-    words = domain.text(items.drop(Column.TEXT)).alias(Column.TEXT)
+    words = words_of(domain, items)
     return items.with_columns(
         pl.when(given.is_not_null() & (given != "")).then(given).otherwise(words).alias(Column.TEXT)
     )
+
+
+def _own_texts(items: pl.DataFrame, catalog: Catalog | None, domain: Domain) -> int:
+    """Count the items whose text in the table stands in place of a domain's own words."""
+    if catalog is None or type(domain).text is Domain.text:
+        return 0
+    given = catalog.items.filter(pl.col(Column.TEXT).fill_null("") != "")
+    return items.join(given, on=Column.ITEM, how="semi").height
 
 
 def _is_current(out: Path, mark: str) -> bool:

@@ -19,6 +19,7 @@ KEPT: Final = {
     "users_without_train": "users without a training event",
     "items_without_row": "items without a row in the item table, kept with empty text",
     "items_without_text": "items without text",
+    "items_with_own_text": "items with the item table's own text in place of the domain's words",
     "choices_not_offered": "choices that were not among the candidates, kept as history only",
     "ids_with_blanks": "ids with blanks around them, kept as they are",
 }

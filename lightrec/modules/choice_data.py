@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, VALIDATION
-from lightrec.encoders.base import Encoder
+from lightrec.encoders.base import Encoder, encoded
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import Column
 from lightrec.modules.choice_sets import Batch, ChoiceSets, EventBatches
@@ -108,7 +108,8 @@ class ChoiceData(LogData):
             blocks.append(load_file(path)["vectors"].float())
         if self.text_encoder is not None:
             texts = self.store.catalog.get_column(Column.TEXT).fill_null("").to_list()
-            vectors = self.text_encoder.encode(texts).float()
+            ids = self.store.catalog.get_column(Column.ITEM).to_list()
+            vectors = encoded(self.text_encoder, texts, ids)
             if self.text_size is not None:
                 vectors = _principal(vectors, self.text_size)
             blocks.append(torch.cat([vectors.new_zeros(1, vectors.shape[1]), vectors]))

@@ -38,7 +38,8 @@ class RewardPlan:
                 given[name] = [each.build(folder) for each in part]
             else:
                 given[name] = part.build(folder)
-        return self.kind(**given)
+        with plugins.blaming(self.kind, f"be built with {dict(self.settings)}"):
+            return self.kind(**given)
 
 
 def plan_reward(name: str, settings: Mapping[str, Setting] | None = None) -> RewardPlan:

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from lightrec.data.sequences import Sequences
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, VALIDATION
-from lightrec.encoders.base import Encoder
+from lightrec.encoders.base import Encoder, encoded
 from lightrec.errors import DataError
 from lightrec.keys import Column
 from lightrec.modules.sequence_transforms import DrawSampler, SequenceTransform, TransformedWindows
@@ -84,7 +84,9 @@ class SequenceData(LogData):
         texts = self.store.catalog.get_column(Column.TEXT).fill_null("").to_list()
         rows = [row for row, text in enumerate(texts, start=1) if text]
         if rows:
-            table[rows] = self.text_encoder.encode([texts[row - 1] for row in rows])
+            ids = self.store.catalog.get_column(Column.ITEM)
+            own = [texts[row - 1] for row in rows], [ids[row - 1] for row in rows]
+            table[rows] = encoded(self.text_encoder, *own)
         return table
 
     @cached_property

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lightrec.data.catalog import Catalog
-from lightrec.encoders.base import Encoder
+from lightrec.encoders.base import Encoder, encoded
 from lightrec.keys import Column
 
 _ENDS = re.compile(r"(?<=[.!?])\s+")
@@ -22,16 +22,20 @@ def text_vectors(catalog: Catalog, encoder: Encoder) -> Tensor:
     :returns: (N + 1, 2 · encoder.size) float32, side by side the title's vector and the text's,
         each the mean of its sentences'; row 0 is zero.
     """
+    ids = catalog.items[Column.ITEM].to_list()
     parts = [
-        _means(catalog.items[name].fill_null("").to_list(), encoder)
+        _means(catalog.items[name].fill_null("").to_list(), ids, encoder)
         for name in (Column.TITLE, Column.TEXT)
     ]
     return pad(torch.cat(parts, 1), (0, 0, 1, 0))
 
 
-def _means(texts: Sequence[str], encoder: Encoder) -> Tensor:
+def _means(texts: Sequence[str], ids: Sequence[str], encoder: Encoder) -> Tensor:
     sentences = [_ENDS.split(text.strip()) for text in texts]
-    unique = dict.fromkeys(sentence for own in sentences for sentence in own)
-    place = {sentence: row for row, sentence in enumerate(unique)}
-    vectors = encoder.encode(list(place))
+    owners: dict[str, str] = {}
+    for own, item in zip(sentences, ids, strict=True):
+        for sentence in own:
+            owners.setdefault(sentence, item)
+    place = {sentence: row for row, sentence in enumerate(owners)}
+    vectors = encoded(encoder, list(owners), list(owners.values()))
     return torch.stack([vectors[[place[s] for s in own]].mean(0) for own in sentences])

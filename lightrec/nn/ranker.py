@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from lightrec import plugins
 from lightrec.keys import PADDING
 from lightrec.nn.item_tower import ItemTower
 from lightrec.nn.part import Part
@@ -51,7 +52,9 @@ class Ranker(Part):
         super().__init__()
         self.num_items, self.size, self.max_length = num_items, size, max_length
         self.items = ItemTower(num_items, size, vector_size, use_ids, use_text)
-        self.users = build_tower(find_tower(tower), size, layers, heads, feedforward, dropout)
+        kind = find_tower(tower)
+        with plugins.blaming(kind, "be built as the user tower"):
+            self.users = build_tower(kind, size, layers, heads, feedforward, dropout)
         self.bias = nn.Parameter(torch.zeros(num_items + 1)) if use_bias else None
         # Zeros draw nothing, so that all else starts as it does without. Row 0, of what is not
         # known, stays zero.

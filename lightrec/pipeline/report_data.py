@@ -31,12 +31,18 @@ def data_section(meta: Mapping[str, Any]) -> Section:
 
 
 def data_lines(meta: Mapping[str, Any]) -> str:
-    """Set the same in two lines for a terminal."""
+    """Set the same in lines for a terminal."""
     counts = meta["counts"]
     found = in_words(counts, LEFT_OUT, meta.get("left_out"))
     left_out = [f"{count:,} {words}" for count, words in found]
+    own = counts.get("items_with_own_text", 0)
+    texts = (
+        f"texts: the item table's own for {own:,} items, the domain's words for the rest\n"
+        if own
+        else ""
+    )
     return (
         f"data: {counts['events']:,} of {counts['events_read']:,} events read are used: "
         f"{counts['users']:,} users, {counts['items']:,} items\n"
-        f"left out: {'; '.join(left_out) or 'nothing'}\n"
+        f"left out: {'; '.join(left_out) or 'nothing'}\n{texts}"
     )

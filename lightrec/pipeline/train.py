@@ -38,6 +38,7 @@ from lightrec.modules.sequence_data import SequenceData
 from lightrec.modules.sequence_transforms import Crop, Mask, Reorder
 from lightrec.modules.stage import StageModule
 from lightrec.modules.world_data import WorldData
+from lightrec.nn.towers import find_tower
 from lightrec.pipeline import recipes
 from lightrec.pipeline.complaints import CANNOT, in_sentences
 from lightrec.pipeline.progress import StageProgress
@@ -216,6 +217,9 @@ def check(stage: Stage) -> None:
     :raises PluginError: where no installed package provides the reward that is named.
     """
     checked = ParsedRecipe(arguments(stage))
+    tower = checked.config.get("model.init_args.tower")
+    if isinstance(tower, str):
+        find_tower(tower)
     reward = checked.config.get("data.init_args.reward_name")
     if isinstance(reward, str):
         plan_reward(reward, checked.config.get("data.init_args.reward_settings"))

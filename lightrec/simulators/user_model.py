@@ -7,7 +7,8 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data import TensorSpec
 
-from lightrec.errors import RecipeError
+from lightrec import plugins
+from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.ensemble import Ensemble, UserModel
 from lightrec.nn.user_parts import LeavingModel
@@ -209,7 +210,15 @@ class UserModelSimulator(Simulator):
         if following:
             then = {key: value.repeat_interleave(count, 0) for key, value in following.items()}
             rows["next"] = TensorDict(then, batch_size=size, device=self.device)
-        return self.reward_function(rows).view_as(clicked)
+        with plugins.blaming(self.reward_function, f"reward {len(rows)} transitions"):
+            worth = self.reward_function(rows)
+        if worth.shape != (len(rows), 1):
+            raise PluginError(
+                f"{plugins.provider(self.reward_function)} gave rewards of shape "
+                f"{tuple(worth.shape)} for {len(rows)} transitions; expected is ({len(rows)}, 1), "
+                "a number for each."
+            )
+        return worth.view_as(clicked)
 
     def remember(self, history: Tensor, clicked: Tensor) -> Tensor:
         """Move histories on by the item accepted, or by N + 1 where declined steps are known."""

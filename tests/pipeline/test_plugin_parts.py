@@ -1,6 +1,7 @@
 """What a run does with the parts of a plugin that somebody else wrote."""
 
 import json
+from importlib import import_module
 
 import numpy as np
 import polars as pl
@@ -9,18 +10,28 @@ import torch
 from torch.nn.functional import one_hot
 
 from lightrec import plugins
+from lightrec.data.catalog import Catalog
 from lightrec.data.eligibility import domain_of, eligible
 from lightrec.data.store import TRAIN, EventStore
-from lightrec.errors import PluginError
+from lightrec.errors import LightrecError, PluginError
 from lightrec.evaluation.sessions import judge
 from lightrec.keys import Key
 from lightrec.modules.choice_data import ChoiceData
+from lightrec.modules.sequence_data import SequenceData
+from lightrec.modules.text_vectors import text_vectors
+from lightrec.pipeline import recipes
+from lightrec.pipeline.evaluate import evaluate_stage
 from lightrec.pipeline.held_out import HeldOutLog
+from lightrec.pipeline.report_data import data_lines
+from lightrec.pipeline.run import run
 from lightrec.pipeline.simulate import arena
+from lightrec.pipeline.stage import Stage
+from lightrec.pipeline.train import train
 from lightrec.policies.base import Policy
 from lightrec.recommend import load
 from lightrec.simulators.starts import LogStarts
-from tests.clinic import ADULTS, clinic_run, installed
+from lightrec.testing import tiny
+from tests.clinic import ADULTS, SETTINGS, clinic_run, installed
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +163,124 @@ def test_a_wrong_answer_names_the_domain(clinic, monkeypatch, answer, told):
     with pytest.raises(PluginError, match=told) as error:
         eligible(store, np.array([0, 1]))
     assert "Clinic of lightrec-clinic 1.0" in str(error.value)
+
+
+def stage(clinic, name, *settings):
+    recipe = recipes.folder("generic") / f"{name}.yaml"
+    return Stage(name, recipe, clinic / name, [*SETTINGS[name], *settings])
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ("key: test/ndcg@10", "gives the metric 'test/ndcg@10', and HeldOutLog of lightrec "),
+        ("key: validation/ndcg@10", "'validation/ndcg@10', and an earlier stage has given one"),
+        ("fault: nan", "gives metrics that are not finite numbers: clinic/minors. Give Python"),
+        ("fault: error", "could not evaluate the run. It raised TypeError: "),
+    ],
+)
+def test_an_evaluator_that_fails_is_named(clinic, settings, told):
+    before = (clinic / "evaluate" / "metrics.json").read_bytes()
+    own = f"{{class_path: Minors, init_args: {{{settings}}}}}"
+    with pytest.raises(PluginError) as error:
+        evaluate_stage(stage(clinic, "evaluate", f"--evaluators=[HeldOutLog,{own}]"))
+    assert str(error.value).startswith("Minors of lightrec-clinic 1.0 ")
+    assert told in str(error.value)
+    assert (clinic / "evaluate" / "metrics.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("shape", "gave rewards of shape () for"),
+        ("error", "It raised KeyError: "),
+    ],
+)
+def test_a_reward_that_fails_in_a_run_is_named(clinic, fault, told):
+    own = f"--data.init_args.reward_settings={{fault: {fault}}}"
+    with pytest.raises(PluginError) as error:
+        train(stage(clinic, "policy", own))
+    assert str(error.value).startswith("Calm of lightrec-clinic 1.0 ")
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("shape", "gave (48, 3) for 48 texts; expected is a tensor of shape (48, 26)"),
+        ("nan", "for 4 of 48 texts, the first being 'tea number 7. kind: tea' of the item 'i7'."),
+        ("error", "could not encode 48 texts. It raised ZeroDivisionError: no letters ("),
+    ],
+)
+def test_an_encoder_that_fails_is_named_with_the_text(clinic, fault, told):
+    encoder = import_module("lightrec_clinic.encoder").Letters(fault)
+    folder = str(clinic / "data")
+    for data in (SequenceData(folder, encoder), ChoiceData(folder, text_encoder=encoder)):
+        # Items stand in the order of the log, in which 'i7' need not be the first with a 7.
+        with pytest.raises(PluginError) as error:
+            _ = data.vectors
+        assert str(error.value).startswith("Letters of lightrec-clinic 1.0 ")
+        assert told in str(error.value)
+
+
+def test_the_text_with_a_vector_of_nan_is_shortened(clinic):
+    encoder = import_module("lightrec_clinic.encoder").Letters("nan")
+    words = "word " * 20 + "7"
+    items = Catalog(
+        pl.DataFrame({"item": ["a", "b"], "title": ["tea", "tea"], "text": ["", words]})
+    )
+    with pytest.raises(PluginError) as error:
+        text_vectors(items, encoder)
+    assert f"{words[:59]}…' of the item 'b'" in str(error.value)
+
+
+def test_a_domain_whose_texts_are_too_many_is_named(clinic, tmp_path, monkeypatch):
+    kind = type(domain_of(EventStore.open(clinic / "data")))
+    monkeypatch.setattr(kind, "talks_too_much", True)
+    log, items = tiny.write_log(tmp_path)
+    with pytest.raises(PluginError, match="`text` of Clinic of lightrec-clinic") as error:
+        run("clinic", out=tmp_path / "run", log=log, items=items, until="data")
+    assert "a Series of 49 String for 48 items" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("tower", "told"),
+    [
+        ("Transformer", "There is no user tower 'Transformer'."),
+        ("lightrec_clinic.evaluator:Minors", "is not a subclass of UserTower"),
+        ("lightrec_clinic.tower:Tall", "cannot be imported: ModuleNotFoundError"),
+    ],
+)
+@pytest.mark.usefixtures("clinic")
+def test_a_tower_that_cannot_be_used_is_refused_before_work_starts(tmp_path, tower, told):
+    log, items = tiny.write_log(tmp_path)
+    overrides = {"encoder": [f"--model.init_args.tower={tower}"]}
+    with pytest.raises(LightrecError, match=told):
+        run(
+            "generic",
+            out=tmp_path / "run",
+            log=log,
+            items=items,
+            until="encoder",
+            overrides=overrides,
+        )
+    assert not (tmp_path / "run" / "data").exists()
+
+
+@pytest.mark.usefixtures("clinic")
+def test_texts_of_the_table_that_stand_in_for_the_domains_are_told_of(tmp_path, capsys):
+    log, items = tiny.write_log(tmp_path)
+    own = pl.when(pl.col("kind") == "tea").then(pl.lit("a cup"))
+    pl.read_csv(items).with_columns(own.alias("text")).write_csv(items)
+    overrides = {"data": tiny.FAST["data"]}
+    made = run(
+        "clinic", out=tmp_path / "run", log=log, items=items, until="data", overrides=overrides
+    )
+    told = "The item table's own texts are used for 12 of 48 items; the words of Clinic of "
+    assert capsys.readouterr().err.count(told) == 1
+    store = EventStore.open(made / "data")
+    assert store.meta["counts"]["items_with_own_text"] == 12
+    assert "texts: the item table's own for 12 items, the domain's words" in data_lines(store.meta)
+    texts = dict(zip(store.catalog["item"], store.catalog["text"], strict=True))
+    assert texts["i0"] == "a cup"
+    assert texts["i20"] == "rope number 8. kind: rope"

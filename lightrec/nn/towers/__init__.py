@@ -6,6 +6,7 @@ A ranker names its tower by class: one of those imported here, or ``module:Class
 import inspect
 from collections.abc import Callable
 
+from lightrec.errors import RecipeError
 from lightrec.nn.towers.base import UserTower
 from lightrec.nn.towers.gru import GRU
 from lightrec.nn.towers.ligr import LigrTransformer
@@ -34,13 +35,13 @@ def find_tower(name: str) -> type[UserTower]:
     """Find a tower's class.
 
     :param name: a short name of :data:`lightrec.nn.towers.TOWERS`, or ``module:Class``.
-    :raises ValueError: where a short name is not known.
+    :raises RecipeError: where a short name is not known.
     :raises RunError: where a class is not trusted, is not there, or is no tower.
     """
     if name in TOWERS:
         return TOWERS[name]
     if ":" not in name:
-        raise ValueError(
+        raise RecipeError(
             f"There is no user tower {name!r}. Name one of {', '.join(TOWERS)}, or a class of your "
             "own as module:Class."
         )

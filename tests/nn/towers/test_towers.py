@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightrec.errors import RunError
+from lightrec.errors import RecipeError, RunError
 from lightrec.nn.ranker import Ranker
 from lightrec.nn.towers import GRU, LigrTransformer, MeanPooling, UserTower, build_tower, find_tower
 from lightrec.nn.towers.attention import rotary_angles, visible
@@ -127,7 +127,7 @@ def test_a_tower_of_ones_own():
 
 
 def test_names_that_name_no_tower():
-    with pytest.raises(ValueError, match="no user tower 'Transformer'"):
+    with pytest.raises(RecipeError, match="no user tower 'Transformer'"):
         find_tower("Transformer")
     with pytest.raises(RunError, match="there is no such class"):
         find_tower("lightrec.nn.towers:Nobody")
