@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from lightrec.data.stage_data import LogData
 from lightrec.errors import RecipeError
+from lightrec.modules.halves import check_halves
 from lightrec.modules.playground import Playground, PolicySetting, SimulatorData, made
 from lightrec.modules.policy_rewards import Setting, make_reward
 from lightrec.nn.choice_model import ChoiceModel
@@ -158,7 +160,11 @@ class PolicyData(LogData, SimulatorData):
         return made(CandidatePolicy.from_parts, chosen, ranker=self.ranker, user_model=known)
 
     def playground(self, sessions: int, discount: float, device: torch.device) -> Playground:
-        """Make user model A's simulators, in which rewards are means over what could be chosen."""
+        """Make user model A's simulators, in which rewards are means over what could be chosen.
+
+        :raises RunError: where user model B, that will judge, learned from users of A.
+        """
+        check_halves(Path(self.reward).parent)
         fitted = self.leaving is not None
         stay = 1.0 if fitted or self.ending == "fixed" else 1 - self.leave_rate
         endings = Endings(self.reward) if fitted and self.ending != "fixed" else None

@@ -1,6 +1,7 @@
 """The halves of the users follow the run's seed, and whoever uses both refuses overlapping ones."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,7 +9,13 @@ import pytest
 from lightrec.errors import RecipeError, RunError
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.modules.halves import OFFERS, check_halves, in_half
-from lightrec.pipeline.run import run
+from lightrec.pipeline import recipes
+from lightrec.pipeline.assumptions import assumptions_stage
+from lightrec.pipeline.evaluate import evaluate_stage
+from lightrec.pipeline.run import plan, run
+from lightrec.pipeline.simulate import arena
+from lightrec.pipeline.train import train
+from lightrec.testing.tiny import FAST
 
 SENTENCE = (
     "The reward stage splits the users into halves by seed 5 and the judge stage by seed 0, so "
@@ -49,6 +56,25 @@ def test_overlapping_halves_are_refused_in_a_sentence(tmp_path):
     with pytest.raises(RunError) as refused:
         check_halves(noted(tmp_path, reward=("a", 5), judge=("b", 0)))
     assert str(refused.value) == f"{tmp_path}: {SENTENCE} Then run the stage that changed again."
+
+
+def test_all_who_use_both_user_models_refuse_overlapping_halves(tiny_run, tmp_path):
+    for part in ("data", "encoder", "reward", "judge"):
+        shutil.copytree(tiny_run / part, tmp_path / part)
+    note = json.loads((tiny_run / "reward" / OFFERS).read_text())
+    (tmp_path / "reward" / OFFERS).write_text(json.dumps({**note, "split_seed": 5}))
+    folder = recipes.folder("generic")
+    planned = plan(folder, tmp_path, {}, False, None, FAST, "assumptions")
+    stages = {stage.name: stage for stage in planned}
+    users = [
+        lambda: evaluate_stage(stages["evaluate"]),
+        lambda: assumptions_stage(stages["assumptions"]),
+        lambda: arena(str(tmp_path), 10, 0, {}),
+        lambda: train(stages["policy"]),
+    ]
+    for use in users:
+        with pytest.raises(RunError, match="splits the users into halves by seed 5"):
+            use()
 
 
 @pytest.mark.parametrize("setting", ["--seed_everything=5", "--data.init_args.split_seed=5"])
