@@ -6,8 +6,12 @@ from importlib import import_module
 from typing import Final
 
 CANNOT: Final = "The recipe or its settings cannot be used."
+ALL_SETTINGS: Final = "\n`lightrec fit -c RECIPE --print_config` shows all settings."
 _CLASS = re.compile(r"Expected a dot import path string: (\S+)")
-_OPTION = re.compile(r"Option '([^']+)' is not accepted|[Uu]nrecognized arguments: (\S+)")
+_OPTION = re.compile(
+    r"Option '([^']+)' is not accepted|[Uu]nrecognized arguments: (\S+)"
+    r"|does not accept option '([^']+)'"
+)
 _VALUE = re.compile(
     r'Parser key "([^"]+)":\s+(?:- )?Expected an? (.+?)\.? (?:Got value|but got): (.*)'
 )
@@ -23,7 +27,9 @@ def in_sentences(message: str) -> str:
         bases = _BASE.findall(message[: found.start()])
         return _unknown_class(found[1], bases[-1] if bases else None)
     if found := _OPTION.search(message):
-        return f"There is no setting {found[1] or found[2]!r} here; its name may be misspelt."
+        return (
+            f"There is no setting {found[found.lastindex or 0]!r} here; its name may be misspelt."
+        )
     if found := _VALUE.search(message):
         expected = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", found[2])
         return f"The setting {found[1]} takes {expected}, not {found[3].strip()}."

@@ -40,7 +40,7 @@ from lightrec.modules.stage import StageModule
 from lightrec.modules.world_data import WorldData
 from lightrec.nn.towers import find_tower
 from lightrec.pipeline import recipes
-from lightrec.pipeline.complaints import CANNOT, in_sentences
+from lightrec.pipeline.complaints import ALL_SETTINGS, CANNOT, in_sentences
 from lightrec.pipeline.progress import StageProgress
 from lightrec.pipeline.report_reward import to_tensorboard
 from lightrec.pipeline.stage import INPUTS, Stage
@@ -82,10 +82,7 @@ class RecipeParser(LightningArgumentParser):
 
         :raises RecipeError: always.
         """
-        raise RecipeError(
-            f"{CANNOT} {in_sentences(message)}\n"
-            "`lightrec fit -c RECIPE --print_config` shows all settings."
-        ) from ex
+        raise RecipeError(f"{CANNOT} {in_sentences(message)}{ALL_SETTINGS}") from ex
 
 
 class RecipeCLI(LightningCLI):

@@ -1,9 +1,12 @@
 """What a check is, how it fails, and how several are run. Nothing heavy is imported here."""
 
+import sysconfig
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 from unittest import SkipTest
 
@@ -67,7 +70,7 @@ class Check:
             raise ContractError(
                 f"The check '{self.name}' must run to its end.",
                 f"{self.part} raised {type(error).__name__}: {said.rstrip('.')}.",
-                "Mend the line that raised it; in pytest, this check shows the traceback.",
+                _mend(error),
             ) from error
 
 
@@ -143,6 +146,32 @@ def _run(
 ) -> None:
     with around():
         function(*arguments)
+
+
+def _mend(error: Exception) -> str:
+    """Name the line to mend: the last one that is the part's own, or lightrec's if none is."""
+    kit = Path(__file__).parent
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _within(f, kit)]
+    own = [f for f in frames if not any(_within(f, folder) for folder in (kit.parent, *_LIBRARIES))]
+    if not (own or frames):
+        return "Correct what the part gave to the check; in pytest, it shows the traceback."
+    line = (own or frames)[-1]
+    return f"Mend line {line.lineno} of {line.filename}: `{line.line}`."
+
+
+def _within(frame: traceback.FrameSummary, folder: Path) -> bool:
+    path = Path(frame.filename)
+    if folder == _LIBRARIES[0] and "site-packages" in path.parts:
+        return False  # installed plugins lie within the standard library's folder
+    return path.is_relative_to(folder) or not path.is_absolute()
+
+
+_PACKAGES = Path(sysconfig.get_path("purelib"))
+_LIBRARIES = (
+    Path(sysconfig.get_path("stdlib")),
+    *(_PACKAGES / name for name in ("torch", "tensordict", "torchrl", "polars", "transformers")),
+)
+"""Folders whose lines are nobody's to mend."""
 
 
 def _whole(sentence: str) -> str:

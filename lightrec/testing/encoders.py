@@ -231,8 +231,12 @@ def another_process(make: MakeEncoder) -> None:
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode == _NOT_IMPORTED:
             raise DoesNotApply("The encoder's class cannot be imported in another process.")
-        if done.returncode:
-            raise RuntimeError(f"in another process: {done.stderr.strip().splitlines()[-1]}")
+        expect(
+            not done.returncode,
+            "An encoder that was pickled encodes in another process.",
+            f"There it raised {(done.stderr.strip().splitlines() or ['nothing'])[-1]}.",
+            "Keep in the encoder, or load when it is first needed, all that `encode` uses.",
+        )
         vectors = torch.load(Path(folder, "vectors"))
     same(
         vectors,

@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -37,6 +38,9 @@ def plugin_checks(name: str) -> list[Check]:
     for part in found.parts_of(package):
         if part.slot == RECIPES:
             checks += checks_of(f"{part.name}-recipes", (recipes,), part)
+            continue
+        checks += checks_of(part.name, (loads,), part)
+        if not _loads(part):
             continue
         checks += checks_of(part.name, PART_CHECKS, part)
         if part.slot == "domains":
@@ -113,8 +117,12 @@ def light_import(package: Package) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise ImportError(done.stderr.strip().splitlines()[-1])
+    expect(
+        not done.returncode,
+        "A hook module can be imported in a process of its own.",
+        f"There it raised {(done.stderr.strip().splitlines() or ['nothing'])[-1]}.",
+        f"Import in {package.module} all that it uses, and nothing that is not installed.",
+    )
     heavy = done.stdout.split()
     expect(
         not heavy,
@@ -181,35 +189,63 @@ def own_name(part: Part) -> None:
     )
 
 
-PART_CHECKS = (loads, docstring, constructor)
+PART_CHECKS = (docstring, constructor)
 
 
 def recipes(part: Part) -> None:
-    """Every recipe can be read, and says something."""
-    from lightrec.pipeline import recipes as files
-
+    """Every recipe can be read, says something, and holds settings that there are."""
     folder = Path(part.path)
-    bad = []
-    for path in sorted(folder.glob("*.yaml")):
-        try:
-            if not files.read(path):
-                bad.append(f"{path.name} is empty.")
-        except LightrecError as error:
-            bad.append(str(error))
+    bad = [_fault_of_recipe(path) for path in sorted(folder.glob("*.yaml"))]
     expect(
-        folder.is_dir() and not bad,
-        "A set of recipes is a folder of YAML files, each of them a mapping of settings.",
-        " ".join(bad) or f"{folder} is no folder.",
+        not any(bad),
+        "A set of recipes is a folder of YAML files, each of them a mapping of settings that its "
+        "stage has.",
+        " ".join(filter(None, bad)),
         "Correct these files; `lightrec recipes copy` gives ones to compare with.",
     )
 
 
+def _fault_of_recipe(path: Path) -> str:
+    """Say what is wrong in a recipe, with the line where one setting is to blame; or nothing."""
+    from lightrec.pipeline import recipes as files
+    from lightrec.pipeline.complaints import ALL_SETTINGS
+    from lightrec.pipeline.run import check
+    from lightrec.pipeline.stage import Stage
+
+    try:
+        if not files.read(path):
+            return f"{path} is empty."
+        check(Stage(path.stem, path, Path("runs") / path.parent.name / path.stem))
+    except LightrecError as error:
+        said = " ".join(str(error).removesuffix(ALL_SETTINGS).split())
+        place = _place(path, said)
+        return said if place == str(path) and place in said else f"{place}: {said}"
+    return ""
+
+
+def _place(path: Path, said: str) -> str:
+    """Name a recipe, and the line of what a message quotes, where that stands in just one."""
+    for pattern, end in _QUOTED:
+        if found := pattern.search(said):
+            word = re.compile(rf"(?<![\w.]){re.escape(found[1])}{end}")
+            lines = path.read_text(encoding="utf-8").splitlines()
+            where = [number for number, line in enumerate(lines, start=1) if word.search(line)]
+            if len(where) == 1:
+                return f"{path}, line {where[0]}"
+    return str(path)
+
+
+_QUOTED = (
+    (re.compile(r"no setting '(\w+)"), r"\s*:"),
+    (re.compile(r"(?:The setting |Parser key \")(?:\w+\.)*(\w+)"), r"\s*:"),
+    (re.compile(r"no class '([\w.]+)'"), r"\b"),
+)
+"""What complaints of settings quote, and what follows it in a recipe."""
+
+
 def _contract(part: Part, supplies: Supplies) -> list[Check]:
     """Give the checks of a part's base class, as far as the kit can build the part."""
-    try:
-        cls = part.load()
-    except PluginError:
-        return []  # told by the check `loads`
+    cls = part.load()
     singular = {"policies": "policy"}.get(part.slot, part.slot.removesuffix("s"))
     module = import_module(f"lightrec.testing.{part.slot}")
     checks: Callable[..., list[Check]] = getattr(module, f"{singular}_checks")
@@ -224,9 +260,18 @@ def _contract(part: Part, supplies: Supplies) -> list[Check]:
     return checks(make, *supplies.further(part), part=part.name)
 
 
+def _loads(part: Part) -> bool:
+    try:
+        part.load()
+    except PluginError:
+        return False
+    return True
+
+
 def _needs(part: Part, lacking: list[str], checks: str) -> None:
+    given = {"evaluators": "make, run", "readers": "make, path"}.get(part.slot, "make")
     raise DoesNotApply(
-        f"It needs {', '.join(lacking)}; run {checks}(make) in the package's own tests, where "
+        f"It needs {', '.join(lacking)}; run {checks}({given}) in the package's own tests, where "
         f"`make` builds {part.name}."
     )
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightrec.keys import PADDING, Key
 from lightrec.nn.plackett_luce import EMPTY
-from lightrec.policies.base import Policy
+from lightrec.policies.base import LearnedPolicy, Policy
 from lightrec.testing.chance import seeded
 from lightrec.testing.contract import Check, DoesNotApply, checks_of, expect, name_of, run_all
 from lightrec.testing.tensors import TOLERANCE, described, same
@@ -18,6 +18,7 @@ from lightrec.testing.tensors import TOLERANCE, described, same
 MakePolicy = Callable[[], Policy]
 
 ROWS, LENGTH = 6, 8
+DRAWN = "Its scores are drawn anew each time."
 DRAWS = 4000
 """Slates drawn where frequencies are compared with probabilities."""
 
@@ -85,7 +86,8 @@ def empty_history(make: MakePolicy) -> None:
     expect(
         not found.isnan().any() and found.isfinite().any(1).all(),
         "A history of nothing but padding gives scores.",
-        f"{int(found.isnan().sum())} of {found.numel()} are NaN.",
+        f"{int(found.isnan().sum())} of {found.numel()} are NaN, and "
+        f"{int((~found.isfinite().any(1)).sum())} of 2 histories have no finite score.",
         "Treat a history without items on its own; a mean over none of them is NaN.",
     )
 
@@ -123,9 +125,9 @@ def padding(make: MakePolicy) -> None:
 def rows_apart(make: MakePolicy) -> None:
     """A row's scores do not depend on the rows beside it."""
     policy = _ready(make)
-    if _is_random(policy):
-        raise DoesNotApply("Its scores are drawn anew each time.")
     history = _histories(policy.num_items)
+    if _is_drawn(policy, history):
+        raise DoesNotApply(DRAWN)
     same(
         policy.scores(history),
         torch.cat([policy.scores(row.unsqueeze(0)) for row in history]),
@@ -161,9 +163,16 @@ def valid_slates(make: MakePolicy) -> None:
         state[Key.MASK][1] = False
         state[Key.MASK][1, 2] = True
         acted = policy.act(state, 3, deterministic)
+        shape = tuple(acted[Key.ACTION].shape)
+        expect(
+            shape == (ROWS, 3),
+            f"{ROWS} slates of 3 items are a tensor of shape ({ROWS}, 3).",
+            f"They came as {shape}.",
+            "Leave slates to `Policy.act`.",
+        )
         wrong = [row for row in range(ROWS) if _fault(acted[Key.ACTION][row], state[Key.MASK][row])]
         expect(
-            acted[Key.ACTION].shape == (ROWS, 3) and not wrong,
+            not wrong,
             "A slate holds distinct items of the mask, and 0 in the last places where nothing is "
             "left.",
             f"With deterministic={deterministic}, {len(wrong)} of {ROWS} slates do not, the first "
@@ -233,15 +242,46 @@ def best_first(make: MakePolicy) -> None:
 def deterministic(make: MakePolicy) -> None:
     """The same state has the same deterministic slate again."""
     policy = _ready(make)
-    if _is_random(policy):
-        raise DoesNotApply("All its items score the same, or are scored anew each time.")
     state = _state(policy)
+    if _is_drawn(policy, state[Key.HISTORY]):
+        raise DoesNotApply(DRAWN)
+    scores = _scores(policy, state)[:, 1:]
+    if (scores == scores[:, :1]).all():
+        raise DoesNotApply("All its items have the same score, so that any slate is a best one.")
     first, second = (policy.act(state.clone(), 3)[Key.ACTION] for _ in range(2))
     expect(
         torch.equal(first, second),
         "The same state has the same deterministic slate again.",
         f"{int((first != second).any(1).sum())} of {ROWS} slates differ.",
         "Draw nothing where `deterministic` is True.",
+    )
+
+
+def session_features(make: MakePolicy) -> None:
+    """Critics read a row of finite numbers for each session."""
+    policy = _ready(make)
+    if not isinstance(policy, LearnedPolicy):
+        raise DoesNotApply("It is no LearnedPolicy, so that no critic reads features of it.")
+    state = _state(policy)
+    found = policy.session_features(state.clone())
+    wanted = (ROWS, policy.feature_size)
+    expect(
+        found.shape == wanted and found.dtype == torch.float32,
+        f"The features of {ROWS} sessions have shape {wanted}, float32, as `feature_size` says.",
+        f"They are {described(found)}.",
+        "Set `feature_size` in the constructor to the length of what `session_features` returns.",
+    )
+    expect(
+        found.isfinite().all(),
+        "The features of a session are finite.",
+        f"{int((~found.isfinite()).sum())} of {found.numel()} are NaN or infinite.",
+        "Look for a division by a count that is 0 where a session or a history begins.",
+    )
+    same(
+        found,
+        torch.cat([policy.session_features(state[row : row + 1].clone()) for row in range(ROWS)]),
+        "A session has the same features in a batch and alone.",
+        "Do not normalise over the batch; compute each row from itself.",
     )
 
 
@@ -281,6 +321,7 @@ CHECKS = (
     frequencies,
     best_first,
     deterministic,
+    session_features,
     saved,
 )
 
@@ -321,10 +362,8 @@ def _scores(policy: Policy, state: TensorDictBase) -> Tensor:
     return policy.scores(state[Key.HISTORY], state[Key.STEP], state[Key.ACCEPTED_TOTAL])
 
 
-def _is_random(policy: Policy) -> bool:
-    history = _histories(policy.num_items)
-    first, second = policy.scores(history)[:, 1:], policy.scores(history)[:, 1:]
-    return not torch.equal(first, second) or bool((first == first[:, :1]).all())
+def _is_drawn(policy: Policy, history: Tensor) -> bool:
+    return not torch.equal(policy.scores(history)[:, 1:], policy.scores(history)[:, 1:])
 
 
 def _pairs(mask: Tensor) -> Tensor:

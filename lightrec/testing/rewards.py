@@ -74,7 +74,7 @@ def device(make: MakeReward, num_items: int) -> None:
 
 def clicked_under_next(make: MakeReward, num_items: int) -> None:
     """The response may stand at the root or under ``next``."""
-    reward, rows = _ready(make), transitions(num_items)
+    reward, rows = _steady(make, num_items)
     nested = rows.exclude(Key.CLICKED)
     nested["next"] = TensorDict({Key.CLICKED: rows[Key.CLICKED]}, batch_size=[ROWS])
     same(
@@ -87,7 +87,7 @@ def clicked_under_next(make: MakeReward, num_items: int) -> None:
 
 def padding(make: MakeReward, num_items: int) -> None:
     """More padding on the left changes nothing."""
-    reward, rows = _ready(make), transitions(num_items)
+    reward, rows = _steady(make, num_items)
     longer = rows.clone()
     longer[Key.HISTORY] = torch.nn.functional.pad(rows[Key.HISTORY], (5, 0))
     same(
@@ -100,7 +100,7 @@ def padding(make: MakeReward, num_items: int) -> None:
 
 def rows_apart(make: MakeReward, num_items: int) -> None:
     """A transition's reward does not depend on the transitions beside it."""
-    reward, rows = _ready(make), transitions(num_items)
+    reward, rows = _steady(make, num_items)
     alone = torch.cat([reward(rows[row : row + 1]) for row in range(ROWS)])
     same(
         reward(rows),
@@ -112,7 +112,7 @@ def rows_apart(make: MakeReward, num_items: int) -> None:
 
 def order_of_rows(make: MakeReward, num_items: int) -> None:
     """Rewards come in the order of the transitions."""
-    reward, rows = _ready(make), transitions(num_items)
+    reward, rows = _steady(make, num_items)
     turned = torch.arange(ROWS - 1, -1, -1)
     same(
         reward(rows[turned]),
@@ -183,6 +183,7 @@ def state_dict(make: MakeReward, num_items: int) -> None:
     reward, fresh, rows = _ready(make), _ready(make), transitions(num_items)
     if not reward.state_dict():
         raise DoesNotApply("The reward has no weights.")
+    _refuse_chance(reward, rows)
     for parameter in reward.parameters():
         parameter.data = parameter.data + 0.1 * torch.rand_like(parameter)
     fresh.load_state_dict(reward.state_dict())
@@ -224,3 +225,15 @@ def transitions(num_items: int) -> TensorDict:
 
 def _ready(make: MakeReward) -> Reward:
     return make().eval()
+
+
+def _steady(make: MakeReward, num_items: int) -> tuple[Reward, TensorDict]:
+    """Give a reward and transitions whose rewards do not change from call to call."""
+    reward, rows = _ready(make), transitions(num_items)
+    _refuse_chance(reward, rows)
+    return reward, rows
+
+
+def _refuse_chance(reward: Reward, rows: TensorDict) -> None:
+    if not torch.equal(reward(rows), reward(rows)):
+        raise DoesNotApply("Its rewards change from call to call; see the check `deterministic`.")

@@ -44,7 +44,11 @@ def test_every_outcome_is_told_and_nothing_stops_the_others():
     ]
     told = [o.message for o in outcomes(CHECKS)]
     assert told[1] == "Tea is hot. It is cold. Warm it."
-    assert told[2].startswith("The check 'breaks' must run to its end. Pot raised KeyError: 'tea'.")
+    line = breaks.__code__.co_firstlineno + 1
+    assert told[2] == (
+        "The check 'breaks' must run to its end. Pot raised KeyError: 'tea'. "
+        f'Mend line {line} of {__file__}: `raise KeyError("tea")`.'
+    )
     assert told[4] == "It needs something that cannot be fetched here: No network."
 
 

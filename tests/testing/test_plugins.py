@@ -1,7 +1,10 @@
 """Each check of a plugin fails for a plugin that is wrong in just that."""
 
+import re
+
 import pytest
 
+from lightrec.pipeline import recipes
 from lightrec.testing import ContractError, check_plugin, outcomes, plugin_checks
 
 RIGHT = """
@@ -51,13 +54,13 @@ class Patience(EngagementReward):
 def chess(lightrec_plugins, monkeypatch):
     """Install the plugin, its hooks, parts and recipe changed by replacing text."""
 
-    def install(old="", new="", recipe="data: {k_core: 5}"):
+    def install(old="", new="", recipe="k_core: 5", name="data"):
         if old:
             assert old in RIGHT + PARTS
         (lightrec_plugins.folder / "parts_of_chess.py").write_text(PARTS.replace(old, new))
         folder = lightrec_plugins.folder / "recipes" / "chess"
-        folder.mkdir(parents=True)
-        (folder / "data.yaml").write_text(recipe)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.yaml").write_text(recipe)
         lightrec_plugins.add("chess", RIGHT.replace(old, new))
         return plugin_checks("chess")
 
@@ -80,8 +83,8 @@ def test_a_right_one_passes_with_the_contracts_of_its_parts(chess, failing):
         ("LIGHTREC_API = 1", "", {"api version"}),
         ('"chess": ', '"generic": ', {"names free"}),
         ("from typing import Any", "import polars", {"light import"}),
-        ("(EngagementReward)", "", {"loads", "docstring", "constructor"}),
-        ("parts_of_chess:Patience", "parts_of_chess:Hurry", {"loads", "docstring", "constructor"}),
+        ("(EngagementReward)", "", {"loads"}),
+        ("parts_of_chess:Patience", "parts_of_chess:Hurry", {"loads"}),
         ('"""Games of chess."""', "", {"docstring"}),
         ("weight: float", "weight", {"constructor"}),
         ("weight: float = 1.0", "weight: object = object()", {"constructor"}),
@@ -96,6 +99,52 @@ def test_a_wrong_one_fails(chess, failing, old, new, names):
 @pytest.mark.parametrize("recipe", ["", "{}", "[1, 2]", "a: [", "just words"])
 def test_a_recipe_that_says_nothing_fails(chess, failing, recipe):
     assert failing(chess(recipe=recipe)) == {"recipes"}
+
+
+def test_a_misspelt_setting_of_a_recipe_is_named_with_its_line(chess):
+    *_, check = (c for c in chess(recipe="# Games.\nseed: 0\nk_cor: 5\n") if c.name == "recipes")
+    with pytest.raises(ContractError) as raised:
+        check()
+    assert re.sub(r"/\S*/", "", raised.value.found) == (
+        "data.yaml, line 3: The settings of the stage data (data.yaml) cannot be used. There is no "
+        "setting 'k_cor' here; its name may be misspelt."
+    )
+
+
+def test_the_recipe_of_a_training_passes(chess, failing):
+    recipe = (recipes.folder("generic") / "encoder.yaml").read_text()
+    assert failing(chess(recipe=recipe, name="encoder")) == set()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("max_epochs:", "max_epoch:", "There is no setting 'max_epoch' here; its name may be"),
+        ("patience:", "patienc:", "There is no setting 'patienc' here; its name may be misspelt."),
+        ("data:", "datum:", "There is no setting 'datum.init_args.data' here; its name may be"),
+        ("path: EASE", "path: EAES", "There is no class 'EAES' that could be used here."),
+    ],
+)
+def test_a_fault_in_the_recipe_of_a_training_is_named_with_its_line(chess, old, new, why):
+    wrong = (recipes.folder("generic") / "encoder.yaml").read_text().replace(old, new, 1)
+    line = 1 + next(n for n, text in enumerate(wrong.splitlines()) if new in text)
+    (check,) = (c for c in chess(recipe=wrong, name="encoder") if c.name == "recipes")
+    with pytest.raises(ContractError) as raised:
+        check()
+    found = re.sub(r"/\S*/", "", raised.value.found)
+    assert found.startswith(
+        f"encoder.yaml, line {line}: The recipe or its settings cannot be used. {why}"
+    )
+    assert "--print_config" not in found
+
+
+def test_a_part_that_raises_is_named_with_the_line_to_mend(chess):
+    found = chess("super().__init__()", "self.weight = 1 / 0")
+    (check,) = (c for c in found if c.id == "Patience-finite")
+    with pytest.raises(ContractError) as raised:
+        check()
+    mend = re.sub(r"/\S*/", "", raised.value.mend)
+    assert mend == "Mend line 22 of parts_of_chess.py: `self.weight = 1 / 0`."
 
 
 def test_a_plugin_that_is_not_there(lightrec_plugins, failing):

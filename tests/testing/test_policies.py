@@ -6,8 +6,8 @@ from torch import nn
 
 from lightrec.keys import Key
 from lightrec.nn.plackett_luce import PlackettLuce
-from lightrec.policies.base import Policy, without_nothing
-from lightrec.testing import policy_checks
+from lightrec.policies.base import LearnedPolicy, Policy, without_nothing
+from lightrec.testing import ContractError, outcomes, policy_checks
 
 N = 10
 
@@ -152,6 +152,38 @@ class AlwaysDraws(Right):
         return super().act(state, slate_size, False)
 
 
+class Learned(LearnedPolicy, Right):
+    """A policy whose sessions have features: the step, and what was accepted of each slate."""
+
+    feature_size = 2
+
+    def session_features(self, state):
+        step, accepted = state[Key.STEP].float(), state[Key.ACCEPTED_TOTAL]
+        return torch.cat([step, self.share(accepted, step)], -1)
+
+    def share(self, accepted, step):
+        return accepted / step.clamp_min(1)
+
+
+class FeaturesTooLong(Learned):
+    feature_size = 3
+
+
+class FeaturesOfNoSlate(Learned):
+    def share(self, accepted, step):
+        return accepted / step
+
+
+class FeaturesOverTheBatch(Learned):
+    def share(self, accepted, step):
+        return accepted - accepted.mean()
+
+
+class AllAlike(Scoring):
+    def change(self, scores):
+        return torch.where(scores > -torch.inf, 0 * self.bias, scores)
+
+
 class UnregisteredTensor(Scoring):
     def __init__(self, num_items: int = N):
         super().__init__(num_items)
@@ -161,7 +193,7 @@ class UnregisteredTensor(Scoring):
         return scores + self.shift
 
 
-@pytest.mark.parametrize("right", [Right, Drawn])
+@pytest.mark.parametrize("right", [Right, Drawn, Learned, AllAlike])
 def test_a_right_one_passes(right, failing):
     assert failing(policy_checks(right)) == set()
 
@@ -182,11 +214,50 @@ def test_a_right_one_passes(right, failing):
         (DrawsFlatter, {"frequencies"}),
         (WorstFirst, {"best first"}),
         (AlwaysDraws, {"best first", "deterministic"}),
+        (FeaturesTooLong, {"session features"}),
+        (FeaturesOfNoSlate, {"session features"}),
+        (FeaturesOverTheBatch, {"session features"}),
         (UnregisteredTensor, {"saved"}),
     ],
 )
 def test_a_wrong_one_fails(wrong, names, failing):
     assert failing(policy_checks(wrong)) == names
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"),
+    [
+        (
+            FeaturesTooLong,
+            "The features of 6 sessions have shape (6, 3), float32, as `feature_size` says. "
+            "They are (6, 2) torch.float32 on cpu. Set `feature_size` in the constructor to the "
+            "length of what `session_features` returns.",
+        ),
+        (
+            FeaturesOfNoSlate,
+            "The features of a session are finite. 1 of 12 are NaN or infinite. Look for a "
+            "division by a count that is 0 where a session or a history begins.",
+        ),
+    ],
+)
+def test_broken_features_of_sessions_are_told_in_words(wrong, found):
+    (check,) = (check for check in policy_checks(wrong) if check.name == "session features")
+    with pytest.raises(ContractError) as raised:
+        check()
+    assert str(raised.value) == found
+
+
+def test_why_a_check_does_not_apply():
+    def told(policy):
+        return {o.check.name: o.message for o in outcomes(policy_checks(policy)) if o.message}
+
+    drawn = "Its scores are drawn anew each time."
+    plain = "It is no LearnedPolicy, so that no critic reads features of it."
+    alike = "All its items have the same score, so that any slate is a best one."
+    assert told(Right) == {"session features": plain}
+    assert told(Drawn) == {"rows apart": drawn, "deterministic": drawn, "session features": plain}
+    assert told(AllAlike) == {"deterministic": alike, "session features": plain}
+    assert told(Learned) == {}
 
 
 def test_what_fails_much_fails_this_too(failing):
