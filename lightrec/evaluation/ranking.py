@@ -17,6 +17,7 @@ from lightrec.data.eligibility import Showable
 from lightrec.errors import RunError
 from lightrec.evaluation.intervals import Interval, bootstrap_interval
 from lightrec.keys import PADDING, Key
+from lightrec.nn.precision import as_float64
 
 CUTOFFS = (5, 10, 20)
 
@@ -63,7 +64,8 @@ def mean_ranks(
     :param seen: (B, S) int64 items that do not take part, padded with 0 in any place.
     :param eligible: (B, N + 1) bool, what may be shown at all; None where everything may be.
     :returns: (B,) float64 ranks from 1; equal scores share the mean of their ranks. A target that
-        may not be shown has the rank infinity: it is missed at every cutoff.
+        may not be shown has the rank infinity: it is missed at every cutoff. They are
+        on the CPU where the device has no float64.
     :raises RunError: where a score is not a number.
     """
     column = target[:, None]
@@ -71,8 +73,9 @@ def mean_ranks(
     own = scores.gather(1, column)
     above = ((scores > own) & allowed).sum(dim=1)
     equal = ((scores == own) & allowed).sum(dim=1)
-    ranks = above + (equal + 1).double() / 2
-    return ranks.where(allowed.gather(1, column).squeeze(1), torch.inf)
+    ranks = as_float64(2 * above + equal + 1) / 2
+    ranked = allowed.gather(1, column).squeeze(1)
+    return ranks.where(ranked.to(ranks.device), torch.inf)
 
 
 def top_items(
@@ -137,7 +140,7 @@ def event_metrics(ranks: Tensor, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, 
     :param ranks: (B,).
     :returns: name such as ``ndcg@10`` to (B,) float64.
     """
-    ranks = ranks.double()
+    ranks = as_float64(ranks)
     values: dict[str, Tensor] = {}
     for name, gain in (
         ("ndcg", 1 / torch.log2(1 + ranks)),
@@ -166,7 +169,7 @@ class RankingMetrics(Metric):
 
     def update(self, scores: Tensor, target: Tensor, seen: Tensor | None = None) -> None:
         """Take a batch, as in :func:`mean_ranks`."""
-        self.ranks.append(mean_ranks(scores, target, seen).float())
+        self.ranks.append(mean_ranks(scores, target, seen).float().to(self.device))
 
     def compute(self) -> dict[str, Tensor]:
         """Give the mean of each metric over all events; 0 where there were none."""

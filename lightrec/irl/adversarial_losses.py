@@ -93,12 +93,12 @@ class RunningScale(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         for name in ("count", "mean", "square"):
-            self.register_buffer(name, torch.zeros((), dtype=torch.float64))
+            self.register_buffer(name, torch.zeros(()))
 
     @torch.no_grad()
     def forward(self, reward: Tensor) -> Tensor:
         """Learn from rewards of any shape, and give them divided."""
-        values = reward.double()
+        values = reward.float()
         # Old discriminators' rewards are forgotten, so that a hundred batches are the memory.
         weight = 1 / (self.count + 1).clamp_max(100)
         self.count += 1

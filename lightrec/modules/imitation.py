@@ -139,12 +139,13 @@ class ImitationModule(PlainCheckpoint, pl.LightningModule):
         """Simulators and demonstrations, made when first asked for."""
         if self._bench is None:
             data = self._data
-            train = data.make_world(self._settings.sessions)
+            train = data.make_world(self._settings.sessions, device=self.device)
             state = train.reset()
             if self._settings.stagger:
                 state[Key.STEP] = torch.randint_like(state[Key.STEP], train.max_steps)
             demonstrations = data.demonstrations.to(self.device)
-            self._bench = Workbench(train, data.make_world(data.judging), demonstrations, state)
+            judging = data.make_world(data.judging, device=self.device)
+            self._bench = Workbench(train, judging, demonstrations, state)
         return self._bench
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

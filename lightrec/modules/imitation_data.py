@@ -1,7 +1,7 @@
 """What imitation works with: a simulator, demonstrations, and what is seen of states."""
 
-from collections.abc import Callable
 from functools import cached_property
+from typing import Protocol
 
 import lightning.pytorch as pl
 import torch
@@ -18,12 +18,19 @@ from lightrec.simulators.session_env import SessionEnv
 from lightrec.trust import PlainCheckpoint
 
 
+class MakeWorld(Protocol):
+    """Makes simulators, such as a simulator's class whose other settings have defaults."""
+
+    def __call__(self, batch_size: int, /, *, device: torch.device | str = "cpu") -> SessionEnv:
+        """Make a simulator of so many sessions, which computes on a device."""
+
+
 class ImitationData(PlainCheckpoint, pl.LightningDataModule):
     """Demonstrations beside the simulator in which they are imitated.
 
     Batches are only numbers: the module plays its own sessions, one batch being one iteration.
 
-    :param make_world: from a number of sessions B to a simulator of them.
+    :param make_world: from a number of sessions B, and a device, to a simulator of them.
     :param features: what is seen of its states and choices.
     :param demonstrations: ``(N,)`` or ``(E, T)`` transitions: the features' keys and ``action``
         (..., 1) int64 at the root, the keys and ``terminated`` (..., 1) bool under ``next``.
@@ -36,7 +43,7 @@ class ImitationData(PlainCheckpoint, pl.LightningDataModule):
 
     def __init__(
         self,
-        make_world: Callable[[int], SessionEnv],
+        make_world: MakeWorld,
         features: Features,
         demonstrations: TensorDict,
         iterations: int = 2,
@@ -79,7 +86,8 @@ class ImitationData(PlainCheckpoint, pl.LightningDataModule):
         return played.select(*self.needed).flatten()[: len(flat)]
 
     def _anything(self, state: TensorDictBase) -> Tensor:
-        logits = torch.zeros(self.features.choices(state).shape[:-1])
+        choices = self.features.choices(state)
+        logits = torch.zeros(choices.shape[:-1], device=choices.device)
         return PlackettLuce(logits, self.features.allowed(state)).sample()
 
     def train_dataloader(self) -> DataLoader[int]:

@@ -45,7 +45,7 @@ class SQILLearner(ImitationLearner):
         self.discount, self.temperature = discount, temperature
         self.batch_size, self.steps, self.follow = batch_size, steps, follow
         self.memory = TensorDictReplayBuffer(
-            storage=LazyTensorStorage(capacity), batch_size=batch_size
+            storage=LazyTensorStorage(capacity, device="auto"), batch_size=batch_size
         )
 
     def logits(self, state: TensorDictBase) -> Tensor:

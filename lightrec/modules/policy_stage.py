@@ -222,6 +222,8 @@ class PolicyStage(StageModule):
             train and to judge.
         """
         self.policy.save_pretrained(folder)
+        # Lightning has moved the networks to the CPU, and the sessions are where they were.
+        self.to(self.ground.judging.device)
         found = {f"validation/{name}": value for name, value in self.judge().items()}
         return found | {f"{name}/environment_steps": n for name, n in self._steps.items()}
 

@@ -11,7 +11,7 @@ from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 from torch.nn.functional import cross_entropy
 
-from lightrec.nn.precision import at_least_float32
+from lightrec.nn.precision import as_float64, at_least_float32
 from lightrec.nn.slates import Slates, chunks, draw_slates
 from lightrec.nn.urns import EMPTY, ordered_steps
 
@@ -146,10 +146,11 @@ class PlackettLuce(Distribution):
             rows = logits.reshape(-1, logits.shape[-1])
             single = -cross_entropy(rows, columns.reshape(-1), reduction="none").view(shape)
             return torch.where(filled.squeeze(-1), single, torch.zeros_like(single))
-        chosen = logits.gather(-1, columns).double()
-        never = logits.scatter(-1, columns, self._floor).logsumexp(-1, keepdim=True).double()
+        chosen = as_float64(logits.gather(-1, columns))
+        never = logits.scatter(-1, columns, self._floor).logsumexp(-1, keepdim=True)
         # As doubles: where a slate is all but certain, two near numbers are subtracted.
-        return ordered_steps(chosen, never, filled).sum(-1).to(logits.dtype)
+        steps = ordered_steps(chosen, as_float64(never), filled.to(chosen.device))
+        return steps.sum(-1).to(logits)
 
     def entropy(self) -> Tensor:
         """Entropy in nats of the *first* place: ``(...)``.
@@ -168,10 +169,10 @@ class PlackettLuce(Distribution):
         Excluded columns add nothing to the sums, which are doubles, so none of them is ever the
         first to exceed the number drawn.
         """
-        sums = (logits - logits.amax(-1, keepdim=True)).exp().cumsum(-1, dtype=torch.float64)
+        sums = as_float64((logits - logits.amax(-1, keepdim=True)).exp()).cumsum(-1)
         point = torch.rand((*sums.shape[:-1], 1), dtype=torch.float64, device=sums.device)
         column = torch.searchsorted(sums, point * sums[..., -1:], right=True)
-        return column.clamp_max(sums.shape[-1] - 1)
+        return column.clamp_max(sums.shape[-1] - 1).to(logits.device)
 
     def _largest(self, keys: Tensor) -> Tensor:
         if self.slate_size == 1:

@@ -1,14 +1,30 @@
-"""Numbers that mixed precision must leave alone: losses and scores whose order counts."""
+"""How finely numbers are computed: what mixed precision must leave alone, and float64 anywhere."""
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 
 import torch
 from torch import Tensor
 
+WITHOUT_FLOAT64 = {"mps"}
+"""Kinds of devices that have no float64."""
 
-def full_precision(device: torch.device) -> torch.autocast:
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
     """Give a context in which nothing is computed in fewer bits than its inputs have."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
     return torch.autocast(device.type, enabled=False)
+
+
+def as_float64(tensor: Tensor) -> Tensor:
+    """Give a tensor in float64: on its device, or on the CPU where the device has no float64."""
+    return (tensor.cpu() if tensor.device.type in WITHOUT_FLOAT64 else tensor).double()
+
+
+def as_float32(tensor: Tensor, device: torch.device) -> Tensor:
+    """Give what was computed of :func:`as_float64` in float32, on the device it came from."""
+    return tensor.float().to(device)
 
 
 def at_least_float32(*tensors: Tensor) -> list[Tensor]:

@@ -1,6 +1,6 @@
 """Rewards made of rewards: weighted sums, and rewards brought to unit spread."""
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from tensordict import TensorDictBase
@@ -58,10 +58,14 @@ class RunningMoments(nn.Module):
         for name in ("count", "mean", "square"):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64))
 
+    def _apply(self, fn: Any, recurse: bool = True) -> "RunningMoments":
+        # Stays on the CPU wherever a reward goes: not every device has float64.
+        return self
+
     @torch.no_grad()
     def update(self, values: Tensor) -> None:
         """Take further numbers, of any shape, into account."""
-        numbers = values.double()
+        numbers = values.cpu().double()
         if not numbers.numel():
             return
         total = self.count + numbers.numel()
@@ -105,7 +109,7 @@ class NormalisedReward(Reward):
         if self.training and self.moments.count < self.rows:
             self.moments.update(found)
         mean = self.moments.mean if self.center else torch.zeros_like(self.moments.mean)
-        return ((found - mean) / self.moments.deviation).float()
+        return ((found - mean.to(found)) / self.moments.deviation.to(found)).float()
 
     @property
     def judged(self) -> Reward:

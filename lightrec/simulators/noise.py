@@ -7,6 +7,8 @@ batch, order or device, gets the same one: contenders can be compared under the 
 import torch
 from torch import Tensor
 
+from lightrec.nn.precision import as_float32, as_float64
+
 # Constants of splitmix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
 # generators"), written as signed 64-bit integers because torch has no unsigned products.
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
@@ -40,18 +42,26 @@ def mix(key: Tensor, counter: Tensor | int) -> Tensor:
 
 
 def uniform(key: Tensor) -> Tensor:
-    """Turn keys into float64 numbers strictly between 0 and 1."""
-    return (_shift(key, 11).double() + 0.5) * 2.0**-53
+    """Turn keys into numbers strictly between 0 and 1; float64 where the device has it."""
+    number = _uniform(key)
+    if number.device == key.device:
+        return number
+    # In float32 the largest would be 1.
+    return as_float32(number.clamp_max(1 - 2.0**-24), key.device)
+
+
+def _uniform(key: Tensor) -> Tensor:
+    return (as_float64(_shift(key, 11)) + 0.5) * 2.0**-53
 
 
 def gumbel(key: Tensor) -> Tensor:
     """Turn keys into float32 numbers of the standard Gumbel distribution."""
-    return -(-uniform(key).log()).log().float()
+    return as_float32(-(-_uniform(key).log()).log(), key.device)
 
 
 def normal(key: Tensor) -> Tensor:
     """Turn keys into float32 numbers of the standard normal distribution."""
-    return torch.special.ndtri(uniform(key)).float()
+    return as_float32(torch.special.ndtri(_uniform(key)), key.device)
 
 
 def below(key: Tensor, number: int) -> Tensor:
@@ -82,7 +92,7 @@ def one_of_each(key: Tensor, count: int, size: int) -> Tensor:
     """
     words = mix(key, torch.arange((count + 1) // 2, device=key.device))
     # Both halves of a hash are fair, and count as two numbers from -2^31 to 2^31 - 1.
-    column = words.view(torch.int32)[:, :count].double()
+    column = as_float64(words.view(torch.int32)[:, :count])
     column *= size * 2.0**-32
-    column += size * (torch.arange(count, dtype=torch.float64, device=key.device) + 0.5)
-    return column.to(torch.int64)
+    column += size * (torch.arange(count, dtype=torch.float64, device=column.device) + 0.5)
+    return column.to(torch.int64).to(key.device)

@@ -114,7 +114,7 @@ class Retention(World):
         self.topics = topics.to(self.device)
         self.direction, quality, bait = self.item_vectors.split([self.SIZE, 1, 1], 1)
         self.quality, self.bait = quality.squeeze(1), bait.squeeze(1)
-        self.worth = self._worth()
+        self.worth = self._worth().to(self.device)
         """(horizon, levels) float32: days to come after a slate, before it is known whether the
         session ends."""
 
@@ -211,11 +211,11 @@ class Retention(World):
             batch_size=[len(session)],
         )
         items = self.offer(state)
-        levels = torch.arange(self.levels, dtype=torch.float64, device=self.device)
+        levels = torch.arange(self.levels, dtype=torch.float64)
         end, gone, back = (self.along(ends, levels) for ends in (self.END, self.GONE, self.BACK))
         return after_step(
-            self.logits(state, items).double().exp(),
-            self.quality[items].double(),
+            self.logits(state, items).cpu().double().exp(),
+            self.quality[items].cpu().double(),
             self.slate_size,
             end=end,
             gone=gone,

@@ -26,7 +26,7 @@ class SessionEnv(EnvBase):
 
     A session ends by leaving (``terminated``), or is cut (``truncated``), never both. All chance
     follows from the number in the key ``session``, which a reset draws from torch's global
-    generator, or from its own after ``set_seed``.
+    generator of the CPU, or from its own after ``set_seed``: the same on every device.
 
     :param batch_size: sessions B.
     :param max_steps: steps after which a session is cut.
@@ -117,8 +117,8 @@ class SessionEnv(EnvBase):
     def _begin(self, rows: Tensor) -> TensorDict:
         count = len(rows)
         if self.given is None:
-            session = torch.randint(
-                -(2**62), 2**62, (count, 1), generator=self.generator, device=self.device
+            session = torch.randint(-(2**62), 2**62, (count, 1), generator=self.generator).to(
+                self.device
             )
         else:
             users, seed = self.given
@@ -131,9 +131,7 @@ class SessionEnv(EnvBase):
         return state.update({Key.SESSION: session, **over})
 
     def _set_seed(self, seed: int | None) -> None:
-        self.generator = None
-        if seed is not None:
-            self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.generator = None if seed is None else torch.Generator().manual_seed(seed)
 
     def _number(self) -> Unbounded:
         return Unbounded((*self.batch_size, 1), dtype=torch.float32, device=self.device)

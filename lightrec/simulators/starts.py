@@ -99,12 +99,11 @@ class LogStarts:
         :returns: users ``(count,)`` and the positions ``(count,)`` before which their histories
             end; a cut leaves at least one event where the user has any.
         """
-        device = self.offsets.device if generator is None else generator.device
-        users = torch.rand(count, generator=generator, device=device).cpu()
+        users = torch.rand(count, generator=generator)
         users = self.users[(users * self.num_users).long().clamp_max(self.num_users - 1)]
         ends = self.ends[users]
         if self.cut:
-            share = torch.rand(count, generator=generator, device=device).cpu()
+            share = torch.rand(count, generator=generator)
             length = ends - self.offsets[users]
             ends = ends - (share * length).long().clamp_max((length - 1).clamp_min(0))
         return users, ends

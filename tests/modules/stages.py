@@ -1,5 +1,7 @@
 """A small training of every stage, by name: what devices, precisions and processes are tried on."""
 
+from functools import partial
+
 import torch
 
 from lightrec.irl import ClickClassifier, IQLearn, MaxEnt
@@ -51,7 +53,8 @@ def choice(folder, batch_size=16, **settings):
 
 
 def policy_data(folder, **settings):
-    own = {"reward_name": "EngagementReward", "max_steps": 4, "held_out": 8, "iterations": 2}
+    own = {"max_steps": 4, "held_out": 8, "iterations": 2}
+    own |= {"reward_name": "NormalisedReward", "reward_settings": {"reward": "SurplusReward"}}
     return PolicyData(
         *(str(folder / name) for name in ("data", "encoder", "reward")), **own | settings
     )
@@ -72,11 +75,12 @@ def replay(folder, loss="dqn", **settings):
 
 
 def imitation(folder, learner="gail", **settings):
-    world = CartPole(4)
+    make_world = partial(CartPole, max_steps=20)
+    world = make_world(4)
     world.set_seed(0)
     shown = demonstrate(world, balance, 10)
     features = VectorFeatures(4, 2).fit(shown[Key.OBSERVATION])
-    data = ImitationData(CartPole, features, shown, judging=4)
+    data = ImitationData(make_world, features, shown, judging=4)
     chosen = {"sessions": 4, "steps": 4, "learner_settings": {"batch_size": 8}, **settings}
     return ImitationModule(learner, **chosen), data
 

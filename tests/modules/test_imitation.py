@@ -108,9 +108,9 @@ def test_choices_are_imitated_and_what_is_on_offer_has_a_value():
     torch.manual_seed(0)
     features = CandidateFeatures(6, 2, 3).set_items(torch.randn(7, 2))
 
-    def make(sessions):
+    def make(sessions, device="cpu"):
         starts = torch.zeros(1, 3, dtype=torch.int64)
-        return ChoiceProcess(6, sessions, starts, offer_size=3, max_steps=10)
+        return ChoiceProcess(6, sessions, starts, offer_size=3, max_steps=10, device=device)
 
     def choose(state):
         wanted = state[Key.CANDIDATES] == 2

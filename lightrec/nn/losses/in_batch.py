@@ -1,10 +1,10 @@
 """Cross-entropy over what the other rows of a batch chose."""
 
-import torch
 from torch import Tensor
 
 from lightrec.nn.losses.base import RankingLoss, Seen
 from lightrec.nn.losses.candidates import candidate_softmax
+from lightrec.nn.precision import as_float32
 from lightrec.nn.ranker import Ranker
 from lightrec.nn.sampling import proposal
 
@@ -36,12 +36,12 @@ class InBatchLoss(RankingLoss):
 
     def prepare(self, popularity: Tensor) -> None:
         """Make from popularity (N + 1,) how likely a row's next item is each of the items."""
-        self.popularity = proposal(popularity, power=1.0)
+        self.popularity = as_float32(proposal(popularity, power=1.0), popularity.device)
 
     def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Seen) -> Tensor:
         """Corrected cross-entropy; see :meth:`~lightrec.nn.losses.base.RankingLoss.forward`."""
         items, counts = target.unique(return_counts=True)
         others = max(len(target) - 1, 1)
         # An item that c rows chose is c equal negatives; a row that chose it leaves all c out.
-        correction = (counts / (others * self.popularity[items])).log().to(torch.float32)
+        correction = (counts / (others * self.popularity[items])).log()
         return candidate_softmax(ranker, states, target, seen, items, correction, self.temperature)

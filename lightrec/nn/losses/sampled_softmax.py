@@ -4,6 +4,7 @@ from torch import Tensor
 
 from lightrec.nn.losses.base import RankingLoss, Seen, at_least_one
 from lightrec.nn.losses.candidates import candidate_softmax
+from lightrec.nn.precision import as_float32
 from lightrec.nn.ranker import Ranker
 from lightrec.nn.sampling import draw_negatives, proposal
 
@@ -29,7 +30,7 @@ class SampledSoftmaxLoss(RankingLoss):
 
     def prepare(self, popularity: Tensor) -> None:
         """Make the probabilities of drawing from popularity (N + 1,)."""
-        self.proposal = proposal(popularity, self.power)
+        self.proposal = as_float32(proposal(popularity, self.power), popularity.device)
 
     def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Seen) -> Tensor:
         """Corrected cross-entropy; see :meth:`~lightrec.nn.losses.base.RankingLoss.forward`."""
