@@ -52,10 +52,10 @@ def intervals(axes: Axes, rows: Mapping[str, tuple[float, float, float]], label:
     axes.set_xlabel(label)
 
 
-def beside(
+def side_by_side(
     axes: Axes, ticks: Sequence[str], sides: Mapping[str, Sequence[float]], label: str
 ) -> None:
-    """Draw the bars of two sides beside each other; the first is what the second should be."""
+    """Draw the bars of two groups side by side; the first is what the second should be."""
     for number, ((name, values), color) in enumerate(zip(sides.items(), (OTHER, OWN), strict=True)):
         places = [tick + 0.4 * (number - 0.5) for tick in range(len(ticks))]
         axes.bar(places, values, 0.38, color=color, label=name)

@@ -1,4 +1,4 @@
-"""What the report says of items without training events."""
+"""The report on items without training events."""
 
 from collections.abc import Mapping
 
@@ -7,14 +7,14 @@ from lightrec.pipeline.held_out_cold import PLACES, RATES
 from lightrec.pipeline.report_parts import Section, Table
 
 TITLES = {
-    "map": "from their texts, by what is known of other items",
+    "map": "scores of other items, mapped by their texts",
     "TextNeighbours": "text neighbours of recent items",
     "text": "text neighbours of the whole history",
 }
 
 
 def cold_items(metrics: Mapping[str, float]) -> Section | None:
-    """Tell how new items are ranked, and what places reserved for them cost the others.
+    """Show how new items are ranked, and what places reserved for them cost the others.
 
     :returns: None where no held-out event is about an item without training events.
     """
@@ -28,7 +28,7 @@ def cold_items(metrics: Mapping[str, float]) -> Section | None:
     rows, points = [], {}
     whole = metrics["cold/places-0/warm/ndcg@10"]
     policies = {f"places-{places}": f"{places} reserved" for places in PLACES} | {
-        f"explore-{rate}": f"each by chance, {100 * rate:.0f} %" for rate in RATES
+        f"explore-{rate}": f"each at random, {100 * rate:.0f} %" for rate in RATES
     }
     for policy, title in policies.items():
         if f"cold/{policy}/warm/ndcg@10" not in metrics:
@@ -47,15 +47,15 @@ def cold_items(metrics: Mapping[str, float]) -> Section | None:
     return Section(
         "New items",
         f"{int(metrics['cold/events']):,} held-out events are about {int(metrics['cold/items']):,} "
-        "items that have no training event. Among themselves they are ranked like this; in a list "
-        "of ten they come only where places are given to them: the last ones are reserved, or "
-        "each is given by chance, so that all new items are tried.",
+        "items without training events. The first table ranks these items among themselves. In a "
+        "list of ten they appear only in places of their own: the last places are reserved, or "
+        "each place is drawn at random, so that all new items are tried.",
         [
             Table(["among new items alone", "Recall@10", "NDCG@10"], among, TITLES["map"]),
             Table(["places of ten", "Recall@10, new", "NDCG@10, others", "others lose"], rows),
         ],
         plots.svg(drawn),
-        f"Text neighbours among all items find {metrics['cold/text-among-all/recall@10']:.3f} of "
-        "the new ones. `lightrec recommend RUN --new 2` reserves two places, "
-        "`--explore 0.2` draws them.",
+        "Ranked among all items by their texts, new items have Recall@10 "
+        f"{metrics['cold/text-among-all/recall@10']:.3f}. `lightrec recommend RUN --new 2` "
+        "reserves two places; `--explore 0.2` draws them.",
     )

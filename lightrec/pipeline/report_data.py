@@ -8,7 +8,7 @@ from lightrec.pipeline.report_parts import Section, Table
 
 
 def data_section(meta: Mapping[str, Any]) -> Section:
-    """Tell what became of the events of the log.
+    """Show what was read, what was left out and why.
 
     :param meta: the ``meta.json`` of the prepared log.
     """

@@ -61,21 +61,21 @@ def validation_lines(metrics: Mapping[str, float]) -> list[str]:
 
 
 def against_closed_forms(metrics: Mapping[str, float]) -> list[str]:
-    """Say how the encoder stands beside the closed form that validation events put first."""
+    """Compare the encoder with the closed form that is best on the validation events."""
     values = {n: metrics.get(f"validation/{n}/ndcg@10", 0.0) for n in closed_forms(metrics)}
     if not values:
         return []
     best = max(values, key=values.__getitem__)
-    sentence = f"Of the closed forms, validation puts {best} first"
+    sentence = (
+        f"{best} is the best closed form on the validation events; on the test events its NDCG@10 "
+        f"is {metrics[f'test/{best}/ndcg@10']:.3f}"
+    )
     key = f"test/encoder-minus-{best}/ndcg@10"
     if key not in metrics:
-        return [f"{sentence}; it has {metrics[f'test/{best}/ndcg@10']:.3f} on the test events."]
+        return [f"{sentence}."]
     mean, low, high = metrics[key], metrics[f"{key}/low"], metrics[f"{key}/high"]
-    outcome = "is better than it" if low > 0 else "loses to it" if high < 0 else "is level with it"
-    return [
-        f"{sentence}; on the test events it has {metrics[f'test/{best}/ndcg@10']:.3f}, and the "
-        f"encoder {outcome}: {mean:+.3f} ({low:+.3f} to {high:+.3f})."
-    ]
+    outcome = "is better" if low > 0 else "is worse" if high < 0 else "is not clearly different"
+    return [f"{sentence}, and the encoder {outcome}: {mean:+.3f} ({low:+.3f} to {high:+.3f})."]
 
 
 def beyond_the_mean(metrics: Mapping[str, float], rankers: Mapping[str, str]) -> Section | None:
@@ -123,6 +123,6 @@ def _advantage(metrics: Mapping[str, float]) -> str:
         return ""
     mean, low, high = (metrics[k] for k in (key, f"{key}/low", f"{key}/high"))
     return (
-        f" Over all of them the encoder has {mean:+.3f} ({low:+.3f} to {high:+.3f}) against "
-        "popularity: a paired bootstrap over users, 95 %."
+        f" Over all events the encoder's NDCG@10 differs from that of popularity by {mean:+.3f} "
+        f"({low:+.3f} to {high:+.3f}; 95 %, paired bootstrap over users)."
     )

@@ -18,26 +18,26 @@ LEVEL = "any item"
 
 
 def learned_reward(run: Path, metrics: Mapping[str, float]) -> Section | None:
-    """Tell what the learned reward holds; None where the reward stage has written nothing of it."""
+    """Show what the learned reward holds; None where the reward stage did not write it."""
     found = _read(run / "reward")
     if found is None:
         return None
     own, linear = (metrics.get(f"choice/a/{n}log_likelihood") for n in ("", "linear/"))
     text = (
-        "In nats, nothing being worth 0. First a reward that is linear in what has a name, fitted "
-        "to the same choices, what they do for later offers being taken off as it is from the "
-        "model's own reward; its 95 % intervals allow for choices of one user that depend on each "
-        "other. Weights stand beside each other: popularity, counted in the same log, takes over "
-        "part of what makes items popular, so that the weights without it are shown too."
+        "Rewards are in nats; choosing nothing is worth 0. The first table is a reward that is "
+        "linear in named features. It is fitted to the same choices, less the value of later "
+        "offers as the model has it; its 95 % intervals allow for the dependence between choices "
+        "of one user. Popularity is counted in the same log and takes over part of what makes "
+        "items popular, so the weights without it are shown, too."
     )
     if own is not None and linear is not None:
         text += (
             f" Held-out choices have a log-likelihood of {linear:.3f} under it and of {own:.3f} "
-            "under the model: what lies between has no name here."
+            "under the model: the named features do not explain the difference."
         )
     text += (
-        " How far people look ahead, γ, is an input: the log is as likely under another, and a "
-        "wrong one costs as much as looking ahead gains."
+        " How far people look ahead, γ, is an input: the log is as likely under other values, and "
+        "a wrong one costs as much as looking ahead gains."
     )
     return Section(
         "What was learned",
@@ -45,8 +45,8 @@ def learned_reward(run: Path, metrics: Mapping[str, float]) -> Section | None:
         tables(found, _read(run / "judge")),
         plots.svg(_drawn(found)) if "parts" in found or "linear" in found else "",
         "Parts are integrated gradients from an average item after a history of average items, "
-        f"whose reward is {found.get('baseline', 0):.3f}; they sum to the difference. A part of "
-        "mean 0 may still move single rewards: its size is the mean without signs.",
+        f"whose reward is {found.get('baseline', 0):.3f}; they add up to the difference. A part "
+        "with mean 0 may still change single rewards: its size is the mean absolute value.",
     )
 
 
@@ -72,11 +72,11 @@ def tables(found: Mapping[str, Any], other: Mapping[str, Any] | None = None) -> 
     """
     made = []
     if "linear" in found:
-        beside = {
+        others = {
             "without popularity": found.get("without_popularity", []),
             "of the other users": (other or {}).get("linear", []),
         }
-        shown = {head: {r["feature"]: r for r in rows} for head, rows in beside.items() if rows}
+        shown = {head: {r["feature"]: r for r in rows} for head, rows in others.items() if rows}
         rows = [
             [row["feature"], _signed(row["weight"]), _interval(row)]
             + [_interval(column.get(row["feature"])) for column in shown.values()]

@@ -1,4 +1,4 @@
-"""What the report says of the user models beside their choices, and of how their sessions look."""
+"""The report on the user models: leaving, values and returns, and how their sessions look."""
 
 from collections.abc import Mapping
 
@@ -19,14 +19,14 @@ COMPARED = {
 
 
 def user_parts(metrics: Mapping[str, float]) -> list[Table]:
-    """Tell what the log could say of users beside their choices; no table where it is nothing."""
+    """Show how leaving, values and returns were fitted; no table where none of them was."""
     rows = [
         [f"{title}, user model {m.upper()}", f"{found:.3f}", f"{metrics[f'{key}/constant']:.3f}"]
         for name, title in PARTS.items()
         for m in ("a", "b")
         if (found := metrics.get(f"{(key := f'choice/{m}/{name}')}/log_likelihood")) is not None
     ]
-    return [Table(["", "log-likelihood", "one law for all"], rows)] if rows else []
+    return [Table(["", "log-likelihood", "same for all users"], rows)] if rows else []
 
 
 def returns_left_out(metrics: Mapping[str, float]) -> str:
@@ -36,12 +36,12 @@ def returns_left_out(metrics: Mapping[str, float]) -> str:
         return ""
     start = "The days until users of model B come back are left out: "
     if found <= metrics["choice/b/return/constant"]:
-        return f"{start}held-out sessions are foretold no better than by one law for all."
+        return f"{start}held-out sessions are predicted no better than by one law for all users."
     return f"{start}most users are not expected back within the time that the log spans."
 
 
 def statistics(metrics: Mapping[str, float]) -> Section | None:
-    """Tell how logged sessions look when they are played anew; None where nothing was compared."""
+    """Show how logged sessions look when played again; None where nothing was compared."""
     if "statistics/popularity/total_variation" not in metrics:
         return None
     rows = [
@@ -66,17 +66,17 @@ def statistics(metrics: Mapping[str, float]) -> Section | None:
             table.append([title, *(_number(metrics, key) for key in keys)])
     return Section(
         "Simulated and real sessions",
-        "Logged sessions, played anew in user model B from the same histories, with the offers of "
-        "the log where it has any, else choosing among all items. Total variation is 0 for equal "
-        "distributions and 1 for disjoint ones; that of two halves of the real sessions tells what "
-        "chance alone does.",
+        "Logged sessions are played again in user model B from the same histories, with the "
+        "offers of the log where it has any, else with all items. Total variation is 0 for equal "
+        "distributions and 1 for disjoint ones; its value between two halves of the real sessions "
+        "shows what chance alone does.",
         [
             Table(["total variation", "simulated − real", "half − half of real"], rows),
             Table(["", "real", "simulated"], table),
         ],
         plots.svg(_drawn(metrics)),
-        "Where the log does not tell how users leave, lengths are not compared, and as many "
-        "choices are looked at as a session had.",
+        "Where the log does not say how users leave, lengths are not compared, and each session "
+        "is played for as many choices as it had.",
     )
 
 
@@ -93,7 +93,7 @@ def _drawn(metrics: Mapping[str, float]) -> plots.Figure:
             side: [metrics[f"statistics/{name}/{side}/{tick}"] for tick in ticks]
             for side in ("real", "simulated")
         }
-        plots.beside(panel, [tick.removeprefix("top-") for tick in ticks], sides, label)
+        plots.side_by_side(panel, [tick.removeprefix("top-") for tick in ticks], sides, label)
     return drawn
 
 

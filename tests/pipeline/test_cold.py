@@ -80,7 +80,7 @@ def test_the_report_shows_the_curve(metrics):
     section = cold_items(metrics)
     rows = [row[0] for row in section.tables[1].rows]
     assert rows[:4] == ["0 reserved", "1 reserved", "2 reserved", "3 reserved"]
-    assert rows[4:] == [f"each by chance, {share} %" for share in (10, 20, 30)]
+    assert rows[4:] == [f"each at random, {share} %" for share in (10, 20, 30)]
     assert section.figure.startswith("<svg")
     assert cold_items({}) is None
 

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from lightrec.pipeline import report
+from lightrec.pipeline.run import publish
 
 
 def metrics_of(tiny_run):
@@ -92,3 +93,12 @@ def test_what_is_wider_than_the_page_scrolls_in_a_box_of_its_own(tiny_run):
     assert re.search(r"\.wide \{ overflow-x: auto", page)
     # A table that is a block itself is cut off at the page's edge.
     assert not re.search(r"table \{[^}]*display: block", page)
+
+
+def test_a_picture_that_is_no_longer_made_does_not_stay(tmp_path):
+    (tmp_path / "evaluate").mkdir()
+    (tmp_path / "evaluate" / "metrics.json").write_text("{}")
+    for name in ("metrics.json", "report.png"):
+        (tmp_path / name).write_text("old")
+    publish(tmp_path)
+    assert [(p.name, p.read_text()) for p in tmp_path.glob("*.*")] == [("metrics.json", "{}")]

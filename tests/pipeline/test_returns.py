@@ -72,7 +72,7 @@ def test_the_report_says_why_days_are_left_out():
     )
     assert (
         returns_left_out({**known, "choice/b/return/constant": -1.0})
-        == f"{start}held-out sessions are foretold no better than by one law for all."
+        == f"{start}held-out sessions are predicted no better than by one law for all users."
     )
 
 
