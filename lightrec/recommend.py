@@ -23,10 +23,10 @@ from lightrec.data.run_folder import check_together
 from lightrec.data.sequences import Rows, Sequences, padded
 from lightrec.data.store import TEST, EventStore
 from lightrec.errors import RecipeError, RunError
+from lightrec.evaluation.evidence import By, Favoured, favoured_by
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import Policy
 
-By = Literal["policy", "encoder"]
 Before = Literal["test"]
 Placed = Callable[[Tensor, Tensor], Tensor]
 
@@ -35,16 +35,16 @@ class Recommender:
     """What a run learned, ready to use.
 
     :param run: a run folder such as ``runs/video``.
-    :param by: rank by the ``policy`` (the long run) or the ``encoder`` (the next event); None for
-        the policy where the run has one, else the encoder.
+    :param by: rank by the ``policy`` (the long run) or the ``encoder`` (the next event); None
+        takes the one that the run's evaluation favours, and ``reason`` says why.
     :raises RunError: where the run lacks that stage, or its stages do not belong together.
     :raises PluginError: where the log's domain forbids items and is not installed.
     """
 
     def __init__(self, run: str | Path, by: By | None = None) -> None:
         self.run = Path(run)
-        if by is None:
-            by = "policy" if (self.run / "policy").is_dir() else "encoder"
+        chosen = favoured_by(self.run) if by is None else Favoured(by, "It was asked for.")
+        by, self.reason = chosen.by, chosen.reason
         check_together(self.run, by, "data")
         self.by = by
         self.store = EventStore.open(self.run / "data")
@@ -315,7 +315,7 @@ def load(run: str | Path, by: By | None = None) -> Recommender:
     """Load what a run learned.
 
     :param run: a run folder such as ``runs/video``.
-    :param by: rank by the ``policy`` or the ``encoder``; None for the policy where the run has one,
-        else the encoder.
+    :param by: rank by the ``policy`` or the ``encoder``; None takes the one that the run's
+        evaluation favours.
     """
     return Recommender(run, by)

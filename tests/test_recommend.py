@@ -11,6 +11,7 @@ from lightrec.__main__ import main
 from lightrec.data.readers.predictions import read_predictions
 from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError, RunError
+from lightrec.evaluation.evidence import favoured_by
 from lightrec.pipeline.predictions import evaluate_predictions
 from lightrec.pipeline.run import run
 from lightrec.recommend import load
@@ -163,7 +164,7 @@ def test_a_user_of_the_log_brings_feedback_and_gaps(detailed):
 
 
 def test_what_ranks_follows_from_what_the_run_has(tiny_run, detailed, tmp_path):
-    assert load(tiny_run).by == "policy"
+    assert load(tiny_run).by == favoured_by(tiny_run).by
     assert load(tiny_run, by="encoder").by == "encoder"
     assert detailed.by == "encoder"
     with pytest.raises(RunError, match="holds no finished encoder stage"):

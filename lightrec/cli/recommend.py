@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -45,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         "--by",
         choices=["policy", "encoder"],
         help="what ranks: the policy (the long run) or the encoder (the next event); by default "
-        "the policy where the run has one, else the encoder",
+        "the one that the run's evaluation favours",
     )
     parsing.add_argument("--exclude", nargs="+", default=[], metavar="WHAT", help="never these")
     parsing.add_argument("--only", nargs="+", default=[], metavar="WHAT", help="nothing but these")
@@ -87,6 +88,8 @@ def main(command: str, arguments: list[str]) -> int:
     from lightrec.recommend import Recommender
 
     recommender = Recommender(chosen.run, chosen.by)
+    if chosen.by is None:
+        print(f"Ranked by the {recommender.by}. {recommender.reason}", file=sys.stderr)
     wishes = {
         "k": chosen.k,
         "exclude": chosen.exclude,

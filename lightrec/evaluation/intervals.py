@@ -20,22 +20,54 @@ class Interval(NamedTuple):
 
 
 def mean_interval(values: Tensor, level: float = 0.95) -> Interval:
-    """Student's interval of a mean.
+    """Interval of a mean over users, and over refits of what measured them where there are several.
 
     For a paired comparison give differences; where a user was measured several times, give the
-    user's mean, so that measurements of one user are not taken for independent ones.
+    user's mean, so that measurements of one user are not taken for independent ones. One row is
+    Student's case; several rows are refits crossed with users, see :func:`standard_error`.
 
-    :param values: ``(U,)`` one number a user.
+    :param values: ``(U,)`` one number a user, or ``(J, U)`` one for each refit and user.
     :param level: probability with which the interval covers the true mean.
     :returns: the mean and its interval, which is infinite for fewer than two users.
     """
-    numbers = values.double()
-    mean = float(numbers.mean())
-    if len(numbers) < 2:
-        return Interval(mean, -float("inf"), float("inf"))
-    error = float(numbers.std()) / len(numbers) ** 0.5
-    half = float(student.ppf((1 + level) / 2, len(numbers) - 1)) * error
+    mean = float(values.double().mean())
+    error, freedom = standard_error(values)
+    half = float(student.ppf((1 + level) / 2, freedom)) * error if freedom else float("inf")
     return Interval(mean, mean - half, mean + half)
+
+
+def standard_error(values: Tensor) -> tuple[float, float]:
+    """Standard error of a mean over users, or over refits crossed with users.
+
+    With J refits the mean varies with the users drawn and with the refits alike. The variance of
+    the mean is that of the two-way random-effects model, (MS users + MS refits - MS residual) / JU,
+    at least the larger of the first two, with Satterthwaite's degrees of freedom (Satterthwaite
+    1946, "An approximate distribution of estimates of variance components"; Burdick and Graybill
+    1992, "Confidence intervals on variance components").
+
+    :param values: ``(U,)``, or ``(J, U)``.
+    :returns: the error and its degrees of freedom; (0, 0) for fewer than two users.
+    """
+    table = values.double().reshape(-1, values.shape[-1])
+    refits, users = table.shape
+    if users < 2:
+        return 0.0, 0.0
+    by_user, by_refit, mean = table.mean(0), table.mean(1), table.mean()
+    of_users = float(refits * by_user.var())
+    if refits < 2:
+        return (of_users / users) ** 0.5, users - 1
+    of_refits = float(users * by_refit.var())
+    rest = table - by_user - by_refit.unsqueeze(1) + mean
+    residual = float(rest.square().sum()) / ((refits - 1) * (users - 1))
+    total = max(of_users + of_refits - residual, of_users, of_refits)
+    if total == 0:
+        return 0.0, users - 1
+    parts = (
+        of_users**2 / (users - 1),
+        of_refits**2 / (refits - 1),
+        residual**2 / ((refits - 1) * (users - 1)),
+    )
+    return (total / table.numel()) ** 0.5, total**2 / sum(parts)
 
 
 def function_interval(
@@ -74,18 +106,21 @@ def ratio_interval(
     Fieller 1954, "Some problems in interval estimation": all ratios that a t-test of
     mean(above) - ratio · mean(below) does not refuse.
 
-    :param above: ``(U,)`` one number a user.
+    :param above: ``(U,)`` one number a user, or ``(J, U)`` one for each refit and user.
     :param below: ``(U',)``; the same users in the same order where ``paired``, else others.
     :param level: probability with which the interval covers the ratio of the true means.
     :returns: None where 0 is not clearly no mean of ``below``: any ratio is possible then.
     """
-    x, y = above.double(), below.double()
-    fewest = min(len(x), len(y))
-    if fewest < 2:
+    error_x, freedom_x = standard_error(above)
+    error_y, freedom_y = standard_error(below)
+    if not min(freedom_x, freedom_y):
         return None
-    t = float(student.ppf((1 + level) / 2, fewest - 1))
+    t = float(student.ppf((1 + level) / 2, min(freedom_x, freedom_y)))
+    # What refits add to one mean has no part in the other.
+    x, y = above.double().reshape(-1, above.shape[-1]).mean(0), below.double()
+    fewest = min(len(x), len(y))
     mean, base = float(x.mean()), float(y.mean())
-    var_x, var_y = float(x.var()) / len(x), float(y.var()) / len(y)
+    var_x, var_y = error_x**2, error_y**2
     both = float(((x - mean) * (y - base)).sum()) / (fewest - 1) / fewest if paired else 0.0
     # The roots of (mean - r · base)² = t² (var_x - 2 r both + r² var_y).
     a = base**2 - t**2 * var_y

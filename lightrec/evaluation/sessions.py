@@ -4,14 +4,14 @@ Knows neither which simulator nor which policies: both come from outside.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.evaluation.intervals import mean_interval, ratio_interval
+from lightrec.evaluation.intervals import Interval, mean_interval, ratio_interval
 from lightrec.keys import Key
 
 RewardFunction = Callable[[Tensor, Tensor], Tensor]
@@ -76,6 +76,19 @@ class Sessions:
             "coverage": self.coverage,
             **{name: float(total.mean()) for name, total in self.learned.items()},
         }
+
+    def of_users(self, chosen: Tensor) -> "Sessions":
+        """Only the sessions of some users; the coverage stays that of all.
+
+        :param chosen: ``(U,)`` bool.
+        """
+        return Sessions(
+            self.accepted[:, chosen],
+            self.reward[:, chosen],
+            self.length[:, chosen],
+            {name: total[:, chosen] for name, total in self.learned.items()},
+            self.coverage,
+        )
 
     def user_means(self) -> dict[str, Tensor]:
         """Each user's means over the seeds ``(U,)``, by metric."""
@@ -204,47 +217,43 @@ def judge(
                         record=None if record is None else record(seed),
                     )
                 )
-        sessions = [sessions for sessions, _ in rounds]
         shown = torch.stack([shown for _, shown in rounds]).any(0)
-        found[name] = Sessions(
-            torch.cat([s.accepted for s in sessions]),
-            torch.cat([s.reward for s in sessions]),
-            torch.cat([s.length for s in sessions]),
-            {key: torch.cat([s.learned[key] for s in sessions]) for key in rewards or {}},
-            float(shown.sum() / simulator.num_items),
+        found[name] = replace(
+            _together([sessions for sessions, _ in rounds]),
+            coverage=float(shown.sum() / simulator.num_items),
         )
     return found
 
 
+Refits = Sequence[Sessions]
+"""The sessions of one contender in each of J refits of a simulator, with the same users."""
+
+
 def compare(
-    sessions: Mapping[str, Sessions], own: str = "policy", level: float = 0.95
+    sessions: Mapping[str, Refits], own: str = "policy", level: float = 0.95
 ) -> dict[str, float]:
     """Write the contenders' metrics and one contender's paired advantages as flat keys.
 
+    :param sessions: by contender, one entry for each refit of the simulator.
     :param own: the contender that is compared with all others.
     :returns: ``policy/return`` and so on, ``policy-minus-random/return`` with ``/low`` and
-        ``/high``: the mean over users of the difference in the user's own mean over seeds.
+        ``/high``: the mean over users of the difference in the user's own mean over seeds, with an
+        interval that counts users and, where there are several, refits.
     """
-    found = {f"{n}/{key}": v for n, s in sessions.items() for key, v in s.metrics().items()}
-    mine = sessions[own].user_means()
-    for name, other in sessions.items():
-        if name == own:
-            continue
-        theirs = other.user_means()
+    found: dict[str, float] = {}
+    for name, refits in sessions.items():
+        found |= {f"{name}/{key}": value for key, value in _together(refits).metrics().items()}
+    mine = _user_means(sessions[own])
+    for name in [name for name in sessions if name != own]:
+        theirs = _user_means(sessions[name])
         for key, values in mine.items():
-            interval = mean_interval(values - theirs[key], level)
-            prefix = f"{own}-minus-{name}/{key}"
-            found |= {
-                prefix: interval.mean,
-                f"{prefix}/low": interval.low,
-                f"{prefix}/high": interval.high,
-            }
+            found |= _keys(f"{own}-minus-{name}/{key}", mean_interval(values - theirs[key], level))
     return found
 
 
 def shares_kept(
     here: Mapping[str, Sessions],
-    there: Mapping[str, Sessions],
+    there: Mapping[str, Refits],
     own: str = "policy",
     metrics: Sequence[str] = ("return", "per_step", "length"),
     level: float = 0.95,
@@ -252,25 +261,39 @@ def shares_kept(
     """Write how much of a contender's advantages in one simulator is left in another.
 
     :param here: by contender, where the policy learned.
-    :param there: the same on the same users, where it did not.
+    :param there: the same on the same users, in each refit of a simulator where it did not.
     :param own: the contender that is compared with all others.
     :returns: ``greedy/return`` and so on with ``/low`` and ``/high``, the advantage there over that
-        here; without those whose advantage here is not clearly different from 0.
+        here; without those whose advantage here is not clearly above 0.
     """
     found: dict[str, float] = {}
-    mine = [sessions[own].user_means() for sessions in (there, here)]
-    for name in here:
-        if name == own:
-            continue
-        others = [sessions[name].user_means() for sessions in (there, here)]
+    mine = _user_means(there[own]), here[own].user_means()
+    for name in [name for name in here if name != own]:
+        others = _user_means(there[name]), here[name].user_means()
         for key in metrics:
             part, whole = (m[key] - other[key] for m, other in zip(mine, others, strict=True))
             share = ratio_interval(part, whole, paired=True, level=level)
-            if share is not None:
-                prefix = f"{name}/{key}"
-                found |= {
-                    prefix: share.mean,
-                    f"{prefix}/low": share.low,
-                    f"{prefix}/high": share.high,
-                }
+            if share is not None and whole.mean() > 0:
+                found |= _keys(f"{name}/{key}", share)
     return found
+
+
+def _together(refits: Refits) -> Sessions:
+    """All refits' sessions as one, with the mean of their coverages."""
+    return Sessions(
+        torch.cat([played.accepted for played in refits]),
+        torch.cat([played.reward for played in refits]),
+        torch.cat([played.length for played in refits]),
+        {key: torch.cat([played.learned[key] for played in refits]) for key in refits[0].learned},
+        sum(played.coverage for played in refits) / len(refits),
+    )
+
+
+def _user_means(refits: Refits) -> dict[str, Tensor]:
+    """Each user's means in each refit ``(J, U)``, by metric."""
+    each = [played.user_means() for played in refits]
+    return {key: torch.stack([means[key] for means in each]) for key in each[0]}
+
+
+def _keys(prefix: str, interval: Interval) -> dict[str, float]:
+    return {prefix: interval.mean, f"{prefix}/low": interval.low, f"{prefix}/high": interval.high}

@@ -44,6 +44,9 @@ class ChoiceModule(StageModule):
         an ensemble are of both classes by turns, the first being pooled.
     :param members: how many choice models are trained from different beginnings; the first is what
         other stages read utilities and rewards from, all together are the user in simulators.
+    :param bootstrap: whether each member learns from a bootstrap sample of the users of its own,
+        drawn by the data's seed; each is then a refit of the user model, and how far they differ
+        is what refitting does (Efron 1979).
     :param history_length: how many of a history's last items are read; as in the data.
     :param feature_size: length of the features made of an item's vector.
     :param hidden_size: width of the hidden layers.
@@ -75,6 +78,7 @@ class ChoiceModule(StageModule):
         vector_size: int,
         model: Literal["pooled", "recurrent", "mixed"] = "pooled",
         members: int = 1,
+        bootstrap: bool = False,
         history_length: int = 20,
         feature_size: int = 32,
         hidden_size: int = 128,
@@ -122,6 +126,8 @@ class ChoiceModule(StageModule):
         self.identity_precision = identity_precision
         self.warmup, self.max_offers = warmup, max_offers
         self.use_popularity = use_popularity
+        self.bootstrap = bootstrap
+        self._times: list[Tensor] = []
         self.train_events = 1
         self.learner = learner
         if learner is not None:
@@ -137,6 +143,8 @@ class ChoiceModule(StageModule):
                 "the same in both."
             )
         self.train_events = max(1, len(data.events(TRAIN)))
+        if self.bootstrap:
+            self._times = [bootstrap_times(data, number) for number in range(len(self.members))]
         if stage == "fit":
             for member in self._networks:
                 popularity = data.log_popularity if self.use_popularity else None
@@ -169,7 +177,10 @@ class ChoiceModule(StageModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Minus the mean log-posterior of the batch's choices."""
         weight = batch[Key.WEIGHT]
-        losses = [-(weight * _told(m, batch)).sum() / weight.sum() for m in self.members]
+        losses = [
+            -(self._times_drawn(number, batch) * weight * _told(member, batch)).sum() / weight.sum()
+            for number, member in enumerate(self.members)
+        ]
         mean = -losses[0] if len(losses) == 1 else -torch.stack(losses).mean()
         self.log("train/log_likelihood", mean, on_step=False, on_epoch=True, batch_size=1)
         if self.learner is not None:
@@ -178,6 +189,14 @@ class ChoiceModule(StageModule):
         priors = [m.prior(self.identity_precision) / self.train_events for m in self._networks]
         # Members share nothing, so that the sum's gradient is each one's own.
         return sum(losses[1:], losses[0]) + sum(priors[1:], priors[0])
+
+    def _times_drawn(self, number: int, batch: Batch) -> Tensor | float:
+        """How often the users of a batch's rows (R,) stand in a member's bootstrap sample."""
+        if not self._times:
+            return 1.0
+        users = batch[Key.USER]
+        self._times[number] = self._times[number].to(users.device)
+        return self._times[number][users]
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
         """Let the learner's averaged networks follow."""
@@ -274,6 +293,18 @@ class ChoiceModule(StageModule):
         metrics["temperature"] = float(self.choice.temperature)
         metrics["nothing_shift"] = float(self.choice.nothing_shift)
         return metrics
+
+
+def bootstrap_times(data: ChoiceData, number: int) -> Tensor:
+    """(U,) float32: how often each user stands in a bootstrap sample.
+
+    Counts are Poisson with mean 1, which multinomial ones come near to for many users (Oza and
+    Russell 2001, "Online bagging and boosting").
+
+    :param number: of the sample.
+    """
+    counts = np.random.default_rng((data.seed, number)).poisson(1.0, data.num_users)
+    return torch.from_numpy(counts.astype(np.float32))
 
 
 def _told(model: UserModel, batch: Batch) -> Tensor:

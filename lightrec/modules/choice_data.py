@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lightrec.data.sequences import Sequences
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.encoders.base import Encoder, encoded
@@ -18,6 +19,7 @@ from lightrec.errors import RecipeError, RunError
 from lightrec.keys import Column
 from lightrec.modules.choice_sets import Batch, ChoiceSets, EventBatches
 from lightrec.modules.halves import Half, in_half
+from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
 
 ITEMS = "items.safetensors"
 
@@ -30,6 +32,8 @@ class ChoiceData(LogData):
     :param text_encoder: whose vectors of the items' texts stand beside them; null does without.
     :param text_size: how many principal components of the text vectors are kept; null for all of
         each vector.
+    :param cooccurrence_size: length of vectors made of which items follow each other in the
+        training events of this half's own users; 0 does without.
     :param half: whose choices: of users ``a``, of users ``b``, or of ``all``.
     :param split_seed: of the halves; it must be the same wherever halves are to be disjoint. Null
         takes ``seed``, so that a run with another seed has other halves.
@@ -55,6 +59,7 @@ class ChoiceData(LogData):
         encoder: str | None = None,
         text_encoder: Encoder | None = None,
         text_size: int | None = 64,
+        cooccurrence_size: int = 0,
         half: Half = "all",
         split_seed: int | None = None,
         history_length: int = 20,
@@ -73,7 +78,7 @@ class ChoiceData(LogData):
         if not 0 <= nothing_rate < 1:
             raise RecipeError(f"nothing_rate is {nothing_rate}; it lies between 0 and below 1.")
         self.encoder, self.text_encoder = encoder, text_encoder
-        self.text_size = text_size
+        self.text_size, self.cooccurrence_size = text_size, cooccurrence_size
         self.half = half
         self.split_seed = seed if split_seed is None else split_seed
         self.history_length = history_length
@@ -99,8 +104,10 @@ class ChoiceData(LogData):
 
     @cached_property
     def vectors(self) -> Tensor:
-        """(N + 1, vector_size): the encoder's and the texts' vectors, of unit mean square each."""
+        """(N + 1, vector_size): all vectors that are asked for, of unit mean square each."""
         blocks = []
+        if self.cooccurrence_size:
+            blocks.append(self._cooccurrence_vectors())
         if self.encoder is not None:
             path = Path(self.encoder) / ITEMS
             if not path.is_file():
@@ -116,6 +123,13 @@ class ChoiceData(LogData):
         scaled = [_standardised(block) for block in blocks]
         return torch.cat([torch.zeros(self.num_items + 1, 0), *scaled], 1)
 
+    def _cooccurrence_vectors(self) -> Tensor:
+        """(N + 1, cooccurrence_size): which items this half's users chose near each other."""
+        own = in_half(np.arange(self.num_users), self.half, self.split_seed)
+        log = Sequences.all_events(self.store).training().of_users(own)
+        counts = cooccurrence(log.items, log.offsets, self.num_items, decay=0.8, reach=10)
+        return leading_vectors(counts, self.cooccurrence_size)
+
     @cached_property
     def training(self) -> NDArray[np.int64]:
         """Positions of all users' training events that may be learned from, ascending."""
@@ -124,8 +138,11 @@ class ChoiceData(LogData):
 
     @cached_property
     def popularity(self) -> NDArray[np.int64]:
-        """(N + 1,) int64: how often each item was chosen in the events that may be learned from."""
-        return self.store.popularity(self.training)
+        """(N + 1,) int64: how often each item was chosen in the events that are learned from.
+
+        Those of one's own half, so that a user model of the other half learns nothing of them.
+        """
+        return self.store.popularity(self.events(TRAIN))
 
     @cached_property
     def log_popularity(self) -> Tensor:

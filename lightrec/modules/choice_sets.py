@@ -92,7 +92,7 @@ def _repeated(sets: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 class ChoiceSets(Dataset[Batch]):
-    """Batches of choices: history (B, L), candidates (R, C), choice (R,), weight (R,).
+    """Batches of choices: history (B, L), candidates (R, C), choice, weight and user (R,).
 
     ``choice`` is the slot taken, or C for nothing. R is B where the log records that nothing was
     chosen. Otherwise R is 2 · B: the sets chosen from and then, of weight ``nothing_odds``, as
@@ -172,6 +172,7 @@ class ChoiceSets(Dataset[Batch]):
                 more = zip(following, (again, goes_on, goes_on), strict=True)
                 following = [np.concatenate(pair) for pair in more]
         arrays = {
+            Key.USER: np.tile(users, len(slot) // max(len(users), 1)),
             Key.HISTORY: history,
             Key.CANDIDATES: sets,
             Key.CHOICE: slot,

@@ -36,6 +36,19 @@ def in_half(users: NDArray[np.int64], half: Half, seed: int) -> NDArray[np.bool_
     return (x & np.uint64(1)) == (0 if half == "a" else 1)
 
 
+def learned_from(folder: Path | str, num_users: int) -> NDArray[np.bool_]:
+    """(U,) whether a reward or judge stage learned from a user's choices, by what it noted.
+
+    :param folder: of the stage; one that noted no half learned from everybody.
+    :param num_users: U.
+    """
+    note = Path(folder) / OFFERS
+    if not note.is_file():
+        return np.ones(num_users, bool)
+    found = json.loads(note.read_text())
+    return in_half(np.arange(num_users), found["half"], found["split_seed"])
+
+
 def overlap(reward: Mapping[str, Any], judge: Mapping[str, Any]) -> str | None:
     """Say in a sentence that the halves of two stages overlap; None where they do not.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lightrec.data.stage_data import LogData
 from lightrec.errors import RecipeError
-from lightrec.modules.halves import check_halves
+from lightrec.modules.halves import check_halves, learned_from
 from lightrec.modules.playground import Playground, PolicySetting, SimulatorData, made
 from lightrec.modules.policy_rewards import Setting, make_reward
 from lightrec.nn.choice_model import ChoiceModel
@@ -28,9 +28,11 @@ from lightrec.simulators.user_model import UserModelSimulator
 class PolicyData(LogData, SimulatorData):
     """Start states from a prepared log, beside the parts that the stages before have left.
 
-    Sessions are played in user model A. The simulator knows how likely each outcome and leaving
-    were: rewards are means over the outcomes, and instead of ending, a session's future counts
-    (1 - leave_rate) to learners on policy. Where leaving was fitted, sessions end when they end.
+    Sessions are played in user model A, with the users from whom A learned, so that the users of
+    the other half are new to both A and the policy. The simulator knows how likely each outcome
+    and leaving were: rewards are means over the outcomes, and instead of ending, a session's
+    future counts (1 - leave_rate) to learners on policy. Where leaving was fitted, sessions end
+    when they end.
 
     :param data: folder of the prepared log.
     :param encoder: folder of the encoder stage.
@@ -130,13 +132,15 @@ class PolicyData(LogData, SimulatorData):
 
     @cached_property
     def _shuffled(self) -> Tensor:
+        """The users from whom user model A learned; the policy never meets the others."""
+        own = torch.from_numpy(learned_from(self.reward, self.num_users)).nonzero().squeeze(1)
         generator = torch.Generator().manual_seed(self.seed)
-        return torch.randperm(self.num_users, generator=generator)
+        return own[torch.randperm(len(own), generator=generator)]
 
     @property
     def held_out_users(self) -> Tensor:
-        """(M,) int64: the users who judge; at most a third of all."""
-        return self._shuffled[: max(1, min(self.held_out, self.num_users // 3))]
+        """(M,) int64: the users who judge; at most a third of those that the policy may meet."""
+        return self._shuffled[: max(1, min(self.held_out, len(self._shuffled) // 3))]
 
     @cached_property
     def starts(self) -> LogStarts:

@@ -56,6 +56,10 @@ class Ensemble(nn.Module):
         """Whether choosing nothing enters the history."""
         return self.first.records_nothing
 
+    def refits(self) -> "list[Refit]":
+        """The members, each as a user of its own."""
+        return [Refit(member, self.first) for member in self.models]
+
     @property
     def models(self) -> list[ChoiceModel]:
         """The members."""
@@ -92,10 +96,39 @@ class Ensemble(nn.Module):
             member.save_pretrained(Path(folder) / MEMBERS / str(number))
 
 
-UserModel: TypeAlias = ChoiceModel | Ensemble
+class Refit(nn.Module):
+    """One member of an ensemble as a user of its own.
+
+    It chooses by its own law, and has the state of the first member, to which leaving was fitted.
+
+    :param choice: the member.
+    :param first: the first member.
+    """
+
+    def __init__(self, choice: ChoiceModel, first: ChoiceModel) -> None:
+        super().__init__()
+        self.choice, self.first = choice, first
+        self.num_items = choice.num_items
+        self.history_length = max(choice.history_length, first.history_length)
+
+    @property
+    def records_nothing(self) -> bool:
+        """Whether choosing nothing enters the history."""
+        return self.choice.records_nothing
+
+    def state(self, history: Tensor) -> Tensor:
+        """States (B, S) of the first member, to which leaving was fitted."""
+        return self.first.state(history)
+
+    def log_probabilities(self, history: Tensor, items: Tensor) -> Tensor:
+        """Log-probabilities (M · B, C + 1) by the member's own law, nothing last."""
+        return self.choice.log_probabilities(history, items)
 
 
-def load_user_model(folder: Path | str) -> UserModel:
+UserModel: TypeAlias = ChoiceModel | Ensemble | Refit
+
+
+def load_user_model(folder: Path | str) -> ChoiceModel | Ensemble:
     """Load what a reward or judge stage left: an ensemble where it has several members.
 
     :raises RunError: where the folder holds no choice model.

@@ -4,6 +4,7 @@ Each assumption is halved and doubled, reward and policy are learned anew, and t
 in user model B under the same assumption. Each such cell is a small run folder of its own.
 """
 
+import dataclasses
 import json
 import os
 import shutil
@@ -21,11 +22,10 @@ from lightrec.modules.choice_data import ChoiceData
 from lightrec.modules.halves import OFFERS, check_halves
 from lightrec.nn.choice import ChoiceModel
 from lightrec.nn.ensemble import Ensemble, load_user_model
-from lightrec.nn.ranker import Ranker
 from lightrec.nn.user_parts import LEAVING, RETURN, VALUE, LeavingModel
 from lightrec.pipeline import report_assumptions
 from lightrec.pipeline.functions import settings
-from lightrec.pipeline.sessions import SimulatedSessions
+from lightrec.pipeline.sessions import Played, SimulatedSessions
 from lightrec.pipeline.stage import Stage
 from lightrec.pipeline.train import train
 from lightrec.policies.base import Policy
@@ -149,16 +149,19 @@ def judge_cell(
     ]
     train(Stage("policy", stage.recipe.with_name("policy.yaml"), folder / "policy", overrides))
     names = ("rounds", "max_users", "max_steps")
-    sessions = SimulatedSessions(**{name: chosen[name] for name in names})
-    metrics = sessions.play(
-        store,
-        Ranker.from_pretrained(stage.run / "encoder").eval(),
-        models["reward"],
-        models["judge"],
-        Policy.load(folder / "policy"),
-        chosen["seed"],
-        LeavingModel.beside(stage.run / "judge", LEAVING),
+    sessions = SimulatedSessions(**{name: chosen[name] for name in names}, rounds_at_home=0)
+    parts = dataclasses.replace(
+        Played.of(stage.run),
+        policy=Policy.load(folder / "policy"),
+        reward=models["reward"],
+        home=models["reward"],
+        judge=models["judge"],
+        # One fit a cell: what refits do to the intervals stands in the run's own table.
+        refits=[models["judge"]],
+        values=None,
+        returning=None,
     )
+    metrics = sessions.play(parts, chosen["seed"])
     found: dict[str, object] = {"name": cell.name, "title": cell.title, "metrics": metrics}
     partial = folder / "result.partial"
     partial.write_text(json.dumps(found))

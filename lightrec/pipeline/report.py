@@ -4,6 +4,7 @@ Everything is made from the flat metrics, the prepared log's counts and the stag
 """
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader
 
 import lightrec
 from lightrec.data.run_folder import STAMP
+from lightrec.evaluation.evidence import BY, REASON, favoured
 from lightrec.pipeline import plots
 from lightrec.pipeline.report_cold import cold_items
 from lightrec.pipeline.report_data import data_lines, data_section
@@ -24,20 +26,17 @@ from lightrec.pipeline.report_held_out import (
 from lightrec.pipeline.report_parts import Section, Table, number, signed
 from lightrec.pipeline.report_predictions import prediction_lines
 from lightrec.pipeline.report_reward import learned_reward
-from lightrec.pipeline.report_transfer import shares, shares_table
+from lightrec.pipeline.report_sessions import (
+    contenders,
+    paired,
+    session_lines,
+    sessions,
+)
 from lightrec.pipeline.report_users import returns_left_out, statistics, user_parts
 from lightrec.pipeline.stage import INPUTS, LAST
 
 Metrics = Mapping[str, float]
 
-CONTENDERS = {
-    "policy": "policy",
-    "greedy": "greedy by encoder",
-    "greedy-recent": "greedy, recent items",
-    "popularity": "popularity",
-    "constant": "best constant list",
-    "random": "random",
-}
 ASSUMED = Section(
     "What the assumptions do",
     "A log without impressions says nothing of how far people look ahead, how often they choose "
@@ -45,6 +44,8 @@ ASSUMED = Section(
     "command that made this run once more with `--until assumptions`: it halves and doubles each "
     "assumption and leaves assumptions/report.html.",
 )
+WIDTH = 100
+"""Characters of a line in a terminal."""
 CURVES = {
     ("encoder", "validation/ndcg@10"): "encoder: validation NDCG@10",
     ("reward", "validation/log_likelihood"): "user model A: validation log-likelihood",
@@ -84,71 +85,6 @@ def ranking(metrics: Metrics) -> Section | None:
             )
         ],
         plots.svg(drawn),
-    )
-
-
-def contenders(metrics: Metrics) -> dict[str, str]:
-    """Give the titles of those that played in user model B; none where the recipe plays nothing."""
-    return {n: t for n, t in CONTENDERS.items() if f"simulator/{n}/return" in metrics}
-
-
-def paired(
-    metrics: Metrics, prefix: str = "simulator", of: str = "return"
-) -> dict[str, tuple[float, float, float]]:
-    """Collect the policy's paired advantages: mean, low, high."""
-    found = {}
-    for name, title in CONTENDERS.items():
-        key = f"{prefix}/policy-minus-{name}/{of}"
-        if key in metrics:
-            found[title] = (metrics[key], metrics[f"{key}/low"], metrics[f"{key}/high"])
-    return found
-
-
-def sessions(metrics: Metrics) -> Section | None:
-    """Tell how sessions go in user model B; None where the recipe plays none."""
-    played = contenders(metrics)
-    if not played:
-        return None
-    columns = {
-        "return": "accepted a session",
-        "length": "steps",
-        "per_step": "accepted a step",
-        "reward_a": "learned reward (A)",
-        "reward_b": "learned reward (B)",
-        "coverage": "catalog shown",
-    }
-    rows = [
-        [title, *(number(metrics.get(f"simulator/{name}/{c}")) for c in columns)]
-        for name, title in played.items()
-    ]
-    advantages = paired(metrics)
-    rewards = paired(metrics, of="reward_b")
-    differences = [
-        [f"policy − {title}", signed(*advantages[title]), signed(*rewards[title])]
-        for title in advantages
-    ]
-    drawn, axes = plots.figure(9, 2.4, 2)
-    values = {t: metrics[f"simulator/{n}/return"] for n, t in played.items()}
-    plots.bars(axes[0], values, "policy", "accepted items a session")
-    plots.intervals(
-        axes[1],
-        {f"policy − {t}": v for t, v in advantages.items()},
-        "paired difference, 95 % interval",
-    )
-    return Section(
-        "Whole sessions, in user model B",
-        "User model B is of another class than A and was fitted on the other half of the users: "
-        "the policy never met it. All contenders meet the same users with the same chance.",
-        [
-            Table(["", *columns.values()], rows, "policy"),
-            Table(["", "accepted a session", "learned reward (B)"], differences),
-            *shares_table(metrics, played),
-        ],
-        plots.svg(drawn),
-        "Length and acceptance per step are told apart, because a longer session alone makes a "
-        "larger return. Differences are paired by user, with 95 % intervals. The share kept is "
-        "what is left in B of an advantage in A, where the policy learned; there is none where the "
-        "advantage in A is not clearly different from 0.",
     )
 
 
@@ -232,7 +168,14 @@ def verdict(metrics: Metrics) -> list[str]:
             f"In user model B the policy's sessions hold {outcome} accepted items than those of "
             f"{title}: {signed(mean, low, high)}."
         )
-    return sentences
+    return [*sentences, recommending(metrics)]
+
+
+def recommending(metrics: Metrics) -> str:
+    """Say what `lightrec recommend` ranks by, and why."""
+    chosen = favoured(metrics)
+    by = "the policy" if chosen.by == "policy" else "the blend (--by encoder)"
+    return f"`lightrec recommend` ranks by {by}. {chosen.reason}"
 
 
 def summary(metrics: Metrics) -> str:
@@ -243,6 +186,7 @@ def summary(metrics: Metrics) -> str:
         prediction_lines(metrics),
         session_lines(metrics),
         truth_lines(metrics),
+        textwrap.wrap(recommending(metrics), WIDTH) if contenders(metrics) else [],
     ]
     return "\n".join("\n".join(table) + "\n" for table in tables if table)
 
@@ -257,27 +201,6 @@ def ranking_lines(metrics: Metrics) -> list[str]:
         ndcg, recall, mrr = (metrics[f"test/{name}/{m}@10"] for m in ("ndcg", "recall", "mrr"))
         lines.append(f"{title:<24}{ndcg:>7.3f}{recall:>11.3f}{mrr:>9.3f}")
     return lines
-
-
-def session_lines(metrics: Metrics) -> list[str]:
-    """Set how sessions go in user model B; nothing where the recipe plays none."""
-    played = contenders(metrics)
-    if not played:
-        return []
-    lines = [
-        f"{'user model B':<22}{'accepted':>9}{'steps':>11}{'per step':>9}   "
-        "policy’s advantage (95 %)",
-    ]
-    advantages = paired(metrics)
-    for name, title in played.items():
-        accepted, length, step = (
-            metrics[f"simulator/{name}/{m}"] for m in ("return", "length", "per_step")
-        )
-        line = f"{title:<22}{accepted:>9.3f}{length:>11.2f}{step:>9.3f}"
-        if title in advantages:
-            line += f"   {signed(*advantages[title])}"
-        lines.append(line)
-    return lines + shares(metrics, played)
 
 
 def truth_lines(metrics: Metrics) -> list[str]:
@@ -314,7 +237,8 @@ def write(run: Path, folder: Path, metrics: Metrics) -> None:
 
     :param run: the run folder, whose stages' settings are quoted.
     """
-    write_metrics(folder, metrics)
+    chosen = favoured(metrics)
+    write_metrics(folder, {**metrics, BY: chosen.by, REASON: chosen.reason})
     meta = json.loads((run / "data" / "meta.json").read_text())
     (folder / "summary.txt").write_text(data_lines(meta) + "\n" + summary(metrics))
     picture = headline(metrics)
@@ -345,7 +269,7 @@ def write(run: Path, folder: Path, metrics: Metrics) -> None:
     write_page(run, folder, [s for s in sections if s], verdict(metrics), shown)
 
 
-def write_metrics(folder: Path, metrics: Metrics) -> None:
+def write_metrics(folder: Path, metrics: Mapping[str, float | str]) -> None:
     """Write ``metrics.json``, flat and sorted."""
     (folder / "metrics.json").write_text(
         json.dumps(dict(sorted(metrics.items())), indent=2, allow_nan=False) + "\n"

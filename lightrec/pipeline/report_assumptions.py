@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from lightrec.pipeline import plots
-from lightrec.pipeline.report import CONTENDERS, Metrics, paired, write_metrics, write_page
+from lightrec.pipeline.report import Metrics, write_metrics, write_page
 from lightrec.pipeline.report_parts import Section, Table, number, signed
+from lightrec.pipeline.report_sessions import CONTENDERS, paired
 
 
 def write(run: Path, folder: Path, cells: Sequence[Mapping[str, Any]]) -> None:
@@ -37,9 +38,9 @@ def sensitivity(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Section:
         table.append(
             [row["title"], number(metrics[f"sensitivity/{row['name']}/policy/return"]), *cells]
         )
-        drawn_rows[row["title"]] = advantages[CONTENDERS["greedy"]]
+        drawn_rows[row["title"]] = advantages[CONTENDERS["blend"]]
     drawn, axes = plots.figure(7, 0.32 * len(drawn_rows) + 0.8)
-    plots.intervals(axes[0], drawn_rows, "policy − greedy by encoder, accepted a session")
+    plots.intervals(axes[0], drawn_rows, "policy − greedy by the blend, accepted a session")
     heads = [f"policy − {title}" for title in paired(metrics, f"sensitivity/{rows[0]['name']}")]
     return Section(
         "What the assumptions do",

@@ -1,19 +1,32 @@
 """The evaluators of whole sessions: policies in user model B, and rewards against a known truth."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from tensordict import TensorDictBase
 from torch import Tensor
 
+from lightrec.closed_forms.blend import Blend
 from lightrec.data.store import EventStore
 from lightrec.evaluation.base import Evaluator
+from lightrec.evaluation.constants import best_constant_lists
 from lightrec.evaluation.correlation import spearman_within_sets
-from lightrec.evaluation.sessions import RewardFunction, Sessions, compare, judge, shares_kept
+from lightrec.evaluation.sessions import (
+    Contender,
+    RewardFunction,
+    Sessions,
+    compare,
+    judge,
+    shares_kept,
+)
 from lightrec.keys import Key
+from lightrec.modules.halves import learned_from
 from lightrec.nn.choice import ChoiceModel
-from lightrec.nn.ensemble import UserModel, load_user_model
-from lightrec.nn.ranker import Ranker
+from lightrec.nn.ensemble import Ensemble, UserModel, load_user_model
 from lightrec.nn.reward_model import load_reward
 from lightrec.nn.user_parts import (
     LEAVING,
@@ -26,24 +39,92 @@ from lightrec.nn.user_parts import (
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import (
     ConstantListPolicy,
-    GreedyEncoderPolicy,
     PopularityPolicy,
     RandomPolicy,
+    Scores,
+    ScoringPolicy,
 )
 from lightrec.simulators.far_log import HeldOut
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 
+MIXTURES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Weights of user model A's utilities next to the blend's scores, of which the best in A plays."""
+CHOOSING = 300
+"""Users of A's half with whom that weight is chosen."""
+SEARCH = 700
+"""What the seeds of searches are moved by, so that no session that is searched in is judged."""
+SEEN = 200
+"""Steps of a history that contenders may read."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """What sessions need of a run.
+
+    :param store: the log.
+    :param blend: what ranks the next event.
+    :param policy: what learned in user model A.
+    :param reward: user model A.
+    :param home: user model A as it is played, with all its members.
+    :param judge: user model B, the first of its refits.
+    :param refits: all refits of user model B, each of them a user model that is played.
+    :param learned: ``(U,)`` bool, from whose choices user model A learned.
+    :param leaving_home: how A's users leave, where that was fitted.
+    :param leaving: how B's users leave, where that was fitted.
+    :param values: the mean value of items for B's users, where values were fitted.
+    :param returning: when B's users return, where that was fitted.
+    """
+
+    store: EventStore
+    blend: Blend
+    policy: Policy
+    reward: ChoiceModel
+    home: UserModel
+    judge: ChoiceModel
+    refits: Sequence[UserModel]
+    learned: NDArray[np.bool_]
+    leaving_home: LeavingModel | None = None
+    leaving: LeavingModel | None = None
+    values: RewardFunction | None = None
+    returning: ReturnModel | None = None
+
+    @classmethod
+    def of(cls, run: Path) -> "Played":
+        """Load a run's parts.
+
+        :raises RunError: where a stage is not finished.
+        """
+        store = EventStore.open(run / "data")
+        judges = load_user_model(run / "judge")
+        return cls(
+            store,
+            Blend.load(run / "encoder"),
+            Policy.load(run / "policy"),
+            ChoiceModel.load(run / "reward"),
+            load_user_model(run / "reward"),
+            judges.first if isinstance(judges, Ensemble) else ChoiceModel.load(run / "judge"),
+            judges.refits() if isinstance(judges, Ensemble) else [judges],
+            learned_from(run / "reward", store.num_users),
+            LeavingModel.beside(run / "reward", LEAVING),
+            LeavingModel.beside(run / "judge", LEAVING),
+            mean_values(run / "judge"),
+            ReturnModel.beside(run / "judge", RETURN),
+        )
+
 
 class SimulatedSessions(Evaluator):
-    """Plays sessions in user model B: policy, greedy by encoder, popularity, best constant, random.
+    """Plays whole sessions in user model B, of which no contender has met anything.
 
-    Greedy plays twice, with all of the history that the encoder reads and with the part that the
-    policy reads, so that reading less does not count as the policy's gain. The same contenders play
-    in user model A, where the policy learned, with the same users: what is left of an advantage in
-    B is its share kept.
+    The policy plays against all that could explain its gain away: greedy by the blend, greedy by
+    user model A, the best fixed mixture of both, chosen in A, and an even mixture of A and the
+    encoder's transformer, for which nothing was chosen; and against popularity, the best constant
+    list that B's own search finds, and random. Each refit of B is played, so that
+    intervals count what refitting B does. The same contenders play in A, where the policy learned:
+    what is left of an advantage in B is its share kept. Users from whom A did not learn, and whom
+    the policy never met, are reported apart as well.
 
-    :param rounds: sessions of each user.
+    :param rounds: sessions of each user in each refit of user model B.
     :param max_users: at most so many users, drawn by the seed.
     :param slate_size: places in a slate.
     :param max_steps: steps after which a session is cut.
@@ -53,7 +134,7 @@ class SimulatedSessions(Evaluator):
 
     def __init__(
         self,
-        rounds: int = 3,
+        rounds: int = 1,
         max_users: int = 1000,
         slate_size: int = 1,
         max_steps: int = 40,
@@ -67,92 +148,116 @@ class SimulatedSessions(Evaluator):
     def evaluate(self, run: Path, work: Path, seed: int) -> dict[str, float]:
         """Give the contenders' returns and so on, and the policy's paired advantages.
 
-        :returns: ``simulator/…`` in user model B, ``simulator_a/…`` in A, and
+        :returns: ``simulator/…`` in user model B, ``simulator_new/…`` there with the users who are
+            new to A and to the policy, ``simulator_a/…`` in A, and
             ``share_kept/<contender>/return``, ``/per_step`` and ``/length``: the advantage in B as
-            a part of that in A, left out where that is not clearly different from 0.
+            a part of that in A, left out where that is not clearly above 0.
         """
-        return self.play(
-            EventStore.open(run / "data"),
-            Ranker.from_pretrained(run / "encoder").eval(),
-            ChoiceModel.load(run / "reward"),
-            ChoiceModel.load(run / "judge"),
-            Policy.load(run / "policy"),
-            seed,
-            LeavingModel.beside(run / "judge", LEAVING),
-            load_user_model(run / "judge"),
-            mean_values(run / "judge"),
-            ReturnModel.beside(run / "judge", RETURN),
-            load_user_model(run / "reward") if self.rounds_at_home else None,
-            LeavingModel.beside(run / "reward", LEAVING),
-        )
+        return self.play(Played.of(run), seed)
 
-    def play(
-        self,
-        store: EventStore,
-        ranker: Ranker,
-        reward: ChoiceModel,
-        judge_model: ChoiceModel,
-        policy: Policy,
-        seed: int,
-        leaving: LeavingModel | None = None,
-        played: UserModel | None = None,
-        values: RewardFunction | None = None,
-        returning: ReturnModel | None = None,
-        home: UserModel | None = None,
-        leaving_home: LeavingModel | None = None,
-    ) -> dict[str, float]:
-        """Play the sessions of all contenders and write them as flat keys.
-
-        :param home: user model A as it is played, for the share kept; None does without.
-        :param leaving_home: how its users leave, where that was fitted.
-        """
-        starts = LogStarts.from_store(store)
-        users = chosen_users(starts, self.max_users, seed)
-        history = starts.history(users, starts.ends_of(users), reward.history_length)
-        contenders = _contenders(store, ranker, reward, policy, history)
-        rate = float(judge_model.leave_rate)
-        abroad = judge_model if played is None else played
-        simulator = self._simulator(abroad, rate, leaving, store, starts, len(users))
-        seeds = [seed * 1000 + round_ for round_ in range(self.rounds)]
-        learned: dict[str, RewardFunction] = {
-            "reward_a": reward.reward,
-            "reward_b": judge_model.reward,
-        }
-        if values is not None:
-            learned["value"] = values
-        sessions: dict[str, Sessions] = {}
-        away: dict[str, float] = {}
-        for name, contender in contenders.items():
-            ends = Returns(judge_model, returning)
-            sessions |= judge(
-                {name: contender},
-                simulator,
-                users,
-                seeds,
-                rewards=learned,
-                record=None if returning is None else ends.round,
-            )
-            if returning is not None:
-                days = ends.days()
-                if days is not None:
-                    away[f"{name}/days_away"] = days
-        found = {f"simulator/{key}": v for key, v in (compare(sessions) | away).items()}
-        if home is None:
+    def play(self, parts: Played, seed: int) -> dict[str, float]:
+        """Play the sessions of all contenders and write them as flat keys."""
+        starts = LogStarts.from_store(parts.store)
+        users = chosen_users(torch.arange(starts.num_users), self.max_users, seed)
+        weight = self._mixture(parts, starts, seed)
+        contenders = self._contenders(parts, starts, users, weight, seed)
+        there, away = self._abroad(parts, starts, users, contenders, seed)
+        found = {f"simulator/{key}": v for key, v in (compare(there) | away).items()}
+        found |= {"simulator/mixture/weight": weight, "simulator/refits": len(parts.refits)}
+        new = ~torch.from_numpy(parts.learned)[users]
+        found["simulator_new/users"] = float(new.sum())
+        if new.sum() > 1:
+            apart = {n: [s.of_users(new) for s in refits] for n, refits in there.items()}
+            found |= {f"simulator_new/{key}": v for key, v in compare(apart).items()}
+        if not self.rounds_at_home:
             return found
-        rate = float(reward.leave_rate)
-        simulator = self._simulator(home, rate, leaving_home, store, starts, len(users))
         seeds = [seed * 1000 + round_ for round_ in range(self.rounds_at_home)]
-        at_home = judge(contenders, simulator, users, seeds)
-        found |= {f"simulator_a/{key}": v for key, v in compare(at_home).items()}
-        shares = shares_kept(at_home, sessions)
+        here = judge(contenders, self._home(parts, starts, len(users)), users, seeds)
+        lone = {name: [sessions] for name, sessions in here.items()}
+        found |= {f"simulator_a/{key}": v for key, v in compare(lone).items()}
+        shares = shares_kept(here, there)
         return found | {f"share_kept/{key}": value for key, value in shares.items()}
+
+    def _abroad(
+        self,
+        parts: Played,
+        starts: LogStarts,
+        users: Tensor,
+        contenders: Mapping[str, Contender],
+        seed: int,
+    ) -> tuple[dict[str, list[Sessions]], dict[str, float]]:
+        """Play in every refit of B: sessions by contender, and days until users come back."""
+        learned: dict[str, RewardFunction] = {
+            "reward_a": parts.reward.reward,
+            "reward_b": parts.judge.reward,
+        }
+        if parts.values is not None:
+            learned["value"] = parts.values
+        seeds = [seed * 1000 + round_ for round_ in range(self.rounds)]
+        found: dict[str, list[Sessions]] = {name: [] for name in contenders}
+        ends = {name: Returns(parts.judge, parts.returning) for name in contenders}
+        for refit in parts.refits:
+            simulator = self._judging(parts, refit, starts, len(users))
+            for name, contender in contenders.items():
+                found[name].append(
+                    judge(
+                        {name: contender},
+                        simulator,
+                        users,
+                        seeds,
+                        rewards=learned,
+                        record=None if parts.returning is None else ends[name].round,
+                    )[name]
+                )
+        away = {name: e.days() for name, e in ends.items() if parts.returning is not None}
+        days = {f"{name}/days_away": found for name, found in away.items() if found is not None}
+        return found, days
+
+    def _mixture(self, parts: Played, starts: LogStarts, seed: int) -> float:
+        """Choose the mixture's weight that is accepted most in user model A, with users of A's."""
+        own = torch.from_numpy(parts.learned).nonzero().squeeze(1)
+        users = chosen_users(own, CHOOSING, seed)
+        simulator = self._home(parts, starts, len(users))
+        mixtures = {str(weight): mixture(parts, weight) for weight in MIXTURES}
+        found = judge(mixtures, simulator, users, [seed * 1000 + SEARCH])
+        return max(MIXTURES, key=lambda weight: float(found[str(weight)].accepted.mean()))
+
+    def _contenders(
+        self, parts: Played, starts: LogStarts, users: Tensor, weight: float, seed: int
+    ) -> dict[str, Contender]:
+        counts = torch.from_numpy(parts.store.popularity())
+        history = starts.history(users, starts.ends_of(users), parts.judge.history_length)
+        accepted = ConstantListPolicy.from_user_model(parts.judge, history)
+        known = {"accepted": accepted, "popularity": PopularityPolicy.from_counts(counts)}
+        simulator = self._judging(parts, parts.refits[0], starts, len(users))
+        _, constant = best_constant_lists(simulator, users, seed * 1000 + SEARCH, known=known)
+        return {
+            "policy": parts.policy,
+            "blend": ScoringPolicy(parts.store.num_items, parts.blend.scores),
+            "user-model-a": ScoringPolicy(parts.store.num_items, utilities(parts.reward)),
+            "mixture": mixture(parts, weight),
+            "even-mixture": even_mixture(parts),
+            "popularity": known["popularity"],
+            "constant": constant,
+            "random": RandomPolicy(parts.store.num_items),
+        }
+
+    def _home(self, parts: Played, starts: LogStarts, count: int) -> UserModelSimulator:
+        rate = float(parts.reward.leave_rate)
+        return self._simulator(parts, parts.home, rate, parts.leaving_home, starts, count)
+
+    def _judging(
+        self, parts: Played, refit: UserModel, starts: LogStarts, count: int
+    ) -> UserModelSimulator:
+        rate = float(parts.judge.leave_rate)
+        return self._simulator(parts, refit, rate, parts.leaving, starts, count)
 
     def _simulator(
         self,
+        parts: Played,
         model: UserModel,
         leave_rate: float,
         leaving: LeavingModel | None,
-        store: EventStore,
         starts: LogStarts,
         count: int,
     ) -> UserModelSimulator:
@@ -164,27 +269,45 @@ class SimulatedSessions(Evaluator):
             leave_rate=leave_rate,
             leaving=leaving,
             max_steps=self.max_steps,
+            history_length=SEEN,
             max_candidates=self.max_candidates,
-            popularity=torch.from_numpy(store.popularity()),
-            repeats=store.repeats,
+            popularity=torch.from_numpy(parts.store.popularity()),
+            repeats=parts.store.repeats,
         )
 
 
-def _contenders(
-    store: EventStore,
-    ranker: Ranker,
-    reward: ChoiceModel,
-    policy: Policy,
-    history: Tensor,
-) -> dict[str, Policy]:
-    return {
-        "policy": policy,
-        "greedy": GreedyEncoderPolicy.from_ranker(ranker),
-        "greedy-recent": GreedyEncoderPolicy.from_ranker(ranker, policy.history_length),
-        "popularity": PopularityPolicy.from_counts(torch.from_numpy(store.popularity())),
-        "constant": ConstantListPolicy.from_user_model(reward, history),
-        "random": RandomPolicy(store.num_items),
-    }
+def utilities(model: ChoiceModel) -> Scores:
+    """Make what scores all items by a user model's utilities."""
+
+    @torch.no_grad()
+    def scores(history: Tensor) -> Tensor:
+        return model.utilities(model.state(history))
+
+    return scores
+
+
+def even_mixture(parts: Played) -> ScoringPolicy:
+    """Make the policy of the transformer's scores plus user model A's utilities, weighed alike.
+
+    It reads as much of a history as A does. Nothing in it was learned or chosen, and a policy that
+    is itself such a mixture has to beat it.
+    """
+    wanted, transformer = utilities(parts.reward), Blend(parts.blend.ranker).freeze()
+    length = parts.reward.history_length
+
+    def scores(history: Tensor) -> Tensor:
+        return transformer.scores(history[:, -length:]) + wanted(history)
+
+    return ScoringPolicy(parts.store.num_items, scores)
+
+
+def mixture(parts: Played, weight: float) -> ScoringPolicy:
+    """Make the policy of the blend's scores plus ``weight`` times user model A's utilities."""
+    wanted = utilities(parts.reward)
+    return ScoringPolicy(
+        parts.store.num_items,
+        lambda history: parts.blend.scores(history) + weight * wanted(history),
+    )
 
 
 class Returns:
@@ -263,9 +386,9 @@ class KnownTruth(Evaluator):
         }
 
 
-def chosen_users(starts: LogStarts, limit: int, seed: int) -> Tensor:
-    """Draw at most ``limit`` users, ascending."""
-    if starts.num_users <= limit:
-        return torch.arange(starts.num_users)
+def chosen_users(users: Tensor, limit: int, seed: int) -> Tensor:
+    """Draw at most ``limit`` of some users (M,), in their order."""
+    if len(users) <= limit:
+        return users
     generator = torch.Generator().manual_seed(seed)
-    return torch.randperm(starts.num_users, generator=generator)[:limit].sort().values
+    return users[torch.randperm(len(users), generator=generator)[:limit].sort().values]

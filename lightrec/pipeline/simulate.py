@@ -129,7 +129,7 @@ def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model
     check_halves(run)
     store = EventStore.open(run / "data")
     starts = LogStarts.from_store(store)
-    users = chosen_users(starts, count, seed)
+    users = chosen_users(torch.arange(starts.num_users), count, seed)
     popularity = torch.from_numpy(store.popularity())
 
     def played(model: str) -> Any:

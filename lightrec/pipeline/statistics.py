@@ -23,7 +23,8 @@ from lightrec.evaluation.sessions import Contender, play
 from lightrec.evaluation.statistics import SessionStatistics, compare
 from lightrec.keys import PADDING, Key
 from lightrec.modules.halves import OFFERS, in_half
-from lightrec.nn.ensemble import Ensemble, UserModel, load_user_model
+from lightrec.nn.choice_model import ChoiceModel
+from lightrec.nn.ensemble import Ensemble, load_user_model
 from lightrec.nn.user_parts import LEAVING, LeavingModel
 from lightrec.simulators import noise
 from lightrec.simulators.starts import LogStarts
@@ -171,7 +172,12 @@ def _played(
 
 @torch.no_grad()
 def _chosen_freely(
-    users: UserModel, starts: LogStarts, real: SessionStatistics, seed: int, *, repeats: bool
+    users: ChoiceModel | Ensemble,
+    starts: LogStarts,
+    real: SessionStatistics,
+    seed: int,
+    *,
+    repeats: bool,
 ) -> SessionStatistics:
     """Let everybody choose among all items, as often as in the real session."""
     members = users.models if isinstance(users, Ensemble) else [users]

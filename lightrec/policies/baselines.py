@@ -1,7 +1,7 @@
 """Policies that learn nothing from a simulator's rewards: what every learned policy must beat."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import torch
 from tensordict import TensorDictBase
@@ -13,11 +13,43 @@ from lightrec.nn.part import arguments_of
 from lightrec.nn.ranker import Ranker
 from lightrec.policies.base import Policy, without_nothing
 
+AT_ONCE = 256
+"""Users that are scored together."""
+Scores: TypeAlias = Callable[[Tensor], Tensor]
+"""From histories ``(B, L)`` to scores of all items ``(B, N + 1)``."""
+
 
 def _expand(scores: Tensor, rows: int) -> Tensor:
     """Give the same scores ``(N + 1,)`` to all rows, minus infinity for the padding."""
     table = scores.float().index_fill(0, torch.tensor([PADDING], device=scores.device), -torch.inf)
     return table.expand(rows, -1)
+
+
+class ScoringPolicy(Policy):
+    """Shows the items of highest score by whatever scores all items for whole histories.
+
+    It cannot be saved: what scores is handed in and not a part of it.
+
+    :param num_items: number of items N.
+    :param scores: from histories ``(B, L)`` int64, padded on the left, without declined slates, to
+        scores ``(B, N + 1)``.
+    """
+
+    def __init__(self, num_items: int, scores: Scores) -> None:
+        super().__init__(num_items)
+        self.all_scores = scores
+
+    @torch.no_grad()
+    def user_vectors(self, history: Tensor) -> Tensor:
+        """Give the scores themselves, ``(B, N + 1)``."""
+        known = without_nothing(history, self.num_items)
+        # A few users at a time: what scores may need several tables of this size.
+        return torch.cat([self.all_scores(rows) for rows in known.split(AT_ONCE)])
+
+    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
+        """Give the scores, minus infinity for the padding."""
+        padding = torch.tensor([PADDING], device=user_vectors.device)
+        return user_vectors.index_fill(1, padding, -torch.inf)
 
 
 class RandomPolicy(Policy):

@@ -36,7 +36,11 @@ FAST: Final = {
         "--data.init_args.text_encoder=null",
     ],
     "reward": ["--trainer.max_epochs=2"],
-    "judge": ["--trainer.max_epochs=2"],
+    "judge": [
+        "--trainer.max_epochs=2",
+        "--data.init_args.text_encoder=null",
+        "--data.init_args.cooccurrence_size=8",
+    ],
     "policy": [
         "--trainer.max_epochs=2",
         "--model.init_args.sessions=32",

@@ -11,6 +11,7 @@ from lightrec.evaluation.intervals import (
     function_interval,
     mean_interval,
     ratio_interval,
+    standard_error,
 )
 
 
@@ -113,3 +114,51 @@ def test_a_ratio_is_covered_as_often_as_it_says():
     found = [ratio_interval(x, y, paired=False) for x, y in pairs]
     assert all(found)
     assert abs(sum(i.low < 1 / 3 < i.high for i in found) / 1500 - 0.95) < 0.015
+
+
+def test_refits_and_users_by_hand():
+    # Users (1, 3, 5) in refit one, (3, 3, 3) in refit two. Means: users 2, 3, 4; refits 3, 3.
+    # MS users 2 * 1 = 2, MS refits 0, MS residual (1 + 1 + 1 + 1) / 2 = 2: MS users is the least.
+    error, freedom = standard_error(torch.tensor([[1.0, 3, 5], [3, 3, 3]]))
+    assert error == pytest.approx(math.sqrt(2 / 6))
+    assert freedom == pytest.approx(2**2 / (2**2 / 2 + 0 + 2**2 / 2))
+    # Refits that differ by 2 for everybody: MS refits 3 * 2 = 6, MS users 2, no residual.
+    error, freedom = standard_error(torch.tensor([[1.0, 2, 3], [3, 4, 5]]))
+    assert error == pytest.approx(math.sqrt(8 / 6))
+    assert freedom == pytest.approx(8**2 / (2**2 / 2 + 6**2 / 1))
+
+
+def test_equal_refits_count_as_one():
+    once = torch.tensor([1.0, 2, 3, 4, 5])
+    assert mean_interval(once.expand(3, 5)) == pytest.approx(mean_interval(once))
+    assert mean_interval(once[None]) == mean_interval(once)
+
+
+def test_covers_the_mean_over_users_and_refits_as_often_as_it_says():
+    # Three refits with levels of their own, 60 users, and a part of each user in each refit. An
+    # interval over users alone would cover the mean far less often.
+    generator = torch.Generator().manual_seed(0)
+    covered, by_users, rounds = 0, 0, 1500
+    for _ in range(rounds):
+        level = 0.2 * torch.randn(3, 1, generator=generator)
+        user = torch.randn(1, 60, generator=generator)
+        values = 7 + level + user + 0.5 * torch.randn(3, 60, generator=generator)
+        found, alone = mean_interval(values), mean_interval(values.mean(0))
+        covered += found.low < 7 < found.high
+        by_users += alone.low < 7 < alone.high
+    assert 0.94 < covered / rounds < 0.985
+    assert by_users / rounds < 0.92
+
+
+def test_a_ratio_counts_refits_of_what_is_above():
+    generator = torch.Generator().manual_seed(4)
+    below = torch.randn(40, generator=generator) + 3
+    above = 0.5 * below + 0.3 * torch.randn(40, generator=generator)
+    alone = ratio_interval(above, below, paired=True)
+    same = ratio_interval(above.expand(3, 40), below, paired=True)
+    assert same == pytest.approx(alone)
+    moved = torch.stack([above - 0.4, above, above + 0.4])
+    wider = ratio_interval(moved, below, paired=True)
+    assert wider.mean == pytest.approx(alone.mean)
+    assert wider.low < alone.low - 0.1
+    assert wider.high > alone.high + 0.1

@@ -1,5 +1,7 @@
 """Judging: closed forms, pairing, and that equal contenders differ by nothing."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -47,7 +49,7 @@ def sessions(simulator):
 
 def test_returns_in_closed_form(sessions):
     length = (1 - 0.9**15) / 0.1
-    found = compare(sessions)
+    found = compare({name: [played] for name, played in sessions.items()})
     assert abs(found["policy/length"] - length) < 0.25
     assert abs(found["policy/return"] - 0.9 * length) < 0.25
     assert abs(found["bad/return"] - 0.1 * length) < 0.1
@@ -60,7 +62,7 @@ def test_returns_in_closed_form(sessions):
 
 
 def test_paired_differences(sessions):
-    found = compare(sessions)
+    found = compare({name: [played] for name, played in sessions.items()})
     for name in ("same", "constant"):
         assert found[f"policy-minus-{name}/return"] == 0
         assert found[f"policy-minus-{name}/return/low"] == 0
@@ -70,6 +72,31 @@ def test_paired_differences(sessions):
     assert low < gap < high
     # Common leaving: lengths are equal to the step.
     assert found["policy-minus-bad/length"] == found["policy-minus-bad/length/high"] == 0
+
+
+def test_refits_are_averaged_and_widen_the_interval(sessions):
+    once = compare({name: [played] for name, played in sessions.items()})
+    moved = {
+        name: [
+            replace(played, accepted=played.accepted + (gain if name == "policy" else 0))
+            for gain in (-1.0, 0.0, 1.0)
+        ]
+        for name, played in sessions.items()
+    }
+    found = compare(moved)
+    for key in ("policy/return", "policy-minus-bad/return"):
+        assert found[key] == pytest.approx(once[key], abs=1e-5)
+    # Levels that differ by 1: the error of their mean is 1 / sqrt(3), with two degrees of freedom.
+    half = found["policy-minus-bad/return/high"] - found["policy-minus-bad/return"]
+    assert half == pytest.approx(4.3027 / 3**0.5, rel=0.05)
+    assert once["policy-minus-bad/return/high"] - once["policy-minus-bad/return"] < 0.3
+
+
+def test_some_users_sessions_alone(sessions):
+    chosen = torch.arange(USERS) < 100
+    some = sessions["policy"].of_users(chosen)
+    assert torch.equal(some.accepted, sessions["policy"].accepted[:, :100])
+    assert some.learned["double"].shape == (2, 100)
 
 
 def test_judging_twice_gives_the_same_and_leaves_the_generator_alone(simulator):
@@ -102,7 +129,10 @@ def test_shares_of_advantages_that_are_kept():
 
     here = {"policy": of([6.0, 8.0, 7.0, 7.4]), "other": of([2.0, 3.0, 3.0, 2.4])}
     there = {"policy": of([5.0, 5.0, 5.0, 5.0]), "other": of([3.0, 2.5, 3.0, 2.5])}
-    found = shares_kept(here | {"same": here["policy"]}, there | {"same": there["other"]})
+    there["same"] = there["other"]
+    refits = {name: [played] for name, played in there.items()}
+    here["better"], refits["better"] = of([9.0, 9.5, 9.0, 9.5]), refits["other"]
+    found = shares_kept(here | {"same": here["policy"]}, refits)
     # 2.25 of 4.5 accepted items, of which lengths have no part.
     assert found["other/return"] == pytest.approx(0.5)
     assert found["other/per_step"] == pytest.approx(0.5)

@@ -11,8 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import lightrec
 from lightrec.errors import RecipeError
+from lightrec.evaluation.evidence import Favoured, favoured
+from lightrec.modules.halves import learned_from
 from lightrec.pipeline import train as training
+from lightrec.pipeline.report_sessions import CONTENDERS
 from lightrec.pipeline.run import plan, run
 from lightrec.testing.tiny import FAST
 
@@ -32,18 +36,42 @@ def test_every_stage_leaves_its_files_and_the_report_stands_by_itself(tiny_run):
 
 def test_metrics_are_flat_and_hold_together(tiny_run):
     metrics = json.loads((tiny_run / "metrics.json").read_text())
-    assert all(isinstance(value, int | float) for value in metrics.values())
+    words = {key for key, value in metrics.items() if isinstance(value, str)}
+    assert words == {"recommend/by", "recommend/reason"}
+    assert all(isinstance(metrics[key], int | float) for key in metrics.keys() - words)
     assert metrics["test/ndcg@10"] == metrics["test/encoder/ndcg@10"]
     assert metrics["test/events"] == 60
-    for name in ("policy", "greedy", "greedy-recent", "popularity", "constant", "random"):
+    for name in CONTENDERS:
         own = {k: metrics[f"simulator/{name}/{k}"] for k in ("return", "length", "per_step")}
         assert own["return"] / own["length"] == pytest.approx(own["per_step"], rel=1e-5)
         assert 1 <= own["length"] <= 40
-    for other in ("greedy", "popularity", "constant", "random"):
+    for other in CONTENDERS.keys() - {"policy"}:
         key = f"simulator/policy-minus-{other}/return"
         difference = metrics["simulator/policy/return"] - metrics[f"simulator/{other}/return"]
         assert metrics[key] == pytest.approx(difference, abs=1e-5)
         assert metrics[f"{key}/low"] <= metrics[key] <= metrics[f"{key}/high"]
+
+
+def test_users_who_are_new_to_a_and_to_the_policy_stand_apart(tiny_run):
+    metrics = json.loads((tiny_run / "metrics.json").read_text())
+    halves = [learned_from(tiny_run / stage, 60) for stage in ("reward", "judge")]
+    assert not (halves[0] & halves[1]).any()
+    assert metrics["simulator_new/users"] == halves[1].sum()
+    assert metrics["simulator/refits"] == 3
+    key = "policy-minus-random/return"
+    assert metrics[f"simulator_new/{key}"] != metrics[f"simulator/{key}"]
+
+
+def test_the_report_and_the_metrics_say_what_is_recommended_by(tiny_run):
+    metrics = json.loads((tiny_run / "metrics.json").read_text())
+    assert favoured(metrics) == Favoured(metrics["recommend/by"], metrics["recommend/reason"])
+    assert metrics["recommend/reason"] in (tiny_run / "report.html").read_text()
+    told = " ".join((tiny_run / "summary.txt").read_text().split())
+    assert metrics["recommend/reason"] in told
+    recommender = lightrec.load(tiny_run)
+    assert (recommender.by, recommender.reason) == tuple(
+        metrics[f"recommend/{key}"] for key in ("by", "reason")
+    )
 
 
 def test_the_share_kept_is_that_of_the_two_advantages(tiny_run):

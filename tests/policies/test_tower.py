@@ -125,5 +125,5 @@ def test_a_folder_without_a_policy_is_refused(tmp_path):
     with pytest.raises(RunError, match=r"no Policy in .*: class.txt is missing"):
         Policy.load(tmp_path)
     RandomPolicy(N).save_pretrained(tmp_path)
-    with pytest.raises(RunError, match=r"RandomPolicy, which is no LearnedPolicy"):
+    with pytest.raises(RunError, match=r"RandomPolicy, which is not a subclass of LearnedPolicy"):
         LearnedPolicy.load(tmp_path)

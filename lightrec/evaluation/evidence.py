@@ -1,0 +1,89 @@
+"""What a finished run recommends by: the policy, or the blend that ranks the next event.
+
+The policy has to earn its place. It is taken only where its sessions are clearly better than those
+of everything that could explain its gain away; else the blend is, which the held-out log speaks
+for. Nothing heavy is imported here.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lightrec.data.run_folder import check_together
+from lightrec.errors import RunError
+
+By = Literal["policy", "encoder"]
+
+RIVALS = {
+    "blend": "greedy by the blend",
+    "user-model-a": "greedy by user model A",
+    "mixture": "the best fixed mixture",
+    "even-mixture": "the even mixture",
+    "popularity": "popularity",
+    "constant": "the best constant list",
+    "random": "random",
+}
+"""Whom the policy has to beat, by the names under which their metrics stand."""
+ENDS = ("", "/low", "/high")
+BY, REASON = "recommend/by", "recommend/reason"
+"""Keys of ``metrics.json`` whose values are words."""
+
+
+@dataclass(frozen=True)
+class Favoured:
+    """What to recommend by, and why, in a sentence."""
+
+    by: By
+    reason: str
+
+
+def favoured(metrics: Mapping[str, float]) -> Favoured:
+    """Weigh what a run measured.
+
+    The sessions that count are those in user model B with users who are new to user model A and to
+    the policy; with all users where nobody is new. An advantage is clear where its 95 % interval
+    lies above 0.
+    """
+    new = any(key.startswith("simulator_new/policy-minus-") for key in metrics)
+    prefix, whose = ("simulator_new", "new users") if new else ("simulator", "all users")
+    found = {
+        title: tuple(metrics[f"{prefix}/policy-minus-{name}/return{end}"] for end in ENDS)
+        for name, title in RIVALS.items()
+        if f"{prefix}/policy-minus-{name}/return" in metrics
+    }
+    if not found:
+        return Favoured("encoder", "No sessions were played that could speak for a policy.")
+    where = f"in sessions of {whose} in user model B"
+    unbeaten = {title: interval for title, interval in found.items() if interval[1] <= 0}
+    if not unbeaten:
+        title, (mean, low, high) = min(found.items(), key=lambda pair: pair[1][1])
+        return Favoured(
+            "policy",
+            f"The policy is accepted clearly more often than everything it was compared with, "
+            f"{where}; the closest is {title} ({mean:+.3f}, 95 % interval {low:+.3f} to "
+            f"{high:+.3f}).",
+        )
+    title, (mean, low, high) = min(unbeaten.items(), key=lambda pair: pair[1][1])
+    return Favoured(
+        "encoder",
+        f"The policy is not clearly better than {title} {where} ({mean:+.3f} accepted items a "
+        f"session, 95 % interval {low:+.3f} to {high:+.3f}).",
+    )
+
+
+def favoured_by(run: Path) -> Favoured:
+    """Read what a run recommends by off what its last stage wrote.
+
+    :param run: a run folder; without an evaluation of the stages that are there now, nothing
+        speaks for the policy.
+    """
+    try:
+        check_together(run, "evaluate")
+    except RunError:
+        return Favoured("encoder", "The run has not been evaluated, so nothing favours a policy.")
+    metrics = json.loads((run / "evaluate" / "metrics.json").read_text())
+    if BY not in metrics:
+        return favoured(metrics)
+    return Favoured(metrics[BY], metrics[REASON])
