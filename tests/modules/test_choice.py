@@ -1,3 +1,5 @@
+import shutil
+
 import lightning.pytorch as pl
 import numpy as np
 import polars
@@ -9,13 +11,14 @@ from tensordict import TensorDict
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
-from lightrec.data.store import VALIDATION
+from lightrec.data.store import VALIDATION, EventStore
 from lightrec.errors import RecipeError
 from lightrec.irl.iq_learn import IQLearn
 from lightrec.irl.maxent import MaxEnt
-from lightrec.modules.choice import ChoiceModule, load
+from lightrec.modules.choice import ChoiceModule, bootstrap_times, load
 from lightrec.modules.choice_assessment import assess, calibrate, choice_auc, fit_popularity
 from lightrec.modules.choice_data import ChoiceData
+from lightrec.modules.halves import in_half
 from lightrec.nn.ensemble import load_user_model
 from lightrec.nn.reward_model import load_reward
 from lightrec.rewards.learned import LearnedReward
@@ -228,3 +231,46 @@ def test_a_model_put_out_of_tune_is_calibrated_again(folders):
     again = assess(model, popularity, data, VALIDATION, "a")["log_likelihood"]
     # Fitted to these very choices; before, what gained less than two nats in all was let be.
     assert good - 1e-4 < again < good + 0.1
+
+
+def test_vectors_and_popularity_of_a_half_know_nothing_of_the_other(folders, tmp_path):
+    def of(folder, half):
+        data = ChoiceData(str(folder), half=half, cooccurrence_size=4)
+        return data.vectors, data.popularity
+
+    own = in_half(np.arange(60), "b", 0)
+    store = EventStore.open(folders / "data")
+    turned = shutil.copytree(folders / "data", tmp_path / "data")
+    # All that half A chose becomes something else.
+    items = np.where(
+        own[store.users_of(np.arange(len(store)))], store.items, 1 + store.items % ITEMS
+    )
+    np.save(turned / "items.npy", items.astype(np.int32))
+    for before, after in zip(of(folders / "data", "b"), of(turned, "b"), strict=True):
+        assert (np.asarray(before) == np.asarray(after)).all()
+    vectors, _ = of(turned, "a")
+    assert not torch.equal(vectors, of(folders / "data", "a")[0])
+    # Users of a kind choose items of that kind only, and the vectors tell the kinds apart.
+    kind = np.array([int(name) % 2 for name in store.catalog["item"]], bool)
+    near = of(folders / "data", "b")[0][1:]
+    likeness = near @ near.T
+    assert likeness[kind][:, kind].mean() > 0 > likeness[kind][:, ~kind].mean()
+
+
+def test_members_learn_from_bootstrap_samples_of_the_users(folders):
+    data = data_of(folders, half="all")
+    times = torch.stack([bootstrap_times(data, number) for number in range(3)])
+    assert torch.equal(times[0], bootstrap_times(data, 0))
+    assert not torch.equal(times[0], times[1])
+    assert times.mean() == pytest.approx(1, abs=0.25)
+    module = ChoiceModule(ITEMS, 1, members=2, history_length=5, bootstrap=True)
+    batch = next(iter(data.train_dataloader()))
+    # A user who is in nobody's sample teaches nothing; whoever is in twice, twice as much.
+    module._times = [torch.zeros(60), torch.full((60,), 2.0)]
+    drawn = [module._times_drawn(number, batch) for number in range(2)]
+    assert drawn[0].shape == batch["weight"].shape
+    assert (drawn[0] == 0).all()
+    assert (drawn[1] == 2).all()
+    users = batch["user"]
+    assert len(users) == len(batch["choice"]) == 2 * len(batch["history"])
+    assert torch.equal(users[: len(users) // 2], users[len(users) // 2 :])

@@ -5,10 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from lightrec.errors import RecipeError, RunError
 from lightrec.modules.choice_data import ChoiceData
-from lightrec.modules.halves import OFFERS, check_halves, in_half
+from lightrec.modules.halves import OFFERS, check_halves, in_half, learned_from
+from lightrec.modules.policy_data import PolicyData
 from lightrec.pipeline import recipes
 from lightrec.pipeline.assumptions import assumptions_stage
 from lightrec.pipeline.evaluate import evaluate_stage
@@ -87,3 +89,20 @@ def test_a_run_refuses_overlapping_halves_before_any_stage_works(
         run("generic", out=out, log=log, items=items, overrides={"reward": [setting]})
     assert str(refused.value) == SENTENCE
     assert not out.exists()
+
+
+def test_a_stage_learned_from_its_own_half(tmp_path):
+    assert learned_from(tmp_path, 10).all()
+    folder = noted(tmp_path, reward=("a", 5)) / "reward"
+    assert (learned_from(folder, 100) == in_half(np.arange(100), "a", 5)).all()
+
+
+def test_a_policy_meets_only_users_from_whom_user_model_a_learned(tiny_run):
+    data = PolicyData(*(str(tiny_run / stage) for stage in ("data", "encoder", "reward")))
+    own = in_half(np.arange(60), "a", 0)
+    drawn, _ = data.starts.draw(500, torch.Generator().manual_seed(0))
+    held_out = data.held_out_users.tolist()
+    assert own[drawn].all()
+    assert own[held_out].all()
+    assert {*drawn.tolist(), *held_out} == {*np.flatnonzero(own)}
+    assert not {*drawn.tolist()} & {*held_out}
