@@ -22,7 +22,13 @@ from lightrec.irl import RewardLearner
 from lightrec.irl.base import with_nothing
 from lightrec.irl.two_step import Offer, fit_continuation
 from lightrec.keys import Key
-from lightrec.modules.choice_assessment import assess, calibrate, choice_auc, fit_popularity
+from lightrec.modules.choice_assessment import (
+    assess,
+    calibrate,
+    choice_auc,
+    fit_popularity,
+    future_share,
+)
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.modules.choice_sets import Batch
 from lightrec.modules.halves import OFFERS, Half
@@ -289,6 +295,7 @@ class ChoiceModule(StageModule):
         metrics["auc"] = choice_auc(wants, data, TEST, data.half)
         if other != data.half:
             metrics["other_half/auc"] = choice_auc(wants, data, TEST, other)
+        metrics["future_share"] = future_share(self.choice, wants, data, TEST, data.half)
         metrics |= explain(self.choice, self.learner, data, folder)
         metrics["temperature"] = float(self.choice.temperature)
         metrics["nothing_shift"] = float(self.choice.nothing_shift)

@@ -108,3 +108,29 @@ def choice_auc(wants: ChoiceModel | RewardModel, data: ChoiceData, part: int, ha
         sums[0] += (below.sum(1)[told] / counts[told]).sum()
         sums[1] += told.sum()
     return float(sums[0] / sums[1])
+
+
+@torch.no_grad()
+def future_share(
+    model: ChoiceModel, wants: ChoiceModel | RewardModel, data: ChoiceData, part: int, half: Half
+) -> float:
+    """How much of what items are weighed by in a choice is for the future, and not reward.
+
+    :param model: the user model, whose utilities explain the choices.
+    :param wants: the reward that was read off it.
+    :returns: the root mean square of utility minus reward within sets, over that of the utility,
+        each less its mean over the set; 0 where users do not look ahead, NaN without any set.
+    """
+    device = model.bias.device
+    sums = torch.zeros(2, dtype=torch.float64)
+    for batch in data.batches(part, half, limit=data.max_evaluated):
+        sets = batch[Key.CANDIDATES].to(device)
+        history = batch[Key.HISTORY].to(device)
+        history = history.repeat(len(sets) // len(history), 1)
+        utility = model.utilities(model.state(history), sets)
+        there = (sets != PADDING).double().cpu()
+        for number, values in enumerate((utility - wants.reward(history, sets), utility)):
+            values = torch.where(there > 0, values.double().cpu(), 0.0)
+            centred = values - values.sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp_min(1)
+            sums[number] += (centred.square() * there).sum()
+    return float((sums[0] / sums[1]).sqrt())

@@ -1,4 +1,5 @@
 import shutil
+from types import SimpleNamespace
 
 import lightning.pytorch as pl
 import numpy as np
@@ -16,7 +17,13 @@ from lightrec.errors import RecipeError
 from lightrec.irl.iq_learn import IQLearn
 from lightrec.irl.maxent import MaxEnt
 from lightrec.modules.choice import ChoiceModule, bootstrap_times, load
-from lightrec.modules.choice_assessment import assess, calibrate, choice_auc, fit_popularity
+from lightrec.modules.choice_assessment import (
+    assess,
+    calibrate,
+    choice_auc,
+    fit_popularity,
+    future_share,
+)
 from lightrec.modules.choice_data import ChoiceData
 from lightrec.modules.halves import in_half
 from lightrec.nn.ensemble import load_user_model
@@ -88,6 +95,7 @@ def test_taste_is_learned_and_written(folders, tmp_path, model):
     assert metrics["other_half/log_likelihood"] > metrics["other_half/popularity"] + 0.2
     assert 0 <= metrics["calibration_error"] < 0.1
     assert metrics["temperature"] == float(load(tmp_path).temperature)
+    assert 0 < metrics["future_share"] < 1
     choice = load(tmp_path)
     assert not choice.records_nothing
     assert choice.survival_discount == pytest.approx(0.9 * 0.95)
@@ -95,6 +103,15 @@ def test_taste_is_learned_and_written(folders, tmp_path, model):
     items = torch.arange(1, ITEMS + 1).unsqueeze(0)
     assert torch.equal(choice.reward(history, items), module.choice.reward(history, items))
     assert choice.reward(history, items).isfinite().all()
+
+
+def test_nothing_of_a_choice_is_for_the_future_without_discount_and_all_without_reward(folders):
+    data = data_of(folders)
+    module = train(folders, epochs=1, discount=0.0)
+    choice = module.choice.eval()
+    assert future_share(choice, choice, data, VALIDATION, "a") == pytest.approx(0, abs=1e-6)
+    nothing = SimpleNamespace(reward=lambda history, items: torch.zeros(items.shape))
+    assert future_share(choice, nothing, data, VALIDATION, "a") == pytest.approx(1)
 
 
 def test_an_ensemble_is_written_beside_its_first_member(folders, tmp_path):
