@@ -7,7 +7,7 @@ halves of the users, so that user models A and B are others too.
 from statistics import fmean
 
 from benchmarks.cells import LIGHTREC, Benchmark, markdown
-from lightrec.pipeline.report import contenders, signed
+from lightrec.pipeline.report import contenders
 
 SEEDS = (3, 4, 5)
 RANKED = {
@@ -16,6 +16,11 @@ RANKED = {
     "test/policy/ndcg@10": "policy NDCG@10",
     "test/popularity/ndcg@10": "popularity NDCG@10",
 }
+COMPARED = (
+    "simulator/policy-minus-NAME/return",
+    "simulator_new/policy-minus-NAME/return",
+    "share_kept/NAME/return",
+)
 MISSING = "–"
 
 
@@ -26,7 +31,9 @@ def main() -> None:
         command = [LIGHTREC, "run", "video", "--seed", str(seed), "--out", "{out}/video"]
         benchmark.cell(f"ml-100k/seed-{seed}", command, seed, "video/metrics.json")
     cells = benchmark.cells
-    print(ranking(cells), sessions(cells), advantages(cells), sep="\n\n")
+    print(ranking(cells), sessions(cells), sep="\n\n")
+    for key in COMPARED:
+        print(f"\n{key}\n{advantages(cells, key)}")
 
 
 def measured(cells: dict[str, dict]) -> dict[int, dict[str, float]]:
@@ -42,7 +49,9 @@ def ranking(cells: dict[str, dict]) -> str:
     if found:
         means = (fmean(column) for column in zip(*found.values(), strict=True))
         rows.append(["mean", *(f"{x:.3f}" for x in means)])
-    return markdown(["seed", *RANKED.values()], rows)
+    taken = [str(metrics.get("recommend/by", MISSING)) for metrics in measured(cells).values()]
+    shown = [[*row, by] for row, by in zip(rows, [*taken, ""], strict=False)]
+    return markdown(["seed", *RANKED.values(), "`recommend` takes"], shown)
 
 
 def sessions(cells: dict[str, dict]) -> str:
@@ -57,24 +66,25 @@ def sessions(cells: dict[str, dict]) -> str:
     return markdown(["accepted a session", *(f"seed {seed}" for seed in found), "mean"], rows)
 
 
-def advantages(cells: dict[str, dict]) -> str:
-    """Set the policy's paired advantages with their intervals, and the share kept, as Markdown."""
-    found = measured(cells)
-    rows = []
+def advantages(cells: dict[str, dict], key: str) -> str:
+    """Set a comparison of the policy with each contender, with its interval, as Markdown.
+
+    :param key: of the metric, ``NAME`` standing for the contender: for the users who are new to
+        user model A and to the policy, ``simulator_new/policy-minus-NAME/return``.
+    """
+    found, rows = measured(cells), []
     for name, title in _contenders(found).items():
-        key, kept = f"simulator/policy-minus-{name}/return", f"share_kept/{name}/return"
-        if not any(key in metrics for metrics in found.values()):
-            continue
-        shown = [
-            signed(*(metrics[f"{key}{end}"] for end in ("", "/low", "/high")))
-            if key in metrics
-            else MISSING
-            for metrics in found.values()
-        ]
-        shares = [f"{m[kept]:.2f}" if kept in m else MISSING for m in found.values()]
-        rows.append([title, *shown, ", ".join(shares)])
-    seeds = (f"seed {seed}" for seed in found)
-    return markdown(["policy’s advantage (95 %) over", *seeds, "share kept"], rows)
+        own = key.replace("NAME", name)
+        if any(own in metrics for metrics in found.values()):
+            rows.append([title, *(_interval(metrics, own) for metrics in found.values())])
+    return markdown(["policy against", *(f"seed {seed}" for seed in found)], rows)
+
+
+def _interval(metrics: dict[str, float], key: str) -> str:
+    if key not in metrics:
+        return MISSING
+    mean, low, high = (metrics[f"{key}{end}"] for end in ("", "/low", "/high"))
+    return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def _contenders(found: dict[int, dict[str, float]]) -> dict[str, str]:

@@ -86,14 +86,9 @@ def main(out: str, seed: str, *options: str) -> None:
     history = walk.choices[:, :unlogged]
     shown = transitions(history, walk.offers[:, unlogged:], walk.choices[:, unlogged:], world.ITEMS)
 
-    def make(sessions: int, device: torch.device | str = "cpu") -> ChoiceProcess:
+    def make(sessions: int) -> ChoiceProcess:
         return ChoiceProcess(
-            world.ITEMS,
-            sessions,
-            history,
-            offer_size=world.OFFER,
-            max_steps=world.LOGGED,
-            device=device,
+            world.ITEMS, sessions, history, offer_size=world.OFFER, max_steps=world.LOGGED
         )
 
     control = "--control" in options
