@@ -86,9 +86,14 @@ def main(out: str, seed: str, *options: str) -> None:
     history = walk.choices[:, :unlogged]
     shown = transitions(history, walk.offers[:, unlogged:], walk.choices[:, unlogged:], world.ITEMS)
 
-    def make(sessions: int) -> ChoiceProcess:
+    def make(sessions: int, device: torch.device | str = "cpu") -> ChoiceProcess:
         return ChoiceProcess(
-            world.ITEMS, sessions, history, offer_size=world.OFFER, max_steps=world.LOGGED
+            world.ITEMS,
+            sessions,
+            history,
+            offer_size=world.OFFER,
+            max_steps=world.LOGGED,
+            device=device,
         )
 
     control = "--control" in options

@@ -63,11 +63,11 @@ class Course(Callback):
         self.started = time.process_time()
 
 
-def world(ending: str, sessions: int) -> SessionEnv:
+def world(ending: str, sessions: int, device: torch.device | str = "cpu") -> SessionEnv:
     """Give carts whose sessions have one length, end by a fall, or are played on after it."""
     if ending == "fixed":
-        return CartPole(sessions)
-    ended = CartPole(sessions, ending="leave")
+        return CartPole(sessions, device=device)
+    ended = CartPole(sessions, ending="leave", device=device)
     return Absorbing(ended) if ending == "absorbing" else ended
 
 
