@@ -67,10 +67,18 @@ def ranking(metrics: Metrics) -> Section | None:
     drawn, axes = plots.figure(6, 0.4 * len(rows) + 0.9)
     values = {title: metrics[f"test/{name}/ndcg@10"] for name, title in shown.items()}
     plots.bars(axes[0], values, "encoder", "test NDCG@10")
+    text = (
+        f"{int(metrics['test/events'])} held-out events; all items are ranked, those already seen "
+        "left out, equal scores counted at the mean of their ranks."
+    )
+    if forbidden := int(metrics.get("test/ineligible_events", 0)):
+        text += (
+            f" {forbidden} of the events are about an item that the domain forbids its user: "
+            "nobody ranks it, and all miss it."
+        )
     return Section(
         "The next event, on the held-out log",
-        f"{int(metrics['test/events'])} held-out events; all items are ranked, those already seen "
-        "left out, equal scores counted at the mean of their ranks.",
+        text,
         [
             Table(
                 [

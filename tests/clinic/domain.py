@@ -17,9 +17,12 @@ class Clinic(Domain):
     talks_too_much = False
 
     def eligible(self, users, items):
-        nothing = pl.lit(None, pl.String)
-        age = users.select((pl.col("age") if "age" in users.columns else nothing).alias("age"))
-        kind = items.select((pl.col("kind") if "kind" in items.columns else nothing).alias("kind"))
-        of_age = age["age"].cast(pl.Int64, strict=False).fill_null(0).to_numpy() >= 18
-        harmless = (kind["kind"] != "lamp").fill_null(False).to_numpy()
+        age = users["age"] if "age" in users.columns else nothing(users)
+        kind = items["kind"] if "kind" in items.columns else nothing(items)
+        of_age = age.cast(pl.Int64, strict=False).fill_null(0).to_numpy() >= 18
+        harmless = (kind != "lamp").fill_null(False).to_numpy()
         return of_age[:, None] | harmless
+
+
+def nothing(table):
+    return pl.Series([None] * table.height, dtype=pl.String)

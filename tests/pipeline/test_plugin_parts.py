@@ -30,7 +30,7 @@ from lightrec.pipeline.train import train
 from lightrec.policies.base import Policy
 from lightrec.recommend import load
 from lightrec.simulators.starts import LogStarts
-from lightrec.testing import tiny
+from lightrec.testing import check_domain, tiny
 from tests.clinic import ADULTS, SETTINGS, clinic_run, installed
 
 
@@ -47,6 +47,7 @@ def test_a_run_with_a_part_of_every_kind_ends_with_its_metrics(clinic):
     assert type(Policy.load(clinic / "policy")).__name__ == "Habit"
     assert 0 < found["test/policy/ndcg@10"] < 1
     assert found["simulator/policy/length"] > 0
+    check_domain(type(domain_of(EventStore.open(clinic / "data"))))
 
 
 @pytest.fixture
@@ -88,6 +89,7 @@ def test_forbidden_items_are_not_ranked_and_events_about_them_are_misses(clinic,
     found = json.loads((clinic / "metrics.json").read_text())
     # Users 2, 6, 10, 14 and 18 are minors whose log is about lamps.
     assert found["test/ineligible_events"] == 5
+    assert "5 of the events are about an item that the" in (clinic / "report.html").read_text()
     perfect = HeldOutLog().rank(
         store, lambda batch: one_hot(batch[Key.TARGET], 49).float() + lamps.float() / 2, 0
     )
