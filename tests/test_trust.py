@@ -28,9 +28,13 @@ from lightrec.modules.sequence_data import SequenceData
 from lightrec.nn.choice_model import ChoiceModel
 from lightrec.nn.ensemble import load_user_model
 from lightrec.nn.ranker import Ranker
+from lightrec.pipeline import assumptions
+from lightrec.pipeline import run as pipeline
+from lightrec.pipeline.train import check
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.recommend import Recommender
+from lightrec.testing import tiny
 from lightrec.trust import trusted_class
 
 NAMES_CLASSES = {"class.txt", "config.json", "blend.json", "model.ckpt"}
@@ -270,6 +274,26 @@ def test_checkpoints_of_a_run_load_by_themselves(tiny_run):
         (PolicyModule, "policy"),
     ):
         assert kind.load_from_checkpoint(tiny_run / stage / "model.ckpt")
+
+
+def test_settings_that_a_stage_notes_are_not_used_again(
+    run, marker, monkeypatch, lightrec_tiny_files
+):
+    def forge(facts):
+        facts["overrides"].append("--trainer.callbacks+=payload_on_the_path.Attack")
+
+    def stop(stage):
+        check(stage)
+        raise KeyboardInterrupt
+
+    edit(run / "policy" / "stage.json", forge)
+    monkeypatch.setattr(assumptions, "train", stop)
+    log, items = lightrec_tiny_files
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(
+            "generic", out=run, log=log, items=items, until="assumptions", overrides=tiny.FAST
+        )
+    assert not marker.exists()
 
 
 HOOKS = """

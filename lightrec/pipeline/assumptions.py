@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightrec.data.run_folder import STAMP, stamp
+from lightrec.data.run_folder import STAMP
 from lightrec.data.store import EventStore
 from lightrec.irl.two_step import with_assumptions
 from lightrec.modules.choice import offers
@@ -82,7 +82,12 @@ def cells(
 
 
 def assume(
-    policy: list[str], rounds: int = 1, max_users: int = 300, max_steps: int = 40, seed: int = 0
+    policy: list[str],
+    rounds: int = 1,
+    max_users: int = 300,
+    max_steps: int = 40,
+    seed: int = 0,
+    run_policy: list[str] | None = None,
 ) -> None:
     """State the settings of the stage; it is run by :func:`assumptions_stage`.
 
@@ -91,6 +96,8 @@ def assume(
     :param max_users: users by whom a cell is judged.
     :param max_steps: steps after which a session is cut.
     :param seed: of the judging.
+    :param run_policy: settings that the command gave to the run's own policy stage, which each cell
+        is given, too; ``lightrec run`` fills this in.
     """
 
 
@@ -141,9 +148,8 @@ def judge_cell(
     for name in ("data", "encoder"):
         (folder / name).unlink(missing_ok=True)
         (folder / name).symlink_to((stage.run / name).resolve())
-    made = stamp(stage.run / "policy")
     overrides = [
-        *(str(x) for x in made["overrides"]),
+        *(chosen["run_policy"] or []),
         *chosen["policy"],
         *("--data.init_args.leave_rate", str(cell.leave_rate)),
     ]

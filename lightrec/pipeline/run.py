@@ -1,5 +1,6 @@
 """`lightrec run`: all stages in their order, skipping those whose inputs have not changed."""
 
+import json
 import os
 import shlex
 import shutil
@@ -213,7 +214,7 @@ def plan(
     if until not in INPUTS:
         raise RecipeError(f"There is no stage {until!r}; the stages are {', '.join(INPUTS)}.")
     names = [*INPUTS][: [*INPUTS].index(until) + 1]
-    stages = []
+    stages: list[Stage] = []
     for name in names:
         path = folder / f"{name}.yaml"
         if not path.is_file():
@@ -227,6 +228,10 @@ def plan(
             extra += ["--seed" if name in FUNCTIONS else "--seed_everything", str(seed)]
         if offline:
             extra = [*OFFLINE.get(name, ()), *extra]
+        if name == "assumptions":
+            # Not read from the policy's folder, which may be somebody else's.
+            given = next(stage.overrides for stage in stages if stage.name == "policy")
+            extra += ["--run_policy", json.dumps(list(given))]
         own = sources if name == "data" else {}
         stages.append(Stage(name, path, out / name, extra, own, command))
     return stages
