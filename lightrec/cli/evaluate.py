@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from lightrec.data.files import check_file
+from lightrec.data.run_folder import STAMP, check_together
 from lightrec.errors import RunError
 
 
@@ -30,13 +31,17 @@ def main(command: str, arguments: list[str]) -> int:
     if chosen.predictions is not None:
         check_file(chosen.predictions)
     # A run that ended with the encoder has a ranking, too.
-    paths = [chosen.run / "metrics.json", chosen.run / "encoder" / "metrics.json"]
-    path = next((path for path in paths if path.is_file()), None)
-    if path is None:
+    paths = {"evaluate": chosen.run / "metrics.json"}
+    paths["encoder"] = chosen.run / "encoder" / "metrics.json"
+    found = {stage: path for stage, path in paths.items() if path.is_file()}
+    if not found:
         raise RunError(
             f"{chosen.run} holds no results: there is neither a metrics.json nor an encoder/"
             "metrics.json in it. Make them with `lightrec run`, or name another run folder."
         )
+    stage, path = next(iter(found.items()))
+    if (chosen.run / stage / STAMP).is_file():
+        check_together(chosen.run, stage)
     metrics = json.loads(path.read_text())
     if chosen.predictions is not None:
         from lightrec.pipeline.predictions import evaluate_predictions

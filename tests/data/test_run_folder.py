@@ -34,7 +34,8 @@ def mixed(tiny_run, lightrec_tiny_files, tmp_path_factory):
         ("encoder", ["simulate", "{run}", "--policy", "random", "--sessions", "2"]),
         ("encoder", ["judge", "{run}", "--policy", "random", "--sessions", "2"]),
         ("encoder", ["probe", "{run}", "--sessions", "2"]),
-        ("encoder", ["evaluate", "{run}", "--predictions", "{run}/predictions.csv"]),
+        ("evaluate", ["evaluate", "{run}"]),
+        ("evaluate", ["evaluate", "{run}", "--predictions", "{run}/predictions.csv"]),
     ],
 )
 def test_old_models_over_other_data_are_refused(mixed, stage, command, capsys):
