@@ -63,7 +63,7 @@ def test_no_stage_learns_from_stages_that_do_not_belong_together(mixed, capsys):
 def test_a_run_copied_in_part_is_compared_in_part(tiny_run, tmp_path):
     for name in ("data", "policy"):
         shutil.copytree(tiny_run / name, tmp_path / name)
-    assert load(tmp_path).recommend(user="u3", k=1).height == 1
+    assert load(tmp_path, by="policy").recommend(user="u3", k=1).height == 1
     facts = json.loads((tmp_path / "policy/stage.json").read_text())
     assert set(facts["inputs"]) == {"data", "encoder", "reward"}
     check_together(tmp_path, "data", "policy")
