@@ -5,15 +5,16 @@ import os
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
-from itertools import dropwhile
 from pathlib import Path
 
 from lightrec import plugins
 from lightrec.data.files import check_input
 from lightrec.errors import PluginError, RecipeError
-from lightrec.pipeline import recipes
+from lightrec.pipeline import recipes, redo
 from lightrec.pipeline.functions import settings
 from lightrec.pipeline.stage import INPUTS, LAST, Stage
 
@@ -112,25 +113,78 @@ def run(
         chosen = {s: [*FAST_DEV_RUN.get(s, ()), *chosen.get(s, ())] for s in INPUTS}
     if name != folder.resolve().name:
         chosen["data"] = ["--domain", name, *chosen.get("data", [])]
-    command = command_of(domain, given, offline, seed, overrides or {})
+    command = command_of(domain, given, offline, seed, fast_dev_run, overrides or {})
     stages = plan(folder, where, given, offline, seed, chosen, until or LAST, command)
-    left = stages if fresh else [*dropwhile(Stage.is_current, stages)]
-    for stage in left:
-        check(stage)
-    if any(stage.name in ("reward", "judge") for stage in left):
+    redo.complete(where)
+    left = to_do(stages, fresh)
+    for stage in stages:
+        if stage.name in left:
+            check(stage)
+    if {"reward", "judge"} & {*left}:
         from lightrec.pipeline.halves import check_planned_halves
 
         check_planned_halves(stages)
-    for number, stage in enumerate(stages, start=1):
-        headline = f"[{number}/{len(stages)}] {stage.name}"
-        if not fresh and stage.is_current():
+    work_off(stages, left, fresh)
+    if LAST in [stage.name for stage in stages]:
+        publish(where)
+    warn_of_outdated(where)
+    return where
+
+
+def to_do(stages: Sequence[Stage], fresh: bool) -> list[str]:
+    """Name the stages that are not up to date, or read one that is not."""
+    left: list[str] = []
+    for stage in stages:
+        reads_new = any(name in left for name in stage.inputs())
+        if fresh or reads_new or not stage.is_current():
+            left.append(stage.name)
+    return left
+
+
+def work_off(stages: Sequence[Stage], left: Sequence[str], fresh: bool) -> None:
+    """Do the stages that are left, and say of each how long it took.
+
+    Where they replace finished ones, they wait out of sight until the last of them is finished.
+
+    :param left: the names of the stages to do.
+    :param fresh: whether finished and begun work of a stopped call counts for nothing.
+    """
+    run = stages[0].run
+    replacing = any((run / name).exists() for name in left)
+    kept = [stage.name for stage in stages if stage.name not in left]
+    room = redo.prepare(run, left, kept) if replacing else run
+    for number, planned in enumerate(stages, start=1):
+        headline = f"[{number}/{len(stages)}] {planned.name}"
+        stage = replace(planned, out=room / planned.name)
+        if planned.name in kept or (replacing and not fresh and stage.is_current()):
             print(f"{headline}: up to date", file=sys.stderr)
             continue
         print(headline, file=sys.stderr)
+        begin = time.monotonic()
         execute(stage, anew=fresh)
-    if LAST in [stage.name for stage in stages]:
-        publish(where)
-    return where
+        print(f"{headline}: {duration(time.monotonic() - begin)}", file=sys.stderr)
+    if replacing:
+        redo.exchange(run, left)
+
+
+def duration(seconds: float) -> str:
+    """Set a time for reading: ``8 s``, ``1 min 12 s``, ``2 h 5 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def warn_of_outdated(run: Path) -> None:
+    """Say on standard error which stages of a run were made from others than are there now."""
+    names = redo.outdated(run, [*INPUTS])
+    if names:
+        print(
+            f"lightrec: {run} still holds {', '.join(names)} of earlier inputs, which no command "
+            f"will open. The same command with --until {names[-1]} makes them again.",
+            file=sys.stderr,
+        )
 
 
 def check(stage: Stage) -> None:
@@ -153,6 +207,7 @@ def command_of(
     sources: Mapping[str, Path],
     offline: bool,
     seed: int | None,
+    fast_dev_run: bool,
     overrides: Mapping[str, Sequence[str]],
 ) -> str:
     """Write down the command of a run, without its folder and its last stage."""
@@ -160,6 +215,7 @@ def command_of(
     for role, path in sources.items():
         words += [f"--{role}", str(path)]
     words += ["--offline"] if offline else []
+    words += ["--fast-dev-run"] if fast_dev_run else []
     words += [] if seed is None else ["--seed", str(seed)]
     for stage, given in overrides.items():
         words += [f"--{stage}.{word[2:]}" if word.startswith("--") else word for word in given]
