@@ -6,7 +6,6 @@ stages before. Nothing heavy is imported here, so that an unchanged run is recog
 """
 
 import hashlib
-import importlib.util
 import json
 import os
 import shutil
@@ -16,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import lightrec
-from lightrec import plugins
 from lightrec.data.run_folder import STAMP, check_together, stamp
 from lightrec.pipeline import recipes
+from lightrec.pipeline.plugin_marks import plugin_marks
 
 INPUTS: Mapping[str, tuple[str, ...]] = {
     "data": (),
@@ -44,24 +43,6 @@ def hash_file(path: Path) -> str:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
-
-
-def plugin_marks(settings: str) -> dict[str, str]:
-    """Give a content hash of each plugin of which a part is named in a stage's settings.
-
-    A plugin that is being written changes without a change of its version.
-    """
-    found = plugins.installed()
-    marks = {}
-    for package in found.packages[1:]:
-        if any(part.name in settings for part in found.parts_of(package)):
-            spec = importlib.util.find_spec(package.module.partition(".")[0])
-            digest = hashlib.sha256(str(package).encode())
-            for root in (spec.submodule_search_locations or []) if spec else []:
-                for path in sorted(Path(root).rglob("*.py")):
-                    digest.update(path.read_bytes())
-            marks[package.name] = digest.hexdigest()
-    return marks
 
 
 def named_files(settings: object) -> dict[str, str]:
@@ -121,7 +102,7 @@ class Stage:
         recipe = recipes.read(self.recipe)
         content = {
             "lightrec": lightrec.__version__,
-            "plugins": plugin_marks(f"{recipe} {self.overrides}"),
+            "plugins": plugin_marks(f"{recipe} {self.overrides}", readers=self.name == "data"),
             "recipe": recipe,
             "overrides": list(self.overrides),
             "sources": {role: hash_file(path) for role, path in self.sources.items()},
