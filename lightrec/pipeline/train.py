@@ -241,12 +241,33 @@ def _quiet() -> None:
 def arguments(stage: Stage) -> list[str]:
     """Write a stage down as LightningCLI's arguments, its inputs taken from its run folder."""
     given = ["-c", str(stage.recipe), "--out", str(stage.out)]
-    data = recipes.read(stage.recipe).get("data")
+    recipe = recipes.read(stage.recipe)
+    data = recipe.get("data")
     settings = data.get("init_args", {}) if isinstance(data, dict) else {}
-    for name in INPUTS:
-        if name in settings:
+    own = Path(str(recipe["out"])).parent if "out" in recipe else None
+    for name, value in settings.items():
+        if name in INPUTS:
             given += [f"--data.init_args.{name}", str(stage.run / name)]
+        elif own is not None and (moved := moved_with(value, own, stage.run)) != value:
+            given += [f"--data.init_args.{name}", json.dumps(moved)]
     return [*given, *stage.overrides]
+
+
+def moved_with(value: object, old: Path, new: Path) -> object:
+    """Let a setting follow its run folder: paths of stages in it, however deep they stand.
+
+    :param old: the run folder that the recipe names.
+    :param new: the run folder that is used.
+    """
+    if isinstance(value, dict):
+        return {key: moved_with(inner, old, new) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [moved_with(inner, old, new) for inner in value]
+    if isinstance(value, str) and Path(value).is_relative_to(old):
+        rest = Path(value).relative_to(old)
+        if rest.parts and rest.parts[0] in INPUTS:
+            return str(new / rest)
+    return value
 
 
 def fit(stage: Stage, watchers: Sequence[Callback] = ()) -> RecipeCLI:

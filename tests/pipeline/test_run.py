@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,12 +10,14 @@ import time
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 import lightrec
 from lightrec.errors import RecipeError
 from lightrec.evaluation.evidence import Favoured, favoured
 from lightrec.modules.halves import learned_from
+from lightrec.pipeline import recipes
 from lightrec.pipeline import train as training
 from lightrec.pipeline.report_sessions import CONTENDERS
 from lightrec.pipeline.run import plan, run
@@ -111,8 +114,6 @@ def test_settings_of_a_stage_that_is_not_done_are_refused(lightrec_tiny_files, t
 
 
 def test_a_changed_setting_redoes_its_stage(tiny_run, lightrec_tiny_files):
-    from lightrec.pipeline import recipes
-
     log, items = lightrec_tiny_files
     sources = {"log": log, "items": items}
     other = {**FAST, "encoder": [*FAST["encoder"], "--model.init_args.dropout=0.3"]}
@@ -122,10 +123,30 @@ def test_a_changed_setting_redoes_its_stage(tiny_run, lightrec_tiny_files):
     assert "data" in current
 
 
+def test_paths_within_settings_follow_the_run_folder(tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(recipes.folder("generic"), own)
+    path = own / "policy.yaml"
+    recipe = yaml.safe_load(path.read_text())
+    penalty = {
+        "class_path": "RepetitionPenalty",
+        "init_args": {"data": "runs/generic/data", "category": "runs/other/data"},
+    }
+    recipe["data"]["init_args"] |= {
+        "reward_name": "WeightedSum",
+        "reward_settings": {"parts": ["SurplusReward", penalty], "weights": [1.0, 0.5]},
+    }
+    path.write_text(yaml.safe_dump(recipe))
+    policy = plan(own, tmp_path / "elsewhere", {}, False, None, {})[4]
+    parsed = training.ParsedRecipe(training.arguments(policy))
+    moved = parsed.value("data.init_args.reward_settings")["parts"][1]["init_args"]
+    assert moved == {"data": str(tmp_path / "elsewhere/data"), "category": "runs/other/data"}
+    assert parsed.value("data.init_args.reward") == str(tmp_path / "elsewhere/reward")
+
+
 @pytest.fixture
 def encoder(lightrec_tiny_files, tmp_path):
     """The encoder stage over the tiny log, its data stage done."""
-    from lightrec.pipeline import recipes
     from lightrec.pipeline.run import execute
 
     def make(name):
