@@ -371,9 +371,22 @@ def provider(part: object) -> str:
     return f"{kind.__name__} of {owners[0] if owners else f'the module {kind.__module__}'}"
 
 
+def _raising(error: Exception) -> object | None:
+    """Find the innermost object of a plugin's class that was at work when an error was raised."""
+    slots = installed().parts.values()
+    strange = {p.path for s in slots for p in s.values() if not p.path.startswith("lightrec.")}
+    for frame, _ in reversed([*traceback.walk_tb(error.__traceback__)]):
+        found = frame.f_locals.get("self")
+        if f"{type(found).__module__}:{type(found).__qualname__}" in strange:
+            return found
+    return None
+
+
 @contextmanager
 def blaming(part: object, task: str) -> Iterator[None]:
     """Turn what somebody's part raises into a sentence that names the part and its distribution.
+
+    Where the error comes from a plugin's part within the part, that one is named.
 
     :param part: the part that is called within, or its class.
     :param task: what it is asked for, such as ``encode 12 texts``.
@@ -384,9 +397,14 @@ def blaming(part: object, task: str) -> Iterator[None]:
     except LightrecError:
         raise
     except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
+        named = _raising(error) or part
+        kind = named if isinstance(named, type) else type(named)
+        file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+        frames = traceback.extract_tb(error.__traceback__)[::-1]
+        # The line in the part's own file, not in a library that it calls.
+        last = next((frame for frame in frames if frame.filename == file), frames[0])
         said = " ".join(str(error).split()).rstrip(".") or "nothing more"
         raise PluginError(
-            f"{provider(part)} could not {task}. It raised {type(error).__name__}: {said} "
+            f"{provider(named)} could not {task}. It raised {type(error).__name__}: {said} "
             f"({last.filename}, line {last.lineno})."
         ) from error

@@ -206,6 +206,16 @@ def test_a_reward_that_fails_in_a_run_is_named(clinic, fault, told):
     assert told in str(error.value)
 
 
+def test_a_reward_within_a_reward_is_named(clinic):
+    part = "{class_path: Calm, init_args: {fault: error}}"
+    own = [
+        "--data.init_args.reward_name=WeightedSum",
+        f"--data.init_args.reward_settings={{parts: [EngagementReward, {part}]}}",
+    ]
+    with pytest.raises(PluginError, match=r"Calm of lightrec-clinic.*reward\.py, line 19"):
+        train(stage(clinic, "policy", *own))
+
+
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
