@@ -173,7 +173,7 @@ class RankingMetrics(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Give the mean of each metric over all events; 0 where there were none."""
-        ranks = dim_zero_cat(self.ranks) if self.ranks else torch.zeros(0, device=self.device)
+        ranks = dim_zero_cat(self.ranks) if len(self.ranks) else torch.zeros(0, device=self.device)
         values = event_metrics(ranks, self.cutoffs)
         return {name: value.sum() / max(len(ranks), 1) for name, value in values.items()}
 

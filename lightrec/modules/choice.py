@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightrec.data.processes import part_of_all
 from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.errors import RecipeError
 from lightrec.irl import RewardLearner
@@ -188,13 +189,15 @@ class ChoiceModule(StageModule):
             for number, member in enumerate(self.members)
         ]
         mean = -losses[0] if len(losses) == 1 else -torch.stack(losses).mean()
-        self.log("train/log_likelihood", mean, on_step=False, on_epoch=True, batch_size=1)
+        name, size = "train/log_likelihood", len(weight)
+        self.log(name, mean, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         if self.learner is not None:
             progress = self.global_step / self.trainer.estimated_stepping_batches
             losses.append(self.learner.loss(batch, progress))
         priors = [m.prior(self.identity_precision) / self.train_events for m in self._networks]
         # Members share nothing, so that the sum's gradient is each one's own.
-        return sum(losses[1:], losses[0]) + sum(priors[1:], priors[0])
+        part = part_of_all(weight.sum())
+        return sum(losses[1:], losses[0]) * part + sum(priors[1:], priors[0])
 
     def _times_drawn(self, number: int, batch: Batch) -> Tensor | float:
         """How often the users of a batch's rows (R,) stand in a member's bootstrap sample."""
@@ -222,11 +225,13 @@ class ChoiceModule(StageModule):
         model = self.choice if not self.others else Ensemble(self.members)
         mean = (weight * _told(model, batch)).sum() / weight.sum()
         # Lightning weights the batches' means by these sizes.
-        self.log(f"{part}/log_likelihood", mean, prog_bar=True, batch_size=len(weight))
+        size = len(weight)
+        self.log(f"{part}/log_likelihood", mean, prog_bar=True, batch_size=size, sync_dist=True)
         if self.learner is not None:
             log_p = learned_log_probabilities(self.learner, batch)
             mean = (weight * _of_choice(log_p, batch)).sum() / weight.sum()
-            self.log(f"{part}/learner/log_likelihood", mean, batch_size=len(weight))
+            name = f"{part}/learner/log_likelihood"
+            self.log(name, mean, batch_size=size, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with a linear warm-up and a cosine to zero; vectors and scalars do not decay."""

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lightrec.data.processes import Share, present_share
 from lightrec.data.sequences import Sequences
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, VALIDATION
@@ -173,24 +174,30 @@ class ChoiceData(LogData):
         *,
         shuffle: bool = False,
         limit: int | None = None,
+        share: Share = Share(0, 1),  # noqa: B008 (a constant)
     ) -> DataLoader[Batch]:
-        """Batches of a part's choices; always the same ones unless shuffled."""
+        """Batches of a part's choices; always the same ones unless shuffled.
+
+        :param share: of a process among several.
+        :raises DataError: where there are fewer events than processes.
+        """
         size = self.batch_size if shuffle else max(self.batch_size, 2048)
         events = self.events(part, half)
-        sampler = EventBatches(events, size, self.seed, shuffle=shuffle, limit=limit)
+        share.check(len(events), "events")
+        sampler = EventBatches(events, size, self.seed, shuffle=shuffle, limit=limit, share=share)
         return DataLoader(self.sets, batch_size=None, sampler=sampler, num_workers=self.num_workers)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Training choices, in an order that follows from seed and epoch."""
-        return self.batches(TRAIN, shuffle=True, limit=self.max_train)
+        return self.batches(TRAIN, shuffle=True, limit=self.max_train, share=present_share())
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Validation choices."""
-        return self.batches(VALIDATION, limit=self.max_evaluated)
+        return self.batches(VALIDATION, limit=self.max_evaluated, share=present_share())
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Test choices."""
-        return self.batches(TEST, limit=self.max_evaluated)
+        return self.batches(TEST, limit=self.max_evaluated, share=present_share())
 
 
 def _principal(vectors: Tensor, size: int) -> Tensor:

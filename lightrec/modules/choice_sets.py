@@ -14,12 +14,15 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from lightrec.data.eligibility import eligible
+from lightrec.data.processes import Share
 from lightrec.data.store import TEST, VALIDATION, EventStore
 from lightrec.keys import PADDING, Key
 
 Batch: TypeAlias = dict[str, Tensor]
-Request: TypeAlias = tuple[tuple[int, ...], NDArray[np.int64]]
-"""Seeds of the draws, and positions (B,) of events in the store."""
+Request: TypeAlias = (
+    tuple[tuple[int, ...], NDArray[np.int64]] | tuple[tuple[int, ...], NDArray[np.int64], Share]
+)
+"""Seeds of the draws, positions (B,) of events in the store, and whose rows are asked for."""
 
 
 class UnseenItems:
@@ -146,7 +149,7 @@ class ChoiceSets(Dataset[Batch]):
 
     def __getitem__(self, request: Request) -> Batch:
         """Give the batch of some events."""
-        seeds, events = request
+        seeds, events, *share = request
         generator = np.random.default_rng(seeds)
         store = self.store
         users = store.users_of(events)
@@ -179,7 +182,10 @@ class ChoiceSets(Dataset[Batch]):
             Key.WEIGHT: weight,
             **dict(zip((Key.NEXT_CANDIDATES, Key.ENDED, Key.CUT), following, strict=False)),
         }
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return {
+            name: torch.from_numpy(_own(array, len(events), *share))
+            for name, array in arrays.items()
+        }
 
     def _following(
         self,
@@ -240,6 +246,14 @@ def forgetting(
     return np.take_along_axis(kept, order, 1)
 
 
+def _own(array: NDArray[Any], rows: int, share: Share = Share(0, 1)) -> NDArray[Any]:  # noqa: B008
+    """Take a process's rows out of arrays (M · B, ...) of M blocks of B rows."""
+    if share.world == 1:
+        return array
+    blocks = array.reshape(-1, rows, *array.shape[1:])
+    return blocks[:, share.rows].reshape(-1, *array.shape[1:])
+
+
 class EventBatches(Sampler[Request]):
     """Batches of events in an order, and with draws, that follow from seed and epoch alone.
 
@@ -248,6 +262,7 @@ class EventBatches(Sampler[Request]):
     :param seed: of the run.
     :param shuffle: a new order and new draws each epoch; otherwise the same each time.
     :param limit: at most so many events an epoch, drawn anew each time; None for all.
+    :param share: of a process among several, each of which gets its rows of every batch.
     """
 
     def __init__(
@@ -258,9 +273,10 @@ class EventBatches(Sampler[Request]):
         *,
         shuffle: bool,
         limit: int | None,
+        share: Share = Share(0, 1),  # noqa: B008 (a constant)
     ) -> None:
         self.events, self.batch_size, self.seed = events, batch_size, seed
-        self.shuffle = shuffle
+        self.shuffle, self.share = shuffle, share
         self.limit = len(events) if limit is None else min(limit, len(events))
         self.epoch = 0
 
@@ -269,14 +285,16 @@ class EventBatches(Sampler[Request]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-self.limit // self.batch_size)
+        return self.share.batches(self.limit, self.batch_size)
 
     def __iter__(self) -> Iterator[Request]:
         epoch = self.epoch if self.shuffle else 0
-        events = self.events
+        events = self.events[: self.limit]
         if self.shuffle or self.limit < len(events):
-            order = np.random.default_rng((self.seed, epoch)).permutation(len(events))
-            events = events[order[: self.limit]]
+            order = np.random.default_rng((self.seed, epoch)).permutation(len(self.events))
+            events = self.events[order[: self.limit]]
         for number in range(len(self)):
-            rows = events[number * self.batch_size : (number + 1) * self.batch_size]
-            yield (self.seed, int(self.shuffle), epoch, number), rows
+            # The last batch takes what is too little for a batch of all processes.
+            end = None if number == len(self) - 1 else (number + 1) * self.batch_size
+            rows, seeds = events[number * self.batch_size : end], (self.seed, int(self.shuffle))
+            yield (*seeds, epoch, number), rows, self.share

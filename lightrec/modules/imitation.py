@@ -14,6 +14,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
+from lightrec.data.processes import only_one
 from lightrec.errors import RecipeError
 from lightrec.irl.discriminators import AIRLDiscriminator, GAILDiscriminator
 from lightrec.irl.features import Features
@@ -94,7 +95,11 @@ class ImitationModule(PlainCheckpoint, pl.LightningModule):
         self._bench: Workbench | None = None
 
     def setup(self, stage: str) -> None:
-        """Build the learner on the data's features, where no checkpoint has done so."""
+        """Build the learner on the data's features, where no checkpoint has done so.
+
+        :raises RecipeError: where several processes are to train it.
+        """
+        only_one(self.trainer.world_size, self)
         if not hasattr(self, "learner"):
             self._build(self._data.features)
 

@@ -14,6 +14,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
+from lightrec.data.processes import only_one
 from lightrec.errors import RecipeError
 from lightrec.evaluation.sessions import play
 from lightrec.keys import PADDING, Key
@@ -59,7 +60,11 @@ class PolicyStage(StageModule):
         return self.hparams
 
     def setup(self, stage: str) -> None:
-        """Build the policy on the data's vectors, where no checkpoint has done so."""
+        """Build the policy on the data's vectors, where no checkpoint has done so.
+
+        :raises RecipeError: where several processes are to train it.
+        """
+        only_one(self.trainer.world_size, self)
         if not hasattr(self, "policy"):
             plain = self._data.make_policy(self._settings.policy_settings or {})
             self._build(self._wrap(plain, self._data.slate_size))

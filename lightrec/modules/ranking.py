@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lightrec.closed_forms.base import ClosedForm
 from lightrec.data.gaps import GAP_BUCKETS
+from lightrec.data.processes import part_of_all
 from lightrec.data.tensor_files import save_tensors
 from lightrec.errors import RecipeError
 from lightrec.evaluation.ranking import RankingMetrics
@@ -200,9 +201,10 @@ class RankingModule(StageModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Give the loss and log its mean over the epoch."""
         loss = self.loss(batch)
-        count = int((batch[Key.TARGET] != PADDING).sum())
-        self.log("train/loss", loss, batch_size=max(count, 1), on_step=False, on_epoch=True)
-        return loss
+        count = (batch[Key.TARGET] != PADDING).sum()
+        size = max(int(count), 1)
+        self.log("train/loss", loss, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)
+        return loss * part_of_all(count.float())
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean loss over a training batch's targets, a scalar."""
@@ -267,8 +269,11 @@ class RankingModule(StageModule):
         values = self.metrics.compute()
         self.metrics.reset()
         self._table = None
-        self.log_dict({f"{part}/{name}": value.float() for name, value in values.items()})
-        self.log(f"{part}/ndcg", values["ndcg@10"].float(), prog_bar=True, logger=False)
+        # Means over all processes already, so that the mean over processes changes nothing.
+        found = {f"{part}/{name}": value.float().to(self.device) for name, value in values.items()}
+        self.log_dict(found, sync_dist=True)
+        ndcg = found[f"{part}/ndcg@10"]
+        self.log(f"{part}/ndcg", ndcg, prog_bar=True, logger=False, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; matrices and embeddings decay, gains and biases do not."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lightrec.data.processes import present_share
 from lightrec.data.sequences import Sequences
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, VALIDATION
@@ -147,8 +148,15 @@ class SequenceData(LogData):
         return self._evaluation(TEST, self.max_tested)
 
     def _evaluation(self, part: int, limit: int | None) -> DataLoader[Batch]:
+        share = present_share()
         events = EvaluationEvents(
-            self.histories, part, self.max_length, self.evaluation_batch_size, limit, self.seed
+            self.histories,
+            part,
+            self.max_length,
+            self.evaluation_batch_size,
+            limit,
+            self.seed,
+            share,
         )
         if part == VALIDATION and not len(events):
             raise DataError(
@@ -156,4 +164,5 @@ class SequenceData(LogData):
                 "users with three events or more, global-time a longer validation_fraction.",
                 source=self.data,
             )
+        share.check(len(events.events) * share.world, "held-out events")
         return DataLoader(events, batch_size=None, num_workers=self.num_workers)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from lightrec.data.processes import Share, present_share
 from lightrec.data.sequences import Sequences, Targets, padded
 from lightrec.data.store import TRAIN
 from lightrec.keys import PADDING, Key
@@ -74,6 +75,8 @@ class TrainWindows(Dataset[Batch]):
 class WindowSampler(Sampler[NDArray[np.int64]]):
     """Batches of windows of like length, in an order that follows from seed and epoch alone.
 
+    Of each batch a process gets its own share, see :class:`~lightrec.data.processes.Share`.
+
     :param dataset: the windows.
     :param batch_size: windows in a batch.
     :param seed: of the run.
@@ -91,9 +94,10 @@ class WindowSampler(Sampler[NDArray[np.int64]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self.dataset) // self.batch_size)
+        return present_share().batches(len(self.dataset), self.batch_size)
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        share = present_share()
         generator = np.random.default_rng((self.seed, self.epoch))
         windows = generator.permutation(self.dataset.windows(generator))
         batches: list[NDArray[np.int64]] = []
@@ -102,7 +106,8 @@ class WindowSampler(Sampler[NDArray[np.int64]]):
             pool = pool[np.argsort(pool[:, 1] - pool[:, 0], kind="stable")]
             batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
         for index in generator.permutation(len(batches)):
-            yield batches[index]
+            if len(batches[index]) >= share.world:
+                yield batches[index][share.rows]
 
 
 class EvaluationEvents(Dataset[Batch]):
@@ -115,6 +120,7 @@ class EvaluationEvents(Dataset[Batch]):
     :param batch_size: events in a batch.
     :param limit: at most so many events, drawn by ``seed``; None for all.
     :param seed: of the run.
+    :param share: of a process among several, each of which takes part of the events.
     """
 
     def __init__(
@@ -125,6 +131,7 @@ class EvaluationEvents(Dataset[Batch]):
         batch_size: int,
         limit: int | None,
         seed: int,
+        share: Share = Share(0, 1),  # noqa: B008 (a constant)
     ) -> None:
         self.sequences, self.max_length, self.batch_size = sequences, max_length, batch_size
         if isinstance(part, Targets):
@@ -137,7 +144,7 @@ class EvaluationEvents(Dataset[Batch]):
             kept = np.sort(generator.choice(len(events), limit, replace=False))
             events, users, items = events[kept], users[kept], items[kept]
         # Batches of like lengths; their order does not matter to a metric.
-        order = np.argsort(events - sequences.offsets[users], kind="stable")
+        order = np.argsort(events - sequences.offsets[users], kind="stable")[share.rows]
         self.events, self.users, self.targets = events[order], users[order], items[order]
 
     def __len__(self) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 import sys
 import warnings
@@ -16,6 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import distributed
 
 from lightrec import plugins
 from lightrec.closed_forms.als import ALS
@@ -140,6 +142,11 @@ class RecipeCLI(LightningCLI):
         kwargs["default_root_dir"] = str(stage.work)
         kwargs["enable_model_summary"] = False
         kwargs["num_sanity_val_steps"] = 0
+        # Batches are shared out by lightrec's own samplers.
+        kwargs["use_distributed_sampler"] = False
+        if self.config["trainer"]["strategy"] == "ddp":
+            # Choice models hold a value that is solved for after training, without gradients.
+            kwargs["strategy"] = "ddp_find_unused_parameters_true"
         own = callbacks(stage.work, self.model, self.seed)
         self.trainer_defaults = {"callbacks": [*own, *self.watchers]}
         return super().instantiate_trainer(**kwargs)
@@ -295,17 +302,35 @@ def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
     :raises RecipeError: where the recipe has no seed.
     """
     cli = fit(stage, watchers)
+    end_processes(cli.trainer)
     best = stage.work / "best.ckpt"
     if best.is_file():
         state = torch.load(best, map_location="cpu", weights_only=True)
         cli.model.load_state_dict(state["state_dict"])
     with stage.output(cli.seed) as folder:
-        if cli.trainer.is_global_zero:
-            if best.is_file():
-                shutil.copyfile(best, folder / CHECKPOINT)
-            metrics = cli.model.write(folder)
-            write_metrics(metrics, folder)
-            to_tensorboard(folder, stage.logs)
+        if best.is_file():
+            shutil.copyfile(best, folder / CHECKPOINT)
+        metrics = cli.model.write(folder)
+        write_metrics(metrics, folder)
+        to_tensorboard(folder, stage.logs)
+
+
+def end_processes(trainer: pl.Trainer) -> None:
+    """Let the first of several processes go on alone; the others have nothing left to do.
+
+    Lightning starts the others with the first one's own command line, and leaves marks in the
+    environment by which a further training would take its process for one of them.
+
+    :raises SystemExit: in all processes but the first.
+    """
+    if trainer.world_size == 1:
+        return
+    if not trainer.is_global_zero:
+        raise SystemExit(0)
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+    for name in ("LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        os.environ.pop(name, None)
 
 
 def assess(stage: Stage, command: str, checkpoint: Path) -> None:

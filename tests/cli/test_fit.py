@@ -1,6 +1,8 @@
 """One stage by its LightningCLI recipe."""
 
 import shutil
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -52,3 +54,19 @@ def test_help_shows_the_trainer(capsys):
 def test_validating_what_was_never_trained_says_so(data, capsys):
     assert main(["validate", "-c", "generic/encoder"]) == 2
     assert "train first with `lightrec fit`" in capsys.readouterr().err
+
+
+def test_two_processes_leave_one_folder(data):
+    command = ["fit", "-c", "generic/encoder", *FAST["encoder"], "--trainer.accelerator", "cpu"]
+    command += ["--trainer.strategy", "ddp", "--trainer.devices", "2"]
+    # In a process of its own, which Lightning starts a second time with the same command.
+    run = subprocess.run(
+        [sys.executable, "-m", "lightrec", *command], capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert run.stdout.splitlines()[-1] == "encoder: runs/generic/encoder"
+    assert run.stdout.count("encoder: runs/generic/encoder") == 1
+    assert {"model.safetensors", "model.ckpt", "stage.json"} <= {
+        path.name for path in (data / "encoder").iterdir()
+    }
+    assert not (data / ".work" / "encoder").exists()
