@@ -11,6 +11,7 @@ from torchrl.objectives.value.functional import generalized_advantage_estimate
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
+from lightrec.modules.packed_masks import PACKED, pack, unpack
 from lightrec.modules.playground import PolicySetting
 from lightrec.modules.policy_losses import (
     CLICKED_COLUMN,
@@ -125,29 +126,34 @@ class PolicyModule(PolicyStage):
         rollout = self._play()
         self._log_play(rollout)
         names = [FEATURES, Key.ACTION, Key.LOG_PROBABILITY, "advantage", "value_target"]
-        offered = self.offered
+        offered = PACKED if self.offered == Key.MASK else self.offered
         if self._settings.loss == "slate-sarsa":
             rollout, offered = slates_alone(rollout), Key.CANDIDATES
             names.append(CLICKED_COLUMN)
         self._past.append(kept([*self.policy.reads, offered, *names], rollout).flatten())
-        rows = TensorDict.cat(list(self._past))
+        rows = self._past[0] if len(self._past) == 1 else TensorDict.cat(list(self._past))
         loss = on_policy_loss(
             self._settings.loss,
             self.policy,
             self.critic,
             self.behavior,
             self.ground.train.slate_size,
-            offered == Key.MASK,
+            offered == PACKED,
             self._settings.loss_settings or {},
         ).to(self.device)
         means = Means()
         for _ in range(self._settings.passes):
             order = torch.randperm(len(rows), device=self.device)
             for chosen in order.split(self._settings.batch_size):
-                outcome = loss(rows[chosen])
+                outcome = loss(self._with_mask(rows[chosen]))
                 self._update({name: outcome[name] for name in outcome.keys()})  # noqa: SIM118
                 means.add(outcome, outcome.keys())
         self._log_means(means.all())
+
+    def _with_mask(self, rows: TensorDict) -> TensorDict:
+        """Give rows (R,) the masks that were packed while they were played."""
+        packed = rows.pop(PACKED, None)
+        return rows if packed is None else rows.set(Key.MASK, unpack(packed, self.num_items + 1))
 
     @torch.no_grad()
     def _play(self) -> TensorDict:
@@ -159,7 +165,12 @@ class PolicyModule(PolicyStage):
             state = self.see(self._state)
             law = self.policy.distribution(state, ground.train.slate_size)
             columns = law.sample()
-            row = kept([*self.policy.reads, self.offered, FEATURES], state)
+            row = kept([*self.policy.reads, FEATURES], state)
+            if self.offered == Key.MASK:
+                # Of a large catalog, masks are nearly all that is kept.
+                row[PACKED] = pack(state[Key.MASK])
+            else:
+                row[Key.CANDIDATES] = state[Key.CANDIDATES]
             row[Key.ACTION], row[Key.LOG_PROBABILITY] = columns, law.log_prob(columns)
             row["slate"] = state[Key.ACTION] = items_at(state, columns)
             played, self._state = ground.train.step_and_maybe_reset(state)

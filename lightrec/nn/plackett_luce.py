@@ -11,7 +11,7 @@ from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 from torch.nn.functional import cross_entropy
 
-from lightrec.nn.precision import as_float64, at_least_float32
+from lightrec.nn.precision import as_float64, at_least_float32, near_float64
 from lightrec.nn.slates import Slates, chunks, draw_slates
 from lightrec.nn.urns import EMPTY, ordered_steps
 
@@ -169,7 +169,8 @@ class PlackettLuce(Distribution):
         Excluded columns add nothing to the sums, which are doubles, so none of them is ever the
         first to exceed the number drawn.
         """
-        sums = as_float64((logits - logits.amax(-1, keepdim=True)).exp()).cumsum(-1)
+        weights = (logits - logits.amax(-1, keepdim=True)).exp()
+        sums = near_float64(weights).cumsum(-1, dtype=torch.float64)
         point = torch.rand((*sums.shape[:-1], 1), dtype=torch.float64, device=sums.device)
         column = torch.searchsorted(sums, point * sums[..., -1:], right=True)
         return column.clamp_max(sums.shape[-1] - 1).to(logits.device)

@@ -17,9 +17,14 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(device.type, enabled=False)
 
 
+def near_float64(tensor: Tensor) -> Tensor:
+    """Give a tensor where there is float64: on its device, or else on the CPU."""
+    return tensor.cpu() if tensor.device.type in WITHOUT_FLOAT64 else tensor
+
+
 def as_float64(tensor: Tensor) -> Tensor:
     """Give a tensor in float64: on its device, or on the CPU where the device has no float64."""
-    return (tensor.cpu() if tensor.device.type in WITHOUT_FLOAT64 else tensor).double()
+    return near_float64(tensor).double()
 
 
 def as_float32(tensor: Tensor, device: torch.device) -> Tensor:
