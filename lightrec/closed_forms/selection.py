@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import TypeAlias
 
-from lightrec.closed_forms.base import ClosedForm, Evidence, Setting
+from lightrec.closed_forms.base import ClosedForm, Evidence, NotApplicable, Setting
 
 Judge: TypeAlias = Callable[[ClosedForm], float]
 """From a fitted closed form to a number, higher is better."""
@@ -35,6 +35,14 @@ def choose(form: ClosedForm, evidence: Evidence, judge: Judge) -> tuple[ClosedFo
                 best, highest = candidate, value
     assert best is not None
     return best, highest
+
+
+def tries(form: ClosedForm, evidence: Evidence) -> int:
+    """Count what :func:`choose` will judge; 0 where the log is not of a kind for the form."""
+    try:
+        return len(combinations(form.values(evidence)))
+    except NotApplicable:
+        return 0
 
 
 def combinations(values: Mapping[str, Sequence[Setting]]) -> list[dict[str, Setting]]:

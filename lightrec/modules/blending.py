@@ -9,12 +9,13 @@ from torch import Tensor
 
 from lightrec.closed_forms.base import ClosedForm, Evidence, NotApplicable
 from lightrec.closed_forms.blend import RANKER, Blend, names_of
-from lightrec.closed_forms.selection import choose
+from lightrec.closed_forms.selection import choose, tries
 from lightrec.closed_forms.text_map import PENALTIES, TextMap
 from lightrec.closed_forms.weights import fit_weights
 from lightrec.data.store import VALIDATION
 from lightrec.evaluation.ranking import evaluate_scores
 from lightrec.keys import Column, Key
+from lightrec.modules.progress import progress_bar
 from lightrec.modules.sequence_data import SequenceData
 from lightrec.modules.sequences import EvaluationEvents
 from lightrec.nn.ranker import Ranker
@@ -27,6 +28,10 @@ FITTED: Final = 4_000
 """So many validation events decide the weights, a handful of numbers."""
 FEATURES: Final = 1 << 26
 """At most so many logarithms are held, which may limit those events further."""
+
+
+BLENDING: Final = 4
+"""So many steps of the progress bar follow the closed forms."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +61,30 @@ def blend(ranker: Ranker, forms: Sequence[ClosedForm], data: SequenceData, seed:
     judged = validation_events(data, JUDGED, seed)
     fitted: dict[str, ClosedForm] = {}
     values, left_out = {}, {}
-    for name, form in names_of(forms).items():
-        try:
-            fitted[name], values[name] = choose(form, evidence, lambda f: _ndcg(f, judged, data))
-        except NotApplicable as reason:
-            left_out[name] = str(reason)
-    mixed = Blend(ranker, fitted).freeze()
-    values[RANKER] = _ndcg(mixed, judged, data)
-    mixed.weights = _weights(mixed, data, seed)
-    mixed.l2 = choose_l2(mixed, judged, data)
-    metrics = judge(mixed, validation_events(data, data.max_validated, seed), data)
+    named = names_of(forms)
+    total = sum(tries(form, evidence) for form in named.values()) + BLENDING
+    with progress_bar(total, "setting") as bar:
+
+        def judged_with(form: ClosedForm | Blend) -> float:
+            value = _ndcg(form, judged, data)
+            bar.update()
+            return value
+
+        for name, form in named.items():
+            bar.set_description(name)
+            try:
+                fitted[name], values[name] = choose(form, evidence, judged_with)
+            except NotApplicable as reason:
+                left_out[name] = str(reason)
+        bar.set_description("blend")
+        mixed = Blend(ranker, fitted).freeze()
+        values[RANKER] = judged_with(mixed)
+        mixed.weights = _weights(mixed, data, seed)
+        bar.update()
+        mixed.l2 = choose_l2(mixed, judged, data)
+        bar.update()
+        metrics = judge(mixed, validation_events(data, data.max_validated, seed), data)
+        bar.update(total - bar.n)
     return Blended(mixed, metrics, values, left_out)
 
 

@@ -13,6 +13,7 @@ from lightrec.evaluation.base import Evaluator
 from lightrec.modules.halves import check_halves
 from lightrec.pipeline import report
 from lightrec.pipeline.functions import settings
+from lightrec.pipeline.held_out import HeldOutLog
 from lightrec.pipeline.stage import Stage
 
 
@@ -23,6 +24,20 @@ def evaluate(evaluators: list[Evaluator], seed: int = 0) -> tuple[list[Evaluator
     :param seed: of whatever is drawn.
     """
     return evaluators, seed
+
+
+def early_ranking(stage: Stage) -> str:
+    """Rank the held-out log as soon as there is an encoder, by the recipe's own evaluator.
+
+    :param stage: the evaluate stage, before it is run.
+    :returns: the table for a terminal; empty where the recipe does not rank the held-out log.
+    """
+    evaluators, seed = evaluate(**settings(stage, evaluate))
+    lines: list[str] = []
+    for evaluator in evaluators:
+        if isinstance(evaluator, HeldOutLog):
+            lines += report.ranking_lines(evaluator.evaluate(stage.run, stage.work, seed))
+    return "\n".join(lines)
 
 
 def evaluate_stage(stage: Stage) -> None:

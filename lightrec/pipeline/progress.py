@@ -1,11 +1,12 @@
 """One progress bar for a whole stage, instead of two for every epoch."""
 
-import sys
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm.auto import tqdm
+
+from lightrec.modules.progress import progress_bar
 
 
 class StageProgress(ProgressBar):
@@ -32,13 +33,10 @@ class StageProgress(ProgressBar):
         """Open the bar where training begins or goes on."""
         batches = int(trainer.num_training_batches)
         epochs = trainer.max_epochs or 1
-        self._bar = tqdm(
-            total=batches * epochs,
+        self._bar = progress_bar(
+            batches * epochs,
+            "step",
             initial=batches * trainer.current_epoch,
-            unit="step",
-            leave=True,
-            # A file wants a line now and then, a terminal a bar that moves.
-            mininterval=0.2 if sys.stderr.isatty() else 15,
             disable=not getattr(self, "_enabled", True),
         )
 

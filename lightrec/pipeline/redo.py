@@ -41,6 +41,12 @@ def prepare(run: Path, redone: Sequence[str], kept: Sequence[str]) -> Path:
     return room
 
 
+def drop(room: Path, stages: Sequence[str]) -> None:
+    """Take away stages that wait and read one that is about to be made anew."""
+    for name in stages:
+        _remove(room / name)
+
+
 def exchange(run: Path, redone: Sequence[str]) -> None:
     """Put the stages that wait in the place of the old ones."""
     shutil.rmtree(run / ".work" / "old", ignore_errors=True)

@@ -161,10 +161,27 @@ def work_off(stages: Sequence[Stage], left: Sequence[str], fresh: bool) -> None:
             continue
         print(headline, file=sys.stderr)
         begin = time.monotonic()
+        if replacing:
+            redo.drop(room, [later.name for later in stages if stage.name in later.inputs()])
         execute(stage, anew=fresh)
         print(f"{headline}: {duration(time.monotonic() - begin)}", file=sys.stderr)
+        if stage.name == "encoder" and stages[-1].name in (LAST, "assumptions"):
+            show_ranking(room, stages)
     if replacing:
         redo.exchange(run, left)
+
+
+def show_ranking(run: Path, stages: Sequence[Stage]) -> None:
+    """Print the table of the held-out log, long before the last stage prints all tables.
+
+    :param run: where the encoder is.
+    """
+    from lightrec.pipeline.evaluate import early_ranking
+
+    planned = next(stage for stage in stages if stage.name == LAST)
+    table = early_ranking(replace(planned, out=run / LAST))
+    if table:
+        print(f"\n{table}\n", file=sys.stderr)
 
 
 def duration(seconds: float) -> str:

@@ -6,9 +6,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lightrec.pipeline import report
+from lightrec.pipeline import recipes, report
+from lightrec.pipeline.evaluate import early_ranking
 from lightrec.pipeline.report_sessions import CONTENDERS
 from lightrec.pipeline.run import publish
+from lightrec.pipeline.stage import Stage
 
 
 def metrics_of(tiny_run):
@@ -105,3 +107,10 @@ def test_a_picture_that_is_no_longer_made_does_not_stay(tmp_path):
         (tmp_path / name).write_text("old")
     publish(tmp_path)
     assert [(p.name, p.read_text()) for p in tmp_path.glob("*.*")] == [("metrics.json", "{}")]
+
+
+def test_the_early_table_is_that_of_the_evaluation(tiny_run):
+    stage = Stage("evaluate", recipes.folder("generic") / "evaluate.yaml", tiny_run / "evaluate")
+    # Equal scores stand in another order.
+    found = sorted(early_ranking(stage).splitlines())
+    assert found == sorted(report.ranking_lines(metrics_of(tiny_run)))
