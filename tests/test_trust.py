@@ -19,6 +19,7 @@ from lightrec.closed_forms.base import ClosedForm
 from lightrec.closed_forms.blend import Blend, described_forms
 from lightrec.closed_forms.popularity import Popularity
 from lightrec.data.store import EventStore
+from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RunError
 from lightrec.modules.choice import ChoiceModule
 from lightrec.modules.imitation import ImitationModule
@@ -274,6 +275,22 @@ def test_checkpoints_of_a_run_load_by_themselves(tiny_run):
         (PolicyModule, "policy"),
     ):
         assert kind.load_from_checkpoint(tiny_run / stage / "model.ckpt")
+
+
+def test_code_in_the_folder_of_a_text_model_is_not_run(marker, monkeypatch, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "payload.py").write_text(
+        f"import pathlib\npathlib.Path({str(marker)!r}).touch()\n"
+        "from transformers import BertConfig\n"
+        "class Attack(BertConfig): model_type = 'of-its-own'\n"
+    )
+    content = {"model_type": "of-its-own", "auto_map": {"AutoConfig": "payload.Attack"}}
+    (folder / "config.json").write_text(json.dumps(content))
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(Exception, match="trust_remote_code"):
+        TextEncoder(str(folder)).encode(["tea"])
+    assert not marker.exists()
 
 
 def test_settings_that_a_stage_notes_are_not_used_again(

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -149,18 +149,20 @@ class TextEncoder(Encoder):
     def _config(self) -> Any:
         from transformers import AutoConfig
 
-        return AutoConfig.from_pretrained(self.source, local_files_only=True)
+        return AutoConfig.from_pretrained(self.source, **_SAFELY)
 
     @cached_property
     def _loaded(self) -> tuple[Any, torch.nn.Module]:
         from transformers import AutoModel, AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(self.source, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(self.source, **_SAFELY)
         with _quiet_loading():
-            model = AutoModel.from_pretrained(
-                self.source, dtype=torch.float32, local_files_only=True
-            )
+            model = AutoModel.from_pretrained(self.source, dtype=torch.float32, **_SAFELY)
         return tokenizer, model.eval().to(self.device)
+
+
+_SAFELY: Final = {"local_files_only": True, "trust_remote_code": False}
+"""A folder with code of its own is refused; by default transformers asks whether to run it."""
 
 
 def _from_hub(name: str) -> Path:

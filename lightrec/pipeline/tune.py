@@ -146,7 +146,11 @@ class Search:
             else optuna.pruners.NopPruner(),
             load_if_exists=True,
         )
-        if study.user_attrs.setdefault("fingerprint", fingerprint) != fingerprint:
+        wanted = {name: distribution(given) for name, given in self.space.items()}
+        tried = [pair for t in study.get_trials(deepcopy=False) for pair in t.distributions.items()]
+        # A file from elsewhere may name any setting, whatever fingerprint it gives.
+        foreign = any(wanted.get(name) != given for name, given in tried)
+        if foreign or study.user_attrs.setdefault("fingerprint", fingerprint) != fingerprint:
             raise RunError(
                 f"{self.out} holds a search over another space, recipe or log, and its trials "
                 "cannot be compared with new ones. Name another folder with --out, or delete it."

@@ -59,6 +59,26 @@ def search(*arguments, trials=3, out="found"):
     return main([*command, "--trials", str(trials), *QUICK, *arguments])
 
 
+def test_a_search_with_settings_of_another_space_is_refused(folder, capsys, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tune, "fit", stop)
+        assert search() == 130
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///found/{tune.STUDY}")
+    name = "trainer.callbacks"
+    forged = optuna.trial.create_trial(
+        state=optuna.trial.TrialState.COMPLETE,
+        value=1.0,
+        params={name: "os.system"},
+        distributions={name: optuna.distributions.CategoricalDistribution(["os.system"])},
+    )
+    study.add_trial(forged)
+    assert search() == 2
+    assert "found holds a search over another space, recipe or log" in capsys.readouterr().err
+
+
 def trials(out="found"):
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{out}/{tune.STUDY}")
     return [(t.number, t.state, t.value, t.params, t.intermediate_values) for t in study.trials]
