@@ -31,22 +31,25 @@ def cells(benchmark: Benchmark) -> None:
 
 
 def shares(found: dict[str, dict]) -> dict[str, list[float]]:
-    """Give each contender's share of the oracle's return, a draw after the other."""
-    values: dict[str, list[float]] = {}
+    """Give each contender's share of the oracle's return, a finished draw after the other."""
+    values: dict[str, list[float]] = {name: [] for name in (*LEARNERS, *REFERENCES)}
     for draw in DRAWS:
-        known = found[f"draw-{draw}/references"]["metrics"]
-        for name in LEARNERS:
-            own = found[f"draw-{draw}/{name}"]["metrics"]["mode/return"]
-            values.setdefault(name, []).append(share(known, own))
+        keys = [f"draw-{draw}/{name}" for name in ("references", *LEARNERS)]
+        if any(key not in found for key in keys):
+            continue
+        known, *trained = (found[key]["metrics"] for key in keys)
+        for name, metrics in zip(LEARNERS, trained, strict=True):
+            values[name].append(share(known, metrics["mode/return"]))
         for name in REFERENCES:
-            values.setdefault(name, []).append(share(known, known[f"{name}/return"]))
+            values[name].append(share(known, known[f"{name}/return"]))
     return values
 
 
 def table(found: dict[str, dict]) -> str:
-    """Set mean and range over the draws as a Markdown table."""
-    rows = []
-    for name, values in shares(found).items():
-        numbers = (mean(values), min(values), max(values))
-        rows.append([(LEARNERS | REFERENCES)[name], *(f"{x:.2f}" for x in numbers)])
-    return markdown(["", f"mean of {len(DRAWS)} draws", "lowest", "highest"], rows)
+    """Set mean and range over the finished draws as a Markdown table."""
+    values, rows = shares(found), []
+    for name, words in (LEARNERS | REFERENCES).items():
+        numbers = (mean(values[name]), min(values[name]), max(values[name]))
+        rows.append([words, *(f"{x:.2f}" for x in numbers)])
+    count = len(values["greedy"])
+    return markdown(["", f"mean of {count} draws", "lowest", "highest"], rows)

@@ -60,9 +60,12 @@ def test_draws_give_shares_between_random_and_the_oracle():
         found[f"draw-{draw}/ppo"] = {"metrics": {"mode/return": 10.0}}
         found[f"draw-{draw}/slate-sarsa"] = {"metrics": {"mode/return": 11.0}}
     found["draw-1003/ppo"] = {"metrics": {"mode/return": 5.0}}
-    assert draws.table(found).splitlines()[2:] == [
+    del found["draw-1004/slate-sarsa"]  # not finished: the draw does not count
+    assert draws.table(found).splitlines() == [
+        "|  | mean of 9 draws | lowest | highest |",
+        "| --- | --- | --- | --- |",
         "| SlateQ on policy | 0.90 | 0.90 | 0.90 |",
-        "| PPO | 0.75 | 0.30 | 0.80 |",
+        "| PPO | 0.74 | 0.30 | 0.80 |",
         "| best constant list | 0.50 | 0.50 | 0.50 |",
         "| greedy | 0.00 | 0.00 | 0.00 |",
     ]
