@@ -74,10 +74,16 @@ def complete(run: Path) -> None:
     note.unlink()
     for begun in (old, *(run / ".work" / name for name in redone)):
         shutil.rmtree(begun, ignore_errors=True)
+    tidy(run)
+
+
+def tidy(run: Path) -> None:
+    """Take the waiting room away where nothing in it is finished or begun."""
+    room = waiting_room(run)
     work = room / ".work"
     unfinished = work.is_dir() and any(work.iterdir())
     if not unfinished and not any(_real(room)):
-        shutil.rmtree(room.parent)
+        shutil.rmtree(room.parent, ignore_errors=True)
 
 
 def outdated(run: Path, stages: Sequence[str]) -> list[str]:

@@ -124,7 +124,10 @@ def run(
         from lightrec.pipeline.halves import check_planned_halves
 
         check_planned_halves(stages)
-    work_off(stages, left, fresh)
+    try:
+        work_off(stages, left, fresh)
+    finally:
+        redo.tidy(where)
     if LAST in [stage.name for stage in stages]:
         publish(where)
     warn_of_outdated(where)
