@@ -34,7 +34,6 @@ from lightrec.pipeline import run as pipeline
 from lightrec.pipeline.train import check
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
-from lightrec.recommend import Recommender
 from lightrec.testing import tiny
 from lightrec.trust import trusted_class
 
@@ -143,7 +142,7 @@ NAMED = {
     "class.txt of a policy": (forge_class("policy"), lambda run: Policy.load(run / "policy")),
     "class.txt of a user model": (forge_class("reward"), lambda r: load_user_model(r / "reward")),
     "class.txt of the judge": (forge_class("judge"), lambda run: ChoiceModel.load(run / "judge")),
-    "config.json, user model": (forge_user_model, lambda run: Recommender(run)),
+    "config.json, user model": (forge_user_model, lambda run: Policy.load(run / "policy")),
     "config.json, tower": (forge_tower, lambda run: Ranker.from_pretrained(run / "encoder")),
     "config.json, tower within": (forge_tower_of_policy, lambda run: Policy.load(run / "policy")),
     "model.ckpt, loss": (
