@@ -32,7 +32,7 @@ def shares(metrics: Mapping[str, float], contenders: Mapping[str, str]) -> list[
         told = "; ".join(
             f"{_share(metrics, name, key)} {COLUMNS[key]}" for key in ("return", "per_step")
         )
-        lines.append(f"  over {title:<23} {told}")
+        lines.append(f"  over {title:<24}{told}")
     return lines
 
 
