@@ -24,16 +24,19 @@ def shares_table(metrics: Mapping[str, float], contenders: Mapping[str, str]) ->
 
 
 def shares(metrics: Mapping[str, float], contenders: Mapping[str, str]) -> list[str]:
-    """Set the shares for a terminal, those of return and per step."""
+    """Set the shares for a terminal, those of return and per step, where there are any."""
     if "simulator_a/policy/return" not in metrics:
         return []
-    lines = ["", "of the policy's advantage in A, B keeps"]
+    lines = []
     for name, title in _others(contenders):
-        told = "; ".join(
-            f"{_share(metrics, name, key)} {COLUMNS[key]}" for key in ("return", "per_step")
-        )
-        lines.append(f"  over {title:<24}{told}")
-    return lines
+        if f"share_kept/{name}/return" in metrics:
+            both = (
+                f"{_share(metrics, name, key)} {COLUMNS[key]}" for key in ("return", "per_step")
+            )
+            lines.append(f"  over {title:<24}{'; '.join(both)}")
+    if not lines:
+        return ["", "The policy has no advantage in A that is clearly above 0."]
+    return ["", "of the policy's advantage in A, B keeps", *lines]
 
 
 def _others(contenders: Mapping[str, str]) -> list[tuple[str, str]]:
