@@ -23,7 +23,7 @@ SETTINGS: Mapping[str, Sequence[str]] = {
         "--trainer.max_epochs=1",
         "--model.init_args.size=16",
         "--model.init_args.layers=1",
-        "--data.init_args.text_encoder=Letters",
+        "--data.init_args.text_encoder=LetterShares",
         "--model.init_args.closed_forms=[{class_path: Popularity}]",
     ],
     "reward": ["--trainer.max_epochs=1"],

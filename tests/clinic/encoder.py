@@ -5,7 +5,7 @@ import torch
 from lightrec.encoders.base import Encoder
 
 
-class Letters(Encoder):
+class LetterShares(Encoder):
     """Counts letters.
 
     :param fault: what goes wrong: ``shape``, ``nan`` for a text with a 7, ``error``, or nothing.

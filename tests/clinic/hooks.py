@@ -12,7 +12,7 @@ def lightrec_domains():
 
 @hookimpl
 def lightrec_encoders():
-    return {"Letters": "lightrec_clinic.encoder:Letters"}
+    return {"LetterShares": "lightrec_clinic.encoder:LetterShares"}
 
 
 @hookimpl

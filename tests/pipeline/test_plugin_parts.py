@@ -225,18 +225,18 @@ def test_a_reward_within_a_reward_is_named(clinic):
     ],
 )
 def test_an_encoder_that_fails_is_named_with_the_text(clinic, fault, told):
-    encoder = import_module("lightrec_clinic.encoder").Letters(fault)
+    encoder = import_module("lightrec_clinic.encoder").LetterShares(fault)
     folder = str(clinic / "data")
     for data in (SequenceData(folder, encoder), ChoiceData(folder, text_encoder=encoder)):
         # Items stand in the order of the log, in which 'i7' need not be the first with a 7.
         with pytest.raises(PluginError) as error:
             _ = data.vectors
-        assert str(error.value).startswith("Letters of lightrec-clinic 1.0 ")
+        assert str(error.value).startswith("LetterShares of lightrec-clinic 1.0 ")
         assert told in str(error.value)
 
 
 def test_the_text_with_a_vector_of_nan_is_shortened(clinic):
-    encoder = import_module("lightrec_clinic.encoder").Letters("nan")
+    encoder = import_module("lightrec_clinic.encoder").LetterShares("nan")
     words = "word " * 20 + "7"
     items = Catalog(
         pl.DataFrame({"item": ["a", "b"], "title": ["tea", "tea"], "text": ["", words]})
