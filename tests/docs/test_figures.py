@@ -13,6 +13,7 @@ PAGES = figures.pages()
 MARKED = [page for page in PAGES if "<!-- from " in page.read_text(encoding="utf-8")]
 MEASURED = [
     ROOT / "docs" / "reference" / "benchmarks.md",
+    ROOT / "docs" / "tutorials" / "demo.md",
     *sorted((ROOT / "docs" / "explanation").glob("*.md")),
 ]
 """Pages whose running text holds no number with a decimal point but between marks; settings, such
