@@ -155,15 +155,22 @@ class SimulatedSessions(Evaluator):
         """
         return self.play(Played.of(run), seed)
 
-    def play(self, parts: Played, seed: int) -> dict[str, float]:
-        """Play the sessions of all contenders and write them as flat keys."""
+    def play(self, parts: Played, seed: int, search: bool = True) -> dict[str, float]:
+        """Play the sessions of all contenders and write them as flat keys.
+
+        :param search: whether those play too that have to be searched for.
+        """
         starts = LogStarts.from_store(parts.store)
         users = chosen_users(torch.arange(starts.num_users), self.max_users, seed)
-        weight = self._mixture(parts, starts, seed)
-        contenders = self._contenders(parts, starts, users, weight, seed)
+        contenders = plain_contenders(parts)
+        found: dict[str, float] = {"simulator/refits": len(parts.refits)}
+        if search:
+            weight = self._mixture(parts, starts, seed)
+            found["simulator/mixture/weight"] = weight
+            contenders["mixture"] = mixture(parts, weight)
+            contenders["constant"] = self._constant(parts, starts, users, seed)
         there, away = self._abroad(parts, starts, users, contenders, seed)
-        found = {f"simulator/{key}": v for key, v in (compare(there) | away).items()}
-        found |= {"simulator/mixture/weight": weight, "simulator/refits": len(parts.refits)}
+        found |= {f"simulator/{key}": v for key, v in (compare(there) | away).items()}
         new = ~torch.from_numpy(parts.learned)[users]
         found["simulator_new/users"] = float(new.sum())
         if new.sum() > 1:
@@ -222,25 +229,17 @@ class SimulatedSessions(Evaluator):
         found = judge(mixtures, simulator, users, [seed * 1000 + SEARCH])
         return max(MIXTURES, key=lambda weight: float(found[str(weight)].accepted.mean()))
 
-    def _contenders(
-        self, parts: Played, starts: LogStarts, users: Tensor, weight: float, seed: int
-    ) -> dict[str, Contender]:
+    def _constant(self, parts: Played, starts: LogStarts, users: Tensor, seed: int) -> Contender:
+        """Search the list for everybody that is accepted most a session in user model B."""
         counts = torch.from_numpy(parts.store.popularity())
         history = starts.history(users, starts.ends_of(users), parts.judge.history_length)
-        accepted = ConstantListPolicy.from_user_model(parts.judge, history)
-        known = {"accepted": accepted, "popularity": PopularityPolicy.from_counts(counts)}
-        simulator = self._judging(parts, parts.refits[0], starts, len(users))
-        _, constant = best_constant_lists(simulator, users, seed * 1000 + SEARCH, known=known)
-        return {
-            "policy": parts.policy,
-            "blend": ScoringPolicy(parts.store.num_items, parts.blend.scores),
-            "user-model-a": ScoringPolicy(parts.store.num_items, utilities(parts.reward)),
-            "mixture": mixture(parts, weight),
-            "even-mixture": even_mixture(parts),
-            "popularity": known["popularity"],
-            "constant": constant,
-            "random": RandomPolicy(parts.store.num_items),
+        known = {
+            "accepted": ConstantListPolicy.from_user_model(parts.judge, history),
+            "popularity": PopularityPolicy.from_counts(counts),
         }
+        simulator = self._judging(parts, parts.refits[0], starts, len(users))
+        _, found = best_constant_lists(simulator, users, seed * 1000 + SEARCH, known=known)
+        return found
 
     def _home(self, parts: Played, starts: LogStarts, count: int) -> UserModelSimulator:
         rate = float(parts.reward.leave_rate)
@@ -274,6 +273,19 @@ class SimulatedSessions(Evaluator):
             popularity=torch.from_numpy(parts.store.popularity()),
             repeats=parts.store.repeats,
         )
+
+
+def plain_contenders(parts: Played) -> dict[str, Contender]:
+    """Make those who play without a search before, by name."""
+    count = parts.store.num_items
+    return {
+        "policy": parts.policy,
+        "blend": ScoringPolicy(count, parts.blend.scores),
+        "user-model-a": ScoringPolicy(count, utilities(parts.reward)),
+        "even-mixture": even_mixture(parts),
+        "popularity": PopularityPolicy.from_counts(torch.from_numpy(parts.store.popularity())),
+        "random": RandomPolicy(count),
+    }
 
 
 def utilities(model: ChoiceModel) -> Scores:
