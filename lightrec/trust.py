@@ -14,7 +14,7 @@ from lightrec import plugins
 from lightrec.errors import RunError
 
 CLASS, ARGUMENTS = "class_path", "init_args"
-"""How checkpoints describe an object that is plain Python's no longer."""
+"""How checkpoints describe an object: by its class and its arguments."""
 
 _Base = TypeVar("_Base")
 
@@ -76,7 +76,13 @@ def rebuilt(given: _Base | None, base: type[_Base]) -> _Base | None:
     """
     if not isinstance(given, Mapping):
         return given
-    return trusted_class(given[CLASS], base)(**given.get(ARGUMENTS, {}))
+    try:
+        return trusted_class(given[CLASS], base)(**given.get(ARGUMENTS, {}))
+    except (KeyError, TypeError) as error:
+        raise RunError(
+            f"A file describes a {base.__name__} as {dict(given)!r}, which cannot be built: "
+            f"{error}."
+        ) from error
 
 
 def _derived(base: type[_Base]) -> Iterator[type[_Base]]:

@@ -25,7 +25,14 @@ def stamp(folder: Path) -> dict[str, Any]:
             f"{folder.parent} holds no finished {folder.name} stage (there is no {path}). Make it "
             "with `lightrec run`, or name another run folder."
         )
-    facts: dict[str, Any] = json.loads(path.read_text())
+    try:
+        facts = json.loads(path.read_text())
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict) or "fingerprint" not in facts:
+        raise RunError(
+            f"{path} is damaged: it is no note of a finished stage. Make the stage again."
+        )
     return facts
 
 
@@ -61,5 +68,7 @@ def mending(run: Path, *facts: dict[str, Any]) -> str:
 
     :param facts: ``stage.json`` of stages; the first that was made by a run names its command.
     """
-    commands = [made["command"] for made in facts if made.get("command")]
+    noted = [str(made.get("command", "")) for made in facts]
+    # A folder may come from anybody: only a command of our own is repeated.
+    commands = [c for c in noted if c.startswith("lightrec run ") and c.isprintable()]
     return f"{[*commands, 'lightrec run RECIPES'][0]} --out {run}"

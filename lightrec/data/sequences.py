@@ -73,13 +73,6 @@ class Sequences:
         kept &= np.arange(len(kept)) <= np.repeat(last, np.diff(self.offsets))
         return self._keep(kept)
 
-    def of_users(self, chosen: NDArray[np.bool_]) -> "Sequences":
-        """Only the events of some users; the others stay, without events.
-
-        :param chosen: (U,) whose events are taken.
-        """
-        return self._keep(np.repeat(chosen, np.diff(self.offsets)))
-
     def _keep(self, kept: NDArray[np.bool_]) -> "Sequences":
         before = np.concatenate([[0], np.cumsum(kept)])
         return replace(

@@ -19,7 +19,7 @@ By = Literal["policy", "encoder"]
 RIVALS = {
     "blend": "greedy by the blend",
     "user-model-a": "greedy by user model A",
-    "mixture": "the best fixed mixture",
+    "mixture": "the mixture chosen in A",
     "even-mixture": "the even mixture",
     "popularity": "popularity",
     "constant": "the best constant list",
@@ -43,19 +43,19 @@ def favoured(metrics: Mapping[str, float]) -> Favoured:
     """Weigh what a run measured.
 
     The sessions that count are those in user model B with users who are new to user model A and to
-    the policy; with all users where nobody is new. An advantage is clear where its 95 % interval
-    lies above 0.
+    the policy. An advantage is clear where its 95 % interval lies above 0.
     """
-    new = any(key.startswith("simulator_new/policy-minus-") for key in metrics)
-    prefix, whose = ("simulator_new", "new users") if new else ("simulator", "all users")
+    prefix = "simulator_new/policy-minus"
     found = {
-        title: tuple(metrics[f"{prefix}/policy-minus-{name}/return{end}"] for end in ENDS)
+        title: tuple(metrics[f"{prefix}-{name}/return{end}"] for end in ENDS)
         for name, title in RIVALS.items()
-        if f"{prefix}/policy-minus-{name}/return" in metrics
+        if f"{prefix}-{name}/return" in metrics
     }
     if not found:
-        return Favoured("encoder", "No sessions were played that could speak for a policy.")
-    where = f"in sessions of {whose} in user model B"
+        return Favoured(
+            "encoder", "No sessions were played with users who are new to user model A."
+        )
+    where = "in sessions of new users in user model B"
     unbeaten = {title: interval for title, interval in found.items() if interval[1] <= 0}
     if not unbeaten:
         title, (mean, low, high) = min(found.items(), key=lambda pair: pair[1][1])

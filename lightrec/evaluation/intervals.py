@@ -24,7 +24,7 @@ def mean_interval(values: Tensor, level: float = 0.95) -> Interval:
 
     For a paired comparison give differences; where a user was measured several times, give the
     user's mean, so that measurements of one user are not taken for independent ones. One row is
-    Student's case; several rows are refits crossed with users, see :func:`standard_error`.
+    Student's case; several rows are bootstrap refits, see :func:`standard_error`.
 
     :param values: ``(U,)`` one number a user, or ``(J, U)`` one for each refit and user.
     :param level: probability with which the interval covers the true mean.
@@ -37,13 +37,17 @@ def mean_interval(values: Tensor, level: float = 0.95) -> Interval:
 
 
 def standard_error(values: Tensor) -> tuple[float, float]:
-    """Standard error of a mean over users, or over refits crossed with users.
+    """Standard error of a mean over users, or over bootstrap refits crossed with users.
 
-    With J refits the mean varies with the users drawn and with the refits alike. The variance of
-    the mean is that of the two-way random-effects model, (MS users + MS refits - MS residual) / JU,
-    at least the larger of the first two, with Satterthwaite's degrees of freedom (Satterthwaite
-    1946, "An approximate distribution of estimates of variance components"; Burdick and Graybill
-    1992, "Confidence intervals on variance components").
+    Refits on bootstrap samples differ from each other as the one fit to the whole sample differs
+    from the truth (Efron 1979). So the variance between refits counts in full, however many there
+    are, and once more divided by J, since J of them stand for all. With the mean squares of the
+    two-way random-effects model it is (MS refits − MS residual) / U, and that of the mean is
+
+        (MS users + (1 + J) · max(MS refits − MS residual, 0)) / (J · U),
+
+    with Satterthwaite's degrees of freedom (Satterthwaite 1946, "An approximate distribution of
+    estimates of variance components").
 
     :param values: ``(U,)``, or ``(J, U)``.
     :returns: the error and its degrees of freedom; (0, 0) for fewer than two users.
@@ -59,13 +63,13 @@ def standard_error(values: Tensor) -> tuple[float, float]:
     of_refits = float(users * by_refit.var())
     rest = table - by_user - by_refit.unsqueeze(1) + mean
     residual = float(rest.square().sum()) / ((refits - 1) * (users - 1))
-    total = max(of_users + of_refits - residual, of_users, of_refits)
-    if total == 0:
-        return 0.0, users - 1
+    if of_refits <= residual:
+        return (of_users / table.numel()) ** 0.5, users - 1
+    total = of_users + (1 + refits) * (of_refits - residual)
     parts = (
         of_users**2 / (users - 1),
-        of_refits**2 / (refits - 1),
-        residual**2 / ((refits - 1) * (users - 1)),
+        ((1 + refits) * of_refits) ** 2 / (refits - 1),
+        ((1 + refits) * residual) ** 2 / ((refits - 1) * (users - 1)),
     )
     return (total / table.numel()) ** 0.5, total**2 / sum(parts)
 

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightrec.data.processes import Share, present_share
-from lightrec.data.sequences import Sequences
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.encoders.base import Encoder, encoded
@@ -106,29 +105,39 @@ class ChoiceData(LogData):
     @cached_property
     def vectors(self) -> Tensor:
         """(N + 1, vector_size): all vectors that are asked for, of unit mean square each."""
-        blocks = []
+        return torch.cat([torch.zeros(self.num_items + 1, 0), *self.blocks.values()], 1)
+
+    @cached_property
+    def blocks(self) -> dict[str, Tensor]:
+        """(N + 1, …) each: the item vectors by where they come from, in their order."""
+        blocks = {}
         if self.cooccurrence_size:
-            blocks.append(self._cooccurrence_vectors())
+            blocks["co-occurrence"] = self._cooccurrence_vectors()
         if self.encoder is not None:
             path = Path(self.encoder) / ITEMS
             if not path.is_file():
                 raise RunError(f"{path} is missing: run the encoder stage first.")
-            blocks.append(load_file(path)["vectors"].float())
+            blocks["the encoder's vector"] = load_file(path)["vectors"].float()
         if self.text_encoder is not None:
-            texts = self.store.catalog.get_column(Column.TEXT).fill_null("").to_list()
-            ids = self.store.catalog.get_column(Column.ITEM).to_list()
-            vectors = encoded(self.text_encoder, texts, ids)
-            if self.text_size is not None:
-                vectors = _principal(vectors, self.text_size)
-            blocks.append(torch.cat([vectors.new_zeros(1, vectors.shape[1]), vectors]))
-        scaled = [_standardised(block) for block in blocks]
-        return torch.cat([torch.zeros(self.num_items + 1, 0), *scaled], 1)
+            blocks["text"] = self._text_vectors(self.text_encoder)
+        return {name: _standardised(block) for name, block in blocks.items()}
+
+    def _text_vectors(self, encoder: Encoder) -> Tensor:
+        """(N + 1, text_size): vectors of the items' texts, or their principal components."""
+        texts = self.store.catalog.get_column(Column.TEXT).fill_null("").to_list()
+        vectors = encoded(encoder, texts, self.store.catalog.get_column(Column.ITEM).to_list())
+        if self.text_size is not None:
+            vectors = _principal(vectors, self.text_size)
+        return torch.cat([vectors.new_zeros(1, vectors.shape[1]), vectors])
 
     def _cooccurrence_vectors(self) -> Tensor:
         """(N + 1, cooccurrence_size): which items this half's users chose near each other."""
-        own = in_half(np.arange(self.num_users), self.half, self.split_seed)
-        log = Sequences.all_events(self.store).training().of_users(own)
-        counts = cooccurrence(log.items, log.offsets, self.num_items, decay=0.8, reach=10)
+        events = self.events(TRAIN)
+        events = events[np.asarray(self.store.items)[events] <= self.num_items]
+        owners = self.store.users_of(events)
+        offsets = np.searchsorted(owners, np.arange(self.num_users + 1))
+        items = np.asarray(self.store.items)[events]
+        counts = cooccurrence(items, offsets, self.num_items, decay=0.8, reach=10)
         return leading_vectors(counts, self.cooccurrence_size)
 
     @cached_property

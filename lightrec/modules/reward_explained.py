@@ -142,14 +142,12 @@ def _parts(model: Model, data: ChoiceData, device: torch.device) -> dict[str, An
 
 
 def _blocks(data: ChoiceData) -> list[tuple[str, slice]]:
-    """Name the coordinates of item vectors: the encoder's come first, then the texts'."""
-    size = data.vector_size
-    texts = 0
-    if data.text_encoder is not None:
-        whole = data.encoder is None
-        texts = size if whole else min(size, data.text_size or size)
-    blocks = [("the encoder's vector", slice(0, size - texts)), ("text", slice(size - texts, size))]
-    return [(name, place) for name, place in blocks if place.stop > place.start]
+    """Name the coordinates of item vectors, in the order in which the data puts them together."""
+    blocks, begin = [], 0
+    for name, block in data.blocks.items():
+        blocks.append((name, slice(begin, begin + block.shape[1])))
+        begin += block.shape[1]
+    return blocks
 
 
 def _states(data: ChoiceData, accepted: bool) -> tuple[Tensor, Tensor]:

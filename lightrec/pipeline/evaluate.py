@@ -35,7 +35,7 @@ def early_ranking(stage: Stage) -> str:
     evaluators, seed = evaluate(**settings(stage, evaluate))
     lines: list[str] = []
     for evaluator in evaluators:
-        if isinstance(evaluator, HeldOutLog):
+        if type(evaluator) is HeldOutLog:
             lines += report.ranking_lines(evaluator.evaluate(stage.run, stage.work, seed))
     return "\n".join(lines)
 

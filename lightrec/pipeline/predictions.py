@@ -4,6 +4,7 @@ A file may leave out users, and it may have been made after the held-out events.
 the users in the file are scored apart from all, and events that a file knows are not judged.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,9 @@ def evaluate_predictions(run: Path, path: Path) -> dict[str, float]:
         "predictions": evaluator.rank(store, scorer, seed),
         "encoder": evaluator.rank(store, by_history(Blend.load(run / "encoder")), seed),
     }
+    own = results["predictions"]
+    # What a list already knows it cannot foretell: a miss, where all events are scored.
+    results["predictions"] = replace(own, ranks=own.ranks.masked_fill(known, torch.inf))
     metrics: dict[str, float] = {
         "predictions/users": len(users.unique()),
         "predictions/present": len(users[judged].unique()),
@@ -78,7 +82,8 @@ def protocol(run: Path) -> tuple[HeldOutLog, int]:
     if not (run / "evaluate" / STAMP).is_file():
         return HeldOutLog(), 0
     made = stamp(run / "evaluate")
-    own = [e for e in made["recipe"]["evaluators"] if e["class_path"].endswith("HeldOutLog")]
+    names = ("HeldOutLog", f"{HeldOutLog.__module__}.HeldOutLog")
+    own = [e for e in made["recipe"].get("evaluators") or [] if e["class_path"] in names]
     return HeldOutLog(**(own[0].get("init_args", {}) if own else {})), made["seed"]
 
 

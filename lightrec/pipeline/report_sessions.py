@@ -12,7 +12,7 @@ CONTENDERS = {
     "policy": "policy",
     "blend": "greedy by the blend",
     "user-model-a": "greedy by user model A",
-    "mixture": "best fixed mixture",
+    "mixture": "mixture chosen in A",
     "even-mixture": "even mixture",
     "popularity": "popularity",
     "constant": "best constant list",

@@ -18,6 +18,8 @@ from lightrec.pipeline import recipes, redo
 from lightrec.pipeline.functions import settings
 from lightrec.pipeline.stage import INPUTS, LAST, Stage
 
+ROOM = "LIGHTREC_ROOM"
+"""Environment variable by which the processes that a training starts find the stages' folder."""
 SHOWN = ("metrics.json", "report.html", "report.png", "summary.txt")
 """What a run folder shows at its top."""
 
@@ -124,10 +126,13 @@ def run(
         from lightrec.pipeline.halves import check_planned_halves
 
         check_planned_halves(stages)
+    first = ROOM not in os.environ
     try:
         work_off(stages, left, fresh)
     finally:
-        redo.tidy(where)
+        if first:
+            os.environ.pop(ROOM, None)
+            redo.tidy(where)
     if LAST in [stage.name for stage in stages]:
         publish(where)
     warn_of_outdated(where)
@@ -153,18 +158,25 @@ def work_off(stages: Sequence[Stage], left: Sequence[str], fresh: bool) -> None:
     :param fresh: whether finished and begun work of a stopped call counts for nothing.
     """
     run = stages[0].run
-    replacing = any((run / name).exists() for name in left)
+    first = ROOM not in os.environ
     kept = [stage.name for stage in stages if stage.name not in left]
-    room = redo.prepare(run, left, kept) if replacing else run
+    if first:
+        replacing = any((run / name).exists() for name in left)
+        room = redo.prepare(run, left, kept) if replacing else run
+        os.environ[ROOM] = str(room)
+    else:  # another process of a training: it begins with the command line of the first
+        room, fresh = Path(os.environ[ROOM]), False
+        replacing = room != run
     for number, planned in enumerate(stages, start=1):
         headline = f"[{number}/{len(stages)}] {planned.name}"
         stage = replace(planned, out=room / planned.name)
-        if planned.name in kept or (replacing and not fresh and stage.is_current()):
+        resumes = (replacing or not first) and not fresh
+        if planned.name in kept or (resumes and stage.is_current()):
             print(f"{headline}: up to date", file=sys.stderr)
             continue
         print(headline, file=sys.stderr)
         begin = time.monotonic()
-        if replacing:
+        if replacing and first:
             redo.drop(room, [later.name for later in stages if stage.name in later.inputs()])
         execute(stage, anew=fresh)
         print(f"{headline}: {duration(time.monotonic() - begin)}", file=sys.stderr)

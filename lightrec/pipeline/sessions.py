@@ -36,7 +36,7 @@ from lightrec.nn.user_parts import (
     ReturnModel,
     ValueModel,
 )
-from lightrec.policies.base import Policy
+from lightrec.policies.base import Policy, without_nothing
 from lightrec.policies.baselines import (
     ConstantListPolicy,
     PopularityPolicy,
@@ -114,10 +114,10 @@ class Played:
 
 
 class SimulatedSessions(Evaluator):
-    """Plays whole sessions in user model B, of which no contender has met anything.
+    """Plays whole sessions in user model B, which neither user model A nor the policy has met.
 
     The policy plays against all that could explain its gain away: greedy by the blend, greedy by
-    user model A, the best fixed mixture of both, chosen in A, and an even mixture of A and the
+    user model A, a mixture of both that is chosen in A, and an even mixture of A and the
     encoder's transformer, for which nothing was chosen; and against popularity, the best constant
     list that B's own search finds, and random. Each refit of B is played, so that
     intervals count what refitting B does. The same contenders play in A, where the policy learned:
@@ -280,7 +280,7 @@ def plain_contenders(parts: Played) -> dict[str, Contender]:
     count = parts.store.num_items
     return {
         "policy": parts.policy,
-        "blend": ScoringPolicy(count, parts.blend.scores),
+        "blend": ScoringPolicy(count, ranking(parts.blend)),
         "user-model-a": ScoringPolicy(count, utilities(parts.reward)),
         "even-mixture": even_mixture(parts),
         "popularity": PopularityPolicy.from_counts(torch.from_numpy(parts.store.popularity())),
@@ -288,11 +288,25 @@ def plain_contenders(parts: Played) -> dict[str, Contender]:
     }
 
 
+def ranking(blend: Blend, length: int | None = None) -> Scores:
+    """Make what scores all items as the next one; it reads no declined slates.
+
+    :param length: how many of a history's last items are read; None for all.
+    """
+    count = blend.ranker.num_items
+    return lambda history: blend.scores(without_nothing(history, count)[:, -(length or 0) :])
+
+
 def utilities(model: ChoiceModel) -> Scores:
-    """Make what scores all items by a user model's utilities."""
+    """Make what scores all items by a user model's utilities.
+
+    It reads declined slates only where the model learned from them, as every policy on it does.
+    """
 
     @torch.no_grad()
     def scores(history: Tensor) -> Tensor:
+        if not model.records_nothing:
+            history = without_nothing(history, model.num_items)
         return model.utilities(model.state(history))
 
     return scores
@@ -304,21 +318,19 @@ def even_mixture(parts: Played) -> ScoringPolicy:
     It reads as much of a history as A does. Nothing in it was learned or chosen, and a policy that
     is itself such a mixture has to beat it.
     """
-    wanted, transformer = utilities(parts.reward), Blend(parts.blend.ranker).freeze()
-    length = parts.reward.history_length
-
-    def scores(history: Tensor) -> Tensor:
-        return transformer.scores(history[:, -length:]) + wanted(history)
-
-    return ScoringPolicy(parts.store.num_items, scores)
+    transformer = Blend(parts.blend.ranker).freeze()
+    return _sum(parts, ranking(transformer, parts.reward.history_length), 1.0)
 
 
 def mixture(parts: Played, weight: float) -> ScoringPolicy:
     """Make the policy of the blend's scores plus ``weight`` times user model A's utilities."""
+    return _sum(parts, ranking(parts.blend), weight)
+
+
+def _sum(parts: Played, ranked: Scores, weight: float) -> ScoringPolicy:
     wanted = utilities(parts.reward)
     return ScoringPolicy(
-        parts.store.num_items,
-        lambda history: parts.blend.scores(history) + weight * wanted(history),
+        parts.store.num_items, lambda history: ranked(history) + weight * wanted(history)
     )
 
 

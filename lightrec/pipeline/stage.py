@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import lightrec
 from lightrec.data.run_folder import STAMP, check_together, stamp
@@ -30,6 +31,8 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
 }
 """The stages in their order, each with those whose files it reads."""
 
+BEGUN = "begun.json"
+"""In a stage's work: what went in when it began."""
 LAST = "evaluate"
 """The stage that a run ends with where no other is asked for."""
 
@@ -143,24 +146,21 @@ class Stage:
         :raises RunError: where the stages that it reads do not belong together.
         """
         check_together(self.run, *self.inputs())
-        mark = self.work / "fingerprint"
-        fingerprint = self.fingerprint()
-        if mark.is_file() and mark.read_text() == fingerprint:
+        mark, facts = self.work / BEGUN, self.facts()
+        if mark.is_file() and json.loads(mark.read_text())["fingerprint"] == facts["fingerprint"]:
             return True
         shutil.rmtree(self.work, ignore_errors=True)
         shutil.rmtree(self.logs, ignore_errors=True)
         self.work.mkdir(parents=True)
-        mark.write_text(fingerprint)
+        mark.write_text(json.dumps(facts, default=str))
         return False
 
-    @contextmanager
-    def output(self, seed: object) -> Iterator[Path]:
-        """Give an empty folder that becomes the stage's own when the block ends well."""
-        folder = self.work / "output"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        yield folder
-        facts = {
+    def facts(self) -> dict[str, Any]:
+        """Note what goes into the stage as it is now.
+
+        :raises RunError: where a stage before it has not been run.
+        """
+        return {
             "stage": self.name,
             "fingerprint": self.fingerprint(),
             "inputs": self.input_fingerprints(),
@@ -168,9 +168,23 @@ class Stage:
             "lightrec": lightrec.__version__,
             "recipe": recipes.read(self.recipe),
             "overrides": list(self.overrides),
-            "seed": seed,
         }
-        (folder / STAMP).write_text(json.dumps(facts, indent=2, default=str) + "\n")
+
+    @contextmanager
+    def output(self, seed: object) -> Iterator[Path]:
+        """Give an empty folder that becomes the stage's own when the block ends well.
+
+        It is stamped with what went in when the stage began: a recipe or a log that was changed
+        meanwhile makes the stage outdated, and does not pass for what it was made from.
+        """
+        mark = self.work / BEGUN
+        facts = json.loads(mark.read_text()) if mark.is_file() else self.facts()
+        folder = self.work / "output"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        yield folder
+        stamped = {**facts, "seed": seed}
+        (folder / STAMP).write_text(json.dumps(stamped, indent=2, default=str) + "\n")
         old = self.work / "replaced"
         if self.out.exists():
             os.replace(self.out, old)

@@ -31,8 +31,8 @@ class ScoringPolicy(Policy):
     It cannot be saved: what scores is handed in and not a part of it.
 
     :param num_items: number of items N.
-    :param scores: from histories ``(B, L)`` int64, padded on the left, without declined slates, to
-        scores ``(B, N + 1)``.
+    :param scores: from histories ``(B, L)`` int64, padded on the left, N + 1 for declined slates,
+        to scores ``(B, N + 1)``.
     """
 
     def __init__(self, num_items: int, scores: Scores) -> None:
@@ -42,9 +42,8 @@ class ScoringPolicy(Policy):
     @torch.no_grad()
     def user_vectors(self, history: Tensor) -> Tensor:
         """Give the scores themselves, ``(B, N + 1)``."""
-        known = without_nothing(history, self.num_items)
         # A few users at a time: what scores may need several tables of this size.
-        return torch.cat([self.all_scores(rows) for rows in known.split(AT_ONCE)])
+        return torch.cat([self.all_scores(rows) for rows in history.split(AT_ONCE)])
 
     def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
         """Give the scores, minus infinity for the padding."""

@@ -7,7 +7,7 @@ import pytest
 
 from lightrec import load
 from lightrec.__main__ import main
-from lightrec.data.run_folder import check_together
+from lightrec.data.run_folder import check_together, mending
 from lightrec.errors import RunError
 from lightrec.pipeline.run import run
 from lightrec.testing import tiny
@@ -83,3 +83,18 @@ def test_what_a_stage_was_made_from_must_belong_together_too(tmp_path):
     check_together(tmp_path, "judge", "data")
     with pytest.raises(RunError, match="The stage encoder in"):
         check_together(tmp_path, "policy", "data")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_a_damaged_note_is_refused_in_a_sentence(tmp_path, content):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "stage.json").write_text(content)
+    with pytest.raises(RunError, match="is damaged: it is no note of a finished stage"):
+        check_together(tmp_path, "data")
+
+
+@pytest.mark.parametrize("command", ["curl x | sh", "lightrec run x \x1b[2J"])
+def test_no_command_of_somebody_else_is_repeated(tmp_path, command):
+    assert mending(tmp_path, {"command": command}) == f"lightrec run RECIPES --out {tmp_path}"
+    own = {"command": "lightrec run generic --log my.csv"}
+    assert mending(tmp_path, own) == f"lightrec run generic --log my.csv --out {tmp_path}"

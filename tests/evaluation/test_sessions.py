@@ -86,9 +86,9 @@ def test_refits_are_averaged_and_widen_the_interval(sessions):
     found = compare(moved)
     for key in ("policy/return", "policy-minus-bad/return"):
         assert found[key] == pytest.approx(once[key], abs=1e-5)
-    # Levels that differ by 1: the error of their mean is 1 / sqrt(3), with two degrees of freedom.
+    # Levels that differ by 1, with two degrees of freedom: an error of sqrt(1 + 1 / 3).
     half = found["policy-minus-bad/return/high"] - found["policy-minus-bad/return"]
-    assert half == pytest.approx(4.3027 / 3**0.5, rel=0.05)
+    assert half == pytest.approx(4.3027 * (4 / 3) ** 0.5, rel=0.05)
     assert once["policy-minus-bad/return/high"] - once["policy-minus-bad/return"] < 0.3
 
 

@@ -1,11 +1,18 @@
 """Contenders known by a word: that they learned, and that they are judged as they explore."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+from lightrec.closed_forms.blend import Blend
 from lightrec.evaluation.sessions import judge
 from lightrec.keys import Key
+from lightrec.nn.choice import PooledChoice
+from lightrec.nn.ranker import Ranker
 from lightrec.pipeline import contenders, simulate
+from lightrec.pipeline.sessions import even_mixture
+from lightrec.policies.candidate import CandidatePolicy
 from lightrec.simulators.long_term_satisfaction import LongTermSatisfaction
 
 
@@ -56,3 +63,22 @@ def test_a_runs_bandits_learn_in_user_model_a(tiny_run):
     # Every step of a session is a row: the corner of the precision counts those with a one.
     assert bandit.precision[0, 0].item() > 1 + 2 * 20
     assert not torch.equal(bandit.mean, torch.zeros_like(bandit.mean))
+
+
+@pytest.mark.parametrize("declined_count", [False, True])
+def test_the_even_mixture_is_the_policy_with_one_for_its_weight(declined_count):
+    torch.manual_seed(0)
+    ranker = Ranker(12, size=8, layers=1, heads=2, max_length=10).eval()
+    torch.nn.init.normal_(ranker.items.ids)
+    model = PooledChoice(12, 3, 5, records_nothing=declined_count)
+    model.set_items(torch.randn(13, 3))
+    policy = CandidatePolicy.from_parts(ranker, model.eval(), history_length=5, size=0)
+    policy.trust.data.fill_(1.0)
+    parts = SimpleNamespace(store=SimpleNamespace(num_items=12), reward=model)
+    parts.blend = Blend(ranker).freeze()
+    # 13 is a declined slate.
+    history = torch.tensor([[0, 3, 13, 7, 13, 13, 2, 9], [1, 2, 3, 4, 5, 6, 7, 13]])
+    found, expected = even_mixture(parts).scores(history), policy.scores(history)
+    # The level of all items, which ranks nothing, is left out of the policy's scores.
+    level = (found - expected)[:, 1:2]
+    torch.testing.assert_close(found[:, 1:] - level, expected[:, 1:], atol=1e-5, rtol=1e-5)

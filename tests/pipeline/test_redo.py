@@ -140,3 +140,32 @@ def test_a_stage_that_stays_is_read_where_it_is(waiting):
 )
 def test_times_are_set_for_reading(seconds, text):
     assert duration(seconds) == text
+
+
+def test_a_stage_is_stamped_with_what_it_was_made_from(tmp_path):
+    recipe = tmp_path / "any.yaml"
+    recipe.write_text("k_core: 5\n")
+    stage = Stage("data", recipe, tmp_path / "run" / "data")
+    stage.prepare_work()
+    before = stage.fingerprint()
+    with stage.output(0):
+        recipe.write_text("k_core: 50\n")
+    assert stamp(stage.out)["fingerprint"] == before
+    assert stamp(stage.out)["recipe"] == {"k_core": 5}
+    assert not stage.is_current()
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_another_process_of_a_training_goes_where_the_first_one_is(waiting, monkeypatch, fresh):
+    done = []
+    monkeypatch.setattr(pipeline, "execute", lambda stage, anew: done.append((stage.out, anew)))
+    room = redo.waiting_room(waiting)
+    recipe = waiting.parent / "any.yaml"
+    names = ("data", "encoder")
+    stages = [Stage(name, recipe, waiting / name, ["--word=new"]) for name in names]
+    shutil.rmtree(room / "encoder")
+    # The first process has made the data, and begins to train the encoder.
+    monkeypatch.setenv(pipeline.ROOM, str(room))
+    monkeypatch.setattr(redo, "exchange", lambda run, left: None)
+    pipeline.work_off(stages, ["data", "encoder"], fresh)
+    assert done == [(room / "encoder", False)]
