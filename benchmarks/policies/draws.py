@@ -53,3 +53,8 @@ def table(found: dict[str, dict]) -> str:
         rows.append([words, *(f"{x:.2f}" for x in numbers)])
     count = len(values["greedy"])
     return markdown(["", f"mean of {count} draws", "lowest", "highest"], rows)
+
+
+def reached(found: dict[str, dict], name: str) -> str:
+    """Give a contender's share of the oracle's return, the mean over the finished draws."""
+    return f"{mean(shares(found)[name]):.2f}"

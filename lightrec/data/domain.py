@@ -48,8 +48,8 @@ class Domain:
         """Say what may be shown to whom; nobody ever shows what it forbids.
 
         Recommendations, policies and baselines in user models, the ranking of held-out events and
-        the sets that are drawn where a log has none all keep to it. A list is shorter, or empty,
-        before it holds a forbidden item.
+        the sets that are drawn where a log has none all keep to it. A list is cut short, or left
+        empty, rather than hold a forbidden item.
 
         It is asked for a batch of users at a time: a user's row may not depend on the others. A
         log may lack a column, and values may be null. A person who is not in the log is a user

@@ -137,7 +137,7 @@ def judge_cell(
     folder.mkdir(exist_ok=True)
     models = {}
     for name, model in (("reward", reward), ("judge", judge)):
-        # What a stopped run left here may be half of it.
+        # A run that was stopped earlier may have left it half-written.
         shutil.rmtree(folder / name, ignore_errors=True)
         if name == "reward":
             models[name] = write_reward(model, cell, stage.run, folder / name)

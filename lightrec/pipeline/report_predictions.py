@@ -30,9 +30,9 @@ def prediction_lines(metrics: Mapping[str, float]) -> list[str]:
         ]
     if known:
         lines.append(
-            f"Of {known:,} users its lists were made from histories that already hold held-out "
-            "events, so that those events are not judged: make the file with `lightrec recommend "
-            "RUN --all --before test`."
+            f"The lists of {known:,} users were made from histories that contain held-out events; "
+            "those events are not judged, and count as failures among all users. Make the file "
+            "with `lightrec recommend RUN --all --before test`."
         )
     if not listed:
         lines.append(

@@ -213,8 +213,8 @@ def warn_of_outdated(run: Path) -> None:
     names = redo.outdated(run, [*INPUTS])
     if names:
         print(
-            f"lightrec: {run} still holds {', '.join(names)} of earlier inputs, which no command "
-            f"will open. The same command with --until {names[-1]} makes them again.",
+            f"lightrec: {run} still holds {', '.join(names)}, made from earlier inputs; no command "
+            f"will open them. The same command with --until {names[-1]} makes them again.",
             file=sys.stderr,
         )
 

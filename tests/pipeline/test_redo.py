@@ -116,8 +116,8 @@ def test_the_old_run_answers_while_it_is_redone(
     assert "a" in load(out, "encoder").store.catalog["item"].to_list()
     assert not (out / ".work/next").exists()
     assert lines[-1] == (
-        f"lightrec: {out} still holds reward, judge, policy, evaluate of earlier inputs, which no "
-        "command will open. The same command with --until evaluate makes them again."
+        f"lightrec: {out} still holds reward, judge, policy, evaluate, made from earlier inputs; "
+        "no command will open them. The same command with --until evaluate makes them again."
     )
     with pytest.raises(RunError, match="The stage policy in"):
         load(out, "policy")
