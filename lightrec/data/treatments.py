@@ -9,7 +9,7 @@ LEFT_OUT: Final = {
     "dropped_without_weight": "events whose feedback has no weight, or weight 0",
     "dropped_below_minimum": "events below the minimum value",
     "dropped_duplicate": "duplicates: same user, item, time and feedback as an earlier event",
-    "dropped_repeated": "repeats: another event of the same user and item is stronger, or as strong and earlier",
+    "dropped_repeated": "repeats of a user and an item, of which the strongest stays",
     "dropped_k_core": "events of users or items with too few events (k-core)",
 }
 """Events that are left out, in the order in which they go."""
