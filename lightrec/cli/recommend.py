@@ -88,8 +88,6 @@ def main(command: str, arguments: list[str]) -> int:
     from lightrec.recommend import Recommender
 
     recommender = Recommender(chosen.run, chosen.by)
-    if chosen.by is None:
-        print(f"Ranked by the {recommender.by}. {recommender.reason}", file=sys.stderr)
     wishes = {
         "k": chosen.k,
         "exclude": chosen.exclude,
@@ -107,6 +105,9 @@ def main(command: str, arguments: list[str]) -> int:
         table = pl.concat(batches)
     else:
         table = recommender.recommend(chosen.user, history=chosen.history, **wishes)
+    if chosen.by is None:
+        by = {"encoder": "blend (--by encoder)"}.get(recommender.by, recommender.by)
+        print(f"Ranked by the {by}. {recommender.reason}", file=sys.stderr)
     if chosen.out is None:
         print(render(table))
         return 0

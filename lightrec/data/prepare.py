@@ -126,7 +126,7 @@ def prepare(
         raise DataError(
             f"Nothing is left of the log's {len(log)} events. "
             f"Left out: {_in_words(events, dropped)}. "
-            f"Lower minimum_value ({minimum_value}) or k_core ({k_core})."
+            f"{_mend({why: int(n.sum()) for why, n in dropped.items()}, minimum_value, k_core)}"
         )
     arrays, item_ids, user_ids = number(events)
     arrays["parts"] = _split(events, arrays, settings)
@@ -172,6 +172,18 @@ def prepare(
     }
     _write(out, arrays, item_table, user_table, meta)
     return EventStore.open(out)
+
+
+def _mend(dropped: Mapping[str, int], minimum_value: float | None, k_core: int) -> str:
+    """Say what to change where nothing is left of a log."""
+    ways = []
+    if dropped.get("without_weight"):
+        ways.append("give a weight above 0 to a kind of feedback that the log has")
+    if dropped.get("below_minimum"):
+        ways.append(f"lower minimum_value ({minimum_value})")
+    if dropped.get("k_core"):
+        ways.append(f"lower k_core ({k_core})")
+    return f"{'; or '.join(ways or ['Give a log with events']).capitalize()}."
 
 
 def _with_text(items: pl.DataFrame, domain: Domain) -> pl.DataFrame:

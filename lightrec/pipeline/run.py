@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lightrec import plugins
 from lightrec.data.files import check_input
+from lightrec.data.store import META
 from lightrec.errors import PluginError, RecipeError
 from lightrec.pipeline import recipes, redo
 from lightrec.pipeline.functions import settings
@@ -180,10 +181,19 @@ def work_off(stages: Sequence[Stage], left: Sequence[str], fresh: bool) -> None:
             redo.drop(room, [later.name for later in stages if stage.name in later.inputs()])
         execute(stage, anew=fresh)
         print(f"{headline}: {duration(time.monotonic() - begin)}", file=sys.stderr)
+        if stage.name == "data":
+            show_data(stage.out)
         if stage.name == "encoder" and stages[-1].name in (LAST, "assumptions"):
             show_ranking(room, stages)
     if replacing:
         redo.exchange(run, left)
+
+
+def show_data(folder: Path) -> None:
+    """Print how much of the log is used, and what was left out for which reason."""
+    from lightrec.pipeline.report_data import data_lines
+
+    print(data_lines(json.loads((folder / META).read_text())), end="", file=sys.stderr)
 
 
 def show_ranking(run: Path, stages: Sequence[Stage]) -> None:

@@ -289,9 +289,13 @@ def fit(stage: Stage, watchers: Sequence[Callback] = ()) -> RecipeCLI:
     cli = RecipeCLI(arguments(stage), stage, "fit", watchers)
     last = stage.work / "last.ckpt"
     resume = str(last) if last.is_file() else None
-    cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=resume)
-    if cli.trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=resume)
+    except SystemExit as stop:
+        # Lightning leaves the process where it is stopped, at SIGTERM as if all had gone well.
+        if cli.trainer.interrupted:
+            raise KeyboardInterrupt from stop
+        raise
     return cli
 
 

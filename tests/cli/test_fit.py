@@ -1,13 +1,17 @@
 """One stage by its LightningCLI recipe."""
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 
 import pytest
 import yaml
+from lightning.pytorch.callbacks import LambdaCallback
 
 from lightrec.__main__ import main
+from lightrec.pipeline import train as training
 from lightrec.testing.tiny import FAST
 
 
@@ -26,6 +30,15 @@ def test_fit_leaves_the_stage_where_the_recipe_says(data, capsys):
     }
     assert main(["test", "-c", "generic/encoder", *FAST["encoder"]]) == 0
     assert "test/ndcg@10" in capsys.readouterr().out
+
+
+def test_a_training_that_is_terminated_says_so(data, monkeypatch, capsys):
+    own = training.callbacks
+    stop = LambdaCallback(on_train_batch_end=lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(training, "callbacks", lambda *given: [*own(*given), stop])
+    assert main(["fit", "-c", "generic/encoder", *FAST["encoder"]]) == 130
+    assert "The same command goes on where this one was." in capsys.readouterr().err
+    assert not (data / "encoder").exists()
 
 
 def test_a_wrong_setting_is_told_before_work_starts(data, capsys):
