@@ -41,13 +41,13 @@ def standard_error(values: Tensor) -> tuple[float, float]:
 
     Refits on bootstrap samples differ from each other as the one fit to the whole sample differs
     from the truth (Efron 1979). So the variance between refits counts in full, however many there
-    are, and once more divided by J, since J of them stand for all. With the mean squares of the
-    two-way random-effects model it is (MS refits − MS residual) / U, and that of the mean is
+    are, and once more divided by J, since J of them stand for all:
 
-        (MS users + (1 + J) · max(MS refits − MS residual, 0)) / (J · U),
+        variance of the users' means / U + (1 + 1 / J) · variance of the refits' means.
 
-    with Satterthwaite's degrees of freedom (Satterthwaite 1946, "An approximate distribution of
-    estimates of variance components").
+    The refits' means hold the chance of their sessions too, which errs on the wide side. Degrees
+    of freedom are Satterthwaite's (1946, "An approximate distribution of estimates of variance
+    components").
 
     :param values: ``(U,)``, or ``(J, U)``.
     :returns: the error and its degrees of freedom; (0, 0) for fewer than two users.
@@ -56,22 +56,14 @@ def standard_error(values: Tensor) -> tuple[float, float]:
     refits, users = table.shape
     if users < 2:
         return 0.0, 0.0
-    by_user, by_refit, mean = table.mean(0), table.mean(1), table.mean()
-    of_users = float(refits * by_user.var())
-    if refits < 2:
-        return (of_users / users) ** 0.5, users - 1
-    of_refits = float(users * by_refit.var())
-    rest = table - by_user - by_refit.unsqueeze(1) + mean
-    residual = float(rest.square().sum()) / ((refits - 1) * (users - 1))
-    if of_refits <= residual:
-        return (of_users / table.numel()) ** 0.5, users - 1
-    total = of_users + (1 + refits) * (of_refits - residual)
-    parts = (
-        of_users**2 / (users - 1),
-        ((1 + refits) * of_refits) ** 2 / (refits - 1),
-        ((1 + refits) * residual) ** 2 / ((refits - 1) * (users - 1)),
-    )
-    return (total / table.numel()) ** 0.5, total**2 / sum(parts)
+    of_users, of_refits = float(table.mean(0).var()) / users, 0.0
+    if refits > 1:
+        of_refits = (1 + 1 / refits) * float(table.mean(1).var())
+    total = of_users + of_refits
+    if total == 0:
+        return 0.0, users - 1
+    parts = of_users**2 / (users - 1) + of_refits**2 / max(refits - 1, 1)
+    return total**0.5, total**2 / parts
 
 
 def function_interval(

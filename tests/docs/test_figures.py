@@ -20,18 +20,6 @@ MEASURED = [
 as `γ = 0.9`, stand as code."""
 
 
-NOT_MADE_AGAIN = {
-    "irl: far/1000/logit/seed-1",
-    "irl: far/1000/two-step/seed-1",
-    "irl: far/10000/maxent-free-nothing/seed-0",
-    "irl: far/10000/popularity/seed-0",
-    "irl: myopic/10000/two-step/seed-0",
-    "irl_sessions: active/seed-0",
-    "irl_sessions: even/seed-0",
-}
-"""Cells of older code that are yet to be measured anew."""
-
-
 @pytest.fixture
 def results(tmp_path, monkeypatch):
     """A results file of two seeds."""
@@ -65,7 +53,7 @@ def test_cells_were_made_with_committed_code():
         for key, cell in cells.items()
         if isinstance(cell, dict) and cell["commit"].endswith("+changes")
     ]
-    assert not set(changed) - NOT_MADE_AGAIN
+    assert not changed
 
 
 @pytest.mark.parametrize(
