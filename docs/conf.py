@@ -35,7 +35,10 @@ autodoc_preserve_defaults = True
 nitpick_ignore_regex = [
     # Other packages' documentation is not fetched, so that a build needs no network.
     (r"py:.*", r"(torch|torchmetrics|tensordict|torchrl|lightning|transformers|pluggy)(\..*)?"),
-    (r"py:.*", r"(huggingface_hub|polars|numpy|scipy|matplotlib|optuna|gymnasium|_?pytest)(\..*)?"),
+    (
+        r"py:.*",
+        r"(huggingface_hub|polars|numpy|scipy|matplotlib|optuna|gymnasium|tqdm|_?pytest)(\..*)?",
+    ),
     (
         r"py:.*",
         r"(abc|argparse|array|collections|contextlib|datetime|importlib|pathlib|types|unittest)(\..*)?",
