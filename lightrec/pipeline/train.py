@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import distributed
 
 from lightrec import plugins
@@ -292,8 +293,8 @@ def fit(stage: Stage, watchers: Sequence[Callback] = ()) -> RecipeCLI:
     try:
         cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=resume)
     except SystemExit as stop:
-        # Lightning leaves the process where it is stopped, at SIGTERM as if all had gone well.
-        if cli.trainer.interrupted:
+        # Lightning leaves the process at Ctrl-C, and at SIGTERM as if all had gone well.
+        if isinstance(stop, SIGTERMException) or isinstance(stop.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from stop
         raise
     return cli
