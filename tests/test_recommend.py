@@ -234,7 +234,7 @@ def test_lists_that_know_the_held_out_events_are_not_judged_on_them(detailed, tm
     assert main(["evaluate", str(detailed.run), "--predictions", str(path)]) == 0
     out = capsys.readouterr().out
     assert "Your file can be judged for 30 of the 60 users with held-out events (50%)" in out
-    assert "Of 30 users its lists were made from histories that already hold held-out" in out
+    assert "The lists of 30 users were made from histories that contain held-out events" in out
     # Where no file says what it knows, lists without any held-out item give it away.
     whole.drop("known_events").write_parquet(path)
     assert main(["evaluate", str(detailed.run), "--predictions", str(path)]) == 0
