@@ -152,7 +152,10 @@ class Stage:
         shutil.rmtree(self.work, ignore_errors=True)
         shutil.rmtree(self.logs, ignore_errors=True)
         self.work.mkdir(parents=True)
-        mark.write_text(json.dumps(facts, default=str))
+        # By one rename: whoever is killed while writing leaves no half a note behind.
+        partial = mark.with_suffix(".partial")
+        partial.write_text(json.dumps(facts, default=str))
+        os.replace(partial, mark)
         return False
 
     def facts(self) -> dict[str, Any]:

@@ -200,10 +200,12 @@ def test_killed_in_every_stage_the_metrics_end_identical(tiny_run, lightrec_tiny
     command = [sys.executable, "-m", "lightrec", "run", "generic", "--log", str(log)]
     command += ["--items", str(items), "--out", str(out), *overrides]
     for stage in DEFAULT:
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        told = tmp_path / f"{stage}.txt"
+        with told.open("w") as stream:
+            process = subprocess.Popen(command, stderr=stream, stdout=stream)
         deadline = time.monotonic() + 120
         while not (out / ".work" / stage).exists():
-            assert process.poll() is None, f"the run ended before {stage} began"
+            assert process.poll() is None, f"ended before {stage} began: {told.read_text()}"
             assert time.monotonic() < deadline
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGKILL)

@@ -76,6 +76,24 @@ def test_work_is_kept_only_for_the_same_inputs(tmp_path, recipe):
     assert not (stage.work / "last.ckpt").exists()
 
 
+def test_a_stage_that_is_killed_while_it_notes_its_beginning_begins_anew(
+    tmp_path, recipe, monkeypatch
+):
+    stage = Stage("data", recipe, tmp_path / "run" / "data")
+
+    def half(path, text):
+        with path.open("w") as stream:
+            stream.write(text[: len(text) // 2])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.write_text", half)
+        with pytest.raises(KeyboardInterrupt):
+            stage.prepare_work()
+    assert not stage.prepare_work()
+    assert stage.prepare_work()
+
+
 def test_the_stamp_tells_recipe_overrides_and_seed(tmp_path, recipe):
     stage = Stage("data", recipe, tmp_path / "run" / "data", ["--k_core", "3"])
     stage.prepare_work()
