@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from lightrec.__main__ import main as lightrec
-from lightrec.pipeline.held_out import HeldOutLog
+from lightrec.evaluation.held_out import HeldOutLog
 
 
 def main() -> None:

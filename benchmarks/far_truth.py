@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import lightrec
-from lightrec.pipeline.sessions import KnownTruth
+from lightrec.evaluation.simulated_sessions import KnownTruth
 
 
 def main() -> None:

@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from lightrec.data.domain import Domain
 from lightrec.data.prepare import prepare
 from lightrec.keys import Column
-from lightrec.modules.choice_data import ITEMS
-from lightrec.simulators.far import Far
-from lightrec.simulators.far_log import FarLog, HeldOut
+from lightrec.simulators.worlds.far import Far
+from lightrec.simulators.worlds.far_log import FarLog, HeldOut
+from lightrec.users.choice_data import ITEMS
 
 HELD_OUT = 4000
 FRESH = "truth.safetensors"

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from lightrec.data.store import TRAIN
 from lightrec.keys import Column
-from lightrec.modules.choice_data import ChoiceData
-from lightrec.nn.choice import PooledChoice
-from lightrec.nn.reward_model import Continuation, average
-from lightrec.simulators.far_log import FarLog
+from lightrec.simulators.worlds.far_log import FarLog
+from lightrec.users.choice import PooledChoice
+from lightrec.users.choice_data import ChoiceData
+from lightrec.users.reward_model import Continuation, average
 
 OFFER = 5
 PRESELECTED = 500

@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from benchmarks.irl_logs import FRESH, LABELS, laws, prepared
 from benchmarks.irl_plan import planned_return
 from lightrec.evaluation.correlation import spearman_within_sets
-from lightrec.irl.base import RewardLearner
-from lightrec.irl.classifiers import ClickClassifier, RewardWeightedLikelihood
-from lightrec.irl.iq_learn import IQLearn
-from lightrec.irl.maxent import MaxEnt
-from lightrec.irl.mixture import TasteMixture
-from lightrec.modules.choice import ChoiceModule
-from lightrec.modules.choice_data import ChoiceData
-from lightrec.nn.choice import PooledChoice
-from lightrec.nn.reward_model import RewardModel, load_reward
-from lightrec.simulators.far_log import HeldOut
+from lightrec.simulators.worlds.far_log import HeldOut
+from lightrec.users.choice import PooledChoice
+from lightrec.users.choice_data import ChoiceData
+from lightrec.users.irl.base import RewardLearner
+from lightrec.users.irl.classifiers import ClickClassifier, RewardWeightedLikelihood
+from lightrec.users.irl.iq_learn import IQLearn
+from lightrec.users.irl.maxent import MaxEnt
+from lightrec.users.irl.mixture import TasteMixture
+from lightrec.users.module import ChoiceModule
+from lightrec.users.reward_model import RewardModel, load_reward
 
 MODEL = {"feature_size": 32, "hidden_size": 64, "identity_size": 0}
 TRAINING = {"learning_rate": 2e-3, "weight_decay": 1e-4}

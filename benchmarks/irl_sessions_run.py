@@ -11,12 +11,12 @@ import torch
 
 from benchmarks.irl_logs import FRESH, prepared
 from benchmarks.irl_run import BATCH, DISCOUNT, MODEL, TRAINING, judge
-from lightrec.modules.active import events_of, most_informative
-from lightrec.modules.choice import ChoiceModule
-from lightrec.modules.choice_data import ChoiceData
-from lightrec.nn.ensemble import Ensemble, load_user_model
-from lightrec.nn.reward_model import load_reward
-from lightrec.simulators.far_log import HeldOut
+from lightrec.simulators.worlds.far_log import HeldOut
+from lightrec.users.active import events_of, most_informative
+from lightrec.users.choice_data import ChoiceData
+from lightrec.users.ensemble import Ensemble, load_user_model
+from lightrec.users.module import ChoiceModule
+from lightrec.users.reward_model import load_reward
 
 SIZES = (250, 500, 1_000, 2_000)
 WAYS = ("even", "active", "forget")

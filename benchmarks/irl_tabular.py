@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cells import Benchmark, markdown
-from lightrec.irl.soft_policy import TabularProcess, action_occupancy, occupancy, soft_policy
-from lightrec.irl.tabular import TabularReward, fit_occupancy
+from lightrec.users.irl.soft_policy import TabularProcess, action_occupancy, occupancy, soft_policy
+from lightrec.users.irl.tabular import TabularReward, fit_occupancy
 
 RUNS = 5
 PEERS = {"imitation": "exact_default_lr1e-2_1000it", "imitation, finer": "exact_lr5e-2_3000it"}

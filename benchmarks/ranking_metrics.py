@@ -16,8 +16,8 @@ from torch import Tensor
 from torchmetrics.retrieval import RetrievalNormalizedDCG
 
 from benchmarks.cells import Benchmark, markdown
-from lightrec.evaluation.queries import QueryMetrics
-from lightrec.evaluation.ranking import RankingMetrics
+from lightrec.ranking.metrics import RankingMetrics
+from lightrec.ranking.queries import QueryMetrics
 
 QUERIES, ITEMS, RELEVANT, SEEN = 943, 1349, 20, 100
 RUNS = 9

@@ -18,7 +18,7 @@ import polars as pl
 
 from benchmarks.cells import Benchmark, markdown
 from lightrec.data.store import EventStore
-from lightrec.pipeline.run import run
+from lightrec.stages.run import run
 
 VIDEO = [sys.executable, "-m", "benchmarks.encoder_run", "{out}", "video"]
 GENERIC = [sys.executable, "-m", "benchmarks.encoder_run", "{out}", "generic"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from lightrec.keys import Key
-from lightrec.modules.ranking import RankingModule
+from lightrec.ranking.module import RankingModule
 
 LENGTH, SEEN = 50, 100
 GIB = 2**30

@@ -19,16 +19,16 @@ from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.store import TEST, TRAIN, EventStore
-from lightrec.modules.choice import ChoiceModule
-from lightrec.modules.choice_data import ITEMS, ChoiceData
-from lightrec.modules.halves import OFFERS
-from lightrec.nn.choice import ChoiceModel
-from lightrec.nn.user_parts import LEAVING, LeavingModel
-from lightrec.pipeline.run import run
-from lightrec.pipeline.simulate import Arena, roll, write_log
+from lightrec.evaluation.simulate import Arena, roll, write_log
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.stages.run import run
+from lightrec.users.choice import ChoiceModel
+from lightrec.users.choice_data import ITEMS, ChoiceData
+from lightrec.users.halves import OFFERS
+from lightrec.users.module import ChoiceModule
+from lightrec.users.parts import LEAVING, LeavingModel
 
 AT_ONCE = 2500
 SESSIONS = 100_000

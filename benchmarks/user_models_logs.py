@@ -10,13 +10,13 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from lightrec.closed_forms.blend import Blend
 from lightrec.data.log import InteractionLog
 from lightrec.data.store import TEST, VALIDATION
 from lightrec.keys import Column, Key
-from lightrec.modules.choice_data import ChoiceData
-from lightrec.nn.ranker import Ranker
-from lightrec.nn.temperature import NEVER, fit_temperature, tempered
+from lightrec.ranking.blend import Blend
+from lightrec.ranking.ranker import Ranker
+from lightrec.users.choice_data import ChoiceData
+from lightrec.users.temperature import NEVER, fit_temperature, tempered
 
 LEAST_READ = 5
 READ = 50

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from lightrec.keys import Key
-from lightrec.simulators.virtual_taobao import (
+from lightrec.simulators.worlds.virtual_taobao import (
     PAGE,
     VirtualTaobao,
     best_constant_action,

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from lightrec.evaluation.correlation import spearman_within_sets
 from lightrec.keys import Key
-from lightrec.simulators.far import Far
-from lightrec.simulators.far_log import FarLog
-from lightrec.simulators.greed import Greed
 from lightrec.simulators.play import even_chance, play
-from lightrec.simulators.retention import Retention
 from lightrec.simulators.world import World
+from lightrec.simulators.worlds.far import Far
+from lightrec.simulators.worlds.far_log import FarLog
+from lightrec.simulators.worlds.greed import Greed
+from lightrec.simulators.worlds.retention import Retention
 
 Scores = Callable[[TensorDictBase], Tensor]
 SESSIONS = 16_384

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lightrec import hookspecs, plugins
 from lightrec.__main__ import COMMANDS
-from lightrec.pipeline.stage import INPUTS
+from lightrec.stages.stage import INPUTS
 
 MARK = re.compile(r"^<!-- generated: (\w+) ?(.*?) -->$", re.MULTILINE)
 SHIPPED = ("lightrec", "lightrec-video")

@@ -14,15 +14,15 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lightrec.pipeline.run import run as fit
     from lightrec.recommend import Recommender, load
+    from lightrec.stages.run import run as fit
 
 __all__ = ["Recommender", "__version__", "fit", "load"]
 __version__ = version("lightrec")
 
 # Torch takes seconds to import; a command that does not need it must not pay for it.
 _LAZY = {
-    "fit": ("lightrec.pipeline.run", "run"),
+    "fit": ("lightrec.stages.run", "run"),
     "load": ("lightrec.recommend", "load"),
     "Recommender": ("lightrec.recommend", "Recommender"),
 }

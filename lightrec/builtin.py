@@ -18,11 +18,13 @@ def lightrec_simulators() -> dict[str, str]:
     """Give the simulator that runs a learned user model, and worlds whose truth is known."""
     return {
         "UserModelSimulator": "lightrec.simulators.user_model:UserModelSimulator",
-        "InterestEvolution": "lightrec.simulators.interest_evolution:InterestEvolution",
-        "LongTermSatisfaction": "lightrec.simulators.long_term_satisfaction:LongTermSatisfaction",
-        "Far": "lightrec.simulators.far:Far",
-        "Greed": "lightrec.simulators.greed:Greed",
-        "Retention": "lightrec.simulators.retention:Retention",
+        "InterestEvolution": "lightrec.simulators.worlds.interest_evolution:InterestEvolution",
+        "LongTermSatisfaction": (
+            "lightrec.simulators.worlds.long_term_satisfaction:LongTermSatisfaction"
+        ),
+        "Far": "lightrec.simulators.worlds.far:Far",
+        "Greed": "lightrec.simulators.worlds.greed:Greed",
+        "Retention": "lightrec.simulators.worlds.retention:Retention",
     }
 
 
@@ -66,10 +68,10 @@ def lightrec_policies() -> dict[str, str]:
 def lightrec_evaluators() -> dict[str, str]:
     """Give the evaluators of the report."""
     return {
-        "HeldOutLog": "lightrec.pipeline.held_out:HeldOutLog",
-        "SimulatedSessions": "lightrec.pipeline.sessions:SimulatedSessions",
-        "SimulatedStatistics": "lightrec.pipeline.statistics:SimulatedStatistics",
-        "KnownTruth": "lightrec.pipeline.sessions:KnownTruth",
+        "HeldOutLog": "lightrec.evaluation.held_out:HeldOutLog",
+        "SimulatedSessions": "lightrec.evaluation.simulated_sessions:SimulatedSessions",
+        "SimulatedStatistics": "lightrec.evaluation.simulated_statistics:SimulatedStatistics",
+        "KnownTruth": "lightrec.evaluation.simulated_sessions:KnownTruth",
     }
 
 

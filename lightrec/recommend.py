@@ -11,12 +11,6 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from lightrec.closed_forms.base import Evidence
-from lightrec.closed_forms.blend import Blend
-from lightrec.closed_forms.diversity import diversified
-from lightrec.closed_forms.places import with_explored_places, with_reserved_places
-from lightrec.closed_forms.popularity import Popularity, RecentPopularity
-from lightrec.closed_forms.text_map import TextMap
 from lightrec.data.eligibility import domain_of, eligible
 from lightrec.data.readers.predictions import KNOWN
 from lightrec.data.run_folder import check_together
@@ -26,6 +20,12 @@ from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import By, Favoured, favoured_by
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import Policy
+from lightrec.ranking.blend import Blend
+from lightrec.ranking.diversity import diversified
+from lightrec.ranking.item_models.base import Evidence
+from lightrec.ranking.item_models.popularity import Popularity, RecentPopularity
+from lightrec.ranking.item_models.text_map import TextMap
+from lightrec.ranking.places import with_explored_places, with_reserved_places
 
 Before = Literal["test"]
 Placed = Callable[[Tensor, Tensor], Tensor]
@@ -86,7 +86,7 @@ class Recommender:
         :param seed: of those draws.
         :returns: ``rank``, ``item``, ``title``, ``score``, best first. Scores compare items of one
             list: the policy's or the encoder's; with an empty history the marginal relevance of
-            :func:`~lightrec.closed_forms.diversity.diversified`, 0.5 for the most popular item.
+            :func:`~lightrec.ranking.diversity.diversified`, 0.5 for the most popular item.
         :raises RecipeError: where the user, a title or an attribute is not known.
         """
         if (user is None) == (history is None):

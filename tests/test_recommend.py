@@ -12,9 +12,9 @@ from lightrec.data.readers.predictions import read_predictions
 from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import favoured_by
-from lightrec.pipeline.predictions import evaluate_predictions
-from lightrec.pipeline.run import run
+from lightrec.evaluation.predictions import evaluate_predictions
 from lightrec.recommend import load
+from lightrec.stages.run import run
 from lightrec.testing import tiny
 
 

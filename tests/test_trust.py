@@ -15,27 +15,27 @@ import pytest
 import torch
 
 from lightrec.__main__ import main
-from lightrec.closed_forms.base import ClosedForm
-from lightrec.closed_forms.blend import Blend, described_forms
-from lightrec.closed_forms.popularity import Popularity
 from lightrec.data.store import EventStore
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RunError
-from lightrec.modules.choice import ChoiceModule
-from lightrec.modules.imitation import ImitationModule
-from lightrec.modules.policy import PolicyModule
-from lightrec.modules.ranking import RankingModule
-from lightrec.modules.sequence_data import SequenceData
-from lightrec.nn.choice_model import ChoiceModel
-from lightrec.nn.ensemble import load_user_model
-from lightrec.nn.ranker import Ranker
-from lightrec.pipeline import assumptions
-from lightrec.pipeline import run as pipeline
-from lightrec.pipeline.train import check
+from lightrec.learners.imitation.module import ImitationModule
+from lightrec.learners.on_policy import PolicyModule
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
+from lightrec.ranking.blend import Blend, described_forms
+from lightrec.ranking.item_models.base import ClosedForm
+from lightrec.ranking.item_models.popularity import Popularity
+from lightrec.ranking.module import RankingModule
+from lightrec.ranking.ranker import Ranker
+from lightrec.ranking.sequence_data import SequenceData
+from lightrec.stages import assumptions
+from lightrec.stages import run as pipeline
+from lightrec.stages.train import check
 from lightrec.testing import tiny
 from lightrec.trust import trusted_class
+from lightrec.users.choice_model import ChoiceModel
+from lightrec.users.ensemble import load_user_model
+from lightrec.users.module import ChoiceModule
 
 NAMES_CLASSES = {"class.txt", "config.json", "blend.json", "model.ckpt"}
 MAY_HOLD_PICKLES = {".npy", ".ckpt"}
@@ -205,7 +205,7 @@ def test_nothing_that_a_file_names_is_imported_or_called(run, marker, kind, payl
             "cannot be imported: ModuleNotFoundError: No module named 'lightrec.nowhere'.",
         ),
         ("lightrec.recommend:Recommender", "which is not a subclass of Policy."),
-        ("lightrec.nn.ranker:Ranker", "which is not a subclass of Policy."),
+        ("lightrec.ranking.ranker:Ranker", "which is not a subclass of Policy."),
     ],
 )
 def test_what_belongs_to_lightrec_must_be_what_is_expected(run, name, why):
@@ -370,7 +370,10 @@ def test_the_video_plugin_and_lightrec_are_trusted():
     from lightrec.data.domain import Domain
 
     assert trusted_class("lightrec_video.domain:VideoDomain", Domain).name == "video"
-    assert trusted_class("lightrec.closed_forms.popularity:Popularity", ClosedForm) is Popularity
+    assert (
+        trusted_class("lightrec.ranking.item_models.popularity:Popularity", ClosedForm)
+        is Popularity
+    )
 
 
 class Cautious(RandomPolicy):

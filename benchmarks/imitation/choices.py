@@ -16,13 +16,13 @@ from tensordict import TensorDict
 from torch.nn.functional import one_hot, pad
 
 from lightrec.evaluation.correlation import spearman_within_sets
-from lightrec.irl.features import CandidateFeatures
 from lightrec.keys import Key
-from lightrec.modules.imitation import ImitationModule
-from lightrec.modules.imitation_adversarial import AdversarialLearner
-from lightrec.modules.imitation_data import ImitationData
+from lightrec.learners.imitation.adversarial import AdversarialLearner
+from lightrec.learners.imitation.data import ImitationData
+from lightrec.learners.imitation.features import CandidateFeatures
+from lightrec.learners.imitation.module import ImitationModule
 from lightrec.simulators.choice_process import ChoiceProcess, transitions
-from lightrec.simulators.far_log import FarLog, HeldOut
+from lightrec.simulators.worlds.far_log import FarLog, HeldOut
 
 SESSIONS, HELD_OUT, EPOCHS = 10_000, 4_000, 20
 SETTINGS: dict[str, Any] = {

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from lightrec.keys import Key
-from lightrec.simulators.cart_pole import CartPole, balance
+from lightrec.simulators.worlds.cart_pole import CartPole, balance
 
 TRAJECTORIES, STEPS = 60, 500
 
@@ -14,7 +14,7 @@ TRAJECTORIES, STEPS = 60, 500
 def record(path: Path, seed: int = 0) -> float:
     """Write ``observation`` (60, 501, 4) float32 and ``action`` (60, 500) int64; give the return.
 
-    The expert is the linear rule :func:`~lightrec.simulators.cart_pole.balance`.
+    The expert is the linear rule :func:`~lightrec.simulators.worlds.cart_pole.balance`.
     """
     world = CartPole(TRAJECTORIES, max_steps=STEPS)
     world.set_seed(seed)

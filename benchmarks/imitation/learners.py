@@ -13,13 +13,13 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from tensordict import TensorDict
 
-from lightrec.irl.features import VectorFeatures
 from lightrec.keys import Key
-from lightrec.modules.imitation import ImitationModule
-from lightrec.modules.imitation_data import ImitationData
+from lightrec.learners.imitation.data import ImitationData
+from lightrec.learners.imitation.features import VectorFeatures
+from lightrec.learners.imitation.module import ImitationModule
 from lightrec.simulators.absorbing import Absorbing
-from lightrec.simulators.cart_pole import CartPole
 from lightrec.simulators.session_env import SessionEnv
+from lightrec.simulators.worlds.cart_pole import CartPole
 
 DISCOUNT = 0.95
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -17,10 +17,10 @@ import torch
 import yaml
 
 from benchmarks.cells import LIGHTREC, Benchmark
-from lightrec.evaluation.intervals import mean_interval
-from lightrec.evaluation.sessions import play
+from lightrec.intervals import mean_interval
 from lightrec.policies.base import Policy
 from lightrec.simulators.discrete_gymnasium import DiscreteGymnasium
+from lightrec.simulators.rollout import play
 
 ROOT = Path(__file__).parents[2]
 LIMITS = {"ppo": 500_000, "dqn": 200_000}

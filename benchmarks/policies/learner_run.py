@@ -19,13 +19,13 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from benchmarks.policies.learner_worlds import WORLDS, Setup, at_seed, references, true_rewards
-from lightrec.evaluation.sessions import Sessions
-from lightrec.evaluation.sessions import play as play_policy
-from lightrec.pipeline import recipes
-from lightrec.pipeline.stage import Stage
-from lightrec.pipeline.train import train
 from lightrec.policies.base import Policy
 from lightrec.simulators.play import play
+from lightrec.simulators.rollout import Sessions
+from lightrec.simulators.rollout import play as play_policy
+from lightrec.stages import recipes
+from lightrec.stages.stage import Stage
+from lightrec.stages.train import train
 
 SESSIONS = 4096
 DRAWS = ("slate-q", "dqn", "double-dqn")

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from benchmarks.worlds_run import best_list
 from lightrec.keys import Key
-from lightrec.simulators.far import Far
-from lightrec.simulators.greed import Greed
-from lightrec.simulators.interest_evolution import InterestEvolution
-from lightrec.simulators.long_term_satisfaction import LongTermSatisfaction
 from lightrec.simulators.play import even_chance
-from lightrec.simulators.retention import Retention
 from lightrec.simulators.world import World
+from lightrec.simulators.worlds.far import Far
+from lightrec.simulators.worlds.greed import Greed
+from lightrec.simulators.worlds.interest_evolution import InterestEvolution
+from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
+from lightrec.simulators.worlds.retention import Retention
 
 ON_POLICY = ("ppo", "a2c", "reinforce", "reinforce-top-k", "slate-sarsa")
 SINGLE = ("dqn", "double-dqn", "sac", "mpo")

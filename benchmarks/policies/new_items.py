@@ -19,11 +19,11 @@ from torch import Tensor
 from benchmarks.cells import Benchmark, markdown
 from lightrec.cli.fit import main as fit
 from lightrec.encoders.text import TextEncoder
-from lightrec.evaluation.sessions import play
 from lightrec.keys import Key
-from lightrec.modules.world_data import WorldData
+from lightrec.learners.world_data import WorldData
 from lightrec.policies.base import Policy
 from lightrec.policies.tower import TowerPolicy
+from lightrec.simulators.rollout import play
 
 TWINS = 20
 SESSIONS = 100_000

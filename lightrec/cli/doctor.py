@@ -4,7 +4,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from lightrec.pipeline.doctor import examine
+from lightrec.stages.doctor import examine
 
 
 def parser() -> argparse.ArgumentParser:

@@ -44,10 +44,10 @@ def main(command: str, arguments: list[str]) -> int:
         check_together(chosen.run, stage)
     metrics = json.loads(path.read_text())
     if chosen.predictions is not None:
-        from lightrec.pipeline.predictions import evaluate_predictions
+        from lightrec.evaluation.predictions import evaluate_predictions
 
         metrics |= evaluate_predictions(chosen.run, chosen.predictions)
-    from lightrec.pipeline.report import summary
+    from lightrec.report.page import summary
 
     print(summary(metrics), end="")
     return 0

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from lightrec.errors import RecipeError, RunError
-from lightrec.pipeline import recipes
-from lightrec.pipeline.stage import INPUTS, Stage
+from lightrec.stages import recipes
+from lightrec.stages.stage import INPUTS, Stage
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,7 +55,7 @@ def parse(command: str, arguments: list[str]) -> Stage:
 
 def main(command: str, arguments: list[str]) -> int:
     """Train, validate or test one stage; `--help` shows every setting."""
-    from lightrec.pipeline import train
+    from lightrec.stages import train
 
     if "-h" in arguments or any(a.startswith(("--help", "--print_config")) for a in arguments):
         train.RecipeCLI(resolve(arguments), None, command)

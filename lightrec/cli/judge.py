@@ -9,7 +9,7 @@ from lightrec.cli.simulate import setting
 from lightrec.errors import RecipeError
 
 if TYPE_CHECKING:
-    from lightrec.pipeline.judge import Place
+    from lightrec.evaluation.judge import Place
 
 EXAMPLES = """examples:
   lightrec judge runs/video --policy policy greedy
@@ -77,8 +77,8 @@ def main(command: str, arguments: list[str]) -> int:
     if len(places) > 26:
         raise RecipeError(f"{len(places)} simulators were named; judge at most 26 at once.")
 
-    from lightrec.pipeline.judge import judge_all
-    from lightrec.pipeline.judge_tables import as_json, markdown
+    from lightrec.evaluation.judge import judge_all
+    from lightrec.report.judge_tables import as_json, markdown
 
     found = judge_all(
         places, chosen.policy, chosen.modes, chosen.sessions, chosen.seed, over=chosen.over
@@ -95,7 +95,7 @@ def places_of(text: str) -> "list[Place]":
     :returns: two for a run, its user models A and B.
     :raises RecipeError: where a setting is not of that form.
     """
-    from lightrec.pipeline.judge import Place
+    from lightrec.evaluation.judge import Place
 
     what, _, rest = text.partition(":")
     settings = dict(setting(each, "A simulator's setting") for each in rest.split(",") if each)

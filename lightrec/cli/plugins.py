@@ -48,7 +48,7 @@ def main(command: str, arguments: list[str]) -> int:
         return show(chosen.name)
     if chosen.action == "check":
         return check(chosen.name)
-    from lightrec.pipeline.skeleton import write_package
+    from lightrec.stages.skeleton import write_package
 
     word, folder = write_package(chosen.name, chosen.to)
     print(

@@ -65,8 +65,8 @@ def main(command: str, arguments: list[str]) -> int:
     look_at(chosen.out)
     settings = dict(map(setting, chosen.set))
 
-    from lightrec.pipeline.judge_tables import to_plain
-    from lightrec.pipeline.probe import probe, table
+    from lightrec.evaluation.probe import probe, table
+    from lightrec.report.judge_tables import to_plain
 
     found = probe(
         chosen.what,

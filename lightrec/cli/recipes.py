@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lightrec import plugins
 from lightrec.errors import RecipeError
-from lightrec.pipeline import recipes
+from lightrec.stages import recipes
 
 
 def parser() -> argparse.ArgumentParser:

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from lightrec.errors import RecipeError
-from lightrec.pipeline.run import run
-from lightrec.pipeline.stage import INPUTS, LAST
+from lightrec.stages.run import run
+from lightrec.stages.stage import INPUTS, LAST
 
 EXAMPLES = (
     """examples:

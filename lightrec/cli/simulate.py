@@ -71,7 +71,7 @@ def main(command: str, arguments: list[str]) -> int:
     if chosen.out is not None and chosen.out.exists():
         raise RecipeError(f"{chosen.out} is there already. Remove it, or name another folder.")
 
-    from lightrec.pipeline.simulate import arena, roll, table, write_log
+    from lightrec.evaluation.simulate import arena, roll, table, write_log
 
     on = arena(chosen.what, chosen.sessions, chosen.seed, settings, chosen.model)
     on = on.in_mode(chosen.mode)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lightrec.cli import fit
 from lightrec.errors import RecipeError
-from lightrec.pipeline import space as spaces
+from lightrec.stages import space as spaces
 
 EXAMPLES = """examples:
   lightrec tune -c video/encoder --trials 30
@@ -80,8 +80,8 @@ def main(command: str, arguments: list[str]) -> int:
             "lightrec tune searches with Optuna, which is not installed. Install it with "
             "`pip install optuna`, or together with lightrec as its extra 'tune'."
         )
-    from lightrec.pipeline import tune_report
-    from lightrec.pipeline.tune import Search
+    from lightrec.stages import tune_report
+    from lightrec.stages.tune import Search
 
     out = chosen.out or stage.run / f"tune-{stage.name}"
     search = Search(stage, space, out, prune=not chosen.no_pruning)

@@ -1,6 +1,6 @@
 """What recommendations are like, whether or not anybody wants them: coverage, novelty, popularity.
 
-Computed from the lists that :func:`~lightrec.evaluation.ranking.top_items` gives.
+Computed from the lists that :func:`~lightrec.ranking.metrics.top_items` gives.
 """
 
 import torch

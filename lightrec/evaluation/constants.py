@@ -9,8 +9,8 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.evaluation.sessions import Contender, SessionSimulator, play
 from lightrec.keys import PADDING, Key
+from lightrec.simulators.rollout import Contender, SessionSimulator, play
 
 ROUNDS = 8
 """Rounds of play by which items are ranked."""

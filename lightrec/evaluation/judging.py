@@ -1,6 +1,6 @@
 """What sessions say of policies: reward and length apart, one scale for several simulators.
 
-Played sessions come from :mod:`lightrec.evaluation.sessions`; nothing is played here.
+Played sessions come from :mod:`lightrec.simulators.rollout`; nothing is played here.
 """
 
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from lightrec.evaluation.intervals import (
+from lightrec.intervals import (
     Interval,
     function_interval,
     mean_interval,
     ratio_interval,
 )
-from lightrec.evaluation.sessions import Sessions
+from lightrec.simulators.rollout import Sessions
 
 Showing = Literal["mode", "sample"]
 """How slates were shown: ``mode``, the highest scores; ``sample``, drawn from the policy's law."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from lightrec.evaluation.ranking import RankingResult
+from lightrec.ranking.metrics import RankingResult
 
 SLICES = ("warm", "cold", "head", "tail", "short", "medium", "long")
 """The names of slices, in the order of reports."""

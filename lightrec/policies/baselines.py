@@ -8,10 +8,10 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.keys import PADDING
-from lightrec.nn.choice_model import ChoiceModel
 from lightrec.nn.part import arguments_of
-from lightrec.nn.ranker import Ranker
 from lightrec.policies.base import Policy, without_nothing
+from lightrec.ranking.ranker import Ranker
+from lightrec.users.choice_model import ChoiceModel
 
 AT_ONCE = 256
 """Users that are scored together."""
@@ -142,7 +142,7 @@ class GreedyEncoderPolicy(Policy):
     """Shows what the encoder expects next, whatever comes after.
 
     :param num_items: number of items N.
-    :param ranker: constructor arguments of the :class:`~lightrec.nn.ranker.Ranker` inside.
+    :param ranker: constructor arguments of the :class:`~lightrec.ranking.ranker.Ranker` inside.
     :param history_length: how many of a history's last items are read; None leaves it to the
         ranker. Give a learned policy's own, for a comparison on equal terms.
     """

@@ -8,11 +8,11 @@ from tensordict import TensorDictBase
 from torch import Tensor, nn
 
 from lightrec.keys import PADDING, Key
-from lightrec.nn.choice_model import ChoiceModel
 from lightrec.nn.part import arguments_of, describe
-from lightrec.nn.ranker import Ranker
 from lightrec.nn.session import SessionFeatures
 from lightrec.policies.base import LearnedPolicy, vectors_of, without_nothing
+from lightrec.ranking.ranker import Ranker
+from lightrec.users.choice_model import ChoiceModel
 
 
 class CandidatePolicy(LearnedPolicy):
@@ -25,10 +25,11 @@ class CandidatePolicy(LearnedPolicy):
     would make draws more certain before anything else has been learned, and not rank differently.
 
     :param num_items: number of items N.
-    :param ranker: constructor arguments of the frozen :class:`~lightrec.nn.ranker.Ranker` inside.
+    :param ranker: constructor arguments of the frozen :class:`~lightrec.ranking.ranker.Ranker`
+        inside.
     :param user_model: constructor arguments of the frozen
-        :class:`~lightrec.nn.choice.ChoiceModel` inside, and under ``class`` its ``module:Class``;
-        None does without.
+        :class:`~lightrec.users.choice.ChoiceModel` inside, and under ``class`` its
+        ``module:Class``; None does without.
     :param history_length: how many of a history's last steps are read.
     :param tune: whether the encoder's user tower learns on; item vectors stay as they are, so that
         new items keep their place among them.

@@ -5,8 +5,8 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.keys import PADDING, Key
-from lightrec.nn.reward_model import load_reward
 from lightrec.rewards.base import Reward
+from lightrec.users.reward_model import load_reward
 
 
 class LearnedReward(Reward):

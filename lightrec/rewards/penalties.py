@@ -9,9 +9,9 @@ from lightrec.data.categories import categories
 from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import PADDING, Key
-from lightrec.nn.choice import ChoiceModel
-from lightrec.nn.ensemble import Ensemble, load_user_model
 from lightrec.rewards.base import Reward
+from lightrec.users.choice import ChoiceModel
+from lightrec.users.ensemble import Ensemble, load_user_model
 
 
 class RepetitionPenalty(Reward):

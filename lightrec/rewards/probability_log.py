@@ -6,8 +6,8 @@ from torch import Tensor
 
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Key
-from lightrec.nn.choice import ChoiceModel
 from lightrec.rewards.base import Reward
+from lightrec.users.choice import ChoiceModel
 
 
 def probability_log(probability: Tensor) -> Tensor:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
-from lightrec.nn.choice import ChoiceModel
 from lightrec.rewards.base import Reward
 from lightrec.rewards.staying import Endings
+from lightrec.users.choice import ChoiceModel
 
 
 class ShapedReward(Reward):

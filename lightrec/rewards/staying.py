@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from lightrec.errors import RunError
 from lightrec.keys import PADDING, Key
-from lightrec.nn.choice import ChoiceModel
-from lightrec.nn.user_parts import LEAVING, RETURN, LeavingModel, ReturnModel
 from lightrec.rewards.base import Reward
+from lightrec.users.choice import ChoiceModel
+from lightrec.users.parts import LEAVING, RETURN, LeavingModel, ReturnModel
 
 DAY = 86_400.0
 

@@ -5,9 +5,9 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.keys import PADDING, Key
-from lightrec.nn.choice_model import ChoiceModel
-from lightrec.nn.reward_model import load_reward
 from lightrec.rewards.base import Reward
+from lightrec.users.choice_model import ChoiceModel
+from lightrec.users.reward_model import load_reward
 
 
 class SurplusReward(Reward):

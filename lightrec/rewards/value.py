@@ -6,9 +6,9 @@ from torch import Tensor
 
 from lightrec.errors import RunError
 from lightrec.keys import PADDING, Key
-from lightrec.nn.choice import ChoiceModel
-from lightrec.nn.user_parts import VALUE, ValueModel
 from lightrec.rewards.base import Reward
+from lightrec.users.choice import ChoiceModel
+from lightrec.users.parts import VALUE, ValueModel
 
 
 class _Valued(Reward):

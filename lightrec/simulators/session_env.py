@@ -1,7 +1,8 @@
 """What all of lightrec's environments share: sessions side by side, and chance that is computed.
 
 Which states there are and what an action is belongs to subclasses: slates of items in
-:mod:`lightrec.simulators.base`, weights of attributes in :mod:`lightrec.simulators.virtual_taobao`.
+:mod:`lightrec.simulators.base`, weights of attributes in
+:mod:`lightrec.simulators.worlds.virtual_taobao`.
 """
 
 from abc import abstractmethod

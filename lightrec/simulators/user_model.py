@@ -10,12 +10,12 @@ from torchrl.data import TensorSpec
 from lightrec import plugins
 from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import PADDING, Key
-from lightrec.nn.ensemble import Ensemble, UserModel
-from lightrec.nn.user_parts import LeavingModel
 from lightrec.simulators import noise
 from lightrec.simulators.base import Ending, Response, Simulator
 from lightrec.simulators.places import placed
 from lightrec.simulators.starts import Starts
+from lightrec.users.ensemble import Ensemble, UserModel
+from lightrec.users.parts import LeavingModel
 
 
 class UserModelSimulator(Simulator):

@@ -207,10 +207,10 @@ def recipes(part: Part) -> None:
 
 def _fault_of_recipe(path: Path) -> str:
     """Say what is wrong in a recipe, with the line where one setting is to blame; or nothing."""
-    from lightrec.pipeline import recipes as files
-    from lightrec.pipeline.complaints import ALL_SETTINGS
-    from lightrec.pipeline.run import check
-    from lightrec.pipeline.stage import Stage
+    from lightrec.stages import recipes as files
+    from lightrec.stages.complaints import ALL_SETTINGS
+    from lightrec.stages.run import check
+    from lightrec.stages.stage import Stage
 
     try:
         if not files.read(path):

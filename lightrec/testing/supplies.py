@@ -90,7 +90,7 @@ class Supplies:
     @cached_property
     def reward_folder(self) -> Path:
         """What a reward stage would leave: an ensemble of random weights, values and endings."""
-        from lightrec.nn.ensemble import Ensemble
+        from lightrec.users.ensemble import Ensemble
 
         path = self.folder / "reward"
         model = tiny.tiny_user_model()

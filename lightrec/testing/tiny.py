@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from lightrec.data.catalog import Catalog
     from lightrec.data.log import InteractionLog
     from lightrec.data.store import EventStore
-    from lightrec.nn.choice import PooledChoice
-    from lightrec.nn.user_parts import UserPart, ValueModel
     from lightrec.rewards.base import Reward
     from lightrec.simulators.starts import LogStarts
+    from lightrec.users.choice import PooledChoice
+    from lightrec.users.parts import UserPart, ValueModel
 
 USERS: Final = 60
 ITEMS: Final = 48
@@ -144,7 +144,7 @@ def tiny_user_model(num_items: int = NUM_ITEMS, seed: int = 0) -> "PooledChoice"
     """Make a user model of random weights, which looks ahead."""
     import torch
 
-    from lightrec.nn.choice import PooledChoice
+    from lightrec.users.choice import PooledChoice
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -158,7 +158,7 @@ def tiny_values(user_model: "PooledChoice", seed: int = 0) -> "ValueModel":
     """Make a model of random values of what a user model's users choose."""
     import torch
 
-    from lightrec.nn.user_parts import ValueModel
+    from lightrec.users.parts import ValueModel
 
     features, _ = user_model.item_features()
     model = ValueModel(user_model.state_size, features.shape[1], user_model.num_items)
@@ -172,7 +172,7 @@ def tiny_endings(user_model: "PooledChoice", seed: int = 0) -> "dict[str, UserPa
     """Make models of random weights of when a user model's users leave and return, by folder."""
     import torch
 
-    from lightrec.nn.user_parts import LEAVING, RETURN, LeavingModel, ReturnModel
+    from lightrec.users.parts import LEAVING, RETURN, LeavingModel, ReturnModel
 
     leaving = LeavingModel(user_model.state_size)
     returns = ReturnModel(user_model.state_size)
@@ -209,7 +209,7 @@ def tiny_run(folder: Path) -> Path:
     :param folder: an existing folder.
     :returns: the run folder in it.
     """
-    from lightrec.pipeline.run import run
+    from lightrec.stages.run import run
 
     log, items = write_log(folder)
     return run("generic", out=folder / "tiny", log=log, items=items, overrides=FAST)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.policies import new_items
-from lightrec.modules.world_data import WorldData
+from lightrec.learners.world_data import WorldData
 
 
 def test_originals_are_drawn_among_those_shown_often():

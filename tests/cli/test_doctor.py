@@ -4,7 +4,7 @@ import json
 from importlib import metadata
 
 from lightrec.__main__ import main
-from lightrec.pipeline import doctor
+from lightrec.stages import doctor
 
 
 def test_every_topic_is_there(capsys, monkeypatch):

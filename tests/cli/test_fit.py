@@ -11,7 +11,7 @@ import yaml
 from lightning.pytorch.callbacks import LambdaCallback
 
 from lightrec.__main__ import main
-from lightrec.pipeline import train as training
+from lightrec.stages import train as training
 from lightrec.testing.tiny import FAST
 
 

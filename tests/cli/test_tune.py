@@ -13,11 +13,11 @@ import yaml
 
 from lightrec.__main__ import main
 from lightrec.data.store import TEST
-from lightrec.modules import sequences
-from lightrec.pipeline import space as spaces
-from lightrec.pipeline import train as training
-from lightrec.pipeline import tune
-from lightrec.pipeline.train import ParsedRecipe
+from lightrec.ranking import sequences
+from lightrec.stages import space as spaces
+from lightrec.stages import train as training
+from lightrec.stages import tune
+from lightrec.stages.train import ParsedRecipe
 
 SPACE = """
 model.init_args.learning_rate: {low: 1e-3, high: 1e-2, log: true}

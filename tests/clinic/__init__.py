@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lightrec import plugins
-from lightrec.pipeline.run import run
+from lightrec.stages.run import run
 from lightrec.testing import tiny
 from tests.installed import install
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from lightrec.keys import Key
-from lightrec.modules.policy_data import PolicyData
+from lightrec.learners.policy_data import PolicyData
 from lightrec.policies.base import LearnedPolicy
 
 

@@ -7,14 +7,13 @@ import torch
 
 from lightrec import plugins
 from lightrec.encoders.text import TextEncoder
-from lightrec.nn.choice import RecurrentChoice
-from lightrec.nn.ranker import Ranker
+from lightrec.evaluation.held_out import HeldOutLog
+from lightrec.evaluation.simulated_sessions import KnownTruth, SimulatedSessions
 from lightrec.nn.towers import TOWERS
-from lightrec.pipeline.held_out import HeldOutLog
-from lightrec.pipeline.sessions import KnownTruth, SimulatedSessions
 from lightrec.policies.bandits import LinUCB, ThompsonSampling
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
+from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.combined import NormalisedReward, WeightedSum
 from lightrec.rewards.learned import LearnedReward
 from lightrec.rewards.penalties import FatiguePenalty
@@ -33,6 +32,7 @@ from lightrec.testing import (
 )
 from lightrec.testing.plugins import PACKAGE_CHECKS, PART_CHECKS
 from lightrec.testing.supplies import Supplies
+from lightrec.users.choice import RecurrentChoice
 
 SUPPLIES = Supplies()
 ELSEWHERE = ("encoders", "evaluators")

@@ -9,7 +9,7 @@ from lightrec import load
 from lightrec.__main__ import main
 from lightrec.data.run_folder import check_together, mending
 from lightrec.errors import RunError
-from lightrec.pipeline.run import run
+from lightrec.stages.run import run
 from lightrec.testing import tiny
 
 

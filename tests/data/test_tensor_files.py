@@ -9,7 +9,7 @@ import torch
 
 from lightrec.data.tensor_files import save_tensors
 from lightrec.encoders.vector_cache import VectorCache
-from lightrec.nn.ranker import Ranker
+from lightrec.ranking.ranker import Ranker
 from lightrec.testing import tiny
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import yaml
 
 from lightrec import plugins
-from lightrec.pipeline import recipes
-from lightrec.pipeline.run import FUNCTIONS, check
-from lightrec.pipeline.stage import INPUTS, Stage
+from lightrec.stages import recipes
+from lightrec.stages.run import FUNCTIONS, check
+from lightrec.stages.stage import INPUTS, Stage
 
 
 @cache

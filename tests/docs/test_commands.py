@@ -18,8 +18,8 @@ from docs.generated import subcommands
 from lightrec.__main__ import COMMANDS, usage
 from lightrec.cli.run import stage_overrides
 from lightrec.errors import LightrecError, RecipeError
-from lightrec.pipeline import recipes
-from lightrec.pipeline.stage import INPUTS
+from lightrec.stages import recipes
+from lightrec.stages.stage import INPUTS
 from tests.docs.pages import PAGES, ROOT, blocks, inline_code, lines, name
 from tests.docs.settings import check_settings, recipe_of
 

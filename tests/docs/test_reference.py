@@ -9,7 +9,7 @@ from docs import generated
 from docs.generated import fill, hook_names, recipe_files, submodules
 from lightrec import hookspecs, plugins
 from lightrec.__main__ import COMMANDS
-from lightrec.pipeline.stage import INPUTS
+from lightrec.stages.stage import INPUTS
 from tests.docs.pages import ROOT, anchors
 
 REFERENCE = ROOT / "docs" / "reference"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lightrec.evaluation.beyond_accuracy import BeyondAccuracy, popularity_percentiles
-from lightrec.evaluation.ranking import top_items
+from lightrec.ranking.metrics import top_items
 
 COUNTS = torch.tensor([99, 8, 4, 4, 0])
 

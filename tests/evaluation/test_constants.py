@@ -5,12 +5,12 @@ import torch
 from tensordict import TensorDict
 
 from lightrec.evaluation.constants import ConstantList, Tally, best_constant_lists, rounds
-from lightrec.evaluation.sessions import judge
 from lightrec.keys import Key
-from lightrec.nn.choice import PooledChoice
+from lightrec.simulators.rollout import judge
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing.tiny_world import TinyWorld
+from lightrec.users.choice import PooledChoice
 
 USERS = 200
 

@@ -13,7 +13,7 @@ from lightrec.evaluation.judging import (
     per_user,
     share_kept,
 )
-from lightrec.evaluation.sessions import Sessions
+from lightrec.simulators.rollout import Sessions
 
 
 def sessions(reward, length):

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightrec.evaluation.ranking import RankingResult
 from lightrec.evaluation.slices import event_slices, head_items, slice_metrics
+from lightrec.ranking.metrics import RankingResult
 
 
 def test_the_head_is_the_fewest_items_with_half_of_all_events():

@@ -5,11 +5,11 @@ import torch
 from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
-from lightrec.evaluation.sessions import play
 from lightrec.keys import Key
 from lightrec.policies.bandits import LinUCB, ThompsonSampling
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
 from lightrec.policies.linear_bandit import principal
+from lightrec.simulators.rollout import play
 from lightrec.testing.tiny_world import TinyWorld
 
 N, SIZE = 30, 3

@@ -5,8 +5,6 @@ import torch
 from tensordict import TensorDict
 
 from lightrec.keys import Key
-from lightrec.nn.choice import PooledChoice, RecurrentChoice
-from lightrec.nn.ranker import Ranker
 from lightrec.policies.base import UserMemory, without_nothing
 from lightrec.policies.baselines import (
     ConstantListPolicy,
@@ -15,6 +13,8 @@ from lightrec.policies.baselines import (
     RandomPolicy,
 )
 from lightrec.policies.candidate import CandidatePolicy
+from lightrec.ranking.ranker import Ranker
+from lightrec.users.choice import PooledChoice, RecurrentChoice
 
 N = 12
 

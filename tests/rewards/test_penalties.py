@@ -8,10 +8,10 @@ from tensordict import TensorDict
 
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import Key
-from lightrec.nn.choice import PooledChoice
-from lightrec.nn.ensemble import Ensemble
 from lightrec.rewards.penalties import FatiguePenalty, RepetitionPenalty, UncertaintyPenalty
 from lightrec.testing import tiny
+from lightrec.users.choice import PooledChoice
+from lightrec.users.ensemble import Ensemble
 
 
 def rows(history, clicked):

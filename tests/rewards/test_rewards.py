@@ -6,8 +6,6 @@ from tensordict import TensorDict
 
 from lightrec.errors import DataError, RunError
 from lightrec.keys import Key
-from lightrec.nn.choice import PooledChoice
-from lightrec.nn.user_parts import VALUE, ValueModel
 from lightrec.rewards.engagement import EngagementReward
 from lightrec.rewards.learned import LearnedReward
 from lightrec.rewards.probability_log import (
@@ -16,6 +14,8 @@ from lightrec.rewards.probability_log import (
     reward_weighted_log_likelihood,
 )
 from lightrec.rewards.value import ValueReward
+from lightrec.users.choice import PooledChoice
+from lightrec.users.parts import VALUE, ValueModel
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from tensordict import TensorDict
 
 from lightrec.errors import RunError
 from lightrec.keys import Key
-from lightrec.nn.choice import PooledChoice
-from lightrec.nn.user_parts import LEAVING, RETURN, VALUE, LeavingModel, ReturnModel, ValueModel
 from lightrec.rewards.staying import Endings, ReturnReward, StayReward
 from lightrec.rewards.value import ConversionReward
+from lightrec.users.choice import PooledChoice
+from lightrec.users.parts import LEAVING, RETURN, VALUE, LeavingModel, ReturnModel, ValueModel
 
 
 @pytest.fixture

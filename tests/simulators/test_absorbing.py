@@ -4,8 +4,8 @@ from torchrl.envs.utils import check_env_specs
 
 from lightrec.keys import Key
 from lightrec.simulators.absorbing import Absorbing
-from lightrec.simulators.cart_pole import CartPole
-from lightrec.simulators.greed import Greed
+from lightrec.simulators.worlds.cart_pole import CartPole
+from lightrec.simulators.worlds.greed import Greed
 
 
 @pytest.mark.parametrize("kind", [CartPole, Greed])

@@ -3,8 +3,8 @@ import torch
 from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
-from lightrec.irl.demonstrations import demonstrate
 from lightrec.keys import Key
+from lightrec.learners.imitation.demonstrations import demonstrate
 from lightrec.simulators.choice_process import ChoiceProcess, transitions
 
 N = 12

@@ -5,9 +5,9 @@ import torch
 
 from lightrec.keys import Key
 from lightrec.simulators.constant import at_first, best_constant, brings_later, constantly
-from lightrec.simulators.greed import Greed
-from lightrec.simulators.long_term_satisfaction import LongTermSatisfaction
 from lightrec.simulators.play import even_chance, play
+from lightrec.simulators.worlds.greed import Greed
+from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from gymnasium import spaces
 from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import LightrecError, RecipeError
-from lightrec.evaluation.sessions import play
 from lightrec.keys import Key
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.discrete_gymnasium import DiscreteGymnasium
+from lightrec.simulators.rollout import play
 
 ACTIONS = torch.tensor([[1, 0, 0, 1, 1, 0, 1, 0, 0, 1], [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]])
 

@@ -16,9 +16,9 @@ from lightrec.keys import Key
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator
 from lightrec.simulators.gymnasium import as_gymnasium, as_gymnasium_vector, from_gymnasium
-from lightrec.simulators.virtual_taobao import VirtualTaobao
+from lightrec.simulators.worlds.virtual_taobao import VirtualTaobao
 from lightrec.testing.tiny_world import TinyWorld
-from tests.simulators.test_virtual_taobao import write
+from tests.simulators.worlds.test_virtual_taobao import write
 
 ITEMS, OFFER = TinyWorld.ITEMS, TinyWorld.OFFER
 

@@ -9,14 +9,14 @@ from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.nn.choice import PooledChoice
-from lightrec.simulators.long_term_satisfaction import LongTermSatisfaction
 from lightrec.simulators.modes import MODES, in_mode
 from lightrec.simulators.no_repeats import NoRepeats
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
-from lightrec.simulators.virtual_taobao import SIZES, VirtualTaobao
+from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
+from lightrec.simulators.worlds.virtual_taobao import SIZES, VirtualTaobao
 from lightrec.testing.tiny_world import TinyWorld
+from lightrec.users.choice import PooledChoice
 
 
 def user_model(rows=40, items=6, **settings):

@@ -11,11 +11,11 @@ from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.nn.choice import PooledChoice
-from lightrec.nn.ensemble import Ensemble
-from lightrec.nn.user_parts import LeavingModel
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.users.choice import PooledChoice
+from lightrec.users.ensemble import Ensemble
+from lightrec.users.parts import LeavingModel
 
 
 def fixed_tastes(probabilities, records_nothing=False):

@@ -7,10 +7,10 @@ import torch
 from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
+from lightrec.evaluation.contenders import world_contenders
 from lightrec.keys import Key
-from lightrec.pipeline.contenders import world_contenders
 from lightrec.simulators import noise
-from lightrec.simulators.greed import Greed
+from lightrec.simulators.worlds.greed import Greed
 from lightrec.testing.tiny_world import TinyWorld
 
 OFFER = TinyWorld.OFFER

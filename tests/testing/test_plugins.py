@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lightrec.pipeline import recipes
+from lightrec.stages import recipes
 from lightrec.testing import ContractError, check_plugin, outcomes, plugin_checks
 
 RIGHT = """

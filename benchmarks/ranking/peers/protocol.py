@@ -1,7 +1,7 @@
 """How every library is judged: full ranking of held-out items, and the CPU seconds of training.
 
 Runs in each peer's own environment: NumPy and the standard library only, nothing of lightrec. The
-tests hold it against ``lightrec.evaluation.ranking``.
+tests hold it against ``lightrec.ranking.metrics``.
 """
 
 import json

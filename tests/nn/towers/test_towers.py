@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from lightrec.errors import RecipeError, RunError
-from lightrec.nn.ranker import Ranker
 from lightrec.nn.towers import GRU, LigrTransformer, MeanPooling, UserTower, build_tower, find_tower
 from lightrec.nn.towers.attention import rotary_angles, visible
 from lightrec.nn.towers.ligr import LigrBlock, SwiGLU
+from lightrec.ranking.ranker import Ranker
 
 PRESENT = torch.tensor([[False, False, True, True, True], [True] * 5])
 
@@ -132,7 +132,7 @@ def test_names_that_name_no_tower():
     with pytest.raises(RunError, match="there is no such class"):
         find_tower("lightrec.nn.towers:Nobody")
     with pytest.raises(RunError, match="not a subclass of UserTower"):
-        find_tower("lightrec.nn.ranker:Ranker")
+        find_tower("lightrec.ranking.ranker:Ranker")
 
 
 def test_settings_that_do_not_fit():

@@ -1,0 +1,123 @@
+"""The evaluator of the held-out log; predictions of others are in ``predictions.py``."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from lightrec.data.eligibility import showable
+from lightrec.data.sequences import Sequences
+from lightrec.data.store import TEST, EventStore
+from lightrec.evaluation.base import Evaluator
+from lightrec.evaluation.baselines import PopularityScorer, RandomScorer
+from lightrec.evaluation.held_out_cold import cold_metrics
+from lightrec.evaluation.held_out_metrics import LIST_LENGTH, advantage, held_out_metrics
+from lightrec.keys import Key
+from lightrec.policies.base import Policy
+from lightrec.ranking.blend import Blend, described_forms
+from lightrec.ranking.item_models.base import ClosedForm, Evidence, NotApplicable
+from lightrec.ranking.item_models.popularity import Popularity, RecentPopularity
+from lightrec.ranking.metrics import RankingResult, Scorer, evaluate_scores
+from lightrec.ranking.sequences import EvaluationEvents
+
+
+class HeldOutLog(Evaluator):
+    """Ranks all items for the test events: encoder, its ranker alone, policy, closed forms, random.
+
+    :param max_events: at most so many test events, drawn by the seed; None for all.
+    :param batch_size: events ranked at once.
+    """
+
+    def __init__(self, max_events: int | None = 20_000, batch_size: int = 256) -> None:
+        self.max_events, self.batch_size = max_events, batch_size
+
+    def evaluate(self, run: Path, work: Path, seed: int) -> dict[str, float]:
+        """Give ``test/<contender>/<metric>@<k>``, and the encoder's as ``test/<metric>@<k>``.
+
+        Where the domain forbids held-out items, ``test/ineligible_events`` says how many. Beside
+        them each contender's slices and recommendations, and the encoder's advantage over
+        each as ``test/encoder-minus-<contender>/ndcg@10``.
+        """
+        store = EventStore.open(run / "data")
+        blend = Blend.load(run / "encoder")
+        forms = closed_forms(run, store, blend)
+        scorers: dict[str, Scorer] = {
+            "encoder": by_history(blend),
+            "popularity": PopularityScorer(torch.from_numpy(store.popularity())),
+            "random": RandomScorer(store.num_items, seed),
+        }
+        if (run / "policy").is_dir():
+            # A run may have ended with the encoder.
+            policy = Policy.load(run / "policy")
+            scorers["policy"] = by_history(policy)
+        if forms:
+            scorers["ranker"] = by_history(Blend(blend.ranker).freeze())
+        scorers |= {name: by_history(form) for name, form in forms.items()}
+        metrics: dict[str, float] = {}
+        results: dict[str, RankingResult] = {}
+        for name, scorer in scorers.items():
+            result = results[name] = self.rank(store, scorer, seed)
+            found = held_out_metrics(store, result)
+            metrics |= {f"test/{name}/{metric}": value for metric, value in found.items()}
+            if name == "encoder":
+                metrics |= {f"test/{metric}": value for metric, value in result.metrics().items()}
+                metrics["test/events"] = len(result.ranks)
+                if result.ineligible:
+                    metrics["test/ineligible_events"] = result.ineligible
+        for name in ("popularity", *forms):
+            gained = advantage(results["encoder"], results[name], seed)
+            metrics |= {f"test/encoder-minus-{name}/{k}": v for k, v in gained.items()}
+        return metrics | cold_metrics(store, blend, forms, self.batch_size, self.max_events, seed)
+
+    def events(self, store: EventStore, seed: int) -> EvaluationEvents:
+        """Give the test events that are ranked, in the order of :meth:`rank`."""
+        return EvaluationEvents(
+            Sequences.all_events(store), TEST, None, self.batch_size, self.max_events, seed
+        )
+
+    def rank(self, store: EventStore, scorer: Scorer, seed: int) -> RankingResult:
+        """Rank the test events with one scorer, seen items left out unless items repeat.
+
+        What the domain forbids a user is not ranked; an event about such an item is a miss.
+        """
+        events = self.events(store, seed)
+        batches = (events[index] for index in range(len(events)))
+        return evaluate_scores(
+            scorer,
+            batches,
+            filter_seen=not store.repeats,
+            list_length=LIST_LENGTH,
+            showable=showable(store),
+        )
+
+
+class ScoresHistories(Protocol):
+    """Whatever scores all items for whole histories."""
+
+    def scores(self, history: Tensor) -> Tensor:
+        """Give (B, N + 1) scores."""
+
+
+def by_history(part: ScoresHistories) -> Scorer:
+    """Make a scorer of batches of what scores histories; a blend reads their details, too."""
+    if isinstance(part, Blend):
+        return lambda batch: part.scores(batch[Key.HISTORY], batch)
+    return lambda batch: part.scores(batch[Key.HISTORY])
+
+
+def closed_forms(run: Path, store: EventStore, blend: Blend) -> dict[str, ClosedForm]:
+    """The closed forms of a run's encoder with the settings chosen there.
+
+    Those that take part in the blend are there; the others are fitted again. Popularity, which
+    every report has, is left out.
+    """
+    evidence = Evidence.of(store, blend.ranker.items.vectors)
+    forms: dict[str, ClosedForm] = {}
+    for name, form in described_forms(run / "encoder").items():
+        if isinstance(form, Popularity) and not isinstance(form, RecentPopularity):
+            continue
+        with suppress(NotApplicable):
+            forms[name] = blend.form(name) if name in blend.forms else form.fit(evidence)
+    return forms

@@ -1,0 +1,272 @@
+"""Rolling policies in a simulator: a world by its name, or the user models of a run."""
+
+import difflib
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightrec.data.catalog import Catalog
+from lightrec.data.run_folder import check_together
+from lightrec.data.store import EventStore
+from lightrec.errors import RecipeError
+from lightrec.evaluation.contenders import run_contenders, world_contenders
+from lightrec.evaluation.simulated_sessions import chosen_users
+from lightrec.intervals import mean_interval
+from lightrec.keys import Column
+from lightrec.plugins import installed
+from lightrec.policies.base import Policy
+from lightrec.policies.baselines import (
+    ConstantListPolicy,
+    GreedyEncoderPolicy,
+    PopularityPolicy,
+    RandomPolicy,
+)
+from lightrec.ranking.ranker import Ranker
+from lightrec.simulators.base import Simulator
+from lightrec.simulators.modes import Mode, in_mode
+from lightrec.simulators.no_repeats import NoRepeats
+from lightrec.simulators.oracle import Oracle
+from lightrec.simulators.record import SessionLog
+from lightrec.simulators.rollout import Contender, Sessions, judge
+from lightrec.simulators.starts import LogStarts
+from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.simulators.world import World
+from lightrec.users.choice import ChoiceModel
+from lightrec.users.ensemble import Ensemble, load_user_model
+from lightrec.users.halves import check_halves
+from lightrec.users.parts import LEAVING, LeavingModel
+
+AT_ONCE = 1_000
+"""Sessions side by side."""
+
+
+@dataclass(frozen=True)
+class Arena:
+    """A simulator with all that is needed to play on it.
+
+    :param title: the simulator's name.
+    :param simulator: of U sessions.
+    :param users: (U,) int64.
+    :param catalog: the items in the order of their numbers.
+    :param names: of the users, where they have any.
+    :param policies: how the contenders that are known by a word are made.
+    """
+
+    title: str
+    simulator: Simulator | NoRepeats
+    users: Tensor
+    catalog: Catalog
+    names: Sequence[str] | None
+    policies: Mapping[str, Callable[[], Contender]]
+
+    def in_mode(self, mode: Mode) -> "Arena":
+        """Give the same in a mode of judging; itself where the mode adds nothing to its rules."""
+        played = in_mode(self.simulator, mode)
+        if played is self.simulator:
+            return self
+        policies = dict(self.policies)
+        if isinstance(played, World):  # an oracle goes by how sessions end
+            policies["oracle"] = lambda: Oracle(played)
+        return replace(self, simulator=played, policies=policies)
+
+    def policy(self, name: str) -> Contender:
+        """Find a contender: one that is known by a word, or a saved policy's folder.
+
+        :raises RecipeError: where there is none, or where it is of another catalog.
+        """
+        if name in self.policies:
+            return self.policies[name]()
+        if (Path(name) / "config.json").is_file():
+            saved: Policy = Policy.load(name)
+            if saved.num_items != self.simulator.num_items:
+                raise RecipeError(
+                    f"The policy in {name} knows {saved.num_items} items, the simulator has "
+                    f"{self.simulator.num_items}. Take a policy that was learned on its items."
+                )
+            return saved
+        raise RecipeError(
+            f"There is no policy {name!r} here. Give {', '.join(self.policies)}, or the folder of "
+            "a saved policy, such as runs/video/policy."
+        )
+
+
+def arena(
+    what: str, sessions: int, seed: int, settings: Mapping[str, Any], model: str = "judge"
+) -> Arena:
+    """Set a simulator up.
+
+    :param what: a run folder, or the name of a world among the installed simulators.
+    :param sessions: at most so many side by side.
+    :param seed: of the users drawn from a run's log.
+    :param settings: of the simulator.
+    :param model: which user model of a run: ``reward`` (A) or ``judge`` (B).
+    :raises RecipeError: where a setting is not known, or a simulator needs more than a name.
+    """
+    count = min(sessions, AT_ONCE)
+    if Path(what).is_dir():
+        return _of_run(Path(what), count, seed, settings, model)
+    cls = installed().get("simulators", what).load()
+    if not issubclass(cls, World):
+        raise RecipeError(
+            f"{what} is no world: it needs more than a name. Give a run folder, whose user models "
+            "it runs, or a world."
+        )
+    world = _made(cls, {**settings, "batch_size": count})
+    words = world_contenders(world)
+    return Arena(what, world, torch.arange(count), world.catalog(), None, words)
+
+
+def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model: str) -> Arena:
+    has_policy = (run / "policy").is_dir()
+    check_together(run, "data", "encoder", "reward", model, *(["policy"] if has_policy else []))
+    check_halves(run)
+    store = EventStore.open(run / "data")
+    starts = LogStarts.from_store(store)
+    users = chosen_users(torch.arange(starts.num_users), count, seed)
+    popularity = torch.from_numpy(store.popularity())
+
+    def played(model: str) -> Any:
+        user_model = load_user_model(run / model)
+        own = user_model.first if isinstance(user_model, Ensemble) else user_model
+        leaving = None if "leave_rate" in settings else LeavingModel.beside(run / model, LEAVING)
+        defaults = {
+            "leave_rate": float(own.leave_rate),
+            "leaving": leaving,
+            "popularity": popularity,
+            "repeats": store.repeats,
+        }
+        given = {"user_model": user_model, "starts": starts, "batch_size": len(users)}
+        return _made(UserModelSimulator, {**defaults, **settings, **given})
+
+    simulator = played(model)
+
+    def ranker() -> Ranker:
+        return Ranker.from_pretrained(run / "encoder").eval()
+
+    def constant() -> Contender:
+        own = ChoiceModel.load(run / "reward")
+        history = starts.history(users, starts.ends_of(users), own.history_length)
+        return ConstantListPolicy.from_user_model(own, history)
+
+    def greedy() -> Contender:
+        return GreedyEncoderPolicy.from_ranker(ranker())
+
+    policies: dict[str, Callable[[], Contender]] = {
+        "greedy": greedy,
+        "constant": constant,
+        "popularity": lambda: PopularityPolicy.from_counts(popularity),
+        "random": lambda: RandomPolicy(store.num_items),
+        **run_contenders(ranker, lambda: played("reward"), users),
+    }
+    if has_policy:
+        policies = {
+            "policy": lambda: Policy.load(run / "policy"),
+            **policies,
+        }
+    return Arena(
+        f"user model of {run.name}/{model}",
+        simulator,
+        users,
+        Catalog(store.catalog),
+        store.user_ids.to_list(),
+        policies,
+    )
+
+
+def _made(cls: type[Simulator], settings: Mapping[str, Any]) -> Any:
+    """Make a simulator, with a word about settings that it does not have."""
+    known: set[str] = set()
+    for base in cls.__mro__[: cls.__mro__.index(Simulator) + 1]:
+        if "__init__" not in vars(base):
+            continue
+        parameters = inspect.signature(vars(base)["__init__"]).parameters
+        known |= set(parameters) - {"self"}
+        # Only what a constructor hands on can be given to it.
+        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+            break
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise RecipeError(f"{cls.__name__} has no setting {name!r}.{hint}")
+    try:
+        return cls(**settings)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"{cls.__name__} cannot be made with these settings: {error}") from error
+
+
+def roll(
+    on: Arena, policies: Sequence[str], sessions: int, seed: int, *, draw: bool = False
+) -> dict[str, Sessions]:
+    """Play at least so many sessions of every policy, all under the same chance.
+
+    :param policies: words or folders, see :meth:`Arena.policy`.
+    :param draw: draw slates in place of showing the items of highest score.
+    """
+    contenders = {name: on.policy(name) for name in policies}
+    seeds = seeds_of(on, sessions, seed)
+    return judge(contenders, on.simulator, on.users, seeds, deterministic=not draw)
+
+
+def write_log(on: Arena, policy: str, sessions: int, seed: int, out: Path) -> Sessions:
+    """Play at least so many sessions with drawn slates and write them as a canonical log.
+
+    :param out: a folder, which gets ``log.parquet``, ``catalog.parquet``, and in
+        ``simulation.json`` what they came from: the simulator, the behavior policy, the seed.
+    """
+    contender = on.policy(policy)
+    items = on.catalog.items[Column.ITEM].to_list()
+    log = SessionLog(items, on.names)
+    found = judge(
+        {policy: contender},
+        on.simulator,
+        on.users,
+        seeds_of(on, sessions, seed),
+        deterministic=False,
+        record=log.round,
+    )[policy]
+    out.mkdir(parents=True, exist_ok=True)
+    log.log().write_parquet(out / "log.parquet")
+    on.catalog.write_parquet(out / "catalog.parquet")
+    told = {
+        "simulator": on.title,
+        "behavior_policy": policy,
+        "sessions": found.reward.numel(),
+        "slate_size": on.simulator.slate_size,
+        "ending": on.simulator.ending,
+        "seed": seed,
+        "lightrec": version("lightrec"),
+    }
+    (out / "simulation.json").write_text(json.dumps(told, indent=2) + "\n")
+    return found
+
+
+def seeds_of(on: Arena, sessions: int, seed: int) -> list[int]:
+    """Give the seeds of as many rounds as make at least so many sessions."""
+    return [seed * 1_000_000 + round_ for round_ in range(-(-sessions // len(on.users)))]
+
+
+def table(found: Mapping[str, Sessions]) -> str:
+    """Set what was reached as a table for a terminal; returns with 95 % intervals over sessions."""
+    width = max(6, *(len(name) for name in found))
+    columns = ("reward", "±", "accepted", "length", "reward/step", "coverage")
+    lines = [f"{'policy':<{width}}" + "".join(f"  {name:>11}" for name in columns)]
+    for name, sessions in found.items():
+        interval = mean_interval(sessions.reward.flatten())
+        values = (
+            interval.mean,
+            interval.high - interval.mean,
+            float(sessions.accepted.mean()),
+            float(sessions.length.mean()),
+            float(sessions.reward.sum() / sessions.length.sum()),
+            sessions.coverage,
+        )
+        lines.append(f"{name:<{width}}" + "".join(f"  {value:>11.4g}" for value in values))
+    return "\n".join(lines)

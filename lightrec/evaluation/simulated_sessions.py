@@ -1,0 +1,418 @@
+"""The evaluators of whole sessions: policies in user model B, and rewards against a known truth."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from lightrec.data.store import EventStore
+from lightrec.evaluation.base import Evaluator
+from lightrec.evaluation.constants import best_constant_lists
+from lightrec.evaluation.correlation import spearman_within_sets
+from lightrec.keys import Key
+from lightrec.policies.base import Policy, without_nothing
+from lightrec.policies.baselines import (
+    ConstantListPolicy,
+    PopularityPolicy,
+    RandomPolicy,
+    Scores,
+    ScoringPolicy,
+)
+from lightrec.ranking.blend import Blend
+from lightrec.simulators.rollout import (
+    Contender,
+    RewardFunction,
+    Sessions,
+    compare,
+    judge,
+    shares_kept,
+)
+from lightrec.simulators.starts import LogStarts
+from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.simulators.worlds.far_log import HeldOut
+from lightrec.users.choice import ChoiceModel
+from lightrec.users.ensemble import Ensemble, UserModel, load_user_model
+from lightrec.users.halves import learned_from
+from lightrec.users.parts import (
+    LEAVING,
+    RETURN,
+    VALUE,
+    LeavingModel,
+    ReturnModel,
+    ValueModel,
+)
+from lightrec.users.reward_model import load_reward
+
+MIXTURES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Weights of user model A's utilities next to the blend's scores, of which the best in A plays."""
+CHOOSING = 300
+"""Users of A's half with whom that weight is chosen."""
+SEARCH = 700
+"""What the seeds of searches are moved by, so that no session that is searched in is judged."""
+SEEN = 200
+"""Steps of a history that contenders may read."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """What sessions need of a run.
+
+    :param store: the log.
+    :param blend: what ranks the next event.
+    :param policy: what learned in user model A.
+    :param reward: user model A.
+    :param home: user model A as it is played, with all its members.
+    :param judge: user model B, the first of its refits.
+    :param refits: all refits of user model B, each of them a user model that is played.
+    :param learned: ``(U,)`` bool, from whose choices user model A learned.
+    :param leaving_home: how A's users leave, where that was fitted.
+    :param leaving: how B's users leave, where that was fitted.
+    :param values: the mean value of items for B's users, where values were fitted.
+    :param returning: when B's users return, where that was fitted.
+    """
+
+    store: EventStore
+    blend: Blend
+    policy: Policy
+    reward: ChoiceModel
+    home: UserModel
+    judge: ChoiceModel
+    refits: Sequence[UserModel]
+    learned: NDArray[np.bool_]
+    leaving_home: LeavingModel | None = None
+    leaving: LeavingModel | None = None
+    values: RewardFunction | None = None
+    returning: ReturnModel | None = None
+
+    @classmethod
+    def of(cls, run: Path) -> "Played":
+        """Load a run's parts.
+
+        :raises RunError: where a stage is not finished.
+        """
+        store = EventStore.open(run / "data")
+        judges = load_user_model(run / "judge")
+        return cls(
+            store,
+            Blend.load(run / "encoder"),
+            Policy.load(run / "policy"),
+            ChoiceModel.load(run / "reward"),
+            load_user_model(run / "reward"),
+            judges.first if isinstance(judges, Ensemble) else ChoiceModel.load(run / "judge"),
+            judges.refits() if isinstance(judges, Ensemble) else [judges],
+            learned_from(run / "reward", store.num_users),
+            LeavingModel.beside(run / "reward", LEAVING),
+            LeavingModel.beside(run / "judge", LEAVING),
+            mean_values(run / "judge"),
+            ReturnModel.beside(run / "judge", RETURN),
+        )
+
+
+class SimulatedSessions(Evaluator):
+    """Plays whole sessions in user model B, which neither user model A nor the policy has met.
+
+    The policy plays against all that could explain its gain away: greedy by the blend, greedy by
+    user model A, a mixture of both that is chosen in A, and an even mixture of A and the
+    encoder's transformer, for which nothing was chosen; and against popularity, the best constant
+    list that B's own search finds, and random. Each refit of B is played, so that
+    intervals count what refitting B does. The same contenders play in A, where the policy learned:
+    what is left of an advantage in B is its share kept. Users from whom A did not learn, and whom
+    the policy never met, are reported apart as well.
+
+    :param rounds: sessions of each user in each refit of user model B.
+    :param max_users: at most so many users, drawn by the seed.
+    :param slate_size: places in a slate.
+    :param max_steps: steps after which a session is cut.
+    :param max_candidates: show only so many items, the most frequent ones; None for all.
+    :param rounds_at_home: sessions of each user in user model A; 0 does without.
+    """
+
+    def __init__(
+        self,
+        rounds: int = 1,
+        max_users: int = 1000,
+        slate_size: int = 1,
+        max_steps: int = 40,
+        max_candidates: int | None = None,
+        rounds_at_home: int = 1,
+    ) -> None:
+        self.rounds, self.max_users, self.rounds_at_home = rounds, max_users, rounds_at_home
+        self.slate_size, self.max_steps = slate_size, max_steps
+        self.max_candidates = max_candidates
+
+    def evaluate(self, run: Path, work: Path, seed: int) -> dict[str, float]:
+        """Give the contenders' returns and so on, and the policy's paired advantages.
+
+        :returns: ``simulator/…`` in user model B, ``simulator_new/…`` there with the users who are
+            new to A and to the policy, ``simulator_a/…`` in A, and
+            ``share_kept/<contender>/return``, ``/per_step`` and ``/length``: the advantage in B as
+            a part of that in A, left out where that is not clearly above 0.
+        """
+        return self.play(Played.of(run), seed)
+
+    def play(self, parts: Played, seed: int, search: bool = True) -> dict[str, float]:
+        """Play the sessions of all contenders and write them as flat keys.
+
+        :param search: whether those play too that have to be searched for.
+        """
+        starts = LogStarts.from_store(parts.store)
+        users = chosen_users(torch.arange(starts.num_users), self.max_users, seed)
+        contenders = plain_contenders(parts)
+        found: dict[str, float] = {"simulator/refits": len(parts.refits)}
+        if search:
+            weight = self._mixture(parts, starts, seed)
+            found["simulator/mixture/weight"] = weight
+            contenders["mixture"] = mixture(parts, weight)
+            contenders["constant"] = self._constant(parts, starts, users, seed)
+        there, away = self._abroad(parts, starts, users, contenders, seed)
+        found |= {f"simulator/{key}": v for key, v in (compare(there) | away).items()}
+        new = ~torch.from_numpy(parts.learned)[users]
+        found["simulator_new/users"] = float(new.sum())
+        if new.sum() > 1:
+            apart = {n: [s.of_users(new) for s in refits] for n, refits in there.items()}
+            found |= {f"simulator_new/{key}": v for key, v in compare(apart).items()}
+        if not self.rounds_at_home:
+            return found
+        seeds = [seed * 1000 + round_ for round_ in range(self.rounds_at_home)]
+        here = judge(contenders, self._home(parts, starts, len(users)), users, seeds)
+        lone = {name: [sessions] for name, sessions in here.items()}
+        found |= {f"simulator_a/{key}": v for key, v in compare(lone).items()}
+        shares = shares_kept(here, there)
+        return found | {f"share_kept/{key}": value for key, value in shares.items()}
+
+    def _abroad(
+        self,
+        parts: Played,
+        starts: LogStarts,
+        users: Tensor,
+        contenders: Mapping[str, Contender],
+        seed: int,
+    ) -> tuple[dict[str, list[Sessions]], dict[str, float]]:
+        """Play in every refit of B: sessions by contender, and days until users come back."""
+        learned: dict[str, RewardFunction] = {
+            "reward_a": parts.reward.reward,
+            "reward_b": parts.judge.reward,
+        }
+        if parts.values is not None:
+            learned["value"] = parts.values
+        seeds = [seed * 1000 + round_ for round_ in range(self.rounds)]
+        found: dict[str, list[Sessions]] = {name: [] for name in contenders}
+        ends = {name: Returns(parts.judge, parts.returning) for name in contenders}
+        for refit in parts.refits:
+            simulator = self._judging(parts, refit, starts, len(users))
+            for name, contender in contenders.items():
+                found[name].append(
+                    judge(
+                        {name: contender},
+                        simulator,
+                        users,
+                        seeds,
+                        rewards=learned,
+                        record=None if parts.returning is None else ends[name].round,
+                    )[name]
+                )
+        away = {name: e.days() for name, e in ends.items() if parts.returning is not None}
+        days = {f"{name}/days_away": found for name, found in away.items() if found is not None}
+        return found, days
+
+    def _mixture(self, parts: Played, starts: LogStarts, seed: int) -> float:
+        """Choose the mixture's weight that is accepted most in user model A, with users of A's."""
+        own = torch.from_numpy(parts.learned).nonzero().squeeze(1)
+        users = chosen_users(own, CHOOSING, seed)
+        simulator = self._home(parts, starts, len(users))
+        mixtures = {str(weight): mixture(parts, weight) for weight in MIXTURES}
+        found = judge(mixtures, simulator, users, [seed * 1000 + SEARCH])
+        return max(MIXTURES, key=lambda weight: float(found[str(weight)].accepted.mean()))
+
+    def _constant(self, parts: Played, starts: LogStarts, users: Tensor, seed: int) -> Contender:
+        """Search the list for everybody that is accepted most a session in user model B."""
+        counts = torch.from_numpy(parts.store.popularity())
+        history = starts.history(users, starts.ends_of(users), parts.judge.history_length)
+        known = {
+            "accepted": ConstantListPolicy.from_user_model(parts.judge, history),
+            "popularity": PopularityPolicy.from_counts(counts),
+        }
+        simulator = self._judging(parts, parts.refits[0], starts, len(users))
+        _, found = best_constant_lists(simulator, users, seed * 1000 + SEARCH, known=known)
+        return found
+
+    def _home(self, parts: Played, starts: LogStarts, count: int) -> UserModelSimulator:
+        rate = float(parts.reward.leave_rate)
+        return self._simulator(parts, parts.home, rate, parts.leaving_home, starts, count)
+
+    def _judging(
+        self, parts: Played, refit: UserModel, starts: LogStarts, count: int
+    ) -> UserModelSimulator:
+        rate = float(parts.judge.leave_rate)
+        return self._simulator(parts, refit, rate, parts.leaving, starts, count)
+
+    def _simulator(
+        self,
+        parts: Played,
+        model: UserModel,
+        leave_rate: float,
+        leaving: LeavingModel | None,
+        starts: LogStarts,
+        count: int,
+    ) -> UserModelSimulator:
+        return UserModelSimulator(
+            model,
+            starts,
+            count,
+            slate_size=self.slate_size,
+            leave_rate=leave_rate,
+            leaving=leaving,
+            max_steps=self.max_steps,
+            history_length=SEEN,
+            max_candidates=self.max_candidates,
+            popularity=torch.from_numpy(parts.store.popularity()),
+            repeats=parts.store.repeats,
+        )
+
+
+def plain_contenders(parts: Played) -> dict[str, Contender]:
+    """Make those who play without a search before, by name."""
+    count = parts.store.num_items
+    return {
+        "policy": parts.policy,
+        "blend": ScoringPolicy(count, ranking(parts.blend)),
+        "user-model-a": ScoringPolicy(count, utilities(parts.reward)),
+        "even-mixture": even_mixture(parts),
+        "popularity": PopularityPolicy.from_counts(torch.from_numpy(parts.store.popularity())),
+        "random": RandomPolicy(count),
+    }
+
+
+def ranking(blend: Blend, length: int | None = None) -> Scores:
+    """Make what scores all items as the next one; it reads no declined slates.
+
+    :param length: how many of a history's last items are read; None for all.
+    """
+    count = blend.ranker.num_items
+    return lambda history: blend.scores(without_nothing(history, count)[:, -(length or 0) :])
+
+
+def utilities(model: ChoiceModel) -> Scores:
+    """Make what scores all items by a user model's utilities.
+
+    It reads declined slates only where the model learned from them, as every policy on it does.
+    """
+
+    @torch.no_grad()
+    def scores(history: Tensor) -> Tensor:
+        if not model.records_nothing:
+            history = without_nothing(history, model.num_items)
+        return model.utilities(model.state(history))
+
+    return scores
+
+
+def even_mixture(parts: Played) -> ScoringPolicy:
+    """Make the policy of the transformer's scores plus user model A's utilities, weighed alike.
+
+    It reads as much of a history as A does. Nothing in it was learned or chosen, and a policy that
+    is itself such a mixture has to beat it.
+    """
+    transformer = Blend(parts.blend.ranker).freeze()
+    return _sum(parts, ranking(transformer, parts.reward.history_length), 1.0)
+
+
+def mixture(parts: Played, weight: float) -> ScoringPolicy:
+    """Make the policy of the blend's scores plus ``weight`` times user model A's utilities."""
+    return _sum(parts, ranking(parts.blend), weight)
+
+
+def _sum(parts: Played, ranked: Scores, weight: float) -> ScoringPolicy:
+    wanted = utilities(parts.reward)
+    return ScoringPolicy(
+        parts.store.num_items, lambda history: ranked(history) + weight * wanted(history)
+    )
+
+
+class Returns:
+    """Foretells at every session's end when its user comes back.
+
+    :param model: the choice model beside which returning was fitted.
+    :param returning: what foretells it.
+    """
+
+    def __init__(self, model: ChoiceModel, returning: ReturnModel | None) -> None:
+        self.model, self.returning = model, returning
+        self.found: list[tuple[Tensor, Tensor]] = []
+
+    def round(self, seed: int) -> "Returns":
+        """Go on with another round of sessions."""
+        return self
+
+    @torch.no_grad()
+    def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+        """Note the users who end a session in this step."""
+        assert self.returning is not None
+        over = following[alive & following["done"].squeeze(1)]
+        person = self.model.state(over[Key.HISTORY])
+        inputs = person, over[Key.STEP], over[Key.ACCEPTED_TOTAL]
+        self.found.append(self.returning.restricted(*inputs))
+
+    def days(self) -> float | None:
+        """Geometric mean of the days until the next session, none counting beyond the log's span.
+
+        None where more than half of the users are expected after more than that: the mean would
+        say how long the log is.
+        """
+        logs, beyond = (torch.cat(values) for values in zip(*self.found, strict=True))
+        return None if beyond.mean() > 0.5 else float(logs.mean().exp()) / (24 * 3600)
+
+
+def mean_values(folder: Path) -> RewardFunction | None:
+    """Give the mean value of items (B, 1) after histories (B, L); None where none was fitted."""
+    part = ValueModel.beside(folder, VALUE)
+    if part is None:
+        return None
+    model, values = ChoiceModel.load(folder), part
+
+    @torch.no_grad()
+    def mean(history: Tensor, items: Tensor) -> Tensor:
+        features, _ = model.item_features()
+        item = items.squeeze(1)
+        return values(model.state(history), features[item], item)[0].unsqueeze(1)
+
+    return mean
+
+
+class KnownTruth(Evaluator):
+    """In a world whose truth is known: how a learned reward orders the items of an offer."""
+
+    def evaluate(self, run: Path, work: Path, seed: int) -> dict[str, float]:
+        """Give ``truth/<score>/spearman``; nothing where the run's log is a real one."""
+        path = run / "data" / "truth.safetensors"
+        if not path.is_file():
+            return {}
+        held_out = HeldOut.load(path)
+        store = EventStore.open(run / "data")
+        model, wants = ChoiceModel.load(run / "reward"), load_reward(run / "reward")
+        popularity = torch.from_numpy(store.popularity()).float()
+        with torch.inference_mode():
+            utilities = model.utilities(model.state(held_out.history), held_out.candidates)
+            scores = {
+                "learned": wants.reward(held_out.history, held_out.candidates),
+                "logit": utilities,
+                "popularity": popularity[held_out.candidates],
+                "value": held_out.value,
+            }
+        return {
+            f"truth/{name}/spearman": spearman_within_sets(score, held_out.reward)
+            for name, score in scores.items()
+        }
+
+
+def chosen_users(users: Tensor, limit: int, seed: int) -> Tensor:
+    """Draw at most ``limit`` of some users (M,), in their order."""
+    if len(users) <= limit:
+        return users
+    generator = torch.Generator().manual_seed(seed)
+    return users[torch.randperm(len(users), generator=generator)[:limit].sort().values]

@@ -1,0 +1,1 @@
+"""Learners: how policies learn, on policy, from a replay buffer, and by imitation."""

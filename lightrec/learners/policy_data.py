@@ -1,0 +1,201 @@
+"""What training a policy needs: an encoder, a user model, and users to begin sessions with."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lightrec.data.stage_data import LogData
+from lightrec.errors import RecipeError
+from lightrec.learners.playground import Playground, PolicySetting, SimulatorData, made
+from lightrec.learners.policy_rewards import Setting, make_reward
+from lightrec.policies.candidate import CandidatePolicy
+from lightrec.ranking.ranker import Ranker
+from lightrec.rewards.base import Reward
+from lightrec.rewards.shaping import weigh_as_learner
+from lightrec.rewards.staying import Endings
+from lightrec.simulators.base import Ending
+from lightrec.simulators.starts import LogStarts
+from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.users.choice_model import ChoiceModel
+from lightrec.users.ensemble import Ensemble, UserModel, load_user_model
+from lightrec.users.halves import check_halves, learned_from
+from lightrec.users.parts import LEAVING, LeavingModel
+
+
+class PolicyData(LogData, SimulatorData):
+    """Start states from a prepared log, beside the parts that the stages before have left.
+
+    Sessions are played in user model A, with the users from whom A learned, so that the users of
+    the other half are new to both A and the policy. The simulator knows how likely each outcome
+    and leaving were: rewards are means over the outcomes, and instead of ending, a session's
+    future counts (1 - leave_rate) to learners on policy. Where leaving was fitted, sessions end
+    when they end.
+
+    :param data: folder of the prepared log.
+    :param encoder: folder of the encoder stage.
+    :param reward: folder of the reward stage, with user model A.
+    :param reward_name: what the policy maximises the sum of: short name of an installed reward.
+    :param reward_settings: arguments of its constructor, other than the folder of a reward stage;
+        rewards within it by name, or as ``class_path`` with ``init_args``. A shaped reward trains
+        with its shaping and is judged without.
+    :param penalty: what a nat of user model A's uncertainty takes off the reward, where it is an
+        ensemble.
+    :param slate_size: items shown in a step.
+    :param leave_rate: probability of leaving after a step, an assumption where the log is silent;
+        where leaving was fitted beside the user model, that is used.
+    :param max_steps: steps after which a session is cut.
+    :param ending: ``leave``, or ``fixed`` for sessions of exactly ``max_steps``.
+    :param max_candidates: show only so many of the most popular items; None means all.
+    :param history_length: how many steps of a history the state remembers for the policy.
+    :param iterations: iterations of an epoch.
+    :param cut: whether training sessions start anywhere in a user's training events, or at their
+        end.
+    :param held_out: users on whose sessions epochs are judged; no training session is theirs.
+    :param seed: of the choice of those users.
+    """
+
+    def __init__(
+        self,
+        data: str,
+        encoder: str,
+        reward: str,
+        reward_name: str = "SurplusReward",
+        reward_settings: dict[str, Setting] | None = None,
+        penalty: float = 0.0,
+        slate_size: int = 1,
+        leave_rate: float = 0.05,
+        max_steps: int = 40,
+        ending: Ending = "leave",
+        max_candidates: int | None = None,
+        history_length: int = 20,
+        iterations: int = 4,
+        cut: bool = True,
+        held_out: int = 256,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(data)
+        self.encoder = encoder
+        self.reward = reward
+        self.reward_name, self.reward_settings = reward_name, reward_settings
+        self.penalty, self.places = penalty, slate_size
+        self.leave_rate, self.max_steps, self.ending = leave_rate, max_steps, ending
+        self.max_candidates, self.history_length = max_candidates, history_length
+        self.iterations = iterations
+        self.cut = cut
+        self.held_out = held_out
+        self.seed = seed
+
+    @property
+    def slate_size(self) -> int:
+        """Items shown in a step."""
+        return self.places
+
+    @cached_property
+    def ranker(self) -> Ranker:
+        """The encoder."""
+        return Ranker.from_pretrained(self.encoder)
+
+    @cached_property
+    def user_model(self) -> ChoiceModel:
+        """User model A."""
+        return ChoiceModel.load(self.reward)
+
+    @cached_property
+    def users_played(self) -> UserModel:
+        """Who is played: user model A, or its ensemble where there are several members."""
+        found = load_user_model(self.reward)
+        return found if isinstance(found, Ensemble) else self.user_model
+
+    @cached_property
+    def leaving(self) -> LeavingModel | None:
+        """How users of model A leave, where the log could tell."""
+        return LeavingModel.beside(self.reward, LEAVING)
+
+    @property
+    def vector_size(self) -> int:
+        """Length of the encoder's item vectors."""
+        return self.ranker.size
+
+    @cached_property
+    def vectors(self) -> Tensor:
+        """(N + 1, D) float32: the encoder's item vectors."""
+        with torch.no_grad():
+            return self.ranker.item_vectors()
+
+    @cached_property
+    def popularity(self) -> Tensor:
+        """(N + 1,) int64: counts of training events."""
+        return torch.from_numpy(self.store.popularity())
+
+    @cached_property
+    def _shuffled(self) -> Tensor:
+        """The users from whom user model A learned; the policy never meets the others."""
+        own = torch.from_numpy(learned_from(self.reward, self.num_users)).nonzero().squeeze(1)
+        generator = torch.Generator().manual_seed(self.seed)
+        return own[torch.randperm(len(own), generator=generator)]
+
+    @property
+    def held_out_users(self) -> Tensor:
+        """(M,) int64: the users who judge; at most a third of those that the policy may meet."""
+        return self._shuffled[: max(1, min(self.held_out, len(self._shuffled) // 3))]
+
+    @cached_property
+    def starts(self) -> LogStarts:
+        """Start states: drawn from the other users, or given by a held-out user's number."""
+        users = self._shuffled[len(self.held_out_users) :]
+        return LogStarts.from_store(self.store, users=users, cut=self.cut)
+
+    def make_policy(self, settings: Mapping[str, PolicySetting]) -> CandidatePolicy:
+        """Make an untrained policy around the encoder, and user model A unless told otherwise.
+
+        :param settings: of :class:`~lightrec.policies.candidate.CandidatePolicy`; and
+            ``use_utilities``, whether the policy also sees the user model's utilities.
+        """
+        chosen = {"horizon": self.max_steps, "size": 0, "sharpness": 2.0, **settings}
+        used = chosen.pop("use_utilities", True)
+        if not (chosen["size"] or used):
+            raise RecipeError(
+                "The policy would have nothing to learn: give it a size above 0 or use_utilities."
+            )
+        known = self.user_model if used else None
+        return made(CandidatePolicy.from_parts, chosen, ranker=self.ranker, user_model=known)
+
+    def playground(self, sessions: int, discount: float, device: torch.device) -> Playground:
+        """Make user model A's simulators, in which rewards are means over what could be chosen.
+
+        :raises RunError: where user model B, that will judge, learned from users of A.
+        """
+        check_halves(Path(self.reward).parent)
+        fitted = self.leaving is not None
+        stay = 1.0 if fitted or self.ending == "fixed" else 1 - self.leave_rate
+        endings = Endings(self.reward) if fitted and self.ending != "fixed" else None
+        reward = make_reward(self.reward_name, self.reward, self.reward_settings)
+        weigh_as_learner(reward, discount * stay, endings)
+        reward = reward.to(device)
+        users = self.held_out_users
+        train = self._simulator(sessions, reward, device)
+        judging = self._simulator(len(users), reward.judged, device)
+        return Playground(train, judging, users, reward, stay)
+
+    def _simulator(self, sessions: int, reward: Reward, device: torch.device) -> UserModelSimulator:
+        return UserModelSimulator(
+            self.users_played.to(device),
+            self.starts,
+            sessions,
+            reward=reward,
+            expected=True,
+            penalty=self.penalty,
+            slate_size=self.places,
+            leave_rate=self.leave_rate,
+            leaving=self.leaving,
+            max_steps=self.max_steps,
+            ending=self.ending,
+            history_length=self.history_length,
+            max_candidates=self.max_candidates,
+            popularity=self.popularity,
+            repeats=self.repeats,
+            device=device,
+        )

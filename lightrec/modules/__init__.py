@@ -1,1 +1,0 @@
-"""LightningModules and data modules, one pair for each learned stage."""

@@ -1,1 +1,0 @@
-"""Running all stages in order, and reporting what came out."""

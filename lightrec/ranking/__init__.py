@@ -1,0 +1,1 @@
+"""Ranking: the ranker and its LightningModule, item models, their blend, and ranking metrics."""

@@ -1,0 +1,186 @@
+"""A ranker and closed forms as one recommender: a log-linear blend."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lightrec.data.store import EventStore
+from lightrec.data.tensor_files import save_tensors
+from lightrec.errors import RunError
+from lightrec.keys import PADDING, Column, Key
+from lightrec.ranking.item_models.base import ClosedForm
+from lightrec.ranking.item_models.text_map import TextMap
+from lightrec.ranking.ranker import Ranker
+from lightrec.trust import trusted_class
+
+DESCRIPTION: Final = "blend.json"
+TENSORS: Final = "blend.safetensors"
+RANKER: Final = "ranker"
+
+
+class Blend(nn.Module):
+    """Scores items by a weighted sum of logarithms: a log-linear pool (Genest and Zidek 1986).
+
+    The ranker's logits are logarithms already. A closed form's scores become shares of their sum,
+    and to each share ``smoothing / N`` is added, so that what a closed form says nothing of is
+    unlikely and not impossible. All weights are 0 or more.
+
+    :param ranker: its vectors stay as they are and can be used without the blend.
+    :param forms: fitted closed forms by name.
+    :param weights: of the ranker (under ``ranker``) and of the forms; one of 0 takes no part.
+    :param smoothing: what is added to the shares, as a multiple of 1 / N.
+    """
+
+    def __init__(
+        self,
+        ranker: Ranker,
+        forms: Mapping[str, ClosedForm] | None = None,
+        weights: Mapping[str, float] | None = None,
+        smoothing: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.ranker, self.smoothing = ranker, smoothing
+        self.forms = nn.ModuleDict(forms or {})
+        self.weights = dict(weights or {RANKER: 1.0})
+        self.l2: float | None = None
+        """The penalty of the map from texts to scores, for items without events; None without."""
+        self._table: Tensor | None = None
+
+    def freeze(self) -> "Blend":
+        """Compute the item vectors once for all calls; nothing may be trained afterwards."""
+        self.eval()
+        with torch.no_grad():
+            self._table = self.ranker.item_vectors()
+        return self
+
+    def form(self, name: str) -> ClosedForm:
+        """A closed form by name."""
+        form = self.forms[name]
+        assert isinstance(form, ClosedForm)
+        return form
+
+    def logarithms(
+        self, name: str, history: Tensor, details: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """What one part says of all items: (B, N + 1) float32, finite; column 0 means nothing."""
+        if name == RANKER:
+            known = details or {}
+            return self.ranker.scores(
+                history, self._table, known.get(Key.FEEDBACK), known.get(Key.GAP)
+            ).index_fill(1, torch.tensor([PADDING], device=history.device), 0.0)
+        scores = self.form(name).scores(history).clamp_min(0)
+        scores = scores.index_fill(1, torch.tensor([PADDING], device=history.device), 0.0)
+        total = scores.sum(dim=1, keepdim=True)
+        share = scores / torch.where(total > 0, total, 1)
+        return (share + self.smoothing / self.ranker.num_items).log()
+
+    def scores(self, history: Tensor, details: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Score all items.
+
+        :param history: (B, L) int64, padded on the left, any L; the ranker reads its last events.
+        :param details: the batch that the history is of, or what else has its ``Key.FEEDBACK`` and
+            ``Key.GAP``, (B, L) int64; the ranker reads them where it learned to. None where
+            nothing but the items is known.
+        :returns: (B, N + 1) logits, higher is better; column 0 is -inf.
+        """
+        parts = [
+            w * self.logarithms(name, history, details) for name, w in self.weights.items() if w
+        ]
+        total = sum(parts[1:], parts[0])
+        return total.index_fill(1, torch.tensor([PADDING], device=total.device), -torch.inf)
+
+    def text_map(self, store: EventStore) -> TextMap | None:
+        """The map that gives items without training events their scores; None without texts."""
+        items = self.ranker.items
+        if self.l2 is None or not items.uses_text:
+            return None
+        counts = torch.from_numpy(store.popularity())
+        return TextMap(items.vectors, store.catalog[Column.TEXT].to_list(), counts, self.l2)
+
+    def save(self, folder: Path) -> None:
+        """Write what is added to the ranker; forms without weight are described only."""
+        described = {
+            name: {
+                "class": f"{type(self.form(name)).__module__}:{type(self.form(name)).__qualname__}",
+                "settings": self.form(name).settings,
+                "weight": self.weights.get(name, 0.0),
+            }
+            for name in self.forms
+        }
+        content = {
+            "smoothing": self.smoothing,
+            "l2_of_texts": self.l2,
+            RANKER: self.weights.get(RANKER, 0.0),
+            "closed_forms": described,
+        }
+        (folder / DESCRIPTION).write_text(json.dumps(content, indent=2) + "\n")
+        tensors = {
+            f"{name}/{key}": tensor
+            for name, form in self.forms.items()
+            if self.weights.get(name)
+            for key, tensor in form.named_buffers()
+        }
+        save_tensors(tensors, folder / TENSORS)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Blend":
+        """Load what an encoder stage left; a ranker without closed forms is a blend, too.
+
+        :raises RunError: where the folder holds no ranker, or names a class that is not trusted.
+        """
+        folder = Path(folder)
+        if not (folder / "config.json").is_file():
+            raise RunError(
+                f"{folder} holds no finished encoder. Make it with `lightrec run`, or name another "
+                "run folder."
+            )
+        ranker = Ranker.from_pretrained(folder).eval()
+        if not (folder / DESCRIPTION).is_file():
+            return cls(ranker).freeze()
+        content = json.loads((folder / DESCRIPTION).read_text())
+        tensors = load_file(folder / TENSORS)
+        weights, forms = {RANKER: content[RANKER]}, {}
+        for name, described in content["closed_forms"].items():
+            weights[name] = described["weight"]
+            if described["weight"]:
+                own = {
+                    key.removeprefix(f"{name}/"): tensor
+                    for key, tensor in tensors.items()
+                    if key.startswith(f"{name}/")
+                }
+                form = trusted_class(described["class"], ClosedForm)
+                forms[name] = form.restore(described["settings"], own)
+        blend = cls(ranker, forms, weights, content["smoothing"]).freeze()
+        blend.l2 = content["l2_of_texts"]
+        return blend
+
+
+def described_forms(folder: Path | str) -> dict[str, ClosedForm]:
+    """The closed forms of an encoder stage with the settings chosen there, not fitted.
+
+    :raises RunError: where the folder names a class that is not trusted.
+    """
+    path = Path(folder) / DESCRIPTION
+    if not path.is_file():
+        return {}
+    content = json.loads(path.read_text())
+    return {
+        name: trusted_class(described["class"], ClosedForm)(**described["settings"])
+        for name, described in content["closed_forms"].items()
+    }
+
+
+def names_of(forms: Sequence[ClosedForm]) -> dict[str, ClosedForm]:
+    """Name closed forms by their classes; a second one of a class is called ``Class-2``."""
+    named: dict[str, ClosedForm] = {}
+    for form in forms:
+        kind, number = type(form).__name__, 1
+        while (name := kind if number == 1 else f"{kind}-{number}") in named:
+            number += 1
+        named[name] = form
+    return named

@@ -1,0 +1,183 @@
+"""From a trained ranker and closed forms to a blend, with nothing but training and validation."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from lightrec.data.store import VALIDATION
+from lightrec.keys import Column, Key
+from lightrec.progress import progress_bar
+from lightrec.ranking.blend import RANKER, Blend, names_of
+from lightrec.ranking.blend_weights import fit_weights
+from lightrec.ranking.item_models.base import ClosedForm, Evidence, NotApplicable
+from lightrec.ranking.item_models.selection import choose, tries
+from lightrec.ranking.item_models.text_map import PENALTIES, TextMap
+from lightrec.ranking.metrics import evaluate_scores
+from lightrec.ranking.ranker import Ranker
+from lightrec.ranking.sequence_data import SequenceData
+from lightrec.ranking.sequences import EvaluationEvents
+
+JUDGED: Final = 2_000
+"""So many validation events choose the settings of closed forms."""
+COLUMNS: Final = 8_192
+"""So many items stand for all others where the catalog is larger."""
+FITTED: Final = 4_000
+"""So many validation events decide the weights, a handful of numbers."""
+FEATURES: Final = 1 << 26
+"""At most so many logarithms are held, which may limit those events further."""
+
+
+BLENDING: Final = 4
+"""So many steps of the progress bar follow the closed forms."""
+
+
+@dataclass(frozen=True)
+class Blended:
+    """What came out.
+
+    :param blend: of the ranker and all closed forms that fit the log.
+    :param metrics: of the blend on validation events.
+    :param validation: NDCG@10 there of the ranker and of each form.
+    :param left_out: why a form is not there.
+    """
+
+    blend: Blend
+    metrics: dict[str, float]
+    validation: dict[str, float]
+    left_out: dict[str, str]
+
+
+def blend(ranker: Ranker, forms: Sequence[ClosedForm], data: SequenceData, seed: int) -> Blended:
+    """Choose the closed forms' settings, then the weights, both on validation events.
+
+    :param ranker: trained; not changed.
+    :param forms: not changed.
+    :param seed: of the draws in large logs.
+    """
+    evidence = Evidence.of(data.store, data.vectors)
+    judged = validation_events(data, JUDGED, seed)
+    fitted: dict[str, ClosedForm] = {}
+    values, left_out = {}, {}
+    named = names_of(forms)
+    total = sum(tries(form, evidence) for form in named.values()) + BLENDING
+    with progress_bar(total, "setting") as bar:
+
+        def judged_with(form: ClosedForm | Blend) -> float:
+            value = _ndcg(form, judged, data)
+            bar.update()
+            return value
+
+        for name, form in named.items():
+            bar.set_description(name)
+            try:
+                fitted[name], values[name] = choose(form, evidence, judged_with)
+            except NotApplicable as reason:
+                left_out[name] = str(reason)
+        bar.set_description("blend")
+        mixed = Blend(ranker, fitted).freeze()
+        values[RANKER] = judged_with(mixed)
+        mixed.weights = _weights(mixed, data, seed)
+        bar.update()
+        mixed.l2 = choose_l2(mixed, judged, data)
+        bar.update()
+        metrics = judge(mixed, validation_events(data, data.max_validated, seed), data)
+        bar.update(total - bar.n)
+    return Blended(mixed, metrics, values, left_out)
+
+
+@torch.no_grad()
+def choose_l2(mixed: Blend, events: EvaluationEvents, data: SequenceData) -> float | None:
+    """Choose the penalty with which texts foretell best what the blend says of warm items.
+
+    Each warm item is scored as if it were cold, and the validation events are ranked by that. In a
+    large catalog these are the popular items, which alone are regressed on.
+
+    :returns: the penalty with the highest NDCG@10; None where items have no texts.
+    """
+    items = mixed.ranker.items
+    if not items.uses_text or not items.vectors.any():
+        return None
+    counts = torch.from_numpy(data.store.popularity())
+    texts = data.store.catalog[Column.TEXT].to_list()
+    best, highest = None, -1.0
+    for l2 in PENALTIES:
+        value = _ndcg(_AsIfCold(mixed, TextMap(items.vectors, texts, counts, l2)), events, data)
+        if value > highest:
+            best, highest = l2, value
+    return best
+
+
+@dataclass(frozen=True)
+class _AsIfCold:
+    """A blend whose every item is scored from its text."""
+
+    mixed: Blend
+    mapped: TextMap
+
+    def scores(self, history: Tensor, details: Mapping[str, Tensor]) -> Tensor:
+        return self.mapped.as_if_cold(self.mixed.scores(history, details))
+
+
+def validation_events(data: SequenceData, limit: int | None, seed: int) -> EvaluationEvents:
+    """Validation events with whole histories, at most so many of them; None for all."""
+    return EvaluationEvents(
+        data.histories, VALIDATION, None, data.evaluation_batch_size, limit, seed
+    )
+
+
+def judge(
+    part: ClosedForm | Blend | _AsIfCold, events: EvaluationEvents, data: SequenceData
+) -> dict[str, float]:
+    """Rank validation events: means of all metrics."""
+
+    def scores(batch: Mapping[str, Tensor]) -> Tensor:
+        if isinstance(part, ClosedForm):
+            return part.scores(batch[Key.HISTORY])
+        return part.scores(batch[Key.HISTORY], batch)
+
+    batches = (events[index] for index in range(len(events)))
+    return evaluate_scores(scores, batches, filter_seen=not data.repeats).metrics()
+
+
+def _ndcg(
+    part: ClosedForm | Blend | _AsIfCold, events: EvaluationEvents, data: SequenceData
+) -> float:
+    return judge(part, events, data)["ndcg@10"]
+
+
+@torch.no_grad()
+def _weights(mixed: Blend, data: SequenceData, seed: int) -> dict[str, float]:
+    names = [RANKER, *mixed.forms]
+    num_items = data.num_items
+    items = torch.arange(1, num_items + 1)
+    if num_items > COLUMNS:
+        generator = torch.Generator().manual_seed(seed)
+        items = items[torch.randperm(num_items, generator=generator)[:COLUMNS]].sort().values
+    limit = min(FITTED, max(1, FEATURES // (len(names) * len(items))))
+    events = validation_events(data, limit, seed)
+    count = len(events.events)
+    others = torch.empty(len(names), count, len(items))
+    own = torch.empty(len(names), count)
+    blocked = torch.empty(count, len(items), dtype=torch.bool)
+    row = 0
+    for index in range(len(events)):
+        batch = events[index]
+        history, target = batch[Key.HISTORY], batch[Key.TARGET][:, None]
+        rows = slice(row, row + len(target))
+        for part, name in enumerate(names):
+            logarithms = mixed.logarithms(name, history, batch)
+            others[part, rows] = logarithms[:, items]
+            own[part, rows] = logarithms.gather(1, target).squeeze(1)
+        taken = torch.zeros(len(target), num_items + 1, dtype=torch.bool)
+        if not data.repeats:
+            taken.scatter_(1, batch[Key.SEEN], True)
+        blocked[rows] = taken.scatter_(1, target, True)[:, items]
+        row = rows.stop
+    start = torch.tensor([1.0] + [0.0] * (len(names) - 1))
+    correction = torch.tensor(num_items / len(items)).log().item()
+    found = fit_weights(others, blocked, own, start, correction)
+    # What hardly speaks does not speak: its scores need not be kept and computed.
+    return {n: w if w >= 0.01 else 0.0 for n, w in zip(names, found.tolist(), strict=True)}

@@ -1,0 +1,1 @@
+"""Item models: recommenders with a formula, to be beaten and to be blended with."""

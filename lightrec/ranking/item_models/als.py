@@ -1,0 +1,88 @@
+"""Weighted matrix factorisation by alternating least squares, through the package ``implicit``."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
+
+import torch
+from scipy import sparse
+from torch import Tensor
+from torch.nn import functional
+
+from lightrec.ranking.item_models.base import ClosedForm, Evidence, NotApplicable, Setting
+from lightrec.ranking.item_models.pairs import users_by_items
+
+
+class ALS(ClosedForm):
+    """Implicit-feedback matrix factorisation (Hu, Koren and Volinsky 2008).
+
+    Each half-step has a closed solution, and so has the vector of a history that was not trained
+    on: it is solved for in scoring. Needs the extra ``als``.
+
+    :param factors: length of the vectors.
+    :param l2: of users' and items' vectors.
+    :param alpha: an event's confidence is 1 + alpha.
+    :param iterations: of both half-steps.
+    :param seed: of the start.
+    """
+
+    GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {
+        "factors": (32, 64, 128),
+        "alpha": (1.0, 10.0),
+    }
+    SCORING: ClassVar[frozenset[str]] = frozenset()
+
+    items: Tensor
+    """(N + 1, F) float32, row 0 zero."""
+
+    def __init__(
+        self,
+        factors: int | None = None,
+        l2: float = 0.1,
+        alpha: float | None = None,
+        iterations: int = 15,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.factors, self.l2, self.alpha = factors, l2, alpha
+        self.iterations, self.seed = iterations, seed
+
+    def fit(self, evidence: Evidence) -> Self:
+        """Alternate.
+
+        :raises NotApplicable: where ``implicit`` is not installed.
+        """
+        try:
+            from implicit.cpu.als import AlternatingLeastSquares
+        except ImportError:
+            raise NotApplicable("It needs the package implicit: install lightrec[als].") from None
+        model = AlternatingLeastSquares(
+            factors=64 if self.factors is None else self.factors,
+            regularization=self.l2,
+            alpha=1.0,
+            iterations=self.iterations,
+            num_threads=torch.get_num_threads(),
+            random_state=self.seed,
+        )
+        # implicit reads a matrix of confidences less 1 for what was not seen.
+        events = users_by_items(evidence.log, evidence.num_items) * (1 + self._alpha)
+        model.fit(sparse.csr_matrix(events), show_progress=False)
+        self.keep("items", functional.pad(torch.from_numpy(model.item_factors), (0, 0, 1, 0)))
+        return self
+
+    @property
+    def _alpha(self) -> float:
+        return 1.0 if self.alpha is None else self.alpha
+
+    def scores(self, history: Tensor) -> Tensor:
+        """Score all items, (B, N + 1), by the vector that fits the history best."""
+        items = self.items
+        confidence, size = 1 + self._alpha, items.shape[1]
+        # Items that come twice in a history count once, as in fitting.
+        ordered = history.sort(dim=1).values
+        fresh = torch.ones_like(ordered, dtype=torch.bool)
+        fresh[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+        had = items[ordered * fresh]
+        square = items.T @ items + self.l2 * torch.eye(size, device=items.device)
+        square = square + (confidence - 1) * had.transpose(1, 2) @ had
+        users = torch.linalg.solve(square, confidence * had.sum(1))
+        return users @ items.T

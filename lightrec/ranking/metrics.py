@@ -1,0 +1,291 @@
+"""Ranking metrics over the whole catalog: NDCG, recall and MRR, from ranks on the device.
+
+Every held-out event has one relevant item; several of them are in ``queries.py``. Items already
+seen are left out, and items with equal scores share the mean of their ranks, so that a scorer that
+says the same of all gains nothing.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from lightrec.data.eligibility import Showable
+from lightrec.errors import RunError
+from lightrec.intervals import Interval, bootstrap_interval
+from lightrec.keys import PADDING, Key
+from lightrec.nn.precision import as_float64
+
+CUTOFFS = (5, 10, 20)
+
+Scorer = Callable[[Mapping[str, Tensor]], Tensor]
+"""From a batch (history (B, L), user (B,), …) to scores (B, N + 1), higher is better."""
+
+
+def rankable(
+    scores: Tensor,
+    seen: Tensor | None = None,
+    relevant: Tensor | None = None,
+    eligible: Tensor | None = None,
+) -> Tensor:
+    """Tell which items take part in a ranking.
+
+    :param scores: (B, N + 1).
+    :param seen: (B, S) int64 items that do not take part, padded with 0 in any place.
+    :param relevant: (B, R) int64 items that take part even where they are among the seen, padded
+        with 0 in any place.
+    :param eligible: (B, N + 1) bool, what may be shown at all; None where everything may be.
+    :returns: (B, N + 1) bool; column 0 never takes part.
+    :raises RunError: where a score is not a number.
+    """
+    if scores.isnan().any():
+        raise RunError("Some scores are not numbers (NaN), so that items cannot be ranked by them.")
+    allowed = torch.ones_like(scores, dtype=torch.bool)
+    if seen is not None:
+        allowed.scatter_(1, seen, False)
+    if relevant is not None:
+        allowed.scatter_(1, relevant, True)
+    if eligible is not None:
+        allowed &= eligible
+    allowed[:, PADDING] = False
+    return allowed
+
+
+def mean_ranks(
+    scores: Tensor, target: Tensor, seen: Tensor | None = None, eligible: Tensor | None = None
+) -> Tensor:
+    """Rank each row's target among the items that may be shown.
+
+    :param scores: (B, N + 1); column 0 never takes part.
+    :param target: (B,) int64, 1 to N; takes part even where it is among the seen.
+    :param seen: (B, S) int64 items that do not take part, padded with 0 in any place.
+    :param eligible: (B, N + 1) bool, what may be shown at all; None where everything may be.
+    :returns: (B,) float64 ranks from 1; equal scores share the mean of their ranks. A target that
+        may not be shown has the rank infinity: it is missed at every cutoff. They are
+        on the CPU where the device has no float64.
+    :raises RunError: where a score is not a number.
+    """
+    column = target[:, None]
+    allowed = rankable(scores, seen, column, eligible)
+    own = scores.gather(1, column)
+    above = ((scores > own) & allowed).sum(dim=1)
+    equal = ((scores == own) & allowed).sum(dim=1)
+    ranks = as_float64(2 * above + equal + 1) / 2
+    ranked = allowed.gather(1, column).squeeze(1)
+    return ranks.where(ranked.to(ranks.device), torch.inf)
+
+
+def top_items(
+    scores: Tensor, length: int, seen: Tensor | None = None, eligible: Tensor | None = None
+) -> Tensor:
+    """List what would be recommended: the items of highest score.
+
+    Of items with equal scores the lower index comes first, so that the same scores give the same
+    list on every device. No target is known here: what was seen is left out whatever it is.
+
+    :param scores: (B, N + 1); column 0 never takes part.
+    :param length: K.
+    :param seen: (B, S) int64 items that do not take part, padded with 0 in any place.
+    :param eligible: (B, N + 1) bool, what may be shown at all; None where everything may be.
+    :returns: (B, K) int64, best first, 0 at the end where fewer items take part.
+    :raises RunError: where a score is not a number.
+    """
+    allowed = rankable(scores, seen, eligible=eligible)
+    scores = scores.where(allowed, -torch.inf)
+    columns = scores.shape[1]
+    values, found = scores.topk(min(length + 1, columns), dim=1)
+    listed = found.new_zeros(len(scores), length)
+    listed[:, : found.shape[1]] = found[:, :length]
+    # Which of several equal items topk takes is left open: where the list ends among equals, or
+    # runs out of items, they are counted out.
+    last = values[:, min(length, columns) - 1]
+    unsure = ((values[:, -1] == last) | (last == -torch.inf)).nonzero().flatten()
+    if len(unsure):
+        rows = unsure[:, None]
+        listed[unsure] = _first_of_equals(scores[unsure], allowed[unsure], last[rows], length)
+    # Equal items by index, padding behind them all.
+    listed = listed.where(listed != PADDING, columns).sort(dim=1).values
+    listed = listed.where(listed != columns, PADDING)
+    order = scores.gather(1, listed).sort(dim=1, descending=True, stable=True).indices
+    return listed.gather(1, order)
+
+
+def _first_of_equals(scores: Tensor, allowed: Tensor, last: Tensor, length: int) -> Tensor:
+    """Choose the items above ``last`` (B, 1), then of those equal to it as many as there is room.
+
+    :returns: (B, length) int64 by index, 0 at the end.
+    """
+    chosen = scores > last
+    equal = (scores == last) & allowed
+    room = length - chosen.sum(dim=1, keepdim=True)
+    chosen |= equal & (equal.cumsum(dim=1, dtype=torch.int32) <= room)
+    rows, items = chosen.nonzero(as_tuple=True)
+    count = chosen.sum(dim=1)
+    place = torch.arange(len(rows), device=rows.device) - (count.cumsum(0) - count)[rows]
+    listed = items.new_zeros(len(scores), length)
+    listed[rows, place] = items
+    return listed
+
+
+def event_metrics(ranks: Tensor, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, Tensor]:
+    """Turn ranks into each event's metrics.
+
+    With one relevant item at rank r, NDCG@k is 1 / log2(1 + r), recall@k is 1 and MRR@k is 1 / r
+    where r <= k, else 0 (Järvelin and Kekäläinen 2002, for NDCG). The hit rate is the same number
+    as the recall here, and has no name of its own.
+
+    :param ranks: (B,).
+    :returns: name such as ``ndcg@10`` to (B,) float64.
+    """
+    ranks = as_float64(ranks)
+    values: dict[str, Tensor] = {}
+    for name, gain in (
+        ("ndcg", 1 / torch.log2(1 + ranks)),
+        ("recall", torch.ones_like(ranks)),
+        ("mrr", 1 / ranks),
+    ):
+        for cutoff in cutoffs:
+            values[f"{name}@{cutoff}"] = torch.where(ranks <= cutoff, gain, 0.0)
+    return values
+
+
+class RankingMetrics(Metric):
+    """Means of NDCG, recall and MRR at some cutoffs; keeps one number an event.
+
+    :param cutoffs: the k of each metric.
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    ranks: list[Tensor]
+
+    def __init__(self, cutoffs: Sequence[int] = CUTOFFS) -> None:
+        super().__init__()
+        self.cutoffs = tuple(cutoffs)
+        self.add_state("ranks", default=[], dist_reduce_fx="cat")
+
+    def update(self, scores: Tensor, target: Tensor, seen: Tensor | None = None) -> None:
+        """Take a batch, as in :func:`mean_ranks`."""
+        self.ranks.append(mean_ranks(scores, target, seen).float().to(self.device))
+
+    def compute(self) -> dict[str, Tensor]:
+        """Give the mean of each metric over all events; 0 where there were none."""
+        ranks = dim_zero_cat(self.ranks) if len(self.ranks) else torch.zeros(0, device=self.device)
+        values = event_metrics(ranks, self.cutoffs)
+        return {name: value.sum() / max(len(ranks), 1) for name, value in values.items()}
+
+
+@dataclass(frozen=True)
+class RankingResult:
+    """How a scorer ranked the held-out events, one number an event, in the batches' order.
+
+    :param users: (E,) int64 rows of the user table.
+    :param targets: (E,) int64 held-out items.
+    :param ranks: (E,) float64; infinity where the held-out item may not be shown to its user.
+    :param lists: (E, K) int64, what would have been recommended at each event, best first, as
+        :func:`top_items` gives it; None where nobody asked.
+    """
+
+    users: Tensor
+    targets: Tensor
+    ranks: Tensor
+    lists: Tensor | None = None
+
+    @property
+    def ineligible(self) -> int:
+        """How many events are about an item that may not be shown to its user."""
+        return int(self.ranks.isinf().sum())
+
+    def per_event(self, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, Tensor]:
+        """Metrics of each event, (E,) float64, for paired comparisons."""
+        return event_metrics(self.ranks, cutoffs)
+
+    def metrics(self, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, float]:
+        """Means over events; 0 where there are none."""
+        count = max(len(self.ranks), 1)
+        return {n: float(v.sum()) / count for n, v in self.per_event(cutoffs).items()}
+
+    def paired(self, other: "RankingResult", metric: str = "ndcg@10") -> Tensor:
+        """Subtract another scorer's metric, event by event.
+
+        :returns: (E,) float64, this minus the other.
+        :raises ValueError: where the two did not rank the same events in the same order.
+        """
+        if not (torch.equal(self.users, other.users) and torch.equal(self.targets, other.targets)):
+            raise ValueError("The two results are not about the same events in the same order.")
+        cutoffs = [int(metric.partition("@")[2])]
+        return self.per_event(cutoffs)[metric] - other.per_event(cutoffs)[metric]
+
+    def bootstrap(
+        self,
+        other: "RankingResult",
+        metric: str = "ndcg@10",
+        resamples: int = 2000,
+        seed: int = 0,
+    ) -> Interval:
+        """Compare with another scorer on the same events, users drawn again.
+
+        :returns: mean of this minus the other with its 95 % interval, by
+            :func:`~lightrec.intervals.bootstrap_interval`.
+        :raises ValueError: where the two did not rank the same events in the same order, or ranked
+            none.
+        """
+        return bootstrap_interval(self.paired(other, metric), self.users, resamples, seed)
+
+    def difference(self, other: "RankingResult", metric: str = "ndcg@10") -> tuple[float, float]:
+        """Compare with another scorer on the same events.
+
+        Events of one user are not independent: the standard error is taken over users' sums.
+
+        :returns: mean of this minus the other, and the standard error of that mean.
+        :raises ValueError: where the two did not rank the same events in the same order.
+        """
+        difference = self.paired(other, metric)
+        mean = difference.mean()
+        owners, place = self.users.unique(return_inverse=True)
+        sums = torch.zeros(len(owners), dtype=torch.float64).index_add(0, place, difference - mean)
+        count = max(len(owners), 2)
+        error = (sums.square().sum() * count / (count - 1)).sqrt() / len(difference)
+        return float(mean), float(error)
+
+
+@torch.no_grad()
+def evaluate_scores(
+    scorer: Scorer,
+    batches: Iterable[Mapping[str, Tensor]],
+    filter_seen: bool = True,
+    device: torch.device | str = "cpu",
+    list_length: int | None = None,
+    showable: Showable | None = None,
+) -> RankingResult:
+    """Rank the held-out events of some batches.
+
+    :param scorer: gives the scores of all items for a batch.
+    :param batches: with ``history``, ``target``, ``seen`` and ``user``, as
+        ``SequenceData.test_dataloader()`` gives them.
+    :param filter_seen: whether items already seen are left out.
+    :param device: where batches are put and scores compared.
+    :param list_length: how many recommendations are kept of each event; None for none.
+    :param showable: gives what may be shown to users; None where everything may be.
+    """
+    users, targets, ranks, lists = [], [], [], []
+    for batch in batches:
+        here = {name: value.to(device) for name, value in batch.items()}
+        seen = here[Key.SEEN] if filter_seen else None
+        scores = scorer(here).to(device)
+        allowed = None if showable is None else showable(here[Key.USER])
+        ranks.append(mean_ranks(scores, here[Key.TARGET], seen, allowed).cpu())
+        if list_length is not None:
+            lists.append(top_items(scores, list_length, seen, allowed).cpu())
+        users.append(batch[Key.USER].cpu())
+        targets.append(batch[Key.TARGET].cpu())
+    if not ranks:
+        empty = torch.zeros(0, dtype=torch.int64)
+        none = None if list_length is None else torch.zeros(0, list_length, dtype=torch.int64)
+        return RankingResult(empty, empty, torch.zeros(0, dtype=torch.float64), none)
+    return RankingResult(
+        torch.cat(users), torch.cat(targets), torch.cat(ranks), torch.cat(lists) if lists else None
+    )

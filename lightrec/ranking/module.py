@@ -1,0 +1,330 @@
+"""The encoder stage's LightningModule: next-item ranking over the whole catalog."""
+
+import math
+import sys
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from lightrec.data.gaps import GAP_BUCKETS
+from lightrec.data.processes import part_of_all
+from lightrec.data.tensor_files import save_tensors
+from lightrec.errors import RecipeError
+from lightrec.keys import PADDING, Key
+from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
+from lightrec.nn.stage import StageModule
+from lightrec.ranking.blending import blend
+from lightrec.ranking.item_models.base import ClosedForm
+from lightrec.ranking.losses import RankingLoss, SoftmaxLoss
+from lightrec.ranking.metrics import RankingMetrics
+from lightrec.ranking.ranker import Ranker
+from lightrec.ranking.sequence_data import SequenceData
+from lightrec.ranking.sequences import Batch
+from lightrec.trust import rebuilt
+
+ITEMS = "items.safetensors"
+
+
+class RankingModule(StageModule):
+    """Trains a :class:`~lightrec.ranking.ranker.Ranker` to rank the next item first.
+
+    Every position of a window is one prediction for the loss.
+    The best epoch is the one with the highest NDCG@10 on validation events, ranked among all items.
+
+    :param num_items: linked from the data.
+    :param vector_size: linked from the data.
+    :param size: length of user and item vectors.
+    :param layers: layers of the user tower, where it has any.
+    :param heads: attention heads of the user tower, or groups of its features.
+    :param feedforward: inner width of its layers, as a multiple of ``size``.
+    :param dropout: in the user tower.
+    :param max_length: how many of a history's last items are read; as in the data.
+    :param use_ids: whether items have id embeddings.
+    :param use_text: whether items' text vectors are used, where there are any.
+    :param use_bias: whether each item has a bias.
+    :param mask_seen: whether items already seen are left out of the loss's negatives; null: where
+        the domain says that items do not repeat. In ranking, the domain alone decides.
+    :param loss: what training makes small; null for the softmax over all items. For large catalogs
+        ``{class_path: SampledSoftmaxLoss, init_args: {negatives: 4096}}``.
+    :param start: where id embeddings start: at random, or from the leading eigenvectors of a
+        co-occurrence matrix.
+    :param decay: of the co-occurrence per step between two events.
+    :param reach: steps up to which two events of a history co-occur.
+    :param power: how much popular items are held down in the co-occurrence, 0 to 1.
+    :param norm: root mean square of the norms of the vectors that id embeddings start from.
+    :param learning_rate: AdamW's, at its highest.
+    :param weight_decay: AdamW's, on matrices and embeddings.
+    :param schedule: of the learning rate, after the warm-up.
+    :param warmup: share of all steps in which the learning rate rises.
+    :param tower: the user tower: ``CausalTransformer``, ``LigrTransformer``, ``GRU``,
+        ``MeanPooling``, or ``module:Class`` of your own.
+    :param use_feedback: whether the user tower reads what kind of event each one was, in a log with
+        several kinds of feedback.
+    :param use_gaps: whether it reads the time between a user's events, in a log with times.
+    :param forget: share of training windows, drawn anew each time, whose feedback and gaps are
+        taken for unknown, so that a history of which only the items are known is ranked well, too.
+    :param feedback_kinds: linked from the data.
+    :param closed_forms: fitted after training and blended with the ranker by weights that are
+        chosen on validation events; null for the ranker alone.
+    """
+
+    monitor: ClassVar[str] = "validation/ndcg@10"
+    mode: ClassVar[Literal["min", "max"]] = "max"
+
+    def __init__(
+        self,
+        num_items: int,
+        vector_size: int,
+        size: int = 64,
+        layers: int = 2,
+        heads: int = 2,
+        feedforward: int = 4,
+        dropout: float = 0.4,
+        max_length: int = 50,
+        use_ids: bool = True,
+        use_text: bool = True,
+        use_bias: bool = True,
+        mask_seen: bool | None = None,
+        loss: RankingLoss | None = None,
+        start: Literal["random", "cooccurrence"] = "cooccurrence",
+        decay: float = 0.8,
+        reach: int = 10,
+        power: float = 0.5,
+        norm: float = 0.5,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 0.01,
+        schedule: Literal["cosine", "constant"] = "cosine",
+        warmup: float = 0.1,
+        tower: str = "CausalTransformer",
+        closed_forms: list[ClosedForm] | None = None,
+        use_feedback: bool = False,
+        use_gaps: bool = False,
+        forget: float = 0.2,
+        feedback_kinds: int = 0,
+    ) -> None:
+        super().__init__(num_items, vector_size)
+        self.save_hyperparameters(ignore=["loss", "closed_forms"])
+        # A checkpoint holds its settings, plain Python, in place of the loss itself.
+        loss = rebuilt(loss, RankingLoss)
+        self.save_hyperparameters({"loss": None if loss is None else loss.settings})
+        self.closed_forms = closed_forms
+        self.ranker = Ranker(
+            num_items=num_items,
+            vector_size=vector_size,
+            size=size,
+            layers=layers,
+            heads=heads,
+            feedforward=feedforward,
+            dropout=dropout,
+            max_length=max_length,
+            use_ids=use_ids,
+            use_text=use_text,
+            use_bias=use_bias,
+            tower=tower,
+            feedback_kinds=feedback_kinds if use_feedback else 0,
+            gaps=GAP_BUCKETS if use_gaps else 0,
+        )
+        self.use_feedback, self.use_gaps = use_feedback, use_gaps
+        self.feedback_kinds, self.forget = feedback_kinds, forget
+        self.mask_seen = mask_seen
+        self.criterion = SoftmaxLoss() if loss is None else loss
+        self.start, self.decay, self.reach = start, decay, reach
+        self.power, self.norm = power, norm
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.schedule, self.warmup = schedule, warmup
+        self.metrics = RankingMetrics()
+        self._table: Tensor | None = None
+
+    def setup(self, stage: str) -> None:
+        """Take text vectors, and let id embeddings start where the log says."""
+        data = self._data
+        if self.mask_seen is None:
+            self.mask_seen = not data.repeats
+        if stage != "fit":
+            return
+        if data.max_length != self.ranker.max_length:
+            raise RecipeError(
+                f"The encoder recipe cuts histories to {data.max_length} items in its data section "
+                f"and to {self.ranker.max_length} in its model section: max_length must be the "
+                "same in both."
+            )
+        self._check_details(data)
+        tower = self.ranker.items
+        if tower.uses_text:
+            tower.set_vectors(data.vectors)
+        self.criterion.prepare(data.popularity().to(self.device))
+        if self.start == "cooccurrence" and tower.ids is not None:
+            log = data.training
+            counts = cooccurrence(log.items, log.offsets, self.num_items, self.decay, self.reach)
+            start = leading_vectors(counts, tower.size, self.power) * self.norm
+            with torch.no_grad():
+                # An item that never met another keeps its random start.
+                met = start.any(dim=1, keepdim=True)
+                tower.ids.copy_(torch.where(met, start, tower.ids.cpu()))
+
+    def _check_details(self, data: SequenceData) -> None:
+        problems = []
+        if self.use_feedback and not data.feedback_kinds:
+            problems.append(
+                f"use_feedback is true, and the events in {data.data} have one kind of feedback or "
+                "were prepared without it: set use_feedback to false, or prepare a log with "
+                "several kinds."
+            )
+        elif self.use_feedback and data.feedback_kinds != self.feedback_kinds:
+            problems.append(
+                f"The model was made for {self.feedback_kinds} kinds of feedback, and the log in "
+                f"{data.data} has {data.feedback_kinds}: give feedback_kinds: "
+                f"{data.feedback_kinds}."
+            )
+        if self.use_gaps and not data.store.has_times:
+            problems.append(
+                f"use_gaps is true, and the log in {data.data} has no times: set use_gaps to false."
+            )
+        if not 0 <= self.forget <= 1:
+            problems.append(f"forget is {self.forget}: give a share of windows, from 0 to 1.")
+        if problems:
+            raise RecipeError(problems)
+
+    @property
+    def _data(self) -> SequenceData:
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, SequenceData):
+            raise RecipeError(
+                "RankingModule is trained on SequenceData: write `class_path: SequenceData` in the "
+                f"recipe's data section, not {type(data).__name__}."
+            )
+        return data
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Give the loss and log its mean over the epoch."""
+        loss = self.loss(batch)
+        count = (batch[Key.TARGET] != PADDING).sum()
+        size = max(int(count), 1)
+        self.log("train/loss", loss, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)
+        return loss * part_of_all(count.float())
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean loss over a training batch's targets, a scalar."""
+        history, target = batch[Key.HISTORY], batch[Key.TARGET]
+        row, column = (target != PADDING).nonzero(as_tuple=True)
+        states = self.ranker.states(history, *self._details(batch))[row, column]
+
+        def seen(rows: slice) -> Tensor:
+            if not self.mask_seen:
+                return row.new_zeros(len(row[rows]), 0)
+            steps = torch.arange(history.shape[1], device=history.device)
+            until = steps <= column[rows, None]
+            return torch.cat([history[row[rows]] * until, batch[Key.SEEN][row[rows]]], dim=1)
+
+        return self.criterion(self.ranker, states, target[row, column], seen)
+
+    def _details(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+        """Feedback and gaps of a training batch, of some windows forgotten."""
+        feedback = batch.get(Key.FEEDBACK) if self.use_feedback else None
+        gaps = batch.get(Key.GAP) if self.use_gaps else None
+        if feedback is None and gaps is None:
+            return None, None
+        history = batch[Key.HISTORY]
+        known = torch.rand(len(history), 1, device=history.device) >= self.forget
+        return (
+            None if feedback is None else feedback * known,
+            None if gaps is None else gaps * known,
+        )
+
+    def scores(self, batch: Batch) -> Tensor:
+        """Score all items for a batch's histories: (B, N + 1)."""
+        return self.ranker.scores(
+            batch[Key.HISTORY], self._table, batch.get(Key.FEEDBACK), batch.get(Key.GAP)
+        )
+
+    def on_validation_epoch_start(self) -> None:
+        """Compute the item vectors once for all batches."""
+        self._table = self.ranker.item_vectors()
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Rank held-out events among all items."""
+        seen = None if self._data.repeats else batch[Key.SEEN]
+        self.metrics.update(self.scores(batch), batch[Key.TARGET], seen)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means of the ranking metrics."""
+        self._log_metrics("validation")
+
+    def on_test_epoch_start(self) -> None:
+        """Compute the item vectors once for all batches."""
+        self._table = self.ranker.item_vectors()
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        """Rank held-out events among all items."""
+        self.validation_step(batch, batch_index)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the means of the ranking metrics."""
+        self._log_metrics("test")
+
+    def _log_metrics(self, part: str) -> None:
+        values = self.metrics.compute()
+        self.metrics.reset()
+        self._table = None
+        # Means over all processes already, so that the mean over processes changes nothing.
+        found = {f"{part}/{name}": value.float().to(self.device) for name, value in values.items()}
+        self.log_dict(found, sync_dist=True)
+        ndcg = found[f"{part}/ndcg@10"]
+        self.log(f"{part}/ndcg", ndcg, prog_bar=True, logger=False, sync_dist=True)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW; matrices and embeddings decay, gains and biases do not."""
+        parameters = list(self.ranker.parameters())
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in parameters if p.ndim > 1]},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(
+            groups,
+            lr=self.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=self.weight_decay,
+        )
+        total = float(self.trainer.estimated_stepping_batches)
+        if math.isinf(total):
+            raise RecipeError(
+                "The learning rate's schedule needs to know the length of training: give "
+                "trainer.max_epochs or trainer.max_steps."
+            )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: self._rate(s / total))
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def _rate(self, done: float) -> float:
+        """Learning rate, as a share of its highest, after a share of all steps."""
+        rising = min(1.0, (done + 1e-3) / self.warmup) if self.warmup else 1.0
+        if self.schedule == "constant":
+            return rising
+        return rising * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+
+    @torch.no_grad()
+    def write(self, folder: Path) -> dict[str, float]:
+        """Write the ranker, and item vectors with biases beside it."""
+        self.eval()
+        self.ranker.save_pretrained(folder)
+        vectors, bias = self.ranker.item_vectors(), self.ranker.item_bias()
+        if bias is None:
+            bias = torch.zeros(len(vectors), device=vectors.device)
+        save_tensors({"vectors": vectors, "bias": bias}, folder / ITEMS)
+        return self._write_blend(folder)
+
+    def _write_blend(self, folder: Path) -> dict[str, float]:
+        data = self._data
+        forms = self.closed_forms or []
+        blended = blend(self.ranker.cpu(), forms, data, data.seed)
+        if forms:
+            blended.blend.save(folder)
+        for name, reason in blended.left_out.items():
+            print(f"{name} is left out. {reason}", file=sys.stderr)
+        values = {f"validation/{name}": value for name, value in blended.metrics.items()}
+        return values | {f"validation/{n}/ndcg@10": v for n, v in blended.validation.items()}

@@ -1,0 +1,208 @@
+"""Transforms of training batches that make every epoch's histories a little different.
+
+They work on what :class:`~lightrec.ranking.sequences.TrainWindows` gives; held-out events are
+never transformed. Crop, mask and reorder are those of CL4SRec (Xie et al. 2022), used here to
+augment the training of next items, without its contrastive loss.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, Sampler
+
+from lightrec.errors import RecipeError
+from lightrec.keys import PADDING, Key
+from lightrec.ranking.sequences import Batch, TrainWindows, WindowSampler
+
+Table = NDArray[np.int64]
+Draw = tuple[tuple[int, int, int], Table]
+"""Seed, epoch and number of a batch, and its windows."""
+
+
+class SequenceTransform(ABC):
+    """Changes the training batch of an epoch by chance.
+
+    :param probability: of each window to be changed, 0 to 1.
+    :param share: of a window's inputs that the change is about, 0 to 1.
+    :raises RecipeError: where one of them is not between 0 and 1.
+    """
+
+    def __init__(self, probability: float, share: float) -> None:
+        for name, value in (("probability", probability), ("share", share)):
+            if not 0 <= value <= 1:
+                raise RecipeError(
+                    f"{type(self).__name__} got {name} {value}: give a number from 0 to 1."
+                )
+        self.probability, self.share = probability, share
+
+    @abstractmethod
+    def __call__(self, batch: Batch, generator: np.random.Generator) -> Batch:
+        """Give a changed batch, and leave the given one as it is.
+
+        :param batch: history and target (B, L), padded on the left, and seen (B, S); feedback and
+            gap (B, L) where the log has them.
+        :param generator: the only source of chance.
+        :returns: the same keys; L and S may differ. Where a position has a target, it is an item
+            that followed the position's input, and its feedback is that input's own.
+        """
+
+    def _chosen(self, rows: int, generator: np.random.Generator) -> NDArray[np.bool_]:
+        """Draw which windows are changed: (rows, 1)."""
+        return generator.random((rows, 1)) < self.probability
+
+
+class Crop(SequenceTransform):
+    """Keeps a contiguous part of a window, from a place drawn at random.
+
+    The part's targets go with it, and its feedback and gaps. Items before it count as seen, as
+    those before the window do.
+
+    :param share: of the inputs that are kept, rounded down, at least one.
+    :param probability: of each window to be cropped.
+    """
+
+    def __init__(self, share: float = 0.6, probability: float = 0.5) -> None:
+        super().__init__(probability, share)
+
+    def __call__(self, batch: Batch, generator: np.random.Generator) -> Batch:
+        """Crop some windows."""
+        history = batch[Key.HISTORY].numpy()
+        inside = history != PADDING
+        length = inside.sum(axis=1, keepdims=True)
+        chosen = self._chosen(len(history), generator)
+        width = np.where(chosen, np.maximum(1, (self.share * length).astype(np.int64)), length)
+        first = generator.integers(0, np.maximum(length - width, 0) + 1)
+        place = inside.cumsum(axis=1) - 1  # of each input in its window
+        before = inside & (place < first)
+        changed = _select(batch, inside & (place >= first) & (place < first + width))
+        if before.any():
+            passed = torch.from_numpy(np.where(before, history, PADDING))
+            changed[Key.SEEN] = torch.cat([batch[Key.SEEN], passed], dim=1)
+        return changed
+
+
+class Mask(SequenceTransform):
+    """Leaves inputs out of a window, drawn at random, as if these events had not been recorded.
+
+    The others keep their targets: the item that followed in the log. What was left out is neither
+    an input nor seen; it remains the target of the input before it. The gaps of the others stay:
+    the time since the event before in the log, whether that was left out or not.
+
+    :param share: of the inputs that are left out, rounded down; one input stays.
+    :param probability: of each window to be masked.
+    """
+
+    def __init__(self, share: float = 0.2, probability: float = 0.5) -> None:
+        super().__init__(probability, share)
+
+    def __call__(self, batch: Batch, generator: np.random.Generator) -> Batch:
+        """Leave inputs out of some windows."""
+        history = batch[Key.HISTORY].numpy()
+        inside = history != PADDING
+        length = inside.sum(axis=1, keepdims=True)
+        chosen = self._chosen(len(history), generator)
+        count = np.minimum((self.share * length).astype(np.int64), length - 1) * chosen
+        chance = np.where(inside, generator.random(history.shape), np.inf)
+        rank = chance.argsort(axis=1).argsort(axis=1)
+        return _select(batch, inside & (rank >= count))
+
+
+class Reorder(SequenceTransform):
+    """Shuffles a short span of a window's events, drawn at random.
+
+    Events move as inputs and as targets alike, so that a position's target stays the item that
+    follows it. Feedback moves with its event, while the moments, and so the gaps, stay where they
+    are. A window's first input stays: the position that it is the target of lies before the window.
+
+    :param share: of the inputs that are shuffled, rounded down.
+    :param probability: of each window to be reordered.
+    """
+
+    def __init__(self, share: float = 0.2, probability: float = 0.5) -> None:
+        super().__init__(probability, share)
+
+    def __call__(self, batch: Batch, generator: np.random.Generator) -> Batch:
+        """Shuffle a span of some windows."""
+        history, target = batch[Key.HISTORY].numpy(), batch[Key.TARGET].numpy()
+        length = (history != PADDING).sum(axis=1, keepdims=True)
+        width = np.minimum((self.share * length).astype(np.int64), length - 1)
+        width = width * self._chosen(len(history), generator)
+        columns = np.arange(history.shape[1])[None]
+        begin = history.shape[1] - length + 1
+        begin = begin + generator.integers(0, np.maximum(length - 1 - width, 0) + 1)
+        span = (columns >= begin) & (columns < begin + width)
+        # Within the span by chance, everywhere else by place.
+        key = np.where(span, begin + generator.random(history.shape) * width, columns + 0.0)
+        order = key.argsort(axis=1, kind="stable")
+        moved: Batch = {
+            name: torch.from_numpy(np.take_along_axis(batch[name].numpy(), order, 1))
+            for name in (Key.HISTORY, Key.FEEDBACK)
+            if name in batch
+        }
+        # The event at column c is the target at column c - 1.
+        aims = np.take_along_axis(target, np.maximum(order[:, 1:] - 1, 0), 1)
+        aims = np.where(span[:, 1:], aims, target[:, :-1])
+        aims = np.concatenate([aims, target[:, -1:]], axis=1)
+        return {**batch, **moved, Key.TARGET: torch.from_numpy(aims)}
+
+
+def _select(batch: Batch, kept: NDArray[np.bool_]) -> Batch:
+    """Keep some positions of all that is (B, L), and pad on the left again."""
+    length = max(int(kept.sum(axis=1).max(initial=1)), 1)
+    order = kept.argsort(axis=1, kind="stable")[:, -length:]
+    stays = np.take_along_axis(kept, order, 1)
+    changed = dict(batch)
+    for name in (Key.HISTORY, Key.TARGET, Key.FEEDBACK, Key.GAP):
+        if name not in batch:
+            continue
+        moved = np.take_along_axis(batch[name].numpy(), order, 1)
+        changed[name] = torch.from_numpy(np.where(stays, moved, PADDING))
+    return changed
+
+
+class TransformedWindows(Dataset[Batch]):
+    """Training windows after their transforms.
+
+    :param windows: as they are in the log.
+    :param transforms: applied one after the other.
+    """
+
+    def __init__(self, windows: TrainWindows, transforms: Sequence[SequenceTransform]) -> None:
+        self.windows, self.transforms = windows, transforms
+
+    def __getitem__(self, draw: Draw) -> Batch:
+        """Give a batch, whose chance follows from seed, epoch and number alone."""
+        key, windows = draw
+        generator = np.random.default_rng(key)
+        batch = whole = self.windows[windows]
+        for transform in self.transforms:
+            batch = transform(batch, generator)
+        # With context in histories, a small batch may lose its last target.
+        return batch if (batch[Key.TARGET] != PADDING).any() else whole
+
+
+class DrawSampler(Sampler[Draw]):
+    """The batches of a ``WindowSampler``, each with what its transforms draw from.
+
+    The draws travel with the batch, so that they are the same in any number of worker processes.
+
+    :param sampler: gives the windows.
+    """
+
+    def __init__(self, sampler: WindowSampler) -> None:
+        self.sampler = sampler
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning tells the epoch before each pass."""
+        self.sampler.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Draw]:
+        seed, epoch = self.sampler.seed, self.sampler.epoch
+        for number, windows in enumerate(self.sampler):
+            yield (seed, epoch, number), windows

@@ -1,0 +1,1 @@
+"""The report: sections, pictures, tables and the page."""

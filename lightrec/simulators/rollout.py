@@ -1,0 +1,299 @@
+"""Judging policies by whole sessions in a simulator, on the same users under the same chance.
+
+Knows neither which simulator nor which policies: both come from outside.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from lightrec.intervals import Interval, mean_interval, ratio_interval
+from lightrec.keys import Key
+
+RewardFunction = Callable[[Tensor, Tensor], Tensor]
+"""From histories (B, L) and accepted items (B, 1) to rewards (B, 1)."""
+
+
+Recorder = Callable[[TensorDictBase, TensorDictBase, Tensor], None]
+"""Told of a step: the state with its slate, what followed, and which sessions were on (B,)."""
+
+
+class Contender(Protocol):
+    """What judging asks of a policy."""
+
+    def user_vectors(self, history: Tensor) -> Tensor:
+        """Sum histories (B, L) up in (B, D)."""
+
+    def act(
+        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
+    ) -> TensorDictBase:
+        """Write a slate under ``action``; may use the key ``user_vector``."""
+
+
+class SessionSimulator(Protocol):
+    """What judging asks of a simulator: common random numbers beside TorchRL's interface."""
+
+    num_items: int
+    max_steps: int
+    slate_size: int
+
+    def fix(self, users: Tensor, seed: int) -> None:
+        """Let every reset begin with these users, all chance following from the seed."""
+
+    def reset(self) -> TensorDictBase:
+        """Begin."""
+
+    def step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """Go on."""
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """What one contender reached: R seeds, U users."""
+
+    accepted: Tensor
+    """(R, U) float32: items accepted in a session."""
+    reward: Tensor
+    """(R, U) float32: sum of the simulator's own reward."""
+    length: Tensor
+    """(R, U) float32: steps."""
+    learned: Mapping[str, Tensor]
+    """By name, (R, U) float32: sums of further rewards of what was accepted."""
+    coverage: float
+    """Share of the catalog that was shown to anybody."""
+
+    def metrics(self) -> dict[str, float]:
+        """Means over all sessions; ``per_step`` is accepted items per step overall."""
+        return {
+            "return": float(self.accepted.mean()),
+            "reward": float(self.reward.mean()),
+            "length": float(self.length.mean()),
+            "per_step": float(self.accepted.sum() / self.length.sum()),
+            "coverage": self.coverage,
+            **{name: float(total.mean()) for name, total in self.learned.items()},
+        }
+
+    def of_users(self, chosen: Tensor) -> "Sessions":
+        """Only the sessions of some users; the coverage stays that of all.
+
+        :param chosen: ``(U,)`` bool.
+        """
+        return Sessions(
+            self.accepted[:, chosen],
+            self.reward[:, chosen],
+            self.length[:, chosen],
+            {name: total[:, chosen] for name, total in self.learned.items()},
+            self.coverage,
+        )
+
+    def user_means(self) -> dict[str, Tensor]:
+        """Each user's means over the seeds ``(U,)``, by metric."""
+        per_step = self.accepted.sum(0) / self.length.sum(0)
+        found = {"return": self.accepted.mean(0), "length": self.length.mean(0)}
+        found |= {"per_step": per_step, "reward": self.reward.mean(0)}
+        return found | {name: total.mean(0) for name, total in self.learned.items()}
+
+
+@torch.no_grad()
+def play(
+    policy: Contender,
+    simulator: SessionSimulator,
+    users: Tensor,
+    seed: int,
+    *,
+    rewards: Mapping[str, RewardFunction] | None = None,
+    deterministic: bool = True,
+    record: Recorder | None = None,
+) -> tuple[Sessions, Tensor]:
+    """Play one session of every user.
+
+    Policies are given the state without what only a world knows, unless they say that they may know
+    it by an attribute ``knows_truth``.
+
+    :param users: ``(U,)`` int64, as many as the simulator has sessions.
+    :param rewards: further rewards of accepted items, by name.
+    :param deterministic: show the items of highest score, or draw slates.
+    :param record: told of every step.
+    :returns: the sessions with R = 1, and ``(N + 1,)`` bool, what was shown.
+    """
+    simulator.fix(users, seed)
+    state = simulator.reset()
+    count, device = len(users), state.device or torch.device("cpu")
+    alive = torch.ones(count, dtype=torch.bool, device=device)
+    accepted, reward, length = torch.zeros(3, count, device=device)
+    shown = torch.zeros(simulator.num_items + 1, dtype=torch.bool, device=device)
+    choices: list[tuple[Tensor, Tensor, Tensor]] = []
+    knows = getattr(policy, "knows_truth", False)
+    vectors, before = policy.user_vectors(state[Key.HISTORY]), state[Key.HISTORY]
+    for _ in range(simulator.max_steps):
+        rows = (alive & (state[Key.HISTORY] != before).any(1)).nonzero().squeeze(1)
+        before = state[Key.HISTORY]
+        if len(rows):
+            vectors = vectors.index_copy(0, rows, policy.user_vectors(before[rows]))
+        state[Key.USER_VECTOR] = vectors
+        seen = state if knows else state.exclude(Key.LATENT, Key.TRUE_REWARD)
+        acted = policy.act(seen, simulator.slate_size, deterministic)
+        state[Key.ACTION] = acted[Key.ACTION]
+        following = simulator.step(state)["next"]
+        if record is not None:
+            record(acted, following, alive)
+        clicked = following[Key.CLICKED].squeeze(1)
+        took = alive & (clicked > 0)
+        accepted += took
+        reward += following["reward"].squeeze(1) * alive
+        length += alive
+        shown[state[Key.ACTION][alive]] = True
+        where = took.nonzero().squeeze(1)
+        choices.append((where, before[where], clicked[where]))
+        alive = alive & ~following["done"].squeeze(1)
+        if not alive.any():
+            break
+        state = following.exclude("reward")
+    shown[0] = False
+    learned = _learned(choices, rewards or {}, count)
+    accepted, reward, length = (x.unsqueeze(0).cpu() for x in (accepted, reward, length))
+    share = float(shown.sum() / simulator.num_items)
+    return Sessions(accepted, reward, length, learned, share), shown.cpu()
+
+
+def _learned(
+    choices: Sequence[tuple[Tensor, Tensor, Tensor]],
+    rewards: Mapping[str, RewardFunction],
+    count: int,
+    batch_size: int = 8192,
+) -> dict[str, Tensor]:
+    """Sum rewards of what was accepted, (1, U) by name; all steps at once, which is cheaper."""
+    rows, histories, items = (torch.cat(parts) for parts in zip(*choices, strict=True))
+    found = {}
+    for name, function in rewards.items():
+        total = torch.zeros(count, device=rows.device)
+        for part in torch.arange(len(rows), device=rows.device).split(batch_size):
+            values = function(histories[part], items[part].unsqueeze(1)).squeeze(1)
+            total.index_add_(0, rows[part], values.float())
+        found[name] = total.unsqueeze(0).cpu()
+    return found
+
+
+def judge(
+    policies: Mapping[str, Contender],
+    simulator: SessionSimulator,
+    users: Tensor,
+    seeds: Sequence[int],
+    *,
+    rewards: Mapping[str, RewardFunction] | None = None,
+    deterministic: bool = True,
+    record: Callable[[int], Recorder] | None = None,
+) -> dict[str, Sessions]:
+    """Play the sessions of several contenders on the same users, under the same chance.
+
+    :param policies: the contenders by name.
+    :param simulator: with one session for each user.
+    :param users: ``(U,)`` int64.
+    :param seeds: one round of sessions for each.
+    :param rewards: further rewards of accepted items, such as those learned by two user models.
+    :param deterministic: show the items of highest score, or draw slates.
+    :param record: gives, for a round's seed, what is told of every step.
+    :returns: sessions by contender.
+    """
+    found = {}
+    for name, policy in policies.items():
+        rounds = []
+        for seed in seeds:
+            # Policies that draw do so from torch's generator; each round begins it anew.
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                rounds.append(
+                    play(
+                        policy,
+                        simulator,
+                        users,
+                        seed,
+                        rewards=rewards,
+                        deterministic=deterministic,
+                        record=None if record is None else record(seed),
+                    )
+                )
+        shown = torch.stack([shown for _, shown in rounds]).any(0)
+        found[name] = replace(
+            _together([sessions for sessions, _ in rounds]),
+            coverage=float(shown.sum() / simulator.num_items),
+        )
+    return found
+
+
+Refits = Sequence[Sessions]
+"""The sessions of one contender in each of J refits of a simulator, with the same users."""
+
+
+def compare(
+    sessions: Mapping[str, Refits], own: str = "policy", level: float = 0.95
+) -> dict[str, float]:
+    """Write the contenders' metrics and one contender's paired advantages as flat keys.
+
+    :param sessions: by contender, one entry for each refit of the simulator.
+    :param own: the contender that is compared with all others.
+    :returns: ``policy/return`` and so on, ``policy-minus-random/return`` with ``/low`` and
+        ``/high``: the mean over users of the difference in the user's own mean over seeds, with an
+        interval that counts users and, where there are several, refits.
+    """
+    found: dict[str, float] = {}
+    for name, refits in sessions.items():
+        found |= {f"{name}/{key}": value for key, value in _together(refits).metrics().items()}
+    mine = _user_means(sessions[own])
+    for name in [name for name in sessions if name != own]:
+        theirs = _user_means(sessions[name])
+        for key, values in mine.items():
+            found |= _keys(f"{own}-minus-{name}/{key}", mean_interval(values - theirs[key], level))
+    return found
+
+
+def shares_kept(
+    here: Mapping[str, Sessions],
+    there: Mapping[str, Refits],
+    own: str = "policy",
+    metrics: Sequence[str] = ("return", "per_step", "length"),
+    level: float = 0.95,
+) -> dict[str, float]:
+    """Write how much of a contender's advantages in one simulator is left in another.
+
+    :param here: by contender, where the policy learned.
+    :param there: the same on the same users, in each refit of a simulator where it did not.
+    :param own: the contender that is compared with all others.
+    :returns: ``greedy/return`` and so on with ``/low`` and ``/high``, the advantage there over that
+        here; without those whose advantage here is not clearly above 0.
+    """
+    found: dict[str, float] = {}
+    mine = _user_means(there[own]), here[own].user_means()
+    for name in [name for name in here if name != own]:
+        others = _user_means(there[name]), here[name].user_means()
+        for key in metrics:
+            part, whole = (m[key] - other[key] for m, other in zip(mine, others, strict=True))
+            share = ratio_interval(part, whole, paired=True, level=level)
+            if share is not None and whole.mean() > 0:
+                found |= _keys(f"{name}/{key}", share)
+    return found
+
+
+def _together(refits: Refits) -> Sessions:
+    """All refits' sessions as one, with the mean of their coverages."""
+    return Sessions(
+        torch.cat([played.accepted for played in refits]),
+        torch.cat([played.reward for played in refits]),
+        torch.cat([played.length for played in refits]),
+        {key: torch.cat([played.learned[key] for played in refits]) for key in refits[0].learned},
+        sum(played.coverage for played in refits) / len(refits),
+    )
+
+
+def _user_means(refits: Refits) -> dict[str, Tensor]:
+    """Each user's means in each refit ``(J, U)``, by metric."""
+    each = [played.user_means() for played in refits]
+    return {key: torch.stack([means[key] for means in each]) for key in each[0]}
+
+
+def _keys(prefix: str, interval: Interval) -> dict[str, float]:
+    return {prefix: interval.mean, f"{prefix}/low": interval.low, f"{prefix}/high": interval.high}

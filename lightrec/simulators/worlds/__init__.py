@@ -1,0 +1,1 @@
+"""Worlds: simulators whose truth is known, because their laws are written down."""

@@ -1,0 +1,196 @@
+"""Interest evolution: users with a time budget, whom what they watch changes.
+
+The world of RecSim's environment of that name, with its default laws (Ie et al. 2019, "RecSim: a
+configurable simulation platform for recommender systems"; the laws are those of the experiments in
+Ie et al. 2019, "SlateQ: a tractable decomposition for reinforcement learning with recommendation
+sets").
+"""
+
+from typing import Literal
+
+import polars as pl
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+from torch.nn.functional import one_hot, pad
+
+from lightrec.data.catalog import Catalog
+from lightrec.errors import RecipeError
+from lightrec.keys import PADDING, Column, Key
+from lightrec.simulators import noise
+from lightrec.simulators.base import Ending, Response
+from lightrec.simulators.world import RewardFunction, World
+from lightrec.simulators.worlds.interest_texts import TOPICS, describe
+
+LENGTH = 4.0
+"""Minutes of every video."""
+BUDGET = 200.0
+"""Minutes that a user has at first."""
+PENALTY = 0.5
+"""Minutes that a slate costs where nothing is clicked."""
+EXTENSION = 0.9 / 3.4
+"""Part of the minutes watched that a video of quality 1 gives back."""
+NOTHING = 2.0
+"""Weight of clicking nothing, beside interest + 1 of each video shown."""
+PACE = 0.3
+"""How far the interest of an indifferent user moves towards or away from a topic watched."""
+PRICE = 1.3
+"""What the oracle takes a minute of budget to be worth, in minutes watched later: the best constant
+of .9, 1.1, 1.3, 1.5 and 1.75 for slates of two of ten."""
+
+
+class InterestEvolution(World):
+    """Users watch videos of 20 topics until their time is up.
+
+    A user has an interest u in each topic, uniform between -1 and 1 at first, and clicks video i of
+    a slate with a probability proportional to u + 1, or nothing with weight 2. A click costs the
+    minutes watched, of which quality gives some back: the first 14 topics are trash and shorten a
+    session, the last 6 prolong it. With probability (u + 1) / 2 the interest in the topic watched
+    then moves towards 1, else towards -1, by .3 (1 - abs(u)) (1 - u).
+
+    Policies see the topics of the candidates (``item_vectors``, one of 20), and in ``observation``
+    (B, 20 + 1 + K) the user's interests, the minutes last watched, and the quality of what was last
+    shown. Latent are ``interests`` and the ``budget`` left, in minutes.
+
+    :param batch_size: sessions B.
+    :param num_items: videos N; a multiple of ``20 * offer_size``.
+    :param seed: of the videos' quality.
+    :param engagement: what the reward counts: minutes watched, as in RecSim, or clicks.
+    :param reward: from transitions to rewards, in place of the true one.
+    :raises RecipeError: where the items cannot be spread evenly over offers and topics.
+    """
+
+    def __init__(
+        self,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        num_items: int = 2000,
+        offer_size: int = 10,
+        slate_size: int = 2,
+        history_length: int = 10,
+        max_steps: int = 1000,
+        ending: Ending = "leave",
+        engagement: Literal["watch_time", "clicks"] = "watch_time",
+        reward: RewardFunction | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        topics = len(TOPICS)
+        if num_items < 1 or num_items % (topics * offer_size):
+            raise RecipeError(
+                f"num_items is {num_items}; it must be a multiple of {topics * offer_size}, so that"
+                f" each of the {offer_size} parts that an offer draws from has all {topics} topics "
+                "equally often."
+            )
+        if engagement not in ("watch_time", "clicks"):
+            raise RecipeError(
+                f"engagement is {engagement!r}; the reward counts 'watch_time' or 'clicks'."
+            )
+        topic = torch.arange(num_items) % topics
+        means = torch.cat([torch.linspace(-3, 0, 14), torch.linspace(0, 3, 6)])
+        chance = torch.Generator().manual_seed(seed)
+        quality = means[topic] + 0.1 * torch.randn(num_items, generator=chance)
+        super().__init__(
+            pad(one_hot(topic, topics).float(), (0, 0, 1, 0)),
+            batch_size,
+            latent={"interests": (topics,), "budget": ()},
+            observation_size=topics + 1 + slate_size,
+            reward=reward,
+            history_length=history_length,
+            slate_size=slate_size,
+            max_steps=max_steps,
+            ending=ending,
+            offer_size=offer_size,
+            repeats=True,
+            device=device,
+        )
+        self.engagement = engagement
+        self.topic = pad(topic, (1, 0)).to(self.device)
+        """(N + 1,) int64, 0 to 19."""
+        self.quality = pad(quality, (1, 0)).to(self.device)
+        """(N + 1,) float32, about -3.3 to 3.3."""
+
+    def begin(self, session: Tensor) -> dict[str, Tensor | TensorDictBase]:
+        """Users with interests of their own and their whole time."""
+        count, topics = len(session), len(TOPICS)
+        key = noise.mix(noise.mix(session, 0), torch.arange(topics, device=self.device))
+        interests = (2 * noise.uniform(key) - 1).float()
+        budget = torch.full((count,), BUDGET, device=self.device)
+        return {
+            Key.LATENT: self._latent(interests, budget),
+            Key.OBSERVATION: pad(interests, (0, 1 + self.slate_size)),
+        }
+
+    def offer(self, state: TensorDictBase) -> Tensor:
+        """One video of each part of the catalog.
+
+        In RecSim every candidate is a fresh document, its topic and quality drawn independently of
+        the others'. A part has every topic equally often, so that topics drawn from different parts
+        are independent and uniform too; that a quality may be met again tells nothing, because
+        users remember topics only.
+        """
+        count = self.offer_size or 1
+        return noise.one_of_each(self.chance(state), count, self.num_items // count).add_(1)
+
+    def react(self, state: TensorDictBase, slate: Tensor) -> Response:
+        """Choose, watch, and change."""
+        interests = state[Key.LATENT, "interests"]
+        budget = state[Key.LATENT, "budget"].unsqueeze(1)
+        # Counters from 0 are the offer's.
+        key = noise.mix(self.chance(state), torch.arange(-5, -3, device=self.device))
+        choice, turn = noise.uniform(key).float().split(1, 1)
+
+        weight = self._weight(interests, slate).cumsum(1)
+        drawn = choice * (weight[:, -1:] + NOTHING)
+        clicked = torch.zeros_like(slate[:, :1])
+        for place in reversed(range(self.slate_size)):
+            within = drawn < weight[:, place, None]
+            clicked = torch.where(within, slate[:, place, None], clicked)
+        click = (clicked > 0).float()
+
+        topic = self.topic.take(clicked)
+        interest = interests.gather(1, topic)
+        step = PACE * click * (1 - interest.abs()) * (1 - interest)
+        up = (interest + 1) / 2 - turn
+        moved = (interest + step.copysign(up)).clamp(-1, 1)
+        interests = interests.scatter(1, topic, moved)
+
+        watched = click * budget.clamp(0, LENGTH)
+        kept = EXTENSION * watched * self.quality.take(clicked)
+        budget = budget - watched + kept - PENALTY * (1 - click)
+        reward = watched if self.engagement == "watch_time" else click
+        changed = {
+            Key.LATENT: self._latent(interests, budget.squeeze(1)),
+            Key.OBSERVATION: torch.cat([interests, watched, self.quality.take(slate)], 1),
+        }
+        leave = (budget <= 0).squeeze(1)
+        return Response(clicked.squeeze(1), reward.squeeze(1), leave, changed)
+
+    def oracle(self, state: TensorDictBase) -> Tensor:
+        """Weight of a click times what it brings: minutes watched, less what they cost of others.
+
+        Best where a minute of budget has one price whoever has it. How interests will move is not
+        foreseen, so that this is the best known, not the best there is.
+        """
+        items = state[Key.CANDIDATES]
+        spent = LENGTH * (1 - EXTENSION * self.quality.take(items))
+        return self._weight(state[Key.LATENT, "interests"], items) * (LENGTH - PRICE * spent)
+
+    def greedy(self, state: TensorDictBase) -> Tensor:
+        """Score by the weight of a click: all that is clicked is watched equally long."""
+        return self._weight(state[Key.LATENT, "interests"], state[Key.CANDIDATES])
+
+    def catalog(self) -> Catalog:
+        """Videos named ``video-1`` to ``video-N``; texts tell topic and quality."""
+        names = [f"video-{item}" for item in range(1, self.num_items + 1)]
+        titles, texts = describe(self.topic[1:].cpu().numpy(), self.quality[1:].cpu().numpy())
+        return Catalog(pl.DataFrame({Column.ITEM: names, Column.TITLE: titles, Column.TEXT: texts}))
+
+    def _latent(self, interests: Tensor, budget: Tensor) -> TensorDict:
+        latent = {"interests": interests, "budget": budget}
+        return TensorDict(latent, batch_size=budget.shape, device=self.device)
+
+    def _weight(self, interests: Tensor, items: Tensor) -> Tensor:
+        """Weights of clicks (B, C); 0 for an empty place."""
+        weight = interests.gather(1, self.topic.take(items)) + 1
+        return weight.masked_fill_(items == PADDING, 0)

@@ -1,0 +1,217 @@
+"""Long-term satisfaction: chocolate engages now, kale keeps users satisfied.
+
+The world of RecSim's environment of that name, with its default laws (Ie et al. 2019, "RecSim: a
+configurable simulation platform for recommender systems").
+"""
+
+from functools import cached_property
+
+import polars as pl
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+from torch.nn.functional import pad
+
+from lightrec.data.catalog import Catalog
+from lightrec.errors import RecipeError
+from lightrec.keys import Column, Key
+from lightrec.simulators import noise
+from lightrec.simulators.base import Ending, Response
+from lightrec.simulators.world import RewardFunction, World
+from lightrec.simulators.worlds.satisfaction_texts import describe
+from lightrec.simulators.worlds.satisfaction_value import Twin, interpolation
+
+CHOC, KALE = 5.0, 4.0
+"""Mean of the logarithm of engagement at full satisfaction, for clickbait scores 1 and 0."""
+DEVIATION = 1.0
+"""Standard deviation of the logarithm of engagement, for both."""
+SEEN = 100.0
+"""Engagement above which policies are not told how much it was."""
+STATES, ACTIONS = 201, 50
+"""Size of the tabular twin: net positive exposures, clickbait scores."""
+
+
+class LongTermSatisfaction(World):
+    """Users consume the first document of a slate, as long as their time lasts.
+
+    A document's clickbait score c says how much chocolate is in it. Engagement with it is
+    log-normal: its logarithm has mean (5 c + 4 (1 - c)) s and standard deviation 1, where
+    satisfaction s = sigmoid(sensitivity n) depends on net positive exposure n. Then n becomes
+    memory n - 2 (c - 1/2) + noise; it begins evenly within ± 1/2 / (1 - memory).
+
+    The reward is engagement as it was drawn; ``true_reward`` is its expectation, by which policies
+    should be judged. Policies see c (``item_vectors``) and in ``observation`` (B, 1) the last
+    engagement, cut at 100. Latent is ``exposure``, n.
+
+    :param batch_size: sessions B.
+    :param num_items: documents N; a multiple of ``offer_size``.
+    :param seed: of the documents.
+    :param sensitivity: of satisfaction to exposure.
+    :param memory: part of the exposure that lasts from step to step.
+    :param innovation: standard deviation of the exposure's noise.
+    :param time_budget: steps after which users leave.
+    :param reward: from transitions to rewards, in place of the drawn one.
+    :raises RecipeError: where the items cannot be spread evenly over offers, or ``memory`` or
+        ``time_budget`` is out of range.
+    """
+
+    def __init__(
+        self,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        sensitivity: float = 0.01,
+        memory: float = 0.7,
+        innovation: float = 0.05,
+        time_budget: int = 60,
+        num_items: int = 1000,
+        offer_size: int = 10,
+        slate_size: int = 1,
+        history_length: int = 10,
+        max_steps: int = 60,
+        ending: Ending = "leave",
+        reward: RewardFunction | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if num_items < 1 or num_items % offer_size:
+            raise RecipeError(
+                f"num_items is {num_items}; it must be a multiple of the {offer_size} candidates of"
+                " an offer, each of which is drawn from its own part of the catalog."
+            )
+        if not 0 <= memory < 1 or time_budget < 1:
+            raise RecipeError(
+                f"memory is {memory} and time_budget {time_budget}; memory must be at least 0 and "
+                "below 1, and users must have time for a step."
+            )
+        # Each part has one document from each stretch of the scores, so that even a small catalog
+        # offers uniform ones.
+        size = num_items // offer_size
+        chance = torch.Generator().manual_seed(seed)
+        stretch = torch.argsort(torch.rand(offer_size, size, generator=chance), 1).flatten()
+        score = (stretch + torch.rand(num_items, generator=chance)) / size
+        super().__init__(
+            pad(score.unsqueeze(1), (0, 0, 1, 0)),
+            batch_size,
+            latent={"exposure": ()},
+            observation_size=1,
+            reward=reward,
+            history_length=history_length,
+            slate_size=slate_size,
+            max_steps=max_steps,
+            ending=ending,
+            offer_size=offer_size,
+            repeats=True,
+            device=device,
+        )
+        self.sensitivity, self.memory, self.innovation = sensitivity, memory, innovation
+        self.time_budget = time_budget
+        self.score = self.item_vectors.squeeze(1)
+        """(N + 1,) float32: clickbait scores, uniform between 0 and 1."""
+
+    def begin(self, session: Tensor) -> dict[str, Tensor | TensorDictBase]:
+        """Users of different exposure."""
+        even = noise.uniform(noise.mix(session, 0)).float().squeeze(1) - 0.5
+        seen = torch.zeros(len(session), 1, device=self.device)
+        return {Key.LATENT: self._latent(even / (1 - self.memory)), Key.OBSERVATION: seen}
+
+    def offer(self, state: TensorDictBase) -> Tensor:
+        """One document of each part of the catalog; parts are alike."""
+        count = self.offer_size or 1
+        return noise.one_of_each(self.chance(state), count, self.num_items // count).add_(1)
+
+    def react(self, state: TensorDictBase, slate: Tensor) -> Response:
+        """Consume the first document that is there."""
+        # A slate may begin with an empty place, or be empty altogether.
+        first = (slate > 0).to(torch.int8).argmax(1, keepdim=True)
+        clicked = slate.gather(1, first).squeeze(1)
+        click = clicked > 0
+        score = self.score.take(clicked)
+        exposure = state[Key.LATENT, "exposure"]
+        # Counters from 0 are the offer's.
+        key = noise.mix(self.chance(state), torch.arange(-5, -3, device=self.device))
+        drawn = noise.normal(key)
+
+        level = self._level(exposure, score)
+        engaged = torch.where(click, (level + DEVIATION * drawn[:, 0]).exp(), 0.0)
+        expected = torch.where(click, (level + DEVIATION**2 / 2).exp(), 0.0)
+        moved = self.memory * exposure - 2 * (score - 0.5) + self.innovation * drawn[:, 1]
+        changed = {
+            Key.LATENT: self._latent(torch.where(click, moved, exposure)),
+            Key.OBSERVATION: engaged.clamp_max(SEEN).unsqueeze(1),
+            Key.TRUE_REWARD: expected.unsqueeze(1),
+        }
+        leave = (state[Key.STEP] + 1 >= self.time_budget).squeeze(1)
+        return Response(clicked, engaged, leave, changed)
+
+    def oracle(self, state: TensorDictBase) -> Tensor:
+        """Best expected engagement until the session's end, if a candidate is shown first.
+
+        By dynamic programming in the tabular twin, with time that is left as the horizon.
+        """
+        score = self.score.take(state[Key.CANDIDATES])
+        exposure = state[Key.LATENT, "exposure"].unsqueeze(1)
+        steps = self.max_steps
+        if self.ending == "leave":
+            steps = min(steps, self.time_budget)
+        left = (steps - 1 - state[Key.STEP]).clamp_min(0)
+        moved = self.memory * exposure - 2 * (score - 0.5)
+        place = ((moved / self._edge + 1) / 2 * (STATES - 1)).clamp(0, STATES - 1.001)
+        below = place.long()
+        later = self._later[left, below].lerp(self._later[left, below + 1], place.frac())
+        return (self._level(exposure, score) + DEVIATION**2 / 2).exp() + later
+
+    def greedy(self, state: TensorDictBase) -> Tensor:
+        """Score by chocolate: at any satisfaction more of it engages more now."""
+        return self.score.take(state[Key.CANDIDATES])
+
+    def twin(self) -> Twin:
+        """The world with exposure on a grid, and clickbait scores in equal cells."""
+        score = (torch.arange(ACTIONS).double() + 0.5) / ACTIONS
+        exposure = self._grid.unsqueeze(1)
+        reward = (self._level(exposure, score) + DEVIATION**2 / 2).exp()
+        moved = self.memory * exposure - 2 * (score - 0.5)
+        following = torch.einsum("sag,gt->sat", interpolation(moved, exposure[:, 0]), self._spread)
+        return Twin(reward, following, self.offer_size or 1)
+
+    def initial(self) -> Tensor:
+        """(S,) float64: law of the exposure at first, on the twin's grid."""
+        edge = 0.5 / (1 - self.memory)
+        cells = torch.linspace(-edge, edge, 20_001, dtype=torch.float64)
+        return interpolation((cells[1:] + cells[:-1]) / 2, self._grid).mean(0)
+
+    def catalog(self) -> Catalog:
+        """Documents named ``document-1`` to ``document-N``; texts tell chocolate from kale."""
+        names = [f"document-{item}" for item in range(1, self.num_items + 1)]
+        titles, texts = describe(self.score[1:].cpu().numpy())
+        return Catalog(pl.DataFrame({Column.ITEM: names, Column.TITLE: titles, Column.TEXT: texts}))
+
+    @property
+    def _edge(self) -> float:
+        # No policy brings exposure further than 1 / (1 - memory) but by noise.
+        return 1.1 / (1 - self.memory) + 4 * self.innovation
+
+    @property
+    def _grid(self) -> Tensor:
+        return torch.linspace(-self._edge, self._edge, STATES, dtype=torch.float64)
+
+    @property
+    def _spread(self) -> Tensor:
+        """(S, S) float64: the exposure's noise, by seven points of equal probability."""
+        points = torch.special.ndtri((torch.arange(7).double() + 0.5) / 7)
+        points = self.innovation * points / points.square().mean().sqrt()
+        return interpolation(self._grid.unsqueeze(1) + points, self._grid).mean(1)
+
+    @cached_property
+    def _later(self) -> Tensor:
+        """(steps, S) float32: best values after a move to each exposure, before its noise."""
+        best = self.twin().best(self.max_steps - 1)
+        return (best @ self._spread.T).float().to(self.device)
+
+    def _latent(self, exposure: Tensor) -> TensorDict:
+        latent = {"exposure": exposure}
+        return TensorDict(latent, batch_size=exposure.shape, device=self.device)
+
+    def _level(self, exposure: Tensor, score: Tensor) -> Tensor:
+        """Mean of the logarithm of engagement."""
+        satisfaction = torch.sigmoid(self.sensitivity * exposure)
+        return (KALE + (CHOC - KALE) * score) * satisfaction

@@ -1,0 +1,1 @@
+"""Stages: the graph of a run, training, recipes and tuning."""

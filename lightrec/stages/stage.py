@@ -1,0 +1,195 @@
+"""A stage of a run: what goes in, where its files appear, and whether they are up to date.
+
+A stage's folder appears whole, by one rename, with a ``stage.json`` that holds a fingerprint of
+everything that went in: the recipe, the overrides, the input files and the fingerprints of the
+stages before. Nothing heavy is imported here, so that an unchanged run is recognised at once.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightrec
+from lightrec.data.run_folder import STAMP, check_together, stamp
+from lightrec.stages import recipes
+from lightrec.stages.plugin_marks import plugin_marks
+
+INPUTS: Mapping[str, tuple[str, ...]] = {
+    "data": (),
+    "encoder": ("data",),
+    "reward": ("data", "encoder"),
+    "judge": ("data", "encoder"),
+    "policy": ("data", "encoder", "reward"),
+    "evaluate": ("data", "encoder", "reward", "judge", "policy"),
+    "assumptions": ("data", "encoder", "reward", "judge", "policy"),
+}
+"""The stages in their order, each with those whose files it reads."""
+
+BEGUN = "begun.json"
+"""In a stage's work: what went in when it began."""
+LAST = "evaluate"
+"""The stage that a run ends with where no other is asked for."""
+
+
+def hash_file(path: Path) -> str:
+    """Give a file's content hash; for a folder, that of all files in it."""
+    digest = hashlib.sha256()
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    for file in files:
+        digest.update(file.name.encode())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def named_files(settings: object) -> dict[str, str]:
+    """Give a content hash of each file that a setting names, such as events to learn from.
+
+    :param settings: a recipe, or a command line's settings.
+    """
+    if isinstance(settings, Mapping):
+        settings = list(settings.values())
+    if isinstance(settings, list):
+        return {name: mark for value in settings for name, mark in named_files(value).items()}
+    if not isinstance(settings, str):
+        return {}
+    name = settings.partition("=")[2] if settings.startswith("--") else settings
+    return {name: hash_file(Path(name))} if os.path.isfile(name) else {}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run.
+
+    :param name: one of :data:`INPUTS`.
+    :param recipe: its YAML file.
+    :param out: the folder that it leaves, such as ``runs/video/encoder``.
+    :param overrides: command-line settings that go before the recipe's, as for LightningCLI.
+    :param sources: input files from outside the run, by role.
+    :param command: the command of the whole run, without its folder; noted for who has to mend it.
+    """
+
+    name: str
+    recipe: Path
+    out: Path
+    overrides: Sequence[str] = ()
+    sources: Mapping[str, Path] = field(default_factory=dict)
+    command: str = ""
+
+    @property
+    def run(self) -> Path:
+        """The run folder."""
+        return self.out.parent
+
+    @property
+    def work(self) -> Path:
+        """Where checkpoints of an unfinished stage lie."""
+        return self.run / ".work" / self.name
+
+    @property
+    def logs(self) -> Path:
+        """Where TensorBoard finds the stage."""
+        return self.run / "logs" / self.name
+
+    def fingerprint(self) -> str:
+        """Hash everything that goes in.
+
+        :raises RunError: where a stage before it has not been run.
+        """
+        recipe = recipes.read(self.recipe)
+        content = {
+            "lightrec": lightrec.__version__,
+            "plugins": plugin_marks(f"{recipe} {self.overrides}", readers=self.name == "data"),
+            "recipe": recipe,
+            "overrides": list(self.overrides),
+            "sources": {role: hash_file(path) for role, path in self.sources.items()},
+            "inputs": self.input_fingerprints(),
+        }
+        files = named_files([recipe, *self.overrides])
+        if files:
+            content["files"] = files
+        text = json.dumps(content, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def inputs(self) -> list[str]:
+        """Give the stages whose files it reads: where it trains, those that its data names.
+
+        A policy that learns in a world needs no other stage.
+        """
+        data = recipes.read(self.recipe).get("data")
+        named = data.get("init_args") if isinstance(data, dict) else None
+        return [name for name in INPUTS[self.name] if named is None or name in named]
+
+    def input_fingerprints(self) -> dict[str, str]:
+        """Give the fingerprints of the stages whose files it reads.
+
+        :raises RunError: where one of them has not been run.
+        """
+        return {name: stamp(self.run / name)["fingerprint"] for name in self.inputs()}
+
+    def is_current(self) -> bool:
+        """Tell whether the files left are those that running it now would leave."""
+        if not (self.out / STAMP).is_file():
+            return False
+        return stamp(self.out)["fingerprint"] == self.fingerprint()
+
+    def prepare_work(self) -> bool:
+        """Make the work folder ready, keeping it only where it belongs to the same inputs.
+
+        :returns: whether there is earlier work to go on from.
+        :raises RunError: where the stages that it reads do not belong together.
+        """
+        check_together(self.run, *self.inputs())
+        mark, facts = self.work / BEGUN, self.facts()
+        if mark.is_file() and json.loads(mark.read_text())["fingerprint"] == facts["fingerprint"]:
+            return True
+        shutil.rmtree(self.work, ignore_errors=True)
+        shutil.rmtree(self.logs, ignore_errors=True)
+        self.work.mkdir(parents=True)
+        # By one rename: whoever is killed while writing leaves no half a note behind.
+        partial = mark.with_suffix(".partial")
+        partial.write_text(json.dumps(facts, default=str))
+        os.replace(partial, mark)
+        return False
+
+    def facts(self) -> dict[str, Any]:
+        """Note what goes into the stage as it is now.
+
+        :raises RunError: where a stage before it has not been run.
+        """
+        return {
+            "stage": self.name,
+            "fingerprint": self.fingerprint(),
+            "inputs": self.input_fingerprints(),
+            "command": self.command,
+            "lightrec": lightrec.__version__,
+            "recipe": recipes.read(self.recipe),
+            "overrides": list(self.overrides),
+        }
+
+    @contextmanager
+    def output(self, seed: object) -> Iterator[Path]:
+        """Give an empty folder that becomes the stage's own when the block ends well.
+
+        It is stamped with what went in when the stage began: a recipe or a log that was changed
+        meanwhile makes the stage outdated, and does not pass for what it was made from.
+        """
+        mark = self.work / BEGUN
+        facts = json.loads(mark.read_text()) if mark.is_file() else self.facts()
+        folder = self.work / "output"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        yield folder
+        stamped = {**facts, "seed": seed}
+        (folder / STAMP).write_text(json.dumps(stamped, indent=2, default=str) + "\n")
+        old = self.work / "replaced"
+        if self.out.exists():
+            os.replace(self.out, old)
+        os.replace(folder, self.out)
+        shutil.rmtree(self.work, ignore_errors=True)

@@ -1,0 +1,353 @@
+"""Training one stage: LightningCLI on its recipe, resumable at every epoch's end."""
+
+import json
+import logging
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+from unittest import mock
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import distributed
+
+from lightrec import plugins
+from lightrec.data.stage_data import StageData
+from lightrec.errors import RecipeError
+from lightrec.learners.gymnasium_data import GymnasiumData
+from lightrec.learners.on_policy import PolicyModule
+from lightrec.learners.policy_data import PolicyData
+from lightrec.learners.policy_rewards import plan_reward
+from lightrec.learners.replay import ReplayPolicyModule
+from lightrec.learners.world_data import WorldData
+from lightrec.nn.stage import StageModule
+from lightrec.nn.towers import find_tower
+from lightrec.ranking.adversarial import AdversarialPerturbation
+from lightrec.ranking.item_models.als import ALS
+from lightrec.ranking.item_models.cooccurrence import DirectionalCooccurrence
+from lightrec.ranking.item_models.neighbours import ItemKNN, TextNeighbours
+from lightrec.ranking.item_models.popularity import Popularity, RecentPopularity
+from lightrec.ranking.item_models.regression import EASE, NextItemRidge
+from lightrec.ranking.module import RankingModule
+from lightrec.ranking.sequence_data import SequenceData
+from lightrec.ranking.sequence_transforms import Crop, Mask, Reorder
+from lightrec.report.reward import to_tensorboard
+from lightrec.stages import recipes
+from lightrec.stages.complaints import ALL_SETTINGS, CANNOT, in_sentences
+from lightrec.stages.progress import StageProgress
+from lightrec.stages.stage import INPUTS, Stage
+from lightrec.users.choice_data import ChoiceData
+from lightrec.users.module import ChoiceModule
+
+CHECKPOINT = "model.ckpt"
+
+OWN = (
+    *(RankingModule, SequenceData, ChoiceModule, ChoiceData),
+    *(PolicyModule, ReplayPolicyModule, PolicyData, WorldData, GymnasiumData),
+    *(Popularity, RecentPopularity, ItemKNN, TextNeighbours, EASE, NextItemRidge),
+    *(DirectionalCooccurrence, ALS),
+    *(Crop, Mask, Reorder, AdversarialPerturbation),
+)
+"""lightrec's own classes: imported, so that recipes can name them by short name."""
+
+
+class EpochSeed(Callback):
+    """Seeds every epoch by itself, so that a resumed run draws what an unbroken one would."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop at once where the checkpoint was written after early stopping had decided."""
+        for callback in trainer.early_stopping_callbacks:
+            if isinstance(callback, EarlyStopping) and callback.wait_count >= callback.patience:
+                trainer.should_stop = True
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Seed torch from the run's seed and the epoch's number."""
+        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
+
+
+class RecipeParser(LightningArgumentParser):
+    """LightningCLI's parser, whose complaints are sentences instead of a page of usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise what was wrong.
+
+        :raises RecipeError: always.
+        """
+        raise RecipeError(f"{CANNOT} {in_sentences(message)}{ALL_SETTINGS}") from ex
+
+
+class RecipeCLI(LightningCLI):
+    """LightningCLI for recipes: a StageModule, a StageData, and the folder that they leave."""
+
+    def __init__(
+        self,
+        arguments: list[str],
+        stage: Stage | None,
+        command: str,
+        watchers: Sequence[Callback] = (),
+    ) -> None:
+        self.stage, self.watchers = stage, watchers
+        # The parser is made of the classes known now: plugins' first, so that it knows theirs.
+        for sentence in plugins.installed().load_all():
+            plugins.warn(sentence)
+        # LightningCLI warns where it is called with arguments in a process that has its own.
+        with mock.patch.object(sys, "argv", sys.argv[:1]):
+            super().__init__(
+                StageModule,
+                StageData,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                save_config_callback=None,
+                seed_everything_default=0,
+                auto_configure_optimizers=False,
+                parser_class=RecipeParser,
+                parser_kwargs={
+                    "prog": f"lightrec {command}",
+                    # An abbreviation that fits today may mean something else tomorrow.
+                    "allow_abbrev": False,
+                    "description": f"{command} one stage from its recipe, for example: "
+                    f"lightrec {command} -c video/encoder --trainer.max_epochs 5",
+                },
+                args=arguments,
+                run=False,
+            )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Link sizes from the data to the model, name the folder to leave, have runs twice."""
+        parser.add_argument("--out", type=str, help="The folder that the stage leaves.")
+        for size in ("num_items", "vector_size", "feedback_kinds"):
+            parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
+        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
+        # Two threads that add to one row add in any order, unless they are told not to.
+        parser.set_defaults({"trainer.deterministic": "warn"})
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Give the trainer its TensorBoard folder and the callbacks that make it resumable."""
+        stage = self.stage
+        assert stage is not None
+        kwargs["logger"] = TensorBoardLogger(
+            stage.logs.parent, name=stage.logs.name, version="", default_hp_metric=False
+        )
+        kwargs["default_root_dir"] = str(stage.work)
+        kwargs["enable_model_summary"] = False
+        kwargs["num_sanity_val_steps"] = 0
+        # Batches are shared out by lightrec's own samplers.
+        kwargs["use_distributed_sampler"] = False
+        if self.config["trainer"]["strategy"] == "ddp":
+            # Choice models hold a value that is solved for after training, without gradients.
+            kwargs["strategy"] = "ddp_find_unused_parameters_true"
+        own = callbacks(stage.work, self.model, self.seed)
+        self.trainer_defaults = {"callbacks": [*own, *self.watchers]}
+        return super().instantiate_trainer(**kwargs)
+
+    @property
+    def seed(self) -> int:
+        """The recipe's seed."""
+        seed = self.config["seed_everything"]
+        if isinstance(seed, bool):
+            raise RecipeError(
+                f"The recipe must state `seed_everything` as a number, not {seed}, so that the "
+                "same run can be had twice."
+            )
+        return seed
+
+
+class ParsedRecipe(RecipeCLI):
+    """A recipe with its settings, checked by the parser; nothing is built of it.
+
+    :param arguments: LightningCLI's, as :func:`arguments` writes them.
+    :raises RecipeError: where a setting is unknown or impossible.
+    """
+
+    def __init__(self, arguments: list[str]) -> None:
+        _quiet()
+        super().__init__(arguments, None, "fit")
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+    @property
+    def module(self) -> type[StageModule]:
+        """The class that the recipe trains."""
+        module, _, name = self.config["model"]["class_path"].rpartition(".")
+        found: type[StageModule] = getattr(import_module(module), name)
+        return found
+
+    def value(self, setting: str) -> object:
+        """Give the value of a setting such as ``model.init_args.dropout``."""
+        found: object = self.config.get(setting)
+        return found
+
+    def text(self) -> str:
+        """Write the recipe down with every setting that there is, as YAML."""
+        text: str = self.parser.dump(self.config, skip_none=False)
+        return text
+
+
+def callbacks(work: Path, model: StageModule, seed: int) -> list[Callback]:
+    """Give the callbacks that every stage has, whatever its recipe says."""
+    last = ModelCheckpoint(
+        dirpath=work,
+        filename="last",
+        save_on_train_epoch_end=True,
+        every_n_epochs=1,
+        enable_version_counter=False,
+    )
+    best = ModelCheckpoint(
+        dirpath=work,
+        filename="best",
+        monitor=model.monitor,
+        mode=model.mode,
+        enable_version_counter=False,
+    )
+    return [EpochSeed(seed), StageProgress(model.monitor), best, last]
+
+
+def check(stage: Stage) -> None:
+    """See that a stage's recipe and settings can be used, without building or reading anything.
+
+    :raises RecipeError: where a setting or a class is unknown or impossible.
+    :raises PluginError: where no installed package provides the reward that is named.
+    """
+    checked = ParsedRecipe(arguments(stage))
+    tower = checked.config.get("model.init_args.tower")
+    if isinstance(tower, str):
+        find_tower(tower)
+    reward = checked.config.get("data.init_args.reward_name")
+    if isinstance(reward, str):
+        plan_reward(reward, checked.config.get("data.init_args.reward_settings"))
+
+
+def _quiet() -> None:
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", category=UserWarning, module="torchrl|tensordict")
+    for text in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*logging interval.*",
+        ".*resuming from a checkpoint that ended.*",
+        ".*GPU available but not used.*",
+        ".*LeafSpec.*is deprecated.*",
+        ".*in eval mode at the start of training.*",
+    ):
+        warnings.filterwarnings("ignore", text)
+
+
+def arguments(stage: Stage) -> list[str]:
+    """Write a stage down as LightningCLI's arguments, its inputs taken from its run folder."""
+    given = ["-c", str(stage.recipe), "--out", str(stage.out)]
+    recipe = recipes.read(stage.recipe)
+    data = recipe.get("data")
+    settings = data.get("init_args", {}) if isinstance(data, dict) else {}
+    own = Path(str(recipe["out"])).parent if "out" in recipe else None
+    for name, value in settings.items():
+        if name in INPUTS:
+            given += [f"--data.init_args.{name}", str(stage.run / name)]
+        elif own is not None and (moved := moved_with(value, own, stage.run)) != value:
+            given += [f"--data.init_args.{name}", json.dumps(moved)]
+    return [*given, *stage.overrides]
+
+
+def moved_with(value: object, old: Path, new: Path) -> object:
+    """Let a setting follow its run folder: paths of stages in it, however deep they stand.
+
+    :param old: the run folder that the recipe names.
+    :param new: the run folder that is used.
+    """
+    if isinstance(value, dict):
+        return {key: moved_with(inner, old, new) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [moved_with(inner, old, new) for inner in value]
+    if isinstance(value, str) and Path(value).is_relative_to(old):
+        rest = Path(value).relative_to(old)
+        if rest.parts and rest.parts[0] in INPUTS:
+            return str(new / rest)
+    return value
+
+
+def fit(stage: Stage, watchers: Sequence[Callback] = ()) -> RecipeCLI:
+    """Train a stage, or go on from the last finished epoch; its checkpoints stay in its work.
+
+    :param watchers: callbacks beside the stage's and the recipe's own.
+    :returns: what was trained, with the weights of the last epoch.
+    :raises RecipeError: where the recipe has no seed.
+    """
+    _quiet()
+    stage.prepare_work()
+    cli = RecipeCLI(arguments(stage), stage, "fit", watchers)
+    last = stage.work / "last.ckpt"
+    resume = str(last) if last.is_file() else None
+    try:
+        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=resume)
+    except SystemExit as stop:
+        # Lightning leaves the process at Ctrl-C, and at SIGTERM as if all had gone well.
+        if isinstance(stop, SIGTERMException) or isinstance(stop.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from stop
+        raise
+    return cli
+
+
+def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
+    """Train a stage, or go on from the last finished epoch, and put its files in place.
+
+    :param watchers: callbacks beside the stage's and the recipe's own.
+    :raises RecipeError: where the recipe has no seed.
+    """
+    cli = fit(stage, watchers)
+    end_processes(cli.trainer)
+    best = stage.work / "best.ckpt"
+    if best.is_file():
+        state = torch.load(best, map_location="cpu", weights_only=True)
+        cli.model.load_state_dict(state["state_dict"])
+    with stage.output(cli.seed) as folder:
+        if best.is_file():
+            shutil.copyfile(best, folder / CHECKPOINT)
+        metrics = cli.model.write(folder)
+        write_metrics(metrics, folder)
+        to_tensorboard(folder, stage.logs)
+
+
+def end_processes(trainer: pl.Trainer) -> None:
+    """Let the first of several processes go on alone; the others have nothing left to do.
+
+    Lightning starts the others with the first one's own command line, and leaves marks in the
+    environment by which a further training would take its process for one of them.
+
+    :raises SystemExit: in all processes but the first.
+    """
+    if trainer.world_size == 1:
+        return
+    if not trainer.is_global_zero:
+        raise SystemExit(0)
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+    for name in ("LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        os.environ.pop(name, None)
+
+
+def assess(stage: Stage, command: str, checkpoint: Path) -> None:
+    """Validate or test a trained stage with Lightning's loop of that name.
+
+    :param command: ``validate`` or ``test``.
+    """
+    _quiet()
+    cli = RecipeCLI(arguments(stage), stage, command)
+    getattr(cli.trainer, command)(cli.model, cli.datamodule, ckpt_path=str(checkpoint))
+
+
+def write_metrics(metrics: dict[str, float], folder: Path) -> None:
+    """Write a stage's own metrics beside its files."""
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,272 @@
+"""`lightrec tune`: the search for a stage's best settings with Optuna, one trial after the other.
+
+The study lies in a SQLite file. A trial's chance follows from the recipe's seed and the trial's
+number, and the trial under way goes on from its last finished epoch: a search that was stopped
+ends as an unbroken one does. Trials are judged by validation alone and leave no files but their
+curves; what the search leaves is in ``tune_report.py``.
+"""
+
+import hashlib
+import shutil
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import optuna
+from lightning.pytorch.callbacks import Callback
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import Trial, TrialState
+
+from lightrec.errors import LightrecError, RecipeError, RunError
+from lightrec.stages.run import FUNCTIONS
+from lightrec.stages.space import Choices, Range, Space, as_json, text
+from lightrec.stages.stage import Stage
+from lightrec.stages.train import ParsedRecipe, arguments, fit
+
+STUDY = "study.db"
+
+
+@dataclass(frozen=True)
+class TrialStage(Stage):
+    """A stage that is trained to be judged: its work and its curves lie in the search's folder.
+
+    :param search: the folder of the search.
+    :param number: of the trial, from 1.
+    """
+
+    search: Path = Path()
+    number: int = 0
+
+    @property
+    def work(self) -> Path:
+        """Where checkpoints of the unfinished trial lie."""
+        return self.search / ".work" / f"{self.number:04d}"
+
+    @property
+    def logs(self) -> Path:
+        """Where TensorBoard finds the trial."""
+        return self.search / "logs" / f"{self.number:04d}"
+
+
+class TrialWatch(Callback):
+    """Reports every validation to the study, and stops a trial that is worse than most.
+
+    :param trial: Optuna's.
+    :param monitor: the metric to report.
+    :param prune: whether to stop trials early.
+    """
+
+    def __init__(self, trial: Trial, monitor: str, prune: bool) -> None:
+        self.trial, self.monitor, self.prune = trial, monitor, prune
+        self.values: list[float] = []
+        self.pruned = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop at once where the checkpoint was written after the trial had been given up."""
+        if self.pruned:
+            trainer.should_stop = True
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report the metric, and ask whether to go on."""
+        if trainer.sanity_checking:
+            return
+        value = float(trainer.callback_metrics[self.monitor])
+        with warnings.catch_warnings():
+            # An epoch that is done again after a stop has been reported, with the same value.
+            warnings.simplefilter("ignore")
+            self.trial.report(value, step=len(self.values))
+        self.values.append(value)
+        if self.prune and self.trial.should_prune():
+            self.pruned = trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep what was reported beside the weights."""
+        return {"values": self.values, "pruned": self.pruned}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what was reported before the stop."""
+        self.values, self.pruned = list(state_dict["values"]), state_dict["pruned"]
+
+
+class Search:
+    """The search for one stage's best settings.
+
+    :param stage: the stage with its recipe, in the run whose files it reads; it is not written.
+    :param space: what is searched.
+    :param out: the folder to leave.
+    :param prune: whether to stop trials early that are worse than the median of those before.
+    :raises RecipeError: where the recipe cannot be searched, or the space does not fit it.
+    :raises RunError: where a stage before has not been run, or ``out`` holds another search.
+    """
+
+    def __init__(self, stage: Stage, space: Space, out: Path, prune: bool = True) -> None:
+        if stage.name in FUNCTIONS:
+            raise RecipeError(
+                f"The stage {stage.name} trains nothing, so that there is nothing to tune. Name "
+                "the recipe of one that does, such as video/encoder."
+            )
+        fingerprint = stage.fingerprint()  # first, because it says which stage is missing
+        self.stage, self.space, self.out, self.prune = stage, space, out, prune
+        self.recipe = ParsedRecipe(arguments(stage))
+        self.seed = self.recipe.seed
+        self.monitor, self.mode = self.recipe.module.monitor, self.recipe.module.mode
+        self._check()
+        content = f"{fingerprint} {as_json(space)} {prune}"
+        self.study = self._open(hashlib.sha256(content.encode()).hexdigest())
+
+    def _check(self) -> None:
+        """Parse the recipe with every end and every choice before any work begins."""
+        extremes = {name: given.extremes for name, given in self.space.items()}
+        for number in range(max(map(len, extremes.values()))):
+            chosen = {name: texts[number % len(texts)] for name, texts in extremes.items()}
+            try:
+                ParsedRecipe([*arguments(self.stage), *settings(chosen)])
+            except RecipeError as error:
+                raise RecipeError(
+                    f"The space does not fit the recipe {self.stage.recipe}. {error}"
+                ) from error
+
+    def _open(self, fingerprint: str) -> optuna.Study:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.out.mkdir(parents=True, exist_ok=True)
+        study = optuna.create_study(
+            storage=f"sqlite:///{(self.out / STUDY).as_posix()}",
+            study_name=self.stage.name,
+            direction="maximize" if self.mode == "max" else "minimize",
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
+            if self.prune
+            else optuna.pruners.NopPruner(),
+            load_if_exists=True,
+        )
+        wanted = {name: distribution(given) for name, given in self.space.items()}
+        tried = [pair for t in study.get_trials(deepcopy=False) for pair in t.distributions.items()]
+        # A file from elsewhere may name any setting, whatever fingerprint it gives.
+        foreign = any(wanted.get(name) != given for name, given in tried)
+        if foreign or study.user_attrs.setdefault("fingerprint", fingerprint) != fingerprint:
+            raise RunError(
+                f"{self.out} holds a search over another space, recipe or log, and its trials "
+                "cannot be compared with new ones. Name another folder with --out, or delete it."
+            )
+        study.set_user_attr("fingerprint", fingerprint)
+        if not study.get_trials(deepcopy=False):
+            # The recipe's own settings come first, so that the best is never worse than they are.
+            own = {n: given.holds(self.recipe.value(n)) for n, given in self.space.items()}
+            if None not in own.values():
+                study.enqueue_trial(own)
+        return study
+
+    def run(self, trials: int) -> None:
+        """Go on until so many trials are finished, those of earlier calls included.
+
+        :param trials: at least 1.
+        :raises LightrecError: where the first trial fails; a later one is told of and passed over.
+        """
+        while len(self.finished) < trials:
+            trial = self._next()
+            headline = f"[{trial.number + 1}/{trials}]"
+            values = " ".join(f"{short(n)}={shown(v)}" for n, v in trial.params.items())
+            print(f"{headline} {values}", file=sys.stderr)
+            told = self._run_trial(trial)
+            best = self.best
+            rest = "" if best is None else f"; best {best.value:.4f} (trial {best.number + 1})"
+            print(f"{headline} {told}{rest}", file=sys.stderr)
+
+    @property
+    def finished(self) -> list[optuna.trial.FrozenTrial]:
+        """All trials that have ended, however they did."""
+        return [t for t in self.study.get_trials(deepcopy=False) if t.state.is_finished()]
+
+    @property
+    def complete(self) -> list[optuna.trial.FrozenTrial]:
+        """Trials that were trained to their end, the best first."""
+        found = [t for t in self.finished if t.state is TrialState.COMPLETE]
+        return sorted(found, key=lambda t: t.value or 0.0, reverse=self.mode == "max")
+
+    @property
+    def best(self) -> optuna.trial.FrozenTrial | None:
+        """The best trial, the earliest among equals; None where there is none yet."""
+        return next(iter(self.complete), None)
+
+    def _next(self) -> Trial:
+        """Give the trial under way, or ask for a new one."""
+        number = len(self.finished)
+        self.study.sampler = optuna.samplers.TPESampler(seed=self.seed * 1_000_003 + number)
+        for trial in self.study.get_trials(deepcopy=False):
+            if trial.state is TrialState.RUNNING and len(trial.params) == len(self.space):
+                return Trial(self.study, trial._trial_id)
+            if trial.state is TrialState.RUNNING:
+                self.study.tell(trial.number, state=TrialState.FAIL)  # stopped while it was drawn
+        return self.study.ask({name: distribution(given) for name, given in self.space.items()})
+
+    def _run_trial(self, trial: Trial) -> str:
+        """Train a trial, tell the study, and give the outcome in words."""
+        twin = next((t for t in self.complete if t.params == trial.params), None)
+        if twin is not None:
+            # Training is deterministic: the same settings would give the same value.
+            self.study.tell(trial, twin.value)
+            return f"{self.monitor} {twin.value:.4f}, the same as trial {twin.number + 1}"
+        stage = TrialStage(
+            self.stage.name,
+            self.stage.recipe,
+            self.stage.out,
+            [*self.stage.overrides, *settings(trial.params)],
+            search=self.out,
+            number=trial.number + 1,
+        )
+        watch = TrialWatch(trial, self.monitor, self.prune)
+        try:
+            fit(stage, [watch])
+            value = (max if self.mode == "max" else min)(watch.values)
+            if value != value:
+                raise RunError(f"{self.monitor} is not a number.")
+        except (LightrecError, ValueError, RuntimeError) as error:
+            return self._fail(trial, error)
+        if watch.pruned:
+            self.study.tell(trial, state=TrialState.PRUNED)
+            told = f"{self.monitor} {value:.4f}, given up after {len(watch.values)} epochs"
+        else:
+            self.study.tell(trial, value)
+            told = f"{self.monitor} {value:.4f}"
+        shutil.rmtree(stage.work)
+        return told
+
+    def _fail(self, trial: Trial, error: Exception) -> str:
+        if self.best is None:
+            # Whatever it is lies with the recipe or the machine, and every trial would meet it.
+            raise error
+        trial.set_user_attr("error", str(error))
+        self.study.tell(trial, state=TrialState.FAIL)
+        return f"failed: {error}"
+
+
+def settings(values: dict[str, Any]) -> list[str]:
+    """Write a trial's values as settings of the command line."""
+    return [f"--{name}={text(value)}" for name, value in values.items()]
+
+
+def distribution(given: Range | Choices) -> BaseDistribution:
+    """Say in Optuna's words what a setting may be."""
+    if not isinstance(given, Range):
+        return CategoricalDistribution(given.texts)
+    if given.whole:
+        return IntDistribution(int(given.low), int(given.high), given.log, int(given.step or 1))
+    return FloatDistribution(given.low, given.high, given.log, given.step)
+
+
+def short(name: str) -> str:
+    """Give a setting's last word: ``dropout`` of ``model.init_args.dropout``."""
+    return name.rpartition(".")[2]
+
+
+def shown(value: object) -> str:
+    """Write a value in a few letters, with as many digits as matter."""
+    written = f"{value:.3g}" if isinstance(value, float) else text(value)
+    return written if len(written) <= 24 else f"{written[:23]}…"

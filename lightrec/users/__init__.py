@@ -1,0 +1,1 @@
+"""User models: what people choose, when they leave and return, and what they want."""

@@ -1,0 +1,223 @@
+"""The reward and judge stages' data: choices of one half of the users, and item vectors."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lightrec.data.processes import Share, present_share
+from lightrec.data.stage_data import LogData
+from lightrec.data.store import TEST, TRAIN, VALIDATION
+from lightrec.encoders.base import Encoder, encoded
+from lightrec.errors import RecipeError, RunError
+from lightrec.keys import Column
+from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
+from lightrec.users.choice_sets import Batch, ChoiceSets, EventBatches
+from lightrec.users.halves import Half, in_half
+
+ITEMS = "items.safetensors"
+
+
+class ChoiceData(LogData):
+    """Choices from sets, or of nothing, after a history.
+
+    :param data: folder of the prepared log.
+    :param encoder: folder of the encoder stage, whose item vectors are used; null does without.
+    :param text_encoder: whose vectors of the items' texts stand beside them; null does without.
+    :param text_size: how many principal components of the text vectors are kept; null for all of
+        each vector.
+    :param cooccurrence_size: length of vectors made of which items follow each other in the
+        training events of this half's own users; 0 does without.
+    :param half: whose choices: of users ``a``, of users ``b``, or of ``all``.
+    :param split_seed: of the halves; it must be the same wherever halves are to be disjoint. Null
+        takes ``seed``, so that a run with another seed has other halves.
+    :param history_length: L.
+    :param candidates: size of the sets assumed where the log has none.
+    :param nothing_rate: how often nothing is assumed to be chosen, where the log does not tell.
+    :param longest_session: steps at which the log's sessions were cut, so that their users did not
+        leave; null takes the longest where sessions pile up at it.
+    :param batch_size: events in a batch.
+    :param max_train: at most so many events an epoch, drawn anew each epoch; null for all.
+    :param max_evaluated: at most so many validation, or test, events; null for all.
+    :param num_workers: processes that make batches.
+    :param seed: of the order and the draws.
+    :param events: a ``.npy`` file with positions, in this data's ``store``, of the training events
+        to learn from, such as those that were chosen actively; null for all.
+    :param forget: in training, the probability that a step of a history is left out, each anew in
+        every epoch: augmentation for small logs.
+    """
+
+    def __init__(
+        self,
+        data: str,
+        encoder: str | None = None,
+        text_encoder: Encoder | None = None,
+        text_size: int | None = 64,
+        cooccurrence_size: int = 0,
+        half: Half = "all",
+        split_seed: int | None = None,
+        history_length: int = 20,
+        candidates: int = 20,
+        nothing_rate: float = 0.5,
+        longest_session: int | None = None,
+        batch_size: int = 512,
+        max_train: int | None = 500_000,
+        max_evaluated: int | None = 20_000,
+        num_workers: int = 0,
+        seed: int = 0,
+        events: str | None = None,
+        forget: float = 0.0,
+    ) -> None:
+        super().__init__(data)
+        if not 0 <= nothing_rate < 1:
+            raise RecipeError(f"nothing_rate is {nothing_rate}; it lies between 0 and below 1.")
+        self.encoder, self.text_encoder = encoder, text_encoder
+        self.text_size, self.cooccurrence_size = text_size, cooccurrence_size
+        self.half = half
+        self.split_seed = seed if split_seed is None else split_seed
+        self.history_length = history_length
+        self.candidates, self.nothing_rate = candidates, nothing_rate
+        self.longest_session = longest_session
+        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        if not 0 <= forget < 1:
+            raise RecipeError(f"forget is {forget}; it lies between 0 and below 1.")
+        self.chosen, self.forget = events, forget
+        self.max_train, self.max_evaluated = max_train, max_evaluated
+
+    @property
+    def vector_size(self) -> int:
+        """Length of the item vectors."""
+        return self.vectors.shape[1]
+
+    @property
+    def offer_settings(self) -> dict[str, Any]:
+        """The arguments that decide states and offers, plain Python, without the vectors'."""
+        names = ("half", "split_seed", "history_length", "candidates", "nothing_rate", "seed")
+        chosen = {} if self.chosen is None else {"events": self.chosen}
+        return {name: getattr(self, name) for name in names} | chosen
+
+    @cached_property
+    def vectors(self) -> Tensor:
+        """(N + 1, vector_size): all vectors that are asked for, of unit mean square each."""
+        return torch.cat([torch.zeros(self.num_items + 1, 0), *self.blocks.values()], 1)
+
+    @cached_property
+    def blocks(self) -> dict[str, Tensor]:
+        """(N + 1, …) each: the item vectors by where they come from, in their order."""
+        blocks = {}
+        if self.cooccurrence_size:
+            blocks["co-occurrence"] = self._cooccurrence_vectors()
+        if self.encoder is not None:
+            path = Path(self.encoder) / ITEMS
+            if not path.is_file():
+                raise RunError(f"{path} is missing: run the encoder stage first.")
+            blocks["the encoder's vector"] = load_file(path)["vectors"].float()
+        if self.text_encoder is not None:
+            blocks["text"] = self._text_vectors(self.text_encoder)
+        return {name: _standardised(block) for name, block in blocks.items()}
+
+    def _text_vectors(self, encoder: Encoder) -> Tensor:
+        """(N + 1, text_size): vectors of the items' texts, or their principal components."""
+        texts = self.store.catalog.get_column(Column.TEXT).fill_null("").to_list()
+        vectors = encoded(encoder, texts, self.store.catalog.get_column(Column.ITEM).to_list())
+        if self.text_size is not None:
+            vectors = _principal(vectors, self.text_size)
+        return torch.cat([vectors.new_zeros(1, vectors.shape[1]), vectors])
+
+    def _cooccurrence_vectors(self) -> Tensor:
+        """(N + 1, cooccurrence_size): which items this half's users chose near each other."""
+        events = self.events(TRAIN)
+        events = events[np.asarray(self.store.items)[events] <= self.num_items]
+        owners = self.store.users_of(events)
+        offsets = np.searchsorted(owners, np.arange(self.num_users + 1))
+        items = np.asarray(self.store.items)[events]
+        counts = cooccurrence(items, offsets, self.num_items, decay=0.8, reach=10)
+        return leading_vectors(counts, self.cooccurrence_size)
+
+    @cached_property
+    def training(self) -> NDArray[np.int64]:
+        """Positions of all users' training events that may be learned from, ascending."""
+        events = self.store.events(TRAIN)
+        return events if self.chosen is None else np.intersect1d(events, np.load(self.chosen))
+
+    @cached_property
+    def popularity(self) -> NDArray[np.int64]:
+        """(N + 1,) int64: how often each item was chosen in the events that are learned from.
+
+        Those of one's own half, so that a user model of the other half learns nothing of them.
+        """
+        return self.store.popularity(self.events(TRAIN))
+
+    @cached_property
+    def log_popularity(self) -> Tensor:
+        """(N + 1,) float32: logarithm of one plus ``popularity``."""
+        return torch.from_numpy(np.log1p(self.popularity).astype(np.float32))
+
+    @property
+    def records_nothing(self) -> bool:
+        """Whether the log tells that nothing was chosen."""
+        return self.store.has_nothing
+
+    @cached_property
+    def sets(self) -> ChoiceSets:
+        """What batches are made of."""
+        odds = self.nothing_rate / (1 - self.nothing_rate)
+        return ChoiceSets(self.store, self.history_length, self.candidates, odds, self.forget)
+
+    def events(self, part: int, half: Half | None = None) -> NDArray[np.int64]:
+        """Positions of a part's events of a half, by default one's own."""
+        events = self.training if part == TRAIN else self.store.events(part)
+        owners = self.store.users_of(events)
+        return events[in_half(owners, half or self.half, self.split_seed)]
+
+    def batches(
+        self,
+        part: int,
+        half: Half | None = None,
+        *,
+        shuffle: bool = False,
+        limit: int | None = None,
+        share: Share = Share(0, 1),  # noqa: B008 (a constant)
+    ) -> DataLoader[Batch]:
+        """Batches of a part's choices; always the same ones unless shuffled.
+
+        :param share: of a process among several.
+        :raises DataError: where there are fewer events than processes.
+        """
+        size = self.batch_size if shuffle else max(self.batch_size, 2048)
+        events = self.events(part, half)
+        share.check(len(events), "events")
+        sampler = EventBatches(events, size, self.seed, shuffle=shuffle, limit=limit, share=share)
+        return DataLoader(self.sets, batch_size=None, sampler=sampler, num_workers=self.num_workers)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Training choices, in an order that follows from seed and epoch."""
+        return self.batches(TRAIN, shuffle=True, limit=self.max_train, share=present_share())
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Validation choices."""
+        return self.batches(VALIDATION, limit=self.max_evaluated, share=present_share())
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Test choices."""
+        return self.batches(TEST, limit=self.max_evaluated, share=present_share())
+
+
+def _principal(vectors: Tensor, size: int) -> Tensor:
+    """Give the leading principal components (N, size) of vectors (N, D), by their variance."""
+    centred = (vectors - vectors.mean(0)).double()
+    # Of the small D × D matrix, whose eigenvectors come in ascending order.
+    axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -size:]
+    return (centred @ axes).float()
+
+
+def _standardised(vectors: Tensor) -> Tensor:
+    items = vectors[1:] - vectors[1:].mean(0)
+    scaled = items / items.square().mean().sqrt().clamp_min(1e-8)
+    return torch.cat([torch.zeros_like(vectors[:1]), scaled])

@@ -1,0 +1,147 @@
+"""The base class of what turns logged choices into a reward."""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from copy import deepcopy
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from lightrec.keys import Key
+from lightrec.users.choice_model import ChoiceModel
+from lightrec.users.reward_model import Continuation, RewardModel, average
+
+Batch = dict[str, Tensor]
+Make = Callable[[], ChoiceModel]
+"""Makes a choice model that has not learned anything yet."""
+
+
+class RewardLearner(nn.Module, ABC):
+    """Learns from choices what people want.
+
+    A learner has networks of its own, trained beside the user model on the same batches. A row of a
+    batch is a choice from a set, or of nothing: ``Key.HISTORY`` (B, L), ``Key.CANDIDATES`` (R, C),
+    ``Key.CHOICE`` (R,), ``Key.WEIGHT`` (R,); R is a multiple M of B, as blocks in the order of the
+    histories. Where :attr:`reads_next`, ``Key.NEXT_CANDIDATES`` (R, C) is what is on offer in the
+    step after, and ``Key.ENDED`` and ``Key.CUT`` (R,) bool tell whether there is none: because the
+    session ended, or because the log of it did.
+
+    How far people look ahead, γ' = γ · (1 - leave rate), is given and not learned: choices of a
+    log are as likely under one γ as under another, while a wrong γ costs as much as looking ahead
+    gains. With γ' = 0 every learner is a conditional logit in another dress.
+
+    Subclass it, and a recipe can name the class: ``learner: {class_path: my_package.MyLearner}``.
+    The constructor's arguments are plain Python, each kept as an attribute of its own name.
+    """
+
+    reads_next: ClassVar[bool] = False
+    """Whether batches must tell of the step after."""
+
+    @abstractmethod
+    def build(self, make: Make, discount: float) -> None:
+        """Make the networks.
+
+        :param make: gives a fresh choice model for each call.
+        :param discount: γ'.
+        """
+
+    @property
+    @abstractmethod
+    def networks(self) -> list[ChoiceModel]:
+        """The choice models among the networks that are trained; they are told of the items."""
+
+    @abstractmethod
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        """Give a scalar, a mean over weighted rows, to be made small.
+
+        :param progress: of the training, from 0 to 1.
+        """
+
+    def start(self) -> None:
+        """Begin: networks that follow others become their copies. Called once items are told."""
+
+    def stepped(self) -> None:
+        """Follow a step of the optimizer, as averaged target networks do."""
+
+    @abstractmethod
+    def utilities(self, history: Tensor, items: Tensor) -> Tensor:
+        """Give Q(s, i) - Q(s, nothing) by which people choose: (M · B, C) of sets (M · B, C)."""
+
+    @abstractmethod
+    def reward_model(self) -> RewardModel:
+        """What was learned."""
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """The learner as a recipe writes it: ``class_path`` and ``init_args``."""
+        kind = type(self)
+        own = () if kind.__init__ is nn.Module.__init__ else inspect.signature(kind).parameters
+        return {
+            "class_path": f"{kind.__module__}.{kind.__qualname__}",
+            "init_args": {name: getattr(self, name) for name in own},
+        }
+
+
+class LookingAhead(RewardLearner):
+    """What learners share that learn W beside a model of wants, and follow its average.
+
+    :param rate: by which share of a step the averaged copy of W moves.
+    :param ramp: the share of training in which γ' rises to its value.
+    """
+
+    wants: ChoiceModel
+    value: Continuation
+    slow: Continuation
+
+    def __init__(self, rate: float, ramp: float) -> None:
+        super().__init__()
+        self.rate, self.ramp = rate, ramp
+        self.discount = 0.0
+
+    def build(self, make: Make, discount: float) -> None:
+        """Make the model of wants, W, and W's averaged copy."""
+        self.wants, self.discount = make(), discount
+        self.value = Continuation(make())
+        self.slow = deepcopy(self.value).requires_grad_(False)
+
+    @property
+    def networks(self) -> list[ChoiceModel]:
+        """The models of wants and of W."""
+        return [self.wants, self.value.trunk]
+
+    def start(self) -> None:
+        """Copy W."""
+        self.slow.load_state_dict(self.value.state_dict())
+
+    def stepped(self) -> None:
+        """Let the averaged W follow."""
+        average(self.slow, self.value, self.rate)
+
+    def discount_at(self, progress: float) -> float:
+        """γ' at a point of the training, from 0 to 1."""
+        return self.discount * min(1.0, progress / self.ramp) if self.ramp else self.discount
+
+
+def blocks(values: Tensor, rows: int) -> Tensor:
+    """Repeat what belongs to histories (B, ...) for all blocks of sets: (rows, ...)."""
+    return values.repeat(rows // len(values), *[1] * (values.ndim - 1))
+
+
+def with_nothing(utilities: Tensor, nothing: Tensor | float = 0.0) -> Tensor:
+    """Add nothing, in the last column, to utilities (R, C)."""
+    if isinstance(nothing, float):
+        return pad(utilities, (0, 1), value=nothing)
+    return pad(utilities, (0, 1)) + pad(nothing.unsqueeze(1), (utilities.shape[1], 0))
+
+
+def mean(values: Tensor, batch: Batch) -> Tensor:
+    """Average rows (R,) by their weights."""
+    weight = batch[Key.WEIGHT]
+    return (weight * values).sum() / weight.sum()
+
+
+def chosen(values: Tensor, batch: Batch) -> Tensor:
+    """Pick from (R, C + 1) what belongs to the choice: (R,)."""
+    return values.gather(1, batch[Key.CHOICE].unsqueeze(1)).squeeze(1)

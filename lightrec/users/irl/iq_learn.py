@@ -1,0 +1,101 @@
+"""Inverse soft Q-learning: one network Q, of which the reward is what the Bellman equation leaves.
+
+Garg et al. 2021, "IQ-Learn: inverse soft-Q learning for imitation", from logs alone, with a set of
+candidates in each step and a none-option whose reward is known.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Key
+from lightrec.users.irl.base import Batch, LookingAhead, Make, blocks, chosen, mean, with_nothing
+from lightrec.users.irl.divergences import Divergence, phi
+from lightrec.users.reward_model import RewardModel
+
+
+class IQLearn(LookingAhead):
+    """Learns Q(s, i) = b(s) + u(s, i), u of nothing being 0; r = Q(s, i) - γ' V(s′).
+
+    Made large is the mean over the log's steps of α φ(r / α) - (V(s) - γ' V(s′)), with V(s) =
+    b(s) + log(1 + Σ exp u) over the offer. With φ of χ² this is the log-likelihood of the choices
+    less r² / 4α. Where the log of a session was cut, V(s′) is foretold by W; where the session
+    ended it is 0.
+
+    :param anchor: weight of (b(s) - γ' W(s after nothing))², which tells that nothing has reward 0.
+        With 0 the published method remains, whose reward leaves open how values differ by state.
+    :param divergence: in which occupancies are matched.
+    :param strength: α: the larger, the less rewards are kept small.
+    :param rate: by which share of a step the averaged copy of W moves.
+    :param ramp: the share of training in which γ' rises to its value.
+    """
+
+    reads_next = True
+
+    def __init__(
+        self,
+        anchor: float = 1.0,
+        divergence: Divergence = "chi2",
+        strength: float = 10.0,
+        rate: float = 0.02,
+        ramp: float = 0.15,
+    ) -> None:
+        super().__init__(rate, ramp)
+        if strength <= 0:
+            raise RecipeError(f"strength is {strength}; it must be above 0.")
+        self.anchor, self.divergence, self.strength = anchor, divergence, strength
+
+    def build(self, make: Make, discount: float) -> None:
+        """Make u, W and b; b is read off W's states."""
+        super().build(make, discount)
+        self.base = nn.Sequential(
+            nn.Linear(self.value.trunk.state_size, self.value.hidden_size),
+            nn.SiLU(),
+            nn.Linear(self.value.hidden_size, 1),
+        )
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        """Minus the objective, the anchor, and half W's squared error."""
+        items = batch[Key.CANDIDATES]
+        rows = len(items)
+        history = blocks(batch[Key.HISTORY], rows)
+        discount = self.discount_at(progress)
+        base, utilities = self._parts(history, items)
+        value = base + utilities.logsumexp(-1)
+        later = self._later(history, batch)
+        reward = base + chosen(utilities, batch) - discount * later
+        gained = self.strength * phi(self.divergence, reward / self.strength)
+        with torch.no_grad():
+            idle = self.slow.after_nothing(history)
+        loose = (base - discount * idle).square()
+        error = (self.value(history) - value.detach()).square()
+        each = value - discount * later - gained + self.anchor / 2 * loose + error / 2
+        return mean(each, batch)
+
+    def utilities(self, history: Tensor, items: Tensor) -> Tensor:
+        """Give u (M · B, C)."""
+        return self._parts(blocks(history, len(items)), items)[1][:, :-1]
+
+    def reward_model(self) -> RewardModel:
+        """Q less the averaged continuation value, both from nothing on."""
+        return RewardModel(self.wants, self.slow, self.discount)
+
+    def _parts(self, history: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """b (R,), and u (R, C + 1) with nothing last."""
+        utilities = self.wants.utilities(self.wants.state(history), items)
+        base = self.base(self.value.trunk.state(history)).squeeze(-1)
+        return base, with_nothing(utilities)
+
+    def _later(self, history: Tensor, batch: Batch) -> Tensor:
+        """V(s′) (R,) of what was chosen, 0 where the session ended."""
+        nothing = torch.full_like(history[:, :1], self.wants.num_items + 1)
+        options = torch.cat([batch[Key.CANDIDATES], nothing], 1)
+        taken = options.gather(1, batch[Key.CHOICE].unsqueeze(1))
+        after = torch.cat([history[:, 1:], taken], 1)
+        if not self.wants.records_nothing:
+            after = torch.where(taken > self.wants.num_items, history, after)
+        base, utilities = self._parts(after, batch[Key.NEXT_CANDIDATES])
+        with torch.no_grad():
+            foretold = self.slow(after)
+        later = torch.where(batch[Key.CUT], foretold, base + utilities.logsumexp(-1))
+        return torch.where(batch[Key.ENDED], 0.0, later)

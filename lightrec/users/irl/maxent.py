@@ -1,0 +1,86 @@
+"""Maximum-entropy inverse reinforcement learning from choices with known sets.
+
+People choose with probability ∝ exp Q, Q(s, i) = r(s, i) + γ' W(s after i), and W(s), the mean of
+log Σ exp Q over the offers of s, is learned beside r as a network that follows its own targets
+(Ziebart et al. 2010; Rust 1987, whose nested solution it replaces by fitted soft value iteration).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from lightrec.keys import Key
+from lightrec.users.irl.base import Batch, LookingAhead, Make, blocks, chosen, mean, with_nothing
+from lightrec.users.reward_model import RewardModel
+
+ANYWHERE = 0.6
+"""Deviation of the weights from which nothing's reward begins where it is free: of some nats in
+most states, since where learning begins near the truth it also ends near it."""
+
+
+class MaxEnt(LookingAhead):
+    """The reward under which the log's choices are likeliest, by maximum entropy.
+
+    Unlike in the two-step estimator it is the reward that is a network and that priors keep simple,
+    not the value.
+
+    :param anchored: whether nothing has reward 0. Where its reward is learned like any other, as
+        one number for each state, choices are explained as well and the reward is anybody's guess:
+        a number may be added to the rewards of all that is chosen in s, nothing included, and taken
+        back from what leads to s. It is here to show just that.
+    :param rate: by which share of a step the averaged copy of W moves.
+    :param ramp: the share of training in which γ' rises to its value.
+    """
+
+    def __init__(self, anchored: bool = True, rate: float = 0.02, ramp: float = 0.15) -> None:
+        super().__init__(rate, ramp)
+        self.anchored = anchored
+
+    def build(self, make: Make, discount: float) -> None:
+        """Make r and W, and the nothing's reward where that is free."""
+        super().build(make, discount)
+        self.nothing = None
+        if not self.anchored:
+            self.nothing = nn.Linear(self.wants.state_size, 1)
+            nn.init.normal_(self.nothing.weight, std=ANYWHERE)
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        """Minus the log-likelihood, and half W's squared error."""
+        likely, error = self.terms(batch, progress)
+        return mean(error / 2 - likely, batch)
+
+    def terms(self, batch: Batch, progress: float) -> tuple[Tensor, Tensor]:
+        """Log-likelihoods of the choices, and W's squared errors: (R,) each."""
+        history, items = batch[Key.HISTORY], batch[Key.CANDIDATES]
+        discount = self.discount_at(progress)
+        state = self.wants.state(history)
+        with torch.no_grad():
+            idle = blocks(self.slow.after_nothing(history), len(items))
+            gain = self._gain(history, items, idle)
+        values = self._values(state, items, discount * gain)
+        likely = chosen(values.log_softmax(-1), batch)
+        target = (discount * idle + values.logsumexp(-1)).detach()
+        error = blocks(self.value(history), len(items)) - target
+        return likely, error.square()
+
+    def utilities(self, history: Tensor, items: Tensor) -> Tensor:
+        """Give Q(s, i) - Q(s, nothing), by the averaged W."""
+        idle = blocks(self.slow.after_nothing(history), len(items))
+        gain = self._gain(history, items, idle)
+        values = self._values(self.wants.state(history), items, self.discount * gain)
+        return values[:, :-1] - values[:, -1:]
+
+    def reward_model(self) -> RewardModel:
+        """The model of r."""
+        return RewardModel(self.wants)
+
+    def _values(self, state: Tensor, items: Tensor, gain: Tensor) -> Tensor:
+        # (R, C + 1): Q less γ' W(s after nothing), which is the same for all of a set.
+        state = blocks(state, len(items))
+        rewards = self.wants.utilities(state, items)
+        nothing = 0.0 if self.nothing is None else self.nothing(state).squeeze(1)
+        return with_nothing(rewards + gain, nothing)
+
+    def _gain(self, history: Tensor, items: Tensor, idle: Tensor) -> Tensor:
+        if self.discount == 0:
+            return torch.zeros_like(items, dtype=idle.dtype)
+        return self.slow.after(blocks(history, len(items)), items) - idle.unsqueeze(1)

@@ -1,0 +1,129 @@
+"""Items without events, from the split to the list: kept out, ranked by text, given places."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lightrec.data.sequences import Sequences
+from lightrec.data.store import COLD, EventStore
+from lightrec.errors import RecipeError
+from lightrec.evaluation.held_out import HeldOutLog
+from lightrec.ranking.sequences import EvaluationEvents
+from lightrec.recommend import Recommender
+from lightrec.report.cold import cold_items
+from lightrec.stages.run import run
+from lightrec.testing import tiny
+
+
+@pytest.fixture(scope="module")
+def cold_run(tmp_path_factory, lightrec_tiny_files):
+    folder = tmp_path_factory.mktemp("cold")
+    log, items = lightrec_tiny_files
+    table = pl.read_csv(items)
+    fresh = pl.DataFrame({"sku": ["new"], "title": ["lamp number 99"], "kind": ["lamp"]})
+    pl.concat([table, fresh]).write_csv(folder / "items.csv")
+    text_encoder = tiny.tiny_text_model(tmp_path_factory.mktemp("model"))
+    encoder = ["--trainer.max_epochs", "2", "--data.init_args.text_encoder.cache", "false"]
+    encoder += ["--data.init_args.text_encoder.model", str(text_encoder)]
+    return run(
+        "generic",
+        out=folder / "run",
+        log=log,
+        items=folder / "items.csv",
+        until="encoder",
+        overrides={
+            "data": ["--split", "item-cold", "--cold_fraction", "0.2", "--new_items", "true"],
+            "encoder": encoder,
+        },
+    )
+
+
+def test_cold_events_are_targets_and_nobodys_history(cold_run):
+    store = EventStore.open(cold_run / "data")
+    assert store.num_items == 49
+    assert store.catalog["item"][48] == "new"
+    cold = np.flatnonzero(np.asarray(store.parts) == COLD)
+    kept_out = {int(i) for i in np.asarray(store.items)[cold]}
+    assert len(kept_out) == 9
+    assert not store.popularity()[list(kept_out)].any()
+    sequences = Sequences.all_events(store)
+    assert not kept_out & {int(i) for i in sequences.items}
+    events = EvaluationEvents(sequences, Sequences.targets(store, COLD), None, 1000, None, 0)
+    batch = events[0]
+    assert sorted(batch["target"].tolist()) == sorted(int(i) for i in np.asarray(store.items)[cold])
+    for user, target, history in zip(
+        batch["user"].tolist(), batch["target"].tolist(), batch["history"].tolist(), strict=True
+    ):
+        own = store.items[store.offsets[user] : store.offsets[user + 1]].tolist()
+        before = [i for i in own[: own.index(target)] if i not in kept_out]
+        assert [i for i in history if i] == before
+
+
+@pytest.fixture(scope="module")
+def metrics(cold_run, tmp_path_factory):
+    return HeldOutLog().evaluate(cold_run, tmp_path_factory.mktemp("work"), 0)
+
+
+def test_more_places_find_more_new_items_and_fewer_others(metrics, cold_run):
+    store = EventStore.open(cold_run / "data")
+    assert metrics["cold/events"] == (np.asarray(store.parts) == COLD).sum()
+    assert metrics["cold/items"] == 10
+    found = [metrics[f"cold/places-{p}/cold/recall@10"] for p in range(4)]
+    warm = [metrics[f"cold/places-{p}/warm/ndcg@10"] for p in range(4)]
+    assert found[0] == 0
+    assert found == sorted(found)
+    assert warm == sorted(warm, reverse=True)
+    assert found[3] <= metrics["cold/map/recall@10"]
+
+
+def test_the_report_shows_the_curve(metrics):
+    section = cold_items(metrics)
+    rows = [row[0] for row in section.tables[1].rows]
+    assert rows[:4] == ["0 reserved", "1 reserved", "2 reserved", "3 reserved"]
+    assert rows[4:] == [f"each at random, {share} %" for share in (10, 20, 30)]
+    assert section.figure.startswith("<svg")
+    assert cold_items({}) is None
+
+
+def test_new_items_come_where_places_are_reserved(cold_run):
+    recommender = Recommender(cold_run, by="encoder")
+    counts = dict(zip(recommender.catalog["item"], recommender.store.popularity()[1:], strict=True))
+    usual = recommender.recommend(user="u0", k=6)
+    reserved = recommender.recommend(user="u0", k=6, new=2)
+    assert [counts[item] for item in reserved["item"][-2:]] == [0, 0]
+    known = [item for item in usual["item"] if counts[item]]
+    assert reserved["item"][:4].to_list()[: len(known)] == known[:4]
+    table = next(recommender.recommend_all(k=6, new=2))
+    first = table.filter(pl.col("user") == "u0")
+    assert first["item"].to_list() == reserved["item"].to_list()
+    assert recommender.recommend(history=["lamp number 1"], k=5, new=5).height == 5
+
+
+def test_new_items_are_explored_by_chance(cold_run):
+    recommender = Recommender(cold_run, by="encoder")
+    counts = dict(zip(recommender.catalog["item"], recommender.store.popularity()[1:], strict=True))
+
+    def explored(**settings):
+        table = next(recommender.recommend_all(k=6, **settings))
+        return [counts[item] == 0 for item in table["item"]], table["item"].to_list()
+
+    new, items = explored(explore=0.3)
+    assert 0.1 < sum(new) / len(new) < 0.5
+    assert explored(explore=0.3) == (new, items)
+    assert explored(explore=0.3, seed=1)[1] != items
+    assert sum(explored(explore=0.0)[0]) <= sum(new)
+    with pytest.raises(RecipeError, match="reserved places or explored ones, not both"):
+        recommender.recommend(user="u0", new=1, explore=0.2)
+    with pytest.raises(RecipeError, match="with a probability, 0 to 1, not 2"):
+        recommender.recommend(user="u0", explore=2)
+
+
+def test_a_stranger_gets_popular_things_that_differ(cold_run):
+    recommender = Recommender(cold_run, by="encoder")
+    table = recommender.recommend(history=[], k=4)
+    kinds = recommender.catalog.filter(pl.col("item").is_in(table["item"].implode()))["kind"]
+    assert table.height == 4
+    assert kinds.n_unique() >= 2
+    assert table["score"].is_sorted(descending=True)
+    assert table["score"][0] == pytest.approx(0.5)
+    assert table["score"].is_finite().all()

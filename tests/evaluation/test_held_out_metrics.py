@@ -1,0 +1,105 @@
+"""What a run says of the held-out log beside the means, looked up and computed again."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from lightrec.data.store import TEST, EventStore
+from lightrec.evaluation.held_out_metrics import advantage
+from lightrec.ranking.metrics import RankingResult
+from lightrec.report.held_out import (
+    against_closed_forms,
+    beyond_the_mean,
+    closed_forms,
+    rankers,
+)
+
+RANKERS = ("encoder", "policy", "popularity", "random")
+
+
+@pytest.fixture(scope="module")
+def metrics(tiny_run):
+    return json.loads((tiny_run / "metrics.json").read_text())
+
+
+def test_slices_make_the_whole(metrics):
+    for name in RANKERS:
+        for names in (("warm", "cold"), ("head", "tail"), ("short", "medium", "long")):
+            events = [metrics[f"test/{name}/{s}/events"] for s in names]
+            means = [metrics.get(f"test/{name}/{s}/ndcg@10", 0) for s in names]
+            assert sum(events) == metrics["test/events"]
+            whole = sum(e * m for e, m in zip(events, means, strict=True)) / sum(events)
+            assert whole == pytest.approx(metrics[f"test/{name}/ndcg@10"])
+
+
+def test_recommendations_are_as_popular_as_their_contender(metrics):
+    assert metrics["test/random/coverage@10"] == 1
+    assert metrics["test/random/popularity_percentile@10"] == pytest.approx(0.5, abs=0.07)
+    for name in RANKERS:
+        novelty, percentile = (
+            metrics[f"test/{name}/{m}@10"] for m in ("novelty", "popularity_percentile")
+        )
+        assert novelty >= metrics["test/popularity/novelty@10"]
+        assert percentile <= metrics["test/popularity/popularity_percentile@10"]
+    assert metrics["test/popularity/popularity_ratio@10"] > 1
+
+
+def test_popularity_recommends_the_most_popular_that_was_not_seen(tiny_run, metrics):
+    store = EventStore.open(tiny_run / "data")
+    counts = torch.from_numpy(store.popularity())
+    order = sorted(range(1, store.num_items + 1), key=lambda i: (-counts[i], i))
+    bits = []
+    for event in store.events(TEST):
+        user = store.users_of(event)
+        seen = set(store.items[store.offsets[user] : event].tolist())
+        listed = [i for i in order if i not in seen][:10]
+        bits += [-math.log2(max(counts[i].item(), 1) / counts.sum().item()) for i in listed]
+    assert metrics["test/popularity/novelty@10"] == pytest.approx(sum(bits) / len(bits))
+
+
+def test_the_advantage_is_the_difference_with_its_interval(metrics):
+    key = "test/encoder-minus-popularity/ndcg@10"
+    difference = metrics["test/encoder/ndcg@10"] - metrics["test/popularity/ndcg@10"]
+    assert metrics[key] == pytest.approx(difference)
+    assert metrics[f"{key}/low"] < metrics[key] < metrics[f"{key}/high"]
+
+
+@pytest.mark.parametrize("events", [0, 1])
+def test_one_user_or_none_gives_no_interval(events):
+    rows = torch.zeros(events, dtype=torch.int64)
+    result = RankingResult(rows, rows, rows.double() + 1)
+    assert advantage(result, result, 0) == {}
+
+
+def test_the_report_shows_slices_that_have_events_and_says_who_is_ahead(metrics):
+    section = beyond_the_mean(metrics, rankers(metrics))
+    slices, recommended = section.tables
+    assert slices.rows[0][:2] == ["events", "60"]
+    assert [row[0] for row in slices.rows[1:]] == list(rankers(metrics).values())
+    assert "users with long histories" not in slices.head  # all users are alike here
+    assert recommended.own == "encoder"
+    assert len(recommended.rows) == len(rankers(metrics)) >= len(RANKERS) + 6
+    assert "differs from that of popularity by +" in section.text
+    assert beyond_the_mean({"test/ndcg@10": 0.1}, {"encoder": "encoder"}) is None
+
+
+def test_closed_forms_stand_beside_the_encoder_in_the_order_of_their_ranking(metrics):
+    names = [name for name in rankers(metrics) if name in closed_forms(metrics)]
+    assert {"EASE", "NextItemRidge", "DirectionalCooccurrence", "ItemKNN"} <= {*names}
+    values = [metrics[f"test/{name}/ndcg@10"] for name in names]
+    assert values == sorted(values, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [(0.1, 0.3, "is better"), (-0.3, -0.1, "is worse"), (-1, 1, "is not clearly different")],
+)
+def test_the_verdict_names_the_best_closed_form_on_validation(metrics, low, high, told):
+    key = "test/encoder-minus-EASE/ndcg@10"
+    changed = {f"validation/{name}/ndcg@10": 0.1 for name in closed_forms(metrics)}
+    changed |= {"validation/EASE/ndcg@10": 0.2, f"{key}/low": low, f"{key}/high": high}
+    (sentence,) = against_closed_forms(metrics | changed)
+    assert sentence.startswith("EASE is the best closed form on the validation events; ")
+    assert told in sentence

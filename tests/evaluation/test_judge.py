@@ -1,0 +1,138 @@
+"""Judging a run's policy in both of its user models, and worlds beside each other."""
+
+import json
+
+import pytest
+import torch
+
+from lightrec import builtin
+from lightrec.errors import RecipeError
+from lightrec.evaluation import simulate
+from lightrec.evaluation.judge import Place, judge_all
+from lightrec.report.judge_tables import as_json, markdown, to_plain
+from lightrec.simulators.rollout import judge
+
+SETTINGS = {"max_steps": 6, "leave_rate": 0.3}
+
+
+@pytest.fixture(scope="module")
+def judged(tiny_run):
+    places = [Place(str(tiny_run), SETTINGS, model) for model in ("reward", "judge")]
+    return judge_all(places, ["policy", "popularity"], ["fixed", "free", "no-repeats"], 80, 0)
+
+
+def entry(judged, simulator, mode, policy, slates="mode"):
+    (found,) = (
+        e
+        for e in judged.entries
+        if (e.simulator, e.mode, e.policy, e.slates) == (simulator, mode, policy, slates)
+    )
+    return found
+
+
+def test_numbers_are_those_of_the_sessions(judged, tiny_run):
+    on = simulate.arena(str(tiny_run), 80, 0, SETTINGS, "reward")
+    for slates, drawn in (("mode", False), ("sample", True)):
+        played = {"policy": on.policy("policy")}
+        sessions = judge(played, on.simulator, on.users, [0, 1], deterministic=not drawn)["policy"]
+        found = entry(judged, "A", "free", "policy", slates)
+        assert found.earned.reward.mean == pytest.approx(float(sessions.reward.mean()))
+        assert found.earned.length.mean == pytest.approx(float(sessions.length.mean()))
+        assert found.coverage == sessions.coverage
+    assert judged.users == {"A": 60, "B": 60}
+    assert judged.rounds == {"A": 2, "B": 2}
+
+
+def test_modes_are_what_they_say(judged):
+    for simulator in "AB":
+        assert entry(judged, simulator, "fixed", "policy").earned.length.mean == 6
+        assert entry(judged, simulator, "free", "policy").earned.length.mean < 5
+        assert entry(judged, simulator, "fixed", "policy").advantage.length.mean == 0
+    # The run's items do not repeat by themselves, so that nothing was played twice.
+    assert judged.same == [("A", "no-repeats"), ("B", "no-repeats")]
+    free, other = (entry(judged, "B", mode, "policy") for mode in ("free", "no-repeats"))
+    assert (free.earned, free.normalised) == (other.earned, other.normalised)
+
+
+def test_the_scale_and_the_reference_are_there(judged):
+    assert judged.reference == "greedy"
+    assert {e.policy for e in judged.entries} == {
+        *("policy", "popularity", "greedy", "constant", "random")
+    }
+    for (simulator, mode), top in judged.tops.items():
+        rewards = {
+            name: entry(judged, simulator, mode, name).earned.reward.mean
+            for name in ("greedy", "constant", "popularity")
+        }
+        assert rewards[top] == max(rewards.values())
+        scaled = entry(judged, simulator, mode, top).normalised
+        assert scaled is None or scaled.mean == pytest.approx(1)
+    # Whoever was not named stands there as it is at its best only.
+    slates = {e.slates for e in judged.entries if e.policy == "constant"}
+    assert slates == {"mode"}
+
+
+def test_a_runs_policy_was_trained_in_its_user_model_a(judged):
+    assert {e.trained_in for e in judged.entries if e.policy == "policy"} == {"A"}
+    assert {e.trained_in for e in judged.entries if e.policy != "policy"} == {None}
+    kept = {(k.mode, k.slates): k for k in judged.kept}
+    assert len(judged.kept) == len(kept) == 6
+    found = kept["free", "sample"]
+    assert (found.policy, found.home, found.away) == ("policy", "A", "B")
+    for simulator, interval in (("A", found.at_home), ("B", found.elsewhere)):
+        assert interval == entry(judged, simulator, "free", "policy", "sample").advantage.total
+    if found.share is not None:
+        assert found.share.mean == pytest.approx(found.elsewhere.mean / found.at_home.mean)
+
+
+def test_tables_and_json_hold_all(judged, tiny_run):
+    text = markdown(judged)
+    assert f"- A: {tiny_run}, user model A (max_steps=6, leave_rate=0.3)" in text
+    for column in ("reward, mode", "reward, sample", "reward/step, sample", "from length, mode"):
+        assert f" {column} |" in text
+    assert text.count("all is as in the mode free") == 2
+    assert "random has 0 and the best that is known has 1" in text
+    rows = [line for line in text.splitlines() if line.startswith("| policy ") and "* " in line]
+    assert rows or "* –" in text  # the star of the simulator of training
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    assert all(line.endswith("|") for line in tables)
+    values = json.loads(json.dumps(as_json(judged), allow_nan=False))
+    assert len(values["results"]) == len(judged.entries)
+    first = values["results"][0]
+    assert first["earned"]["reward"] == list(judged.entries[0].earned.reward)
+    assert set(first["advantage"]) == {"total", "length", "rate"}
+    assert len(values["kept"]) == 6
+
+
+def test_what_json_cannot_hold(judged):
+    assert to_plain([float("inf"), float("nan"), 1.5, None]) == [None, None, 1.5, None]
+    with pytest.raises(TypeError, match="Tensor cannot be written as JSON"):
+        to_plain(torch.zeros(1))
+
+
+def test_worlds_stand_beside_each_other_and_saved_policies_say_where_they_were_trained(
+    tiny_run, monkeypatch
+):
+    parts = builtin.lightrec_simulators()
+    own = {**parts, "TinyWorld": "lightrec.testing.tiny_world:TinyWorld"}
+    monkeypatch.setattr(builtin, "lightrec_simulators", builtin.hookimpl(lambda: own))
+    simulate.installed.cache_clear()
+    try:
+        places = [Place("TinyWorld", {}), Place("TinyWorld", {"slate_size": 2, "repeats": True})]
+        found = judge_all(places, ["random@A"], ["free", "no-repeats"], 50, 1, over="oracle")
+        assert list(found.simulators.values()) == [
+            "TinyWorld",
+            "TinyWorld (slate_size=2, repeats=True)",
+        ]
+        assert found.reference == "oracle"
+        assert set(found.tops.values()) == {"oracle"}
+        assert found.same == []
+        assert {(k.home, k.away) for k in found.kept} == {("A", "B")}
+        with pytest.raises(RecipeError, match="names the simulator 'C' of its training, and there"):
+            judge_all(places, ["random@C"], ["free"], 50, 1)
+        with pytest.raises(RecipeError, match="There is no policy 'greedy' here"):
+            judge_all(places, ["greedy"], ["free"], 50, 1)
+        with pytest.raises(RecipeError, match="the simulator has 12"):
+            judge_all(places, [str(tiny_run / "policy")], ["free"], 50, 1)
+    finally:
+        simulate.installed.cache_clear()

@@ -1,0 +1,127 @@
+"""Rolling policies in worlds and in a run's user models, and the logs that this writes."""
+
+import json
+
+import polars as pl
+import pytest
+import torch
+
+from lightrec import builtin
+from lightrec.__main__ import main as lightrec
+from lightrec.data.readers.canonical import CanonicalReader
+from lightrec.errors import RecipeError
+from lightrec.evaluation import simulate
+from lightrec.keys import Column
+from lightrec.simulators.oracle import Oracle
+from lightrec.testing.tiny_world import TinyWorld
+
+
+def tiny_arena(sessions=200, **settings):
+    world = TinyWorld(sessions, **settings)
+    policies = {
+        "random": lambda: simulate.RandomPolicy(world.num_items),
+        "oracle": lambda: Oracle(world),
+    }
+    return simulate.Arena(
+        "TinyWorld", world, torch.arange(sessions), world.catalog(), None, policies
+    )
+
+
+def test_returns_are_those_of_the_law():
+    # The luck is uniform, 1/2 on average, falls by a tenth a step, and a tenth leave after a step.
+    found = simulate.roll(tiny_arena(2000), ["random"], 4000, seed=3)["random"]
+    expected = sum(0.5 * 0.9**step * 0.9**step for step in range(5))
+    assert found.reward.shape == (2, 2000)
+    assert found.reward.mean().item() == pytest.approx(expected, abs=0.03)
+    assert found.accepted.mean().item() == pytest.approx(expected, abs=0.05)
+    assert found.length.mean().item() == pytest.approx(sum(0.9**s for s in range(5)), abs=0.05)
+    assert found.coverage == 1
+
+
+def test_contenders_meet_the_same_chance_and_seeds_differ():
+    found = simulate.roll(tiny_arena(), ["random", "oracle"], 200, seed=1)
+    assert torch.equal(found["random"].length, found["oracle"].length)
+    other = simulate.roll(tiny_arena(), ["random"], 200, seed=2)["random"]
+    assert not torch.equal(found["random"].length, other.length)
+
+
+def test_a_log_tells_what_was_shown_chosen_and_how_likely_it_was(tmp_path):
+    on = tiny_arena(50, slate_size=2)
+    sessions = simulate.write_log(on, "random", 100, 5, tmp_path / "log")
+    told = json.loads((tmp_path / "log" / "simulation.json").read_text())
+    assert told["behavior_policy"] == "random"
+    assert (told["simulator"], told["sessions"], told["seed"]) == ("TinyWorld", 100, 5)
+    reader = CanonicalReader()
+    data = reader.read(tmp_path / "log")
+    events = data.log.events
+    assert events.height == int(sessions.length.sum())
+    assert events[Column.SESSION].n_unique() == events[Column.USER].n_unique() == 100
+    chosen = events.filter(pl.col(Column.ITEM).is_not_null())
+    assert chosen.height == int(sessions.accepted.sum())
+    at = chosen.select(pl.col(Column.CANDIDATES).list.get(pl.col(Column.POSITION))).to_series()
+    assert at.to_list() == chosen[Column.ITEM].to_list()
+    assert events[Column.VALUE].sum() == pytest.approx(float(sessions.reward.sum()), rel=1e-5)
+    # Two of four candidates in order: one slate in twelve.
+    assert events[Column.PROPENSITY].to_list() == pytest.approx([1 / 12] * events.height)
+    assert events[Column.CANDIDATES].list.n_unique().unique().to_list() == [2]
+    assert events[Column.IMPRESSION].n_unique() == events.height
+    steps = events.group_by(Column.SESSION).agg(pl.col(Column.TIME).diff().drop_nulls())
+    assert steps[Column.TIME].explode().drop_nulls().dt.total_seconds().unique().to_list() == [1]
+
+
+def test_a_world_is_found_by_name_and_wrong_settings_are_told(monkeypatch):
+    parts = builtin.lightrec_simulators()
+    own = {**parts, "TinyWorld": "lightrec.testing.tiny_world:TinyWorld"}
+    monkeypatch.setattr(builtin, "lightrec_simulators", builtin.hookimpl(lambda: own))
+    simulate.installed.cache_clear()
+    try:
+        on = simulate.arena("TinyWorld", 10, 0, {"slate_size": 2})
+        assert on.simulator.slate_size == 2
+        words = ["random", "constant", "epsilon-greedy", "linucb", "thompson", "oracle"]
+        assert list(on.policies) == words
+        with pytest.raises(RecipeError, match=r"'slate_sise'. Did you mean 'slate_size'"):
+            simulate.arena("TinyWorld", 10, 0, {"slate_sise": 2})
+        with pytest.raises(RecipeError, match="slate_size is 5; it must lie between 1 and the 4"):
+            simulate.arena("TinyWorld", 10, 0, {"slate_size": 5})
+        with pytest.raises(RecipeError, match="cannot be made with these settings"):
+            simulate.arena("TinyWorld", 10, 0, {"slate_size": "many"})
+        with pytest.raises(RecipeError, match="UserModelSimulator is no world"):
+            simulate.arena("UserModelSimulator", 10, 0, {})
+        with pytest.raises(RecipeError, match=r"no policy 'best' here. Give random, constant"):
+            on.policy("best")
+    finally:
+        simulate.installed.cache_clear()
+
+
+def test_a_run_is_played_in_its_user_models(tiny_run, tmp_path):
+    on = simulate.arena(str(tiny_run), 40, 0, {"max_steps": 6, "slate_size": 2})
+    names = ["policy", "greedy", "constant", "popularity", "random"]
+    bandits = ["epsilon-greedy", "linucb", "thompson"]
+    assert list(on.policies) == names + bandits
+    found = simulate.roll(on, names, 80, seed=0)
+    assert all(sessions.reward.shape == (2, 40) for sessions in found.values())
+    lines = simulate.table(found).splitlines()
+    assert [line.split()[0] for line in lines] == ["policy", *names]
+    saved = simulate.roll(on, [str(tiny_run / "policy")], 80, seed=0)
+    assert torch.equal(next(iter(saved.values())).reward, found["policy"].reward)
+    simulate.write_log(on, "policy", 80, 0, tmp_path / "log")
+    events = CanonicalReader().read(tmp_path / "log").log.events
+    assert events[Column.USER].n_unique() == 40
+    assert events[Column.SESSION].n_unique() == 80
+    assert set(events[Column.USER]) <= set(on.names)
+
+
+def test_the_command_says_what_cannot_be_done(tiny_run, tmp_path, capsys):
+    def refused(*arguments):
+        assert lightrec(["simulate", *map(str, arguments)]) == 2
+        return capsys.readouterr().err
+
+    assert "at least 1" in refused(tiny_run, "--sessions", 0)
+    assert "takes NAME=VALUE" in refused(tiny_run, "--set", "slate_size")
+    assert "of one policy, and 2 were named" in refused(
+        tiny_run, "--policy", "random", "greedy", "--out", tmp_path / "log"
+    )
+    assert "is there already" in refused(tiny_run, "--out", tmp_path)
+    assert "There is no 'Nowhere' among the simulators" in refused("Nowhere")
+    assert lightrec(["simulate", str(tiny_run), "--sessions", "20"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[0] == "random"

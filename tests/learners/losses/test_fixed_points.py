@@ -1,0 +1,162 @@
+"""Value-based learners reach the exact values of a world of tables: cut goes on, ended does not."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from tensordict.nn import TensorDictModule as Module
+from torchrl.modules import QValueActor
+from torchrl.objectives import DQNLoss, SoftUpdate
+
+from lightrec.learners.losses import CandidateMPOLoss, CandidateSACLoss, SlateQLoss
+from tests.learners.losses.tabular import (
+    ALLOWED,
+    COLUMNS,
+    DISCOUNT,
+    STATES,
+    World,
+    iterate,
+    learned,
+    number,
+    numbers,
+    table,
+)
+from tests.learners.losses.torchrl_losses import discrete_sac
+
+STEP = 0.25
+"""Half the squared error's curvature of two outcomes: one step leads onto their mean."""
+
+
+def shown(q, state):
+    """The values of what may be shown."""
+    return q[state, 1:][ALLOWED[state]]
+
+
+def check(world, found, worth):
+    exact = world.values(worth)
+    options = world.options[:, 1:]
+    assert np.abs(found - exact[:, 1:])[options].max() < 1e-5
+    mistaken = world.values(worth, cut_goes_on=False)
+    assert np.abs(mistaken - exact)[world.options].max() > 0.1
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_dqn(double):
+    world = World()
+    values = table("action_value", barren=0.0)
+    actor = QValueActor(values, in_keys=["state"], action_space="categorical")
+    loss = DQNLoss(actor, action_space="categorical", double_dqn=double, reduction="sum")
+    loss.make_value_estimator(gamma=DISCOUNT)
+    iterate(loss, world.batch(), 120, {"value_network": STEP}, SoftUpdate(loss, tau=0.5))
+    check(world, learned(values), lambda q, s: shown(q, s).max())
+
+
+ALPHA = 0.8
+
+
+QS = (("action_value", 1), ("action_value", 2))
+
+
+def soft(q, state):
+    return ALPHA * np.log(np.exp(shown(q, state) / ALPHA).sum())
+
+
+def test_soft_actor_critic():
+    world = World(1)
+    actor, first, second = (table(key, seed) for key, seed in (("logits", 0), *QS))
+    loss = CandidateSACLoss(
+        actor, first, second, alpha_init=ALPHA, fixed_alpha=True, reduction="sum"
+    )
+    loss.make_value_estimator(gamma=DISCOUNT)
+    rates = {"qvalue": STEP, "second_qvalue": STEP, "actor": 0.25}
+    iterate(loss, world.batch(), 220, rates, SoftUpdate(loss, tau=0.5))
+    check(world, learned(first), soft)
+    check(world, learned(second), soft)
+    policy = actor.module.table.detach().masked_fill(~ALLOWED, -torch.inf).softmax(-1)
+    exact = torch.as_tensor(world.values(soft)[:, 1:] / ALPHA).masked_fill(~ALLOWED, -torch.inf)
+    torch.testing.assert_close(policy[:-1], exact.softmax(-1)[:-1], atol=1e-5, rtol=0)
+
+
+def test_discrete_soft_actor_critic_of_torchrl():
+    """It finds them too, where numbers stand in place of minus infinity and something is left."""
+    world = World(1, barren=False)
+    batch = world.batch()
+    batch["action"] = batch["action"].squeeze(-1)
+    loss = discrete_sac(
+        *(table(key, seed).module for key, seed in (("logits", 0), *QS)),
+        alpha_init=ALPHA,
+        fixed_alpha=True,
+        loss_function="l2",
+        reduction="sum",
+    )
+    loss.make_value_estimator(gamma=DISCOUNT)
+    iterate(loss, batch, 220, {"qvalue": STEP, "actor": 0.25}, SoftUpdate(loss, tau=0.5))
+    for values in loss.qvalue_network_params.get(("module", "0", "table")).detach():
+        check(world, torch.where(ALLOWED, values, 0.0).numpy(), soft)
+
+
+class Values(torch.nn.Module):
+    """Q of items and of nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.items, self.nothing = table("", barren=0.0), number("")
+
+    def forward(self, state):
+        return self.items.module(state), self.nothing.module(state)
+
+
+@pytest.mark.parametrize("seed", [2, 5])
+def test_slate_q(seed):
+    world, choice = World(seed, nothing=True), table("choice_logits", 3)
+    values = Values()
+    network = Module(values, in_keys=["state"], out_keys=["action_value", "null_value"])
+    loss = SlateQLoss(network, choice, slate_size=2, reduction="sum")
+    loss.make_value_estimator(gamma=DISCOUNT)
+    batch = world.batch()
+    taken, allowed = batch["action"], ALLOWED[batch["state"].squeeze(-1)]
+    batch["clicked_column"] = taken
+    others = allowed.double().scatter(1, taken.clamp_min(0), 0.0)
+    first = torch.where(taken < 0, others.argmax(1, keepdim=True), taken)
+    second = others.scatter(1, first, 0.0)
+    batch["action"] = torch.cat([first, second.argmax(1, keepdim=True)], 1)
+    iterate(loss, batch, 120, {"qvalue": STEP}, SoftUpdate(loss, tau=0.5))
+
+    logits = numbers(3, (STATES, COLUMNS)).numpy()
+
+    def worth(q, state):
+        """Look at every slate of two."""
+        columns = ALLOWED[state].nonzero().squeeze(-1).tolist()
+        slates = [list(pair) for pair in itertools.combinations(columns, 2)]
+        strengths = [np.exp(logits[state, slate]) for slate in slates]
+        return max(
+            (q[state, 0] + strength @ q[state, 1:][slate]) / (1 + strength.sum())
+            for slate, strength in zip(slates, strengths, strict=True)
+        )
+
+    check(world, learned(values.items), worth)
+    nothing = values.nothing.module.table.detach().numpy()
+    assert np.abs(nothing - world.values(worth)[:, 0])[:-1].max() < 1e-5
+
+
+def test_critic_of_mpo():
+    world = World(3)
+    actor, values = table("logits", 4), table("action_value", barren=0.0)
+    loss = CandidateMPOLoss(actor, values, reduction="sum")
+    loss.make_value_estimator(gamma=DISCOUNT)
+    iterate(loss, world.batch(), 120, {"qvalue": STEP}, SoftUpdate(loss, tau=0.5))
+    logits = numbers(4, (STATES, COLUMNS))
+    policy = logits.masked_fill(~ALLOWED, -torch.inf).softmax(-1).nan_to_num(0.0).numpy()
+    check(world, learned(values), lambda q, s: policy[s] @ q[s, 1:])
+
+    # The same by one linear solve: Q = r + γ P Π Q.
+    flow = np.zeros((STATES * COLUMNS, STATES * COLUMNS))
+    for s, c, k in np.ndindex(STATES, COLUMNS, 2):
+        place = s, c + 1, k
+        if not world.terminated[place]:
+            to = world.following[place] * COLUMNS + np.arange(COLUMNS)
+            flow[s * COLUMNS + c, to] += policy[world.following[place]] / 2
+    reward = world.reward[:, 1:].mean(-1).ravel()
+    solved = np.linalg.solve(np.eye(len(flow)) - DISCOUNT * flow, reward).reshape(STATES, COLUMNS)
+    assert np.abs(learned(values) - solved)[ALLOWED.numpy()].max() < 1e-5

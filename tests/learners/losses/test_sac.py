@@ -1,0 +1,68 @@
+import math
+
+import pytest
+import torch
+from torchrl.objectives import SoftUpdate
+
+from lightrec.learners.losses import CandidateSACLoss
+from tests.learners.losses.rows import DISCOUNT, NONE, batch, gradients, network, softmax
+
+LOGITS = [[NONE, 1.0, 0.5, -0.5], [NONE, NONE, 0.2, 0.3]]
+FIRST = [[NONE, 1.0, 2.0, -1.0], [NONE, NONE, 3.0, 0.5]]
+SECOND = [[NONE, 1.5, 1.0, 0.0], [NONE, NONE, 2.0, 1.0]]
+LESSER = [[NONE, 1.0, 1.0, -1.0], [NONE, NONE, 2.0, 0.5]]
+SHOWN = [(1, 2, 3), (2, 3)]
+ALPHA, WEIGHT = 0.6, 0.9
+
+
+def test_losses_by_hand():
+    actor = network("logits", LOGITS)
+    first, second = network("action_value", FIRST), network("action_value", SECOND)
+    loss = CandidateSACLoss(actor, first, second, alpha_init=ALPHA, target_entropy_weight=WEIGHT)
+    loss.make_value_estimator(gamma=DISCOUNT)
+    SoftUpdate(loss, tau=0.5)
+    data = batch([[2], [3]])
+    found = loss(data)
+    laws = [softmax(row) for row in LOGITS]
+    costs = [
+        sum(laws[r][c] * (ALPHA * math.log(laws[r][c]) - LESSER[r][c]) for c in SHOWN[r])
+        for r in (0, 1)
+    ]
+    targets = 1.0 - DISCOUNT * costs[1], 2.0
+    errors = [
+        [values[row][column] - targets[row] for row, column in ((0, 2), (1, 3))]
+        for values in (FIRST, SECOND)
+    ]
+    squares = [e**2 for network_errors in errors for e in network_errors]
+    assert found["loss_qvalue"].item() == pytest.approx(sum(squares) / 2)
+    worst = [max(errors[0][row] ** 2, errors[1][row] ** 2) for row in (0, 1)]
+    assert data["td_error"].squeeze(-1).tolist() == pytest.approx(worst)
+    assert gradients(found, "loss_qvalue", second)[0] == pytest.approx([0, 0, errors[1][0], 0])
+
+    assert found["loss_actor"].item() == pytest.approx(sum(costs) / 2)
+    for row, slopes in enumerate(gradients(found, "loss_actor", actor)):
+        law = laws[row]
+        by_hand = [
+            law[c] * (ALPHA * math.log(law[c]) - LESSER[row][c] - costs[row]) / 2
+            if c in SHOWN[row]
+            else 0.0
+            for c in range(4)
+        ]
+        assert slopes == pytest.approx(by_hand)
+
+    # Each state aims at a share of what its own number of candidates allows.
+    entropies = [-sum(law[c] * math.log(law[c]) for c in SHOWN[r]) for r, law in enumerate(laws)]
+    excess = sum(entropies) / 2 - WEIGHT * (math.log(3) + math.log(2)) / 2
+    assert found["loss_alpha"].item() == pytest.approx(math.log(ALPHA) * excess)
+    (slope,) = torch.autograd.grad(found["loss_alpha"], loss.log_alpha)
+    assert slope.item() == pytest.approx(excess)
+    assert found["entropy"].item() == pytest.approx(sum(entropies) / 2)
+
+
+def test_alpha_that_is_fixed_is_not_learned():
+    loss = CandidateSACLoss(
+        network("logits", LOGITS), network("action_value", FIRST), fixed_alpha=True
+    )
+    assert "log_alpha" not in dict(loss.named_parameters())
+    with pytest.raises(ValueError, match="alpha_init is 0"):
+        CandidateSACLoss(network("logits", LOGITS), network("action_value", FIRST), alpha_init=0.0)

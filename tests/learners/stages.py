@@ -1,0 +1,112 @@
+"""A small training of every stage, by name: what devices, precisions and processes are tried on."""
+
+from functools import partial
+
+import torch
+
+from lightrec.keys import Key
+from lightrec.learners.imitation.data import ImitationData
+from lightrec.learners.imitation.demonstrations import demonstrate
+from lightrec.learners.imitation.features import VectorFeatures
+from lightrec.learners.imitation.module import ImitationModule
+from lightrec.learners.on_policy import PolicyModule
+from lightrec.learners.policy_data import PolicyData
+from lightrec.learners.policy_losses import ON_POLICY
+from lightrec.learners.replay import ReplayPolicyModule
+from lightrec.learners.replay_learners import LEARNERS
+from lightrec.ranking.losses import (
+    BCELoss,
+    BPRLoss,
+    GBCELoss,
+    InBatchLoss,
+    SampledSoftmaxLoss,
+)
+from lightrec.ranking.module import RankingModule
+from lightrec.ranking.sequence_data import SequenceData
+from lightrec.simulators.worlds.cart_pole import CartPole, balance
+from lightrec.users.choice_data import ChoiceData
+from lightrec.users.irl import ClickClassifier, IQLearn, MaxEnt
+from lightrec.users.module import ChoiceModule
+
+LOSSES = {
+    "softmax": None,
+    "sampled": SampledSoftmaxLoss(64),
+    "in-batch": InBatchLoss(),
+    "bce": BCELoss(4),
+    "gbce": GBCELoss(4),
+    "bpr": BPRLoss(4),
+}
+TOWERS = ("CausalTransformer", "LigrTransformer", "GRU", "MeanPooling")
+REWARDS = {"maxent": MaxEnt, "iq": IQLearn, "clicks": ClickClassifier}
+
+
+def ranking(folder, batch_size=8, **settings):
+    data = SequenceData(str(folder / "data"), max_length=4, batch_size=batch_size)
+    chosen = {"size": 8, "max_length": 4, "dropout": 0.0, "layers": 1, **settings}
+    return RankingModule(data.num_items, 0, **chosen), data
+
+
+def choice(folder, batch_size=16, **settings):
+    data = ChoiceData(str(folder / "data"), candidates=4, batch_size=batch_size, history_length=4)
+    chosen = {"history_length": 4, "feature_size": 4, "hidden_size": 8, **settings}
+    return ChoiceModule(data.num_items, data.vector_size, **chosen), data
+
+
+def policy_data(folder, **settings):
+    own = {"max_steps": 4, "held_out": 8, "iterations": 2}
+    own |= {"reward_name": "NormalisedReward", "reward_settings": {"reward": "SurplusReward"}}
+    return PolicyData(
+        *(str(folder / name) for name in ("data", "encoder", "reward")), **own | settings
+    )
+
+
+def policy(folder, loss="ppo", **settings):
+    data = policy_data(folder)
+    chosen = {"sessions": 8, "steps": 3, "batch_size": 16, "policy_settings": {"size": 4}}
+    chosen |= {"loss": loss, **settings}
+    return PolicyModule(data.num_items, data.vector_size, **chosen), data
+
+
+def replay(folder, loss="dqn", **settings):
+    data = policy_data(folder)
+    chosen = {"sessions": 8, "steps": 3, "batch_size": 16, "policy_settings": {"size": 4}}
+    chosen |= {"loss": loss, "warm_up": 8, "updates": 2, "capacity": 100, **settings}
+    return ReplayPolicyModule(data.num_items, data.vector_size, **chosen), data
+
+
+def imitation(folder, learner="gail", **settings):
+    make_world = partial(CartPole, max_steps=20)
+    world = make_world(4)
+    world.set_seed(0)
+    shown = demonstrate(world, balance, 10)
+    features = VectorFeatures(4, 2).fit(shown[Key.OBSERVATION])
+    data = ImitationData(make_world, features, shown, judging=4)
+    chosen = {"sessions": 4, "steps": 4, "learner_settings": {"batch_size": 8}, **settings}
+    return ImitationModule(learner, **chosen), data
+
+
+STAGES = {
+    **{f"ranking {n}": (ranking, {"loss": loss}) for n, loss in LOSSES.items()},
+    **{f"ranking {n}": (ranking, {"tower": n}) for n in TOWERS},
+    **{f"choice {n}": (choice, {"model": n}) for n in ("pooled", "recurrent")},
+    "choice mixed": (choice, {"model": "mixed", "members": 2}),
+    **{f"choice {n}": (choice, {"learner": kind}) for n, kind in REWARDS.items()},
+    **{f"policy {n}": (policy, {"loss": n}) for n in ON_POLICY},
+    **{f"replay {n}": (replay, {"loss": n}) for n in LEARNERS},
+    **{f"imitation {n}": (imitation, {"learner": n}) for n in ("gail", "airl", "sqil")},
+}
+"""By name: what makes module and data of a folder, and the settings that it takes."""
+
+
+def make(name, folder, **settings):
+    """Make the module and the data of a stage, always the same.
+
+    :param folder: the fixture ``bandit``.
+    """
+    build, own = STAGES[name]
+    own = {**own, **settings}
+    learner = own.get("learner")
+    if isinstance(learner, type):  # a learner is built into its module: a new one for each
+        own["learner"] = learner()
+    torch.manual_seed(0)
+    return build(folder, **own)

@@ -1,0 +1,104 @@
+"""Both modules in a game of Gymnasium: what is cut is bootstrapped, what ended is not."""
+
+import sys
+
+import lightning.pytorch as pl
+import pytest
+import torch
+
+from lightrec.errors import LightrecError, RecipeError
+from lightrec.keys import Key
+from lightrec.learners.gymnasium_data import GymnasiumData
+from lightrec.learners.on_policy import PolicyModule
+from lightrec.learners.replay import ReplayPolicyModule
+
+POLICY = {"pools": 0, "size": 0, "hidden": [8], "horizon": 1000}
+LIMIT = 12
+"""Steps after which games are cut; most poles fall later, some before."""
+
+
+@pytest.fixture(scope="module")
+def data():
+    settings = {"max_episode_steps": LIMIT}
+    return GymnasiumData("CartPole-v1", settings, [2.4, 2.0, 0.2, 2.0], iterations=2, judging=4)
+
+
+def fitted(module, data, folder):
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    torch.manual_seed(0)
+    trainer.fit(module, data)
+    return module, module.write(folder)
+
+
+def test_items_are_actions(data):
+    assert data.num_items == data.vector_size == 2
+    assert data.vectors.tolist() == [[0, 0], [1, 0], [0, 1]]
+    policy = data.make_policy(POLICY)
+    assert policy.feature_size == 4 + 2
+    # Centred and scaled, the actions are opposites: what is added to both scores is the critic's.
+    assert policy.item_table()[1:].tolist() == [[1, -1], [-1, 1]]
+    with pytest.raises(RecipeError, match="cannot be built with policy_settings"):
+        data.make_policy({"depth": 3})
+
+
+def test_on_policy_targets(data, tmp_path):
+    module = PolicyModule(
+        2, 2, policy_settings=POLICY, sessions=8, steps=30, discount=0.9, trace=0.0, batch_size=64
+    )
+    module, metrics = fitted(module, data, tmp_path)
+    games = module.ground
+    assert metrics["train/environment_steps"] == games.train.environment_steps == 2 * 8 * 30
+    assert metrics["validation/environment_steps"] == games.judging.environment_steps
+    assert metrics["validation/length"] == metrics["validation/return"] <= LIMIT
+    last = module.critic.network[-1]
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.constant_(last.bias, 7)
+    rollout = module._play()
+    ended = rollout["terminated"]
+    assert ended.any()
+    assert (rollout["done"] & ~ended).any()
+    torch.testing.assert_close(rollout["value_target"], 1 + 0.9 * 7 * (~ended).float())
+
+
+@pytest.mark.parametrize("loss", ["dqn", "double-dqn"])
+def test_transitions_of_cut_games_lead_to_their_last_observation(data, tmp_path, loss):
+    module = ReplayPolicyModule(
+        *(2, 2, loss),
+        policy_settings=POLICY,
+        sessions=8,
+        steps=30,
+        updates=2,
+        batch_size=32,
+        warm_up=100,
+    )
+    module, metrics = fitted(module, data, tmp_path)
+    assert metrics["train/environment_steps"] == module.ground.train.environment_steps == 480
+    kept = module.buffer[:]
+    assert len(kept) == 480
+    following = kept["next"]
+    cut = (following["done"] & ~following["terminated"]).squeeze(1)
+    assert cut.any()
+    assert (following[Key.STEP][cut] == LIMIT).all()
+    assert (following[Key.STEP] == kept[Key.STEP] + 1).all()
+    # Carts move by .02 seconds of their velocity, those whose game was cut too.
+    scale = torch.tensor(data.scale)
+    place, speed = (kept[Key.OBSERVATION] * scale)[:, :2].unbind(1)
+    moved = (following[Key.OBSERVATION] * scale)[:, 0]
+    torch.testing.assert_close(moved, place + 0.02 * speed)
+    assert module.ground.judging.max_steps == LIMIT
+
+
+def test_it_tells_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gymnasium", None)
+    for name in ("lightrec.simulators.gymnasium", "lightrec.simulators.discrete_gymnasium"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(LightrecError, match=r"pip install 'lightrec\[gym\]'"):
+        GymnasiumData("CartPole-v1").make(1)

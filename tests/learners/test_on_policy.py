@@ -1,0 +1,255 @@
+"""Training a policy: it finds the best arm, resumes exactly, and its checkpoint suffices."""
+
+import inspect
+
+import lightning.pytorch as pl
+import pytest
+import torch
+
+from lightrec.errors import PluginError, RecipeError
+from lightrec.keys import Key
+from lightrec.learners.on_policy import PolicyModule
+from lightrec.learners.policy_data import PolicyData
+from lightrec.learners.policy_rewards import make_reward
+from lightrec.policies.candidate import CandidatePolicy
+from lightrec.ranking.ranker import Ranker
+from lightrec.simulators.rollout import play
+from lightrec.users.choice import PooledChoice
+from lightrec.users.ensemble import Ensemble
+from lightrec.users.parts import LEAVING, LeavingModel
+from tests.learners.training import train
+
+
+@pytest.fixture
+def run(bandit):
+    return bandit
+
+
+DATA = {"reward_name": "EngagementReward", "max_steps": 4, "iterations": 2, "held_out": 8}
+POLICY = {"sharpness": 0.2, "size": 4}
+MODULE = {"sessions": 32, "steps": 4, "batch_size": 64}
+OF_DATA = set(inspect.signature(PolicyData).parameters)
+
+
+def data_of(run, reward="reward", **settings):
+    folders = (str(run / "data"), str(run / "encoder"), str(run / reward))
+    return PolicyData(*folders, **{**DATA, **settings})
+
+
+def module_of(data, policy=None, **settings):
+    chosen = {**MODULE, **settings, "policy_settings": {**POLICY, **(policy or {})}}
+    return PolicyModule(data.num_items, data.vector_size, **chosen)
+
+
+def fit(run, epochs, folder=None, checkpoint=None, **settings):
+    data = data_of(run, **{name: settings[name] for name in settings.keys() & OF_DATA})
+    module = module_of(data, **{name: settings[name] for name in settings.keys() - OF_DATA})
+    return train(module, data, epochs, folder, checkpoint)
+
+
+def favourite(module, data):
+    """The item that most held-out users are shown first."""
+    users = data.held_out_users
+    history = data.starts.history(users, data.starts.ends_of(users), 20)
+    return module.policy.scores(history)[:, 1:].argmax(1).mode().values + 1
+
+
+def test_it_finds_the_best_arm(run):
+    module, trainer = fit(
+        run, 5, iterations=8, sessions=64, max_steps=1, steps=4, policy={"use_utilities": False}
+    )
+    catalog = trainer.datamodule.store.catalog["item"]
+    assert catalog[int(favourite(module, trainer.datamodule)) - 1] == "4"
+    # Sessions of one step, so that the return is the acceptance of what is shown first.
+    assert trainer.callback_metrics["validation/return"] > 0.8
+    assert trainer.callback_metrics["train/explained_variance"].isfinite()
+
+
+def test_the_same_seed_gives_the_same_weights_and_resuming_changes_nothing(run, tmp_path):
+    whole, _ = fit(run, 3)
+    again, _ = fit(run, 3)
+    fit(run, 2, tmp_path)
+    resumed, _ = fit(run, 3, checkpoint=tmp_path / "last.ckpt")
+    for other in (again, resumed):
+        for name, weight in whole.state_dict().items():
+            assert torch.equal(weight, other.state_dict()[name]), name
+
+
+def test_a_checkpoint_suffices_and_holds_nothing_twice(run, tmp_path):
+    module, _ = fit(run, 1, tmp_path)
+    path = tmp_path / "last.ckpt"
+    loaded = PolicyModule.load_from_checkpoint(path, weights_only=True)
+    history = torch.tensor([[0, 1, 2], [3, 4, 5]])
+    assert torch.equal(loaded.policy.scores(history), module.policy.scores(history))
+    parts = {name.split(".")[0] for name in module.state_dict()}
+    assert parts == {"policy", "critic"}
+
+
+def test_what_is_written_suffices(run, tmp_path):
+    module, trainer = fit(run, 1)
+    metrics = module.write(tmp_path)
+    policy = CandidatePolicy.from_pretrained(tmp_path)
+    history = torch.tensor([[0, 1, 2], [3, 4, 5]])
+    assert torch.equal(policy.scores(history), module.policy.scores(history))
+    assert metrics["validation/return"] == pytest.approx(
+        float(trainer.callback_metrics["validation/return"])
+    )
+    assert {"validation/accepted", "validation/length", "validation/coverage"} <= set(metrics)
+
+
+def test_slates_and_fixed_sessions_train_too(run):
+    module, trainer = fit(run, 1, slate_size=2, ending="fixed", reward_name="SurplusReward")
+    assert all(weight.isfinite().all() for weight in module.state_dict().values())
+    assert trainer.callback_metrics["validation/length"] <= 4
+
+
+def test_fitted_leaving_and_an_ensemble_are_played(run, tmp_path):
+    model = PooledChoice.from_pretrained(str(run / "reward"))
+    other = PooledChoice.from_pretrained(str(run / "reward"))
+    other.bias.data[1:] = -other.bias.data[1:]
+    Ensemble([model, other]).save_pretrained(tmp_path)
+    leaving = LeavingModel(model.state_size)
+    # Whoever declines leaves.
+    leaving.linear.weight.data[0, -1], leaving.linear.bias.data[0] = -198, 99
+    leaving.save_pretrained(tmp_path / LEAVING)
+    data = data_of(run, tmp_path, penalty=0.5, leave_rate=1.0)
+    module = module_of(data)
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+    trainer.fit(module, data)
+    ground = module.ground
+    assert isinstance(ground.train.user_model, Ensemble)
+    rollout = ground.train.rollout(4, break_when_any_done=False)
+    following = rollout["next"]
+    assert torch.equal(following["terminated"], following[Key.ACCEPTED] == 0)
+    # On average over the two members each item is taken half of the time.
+    doubt = following[Key.UNCERTAINTY]
+    torch.testing.assert_close(following["reward"], 0.5 - 0.5 * doubt)
+    assert doubt.max() > 0.3
+    assert all(weight.isfinite().all() for weight in module.state_dict().values())
+
+
+def test_frozen_parts_stay_as_they_were(run):
+    module, _ = fit(run, 1)
+    ranker = Ranker.from_pretrained(str(run / "encoder"))
+    for name, weight in ranker.state_dict().items():
+        assert torch.equal(weight, module.policy.ranker.state_dict()[name])
+    assert module.policy.trust != 0
+
+
+def test_the_encoder_is_tuned_where_asked_and_items_stay(run):
+    module, _ = fit(run, 0, policy={"tune": True, "use_utilities": False})
+    before = {name: value.clone() for name, value in module.policy.state_dict().items()}
+    ranker = Ranker.from_pretrained(str(run / "encoder")).eval()
+    history = torch.tensor([[0, 1, 2], [3, 4, 5]])
+    wanted = 0.2 * (ranker.user_vectors(history) @ ranker.item_vectors().T)
+    if (bias := ranker.item_bias()) is not None:
+        wanted += 0.2 * bias
+    torch.testing.assert_close(module.policy.scores(history)[:, 1:], wanted[:, 1:])
+    tuned, _ = fit(run, 1, policy={"tune": True, "use_utilities": False})
+    after = tuned.policy.state_dict()
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    tower = {name for name in moved if name.startswith("ranker.")}
+    assert tower
+    assert not any(name.startswith("ranker.items.") for name in tower)
+    assert "item_vectors" not in moved
+    frozen, _ = fit(run, 1, policy={"use_utilities": False})
+    kept = frozen.policy.state_dict()
+    assert all(torch.equal(value, kept[n]) for n, value in before.items() if "ranker" in n)
+
+
+def test_users_who_judge_do_not_train(run):
+    data = data_of(run, held_out=10)
+    torch.manual_seed(0)
+    drawn, ends = data.starts.draw(500, None)
+    assert not set(drawn.tolist()) & set(data.held_out_users.tolist())
+    assert len(set(drawn.tolist())) == 20
+    assert (ends <= torch.from_numpy(data.store.train_ends())[drawn]).all()
+
+
+def test_expected_surplus_is_the_log_sum(run):
+    """The mean over outcomes of r - log π is log(1 + exp r) for a user who does not look ahead."""
+    data = data_of(run, reward_name="SurplusReward")
+    module = module_of(data)
+    trainer = pl.Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
+    trainer.datamodule = data  # type: ignore[assignment]
+    module.trainer = trainer
+    module.setup("fit")
+    ground = module.ground
+    sessions, _ = play(module.policy, ground.judging, ground.users, seed=0)
+    state = ground.judging.reset()
+    state["action"] = torch.full((len(ground.users), 1), 3)
+    found = ground.judging.step(state)["next", "reward"]
+    expected = torch.nn.functional.softplus(data.user_model.bias[3])
+    torch.testing.assert_close(found, expected.expand_as(found))
+    assert (sessions.reward > 0).all()
+
+
+def test_rewards_by_name(run):
+    folder = str(run / "reward")
+    for name in ("SurplusReward", "LearnedReward", "EngagementReward", "ProbabilityLogReward"):
+        assert type(make_reward(name, folder)).__name__ == name
+    with pytest.raises(PluginError, match=r"no 'Surplus' among the rewards.*SurplusReward"):
+        make_reward("Surplus", folder)
+
+
+def test_settings_of_a_reward_reach_it_or_are_refused(run):
+    folder = str(run / "reward")
+    with pytest.raises(RecipeError, match=r"EngagementReward cannot be built.*'bonus'"):
+        make_reward("EngagementReward", folder, {"bonus": 2})
+
+
+def test_rewards_within_rewards_reach_the_policy_stage(run):
+    folder = str(run / "reward")
+    settings = {
+        "parts": ["SurplusReward", {"class_path": "RepetitionPenalty", "init_args": {"window": 3}}],
+        "weights": [1.0, 0.5],
+    }
+    reward = make_reward("WeightedSum", folder, settings)
+    assert [type(part).__name__ for part in reward.parts] == ["SurplusReward", "RepetitionPenalty"]
+    assert reward.parts[1].window == 3
+    inner = {"class_path": "WeightedSum", "init_args": settings}
+    assert make_reward("NormalisedReward", folder, {"reward": inner}).reward.weights == [1.0, 0.5]
+    with pytest.raises(RecipeError, match=r"parts of the reward WeightedSum is .*a list of these"):
+        make_reward("WeightedSum", folder, {"parts": "SurplusReward"})
+    wrong = {"class_path": "RepetitionPenalty", "init_args": {"windows": 3}}
+    with pytest.raises(RecipeError, match=r"RepetitionPenalty cannot be built.*'windows'"):
+        make_reward("WeightedSum", folder, {"parts": [wrong]})
+    with pytest.raises(RecipeError, match=r"WeightedSum cannot be built.*parts"):
+        make_reward("WeightedSum", folder, {})
+
+
+def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(run):
+    settings = {"reward": "EngagementReward"}
+    module, _ = fit(
+        run, 1, reward_name="ContinuationShaping", reward_settings=settings, discount=0.9
+    )
+    shaped = module.ground.train.reward_function
+    # Sessions end with a chance of .05, which the learner has in its discount.
+    assert shaped.discount == pytest.approx(0.9 * 0.95)
+    assert module.ground.judging.reward_function is shaped.reward
+    assert type(shaped.reward).__name__ == "EngagementReward"
+    fixed, _ = fit(
+        run, 1, reward_name="ContinuationShaping", reward_settings=settings, ending="fixed"
+    )
+    assert fixed.ground.train.reward_function.discount == 1
+
+
+def test_what_a_normalised_reward_has_measured_is_resumed(run, tmp_path):
+    settings = {
+        "reward_name": "NormalisedReward",
+        "reward_settings": {"reward": "EngagementReward"},
+    }
+    whole, _ = fit(run, 2, **settings)
+    fit(run, 1, tmp_path, **settings)
+    resumed, _ = fit(run, 2, checkpoint=str(tmp_path / "last.ckpt"), **settings)
+    # Two rewards a step, one for each outcome: 2 epochs of 2 iterations, 32 sessions, 4 steps.
+    assert whole.ground.reward.moments.count == 2 * 2 * 2 * 32 * 4
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert torch.equal(whole.ground.reward.moments.square, resumed.ground.reward.moments.square)

@@ -1,0 +1,206 @@
+"""Policies learned from a replay buffer: they find the best arm, and resume with their buffer."""
+
+import pytest
+import torch
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Key
+from lightrec.learners.on_policy import PolicyModule
+from lightrec.learners.policy_data import PolicyData
+from lightrec.learners.replay import ReplayPolicyModule
+from lightrec.learners.replay_learners import LEARNERS
+from lightrec.learners.world_data import WorldData
+from lightrec.policies.base import UserMemory
+from tests.learners.training import fit
+
+SMALL = {
+    "sessions": 16, "steps": 4, "updates": 2, "batch_size": 32, "warm_up": 64, "capacity": 500,
+}  # fmt: skip
+WORLD = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 6}
+SINGLE = ("dqn", "double-dqn", "sac", "mpo")
+
+
+def bandit_data(run, **settings):
+    folders = (str(run / name) for name in ("data", "encoder", "reward"))
+    own = {"reward_name": "EngagementReward", "max_steps": 1, "held_out": 8, "iterations": 6}
+    return PolicyData(*folders, **{**own, **settings})
+
+
+@pytest.mark.parametrize("loss", [*SINGLE, "slate-q"])
+def test_every_learner_finds_the_best_arm(bandit, loss):
+    data = bandit_data(bandit)
+    policy = {"size": 4, "sharpness": 0.2, "use_utilities": False}
+    module, trainer = fit(
+        data,
+        ReplayPolicyModule,
+        4,
+        loss=loss,
+        policy_settings=policy,
+        loss_settings={"bound": 1.0, "policy_bound": 0.5} if loss == "mpo" else None,
+        **SMALL | {"sessions": 32, "updates": 8, "batch_size": 64, "capacity": 2000},
+        learning_rate=0.02,
+        follow=0.1,
+        exploration=(1.0, 0.3),
+    )
+    users = data.held_out_users
+    history = data.starts.history(users, data.starts.ends_of(users), 20)
+    first = module.policy.scores(history)[:, 1:].argmax(1).mode().values
+    assert data.store.catalog["item"][int(first)] == "4"
+    # Most of the 8 users are shown it, of whom nine in ten accept.
+    assert trainer.callback_metrics["validation/return"] > 0.6
+
+
+@pytest.mark.parametrize("loss", [*SINGLE, "slate-q"])
+def test_a_resumed_run_goes_on_as_an_unbroken_one(loss, tmp_path):
+    data = WorldData("LongTermSatisfaction", dict(WORLD), iterations=3, judging=4)
+    settings = {"loss": loss, "policy_settings": {"pools": 1, "size": 2, "hidden": [8]}, **SMALL}
+    whole, _ = fit(data, ReplayPolicyModule, 3, **settings)
+    part, _ = fit(data, ReplayPolicyModule, 2, tmp_path, **settings)
+    resumed, _ = fit(data, ReplayPolicyModule, 3, checkpoint=tmp_path / "last.ckpt", **settings)
+    assert len(part.buffer) == 2 * 3 * 64 < len(resumed.buffer)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    for name, value in whole.learner.state_dict().items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, resumed.learner.state_dict()[name]), name
+    assert any(
+        not torch.equal(value, part.state_dict()[name])
+        for name, value in whole.state_dict().items()
+    )
+
+
+def test_weights_are_held_once_and_a_checkpoint_suffices(tmp_path):
+    data = WorldData("LongTermSatisfaction", dict(WORLD), iterations=2, judging=4)
+    settings = {"loss": "sac", "policy_settings": {"size": 2, "hidden": [8]}, **SMALL}
+    module, _ = fit(data, ReplayPolicyModule, 1, tmp_path, **settings)
+    parts = {name.split(".")[0] for name in module.state_dict()}
+    assert parts == {"policy", "critic", "others"}
+    loaded = ReplayPolicyModule.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
+    history = torch.tensor([[0, 1, 2], [3, 4, 5]])
+    assert torch.equal(loaded.policy.scores(history), module.policy.scores(history))
+
+
+def test_a_limit_that_ends_the_task_is_an_end():
+    data = WorldData("Greed", {"max_steps": 3}, iterations=1, judging=4)
+    module, _ = fit(data, ReplayPolicyModule, 1, time_aware=True, **SMALL | {"steps": 8})
+    following = module.buffer[:]["next"]
+    assert (following["done"] & (following["step"] == 3)).any()
+    assert torch.equal(following["terminated"], following["done"])
+    plain, _ = fit(data, ReplayPolicyModule, 1, **SMALL | {"steps": 8})
+    following = plain.buffer[:]["next"]
+    assert (following["done"] & ~following["terminated"]).any()
+
+
+def test_who_left_was_only_cut_where_leaving_is_a_part_of_the_discount(bandit):
+    data = bandit_data(bandit, leave_rate=0.5, max_steps=4, ending="leave")
+    module, _ = fit(data, PolicyModule, 0, time_aware=True, sessions=4, steps=2)
+    assert module.ground.stay == 0.5
+    over = torch.tensor([[True], [True], [True], [False]])
+    left, length = (
+        torch.tensor([[True], [True], [False], [False]]),
+        torch.tensor([[2], [4], [3], [1]]),
+    )
+    ended = module._ended(left, over, length)
+    # Left before the limit: a cut. Left in the last step, and nothing left to show: ends.
+    assert ended.squeeze(1).tolist() == [False, True, True, False]
+
+
+def test_transitions_are_what_was_played(bandit):
+    """Masks of the next state, columns accepted, and ends are those of the simulator."""
+    data = WorldData("Greed", {"slate_size": 2, "max_steps": 5}, iterations=1, judging=4)
+    settings = {"loss": "slate-q", "policy_settings": {"size": 2, "hidden": [8]}}
+    module, _ = fit(data, ReplayPolicyModule, 1, **settings, **SMALL | {"steps": 8})
+    torch.manual_seed(3)
+    world = module.ground.train
+    module._state = world.reset()
+    module._memory = UserMemory(module.policy)
+    real = world.step_and_maybe_reset
+    seen = []
+
+    def record(state):
+        played, after = real(state)
+        seen.append(played.clone())
+        return played, after
+
+    world.step_and_maybe_reset = record
+    rows = module._transitions(module._play())
+    whole = module._whole(rows.clone())
+    played = torch.stack(seen, 1).flatten()
+    following = played["next"]
+    assert torch.equal(whole["next", Key.MASK], following[Key.MASK])
+    assert torch.equal(whole["next", "terminated"], following["terminated"])
+    assert torch.equal(whole["next", "reward"], following["reward"])
+    assert following["truncated"].any()
+    clicked = following[Key.CLICKED].squeeze(1)
+    column = whole["clicked_column"].squeeze(1)
+    assert torch.equal(column.clamp_min(0), clicked)
+    assert torch.equal(column == -1, clicked == 0)
+    assert torch.equal(whole["next", Key.OBSERVATION], following[Key.OBSERVATION])
+
+
+@pytest.mark.parametrize("loss", SINGLE)
+def test_slates_are_refused_where_single_items_are_valued(loss):
+    data = WorldData("Greed", {"slate_size": 2}, iterations=1, judging=4)
+    with pytest.raises(RecipeError, match=r"values single items, and the slates have 2 places"):
+        fit(data, ReplayPolicyModule, 1, loss=loss, **SMALL)
+    assert set(LEARNERS) == {*SINGLE, "slate-q"}
+
+
+def test_unknown_settings_are_told():
+    data = WorldData("Greed", iterations=1, judging=4)
+    with pytest.raises(RecipeError, match=r"policy_settings \{.*'widht': 3.*unexpected keyword"):
+        fit(data, ReplayPolicyModule, 1, policy_settings={"widht": 3}, **SMALL)
+    with pytest.raises(RecipeError, match=r"DQN cannot be built with loss_settings \{'x': 1\}"):
+        fit(data, ReplayPolicyModule, 1, loss_settings={"x": 1}, **SMALL)
+    with pytest.raises(RecipeError, match=r"Greed cannot be made with settings \{'seeed': 1\}"):
+        WorldData("Greed", {"seeed": 1}).num_items  # noqa: B018
+
+
+@pytest.mark.parametrize("loss", ["ppo", "a2c", "reinforce", "reinforce-top-k", "slate-sarsa"])
+def test_every_on_policy_loss_finds_the_best_arm(bandit, loss):
+    data = bandit_data(bandit, iterations=8, slate_size=1)
+    module, trainer = fit(
+        data,
+        PolicyModule,
+        4,
+        loss=loss,
+        policy_settings={"size": 4, "sharpness": 0.2, "use_utilities": False},
+        sessions=64,
+        steps=4,
+        batch_size=64,
+        keep=3 if loss == "reinforce-top-k" else 1,
+    )
+    assert trainer.callback_metrics["validation/return"] > 0.7
+    kept = {name.split(".")[0] for name in module.state_dict()}
+    assert kept == {"policy", "critic", *(["behavior"] if loss == "reinforce-top-k" else [])}
+
+
+@pytest.mark.parametrize("time_aware", [False, True])
+def test_returns_go_on_where_sessions_were_cut_and_stop_where_they_ended(time_aware):
+    """With λ = 1 and a critic that says 2 everywhere, value targets are sums made by hand."""
+    data = WorldData("Greed", {"max_steps": 3}, iterations=1, judging=4)
+    settings = {"sessions": 64, "steps": 7, "discount": 0.9, "trace": 1.0}
+    module, _ = fit(data, PolicyModule, 0, time_aware=time_aware, **settings)
+    torch.nn.init.zeros_(module.critic.network[-1].weight)
+    torch.nn.init.constant_(module.critic.network[-1].bias, 2.0)
+    torch.manual_seed(0)
+    module._state = module.ground.train.reset()
+    module._memory = UserMemory(module.policy)
+    rollout = module._play()
+    done, ended = rollout["done"].squeeze(-1), rollout["terminated"].squeeze(-1)
+    assert (done & ended).any()
+    assert (done & ~ended).any()
+    if time_aware:
+        ended = done
+    wanted = torch.full_like(rollout["reward"].squeeze(-1), 2.0)
+    later = torch.full((64,), 2.0)
+    for step in reversed(range(7)):
+        later = torch.where(done[:, step], torch.where(ended[:, step], 0.0, 2.0), later)
+        later = rollout["reward"][:, step, 0] + 0.9 * later
+        wanted[:, step] = later
+    torch.testing.assert_close(rollout["value_target"].squeeze(-1), wanted)
+
+
+def test_old_steps_need_a_correction(bandit):
+    with pytest.raises(RecipeError, match=r"keep is 2, and ppo learns from the present policy"):
+        PolicyModule(8, 4, keep=2)

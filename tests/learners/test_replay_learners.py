@@ -1,0 +1,100 @@
+"""What may not be shown says nothing: a mask and an offer of the rest are the same to learners."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from lightrec.keys import Key
+from lightrec.learners.policy_losses import CLICKED_COLUMN, FEATURES
+from lightrec.learners.replay_learners import LEARNERS
+from lightrec.nn.session import SessionValue
+from lightrec.policies.tower import TowerPolicy
+
+ITEMS, ROWS = 6, 8
+LOSSES = [*((loss, 1) for loss in LEARNERS), ("slate-q", 2)]
+"""With their sizes of slates."""
+ALLOWED = [[1, 3, 4], [2, 3, 6]]
+"""Of states and of next states."""
+NOTHING = [0, 0, 0]
+
+
+def learner_of(loss, size, strange=0.0):
+    """Every item has a score of its own; those that are never allowed are strange."""
+    torch.manual_seed(0)
+    policy = TowerPolicy(ITEMS, 3, size=4, hidden=[8]).set_items(torch.randn(ITEMS + 1, 3))
+    policy.vectors[5] += strange
+    torch.nn.init.normal_(policy.query[-1].weight)
+    settings = SimpleNamespace(critic_hidden=(8,))
+    policy = LEARNERS[loss].wrap(policy, size, settings)
+    critic = SessionValue(policy.feature_size, (8,))
+    others = LEARNERS[loss].networks(policy, settings)
+    more = {"slate_size": size, "discount": 0.9, "follow": 0.1, "settings": {}}
+    learner = LEARNERS[loss](policy, critic, others, **more)
+    with torch.no_grad():  # target networks like any other, away from the learned ones
+        for number, parameter in enumerate(learner.parameters()):
+            parameter.add_(0.1 * (-1) ** number)
+    return learner
+
+
+def rows(policy, offers, following=ALLOWED[1]):
+    """Show the first of what is allowed, and accept it in every other row."""
+    torch.manual_seed(1)
+
+    def state(allowed):
+        found = TensorDict(
+            {
+                Key.USER_VECTOR: torch.zeros(ROWS, 0),
+                Key.STEP: torch.arange(ROWS).unsqueeze(1),
+                Key.ACCEPTED_TOTAL: torch.rand(ROWS, 1),
+            },
+            [ROWS],
+        )
+        found[FEATURES] = policy.session_features(found)
+        if offers:
+            found[Key.CANDIDATES] = torch.tensor(allowed).expand(ROWS, -1)
+        else:
+            mask = torch.zeros(ROWS, ITEMS + 1, dtype=torch.bool)
+            mask[:, allowed] = allowed != NOTHING
+            found[Key.MASK] = mask
+        return found
+
+    batch, batch["next"] = state(ALLOWED[0]), state(following)
+    size = getattr(policy, "slate_size", 1)
+    columns = [0, 1, 2] if offers else ALLOWED[0]
+    shown = torch.tensor(columns[:size]).expand(ROWS, -1)
+    accepted = torch.arange(ROWS).unsqueeze(1) % 2 == 0
+    batch[Key.ACTION], batch[Key.LOG_PROBABILITY] = shown, torch.zeros(ROWS)
+    batch[CLICKED_COLUMN] = torch.where(accepted, shown[:, :1], -1)
+    batch["next", "reward"] = accepted.float()
+    batch["next", "done"] = batch["next", "terminated"] = torch.arange(ROWS).unsqueeze(1) > 5
+    return batch
+
+
+def losses(learner, offers=False, **more):
+    torch.manual_seed(2)
+    outcome = learner.losses(rows(learner.policy, offers, **more))
+    return {name: value for name, value in outcome.items() if name.startswith("loss")}
+
+
+@pytest.mark.parametrize(("loss", "size"), LOSSES)
+def test_an_offer_is_a_mask(loss, size):
+    masked, offered = losses(learner_of(loss, size)), losses(learner_of(loss, size), offers=True)
+    assert masked
+    for name, value in masked.items():
+        torch.testing.assert_close(offered[name], value)
+
+
+@pytest.mark.parametrize(("loss", "size"), LOSSES)
+def test_what_may_not_be_shown_does_not_count(loss, size):
+    plain, strange = losses(learner_of(loss, size)), losses(learner_of(loss, size, strange=100.0))
+    for name, value in plain.items():
+        torch.testing.assert_close(strange[name], value)
+
+
+@pytest.mark.parametrize("offers", [False, True])
+@pytest.mark.parametrize(("loss", "size"), LOSSES)
+def test_losses_are_finite_where_nothing_is_left_to_show(loss, size, offers):
+    found = losses(learner_of(loss, size), offers, following=NOTHING)
+    assert all(value.isfinite().all() for value in found.values())

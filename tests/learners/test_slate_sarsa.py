@@ -1,0 +1,121 @@
+"""SlateQ on policy: only what was shown is looked at, under a law that grows sharper."""
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Key
+from lightrec.learners.on_policy import PolicyModule
+from lightrec.learners.policy_data import PolicyData
+from lightrec.learners.policy_losses import (
+    CLICKED_COLUMN,
+    clicked_column,
+    on_policy_loss,
+    slates_alone,
+)
+from lightrec.learners.world_data import WorldData
+from lightrec.policies.slate import SlatePolicy
+from tests.learners.training import fit
+
+SMALL = {
+    "loss": "slate-sarsa",
+    "policy_settings": {"pools": 0, "size": 2, "hidden": [8]},
+    "critic_hidden": (8,),
+    "sessions": 16,
+    "steps": 4,
+    "batch_size": 32,
+}
+
+
+def world(**settings):
+    return WorldData("Greed", {"slate_size": 2, "max_steps": 5, **settings}, 2, judging=4)
+
+
+def test_columns_become_places():
+    rollout = TensorDict(
+        {
+            "slate": torch.tensor([[7, 4, 9], [5, 8, 0]]),
+            Key.ACTION: torch.tensor([[6, 3, 8], [4, 7, -1]]),
+            Key.CLICKED: torch.tensor([[9], [0]]),
+            Key.MASK: torch.ones(2, 10, dtype=torch.bool),
+        },
+        [2],
+    )
+    found = slates_alone(rollout)
+    assert found[Key.ACTION].tolist() == [[0, 1, 2], [0, 1, -1]]
+    assert found[CLICKED_COLUMN].tolist() == [[2], [-1]]
+    assert found[Key.CANDIDATES].tolist() == [[7, 4, 9], [5, 8, 0]]
+    assert Key.MASK not in found
+    assert rollout[Key.ACTION].tolist() == [[6, 3, 8], [4, 7, -1]]
+
+
+@pytest.mark.parametrize("offers", [False, True])
+def test_losses_are_those_of_a_look_at_all_that_was_offered(offers):
+    data = WorldData("InterestEvolution", iterations=1, judging=4) if offers else world()
+    module, _ = fit(data, PolicyModule, 1, **SMALL)
+    module._state = module.ground.train.reset()
+    rollout = module._play()
+    column = clicked_column(rollout[Key.ACTION], rollout["slate"], rollout[Key.CLICKED])
+    assert (column >= 0).any()
+    everything = rollout.exclude("slate").set(CLICKED_COLUMN, column)
+    loss = on_policy_loss("slate-sarsa", module.policy, module.critic, None, 2, False, {})
+    alone, among_all = loss(slates_alone(rollout).flatten()), loss(everything.flatten())
+    for name, value in among_all.items():
+        torch.testing.assert_close(alone[name], value)
+
+
+def test_the_law_grows_sharper_and_is_kept(tmp_path, monkeypatch):
+    seen, play = [], PolicyModule._play
+
+    def played(module):
+        seen.append(module.policy.temperature.item())
+        return play(module)
+
+    monkeypatch.setattr(PolicyModule, "_play", played)
+    module, _ = fit(world(), PolicyModule, 3, **SMALL, temperature=(0.8, 0.2))
+    assert seen == pytest.approx([0.8, 0.8, 0.4, 0.4, 0.2, 0.2])
+    module.policy.save_pretrained(tmp_path)
+    assert SlatePolicy.from_pretrained(tmp_path).temperature.item() == pytest.approx(0.2)
+
+
+def test_slates_are_drawn_from_values_over_the_temperature():
+    module, _ = fit(world(), PolicyModule, 1, **SMALL)
+    policy, state = module.policy, module.see(module.ground.train.reset())
+    policy.temperature.fill_(0.5)
+    logits = policy.distribution(state, 2).logits
+    shown = state[Key.MASK]
+    torch.testing.assert_close(logits[shown], policy.logits(state)[shown] / 0.5)
+
+
+def test_a_resumed_run_goes_on_as_an_unbroken_one(tmp_path):
+    settings = {**SMALL, "temperature": (0.1, 0.1)}
+    whole, _ = fit(world(), PolicyModule, 3, **settings)
+    fit(world(), PolicyModule, 2, tmp_path, **settings)
+    resumed, _ = fit(world(), PolicyModule, 3, checkpoint=tmp_path / "last.ckpt", **settings)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_temperature_of_nothing_is_refused():
+    with pytest.raises(RecipeError, match=r"temperature is \(0.1, 0.0\).*must be positive"):
+        PolicyModule(8, 4, loss="slate-sarsa", temperature=(0.1, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss_function": "l3"}, "loss_function is 'l3'.*give one of l2"),
+        ({"slate_size": 3}, "multiple values for keyword argument 'slate_size'"),
+    ],
+)
+def test_settings_of_the_loss_that_cannot_be(settings, message):
+    with pytest.raises(RecipeError, match=message):
+        fit(world(), PolicyModule, 1, **SMALL, loss_settings=settings)
+
+
+def test_a_tuned_encoder_is_refused(bandit):
+    folders = (str(bandit / name) for name in ("data", "encoder", "reward"))
+    data = PolicyData(*folders, reward_name="EngagementReward", max_steps=2, held_out=8)
+    with pytest.raises(RecipeError, match=r"tune is true.*Set it to false"):
+        fit(data, PolicyModule, 1, loss="slate-sarsa", policy_settings={"tune": True})

@@ -1,0 +1,65 @@
+"""Trains stages by 20 steps: ``python -m … FOLDER OUT RANK WORLD PORT NAME ...``.
+
+Writes by name the losses of all steps, the metrics and the weights that came of them.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.strategies import DDPStrategy
+
+from lightrec.errors import LightrecError
+from tests.learners.stages import make
+
+
+class Losses(pl.Callback):
+    """Keeps the loss of each step."""
+
+    def __init__(self):
+        self.found = []
+
+    def on_train_batch_end(self, trainer, module, outputs, *_):
+        if isinstance(outputs, dict) and "loss" in outputs:
+            self.found.append(float(outputs["loss"].detach()))
+
+
+def train(name, folder, world):
+    """Give what a training of 20 steps came to."""
+    module, data = make(name, Path(folder))
+    kept = Losses()
+    ddp = DDPStrategy(process_group_backend="gloo", find_unused_parameters=True)
+    strategy = ddp if world > 1 else "auto"
+    trainer = pl.Trainer(
+        max_steps=20,
+        accelerator="cpu",
+        devices=world,
+        strategy=strategy,
+        use_distributed_sampler=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        callbacks=[kept],
+    )
+    torch.manual_seed(1)
+    try:
+        trainer.fit(module, data)
+    except LightrecError as error:
+        return {"refused": str(error)}
+    metrics = {n: float(v) for n, v in trainer.callback_metrics.items()}
+    return {"losses": kept.found, "metrics": metrics, "weights": module.state_dict()}
+
+
+def main(folder, out, rank, world, port, names):
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ |= {"LOCAL_RANK": rank, "NODE_RANK": "0", "WORLD_SIZE": world}
+    found = {name: train(name, folder, int(world)) for name in names}
+    torch.save(found, Path(out) / f"{rank}-of-{world}.pt")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:6], sys.argv[6:])

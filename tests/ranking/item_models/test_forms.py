@@ -1,0 +1,188 @@
+"""Each closed form against its definition, computed in plain loops or by another library."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from lightrec.data.sequences import Sequences
+from lightrec.ranking.item_models import item_to_item, neighbours, regression
+from lightrec.ranking.item_models.als import ALS
+from lightrec.ranking.item_models.base import Evidence, NotApplicable
+from lightrec.ranking.item_models.cooccurrence import DirectionalCooccurrence
+from lightrec.ranking.item_models.neighbours import ItemKNN, TextNeighbours
+from lightrec.ranking.item_models.pairs import users_by_items
+from lightrec.ranking.item_models.popularity import Popularity, RecentPopularity
+from lightrec.ranking.item_models.regression import EASE, NextItemRidge
+
+N = 6
+USERS = [[1, 2, 3, 4], [2, 3, 1], [5, 1, 2, 6, 3], [4, 3], [6, 5, 4, 1]]
+DAY = 86_400_000
+
+
+def evidence(users=USERS, num_items=N, vectors=None, **known) -> Evidence:
+    items = np.array([item for user in users for item in user], np.int32)
+    offsets = np.cumsum([0, *map(len, users)])
+    times = np.arange(len(items), dtype=np.int64) * DAY
+    log = Sequences(items, np.zeros(len(items), np.int8), offsets, times)
+    vectors = torch.zeros(num_items + 1, 0) if vectors is None else vectors
+    return Evidence(log, num_items, vectors, **known)
+
+
+def incidence() -> np.ndarray:
+    table = np.zeros((len(USERS), N))
+    for row, user in enumerate(USERS):
+        table[row, np.array(user) - 1] = 1
+    return table
+
+
+def matrix(form) -> np.ndarray:
+    assert not form.matrix[0].any()
+    assert not form.matrix[:, 0].any()
+    return form.matrix[1:, 1:].double().numpy()
+
+
+def test_popularity_counts():
+    form = Popularity().fit(evidence())
+    expected = [sum(user.count(item) for user in USERS) for item in range(N + 1)]
+    assert form.scores(torch.zeros(2, 1, dtype=torch.int64)).tolist() == [expected, expected]
+
+
+def test_recent_popularity_halves():
+    users = [[1, 2], [1, 3]]
+    form = RecentPopularity(half_life=1 / 3).fit(evidence(users, 3))
+    assert form.scores(torch.zeros(1, 1, dtype=torch.int64))[0].tolist() == pytest.approx(
+        [0, 1 / 8 + 1 / 2, 1 / 4, 1]
+    )
+    with pytest.raises(NotApplicable, match="nothing is recent"):
+        RecentPopularity().fit(evidence(has_times=False))
+
+
+def test_ease_is_a_ridge_regression_of_each_item_on_the_others():
+    table, l2 = incidence(), 3.0
+    expected = np.zeros((N, N))
+    for item in range(N):
+        others = [i for i in range(N) if i != item]
+        x = table[:, others]
+        expected[others, item] = np.linalg.solve(x.T @ x + l2 * np.eye(N - 1), x.T @ table[:, item])
+    np.testing.assert_allclose(matrix(EASE(l2, 1.0).fit(evidence())), expected, atol=1e-6)
+
+
+def test_next_item_ridge_is_a_regression_on_decayed_histories():
+    decay, l2, rows, targets = 0.7, 2.0, [], []
+    for user in USERS:
+        for end in range(1, len(user)):
+            row = np.zeros(N)
+            for age, item in enumerate(reversed(user[:end])):
+                row[item - 1] += decay**age
+            rows.append(row)
+            targets.append(np.eye(N)[user[end] - 1])
+    x = np.vstack([*rows, math.sqrt(l2) * np.eye(N)])
+    y = np.vstack([*targets, np.zeros((N, N))])
+    expected = np.linalg.lstsq(x, y, rcond=None)[0]
+    found = matrix(NextItemRidge(l2, decay).fit(evidence()))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_item_knn_is_a_shrunk_cosine():
+    table, shrinkage = incidence(), 2.0
+    expected = np.zeros((N, N))
+    for i in range(N):
+        for j in range(N):
+            if i != j:
+                shared = table[:, i] @ table[:, j]
+                norms = np.linalg.norm(table[:, i]) * np.linalg.norm(table[:, j])
+                expected[i, j] = shared / (norms + shrinkage)
+    np.testing.assert_allclose(matrix(ItemKNN(shrinkage, 1.0).fit(evidence())), expected, atol=1e-6)
+
+
+def test_cooccurrence_has_a_direction():
+    form = DirectionalCooccurrence(decay=0.5, reach=2, power=1.0, power_after=0.5)
+    found = matrix(form.fit(evidence([[1, 2, 3], [1, 3]], 3)))
+    # 1 before 2 once; 1 before 3 once at two steps and once at one; 2 before 3 once.
+    root = math.sqrt(2)
+    expected = [[0, 1 / 2, 1.5 / 2 / root], [0, 0, 1 / root], [0, 0, 0]]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_text_neighbours_are_near_in_their_centred_vectors():
+    vectors = torch.tensor([[0.0, 0], [2, 0], [1, 0], [0, 3], [0, 0]])
+    found = matrix(TextNeighbours(power=3.0, decay=1.0).fit(evidence(num_items=4, vectors=vectors)))
+    centred = vectors[1:4].numpy() - vectors[1:4].numpy().mean(0)
+    unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    expected = np.zeros((4, 4))
+    expected[:3, :3] = np.clip(unit @ unit.T, 0, None) ** 3
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    with pytest.raises(NotApplicable, match="no texts"):
+        TextNeighbours().fit(evidence())
+
+
+def test_als_folds_a_history_in_as_implicit_does():
+    from implicit.cpu.als import AlternatingLeastSquares
+    from scipy.sparse import csr_matrix
+
+    form = ALS(factors=4, l2=0.5, alpha=3.0, iterations=10).fit(evidence())
+    model = AlternatingLeastSquares(
+        factors=4, regularization=0.5, alpha=1.0, iterations=10, random_state=0, num_threads=1
+    )
+    table = csr_matrix(users_by_items(evidence().log, N) * 4.0)
+    model.fit(table, show_progress=False)
+    expected = model.recalculate_user(0, table[0]) @ model.item_factors.T
+    history = torch.tensor([[0, 4, 1, 2, 3, 3]])
+    np.testing.assert_allclose(form.scores(history)[0, 1:].numpy(), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("form", [NextItemRidge(), DirectionalCooccurrence()])
+def test_without_an_order_nothing_follows(form):
+    with pytest.raises(NotApplicable, match="no order"):
+        form.fit(evidence(is_ordered=False))
+    assert EASE().values(evidence(is_ordered=False))["decay"] == [1.0]
+
+
+@pytest.mark.parametrize("form", [EASE(), NextItemRidge()])
+def test_systems_as_large_as_the_catalog_have_a_limit(form, monkeypatch):
+    monkeypatch.setattr(regression, "DENSE", 5)
+    with pytest.raises(NotApplicable, match="6 items, where up to 5"):
+        form.fit(evidence())
+
+
+def test_history_adds_up_recent_items_louder():
+    form = EASE(3.0, 0.5).fit(evidence())
+    weights = form.matrix
+    history = torch.tensor([[0, 0, 2, 5], [1, 1, 3, 4]])
+    expected = [
+        0.5 * weights[2] + weights[5],
+        0.125 * weights[1] + 0.25 * weights[1] + 0.5 * weights[3] + weights[4],
+    ]
+    torch.testing.assert_close(form.scores(history), torch.stack(expected))
+    longer = torch.cat([torch.zeros(2, 7, dtype=torch.int64), history], 1)
+    torch.testing.assert_close(form.scores(longer), form.scores(history))
+    assert not form.scores(torch.zeros(1, 3, dtype=torch.int64)).any()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        ItemKNN(2.0, 0.8),
+        DirectionalCooccurrence(0.8, power_after=0.25),
+        TextNeighbours(1.0, 0.8),
+    ],
+)
+def test_large_catalogs_keep_neighbours_that_score_alike(form, monkeypatch):
+    vectors = torch.randn(N + 1, 3, generator=torch.Generator().manual_seed(0))
+    vectors[0] = 0
+    whole = form.fit(evidence(vectors=vectors))
+    history = torch.tensor([[0, 0, 2, 5], [1, 6, 3, 4]])
+    expected, table = whole.scores(history), matrix(whole)
+    monkeypatch.setattr(neighbours, "DENSE", 1)
+    monkeypatch.setattr(neighbours, "SORTED", 4)
+    monkeypatch.setattr(item_to_item, "ROWS", 1)
+    large = type(form)(**form.settings).fit(evidence(vectors=vectors))
+    assert large.matrix is None
+    torch.testing.assert_close(large.scores(history), expected)
+    few = type(form)(**{**form.settings, "size": 2}).fit(evidence(vectors=vectors))
+    assert few.weights.shape == (N + 1, 2)
+    heaviest = -np.sort(-table, axis=1)[:, :2]
+    np.testing.assert_allclose(few.weights[1:].numpy(), heaviest, atol=1e-6)

@@ -1,0 +1,112 @@
+"""Cold items by what their texts foretell."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.kernel_ridge import KernelRidge
+
+from lightrec.ranking.item_models import text_map
+from lightrec.ranking.item_models.neighbours import unit_vectors
+from lightrec.ranking.item_models.text_map import TextMap, word_weights
+
+N, V = 12, 4
+GENERATOR = torch.Generator().manual_seed(0)
+VECTORS = torch.randn(N + 1, V, generator=GENERATOR)
+VECTORS[0] = VECTORS[11] = 0  # item 11 has no text
+COUNTS = torch.tensor([0, 3, 1, 0, 2, 5, 1, 0, 4, 2, 7, 3, 0])  # items 3, 7 and 12 are cold
+SCORES = torch.randn(3, N + 1, generator=GENERATOR)
+WARM, COLD = [1, 2, 4, 5, 6, 8, 9, 10], [3, 7, 12]
+TEXTS = [
+    "A war film (1995)",
+    "Love, love in 1995",
+    "War and love",
+    "a film of love",
+    "WAR (1995)",
+    "Film noir",
+    "1995: the film",
+    "war, war, war",
+    "A film",
+    "love",
+    "",
+    "nothing that others say",
+]
+
+
+def similarities():
+    """(N, N) of the items 1 … N, by other means."""
+    # scikit-learn's smoothed idf is ours plus 1; its counts are of the texts it is fitted on.
+    kept = TfidfVectorizer(min_df=3, binary=True, smooth_idf=True, norm=None)
+    kept.set_params(token_pattern=r"\w+").fit([TEXTS[i - 1] for i in WARM])
+    raw = kept.transform(TEXTS).toarray()
+    raw = np.where(raw > 0, raw - 1, 0)
+    words = raw / np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 1e-12)
+    units = unit_vectors(VECTORS).double().numpy()[1:]
+    return np.exp(units @ units.T - 1) + np.exp(words @ words.T - 1)
+
+
+def regressed(kept, asked, scores):
+    """What scikit-learn foretells of items from the scores of others: (B, len(asked))."""
+    similar = similarities()
+    kept, asked = np.array(kept) - 1, np.array(asked) - 1
+    found = KernelRidge(alpha=0.5, kernel="precomputed").fit(similar[kept][:, kept], scores.T)
+    return found.predict(similar[asked][:, kept]).T
+
+
+def centred(items):
+    z = SCORES[:, items].double().numpy()
+    return z - z.mean(1, keepdims=True)
+
+
+def test_cold_items_have_the_scores_that_a_regression_on_texts_foretells():
+    found = TextMap(VECTORS, TEXTS, COUNTS, l2=0.5).scores(SCORES)
+    expected = regressed(WARM, COLD, centred(WARM))
+    np.testing.assert_allclose(found[:, COLD].numpy(), expected, atol=1e-5)
+    others = [i for i in range(N + 1) if i not in COLD]
+    assert (found[:, others] == -torch.inf).all()
+
+
+def test_warm_items_as_if_cold_are_foretold_by_all_others():
+    found = TextMap(VECTORS, TEXTS, COUNTS, l2=0.5).as_if_cold(SCORES)
+    z = centred(WARM)
+    for place, item in enumerate(WARM):
+        rest = [i for i in range(len(WARM)) if i != place]
+        expected = regressed([WARM[i] for i in rest], [item], z[:, rest])
+        np.testing.assert_allclose(found[:, [item]].numpy(), expected, atol=1e-5)
+    assert (found[:, [*COLD, 0, 11]] == -torch.inf).all()
+
+
+def test_scores_of_cold_items_are_not_looked_at():
+    changed = SCORES.clone()
+    changed[:, COLD] = 99.0
+    changed[:, 0] = -torch.inf
+    mapped = TextMap(VECTORS, TEXTS, COUNTS, l2=2.0)
+    torch.testing.assert_close(mapped.scores(changed), mapped.scores(SCORES))
+
+
+def test_in_large_catalogs_the_popular_items_are_regressed_on(monkeypatch):
+    monkeypatch.setattr(text_map, "FITTED", 4)
+    monkeypatch.setattr(text_map, "BLOCK", 8)  # two cold items at once
+    mapped = TextMap(VECTORS, TEXTS, COUNTS, l2=0.5)
+    popular = [1, 5, 8, 10]
+    assert mapped.fitted.tolist() == popular
+    weights = word_weights(TEXTS, np.array(popular)).toarray()
+    assert weights.shape == (N + 1, 1)  # only "war" is in three of their texts
+    found = mapped.scores(SCORES)[:, COLD]
+    similar = mapped.similarity(torch.tensor(COLD)).double().numpy()
+    inner = mapped.similarity(torch.tensor(popular)).double().numpy() + 0.5 * np.eye(4)
+    expected = similar @ np.linalg.solve(inner, centred(popular).T)
+    np.testing.assert_allclose(found.numpy(), expected.T, atol=1e-5)
+
+
+def test_words_may_be_missing_altogether():
+    weights = word_weights(["", "one", "two"], np.array([1, 2]))
+    assert weights.shape == (4, 0)
+    assert TextMap(VECTORS, [""] * N, COUNTS, l2=1.0).scores(SCORES)[:, COLD].isfinite().all()
+
+
+@pytest.mark.parametrize("l2", text_map.PENALTIES)
+def test_a_score_that_texts_cannot_tell_is_drawn_to_the_mean(l2):
+    flat = torch.full((1, N + 1), 3.0)
+    mapped = TextMap(VECTORS, TEXTS, COUNTS, l2)
+    torch.testing.assert_close(mapped.scores(flat)[:, COLD], torch.zeros(1, len(COLD)))

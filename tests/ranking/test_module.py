@@ -1,0 +1,238 @@
+import json
+import os
+from pathlib import Path
+
+import lightning.pytorch as pl
+import polars as pl_frames
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
+from lightrec.encoders.base import Encoder
+from lightrec.errors import DataError, RecipeError
+from lightrec.evaluation.baselines import PopularityScorer
+from lightrec.ranking.losses import (
+    BCELoss,
+    BPRLoss,
+    GBCELoss,
+    InBatchLoss,
+    SampledSoftmaxLoss,
+)
+from lightrec.ranking.metrics import evaluate_scores
+from lightrec.ranking.module import RankingModule
+from lightrec.ranking.ranker import Ranker
+from lightrec.ranking.sequence_data import SequenceData
+
+USERS, ITEMS, STEPS = 40, 24, 9
+
+
+class Letters(Encoder):
+    """Counts letters."""
+
+    size = 3
+
+    def encode(self, texts):
+        return torch.tensor([[float(t.count(c)) for c in "abc"] for t in texts])
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Users walk around a circle of items, from where they happen to begin."""
+    rows = [
+        {"user": f"u{user}", "item": f"i{(5 * user + step) % ITEMS:02d}", "time": step}
+        for user in range(USERS)
+        for step in range(STEPS)
+    ]
+    folder = tmp_path_factory.mktemp("store") / "data"
+    prepare(
+        InteractionLog(pl_frames.DataFrame(rows)),
+        folder,
+        domain=Domain(),
+        minimum_value=None,
+        k_core=0,
+        split="leave-one-out",
+        equal_times="file",
+        seed=0,
+    )
+    return folder
+
+
+def trainer(epochs, folder, **settings):
+    return pl.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+        **settings,
+    )
+
+
+def fitted(store, folder, epochs=8, **settings):
+    pl.seed_everything(0, verbose=False)
+    data = SequenceData(str(store), max_length=8, batch_size=8)
+    module = RankingModule(
+        ITEMS, 0, **{"size": 16, "max_length": 8, "dropout": 0.0, "learning_rate": 0.02} | settings
+    )
+    training = trainer(epochs, folder)
+    training.fit(module, datamodule=data)
+    return module.eval(), training, data
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"loss": SampledSoftmaxLoss(12)},
+        {"start": "random", "schedule": "constant"},
+        {"mask_seen": False},
+        {"tower": "LigrTransformer"},
+        {"tower": "GRU", "layers": 1},
+        {"tower": "MeanPooling"},
+    ],
+)
+def test_learns_a_walk(store, tmp_path, settings):
+    _, training, _ = fitted(store, tmp_path, **settings)
+    assert float(training.callback_metrics["validation/ndcg@10"]) > 0.9
+    assert float(training.callback_metrics["train/loss"]) < 1
+
+
+def test_same_seed_same_weights(store, tmp_path):
+    one, other = (fitted(store, tmp_path, epochs=2, dropout=0.3)[0] for _ in range(2))
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_writes_what_the_next_stages_read(store, tmp_path):
+    module, training, data = fitted(store, tmp_path)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    metrics = module.write(folder)
+    assert metrics["validation/ndcg@10"] == pytest.approx(
+        float(training.callback_metrics["validation/ndcg@10"]), abs=1e-6
+    )
+    ranker = Ranker.from_pretrained(str(folder)).eval()
+    items = load_file(folder / "items.safetensors")
+    history = torch.tensor([[0, 3, 4]])
+    by_hand = ranker.user_vectors(history) @ items["vectors"].T + items["bias"]
+    assert torch.allclose(by_hand[:, 1:], module.ranker.scores(history)[:, 1:], atol=1e-5)
+    assert json.loads((folder / "config.json").read_text())["num_items"] == ITEMS
+
+    tested = trainer(1, tmp_path).test(module, datamodule=data, verbose=False)[0]
+    own = evaluate_scores(lambda b: ranker.scores(b["history"]), data.test_dataloader())
+    assert tested["test/mrr@20"] == pytest.approx(own.metrics()["mrr@20"], abs=1e-6)
+    counts = PopularityScorer(data.popularity())
+    mean, error = own.difference(evaluate_scores(counts, data.test_dataloader()))
+    assert mean > 3 * error > 0
+
+
+def test_a_checkpoint_is_enough_to_load(store, tmp_path):
+    module, training, _ = fitted(store, tmp_path, epochs=1)
+    training.save_checkpoint(tmp_path / "one.ckpt")
+    again = RankingModule.load_from_checkpoint(tmp_path / "one.ckpt", weights_only=True).eval()
+    history = torch.tensor([[1, 2, 3]])
+    assert torch.equal(again.ranker.scores(history), module.ranker.scores(history))
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(store, tmp_path):
+    whole, *_ = fitted(store, tmp_path, epochs=4)
+    # Stopped half-way: the schedule still looks forward to four epochs.
+    pl.seed_everything(0, verbose=False)
+    half = RankingModule(ITEMS, 0, size=16, max_length=8, dropout=0.0, learning_rate=0.02)
+
+    class Stop(pl.Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            if trainer.current_epoch == 1:
+                trainer.save_checkpoint(tmp_path / "half.ckpt")
+
+    def data():
+        return SequenceData(str(store), max_length=8, batch_size=8)
+
+    trainer(4, tmp_path, callbacks=[Stop()]).fit(half, datamodule=data())
+    pl.seed_everything(7, verbose=False)
+    rest = RankingModule(ITEMS, 0, size=16, max_length=8, dropout=0.0, learning_rate=0.02)
+    trainer(4, tmp_path).fit(rest, datamodule=data(), ckpt_path=tmp_path / "half.ckpt")
+    for a, b in zip(whole.parameters(), rest.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [BCELoss(4), BPRLoss(4), GBCELoss(12, 0.75), InBatchLoss(0.5), SampledSoftmaxLoss(12, 0.5)],
+    ids=lambda loss: type(loss).__name__,
+)
+def test_every_loss_learns_a_walk_and_is_found_in_its_checkpoint(store, tmp_path, loss):
+    module, training, _ = fitted(store, tmp_path, epochs=8, loss=loss)
+    assert float(training.callback_metrics["validation/ndcg@10"]) > 0.8
+    training.save_checkpoint(tmp_path / "one.ckpt")
+    again = RankingModule.load_from_checkpoint(tmp_path / "one.ckpt", weights_only=True).eval()
+    assert type(again.criterion) is type(loss)
+    assert again.criterion.settings == loss.settings
+    history = torch.tensor([[1, 2, 3]])
+    assert torch.equal(again.ranker.scores(history), module.ranker.scores(history))
+
+
+def test_text_vectors_come_from_the_encoder(store, tmp_path):
+    data = SequenceData(str(store), text_encoder=Letters(), max_length=8)
+    texts = ["", "abba", "cab", *[""] * (ITEMS - 3)]
+    data.store.__dict__["catalog"] = data.store.catalog.with_columns(text=pl_frames.Series(texts))
+    assert data.vector_size == 3
+    assert data.vectors[:5].tolist() == [[0, 0, 0], [0, 0, 0], [2, 2, 0], [1, 1, 1], [0, 0, 0]]
+    module = RankingModule(ITEMS, 3, size=16, max_length=8)
+    trainer(1, tmp_path).fit(module, datamodule=data)
+    assert torch.equal(module.ranker.items.vectors, data.vectors)
+    assert module.ranker.items.project.weight.abs().sum() > 0
+
+
+def test_lengths_must_agree(store, tmp_path):
+    with pytest.raises(RecipeError, match="max_length"):
+        fitted(store, tmp_path, epochs=1, max_length=9)
+
+
+def test_a_log_without_an_order_is_refused(tmp_path):
+    log = pl_frames.DataFrame({"user": ["a", "b"], "item": ["x", "y"], "time": [1, 2]})
+    settings = {"minimum_value": None, "k_core": 0, "equal_times": "file", "seed": 0}
+    prepare(InteractionLog(log), tmp_path / "d", domain=Domain(), split="leave-one-out", **settings)
+    data = SequenceData(str(tmp_path / "d"))
+    with pytest.raises(DataError, match="two training events"):
+        data.train_dataloader()
+    with pytest.raises(DataError, match="no validation events"):
+        data.val_dataloader()
+
+
+def test_movielens_beats_popularity_after_two_epochs(tmp_path):
+    root = os.environ.get("LIGHTREC_TEST_DATA")
+    if root is None:
+        pytest.skip("LIGHTREC_TEST_DATA is not set")
+    from lightrec.data.readers.recbole import RecBoleReader
+
+    tables = RecBoleReader().read(Path(root) / "ml-100k")
+    prepare(
+        tables.log,
+        tmp_path / "data",
+        domain=Domain(),
+        minimum_value=None,
+        k_core=5,
+        split="leave-one-out",
+        equal_times="file",
+        seed=0,
+    )
+    pl.seed_everything(0, verbose=False)
+    data = SequenceData(str(tmp_path / "data"), max_length=30, batch_size=64)
+    module = RankingModule(data.num_items, 0, size=32, layers=1, max_length=30, learning_rate=3e-3)
+    assert (data.num_users, data.num_items) == (943, 1349)
+    popular = evaluate_scores(PopularityScorer(data.popularity()), data.test_dataloader())
+    # Popularity is known on this split: .044.
+    assert popular.metrics()["ndcg@10"] == pytest.approx(0.044, abs=0.001)
+    trainer(2, tmp_path, gradient_clip_val=1.0).fit(module, datamodule=data)
+    module.eval()
+    with torch.no_grad():
+        found = evaluate_scores(module.scores, data.test_dataloader())
+    mean, error = found.difference(popular)
+    assert mean > 2 * error

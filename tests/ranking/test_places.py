@@ -1,0 +1,65 @@
+"""Places for new items."""
+
+import math
+
+import pytest
+import torch
+
+from lightrec.ranking.places import with_explored_places, with_reserved_places
+
+
+@pytest.mark.parametrize(
+    ("length", "places", "expected"),
+    [
+        (4, 0, [5, 4, 6, 1]),
+        (4, 1, [5, 4, 6, 3]),
+        (4, 2, [5, 4, 3, 2]),
+        (4, 3, [5, 4, 6, 3]),
+        (6, 3, [5, 4, 6, 1, 3, 2]),
+    ],
+)
+def test_last_places_are_for_new_items(length, places, expected):
+    usual = torch.tensor([[-torch.inf, 1, 9, 9, 4, 5, 2]])
+    new = torch.full((1, 7), -torch.inf)
+    new[0, 3], new[0, 2] = 0.5, 0.1
+    if places == 3 and length == 4:
+        new[0, 2] = -torch.inf  # only one is new: two of three places go back
+        usual[0, 2] = 0
+    assert with_reserved_places(usual, new, length, places).tolist() == [expected]
+
+
+def test_a_list_ends_where_nothing_is_left():
+    usual = torch.tensor([[-torch.inf, 1, -torch.inf, 2]])
+    new = torch.full((1, 4), -torch.inf)
+    assert with_reserved_places(usual, new, 3, 0).tolist() == [[3, 1, 0]]
+    assert with_reserved_places(usual, new, 3, 2).tolist() == [[3, 1, 0]]
+
+
+def explored(rate, draws=20_000):
+    usual = torch.tensor([[-torch.inf, 1, 9, 9, 4, 5, 2]]).expand(draws, -1)
+    new = torch.full((7,), -torch.inf)
+    new[2], new[3] = math.log(3), 0.0
+    generator = torch.Generator().manual_seed(0)
+    return with_explored_places(usual, new.expand(draws, -1), 3, rate, generator)
+
+
+def test_each_place_is_explored_by_chance():
+    lists = explored(0.2)
+    share = ((lists == 2) | (lists == 3)).float().mean(dim=0)
+    # At most two items are new, which the third place feels: .2 (1 - .2 ** 2).
+    torch.testing.assert_close(share, torch.tensor([0.2, 0.2, 0.192]), atol=0.01, rtol=0)
+    assert all(len(set(row)) == 3 for row in lists[:100].tolist())
+    usual = [[i for i in row if i not in (2, 3)] for row in lists.tolist()]
+    assert all(row == [5, 4, 6][: len(row)] for row in usual)
+
+
+def test_new_items_are_drawn_by_their_scores():
+    lists = explored(0.2)
+    first = lists[:, 0]
+    drawn = first[(first == 2) | (first == 3)]
+    assert (drawn == 2).float().mean().item() == pytest.approx(0.75, abs=0.02)
+
+
+def test_exploring_never_and_always():
+    assert (explored(0.0, 5) == torch.tensor([5, 4, 6])).all()
+    assert (explored(1.0, 50)[:, 2] == 5).all()  # two are new, then the best of the others

@@ -1,0 +1,164 @@
+import pytest
+import torch
+
+from lightrec.ranking.ranker import Ranker
+
+
+def ranker(**settings):
+    torch.manual_seed(0)
+    given = {"num_items": 9, "vector_size": 5, "size": 8, "layers": 1, "max_length": 4} | settings
+    model = Ranker(**given).eval()
+    if model.items.uses_text:
+        vectors = torch.randn(10, 5)
+        vectors[0] = 0
+        model.items.set_vectors(vectors)
+        torch.nn.init.normal_(model.items.project.weight)
+    if model.bias is not None:
+        torch.nn.init.normal_(model.bias)
+    return model
+
+
+HISTORY = torch.tensor([[0, 0, 0, 3, 9], [1, 2, 3, 4, 5]])
+
+
+def test_score_is_user_times_item_plus_bias():
+    model = ranker()
+    scores = model.scores(HISTORY)
+    users, items = model.user_vectors(HISTORY), model.item_vectors()
+    assert scores.shape == (2, 10)
+    assert users.shape == (2, 8)
+    assert items.shape == (10, 8)
+    assert (scores[:, 0] == -torch.inf).all()
+    expected = users[1] @ items[7] + model.item_bias()[7]
+    assert scores[1, 7].item() == pytest.approx(expected.item(), abs=1e-5)
+    assert torch.allclose(scores[:, 1:], model.scores(HISTORY, items)[:, 1:])
+
+
+def test_padding_and_what_is_too_old_do_not_matter():
+    model = ranker()
+    users = model.user_vectors(HISTORY)
+    assert torch.allclose(users[:1], model.user_vectors(torch.tensor([[3, 9]])), atol=1e-5)
+    assert torch.allclose(users[1:], model.user_vectors(HISTORY[1:, 1:]), atol=1e-6)
+
+
+def test_an_empty_history_is_scored_by_bias():
+    model = ranker()
+    empty = torch.zeros(1, 3, dtype=torch.int64)
+    assert model.user_vectors(empty).abs().sum() == 0
+    assert torch.equal(model.scores(empty)[0, 1:], model.bias[1:])
+
+
+@pytest.mark.parametrize(
+    "settings", [{"use_ids": False}, {"use_text": False}, {"vector_size": 0}, {"use_bias": False}]
+)
+def test_parts_can_be_switched_off(settings):
+    model = ranker(**settings)
+    assert (model.items.ids is None) == ("use_ids" in settings)
+    assert model.items.uses_text == (not settings.keys() & {"use_text", "vector_size"})
+    assert (model.item_bias() is None) == ("use_bias" in settings)
+    assert model.item_vectors()[0].abs().sum() == 0
+    assert model.scores(HISTORY)[:, 1:].isfinite().all()
+
+
+def test_rows_are_the_tables_rows():
+    model = ranker()
+    assert torch.allclose(model.items(HISTORY), model.item_vectors()[HISTORY], atol=1e-6)
+
+
+def test_text_starts_silent_beside_ids_and_loud_alone():
+    assert Ranker(5, 3, size=8).items.project.weight.abs().sum() == 0
+    assert Ranker(5, 3, size=8, use_ids=False).items.project.weight.abs().sum() > 0
+
+
+def test_items_need_something():
+    with pytest.raises(ValueError, match="use_ids"):
+        Ranker(5, 0, size=8, use_ids=False)
+    with pytest.raises(ValueError, match="do not fit"):
+        ranker().items.set_vectors(torch.zeros(3, 5))
+
+
+def test_saves_and_loads_itself(tmp_path):
+    model = ranker()
+    model.save_pretrained(tmp_path)
+    again = Ranker.from_pretrained(str(tmp_path)).eval()
+    assert torch.equal(again.items.vectors, model.items.vectors)
+    assert torch.equal(again.scores(HISTORY), model.scores(HISTORY))
+
+
+FEEDBACK = torch.tensor([[0, 0, 0, 1, 3], [2, 1, 3, 3, 2]])
+GAPS = torch.tensor([[0, 0, 0, 0, 6], [5, 4, 1, 2, 6]])
+TOWERS = ["CausalTransformer", "LigrTransformer", "GRU", "MeanPooling"]
+
+
+def detailed(**settings):
+    model = ranker(feedback_kinds=3, gaps=6, **settings)
+    with torch.no_grad():
+        for table in (model.feedback, model.gaps):
+            table[1:] = torch.randn(table[1:].shape)
+    return model
+
+
+def test_what_is_not_known_adds_nothing():
+    plain, fresh, model = ranker(), ranker(feedback_kinds=3, gaps=6), detailed()
+    nothing = torch.zeros_like(HISTORY)
+    expected = plain.scores(HISTORY)
+    # Tables start at zero, and draw nothing.
+    assert torch.equal(fresh.scores(HISTORY, None, FEEDBACK, GAPS), expected)
+    assert torch.equal(model.scores(HISTORY), expected)
+    assert torch.equal(model.scores(HISTORY, None, nothing, nothing), expected)
+    # A ranker without tables has no use for them.
+    assert torch.equal(plain.scores(HISTORY, None, FEEDBACK, GAPS), expected)
+    for given in ((FEEDBACK, None), (None, GAPS)):
+        assert not torch.allclose(model.scores(HISTORY, None, *given), expected)
+
+
+def test_the_item_vectors_are_as_without():
+    assert torch.equal(detailed().item_vectors(), ranker().item_vectors())
+
+
+def test_the_row_of_the_unknown_is_never_trained():
+    model = ranker(feedback_kinds=3, gaps=6)
+    model.states(HISTORY[:, :4], FEEDBACK[:, :4], GAPS[:, :4]).square().sum().backward()
+    for table in (model.feedback, model.gaps):
+        assert table.grad[0].abs().sum() == 0
+        assert table.grad[1:].abs().sum() > 0
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+def test_padding_and_age_do_not_matter_with_details_either(tower):
+    model = detailed(tower=tower)
+    users = model.user_vectors(HISTORY, FEEDBACK, GAPS)
+    short = model.user_vectors(HISTORY[:1, 3:], FEEDBACK[:1, 3:], GAPS[:1, 3:])
+    assert torch.allclose(users[:1], short, atol=1e-5)
+    cut = model.user_vectors(HISTORY[1:, 1:], FEEDBACK[1:, 1:], GAPS[1:, 1:])
+    assert torch.allclose(users[1:], cut, atol=1e-6)
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+def test_details_are_read_from_their_event_on(tower):
+    model = detailed(tower=tower, max_length=5)
+    states = model.states(HISTORY, FEEDBACK, GAPS)[1]
+    for place in range(5):
+        for index in (0, 1):
+            tables = [FEEDBACK.clone(), GAPS.clone()]
+            tables[index][1, place] = 1 + tables[index][1, place] % 3
+            found = model.states(HISTORY, *tables)[1]
+            assert torch.allclose(found[:place], states[:place], atol=1e-6)
+            assert not torch.allclose(found[place], states[place], atol=1e-4)
+
+
+def test_saves_and_loads_its_details(tmp_path):
+    model = detailed()
+    model.save_pretrained(tmp_path)
+    again = Ranker.from_pretrained(str(tmp_path)).eval()
+    given = HISTORY, None, FEEDBACK, GAPS
+    assert torch.equal(again.scores(*given), model.scores(*given))
+
+
+def test_scores_are_as_fine_in_mixed_precision():
+    model = ranker(num_items=500, use_text=False, use_bias=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = model.scores(HISTORY)
+    assert scores.dtype == torch.float32
+    # Of 500 numbers of 8 bits many would be equal.
+    assert all(len(row.unique()) == 501 for row in scores)

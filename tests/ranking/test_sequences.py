@@ -1,0 +1,229 @@
+import numpy as np
+import pytest
+import torch
+
+from lightrec.data.sequences import Sequences
+from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION
+from lightrec.ranking.sequences import (
+    EvaluationEvents,
+    TrainWindows,
+    WindowSampler,
+)
+
+
+class Store:
+    """As much of an EventStore as sequences need."""
+
+    num_items = 90
+
+    def __init__(self, users, has_nothing=False):
+        self.items = np.concatenate([u[0] for u in users]).astype(np.int32)
+        self.parts = np.concatenate([u[1] for u in users]).astype(np.int8)
+        self.offsets = np.cumsum([0, *(len(u[0]) for u in users)])
+        self.times = np.arange(len(self.items), dtype=np.int64)
+        self.has_nothing, self.without_cold = has_nothing, self
+        self.feedback, self.has_times = None, False
+
+
+def leave_one_out(*lengths):
+    users, first = [], 1
+    for n in lengths:
+        users.append((np.arange(first, first + n), [TRAIN] * (n - 2) + [VALIDATION, TEST]))
+        first += n
+    return Store(users)
+
+
+@pytest.fixture
+def sequences():
+    return Sequences.all_events(leave_one_out(9, 4, 25, 3))
+
+
+def test_training_events_are_the_only_targets_of_training(sequences):
+    training = sequences.training()
+    assert training.offsets.tolist() == [0, 7, 9, 32, 33]
+    assert set(training.parts) == {TRAIN}
+    windows = TrainWindows(training, 100, 10)
+    batch = windows[windows.windows(np.random.default_rng(0))]
+    assert batch["history"][0, -6:].tolist() == [1, 2, 3, 4, 5, 6]
+    assert batch["target"][0, -6:].tolist() == [2, 3, 4, 5, 6, 7]
+    assert batch["history"].shape == (3, 22)  # the user with one training event has no window
+    assert (batch["history"][1].tolist(), batch["target"][1].tolist()) == (
+        [0] * 21 + [10],
+        [0] * 21 + [11],
+    )
+
+
+@pytest.mark.parametrize("max_length", [1, 2, 5, 22])
+def test_windows_cover_every_target_once_in_any_epoch(sequences, max_length):
+    training = sequences.training()
+    windows = TrainWindows(training, max_length, 50)
+    sampler = WindowSampler(windows, 2, seed=3)
+    starts = set()
+    for epoch in range(6):
+        sampler.set_epoch(epoch)
+        batches = list(sampler)
+        assert len(batches) == len(sampler)
+        assert sum(map(len, batches)) == len(windows)
+        starts.add(tuple(np.sort(np.concatenate(batches)[:, 0])))
+        pairs = []
+        for number in batches:
+            batch = windows[number]
+            assert batch["history"].shape == batch["target"].shape
+            assert batch["history"].shape[1] <= max_length
+            inside = batch["target"] > 0
+            assert torch.equal(inside, batch["history"] > 0)
+            pairs += zip(
+                batch["history"][inside].tolist(), batch["target"][inside].tolist(), strict=True
+            )
+            for row, (start, _) in enumerate(number):
+                before = batch["seen"][row]
+                user = training.users_of(start)
+                assert before[before > 0].tolist() == (
+                    training.items[training.offsets[user] : start].tolist()
+                )
+        expected = [(i, i + 1) for i in [*range(1, 7), 10, *range(14, 36)]]
+        assert sorted(pairs) == expected
+    # Borders move wherever a history of several windows does not fill them all.
+    assert len(starts) == 1 if max_length in (1, 2, 22) else len(starts) > 1
+
+
+def test_order_follows_from_seed_and_epoch(sequences):
+    def order(seed, epoch):
+        sampler = WindowSampler(TrainWindows(sequences.training(), 3, 9), 2, seed)
+        sampler.set_epoch(epoch)
+        return [batch.tolist() for batch in sampler]
+
+    assert order(0, 4) == order(0, 4)
+    assert order(0, 4) != order(0, 5)
+    assert order(0, 4) != order(1, 4)
+
+
+def test_leave_one_out_histories(sequences):
+    events = EvaluationEvents(sequences, TEST, 5, 10, None, 0)
+    (batch,) = [events[i] for i in range(len(events))]
+    assert batch["user"].tolist() == [3, 1, 0, 2]  # shortest histories first
+    assert batch["target"].tolist() == [41, 13, 9, 38]
+    assert batch["history"][2].tolist() == [4, 5, 6, 7, 8]  # the last one validates
+    assert batch["history"][0].tolist() == [0, 0, 0, 39, 40]
+    assert sorted(batch["seen"][2].tolist())[-8:] == [1, 2, 3, 4, 5, 6, 7, 8]
+    with pytest.raises(IndexError):
+        events[1]
+
+
+def test_global_time_histories_roll():
+    store = Store([([1, 2, 3, 4, 5], [TRAIN, VALIDATION, TEST, TEST, TEST]), ([7], [TEST])])
+    events = EvaluationEvents(Sequences.all_events(store), TEST, 10, 10, None, 0)
+    batch = events[0]
+    assert batch["target"].tolist() == [7, 3, 4, 5]
+    assert batch["history"].tolist() == [
+        [0, 0, 0, 0],
+        [0, 0, 1, 2],
+        [0, 1, 2, 3],
+        [1, 2, 3, 4],
+    ]
+
+
+def test_context_is_history_but_no_target():
+    parts = [CONTEXT, TRAIN, CONTEXT, TRAIN, CONTEXT, TEST]
+    sequences = Sequences.all_events(Store([([1, 2, 3, 4, 5, 6], parts)]))
+    windows = TrainWindows(sequences.training(), 10, 5)
+    batch = windows[windows.windows(np.random.default_rng(0))]
+    assert batch["history"].tolist() == [[1, 2, 3]]
+    assert batch["target"].tolist() == [[2, 0, 4]]
+    held_out = EvaluationEvents(sequences, TEST, 10, 4, None, 0)[0]
+    assert held_out["history"].tolist() == [[1, 2, 3, 4, 5]]
+
+
+def test_events_that_chose_nothing_are_left_out():
+    users = [([1, 91, 2, 91, 3], [TRAIN, TRAIN, TRAIN, TEST, TEST]), ([91, 91], [TRAIN, TEST])]
+    sequences = Sequences.all_events(Store(users, has_nothing=True))
+    assert sequences.items.tolist() == [1, 2, 3]
+    assert sequences.offsets.tolist() == [0, 3, 3]
+    batch = EvaluationEvents(sequences, TEST, 4, 4, None, 0)[0]
+    assert batch["history"].tolist() == [[1, 2]]
+    assert batch["target"].tolist() == [3]
+
+
+def test_a_limit_draws_the_same_events_every_time():
+    sequences = Sequences.all_events(leave_one_out(*[4] * 20))
+
+    def drawn(seed):
+        events = EvaluationEvents(sequences, VALIDATION, 4, 3, 7, seed)
+        return torch.cat([events[i]["user"] for i in range(len(events))]).tolist()
+
+    assert len(set(drawn(0))) == 7
+    assert drawn(0) == drawn(0) != drawn(1)
+
+
+MINUTE = 60_000
+
+
+def detailed(times=(0, 0, 1, 3, 11, 500), feedback=(1, 2, 2, 1, 3, 1)):
+    """One user of six events, the last two held out, and one of three; times in minutes."""
+    store = Store(
+        [
+            (np.arange(1, 7), [TRAIN] * 4 + [VALIDATION, TEST]),
+            (np.arange(7, 10), [TRAIN, TRAIN, TEST]),
+        ]
+    )
+    store.times = np.array([*times, 70, 80, 90]) * MINUTE
+    store.feedback = np.array([*feedback, 3, 2, 1], dtype=np.int8)
+    store.has_times = True
+    return Sequences.all_events(store)
+
+
+def test_windows_hold_their_events_feedback_and_the_gaps_before_them():
+    windows = TrainWindows(detailed().training(), 10, 5)
+    batch = windows[np.array([[0, 3], [4, 5]])]
+    assert batch["history"].tolist() == [[1, 2, 3], [0, 0, 7]]
+    assert batch["feedback"].tolist() == [[1, 2, 2], [0, 0, 3]]
+    # At once, then after a minute; a user's first event has no gap.
+    assert batch["gap"].tolist() == [[0, 1, 2], [0, 0, 0]]
+    # What lies before a window is known, too.
+    assert windows[np.array([[2, 3]])]["gap"].tolist() == [[2]]
+    assert all(batch[name].dtype == torch.int64 for name in ("feedback", "gap"))
+
+
+@pytest.mark.parametrize("max_length", [None, 3])
+def test_evaluated_histories_hold_them_as_well(max_length):
+    batch = EvaluationEvents(detailed(), TEST, max_length, 10, None, 0)[0]
+    length = batch["history"].shape[1]
+    assert batch["target"].tolist() == [9, 6]
+    assert batch["feedback"].tolist() == [
+        [0, 0, 0, 3, 2][-length:],
+        [1, 2, 2, 1, 3][-length:],
+    ]
+    assert batch["gap"].tolist() == [[0, 0, 0, 0, 5][-length:], [0, 1, 2, 3, 5][-length:]]
+
+
+def test_the_target_says_nothing_of_itself():
+    def batches(sequences):
+        windows = TrainWindows(sequences.training(), 10, 5)
+        events = [EvaluationEvents(sequences, part, None, 10, None, 0) for part in (TEST, 1)]
+        return [windows[np.array([[0, 3]])], *(e[0] for e in events)]
+
+    for changed, others in (
+        # The last training event is the target of the window's last position.
+        ({"times": (0, 0, 1, 9, 11, 500), "feedback": (1, 2, 2, 3, 3, 1)}, [0]),
+        ({"times": (0, 0, 1, 3, 400, 500), "feedback": (1, 2, 2, 1, 2, 1)}, [0, 2]),
+        ({"times": (0, 0, 1, 3, 11, 9000), "feedback": (1, 2, 2, 1, 3, 2)}, [0, 1, 2]),
+    ):
+        for number in others:
+            before, after = batches(detailed())[number], batches(detailed(**changed))[number]
+            assert before.keys() == after.keys() >= {"gap", "feedback"}
+            assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_logs_without_times_and_feedback_have_no_such_keys(sequences):
+    batch = EvaluationEvents(sequences, TEST, 5, 10, None, 0)[0]
+    assert batch.keys() == {"history", "target", "seen", "user"}
+
+
+def test_gaps_pass_over_events_that_chose_nothing():
+    store = Store([([1, 91, 2, 3], [TRAIN, TRAIN, TRAIN, TEST])], has_nothing=True)
+    store.times, store.has_times = np.array([0, 3, 4, 9]) * MINUTE, True
+    store.feedback = np.array([1, 0, 2, 1], dtype=np.int8)
+    for sequences in (Sequences.all_events(store), Sequences.chosen(store)):
+        found = sequences.details(np.array([0]), np.array([3]))
+        assert found["gap"].tolist() == [[0, 4, 4]]
+        assert found["feedback"].tolist() == [[1, 2, 1]]

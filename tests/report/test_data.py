@@ -1,0 +1,42 @@
+"""The report says what was read, what was left out and why."""
+
+from lightrec.report.data import data_lines, data_section
+
+META = {
+    "order": "time",
+    "counts": {
+        "events_read": 1200,
+        "dropped_without_user": 0,
+        "dropped_duplicate": 150,
+        "dropped_k_core": 50,
+        "events": 1000,
+        "users": 10,
+        "items": 20,
+        "users_with_one_event": 3,
+        "items_without_row": 0,
+    },
+}
+
+
+def test_the_lines_of_the_summary() -> None:
+    first, second = data_lines(META).splitlines()
+    assert first == "data: 1,000 of 1,200 events read are used: 10 users, 20 items"
+    assert second.startswith("left out: 150 duplicates: same user, item, time and feedback")
+    assert "; 50 events of users or items with too few events" in second
+    counts = {**META["counts"], "dropped_duplicate": 0, "dropped_k_core": 0}
+    assert data_lines({**META, "counts": counts}).splitlines()[1] == "left out: nothing"
+
+
+def test_what_is_left_out_is_told_by_feedback() -> None:
+    counts = {**META["counts"], "dropped_duplicate": 12_348, "dropped_k_core": 0}
+    left_out = {"dropped_duplicate": {"view": 12_345, "purchase": 3}}
+    line = data_lines({**META, "counts": counts, "left_out": left_out}).splitlines()[1]
+    assert line.endswith("as an earlier event (view 12,345, purchase 3)")
+
+
+def test_the_section_adds_up() -> None:
+    events, kept = data_section(META).tables
+    numbers = [int(cell.replace(",", "")) for _, cell in events.rows]
+    assert numbers[0] - sum(numbers[1:-1]) == numbers[-1]
+    assert [row[1] for row in kept.rows] == ["3"]
+    assert "ordered by time" in data_section(META).text

@@ -1,0 +1,117 @@
+"""The report says what came out, the unwelcome included."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from lightrec.report import page as report
+from lightrec.report.sessions import CONTENDERS
+from lightrec.stages import recipes
+from lightrec.stages.evaluate import early_ranking
+from lightrec.stages.run import publish
+from lightrec.stages.stage import Stage
+
+
+def metrics_of(tiny_run):
+    return json.loads((tiny_run / "metrics.json").read_text())
+
+
+def test_a_loss_is_told_in_plain_words(tiny_run):
+    metrics = metrics_of(tiny_run)
+    key = "simulator/policy-minus-blend/return"
+    metrics |= {key: -0.7, f"{key}/low": -0.9, f"{key}/high": -0.5}
+    metrics |= {"test/ndcg@10": 0.01, "test/popularity/ndcg@10": 0.02}
+    sentences = report.verdict(metrics)
+    assert "The encoder does not beat popularity on this log." in sentences
+    assert any(
+        "hold fewer accepted items than those of greedy by the blend" in s for s in sentences
+    )
+
+
+def test_the_summary_has_a_line_for_every_contender(tiny_run):
+    text = report.summary(metrics_of(tiny_run))
+    for title in CONTENDERS.values():
+        assert any(line.startswith(title) for line in text.splitlines())
+
+
+def subsets(metrics):
+    """The metrics as they are without some evaluators of the recipe."""
+    held_out = ("test/", "cold/")
+    sessions = ("simulator/", "simulator_new/", "simulator_a/", "share_kept/", "recommend/")
+    others = {k: v for k, v in metrics.items() if not k.startswith(held_out + sessions)}
+    return {
+        "held-out log": {k: v for k, v in metrics.items() if not k.startswith(sessions)},
+        "sessions": {k: v for k, v in metrics.items() if not k.startswith(held_out)},
+        "a plugin's": {**others, "mine/score": 0.5},
+    }
+
+
+@pytest.mark.parametrize(
+    ("left", "headings"),
+    [
+        ("held-out log", {"The next event, on the held-out log"}),
+        ("sessions", {"Whole sessions, in user model B"}),
+        ("a plugin's", set()),
+    ],
+)
+def test_the_report_shows_what_the_recipe_computes(tiny_run, tmp_path, left, headings):
+    metrics = subsets(metrics_of(tiny_run))[left]
+    report.write(tiny_run, tmp_path, metrics)
+    page = (tmp_path / "report.html").read_text()
+    known = {"The next event, on the held-out log", "Whole sessions, in user model B"}
+    assert {heading for heading in known if f"<h2>{heading}</h2>" in page} == headings
+    summary = (tmp_path / "summary.txt").read_text()
+    assert ("held-out log" in summary) == (left == "held-out log")
+    assert ("validation events" in summary) == (left != "held-out log")
+    assert ("accepted" in summary) == (left == "sessions")
+    assert (tmp_path / "report.png").is_file() == bool(headings)
+    sentences = report.verdict(metrics)
+    assert any("NDCG@10" in sentence for sentence in sentences) == (left == "held-out log")
+    assert any("user model B" in sentence for sentence in sentences) == (left == "sessions")
+
+
+class Parents(HTMLParser):
+    """Which element each table and each picture stands in."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.found = [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag in ("table", "svg"):
+            self.found.append(self.open[-1])
+        if tag in ("div", "table", "svg", "body"):
+            self.open.append((tag, dict(attributes).get("class")))
+
+    def handle_endtag(self, tag):
+        if tag in ("div", "table", "svg", "body"):
+            assert self.open.pop()[0] == tag
+
+
+def test_what_is_wider_than_the_page_scrolls_in_a_box_of_its_own(tiny_run):
+    page = (tiny_run / "report.html").read_text()
+    parents = Parents()
+    parents.feed(page)
+    assert len(parents.found) >= 12
+    assert set(parents.found) == {("div", "wide")}
+    assert re.search(r"\.wide \{ overflow-x: auto", page)
+    # A table that is a block itself is cut off at the page's edge.
+    assert not re.search(r"table \{[^}]*display: block", page)
+
+
+def test_a_picture_that_is_no_longer_made_does_not_stay(tmp_path):
+    (tmp_path / "evaluate").mkdir()
+    (tmp_path / "evaluate" / "metrics.json").write_text("{}")
+    for name in ("metrics.json", "report.png"):
+        (tmp_path / name).write_text("old")
+    publish(tmp_path)
+    assert [(p.name, p.read_text()) for p in tmp_path.glob("*.*")] == [("metrics.json", "{}")]
+
+
+def test_the_early_table_is_that_of_the_evaluation(tiny_run):
+    stage = Stage("evaluate", recipes.folder("generic") / "evaluate.yaml", tiny_run / "evaluate")
+    # Equal scores stand in another order.
+    found = sorted(early_ranking(stage).splitlines())
+    assert found == sorted(report.ranking_lines(metrics_of(tiny_run)))

@@ -1,0 +1,142 @@
+"""Judging: closed forms, pairing, and that equal contenders differ by nothing."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lightrec.policies.baselines import ConstantListPolicy, PopularityPolicy, RandomPolicy
+from lightrec.simulators.rollout import Sessions, compare, judge, shares_kept
+from lightrec.simulators.starts import LogStarts
+from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.users.choice import PooledChoice
+
+USERS = 1500
+CHANCES = torch.tensor([0.9, 0.1] * 20)
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    model = PooledChoice(40, 1, 4, pools=1, feature_size=2, hidden_size=2, records_nothing=False)
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    model.bias.data[1:] = CHANCES.logit()
+    starts = LogStarts(torch.zeros(USERS + 1, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
+    return UserModelSimulator(model.eval(), starts, USERS, leave_rate=0.1, max_steps=15)
+
+
+def popularity(order):
+    counts = torch.zeros(41)
+    counts[torch.tensor(order)] = torch.arange(len(order), 0, -1.0)
+    return PopularityPolicy.from_counts(counts)
+
+
+@pytest.fixture(scope="module")
+def sessions(simulator):
+    good = [*range(1, 41, 2), *range(2, 41, 2)]
+    contenders = {
+        "policy": popularity(good),
+        "same": popularity(good),
+        "bad": popularity(good[::-1]),
+        "random": RandomPolicy(40),
+        "constant": ConstantListPolicy.from_user_model(
+            simulator.user_model, torch.zeros(2, 4).long()
+        ),
+    }
+    worth = {"double": lambda history, items: 2.0 * (items > 0)}
+    return judge(contenders, simulator, torch.arange(USERS), [0, 1], rewards=worth)
+
+
+def test_returns_in_closed_form(sessions):
+    length = (1 - 0.9**15) / 0.1
+    found = compare({name: [played] for name, played in sessions.items()})
+    assert abs(found["policy/length"] - length) < 0.25
+    assert abs(found["policy/return"] - 0.9 * length) < 0.25
+    assert abs(found["bad/return"] - 0.1 * length) < 0.1
+    assert abs(found["random/return"] - 0.5 * length) < 0.2
+    assert abs(found["policy/per_step"] - 0.9) < 0.01
+    assert found["policy/coverage"] == 15 / 40
+    assert found["random/coverage"] == 1
+    assert found["policy/double"] == pytest.approx(2 * found["policy/return"])
+    assert found["policy/reward"] == found["policy/return"]
+
+
+def test_paired_differences(sessions):
+    found = compare({name: [played] for name, played in sessions.items()})
+    for name in ("same", "constant"):
+        assert found[f"policy-minus-{name}/return"] == 0
+        assert found[f"policy-minus-{name}/return/low"] == 0
+    gap = found["policy/return"] - found["bad/return"]
+    assert found["policy-minus-bad/return"] == pytest.approx(gap, abs=1e-5)
+    low, high = found["policy-minus-bad/return/low"], found["policy-minus-bad/return/high"]
+    assert low < gap < high
+    # Common leaving: lengths are equal to the step.
+    assert found["policy-minus-bad/length"] == found["policy-minus-bad/length/high"] == 0
+
+
+def test_refits_are_averaged_and_widen_the_interval(sessions):
+    once = compare({name: [played] for name, played in sessions.items()})
+    moved = {
+        name: [
+            replace(played, accepted=played.accepted + (gain if name == "policy" else 0))
+            for gain in (-1.0, 0.0, 1.0)
+        ]
+        for name, played in sessions.items()
+    }
+    found = compare(moved)
+    for key in ("policy/return", "policy-minus-bad/return"):
+        assert found[key] == pytest.approx(once[key], abs=1e-5)
+    # Levels that differ by 1, with two degrees of freedom: an error of sqrt(1 + 1 / 3).
+    half = found["policy-minus-bad/return/high"] - found["policy-minus-bad/return"]
+    assert half == pytest.approx(4.3027 * (4 / 3) ** 0.5, rel=0.05)
+    assert once["policy-minus-bad/return/high"] - once["policy-minus-bad/return"] < 0.3
+
+
+def test_some_users_sessions_alone(sessions):
+    chosen = torch.arange(USERS) < 100
+    some = sessions["policy"].of_users(chosen)
+    assert torch.equal(some.accepted, sessions["policy"].accepted[:, :100])
+    assert some.learned["double"].shape == (2, 100)
+
+
+def test_judging_twice_gives_the_same_and_leaves_the_generator_alone(simulator):
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    users = torch.arange(USERS)
+    first, again = (judge({"policy": RandomPolicy(40)}, simulator, users, [5]) for _ in range(2))
+    assert torch.equal(first["policy"].accepted, again["policy"].accepted)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_user_vectors_are_read_again_only_where_histories_moved(simulator):
+    class Counting(RandomPolicy):
+        rows = 0
+
+        def user_vectors(self, history):
+            self.rows += len(history)
+            return history.sum(1, keepdim=True).float()
+
+    policy = Counting(40)
+    found = judge({"policy": policy}, simulator, torch.arange(USERS), [0])["policy"]
+    # Once at the start, and once for each accepted item that a further step followed.
+    assert USERS < policy.rows <= USERS + found.accepted.sum()
+
+
+def test_shares_of_advantages_that_are_kept():
+    def of(accepted, length=10.0):
+        accepted = torch.tensor([accepted])
+        return Sessions(accepted, accepted, torch.full_like(accepted, length), {}, 1.0)
+
+    here = {"policy": of([6.0, 8.0, 7.0, 7.4]), "other": of([2.0, 3.0, 3.0, 2.4])}
+    there = {"policy": of([5.0, 5.0, 5.0, 5.0]), "other": of([3.0, 2.5, 3.0, 2.5])}
+    there["same"] = there["other"]
+    refits = {name: [played] for name, played in there.items()}
+    here["better"], refits["better"] = of([9.0, 9.5, 9.0, 9.5]), refits["other"]
+    found = shares_kept(here | {"same": here["policy"]}, refits)
+    # 2.25 of 4.5 accepted items, of which lengths have no part.
+    assert found["other/return"] == pytest.approx(0.5)
+    assert found["other/per_step"] == pytest.approx(0.5)
+    assert found["other/return/low"] == pytest.approx(0.5, abs=0.01)
+    assert set(found) == {
+        f"other/{k}{e}" for k in ("return", "per_step") for e in ("", "/low", "/high")
+    }

@@ -1,0 +1,196 @@
+import polars as pl
+import pytest
+import torch
+
+from lightrec.data.domain import Domain
+from lightrec.data.prepare import prepare
+from lightrec.data.store import CONTEXT, TEST, TRAIN
+from lightrec.evaluation.correlation import spearman_within_sets
+from lightrec.keys import Key
+from lightrec.simulators.play import even_chance, play
+from lightrec.simulators.worlds.far import Far
+from lightrec.simulators.worlds.far_laws import FarLaws, UserState, item_name
+from lightrec.simulators.worlds.far_log import FarLog, HeldOut
+from lightrec.simulators.worlds.far_texts import CATEGORIES
+
+
+@pytest.fixture(scope="module")
+def world():
+    return FarLog(1, fit_users=128, fit_steps=1000)
+
+
+def test_people_look_ahead_as_the_world_says(world):
+    walk = world.walk(500)
+    nothing = (walk.choices[:, world.UNLOGGED :] == world.ITEMS + 1).float().mean()
+    assert 0.08 < nothing < 0.16
+    held_out = world.held_out(500)
+    assert 0.83 < spearman_within_sets(held_out.value, held_out.reward) < 0.9
+
+
+def test_without_after_effect_there_is_little_to_learn(world):
+    held_out = FarLog(1, after_effect=0, fit_users=64, fit_steps=500).held_out(300)
+    assert spearman_within_sets(held_out.value, held_out.reward) > 0.95
+    myopic = FarLog(1, discount=0)
+    assert myopic.after_effect.sort().values.allclose(torch.linspace(-0.25, 0.25, 20))
+    own = myopic.held_out(50)
+    assert torch.equal(own.value, own.reward)
+
+
+def test_reward_by_hand(world):
+    state = UserState(torch.eye(16)[:1], torch.arange(20.0).unsqueeze(0) / 10)
+    category = world.category[6]
+    expected = (
+        4 * world.vectors[6, 0]
+        + world.quality[6]
+        - world.fatigue[category] * state.exposure[0, category]
+        + (world.after_effect * state.exposure[0]).sum()
+        - 2.2
+    )
+    assert world.reward(state, torch.tensor([[7]])).item() == pytest.approx(expected.item(), 1e-5)
+
+
+def test_grids_and_unit_vectors(world):
+    assert world.fatigue.sort().values.allclose(torch.linspace(0.1, 1, 20))
+    assert world.vectors.norm(dim=1).allclose(torch.ones(2000))
+    assert world.category.bincount().eq(100).all()
+
+
+def test_advance_moves_taste_and_exposure(world):
+    state = world.new_users(3, torch.Generator().manual_seed(0))
+    state = UserState(state.taste, torch.ones(3, 20))
+    moved = world.advance(
+        state, torch.tensor([1, 2, world.ITEMS + 1]), torch.Generator().manual_seed(0)
+    )
+    assert moved.exposure[0, world.category[0]].item() == pytest.approx(1.9)
+    assert moved.exposure[2].allclose(torch.full((20,), 0.9))
+    assert moved.taste.norm(dim=1).allclose(torch.ones(3))
+
+
+def test_the_same_seed_gives_the_same_world():
+    first, second = (FarLog(3, fit_steps=20).walk(20) for _ in range(2))
+    assert torch.equal(first.choices, second.choices)
+    assert torch.equal(first.offers, second.offers)
+    assert (first.offers.sort(-1).values.diff(dim=-1) > 0).all()
+
+
+def test_log_becomes_a_store(world, tmp_path):
+    log, catalog = world.log(50)
+    walk = world.walk(50)
+    assert len(log) == 50 * 40
+    row = log.events.row(25, named=True)
+    assert row["candidates"] == [item_name(i) for i in walk.offers[0, 25].tolist()]
+    chosen = walk.choices[0, 25].item()
+    assert row["item"] == (None if chosen > world.ITEMS else item_name(chosen))
+    assert log.events["item"].null_count() == (walk.choices > world.ITEMS).sum()
+    store = prepare(
+        log,
+        tmp_path / "store",
+        catalog=catalog,
+        domain=Domain(),
+        minimum_value=None,
+        k_core=0,
+        split="leave-one-out",
+        equal_times="file",
+        seed=0,
+    )
+    assert store.has_nothing
+    assert [len(store.events(part)) for part in (TRAIN, TEST, CONTEXT)] == [900, 50, 1000]
+    held_out = world.held_out(30)
+    renumbered = held_out.reindex(store.catalog["item"].to_list())
+    known = store.catalog["item"].to_list()
+    for theirs, ours in zip(
+        held_out.candidates.flatten().tolist(),
+        renumbered.candidates.flatten().tolist(),
+        strict=True,
+    ):
+        name = item_name(theirs)
+        assert ours == (known.index(name) + 1 if name in known else 0)
+    nothing = held_out.history == world.ITEMS + 1
+    assert (renumbered.history[nothing] == store.num_items + 1).all()
+
+
+def test_held_out_survives_a_file(world, tmp_path):
+    held_out = world.held_out(10)
+    held_out.save(tmp_path / "truth.safetensors")
+    again = HeldOut.load(tmp_path / "truth.safetensors")
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(vars(held_out).values(), vars(again).values(), strict=True)
+    )
+
+
+def test_texts_name_the_category(world):
+    _, catalog = world.log(1)
+    texts = catalog.items.get_column("text")
+    assert texts.null_count() == 0
+    assert pl.Series(world.texts()[0]).n_unique() == world.ITEMS
+    for row in (0, 7, 1999):
+        assert texts[row].startswith(CATEGORIES[row % 20][0])
+
+
+def test_with_the_whole_offer_shown_the_choice_is_the_free_one(world):
+    """Chances of two implementations of the law: generators in the log, counters in the world."""
+    free = Far(1000, laws=world, slate_size=20)
+    free.set_seed(3)
+    state = free.reset()
+    reward, nothing = [], []
+    for step in range(40):
+        state[Key.ACTION] = state[Key.CANDIDATES]
+        state = free.step(state)["next"]
+        if step >= world.UNLOGGED:
+            reward.append(state[Key.TRUE_REWARD].mean())
+            nothing.append(1 - state[Key.ACCEPTED].mean())
+    walk = world.walk(1000)
+    logged = walk.choices[:, world.UNLOGGED :]
+    assert abs(torch.stack(nothing).mean() - (logged == world.ITEMS + 1).float().mean()) < 0.008
+    assert (state[Key.HISTORY] > 0).all()
+    assert state[Key.STEP].eq(40).all()
+    assert state["truncated"].all()
+    # Means of exposure, whose sum counts what was chosen of late.
+    users = world.new_users(1000, torch.Generator().manual_seed(5))
+    draws = torch.Generator().manual_seed(6)
+    for _ in range(40):
+        offers = world.offers(1000, draws)
+        choices = world.choose(world.action_values(users, offers), offers, draws)
+        users = world.advance(users, choices, draws)
+    exposure = state[Key.LATENT, "exposure"]
+    torch.testing.assert_close(exposure.mean(0), users.exposure.mean(0), atol=0.07, rtol=0)
+    assert abs(exposure.sum(1).mean() - users.exposure.sum(1).mean()) < 0.07
+
+
+def test_a_slate_of_one_is_taken_with_the_probability_of_its_advantage(world):
+    """p = 1 / (1 + exp(Q* of nothing - Q* of the item)), and the reward is the user's own."""
+    far = Far(4000, laws=world)
+    far.set_seed(1)
+    state = far.reset()
+    state[Key.ACTION] = slate = state[Key.CANDIDATES][:, 7:8]
+    values = world.action_values(far.user(state), slate)
+    chance = (values[:, 0] - values[:, 1]).sigmoid()
+    following = far.step(state)["next"]
+    accepted = following[Key.ACCEPTED].squeeze(1)
+    spread = (chance * (1 - chance)).sum().sqrt()
+    assert abs(accepted.sum() - chance.sum()) < 4 * spread
+    reward = world.reward(far.user(state), slate) * following[Key.ACCEPTED]
+    torch.testing.assert_close(following[Key.TRUE_REWARD], reward)
+    remembered = torch.where(accepted > 0, slate.squeeze(1), world.ITEMS + 1)
+    assert torch.equal(following[Key.HISTORY][:, -1], remembered)
+
+
+def test_users_foresight_beats_what_they_like_now(world):
+    far = Far(300, laws=world)
+
+    def liked(state):
+        return far.laws.reward(far.user(state), state[Key.CANDIDATES])
+
+    oracle, greedy, chance = (
+        play(far, scores, 0).returns.mean() for scores in (far.oracle, liked, even_chance(far))
+    )
+    assert oracle > greedy + 5
+    assert greedy > chance + 10
+
+
+def test_the_laws_take_any_state_and_item():
+    laws = FarLaws(2, discount=0)
+    assert laws.catalog().items.height == 2000
+    born = laws.born(torch.tensor([3]), torch.zeros(1, 16))
+    torch.testing.assert_close(born.taste[0], laws.centres[3])

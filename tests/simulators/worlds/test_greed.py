@@ -1,0 +1,117 @@
+"""The world `greed`: its laws by hand, and that the next click is the wrong thing to want."""
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from lightrec.keys import Key
+from lightrec.simulators.play import even_chance, play
+from lightrec.simulators.worlds.greed import Greed
+
+
+def test_items_have_the_laws_moments():
+    world = Greed(1)
+    quality, bait = world.quality[1:], world.bait[1:]
+    assert quality.abs().max() < 1
+    assert quality.var() == pytest.approx(1 / 3, abs=0.03)
+    assert bait.var() == pytest.approx(0.49 / 3 + 0.25, abs=0.04)
+    assert torch.corrcoef(torch.stack([quality, bait]))[0, 1] == pytest.approx(-0.629, abs=0.05)
+    torch.testing.assert_close(world.direction[1:].norm(dim=1), torch.ones(1000))
+    # unit(topic + .25 ε) in 16 dimensions: the noise is about as long as the topic.
+    near = (world.direction[1:] * world.topics[world.topic]).sum(1)
+    assert near.mean() == pytest.approx(0.71, abs=0.02)
+
+
+def test_users_have_the_laws_moments():
+    world = Greed(20_000)
+    world.set_seed(0)
+    state = world.reset()
+    latent = state[Key.LATENT]
+    assert latent["satisfaction"].mean() == pytest.approx(0, abs=0.01)
+    assert latent["satisfaction"].std() == pytest.approx(0.3, abs=0.01)
+    torch.testing.assert_close(latent["taste"].norm(dim=1), torch.ones(20_000))
+    # |home|² = w₁² + w₂² + 2 w₁ w₂ cos; its two topics and noise of length .8 make up the rest.
+    closest = (latent["taste"] @ world.topics.T).topk(2, 1).values
+    assert 0.6 < closest[:, 0].mean() < 0.8
+    assert state[Key.OBSERVATION][:, -3:].unique(dim=0).tolist() == [pytest.approx([0, 0.3, 0])]
+
+
+def test_one_step_by_hand():
+    """A user for whom every law can be computed with pencil and paper."""
+    world = Greed(2)
+    world.set_seed(4)
+    state = world.reset()
+    item = 17
+    v, q, b = world.item_vectors[item].split([16, 1, 1])
+    latent = state[Key.LATENT]
+    latent["taste"] = torch.stack([v, v])
+    latent["satiation"] = torch.stack([0.4 * v, -0.4 * v])
+    latent["satisfaction"] = torch.tensor([0.2, -0.5])
+    logits = world.logits(state, torch.tensor([[item], [item]]))
+    wanted = [4 + 1.5 * b - 2 - 3 * 0.4, 4 + 1.5 * b - 2]
+    torch.testing.assert_close(logits, torch.stack(wanted))
+    torch.testing.assert_close(world.logits(state)[:, item], logits.squeeze(1))
+
+    slate = torch.tensor([[item], [0]])
+    world.pick = lambda *_: torch.tensor([item, 0])
+    response = world.react(state, slate)
+    changed = response.changed[Key.LATENT]
+    assert response.reward.tolist() == [1, 0]
+    satisfaction = [0.9 * 0.2 + 0.5 * q.item(), 0.9 * -0.5 - 0.05]
+    assert changed["satisfaction"].tolist() == pytest.approx(satisfaction)
+    leave = [1 / (1 + torch.tensor(3 + 3 * s).exp().item()) for s in satisfaction]
+    assert response.leave.tolist() == pytest.approx(leave)
+    torch.testing.assert_close(changed["taste"], torch.stack([normalize(1.05 * v, dim=0), v]))
+    torch.testing.assert_close(
+        changed["satiation"], torch.stack([0.85 * 0.4 * v + 0.45 * v, -0.85 * 0.4 * v])
+    )
+    seen = response.changed[Key.OBSERVATION]
+    torch.testing.assert_close(seen[:, :32], torch.cat([changed["taste"], changed["satiation"]], 1))
+    wanted = [[1 / 40, 0.9 * 0.3 + 0.1, 1], [1 / 40, 0.9 * 0.3, 0]]
+    torch.testing.assert_close(seen[:, 32:], torch.tensor(wanted))
+
+
+def test_the_slate_is_picked_from_with_the_laws_probabilities():
+    rows = 30_000
+    world = Greed(rows, slate_size=3)
+    world.set_seed(3)
+    state = world.reset()
+    state[Key.LATENT, "taste"] = world.topics[:1].expand(rows, -1).clone()
+    slate = torch.tensor([[1, 21, 0]]).expand(rows, -1)
+    weights = world.logits(state, slate)[0, :2].exp()
+    wanted = torch.cat([torch.ones(1), weights]) / (1 + weights.sum())
+    found = torch.stack([(world.react(state, slate).clicked == i).sum() for i in (0, 1, 21)])
+    assert (((found - rows * wanted) ** 2) / (rows * wanted)).sum() < 13.8  # χ², 2 degrees, 99.9 %
+
+
+def test_places_multiply_the_weights_of_what_they_show():
+    rows, places = 30_000, torch.tensor([0.2, 1.0, 0.4])
+    world = Greed(rows, slate_size=3, place_log_weights=places.log().tolist())
+    world.set_seed(3)
+    state = world.reset()
+    state[Key.LATENT, "taste"] = world.topics[:1].expand(rows, -1).clone()
+    slate = torch.tensor([[1, 21, 0]]).expand(rows, -1)
+    weights = world.logits(state, slate)[0, :2].exp() * places[:2]
+    wanted = torch.cat([torch.ones(1), weights]) / (1 + weights.sum())
+    found = torch.stack([(world.react(state, slate).clicked == i).sum() for i in (0, 1, 21)])
+    assert (((found - rows * wanted) ** 2) / (rows * wanted)).sum() < 13.8  # χ², 2 degrees, 99.9 %
+    played = []
+    for places in (None, [0, 0, 0]):
+        world = Greed(64, slate_size=3, place_log_weights=places)
+        torch.manual_seed(4)
+        played.append(world.rollout(6, break_when_any_done=False))
+    assert (played[0] == played[1]).all()
+
+
+@pytest.mark.parametrize(("size", "factor"), [(1, 4), (3, 8)])
+def test_quality_pays_and_greed_does_not(size, factor):
+    """Near the known returns: the draw of the items and few sessions leave three deviations."""
+    world = Greed(256, slate_size=size)
+    ways = (even_chance(world), world.logits, lambda s: world.rule(s, factor), world.oracle)
+    chance, greedy, rule, oracle = (play(world, scores, 0).returns.mean() for scores in ways)
+    wanted = {1: (1.73, 3.01, 14.64), 3: (3.33, 3.27, 19.34)}[size]
+    assert torch.stack([chance, greedy]).tolist() == pytest.approx(wanted[:2], abs=0.4)
+    assert rule.item() == pytest.approx(wanted[2], abs=1.6)
+    # With one place the oracle and the rule are too near each other for so few sessions.
+    assert min(oracle, rule) > 4 * greedy
+    assert oracle > 0.97 * rule

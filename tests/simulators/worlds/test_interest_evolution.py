@@ -1,0 +1,171 @@
+"""The laws of interest evolution, by hand."""
+
+import numpy as np
+import pytest
+import torch
+from torchrl.envs.utils import check_env_specs
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Column, Key
+from lightrec.simulators.worlds.interest_evolution import InterestEvolution
+from lightrec.simulators.worlds.interest_texts import TOPICS
+
+ROWS = 4000
+
+
+def shown(world, slate, interests=0.0, budget=200.0):
+    """A step of many alike users, to whom one slate is shown: state before, transition after."""
+    state = world.reset()
+    items = [*(item for item in slate if item), *range(101, 111)][: world.offer_size]
+    state[Key.CANDIDATES] = torch.tensor(items).expand(ROWS, -1).clone()
+    state[Key.LATENT, "interests"] = torch.full((ROWS, 20), interests)
+    state[Key.LATENT, "budget"] = torch.full((ROWS,), budget)
+    state[Key.ACTION] = torch.tensor(slate).expand(ROWS, -1).clone()
+    return state, world.step(state)["next"]
+
+
+@pytest.fixture
+def world():
+    torch.manual_seed(0)
+    return InterestEvolution(ROWS)
+
+
+def test_every_part_of_the_catalog_has_the_law_of_fresh_documents(world):
+    topic = world.topic[1:].view(10, 200)
+    assert all(torch.bincount(part).tolist() == [10] * 20 for part in topic)
+    means = np.r_[np.linspace(-3, 0, 14), np.linspace(0, 3, 6)]
+    found = torch.stack([world.quality[1:][world.topic[1:] == t] for t in range(20)]).double()
+    assert np.abs(found.mean(1).numpy() - means).max() < 0.04  # four standard errors of .1/√100
+    assert abs(found.std(1).mean() - 0.1) < 0.005
+    assert torch.equal(world.item_vectors[1:].argmax(1), world.topic[1:])
+    assert not world.item_vectors[0].any()
+
+
+def test_candidates_come_from_each_part_evenly(world):
+    offers = world.reset()[Key.CANDIDATES] - 1
+    assert torch.equal(offers // 200, torch.arange(10).expand(ROWS, -1))
+    counts = torch.bincount((offers % 200 // 20).flatten(), minlength=10).double()
+    assert ((counts - ROWS) ** 2 / ROWS).sum() < 27.9  # χ² with 9 degrees of freedom, 99.9 %
+
+
+def test_users_begin_evenly_interested_with_their_whole_time(world):
+    state = world.reset()
+    interests = state[Key.LATENT, "interests"]
+    assert interests.min() >= -1
+    assert interests.max() <= 1
+    assert abs(interests.mean()) < 4 * (1 / 3) ** 0.5 / (20 * ROWS) ** 0.5
+    assert abs(interests.var() - 1 / 3) < 0.01
+    assert (state[Key.LATENT, "budget"] == 200).all()
+    assert torch.equal(state[Key.OBSERVATION][:, :20], interests)
+
+
+def test_choice_is_proportional_to_interest_plus_one(world):
+    # Interests are .5 everywhere: each video weighs 1.5 beside the 2 of nothing.
+    for slate, weights in (([1, 2], [2, 1.5, 1.5]), ([3, 0], [2, 1.5]), ([0, 3], [2, 1.5])):
+        _, after = shown(world, slate, interests=0.5)
+        clicked = after[Key.CLICKED]
+        options = [0, *(item for item in slate if item)]
+        counts = torch.tensor([float((clicked == item).sum()) for item in options])
+        wanted = ROWS * torch.tensor(weights) / sum(weights)
+        assert counts.sum() == ROWS
+        assert ((counts - wanted) ** 2 / wanted).sum() < 13.8  # χ², 99.9 %
+
+
+def test_a_click_costs_what_was_watched_less_what_quality_gives_back(world):
+    item = 19  # of the topic before the last, quality about 2.4
+    state, after = shown(world, [item, 0], interests=0.5)
+    click = after[Key.CLICKED].squeeze(1) == item
+    quality = float(world.quality[item])
+    budget = after[Key.LATENT, "budget"]
+    torch.testing.assert_close(
+        budget[click], torch.full_like(budget[click], 200 - 4 + 0.9 / 3.4 * 4 * quality)
+    )
+    assert (budget[~click] == 199.5).all()
+    assert (after["reward"].squeeze(1) == 4.0 * click).all()
+    assert torch.equal(after["reward"], after[Key.TRUE_REWARD])
+    seen = after[Key.OBSERVATION]
+    assert torch.equal(seen[:, 20], 4.0 * click)
+    torch.testing.assert_close(seen[:, 21], torch.full((ROWS,), quality))
+    assert (seen[:, 22] == 0).all()
+    assert not after["done"].any()
+    assert torch.equal(state[Key.LATENT, "budget"], torch.full((ROWS,), 200.0))
+
+
+def test_interest_in_the_topic_watched_moves_and_no_other(world):
+    item, interest = 8, -0.5
+    _, after = shown(world, [item, 0], interests=interest)
+    click = after[Key.CLICKED].squeeze(1) == item
+    interests = after[Key.LATENT, "interests"]
+    own = interests[:, 7]
+    step = 0.3 * (1 - 0.5) * (1 + 0.5)
+    assert (own[~click] == interest).all()
+    up = own[click] > interest
+    torch.testing.assert_close(own[click][up], torch.full((int(up.sum()),), interest + step))
+    torch.testing.assert_close(own[click][~up], torch.full((int((~up).sum()),), interest - step))
+    clicks = int(click.sum())
+    assert abs(float(up.float().mean()) - 0.25) < 4 * (0.25 * 0.75 / clicks) ** 0.5
+    assert (interests[:, torch.arange(20) != 7] == interest).all()
+
+
+def test_users_leave_when_their_time_is_up_and_watch_no_longer_than_it_lasts(world):
+    item = 1  # the worst topic, quality about -3
+    _, after = shown(world, [item, 0], interests=0.5, budget=3.0)
+    click = after[Key.CLICKED] == item
+    assert torch.equal(after["terminated"], click)
+    assert torch.equal(after["reward"], 3.0 * click)
+    _, after = shown(world, [item, 0], interests=0.5, budget=0.5)
+    assert after["terminated"].all()
+    assert not after["truncated"].any()
+
+
+def test_clicks_may_be_the_reward():
+    world = InterestEvolution(ROWS, engagement="clicks")
+    _, after = shown(world, [1, 2])
+    assert torch.equal(after["reward"], after[Key.ACCEPTED])
+
+
+def test_the_oracle_beats_showing_the_best_quality():
+    def watched(score):
+        torch.manual_seed(3)
+        state, total, going = world.reset(), 0.0, torch.ones(300, 1)
+        while going.any():
+            items = state[Key.CANDIDATES]
+            best = score(state, items).topk(2).indices
+            after = world.step(state.set(Key.ACTION, items.gather(1, best)))["next"]
+            total = total + going * after["reward"]
+            going = going * ~after["done"]
+            state = after.exclude("reward")
+        return float(total.mean())
+
+    world = InterestEvolution(300, max_steps=400)
+    best = watched(lambda state, items: world.oracle(state))
+    assert best > watched(lambda state, items: world.quality[items]) > 200
+    assert best > 1.5 * watched(lambda state, items: torch.rand(items.shape))
+
+
+def test_the_step_compiles_and_keeps_its_specs():
+    world = InterestEvolution(6, max_steps=5)
+    check_env_specs(world)
+    torch.manual_seed(1)
+    state = world.rand_action(world.reset())
+    compiled = torch.compile(world._step, fullgraph=True, backend="eager")
+    expected, found = world._step(state), compiled(state)
+    for key in expected.keys(include_nested=True, leaves_only=True):
+        torch.testing.assert_close(found[key], expected[key])
+
+
+def test_texts_tell_topic_and_quality():
+    items = InterestEvolution(1).catalog().items
+    texts = items[Column.TEXT].to_list()
+    assert len(set(items[Column.TITLE].to_list())) == 2000
+    assert all(text.startswith(TOPICS[row % 20][0]) for row, text in enumerate(texts))
+    enriching = [row for row, text in enumerate(texts) if "enriching" in text]
+    assert len(enriching) == 400
+    assert {row % 20 for row in enriching} == {16, 17, 18, 19}
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(RecipeError, match="multiple of 200"):
+        InterestEvolution(1, num_items=1999)
+    with pytest.raises(RecipeError, match="'watch_time' or 'clicks'"):
+        InterestEvolution(1, engagement="likes")

@@ -1,0 +1,171 @@
+"""The laws of long-term satisfaction by hand, and its twin's values by brute force."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torchrl.envs.utils import check_env_specs
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Column, Key
+from lightrec.simulators.worlds.long_term_satisfaction import ACTIONS, LongTermSatisfaction
+from lightrec.simulators.worlds.satisfaction_texts import PAIRS
+from lightrec.simulators.worlds.satisfaction_value import Twin, interpolation, ranks
+
+ROWS = 20_000
+
+
+def play(world, choose):
+    """Mean true return of a policy that picks one candidate, and all true rewards by step."""
+    state, rewards = world.reset(), []
+    for _ in range(world.max_steps):
+        items = state[Key.CANDIDATES]
+        best = choose(state, items).argmax(1, keepdim=True)
+        after = world.step(state.set(Key.ACTION, items.gather(1, best)))["next"]
+        rewards.append(after[Key.TRUE_REWARD].mean())
+        state = after.exclude("reward")
+    assert state["terminated"].all()
+    return float(sum(rewards))
+
+
+def test_one_step_by_hand():
+    torch.manual_seed(0)
+    world = LongTermSatisfaction(ROWS, sensitivity=0.4)
+    state = world.rand_action(world.reset())
+    before = state[Key.LATENT, "exposure"].double()
+    edge = 0.5 / 0.3
+    assert before.abs().max() <= edge
+    assert abs(before.var() - edge**2 / 3) < 0.02
+    score = world.score[state[Key.ACTION].squeeze(1)].double()
+    after = world.step(state)["next"]
+    level = (5 * score + 4 * (1 - score)) / (1 + torch.exp(-0.4 * before))
+    expected = (level + 0.5).exp()
+    torch.testing.assert_close(after[Key.TRUE_REWARD].squeeze(1), expected.float())
+    engaged = after["reward"].squeeze(1).double()
+    noise = engaged.log() - level
+    assert abs(noise.mean()) < 4 / ROWS**0.5
+    assert abs(noise.std() - 1) < 4 / (2 * ROWS) ** 0.5
+    assert torch.equal(after[Key.OBSERVATION], after["reward"].clamp_max(100))
+    moved = after[Key.LATENT, "exposure"].double() - (0.7 * before - 2 * (score - 0.5))
+    assert abs(moved.mean()) < 4 * 0.05 / ROWS**0.5
+    assert abs(moved.std() - 0.05) < 4 * 0.05 / (2 * ROWS) ** 0.5
+    assert abs(torch.corrcoef(torch.stack([moved, noise]))[0, 1]) < 4 / ROWS**0.5
+    assert torch.equal(after[Key.CLICKED], state[Key.ACTION])
+
+
+def test_exposure_is_a_geometric_sum_without_noise():
+    world = LongTermSatisfaction(1, innovation=0.0, memory=0.5, slate_size=2)
+    state = world.reset()
+    start, total = float(state[Key.LATENT, "exposure"]), 0.0
+    for step in range(10):
+        slate = state[Key.CANDIDATES][:, [3, 5]]  # the first is consumed, whatever follows
+        total += -2 * (float(world.score[slate[0, 0]]) - 0.5) * 0.5 ** (9 - step)
+        state = world.step(state.set(Key.ACTION, slate))["next"].exclude("reward")
+    assert math.isclose(float(state[Key.LATENT, "exposure"]), 0.5**10 * start + total, abs_tol=1e-6)
+
+
+def test_time_ends_a_session_or_cuts_it():
+    for settings, left in (({"time_budget": 3}, True), ({"max_steps": 3}, False)):
+        world = LongTermSatisfaction(4, **settings)
+        last = world.rollout(10, break_when_any_done=True)[:, -1]["next"]
+        assert (last[Key.STEP] == 3).all()
+        assert last["done"].all()
+        assert (last["terminated"] == left).all()
+
+
+def test_dynamic_programming_is_brute_force():
+    """Of all policies, each evaluated by walking forward, the best has the value found backward."""
+    chance = torch.Generator().manual_seed(0)
+    states, actions, steps = 2, 2, 3
+    reward = torch.rand(states, actions, generator=chance, dtype=torch.float64)
+    following = torch.rand(states, actions, states, generator=chance, dtype=torch.float64)
+    following /= following.sum(2, keepdim=True)
+    # Of two offered actions, both are the same or there is a choice, with probability 1/2 each.
+    offers = [((0,), 0.25), ((1,), 0.25), ((0, 1), 0.5)]
+    best = torch.full((states,), -math.inf, dtype=torch.float64)
+    for policy in itertools.product(range(actions), repeat=steps * states):
+        for start in range(states):
+            law = torch.zeros(states, dtype=torch.float64)
+            law[start] = 1
+            total = torch.zeros((), dtype=torch.float64)
+            for step in range(steps):
+                then = torch.zeros(states, dtype=torch.float64)
+                for state in range(states):
+                    wanted = policy[step * states + state]
+                    for offer, probability in offers:
+                        action = wanted if wanted in offer else offer[0]
+                        weight = law[state] * probability
+                        total += weight * reward[state, action]
+                        then += weight * following[state, action]
+                law = then
+            best[start] = max(best[start], total)
+    torch.testing.assert_close(Twin(reward, following, offer_size=2).best(steps)[-1], best)
+
+
+def test_ranks_and_interpolation_are_probabilities():
+    assert ranks(2, 2).tolist() == [0.25, 0.75]
+    torch.testing.assert_close(ranks(50, 1), torch.full((50,), 0.02, dtype=torch.float64))
+    grid = torch.linspace(-1, 1, 5, dtype=torch.float64)
+    points = torch.tensor([-0.3, 0.5, 7.0], dtype=torch.float64)
+    weights = interpolation(points, grid)
+    torch.testing.assert_close(weights @ grid, torch.tensor([-0.3, 0.5, 1.0], dtype=torch.float64))
+    torch.testing.assert_close(weights.sum(1), torch.ones(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("sensitivity", [0.01, 0.4])
+def test_policies_return_what_the_twin_says(sensitivity):
+    torch.manual_seed(2)
+    world = LongTermSatisfaction(1000, sensitivity=sensitivity)
+    twin, initial = world.twin(), world.initial()
+    highest = ranks(ACTIONS, 10)
+    even = torch.full((ACTIONS,), 1 / ACTIONS)
+    cases = [
+        (lambda state, items: world.score[items], twin.fixed(highest, 60)),
+        (lambda state, items: -world.score[items], twin.fixed(highest.flip(0), 60)),
+        (lambda state, items: torch.rand(items.shape), twin.fixed(even, 60)),
+        (lambda state, items: world.oracle(state), twin.best(60)),
+    ]
+    wanted = [float(values[-1] @ initial) for _, values in cases]
+    found = [play(world, choose) for choose, _ in cases]
+    assert found == pytest.approx(wanted, rel=0.01)
+    assert max(wanted) == wanted[3]
+
+
+def test_the_oracle_values_the_whole_session():
+    torch.manual_seed(4)
+    world = LongTermSatisfaction(5000, sensitivity=0.2)
+    best = world.oracle(world.reset()).max(1).values.mean()
+    wanted = world.twin().best(60)[-1] @ world.initial()
+    assert float(best) == pytest.approx(float(wanted), rel=0.005)
+
+
+def test_the_step_compiles_and_keeps_its_specs():
+    world = LongTermSatisfaction(6, max_steps=5)
+    check_env_specs(world)
+    torch.manual_seed(1)
+    state = world.rand_action(world.reset())
+    compiled = torch.compile(world._step, fullgraph=True, backend="eager")
+    expected, found = world._step(state), compiled(state)
+    for key in expected.keys(include_nested=True, leaves_only=True):
+        torch.testing.assert_close(found[key], expected[key])
+
+
+def test_texts_tell_chocolate_from_kale():
+    world = LongTermSatisfaction(1)
+    items = world.catalog().items
+    texts = items[Column.TEXT].to_list()
+    fifth = (world.score[1:] * 5).long().tolist()
+    assert all((f == 0) == t.startswith("pure kale") for f, t in zip(fifth, texts, strict=True))
+    assert all((f == 4) == t.startswith("pure choc") for f, t in zip(fifth, texts, strict=True))
+    sweet = [sum(pair[0] in text for pair in PAIRS[:9]) for text in texts]
+    both = torch.stack([torch.tensor(sweet).float(), world.score[1:]])
+    assert torch.corrcoef(both)[0, 1] > 0.97
+    assert len(set(items[Column.TITLE].to_list())) == 1000
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(RecipeError, match="multiple of the 10"):
+        LongTermSatisfaction(1, num_items=1001)
+    with pytest.raises(RecipeError, match="memory is 1"):
+        LongTermSatisfaction(1, memory=1.0)

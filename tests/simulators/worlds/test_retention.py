@@ -1,0 +1,157 @@
+"""The world `retention`: its laws, its tabular twin against enumeration, and that bait loses."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Key
+from lightrec.simulators.play import even_chance, play
+from lightrec.simulators.worlds.retention import Retention
+from lightrec.simulators.worlds.retention_value import slate_scores
+
+TWIN = {"num_items": 3, "offer_size": 3, "levels": 3, "horizon": 3, "pull": 0.0}
+"""Users alike but for satisfaction, three items always offered, three days."""
+
+
+def enumerated(world):
+    """Values (days, levels) of the best of all ways to choose an item by day and level.
+
+    Written from the laws alone: each way is a Markov chain, whose equations are solved.
+    """
+    days, levels, items = world.horizon, world.levels, world.num_items
+    x = np.linspace(0, 1, levels)
+    end, gone, back = 0.35 - 0.2 * x, 0.3 - 0.3 * x, 0.1 + 0.8 * x
+    quality = world.quality[1:].double().numpy()
+    pick = 1 / (1 + np.exp(1.5 - 1.5 * world.bait[1:].double().numpy()))
+    states = list(product(range(days), range(levels)))
+    best = np.full(len(states), -np.inf)
+    for way in product(range(items), repeat=len(states)):
+        chain, reward = np.zeros((len(states), len(states))), np.zeros(len(states))
+        for row, (day, level) in enumerate(states):
+            p, up = pick[way[row]], (1 + quality[way[row]]) / 2
+            moves = {min(level + 1, levels - 1): p * up}
+            for to, part in ((max(level - 1, 0), p * (1 - up)), (level, 1 - p)):
+                moves[to] = moves.get(to, 0) + part
+            for to, part in moves.items():
+                chain[row, states.index((day, to))] += part * (1 - end[to])
+                for later in range(day + 1, days):
+                    chance = (1 - gone[to]) * back[to] * (1 - back[to]) ** (later - day - 1)
+                    chain[row, states.index((later, to))] += part * end[to] * chance
+                    reward[row] += part * end[to] * chance
+        best = np.maximum(best, np.linalg.solve(np.eye(len(states)) - chain, reward))
+    return best.reshape(days, levels)
+
+
+def test_dynamic_programming_is_enumeration_in_the_twin():
+    world = Retention(4000, **TWIN | {"horizon": 2})
+    best = enumerated(world)
+    played = play(world, world.oracle, 0).returns
+    # Users begin on the three levels evenly.
+    assert played.mean().item() == pytest.approx(best[0].mean(), abs=4 * 0.5 / 4000**0.5)
+    state = world.reset()
+    index = state[Key.LATENT, "level"].long()
+    for level in range(3):
+        row = int((index == level).nonzero()[0])
+        one = state[row : row + 1]
+        weight = world.logits(one, one[Key.CANDIDATES]).double().exp()[0]
+        worth = world.worth.double()[0]
+        up, down = worth[min(level + 1, 2)], worth[max(level - 1, 0)]
+        rise = (1 + world.quality[one[Key.CANDIDATES][0]].double()) / 2
+        chance = weight / (1 + weight)
+        value = chance * (rise * up + (1 - rise) * down) + (1 - chance) * worth[level]
+        assert value.max().item() == pytest.approx(best[0, level], abs=1e-5)
+        assert world.oracle(state)[row].argmax() == value.argmax()
+
+
+def test_the_best_slate_is_that_of_enumeration():
+    draws = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        weight = torch.rand(6, generator=draws) * 3
+        gain = torch.randn(6, generator=draws)
+        top = set(slate_scores(weight, gain, 2).topk(2).indices.tolist())
+
+        def mean(pair, weight=weight, gain=gain):
+            pair = list(pair)
+            return ((weight * gain)[pair].sum() / (1 + weight[pair].sum())).item()
+
+        pairs = [(i, j) for i in range(6) for j in range(i)]
+        assert top == set(max(pairs, key=mean))
+
+
+def test_sessions_end_and_days_pass_as_the_laws_say():
+    rows = 20_000
+    world = Retention(rows)
+    world.set_seed(1)
+    state = world.reset()
+    state[Key.LATENT, "level"] = torch.full((rows,), 4.0)  # x = 1/2
+    nothing = torch.zeros(rows, 1, dtype=torch.int64)
+    response = world.react(state, nothing)
+    latent = response.changed[Key.LATENT]
+    assert torch.equal(latent["level"], state[Key.LATENT, "level"])
+    ended = latent["day"] > 0
+    assert ended.float().mean() == pytest.approx(0.25, abs=0.012)
+    assert response.leave[ended].mean() == pytest.approx(0.15, abs=0.02)
+    assert response.leave[~ended].sum() == 0
+    absence = latent["absence"][ended]
+    for days in (1, 2, 3):
+        assert (absence == days).float().mean() == pytest.approx(0.5**days, abs=0.025)
+    came = ended & (response.leave == 0) & (latent["day"] < 20)
+    assert torch.equal(response.reward, came.float())
+    assert latent["slates"][ended].sum() == 0
+    assert (latent["slates"][~ended] == 1).all()
+
+
+def test_quality_decides_where_satisfaction_goes():
+    rows = 20_000
+    world = Retention(rows)
+    world.set_seed(1)
+    state = world.reset()
+    item = int(world.quality[1:].argmax()) + 1
+    world.pick = lambda *_: torch.full((rows,), item)
+    before = state[Key.LATENT, "level"]
+    moved = world.react(state, torch.full((rows, 1), item)).changed[Key.LATENT]["level"] - before
+    assert set(moved.tolist()) <= {-1.0, 1.0}
+    assert (moved > 0).float().mean() == pytest.approx(
+        (1 + world.quality[item].item()) / 2, abs=0.01
+    )
+
+
+def test_gone_for_good_is_an_end_and_the_horizon_a_cut():
+    world = Retention(400, horizon=4)
+    world.set_seed(0)
+    steps = world.rollout(60, world.rand_action, break_when_any_done=False)
+    left, cut = steps["next", "terminated"].squeeze(2), steps["next", "truncated"].squeeze(2)
+    day = steps["next", Key.LATENT, "day"]
+    first = steps["next", "done"].squeeze(2).int().cumsum(1).cumsum(1) == 1
+    assert (left & first).any()
+    assert (cut & first).any()
+    assert (day[cut & first] == 4).all()
+    assert (steps["next", Key.CANDIDATES][cut & first] == 0).all()
+    assert (steps["next", Key.TRUE_REWARD].squeeze(2)[first] == 0).all()
+    # A user comes back on as many days as rewards were counted.
+    earlier = first.flip(1).cumsum(1).flip(1) > 0
+    came = (steps["next", Key.TRUE_REWARD].squeeze(2) * earlier).sum(1)
+    assert came.max() <= 3
+
+
+def test_bait_loses():
+    world = Retention(256)
+
+    def liked(state):
+        return world.logits(state, state[Key.CANDIDATES])
+
+    def good(state):
+        return liked(state).sigmoid() * world.quality[state[Key.CANDIDATES]]
+
+    ways = (world.oracle, good, even_chance(world), liked)
+    oracle, quality, chance, greedy = (play(world, way, 0).returns.mean() for way in ways)
+    assert oracle > quality > 2 * chance
+    assert chance > 1.3 * greedy
+
+
+def test_impossible_settings_are_refused():
+    with pytest.raises(RecipeError, match="at least 2 days"):
+        Retention(1, horizon=1)

@@ -1,0 +1,184 @@
+"""Virtual Taobao: its laws on networks made by hand, its numbers on the published weights."""
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torchrl.envs.utils import check_env_specs
+
+from lightrec.errors import DataError, RecipeError
+from lightrec.keys import Key
+from lightrec.simulators.worlds import virtual_taobao
+from lightrec.simulators.worlds.virtual_taobao import (
+    ATTRIBUTES,
+    PAGE,
+    SIZES,
+    USER,
+    WEIGHTS,
+    VirtualTaobao,
+    best_constant_action,
+    click_rate,
+)
+
+
+def write(folder: Path, biases: dict[str, torch.Tensor] | None = None, scale: float = 0.0) -> Path:
+    """Networks whose last layers have these biases, and else weights of a size, 0 by default."""
+    generator = torch.Generator().manual_seed(3)
+    for name, sizes in SIZES.items():
+        state = {}
+        for layer, (narrow, wide) in enumerate(pairwise(sizes)):
+            weight = scale * torch.randn(wide, narrow, generator=generator)
+            state |= {f"{2 * layer}.weight": weight, f"{2 * layer}.bias": torch.zeros(wide)}
+        if biases and name in biases:
+            state[f"{2 * (len(sizes) - 2)}.bias"] = biases[name]
+        torch.save(state, folder / name)
+    return folder
+
+
+def certain(place: int, size: int) -> torch.Tensor:
+    return 50.0 * nn.functional.one_hot(torch.tensor(place), size).float()
+
+
+@pytest.fixture
+def made(tmp_path):
+    return write(tmp_path, scale=0.2)
+
+
+@pytest.fixture(scope="module")
+def published():
+    root = os.environ.get("LIGHTREC_TEST_DATA")
+    if root is None:
+        pytest.skip("LIGHTREC_TEST_DATA is not set")
+    return Path(root) / "virtual-taobao"
+
+
+def test_specs_and_compiled_step(made):
+    check_env_specs(VirtualTaobao(made, 6))
+    simulator = VirtualTaobao(made, 6)
+    simulator.set_seed(1)
+    state = simulator.rand_action(simulator.reset())
+    compiled = torch.compile(simulator._step, fullgraph=True, backend="eager")
+    whole, again = simulator._step(state), compiled(state)
+    assert all(torch.equal(whole[key], again[key]) for key in whole.keys(True, True))
+
+
+def test_users_clicks_and_ends_follow_their_odds(tmp_path):
+    odds = torch.tensor([0.5, 0.25, 0.25, 0, 0, 0, 0, 0, 0, 0, 0]).log().clamp_min(-60)
+    biases = {
+        "generator_model.pt": torch.cat([certain(n - 1, n) for n in ATTRIBUTES]),
+        "leave_model.pt": certain(3, 101),
+        "action_model.pt": torch.cat([odds, certain(7, 10)]),
+    }
+    simulator = VirtualTaobao(write(tmp_path, biases), 4000)
+    simulator.set_seed(2)
+    steps = simulator.rollout(10, break_when_all_done=True)
+    assert steps.shape == (4000, 3)  # all leave at the end of page 3
+    assert steps["next", "terminated"][:, -1].all()
+    assert not steps["next", "truncated"].any()
+    assert not steps["next", "done"][:, :-1].any()
+    last = torch.tensor(ATTRIBUTES).cumsum(0) - 1
+    assert steps[Key.OBSERVATION][..., :USER].sum(-1).eq(11).all()
+    assert steps[Key.OBSERVATION][..., last].eq(1).all()
+    reward = steps["next", "reward"]
+    counts = torch.bincount(reward.flatten().long(), minlength=11)[:3].float()
+    expected = 12_000 * torch.tensor([0.5, 0.25, 0.25])
+    assert ((counts - expected) ** 2 / expected).sum() < 13.8  # χ², 2 degrees of freedom, 99.9 %
+    assert counts.sum() == 12_000
+    seen = steps["next", Key.OBSERVATION][..., USER:]
+    assert torch.equal(seen[..., :1], reward)
+    assert seen[..., 1].eq(7).all()
+    assert torch.equal(seen[0, :, 2], torch.tensor([1.0, 2.0, 3.0]))
+    torch.testing.assert_close(
+        click_rate(steps[:, -1]["next"]), reward.sum(1) / (3 * PAGE), rtol=0, atol=1e-6
+    )
+    torch.testing.assert_close(
+        simulator.odds(simulator.reset(), torch.zeros(4000, WEIGHTS))[0], odds.exp()
+    )
+
+
+def test_a_cut_is_no_leaving(made):
+    simulator = VirtualTaobao(made, 64, max_steps=4, ending="fixed")
+    steps = simulator.rollout(9, break_when_all_done=True)
+    assert steps.shape == (64, 4)
+    assert steps["next", "truncated"][:, -1].all()
+    assert not steps["next", "terminated"].any()
+    cut = VirtualTaobao(made, 64, max_steps=4).rollout(4, break_when_any_done=False)["next"]
+    assert not (cut["terminated"] & cut["truncated"]).any()
+    assert torch.equal(cut["done"], cut["terminated"] | cut["truncated"])
+    with pytest.raises(RecipeError, match="at least one step"):
+        VirtualTaobao(made, 2, max_steps=0)
+
+
+def test_the_same_session_meets_the_same_chance_in_any_batch(made):
+    one, other = VirtualTaobao(made, 6), VirtualTaobao(made, 3)
+    one.fix(torch.arange(6), seed=4)
+    other.fix(torch.tensor([4, 1, 2]), seed=4)
+    states = one.reset(), other.reset()
+    for _ in range(3):
+        assert torch.equal(states[0][Key.OBSERVATION][[4, 1, 2]], states[1][Key.OBSERVATION])
+        states = tuple(
+            s.step(state.set(Key.ACTION, torch.full((len(state), WEIGHTS), 0.5)))["next"]
+            for s, state in zip((one, other), states, strict=True)
+        )
+
+
+def test_seeds_and_partial_resets(made):
+    def course(seed: int) -> torch.Tensor:
+        simulator = VirtualTaobao(made, 5)
+        simulator.set_seed(seed)
+        return simulator.reset()[Key.OBSERVATION]
+
+    assert torch.equal(course(1), course(1))
+    assert not torch.equal(course(1), course(2))
+    simulator = VirtualTaobao(made, 50)
+    state = simulator.reset()
+    for _ in range(6):
+        whole, state = simulator.step_and_maybe_reset(simulator.rand_action(state))
+        over = whole["next", "done"]
+        assert torch.equal(state[Key.STEP], torch.where(over, 0, whole["next", Key.STEP]))
+        assert (state[Key.SESSION] == whole["next", Key.SESSION]).eq(~over).all()
+
+
+def test_what_is_wrong_is_told(made):
+    simulator = VirtualTaobao(made, 2)
+    state = simulator.reset()
+    for bad in (1.5, float("nan")):
+        with pytest.raises(ValueError, match="between -1 and 1"):
+            simulator.step(state.clone().set(Key.ACTION, torch.full((2, WEIGHTS), bad)))
+    torch.save({"0.weight": torch.zeros(3, 3)}, made / "leave_model.pt")
+    with pytest.raises(DataError, match="no network of the widths"):
+        VirtualTaobao(made, 2)
+    torch.save(Path, made / "leave_model.pt")  # a pickle that names a class
+    with pytest.raises(DataError, match=r"leave_model\.pt"):
+        VirtualTaobao(made, 2)
+    (made / "leave_model.pt").unlink()
+    with pytest.raises(DataError, match=r"leave_model\.pt is missing"):
+        VirtualTaobao(made, 2)
+
+
+def test_random_actions_reach_the_published_click_rate(published):
+    simulator = VirtualTaobao(published, 4096)
+    simulator.set_seed(0)
+    state, clicks = simulator.reset(), 0.0
+    for _ in range(60):
+        whole, state = simulator.step_and_maybe_reset(simulator.rand_action(state))
+        clicks += float(whole["next", "reward"].sum())
+    assert clicks / (60 * 4096 * virtual_taobao.PAGE) == pytest.approx(0.0187, abs=0.0005)
+
+
+def test_one_action_for_everybody_is_clicked_on_everywhere(published):
+    """The hole of the published networks: no policy needs to look at the user."""
+    searched = VirtualTaobao(published, 64)
+    searched.set_seed(1)
+    action = best_constant_action(searched)
+    simulator = VirtualTaobao(published, 512)
+    simulator.set_seed(2)
+    state, clicks = simulator.reset(), 0.0
+    for _ in range(20):
+        state[Key.ACTION] = action.expand(512, -1)
+        whole, state = simulator.step_and_maybe_reset(state)
+        clicks += float(whole["next", "reward"].sum())
+    assert clicks / (20 * 512 * PAGE) > 0.85

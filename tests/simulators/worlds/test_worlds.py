@@ -1,0 +1,82 @@
+"""What all worlds keep: they are TorchRL environments, compile, repeat, and can be read."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torchrl.envs.utils import check_env_specs
+
+from lightrec.keys import Column, Key
+from lightrec.simulators.play import best, even_chance, play
+from lightrec.simulators.worlds.bait_texts import describe
+from lightrec.simulators.worlds.far import Far
+from lightrec.simulators.worlds.far_laws import FarLaws
+from lightrec.simulators.worlds.greed import Greed
+from lightrec.simulators.worlds.retention import Retention
+
+LAWS = FarLaws(0, fit_users=32, fit_steps=20)
+WORLDS = [partial(Far, laws=LAWS), Greed, Retention]
+every_world = pytest.mark.parametrize("make", WORLDS, ids=["Far", "Greed", "Retention"])
+
+
+@every_world
+@pytest.mark.parametrize("size", [1, 3])
+def test_emits_what_it_announces(make, size):
+    check_env_specs(make(4, slate_size=size), break_when_any_done="both")
+
+
+@every_world
+def test_the_same_seed_repeats_to_the_last_bit_in_any_batch(make):
+    large, small = make(6), make(2)
+    large.fix(torch.arange(6), 3)
+    small.fix(torch.tensor([4, 1]), 3)
+    one, other = large.reset(), small.reset()
+    for _ in range(4):
+        one[Key.ACTION] = best(large, one, large.oracle(one))
+        other[Key.ACTION] = one[Key.ACTION][[4, 1]]
+        one, other = large.step(one)["next"], small.step(other)["next"]
+        for key in (Key.CLICKED, Key.TRUE_REWARD, "terminated"):
+            assert torch.equal(one[key][[4, 1]], other[key])
+
+
+@every_world
+def test_a_step_is_one_graph(make):
+    world = make(3, slate_size=2)
+    world.set_seed(0)
+    state = world.reset()
+    state[Key.ACTION] = best(world, state, world.oracle(state))
+    wanted = world._step(state)
+    found = torch.compile(world._step, fullgraph=True, backend="eager")(state)
+    assert torch.equal(wanted[Key.CLICKED], found[Key.CLICKED])
+
+
+@every_world
+def test_items_are_put_into_words(make):
+    world = make(1)
+    items = world.catalog().items
+    assert items.height == world.num_items
+    assert items[Column.TEXT].null_count() == 0
+    assert items[Column.TITLE].n_unique() == world.num_items
+    assert not world.item_vectors[0].any()
+
+
+def test_words_tell_quality_and_bait_apart():
+    levels = np.linspace(-1, 1, 5, dtype=np.float32)
+    titles, texts = describe(np.arange(5), levels, levels[::-1].copy())
+    assert titles[0].startswith("You Will Not Believe This Western")
+    assert "regrets" in texts[0]
+    assert titles[4].startswith("Notes on the")
+    assert "weeks" in texts[4]
+
+
+def test_play_counts_until_the_end_of_each_session():
+    world = Greed(64)
+    played = play(world, even_chance(world), 5)
+    again = play(world, even_chance(world), 5)
+    assert torch.equal(played.returns, again.returns)
+    assert (played.length >= 1).all()
+    assert (played.length <= 40).all()
+    assert (played.returns <= played.length).all()
+    fixed = Greed(8, ending="fixed")
+    assert (play(fixed, fixed.oracle, 5).length == 40).all()

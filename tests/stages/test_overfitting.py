@@ -1,0 +1,103 @@
+"""What recipes name against overfitting works in a stage, and twice and after a stop alike."""
+
+import json
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from lightrec.stages import recipes
+from lightrec.stages import train as training
+from lightrec.stages.run import execute, plan
+from lightrec.testing.tiny import FAST
+
+TRANSFORMS = [{"class_path": name, "init_args": {"share": 0.5}} for name in ("Crop", "Reorder")]
+TRANSFORMS.append({"class_path": "Mask", "init_args": {"probability": 0.9}})
+AVERAGE = {"class_path": "EMAWeightAveraging", "init_args": {"decay": 0.9}}
+MEANS = {
+    "transforms": ["--data.init_args.transforms", json.dumps(TRANSFORMS)],
+    "adversarial": ["--trainer.callbacks", json.dumps([{"class_path": "AdversarialPerturbation"}])],
+    "average": ["--trainer.callbacks", json.dumps([AVERAGE])],
+    "average-negatives": [
+        *("--trainer.callbacks", json.dumps([AVERAGE])),
+        *("--model.init_args.loss", "SampledSoftmaxLoss"),
+        *("--model.init_args.loss.init_args.negatives", "20"),
+    ],
+}
+
+# From a random start every epoch is better than the one before, so that the last is kept.
+SLOW = ["--model.init_args.start=random"]
+
+
+@pytest.fixture
+def encoder(lightrec_tiny_files, tmp_path):
+    """The encoder stage over the tiny log with further settings, its data stage done."""
+
+    def make(name, settings):
+        log, items = lightrec_tiny_files
+        stages = plan(
+            recipes.folder("generic"),
+            tmp_path / name,
+            {"log": log, "items": items},
+            False,
+            None,
+            {**FAST, "encoder": [*FAST["encoder"], *SLOW, *settings]},
+        )
+        execute(stages[0])
+        return stages[1]
+
+    return make
+
+
+@pytest.mark.parametrize("means", MEANS)
+def test_a_stopped_stage_ends_where_an_unbroken_one_does(encoder, monkeypatch, means):
+    whole, broken = (encoder(name, MEANS[means]) for name in ("whole", "broken"))
+    training.train(whole)
+
+    def stop(self, trainer, module, outputs, batch, index):
+        if trainer.current_epoch == 1:
+            raise SystemExit("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.EpochSeed, "on_train_batch_end", stop, raising=False)
+        with pytest.raises(SystemExit):
+            training.train(broken)
+    training.train(broken)
+    expected = load_file(whole.out / "model.safetensors")
+    found = load_file(broken.out / "model.safetensors")
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+    plain = encoder("plain", [])
+    training.train(plain)
+    other = load_file(plain.out / "model.safetensors")
+    assert any(not torch.equal(other[name], value) for name, value in expected.items())
+
+
+def test_what_is_left_and_judged_is_the_average(encoder, monkeypatch):
+    stage = encoder("average", [*MEANS["average"], "--trainer.max_epochs=1"])
+    seen = []
+
+    def keep(self, trainer, module, outputs, batch, index):
+        seen.append(module.ranker.items.ids.detach().clone())
+
+    monkeypatch.setattr(training.EpochSeed, "on_train_batch_end", keep, raising=False)
+    training.train(stage)
+    average = seen[0]
+    for weights in seen[1:]:
+        average = 0.9 * average + 0.1 * weights
+    found = load_file(stage.out / "model.safetensors")
+    assert torch.allclose(found["items.ids"], average, atol=1e-6)
+    state = torch.load(stage.out / training.CHECKPOINT, weights_only=True)
+    assert torch.equal(state["state_dict"]["ranker.items.ids"], found["items.ids"])
+
+
+def test_a_recipe_names_them_by_short_names(encoder, tmp_path):
+    content = recipes.read(recipes.find("generic/encoder"))
+    content["data"]["init_args"]["transforms"] = TRANSFORMS
+    content["trainer"]["callbacks"] += [AVERAGE, {"class_path": "AdversarialPerturbation"}]
+    recipe = tmp_path / "encoder.yaml"
+    recipe.write_text(yaml.safe_dump(content))
+    made = encoder("named", [])
+    training.train(training.Stage("encoder", recipe, made.out, FAST["encoder"]))
+    assert (made.out / "metrics.json").is_file()

@@ -1,0 +1,72 @@
+"""A stage is done again for the code that it names, and for no other."""
+
+import pytest
+
+from lightrec.stages.plugin_marks import plugin_marks
+
+REWARD = "from mine.maths import square\nfrom . import words\n"
+FILES = {
+    "__init__.py": "",
+    "rewards.py": REWARD,
+    "maths.py": "import mine.deep.numbers\n",
+    "deep/__init__.py": "",
+    "deep/numbers.py": "ONE = 1\n",
+    "words.py": "",
+    "evaluators.py": "",
+    "readers.py": "",
+}
+
+
+@pytest.fixture
+def package(lightrec_plugins):
+    folder = lightrec_plugins.folder / "mine"
+    (folder / "deep").mkdir(parents=True)
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    lightrec_plugins.add(
+        "mine",
+        """
+        @hookimpl
+        def lightrec_rewards():
+            return {"Calm": "mine.rewards:Calm"}
+
+        @hookimpl
+        def lightrec_evaluators():
+            return {"Calmness": "mine.evaluators:Calmness"}
+
+        @hookimpl
+        def lightrec_readers():
+            return {"ods": "mine.readers:Sheets"}
+
+        @hookimpl
+        def lightrec_domains():
+            return {"calm": "mine.evaluators:Domain"}
+        """,
+    )
+    return folder
+
+
+POLICY = "{'data': {'init_args': {'reward_name': 'Calm', 'data': 'runs/calm/data'}}}"
+EVALUATE = "{'evaluators': [{'class_path': 'mine.evaluators.Calmness'}]}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "readers", "depends"),
+    [
+        (POLICY, False, {"rewards.py", "maths.py", "deep/numbers.py", "words.py", "__init__.py"}),
+        (EVALUATE, False, {"evaluators.py"}),
+        ("{'domain': 'calm'}", True, {"evaluators.py", "readers.py"}),
+        ("{'domain': 'calmer', 'out': 'runs/calm/data'}", False, set()),
+        ("{} ['--evaluators+=Calmness']", False, {"evaluators.py"}),
+    ],
+)
+def test_only_what_a_stage_names_and_that_imports_counts(package, settings, readers, depends):
+    before = plugin_marks(settings, readers)
+    assert set(before) <= {"mine"}
+    changing = set()
+    for name, text in FILES.items():
+        (package / name).write_text(text + "# edited\n")
+        if plugin_marks(settings, readers) != before:
+            changing.add(name)
+        (package / name).write_text(text)
+    assert changing == depends

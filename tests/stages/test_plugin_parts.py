@@ -1,0 +1,298 @@
+"""What a run does with the parts of a plugin that somebody else wrote."""
+
+import json
+from importlib import import_module
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from torch.nn.functional import one_hot
+
+from lightrec import plugins
+from lightrec.data.catalog import Catalog
+from lightrec.data.eligibility import domain_of, eligible
+from lightrec.data.store import TRAIN, EventStore
+from lightrec.encoders.text_vectors import text_vectors
+from lightrec.errors import LightrecError, PluginError
+from lightrec.evaluation.held_out import HeldOutLog
+from lightrec.evaluation.simulate import arena
+from lightrec.keys import Key
+from lightrec.policies.base import Policy
+from lightrec.ranking.sequence_data import SequenceData
+from lightrec.recommend import load
+from lightrec.report.data import data_lines
+from lightrec.simulators.rollout import judge
+from lightrec.simulators.starts import LogStarts
+from lightrec.stages import recipes
+from lightrec.stages.evaluate import evaluate_stage
+from lightrec.stages.run import run
+from lightrec.stages.stage import Stage
+from lightrec.stages.train import train
+from lightrec.testing import check_domain, tiny
+from lightrec.users.choice_data import ChoiceData
+from tests.clinic import ADULTS, SETTINGS, clinic_run, installed
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory):
+    """A finished run of the plugin `clinic`, which is installed as long as its tests run."""
+    with installed(tmp_path_factory.mktemp("site")):
+        yield clinic_run(tmp_path_factory.mktemp("runs"))
+
+
+def test_a_run_with_a_part_of_every_kind_ends_with_its_metrics(clinic):
+    found = json.loads((clinic / "metrics.json").read_text())
+    assert found["clinic/minors"] == ADULTS.start
+    assert type(Policy.load(clinic / "policy")).__name__ == "Habit"
+    assert 0 < found["test/policy/ndcg@10"] < 1
+    assert found["simulator/policy/length"] > 0
+    check_domain(type(domain_of(EventStore.open(clinic / "data"))))
+
+
+@pytest.fixture
+def lamps(clinic):
+    """(N + 1,) bool: the items that are for adults only."""
+    kinds = EventStore.open(clinic / "data").catalog["kind"]
+    return torch.tensor([False, *(kinds == "lamp")])
+
+
+def is_minor(clinic, users):
+    """(B,) bool, by rows of the user table."""
+    names = EventStore.open(clinic / "data").user_ids
+    return torch.tensor([int(names[int(row)][1:]) not in ADULTS for row in users])
+
+
+@pytest.mark.parametrize("by", ["policy", "encoder"])
+def test_nobody_is_recommended_what_the_domain_forbids(clinic, by):
+    recommender = load(clinic, by)
+    table = pl.concat(recommender.recommend_all(k=48, batch_size=7)).join(
+        recommender.catalog.select("item", "kind"), on="item"
+    )
+    minor = pl.col("user").str.slice(1).cast(pl.Int64) < ADULTS.start
+    assert not (table.filter(minor)["kind"] == "lamp").any()
+    # Ten of 48 items were seen; who was on a walk among lamps has 2 of their 12 left to see.
+    seen_no_lamp = table.filter(~minor).filter(pl.col("user") == "u20")
+    assert (seen_no_lamp["kind"] == "lamp").sum() == 12
+    own = recommender.recommend("u3", k=48)
+    assert own["item"].to_list() == table.filter(pl.col("user") == "u3")["item"].to_list()
+    for history in ([], ["tea number 3", "rope number 1"]):
+        stranger = recommender.recommend(history=history, k=48)
+        assert 34 <= stranger.height <= 36
+        assert not stranger["title"].str.starts_with("lamp").any()
+    assert recommender.recommend("u3", only=["kind=lamp"]).is_empty()
+    assert recommender.recommend("u20", only=["kind=lamp"]).height == 10
+
+
+def test_forbidden_items_are_not_ranked_and_events_about_them_are_misses(clinic, lamps):
+    store = EventStore.open(clinic / "data")
+    found = json.loads((clinic / "metrics.json").read_text())
+    # Users 2, 6, 10, 14 and 18 are minors whose log is about lamps.
+    assert found["test/ineligible_events"] == 5
+    assert "5 of the events are about an item that the" in (clinic / "report.html").read_text()
+    perfect = HeldOutLog().rank(
+        store, lambda batch: one_hot(batch[Key.TARGET], 49).float() + lamps.float() / 2, 0
+    )
+    minors = is_minor(clinic, perfect.users)
+    forbidden = minors & lamps[perfect.targets]
+    assert perfect.ineligible == int(forbidden.sum()) == 5
+    assert torch.equal(perfect.per_event()["ndcg@10"], (~forbidden).double())
+    assert not lamps[perfect.lists[minors]].any()
+    assert lamps[perfect.lists[~minors]].any()
+
+
+@pytest.mark.parametrize("contender", ["random", "popularity", "constant", "policy"])
+def test_no_contender_shows_what_is_forbidden(clinic, lamps, contender):
+    on = arena(str(clinic), 60, 0, {"max_steps": 12})
+    shown = []
+
+    def note(seed):
+        return lambda state, following, alive: shown.append(
+            torch.stack([state[Key.USER][alive], state[Key.ACTION][alive, 0]])
+        )
+
+    judge({contender: on.policy(contender)}, on.simulator, on.users, [0], record=note)
+    users, items = torch.cat(shown, 1)
+    minors = is_minor(clinic, users)
+    assert not lamps[items[minors]].any()
+    assert lamps[items[~minors]].any()
+
+
+def test_drawn_sets_hold_nothing_that_is_forbidden(clinic, lamps):
+    data = ChoiceData(str(clinic / "data"), candidates=10)
+    events = data.events(TRAIN)
+    minors = is_minor(clinic, data.store.users_of(events))
+    batch = data.sets[(0,), events]
+    drawn, declined = batch[Key.CANDIDATES].chunk(2)
+    assert not lamps[drawn[minors][:, 1:]].any()
+    assert not lamps[declined[minors]].any()
+    assert lamps[declined[~minors]].any()
+
+
+def test_who_may_see_nothing_is_shown_nothing(clinic, monkeypatch):
+    def nothing(self, users, items):
+        return np.zeros((users.height, items.height), bool)
+
+    monkeypatch.setattr(type(domain_of(EventStore.open(clinic / "data"))), "eligible", nothing)
+    assert load(clinic).recommend("u20").is_empty()
+    assert load(clinic).recommend(history=[]).is_empty()
+    on = arena(str(clinic), 60, 0, {})
+    (played,) = judge({"random": on.policy("random")}, on.simulator, on.users, [0]).values()
+    assert played.coverage == 0
+    assert played.length.max() == 1
+
+
+def test_a_domain_that_forbids_must_be_installed(clinic, monkeypatch):
+    monkeypatch.setattr(plugins, "installed", lambda: plugins.discover([]))
+    with pytest.raises(PluginError, match="prepared for the domain 'clinic', which says what may"):
+        load(clinic)
+    with pytest.raises(PluginError, match="no installed plugin provides that domain"):
+        LogStarts.from_store(EventStore.open(clinic / "data"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (lambda users, items: np.ones(items.height, bool), r"gave bool \(48,\); expected is None"),
+        (lambda users, items: np.ones((users.height, items.height)), r"float64 \(2, 48\)"),
+        (lambda users, items: users["height"], "ColumnNotFoundError"),
+    ],
+)
+def test_a_wrong_answer_names_the_domain(clinic, monkeypatch, answer, told):
+    store = EventStore.open(clinic / "data")
+    kind = type(domain_of(store))
+    monkeypatch.setattr(kind, "eligible", lambda self, users, items: answer(users, items))
+    with pytest.raises(PluginError, match=told) as error:
+        eligible(store, np.array([0, 1]))
+    assert "Clinic of lightrec-clinic 1.0" in str(error.value)
+
+
+def stage(clinic, name, *settings):
+    recipe = recipes.folder("generic") / f"{name}.yaml"
+    return Stage(name, recipe, clinic / name, [*SETTINGS[name], *settings])
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ("key: test/ndcg@10", "gives the metric 'test/ndcg@10', and HeldOutLog of lightrec "),
+        ("key: validation/ndcg@10", "'validation/ndcg@10', and an earlier stage has given one"),
+        ("fault: nan", "gives metrics that are not finite numbers: clinic/minors. Give Python"),
+        ("fault: error", "could not evaluate the run. It raised TypeError: "),
+    ],
+)
+def test_an_evaluator_that_fails_is_named(clinic, settings, told):
+    before = (clinic / "evaluate" / "metrics.json").read_bytes()
+    own = f"{{class_path: Minors, init_args: {{{settings}}}}}"
+    with pytest.raises(PluginError) as error:
+        evaluate_stage(stage(clinic, "evaluate", f"--evaluators=[HeldOutLog,{own}]"))
+    assert str(error.value).startswith("Minors of lightrec-clinic 1.0 ")
+    assert told in str(error.value)
+    assert (clinic / "evaluate" / "metrics.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("shape", "gave rewards of shape () for"),
+        ("error", "It raised KeyError: "),
+    ],
+)
+def test_a_reward_that_fails_in_a_run_is_named(clinic, fault, told):
+    own = f"--data.init_args.reward_settings={{fault: {fault}}}"
+    with pytest.raises(PluginError) as error:
+        train(stage(clinic, "policy", own))
+    assert str(error.value).startswith("Calm of lightrec-clinic 1.0 ")
+    assert told in str(error.value)
+
+
+def test_a_reward_within_a_reward_is_named(clinic):
+    part = "{class_path: Calm, init_args: {fault: error}}"
+    own = [
+        "--data.init_args.reward_name=WeightedSum",
+        f"--data.init_args.reward_settings={{parts: [EngagementReward, {part}]}}",
+    ]
+    with pytest.raises(PluginError, match=r"Calm of lightrec-clinic.*reward\.py, line 19"):
+        train(stage(clinic, "policy", *own))
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("shape", "gave (48, 3) for 48 texts; expected is a tensor of shape (48, 26)"),
+        ("nan", "for 4 of 48 texts, the first being 'tea number 7. kind: tea' of the item 'i7'."),
+        ("error", "could not encode 48 texts. It raised ZeroDivisionError: no letters ("),
+    ],
+)
+def test_an_encoder_that_fails_is_named_with_the_text(clinic, fault, told):
+    encoder = import_module("lightrec_clinic.encoder").LetterShares(fault)
+    folder = str(clinic / "data")
+    for data in (SequenceData(folder, encoder), ChoiceData(folder, text_encoder=encoder)):
+        # Items stand in the order of the log, in which 'i7' need not be the first with a 7.
+        with pytest.raises(PluginError) as error:
+            _ = data.vectors
+        assert str(error.value).startswith("LetterShares of lightrec-clinic 1.0 ")
+        assert told in str(error.value)
+
+
+def test_the_text_with_a_vector_of_nan_is_shortened(clinic):
+    encoder = import_module("lightrec_clinic.encoder").LetterShares("nan")
+    words = "word " * 20 + "7"
+    items = Catalog(
+        pl.DataFrame({"item": ["a", "b"], "title": ["tea", "tea"], "text": ["", words]})
+    )
+    with pytest.raises(PluginError) as error:
+        text_vectors(items, encoder)
+    assert f"{words[:59]}…' of the item 'b'" in str(error.value)
+
+
+def test_a_domain_whose_texts_are_too_many_is_named(clinic, tmp_path, monkeypatch):
+    kind = type(domain_of(EventStore.open(clinic / "data")))
+    monkeypatch.setattr(kind, "talks_too_much", True)
+    log, items = tiny.write_log(tmp_path)
+    with pytest.raises(PluginError, match="`text` of Clinic of lightrec-clinic") as error:
+        run("clinic", out=tmp_path / "run", log=log, items=items, until="data")
+    assert "a Series of 49 String for 48 items" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("tower", "told"),
+    [
+        ("Transformer", "There is no user tower 'Transformer'."),
+        ("lightrec_clinic.evaluator:Minors", "is not a subclass of UserTower"),
+        ("lightrec_clinic.tower:Tall", "cannot be imported: ModuleNotFoundError"),
+    ],
+)
+@pytest.mark.usefixtures("clinic")
+def test_a_tower_that_cannot_be_used_is_refused_before_work_starts(tmp_path, tower, told):
+    log, items = tiny.write_log(tmp_path)
+    overrides = {"encoder": [f"--model.init_args.tower={tower}"]}
+    with pytest.raises(LightrecError, match=told):
+        run(
+            "generic",
+            out=tmp_path / "run",
+            log=log,
+            items=items,
+            until="encoder",
+            overrides=overrides,
+        )
+    assert not (tmp_path / "run" / "data").exists()
+
+
+@pytest.mark.usefixtures("clinic")
+def test_texts_of_the_table_that_stand_in_for_the_domains_are_told_of(tmp_path, capsys):
+    log, items = tiny.write_log(tmp_path)
+    own = pl.when(pl.col("kind") == "tea").then(pl.lit("a cup"))
+    pl.read_csv(items).with_columns(own.alias("text")).write_csv(items)
+    overrides = {"data": tiny.FAST["data"]}
+    made = run(
+        "clinic", out=tmp_path / "run", log=log, items=items, until="data", overrides=overrides
+    )
+    told = "The item table's own texts are used for 12 of 48 items; the words of Clinic of "
+    assert capsys.readouterr().err.count(told) == 1
+    store = EventStore.open(made / "data")
+    assert store.meta["counts"]["items_with_own_text"] == 12
+    assert "texts: the item table's own for 12 items, the domain's words" in data_lines(store.meta)
+    texts = dict(zip(store.catalog["item"], store.catalog["text"], strict=True))
+    assert texts["i0"] == "a cup"
+    assert texts["i20"] == "rope number 8. kind: rope"

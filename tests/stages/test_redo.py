@@ -1,0 +1,171 @@
+"""While a run is redone the old one answers, and its new stages appear together."""
+
+import os
+import re
+import shutil
+
+import pytest
+
+from lightrec import load
+from lightrec.data.run_folder import check_together, stamp
+from lightrec.errors import RunError
+from lightrec.stages import redo
+from lightrec.stages import run as pipeline
+from lightrec.stages.run import duration, run
+from lightrec.stages.stage import Stage
+from lightrec.testing import tiny
+
+
+@pytest.fixture
+def waiting(tmp_path):
+    """A run of two stages, whose new ones wait."""
+    recipe = tmp_path / "any.yaml"
+    recipe.write_text("k_core: 5\n")
+
+    def make(out, word):
+        for name in ("data", "encoder"):
+            stage = Stage(name, recipe, out / name, [f"--word={word}"])
+            stage.prepare_work()
+            (out / "logs" / name).mkdir(parents=True, exist_ok=True)
+            (out / "logs" / name / "curve").write_text(word)
+            with stage.output(0) as folder:
+                (folder / "word").write_text(word)
+
+    out = tmp_path / "run"
+    make(out, "old")
+    make(redo.prepare(out, ["data", "encoder"], []), "new")
+    return out
+
+
+def words(out):
+    names = ("data/word", "encoder/word", "logs/data/curve", "logs/encoder/curve")
+    return [(out / name).read_text() for name in names if (out / name).is_file()]
+
+
+@pytest.mark.parametrize("stop", range(9))
+def test_stopped_between_any_two_renames_the_exchange_is_completed(waiting, monkeypatch, stop):
+    assert words(waiting) == ["old"] * 4
+    renames, rename = 0, os.replace
+
+    def counted(source, target):
+        nonlocal renames
+        if renames == stop:
+            raise KeyboardInterrupt
+        renames += 1
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", counted)
+        with pytest.raises(KeyboardInterrupt):
+            redo.exchange(waiting, ["data", "encoder"])
+    try:
+        check_together(waiting, "data", "encoder")
+        together = True
+    except RunError:
+        together = False
+    stages = (
+        {(waiting / f"{name}/word").read_text() for name in ("data", "encoder")}
+        if ((waiting / "data/word").is_file() and (waiting / "encoder/word").is_file())
+        else {"none"}
+    )
+    assert together == (stages in ({"old"}, {"new"}))
+    redo.complete(waiting)
+    # Nothing is exchanged before it is noted that it will be.
+    assert words(waiting) == (["old"] if stop == 0 else ["new"]) * 4
+    if stop:
+        assert not list((waiting / ".work").iterdir())
+
+
+def test_the_old_run_answers_while_it_is_redone(
+    tiny_run, lightrec_tiny_files, tmp_path, monkeypatch, capsys
+):
+    out, log = tmp_path / "run", tmp_path / "log.csv"
+    shutil.copytree(tiny_run, out)
+    # In the order of the names another item comes first, and all indices move.
+    log.write_text(lightrec_tiny_files[0].read_text().replace(",i47,", ",a,"))
+    before = load(out, "encoder").recommend(user="u3", k=3)
+    execute = pipeline.execute
+    answers = []
+
+    def go(until=None):
+        items = lightrec_tiny_files[1]
+        run("generic", out=out, log=log, items=items, until=until, overrides=tiny.FAST)
+
+    def stop(stage, anew=False):
+        if stage.name == "reward":
+            answers.append(load(out, "encoder").recommend(user="u3", k=3))
+            raise KeyboardInterrupt
+        execute(stage, anew)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "execute", stop)
+        with pytest.raises(KeyboardInterrupt):
+            go()
+    assert answers[0].equals(before)
+    assert stamp(out / "data") == stamp(tiny_run / "data")
+    assert load(out, "policy").recommend(user="u3", k=3).height == 3
+    told = capsys.readouterr().err
+    assert re.search(r"\[2/6\] encoder: (\d+ min )?\d+ s\n", told)
+    # Closed forms and their blend count what is done, to its end.
+    assert re.search(r"blend: 100%\|.*\| (\d+)/\1 ", told)
+    # The ranking is known before the other stages begin.
+    assert told.index("held-out log ") < told.index("[3/6] reward")
+    go(until="encoder")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["[1/2] data: up to date", "[2/2] encoder: up to date"]
+    assert "a" in load(out, "encoder").store.catalog["item"].to_list()
+    assert not (out / ".work/next").exists()
+    assert lines[-1] == (
+        f"lightrec: {out} still holds reward, judge, policy, evaluate, made from earlier inputs; "
+        "no command will open them. The same command with --until evaluate makes them again."
+    )
+    with pytest.raises(RunError, match="The stage policy in"):
+        load(out, "policy")
+
+
+def test_a_stage_that_stays_is_read_where_it_is(waiting):
+    shutil.rmtree(waiting / ".work")
+    room = redo.prepare(waiting, ["encoder"], ["data"])
+    assert (room / "data/word").read_text() == "old"
+    assert (room / "logs/data/curve").read_text() == "old"
+    assert not (room / "data").readlink().is_absolute()
+    # With other settings it is the other way round.
+    redo.prepare(waiting, ["data"], [])
+    assert not (room / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59.6, "1 min 0 s"), (72, "1 min 12 s"), (7509, "2 h 5 min")],
+)
+def test_times_are_set_for_reading(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_a_stage_is_stamped_with_what_it_was_made_from(tmp_path):
+    recipe = tmp_path / "any.yaml"
+    recipe.write_text("k_core: 5\n")
+    stage = Stage("data", recipe, tmp_path / "run" / "data")
+    stage.prepare_work()
+    before = stage.fingerprint()
+    with stage.output(0):
+        recipe.write_text("k_core: 50\n")
+    assert stamp(stage.out)["fingerprint"] == before
+    assert stamp(stage.out)["recipe"] == {"k_core": 5}
+    assert not stage.is_current()
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_another_process_of_a_training_goes_where_the_first_one_is(waiting, monkeypatch, fresh):
+    done = []
+    monkeypatch.setattr(pipeline, "execute", lambda stage, anew: done.append((stage.out, anew)))
+    room = redo.waiting_room(waiting)
+    recipe = waiting.parent / "any.yaml"
+    names = ("data", "encoder")
+    stages = [Stage(name, recipe, waiting / name, ["--word=new"]) for name in names]
+    shutil.rmtree(room / "encoder")
+    # The first process has made the data, and begins to train the encoder.
+    monkeypatch.setenv(pipeline.ROOM, str(room))
+    monkeypatch.setattr(redo, "exchange", lambda run, left: None)
+    pipeline.work_off(stages, ["data", "encoder"], fresh)
+    assert done == [(room / "encoder", False)]

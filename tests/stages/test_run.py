@@ -1,0 +1,216 @@
+"""A run from files to report: complete, resumable, the same twice."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+import lightrec
+from lightrec.errors import RecipeError
+from lightrec.evaluation.evidence import Favoured, favoured
+from lightrec.report.sessions import CONTENDERS
+from lightrec.stages import recipes
+from lightrec.stages import train as training
+from lightrec.stages.run import plan, run
+from lightrec.testing.tiny import FAST
+from lightrec.users.halves import learned_from
+
+DEFAULT = ("data", "encoder", "reward", "judge", "policy", "evaluate")
+
+
+def test_every_stage_leaves_its_files_and_the_report_stands_by_itself(tiny_run):
+    assert {p.name for p in tiny_run.iterdir() if p.is_dir()} == {*DEFAULT, "logs", ".work"}
+    assert not list((tiny_run / ".work").iterdir())
+    page = (tiny_run / "report.html").read_text()
+    assert "once more with `--until assumptions`" in page
+    assert page.count("<svg") >= 4
+    for outside in ("<script", "<link", "src="):
+        assert outside not in page
+    assert (tiny_run / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_metrics_are_flat_and_hold_together(tiny_run):
+    metrics = json.loads((tiny_run / "metrics.json").read_text())
+    words = {key for key, value in metrics.items() if isinstance(value, str)}
+    assert words == {"recommend/by", "recommend/reason"}
+    assert all(isinstance(metrics[key], int | float) for key in metrics.keys() - words)
+    assert metrics["test/ndcg@10"] == metrics["test/encoder/ndcg@10"]
+    assert metrics["test/events"] == 60
+    for name in CONTENDERS:
+        own = {k: metrics[f"simulator/{name}/{k}"] for k in ("return", "length", "per_step")}
+        assert own["return"] / own["length"] == pytest.approx(own["per_step"], rel=1e-5)
+        assert 1 <= own["length"] <= 40
+    for other in CONTENDERS.keys() - {"policy"}:
+        key = f"simulator/policy-minus-{other}/return"
+        difference = metrics["simulator/policy/return"] - metrics[f"simulator/{other}/return"]
+        assert metrics[key] == pytest.approx(difference, abs=1e-5)
+        assert metrics[f"{key}/low"] <= metrics[key] <= metrics[f"{key}/high"]
+
+
+def test_users_who_are_new_to_a_and_to_the_policy_stand_apart(tiny_run):
+    metrics = json.loads((tiny_run / "metrics.json").read_text())
+    halves = [learned_from(tiny_run / stage, 60) for stage in ("reward", "judge")]
+    assert not (halves[0] & halves[1]).any()
+    assert metrics["simulator_new/users"] == halves[1].sum()
+    assert metrics["simulator/refits"] == 3
+    key = "policy-minus-random/return"
+    assert metrics[f"simulator_new/{key}"] != metrics[f"simulator/{key}"]
+
+
+def test_the_report_and_the_metrics_say_what_is_recommended_by(tiny_run):
+    metrics = json.loads((tiny_run / "metrics.json").read_text())
+    assert favoured(metrics) == Favoured(metrics["recommend/by"], metrics["recommend/reason"])
+    assert metrics["recommend/reason"] in (tiny_run / "report.html").read_text()
+    told = " ".join((tiny_run / "summary.txt").read_text().split())
+    assert metrics["recommend/reason"] in told
+    recommender = lightrec.load(tiny_run)
+    assert (recommender.by, recommender.reason) == tuple(
+        metrics[f"recommend/{key}"] for key in ("by", "reason")
+    )
+
+
+def test_the_share_kept_is_that_of_the_two_advantages(tiny_run):
+    metrics = json.loads((tiny_run / "metrics.json").read_text())
+    shares = [key for key in metrics if key.startswith("share_kept/") and key.count("/") == 2]
+    assert "share_kept/random/return" in shares
+    for key in shares:
+        _, name, what = key.split("/")
+        here, there = (f"{s}/policy-minus-{name}/{what}" for s in ("simulator_a", "simulator"))
+        assert metrics[key] == pytest.approx(metrics[there] / metrics[here], rel=1e-4)
+        assert metrics[f"{here}/low"] > 0 or metrics[f"{here}/high"] < 0
+    summary = (tiny_run / "summary.txt").read_text()
+    assert "of the policy's advantage in A, B keeps" in summary
+    assert "share kept" in (tiny_run / "report.html").read_text()
+
+
+def test_the_encoder_learns_the_pattern(tiny_run):
+    metrics = json.loads((tiny_run / "metrics.json").read_text())
+    assert metrics["test/ndcg@10"] > 2 * metrics["test/popularity/ndcg@10"]
+
+
+def test_run_again_skips_every_stage_and_changes_nothing(tiny_run, lightrec_tiny_files, capsys):
+    before = (tiny_run / "metrics.json").read_bytes()
+    log, items = lightrec_tiny_files
+    run("generic", out=tiny_run, log=log, items=items, overrides=FAST)
+    told = capsys.readouterr().err.splitlines()
+    assert [line.partition("] ")[2] for line in told] == [f"{s}: up to date" for s in DEFAULT]
+    assert (tiny_run / "metrics.json").read_bytes() == before
+
+
+def test_settings_of_a_stage_that_is_not_done_are_refused(lightrec_tiny_files, tmp_path):
+    log, items = lightrec_tiny_files
+    more = {**FAST, "assumptions": ["--rounds", "1"]}
+    with pytest.raises(RecipeError, match="Add --until assumptions, or leave them out"):
+        run("generic", out=tmp_path / "run", log=log, items=items, overrides=more)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_changed_setting_redoes_its_stage(tiny_run, lightrec_tiny_files):
+    log, items = lightrec_tiny_files
+    sources = {"log": log, "items": items}
+    other = {**FAST, "encoder": [*FAST["encoder"], "--model.init_args.dropout=0.3"]}
+    stages = plan(recipes.folder("generic"), tiny_run, sources, False, None, other)
+    current = {stage.name for stage in stages if stage.is_current()}
+    assert "encoder" not in current
+    assert "data" in current
+
+
+def test_paths_within_settings_follow_the_run_folder(tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(recipes.folder("generic"), own)
+    path = own / "policy.yaml"
+    recipe = yaml.safe_load(path.read_text())
+    penalty = {
+        "class_path": "RepetitionPenalty",
+        "init_args": {"data": "runs/generic/data", "category": "runs/other/data"},
+    }
+    recipe["data"]["init_args"] |= {
+        "reward_name": "WeightedSum",
+        "reward_settings": {"parts": ["SurplusReward", penalty], "weights": [1.0, 0.5]},
+    }
+    path.write_text(yaml.safe_dump(recipe))
+    policy = plan(own, tmp_path / "elsewhere", {}, False, None, {})[4]
+    parsed = training.ParsedRecipe(training.arguments(policy))
+    moved = parsed.value("data.init_args.reward_settings")["parts"][1]["init_args"]
+    assert moved == {"data": str(tmp_path / "elsewhere/data"), "category": "runs/other/data"}
+    assert parsed.value("data.init_args.reward") == str(tmp_path / "elsewhere/reward")
+
+
+@pytest.fixture
+def encoder(lightrec_tiny_files, tmp_path):
+    """The encoder stage over the tiny log, its data stage done."""
+    from lightrec.stages.run import execute
+
+    def make(name):
+        log, items = lightrec_tiny_files
+        # From a random start every epoch is better than the one before, so that the last is kept.
+        slow = {**FAST, "encoder": [*FAST["encoder"], "--model.init_args.start=random"]}
+        stages = plan(
+            recipes.folder("generic"),
+            tmp_path / name,
+            {"log": log, "items": items},
+            False,
+            None,
+            slow,
+        )
+        execute(stages[0])
+        return stages[1]
+
+    return make
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_stopped_in_any_epoch_it_goes_on_to_the_same_weights(encoder, monkeypatch, epoch):
+    whole = encoder("whole")
+    training.train(whole)
+    broken = encoder("broken")
+
+    def stop(self, trainer, module, outputs, batch, index):
+        if trainer.current_epoch == epoch + 1:
+            raise SystemExit("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.EpochSeed, "on_train_batch_end", stop, raising=False)
+        with pytest.raises(SystemExit):
+            training.train(broken)
+    assert not broken.out.exists()
+    assert torch.load(broken.work / "last.ckpt", weights_only=True)["epoch"] == epoch
+    training.train(broken)
+    expected = load_file(whole.out / "model.safetensors")
+    found = load_file(broken.out / "model.safetensors")
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_killed_in_every_stage_the_metrics_end_identical(tiny_run, lightrec_tiny_files, tmp_path):
+    log, items = lightrec_tiny_files
+    overrides = [
+        f"--{stage}.{setting.removeprefix('--')}" if setting.startswith("--") else setting
+        for stage, given in FAST.items()
+        for setting in given
+    ]
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "lightrec", "run", "generic", "--log", str(log)]
+    command += ["--items", str(items), "--out", str(out), *overrides]
+    for stage in DEFAULT:
+        told = tmp_path / f"{stage}.txt"
+        with told.open("w") as stream:
+            process = subprocess.Popen(command, stderr=stream, stdout=stream)
+        deadline = time.monotonic() + 120
+        while not (out / ".work" / stage).exists():
+            assert process.poll() is None, f"ended before {stage} began: {told.read_text()}"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not (out / stage).exists()
+    assert not (out / "metrics.json").exists()
+    subprocess.run(command, check=True, capture_output=True)
+    assert (out / "metrics.json").read_bytes() == (tiny_run / "metrics.json").read_bytes()

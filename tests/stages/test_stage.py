@@ -1,0 +1,105 @@
+"""Stages appear whole, and know whether they are up to date."""
+
+import json
+
+import pytest
+
+from lightrec.data.run_folder import stamp
+from lightrec.errors import RunError
+from lightrec.stages.stage import Stage
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "data.yaml"
+    path.write_text("k_core: 5\n")
+    return path
+
+
+def finish(stage, text="done"):
+    stage.prepare_work()
+    with stage.output(0) as folder:
+        (folder / "result.txt").write_text(text)
+
+
+def test_a_stage_is_current_until_anything_that_goes_in_changes(tmp_path, recipe):
+    log = tmp_path / "log.csv"
+    log.write_text("user,item\n")
+    stage = Stage("data", recipe, tmp_path / "run" / "data", sources={"log": log})
+    assert not stage.is_current()
+    finish(stage)
+    assert stage.is_current()
+    assert not Stage("data", recipe, stage.out, ["--k_core", "3"], {"log": log}).is_current()
+    log.write_text("user,item\n1,2\n")
+    assert not stage.is_current()
+    finish(stage)
+    recipe.write_text("k_core: 4\n")
+    assert not stage.is_current()
+
+
+def test_a_stage_depends_on_those_before_it(tmp_path, recipe):
+    data = Stage("data", recipe, tmp_path / "run" / "data")
+    encoder = Stage("encoder", recipe, tmp_path / "run" / "encoder")
+    with pytest.raises(RunError, match="holds no finished data stage"):
+        encoder.fingerprint()
+    finish(data)
+    finish(encoder)
+    assert encoder.is_current()
+    changed = Stage("data", recipe, data.out, ["--seed", "1"])
+    finish(changed)
+    assert not encoder.is_current()
+
+
+def test_nothing_half_written_appears(tmp_path, recipe):
+    stage = Stage("data", recipe, tmp_path / "run" / "data")
+    finish(stage, "old")
+
+    def fail():
+        stage.prepare_work()
+        with stage.output(0) as folder:
+            (folder / "result.txt").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert (stage.out / "result.txt").read_text() == "old"
+
+
+def test_work_is_kept_only_for_the_same_inputs(tmp_path, recipe):
+    stage = Stage("data", recipe, tmp_path / "run" / "data")
+    assert not stage.prepare_work()
+    (stage.work / "last.ckpt").write_text("epoch 3")
+    assert stage.prepare_work()
+    assert (stage.work / "last.ckpt").exists()
+    recipe.write_text("k_core: 2\n")
+    assert not stage.prepare_work()
+    assert not (stage.work / "last.ckpt").exists()
+
+
+def test_a_stage_that_is_killed_while_it_notes_its_beginning_begins_anew(
+    tmp_path, recipe, monkeypatch
+):
+    stage = Stage("data", recipe, tmp_path / "run" / "data")
+
+    def half(path, text):
+        with path.open("w") as stream:
+            stream.write(text[: len(text) // 2])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.write_text", half)
+        with pytest.raises(KeyboardInterrupt):
+            stage.prepare_work()
+    assert not stage.prepare_work()
+    assert stage.prepare_work()
+
+
+def test_the_stamp_tells_recipe_overrides_and_seed(tmp_path, recipe):
+    stage = Stage("data", recipe, tmp_path / "run" / "data", ["--k_core", "3"])
+    stage.prepare_work()
+    with stage.output(7):
+        pass
+    facts = stamp(stage.out)
+    assert facts["seed"] == 7
+    assert facts["recipe"] == {"k_core": 5}
+    assert json.loads((stage.out / "stage.json").read_text()) == facts

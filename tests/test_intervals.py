@@ -1,0 +1,163 @@
+"""Intervals of means: known numbers, and how often they cover the truth."""
+
+import math
+
+import pytest
+import torch
+
+from lightrec import intervals
+from lightrec.intervals import (
+    bootstrap_interval,
+    function_interval,
+    mean_interval,
+    ratio_interval,
+    standard_error,
+)
+
+
+def test_known_numbers():
+    # Mean 3, standard deviation sqrt(2.5), t(.975, 4) = 2.7764.
+    found = mean_interval(torch.tensor([1.0, 2, 3, 4, 5]))
+    half = 2.776445 * math.sqrt(2.5 / 5)
+    assert found.mean == 3
+    assert math.isclose(found.low, 3 - half, rel_tol=1e-6)
+    assert math.isclose(found.high, 3 + half, rel_tol=1e-6)
+
+
+def test_covers_the_mean_as_often_as_it_says():
+    draws = torch.randn(2000, 12, generator=torch.Generator().manual_seed(0)) + 7
+    covered = sum(i.low < 7 < i.high for i in map(mean_interval, draws)) / 2000
+    assert abs(covered - 0.95) < 0.015
+
+
+def test_one_user_tells_nothing():
+    assert mean_interval(torch.tensor([2.0])) == (2.0, -math.inf, math.inf)
+
+
+def test_bootstrap_covers_the_mean_as_often_as_it_says():
+    # Eighty users with one to five events, whose values share the user's own level.
+    generator = torch.Generator().manual_seed(0)
+    covered, rounds = 0, 400
+    for seed in range(rounds):
+        users = torch.arange(80).repeat_interleave(torch.randint(1, 6, (80,), generator=generator))
+        own = torch.randn(80, generator=generator)[users]
+        values = 7 + own + torch.randn(len(users), generator=generator)
+        found = bootstrap_interval(values, users, resamples=600, seed=seed)
+        covered += found.low < 7 < found.high
+    assert abs(covered / rounds - 0.95) < 0.03
+
+
+def test_bootstrap_of_two_users_in_closed_form():
+    # Drawn twice the first (1/4), once each (1/2), twice the second (1/4): 0, 3 / 3, 3 / 2.
+    found = bootstrap_interval(torch.tensor([0.0, 1.5, 1.5]), torch.tensor([5, 2, 2]), 4000)
+    assert found == (1, 0, 1.5)
+    half = bootstrap_interval(torch.tensor([0.0, 1.5, 1.5]), torch.tensor([5, 2, 2]), level=0.4)
+    assert half == (1, 1, 1)
+
+
+def test_bootstrap_in_pieces_has_bounded_memory(monkeypatch):
+    values = torch.randn(50, generator=torch.Generator().manual_seed(0))
+    whole = bootstrap_interval(values, torch.arange(50), 3000)
+    monkeypatch.setattr(intervals, "DRAWN_AT_ONCE", 500)
+    pieces = bootstrap_interval(values, torch.arange(50), 3000)
+    assert pieces.low == pytest.approx(whole.low, abs=0.03)
+    assert pieces.high == pytest.approx(whole.high, abs=0.03)
+
+
+def test_bootstrap_of_one_user_and_of_none():
+    found = bootstrap_interval(torch.tensor([2.0, 4.0]), torch.tensor([1, 1]))
+    assert found == (3, -math.inf, math.inf)
+    with pytest.raises(ValueError, match="no values"):
+        bootstrap_interval(torch.zeros(0), torch.zeros(0).long())
+
+
+def test_a_function_of_means_has_the_interval_of_its_linear_part():
+    generator = torch.Generator().manual_seed(1)
+    users = torch.randn(400, 2, generator=generator) * 0.1 + torch.tensor([3.0, 2.0])
+    # A linear function: what Student's interval of the users' own values says.
+    plain = mean_interval(2 * users[:, 0] - users[:, 1])
+    assert function_interval(lambda m: 2 * m[0] - m[1], users) == pytest.approx(plain, rel=1e-6)
+    # A ratio: (x - r y) / mean y is its linear part.
+    x, y = users.double().T
+    ratio = x.mean() / y.mean()
+    linear = mean_interval(ratio + (x - ratio * y) / y.mean())
+    assert function_interval(lambda m: m[0] / m[1], users) == pytest.approx(linear, rel=1e-9)
+
+
+def test_groups_of_different_users_add_their_variances():
+    x, y = torch.tensor([1.0, 2, 3, 4]), torch.tensor([1.0, 5, 3])
+    found = function_interval(lambda m: m[0] - m[1], x.unsqueeze(1), y.unsqueeze(1))
+    # Variances 5/3 of 4 and 4 of 3 users; t(.975, 2) = 4.302653.
+    half = 4.302653 * math.sqrt(5 / 3 / 4 + 4 / 3)
+    assert found == pytest.approx((-0.5, -0.5 - half, -0.5 + half), rel=1e-6)
+    assert function_interval(lambda m: m[0], x[:1, None]).high == math.inf
+
+
+def test_a_ratio_has_the_values_that_a_t_test_does_not_refuse():
+    generator = torch.Generator().manual_seed(2)
+    below = torch.randn(30, generator=generator) + 2
+    above = 0.5 * below + torch.randn(30, generator=generator)
+    found = ratio_interval(above, below, paired=True)
+    assert found.mean == pytest.approx(float(above.mean() / below.mean()), rel=1e-6)
+    for end in (found.low, found.high):
+        edge = mean_interval(above.double() - end * below.double())
+        assert min(abs(edge.low), abs(edge.high)) < 1e-6
+    assert ratio_interval(above, below - below.mean(), paired=True) is None
+    assert ratio_interval(above[:1], below[:1], paired=True) is None
+
+
+def test_a_ratio_is_covered_as_often_as_it_says():
+    generator = torch.Generator().manual_seed(3)
+    above = torch.randn(1500, 10, generator=generator) + 1
+    below = torch.randn(1500, 14, generator=generator) + 3
+    pairs = zip(above, below, strict=True)
+    found = [ratio_interval(x, y, paired=False) for x, y in pairs]
+    assert all(found)
+    assert abs(sum(i.low < 1 / 3 < i.high for i in found) / 1500 - 0.95) < 0.015
+
+
+def test_refits_and_users_by_hand():
+    # Users (1, 3, 5) in refit one, (3, 3, 3) in refit two. Means: users 2, 3, 4; refits 3, 3.
+    error, freedom = standard_error(torch.tensor([[1.0, 3, 5], [3, 3, 3]]))
+    assert error == pytest.approx(math.sqrt(1 / 3))
+    assert freedom == 2
+    # Refits that differ by 2 for everybody: variances 1 of three users, 2 of two refits.
+    error, freedom = standard_error(torch.tensor([[1.0, 2, 3], [3, 4, 5]]))
+    assert error == pytest.approx(math.sqrt(1 / 3 + 1.5 * 2))
+    assert freedom == pytest.approx((1 / 3 + 3) ** 2 / ((1 / 3) ** 2 / 2 + 3**2 / 1))
+
+
+def test_equal_refits_count_as_one():
+    once = torch.tensor([1.0, 2, 3, 4, 5])
+    assert mean_interval(once.expand(3, 5)) == pytest.approx(mean_interval(once))
+    assert mean_interval(once[None]) == mean_interval(once)
+
+
+@pytest.mark.parametrize("refits", [3, 10])
+@pytest.mark.parametrize("spread", [0.0, 0.05, 0.5])
+def test_covers_the_truth_as_often_as_it_says_however_many_refits(refits, spread):
+    # The fit to the whole sample is off by as much as refits differ from it; there are 60 users,
+    # with a part of each user in each refit.
+    generator = torch.Generator().manual_seed(refits)
+    covered, rounds = 0, 800
+    for _ in range(rounds):
+        level = spread * torch.randn(1, 1, generator=generator)
+        refit = level + spread * torch.randn(refits, 1, generator=generator)
+        user = torch.randn(1, 60, generator=generator)
+        found = mean_interval(7 + refit + user + 0.5 * torch.randn(refits, 60, generator=generator))
+        covered += found.low < 7 < found.high
+    assert covered / rounds > 0.925
+
+
+def test_a_ratio_counts_refits_of_what_is_above():
+    generator = torch.Generator().manual_seed(4)
+    below = torch.randn(40, generator=generator) + 3
+    above = 0.5 * below + 0.3 * torch.randn(40, generator=generator)
+    alone = ratio_interval(above, below, paired=True)
+    same = ratio_interval(above.expand(3, 40), below, paired=True)
+    assert same == pytest.approx(alone)
+    moved = torch.stack([above - 0.4, above, above + 0.4])
+    wider = ratio_interval(moved, below, paired=True)
+    assert wider.mean == pytest.approx(alone.mean)
+    assert wider.low < alone.low - 0.2
+    assert wider.high > alone.high + 0.2

@@ -1,0 +1,106 @@
+"""Two kinds of people with opposite tastes, who must not be averaged into none."""
+
+import pytest
+import torch
+from torch.nn.functional import one_hot
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Key
+from lightrec.users.choice import PooledChoice
+from lightrec.users.irl.base import with_nothing
+from lightrec.users.irl.maxent import MaxEnt
+from lightrec.users.irl.mixture import TasteMixture
+from lightrec.users.reward_model import RewardModel
+
+ITEMS, STEPS = 6, 8
+TASTE = torch.tensor([2.0, 2, 2, -2, -2, -2])
+"""Of the first kind; the second one's is the opposite."""
+
+
+def sessions(number):
+    """Choices among all items and nothing, STEPS of each person, and the people's kinds."""
+    generator = torch.Generator().manual_seed(0)
+    kind = torch.randint(2, (number,), generator=generator)
+    values = torch.cat([TASTE * (1 - 2 * kind).unsqueeze(1), torch.zeros(number, 1)], 1)
+    slots = torch.multinomial(values.softmax(1), STEPS, replacement=True, generator=generator)
+    history = torch.zeros(number, STEPS, STEPS, dtype=torch.int64)
+    for step in range(STEPS):
+        history[:, step, STEPS - step :] = slots[:, :step] + 1
+    return {
+        Key.HISTORY: history.flatten(0, 1),
+        Key.CANDIDATES: torch.arange(1, ITEMS + 1).expand(number * STEPS, ITEMS),
+        Key.CHOICE: slots.flatten(),
+        Key.WEIGHT: torch.ones(number * STEPS),
+    }, kind
+
+
+def make():
+    model = PooledChoice(ITEMS, ITEMS, STEPS, feature_size=8, hidden_size=16, identity_size=0)
+    vectors = one_hot(torch.arange(ITEMS)).float()
+    model.set_items(torch.cat([torch.zeros(1, ITEMS), vectors]))
+    return model
+
+
+def train(learner, batch, steps=300):
+    torch.manual_seed(1)
+    learner.build(make, 0.0)
+    learner.start()
+    optimizer = torch.optim.AdamW(
+        [p for p in learner.parameters() if p.requires_grad], 1e-2, weight_decay=1e-2
+    )
+    for step in range(steps):
+        rows = torch.randint(len(batch[Key.CHOICE]), (1024,))
+        part = {name: value[rows] for name, value in batch.items()}
+        loss = learner.loss(part, step / steps)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        learner.stepped()
+    return learner
+
+
+@pytest.fixture(scope="module")
+def learned():
+    batch, kind = sessions(1000)
+    return batch, kind, train(TasteMixture(memory=0), batch)
+
+
+def test_a_mixture_finds_both_tastes_where_one_reward_finds_none(learned):
+    batch, _, mixture = learned
+    nobody, items = torch.zeros(1, STEPS, dtype=torch.int64), torch.arange(1, ITEMS + 1)[None]
+    one = train(MaxEnt(), batch).reward_model().reward(nobody, items)[0]
+    first, second = mixture.reward_model().by_kind(nobody, items)[0]
+    likes = torch.sign(TASTE)
+    spread = (one @ likes / ITEMS).abs()
+    kinds = torch.stack([first @ likes, second @ likes]) / ITEMS
+    assert spread < 0.3
+    assert kinds.min() < -1
+    assert kinds.max() > 1
+
+
+def test_the_gate_tells_kinds_after_a_few_choices(learned):
+    batch, kind, mixture = learned
+    last = batch[Key.HISTORY].unflatten(0, (-1, STEPS))[:, -1]
+    found = mixture.gate(last).argmax(1)
+    right = (found == kind).float().mean()
+    assert max(right, 1 - right) > 0.95
+
+
+def test_its_utilities_are_log_odds_of_the_mixture_and_its_reward_is_saved(learned, tmp_path):
+    batch, _, mixture = learned
+    history, items = batch[Key.HISTORY][:16], batch[Key.CANDIDATES][:16]
+    found = with_nothing(mixture.utilities(history, items)).softmax(1)
+    nobody = torch.zeros_like(history)
+    each = [with_nothing(part.utilities(nobody, items)).softmax(1) for part in mixture.parts]
+    weights = mixture.gate(history).exp()
+    expected = weights[:, :1] * each[0] + weights[:, 1:] * each[1]
+    torch.testing.assert_close(found, expected)
+    model = mixture.reward_model()
+    model.save(tmp_path)
+    again = RewardModel.load(tmp_path)
+    torch.testing.assert_close(again.reward(history, items), model.reward(history, items))
+
+
+def test_one_kind_is_no_mixture():
+    with pytest.raises(RecipeError, match="kinds is 1"):
+        TasteMixture(kinds=1)

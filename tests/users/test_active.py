@@ -1,0 +1,105 @@
+"""Choosing whose choices to ask for, and leaving steps out of histories."""
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
+from lightrec.data.store import TRAIN
+from lightrec.errors import RecipeError
+from lightrec.users.active import doubt, events_of, first_events, most_informative
+from lightrec.users.choice import PooledChoice
+from lightrec.users.choice_data import ChoiceData
+from lightrec.users.choice_sets import forgetting
+from lightrec.users.ensemble import Ensemble
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Four users with five events each, offered one of two sets."""
+    events = pl.DataFrame(
+        {
+            "user": np.repeat(["u", "v", "w", "x"], 5),
+            "item": ["a", None, "a", "b", "a"] * 2 + ["c", None, "d", "d", "c"] * 2,
+            "time": np.tile(np.arange(5), 4),
+            "candidates": [["a", "b"]] * 10 + [["c", "d"]] * 10,
+        }
+    )
+    prepare(
+        InteractionLog(events),
+        tmp_path / "data",
+        domain=Domain(),
+        minimum_value=None,
+        k_core=0,
+        split="leave-one-out",
+        equal_times="file",
+        seed=0,
+    )
+    return ChoiceData(str(tmp_path / "data"), history_length=4)
+
+
+def users_who_disagree_on(data, names):
+    """Two user models, alike but for the biases of some items."""
+    torch.manual_seed(0)
+    first = PooledChoice(data.num_items, 0, 4, identity_size=2).eval()
+    second = PooledChoice(data.num_items, 0, 4, identity_size=2).eval()
+    second.load_state_dict(first.state_dict())
+    numbers = [1 + data.store.catalog["item"].to_list().index(name) for name in names]
+    with torch.no_grad():
+        second.bias[numbers] += torch.tensor([3.0, -3.0])
+    return Ensemble([first, second])
+
+
+def test_sessions_on_which_the_ensemble_disagrees_come_first(data):
+    sessions = np.arange(4)
+    users = users_who_disagree_on(data, ["c", "d"])
+    assert most_informative(users, data, sessions, 2).tolist() == [2, 3]
+    users = users_who_disagree_on(data, ["a", "b"])
+    assert most_informative(users, data, sessions[1:], 1).tolist() == [1]
+    found = doubt(users, data, first_events(data.store, sessions))
+    assert (found[:2] > 0.05).all()
+    assert found[2:].abs().max() < 1e-6
+
+
+def test_only_chosen_events_are_learned_from(data, tmp_path):
+    chosen = events_of(data.store, np.array([1, 3]))
+    assert first_events(data.store, np.array([1, 3])).tolist() == [chosen[0], chosen[3]]
+    np.save(tmp_path / "events.npy", chosen)
+    part = ChoiceData(data.data, history_length=4, events=str(tmp_path / "events.npy"))
+    assert part.events(TRAIN).tolist() == chosen.tolist() == [5, 6, 7, 15, 16, 17]
+    assert part.offer_settings["events"] == str(tmp_path / "events.npy")
+    assert len(data.events(TRAIN)) == 12
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 5), min_size=6, max_size=6), min_size=1, max_size=5),
+    st.floats(0, 0.99),
+    st.integers(0, 100),
+)
+def test_a_forgetful_history_is_a_part_of_the_whole_in_its_order(rows, rate, seed):
+    history = np.array([sorted(row, key=bool) for row in rows])
+    found = forgetting(history, rate, np.random.default_rng(seed))
+    for before, after in zip(history.tolist(), found.tolist(), strict=True):
+        assert after == sorted(after, key=bool)
+        rest = iter(item for item in before if item)
+        assert all(item in rest for item in after if item)
+    if rate == 0:
+        assert (found == history).all()
+
+
+def test_histories_are_forgotten_in_training_alone(data):
+    forgetful = ChoiceData(data.data, history_length=4, forget=0.9)
+    whole, part = (
+        [batch["history"] for batch in one.batches(TRAIN, shuffle=True)]
+        for one in (data, forgetful)
+    )
+    assert (torch.cat(part) > 0).sum() < (torch.cat(whole) > 0).sum() / 2
+    same = zip(data.batches(TRAIN), forgetful.batches(TRAIN), strict=True)
+    assert all(torch.equal(one["history"], other["history"]) for one, other in same)
+    with pytest.raises(RecipeError, match="forget is 1"):
+        ChoiceData(data.data, forget=1.0)

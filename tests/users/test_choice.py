@@ -1,0 +1,141 @@
+import math
+
+import pytest
+import torch
+
+from lightrec.errors import RunError
+from lightrec.users.choice import ChoiceModel, PooledChoice, RecurrentChoice
+from lightrec.users.popularity_choice import PopularityChoice
+
+N, D, L = 12, 3, 5
+
+
+@pytest.fixture(params=[PooledChoice, RecurrentChoice])
+def model(request):
+    torch.manual_seed(0)
+    model = request.param(N, D, L, feature_size=4, hidden_size=8, identity_size=2)
+    model.set_items(torch.randn(N + 1, D), torch.randn(N + 1))
+    torch.nn.init.normal_(model.bias)
+    return model.requires_grad_(False)
+
+
+@pytest.fixture
+def history():
+    return torch.tensor([[0, 0, 3, N + 1, 5], [7, 1, 2, 9, 12], [0, 0, 0, 0, 0]])
+
+
+@pytest.fixture
+def items():
+    return torch.tensor([[1, 2, 11], [4, 8, 3], [6, 5, 0]])
+
+
+def test_likelihood_by_hand(model, history, items):
+    utilities = model.utilities(model.state(history), items)
+    for row in range(3):
+        exponentials = [math.exp(x) for x in utilities[row].tolist()]
+        total = 1 + sum(exponentials)
+        expected = torch.tensor([*exponentials, 1.0]) / total
+        assert torch.allclose(
+            model.log_probabilities(history, items)[row].exp(), expected, atol=1e-6
+        )
+
+
+def test_all_items_cost_one_product_and_agree(model, history, items):
+    state = model.state(history)
+    everything = model.utilities(state)
+    assert everything.shape == (3, N + 1)
+    assert everything[:, 0].eq(-torch.inf).all()
+    assert torch.allclose(everything.gather(1, items), model.utilities(state, items), atol=1e-5)
+    assert model.nothing(state).eq(0).all()
+
+
+def test_order_of_the_set_does_not_matter(model, history, items):
+    order = torch.tensor([2, 0, 1])
+    assert torch.allclose(
+        model.log_probabilities(history, items)[:, :3][:, order],
+        model.log_probabilities(history, items[:, order])[:, :3],
+    )
+
+
+def test_padding_changes_nothing(model, history, items):
+    longer = torch.cat([torch.zeros(3, 4, dtype=torch.int64), history], 1)
+    shorter = history[:1, 2:]
+    padded = torch.cat([items, torch.zeros(3, 2, dtype=torch.int64)], 1)
+    expected = model.log_probabilities(history, items)
+    assert torch.equal(model.log_probabilities(longer, items), expected)
+    assert torch.allclose(model.log_probabilities(shorter, items[:1]), expected[:1])
+    found = model.log_probabilities(history, padded)
+    assert torch.allclose(found[:, [0, 1, 2, 5]], expected)
+    assert found[:, 3:5].eq(-torch.inf).all()
+
+
+def test_after_is_the_state_of_the_longer_history(model, history, items):
+    after = model.after(history, items.clamp_min(1))
+    for column in range(3):
+        longer = torch.cat([history, items.clamp_min(1)[:, column : column + 1]], 1)
+        assert torch.allclose(after[:, column], model.state(longer), atol=1e-6)
+
+
+def test_nothing_moves_the_state_only_where_it_is_recorded(model, history):
+    longer = torch.cat([history, torch.full((3, 1), N + 1)], 1)
+    assert torch.allclose(model.after_nothing(history), model.state(longer), atol=1e-6)
+    model.nothing_recorded.fill_(False)
+    assert torch.equal(model.after_nothing(history), model.state(history))
+
+
+def test_without_foresight_the_reward_is_the_utility(model, history, items):
+    utilities = model.utilities(model.state(history), items)
+    assert torch.equal(model.reward(history, items), utilities)
+    model.discount.fill_(0.9)
+    model.leave_rate.fill_(1.0)
+    assert torch.equal(model.reward(history, items), utilities)
+
+
+def test_reward_is_value_less_what_follows(model, history, items):
+    model.discount.fill_(0.9)
+    model.leave_rate.fill_(0.5)
+    items = items.clamp_min(1)
+    follows = model.continuation(model.after(history, items))
+    expected = model.action_values(history, items)[:, :-1] - 0.45 * follows
+    assert torch.allclose(model.reward(history, items), expected, atol=1e-5)
+
+
+def test_shift_of_nothing_multiplies_its_odds(model, history, items):
+    before = model.log_probabilities(history, items)[:, -1].exp()
+    model.nothing_shift += math.log(3)
+    after = model.log_probabilities(history, items)[:, -1].exp()
+    assert torch.allclose(after / (1 - after), 3 * before / (1 - before), rtol=1e-4)
+
+
+def test_saved_and_loaded(model, history, items, tmp_path):
+    model.discount.fill_(0.7)
+    model.nothing_recorded.fill_(False)
+    model.save_pretrained(tmp_path)
+    again = ChoiceModel.load(tmp_path)
+    assert type(again) is type(model)
+    assert not again.records_nothing
+    before, after = model.state_dict(), again.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    # Products of the same numbers may differ in the last bit where they lie otherwise in memory.
+    rewards = [m.reward(history, items[:, :2]) for m in (again, model)]
+    torch.testing.assert_close(*rewards, check_stride=False)
+
+
+def test_an_empty_folder_is_told(tmp_path):
+    with pytest.raises(RunError, match="no ChoiceModel"):
+        ChoiceModel.load(tmp_path)
+
+
+def test_popularity_finds_the_law_that_made_the_choices():
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.cat([torch.zeros(1), torch.randn(50, generator=generator)])
+    items = torch.randint(1, 51, (40_000, 5), generator=generator)
+    truth = PopularityChoice(scores)
+    truth.weight, truth.nothing = torch.tensor(0.7), torch.tensor(1.2)
+    probabilities = truth.log_probabilities(items).exp()
+    choice = torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
+    model = PopularityChoice(scores)
+    model.fit(items, choice, torch.ones(len(items)))
+    assert model.weight.item() == pytest.approx(0.7, abs=0.03)
+    assert model.nothing.item() == pytest.approx(1.2, abs=0.04)

@@ -1,0 +1,18 @@
+"""What a reward stage notes of its data is enough to make the same states and offers again."""
+
+import json
+
+import torch
+
+from lightrec.users.choice_data import ChoiceData
+from lightrec.users.halves import OFFERS
+from lightrec.users.module import offers
+
+
+def test_the_noted_settings_give_the_same_offers(tiny_run):
+    noted = json.loads((tiny_run / "reward" / OFFERS).read_text())
+    assert noted["half"] == "a"
+    again = ChoiceData(str(tiny_run / "data"), **noted)
+    same = ChoiceData(str(tiny_run / "data"), **noted, encoder=str(tiny_run / "encoder"))
+    for left, right in zip(offers(again, None), offers(same, None), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(left, right, strict=True))

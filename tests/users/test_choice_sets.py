@@ -1,0 +1,152 @@
+import numpy as np
+import polars as pl
+import pytest
+
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
+from lightrec.data.store import TRAIN
+from lightrec.keys import Key
+from lightrec.users.choice_sets import ChoiceSets, EventBatches, UnseenItems
+
+
+def store_of(events, folder):
+    return prepare(
+        InteractionLog(pl.DataFrame(events)),
+        folder,
+        domain=Domain(),
+        minimum_value=None,
+        k_core=0,
+        split="leave-one-out",
+        equal_times="file",
+        seed=0,
+    )
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """Eight users who meet ten of twenty items each."""
+    generator = np.random.default_rng(0)
+    items = np.concatenate([generator.permutation(20)[:10] for _ in range(8)])
+    return store_of(
+        {"user": np.repeat(np.arange(8), 10), "item": items, "time": np.tile(np.arange(10), 8)},
+        tmp_path / "plain",
+    )
+
+
+@pytest.fixture
+def offered(tmp_path):
+    return store_of(
+        {
+            "user": ["u"] * 4,
+            "item": ["a", None, "c", "b"],
+            "time": [1, 2, 3, 4],
+            "candidates": [[], ["a", "b"], ["b", "c", "a"], ["b", "a"]],
+        },
+        tmp_path / "offered",
+    )
+
+
+def test_assumed_sets_hold_the_choice_among_unseen_items(plain):
+    events = plain.events(TRAIN)
+    batch = ChoiceSets(plain, 5, 8, 3.0)[(0, 1), events]
+    number = len(events)
+    sets = batch[Key.CANDIDATES].numpy()
+    assert sets.shape == (2 * number, 8)
+    assert (sets[:number, 0] == plain.items[events]).all()
+    assert batch[Key.CHOICE].tolist() == [0] * number + [8] * number
+    assert batch[Key.WEIGHT].tolist() == [1.0] * number + [3.0] * number
+    assert batch[Key.HISTORY].shape == (number, 5)
+    users = plain.users_of(events)
+    for row, (event, user) in enumerate(zip(events, users, strict=True)):
+        before = set(plain.items[plain.offsets[user] : event].tolist())
+        for drawn in (sets[row], sets[number + row]):
+            assert len(set(drawn.tolist())) == 8
+            assert not before & set(drawn.tolist())
+
+
+def test_draws_follow_from_the_seeds_alone(plain):
+    sets, events = ChoiceSets(plain, 5, 8, 1.0), plain.events(TRAIN)[:7]
+    first, again, other = (sets[seeds, events][Key.CANDIDATES] for seeds in ((1,), (1,), (2,)))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_who_has_met_everything_gets_padding(plain):
+    unseen = UnseenItems(plain, repeats=False)
+    unseen.keys = np.arange(8 * unseen.stride)
+    unseen.first = np.zeros(8 * unseen.stride, np.int64)
+    drawn = unseen.draw(
+        np.array([[3, 0, 0]]), np.array([0]), np.array([5]), np.random.default_rng(0)
+    )
+    assert drawn.tolist() == [[3, 0, 0]]
+
+
+def test_logged_sets_are_taken_as_they_are(offered):
+    events = np.array([1, 2, 3])
+    batch = ChoiceSets(offered, 3, 99, 1.0)[(0,), events]
+    names = ["", *offered.catalog["item"].to_list()]
+    sets = [[names[i] for i in row] for row in batch[Key.CANDIDATES].tolist()]
+    assert sets == [["a", "b", ""], ["b", "c", "a"], ["b", "a", ""]]
+    assert batch[Key.CHOICE].tolist() == [3, 1, 0]
+    assert batch[Key.WEIGHT].tolist() == [1.0] * 3
+    nothing = offered.num_items + 1
+    assert batch[Key.HISTORY][2].tolist() == [1, nothing, names.index("c")]
+
+
+def test_the_step_after_is_told_with_why_there_is_none(offered):
+    sets = ChoiceSets(offered, 3, 99, 1.0)
+    assert Key.ENDED not in sets[(0,), np.array([1])]
+    ended = np.zeros(4, bool)
+    sets.tell_next(ended)
+    batch = sets[(0,), np.array([1, 2, 3])]
+    names = ["", *offered.catalog["item"].to_list()]
+    following = [[names[i] for i in row] for row in batch[Key.NEXT_CANDIDATES].tolist()]
+    # The second event validates and the third tests: what is offered there is held out.
+    assert following == [["", "", ""]] * 3
+    assert batch[Key.CUT].tolist() == [True] * 3
+    assert not batch[Key.ENDED].any()
+    batch = sets[(0,), np.array([0])]
+    following = [[names[i] for i in row] for row in batch[Key.NEXT_CANDIDATES].tolist()]
+    assert following == [["a", "b", ""]]
+    assert batch[Key.CUT].tolist() == [False]
+    ended[3] = True
+    sets.tell_next(ended)
+    batch = sets[(0,), np.array([3])]
+    assert batch[Key.ENDED].tolist() == [True]
+    assert batch[Key.CUT].tolist() == [False]
+
+
+def test_assumed_steps_after_hold_items_that_are_still_unseen(plain):
+    sets = ChoiceSets(plain, 3, 4, 1.0)
+    sets.tell_next(np.zeros(len(plain), bool))
+    events = np.flatnonzero(plain.parts == TRAIN)
+    batch = sets[(0,), events]
+    following = batch[Key.NEXT_CANDIDATES].numpy()
+    assert following.shape == (2 * len(events), 4)
+    for event, shown in zip(events, following, strict=False):
+        begin = plain.offsets[plain.users_of(np.array([event]))[0]]
+        assert not set(shown) & set(plain.items[begin : event + 1])
+    # Whoever declined goes on, wherever the log ends.
+    assert not batch[Key.CUT][len(events) :].any()
+
+
+def test_batches_are_shuffled_by_seed_and_epoch():
+    events = np.arange(100, 200)
+
+    def order(epoch, **settings):
+        sampler = EventBatches(events, 32, 7, **{"shuffle": True, "limit": None, **settings})
+        sampler.set_epoch(epoch)
+        requests = list(sampler)
+        assert len(requests) == len(sampler)
+        return np.concatenate([rows for _, rows, _ in requests]), [seeds for seeds, *_ in requests]
+
+    (first, seeds), (again, _), (later, other) = order(0), order(0), order(1)
+    assert (np.sort(first) == events).all()
+    assert (first == again).all()
+    assert (first != later).any()
+    assert not set(seeds) & set(other)
+    fixed = [order(epoch, shuffle=False) for epoch in (0, 1)]
+    assert (fixed[0][0] == events).all()
+    assert fixed[0][1] == fixed[1][1]
+    assert len(order(0, limit=40)[0]) == 40

@@ -1,0 +1,108 @@
+"""The halves of the users follow the run's seed, and whoever uses both refuses overlapping ones."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from lightrec.errors import RecipeError, RunError
+from lightrec.evaluation.simulate import arena
+from lightrec.learners.policy_data import PolicyData
+from lightrec.stages import recipes
+from lightrec.stages.assumptions import assumptions_stage
+from lightrec.stages.evaluate import evaluate_stage
+from lightrec.stages.run import plan, run
+from lightrec.stages.train import train
+from lightrec.testing.tiny import FAST
+from lightrec.users.choice_data import ChoiceData
+from lightrec.users.halves import OFFERS, check_halves, in_half, learned_from
+
+SENTENCE = (
+    "The reward stage splits the users into halves by seed 5 and the judge stage by seed 0, so "
+    "that user model B would judge with users from whom user model A learned. Give both stages "
+    "the same seed_everything, as `lightrec run --seed` does, or the same "
+    "data.init_args.split_seed."
+)
+
+
+def test_halves_are_disjoint_even_and_seeded():
+    users = np.arange(10_000)
+    a, b = in_half(users, "a", 0), in_half(users, "b", 0)
+    assert (a ^ b).all()
+    assert in_half(users, "all", 0).all()
+    assert abs(a.mean() - 0.5) < 0.02
+    assert abs((a == in_half(users, "a", 1)).mean() - 0.5) < 0.02
+    assert (in_half(users[5:9], "a", 0) == a[5:9]).all()
+
+
+def test_halves_follow_the_seed_unless_the_split_has_one_of_its_own():
+    assert ChoiceData("data", half="a", seed=3).split_seed == 3
+    assert ChoiceData("data", half="a", seed=3, split_seed=0).split_seed == 0
+    assert ChoiceData("data", half="a", seed=3).offer_settings["split_seed"] == 3
+
+
+def noted(folder, **stages):
+    for stage, (half, seed) in stages.items():
+        (folder / stage).mkdir(exist_ok=True)
+        note = json.dumps({"half": half, "split_seed": seed})
+        (folder / stage / OFFERS).write_text(note)
+    return folder
+
+
+def test_overlapping_halves_are_refused_in_a_sentence(tmp_path):
+    check_halves(tmp_path)
+    check_halves(noted(tmp_path, reward=("a", 5), judge=("b", 5)))
+    check_halves(noted(tmp_path, reward=("all", 5), judge=("b", 0)))
+    with pytest.raises(RunError) as refused:
+        check_halves(noted(tmp_path, reward=("a", 5), judge=("b", 0)))
+    assert str(refused.value) == f"{tmp_path}: {SENTENCE} Then run the stage that changed again."
+
+
+def test_all_who_use_both_user_models_refuse_overlapping_halves(tiny_run, tmp_path):
+    for part in ("data", "encoder", "reward", "judge"):
+        shutil.copytree(tiny_run / part, tmp_path / part)
+    note = json.loads((tiny_run / "reward" / OFFERS).read_text())
+    (tmp_path / "reward" / OFFERS).write_text(json.dumps({**note, "split_seed": 5}))
+    folder = recipes.folder("generic")
+    planned = plan(folder, tmp_path, {}, False, None, FAST, "assumptions")
+    stages = {stage.name: stage for stage in planned}
+    users = [
+        lambda: evaluate_stage(stages["evaluate"]),
+        lambda: assumptions_stage(stages["assumptions"]),
+        lambda: arena(str(tmp_path), 10, 0, {}),
+        lambda: train(stages["policy"]),
+    ]
+    for use in users:
+        with pytest.raises(RunError, match="splits the users into halves by seed 5"):
+            use()
+
+
+@pytest.mark.parametrize("setting", ["--seed_everything=5", "--data.init_args.split_seed=5"])
+def test_a_run_refuses_overlapping_halves_before_any_stage_works(
+    lightrec_tiny_files, tmp_path, setting
+):
+    log, items = lightrec_tiny_files
+    out = tmp_path / "run"
+    with pytest.raises(RecipeError) as refused:
+        run("generic", out=out, log=log, items=items, overrides={"reward": [setting]})
+    assert str(refused.value) == SENTENCE
+    assert not out.exists()
+
+
+def test_a_stage_learned_from_its_own_half(tmp_path):
+    assert learned_from(tmp_path, 10).all()
+    folder = noted(tmp_path, reward=("a", 5)) / "reward"
+    assert (learned_from(folder, 100) == in_half(np.arange(100), "a", 5)).all()
+
+
+def test_a_policy_meets_only_users_from_whom_user_model_a_learned(tiny_run):
+    data = PolicyData(*(str(tiny_run / stage) for stage in ("data", "encoder", "reward")))
+    own = in_half(np.arange(60), "a", 0)
+    drawn, _ = data.starts.draw(500, torch.Generator().manual_seed(0))
+    held_out = data.held_out_users.tolist()
+    assert own[drawn].all()
+    assert own[held_out].all()
+    assert {*drawn.tolist(), *held_out} == {*np.flatnonzero(own)}
+    assert not {*drawn.tolist()} & {*held_out}

@@ -1,0 +1,293 @@
+import shutil
+from types import SimpleNamespace
+
+import lightning.pytorch as pl
+import numpy as np
+import polars
+import pytest
+import torch
+from safetensors.torch import save_file
+from tensordict import TensorDict
+
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
+from lightrec.data.store import VALIDATION, EventStore
+from lightrec.errors import RecipeError
+from lightrec.rewards.learned import LearnedReward
+from lightrec.users.choice_assessment import (
+    assess,
+    calibrate,
+    choice_auc,
+    fit_popularity,
+    future_share,
+)
+from lightrec.users.choice_data import ChoiceData
+from lightrec.users.ensemble import load_user_model
+from lightrec.users.halves import in_half
+from lightrec.users.irl.iq_learn import IQLearn
+from lightrec.users.irl.maxent import MaxEnt
+from lightrec.users.module import ChoiceModule, bootstrap_times, load
+from lightrec.users.reward_model import load_reward
+
+ITEMS = 30
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """60 users who like one of two kinds of items, in a log without sets."""
+    root = tmp_path_factory.mktemp("choice")
+    generator = np.random.default_rng(0)
+    own = [generator.permutation(ITEMS // 2)[:12] * 2 + user % 2 for user in range(60)]
+    events = polars.DataFrame(
+        {
+            "user": np.repeat(np.arange(60), 12),
+            "item": np.concatenate(own),
+            "time": np.tile(np.arange(12), 60),
+        }
+    )
+    store = prepare(
+        InteractionLog(events),
+        root / "data",
+        domain=Domain(),
+        minimum_value=None,
+        k_core=0,
+        split="leave-one-out",
+        equal_times="file",
+        seed=0,
+    )
+    kind = torch.tensor([0.0, *[float(int(name) % 2) for name in store.catalog["item"]]])
+    (root / "encoder").mkdir()
+    save_file(
+        {"vectors": kind.unsqueeze(1), "bias": torch.zeros(ITEMS + 1)},
+        root / "encoder" / "items.safetensors",
+    )
+    return root
+
+
+def data_of(folders, **settings):
+    settings = {"half": "a", "candidates": 6, "batch_size": 64, "history_length": 5, **settings}
+    return ChoiceData(str(folders / "data"), encoder=str(folders / "encoder"), **settings)
+
+
+def train(folders, epochs=5, **settings):
+    torch.manual_seed(0)
+    data = data_of(folders)
+    module = ChoiceModule(data.num_items, data.vector_size, history_length=5, **settings)
+    trainer = pl.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, data)
+    return module
+
+
+@pytest.mark.parametrize("model", ["pooled", "recurrent"])
+def test_taste_is_learned_and_written(folders, tmp_path, model):
+    module = train(folders, model=model)
+    metrics = module.write(tmp_path)
+    # Whoever knows the kind chooses among a half of the set.
+    assert metrics["log_likelihood"] > metrics["popularity"] + 0.2
+    assert metrics["other_half/log_likelihood"] > metrics["other_half/popularity"] + 0.2
+    assert 0 <= metrics["calibration_error"] < 0.1
+    assert metrics["temperature"] == float(load(tmp_path).temperature)
+    assert 0 < metrics["future_share"] < 1
+    choice = load(tmp_path)
+    assert not choice.records_nothing
+    assert choice.survival_discount == pytest.approx(0.9 * 0.95)
+    history = torch.tensor([[0, 0, 0, 1, 3]])
+    items = torch.arange(1, ITEMS + 1).unsqueeze(0)
+    assert torch.equal(choice.reward(history, items), module.choice.reward(history, items))
+    assert choice.reward(history, items).isfinite().all()
+
+
+def test_nothing_of_a_choice_is_for_the_future_without_discount_and_all_without_reward(folders):
+    data = data_of(folders)
+    module = train(folders, epochs=1, discount=0.0)
+    choice = module.choice.eval()
+    assert future_share(choice, choice, data, VALIDATION, "a") == pytest.approx(0, abs=1e-6)
+    nothing = SimpleNamespace(reward=lambda history, items: torch.zeros(items.shape))
+    assert future_share(choice, nothing, data, VALIDATION, "a") == pytest.approx(1)
+
+
+def test_an_ensemble_is_written_beside_its_first_member(folders, tmp_path):
+    module = train(folders, model="mixed", members=3)
+    metrics = module.write(tmp_path)
+    # By Jensen's inequality the mean law is no worse than the members are on average, and the
+    # first alone cannot be far from them.
+    assert metrics["ensemble/log_likelihood"] > metrics["log_likelihood"] - 0.05
+    assert metrics["ensemble/disagreement"] > 0
+    users = load_user_model(tmp_path)
+    kinds = [type(member).__name__ for member in users.members]
+    assert kinds == ["PooledChoice", "RecurrentChoice", "PooledChoice"]
+    history, items = torch.tensor([[0, 0, 0, 1, 3]]), torch.tensor([[5, 6, 7]])
+    each = torch.stack([m.log_probabilities(history, items).exp() for m in users.members])
+    found = users.log_probabilities(history, items).exp()
+    torch.testing.assert_close(found, each.mean(0))
+    assert torch.equal(load(tmp_path).bias, module.choice.bias)
+
+
+def test_a_member_of_an_ensemble_learns_as_it_would_alone(folders):
+    alone, among = train(folders, epochs=1), train(folders, epochs=1, members=2)
+    found = dict(among.choice.named_parameters())
+    # Gradients are clipped nowhere here, and nothing is shared but the order of the batches.
+    for name, value in alone.choice.named_parameters():
+        torch.testing.assert_close(found[name], value)
+    assert not torch.equal(among.others[0].identity, among.choice.identity)
+
+
+def test_twice_the_same(folders, tmp_path):
+    first, second = (train(folders, epochs=1).choice.state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_without_discount_the_reward_is_the_utility(folders, tmp_path):
+    module = train(folders, epochs=1, discount=0.0)
+    module.write(tmp_path)
+    choice = load(tmp_path)
+    history, items = torch.tensor([[0, 1, 2]]), torch.tensor([[5, 6]])
+    assert torch.equal(
+        choice.reward(history, items), choice.utilities(choice.state(history), items)
+    )
+
+
+def test_checkpoint_needs_nothing_else(folders, tmp_path):
+    module = train(folders, epochs=1)
+    module.trainer.save_checkpoint(tmp_path / "model.ckpt")
+    again = ChoiceModule.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
+    assert torch.equal(again.choice.vectors, module.choice.vectors)
+
+
+@pytest.mark.parametrize("kind", [MaxEnt, IQLearn])
+def test_a_learner_is_trained_beside_and_rewards_by_it(folders, tmp_path, kind):
+    module = train(folders, epochs=3, learner=kind(), model="recurrent")
+    alone = train(folders, epochs=3, model="recurrent")
+    for name, value in alone.choice.named_parameters():
+        torch.testing.assert_close(dict(module.choice.named_parameters())[name], value)
+    metrics = module.write(tmp_path)
+    # Whoever knows the kind puts what was chosen before half of the others, and ties with the rest.
+    assert metrics["auc"] > 0.65
+    history, items = torch.tensor([[0, 0, 0, 1, 3]]), torch.tensor([[5, 6, 7]])
+    found = load_reward(tmp_path).reward(history, items)
+    assert torch.equal(found, module.learner.reward_model().reward(history, items))
+    assert not torch.equal(found, load(tmp_path).reward(history, items))
+    state = {"history": history, "action": items, "clicked": torch.tensor([[6]])}
+    reward = LearnedReward(str(tmp_path))(TensorDict(state, [1]))
+    assert torch.equal(reward, found[:, 1:2])
+    module.trainer.save_checkpoint(tmp_path / "model.ckpt")
+    again = ChoiceModule.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
+    assert isinstance(again.learner, kind)
+    assert torch.equal(again.learner.reward_model().reward(history, items), found)
+
+
+class Ranks(torch.nn.Module):
+    """Rewards that are a function of the slot: in logs without sets the first is the choice."""
+
+    def __init__(self, rewards):
+        super().__init__()
+        self.rewards = torch.nn.Parameter(torch.tensor(rewards))
+
+    def reward(self, history, items):
+        return self.rewards.expand(len(items), -1)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "expected"),
+    [
+        ([9.0, 1, 2, 3, 4, 5], 1.0),
+        ([0.0, 1, 2, 3, 4, 5], 0.0),
+        ([2.0, 1, 2, 3, 4, 0], 0.5),
+        ([1.0, 1, 1, 1, 1, 1], 0.5),
+        ([3.0, 1, 2, 3, 4, 5], 0.5),
+    ],
+)
+def test_auc_of_choices_by_hand(folders, rewards, expected):
+    found = choice_auc(Ranks(rewards), data_of(folders), VALIDATION, "a")
+    assert found == pytest.approx(expected)
+
+
+def test_halves_do_not_meet(folders):
+    a, b, everybody = (data_of(folders, half=half) for half in ("a", "b", "all"))
+    assert not set(a.events(0)) & set(b.events(0))
+    assert sorted([*a.events(0), *b.events(0)]) == everybody.events(0).tolist()
+
+
+def test_different_lengths_are_refused(folders):
+    data = data_of(folders)
+    module = ChoiceModule(data.num_items, data.vector_size, history_length=7)
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+    with pytest.raises(RecipeError, match="history_length"):
+        trainer.fit(module, data)
+
+
+def test_rate_of_nothing_is_checked(folders):
+    with pytest.raises(RecipeError, match="nothing_rate"):
+        data_of(folders, nothing_rate=1.0)
+
+
+def test_a_model_put_out_of_tune_is_calibrated_again(folders):
+    module = train(folders)
+    model, data = module.choice.eval(), data_of(folders)
+    calibrate(model, data)
+    popularity = fit_popularity(data)
+    good = assess(model, popularity, data, VALIDATION, "a")["log_likelihood"]
+    model.temperature.mul_(3)
+    model.nothing_shift.add_(1)
+    assert assess(model, popularity, data, VALIDATION, "a")["log_likelihood"] < good - 0.1
+    calibrate(model, data)
+    again = assess(model, popularity, data, VALIDATION, "a")["log_likelihood"]
+    # Fitted to these very choices; before, what gained less than two nats in all was let be.
+    assert good - 1e-4 < again < good + 0.1
+
+
+def test_vectors_and_popularity_of_a_half_know_nothing_of_the_other(folders, tmp_path):
+    def of(folder, half):
+        data = ChoiceData(str(folder), half=half, cooccurrence_size=4)
+        return data.vectors, data.popularity
+
+    own = in_half(np.arange(60), "b", 0)
+    store = EventStore.open(folders / "data")
+    turned = shutil.copytree(folders / "data", tmp_path / "data")
+    # All that half A chose becomes something else.
+    items = np.where(
+        own[store.users_of(np.arange(len(store)))], store.items, 1 + store.items % ITEMS
+    )
+    np.save(turned / "items.npy", items.astype(np.int32))
+    for before, after in zip(of(folders / "data", "b"), of(turned, "b"), strict=True):
+        assert (np.asarray(before) == np.asarray(after)).all()
+    vectors, _ = of(turned, "a")
+    assert not torch.equal(vectors, of(folders / "data", "a")[0])
+    # Users of a kind choose items of that kind only, and the vectors tell the kinds apart.
+    kind = np.array([int(name) % 2 for name in store.catalog["item"]], bool)
+    near = of(folders / "data", "b")[0][1:]
+    likeness = near @ near.T
+    assert likeness[kind][:, kind].mean() > 0 > likeness[kind][:, ~kind].mean()
+
+
+def test_members_learn_from_bootstrap_samples_of_the_users(folders):
+    data = data_of(folders, half="all")
+    times = torch.stack([bootstrap_times(data, number) for number in range(3)])
+    assert torch.equal(times[0], bootstrap_times(data, 0))
+    assert not torch.equal(times[0], times[1])
+    assert times.mean() == pytest.approx(1, abs=0.25)
+    module = ChoiceModule(ITEMS, 1, members=2, history_length=5, bootstrap=True)
+    batch = next(iter(data.train_dataloader()))
+    # A user who is in nobody's sample teaches nothing; whoever is in twice, twice as much.
+    module._times = [torch.zeros(60), torch.full((60,), 2.0)]
+    drawn = [module._times_drawn(number, batch) for number in range(2)]
+    assert drawn[0].shape == batch["weight"].shape
+    assert (drawn[0] == 0).all()
+    assert (drawn[1] == 2).all()
+    users = batch["user"]
+    assert len(users) == len(batch["choice"]) == 2 * len(batch["history"])
+    assert torch.equal(users[: len(users) // 2], users[len(users) // 2 :])

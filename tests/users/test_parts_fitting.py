@@ -1,0 +1,142 @@
+"""Leaving, value and return are found again in logs made by known laws."""
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
+from lightrec.users.choice import PooledChoice
+from lightrec.users.choice_data import ChoiceData
+from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
+from lightrec.users.parts_fitting import UserParts
+
+ITEMS = 6
+HOUR = 3600
+
+
+def log_of(sessions, rng):
+    """Sessions of 1 to 8 slates: who declined leaves with probability .5, who took with .1."""
+    rows = []
+    for session in range(sessions):
+        for step in range(8):
+            took = rng.random() < 0.6
+            item = int(rng.integers(ITEMS))
+            rows.append(
+                {
+                    "user": f"u{session // 4}",
+                    "item": f"i{item}" if took else None,
+                    "time": session % 4 * 1000 * HOUR + 10 * step,
+                    "feedback": "choice" if took else "skip",
+                    "value": item + 0.5 * rng.standard_normal() if took else None,
+                    "session": f"s{session}",
+                    "candidates": [f"i{item}"],
+                }
+            )
+            if rng.random() < (0.1 if took else 0.5):
+                break
+    return rows
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    rows = log_of(12_000, rng)
+    store = prepare(
+        InteractionLog(pl.DataFrame(rows, infer_schema_length=None)),
+        tmp_path_factory.mktemp("parts") / "data",
+        domain=Domain(),
+        minimum_value=None,
+        k_core=0,
+        split="leave-one-out",
+        equal_times="file",
+        seed=0,
+    )
+    torch.manual_seed(0)
+    model = PooledChoice(store.num_items, 1, 2, pools=1, feature_size=2, hidden_size=4)
+    data = ChoiceData(str(store.folder), history_length=2)
+    return UserParts(model.eval(), data)
+
+
+def test_leaving_is_told_from_being_cut(parts, tmp_path):
+    part, told = parts.leaving()
+    assert parts.table.longest == 8
+    assert told["log_likelihood"] > told["constant"] + 0.05
+    _, state, step, total, accepted = parts._leaving_rows(parts.table.held_out)
+    found = part(state, step, total, accepted).sigmoid()
+    true = torch.where(accepted.squeeze(1) > 0, 0.1, 0.5)
+    assert (found - true).abs().mean() < 0.03
+    last = step.squeeze(1) == 7
+    assert (found - true)[last].mean().abs() < 0.03
+    assert step.max() == 7
+    part.save_pretrained(tmp_path / "leaving")
+    again = LeavingModel.beside(tmp_path, "leaving")
+    assert torch.equal(again.levels.weight, part.levels.weight)
+    assert LeavingModel.beside(tmp_path, "elsewhere") is None
+
+
+def test_a_log_without_declined_slates_tells_nothing_of_leaving(parts, monkeypatch):
+    monkeypatch.setattr(parts.store, "has_nothing", False)
+    assert parts.leaving() is None
+
+
+def test_values_have_their_mean_and_spread(parts):
+    part, told = parts.value()
+    assert isinstance(part, ValueModel)
+    # Of a normal law with the true spread .5.
+    assert told["log_likelihood"] == pytest.approx(
+        -0.5 - math.log(0.5) - math.log(2 * math.pi) / 2, abs=0.05
+    )
+    assert told["constant"] < told["log_likelihood"] - 0.8
+    items = torch.arange(1, ITEMS + 1)
+    features = parts.model.item_features()[0][items]
+    mean, deviation = part(torch.zeros(ITEMS, parts.model.state_size), features, items)
+    names = parts.store.catalog["item"].to_list()
+    assert mean.tolist() == pytest.approx([float(name[1:]) for name in names], abs=0.15)
+    assert deviation.tolist() == pytest.approx([0.5] * ITEMS, abs=0.1)
+
+
+def test_returns_a_fixed_time_apart_are_told_of_no_more(parts):
+    # All sessions of a user begin 1,000 hours apart: there is nothing to learn.
+    assert parts.returning() is None
+
+
+def test_censored_times_count_as_later_ones():
+    # Log-normal times around e², of which those above e³ are only known to be later.
+    torch.manual_seed(0)
+    logs = 2 + torch.randn(20_000)
+    part = ReturnModel(0)
+    count = (len(logs), 1)
+    inputs = torch.zeros(len(logs), 0), torch.ones(count, dtype=torch.int64), torch.zeros(count)
+    seconds, seen = logs.clamp(0, 3).exp(), logs < 3
+    optimizer = torch.optim.LBFGS(part.parameters(), max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss():
+        optimizer.zero_grad()
+        value = -part.log_likelihood(seconds, seen, *inputs).mean()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    mean, deviation = part(*inputs)
+    assert mean[0].item() == pytest.approx(2, abs=0.05)
+    assert deviation[0].item() == pytest.approx(1, abs=0.05)
+
+
+def test_what_is_always_the_same_in_a_log_says_nothing_elsewhere():
+    # In a log of choices alone everything was accepted; in simulated sessions it is not.
+    torch.manual_seed(0)
+    part = ReturnModel(2)
+    torch.nn.init.normal_(part.linear.weight)
+    state, steps = torch.randn(100, 2), torch.randint(1, 9, (100, 1))
+    part.standardise(*part.inputs(state, steps, steps.float()))
+    with torch.no_grad():
+        logged, _ = part(state, steps, steps.float())
+        simulated, _ = part(state, steps, 0.5 * steps)
+        far, farther = (part(state * size, steps, steps.float())[0] for size in (1e3, 1e6))
+    assert torch.equal(logged, simulated)
+    torch.testing.assert_close(far, farther, atol=0.5, rtol=0)

@@ -1,0 +1,87 @@
+"""What is foretold at the end of a session, and what was accepted in it is worth."""
+
+import math
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from lightrec.evaluation.simulated_sessions import Returns, mean_values
+from lightrec.keys import Key
+from lightrec.report.users import returns_left_out
+from lightrec.testing import tiny
+from lightrec.users.parts import VALUE, ReturnModel
+
+
+def test_days_are_the_geometric_mean_over_the_ends_of_sessions():
+    model = tiny.tiny_user_model()
+    returning = ReturnModel(model.state_size)
+    # Two days times 4 to the power of the share accepted.
+    returning.linear.bias.data[0] = math.log(2 * 24 * 3600)
+    returning.linear.weight.data[0, -1] = math.log(4)
+    returns = Returns(model, returning).round(0)
+    following = TensorDict(
+        {
+            "done": torch.tensor([[True], [True], [False], [True]]),
+            Key.HISTORY: torch.zeros(4, 5, dtype=torch.int64),
+            Key.STEP: torch.full((4, 1), 4),
+            Key.ACCEPTED_TOTAL: torch.tensor([[0.0], [4.0], [1.0], [3.0]]),
+        },
+        batch_size=[4],
+    )
+    # The third goes on, and the last ended earlier.
+    returns(following, following, torch.tensor([True, True, True, False]))
+    assert returns.days() == pytest.approx(math.sqrt(2 * 8), rel=1e-4)
+
+
+def test_days_beyond_what_the_log_spans_are_left_out():
+    model = tiny.tiny_user_model()
+    ends = TensorDict(
+        {
+            "done": torch.ones(4, 1, dtype=torch.bool),
+            Key.HISTORY: torch.zeros(4, 5, dtype=torch.int64),
+            Key.STEP: torch.full((4, 1), 4),
+            Key.ACCEPTED_TOTAL: torch.zeros(4, 1),
+        },
+        batch_size=[4],
+    )
+
+    def days(expected):
+        returning = ReturnModel(model.state_size, longest=10 * 24 * 3600.0)
+        returning.linear.bias.data[0] = math.log(expected * 24 * 3600)
+        returns = Returns(model, returning).round(0)
+        returns(ends, ends, torch.ones(4, dtype=torch.bool))
+        return returns.days()
+
+    # Half of a log-normal law lies above its median: of those 10 days count. E min(X, c) of a
+    # normal X around c is c - φ(0).
+    assert days(9.9999) == pytest.approx(10 * math.exp(-1 / math.sqrt(2 * math.pi)), rel=1e-3)
+    assert days(0.01) == pytest.approx(0.01, rel=1e-3)
+    assert days(10.1) is None
+    assert days(1e21) is None
+
+
+def test_the_report_says_why_days_are_left_out():
+    known = {"choice/b/return/log_likelihood": -1.0, "choice/b/return/constant": -2.0}
+    start = "The days until users of model B come back are left out: "
+    assert returns_left_out({}) == ""
+    assert returns_left_out({**known, "simulator/policy/days_away": 3.0}) == ""
+    assert (
+        returns_left_out(known)
+        == f"{start}most users are not expected back within the time that the log spans."
+    )
+    assert (
+        returns_left_out({**known, "choice/b/return/constant": -1.0})
+        == f"{start}held-out sessions are predicted no better than by one law for all users."
+    )
+
+
+def test_values_of_a_folder(tmp_path):
+    model = tiny.tiny_user_model()
+    model.save_pretrained(tmp_path)
+    assert mean_values(tmp_path) is None
+    tiny.tiny_values(model).save_pretrained(tmp_path / VALUE)
+    values = mean_values(tmp_path)
+    found = values(torch.zeros(3, 5, dtype=torch.int64), torch.tensor([[1], [2], [1]]))
+    assert found.shape == (3, 1)
+    assert found[0] == found[2] != found[1]

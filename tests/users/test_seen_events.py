@@ -1,0 +1,165 @@
+"""Which events the stages see: none of cold items, none held out, only those that were chosen."""
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
+from lightrec.data.store import COLD, TEST, TRAIN, VALIDATION, EventStore
+from lightrec.keys import Key
+from lightrec.learners.policy_data import PolicyData
+from lightrec.ranking.sequence_data import SequenceData
+from lightrec.stages.stage import Stage
+from lightrec.users.choice import PooledChoice
+from lightrec.users.choice_assessment import fit_popularity
+from lightrec.users.choice_data import ChoiceData
+from lightrec.users.parts_fitting import UserParts
+from lightrec.users.reward_explained import _states
+
+USERS, ITEMS, EVENTS = 200, 20, 8
+HOUR = 3_600
+
+
+def store_of(folder, split, events=None):
+    return prepare(
+        InteractionLog(a_log() if events is None else events),
+        folder,
+        domain=Domain(),
+        minimum_value=None,
+        k_core=0,
+        split=split,
+        cold_fraction=0.3,
+        equal_times="file",
+        seed=0,
+    )
+
+
+def a_log():
+    """200 users with eight events each, days apart, of which every third declines.
+
+    A session has two of them, the first and the last of every other user one.
+    """
+    generator = np.random.default_rng(0)
+    items = np.concatenate([generator.permutation(ITEMS)[:EVENTS] for _ in range(USERS)])
+    gaps = generator.lognormal(11, 0.5, (USERS, EVENTS)).astype(int) + HOUR
+    declined = generator.random(USERS * EVENTS) < 1 / 3
+    return pl.DataFrame(
+        {
+            "user": np.repeat(np.arange(USERS), EVENTS),
+            "item": [None if no else f"i{item}" for no, item in zip(declined, items, strict=True)],
+            "time": gaps.cumsum(1).flatten() + 1_600_000_000,
+            "value": generator.normal(size=USERS * EVENTS) + items,
+            "candidates": [[f"i{item}", f"i{(item + 1) % ITEMS}"] for item in items],
+            "session": [f"s{(event + event // EVENTS) // 2}" for event in range(USERS * EVENTS)],
+        }
+    )
+
+
+def plain_log():
+    return a_log().filter(pl.col("item").is_not_null()).drop("candidates", "session")
+
+
+@pytest.fixture
+def cold(tmp_path):
+    store = store_of(tmp_path / "data", "item-cold", plain_log())
+    kept_out = torch.from_numpy(np.unique(store.items[store.parts == COLD])).long()
+    assert len(kept_out) == 6
+    return tmp_path, kept_out
+
+
+def test_no_history_of_any_stage_holds_a_cold_item(cold):
+    folder, kept_out = cold
+    data = ChoiceData(str(folder / "data"), history_length=6, batch_size=4096)
+    histories = [batch[Key.HISTORY] for part in (TRAIN, TEST) for batch in data.batches(part)]
+    histories.append(_states(data, accepted=True)[0])
+    ranking = SequenceData(str(folder / "data"))
+    histories += [batch[Key.HISTORY].flatten() for batch in ranking.test_dataloader()]
+    policy = PolicyData(str(folder / "data"), "encoder", "reward", held_out=20, cut=True)
+    users, ends = policy.starts.draw(500, torch.Generator().manual_seed(0))
+    histories.append(policy.starts.history(users, ends, 6))
+    histories.append(policy.starts.seen(users, ends)[1])
+    model = PooledChoice(data.num_items, 0, 6)
+    seen = []
+    model.state = lambda history: seen.append(history) or torch.zeros(len(history), 1)
+    UserParts(model, data)._value_rows(TRAIN)
+    UserParts(model, data)._return_rows(np.ones(len(UserParts(model, data).table.begins), bool))
+    for history in [*histories, *seen]:
+        assert (history > 0).any()
+        assert not torch.isin(history, kept_out).any()
+
+
+def test_a_store_without_cold_events_is_the_same_log_in_other_respects(cold):
+    folder, kept_out = cold
+    store = EventStore.open(folder / "data")
+    seen = store.without_cold
+    assert (seen.num_users, seen.num_items) == (store.num_users, store.num_items)
+    assert len(seen) == len(store) - int((store.parts == COLD).sum())
+    warm = ~np.isin(store.items, kept_out)
+    for name in ("items", "times", "values", "parts"):
+        assert (getattr(seen, name) == getattr(store, name)[warm]).all()
+    assert (seen.users_of(np.arange(len(seen))) == store.users_of(np.flatnonzero(warm))).all()
+    assert (seen.popularity() == store.popularity()).all()
+    assert seen.without_cold is seen
+    import pickle
+
+    again = pickle.loads(pickle.dumps(seen))
+    assert (again.items == seen.items).all()
+    assert not again.has_cold
+
+
+def fitted_parts(store, **settings):
+    torch.manual_seed(0)
+    model = PooledChoice(store.num_items, 1, 4, pools=1, feature_size=2, hidden_size=4).eval()
+    data = ChoiceData(str(store.folder), history_length=4, **settings)
+    parts = UserParts(model, data, epochs=1)
+    found = {"leaving": parts.leaving(), "return": parts.returning(), "value": parts.value()}
+    return {name: part[0].state_dict() for name, part in found.items() if part is not None}
+
+
+@pytest.mark.parametrize("split", ["leave-one-out", "global-time"])
+def test_user_parts_do_not_change_with_the_held_out_events(tmp_path, split):
+    store = store_of(tmp_path / "data", split)
+    before = fitted_parts(store)
+    assert set(before) == {"leaving", "return", "value"}
+    held_out = np.isin(store.parts, (VALIDATION, TEST))
+    items = np.where(held_out, 1, store.items).astype(np.int32)
+    # Later and closer together, behind everything that trains.
+    times = np.where(held_out, store.times.max() + np.arange(len(store)), store.times)
+    for name, column in (("items", items), ("times", times)):
+        np.save(store.folder / f"{name}.npy", column)
+    after = fitted_parts(EventStore.open(store.folder))
+    for name, state in before.items():
+        for key, weights in state.items():
+            assert torch.equal(weights, after[name][key]), (name, key)
+
+
+def test_chosen_events_are_all_that_popularity_and_user_parts_know(tmp_path):
+    store = store_of(tmp_path / "data", "leave-one-out")
+    train = store.events(TRAIN)
+    chosen = train[: 2 * len(train) // 3]
+    np.save(tmp_path / "events.npy", chosen)
+    settings = {"events": str(tmp_path / "events.npy")}
+    data = ChoiceData(str(store.folder), **settings)
+    counts = np.bincount(store.items[chosen], minlength=ITEMS + 2)[: ITEMS + 1]
+    assert (data.popularity == counts).all()
+    assert torch.equal(fit_popularity(data).scores.cpu(), data.log_popularity)
+    whole, part = fitted_parts(store), fitted_parts(store, **settings)
+    assert set(whole) == set(part) == {"leaving", "return", "value"}
+    for name, state in whole.items():
+        assert any(not torch.equal(weights, part[name][key]) for key, weights in state.items())
+
+
+def test_the_content_of_a_file_that_a_setting_names_is_in_the_fingerprint(tmp_path):
+    recipe, file = tmp_path / "reward.yaml", tmp_path / "events.npy"
+    recipe.write_text(f"data: {{init_args: {{events: {file}}}}}\n")
+    stage = Stage("reward", recipe, tmp_path / "run" / "reward")
+    given = Stage("reward", recipe, stage.out, [f"--data.init_args.events={file}"])
+    before = stage.fingerprint(), given.fingerprint()
+    np.save(file, np.arange(3))
+    first = stage.fingerprint(), given.fingerprint()
+    np.save(file, np.arange(4))
+    second = stage.fingerprint(), given.fingerprint()
+    assert len({*before, *first, *second}) == 6
