@@ -1,25 +1,33 @@
-"""Text files with one separator, read as strings with plain errors."""
+"""Text files with one separator, read as strings; each fault is reported with its line."""
 
 import csv
 import gzip
-import io
+import mmap
+import re
 import zlib
+from array import array
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Final, cast
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.csv
 
 from lightrec.data.files import check_file, describe_content
 from lightrec.data.problems import Problems
-from lightrec.data.readers.scan import Layout, clean_records
-from lightrec.data.readers.sieve import Sieve
 from lightrec.data.schema import Place
 from lightrec.errors import DataError
 
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+LONGEST_LINE: Final = 1 << 20
 _LONGEST_HEADER: Final = 1 << 16
-_HEAD: Final = 1 << 20
+_BLOCK: Final = 1 << 24
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+# NUL bytes, a second kind of line end, and empty lines. A line break in quotes may look like the
+# last two, and then `_sift` decides.
+_SUSPICIOUS: Final = {b"\n": rb"\0|\r(?!\n)|\n\r?\n", b"\r": rb"\0|\n|\r\r"}
 
 
 class TextTable:
@@ -41,25 +49,23 @@ class TextTable:
         names: Sequence[str] | None = None,
     ) -> None:
         self.path = path
-        check_file(path)
-        zipped = path.name.lower().endswith(".gz")
-        other = describe_content(path, "gzip" if zipped else "text")
-        if other is not None:
-            raise DataError(other, path)
-        self._content = _unzip(path) if zipped else None
-        self._has_header = names is None
-        with self._open() as file:
-            head = file.read(_HEAD)
-        end = b"\n" if b"\n" in head or b"\r" not in head else b"\r"
+        self._text = text = _open(path)
+        self._begin = len(_BYTE_ORDER_MARK) if text[:3] == _BYTE_ORDER_MARK else 0
+        self._end = b"\n" if text.find(b"\n") >= 0 or text.find(b"\r") < 0 else b"\r"
+        self._first_line = 1
         if names is None:
-            line = self._first_line(head, end, quote)
+            line = self._header(quote)
             separator = separator or max(",\t;|", key=line.count)
             names = self._split(line, separator) if quote else line.split(separator)
         self.names: list[str] = list(names)
-        self._layout = Layout(self.names, (separator or ",").encode(), end, quote)
+        self._stop = len(text)
+        while self._stop > self._begin and text[self._stop - 1] in b"\r\n":
+            self._stop -= 1
+        self._separator = (separator or ",").encode()
+        self._quote = quote and text.find(b'"', self._begin) >= 0
 
     def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
-        """Some columns as strings; an empty field is null.
+        """Read some columns as strings; an empty field is null.
 
         Empty lines at the end do not count.
 
@@ -68,42 +74,26 @@ class TextTable:
             read.
         :returns: the columns, and how their rows are named.
         """
-        with self._open() as file:
-            records = clean_records(file, self._layout)
-        if records is None:
-            return self._read_good_lines(names, problems)
-        skipped = int(self._has_header)
-        count = records.count - skipped
-        source = self.path if self._content is None else self._content
-        frame = self._parse(source, names, self._has_header, count)
-        if len(self.names) == 1:
-            frame = _without_empty_end(frame)
-        return frame, Place(self.path, line_of=lambda row: records.line(row + skipped))
+        whole = memoryview(self._text)[self._begin : self._stop]
+        frame = self._parse(whole, names) if self._looks_clean(whole) else None
+        if frame is not None:
+            if not self._quote:
+                return frame, Place(self.path, first_line=self._first_line)
+            lines = cache(lambda: self._sift(Problems())[1])
+            return frame, Place(self.path, line_of=lambda row: lines()[row])
+        good, numbers = self._sift(problems)
+        frame = self._parse(memoryview(good), names)
+        if frame is None or frame.height != len(numbers):
+            raise DataError("The file cannot be read as delimited text.", self.path)
+        return frame, Place(self.path, line_of=lambda row: numbers[row])
 
-    def _read_good_lines(
-        self, names: Sequence[str], problems: Problems
-    ) -> tuple[pl.DataFrame, Place]:
-        sieve = Sieve(self._layout, problems)
-        with self._open() as file:
-            sieve.sift(file)
-        lines = sieve.lines
-        header = self._has_header and bool(lines) and lines[0] == 1
-        frame = self._parse(bytes(sieve.good), names, header, len(lines) - header)
-        return frame, Place(self.path, line_of=lambda row: lines[row + header])
-
-    def _open(self) -> BinaryIO:
-        """The text's bytes, behind the byte-order mark."""
-        file: BinaryIO
-        file = self.path.open("rb") if self._content is None else io.BytesIO(self._content)
-        if file.read(len(_BYTE_ORDER_MARK)) != _BYTE_ORDER_MARK:
-            file.seek(0)
-        return file
-
-    def _first_line(self, head: bytes, end: bytes, quote: bool) -> str:
-        line, found, _ = head.partition(end)
+    def _header(self, quote: bool) -> str:
+        """Take the first line off the text."""
+        head = self._text[self._begin : self._begin + _LONGEST_HEADER + 1]
+        line, found, _ = head.partition(self._end)
         while quote and found and line.count(b'"') % 2:
-            more, found, _ = head[len(line) + 1 :].partition(end)
-            line += end + more
+            more, found, _ = head[len(line) + 1 :].partition(self._end)
+            line += self._end + more
         if len(line) > _LONGEST_HEADER:
             raise DataError(
                 f"The first line has more than {_LONGEST_HEADER:,} bytes, so it does not name the "
@@ -113,16 +103,14 @@ class TextTable:
         try:
             text = line.decode().rstrip("\r")
         except UnicodeDecodeError as error:
-            raise DataError(
-                f"Line 1: the byte 0x{line[error.start]:02X} is not UTF-8 text. Convert the file, "
-                "for example with `iconv -f latin1 -t utf-8 OLD > NEW`.",
-                self.path,
-            ) from None
+            raise DataError(f"Line 1: {_wrong_byte(line, error.start)}", self.path) from None
         if "\0" in text:
             raise DataError("Line 1 holds a NUL byte; the file is damaged or no text.", self.path)
         if not text.strip():
             what = "The first line is" if head.strip() else "The file is"
             raise DataError(f"{what} empty; the first line must name the columns.", self.path)
+        self._begin = min(self._begin + len(line) + 1, len(self._text))
+        self._first_line = 2 + line.count(self._end)
         return text
 
     def _split(self, line: str, separator: str) -> list[str]:
@@ -131,36 +119,171 @@ class TextTable:
         except csv.Error as error:
             raise DataError(f"Line 1 cannot be read: {error}.", self.path) from None
 
-    def _parse(
-        self, source: Path | bytes, names: Sequence[str], header: bool, count: int
-    ) -> pl.DataFrame:
-        """Some columns of a well-formed text of so many records."""
+    def _looks_clean(self, whole: memoryview) -> bool:
+        """Whether the text is free of all faults that pyarrow would pass over."""
+        suspicious = re.compile(_SUSPICIOUS[self._end])
+        begins_empty = whole[:1] in (b"\r", b"\n")
+        if begins_empty or suspicious.search(self._text, self._begin, self._stop):
+            return False
+        border = b"[" + re.escape(self._separator) + rb"\r\n]"
+        outside = rb'[^"]*+'
+        quoted = rb'"[^"]*+(?:""[^"]*+)*+"(?=' + border + rb"|\Z)"
+        opening = b"(?<!" + border.replace(b"[", b"[^", 1) + b")"
+        quotes = re.compile(b"(?:" + outside + opening + quoted + b")*+" + outside)
+        if self._quote and not quotes.fullmatch(self._text, self._begin, self._stop):
+            return False
+        bounds = pa.py_buffer(np.array([0, len(whole)], np.int64))
+        as_one = pa.Array.from_buffers(pa.large_string(), 1, [None, bounds, pa.py_buffer(whole)])
+        try:
+            as_one.validate(full=True)  # that it is UTF-8
+        except pa.ArrowInvalid:
+            return False
+        return True
+
+    def _parse(self, text: memoryview, names: Sequence[str]) -> pl.DataFrame | None:
+        """Some columns of a text without a header; None where a line has other fields."""
         positions = sorted({self.names.index(name) for name in names})
         found = [self.names[position] for position in positions]
-        if not count:
-            return pl.DataFrame(schema={name: pl.String for name in found})
+        if not len(text):
+            return pl.DataFrame(schema=dict.fromkeys(found, pl.String))
+        columns = [str(position) for position in range(len(self.names))]
+        wanted = [str(position) for position in positions]
         try:
-            frame = pl.read_csv(
-                source,
-                has_header=header,
-                separator=self._layout.separator.decode(),
-                eol_char=self._layout.end.decode(),
-                columns=positions,
-                infer_schema=False,
-                quote_char='"' if self._layout.quote else None,
-                low_memory=True,
-                glob=False,
+            table = pa.csv.read_csv(
+                pa.py_buffer(text),
+                pa.csv.ReadOptions(
+                    column_names=columns, block_size=_BLOCK, use_threads=pl.thread_pool_size() > 1
+                ),
+                pa.csv.ParseOptions(
+                    delimiter=self._separator.decode(),
+                    quote_char='"' if self._quote else False,
+                    newlines_in_values=self._quote,
+                    ignore_empty_lines=False,
+                ),
+                pa.csv.ConvertOptions(
+                    column_types=dict.fromkeys(wanted, pa.string()),
+                    include_columns=wanted,
+                    strings_can_be_null=True,
+                    null_values=[""],
+                ),
             )
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise self._unreadable(str(error).partition("\n")[0]) from None
-        if frame.height < count and len(self.names) > 1:
-            raise self._unreadable(f"{frame.height} rows instead of {count}")
-        frame.columns = found
-        # What follows are empty lines.
-        return frame.head(count)
+        except pa.ArrowInvalid:
+            return None
+        return pl.DataFrame([pl.Series(n, table[w]) for n, w in zip(found, wanted, strict=True)])
 
-    def _unreadable(self, reason: str) -> DataError:
-        return DataError(f"The file cannot be read as delimited text ({reason}).", self.path)
+    def _sift(self, problems: Problems) -> tuple[bytearray, "array[int]"]:
+        """Go through a text line by line and put each fault into words.
+
+        :returns: the records without a fault, and the line on which each of them begins.
+        """
+        good, lines, seen = bytearray(), array("q"), _Seen(problems)
+        record = self._record()
+        at, number, empty = self._begin, self._first_line, 0
+        while at < self._stop:
+            found = record.match(self._text, at, self._stop)
+            line_end = self._text.find(self._end, at, self._stop)
+            line_end = self._stop if line_end < 0 else line_end
+            stop = found.end() if found else line_end
+            text = self._text[at:stop]
+            if text in (b"", b"\r"):
+                empty += 1
+            else:
+                if empty:
+                    problems.add(_are_empty(number - empty, number - 1))
+                    empty = 0
+                if line_end - at > LONGEST_LINE:
+                    problems.add(
+                        f"Line {number} is longer than {LONGEST_LINE:,} bytes; this is no table, "
+                        "or a quote is never closed."
+                    )
+                elif not found:
+                    problems.add(
+                        f"Line {number} has a quote that is not closed, or one inside a field; put "
+                        "the field in quotes and write each quote in it twice."
+                    )
+                elif self._is_good(number, text.removesuffix(b"\r"), seen):
+                    good += text + self._end
+                    lines.append(number)
+            number += 1 + text.count(self._end)
+            at = stop + 1
+        seen.report()
+        return good, lines
+
+    def _record(self) -> "re.Pattern[bytes]":
+        """One record, with line breaks inside quotes where fields are quoted."""
+        if not self._quote:
+            return re.compile(b"[^" + self._end + b"]*+")
+        separator = re.escape(self._separator)
+        # A quote that is never closed is followed for 64 KiB only.
+        quoted = rb'"[^"]{0,65536}+(?:""[^"]{0,65536}+)*+"'
+        field = b"(?:" + quoted + rb'|[^"' + separator + self._end + rb"]*+)"
+        after = rb"\r?(?=" + self._end + rb"|\Z)"
+        return re.compile(field + b"(?:" + separator + field + b")*+" + after)
+
+    def _is_good(self, number: int, text: bytes, seen: "_Seen") -> bool:
+        def outside(part: bytes) -> bytes:
+            return re.sub(rb'"[^"]*"', b"", part) if self._quote else part
+
+        try:
+            text.decode()
+        except UnicodeDecodeError as error:
+            at = error.start
+            place = min(outside(text[:at]).count(self._separator), len(self.names) - 1)
+            column = f"Line {number}, column '{self.names[place]}'"
+            seen.add("coding", lambda: f"{column}: {_wrong_byte(text, at)}")
+            return False
+        if b"\0" in text:
+            zero = f"Line {number} holds a NUL byte, which no text has."
+            seen.add("zeros", lambda: f"{zero} The file is damaged or is no text.")
+            return False
+        plain, problems = outside(text), seen.problems
+        if b"\r" in plain or b"\n" in plain:
+            problems.add(
+                f"Line {number} holds a second kind of line end; use the same one in all lines."
+            )
+            return False
+        expected, found = len(self.names), plain.count(self._separator) + 1
+        if found != expected:
+            advice = (
+                f"if a field holds the separator {self._separator.decode()!r}, put it in quotes"
+                if found > expected
+                else "every line needs all of them, empty where nothing is known"
+            )
+            problems.add(
+                f"Line {number} has {found} field{'s' * (found != 1)} where {expected} are "
+                f"expected; {advice}."
+            )
+        return found == expected
+
+
+class _Seen:
+    """Faults that one cause gives to many lines: the first is reported, the others counted."""
+
+    def __init__(self, problems: Problems) -> None:
+        self.problems = problems
+        self._kinds: dict[str, tuple[str, int]] = {}
+
+    def add(self, kind: str, sentence: Callable[[], str]) -> None:
+        first, count = self._kinds.get(kind) or (sentence(), 0)
+        self._kinds[kind] = first, count + 1
+
+    def report(self) -> None:
+        for sentence, count in self._kinds.values():
+            others = f" {count - 1} more lines have the same fault." if count > 1 else ""
+            self.problems.add(sentence + others)
+
+
+def _open(path: Path) -> bytes | mmap.mmap:
+    """The bytes of a text file, mapped from disk where it is not compressed."""
+    check_file(path)
+    zipped = path.name.lower().endswith(".gz")
+    other = describe_content(path, "gzip" if zipped else "text")
+    if other is not None:
+        raise DataError(other, path)
+    if zipped:
+        return _unzip(path)
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _unzip(path: Path) -> bytes:
@@ -174,8 +297,14 @@ def _unzip(path: Path) -> bytes:
     raise DataError(problem, path)
 
 
-def _without_empty_end(frame: pl.DataFrame) -> pl.DataFrame:
-    height = frame.height
-    while height and frame.row(height - 1) == (None,):
-        height -= 1
-    return frame.head(height)
+def _wrong_byte(line: bytes, at: int) -> str:
+    return (
+        f"the byte 0x{line[at]:02X} is not UTF-8 text. Convert the file, for example with "
+        "`iconv -f latin1 -t utf-8 OLD > NEW`."
+    )
+
+
+def _are_empty(first: int, last: int) -> str:
+    if first == last:
+        return f"Line {first} is empty; delete it."
+    return f"Lines {first} to {last} are empty; delete them."

@@ -1,0 +1,79 @@
+"""What is kept reads as Python's csv module reads it, whatever faults stand between."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from lightrec.data.problems import Problems
+from lightrec.data.readers import delimited
+from lightrec.data.readers.delimited import TextTable
+
+FIELDS = [b"a", b"", b" ", "é".encode(), b'"x"', b'"x,y"', b'"x""y"', b'""', b'"x\ny"', b'"x\r\ny"']
+FAULTS = [b"", b"", b'"', b",", b"\n", b"\r", b"\0", b"\xff", b"b"]
+NAMES = ["x", "y", "z"]
+
+texts = st.builds(
+    lambda rows, at, fault, end, last: (
+        (text := end.join(b",".join(row) for row in rows) + last)[: at % (len(text) + 1)]
+        + fault
+        + text[at % (len(text) + 1) :]
+    ),
+    st.lists(st.tuples(*[st.sampled_from(FIELDS)] * 3), min_size=1, max_size=5),
+    st.integers(0, 99),
+    st.sampled_from(FAULTS),
+    st.sampled_from([b"\n", b"\r\n"]),
+    st.sampled_from([b"", b"\n", b"\r\n\r\n", b"\n\n\n", b"b\n"]),
+)
+
+
+def opened(path: Path, text: bytes) -> TextTable:
+    path.write_bytes(text)
+    return TextTable(path, ",", names=NAMES)
+
+
+def as_csv_reads(text: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text.decode(), newline="")))
+
+
+@settings(
+    max_examples=300,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(text=texts)
+@example(text=b"a,b,c\nb\n")
+@example(text=b"a,b,c\n\nd,e,f")
+@example(text=b"\na,b,c")
+@example(text=b"\r\na,b,c")
+def test_what_is_kept_and_where_it_stands(text: bytes, tmp_path: Path) -> None:
+    table = opened(tmp_path / "text", text)
+    problems, sifted = Problems(), Problems()
+    frame, place = table.read(NAMES, problems)
+    good, lines = table._sift(sifted)
+    assert problems.sentences == sifted.sentences
+    assert [place.row(row) for row in range(frame.height)] == [f"Line {n}" for n in lines]
+    rows = [[value or "" for value in row] for row in frame.rows()]
+    assert rows == as_csv_reads(bytes(good))
+    if not problems:
+        assert rows == as_csv_reads(text.rstrip(b"\r\n"))
+
+
+def test_every_clean_text_is_seen_to_be_clean(tmp_path: Path) -> None:
+    row = b'"x, ""y""\nz",\xc3\xa9,b\r\n'
+    table = opened(tmp_path / "text", row * 3)
+    assert table._looks_clean(memoryview(row * 3)[:-2])
+
+
+@pytest.mark.parametrize("size", [32, 33, 57])
+def test_borders_of_blocks_do_not_matter(
+    size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delimited, "_BLOCK", size)
+    text = b"".join(b'"%d, ""y""\n",\xc3\xa9\xe2\x82\xac,b\r\n' % row for row in range(50))
+    frame, _ = opened(tmp_path / "text", text).read(NAMES, Problems())
+    assert [list(row) for row in frame.rows()] == as_csv_reads(text)
