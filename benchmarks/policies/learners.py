@@ -21,7 +21,7 @@ EPOCHS = 8
 JUDGED = ("--data.init_args.judging", "2048")
 MANY = [
     *("--model.init_args.sessions", "2048", "--model.init_args.batch_size", "4096"),
-    *("--model.init_args.passes", "4", "--model.init_args.trace", "0.9"),
+    *("--model.init_args.passes", "4", "--model.init_args.gae_lambda", "0.9"),
     *("--data.init_args.iterations", "8", *JUDGED),
 ]
 """Rewards of the world `satisfaction` are log-normal: many sessions average their noise out."""

@@ -48,8 +48,9 @@ class PolicyModule(PolicyStage):
     :param sessions: sessions played side by side.
     :param steps: steps of each in an iteration.
     :param passes: passes over an iteration's steps.
-    :param keep: iterations whose steps are learned from, the last ones of the epoch; more than one
-        only for ``reinforce-top-k``, which corrects for the policies that played them.
+    :param history_iterations: iterations whose steps are learned from, the last ones of the epoch;
+        more than one only for ``reinforce-top-k``, which corrects for the policies that played
+        them.
     :param batch_size: rows of an optimizer step.
     :param learning_rate: of Adam.
     :param final_rate: part of the learning rate that is left in the last epoch.
@@ -57,7 +58,7 @@ class PolicyModule(PolicyStage):
     :param time_aware: whether the simulator's own cuts, at its step limit or where nothing is left
         to show, end the task, as where returns are counted up to there and the policy sees the time
         (Pardo et al. 2018, "Time limits in reinforcement learning").
-    :param trace: λ of generalized advantage estimation.
+    :param gae_lambda: λ of generalized advantage estimation.
     :param reward_scale: what rewards are multiplied by, so that returns are of order 1 to 10.
     :param temperature: of the slates that ``slate-sarsa`` shows while it learns, in the first epoch
         and the last: what values, in units of scaled rewards, are divided by to be logits.
@@ -76,13 +77,13 @@ class PolicyModule(PolicyStage):
         sessions: int = 512,
         steps: int = 20,
         passes: int = 2,
-        keep: int = 1,
+        history_iterations: int = 1,
         batch_size: int = 2048,
         learning_rate: float = 1e-2,
         final_rate: float = 1.0,
         discount: float = 1.0,
         time_aware: bool = False,
-        trace: float = 0.8,
+        gae_lambda: float = 0.8,
         reward_scale: float = 1.0,
         temperature: tuple[float, float] = (0.1, 0.02),
         max_gradient: float = 1.0,
@@ -90,10 +91,10 @@ class PolicyModule(PolicyStage):
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters()
-        if keep > 1 and loss != "reinforce-top-k":
+        if history_iterations > 1 and loss != "reinforce-top-k":
             raise RecipeError(
-                f"keep is {keep}, and {loss} learns from the present policy's steps only. Set it "
-                "to 1, or take reinforce-top-k."
+                f"history_iterations is {history_iterations}, and {loss} learns from the present "
+                "policy's steps only. Set it to 1, or take reinforce-top-k."
             )
         if min(temperature) <= 0:
             raise RecipeError(
@@ -119,7 +120,7 @@ class PolicyModule(PolicyStage):
         if isinstance(self.policy, SlatePolicy):
             first, last = self._settings.temperature
             self.policy.temperature.fill_(first * (last / first) ** self.progress)
-        self._past: deque[TensorDict] = deque(maxlen=self._settings.keep)
+        self._past: deque[TensorDict] = deque(maxlen=self._settings.history_iterations)
 
     def training_step(self, batch: Any, batch_index: int) -> None:
         """Play, then learn from what was played."""
@@ -200,7 +201,7 @@ class PolicyModule(PolicyStage):
         ended = self._ended(rollout["terminated"], rollout["done"], rollout["length"])
         advantage, target = generalized_advantage_estimate(
             self._settings.discount * stay,
-            self._settings.trace,
+            self._settings.gae_lambda,
             value,
             following,
             self._settings.reward_scale * rollout["reward"],

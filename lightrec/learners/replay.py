@@ -48,7 +48,7 @@ class ReplayPolicyModule(PolicyStage):
     :param exploration: probability with which a place of a slate is filled evenly at random, at
         first and in the end; for learners whose policies are no laws themselves.
     :param exploring: part of the epochs in which the first probability falls to the last.
-    :param follow: share by which target networks move to the learned ones after an update.
+    :param tau: share by which target networks move to the learned ones after an update.
     :param learning_rate: of Adam.
     :param final_rate: part of the learning rate that is left in the last epoch.
     :param discount: γ of the policy's own horizon, beside leaving.
@@ -76,7 +76,7 @@ class ReplayPolicyModule(PolicyStage):
         warm_up: int = 2048,
         exploration: tuple[float, float] = (1.0, 0.05),
         exploring: float = 0.3,
-        follow: float = 0.01,
+        tau: float = 0.01,
         learning_rate: float = 1e-3,
         final_rate: float = 1.0,
         discount: float = 0.95,
@@ -111,7 +111,7 @@ class ReplayPolicyModule(PolicyStage):
                 self.others,
                 slate_size=self.ground.train.slate_size,
                 discount=self._discount,
-                follow=self._settings.follow,
+                tau=self._settings.tau,
                 settings=self._settings.loss_settings or {},
             ).to(self.device)
             if self._learned:

@@ -59,7 +59,7 @@ class ReplayLearner(nn.Module, ABC):
     :param others: what :meth:`networks` gave.
     :param slate_size: places K.
     :param discount: γ.
-    :param follow: share by which target networks move after an update.
+    :param tau: share by which target networks move after an update.
     :param settings: of the loss.
     :raises RecipeError: where the loss has no such setting, or cannot do with slates of that size.
     """
@@ -74,7 +74,7 @@ class ReplayLearner(nn.Module, ABC):
         *,
         slate_size: int,
         discount: float,
-        follow: float,
+        tau: float,
         settings: Mapping[str, Any],
     ) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class ReplayLearner(nn.Module, ABC):
                 f"{type(self).__name__} cannot be built with loss_settings {dict(settings)}: "
                 f"{error}."
             ) from None
-        self._targets = SoftUpdate(self.loss, tau=follow)
+        self._targets = SoftUpdate(self.loss, tau=tau)
 
     @staticmethod
     def wrap(policy: LearnedPolicy, slate_size: int, settings: Any) -> LearnedPolicy:

@@ -51,7 +51,14 @@ def test_items_are_actions(data):
 
 def test_on_policy_targets(data, tmp_path):
     module = PolicyModule(
-        2, 2, policy_settings=POLICY, sessions=8, steps=30, discount=0.9, trace=0.0, batch_size=64
+        2,
+        2,
+        policy_settings=POLICY,
+        sessions=8,
+        steps=30,
+        discount=0.9,
+        gae_lambda=0.0,
+        batch_size=64,
     )
     module, metrics = fitted(module, data, tmp_path)
     games = module.ground

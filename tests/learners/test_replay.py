@@ -39,7 +39,7 @@ def test_every_learner_finds_the_best_arm(bandit, loss):
         loss_settings={"bound": 1.0, "policy_bound": 0.5} if loss == "mpo" else None,
         **SMALL | {"sessions": 32, "updates": 8, "batch_size": 64, "capacity": 2000},
         learning_rate=0.02,
-        follow=0.1,
+        tau=0.1,
         exploration=(1.0, 0.3),
     )
     users = data.held_out_users
@@ -168,7 +168,7 @@ def test_every_on_policy_loss_finds_the_best_arm(bandit, loss):
         sessions=64,
         steps=4,
         batch_size=64,
-        keep=3 if loss == "reinforce-top-k" else 1,
+        history_iterations=3 if loss == "reinforce-top-k" else 1,
     )
     assert trainer.callback_metrics["validation/return"] > 0.7
     kept = {name.split(".")[0] for name in module.state_dict()}
@@ -179,7 +179,7 @@ def test_every_on_policy_loss_finds_the_best_arm(bandit, loss):
 def test_returns_go_on_where_sessions_were_cut_and_stop_where_they_ended(time_aware):
     """With λ = 1 and a critic that says 2 everywhere, value targets are sums made by hand."""
     data = WorldData("Greed", {"max_steps": 3}, iterations=1, judging=4)
-    settings = {"sessions": 64, "steps": 7, "discount": 0.9, "trace": 1.0}
+    settings = {"sessions": 64, "steps": 7, "discount": 0.9, "gae_lambda": 1.0}
     module, _ = fit(data, PolicyModule, 0, time_aware=time_aware, **settings)
     torch.nn.init.zeros_(module.critic.network[-1].weight)
     torch.nn.init.constant_(module.critic.network[-1].bias, 2.0)
@@ -202,5 +202,5 @@ def test_returns_go_on_where_sessions_were_cut_and_stop_where_they_ended(time_aw
 
 
 def test_old_steps_need_a_correction(bandit):
-    with pytest.raises(RecipeError, match=r"keep is 2, and ppo learns from the present policy"):
-        PolicyModule(8, 4, keep=2)
+    with pytest.raises(RecipeError, match=r"history_iterations is 2, and ppo learns from"):
+        PolicyModule(8, 4, history_iterations=2)

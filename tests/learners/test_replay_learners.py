@@ -30,7 +30,7 @@ def learner_of(loss, size, strange=0.0):
     policy = LEARNERS[loss].wrap(policy, size, settings)
     critic = SessionValue(policy.feature_size, (8,))
     others = LEARNERS[loss].networks(policy, settings)
-    more = {"slate_size": size, "discount": 0.9, "follow": 0.1, "settings": {}}
+    more = {"slate_size": size, "discount": 0.9, "tau": 0.1, "settings": {}}
     learner = LEARNERS[loss](policy, critic, others, **more)
     with torch.no_grad():  # target networks like any other, away from the learned ones
         for number, parameter in enumerate(learner.parameters()):

@@ -38,7 +38,7 @@ class AdversarialLearner(ImitationLearner):
     :param discriminator_updates: its steps in an iteration.
     :param hidden: widths of the policy's and the critic's hidden layers.
     :param discount: γ.
-    :param trace: λ of generalized advantage estimation.
+    :param gae_lambda: λ of generalized advantage estimation.
     :param passes: passes over an iteration's steps.
     :param batch_size: rows of a policy's step.
     :param clip: ε of the clipped objective.
@@ -62,7 +62,7 @@ class AdversarialLearner(ImitationLearner):
         discriminator_updates: int = 8,
         hidden: Sequence[int] = (64, 64),
         discount: float = 0.95,
-        trace: float = 0.95,
+        gae_lambda: float = 0.95,
         passes: int = 5,
         batch_size: int = 512,
         clip: float = 0.2,
@@ -82,7 +82,7 @@ class AdversarialLearner(ImitationLearner):
         self.penalty = penalty
         self.discriminator_batch = discriminator_batch
         self.discriminator_updates = discriminator_updates
-        self.discount, self.trace = discount, trace
+        self.discount, self.gae_lambda = discount, gae_lambda
         self.passes, self.batch_size = passes, batch_size
         self.clip, self.entropy = clip, entropy
         self.cloning, self.warm_up = cloning, warm_up
@@ -160,7 +160,7 @@ class AdversarialLearner(ImitationLearner):
         after = self.critic(rollout["next"].select(*self.keys))["state_value"]
         advantage, target = generalized_advantage_estimate(
             self.discount,
-            self.trace,
+            self.gae_lambda,
             value,
             after,
             self.scale(reward).unsqueeze(-1),

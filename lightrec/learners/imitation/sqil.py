@@ -24,7 +24,7 @@ class SQILLearner(ImitationLearner):
     :param capacity: own transitions that are kept.
     :param batch_size: transitions of either side in a step.
     :param steps: steps in an iteration.
-    :param follow: share by which the target network moves to the learned one in a step.
+    :param tau: share by which the target network moves to the learned one in a step.
     """
 
     def __init__(
@@ -37,13 +37,13 @@ class SQILLearner(ImitationLearner):
         capacity: int = 50_000,
         batch_size: int = 256,
         steps: int = 32,
-        follow: float = 0.01,
+        tau: float = 0.01,
     ) -> None:
         super().__init__(features)
         self.actor = Actor(copy.deepcopy(features), hidden)
         self.target = copy.deepcopy(self.actor).requires_grad_(False)
         self.discount, self.temperature = discount, temperature
-        self.batch_size, self.steps, self.follow = batch_size, steps, follow
+        self.batch_size, self.steps, self.tau = batch_size, steps, tau
         self.memory = TensorDictReplayBuffer(
             storage=LazyTensorStorage(capacity, device="auto"), batch_size=batch_size
         )
@@ -78,4 +78,4 @@ class SQILLearner(ImitationLearner):
             with torch.no_grad():
                 pairs = zip(self.target.parameters(), self.actor.parameters(), strict=True)
                 for slow, quick in pairs:
-                    slow.lerp_(quick, self.follow)
+                    slow.lerp_(quick, self.tau)
