@@ -9,6 +9,7 @@ flat keys.
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,12 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("lightning", "torch", "transformers", "torchrl", "tensordict", "polars")
+SESSIONS = ("simulator", "share_kept/")
+RENAMED = {
+    r"/return\b": "/accepted",
+    r"/reward\b(?!_)": "/return",
+    r"^share_kept/": "transfer_ratio/",
+}
 LIGHTREC = str(Path(sys.executable).parent / "lightrec")
 
 
@@ -109,6 +116,26 @@ class Benchmark:
         partial = self.path.with_suffix(".partial")
         partial.write_text(json.dumps(self.cells | self.numbers, indent=2, sort_keys=True) + "\n")
         os.replace(partial, self.path)
+
+
+def today(cells: dict[str, dict]) -> dict[str, dict]:
+    """Give cells under the metrics' names of today; results keep the names of their time.
+
+    Runs once gave the accepted items of a session as ``return`` and its rewards as ``reward``.
+    """
+    return {key: cell | {"metrics": _today(cell["metrics"])} for key, cell in cells.items()}
+
+
+def _today(metrics: dict) -> dict:
+    if "simulator/policy/return" not in metrics or "simulator/policy/accepted" in metrics:
+        return metrics
+    found = {}
+    for name, value in metrics.items():
+        if name.startswith(SESSIONS):
+            for old, new in RENAMED.items():
+                name = re.sub(old, new, name)
+        found[name] = value
+    return found
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import lightrec
-from benchmarks.cells import Benchmark
+from benchmarks.cells import Benchmark, today
 from lightrec.__main__ import main as command
 from lightrec.report.page import summary as tables
 
@@ -60,7 +60,7 @@ def main() -> None:
     run = "{run}" if chosen.run else "{out}/video"
     asked = [sys.executable, "-m", "benchmarks.demo", "--record", run, "{out}"]
     benchmark.cell(KEY, asked, 0, "metrics.json", run=chosen.run)
-    print(tables(benchmark.cells[KEY]["metrics"]))
+    print(tables(today(benchmark.cells)[KEY]["metrics"]))
 
 
 if __name__ == "__main__":

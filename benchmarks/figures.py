@@ -22,7 +22,7 @@ from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.cells import RESULTS
+from benchmarks.cells import RESULTS, today
 
 ROOT = Path(__file__).parents[1]
 MARKED = re.compile(r"<!-- from (\w+): (.+?) -->(.*?)<!-- end -->", re.DOTALL)
@@ -59,7 +59,7 @@ def _filled(mark: re.Match[str]) -> str:
 def read(results: str) -> Cells:
     """Give the cells of a results file."""
     held = json.loads((RESULTS / f"{results}.json").read_text(encoding="utf-8"))
-    return {key: cell for key, cell in held.items() if isinstance(cell, dict)}
+    return today({key: cell for key, cell in held.items() if isinstance(cell, dict)})
 
 
 def _function(name: str) -> Callable[..., str]:

@@ -6,7 +6,7 @@ halves of the users, so that user models A and B are others too.
 
 from statistics import fmean
 
-from benchmarks.cells import LIGHTREC, Benchmark, markdown
+from benchmarks.cells import LIGHTREC, Benchmark, markdown, today
 from lightrec.report.page import contenders
 
 SEEDS = (3, 4, 5)
@@ -17,9 +17,9 @@ RANKED = {
     "test/popularity/ndcg@10": "popularity NDCG@10",
 }
 COMPARED = (
-    "simulator/policy-minus-NAME/return",
-    "simulator_new/policy-minus-NAME/return",
-    "share_kept/NAME/return",
+    "simulator/policy-minus-NAME/accepted",
+    "simulator_new/policy-minus-NAME/accepted",
+    "transfer_ratio/NAME/accepted",
 )
 MISSING = "–"
 
@@ -30,7 +30,7 @@ def main() -> None:
     for seed in SEEDS:
         command = [LIGHTREC, "run", "video", "--seed", str(seed), "--out", "{out}/video"]
         benchmark.cell(f"ml-100k/seed-{seed}", command, seed, "video/metrics.json")
-    cells = benchmark.cells
+    cells = today(benchmark.cells)
     print(ranking(cells), sessions(cells), sep="\n\n")
     for key in COMPARED:
         print(f"\n{key}\n{advantages(cells, key)}")
@@ -59,7 +59,7 @@ def sessions(cells: dict[str, dict]) -> str:
     found = measured(cells)
     rows = []
     for name, title in _contenders(found).items():
-        values = [metrics.get(f"simulator/{name}/return") for metrics in found.values()]
+        values = [metrics.get(f"simulator/{name}/accepted") for metrics in found.values()]
         shown = [MISSING if value is None else f"{value:.2f}" for value in values]
         mean = MISSING if None in values else f"{fmean(values):.2f}"
         rows.append([title, *shown, mean])
@@ -70,7 +70,7 @@ def advantages(cells: dict[str, dict], key: str) -> str:
     """Set a comparison of the policy with each contender, with its interval, as Markdown.
 
     :param key: of the metric, ``NAME`` standing for the contender: for the users who are new to
-        user model A and to the policy, ``simulator_new/policy-minus-NAME/return``.
+        user model A and to the policy, ``simulator_new/policy-minus-NAME/accepted``.
     """
     found, rows = measured(cells), []
     for name, title in _contenders(found).items():

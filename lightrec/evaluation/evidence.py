@@ -47,9 +47,9 @@ def favoured(metrics: Mapping[str, float]) -> Favoured:
     """
     prefix = "simulator_new/policy-minus"
     found = {
-        title: tuple(metrics[f"{prefix}-{name}/return{end}"] for end in ENDS)
+        title: tuple(metrics[f"{prefix}-{name}/accepted{end}"] for end in ENDS)
         for name, title in RIVALS.items()
-        if f"{prefix}-{name}/return" in metrics
+        if f"{prefix}-{name}/accepted" in metrics
     }
     if not found:
         return Favoured(

@@ -10,14 +10,22 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from lightrec.errors import RecipeError
-from lightrec.evaluation.judging import SHOWINGS, Entry, Field, Kept, Showing, entries, kept
+from lightrec.evaluation.judging import (
+    SHOWINGS,
+    Entry,
+    Field,
+    Showing,
+    Transfer,
+    entries,
+    transfers,
+)
 from lightrec.evaluation.simulate import Arena, arena, seeds_of
 from lightrec.simulators.modes import Mode
 from lightrec.simulators.rollout import Contender, Sessions, judge
 
 FLOOR, ORACLE = "random", "oracle"
 BASELINES = ("greedy", "constant", "popularity")
-"""Of which the one of highest reward stands for 1 where there is no oracle."""
+"""Of which the one of highest return stands for 1 where there is no oracle."""
 REFERENCE = "greedy"
 MODELS = {"reward": "user model A", "judge": "user model B"}
 
@@ -63,7 +71,7 @@ class Judgement:
     rounds: Mapping[str, int]
     seed: int
     entries: Sequence[Entry]
-    kept: Sequence[Kept]
+    transfers: Sequence[Transfer]
     same: Sequence[tuple[str, str]]
 
 
@@ -124,7 +132,7 @@ def judge_all(
         {letter: len(seeds_of(on, sessions, seed)) for letter, on in arenas.items()},
         seed,
         [entry for field in fields for entry in entries(field, over, home)],
-        _kept(fields, home, arenas, over),
+        _transfers(fields, home, arenas, over),
         [(ground.letter, ground.mode) for ground in grounds if not ground.played],
     )
 
@@ -198,16 +206,16 @@ def _play(grounds: Sequence[_Ground], sessions: int, seed: int) -> list[Field]:
 
 
 def _top(ground: _Ground, found: Mapping[str, Mapping[Showing, Sessions]]) -> str | None:
-    """Choose what stands for 1: the oracle, else the baseline of highest reward."""
+    """Choose what stands for 1: the oracle, else the baseline of highest return."""
     if ORACLE in ground.arena.policies:
         return ORACLE
     known = [name for name in BASELINES if name in ground.arena.policies]
     return max(known, key=lambda name: float(found[name]["mode"].reward.mean()), default=None)
 
 
-def _kept(
+def _transfers(
     fields: Sequence[Field], trained_in: Mapping[str, str], arenas: Mapping[str, Arena], over: str
-) -> list[Kept]:
+) -> list[Transfer]:
     found = []
     for policy, letter in trained_in.items():
         for home in fields:
@@ -217,5 +225,5 @@ def _kept(
                 if home.mode == away.mode:
                     users = [arenas[field.simulator].users for field in (home, away)]
                     same = users[0].tolist() == users[1].tolist()
-                    found += kept(home, away, policy, over, same_users=same)
+                    found += transfers(home, away, policy, over, same_users=same)
     return found

@@ -26,7 +26,7 @@ SHOWINGS: tuple[Showing, ...] = get_args(Showing)
 class Earned(NamedTuple):
     """What a contender's sessions earned."""
 
-    reward: Interval
+    returns: Interval
     """Sum of a session's rewards."""
     length: Interval
     """Steps of a session."""
@@ -86,8 +86,8 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """How much of an advantage in the simulator of training is left in another one."""
+class Transfer:
+    """An advantage in the simulator of training, and what is left of it in another one."""
 
     policy: str
     mode: str
@@ -96,8 +96,8 @@ class Kept:
     away: str
     at_home: Interval
     elsewhere: Interval
-    share: Interval | None
-    """None where the advantage at home is not above 0 with its interval: nothing to keep."""
+    ratio: Interval | None
+    """Elsewhere over home; None where that at home is not above 0 with its interval."""
 
 
 def per_user(sessions: Sessions) -> Tensor:
@@ -140,7 +140,7 @@ def normalised(own: Sessions, floor: Sessions, top: Sessions) -> Interval | None
     return function_interval(lambda mean: (mean[0] - mean[1]) / (mean[2] - mean[1]), users)
 
 
-def share_kept(
+def transfer_ratio(
     home: tuple[Sessions, Sessions], away: tuple[Sessions, Sessions], *, same_users: bool = False
 ) -> Interval | None:
     """Divide an advantage in another simulator by that in the simulator of training.
@@ -181,10 +181,10 @@ def entries(field: Field, reference: str, trained_in: Mapping[str, str]) -> list
     ]
 
 
-def kept(
+def transfers(
     home: Field, away: Field, policy: str, reference: str, *, same_users: bool = False
-) -> list[Kept]:
-    """Tell what is kept of a policy's advantage from one simulator to another, by showing."""
+) -> list[Transfer]:
+    """Follow a policy's advantage from one simulator to another, by showing."""
     found = []
     for slates in SHOWINGS:
         pairs = [
@@ -192,7 +192,7 @@ def kept(
             for field in (home, away)
         ]
         found.append(
-            Kept(
+            Transfer(
                 policy,
                 home.mode,
                 slates,
@@ -200,7 +200,7 @@ def kept(
                 away.simulator,
                 advantage(*pairs[0]).total,
                 advantage(*pairs[1]).total,
-                share_kept(pairs[0], pairs[1], same_users=same_users),
+                transfer_ratio(pairs[0], pairs[1], same_users=same_users),
             )
         )
     return found

@@ -98,14 +98,14 @@ def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessi
 
 def table(found: Probe) -> str:
     """Set the verdict and what it is made of as Markdown."""
-    head = ["contender", "reward/step", "share of the range", "length", "reward"]
+    head = ["contender", "reward/step", "share of the range", "length", "return"]
     rows = [
         [
             name,
             give(made.reward_per_step),
             give(found.shares[name]),
             give(made.length),
-            give(made.reward),
+            give(made.returns),
         ]
         for name, made in found.earned.items()
     ]

@@ -85,15 +85,15 @@ def judge_probe(
         for name, each in made.items()
     }
     much = shares[CONSTANT].low > TIMES * shares[RANDOM].mean
-    best = max(learned, key=lambda name: made[name].reward.mean, default=None)
-    constant = max(made[name].reward.mean for name in (CONSTANT, LASTING) if name in made)
-    level = best is not None and constant >= made[best].reward.mean
+    best = max(learned, key=lambda name: made[name].returns.mean, default=None)
+    constant = max(made[name].returns.mean for name in (CONSTANT, LASTING) if name in made)
+    level = best is not None and constant >= made[best].returns.mean
     hole = much and (shares[CONSTANT].mean >= HALF or level)
     said = [_hole(action, made, shares, highest) if hole else _cleared(action, made, best)]
     if level:
         said.append(
             f"A constant {action} earns {constant:.3g} a session, no less than {best} "
-            f"({made[best or ''].reward.mean:.3g}), which looks at users."
+            f"({made[best or ''].returns.mean:.3g}), which looks at users."
         )
     if hole:
         said.append("Returns in this simulator prove nothing about personalisation.")

@@ -256,7 +256,7 @@ def seeds_of(on: Arena, sessions: int, seed: int) -> list[int]:
 def table(found: Mapping[str, Sessions]) -> str:
     """Set what was reached as a table for a terminal; returns with 95 % intervals over sessions."""
     width = max(6, *(len(name) for name in found))
-    columns = ("reward", "±", "accepted", "length", "reward/step", "coverage")
+    columns = ("return", "±", "accepted", "length", "reward/step", "coverage")
     lines = [f"{'policy':<{width}}" + "".join(f"  {name:>11}" for name in columns)]
     for name, sessions in found.items():
         interval = mean_interval(sessions.reward.flatten())

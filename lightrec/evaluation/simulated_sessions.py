@@ -30,7 +30,7 @@ from lightrec.simulators.rollout import (
     Sessions,
     compare,
     judge,
-    shares_kept,
+    transfer_ratios,
 )
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
@@ -121,8 +121,8 @@ class SimulatedSessions(Evaluator):
     encoder's transformer, for which nothing was chosen; and against popularity, the best constant
     list that B's own search finds, and random. Each refit of B is played, so that
     intervals count what refitting B does. The same contenders play in A, where the policy learned:
-    what is left of an advantage in B is its share kept. Users from whom A did not learn, and whom
-    the policy never met, are reported apart as well.
+    an advantage in B over that in A is the transfer ratio. Users from whom A did not learn, and
+    whom the policy never met, are reported apart as well.
 
     :param rounds: sessions of each user in each refit of user model B.
     :param max_users: at most so many users, drawn by the seed.
@@ -146,12 +146,12 @@ class SimulatedSessions(Evaluator):
         self.max_candidates = max_candidates
 
     def evaluate(self, run: Path, work: Path, seed: int) -> dict[str, float]:
-        """Give the contenders' returns and so on, and the policy's paired advantages.
+        """Give what the contenders reached, and the policy's paired advantages.
 
         :returns: ``simulator/…`` in user model B, ``simulator_new/…`` there with the users who are
             new to A and to the policy, ``simulator_a/…`` in A, and
-            ``share_kept/<contender>/return``, ``/per_step`` and ``/length``: the advantage in B as
-            a part of that in A, left out where that is not clearly above 0.
+            ``transfer_ratio/<contender>/accepted``, ``/per_step`` and ``/length``: the advantage in
+            B over that in A, left out where that is not clearly above 0.
         """
         return self.play(Played.of(run), seed)
 
@@ -182,8 +182,8 @@ class SimulatedSessions(Evaluator):
         here = judge(contenders, self._home(parts, starts, len(users)), users, seeds)
         lone = {name: [sessions] for name, sessions in here.items()}
         found |= {f"simulator_a/{key}": v for key, v in compare(lone).items()}
-        shares = shares_kept(here, there)
-        return found | {f"share_kept/{key}": value for key, value in shares.items()}
+        ratios = transfer_ratios(here, there)
+        return found | {f"transfer_ratio/{key}": value for key, value in ratios.items()}
 
     def _abroad(
         self,

@@ -215,10 +215,7 @@ class PolicyStage(StageModule):
         with torch.random.fork_rng(), full_precision(self.device):
             sessions, _ = play(self.policy, ground.judging, ground.users, seed)
         self._steps["validation"] += int(sessions.length.sum())
-        metrics = sessions.metrics()
-        # What is maximised is the return here; accepted items stand beside it.
-        accepted = metrics.pop("return")
-        return {"return": metrics.pop("reward"), "accepted": accepted, **metrics}
+        return sessions.metrics()
 
     def write(self, folder: Path) -> dict[str, float]:
         """Save the policy, its encoder included, and judge it once more.

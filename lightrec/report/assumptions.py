@@ -39,7 +39,7 @@ def sensitivity(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Section:
         advantages = paired(metrics, f"sensitivity/{row['name']}")
         cells = [signed(*advantage) for advantage in advantages.values()]
         table.append(
-            [row["title"], number(metrics[f"sensitivity/{row['name']}/policy/return"]), *cells]
+            [row["title"], number(metrics[f"sensitivity/{row['name']}/policy/accepted"]), *cells]
         )
         drawn_rows[row["title"]] = advantages[CONTENDERS["blend"]]
     drawn, axes = plots.figure(7, 0.32 * len(drawn_rows) + 0.8)

@@ -33,15 +33,15 @@ def markdown(found: Judgement) -> str:
             parts.append(aligned(_earned(here)))
             parts += [f"Advantage over {found.reference}:", aligned(_advantages(here))]
         parts += [f"### Scale in mode {mode}", _scale(found, mode), aligned(_matrix(found, rows))]
-    if found.kept:
-        parts += ["## Share of the advantage kept", KEPT.format(found.reference)]
-        parts.append(aligned(_kept(found)))
+    if found.transfers:
+        parts += ["## Transfer ratios", TRANSFER.format(found.reference)]
+        parts.append(aligned(_transfers(found)))
     return "\n\n".join(parts) + "\n"
 
 
-KEPT = (
+TRANSFER = (
     "Advantage over {} elsewhere, divided by that in the simulator of training. A dash: at home "
-    "it is not above 0 with its interval, so that there is nothing to keep."
+    "it is not above 0 with its interval."
 )
 
 Rows = Mapping[str, Mapping[Showing, Entry]]
@@ -55,8 +55,8 @@ def _by_policy(entries: Sequence[Entry]) -> Rows:
 
 
 def _earned(entries: Sequence[Entry]) -> Table:
-    columns = ("reward", "length", "reward_per_step")
-    head = ["policy", *(f"{c.replace('_per_', '/')}, {s}" for c in columns for s in SHOWINGS)]
+    columns = {"returns": "return", "length": "length", "reward_per_step": "reward/step"}
+    head = ["policy", *(f"{title}, {s}" for title in columns.values() for s in SHOWINGS)]
     rows = []
     for name, shown in _by_policy(entries).items():
         cells = [
@@ -91,7 +91,7 @@ def _scale(found: Judgement, mode: str) -> str:
         if m == mode
     ]
     return (
-        f"Reward by simulator, where {FLOOR} has 0 and the best that is known has 1 "
+        f"Return by simulator, where {FLOOR} has 0 and the best that is known has 1 "
         f"({', '.join(tops)}), both shown as `mode`. A star marks the simulator of training."
     )
 
@@ -112,7 +112,7 @@ def _matrix(found: Judgement, entries: Sequence[Entry]) -> Table:
     return Table(head, rows)
 
 
-def _kept(found: Judgement) -> Table:
+def _transfers(found: Judgement) -> Table:
     head = [
         "policy",
         "mode",
@@ -121,11 +121,11 @@ def _kept(found: Judgement) -> Table:
         "to",
         "advantage at home",
         "elsewhere",
-        "share kept",
+        "transfer ratio",
     ]
     rows = [
-        [k.policy, k.mode, k.slates, k.home, k.away, *map(give, (k.at_home, k.elsewhere, k.share))]
-        for k in found.kept
+        [k.policy, k.mode, k.slates, k.home, k.away, *map(give, (k.at_home, k.elsewhere, k.ratio))]
+        for k in found.transfers
     ]
     return Table(head, rows)
 
@@ -144,7 +144,7 @@ def as_json(found: Judgement) -> dict[str, Json]:
         ],
         "seed": found.seed,
         "results": list(found.entries),
-        "kept": list(found.kept),
+        "transfers": list(found.transfers),
         "same_as_free": [{"simulator": letter, "mode": mode} for letter, mode in found.same],
         "lightrec": version("lightrec"),
     }

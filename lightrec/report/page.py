@@ -222,7 +222,7 @@ def truth_lines(metrics: Metrics) -> list[str]:
 def headline(metrics: Metrics) -> plots.Figure | None:
     """Draw the picture of the whole result; None where the recipe computes nothing of it."""
     ranked = {t: metrics[f"test/{n}/ndcg@10"] for n, t in rankers(metrics).items()}
-    played = {t: metrics[f"simulator/{n}/return"] for n, t in contenders(metrics).items()}
+    played = {t: metrics[f"simulator/{n}/accepted"] for n, t in contenders(metrics).items()}
     panels = [
         (ranked, "encoder", "test NDCG@10, held-out log"),
         (played, "policy", "accepted items a session, user model B"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from lightrec.evaluation.sections import Section, Table, number, signed
 from lightrec.report import plots
-from lightrec.report.transfer import shares, shares_table
+from lightrec.report.transfer import ratio_lines, ratio_table
 
 Metrics = Mapping[str, float]
 
@@ -24,11 +24,11 @@ ALL, NEW = "simulator", "simulator_new"
 
 def contenders(metrics: Metrics) -> dict[str, str]:
     """Give the titles of those that played in user model B; none where the recipe plays nothing."""
-    return {n: t for n, t in CONTENDERS.items() if f"{ALL}/{n}/return" in metrics}
+    return {n: t for n, t in CONTENDERS.items() if f"{ALL}/{n}/accepted" in metrics}
 
 
 def paired(
-    metrics: Metrics, prefix: str = ALL, of: str = "return"
+    metrics: Metrics, prefix: str = ALL, of: str = "accepted"
 ) -> dict[str, tuple[float, float, float]]:
     """Collect the policy's paired advantages: mean, low, high."""
     found = {}
@@ -45,7 +45,7 @@ def sessions(metrics: Metrics) -> Section | None:
     if not played:
         return None
     columns = {
-        "return": "accepted a session",
+        "accepted": "accepted a session",
         "length": "steps",
         "per_step": "accepted a step",
         "reward_a": "learned reward (A)",
@@ -57,7 +57,7 @@ def sessions(metrics: Metrics) -> Section | None:
         for name, title in played.items()
     ]
     drawn, axes = plots.figure(9, 2.4, 2)
-    values = {t: metrics[f"{ALL}/{n}/return"] for n, t in played.items()}
+    values = {t: metrics[f"{ALL}/{n}/accepted"] for n, t in played.items()}
     plots.bars(axes[0], values, "policy", "accepted items a session")
     drawn_prefix = NEW if paired(metrics, NEW) else ALL
     plots.intervals(
@@ -73,7 +73,7 @@ def sessions(metrics: Metrics) -> Section | None:
         [
             Table(["", *columns.values()], rows, "policy"),
             _differences(metrics),
-            *shares_table(metrics, played),
+            *ratio_table(metrics, played),
         ],
         plots.svg(drawn),
         "The mixture adds user model A's utilities to the blend's scores, with the weight "
@@ -81,8 +81,8 @@ def sessions(metrics: Metrics) -> Section | None:
         "mixture adds them to the transformer's scores as they are. The constant list is the best "
         "that a search in B found. New users are those from whom neither A nor the policy learned. "
         "Length and acceptance per step are shown separately, because a longer session alone makes "
-        "a larger return. Differences are paired by user; their 95 % intervals count users and "
-        "fits of B. The share kept is what is left in B of an advantage in A, where the policy "
+        "a larger number. Differences are paired by user; their 95 % intervals count users and "
+        "fits of B. The transfer ratio is the advantage in B over that in A, where the policy "
         "learned; there is none where the advantage in A is not clearly above 0.",
     )
 
@@ -116,7 +116,7 @@ def session_lines(metrics: Metrics) -> list[str]:
     ]
     for name, title in played.items():
         accepted, length, step = (
-            metrics[f"{ALL}/{name}/{m}"] for m in ("return", "length", "per_step")
+            metrics[f"{ALL}/{name}/{m}"] for m in ("accepted", "length", "per_step")
         )
         line = f"{title:<23}{accepted:>9.3f}{length:>8.2f}{step:>10.3f}"
         if title in everyone:
@@ -124,7 +124,7 @@ def session_lines(metrics: Metrics) -> list[str]:
             line += signed(*new[title]) if title in new else ""
         lines.append(line.rstrip())
     note = f"B was fitted {_times(metrics)}; intervals count users and fits."
-    return [*lines, note, *shares(metrics, played)]
+    return [*lines, note, *ratio_lines(metrics, played)]
 
 
 def _count(metrics: Metrics) -> str:

@@ -69,8 +69,8 @@ class Sessions:
     def metrics(self) -> dict[str, float]:
         """Means over all sessions; ``per_step`` is accepted items per step overall."""
         return {
-            "return": float(self.accepted.mean()),
-            "reward": float(self.reward.mean()),
+            "accepted": float(self.accepted.mean()),
+            "return": float(self.reward.mean()),
             "length": float(self.length.mean()),
             "per_step": float(self.accepted.sum() / self.length.sum()),
             "coverage": self.coverage,
@@ -93,8 +93,8 @@ class Sessions:
     def user_means(self) -> dict[str, Tensor]:
         """Each user's means over the seeds ``(U,)``, by metric."""
         per_step = self.accepted.sum(0) / self.length.sum(0)
-        found = {"return": self.accepted.mean(0), "length": self.length.mean(0)}
-        found |= {"per_step": per_step, "reward": self.reward.mean(0)}
+        found = {"accepted": self.accepted.mean(0), "length": self.length.mean(0)}
+        found |= {"per_step": per_step, "return": self.reward.mean(0)}
         return found | {name: total.mean(0) for name, total in self.learned.items()}
 
 
@@ -236,7 +236,7 @@ def compare(
 
     :param sessions: by contender, one entry for each refit of the simulator.
     :param own: the contender that is compared with all others.
-    :returns: ``policy/return`` and so on, ``policy-minus-random/return`` with ``/low`` and
+    :returns: ``policy/accepted`` and so on, ``policy-minus-random/accepted`` with ``/low`` and
         ``/high``: the mean over users of the difference in the user's own mean over seeds, with an
         interval that counts users and, where there are several, refits.
     """
@@ -251,20 +251,20 @@ def compare(
     return found
 
 
-def shares_kept(
+def transfer_ratios(
     here: Mapping[str, Sessions],
     there: Mapping[str, Refits],
     own: str = "policy",
-    metrics: Sequence[str] = ("return", "per_step", "length"),
+    metrics: Sequence[str] = ("accepted", "per_step", "length"),
     level: float = 0.95,
 ) -> dict[str, float]:
-    """Write how much of a contender's advantages in one simulator is left in another.
+    """Divide a contender's advantages in one simulator by those in another, where it learned.
 
     :param here: by contender, where the policy learned.
     :param there: the same on the same users, in each refit of a simulator where it did not.
     :param own: the contender that is compared with all others.
-    :returns: ``greedy/return`` and so on with ``/low`` and ``/high``, the advantage there over that
-        here; without those whose advantage here is not clearly above 0.
+    :returns: ``greedy/accepted`` and so on with ``/low`` and ``/high``, the advantage there over
+        that here; without those whose advantage here is not clearly above 0.
     """
     found: dict[str, float] = {}
     mine = _user_means(there[own]), here[own].user_means()
@@ -272,9 +272,9 @@ def shares_kept(
         others = _user_means(there[name]), here[name].user_means()
         for key in metrics:
             part, whole = (m[key] - other[key] for m, other in zip(mine, others, strict=True))
-            share = ratio_interval(part, whole, paired=True, level=level)
-            if share is not None and whole.mean() > 0:
-                found |= _keys(f"{name}/{key}", share)
+            ratio = ratio_interval(part, whole, paired=True, level=level)
+            if ratio is not None and whole.mean() > 0:
+                found |= _keys(f"{name}/{key}", ratio)
     return found
 
 

@@ -11,7 +11,7 @@ def measured(prefix="simulator_new", **low):
     """A policy one item ahead of everybody, but for the lower ends that are given."""
     found = {}
     for name in RIVALS:
-        key = f"{prefix}/policy-minus-{name}/return"
+        key = f"{prefix}/policy-minus-{name}/accepted"
         least = low.get(name.replace("-", "_"), 0.5)
         found |= {key: least + 0.5, f"{key}/low": least, f"{key}/high": least + 1}
     return found

@@ -36,7 +36,7 @@ def test_numbers_are_those_of_the_sessions(judged, tiny_run):
         played = {"policy": on.policy("policy")}
         sessions = judge(played, on.simulator, on.users, [0, 1], deterministic=not drawn)["policy"]
         found = entry(judged, "A", "free", "policy", slates)
-        assert found.earned.reward.mean == pytest.approx(float(sessions.reward.mean()))
+        assert found.earned.returns.mean == pytest.approx(float(sessions.reward.mean()))
         assert found.earned.length.mean == pytest.approx(float(sessions.length.mean()))
         assert found.coverage == sessions.coverage
     assert judged.users == {"A": 60, "B": 60}
@@ -61,7 +61,7 @@ def test_the_scale_and_the_reference_are_there(judged):
     }
     for (simulator, mode), top in judged.tops.items():
         rewards = {
-            name: entry(judged, simulator, mode, name).earned.reward.mean
+            name: entry(judged, simulator, mode, name).earned.returns.mean
             for name in ("greedy", "constant", "popularity")
         }
         assert rewards[top] == max(rewards.values())
@@ -75,20 +75,20 @@ def test_the_scale_and_the_reference_are_there(judged):
 def test_a_runs_policy_was_trained_in_its_user_model_a(judged):
     assert {e.trained_in for e in judged.entries if e.policy == "policy"} == {"A"}
     assert {e.trained_in for e in judged.entries if e.policy != "policy"} == {None}
-    kept = {(k.mode, k.slates): k for k in judged.kept}
-    assert len(judged.kept) == len(kept) == 6
-    found = kept["free", "sample"]
+    transfers = {(k.mode, k.slates): k for k in judged.transfers}
+    assert len(judged.transfers) == len(transfers) == 6
+    found = transfers["free", "sample"]
     assert (found.policy, found.home, found.away) == ("policy", "A", "B")
     for simulator, interval in (("A", found.at_home), ("B", found.elsewhere)):
         assert interval == entry(judged, simulator, "free", "policy", "sample").advantage.total
-    if found.share is not None:
-        assert found.share.mean == pytest.approx(found.elsewhere.mean / found.at_home.mean)
+    if found.ratio is not None:
+        assert found.ratio.mean == pytest.approx(found.elsewhere.mean / found.at_home.mean)
 
 
 def test_tables_and_json_hold_all(judged, tiny_run):
     text = markdown(judged)
     assert f"- A: {tiny_run}, user model A (max_steps=6, leave_rate=0.3)" in text
-    for column in ("reward, mode", "reward, sample", "reward/step, sample", "from length, mode"):
+    for column in ("return, mode", "return, sample", "reward/step, sample", "from length, mode"):
         assert f" {column} |" in text
     assert text.count("all is as in the mode free") == 2
     assert "random has 0 and the best that is known has 1" in text
@@ -99,9 +99,9 @@ def test_tables_and_json_hold_all(judged, tiny_run):
     values = json.loads(json.dumps(as_json(judged), allow_nan=False))
     assert len(values["results"]) == len(judged.entries)
     first = values["results"][0]
-    assert first["earned"]["reward"] == list(judged.entries[0].earned.reward)
+    assert first["earned"]["returns"] == list(judged.entries[0].earned.returns)
     assert set(first["advantage"]) == {"total", "length", "rate"}
-    assert len(values["kept"]) == 6
+    assert len(values["transfers"]) == 6
 
 
 def test_what_json_cannot_hold(judged):
@@ -127,7 +127,7 @@ def test_worlds_stand_beside_each_other_and_saved_policies_say_where_they_were_t
         assert found.reference == "oracle"
         assert set(found.tops.values()) == {"oracle"}
         assert found.same == []
-        assert {(k.home, k.away) for k in found.kept} == {("A", "B")}
+        assert {(k.home, k.away) for k in found.transfers} == {("A", "B")}
         with pytest.raises(RecipeError, match="names the simulator 'C' of its training, and there"):
             judge_all(places, ["random@C"], ["free"], 50, 1)
         with pytest.raises(RecipeError, match="There is no policy 'greedy' here"):

@@ -1,4 +1,4 @@
-"""Reward and length apart, one scale for several simulators, and what is kept of an advantage."""
+"""Reward and length apart, one scale for several simulators, and what an advantage is elsewhere."""
 
 import pytest
 import torch
@@ -8,10 +8,10 @@ from lightrec.evaluation.judging import (
     advantage,
     earned,
     entries,
-    kept,
     normalised,
     per_user,
-    share_kept,
+    transfer_ratio,
+    transfers,
 )
 from lightrec.simulators.rollout import Sessions
 
@@ -35,7 +35,7 @@ OTHER = sessions([[1.0, 3.0], [1.0, 3.0]], [[5.0, 5.0], [5.0, 5.0]])
 def test_users_are_means_over_seeds_and_rates_are_of_sums():
     assert per_user(OWN).tolist() == [[3, 6], [7, 10]]
     found = earned(OWN)
-    assert found.reward.mean == 5
+    assert found.returns.mean == 5
     assert found.length.mean == 8
     assert found.reward_per_step.mean == 5 / 8
 
@@ -78,18 +78,18 @@ def test_the_scale_has_its_ends():
     assert normalised(top, floor, constant(2, seed=4)) is None
 
 
-def test_share_of_the_advantage_kept():
+def test_the_transfer_ratio():
     home = constant(6, seed=1), constant(2, seed=2)
     away = constant(3, users=30, seed=3), constant(2, users=30, seed=4)
-    found = share_kept(home, away)
+    found = transfer_ratio(home, away)
     assert found.mean == pytest.approx(0.25, abs=0.02)
     assert found.low < 0.25 < found.high
-    # The same users twice, and the same sessions: all is kept, exactly.
-    assert share_kept(home, home, same_users=True) == pytest.approx((1, 1, 1), abs=1e-6)
-    assert share_kept((home[1], home[1]), away) is None
+    # The same users twice, and the same sessions: exactly one.
+    assert transfer_ratio(home, home, same_users=True) == pytest.approx((1, 1, 1), abs=1e-6)
+    assert transfer_ratio((home[1], home[1]), away) is None
 
 
-def test_entries_and_kept_name_how_slates_were_shown():
+def test_entries_and_transfers_name_how_slates_were_shown():
     def field(letter, good):
         shown = {"mode": constant(good, seed=1), "sample": constant(good - 1, seed=2)}
         played = {"policy": shown, "greedy": {"mode": constant(3, seed=3)}}
@@ -109,7 +109,7 @@ def test_entries_and_kept_name_how_slates_were_shown():
     # Over the reference as it is at its best, however the policy was shown.
     assert found["policy", "sample"].advantage.total.mean == pytest.approx(3, abs=0.1)
     assert found["greedy", "mode"].advantage is None
-    by_mode, by_sample = kept(home, away, "policy", "greedy")
+    by_mode, by_sample = transfers(home, away, "policy", "greedy")
     assert (by_mode.slates, by_mode.home, by_mode.away) == ("mode", "A", "B")
-    assert by_mode.share.mean == pytest.approx(2 / 4, abs=0.05)
-    assert by_sample.share.mean == pytest.approx(1 / 3, abs=0.05)
+    assert by_mode.ratio.mean == pytest.approx(2 / 4, abs=0.05)
+    assert by_sample.ratio.mean == pytest.approx(1 / 3, abs=0.05)

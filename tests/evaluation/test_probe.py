@@ -56,7 +56,7 @@ def test_greed_is_not_accused():
     rates = {name: made.reward_per_step.mean for name, made in found.earned.items()}
     # Bait earns more a step than the oracle, and much less a session: users leave.
     assert rates["constant"] > rates["oracle"] > 2 * rates["random"]
-    rewards = {name: made.reward.mean for name, made in found.earned.items()}
+    rewards = {name: made.returns.mean for name, made in found.earned.items()}
     assert rewards["constant"] < rewards["constant, by session"] < rewards["oracle"] / 2
     assert found.verdict.startswith("No hole was found")
     assert "no less than oracle" not in found.verdict
@@ -69,7 +69,7 @@ def test_far_is_not_accused():
     far = Far(150, laws=FarLaws(0, fit_users=64, fit_steps=60))
     found = probe_lists(arena_of(far), [], "free", 0, 150)
     assert not found.hole
-    rewards = {name: made.reward.mean for name, made in found.earned.items()}
+    rewards = {name: made.returns.mean for name, made in found.earned.items()}
     assert rewards["random"] < rewards["constant"] < rewards["oracle"]
 
 
@@ -102,5 +102,5 @@ def test_a_run_is_probed_with_its_policies(tiny_run):
     # What is measured is measured in sessions of its own, which simulate plays too.
     on = arena(str(tiny_run), 80, 0, settings)
     policy = judge({"policy": on.policy("policy")}, on.simulator, on.users, [0, 1])["policy"]
-    assert found.earned["policy"].reward.mean == pytest.approx(policy.reward.mean().item())
-    assert found.earned["constant"].reward.mean >= found.earned["random"].reward.mean
+    assert found.earned["policy"].returns.mean == pytest.approx(policy.reward.mean().item())
+    assert found.earned["constant"].returns.mean >= found.earned["random"].returns.mean

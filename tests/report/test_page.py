@@ -20,7 +20,7 @@ def metrics_of(tiny_run):
 
 def test_a_loss_is_told_in_plain_words(tiny_run):
     metrics = metrics_of(tiny_run)
-    key = "simulator/policy-minus-blend/return"
+    key = "simulator/policy-minus-blend/accepted"
     metrics |= {key: -0.7, f"{key}/low": -0.9, f"{key}/high": -0.5}
     metrics |= {"test/ndcg@10": 0.01, "test/popularity/ndcg@10": 0.02}
     sentences = report.verdict(metrics)
@@ -39,7 +39,7 @@ def test_the_summary_has_a_line_for_every_contender(tiny_run):
 def subsets(metrics):
     """The metrics as they are without some evaluators of the recipe."""
     held_out = ("test/", "cold/")
-    sessions = ("simulator/", "simulator_new/", "simulator_a/", "share_kept/", "recommend/")
+    sessions = ("simulator/", "simulator_new/", "simulator_a/", "transfer_ratio/", "recommend/")
     others = {k: v for k, v in metrics.items() if not k.startswith(held_out + sessions)}
     return {
         "held-out log": {k: v for k, v in metrics.items() if not k.startswith(sessions)},
@@ -58,7 +58,7 @@ def subsets(metrics):
 )
 def test_the_report_shows_what_the_recipe_computes(tiny_run, tmp_path, left, headings):
     metrics = subsets(metrics_of(tiny_run))[left]
-    report.write(tiny_run, tmp_path, metrics)
+    report.write(tiny_run, tmp_path, metrics, ["encoder"])
     page = (tmp_path / "report.html").read_text()
     known = {"The next event, on the held-out log", "Whole sessions, in user model B"}
     assert {heading for heading in known if f"<h2>{heading}</h2>" in page} == headings

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lightrec.policies.baselines import ConstantListPolicy, PopularityPolicy, RandomPolicy
-from lightrec.simulators.rollout import Sessions, compare, judge, shares_kept
+from lightrec.simulators.rollout import Sessions, compare, judge, transfer_ratios
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.users.choice import PooledChoice
@@ -51,24 +51,24 @@ def test_returns_in_closed_form(sessions):
     length = (1 - 0.9**15) / 0.1
     found = compare({name: [played] for name, played in sessions.items()})
     assert abs(found["policy/length"] - length) < 0.25
-    assert abs(found["policy/return"] - 0.9 * length) < 0.25
-    assert abs(found["bad/return"] - 0.1 * length) < 0.1
-    assert abs(found["random/return"] - 0.5 * length) < 0.2
+    assert abs(found["policy/accepted"] - 0.9 * length) < 0.25
+    assert abs(found["bad/accepted"] - 0.1 * length) < 0.1
+    assert abs(found["random/accepted"] - 0.5 * length) < 0.2
     assert abs(found["policy/per_step"] - 0.9) < 0.01
     assert found["policy/coverage"] == 15 / 40
     assert found["random/coverage"] == 1
-    assert found["policy/double"] == pytest.approx(2 * found["policy/return"])
-    assert found["policy/reward"] == found["policy/return"]
+    assert found["policy/double"] == pytest.approx(2 * found["policy/accepted"])
+    assert found["policy/return"] == found["policy/accepted"]
 
 
 def test_paired_differences(sessions):
     found = compare({name: [played] for name, played in sessions.items()})
     for name in ("same", "constant"):
-        assert found[f"policy-minus-{name}/return"] == 0
-        assert found[f"policy-minus-{name}/return/low"] == 0
-    gap = found["policy/return"] - found["bad/return"]
-    assert found["policy-minus-bad/return"] == pytest.approx(gap, abs=1e-5)
-    low, high = found["policy-minus-bad/return/low"], found["policy-minus-bad/return/high"]
+        assert found[f"policy-minus-{name}/accepted"] == 0
+        assert found[f"policy-minus-{name}/accepted/low"] == 0
+    gap = found["policy/accepted"] - found["bad/accepted"]
+    assert found["policy-minus-bad/accepted"] == pytest.approx(gap, abs=1e-5)
+    low, high = found["policy-minus-bad/accepted/low"], found["policy-minus-bad/accepted/high"]
     assert low < gap < high
     # Common leaving: lengths are equal to the step.
     assert found["policy-minus-bad/length"] == found["policy-minus-bad/length/high"] == 0
@@ -84,12 +84,12 @@ def test_refits_are_averaged_and_widen_the_interval(sessions):
         for name, played in sessions.items()
     }
     found = compare(moved)
-    for key in ("policy/return", "policy-minus-bad/return"):
+    for key in ("policy/accepted", "policy-minus-bad/accepted"):
         assert found[key] == pytest.approx(once[key], abs=1e-5)
     # Levels that differ by 1, with two degrees of freedom: an error of sqrt(1 + 1 / 3).
-    half = found["policy-minus-bad/return/high"] - found["policy-minus-bad/return"]
+    half = found["policy-minus-bad/accepted/high"] - found["policy-minus-bad/accepted"]
     assert half == pytest.approx(4.3027 * (4 / 3) ** 0.5, rel=0.05)
-    assert once["policy-minus-bad/return/high"] - once["policy-minus-bad/return"] < 0.3
+    assert once["policy-minus-bad/accepted/high"] - once["policy-minus-bad/accepted"] < 0.3
 
 
 def test_some_users_sessions_alone(sessions):
@@ -122,7 +122,7 @@ def test_user_vectors_are_read_again_only_where_histories_moved(simulator):
     assert USERS < policy.rows <= USERS + found.accepted.sum()
 
 
-def test_shares_of_advantages_that_are_kept():
+def test_transfer_ratios():
     def of(accepted, length=10.0):
         accepted = torch.tensor([accepted])
         return Sessions(accepted, accepted, torch.full_like(accepted, length), {}, 1.0)
@@ -132,11 +132,11 @@ def test_shares_of_advantages_that_are_kept():
     there["same"] = there["other"]
     refits = {name: [played] for name, played in there.items()}
     here["better"], refits["better"] = of([9.0, 9.5, 9.0, 9.5]), refits["other"]
-    found = shares_kept(here | {"same": here["policy"]}, refits)
+    found = transfer_ratios(here | {"same": here["policy"]}, refits)
     # 2.25 of 4.5 accepted items, of which lengths have no part.
-    assert found["other/return"] == pytest.approx(0.5)
+    assert found["other/accepted"] == pytest.approx(0.5)
     assert found["other/per_step"] == pytest.approx(0.5)
-    assert found["other/return/low"] == pytest.approx(0.5, abs=0.01)
+    assert found["other/accepted/low"] == pytest.approx(0.5, abs=0.01)
     assert set(found) == {
-        f"other/{k}{e}" for k in ("return", "per_step") for e in ("", "/low", "/high")
+        f"other/{k}{e}" for k in ("accepted", "per_step") for e in ("", "/low", "/high")
     }

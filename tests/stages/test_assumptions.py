@@ -104,7 +104,7 @@ def test_stopped_within_an_assumption_it_goes_on(
     monkeypatch.setattr(assumptions, "cells", lambda *given: [*made(*given)][:1])
     go()
     metrics = json.loads((out / "assumptions/metrics.json").read_text())
-    assert metrics["sensitivity/as-assumed/policy/return"] > 0
+    assert metrics["sensitivity/as-assumed/policy/accepted"] > 0
     page = (out / "assumptions/report.html").read_text()
     assert "<td>as assumed</td>" in page
     assert (out / "metrics.json").read_bytes() == (tiny_run / "metrics.json").read_bytes()

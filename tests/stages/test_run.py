@@ -45,12 +45,12 @@ def test_metrics_are_flat_and_hold_together(tiny_run):
     assert metrics["test/ndcg@10"] == metrics["test/encoder/ndcg@10"]
     assert metrics["test/events"] == 60
     for name in CONTENDERS:
-        own = {k: metrics[f"simulator/{name}/{k}"] for k in ("return", "length", "per_step")}
-        assert own["return"] / own["length"] == pytest.approx(own["per_step"], rel=1e-5)
+        own = {k: metrics[f"simulator/{name}/{k}"] for k in ("accepted", "length", "per_step")}
+        assert own["accepted"] / own["length"] == pytest.approx(own["per_step"], rel=1e-5)
         assert 1 <= own["length"] <= 40
     for other in CONTENDERS.keys() - {"policy"}:
-        key = f"simulator/policy-minus-{other}/return"
-        difference = metrics["simulator/policy/return"] - metrics[f"simulator/{other}/return"]
+        key = f"simulator/policy-minus-{other}/accepted"
+        difference = metrics["simulator/policy/accepted"] - metrics[f"simulator/{other}/accepted"]
         assert metrics[key] == pytest.approx(difference, abs=1e-5)
         assert metrics[f"{key}/low"] <= metrics[key] <= metrics[f"{key}/high"]
 
@@ -61,7 +61,7 @@ def test_users_who_are_new_to_a_and_to_the_policy_stand_apart(tiny_run):
     assert not (halves[0] & halves[1]).any()
     assert metrics["simulator_new/users"] == halves[1].sum()
     assert metrics["simulator/refits"] == 3
-    key = "policy-minus-random/return"
+    key = "policy-minus-random/accepted"
     assert metrics[f"simulator_new/{key}"] != metrics[f"simulator/{key}"]
 
 
@@ -77,18 +77,18 @@ def test_the_report_and_the_metrics_say_what_is_recommended_by(tiny_run):
     )
 
 
-def test_the_share_kept_is_that_of_the_two_advantages(tiny_run):
+def test_the_transfer_ratio_is_that_of_the_two_advantages(tiny_run):
     metrics = json.loads((tiny_run / "metrics.json").read_text())
-    shares = [key for key in metrics if key.startswith("share_kept/") and key.count("/") == 2]
-    assert "share_kept/random/return" in shares
-    for key in shares:
+    ratios = [key for key in metrics if key.startswith("transfer_ratio/") and key.count("/") == 2]
+    assert "transfer_ratio/random/accepted" in ratios
+    for key in ratios:
         _, name, what = key.split("/")
         here, there = (f"{s}/policy-minus-{name}/{what}" for s in ("simulator_a", "simulator"))
         assert metrics[key] == pytest.approx(metrics[there] / metrics[here], rel=1e-4)
         assert metrics[f"{here}/low"] > 0 or metrics[f"{here}/high"] < 0
     summary = (tiny_run / "summary.txt").read_text()
-    assert "of the policy's advantage in A, B keeps" in summary
-    assert "share kept" in (tiny_run / "report.html").read_text()
+    assert "transfer ratio: the policy's advantage in B over that in A" in summary
+    assert "transfer ratio" in (tiny_run / "report.html").read_text()
 
 
 def test_the_encoder_learns_the_pattern(tiny_run):
