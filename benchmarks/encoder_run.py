@@ -1,4 +1,4 @@
-"""Train an encoder, rank the held-out log with it and with every closed form, write the metrics.
+"""Train an encoder, rank the held-out log with it and with every item model, write the metrics.
 
 Used by benchmark cells: ``python -m benchmarks.encoder_run OUT DOMAIN [lightrec run's options]``.
 """

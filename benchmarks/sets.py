@@ -1,4 +1,4 @@
-"""One recipe on several logs, each beside every closed form: `make bench NAME=sets`.
+"""One recipe on several logs, each beside every item model: `make bench NAME=sets`.
 
 MovieLens-100K is the sample of the domain ``video``. The other logs are read, as published, from
 the folder that ``--data`` or the variable LIGHTREC_TEST_DATA names: Last.fm 2k (HetRec 2011), food

@@ -151,10 +151,10 @@ def real(out: Path, seed: int, log: str, data: Path) -> dict[str, float]:
     if log == "mind":
         overrides = {
             "data": ["--k_core", "0", "--split", "global-time"],
-            # Nearly no item has a text; closed forms take squares of many thousand items.
+            # Nearly no item has a text; item models take squares of many thousand items.
             "encoder": [
                 *("--data.init_args.text_encoder", "null"),
-                *("--model.init_args.closed_forms", "[]"),
+                *("--model.init_args.item_models", "[]"),
                 *("--trainer.max_epochs", "3"),
             ],
             **{stage: ["--data.init_args.nothing_rate", "0"] for stage in ("reward", "judge")},

@@ -22,8 +22,8 @@ from lightrec.learners.imitation.module import ImitationModule
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
-from lightrec.ranking.blend import Blend, described_forms
-from lightrec.ranking.item_models.base import ClosedForm
+from lightrec.ranking.blend import Blend, described_models
+from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.item_models.popularity import Popularity
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.ranker import Ranker
@@ -84,7 +84,7 @@ def edit(path: Path, change) -> None:
 
 def forge_blend(run, name, given):
     def change(content):
-        for form in content["closed_forms"].values():
+        for form in content["item_models"].values():
             form |= {"class": name, "settings": given, "weight": 1.0}
 
     edit(run / "encoder" / "blend.json", change)
@@ -138,7 +138,7 @@ def forge_imitation(run, name, given):
 
 NAMED = {
     "blend.json": (forge_blend, lambda run: Blend.load(run / "encoder")),
-    "blend.json, settings": (forge_blend, lambda run: described_forms(run / "encoder")),
+    "blend.json, settings": (forge_blend, lambda run: described_models(run / "encoder")),
     "class.txt of a policy": (forge_class("policy"), lambda run: Policy.load(run / "policy")),
     "class.txt of a user model": (forge_class("reward"), lambda r: load_user_model(r / "reward")),
     "class.txt of the judge": (forge_class("judge"), lambda run: ChoiceModel.load(run / "judge")),
@@ -371,8 +371,7 @@ def test_the_video_plugin_and_lightrec_are_trusted():
 
     assert trusted_class("lightrec_video.domain:VideoDomain", Domain).name == "video"
     assert (
-        trusted_class("lightrec.ranking.item_models.popularity:Popularity", ClosedForm)
-        is Popularity
+        trusted_class("lightrec.ranking.item_models.popularity:Popularity", ItemModel) is Popularity
     )
 
 

@@ -16,15 +16,15 @@ from lightrec.evaluation.held_out_cold import cold_metrics
 from lightrec.evaluation.held_out_metrics import LIST_LENGTH, advantage, held_out_metrics
 from lightrec.keys import Key
 from lightrec.policies.base import Policy
-from lightrec.ranking.blend import Blend, described_forms
-from lightrec.ranking.item_models.base import ClosedForm, Evidence, NotApplicable
+from lightrec.ranking.blend import Blend, described_models
+from lightrec.ranking.item_models.base import Evidence, ItemModel, NotApplicable
 from lightrec.ranking.item_models.popularity import Popularity, RecentPopularity
 from lightrec.ranking.metrics import RankingResult, Scorer, evaluate_scores
 from lightrec.ranking.sequences import EvaluationEvents
 
 
 class HeldOutLog(Evaluator):
-    """Ranks all items for the test events: encoder, its ranker alone, policy, closed forms, random.
+    """Ranks all items for the test events: encoder, its ranker alone, policy, item models, random.
 
     :param max_events: at most so many test events, drawn by the seed; None for all.
     :param batch_size: events ranked at once.
@@ -42,7 +42,7 @@ class HeldOutLog(Evaluator):
         """
         store = EventStore.open(run / "data")
         blend = Blend.load(run / "encoder")
-        forms = closed_forms(run, store, blend)
+        models = item_models(run, store, blend)
         scorers: dict[str, Scorer] = {
             "encoder": by_history(blend),
             "popularity": PopularityScorer(torch.from_numpy(store.popularity())),
@@ -52,9 +52,9 @@ class HeldOutLog(Evaluator):
             # A run may have ended with the encoder.
             policy = Policy.load(run / "policy")
             scorers["policy"] = by_history(policy)
-        if forms:
+        if models:
             scorers["ranker"] = by_history(Blend(blend.ranker).freeze())
-        scorers |= {name: by_history(form) for name, form in forms.items()}
+        scorers |= {name: by_history(model) for name, model in models.items()}
         metrics: dict[str, float] = {}
         results: dict[str, RankingResult] = {}
         for name, scorer in scorers.items():
@@ -66,10 +66,10 @@ class HeldOutLog(Evaluator):
                 metrics["test/events"] = len(result.ranks)
                 if result.ineligible:
                     metrics["test/ineligible_events"] = result.ineligible
-        for name in ("popularity", *forms):
+        for name in ("popularity", *models):
             gained = advantage(results["encoder"], results[name], seed)
             metrics |= {f"test/encoder-minus-{name}/{k}": v for k, v in gained.items()}
-        return metrics | cold_metrics(store, blend, forms, self.batch_size, self.max_events, seed)
+        return metrics | cold_metrics(store, blend, models, self.batch_size, self.max_events, seed)
 
     def events(self, store: EventStore, seed: int) -> EvaluationEvents:
         """Give the test events that are ranked, in the order of :meth:`rank`."""
@@ -107,17 +107,19 @@ def by_history(part: ScoresHistories) -> Scorer:
     return lambda batch: part.scores(batch[Key.HISTORY])
 
 
-def closed_forms(run: Path, store: EventStore, blend: Blend) -> dict[str, ClosedForm]:
-    """The closed forms of a run's encoder with the settings chosen there.
+def item_models(run: Path, store: EventStore, blend: Blend) -> dict[str, ItemModel]:
+    """The item models of a run's encoder with the settings chosen there.
 
     Those that take part in the blend are there; the others are fitted again. Popularity, which
     every report has, is left out.
     """
     evidence = Evidence.of(store, blend.ranker.items.vectors)
-    forms: dict[str, ClosedForm] = {}
-    for name, form in described_forms(run / "encoder").items():
-        if isinstance(form, Popularity) and not isinstance(form, RecentPopularity):
+    models: dict[str, ItemModel] = {}
+    for name, model in described_models(run / "encoder").items():
+        if isinstance(model, Popularity) and not isinstance(model, RecentPopularity):
             continue
         with suppress(NotApplicable):
-            forms[name] = blend.form(name) if name in blend.forms else form.fit(evidence)
-    return forms
+            models[name] = (
+                blend.item_model(name) if name in blend.item_models else model.fit(evidence)
+            )
+    return models

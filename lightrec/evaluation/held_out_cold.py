@@ -11,7 +11,7 @@ from lightrec.data.sequences import Sequences, Targets
 from lightrec.data.store import COLD, TEST, EventStore
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend import Blend
-from lightrec.ranking.item_models.base import ClosedForm, Evidence
+from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.item_models.neighbours import TextNeighbours
 from lightrec.ranking.item_models.text_map import TextMap
 from lightrec.ranking.metrics import Scorer, evaluate_scores, event_metrics
@@ -29,14 +29,14 @@ RATES = (0.1, 0.2, 0.3)
 def cold_metrics(
     store: EventStore,
     blend: Blend,
-    forms: dict[str, ClosedForm],
+    models: dict[str, ItemModel],
     batch_size: int,
     limit: int | None,
     seed: int,
 ) -> dict[str, float]:
     """Judge what is done for cold items.
 
-    :param forms: fitted closed forms; the text neighbours among them are the contender.
+    :param models: fitted item models; the text neighbours among them are the contender.
     :param limit: at most so many events, drawn by the seed; None for all.
     :returns: ``cold/…`` keys, see the reference of metrics; nothing where no held-out event is
         about a cold item, or items have no texts.
@@ -51,7 +51,7 @@ def cold_metrics(
     )
     if not len(cold.events):
         return {}
-    neighbours = next((f for f in forms.values() if isinstance(f, TextNeighbours)), None)
+    neighbours = next((f for f in models.values() if isinstance(f, TextNeighbours)), None)
     plain = TextNeighbours(1.0, 1.0).fit(Evidence.of(store, blend.ranker.items.vectors))
     filter_seen, allowed = not store.repeats, showable(store)
 

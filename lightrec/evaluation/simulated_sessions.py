@@ -394,12 +394,12 @@ class KnownTruth(Evaluator):
             return {}
         held_out = HeldOut.load(path)
         store = EventStore.open(run / "data")
-        model, wants = ChoiceModel.load(run / "reward"), load_reward(run / "reward")
+        model, reward_model = ChoiceModel.load(run / "reward"), load_reward(run / "reward")
         popularity = torch.from_numpy(store.popularity()).float()
         with torch.inference_mode():
             utilities = model.utilities(model.state(held_out.history), held_out.candidates)
             scores = {
-                "learned": wants.reward(held_out.history, held_out.candidates),
+                "learned": reward_model.reward(held_out.history, held_out.candidates),
                 "logit": utilities,
                 "popularity": popularity[held_out.candidates],
                 "value": held_out.value,

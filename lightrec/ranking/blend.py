@@ -1,4 +1,4 @@
-"""A ranker and closed forms as one recommender: a log-linear blend."""
+"""A ranker and item models as one recommender: a log-linear blend."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from lightrec.data.store import EventStore
 from lightrec.data.tensor_files import save_tensors
 from lightrec.errors import RunError
 from lightrec.keys import PADDING, Column, Key
-from lightrec.ranking.item_models.base import ClosedForm
+from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.item_models.text_map import TextMap
 from lightrec.ranking.ranker import Ranker
 from lightrec.trust import trusted_class
@@ -26,26 +26,26 @@ RANKER: Final = "ranker"
 class Blend(nn.Module):
     """Scores items by a weighted sum of logarithms: a log-linear pool (Genest and Zidek 1986).
 
-    The ranker's logits are logarithms already. A closed form's scores become shares of their sum,
-    and to each share ``smoothing / N`` is added, so that what a closed form says nothing of is
+    The ranker's logits are logarithms already. An item model's scores become shares of their sum,
+    and to each share ``smoothing / N`` is added, so that what an item model says nothing of is
     unlikely and not impossible. All weights are 0 or more.
 
     :param ranker: its vectors stay as they are and can be used without the blend.
-    :param forms: fitted closed forms by name.
-    :param weights: of the ranker (under ``ranker``) and of the forms; one of 0 takes no part.
+    :param item_models: fitted item models by name.
+    :param weights: of the ranker (under ``ranker``) and of the item models; one of 0 takes no part.
     :param smoothing: what is added to the shares, as a multiple of 1 / N.
     """
 
     def __init__(
         self,
         ranker: Ranker,
-        forms: Mapping[str, ClosedForm] | None = None,
+        item_models: Mapping[str, ItemModel] | None = None,
         weights: Mapping[str, float] | None = None,
         smoothing: float = 0.1,
     ) -> None:
         super().__init__()
         self.ranker, self.smoothing = ranker, smoothing
-        self.forms = nn.ModuleDict(forms or {})
+        self.item_models = nn.ModuleDict(item_models or {})
         self.weights = dict(weights or {RANKER: 1.0})
         self.l2: float | None = None
         """The penalty of the map from texts to scores, for items without events; None without."""
@@ -58,11 +58,11 @@ class Blend(nn.Module):
             self._table = self.ranker.item_vectors()
         return self
 
-    def form(self, name: str) -> ClosedForm:
-        """A closed form by name."""
-        form = self.forms[name]
-        assert isinstance(form, ClosedForm)
-        return form
+    def item_model(self, name: str) -> ItemModel:
+        """An item model by name."""
+        model = self.item_models[name]
+        assert isinstance(model, ItemModel)
+        return model
 
     def logarithms(
         self, name: str, history: Tensor, details: Mapping[str, Tensor] | None = None
@@ -73,7 +73,7 @@ class Blend(nn.Module):
             return self.ranker.scores(
                 history, self._table, known.get(Key.FEEDBACK), known.get(Key.GAP)
             ).index_fill(1, torch.tensor([PADDING], device=history.device), 0.0)
-        scores = self.form(name).scores(history).clamp_min(0)
+        scores = self.item_model(name).scores(history).clamp_min(0)
         scores = scores.index_fill(1, torch.tensor([PADDING], device=history.device), 0.0)
         total = scores.sum(dim=1, keepdim=True)
         share = scores / torch.where(total > 0, total, 1)
@@ -103,33 +103,34 @@ class Blend(nn.Module):
         return TextMap(items.vectors, store.catalog[Column.TEXT].to_list(), counts, self.l2)
 
     def save(self, folder: Path) -> None:
-        """Write what is added to the ranker; forms without weight are described only."""
+        """Write what is added to the ranker; item models without weight are described only."""
         described = {
             name: {
-                "class": f"{type(self.form(name)).__module__}:{type(self.form(name)).__qualname__}",
-                "settings": self.form(name).settings,
+                "class": f"{type(model).__module__}:{type(model).__qualname__}",
+                "settings": model.settings,
                 "weight": self.weights.get(name, 0.0),
             }
-            for name in self.forms
+            for name, model in self.item_models.items()
+            if isinstance(model, ItemModel)
         }
         content = {
             "smoothing": self.smoothing,
             "l2_of_texts": self.l2,
             RANKER: self.weights.get(RANKER, 0.0),
-            "closed_forms": described,
+            "item_models": described,
         }
         (folder / DESCRIPTION).write_text(json.dumps(content, indent=2) + "\n")
         tensors = {
             f"{name}/{key}": tensor
-            for name, form in self.forms.items()
+            for name, model in self.item_models.items()
             if self.weights.get(name)
-            for key, tensor in form.named_buffers()
+            for key, tensor in model.named_buffers()
         }
         save_tensors(tensors, folder / TENSORS)
 
     @classmethod
     def load(cls, folder: Path | str) -> "Blend":
-        """Load what an encoder stage left; a ranker without closed forms is a blend, too.
+        """Load what an encoder stage left; a ranker without item models is a blend, too.
 
         :raises RunError: where the folder holds no ranker, or names a class that is not trusted.
         """
@@ -144,8 +145,8 @@ class Blend(nn.Module):
             return cls(ranker).freeze()
         content = json.loads((folder / DESCRIPTION).read_text())
         tensors = load_file(folder / TENSORS)
-        weights, forms = {RANKER: content[RANKER]}, {}
-        for name, described in content["closed_forms"].items():
+        weights, item_models = {RANKER: content[RANKER]}, {}
+        for name, described in content["item_models"].items():
             weights[name] = described["weight"]
             if described["weight"]:
                 own = {
@@ -153,15 +154,15 @@ class Blend(nn.Module):
                     for key, tensor in tensors.items()
                     if key.startswith(f"{name}/")
                 }
-                form = trusted_class(described["class"], ClosedForm)
-                forms[name] = form.restore(described["settings"], own)
-        blend = cls(ranker, forms, weights, content["smoothing"]).freeze()
+                model = trusted_class(described["class"], ItemModel)
+                item_models[name] = model.restore(described["settings"], own)
+        blend = cls(ranker, item_models, weights, content["smoothing"]).freeze()
         blend.l2 = content["l2_of_texts"]
         return blend
 
 
-def described_forms(folder: Path | str) -> dict[str, ClosedForm]:
-    """The closed forms of an encoder stage with the settings chosen there, not fitted.
+def described_models(folder: Path | str) -> dict[str, ItemModel]:
+    """The item models of an encoder stage with the settings chosen there, not fitted.
 
     :raises RunError: where the folder names a class that is not trusted.
     """
@@ -170,17 +171,17 @@ def described_forms(folder: Path | str) -> dict[str, ClosedForm]:
         return {}
     content = json.loads(path.read_text())
     return {
-        name: trusted_class(described["class"], ClosedForm)(**described["settings"])
-        for name, described in content["closed_forms"].items()
+        name: trusted_class(described["class"], ItemModel)(**described["settings"])
+        for name, described in content["item_models"].items()
     }
 
 
-def names_of(forms: Sequence[ClosedForm]) -> dict[str, ClosedForm]:
-    """Name closed forms by their classes; a second one of a class is called ``Class-2``."""
-    named: dict[str, ClosedForm] = {}
-    for form in forms:
-        kind, number = type(form).__name__, 1
+def names_of(item_models: Sequence[ItemModel]) -> dict[str, ItemModel]:
+    """Name item models by their classes; a second one of a class is called ``Class-2``."""
+    named: dict[str, ItemModel] = {}
+    for model in item_models:
+        kind, number = type(model).__name__, 1
         while (name := kind if number == 1 else f"{kind}-{number}") in named:
             number += 1
-        named[name] = form
+        named[name] = model
     return named

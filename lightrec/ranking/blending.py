@@ -1,4 +1,4 @@
-"""From a trained ranker and closed forms to a blend, with nothing but training and validation."""
+"""From a trained ranker and item models to a blend, with nothing but training and validation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from lightrec.keys import Column, Key
 from lightrec.progress import progress_bar
 from lightrec.ranking.blend import RANKER, Blend, names_of
 from lightrec.ranking.blend_weights import fit_weights
-from lightrec.ranking.item_models.base import ClosedForm, Evidence, NotApplicable
+from lightrec.ranking.item_models.base import Evidence, ItemModel, NotApplicable
 from lightrec.ranking.item_models.selection import choose, tries
 from lightrec.ranking.item_models.text_map import PENALTIES, TextMap
 from lightrec.ranking.metrics import evaluate_scores
@@ -21,7 +21,7 @@ from lightrec.ranking.sequence_data import SequenceData
 from lightrec.ranking.sequences import EvaluationEvents
 
 JUDGED: Final = 2_000
-"""So many validation events choose the settings of closed forms."""
+"""So many validation events choose the settings of item models."""
 COLUMNS: Final = 8_192
 """So many items stand for all others where the catalog is larger."""
 FITTED: Final = 4_000
@@ -31,17 +31,17 @@ FEATURES: Final = 1 << 26
 
 
 BLENDING: Final = 4
-"""So many steps of the progress bar follow the closed forms."""
+"""So many steps of the progress bar follow the item models."""
 
 
 @dataclass(frozen=True)
 class Blended:
     """What came out.
 
-    :param blend: of the ranker and all closed forms that fit the log.
+    :param blend: of the ranker and all item models that fit the log.
     :param metrics: of the blend on validation events.
-    :param validation: NDCG@10 there of the ranker and of each form.
-    :param left_out: why a form is not there.
+    :param validation: NDCG@10 there of the ranker and of each model.
+    :param left_out: why a model is not there.
     """
 
     blend: Blend
@@ -50,30 +50,32 @@ class Blended:
     left_out: dict[str, str]
 
 
-def blend(ranker: Ranker, forms: Sequence[ClosedForm], data: SequenceData, seed: int) -> Blended:
-    """Choose the closed forms' settings, then the weights, both on validation events.
+def blend(
+    ranker: Ranker, item_models: Sequence[ItemModel], data: SequenceData, seed: int
+) -> Blended:
+    """Choose the item models' settings, then the weights, both on validation events.
 
     :param ranker: trained; not changed.
-    :param forms: not changed.
+    :param item_models: not changed.
     :param seed: of the draws in large logs.
     """
     evidence = Evidence.of(data.store, data.vectors)
     judged = validation_events(data, JUDGED, seed)
-    fitted: dict[str, ClosedForm] = {}
+    fitted: dict[str, ItemModel] = {}
     values, left_out = {}, {}
-    named = names_of(forms)
-    total = sum(tries(form, evidence) for form in named.values()) + BLENDING
+    named = names_of(item_models)
+    total = sum(tries(model, evidence) for model in named.values()) + BLENDING
     with progress_bar(total, "setting") as bar:
 
-        def judged_with(form: ClosedForm | Blend) -> float:
-            value = _ndcg(form, judged, data)
+        def judged_with(model: ItemModel | Blend) -> float:
+            value = _ndcg(model, judged, data)
             bar.update()
             return value
 
-        for name, form in named.items():
+        for name, model in named.items():
             bar.set_description(name)
             try:
-                fitted[name], values[name] = choose(form, evidence, judged_with)
+                fitted[name], values[name] = choose(model, evidence, judged_with)
             except NotApplicable as reason:
                 left_out[name] = str(reason)
         bar.set_description("blend")
@@ -129,12 +131,12 @@ def validation_events(data: SequenceData, limit: int | None, seed: int) -> Evalu
 
 
 def judge(
-    part: ClosedForm | Blend | _AsIfCold, events: EvaluationEvents, data: SequenceData
+    part: ItemModel | Blend | _AsIfCold, events: EvaluationEvents, data: SequenceData
 ) -> dict[str, float]:
     """Rank validation events: means of all metrics."""
 
     def scores(batch: Mapping[str, Tensor]) -> Tensor:
-        if isinstance(part, ClosedForm):
+        if isinstance(part, ItemModel):
             return part.scores(batch[Key.HISTORY])
         return part.scores(batch[Key.HISTORY], batch)
 
@@ -143,14 +145,14 @@ def judge(
 
 
 def _ndcg(
-    part: ClosedForm | Blend | _AsIfCold, events: EvaluationEvents, data: SequenceData
+    part: ItemModel | Blend | _AsIfCold, events: EvaluationEvents, data: SequenceData
 ) -> float:
     return judge(part, events, data)["ndcg@10"]
 
 
 @torch.no_grad()
 def _weights(mixed: Blend, data: SequenceData, seed: int) -> dict[str, float]:
-    names = [RANKER, *mixed.forms]
+    names = [RANKER, *mixed.item_models]
     num_items = data.num_items
     items = torch.arange(1, num_items + 1)
     if num_items > COLUMNS:

@@ -17,7 +17,7 @@ from lightrec.keys import PADDING, Key
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
 from lightrec.nn.stage import StageModule
 from lightrec.ranking.blending import blend
-from lightrec.ranking.item_models.base import ClosedForm
+from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.losses import RankingLoss, SoftmaxLoss
 from lightrec.ranking.metrics import RankingMetrics
 from lightrec.ranking.ranker import Ranker
@@ -67,7 +67,7 @@ class RankingModule(StageModule):
     :param forget: share of training windows, drawn anew each time, whose feedback and gaps are
         taken for unknown, so that a history of which only the items are known is ranked well, too.
     :param feedback_kinds: linked from the data.
-    :param closed_forms: fitted after training and blended with the ranker by weights that are
+    :param item_models: fitted after training and blended with the ranker by weights that are
         chosen on validation events; null for the ranker alone.
     """
 
@@ -99,18 +99,18 @@ class RankingModule(StageModule):
         schedule: Literal["cosine", "constant"] = "cosine",
         warmup: float = 0.1,
         tower: str = "CausalTransformer",
-        closed_forms: list[ClosedForm] | None = None,
+        item_models: list[ItemModel] | None = None,
         use_feedback: bool = False,
         use_gaps: bool = False,
         forget: float = 0.2,
         feedback_kinds: int = 0,
     ) -> None:
         super().__init__(num_items, vector_size)
-        self.save_hyperparameters(ignore=["loss", "closed_forms"])
+        self.save_hyperparameters(ignore=["loss", "item_models"])
         # A checkpoint holds its settings, plain Python, in place of the loss itself.
         loss = rebuilt(loss, RankingLoss)
         self.save_hyperparameters({"loss": None if loss is None else loss.settings})
-        self.closed_forms = closed_forms
+        self.item_models = item_models
         self.ranker = Ranker(
             num_items=num_items,
             vector_size=vector_size,
@@ -320,9 +320,9 @@ class RankingModule(StageModule):
 
     def _write_blend(self, folder: Path) -> dict[str, float]:
         data = self._data
-        forms = self.closed_forms or []
-        blended = blend(self.ranker.cpu(), forms, data, data.seed)
-        if forms:
+        models = self.item_models or []
+        blended = blend(self.ranker.cpu(), models, data, data.seed)
+        if models:
             blended.blend.save(folder)
         for name, reason in blended.left_out.items():
             print(f"{name} is left out. {reason}", file=sys.stderr)

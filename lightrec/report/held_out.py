@@ -14,7 +14,7 @@ RANKERS = {
     "random": "random",
     "predictions": "your predictions",
 }
-"""Titles of contenders; closed forms go by their own names."""
+"""Titles of contenders; item models go by their own names."""
 SLICE_TITLES = {
     "warm": "items with training events",
     "cold": "items without training events",
@@ -33,22 +33,22 @@ RECOMMENDED = {
 
 
 def rankers(metrics: Mapping[str, float]) -> dict[str, str]:
-    """The contenders on the held-out log: titles by names in the metrics, closed forms by rank."""
+    """The contenders on the held-out log: titles by names in the metrics, item models by rank."""
     found = {n: t for n, t in RANKERS.items() if f"test/{n}/ndcg@10" in metrics}
-    forms = sorted(closed_forms(metrics), key=lambda name: -metrics[f"test/{name}/ndcg@10"])
+    models = sorted(item_models(metrics), key=lambda name: -metrics[f"test/{name}/ndcg@10"])
     own = {name: title for name, title in found.items() if name in ("encoder", "ranker", "policy")}
-    return {**own, **{name: name for name in forms}, **found}
+    return {**own, **{name: name for name in models}, **found}
 
 
-def closed_forms(metrics: Mapping[str, float]) -> list[str]:
-    """The names of the closed forms in the metrics, besides popularity."""
+def item_models(metrics: Mapping[str, float]) -> list[str]:
+    """The names of the item models in the metrics, besides popularity."""
     pattern = re.compile(r"test/(\w[\w-]*)/ndcg@10")
     names = [found[1] for key in metrics if (found := pattern.fullmatch(key))]
     return [name for name in names if name not in RANKERS and "-minus-" not in name]
 
 
 def validation_lines(metrics: Mapping[str, float]) -> list[str]:
-    """Set how the encoder, its ranker and the closed forms rank the validation events."""
+    """Set how the encoder, its ranker and the item models rank the validation events."""
     pattern = re.compile(r"validation/(\w[\w-]*)/ndcg@10")
     values = {found[1]: v for key, v in metrics.items() if (found := pattern.fullmatch(key))}
     if not values or "validation/ndcg@10" not in metrics:
@@ -60,14 +60,14 @@ def validation_lines(metrics: Mapping[str, float]) -> list[str]:
     ]
 
 
-def against_closed_forms(metrics: Mapping[str, float]) -> list[str]:
-    """Compare the encoder with the closed form that is best on the validation events."""
-    values = {n: metrics.get(f"validation/{n}/ndcg@10", 0.0) for n in closed_forms(metrics)}
+def against_item_models(metrics: Mapping[str, float]) -> list[str]:
+    """Compare the encoder with the item model that is best on the validation events."""
+    values = {n: metrics.get(f"validation/{n}/ndcg@10", 0.0) for n in item_models(metrics)}
     if not values:
         return []
     best = max(values, key=values.__getitem__)
     sentence = (
-        f"{best} is the best closed form on the validation events; on the test events its NDCG@10 "
+        f"{best} is the best item model on the validation events; on the test events its NDCG@10 "
         f"is {metrics[f'test/{best}/ndcg@10']:.3f}"
     )
     key = f"test/encoder-minus-{best}/ndcg@10"

@@ -19,7 +19,7 @@ from lightrec.report import plots
 from lightrec.report.cold import cold_items
 from lightrec.report.data import data_lines, data_section
 from lightrec.report.held_out import (
-    against_closed_forms,
+    against_item_models,
     beyond_the_mean,
     rankers,
     validation_lines,
@@ -168,7 +168,7 @@ def verdict(metrics: Metrics) -> list[str]:
         )
         if own <= popularity:
             sentences.append("The encoder does not beat popularity on this log.")
-        sentences += against_closed_forms(metrics)
+        sentences += against_item_models(metrics)
     for title, (mean, low, high) in paired(metrics).items():
         outcome = "more" if low > 0 else "fewer" if high < 0 else "no clearly different number of"
         sentences.append(

@@ -28,7 +28,7 @@ class SurplusReward(Reward):
     def __init__(self, folder: str) -> None:
         super().__init__()
         self.model = ChoiceModel.load(folder).requires_grad_(False)
-        self.wants = load_reward(folder).requires_grad_(False)
+        self.reward_model = load_reward(folder).requires_grad_(False)
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
@@ -39,5 +39,5 @@ class SurplusReward(Reward):
         # Slots in slate order, nothing last; an empty place equals the 0 that stands for nothing.
         taken = torch.cat([(slate == clicked) & (slate != PADDING), clicked == PADDING], 1)
         surprise = torch.where(taken, -log_p, 0).sum(1, keepdim=True)
-        reward = self.wants.reward(history, clicked.clamp_min(1))
+        reward = self.reward_model.reward(history, clicked.clamp_min(1))
         return torch.where(clicked == PADDING, 0, reward) + surprise

@@ -155,8 +155,8 @@ class UserModelSimulator(Simulator):
         history = state[Key.HISTORY][:, -self.user_model.history_length :]
         changed = {}
         if isinstance(self.user_model, Ensemble):
-            utilities, doubt = self.user_model.predict(history, slate)
-            changed[Key.UNCERTAINTY] = doubt.unsqueeze(1)
+            utilities, uncertainty = self.user_model.predict(history, slate)
+            changed[Key.UNCERTAINTY] = uncertainty.unsqueeze(1)
         else:
             utilities = self.user_model.log_probabilities(history, slate)
         items = placed(utilities[:, :-1], self.place_log_weights)
@@ -175,7 +175,7 @@ class UserModelSimulator(Simulator):
         else:
             reward = self._worth(known, chosen, changed).squeeze(1)
         if self.is_ensemble:
-            reward = reward - self.penalty * doubt
+            reward = reward - self.penalty * uncertainty
         return Response(clicked, reward.float(), self._leave(state, clicked), changed)
 
     def _leave(self, state: TensorDictBase, clicked: Tensor) -> Tensor:

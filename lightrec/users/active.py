@@ -33,7 +33,7 @@ def events_of(store: EventStore, sessions: NDArray[np.int64]) -> NDArray[np.int6
 
 
 @torch.no_grad()
-def doubt(users: Ensemble, data: ChoiceData, events: NDArray[np.int64]) -> Tensor:
+def uncertainty(users: Ensemble, data: ChoiceData, events: NDArray[np.int64]) -> Tensor:
     """How much an ensemble disagrees on what will be taken, in nats: (E,) of events' offers."""
     found = []
     for begin in range(0, len(events), 2048):
@@ -57,6 +57,6 @@ def most_informative(
     """
     first = first_events(data.store, sessions)
     sessions, first = sessions[first >= 0], first[first >= 0]
-    order = np.argsort(-doubt(users, data, first).numpy(), kind="stable")
+    order = np.argsort(-uncertainty(users, data, first).numpy(), kind="stable")
     chosen: NDArray[np.int64] = sessions[order[:number]]
     return chosen

@@ -68,8 +68,8 @@ def assess(
         weight, choice = batch[Key.WEIGHT].double(), batch[Key.CHOICE].unsqueeze(1)
         history, sets = batch[Key.HISTORY].to(device), batch[Key.CANDIDATES]
         if isinstance(model, Ensemble):
-            found, doubt = model.predict(history, sets.to(device))
-            sums[4] += (weight * doubt.double().cpu()).sum()
+            found, uncertainty = model.predict(history, sets.to(device))
+            sums[4] += (weight * uncertainty.double().cpu()).sum()
         else:
             found = model.log_probabilities(history, sets.to(device))
         ours = found.double().cpu()
@@ -87,19 +87,21 @@ def assess(
 
 
 @torch.no_grad()
-def choice_auc(wants: ChoiceModel | RewardModel, data: ChoiceData, part: int, half: Half) -> float:
+def choice_auc(
+    reward_model: ChoiceModel | RewardModel, data: ChoiceData, part: int, half: Half
+) -> float:
     """How well a reward tells what was chosen from the rest of its set.
 
     :returns: the share of the other items whose reward is below that of the item chosen, ties
         counting half; the mean over sets of which something was chosen, NaN where there is none.
     """
-    device = next(wants.parameters()).device
+    device = next(reward_model.parameters()).device
     sums = torch.zeros(2, dtype=torch.float64)
     for batch in data.batches(part, half, limit=data.max_evaluated):
         sets, choice = batch[Key.CANDIDATES], batch[Key.CHOICE]
         taken = choice < sets.shape[1]
         history = batch[Key.HISTORY].repeat(len(sets) // len(batch[Key.HISTORY]), 1)
-        rewards = wants.reward(history[taken].to(device), sets[taken].to(device)).cpu()
+        rewards = reward_model.reward(history[taken].to(device), sets[taken].to(device)).cpu()
         own = rewards.gather(1, choice[taken].unsqueeze(1))
         others = (sets[taken] != PADDING).scatter(1, choice[taken].unsqueeze(1), False)
         below = ((rewards < own).double() + 0.5 * (rewards == own)) * others
@@ -112,12 +114,16 @@ def choice_auc(wants: ChoiceModel | RewardModel, data: ChoiceData, part: int, ha
 
 @torch.no_grad()
 def future_share(
-    model: ChoiceModel, wants: ChoiceModel | RewardModel, data: ChoiceData, part: int, half: Half
+    model: ChoiceModel,
+    reward_model: ChoiceModel | RewardModel,
+    data: ChoiceData,
+    part: int,
+    half: Half,
 ) -> float:
     """How much of what items are weighed by in a choice is for the future, and not reward.
 
     :param model: the user model, whose utilities explain the choices.
-    :param wants: the reward that was read off it.
+    :param reward_model: the reward that was read off it.
     :returns: the root mean square of utility minus reward within sets, over that of the utility,
         each less its mean over the set; 0 where users do not look ahead, NaN without any set.
     """
@@ -129,7 +135,7 @@ def future_share(
         history = history.repeat(len(sets) // len(history), 1)
         utility = model.utilities(model.state(history), sets)
         there = (sets != PADDING).double().cpu()
-        for number, values in enumerate((utility - wants.reward(history, sets), utility)):
+        for number, values in enumerate((utility - reward_model.reward(history, sets), utility)):
             values = torch.where(there > 0, values.double().cpu(), 0.0)
             centred = values - values.sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp_min(1)
             sums[number] += (centred.square() * there).sum()

@@ -296,11 +296,11 @@ class ChoiceModule(StageModule):
             together = assess(ensemble, popularity, data, TEST, data.half)
             metrics |= {f"ensemble/{name}": value for name, value in together.items()}
         metrics |= parts
-        wants = self.choice if self.learner is None else self.learner.reward_model()
-        metrics["auc"] = choice_auc(wants, data, TEST, data.half)
+        reward_model = self.choice if self.learner is None else self.learner.reward_model()
+        metrics["auc"] = choice_auc(reward_model, data, TEST, data.half)
         if other != data.half:
-            metrics["other_half/auc"] = choice_auc(wants, data, TEST, other)
-        metrics["future_share"] = future_share(self.choice, wants, data, TEST, data.half)
+            metrics["other_half/auc"] = choice_auc(reward_model, data, TEST, other)
+        metrics["future_share"] = future_share(self.choice, reward_model, data, TEST, data.half)
         metrics |= explain(self.choice, self.learner, data, folder)
         metrics["temperature"] = float(self.choice.temperature)
         metrics["nothing_shift"] = float(self.choice.nothing_shift)

@@ -41,7 +41,7 @@ NUMBERS = 50_000_000
 def explain(
     model: ChoiceModel, learner: RewardLearner | None, data: ChoiceData, folder: Path
 ) -> dict[str, float]:
-    """Explain what was learned of people's wants and write it down.
+    """Explain what was learned of people's wishes and write it down.
 
     :param model: the user model, its continuation value fitted.
     :param learner: whose reward is explained, in place of the user model's own.
@@ -50,7 +50,7 @@ def explain(
     :returns: ``linear/log_likelihood``, of held-out choices by the linear reward; nothing where
         fewer than two users chose.
     """
-    wants = model if learner is None else learner.reward_model()
+    reward_model = model if learner is None else learner.reward_model()
     device = model.bias.device
 
     def later(history: Tensor, items: Tensor) -> Tensor:
@@ -60,10 +60,10 @@ def explain(
             values = model.utilities(blocks(model.state(history), len(items)), items)
         else:
             values = learner.utilities(history, items)
-        return (values - wants.reward(blocks(history, len(items)), items)).cpu()
+        return (values - reward_model.reward(blocks(history, len(items)), items)).cpu()
 
     found, metrics = _linear(later, data)
-    found |= _parts(wants, data, device) | _extremes(wants, data, device)
+    found |= _parts(reward_model, data, device) | _extremes(reward_model, data, device)
     (folder / EXPLAINED).write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     return metrics
 

@@ -16,8 +16,8 @@ from lightrec.data.tensor_files import save_tensors
 from lightrec.keys import PADDING
 from lightrec.users.choice_model import ChoiceModel
 
-FOLDER = "wants"
-"""Beside a choice model: the reward model that was learned with it."""
+FOLDER = "reward_model"
+"""In a choice model's folder: the reward model that was learned with it."""
 SETTINGS = "reward.json"
 CONTINUATION = "continuation"
 HEAD = "head.safetensors"
@@ -121,17 +121,17 @@ class RewardModel(nn.Module):
     Where there are several kinds of people, each has a reward, and what is given is their mean by
     how likely a person is of each kind.
 
-    :param wants: whose utilities are meant.
+    :param network: whose utilities are meant.
     :param continuation: W, where the utilities are values and not rewards yet.
     :param discount: γ' = γ · (1 - leave rate).
     :param others: the rewards of further kinds of people.
-    :param gate: tells the kinds, the one of ``wants`` first.
+    :param gate: tells the kinds, the one of ``network`` first.
     :param memory: how many of the last steps the kinds' rewards read, where there is a gate.
     """
 
     def __init__(
         self,
-        wants: ChoiceModel,
+        network: ChoiceModel,
         continuation: Continuation | None = None,
         discount: float = 0.0,
         others: Sequence[ChoiceModel] = (),
@@ -139,7 +139,7 @@ class RewardModel(nn.Module):
         memory: int = 0,
     ) -> None:
         super().__init__()
-        self.wants, self.continuation, self.discount = wants, continuation, discount
+        self.network, self.continuation, self.discount = network, continuation, discount
         self.others, self.gate, self.memory = nn.ModuleList(others), gate, memory
 
     def reward(self, history: Tensor, items: Tensor) -> Tensor:
@@ -147,20 +147,20 @@ class RewardModel(nn.Module):
         if self.gate is not None:
             weights = self.gate(history).exp().unsqueeze(2)
             return (weights * self.by_kind(history, items)).sum(1)
-        utilities = self.wants.utilities(self.wants.state(history), items)
+        utilities = self.network.utilities(self.network.state(history), items)
         if self.continuation is None:
             return utilities
         return utilities - self.discount * self.continuation.gain(history, items)
 
     def by_kind(self, history: Tensor, items: Tensor) -> Tensor:
         """Rewards (B, K, C) of each kind of people."""
-        each = [self.wants, *(model for model in self.others if isinstance(model, ChoiceModel))]
+        each = [self.network, *(model for model in self.others if isinstance(model, ChoiceModel))]
         short = recent(history, self.memory)
         return torch.stack([model.utilities(model.state(short), items) for model in each], 1)
 
     def save(self, folder: Path) -> None:
         """Write a folder."""
-        self.wants.save_pretrained(folder)
+        self.network.save_pretrained(folder)
         if self.gate is not None:
             self.gate.save(folder / GATE)
         for number, model in enumerate(self.others):
@@ -180,8 +180,8 @@ class RewardModel(nn.Module):
         gate = Gate.load(folder / GATE) if (folder / GATE).is_dir() else None
         kinds = sorted((folder / KINDS).glob("*"), key=lambda path: int(path.name))
         others = [ChoiceModel.load(kind) for kind in kinds]
-        wants = ChoiceModel.load(folder)
-        return cls(wants, continuation, others=others, gate=gate, **settings).eval()
+        network = ChoiceModel.load(folder)
+        return cls(network, continuation, others=others, gate=gate, **settings).eval()
 
 
 def recent(history: Tensor, steps: int) -> Tensor:

@@ -24,7 +24,7 @@ SETTINGS: Mapping[str, Sequence[str]] = {
         "--model.init_args.size=16",
         "--model.init_args.layers=1",
         "--data.init_args.text_encoder=LetterShares",
-        "--model.init_args.closed_forms=[{class_path: Popularity}]",
+        "--model.init_args.item_models=[{class_path: Popularity}]",
     ],
     "reward": ["--trainer.max_epochs=1"],
     "judge": ["--trainer.max_epochs=1"],

@@ -10,9 +10,9 @@ from lightrec.data.store import TEST, EventStore
 from lightrec.evaluation.held_out_metrics import advantage
 from lightrec.ranking.metrics import RankingResult
 from lightrec.report.held_out import (
-    against_closed_forms,
+    against_item_models,
     beyond_the_mean,
-    closed_forms,
+    item_models,
     rankers,
 )
 
@@ -85,8 +85,8 @@ def test_the_report_shows_slices_that_have_events_and_says_who_is_ahead(metrics)
     assert beyond_the_mean({"test/ndcg@10": 0.1}, {"encoder": "encoder"}) is None
 
 
-def test_closed_forms_stand_beside_the_encoder_in_the_order_of_their_ranking(metrics):
-    names = [name for name in rankers(metrics) if name in closed_forms(metrics)]
+def test_item_models_stand_beside_the_encoder_in_the_order_of_their_ranking(metrics):
+    names = [name for name in rankers(metrics) if name in item_models(metrics)]
     assert {"EASE", "NextItemRidge", "DirectionalCooccurrence", "ItemKNN"} <= {*names}
     values = [metrics[f"test/{name}/ndcg@10"] for name in names]
     assert values == sorted(values, reverse=True)
@@ -96,10 +96,10 @@ def test_closed_forms_stand_beside_the_encoder_in_the_order_of_their_ranking(met
     ("low", "high", "told"),
     [(0.1, 0.3, "is better"), (-0.3, -0.1, "is worse"), (-1, 1, "is not clearly different")],
 )
-def test_the_verdict_names_the_best_closed_form_on_validation(metrics, low, high, told):
+def test_the_verdict_names_the_best_item_model_on_validation(metrics, low, high, told):
     key = "test/encoder-minus-EASE/ndcg@10"
-    changed = {f"validation/{name}/ndcg@10": 0.1 for name in closed_forms(metrics)}
+    changed = {f"validation/{name}/ndcg@10": 0.1 for name in item_models(metrics)}
     changed |= {"validation/EASE/ndcg@10": 0.2, f"{key}/low": low, f"{key}/high": high}
-    (sentence,) = against_closed_forms(metrics | changed)
-    assert sentence.startswith("EASE is the best closed form on the validation events; ")
+    (sentence,) = against_item_models(metrics | changed)
+    assert sentence.startswith("EASE is the best item model on the validation events; ")
     assert told in sentence

@@ -128,9 +128,9 @@ def test_fitted_leaving_and_an_ensemble_are_played(run, tmp_path):
     following = rollout["next"]
     assert torch.equal(following["terminated"], following[Key.ACCEPTED] == 0)
     # On average over the two members each item is taken half of the time.
-    doubt = following[Key.UNCERTAINTY]
-    torch.testing.assert_close(following["reward"], 0.5 - 0.5 * doubt)
-    assert doubt.max() > 0.3
+    uncertainty = following[Key.UNCERTAINTY]
+    torch.testing.assert_close(following["reward"], 0.5 - 0.5 * uncertainty)
+    assert uncertainty.max() > 0.3
     assert all(weight.isfinite().all() for weight in module.state_dict().values())
 
 

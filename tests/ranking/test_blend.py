@@ -5,17 +5,17 @@ import json
 import numpy as np
 import pytest
 import torch
+from tests.ranking.item_models.test_item_models import N, evidence
 from torch.nn.functional import log_softmax
 
 from lightrec.errors import RunError
-from lightrec.ranking.blend import Blend, described_forms, names_of
+from lightrec.ranking.blend import Blend, described_models, names_of
 from lightrec.ranking.blend_weights import fit_weights
 from lightrec.ranking.item_models.base import NotApplicable
 from lightrec.ranking.item_models.popularity import Popularity
 from lightrec.ranking.item_models.regression import EASE, NextItemRidge
 from lightrec.ranking.item_models.selection import choose, combinations
 from lightrec.ranking.ranker import Ranker
-from tests.ranking.item_models.test_forms import N, evidence
 
 HISTORY = torch.tensor([[0, 0, 2, 5], [1, 6, 3, 4], [0, 0, 0, 0]])
 
@@ -23,9 +23,9 @@ HISTORY = torch.tensor([[0, 0, 2, 5], [1, 6, 3, 4], [0, 0, 0, 0]])
 def test_open_settings_are_chosen_and_only_those():
     tried = []
 
-    def judge(form):
-        tried.append((form.l2, form.decay))
-        return -abs(form.l2 - 200) - abs(form.decay - 0.9)
+    def judge(model):
+        tried.append((model.l2, model.decay))
+        return -abs(model.l2 - 200) - abs(model.decay - 0.9)
 
     given = EASE()
     best, value = choose(given, evidence(), judge)
@@ -107,9 +107,9 @@ def ranker():
 
 
 def test_a_blend_adds_up_logarithms(ranker):
-    form = EASE(3.0, 0.5).fit(evidence())
-    blend = Blend(ranker, {"EASE": form}, {"ranker": 0.7, "EASE": 0.3}, smoothing=0.2).freeze()
-    raw = form.scores(HISTORY)[:, 1:].clamp_min(0)
+    model = EASE(3.0, 0.5).fit(evidence())
+    blend = Blend(ranker, {"EASE": model}, {"ranker": 0.7, "EASE": 0.3}, smoothing=0.2).freeze()
+    raw = model.scores(HISTORY)[:, 1:].clamp_min(0)
     share = raw / raw.sum(1, keepdim=True).clamp_min(1e-12)
     expected = 0.7 * ranker.scores(HISTORY)[:, 1:] + 0.3 * (share + 0.2 / N).log()
     torch.testing.assert_close(blend.scores(HISTORY)[:, 1:], expected)
@@ -117,24 +117,27 @@ def test_a_blend_adds_up_logarithms(ranker):
 
 
 def test_a_ranker_of_no_weight_is_not_heard(ranker):
-    form = Popularity().fit(evidence())
-    blend = Blend(ranker, {"Popularity": form}, {"ranker": 0.0, "Popularity": 1.0}).freeze()
-    assert blend.scores(HISTORY)[0].argsort().tolist() == form.counts.argsort().tolist()
+    model = Popularity().fit(evidence())
+    blend = Blend(ranker, {"Popularity": model}, {"ranker": 0.0, "Popularity": 1.0}).freeze()
+    assert blend.scores(HISTORY)[0].argsort().tolist() == model.counts.argsort().tolist()
 
 
 def test_saved_and_loaded(ranker, tmp_path):
-    forms = {"EASE": EASE(3.0, 0.5).fit(evidence()), "Popularity": Popularity().fit(evidence())}
+    models = {
+        "EASE": EASE(3.0, 0.5).fit(evidence()),
+        "Popularity": Popularity().fit(evidence()),
+    }
     weights = {"ranker": 0.7, "EASE": 0.3, "Popularity": 0.0}
-    blend = Blend(ranker, forms, weights).freeze()
+    blend = Blend(ranker, models, weights).freeze()
     ranker.save_pretrained(tmp_path)
     blend.save(tmp_path)
     again = Blend.load(tmp_path)
     torch.testing.assert_close(again.scores(HISTORY), blend.scores(HISTORY))
-    assert set(again.forms) == {"EASE"}
+    assert set(again.item_models) == {"EASE"}
     assert again.weights == weights
-    described = described_forms(tmp_path)
+    described = described_models(tmp_path)
     assert {n: f.settings for n, f in described.items()} == {
-        n: f.settings for n, f in forms.items()
+        n: f.settings for n, f in models.items()
     }
     assert json.loads((tmp_path / "blend.json").read_text())["smoothing"] == 0.1
 
@@ -142,7 +145,7 @@ def test_saved_and_loaded(ranker, tmp_path):
 def test_a_ranker_alone_is_a_blend_too(ranker, tmp_path):
     ranker.save_pretrained(tmp_path)
     torch.testing.assert_close(Blend.load(tmp_path).scores(HISTORY), ranker.scores(HISTORY))
-    assert described_forms(tmp_path) == {}
+    assert described_models(tmp_path) == {}
     with pytest.raises(RunError, match="no finished encoder"):
         Blend.load(tmp_path / "nowhere")
 
@@ -166,8 +169,8 @@ def test_the_ranker_reads_what_else_is_known_of_a_history(ranker):
     reading = Ranker(N, size=8, layers=1, heads=2, feedback_kinds=2, gaps=3).eval()
     torch.nn.init.normal_(reading.feedback)
     torch.nn.init.normal_(reading.gaps)
-    form = Popularity().fit(evidence())
-    blend = Blend(reading, {"Popularity": form}, {"ranker": 0.5, "Popularity": 0.5}).freeze()
+    model = Popularity().fit(evidence())
+    blend = Blend(reading, {"Popularity": model}, {"ranker": 0.5, "Popularity": 0.5}).freeze()
     known = {"feedback": (HISTORY > 0) * (1 + HISTORY % 2), "gap": (HISTORY > 0) * 3}
     added = blend.scores(HISTORY, known) - blend.scores(HISTORY)
     own = reading.scores(HISTORY, None, known["feedback"], known["gap"]) - reading.scores(HISTORY)

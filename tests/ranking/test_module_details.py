@@ -143,7 +143,7 @@ def test_unused_details_change_nothing(liked, tmp_path):
 
 def test_written_blended_and_judged_with_details(liked, tmp_path):
     module, known, data = fitted(
-        liked, tmp_path, use_feedback=True, use_gaps=True, closed_forms=[RecentPopularity(7.0)]
+        liked, tmp_path, use_feedback=True, use_gaps=True, item_models=[RecentPopularity(7.0)]
     )
     (tmp_path / "run" / "encoder").mkdir(parents=True)
     (tmp_path / "run" / "data").symlink_to(liked)

@@ -352,9 +352,9 @@ def test_an_ensemble_takes_by_the_mean_and_says_how_uncertain_it_is():
     first, second = play(simulator, lowest())
     assert first[Key.ACCEPTED].mean() == pytest.approx(0.5, abs=0.012)
     # The entropy of a fair coin less that of one which falls on one side nine times in ten.
-    doubt = math.log(2) + 0.1 * math.log(0.1) + 0.9 * math.log(0.9)
-    torch.testing.assert_close(first[Key.UNCERTAINTY], torch.full((count, 1), doubt))
-    torch.testing.assert_close(first["reward"], torch.full((count, 1), 0.5 - 2 * doubt))
+    uncertainty = math.log(2) + 0.1 * math.log(0.1) + 0.9 * math.log(0.9)
+    torch.testing.assert_close(first[Key.UNCERTAINTY], torch.full((count, 1), uncertainty))
+    torch.testing.assert_close(first["reward"], torch.full((count, 1), 0.5 - 2 * uncertainty))
     torch.testing.assert_close(second[Key.UNCERTAINTY], torch.zeros(count, 1), atol=1e-6, rtol=0)
     check_env_specs(UserModelSimulator(users, starts_of([[]] * 4), 4, max_steps=2))
 

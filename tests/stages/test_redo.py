@@ -106,7 +106,7 @@ def test_the_old_run_answers_while_it_is_redone(
     assert load(out, "policy").recommend(user="u3", k=3).height == 3
     told = capsys.readouterr().err
     assert re.search(r"\[2/6\] encoder: (\d+ min )?\d+ s\n", told)
-    # Closed forms and their blend count what is done, to its end.
+    # Item models and their blend count what is done, to its end.
     assert re.search(r"blend: 100%\|.*\| (\d+)/\1 ", told)
     # The ranking is known before the other stages begin.
     assert told.index("held-out log ") < told.index("[3/6] reward")

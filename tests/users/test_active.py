@@ -12,7 +12,7 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.store import TRAIN
 from lightrec.errors import RecipeError
-from lightrec.users.active import doubt, events_of, first_events, most_informative
+from lightrec.users.active import events_of, first_events, most_informative, uncertainty
 from lightrec.users.choice import PooledChoice
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_sets import forgetting
@@ -61,7 +61,7 @@ def test_sessions_on_which_the_ensemble_disagrees_come_first(data):
     assert most_informative(users, data, sessions, 2).tolist() == [2, 3]
     users = users_who_disagree_on(data, ["a", "b"])
     assert most_informative(users, data, sessions[1:], 1).tolist() == [1]
-    found = doubt(users, data, first_events(data.store, sessions))
+    found = uncertainty(users, data, first_events(data.store, sessions))
     assert (found[:2] > 0.05).all()
     assert found[2:].abs().max() < 1e-6
 

@@ -161,7 +161,7 @@ def test_a_learners_reward_is_explained_in_place_of_the_user_models(data, tmp_pa
     learner.build(make, 0.9)
     learner.start()
     learner.eval()
-    learner.wants.bias.data[1:] = -5.0 * torch.arange(ITEMS)
+    learner.reward_network.bias.data[1:] = -5.0 * torch.arange(ITEMS)
     explain(make(), learner, data, tmp_path)
     written = json.loads((tmp_path / EXPLAINED).read_text())
     titles = data.store.catalog[Column.TITLE].to_list()

@@ -8,11 +8,11 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn import functional
 
-from lightrec.ranking.item_models.base import ClosedForm, Evidence, NotApplicable, Setting
+from lightrec.ranking.item_models.base import Evidence, ItemModel, NotApplicable, Setting
 from lightrec.ranking.item_models.pairs import users_by_items
 
 
-class ALS(ClosedForm):
+class ALS(ItemModel):
     """Implicit-feedback matrix factorisation (Hu, Koren and Volinsky 2008).
 
     Each half-step has a closed solution, and so has the vector of a history that was not trained

@@ -1,4 +1,4 @@
-"""The base class of closed forms: fitted to a log by a formula, then scoring any history."""
+"""The base class of item models: fitted to a log by a formula, then scoring any history."""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -17,12 +17,12 @@ Setting: TypeAlias = int | float | str | bool | None
 
 
 class NotApplicable(LightrecError):
-    """A closed form does not fit this log; the message says why, and the others go on."""
+    """An item model does not fit this log; the message says why, and the others go on."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a closed form may be fitted to.
+    """What an item model may be fitted to.
 
     :param log: the training events.
     :param num_items: N.
@@ -52,7 +52,7 @@ class Evidence:
         return torch.bincount(items, minlength=self.num_items + 1).float()
 
 
-class ClosedForm(nn.Module, ABC):
+class ItemModel(nn.Module, ABC):
     """Scores all items for a history, from what :meth:`fit` computed once.
 
     Every constructor argument is kept as an attribute of its name. An argument that is None is
@@ -97,7 +97,7 @@ class ClosedForm(nn.Module, ABC):
     @classmethod
     def restore(cls, settings: Mapping[str, Setting], tensors: Mapping[str, Tensor]) -> Self:
         """Make one anew from its settings and its buffers."""
-        form = cls(**settings)
+        model = cls(**settings)
         for name, tensor in tensors.items():
-            form.keep(name, tensor)
-        return form
+            model.keep(name, tensor)
+        return model

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lightrec.ranking.item_models.base import ClosedForm, Evidence, Setting
+from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
 
 DENSE: Final = 8_000
 """Up to so many items a matrix is kept whole."""
@@ -14,7 +14,7 @@ ROWS: Final = 1 << 23
 """How many neighbours are added up at once."""
 
 
-class ItemToItem(ClosedForm):
+class ItemToItem(ItemModel):
     """Adds up the rows of a history's items, each times ``decay`` to the power of its age.
 
     Subclasses compute the matrix and hand it to :meth:`keep_matrix` or :meth:`keep_neighbours`.

@@ -55,7 +55,7 @@ class ItemKNN(ItemToItem):
 class TextNeighbours(ItemToItem):
     """Similarity of items' texts: the cosine of their centred vectors, raised to a power.
 
-    The one closed form that knows items without a single event.
+    The only item model that knows items without a single event.
 
     :param power: of the cosine; the higher, the fewer neighbours speak.
     :param decay: what an item of a history counts less for each event since.
@@ -107,13 +107,13 @@ def unit_vectors(vectors: Tensor) -> Tensor:
     return functional.normalize((vectors - vectors.sum(0) / count) * known, dim=1)
 
 
-def keep_sparse(form: ItemToItem, matrix: sparse.csr_array, size: int) -> None:
+def keep_sparse(model: ItemToItem, matrix: sparse.csr_array, size: int) -> None:
     """Keep a sparse (N, N) matrix whole where the catalog is small, else each row's heaviest.
 
     :param size: how many entries a row of a large matrix keeps.
     """
     if matrix.shape[0] <= DENSE:
-        form.keep_matrix(torch.from_numpy(matrix.toarray().astype(np.float32)))
+        model.keep_matrix(torch.from_numpy(matrix.toarray().astype(np.float32)))
         return
     width = int(min(size, np.diff(matrix.indptr).max(initial=1)))
     neighbours = np.zeros((matrix.shape[0], width), np.int64)
@@ -127,4 +127,4 @@ def keep_sparse(form: ItemToItem, matrix: sparse.csr_array, size: int) -> None:
         kept, place = order[place < width], place[place < width]
         neighbours[first + rows[kept], place] = part.indices[kept] + 1
         weights[first + rows[kept], place] = part.data[kept]
-    form.keep_neighbours(torch.from_numpy(neighbours), torch.from_numpy(weights))
+    model.keep_neighbours(torch.from_numpy(neighbours), torch.from_numpy(weights))

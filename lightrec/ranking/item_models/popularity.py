@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightrec.ranking.item_models.base import ClosedForm, Evidence, NotApplicable, Setting
+from lightrec.ranking.item_models.base import Evidence, ItemModel, NotApplicable, Setting
 
 
-class Popularity(ClosedForm):
+class Popularity(ItemModel):
     """Scores an item by its number of training events."""
 
     counts: Tensor

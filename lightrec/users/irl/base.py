@@ -85,13 +85,13 @@ class RewardLearner(nn.Module, ABC):
 
 
 class LookingAhead(RewardLearner):
-    """What learners share that learn W beside a model of wants, and follow its average.
+    """What learners share that learn W next to a network of rewards, and follow its average.
 
     :param rate: by which share of a step the averaged copy of W moves.
     :param ramp: the share of training in which γ' rises to its value.
     """
 
-    wants: ChoiceModel
+    reward_network: ChoiceModel
     value: Continuation
     slow: Continuation
 
@@ -101,15 +101,15 @@ class LookingAhead(RewardLearner):
         self.discount = 0.0
 
     def build(self, make: Make, discount: float) -> None:
-        """Make the model of wants, W, and W's averaged copy."""
-        self.wants, self.discount = make(), discount
+        """Make the reward network, W, and W's averaged copy."""
+        self.reward_network, self.discount = make(), discount
         self.value = Continuation(make())
         self.slow = deepcopy(self.value).requires_grad_(False)
 
     @property
     def networks(self) -> list[ChoiceModel]:
-        """The models of wants and of W."""
-        return [self.wants, self.value.trunk]
+        """The networks of rewards and of W."""
+        return [self.reward_network, self.value.trunk]
 
     def start(self) -> None:
         """Copy W."""

@@ -15,24 +15,26 @@ from lightrec.users.reward_model import RewardModel
 class _OneNetwork(RewardLearner):
     def __init__(self) -> None:
         super().__init__()
-        self.wants: ChoiceModel
+        self.reward_network: ChoiceModel
 
     def build(self, make: Make, discount: float) -> None:
         """Make the network; γ' has no part in it."""
-        self.wants = make()
+        self.reward_network = make()
 
     @property
     def networks(self) -> list[ChoiceModel]:
         """The one network."""
-        return [self.wants]
+        return [self.reward_network]
 
     def utilities(self, history: Tensor, items: Tensor) -> Tensor:
         """Give the network's utilities (M · B, C)."""
-        return self.wants.utilities(blocks(self.wants.state(history), len(items)), items)
+        return self.reward_network.utilities(
+            blocks(self.reward_network.state(history), len(items)), items
+        )
 
     def reward_model(self) -> RewardModel:
         """The network's utilities, taken for rewards."""
-        return RewardModel(self.wants)
+        return RewardModel(self.reward_network)
 
 
 class ClickClassifier(_OneNetwork):

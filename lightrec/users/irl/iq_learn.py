@@ -78,22 +78,22 @@ class IQLearn(LookingAhead):
 
     def reward_model(self) -> RewardModel:
         """Q less the averaged continuation value, both from nothing on."""
-        return RewardModel(self.wants, self.slow, self.discount)
+        return RewardModel(self.reward_network, self.slow, self.discount)
 
     def _parts(self, history: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """b (R,), and u (R, C + 1) with nothing last."""
-        utilities = self.wants.utilities(self.wants.state(history), items)
+        utilities = self.reward_network.utilities(self.reward_network.state(history), items)
         base = self.base(self.value.trunk.state(history)).squeeze(-1)
         return base, with_nothing(utilities)
 
     def _later(self, history: Tensor, batch: Batch) -> Tensor:
         """V(s′) (R,) of what was chosen, 0 where the session ended."""
-        nothing = torch.full_like(history[:, :1], self.wants.num_items + 1)
+        nothing = torch.full_like(history[:, :1], self.reward_network.num_items + 1)
         options = torch.cat([batch[Key.CANDIDATES], nothing], 1)
         taken = options.gather(1, batch[Key.CHOICE].unsqueeze(1))
         after = torch.cat([history[:, 1:], taken], 1)
-        if not self.wants.records_nothing:
-            after = torch.where(taken > self.wants.num_items, history, after)
+        if not self.reward_network.records_nothing:
+            after = torch.where(taken > self.reward_network.num_items, history, after)
         base, utilities = self._parts(after, batch[Key.NEXT_CANDIDATES])
         with torch.no_grad():
             foretold = self.slow(after)

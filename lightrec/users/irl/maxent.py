@@ -40,7 +40,7 @@ class MaxEnt(LookingAhead):
         super().build(make, discount)
         self.nothing = None
         if not self.anchored:
-            self.nothing = nn.Linear(self.wants.state_size, 1)
+            self.nothing = nn.Linear(self.reward_network.state_size, 1)
             nn.init.normal_(self.nothing.weight, std=ANYWHERE)
 
     def loss(self, batch: Batch, progress: float) -> Tensor:
@@ -52,7 +52,7 @@ class MaxEnt(LookingAhead):
         """Log-likelihoods of the choices, and W's squared errors: (R,) each."""
         history, items = batch[Key.HISTORY], batch[Key.CANDIDATES]
         discount = self.discount_at(progress)
-        state = self.wants.state(history)
+        state = self.reward_network.state(history)
         with torch.no_grad():
             idle = blocks(self.slow.after_nothing(history), len(items))
             gain = self._gain(history, items, idle)
@@ -66,17 +66,17 @@ class MaxEnt(LookingAhead):
         """Give Q(s, i) - Q(s, nothing), by the averaged W."""
         idle = blocks(self.slow.after_nothing(history), len(items))
         gain = self._gain(history, items, idle)
-        values = self._values(self.wants.state(history), items, self.discount * gain)
+        values = self._values(self.reward_network.state(history), items, self.discount * gain)
         return values[:, :-1] - values[:, -1:]
 
     def reward_model(self) -> RewardModel:
         """The model of r."""
-        return RewardModel(self.wants)
+        return RewardModel(self.reward_network)
 
     def _values(self, state: Tensor, items: Tensor, gain: Tensor) -> Tensor:
         # (R, C + 1): Q less γ' W(s after nothing), which is the same for all of a set.
         state = blocks(state, len(items))
-        rewards = self.wants.utilities(state, items)
+        rewards = self.reward_network.utilities(state, items)
         nothing = 0.0 if self.nothing is None else self.nothing(state).squeeze(1)
         return with_nothing(rewards + gain, nothing)
 

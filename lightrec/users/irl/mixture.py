@@ -84,7 +84,7 @@ class TasteMixture(RewardLearner):
 
     def reward_model(self) -> RewardModel:
         """The first kind's reward and the others', weighed by the gate."""
-        first, *others = (part.wants for part in self._learners)
+        first, *others = (part.reward_network for part in self._learners)
         return RewardModel(first, others=others, gate=self.gate, memory=self.memory)
 
     @property

@@ -60,7 +60,7 @@ def test_parts_of_a_reward_with_networks_of_its_own_sum_up_too(make):
     reward = model.reward(HISTORY, ITEMS.unsqueeze(1)).squeeze(1)
     torch.testing.assert_close(found.reward, reward)
     torch.testing.assert_close(found.total, found.reward - found.baseline, atol=1e-3, rtol=0)
-    alone = attribute(model.wants, HISTORY, ITEMS, steps=32)
+    alone = attribute(model.network, HISTORY, ITEMS, steps=32)
     assert not torch.allclose(found.vector, alone.vector)
 
 

@@ -100,12 +100,14 @@ def test_without_discount_all_are_the_conditional_logit(world, learner):
     reward, batch = world
     build(learner, 0.0)
     with torch.no_grad():
-        learner.wants.table.copy_(reward)
+        learner.reward_network.table.copy_(reward)
     learner.loss(batch, 1.0).backward()
     logit = TabularChoice(reward)
     values = with_nothing(logit.utilities(logit.state(batch[Key.HISTORY]), batch[Key.CANDIDATES]))
     (-mean(chosen(values.log_softmax(1), batch), batch)).backward()
-    torch.testing.assert_close(learner.wants.table.grad, logit.table.grad, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(
+        learner.reward_network.table.grad, logit.table.grad, atol=1e-9, rtol=1e-9
+    )
     found = learner.utilities(batch[Key.HISTORY], batch[Key.CANDIDATES])
     torch.testing.assert_close(found, values[:, :-1])
 
@@ -134,7 +136,7 @@ def test_the_click_classifier_and_weighted_likelihood_by_hand(world):
     paid = build(RewardWeightedLikelihood("probability-log"))
     for learner in (click, weighted, paid):
         with torch.no_grad():
-            learner.wants.table.copy_(reward)
+            learner.reward_network.table.copy_(reward)
     items = pad(reward, (1, 0))[batch[Key.HISTORY].squeeze(1) - 1].gather(1, batch[Key.CANDIDATES])
     taken = pad(torch.eye(2), (0, 0, 0, 1)).double()[batch[Key.CHOICE]]
     each = binary_cross_entropy_with_logits(items, taken, reduction="none").mean(1)
@@ -147,7 +149,7 @@ def test_the_click_classifier_and_weighted_likelihood_by_hand(world):
     # p·log p is never positive: a step on it makes what was chosen less likely.
     paid.loss(batch, 0.0).backward()
     with torch.no_grad():
-        paid.wants.table -= 0.1 * paid.wants.table.grad
+        paid.reward_network.table -= 0.1 * paid.reward_network.table.grad
     assert likelihood(paid, batch) < float(mean(log_p, batch))
 
 

@@ -1,4 +1,4 @@
-"""Each closed form against its definition, computed in plain loops or by another library."""
+"""Each item model against its definition, computed in plain loops or by another library."""
 
 import math
 
@@ -37,22 +37,22 @@ def incidence() -> np.ndarray:
     return table
 
 
-def matrix(form) -> np.ndarray:
-    assert not form.matrix[0].any()
-    assert not form.matrix[:, 0].any()
-    return form.matrix[1:, 1:].double().numpy()
+def matrix(model) -> np.ndarray:
+    assert not model.matrix[0].any()
+    assert not model.matrix[:, 0].any()
+    return model.matrix[1:, 1:].double().numpy()
 
 
 def test_popularity_counts():
-    form = Popularity().fit(evidence())
+    model = Popularity().fit(evidence())
     expected = [sum(user.count(item) for user in USERS) for item in range(N + 1)]
-    assert form.scores(torch.zeros(2, 1, dtype=torch.int64)).tolist() == [expected, expected]
+    assert model.scores(torch.zeros(2, 1, dtype=torch.int64)).tolist() == [expected, expected]
 
 
 def test_recent_popularity_halves():
     users = [[1, 2], [1, 3]]
-    form = RecentPopularity(half_life=1 / 3).fit(evidence(users, 3))
-    assert form.scores(torch.zeros(1, 1, dtype=torch.int64))[0].tolist() == pytest.approx(
+    model = RecentPopularity(half_life=1 / 3).fit(evidence(users, 3))
+    assert model.scores(torch.zeros(1, 1, dtype=torch.int64))[0].tolist() == pytest.approx(
         [0, 1 / 8 + 1 / 2, 1 / 4, 1]
     )
     with pytest.raises(NotApplicable, match="nothing is recent"):
@@ -98,8 +98,8 @@ def test_item_knn_is_a_shrunk_cosine():
 
 
 def test_cooccurrence_has_a_direction():
-    form = DirectionalCooccurrence(decay=0.5, reach=2, power=1.0, power_after=0.5)
-    found = matrix(form.fit(evidence([[1, 2, 3], [1, 3]], 3)))
+    model = DirectionalCooccurrence(decay=0.5, reach=2, power=1.0, power_after=0.5)
+    found = matrix(model.fit(evidence([[1, 2, 3], [1, 3]], 3)))
     # 1 before 2 once; 1 before 3 once at two steps and once at one; 2 before 3 once.
     root = math.sqrt(2)
     expected = [[0, 1 / 2, 1.5 / 2 / root], [0, 0, 1 / root], [0, 0, 0]]
@@ -123,66 +123,66 @@ def test_als_folds_a_history_in_as_implicit_does():
     from implicit.cpu.als import AlternatingLeastSquares
     from scipy.sparse import csr_matrix
 
-    form = ALS(factors=4, l2=0.5, alpha=3.0, iterations=10).fit(evidence())
-    model = AlternatingLeastSquares(
+    model = ALS(factors=4, l2=0.5, alpha=3.0, iterations=10).fit(evidence())
+    theirs = AlternatingLeastSquares(
         factors=4, regularization=0.5, alpha=1.0, iterations=10, random_state=0, num_threads=1
     )
     table = csr_matrix(users_by_items(evidence().log, N) * 4.0)
-    model.fit(table, show_progress=False)
-    expected = model.recalculate_user(0, table[0]) @ model.item_factors.T
+    theirs.fit(table, show_progress=False)
+    expected = theirs.recalculate_user(0, table[0]) @ theirs.item_factors.T
     history = torch.tensor([[0, 4, 1, 2, 3, 3]])
-    np.testing.assert_allclose(form.scores(history)[0, 1:].numpy(), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(model.scores(history)[0, 1:].numpy(), expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("form", [NextItemRidge(), DirectionalCooccurrence()])
-def test_without_an_order_nothing_follows(form):
+@pytest.mark.parametrize("model", [NextItemRidge(), DirectionalCooccurrence()])
+def test_without_an_order_nothing_follows(model):
     with pytest.raises(NotApplicable, match="no order"):
-        form.fit(evidence(is_ordered=False))
+        model.fit(evidence(is_ordered=False))
     assert EASE().values(evidence(is_ordered=False))["decay"] == [1.0]
 
 
-@pytest.mark.parametrize("form", [EASE(), NextItemRidge()])
-def test_systems_as_large_as_the_catalog_have_a_limit(form, monkeypatch):
+@pytest.mark.parametrize("model", [EASE(), NextItemRidge()])
+def test_systems_as_large_as_the_catalog_have_a_limit(model, monkeypatch):
     monkeypatch.setattr(regression, "DENSE", 5)
     with pytest.raises(NotApplicable, match="6 items, where up to 5"):
-        form.fit(evidence())
+        model.fit(evidence())
 
 
 def test_history_adds_up_recent_items_louder():
-    form = EASE(3.0, 0.5).fit(evidence())
-    weights = form.matrix
+    model = EASE(3.0, 0.5).fit(evidence())
+    weights = model.matrix
     history = torch.tensor([[0, 0, 2, 5], [1, 1, 3, 4]])
     expected = [
         0.5 * weights[2] + weights[5],
         0.125 * weights[1] + 0.25 * weights[1] + 0.5 * weights[3] + weights[4],
     ]
-    torch.testing.assert_close(form.scores(history), torch.stack(expected))
+    torch.testing.assert_close(model.scores(history), torch.stack(expected))
     longer = torch.cat([torch.zeros(2, 7, dtype=torch.int64), history], 1)
-    torch.testing.assert_close(form.scores(longer), form.scores(history))
-    assert not form.scores(torch.zeros(1, 3, dtype=torch.int64)).any()
+    torch.testing.assert_close(model.scores(longer), model.scores(history))
+    assert not model.scores(torch.zeros(1, 3, dtype=torch.int64)).any()
 
 
 @pytest.mark.parametrize(
-    "form",
+    "model",
     [
         ItemKNN(2.0, 0.8),
         DirectionalCooccurrence(0.8, power_after=0.25),
         TextNeighbours(1.0, 0.8),
     ],
 )
-def test_large_catalogs_keep_neighbours_that_score_alike(form, monkeypatch):
+def test_large_catalogs_keep_neighbours_that_score_alike(model, monkeypatch):
     vectors = torch.randn(N + 1, 3, generator=torch.Generator().manual_seed(0))
     vectors[0] = 0
-    whole = form.fit(evidence(vectors=vectors))
+    whole = model.fit(evidence(vectors=vectors))
     history = torch.tensor([[0, 0, 2, 5], [1, 6, 3, 4]])
     expected, table = whole.scores(history), matrix(whole)
     monkeypatch.setattr(neighbours, "DENSE", 1)
     monkeypatch.setattr(neighbours, "SORTED", 4)
     monkeypatch.setattr(item_to_item, "ROWS", 1)
-    large = type(form)(**form.settings).fit(evidence(vectors=vectors))
+    large = type(model)(**model.settings).fit(evidence(vectors=vectors))
     assert large.matrix is None
     torch.testing.assert_close(large.scores(history), expected)
-    few = type(form)(**{**form.settings, "size": 2}).fit(evidence(vectors=vectors))
+    few = type(model)(**{**model.settings, "size": 2}).fit(evidence(vectors=vectors))
     assert few.weights.shape == (N + 1, 2)
     heaviest = -np.sort(-table, axis=1)[:, :2]
     np.testing.assert_allclose(few.weights[1:].numpy(), heaviest, atol=1e-6)
