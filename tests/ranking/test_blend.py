@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from tests.ranking.item_models.test_item_models import N, evidence
 from torch.nn.functional import log_softmax
 
 from lightrec.errors import RunError
@@ -16,6 +15,7 @@ from lightrec.ranking.item_models.popularity import Popularity
 from lightrec.ranking.item_models.regression import EASE, NextItemRidge
 from lightrec.ranking.item_models.selection import choose, combinations
 from lightrec.ranking.ranker import Ranker
+from tests.ranking.item_models.test_item_models import N, evidence
 
 HISTORY = torch.tensor([[0, 0, 2, 5], [1, 6, 3, 4], [0, 0, 0, 0]])
 
