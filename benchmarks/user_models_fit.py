@@ -19,7 +19,7 @@ from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.store import TEST, TRAIN, EventStore
-from lightrec.evaluation.simulate import Arena, roll, write_log
+from lightrec.evaluation.arena import Arena
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
@@ -50,7 +50,7 @@ def staged(simulator) -> Arena:
 
 def write_world(world: HabitWorld, out: Path, seed: int) -> EventStore:
     """Roll random slates in a world and prepare the log; the last tenth tests."""
-    write_log(staged(world), "random", SESSIONS * 5 // 4, seed, out / "log")
+    staged(world).write_log("random", SESSIONS * 5 // 4, seed, out / "log")
     store = prepare(
         InteractionLog.read_parquet(out / "log" / "log.parquet"),
         out / "data",
@@ -133,7 +133,8 @@ def world(out: Path, seed: int, types: int, epochs: int) -> dict[str, float]:
         history_length=read,
         repeats=True,
     )
-    simulated = roll(staged(simulator), ["random"], SESSIONS, seed + 1, draw=True)["random"]
+    on = staged(simulator)
+    simulated = on.play(on.policy("random"), SESSIONS, seed + 1, deterministic=False)
     real = np.diff(store.session_offsets)
     both = lengths(real, length), lengths(simulated.length, length)
     halves = lengths(real[::2], length), lengths(real[1::2], length)

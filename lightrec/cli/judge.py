@@ -77,15 +77,14 @@ def main(command: str, arguments: list[str]) -> int:
     if len(places) > 26:
         raise RecipeError(f"{len(places)} simulators were named; judge at most 26 at once.")
 
-    from lightrec.evaluation.judge import judge_all
-    from lightrec.report.judge_tables import as_json, markdown
+    from lightrec.evaluation.judge import judge_all, markdown
 
     found = judge_all(
         places, chosen.policy, chosen.modes, chosen.sessions, chosen.seed, over=chosen.over
     )
     text = markdown(found)
     print(text, end="")
-    write(chosen.out, text, as_json(found))
+    write(chosen.out, text, found.plain())
     return 0
 
 

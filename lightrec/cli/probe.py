@@ -65,8 +65,8 @@ def main(command: str, arguments: list[str]) -> int:
     look_at(chosen.out)
     settings = dict(map(setting, chosen.set))
 
-    from lightrec.evaluation.probe import probe, table
-    from lightrec.report.judge_tables import to_plain
+    from lightrec.evaluation.probe import probe
+    from lightrec.evaluation.sections import to_plain
 
     found = probe(
         chosen.what,
@@ -77,7 +77,7 @@ def main(command: str, arguments: list[str]) -> int:
         settings,
         chosen.model,
     )
-    text = table(found)
+    text = found.markdown()
     print(text, end="")
     write(chosen.out, text, to_plain(found))
     return 0

@@ -71,15 +71,19 @@ def main(command: str, arguments: list[str]) -> int:
     if chosen.out is not None and chosen.out.exists():
         raise RecipeError(f"{chosen.out} is there already. Remove it, or name another folder.")
 
-    from lightrec.evaluation.simulate import arena, roll, table, write_log
+    from lightrec.evaluation.arena import arena, table
 
     on = arena(chosen.what, chosen.sessions, chosen.seed, settings, chosen.model)
     on = on.in_mode(chosen.mode)
     if chosen.out is None:
-        found = roll(on, chosen.policy, chosen.sessions, chosen.seed, draw=chosen.draw)
+        players = {name: on.policy(name) for name in chosen.policy}
+        found = {
+            name: on.play(player, chosen.sessions, chosen.seed, deterministic=not chosen.draw)
+            for name, player in players.items()
+        }
     else:
         name = chosen.policy[0]
-        found = {name: write_log(on, name, chosen.sessions, chosen.seed, chosen.out)}
+        found = {name: on.write_log(name, chosen.sessions, chosen.seed, chosen.out)}
     print(table(found))
     if chosen.out is not None:
         print(f"{chosen.out}: read it with `lightrec run generic --log {chosen.out}`")

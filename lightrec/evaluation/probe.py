@@ -1,32 +1,102 @@
-"""Probing simulators, worlds, user models and Virtual Taobao, for what no real user would do."""
+"""Probing simulators, worlds, user models and Virtual Taobao, for what no real user would do.
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+The rule. Let the share of a contender be its reward per step on the scale where the lowest reward
+that a step gave is 0 and the highest 1. A simulator has a hole where a constant action for
+everybody (a list, one item, a vector of weights)
+
+1. has more than ten times the share of random actions, with the lower end of its interval, and
+2. has half of the highest reward or more, or earns a session no less than the best policy or oracle
+   next to it.
+
+A real shop may well have a popular item that does ten times as well as a random one; it has none
+that half of all people take whenever it is shown. And a policy that is no better than one list for
+everybody, where items differ that much, has learned nothing of anybody. Where rewards are never far
+from each other, as with ratings, the first part cannot be fulfilled: there the verdict says only
+what was seen.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from tqdm.auto import tqdm
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
 
 from lightrec.errors import RecipeError
+from lightrec.evaluation.arena import Arena, arena
+from lightrec.evaluation.comparison import Earned, earned, rate_difference
 from lightrec.evaluation.constants import Tally, best_constant_lists, rounds
 from lightrec.evaluation.judge import ORACLE
-from lightrec.evaluation.markdown import aligned, give
-from lightrec.evaluation.probe_actions import NAME, SEARCHED, probe_actions, simulator_of_actions
-from lightrec.evaluation.probe_verdict import (
-    CONSTANT,
-    LASTING,
-    RANDOM,
-    UNREPEATED,
-    Probe,
-    judge_probe,
-)
-from lightrec.evaluation.sections import Table
-from lightrec.evaluation.simulate import Arena, arena, seeds_of
+from lightrec.evaluation.sections import Table, give
+from lightrec.intervals import Interval
+from lightrec.keys import Key
+from lightrec.progress import progress_bar
 from lightrec.simulators.modes import Mode, in_mode
-from lightrec.simulators.rollout import Contender, Sessions, judge
+from lightrec.simulators.rollout import Contender, Sessions
+from lightrec.simulators.worlds.virtual_taobao import (
+    PAGE,
+    WEIGHTS,
+    VirtualTaobao,
+    best_constant_action,
+)
 
+TIMES = 10.0
+"""How many times the share of random actions is suspicious."""
+HALF = 0.5
+"""Which share of the highest reward is suspicious."""
+RANDOM, CONSTANT = "random", "constant"
+"""Names of contenders: drawn evenly; the constant action that earns most a step."""
+LASTING, UNREPEATED = "constant, by session", "constant, no repeats"
+"""The list that earns most a session, if it is another one; the constant list without repeats."""
 LISTS = ("constant", "popularity")
 """Contenders of an arena that look at nobody."""
+TAOBAO = "VirtualTaobao"
+"""The simulator whose actions are weights and no items."""
+SEARCHED = 64
+"""Users on whom an action is searched; what it earns is measured on others."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a probe found.
+
+    :param simulator: its name.
+    :param mode: of judging.
+    :param action: what is constant, in words, such as ``list of items``.
+    :param earned: by contender, with 95 % intervals by user.
+    :param shares: reward per step on the scale of the lowest and the highest reward of a step.
+    :param lowest: reward that any step of any contender gave.
+    :param highest: likewise.
+    :param hole: whether the rule says that there is one.
+    :param pays_for_repeats: whether the same list over and over earns more a step than without
+        repeats; None where a list cannot be shown over and over.
+    :param verdict: all this in whole sentences.
+    """
+
+    simulator: str
+    mode: str
+    action: str
+    earned: Mapping[str, Earned]
+    shares: Mapping[str, Interval]
+    lowest: float
+    highest: float
+    hole: bool
+    pays_for_repeats: bool | None
+    verdict: str
+
+    def markdown(self) -> str:
+        """Set the verdict and what it is made of."""
+        head = ["contender", "reward/step", "share of the range", "length", "return"]
+        rows = [
+            [name, *map(give, (e.reward_per_step, self.shares[name], e.length, e.returns))]
+            for name, e in self.earned.items()
+        ]
+        return (
+            f"# Probe of {self.simulator} in mode {self.mode}\n\n{self.verdict}\n\n"
+            f"{Table(head, rows).markdown()}\n\n"
+            f"Rewards of a step lie between {self.lowest:.3g} and {self.highest:.3g}.\n"
+        )
 
 
 def probe(
@@ -42,24 +112,22 @@ def probe(
 
     :param what: a world's name, a run folder, or ``VirtualTaobao`` with its ``folder`` among the
         settings.
-    :param policies: learned ones, which stand beside it; a world's oracle does in any case.
+    :param policies: learned ones, which stand next to it; a world's oracle does in any case.
     :param mode: of judging.
     :param sessions: at least so many of each contender, after the search.
     :param seed: of all chance.
     :raises RecipeError: where something is not known, or a policy cannot play.
     """
-    if policies and what == NAME:
+    if what != TAOBAO:
+        on = arena(what, sessions, seed, settings, model)
+        return probe_lists(on, policies, mode, seed, sessions)
+    if policies:
         raise RecipeError(
             f"{what} takes weights of attributes, and policies that show items cannot play it: "
             "leave out --policy."
         )
-    shop = simulator_of_actions(what, settings, sessions)
-    searched = simulator_of_actions(what, settings, SEARCHED)
-    if shop is None or searched is None:
-        on = arena(what, sessions, seed, settings, model)
-        return probe_lists(on, policies, mode, seed, sessions)
-    with _bar(3) as bar:
-        return probe_actions(in_mode(shop, mode), searched, mode, seed, bar.update)
+    played, searched = (_taobao(settings, count) for count in (sessions, SEARCHED))
+    return _probe_weights(in_mode(played, mode), searched, mode, seed)
 
 
 def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessions: int) -> Probe:
@@ -70,58 +138,172 @@ def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessi
     known = {name: there.policy(name) for name in LISTS if name in there.policies}
     again = there.simulator.repeats and there.simulator.offer_size is None
     search = rounds(len(known), again, there.simulator.num_items)
-    with _bar(search + len(players) + 2 + again) as bar:
+    with progress_bar(search + len(players) + 2 + again, "play") as bar:
         bar.set_description("search", refresh=False)
+        # Sessions of the search are not those of the measurement.
         players[CONSTANT], lasting = best_constant_lists(
-            there.simulator, there.users, _apart(seed), known=known, leaders=again, told=bar.update
+            there.simulator,
+            there.users,
+            seed * 1_000_000 + 500_000,
+            known=known,
+            leaders=again,
+            told=bar.update,
         )
         if lasting is not players[CONSTANT]:
             players[LASTING] = lasting
         bar.total = search + len(players) + again
         tally = Tally(there.simulator.num_items, there.simulator.device)
         found: dict[str, Sessions] = {}
-        seeds = seeds_of(there, sessions, seed)
         for name, player in players.items():
             bar.set_description(name, refresh=False)
-            found |= judge({name: player}, there.simulator, there.users, seeds, record=tally.round)
+            found[name] = there.play(player, sessions, seed, record=tally.round)
             tally.close()
             bar.update()
         if again:
             bar.set_description(UNREPEATED, refresh=False)
-            other = on.in_mode("no-repeats").simulator
-            found |= judge({UNREPEATED: players[CONSTANT]}, other, there.users, seeds)
+            other = on.in_mode("no-repeats")
+            found[UNREPEATED] = other.play(players[CONSTANT], sessions, seed)
             bar.update()
     bounds = tally.lowest, tally.highest
     action = "list of items" if there.simulator.slate_size > 1 or not again else "item"
     return judge_probe(on.title, mode, action, found, bounds, learned)
 
 
-def table(found: Probe) -> str:
-    """Set the verdict and what it is made of as Markdown."""
-    head = ["contender", "reward/step", "share of the range", "length", "return"]
-    rows = [
-        [
-            name,
-            give(made.reward_per_step),
-            give(found.shares[name]),
-            give(made.length),
-            give(made.returns),
-        ]
-        for name, made in found.earned.items()
-    ]
-    bounds = f"Rewards of a step lie between {found.lowest:.3g} and {found.highest:.3g}."
+def judge_probe(
+    simulator: str,
+    mode: str,
+    action: str,
+    sessions: Mapping[str, Sessions],
+    bounds: tuple[float, float],
+    learned: Sequence[str] = (),
+) -> Probe:
+    """Apply the rule to what was played.
+
+    :param sessions: of ``random``, ``constant`` and others, on the same users.
+    :param bounds: the lowest and the highest reward that a step gave, or can give.
+    :param learned: contenders that look at users: policies, an oracle.
+    """
+    lowest, highest = bounds
+    span = max(highest - lowest, 1e-12)
+    made = {name: earned(each) for name, each in sessions.items()}
+    shares = {
+        name: Interval(*((end - lowest) / span for end in each.reward_per_step))
+        for name, each in made.items()
+    }
+    much = shares[CONSTANT].low > TIMES * shares[RANDOM].mean
+    best = max(learned, key=lambda name: made[name].returns.mean, default=None)
+    constant = max(made[name].returns.mean for name in (CONSTANT, LASTING) if name in made)
+    level = best is not None and constant >= made[best].returns.mean
+    hole = much and (shares[CONSTANT].mean >= HALF or level)
+    said = [_hole(action, made, shares, highest) if hole else _cleared(action, made, best)]
+    if level:
+        said.append(
+            f"A constant {action} earns {constant:.3g} a session, no less than {best} "
+            f"({made[best or ''].returns.mean:.3g}), which looks at users."
+        )
+    if hole:
+        said.append("Returns in this simulator prove nothing about personalisation.")
+    repeats = None
+    if UNREPEATED in sessions:
+        repeats = rate_difference(sessions[CONSTANT], sessions[UNREPEATED]).low > 0
+        said.append(_of_repeats(made, pays=repeats))
+    verdict = " ".join(said)
+    return Probe(simulator, mode, action, made, shares, lowest, highest, hole, repeats, verdict)
+
+
+def _hole(
+    action: str, made: Mapping[str, Earned], shares: Mapping[str, Interval], highest: float
+) -> str:
+    times = shares[CONSTANT].mean / max(shares[RANDOM].mean, 1e-12)
+    less = f"{times:.0f} times less" if times < 1e6 else "nothing"
     return (
-        f"# Probe of {found.simulator} in mode {found.mode}\n\n{found.verdict}\n\n"
-        f"{aligned(Table(head, rows))}\n\n{bounds}\n"
+        f"A single constant {action} for everybody reaches {shares[CONSTANT].mean:.3f} of the "
+        f"highest reward of a step ({made[CONSTANT].reward_per_step.mean:.3g} of {highest:.3g}); "
+        f"random reaches {shares[RANDOM].mean:.3f}, {less}."
     )
 
 
-def _apart(seed: int) -> int:
-    """Give a seed for the search whose sessions are not those of the measurement."""
-    return seed * 1_000_000 + 500_000
+def _cleared(action: str, made: Mapping[str, Earned], best: str | None) -> str:
+    rate = {name: f"{each.reward_per_step.mean:.3g}" for name, each in made.items()}
+    others = f"random {rate[RANDOM]}" + (f" and {best} {rate[best]}" if best is not None else "")
+    return (
+        f"No hole was found: the best constant {action} that was found earns {rate[CONSTANT]} a "
+        f"step, {others}. A search that finds nothing is no proof that there is nothing."
+    )
 
 
-@contextmanager
-def _bar(total: int) -> Iterator["tqdm[Any]"]:
-    with tqdm(total=total, unit="play", mininterval=0.2 if sys.stderr.isatty() else 15) as bar:
-        yield bar
+def _of_repeats(made: Mapping[str, Earned], *, pays: bool) -> str:
+    same, other = (made[name].reward_per_step.mean for name in (CONSTANT, UNREPEATED))
+    text = f"The same list over and over earns {same:.3g} a step, and without repeats {other:.3g}"
+    if pays:
+        return f"{text}: this simulator pays for repeats, so judge in the mode no-repeats as well."
+    return f"{text}: repeats do not pay."
+
+
+def _taobao(settings: Mapping[str, Any], sessions: int) -> VirtualTaobao:
+    """Make Virtual Taobao.
+
+    :raises RecipeError: where its folder is not given, or a setting is unknown.
+    """
+    if "folder" not in settings:
+        raise RecipeError(
+            f"{TAOBAO} reads its published weights from a folder: give it as "
+            "`--set folder=FOLDER`, where FOLDER holds the three files or is a checkout of "
+            "eyounx/VirtualTaobao."
+        )
+    known = {"folder", "max_steps", "ending"}
+    for name in settings:
+        if name not in known:
+            raise RecipeError(
+                f"{TAOBAO} has no setting {name!r}; it has {', '.join(sorted(known))}."
+            )
+    given = dict(settings)
+    return VirtualTaobao(given.pop("folder"), sessions, **given)
+
+
+def _probe_weights(
+    simulator: VirtualTaobao, searched: VirtualTaobao, mode: Mode, seed: int
+) -> Probe:
+    """Search the weights that everybody clicks on, and play them next to random ones.
+
+    :param simulator: of the sessions that are measured.
+    :param searched: of the sessions on whose users the weights are searched.
+    """
+    chance = torch.Generator().manual_seed(seed)
+    rows = simulator.batch_size[0]
+
+    def random() -> Tensor:
+        return torch.rand(rows, WEIGHTS, generator=chance).to(simulator.device) * 2 - 1
+
+    with progress_bar(3, "play") as bar:
+        searched.set_seed(seed)
+        best = best_constant_action(searched, seed=seed)
+        bar.update()
+        found = {}
+        for name, weights in ((RANDOM, random), (CONSTANT, lambda: best.expand(rows, -1))):
+            found[name] = play_weights(simulator, weights, seed)
+            bar.update()
+    return judge_probe(TAOBAO, mode, "action", found, (0.0, float(PAGE)))
+
+
+@torch.no_grad()
+def play_weights(simulator: VirtualTaobao, weights: Callable[[], Tensor], seed: int) -> Sessions:
+    """Play one session a row under common random numbers.
+
+    :param weights: gives the actions (B, 27) of a step.
+    :returns: sessions with R = 1, in which what was accepted are the clicks.
+    """
+    rows = simulator.batch_size[0]
+    simulator.fix(torch.arange(rows), seed)
+    state: TensorDictBase = simulator.reset()
+    alive = torch.ones(rows, dtype=torch.bool, device=simulator.device)
+    reward, length = torch.zeros(2, rows, device=simulator.device)
+    while alive.any():
+        state[Key.ACTION] = weights()
+        following = simulator.step(state)["next"]
+        reward += following["reward"].squeeze(1) * alive
+        length += alive
+        alive = alive & ~following["done"].squeeze(1)
+        state = following.exclude("reward")
+    reward, length = reward[None].cpu(), length[None].cpu()
+    return Sessions(reward, reward, length, {}, 0.0)

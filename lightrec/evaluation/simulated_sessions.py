@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lightrec.data.store import EventStore
 from lightrec.evaluation.base import Evaluator
+from lightrec.evaluation.comparison import compare, transfer_ratios
 from lightrec.evaluation.constants import best_constant_lists
 from lightrec.evaluation.correlation import spearman_within_sets
 from lightrec.keys import Key
@@ -24,14 +25,7 @@ from lightrec.policies.baselines import (
     ScoringPolicy,
 )
 from lightrec.ranking.blend import Blend
-from lightrec.simulators.rollout import (
-    Contender,
-    RewardFunction,
-    Sessions,
-    compare,
-    judge,
-    transfer_ratios,
-)
+from lightrec.simulators.rollout import Contender, RewardFunction, Sessions, judge
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.worlds.far_log import HeldOut

@@ -11,7 +11,6 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.intervals import Interval, mean_interval, ratio_interval
 from lightrec.keys import Key
 
 RewardFunction = Callable[[Tensor, Tensor], Tensor]
@@ -219,7 +218,7 @@ def judge(
                 )
         shown = torch.stack([shown for _, shown in rounds]).any(0)
         found[name] = replace(
-            _together([sessions for sessions, _ in rounds]),
+            together([sessions for sessions, _ in rounds]),
             coverage=float(shown.sum() / simulator.num_items),
         )
     return found
@@ -229,56 +228,7 @@ Refits = Sequence[Sessions]
 """The sessions of one contender in each of J refits of a simulator, with the same users."""
 
 
-def compare(
-    sessions: Mapping[str, Refits], own: str = "policy", level: float = 0.95
-) -> dict[str, float]:
-    """Write the contenders' metrics and one contender's paired advantages as flat keys.
-
-    :param sessions: by contender, one entry for each refit of the simulator.
-    :param own: the contender that is compared with all others.
-    :returns: ``policy/accepted`` and so on, ``policy-minus-random/accepted`` with ``/low`` and
-        ``/high``: the mean over users of the difference in the user's own mean over seeds, with an
-        interval that counts users and, where there are several, refits.
-    """
-    found: dict[str, float] = {}
-    for name, refits in sessions.items():
-        found |= {f"{name}/{key}": value for key, value in _together(refits).metrics().items()}
-    mine = _user_means(sessions[own])
-    for name in [name for name in sessions if name != own]:
-        theirs = _user_means(sessions[name])
-        for key, values in mine.items():
-            found |= _keys(f"{own}-minus-{name}/{key}", mean_interval(values - theirs[key], level))
-    return found
-
-
-def transfer_ratios(
-    here: Mapping[str, Sessions],
-    there: Mapping[str, Refits],
-    own: str = "policy",
-    metrics: Sequence[str] = ("accepted", "per_step", "length"),
-    level: float = 0.95,
-) -> dict[str, float]:
-    """Divide a contender's advantages in one simulator by those in another, where it learned.
-
-    :param here: by contender, where the policy learned.
-    :param there: the same on the same users, in each refit of a simulator where it did not.
-    :param own: the contender that is compared with all others.
-    :returns: ``greedy/accepted`` and so on with ``/low`` and ``/high``, the advantage there over
-        that here; without those whose advantage here is not clearly above 0.
-    """
-    found: dict[str, float] = {}
-    mine = _user_means(there[own]), here[own].user_means()
-    for name in [name for name in here if name != own]:
-        others = _user_means(there[name]), here[name].user_means()
-        for key in metrics:
-            part, whole = (m[key] - other[key] for m, other in zip(mine, others, strict=True))
-            ratio = ratio_interval(part, whole, paired=True, level=level)
-            if ratio is not None and whole.mean() > 0:
-                found |= _keys(f"{name}/{key}", ratio)
-    return found
-
-
-def _together(refits: Refits) -> Sessions:
+def together(refits: Refits) -> Sessions:
     """All refits' sessions as one, with the mean of their coverages."""
     return Sessions(
         torch.cat([played.accepted for played in refits]),
@@ -287,13 +237,3 @@ def _together(refits: Refits) -> Sessions:
         {key: torch.cat([played.learned[key] for played in refits]) for key in refits[0].learned},
         sum(played.coverage for played in refits) / len(refits),
     )
-
-
-def _user_means(refits: Refits) -> dict[str, Tensor]:
-    """Each user's means in each refit ``(J, U)``, by metric."""
-    each = [played.user_means() for played in refits]
-    return {key: torch.stack([means[key] for means in each]) for key in each[0]}
-
-
-def _keys(prefix: str, interval: Interval) -> dict[str, float]:
-    return {prefix: interval.mean, f"{prefix}/low": interval.low, f"{prefix}/high": interval.high}

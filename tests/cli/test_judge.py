@@ -32,7 +32,7 @@ def test_both_print_and_write_what_they_found(tiny_run, tmp_path, capsys):
         assert printed.out == (tmp_path / "deep" / "found.md").read_text()
         assert "play" in printed.err  # a bar of what is played
         values = json.loads((tmp_path / "deep" / "found.json").read_text())
-        assert ("results" in values) == (name == "judge")
+        assert ("entries" in values) == (name == "judge")
         assert ("verdict" in values) == (name == "probe")
 
 

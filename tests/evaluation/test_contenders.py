@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lightrec.evaluation import contenders, simulate
+from lightrec.evaluation import contenders
+from lightrec.evaluation.arena import arena
 from lightrec.evaluation.simulated_sessions import even_mixture
 from lightrec.keys import Key
 from lightrec.policies.candidate import CandidatePolicy
@@ -56,9 +57,9 @@ def test_the_same_word_gives_the_same_bandit():
 
 
 def test_a_runs_bandits_learn_in_user_model_a(tiny_run):
-    on = simulate.arena(str(tiny_run), 20, 0, {"max_steps": 5})
-    found = simulate.roll(on, ["epsilon-greedy", "linucb", "thompson"], 20, seed=0)
-    assert all(sessions.reward.shape == (1, 20) for sessions in found.values())
+    on = arena(str(tiny_run), 20, 0, {"max_steps": 5})
+    for word in ("epsilon-greedy", "linucb", "thompson"):
+        assert on.play(on.policy(word), 20, seed=0).reward.shape == (1, 20)
     bandit = on.policy("linucb")
     # Every step of a session is a row: the corner of the precision counts those with a one.
     assert bandit.precision[0, 0].item() > 1 + 2 * 20

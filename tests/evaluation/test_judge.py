@@ -7,10 +7,9 @@ import torch
 
 from lightrec import builtin
 from lightrec.errors import RecipeError
-from lightrec.evaluation import simulate
-from lightrec.evaluation.judge import Place, judge_all
-from lightrec.report.judge_tables import as_json, markdown, to_plain
-from lightrec.simulators.rollout import judge
+from lightrec.evaluation import arena as arenas
+from lightrec.evaluation.judge import Place, judge_all, markdown
+from lightrec.evaluation.sections import to_plain
 
 SETTINGS = {"max_steps": 6, "leave_rate": 0.3}
 
@@ -31,10 +30,9 @@ def entry(judged, simulator, mode, policy, slates="mode"):
 
 
 def test_numbers_are_those_of_the_sessions(judged, tiny_run):
-    on = simulate.arena(str(tiny_run), 80, 0, SETTINGS, "reward")
+    on = arenas.arena(str(tiny_run), 80, 0, SETTINGS, "reward")
     for slates, drawn in (("mode", False), ("sample", True)):
-        played = {"policy": on.policy("policy")}
-        sessions = judge(played, on.simulator, on.users, [0, 1], deterministic=not drawn)["policy"]
+        sessions = on.play(on.policy("policy"), 80, 0, deterministic=not drawn)
         found = entry(judged, "A", "free", "policy", slates)
         assert found.earned.returns.mean == pytest.approx(float(sessions.reward.mean()))
         assert found.earned.length.mean == pytest.approx(float(sessions.length.mean()))
@@ -59,7 +57,9 @@ def test_the_scale_and_the_reference_are_there(judged):
     assert {e.policy for e in judged.entries} == {
         *("policy", "popularity", "greedy", "constant", "random")
     }
-    for (simulator, mode), top in judged.tops.items():
+    tops = [(mode, *pair) for mode, tops in judged.tops.items() for pair in tops.items()]
+    assert len(tops) == 6
+    for mode, simulator, top in tops:
         rewards = {
             name: entry(judged, simulator, mode, name).earned.returns.mean
             for name in ("greedy", "constant", "popularity")
@@ -96,9 +96,9 @@ def test_tables_and_json_hold_all(judged, tiny_run):
     assert rows or "* –" in text  # the star of the simulator of training
     tables = [line for line in text.splitlines() if line.startswith("|")]
     assert all(line.endswith("|") for line in tables)
-    values = json.loads(json.dumps(as_json(judged), allow_nan=False))
-    assert len(values["results"]) == len(judged.entries)
-    first = values["results"][0]
+    values = json.loads(json.dumps(judged.plain(), allow_nan=False))
+    assert len(values["entries"]) == len(judged.entries)
+    first = values["entries"][0]
     assert first["earned"]["returns"] == list(judged.entries[0].earned.returns)
     assert set(first["advantage"]) == {"total", "length", "rate"}
     assert len(values["transfers"]) == 6
@@ -116,7 +116,7 @@ def test_worlds_stand_beside_each_other_and_saved_policies_say_where_they_were_t
     parts = builtin.lightrec_simulators()
     own = {**parts, "TinyWorld": "lightrec.testing.tiny_world:TinyWorld"}
     monkeypatch.setattr(builtin, "lightrec_simulators", builtin.hookimpl(lambda: own))
-    simulate.installed.cache_clear()
+    arenas.installed.cache_clear()
     try:
         places = [Place("TinyWorld", {}), Place("TinyWorld", {"slate_size": 2, "repeats": True})]
         found = judge_all(places, ["random@A"], ["free", "no-repeats"], 50, 1, over="oracle")
@@ -125,7 +125,7 @@ def test_worlds_stand_beside_each_other_and_saved_policies_say_where_they_were_t
             "TinyWorld (slate_size=2, repeats=True)",
         ]
         assert found.reference == "oracle"
-        assert set(found.tops.values()) == {"oracle"}
+        assert found.tops["free"] == found.tops["no-repeats"] == {"A": "oracle", "B": "oracle"}
         assert found.same == []
         assert {(k.home, k.away) for k in found.transfers} == {("A", "B")}
         with pytest.raises(RecipeError, match="names the simulator 'C' of its training, and there"):
@@ -135,4 +135,4 @@ def test_worlds_stand_beside_each_other_and_saved_policies_say_where_they_were_t
         with pytest.raises(RecipeError, match="the simulator has 12"):
             judge_all(places, [str(tiny_run / "policy")], ["free"], 50, 1)
     finally:
-        simulate.installed.cache_clear()
+        arenas.installed.cache_clear()

@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from lightrec.errors import DataError, RecipeError
-from lightrec.evaluation.probe import probe, probe_lists, table
-from lightrec.evaluation.simulate import Arena, arena
+from lightrec.evaluation.arena import Arena, arena
+from lightrec.evaluation.probe import probe, probe_lists
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.oracle import Oracle
-from lightrec.simulators.rollout import judge
 from lightrec.simulators.worlds.far import Far
 from lightrec.simulators.worlds.far_laws import FarLaws
 from lightrec.testing.tiny_world import TinyWorld
@@ -60,7 +59,7 @@ def test_greed_is_not_accused():
     assert rewards["constant"] < rewards["constant, by session"] < rewards["oracle"] / 2
     assert found.verdict.startswith("No hole was found")
     assert "no less than oracle" not in found.verdict
-    lines = table(found).splitlines()
+    lines = found.markdown().splitlines()
     assert lines[0] == "# Probe of Greed in mode free"
     assert lines[-1] == "Rewards of a step lie between 0 and 1."
 
@@ -101,6 +100,6 @@ def test_a_run_is_probed_with_its_policies(tiny_run):
     assert found.pays_for_repeats is not None
     # What is measured is measured in sessions of its own, which simulate plays too.
     on = arena(str(tiny_run), 80, 0, settings)
-    policy = judge({"policy": on.policy("policy")}, on.simulator, on.users, [0, 1])["policy"]
+    policy = on.play(on.policy("policy"), 80, 0)
     assert found.earned["policy"].returns.mean == pytest.approx(policy.reward.mean().item())
     assert found.earned["constant"].returns.mean >= found.earned["random"].returns.mean

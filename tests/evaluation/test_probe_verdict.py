@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightrec.evaluation.probe_verdict import CONSTANT, LASTING, RANDOM, UNREPEATED, judge_probe
+from lightrec.evaluation.probe import CONSTANT, LASTING, RANDOM, UNREPEATED, judge_probe
 from lightrec.simulators.rollout import Sessions
 
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lightrec.evaluation.comparison import compare, transfer_ratios
 from lightrec.policies.baselines import ConstantListPolicy, PopularityPolicy, RandomPolicy
-from lightrec.simulators.rollout import Sessions, compare, judge, transfer_ratios
+from lightrec.simulators.rollout import Sessions, judge
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.users.choice import PooledChoice

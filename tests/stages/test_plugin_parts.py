@@ -15,8 +15,8 @@ from lightrec.data.eligibility import domain_of, eligible
 from lightrec.data.store import TRAIN, EventStore
 from lightrec.encoders.text_vectors import text_vectors
 from lightrec.errors import LightrecError, PluginError
+from lightrec.evaluation.arena import arena
 from lightrec.evaluation.held_out import HeldOutLog
-from lightrec.evaluation.simulate import arena
 from lightrec.keys import Key
 from lightrec.policies.base import Policy
 from lightrec.ranking.sequence_data import SequenceData

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lightrec.errors import RecipeError, RunError
-from lightrec.evaluation.simulate import arena
+from lightrec.evaluation.arena import arena
 from lightrec.learners.policy_data import PolicyData
 from lightrec.stages import recipes
 from lightrec.stages.assumptions import assumptions_stage

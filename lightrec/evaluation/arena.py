@@ -1,4 +1,4 @@
-"""Rolling policies in a simulator: a world by its name, or the user models of a run."""
+"""A simulator to play in: a world by its name, or the user models of a run."""
 
 import difflib
 import inspect
@@ -17,6 +17,7 @@ from lightrec.data.run_folder import check_together
 from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError
 from lightrec.evaluation.contenders import run_contenders, world_contenders
+from lightrec.evaluation.sections import Table
 from lightrec.evaluation.simulated_sessions import chosen_users
 from lightrec.intervals import mean_interval
 from lightrec.keys import Column
@@ -34,7 +35,7 @@ from lightrec.simulators.modes import Mode, in_mode
 from lightrec.simulators.no_repeats import NoRepeats
 from lightrec.simulators.oracle import Oracle
 from lightrec.simulators.record import SessionLog
-from lightrec.simulators.rollout import Contender, Sessions, judge
+from lightrec.simulators.rollout import Contender, Recorder, RewardFunction, Sessions, judge
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.world import World
@@ -95,6 +96,60 @@ class Arena:
             f"There is no policy {name!r} here. Give {', '.join(self.policies)}, or the folder of "
             "a saved policy, such as runs/video/policy."
         )
+
+    def play(
+        self,
+        contender: Contender,
+        sessions: int,
+        seed: int,
+        *,
+        deterministic: bool = True,
+        record: Callable[[int], Recorder] | None = None,
+        rewards: Mapping[str, RewardFunction] | None = None,
+    ) -> Sessions:
+        """Play at least so many sessions of a contender; the same chance awaits all of them.
+
+        :param deterministic: show the items of highest score, or draw slates.
+        :param record: gives, for a round's seed, what takes note of every step.
+        :param rewards: further rewards of what is accepted, by name.
+        """
+        return judge(
+            {"": contender},
+            self.simulator,
+            self.users,
+            self.seeds(sessions, seed),
+            rewards=rewards,
+            deterministic=deterministic,
+            record=record,
+        )[""]
+
+    def seeds(self, sessions: int, seed: int) -> list[int]:
+        """Give the seeds of as many rounds as make at least so many sessions."""
+        return [seed * 1_000_000 + round_ for round_ in range(-(-sessions // len(self.users)))]
+
+    def write_log(self, policy: str, sessions: int, seed: int, out: Path) -> Sessions:
+        """Play at least so many sessions with drawn slates and write them as a canonical log.
+
+        :param out: a folder, which gets ``log.parquet``, ``catalog.parquet``, and in
+            ``simulation.json`` what they came from: the simulator, the behavior policy, the seed.
+        """
+        log = SessionLog(self.catalog.items[Column.ITEM].to_list(), self.names)
+        contender = self.policy(policy)
+        found = self.play(contender, sessions, seed, deterministic=False, record=log.round)
+        out.mkdir(parents=True, exist_ok=True)
+        log.log().write_parquet(out / "log.parquet")
+        self.catalog.write_parquet(out / "catalog.parquet")
+        facts = {
+            "simulator": self.title,
+            "behavior_policy": policy,
+            "sessions": found.reward.numel(),
+            "slate_size": self.simulator.slate_size,
+            "ending": self.simulator.ending,
+            "seed": seed,
+            "lightrec": version("lightrec"),
+        }
+        (out / "simulation.json").write_text(json.dumps(facts, indent=2) + "\n")
+        return found
 
 
 def arena(
@@ -202,62 +257,9 @@ def _made(cls: type[Simulator], settings: Mapping[str, Any]) -> Any:
         raise RecipeError(f"{cls.__name__} cannot be made with these settings: {error}") from error
 
 
-def roll(
-    on: Arena, policies: Sequence[str], sessions: int, seed: int, *, draw: bool = False
-) -> dict[str, Sessions]:
-    """Play at least so many sessions of every policy, all under the same chance.
-
-    :param policies: words or folders, see :meth:`Arena.policy`.
-    :param draw: draw slates in place of showing the items of highest score.
-    """
-    contenders = {name: on.policy(name) for name in policies}
-    seeds = seeds_of(on, sessions, seed)
-    return judge(contenders, on.simulator, on.users, seeds, deterministic=not draw)
-
-
-def write_log(on: Arena, policy: str, sessions: int, seed: int, out: Path) -> Sessions:
-    """Play at least so many sessions with drawn slates and write them as a canonical log.
-
-    :param out: a folder, which gets ``log.parquet``, ``catalog.parquet``, and in
-        ``simulation.json`` what they came from: the simulator, the behavior policy, the seed.
-    """
-    contender = on.policy(policy)
-    items = on.catalog.items[Column.ITEM].to_list()
-    log = SessionLog(items, on.names)
-    found = judge(
-        {policy: contender},
-        on.simulator,
-        on.users,
-        seeds_of(on, sessions, seed),
-        deterministic=False,
-        record=log.round,
-    )[policy]
-    out.mkdir(parents=True, exist_ok=True)
-    log.log().write_parquet(out / "log.parquet")
-    on.catalog.write_parquet(out / "catalog.parquet")
-    told = {
-        "simulator": on.title,
-        "behavior_policy": policy,
-        "sessions": found.reward.numel(),
-        "slate_size": on.simulator.slate_size,
-        "ending": on.simulator.ending,
-        "seed": seed,
-        "lightrec": version("lightrec"),
-    }
-    (out / "simulation.json").write_text(json.dumps(told, indent=2) + "\n")
-    return found
-
-
-def seeds_of(on: Arena, sessions: int, seed: int) -> list[int]:
-    """Give the seeds of as many rounds as make at least so many sessions."""
-    return [seed * 1_000_000 + round_ for round_ in range(-(-sessions // len(on.users)))]
-
-
 def table(found: Mapping[str, Sessions]) -> str:
     """Set what was reached as a table for a terminal; returns with 95 % intervals over sessions."""
-    width = max(6, *(len(name) for name in found))
-    columns = ("return", "±", "accepted", "length", "reward/step", "coverage")
-    lines = [f"{'policy':<{width}}" + "".join(f"  {name:>11}" for name in columns)]
+    rows = []
     for name, sessions in found.items():
         interval = mean_interval(sessions.reward.flatten())
         values = (
@@ -268,5 +270,6 @@ def table(found: Mapping[str, Sessions]) -> str:
             float(sessions.reward.sum() / sessions.length.sum()),
             sessions.coverage,
         )
-        lines.append(f"{name:<{width}}" + "".join(f"  {value:>11.4g}" for value in values))
-    return "\n".join(lines)
+        rows.append([name, *(f"{value:.4g}" for value in values)])
+    columns = ("return", "±", "accepted", "length", "reward/step", "coverage")
+    return Table(["policy", *columns], rows).text()

@@ -10,8 +10,9 @@ from lightrec import builtin
 from lightrec.__main__ import main as lightrec
 from lightrec.data.readers.canonical import CanonicalReader
 from lightrec.errors import RecipeError
-from lightrec.evaluation import simulate
+from lightrec.evaluation import arena as arenas
 from lightrec.keys import Column
+from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.oracle import Oracle
 from lightrec.testing.tiny_world import TinyWorld
 
@@ -19,17 +20,16 @@ from lightrec.testing.tiny_world import TinyWorld
 def tiny_arena(sessions=200, **settings):
     world = TinyWorld(sessions, **settings)
     policies = {
-        "random": lambda: simulate.RandomPolicy(world.num_items),
+        "random": lambda: RandomPolicy(world.num_items),
         "oracle": lambda: Oracle(world),
     }
-    return simulate.Arena(
-        "TinyWorld", world, torch.arange(sessions), world.catalog(), None, policies
-    )
+    return arenas.Arena("TinyWorld", world, torch.arange(sessions), world.catalog(), None, policies)
 
 
 def test_returns_are_those_of_the_law():
     # The luck is uniform, 1/2 on average, falls by a tenth a step, and a tenth leave after a step.
-    found = simulate.roll(tiny_arena(2000), ["random"], 4000, seed=3)["random"]
+    on = tiny_arena(2000)
+    found = on.play(on.policy("random"), 4000, seed=3)
     expected = sum(0.5 * 0.9**step * 0.9**step for step in range(5))
     assert found.reward.shape == (2, 2000)
     assert found.reward.mean().item() == pytest.approx(expected, abs=0.03)
@@ -39,15 +39,16 @@ def test_returns_are_those_of_the_law():
 
 
 def test_contenders_meet_the_same_chance_and_seeds_differ():
-    found = simulate.roll(tiny_arena(), ["random", "oracle"], 200, seed=1)
-    assert torch.equal(found["random"].length, found["oracle"].length)
-    other = simulate.roll(tiny_arena(), ["random"], 200, seed=2)["random"]
-    assert not torch.equal(found["random"].length, other.length)
+    on = tiny_arena()
+    found = [on.play(on.policy(name), 200, seed=1) for name in ("random", "oracle")]
+    assert torch.equal(found[0].length, found[1].length)
+    other = on.play(on.policy("random"), 200, seed=2)
+    assert not torch.equal(found[0].length, other.length)
 
 
 def test_a_log_tells_what_was_shown_chosen_and_how_likely_it_was(tmp_path):
     on = tiny_arena(50, slate_size=2)
-    sessions = simulate.write_log(on, "random", 100, 5, tmp_path / "log")
+    sessions = on.write_log("random", 100, 5, tmp_path / "log")
     told = json.loads((tmp_path / "log" / "simulation.json").read_text())
     assert told["behavior_policy"] == "random"
     assert (told["simulator"], told["sessions"], told["seed"]) == ("TinyWorld", 100, 5)
@@ -73,38 +74,38 @@ def test_a_world_is_found_by_name_and_wrong_settings_are_told(monkeypatch):
     parts = builtin.lightrec_simulators()
     own = {**parts, "TinyWorld": "lightrec.testing.tiny_world:TinyWorld"}
     monkeypatch.setattr(builtin, "lightrec_simulators", builtin.hookimpl(lambda: own))
-    simulate.installed.cache_clear()
+    arenas.installed.cache_clear()
     try:
-        on = simulate.arena("TinyWorld", 10, 0, {"slate_size": 2})
+        on = arenas.arena("TinyWorld", 10, 0, {"slate_size": 2})
         assert on.simulator.slate_size == 2
         words = ["random", "constant", "epsilon-greedy", "linucb", "thompson", "oracle"]
         assert list(on.policies) == words
         with pytest.raises(RecipeError, match=r"'slate_sise'. Did you mean 'slate_size'"):
-            simulate.arena("TinyWorld", 10, 0, {"slate_sise": 2})
+            arenas.arena("TinyWorld", 10, 0, {"slate_sise": 2})
         with pytest.raises(RecipeError, match="slate_size is 5; it must lie between 1 and the 4"):
-            simulate.arena("TinyWorld", 10, 0, {"slate_size": 5})
+            arenas.arena("TinyWorld", 10, 0, {"slate_size": 5})
         with pytest.raises(RecipeError, match="cannot be made with these settings"):
-            simulate.arena("TinyWorld", 10, 0, {"slate_size": "many"})
+            arenas.arena("TinyWorld", 10, 0, {"slate_size": "many"})
         with pytest.raises(RecipeError, match="UserModelSimulator is no world"):
-            simulate.arena("UserModelSimulator", 10, 0, {})
+            arenas.arena("UserModelSimulator", 10, 0, {})
         with pytest.raises(RecipeError, match=r"no policy 'best' here. Give random, constant"):
             on.policy("best")
     finally:
-        simulate.installed.cache_clear()
+        arenas.installed.cache_clear()
 
 
 def test_a_run_is_played_in_its_user_models(tiny_run, tmp_path):
-    on = simulate.arena(str(tiny_run), 40, 0, {"max_steps": 6, "slate_size": 2})
+    on = arenas.arena(str(tiny_run), 40, 0, {"max_steps": 6, "slate_size": 2})
     names = ["policy", "greedy", "constant", "popularity", "random"]
     bandits = ["epsilon-greedy", "linucb", "thompson"]
     assert list(on.policies) == names + bandits
-    found = simulate.roll(on, names, 80, seed=0)
+    found = {name: on.play(on.policy(name), 80, seed=0) for name in names}
     assert all(sessions.reward.shape == (2, 40) for sessions in found.values())
-    lines = simulate.table(found).splitlines()
+    lines = arenas.table(found).splitlines()
     assert [line.split()[0] for line in lines] == ["policy", *names]
-    saved = simulate.roll(on, [str(tiny_run / "policy")], 80, seed=0)
-    assert torch.equal(next(iter(saved.values())).reward, found["policy"].reward)
-    simulate.write_log(on, "policy", 80, 0, tmp_path / "log")
+    saved = on.play(on.policy(str(tiny_run / "policy")), 80, seed=0)
+    assert torch.equal(saved.reward, found["policy"].reward)
+    on.write_log("policy", 80, 0, tmp_path / "log")
     events = CanonicalReader().read(tmp_path / "log").log.events
     assert events[Column.USER].n_unique() == 40
     assert events[Column.SESSION].n_unique() == 80

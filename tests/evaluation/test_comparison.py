@@ -1,18 +1,18 @@
 """Reward and length apart, one scale for several simulators, and what an advantage is elsewhere."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from lightrec.evaluation.judging import (
-    Field,
+from lightrec.evaluation.comparison import (
     advantage,
     earned,
-    entries,
     normalised,
     per_user,
     transfer_ratio,
-    transfers,
 )
+from lightrec.evaluation.judge import Field, entries, transfers
 from lightrec.simulators.rollout import Sessions
 
 
@@ -79,14 +79,19 @@ def test_the_scale_has_its_ends():
 
 
 def test_the_transfer_ratio():
-    home = constant(6, seed=1), constant(2, seed=2)
-    away = constant(3, users=30, seed=3), constant(2, users=30, seed=4)
-    found = transfer_ratio(home, away)
+    def gain(own, other):
+        users = per_user(own, other)
+        return users[:, 0] - users[:, 2]
+
+    home = gain(constant(6, seed=1), constant(2, seed=2))
+    away = gain(constant(3, users=30, seed=3), constant(2, users=30, seed=4))
+    found = transfer_ratio(home, away, same_users=False)
     assert found.mean == pytest.approx(0.25, abs=0.02)
     assert found.low < 0.25 < found.high
     # The same users twice, and the same sessions: exactly one.
     assert transfer_ratio(home, home, same_users=True) == pytest.approx((1, 1, 1), abs=1e-6)
-    assert transfer_ratio((home[1], home[1]), away) is None
+    assert transfer_ratio(0 * home, away, same_users=False) is None
+    assert transfer_ratio(-home, away, same_users=False) is None
 
 
 def test_entries_and_transfers_name_how_slates_were_shown():
@@ -94,7 +99,8 @@ def test_entries_and_transfers_name_how_slates_were_shown():
         shown = {"mode": constant(good, seed=1), "sample": constant(good - 1, seed=2)}
         played = {"policy": shown, "greedy": {"mode": constant(3, seed=3)}}
         played["random"] = {"mode": constant(1, seed=4)}
-        return Field(letter, "free", 50, played, "random", "greedy")
+        arena = SimpleNamespace(policies={"greedy": None, "random": None}, users=torch.arange(50))
+        return Field(letter, "free", arena, {}, played)
 
     home, away = field("A", 7.0), field("B", 5.0)
     found = {(e.policy, e.slates): e for e in entries(home, "greedy", {"policy": "A"})}

@@ -1,0 +1,148 @@
+"""What the sessions of several contenders say: the one comparison of policies, user by user.
+
+Played sessions come from :mod:`lightrec.simulators.rollout`; nothing is played here. All intervals
+are 95 % ones over users.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lightrec.intervals import Interval, function_interval, mean_interval, ratio_interval
+from lightrec.simulators.rollout import Refits, Sessions, together
+
+RATIOS = ("accepted", "per_step", "length")
+"""The metrics whose advantages are followed from one simulator to another."""
+
+
+class Earned(NamedTuple):
+    """What a contender's sessions earned."""
+
+    returns: Interval
+    """Sum of a session's rewards."""
+    length: Interval
+    """Steps of a session."""
+    reward_per_step: Interval
+    """Mean reward of a session over its mean length."""
+
+
+class Advantage(NamedTuple):
+    """By how much one contender's sessions earned more than another's, and where that comes from.
+
+    With length L and reward per step r = return / L of the two, the return's difference is exactly
+    ΔL · mean(r) + mean(L) · Δr.
+    """
+
+    total: Interval
+    length: Interval
+    """ΔL · mean(r): what longer sessions bring."""
+    rate: Interval
+    """mean(L) · Δr: what better steps bring."""
+
+
+def per_user(*sessions: Sessions) -> Tensor:
+    """Each user's mean return and length over the seeds, side by side: (U, 2 · S) float64."""
+    return torch.stack([x.double().mean(0) for s in sessions for x in (s.reward, s.length)], 1)
+
+
+def earned(sessions: Sessions) -> Earned:
+    """Sum sessions up, with intervals by user."""
+    users = per_user(sessions)
+    rate = function_interval(lambda mean: mean[0] / mean[1], users)
+    return Earned(mean_interval(users[:, 0]), mean_interval(users[:, 1]), rate)
+
+
+def advantage(own: Sessions, other: Sessions) -> Advantage:
+    """Compare two contenders on the same users, user by user."""
+    users = per_user(own, other)
+
+    def length(mean: Tensor) -> Tensor:
+        return (mean[1] - mean[3]) * (mean[0] / mean[1] + mean[2] / mean[3]) / 2
+
+    def rate(mean: Tensor) -> Tensor:
+        return (mean[1] + mean[3]) / 2 * (mean[0] / mean[1] - mean[2] / mean[3])
+
+    total = mean_interval(users[:, 0] - users[:, 2])
+    return Advantage(total, function_interval(length, users), function_interval(rate, users))
+
+
+def rate_difference(own: Sessions, other: Sessions) -> Interval:
+    """By how much one contender's reward per step is above another's, on the same users."""
+    return function_interval(lambda m: m[0] / m[1] - m[2] / m[3], per_user(own, other))
+
+
+def normalised(own: Sessions, floor: Sessions, top: Sessions) -> Interval | None:
+    """Put a contender's return on the scale where floor and top have 0 and 1.
+
+    :returns: None where the top is not above the floor with its interval.
+    """
+    if advantage(top, floor).total.low <= 0:
+        return None
+    users = per_user(own, floor, top)[:, ::2]
+    return function_interval(lambda mean: (mean[0] - mean[1]) / (mean[2] - mean[1]), users)
+
+
+def transfer_ratio(home: Tensor, away: Tensor, *, same_users: bool) -> Interval | None:
+    """Divide an advantage in another simulator by that in the simulator of training.
+
+    :param home: ``(U,)``, each user's advantage where the contender was trained.
+    :param away: ``(U',)`` elsewhere, or ``(J, U')`` in each refit of a simulator.
+    :param same_users: whether the users are the same ones, in the same order.
+    :returns: None where the advantage at home is not above 0 with its interval.
+    """
+    return ratio_interval(away, home, paired=same_users) if home.mean() > 0 else None
+
+
+def compare(sessions: Mapping[str, Refits], own: str = "policy") -> dict[str, float]:
+    """Write the contenders' metrics and one contender's paired advantages as flat keys.
+
+    :param sessions: by contender, one entry for each refit of the simulator.
+    :param own: the contender that is compared with all others.
+    :returns: ``policy/accepted`` and so on, ``policy-minus-random/accepted`` with ``/low`` and
+        ``/high``: the mean over users of the difference in the user's own mean over seeds, with an
+        interval that counts users and, where there are several, refits.
+    """
+    found: dict[str, float] = {}
+    for name, refits in sessions.items():
+        found |= {f"{name}/{key}": value for key, value in together(refits).metrics().items()}
+    mine = _user_means(sessions[own])
+    for name in [name for name in sessions if name != own]:
+        theirs = _user_means(sessions[name])
+        for key, values in mine.items():
+            found |= _keys(f"{own}-minus-{name}/{key}", mean_interval(values - theirs[key]))
+    return found
+
+
+def transfer_ratios(
+    here: Mapping[str, Sessions], there: Mapping[str, Refits], own: str = "policy"
+) -> dict[str, float]:
+    """Divide a contender's advantages in one simulator by those in another, where it learned.
+
+    :param here: by contender, where the policy learned.
+    :param there: the same on the same users, in each refit of a simulator where it did not.
+    :param own: the contender that is compared with all others.
+    :returns: ``greedy/accepted`` and so on with ``/low`` and ``/high``, the advantage there over
+        that here; without those whose advantage here is not clearly above 0.
+    """
+    found: dict[str, float] = {}
+    mine = here[own].user_means(), _user_means(there[own])
+    for name in [name for name in here if name != own]:
+        others = here[name].user_means(), _user_means(there[name])
+        for key in RATIOS:
+            home, away = (m[key] - other[key] for m, other in zip(mine, others, strict=True))
+            ratio = transfer_ratio(home, away, same_users=True)
+            if ratio is not None:
+                found |= _keys(f"{name}/{key}", ratio)
+    return found
+
+
+def _user_means(refits: Sequence[Sessions]) -> dict[str, Tensor]:
+    """Each user's means in each refit ``(J, U)``, by metric."""
+    each = [played.user_means() for played in refits]
+    return {key: torch.stack([means[key] for means in each]) for key in each[0]}
+
+
+def _keys(prefix: str, interval: Interval) -> dict[str, float]:
+    return {prefix: interval.mean, f"{prefix}/low": interval.low, f"{prefix}/high": interval.high}
