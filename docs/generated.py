@@ -8,12 +8,12 @@ import argparse
 import os
 import pkgutil
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 from lightrec import hookspecs, plugins
-from lightrec.__main__ import COMMANDS
+from lightrec.cli.command import parser_of, reads_line, summary
 from lightrec.stages.stage import INPUTS
 
 MARK = re.compile(r"^<!-- generated: (\w+) ?(.*?) -->$", re.MULTILINE)
@@ -38,15 +38,22 @@ def commands() -> str:
     """Describe every command by its parser."""
     os.environ["COLUMNS"] = "92"
     sections, shown = [], {}
-    for command, (module, purpose) in COMMANDS.items():
-        sections.append(f"## `lightrec {command}`\n\n{purpose}\n")
-        if module in shown:
-            first = shown[module]
+    for name, part in shipped(plugins.COMMANDS).items():
+        function = part.load()
+        sections.append(f"## `lightrec {name}`\n\n{summary(part.path)}\n")
+        # Commands that read the line by themselves share the parser of their module.
+        first = shown.setdefault(function.__module__, name) if reads_line(function) else name
+        if first == name:
+            sections.append(_command(parser_of(function, name)))
+        else:
             sections.append(f"Takes what [`lightrec {first}`](#lightrec-{first}) takes.\n")
-            continue
-        shown[module] = command
-        sections.append(_command(import_module(module).parser()))
     return "\n".join(sections)
+
+
+def shipped(slot: str) -> dict[str, plugins.Part]:
+    """Give the parts of a slot that this repository provides."""
+    parts = plugins.installed().parts[slot]
+    return {n: part for n, part in parts.items() if part.distribution.split()[0] in SHIPPED}
 
 
 def _command(parser: argparse.ArgumentParser) -> str:
@@ -56,12 +63,10 @@ def _command(parser: argparse.ArgumentParser) -> str:
     rows = [
         f"| {_names(action)} | {(action.help or '').replace('|', chr(92) + '|')} |"
         for action in parser._actions
-        if not isinstance(action, (argparse._HelpAction, argparse._SubParsersAction))
+        if not isinstance(action, argparse._HelpAction)
     ]
     if rows:
         parts += ["| argument | meaning |\n| --- | --- |\n" + "\n".join(rows) + "\n"]
-    for name, help_text, child in subcommands(parser):
-        parts += [f"### `{parser.prog} {name}`\n\n{sentence(help_text)}\n", _command(child)]
     if parser.epilog:
         parts.append(f"```text\n{parser.epilog.strip()}\n```\n")
     return "\n".join(parts)
@@ -76,21 +81,6 @@ def _names(action: argparse.Action) -> str:
     return f"{names}{takes}".strip()
 
 
-def subcommands(
-    parser: argparse.ArgumentParser,
-) -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
-    """List a parser's subcommands: name, help, parser."""
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for choice in action._choices_actions:
-                yield choice.dest, choice.help or "", action.choices[choice.dest]
-
-
-def sentence(text: str) -> str:
-    """Make a sentence of a line of help."""
-    return text[:1].upper() + text[1:].rstrip(".") + "." if text else ""
-
-
 def hook_names() -> list[str]:
     """List the hooks."""
     return [name for name in vars(hookspecs) if name.startswith("lightrec_")]
@@ -98,11 +88,9 @@ def hook_names() -> list[str]:
 
 def hooks() -> str:
     """Describe every hook by its docstring, with lightrec's own parts."""
-    found = plugins.installed()
     sections = []
     for hook in hook_names():
-        parts = found.parts[hook.removeprefix("lightrec_")].values()
-        own = [part for part in parts if part.distribution.split()[0] in SHIPPED]
+        own = shipped(hook.removeprefix("lightrec_")).values()
         directive = f"```{{eval-rst}}\n.. autofunction:: lightrec.hookspecs.{hook}\n```\n"
         sections.append(f"## `{hook}`\n\n{directive}")
         rows = [f"| `{part.name}` | {_where(part)} | {part.distribution} |" for part in own]
@@ -131,8 +119,7 @@ def recipes() -> str:
 
 def recipe_files() -> list[tuple[str, Path]]:
     """List the shipped recipes, such as ``video/encoder``, by set and stage."""
-    parts = plugins.installed().parts[plugins.RECIPES].values()
-    sets = [Path(part.path) for part in parts if part.distribution.split()[0] in SHIPPED]
+    sets = [Path(part.path) for part in shipped(plugins.RECIPES).values()]
     order = list(INPUTS)
     files = [path for folder in sets for path in folder.glob("*.yaml")]
     # Sets that are no runs, such as that of worlds, have recipes of other names.

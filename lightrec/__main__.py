@@ -1,33 +1,13 @@
 """The command line: one table of commands, looked up before anything heavy is imported."""
 
 import sys
-from importlib import import_module
 from importlib.metadata import version
 
-COMMANDS = {
-    "run": ("lightrec.cli.run", "Do all stages in order, skipping what has not changed."),
-    "recommend": ("lightrec.cli.recommend", "Recommend with a finished run."),
-    "evaluate": ("lightrec.cli.evaluate", "Evaluate a run, or your own predictions beside it."),
-    "fit": ("lightrec.cli.fit", "Train one stage from its recipe."),
-    "validate": ("lightrec.cli.fit", "Validate one trained stage."),
-    "test": ("lightrec.cli.fit", "Test one trained stage."),
-    "simulate": ("lightrec.cli.simulate", "Roll policies in a simulator of users."),
-    "judge": ("lightrec.cli.judge", "Judge policies in several simulators and three modes."),
-    "probe": ("lightrec.cli.probe", "Find out whether a simulator pays for what nobody would."),
-    "tune": ("lightrec.cli.tune", "Search the best settings of one stage."),
-    "data": ("lightrec.cli.data", "Check your data; convert it to Parquet; fetch samples."),
-    "plugins": ("lightrec.cli.plugins", "List, show and check plugins; begin a new one."),
-    "recipes": ("lightrec.cli.recipes", "List the recipes; copy one to change it."),
-    "doctor": ("lightrec.cli.doctor", "Show what lightrec finds on this machine."),
-}
-"""Command, module that has ``main(command, arguments) -> int``, one line of help."""
+from lightrec import plugins
+from lightrec.cli.command import call, summary
+from lightrec.errors import LightrecError, RecipeError
 
-
-def usage() -> str:
-    """Give the text of ``lightrec --help``."""
-    width = max(map(len, COMMANDS))
-    commands = "\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items())
-    return f"""usage: lightrec COMMAND [ARGUMENTS]
+USAGE = """usage: lightrec COMMAND [ARGUMENTS]
 
 Recommenders that understand language and think further than the next click.
 
@@ -45,6 +25,33 @@ examples:
 """
 
 
+def commands() -> dict[str, plugins.Part]:
+    """Give the commands of lightrec and of plugins by name; an action's name is two words."""
+    return plugins.installed().parts[plugins.COMMANDS]
+
+
+def usage(group: str = "") -> str:
+    """Give the text of ``lightrec --help``.
+
+    :param group: list only the actions of this command, such as ``data``.
+    """
+    shown = {n: part for n, part in commands().items() if not group or n.split()[0] == group}
+    width = max(map(len, shown))
+    lines = [f"  {name:<{width}}  {_purpose(part)}" for name, part in shown.items()]
+    if not group:
+        return USAGE.format(commands="\n".join(lines))
+    return (
+        f"usage: lightrec {group} ACTION [ARGUMENTS]\n\nactions:\n"
+        + "\n".join(lines)
+        + f"\n\n`lightrec {group} ACTION --help` tells more, with examples.\n"
+    )
+
+
+def _purpose(part: plugins.Part) -> str:
+    own = part.distribution.startswith("lightrec ")
+    return summary(part.path) + ("" if own else f" [{part.distribution}]")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
@@ -58,17 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments[0] in ("-V", "--version"):
         print(f"lightrec {version('lightrec')}")
         return 0
-    command, *rest = arguments
-    if command not in COMMANDS:
-        print(
-            f"lightrec: there is no command {command!r}. `lightrec --help` lists them.",
-            file=sys.stderr,
-        )
-        return 2
-    from lightrec.errors import LightrecError
-
     try:
-        return import_module(COMMANDS[command][0]).main(command, rest)
+        return _do(arguments)
     except LightrecError as error:
         print(f"lightrec: {error}", file=sys.stderr)
         return 2
@@ -77,6 +75,25 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
+
+
+def _do(arguments: list[str]) -> int:
+    known = commands()
+    for length in (2, 1):
+        name = " ".join(arguments[:length])
+        if name in known:
+            return call(known[name].load(), name, arguments[length:])
+    group, *rest = arguments
+    if any(name.startswith(f"{group} ") for name in known):
+        if rest and rest[0] not in ("-h", "--help"):
+            raise RecipeError(
+                f"`lightrec {group}` has no action {rest[0]!r}. `lightrec {group} --help` lists "
+                "them."
+            )
+        print(usage(group), end="", file=sys.stdout if rest else sys.stderr)
+        return 0 if rest else 2
+    refused = plugins.installed().refused.get((plugins.COMMANDS, group))
+    raise RecipeError(refused or f"there is no command {group!r}. `lightrec --help` lists them.")
 
 
 if __name__ == "__main__":

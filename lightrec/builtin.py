@@ -7,60 +7,59 @@ from lightrec.hookspecs import hookimpl
 LIGHTREC_API = 1
 
 
+def named(module: str, *classes: str) -> dict[str, str]:
+    """Give the import paths of some classes of a module, by their own names."""
+    return {name: f"{module}:{name}" for name in classes}
+
+
 @hookimpl
 def lightrec_encoders() -> dict[str, str]:
     """Give the text encoder."""
-    return {"TextEncoder": "lightrec.encoders.text:TextEncoder"}
+    return named("lightrec.encoders.text", "TextEncoder")
 
 
 @hookimpl
 def lightrec_simulators() -> dict[str, str]:
     """Give the simulator that runs a learned user model, and worlds whose truth is known."""
+    worlds = "lightrec.simulators.worlds"
     return {
-        "UserModelSimulator": "lightrec.simulators.user_model:UserModelSimulator",
-        "InterestEvolution": "lightrec.simulators.worlds.interest_evolution:InterestEvolution",
-        "LongTermSatisfaction": (
-            "lightrec.simulators.worlds.long_term_satisfaction:LongTermSatisfaction"
-        ),
-        "Far": "lightrec.simulators.worlds.far:Far",
-        "Greed": "lightrec.simulators.worlds.greed:Greed",
-        "Retention": "lightrec.simulators.worlds.retention:Retention",
+        **named("lightrec.simulators.user_model", "UserModelSimulator"),
+        **named(f"{worlds}.interest_evolution", "InterestEvolution"),
+        **named(f"{worlds}.long_term_satisfaction", "LongTermSatisfaction"),
+        **named(f"{worlds}.far", "Far"),
+        **named(f"{worlds}.greed", "Greed"),
+        **named(f"{worlds}.retention", "Retention"),
     }
 
 
 @hookimpl
 def lightrec_rewards() -> dict[str, str]:
     """Give the rewards."""
+    rewards = "lightrec.rewards"
+    penalties = "RepetitionPenalty", "FatiguePenalty", "UncertaintyPenalty"
     return {
-        "LearnedReward": "lightrec.rewards.learned:LearnedReward",
-        "EngagementReward": "lightrec.rewards.engagement:EngagementReward",
-        "SurplusReward": "lightrec.rewards.surplus:SurplusReward",
-        "ValueReward": "lightrec.rewards.value:ValueReward",
-        "ConversionReward": "lightrec.rewards.value:ConversionReward",
-        "ProbabilityLogReward": "lightrec.rewards.probability_log:ProbabilityLogReward",
-        "StayReward": "lightrec.rewards.staying:StayReward",
-        "ReturnReward": "lightrec.rewards.staying:ReturnReward",
-        "RepetitionPenalty": "lightrec.rewards.penalties:RepetitionPenalty",
-        "FatiguePenalty": "lightrec.rewards.penalties:FatiguePenalty",
-        "UncertaintyPenalty": "lightrec.rewards.penalties:UncertaintyPenalty",
-        "WeightedSum": "lightrec.rewards.combined:WeightedSum",
-        "NormalisedReward": "lightrec.rewards.combined:NormalisedReward",
-        "ContinuationShaping": "lightrec.rewards.shaping:ContinuationShaping",
+        **named(f"{rewards}.learned", "LearnedReward"),
+        **named(f"{rewards}.engagement", "EngagementReward"),
+        **named(f"{rewards}.surplus", "SurplusReward"),
+        **named(f"{rewards}.value", "ValueReward", "ConversionReward"),
+        **named(f"{rewards}.probability_log", "ProbabilityLogReward"),
+        **named(f"{rewards}.staying", "StayReward", "ReturnReward"),
+        **named(f"{rewards}.penalties", *penalties),
+        **named(f"{rewards}.combined", "WeightedSum", "NormalisedReward"),
+        **named(f"{rewards}.shaping", "ContinuationShaping"),
     }
 
 
 @hookimpl
 def lightrec_policies() -> dict[str, str]:
     """Give the policies."""
+    policies = "lightrec.policies"
+    baselines = "RandomPolicy", "PopularityPolicy", "ConstantListPolicy", "GreedyEncoderPolicy"
     return {
-        "CandidatePolicy": "lightrec.policies.candidate:CandidatePolicy",
-        "RandomPolicy": "lightrec.policies.baselines:RandomPolicy",
-        "PopularityPolicy": "lightrec.policies.baselines:PopularityPolicy",
-        "ConstantListPolicy": "lightrec.policies.baselines:ConstantListPolicy",
-        "GreedyEncoderPolicy": "lightrec.policies.baselines:GreedyEncoderPolicy",
-        "EpsilonGreedy": "lightrec.policies.epsilon_greedy:EpsilonGreedy",
-        "LinUCB": "lightrec.policies.bandits:LinUCB",
-        "ThompsonSampling": "lightrec.policies.bandits:ThompsonSampling",
+        **named(f"{policies}.candidate", "CandidatePolicy"),
+        **named(f"{policies}.baselines", *baselines),
+        **named(f"{policies}.epsilon_greedy", "EpsilonGreedy"),
+        **named(f"{policies}.bandits", "LinUCB", "ThompsonSampling"),
     }
 
 
@@ -68,10 +67,9 @@ def lightrec_policies() -> dict[str, str]:
 def lightrec_evaluators() -> dict[str, str]:
     """Give the evaluators of the report."""
     return {
-        "HeldOutLog": "lightrec.evaluation.held_out:HeldOutLog",
-        "SimulatedSessions": "lightrec.evaluation.simulated_sessions:SimulatedSessions",
-        "SimulatedStatistics": "lightrec.evaluation.simulated_statistics:SimulatedStatistics",
-        "KnownTruth": "lightrec.evaluation.simulated_sessions:KnownTruth",
+        **named("lightrec.evaluation.held_out", "HeldOutLog"),
+        **named("lightrec.evaluation.simulated_sessions", "SimulatedSessions", "KnownTruth"),
+        **named("lightrec.evaluation.simulated_statistics", "SimulatedStatistics"),
     }
 
 
@@ -85,14 +83,79 @@ def lightrec_domains() -> dict[str, str]:
 def lightrec_readers() -> dict[str, str]:
     """Give the readers."""
     return {
-        "CanonicalReader": "lightrec.data.readers.canonical:CanonicalReader",
-        "RecBoleReader": "lightrec.data.readers.recbole:RecBoleReader",
-        "TableReader": "lightrec.data.readers.table:TableReader",
+        **named("lightrec.data.readers.canonical", "CanonicalReader"),
+        **named("lightrec.data.readers.recbole", "RecBoleReader"),
+        **named("lightrec.data.readers.table", "TableReader"),
+    }
+
+
+@hookimpl
+def lightrec_components() -> dict[str, str]:
+    """Give what stages are made of: modules and data modules, towers, losses, item models."""
+    towers, losses, irl = "lightrec.nn.towers", "lightrec.ranking.losses", "lightrec.users.irl"
+    item_models, learners = "lightrec.ranking.item_models", "lightrec.learners"
+    return {
+        **named("lightrec.ranking.module", "RankingModule"),
+        **named("lightrec.ranking.sequence_data", "SequenceData"),
+        **named("lightrec.users.module", "ChoiceModule"),
+        **named("lightrec.users.choice_data", "ChoiceData"),
+        **named(f"{learners}.on_policy", "PolicyModule"),
+        **named(f"{learners}.replay", "ReplayPolicyModule"),
+        **named(f"{learners}.policy_data", "PolicyData"),
+        **named(f"{learners}.world_data", "WorldData"),
+        **named(f"{learners}.gymnasium_data", "GymnasiumData"),
+        **named(f"{towers}.transformer", "CausalTransformer"),
+        **named(f"{towers}.ligr", "LigrTransformer"),
+        **named(f"{towers}.gru", "GRU"),
+        **named(f"{towers}.pooling", "MeanPooling"),
+        **named(f"{losses}.softmax", "SoftmaxLoss"),
+        **named(f"{losses}.sampled_softmax", "SampledSoftmaxLoss"),
+        **named(f"{losses}.in_batch", "InBatchLoss"),
+        **named(f"{losses}.pairwise", "BPRLoss"),
+        **named(f"{losses}.pointwise", "BCELoss", "GBCELoss"),
+        **named(f"{item_models}.popularity", "Popularity", "RecentPopularity"),
+        **named(f"{item_models}.neighbours", "ItemKNN", "TextNeighbours"),
+        **named(f"{item_models}.regression", "EASE", "NextItemRidge"),
+        **named(f"{item_models}.cooccurrence", "DirectionalCooccurrence"),
+        **named(f"{item_models}.als", "ALS"),
+        **named(f"{irl}.maxent", "MaxEnt"),
+        **named(f"{irl}.mixture", "TasteMixture"),
+        **named(f"{irl}.iq_learn", "IQLearn"),
+        **named(f"{irl}.classifiers", "ClickClassifier", "RewardWeightedLikelihood"),
+        **named("lightrec.ranking.sequence_transforms", "Crop", "Mask", "Reorder"),
+        **named("lightrec.ranking.adversarial", "AdversarialPerturbation"),
+    }
+
+
+@hookimpl
+def lightrec_commands() -> dict[str, str]:
+    """Give the commands, in the order in which `lightrec --help` lists them."""
+    return {
+        "run": "lightrec.cli.run:main",
+        "recommend": "lightrec.cli.recommend:recommend",
+        "evaluate": "lightrec.cli.evaluate:main",
+        "fit": "lightrec.cli.fit:fit",
+        "validate": "lightrec.cli.fit:validate",
+        "test": "lightrec.cli.fit:test",
+        "simulate": "lightrec.cli.simulate:main",
+        "judge": "lightrec.cli.judge:main",
+        "probe": "lightrec.cli.probe:main",
+        "tune": "lightrec.cli.tune:main",
+        "data check": "lightrec.cli.data:check",
+        "data convert": "lightrec.cli.data:convert",
+        "data fetch": "lightrec.cli.data:fetch",
+        "plugins list": "lightrec.cli.plugins:list_plugins",
+        "plugins show": "lightrec.cli.plugins:show",
+        "plugins check": "lightrec.cli.plugins:check",
+        "plugins new": "lightrec.cli.plugins:new",
+        "recipes list": "lightrec.cli.recipes:list_recipes",
+        "recipes copy": "lightrec.cli.recipes:copy",
+        "doctor": "lightrec.cli.doctor:doctor",
     }
 
 
 @hookimpl
 def lightrec_recipes() -> list[Path]:
-    """Give the recipes: inside the package in a wheel, beside it in a checkout."""
+    """Give the recipes: inside the package in a wheel, next to it in a checkout."""
     inside = Path(__file__).parent / "recipes"
     return [inside if inside.is_dir() else Path(__file__).parents[1] / "recipes"]

@@ -96,6 +96,28 @@ def lightrec_readers() -> Mapping[str, str]:  # type: ignore[empty-body]
 
 
 @hookspec
+def lightrec_components() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Add classes of any other kind that a recipe can name.
+
+    These are user towers, ranking losses, item models, reward learners, modules and data modules
+    of stages, transforms of batches and callbacks. The type of a recipe's setting says which of
+    them it takes.
+
+    :returns: short names and import paths of concrete classes.
+    """
+
+
+@hookspec
+def lightrec_commands() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Add commands to the command line.
+
+    :returns: names (``serve``, or ``serve status`` for an action) and import paths of functions. A
+        function's signature gives the command's options and its docstring the help, see
+        :mod:`lightrec.cli.command`.
+    """
+
+
+@hookspec
 def lightrec_recipes() -> Sequence[Path]:  # type: ignore[empty-body]
     """Add recipes.
 

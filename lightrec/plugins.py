@@ -36,23 +36,27 @@ SLOTS = {
     "evaluators": "lightrec.evaluation.base:Evaluator",
     "domains": "lightrec.data.domain:Domain",
     "readers": "lightrec.data.readers.base:Reader",
+    "components": "builtins:object",
 }
 """Slots for classes: the base class that a part of the slot must have."""
+
+COMMANDS = "commands"
+"""The slot of commands, whose parts are functions."""
 
 RECIPES = "recipes"
 """The slot of recipe sets, whose parts are folders."""
 
-FREELY_NAMED = ("domains", "readers", RECIPES)
+FREELY_NAMED = ("domains", "readers")
 """Slots whose names are words of the command line. In all others the name is the class's own."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A class or a set of recipes that some plugin provides.
+    """A class, a command or a set of recipes that some plugin provides.
 
     :param name: the short name used in recipes and on the command line.
-    :param slot: one of :data:`SLOTS`, or ``recipes``.
-    :param path: ``package.module:Class``, or a folder.
+    :param slot: one of :data:`SLOTS`, ``commands`` or ``recipes``.
+    :param path: ``package.module:Class``, ``package.module:function``, or a folder.
     :param distribution: the installed distribution that provides it, with its version.
     """
 
@@ -62,7 +66,7 @@ class Part:
     distribution: str
 
     def load(self) -> Any:
-        """Import the class and check it; for recipes, give the folder.
+        """Import the class or function and check it; for recipes, give the folder.
 
         :raises PluginError: where it cannot be imported, is abstract, has the wrong base, or is
             called otherwise than its short name.
@@ -70,8 +74,12 @@ class Part:
         if self.slot == RECIPES:
             return Path(self.path)
         cls = _import(self.path, self)
-        base = _import(SLOTS[self.slot], self)
         whose = f"{self.path} of {self.distribution}"
+        if self.slot == COMMANDS:
+            if not inspect.isfunction(cls):
+                raise PluginError(f"{whose} stands among the commands, but is no function.")
+            return cls
+        base = _import(SLOTS[self.slot], self)
         if not (isinstance(cls, type) and issubclass(cls, base)):
             raise PluginError(
                 f"{whose} stands among the {self.slot}, but is not a subclass of "
@@ -88,7 +96,7 @@ class Part:
         return cls
 
 
-def _import(path: str, part: Part) -> type:
+def _import(path: str, part: Part) -> Any:
     module, _, name = path.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
@@ -128,14 +136,14 @@ class Plugins:
     """All plugins that were found.
 
     :param packages: those that were looked at, broken ones included, lightrec itself first.
-    :param parts: classes and recipe sets, in slots by short name.
+    :param parts: classes, commands and recipe sets, in slots by short name.
     :param broken: packages that could not be used, each with one sentence.
     :param refused: parts that could not be taken because their name was, by slot and name.
     """
 
     packages: list[Package] = field(default_factory=list)
     parts: dict[str, dict[str, Part]] = field(
-        default_factory=lambda: {slot: {} for slot in (*SLOTS, RECIPES)}
+        default_factory=lambda: {slot: {} for slot in (*SLOTS, COMMANDS, RECIPES)}
     )
     broken: dict[str, str] = field(default_factory=dict)
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -149,10 +157,14 @@ class Plugins:
         """Find a package by its own name or its entry point's, or None."""
         return next((package for package in self.packages if name in package.names), None)
 
+    @property
+    def every_part(self) -> list[Part]:
+        """All parts of all slots."""
+        return [part for slot in self.parts.values() for part in slot.values()]
+
     def parts_of(self, package: Package) -> list[Part]:
         """The parts that a package provides."""
-        every = [part for slot in self.parts.values() for part in slot.values()]
-        return [part for part in every if part.distribution == str(package)]
+        return [part for part in self.every_part if part.distribution == str(package)]
 
     def get(self, slot: str, name: str) -> Part:
         """Find a part by its short name.
@@ -365,16 +377,18 @@ def provider(part: object) -> str:
     kind = part if isinstance(part, type) else type(part)
     root = kind.__module__.partition(".")[0]
     found = installed()
-    parts = (part for slot in found.parts.values() for part in slot.values())
-    owners = [p.distribution for p in parts if p.path == f"{kind.__module__}:{kind.__qualname__}"]
+    owners = [
+        p.distribution
+        for p in found.every_part
+        if p.path == f"{kind.__module__}:{kind.__qualname__}"
+    ]
     owners += [str(p) for p in found.packages if p.module.partition(".")[0] == root]
     return f"{kind.__name__} of {owners[0] if owners else f'the module {kind.__module__}'}"
 
 
 def _raising(error: Exception) -> object | None:
     """Find the innermost object of a plugin's class that was at work when an error was raised."""
-    slots = installed().parts.values()
-    strange = {p.path for s in slots for p in s.values() if not p.path.startswith("lightrec.")}
+    strange = {p.path for p in installed().every_part if not p.path.startswith("lightrec.")}
     for frame, _ in reversed([*traceback.walk_tb(error.__traceback__)]):
         found = frame.f_locals.get("self")
         if f"{type(found).__module__}:{type(found).__qualname__}" in strange:

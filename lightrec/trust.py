@@ -98,8 +98,7 @@ def _may_import(module: str, dotted: str) -> bool:
     found = plugins.installed()
     if any(_within(module, _own_package(package.module)) for package in found.packages):
         return True
-    parts = [part for slot in found.parts.values() for part in slot.values()]
-    return any(part.path.replace(":", ".") == dotted for part in parts)
+    return any(part.path.replace(":", ".") == dotted for part in found.every_part)
 
 
 def _within(module: str, package: str) -> bool:

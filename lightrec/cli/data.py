@@ -1,104 +1,133 @@
-"""`lightrec data`."""
+"""`lightrec data`: check a log, convert it, fetch a sample."""
 
-import argparse
-import json
 import shutil
 from dataclasses import asdict
+from json import dumps
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import yaml
 
 from lightrec import plugins
 from lightrec.errors import DataError, RecipeError
 
-CHECK = """examples:
-  lightrec data check my.csv
-  lightrec data check my.csv --items my_items.csv --users my_users.csv
-  lightrec data check my.csv --columns '{user: customer, item: sku, time: bought_at}'
-  lightrec data check ml-100k --reader MovieLensReader --domain video --json
+if TYPE_CHECKING:
+    from lightrec.data.findings import Findings
 
-Exit status: 0 where a run can use the files, 2 where it cannot.
-"""
-CONVERT = """examples:
-  lightrec data convert my.csv my_log
-  lightrec data convert my.csv my_log --items my_items.csv --columns '{user: customer, item: sku}'
-
-The folder appears whole or not at all; `lightrec run generic --log my_log` reads it.
-"""
-FETCH = """examples:
-  lightrec data fetch movielens-100k
-  lightrec data fetch movielens-100k --to samples
-"""
+Times = Literal["auto", "seconds", "milliseconds", "iso"]
+_WIDTH = 14
 
 
-def fetch(chosen: argparse.Namespace) -> int:
-    """Fetch a domain's sample into the cache, and copy it where the user wants it."""
-    domains = [part.load() for part in plugins.installed().parts["domains"].values()]
-    samples = {d.sample_name: d for d in domains if d.sample_name}
-    if chosen.name not in samples:
-        known = ", ".join(samples) or "none; install a plugin such as lightrec-video"
-        raise RecipeError(f"There is no sample {chosen.name!r}. Known are: {known}.")
-    folder = samples[chosen.name]().sample()
-    if chosen.to is not None:
-        try:
-            shutil.copytree(folder, chosen.to, dirs_exist_ok=True)
-        except OSError as error:
-            raise DataError(f"The sample cannot be copied there ({error}).", chosen.to) from None
-    print(chosen.to or folder)
-    return 0
+def check(
+    log: Path,
+    *,
+    items: Path | None = None,
+    users: Path | None = None,
+    columns: str = "{}",
+    times: Times = "auto",
+    reader: str | None = None,
+    domain: str = "generic",
+    json: bool = False,
+) -> int:
+    """Say what a run would find in your files: what is wrong, or what is there.
 
+    examples:
+      lightrec data check my.csv
+      lightrec data check my.csv --items my_items.csv --users my_users.csv
+      lightrec data check my.csv --columns '{user: customer, item: sku, time: bought_at}'
+      lightrec data check ml-100k --reader MovieLensReader --domain video --json
 
-def convert(chosen: argparse.Namespace) -> int:
-    """Read a log with the reader that recognises it and write canonical Parquet."""
-    from lightrec.data.readers.canonical import check_folder, write_folder
-    from lightrec.data.readers.find import read_tables
+    Exit status: 0 where a run can use the files, 2 where it cannot.
 
-    columns = parse_columns(chosen.columns)
-    check_folder(chosen.to)
-    tables = read_tables(
-        chosen.log,
-        chosen.items,
-        chosen.users,
-        columns=columns,
-        reader=chosen.reader,
-        times=chosen.times,
-    )
-    write_folder(tables, chosen.to)
-    print(f"{chosen.to}: {len(tables.log):,} events")
-    return 0
-
-
-def check(chosen: argparse.Namespace) -> int:
-    """Say what a run would find in the files: what is wrong, or what is there."""
+    :param log: the log: a file or a folder.
+    :param items: the item table.
+    :param users: the user table.
+    :param columns: {user: ..., item: ..., time: ...}.
+    :param times: how times are written.
+    :param reader: by default the one that recognises the log.
+    :param domain: whose rules the log is held to.
+    :param json: for programs to read.
+    """
     from lightrec.data.findings import look_at
     from lightrec.data.readers.find import read_tables
 
-    columns = parse_columns(chosen.columns)
-    domain = plugins.installed().get("domains", chosen.domain).load()()
+    named = parse_columns(columns)
+    kind = plugins.installed().get("domains", domain).load()
     try:
-        tables = read_tables(
-            chosen.log,
-            chosen.items,
-            chosen.users,
-            columns=columns,
-            reader=chosen.reader,
-            times=chosen.times,
-        )
+        tables = read_tables(log, items, users, columns=named, reader=reader, times=times)
     except DataError as error:
-        if not chosen.json:
+        if not json:
             raise
         shown = error.problems[: error.SHOWN]
         more = len(error.problems) - len(shown) + error.more
-        print(json.dumps({"problems": shown, "more": more}, indent=2))
+        print(dumps({"problems": shown, "more": more}, indent=2))
         return 2
-    findings = look_at(tables, domain)
-    if chosen.json:
-        print(json.dumps({"problems": [], "more": 0, **asdict(findings)}, indent=2))
+    findings = look_at(tables, kind())
+    if json:
+        print(dumps({"problems": [], "more": 0, **asdict(findings)}, indent=2))
     else:
-        from lightrec.cli.findings import render
-
-        print(render(chosen.log, findings), end="")
+        print(render(log, findings), end="")
     return 0
+
+
+def convert(
+    log: Path,
+    to: Path,
+    *,
+    items: Path | None = None,
+    users: Path | None = None,
+    columns: str = "{}",
+    times: Times = "auto",
+    reader: str | None = None,
+) -> None:
+    """Write a log as canonical Parquet, with the reader that recognises it.
+
+    examples:
+      lightrec data convert my.csv my_log
+      lightrec data convert my.csv my_log --items my_items.csv --columns '{user: who, item: sku}'
+
+    The folder appears whole or not at all; `lightrec run generic --log my_log` reads it.
+
+    :param log: the log: a file or a folder.
+    :param to: the folder to write.
+    :param items: the item table.
+    :param users: the user table.
+    :param columns: {user: ..., item: ..., time: ...}.
+    :param times: how times are written.
+    :param reader: by default the one that recognises the log.
+    """
+    from lightrec.data.readers.canonical import check_folder, write_folder
+    from lightrec.data.readers.find import read_tables
+
+    named = parse_columns(columns)
+    check_folder(to)
+    tables = read_tables(log, items, users, columns=named, reader=reader, times=times)
+    write_folder(tables, to)
+    print(f"{to}: {len(tables.log):,} events")
+
+
+def fetch(name: str, *, to: Path | None = None) -> None:
+    """Fetch a domain's sample into the cache.
+
+    examples:
+      lightrec data fetch movielens-100k
+      lightrec data fetch movielens-100k --to samples
+
+    :param name: such as movielens-100k.
+    :param to: also copy it into this folder.
+    """
+    domains = [part.load() for part in plugins.installed().parts["domains"].values()]
+    samples = {d.sample_name: d for d in domains if d.sample_name}
+    if name not in samples:
+        known = ", ".join(samples) or "none; install a plugin such as lightrec-video"
+        raise RecipeError(f"There is no sample {name!r}. Known are: {known}.")
+    folder = samples[name]().sample()
+    if to is not None:
+        try:
+            shutil.copytree(folder, to, dirs_exist_ok=True)
+        except OSError as error:
+            raise DataError(f"The sample cannot be copied there ({error}).", to) from None
+    print(to or folder)
 
 
 def parse_columns(text: str) -> dict[str, str]:
@@ -117,61 +146,29 @@ def parse_columns(text: str) -> dict[str, str]:
     return {str(column): str(name) for column, name in columns.items()}
 
 
-def _add_inputs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--items", type=Path, metavar="FILE", help="the item table")
-    parser.add_argument("--users", type=Path, metavar="FILE", help="the user table")
-    parser.add_argument("--columns", default="{}", help="{user: ..., item: ..., time: ...}")
-    parser.add_argument(
-        "--times",
-        default="auto",
-        choices=["auto", "seconds", "milliseconds", "iso"],
-        help="how times are written (default: auto)",
-    )
-    parser.add_argument("--reader", metavar="NAME", help="default: the one that recognises it")
+def render(path: Path, findings: "Findings") -> str:
+    """Set findings as a short table."""
+    from lightrec.data.treatments import KEPT, LEFT_OUT, in_words
+
+    counts = findings.counts
+    lines = [f"{path} can be used.", ""]
+    lines += [_line(name, f"{counts[name]:,}") for name in ("events", "users", "items")]
+    if findings.times is not None:
+        lines.append(_line("time", f"{findings.times[0]} to {findings.times[1]}"))
+    else:
+        lines.append(_line("time", "none; the order of the file counts"))
+    shown = list(findings.feedback.items())[:10]
+    lines.append(_line("feedback", ", ".join(f"{name} {count:,}" for name, count in shown)))
+    taken = [n if c == n else f"{n} as {c}" for c, n in findings.columns.items()]
+    lines.append(_line("columns", ", ".join(taken)))
+    if findings.ignored:
+        lines.append(_line("not used", ", ".join(name or "''" for name in findings.ignored)))
+    for title, kinds in (("left out:", LEFT_OUT), ("kept, but:", KEPT)):
+        told = in_words(counts, kinds, findings.left_out)
+        if told:
+            lines += ["", title, *(f"{count:>{_WIDTH - 2},}  {words}" for count, words in told)]
+    return "\n".join(lines) + "\n"
 
 
-def parser() -> argparse.ArgumentParser:
-    """Give the parser of `lightrec data`."""
-    parsing = argparse.ArgumentParser(
-        prog="lightrec data",
-        description="Check your data, convert it to canonical Parquet, fetch sample data.",
-        epilog="examples:\n  lightrec data check my.csv --items my_items.csv\n"
-        "  lightrec data convert my.csv my_log\n"
-        "  lightrec data fetch movielens-100k\n\n"
-        "`lightrec data ACTION --help` tells more.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    actions = parsing.add_subparsers(dest="action", required=True, metavar="ACTION")
-
-    def add(name: str, text: str, epilog: str) -> argparse.ArgumentParser:
-        return actions.add_parser(
-            name,
-            help=text,
-            description=f"{text[0].upper()}{text[1:]}.",
-            epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-
-    checking = add("check", "say what a run would find in your files", CHECK)
-    checking.add_argument("log", type=Path, help="the log: a file or a folder")
-    _add_inputs(checking)
-    checking.add_argument("--domain", default="generic", help="default: generic")
-    checking.add_argument("--json", action="store_true", help="for programs to read")
-    checking.set_defaults(act=check)
-    converting = add("convert", "write a log as canonical Parquet", CONVERT)
-    converting.add_argument("log", type=Path, help="the log: a file or a folder")
-    converting.add_argument("to", type=Path, help="the folder to write")
-    _add_inputs(converting)
-    converting.set_defaults(act=convert)
-    fetching = add("fetch", "fetch a domain's sample", FETCH)
-    fetching.add_argument("name", help="such as movielens-100k")
-    fetching.add_argument("--to", type=Path, help="also copy it into this folder")
-    fetching.set_defaults(act=fetch)
-    return parsing
-
-
-def main(command: str, arguments: list[str]) -> int:
-    """Fetch a sample, check a log or convert it."""
-    chosen = parser().parse_args(arguments)
-    status: int = chosen.act(chosen)
-    return status
+def _line(name: str, text: str) -> str:
+    return f"{name:<{_WIDTH}}{text}"

@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(command: str, arguments: list[str]) -> int:
-    """Print a run's results, with your predictions next to them if given."""
+    """Evaluate a run, or your own predictions next to it."""
     chosen = parser().parse_args(arguments)
     if chosen.predictions is not None:
         check_file(chosen.predictions)

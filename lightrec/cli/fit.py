@@ -53,23 +53,45 @@ def parse(command: str, arguments: list[str]) -> Stage:
     return Stage(out.name, recipe, out, overrides)
 
 
-def main(command: str, arguments: list[str]) -> int:
-    """Train, validate or test one stage; `--help` shows every setting."""
-    from lightrec.stages import train
+def fit(command: str, arguments: list[str]) -> int:
+    """Train one stage from its recipe."""
+    if (stage := _stage(command, arguments)) is not None:
+        from lightrec.stages import train
 
-    if "-h" in arguments or any(a.startswith(("--help", "--print_config")) for a in arguments):
-        train.RecipeCLI(resolve(arguments), None, command)
-        return 0
-    stage = parse(command, arguments)
-    if command == "fit":
         train.train(stage)
         print(f"{stage.name}: {stage.out}")
-        return 0
-    checkpoint = stage.out / train.CHECKPOINT
-    if not checkpoint.is_file():
-        raise RunError(f"There is no {checkpoint}: train first with `lightrec fit`.")
-    train.assess(stage, command, checkpoint)
     return 0
+
+
+def validate(command: str, arguments: list[str]) -> int:
+    """Validate one trained stage."""
+    return _assess(command, arguments)
+
+
+def test(command: str, arguments: list[str]) -> int:
+    """Test one trained stage."""
+    return _assess(command, arguments)
+
+
+def _assess(command: str, arguments: list[str]) -> int:
+    if (stage := _stage(command, arguments)) is not None:
+        from lightrec.stages import train
+
+        checkpoint = stage.out / train.CHECKPOINT
+        if not checkpoint.is_file():
+            raise RunError(f"There is no {checkpoint}: train first with `lightrec fit`.")
+        train.assess(stage, command, checkpoint)
+    return 0
+
+
+def _stage(command: str, arguments: list[str]) -> Stage | None:
+    """Give the stage that is meant; None where all settings were to be shown, and have been."""
+    if "-h" in arguments or any(a.startswith(("--help", "--print_config")) for a in arguments):
+        from lightrec.stages import train
+
+        train.RecipeCLI(resolve(arguments), None, command)
+        return None
+    return parse(command, arguments)
 
 
 def resolve(arguments: list[str]) -> list[str]:

@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(command: str, arguments: list[str]) -> int:
-    """Judge, and print the tables."""
+    """Judge policies in several simulators and three modes."""
     chosen = parser().parse_args(arguments)
     if chosen.sessions < 2:
         raise RecipeError(f"--sessions must be at least 2, not {chosen.sessions}.")

@@ -1,79 +1,45 @@
-"""`lightrec plugins`."""
+"""`lightrec plugins`: list, show and check plugins; begin a new one."""
 
-import argparse
 import importlib
 import inspect
-import json
+import re
+import shutil
 import textwrap
 from importlib import metadata
+from json import dumps
 from pathlib import Path
 
+import lightrec
 from lightrec import plugins
-from lightrec.errors import PluginError
+from lightrec.errors import PluginError, RecipeError
 from lightrec.hookspecs import API_VERSION
 
-
-def parser() -> argparse.ArgumentParser:
-    """Give the parser of `lightrec plugins`."""
-    parser = argparse.ArgumentParser(
-        prog="lightrec plugins",
-        description="List the installed plugins, show or check one, begin a new one.",
-        epilog="examples:\n  lightrec plugins list\n  lightrec plugins show video\n"
-        "  lightrec plugins show TextEncoder\n  lightrec plugins check lightrec-video\n"
-        "  lightrec plugins new chess",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    actions = parser.add_subparsers(dest="action", required=True)
-    listing = actions.add_parser("list", help="what is installed, and who provides it")
-    listing.add_argument("--json", action="store_true", help="for programs to read")
-    listing.add_argument("--strict", action="store_true", help="exit with 2 if anything is broken")
-    showing = actions.add_parser("show", help="one package, or one part with its arguments")
-    showing.add_argument("name", help="such as lightrec-video, video or TextEncoder")
-    checking = actions.add_parser("check", help="whether a package keeps its contracts")
-    checking.add_argument("name", help="such as lightrec-video or video")
-    beginning = actions.add_parser("new", help="write a package to begin with")
-    beginning.add_argument("name", help="a short name such as chess")
-    beginning.add_argument(
-        "--to", type=Path, help="the folder to write (default: lightrec-NAME, here)"
-    )
-    return parser
+FILES = (".py", ".toml", ".md", ".typed")
+"""What is copied of the package that a new one begins as."""
 
 
-def main(command: str, arguments: list[str]) -> int:
-    """Do what was asked."""
-    chosen = parser().parse_args(arguments)
-    if chosen.action == "list":
-        return list_plugins(chosen.json, chosen.strict)
-    if chosen.action == "show":
-        return show(chosen.name)
-    if chosen.action == "check":
-        return check(chosen.name)
-    from lightrec.stages.skeleton import write_package
+def list_plugins(*, json: bool = False, strict: bool = False) -> int:
+    """List what is installed, and who provides it.
 
-    word, folder = write_package(chosen.name, chosen.to)
-    print(
-        f"{folder}: a package that works and waits to be changed. Next:\n"
-        f"  pip install -e {folder}\n  lightrec plugins check {word}\n"
-        f"{folder}/README.md tells how a run uses its parts."
-    )
-    return 0
+    example:
+      lightrec plugins list
 
-
-def list_plugins(as_json: bool, strict: bool) -> int:
-    """List plugins and their parts without importing the parts."""
+    :param json: for programs to read.
+    :param strict: exit with 2 if anything is broken.
+    """
     found = plugins.installed()
     status = 2 if strict and found.complaints else 0
-    if as_json:
+    if json:
         content = {
             "packages": [vars(package) for package in found.packages],
-            "parts": [vars(part) for slot in found.parts.values() for part in slot.values()],
+            "parts": [vars(part) for part in found.every_part],
             "broken": found.broken,
             "refused": [
                 {"slot": slot, "name": name, "why": why}
                 for (slot, name), why in found.refused.items()
             ],
         }
-        print(json.dumps(content, indent=2))
+        print(dumps(content, indent=2))
         return status
     for slot, parts in found.parts.items():
         if parts:
@@ -90,11 +56,16 @@ def list_plugins(as_json: bool, strict: bool) -> int:
 def show(name: str) -> int:
     """Show a package with its parts, or the parts of a name with their arguments.
 
+    examples:
+      lightrec plugins show video
+      lightrec plugins show TextEncoder
+
+    :param name: such as lightrec-video, video or TextEncoder.
     :raises PluginError: where the package is broken, or nothing is called so.
     """
     found = plugins.installed()
     package = found.package(name)
-    parts = [slot[name] for slot in found.parts.values() if name in slot]
+    parts = [part for part in found.every_part if part.name == name]
     refused = [why for (_, refused), why in found.refused.items() if refused == name]
     if package is not None:
         _show_package(package, found)
@@ -142,7 +113,13 @@ def _about_part(part: plugins.Part) -> str:
 
 
 def check(name: str) -> int:
-    """Run every check of a package's contracts and tell the outcome of each."""
+    """Run every check of a package's contracts and print the outcome of each.
+
+    example:
+      lightrec plugins check lightrec-video
+
+    :param name: such as lightrec-video or video.
+    """
     from lightrec.testing import outcomes, plugin_checks
 
     marks = {"passed": "ok", "failed": "FAILED", "not applicable": "-"}
@@ -153,3 +130,73 @@ def check(name: str) -> int:
         print(f"{marks[outcome.status]:<7} {outcome.check.part}: {outcome.check.name}{message}")
     print(", ".join(f"{count} {status}" for status, count in counts.items()))
     return 2 if counts["failed"] else 0
+
+
+def new(name: str, *, to: Path | None = None) -> None:
+    """Write a package to begin with: an encoder, a reward and a domain, and their tests.
+
+    example:
+      lightrec plugins new chess
+
+    :param name: a short name such as chess.
+    :param to: the folder to write (default: lightrec-NAME, here).
+    """
+    word, folder = write_package(name, to)
+    print(
+        f"{folder}: a package that works and waits to be changed. Next:\n"
+        f"  pip install -e {folder}\n  lightrec plugins check {word}\n"
+        f"{folder}/README.md tells how a run uses its parts."
+    )
+
+
+def template() -> Path:
+    """Give lightrec-hello: inside the package in a wheel, beside it in a checkout."""
+    package = Path(lightrec.__file__).parent
+    inside = package / "skeleton"
+    return inside if inside.is_dir() else package.parent / "plugins" / "lightrec-hello"
+
+
+def write_package(name: str, to: Path | None = None) -> tuple[str, Path]:
+    """Write a package that adds an encoder, a reward and a domain, and tests that check them.
+
+    :param name: such as ``chess``; the distribution is then called ``lightrec-chess``.
+    :param to: the folder to write; by default named after the distribution, where one stands.
+    :returns: the word by which the domain goes, and the folder.
+    :raises RecipeError: where the name cannot be used or the folder is there already.
+    """
+    word = name.removeprefix("lightrec-").replace("-", "_")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", word):
+        raise RecipeError(
+            f"A plugin cannot be called {name!r}: begin with a small letter, and use small "
+            "letters, digits and hyphens, such as chess or board-games."
+        )
+    distribution = f"lightrec-{word.replace('_', '-')}"
+    if word == "lightrec":
+        raise RecipeError("A plugin cannot be called lightrec, as lightrec itself is.")
+    found = plugins.installed()
+    if found.package(distribution) or word in found.parts["domains"]:
+        raise RecipeError(
+            f"A plugin or domain called {word!r} is installed already: take another name."
+        )
+    folder = to or Path(distribution)
+    if folder.exists():
+        raise RecipeError(f"{folder} exists already; name another folder with --to.")
+    root = template()
+    changes = {
+        "lightrec-hello": distribution,
+        "Hello": "".join(part.capitalize() for part in word.split("_")),
+        "hello": word,
+    }
+    for path in sorted(root.rglob("*")):
+        if path.suffix in FILES and path.is_file():
+            target = folder / _changed(str(path.relative_to(root)), changes)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(_changed(path.read_text(encoding="utf-8"), changes), "utf-8")
+            shutil.copymode(path, target)
+    return word, folder
+
+
+def _changed(text: str, changes: dict[str, str]) -> str:
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    return text

@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(command: str, arguments: list[str]) -> int:
-    """Probe, and print the verdict."""
+    """Find out whether a simulator pays for what nobody would."""
     chosen = parser().parse_args(arguments)
     if chosen.sessions < 2:
         raise RecipeError(f"--sessions must be at least 2, not {chosen.sessions}.")

@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(command: str, arguments: list[str]) -> int:
-    """Parse and run."""
+    """Do all stages in order, skipping what has not changed."""
     known, rest = parser().parse_known_args(arguments)
     where = run(**vars(known), overrides=stage_overrides(rest))
     if known.until in (None, LAST, "assumptions"):

@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(command: str, arguments: list[str]) -> int:
-    """Play, and print what was reached."""
+    """Roll policies in a simulator of users."""
     chosen = parser().parse_args(arguments)
     if chosen.sessions < 1:
         raise RecipeError(f"--sessions must be at least 1, not {chosen.sessions}.")

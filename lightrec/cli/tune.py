@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(command: str, arguments: list[str]) -> int:
-    """Search, and show the best trials."""
+    """Search the best settings of one stage."""
     chosen, overrides = parser().parse_known_args(arguments)
     if chosen.trials < 1:
         raise RecipeError(f"--trials must be at least 1, not {chosen.trials}.")

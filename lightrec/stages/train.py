@@ -23,41 +23,16 @@ from torch import distributed
 from lightrec import plugins
 from lightrec.data.stage_data import StageData
 from lightrec.errors import RecipeError
-from lightrec.learners.gymnasium_data import GymnasiumData
-from lightrec.learners.on_policy import PolicyModule
-from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.policy_rewards import plan_reward
-from lightrec.learners.replay import ReplayPolicyModule
-from lightrec.learners.world_data import WorldData
 from lightrec.nn.stage import StageModule
 from lightrec.nn.towers import find_tower
-from lightrec.ranking.adversarial import AdversarialPerturbation
-from lightrec.ranking.item_models.als import ALS
-from lightrec.ranking.item_models.cooccurrence import DirectionalCooccurrence
-from lightrec.ranking.item_models.neighbours import ItemKNN, TextNeighbours
-from lightrec.ranking.item_models.popularity import Popularity, RecentPopularity
-from lightrec.ranking.item_models.regression import EASE, NextItemRidge
-from lightrec.ranking.module import RankingModule
-from lightrec.ranking.sequence_data import SequenceData
-from lightrec.ranking.sequence_transforms import Crop, Mask, Reorder
 from lightrec.report.reward import to_tensorboard
 from lightrec.stages import recipes
 from lightrec.stages.complaints import ALL_SETTINGS, CANNOT, in_sentences
 from lightrec.stages.progress import StageProgress
 from lightrec.stages.stage import INPUTS, Stage
-from lightrec.users.choice_data import ChoiceData
-from lightrec.users.module import ChoiceModule
 
 CHECKPOINT = "model.ckpt"
-
-OWN = (
-    *(RankingModule, SequenceData, ChoiceModule, ChoiceData),
-    *(PolicyModule, ReplayPolicyModule, PolicyData, WorldData, GymnasiumData),
-    *(Popularity, RecentPopularity, ItemKNN, TextNeighbours, EASE, NextItemRidge),
-    *(DirectionalCooccurrence, ALS),
-    *(Crop, Mask, Reorder, AdversarialPerturbation),
-)
-"""lightrec's own classes: imported, so that recipes can name them by short name."""
 
 
 class EpochSeed(Callback):
@@ -99,7 +74,7 @@ class RecipeCLI(LightningCLI):
         watchers: Sequence[Callback] = (),
     ) -> None:
         self.stage, self.watchers = stage, watchers
-        # The parser is made of the classes known now: plugins' first, so that it knows theirs.
+        # Recipes name classes by short name, which a parser finds among those that are imported.
         for sentence in plugins.installed().load_all():
             plugins.warn(sentence)
         # LightningCLI warns where it is called with arguments in a process that has its own.

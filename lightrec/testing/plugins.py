@@ -14,7 +14,7 @@ from typing import Any
 
 from lightrec import plugins
 from lightrec.errors import LightrecError, PluginError
-from lightrec.plugins import RECIPES, Package, Part
+from lightrec.plugins import COMMANDS, RECIPES, Package, Part
 from lightrec.testing.contract import Check, DoesNotApply, checks_of, expect, run_all
 from lightrec.testing.supplies import Supplies
 
@@ -42,7 +42,12 @@ def plugin_checks(name: str) -> list[Check]:
         checks += checks_of(part.name, (loads,), part)
         if not _loads(part):
             continue
+        if part.slot == COMMANDS:
+            checks += checks_of(part.name, (docstring,), part)
+            continue
         checks += checks_of(part.name, PART_CHECKS, part)
+        if part.slot == "components":
+            continue
         if part.slot == "domains":
             checks += checks_of(part.name, (own_name,), part)
         checks += _contract(part, supplies)
@@ -151,10 +156,11 @@ def loads(part: Part) -> None:
 
 def docstring(part: Part) -> None:
     """The class says what it does, on the command line too."""
-    cls = part.load()
+    text = part.load().__doc__ if part.slot == COMMANDS else part.load().__dict__.get("__doc__")
     expect(
-        (cls.__dict__.get("__doc__") or "").strip(),
-        "A part's class has a docstring, which `lightrec plugins show` and `--help` print.",
+        (text or "").strip(),
+        "A part's class, or a command's function, has a docstring, which "
+        "`lightrec plugins show` and `--help` print.",
         f"{part.path} has none.",
         "Say in a line what it does, and name its arguments as `:param name: …`.",
     )

@@ -4,7 +4,7 @@ import json
 from importlib import metadata
 
 from lightrec.__main__ import main
-from lightrec.stages import doctor
+from lightrec.cli import doctor
 
 
 def test_every_topic_is_there(capsys, monkeypatch):

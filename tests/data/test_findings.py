@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from lightrec.cli.findings import render
+from lightrec.cli.data import render
 from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain
 from lightrec.data.findings import look_at

@@ -9,13 +9,12 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from docs.generated import subcommands
-from lightrec.__main__ import COMMANDS, usage
+from lightrec.__main__ import commands, usage
+from lightrec.cli.command import parser_of
 from lightrec.cli.run import stage_overrides
 from lightrec.errors import LightrecError, RecipeError
 from lightrec.stages import recipes
@@ -30,8 +29,8 @@ WORDS = re.compile(r"^(\w+\|)*[A-Z…]+$|^…|^\[|^\{|…$")
 """What stands for something else, such as NAME or DOMAIN|FOLDER."""
 
 
-def parser_of(command: str) -> argparse.ArgumentParser:
-    return import_module(COMMANDS[command][0]).parser()
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    return {name: parser_of(part.load(), name) for name, part in commands().items()}
 
 
 def sources() -> Iterator[tuple[str, str]]:
@@ -42,7 +41,7 @@ def sources() -> Iterator[tuple[str, str]]:
                 yield block.where, line.removeprefix(".venv/bin/")
         for code in inline_code(page):
             yield name(page), code
-    texts = {f"lightrec {c} --help": parser_of(c).format_help() for c in COMMANDS}
+    texts = {f"{parser.prog} --help": parser.format_help() for parser in parsers().values()}
     texts["lightrec --help"] = usage()
     files = [*(ROOT / "lightrec").rglob("*.py"), *(ROOT / "plugins").glob("*/lightrec_*/**/*.py")]
     texts |= {name(path): path.read_text(encoding="utf-8") for path in files}
@@ -78,12 +77,20 @@ def check(line: str) -> None:
 def check_lightrec(words: list[str]) -> None:
     if not words or WORDS.match(words[0]):
         return
-    command, *rest = words
-    if command in ("--help", "--version", "-h", "-V"):
+    if words[0] in ("--help", "--version", "-h", "-V"):
         return
-    if command not in COMMANDS:
+    known = parsers()
+    action, command = " ".join(words[:2]), words[0]
+    if any(name.startswith(f"{command} ") for name in known):
+        if action in known:
+            walk(known[action], words[2:])
+        elif len(words) > 1 and not words[1].startswith("-") and not WORDS.match(words[1]):
+            raise ValueError(f"there is no action {action!r}")
+        return
+    if command not in known:
         raise ValueError(f"there is no command {command!r}")
-    overrides = walk(parser_of(command), rest)
+    rest = words[1:]
+    overrides = walk(known[command], rest)
     if command == "run":
         domain = next((word for word in rest if not word.startswith("-")), "generic")
         check_overrides(domain, overrides)
@@ -98,13 +105,6 @@ def check_lightrec(words: list[str]) -> None:
 
 def walk(parser: argparse.ArgumentParser, words: list[str]) -> list[str]:
     """Go along a command, complete or not, and give back what LightningCLI has to know."""
-    children = {child: inner for child, _, inner in subcommands(parser)}
-    if children:
-        if words and not words[0].startswith("-") and not WORDS.match(words[0]):
-            if words[0] not in children:
-                raise ValueError(f"{parser.prog} has no {words[0]!r}")
-            return walk(children[words[0]], words[1:])
-        return []
     options = parser._option_string_actions
     others: list[str] = []
     rest = iter(words)
@@ -125,7 +125,7 @@ def walk(parser: argparse.ArgumentParser, words: list[str]) -> list[str]:
 
 def check_overrides(domain: str, overrides: list[str]) -> None:
     # A command may go on with its own options after a stage's; they have been looked at.
-    own = parser_of("run")._option_string_actions
+    own = parsers()["run"]._option_string_actions
     words, skip = [], False
     for word in overrides:
         if word.startswith("--"):
@@ -154,9 +154,7 @@ def check_option(words: list[str]) -> None:
     if head in INPUTS and "." in words[0]:
         check_overrides("generic", words)
         return
-    parsers = [parser_of(command) for command in COMMANDS]
-    parsers += [inner for parser in parsers for _, _, inner in subcommands(parser)]
-    known = {option for parser in parsers for option in parser._option_string_actions}
+    known = {option for parser in parsers().values() for option in parser._option_string_actions}
     if words[0].partition("=")[0] not in known | {"--version", "--print_config", "--STAGE.SETTING"}:
         check_settings("encoder", recipe_of("encoder", "generic"), tuple(words))
 

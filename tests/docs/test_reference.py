@@ -8,7 +8,8 @@ import pytest
 from docs import generated
 from docs.generated import fill, hook_names, recipe_files, submodules
 from lightrec import hookspecs, plugins
-from lightrec.__main__ import COMMANDS
+from lightrec.__main__ import commands
+from lightrec.cli.command import parser_of, summary
 from lightrec.stages.stage import INPUTS
 from tests.docs.pages import ROOT, anchors
 
@@ -21,19 +22,14 @@ def page(name: str) -> str:
     return fill((REFERENCE / f"{name}.md").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", commands())
 def test_every_command_is_documented(command):
-    assert f"lightrec-{command}" in anchors(page("commands"))
-    parser = importlib.import_module(COMMANDS[command][0]).parser()
-    assert parser.description.strip().endswith(".")
-    described = [parser, *(inner for _, _, inner in generated.subcommands(parser))]
-    for each in described:
-        undescribed = [
-            action.dest
-            for action in each._actions
-            if not action.help and type(action).__name__ != "_SubParsersAction"
-        ]
-        assert not undescribed, f"{each.prog}: {undescribed} lack a help text"
+    assert f"lightrec-{command.replace(' ', '-')}" in anchors(page("commands"))
+    part = commands()[command]
+    assert summary(part.path).endswith(".")
+    parser = parser_of(part.load(), command)
+    undescribed = [action.dest for action in parser._actions if not action.help]
+    assert not undescribed, f"{parser.prog}: {undescribed} lack a help text"
 
 
 @pytest.mark.parametrize("hook", hook_names())

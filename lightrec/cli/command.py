@@ -1,0 +1,122 @@
+"""Commands from functions: the signature gives the options, the docstring the help.
+
+A parameter without a default is an argument, one with a default an option: a ``bool`` is a flag, a
+list takes several words, a ``Literal`` names its choices, a single letter has one dash. ``*words``
+takes what no option of the function's own is. The docstring's first line is the description, what
+follows it up to ``:param`` the end of the help, and ``:param name:`` the help of an option.
+
+A function whose parameters are ``command`` and ``arguments`` reads the line by itself, with the
+parser that ``parser`` in its module gives.
+"""
+
+import argparse
+import ast
+import inspect
+import re
+import sys
+import types
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+Function = Callable[..., int | None]
+RAW = ["command", "arguments"]
+"""The parameters of a function that reads the line by itself."""
+
+
+def summary(path: str) -> str:
+    """Give the first line of a function's docstring without importing its module.
+
+    :param path: ``package.module:function``.
+    :returns: an empty string where there is no such function.
+    """
+    module, _, name = path.partition(":")
+    try:
+        spec = find_spec(module)
+    except ImportError:
+        spec = None
+    if spec is None or spec.origin is None:
+        return ""
+    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    return ""
+
+
+def reads_line(function: Function) -> bool:
+    """Say whether a function reads the line by itself."""
+    return [*inspect.signature(function).parameters] == RAW
+
+
+def call(function: Function, name: str, words: list[str]) -> int:
+    """Call a command's function with the words of a line.
+
+    :param name: of the command.
+    :returns: the exit status; 0 where the function gives none.
+    """
+    if reads_line(function):
+        return function(name, words) or 0
+    parameters = inspect.signature(function).parameters.values()
+    rest = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL]
+    parser = parser_of(function, name)
+    chosen, others = parser.parse_known_args(words) if rest else (parser.parse_args(words), [])
+    positional = [getattr(chosen, p.name) for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    options = {p.name: getattr(chosen, p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
+    return function(*positional, *others, **options) or 0
+
+
+def parser_of(function: Function, name: str) -> argparse.ArgumentParser:
+    """Give the parser of a command.
+
+    :param name: of the command.
+    """
+    if reads_line(function):
+        own: argparse.ArgumentParser = vars(sys.modules[function.__module__])["parser"]()
+        return own
+    parameters = inspect.signature(function, eval_str=True).parameters
+    text, *fields = re.split(r"^:", inspect.getdoc(function) or "", flags=re.MULTILINE)
+    first, _, more = text.partition("\n")
+    helps = dict(field.split(":", 1) for field in fields)
+    parser = argparse.ArgumentParser(
+        prog=f"lightrec {name}",
+        description=first,
+        epilog=more.strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for parameter in parameters.values():
+        if parameter.kind is not parameter.VAR_POSITIONAL:
+            _add(parser, parameter, " ".join(helps.get(f"param {parameter.name}", "").split()))
+    return parser
+
+
+def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, text: str) -> None:
+    needed = parameter.default is parameter.empty
+    settings: dict[str, Any] = {"help": text.rstrip("."), **_kind(parameter.annotation)}
+    if needed and parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+        parser.add_argument(parameter.name, **settings)
+        return
+    if needed:
+        settings["required"] = True
+    else:
+        settings["default"] = parameter.default
+        if parameter.default not in (None, False, (), ""):
+            settings["help"] += f" (default: {parameter.default})"
+        elif "nargs" in settings and parameter.default is None:
+            settings["nargs"] = "*"
+    dashes = "-" if len(parameter.name) == 1 else "--"
+    parser.add_argument(f"{dashes}{parameter.name.replace('_', '-')}", **settings)
+
+
+def _kind(annotation: Any) -> dict[str, Any]:
+    """Say how argparse reads values of a type."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        annotation = next(kind for kind in get_args(annotation) if kind is not type(None))
+    if annotation is bool:
+        return {"action": "store_true"}
+    if get_origin(annotation) is Literal:
+        return {"choices": get_args(annotation)}
+    if isinstance(get_origin(annotation), type) and issubclass(get_origin(annotation), Iterable):
+        return {"nargs": "+", **_kind(get_args(annotation)[0])}
+    return {"type": annotation}
