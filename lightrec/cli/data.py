@@ -148,7 +148,7 @@ def parse_columns(text: str) -> dict[str, str]:
 
 def render(path: Path, findings: "Findings") -> str:
     """Set findings as a short table."""
-    from lightrec.data.treatments import KEPT, LEFT_OUT, in_words
+    from lightrec.data.findings import KEPT, LEFT_OUT, in_words
 
     counts = findings.counts
     lines = [f"{path} can be used.", ""]

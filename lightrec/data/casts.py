@@ -78,10 +78,12 @@ def to_words(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
 
 def check_attribute(column: pl.Series, place: Place, problems: Problems) -> None:
     """See whether a column can be kept as an attribute of items or users."""
-    inner = column.dtype.inner if isinstance(column.dtype, pl.List | pl.Array) else column.dtype
+    dtype = column.dtype
+    listed = isinstance(dtype, pl.List | pl.Array)
+    inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else dtype
     if inner is not None and (inner.is_nested() or inner in (pl.Binary, pl.Object)):
         problems.add(_wrong_type(column, "text, numbers, times, or lists of these"))
-    elif inner is not None and inner is not column.dtype and inner.is_temporal():
+    elif inner is not None and listed and inner.is_temporal():
         problems.add(_wrong_type(column, "lists of text or numbers"))
     else:
         _is_in_calendar(column, place, problems)

@@ -1,8 +1,8 @@
-"""Events as integer codes: from the log's tables to arrays, and to numbers without gaps."""
+"""Events as integer codes: from a log to arrays, which of them stay, and numbers without gaps."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, fields
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,10 @@ import polars as pl
 
 from lightrec.data.log import InteractionLog
 from lightrec.keys import PADDING, Column
+
+Codes: TypeAlias = npt.NDArray[np.integer]
+Dropped: TypeAlias = dict[str, npt.NDArray[np.int64]]
+"""By the name of a count (``lightrec.data.findings``), how many events of each feedback went."""
 
 NOTHING: Final = -1
 """Item code of an event in which the user chose nothing; fills candidates up, too."""
@@ -22,17 +26,22 @@ NO_TIME: Final = int(np.iinfo(np.int64).min)
 class Events:
     """Columns of the events that are still in, as integer codes, with the codes' words."""
 
+    rows: npt.NDArray[np.int64]
+    """Row of the log."""
     users: npt.NDArray[np.int32]
     items: npt.NDArray[np.int32]
     times: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float32]
+    strengths: npt.NDArray[np.float32]
     candidates: npt.NDArray[np.int32] | None
     feedback: npt.NDArray[np.int32]
     user_words: pl.Series
     item_words: pl.Series
     feedback_words: pl.Series
-    sessions: npt.NDArray[np.int32] | None = field(default=None)
-    not_offered: int = field(default=0)
+    has_users: bool = True
+    """Whether the log says who: made-up users are not counted by the k-core."""
+    decisions: bool = False
+    """Whether the log says what was on offer, or how likely: no repeat is one too many then."""
+    not_offered: int = 0
 
     def take(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Keep these rows (positions or a mask) in this order.
@@ -40,13 +49,10 @@ class Events:
         :returns: (F,) how many of each feedback went, in the order of ``feedback_words``.
         """
         before = self._by_feedback()
-        self.users, self.items = self.users[rows], self.items[rows]
-        self.times, self.values = self.times[rows], self.values[rows]
-        self.feedback = self.feedback[rows]
-        if self.candidates is not None:
-            self.candidates = self.candidates[rows]
-        if self.sessions is not None:
-            self.sessions = self.sessions[rows]
+        for column in fields(self):
+            values = getattr(self, column.name)
+            if isinstance(values, np.ndarray):
+                setattr(self, column.name, values[rows])
         return before - self._by_feedback()
 
     def _by_feedback(self) -> npt.NDArray[np.int64]:
@@ -75,10 +81,10 @@ class Events:
 def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
     """Turn a log's ids into codes.
 
-    :param weights: weight of each feedback; ``values`` is NaN where the feedback has none, or 0.
+    :param weights: weight of each feedback; ``strengths`` is NaN where the feedback has none, or 0.
     """
-    events = log.events
-    user_words = _words(events[Column.USER])
+    events, users = log.events, log.users()
+    user_words = _words(users)
     feedback_words = _words(events[Column.FEEDBACK])
     offered = events[Column.CANDIDATES]
     has_candidates = log.has(Column.CANDIDATES)
@@ -90,16 +96,18 @@ def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
     if not log.has(Column.TIME):
         times = pl.Series([0]).new_from_index(0, len(log))
     return Events(
-        users=_codes(events[Column.USER], user_words),
+        rows=np.arange(len(log)),
+        users=_codes(users, user_words),
         items=_codes(events[Column.ITEM], item_words),
         times=times.to_numpy(),
-        values=_strength(events, weights),
+        strengths=_strength(events, weights),
         candidates=_matrix(offered, item_words) if has_candidates else None,
         feedback=_codes(events[Column.FEEDBACK], feedback_words),
         user_words=user_words,
         item_words=item_words,
         feedback_words=feedback_words,
-        sessions=_sessions(events[Column.SESSION]) if log.has(Column.SESSION) else None,
+        has_users=log.has(Column.USER),
+        decisions=has_candidates or log.has(Column.PROPENSITY),
     )
 
 
@@ -112,12 +120,6 @@ def _words(*columns: pl.Series) -> pl.Series:
 def _codes(column: pl.Series, words: pl.Series) -> npt.NDArray[np.int32]:
     codes = column.cast(pl.Enum(words)).to_physical().cast(pl.Int32)
     return codes.fill_null(NOTHING).to_numpy()
-
-
-def _sessions(column: pl.Series) -> npt.NDArray[np.int32]:
-    """Number the sessions' names from 1; -1 where none is named."""
-    numbers = column.rank("dense").cast(pl.Int32).fill_null(NOTHING)
-    return numbers.to_numpy()
 
 
 def _matrix(offered: pl.Series, words: pl.Series) -> npt.NDArray[np.int32]:
@@ -160,12 +162,109 @@ def number(events: Events) -> tuple[dict[str, npt.NDArray[Any]], pl.Series, pl.S
         "offsets": np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         "items": numbers[events.items],
         "times": events.times,
-        "values": events.values,
+        "strengths": events.strengths,
     }
     if events.candidates is not None:
         numbers[NOTHING] = PADDING
         arrays["candidates"] = numbers[events.candidates]
-    if events.sessions is not None:
-        arrays["sessions"] = events.sessions
     item_ids = events.item_words.gather(np.flatnonzero(there))
     return arrays, item_ids, events.user_words.gather(users)
+
+
+def take_strongest(events: Events) -> npt.NDArray[np.int64]:
+    """Keep of a user's events with an item the strongest alone; returns as ``Events.take``."""
+    return events.take(strongest_of_pairs(events.users, events.items, events.strengths))
+
+
+def by_feedback(events: Events, dropped: Dropped) -> dict[str, dict[str, int]]:
+    """Name how many events of each feedback went; nothing in a log with one kind of feedback."""
+    names = events.feedback_words.to_list()
+    if len(names) < 2:
+        return {}
+    found = {}
+    for why, went in dropped.items():
+        most_first = np.argsort(-went, kind="stable")
+        found[why] = {names[kind]: int(went[kind]) for kind in most_first if went[kind]}
+    return {why: kinds for why, kinds in found.items() if kinds}
+
+
+def first_of_equal(events: Events, order: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """Which events, in an order by user and time, are no duplicates of an earlier one."""
+    others = [events.items, events.feedback]
+    if events.candidates is not None:
+        others.append(events.candidates)
+    return first_of_duplicates(
+        events.users[order], events.times[order], *(array[order] for array in others)
+    )
+
+
+def k_core(users: Codes, items: Codes, k: int) -> npt.NDArray[np.bool_]:
+    """The largest set of events in which every user and every item has at least k events.
+
+    Rare users and items are taken away together until nothing changes; the outcome does not depend
+    on the order in which they go.
+
+    :param users: (E,) codes from 0.
+    :param items: (E,) codes from 0.
+    :returns: (E,) which events stay.
+    """
+    keep = np.ones(len(users), bool)
+    kept = len(users)
+    while kept:
+        user_counts = np.bincount(users[keep])
+        item_counts = np.bincount(items[keep])
+        # Codes above the largest kept one have no events at all.
+        enough = (np.pad(user_counts, (0, 1))[np.minimum(users, len(user_counts))] >= k) & (
+            np.pad(item_counts, (0, 1))[np.minimum(items, len(item_counts))] >= k
+        )
+        keep &= enough
+        left = int(keep.sum())
+        if left == kept:
+            break
+        kept = left
+    return keep
+
+
+def first_of_duplicates(
+    users: Codes, times: npt.NDArray[np.int64], *others: npt.NDArray[np.integer]
+) -> npt.NDArray[np.bool_]:
+    """Which events are the first among those equal in everything given.
+
+    :param users: (E,) codes, all events of a user together.
+    :param times: (E,) ascending within each user.
+    :param others: (E,) or (E, C) arrays that have to be equal, too.
+    :returns: (E,) bool.
+    """
+    first = np.ones(len(users), bool)
+    same = (users[1:] == users[:-1]) & (times[1:] == times[:-1])
+    # Only events that share user and time with a neighbour can be duplicates; most logs have few.
+    shared = np.flatnonzero(np.pad(same, (0, 1)) | np.pad(same, (1, 0)))
+    if not len(shared):
+        return first
+    columns = [array[shared].reshape(len(shared), -1).T for array in (users, times, *others)]
+    keys = [key for column in columns for key in column]
+    # A stable sort: of equal events the first stays first.
+    order = np.lexsort(keys)
+    equal = np.ones(len(order) - 1, bool)
+    for key in keys:
+        equal &= key[order[1:]] == key[order[:-1]]
+    first[shared[order[1:][equal]]] = False
+    return first
+
+
+def strongest_of_pairs(
+    users: Codes, items: Codes, strengths: npt.NDArray[np.floating]
+) -> npt.NDArray[np.bool_]:
+    """Which events are the strongest of their (user, item) pair; of equals, the first given.
+
+    :param strengths: (E,) no NaN.
+    :returns: (E,) bool.
+    """
+    pairs = users.astype(np.int64) * (int(items.max(initial=0)) + 1) + items
+    # A stable sort: of equal strengths the first stays first.
+    order = np.lexsort((-strengths, pairs))
+    leads = np.ones(len(order), bool)
+    leads[1:] = pairs[order[1:]] != pairs[order[:-1]]
+    strongest = np.zeros(len(pairs), bool)
+    strongest[order[leads]] = True
+    return strongest

@@ -67,6 +67,19 @@ class InteractionLog:
         """Whether a column is known for at least one event."""
         return self.events[column].null_count() < self.events.height
 
+    def users(self) -> pl.Series:
+        """Whose the events are, or whose they are taken to be where the log has no users.
+
+        A log without users has one for each session (``session NAME``); where an event has none,
+        for each impression (``impression NAME``); where it has neither, for its row, counted from
+        1 (``row 17``).
+        """
+        if self.has(Column.USER):
+            return self.events[Column.USER]
+        named = [pl.format(f"{name} {{}}", name) for name in (Column.SESSION, Column.IMPRESSION)]
+        row = pl.format("row {}", pl.int_range(1, pl.len() + 1))
+        return self.events.select(pl.coalesce(*named, row).alias(Column.USER)).to_series()
+
     def write_parquet(self, path: Path | str) -> None:
         """Write the log as canonical Parquet."""
         write_table(self.events, Path(path), "log")

@@ -3,7 +3,7 @@
 The steps, in this order: events without a user and below the threshold go; events are sorted by
 time within each user; duplicates and repeated pairs go; the k-core is taken; items and users are
 numbered; the split says what each event is for. Everything that goes is counted in ``meta.json``
-(``lightrec.data.treatments``).
+(``lightrec.data.findings``).
 """
 
 import difflib
@@ -20,22 +20,41 @@ import numpy.typing as npt
 import polars as pl
 
 from lightrec import plugins
-from lightrec.data import filters, splits
+from lightrec.data import splits
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain, words_of
-from lightrec.data.events import NO_TIME, NOTHING, Events, encode, number
+from lightrec.data.events import (
+    NO_TIME,
+    NOTHING,
+    Dropped,
+    Events,
+    by_feedback,
+    encode,
+    first_of_equal,
+    k_core,
+    number,
+    take_strongest,
+)
+from lightrec.data.findings import LEFT_OUT, in_words
 from lightrec.data.fingerprint import fingerprint
 from lightrec.data.log import InteractionLog
-from lightrec.data.store import CATALOG, FORMAT_VERSION, META, PARTS, TRAIN, USERS, EventStore
-from lightrec.data.treatments import LEFT_OUT, in_words
+from lightrec.data.store import (
+    CATALOG,
+    FORMAT_VERSION,
+    LOG,
+    META,
+    PARTS,
+    SAID,
+    TRAIN,
+    USERS,
+    EventStore,
+)
 from lightrec.errors import DataError
 from lightrec.keys import Column
 
 Split: TypeAlias = Literal["leave-one-out", "global-time", "item-cold"]
 EqualTimes: TypeAlias = Literal["file", "shuffle"]
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
-Dropped: TypeAlias = dict[str, npt.NDArray[np.int64]]
-"""By the name of a count (``lightrec.data.treatments``), how many events of each feedback went."""
 
 
 def prepare(
@@ -65,7 +84,10 @@ def prepare(
 
     Logs with candidates are taken as they are: repeated pairs stay, events with other candidates
     are no duplicates, and ``k_core`` counts only the users' decisions, since taking an item away
-    would change what people chose from.
+    would change what people chose from. Repeated pairs stay in logs with propensities, too.
+
+    A log without users, such as a logged bandit, has one for each session, impression or row
+    (:meth:`~lightrec.data.log.InteractionLog.users`), whom ``k_core`` does not count.
 
     :param out: the folder to write; replaced where it holds a prepared log already.
     :param catalog: the items' words and attributes; an item without a row is kept with empty text.
@@ -86,7 +108,7 @@ def prepare(
         recommended by their texts.
     :param equal_times: a user's events of one moment stand in ``file`` order, or in an order drawn
         from ``seed`` (``shuffle``). Without times, all moments are equal.
-    :raises DataError: where the log has no users, has no times for ``global-time`` or no feedback
+    :raises DataError: where the log has no times for ``global-time`` or no feedback
         of a kind that has a weight, or nothing is left of it.
     """
     out = Path(out)
@@ -106,17 +128,8 @@ def prepare(
     }
     worded = None if catalog is None else _with_text(catalog.items, domain)
     tables = {"log": log.events, "catalog": worded, "users": users.users if users else None}
-    marked = {**settings, "format": FORMAT_VERSION, "of_a_pair": "strongest"}
-    if log.events[Column.FEEDBACK].n_unique() > 1:
-        # Stores of such logs were once written without their feedback, or their sessions; all
-        # others stay current.
-        marked["feedback"] = True
-    if log.has(Column.SESSION):
-        marked["sessions"] = True
     restricts = type(domain).eligible is not Domain.eligible
-    if restricts:
-        marked["restricts"] = True
-    mark = fingerprint(tables, marked)
+    mark = fingerprint(tables, {**settings, "format": FORMAT_VERSION, "restricts": restricts})
     if _is_current(out, mark):
         return EventStore.open(out)
     _check(log, settings)
@@ -130,8 +143,8 @@ def prepare(
         )
     arrays, item_ids, user_ids = number(events)
     arrays["parts"] = _split(events, arrays, settings)
-    feedback, kinds = events.feedback_kinds()
-    if len(kinds) > 1:
+    feedback, chosen_kinds = events.feedback_kinds()
+    if len(chosen_kinds) > 1:
         arrays["feedback"] = feedback
     if new_items and worded is not None:
         named = pl.concat([log.events[Column.ITEM], log.events[Column.CANDIDATES].explode()])
@@ -142,6 +155,11 @@ def prepare(
             arrays["items"] == nothing, len(item_ids) + 1, arrays["items"]
         ).astype(np.int32)
     item_table, user_table = _item_table(item_ids, worded), _user_table(user_ids, users)
+    if not events.has_users:
+        plugins.warn(
+            f"The log does not say who: {len(user_ids):,} users are made up, one for each session, "
+            "impression or row. If a column names the users, name it in the setting columns."
+        )
     own_texts = _own_texts(item_table, catalog, domain)
     if own_texts:
         plugins.warn(
@@ -153,6 +171,7 @@ def prepare(
         "events_read": len(log),
         **{why: int(went.sum()) for why, went in dropped.items()},
         "choices_not_offered": events.not_offered,
+        "users_made_up": 0 if events.has_users else len(user_ids),
         "ids_with_blanks": _with_blanks(item_ids) + _with_blanks(user_ids),
         **_counts(arrays, item_table, worded),
         "items_with_own_text": own_texts,
@@ -164,13 +183,16 @@ def prepare(
         "restricts": restricts,
         "has_nothing": bool((events.items == NOTHING).any()),
         "has_candidates": events.candidates is not None,
-        "has_sessions": events.sessions is not None,
+        "has_users": events.has_users,
         "order": "time" if log.has(Column.TIME) else "file",
-        "feedback": kinds if len(kinds) > 1 else [],
+        "feedback": chosen_kinds if len(chosen_kinds) > 1 else [],
         "left_out": by_feedback(events, dropped),
         "counts": counts,
     }
-    _write(out, arrays, item_table, user_table, meta)
+    said = [name for name in SAID if log.has(name)]
+    kinds = pl.Enum(events.feedback_words)
+    entries = log.events.select(said)[events.rows].cast({Column.FEEDBACK: kinds})
+    _write(out, arrays, {CATALOG: item_table, USERS: user_table, LOG: entries}, meta)
     return EventStore.open(out)
 
 
@@ -212,11 +234,6 @@ def _is_current(out: Path, mark: str) -> bool:
 
 def _check(log: InteractionLog, settings: Mapping[str, Any]) -> None:
     problems = []
-    if not log.has(Column.USER):
-        problems.append(
-            "The log has no users, and a recommender learns from each user's history; name the "
-            f"column that tells users apart as '{Column.USER}'."
-        )
     if settings["split"] == "global-time" and not log.has(Column.TIME):
         problems.append(
             f"The split 'global-time' needs times, and the log has none; name the column as "
@@ -261,45 +278,29 @@ def _filter(events: Events, log: InteractionLog, settings: Mapping[str, Any]) ->
     dropped = {"dropped_without_user": events.take(events.users != NOTHING)}
     if log.has(Column.TIME):
         dropped["dropped_without_time"] = events.take(events.times != NO_TIME)
-    dropped["dropped_without_weight"] = events.take(~np.isnan(events.values))
+    dropped["dropped_without_weight"] = events.take(~np.isnan(events.strengths))
     if minimum is not None:
-        liked = (events.values >= minimum) | (events.items == NOTHING)
+        liked = (events.strengths >= minimum) | (events.items == NOTHING)
         dropped["dropped_below_minimum"] = events.take(liked)
     duplicates = _sort(events, log.has(Column.TIME), settings["equal_times"], settings["seed"])
     if log.has(Column.TIME):
         dropped["dropped_duplicate"] = duplicates
     if events.candidates is None:
-        if not settings["repeats"]:
+        if not settings["repeats"] and not events.decisions:
             dropped["dropped_repeated"] = take_strongest(events)
         if k > 1:
-            dropped["dropped_k_core"] = events.take(filters.k_core(events.users, events.items, k))
+            users = events.users if events.has_users else events.items
+            dropped["dropped_k_core"] = events.take(k_core(users, events.items, k))
         return dropped
     offered = (events.candidates == events.items[:, None]).any(axis=1)
     # A choice that was not on offer cannot be explained by the offer: it is history only.
     lost = ~offered & (events.items != NOTHING) & events.is_target
     events.candidates[lost] = NOTHING
     events.not_offered = int(lost.sum())
-    if k > 1 and len(events.users):
+    if k > 1 and len(events.users) and events.has_users:
         decisions = np.bincount(events.users, weights=events.is_target)
         dropped["dropped_k_core"] = events.take(decisions[events.users] >= k)
     return dropped
-
-
-def take_strongest(events: Events) -> npt.NDArray[np.int64]:
-    """Keep of a user's events with an item the strongest alone; returns as ``Events.take``."""
-    return events.take(filters.strongest_of_pairs(events.users, events.items, events.values))
-
-
-def by_feedback(events: Events, dropped: Dropped) -> dict[str, dict[str, int]]:
-    """Name how many events of each feedback went; nothing in a log with one kind of feedback."""
-    names = events.feedback_words.to_list()
-    if len(names) < 2:
-        return {}
-    found = {}
-    for why, went in dropped.items():
-        most_first = np.argsort(-went, kind="stable")
-        found[why] = {names[kind]: int(went[kind]) for kind in most_first if went[kind]}
-    return {why: kinds for why, kinds in found.items() if kinds}
 
 
 def _sort(
@@ -318,16 +319,6 @@ def _sort(
         order = order[np.random.default_rng(seed).permutation(len(order))]
         order = order[np.lexsort((events.times[order], events.users[order]))]
     return events.take(order)
-
-
-def first_of_equal(events: Events, order: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-    """Which events, in an order by user and time, are no duplicates of an earlier one."""
-    others = [events.items, events.feedback]
-    if events.candidates is not None:
-        others.append(events.candidates)
-    return filters.first_of_duplicates(
-        events.users[order], events.times[order], *(array[order] for array in others)
-    )
 
 
 def _split(events: Events, arrays: Arrays, settings: Mapping[str, Any]) -> npt.NDArray[np.int8]:
@@ -397,11 +388,10 @@ def _in_words(events: Events, dropped: Dropped) -> str:
 def _write(
     out: Path,
     arrays: Arrays,
-    item_table: pl.DataFrame,
-    user_table: pl.DataFrame,
+    tables: Mapping[str, pl.DataFrame],
     meta: Mapping[str, Any],
 ) -> None:
-    """Write beside ``out`` and rename, so that a store is there in full or not at all."""
+    """Write next to ``out`` and rename, so that a store is there in full or not at all."""
     if out.exists() and not (out / META).exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} exists and is no prepared log; choose another folder.")
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
@@ -409,8 +399,9 @@ def _write(
     part.mkdir(parents=True)
     for name, array in arrays.items():
         np.save(part / f"{name}.npy", array)
-    item_table.write_parquet(part / CATALOG)
-    user_table.write_parquet(part / USERS)
+    for name, table in tables.items():
+        # Arrow can be mapped from disk, and only events are too many to be read.
+        (table.write_ipc if name == LOG else table.write_parquet)(part / name)
     (part / META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
     if (out / META).exists():
         old = out.with_name(f".{out.name}.{os.getpid()}.old")

@@ -12,7 +12,10 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
+import pyarrow.ipc
 
+from lightrec.data.run_folder import STAMP, mending, stamp
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Column
 
@@ -35,10 +38,21 @@ PARTS: Final = {
     "cold": COLD,
 }
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 SESSION_GAP: Final = 30 * 60_000
 """Milliseconds without an event after which another session begins, where no log says better."""
+SAID: Final = (
+    Column.FEEDBACK,
+    Column.VALUE,
+    Column.COUNT,
+    Column.SESSION,
+    Column.IMPRESSION,
+    Column.POSITION,
+    Column.PROPENSITY,
+)
+"""Columns of a log that the store keeps as they are; the others are its arrays and tables."""
 META: Final = "meta.json"
+LOG: Final = "log.arrow"
 CATALOG: Final = "catalog.parquet"
 USERS: Final = "users.parquet"
 
@@ -65,7 +79,7 @@ class EventStore:
         """(E,) int32: 1 to N, or N + 1 where the user chose nothing."""
         self.times: npt.NDArray[np.int64] = self._array("times")
         """(E,) int64: milliseconds since 1970 UTC; all 0 where the log has no times."""
-        self.values: npt.NDArray[np.float32] = self._array("values")
+        self.strengths: npt.NDArray[np.float32] = self._array("strengths")
         """(E,) float32: the event's value (else its count, else 1), times its feedback's weight."""
         self.parts: npt.NDArray[np.int8] = self._array("parts")
         """(E,) int8: TRAIN, VALIDATION, TEST, CONTEXT or COLD."""
@@ -73,23 +87,20 @@ class EventStore:
             self._array("candidates") if self.meta["has_candidates"] else None
         )
         """(E, C) int32: what the user could choose from, 0-padded; None in logs without."""
-        self.feedback_kinds: list[str] = self.meta.get("feedback", [])
+        self.feedback_kinds: list[str] = self.meta["feedback"]
         """The kinds of feedback in the log, where it has more than one; the first is number 1."""
         self.feedback: npt.NDArray[np.signedinteger[Any]] | None = (
             self._array("feedback") if self.feedback_kinds else None
         )
         """(E,) int8 or int16: each event's kind of feedback, 0 where nothing was chosen; None in
         logs with one kind."""
-        self.sessions: npt.NDArray[np.int32] | None = (
-            self._array("sessions") if self.meta.get("has_sessions") else None
-        )
-        """(E,) int32: the session's number, -1 for none; None where the log tells of none."""
         self.num_items: int = self.meta["counts"]["items"]
         """N, not counting padding and "chose nothing"."""
         self.num_users: int = len(self.offsets) - 1
         self.has_nothing: bool = self.meta["has_nothing"]
         """Whether the log records that a user chose nothing, as item N + 1."""
-        if not cold and self.meta["counts"].get("cold"):
+        self._kept: npt.NDArray[np.bool_] | None = None
+        if not cold and self.meta["counts"]["cold"]:
             self._take(self.in_histories)
 
     @classmethod
@@ -111,6 +122,19 @@ class EventStore:
             f"EventStore({str(self.folder)!r}, users={self.num_users}, items={self.num_items}, "
             f"events={len(self)})"
         )
+
+    @cached_property
+    def log(self) -> pl.DataFrame:
+        """What the log says of each event, one row an event, mapped from disk.
+
+        Those of these columns that the log knows, null where it does not: feedback (an enumeration
+        of names), value, count, session, impression, position and propensity, with the types of
+        ``lightrec.data.schema.LOG_SCHEMA`` and not rounded.
+        """
+        # PyArrow maps the file, and polars takes the columns over where they are.
+        with pa.memory_map(str(self.folder / LOG)) as file:
+            whole = pl.DataFrame(pa.ipc.open_file(file).read_all())
+        return whole if self._kept is None else whole.filter(self._kept)
 
     @cached_property
     def users(self) -> pl.DataFrame:
@@ -138,7 +162,7 @@ class EventStore:
     @property
     def has_cold(self) -> bool:
         """Whether there are events of items that were kept out of everything else."""
-        return self._cold and bool(self.meta["counts"].get("cold"))
+        return self._cold and bool(self.meta["counts"]["cold"])
 
     @property
     def in_histories(self) -> npt.NDArray[np.bool_]:
@@ -152,6 +176,16 @@ class EventStore:
         Where nothing was kept out, that is the store itself; elsewhere positions are others.
         """
         return EventStore(self.folder, cold=False) if self.has_cold else self
+
+    @property
+    def has_users(self) -> bool:
+        """Whether the log says who; if not, the users are made up, see ``prepare``."""
+        return bool(self.meta["has_users"])
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether the log names sessions."""
+        return Column.SESSION in self.log.columns
 
     @property
     def has_times(self) -> bool:
@@ -172,8 +206,9 @@ class EventStore:
         """
         begins = np.zeros(len(self), bool)
         begins[self.offsets[:-1][np.diff(self.offsets) > 0]] = True
-        if self.sessions is not None:
-            begins[1:] |= np.diff(np.asarray(self.sessions)) != 0
+        if self.has_sessions:
+            names = self.log[Column.SESSION]
+            begins[1:] |= names.ne_missing(names.shift()).to_numpy()[1:]
         elif self.has_times:
             begins[1:] |= np.diff(np.asarray(self.times)) > SESSION_GAP
         return np.append(np.flatnonzero(begins), len(self)).astype(np.int64)
@@ -229,8 +264,9 @@ class EventStore:
 
     def _take(self, kept: npt.NDArray[np.bool_]) -> None:
         """Keep the events of a mask (E,) alone."""
+        self._kept = kept
         self.offsets = np.concatenate([[0], np.cumsum(kept)])[self.offsets]
-        for name in ("items", "times", "values", "parts", "candidates", "feedback", "sessions"):
+        for name in ("items", "times", "strengths", "parts", "candidates", "feedback"):
             column = getattr(self, name)
             if column is not None:
                 setattr(self, name, column[kept])
@@ -249,8 +285,10 @@ def _read_meta(folder: Path) -> dict[str, Any]:
             "lightrec.data.prepare.prepare() writes one."
         ) from None
     if meta.get("version") != FORMAT_VERSION:
+        facts = [stamp(folder)] if (folder / STAMP).is_file() else []
         raise DataError(
             f"The prepared log in {folder} has format version {meta.get('version')}, and this "
-            f"lightrec reads version {FORMAT_VERSION}: delete the folder and prepare it again."
+            f"lightrec reads version {FORMAT_VERSION}. Make it anew with "
+            f"`{mending(folder.parent, *facts)} --fresh`."
         )
     return meta

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lightrec.data.treatments import KEPT, LEFT_OUT, in_words
+from lightrec.data.findings import KEPT, LEFT_OUT, in_words
 from lightrec.evaluation.sections import Section, Table
 
 

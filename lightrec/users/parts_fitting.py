@@ -111,7 +111,7 @@ class SessionTable:
         cut = self._truncated.copy()
         if self.longest is not None:
             cut |= self.ends - self.begins >= self.longest
-        if self.store.sessions is None and self.store.has_times:
+        if not self.store.has_sessions and self.store.has_times:
             cut |= np.asarray(self.store.times)[self.ends - 1] + SESSION_GAP > self.horizon
         return cut
 
@@ -263,7 +263,7 @@ class UserParts:
         taken = taken.to(self.device)
         with torch.no_grad():
             features, _ = self.model.item_features()
-        values = torch.from_numpy(np.array(self.store.values[events])).to(self.device)
+        values = torch.from_numpy(np.array(self.store.strengths[events])).to(self.device)
         states = self._states(self.store.users_of(events), events)
         return values, states, features[taken], taken
 

@@ -7,11 +7,10 @@ import polars as pl
 from lightrec.cli.data import render
 from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain
-from lightrec.data.findings import look_at
+from lightrec.data.findings import KEPT, LEFT_OUT, in_words, look_at
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Tables
-from lightrec.data.treatments import KEPT, LEFT_OUT, in_words
 
 EVENTS = pl.DataFrame(
     {
@@ -55,6 +54,7 @@ def test_counts_are_those_of_a_run(tmp_path: Path) -> None:
         "dropped_duplicate": 1,
         "dropped_repeated": 0,
         "users": 4,
+        "users_made_up": 0,
         "items": 4,
         "users_with_one_event": 3,
         "items_without_row": 1,

@@ -118,7 +118,7 @@ def test_everything_dropped_is_counted(run: Prepare) -> None:
     assert counts["events_read"] == 7
     assert counts["events"] == 3
     # Of a repeated pair the strongest stays.
-    assert store.values[store.offsets[0]] == 5.0
+    assert store.strengths[store.offsets[0]] == 5.0
     with pytest.raises(
         DataError, match=r"Nothing is left of the log's 1 events.*1 events below the min"
     ):
@@ -135,9 +135,9 @@ def test_of_duplicates_the_first_stays(run: Prepare) -> None:
     }
     store = run(events, domain=Songs())
     assert store.meta["counts"]["dropped_duplicate"] == 1
-    assert store.values.tolist() == [3.0, 1.0, 2.0, 5.0, 6.0]
+    assert store.strengths.tolist() == [3.0, 1.0, 2.0, 5.0, 6.0]
     shuffled = run(events, domain=Songs(), equal_times="shuffle")
-    assert sorted(shuffled.values.tolist()) == [1.0, 2.0, 3.0, 5.0, 6.0]
+    assert sorted(shuffled.strengths.tolist()) == [1.0, 2.0, 3.0, 5.0, 6.0]
     # Where items may not repeat, the rest are repetitions.
     counts = run(events).meta["counts"]
     assert (counts["dropped_duplicate"], counts["dropped_repeated"]) == (1, 2)
@@ -173,7 +173,7 @@ SHOP = {
 def test_of_a_pair_the_strongest_event_stays(run: Prepare) -> None:
     store = run(SHOP, weights={"view": 1, "cart": 2, "purchase": 3})
     assert items_of(store, "a") == ["x", "y", "z"]
-    assert store.values.tolist() == [3.0, 1.0, 2.0, 1.0, 1.0]
+    assert store.strengths.tolist() == [3.0, 1.0, 2.0, 1.0, 1.0]
     assert store.times.tolist() == [2000, 4000, 5000, 6000, 7000]
     assert store.feedback is not None
     assert [store.feedback_kinds[kind - 1] for kind in store.feedback] == [
@@ -217,7 +217,7 @@ def test_weights_say_what_counts(run: Prepare) -> None:
     }
     store = run(events, weights={"buy": 5, "view": 0.5}, minimum_value=1)
     assert items_of(store, "a") == ["w", "y"]
-    assert store.values.tolist() == [5.0, 4.5]
+    assert store.strengths.tolist() == [5.0, 4.5]
     assert store.meta["counts"]["dropped_without_weight"] == 1
 
 
@@ -242,9 +242,30 @@ def test_items_without_a_row_are_kept(run: Prepare) -> None:
     assert (counts["items_without_row"], counts["items_without_text"]) == (1, 1)
 
 
-def test_users_are_needed(run: Prepare) -> None:
-    with pytest.raises(DataError, match="The log has no users"):
-        run({"item": ["x"], "propensity": [0.5]})
+def test_a_log_without_users_has_one_for_each_session_impression_or_row(
+    run: Prepare, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = {
+        "item": ["x", "y", "x", "x", "z"],
+        "propensity": [0.5, 0.25, 0.125, 1.0, 0.1],
+        "value": [1.0, 0.0, 2.0, 3.0, 0.5],
+        "session": ["s", "s", None, None, None],
+        "impression": ["a", "b", "c", "c", None],
+    }
+    contexts = Users(pl.DataFrame({"user": ["session s", "row 5"], "hour": [9, 17]}))
+    store = run(events, users=contexts)
+    assert store.users.rows() == [("row 5", 17), ("session s", 9), ("impression c", None)]
+    assert store.log["propensity"].to_list() == [0.1, 0.5, 0.25, 0.125, 1.0]
+    # What has propensities is taken as it is: x comes twice in an impression.
+    assert items_of(store, "impression c") == ["x", "x"]
+    assert not store.has_users
+    assert store.meta["counts"]["users_made_up"] == 3
+    assert "The log does not say who: 3 users are made up" in capsys.readouterr().err
+    # The k-core counts items alone: x has three events.
+    core = run(events, users=contexts, k_core=3)
+    assert core.catalog["item"].to_list() == ["x"]
+    assert core.meta["counts"]["dropped_k_core"] == 2
+    assert run({"user": ["a"], "item": ["x"]}).has_users
 
 
 OFFERS = {

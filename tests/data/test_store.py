@@ -2,12 +2,15 @@
 
 import json
 import pickle
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
+from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
@@ -85,6 +88,24 @@ def test_other_folders_are_refused(store: EventStore, tmp_path: Path) -> None:
         EventStore.open(store.folder)
 
 
+def test_an_older_format_is_refused_with_the_command_that_makes_it_anew(
+    store: EventStore, tmp_path: Path
+) -> None:
+    (store.folder / "meta.json").write_text(json.dumps({**store.meta, "version": 1}))
+    sentence = (
+        f"The prepared log in {store.folder} has format version 1, and this lightrec reads version "
+        f"2. Make it anew with `lightrec run {{}} --out {tmp_path} --fresh`."
+    )
+    with pytest.raises(DataError) as raised:
+        EventStore.open(store.folder)
+    assert str(raised.value) == sentence.format("RECIPES")
+    stamp = {"fingerprint": "f", "command": "lightrec run video --offline"}
+    (store.folder / "stage.json").write_text(json.dumps(stamp))
+    with pytest.raises(DataError) as raised:
+        EventStore.open(store.folder)
+    assert str(raised.value) == sentence.format("video --offline")
+
+
 def with_feedback(folder: Path, kinds: list[str], **settings: object) -> EventStore:
     events = {"user": list("aaaab"), "item": list("12342"), "feedback": kinds}
     given: dict[str, object] = {"minimum_value": None, "k_core": 0, "seed": 0} | settings
@@ -134,14 +155,6 @@ def test_more_kinds_than_a_byte_holds(tmp_path: Path) -> None:
     assert sorted(store.feedback.tolist()) == list(range(1, 129))
 
 
-def test_stores_from_before_feedback_open(store: EventStore) -> None:
-    meta = dict(store.meta)
-    del meta["feedback"]
-    (store.folder / "meta.json").write_text(json.dumps(meta))
-    again = EventStore.open(store.folder)
-    assert (again.feedback, again.feedback_kinds) == (None, [])
-
-
 class StageDataOf(LogData):
     """Data without vectors."""
 
@@ -164,12 +177,97 @@ def test_sessions_are_those_of_the_log_else_parted_by_half_an_hour(tmp_path: Pat
         "equal_times": "file", "seed": 0,
     }  # fmt: skip
     plain = prepare(InteractionLog(pl.DataFrame(events)), tmp_path / "plain", **settings)
-    assert plain.sessions is None
+    assert not plain.has_sessions
     assert plain.session_offsets.tolist() == [0, 2, 4, 6]
     named = pl.DataFrame({**events, "session": ["x", "x", "x", "y", "y", None]})
     told = prepare(InteractionLog(named), tmp_path / "told", **settings)
-    assert told.sessions is not None
+    assert told.has_sessions
+    assert told.log["session"].to_list() == ["x", "x", "x", "y", "y", None]
     assert told.session_offsets.tolist() == [0, 3, 4, 5, 6]
     untimed = pl.DataFrame(events).drop("time")
     whole = prepare(InteractionLog(untimed), tmp_path / "whole", **settings)
     assert whole.session_offsets.tolist() == [0, 4, 6]
+
+
+SAID = pl.DataFrame(
+    {
+        "user": ["b", "a", "a", "b"],
+        "item": ["x", "y", None, "x"],
+        "time": [1, 3, 2, 2],
+        "feedback": ["play", "play", "skip", "buy"],
+        "value": [0.1, None, -2.5, 1 / 3],
+        "count": [None, 2**40, None, 1],
+        "session": ["s1", "s2", None, "s1"],
+        "impression": ["i1", "i2", "i3", "i4"],
+        "position": [1, 0, None, 3],
+        "propensity": [0.1 + 0.2, 5e-324, 1.0, None],
+        "candidates": [["x"], ["x", "y"], ["y"], ["y", "x"]],
+    }
+)
+
+
+def test_every_event_keeps_what_the_log_says(tmp_path: Path) -> None:
+    settings = {
+        "domain": Domain(), "minimum_value": None, "k_core": 0, "split": "leave-one-out",
+        "equal_times": "file", "seed": 0,
+    }  # fmt: skip
+    log = InteractionLog(SAID)
+    store = prepare(log, tmp_path / "store", **settings)
+    said = [name for name in SAID.columns if name not in ("user", "item", "time", "candidates")]
+    # By user, then time.
+    expected = log.events[[2, 1, 0, 3]].select(said).cast({"feedback": store.log["feedback"].dtype})
+    assert_frame_equal(store.log, expected)
+    assert [*store.log["feedback"]] == ["skip", "play", "play", "buy"]
+    propensities = store.log["propensity"].to_list()
+    assert [p and p.hex() for p in propensities] == [
+        *((1.0).hex(), (5e-324).hex(), (0.1 + 0.2).hex(), None)
+    ]
+    assert store.candidates is not None
+    assert store.candidates.tolist() == [[2, 0], [1, 2], [1, 0], [2, 1]]
+    # Columns that the log does not know are not there.
+    plain = prepare(InteractionLog(SAID.select("user", "item")[[0, 1]]), tmp_path / "b", **settings)
+    assert plain.log.columns == ["feedback"]
+
+
+def test_events_kept_out_are_not_in_the_filtered_log(tmp_path: Path) -> None:
+    count = 40
+    events = {
+        "user": [f"u{row % 4}" for row in range(count)],
+        "item": [f"i{row % 10}" for row in range(count)],
+        "value": [float(row) for row in range(count)],
+    }
+    store = prepare(
+        InteractionLog(pl.DataFrame(events)), tmp_path / "s", domain=Domain(), minimum_value=None,
+        k_core=0, split="item-cold", equal_times="file", seed=0,
+    )  # fmt: skip
+    seen = store.without_cold
+    assert 0 < len(seen) < len(store)
+    assert seen.log.height == len(seen)
+    assert seen.log["value"].to_list() == seen.strengths.tolist()
+    assert pickle.loads(pickle.dumps(seen)).log.equals(seen.log)
+
+
+def test_attributes_keep_their_types(tmp_path: Path) -> None:
+    when = datetime(2024, 5, 1, 12, tzinfo=UTC)
+    attributes = pl.DataFrame(
+        {
+            "number": [1, None],
+            "share": [0.1, 0.2],
+            "known": [True, None],
+            "kind": pl.Series(["tea", "rope"], dtype=pl.Categorical),
+            "tags": [["a", "b"], None],
+            "day": [when.date(), None],
+            "moment": [when, None],
+        }
+    )
+    ids = pl.Series(["x", "y"])
+    store = prepare(
+        InteractionLog(pl.DataFrame({"user": ["x", "y"], "item": ["x", "y"]})),
+        tmp_path / "store",
+        catalog=Catalog(attributes.with_columns(item=ids)),
+        users=Users(attributes.with_columns(user=ids)),
+        domain=Domain(), minimum_value=None, k_core=0, split="leave-one-out", equal_times="file",
+        seed=0,
+    )  # fmt: skip
+    assert_frame_equal(store.catalog.select(attributes.columns), attributes)
+    assert_frame_equal(store.users.select(attributes.columns), attributes)

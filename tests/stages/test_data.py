@@ -22,7 +22,7 @@ def run(log: Path, out: Path, *more: str) -> int:
     [
         ("user,item,time\na,x,soon\n", (), "column 'time': 'soon' is not a point in time"),
         ("user,item\na,x\nb\n", (), "Line 3 has 1 field where 2 are expected"),
-        ("item\nx\n", (), "The log has no users"),
+        ("user\na\n", (), "No column was recognised as item"),
         ("user,item\na,x\n", ("--data.k_core", "9"), "Nothing is left of the log's 1 events"),
         ("", (), "The file is empty."),
     ],

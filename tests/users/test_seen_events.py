@@ -98,7 +98,7 @@ def test_a_store_without_cold_events_is_the_same_log_in_other_respects(cold):
     assert (seen.num_users, seen.num_items) == (store.num_users, store.num_items)
     assert len(seen) == len(store) - int((store.parts == COLD).sum())
     warm = ~np.isin(store.items, kept_out)
-    for name in ("items", "times", "values", "parts"):
+    for name in ("items", "times", "strengths", "parts"):
         assert (getattr(seen, name) == getattr(store, name)[warm]).all()
     assert (seen.users_of(np.arange(len(seen))) == store.users_of(np.flatnonzero(warm))).all()
     assert (seen.popularity() == store.popularity()).all()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightrec.data.filters import k_core, strongest_of_pairs
+from lightrec.data.events import k_core, strongest_of_pairs
 
 pairs = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=60)
 
