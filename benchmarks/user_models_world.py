@@ -75,21 +75,22 @@ class HabitWorld(World):
         found = self.taste[kind.long()].gather(1, topic) + self.quality[items] + habit
         return found.masked_fill(items == 0, -torch.inf)
 
-    def react(self, state: TensorDictBase, slate: Tensor) -> Response:
-        """Pick by utilities plus Gumbel noise; the reward is 1 for a pick."""
+    def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
+        """Pick by utilities plus Gumbel noise; a pick is worth 1."""
         latent = state[Key.LATENT]
         utility = self.utilities(latent["type"], latent["memory"], slate)
         utility = torch.nn.functional.pad(utility, (0, 1))
-        offered = torch.nn.functional.pad(slate, (0, 1))
         key = noise.mix(noise.mix(self.chance(state), 2), torch.arange(slate.shape[1] + 1))
-        clicked = offered.gather(1, (utility + noise.gumbel(key)).argmax(1, keepdim=True))
-        picked = (clicked > 0).float()
+        place = (utility + noise.gumbel(key)).argmax(1, keepdim=True)
+        taken = place == torch.arange(slate.shape[1])
+        clicked = (slate * taken).sum(1, keepdim=True)
+        picked = taken.any(1, keepdim=True).float()
         memory = DECAY * latent["memory"]
         memory = memory.scatter_add(1, self.topic[clicked], picked)
         step = state[Key.STEP].float() + 1
         leave = torch.sigmoid(-1.2 - 1.2 * picked + 0.08 * step).squeeze(1)
         latent = {"type": latent["type"], "memory": memory}
-        return Response(clicked.squeeze(1), picked.squeeze(1), leave, {Key.LATENT: latent})
+        return Response(taken, taken.float(), leave, {Key.LATENT: latent})
 
     def oracle(self, state: TensorDictBase) -> Tensor:
         """The likeliest picks."""

@@ -74,14 +74,15 @@ class Tally:
 
     def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
         """Note a step."""
-        slate, clicked = state[Key.ACTION], following[Key.CLICKED]
+        slate, taken = state[Key.ACTION], following[Key.TAKEN]
         reward = following["reward"].double()
         if alive.any():
             self.lowest = min(self.lowest, float(reward[alive].min()))
             self.highest = max(self.highest, float(reward[alive].max()))
         there = ((slate > PADDING) & alive.unsqueeze(1)).double()
         even = there / there.sum(1, keepdim=True).clamp_min(1)
-        part = torch.where(clicked > PADDING, (slate == clicked).double(), even)
+        share = taken.double() / taken.sum(1, keepdim=True).clamp_min(1)
+        part = torch.where(taken.any(1, keepdim=True), share, even)
         self._steps.append((slate, there, torch.cat([part, reward * alive.unsqueeze(1)], 1)))
 
     def close(self) -> None:

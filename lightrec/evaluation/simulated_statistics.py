@@ -156,10 +156,9 @@ def _played(
     sessions, items = [], []
 
     def note(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
-        clicked = following[Key.CLICKED].squeeze(1)
-        took = (alive & (clicked > PADDING)).nonzero().squeeze(1)
-        sessions.append(took.cpu())
-        items.append(clicked[took].cpu())
+        row, place = (following[Key.TAKEN] & alive.unsqueeze(1)).nonzero(as_tuple=True)
+        sessions.append(row.cpu())
+        items.append(state[Key.ACTION][row, place].cpu())
 
     count = simulator.batch_size[0]
     played, _ = play(policy, simulator, torch.arange(count), seed, record=note)

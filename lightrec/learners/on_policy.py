@@ -179,7 +179,7 @@ class PolicyModule(PolicyStage):
             row["value"] = self.critic(row[FEATURES])
             row["last_value"] = self._value_at_end(following)
             row["length"] = following[Key.STEP]
-            for name in ("reward", "done", "terminated", Key.ACCEPTED, Key.CLICKED):
+            for name in ("reward", "done", "terminated", Key.ACCEPTED, Key.TAKEN):
                 row[name] = following[name]
             rows.append(row)
         after = self.critic(self.see(self._state)[FEATURES])

@@ -14,6 +14,8 @@ from lightrec.learners.policy_rewards import Setting, make_reward
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.base import Reward
+from lightrec.rewards.combined import WeightedSum
+from lightrec.rewards.penalties import UncertaintyPenalty
 from lightrec.rewards.shaping import weigh_as_learner
 from lightrec.rewards.staying import Endings
 from lightrec.simulators.base import Ending
@@ -173,6 +175,8 @@ class PolicyData(LogData, SimulatorData):
         stay = 1.0 if fitted or self.ending == "fixed" else 1 - self.leave_rate
         endings = Endings(self.reward) if fitted and self.ending != "fixed" else None
         reward = make_reward(self.reward_name, self.reward, self.reward_settings)
+        if self.penalty:
+            reward = WeightedSum([reward, UncertaintyPenalty(self.reward)], [1.0, self.penalty])
         weigh_as_learner(reward, discount * stay, endings)
         reward = reward.to(device)
         users = self.held_out_users
@@ -187,7 +191,6 @@ class PolicyData(LogData, SimulatorData):
             sessions,
             reward=reward,
             expected=True,
-            penalty=self.penalty,
             slate_size=self.places,
             leave_rate=self.leave_rate,
             leaving=self.leaving,

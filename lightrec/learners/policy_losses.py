@@ -60,15 +60,13 @@ def masked(state: TensorDictBase, columns: Tensor) -> Tensor:
     return columns if mask is None else torch.where(mask, columns, -torch.inf)
 
 
-def clicked_column(columns: Tensor, slate: Tensor, clicked: Tensor) -> Tensor:
-    """Find the column that was accepted.
+def clicked_column(columns: Tensor, taken: Tensor) -> Tensor:
+    """Find the column that was taken, the first one of several.
 
     :param columns: (..., K) int64 that were shown.
-    :param slate: (..., K) int64 items that stand there; 0 where a place is empty.
-    :param clicked: (..., 1) int64 item accepted; 0 for none.
+    :param taken: (..., K) bool: which of them were taken.
     :returns: (..., 1) int64, EMPTY where none was.
     """
-    taken = (slate == clicked) & (slate != PADDING)
     place = taken.to(torch.int8).argmax(-1, keepdim=True)
     return torch.where(taken.any(-1, keepdim=True), columns.gather(-1, place), EMPTY)
 
@@ -78,14 +76,14 @@ def slates_alone(rollout: TensorDictBase) -> TensorDictBase:
 
     What is learned of the items shown alone needs no scores of all the others.
 
-    :param rollout: with ``slate`` (..., K) items, and ``clicked``.
+    :param rollout: with ``slate`` (..., K) items, and ``taken``.
     """
     slate = rollout["slate"]
     places = torch.arange(slate.shape[-1], device=slate.device).expand_as(slate)
     own = {
         Key.CANDIDATES: slate,
         Key.ACTION: places.masked_fill(slate == PADDING, EMPTY),
-        CLICKED_COLUMN: clicked_column(places, slate, rollout[Key.CLICKED]),
+        CLICKED_COLUMN: clicked_column(places, rollout[Key.TAKEN]),
     }
     return rollout.exclude(Key.MASK).update(own)
 

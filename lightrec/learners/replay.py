@@ -193,7 +193,7 @@ class ReplayPolicyModule(PolicyStage):
             row["slate"] = state[Key.ACTION] = items_at(state, columns)
             played, self._state = ground.train.step_and_maybe_reset(state)
             following = played["next"]
-            row[CLICKED_COLUMN] = clicked_column(columns, row["slate"], following[Key.CLICKED])
+            row[CLICKED_COLUMN] = clicked_column(columns, following[Key.TAKEN])
             # Histories move on a step; where a session was reset, its last state is read anew.
             self.see_apart(following)
             row["next"] = kept([*keys, "done", "terminated"], following)

@@ -37,8 +37,8 @@ class LinearBandit(Policy):
     :param vector_size: width D of the items' vectors.
     :param observation_size: width of the observation in the context; 0 does without.
     :param history_length: how many of the last choices make up the history; 0 does without.
-    :param learned: the answer: ``click`` is 1 for the item accepted; ``reward`` is the reward of
-        the step for the item accepted. All others of a slate have 0.
+    :param learned: the answer: ``click`` is 1 for an item taken; ``reward`` is the reward of
+        the step for an item taken. All others of a slate have 0.
     :param ridge: precision of every coefficient before anything is learned.
     :param sharpness: factor on scores as logits of a drawn slate; the order does not depend on it.
     :raises RecipeError: where a number is out of range.
@@ -174,7 +174,7 @@ class LinearBandit(Policy):
         if not len(row):
             return
         items = slate[row, place]
-        answers = (items == following[Key.CLICKED][row, 0]).double()
+        answers = following[Key.TAKEN][row, place].double()
         if self.learned == "reward":
             answers = answers * following["reward"][row, 0]
         self.update(self.features(self.contexts(state)[row], items), answers)

@@ -19,10 +19,10 @@ class Reward(nn.Module):
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give rewards (B, 1) float32 of B transitions.
 
-        :param transition: at its root the state before, among it ``Key.HISTORY`` (B, L), and
-            ``Key.ACTION`` (B, K), the slate shown; the response as ``Key.CLICKED`` (B, 1), 0 for
-            nothing, at the root or under ``next``. Simulators also give ``Key.STEP`` and
-            ``Key.ACCEPTED_TOTAL`` (B, 1) before the slate.
+        :param transition: at its root the state before, among it ``Key.USER`` (B,) and
+            ``Key.HISTORY`` (B, L), and ``Key.ACTION`` (B, K), the slate shown; the response as
+            ``Key.TAKEN`` (B, K), at the root or under ``next``. Simulators also give ``Key.STEP``
+            and ``Key.ACCEPTED_TOTAL`` (B, 1) before the slate, and ``Key.VALUE`` (B, K) after it.
         """
 
     @property
@@ -31,20 +31,22 @@ class Reward(nn.Module):
         return self
 
     @staticmethod
-    def clicked(transition: TensorDictBase) -> Tensor:
-        """(B, 1) int64: the item accepted, 0 for none, from the root or from ``next``."""
-        nested = ("next", Key.CLICKED)
-        key = nested if nested in transition.keys(include_nested=True) else Key.CLICKED
-        clicked: Tensor = transition[key]
-        return clicked
+    def taken(transition: TensorDictBase) -> Tensor:
+        """(B, K) bool: which items of the slate were taken, from the root or from ``next``."""
+        nested = ("next", Key.TAKEN)
+        key = nested if nested in transition.keys(include_nested=True) else Key.TAKEN
+        taken: Tensor = transition[key]
+        return taken
 
     @classmethod
     def after(cls, transition: TensorDictBase, nothing: int = PADDING) -> Tensor:
-        """(B, L + 1) int64: the histories after the step, padded on the left.
+        """(B, L + K) int64: the histories after the step, padded on the left.
 
         :param nothing: what enters where nothing was accepted; 0 for nothing at all.
         """
-        history, clicked = transition[Key.HISTORY], cls.clicked(transition)
-        entered = torch.where(clicked == PADDING, nothing, clicked)
-        longer = torch.cat([history, entered], 1)
-        return torch.where(entered == PADDING, longer.roll(1, 1), longer)
+        taken = cls.taken(transition)
+        entered = transition[Key.ACTION] * taken
+        entered[:, 0] += nothing * ~taken.any(1)
+        longer = torch.cat([transition[Key.HISTORY], entered], 1)
+        order = (longer > PADDING).to(torch.int8).sort(dim=1, stable=True).indices
+        return longer.gather(1, order)

@@ -7,11 +7,11 @@ from lightrec.rewards.base import Reward
 
 
 class EngagementReward(Reward):
-    """1 where an item was accepted, else 0.
+    """How many items were accepted: of slates from which one is taken at most, 1 or 0.
 
     It counts whatever people do, also what they regret: maximised, it pays for bait.
     """
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1): 1 for an accepted item, 0 for none."""
-        return (self.clicked(transition) > 0).float()
+        """Give rewards (B, 1): 1 for each accepted item, 0 for none."""
+        return self.taken(transition).float().sum(1, keepdim=True)

@@ -4,7 +4,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.keys import PADDING, Key
+from lightrec.keys import Key
 from lightrec.rewards.base import Reward
 from lightrec.users.reward_model import load_reward
 
@@ -24,8 +24,8 @@ class LearnedReward(Reward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1): r(s, i) of the accepted item, 0 for nothing."""
-        clicked = self.clicked(transition)
+        """Give rewards (B, 1): r(s, i) of each accepted item, 0 for nothing."""
         # Padding has no utility: any item stands in for it and is masked afterwards.
-        reward = self.model.reward(transition[Key.HISTORY], clicked.clamp_min(1))
-        return torch.where(clicked == PADDING, 0.0, reward)
+        items = transition[Key.ACTION].clamp_min(1)
+        reward = self.model.reward(transition[Key.HISTORY], items)
+        return torch.where(self.taken(transition), reward, 0.0).sum(1, keepdim=True)

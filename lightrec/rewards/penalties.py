@@ -15,7 +15,7 @@ from lightrec.users.ensemble import Ensemble, load_user_model
 
 
 class RepetitionPenalty(Reward):
-    """Minus how often the item accepted was accepted before, among the last steps; 0 for nothing.
+    """Minus how often what was accepted was accepted before, among the last steps; 0 for nothing.
 
     :param window: how many of a history's last steps count.
     """
@@ -25,10 +25,10 @@ class RepetitionPenalty(Reward):
         self.window = _window(window)
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), from -window to 0."""
-        clicked = self.clicked(transition)
-        same = (transition[Key.HISTORY][:, -self.window :] == clicked) & (clicked > PADDING)
-        return -same.sum(1, keepdim=True).float()
+        """Give rewards (B, 1), from -window to 0 for each item."""
+        history, slate = transition[Key.HISTORY][:, -self.window :], transition[Key.ACTION]
+        same = (history.unsqueeze(2) == slate.unsqueeze(1)) & self.taken(transition).unsqueeze(1)
+        return -same.sum((1, 2)).unsqueeze(1).float()
 
 
 class FatiguePenalty(Reward):
@@ -83,17 +83,17 @@ class FatiguePenalty(Reward):
         self.register_buffer("kinds", torch.cat([kinds, kinds[:1]]))
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), from -1 to 0."""
-        clicked = self.clicked(transition)
-        history = transition[Key.HISTORY][:, -self.window :]
-        ours, theirs = self.kinds[clicked], self.kinds[history]
+        """Give rewards (B, 1), from -1 to 0 for each item."""
+        history = transition[Key.HISTORY][:, -self.window :].unsqueeze(2)
+        ours, theirs = self.kinds[transition[Key.ACTION]], self.kinds[history.squeeze(2)]
         if self.kinds.ndim == 2:
-            same = (theirs @ ours.mT).squeeze(2) >= self.near
+            same = theirs @ ours.mT >= self.near
         else:
-            same = (theirs == ours) & (ours >= 0)
+            ours = ours.unsqueeze(1)
+            same = (theirs.unsqueeze(2) == ours) & (ours >= 0)
         items = len(self.kinds) - 2
-        same &= (history > PADDING) & (history <= items) & (clicked > PADDING)
-        return -same.sum(1, keepdim=True).float() / self.window
+        same &= (history > PADDING) & (history <= items) & self.taken(transition).unsqueeze(1)
+        return -same.sum((1, 2)).unsqueeze(1).float() / self.window
 
 
 class UncertaintyPenalty(Reward):

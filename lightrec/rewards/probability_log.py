@@ -5,7 +5,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.errors import DataError
-from lightrec.keys import PADDING, Key
+from lightrec.keys import Key
 from lightrec.rewards.base import Reward
 from lightrec.users.choice import ChoiceModel
 
@@ -34,10 +34,9 @@ class ProbabilityLogReward(Reward):
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give rewards (B, 1): p·log p of the accepted item, 0 for nothing."""
-        slate, clicked = transition[Key.ACTION], self.clicked(transition)
-        log_p = self.model.log_probabilities(transition[Key.HISTORY], slate)[:, :-1]
-        taken = (slate == clicked) & (clicked != PADDING)
-        return (probability_log(log_p.exp()) * taken).sum(-1, keepdim=True)
+        history, slate = transition[Key.HISTORY], transition[Key.ACTION]
+        log_p = self.model.log_probabilities(history, slate)[:, :-1]
+        return (probability_log(log_p.exp()) * self.taken(transition)).sum(-1, keepdim=True)
 
 
 def reward_weighted_log_likelihood(rewards: Tensor, log_probabilities: Tensor) -> Tensor:

@@ -25,22 +25,23 @@ class Endings(nn.Module):
         self.leaving = LeavingModel.beside(folder, LEAVING)
 
     def state(self, transition: TensorDictBase) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The choice state (B, S) after the step, and as (B, 1): the slates shown, how many of them
-        were accepted, and whether the last was.
+        """The choice state (B, S) after the step, and as (B, 1): the slates shown, how many items
+        were accepted, and whether one was from the last slate.
 
         A transition that does not tell of its session is taken for the first of one.
         """
         nothing = self.model.num_items + 1 if self.model.records_nothing else PADDING
-        accepted = (Reward.clicked(transition) > PADDING).float()
+        taken = Reward.taken(transition)
+        accepted = taken.any(1, keepdim=True).float()
         zero = torch.zeros_like(accepted)
         step = transition.get(Key.STEP, zero.long()) + 1
-        total = transition.get(Key.ACCEPTED_TOTAL, zero) + accepted
+        total = transition.get(Key.ACCEPTED_TOTAL, zero) + taken.sum(1, keepdim=True)
         return self.model.state(Reward.after(transition, nothing)), step, total, accepted
 
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Probabilities (B, 1)."""
         if self.leaving is None:
-            return torch.zeros_like(Reward.clicked(transition)) + self.model.leave_rate
+            return self.model.leave_rate.expand(len(transition), 1)
         logit: Tensor = self.leaving(*self.state(transition))
         return logit.sigmoid().unsqueeze(1)
 

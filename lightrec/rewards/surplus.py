@@ -4,14 +4,14 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.keys import PADDING, Key
+from lightrec.keys import Key
 from lightrec.rewards.base import Reward
 from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.reward_model import load_reward
 
 
 class SurplusReward(Reward):
-    """r(s, i) - log π(i) of the item accepted, -log π(nothing) where nothing was.
+    """r(s, i) - log π(i) of an item accepted, -log π(nothing) where nothing was.
 
     This is the step reward whose discounted sum a soft-optimal user maximises (Ziebart et al.
     2008): the learned reward, and the expected charm of the moment that made the user choose as he
@@ -32,12 +32,12 @@ class SurplusReward(Reward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), in nats; 0 for an item that is not in the slate."""
+        """Give rewards (B, 1), in nats."""
         history, slate = transition[Key.HISTORY], transition[Key.ACTION]
-        clicked = self.clicked(transition)
+        taken = self.taken(transition)
         log_p = self.model.log_probabilities(history, slate)
-        # Slots in slate order, nothing last; an empty place equals the 0 that stands for nothing.
-        taken = torch.cat([(slate == clicked) & (slate != PADDING), clicked == PADDING], 1)
-        surprise = torch.where(taken, -log_p, 0).sum(1, keepdim=True)
-        reward = self.reward_model.reward(history, clicked.clamp_min(1))
-        return torch.where(clicked == PADDING, 0, reward) + surprise
+        # Slots in slate order, nothing last.
+        chosen = torch.cat([taken, ~taken.any(1, keepdim=True)], 1)
+        surprise = torch.where(chosen, -log_p, 0).sum(1, keepdim=True)
+        reward = self.reward_model.reward(history, slate.clamp_min(1))
+        return torch.where(taken, reward, 0).sum(1, keepdim=True) + surprise

@@ -5,7 +5,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.errors import RunError
-from lightrec.keys import PADDING, Key
+from lightrec.keys import Key
 from lightrec.rewards.base import Reward
 from lightrec.users.choice import ChoiceModel
 from lightrec.users.parts import VALUE, ValueModel
@@ -30,16 +30,17 @@ class _Valued(Reward):
         self.value = value
 
     def law(self, transition: TensorDictBase) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (B, 1) of the accepted item's value; any item's for none."""
-        item = self.clicked(transition).squeeze(1).clamp_min(1)
+        """Mean and standard deviation (B, K) of the values of the slate's items, if taken."""
+        slate = transition[Key.ACTION]
+        items = slate.clamp_min(1).flatten()
         features, _ = self.model.item_features()
-        state = self.model.state(transition[Key.HISTORY])
-        mean, deviation = self.value(state, features[item], item)
-        return mean.unsqueeze(1), deviation.unsqueeze(1)
+        state = self.model.state(transition[Key.HISTORY]).repeat_interleave(slate.shape[1], 0)
+        mean, deviation = self.value(state, features[items], items)
+        return mean.view_as(slate), deviation.view_as(slate)
 
 
 class ValueReward(_Valued):
-    """The mean value of the item accepted, in the log's own units; 0 for nothing.
+    """The mean value of what was accepted, in the log's own units; 0 for nothing.
 
     :param folder: what a reward stage left, in a log whose values differ.
     :param least: what is taken off every accepted item's value, such as the rating from which on
@@ -55,11 +56,12 @@ class ValueReward(_Valued):
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give rewards (B, 1)."""
         mean, _ = self.law(transition)
-        return torch.where(self.clicked(transition) == PADDING, 0.0, mean - self.least)
+        worth = torch.where(self.taken(transition), mean - self.least, 0.0)
+        return worth.sum(1, keepdim=True)
 
 
 class ConversionReward(_Valued):
-    """The probability that the item accepted is worth at least so much; 0 for nothing.
+    """The probability that an item accepted is worth at least so much; 0 for nothing.
 
     With the value from which on a choice counts, it is a rate of conversion: of purchases, of four
     stars or more, of films watched for half an hour. Values are taken to be normal about the mean
@@ -76,7 +78,7 @@ class ConversionReward(_Valued):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), from 0 to 1."""
+        """Give rewards (B, 1), from 0 to 1 for each item."""
         mean, deviation = self.law(transition)
         chance = torch.special.ndtr((mean - self.threshold) / deviation)
-        return torch.where(self.clicked(transition) == PADDING, 0.0, chance)
+        return torch.where(self.taken(transition), chance, 0.0).sum(1, keepdim=True)

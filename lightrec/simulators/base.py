@@ -1,13 +1,13 @@
 """The contract of simulators: batched TorchRL environments in which users see slates.
 
 A simulator says which items may be shown now, by a mask over the whole catalog or by a short offer
-of candidates that differs by user and step. It reads a slate, and answers with what was accepted,
-the reward, and whether the session ended. Which users there are and how they choose is a subclass's
-affair.
+of candidates that differs by user and step. It reads a slate, and answers with what was taken, what
+that was worth, and whether the session ended. Which users there are and how they choose is a
+subclass's affair; what a policy is paid for their answers is a reward's.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -16,31 +16,56 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data import Binary, Bounded, Composite, TensorSpec, Unbounded
 
-from lightrec.errors import RecipeError
-from lightrec.keys import Key
+from lightrec import plugins
+from lightrec.errors import PluginError, RecipeError
+from lightrec.keys import PADDING, Key
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.simulators import noise
 from lightrec.simulators.places import place_weights
 from lightrec.simulators.session_env import Ending, SessionEnv
 
-__all__ = ["Ending", "Response", "Simulator", "State"]
+__all__ = ["Ending", "Outcomes", "Pay", "Response", "Simulator", "State", "or_nothing"]
+
+HIDDEN = (Key.LATENT, Key.TRUE_REWARD)
+"""Keys that only worlds know, and no reward or policy reads."""
 
 State: TypeAlias = Tensor | TensorDictBase | Mapping[str, Tensor]
 """A key's value; a mapping becomes a nested TensorDict."""
+
+
+Pay: TypeAlias = Callable[[TensorDictBase], Tensor]
+"""From transitions (see :class:`~lightrec.rewards.base.Reward`) to what policies are paid, (B, 1)
+float32."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """All O ways in which the users of a batch may answer their slates."""
+
+    taken: Tensor
+    """(B, O, K) bool."""
+    value: Tensor
+    """(B, O, K) float32."""
+    probability: Tensor
+    """(B, O) float32."""
 
 
 @dataclass(frozen=True)
 class Response:
     """How the users of a batch answered their slates."""
 
-    clicked: Tensor
-    """(B,) int64: the item accepted, or 0."""
-    reward: Tensor
-    """(B,) float32."""
+    taken: Tensor
+    """(B, K) bool: which items of the slate were taken: none, one, or several, which is a basket.
+    An empty place is never taken."""
+    value: Tensor
+    """(B, K) float32: what each item taken was worth, in the unit of a log's values, such as
+    minutes or stars; 1 where nothing tells takings apart, 0 where nothing was taken."""
     leave: Tensor
     """(B,) float32: probability of leaving now; or bool, where chance has no part in it."""
     changed: Mapping[str, State] = field(default_factory=dict)
     """New values of keys that the simulator itself announced; others stay as they are."""
+    outcomes: Outcomes | None = None
+    """The law from which the answers were drawn, where the simulator knows it."""
 
 
 class Simulator(SessionEnv):
@@ -64,6 +89,9 @@ class Simulator(SessionEnv):
     :param offer_size: how many candidates a step offers, see :meth:`offer`; None for a mask.
     :param place_log_weights: K numbers, by how much each place adds to the logit of the item shown
         there, for simulators that call :func:`~lightrec.simulators.places.placed`; None: all alike.
+    :param reward: what policies are paid; None pays as :meth:`pay` says.
+    :param expected: whether a step pays the mean over all outcomes, which has the same expectation
+        as the outcome that was drawn, and less noise to learn from; see :meth:`outcomes`.
     :param device: where everything is computed.
     :raises RecipeError: where a size is out of range.
     """
@@ -81,6 +109,8 @@ class Simulator(SessionEnv):
         repeats: bool = False,
         offer_size: int | None = None,
         place_log_weights: Sequence[float] | None = None,
+        reward: Pay | None = None,
+        expected: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(batch_size, max_steps=max_steps, ending=ending, device=device)
@@ -95,6 +125,7 @@ class Simulator(SessionEnv):
         self.slate_size = slate_size
         self.repeats = repeats
         self.offer_size = offer_size
+        self.reward, self.expected = reward, expected
         offered = torch.ones(num_items + 1, dtype=torch.bool)
         if candidates is not None:
             offered = torch.zeros_like(offered).index_fill_(0, candidates.cpu(), True)
@@ -127,6 +158,14 @@ class Simulator(SessionEnv):
         :param slate: ``(B, K)`` int64.
         """
 
+    def outcomes(self, state: TensorDictBase, slate: Tensor) -> Outcomes | None:
+        """Give the law from which :meth:`respond` draws, where it is known; None where it is not.
+
+        :param state: the state before the slate.
+        :param slate: ``(B, K)`` int64.
+        """
+        return None
+
     def offer(self, state: TensorDictBase) -> Tensor:
         """Choose what may be shown in a state, where ``offer_size`` is given.
 
@@ -145,14 +184,20 @@ class Simulator(SessionEnv):
         """
         return {}
 
-    def remember(self, history: Tensor, clicked: Tensor) -> Tensor:
-        """Move histories on: what was accepted enters, nothing else.
+    def remember(self, history: Tensor, taken: Tensor) -> Tensor:
+        """Move histories on: what was taken enters in the order shown, nothing else.
 
         :param history: ``(B, L)`` int64.
-        :param clicked: ``(B,)`` int64, 0 for nothing.
+        :param taken: ``(B, K)`` int64 items, 0 where none was taken.
         """
-        moved = torch.cat([history[:, 1:], clicked.unsqueeze(1)], 1)
-        return torch.where(clicked.unsqueeze(1) > 0, moved, history)
+        enters = taken > PADDING
+        if taken.shape[1] == 1:
+            return torch.where(enters, torch.cat([history[:, 1:], taken], 1), history)
+        rank = enters.cumsum(1)
+        places = torch.where(enters, rank - 1, taken.shape[1])
+        first = history.new_zeros(len(taken), taken.shape[1] + 1).scatter_(1, places, taken)
+        columns = torch.arange(history.shape[1], device=history.device)
+        return torch.cat([history, first], 1).gather(1, columns + rank[:, -1:])
 
     def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
         """Draw slates evenly from what may be shown."""
@@ -173,7 +218,10 @@ class Simulator(SessionEnv):
                 Key.USER: Unbounded((size,), dtype=torch.int64, device=self.device),
                 Key.HISTORY: self._indices(self.history_length, top),
                 **self._choice_spec(),
-                Key.CLICKED: self._indices(1, top - 1),
+                Key.TAKEN: Binary(
+                    shape=(size, self.slate_size), dtype=torch.bool, device=self.device
+                ),
+                Key.VALUE: Unbounded((size, self.slate_size), device=self.device),
                 Key.STEP: self._indices(1, self.max_steps),
                 Key.ACCEPTED: self._number(),
                 Key.ACCEPTED_TOTAL: self._number(),
@@ -204,7 +252,9 @@ class Simulator(SessionEnv):
         state.update(
             {
                 Key.SESSION: session,  # an offer's chance follows from it
-                **{name: session.new_zeros(count, 1) for name in (Key.CLICKED, Key.STEP)},
+                Key.STEP: torch.zeros_like(session),
+                Key.TAKEN: session.new_zeros(count, self.slate_size, dtype=torch.bool),
+                Key.VALUE: torch.zeros(count, self.slate_size, device=self.device),
                 **{
                     name: torch.zeros(count, 1, device=self.device)
                     for name in (Key.ACCEPTED, Key.ACCEPTED_TOTAL)
@@ -222,8 +272,9 @@ class Simulator(SessionEnv):
         if not torch.compiler.is_compiling():  # a look at the numbers would break the graph
             self._look_at(tensordict, slate)
         response = self.respond(tensordict, slate)
+        changed = self.changes(response)
         step = tensordict[Key.STEP] + 1
-        accepted = (response.clicked > 0).float().unsqueeze(1)
+        accepted = response.taken.sum(1, keepdim=True, dtype=torch.float32)
         if self.ending == "fixed":
             terminated = torch.zeros_like(step, dtype=torch.bool)
         elif response.leave.dtype == torch.bool:
@@ -234,14 +285,15 @@ class Simulator(SessionEnv):
         over = step >= self.max_steps
         following = {
             Key.USER: tensordict[Key.USER],
-            Key.HISTORY: self.remember(tensordict[Key.HISTORY], response.clicked),
-            Key.CLICKED: response.clicked.unsqueeze(1),
+            Key.HISTORY: self.remember(tensordict[Key.HISTORY], slate * response.taken),
+            Key.TAKEN: response.taken,
+            Key.VALUE: response.value,
             Key.STEP: step,
             Key.ACCEPTED: accepted,
             Key.ACCEPTED_TOTAL: tensordict[Key.ACCEPTED_TOTAL] + accepted,
             Key.SESSION: tensordict[Key.SESSION],
-            **{name: response.changed.get(name, tensordict[name]) for name in self._own},
-            "reward": response.reward.unsqueeze(1),
+            **{name: changed.get(name, tensordict[name]) for name in self._own},
+            "reward": self._paid(tensordict, slate, response, changed),
         }
         if self.offer_size is None:
             mask = tensordict[Key.MASK]
@@ -256,6 +308,65 @@ class Simulator(SessionEnv):
         return state.update(
             {"terminated": terminated, "truncated": over & ~terminated, "done": over | terminated}
         )
+
+    def changes(self, response: Response) -> Mapping[str, State]:
+        """Give new values of the keys that the simulator itself announced."""
+        return response.changed
+
+    def pay(self, response: Response, changed: Mapping[str, State]) -> Tensor:
+        """Give what policies are paid where no reward is given, (B, 1) float32.
+
+        The true reward where the simulator knows it, else the value of all that was taken.
+        """
+        true = changed.get(Key.TRUE_REWARD)
+        return true if isinstance(true, Tensor) else response.value.sum(1, keepdim=True)
+
+    def _paid(
+        self,
+        state: TensorDictBase,
+        slate: Tensor,
+        response: Response,
+        changed: Mapping[str, State],
+    ) -> Tensor:
+        law = response.outcomes if self.expected else None
+        if self.reward is None and law is None:
+            return self.pay(response, changed)
+        known = {key: state[key] for key in (Key.USER, Key.HISTORY, Key.STEP, Key.ACCEPTED_TOTAL)}
+        known[Key.ACTION] = slate
+        then: dict[str, Tensor] = {
+            key: value
+            for key, value in changed.items()
+            if isinstance(value, Tensor) and key not in HIDDEN
+        }
+        if law is None:
+            return self._rewards_of(known, then, response.taken, response.value)
+        count = law.probability.shape[1]
+        known, then = (
+            {key: value.repeat_interleave(count, 0) for key, value in part.items()}
+            for part in (known, then)
+        )
+        worth = self._rewards_of(known, then, law.taken.flatten(0, 1), law.value.flatten(0, 1))
+        return (law.probability * worth.view_as(law.probability)).sum(1, keepdim=True)
+
+    def _rewards_of(
+        self, known: dict[str, Tensor], then: dict[str, Tensor], taken: Tensor, value: Tensor
+    ) -> Tensor:
+        """Give the rewards (R, 1) of R transitions."""
+        if self.reward is None:
+            return value.sum(1, keepdim=True)
+        size = [len(taken)]
+        after = {**then, Key.TAKEN: taken, Key.VALUE: value}
+        rows = TensorDict(
+            {**known, "next": TensorDict(after, size, device=self.device)}, size, device=self.device
+        )
+        with plugins.blaming(self.reward, f"reward {len(rows)} transitions"):
+            worth = self.reward(rows)
+        if worth.shape != (len(rows), 1):
+            raise PluginError(
+                f"{plugins.provider(self.reward)} gave rewards of shape {tuple(worth.shape)} for "
+                f"{len(rows)} transitions; expected is ({len(rows)}, 1), a number for each."
+            )
+        return worth.float()
 
     def _look_at(self, state: TensorDictBase, slate: Tensor) -> None:
         """Refuse slates that a policy may not show.
@@ -279,6 +390,15 @@ class Simulator(SessionEnv):
                 "A slate holds an item twice, or one that may not be shown. Policies must draw "
                 "distinct items from the state's mask or candidates, and 0 for an empty place."
             )
+
+
+def or_nothing(taken: Tensor, nothing: int) -> Tensor:
+    """Put the item that stands for nothing into the first place where nothing was taken.
+
+    :param taken: (B, K) int64 items, 0 where none was taken.
+    """
+    declined = (taken == PADDING).all(1, keepdim=True)
+    return torch.cat([taken[:, :1] + declined * nothing, taken[:, 1:]], 1)
 
 
 def _any_of(candidates: Tensor, number: int) -> Tensor:

@@ -92,11 +92,11 @@ def at_first(world: World, seed: int) -> tuple[Tensor, Tensor]:
     slate = torch.zeros(size, world.slate_size, dtype=torch.int64, device=world.device)
     for item in world.offered.nonzero().squeeze(1):
         slate[:, 0] = item
-        response = world.react(state, slate)
-        true = response.changed.get(Key.TRUE_REWARD, response.reward)
+        response = world.respond(state, slate)
+        true = world.changes(response)[Key.TRUE_REWARD]
         assert isinstance(true, Tensor)
         reward[item] = true.mean()
-        taken[item] = (response.clicked == item).float().mean()
+        taken[item] = response.taken[:, 0].float().mean()
     return reward, taken
 
 
@@ -119,7 +119,9 @@ def brings_later(world: World, seed: int, rounds: int) -> Tensor:
             steps: list[tuple[Tensor, Tensor, Tensor, Tensor]] = steps,
         ) -> None:
             reward = following[Key.TRUE_REWARD].squeeze(1) * alive
-            steps.append((state[Key.STEP], following[Key.CLICKED].squeeze(1), reward, alive))
+            steps.append(
+                (state[Key.STEP], (state[Key.ACTION] * following[Key.TAKEN]).sum(1), reward, alive)
+            )
 
         play(world, even_chance(world), seed + 1 + round_, note)
         left = torch.zeros_like(steps[0][2])

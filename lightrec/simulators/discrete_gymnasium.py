@@ -23,8 +23,9 @@ class DiscreteGymnasium(Simulator):
     """B games of a Gymnasium environment side by side, each a session.
 
     Item a + 1 stands for the a-th action, and showing it takes the action; nothing is accepted, so
-    that histories stay empty. State, beside a simulator's keys: ``observation`` (B, F) float32,
-    what Gymnasium tells, flattened. A game that ends is ``terminated``, one that is cut, by its
+    that histories stay empty. State, next to a simulator's keys: ``observation`` (B, F) float32,
+    what Gymnasium tells, flattened, and ``true_reward`` (B, 1) float32, the game's own, which
+    policies are paid. A game that ends is ``terminated``, one that is cut, by its
     limit of steps or otherwise, ``truncated``; one that does both has ended.
 
     A game is kept by Gymnasium and not in the state, so that it can only go on from where it is.
@@ -79,7 +80,8 @@ class DiscreteGymnasium(Simulator):
 
     def own_specs(self) -> dict[str, TensorSpec]:
         """Announce what is observed."""
-        return {Key.OBSERVATION: Unbounded(self._seen.shape, device=self.device)}
+        seen = Unbounded(self._seen.shape, device=self.device)
+        return {Key.OBSERVATION: seen, Key.TRUE_REWARD: self._number()}
 
     def start(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Begin games, each seeded with its session's number."""
@@ -95,6 +97,7 @@ class DiscreteGymnasium(Simulator):
             Key.HISTORY: session.new_zeros(count, 1),
             Key.MASK: torch.ones(count, self.num_items + 1, dtype=torch.bool, device=self.device),
             Key.OBSERVATION: self._told(rows.numpy()),
+            Key.TRUE_REWARD: torch.zeros(count, 1, device=self.device),
         }
         return TensorDict(state, batch_size=[count], device=self.device)
 
@@ -117,12 +120,10 @@ class DiscreteGymnasium(Simulator):
         self._at[live, 1] += 1
         self.environment_steps += len(live)
         ended = torch.tensor(self._over[:, 0], device=self.device)
-        return Response(
-            torch.zeros_like(slate[:, 0]),
-            torch.from_numpy(reward).to(self.device),
-            ended,
-            {Key.OBSERVATION: self._told()},
-        )
+        nothing = torch.zeros_like(slate, dtype=torch.bool)
+        paid = torch.from_numpy(reward).to(self.device).unsqueeze(1)
+        changed = {Key.OBSERVATION: self._told(), Key.TRUE_REWARD: paid}
+        return Response(nothing, nothing.float(), ended, changed)
 
     def _step(self, tensordict: TensorDictBase) -> TensorDict:
         following = super()._step(tensordict)

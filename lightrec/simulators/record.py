@@ -21,7 +21,8 @@ CHOICE, SKIP = "choice", "skip"
 class SessionLog:
     """Collects steps, and gives them as a log of impressions with positions and propensities.
 
-    Each step is an event: what the user chose from the slate shown, or nothing.
+    Each step is an event for each item that the user took from the slate, with its value, or one
+    for nothing.
 
     :param items: names of the items 1 to N.
     :param users: names of the users by their number; None names each session a user of its own.
@@ -49,8 +50,8 @@ class SessionLog:
             "user": state[Key.USER],
             "step": state[Key.STEP].squeeze(1),
             "slate": state[Key.ACTION],
-            "clicked": following[Key.CLICKED].squeeze(1),
-            "reward": following["reward"].squeeze(1),
+            "taken": following[Key.TAKEN],
+            "value": following[Key.VALUE],
             "log_probability": state[Key.LOG_PROBABILITY],
         }
         self._steps.append({name: values[alive].cpu() for name, values in step.items()})
@@ -74,23 +75,28 @@ class SessionLog:
         offered = pl.DataFrame({"row": np.arange(count)}).join(
             slates, on="row", how="left", maintain_order="left"
         )
-        took = steps["clicked"] > PADDING
-        item = pl.Series(steps["clicked"] - 1).set(pl.Series(~took), None)
-        place = (steps["slate"] == steps["clicked"][:, None]).argmax(1)
+        # An event for each item taken, or one for a slate of which nothing was.
+        took = steps["taken"]
+        rows, place = np.nonzero(np.column_stack([took, ~took.any(1)]))
+        nothing = place == took.shape[1]
+        place = np.where(nothing, 0, place)
+        item = pl.Series(steps["slate"][rows, place] - 1).set(pl.Series(nothing), None)
         seconds = steps["round"].astype(np.int64) * DAY + steps["step"]
+        log_probability = steps["log_probability"]
+        impression = session + "-" + pl.Series(steps["step"]).cast(pl.String)
         events = pl.DataFrame(
             {
-                Column.USER: user,
+                Column.USER: user.gather(rows),
                 Column.ITEM: self.items.gather(item),
-                Column.TIME: pl.Series(seconds * 1000).cast(pl.Duration("ms")) + START,
-                Column.FEEDBACK: np.where(took, CHOICE, SKIP),
-                Column.VALUE: steps["reward"].astype(np.float64),
-                Column.SESSION: session,
-                Column.IMPRESSION: session + "-" + pl.Series(steps["step"]).cast(pl.String),
-                Column.POSITION: pl.Series(place).set(pl.Series(~took), None),
+                Column.TIME: pl.Series(seconds[rows] * 1000).cast(pl.Duration("ms")) + START,
+                Column.FEEDBACK: np.where(nothing, SKIP, CHOICE),
+                Column.VALUE: steps["value"][rows, place].astype(np.float64),
+                Column.SESSION: session.gather(rows),
+                Column.IMPRESSION: impression.gather(rows),
+                Column.POSITION: pl.Series(place).set(pl.Series(nothing), None),
                 # The smallest float above 0 stands for what is too unlikely for one.
-                Column.PROPENSITY: np.exp(steps["log_probability"].astype(np.float64)).clip(1e-300),
-                Column.CANDIDATES: offered["item"],
+                Column.PROPENSITY: np.exp(log_probability[rows].astype(np.float64)).clip(1e-300),
+                Column.CANDIDATES: offered["item"].gather(rows),
             }
         )
         return InteractionLog(events)

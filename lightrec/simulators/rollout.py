@@ -140,14 +140,13 @@ def play(
         following = simulator.step(state)["next"]
         if record is not None:
             record(acted, following, alive)
-        clicked = following[Key.CLICKED].squeeze(1)
-        took = alive & (clicked > 0)
-        accepted += took
+        taken = following[Key.TAKEN] & alive.unsqueeze(1)
+        accepted += taken.sum(1)
         reward += following["reward"].squeeze(1) * alive
         length += alive
         shown[state[Key.ACTION][alive]] = True
-        where = took.nonzero().squeeze(1)
-        choices.append((where, before[where], clicked[where]))
+        row, place = taken.nonzero(as_tuple=True)
+        choices.append((row, before[row], state[Key.ACTION][row, place]))
         alive = alive & ~following["done"].squeeze(1)
         if not alive.any():
             break

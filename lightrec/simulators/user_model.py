@@ -1,17 +1,16 @@
 """The simulator that runs a learned model of choices over the users of a log."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data import TensorSpec
 
-from lightrec import plugins
-from lightrec.errors import PluginError, RecipeError
+from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.simulators import noise
-from lightrec.simulators.base import Ending, Response, Simulator
+from lightrec.simulators.base import Ending, Outcomes, Pay, Response, Simulator, or_nothing
 from lightrec.simulators.places import placed
 from lightrec.simulators.starts import Starts
 from lightrec.users.ensemble import Ensemble, UserModel
@@ -30,12 +29,9 @@ class UserModelSimulator(Simulator):
         whose disagreement stands in the state as ``uncertainty``; used without gradients.
     :param starts: where sessions begin.
     :param batch_size: sessions B.
-    :param reward: from transitions (history, action, clicked) to rewards (B, 1), such as a
+    :param reward: from transitions to what policies are paid, (B, 1), such as a
         ``lightrec.rewards.base.Reward``; None counts 1 for an accepted item.
-    :param expected: whether a step's reward is its mean over what could have been chosen, which has
-        the same expectation as that of what was chosen, and less noise to learn from.
-    :param penalty: what a nat of uncertainty takes off the reward (Yu et al. 2020, "MOPO"), so that
-        policies keep to what the log knows; for an ensemble.
+    :param expected: whether a step pays the mean over what could have been chosen.
     :param slate_size: places K.
     :param leave_rate: probability of leaving after a step, where there is no ``leaving``.
     :param leaving: how users leave, as it was fitted beside the user model.
@@ -58,9 +54,8 @@ class UserModelSimulator(Simulator):
         starts: Starts,
         batch_size: int,
         *,
-        reward: Callable[[TensorDictBase], Tensor] | None = None,
+        reward: Pay | None = None,
         expected: bool = False,
-        penalty: float = 0.0,
         slate_size: int = 1,
         leave_rate: float = 0.05,
         leaving: LeavingModel | None = None,
@@ -83,11 +78,6 @@ class UserModelSimulator(Simulator):
                 )
             candidates = popularity[1:].topk(max_candidates).indices.sort().values + 1
         self.is_ensemble = isinstance(user_model, Ensemble)
-        if penalty and not self.is_ensemble:
-            raise RecipeError(
-                f"penalty is {penalty}, and a single user model does not tell how uncertain it is: "
-                "fit an ensemble, with `members` above 1 in the recipe that learns it."
-            )
         super().__init__(
             user_model.num_items,
             batch_size,
@@ -98,15 +88,14 @@ class UserModelSimulator(Simulator):
             candidates=candidates,
             repeats=repeats,
             place_log_weights=place_log_weights,
+            reward=reward,
+            expected=expected,
             device=device,
         )
         self.user_model = user_model.to(self.device).eval()
         # Asked once: the answer is in a tensor, which a compiled step cannot branch on.
         self._declined_enter = user_model.records_nothing
         self.starts = starts
-        self.reward_function = reward
-        self.expected = expected
-        self.penalty = penalty
         self.leave_rate = leave_rate
         self.leaving = None if leaving is None else leaving.to(self.device).eval()
 
@@ -152,38 +141,45 @@ class UserModelSimulator(Simulator):
     @torch.no_grad()
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Choose by utilities plus Gumbel noise, which is the law ∝ exp(utility)."""
+        utilities, changed = self._utilities(state, slate)
+        offered = torch.nn.functional.pad(slate, (0, 1), value=self.num_items + 1)
+        key = noise.mix(self.chance(state), offered)
+        keys = (utilities + noise.gumbel(key)).masked_fill(offered == PADDING, -torch.inf)
+        taken = keys.argmax(1, keepdim=True) == torch.arange(slate.shape[1], device=self.device)
+        law = self._law(utilities) if self.expected else None
+        return Response(taken, taken.float(), self._leave(state, slate, taken), changed, law)
+
+    @torch.no_grad()
+    def outcomes(self, state: TensorDictBase, slate: Tensor) -> Outcomes:
+        """Give the law of what is chosen: each place in turn, and nothing last; O = K + 1."""
+        return self._law(self._utilities(state, slate)[0])
+
+    def _utilities(
+        self, state: TensorDictBase, slate: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor | TensorDictBase]]:
+        """Give utilities (B, K + 1), nothing last, and how uncertain an ensemble is of them."""
         history = state[Key.HISTORY][:, -self.user_model.history_length :]
-        changed = {}
+        changed: dict[str, Tensor | TensorDictBase] = {}
         if isinstance(self.user_model, Ensemble):
             utilities, uncertainty = self.user_model.predict(history, slate)
             changed[Key.UNCERTAINTY] = uncertainty.unsqueeze(1)
         else:
             utilities = self.user_model.log_probabilities(history, slate)
         items = placed(utilities[:, :-1], self.place_log_weights)
-        utilities = torch.cat([items, utilities[:, -1:]], 1)
-        offered = torch.nn.functional.pad(slate, (0, 1), value=self.num_items + 1)
-        key = noise.mix(self.chance(state), offered)
-        keys = (utilities + noise.gumbel(key)).masked_fill(offered == PADDING, -torch.inf)
-        slot = keys.argmax(1, keepdim=True)
-        chosen = offered.gather(1, slot)
-        clicked = torch.where(chosen > self.num_items, PADDING, chosen).squeeze(1)
-        known = {key: state[key] for key in (Key.STEP, Key.ACCEPTED_TOTAL)}
-        known |= {Key.HISTORY: history, Key.ACTION: slate}
-        if self.expected:
-            worth = self._worth(known, offered, changed)
-            reward = (utilities.softmax(1) * worth).sum(1)
-        else:
-            reward = self._worth(known, chosen, changed).squeeze(1)
-        if self.is_ensemble:
-            reward = reward - self.penalty * uncertainty
-        return Response(clicked, reward.float(), self._leave(state, clicked), changed)
+        return torch.cat([items, utilities[:, -1:]], 1), changed
 
-    def _leave(self, state: TensorDictBase, clicked: Tensor) -> Tensor:
-        """Probability (B,) of leaving after a step in which this was accepted, or nothing."""
+    def _law(self, utilities: Tensor) -> Outcomes:
+        rows, places = len(utilities), self.slate_size
+        each = torch.eye(places + 1, dtype=torch.bool, device=self.device)[:, :places]
+        taken = each.expand(rows, -1, -1)
+        return Outcomes(taken, taken.float(), utilities.softmax(1))
+
+    def _leave(self, state: TensorDictBase, slate: Tensor, taken: Tensor) -> Tensor:
+        """Probability (B,) of leaving after a step in which this was taken, or nothing."""
         if self.leaving is None:
-            return torch.full(clicked.shape, self.leave_rate, device=self.device)
-        history = self.remember(state[Key.HISTORY], clicked)
-        accepted = (clicked > PADDING).float().unsqueeze(1)
+            return torch.full((len(slate),), self.leave_rate, device=self.device)
+        history = self.remember(state[Key.HISTORY], slate * taken)
+        accepted = taken.any(1, keepdim=True).float()
         logit: Tensor = self.leaving(
             self.user_model.state(history[:, -self.user_model.history_length :]),
             state[Key.STEP] + 1,
@@ -192,36 +188,8 @@ class UserModelSimulator(Simulator):
         )
         return logit.sigmoid()
 
-    def _worth(
-        self, known: dict[str, Tensor], outcomes: Tensor, following: dict[str, Tensor]
-    ) -> Tensor:
-        """Give the rewards (B, C) that each of several outcomes (B, C) of an offer would have.
-
-        :param known: the state and the slate, by key.
-        :param following: what follows by every outcome.
-        """
-        clicked = torch.where(outcomes > self.num_items, PADDING, outcomes)
-        if self.reward_function is None:
-            return (clicked > PADDING).float()
-        count, size = clicked.shape[1], [clicked.numel()]
-        transition = {key: value.repeat_interleave(count, 0) for key, value in known.items()}
-        transition[Key.CLICKED] = clicked.reshape(-1, 1)
-        rows = TensorDict(transition, batch_size=size, device=self.device)
-        if following:
-            then = {key: value.repeat_interleave(count, 0) for key, value in following.items()}
-            rows["next"] = TensorDict(then, batch_size=size, device=self.device)
-        with plugins.blaming(self.reward_function, f"reward {len(rows)} transitions"):
-            worth = self.reward_function(rows)
-        if worth.shape != (len(rows), 1):
-            raise PluginError(
-                f"{plugins.provider(self.reward_function)} gave rewards of shape "
-                f"{tuple(worth.shape)} for {len(rows)} transitions; expected is ({len(rows)}, 1), "
-                "a number for each."
-            )
-        return worth.view_as(clicked)
-
-    def remember(self, history: Tensor, clicked: Tensor) -> Tensor:
+    def remember(self, history: Tensor, taken: Tensor) -> Tensor:
         """Move histories on by the item accepted, or by N + 1 where declined steps are known."""
         if self._declined_enter:
-            clicked = torch.where(clicked > 0, clicked, self.num_items + 1)
-        return super().remember(history, clicked)
+            taken = or_nothing(taken, self.num_items + 1)
+        return super().remember(history, taken)

@@ -5,7 +5,7 @@ that is true, an oracle that sees both, and items with vectors and texts that me
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -20,23 +20,19 @@ from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator, State
 from lightrec.simulators.places import placed
 
-RewardFunction = Callable[[TensorDictBase], Tensor]
-"""From transitions (history, action, clicked, step, accepted in total) to rewards (B, 1)."""
-
 
 class World(Simulator):
     """A simulator whose truth is known.
 
-    Its state has, beside the simulator's keys, ``latent`` (what only the world knows), and
-    ``observation`` where the world lets policies see more than histories. After a step
-    ``true_reward`` is there, and ``reward`` is the same unless another reward is to be learned, or
-    the world draws it with noise about the true one.
+    Its state has, next to the simulator's keys, ``latent`` (what only the world knows), and
+    ``observation`` where the world lets policies see more than histories; both are among what
+    changes in a response. After a step ``true_reward`` is there, and ``reward`` is the same unless
+    policies are paid another one, or the world draws it with noise about the true one.
 
     :param item_vectors: (N + 1, D) float32, what may be seen of items; row 0 is zero.
     :param batch_size: sessions B.
     :param latent: shapes of the latent state, one session's, by name; float32 all.
     :param observation_size: F; 0 where histories are all that policies see.
-    :param reward: from transitions to rewards (B, 1), in place of the true one.
     :param settings: of :class:`~lightrec.simulators.base.Simulator`.
     """
 
@@ -47,14 +43,12 @@ class World(Simulator):
         *,
         latent: Mapping[str, tuple[int, ...]],
         observation_size: int = 0,
-        reward: RewardFunction | None = None,
         **settings: object,
     ) -> None:
         self.latent_shapes = dict(latent)
         self.observation_size = observation_size
         super().__init__(len(item_vectors) - 1, batch_size, **settings)  # type: ignore[arg-type]
         self.item_vectors = item_vectors.to(self.device)
-        self.reward_function = reward
 
     @abstractmethod
     def begin(self, session: Tensor) -> dict[str, State]:
@@ -63,15 +57,6 @@ class World(Simulator):
         :param session: (R, 1) int64.
         :returns: ``latent``, a TensorDict or plain tensors by name, ``observation`` where the world
             has one, and what else differs from an empty history.
-        """
-
-    @abstractmethod
-    def react(self, state: TensorDictBase, slate: Tensor) -> Response:
-        """Let the users answer; ``reward`` is the true one, unless that stands in what changed.
-
-        :param state: the state before the slate, ``latent`` included.
-        :param slate: ``(B, K)`` int64.
-        :returns: with the new ``latent`` and ``observation`` among what changed.
         """
 
     @abstractmethod
@@ -101,21 +86,21 @@ class World(Simulator):
     def pick(
         self, state: TensorDictBase, slate: Tensor, logits: Tensor, nothing: Tensor | float = 0.0
     ) -> Tensor:
-        """Let users take an item of their slate, or nothing, with probability ∝ exp(logit).
+        """Let users take one item of their slate, or nothing, with probability ∝ exp(logit).
 
         Every item has noise of its own in a step, whatever else is shown. Where places have
         weights, these count as well.
 
         :param logits: (B, K) of the slate's items; those of empty places do not count.
         :param nothing: logit of taking nothing, a number or (B,).
-        :returns: (B,) int64: the item, or 0.
+        :returns: (B, K) bool: which item was taken.
         """
         noises = noise.gumbel(noise.mix(self.chance(state), pad(slate, (1, 0))))
         keys = placed(logits, self.place_log_weights) + noises[:, 1:]
         keys = keys.masked_fill(slate == PADDING, -torch.inf)
         first = (nothing + noises[:, 0]).unsqueeze(1)
         place = torch.cat([first, keys], 1).argmax(1, keepdim=True)
-        return pad(slate, (1, 0)).gather(1, place).squeeze(1)
+        return place == torch.arange(1, slate.shape[1] + 1, device=slate.device)
 
     def own_specs(self) -> dict[str, TensorSpec]:
         """Announce what worlds add."""
@@ -147,21 +132,6 @@ class World(Simulator):
             state[Key.MASK] = self.offered.repeat(count, 1)
         return TensorDict(state | self.begin(session), batch_size=[count], device=self.device)
 
-    def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
-        """Answer by :meth:`react`; another reward, if there is one, takes the true one's place."""
-        response = self.react(state, slate)
-        reward = response.reward
-        if self.reward_function is not None:
-            transition = {
-                Key.HISTORY: state[Key.HISTORY],
-                Key.ACTION: slate,
-                Key.CLICKED: response.clicked.unsqueeze(1),
-                Key.STEP: state[Key.STEP],
-                Key.ACCEPTED_TOTAL: state[Key.ACCEPTED_TOTAL],
-            }
-            rows = TensorDict(transition, batch_size=self.batch_size, device=self.device)
-            reward = self.reward_function(rows).squeeze(1)
-        changed = {Key.TRUE_REWARD: response.reward.unsqueeze(1), **response.changed}
-        if not isinstance(latent := changed[Key.LATENT], TensorDictBase):
-            changed[Key.LATENT] = TensorDict(latent, self.batch_size, device=self.device)
-        return Response(response.clicked, reward, response.leave, changed)
+    def changes(self, response: Response) -> Mapping[str, State]:
+        """Add the true reward: the value of what was taken, unless the world says another."""
+        return {Key.TRUE_REWARD: response.value.sum(1, keepdim=True), **response.changed}

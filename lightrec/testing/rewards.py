@@ -45,7 +45,7 @@ def shape_and_type(make: MakeReward, num_items: int) -> None:
         isinstance(found, Tensor) and found.shape == (ROWS, 1) and found.dtype == torch.float32,
         f"{ROWS} transitions give a tensor of shape {(ROWS, 1)}, float32.",
         f"They gave {described(found)}.",
-        "Keep the last dimension of `clicked`, and end with `.float()`.",
+        "Sum over places with `keepdim=True`, and end with `.float()`.",
     )
 
 
@@ -68,20 +68,20 @@ def device(make: MakeReward, num_items: int) -> None:
         found.device.type == where,
         f"Transitions on {where} give rewards on {where}.",
         f"They came on {found.device}.",
-        "Make new tensors with `device=clicked.device`, and register tensors as buffers.",
+        "Make new tensors with `device=slate.device`, and register tensors as buffers.",
     )
 
 
-def clicked_under_next(make: MakeReward, num_items: int) -> None:
+def taken_under_next(make: MakeReward, num_items: int) -> None:
     """The response may stand at the root or under ``next``."""
     reward, rows = _steady(make, num_items)
-    nested = rows.exclude(Key.CLICKED)
-    nested["next"] = TensorDict({Key.CLICKED: rows[Key.CLICKED]}, batch_size=[ROWS])
+    nested = rows.exclude(Key.TAKEN)
+    nested["next"] = TensorDict({Key.TAKEN: rows[Key.TAKEN]}, batch_size=[ROWS])
     same(
         reward(nested),
         reward(rows),
-        "`clicked` is read at the root and under `next` alike.",
-        "Read it with `self.clicked(transition)`.",
+        "`taken` is read at the root and under `next` alike.",
+        "Read it with `self.taken(transition)`.",
     )
 
 
@@ -125,24 +125,23 @@ def order_of_rows(make: MakeReward, num_items: int) -> None:
 def nothing_accepted(make: MakeReward, num_items: int) -> None:
     """A batch in which nobody accepts anything."""
     rows = transitions(num_items)
-    rows[Key.CLICKED] = torch.zeros_like(rows[Key.CLICKED])
+    rows[Key.TAKEN] = torch.zeros_like(rows[Key.TAKEN])
     found = _ready(make)(rows)
     expect(
         found.shape == (ROWS, 1) and found.isfinite().all(),
         "Where nothing is accepted (0), the reward is a finite number.",
         f"It is {described(found)}, finite: {bool(found.isfinite().all())}.",
-        "Index tables with `clicked.clamp_min(1)` and mask what came of 0 afterwards.",
+        "Index tables with `slate.clamp_min(1)` and mask what came of 0 afterwards.",
     )
 
 
 def empty_places(make: MakeReward, num_items: int) -> None:
     """Slates may have empty places, and be empty as a whole."""
     rows = transitions(num_items)
-    slate, clicks = rows[Key.ACTION].clone(), rows[Key.CLICKED].clone()
+    slate = rows[Key.ACTION].clone()
     slate[:, 1:] = PADDING
-    slate[0], clicks[0] = PADDING, PADDING
-    clicks[1:] = torch.where(clicks[1:] > PADDING, slate[1:, :1], PADDING)
-    rows[Key.ACTION], rows[Key.CLICKED] = slate, clicks
+    slate[0] = PADDING
+    rows[Key.ACTION], rows[Key.TAKEN] = slate, rows[Key.TAKEN][:, [1, 0, 2]] & (slate > PADDING)
     found = _ready(make)(rows)
     expect(
         found.shape == (ROWS, 1) and found.isfinite().all(),
@@ -199,7 +198,7 @@ CHECKS = (
     shape_and_type,
     finite,
     device,
-    clicked_under_next,
+    taken_under_next,
     padding,
     rows_apart,
     order_of_rows,
@@ -212,14 +211,15 @@ CHECKS = (
 
 
 def transitions(num_items: int) -> TensorDict:
-    """Make six transitions: history (6, 8), action (6, 3) and clicked (6, 1), half of them 0."""
+    """Make six transitions: history (6, 8), action (6, 3) and taken (6, 3): nothing, one or two."""
     history = torch.randint(1, num_items + 1, (ROWS, LENGTH))
     history = history * (torch.arange(LENGTH) >= torch.arange(ROWS).unsqueeze(1))
     history[-1] = PADDING
     slate = torch.stack([torch.randperm(num_items)[:PLACES] + 1 for _ in range(ROWS)])
-    takes = torch.arange(ROWS).unsqueeze(1) % 2 == 0
-    clicked = torch.where(takes, slate[:, 1:2], PADDING)
-    data = {Key.HISTORY: history, Key.ACTION: slate, Key.CLICKED: clicked}
+    row = torch.arange(ROWS)
+    taken = torch.stack([row < 0, row % 2 == 0, row == 2], 1)
+    users = torch.arange(ROWS)
+    data = {Key.USER: users, Key.HISTORY: history, Key.ACTION: slate, Key.TAKEN: taken}
     return TensorDict(data, batch_size=[ROWS])
 
 

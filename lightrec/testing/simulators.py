@@ -79,7 +79,7 @@ def batch_size(make: MakeSimulator) -> None:
 def reset(make: MakeSimulator) -> None:
     """A session begins at step 0, with nothing accepted and nothing over."""
     state = make(ROWS).reset()
-    names = (Key.STEP, Key.ACCEPTED, Key.ACCEPTED_TOTAL, Key.CLICKED)
+    names = (Key.STEP, Key.ACCEPTED, Key.ACCEPTED_TOTAL, Key.TAKEN)
     wrong = [n for n in (*names, "done", "terminated", "truncated") if state[n].any()]
     expect(
         not wrong,
@@ -89,23 +89,23 @@ def reset(make: MakeSimulator) -> None:
     )
 
 
-def clicked(make: MakeSimulator) -> None:
-    """What is accepted was shown, and is counted."""
+def taken_items(make: MakeSimulator) -> None:
+    """What is taken was shown, and is counted."""
     steps = rollout(make(ROWS))
-    clicks, slate = steps["next", Key.CLICKED], steps[Key.ACTION]
-    shown = (slate == clicks).any(-1, keepdim=True) | (clicks == PADDING)
+    taken, slate = steps["next", Key.TAKEN], steps[Key.ACTION]
+    empty = taken & (slate == PADDING)
     expect(
-        shown.all(),
-        "What a user accepts stands in the slate, or is 0 for nothing.",
-        f"{int((~shown).sum())} of {shown.numel()} answers are items that were not shown.",
-        "Return from `respond` one of the slate's items, or 0.",
+        not empty.any(),
+        "Of a slate, nothing is taken from an empty place.",
+        f"{int(empty.sum())} of {int(taken.sum())} items taken are 0.",
+        "Return from `respond` in `taken` places of the slate that hold an item.",
     )
-    accepted = (clicks > PADDING).float()
+    accepted = taken.sum(-1, keepdim=True).float()
     counted = steps["next", Key.ACCEPTED_TOTAL] == steps[Key.ACCEPTED_TOTAL] + accepted
     expect(
         (steps["next", Key.ACCEPTED] == accepted).all() and counted.all(),
-        "`accepted` is 1 where something was accepted, and `accepted_total` adds it up.",
-        "They do not follow from `clicked`.",
+        "`accepted` counts what was taken, and `accepted_total` adds it up.",
+        "They do not follow from `taken`.",
         "Leave both to the base class.",
     )
 
@@ -127,13 +127,16 @@ def history(make: MakeSimulator) -> None:
     simulator = make(ROWS)
     steps = rollout(simulator)
     before, after = steps[Key.HISTORY], steps["next", Key.HISTORY]
-    clicks = steps["next", Key.CLICKED]
-    nothing = torch.full_like(clicks, simulator.num_items + 1)
-    entered = torch.cat([before[..., 1:], torch.where(clicks > PADDING, clicks, nothing)], -1)
-    good = (after == entered).all(-1) | ((clicks == PADDING).squeeze(-1) & _equal(after, before))
+    entered = steps[Key.ACTION] * steps["next", Key.TAKEN]
+    declined = ~steps["next", Key.TAKEN].any(-1)
+    entered[..., 0] += declined * (simulator.num_items + 1)
+    longer = torch.cat([before, entered], -1)
+    order = (longer > PADDING).to(torch.int8).sort(dim=-1, stable=True).indices
+    moved = longer.gather(-1, order)[..., -before.shape[-1] :]
+    good = (after == moved).all(-1) | (declined & _equal(after, before))
     expect(
         good.all(),
-        "An accepted item moves the history on by one and stands at its end; a declined slate "
+        "Each accepted item moves the history on by one and stands at its end; a declined slate "
         "leaves the history, or enters as N + 1.",
         f"{int((~good).sum())} of {good.numel()} steps change it otherwise.",
         "Change histories in `remember` only, and call the base class's from it.",
@@ -207,7 +210,7 @@ def truth(make: MakeSimulator) -> None:
         bool(true.isfinite().all()) and names == sorted(world.latent_shapes),
         "A world's steps hold the finite true reward, and its latent state.",
         f"True rewards finite: {bool(true.isfinite().all())}; latent: {', '.join(names)}.",
-        "Return the true reward from `react`, and all latent tensors among what changed.",
+        "Return the true reward and all latent tensors among what changed.",
     )
     state = world.reset()
     columns = world.offer_size or world.num_items + 1
@@ -238,7 +241,7 @@ CHECKS = (
     offers,
     masked_item,
     repeated_item,
-    clicked,
+    taken_items,
     step_counts,
     history,
     reward,

@@ -31,7 +31,7 @@ class TinyWorld(World):
             batch_size,
             latent={"luck": ()},
             observation_size=1,
-            **settings,  # type: ignore[arg-type]
+            **settings,
         )
 
     def begin(self, session: Tensor) -> dict[str, State]:
@@ -40,13 +40,18 @@ class TinyWorld(World):
         seen = torch.zeros(len(session), 1, device=self.device)
         return {Key.LATENT: {"luck": luck}, Key.OBSERVATION: seen}
 
-    def react(self, state: TensorDictBase, slate: Tensor) -> Response:
+    def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Take the first item or nothing."""
         luck = state[Key.LATENT, "luck"]
         took = noise.uniform(noise.mix(self.chance(state), 0)).squeeze(1) < luck
-        clicked = torch.where(took, slate[:, 0], 0)
-        changed = {Key.LATENT: {"luck": 0.9 * luck}, Key.OBSERVATION: took.float()[:, None]}
-        return Response(clicked, luck, torch.full_like(luck, 0.1), changed)
+        taken = torch.zeros_like(slate, dtype=torch.bool)
+        taken[:, 0] = took & (slate[:, 0] > 0)
+        changed = {
+            Key.LATENT: {"luck": 0.9 * luck},
+            Key.OBSERVATION: took.float()[:, None],
+            Key.TRUE_REWARD: luck[:, None],
+        }
+        return Response(taken, taken.float(), torch.full_like(luck, 0.1), changed)
 
     def oracle(self, state: TensorDictBase) -> Tensor:
         """All items are equally good."""

@@ -14,7 +14,7 @@ class Calm(Reward):
         self.fault = fault
 
     def forward(self, transition):
-        accepted = (self.clicked(transition) > 0).float()
+        accepted = self.taken(transition).any(1, keepdim=True).float()
         if self.fault == "error":
             return accepted / transition["patience"]
         return accepted.sum() if self.fault == "shape" else accepted

@@ -44,14 +44,14 @@ def test_a_list_shows_its_best_of_what_may_be_shown():
 
 def test_counts_by_hand():
     tally = Tally(4)
-    steps = [  # slates, clicked, rewards, who is there
-        ([[1, 2], [3, 0]], [2, 0], [1.0, -2.0], [True, True]),
-        ([[3, 1], [4, 1]], [3, 4], [4.0, 8.0], [True, False]),
+    steps = [  # slates, places taken, rewards, who is there
+        ([[1, 2], [3, 0]], [[0, 1], [0, 0]], [1.0, -2.0], [True, True]),
+        ([[3, 1], [4, 1]], [[1, 0], [1, 0]], [4.0, 8.0], [True, False]),
     ]
-    for slate, clicked, reward, alive in steps:
+    for slate, taken, reward, alive in steps:
         state = TensorDict({Key.ACTION: torch.tensor(slate)}, [2])
         after = {
-            Key.CLICKED: torch.tensor(clicked)[:, None],
+            Key.TAKEN: torch.tensor(taken).bool(),
             "reward": torch.tensor(reward)[:, None],
         }
         tally(state, TensorDict(after, [2]), torch.tensor(alive))

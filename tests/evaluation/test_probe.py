@@ -1,6 +1,7 @@
 """Probing: the hole that is known is found, honest worlds are not accused, runs are played."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from lightrec.errors import DataError, RecipeError
 from lightrec.evaluation.arena import Arena, arena
 from lightrec.evaluation.probe import probe, probe_lists
+from lightrec.keys import Key
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.oracle import Oracle
 from lightrec.simulators.worlds.far import Far
@@ -76,10 +78,11 @@ def test_a_world_with_a_hole_is_accused():
     class Loophole(TinyWorld):
         """Hardly anybody takes anything, but for item 7, which everybody takes."""
 
-        def react(self, state, slate):
-            response = super().react(state, slate)
-            taken = torch.where((slate[:, 0] == 7), 7, 0)
-            return type(response)(taken, (taken > 0).float(), response.leave, response.changed)
+        def respond(self, state, slate):
+            response = super().respond(state, slate)
+            taken = slate == 7
+            changed = {**response.changed, Key.TRUE_REWARD: taken.float()}
+            return replace(response, taken=taken, value=taken.float(), changed=changed)
 
         def oracle(self, state):
             return torch.zeros(len(state), 13)

@@ -229,15 +229,15 @@ def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(r
     module, _ = fit(
         run, 1, reward_name="ContinuationShaping", reward_settings=settings, discount=0.9
     )
-    shaped = module.ground.train.reward_function
+    shaped = module.ground.train.reward
     # Sessions end with a chance of .05, which the learner has in its discount.
     assert shaped.discount == pytest.approx(0.9 * 0.95)
-    assert module.ground.judging.reward_function is shaped.reward
+    assert module.ground.judging.reward is shaped.reward
     assert type(shaped.reward).__name__ == "EngagementReward"
     fixed, _ = fit(
         run, 1, reward_name="ContinuationShaping", reward_settings=settings, ending="fixed"
     )
-    assert fixed.ground.train.reward_function.discount == 1
+    assert fixed.ground.train.reward.discount == 1
 
 
 def test_what_a_normalised_reward_has_measured_is_resumed(run, tmp_path):

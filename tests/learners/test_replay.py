@@ -131,7 +131,7 @@ def test_transitions_are_what_was_played(bandit):
     assert torch.equal(whole["next", "terminated"], following["terminated"])
     assert torch.equal(whole["next", "reward"], following["reward"])
     assert following["truncated"].any()
-    clicked = following[Key.CLICKED].squeeze(1)
+    clicked = (played[Key.ACTION] * following[Key.TAKEN]).sum(1)
     column = whole["clicked_column"].squeeze(1)
     assert torch.equal(column.clamp_min(0), clicked)
     assert torch.equal(column == -1, clicked == 0)

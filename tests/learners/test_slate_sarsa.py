@@ -37,7 +37,7 @@ def test_columns_become_places():
         {
             "slate": torch.tensor([[7, 4, 9], [5, 8, 0]]),
             Key.ACTION: torch.tensor([[6, 3, 8], [4, 7, -1]]),
-            Key.CLICKED: torch.tensor([[9], [0]]),
+            Key.TAKEN: torch.tensor([[0, 0, 1], [0, 0, 0]]).bool(),
             Key.MASK: torch.ones(2, 10, dtype=torch.bool),
         },
         [2],
@@ -56,7 +56,7 @@ def test_losses_are_those_of_a_look_at_all_that_was_offered(offers):
     module, _ = fit(data, PolicyModule, 1, **SMALL)
     module._state = module.ground.train.reset()
     rollout = module._play()
-    column = clicked_column(rollout[Key.ACTION], rollout["slate"], rollout[Key.CLICKED])
+    column = clicked_column(rollout[Key.ACTION], rollout[Key.TAKEN])
     assert (column >= 0).any()
     everything = rollout.exclude("slate").set(CLICKED_COLUMN, column)
     loss = on_policy_loss("slate-sarsa", module.policy, module.critic, None, 2, False, {})

@@ -135,7 +135,7 @@ def test_play_teaches_it_what_was_shown_and_answered(learn_from):
         for place in range(2):
             items = state[Key.ACTION][:, place]
             features.append(bandit.features(contexts, items))
-            answer = (items == following[Key.CLICKED][:, 0]).float()
+            answer = following[Key.TAKEN][:, place].float()
             answers.append(answer * (1 if learn_from == "click" else following["reward"][:, 0]))
     features, answers = torch.cat(features), torch.cat(answers).double()
     assert answers.unique().numel() > 1

@@ -21,7 +21,7 @@ class ItemReward(Reward):
     """The number of the item accepted."""
 
     def forward(self, transition):
-        return self.clicked(transition).float()
+        return (transition[Key.ACTION] * self.taken(transition)).sum(1, keepdim=True).float()
 
 
 class TableShaping(ShapedReward):
@@ -37,7 +37,7 @@ class TableShaping(ShapedReward):
 
 def rows(history, clicked):
     history, clicked = torch.tensor(history), torch.tensor(clicked).unsqueeze(1)
-    data = {Key.HISTORY: history, Key.ACTION: clicked.clamp_min(1), Key.CLICKED: clicked}
+    data = {Key.HISTORY: history, Key.ACTION: clicked.clamp_min(1), Key.TAKEN: clicked > 0}
     return TensorDict(data, batch_size=[len(history)])
 
 
@@ -167,7 +167,7 @@ def test_shaping_leaves_the_best_policy_as_it_is():
 
     class PairReward(Reward):
         def forward(self, transition):
-            return worth[transition[Key.HISTORY][:, -1:], self.clicked(transition)]
+            return worth[transition[Key.HISTORY][:, -1:], transition[Key.ACTION]]
 
     states = torch.arange(1, items + 1)
     pairs = torch.cartesian_prod(states, states)
@@ -201,7 +201,7 @@ def test_continuation_shaping_weighs_as_the_learner(tmp_path):
     before = model.continuation(model.state(steps[Key.HISTORY])).unsqueeze(1)
     idle = model.continuation(model.after_nothing(steps[Key.HISTORY])).unsqueeze(1)
     gain = model.continuation(model.after(steps[Key.HISTORY], torch.tensor([[2], [3], [1]])))
-    after = torch.where(steps[Key.CLICKED] == 0, idle, gain)
+    after = torch.where(steps[Key.TAKEN], gain, idle)
     plain = EngagementReward()(steps)
     weigh_as_learner(WeightedSum([shaped]), 0.9)
     torch.testing.assert_close(shaped(steps), plain + 0.9 * after - before)

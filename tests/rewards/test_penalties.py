@@ -16,7 +16,7 @@ from lightrec.users.ensemble import Ensemble
 
 def rows(history, clicked):
     history, clicked = torch.tensor(history), torch.tensor(clicked).unsqueeze(1)
-    data = {Key.HISTORY: history, Key.ACTION: clicked.clamp_min(1), Key.CLICKED: clicked}
+    data = {Key.HISTORY: history, Key.ACTION: clicked.clamp_min(1), Key.TAKEN: clicked > 0}
     return TensorDict(data, batch_size=[len(history)])
 
 

@@ -30,12 +30,12 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(params=[True, False])
 def transition(request):
-    clicked = torch.tensor([[5], [0], [2]])
+    taken = torch.tensor([[True, False], [False, False], [False, True]])
     data = {
         Key.HISTORY: torch.tensor([[0, 1, 2], [3, 4, 5], [0, 0, 6]]),
         Key.ACTION: torch.tensor([[5, 3], [1, 2], [1, 2]]),
     }
-    answer = {"next": {Key.CLICKED: clicked}} if request.param else {Key.CLICKED: clicked}
+    answer = {"next": {Key.TAKEN: taken}} if request.param else {Key.TAKEN: taken}
     return TensorDict({**data, **answer}, batch_size=[3])
 
 
@@ -49,7 +49,7 @@ def test_learned_reward_is_the_models(transition, folder):
     expected = reward.model.reward(transition[Key.HISTORY], torch.tensor([[5], [1], [2]]))
     assert found.shape == (3, 1)
     assert found[1].item() == 0
-    assert torch.equal(found[[0, 2]], expected[[0, 2]])
+    torch.testing.assert_close(found[[0, 2]], expected[[0, 2]])
 
 
 def test_probability_log_is_lowest_at_one_over_e():

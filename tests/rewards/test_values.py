@@ -28,7 +28,7 @@ def transition():
         {
             Key.HISTORY: torch.tensor([[0, 1, 2], [3, 4, 5], [0, 0, 6]]),
             Key.ACTION: torch.tensor([[5, 3], [1, 2], [1, 2]]),
-            Key.CLICKED: torch.tensor([[5], [0], [2]]),
+            Key.TAKEN: torch.tensor([[1, 0], [0, 0], [0, 1]]).bool(),
             Key.STEP: torch.tensor([[0], [1], [3]]),
             Key.ACCEPTED_TOTAL: torch.tensor([[0.0], [1.0], [2.0]]),
         },

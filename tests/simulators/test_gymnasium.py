@@ -37,8 +37,9 @@ class Shelf(Simulator):
         return TensorDict(state, batch_size=[size])
 
     def respond(self, state, slate):
-        first = slate.gather(1, (slate > 0).int().argmax(1, keepdim=True))[:, 0]
-        return Response(first, first.float(), torch.full((len(slate),), 0.2))
+        first = (slate > 0).int().argmax(1, keepdim=True)
+        taken = (torch.arange(slate.shape[1]) == first) & (slate > 0)
+        return Response(taken, slate * taken.float(), torch.full((len(slate),), 0.2))
 
 
 MAKERS = {

@@ -92,7 +92,7 @@ def test_without_repeats_users_meet_the_same_chance():
         state = simulator.reset()
         state[Key.ACTION] = state[Key.CANDIDATES][:, :1]
         states.append(simulator.step(state)["next"])
-    for key in ("reward", "terminated", Key.CLICKED, Key.HISTORY):
+    for key in ("reward", "terminated", Key.TAKEN, Key.HISTORY):
         assert torch.equal(states[0][key], states[1][key])
 
 

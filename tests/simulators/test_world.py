@@ -9,7 +9,9 @@ from tensordict import TensorDict
 from lightrec.errors import RecipeError
 from lightrec.evaluation.contenders import world_contenders
 from lightrec.keys import Key
+from lightrec.rewards.base import Reward
 from lightrec.simulators import noise
+from lightrec.simulators.base import Outcomes, Response
 from lightrec.simulators.worlds.greed import Greed
 from lightrec.testing.tiny_world import TinyWorld
 
@@ -17,7 +19,7 @@ OFFER = TinyWorld.OFFER
 
 
 def test_candidates_are_offered_anew_and_the_truth_is_kept_apart():
-    world = TinyWorld(8, reward=lambda row: (row[Key.CLICKED] > 0).float())
+    world = TinyWorld(8, reward=lambda row: row["next", Key.TAKEN].float())
     steps = world.rollout(5, break_when_any_done=False)
     offers, following = steps[Key.CANDIDATES], steps["next", Key.CANDIDATES]
     assert offers.sort(-1).values.diff(dim=-1).gt(0).all()
@@ -93,6 +95,56 @@ def test_a_world_is_a_td_of_its_state():
     assert isinstance(TinyWorld(2).reset()[Key.LATENT], TensorDict)
 
 
+class Baskets(TinyWorld):
+    """Users take every odd item, each worth its number, and pass on the rest."""
+
+    def respond(self, state, slate):
+        taken = slate % 2 == 1
+        outcomes = Outcomes(
+            torch.stack([taken, ~taken & (slate > 0)], 1),
+            torch.ones(len(slate), 2, slate.shape[1]),
+            torch.tensor([[0.75, 0.25]]).expand(len(slate), -1),
+        )
+        changed = {Key.LATENT: state[Key.LATENT], Key.OBSERVATION: state[Key.OBSERVATION]}
+        leave = torch.zeros(len(slate))
+        return Response(taken, slate * taken.float(), leave, changed, outcomes)
+
+
+def test_several_items_of_a_slate_are_taken():
+    world = Baskets(2, slate_size=3, offer_size=None, repeats=True, history_length=4)
+    state = world.reset()
+    state[Key.ACTION] = torch.tensor([[5, 2, 9], [4, 0, 0]])
+    after = world.step(state)["next"]
+    assert after[Key.TAKEN].tolist() == [[True, False, True], [False] * 3]
+    assert after[Key.VALUE].tolist() == [[5, 0, 9], [0, 0, 0]]
+    assert after["reward"].tolist() == after[Key.TRUE_REWARD].tolist() == [[14], [0]]
+    assert after[Key.HISTORY].tolist() == [[0, 0, 5, 9], [0] * 4]
+    following = after.exclude("reward").set(Key.ACTION, torch.tensor([[1, 3, 7], [0, 11, 2]]))
+    last = world.step(following)["next"]
+    assert last[Key.HISTORY].tolist() == [[9, 1, 3, 7], [0, 0, 0, 11]]
+    assert last[Key.ACCEPTED].tolist() == [[3], [1]]
+    assert last[Key.ACCEPTED_TOTAL].tolist() == [[5], [1]]
+
+
+def test_a_reward_is_paid_for_the_transition_or_for_its_mean_over_all_outcomes():
+    class ByUser(Reward):
+        """A number for each item taken, and a hundred for each user's number."""
+
+        def forward(self, transition):
+            assert {Key.LATENT, Key.TRUE_REWARD}.isdisjoint(transition["next"].keys())
+            items = (transition[Key.ACTION] * self.taken(transition)).sum(1, keepdim=True)
+            return items + 100.0 * transition[Key.USER].unsqueeze(1)
+
+    settings = {"slate_size": 2, "offer_size": None, "repeats": True, "reward": ByUser()}
+    for expected, wanted in ((False, [[5], [104]]), (True, [[0.75 * 5 + 0.25 * 2], [103]])):
+        world = Baskets(2, expected=expected, **settings)
+        state = world.reset()
+        state[Key.ACTION] = torch.tensor([[5, 2], [1, 3]])
+        after = world.step(state)["next"]
+        assert after["reward"].tolist() == wanted
+        assert after[Key.TRUE_REWARD].tolist() == [[5], [4]]
+
+
 class Quits(TinyWorld):
     """Users leave for certain after their second step; offers are short of one item."""
 
@@ -100,8 +152,8 @@ class Quits(TinyWorld):
         offer = super().offer(state)
         return torch.cat([offer[:, :-1], torch.zeros_like(offer[:, :1])], 1)
 
-    def react(self, state, slate):
-        return replace(super().react(state, slate), leave=state[Key.STEP].squeeze(1) >= 1)
+    def respond(self, state, slate):
+        return replace(super().respond(state, slate), leave=state[Key.STEP].squeeze(1) >= 1)
 
 
 def test_leaving_may_be_certain_and_offers_short():

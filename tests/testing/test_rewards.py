@@ -17,8 +17,9 @@ class Right(Reward):
         self.worth = nn.Embedding(13, 1)
 
     def forward(self, transition):
-        clicked, history = self.clicked(transition), transition[Key.HISTORY]
-        return self.worth(clicked).squeeze(-1) * self.past(history) * (clicked > 0)
+        slate, history = transition[Key.ACTION], transition[Key.HISTORY]
+        worth = self.worth(slate).squeeze(-1) * self.taken(transition)
+        return worth.sum(1, True) * self.past(history)
 
     def past(self, history):
         known = history > 0
@@ -39,8 +40,7 @@ class Double(Changing):
 
 class InfiniteInTheMiddle(Changing):
     def change(self, transition, rewards):
-        clicked = self.clicked(transition)
-        return rewards / ((transition[Key.ACTION][:, 1:2] != clicked) | (clicked == 0))
+        return rewards / ~self.taken(transition)[:, 1:2]
 
 
 class OnNoDevice(Changing):
@@ -50,8 +50,8 @@ class OnNoDevice(Changing):
 
 class RootOnly(Right):
     @staticmethod
-    def clicked(transition):
-        return transition[Key.CLICKED]
+    def taken(transition):
+        return transition[Key.TAKEN]
 
 
 class CountsPadding(Right):
@@ -72,7 +72,7 @@ class SortsAndForgets(Right):
 
 class MeanOfNone(Changing):
     def change(self, transition, rewards):
-        return rewards if self.clicked(transition).any() else rewards / 0
+        return rewards if self.taken(transition).any() else rewards / 0
 
 
 class FullSlatesOnly(Changing):
@@ -114,7 +114,7 @@ def test_a_right_one_passes(failing):
     [
         (Double, {"shape and type"}),
         (InfiniteInTheMiddle, {"finite"}),
-        (RootOnly, {"clicked under next"}),
+        (RootOnly, {"taken under next"}),
         (CountsPadding, {"padding"}),
         (CentredOverTheBatch, {"rows apart"}),
         (SortsAndForgets, {"order of rows"}),

@@ -98,10 +98,16 @@ class TakesItemsTwice(Right):
         super()._look_at(state, torch.cat([slate[:, :1], slate[:, 1:] * ~twice], 1))
 
 
-class ClicksElsewhere(Right):
+class TakesNothingThere(TinyWorld):
+    def __init__(self, batch_size):
+        super().__init__(batch_size, slate_size=2)
+
+    def offer(self, state):
+        return super().offer(state) * torch.tensor([1, 0, 0, 0])
+
     def respond(self, state, slate):
         response = super().respond(state, slate)
-        return replace(response, clicked=slate[:, 0] % ITEMS + 1)
+        return replace(response, taken=torch.ones_like(response.taken))
 
 
 class CountsNothing(Stepping):
@@ -115,14 +121,14 @@ class CountsByTwo(Stepping):
 
 
 class ForgetsOnDecline(Right):
-    def remember(self, history, clicked):
-        return torch.cat([history[:, 1:], clicked.unsqueeze(1)], 1)
+    def remember(self, history, taken):
+        return torch.cat([history[:, 1:], taken.sum(1, keepdim=True)], 1)
 
 
 class InfiniteReward(Right):
     def respond(self, state, slate):
         response = super().respond(state, slate)
-        return replace(response, reward=response.reward.log())
+        return replace(response, value=response.value.log())
 
 
 class CutAndGone(Stepping):
@@ -171,14 +177,14 @@ class WritesIntoTheState(Stepping):
 class DrawsForTheBatch(Right):
     def respond(self, state, slate):
         chance = torch.Generator().manual_seed(int(state[Key.STEP][0]))
-        reward = torch.rand(len(slate), generator=chance)
-        return replace(super().respond(state, slate), reward=reward)
+        value = torch.rand(slate.shape, generator=chance)
+        return replace(super().respond(state, slate), value=value)
 
 
 class AsksANumber(Right):
     def respond(self, state, slate):
         response = super().respond(state, slate)
-        return response if response.reward.sum() >= 0 else replace(response, clicked=slate[:, 0])
+        return response if response.value.sum() >= 0 else replace(response, taken=slate > 0)
 
 
 class OffersTwice(TinyWorld):
@@ -192,7 +198,7 @@ class OffersTwice(TinyWorld):
 class TruthIsMissing(TinyWorld):
     def respond(self, state, slate):
         response = super().respond(state, slate)
-        true = torch.full_like(response.reward, torch.inf).unsqueeze(1)
+        true = torch.full_like(response.value[:, :1], torch.inf)
         return replace(response, changed={**response.changed, Key.TRUE_REWARD: true})
 
 
@@ -229,8 +235,8 @@ def test_a_right_world_passes(settings, failing):
         (NeverShowsAgain, {"next mask"}),
         (TakesMaskedItems, {"masked item"}),
         (TakesItemsTwice, {"repeated item"}),
-        (ClicksElsewhere, {"clicked"}),
-        (CountsNothing, {"clicked"}),
+        (TakesNothingThere, {"taken items"}),
+        (CountsNothing, {"taken items"}),
         (CountsByTwo, {"step counts", "cut", "fixed", "partial reset"}),
         (ForgetsOnDecline, {"history"}),
         (InfiniteReward, {"reward"}),
@@ -243,7 +249,7 @@ def test_a_right_world_passes(settings, failing):
         (DrawsForTheBatch, {"common chance", "compiles"}),
         (AsksANumber, {"compiles"}),
         (OffersTwice, {"offers", "masked item"}),
-        (TruthIsMissing, {"truth"}),
+        (TruthIsMissing, {"truth", "reward"}),
         (ScoresTooMany, {"truth"}),
         (DescribesTooFew, {"truth"}),
     ],

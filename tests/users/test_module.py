@@ -175,7 +175,7 @@ def test_a_learner_is_trained_beside_and_rewards_by_it(folders, tmp_path, kind):
     found = load_reward(tmp_path).reward(history, items)
     assert torch.equal(found, module.learner.reward_model().reward(history, items))
     assert not torch.equal(found, load(tmp_path).reward(history, items))
-    state = {"history": history, "action": items, "clicked": torch.tensor([[6]])}
+    state = {"history": history, "action": items, "taken": items == 6}
     reward = LearnedReward(str(tmp_path))(TensorDict(state, [1]))
     assert torch.equal(reward, found[:, 1:2])
     module.trainer.save_checkpoint(tmp_path / "model.ckpt")

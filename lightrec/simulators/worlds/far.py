@@ -6,10 +6,10 @@ from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
 from lightrec.data.catalog import Catalog
-from lightrec.keys import PADDING, Key
+from lightrec.keys import Key
 from lightrec.simulators import noise
-from lightrec.simulators.base import Ending, Response
-from lightrec.simulators.world import RewardFunction, World
+from lightrec.simulators.base import Ending, Pay, Response, or_nothing
+from lightrec.simulators.world import World
 from lightrec.simulators.worlds.far_laws import FarLaws, UserState, fitted_laws
 
 
@@ -47,7 +47,7 @@ class Far(World):
         max_steps: int = FarLaws.SESSION,
         history_length: int = FarLaws.LOGGED,
         ending: Ending = "leave",
-        reward: RewardFunction | None = None,
+        reward: Pay | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         laws = fitted_laws(seed) if laws is None else laws
@@ -75,22 +75,21 @@ class Far(World):
         born = self.laws.born(home, noise.normal(noise.mix(key, 1 + self._axes())))
         return {Key.LATENT: born._asdict()}
 
-    def react(self, state: TensorDictBase, slate: Tensor) -> Response:
+    def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Choose by Q* from what is shown, tire and drift."""
         user = self.user(state)
         values = self.laws.action_values(user, slate)
-        clicked = self.pick(state, slate, values[:, :-1], values[:, -1])
-        click = clicked > PADDING
-        reward = self.laws.reward(user, clicked.unsqueeze(1)).squeeze(1) * click
+        taken = self.pick(state, slate, values[:, :-1], values[:, -1])
+        clicked, click = (slate * taken).sum(1), taken.any(1)
+        reward = self.laws.reward(user, clicked.unsqueeze(1)) * click.unsqueeze(1)
         drift = noise.normal(noise.mix(noise.mix(self.chance(state), -4), self._axes()))
         after = self.laws.after(user, torch.where(click, clicked, self.num_items + 1), drift)
-        return Response(clicked, reward, torch.zeros_like(reward), {Key.LATENT: after._asdict()})
+        changed = {Key.LATENT: after._asdict(), Key.TRUE_REWARD: reward}
+        return Response(taken, taken.float(), torch.zeros_like(click), changed)
 
-    def remember(self, history: Tensor, clicked: Tensor) -> Tensor:
+    def remember(self, history: Tensor, taken: Tensor) -> Tensor:
         """Choosing nothing is remembered as N + 1."""
-        return super().remember(
-            history, torch.where(clicked > PADDING, clicked, self.num_items + 1)
-        )
+        return super().remember(history, or_nothing(taken, self.num_items + 1))
 
     def user(self, state: TensorDictBase) -> UserState:
         """Give the hidden state of the users."""

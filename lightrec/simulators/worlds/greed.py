@@ -16,8 +16,8 @@ from lightrec.data.catalog import Catalog
 from lightrec.errors import RecipeError
 from lightrec.keys import Column, Key
 from lightrec.simulators import noise
-from lightrec.simulators.base import Ending, Response
-from lightrec.simulators.world import RewardFunction, World
+from lightrec.simulators.base import Ending, Pay, Response
+from lightrec.simulators.world import World
 from lightrec.simulators.worlds.bait_texts import Words, describe
 
 
@@ -64,7 +64,7 @@ class Greed(World):
         history_length: int = 20,
         ending: Ending = "leave",
         place_log_weights: Sequence[float] | None = None,
-        reward: RewardFunction | None = None,
+        reward: Pay | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         draws, size = torch.Generator().manual_seed(seed), self.SIZE
@@ -130,10 +130,11 @@ class Greed(World):
             sated = (direction @ satiation.unsqueeze(2)).squeeze(2)
         return 4 * liked + 1.5 * bait - 2 - 3 * sated.clamp_min(0)
 
-    def react(self, state: TensorDictBase, slate: Tensor) -> Response:
+    def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Pick, be satisfied or not, and stay or leave."""
-        clicked = self.pick(state, slate, self.logits(state, slate))
-        click = (clicked > 0).float()
+        taken = self.pick(state, slate, self.logits(state, slate))
+        value, clicked = taken.float(), (slate * taken).sum(1)
+        click = value.sum(1)
         old = state[Key.LATENT]
         # Item 0, nothing, has the direction and the quality 0.
         direction, quality = self.direction[clicked], self.quality[clicked]
@@ -146,7 +147,7 @@ class Greed(World):
         }
         seen = self._seen(latent, state[Key.STEP] + 1, click.unsqueeze(1))
         changed = {Key.LATENT: latent, Key.OBSERVATION: seen}
-        return Response(clicked, click, torch.sigmoid(-3 - 3 * satisfaction), changed)
+        return Response(taken, value, torch.sigmoid(-3 - 3 * satisfaction), changed)
 
     def rule(self, state: TensorDictBase, factor: float) -> Tensor:
         """Score items by p · (1 + factor · (1 - t / T) · q), as whoever knows the laws may do.

@@ -18,8 +18,8 @@ from lightrec.data.catalog import Catalog
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Column, Key
 from lightrec.simulators import noise
-from lightrec.simulators.base import Ending, Response
-from lightrec.simulators.world import RewardFunction, World
+from lightrec.simulators.base import Ending, Pay, Response
+from lightrec.simulators.world import World
 from lightrec.simulators.worlds.interest_texts import TOPICS, describe
 
 LENGTH = 4.0
@@ -72,7 +72,7 @@ class InterestEvolution(World):
         max_steps: int = 1000,
         ending: Ending = "leave",
         engagement: Literal["watch_time", "clicks"] = "watch_time",
-        reward: RewardFunction | None = None,
+        reward: Pay | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         topics = len(TOPICS)
@@ -132,7 +132,7 @@ class InterestEvolution(World):
         count = self.offer_size or 1
         return noise.one_of_each(self.chance(state), count, self.num_items // count).add_(1)
 
-    def react(self, state: TensorDictBase, slate: Tensor) -> Response:
+    def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Choose, watch, and change."""
         interests = state[Key.LATENT, "interests"]
         budget = state[Key.LATENT, "budget"].unsqueeze(1)
@@ -141,11 +141,10 @@ class InterestEvolution(World):
         choice, turn = noise.uniform(key).float().split(1, 1)
 
         weight = self._weight(interests, slate).cumsum(1)
-        drawn = choice * (weight[:, -1:] + NOTHING)
-        clicked = torch.zeros_like(slate[:, :1])
-        for place in reversed(range(self.slate_size)):
-            within = drawn < weight[:, place, None]
-            clicked = torch.where(within, slate[:, place, None], clicked)
+        below = choice * (weight[:, -1:] + NOTHING) < weight
+        # Below the sum of its own weight and those before it, and not below that of the latter.
+        taken = below ^ pad(below[:, :-1], (1, 0))
+        clicked = (slate * taken).sum(1, keepdim=True)
         click = (clicked > 0).float()
 
         topic = self.topic.take(clicked)
@@ -164,7 +163,7 @@ class InterestEvolution(World):
             Key.OBSERVATION: torch.cat([interests, watched, self.quality.take(slate)], 1),
         }
         leave = (budget <= 0).squeeze(1)
-        return Response(clicked.squeeze(1), reward.squeeze(1), leave, changed)
+        return Response(taken, taken * reward, leave, changed)
 
     def oracle(self, state: TensorDictBase) -> Tensor:
         """Weight of a click times what it brings: minutes watched, less what they cost of others.

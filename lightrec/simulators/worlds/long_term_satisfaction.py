@@ -4,6 +4,7 @@ The world of RecSim's environment of that name, with its default laws (Ie et al.
 configurable simulation platform for recommender systems").
 """
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import polars as pl
@@ -16,8 +17,8 @@ from lightrec.data.catalog import Catalog
 from lightrec.errors import RecipeError
 from lightrec.keys import Column, Key
 from lightrec.simulators import noise
-from lightrec.simulators.base import Ending, Response
-from lightrec.simulators.world import RewardFunction, World
+from lightrec.simulators.base import Ending, Pay, Response, State
+from lightrec.simulators.world import World
 from lightrec.simulators.worlds.satisfaction_texts import describe
 from lightrec.simulators.worlds.satisfaction_value import Twin, interpolation
 
@@ -70,7 +71,7 @@ class LongTermSatisfaction(World):
         history_length: int = 10,
         max_steps: int = 60,
         ending: Ending = "leave",
-        reward: RewardFunction | None = None,
+        reward: Pay | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         if num_items < 1 or num_items % offer_size:
@@ -119,12 +120,14 @@ class LongTermSatisfaction(World):
         count = self.offer_size or 1
         return noise.one_of_each(self.chance(state), count, self.num_items // count).add_(1)
 
-    def react(self, state: TensorDictBase, slate: Tensor) -> Response:
+    def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Consume the first document that is there."""
         # A slate may begin with an empty place, or be empty altogether.
         first = (slate > 0).to(torch.int8).argmax(1, keepdim=True)
         clicked = slate.gather(1, first).squeeze(1)
         click = clicked > 0
+        places = torch.arange(slate.shape[1], device=slate.device)
+        taken = (places == first) & click.unsqueeze(1)
         score = self.score.take(clicked)
         exposure = state[Key.LATENT, "exposure"]
         # Counters from 0 are the offer's.
@@ -141,7 +144,11 @@ class LongTermSatisfaction(World):
             Key.TRUE_REWARD: expected.unsqueeze(1),
         }
         leave = (state[Key.STEP] + 1 >= self.time_budget).squeeze(1)
-        return Response(clicked, engaged, leave, changed)
+        return Response(taken, taken * engaged.unsqueeze(1), leave, changed)
+
+    def pay(self, response: Response, changed: Mapping[str, State]) -> Tensor:
+        """Give engagement as it was drawn, (B, 1)."""
+        return response.value.sum(1, keepdim=True)
 
     def oracle(self, state: TensorDictBase) -> Tensor:
         """Best expected engagement until the session's end, if a candidate is shown first.

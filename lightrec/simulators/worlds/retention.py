@@ -16,8 +16,8 @@ from lightrec.data.catalog import Catalog
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Column, Key
 from lightrec.simulators import noise
-from lightrec.simulators.base import Ending, Response
-from lightrec.simulators.world import RewardFunction, World
+from lightrec.simulators.base import Ending, Pay, Response
+from lightrec.simulators.world import World
 from lightrec.simulators.worlds.bait_texts import describe
 from lightrec.simulators.worlds.retention_value import after_step, slate_scores
 
@@ -81,7 +81,7 @@ class Retention(World):
         max_steps: int = 300,
         history_length: int = 20,
         ending: Ending = "leave",
-        reward: RewardFunction | None = None,
+        reward: Pay | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         if horizon < 2 or levels < 3:
@@ -154,11 +154,12 @@ class Retention(World):
         """Give what lies evenly between its values at the lowest and the highest level."""
         return ends[0] + (ends[1] - ends[0]) * level / (self.levels - 1)
 
-    def react(self, state: TensorDictBase, slate: Tensor) -> Response:
+    def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Pick, be satisfied or not, and perhaps go, for days or for good."""
         old = state[Key.LATENT]
-        clicked = self.pick(state, slate, self.logits(state, slate))
-        click = (clicked > PADDING).float()
+        taken = self.pick(state, slate, self.logits(state, slate))
+        value, clicked = taken.float(), (slate * taken).sum(1)
+        click = value.sum(1)
         counters = torch.arange(-7, -3, device=self.device)
         rise, end, gone, days = noise.uniform(noise.mix(self.chance(state), counters)).unbind(1)
         better = rise < (1 + self.quality[clicked]) / 2
@@ -178,8 +179,12 @@ class Retention(World):
             "absence": torch.where(ended, day - old["day"], old["absence"]),
         }
         returned = ended & ~leaves & (day < self.horizon)
-        changed = {Key.LATENT: latent, Key.OBSERVATION: self._seen(latent)}
-        return Response(clicked, returned.float(), leaves.float(), changed)
+        changed = {
+            Key.LATENT: latent,
+            Key.OBSERVATION: self._seen(latent),
+            Key.TRUE_REWARD: returned.float().unsqueeze(1),
+        }
+        return Response(taken, value, leaves, changed)
 
     def oracle(self, state: TensorDictBase) -> Tensor:
         """Score by what a pick is expected to add to the days to come, satisfaction known.

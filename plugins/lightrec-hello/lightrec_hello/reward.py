@@ -18,5 +18,5 @@ class HelloReward(Reward):
 
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give rewards ``(B, 1)``: 1, or minus the cost."""
-        accepted = (self.clicked(transition) > 0).float()
+        accepted = self.taken(transition).any(1, keepdim=True).float()
         return accepted - self.cost * (1 - accepted)

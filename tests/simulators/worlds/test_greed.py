@@ -53,10 +53,10 @@ def test_one_step_by_hand():
     torch.testing.assert_close(world.logits(state)[:, item], logits.squeeze(1))
 
     slate = torch.tensor([[item], [0]])
-    world.pick = lambda *_: torch.tensor([item, 0])
-    response = world.react(state, slate)
+    world.pick = lambda *_: torch.tensor([[True], [False]])
+    response = world.respond(state, slate)
     changed = response.changed[Key.LATENT]
-    assert response.reward.tolist() == [1, 0]
+    assert response.value.tolist() == [[1], [0]]
     satisfaction = [0.9 * 0.2 + 0.5 * q.item(), 0.9 * -0.5 - 0.05]
     assert changed["satisfaction"].tolist() == pytest.approx(satisfaction)
     leave = [1 / (1 + torch.tensor(3 + 3 * s).exp().item()) for s in satisfaction]
@@ -80,7 +80,8 @@ def test_the_slate_is_picked_from_with_the_laws_probabilities():
     slate = torch.tensor([[1, 21, 0]]).expand(rows, -1)
     weights = world.logits(state, slate)[0, :2].exp()
     wanted = torch.cat([torch.ones(1), weights]) / (1 + weights.sum())
-    found = torch.stack([(world.react(state, slate).clicked == i).sum() for i in (0, 1, 21)])
+    taken = world.respond(state, slate).taken
+    found = torch.stack([~taken.any(1), taken[:, 0], taken[:, 1]]).sum(1)
     assert (((found - rows * wanted) ** 2) / (rows * wanted)).sum() < 13.8  # χ², 2 degrees, 99.9 %
 
 
@@ -93,7 +94,8 @@ def test_places_multiply_the_weights_of_what_they_show():
     slate = torch.tensor([[1, 21, 0]]).expand(rows, -1)
     weights = world.logits(state, slate)[0, :2].exp() * places[:2]
     wanted = torch.cat([torch.ones(1), weights]) / (1 + weights.sum())
-    found = torch.stack([(world.react(state, slate).clicked == i).sum() for i in (0, 1, 21)])
+    taken = world.respond(state, slate).taken
+    found = torch.stack([~taken.any(1), taken[:, 0], taken[:, 1]]).sum(1)
     assert (((found - rows * wanted) ** 2) / (rows * wanted)).sum() < 13.8  # χ², 2 degrees, 99.9 %
     played = []
     for places in (None, [0, 0, 0]):

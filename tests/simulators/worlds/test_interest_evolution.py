@@ -62,8 +62,8 @@ def test_users_begin_evenly_interested_with_their_whole_time(world):
 def test_choice_is_proportional_to_interest_plus_one(world):
     # Interests are .5 everywhere: each video weighs 1.5 beside the 2 of nothing.
     for slate, weights in (([1, 2], [2, 1.5, 1.5]), ([3, 0], [2, 1.5]), ([0, 3], [2, 1.5])):
-        _, after = shown(world, slate, interests=0.5)
-        clicked = after[Key.CLICKED]
+        state, after = shown(world, slate, interests=0.5)
+        clicked = (state[Key.ACTION] * after[Key.TAKEN]).sum(1)
         options = [0, *(item for item in slate if item)]
         counts = torch.tensor([float((clicked == item).sum()) for item in options])
         wanted = ROWS * torch.tensor(weights) / sum(weights)
@@ -74,7 +74,7 @@ def test_choice_is_proportional_to_interest_plus_one(world):
 def test_a_click_costs_what_was_watched_less_what_quality_gives_back(world):
     item = 19  # of the topic before the last, quality about 2.4
     state, after = shown(world, [item, 0], interests=0.5)
-    click = after[Key.CLICKED].squeeze(1) == item
+    click = after[Key.TAKEN][:, 0]
     quality = float(world.quality[item])
     budget = after[Key.LATENT, "budget"]
     torch.testing.assert_close(
@@ -94,7 +94,7 @@ def test_a_click_costs_what_was_watched_less_what_quality_gives_back(world):
 def test_interest_in_the_topic_watched_moves_and_no_other(world):
     item, interest = 8, -0.5
     _, after = shown(world, [item, 0], interests=interest)
-    click = after[Key.CLICKED].squeeze(1) == item
+    click = after[Key.TAKEN][:, 0]
     interests = after[Key.LATENT, "interests"]
     own = interests[:, 7]
     step = 0.3 * (1 - 0.5) * (1 + 0.5)
@@ -110,7 +110,7 @@ def test_interest_in_the_topic_watched_moves_and_no_other(world):
 def test_users_leave_when_their_time_is_up_and_watch_no_longer_than_it_lasts(world):
     item = 1  # the worst topic, quality about -3
     _, after = shown(world, [item, 0], interests=0.5, budget=3.0)
-    click = after[Key.CLICKED] == item
+    click = after[Key.TAKEN][:, :1]
     assert torch.equal(after["terminated"], click)
     assert torch.equal(after["reward"], 3.0 * click)
     _, after = shown(world, [item, 0], interests=0.5, budget=0.5)

@@ -88,18 +88,18 @@ def test_sessions_end_and_days_pass_as_the_laws_say():
     state = world.reset()
     state[Key.LATENT, "level"] = torch.full((rows,), 4.0)  # x = 1/2
     nothing = torch.zeros(rows, 1, dtype=torch.int64)
-    response = world.react(state, nothing)
+    response = world.respond(state, nothing)
     latent = response.changed[Key.LATENT]
     assert torch.equal(latent["level"], state[Key.LATENT, "level"])
     ended = latent["day"] > 0
     assert ended.float().mean() == pytest.approx(0.25, abs=0.012)
-    assert response.leave[ended].mean() == pytest.approx(0.15, abs=0.02)
+    assert response.leave[ended].float().mean() == pytest.approx(0.15, abs=0.02)
     assert response.leave[~ended].sum() == 0
     absence = latent["absence"][ended]
     for days in (1, 2, 3):
         assert (absence == days).float().mean() == pytest.approx(0.5**days, abs=0.025)
     came = ended & (response.leave == 0) & (latent["day"] < 20)
-    assert torch.equal(response.reward, came.float())
+    assert torch.equal(response.changed[Key.TRUE_REWARD][:, 0], came.float())
     assert latent["slates"][ended].sum() == 0
     assert (latent["slates"][~ended] == 1).all()
 
@@ -110,9 +110,9 @@ def test_quality_decides_where_satisfaction_goes():
     world.set_seed(1)
     state = world.reset()
     item = int(world.quality[1:].argmax()) + 1
-    world.pick = lambda *_: torch.full((rows,), item)
+    world.pick = lambda *_: torch.ones(rows, 1, dtype=torch.bool)
     before = state[Key.LATENT, "level"]
-    moved = world.react(state, torch.full((rows, 1), item)).changed[Key.LATENT]["level"] - before
+    moved = world.respond(state, torch.full((rows, 1), item)).changed[Key.LATENT]["level"] - before
     assert set(moved.tolist()) <= {-1.0, 1.0}
     assert (moved > 0).float().mean() == pytest.approx(
         (1 + world.quality[item].item()) / 2, abs=0.01

@@ -36,7 +36,7 @@ def test_sessions_that_show_no_twin_go_on_as_without():
         one, other = states
         assert torch.equal(one[Key.MASK], other[Key.MASK][:, :1001])
         assert other[Key.MASK][:, 1001:].all()
-        for key in (Key.CLICKED, Key.OBSERVATION, Key.TRUE_REWARD, "done"):
+        for key in (Key.TAKEN, Key.OBSERVATION, Key.TRUE_REWARD, "done"):
             assert torch.equal(one[key], other[key])
         assert torch.equal(one[Key.LATENT, "satisfaction"], other[Key.LATENT, "satisfaction"])
 

@@ -36,7 +36,7 @@ def test_the_same_seed_repeats_to_the_last_bit_in_any_batch(make):
         one[Key.ACTION] = best(large, one, large.oracle(one))
         other[Key.ACTION] = one[Key.ACTION][[4, 1]]
         one, other = large.step(one)["next"], small.step(other)["next"]
-        for key in (Key.CLICKED, Key.TRUE_REWARD, "terminated"):
+        for key in (Key.TAKEN, Key.TRUE_REWARD, "terminated"):
             assert torch.equal(one[key][[4, 1]], other[key])
 
 
@@ -48,7 +48,7 @@ def test_a_step_is_one_graph(make):
     state[Key.ACTION] = best(world, state, world.oracle(state))
     wanted = world._step(state)
     found = torch.compile(world._step, fullgraph=True, backend="eager")(state)
-    assert torch.equal(wanted[Key.CLICKED], found[Key.CLICKED])
+    assert torch.equal(wanted[Key.TAKEN], found[Key.TAKEN])
 
 
 @every_world
