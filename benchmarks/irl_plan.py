@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from lightrec.data.store import TRAIN
 from lightrec.keys import Column
 from lightrec.simulators.worlds.far_log import FarLog
-from lightrec.users.choice import PooledChoice
 from lightrec.users.choice_data import ChoiceData
+from lightrec.users.choice_model import PooledChoice
 from lightrec.users.reward_model import Continuation, average
 
 OFFER = 5

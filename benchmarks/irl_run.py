@@ -14,13 +14,11 @@ from benchmarks.irl_logs import FRESH, LABELS, laws, prepared
 from benchmarks.irl_plan import planned_return
 from lightrec.evaluation.correlation import spearman_within_sets
 from lightrec.simulators.worlds.far_log import HeldOut
-from lightrec.users.choice import PooledChoice
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.irl.base import RewardLearner
-from lightrec.users.irl.classifiers import ClickClassifier, RewardWeightedLikelihood
+from lightrec.users.choice_model import PooledChoice
+from lightrec.users.irl.base import ClickClassifier, RewardLearner, RewardWeightedLikelihood
 from lightrec.users.irl.iq_learn import IQLearn
-from lightrec.users.irl.maxent import MaxEnt
-from lightrec.users.irl.mixture import TasteMixture
+from lightrec.users.irl.maxent import MaxEnt, TasteMixture
 from lightrec.users.module import ChoiceModule
 from lightrec.users.reward_model import RewardModel, load_reward
 

@@ -24,8 +24,8 @@ from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.stages.run import run
-from lightrec.users.choice import ChoiceModel
 from lightrec.users.choice_data import ITEMS, ChoiceData
+from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.halves import OFFERS
 from lightrec.users.module import ChoiceModule
 from lightrec.users.parts import LEAVING, LeavingModel

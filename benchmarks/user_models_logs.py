@@ -15,8 +15,8 @@ from lightrec.data.store import TEST, VALIDATION
 from lightrec.keys import Column, Key
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.ranker import Ranker
+from lightrec.users.assessment import NEVER, fit_temperature, tempered
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.temperature import NEVER, fit_temperature, tempered
 
 LEAST_READ = 5
 READ = 50

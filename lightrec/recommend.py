@@ -21,11 +21,9 @@ from lightrec.evaluation.evidence import By, Favoured, favoured_by
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import Policy
 from lightrec.ranking.blend import Blend
-from lightrec.ranking.diversity import diversified
-from lightrec.ranking.item_models.base import Evidence
-from lightrec.ranking.item_models.popularity import Popularity, RecentPopularity
+from lightrec.ranking.item_models.base import Evidence, Popularity, RecentPopularity
 from lightrec.ranking.item_models.text_map import TextMap
-from lightrec.ranking.places import with_explored_places, with_reserved_places
+from lightrec.ranking.lists import diversified, with_explored_places, with_reserved_places
 
 Before = Literal["test"]
 Placed = Callable[[Tensor, Tensor], Tensor]
@@ -86,7 +84,7 @@ class Recommender:
         :param seed: of those draws.
         :returns: ``rank``, ``item``, ``title``, ``score``, best first. Scores compare items of one
             list: the policy's or the encoder's; with an empty history the marginal relevance of
-            :func:`~lightrec.ranking.diversity.diversified`, 0.5 for the most popular item.
+            :func:`~lightrec.ranking.lists.diversified`, 0.5 for the most popular item.
         :raises RecipeError: where the user, a title or an attribute is not known.
         """
         if (user is None) == (history is None):

@@ -23,8 +23,7 @@ from lightrec.learners.on_policy import PolicyModule
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.ranking.blend import Blend, described_models
-from lightrec.ranking.item_models.base import ItemModel
-from lightrec.ranking.item_models.popularity import Popularity
+from lightrec.ranking.item_models.base import ItemModel, Popularity
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import SequenceData
@@ -370,9 +369,7 @@ def test_the_video_plugin_and_lightrec_are_trusted():
     from lightrec.data.domain import Domain
 
     assert trusted_class("lightrec_video.domain:VideoDomain", Domain).name == "video"
-    assert (
-        trusted_class("lightrec.ranking.item_models.popularity:Popularity", ItemModel) is Popularity
-    )
+    assert trusted_class("lightrec.ranking.item_models.base:Popularity", ItemModel) is Popularity
 
 
 class Cautious(RandomPolicy):

@@ -20,8 +20,7 @@ from torch import Tensor
 
 from benchmarks.cells import Benchmark, markdown
 from lightrec.nn.plackett_luce import PlackettLuce
-from lightrec.nn.slates import chunks, draw_slates, two_tower_slates
-from lightrec.nn.urns import ordered_steps
+from lightrec.nn.slates import chunks, draw_slates, ordered_steps, two_tower_slates
 
 ITEMS, WIDTH, PLACES = 10_000, 64, 10
 SPREADS = (1.0, 1.5, 2.0, 5.0)

@@ -39,7 +39,7 @@ from lightrec.simulators.rollout import Contender, Recorder, RewardFunction, Ses
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.world import World
-from lightrec.users.choice import ChoiceModel
+from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.ensemble import Ensemble, load_user_model
 from lightrec.users.halves import check_halves
 from lightrec.users.parts import LEAVING, LeavingModel

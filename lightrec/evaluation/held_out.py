@@ -17,10 +17,15 @@ from lightrec.evaluation.held_out_metrics import LIST_LENGTH, advantage, held_ou
 from lightrec.keys import Key
 from lightrec.policies.base import Policy
 from lightrec.ranking.blend import Blend, described_models
-from lightrec.ranking.item_models.base import Evidence, ItemModel, NotApplicable
-from lightrec.ranking.item_models.popularity import Popularity, RecentPopularity
+from lightrec.ranking.item_models.base import (
+    Evidence,
+    ItemModel,
+    NotApplicable,
+    Popularity,
+    RecentPopularity,
+)
 from lightrec.ranking.metrics import RankingResult, Scorer, evaluate_scores
-from lightrec.ranking.sequences import EvaluationEvents
+from lightrec.ranking.sequence_data import EvaluationEvents
 
 
 class HeldOutLog(Evaluator):

@@ -12,11 +12,11 @@ from lightrec.data.store import COLD, TEST, EventStore
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.base import Evidence, ItemModel
-from lightrec.ranking.item_models.neighbours import TextNeighbours
+from lightrec.ranking.item_models.item_to_item import TextNeighbours
 from lightrec.ranking.item_models.text_map import TextMap
+from lightrec.ranking.lists import with_explored_places, with_reserved_places
 from lightrec.ranking.metrics import Scorer, evaluate_scores, event_metrics
-from lightrec.ranking.places import with_explored_places, with_reserved_places
-from lightrec.ranking.sequences import EvaluationEvents
+from lightrec.ranking.sequence_data import EvaluationEvents
 
 Places = Callable[[Tensor, Tensor], Tensor]
 """From usual scores and those of new items, (B, N + 1) each, to lists (B, 10)."""

@@ -29,7 +29,7 @@ from lightrec.simulators.rollout import Contender, RewardFunction, Sessions, jud
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.worlds.far_log import HeldOut
-from lightrec.users.choice import ChoiceModel
+from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.ensemble import Ensemble, UserModel, load_user_model
 from lightrec.users.halves import learned_from
 from lightrec.users.parts import (

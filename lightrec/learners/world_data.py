@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from lightrec import plugins
-from lightrec.encoders.base import Encoder
-from lightrec.encoders.text_vectors import text_vectors
+from lightrec.encoders.base import Encoder, text_vectors
 from lightrec.errors import RecipeError
 from lightrec.learners.observed_data import ObservedData
 from lightrec.simulators.world import World

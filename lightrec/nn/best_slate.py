@@ -10,8 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lightrec.nn.columns import at, may_be_shown
-from lightrec.nn.plackett_luce import EMPTY
+from lightrec.nn.plackett_luce import EMPTY, at, may_be_shown
 
 SlateMethod = Literal["exact", "top_k"]
 """How a slate is chosen; see :func:`best_slate`."""

@@ -12,10 +12,54 @@ from torch.distributions import Distribution, constraints
 from torch.nn.functional import cross_entropy
 
 from lightrec.nn.precision import as_float64, at_least_float32, near_float64
-from lightrec.nn.slates import Slates, chunks, draw_slates
-from lightrec.nn.urns import EMPTY, ordered_steps
+from lightrec.nn.slates import EMPTY, Slates, chunks, draw_slates, ordered_steps
 
-__all__ = ["EMPTY", "PlackettLuce"]
+
+def may_be_shown(logits: Tensor) -> Tensor:
+    """Tell which columns may be shown.
+
+    :param logits: ``(..., C)`` floating point.
+    :returns: ``(..., C)`` bool.
+    """
+    return logits > _floor(logits) / 2
+
+
+def log_probabilities(logits: Tensor) -> Tensor:
+    """Normalise logits over the columns that may be shown.
+
+    :param logits: ``(..., C)``, minus infinity for columns that may not be shown.
+    :returns: ``(..., C)``, finite: a column that may not be shown has a logarithm so low that its
+        exponential is exactly 0. Where no column may be shown all are alike.
+    """
+    # Minus infinity would make NaN of 0 · log 0 and of the gradient.
+    return logits.clamp_min(_floor(logits)).log_softmax(-1)
+
+
+def expectation(probabilities: Tensor, values: Tensor, shown: Tensor) -> Tensor:
+    """Sum values by their probabilities over the columns that may be shown.
+
+    :param probabilities: ``(..., C)``.
+    :param values: ``(..., C)``; whatever stands in columns that may not be shown counts nothing.
+    :param shown: ``(..., C)`` bool.
+    :returns: ``(...)``; 0 where no column may be shown, since nothing is earned there.
+    """
+    zero = torch.zeros_like(values)
+    return (probabilities * torch.where(shown, values, zero) * shown).sum(-1)
+
+
+def at(values: Tensor, columns: Tensor) -> Tensor:
+    """Read values at columns; at empty places (-1) whatever the first column holds.
+
+    :param values: ``(..., C)``.
+    :param columns: ``(..., K)`` int64.
+    :returns: ``(..., K)``.
+    """
+    return values.gather(-1, columns.clamp_min(0))
+
+
+def _floor(logits: Tensor) -> float:
+    return torch.finfo(logits.dtype).min / 4
+
 
 LONG = 256
 """Columns from which on, in rows that have as many as places squared, independent draws pay."""
@@ -63,7 +107,7 @@ class PlackettLuce(Distribution):
         """Draw slates from torch's global generator.
 
         :returns: ``(*sample_shape, ..., K)`` int64 columns;
-            :data:`~lightrec.nn.urns.EMPTY` where none was left.
+            :data:`~lightrec.nn.slates.EMPTY` where none was left.
         """
         with torch.no_grad():
             if self._pays(sample_shape):
@@ -133,7 +177,7 @@ class PlackettLuce(Distribution):
         """Logarithm of the probability of drawing exactly this slate in this order.
 
         :param value: ``(..., K)`` int64 distinct columns; places that hold
-            :data:`~lightrec.nn.urns.EMPTY` count for nothing.
+            :data:`~lightrec.nn.slates.EMPTY` count for nothing.
         :returns: ``(...)``.
         """
         filled = value >= 0

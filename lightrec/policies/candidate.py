@@ -28,7 +28,7 @@ class CandidatePolicy(LearnedPolicy):
     :param ranker: constructor arguments of the frozen :class:`~lightrec.ranking.ranker.Ranker`
         inside.
     :param user_model: constructor arguments of the frozen
-        :class:`~lightrec.users.choice.ChoiceModel` inside, and under ``class`` its
+        :class:`~lightrec.users.choice_model.ChoiceModel` inside, and under ``class`` its
         ``module:Class``; None does without.
     :param history_length: how many of a history's last steps are read.
     :param tune: whether the encoder's user tower learns on; item vectors stay as they are, so that

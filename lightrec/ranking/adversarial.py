@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from lightrec.errors import RecipeError
-from lightrec.ranking.sequences import Batch
+from lightrec.ranking.sequence_data import Batch
 
 
 class HasLoss(Protocol):

@@ -21,8 +21,7 @@ from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.losses import RankingLoss, SoftmaxLoss
 from lightrec.ranking.metrics import RankingMetrics
 from lightrec.ranking.ranker import Ranker
-from lightrec.ranking.sequence_data import SequenceData
-from lightrec.ranking.sequences import Batch
+from lightrec.ranking.sequence_data import Batch, SequenceData
 from lightrec.trust import rebuilt
 
 ITEMS = "items.safetensors"

@@ -1,25 +1,21 @@
 """Transforms of training batches that make every epoch's histories a little different.
 
-They work on what :class:`~lightrec.ranking.sequences.TrainWindows` gives; held-out events are
+They work on what :class:`~lightrec.ranking.sequence_data.TrainWindows` gives; held-out events are
 never transformed. Crop, mask and reorder are those of CL4SRec (Xie et al. 2022), used here to
 augment the training of next items, without its contrastive loss.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset, Sampler
+from torch import Tensor
 
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
-from lightrec.ranking.sequences import Batch, TrainWindows, WindowSampler
 
-Table = NDArray[np.int64]
-Draw = tuple[tuple[int, int, int], Table]
-"""Seed, epoch and number of a batch, and its windows."""
+Batch = dict[str, Tensor]
 
 
 class SequenceTransform(ABC):
@@ -161,48 +157,3 @@ def _select(batch: Batch, kept: NDArray[np.bool_]) -> Batch:
         moved = np.take_along_axis(batch[name].numpy(), order, 1)
         changed[name] = torch.from_numpy(np.where(stays, moved, PADDING))
     return changed
-
-
-class TransformedWindows(Dataset[Batch]):
-    """Training windows after their transforms.
-
-    :param windows: as they are in the log.
-    :param transforms: applied one after the other.
-    """
-
-    def __init__(self, windows: TrainWindows, transforms: Sequence[SequenceTransform]) -> None:
-        self.windows, self.transforms = windows, transforms
-
-    def __getitem__(self, draw: Draw) -> Batch:
-        """Give a batch, whose chance follows from seed, epoch and number alone."""
-        key, windows = draw
-        generator = np.random.default_rng(key)
-        batch = whole = self.windows[windows]
-        for transform in self.transforms:
-            batch = transform(batch, generator)
-        # With context in histories, a small batch may lose its last target.
-        return batch if (batch[Key.TARGET] != PADDING).any() else whole
-
-
-class DrawSampler(Sampler[Draw]):
-    """The batches of a ``WindowSampler``, each with what its transforms draw from.
-
-    The draws travel with the batch, so that they are the same in any number of worker processes.
-
-    :param sampler: gives the windows.
-    """
-
-    def __init__(self, sampler: WindowSampler) -> None:
-        self.sampler = sampler
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning tells the epoch before each pass."""
-        self.sampler.set_epoch(epoch)
-
-    def __len__(self) -> int:
-        return len(self.sampler)
-
-    def __iter__(self) -> Iterator[Draw]:
-        seed, epoch = self.sampler.seed, self.sampler.epoch
-        for number, windows in enumerate(self.sampler):
-            yield (seed, epoch, number), windows

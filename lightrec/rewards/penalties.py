@@ -10,7 +10,7 @@ from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import PADDING, Key
 from lightrec.rewards.base import Reward
-from lightrec.users.choice import ChoiceModel
+from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.ensemble import Ensemble, load_user_model
 
 

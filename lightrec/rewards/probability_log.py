@@ -7,7 +7,7 @@ from torch import Tensor
 from lightrec.errors import DataError
 from lightrec.keys import Key
 from lightrec.rewards.base import Reward
-from lightrec.users.choice import ChoiceModel
+from lightrec.users.choice_model import ChoiceModel
 
 
 def probability_log(probability: Tensor) -> Tensor:

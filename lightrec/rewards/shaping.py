@@ -16,7 +16,7 @@ from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.rewards.base import Reward
 from lightrec.rewards.staying import Endings
-from lightrec.users.choice import ChoiceModel
+from lightrec.users.choice_model import ChoiceModel
 
 
 class ShapedReward(Reward):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from lightrec.errors import RunError
 from lightrec.keys import PADDING, Key
 from lightrec.rewards.base import Reward
-from lightrec.users.choice import ChoiceModel
+from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.parts import LEAVING, RETURN, LeavingModel, ReturnModel
 
 DAY = 86_400.0

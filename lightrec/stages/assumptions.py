@@ -22,8 +22,8 @@ from lightrec.report import assumptions as report_assumptions
 from lightrec.stages.functions import settings
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
-from lightrec.users.choice import ChoiceModel
 from lightrec.users.choice_data import ChoiceData
+from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.ensemble import Ensemble, load_user_model
 from lightrec.users.halves import OFFERS, check_halves
 from lightrec.users.irl.two_step import with_assumptions

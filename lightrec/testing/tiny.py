@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lightrec.data.store import EventStore
     from lightrec.rewards.base import Reward
     from lightrec.simulators.starts import LogStarts
-    from lightrec.users.choice import PooledChoice
+    from lightrec.users.choice_model import PooledChoice
     from lightrec.users.parts import UserPart, ValueModel
 
 USERS: Final = 60
@@ -144,7 +144,7 @@ def tiny_user_model(num_items: int = NUM_ITEMS, seed: int = 0) -> "PooledChoice"
     """Make a user model of random weights, which looks ahead."""
     import torch
 
-    from lightrec.users.choice import PooledChoice
+    from lightrec.users.choice_model import PooledChoice
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)

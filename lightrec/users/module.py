@@ -22,8 +22,7 @@ from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.stage import StageModule
 from lightrec.trust import rebuilt
-from lightrec.users.choice import ChoiceModel, PooledChoice, RecurrentChoice
-from lightrec.users.choice_assessment import (
+from lightrec.users.assessment import (
     assess,
     calibrate,
     choice_auc,
@@ -31,6 +30,7 @@ from lightrec.users.choice_assessment import (
     future_share,
 )
 from lightrec.users.choice_data import ChoiceData
+from lightrec.users.choice_model import ChoiceModel, PooledChoice, RecurrentChoice
 from lightrec.users.choice_sets import Batch
 from lightrec.users.ensemble import Ensemble, UserModel
 from lightrec.users.halves import OFFERS, Half
@@ -43,7 +43,7 @@ from lightrec.users.reward_model import FOLDER
 
 
 class ChoiceModule(StageModule):
-    """Trains a :class:`~lightrec.users.choice.ChoiceModel` by likelihood, nothing included.
+    """Trains a :class:`~lightrec.users.choice_model.ChoiceModel` by likelihood, nothing included.
 
     :param num_items: linked from the data.
     :param vector_size: linked from the data.

@@ -15,7 +15,7 @@ from benchmarks.ranking.table import numbers, ratio, table
 from lightrec.data.store import TEST, VALIDATION, EventStore
 from lightrec.keys import Key
 from lightrec.ranking import metrics as ranking
-from lightrec.ranking.sequences import EvaluationEvents, Sequences
+from lightrec.ranking.sequence_data import EvaluationEvents, Sequences
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(2, 40), st.integers(1, 5))

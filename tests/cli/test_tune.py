@@ -13,7 +13,7 @@ import yaml
 
 from lightrec.__main__ import main
 from lightrec.data.store import TEST
-from lightrec.ranking import sequences
+from lightrec.ranking import sequence_data
 from lightrec.stages import space as spaces
 from lightrec.stages import train as training
 from lightrec.stages import tune
@@ -193,13 +193,13 @@ def test_settings_that_were_tried_are_not_trained_again(folder, monkeypatch, cap
 
 def test_no_trial_looks_at_the_test_part(folder, monkeypatch):
     looked = []
-    begin = sequences.EvaluationEvents.__init__
+    begin = sequence_data.EvaluationEvents.__init__
 
     def watch(self, log, part, *rest):
         looked.append(part)
         begin(self, log, part, *rest)
 
-    monkeypatch.setattr(sequences.EvaluationEvents, "__init__", watch)
+    monkeypatch.setattr(sequence_data.EvaluationEvents, "__init__", watch)
     assert search(trials=2) == 0
     assert looked
     assert TEST not in looked

@@ -32,7 +32,7 @@ from lightrec.testing import (
 )
 from lightrec.testing.plugins import PACKAGE_CHECKS, PART_CHECKS
 from lightrec.testing.supplies import Supplies
-from lightrec.users.choice import RecurrentChoice
+from lightrec.users.choice_model import RecurrentChoice
 
 SUPPLIES = Supplies()
 ELSEWHERE = ("encoders", "evaluators")

@@ -8,7 +8,7 @@ from lightrec.data.sequences import Sequences
 from lightrec.data.store import COLD, EventStore
 from lightrec.errors import RecipeError
 from lightrec.evaluation.held_out import HeldOutLog
-from lightrec.ranking.sequences import EvaluationEvents
+from lightrec.ranking.sequence_data import EvaluationEvents
 from lightrec.recommend import Recommender
 from lightrec.report.cold import cold_items
 from lightrec.stages.run import run

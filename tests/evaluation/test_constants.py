@@ -10,7 +10,7 @@ from lightrec.simulators.rollout import judge
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing.tiny_world import TinyWorld
-from lightrec.users.choice import PooledChoice
+from lightrec.users.choice_model import PooledChoice
 
 USERS = 200
 

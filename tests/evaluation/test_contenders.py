@@ -14,7 +14,7 @@ from lightrec.ranking.blend import Blend
 from lightrec.ranking.ranker import Ranker
 from lightrec.simulators.rollout import judge
 from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
-from lightrec.users.choice import PooledChoice
+from lightrec.users.choice_model import PooledChoice
 
 
 @pytest.fixture(autouse=True)

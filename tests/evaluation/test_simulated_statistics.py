@@ -11,7 +11,7 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.evaluation.simulated_statistics import SimulatedStatistics, categories
 from lightrec.report.users import statistics
-from lightrec.users.choice import PooledChoice
+from lightrec.users.choice_model import PooledChoice
 from lightrec.users.halves import OFFERS
 from lightrec.users.parts import LEAVING, LeavingModel
 

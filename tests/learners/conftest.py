@@ -8,7 +8,7 @@ from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.ranking.ranker import Ranker
-from lightrec.users.choice import PooledChoice
+from lightrec.users.choice_model import PooledChoice
 
 N = 8
 CHANCES = torch.tensor([0.1, 0.2, 0.1, 0.9, 0.2, 0.1, 0.2, 0.1])

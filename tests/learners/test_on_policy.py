@@ -14,7 +14,7 @@ from lightrec.learners.policy_rewards import make_reward
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.simulators.rollout import play
-from lightrec.users.choice import PooledChoice
+from lightrec.users.choice_model import PooledChoice
 from lightrec.users.ensemble import Ensemble
 from lightrec.users.parts import LEAVING, LeavingModel
 from tests.learners.training import train

@@ -9,8 +9,7 @@ from scipy.stats import chisquare
 
 from lightrec.nn import slates
 from lightrec.nn.plackett_luce import LONG, PlackettLuce
-from lightrec.nn.slates import draw_slates, two_tower_slates
-from lightrec.nn.urns import EMPTY, Urns
+from lightrec.nn.slates import EMPTY, Urns, draw_slates, two_tower_slates
 
 ROWS = 60_000
 GENTLE = [0.3, -1.2, 2.0, 0.0, 0.7, -0.4]

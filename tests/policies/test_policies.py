@@ -14,7 +14,7 @@ from lightrec.policies.baselines import (
 )
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
-from lightrec.users.choice import PooledChoice, RecurrentChoice
+from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 
 N = 12
 

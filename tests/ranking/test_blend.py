@@ -9,11 +9,9 @@ from torch.nn.functional import log_softmax
 
 from lightrec.errors import RunError
 from lightrec.ranking.blend import Blend, described_models, names_of
-from lightrec.ranking.blend_weights import fit_weights
-from lightrec.ranking.item_models.base import NotApplicable
-from lightrec.ranking.item_models.popularity import Popularity
-from lightrec.ranking.item_models.regression import EASE, NextItemRidge
-from lightrec.ranking.item_models.selection import choose, combinations
+from lightrec.ranking.blending import fit_weights
+from lightrec.ranking.item_models.base import NotApplicable, Popularity, choose, combinations
+from lightrec.ranking.item_models.item_to_item import EASE, NextItemRidge
 from lightrec.ranking.ranker import Ranker
 from tests.ranking.item_models.test_item_models import N, evidence
 

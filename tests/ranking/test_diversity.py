@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightrec.ranking.diversity import diversified
+from lightrec.ranking.lists import diversified
 
 
 def test_diversity_prefers_what_is_unlike_the_chosen():

@@ -16,7 +16,7 @@ from lightrec.errors import RecipeError
 from lightrec.evaluation.held_out import HeldOutLog, by_history
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.blending import judge, validation_events
-from lightrec.ranking.item_models.popularity import RecentPopularity
+from lightrec.ranking.item_models.base import RecentPopularity
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.sequence_data import SequenceData

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lightrec.ranking.places import with_explored_places, with_reserved_places
+from lightrec.ranking.lists import with_explored_places, with_reserved_places
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from lightrec.data.store import TRAIN
 from lightrec.errors import RecipeError
-from lightrec.ranking.sequence_transforms import (
-    Crop,
+from lightrec.ranking.sequence_data import (
     DrawSampler,
-    Mask,
-    Reorder,
+    Sequences,
+    TrainWindows,
     TransformedWindows,
+    WindowSampler,
 )
-from lightrec.ranking.sequences import Sequences, TrainWindows, WindowSampler
+from lightrec.ranking.sequence_transforms import Crop, Mask, Reorder
 
 KINDS = (Crop, Mask, Reorder)
 

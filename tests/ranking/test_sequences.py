@@ -4,7 +4,7 @@ import torch
 
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION
-from lightrec.ranking.sequences import (
+from lightrec.ranking.sequence_data import (
     EvaluationEvents,
     TrainWindows,
     WindowSampler,

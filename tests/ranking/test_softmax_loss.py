@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lightrec.ranking import softmax_loss as module
-from lightrec.ranking.sampling import draw_negatives, proposal
+from lightrec.ranking.losses import draw_negatives, proposal
 from lightrec.ranking.softmax_loss import softmax_loss
 
 

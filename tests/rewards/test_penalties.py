@@ -10,7 +10,7 @@ from lightrec.errors import RecipeError, RunError
 from lightrec.keys import Key
 from lightrec.rewards.penalties import FatiguePenalty, RepetitionPenalty, UncertaintyPenalty
 from lightrec.testing import tiny
-from lightrec.users.choice import PooledChoice
+from lightrec.users.choice_model import PooledChoice
 from lightrec.users.ensemble import Ensemble
 
 

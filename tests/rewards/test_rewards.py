@@ -14,7 +14,7 @@ from lightrec.rewards.probability_log import (
     reward_weighted_log_likelihood,
 )
 from lightrec.rewards.value import ValueReward
-from lightrec.users.choice import PooledChoice
+from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import VALUE, ValueModel
 
 

@@ -10,7 +10,7 @@ from lightrec.errors import RunError
 from lightrec.keys import Key
 from lightrec.rewards.staying import Endings, ReturnReward, StayReward
 from lightrec.rewards.value import ConversionReward
-from lightrec.users.choice import PooledChoice
+from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LEAVING, RETURN, VALUE, LeavingModel, ReturnModel, ValueModel
 
 

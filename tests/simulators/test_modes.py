@@ -16,7 +16,7 @@ from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
 from lightrec.simulators.worlds.virtual_taobao import SIZES, VirtualTaobao
 from lightrec.testing.tiny_world import TinyWorld
-from lightrec.users.choice import PooledChoice
+from lightrec.users.choice_model import PooledChoice
 
 
 def user_model(rows=40, items=6, **settings):

@@ -10,7 +10,7 @@ from lightrec.policies.baselines import ConstantListPolicy, PopularityPolicy, Ra
 from lightrec.simulators.rollout import Sessions, judge
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
-from lightrec.users.choice import PooledChoice
+from lightrec.users.choice_model import PooledChoice
 
 USERS = 1500
 CHANCES = torch.tensor([0.9, 0.1] * 20)

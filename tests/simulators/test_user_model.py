@@ -13,7 +13,7 @@ from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
-from lightrec.users.choice import PooledChoice
+from lightrec.users.choice_model import PooledChoice
 from lightrec.users.ensemble import Ensemble
 from lightrec.users.parts import LeavingModel
 

@@ -11,7 +11,7 @@ from lightrec.stages import assumptions
 from lightrec.stages.assumptions import Cell, cells, write_reward
 from lightrec.stages.run import run
 from lightrec.testing import tiny
-from lightrec.users.choice import ChoiceModel
+from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.ensemble import Ensemble, load_user_model
 from lightrec.users.parts import VALUE
 

@@ -13,7 +13,7 @@ from lightrec import plugins
 from lightrec.data.catalog import Catalog
 from lightrec.data.eligibility import domain_of, eligible
 from lightrec.data.store import TRAIN, EventStore
-from lightrec.encoders.text_vectors import text_vectors
+from lightrec.encoders.base import text_vectors
 from lightrec.errors import LightrecError, PluginError
 from lightrec.evaluation.arena import arena
 from lightrec.evaluation.held_out import HeldOutLog

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lightrec.users.calibration import Reliability
+from lightrec.users.assessment import Reliability
 
 
 def uniform_binary(count=400_000, power=1.0, bins=20):

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from lightrec.errors import RunError
-from lightrec.users.choice import ChoiceModel, PooledChoice, RecurrentChoice
-from lightrec.users.popularity_choice import PopularityChoice
+from lightrec.users.assessment import PopularityChoice
+from lightrec.users.choice_model import ChoiceModel, PooledChoice, RecurrentChoice
 
 N, D, L = 12, 3, 5
 

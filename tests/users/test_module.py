@@ -15,7 +15,7 @@ from lightrec.data.prepare import prepare
 from lightrec.data.store import VALIDATION, EventStore
 from lightrec.errors import RecipeError
 from lightrec.rewards.learned import LearnedReward
-from lightrec.users.choice_assessment import (
+from lightrec.users.assessment import (
     assess,
     calibrate,
     choice_auc,

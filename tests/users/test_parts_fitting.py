@@ -10,8 +10,8 @@ import torch
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
-from lightrec.users.choice import PooledChoice
 from lightrec.users.choice_data import ChoiceData
+from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
 from lightrec.users.parts_fitting import UserParts
 

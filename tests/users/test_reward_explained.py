@@ -12,11 +12,10 @@ from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.keys import Column
-from lightrec.users.choice import PooledChoice
 from lightrec.users.choice_data import ChoiceData
+from lightrec.users.choice_model import PooledChoice
 from lightrec.users.irl.maxent import MaxEnt
-from lightrec.users.reward_explained import EXPLAINED, explain
-from lightrec.users.reward_features import RewardFeatures
+from lightrec.users.reward_explained import EXPLAINED, RewardFeatures, explain
 
 ITEMS, PLACES = 24, 4
 WEIGHTS = {"any item": -1.0, "kind: bad": -1.0, "price": 0.7}

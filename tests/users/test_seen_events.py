@@ -13,9 +13,9 @@ from lightrec.keys import Key
 from lightrec.learners.policy_data import PolicyData
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.stages.stage import Stage
-from lightrec.users.choice import PooledChoice
-from lightrec.users.choice_assessment import fit_popularity
+from lightrec.users.assessment import fit_popularity
 from lightrec.users.choice_data import ChoiceData
+from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts_fitting import UserParts
 from lightrec.users.reward_explained import _states
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lightrec.users.temperature import NEVER, fit_temperature, tempered
+from lightrec.users.assessment import NEVER, fit_temperature, tempered
 
 
 def choices(temperature, shift, count=100_000):

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchrl.objectives import LossModule, ValueEstimators, distance_loss
 from torchrl.objectives.utils import dispatch_value_estimator
 
-from lightrec.nn.columns import at
+from lightrec.nn.plackett_luce import at
 
 DISTANCES = ("l2", "l1", "smooth_l1")
 REDUCTIONS = ("mean", "sum", "none")

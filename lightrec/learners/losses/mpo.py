@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchrl.objectives import ValueEstimators
 
 from lightrec.learners.losses.base import CandidateLoss, logits_of, taken
-from lightrec.nn.columns import expectation, log_probabilities, may_be_shown
+from lightrec.nn.plackett_luce import expectation, log_probabilities, may_be_shown
 
 
 class CandidateMPOLoss(CandidateLoss):

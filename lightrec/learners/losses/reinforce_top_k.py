@@ -14,7 +14,7 @@ from torch import Tensor
 from torchrl.objectives import ReinforceLoss, ValueEstimators
 
 from lightrec.learners.losses.base import logits_of, run
-from lightrec.nn.columns import at, log_probabilities
+from lightrec.nn.plackett_luce import at, log_probabilities
 
 
 def top_k_multiplier(log_probability: Tensor, top_k: int) -> Tensor:

@@ -18,7 +18,7 @@ from torchrl.objectives import ValueEstimators
 
 from lightrec.learners.losses.base import CandidateLoss
 from lightrec.nn.best_slate import SlateMethod, best_slate
-from lightrec.nn.columns import at, may_be_shown
+from lightrec.nn.plackett_luce import at, may_be_shown
 
 
 class SlateQLoss(CandidateLoss):

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightrec.ranking.item_models.base import Evidence, ItemModel, NotApplicable, Setting
-from lightrec.ranking.item_models.pairs import users_by_items
+from lightrec.ranking.item_models.item_to_item import users_by_items
 
 
 class ALS(ItemModel):

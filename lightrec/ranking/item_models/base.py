@@ -1,11 +1,14 @@
-"""The base class of item models: fitted to a log by a formula, then scoring any history."""
+"""The base class of item models, the choice of their settings, and popularity."""
 
+import copy
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import ClassVar, Self, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -57,7 +60,7 @@ class ItemModel(nn.Module, ABC):
 
     Every constructor argument is kept as an attribute of its name. An argument that is None is
     chosen on validation events among its values in ``GRID``, see
-    :func:`lightrec.ranking.item_models.selection.choose`.
+    :func:`lightrec.ranking.item_models.base.choose`.
     """
 
     GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {}
@@ -101,3 +104,103 @@ class ItemModel(nn.Module, ABC):
         for name, tensor in tensors.items():
             model.keep(name, tensor)
         return model
+
+
+Judge: TypeAlias = Callable[[ItemModel], float]
+"""From a fitted item model to a number, higher is better."""
+
+
+def choose(model: ItemModel, evidence: Evidence, judge: Judge) -> tuple[ItemModel, float]:
+    """Fit an item model with each combination of the values that are open, and keep the best.
+
+    What only scoring looks at is varied without fitting anew. Of equals the first stays.
+
+    :param model: not changed.
+    :param judge: looks at validation events.
+    :returns: a fitted item model without open settings, and what the judge gave it.
+    :raises NotApplicable: where the log is not of a kind for it.
+    """
+    values = model.values(evidence)
+    fitting = {name: tried for name, tried in values.items() if name not in model.SCORING}
+    scoring = {name: tried for name, tried in values.items() if name in model.SCORING}
+    best: ItemModel | None = None
+    highest = float("-inf")
+    for fit in combinations(fitting):
+        fitted = _with(model, fit).fit(evidence)
+        for score in combinations(scoring):
+            candidate = _with(fitted, score)
+            value = judge(candidate)
+            if best is None or value > highest:
+                best, highest = candidate, value
+    assert best is not None
+    return best, highest
+
+
+def tries(model: ItemModel, evidence: Evidence) -> int:
+    """Count what :func:`choose` will judge; 0 where the log is not of a kind for the model."""
+    try:
+        return len(combinations(model.values(evidence)))
+    except NotApplicable:
+        return 0
+
+
+def combinations(values: Mapping[str, Sequence[Setting]]) -> list[dict[str, Setting]]:
+    """All combinations of the values, as settings; one empty combination where nothing is open."""
+    return [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
+
+
+def _with(model: ItemModel, settings: Mapping[str, Setting]) -> ItemModel:
+    """A copy with other settings; its tensors are the same ones."""
+    changed = copy.copy(model)
+    changed._buffers = dict(model._buffers)
+    for name, value in settings.items():
+        setattr(changed, name, value)
+    return changed
+
+
+class Popularity(ItemModel):
+    """Scores an item by its number of training events."""
+
+    counts: Tensor
+    """(N + 1,) float32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def fit(self, evidence: Evidence) -> Self:
+        """Count."""
+        self.keep("counts", evidence.counts())
+        return self
+
+    def scores(self, history: Tensor) -> Tensor:
+        """Score all items: (B, N + 1)."""
+        return self.counts.expand(len(history), -1)
+
+
+class RecentPopularity(Popularity):
+    """Scores an item by its training events, each halved for every half-life that has passed.
+
+    :param half_life: as a share of the time from the first training event to the last.
+    """
+
+    GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {"half_life": (0.003, 0.01, 0.03, 0.1, 0.3)}
+    SCORING: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, half_life: float | None = None) -> None:
+        super().__init__()
+        self.half_life = half_life
+
+    def fit(self, evidence: Evidence) -> Self:
+        """Count, recent events more.
+
+        :raises NotApplicable: where the log has no times.
+        """
+        times = np.asarray(evidence.log.times, dtype=np.float64)
+        if not evidence.has_times or not len(times) or times.max() == times.min():
+            raise NotApplicable("The log has no times, so that nothing is recent.")
+        age = (times.max() - times) / (times.max() - times.min())
+        half_life = 0.03 if self.half_life is None else self.half_life
+        items = np.asarray(evidence.log.items, dtype=np.int64)
+        counts = np.bincount(items, 0.5 ** (age / half_life), evidence.num_items + 1)
+        self.keep("counts", torch.from_numpy(counts).float())
+        return self

@@ -1,12 +1,23 @@
-"""Scores by a matrix from items to items: what the items of a history say, recent ones louder."""
+"""Scores by a matrix from items to items: what the items of a history say, recent ones louder.
 
-from typing import Final
+The matrix is made of who had what (neighbours, EASE), of what followed what (co-occurrence,
+next-item ridge), or of texts.
+"""
 
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Final, Self
+
+import numpy as np
+import scipy.linalg
 import torch
+from numpy.typing import NDArray
+from scipy import sparse
 from torch import Tensor
 from torch.nn import functional
 
-from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
+from lightrec.data.sequences import Sequences
+from lightrec.nn.cooccurrence import cooccurrence
+from lightrec.ranking.item_models.base import Evidence, ItemModel, NotApplicable, Setting
 
 DENSE: Final = 8_000
 """Up to so many items a matrix is kept whole."""
@@ -70,3 +81,304 @@ class ItemToItem(ItemModel):
             columns = self.neighbours[history[rows]].flatten(1)
             total[rows] = total[rows].scatter_add(1, columns, heavy.flatten(1))
         return total
+
+
+SMALLEST = 1e-3
+"""Events whose decayed weight is below this are forgotten."""
+
+
+def users_by_items(log: Sequences, num_items: int) -> sparse.csr_array:
+    """(U, N) float32: 1 where a user had an item; column i - 1 is item i."""
+    users = owners(log)
+    ones = np.ones(len(users), np.float32)
+    shape = (len(log.offsets) - 1, num_items)
+    matrix = sparse.csr_array((ones, (users, np.asarray(log.items) - 1)), shape=shape)
+    matrix.sum_duplicates()
+    matrix.data[:] = 1
+    return matrix
+
+
+def owners(log: Sequences) -> NDArray[np.int64]:
+    """(E,) the user of each event."""
+    return np.repeat(np.arange(len(log.offsets) - 1), np.diff(log.offsets))
+
+
+def decayed_histories(log: Sequences, num_items: int, decay: float, reach: int) -> sparse.csr_array:
+    """What stood in a user's history at each event, this event included, recent items louder.
+
+    :param decay: an item g events ago counts ``decay ** g``.
+    :param reach: events that are looked back at, this one included.
+    :returns: (E, N) float32.
+    """
+    place = np.arange(len(log.items)) - log.offsets[owners(log)]
+    rows, columns, values = [], [], []
+    for gap in range(reach):
+        weight = decay**gap
+        if weight < SMALLEST:
+            break
+        events = np.flatnonzero(place >= gap)
+        if not len(events):
+            break
+        rows.append(events)
+        columns.append(np.asarray(log.items)[events - gap] - 1)
+        values.append(np.full(len(events), weight, np.float32))
+    return sparse.csr_array(
+        (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
+        shape=(len(log.items), num_items),
+    )
+
+
+BLOCK = 1 << 26
+"""Similarities computed at once."""
+SORTED = 1 << 12
+"""Rows whose neighbours are sorted at once."""
+
+
+class ItemKNN(ItemToItem):
+    """Cosine similarity of items over the users that had them (Sarwar et al. 2001, with the
+    shrinkage of Bell and Koren 2007).
+
+    :param shrinkage: added to the denominator, so that few shared users count less.
+    :param decay: what an item of a history counts less for each event since.
+    :param size: how many neighbours an item keeps where the catalog is large.
+    """
+
+    GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {
+        "shrinkage": (10.0, 100.0),
+        "decay": (1.0, 0.95, 0.9, 0.8),
+    }
+
+    def __init__(
+        self, shrinkage: float | None = None, decay: float | None = None, size: int = 200
+    ) -> None:
+        super().__init__()
+        self.shrinkage, self.decay, self.size = shrinkage, decay, size
+
+    def fit(self, evidence: Evidence) -> Self:
+        """Count shared users."""
+        shrinkage = 10.0 if self.shrinkage is None else self.shrinkage
+        events = users_by_items(evidence.log, evidence.num_items)
+        shared = sparse.csr_array(events.T @ events)
+        norms = np.sqrt(shared.diagonal())
+        rows = np.repeat(np.arange(shared.shape[0]), np.diff(shared.indptr))
+        shared.data /= norms[rows] * norms[shared.indices] + shrinkage
+        shared.data[rows == shared.indices] = 0
+        keep_sparse(self, shared, self.size)
+        return self
+
+
+class TextNeighbours(ItemToItem):
+    """Similarity of items' texts: the cosine of their centred vectors, raised to a power.
+
+    The only item model that knows items without a single event.
+
+    :param power: of the cosine; the higher, the fewer neighbours speak.
+    :param decay: what an item of a history counts less for each event since.
+    :param size: how many neighbours an item keeps where the catalog is large.
+    """
+
+    GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {
+        "power": (1.0, 3.0, 6.0),
+        "decay": (1.0, 0.9, 0.8),
+    }
+
+    def __init__(
+        self, power: float | None = None, decay: float | None = None, size: int = 200
+    ) -> None:
+        super().__init__()
+        self.power, self.decay, self.size = power, decay, size
+
+    def fit(self, evidence: Evidence) -> Self:
+        """Compare all texts.
+
+        :raises NotApplicable: where the items have no text vectors.
+        """
+        vectors = unit_vectors(evidence.vectors)[1:]
+        if not vectors.any():
+            raise NotApplicable("The items have no texts, or there is no text encoder.")
+        power = 3.0 if self.power is None else self.power
+        if evidence.num_items <= DENSE:
+            matrix = (vectors @ vectors.T).clamp_min(0) ** power
+            self.keep_matrix(matrix.fill_diagonal_(0))
+            return self
+        step = max(1, BLOCK // len(vectors))
+        found = []
+        for start in range(0, len(vectors), step):
+            near = (vectors[start : start + step] @ vectors.T).clamp_min(0) ** power
+            near[torch.arange(len(near)), torch.arange(start, start + len(near))] = 0
+            found.append(near.topk(min(self.size, len(vectors)), dim=1))
+        weights = torch.cat([near.values for near in found])
+        self.keep_neighbours(torch.cat([near.indices for near in found]) + 1, weights)
+        return self
+
+
+def unit_vectors(vectors: Tensor) -> Tensor:
+    """Centre text vectors and bring them to length 1; rows of zeros, which are no text, stay so.
+
+    :param vectors: (M, V).
+    """
+    known = vectors.any(dim=1, keepdim=True)
+    count = known.sum().clamp_min(1)
+    return functional.normalize((vectors - vectors.sum(0) / count) * known, dim=1)
+
+
+def keep_sparse(model: ItemToItem, matrix: sparse.csr_array, size: int) -> None:
+    """Keep a sparse (N, N) matrix whole where the catalog is small, else each row's heaviest.
+
+    :param size: how many entries a row of a large matrix keeps.
+    """
+    if matrix.shape[0] <= DENSE:
+        model.keep_matrix(torch.from_numpy(matrix.toarray().astype(np.float32)))
+        return
+    width = int(min(size, np.diff(matrix.indptr).max(initial=1)))
+    neighbours = np.zeros((matrix.shape[0], width), np.int64)
+    weights = np.zeros((matrix.shape[0], width), np.float32)
+    # Piece by piece, since sorting takes several times the memory of what is sorted.
+    for first in range(0, matrix.shape[0], SORTED):
+        part = matrix[first : first + SORTED]
+        rows = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
+        order = np.lexsort((-part.data, rows))
+        place = np.arange(len(rows)) - part.indptr[rows]
+        kept, place = order[place < width], place[place < width]
+        neighbours[first + rows[kept], place] = part.indices[kept] + 1
+        weights[first + rows[kept], place] = part.data[kept]
+    model.keep_neighbours(torch.from_numpy(neighbours), torch.from_numpy(weights))
+
+
+class DirectionalCooccurrence(ItemToItem):
+    """How often an item came soon after another: ``decay ** (gap - 1)`` for each time, divided by
+    powers of the popularity of both.
+
+    :param decay: per step between two events, in counting and in scoring.
+    :param reach: steps up to which two events count.
+    :param power: of the popularity of the earlier item: 1 makes a transition probability.
+    :param power_after: of the popularity of the later item; holds popular ones down.
+    :param size: how many followers an item keeps where the catalog is large.
+    """
+
+    GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {
+        "decay": (0.8, 0.9),
+        "power_after": (0.0, 0.25, 0.5),
+    }
+    SCORING: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(
+        self,
+        decay: float | None = None,
+        reach: int = 10,
+        power: float = 0.75,
+        power_after: float | None = None,
+        size: int = 200,
+    ) -> None:
+        super().__init__()
+        self.decay, self.reach, self.power = decay, reach, power
+        self.power_after, self.size = power_after, size
+
+    def fit(self, evidence: Evidence) -> Self:
+        """Count pairs.
+
+        :raises NotApplicable: where the log has no order.
+        """
+        if not evidence.is_ordered:
+            raise NotApplicable("The log has no order, so that nothing follows anything.")
+        decay = 0.8 if self.decay is None else self.decay
+        after = 0.25 if self.power_after is None else self.power_after
+        log = evidence.log
+        counts = cooccurrence(log.items, log.offsets, evidence.num_items, decay, self.reach)
+        popularity = np.maximum(evidence.counts()[1:].numpy(), 1)
+        earlier = sparse.diags_array(popularity**-self.power)
+        later = sparse.diags_array(popularity**-after)
+        keep_sparse(self, sparse.csr_array(earlier @ counts @ later), self.size)
+        return self
+
+
+def _small_enough(evidence: Evidence) -> None:
+    if evidence.num_items > DENSE:
+        raise NotApplicable(
+            f"It solves a system as large as the catalog: {evidence.num_items:,} items, where up "
+            f"to {DENSE:,} are taken."
+        )
+
+
+class EASE(ItemToItem):
+    """Each item regressed on all others, over users (Steck 2019, "Embarrassingly shallow
+    autoencoders", equation 8).
+
+    :param l2: of the regression.
+    :param decay: what an item of a history counts less for each event since, in scoring.
+    """
+
+    GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {
+        "l2": (50.0, 200.0, 800.0),
+        "decay": (1.0, 0.95, 0.9, 0.8),
+    }
+
+    def __init__(self, l2: float | None = None, decay: float | None = None) -> None:
+        super().__init__()
+        self.l2, self.decay = l2, decay
+
+    def fit(self, evidence: Evidence) -> Self:
+        """Solve for the matrix, whose diagonal is 0.
+
+        :raises NotApplicable: where the catalog is too large.
+        """
+        _small_enough(evidence)
+        events = users_by_items(evidence.log, evidence.num_items)
+        gram = (events.T @ events).toarray().astype(np.float64)
+        gram[np.diag_indices_from(gram)] += 200.0 if self.l2 is None else self.l2
+        inverse = scipy.linalg.inv(gram, overwrite_a=True)
+        matrix = inverse / -np.diag(inverse)
+        np.fill_diagonal(matrix, 0)
+        self.keep_matrix(torch.from_numpy(matrix.astype(np.float32)))
+        return self
+
+
+class NextItemRidge(ItemToItem):
+    """The next item regressed on the decayed history before it, at every event (SLIST, Choe et al.
+    2021, "Session-aware linear item-item models", without its weights over sessions).
+
+    :param l2: of the regression.
+    :param decay: what an item of a history counts less for each event since.
+    :param reach: events that a history looks back at in fitting.
+    """
+
+    GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {
+        "l2": (100.0, 300.0, 1000.0),
+        "decay": (0.8, 0.9),
+    }
+    SCORING: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(
+        self, l2: float | None = None, decay: float | None = None, reach: int = 30
+    ) -> None:
+        super().__init__()
+        self.l2, self.decay, self.reach = l2, decay, reach
+
+    def fit(self, evidence: Evidence) -> Self:
+        """Solve for the matrix.
+
+        :raises NotApplicable: where the log has no order, or the catalog is too large.
+        """
+        if not evidence.is_ordered:
+            raise NotApplicable("The log has no order, so that there is no next item.")
+        _small_enough(evidence)
+        gram, cross = self._products(evidence)
+        gram[np.diag_indices_from(gram)] += 300.0 if self.l2 is None else self.l2
+        matrix = scipy.linalg.solve(gram, cross, assume_a="pos", overwrite_a=True)
+        self.keep_matrix(torch.from_numpy(matrix))
+        return self
+
+    def _products(self, evidence: Evidence) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Inner products (N, N) of histories with histories, and of histories with next items."""
+        log, decay = evidence.log, 0.8 if self.decay is None else self.decay
+        users = owners(log)
+        followed = np.flatnonzero(users[1:] == users[:-1])
+        histories = decayed_histories(log, evidence.num_items, decay, self.reach)[followed]
+        gram = (histories.T @ histories).toarray()
+        following = np.asarray(log.items)[followed + 1] - 1
+        # One entry a row: the item that followed.
+        chosen = sparse.csr_array(
+            (np.ones(len(following), np.float32), (np.arange(len(following)), following)),
+            shape=(len(following), evidence.num_items),
+        )
+        return gram, (histories.T @ chosen).toarray()

@@ -16,7 +16,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from lightrec.ranking.item_models.neighbours import unit_vectors
+from lightrec.ranking.item_models.item_to_item import unit_vectors
 
 PENALTIES: Final = (0.1, 0.3, 1.0, 3.0, 10.0)
 """The ridge penalties to choose from."""

@@ -4,11 +4,9 @@ The learners from logs are imported here, because a recipe knows a class by its 
 is imported.
 """
 
-from lightrec.users.irl.base import RewardLearner
-from lightrec.users.irl.classifiers import ClickClassifier, RewardWeightedLikelihood
+from lightrec.users.irl.base import ClickClassifier, RewardLearner, RewardWeightedLikelihood
 from lightrec.users.irl.iq_learn import IQLearn
-from lightrec.users.irl.maxent import MaxEnt
-from lightrec.users.irl.mixture import TasteMixture
+from lightrec.users.irl.maxent import MaxEnt, TasteMixture
 
 __all__ = [
     "ClickClassifier",

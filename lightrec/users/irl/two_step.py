@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lightrec.errors import RecipeError
-from lightrec.users.choice import ChoiceModel
+from lightrec.users.choice_model import ChoiceModel
 
 Offer = tuple[Tensor, Tensor, Tensor]
 """Histories (B, L) int64, sets (M · B, C) int64 padded with 0, and the sets' weights float32.

@@ -5,7 +5,7 @@ import torch
 from torchrl.objectives import SoftUpdate
 
 from lightrec.learners.losses import CandidateMPOLoss, CandidateSACLoss
-from lightrec.nn.columns import at, expectation, log_probabilities, may_be_shown
+from lightrec.nn.plackett_luce import at, expectation, log_probabilities, may_be_shown
 from tests.learners.losses.rows import DISCOUNT, NONE, batch, network
 from tests.learners.losses.torchrl_losses import slate_actor
 

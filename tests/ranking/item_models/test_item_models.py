@@ -7,14 +7,17 @@ import pytest
 import torch
 
 from lightrec.data.sequences import Sequences
-from lightrec.ranking.item_models import item_to_item, neighbours, regression
+from lightrec.ranking.item_models import item_to_item
 from lightrec.ranking.item_models.als import ALS
-from lightrec.ranking.item_models.base import Evidence, NotApplicable
-from lightrec.ranking.item_models.cooccurrence import DirectionalCooccurrence
-from lightrec.ranking.item_models.neighbours import ItemKNN, TextNeighbours
-from lightrec.ranking.item_models.pairs import users_by_items
-from lightrec.ranking.item_models.popularity import Popularity, RecentPopularity
-from lightrec.ranking.item_models.regression import EASE, NextItemRidge
+from lightrec.ranking.item_models.base import Evidence, NotApplicable, Popularity, RecentPopularity
+from lightrec.ranking.item_models.item_to_item import (
+    EASE,
+    DirectionalCooccurrence,
+    ItemKNN,
+    NextItemRidge,
+    TextNeighbours,
+    users_by_items,
+)
 
 N = 6
 USERS = [[1, 2, 3, 4], [2, 3, 1], [5, 1, 2, 6, 3], [4, 3], [6, 5, 4, 1]]
@@ -143,7 +146,7 @@ def test_without_an_order_nothing_follows(model):
 
 @pytest.mark.parametrize("model", [EASE(), NextItemRidge()])
 def test_systems_as_large_as_the_catalog_have_a_limit(model, monkeypatch):
-    monkeypatch.setattr(regression, "DENSE", 5)
+    monkeypatch.setattr(item_to_item, "DENSE", 5)
     with pytest.raises(NotApplicable, match="6 items, where up to 5"):
         model.fit(evidence())
 
@@ -176,8 +179,8 @@ def test_large_catalogs_keep_neighbours_that_score_alike(model, monkeypatch):
     whole = model.fit(evidence(vectors=vectors))
     history = torch.tensor([[0, 0, 2, 5], [1, 6, 3, 4]])
     expected, table = whole.scores(history), matrix(whole)
-    monkeypatch.setattr(neighbours, "DENSE", 1)
-    monkeypatch.setattr(neighbours, "SORTED", 4)
+    monkeypatch.setattr(item_to_item, "DENSE", 1)
+    monkeypatch.setattr(item_to_item, "SORTED", 4)
     monkeypatch.setattr(item_to_item, "ROWS", 1)
     large = type(model)(**model.settings).fit(evidence(vectors=vectors))
     assert large.matrix is None

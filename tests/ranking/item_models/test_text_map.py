@@ -7,7 +7,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.kernel_ridge import KernelRidge
 
 from lightrec.ranking.item_models import text_map
-from lightrec.ranking.item_models.neighbours import unit_vectors
+from lightrec.ranking.item_models.item_to_item import unit_vectors
 from lightrec.ranking.item_models.text_map import TextMap, word_weights
 
 N, V = 12, 4

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import softplus as softplus_of
 
-from lightrec.ranking.losses import BCELoss, BPRLoss, GBCELoss, negatives
+from lightrec.ranking import losses as module
+from lightrec.ranking.losses import BCELoss, BPRLoss, GBCELoss
 from tests.ranking.losses.cases import N, make, mean, softplus
 
 K = 4
@@ -19,7 +20,7 @@ def drawn(monkeypatch):
         [[2, 1, 4, 4], [9, 8, 5, 1], [7, 7, 7, 7], [7, 6, 5, 4], [2, 3, 4, 5], [1, 2, 3, 9]]
     )
     assert table.shape == (6, K)
-    monkeypatch.setattr(negatives.torch, "randint", lambda *_, **__: table)
+    monkeypatch.setattr(module.torch, "randint", lambda *_, **__: table)
     return table.tolist()
 
 
@@ -29,7 +30,7 @@ def counted(case, drawn, row):
 
 @pytest.mark.parametrize("elements", [1, 1 << 26])
 def test_bpr_by_hand(monkeypatch, drawn, elements):
-    monkeypatch.setattr(negatives, "ELEMENTS", elements)
+    monkeypatch.setattr(module, "ELEMENTS", elements)
     case, rows = make(), []
     for row, scores in enumerate(case.scores):
         own = scores[case.target[row]]
@@ -83,7 +84,7 @@ def test_all_items_are_drawn_alike():
     case = make()
     states, target = case.states[:1].expand(4000, -1), case.target[:1].expand(4000)
     none = torch.zeros(4000, 1, dtype=torch.int64)
-    found = negatives.drawn_scores(case.ranker, states, target, lambda rows: none[rows], 5)
+    found = module.drawn_scores(case.ranker, states, target, lambda rows: none[rows], 5)
     share = 1 - found.counts.double().mean().item()
     assert share == pytest.approx(1 / N, abs=4 * (N - 1) ** 0.5 / N / 20_000**0.5)
     scores = torch.tensor(case.scores[0], dtype=torch.float64)

@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from lightrec.ranking import losses as drawing
 from lightrec.ranking import softmax_loss
-from lightrec.ranking.losses import InBatchLoss, SampledSoftmaxLoss, SoftmaxLoss
-from lightrec.ranking.losses import sampled_softmax as drawing
-from lightrec.ranking.sampling import proposal
+from lightrec.ranking.losses import InBatchLoss, SampledSoftmaxLoss, SoftmaxLoss, proposal
 from tests.ranking.losses.cases import N, make, mean
 
 POPULARITY = torch.tensor([0.0, 4, 1, 1, 3, 0, 9, 2, 2, 8])

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.functional import one_hot, pad
 
-from lightrec.users.choice import ChoiceModel
+from lightrec.users.choice_model import ChoiceModel
 
 N = 4
 SETS = torch.tensor(list(combinations(range(1, N + 1), 2)))

@@ -6,8 +6,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.users.irl.base import chosen, mean, with_nothing
-from lightrec.users.irl.classifiers import ClickClassifier, RewardWeightedLikelihood
+from lightrec.users.irl.base import (
+    ClickClassifier,
+    RewardWeightedLikelihood,
+    chosen,
+    mean,
+    with_nothing,
+)
 from lightrec.users.irl.iq_learn import IQLearn
 from lightrec.users.irl.maxent import MaxEnt
 from lightrec.users.reward_model import RewardModel
@@ -154,7 +159,7 @@ def test_the_click_classifier_and_weighted_likelihood_by_hand(world):
 
 
 def test_what_is_learned_is_saved_and_loaded(world, tmp_path):
-    from lightrec.users.choice import PooledChoice
+    from lightrec.users.choice_model import PooledChoice
 
     learner = IQLearn()
     learner.build(lambda: PooledChoice(5, 3, 4, identity_size=0), 0.7)

@@ -6,10 +6,9 @@ from torch.nn.functional import one_hot
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.users.choice import PooledChoice
+from lightrec.users.choice_model import PooledChoice
 from lightrec.users.irl.base import with_nothing
-from lightrec.users.irl.maxent import MaxEnt
-from lightrec.users.irl.mixture import TasteMixture
+from lightrec.users.irl.maxent import MaxEnt, TasteMixture
 from lightrec.users.reward_model import RewardModel
 
 ITEMS, STEPS = 6, 8

@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 
 from lightrec.errors import DataError
 from lightrec.users.irl.soft_policy import TabularProcess, action_occupancy, occupancy, soft_policy
-from lightrec.users.irl.tabular import empirical_occupancy, fit_occupancy
-from lightrec.users.irl.tabular_likelihood import fit_demonstrations, log_likelihood
+from lightrec.users.irl.tabular import (
+    empirical_occupancy,
+    fit_demonstrations,
+    fit_occupancy,
+    log_likelihood,
+)
 from tests.users.irl.processes import random_process, sample
 
 

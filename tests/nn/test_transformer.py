@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from lightrec.nn.towers import CausalTransformer
-from lightrec.nn.towers.attention import rotary_angles, rotate
+from lightrec.nn.towers import CausalTransformer, rotary_angles, rotate
 
 
 @pytest.fixture

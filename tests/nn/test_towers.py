@@ -7,9 +7,18 @@ import torch
 from torch import nn
 
 from lightrec.errors import RecipeError, RunError
-from lightrec.nn.towers import GRU, LigrTransformer, MeanPooling, UserTower, build_tower, find_tower
-from lightrec.nn.towers.attention import rotary_angles, visible
-from lightrec.nn.towers.ligr import LigrBlock, SwiGLU
+from lightrec.nn.towers import (
+    GRU,
+    LigrBlock,
+    LigrTransformer,
+    MeanPooling,
+    SwiGLU,
+    UserTower,
+    build_tower,
+    find_tower,
+    rotary_angles,
+    visible,
+)
 from lightrec.ranking.ranker import Ranker
 
 PRESENT = torch.tensor([[False, False, True, True, True], [True] * 5])

@@ -1,0 +1,365 @@
+"""User towers: from the items of a history to a user vector at every position.
+
+A ranker names its tower by class: one of those here, or ``module:Class`` of a plugin.
+"""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lightrec.errors import RecipeError
+from lightrec.trust import trusted_class
+
+
+class UserTower(nn.Module, ABC):
+    """Reads item vectors in the order of a history and gives a user vector after each.
+
+    A position's output depends only on itself and on the unpadded positions before it, and more
+    padding on the left changes nothing: the same weights serve training on whole windows, and
+    histories of any length afterwards. ``lightrec.testing.check_tower`` tries it.
+
+    The constructor takes ``size``, the width D, and of ``layers``, ``heads``, ``feedforward`` and
+    ``dropout`` those that mean something to it, by these names and with defaults.
+    """
+
+    @abstractmethod
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        """Read sequences.
+
+        :param x: (B, L, D) item vectors, oldest first.
+        :param present: (B, L) bool, False at padding, which stands on the left.
+        :returns: (B, L, D) user vectors; at padding they are meaningless but finite.
+        """
+
+
+def rotary_angles(length: int, size: int, device: torch.device) -> Tensor:
+    """Angles of rotary position embeddings (Su et al. 2021, RoFormer, equation 15).
+
+    :param length: number of positions L.
+    :param size: width of one head, even.
+    :returns: (2, L, size / 2) float32, cosines and sines.
+    """
+    frequency = 10_000.0 ** (-torch.arange(0, size, 2, device=device, dtype=torch.float32) / size)
+    angle = torch.arange(length, device=device, dtype=torch.float32)[:, None] * frequency
+    return torch.stack([angle.cos(), angle.sin()])
+
+
+def rotate(x: Tensor, angles: Tensor) -> Tensor:
+    """Turn the pairs of features of queries or keys by their positions' angles.
+
+    :param x: (..., L, size).
+    :param angles: from :func:`rotary_angles`.
+    :returns: the same shape and dtype as ``x``.
+    """
+    first, second = x.chunk(2, dim=-1)
+    cosine, sine = angles.to(x.dtype)
+    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
+
+
+def visible(present: Tensor) -> Tensor:
+    """Whom each position sees: itself, and what is present before it.
+
+    :param present: (B, L) bool.
+    :returns: (B, 1, L, L) bool, query by key.
+    """
+    length = present.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool, device=present.device).tril()
+    itself = torch.eye(length, dtype=torch.bool, device=present.device)
+    # Every position sees itself: a row without any key would be NaN.
+    return ((causal & present[:, None, :]) | itself)[:, None]
+
+
+def attend(projected: Tensor, heads: int, seen: Tensor, angles: Tensor) -> Tensor:
+    """Attend with rotary positions.
+
+    :param projected: (B, L, 3 D), queries, keys and values side by side.
+    :param heads: number of heads H.
+    :param seen: from :func:`visible`.
+    :param angles: of the width D / H.
+    :returns: (B, L, D), the heads side by side.
+    """
+    batch, length, width = projected.shape
+    query, key, value = projected.view(batch, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    attended = functional.scaled_dot_product_attention(
+        rotate(query, angles), rotate(key, angles), value, attn_mask=seen
+    )
+    return attended.transpose(1, 2).reshape(batch, length, width // 3)
+
+
+def head_size(size: int, heads: int) -> int:
+    """Give the width of one head.
+
+    :raises ValueError: where it is no whole, even number.
+    """
+    if size % (2 * heads):
+        raise ValueError(
+            f"The width {size} cannot be divided among {heads} heads of even width: choose a "
+            f"multiple of {2 * heads}."
+        )
+    return size // heads
+
+
+class Block(nn.Module):
+    """One pre-norm layer: causal self-attention, then a feed-forward network.
+
+    :param size: width D.
+    :param heads: number of attention heads; must divide D into even widths.
+    :param feedforward: width of the inner layer as a multiple of D.
+    :param dropout: on what each half adds to the residual stream.
+    """
+
+    def __init__(self, size: int, heads: int, feedforward: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.RMSNorm(size)
+        self.attention_in = nn.Linear(size, 3 * size, bias=False)
+        self.attention_out = nn.Linear(size, size, bias=False)
+        last = nn.Linear(feedforward * size, size)
+        self.feedforward = nn.Sequential(
+            nn.RMSNorm(size), nn.Linear(size, feedforward * size), nn.GELU(), last
+        )
+        self.dropout = nn.Dropout(dropout)
+        # What a layer adds starts small, so that the stack starts near the identity.
+        nn.init.normal_(self.attention_out.weight, std=0.02)
+        nn.init.normal_(last.weight, std=0.02)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, x: Tensor, seen: Tensor, angles: Tensor) -> Tensor:
+        """Map (B, L, D) to (B, L, D); ``seen`` is (B, 1, L, L) bool, query by key."""
+        projected = self.attention_in(self.attention_norm(x))
+        attended = attend(projected, self.heads, seen, angles)
+        x = x + self.dropout(self.attention_out(attended))
+        return x + self.dropout(self.feedforward(x))
+
+
+class CausalTransformer(UserTower):
+    """A stack of pre-norm causal layers over a left-padded sequence.
+
+    Positions enter through their differences alone, so that more padding changes nothing.
+
+    :param size: width D.
+    :param layers: number of layers; 0 gives the (normalised) input back.
+    :param heads: number of attention heads; D / heads must be a whole, even number.
+    :param feedforward: width of the inner layers as a multiple of D.
+    :param dropout: probability, on the input and on what each layer adds.
+    :raises ValueError: where the heads do not fit the width.
+    """
+
+    def __init__(
+        self, size: int, layers: int, heads: int, feedforward: int = 4, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.head_size = head_size(size, heads)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(Block(size, heads, feedforward, dropout) for _ in range(layers))
+        self.norm = nn.RMSNorm(size)
+
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        """Read sequences; see :meth:`~lightrec.nn.towers.UserTower.forward`."""
+        seen, angles = visible(present), rotary_angles(x.shape[1], self.head_size, x.device)
+        x = self.dropout(x)
+        for block in self.blocks:
+            x = block(x, seen, angles)
+        return self.norm(x)
+
+
+class SwiGLU(nn.Module):
+    """A gated feed-forward network (Shazeer 2020): W3 (silu(W1 x) * W2 x), without biases.
+
+    :param size: width D.
+    :param inner: width of the inner layer.
+    """
+
+    def __init__(self, size: int, inner: int) -> None:
+        super().__init__()
+        self.enter = nn.Linear(size, 2 * inner, bias=False)
+        self.leave = nn.Linear(inner, size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., D) to (..., D)."""
+        gate, value = self.enter(x).chunk(2, dim=-1)
+        return self.leave(functional.silu(gate) * value)
+
+
+class LigrBlock(nn.Module):
+    """One layer: x + σ(W x) * F(norm(x)), with F first attention, then SwiGLU.
+
+    :param size: width D.
+    :param heads: number of attention heads; must divide D into even widths.
+    :param feedforward: width of the inner layer as a multiple of D.
+    :param dropout: on what each half adds.
+    """
+
+    def __init__(self, size: int, heads: int, feedforward: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm, self.feedforward_norm = nn.RMSNorm(size), nn.RMSNorm(size)
+        self.attention_in = nn.Linear(size, 3 * size, bias=False)
+        self.attention_out = nn.Linear(size, size, bias=False)
+        self.attention_gate, self.feedforward_gate = nn.Linear(size, size), nn.Linear(size, size)
+        self.feedforward = SwiGLU(size, feedforward * size)
+        self.dropout = nn.Dropout(dropout)
+        # As in the other transformer: the stack starts near the identity.
+        nn.init.normal_(self.attention_out.weight, std=0.02)
+        nn.init.normal_(self.feedforward.leave.weight, std=0.02)
+
+    def forward(self, x: Tensor, seen: Tensor, angles: Tensor) -> Tensor:
+        """Map (B, L, D) to (B, L, D); ``seen`` is (B, 1, L, L) bool, query by key."""
+        projected = self.attention_in(self.attention_norm(x))
+        added = self.attention_out(attend(projected, self.heads, seen, angles))
+        x = x + torch.sigmoid(self.attention_gate(x)) * self.dropout(added)
+        added = self.feedforward(self.feedforward_norm(x))
+        return x + torch.sigmoid(self.feedforward_gate(x)) * self.dropout(added)
+
+
+class LigrTransformer(UserTower):
+    """A stack of LiGR layers, as in eSASRec: pre-norm, gated residuals, SwiGLU.
+
+    LiGR (From Features to Transformers, arXiv 2502.03417) gates what each half of a layer adds by a
+    sigmoid of the stream itself; eSASRec puts such layers into SASRec. Unlike there, norms are
+    root-mean-square and positions are rotary, so that more padding changes nothing.
+
+    :param size: width D.
+    :param layers: number of layers.
+    :param heads: number of attention heads; D / heads must be a whole, even number.
+    :param feedforward: width of the inner layers as a multiple of D.
+    :param dropout: probability, on the input and on what each layer adds.
+    :raises ValueError: where the heads do not fit the width.
+    """
+
+    def __init__(
+        self, size: int, layers: int, heads: int, feedforward: int = 4, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.head_size = head_size(size, heads)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            LigrBlock(size, heads, feedforward, dropout) for _ in range(layers)
+        )
+        self.norm = nn.RMSNorm(size)
+
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        """Read sequences; see :meth:`~lightrec.nn.towers.UserTower.forward`."""
+        seen, angles = visible(present), rotary_angles(x.shape[1], self.head_size, x.device)
+        x = self.dropout(x)
+        for block in self.blocks:
+            x = block(x, seen, angles)
+        return self.norm(x)
+
+
+class GRU(UserTower):
+    """Gated recurrent units over the history, then a linear map (GRU4Rec, Hidasi et al. 2016).
+
+    :param size: width D, of the state too.
+    :param layers: number of recurrent layers, 1 or more.
+    :param dropout: probability, on the input and between layers.
+    :raises ValueError: where there are no layers.
+    """
+
+    def __init__(self, size: int, layers: int = 1, dropout: float = 0.0) -> None:
+        super().__init__()
+        if layers < 1:
+            raise ValueError(f"A GRU cannot have {layers} layers: give 1 or more.")
+        self.dropout = nn.Dropout(dropout)
+        between = dropout if layers > 1 else 0.0
+        self.recurrent = nn.GRU(size, size, layers, batch_first=True, dropout=between)
+        self.out = nn.Linear(size, size)
+
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        """Read sequences; see :meth:`~lightrec.nn.towers.UserTower.forward`."""
+        # What is present comes first, so that padding is read after it and moves no state.
+        order = (~present).to(torch.int8).argsort(dim=1, stable=True)
+        ordered = x.gather(1, order[..., None].expand_as(x))
+        states, _ = self.recurrent(self.dropout(ordered))
+        back = order.argsort(dim=1)[..., None].expand_as(states)
+        return self.out(states.gather(1, back))
+
+
+class MeanPooling(UserTower):
+    """A running mean of the items so far, the last ones weighing most, then a linear map.
+
+    An item k steps back weighs exp(-r k). Each of ``heads`` groups of features learns its own rate
+    r, so that one may remember the last items and another all of them; half-lives start between 1
+    and 32 steps.
+
+    :param size: width D.
+    :param heads: number of groups; must divide D.
+    :param dropout: probability, on the mean.
+    :raises ValueError: where the groups do not fit the width.
+    """
+
+    def __init__(self, size: int, heads: int = 2, dropout: float = 0.0) -> None:
+        super().__init__()
+        if heads < 1 or size % heads:
+            raise ValueError(
+                f"The width {size} cannot be divided into {heads} groups: choose a multiple."
+            )
+        self.heads = heads
+        self.dropout = nn.Dropout(dropout)
+        half_life = 2.0 ** torch.linspace(0, 5, heads)
+        self.log_rate = nn.Parameter((torch.tensor(2.0).log() / half_life).log())
+        self.out = nn.Linear(size, size)
+
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        """Read sequences; see :meth:`~lightrec.nn.towers.UserTower.forward`."""
+        batch, length, _ = x.shape
+        steps = torch.arange(length, device=x.device)
+        back = (steps[:, None] - steps).to(x.dtype)
+        # Weights of keys for queries, (H, L, L); what comes later weighs nothing.
+        weight = (-self.log_rate.exp()[:, None, None] * back.clamp_min(0)).exp() * (back >= 0)
+        kept = present.to(x.dtype)
+        items = (x * kept[..., None]).view(batch, length, self.heads, -1)
+        total = torch.einsum("hqk,bkhd->bqhd", weight, items)
+        mass = torch.einsum("hqk,bk->bqh", weight, kept)[..., None]
+        return self.out(self.dropout((total / mass.clamp_min(1e-9)).reshape(x.shape)))
+
+
+TOWERS: dict[str, type[UserTower]] = {
+    kind.__name__: kind for kind in (CausalTransformer, LigrTransformer, GRU, MeanPooling)
+}
+"""lightrec's own towers by short name."""
+
+
+def find_tower(name: str) -> type[UserTower]:
+    """Find a tower's class.
+
+    :param name: a short name of :data:`lightrec.nn.towers.TOWERS`, or ``module:Class``.
+    :raises RecipeError: where a short name is not known.
+    :raises RunError: where a class is not trusted, is not there, or is no tower.
+    """
+    if name in TOWERS:
+        return TOWERS[name]
+    if ":" not in name:
+        raise RecipeError(
+            f"There is no user tower {name!r}. Name one of {', '.join(TOWERS)}, or a class of your "
+            "own as module:Class."
+        )
+    return trusted_class(name, UserTower)
+
+
+def build_tower(
+    make: Callable[..., UserTower],
+    size: int,
+    layers: int,
+    heads: int,
+    feedforward: int,
+    dropout: float,
+) -> UserTower:
+    """Build a tower as a ranker does.
+
+    :param make: the class, or what else makes one; it is given those of the settings that it takes
+        by name, and ``size`` always.
+    :param size: width D.
+    :param layers: how many layers.
+    :param heads: how many attention heads, or groups of features.
+    :param feedforward: inner width of layers as a multiple of D.
+    :param dropout: probability.
+    :raises ValueError: where the settings do not fit each other.
+    """
+    settings = {"layers": layers, "heads": heads, "feedforward": feedforward, "dropout": dropout}
+    taken = inspect.signature(make).parameters
+    return make(size=size, **{name: value for name, value in settings.items() if name in taken})
