@@ -6,6 +6,7 @@
     ├── RecipeError      a recipe or a command line asks for something impossible
     ├── PluginError      a plugin is broken, clashes with another or speaks another API version
     └── RunError         a run folder lacks what a command needs
+        └── NotApplicable    a log does not say what a part needs to know
 
 Messages are whole sentences: what was found, what was expected, what to do. The command line
 prints them without a traceback and exits with code 2.
@@ -55,3 +56,7 @@ class PluginError(LightrecError):
 
 class RunError(LightrecError):
     """A run folder is missing or incomplete."""
+
+
+class NotApplicable(RunError):
+    """A part needs to know what a run's log does not say."""

@@ -7,17 +7,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lightrec import plugins
 from lightrec.data.stage_data import LogData
 from lightrec.errors import RecipeError
 from lightrec.learners.playground import Playground, PolicySetting, SimulatorData, made
 from lightrec.learners.policy_rewards import Setting, make_reward
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
-from lightrec.rewards.base import Reward
+from lightrec.rewards.base import Reward, RewardContext
 from lightrec.rewards.combined import WeightedSum
 from lightrec.rewards.penalties import UncertaintyPenalty
-from lightrec.rewards.shaping import weigh_as_learner
-from lightrec.rewards.staying import Endings
 from lightrec.simulators.base import Ending
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
@@ -40,9 +39,9 @@ class PolicyData(LogData, SimulatorData):
     :param encoder: folder of the encoder stage.
     :param reward: folder of the reward stage, with user model A.
     :param reward_name: what the policy maximises the sum of: short name of an installed reward.
-    :param reward_settings: arguments of its constructor, other than the folder of a reward stage;
-        rewards within it by name, or as ``class_path`` with ``init_args``. A shaped reward trains
-        with its shaping and is judged without.
+    :param reward_settings: arguments of its constructor; rewards within it by name, or as
+        ``class_path`` with ``init_args``. A shaped reward trains with its shaping and is judged
+        without.
     :param penalty: what a nat of user model A's uncertainty takes off the reward, where it is an
         ensemble.
     :param slate_size: items shown in a step.
@@ -173,11 +172,17 @@ class PolicyData(LogData, SimulatorData):
         check_halves(Path(self.reward).parent)
         fitted = self.leaving is not None
         stay = 1.0 if fitted or self.ending == "fixed" else 1 - self.leave_rate
-        endings = Endings(self.reward) if fitted and self.ending != "fixed" else None
-        reward = make_reward(self.reward_name, self.reward, self.reward_settings)
+        reward = make_reward(self.reward_name, self.reward_settings)
         if self.penalty:
-            reward = WeightedSum([reward, UncertaintyPenalty(self.reward)], [1.0, self.penalty])
-        weigh_as_learner(reward, discount * stay, endings)
+            reward = WeightedSum([reward, UncertaintyPenalty()], [1.0, self.penalty])
+        context = RewardContext(
+            self.reward,
+            self.store,
+            discount=discount * stay,
+            fitted_ends=fitted and self.ending != "fixed",
+        )
+        with plugins.blaming(reward, "be bound to the run"):
+            reward.bind(context)
         reward = reward.to(device)
         users = self.held_out_users
         train = self._simulator(sessions, reward, device)

@@ -1,6 +1,5 @@
 """The reward that a policy is trained on: any class among the rewards, by its short name."""
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_type_hints
@@ -25,19 +24,14 @@ class RewardPlan:
     parts: dict[str, "RewardPlan | list[RewardPlan]"] = field(default_factory=dict)
     """Rewards within the reward."""
 
-    def build(self, folder: str) -> Reward:
-        """Build it, its parts first.
-
-        :param folder: what a reward stage left, given to a reward whose constructor takes it.
-        """
+    def build(self) -> Reward:
+        """Build it, its parts first."""
         given: dict[str, Any] = dict(self.settings)
-        if "folder" in inspect.signature(self.kind).parameters:
-            given["folder"] = folder
         for name, part in self.parts.items():
             if isinstance(part, list):
-                given[name] = [each.build(folder) for each in part]
+                given[name] = [each.build() for each in part]
             else:
-                given[name] = part.build(folder)
+                given[name] = part.build()
         with plugins.blaming(self.kind, f"be built with {dict(self.settings)}"):
             return self.kind(**given)
 
@@ -46,7 +40,7 @@ def plan_reward(name: str, settings: Mapping[str, Setting] | None = None) -> Rew
     """See that a reward can be built, without building anything.
 
     :param name: such as ``SurplusReward``; lightrec's own or a plugin's.
-    :param settings: arguments of its constructor, other than ``folder``. An argument that is a
+    :param settings: arguments of its constructor. An argument that is a
         reward is a name, or a mapping of ``class_path`` and ``init_args``; one that is a list of
         rewards, a list of these.
     :raises PluginError: where no installed package provides the reward.
@@ -66,7 +60,7 @@ def plan_reward(name: str, settings: Mapping[str, Setting] | None = None) -> Rew
         else:
             plain[key] = value
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(kind, skip={"folder", *parts})
+    parser.add_class_arguments(kind, skip={*parts})
     try:
         chosen = parser.parse_object(plain).as_dict()
     except ArgumentError as error:
@@ -77,16 +71,15 @@ def plan_reward(name: str, settings: Mapping[str, Setting] | None = None) -> Rew
     return RewardPlan(kind, chosen, parts)
 
 
-def make_reward(name: str, folder: str, settings: Mapping[str, Setting] | None = None) -> Reward:
+def make_reward(name: str, settings: Mapping[str, Setting] | None = None) -> Reward:
     """Build a reward.
 
     :param name: such as ``SurplusReward``; lightrec's own or a plugin's.
-    :param folder: what a reward stage left, given to rewards whose constructor takes ``folder``.
     :param settings: see :func:`plan_reward`.
     :raises PluginError: where no installed package provides the reward.
     :raises RecipeError: where the constructor does not take these settings.
     """
-    return plan_reward(name, settings).build(folder)
+    return plan_reward(name, settings).build()
 
 
 def _plan_part(owner: str, key: str, value: Setting) -> RewardPlan:

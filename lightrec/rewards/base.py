@@ -1,19 +1,152 @@
-"""The base class of rewards: from a transition to a number."""
+"""The base class of rewards: from a transition to a number, and what a run lets it know."""
 
 from abc import abstractmethod
+from functools import cached_property
+from pathlib import Path
 
+import polars as pl
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 
+from lightrec.data.store import EventStore
+from lightrec.errors import NotApplicable
 from lightrec.keys import PADDING, Key
+from lightrec.users.choice_model import ChoiceModel
+from lightrec.users.ensemble import Ensemble, load_user_model
+from lightrec.users.parts import (
+    LEAVING,
+    RETURN,
+    VALUE,
+    LeavingModel,
+    ReturnModel,
+    ValueModel,
+)
+from lightrec.users.reward_model import RewardModel, load_reward
+
+
+class RewardContext:
+    """What a run lets its rewards know: its user model, its tables, and the learner's discount.
+
+    Whatever is asked for is loaded then, and raises :class:`~lightrec.errors.NotApplicable` where
+    it is not there.
+
+    :param user_model: folder that a reward stage left; None where there is none.
+    :param store: the prepared log; None where there is none.
+    :param discount: γ with which the learner weighs the next step, the probability of going on
+        included where that is constant.
+    :param fitted_ends: whether sessions end as users were fitted to leave, and by no discount.
+    """
+
+    def __init__(
+        self,
+        user_model: Path | str | None = None,
+        store: EventStore | None = None,
+        *,
+        discount: float = 1.0,
+        fitted_ends: bool = False,
+    ) -> None:
+        self._folder, self._store = user_model, store
+        self.discount, self.fitted_ends = discount, fitted_ends
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the user model."""
+        if self._folder is None:
+            raise NotApplicable(
+                "This reward goes by a user model, and there is none here: take a reward that "
+                "needs none, such as EngagementReward, or fit users to a log first."
+            )
+        return Path(self._folder)
+
+    @property
+    def store(self) -> EventStore:
+        """The prepared log."""
+        if self._store is None:
+            raise NotApplicable(
+                "This reward reads the tables of a log, and there is no log here: take a reward "
+                "that needs none, or train on a prepared log."
+            )
+        return self._store
+
+    @cached_property
+    def choice(self) -> ChoiceModel:
+        """The model of choices, frozen."""
+        return ChoiceModel.load(self.folder).requires_grad_(False)
+
+    @cached_property
+    def reward_model(self) -> ChoiceModel | RewardModel:
+        """What people want, by inverse reinforcement learning; frozen."""
+        return load_reward(self.folder).requires_grad_(False)
+
+    @cached_property
+    def ensemble(self) -> Ensemble:
+        """Several models of choices, which say how uncertain they are; frozen."""
+        found = load_user_model(self.folder)
+        if not isinstance(found, Ensemble):
+            raise NotApplicable(
+                f"In {self.folder} there is a single user model, which does not say how uncertain "
+                "it is: fit an ensemble, with `members` above 1 in the reward's recipe."
+            )
+        return found.requires_grad_(False)
+
+    @cached_property
+    def leaving(self) -> LeavingModel | None:
+        """How users leave; None where the leave rate is assumed."""
+        return LeavingModel.beside(self.folder, LEAVING)
+
+    @cached_property
+    def returning(self) -> ReturnModel:
+        """When users come back."""
+        found = ReturnModel.beside(self.folder, RETURN)
+        if found is None:
+            raise NotApplicable(
+                f"There is no model of returns in {self.folder}: its log has no times, or too few "
+                "users in it have a second session. Take another reward, or a longer log."
+            )
+        return found
+
+    @cached_property
+    def values(self) -> ValueModel:
+        """What items are worth to those who take them."""
+        found = ValueModel.beside(self.folder, VALUE)
+        if found is None:
+            raise NotApplicable(
+                f"There is no model of values in {self.folder}: all choices of its log have the "
+                "same value, or too few are there. Take another reward, or a log with ratings or "
+                "dwell."
+            )
+        return found
+
+    def item_attribute(self, name: str) -> pl.Series:
+        """Give an attribute of the items, with its type: N rows, that of item i being i - 1."""
+        return _column(self.store.catalog, name, "items")
+
+    def user_attribute(self, name: str) -> pl.Series:
+        """Give an attribute of the users, with its type: a row for each number under ``user``."""
+        return _column(self.store.users, name, "users")
 
 
 class Reward(nn.Module):
     """Turns a transition into a reward.
 
-    Subclass it in a plugin and return the class from the hook ``lightrec_rewards``.
+    Subclass it in a plugin and return the class from the hook ``lightrec_rewards``. What a reward
+    needs of a run it takes in :meth:`bind`; its constructor has settings only.
     """
+
+    def bind(self, context: RewardContext) -> None:
+        """Take what the reward needs to know of a run, before it is first called.
+
+        Register tensors as buffers and models as attributes, so that they move with the reward.
+        By default rewards within the reward are bound; call this from a method of your own where
+        there are some.
+
+        :raises NotApplicable: where the log does not say what the reward needs.
+        """
+        for child in self.children():
+            for part in child if isinstance(child, nn.ModuleList) else [child]:
+                if isinstance(part, Reward):
+                    part.bind(context)
 
     @abstractmethod
     def forward(self, transition: TensorDictBase) -> Tensor:
@@ -50,3 +183,12 @@ class Reward(nn.Module):
         longer = torch.cat([transition[Key.HISTORY], entered], 1)
         order = (longer > PADDING).to(torch.int8).sort(dim=1, stable=True).indices
         return longer.gather(1, order)
+
+
+def _column(table: pl.DataFrame, name: str, what: str) -> pl.Series:
+    if name not in table.columns:
+        raise NotApplicable(
+            f"The log's {what} have no attribute {name!r}; they have {', '.join(table.columns)}. "
+            "Name one of these, or prepare the log with a table that has it."
+        )
+    return table[name]

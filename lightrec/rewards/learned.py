@@ -5,8 +5,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.keys import Key
-from lightrec.rewards.base import Reward
-from lightrec.users.reward_model import load_reward
+from lightrec.rewards.base import Reward, RewardContext
 
 
 class LearnedReward(Reward):
@@ -14,13 +13,11 @@ class LearnedReward(Reward):
 
     Nats relative to nothing, which is worth 0. It is as good as the assumptions in the model:
     the discount, the leave rate and, in logs without impressions, how often nothing is chosen.
-
-    :param folder: what a reward stage left.
     """
 
-    def __init__(self, folder: str) -> None:
-        super().__init__()
-        self.model = load_reward(folder).requires_grad_(False)
+    def bind(self, context: RewardContext) -> None:
+        """Take the learned reward."""
+        self.model = context.reward_model
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:

@@ -1,17 +1,16 @@
 """Penalties: never positive, to be weighed against other rewards in a sum."""
 
+from typing import Literal
+
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from lightrec.data.categories import categories
-from lightrec.data.store import EventStore
-from lightrec.errors import RecipeError, RunError
+from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import PADDING, Key
-from lightrec.rewards.base import Reward
-from lightrec.users.choice_model import ChoiceModel
-from lightrec.users.ensemble import Ensemble, load_user_model
+from lightrec.rewards.base import Reward, RewardContext
 
 
 class RepetitionPenalty(Reward):
@@ -37,46 +36,44 @@ class FatiguePenalty(Reward):
     Of one kind are items of one category or, without categories, items whose vectors are near each
     other. 0 for nothing; a history shorter than the window tires less.
 
-    :param folder: what a reward stage left, of whose item vectors the nearness is measured.
     :param window: how many of a history's last steps count.
-    :param near: the cosine from which on two items are of one kind.
-    :param data: the folder of the prepared log, such as ``runs/video/data``: items of one category
-        of its catalog are of one kind, whatever their vectors say.
-    :param category: the attribute of its catalog that is the category; by default the first with 2
-        to 40 different values.
-    :raises RecipeError: where a setting is out of range or the catalog has no such category.
+    :param near: the cosine from which on the user model's vectors of two items are of one kind.
+    :param kind: ``vectors``, or ``category`` for the first attribute of the catalog that has 2 to
+        40 different values.
+    :param category: in place of ``kind``: the attribute of the catalog that is the category.
+    :raises RecipeError: where a setting is out of range.
     """
 
     kinds: Tensor
 
     def __init__(
         self,
-        folder: str,
         window: int = 10,
         near: float = 0.5,
-        data: str | None = None,
+        kind: Literal["vectors", "category"] = "vectors",
         category: str | None = None,
     ) -> None:
         super().__init__()
         self.window, self.near = _window(window), near
+        self.kind, self.category = kind if category is None else "category", category
         if not -1 <= near <= 1:
             raise RecipeError(f"near is {near}; a cosine lies between -1 and 1.")
-        if category is not None and data is None:
-            raise RecipeError(
-                f"The category {category!r} is an attribute of a catalog: give data, the folder of "
-                "the prepared log, too."
-            )
-        if data is None:
-            kinds = normalize(ChoiceModel.load(folder).vectors, dim=1)
+
+    def bind(self, context: RewardContext) -> None:
+        """Take the kinds of the items.
+
+        :raises NotApplicable: where the catalog has no such category.
+        """
+        if self.kind == "vectors":
+            kinds = normalize(context.choice.vectors, dim=1)
         else:
-            store = EventStore.open(data)
-            known = category is None or category in store.catalog.columns
-            found = categories(store, category) if known else None
+            if self.category is not None:
+                context.item_attribute(self.category)
+            found = categories(context.store, self.category)
             if found is None:
-                raise RecipeError(
-                    f"The catalog in {data} has no attribute "
-                    f"{category or 'with 2 to 40 values'!r} of words: name another category, or "
-                    "leave out data to go by item vectors."
+                raise NotApplicable(
+                    f"The log's items have no attribute {self.category or 'with 2 to 40 values'!r} "
+                    "of words: name another category, or go by item vectors."
                 )
             kinds = found
         # Row N + 1, nothing, is never compared; it must only be there.
@@ -101,20 +98,14 @@ class UncertaintyPenalty(Reward):
 
     A policy that is penalised so keeps to what the log knows (Yu et al. 2020, "MOPO"). Where the
     simulator tells its own uncertainty under ``next``, that is taken.
-
-    :param folder: what a reward stage with ``members`` above 1 left.
-    :raises RunError: where there is a single user model, which does not tell.
     """
 
-    def __init__(self, folder: str) -> None:
-        super().__init__()
-        model = load_user_model(folder)
-        if not isinstance(model, Ensemble):
-            raise RunError(
-                f"In {folder} there is a single user model, which does not tell how uncertain it "
-                "is: fit an ensemble, with `members` above 1 in the reward's recipe."
-            )
-        self.model = model.requires_grad_(False)
+    def bind(self, context: RewardContext) -> None:
+        """Take the ensemble.
+
+        :raises NotApplicable: where there is a single user model.
+        """
+        self.model = context.ensemble
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:

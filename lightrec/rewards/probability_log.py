@@ -6,8 +6,7 @@ from torch import Tensor
 
 from lightrec.errors import DataError
 from lightrec.keys import Key
-from lightrec.rewards.base import Reward
-from lightrec.users.choice_model import ChoiceModel
+from lightrec.rewards.base import Reward, RewardContext
 
 
 def probability_log(probability: Tensor) -> Tensor:
@@ -22,14 +21,13 @@ class ProbabilityLogReward(Reward):
     is certain *or impossible* to what is likely: below 1/e a better recommendation earns less, and
     an impossible one earns the most. Since every step costs, a policy that maximises it also likes
     sessions to be short. Summed over a whole set it is minus the entropy: what it rewards is a
-    predictable user, not a pleased one. It is kept because the definition is in use.
-
-    :param folder: what a reward stage left: the model that predicts p. The set is the slate.
+    predictable user, not a pleased one. It is here because the definition is in use. The user model
+    predicts p, and the set is the slate.
     """
 
-    def __init__(self, folder: str) -> None:
-        super().__init__()
-        self.model = ChoiceModel.load(folder).requires_grad_(False)
+    def bind(self, context: RewardContext) -> None:
+        """Take the model of choices."""
+        self.model = context.choice
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:

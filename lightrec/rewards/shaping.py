@@ -14,9 +14,8 @@ from torch import Tensor
 
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
-from lightrec.rewards.base import Reward
+from lightrec.rewards.base import Reward, RewardContext
 from lightrec.rewards.staying import Endings
-from lightrec.users.choice_model import ChoiceModel
 
 
 class ShapedReward(Reward):
@@ -26,7 +25,7 @@ class ShapedReward(Reward):
 
     :param reward: what is shaped, and what policies are judged by.
     :param discount: γ with which the learner weighs the next step, the chance of staying included;
-        with any other the best policy may change. A policy stage puts in its own.
+        with any other the best policy may change. The learner's own takes its place in a run.
     :raises RecipeError: where the discount is out of range.
     """
 
@@ -40,6 +39,12 @@ class ShapedReward(Reward):
         self.reward, self.discount = reward, discount
         self.endings: Endings | None = None
         """How likely a session ends, where that is learned and not part of the discount."""
+
+    def bind(self, context: RewardContext) -> None:
+        """Weigh the next state as the learner does."""
+        super().bind(context)
+        self.discount = context.discount
+        self.endings = Endings(context) if context.fitted_ends else None
 
     @abstractmethod
     def potential(self, history: Tensor) -> Tensor:
@@ -72,28 +77,16 @@ class ContinuationShaping(ShapedReward):
     were assumed not to look ahead.
 
     :param reward: what is shaped, and what policies are judged by.
-    :param folder: what a reward stage left.
-    :param discount: γ with which the learner weighs the next step, the chance of staying included;
-        a policy stage puts in its own.
+    :param discount: see :class:`ShapedReward`.
     """
 
-    def __init__(self, reward: Reward, folder: str, discount: float = 1.0) -> None:
-        super().__init__(reward, discount)
-        self.model = ChoiceModel.load(folder).requires_grad_(False)
+    def bind(self, context: RewardContext) -> None:
+        """Take the model of choices, next to what every shaping needs."""
+        super().bind(context)
+        self.model = context.choice
         if self.model.records_nothing:
             self.nothing = self.model.num_items + 1
 
     def potential(self, history: Tensor) -> Tensor:
         """W (B, 1), in nats."""
         return self.model.continuation(self.model.state(history)).unsqueeze(1)
-
-
-def weigh_as_learner(reward: Reward, discount: float, endings: Endings | None = None) -> None:
-    """Let all shaping in a reward weigh the next state as the learner does, in place.
-
-    :param discount: the learner's γ, times the chance of staying where that is constant.
-    :param endings: how likely a session ends, where that is learned.
-    """
-    for part in reward.modules():
-        if isinstance(part, ShapedReward):
-            part.discount, part.endings = discount, endings

@@ -4,11 +4,8 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 
-from lightrec.errors import RunError
 from lightrec.keys import PADDING, Key
-from lightrec.rewards.base import Reward
-from lightrec.users.choice_model import ChoiceModel
-from lightrec.users.parts import LEAVING, RETURN, LeavingModel, ReturnModel
+from lightrec.rewards.base import Reward, RewardContext
 
 DAY = 86_400.0
 
@@ -16,13 +13,12 @@ DAY = 86_400.0
 class Endings(nn.Module):
     """How likely a session ends after a step: as it was fitted, or at the assumed leave rate.
 
-    :param folder: what a reward stage left.
+    :param context: with the user model.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, context: RewardContext) -> None:
         super().__init__()
-        self.model = ChoiceModel.load(folder).requires_grad_(False)
-        self.leaving = LeavingModel.beside(folder, LEAVING)
+        self.model, self.leaving = context.choice, context.leaving
 
     def state(self, transition: TensorDictBase) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The choice state (B, S) after the step, and as (B, 1): the slates shown, how many items
@@ -50,15 +46,13 @@ class StayReward(Reward):
     """The probability that the session goes on after the step.
 
     Its sum over a session is about the number of steps that are still to come: it pays for length,
-    whatever is in it. Weigh it against what a step is worth.
-
-    :param folder: what a reward stage left. Where it could not fit how users leave, the leave rate
-        is the assumed one, and the reward a constant.
+    whatever is in it. Weigh it against what a step is worth. Where the log could not tell how users
+    leave, the leave rate is the assumed one, and the reward a constant.
     """
 
-    def __init__(self, folder: str) -> None:
-        super().__init__()
-        self.endings = Endings(folder)
+    def bind(self, context: RewardContext) -> None:
+        """Take the models of choices and of leaving."""
+        self.endings = Endings(context)
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
@@ -72,21 +66,16 @@ class ReturnReward(Reward):
     Summed over a session, whose steps are as many as users stay for, its expectation is the
     probability of a return: the reward of retention (Cai et al. 2023), without its noise.
 
-    :param folder: what a reward stage left, in a log in which users come back.
     :param days: how soon.
-    :raises RunError: where the log told nothing of returns.
     """
 
-    def __init__(self, folder: str, days: float = 7.0) -> None:
+    def __init__(self, days: float = 7.0) -> None:
         super().__init__()
-        self.endings = Endings(folder)
-        returns = ReturnModel.beside(folder, RETURN)
-        if returns is None:
-            raise RunError(
-                f"There is no model of returns in {folder}: its log has no times, or too few users "
-                "in it have a second session. Take another reward, or a longer log."
-            )
-        self.returns, self.days = returns, days
+        self.days = days
+
+    def bind(self, context: RewardContext) -> None:
+        """Take the models of choices, of leaving and of returns."""
+        self.endings, self.returns = Endings(context), context.returning
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:

@@ -5,9 +5,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.keys import Key
-from lightrec.rewards.base import Reward
-from lightrec.users.choice_model import ChoiceModel
-from lightrec.users.reward_model import load_reward
+from lightrec.rewards.base import Reward, RewardContext
 
 
 class SurplusReward(Reward):
@@ -21,14 +19,11 @@ class SurplusReward(Reward):
     The learned reward alone misleads a policy wherever most offers are declined. An item accepted
     with probability below one half has a negative reward there, so that declining is worth more,
     and the policy learns to show what nobody takes.
-
-    :param folder: what a reward stage left.
     """
 
-    def __init__(self, folder: str) -> None:
-        super().__init__()
-        self.model = ChoiceModel.load(folder).requires_grad_(False)
-        self.reward_model = load_reward(folder).requires_grad_(False)
+    def bind(self, context: RewardContext) -> None:
+        """Take the model of choices and the learned reward."""
+        self.model, self.reward_model = context.choice, context.reward_model
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:

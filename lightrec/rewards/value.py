@@ -4,30 +4,16 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.errors import RunError
 from lightrec.keys import Key
-from lightrec.rewards.base import Reward
-from lightrec.users.choice_model import ChoiceModel
-from lightrec.users.parts import VALUE, ValueModel
+from lightrec.rewards.base import Reward, RewardContext
 
 
 class _Valued(Reward):
-    """A reward of how much what was accepted is worth, by the model beside a choice model.
+    """A reward of how much what was accepted is worth, in a log whose values differ."""
 
-    :param folder: what a reward stage left, in a log whose values differ.
-    :raises RunError: where the log told nothing of values.
-    """
-
-    def __init__(self, folder: str) -> None:
-        super().__init__()
-        self.model = ChoiceModel.load(folder).requires_grad_(False)
-        value = ValueModel.beside(folder, VALUE)
-        if value is None:
-            raise RunError(
-                f"There is no model of values in {folder}: all choices of its log have the same "
-                "value, or too few are there. Take another reward, or a log with ratings or dwell."
-            )
-        self.value = value
+    def bind(self, context: RewardContext) -> None:
+        """Take the models of choices and of values."""
+        self.model, self.value = context.choice, context.values
 
     def law(self, transition: TensorDictBase) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (B, K) of the values of the slate's items, if taken."""
@@ -42,14 +28,12 @@ class _Valued(Reward):
 class ValueReward(_Valued):
     """The mean value of what was accepted, in the log's own units; 0 for nothing.
 
-    :param folder: what a reward stage left, in a log whose values differ.
     :param least: what is taken off every accepted item's value, such as the rating from which on
         one is worth having.
-    :raises RunError: where the log told nothing of values.
     """
 
-    def __init__(self, folder: str, least: float = 0.0) -> None:
-        super().__init__(folder)
+    def __init__(self, least: float = 0.0) -> None:
+        super().__init__()
         self.least = least
 
     @torch.no_grad()
@@ -67,13 +51,11 @@ class ConversionReward(_Valued):
     stars or more, of films watched for half an hour. Values are taken to be normal about the mean
     that :class:`ValueReward` gives.
 
-    :param folder: what a reward stage left, in a log whose values differ.
     :param threshold: in the log's own units.
-    :raises RunError: where the log told nothing of values.
     """
 
-    def __init__(self, folder: str, threshold: float = 1.0) -> None:
-        super().__init__(folder)
+    def __init__(self, threshold: float = 1.0) -> None:
+        super().__init__()
         self.threshold = threshold
 
     @torch.no_grad()

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lightrec.keys import PADDING, Key
 from lightrec.rewards.base import Reward
+from lightrec.testing import tiny
 from lightrec.testing.chance import seeded
 from lightrec.testing.contract import Check, DoesNotApply, checks_of, expect, name_of, run_all
 from lightrec.testing.tensors import described, same
@@ -224,7 +225,9 @@ def transitions(num_items: int) -> TensorDict:
 
 
 def _ready(make: MakeReward) -> Reward:
-    return make().eval()
+    reward = make().eval()
+    reward.bind(tiny.tiny_context())
+    return reward
 
 
 def _steady(make: MakeReward, num_items: int) -> tuple[Reward, TensorDict]:

@@ -30,7 +30,6 @@ class Supplies:
             "num_items": lambda: tiny.NUM_ITEMS,
             "vector_size": lambda: tiny.VECTOR_SIZE,
             "history_length": lambda: tiny.HISTORY_LENGTH,
-            "folder": lambda: str(self.reward_folder),
         }
         ranker = {"num_items": tiny.NUM_ITEMS, "size": 8, "layers": 1}
         own: dict[str, dict[str, Supply]] = {
@@ -86,19 +85,6 @@ class Supplies:
         folder = Path(tempfile.mkdtemp(prefix="lightrec-testing-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return folder
-
-    @cached_property
-    def reward_folder(self) -> Path:
-        """What a reward stage would leave: an ensemble of random weights, values and endings."""
-        from lightrec.users.ensemble import Ensemble
-
-        path = self.folder / "reward"
-        model = tiny.tiny_user_model()
-        Ensemble([model, tiny.tiny_user_model(seed=1)]).save_pretrained(path)
-        tiny.tiny_values(model).save_pretrained(path / "value")
-        for name, part in tiny.tiny_endings(model).items():
-            part.save_pretrained(path / name)
-        return path
 
     @cached_property
     def run(self) -> Path:

@@ -3,6 +3,12 @@
 Torch and transformers are imported where they are needed: a log needs neither.
 """
 
+import atexit
+import contextlib
+import io
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +18,7 @@ if TYPE_CHECKING:
     from lightrec.data.catalog import Catalog
     from lightrec.data.log import InteractionLog
     from lightrec.data.store import EventStore
-    from lightrec.rewards.base import Reward
+    from lightrec.rewards.base import Reward, RewardContext
     from lightrec.simulators.starts import LogStarts
     from lightrec.users.choice_model import PooledChoice
     from lightrec.users.parts import UserPart, ValueModel
@@ -189,6 +195,35 @@ def tiny_reward() -> "Reward":
     from lightrec.rewards.engagement import EngagementReward
 
     return EngagementReward()
+
+
+def tiny_context() -> "RewardContext":
+    """What a run lets its rewards know: an ensemble of users with all their parts, and a log.
+
+    Users choose among 12 items, and the log's tables have 48 of them.
+    """
+    from lightrec.data.store import EventStore
+    from lightrec.rewards.base import RewardContext
+
+    folder = _context_folder()
+    return RewardContext(folder / "users", EventStore.open(folder / "data"))
+
+
+@cache
+def _context_folder() -> Path:
+    """Write users and log once a process, into a folder that goes when the process ends."""
+    from lightrec.users.ensemble import Ensemble
+
+    folder = Path(tempfile.mkdtemp(prefix="lightrec-testing-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    model, users = tiny_user_model(), folder / "users"
+    Ensemble([model, tiny_user_model(seed=1)]).save_pretrained(users)
+    tiny_values(model).save_pretrained(users / "value")
+    for name, part in tiny_endings(model).items():
+        part.save_pretrained(users / name)
+    with contextlib.redirect_stdout(io.StringIO()):
+        tiny_store(folder / "data")
+    return folder
 
 
 def tiny_starts(num_items: int = NUM_ITEMS, seed: int = 0) -> "LogStarts":

@@ -90,9 +90,8 @@ def exploring():
 
 def combined_reward():
     """Rewards within rewards: a normalised sum of a shaped learned reward and a penalty."""
-    folder = str(SUPPLIES.reward_folder)
-    shaped = ContinuationShaping(LearnedReward(folder), folder, 0.9)
-    return NormalisedReward(WeightedSum([shaped, FatiguePenalty(folder)], [1.0, 0.5]))
+    shaped = ContinuationShaping(LearnedReward(), 0.9)
+    return NormalisedReward(WeightedSum([shaped, FatiguePenalty()], [1.0, 0.5]))
 
 
 @pytest.fixture(autouse=True)

@@ -190,38 +190,35 @@ def test_expected_surplus_is_the_log_sum(run):
     assert (sessions.reward > 0).all()
 
 
-def test_rewards_by_name(run):
-    folder = str(run / "reward")
+def test_rewards_by_name():
     for name in ("SurplusReward", "LearnedReward", "EngagementReward", "ProbabilityLogReward"):
-        assert type(make_reward(name, folder)).__name__ == name
+        assert type(make_reward(name)).__name__ == name
     with pytest.raises(PluginError, match=r"no 'Surplus' among the rewards.*SurplusReward"):
-        make_reward("Surplus", folder)
+        make_reward("Surplus")
 
 
-def test_settings_of_a_reward_reach_it_or_are_refused(run):
-    folder = str(run / "reward")
+def test_settings_of_a_reward_reach_it_or_are_refused():
     with pytest.raises(RecipeError, match=r"EngagementReward cannot be built.*'bonus'"):
-        make_reward("EngagementReward", folder, {"bonus": 2})
+        make_reward("EngagementReward", {"bonus": 2})
 
 
-def test_rewards_within_rewards_reach_the_policy_stage(run):
-    folder = str(run / "reward")
+def test_rewards_within_rewards_reach_the_policy_stage():
     settings = {
         "parts": ["SurplusReward", {"class_path": "RepetitionPenalty", "init_args": {"window": 3}}],
         "weights": [1.0, 0.5],
     }
-    reward = make_reward("WeightedSum", folder, settings)
+    reward = make_reward("WeightedSum", settings)
     assert [type(part).__name__ for part in reward.parts] == ["SurplusReward", "RepetitionPenalty"]
     assert reward.parts[1].window == 3
     inner = {"class_path": "WeightedSum", "init_args": settings}
-    assert make_reward("NormalisedReward", folder, {"reward": inner}).reward.weights == [1.0, 0.5]
+    assert make_reward("NormalisedReward", {"reward": inner}).reward.weights == [1.0, 0.5]
     with pytest.raises(RecipeError, match=r"parts of the reward WeightedSum is .*a list of these"):
-        make_reward("WeightedSum", folder, {"parts": "SurplusReward"})
+        make_reward("WeightedSum", {"parts": "SurplusReward"})
     wrong = {"class_path": "RepetitionPenalty", "init_args": {"windows": 3}}
     with pytest.raises(RecipeError, match=r"RepetitionPenalty cannot be built.*'windows'"):
-        make_reward("WeightedSum", folder, {"parts": [wrong]})
+        make_reward("WeightedSum", {"parts": [wrong]})
     with pytest.raises(RecipeError, match=r"WeightedSum cannot be built.*parts"):
-        make_reward("WeightedSum", folder, {})
+        make_reward("WeightedSum", {})
 
 
 def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(run):

@@ -7,11 +7,11 @@ from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.rewards.base import Reward
+from lightrec.rewards.base import Reward, RewardContext
 from lightrec.rewards.combined import NormalisedReward, RunningMoments, WeightedSum
 from lightrec.rewards.engagement import EngagementReward
 from lightrec.rewards.penalties import RepetitionPenalty
-from lightrec.rewards.shaping import ContinuationShaping, ShapedReward, weigh_as_learner
+from lightrec.rewards.shaping import ContinuationShaping, ShapedReward
 from lightrec.rewards.staying import Endings
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing import tiny
@@ -196,17 +196,18 @@ def test_continuation_shaping_weighs_as_the_learner(tmp_path):
     model.save_pretrained(tmp_path)
     for name, part in tiny.tiny_endings(model).items():
         part.save_pretrained(tmp_path / name)
-    shaped = ContinuationShaping(EngagementReward(), str(tmp_path))
+    shaped = ContinuationShaping(EngagementReward())
     steps = rows([[0, 2, 2], [0, 0, 1], [3, 1, 2]], [2, 3, 0])
     before = model.continuation(model.state(steps[Key.HISTORY])).unsqueeze(1)
     idle = model.continuation(model.after_nothing(steps[Key.HISTORY])).unsqueeze(1)
     gain = model.continuation(model.after(steps[Key.HISTORY], torch.tensor([[2], [3], [1]])))
     after = torch.where(steps[Key.TAKEN], gain, idle)
     plain = EngagementReward()(steps)
-    weigh_as_learner(WeightedSum([shaped]), 0.9)
+    WeightedSum([shaped]).bind(RewardContext(tmp_path, discount=0.9))
     torch.testing.assert_close(shaped(steps), plain + 0.9 * after - before)
-    endings = Endings(str(tmp_path))
-    weigh_as_learner(shaped, 0.9, endings)
+    context = RewardContext(tmp_path, discount=0.9, fitted_ends=True)
+    shaped.bind(context)
+    endings = Endings(context)
     stay = 1 - endings(steps)
     torch.testing.assert_close(shaped(steps), plain + 0.9 * stay * after - before)
     ended = torch.tensor([[True], [False], [False]])

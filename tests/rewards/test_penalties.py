@@ -6,12 +6,18 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from lightrec.errors import RecipeError, RunError
+from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
+from lightrec.rewards.base import RewardContext
 from lightrec.rewards.penalties import FatiguePenalty, RepetitionPenalty, UncertaintyPenalty
 from lightrec.testing import tiny
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.ensemble import Ensemble
+
+
+def bound(reward, folder=None, store=None):
+    reward.bind(RewardContext(folder, store))
+    return reward
 
 
 def rows(history, clicked):
@@ -40,37 +46,37 @@ def folder(tmp_path_factory):
 
 def test_fatigue_is_the_part_of_the_window_near_the_item(folder):
     steps = rows([[0, 1, 2, 3], [5, 5, 2, 3], [0, 0, 0, 1], [1, 1, 1, 1]], [1, 4, 3, 0])
-    found = FatiguePenalty(folder, window=4)(steps).flatten().tolist()
+    found = bound(FatiguePenalty(window=4), folder)(steps).flatten().tolist()
     assert found == [-0.5, -0.25, 0, 0]
-    assert FatiguePenalty(folder, window=2)(steps).flatten().tolist() == [-0.5, -0.5, 0, 0]
+    assert bound(FatiguePenalty(window=2), folder)(steps).flatten().tolist() == [-0.5, -0.5, 0, 0]
     with pytest.raises(RecipeError, match="a cosine lies between"):
-        FatiguePenalty(folder, near=2.0)
-    with pytest.raises(RecipeError, match="give data"):
-        FatiguePenalty(folder, category="genre")
+        FatiguePenalty(near=2.0)
+    with pytest.raises(NotApplicable, match="there is no log here"):
+        bound(FatiguePenalty(category="kind"), folder)
 
 
-def test_fatigue_goes_by_categories_where_there_are_some(folder, tmp_path):
+def test_fatigue_goes_by_categories_where_there_are_some(tmp_path):
     store = tiny.tiny_store(tmp_path / "data")
     kind = store.catalog["kind"].to_list()
     first = kind.index("tea") + 1
     tea = [i + 1 for i, k in enumerate(kind) if k == "tea"]
     rope = kind.index("rope") + 1
     steps = rows([[tea[1], tea[2], rope, 0], [0, 0, 0, rope]], [first, first])
-    data = str(tmp_path / "data")
-    found = FatiguePenalty(folder, window=4, data=data)(steps).flatten().tolist()
-    assert found == [-0.5, 0]
-    with pytest.raises(RecipeError, match="no attribute 'colour'"):
-        FatiguePenalty(folder, data=data, category="colour")
+    for settings in ({"kind": "category"}, {"category": "kind"}):
+        penalty = bound(FatiguePenalty(window=4, **settings), store=store)
+        assert penalty(steps).flatten().tolist() == [-0.5, 0]
+    with pytest.raises(NotApplicable, match="no attribute 'colour'"):
+        bound(FatiguePenalty(category="colour"), store=store)
 
 
 def test_uncertainty_is_the_ensembles_unless_the_simulator_tells(folder, tmp_path):
-    with pytest.raises(RunError, match="a single user model"):
-        UncertaintyPenalty(folder)
+    with pytest.raises(NotApplicable, match="a single user model"):
+        bound(UncertaintyPenalty(), folder)
     one, other = tiny.tiny_user_model(), tiny.tiny_user_model(seed=1)
     ensemble = Ensemble([one, other])
     ensemble.save_pretrained(tmp_path)
     steps = rows([[0, 0, 1, 2, 3], [1, 2, 3, 4, 5]], [4, 6])
-    reward = UncertaintyPenalty(str(tmp_path))
+    reward = bound(UncertaintyPenalty(), tmp_path)
     expected = ensemble.predict(steps[Key.HISTORY], steps[Key.ACTION])[1]
     assert torch.allclose(reward(steps), -expected.unsqueeze(1))
     assert (-reward(steps) <= math.log(2)).all()

@@ -1,11 +1,14 @@
 import math
 
+import polars as pl
 import pytest
 import torch
 from tensordict import TensorDict
 
-from lightrec.errors import DataError, RunError
+from lightrec.errors import DataError, NotApplicable
 from lightrec.keys import Key
+from lightrec.rewards.base import Reward, RewardContext
+from lightrec.rewards.combined import WeightedSum
 from lightrec.rewards.engagement import EngagementReward
 from lightrec.rewards.learned import LearnedReward
 from lightrec.rewards.probability_log import (
@@ -14,8 +17,14 @@ from lightrec.rewards.probability_log import (
     reward_weighted_log_likelihood,
 )
 from lightrec.rewards.value import ValueReward
+from lightrec.testing import tiny
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import VALUE, ValueModel
+
+
+def bound(reward, folder):
+    reward.bind(RewardContext(folder))
+    return reward
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +53,7 @@ def test_engagement_counts_what_was_accepted(transition):
 
 
 def test_learned_reward_is_the_models(transition, folder):
-    reward = LearnedReward(folder)
+    reward = bound(LearnedReward(), folder)
     found = reward(transition)
     expected = reward.model.reward(transition[Key.HISTORY], torch.tensor([[5], [1], [2]]))
     assert found.shape == (3, 1)
@@ -62,7 +71,7 @@ def test_probability_log_is_lowest_at_one_over_e():
 
 
 def test_probability_log_reward(transition, folder):
-    reward = ProbabilityLogReward(folder)
+    reward = bound(ProbabilityLogReward(), folder)
     p = reward.model.log_probabilities(transition[Key.HISTORY], transition[Key.ACTION]).exp()
     expected = [p[0, 0] * p[0, 0].log(), 0, p[2, 1] * p[2, 1].log()]
     assert reward(transition).flatten().tolist() == pytest.approx([float(x) for x in expected])
@@ -82,8 +91,8 @@ def test_reward_weighted_log_likelihood_by_hand():
 
 
 def test_value_reward_is_the_mean_value_of_what_was_accepted(transition, folder, tmp_path):
-    with pytest.raises(RunError, match="no model of values"):
-        ValueReward(folder)
+    with pytest.raises(NotApplicable, match="no model of values"):
+        bound(ValueReward(), folder)
     model = PooledChoice.from_pretrained(folder)
     model.save_pretrained(tmp_path)
     value = ValueModel(model.state_size, 32, 6)
@@ -92,5 +101,37 @@ def test_value_reward_is_the_mean_value_of_what_was_accepted(transition, folder,
     value.spread.fill_(0.5)
     value.save_pretrained(tmp_path / VALUE)
     # Three stars, and half of the item's own level.
-    assert ValueReward(str(tmp_path))(transition).tolist() == [[5.5], [0.0], [4.0]]
-    assert ValueReward(str(tmp_path), least=3.0)(transition).tolist() == [[2.5], [0.0], [1.0]]
+    assert bound(ValueReward(), tmp_path)(transition).tolist() == [[5.5], [0.0], [4.0]]
+    assert bound(ValueReward(least=3.0), tmp_path)(transition).tolist() == [[2.5], [0.0], [1.0]]
+
+
+def test_a_reward_reads_attributes_of_users_and_items_once_it_is_bound(tmp_path):
+    class Matched(Reward):
+        """1 for an item of the kind that a user's number says."""
+
+        def bind(self, context):
+            kinds = context.item_attribute("kind")
+            codes = torch.tensor([0, *kinds.rank("dense").to_list()])
+            self.register_buffer("kinds", codes)
+            self.users = context.user_attribute("user").dtype
+
+        def forward(self, transition):
+            same = self.kinds[transition[Key.ACTION]] == transition[Key.USER].unsqueeze(1)
+            return (same & self.taken(transition)).float().sum(1, keepdim=True)
+
+    store = tiny.tiny_store(tmp_path / "data")
+    kind = store.catalog["kind"].to_list()
+    lamp, tea = kind.index("lamp") + 1, kind.index("tea") + 1
+    matched = Matched()
+    WeightedSum([matched]).bind(RewardContext(store=store))
+    data = {
+        Key.USER: torch.tensor([1, 4, 4]),
+        Key.ACTION: torch.tensor([[tea, lamp], [tea, lamp], [tea, lamp]]),
+        Key.TAKEN: torch.tensor([[True, True], [True, True], [False, True]]),
+    }
+    assert matched(TensorDict(data, [3])).tolist() == [[1], [1], [0]]
+    assert matched.users == pl.String
+    with pytest.raises(NotApplicable, match=r"items have no attribute 'price'; they have item, "):
+        RewardContext(store=store).item_attribute("price")
+    with pytest.raises(NotApplicable, match="goes by a user model, and there is none here"):
+        bound(LearnedReward(), None)

@@ -6,12 +6,18 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from lightrec.errors import RunError
+from lightrec.errors import NotApplicable
 from lightrec.keys import Key
+from lightrec.rewards.base import RewardContext
 from lightrec.rewards.staying import Endings, ReturnReward, StayReward
 from lightrec.rewards.value import ConversionReward
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LEAVING, RETURN, VALUE, LeavingModel, ReturnModel, ValueModel
+
+
+def bound(reward, folder):
+    reward.bind(RewardContext(folder))
+    return reward
 
 
 @pytest.fixture
@@ -45,15 +51,15 @@ def test_conversion_is_the_normal_laws_tail(model, transition, tmp_path):
     value.save_pretrained(tmp_path / VALUE)
     # Means are 5.5 and 4, the deviation is .5: z = 3 and 0.
     expected = [(1 + math.erf(3 / math.sqrt(2))) / 2, 0.0, 0.5]
-    found = ConversionReward(str(tmp_path), threshold=4.0)(transition)
+    found = bound(ConversionReward(threshold=4.0), tmp_path)(transition)
     assert found.flatten().tolist() == pytest.approx(expected)
 
 
 def test_without_a_fitted_law_people_stay_at_the_assumed_rate(model, transition, tmp_path):
     model.save_pretrained(tmp_path)
-    assert StayReward(str(tmp_path))(transition).tolist() == [[0.75]] * 3
-    with pytest.raises(RunError, match="no model of returns"):
-        ReturnReward(str(tmp_path))
+    assert bound(StayReward(), tmp_path)(transition).tolist() == [[0.75]] * 3
+    with pytest.raises(NotApplicable, match="no model of returns"):
+        bound(ReturnReward(), tmp_path)
 
 
 def fit(model, folder):
@@ -74,28 +80,28 @@ def test_staying_and_returning_by_hand(model, transition, tmp_path):
     # After the step: 1 of 1, 1 of 2 and 3 of 4 slates were accepted.
     shares = [1.0, 0.5, 0.75]
     leave = [1 / (1 + math.exp(-(n - 2 * s))) for n, s in zip([1, 2, 4], shares, strict=True)]
-    found = StayReward(folder)(transition).flatten().tolist()
+    found = bound(StayReward(), folder)(transition).flatten().tolist()
     assert found == pytest.approx([1 - p for p in leave], abs=1e-6)
     z = [math.log(2 * 86_400) - 11 - share for share in shares]
     back = [(1 + math.erf(x / math.sqrt(2))) / 2 for x in z]
     expected = [p * b for p, b in zip(leave, back, strict=True)]
-    found = ReturnReward(folder, days=2.0)(transition).flatten().tolist()
+    found = bound(ReturnReward(days=2.0), folder)(transition).flatten().tolist()
     assert found == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_transition_that_tells_nothing_of_its_session_is_the_first(model, transition, tmp_path):
     folder = fit(model, tmp_path)
     bare = transition.exclude(Key.STEP, Key.ACCEPTED_TOTAL)
-    assert StayReward(folder)(bare)[0] == StayReward(folder)(transition)[0]
+    assert bound(StayReward(), folder)(bare)[0] == bound(StayReward(), folder)(transition)[0]
 
 
 def test_the_state_after_the_step_is_the_models_own(model, transition, tmp_path):
     model.save_pretrained(tmp_path)
-    state = Endings(str(tmp_path)).state(transition)[0]
+    state = Endings(RewardContext(tmp_path)).state(transition)[0]
     history, clicked = transition[Key.HISTORY], torch.tensor([[5], [7], [2]])
     assert model.records_nothing
     torch.testing.assert_close(state, model.after(history, clicked).squeeze(1))
     model.nothing_recorded.fill_(False)
     model.save_pretrained(tmp_path)
-    state = Endings(str(tmp_path)).state(transition)[0]
+    state = Endings(RewardContext(tmp_path)).state(transition)[0]
     torch.testing.assert_close(state[1], model.state(history)[1])

@@ -14,6 +14,7 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.store import VALIDATION, EventStore
 from lightrec.errors import RecipeError
+from lightrec.rewards.base import RewardContext
 from lightrec.rewards.learned import LearnedReward
 from lightrec.users.assessment import (
     assess,
@@ -176,8 +177,9 @@ def test_a_learner_is_trained_beside_and_rewards_by_it(folders, tmp_path, kind):
     assert torch.equal(found, module.learner.reward_model().reward(history, items))
     assert not torch.equal(found, load(tmp_path).reward(history, items))
     state = {"history": history, "action": items, "taken": items == 6}
-    reward = LearnedReward(str(tmp_path))(TensorDict(state, [1]))
-    assert torch.equal(reward, found[:, 1:2])
+    reward = LearnedReward()
+    reward.bind(RewardContext(tmp_path))
+    assert torch.equal(reward(TensorDict(state, [1])), found[:, 1:2])
     module.trainer.save_checkpoint(tmp_path / "model.ckpt")
     again = ChoiceModule.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
     assert isinstance(again.learner, kind)
