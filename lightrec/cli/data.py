@@ -49,7 +49,7 @@ def check(
     :param json: for programs to read.
     """
     from lightrec.data.findings import look_at
-    from lightrec.data.readers.find import read_tables
+    from lightrec.data.readers.base import read_tables
 
     named = parse_columns(columns)
     kind = plugins.installed().get("domains", domain).load()
@@ -96,8 +96,8 @@ def convert(
     :param times: how times are written.
     :param reader: by default the one that recognises the log.
     """
+    from lightrec.data.readers.base import read_tables
     from lightrec.data.readers.canonical import check_folder, write_folder
-    from lightrec.data.readers.find import read_tables
 
     named = parse_columns(columns)
     check_folder(to)

@@ -4,6 +4,7 @@ Nothing is rounded, cut or guessed: a value that cannot be taken as it is become
 row and column.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,14 @@ from lightrec.keys import Column
 
 _LARGEST_VALUE: Final = 1e30
 """Values are held as float32 later, with room for a weight."""
+
+_WRITTEN: Final[tuple[tuple[str, Callable[[pl.Series], pl.Series]], ...]] = (
+    (r"^-?(0|[1-9]\d{0,17})$", lambda text: text.cast(pl.Int64)),
+    (r"^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,2})?$", lambda text: text.cast(pl.Float64)),
+    (r"^(?i)(true|false)$", lambda text: text.str.to_lowercase() == "true"),
+    (r"^\d{4}-\d\d-\d\d$", lambda text: text.str.to_date("%Y-%m-%d", strict=False)),
+)
+"""How the values of an attribute are written, and what makes them of its type then."""
 
 LIMITS: Final[dict[str, tuple[float, float, str]]] = {
     Column.VALUE: (-_LARGEST_VALUE, _LARGEST_VALUE, "a number between -1e30 and 1e30"),
@@ -62,6 +71,22 @@ def to_ids(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
         return whole.cast(pl.String)
     problems.add(_wrong_type(column, "text or whole numbers"))
     return pl.Series(column.name, [None], pl.String).new_from_index(0, len(column))
+
+
+def written_type(column: pl.Series) -> pl.Series:
+    """Give a column of text the type in which all of its values are written.
+
+    Whole numbers, other numbers, true and false, and dates (2024-05-01) become such; numbers with
+    leading zeros stay text, as they may be codes.
+    """
+    values = column.drop_nulls()
+    if column.dtype != pl.String or not len(values):
+        return column
+    for pattern, convert in _WRITTEN:
+        if values.str.contains(pattern).all():
+            typed = convert(column)
+            return typed if typed.null_count() == column.null_count() else column
+    return column
 
 
 def to_words(column: pl.Series, place: Place, problems: Problems) -> pl.Series:

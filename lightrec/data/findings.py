@@ -85,8 +85,8 @@ def look_at(tables: Tables, domain: Domain) -> Findings:
         counts=counts,
         times=(times[0], times[-1]) if has_times else None,
         feedback=dict(feedback.iter_rows()),
-        columns=dict(tables.columns) or known,
-        ignored=tables.ignored,
+        columns=dict(log.place.names) or known,
+        ignored=log.place.ignored,
         left_out=left_out,
     )
 

@@ -27,7 +27,7 @@ class InteractionLog:
         where there is a count, and ``implicit`` otherwise. An item may be null only where
         candidates are given: the user then chose nothing.
     :param times: how numbers and strings in ``time`` are to be read (``lightrec.data.times``).
-    :param place: where the events come from, for messages.
+    :param place: where the events come from, for messages, and what the file calls its columns.
     :raises DataError: with all problems (up to 20), where the table does not fit the schema.
     """
 
@@ -53,6 +53,8 @@ class InteractionLog:
         frame = frame.with_columns(_default_feedback(frame))
         _check_items(frame, events, place, problems)
         problems.check()
+        self.place = place
+        """Where the events come from."""
         self.events: pl.DataFrame = frame
         """The events: all columns of the schema, in its order."""
 

@@ -44,12 +44,14 @@ class Place:
     :param first_line: the line of the first row in a text file, or None where there are no lines.
     :param line_of: the line of a row, counted from 0, where rows do not follow line by line.
     :param names: what the file calls a column, where it calls it otherwise.
+    :param ignored: columns of the file that have no place in a log and were left out.
     """
 
     source: Path | None = None
     first_line: int | None = None
     line_of: Callable[[int], int] | None = None
     names: Mapping[str, str] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
 
     def row(self, index: int) -> str:
         """Name a row, counted from 0, the way a reader of the file would."""

@@ -9,8 +9,7 @@ from lightrec import plugins
 from lightrec.data.domain import Domain
 from lightrec.data.files import check_input
 from lightrec.data.prepare import EqualTimes, Split, prepare
-from lightrec.data.readers.base import Tables
-from lightrec.data.readers.find import read_tables
+from lightrec.data.readers.base import Tables, read_tables
 from lightrec.data.times import TimeFormat
 from lightrec.errors import LightrecError, RecipeError
 from lightrec.keys import Column

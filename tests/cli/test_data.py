@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from lightrec.__main__ import main
-from lightrec.data.readers.find import read_tables
+from lightrec.data.readers.base import read_tables
 
 LOG = "who,sku,stars,when,price\na,x,5,2024-05-01,1\na,y,4,2024-05-02,1\nb,x,3,2024-05-03,1\n"
 COLUMNS = "{user: who, item: sku, value: stars, time: when}"

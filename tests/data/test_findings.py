@@ -11,6 +11,7 @@ from lightrec.data.findings import KEPT, LEFT_OUT, in_words, look_at
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Tables
+from lightrec.data.schema import Place
 
 EVENTS = pl.DataFrame(
     {
@@ -23,10 +24,8 @@ EVENTS = pl.DataFrame(
 
 def test_counts_are_those_of_a_run(tmp_path: Path) -> None:
     tables = Tables(
-        InteractionLog(EVENTS),
+        InteractionLog(EVENTS, place=Place(names={"user": "who"}, ignored=("price",))),
         Catalog(pl.DataFrame({"item": ["x", "y", "z"], "title": ["ex", None, "zed"]})),
-        ignored=("price",),
-        columns={"user": "who", "item": "item", "time": "time"},
     )
     findings = look_at(tables, Domain())
     assert findings.times == ("1970-01-01T00:00:01Z", "1970-01-02T00:00:00Z")

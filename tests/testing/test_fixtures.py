@@ -28,7 +28,7 @@ DOMAIN = """
 def test_the_log_is_the_files(lightrec_tiny_log, lightrec_tiny_catalog, lightrec_tiny_files):
     log, items = lightrec_tiny_files
     assert_frame_equal(TableReader().read(log).log.events, lightrec_tiny_log.events)
-    assert_frame_equal(TableReader().read_catalog(items).items, lightrec_tiny_catalog.items)
+    assert_frame_equal(TableReader().read_items(items).items, lightrec_tiny_catalog.items)
     assert len(lightrec_tiny_log) == 600
     assert len(lightrec_tiny_catalog) == 48
 

@@ -18,13 +18,13 @@ class Right(Reader):
     def recognises(cls, path):
         return path.is_file() and path.suffix == ".pairs"
 
-    def read(self, path, columns=None):
+    def read_log(self, path, columns=None):
         if columns:
             raise DataError("The columns are fixed.", path)
         if not path.exists():
             raise DataError("The file does not exist.", path)
         rows = [line.split() for line in path.read_text().splitlines()]
-        return Tables(InteractionLog(pl.DataFrame(rows, schema=["user", "item"], orient="row")))
+        return InteractionLog(pl.DataFrame(rows, schema=["user", "item"], orient="row"))
 
 
 class Nameless(Right):

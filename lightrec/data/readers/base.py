@@ -1,18 +1,21 @@
-"""What a reader of logs is: the base class, and the tables that it gives."""
+"""What a reader of logs is, the tables that it gives, and how the reader of a path is found."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 import polars as pl
 
+from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
+from lightrec.data.files import check_input
 from lightrec.data.log import InteractionLog
 from lightrec.data.problems import Problems
 from lightrec.data.schema import Place
 from lightrec.data.times import TimeFormat
+from lightrec.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -22,10 +25,6 @@ class Tables:
     log: InteractionLog
     catalog: Catalog | None = None
     users: Users | None = None
-    ignored: tuple[str, ...] = ()
-    """Columns of the log's file that have no place in a log and were left out."""
-    columns: Mapping[str, str] = field(default_factory=dict)
-    """Column of the log to column of the file, where the file names its columns."""
 
 
 class NamedColumns(Protocol):
@@ -63,11 +62,103 @@ class Reader(ABC):
         """Whether a file or folder is in this reader's format. Reads little or nothing of it."""
 
     @abstractmethod
-    def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
-        """Read a log and the tables beside it.
+    def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
+        """Read the log.
 
         :param path: what ``recognises`` accepts.
         :param columns: which column of the file holds which column of the log, such as
             ``{"item": "movie"}``; columns not named are recognised by common names.
         :raises DataError: with all problems found, up to 20.
         """
+
+    def read_items(self, path: Path) -> Catalog | None:
+        """Read the item table that a path in this format holds; None where it holds none.
+
+        :raises DataError: with all problems found, up to 20.
+        """
+        return None
+
+    def read_users(self, path: Path) -> Users | None:
+        """Read the user table that a path in this format holds; None where it holds none.
+
+        :raises DataError: with all problems found, up to 20.
+        """
+        return None
+
+    def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
+        """Read a log with its item and user tables.
+
+        :raises DataError: with the problems of all three, up to 20.
+        """
+        path, problems = Path(path), Problems()
+        catalog = users = None
+        with problems.taking():
+            log = self.read_log(path, columns)
+        with problems.taking():
+            catalog = self.read_items(path)
+        with problems.taking():
+            users = self.read_users(path)
+        problems.check()
+        return Tables(log, catalog, users)
+
+
+def read_tables(
+    log: Path,
+    items: Path | None = None,
+    users: Path | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    reader: str | None = None,
+    times: TimeFormat = "auto",
+) -> Tables:
+    """Read a log with the reader that recognises it, and item and user tables.
+
+    :param log: the log's path.
+    :param items: the item table's path; by default the table that came with the log, if any.
+    :param users: the user table's path; by default as for items.
+    :param columns: the log's column names by their meaning: ``{user: customer, item: sku}``.
+    :param reader: name of the log's reader; by default the one that recognises the path.
+    :param times: how the log's times are written.
+    :raises DataError: with the problems of all the files, up to 20.
+    """
+    problems = Problems()
+    catalog = known = None
+    with problems.taking():
+        tables = find_reader(log, reader, times).read(log, columns)
+    with problems.taking():
+        catalog = None if items is None else find_reader(items).read_items(items)
+    with problems.taking():
+        known = None if users is None else find_reader(users).read_users(users)
+    for path, table, kind in ((items, catalog, "item"), (users, known, "user")):
+        if path is not None and table is None and not problems:
+            problems.add(f"{path} holds no {kind} table; name the table itself.")
+    problems.check()
+    return Tables(tables.log, catalog or tables.catalog, known or tables.users)
+
+
+def find_reader(path: Path, name: str | None = None, times: TimeFormat = "auto") -> Reader:
+    """Find the reader of a path, by name or by asking each; plugins' readers are asked first.
+
+    :raises DataError: where the path cannot be read, or none recognises it.
+    """
+    found = plugins.installed()
+    if name is not None:
+        reader: Reader = found.get("readers", name).load()(times)
+        return reader
+    parts = list(found.parts["readers"].values())
+    problem = None
+    try:
+        for part in [*(p for p in parts if not p.path.startswith("lightrec.")), *parts]:
+            reader = part.load()(times)
+            if reader.recognises(path):
+                return reader
+    except OSError as error:
+        problem = DataError(f"The path cannot be looked at ({error.strerror}).", path)
+    if problem is not None:
+        raise problem
+    check_input(path)
+    raise DataError(
+        f"No installed reader recognises it. Readers: {', '.join(found.parts['readers'])}. "
+        "A table's name ends in .csv, .tsv (perhaps .gz) or .parquet; other formats need a plugin.",
+        source=path,
+    )

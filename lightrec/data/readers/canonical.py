@@ -9,7 +9,6 @@ from typing import Final
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.files import is_there
 from lightrec.data.log import InteractionLog
-from lightrec.data.problems import Problems
 from lightrec.data.readers.base import Reader, Tables
 from lightrec.errors import DataError
 
@@ -29,25 +28,25 @@ class CanonicalReader(Reader):
         """Whether the folder holds a ``log.parquet``."""
         return (path / LOG_FILE).is_file()
 
-    def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
-        """Read the folder.
+    def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
+        """Read the log.
 
         :param columns: must be empty, since the columns have their names already.
         :raises DataError: where a file is not in the canonical schema.
         """
         if columns:
             raise DataError("The columns of a canonical log cannot be named otherwise.", path)
-        items, people = path / CATALOG_FILE, path / USERS_FILE
-        problems = Problems()
-        catalog = users = None
-        with problems.taking():
-            log = InteractionLog.read_parquet(path / LOG_FILE)
-        with problems.taking():
-            catalog = Catalog.read_parquet(items) if is_there(items) else None
-        with problems.taking():
-            users = Users.read_parquet(people) if is_there(people) else None
-        problems.check()
-        return Tables(log, catalog, users)
+        return InteractionLog.read_parquet(path / LOG_FILE)
+
+    def read_items(self, path: Path) -> Catalog | None:
+        """Read the item table, where there is one."""
+        file = path / CATALOG_FILE
+        return Catalog.read_parquet(file) if is_there(file) else None
+
+    def read_users(self, path: Path) -> Users | None:
+        """Read the user table, where there is one."""
+        file = path / USERS_FILE
+        return Users.read_parquet(file) if is_there(file) else None
 
 
 def write_tables(tables: Tables, folder: Path) -> None:

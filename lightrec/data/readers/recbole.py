@@ -1,14 +1,15 @@
 """RecBole's atomic files: tab-separated, with a header of ``name:type``."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
+from lightrec.data.catalog import Catalog, Users
 from lightrec.data.files import is_there
+from lightrec.data.log import InteractionLog
 from lightrec.data.problems import Problems
-from lightrec.data.readers.base import NamedColumns, Tables
+from lightrec.data.readers.base import NamedColumns, Reader
 from lightrec.data.readers.delimited import TextTable
 from lightrec.data.readers.table import TableReader
 from lightrec.data.schema import Place
@@ -31,8 +32,10 @@ class RecBoleReader(TableReader):
         """Whether there is just one ``.inter`` file in the folder, or beside the prefix."""
         return len(_logs(path)) == 1
 
-    def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
-        """Read the log with the item and user tables beside it.
+    read = Reader.read
+
+    def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
+        """Read the log.
 
         :param columns: which column of the ``.inter`` file (its name without the type) holds which
             column of the log.
@@ -41,17 +44,17 @@ class RecBoleReader(TableReader):
         logs = _logs(Path(path))
         if len(logs) != 1:
             raise DataError(f"There are {len(logs)} .inter files; name one of them.", path)
-        items, users = logs[0].with_suffix(ITEMS), logs[0].with_suffix(USERS)
-        problems = Problems()
-        catalog = known = None
-        with problems.taking():
-            tables = super().read(logs[0], columns)
-        with problems.taking():
-            catalog = self.read_catalog(items) if is_there(items) else None
-        with problems.taking():
-            known = self.read_users(users) if is_there(users) else None
-        problems.check()
-        return replace(tables, catalog=catalog, users=known)
+        return super().read_log(logs[0], columns)
+
+    def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
+        """Read the item table next to the log, where there is one."""
+        file = _next_to(path, ITEMS)
+        return None if file is None else super().read_items(file, columns)
+
+    def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
+        """Read the user table next to the log, where there is one."""
+        file = _next_to(path, USERS)
+        return None if file is None else super().read_users(file, columns)
 
     def open(self, path: Path) -> NamedColumns:
         """Open one of the three files."""
@@ -100,3 +103,10 @@ def _logs(path: Path) -> list[Path]:
         return [path] if path.is_file() else []
     beside = path.with_name(path.name + LOG)
     return [beside] if beside.is_file() else []
+
+
+def _next_to(path: Path, ending: str) -> Path | None:
+    """The file with an ending that belongs to the log."""
+    logs = _logs(Path(path))
+    file = logs[0].with_suffix(ending) if len(logs) == 1 else None
+    return file if file is not None and is_there(file) else None

@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import polars as pl
 
+from lightrec.data.casts import written_type
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
 from lightrec.data.parquet import ParquetTable
@@ -19,6 +20,7 @@ from lightrec.data.schema import Place
 from lightrec.data.times import TimeFormat
 from lightrec.keys import Column
 
+TableKind = TypeVar("TableKind", Catalog, Users)
 CLICKS: Final = ("click", "clicked")
 """Names of columns whose values, 0 or 1, are clicks and no ratings."""
 
@@ -53,7 +55,28 @@ class TableReader(Reader):
         return ParquetTable(path) if _is_parquet(path) else TextTable(path, self.separator)
 
     def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
-        """Read a log; columns that have no place in a log are left out and named in ``ignored``.
+        """Read a log, and where it has no users the context of each row as a user's attributes.
+
+        Of a session's or an impression's rows, which are one user's, the first gives the context.
+
+        :raises DataError: with all problems found, up to 20.
+        """
+        log = self.read_log(path, columns)
+        names = [name for name in log.place.ignored if name]
+        if log.has(Column.USER) or not names:
+            return Tables(log)
+        problems, table = Problems(path), self.open(path)
+        frame, _ = _load(table, names, problems)
+        contexts = _with_own_names({Column.USER: log.users()}, frame, USER_NAMES)
+        users = Users(
+            _typed(table, contexts.unique(Column.USER, keep="first", maintain_order=True))
+        )
+        ignored = tuple(name for name in log.place.ignored if name not in frame.columns)
+        log.place = replace(log.place, ignored=ignored)
+        return Tables(log, users=users)
+
+    def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
+        """Read a log; ``place`` of the log names the columns that have no place in it.
 
         :param columns: which column of the file holds which column of the log.
         :raises DataError: with all problems found, up to 20.
@@ -68,61 +91,74 @@ class TableReader(Reader):
             problems.check()
         frame = frame.select(
             pl.col(name).alias(column) for column, name in matched.items() if name in frame.columns
-        )
+        ).cast({pl.Categorical: pl.String})
         if frame.schema.get(Column.CANDIDATES) == pl.String:
             frame = frame.with_columns(split_list(frame[Column.CANDIDATES]))
         if Column.FEEDBACK not in matched and matched.get(Column.VALUE, "").lower() in CLICKS:
             frame = frame.with_columns(pl.lit("click").alias(Column.FEEDBACK))
-        with problems.taking():
-            named = replace(place, names=matched)
-            log = InteractionLog(frame, times=self.times, place=named)
-        problems.check()
         ignored = tuple(name for name in table.names if name not in matched.values())
-        return Tables(log, ignored=ignored, columns=matched)
-
-    def read_catalog(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog:
-        """Read an item table; columns other than item, title and text become attributes."""
-        path = Path(path)
-        problems = Problems(path)
-        frame, place = self._with_attributes(path, CATALOG_NAMES, columns, Column.ITEM, problems)
         with problems.taking():
-            catalog = Catalog(frame, place=place)
+            place = replace(place, names=matched, ignored=ignored)
+            log = InteractionLog(frame, times=self.times, place=place)
         problems.check()
-        return catalog
+        return log
 
-    def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users:
-        """Read a user table; columns other than user become attributes."""
-        path = Path(path)
-        problems = Problems(path)
-        frame, place = self._with_attributes(path, USER_NAMES, columns, Column.USER, problems)
-        with problems.taking():
-            users = Users(frame, place=place)
-        problems.check()
-        return users
+    def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
+        """Read an item table; columns other than item, title and text become attributes.
 
-    def _with_attributes(
+        :param columns: which column of the file holds item, title and text.
+        :raises DataError: with all problems found, up to 20.
+        """
+        return self._table(Catalog, Path(path), CATALOG_NAMES, columns)
+
+    def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
+        """Read a user table; columns other than user become attributes.
+
+        :param columns: which column of the file holds user.
+        :raises DataError: with all problems found, up to 20.
+        """
+        return self._table(Users, Path(path), USER_NAMES, columns)
+
+    def _table(
         self,
+        kind: type[TableKind],
         path: Path,
         names: Mapping[str, Sequence[str]],
         columns: Mapping[str, str] | None,
-        key: str,
-        problems: Problems,
-    ) -> tuple[pl.DataFrame, Place]:
+    ) -> TableKind:
+        problems = Problems(path)
         table = self.open(path)
-        matched = _match(table, names, columns, key, problems)
+        matched = _match(table, names, columns, kind.key, problems)
         frame, place = _load(table, table.names, problems)
-        if key not in matched or not frame.height:
+        if kind.key not in matched or not frame.height:
             problems.check()
-        taken = {column: frame[name] for column, name in matched.items() if name in frame.columns}
-        for name in frame.columns:
-            if name in matched.values():
-                continue
-            free = name
-            # An attribute may not take the name of a column that came from elsewhere.
-            while free in names or free in taken:
-                free += "_"
-            taken[free] = frame[name]
-        return pl.DataFrame([series.alias(name) for name, series in taken.items()]), place
+        found = {column: frame[name] for column, name in matched.items() if name in frame.columns}
+        frame = _with_own_names(found, frame.drop(matched.values(), strict=False), names)
+        with problems.taking():
+            made = kind(_typed(table, frame), place=place)
+        problems.check()
+        return made
+
+
+def _with_own_names(
+    known: Mapping[str, pl.Series], others: pl.DataFrame, names: Mapping[str, Sequence[str]]
+) -> pl.DataFrame:
+    """Put attributes next to known columns, under names that no known column has."""
+    taken = dict(known)
+    for name in others.columns:
+        free = name
+        while free in names or free in taken:
+            free += "_"
+        taken[free] = others[name]
+    return pl.DataFrame([series.alias(name) for name, series in taken.items()])
+
+
+def _typed(table: NamedColumns, frame: pl.DataFrame) -> pl.DataFrame:
+    """Give attributes of a text file the types that they are written in."""
+    if not isinstance(table, TextTable):
+        return frame
+    known = (Column.ITEM, Column.USER, Column.TITLE, Column.TEXT)
+    return frame.with_columns(written_type(frame[n]) for n in frame.columns if n not in known)
 
 
 def _match(
@@ -149,24 +185,6 @@ def _load(
         return loaded
     problems.check()
     raise AssertionError("an error was taken, so there is a problem")
-
-
-def read_catalog(path: Path, columns: Mapping[str, str] | None = None) -> Catalog:
-    """Read an item table from CSV or Parquet.
-
-    :param columns: which column of the file holds item, title and text.
-    :raises DataError: with all problems found, up to 20.
-    """
-    return TableReader().read_catalog(path, columns)
-
-
-def read_users(path: Path, columns: Mapping[str, str] | None = None) -> Users:
-    """Read a user table from CSV or Parquet.
-
-    :param columns: which column of the file holds user.
-    :raises DataError: with all problems found, up to 20.
-    """
-    return TableReader().read_users(path, columns)
 
 
 def _is_parquet(path: Path) -> bool:

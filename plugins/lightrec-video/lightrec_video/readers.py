@@ -5,7 +5,6 @@ zip_code, as far as the set has them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +14,7 @@ from lightrec.data.catalog import Catalog, Users
 from lightrec.data.files import check_file, is_there
 from lightrec.data.log import InteractionLog
 from lightrec.data.problems import Problems
-from lightrec.data.readers.base import Reader, Tables
+from lightrec.data.readers.base import Reader
 from lightrec.data.readers.delimited import TextTable
 from lightrec.data.readers.recbole import RecBoleReader, RecBoleTable
 from lightrec.data.readers.table import TableReader
@@ -75,38 +74,25 @@ class MovieLensReader(Reader):
             return (folder / "movies.csv").is_file()
         return kind is not None or _is_recbole(path)
 
-    def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
-        """Read the ratings with the tables beside them.
+    def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
+        """Read the ratings.
 
         :param columns: must be empty, since the formats are fixed.
         :raises DataError: with all problems found, up to 20.
         """
-        path = Path(path)
         if columns:
             raise DataError("The columns of MovieLens files are fixed and cannot be named.", path)
         folder, kind = _find(path)
-        if kind == "ratings.csv":
-            return self._csv(folder)
         if kind is None:
-            return self._recbole(path)
-        problems = Problems()
-        catalog = users = None
-        with problems.taking():
-            log = self._log(folder / kind)
-        with problems.taking():
-            old = kind == "u.data"
-            catalog = _u_item(folder / "u.item") if old else _movies_dat(folder / "movies.dat")
-        with problems.taking():
-            users = _u_user(folder / "u.user") if old else _users_dat(folder / "users.dat")
-        problems.check()
-        return Tables(log, catalog, users)
-
-    def _log(self, path: Path) -> InteractionLog:
-        tabs = path.name == "u.data"
+            return RecBoleReader(times=self.times).read_log(path)
+        file = folder / kind
+        if kind == "ratings.csv":
+            return TableReader(times=self.times).read_log(file)
+        tabs = kind == "u.data"
         # Fields are parted by "::"; to a reader of one separator every second one is empty.
         names = _LOG_COLUMNS if tabs else _DOUBLY_PARTED
-        table = TextTable(path, "\t" if tabs else ":", quote=False, names=names)
-        problems = Problems(path)
+        table = TextTable(file, "\t" if tabs else ":", quote=False, names=names)
+        problems = Problems(file)
         frame, place = table.read(_LOG_COLUMNS, problems)
         if not frame.height:
             problems.check()
@@ -115,38 +101,40 @@ class MovieLensReader(Reader):
         problems.check()
         return log
 
-    def _csv(self, folder: Path) -> Tables:
-        reader = TableReader(times=self.times)
+    def read_items(self, path: Path) -> Catalog | None:
+        """Read the films next to the ratings, where they are there."""
+        folder, kind = _find(path)
+        if kind == "u.data":
+            return _u_item(folder / "u.item")
+        if kind == "ratings.dat":
+            return _movies_dat(folder / "movies.dat")
         movies = folder / "movies.csv"
-        problems = Problems()
-        rows = None
-        with problems.taking():
-            tables = reader.read(folder / "ratings.csv")
-        with problems.taking():
-            rows = reader.read_catalog(movies).items if is_there(movies) else None
-        problems.check()
-        if rows is None:
-            return tables
-        there = "genres" in rows.columns
-        genres = pl.col("genres") if there else pl.lit(None, pl.String).alias("genres")
-        rows = rows.select(Column.ITEM, Column.TITLE, genres.str.split("|"))
-        return replace(tables, catalog=_catalog(rows, movies))
-
-    def _recbole(self, path: Path) -> Tables:
-        tables = RecBoleReader(times=self.times).read(path)
-        catalog = users = None
-        if tables.catalog is not None:
+        if kind is None:
+            found = RecBoleReader().read_items(path)
+        else:
+            found = TableReader().read_items(movies) if is_there(movies) else None
+        if found is None:
+            return None
+        if kind is None:
             # Put together again, title and year are taken apart as GroupLens's own are.
             full = pl.format("{} ({})", Column.TITLE, pl.col("release_year").fill_null(""))
-            rows = tables.catalog.items.select(
-                Column.ITEM,
-                pl.coalesce(full, Column.TITLE).alias(Column.TITLE),
-                pl.col("class").cast(pl.String).str.split(" ").alias("genres"),
-            )
-            catalog = _catalog(rows, path)
-        if tables.users is not None:
-            users = _users(tables.users.users, path)
-        return replace(tables, catalog=catalog, users=users)
+            title = pl.coalesce(full, Column.TITLE).alias(Column.TITLE)
+            genres = pl.col("class").cast(pl.String).str.split(" ").alias("genres")
+            return _catalog(found.items.select(Column.ITEM, title, genres), path)
+        there = "genres" in found.items.columns
+        genres = pl.col("genres") if there else pl.lit(None, pl.String).alias("genres")
+        rows = found.items.select(Column.ITEM, Column.TITLE, genres.cast(pl.String).str.split("|"))
+        return _catalog(rows, movies)
+
+    def read_users(self, path: Path) -> Users | None:
+        """Read the people next to the ratings, where they are there."""
+        folder, kind = _find(path)
+        if kind == "u.data":
+            return _u_user(folder / "u.user")
+        if kind == "ratings.dat":
+            return _users_dat(folder / "users.dat")
+        found = RecBoleReader().read_users(path) if kind is None else None
+        return None if found is None else _users(found.users, path)
 
 
 def _find(path: Path) -> tuple[Path, str | None]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lightrec.__main__ import main
 from lightrec.data.log import InteractionLog
-from lightrec.data.readers.find import read_tables
+from lightrec.data.readers.base import read_tables
 from lightrec.errors import DataError
 from tests.data.readers.faults import BREAK, FORMATS, damage
 

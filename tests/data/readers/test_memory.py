@@ -11,7 +11,7 @@ LINES = 300_000
 SCRIPT = """
 import resource, sys
 from pathlib import Path
-from lightrec.data.readers.find import find_reader
+from lightrec.data.readers.base import find_reader
 from lightrec.errors import DataError
 
 def peak():

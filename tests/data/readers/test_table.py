@@ -1,12 +1,13 @@
 """CSV and Parquet logs: columns named or recognised, errors with file, line and column."""
 
 import gzip
+from datetime import date
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from lightrec.data.readers.table import TableReader, read_catalog, read_users
+from lightrec.data.readers.table import TableReader
 from lightrec.errors import DataError
 
 
@@ -23,7 +24,7 @@ def test_common_names_are_recognised(header: str, tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", f"{header}\n1,2,3.5,1714559400\n1,3,,1714559401\n")
     assert TableReader.recognises(path)
     tables = TableReader().read(path)
-    assert tables.ignored == ()
+    assert tables.log.place.ignored == ()
     assert tables.log.events["user"].to_list() == ["1", "1"]
     assert tables.log.events["item"].to_list() == ["2", "3"]
     assert tables.log.events["value"].to_list() == [3.5, None]
@@ -36,7 +37,7 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     tables = TableReader().read(path, {"user": "who", "item": "what", "value": "price"})
     assert tables.log.events.row(0)[:2] == ("a", "x")
     assert tables.log.events["value"][0] == 2.0
-    assert tables.ignored == ("item",)
+    assert tables.log.place.ignored == ("item",)
 
 
 @pytest.mark.parametrize("separator", [",", "\t", ";", "|"])
@@ -67,7 +68,9 @@ def test_a_logged_bandit(tmp_path: Path) -> None:
     header = ",timestamp,item_id,position,click,propensity_score,user_feature_0"
     row = "0,2019-11-24 00:00:04.101306+00:00,28,2,0,0.0294117647,81ce123cbb5bd8ce818f60fb3586bba5"
     tables = TableReader().read(write(tmp_path / "men.csv", f"{header}\n{row}\n"))
-    assert tables.ignored == ("", "user_feature_0")
+    assert tables.log.place.ignored == ("",)
+    assert tables.users is not None
+    assert tables.users.users.rows() == [("row 1", "81ce123cbb5bd8ce818f60fb3586bba5")]
     event = tables.log.events.row(0, named=True)
     assert (event["user"], event["item"], event["position"]) == (None, "28", 2)
     assert (event["feedback"], event["value"]) == ("click", 0.0)
@@ -81,21 +84,53 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
         {"uid": [1], "asin": [2], "ts": [1714559400], "candidates": [[2, 3]], "other": [0]}
     ).write_parquet(path)
     tables = TableReader().read(path)
-    assert tables.ignored == ("other",)
+    assert tables.log.place.ignored == ("other",)
     assert tables.log.events["candidates"].to_list() == [["2", "3"]]
     assert tables.log.events["time"].dt.year()[0] == 2024
 
 
 def test_item_and_user_tables(tmp_path: Path) -> None:
     items = write(tmp_path / "items.csv", "id,name,text,year\n1,One,,1995\n2,,Two,\n")
-    assert read_catalog(items).items.rows() == [
-        ("1", "One", None, "1995"),
-        ("2", None, "Two", None),
-    ]
-    users = write(tmp_path / "users.csv", "age,user_id\n20,a\n")
-    assert read_users(users).users.rows() == [("a", "20")]
+    assert items_of(items).rows() == [("1", "One", None, 1995), ("2", None, "Two", None)]
+    people = write(tmp_path / "users.csv", "age,user_id\n20,a\n")
+    users = TableReader().read_users(people)
+    assert users is not None
+    assert users.users.rows() == [("a", 20)]
     with pytest.raises(DataError, match="Line 3 has no item"):
-        read_catalog(items, {"item": "name"})
+        items_of(items, {"item": "name"})
+
+
+def test_attributes_have_the_types_that_they_are_written_in(tmp_path: Path) -> None:
+    header = "item,whole,price,fresh,day,code,mixed,none,word"
+    lines = ["a,-3,9.50,true,2024-05-01,007,1,,x", "b,,1e3,FALSE,2024-02-29,1,x,,"]
+    found = items_of(write(tmp_path / "items.csv", "\n".join([header, *lines]) + "\n"))
+    assert found.drop("title", "text").rows() == [
+        ("a", -3, 9.5, True, date(2024, 5, 1), "007", "1", None, "x"),
+        ("b", None, 1000.0, False, date(2024, 2, 29), "1", "x", None, None),
+    ]
+    wrong = write(tmp_path / "items.csv", "item,day\na,2024-02-30\nb,2024-02-01\n")
+    assert items_of(wrong)["day"].to_list() == ["2024-02-30", "2024-02-01"]
+
+
+def test_parquet_keeps_categories_of_items(tmp_path: Path) -> None:
+    kinds = pl.Series("kind", ["tea", None, "tea"], dtype=pl.Categorical)
+    frame = pl.DataFrame([pl.Series("item", ["1", "2", "3"], dtype=pl.Categorical), kinds])
+    frame.write_parquet(tmp_path / "items.parquet")
+    found = items_of(tmp_path / "items.parquet")
+    assert (found["item"].dtype, found["kind"].dtype) == (pl.String, pl.Categorical)
+    assert found["kind"].to_list() == ["tea", None, "tea"]
+    log = TableReader().read_log(tmp_path / "items.parquet", {"feedback": "kind"})
+    assert log.events["feedback"].to_list() == ["tea", "implicit", "tea"]
+
+
+def test_the_context_of_a_log_without_users_belongs_to_whom_is_made_up(tmp_path: Path) -> None:
+    text = "item,reward,propensity,hour,session\nx,1,.5,9,s\ny,0,.5,10,s\nz,1,.25,17,\n"
+    path = write(tmp_path / "log.csv", text)
+    tables = TableReader().read(path, {"value": "reward"})
+    assert tables.users is not None
+    assert tables.users.users.rows() == [("session s", 9), ("row 3", 17)]
+    assert tables.log.users().to_list() == ["session s", "session s", "row 3"]
+    assert TableReader().read(write(path, "user,item,hour\na,x,9\n")).users is None
 
 
 @pytest.mark.parametrize(
@@ -176,6 +211,12 @@ def test_missing_files(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(DataError, match="This is a folder"):
         TableReader().read(tmp_path / "folder.csv")
+
+
+def items_of(path: Path, columns: dict[str, str] | None = None) -> pl.DataFrame:
+    catalog = TableReader().read_items(path, columns)
+    assert catalog is not None
+    return catalog.items
 
 
 def problems_of(path: Path, content: bytes, columns: dict[str, str] | None = None) -> list[str]:
@@ -350,6 +391,6 @@ def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_attributes_keep_names_of_their_own(tmp_path: Path) -> None:
     path = write(tmp_path / "items.csv", "sku,item,item_,title\n1,a,b,c\n")
-    assert read_catalog(path, {"item": "sku"}).items.columns == [
+    assert items_of(path, {"item": "sku"}).columns == [
         *("item", "title", "text", "item_", "item__"),
     ]
