@@ -45,7 +45,7 @@ class Key:
     the log; 0 at padding and where it is not known."""
     GAP: Final = "gap"
     """(B, L) int64: bucket of the time between each step of the history and the user's step before
-    it, see :mod:`lightrec.data.gaps`; 0 at padding, at a user's first step and where it is not
+    it, see :mod:`lightrec.data.sequences`; 0 at padding, at a user's first step and where it is not
     known."""
     USER: Final = "user"
     """(B,) int64: row of the user table."""

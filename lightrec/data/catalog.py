@@ -5,10 +5,9 @@ from typing import ClassVar
 
 import polars as pl
 
-from lightrec.data.canonical import read_canonical
 from lightrec.data.casts import check_attribute, to_ids, to_words
-from lightrec.data.problems import Problems
-from lightrec.data.schema import Place, write_table
+from lightrec.data.parquet import read_canonical
+from lightrec.data.schema import Place, Problems, write_table
 from lightrec.keys import Column
 
 

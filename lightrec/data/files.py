@@ -1,10 +1,15 @@
-"""What can be said of a file before it is parsed: whether it is there, and what it really is."""
+"""Files: what can be said of one before it is parsed, and the mode of those that are written."""
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lightrec.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _KINDS: Final = (
     (b"PAR1", "parquet", "a Parquet file", "name it with the ending .parquet"),
@@ -91,3 +96,21 @@ def _wide_text(head: bytes) -> str | None:
 
 def _quoted(head: bytes) -> str:
     return repr(head[:16].decode("latin-1"))
+
+
+def save_tensors(tensors: "Mapping[str, Tensor]", path: Path) -> None:
+    """Write tensors by name into one safetensors file, with the mode of any new file."""
+    from safetensors.torch import save_file  # all else here does without torch
+
+    with usual_mode(path):
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+
+
+@contextmanager
+def usual_mode(path: Path) -> Iterator[None]:
+    """Give a file that is written within the block the mode that the umask gives to new files."""
+    path.unlink(missing_ok=True)
+    path.touch()
+    mode = path.stat().st_mode
+    yield
+    path.chmod(mode)

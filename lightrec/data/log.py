@@ -4,11 +4,9 @@ from pathlib import Path
 
 import polars as pl
 
-from lightrec.data.canonical import read_canonical
-from lightrec.data.casts import to_log_column
-from lightrec.data.problems import Problems
-from lightrec.data.schema import LOG_SCHEMA, Place, write_table
-from lightrec.data.times import TimeFormat, parse_times
+from lightrec.data.casts import TimeFormat, parse_times, to_log_column
+from lightrec.data.parquet import read_canonical
+from lightrec.data.schema import LOG_SCHEMA, Place, Problems, write_table
 from lightrec.keys import Column
 
 RATING, COUNT, IMPLICIT = "rating", "count", "implicit"
@@ -26,7 +24,7 @@ class InteractionLog:
         ones are added as null; ``feedback`` becomes ``rating`` where there is a value, ``count``
         where there is a count, and ``implicit`` otherwise. An item may be null only where
         candidates are given: the user then chose nothing.
-    :param times: how numbers and strings in ``time`` are to be read (``lightrec.data.times``).
+    :param times: how numbers and strings in ``time`` are to be read (``lightrec.data.casts``).
     :param place: where the events come from, for messages, and what the file calls its columns.
     :raises DataError: with all problems (up to 20), where the table does not fit the schema.
     """

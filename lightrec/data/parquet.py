@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lightrec.data.files import check_file, describe_content
-from lightrec.data.problems import Problems
-from lightrec.data.schema import Place
+from lightrec.data.schema import KIND_KEY, SCHEMA_VERSION, VERSION_KEY, Place, Problems
 from lightrec.errors import DataError
 
 _FAILURES: Final = (OSError, pa.ArrowException, ValueError, MemoryError, OverflowError)
@@ -117,3 +116,32 @@ def _is_text(kind: pa.DataType) -> bool:
         is_kind(kind)
         for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     )
+
+
+def read_canonical(path: Path, kind: str) -> pl.DataFrame:
+    """Read a table that ``lightrec.data.schema.write_table`` wrote.
+
+    :param kind: ``log``, ``catalog`` or ``users``.
+    :raises DataError: where the file is no such table, or of a newer schema version.
+    """
+    table = ParquetTable(path)
+    found = table.metadata.get(VERSION_KEY, "")
+    if not found.isdecimal() or table.metadata.get(KIND_KEY) != kind:
+        raise DataError(
+            f"The file is no {kind} table written by lightrec; name the file itself, so that it is "
+            "read as any other Parquet file, or convert it with `lightrec data convert`.",
+            path,
+        )
+    if int(found) > SCHEMA_VERSION:
+        raise DataError(
+            f"The file has schema version {found}; this lightrec reads versions up to "
+            f"{SCHEMA_VERSION}. Update lightrec.",
+            path,
+        )
+    problems = Problems(path)
+    if len(set(table.names)) < len(table.names):
+        problems.add("A column is there twice; give each column a name of its own.")
+    problems.check()
+    frame, _ = table.read(table.names, problems)
+    problems.check()
+    return frame

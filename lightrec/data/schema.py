@@ -1,16 +1,18 @@
-"""The canonical schema of logs, and how messages name a place in a table.
+"""The canonical schema of logs, the problems of an input, and how messages name their place.
 
 ``lightrec.data.casts`` brings columns into it. The schema's version stands in the metadata of every
 Parquet file that lightrec writes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
+from lightrec.errors import DataError
 from lightrec.keys import Column
 
 SCHEMA_VERSION: Final = 1
@@ -101,3 +103,63 @@ class _Parts(Place):
 def write_table(frame: pl.DataFrame, path: Path, kind: str) -> None:
     """Write a table with the schema's version in the file's metadata."""
     frame.write_parquet(path, metadata={VERSION_KEY: str(SCHEMA_VERSION), KIND_KEY: kind})
+
+
+class Problems:
+    """What is wrong with one table, or with several.
+
+    :param source: the file, named in the error; None where the sentences name it themselves.
+    """
+
+    def __init__(self, source: object | None = None) -> None:
+        self.source = source
+        self.sentences: list[str] = []
+        self.more = 0
+        """How many problems there are besides ``sentences``."""
+
+    def __bool__(self) -> bool:
+        return bool(self.sentences)
+
+    def add(self, sentence: str) -> None:
+        """Add one whole sentence."""
+        if len(self.sentences) < DataError.SHOWN:
+            self.sentences.append(sentence)
+        else:
+            self.more += 1
+
+    def add_rows(self, bad: pl.Series, sentence: Callable[[int], str]) -> None:
+        """Add a sentence for each bad row.
+
+        :param bad: (rows,) bool; null counts as good.
+        :param sentence: puts the problem of a row, counted from 0, into words.
+        """
+        count = int(bad.sum() or 0)
+        if not count:
+            return
+        room = DataError.SHOWN - len(self.sentences)
+        rows = bad.fill_null(False).arg_true().head(max(room, 0)).to_list()
+        self.sentences += [sentence(row) for row in rows]
+        self.more += count - len(rows)
+
+    def take(self, error: DataError) -> None:
+        """Add the problems of an error, named with its file where that is not ours."""
+        where = "" if error.source in (None, self.source) else f"{error.source}: "
+        for problem in error.problems:
+            self.add(where + problem)
+        self.more += error.more
+
+    @contextmanager
+    def taking(self) -> Iterator[None]:
+        """Add the problems of an error that the block raises, and go on behind the block."""
+        try:
+            yield
+        except DataError as error:
+            self.take(error)
+
+    def check(self) -> None:
+        """Go on only where there is no problem.
+
+        :raises DataError: with all of them.
+        """
+        if self:
+            raise DataError(self.sentences, self.source, self.more)

@@ -1,12 +1,12 @@
 """Users' events one after the other, as histories to read and to cut pieces from."""
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import NDArray
 
-from lightrec.data.gaps import gap_buckets
 from lightrec.data.store import CONTEXT, TRAIN, EventStore
 from lightrec.keys import PADDING, Key
 
@@ -144,3 +144,24 @@ def padded(items: NDArray[np.signedinteger[Any]], starts: Rows, ends: Rows) -> N
     inside = positions >= starts[:, None]
     taken = items[np.where(inside, positions, 0)] if len(items) else np.zeros_like(positions)
     return np.where(inside, taken, PADDING).astype(np.int64)
+
+
+GAP_BUCKETS: Final = 21
+"""The highest bucket; 0 stands for a gap that is not known."""
+
+_MINUTE: Final = 60_000  # milliseconds
+
+
+def gap_buckets(gaps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Sort gaps into buckets: a gap of 10 minutes or 15 means the same, one of a day another.
+
+    Bucket 1 is below a minute, bucket b from 2 to 20 is 2 ** (b - 2) minutes up to twice that, and
+    bucket 21 is all from 2 ** 19 minutes on, a day less than a year.
+
+    :param gaps: any shape, int64 milliseconds since the user's event before.
+    :returns: the same shape, int64, 1 to :data:`GAP_BUCKETS`.
+    """
+    minutes = np.maximum(gaps, 0) // _MINUTE
+    # The exponent of a float is the number of binary digits, exactly; 0 has none.
+    digits = np.frexp(minutes.astype(np.float64))[1]
+    return np.minimum(1 + digits, GAP_BUCKETS).astype(np.int64)

@@ -51,6 +51,8 @@ SAID: Final = (
     Column.PROPENSITY,
 )
 """Columns of a log that the store keeps as they are; the others are its arrays and tables."""
+CATEGORIES: Final = 40
+"""An attribute with more values than this is no category."""
 META: Final = "meta.json"
 LOG: Final = "log.arrow"
 CATALOG: Final = "catalog.parquet"
@@ -212,6 +214,28 @@ class EventStore:
         elif self.has_times:
             begins[1:] |= np.diff(np.asarray(self.times)) > SESSION_GAP
         return np.append(np.flatnonzero(begins), len(self)).astype(np.int64)
+
+    def categories(self, name: str | None = None) -> npt.NDArray[np.int64] | None:
+        """(N + 1,) int64: the items' categories, numbered; -1 where none is known. None without.
+
+        A category is an attribute of words that has few values; of lists of words, their first.
+
+        :param name: of an attribute; None takes the first with 2 to :data:`CATEGORIES` values.
+        """
+        for column in [name] if name else self.catalog.columns:
+            if column in (Column.ITEM, Column.TITLE, Column.TEXT):
+                continue
+            words = self.catalog.get_column(column)
+            if isinstance(words.dtype, pl.List):
+                words = words.list.first()
+            if not isinstance(words.dtype, pl.String | pl.Categorical | pl.Enum):
+                continue
+            words = words.cast(pl.String)
+            distinct = words.drop_nulls().unique().sort()
+            if name or 2 <= len(distinct) <= CATEGORIES:
+                codes = words.cast(pl.Enum(distinct)).to_physical().cast(pl.Int64).fill_null(-1)
+                return np.concatenate([[-1], codes.to_numpy()]).astype(np.int64)
+        return None
 
     def popularity(self, events: Integers | None = None) -> npt.NDArray[np.int64]:
         """(N + 1,) int64: how often each item was chosen.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from lightrec.data.tensor_files import usual_mode
+from lightrec.data.files import usual_mode
 
 DIGEST = 16
 """Bytes of a text's hash: a clash among a billion texts has a chance of 1e-21."""

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.data.categories import categories
 from lightrec.data.store import EventStore
 from lightrec.evaluation.base import Evaluator
 from lightrec.evaluation.statistics import SessionStatistics, compare
@@ -91,7 +90,9 @@ class SimulatedStatistics(Evaluator):
             torch.from_numpy(np.array(store.items)),
             ends=torch.from_numpy(begins),
         )
-        real = _logged(store, begins, ends, categories(store, self.category))
+        kinds = store.categories(self.category)
+        category = None if kinds is None else torch.from_numpy(kinds)
+        real = _logged(store, begins, ends, category)
         if store.candidates is None:
             simulated = _chosen_freely(users, starts, real, seed, repeats=store.repeats)
         else:

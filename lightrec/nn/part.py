@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
 from torch import nn
 
-from lightrec.data.tensor_files import usual_mode
+from lightrec.data.files import usual_mode
 from lightrec.errors import RunError
 from lightrec.trust import trusted_class
 

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lightrec.data.files import save_tensors
 from lightrec.data.store import EventStore
-from lightrec.data.tensor_files import save_tensors
 from lightrec.errors import RunError
 from lightrec.keys import PADDING, Column, Key
 from lightrec.ranking.item_models.base import ItemModel

@@ -7,7 +7,6 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lightrec.data.categories import categories
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.rewards.base import Reward, RewardContext
@@ -69,13 +68,13 @@ class FatiguePenalty(Reward):
         else:
             if self.category is not None:
                 context.item_attribute(self.category)
-            found = categories(context.store, self.category)
+            found = context.store.categories(self.category)
             if found is None:
                 raise NotApplicable(
                     f"The log's items have no attribute {self.category or 'with 2 to 40 values'!r} "
                     "of words: name another category, or go by item vectors."
                 )
-            kinds = found
+            kinds = torch.from_numpy(found)
         # Row N + 1, nothing, is never compared; it must only be there.
         self.register_buffer("kinds", torch.cat([kinds, kinds[:1]]))
 

@@ -6,11 +6,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lightrec import plugins
+from lightrec.data.casts import TimeFormat
 from lightrec.data.domain import Domain
 from lightrec.data.files import check_input
 from lightrec.data.prepare import EqualTimes, Split, prepare
 from lightrec.data.readers.base import Tables, read_tables
-from lightrec.data.times import TimeFormat
 from lightrec.errors import LightrecError, RecipeError
 from lightrec.keys import Column
 from lightrec.simulators.worlds.far_log import FarLog

@@ -113,7 +113,7 @@ def unknown_columns(make: MakeReader, path: Path | Callable[[], Path]) -> None:
     _refused(
         lambda: make().read(own, {"item": "no such column here"}),
         "`columns` that names a column which the file does not have is refused with a DataError.",
-        "Match columns with `lightrec.data.readers.columns.match_columns`, or refuse `columns` "
+        "Match columns with `lightrec.data.readers.table.match_columns`, or refuse `columns` "
         "where the format is fixed.",
     )
 

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
-from lightrec.data.categories import CATEGORIES
-from lightrec.data.store import TEST, TRAIN, VALIDATION, EventStore
+from lightrec.data.store import CATEGORIES, TEST, TRAIN, VALIDATION, EventStore
 from lightrec.keys import PADDING, Column, Key
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lightrec.data.tensor_files import save_tensors
+from lightrec.data.files import save_tensors
 from lightrec.keys import PADDING
 from lightrec.users.choice_model import ChoiceModel
 

@@ -9,7 +9,7 @@ import torch
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
-from lightrec.evaluation.simulated_statistics import SimulatedStatistics, categories
+from lightrec.evaluation.simulated_statistics import SimulatedStatistics
 from lightrec.report.users import statistics
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.halves import OFFERS
@@ -46,7 +46,7 @@ def test_the_true_law_makes_the_log_again(tmp_path):
         equal_times="file",
         seed=0,
     )
-    assert categories(store) is None
+    assert store.categories() is None
     # A slate's order is not seen by the logit, in which each of two takes half of .7.
     model = PooledChoice(6, 1, 2, pools=1, feature_size=2, hidden_size=2)
     leaving = LeavingModel(model.state_size)

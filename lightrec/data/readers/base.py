@@ -9,12 +9,11 @@ from typing import ClassVar, Protocol
 import polars as pl
 
 from lightrec import plugins
+from lightrec.data.casts import TimeFormat
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.files import check_input
 from lightrec.data.log import InteractionLog
-from lightrec.data.problems import Problems
-from lightrec.data.schema import Place
-from lightrec.data.times import TimeFormat
+from lightrec.data.schema import Place, Problems
 from lightrec.errors import DataError
 
 
@@ -47,7 +46,7 @@ class Reader(ABC):
 
     Subclass it in a plugin and return the class from the hook ``lightrec_readers``.
 
-    :param times: how the log's times are written; see ``lightrec.data.times``.
+    :param times: how the log's times are written; see ``lightrec.data.casts``.
     """
 
     name: ClassVar[str]

@@ -17,8 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from lightrec.data.files import check_file, describe_content
-from lightrec.data.problems import Problems
-from lightrec.data.schema import Place
+from lightrec.data.schema import Place, Problems
 from lightrec.errors import DataError
 
 LONGEST_LINE: Final = 1 << 20

@@ -1,17 +1,18 @@
-"""The reader of predictions, which another recommender made for the users of a log."""
+"""The reader of predictions, which another recommender made for the users of a log.
+
+Its other half is here too: CSV that a spreadsheet may open, in which no cell is a formula.
+"""
 
 from pathlib import Path
 from typing import Final
 
 import polars as pl
+from polars import selectors
 
 from lightrec.data.casts import to_ids
 from lightrec.data.parquet import ParquetTable
-from lightrec.data.problems import Problems
-from lightrec.data.readers.columns import LOG_NAMES, match_columns
-from lightrec.data.readers.table import TableReader
-from lightrec.data.schema import Place
-from lightrec.data.spreadsheet import unescaped
+from lightrec.data.readers.table import LOG_NAMES, TableReader, match_columns
+from lightrec.data.schema import Place, Problems
 from lightrec.keys import Column
 
 SCORE: Final = "score"
@@ -86,3 +87,17 @@ def _finite(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
     bad = ~numbers.is_finite().fill_null(False)
     problems.add_rows(bad, lambda row: place.value(column, row, "a finite number"))
     return numbers.alias(SCORE)
+
+
+FORMULA: Final = r"^('*[=+\-@\t\r])"
+ESCAPED: Final = r"^'('*[=+\-@\t\r])"
+
+
+def escaped(table: pl.DataFrame) -> pl.DataFrame:
+    """Give a table whose text columns hold no formula; numbers stay as they are."""
+    return table.with_columns(selectors.string().str.replace(FORMULA, "'$1"))
+
+
+def unescaped(table: pl.DataFrame) -> pl.DataFrame:
+    """Give a table as it was before :func:`escaped`."""
+    return table.with_columns(selectors.string().str.replace(ESCAPED, "$1"))

@@ -8,11 +8,10 @@ import polars as pl
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.files import is_there
 from lightrec.data.log import InteractionLog
-from lightrec.data.problems import Problems
 from lightrec.data.readers.base import NamedColumns, Reader
 from lightrec.data.readers.delimited import TextTable
 from lightrec.data.readers.table import TableReader
-from lightrec.data.schema import Place
+from lightrec.data.schema import Place, Problems
 from lightrec.errors import DataError
 
 LOG, ITEMS, USERS = ".inter", ".item", ".user"

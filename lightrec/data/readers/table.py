@@ -1,5 +1,6 @@
 """The reader of single tables with named columns: CSV and Parquet."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,17 +9,118 @@ from typing import Final, TypeVar
 
 import polars as pl
 
-from lightrec.data.casts import written_type
+from lightrec.data.casts import TimeFormat, written_type
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
 from lightrec.data.parquet import ParquetTable
-from lightrec.data.problems import Problems
 from lightrec.data.readers.base import NamedColumns, Reader, Tables
-from lightrec.data.readers.columns import CATALOG_NAMES, LOG_NAMES, USER_NAMES, match_columns
 from lightrec.data.readers.delimited import TextTable
-from lightrec.data.schema import Place
-from lightrec.data.times import TimeFormat
+from lightrec.data.schema import Place, Problems
 from lightrec.keys import Column
+
+_DATUM: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|\d{4}-\d\d-\d\d")
+
+_words: Final = str.split
+
+_USER: Final = _words(
+    "user userid uid customer customerid visitor visitorid member memberid account accountid "
+    "reviewer reviewerid person personid"
+)
+_ITEM: Final = _words(
+    "item itemid iid movie movieid product productid sku asin parentasin article articleid news "
+    "newsid song songid track trackid artist artistid book bookid video videoid content contentid "
+    "recipe recipeid ticker"
+)
+
+LOG_NAMES: Final[dict[str, Sequence[str]]] = {
+    Column.USER: _USER,
+    Column.ITEM: _ITEM,
+    Column.TIME: _words("time timestamp timestampms ts datetime date eventtime createdat"),
+    Column.FEEDBACK: _words("feedback event eventtype action behavior behaviour interaction"),
+    Column.VALUE: _words("value rating score stars overall preference label click clicked"),
+    Column.COUNT: _words("count plays playcount listens quantity"),
+    Column.SESSION: _words("session sessionid"),
+    Column.IMPRESSION: _words("impression impressionid"),
+    Column.POSITION: _words("position slot rank"),
+    Column.PROPENSITY: _words("propensity propensityscore pscore"),
+    Column.CANDIDATES: _words("candidates candidateset"),
+}
+"""Names taken for each column of a log, the first one that is there. Case, blanks, underscores,
+hyphens and dots do not count: ``userId``, ``user_id`` and ``User ID`` are one name."""
+
+CATALOG_NAMES: Final[dict[str, Sequence[str]]] = {
+    Column.ITEM: [*_ITEM, "id"],
+    Column.TITLE: _words(
+        "title name movietitle itemtitle itemname producttitle productname headline"
+    ),
+    Column.TEXT: ["text"],
+}
+"""Names taken for the columns of an item table; all others are attributes."""
+
+USER_NAMES: Final[dict[str, Sequence[str]]] = {Column.USER: [*_USER, "id"]}
+"""Names taken for the columns of a user table; all others are attributes."""
+
+
+def match_columns(
+    found: Sequence[str],
+    names: Mapping[str, Sequence[str]],
+    given: Mapping[str, str] | None,
+    required: Sequence[str],
+    problems: Problems,
+) -> dict[str, str]:
+    """Find the file's column for each canonical column.
+
+    :param found: the file's columns.
+    :param names: ``LOG_NAMES``, ``CATALOG_NAMES`` or ``USER_NAMES``.
+    :param given: canonical name to file name, which goes before recognition; None where a file's
+        columns cannot be named.
+    :param required: canonical columns that must be there.
+    :param problems: gets a sentence for each column that is missing or unknown.
+    :returns: canonical name to file name.
+    """
+    can_be_named, given = given is not None, dict(given or {})
+    has = ", ".join(f"'{name}'" for name in found) or "no columns"
+    matched: dict[str, str] = {}
+    for canonical, name in given.items():
+        if canonical not in names:
+            problems.add(f"'{canonical}' is none of the columns {', '.join(names)}.")
+        elif name not in found:
+            problems.add(f"There is no column '{name}' (named as {canonical}); there are {has}.")
+        else:
+            matched[canonical] = name
+    taken = set(matched.values())
+    plain = {_plain(name): name for name in reversed(found) if name not in taken}
+    for canonical, aliases in names.items():
+        if canonical in given:
+            continue
+        alias_found = next((plain[alias] for alias in aliases if alias in plain), None)
+        if alias_found is not None:
+            matched[canonical] = alias_found
+        elif canonical in required and _looks_like_data(found):
+            problems.add(
+                f"The first line ({', '.join(found)}) looks like data; the file needs a first line "
+                "that names the columns, such as user,item,time."
+            )
+        elif canonical in required:
+            free = next((name for name in found if name not in matched.values()), "…")
+            example = f"{{{canonical}: {free}}}"
+            named = f", or name it in the setting columns, for example {example}"
+            problems.add(
+                f"No column was recognised as {canonical}; there are {has}. Rename the one that it "
+                f"is{named if can_be_named else ''}."
+            )
+    return matched
+
+
+def _looks_like_data(found: Sequence[str]) -> bool:
+    """Whether most of what stands in the first line are numbers or dates."""
+    data = sum(bool(_DATUM.match(name.strip())) for name in found)
+    return data > len(found) / 2
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_.\-]", "", name).lower()
+
 
 TableKind = TypeVar("TableKind", Catalog, Users)
 CLICKS: Final = ("click", "clicked")
@@ -31,7 +133,7 @@ class TableReader(Reader):
     Text files have a header and end in ``.csv`` or ``.tsv`` (or ``.csv.gz``, ``.tsv.gz``); Parquet
     files end in ``.parquet``.
 
-    :param times: how the log's times are written; see ``lightrec.data.times``.
+    :param times: how the log's times are written; see ``lightrec.data.casts``.
     :param separator: of text files; None: the one of comma, tab, semicolon and bar that the header
         has most of.
     """

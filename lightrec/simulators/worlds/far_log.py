@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lightrec.data.catalog import Catalog
+from lightrec.data.files import save_tensors
 from lightrec.data.log import InteractionLog
-from lightrec.data.tensor_files import save_tensors
 from lightrec.keys import Column
 from lightrec.simulators.worlds.far_laws import FarLaws, item_name
 

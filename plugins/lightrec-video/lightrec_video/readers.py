@@ -13,12 +13,11 @@ import polars as pl
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.files import check_file, is_there
 from lightrec.data.log import InteractionLog
-from lightrec.data.problems import Problems
 from lightrec.data.readers.base import Reader
 from lightrec.data.readers.delimited import TextTable
 from lightrec.data.readers.recbole import RecBoleReader, RecBoleTable
 from lightrec.data.readers.table import TableReader
-from lightrec.data.schema import Place
+from lightrec.data.schema import Place, Problems
 from lightrec.errors import DataError
 from lightrec.keys import Column
 

@@ -1,11 +1,14 @@
 """Predictions of others: scores or ranks, and every fault with its line."""
 
+import io
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lightrec.data.readers.predictions import read_predictions
+from lightrec.data.readers.predictions import escaped, read_predictions, unescaped
 from lightrec.errors import DataError
 
 
@@ -51,3 +54,24 @@ def test_faults_are_named(text: str, problems: list[str], tmp_path: Path) -> Non
     assert len(raised.value.problems) == len(problems)
     for found, expected in zip(raised.value.problems, problems, strict=True):
         assert found.startswith(expected)
+
+
+def test_formulas_get_an_apostrophe_and_nothing_else_does():
+    titles = ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1", "\r1", "'=1", "'Til then", "a=1", ""]
+    table = pl.DataFrame({"title": titles, "score": [-1.5] * len(titles)})
+    found = escaped(table)
+    assert found["title"].to_list() == [
+        *("'=HYPERLINK(1)", "'+1", "'-1", "'@SUM(1)", "'\t=1", "'\r1", "''=1"),
+        *("'Til then", "a=1", ""),
+    ]
+    assert found["score"].to_list() == table["score"].to_list()
+
+
+@given(st.lists(st.text(st.sampled_from("'=+-@\t\ra\n\","), max_size=5), min_size=1))
+def test_what_is_written_is_read_back(words):
+    table = pl.DataFrame({"word": words, "row": range(len(words))})
+    file = io.BytesIO()
+    escaped(table).write_csv(file, quote_style="always")
+    assert not any(line.startswith(b'"=') for line in file.getvalue().splitlines())
+    read = pl.read_csv(file.getvalue(), schema=table.schema)
+    assert unescaped(read).equals(table)

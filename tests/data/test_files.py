@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightrec.data.tensor_files import save_tensors
+from lightrec.data.files import save_tensors
 from lightrec.encoders.vector_cache import VectorCache
 from lightrec.ranking.ranker import Ranker
 from lightrec.testing import tiny

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lightrec.data.gaps import GAP_BUCKETS, gap_buckets
+from lightrec.data.sequences import GAP_BUCKETS, gap_buckets
 
 MINUTE, DAY = 60_000, 24 * 60 * 60_000
 

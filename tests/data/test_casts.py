@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightrec.data.problems import Problems
-from lightrec.data.schema import Place
-from lightrec.data.times import TimeFormat, parse_times
+from lightrec.data.casts import TimeFormat, parse_times
+from lightrec.data.schema import Place, Problems
 
 MOMENT = datetime(2024, 5, 1, 10, 30, 0, 250_000, tzinfo=UTC)
 WHOLE = MOMENT.replace(microsecond=0)
