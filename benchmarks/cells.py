@@ -19,6 +19,7 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("lightning", "torch", "transformers", "torchrl", "tensordict", "polars")
+STAGES = {"reward/": "users_a/", "judge/": "users_b/", "minus-encoder": "minus-ranker"}
 SESSIONS = ("simulator", "share_kept/")
 RENAMED = {
     r"/return\b": "/accepted",
@@ -121,12 +122,19 @@ class Benchmark:
 def today(cells: dict[str, dict]) -> dict[str, dict]:
     """Give cells under the metrics' names of today; results keep the names of their time.
 
-    Runs once gave the accepted items of a session as ``return`` and its rewards as ``reward``.
+    Runs once gave the accepted items of a session as ``return`` and its rewards as ``reward``, the
+    blend as ``encoder``, and user models A and B as ``reward`` and ``judge``.
     """
     return {key: cell | {"metrics": _today(cell["metrics"])} for key, cell in cells.items()}
 
 
 def _today(metrics: dict) -> dict:
+    metrics = {name.replace("test/encoder", "test/blend"): v for name, v in metrics.items()}
+    if metrics.get("recommend/by") == "encoder":
+        metrics["recommend/by"] = "blend"
+    if "judge/minus-encoder" in metrics:
+        for old, new in STAGES.items():
+            metrics = {name.replace(old, new): value for name, value in metrics.items()}
     if "simulator/policy/return" not in metrics or "simulator/policy/accepted" in metrics:
         return metrics
     found = {}

@@ -17,13 +17,13 @@ def main() -> None:
     """Run, and leave ``metrics.json`` in the folder OUT."""
     out, *arguments = sys.argv[1:]
     run = Path(out) / "run"
-    status = lightrec(["run", *arguments, "--out", str(run), "--until", "encoder"])
+    status = lightrec(["run", *arguments, "--out", str(run), "--until", "ranker"])
     if status:
         raise SystemExit(status)
     seconds = time.process_time()
     with tempfile.TemporaryDirectory() as work:
         metrics = HeldOutLog(max_events=None).evaluate(run, Path(work), 0)
-    metrics |= json.loads((run / "encoder" / "metrics.json").read_text())
+    metrics |= json.loads((run / "ranker" / "metrics.json").read_text())
     metrics["encoder_cpu_seconds"] = round(seconds, 1)
     (Path(out) / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True))
 

@@ -14,10 +14,10 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("seed", type=int)
     chosen = parser.parse_args()
-    run = lightrec.fit("generic", out=chosen.out, offline=True, seed=chosen.seed, until="reward")
+    run = lightrec.fit("generic", out=chosen.out, offline=True, seed=chosen.seed, until="users_a")
     metrics = KnownTruth().evaluate(run, run, chosen.seed)
     gain = metrics["truth/learned/spearman"] - metrics["truth/logit/spearman"]
-    metrics |= {"truth/gain": gain} | json.loads((run / "reward" / "metrics.json").read_text())
+    metrics |= {"truth/gain": gain} | json.loads((run / "users_a" / "metrics.json").read_text())
     (chosen.out / "metrics.json").write_text(json.dumps(metrics))
 
 

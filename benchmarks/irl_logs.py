@@ -32,7 +32,7 @@ def laws(world: str, seed: int) -> FarLog:
 
 
 def prepared(logs: Path, world: str, sessions: int, seed: int) -> Path:
-    """Write a log once, and give its folder: data, encoder (the item vectors), truth and labels."""
+    """Write a log once, and give its folder: data, ranker (the item vectors), truth and labels."""
     folder = logs / f"{world}-{sessions}-{seed}"
     if folder.is_dir():
         return folder
@@ -63,9 +63,9 @@ def write(folder: Path, world: FarLog, sessions: int, seed: int) -> None:
     )
     names = store.catalog[Column.ITEM].to_list()
     own = [int(name[5:]) for name in names]
-    (folder / "encoder").mkdir()
+    (folder / "ranker").mkdir()
     vectors = Far(1, laws=world).item_vectors[[0, *own]].contiguous()
-    save_file({"vectors": vectors}, folder / "encoder" / ITEMS)
+    save_file({"vectors": vectors}, folder / "ranker" / ITEMS)
     world.held_out(HELD_OUT).reindex(names).save(folder / FRESH)
     walk = world.walk(sessions)
     steps = range(world.UNLOGGED, world.SESSION)

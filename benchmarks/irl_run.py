@@ -87,7 +87,7 @@ def supervise(data: ChoiceData, labels: HeldOut, epochs: int, seed: int) -> Rewa
 def learn(
     data: ChoiceData, learner: RewardLearner | None, discount: float, epochs: int, seed: int
 ) -> tuple[nn.Module, dict[str, float]]:
-    """Train a reward stage's module as a recipe would."""
+    """Train the module of the stage users_a as a recipe would."""
     torch.manual_seed(seed)
     module = ChoiceModule(
         data.num_items,
@@ -144,7 +144,7 @@ def main() -> None:
     folder = prepared(chosen.logs, chosen.world, chosen.sessions, chosen.seed)
     data = ChoiceData(
         str(folder / "data"),
-        encoder=str(folder / "encoder"),
+        ranker=str(folder / "ranker"),
         batch_size=BATCH,
         max_train=None,
         seed=chosen.seed,

@@ -29,7 +29,7 @@ MOST_EPOCHS = 30
 def learn(folder: Path, chosen: np.ndarray, work: Path, forget: float, seed: int) -> ChoiceData:
     """Fit an ensemble and its reward to the choices of some sessions; leave them in ``work``."""
     torch.manual_seed(seed)
-    paths = {"data": str(folder / "data"), "encoder": str(folder / "encoder")}
+    paths = {"data": str(folder / "data"), "ranker": str(folder / "ranker")}
     given = {**paths, "batch_size": BATCH, "max_train": None, "seed": seed}
     pool = ChoiceData(**given)
     events = events_of(pool.store, chosen)

@@ -1,6 +1,6 @@
 """Memory on large logs and catalogs: `make bench NAME=memory`.
 
-Data and encoder stages on 5 M events over 200,000 items, and one training step of the full softmax
+Data and ranker stages on 5 M events over 200,000 items, and one training step of the full softmax
 over a million. The log is generated from a seed into the system's folder for temporary files and
 kept there, since making it takes longer than reading it.
 """
@@ -53,11 +53,11 @@ def main() -> None:
     if not (folder / "log.csv").is_file():
         generate(folder)
     benchmark = Benchmark("memory")
-    command = [LIGHTREC, "run", "large", "--out", "{out}/big", "--until", "encoder"]
+    command = [LIGHTREC, "run", "large", "--out", "{out}/big", "--until", "ranker"]
     command += ["--log", "{data}/log.csv", "--items", "{data}/items.csv"]
-    command += ["--encoder.data.init_args.max_validated", "2000"]
-    command += ["--encoder.trainer.max_epochs", "1", "--encoder.trainer.limit_train_batches", "40"]
-    ids = ["--encoder.data.init_args.text_encoder", "null"]
+    command += ["--ranker.data.init_args.max_validated", "2000"]
+    command += ["--ranker.trainer.max_epochs", "1", "--ranker.trainer.limit_train_batches", "40"]
+    ids = ["--ranker.data.init_args.text_encoder", "null"]
     benchmark.cell("5M-events/large-ids", [*command, *ids], 0, data=folder)
     full_softmax(benchmark)
     for key, cell in benchmark.cells.items():

@@ -1,4 +1,4 @@
-"""What each means against overfitting does to the encoder: `make bench NAME=overfitting`."""
+"""What each means against overfitting does to the ranker: `make bench NAME=overfitting`."""
 
 import json
 from statistics import fmean
@@ -14,13 +14,13 @@ SEEDS = range(3)
 
 def transforms(*names: str) -> list[str]:
     chosen = [{"class_path": name} for name in names]
-    return ["--encoder.data.init_args.transforms", json.dumps(chosen)]
+    return ["--ranker.data.init_args.transforms", json.dumps(chosen)]
 
 
 def callback(name: str, **settings: object) -> list[str]:
     """Add a callback to the recipe's own."""
     chosen = [STOPPING, {"class_path": name, "init_args": settings}]
-    return ["--encoder.trainer.callbacks", json.dumps(chosen)]
+    return ["--ranker.trainer.callbacks", json.dumps(chosen)]
 
 
 NAMES = {
@@ -38,8 +38,8 @@ MEANS = {
     "crop": transforms("Crop"),
     "mask": transforms("Mask"),
     "reorder": transforms("Reorder"),
-    "no-dropout": ["--encoder.model.init_args.dropout", "0"],
-    "no-weight-decay": ["--encoder.model.init_args.weight_decay", "0"],
+    "no-dropout": ["--ranker.model.init_args.dropout", "0"],
+    "no-weight-decay": ["--ranker.model.init_args.weight_decay", "0"],
     "adversarial": callback("AdversarialPerturbation"),
     "average": callback("EMAWeightAveraging", decay=0.99),
 }
@@ -51,14 +51,14 @@ def main() -> None:
     for seed in SEEDS:
         for name, settings in MEANS.items():
             command = [LIGHTREC, "run", "video", "--seed", str(seed), "--out", "{out}/video"]
-            command += ["--until", "encoder", *settings]
-            benchmark.cell(f"{name}/seed-{seed}", command, seed, "video/encoder/metrics.json")
+            command += ["--until", "ranker", *settings]
+            benchmark.cell(f"{name}/seed-{seed}", command, seed, "video/ranker/metrics.json")
     print(table(benchmark.cells))
 
 
 def table(cells: dict[str, dict]) -> str:
-    """Set each means as a row: the encoder seed by seed, and means over the seeds."""
-    head = ["means", "encoder, seeds 0, 1, 2", "mean", "transformer alone, mean"]
+    """Set each means as a row: the blend seed by seed, and means over the seeds."""
+    head = ["means", "blend, seeds 0, 1, 2", "mean", "transformer alone, mean"]
     rows = []
     for key, name in NAMES.items():
         found = [cells[f"{key}/seed-{seed}"] for seed in SEEDS]

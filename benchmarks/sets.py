@@ -16,14 +16,14 @@ from statistics import fmean
 import numpy as np
 import polars as pl
 
-from benchmarks.cells import Benchmark, markdown
+from benchmarks.cells import Benchmark, markdown, today
 from lightrec.data.store import EventStore
 from lightrec.stages.run import run
 
 VIDEO = [sys.executable, "-m", "benchmarks.encoder_run", "{out}", "video"]
 GENERIC = [sys.executable, "-m", "benchmarks.encoder_run", "{out}", "generic"]
 CONTENDERS = (
-    "encoder",
+    "blend",
     "ranker",
     "popularity",
     "RecentPopularity",
@@ -142,7 +142,7 @@ def main() -> None:
                 *SHUFFLED,
             ],
             "ml-100k-quarter": [*VIDEO, "--log", "{data}/quarter.csv", *films],
-            "ml-100k-no-texts": [*VIDEO, "--encoder.data.init_args.text_encoder", "null"],
+            "ml-100k-no-texts": [*VIDEO, "--ranker.data.init_args.text_encoder", "null"],
         }
         data = os.environ.get("LIGHTREC_TEST_DATA")
         if "--data" in sys.argv:
@@ -161,7 +161,7 @@ def main() -> None:
                 cells[write.__name__] = [*GENERIC, *log, *items, *more]
         for key, command in cells.items():
             benchmark.cell(key, command, 0, "metrics.json", data=files)
-    print(table(benchmark.cells), new_items(benchmark.cells), sep="\n\n")
+    print(table(cells := today(benchmark.cells)), new_items(cells), sep="\n\n")
 
 
 def table(cells: dict[str, dict]) -> str:

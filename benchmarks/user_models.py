@@ -1,4 +1,4 @@
-"""User models against the truth, popularity and the encoder: `make bench NAME=user_models`.
+"""User models against the truth, popularity and the ranker: `make bench NAME=user_models`.
 
 A world's log of 100,000 training sessions, from a law that the log shows wholly (`types-1`) and
 from one with hidden types of users (`types-6`). MovieLens-100K and the MIND sample are read, as
@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks.cells import Benchmark, markdown
+from benchmarks.cells import Benchmark, markdown, today
 
 FIT = [sys.executable, "-m", "benchmarks.user_models_fit", "{out}"]
 
@@ -29,7 +29,8 @@ def main() -> None:
         for log in ("ml-100k", "mind"):
             command = [*FIT, log, "--data", "{data}"]
             benchmark.cell(log, command, 0, "metrics.json", data=Path(folder))
-    print(world(benchmark.cells), real(benchmark.cells), sep="\n\n")
+    cells = today(benchmark.cells)
+    print(world(cells), real(cells), sep="\n\n")
 
 
 def world(cells: dict[str, dict]) -> str:
@@ -56,13 +57,13 @@ def world(cells: dict[str, dict]) -> str:
 
 
 def real(cells: dict[str, dict]) -> str:
-    """Set the user models of the real logs beside popularity and the calibrated encoder."""
-    stages = [(log, stage) for log in ("ml-100k", "mind") for stage in ("reward", "judge")]
+    """Set the user models of the real logs beside popularity and the calibrated ranker."""
+    stages = [(log, stage) for log in ("ml-100k", "mind") for stage in ("users_a", "users_b")]
     metrics = {
         "log_likelihood": "user model",
         "popularity": "popularity",
-        "blend/log_likelihood": "encoder, calibrated",
-        "minus-encoder": "user model − encoder",
+        "blend/log_likelihood": "blend, calibrated",
+        "minus-ranker": "user model − ranker",
         "calibration_error": "calibration error",
     }
     rows = [

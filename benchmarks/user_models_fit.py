@@ -64,16 +64,16 @@ def write_world(world: HabitWorld, out: Path, seed: int) -> EventStore:
     )
     number = [int(name[5:]) for name in store.catalog["item"]]
     vectors = world.item_vectors[[0, *number]].clone()
-    (out / "encoder").mkdir()
-    save_file({"vectors": vectors}, out / "encoder" / ITEMS)
+    (out / "ranker").mkdir()
+    save_file({"vectors": vectors}, out / "ranker" / ITEMS)
     return store
 
 
 def train(out: Path, seed: int, epochs: int, model: dict, data: dict) -> dict[str, float]:
-    """Fit a user model and write it to ``out / "reward"``; give its metrics."""
+    """Fit a user model and write it to ``out / "users_a"``; give its metrics."""
     torch.manual_seed(seed)
-    encoder = str(out / "encoder") if (out / "encoder").is_dir() else None
-    given = ChoiceData(str(out / "data"), encoder=encoder, seed=seed, **data)
+    ranker = str(out / "ranker") if (out / "ranker").is_dir() else None
+    given = ChoiceData(str(out / "data"), ranker=ranker, seed=seed, **data)
     module = ChoiceModule(given.num_items, given.vector_size, **model)
     trainer = pl.Trainer(
         max_epochs=epochs,
@@ -85,8 +85,8 @@ def train(out: Path, seed: int, epochs: int, model: dict, data: dict) -> dict[st
         enable_model_summary=False,
     )
     trainer.fit(module, given)
-    (out / "reward").mkdir(exist_ok=True)
-    return module.write(out / "reward")
+    (out / "users_a").mkdir(exist_ok=True)
+    return module.write(out / "users_a")
 
 
 def lengths(sessions: np.ndarray | Tensor, longest: int) -> np.ndarray:
@@ -121,14 +121,14 @@ def world(out: Path, seed: int, types: int, epochs: int) -> dict[str, float]:
         "sessions/train": _sessions(store, TRAIN),
         "sessions/test": _sessions(store, TEST),
     }
-    model = ChoiceModel.load(out / "reward")
+    model = ChoiceModel.load(out / "users_a")
     nobody = LogStarts(torch.zeros(AT_ONCE + 1, dtype=torch.int64), torch.zeros(0).long())
     simulator = UserModelSimulator(
         model,
         nobody,
         AT_ONCE,
         slate_size=truth.slate_size,
-        leaving=LeavingModel.beside(out / "reward", LEAVING),
+        leaving=LeavingModel.beside(out / "users_a", LEAVING),
         max_steps=length,
         history_length=read,
         repeats=True,
@@ -148,17 +148,17 @@ def world(out: Path, seed: int, types: int, epochs: int) -> dict[str, float]:
 
 
 def real(out: Path, seed: int, log: str, data: Path) -> dict[str, float]:
-    """Fit both user models to a real log, and set the calibrated encoder beside each."""
+    """Fit both user models to a real log, and set the calibrated ranker beside each."""
     if log == "mind":
         overrides = {
             "data": ["--k_core", "0", "--split", "global-time"],
             # Nearly no item has a text; item models take squares of many thousand items.
-            "encoder": [
+            "ranker": [
                 *("--data.init_args.text_encoder", "null"),
                 *("--model.init_args.item_models", "[]"),
                 *("--trainer.max_epochs", "3"),
             ],
-            **{stage: ["--data.init_args.nothing_rate", "0"] for stage in ("reward", "judge")},
+            **{stage: ["--data.init_args.nothing_rate", "0"] for stage in ("users_a", "users_b")},
         }
         events, items = mind(data / "mind-small-sample" / "MINDsmall_train", out)
         made = run(
@@ -167,7 +167,7 @@ def real(out: Path, seed: int, log: str, data: Path) -> dict[str, float]:
             log=events,
             items=items,
             seed=seed,
-            until="judge",
+            until="users_b",
             overrides=overrides,
         )
     else:
@@ -177,17 +177,17 @@ def real(out: Path, seed: int, log: str, data: Path) -> dict[str, float]:
             out=out / "run",
             log=folder / "ml-100k.inter",
             seed=seed,
-            until="judge",
+            until="users_b",
         )
     metrics: dict[str, float] = {}
-    for stage in ("reward", "judge"):
+    for stage in ("users_a", "users_b"):
         own = json.loads((made / stage / "metrics.json").read_text())
         metrics |= {f"{stage}/{key}": value for key, value in own.items()}
         noted = json.loads((made / stage / OFFERS).read_text())
         metrics |= beside(made, stage, noted)
         best = max(metrics[f"{stage}/{which}/log_likelihood"] for which in ("blend", "ranker"))
         metrics[f"{stage}/minus-popularity"] = own["log_likelihood"] - own["popularity"]
-        metrics[f"{stage}/minus-encoder"] = own["log_likelihood"] - best
+        metrics[f"{stage}/minus-ranker"] = own["log_likelihood"] - best
     return metrics
 
 

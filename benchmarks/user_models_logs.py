@@ -1,4 +1,4 @@
-"""User models beside the temperature-calibrated encoder, on the same sets of real logs.
+"""User models beside the temperature-calibrated ranker, on the same sets of real logs.
 
 Also writes the MIND sample's impressions as a canonical log.
 """
@@ -20,7 +20,7 @@ from lightrec.users.choice_data import ChoiceData
 
 LEAST_READ = 5
 READ = 50
-"""Steps of a history that the encoder reads, as in its recipe."""
+"""Steps of a history that the ranker reads, as in its recipe."""
 
 
 def mind(folder: Path, to: Path) -> tuple[Path, Path]:
@@ -70,18 +70,18 @@ def mind(folder: Path, to: Path) -> tuple[Path, Path]:
 
 @torch.no_grad()
 def scored(run: Path, data: ChoiceData, part: int, which: str) -> tuple[torch.Tensor, ...]:
-    """Give the encoder's scores of a part's sets (R, C), with what was chosen and the weights.
+    """Give the ranker's scores of a part's sets (R, C), with what was chosen and the weights.
 
-    :param which: ``blend``, the whole encoder, or ``ranker``, its transformer alone.
+    :param which: ``blend``, the whole blend, or ``ranker``, its transformer alone.
     """
-    encoder = Blend.load(run / "encoder")
-    model = encoder if which == "blend" else Ranker.from_pretrained(run / "encoder").eval()
+    blend = Blend.load(run / "ranker")
+    model = blend if which == "blend" else Ranker.from_pretrained(run / "ranker").eval()
     store, found = data.store, []
     for request in data.batches(part, limit=data.max_evaluated).sampler:
         batch, events = data.sets[request], request[1]
         sets = batch[Key.CANDIDATES]
         history = store.histories(store.users_of(events), events, READ)
-        # Declined slates enter histories as N + 1, which the encoder does not know.
+        # Declined slates enter histories as N + 1, which the ranker does not know.
         history[history > store.num_items] = 0
         rows = torch.cat([model.scores(h) for h in torch.from_numpy(history).split(256)])
         rows = rows.repeat(len(sets) // len(rows), 1).gather(1, sets)
@@ -90,8 +90,8 @@ def scored(run: Path, data: ChoiceData, part: int, which: str) -> tuple[torch.Te
     return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
 
 
-def calibrated_encoder(run: Path, data: ChoiceData, which: str) -> dict[str, float]:
-    """Held-out likelihood of the encoder's scores, calibrated on validation choices."""
+def calibrated_ranker(run: Path, data: ChoiceData, which: str) -> dict[str, float]:
+    """Held-out likelihood of the ranker's scores, calibrated on validation choices."""
     parts = {part: scored(run, data, part, which) for part in (VALIDATION, TEST)}
     values = fit_temperature(*parts[VALIDATION])
     scores, choice, weight = parts[TEST]
@@ -105,9 +105,9 @@ def calibrated_encoder(run: Path, data: ChoiceData, which: str) -> dict[str, flo
 
 
 def beside(run: Path, stage: str, settings: dict) -> dict[str, float]:
-    """Compare with the encoder on a stage's own sets, both ways of scoring."""
+    """Compare with the ranker on a stage's own sets, both ways of scoring."""
     data = ChoiceData(str(run / "data"), **settings)
     found: dict[str, float] = {}
     for which in ("blend", "ranker"):
-        found |= calibrated_encoder(run, data, which)
+        found |= calibrated_ranker(run, data, which)
     return {f"{stage}/{key}": value for key, value in found.items()}

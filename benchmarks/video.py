@@ -11,8 +11,8 @@ from lightrec.report.page import contenders
 
 SEEDS = (3, 4, 5)
 RANKED = {
-    "test/ndcg@10": "encoder NDCG@10",
-    "test/recall@10": "encoder Recall@10",
+    "test/ndcg@10": "blend NDCG@10",
+    "test/recall@10": "blend Recall@10",
     "test/policy/ndcg@10": "policy NDCG@10",
     "test/popularity/ndcg@10": "popularity NDCG@10",
 }

@@ -118,7 +118,7 @@ def recipes() -> str:
 
 
 def recipe_files() -> list[tuple[str, Path]]:
-    """List the shipped recipes, such as ``video/encoder``, by set and stage."""
+    """List the shipped recipes, such as ``video/ranker``, by set and stage."""
     sets = [Path(part.path) for part in shipped(plugins.RECIPES).values()]
     order = list(INPUTS)
     files = [path for folder in sets for path in folder.glob("*.yaml")]

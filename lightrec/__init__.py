@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lightrec.recommend import Recommender, load
+    from lightrec.run import Run
     from lightrec.stages.run import run as fit
 
-__all__ = ["Recommender", "__version__", "fit", "load"]
+__all__ = ["Recommender", "Run", "__version__", "fit", "load"]
 __version__ = version("lightrec")
 
 # Torch takes seconds to import; a command that does not need it must not pay for it.
 _LAZY = {
     "fit": ("lightrec.stages.run", "run"),
     "load": ("lightrec.recommend", "load"),
+    "Run": ("lightrec.run", "Run"),
     "Recommender": ("lightrec.recommend", "Recommender"),
 }
 

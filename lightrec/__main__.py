@@ -18,8 +18,8 @@ examples:
   lightrec run video
   lightrec run generic --log my.csv --items my_items.csv
   lightrec recommend runs/video --user 42 -k 10
-  lightrec fit -c video/encoder --trainer.max_epochs 5
-  lightrec tune -c video/encoder --trials 30
+  lightrec fit -c video/ranker --trainer.max_epochs 5
+  lightrec tune -c video/ranker --trials 30
 
 `lightrec COMMAND --help` tells more.  `lightrec --version` gives the version.
 """

@@ -122,5 +122,5 @@ def lightrec_recipes() -> Sequence[Path]:  # type: ignore[empty-body]
     """Add recipes.
 
     :returns: folders; each sub-folder is a set of recipes under its own name, so that
-        ``<folder>/video/encoder.yaml`` is found as ``video/encoder``.
+        ``<folder>/video/ranker.yaml`` is found as ``video/ranker``.
     """

@@ -11,19 +11,18 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from lightrec.data.eligibility import domain_of, eligible
+from lightrec.data.eligibility import eligible
 from lightrec.data.readers.predictions import KNOWN
-from lightrec.data.run_folder import check_together
 from lightrec.data.sequences import Rows, Sequences, padded
-from lightrec.data.store import TEST, EventStore
+from lightrec.data.store import TEST
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import By, Favoured, favoured_by
 from lightrec.keys import PADDING, Column, Key
-from lightrec.policies.base import Policy
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.base import Evidence, Popularity, RecentPopularity
 from lightrec.ranking.item_models.text_map import TextMap
 from lightrec.ranking.lists import diversified, with_explored_places, with_reserved_places
+from lightrec.run import Run
 
 Before = Literal["test"]
 Placed = Callable[[Tensor, Tensor], Tensor]
@@ -33,21 +32,19 @@ class Recommender:
     """What a run learned, ready to use.
 
     :param run: a run folder such as ``runs/video``.
-    :param by: rank by the ``policy`` (the long run) or the ``encoder`` (the next event); None
+    :param by: rank by the ``policy`` (the long run) or the ``blend`` (the next event); None
         takes the one that the run's evaluation favours, and ``reason`` says why.
     :raises RunError: where the run lacks that stage, or its stages do not belong together.
     :raises PluginError: where the log's domain forbids items and is not installed.
     """
 
     def __init__(self, run: str | Path, by: By | None = None) -> None:
-        self.run = Path(run)
-        chosen = favoured_by(self.run) if by is None else Favoured(by, "It was asked for.")
-        by, self.reason = chosen.by, chosen.reason
-        check_together(self.run, by, "data")
-        self.by = by
-        self.store = EventStore.open(self.run / "data")
-        domain_of(self.store)
-        self.model = Policy.load(self.run / by) if by == "policy" else Blend.load(self.run / by)
+        self.run = Run(run)
+        chosen = Favoured(by, "It was asked for.") if by else favoured_by(self.run.path)
+        self.by, self.reason = chosen.by, chosen.reason
+        self.model = self.run.policy if self.by == "policy" else self.run.blend
+        self.store = self.run.data
+        _ = self.run.domain  # refused here where it is not installed
         catalog = self.store.catalog
         if Column.TITLE not in catalog.columns:
             catalog = catalog.with_columns(pl.col(Column.ITEM).alias(Column.TITLE))
@@ -83,7 +80,7 @@ class Recommender:
             drawn by what its text foretells.
         :param seed: of those draws.
         :returns: ``rank``, ``item``, ``title``, ``score``, best first. Scores compare items of one
-            list: the policy's or the encoder's; with an empty history the marginal relevance of
+            list: the policy's or the blend's; with an empty history the marginal relevance of
             :func:`~lightrec.ranking.lists.diversified`, 0.5 for the most popular item.
         :raises RecipeError: where the user, a title or an attribute is not known.
         """
@@ -97,7 +94,7 @@ class Recommender:
             row = self._rows.get(str(user))
             if row is None:
                 raise RecipeError(
-                    f"There is no user {user!r} in {self.run / 'data'}. "
+                    f"There is no user {user!r} in {self.run.folder('data')}. "
                     "For a person who is not in the log, give a history of titles."
                 )
             rows = [row]
@@ -181,7 +178,7 @@ class Recommender:
                 raise RecipeError(f"{name!r} fits several items: {some}. Give one's id instead.")
         near = difflib.get_close_matches(wanted, titles.to_list(), n=3, cutoff=0.5)
         hint = f" Did you mean: {', '.join(near)}?" if near else ""
-        raise RecipeError(f"There is no item {name!r} in {self.run / 'data'}.{hint}")
+        raise RecipeError(f"There is no item {name!r} in {self.run.folder('data')}.{hint}")
 
     @cached_property
     def _whole(self) -> tuple[Sequences, Rows]:
@@ -290,7 +287,7 @@ class Recommender:
         evidence = Evidence.of(self.store, torch.zeros(self.store.num_items + 1, 0))
         form = RecentPopularity() if self.store.has_times else Popularity()
         popularity = form.fit(evidence).counts.masked_fill(~allowed, -torch.inf)
-        vectors = Blend.load(self.run / "encoder").ranker.item_vectors()
+        vectors = self.run.ranker.item_vectors()
         items, scores = diversified(popularity, vectors, k)
         return items[None], scores[None]
 
@@ -298,13 +295,13 @@ class Recommender:
     def _text_map(self) -> TextMap:
         """What gives items without events their scores.
 
-        :raises RunError: where the encoder reads no texts.
+        :raises RunError: where the ranker reads no texts.
         """
-        mapped = Blend.load(self.run / "encoder").text_map(self.store)
+        mapped = self.run.blend.text_map(self.store)
         if mapped is None:
             raise RunError(
-                f"New items are ranked by their texts, and the encoder of {self.run} reads none: "
-                "give its recipe a text encoder, and the log an item table."
+                f"New items are ranked by their texts, and the ranker of {self.run.path} reads "
+                "none: give its recipe a text encoder, and the log an item table."
             )
         return mapped
 
@@ -313,7 +310,7 @@ def load(run: str | Path, by: By | None = None) -> Recommender:
     """Load what a run learned.
 
     :param run: a run folder such as ``runs/video``.
-    :param by: rank by the ``policy`` or the ``encoder``; None takes the one that the run's
+    :param by: rank by the ``policy`` or the ``blend``; None takes the one that the run's
         evaluation favours.
     """
     return Recommender(run, by)

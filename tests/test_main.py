@@ -46,7 +46,7 @@ def test_each_command_has_help_with_an_example(command, capsys):
         (["run", "generic", "--offline", "--encodr.seed", "1"], "no option --encodr.seed"),
         (["fit"], "needs a recipe"),
         (["fit", "-c", "generic/no-such"], "no recipe 'generic/no-such'"),
-        (["recommend", "no-such-run", "--user", "1"], "holds no finished encoder stage"),
+        (["recommend", "no-such-run", "--user", "1"], "holds no finished ranker stage"),
         (["recommend", "no-such-run", "--all"], "name it with --out"),
     ],
 )

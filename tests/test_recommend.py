@@ -112,7 +112,7 @@ FORMULA_TITLE = pl.col("title").replace("tea number 1", '=HYPERLINK("http://x", 
 
 @pytest.fixture(scope="module")
 def detailed(tmp_path_factory):
-    """A run over the tiny log, of which every third event is a like, up to its encoder.
+    """A run over the tiny log, of which every third event is a like, up to its ranker.
 
     One user and one title look like formulas of a spreadsheet.
     """
@@ -125,9 +125,9 @@ def detailed(tmp_path_factory):
     table = pl.read_csv(items).with_columns(title=FORMULA_TITLE)
     table.write_csv(items)
     settings = ["--model.init_args.use_feedback=true", "--model.init_args.use_gaps=true"]
-    overrides = tiny.FAST | {"encoder": [*tiny.FAST["encoder"], *settings]}
+    overrides = tiny.FAST | {"ranker": [*tiny.FAST["ranker"], *settings]}
     made = run(
-        "generic", out=folder / "run", log=log, items=items, until="encoder", overrides=overrides
+        "generic", out=folder / "run", log=log, items=items, until="ranker", overrides=overrides
     )
     return load(made)
 
@@ -165,9 +165,9 @@ def test_a_user_of_the_log_brings_feedback_and_gaps(detailed):
 
 def test_what_ranks_follows_from_what_the_run_has(tiny_run, detailed, tmp_path):
     assert load(tiny_run).by == favoured_by(tiny_run).by
-    assert load(tiny_run, by="encoder").by == "encoder"
-    assert detailed.by == "encoder"
-    with pytest.raises(RunError, match="holds no finished encoder stage"):
+    assert load(tiny_run, by="blend").by == "blend"
+    assert detailed.by == "blend"
+    with pytest.raises(RunError, match="holds no finished ranker stage"):
         load(tmp_path)
 
 
@@ -178,7 +178,7 @@ def test_nothing_is_asked_of_a_bare_history(detailed):
 
 def test_no_cell_of_a_csv_file_is_a_formula(detailed, tmp_path, capsys):
     out = tmp_path / "recs.csv"
-    assert main(["recommend", str(detailed.run), "--all", "-k", "48", "--out", str(out)]) == 0
+    assert main(["recommend", str(detailed.run.path), "--all", "-k", "48", "--out", str(out)]) == 0
     table = pl.read_csv(out)
     assert table["user"].n_unique() == 60
     assert "'=1+1" in table["user"]
@@ -201,43 +201,43 @@ def made_by(detailed, path, **settings):
     pl.concat(detailed.recommend_all(k=48, **settings)).write_parquet(path)
 
 
-def test_lists_from_before_the_test_events_rank_as_the_encoder_does(detailed, tmp_path, capsys):
+def test_lists_from_before_the_test_events_rank_as_the_blend_does(detailed, tmp_path, capsys):
     path = tmp_path / "recs.csv"
-    command = ["recommend", str(detailed.run), "--all", "--before", "test", "-k", "48"]
+    command = ["recommend", str(detailed.run.path), "--all", "--before", "test", "-k", "48"]
     assert main([*command, "--out", str(path)]) == 0
     assert set(read_predictions(path)["known_events"]) == {9}
-    found = evaluate_predictions(detailed.run, path)
+    found = evaluate_predictions(detailed.run.path, path)
     assert found["predictions/present"] == found["predictions/users"] == 60
-    assert found["predictions/all/encoder/ndcg@10"] > 0.9
+    assert found["predictions/all/blend/ndcg@10"] > 0.9
     for end in ("", "/low", "/high"):
         assert found[f"predictions/all/difference/ndcg@10{end}"] == 0
-    assert main(["evaluate", str(detailed.run), "--predictions", str(path)]) == 0
+    assert main(["evaluate", str(detailed.run.path), "--predictions", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.split() == ["validation", "events", "NDCG@10"] for line in lines)
-    assert "your predictions − encoder   +0.000 (+0.000 to +0.000)" in lines
+    assert "your predictions − blend     +0.000 (+0.000 to +0.000)" in lines
     assert not any("can be judged for" in line for line in lines)
 
 
 def test_lists_that_know_the_held_out_events_are_not_judged_on_them(detailed, tmp_path, capsys):
     path = tmp_path / "recs.parquet"
     made_by(detailed, path)
-    assert main(["evaluate", str(detailed.run), "--predictions", str(path)]) == 2
+    assert main(["evaluate", str(detailed.run.path), "--predictions", str(path)]) == 2
     error = capsys.readouterr().err
     assert "already hold the held-out events (60 of them, by the column known_events)" in error
-    assert f"`lightrec recommend {detailed.run} --all --before test --out FILE`" in error
+    assert f"`lightrec recommend {detailed.run.path} --all --before test --out FILE`" in error
     # Half of the users from before: they alone are judged.
     whole = pl.read_parquet(path)
     made_by(detailed, path, before="test")
     some = whole["user"].unique().sort()[:30].implode()
     early = pl.read_parquet(path).filter(pl.col("user").is_in(some))
     pl.concat([early, whole.filter(~pl.col("user").is_in(some))]).write_parquet(path)
-    assert main(["evaluate", str(detailed.run), "--predictions", str(path)]) == 0
+    assert main(["evaluate", str(detailed.run.path), "--predictions", str(path)]) == 0
     out = capsys.readouterr().out
     assert "Your file can be judged for 30 of the 60 users with held-out events (50%)" in out
     assert "The lists of 30 users were made from histories that contain held-out events" in out
     # Where no file says what it knows, lists without any held-out item give it away.
     whole.drop("known_events").write_parquet(path)
-    assert main(["evaluate", str(detailed.run), "--predictions", str(path)]) == 0
+    assert main(["evaluate", str(detailed.run.path), "--predictions", str(path)]) == 0
     assert "No list holds a held-out item of its user." in capsys.readouterr().out
 
 
@@ -270,12 +270,12 @@ def test_a_missing_file_is_refused_before_the_run_is_opened(tmp_path, capsys):
     assert "run holds no results" in capsys.readouterr().err
 
 
-def test_a_run_that_ends_with_the_encoder_shows_its_ranking(detailed, capsys):
-    assert main(["evaluate", str(detailed.run)]) == 0
+def test_a_run_that_ends_with_the_ranker_shows_its_ranking(detailed, capsys):
+    assert main(["evaluate", str(detailed.run.path)]) == 0
     head, first, *others = capsys.readouterr().out.splitlines()
     assert head.split() == ["validation", "events", "NDCG@10"]
-    metrics = json.loads((detailed.run / "encoder" / "metrics.json").read_text())
-    assert first.split() == ["encoder", f"{metrics['validation/ndcg@10']:.3f}"]
+    metrics = json.loads((detailed.run.path / "ranker" / "metrics.json").read_text())
+    assert first.split() == ["blend", f"{metrics['validation/ndcg@10']:.3f}"]
     values = [float(line.split()[-1]) for line in others]
     assert values == sorted(values, reverse=True)
     assert len(values) >= 6

@@ -86,7 +86,7 @@ def forge_blend(run, name, given):
         for form in content["item_models"].values():
             form |= {"class": name, "settings": given, "weight": 1.0}
 
-    edit(run / "encoder" / "blend.json", change)
+    edit(run / "ranker" / "blend.json", change)
 
 
 def forge_class(stage):
@@ -102,7 +102,7 @@ def forge_user_model(run, name, given):
 
 
 def forge_tower(run, name, given):
-    edit(run / "encoder" / "config.json", lambda c: c.update(tower=name))
+    edit(run / "ranker" / "config.json", lambda c: c.update(tower=name))
 
 
 def forge_tower_of_policy(run, name, given):
@@ -136,21 +136,24 @@ def forge_imitation(run, name, given):
 
 
 NAMED = {
-    "blend.json": (forge_blend, lambda run: Blend.load(run / "encoder")),
-    "blend.json, settings": (forge_blend, lambda run: described_models(run / "encoder")),
+    "blend.json": (forge_blend, lambda run: Blend.load(run / "ranker")),
+    "blend.json, settings": (forge_blend, lambda run: described_models(run / "ranker")),
     "class.txt of a policy": (forge_class("policy"), lambda run: Policy.load(run / "policy")),
-    "class.txt of a user model": (forge_class("reward"), lambda r: load_user_model(r / "reward")),
-    "class.txt of the judge": (forge_class("judge"), lambda run: ChoiceModel.load(run / "judge")),
+    "class.txt of a user model": (forge_class("users_a"), lambda r: load_user_model(r / "users_a")),
+    "class.txt of user model B": (
+        forge_class("users_b"),
+        lambda run: ChoiceModel.load(run / "users_b"),
+    ),
     "config.json, user model": (forge_user_model, lambda run: Policy.load(run / "policy")),
-    "config.json, tower": (forge_tower, lambda run: Ranker.from_pretrained(run / "encoder")),
+    "config.json, tower": (forge_tower, lambda run: Ranker.from_pretrained(run / "ranker")),
     "config.json, tower within": (forge_tower_of_policy, lambda run: Policy.load(run / "policy")),
     "model.ckpt, loss": (
-        forge_checkpoint("encoder", settings=["loss"]),
-        lambda run: RankingModule.load_from_checkpoint(run / "encoder" / "model.ckpt"),
+        forge_checkpoint("ranker", settings=["loss"]),
+        lambda run: RankingModule.load_from_checkpoint(run / "ranker" / "model.ckpt"),
     ),
     "model.ckpt, learner": (
-        forge_checkpoint("reward", settings=["learner"]),
-        lambda run: ChoiceModule.load_from_checkpoint(run / "reward" / "model.ckpt"),
+        forge_checkpoint("users_a", settings=["learner"]),
+        lambda run: ChoiceModule.load_from_checkpoint(run / "users_a" / "model.ckpt"),
     ),
     "model.ckpt, policy": (
         forge_checkpoint("policy", parts=["policy"]),
@@ -226,16 +229,16 @@ class Pickle:
 
 @pytest.mark.parametrize("kind", [RankingModule, SequenceData])
 def test_a_pickle_in_a_checkpoint_is_not_loaded(run, marker, kind):
-    torch.save({"state_dict": {}, "epoch": Pickle(marker)}, run / "encoder" / "model.ckpt")
+    torch.save({"state_dict": {}, "epoch": Pickle(marker)}, run / "ranker" / "model.ckpt")
     with pytest.raises(Exception, match="Weights only load failed"):
-        kind.load_from_checkpoint(run / "encoder" / "model.ckpt")
+        kind.load_from_checkpoint(run / "ranker" / "model.ckpt")
     assert not marker.exists()
 
 
 def test_a_pickle_in_a_checkpoint_is_not_loaded_by_commands(run, marker):
-    torch.save({"state_dict": {}, "epoch": Pickle(marker)}, run / "encoder" / "model.ckpt")
+    torch.save({"state_dict": {}, "epoch": Pickle(marker)}, run / "ranker" / "model.ckpt")
     with pytest.raises(Exception, match="Weights only load failed"):
-        main(["test", "-c", "generic/encoder", "--out", str(run / "encoder")])
+        main(["test", "-c", "generic/ranker", "--out", str(run / "ranker")])
     assert not marker.exists()
 
 
@@ -257,19 +260,19 @@ def test_a_data_module_builds_nothing_that_a_checkpoint_names(run, marker):
             "transforms": [{"class_path": "payload_on_the_path.Attack"}],
         },
     }
-    torch.save(content, run / "encoder" / "model.ckpt")
-    SequenceData.load_from_checkpoint(run / "encoder" / "model.ckpt")
+    torch.save(content, run / "ranker" / "model.ckpt")
+    SequenceData.load_from_checkpoint(run / "ranker" / "model.ckpt")
     assert not marker.exists()
 
 
 def test_checkpoints_of_a_run_load_by_themselves(tiny_run):
-    module = RankingModule.load_from_checkpoint(tiny_run / "encoder" / "model.ckpt").eval()
-    ranker = Ranker.from_pretrained(tiny_run / "encoder").eval()
+    module = RankingModule.load_from_checkpoint(tiny_run / "ranker" / "model.ckpt").eval()
+    ranker = Ranker.from_pretrained(tiny_run / "ranker").eval()
     history = torch.tensor([[1, 2, 3]])
     torch.testing.assert_close(module.ranker.scores(history), ranker.scores(history))
     for kind, stage in (
-        (ChoiceModule, "reward"),
-        (ChoiceModule, "judge"),
+        (ChoiceModule, "users_a"),
+        (ChoiceModule, "users_b"),
         (PolicyModule, "policy"),
     ):
         assert kind.load_from_checkpoint(tiny_run / stage / "model.ckpt")

@@ -1,4 +1,4 @@
-"""lightrec's encoder and its peers on one log and one split: `make bench NAME=ranking`.
+"""lightrec's ranker and its peers on one log and one split: `make bench NAME=ranking`.
 
 Arguments: ``--log PATH`` (or the variable LIGHTREC_BENCH_LOG; else the domain's sample),
 ``--only NAME …``, ``--seed N``, ``--cap SECONDS`` and ``--fresh``. MovieLens-100K is what the
@@ -49,7 +49,7 @@ def run_data(log: Path | None, out: str) -> list[str]:
 
 
 def lightrec_command(log: Path | None, own: dict[str, str], seed: int) -> list[str]:
-    """Give the encoder stage's command: its shipped recipe with ids alone and the sizes asked.
+    """Give the ranker stage's command: its shipped recipe with ids alone and the sizes asked.
 
     :param own: settings in which this cell differs from the others.
     """
@@ -61,12 +61,12 @@ def lightrec_command(log: Path | None, own: dict[str, str], seed: int) -> list[s
         "model.init_args.layers": "2",
         "trainer.accelerator": "cpu",
     } | own
-    command = [*run_data(log, "{out}/video"), "--seed", str(seed), "--until", "encoder"]
+    command = [*run_data(log, "{out}/video"), "--seed", str(seed), "--until", "ranker"]
     for name, value in settings.items():
-        command += [f"--encoder.{name}", value]
-    command.append("--encoder.trainer.callbacks+=benchmarks.ranking.callback.TrainingCourse")
+        command += [f"--ranker.{name}", value]
+    command.append("--ranker.trainer.callbacks+=benchmarks.ranking.callback.TrainingCourse")
     course = {"split": "{split}", "out": "{out}/metrics.json", "max_length": LENGTH}
-    return command + [f"--encoder.trainer.callbacks.{n}={v}" for n, v in course.items()]
+    return command + [f"--ranker.trainer.callbacks.{n}={v}" for n, v in course.items()]
 
 
 def main() -> None:

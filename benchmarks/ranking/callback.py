@@ -1,4 +1,4 @@
-"""Measures lightrec's encoder stage as the peers are measured: a callback for its recipe."""
+"""Measures lightrec's ranker stage as the peers are measured: a callback for its recipe."""
 
 import lightning.pytorch as pl
 import torch

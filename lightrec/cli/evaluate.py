@@ -1,12 +1,11 @@
 """`lightrec evaluate`."""
 
 import argparse
-import json
 from pathlib import Path
 
 from lightrec.data.files import check_file
-from lightrec.data.run_folder import STAMP, check_together
 from lightrec.errors import RunError
+from lightrec.run import Run
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,19 +29,15 @@ def main(command: str, arguments: list[str]) -> int:
     chosen = parser().parse_args(arguments)
     if chosen.predictions is not None:
         check_file(chosen.predictions)
-    # A run that ended with the encoder has a ranking, too.
-    paths = {"evaluate": chosen.run / "metrics.json"}
-    paths["encoder"] = chosen.run / "encoder" / "metrics.json"
-    found = {stage: path for stage, path in paths.items() if path.is_file()}
-    if not found:
+    run = Run(chosen.run)
+    # A run that ended with the ranker has a ranking, too.
+    finished = [stage for stage in ("evaluate", "ranker") if run.has(stage)]
+    if not finished:
         raise RunError(
-            f"{chosen.run} holds no results: there is neither a metrics.json nor an encoder/"
-            "metrics.json in it. Make them with `lightrec run`, or name another run folder."
+            f"{chosen.run} holds no results: neither the stage evaluate nor the stage ranker is "
+            "finished in it. Make them with `lightrec run`, or name another run folder."
         )
-    stage, path = next(iter(found.items()))
-    if (chosen.run / stage / STAMP).is_file():
-        check_together(chosen.run, stage)
-    metrics = json.loads(path.read_text())
+    metrics = run.metrics(finished[0])
     if chosen.predictions is not None:
         from lightrec.evaluation.predictions import evaluate_predictions
 

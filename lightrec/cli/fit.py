@@ -16,14 +16,14 @@ def parser() -> argparse.ArgumentParser:
         description="Train one stage from its recipe, as LightningCLI does. Every setting of the "
         "recipe can be given on the line, and `lightrec fit -c RECIPE --help` shows them all, "
         "`--print_config` with their values.",
-        epilog="examples:\n  lightrec fit -c video/encoder --trainer.max_epochs 5\n"
-        "  lightrec fit -c my_encoder.yaml --out runs/mine/encoder\n"
-        "  lightrec fit -c video/encoder --print_config",
+        epilog="examples:\n  lightrec fit -c video/ranker --trainer.max_epochs 5\n"
+        "  lightrec fit -c my_ranker.yaml --out runs/mine/ranker\n"
+        "  lightrec fit -c video/ranker --print_config",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parsing.add_argument(
-        "-c", "--config", metavar="RECIPE", help="a YAML file, or a name such as video/encoder"
+        "-c", "--config", metavar="RECIPE", help="a YAML file, or a name such as video/ranker"
     )
     parsing.add_argument(
         "--out", type=Path, help="the folder that the stage leaves (default: the recipe's)"
@@ -40,7 +40,7 @@ def parse(command: str, arguments: list[str]) -> Stage:
     if known.config is None:
         raise RecipeError(
             f"`lightrec {command}` needs a recipe, for example: lightrec {command} -c "
-            "video/encoder. `lightrec recipes list` shows those that are installed."
+            "video/ranker. `lightrec recipes list` shows those that are installed."
         )
     recipe = recipes.find(known.config)
     usual = f"runs/{recipe.parent.name}/{recipe.stem}"

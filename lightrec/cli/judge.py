@@ -15,15 +15,15 @@ EXAMPLES = """examples:
   lightrec judge runs/video --policy policy greedy
   lightrec judge runs/video --policy policy --modes free --sessions 3000 --out judged.md judged.json
   lightrec judge Greed Greed:slate_size=3 --policy random oracle --over random
-  lightrec judge runs/a/reward runs/b/judge --policy runs/a/policy@A runs/b/policy --modes fixed
+  lightrec judge runs/a/users_a runs/b/users_b --policy runs/a/policy@A runs/b/policy --modes fixed
 
 A simulator is a run, which stands for its user models A and B; one of its user models, such as
-runs/video/judge; or a world, with settings after a colon. In the tables they are called A, B and so
-on, in their order. A saved policy is named by its folder; @A says that it was trained in simulator
-A, which is known of a run's own policy. Beside the policies stand random, the best that is known
-(a world's oracle, or the best of greedy, constant and popularity), and what --over names.
+runs/video/users_b; or a world, with settings after a colon. In the tables they are called A, B and
+so on, in their order. A saved policy is named by its folder; @A says that it was trained in
+simulator A, which is known of a run's own policy. Beside the policies stand random, the best that
+is known (a world's oracle, or the best of greedy, constant and popularity), and what --over names.
 """
-MODELS = ("reward", "judge")
+MODELS = ("users_a", "users_b")
 
 
 def parser() -> argparse.ArgumentParser:

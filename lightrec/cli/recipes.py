@@ -20,13 +20,13 @@ def list_recipes() -> None:
 
 
 def copy(name: str, to: Path) -> None:
-    """Copy a set of recipes (video) or one recipe (video/encoder), to change it.
+    """Copy a set of recipes (video) or one recipe (video/ranker), to change it.
 
     examples:
       lightrec recipes copy video my_video
-      lightrec recipes copy video/encoder my_encoder.yaml
+      lightrec recipes copy video/ranker my_ranker.yaml
 
-    :param name: such as video or video/encoder.
+    :param name: such as video or video/ranker.
     :param to: the folder or file to write.
     """
     if to.exists():

@@ -19,7 +19,7 @@ def recommend(
     history: list[str] | None = None,
     all: bool = False,
     k: int = 10,
-    by: Literal["policy", "encoder"] | None = None,
+    by: Literal["policy", "blend"] | None = None,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
     new: int = 0,
@@ -46,7 +46,7 @@ def recommend(
     :param history: titles or item ids, oldest first; with none, popular and varied items.
     :param all: everybody in the log; needs --out.
     :param k: how many items.
-    :param by: what ranks: the policy (the long run) or the encoder (the next event); by default
+    :param by: what ranks: the policy (the long run) or the blend (the next event); by default
         the one that the run's evaluation favours.
     :param exclude: never these.
     :param only: nothing but these.
@@ -84,8 +84,10 @@ def recommend(
     else:
         table = recommender.recommend(user, history=history, **wishes)
     if by is None:
-        ranked = {"encoder": "blend (--by encoder)"}.get(recommender.by, recommender.by)
-        print(f"Ranked by the {ranked}. {recommender.reason}", file=sys.stderr)
+        print(
+            f"Ranked by the {recommender.by} (--by {recommender.by}). {recommender.reason}",
+            file=sys.stderr,
+        )
     if out is None:
         print(render(table))
         return

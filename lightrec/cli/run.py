@@ -14,7 +14,7 @@ EXAMPLES = (
   lightrec run video --fast-dev-run
   lightrec run generic --log my.csv --items my_items.csv --out runs/mine
   lightrec run generic --log my.csv --data.columns '{user: customer, item: sku, time: ts}'
-  lightrec run video --encoder.trainer.max_epochs 5 --policy.data.init_args.slate_size 3
+  lightrec run video --ranker.trainer.max_epochs 5 --policy.data.init_args.slate_size 3
 
 Any setting of any stage's recipe can be given as --STAGE.SETTING VALUE; the stages are
 """
@@ -24,7 +24,7 @@ Any setting of any stage's recipe can be given as --STAGE.SETTING VALUE; the sta
 
 
 def stage_overrides(arguments: list[str]) -> dict[str, list[str]]:
-    """Sort ``--encoder.trainer.max_epochs 5`` into ``{"encoder": ["--trainer.max_epochs", "5"]}``.
+    """Sort ``--ranker.trainer.max_epochs 5`` into ``{"ranker": ["--trainer.max_epochs", "5"]}``.
 
     :raises RecipeError: where an argument belongs to no stage.
     """
@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     parsing.add_argument(
         "--until",
         metavar="STAGE",
-        help=f"the last stage to do, such as encoder (default: {LAST}; assumptions comes after it)",
+        help=f"the last stage to do, such as ranker (default: {LAST}; assumptions comes after it)",
     )
     parsing.add_argument("--strict", action="store_true", help="refuse to run with broken plugins")
     return parsing

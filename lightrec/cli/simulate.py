@@ -37,7 +37,10 @@ def parser() -> argparse.ArgumentParser:
     parsing.add_argument("--sessions", type=int, default=1000, help="of each (default: 1000)")
     parsing.add_argument("--seed", type=int, default=0, help="of all chance (default: 0)")
     parsing.add_argument(
-        "--model", choices=["reward", "judge"], default="judge", help="which user model of a run"
+        "--model",
+        choices=["users_a", "users_b"],
+        default="users_b",
+        help="which user model of a run",
     )
     parsing.add_argument(
         "--mode",

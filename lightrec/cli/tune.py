@@ -9,10 +9,10 @@ from lightrec.errors import RecipeError
 from lightrec.stages import space as spaces
 
 EXAMPLES = """examples:
-  lightrec tune -c video/encoder --trials 30
-  lightrec tune -c video/encoder --print-space > space.yaml
-  lightrec tune -c video/encoder --space space.yaml --trials 30
-  lightrec tune -c generic/encoder --run runs/mine --out runs/mine/tune --trainer.max_epochs 5
+  lightrec tune -c video/ranker --trials 30
+  lightrec tune -c video/ranker --print-space > space.yaml
+  lightrec tune -c video/ranker --space space.yaml --trials 30
+  lightrec tune -c generic/ranker --run runs/mine --out runs/mine/tune --trainer.max_epochs 5
 
 The space names settings of the recipe, each with a range or a list of choices:
   model.init_args.learning_rate: {low: 0.0003, high: 0.01, log: true}
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parsing.add_argument(
-        "-c", "--config", metavar="RECIPE", help="a YAML file, or a name such as video/encoder"
+        "-c", "--config", metavar="RECIPE", help="a YAML file, or a name such as video/ranker"
     )
     parsing.add_argument(
         "--space", type=Path, metavar="FILE", help="what is searched (default: the stage's own)"

@@ -72,6 +72,6 @@ def only_one(world: int, module: object) -> None:
     if world > 1:
         raise RecipeError(
             f"{type(module).__name__} plays its own sessions and trains in one process, and the "
-            f"recipe asks for {world}. Set trainer.devices to 1; the encoder, reward and judge "
+            f"recipe asks for {world}. Set trainer.devices to 1; the ranker, users_a and users_b "
             "stages can train in several."
         )

@@ -1,8 +1,6 @@
-"""The folder of a run: what each finished stage noted, and whether stages belong together.
+"""What a finished stage notes in its folder: ``stage.json``.
 
-A stage's folder holds a ``stage.json`` with the fingerprint of all that went in, and with those of
-the stages that it read. Whoever opens a run compares them first: models that learned from another
-log than the one that lies next to them answer nonsense. No data are read for it.
+It holds the fingerprint of all that went in, and those of the stages that it read.
 """
 
 import json
@@ -34,33 +32,6 @@ def stamp(folder: Path) -> dict[str, Any]:
             f"{path} is damaged: it is no note of a finished stage. Make the stage again."
         )
     return facts
-
-
-def check_together(run: Path, *stages: str) -> None:
-    """See that stages of a run belong together, and with all stages that they were made from.
-
-    A stage that is not named may be missing: a run folder can be copied in part.
-
-    :param run: a run folder such as ``runs/video``.
-    :param stages: those that are about to be read, such as ``data`` and ``policy``.
-    :raises RunError: where a named stage is not finished, or where a stage was made from another
-        stage than the one that is there now; the sentence has the command that mends it.
-    """
-    left = [*stages]
-    for name in left:  # grows by the stages that each was made from
-        made = stamp(run / name)
-        for other, fingerprint in made.get("inputs", {}).items():
-            if not (run / other / STAMP).is_file():
-                continue
-            found = stamp(run / other)
-            if found["fingerprint"] != fingerprint:
-                command = mending(run, found, made)
-                raise RunError(
-                    f"The stage {name} in {run} is stale: it was made from another {other} stage "
-                    f"than the one that is there now. Make it again with `{command}`."
-                )
-            if other not in left:
-                left.append(other)
 
 
 def mending(run: Path, *facts: dict[str, Any]) -> str:

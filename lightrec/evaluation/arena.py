@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from lightrec.data.catalog import Catalog
-from lightrec.data.run_folder import check_together
 from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError
 from lightrec.evaluation.contenders import run_contenders, world_contenders
@@ -30,6 +29,7 @@ from lightrec.policies.baselines import (
     RandomPolicy,
 )
 from lightrec.ranking.ranker import Ranker
+from lightrec.run import Run
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.modes import Mode, in_mode
 from lightrec.simulators.no_repeats import NoRepeats
@@ -41,7 +41,6 @@ from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.world import World
 from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.ensemble import Ensemble, load_user_model
-from lightrec.users.halves import check_halves
 from lightrec.users.parts import LEAVING, LeavingModel
 
 AT_ONCE = 1_000
@@ -153,7 +152,7 @@ class Arena:
 
 
 def arena(
-    what: str, sessions: int, seed: int, settings: Mapping[str, Any], model: str = "judge"
+    what: str, sessions: int, seed: int, settings: Mapping[str, Any], model: str = "users_b"
 ) -> Arena:
     """Set a simulator up.
 
@@ -161,7 +160,7 @@ def arena(
     :param sessions: at most so many side by side.
     :param seed: of the users drawn from a run's log.
     :param settings: of the simulator.
-    :param model: which user model of a run: ``reward`` (A) or ``judge`` (B).
+    :param model: which user model of a run: ``users_a`` or ``users_b``.
     :raises RecipeError: where a setting is not known, or a simulator needs more than a name.
     """
     count = min(sessions, AT_ONCE)
@@ -180,8 +179,8 @@ def arena(
 
 def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model: str) -> Arena:
     has_policy = (run / "policy").is_dir()
-    check_together(run, "data", "encoder", "reward", model, *(["policy"] if has_policy else []))
-    check_halves(run)
+    Run(run).check("data", "ranker", "users_a", model, *(["policy"] if has_policy else []))
+    Run(run).check_halves()
     store = EventStore.open(run / "data")
     starts = LogStarts.from_store(store)
     users = chosen_users(torch.arange(starts.num_users), count, seed)
@@ -203,10 +202,10 @@ def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model
     simulator = played(model)
 
     def ranker() -> Ranker:
-        return Ranker.from_pretrained(run / "encoder").eval()
+        return Ranker.from_pretrained(run / "ranker").eval()
 
     def constant() -> Contender:
-        own = ChoiceModel.load(run / "reward")
+        own = ChoiceModel.load(run / "users_a")
         history = starts.history(users, starts.ends_of(users), own.history_length)
         return ConstantListPolicy.from_user_model(own, history)
 
@@ -218,7 +217,7 @@ def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model
         "constant": constant,
         "popularity": lambda: PopularityPolicy.from_counts(popularity),
         "random": lambda: RandomPolicy(store.num_items),
-        **run_contenders(ranker, lambda: played("reward"), users),
+        **run_contenders(ranker, lambda: played("users_a"), users),
     }
     if has_policy:
         policies = {

@@ -5,16 +5,15 @@ of everything that could explain its gain away; else the blend is, which the hel
 for. Nothing heavy is imported here.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lightrec.data.run_folder import check_together
 from lightrec.errors import RunError
+from lightrec.run import Run
 
-By = Literal["policy", "encoder"]
+By = Literal["policy", "blend"]
 
 RIVALS = {
     "blend": "greedy by the blend",
@@ -52,9 +51,7 @@ def favoured(metrics: Mapping[str, float]) -> Favoured:
         if f"{prefix}-{name}/accepted" in metrics
     }
     if not found:
-        return Favoured(
-            "encoder", "No sessions were played with users who are new to user model A."
-        )
+        return Favoured("blend", "No sessions were played with users who are new to user model A.")
     where = "in sessions of new users in user model B"
     unbeaten = {title: interval for title, interval in found.items() if interval[1] <= 0}
     if not unbeaten:
@@ -67,7 +64,7 @@ def favoured(metrics: Mapping[str, float]) -> Favoured:
         )
     title, (mean, low, high) = min(unbeaten.items(), key=lambda pair: pair[1][1])
     return Favoured(
-        "encoder",
+        "blend",
         f"The policy is not clearly better than {title} {where} ({mean:+.3f} accepted items a "
         f"session, 95 % interval {low:+.3f} to {high:+.3f}).",
     )
@@ -80,10 +77,9 @@ def favoured_by(run: Path) -> Favoured:
         speaks for the policy.
     """
     try:
-        check_together(run, "evaluate")
+        metrics = Run(run).metrics()
     except RunError:
-        return Favoured("encoder", "The run has not been evaluated, so nothing favours a policy.")
-    metrics = json.loads((run / "evaluate" / "metrics.json").read_text())
+        return Favoured("blend", "The run has not been evaluated, so nothing favours a policy.")
     if BY not in metrics:
         return favoured(metrics)
     return Favoured(metrics[BY], metrics[REASON])

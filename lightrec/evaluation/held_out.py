@@ -29,7 +29,7 @@ from lightrec.ranking.sequence_data import EvaluationEvents
 
 
 class HeldOutLog(Evaluator):
-    """Ranks all items for the test events: encoder, its ranker alone, policy, item models, random.
+    """Ranks all items for the test events: blend, its ranker alone, policy, item models, random.
 
     :param max_events: at most so many test events, drawn by the seed; None for all.
     :param batch_size: events ranked at once.
@@ -39,22 +39,22 @@ class HeldOutLog(Evaluator):
         self.max_events, self.batch_size = max_events, batch_size
 
     def evaluate(self, run: Path, work: Path, seed: int) -> dict[str, float]:
-        """Give ``test/<contender>/<metric>@<k>``, and the encoder's as ``test/<metric>@<k>``.
+        """Give ``test/<contender>/<metric>@<k>``, and the blend's as ``test/<metric>@<k>``.
 
         Where the domain forbids held-out items, ``test/ineligible_events`` says how many. Beside
-        them each contender's slices and recommendations, and the encoder's advantage over
-        each as ``test/encoder-minus-<contender>/ndcg@10``.
+        them each contender's slices and recommendations, and the blend's advantage over
+        each as ``test/blend-minus-<contender>/ndcg@10``.
         """
         store = EventStore.open(run / "data")
-        blend = Blend.load(run / "encoder")
+        blend = Blend.load(run / "ranker")
         models = item_models(run, store, blend)
         scorers: dict[str, Scorer] = {
-            "encoder": by_history(blend),
+            "blend": by_history(blend),
             "popularity": PopularityScorer(torch.from_numpy(store.popularity())),
             "random": RandomScorer(store.num_items, seed),
         }
         if (run / "policy").is_dir():
-            # A run may have ended with the encoder.
+            # A run may have ended with the ranker.
             policy = Policy.load(run / "policy")
             scorers["policy"] = by_history(policy)
         if models:
@@ -66,14 +66,14 @@ class HeldOutLog(Evaluator):
             result = results[name] = self.rank(store, scorer, seed)
             found = held_out_metrics(store, result)
             metrics |= {f"test/{name}/{metric}": value for metric, value in found.items()}
-            if name == "encoder":
+            if name == "blend":
                 metrics |= {f"test/{metric}": value for metric, value in result.metrics().items()}
                 metrics["test/events"] = len(result.ranks)
                 if result.ineligible:
                     metrics["test/ineligible_events"] = result.ineligible
         for name in ("popularity", *models):
-            gained = advantage(results["encoder"], results[name], seed)
-            metrics |= {f"test/encoder-minus-{name}/{k}": v for k, v in gained.items()}
+            gained = advantage(results["ranker"], results[name], seed)
+            metrics |= {f"test/blend-minus-{name}/{k}": v for k, v in gained.items()}
         return metrics | cold_metrics(store, blend, models, self.batch_size, self.max_events, seed)
 
     def events(self, store: EventStore, seed: int) -> EvaluationEvents:
@@ -113,14 +113,14 @@ def by_history(part: ScoresHistories) -> Scorer:
 
 
 def item_models(run: Path, store: EventStore, blend: Blend) -> dict[str, ItemModel]:
-    """The item models of a run's encoder with the settings chosen there.
+    """The item models of a run's blend with the settings chosen there.
 
     Those that take part in the blend are there; the others are fitted again. Popularity, which
     every report has, is left out.
     """
     evidence = Evidence.of(store, blend.ranker.items.vectors)
     models: dict[str, ItemModel] = {}
-    for name, model in described_models(run / "encoder").items():
+    for name, model in described_models(run / "ranker").items():
         if isinstance(model, Popularity) and not isinstance(model, RecentPopularity):
             continue
         with suppress(NotApplicable):

@@ -31,7 +31,7 @@ FLOOR, ORACLE = "random", "oracle"
 BASELINES = ("greedy", "constant", "popularity")
 """Of which the one of highest return stands for 1 where there is no oracle."""
 REFERENCE = "greedy"
-MODELS = {"reward": "user model A", "judge": "user model B"}
+MODELS = {"users_a": "user model A", "users_b": "user model B"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Place:
 
     what: str
     settings: Mapping[str, Any]
-    model: str = "judge"
+    model: str = "users_b"
 
     def title(self) -> str:
         """Give it a name that tells it from others."""
@@ -210,7 +210,7 @@ def _of_run(name: str, arenas: Mapping[str, Arena], places: Sequence[Place]) -> 
     for letter, place in zip(arenas, places, strict=True):
         run = Path(place.what)
         own = name == "policy" or Path(name).resolve() == (run / "policy").resolve()
-        if place.model == "reward" and run.is_dir() and own:
+        if place.model == "users_a" and run.is_dir() and own:
             return letter
     return None
 

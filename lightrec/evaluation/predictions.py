@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from lightrec.data.readers.predictions import read_predictions
-from lightrec.data.run_folder import STAMP, check_together, stamp
 from lightrec.data.store import EventStore
 from lightrec.errors import DataError
 from lightrec.evaluation.baselines import PredictionScorer
@@ -22,27 +21,28 @@ from lightrec.intervals import bootstrap_interval
 from lightrec.keys import Column
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.metrics import RankingResult
+from lightrec.run import Run
 
 COMPARED = "ndcg@10"
 """The metric that has intervals."""
 
 
 def evaluate_predictions(run: Path, path: Path) -> dict[str, float]:
-    """Rank predictions by the protocol of a run that has at least an encoder.
+    """Rank predictions by the protocol of a run that has at least a ranker.
 
     :param run: a run folder.
     :param path: CSV or Parquet with ``user``, ``item``, ``score`` or ``rank``, and perhaps
         ``known_events``.
-    :returns: ``test/predictions/<metric>`` and ``test/encoder/<metric>`` over all tested users,
+    :returns: ``test/predictions/<metric>`` and ``test/blend/<metric>`` over all tested users,
         slices and recommendations included; and ``predictions/users``, ``predictions/present``,
         ``predictions/known`` (numbers of users), ``predictions/listed`` (how many held-out items
         the lists hold) and ``predictions/<present or all>/<who>/ndcg@10`` with ``/low`` and
-        ``/high``, where ``who`` is ``predictions``, ``encoder`` or ``difference``.
+        ``/high``, where ``who`` is ``predictions``, ``blend`` or ``difference``.
     :raises DataError: where the file cannot be read, does not fit the log, or holds nothing that
         can be judged.
-    :raises RunError: where the run lacks an encoder, or its stages do not belong together.
+    :raises RunError: where the run lacks a ranker, or its stages do not belong together.
     """
-    check_together(run, "encoder", "data")
+    Run(run).check("ranker", "data")
     store = EventStore.open(run / "data")
     scorer = PredictionScorer(read_predictions(path), store.user_ids, store.catalog[Column.ITEM])
     evaluator, seed = protocol(run)
@@ -57,7 +57,7 @@ def evaluate_predictions(run: Path, path: Path) -> dict[str, float]:
         raise DataError(unjudged(run, int(known.sum()), len(users.unique())), path)
     results = {
         "predictions": evaluator.rank(store, scorer, seed),
-        "encoder": evaluator.rank(store, by_history(Blend.load(run / "encoder")), seed),
+        "blend": evaluator.rank(store, by_history(Blend.load(run / "ranker")), seed),
     }
     own = results["predictions"]
     # What a list already knows it cannot foretell: a miss, where all events are scored.
@@ -72,16 +72,16 @@ def evaluate_predictions(run: Path, path: Path) -> dict[str, float]:
         found = held_out_metrics(store, result)
         metrics |= {f"test/{name}/{key}": value for key, value in found.items()}
     for name, rows in (("present", judged), ("all", torch.ones_like(judged))):
-        compared = compare(results["predictions"], results["encoder"], rows, seed)
+        compared = compare(results["predictions"], results["blend"], rows, seed)
         metrics |= {f"predictions/{name}/{key}": value for key, value in compared.items()}
     return metrics
 
 
 def protocol(run: Path) -> tuple[HeldOutLog, int]:
     """Give the evaluator of a run's held-out log and its seed, by default where it has none."""
-    if not (run / "evaluate" / STAMP).is_file():
+    if not Run(run).has("evaluate"):
         return HeldOutLog(), 0
-    made = stamp(run / "evaluate")
+    made = Run(run).stamp("evaluate")
     names = ("HeldOutLog", f"{HeldOutLog.__module__}.HeldOutLog")
     own = [e for e in made["recipe"].get("evaluators") or [] if e["class_path"] in names]
     return HeldOutLog(**(own[0].get("init_args", {}) if own else {})), made["seed"]
@@ -103,16 +103,16 @@ def unjudged(run: Path, known: int, users: int) -> str:
 
 
 def compare(
-    predictions: RankingResult, encoder: RankingResult, rows: Tensor, seed: int
+    predictions: RankingResult, blend: RankingResult, rows: Tensor, seed: int
 ) -> dict[str, float]:
-    """Score predictions and encoder on the same events, users drawn anew for 95 % intervals.
+    """Score predictions and blend on the same events, users drawn anew for 95 % intervals.
 
     :param rows: (E,) bool, the events that count.
     """
     values = {
         "predictions": predictions.per_event([10])[COMPARED],
-        "encoder": encoder.per_event([10])[COMPARED],
-        "difference": predictions.paired(encoder, COMPARED),
+        "blend": blend.per_event([10])[COMPARED],
+        "difference": predictions.paired(blend, COMPARED),
     }
     found: dict[str, float] = {}
     for name, numbers in values.items():

@@ -106,7 +106,7 @@ def probe(
     sessions: int,
     seed: int,
     settings: Mapping[str, Any],
-    model: str = "judge",
+    model: str = "users_b",
 ) -> Probe:
     """Search the best constant action of a simulator and judge by the rule.
 

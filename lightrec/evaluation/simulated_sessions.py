@@ -90,20 +90,20 @@ class Played:
         :raises RunError: where a stage is not finished.
         """
         store = EventStore.open(run / "data")
-        judges = load_user_model(run / "judge")
+        judges = load_user_model(run / "users_b")
         return cls(
             store,
-            Blend.load(run / "encoder"),
+            Blend.load(run / "ranker"),
             Policy.load(run / "policy"),
-            ChoiceModel.load(run / "reward"),
-            load_user_model(run / "reward"),
-            judges.first if isinstance(judges, Ensemble) else ChoiceModel.load(run / "judge"),
+            ChoiceModel.load(run / "users_a"),
+            load_user_model(run / "users_a"),
+            judges.first if isinstance(judges, Ensemble) else ChoiceModel.load(run / "users_b"),
             judges.refits() if isinstance(judges, Ensemble) else [judges],
-            learned_from(run / "reward", store.num_users),
-            LeavingModel.beside(run / "reward", LEAVING),
-            LeavingModel.beside(run / "judge", LEAVING),
-            mean_values(run / "judge"),
-            ReturnModel.beside(run / "judge", RETURN),
+            learned_from(run / "users_a", store.num_users),
+            LeavingModel.beside(run / "users_a", LEAVING),
+            LeavingModel.beside(run / "users_b", LEAVING),
+            mean_values(run / "users_b"),
+            ReturnModel.beside(run / "users_b", RETURN),
         )
 
 
@@ -112,7 +112,7 @@ class SimulatedSessions(Evaluator):
 
     The policy plays against all that could explain its gain away: greedy by the blend, greedy by
     user model A, a mixture of both that is chosen in A, and an even mixture of A and the
-    encoder's transformer, for which nothing was chosen; and against popularity, the best constant
+    ranker's transformer, for which nothing was chosen; and against popularity, the best constant
     list that B's own search finds, and random. Each refit of B is played, so that
     intervals count what refitting B does. The same contenders play in A, where the policy learned:
     an advantage in B over that in A is the transfer ratio. Users from whom A did not learn, and
@@ -388,7 +388,7 @@ class KnownTruth(Evaluator):
             return {}
         held_out = HeldOut.load(path)
         store = EventStore.open(run / "data")
-        model, reward_model = ChoiceModel.load(run / "reward"), load_reward(run / "reward")
+        model, reward_model = ChoiceModel.load(run / "users_a"), load_reward(run / "users_a")
         popularity = torch.from_numpy(store.popularity()).float()
         with torch.inference_mode():
             utilities = model.utilities(model.state(held_out.history), held_out.candidates)

@@ -79,12 +79,12 @@ class SimulatedStatistics(Evaluator):
     def evaluate(self, run: Path, work: Path, seed: int) -> dict[str, float]:
         """Give ``statistics/…``, see :func:`~lightrec.evaluation.statistics.compare`."""
         store = EventStore.open(run / "data").without_cold
-        fitted = json.loads((run / "judge" / OFFERS).read_text())
+        fitted = json.loads((run / "users_b" / OFFERS).read_text())
         begins, ends = self._drawn(store, fitted, seed)
         if not len(begins):
             return {}
-        users = load_user_model(run / "judge")
-        leaving = LeavingModel.beside(run / "judge", LEAVING)
+        users = load_user_model(run / "users_b")
+        leaving = LeavingModel.beside(run / "users_b", LEAVING)
         starts = LogStarts(
             torch.from_numpy(store.offsets[store.users_of(begins)]),
             torch.from_numpy(np.array(store.items)),

@@ -1,4 +1,4 @@
-"""What training a policy needs: an encoder, a user model, and users to begin sessions with."""
+"""What training a policy needs: a ranker, a user model, and users to begin sessions with."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -17,12 +17,13 @@ from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.base import Reward, RewardContext
 from lightrec.rewards.combined import WeightedSum
 from lightrec.rewards.penalties import UncertaintyPenalty
+from lightrec.run import Run
 from lightrec.simulators.base import Ending
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.ensemble import Ensemble, UserModel, load_user_model
-from lightrec.users.halves import check_halves, learned_from
+from lightrec.users.halves import learned_from
 from lightrec.users.parts import LEAVING, LeavingModel
 
 
@@ -36,8 +37,8 @@ class PolicyData(LogData, SimulatorData):
     when they end.
 
     :param data: folder of the prepared log.
-    :param encoder: folder of the encoder stage.
-    :param reward: folder of the reward stage, with user model A.
+    :param ranker: folder of the ranker stage.
+    :param users_a: folder of user model A.
     :param reward_name: what the policy maximises the sum of: short name of an installed reward.
     :param reward_settings: arguments of its constructor; rewards within it by name, or as
         ``class_path`` with ``init_args``. A shaped reward trains with its shaping and is judged
@@ -61,8 +62,8 @@ class PolicyData(LogData, SimulatorData):
     def __init__(
         self,
         data: str,
-        encoder: str,
-        reward: str,
+        ranker: str,
+        users_a: str,
         reward_name: str = "SurplusReward",
         reward_settings: dict[str, Setting] | None = None,
         penalty: float = 0.0,
@@ -78,8 +79,7 @@ class PolicyData(LogData, SimulatorData):
         seed: int = 0,
     ) -> None:
         super().__init__(data)
-        self.encoder = encoder
-        self.reward = reward
+        self.ranker_folder, self.users_a = ranker, users_a
         self.reward_name, self.reward_settings = reward_name, reward_settings
         self.penalty, self.places = penalty, slate_size
         self.leave_rate, self.max_steps, self.ending = leave_rate, max_steps, ending
@@ -96,33 +96,33 @@ class PolicyData(LogData, SimulatorData):
 
     @cached_property
     def ranker(self) -> Ranker:
-        """The encoder."""
-        return Ranker.from_pretrained(self.encoder)
+        """The ranker."""
+        return Ranker.from_pretrained(self.ranker_folder)
 
     @cached_property
     def user_model(self) -> ChoiceModel:
         """User model A."""
-        return ChoiceModel.load(self.reward)
+        return ChoiceModel.load(self.users_a)
 
     @cached_property
     def users_played(self) -> UserModel:
         """Who is played: user model A, or its ensemble where there are several members."""
-        found = load_user_model(self.reward)
+        found = load_user_model(self.users_a)
         return found if isinstance(found, Ensemble) else self.user_model
 
     @cached_property
     def leaving(self) -> LeavingModel | None:
         """How users of model A leave, where the log could tell."""
-        return LeavingModel.beside(self.reward, LEAVING)
+        return LeavingModel.beside(self.users_a, LEAVING)
 
     @property
     def vector_size(self) -> int:
-        """Length of the encoder's item vectors."""
+        """Length of the ranker's item vectors."""
         return self.ranker.size
 
     @cached_property
     def vectors(self) -> Tensor:
-        """(N + 1, D) float32: the encoder's item vectors."""
+        """(N + 1, D) float32: the ranker's item vectors."""
         with torch.no_grad():
             return self.ranker.item_vectors()
 
@@ -134,7 +134,7 @@ class PolicyData(LogData, SimulatorData):
     @cached_property
     def _shuffled(self) -> Tensor:
         """The users from whom user model A learned; the policy never meets the others."""
-        own = torch.from_numpy(learned_from(self.reward, self.num_users)).nonzero().squeeze(1)
+        own = torch.from_numpy(learned_from(self.users_a, self.num_users)).nonzero().squeeze(1)
         generator = torch.Generator().manual_seed(self.seed)
         return own[torch.randperm(len(own), generator=generator)]
 
@@ -150,7 +150,7 @@ class PolicyData(LogData, SimulatorData):
         return LogStarts.from_store(self.store, users=users, cut=self.cut)
 
     def make_policy(self, settings: Mapping[str, PolicySetting]) -> CandidatePolicy:
-        """Make an untrained policy around the encoder, and user model A unless told otherwise.
+        """Make an untrained policy around the ranker, and user model A unless told otherwise.
 
         :param settings: of :class:`~lightrec.policies.candidate.CandidatePolicy`; and
             ``use_utilities``, whether the policy also sees the user model's utilities.
@@ -169,14 +169,14 @@ class PolicyData(LogData, SimulatorData):
 
         :raises RunError: where user model B, that will judge, learned from users of A.
         """
-        check_halves(Path(self.reward).parent)
+        Run(Path(self.users_a).parent).check_halves()
         fitted = self.leaving is not None
         stay = 1.0 if fitted or self.ending == "fixed" else 1 - self.leave_rate
         reward = make_reward(self.reward_name, self.reward_settings)
         if self.penalty:
             reward = WeightedSum([reward, UncertaintyPenalty()], [1.0, self.penalty])
         context = RewardContext(
-            self.reward,
+            self.users_a,
             self.store,
             discount=discount * stay,
             fitted_ends=fitted and self.ending != "fixed",

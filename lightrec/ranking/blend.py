@@ -130,14 +130,14 @@ class Blend(nn.Module):
 
     @classmethod
     def load(cls, folder: Path | str) -> "Blend":
-        """Load what an encoder stage left; a ranker without item models is a blend, too.
+        """Load what a ranker stage left; a ranker without item models is a blend, too.
 
         :raises RunError: where the folder holds no ranker, or names a class that is not trusted.
         """
         folder = Path(folder)
         if not (folder / "config.json").is_file():
             raise RunError(
-                f"{folder} holds no finished encoder. Make it with `lightrec run`, or name another "
+                f"{folder} holds no finished ranker. Make it with `lightrec run`, or name another "
                 "run folder."
             )
         ranker = Ranker.from_pretrained(folder).eval()
@@ -162,7 +162,7 @@ class Blend(nn.Module):
 
 
 def described_models(folder: Path | str) -> dict[str, ItemModel]:
-    """The item models of an encoder stage with the settings chosen there, not fitted.
+    """The item models of a ranker stage with the settings chosen there, not fitted.
 
     :raises RunError: where the folder names a class that is not trusted.
     """

@@ -1,4 +1,4 @@
-"""The encoder stage's LightningModule: next-item ranking over the whole catalog."""
+"""The ranker stage's LightningModule: next-item ranking over the whole catalog."""
 
 import math
 import sys
@@ -146,7 +146,7 @@ class RankingModule(StageModule):
             return
         if data.max_length != self.ranker.max_length:
             raise RecipeError(
-                f"The encoder recipe cuts histories to {data.max_length} items in its data section "
+                f"The ranker's recipe cuts histories to {data.max_length} items in its data part "
                 f"and to {self.ranker.max_length} in its model section: max_length must be the "
                 "same in both."
             )

@@ -7,7 +7,7 @@ from lightrec.evaluation.sections import Section, Table
 from lightrec.evaluation.slices import SLICES
 
 RANKERS = {
-    "encoder": "encoder",
+    "blend": "blend",
     "ranker": "its ranker alone",
     "policy": "policy",
     "popularity": "popularity",
@@ -36,7 +36,7 @@ def rankers(metrics: Mapping[str, float]) -> dict[str, str]:
     """The contenders on the held-out log: titles by names in the metrics, item models by rank."""
     found = {n: t for n, t in RANKERS.items() if f"test/{n}/ndcg@10" in metrics}
     models = sorted(item_models(metrics), key=lambda name: -metrics[f"test/{name}/ndcg@10"])
-    own = {name: title for name, title in found.items() if name in ("encoder", "ranker", "policy")}
+    own = {name: title for name, title in found.items() if name in ("blend", "ranker", "policy")}
     return {**own, **{name: name for name in models}, **found}
 
 
@@ -48,20 +48,20 @@ def item_models(metrics: Mapping[str, float]) -> list[str]:
 
 
 def validation_lines(metrics: Mapping[str, float]) -> list[str]:
-    """Set how the encoder, its ranker and the item models rank the validation events."""
+    """Set how the blend, its ranker and the item models rank the validation events."""
     pattern = re.compile(r"validation/(\w[\w-]*)/ndcg@10")
     values = {found[1]: v for key, v in metrics.items() if (found := pattern.fullmatch(key))}
     if not values or "validation/ndcg@10" not in metrics:
         return []
     ranked = sorted(values.items(), key=lambda pair: -pair[1])
-    rows = [("encoder", metrics["validation/ndcg@10"]), *ranked]
+    rows = [("blend", metrics["validation/ndcg@10"]), *ranked]
     return [f"{'validation events':<24}{'NDCG@10':>7}"] + [
         f"{RANKERS.get(name, name):<24}{value:>7.3f}" for name, value in rows
     ]
 
 
 def against_item_models(metrics: Mapping[str, float]) -> list[str]:
-    """Compare the encoder with the item model that is best on the validation events."""
+    """Compare the blend with the item model that is best on the validation events."""
     values = {n: metrics.get(f"validation/{n}/ndcg@10", 0.0) for n in item_models(metrics)}
     if not values:
         return []
@@ -70,12 +70,12 @@ def against_item_models(metrics: Mapping[str, float]) -> list[str]:
         f"{best} is the best item model on the validation events; on the test events its NDCG@10 "
         f"is {metrics[f'test/{best}/ndcg@10']:.3f}"
     )
-    key = f"test/encoder-minus-{best}/ndcg@10"
+    key = f"test/blend-minus-{best}/ndcg@10"
     if key not in metrics:
         return [f"{sentence}."]
     mean, low, high = metrics[key], metrics[f"{key}/low"], metrics[f"{key}/high"]
     outcome = "is better" if low > 0 else "is worse" if high < 0 else "is not clearly different"
-    return [f"{sentence}, and the encoder {outcome}: {mean:+.3f} ({low:+.3f} to {high:+.3f})."]
+    return [f"{sentence}, and the blend {outcome}: {mean:+.3f} ({low:+.3f} to {high:+.3f})."]
 
 
 def beyond_the_mean(metrics: Mapping[str, float], rankers: Mapping[str, str]) -> Section | None:
@@ -118,11 +118,11 @@ def _number(metrics: Mapping[str, float], name: str, key: str) -> str:
 
 
 def _advantage(metrics: Mapping[str, float]) -> str:
-    key = "test/encoder-minus-popularity/ndcg@10"
+    key = "test/blend-minus-popularity/ndcg@10"
     if key not in metrics:
         return ""
     mean, low, high = (metrics[k] for k in (key, f"{key}/low", f"{key}/high"))
     return (
-        f" Over all events the encoder's NDCG@10 differs from that of popularity by {mean:+.3f} "
+        f" Over all events the blend's NDCG@10 differs from that of popularity by {mean:+.3f} "
         f"({low:+.3f} to {high:+.3f}; 95 %, paired bootstrap over users)."
     )

@@ -12,7 +12,6 @@ import yaml
 from jinja2 import Environment, FileSystemLoader
 
 import lightrec
-from lightrec.data.run_folder import STAMP
 from lightrec.evaluation.evidence import BY, REASON, favoured
 from lightrec.evaluation.sections import Section, Table, number, signed
 from lightrec.report import plots
@@ -33,6 +32,7 @@ from lightrec.report.sessions import (
     sessions,
 )
 from lightrec.report.users import returns_left_out, statistics, user_parts
+from lightrec.run import Run
 
 Metrics = Mapping[str, float]
 
@@ -46,9 +46,9 @@ ASSUMED = Section(
 WIDTH = 100
 """Characters of a line in a terminal."""
 CURVES = {
-    ("encoder", "validation/ndcg@10"): "encoder: validation NDCG@10",
-    ("reward", "validation/log_likelihood"): "user model A: validation log-likelihood",
-    ("judge", "validation/log_likelihood"): "user model B: validation log-likelihood",
+    ("ranker", "validation/ndcg@10"): "ranker: validation NDCG@10",
+    ("users_a", "validation/log_likelihood"): "user model A: validation log-likelihood",
+    ("users_b", "validation/log_likelihood"): "user model B: validation log-likelihood",
     ("policy", "validation/return"): "policy: return in user model A",
 }
 
@@ -65,7 +65,7 @@ def ranking(metrics: Metrics) -> Section | None:
     ]
     drawn, axes = plots.figure(6, 0.4 * len(rows) + 0.9)
     values = {title: metrics[f"test/{name}/ndcg@10"] for name, title in shown.items()}
-    plots.bars(axes[0], values, "encoder", "test NDCG@10")
+    plots.bars(axes[0], values, "blend", "test NDCG@10")
     text = (
         f"{int(metrics['test/events'])} held-out events; all items are ranked, those already seen "
         "left out, equal scores counted at the mean of their ranks."
@@ -88,7 +88,7 @@ def ranking(metrics: Metrics) -> Section | None:
                     ),
                 ],
                 rows,
-                "encoder",
+                "blend",
             )
         ],
         plots.svg(drawn),
@@ -163,11 +163,11 @@ def verdict(metrics: Metrics) -> list[str]:
     if "test/events" in metrics:
         own, popularity = metrics["test/ndcg@10"], metrics["test/popularity/ndcg@10"]
         sentences.append(
-            f"The encoder ranks the next event with NDCG@10 {own:.3f}; popularity has "
+            f"The blend ranks the next event with NDCG@10 {own:.3f}; popularity has "
             f"{popularity:.3f}."
         )
         if own <= popularity:
-            sentences.append("The encoder does not beat popularity on this log.")
+            sentences.append("The blend does not beat popularity on this log.")
         sentences += against_item_models(metrics)
     for title, (mean, low, high) in paired(metrics).items():
         outcome = "more" if low > 0 else "fewer" if high < 0 else "no clearly different number of"
@@ -181,7 +181,7 @@ def verdict(metrics: Metrics) -> list[str]:
 def recommending(metrics: Metrics) -> str:
     """Say what `lightrec recommend` ranks by, and why."""
     chosen = favoured(metrics)
-    by = "the policy" if chosen.by == "policy" else "the blend (--by encoder)"
+    by = "the policy" if chosen.by == "policy" else "the blend (--by blend)"
     return f"`lightrec recommend` ranks by {by}. {chosen.reason}"
 
 
@@ -224,7 +224,7 @@ def headline(metrics: Metrics) -> plots.Figure | None:
     ranked = {t: metrics[f"test/{n}/ndcg@10"] for n, t in rankers(metrics).items()}
     played = {t: metrics[f"simulator/{n}/accepted"] for n, t in contenders(metrics).items()}
     panels = [
-        (ranked, "encoder", "test NDCG@10, held-out log"),
+        (ranked, "blend", "test NDCG@10, held-out log"),
         (played, "policy", "accepted items a session, user model B"),
     ]
     shown = [panel for panel in panels if panel[0]]
@@ -300,7 +300,7 @@ def write_page(
     :param figure: SVG that stands below them.
     """
     meta = json.loads((run / "data" / "meta.json").read_text())
-    stamps = {s: json.loads((run / s / STAMP).read_text()) for s in stages}
+    stamps = {s: Run(run).stamp(s) for s in stages}
     settings = {
         s: yaml.safe_dump(
             {"recipe": stamp["recipe"], "overrides": stamp["overrides"]}, sort_keys=False
@@ -316,7 +316,7 @@ def write_page(
     page = environment.get_template("report.html.j2").render(
         name=run.name,
         version=lightrec.__version__,
-        seed=stamps["encoder"]["seed"],
+        seed=stamps["ranker"]["seed"],
         counts=counts,
         verdict=verdict,
         headline_figure=figure,

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 WHO = {
     "predictions": "your predictions",
-    "encoder": "encoder",
-    "difference": "your predictions − encoder",
+    "blend": "blend",
+    "difference": "your predictions − blend",
 }
 
 

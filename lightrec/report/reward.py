@@ -18,8 +18,8 @@ LEVEL = "any item"
 
 
 def learned_reward(run: Path, metrics: Mapping[str, float]) -> Section | None:
-    """Show what the learned reward holds; None where the reward stage did not write it."""
-    found = _read(run / "reward")
+    """Show what the learned reward holds; None where the stage users_a did not write it."""
+    found = _read(run / "users_a")
     if found is None:
         return None
     own, linear = (metrics.get(f"choice/a/{n}log_likelihood") for n in ("", "linear/"))
@@ -42,7 +42,7 @@ def learned_reward(run: Path, metrics: Mapping[str, float]) -> Section | None:
     return Section(
         "What was learned",
         text,
-        tables(found, _read(run / "judge")),
+        tables(found, _read(run / "users_b")),
         plots.svg(_drawn(found)) if "parts" in found or "linear" in found else "",
         "Parts are integrated gradients from an average item after a history of average items, "
         f"whose reward is {found.get('baseline', 0):.3f}; they add up to the difference. A part "

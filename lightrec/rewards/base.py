@@ -31,7 +31,7 @@ class RewardContext:
     Whatever is asked for is loaded then, and raises :class:`~lightrec.errors.NotApplicable` where
     it is not there.
 
-    :param user_model: folder that a reward stage left; None where there is none.
+    :param user_model: folder that the stage users_a left; None where there is none.
     :param store: the prepared log; None where there is none.
     :param discount: γ with which the learner weighs the next step, the probability of going on
         included where that is constant.
@@ -86,7 +86,7 @@ class RewardContext:
         if not isinstance(found, Ensemble):
             raise NotApplicable(
                 f"In {self.folder} there is a single user model, which does not say how uncertain "
-                "it is: fit an ensemble, with `members` above 1 in the reward's recipe."
+                "it is: fit an ensemble, with `members` above 1 in the recipe users_a."
             )
         return found.requires_grad_(False)
 

@@ -19,13 +19,14 @@ from lightrec.data.store import EventStore
 from lightrec.evaluation.simulated_sessions import Played, SimulatedSessions
 from lightrec.policies.base import Policy
 from lightrec.report import assumptions as report_assumptions
+from lightrec.run import Run
 from lightrec.stages.functions import settings
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.ensemble import Ensemble, load_user_model
-from lightrec.users.halves import OFFERS, check_halves
+from lightrec.users.halves import OFFERS
 from lightrec.users.irl.two_step import with_assumptions
 from lightrec.users.module import offers
 from lightrec.users.parts import LEAVING, RETURN, VALUE, LeavingModel
@@ -104,13 +105,13 @@ def assume(
 def assumptions_stage(stage: Stage) -> None:
     """Learn and judge every cell; finished ones are kept if the process is killed."""
     chosen = settings(stage, assume)
-    check_halves(stage.run)
+    Run(stage.run).check_halves()
     stage.prepare_work()
     store = EventStore.open(stage.run / "data")
-    reward = ChoiceModel.load(stage.run / "reward")
-    judge = ChoiceModel.load(stage.run / "judge")
+    reward = ChoiceModel.load(stage.run / "users_a")
+    judge = ChoiceModel.load(stage.run / "users_b")
     found = []
-    fitted = LeavingModel.beside(stage.run / "judge", LEAVING) is not None
+    fitted = LeavingModel.beside(stage.run / "users_b", LEAVING) is not None
     rates = float(reward.discount), float(reward.leave_rate)
     todo = list(cells(*rates, store.has_nothing, fitted))
     for number, cell in enumerate(todo, start=1):
@@ -136,16 +137,16 @@ def judge_cell(
         return done
     folder.mkdir(exist_ok=True)
     models = {}
-    for name, model in (("reward", reward), ("judge", judge)):
+    for name, model in (("users_a", reward), ("users_b", judge)):
         # A run that was stopped earlier may have left it half-written.
         shutil.rmtree(folder / name, ignore_errors=True)
-        if name == "reward":
+        if name == "users_a":
             models[name] = write_reward(model, cell, stage.run, folder / name)
         else:
             models[name] = _assuming(model, cell, stage.run, name)
             models[name].save_pretrained(folder / name)
         (folder / name / STAMP).write_text(json.dumps({"fingerprint": cell.name}))
-    for name in ("data", "encoder"):
+    for name in ("data", "ranker"):
         (folder / name).unlink(missing_ok=True)
         (folder / name).symlink_to((stage.run / name).resolve())
     overrides = [
@@ -159,11 +160,11 @@ def judge_cell(
     parts = dataclasses.replace(
         Played.of(stage.run),
         policy=Policy.load(folder / "policy"),
-        reward=models["reward"],
-        home=models["reward"],
-        judge=models["judge"],
+        reward=models["users_a"],
+        home=models["users_a"],
+        judge=models["users_b"],
         # One fit a cell: what refits do to the intervals stands in the run's own table.
-        refits=[models["judge"]],
+        refits=[models["users_b"]],
         values=None,
         returning=None,
     )
@@ -176,20 +177,20 @@ def judge_cell(
 
 
 def write_reward(model: ChoiceModel, cell: Cell, run: Path, folder: Path) -> ChoiceModel:
-    """Write all that a policy and its reward read of a reward stage, under a cell's assumptions.
+    """Write all that a policy and its reward read of the stage users_a, under a cell's assumptions.
 
     :param model: user model A, the first of its ensemble where there is one.
-    :param run: the run folder, whose reward stage is read.
+    :param run: the run folder, whose stage users_a is read.
     :param folder: where the same is written.
     :returns: user model A under the assumptions.
     """
-    users = load_user_model(run / "reward")
+    users = load_user_model(run / "users_a")
     others = users.models[1:] if isinstance(users, Ensemble) else []
-    members = [_assuming(member, cell, run, "reward") for member in (model, *others)]
+    members = [_assuming(member, cell, run, "users_a") for member in (model, *others)]
     Ensemble(members).save_pretrained(folder)
     for part in (LEAVING, VALUE, RETURN):
-        if (run / "reward" / part).is_dir():
-            (folder / part).symlink_to((run / "reward" / part).resolve())
+        if (run / "users_a" / part).is_dir():
+            (folder / part).symlink_to((run / "users_a" / part).resolve())
     return members[0]
 
 

@@ -12,9 +12,9 @@ from lightrec.errors import LightrecError, PluginError, RunError
 from lightrec.evaluation.base import Evaluator
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.report import page as report
+from lightrec.run import Run
 from lightrec.stages.functions import settings
 from lightrec.stages.stage import Stage
-from lightrec.users.halves import check_halves
 
 
 def evaluate(evaluators: list[Evaluator], seed: int = 0) -> tuple[list[Evaluator], int]:
@@ -27,7 +27,7 @@ def evaluate(evaluators: list[Evaluator], seed: int = 0) -> tuple[list[Evaluator
 
 
 def early_ranking(stage: Stage) -> str:
-    """Rank the held-out log as soon as there is an encoder, by the recipe's own evaluator.
+    """Rank the held-out log as soon as there is a ranker, by the recipe's own evaluator.
 
     :param stage: the evaluate stage, before it is run.
     :returns: the table for a terminal; empty where the recipe does not rank the held-out log.
@@ -51,12 +51,12 @@ def evaluate_stage(stage: Stage) -> None:
         plugins.warn(sentence)
     evaluators, seed = evaluate(**settings(stage, evaluate))
     run = stage.run
-    check_halves(run)
+    Run(run).check_halves()
     stage.prepare_work()
-    metrics: dict[str, float] = json.loads((run / "encoder" / "metrics.json").read_text())
-    for name in ("reward", "judge"):
+    metrics: dict[str, float] = json.loads((run / "ranker" / "metrics.json").read_text())
+    for name in ("users_a", "users_b"):
         own = json.loads((run / name / "metrics.json").read_text())
-        metrics |= {f"choice/{'a' if name == 'reward' else 'b'}/{k}": v for k, v in own.items()}
+        metrics |= {f"choice/{name[-1]}/{k}": v for k, v in own.items()}
     bad = _not_finite(metrics)
     if bad:
         raise RunError(

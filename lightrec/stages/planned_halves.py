@@ -1,4 +1,4 @@
-"""Whether the reward and judge stages of a run will learn from disjoint halves of the users."""
+"""Whether the stages users_a and users_b of a run will learn from disjoint halves of the users."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,9 @@ def check_planned_halves(stages: Sequence[Stage]) -> None:
     :param stages: of a run, as planned; nothing is checked unless both stages are among them.
     :raises RecipeError: where the halves would overlap.
     """
-    parsed = {s.name: ParsedRecipe(arguments(s)) for s in stages if s.name in ("reward", "judge")}
+    parsed = {
+        s.name: ParsedRecipe(arguments(s)) for s in stages if s.name in ("users_a", "users_b")
+    }
     notes = [_halves(recipe) for recipe in parsed.values()]
     if len(notes) < 2 or any(note["half"] is None for note in notes):
         return

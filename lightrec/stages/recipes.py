@@ -31,7 +31,7 @@ def folder(name: str) -> Path:
 
 
 def find(name: str) -> Path:
-    """Find one recipe, by file or as ``video/encoder``.
+    """Find one recipe, by file or as ``video/ranker``.
 
     :raises RecipeError: where there is none.
     """
@@ -43,7 +43,7 @@ def find(name: str) -> Path:
         if candidate.is_file():
             return candidate
     raise RecipeError(
-        f"There is no recipe {name!r}: expected a YAML file, or a name such as video/encoder. "
+        f"There is no recipe {name!r}: expected a YAML file, or a name such as video/ranker. "
         "`lightrec recipes list` shows those that are installed."
     )
 

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lightrec.data.run_folder import STAMP, stamp
+from lightrec.data.run_folder import STAMP
 
 
 def waiting_room(run: Path) -> Path:
@@ -84,20 +84,6 @@ def tidy(run: Path) -> None:
     unfinished = work.is_dir() and any(work.iterdir())
     if not unfinished and not any(_real(room)):
         shutil.rmtree(room.parent, ignore_errors=True)
-
-
-def outdated(run: Path, stages: Sequence[str]) -> list[str]:
-    """Give those stages of a run that were made from others than are there now."""
-    found: list[str] = []
-    for name in stages:
-        if not (run / name / STAMP).is_file():
-            continue
-        for other, fingerprint in stamp(run / name).get("inputs", {}).items():
-            known = (run / other / STAMP).is_file()
-            if other in found or (known and stamp(run / other)["fingerprint"] != fingerprint):
-                found.append(name)
-                break
-    return found
 
 
 def _note(run: Path) -> Path:

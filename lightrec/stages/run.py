@@ -15,6 +15,7 @@ from lightrec import plugins
 from lightrec.data.files import check_input
 from lightrec.data.store import META
 from lightrec.errors import PluginError, RecipeError
+from lightrec.run import Run
 from lightrec.stages import recipes, redo
 from lightrec.stages.functions import settings
 from lightrec.stages.stage import INPUTS, LAST, Stage
@@ -27,19 +28,19 @@ SHOWN = ("metrics.json", "report.html", "report.png", "summary.txt")
 STAY = ("--model.init_args.leave_rate", "0")
 CHOICES = (
     *STAY,
-    *("--data.init_args.encoder", "null"),
+    *("--data.init_args.ranker", "null"),
     *("--data.init_args.text_encoder", "TextEncoder"),
     *("--model.init_args.hidden_size", "128"),
     *("--model.init_args.identity_precision", "20"),
     *("--trainer.max_epochs", "5"),
 )
 POLICY = ("--data.init_args.leave_rate", "0")
-OFFLINE = {"data": ("--offline", "true"), "reward": CHOICES, "judge": CHOICES, "policy": POLICY}
+OFFLINE = {"data": ("--offline", "true"), "users_a": CHOICES, "users_b": CHOICES, "policy": POLICY}
 """What the world `far` changes in the recipes: its users never leave, its sessions are cut, and its
 texts tell more of the items than its choices do."""
 
 FAST_DEV_RUN = {
-    **dict.fromkeys(("encoder", "reward", "judge", "policy"), ("--trainer.fast_dev_run", "1")),
+    **dict.fromkeys(("ranker", "users_a", "users_b", "policy"), ("--trainer.fast_dev_run", "1")),
     "assumptions": (
         "--policy=[--trainer.fast_dev_run=1]",
         *("--rounds", "1", "--max_users", "20", "--max_steps", "5"),
@@ -82,13 +83,13 @@ def run(
     :param offline: run on the synthetic world ``far`` instead of a log.
     :param seed: the seed of every stage, in place of the recipes'.
     :param fresh: do every stage anew.
-    :param until: the last stage to do, such as ``encoder``; by default ``evaluate``. The stage
+    :param until: the last stage to do, such as ``ranker``; by default ``evaluate``. The stage
         ``assumptions`` comes after it and is done only where it is named here.
     :param strict: refuse to run while any plugin is broken, instead of a warning.
     :param fast_dev_run: train every stage on a single batch, to see whether everything fits; the
         results mean nothing and go into a folder of their own, ``runs/<domain>-fast-dev-run``.
     :param overrides: LightningCLI settings by stage, such as
-        ``{"encoder": ["--trainer.max_epochs", "5"]}``.
+        ``{"ranker": ["--trainer.max_epochs", "5"]}``.
     :returns: the run folder, with ``metrics.json`` and ``report.html``.
     :raises LightrecError: where the input, a recipe or a plugin cannot be used.
     """
@@ -123,7 +124,7 @@ def run(
     for stage in stages:
         if stage.name in left:
             check(stage)
-    if {"reward", "judge"} & {*left}:
+    if {"users_a", "users_b"} & {*left}:
         from lightrec.stages.planned_halves import check_planned_halves
 
         check_planned_halves(stages)
@@ -183,7 +184,7 @@ def work_off(stages: Sequence[Stage], left: Sequence[str], fresh: bool) -> None:
         print(f"{headline}: {duration(time.monotonic() - begin)}", file=sys.stderr)
         if stage.name == "data":
             show_data(stage.out)
-        if stage.name == "encoder" and stages[-1].name in (LAST, "assumptions"):
+        if stage.name == "ranker" and stages[-1].name in (LAST, "assumptions"):
             show_ranking(room, stages)
     if replacing:
         redo.exchange(run, left)
@@ -199,7 +200,7 @@ def show_data(folder: Path) -> None:
 def show_ranking(run: Path, stages: Sequence[Stage]) -> None:
     """Print the table of the held-out log, long before the last stage prints all tables.
 
-    :param run: where the encoder is.
+    :param run: where the ranker is.
     """
     from lightrec.stages.evaluate import early_ranking
 
@@ -220,7 +221,7 @@ def duration(seconds: float) -> str:
 
 def warn_of_outdated(run: Path) -> None:
     """Say on standard error which stages of a run were made from others than are there now."""
-    names = redo.outdated(run, [*INPUTS])
+    names = Run(run).stale(INPUTS)
     if names:
         print(
             f"lightrec: {run} still holds {', '.join(names)}, made from earlier inputs; no command "
@@ -307,7 +308,7 @@ def plan(
     if unknown:
         raise RecipeError(
             f"There is no stage {sorted(unknown)[0]!r} to override. The stages are: "
-            f"{', '.join(INPUTS)}; write for example `--encoder.trainer.max_epochs 5`."
+            f"{', '.join(INPUTS)}; write for example `--ranker.trainer.max_epochs 5`."
         )
     if until not in INPUTS:
         raise RecipeError(f"There is no stage {until!r}; the stages are {', '.join(INPUTS)}.")

@@ -18,8 +18,8 @@ from lightrec.errors import DataError, RecipeError
 Number = int | float
 
 DEFAULTS: Mapping[str, str] = {
-    "encoder": """\
-# What `lightrec tune` searches for an encoder, unless --space names another file.
+    "ranker": """\
+# What `lightrec tune` searches for a ranker, unless --space names another file.
 model.init_args.learning_rate: {low: 0.0003, high: 0.01, log: true}
 model.init_args.weight_decay: {low: 0.001, high: 0.3, log: true}
 model.init_args.dropout: {low: 0.1, high: 0.6}
@@ -117,7 +117,7 @@ def default(stage: str) -> str:
     if stage not in DEFAULTS:
         raise RecipeError(
             f"There is no default space for the stage {stage}, only for {', '.join(DEFAULTS)}. "
-            "Name a file with --space; `lightrec tune -c generic/encoder --print-space` shows how "
+            "Name a file with --space; `lightrec tune -c generic/ranker --print-space` shows how "
             "one looks."
         )
     return DEFAULTS[stage]

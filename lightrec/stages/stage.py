@@ -16,18 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import lightrec
-from lightrec.data.run_folder import STAMP, check_together, stamp
+from lightrec.data.run_folder import STAMP
+from lightrec.run import Run
 from lightrec.stages import recipes
 from lightrec.stages.plugin_marks import plugin_marks
 
 INPUTS: Mapping[str, tuple[str, ...]] = {
     "data": (),
-    "encoder": ("data",),
-    "reward": ("data", "encoder"),
-    "judge": ("data", "encoder"),
-    "policy": ("data", "encoder", "reward"),
-    "evaluate": ("data", "encoder", "reward", "judge", "policy"),
-    "assumptions": ("data", "encoder", "reward", "judge", "policy"),
+    "ranker": ("data",),
+    "users_a": ("data", "ranker"),
+    "users_b": ("data", "ranker"),
+    "policy": ("data", "ranker", "users_a"),
+    "evaluate": ("data", "ranker", "users_a", "users_b", "policy"),
+    "assumptions": ("data", "ranker", "users_a", "users_b", "policy"),
 }
 """The stages in their order, each with those whose files it reads."""
 
@@ -69,7 +70,7 @@ class Stage:
 
     :param name: one of :data:`INPUTS`.
     :param recipe: its YAML file.
-    :param out: the folder that it leaves, such as ``runs/video/encoder``.
+    :param out: the folder that it leaves, such as ``runs/video/ranker``.
     :param overrides: command-line settings that go before the recipe's, as for LightningCLI.
     :param sources: input files from outside the run, by role.
     :param command: the command of the whole run, without its folder; noted for who has to mend it.
@@ -131,13 +132,12 @@ class Stage:
 
         :raises RunError: where one of them has not been run.
         """
-        return {name: stamp(self.run / name)["fingerprint"] for name in self.inputs()}
+        return {name: Run(self.run).stamp(name)["fingerprint"] for name in self.inputs()}
 
     def is_current(self) -> bool:
         """Tell whether the files left are those that running it now would leave."""
-        if not (self.out / STAMP).is_file():
-            return False
-        return stamp(self.out)["fingerprint"] == self.fingerprint()
+        run = Run(self.run)
+        return run.has(self.name) and run.stamp(self.name)["fingerprint"] == self.fingerprint()
 
     def prepare_work(self) -> bool:
         """Make the work folder ready, keeping it only where it belongs to the same inputs.
@@ -145,7 +145,7 @@ class Stage:
         :returns: whether there is earlier work to go on from.
         :raises RunError: where the stages that it reads do not belong together.
         """
-        check_together(self.run, *self.inputs())
+        Run(self.run).check(*self.inputs())
         mark, facts = self.work / BEGUN, self.facts()
         if mark.is_file() and json.loads(mark.read_text())["fingerprint"] == facts["fingerprint"]:
             return True

@@ -93,7 +93,7 @@ class RecipeCLI(LightningCLI):
                     # An abbreviation that fits today may mean something else tomorrow.
                     "allow_abbrev": False,
                     "description": f"{command} one stage from its recipe, for example: "
-                    f"lightrec {command} -c video/encoder --trainer.max_epochs 5",
+                    f"lightrec {command} -c video/ranker --trainer.max_epochs 5",
                 },
                 args=arguments,
                 run=False,

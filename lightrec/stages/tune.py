@@ -111,7 +111,7 @@ class Search:
         if stage.name in FUNCTIONS:
             raise RecipeError(
                 f"The stage {stage.name} trains nothing, so that there is nothing to tune. Name "
-                "the recipe of one that does, such as video/encoder."
+                "the recipe of one that does, such as video/ranker."
             )
         fingerprint = stage.fingerprint()  # first, because it says which stage is missing
         self.stage, self.space, self.out, self.prune = stage, space, out, prune

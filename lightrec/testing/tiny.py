@@ -35,14 +35,14 @@ HISTORY_LENGTH: Final = 5
 
 FAST: Final = {
     "data": ["--k_core", "1"],
-    "encoder": [
+    "ranker": [
         "--trainer.max_epochs=3",
         "--model.init_args.size=16",
         "--model.init_args.layers=1",
         "--data.init_args.text_encoder=null",
     ],
-    "reward": ["--trainer.max_epochs=2"],
-    "judge": [
+    "users_a": ["--trainer.max_epochs=2"],
+    "users_b": [
         "--trainer.max_epochs=2",
         "--data.init_args.text_encoder=null",
         "--data.init_args.cooccurrence_size=8",

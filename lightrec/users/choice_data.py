@@ -1,4 +1,4 @@
-"""The reward and judge stages' data: choices of one half of the users, and item vectors."""
+"""Data of the stages users_a and users_b: choices of one half of the users, and item vectors."""
 
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,7 @@ class ChoiceData(LogData):
     """Choices from sets, or of nothing, after a history.
 
     :param data: folder of the prepared log.
-    :param encoder: folder of the encoder stage, whose item vectors are used; null does without.
+    :param ranker: folder of the ranker stage, whose item vectors are used; null does without.
     :param text_encoder: whose vectors of the items' texts stand beside them; null does without.
     :param text_size: how many principal components of the text vectors are kept; null for all of
         each vector.
@@ -56,7 +56,7 @@ class ChoiceData(LogData):
     def __init__(
         self,
         data: str,
-        encoder: str | None = None,
+        ranker: str | None = None,
         text_encoder: Encoder | None = None,
         text_size: int | None = 64,
         cooccurrence_size: int = 0,
@@ -77,7 +77,7 @@ class ChoiceData(LogData):
         super().__init__(data)
         if not 0 <= nothing_rate < 1:
             raise RecipeError(f"nothing_rate is {nothing_rate}; it lies between 0 and below 1.")
-        self.encoder, self.text_encoder = encoder, text_encoder
+        self.ranker, self.text_encoder = ranker, text_encoder
         self.text_size, self.cooccurrence_size = text_size, cooccurrence_size
         self.half = half
         self.split_seed = seed if split_seed is None else split_seed
@@ -113,11 +113,11 @@ class ChoiceData(LogData):
         blocks = {}
         if self.cooccurrence_size:
             blocks["co-occurrence"] = self._cooccurrence_vectors()
-        if self.encoder is not None:
-            path = Path(self.encoder) / ITEMS
+        if self.ranker is not None:
+            path = Path(self.ranker) / ITEMS
             if not path.is_file():
-                raise RunError(f"{path} is missing: run the encoder stage first.")
-            blocks["the encoder's vector"] = load_file(path)["vectors"].float()
+                raise RunError(f"{path} is missing: run the ranker stage first.")
+            blocks["the ranker's vector"] = load_file(path)["vectors"].float()
         if self.text_encoder is not None:
             blocks["text"] = self._text_vectors(self.text_encoder)
         return {name: _standardised(block) for name, block in blocks.items()}

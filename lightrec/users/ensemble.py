@@ -129,7 +129,7 @@ UserModel: TypeAlias = ChoiceModel | Ensemble | Refit
 
 
 def load_user_model(folder: Path | str) -> ChoiceModel | Ensemble:
-    """Load what a reward or judge stage left: an ensemble where it has several members.
+    """Load what the stage users_a or users_b left: an ensemble where it has several members.
 
     :raises RunError: where the folder holds no choice model.
     """

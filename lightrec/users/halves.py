@@ -12,12 +12,10 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lightrec.errors import RunError
-
 Half: TypeAlias = Literal["a", "b", "all"]
 
 OFFERS = "offers.json"
-"""The file in which a reward or judge stage notes its half, and what else decides its offers."""
+"""The file in which a stage such as users_a notes its half, and what else decides its offers."""
 
 
 def in_half(users: NDArray[np.int64], half: Half, seed: int) -> NDArray[np.bool_]:
@@ -37,7 +35,7 @@ def in_half(users: NDArray[np.int64], half: Half, seed: int) -> NDArray[np.bool_
 
 
 def learned_from(folder: Path | str, num_users: int) -> NDArray[np.bool_]:
-    """(U,) whether a reward or judge stage learned from a user's choices, by what it noted.
+    """(U,) whether a stage such as users_a learned from a user's choices, by what it noted.
 
     :param folder: of the stage; one that noted no half learned from everybody.
     :param num_users: U.
@@ -49,34 +47,32 @@ def learned_from(folder: Path | str, num_users: int) -> NDArray[np.bool_]:
     return in_half(np.arange(num_users), found["half"], found["split_seed"])
 
 
-def overlap(reward: Mapping[str, Any], judge: Mapping[str, Any]) -> str | None:
+def overlap(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
     """Say in a sentence that the halves of two stages overlap; None where they do not.
 
     Who takes all users for a stage has chosen the overlap.
 
-    :param reward: ``half`` and ``split_seed`` of the reward stage.
-    :param judge: those of the judge stage.
+    :param a: ``half`` and ``split_seed`` of the stage users_a.
+    :param b: those of the stage users_b.
     """
-    seeds = reward["split_seed"], judge["split_seed"]
-    if seeds[0] == seeds[1] or "all" in (reward["half"], judge["half"]):
+    seeds = a["split_seed"], b["split_seed"]
+    if seeds[0] == seeds[1] or "all" in (a["half"], b["half"]):
         return None
     return (
-        f"The reward stage splits the users into halves by seed {seeds[0]} and the judge stage by "
+        f"The stage users_a splits the users into halves by seed {seeds[0]} and users_b by "
         f"seed {seeds[1]}, so that user model B would judge with users from whom user model A "
         "learned. Give both stages the same seed_everything, as `lightrec run --seed` does, or "
         "the same data.init_args.split_seed."
     )
 
 
-def check_halves(run: Path) -> None:
-    """See that the halves of a run's user models A and B are disjoint.
+def noted_overlap(a: Path, b: Path) -> str | None:
+    """Say in a sentence that the halves that two stages noted overlap; None where they do not.
 
-    :param run: a run folder; stages that note no halves are not looked at.
-    :raises RunError: where the halves overlap.
+    :param a: folder of the stage users_a; one that noted no half is not looked at.
+    :param b: folder of the stage users_b.
     """
-    notes = [run / stage / OFFERS for stage in ("reward", "judge")]
+    notes = [folder / OFFERS for folder in (a, b)]
     if not all(note.is_file() for note in notes):
-        return
-    sentence = overlap(*(json.loads(note.read_text()) for note in notes))
-    if sentence is not None:
-        raise RunError(f"{run}: {sentence} Then run the stage that changed again.")
+        return None
+    return overlap(*(json.loads(note.read_text()) for note in notes))

@@ -1,4 +1,4 @@
-"""The reward and judge stages' LightningModule: a choice model by likelihood, then its reward.
+"""The stages users_a and users_b: a choice model by likelihood, then its reward.
 
 Lightning's epochs fit the choices (the first step of the two-step estimator). The second, the
 continuation value, is one linear solve on the best epoch's model, done when the part is written.
@@ -349,7 +349,7 @@ def session_ends(data: ChoiceData, leave_rate: float) -> NDArray[np.bool_]:
 
 
 def load(folder: Path | str) -> ChoiceModel:
-    """Load the choice model that a reward or judge stage left.
+    """Load the choice model that a stage such as users_a left.
 
     :raises RunError: where the folder holds none.
     """

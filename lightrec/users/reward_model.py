@@ -191,7 +191,7 @@ def recent(history: Tensor, steps: int) -> Tensor:
 
 
 def load_reward(folder: Path | str) -> ChoiceModel | RewardModel:
-    """Load what gives rewards in the folder of a reward stage.
+    """Load what gives rewards in the folder of a stage such as users_a.
 
     :returns: the reward model that was learned beside the choice model, or else the choice model,
         whose own reward is that of the two-step estimator.

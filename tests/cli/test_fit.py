@@ -24,11 +24,11 @@ def data(tiny_run, tmp_path, monkeypatch):
 
 
 def test_fit_leaves_the_stage_where_the_recipe_says(data, capsys):
-    assert main(["fit", "-c", "generic/encoder", *FAST["encoder"]]) == 0
+    assert main(["fit", "-c", "generic/ranker", *FAST["ranker"]]) == 0
     assert {"model.safetensors", "model.ckpt", "items.safetensors", "stage.json"} <= {
-        path.name for path in (data / "encoder").iterdir()
+        path.name for path in (data / "ranker").iterdir()
     }
-    assert main(["test", "-c", "generic/encoder", *FAST["encoder"]]) == 0
+    assert main(["test", "-c", "generic/ranker", *FAST["ranker"]]) == 0
     assert "test/ndcg@10" in capsys.readouterr().out
 
 
@@ -36,20 +36,20 @@ def test_a_training_that_is_terminated_says_so(data, monkeypatch, capsys):
     own = training.callbacks
     stop = LambdaCallback(on_train_batch_end=lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     monkeypatch.setattr(training, "callbacks", lambda *given: [*own(*given), stop])
-    assert main(["fit", "-c", "generic/encoder", *FAST["encoder"]]) == 130
+    assert main(["fit", "-c", "generic/ranker", *FAST["ranker"]]) == 130
     assert "The same command goes on where this one was." in capsys.readouterr().err
-    assert not (data / "encoder").exists()
+    assert not (data / "ranker").exists()
 
 
 def test_a_wrong_setting_is_told_before_work_starts(data, capsys):
-    assert main(["fit", "-c", "generic/encoder", "--model.init_args.no_such_thing", "3"]) == 2
+    assert main(["fit", "-c", "generic/ranker", "--model.init_args.no_such_thing", "3"]) == 2
     assert "no_such_thing" in capsys.readouterr().err
-    assert not (data / "encoder").exists()
+    assert not (data / "ranker").exists()
 
 
 def test_print_config_shows_every_setting(data, capsys):
     with pytest.raises(SystemExit) as stopped:
-        main(["fit", "-c", "generic/encoder", "--print_config"])
+        main(["fit", "-c", "generic/ranker", "--print_config"])
     assert stopped.value.code == 0
     shown = yaml.safe_load(capsys.readouterr().out)
     assert shown["model"]["init_args"]["dropout"] == 0.4
@@ -65,21 +65,21 @@ def test_help_shows_the_trainer(capsys):
 
 
 def test_validating_what_was_never_trained_says_so(data, capsys):
-    assert main(["validate", "-c", "generic/encoder"]) == 2
+    assert main(["validate", "-c", "generic/ranker"]) == 2
     assert "train first with `lightrec fit`" in capsys.readouterr().err
 
 
 def test_two_processes_leave_one_folder(data):
-    command = ["fit", "-c", "generic/encoder", *FAST["encoder"], "--trainer.accelerator", "cpu"]
+    command = ["fit", "-c", "generic/ranker", *FAST["ranker"], "--trainer.accelerator", "cpu"]
     command += ["--trainer.strategy", "ddp", "--trainer.devices", "2"]
     # In a process of its own, which Lightning starts a second time with the same command.
     run = subprocess.run(
         [sys.executable, "-m", "lightrec", *command], capture_output=True, text=True, timeout=300
     )
     assert run.returncode == 0, run.stderr[-2000:]
-    assert run.stdout.splitlines()[-1] == "encoder: runs/generic/encoder"
-    assert run.stdout.count("encoder: runs/generic/encoder") == 1
+    assert run.stdout.splitlines()[-1] == "ranker: runs/generic/ranker"
+    assert run.stdout.count("ranker: runs/generic/ranker") == 1
     assert {"model.safetensors", "model.ckpt", "stage.json"} <= {
-        path.name for path in (data / "encoder").iterdir()
+        path.name for path in (data / "ranker").iterdir()
     }
-    assert not (data / ".work" / "encoder").exists()
+    assert not (data / ".work" / "ranker").exists()

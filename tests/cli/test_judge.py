@@ -12,9 +12,9 @@ from lightrec.errors import RecipeError
 def test_names_of_simulators(tiny_run):
     (world,) = places_of("Greed:slate_size=3,ending=fixed")
     assert (world.what, world.settings) == ("Greed", {"slate_size": 3, "ending": "fixed"})
-    assert [place.model for place in places_of(str(tiny_run))] == ["reward", "judge"]
-    (one,) = places_of(f"{tiny_run}/judge:max_steps=4")
-    assert (one.what, one.model, one.settings) == (str(tiny_run), "judge", {"max_steps": 4})
+    assert [place.model for place in places_of(str(tiny_run))] == ["users_a", "users_b"]
+    (one,) = places_of(f"{tiny_run}/users_b:max_steps=4")
+    assert (one.what, one.model, one.settings) == (str(tiny_run), "users_b", {"max_steps": 4})
     with pytest.raises(RecipeError, match="A simulator's setting takes NAME=VALUE"):
         places_of("Greed:slate_size")
 

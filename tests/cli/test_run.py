@@ -7,9 +7,9 @@ from lightrec.errors import RecipeError
 
 
 def test_settings_are_sorted_by_stage_and_keep_their_values():
-    arguments = ["--encoder.trainer.max_epochs", "5", "--data.k_core=3", "--encoder.model.x", "a"]
+    arguments = ["--ranker.trainer.max_epochs", "5", "--data.k_core=3", "--ranker.model.x", "a"]
     assert stage_overrides(arguments) == {
-        "encoder": ["--trainer.max_epochs", "5", "--model.x", "a"],
+        "ranker": ["--trainer.max_epochs", "5", "--model.x", "a"],
         "data": ["--k_core=3"],
     }
 

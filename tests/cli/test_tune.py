@@ -55,7 +55,7 @@ def folder(tiny_run, tmp_path, monkeypatch):
 
 
 def search(*arguments, trials=3, out="found"):
-    command = ["tune", "-c", "generic/encoder", "--space", "space.yaml", "--out", out]
+    command = ["tune", "-c", "generic/ranker", "--space", "space.yaml", "--out", out]
     return main([*command, "--trials", str(trials), *QUICK, *arguments])
 
 
@@ -103,7 +103,7 @@ def test_it_leaves_the_best_recipe_which_gives_the_best_value_again(whole, monke
     assert recipe["data"]["init_args"]["text_encoder"] is None
     monkeypatch.chdir(where)
     assert main(["fit", "-c", "found/best.yaml"]) == 0
-    metrics = json.loads((where / "runs" / "generic" / "encoder" / "metrics.json").read_text())
+    metrics = json.loads((where / "runs" / "generic" / "ranker" / "metrics.json").read_text())
     assert metrics["validation/ranker/ndcg@10"] == pytest.approx(best[2], abs=1e-6)
 
 
@@ -244,10 +244,10 @@ def test_without_optuna_it_says_what_to_install(folder, monkeypatch, capsys):
 
 
 def test_the_default_space_can_be_printed_and_fits_every_encoder(capsys):
-    for recipe in ("generic/encoder", "video/encoder"):
+    for recipe in ("generic/ranker", "video/ranker"):
         assert main(["tune", "-c", recipe, "--print-space"]) == 0
         space = spaces.parse(capsys.readouterr().out, "printed")
         parsed = ParsedRecipe(["-c", str(training.recipes.find(recipe))])
         assert all(g.holds(parsed.value(n)) is not None for n, g in space.items())
-    assert main(["tune", "-c", "generic/reward", "--print-space"]) == 2
+    assert main(["tune", "-c", "generic/users_a", "--print-space"]) == 2
     assert "no default space for the stage reward" in capsys.readouterr().err

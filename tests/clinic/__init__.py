@@ -19,15 +19,15 @@ ADULTS = range(20, tiny.USERS)
 
 SETTINGS: Mapping[str, Sequence[str]] = {
     "data": tiny.FAST["data"],
-    "encoder": [
+    "ranker": [
         "--trainer.max_epochs=1",
         "--model.init_args.size=16",
         "--model.init_args.layers=1",
         "--data.init_args.text_encoder=LetterShares",
         "--model.init_args.item_models=[{class_path: Popularity}]",
     ],
-    "reward": ["--trainer.max_epochs=1"],
-    "judge": ["--trainer.max_epochs=1"],
+    "users_a": ["--trainer.max_epochs=1"],
+    "users_b": ["--trainer.max_epochs=1"],
     "policy": [
         "--data=lightrec_clinic.policy.HabitData",
         "--data.init_args.reward_name=Calm",

@@ -25,7 +25,7 @@ def check_recipe(text: str, folder: Path) -> None:
     path = folder / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
     if {"model", "data"} <= keys:
-        check_settings("encoder", path, ())
+        check_settings("ranker", path, ())
     for stage, (module, _, function) in FUNCTIONS.items():
         if keys <= set(inspect.signature(getattr(import_module(module), function)).parameters):
             check_settings(stage, path, ())

@@ -99,7 +99,7 @@ def check_lightrec(words: list[str]) -> None:
         flags = ("--print_config", "--help", "-h")
         settings = tuple(word for word in overrides if word not in flags)
         if settings:
-            recipe = named[0] if "/" in "".join(named) else "generic/encoder"
+            recipe = named[0] if "/" in "".join(named) else "generic/ranker"
             check_settings(recipe.partition("/")[2], recipes.find(recipe), settings)
 
 
@@ -156,7 +156,7 @@ def check_option(words: list[str]) -> None:
         return
     known = {option for parser in parsers().values() for option in parser._option_string_actions}
     if words[0].partition("=")[0] not in known | {"--version", "--print_config", "--STAGE.SETTING"}:
-        check_settings("encoder", recipe_of("encoder", "generic"), tuple(words))
+        check_settings("ranker", recipe_of("ranker", "generic"), tuple(words))
 
 
 def check_make(words: list[str]) -> None:
@@ -209,13 +209,13 @@ def test_commands_are_spelled_right(where):
     "line",
     [
         "lightrec rnu video",
-        "lightrec run video --encoder.trainer.max_epohcs 5",
-        "lightrec run video --encoder.model.init_args.sice 5",
+        "lightrec run video --ranker.trainer.max_epohcs 5",
+        "lightrec run video --ranker.model.init_args.sice 5",
         "lightrec run video --encodr.trainer.max_epochs 5",
-        "lightrec run video --encoder.trainer.max_epoch 5",
+        "lightrec run video --ranker.trainer.max_epoch 5",
         "lightrec run video --data.k_cor 5",
         "lightrec run video --fersh",
-        "lightrec fit -c video/encoder --trainer.max_epohcs 5",
+        "lightrec fit -c video/ranker --trainer.max_epohcs 5",
         "lightrec fit -c video/no-such --trainer.max_epochs 5",
         "lightrec recommend runs/video --by encodr",
         "lightrec plugins lsit",

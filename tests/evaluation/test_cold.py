@@ -23,17 +23,17 @@ def cold_run(tmp_path_factory, lightrec_tiny_files):
     fresh = pl.DataFrame({"sku": ["new"], "title": ["lamp number 99"], "kind": ["lamp"]})
     pl.concat([table, fresh]).write_csv(folder / "items.csv")
     text_encoder = tiny.tiny_text_model(tmp_path_factory.mktemp("model"))
-    encoder = ["--trainer.max_epochs", "2", "--data.init_args.text_encoder.cache", "false"]
-    encoder += ["--data.init_args.text_encoder.model", str(text_encoder)]
+    settings = ["--trainer.max_epochs", "2", "--data.init_args.text_encoder.cache", "false"]
+    settings += ["--data.init_args.text_encoder.model", str(text_encoder)]
     return run(
         "generic",
         out=folder / "run",
         log=log,
         items=folder / "items.csv",
-        until="encoder",
+        until="ranker",
         overrides={
             "data": ["--split", "item-cold", "--cold_fraction", "0.2", "--new_items", "true"],
-            "encoder": encoder,
+            "ranker": settings,
         },
     )
 
@@ -86,7 +86,7 @@ def test_the_report_shows_the_curve(metrics):
 
 
 def test_new_items_come_where_places_are_reserved(cold_run):
-    recommender = Recommender(cold_run, by="encoder")
+    recommender = Recommender(cold_run, by="blend")
     counts = dict(zip(recommender.catalog["item"], recommender.store.popularity()[1:], strict=True))
     usual = recommender.recommend(user="u0", k=6)
     reserved = recommender.recommend(user="u0", k=6, new=2)
@@ -100,7 +100,7 @@ def test_new_items_come_where_places_are_reserved(cold_run):
 
 
 def test_new_items_are_explored_by_chance(cold_run):
-    recommender = Recommender(cold_run, by="encoder")
+    recommender = Recommender(cold_run, by="blend")
     counts = dict(zip(recommender.catalog["item"], recommender.store.popularity()[1:], strict=True))
 
     def explored(**settings):
@@ -119,7 +119,7 @@ def test_new_items_are_explored_by_chance(cold_run):
 
 
 def test_a_stranger_gets_popular_things_that_differ(cold_run):
-    recommender = Recommender(cold_run, by="encoder")
+    recommender = Recommender(cold_run, by="blend")
     table = recommender.recommend(history=[], k=4)
     kinds = recommender.catalog.filter(pl.col("item").is_in(table["item"].implode()))["kind"]
     assert table.height == 4

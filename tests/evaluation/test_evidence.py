@@ -26,21 +26,21 @@ def test_a_policy_ahead_of_everybody_is_taken():
 @pytest.mark.parametrize("rival", RIVALS)
 def test_one_rival_that_is_not_beaten_is_enough(rival):
     found = favoured(measured(**{rival.replace("-", "_"): -0.125}))
-    assert found.by == "encoder"
+    assert found.by == "blend"
     assert f"not clearly better than {RIVALS[rival]} in sessions of new users" in found.reason
     assert "(+0.375 accepted items a session, 95 % interval -0.125 to +0.875)" in found.reason
 
 
 def test_only_new_users_count():
     ahead = measured("simulator")
-    assert favoured(ahead).by == "encoder"
-    assert favoured(ahead | measured(blend=-0.5)).by == "encoder"
+    assert favoured(ahead).by == "blend"
+    assert favoured(ahead | measured(blend=-0.5)).by == "blend"
     assert favoured(measured("simulator", blend=-0.5) | measured()).by == "policy"
 
 
 def test_without_sessions_nothing_speaks_for_a_policy(tmp_path):
-    assert favoured({"test/ndcg@10": 0.1}).by == "encoder"
-    assert favoured_by(tmp_path).by == "encoder"
+    assert favoured({"test/ndcg@10": 0.1}).by == "blend"
+    assert favoured_by(tmp_path).by == "blend"
 
 
 def test_the_run_says_what_its_last_stage_wrote_of_the_stages_that_are_there(tmp_path):
@@ -53,4 +53,4 @@ def test_the_run_says_what_its_last_stage_wrote_of_the_stages_that_are_there(tmp
     assert favoured_by(tmp_path) == Favoured("policy", "It was ahead.")
     another = {"fingerprint": "q", "inputs": {}}
     (tmp_path / "policy" / "stage.json").write_text(json.dumps(another))
-    assert favoured_by(tmp_path).by == "encoder"
+    assert favoured_by(tmp_path).by == "blend"

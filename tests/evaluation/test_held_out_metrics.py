@@ -16,7 +16,7 @@ from lightrec.report.held_out import (
     rankers,
 )
 
-RANKERS = ("encoder", "policy", "popularity", "random")
+RANKERS = ("blend", "policy", "popularity", "random")
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +60,8 @@ def test_popularity_recommends_the_most_popular_that_was_not_seen(tiny_run, metr
 
 
 def test_the_advantage_is_the_difference_with_its_interval(metrics):
-    key = "test/encoder-minus-popularity/ndcg@10"
-    difference = metrics["test/encoder/ndcg@10"] - metrics["test/popularity/ndcg@10"]
+    key = "test/blend-minus-popularity/ndcg@10"
+    difference = metrics["test/blend/ndcg@10"] - metrics["test/popularity/ndcg@10"]
     assert metrics[key] == pytest.approx(difference)
     assert metrics[f"{key}/low"] < metrics[key] < metrics[f"{key}/high"]
 
@@ -79,10 +79,10 @@ def test_the_report_shows_slices_that_have_events_and_says_who_is_ahead(metrics)
     assert slices.rows[0][:2] == ["events", "60"]
     assert [row[0] for row in slices.rows[1:]] == list(rankers(metrics).values())
     assert "users with long histories" not in slices.head  # all users are alike here
-    assert recommended.own == "encoder"
+    assert recommended.own == "blend"
     assert len(recommended.rows) == len(rankers(metrics)) >= len(RANKERS) + 6
     assert "differs from that of popularity by +" in section.text
-    assert beyond_the_mean({"test/ndcg@10": 0.1}, {"encoder": "encoder"}) is None
+    assert beyond_the_mean({"test/ndcg@10": 0.1}, {"blend": "blend"}) is None
 
 
 def test_item_models_stand_beside_the_encoder_in_the_order_of_their_ranking(metrics):
@@ -97,7 +97,7 @@ def test_item_models_stand_beside_the_encoder_in_the_order_of_their_ranking(metr
     [(0.1, 0.3, "is better"), (-0.3, -0.1, "is worse"), (-1, 1, "is not clearly different")],
 )
 def test_the_verdict_names_the_best_item_model_on_validation(metrics, low, high, told):
-    key = "test/encoder-minus-EASE/ndcg@10"
+    key = "test/blend-minus-EASE/ndcg@10"
     changed = {f"validation/{name}/ndcg@10": 0.1 for name in item_models(metrics)}
     changed |= {"validation/EASE/ndcg@10": 0.2, f"{key}/low": low, f"{key}/high": high}
     (sentence,) = against_item_models(metrics | changed)

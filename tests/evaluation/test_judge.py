@@ -16,7 +16,7 @@ SETTINGS = {"max_steps": 6, "leave_rate": 0.3}
 
 @pytest.fixture(scope="module")
 def judged(tiny_run):
-    places = [Place(str(tiny_run), SETTINGS, model) for model in ("reward", "judge")]
+    places = [Place(str(tiny_run), SETTINGS, model) for model in ("users_a", "users_b")]
     return judge_all(places, ["policy", "popularity"], ["fixed", "free", "no-repeats"], 80, 0)
 
 
@@ -30,7 +30,7 @@ def entry(judged, simulator, mode, policy, slates="mode"):
 
 
 def test_numbers_are_those_of_the_sessions(judged, tiny_run):
-    on = arenas.arena(str(tiny_run), 80, 0, SETTINGS, "reward")
+    on = arenas.arena(str(tiny_run), 80, 0, SETTINGS, "users_a")
     for slates, drawn in (("mode", False), ("sample", True)):
         sessions = on.play(on.policy("policy"), 80, 0, deterministic=not drawn)
         found = entry(judged, "A", "free", "policy", slates)

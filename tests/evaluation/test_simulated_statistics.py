@@ -54,10 +54,10 @@ def test_the_true_law_makes_the_log_again(tmp_path):
         torch.nn.init.zeros_(parameter)
     model.bias.data[1:] = torch.tensor(TAKEN / 2 / (1 - TAKEN)).log()
     leaving.linear.bias.data.fill_(torch.tensor(1 / 3).logit())
-    model.save_pretrained(tmp_path / "judge")
-    leaving.save_pretrained(tmp_path / "judge" / LEAVING)
+    model.save_pretrained(tmp_path / "users_b")
+    leaving.save_pretrained(tmp_path / "users_b" / LEAVING)
     noted = {"half": "all", "split_seed": 0, "candidates": 20}
-    (tmp_path / "judge" / OFFERS).write_text(json.dumps(noted))
+    (tmp_path / "users_b" / OFFERS).write_text(json.dumps(noted))
     found = SimulatedStatistics(sessions=3000).evaluate(tmp_path, tmp_path, 0)
     for name in ("length", "popularity"):
         assert found[f"statistics/{name}/total_variation"] < 0.04

@@ -40,11 +40,11 @@ def bandit(tmp_path_factory):
     torch.manual_seed(0)
     ranker = Ranker(store.num_items, size=8, layers=1, heads=2)
     torch.nn.init.normal_(ranker.items.ids)
-    ranker.save_pretrained(folder / "encoder")
+    ranker.save_pretrained(folder / "ranker")
     model = PooledChoice(store.num_items, 1, 4, records_nothing=False)
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
     numbers = torch.tensor([int(item) for item in store.catalog["item"]])
     model.bias.data[1:] = CHANCES[numbers - 1].logit()
-    model.save_pretrained(folder / "reward")
+    model.save_pretrained(folder / "users_a")
     return folder

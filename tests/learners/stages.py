@@ -56,7 +56,7 @@ def policy_data(folder, **settings):
     own = {"max_steps": 4, "held_out": 8, "iterations": 2}
     own |= {"reward_name": "NormalisedReward", "reward_settings": {"reward": "SurplusReward"}}
     return PolicyData(
-        *(str(folder / name) for name in ("data", "encoder", "reward")), **own | settings
+        *(str(folder / name) for name in ("data", "ranker", "users_a")), **own | settings
     )
 
 

@@ -31,8 +31,8 @@ MODULE = {"sessions": 32, "steps": 4, "batch_size": 64}
 OF_DATA = set(inspect.signature(PolicyData).parameters)
 
 
-def data_of(run, reward="reward", **settings):
-    folders = (str(run / "data"), str(run / "encoder"), str(run / reward))
+def data_of(run, reward="users_a", **settings):
+    folders = (str(run / "data"), str(run / "ranker"), str(run / reward))
     return PolicyData(*folders, **{**DATA, **settings})
 
 
@@ -104,8 +104,8 @@ def test_slates_and_fixed_sessions_train_too(run):
 
 
 def test_fitted_leaving_and_an_ensemble_are_played(run, tmp_path):
-    model = PooledChoice.from_pretrained(str(run / "reward"))
-    other = PooledChoice.from_pretrained(str(run / "reward"))
+    model = PooledChoice.from_pretrained(str(run / "users_a"))
+    other = PooledChoice.from_pretrained(str(run / "users_a"))
     other.bias.data[1:] = -other.bias.data[1:]
     Ensemble([model, other]).save_pretrained(tmp_path)
     leaving = LeavingModel(model.state_size)
@@ -136,7 +136,7 @@ def test_fitted_leaving_and_an_ensemble_are_played(run, tmp_path):
 
 def test_frozen_parts_stay_as_they_were(run):
     module, _ = fit(run, 1)
-    ranker = Ranker.from_pretrained(str(run / "encoder"))
+    ranker = Ranker.from_pretrained(str(run / "ranker"))
     for name, weight in ranker.state_dict().items():
         assert torch.equal(weight, module.policy.ranker.state_dict()[name])
     assert module.policy.trust != 0
@@ -145,7 +145,7 @@ def test_frozen_parts_stay_as_they_were(run):
 def test_the_encoder_is_tuned_where_asked_and_items_stay(run):
     module, _ = fit(run, 0, policy={"tune": True, "use_utilities": False})
     before = {name: value.clone() for name, value in module.policy.state_dict().items()}
-    ranker = Ranker.from_pretrained(str(run / "encoder")).eval()
+    ranker = Ranker.from_pretrained(str(run / "ranker")).eval()
     history = torch.tensor([[0, 1, 2], [3, 4, 5]])
     wanted = 0.2 * (ranker.user_vectors(history) @ ranker.item_vectors().T)
     if (bias := ranker.item_bias()) is not None:

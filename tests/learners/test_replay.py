@@ -21,7 +21,7 @@ SINGLE = ("dqn", "double-dqn", "sac", "mpo")
 
 
 def bandit_data(run, **settings):
-    folders = (str(run / name) for name in ("data", "encoder", "reward"))
+    folders = (str(run / name) for name in ("data", "ranker", "users_a"))
     own = {"reward_name": "EngagementReward", "max_steps": 1, "held_out": 8, "iterations": 6}
     return PolicyData(*folders, **{**own, **settings})
 

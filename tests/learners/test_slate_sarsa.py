@@ -115,7 +115,7 @@ def test_settings_of_the_loss_that_cannot_be(settings, message):
 
 
 def test_a_tuned_encoder_is_refused(bandit):
-    folders = (str(bandit / name) for name in ("data", "encoder", "reward"))
+    folders = (str(bandit / name) for name in ("data", "ranker", "users_a"))
     data = PolicyData(*folders, reward_name="EngagementReward", max_steps=2, held_out=8)
     with pytest.raises(RecipeError, match=r"tune is true.*Set it to false"):
         fit(data, PolicyModule, 1, loss="slate-sarsa", policy_settings={"tune": True})

@@ -145,12 +145,12 @@ def test_written_blended_and_judged_with_details(liked, tmp_path):
     module, known, data = fitted(
         liked, tmp_path, use_feedback=True, use_gaps=True, item_models=[RecentPopularity(7.0)]
     )
-    (tmp_path / "run" / "encoder").mkdir(parents=True)
+    (tmp_path / "run" / "ranker").mkdir(parents=True)
     (tmp_path / "run" / "data").symlink_to(liked)
-    metrics = module.write(tmp_path / "run" / "encoder")
+    metrics = module.write(tmp_path / "run" / "ranker")
     assert metrics["validation/ranker/ndcg@10"] == pytest.approx(known, abs=0.02)
     assert metrics["validation/ndcg@10"] > 0.95
-    blend = Blend.load(tmp_path / "run" / "encoder")
+    blend = Blend.load(tmp_path / "run" / "ranker")
     batch = data.val_dataloader().dataset[0]
     for scores in (blend.scores(batch["history"], batch), by_history(blend)(batch)):
         assert (scores.argmax(1) == batch["target"]).float().mean() > 0.9

@@ -24,7 +24,7 @@ def test_a_loss_is_told_in_plain_words(tiny_run):
     metrics |= {key: -0.7, f"{key}/low": -0.9, f"{key}/high": -0.5}
     metrics |= {"test/ndcg@10": 0.01, "test/popularity/ndcg@10": 0.02}
     sentences = report.verdict(metrics)
-    assert "The encoder does not beat popularity on this log." in sentences
+    assert "The blend does not beat popularity on this log." in sentences
     assert any(
         "hold fewer accepted items than those of greedy by the blend" in s for s in sentences
     )
@@ -58,7 +58,7 @@ def subsets(metrics):
 )
 def test_the_report_shows_what_the_recipe_computes(tiny_run, tmp_path, left, headings):
     metrics = subsets(metrics_of(tiny_run))[left]
-    report.write(tiny_run, tmp_path, metrics, ["encoder"])
+    report.write(tiny_run, tmp_path, metrics, ["ranker"])
     page = (tmp_path / "report.html").read_text()
     known = {"The next event, on the held-out log", "Whole sessions, in user model B"}
     assert {heading for heading in known if f"<h2>{heading}</h2>" in page} == headings

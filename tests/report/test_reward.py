@@ -48,7 +48,7 @@ def test_tensorboard_shows_the_picture_and_the_tables(tmp_path):
 
 def test_a_run_shows_what_was_learned(tiny_run):
     metrics = json.loads((tiny_run / "metrics.json").read_text())
-    found = json.loads((tiny_run / "reward" / EXPLAINED).read_text())
+    found = json.loads((tiny_run / "users_a" / EXPLAINED).read_text())
     assert metrics["choice/a/linear/log_likelihood"] < 0
     assert {row["feature"] for row in found["linear"]} >= {"any item", "popularity (log)"}
     page = (tiny_run / "report.html").read_text()

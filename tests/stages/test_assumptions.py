@@ -49,12 +49,12 @@ def test_no_horizon_is_shorter_than_one_step():
 
 def test_all_that_a_reward_reads_is_there_under_other_assumptions(tiny_run, tmp_path):
     run = tmp_path / "run"
-    shutil.copytree(tiny_run / "reward", run / "reward")
+    shutil.copytree(tiny_run / "users_a", run / "users_a")
     (run / "data").symlink_to(tiny_run / "data")
-    model = ChoiceModel.load(run / "reward")
-    Ensemble([model, model]).save_pretrained(run / "reward")
+    model = ChoiceModel.load(run / "users_a")
+    Ensemble([model, model]).save_pretrained(run / "users_a")
     for name, part in tiny.tiny_endings(model).items():
-        part.save_pretrained(run / "reward" / name)
+        part.save_pretrained(run / "users_a" / name)
     cell = Cell("half", "half", 0.5, 0.1, 0.5)
     found = write_reward(model, cell, run, tmp_path / "cell")
     written = load_user_model(tmp_path / "cell")
@@ -76,8 +76,8 @@ def test_stopped_within_an_assumption_it_goes_on(
     out = tmp_path / "run"
     shutil.copytree(tiny_run, out)
     # As a log with values leaves it.
-    part = next(iter(tiny.tiny_endings(ChoiceModel.load(out / "reward")).values()))
-    part.save_pretrained(out / "reward" / VALUE)
+    part = next(iter(tiny.tiny_endings(ChoiceModel.load(out / "users_a")).values()))
+    part.save_pretrained(out / "users_a" / VALUE)
     log, items = lightrec_tiny_files
     few = ["--policy=[--trainer.fast_dev_run=1]", "--max_users=5", "--max_steps=3"]
 
@@ -98,7 +98,7 @@ def test_stopped_within_an_assumption_it_goes_on(
         patch.setattr(assumptions, "train", stop)
         with pytest.raises(KeyboardInterrupt):
             go()
-    assert (out / ".work/assumptions/as-assumed/reward" / VALUE).is_symlink()
+    assert (out / ".work/assumptions/as-assumed/users_a" / VALUE).is_symlink()
     # One cell is enough to see that it is made.
     made = assumptions.cells
     monkeypatch.setattr(assumptions, "cells", lambda *given: [*made(*given)][:1])

@@ -7,11 +7,11 @@ from lightrec.stages.complaints import in_sentences
 from lightrec.stages.run import run
 
 MISTAKES = [
-    ("encoder", ["--data.init_args.text_encoder", "TextEncodr"], "Did you mean TextEncoder?"),
-    ("encoder", ["--data.init_args.text_encodr", "x"], "There is no setting 'text_encodr' here"),
-    ("encoder", ["--model.init_args.size", "wide"], "The setting size takes int, not wide."),
-    ("encoder", ["--model.class_path", "Rank"], "no class 'Rank' among those of the kind Stage"),
-    ("encoder", ["--trainer.max_epohcs", "3"], "There is no setting '--trainer.max_epohcs' here"),
+    ("ranker", ["--data.init_args.text_encoder", "TextEncodr"], "Did you mean TextEncoder?"),
+    ("ranker", ["--data.init_args.text_encodr", "x"], "There is no setting 'text_encodr' here"),
+    ("ranker", ["--model.init_args.size", "wide"], "The setting size takes int, not wide."),
+    ("ranker", ["--model.class_path", "Rank"], "no class 'Rank' among those of the kind Stage"),
+    ("ranker", ["--trainer.max_epohcs", "3"], "There is no setting '--trainer.max_epohcs' here"),
     ("data", ["--k_coer", "3"], "There is no setting '--k_coer' here"),
     ("data", ["--k_core", "many"], "The setting k_core takes int, not many."),
     (

@@ -32,7 +32,7 @@ SLOW = ["--model.init_args.start=random"]
 
 @pytest.fixture
 def encoder(lightrec_tiny_files, tmp_path):
-    """The encoder stage over the tiny log with further settings, its data stage done."""
+    """The ranker stage over the tiny log with further settings, its data stage done."""
 
     def make(name, settings):
         log, items = lightrec_tiny_files
@@ -42,7 +42,7 @@ def encoder(lightrec_tiny_files, tmp_path):
             {"log": log, "items": items},
             False,
             None,
-            {**FAST, "encoder": [*FAST["encoder"], *SLOW, *settings]},
+            {**FAST, "ranker": [*FAST["ranker"], *SLOW, *settings]},
         )
         execute(stages[0])
         return stages[1]
@@ -93,11 +93,11 @@ def test_what_is_left_and_judged_is_the_average(encoder, monkeypatch):
 
 
 def test_a_recipe_names_them_by_short_names(encoder, tmp_path):
-    content = recipes.read(recipes.find("generic/encoder"))
+    content = recipes.read(recipes.find("generic/ranker"))
     content["data"]["init_args"]["transforms"] = TRANSFORMS
     content["trainer"]["callbacks"] += [AVERAGE, {"class_path": "AdversarialPerturbation"}]
     recipe = tmp_path / "encoder.yaml"
     recipe.write_text(yaml.safe_dump(content))
     made = encoder("named", [])
-    training.train(training.Stage("encoder", recipe, made.out, FAST["encoder"]))
+    training.train(training.Stage("ranker", recipe, made.out, FAST["ranker"]))
     assert (made.out / "metrics.json").is_file()

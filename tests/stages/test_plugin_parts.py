@@ -63,7 +63,7 @@ def is_minor(clinic, users):
     return torch.tensor([int(names[int(row)][1:]) not in ADULTS for row in users])
 
 
-@pytest.mark.parametrize("by", ["policy", "encoder"])
+@pytest.mark.parametrize("by", ["policy", "blend"])
 def test_nobody_is_recommended_what_the_domain_forbids(clinic, by):
     recommender = load(clinic, by)
     table = pl.concat(recommender.recommend_all(k=48, batch_size=7)).join(
@@ -266,14 +266,14 @@ def test_a_domain_whose_texts_are_too_many_is_named(clinic, tmp_path, monkeypatc
 @pytest.mark.usefixtures("clinic")
 def test_a_tower_that_cannot_be_used_is_refused_before_work_starts(tmp_path, tower, told):
     log, items = tiny.write_log(tmp_path)
-    overrides = {"encoder": [f"--model.init_args.tower={tower}"]}
+    overrides = {"ranker": [f"--model.init_args.tower={tower}"]}
     with pytest.raises(LightrecError, match=told):
         run(
             "generic",
             out=tmp_path / "run",
             log=log,
             items=items,
-            until="encoder",
+            until="ranker",
             overrides=overrides,
         )
     assert not (tmp_path / "run" / "data").exists()

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from lightrec import plugins
-from lightrec.data.run_folder import stamp
 from lightrec.policies.base import Policy
+from lightrec.run import Run
 from lightrec.simulators.worlds.far_log import FarLog
 from lightrec.stages import recipes
 from lightrec.stages import run as pipeline
@@ -42,7 +42,7 @@ def test_every_recipe_that_stands_by_itself_runs(name, tmp_path):
     out = tmp_path / "run" / "policy"
     few = ["--trainer.fast_dev_run=1", "--model.init_args.sessions=4", "--data.init_args.judging=4"]
     train(Stage("policy", recipes.find(name), out, few))
-    assert stamp(out)["seed"] == 0
+    assert Run(out.parent).stamp(out.name)["seed"] == 0
     assert Policy.load(out).num_items > 0
 
 
@@ -63,7 +63,7 @@ def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path):
     )
     for stage in INPUTS:
         recipe = yaml.safe_load((Path(SETS[name].path) / f"{stage}.yaml").read_text())
-        assert stamp(out / stage)["recipe"] == recipe
+        assert Run(out).stamp(stage)["recipe"] == recipe
     assert (out / "report.html").is_file()
 
 
@@ -78,5 +78,5 @@ def test_the_world_far_runs_too(tmp_path, monkeypatch):
         until="policy",
         overrides={"data": ["--sessions", "60"], **SMALL},
     )
-    assert stamp(out / "policy")
+    assert Run(out).stamp("policy")
     assert pipeline.FAST_DEV_RUN.keys() <= INPUTS.keys()

@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from lightrec import load
-from lightrec.data.run_folder import check_together, stamp
 from lightrec.errors import RunError
+from lightrec.run import Run
 from lightrec.stages import redo
 from lightrec.stages import run as pipeline
 from lightrec.stages.run import duration, run
@@ -23,7 +23,7 @@ def waiting(tmp_path):
     recipe.write_text("k_core: 5\n")
 
     def make(out, word):
-        for name in ("data", "encoder"):
+        for name in ("data", "ranker"):
             stage = Stage(name, recipe, out / name, [f"--word={word}"])
             stage.prepare_work()
             (out / "logs" / name).mkdir(parents=True, exist_ok=True)
@@ -33,12 +33,12 @@ def waiting(tmp_path):
 
     out = tmp_path / "run"
     make(out, "old")
-    make(redo.prepare(out, ["data", "encoder"], []), "new")
+    make(redo.prepare(out, ["data", "ranker"], []), "new")
     return out
 
 
 def words(out):
-    names = ("data/word", "encoder/word", "logs/data/curve", "logs/encoder/curve")
+    names = ("data/word", "ranker/word", "logs/data/curve", "logs/ranker/curve")
     return [(out / name).read_text() for name in names if (out / name).is_file()]
 
 
@@ -57,15 +57,15 @@ def test_stopped_between_any_two_renames_the_exchange_is_completed(waiting, monk
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", counted)
         with pytest.raises(KeyboardInterrupt):
-            redo.exchange(waiting, ["data", "encoder"])
+            redo.exchange(waiting, ["data", "ranker"])
     try:
-        check_together(waiting, "data", "encoder")
+        Run(waiting).check("data", "ranker")
         together = True
     except RunError:
         together = False
     stages = (
-        {(waiting / f"{name}/word").read_text() for name in ("data", "encoder")}
-        if ((waiting / "data/word").is_file() and (waiting / "encoder/word").is_file())
+        {(waiting / f"{name}/word").read_text() for name in ("data", "ranker")}
+        if ((waiting / "data/word").is_file() and (waiting / "ranker/word").is_file())
         else {"none"}
     )
     assert together == (stages in ({"old"}, {"new"}))
@@ -83,7 +83,7 @@ def test_the_old_run_answers_while_it_is_redone(
     shutil.copytree(tiny_run, out)
     # In the order of the names another item comes first, and all indices move.
     log.write_text(lightrec_tiny_files[0].read_text().replace(",i47,", ",a,"))
-    before = load(out, "encoder").recommend(user="u3", k=3)
+    before = load(out, "blend").recommend(user="u3", k=3)
     execute = pipeline.execute
     answers = []
 
@@ -92,8 +92,8 @@ def test_the_old_run_answers_while_it_is_redone(
         run("generic", out=out, log=log, items=items, until=until, overrides=tiny.FAST)
 
     def stop(stage, anew=False):
-        if stage.name == "reward":
-            answers.append(load(out, "encoder").recommend(user="u3", k=3))
+        if stage.name == "users_a":
+            answers.append(load(out, "blend").recommend(user="u3", k=3))
             raise KeyboardInterrupt
         execute(stage, anew)
 
@@ -102,22 +102,23 @@ def test_the_old_run_answers_while_it_is_redone(
         with pytest.raises(KeyboardInterrupt):
             go()
     assert answers[0].equals(before)
-    assert stamp(out / "data") == stamp(tiny_run / "data")
+    assert Run(out).stamp("data") == Run(tiny_run).stamp("data")
     assert load(out, "policy").recommend(user="u3", k=3).height == 3
     told = capsys.readouterr().err
-    assert re.search(r"\[2/6\] encoder: (\d+ min )?\d+ s\n", told)
+    assert re.search(r"\[2/6\] ranker: (\d+ min )?\d+ s\n", told)
     # Item models and their blend count what is done, to its end.
     assert re.search(r"blend: 100%\|.*\| (\d+)/\1 ", told)
     # The ranking is known before the other stages begin.
-    assert told.index("held-out log ") < told.index("[3/6] reward")
-    go(until="encoder")
+    assert told.index("held-out log ") < told.index("[3/6] users_a")
+    go(until="ranker")
     lines = capsys.readouterr().err.splitlines()
-    assert lines[:2] == ["[1/2] data: up to date", "[2/2] encoder: up to date"]
-    assert "a" in load(out, "encoder").store.catalog["item"].to_list()
+    assert lines[:2] == ["[1/2] data: up to date", "[2/2] ranker: up to date"]
+    assert "a" in load(out, "blend").store.catalog["item"].to_list()
     assert not (out / ".work/next").exists()
     assert lines[-1] == (
-        f"lightrec: {out} still holds reward, judge, policy, evaluate, made from earlier inputs; "
-        "no command will open them. The same command with --until evaluate makes them again."
+        f"lightrec: {out} still holds users_a, users_b, policy, evaluate, made from earlier "
+        "inputs; no command will open them. The same command with --until evaluate makes them "
+        "again."
     )
     with pytest.raises(RunError, match="The stage policy in"):
         load(out, "policy")
@@ -125,7 +126,7 @@ def test_the_old_run_answers_while_it_is_redone(
 
 def test_a_stage_that_stays_is_read_where_it_is(waiting):
     shutil.rmtree(waiting / ".work")
-    room = redo.prepare(waiting, ["encoder"], ["data"])
+    room = redo.prepare(waiting, ["ranker"], ["data"])
     assert (room / "data/word").read_text() == "old"
     assert (room / "logs/data/curve").read_text() == "old"
     assert not (room / "data").readlink().is_absolute()
@@ -150,8 +151,8 @@ def test_a_stage_is_stamped_with_what_it_was_made_from(tmp_path):
     before = stage.fingerprint()
     with stage.output(0):
         recipe.write_text("k_core: 50\n")
-    assert stamp(stage.out)["fingerprint"] == before
-    assert stamp(stage.out)["recipe"] == {"k_core": 5}
+    assert Run(stage.run).stamp("data")["fingerprint"] == before
+    assert Run(stage.run).stamp("data")["recipe"] == {"k_core": 5}
     assert not stage.is_current()
 
 
@@ -161,11 +162,11 @@ def test_another_process_of_a_training_goes_where_the_first_one_is(waiting, monk
     monkeypatch.setattr(pipeline, "execute", lambda stage, anew: done.append((stage.out, anew)))
     room = redo.waiting_room(waiting)
     recipe = waiting.parent / "any.yaml"
-    names = ("data", "encoder")
+    names = ("data", "ranker")
     stages = [Stage(name, recipe, waiting / name, ["--word=new"]) for name in names]
-    shutil.rmtree(room / "encoder")
-    # The first process has made the data, and begins to train the encoder.
+    shutil.rmtree(room / "ranker")
+    # The first process has made the data, and begins to train the ranker.
     monkeypatch.setenv(pipeline.ROOM, str(room))
     monkeypatch.setattr(redo, "exchange", lambda run, left: None)
-    pipeline.work_off(stages, ["data", "encoder"], fresh)
-    assert done == [(room / "encoder", False)]
+    pipeline.work_off(stages, ["data", "ranker"], fresh)
+    assert done == [(room / "ranker", False)]

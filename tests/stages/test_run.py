@@ -23,7 +23,7 @@ from lightrec.stages.run import plan, run
 from lightrec.testing.tiny import FAST
 from lightrec.users.halves import learned_from
 
-DEFAULT = ("data", "encoder", "reward", "judge", "policy", "evaluate")
+DEFAULT = ("data", "ranker", "users_a", "users_b", "policy", "evaluate")
 
 
 def test_every_stage_leaves_its_files_and_the_report_stands_by_itself(tiny_run):
@@ -42,7 +42,7 @@ def test_metrics_are_flat_and_hold_together(tiny_run):
     words = {key for key, value in metrics.items() if isinstance(value, str)}
     assert words == {"recommend/by", "recommend/reason"}
     assert all(isinstance(metrics[key], int | float) for key in metrics.keys() - words)
-    assert metrics["test/ndcg@10"] == metrics["test/encoder/ndcg@10"]
+    assert metrics["test/ndcg@10"] == metrics["test/blend/ndcg@10"]
     assert metrics["test/events"] == 60
     for name in CONTENDERS:
         own = {k: metrics[f"simulator/{name}/{k}"] for k in ("accepted", "length", "per_step")}
@@ -57,7 +57,7 @@ def test_metrics_are_flat_and_hold_together(tiny_run):
 
 def test_users_who_are_new_to_a_and_to_the_policy_stand_apart(tiny_run):
     metrics = json.loads((tiny_run / "metrics.json").read_text())
-    halves = [learned_from(tiny_run / stage, 60) for stage in ("reward", "judge")]
+    halves = [learned_from(tiny_run / stage, 60) for stage in ("users_a", "users_b")]
     assert not (halves[0] & halves[1]).any()
     assert metrics["simulator_new/users"] == halves[1].sum()
     assert metrics["simulator/refits"] == 3
@@ -116,10 +116,10 @@ def test_settings_of_a_stage_that_is_not_done_are_refused(lightrec_tiny_files, t
 def test_a_changed_setting_redoes_its_stage(tiny_run, lightrec_tiny_files):
     log, items = lightrec_tiny_files
     sources = {"log": log, "items": items}
-    other = {**FAST, "encoder": [*FAST["encoder"], "--model.init_args.dropout=0.3"]}
+    other = {**FAST, "ranker": [*FAST["ranker"], "--model.init_args.dropout=0.3"]}
     stages = plan(recipes.folder("generic"), tiny_run, sources, False, None, other)
     current = {stage.name for stage in stages if stage.is_current()}
-    assert "encoder" not in current
+    assert "ranker" not in current
     assert "data" in current
 
 
@@ -141,18 +141,18 @@ def test_paths_within_settings_follow_the_run_folder(tmp_path):
     parsed = training.ParsedRecipe(training.arguments(policy))
     moved = parsed.value("data.init_args.reward_settings")["parts"][1]["init_args"]
     assert moved == {"data": str(tmp_path / "elsewhere/data"), "category": "runs/other/data"}
-    assert parsed.value("data.init_args.reward") == str(tmp_path / "elsewhere/reward")
+    assert parsed.value("data.init_args.users_a") == str(tmp_path / "elsewhere/users_a")
 
 
 @pytest.fixture
 def encoder(lightrec_tiny_files, tmp_path):
-    """The encoder stage over the tiny log, its data stage done."""
+    """The ranker stage over the tiny log, its data stage done."""
     from lightrec.stages.run import execute
 
     def make(name):
         log, items = lightrec_tiny_files
         # From a random start every epoch is better than the one before, so that the last is kept.
-        slow = {**FAST, "encoder": [*FAST["encoder"], "--model.init_args.start=random"]}
+        slow = {**FAST, "ranker": [*FAST["ranker"], "--model.init_args.start=random"]}
         stages = plan(
             recipes.folder("generic"),
             tmp_path / name,

@@ -103,5 +103,5 @@ def test_default_spaces_are_spaces(stage):
 
 
 def test_a_stage_without_a_space_says_what_to_do():
-    with pytest.raises(RecipeError, match=r"no default space for the stage reward.*--space"):
-        default("reward")
+    with pytest.raises(RecipeError, match=r"no default space for the stage users_a.*--space"):
+        default("users_a")

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from lightrec.data.run_folder import stamp
 from lightrec.errors import RunError
+from lightrec.run import Run
 from lightrec.stages.stage import Stage
 
 
@@ -39,15 +39,15 @@ def test_a_stage_is_current_until_anything_that_goes_in_changes(tmp_path, recipe
 
 def test_a_stage_depends_on_those_before_it(tmp_path, recipe):
     data = Stage("data", recipe, tmp_path / "run" / "data")
-    encoder = Stage("encoder", recipe, tmp_path / "run" / "encoder")
+    ranker = Stage("ranker", recipe, tmp_path / "run" / "ranker")
     with pytest.raises(RunError, match="holds no finished data stage"):
-        encoder.fingerprint()
+        ranker.fingerprint()
     finish(data)
-    finish(encoder)
-    assert encoder.is_current()
+    finish(ranker)
+    assert ranker.is_current()
     changed = Stage("data", recipe, data.out, ["--seed", "1"])
     finish(changed)
-    assert not encoder.is_current()
+    assert not ranker.is_current()
 
 
 def test_nothing_half_written_appears(tmp_path, recipe):
@@ -99,7 +99,7 @@ def test_the_stamp_tells_recipe_overrides_and_seed(tmp_path, recipe):
     stage.prepare_work()
     with stage.output(7):
         pass
-    facts = stamp(stage.out)
+    facts = Run(stage.run).stamp(stage.name)
     assert facts["seed"] == 7
     assert facts["recipe"] == {"k_core": 5}
     assert json.loads((stage.out / "stage.json").read_text()) == facts

@@ -113,7 +113,7 @@ def test_a_misspelt_setting_of_a_recipe_is_named_with_its_line(chess):
 
 def test_the_recipe_of_a_training_passes(chess, failing):
     recipe = (recipes.folder("generic") / "encoder.yaml").read_text()
-    assert failing(chess(recipe=recipe, name="encoder")) == set()
+    assert failing(chess(recipe=recipe, name="ranker")) == set()
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_the_recipe_of_a_training_passes(chess, failing):
 def test_a_fault_in_the_recipe_of_a_training_is_named_with_its_line(chess, old, new, why):
     wrong = (recipes.folder("generic") / "encoder.yaml").read_text().replace(old, new, 1)
     line = 1 + next(n for n, text in enumerate(wrong.splitlines()) if new in text)
-    (check,) = (c for c in chess(recipe=wrong, name="encoder") if c.name == "recipes")
+    (check,) = (c for c in chess(recipe=wrong, name="ranker") if c.name == "recipes")
     with pytest.raises(ContractError) as raised:
         check()
     found = re.sub(r"/\S*/", "", raised.value.found)

@@ -1,4 +1,4 @@
-"""What a reward stage notes of its data is enough to make the same states and offers again."""
+"""What the stage users_a notes of its data is enough to make the same states and offers again."""
 
 import json
 
@@ -10,9 +10,9 @@ from lightrec.users.module import offers
 
 
 def test_the_noted_settings_give_the_same_offers(tiny_run):
-    noted = json.loads((tiny_run / "reward" / OFFERS).read_text())
+    noted = json.loads((tiny_run / "users_a" / OFFERS).read_text())
     assert noted["half"] == "a"
     again = ChoiceData(str(tiny_run / "data"), **noted)
-    same = ChoiceData(str(tiny_run / "data"), **noted, encoder=str(tiny_run / "encoder"))
+    same = ChoiceData(str(tiny_run / "data"), **noted, ranker=str(tiny_run / "ranker"))
     for left, right in zip(offers(again, None), offers(same, None), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(left, right, strict=True))

@@ -10,6 +10,7 @@ import torch
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.arena import arena
 from lightrec.learners.policy_data import PolicyData
+from lightrec.run import Run
 from lightrec.stages import recipes
 from lightrec.stages.assumptions import assumptions_stage
 from lightrec.stages.evaluate import evaluate_stage
@@ -17,11 +18,11 @@ from lightrec.stages.run import plan, run
 from lightrec.stages.train import train
 from lightrec.testing.tiny import FAST
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.halves import OFFERS, check_halves, in_half, learned_from
+from lightrec.users.halves import OFFERS, in_half, learned_from
 
 SENTENCE = (
-    "The reward stage splits the users into halves by seed 5 and the judge stage by seed 0, so "
-    "that user model B would judge with users from whom user model A learned. Give both stages "
+    "The stage users_a splits the users into halves by seed 5 and users_b by seed 0, so that "
+    "user model B would judge with users from whom user model A learned. Give both stages "
     "the same seed_everything, as `lightrec run --seed` does, or the same "
     "data.init_args.split_seed."
 )
@@ -52,19 +53,19 @@ def noted(folder, **stages):
 
 
 def test_overlapping_halves_are_refused_in_a_sentence(tmp_path):
-    check_halves(tmp_path)
-    check_halves(noted(tmp_path, reward=("a", 5), judge=("b", 5)))
-    check_halves(noted(tmp_path, reward=("all", 5), judge=("b", 0)))
+    Run(tmp_path).check_halves()
+    Run(noted(tmp_path, users_a=("a", 5), users_b=("b", 5))).check_halves()
+    Run(noted(tmp_path, users_a=("all", 5), users_b=("b", 0))).check_halves()
     with pytest.raises(RunError) as refused:
-        check_halves(noted(tmp_path, reward=("a", 5), judge=("b", 0)))
+        Run(noted(tmp_path, users_a=("a", 5), users_b=("b", 0))).check_halves()
     assert str(refused.value) == f"{tmp_path}: {SENTENCE} Then run the stage that changed again."
 
 
 def test_all_who_use_both_user_models_refuse_overlapping_halves(tiny_run, tmp_path):
-    for part in ("data", "encoder", "reward", "judge"):
+    for part in ("data", "ranker", "users_a", "users_b"):
         shutil.copytree(tiny_run / part, tmp_path / part)
-    note = json.loads((tiny_run / "reward" / OFFERS).read_text())
-    (tmp_path / "reward" / OFFERS).write_text(json.dumps({**note, "split_seed": 5}))
+    note = json.loads((tiny_run / "users_a" / OFFERS).read_text())
+    (tmp_path / "users_a" / OFFERS).write_text(json.dumps({**note, "split_seed": 5}))
     folder = recipes.folder("generic")
     planned = plan(folder, tmp_path, {}, False, None, FAST, "assumptions")
     stages = {stage.name: stage for stage in planned}
@@ -86,19 +87,19 @@ def test_a_run_refuses_overlapping_halves_before_any_stage_works(
     log, items = lightrec_tiny_files
     out = tmp_path / "run"
     with pytest.raises(RecipeError) as refused:
-        run("generic", out=out, log=log, items=items, overrides={"reward": [setting]})
+        run("generic", out=out, log=log, items=items, overrides={"users_a": [setting]})
     assert str(refused.value) == SENTENCE
     assert not out.exists()
 
 
 def test_a_stage_learned_from_its_own_half(tmp_path):
     assert learned_from(tmp_path, 10).all()
-    folder = noted(tmp_path, reward=("a", 5)) / "reward"
+    folder = noted(tmp_path, users_a=("a", 5)) / "users_a"
     assert (learned_from(folder, 100) == in_half(np.arange(100), "a", 5)).all()
 
 
 def test_a_policy_meets_only_users_from_whom_user_model_a_learned(tiny_run):
-    data = PolicyData(*(str(tiny_run / stage) for stage in ("data", "encoder", "reward")))
+    data = PolicyData(*(str(tiny_run / stage) for stage in ("data", "ranker", "users_a")))
     own = in_half(np.arange(60), "a", 0)
     drawn, _ = data.starts.draw(500, torch.Generator().manual_seed(0))
     held_out = data.held_out_users.tolist()

@@ -58,17 +58,17 @@ def folders(tmp_path_factory):
         seed=0,
     )
     kind = torch.tensor([0.0, *[float(int(name) % 2) for name in store.catalog["item"]]])
-    (root / "encoder").mkdir()
+    (root / "ranker").mkdir()
     save_file(
         {"vectors": kind.unsqueeze(1), "bias": torch.zeros(ITEMS + 1)},
-        root / "encoder" / "items.safetensors",
+        root / "ranker" / "items.safetensors",
     )
     return root
 
 
 def data_of(folders, **settings):
     settings = {"half": "a", "candidates": 6, "batch_size": 64, "history_length": 5, **settings}
-    return ChoiceData(str(folders / "data"), encoder=str(folders / "encoder"), **settings)
+    return ChoiceData(str(folders / "data"), ranker=str(folders / "ranker"), **settings)
 
 
 def train(folders, epochs=5, **settings):

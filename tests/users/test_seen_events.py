@@ -77,7 +77,7 @@ def test_no_history_of_any_stage_holds_a_cold_item(cold):
     histories.append(_states(data, accepted=True)[0])
     ranking = SequenceData(str(folder / "data"))
     histories += [batch[Key.HISTORY].flatten() for batch in ranking.test_dataloader()]
-    policy = PolicyData(str(folder / "data"), "encoder", "reward", held_out=20, cut=True)
+    policy = PolicyData(str(folder / "data"), "ranker", "users_a", held_out=20, cut=True)
     users, ends = policy.starts.draw(500, torch.Generator().manual_seed(0))
     histories.append(policy.starts.history(users, ends, 6))
     histories.append(policy.starts.seen(users, ends)[1])
@@ -155,8 +155,8 @@ def test_chosen_events_are_all_that_popularity_and_user_parts_know(tmp_path):
 def test_the_content_of_a_file_that_a_setting_names_is_in_the_fingerprint(tmp_path):
     recipe, file = tmp_path / "reward.yaml", tmp_path / "events.npy"
     recipe.write_text(f"data: {{init_args: {{events: {file}}}}}\n")
-    stage = Stage("reward", recipe, tmp_path / "run" / "reward")
-    given = Stage("reward", recipe, stage.out, [f"--data.init_args.events={file}"])
+    stage = Stage("users_a", recipe, tmp_path / "run" / "users_a")
+    given = Stage("users_a", recipe, stage.out, [f"--data.init_args.events={file}"])
     before = stage.fingerprint(), given.fingerprint()
     np.save(file, np.arange(3))
     first = stage.fingerprint(), given.fingerprint()

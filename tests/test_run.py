@@ -7,8 +7,9 @@ import pytest
 
 from lightrec import load
 from lightrec.__main__ import main
-from lightrec.data.run_folder import check_together, mending
+from lightrec.data.run_folder import mending
 from lightrec.errors import RunError
+from lightrec.run import Run
 from lightrec.stages.run import run
 from lightrec.testing import tiny
 
@@ -30,10 +31,10 @@ def mixed(tiny_run, lightrec_tiny_files, tmp_path_factory):
     ("stage", "command"),
     [
         ("policy", ["recommend", "{run}", "--by", "policy", "--user", "u3"]),
-        ("encoder", ["recommend", "{run}", "--by", "encoder", "--history", "tea number 1"]),
-        ("encoder", ["simulate", "{run}", "--policy", "random", "--sessions", "2"]),
-        ("encoder", ["judge", "{run}", "--policy", "random", "--sessions", "2"]),
-        ("encoder", ["probe", "{run}", "--sessions", "2"]),
+        ("ranker", ["recommend", "{run}", "--by", "blend", "--history", "tea number 1"]),
+        ("ranker", ["simulate", "{run}", "--policy", "random", "--sessions", "2"]),
+        ("ranker", ["judge", "{run}", "--policy", "random", "--sessions", "2"]),
+        ("ranker", ["probe", "{run}", "--sessions", "2"]),
         ("evaluate", ["evaluate", "{run}"]),
         ("evaluate", ["evaluate", "{run}", "--predictions", "{run}/predictions.csv"]),
     ],
@@ -57,7 +58,7 @@ def test_a_mixed_run_stays_one_in_another_folder(mixed, tmp_path):
 def test_no_stage_learns_from_stages_that_do_not_belong_together(mixed, capsys):
     recipe = ["-c", "generic/policy", "--out", str(mixed[0] / "policy"), *tiny.FAST["policy"]]
     assert main(["fit", *recipe]) == 2
-    assert "The stage encoder in" in capsys.readouterr().err
+    assert "The stage ranker in" in capsys.readouterr().err
 
 
 def test_a_run_copied_in_part_is_compared_in_part(tiny_run, tmp_path):
@@ -65,10 +66,10 @@ def test_a_run_copied_in_part_is_compared_in_part(tiny_run, tmp_path):
         shutil.copytree(tiny_run / name, tmp_path / name)
     assert load(tmp_path, by="policy").recommend(user="u3", k=1).height == 1
     facts = json.loads((tmp_path / "policy/stage.json").read_text())
-    assert set(facts["inputs"]) == {"data", "encoder", "reward"}
-    check_together(tmp_path, "data", "policy")
-    with pytest.raises(RunError, match="holds no finished encoder stage"):
-        check_together(tmp_path, "data", "encoder")
+    assert set(facts["inputs"]) == {"data", "ranker", "users_a"}
+    Run(tmp_path).check("data", "policy")
+    with pytest.raises(RunError, match="holds no finished ranker stage"):
+        Run(tmp_path).check("data", "ranker")
 
 
 def test_what_a_stage_was_made_from_must_belong_together_too(tmp_path):
@@ -77,12 +78,12 @@ def test_what_a_stage_was_made_from_must_belong_together_too(tmp_path):
         (tmp_path / name / "stage.json").write_text(json.dumps({"fingerprint": name, **facts}))
 
     note("data")
-    note("encoder", inputs={"data": "other data"})
-    note("policy", inputs={"data": "data", "encoder": "encoder"})
-    note("judge", inputs={"data": "data"})
-    check_together(tmp_path, "judge", "data")
-    with pytest.raises(RunError, match="The stage encoder in"):
-        check_together(tmp_path, "policy", "data")
+    note("ranker", inputs={"data": "other data"})
+    note("policy", inputs={"data": "data", "ranker": "ranker"})
+    note("users_b", inputs={"data": "data"})
+    Run(tmp_path).check("users_b", "data")
+    with pytest.raises(RunError, match="The stage ranker in"):
+        Run(tmp_path).check("policy", "data")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}"])
@@ -90,7 +91,7 @@ def test_a_damaged_note_is_refused_in_a_sentence(tmp_path, content):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "stage.json").write_text(content)
     with pytest.raises(RunError, match="is damaged: it is no note of a finished stage"):
-        check_together(tmp_path, "data")
+        Run(tmp_path).check("data")
 
 
 @pytest.mark.parametrize("command", ["curl x | sh", "lightrec run x \x1b[2J"])

@@ -1,0 +1,169 @@
+"""A run's folder: what its stages left, loaded when it is asked for.
+
+A finished stage's folder holds a ``stage.json`` with the fingerprint of all that went in, and with
+those of the stages that it read. Whatever is asked of a run, these are compared first: models that
+learned from another log than the one that lies next to them answer nonsense. Nothing heavy is
+imported before a part is loaded.
+"""
+
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightrec.data.run_folder import STAMP, mending, stamp
+from lightrec.errors import RunError
+
+if TYPE_CHECKING:
+    from lightrec.data.domain import Domain
+    from lightrec.data.store import EventStore
+    from lightrec.policies.base import Policy
+    from lightrec.ranking.blend import Blend
+    from lightrec.ranking.ranker import Ranker
+    from lightrec.users.choice_model import ChoiceModel
+    from lightrec.users.ensemble import Ensemble
+
+METRICS = "metrics.json"
+
+
+class Run:
+    """A run, finished or half finished.
+
+    Each part is loaded once, when it is first asked for, and shared by all who ask: copy what you
+    change.
+
+    :param path: a run folder such as ``runs/video``.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def folder(self, stage: str) -> Path:
+        """Give the folder of a stage, whether it is there or not."""
+        return self.path / stage
+
+    def has(self, stage: str) -> bool:
+        """Tell whether a stage is finished."""
+        return (self.folder(stage) / STAMP).is_file()
+
+    def stamp(self, stage: str) -> dict[str, Any]:
+        """Read the ``stage.json`` of a finished stage.
+
+        :raises RunError: where the stage is not finished.
+        """
+        return stamp(self.folder(stage))
+
+    def check(self, *stages: str) -> None:
+        """See that stages belong together, and with all stages that they were made from.
+
+        A stage that is not named may be missing: a run folder can be copied in part.
+
+        :param stages: those that are about to be read, such as ``data`` and ``policy``.
+        :raises RunError: where a named stage is not finished, or where a stage was made from
+            another stage than the one that is there now; the sentence has the command that mends
+            it.
+        """
+        left = [*stages]
+        for name in left:  # grows by the stages that each was made from
+            made = self.stamp(name)
+            for other in self.made_from(name):
+                found = self.stamp(other)
+                if found["fingerprint"] != made["inputs"][other]:
+                    raise RunError(
+                        f"The stage {name} in {self.path} is stale: it was made from another "
+                        f"{other} stage than the one that is there now. Make it again with "
+                        f"`{mending(self.path, found, made)}`."
+                    )
+                if other not in left:
+                    left.append(other)
+
+    def made_from(self, stage: str) -> list[str]:
+        """Name the stages that a finished stage read and that are here."""
+        return [name for name in self.stamp(stage).get("inputs", {}) if self.has(name)]
+
+    def stale(self, stages: Iterable[str]) -> list[str]:
+        """Name those of some stages, given in their order, that were made from other inputs."""
+        found: list[str] = []
+        for name in filter(self.has, stages):
+            read = self.stamp(name).get("inputs", {})
+            for other in self.made_from(name):
+                if other in found or self.stamp(other)["fingerprint"] != read[other]:
+                    found.append(name)
+                    break
+        return found
+
+    def check_halves(self) -> None:
+        """See that user models A and B learned from disjoint halves of the users.
+
+        :raises RunError: where the halves overlap.
+        """
+        from lightrec.users.halves import noted_overlap
+
+        sentence = noted_overlap(self.folder("users_a"), self.folder("users_b"))
+        if sentence is not None:
+            raise RunError(f"{self.path}: {sentence} Then run the stage that changed again.")
+
+    def metrics(self, stage: str = "evaluate") -> dict[str, Any]:
+        """Give what a stage measured.
+
+        :raises RunError: where the stage is not finished, or was made from other inputs.
+        """
+        self.check(stage)
+        found: dict[str, Any] = json.loads((self.folder(stage) / METRICS).read_text())
+        return found
+
+    @cached_property
+    def data(self) -> "EventStore":
+        """The prepared log."""
+        from lightrec.data.store import EventStore
+
+        return EventStore.open(self._checked("data"))
+
+    @cached_property
+    def domain(self) -> "Domain":
+        """The domain for which the log was prepared.
+
+        :raises PluginError: where it forbids items and is not installed.
+        """
+        from lightrec.data.eligibility import domain_of
+
+        return domain_of(self.data)
+
+    @cached_property
+    def blend(self) -> "Blend":
+        """What ranks the next event: the ranker together with the item models."""
+        from lightrec.ranking.blend import Blend
+
+        return Blend.load(self._checked("ranker"))
+
+    @property
+    def ranker(self) -> "Ranker":
+        """The ranker alone."""
+        return self.blend.ranker
+
+    @cached_property
+    def users_a(self) -> "ChoiceModel | Ensemble":
+        """User model A, in which the policy learned."""
+        return self._users("users_a")
+
+    @cached_property
+    def users_b(self) -> "ChoiceModel | Ensemble":
+        """User model B, which judges."""
+        return self._users("users_b")
+
+    @cached_property
+    def policy(self) -> "Policy":
+        """The policy."""
+        from lightrec.policies.base import Policy
+
+        return Policy.load(self._checked("policy"))
+
+    def _users(self, stage: str) -> "ChoiceModel | Ensemble":
+        from lightrec.users.ensemble import load_user_model
+
+        return load_user_model(self._checked(stage))
+
+    def _checked(self, stage: str) -> Path:
+        self.check(stage)
+        return self.folder(stage)
