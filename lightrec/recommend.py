@@ -18,6 +18,7 @@ from lightrec.data.store import TEST
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import By, Favoured, favoured_by
 from lightrec.keys import PADDING, Column, Key
+from lightrec.policies.base import session_start
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.base import Evidence, Popularity, RecentPopularity
 from lightrec.ranking.item_models.text_map import TextMap
@@ -200,7 +201,7 @@ class Recommender:
         users = np.asarray(rows)
         begins = log.offsets[users]
         found = log.details(begins, ends[users])
-        found[Key.HISTORY] = padded(log.items, begins, ends[users])
+        found |= {Key.HISTORY: padded(log.items, begins, ends[users]), Key.USER: users}
         return {name: torch.from_numpy(table) for name, table in found.items()}
 
     def _select(self, wish: str) -> pl.Series:
@@ -268,7 +269,7 @@ class Recommender:
         if isinstance(self.model, Blend):
             raw = self.model.scores(seen, known)
         else:
-            raw = self.model.scores(seen)
+            raw = self.model.scores(session_start(seen, known.get(Key.USER)))
         usual = raw.masked_fill(~allowed, -torch.inf)
         if not self.store.repeats:
             usual = usual.scatter(1, seen, -torch.inf)

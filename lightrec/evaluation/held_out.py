@@ -15,7 +15,7 @@ from lightrec.evaluation.baselines import PopularityScorer, RandomScorer
 from lightrec.evaluation.held_out_cold import cold_metrics
 from lightrec.evaluation.held_out_metrics import LIST_LENGTH, advantage, held_out_metrics
 from lightrec.keys import Key
-from lightrec.policies.base import Policy
+from lightrec.policies.base import Policy, session_start
 from lightrec.ranking.blend import Blend, described_models
 from lightrec.ranking.item_models.base import (
     Evidence,
@@ -105,8 +105,10 @@ class ScoresHistories(Protocol):
         """Give (B, N + 1) scores."""
 
 
-def by_history(part: ScoresHistories) -> Scorer:
+def by_history(part: ScoresHistories | Policy) -> Scorer:
     """Make a scorer of batches of what scores histories; a blend reads their details, too."""
+    if isinstance(part, Policy):
+        return lambda batch: part.scores(session_start(batch[Key.HISTORY], batch.get(Key.USER)))
     if isinstance(part, Blend):
         return lambda batch: part.scores(batch[Key.HISTORY], batch)
     return lambda batch: part.scores(batch[Key.HISTORY])

@@ -21,7 +21,8 @@ from lightrec.learners.policy_losses import (
     slates_alone,
 )
 from lightrec.learners.policy_stage import Means, PolicyStage, kept
-from lightrec.policies.base import LearnedPolicy, items_at
+from lightrec.nn.slate_law import items_at
+from lightrec.policies.base import LearnedPolicy
 from lightrec.policies.slate import SlatePolicy
 
 
@@ -164,7 +165,7 @@ class PolicyModule(PolicyStage):
         assert self._state is not None
         for _ in range(self._settings.steps):
             state = self.see(self._state)
-            law = self.policy.distribution(state, ground.train.slate_size)
+            law = self.policy.columns(state, ground.train.slate_size)
             columns = law.sample()
             row = kept([*self.policy.reads, FEATURES], state)
             if self.offered == Key.MASK:
@@ -173,7 +174,7 @@ class PolicyModule(PolicyStage):
             else:
                 row[Key.CANDIDATES] = state[Key.CANDIDATES]
             row[Key.ACTION], row[Key.LOG_PROBABILITY] = columns, law.log_prob(columns)
-            row["slate"] = state[Key.ACTION] = items_at(state, columns)
+            row["slate"] = state[Key.ACTION] = items_at(columns, state.get(Key.CANDIDATES, None))
             played, self._state = ground.train.step_and_maybe_reset(state)
             following = played["next"]
             row["value"] = self.critic(row[FEATURES])

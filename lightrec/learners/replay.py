@@ -14,7 +14,8 @@ from lightrec.learners.policy_losses import CLICKED_COLUMN, FEATURES, clicked_co
 from lightrec.learners.policy_stage import Means, PolicyStage, kept
 from lightrec.learners.replay_learner import ReplayLearner
 from lightrec.learners.replay_learners import LEARNERS, ReplayLossName
-from lightrec.policies.base import LearnedPolicy, items_at
+from lightrec.nn.slate_law import items_at
+from lightrec.policies.base import LearnedPolicy
 
 SHOWN = "shown"
 """Key of the columns shown until the next state, (B, n · K) int64, -1 where there are fewer."""
@@ -190,7 +191,7 @@ class ReplayPolicyModule(PolicyStage):
             columns, log_probability = self.learner.act(state, epsilon)
             row = kept([*self.policy.reads, self.offered], state)
             row[Key.ACTION], row[Key.LOG_PROBABILITY] = columns, log_probability
-            row["slate"] = state[Key.ACTION] = items_at(state, columns)
+            row["slate"] = state[Key.ACTION] = items_at(columns, state.get(Key.CANDIDATES, None))
             played, self._state = ground.train.step_and_maybe_reset(state)
             following = played["next"]
             row[CLICKED_COLUMN] = clicked_column(columns, following[Key.TAKEN])

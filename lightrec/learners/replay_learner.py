@@ -129,7 +129,7 @@ class ReplayLearner(nn.Module, ABC):
 
     def act(self, state: TensorDictBase, epsilon: float) -> tuple[Tensor, Tensor]:
         """Choose columns (B, K) to be shown, and give the logarithm of their probability (B,)."""
-        law = self.policy.distribution(state, self.slate_size)
+        law = self.policy.columns(state, self.slate_size)
         columns = law.sample()
         return columns, law.log_prob(columns)
 
@@ -141,6 +141,7 @@ def explore(
 
     :returns: (B, K) columns and the exact logarithm of their probability (B,).
     """
-    law = EpsilonSlates(policy.distribution(state, slate_size), epsilon)
+    best = policy.columns(state, slate_size)
+    law = EpsilonSlates(best.mode, best.allowed, epsilon)
     columns = law.sample()
     return columns, law.log_prob(columns)

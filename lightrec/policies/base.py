@@ -1,21 +1,20 @@
-"""The base class of policies: from a session's state to a slate.
-
-A policy scores items; drawing slates from scores is the same for all and done here.
-"""
+"""The base classes of policies: from a session's state to the law of a slate."""
 
 from abc import ABC, abstractmethod
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
+from torch.nn.functional import embedding
 
 from lightrec.keys import PADDING, Key
 from lightrec.nn.part import Part
 from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec.nn.slate_law import ItemSlates, SlateLaw
 
 
 class Policy(Part, ABC):
-    """Scores every item for a session's state; high means shown first.
+    """Gives the law of the slate that is shown in a session's state.
 
     Subclass it in a plugin, give it JSON-able constructor arguments, and return the class from the
     hook ``lightrec_policies``.
@@ -24,8 +23,8 @@ class Policy(Part, ABC):
     """
 
     reads: tuple[str, ...] = (Key.USER_VECTOR, Key.STEP, Key.ACCEPTED_TOTAL)
-    """The keys of a state from which :meth:`logits` are made, beside what may be shown;
-    ``user_vector`` follows from ``history``."""
+    """The keys of a state that are read, next to what may be shown; ``user_vector`` follows from
+    ``history``."""
     history_length: int | None = None
     """How many of a history's last steps are read; None for all."""
 
@@ -33,73 +32,112 @@ class Policy(Part, ABC):
         super().__init__()
         self.num_items = num_items
 
+    @abstractmethod
+    def distribution(self, state: TensorDictBase, slate_size: int = 1) -> SlateLaw:
+        """Give the law of the slate in a state, over items.
+
+        :param state: the keys of a simulator's state, of B sessions: the user, the history, and as
+            ``mask`` or ``candidates`` what may be shown; ``user_vector`` is used where it is there.
+        :param slate_size: places K.
+        """
+
+    def arrange(self, slate: Tensor) -> Tensor:
+        """Rearrange a slate before it is shown, to diversify it; by default it stays as it is.
+
+        :param slate: ``(B, K)`` int64 items, 0 in empty places.
+        :returns: the same items in another order, or others that may be shown as well.
+        """
+        return slate
+
     def user_vectors(self, history: Tensor) -> Tensor:
-        """Sum a history up; the costly part of scoring, which depends on nothing else.
+        """Sum a history up: the costly part of a law, which depends on nothing else.
 
         :param history: ``(B, L)`` int64, any L, padded on the left; N + 1 for declined slates.
         :returns: ``(B, D)`` float32; D is 0 for policies that look at no history.
         """
         return torch.zeros(len(history), 0, device=history.device)
 
-    @abstractmethod
-    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
-        """Score all items.
+    @torch.no_grad()
+    def scores(self, state: TensorDictBase) -> Tensor:
+        """Score all items in the order in which they would be shown, were all shown at once.
 
-        :param user_vectors: ``(B, D)`` from :meth:`user_vectors`.
-        :param step: ``(B, 1)`` int64 slates shown so far.
-        :param accepted_total: ``(B, 1)`` float32 items accepted so far.
-        :returns: ``(B, N + 1)`` float32 logits, column 0 minus infinity. Items that may not be
-            shown are the caller's affair.
-        """
-
-    def scores(
-        self, history: Tensor, step: Tensor | None = None, accepted_total: Tensor | None = None
-    ) -> Tensor:
-        """Score all items for histories, by default at the beginning of a session.
-
-        :param history: ``(B, L)`` int64, any L, padded on the left.
+        :param state: in which everything may be shown, see :func:`session_start`.
         :returns: ``(B, N + 1)`` float32, column 0 minus infinity.
         """
-        shape = (len(history), 1)
-        if step is None:
-            step = torch.zeros(shape, dtype=torch.int64, device=history.device)
-        if accepted_total is None:
-            accepted_total = torch.zeros(shape, device=history.device)
-        return self.score(self.user_vectors(history), step, accepted_total)
-
-    def logits(self, state: TensorDictBase) -> Tensor:
-        """Score the columns of a state: all items, or the candidates that it offers.
-
-        :param state: the keys of a simulator's state; ``user_vector`` is used where it is there.
-        :returns: ``(..., N + 1)`` float32, or ``(..., C)`` where the state has ``candidates``;
-            minus infinity where a candidate is no item. What ``mask`` forbids may have any score.
-        """
-        scores = self.score(vectors_of(self, state), state[Key.STEP], state[Key.ACCEPTED_TOTAL])
-        candidates = state.get(Key.CANDIDATES, None)
-        return scores if candidates is None else scores.gather(-1, candidates)
-
-    def distribution(self, state: TensorDictBase, slate_size: int = 1) -> PlackettLuce:
-        """The law of the slate in a state, over the columns that :meth:`logits` score."""
-        return PlackettLuce(self.logits(state), state.get(Key.MASK, None), slate_size)
+        order = self.distribution(state, self.num_items).mode
+        scores = torch.full((len(order), self.num_items + 1), -torch.inf, device=order.device)
+        ranks = torch.arange(order.shape[1], device=order.device).expand_as(order)
+        return without_padding(scores.scatter(1, order, -ranks.float()))
 
     def act(
         self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
     ) -> TensorDictBase:
         """Write the slate and its log-probability into a state.
 
-        :param deterministic: show the items of highest score, or draw.
-        :returns: the state with ``action`` ``(B, K)`` and ``action_log_prob`` ``(B,)``.
+        :param deterministic: show the best items, or draw.
+        :returns: the state with ``action`` ``(B, K)`` and ``action_log_prob`` ``(B,)``, that of the
+            slate before it was arranged.
         """
-        distribution = self.distribution(state, slate_size)
-        if deterministic:
-            columns = distribution.mode
-            state[Key.LOG_PROBABILITY] = distribution.log_prob(columns)
+        law = self.distribution(state, slate_size)
+        if not deterministic and isinstance(law, ItemSlates):
+            slate, state[Key.LOG_PROBABILITY] = law.sample_and_log_prob()
         else:
-            columns, state[Key.LOG_PROBABILITY] = distribution.sample_and_log_prob()
-        return state.set(Key.ACTION, items_at(state, columns))
+            slate = law.mode if deterministic else law.sample()
+            state[Key.LOG_PROBABILITY] = law.log_prob(slate)
+        return state.set(Key.ACTION, self.arrange(slate))
 
 
-class LearnedPolicy(Policy):
+class ScoredPolicy(Policy):
+    """Scores what may be shown, and shows by the law of Plackett and Luce: high scores first."""
+
+    @abstractmethod
+    def logits(self, state: TensorDictBase) -> Tensor:
+        """Score the columns of a state: all items, or the candidates that it offers.
+
+        :returns: ``(..., N + 1)`` float32, or ``(..., C)`` where the state has ``candidates``. What
+            may not be shown may have any score; without a ``mask`` column 0 is minus infinity.
+        """
+
+    def scores(self, state: TensorDictBase) -> Tensor:
+        """Give the logits of all items, ``(B, N + 1)`` float32, column 0 minus infinity."""
+        return without_padding(self.logits(state))
+
+    def columns(self, state: TensorDictBase, slate_size: int = 1) -> PlackettLuce:
+        """Give the law of the slate over the columns that :meth:`logits` scores, for learners."""
+        return ItemSlates.of_scores(state, self.logits(state), slate_size).columns
+
+    def distribution(self, state: TensorDictBase, slate_size: int = 1) -> ItemSlates:
+        """Give the law of the slate in a state, over items."""
+        return ItemSlates(self.columns(state, slate_size), state.get(Key.CANDIDATES, None))
+
+
+class TwoTowerPolicy(ScoredPolicy):
+    """Scores an item by a state's query · the item's row in a table.
+
+    What has this form can be searched by an index of its items, and exported with it.
+    """
+
+    @abstractmethod
+    def query(self, state: TensorDictBase) -> Tensor:
+        """Give a state's query, ``(..., D)`` float32."""
+
+    @abstractmethod
+    def item_table(self) -> Tensor:
+        """Give the items' rows, ``(N + 1, D)`` float32; row 0 counts for nothing."""
+
+    def logits(self, state: TensorDictBase) -> Tensor:
+        """Score the columns of a state; of an offer only the candidates are computed."""
+        query, table = self.query(state), self.item_table()
+        candidates = state.get(Key.CANDIDATES, None)
+        if candidates is None:
+            scores = query @ table.T
+            # A mask excludes column 0 anyway.
+            return scores if Key.MASK in state.keys() else without_padding(scores)  # noqa: SIM118
+        scores = torch.einsum("...a,...ca->...c", query, embedding(candidates, table))
+        return scores.masked_fill(candidates == PADDING, -torch.inf)
+
+
+class LearnedPolicy(ScoredPolicy):
     """A policy that learners move, in simulators or on logs.
 
     What is seen of a session has no learned part, so that critics can see the same.
@@ -151,19 +189,33 @@ def vectors_of(policy: Policy, state: TensorDictBase) -> Tensor:
     return policy.user_vectors(state[Key.HISTORY]) if vectors is None else vectors
 
 
-def told(user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> TensorDict:
-    """Make a state of what policies are told at least; all items may be shown."""
-    state = {Key.USER_VECTOR: user_vectors, Key.STEP: step, Key.ACCEPTED_TOTAL: accepted_total}
-    return TensorDict(state, batch_size=[len(step)])
+def session_start(history: Tensor, users: Tensor | None = None) -> TensorDict:
+    """Make the state in which sessions begin, of which nothing was shown; all items may be.
+
+    :param history: ``(B, L)`` int64, padded on the left.
+    :param users: ``(B,)`` int64 rows of the user table, where they are known.
+    """
+    zero = torch.zeros(len(history), 1, device=history.device)
+    state = {Key.HISTORY: history, Key.STEP: zero.long(), Key.ACCEPTED_TOTAL: zero}
+    if users is not None:
+        state[Key.USER] = users
+    return TensorDict(state, batch_size=[len(history)])
 
 
-def items_at(state: TensorDictBase, columns: Tensor) -> Tensor:
-    """Turn columns ``(..., K)`` of a state into items, an empty place (-1) into 0."""
+def among_candidates(state: TensorDictBase, scores: Tensor) -> Tensor:
+    """Turn scores of all items into those of a state's columns.
+
+    :param scores: ``(..., N + 1)``.
+    :returns: the same, minus infinity for the padding, or ``(..., C)`` of the candidates.
+    """
+    scores = without_padding(scores)
     candidates = state.get(Key.CANDIDATES, None)
-    if candidates is None:
-        return columns.clamp_min(PADDING)
-    items: Tensor = candidates.gather(-1, columns.clamp_min(0))
-    return items.masked_fill(columns < 0, PADDING)
+    return scores if candidates is None else scores.gather(-1, candidates)
+
+
+def without_padding(scores: Tensor) -> Tensor:
+    """Give scores ``(..., N + 1)`` whose first is minus infinity."""
+    return scores.index_fill(-1, torch.tensor([PADDING], device=scores.device), -torch.inf)
 
 
 def without_nothing(history: Tensor, num_items: int) -> Tensor:

@@ -1,15 +1,22 @@
 """Policies that learn nothing from a simulator's rewards: what every learned policy must beat."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
+from torch.nn.functional import pad
 
-from lightrec.keys import PADDING
+from lightrec.keys import Key
 from lightrec.nn.part import arguments_of
-from lightrec.policies.base import Policy, without_nothing
+from lightrec.policies.base import (
+    ScoredPolicy,
+    TwoTowerPolicy,
+    among_candidates,
+    vectors_of,
+    without_nothing,
+)
 from lightrec.ranking.ranker import Ranker
 from lightrec.users.choice_model import ChoiceModel
 
@@ -19,13 +26,7 @@ Scores: TypeAlias = Callable[[Tensor], Tensor]
 """From histories ``(B, L)`` to scores of all items ``(B, N + 1)``."""
 
 
-def _expand(scores: Tensor, rows: int) -> Tensor:
-    """Give the same scores ``(N + 1,)`` to all rows, minus infinity for the padding."""
-    table = scores.float().index_fill(0, torch.tensor([PADDING], device=scores.device), -torch.inf)
-    return table.expand(rows, -1)
-
-
-class ScoringPolicy(Policy):
+class ScoringPolicy(ScoredPolicy):
     """Shows the items of highest score by whatever scores all items for whole histories.
 
     It cannot be saved: what scores is handed in and not a part of it.
@@ -45,63 +46,19 @@ class ScoringPolicy(Policy):
         # A few users at a time: what scores may need several tables of this size.
         return torch.cat([self.all_scores(rows) for rows in history.split(AT_ONCE)])
 
-    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
-        """Give the scores, minus infinity for the padding."""
-        padding = torch.tensor([PADDING], device=user_vectors.device)
-        return user_vectors.index_fill(1, padding, -torch.inf)
+    def logits(self, state: TensorDictBase) -> Tensor:
+        """Give the scores of a state's columns."""
+        return among_candidates(state, vectors_of(self, state))
 
 
-class RandomPolicy(Policy):
-    """Shows items in random order, drawn from torch's global generator.
-
-    All items score the same, so that all slates are equally likely; and what others show as their
-    best is drawn here, too.
-
-    :param num_items: number of items N.
-    """
-
-    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
-        """Score all items 0."""
-        return _expand(torch.zeros(self.num_items + 1, device=step.device), len(step))
-
-    def act(
-        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
-    ) -> TensorDictBase:
-        """Write a slate that is drawn in any case, and its log-probability."""
-        return super().act(state, slate_size, deterministic=False)
-
-
-class PopularityPolicy(Policy):
-    """Shows what was chosen most often in the training events.
-
-    :param num_items: number of items N.
-    """
-
-    popularity: Tensor
-
-    def __init__(self, num_items: int) -> None:
-        super().__init__(num_items)
-        self.register_buffer("popularity", torch.zeros(num_items + 1))
-
-    @classmethod
-    def from_counts(cls, counts: Tensor) -> "PopularityPolicy":
-        """Make the policy from counts ``(N + 1,)``."""
-        policy = cls(len(counts) - 1)
-        policy.popularity.copy_(counts)
-        return policy
-
-    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
-        """Score by count."""
-        return _expand(self.popularity, len(step))
-
-
-class ConstantListPolicy(Policy):
+class ConstantListPolicy(ScoredPolicy):
     """Shows the same list to everybody, in order, leaving out what may not be shown.
 
     :param num_items: number of items N.
     """
 
     appeal: Tensor
+    """(N + 1,) float32: the list is ordered by it, highest first."""
 
     def __init__(self, num_items: int) -> None:
         super().__init__(num_items)
@@ -111,7 +68,7 @@ class ConstantListPolicy(Policy):
     @torch.no_grad()
     def from_user_model(
         cls, user_model: ChoiceModel, history: Tensor, batch_size: int = 256
-    ) -> "ConstantListPolicy":
+    ) -> Self:
         """Order items by the mean probability with which users accept them, shown alone.
 
         :param user_model: the user model that policies are trained in.
@@ -127,18 +84,46 @@ class ConstantListPolicy(Policy):
         return policy
 
     @classmethod
-    def from_appeal(cls, appeal: Tensor) -> "ConstantListPolicy":
+    def from_appeal(cls, appeal: Tensor) -> Self:
         """Make the policy from what the list is ordered by, (N + 1,), highest first."""
         policy = cls(len(appeal) - 1)
         policy.appeal.copy_(appeal)
         return policy.to(appeal.device)
 
-    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
-        """Score by appeal: by mean acceptance, where users gave it."""
-        return _expand(self.appeal, len(step))
+    def logits(self, state: TensorDictBase) -> Tensor:
+        """Give the appeal of a state's columns."""
+        return among_candidates(state, self.appeal.expand(*state[Key.STEP].shape[:-1], -1))
 
 
-class GreedyEncoderPolicy(Policy):
+class PopularityPolicy(ConstantListPolicy):
+    """Shows what was chosen most often in the training events.
+
+    :param num_items: number of items N.
+    """
+
+    @classmethod
+    def from_counts(cls, counts: Tensor) -> Self:
+        """Make the policy from counts ``(N + 1,)``."""
+        return cls.from_appeal(counts)
+
+
+class RandomPolicy(ConstantListPolicy):
+    """Shows items in random order, drawn from torch's global generator.
+
+    All items score the same, so that all slates are equally likely; and what others show as their
+    best, it draws.
+
+    :param num_items: number of items N.
+    """
+
+    def act(
+        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
+    ) -> TensorDictBase:
+        """Write a slate that is drawn in any case, and its log-probability."""
+        return super().act(state, slate_size, deterministic=False)
+
+
+class GreedyEncoderPolicy(TwoTowerPolicy):
     """Shows what the encoder expects next, whatever comes after.
 
     :param num_items: number of items N.
@@ -171,13 +156,16 @@ class GreedyEncoderPolicy(Policy):
         history = without_nothing(history, self.num_items)[:, -self.history_length :]
         return self.ranker.user_vectors(history)
 
-    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
-        """Score by user vector · item vector plus bias, as the encoder does."""
-        scores = user_vectors @ self.ranker.item_vectors().T
-        bias = self.ranker.item_bias()
-        if bias is not None:
-            scores = scores + bias
-        return scores.index_fill(1, torch.tensor([PADDING], device=scores.device), -torch.inf)
+    def query(self, state: TensorDictBase) -> Tensor:
+        """Give the encoder's user vector, and a one for the items' biases."""
+        return pad(vectors_of(self, state), (0, 1), value=1.0)
+
+    def item_table(self) -> Tensor:
+        """Give the encoder's item vectors, and the items' biases."""
+        vectors, bias = self.ranker.item_vectors(), self.ranker.item_bias()
+        return torch.cat(
+            [vectors, vectors.new_zeros(len(vectors), 1) if bias is None else bias.unsqueeze(1)], 1
+        )
 
     def train(self, mode: bool = True) -> "GreedyEncoderPolicy":
         """Stay as in evaluation: there is nothing to train."""

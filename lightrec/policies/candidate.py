@@ -7,15 +7,15 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 
-from lightrec.keys import PADDING, Key
+from lightrec.keys import Key
 from lightrec.nn.part import arguments_of, describe
 from lightrec.nn.session import SessionFeatures
-from lightrec.policies.base import LearnedPolicy, vectors_of, without_nothing
+from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy, vectors_of, without_nothing
 from lightrec.ranking.ranker import Ranker
 from lightrec.users.choice_model import ChoiceModel
 
 
-class CandidatePolicy(LearnedPolicy):
+class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
     """Scores items by sharpness · encoder score + trust · utility + query · projected item vector.
 
     The utility is what a user model expects the user to feel, and trust is a learned number. The
@@ -74,14 +74,16 @@ class CandidatePolicy(LearnedPolicy):
         self.register_buffer("item_vectors", torch.zeros(num_items + 1, sum(self.widths)))
         self.register_buffer("item_scale", torch.ones(self.widths[0]))
         self.trust = nn.Parameter(torch.zeros(()))
-        self.query: nn.Module | None = None
+        self.query_network: nn.Module | None = None
         self.features = SessionFeatures(self.vector_size, horizon)
         self.feature_size = self.features.size
         if size:
             last = nn.Linear(hidden, size)
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
-            self.query = nn.Sequential(nn.Linear(self.features.size, hidden), nn.GELU(), last)
+            self.query_network = nn.Sequential(
+                nn.Linear(self.features.size, hidden), nn.GELU(), last
+            )
             self.project = nn.Linear(self.widths[0], size, bias=False)
 
     @property
@@ -137,21 +139,23 @@ class CandidatePolicy(LearnedPolicy):
         )
         return features
 
-    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
-        """Score all items, ``(B, N + 1)``."""
-        parts = user_vectors.split([width - 1 for width in self.widths], -1)
+    def query(self, state: TensorDictBase) -> Tensor:
+        """Give what the parts' item vectors and biases are weighed with, side by side."""
+        parts = vectors_of(self, state).split([width - 1 for width in self.widths], -1)
         # A one for the column of biases.
         known = [nn.functional.pad(part, (0, 1), value=1.0) for part in parts]
         own = self.sharpness * known[0]
-        if self.query is not None:
+        if self.query_network is not None:
             # Scaled columns make learning independent of the encoder's units. Centring them as
             # well would add the same to all items.
-            query = self.query(self.features(user_vectors, step, accepted_total))
+            query = self.query_network(self.session_features(state))
             own = own + query @ (self.project.weight * self.item_scale)
         # One product serves all.
-        combined = [own, *(self.trust * part for part in known[1:])]
-        scores = torch.cat(combined, -1) @ self.item_vectors.T
-        return scores.index_fill(-1, torch.tensor([PADDING], device=scores.device), -torch.inf)
+        return torch.cat([own, *(self.trust * part for part in known[1:])], -1)
+
+    def item_table(self) -> Tensor:
+        """Give the parts' item vectors and biases, side by side."""
+        return self.item_vectors
 
     def train(self, mode: bool = True) -> "CandidatePolicy":
         """Set the mode of all but the frozen parts."""

@@ -7,8 +7,10 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
+from lightrec.keys import Key
 from lightrec.nn.part import describe
 from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec.nn.slate_law import ItemSlates, columns_at, may_be_shown
 from lightrec.policies.base import Policy
 
 
@@ -19,46 +21,56 @@ class EpsilonSlates(PlackettLuce):
     1 - ε + ε / (n (n - 1) ... (n - K + 1)) of n columns, and that of any other ordered slate the
     last term alone.
 
-    :param law: whose most probable slate is the one; the even draw chooses among its columns.
+    :param best: ``(..., K)`` int64 columns of the one slate.
+    :param allowed: ``(..., C)`` bool: the columns that the even draw chooses among.
     :param epsilon: ε, 0 to 1.
     """
 
-    def __init__(self, law: PlackettLuce, epsilon: float) -> None:
-        super().__init__(law.logits, None, law.slate_size)
-        self.epsilon = epsilon
-        self._even = PlackettLuce(torch.zeros_like(law.logits), law.allowed, law.slate_size)
+    def __init__(self, best: Tensor, allowed: Tensor, epsilon: float) -> None:
+        super().__init__(torch.zeros(allowed.shape, device=best.device), allowed, best.shape[-1])
+        self.best, self.epsilon = best, epsilon
+
+    @property
+    def mode(self) -> Tensor:
+        """The one slate."""
+        return self.best
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draw slates from torch's global generator: ``(*sample_shape, ..., K)`` int64."""
         shape = (*sample_shape, *self.batch_shape)
-        slates = self.mode.expand(*shape, self.slate_size).clone()
+        slates = self.best.expand(*shape, self.slate_size).clone()
         explores = torch.rand(shape, device=slates.device) < self.epsilon
-        even = self._even.logits.expand(*shape, -1)[explores]
+        even = self.logits.expand(*shape, -1)[explores]
         slates[explores] = PlackettLuce(even, slate_size=self.slate_size).sample()
         return slates
 
+    def sample_and_log_prob(self, sample_shape: Any = ()) -> tuple[Tensor, Tensor]:
+        """Draw slates and give their log-probabilities under the mixture."""
+        slates = self.sample(sample_shape)
+        return slates, self.log_prob(slates)
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Logarithm of the probability of exactly this slate in this order: ``(...)``."""
-        even = self._even.log_prob(value)
-        best = torch.where((value == self.mode).all(-1), 0.0, -torch.inf)
+        even = super().log_prob(value)
+        best = torch.where((value == self.best).all(-1), 0.0, -torch.inf)
         share = torch.tensor([1 - self.epsilon, self.epsilon], device=even.device).log()
         return torch.logaddexp(share[0] + best, share[1] + even)
 
     def entropy(self) -> Tensor:
         """Entropy in nats of the first place: ``(...)``."""
-        chance = self.epsilon * self._even.logits.softmax(-1)
-        first = self.mode[..., :1].clamp_min(0)
+        chance = self.epsilon * self.logits.softmax(-1)
+        first = self.best[..., :1].clamp_min(0)
         chance = chance.scatter_add(-1, first, torch.full_like(chance[..., :1], 1 - self.epsilon))
         return -torch.special.xlogy(chance, chance).sum(-1)
 
 
 class EpsilonGreedy(Policy):
-    """Shows what another policy scores highest, and with probability ε a slate drawn evenly.
+    """Shows another policy's best slate, and with probability ε a slate drawn evenly.
 
     Drawn slates have exactly the law of :class:`EpsilonSlates`, and its logarithm is the propensity
-    that is written: of the whole mixture, whichever part the slate came from. Where the slate of
-    highest score is asked for it is shown without exploring, as every policy does; see
-    :class:`Drawn`. What draws its scores itself, such as Thompson sampling, is mixed given these.
+    that is written: of the whole mixture, whichever part the slate came from. Where the best slate
+    is asked for it is shown without exploring, as every policy does; see :class:`Drawn`. What draws
+    its scores itself, such as Thompson sampling, is mixed given these.
 
     :param num_items: number of items N.
     :param policy: constructor arguments of the policy inside, and under ``class`` its
@@ -86,17 +98,15 @@ class EpsilonGreedy(Policy):
         """Give the other policy's user vectors ``(B, D)``."""
         return self.policy.user_vectors(history)
 
-    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
-        """Score as the other policy does."""
-        return self.policy.score(user_vectors, step, accepted_total)
-
-    def logits(self, state: TensorDictBase) -> Tensor:
-        """Score the columns of a state as the other policy does."""
-        return self.policy.logits(state)
-
-    def distribution(self, state: TensorDictBase, slate_size: int = 1) -> EpsilonSlates:
-        """The law of the slate in a state, over the columns that the other policy scores."""
-        return EpsilonSlates(self.policy.distribution(state, slate_size), self.epsilon)
+    def distribution(self, state: TensorDictBase, slate_size: int = 1) -> ItemSlates:
+        """Give the law of the mixture."""
+        candidates = state.get(Key.CANDIDATES, None)
+        best = columns_at(self.policy.distribution(state, slate_size).mode, candidates)
+        allowed = may_be_shown(state)
+        if allowed is None:
+            allowed = torch.ones(*best.shape[:-1], self.num_items + 1, device=best.device).bool()
+            allowed[..., 0] = False
+        return ItemSlates(EpsilonSlates(best, allowed, self.epsilon), candidates)
 
 
 class Drawn:

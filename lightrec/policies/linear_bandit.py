@@ -12,12 +12,17 @@ from torch import Tensor
 
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
-from lightrec.policies.base import Policy, vectors_of, without_nothing
+from lightrec.policies.base import (
+    ScoredPolicy,
+    vectors_of,
+    without_nothing,
+    without_padding,
+)
 
 Learned = Literal["click", "reward"]
 
 
-class LinearBandit(Policy):
+class LinearBandit(ScoredPolicy):
     """Ridge regression of answers on context ⊗ item, one for all items, learned as slates go by.
 
     The features of a user and an item are all products of x = (1, history, observation) and
@@ -124,20 +129,19 @@ class LinearBandit(Policy):
         :returns: ``(B, M)`` float64.
         """
 
-    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
-        """Score all items ``(B, N + 1)`` by sharpness times :meth:`score_items`."""
-        everything = _with_one(self.item_vectors).unsqueeze(0)
-        scores = self.score_items(_with_one(user_vectors), everything)
-        scores = (self.sharpness * scores).float()
-        return scores.index_fill(1, torch.tensor([PADDING], device=scores.device), -torch.inf)
-
     def logits(self, state: TensorDictBase) -> Tensor:
-        """Score the columns of a state; of an offer only the candidates are computed."""
-        contexts = self.contexts(state)
+        """Score a state's columns by sharpness times :meth:`score_items`.
+
+        Of an offer only the candidates are computed.
+        """
+        contexts = _with_one(self.contexts(state))
         offered = state.get(Key.CANDIDATES, None)
         if offered is None:
-            return self.score(contexts, state[Key.STEP], state[Key.ACCEPTED_TOTAL])
-        scores = self.score_items(_with_one(contexts), _with_one(self.item_vectors[offered]))
+            everything = _with_one(self.item_vectors).unsqueeze(0)
+            return without_padding(
+                (self.sharpness * self.score_items(contexts, everything)).float()
+            )
+        scores = self.score_items(contexts, _with_one(self.item_vectors[offered]))
         return (self.sharpness * scores).float().masked_fill(offered == PADDING, -torch.inf)
 
     def features(self, contexts: Tensor, items: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from lightrec.nn.best_slate import best_slate
 from lightrec.nn.part import describe
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.session import SessionValue
-from lightrec.policies.base import LearnedPolicy, told
+from lightrec.nn.slate_law import ItemSlates
+from lightrec.policies.base import LearnedPolicy
 
 
 class SlatePolicy(LearnedPolicy):
@@ -99,11 +100,7 @@ class SlatePolicy(LearnedPolicy):
         values, nothing = self.action_values(state)
         return best_slate(values, self.choices.logits(state), nothing, self.slate_size).scores
 
-    def distribution(self, state: TensorDictBase, slate_size: int = 1) -> PlackettLuce:
-        """The law of the slate in a state, over the columns that :meth:`logits` score."""
+    def columns(self, state: TensorDictBase, slate_size: int = 1) -> PlackettLuce:
+        """Give the law of the slate over a state's columns, made sharper by the temperature."""
         scores = self.logits(state) / self.temperature
-        return PlackettLuce(scores, state.get(Key.MASK, None), slate_size)
-
-    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
-        """Score all items, ``(B, N + 1)``, all of which may be shown."""
-        return self.logits(told(user_vectors, step, accepted_total))
+        return ItemSlates.of_scores(state, scores, slate_size).columns

@@ -8,17 +8,17 @@ from tensordict import TensorDictBase
 from torch import Tensor, nn
 from torch.nn.functional import embedding, pad
 
-from lightrec.keys import PADDING, Key
+from lightrec.keys import Key
 from lightrec.nn.left_out import fit_left_out
 from lightrec.nn.part import arguments_of
 from lightrec.nn.session import SessionFeatures
-from lightrec.policies.base import LearnedPolicy, told, vectors_of
+from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy, vectors_of
 
 SILENT = 1e-6
 """A column of vectors whose standard deviation is below this says nothing."""
 
 
-class TowerPolicy(LearnedPolicy):
+class TowerPolicy(TwoTowerPolicy, LearnedPolicy):
     """Scores items by query · (item vector, learned item vector), a query for each session.
 
     The query is made from the session's features by a small network whose last layer begins at
@@ -92,7 +92,7 @@ class TowerPolicy(LearnedPolicy):
         last = nn.Linear(sizes[-1], width + size)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.query = nn.Sequential(*layers, last)
+        self.query_network = nn.Sequential(*layers, last)
         self.items: nn.Module | None = None
         if size:
             self.items = nn.Sequential(
@@ -169,10 +169,15 @@ class TowerPolicy(LearnedPolicy):
         vectors = self.vectors[:-1, :-1]
         return vectors if self.items is None else torch.cat([vectors, self.items(vectors)], 1)
 
+    def query(self, state: TensorDictBase) -> Tensor:
+        """Give a session's query, ``(..., W + size)``."""
+        query: Tensor = self.query_network(self.session_features(state))
+        return query
+
     def session_features(self, state: TensorDictBase) -> Tensor:
         """Give the sums over the history, the observation, time, and success so far.
 
-        Where an observation is not told, it is 0.
+        An observation that the state lacks is 0.
         """
         vectors, step = vectors_of(self, state), state[Key.STEP]
         seen = state.get(Key.OBSERVATION, None) if self.observation_size else None
@@ -182,22 +187,3 @@ class TowerPolicy(LearnedPolicy):
             vectors[..., :0], step, state[Key.ACCEPTED_TOTAL], torch.cat([vectors, seen], -1)
         )
         return features
-
-    def logits(self, state: TensorDictBase) -> Tensor:
-        """Score all items ``(..., N + 1)``, or only the candidates ``(..., C)`` of an offer."""
-        queries, table = self.query(self.session_features(state)), self.item_table()
-        candidates = state.get(Key.CANDIDATES, None)
-        if candidates is None:
-            scores = queries @ table.T
-            # A mask excludes column 0 anyway.
-            return scores if Key.MASK in state.keys() else _without_padding(scores)  # noqa: SIM118
-        scores = torch.einsum("...a,...ca->...c", queries, embedding(candidates, table))
-        return scores.masked_fill(candidates == PADDING, -torch.inf)
-
-    def score(self, user_vectors: Tensor, step: Tensor, accepted_total: Tensor) -> Tensor:
-        """Score all items, ``(B, N + 1)``, where no observation is told."""
-        return self.logits(told(user_vectors, step, accepted_total))
-
-
-def _without_padding(scores: Tensor) -> Tensor:
-    return scores.index_fill(-1, torch.tensor([PADDING], device=scores.device), -torch.inf)

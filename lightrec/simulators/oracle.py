@@ -4,8 +4,8 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.keys import PADDING, Key
-from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec.keys import Key
+from lightrec.nn.slate_law import ItemSlates
 from lightrec.simulators.world import World
 
 
@@ -32,15 +32,9 @@ class Oracle:
         self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
     ) -> TensorDictBase:
         """Write the slate and its log-probability into a state."""
-        scores = self.scores(state)
-        offered = state.get(Key.CANDIDATES, None)
-        mask = state[Key.MASK] if offered is None else offered > PADDING
-        law = PlackettLuce(scores, mask, slate_size)
-        columns = law.mode if deterministic else law.sample()
-        state[Key.LOG_PROBABILITY] = law.log_prob(columns)
-        slate = columns.clamp_min(0)
-        if offered is not None:
-            slate = offered.gather(1, slate).masked_fill(columns < 0, PADDING)
+        law = ItemSlates.of_scores(state, self.scores(state), slate_size)
+        slate = law.mode if deterministic else law.sample()
+        state[Key.LOG_PROBABILITY] = law.log_prob(slate)
         return state.set(Key.ACTION, slate)
 
 

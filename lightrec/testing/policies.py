@@ -9,8 +9,7 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from lightrec.keys import PADDING, Key
-from lightrec.nn.plackett_luce import EMPTY
-from lightrec.policies.base import LearnedPolicy, Policy
+from lightrec.policies.base import LearnedPolicy, Policy, session_start
 from lightrec.testing.chance import seeded
 from lightrec.testing.contract import Check, DoesNotApply, checks_of, expect, name_of, run_all
 from lightrec.testing.tensors import TOLERANCE, described, same
@@ -50,7 +49,7 @@ def shape_and_type(make: MakePolicy) -> None:
         f"{ROWS} histories give scores of shape {wanted}, float32: a column for padding and one "
         "for each item.",
         f"They gave {described(found)}.",
-        "Return `num_items` + 1 columns from `score`, and end with `.float()`.",
+        "Return `num_items` + 1 columns from `logits`, and end with `.float()`.",
     )
 
 
@@ -62,7 +61,7 @@ def column_0(make: MakePolicy) -> None:
         (found == -torch.inf).all(),
         "Column 0 of the scores is minus infinity, since 0 is no item.",
         f"It holds {found[0].item():.3g}.",
-        "End `score` with `scores.index_fill(1, torch.tensor([0]), -torch.inf)`.",
+        "End `logits` with `lightrec.policies.base.among_candidates(state, scores)`.",
     )
 
 
@@ -82,7 +81,7 @@ def finite(make: MakePolicy) -> None:
 def empty_history(make: MakePolicy) -> None:
     """Somebody new is shown something."""
     policy = _ready(make)
-    found = policy.scores(torch.zeros(2, LENGTH, dtype=torch.int64))[:, 1:]
+    found = policy.scores(session_start(torch.zeros(2, LENGTH, dtype=torch.int64)))[:, 1:]
     expect(
         not found.isnan().any() and found.isfinite().any(1).all(),
         "A history of nothing but padding gives scores.",
@@ -97,7 +96,7 @@ def declined_slates(make: MakePolicy) -> None:
     policy = _ready(make)
     history = _histories(policy.num_items)
     history[:, -2] = policy.num_items + 1
-    found = policy.scores(history)[:, 1:]
+    found = policy.scores(session_start(history))[:, 1:]
     expect(
         not found.isnan().any(),
         "Histories may hold N + 1 for declined slates.",
@@ -111,9 +110,9 @@ def padding(make: MakePolicy) -> None:
     policy = _ready(make)
     history = _histories(policy.num_items)
     with seeded():
-        short = policy.scores(history)
+        short = policy.scores(session_start(history))
     with seeded():
-        long = policy.scores(torch.nn.functional.pad(history, (5, 0)))
+        long = policy.scores(session_start(torch.nn.functional.pad(history, (5, 0))))
     same(
         long,
         short,
@@ -129,8 +128,8 @@ def rows_apart(make: MakePolicy) -> None:
     if _is_drawn(policy, history):
         raise DoesNotApply(DRAWN)
     same(
-        policy.scores(history),
-        torch.cat([policy.scores(row.unsqueeze(0)) for row in history]),
+        policy.scores(session_start(history)),
+        torch.cat([policy.scores(session_start(row.unsqueeze(0))) for row in history]),
         "A session's scores are the same in a batch and alone.",
         "Do not normalise over the batch; compute each row from itself.",
     )
@@ -194,7 +193,7 @@ def written_probability(make: MakePolicy) -> None:
         slate = acted[Key.ACTION]
         same(
             acted[Key.LOG_PROBABILITY],
-            law.log_prob(slate.masked_fill(slate == PADDING, EMPTY)),
+            law.log_prob(slate),
             "`action_log_prob` is the logarithm of the slate's probability under `distribution`.",
             "Write `distribution.log_prob` of the very columns that are shown, in their order.",
         )
@@ -359,11 +358,12 @@ def _few(policy: Policy, rows: int) -> TensorDict:
 
 
 def _scores(policy: Policy, state: TensorDictBase) -> Tensor:
-    return policy.scores(state[Key.HISTORY], state[Key.STEP], state[Key.ACCEPTED_TOTAL])
+    return policy.scores(state.exclude(Key.MASK))
 
 
 def _is_drawn(policy: Policy, history: Tensor) -> bool:
-    return not torch.equal(policy.scores(history)[:, 1:], policy.scores(history)[:, 1:])
+    first, second = (policy.scores(session_start(history))[:, 1:] for _ in range(2))
+    return not torch.equal(first, second)
 
 
 def _pairs(mask: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from torch import nn
 
 from lightrec.keys import Key
 from lightrec.learners.policy_data import PolicyData
-from lightrec.policies.base import LearnedPolicy
+from lightrec.policies.base import LearnedPolicy, among_candidates
 
 
 class Habit(LearnedPolicy):
@@ -20,9 +20,8 @@ class Habit(LearnedPolicy):
     def session_features(self, state):
         return torch.cat([state[Key.STEP].float(), state[Key.ACCEPTED_TOTAL]], -1) / 10
 
-    def score(self, user_vectors, step, accepted_total):
-        scores = self.scale.index_fill(0, torch.tensor([0]), -torch.inf)
-        return scores.expand(len(step), -1)
+    def logits(self, state):
+        return among_candidates(state, self.scale.expand(*state[Key.STEP].shape[:-1], -1))
 
 
 class HabitData(PolicyData):

@@ -66,7 +66,7 @@ def knowing_policy():
     """A learned policy that also asks a user model."""
     ranker = Ranker(tiny.NUM_ITEMS, size=8, layers=1).eval()
     policy = CandidatePolicy.from_parts(ranker, tiny.tiny_user_model(), size=4)
-    for parameter in policy.query.parameters():
+    for parameter in policy.query_network.parameters():
         torch.nn.init.normal_(parameter)
     policy.trust.data.fill_(0.5)
     return policy

@@ -9,6 +9,7 @@ from lightrec.evaluation import contenders
 from lightrec.evaluation.arena import arena
 from lightrec.evaluation.simulated_sessions import even_mixture
 from lightrec.keys import Key
+from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.ranker import Ranker
@@ -79,7 +80,9 @@ def test_the_even_mixture_is_the_policy_with_one_for_its_weight(declined_count):
     parts.blend = Blend(ranker).freeze()
     # 13 is a declined slate.
     history = torch.tensor([[0, 3, 13, 7, 13, 13, 2, 9], [1, 2, 3, 4, 5, 6, 7, 13]])
-    found, expected = even_mixture(parts).scores(history), policy.scores(history)
+    found, expected = (
+        each.scores(session_start(history)) for each in (even_mixture(parts), policy)
+    )
     # The level of all items, which ranks nothing, is left out of the policy's scores.
     level = (found - expected)[:, 1:2]
     torch.testing.assert_close(found[:, 1:] - level, expected[:, 1:], atol=1e-5, rtol=1e-5)

@@ -10,7 +10,7 @@ from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.replay import ReplayPolicyModule
 from lightrec.learners.replay_learners import LEARNERS
 from lightrec.learners.world_data import WorldData
-from lightrec.policies.base import UserMemory
+from lightrec.policies.base import UserMemory, session_start
 from tests.learners.training import fit
 
 SMALL = {
@@ -44,7 +44,7 @@ def test_every_learner_finds_the_best_arm(bandit, loss):
     )
     users = data.held_out_users
     history = data.starts.history(users, data.starts.ends_of(users), 20)
-    first = module.policy.scores(history)[:, 1:].argmax(1).mode().values
+    first = module.policy.scores(session_start(history))[:, 1:].argmax(1).mode().values
     assert data.store.catalog["item"][int(first)] == "4"
     # Most of the 8 users are shown it, of whom nine in ten accept.
     assert trainer.callback_metrics["validation/return"] > 0.6
@@ -77,7 +77,9 @@ def test_weights_are_held_once_and_a_checkpoint_suffices(tmp_path):
     assert parts == {"policy", "critic", "others"}
     loaded = ReplayPolicyModule.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
     history = torch.tensor([[0, 1, 2], [3, 4, 5]])
-    assert torch.equal(loaded.policy.scores(history), module.policy.scores(history))
+    assert torch.equal(
+        loaded.policy.scores(session_start(history)), module.policy.scores(session_start(history))
+    )
 
 
 def test_a_limit_that_ends_the_task_is_an_end():

@@ -25,7 +25,7 @@ def learner_of(loss, size, strange=0.0):
     torch.manual_seed(0)
     policy = TowerPolicy(ITEMS, 3, size=4, hidden=[8]).set_items(torch.randn(ITEMS + 1, 3))
     policy.vectors[5] += strange
-    torch.nn.init.normal_(policy.query[-1].weight)
+    torch.nn.init.normal_(policy.query_network[-1].weight)
     settings = SimpleNamespace(critic_hidden=(8,))
     policy = LEARNERS[loss].wrap(policy, size, settings)
     critic = SessionValue(policy.feature_size, (8,))

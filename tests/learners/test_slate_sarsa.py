@@ -83,7 +83,7 @@ def test_slates_are_drawn_from_values_over_the_temperature():
     module, _ = fit(world(), PolicyModule, 1, **SMALL)
     policy, state = module.policy, module.see(module.ground.train.reset())
     policy.temperature.fill_(0.5)
-    logits = policy.distribution(state, 2).logits
+    logits = policy.columns(state, 2).logits
     shown = state[Key.MASK]
     torch.testing.assert_close(logits[shown], policy.logits(state)[shown] / 0.5)
 

@@ -7,6 +7,7 @@ from tensordict import TensorDict
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.policies.bandits import LinUCB, ThompsonSampling
+from lightrec.policies.base import session_start
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
 from lightrec.policies.linear_bandit import principal
 from lightrec.simulators.rollout import play
@@ -73,7 +74,9 @@ def test_a_batch_is_what_its_rows_are_one_by_one():
 def test_upper_bounds_are_those_of_the_closed_form():
     bandit = learned(alpha=1.5, observation_size=2, sharpness=1.0)
     contexts = torch.randn(4, SIZE + 2)
-    found = bandit.score(contexts, torch.zeros(4, 1), torch.zeros(4, 1))
+    state = session_start(torch.zeros(4, 1, dtype=torch.int64))
+    state[Key.USER_VECTOR], state[Key.OBSERVATION] = contexts, contexts[:, SIZE:]
+    found = bandit.logits(state)
     for row in range(4):
         phi = bandit.features(contexts[row].expand(N, -1), torch.arange(1, N + 1))
         width = ((phi @ torch.linalg.inv(bandit.precision)) * phi).sum(1).sqrt()
@@ -166,10 +169,15 @@ def test_an_offer_is_scored_as_the_whole_catalog_is():
     mask[:, 0] = False
     whole[Key.MASK] = mask
     one, other = bandit.distribution(few, 3), bandit.distribution(whole, 3)
-    assert torch.equal(offered.gather(1, one.mode), other.mode)
-    wanted = other.logits.gather(1, offered)
-    torch.testing.assert_close(one.logits[offered > 0], wanted[offered > 0])
-    assert one.allowed.tolist() == (offered > 0).tolist()
+    assert torch.equal(one.mode, other.mode)
+    wanted = bandit.logits(whole).gather(1, offered)
+    torch.testing.assert_close(bandit.logits(few)[offered > 0], wanted[offered > 0])
+    assert one.columns.allowed.tolist() == (offered > 0).tolist()
+    slates = one.sample()
+    torch.testing.assert_close(one.log_prob(slates), other.log_prob(slates))
+    elsewhere = slates.clone()
+    elsewhere[:, 0] = next(i for i in range(1, N + 1) if i not in offered[1])
+    assert one.log_prob(elsewhere)[1] == -torch.inf
 
 
 def test_principal_components_are_white_and_keep_the_space():

@@ -19,7 +19,7 @@ MASK = torch.tensor([False, True, True, True, True])
 
 def law(epsilon, size=2, rows=1, mask=MASK):
     logits, mask = LOGITS.expand(rows, -1), mask.expand(rows, -1)
-    return EpsilonSlates(PlackettLuce(logits, mask, size), epsilon)
+    return EpsilonSlates(PlackettLuce(logits, mask, size).mode, mask, epsilon)
 
 
 def state(rows=3, mask=MASK):
@@ -108,7 +108,7 @@ def test_inverse_propensities_are_unbiased():
 def test_it_wraps_what_goes_on_learning_and_is_saved_with_it(tmp_path):
     inner = PopularityPolicy(4)
     policy = EpsilonGreedy.around(inner, 0.2)
-    inner.popularity.copy_(torch.tensor([0.0, 1.0, 5.0, 2.0, 0.0]))
+    inner.appeal.copy_(torch.tensor([0.0, 1.0, 5.0, 2.0, 0.0]))
     assert policy.act(state(1), 2)[Key.ACTION].tolist() == [[2, 3]]
     policy.save_pretrained(tmp_path)
     loaded: Policy = EpsilonGreedy.from_pretrained(tmp_path)

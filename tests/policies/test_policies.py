@@ -5,7 +5,7 @@ import torch
 from tensordict import TensorDict
 
 from lightrec.keys import Key
-from lightrec.policies.base import UserMemory, without_nothing
+from lightrec.policies.base import Policy, UserMemory, session_start, without_nothing
 from lightrec.policies.baselines import (
     ConstantListPolicy,
     GreedyEncoderPolicy,
@@ -61,10 +61,10 @@ def test_untrained_it_ranks_exactly_as_the_encoder(ranker, sharpness, knows):
     policy = CandidatePolicy.from_parts(ranker, choice() if knows else None, sharpness=sharpness)
     history = histories()
     expected = ranker.scores(history)
-    found = policy.scores(history)
+    found = policy.scores(session_start(history))
     torch.testing.assert_close(found, sharpness * expected)
     assert torch.equal(found.argsort(), expected.argsort())
-    greedy = GreedyEncoderPolicy.from_ranker(ranker).scores(history)
+    greedy = GreedyEncoderPolicy.from_ranker(ranker).scores(session_start(history))
     torch.testing.assert_close(greedy, expected)
 
 
@@ -73,7 +73,7 @@ def test_trust_adds_the_user_models_utility(ranker):
         policy = CandidatePolicy.from_parts(ranker, model)
         policy.trust.data.fill_(0.7)
         history = histories()
-        added = (policy.scores(history) - ranker.scores(history))[:, 1:]
+        added = (policy.scores(session_start(history)) - ranker.scores(history))[:, 1:]
         expected = 0.7 * model.utilities(model.state(history))[:, 1:]
         # Equal up to a number a row, which no choice depends on.
         difference = added - expected
@@ -82,17 +82,21 @@ def test_trust_adds_the_user_models_utility(ranker):
 
 def test_time_and_success_matter_once_learned(ranker):
     policy = CandidatePolicy.from_parts(ranker, size=4)
-    torch.nn.init.normal_(policy.query[-1].weight)
-    history = histories(2)
-    late = policy.scores(history, torch.full((2, 1), 30), torch.full((2, 1), 20.0))
-    assert not torch.allclose(late[:, 1:], policy.scores(history)[:, 1:])
+    torch.nn.init.normal_(policy.query_network[-1].weight)
+    early = session_start(histories(2))
+    late = early.clone()
+    late[Key.STEP] += 30
+    late[Key.ACCEPTED_TOTAL] += 20
+    assert not torch.allclose(policy.scores(late)[:, 1:], policy.scores(early)[:, 1:])
 
 
 def test_padding_changes_nothing(ranker):
     for policy in all_policies(ranker)[1:]:
         short = histories(length=7)
         padded = torch.nn.functional.pad(short, (4, 0))
-        torch.testing.assert_close(policy.scores(padded), policy.scores(short))
+        torch.testing.assert_close(
+            *(policy.scores(session_start(history)) for history in (padded, short))
+        )
 
 
 def test_declined_slates_are_no_items():
@@ -114,9 +118,9 @@ def test_saved_and_loaded_alone(ranker, tmp_path):
         policy.save_pretrained(folder)
         loaded = type(policy).from_pretrained(folder)
         torch.manual_seed(4)
-        expected = policy.scores(histories())
+        expected = policy.scores(session_start(histories()))
         torch.manual_seed(4)
-        assert torch.equal(loaded.scores(histories()), expected)
+        assert torch.equal(loaded.scores(session_start(histories())), expected)
 
 
 def test_slates_come_from_the_mask(ranker):
@@ -148,7 +152,7 @@ def test_the_constant_list_is_ordered_by_acceptance():
     history = histories(5)
     policy = ConstantListPolicy.from_user_model(model, history, batch_size=2)
     expected = model.utilities(model.state(history)).sigmoid().mean(0)
-    torch.testing.assert_close(policy.scores(history[:1])[0, 1:], expected[1:])
+    torch.testing.assert_close(policy.scores(session_start(history[:1]))[0, 1:], expected[1:])
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
@@ -176,3 +180,42 @@ def test_memory_gives_what_reading_anew_would(ranker):
         history = histories(seed=seed)
         history[:3] = histories()[:3]
         torch.testing.assert_close(memory(history), policy.user_vectors(history))
+
+
+def rotated(history):
+    """Items in a circle that begins after the last one chosen."""
+    return (history[:, -1:] + torch.arange(N)) % N + 1
+
+
+class Circle(Policy):
+    """Shows items in a circle, and arranges slates backwards: a law of its own, without scores."""
+
+    def distribution(self, state, slate_size=1):
+        return Sure(rotated(state[Key.HISTORY])[:, :slate_size])
+
+    def arrange(self, slate):
+        return slate.flip(1)
+
+
+class Sure:
+    """One slate, for certain."""
+
+    def __init__(self, slate):
+        self.mode = slate
+
+    def sample(self):
+        return self.mode
+
+    def log_prob(self, slate):
+        return torch.where((slate == self.mode).all(-1), 0.0, -torch.inf)
+
+
+def test_a_policy_needs_nothing_but_a_law():
+    state = session_start(torch.tensor([[0, 3], [1, 11]]))
+    for deterministic in (True, False):
+        acted = Circle(N).act(state.clone(), 3, deterministic)
+        assert acted[Key.ACTION].tolist() == [[6, 5, 4], [2, 1, 12]]
+        assert acted[Key.LOG_PROBABILITY].tolist() == [0, 0]
+    scores = Circle(N).scores(state)
+    assert scores.argsort(descending=True)[:, :3].tolist() == [[4, 5, 6], [12, 1, 2]]
+    assert (scores[:, 0] == -torch.inf).all()

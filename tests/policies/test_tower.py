@@ -67,7 +67,7 @@ def test_scores_are_a_query_times_both_item_vectors():
     policy, now = tower(), state()
     table = policy.item_table()
     assert torch.equal(table[:, :D], policy.vectors[:-1, :D])
-    query = policy.query(policy.session_features(now))
+    query = policy.query(now)
     scores = torch.stack([query @ row for row in table], 1)
     torch.testing.assert_close(policy.logits(now)[:, 1:], scores[:, 1:])
 
@@ -92,7 +92,7 @@ def test_candidates_are_scored_as_among_all():
 def test_what_is_not_told_is_zero():
     policy, now = tower(), state()
     now[Key.OBSERVATION].zero_()
-    found = policy.scores(now[Key.HISTORY], now[Key.STEP], now[Key.ACCEPTED_TOTAL])
+    found = policy.scores(now.exclude(Key.OBSERVATION, Key.MASK))
     torch.testing.assert_close(found[:, 1:], policy.logits(now)[:, 1:])
 
 

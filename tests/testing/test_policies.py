@@ -6,13 +6,20 @@ from torch import nn
 
 from lightrec.keys import Key
 from lightrec.nn.plackett_luce import PlackettLuce
-from lightrec.policies.base import LearnedPolicy, Policy, without_nothing
+from lightrec.nn.slate_law import ItemSlates
+from lightrec.policies.base import (
+    LearnedPolicy,
+    ScoredPolicy,
+    among_candidates,
+    vectors_of,
+    without_nothing,
+)
 from lightrec.testing import ContractError, outcomes, policy_checks
 
 N = 10
 
 
-class Right(Policy):
+class Right(ScoredPolicy):
     """Scores items by their vectors' product with the mean of the history's."""
 
     def __init__(self, num_items: int = N):
@@ -25,24 +32,27 @@ class Right(Policy):
         known = (history > 0).unsqueeze(-1)
         return (self.items(history) * known).sum(1) / known.sum(1).clamp(1)
 
-    def score(self, user_vectors, step, accepted_total):
-        scores = user_vectors @ self.items.weight.T + self.bias
-        return scores.index_fill(1, torch.tensor([0]), -torch.inf)
+    def logits(self, state):
+        scores = vectors_of(self, state) @ self.items.weight.T + self.bias
+        return among_candidates(state, scores)
 
 
 class Drawn(Right):
     """Scores with noise: right, but another time others."""
 
-    def score(self, user_vectors, step, accepted_total):
-        scores = super().score(user_vectors, step, accepted_total)
+    def logits(self, state):
+        scores = super().logits(state)
         return scores + torch.rand_like(scores)
 
 
 class Scoring(Right):
     """One whose scores are changed by :meth:`change` afterwards."""
 
-    def score(self, user_vectors, step, accepted_total):
-        return self.change(super().score(user_vectors, step, accepted_total))
+    def logits(self, state):
+        return self.change(super().logits(state))
+
+    def scores(self, state):
+        return self.logits(state)
 
 
 class Double(Scoring):
@@ -104,7 +114,7 @@ class WrongForOne(Right):
 
     def distribution(self, state, slate_size=1):
         right = super().distribution(state, slate_size)
-        return self.law(right.logits, state[Key.MASK], slate_size)
+        return ItemSlates(self.law(right.columns.logits, state[Key.MASK], slate_size))
 
 
 class WrongForPairs(WrongForOne):
@@ -134,10 +144,10 @@ class WritesNothing(Acting):
 class DrawsFlatter(Right):
     def act(self, state, slate_size=1, deterministic=True):
         right = self.distribution(state, slate_size)
-        flat = PlackettLuce(right.logits / 3, state[Key.MASK], slate_size)
-        columns = right.mode if deterministic else flat.sample()
-        state[Key.LOG_PROBABILITY] = right.log_prob(columns)
-        return state.set(Key.ACTION, columns.clamp_min(0))
+        flat = ItemSlates.of_scores(state, right.columns.logits / 3, slate_size)
+        slate = right.mode if deterministic else flat.sample()
+        state[Key.LOG_PROBABILITY] = right.log_prob(slate)
+        return state.set(Key.ACTION, slate)
 
 
 class WorstFirst(Acting):
