@@ -20,7 +20,8 @@ from lightrec.users.irl.base import ClickClassifier, RewardLearner, RewardWeight
 from lightrec.users.irl.iq_learn import IQLearn
 from lightrec.users.irl.maxent import MaxEnt, TasteMixture
 from lightrec.users.module import ChoiceModule
-from lightrec.users.reward_model import RewardModel, load_reward
+from lightrec.users.reward_model import RewardModel
+from lightrec.users.user_model import UserModel
 
 MODEL = {"feature_size": 32, "hidden_size": 64, "identity_size": 0}
 TRAINING = {"learning_rate": 2e-3, "weight_decay": 1e-4}
@@ -116,7 +117,7 @@ def learn(
     metrics = {"log_likelihood": float(trainer.callback_metrics[kept])}
     with tempfile.TemporaryDirectory() as folder:
         module.write(Path(folder))
-        return load_reward(folder), metrics
+        return UserModel.load(folder), metrics
 
 
 @torch.inference_mode()

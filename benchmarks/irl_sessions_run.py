@@ -14,9 +14,8 @@ from benchmarks.irl_run import BATCH, DISCOUNT, MODEL, TRAINING, judge
 from lightrec.simulators.worlds.far_log import HeldOut
 from lightrec.users.active import events_of, most_informative
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.ensemble import Ensemble, load_user_model
 from lightrec.users.module import ChoiceModule
-from lightrec.users.reward_model import load_reward
+from lightrec.users.user_model import UserModel
 
 SIZES = (250, 500, 1_000, 2_000)
 WAYS = ("even", "active", "forget")
@@ -77,10 +76,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as work:
             forget = FORGET if given.way == "forget" else 0.0
             pool = learn(folder, chosen, Path(work), forget, given.seed)
-            metrics[f"spearman@{size}"] = judge(load_reward(work), truth)["spearman"]
+            metrics[f"spearman@{size}"] = judge(UserModel.load(work), truth)["spearman"]
             if given.way == "active" and following:
-                users = load_user_model(work)
-                assert isinstance(users, Ensemble)
+                users = UserModel.load(work)
                 rest = np.setdiff1d(order, chosen)
                 asked = most_informative(users, pool, rest, following - size)
                 chosen = np.concatenate([chosen, asked])

@@ -25,10 +25,8 @@ from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.stages.run import run
 from lightrec.users.choice_data import ITEMS, ChoiceData
-from lightrec.users.choice_model import ChoiceModel
-from lightrec.users.halves import OFFERS
 from lightrec.users.module import ChoiceModule
-from lightrec.users.parts import LEAVING, LeavingModel
+from lightrec.users.user_model import UserModel
 
 AT_ONCE = 2500
 SESSIONS = 100_000
@@ -121,14 +119,13 @@ def world(out: Path, seed: int, types: int, epochs: int) -> dict[str, float]:
         "sessions/train": _sessions(store, TRAIN),
         "sessions/test": _sessions(store, TEST),
     }
-    model = ChoiceModel.load(out / "users_a")
+    model = UserModel.load(out / "users_a")
     nobody = LogStarts(torch.zeros(AT_ONCE + 1, dtype=torch.int64), torch.zeros(0).long())
     simulator = UserModelSimulator(
         model,
         nobody,
         AT_ONCE,
         slate_size=truth.slate_size,
-        leaving=LeavingModel.beside(out / "users_a", LEAVING),
         max_steps=length,
         history_length=read,
         repeats=True,
@@ -183,7 +180,7 @@ def real(out: Path, seed: int, log: str, data: Path) -> dict[str, float]:
     for stage in ("users_a", "users_b"):
         own = json.loads((made / stage / "metrics.json").read_text())
         metrics |= {f"{stage}/{key}": value for key, value in own.items()}
-        noted = json.loads((made / stage / OFFERS).read_text())
+        noted = UserModel.load(made / stage).offers
         metrics |= beside(made, stage, noted)
         best = max(metrics[f"{stage}/{which}/log_likelihood"] for which in ("blend", "ranker"))
         metrics[f"{stage}/minus-popularity"] = own["log_likelihood"] - own["popularity"]

@@ -85,7 +85,7 @@ class Key:
     """(B, F) float32: what a world lets policies see of its users beside the keys above."""
     UNCERTAINTY: Final = "uncertainty"
     """(B, 1) float32: how little a learned simulator knew of how the last slate would be answered;
-    only where its user model is an ensemble, see :mod:`lightrec.users.ensemble`."""
+    only where its user model has several members."""
     ABSORBING: Final = "absorbing"
     """(B, 1) bool: the session is over in truth, and stands in a state from which nothing leads;
     only where endings are played on, see :mod:`lightrec.simulators.absorbing`."""

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from lightrec.policies.base import Policy
     from lightrec.ranking.blend import Blend
     from lightrec.ranking.ranker import Ranker
-    from lightrec.users.choice_model import ChoiceModel
-    from lightrec.users.ensemble import Ensemble
+    from lightrec.users.user_model import UserModel
 
 METRICS = "metrics.json"
 
@@ -143,12 +142,12 @@ class Run:
         return self.blend.ranker
 
     @cached_property
-    def users_a(self) -> "ChoiceModel | Ensemble":
+    def users_a(self) -> "UserModel":
         """User model A, in which the policy learned."""
         return self._users("users_a")
 
     @cached_property
-    def users_b(self) -> "ChoiceModel | Ensemble":
+    def users_b(self) -> "UserModel":
         """User model B, which judges."""
         return self._users("users_b")
 
@@ -159,10 +158,10 @@ class Run:
 
         return Policy.load(self._checked("policy"))
 
-    def _users(self, stage: str) -> "ChoiceModel | Ensemble":
-        from lightrec.users.ensemble import load_user_model
+    def _users(self, stage: str) -> "UserModel":
+        from lightrec.users.user_model import UserModel
 
-        return load_user_model(self._checked(stage))
+        return UserModel.load(self._checked(stage))
 
     def _checked(self, stage: str) -> Path:
         self.check(stage)

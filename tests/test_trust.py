@@ -32,13 +32,12 @@ from lightrec.stages import run as pipeline
 from lightrec.stages.train import check
 from lightrec.testing import tiny
 from lightrec.trust import trusted_class
-from lightrec.users.choice_model import ChoiceModel
-from lightrec.users.ensemble import load_user_model
 from lightrec.users.module import ChoiceModule
+from lightrec.users.user_model import UserModel
 
 NAMES_CLASSES = {"class.txt", "config.json", "blend.json", "model.ckpt"}
 MAY_HOLD_PICKLES = {".npy", ".ckpt"}
-PLAIN = {".safetensors", ".parquet", ".json", ".txt", ".md", ".html", ".png"}
+PLAIN = {".safetensors", ".parquet", ".arrow", ".json", ".txt", ".md", ".html", ".png"}
 """Numbers, tables, settings and pages: read without building anything, or not read at all."""
 WRITTEN_ONLY = {"hparams.yaml"}
 """TensorBoard's; nobody reads it."""
@@ -101,6 +100,10 @@ def forge_user_model(run, name, given):
     edit(run / "policy" / "config.json", lambda c: c.update(user_model={"class": name, **given}))
 
 
+def forge_member(run, name, given):
+    edit(run / "users_a" / "config.json", lambda c: c.update(members=[{"class": name, **given}]))
+
+
 def forge_tower(run, name, given):
     edit(run / "ranker" / "config.json", lambda c: c.update(tower=name))
 
@@ -139,12 +142,10 @@ NAMED = {
     "blend.json": (forge_blend, lambda run: Blend.load(run / "ranker")),
     "blend.json, settings": (forge_blend, lambda run: described_models(run / "ranker")),
     "class.txt of a policy": (forge_class("policy"), lambda run: Policy.load(run / "policy")),
-    "class.txt of a user model": (forge_class("users_a"), lambda r: load_user_model(r / "users_a")),
-    "class.txt of user model B": (
-        forge_class("users_b"),
-        lambda run: ChoiceModel.load(run / "users_b"),
-    ),
+    "class.txt of a user model": (forge_class("users_a"), lambda r: UserModel.load(r / "users_a")),
+    "class.txt of user model B": (forge_class("users_b"), lambda r: UserModel.load(r / "users_b")),
     "config.json, user model": (forge_user_model, lambda run: Policy.load(run / "policy")),
+    "config.json, member": (forge_member, lambda run: UserModel.load(run / "users_a")),
     "config.json, tower": (forge_tower, lambda run: Ranker.from_pretrained(run / "ranker")),
     "config.json, tower within": (forge_tower_of_policy, lambda run: Policy.load(run / "policy")),
     "model.ckpt, loss": (

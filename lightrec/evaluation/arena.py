@@ -39,9 +39,7 @@ from lightrec.simulators.rollout import Contender, Recorder, RewardFunction, Ses
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.world import World
-from lightrec.users.choice_model import ChoiceModel
-from lightrec.users.ensemble import Ensemble, load_user_model
-from lightrec.users.parts import LEAVING, LeavingModel
+from lightrec.users.user_model import UserModel
 
 AT_ONCE = 1_000
 """Sessions side by side."""
@@ -187,15 +185,8 @@ def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model
     popularity = torch.from_numpy(store.popularity())
 
     def played(model: str) -> Any:
-        user_model = load_user_model(run / model)
-        own = user_model.first if isinstance(user_model, Ensemble) else user_model
-        leaving = None if "leave_rate" in settings else LeavingModel.beside(run / model, LEAVING)
-        defaults = {
-            "leave_rate": float(own.leave_rate),
-            "leaving": leaving,
-            "popularity": popularity,
-            "repeats": store.repeats,
-        }
+        defaults = {"popularity": popularity, "repeats": store.repeats}
+        user_model = UserModel.load(run / model)
         given = {"user_model": user_model, "starts": starts, "batch_size": len(users)}
         return _made(UserModelSimulator, {**defaults, **settings, **given})
 
@@ -205,7 +196,7 @@ def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model
         return Ranker.from_pretrained(run / "ranker").eval()
 
     def constant() -> Contender:
-        own = ChoiceModel.load(run / "users_a")
+        own = UserModel.load(run / "users_a")
         history = starts.history(users, starts.ends_of(users), own.history_length)
         return ConstantListPolicy.from_user_model(own, history)
 

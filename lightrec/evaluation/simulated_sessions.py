@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from tensordict import TensorDictBase
 from torch import Tensor
 
@@ -29,18 +27,7 @@ from lightrec.simulators.rollout import Contender, RewardFunction, Sessions, jud
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.worlds.far_log import HeldOut
-from lightrec.users.choice_model import ChoiceModel
-from lightrec.users.ensemble import Ensemble, UserModel, load_user_model
-from lightrec.users.halves import learned_from
-from lightrec.users.parts import (
-    LEAVING,
-    RETURN,
-    VALUE,
-    LeavingModel,
-    ReturnModel,
-    ValueModel,
-)
-from lightrec.users.reward_model import load_reward
+from lightrec.users.user_model import UserModel
 
 MIXTURES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Weights of user model A's utilities next to the blend's scores, of which the best in A plays."""
@@ -59,29 +46,17 @@ class Played:
     :param store: the log.
     :param blend: what ranks the next event.
     :param policy: what learned in user model A.
-    :param reward: user model A.
-    :param home: user model A as it is played, with all its members.
-    :param judge: user model B, the first of its refits.
-    :param refits: all refits of user model B, each of them a user model that is played.
-    :param learned: ``(U,)`` bool, from whose choices user model A learned.
-    :param leaving_home: how A's users leave, where that was fitted.
-    :param leaving: how B's users leave, where that was fitted.
-    :param values: the mean value of items for B's users, where values were fitted.
-    :param returning: when B's users return, where that was fitted.
+    :param users_a: user model A, in which the policy learned.
+    :param users_b: user model B, which judges.
+    :param refits: of user model B, each of them a user model that is played.
     """
 
     store: EventStore
     blend: Blend
     policy: Policy
-    reward: ChoiceModel
-    home: UserModel
-    judge: ChoiceModel
+    users_a: UserModel
+    users_b: UserModel
     refits: Sequence[UserModel]
-    learned: NDArray[np.bool_]
-    leaving_home: LeavingModel | None = None
-    leaving: LeavingModel | None = None
-    values: RewardFunction | None = None
-    returning: ReturnModel | None = None
 
     @classmethod
     def of(cls, run: Path) -> "Played":
@@ -89,21 +64,14 @@ class Played:
 
         :raises RunError: where a stage is not finished.
         """
-        store = EventStore.open(run / "data")
-        judges = load_user_model(run / "users_b")
+        judge = UserModel.load(run / "users_b")
         return cls(
-            store,
+            EventStore.open(run / "data"),
             Blend.load(run / "ranker"),
             Policy.load(run / "policy"),
-            ChoiceModel.load(run / "users_a"),
-            load_user_model(run / "users_a"),
-            judges.first if isinstance(judges, Ensemble) else ChoiceModel.load(run / "users_b"),
-            judges.refits() if isinstance(judges, Ensemble) else [judges],
-            learned_from(run / "users_a", store.num_users),
-            LeavingModel.beside(run / "users_a", LEAVING),
-            LeavingModel.beside(run / "users_b", LEAVING),
-            mean_values(run / "users_b"),
-            ReturnModel.beside(run / "users_b", RETURN),
+            UserModel.load(run / "users_a"),
+            judge,
+            judge.refits(),
         )
 
 
@@ -165,7 +133,7 @@ class SimulatedSessions(Evaluator):
             contenders["constant"] = self._constant(parts, starts, users, seed)
         there, away = self._abroad(parts, starts, users, contenders, seed)
         found |= {f"simulator/{key}": v for key, v in (compare(there) | away).items()}
-        new = ~torch.from_numpy(parts.learned)[users]
+        new = ~torch.from_numpy(parts.users_a.learned_from(starts.num_users))[users]
         found["simulator_new/users"] = float(new.sum())
         if new.sum() > 1:
             apart = {n: [s.of_users(new) for s in refits] for n, refits in there.items()}
@@ -173,7 +141,9 @@ class SimulatedSessions(Evaluator):
         if not self.rounds_at_home:
             return found
         seeds = [seed * 1000 + round_ for round_ in range(self.rounds_at_home)]
-        here = judge(contenders, self._home(parts, starts, len(users)), users, seeds)
+        here = judge(
+            contenders, self._simulator(parts, parts.users_a, starts, len(users)), users, seeds
+        )
         lone = {name: [sessions] for name, sessions in here.items()}
         found |= {f"simulator_a/{key}": v for key, v in compare(lone).items()}
         ratios = transfer_ratios(here, there)
@@ -189,16 +159,17 @@ class SimulatedSessions(Evaluator):
     ) -> tuple[dict[str, list[Sessions]], dict[str, float]]:
         """Play in every refit of B: sessions by contender, and days until users come back."""
         learned: dict[str, RewardFunction] = {
-            "reward_a": parts.reward.reward,
-            "reward_b": parts.judge.reward,
+            "reward_a": parts.users_a.choice.reward,
+            "reward_b": parts.users_b.choice.reward,
         }
-        if parts.values is not None:
-            learned["value"] = parts.values
+        judging = parts.users_b
+        if judging.valuing is not None:
+            learned["value"] = lambda history, items: judging.value(history, items)[0]
         seeds = [seed * 1000 + round_ for round_ in range(self.rounds)]
         found: dict[str, list[Sessions]] = {name: [] for name in contenders}
-        ends = {name: Returns(parts.judge, parts.returning) for name in contenders}
+        ends = {name: Returns(judging) for name in contenders}
         for refit in parts.refits:
-            simulator = self._judging(parts, refit, starts, len(users))
+            simulator = self._simulator(parts, refit, starts, len(users))
             for name, contender in contenders.items():
                 found[name].append(
                     judge(
@@ -207,18 +178,18 @@ class SimulatedSessions(Evaluator):
                         users,
                         seeds,
                         rewards=learned,
-                        record=None if parts.returning is None else ends[name].round,
+                        record=None if judging.returning is None else ends[name].round,
                     )[name]
                 )
-        away = {name: e.days() for name, e in ends.items() if parts.returning is not None}
+        away = {name: e.days() for name, e in ends.items() if judging.returning is not None}
         days = {f"{name}/days_away": found for name, found in away.items() if found is not None}
         return found, days
 
     def _mixture(self, parts: Played, starts: LogStarts, seed: int) -> float:
         """Choose the mixture's weight that is accepted most in user model A, with users of A's."""
-        own = torch.from_numpy(parts.learned).nonzero().squeeze(1)
+        own = torch.from_numpy(parts.users_a.learned_from(starts.num_users)).nonzero().squeeze(1)
         users = chosen_users(own, CHOOSING, seed)
-        simulator = self._home(parts, starts, len(users))
+        simulator = self._simulator(parts, parts.users_a, starts, len(users))
         mixtures = {str(weight): mixture(parts, weight) for weight in MIXTURES}
         found = judge(mixtures, simulator, users, [seed * 1000 + SEARCH])
         return max(MIXTURES, key=lambda weight: float(found[str(weight)].accepted.mean()))
@@ -226,41 +197,23 @@ class SimulatedSessions(Evaluator):
     def _constant(self, parts: Played, starts: LogStarts, users: Tensor, seed: int) -> Contender:
         """Search the list for everybody that is accepted most a session in user model B."""
         counts = torch.from_numpy(parts.store.popularity())
-        history = starts.history(users, starts.ends_of(users), parts.judge.history_length)
+        history = starts.history(users, starts.ends_of(users), parts.users_b.choice.history_length)
         known = {
-            "accepted": ConstantListPolicy.from_user_model(parts.judge, history),
+            "accepted": ConstantListPolicy.from_user_model(parts.users_b, history),
             "popularity": PopularityPolicy.from_counts(counts),
         }
-        simulator = self._judging(parts, parts.refits[0], starts, len(users))
+        simulator = self._simulator(parts, parts.refits[0], starts, len(users))
         _, found = best_constant_lists(simulator, users, seed * 1000 + SEARCH, known=known)
         return found
 
-    def _home(self, parts: Played, starts: LogStarts, count: int) -> UserModelSimulator:
-        rate = float(parts.reward.leave_rate)
-        return self._simulator(parts, parts.home, rate, parts.leaving_home, starts, count)
-
-    def _judging(
-        self, parts: Played, refit: UserModel, starts: LogStarts, count: int
-    ) -> UserModelSimulator:
-        rate = float(parts.judge.leave_rate)
-        return self._simulator(parts, refit, rate, parts.leaving, starts, count)
-
     def _simulator(
-        self,
-        parts: Played,
-        model: UserModel,
-        leave_rate: float,
-        leaving: LeavingModel | None,
-        starts: LogStarts,
-        count: int,
+        self, parts: Played, users: UserModel, starts: LogStarts, count: int
     ) -> UserModelSimulator:
         return UserModelSimulator(
-            model,
+            users,
             starts,
             count,
             slate_size=self.slate_size,
-            leave_rate=leave_rate,
-            leaving=leaving,
             max_steps=self.max_steps,
             history_length=SEEN,
             max_candidates=self.max_candidates,
@@ -275,7 +228,7 @@ def plain_contenders(parts: Played) -> dict[str, Contender]:
     return {
         "policy": parts.policy,
         "blend": ScoringPolicy(count, ranking(parts.blend)),
-        "user-model-a": ScoringPolicy(count, utilities(parts.reward)),
+        "user-model-a": ScoringPolicy(count, utilities(parts.users_a)),
         "even-mixture": even_mixture(parts),
         "popularity": PopularityPolicy.from_counts(torch.from_numpy(parts.store.popularity())),
         "random": RandomPolicy(count),
@@ -291,7 +244,7 @@ def ranking(blend: Blend, length: int | None = None) -> Scores:
     return lambda history: blend.scores(without_nothing(history, count)[:, -(length or 0) :])
 
 
-def utilities(model: ChoiceModel) -> Scores:
+def utilities(users: UserModel) -> Scores:
     """Make what scores all items by a user model's utilities.
 
     It reads declined slates only where the model learned from them, as every policy on it does.
@@ -299,9 +252,9 @@ def utilities(model: ChoiceModel) -> Scores:
 
     @torch.no_grad()
     def scores(history: Tensor) -> Tensor:
-        if not model.records_nothing:
-            history = without_nothing(history, model.num_items)
-        return model.utilities(model.state(history))
+        if not users.records_nothing:
+            history = without_nothing(history, users.num_items)
+        return users.scores(history)
 
     return scores
 
@@ -313,7 +266,7 @@ def even_mixture(parts: Played) -> ScoringPolicy:
     is itself such a mixture has to beat it.
     """
     transformer = Blend(parts.blend.ranker).freeze()
-    return _sum(parts, ranking(transformer, parts.reward.history_length), 1.0)
+    return _sum(parts, ranking(transformer, parts.users_a.choice.history_length), 1.0)
 
 
 def mixture(parts: Played, weight: float) -> ScoringPolicy:
@@ -322,21 +275,20 @@ def mixture(parts: Played, weight: float) -> ScoringPolicy:
 
 
 def _sum(parts: Played, ranked: Scores, weight: float) -> ScoringPolicy:
-    wanted = utilities(parts.reward)
+    wanted = utilities(parts.users_a)
     return ScoringPolicy(
         parts.store.num_items, lambda history: ranked(history) + weight * wanted(history)
     )
 
 
 class Returns:
-    """Foretells at every session's end when its user comes back.
+    """Predicts at every session's end when its user comes back.
 
-    :param model: the choice model beside which returning was fitted.
-    :param returning: what foretells it.
+    :param users: whose returns were fitted.
     """
 
-    def __init__(self, model: ChoiceModel, returning: ReturnModel | None) -> None:
-        self.model, self.returning = model, returning
+    def __init__(self, users: UserModel) -> None:
+        self.users = users
         self.found: list[tuple[Tensor, Tensor]] = []
 
     def round(self, seed: int) -> "Returns":
@@ -346,11 +298,11 @@ class Returns:
     @torch.no_grad()
     def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
         """Note the users who end a session in this step."""
-        assert self.returning is not None
+        assert self.users.returning is not None
         over = following[alive & following["done"].squeeze(1)]
-        person = self.model.state(over[Key.HISTORY])
+        person = self.users.state(over[Key.HISTORY])
         inputs = person, over[Key.STEP], over[Key.ACCEPTED_TOTAL]
-        self.found.append(self.returning.restricted(*inputs))
+        self.found.append(self.users.returning.restricted(*inputs))
 
     def days(self) -> float | None:
         """Geometric mean of the days until the next session, none counting beyond the log's span.
@@ -360,22 +312,6 @@ class Returns:
         """
         logs, beyond = (torch.cat(values) for values in zip(*self.found, strict=True))
         return None if beyond.mean() > 0.5 else float(logs.mean().exp()) / (24 * 3600)
-
-
-def mean_values(folder: Path) -> RewardFunction | None:
-    """Give the mean value of items (B, 1) after histories (B, L); None where none was fitted."""
-    part = ValueModel.beside(folder, VALUE)
-    if part is None:
-        return None
-    model, values = ChoiceModel.load(folder), part
-
-    @torch.no_grad()
-    def mean(history: Tensor, items: Tensor) -> Tensor:
-        features, _ = model.item_features()
-        item = items.squeeze(1)
-        return values(model.state(history), features[item], item)[0].unsqueeze(1)
-
-    return mean
 
 
 class KnownTruth(Evaluator):
@@ -388,13 +324,12 @@ class KnownTruth(Evaluator):
             return {}
         held_out = HeldOut.load(path)
         store = EventStore.open(run / "data")
-        model, reward_model = ChoiceModel.load(run / "users_a"), load_reward(run / "users_a")
+        users = UserModel.load(run / "users_a")
         popularity = torch.from_numpy(store.popularity()).float()
         with torch.inference_mode():
-            utilities = model.utilities(model.state(held_out.history), held_out.candidates)
             scores = {
-                "learned": reward_model.reward(held_out.history, held_out.candidates),
-                "logit": utilities,
+                "learned": users.reward(held_out.history, held_out.candidates),
+                "logit": users.utilities(held_out.history, held_out.candidates),
                 "popularity": popularity[held_out.candidates],
                 "value": held_out.value,
             }

@@ -6,9 +6,7 @@ fitted to the choice among few others, drawn evenly, leaves that law as it is (M
 "Modelling the choice of residential location").
 """
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,10 +22,7 @@ from lightrec.simulators import noise
 from lightrec.simulators.rollout import Contender, play
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
-from lightrec.users.choice_model import ChoiceModel
-from lightrec.users.ensemble import Ensemble, load_user_model
-from lightrec.users.halves import OFFERS, in_half
-from lightrec.users.parts import LEAVING, LeavingModel
+from lightrec.users.user_model import UserModel
 
 
 class LoggedOffers:
@@ -79,12 +74,10 @@ class SimulatedStatistics(Evaluator):
     def evaluate(self, run: Path, work: Path, seed: int) -> dict[str, float]:
         """Give ``statistics/…``, see :func:`~lightrec.evaluation.statistics.compare`."""
         store = EventStore.open(run / "data").without_cold
-        fitted = json.loads((run / "users_b" / OFFERS).read_text())
-        begins, ends = self._drawn(store, fitted, seed)
+        users = UserModel.load(run / "users_b")
+        begins, ends = self._drawn(store, users.learned_from(store.num_users), seed)
         if not len(begins):
             return {}
-        users = load_user_model(run / "users_b")
-        leaving = LeavingModel.beside(run / "users_b", LEAVING)
         starts = LogStarts(
             torch.from_numpy(store.offsets[store.users_of(begins)]),
             torch.from_numpy(np.array(store.items)),
@@ -101,20 +94,19 @@ class SimulatedStatistics(Evaluator):
                 starts,
                 len(begins),
                 slate_size=store.candidates.shape[1],
-                leaving=leaving,
                 # What is assumed of leaving is no statistic of the log.
-                ending="leave" if leaving is not None else "fixed",
+                ending="fixed" if users.leaving is None else "leave",
                 max_steps=self.max_steps,
                 repeats=True,
             )
             simulated = _played(LoggedOffers(store, begins, ends), simulator, seed, real.category)
-            if leaving is None:
+            if users.leaving is None:
                 simulated = _as_many(simulated, real)
-        found = compare(real, simulated, lengths=leaving is not None)
+        found = compare(real, simulated, lengths=users.leaving is not None)
         return {f"statistics/{key}": value for key, value in found.items()}
 
     def _drawn(
-        self, store: EventStore, fitted: dict[str, Any], seed: int
+        self, store: EventStore, learned: NDArray[np.bool_], seed: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Draw sessions of B's users: positions of the first offer, and after the last."""
         offsets = store.session_offsets
@@ -125,7 +117,7 @@ class SimulatedStatistics(Evaluator):
             first = there[np.minimum(place, len(there) - 1)]
             kept = (place < len(there)) & (first < ends)
             begins, ends = np.where(kept, first, begins)[kept], ends[kept]
-        own = in_half(store.users_of(begins), fitted["half"], fitted["split_seed"])
+        own = learned[store.users_of(begins)]
         begins, ends = begins[own], ends[own]
         drawn = np.sort(np.random.default_rng(seed).permutation(len(begins))[: self.sessions])
         return begins[drawn], np.minimum(ends[drawn], begins[drawn] + self.max_steps)
@@ -172,7 +164,7 @@ def _played(
 
 @torch.no_grad()
 def _chosen_freely(
-    users: ChoiceModel | Ensemble,
+    users: UserModel,
     starts: LogStarts,
     real: SessionStatistics,
     seed: int,
@@ -180,7 +172,6 @@ def _chosen_freely(
     repeats: bool,
 ) -> SessionStatistics:
     """Let everybody choose among all items, as often as in the real session."""
-    members = users.models if isinstance(users, Ensemble) else [users]
     everybody = torch.arange(starts.num_users)
     ends = starts.ends_of(everybody)
     history = starts.history(everybody, ends, users.history_length)
@@ -192,7 +183,7 @@ def _chosen_freely(
     session, item = [], []
     for step in range(int(real.length.max())):
         rows = (real.length > step).nonzero().squeeze(1)
-        utilities = [m.utilities(m.state(history[rows]), None) for m in members]
+        utilities = [m.utilities(m.state(history[rows]), None) for m in users.members]
         laws = [u.masked_fill(~open_[rows], -torch.inf).log_softmax(1) for u in utilities]
         key = noise.mix(noise.mix(torch.tensor(seed), rows), step).unsqueeze(1)
         luck = noise.gumbel(noise.mix(key, torch.arange(users.num_items + 1)))

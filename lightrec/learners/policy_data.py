@@ -21,10 +21,7 @@ from lightrec.run import Run
 from lightrec.simulators.base import Ending
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
-from lightrec.users.choice_model import ChoiceModel
-from lightrec.users.ensemble import Ensemble, UserModel, load_user_model
-from lightrec.users.halves import learned_from
-from lightrec.users.parts import LEAVING, LeavingModel
+from lightrec.users.user_model import UserModel
 
 
 class PolicyData(LogData, SimulatorData):
@@ -47,7 +44,7 @@ class PolicyData(LogData, SimulatorData):
         ensemble.
     :param slate_size: items shown in a step.
     :param leave_rate: probability of leaving after a step, an assumption where the log is silent;
-        where leaving was fitted beside the user model, that is used.
+        where leaving was fitted, the user model's own is used.
     :param max_steps: steps after which a session is cut.
     :param ending: ``leave``, or ``fixed`` for sessions of exactly ``max_steps``.
     :param max_candidates: show only so many of the most popular items; None means all.
@@ -100,20 +97,9 @@ class PolicyData(LogData, SimulatorData):
         return Ranker.from_pretrained(self.ranker_folder)
 
     @cached_property
-    def user_model(self) -> ChoiceModel:
+    def user_model(self) -> UserModel:
         """User model A."""
-        return ChoiceModel.load(self.users_a)
-
-    @cached_property
-    def users_played(self) -> UserModel:
-        """Who is played: user model A, or its ensemble where there are several members."""
-        found = load_user_model(self.users_a)
-        return found if isinstance(found, Ensemble) else self.user_model
-
-    @cached_property
-    def leaving(self) -> LeavingModel | None:
-        """How users of model A leave, where the log could tell."""
-        return LeavingModel.beside(self.users_a, LEAVING)
+        return UserModel.load(self.users_a)
 
     @property
     def vector_size(self) -> int:
@@ -134,7 +120,7 @@ class PolicyData(LogData, SimulatorData):
     @cached_property
     def _shuffled(self) -> Tensor:
         """The users from whom user model A learned; the policy never meets the others."""
-        own = torch.from_numpy(learned_from(self.users_a, self.num_users)).nonzero().squeeze(1)
+        own = torch.from_numpy(self.user_model.learned_from(self.num_users)).nonzero().squeeze(1)
         generator = torch.Generator().manual_seed(self.seed)
         return own[torch.randperm(len(own), generator=generator)]
 
@@ -161,7 +147,7 @@ class PolicyData(LogData, SimulatorData):
             raise RecipeError(
                 "The policy would have nothing to learn: give it a size above 0 or use_utilities."
             )
-        known = self.user_model if used else None
+        known = self.user_model.choice if used else None
         return made(CandidatePolicy.from_parts, chosen, ranker=self.ranker, user_model=known)
 
     def playground(self, sessions: int, discount: float, device: torch.device) -> Playground:
@@ -170,13 +156,13 @@ class PolicyData(LogData, SimulatorData):
         :raises RunError: where user model B, that will judge, learned from users of A.
         """
         Run(Path(self.users_a).parent).check_halves()
-        fitted = self.leaving is not None
+        fitted = self.user_model.leaving is not None
         stay = 1.0 if fitted or self.ending == "fixed" else 1 - self.leave_rate
         reward = make_reward(self.reward_name, self.reward_settings)
         if self.penalty:
             reward = WeightedSum([reward, UncertaintyPenalty()], [1.0, self.penalty])
         context = RewardContext(
-            self.users_a,
+            self.user_model,
             self.store,
             discount=discount * stay,
             fitted_ends=fitted and self.ending != "fixed",
@@ -191,14 +177,13 @@ class PolicyData(LogData, SimulatorData):
 
     def _simulator(self, sessions: int, reward: Reward, device: torch.device) -> UserModelSimulator:
         return UserModelSimulator(
-            self.users_played.to(device),
+            self.user_model.to(device),
             self.starts,
             sessions,
             reward=reward,
             expected=True,
             slate_size=self.places,
-            leave_rate=self.leave_rate,
-            leaving=self.leaving,
+            leave_rate=self.leave_rate if self.user_model.leaving is None else None,
             max_steps=self.max_steps,
             ending=self.ending,
             history_length=self.history_length,

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
@@ -55,6 +55,21 @@ class Part(nn.Module, PyTorchModelHubMixin):
         arguments = dict(description)
         return trusted_class(arguments.pop("class"), cls)(**arguments)
 
+    @classmethod
+    def of(cls, given: "Part | Mapping[str, Any]") -> Self:
+        """Give a part as it is, or build it from its description: for parts within parts.
+
+        A part that holds others keeps their descriptions among its own constructor arguments, see
+        :meth:`keep_arguments`.
+
+        :raises RunError: where a description names a class that is not trusted.
+        """
+        return given if isinstance(given, cls) else cls.build(cast(Mapping[str, Any], given))
+
+    def keep_arguments(self, **arguments: Any) -> None:
+        """Keep constructor arguments with which the part is made again; parts are described."""
+        self._hub_mixin_config = {name: _plain(value) for name, value in arguments.items()}
+
     def _save_pretrained(self, save_directory: Path) -> None:
         with usual_mode(Path(save_directory) / SAFETENSORS_SINGLE_FILE):
             super()._save_pretrained(save_directory)
@@ -79,6 +94,12 @@ def arguments_of(part: PyTorchModelHubMixin) -> dict[str, Any]:
 def describe(part: Part) -> dict[str, Any]:
     """Give a part's constructor arguments and, under ``class``, its ``module:Class``."""
     return {"class": _name(part), **arguments_of(part)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (list, tuple, nn.ModuleList)):
+        return [_plain(each) for each in value]
+    return describe(value) if isinstance(value, Part) else value
 
 
 def _name(part: Part) -> str:

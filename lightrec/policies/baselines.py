@@ -18,7 +18,7 @@ from lightrec.policies.base import (
     without_nothing,
 )
 from lightrec.ranking.ranker import Ranker
-from lightrec.users.choice_model import ChoiceModel
+from lightrec.users.user_model import UserModel
 
 AT_ONCE = 256
 """Users that are scored together."""
@@ -66,9 +66,7 @@ class ConstantListPolicy(ScoredPolicy):
 
     @classmethod
     @torch.no_grad()
-    def from_user_model(
-        cls, user_model: ChoiceModel, history: Tensor, batch_size: int = 256
-    ) -> Self:
+    def from_user_model(cls, user_model: UserModel, history: Tensor, batch_size: int = 256) -> Self:
         """Order items by the mean probability with which users accept them, shown alone.
 
         :param user_model: the user model that policies are trained in.
@@ -77,9 +75,7 @@ class ConstantListPolicy(ScoredPolicy):
         policy = cls(user_model.num_items)
         total = torch.zeros(user_model.num_items + 1, dtype=torch.float64, device=history.device)
         for rows in history[:, -user_model.history_length :].split(batch_size):
-            person = user_model.state(rows)
-            gain = user_model.utilities(person, None) - user_model.nothing(person).unsqueeze(1)
-            total += gain.sigmoid().double().sum(0)
+            total += user_model.scores(rows).sigmoid().double().sum(0)
         policy.appeal.copy_(total / len(history))
         return policy
 

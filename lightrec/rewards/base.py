@@ -1,8 +1,7 @@
 """The base class of rewards: from a transition to a number, and what a run lets it know."""
 
 from abc import abstractmethod
-from functools import cached_property
-from pathlib import Path
+from typing import Literal
 
 import polars as pl
 import torch
@@ -12,26 +11,29 @@ from torch import Tensor, nn
 from lightrec.data.store import EventStore
 from lightrec.errors import NotApplicable
 from lightrec.keys import PADDING, Key
-from lightrec.users.choice_model import ChoiceModel
-from lightrec.users.ensemble import Ensemble, load_user_model
-from lightrec.users.parts import (
-    LEAVING,
-    RETURN,
-    VALUE,
-    LeavingModel,
-    ReturnModel,
-    ValueModel,
-)
-from lightrec.users.reward_model import RewardModel, load_reward
+from lightrec.users.user_model import UserModel
+
+MISSING = {
+    "valuing": (
+        "There is no model of values: all choices of the log have the same value, or too few are "
+        "there. Take another reward, or a log with ratings or dwell."
+    ),
+    "returning": (
+        "There is no model of returns: the log has no times, or too few users in it have a second "
+        "session. Take another reward, or a longer log."
+    ),
+    "uncertainty": (
+        "There is a single user model, which does not say how uncertain it is: fit an ensemble, "
+        "with `members` above 1 in the recipe of user model A."
+    ),
+}
+"""What is said where a user model cannot do what a reward needs."""
 
 
 class RewardContext:
     """What a run lets its rewards know: its user model, its tables, and the learner's discount.
 
-    Whatever is asked for is loaded then, and raises :class:`~lightrec.errors.NotApplicable` where
-    it is not there.
-
-    :param user_model: folder that the stage users_a left; None where there is none.
+    :param users: the user model, which is used without gradients; None where there is none.
     :param store: the prepared log; None where there is none.
     :param discount: γ with which the learner weighs the next step, the probability of going on
         included where that is constant.
@@ -40,24 +42,38 @@ class RewardContext:
 
     def __init__(
         self,
-        user_model: Path | str | None = None,
+        users: UserModel | None = None,
         store: EventStore | None = None,
         *,
         discount: float = 1.0,
         fitted_ends: bool = False,
     ) -> None:
-        self._folder, self._store = user_model, store
+        self._users, self._store = users, store
         self.discount, self.fitted_ends = discount, fitted_ends
 
     @property
-    def folder(self) -> Path:
-        """The folder of the user model."""
-        if self._folder is None:
+    def users(self) -> UserModel:
+        """The user model, frozen.
+
+        :raises NotApplicable: where there is none.
+        """
+        if self._users is None:
             raise NotApplicable(
                 "This reward goes by a user model, and there is none here: take a reward that "
                 "needs none, such as EngagementReward, or fit users to a log first."
             )
-        return Path(self._folder)
+        return self._users.requires_grad_(False)
+
+    def users_with(self, what: Literal["valuing", "returning", "uncertainty"]) -> UserModel:
+        """Give the user model, frozen, where it can do something.
+
+        :raises NotApplicable: where it cannot.
+        """
+        several = len(self.users.members) > 1
+        there = several if what == "uncertainty" else getattr(self.users, what) is not None
+        if not there:
+            raise NotApplicable(MISSING[what])
+        return self.users
 
     @property
     def store(self) -> EventStore:
@@ -68,55 +84,6 @@ class RewardContext:
                 "that needs none, or train on a prepared log."
             )
         return self._store
-
-    @cached_property
-    def choice(self) -> ChoiceModel:
-        """The model of choices, frozen."""
-        return ChoiceModel.load(self.folder).requires_grad_(False)
-
-    @cached_property
-    def reward_model(self) -> ChoiceModel | RewardModel:
-        """What people want, by inverse reinforcement learning; frozen."""
-        return load_reward(self.folder).requires_grad_(False)
-
-    @cached_property
-    def ensemble(self) -> Ensemble:
-        """Several models of choices, which say how uncertain they are; frozen."""
-        found = load_user_model(self.folder)
-        if not isinstance(found, Ensemble):
-            raise NotApplicable(
-                f"In {self.folder} there is a single user model, which does not say how uncertain "
-                "it is: fit an ensemble, with `members` above 1 in the recipe users_a."
-            )
-        return found.requires_grad_(False)
-
-    @cached_property
-    def leaving(self) -> LeavingModel | None:
-        """How users leave; None where the leave rate is assumed."""
-        return LeavingModel.beside(self.folder, LEAVING)
-
-    @cached_property
-    def returning(self) -> ReturnModel:
-        """When users come back."""
-        found = ReturnModel.beside(self.folder, RETURN)
-        if found is None:
-            raise NotApplicable(
-                f"There is no model of returns in {self.folder}: its log has no times, or too few "
-                "users in it have a second session. Take another reward, or a longer log."
-            )
-        return found
-
-    @cached_property
-    def values(self) -> ValueModel:
-        """What items are worth to those who take them."""
-        found = ValueModel.beside(self.folder, VALUE)
-        if found is None:
-            raise NotApplicable(
-                f"There is no model of values in {self.folder}: all choices of its log have the "
-                "same value, or too few are there. Take another reward, or a log with ratings or "
-                "dwell."
-            )
-        return found
 
     def item_attribute(self, name: str) -> pl.Series:
         """Give an attribute of the items, with its type: N rows, that of item i being i - 1."""

@@ -16,13 +16,13 @@ class LearnedReward(Reward):
     """
 
     def bind(self, context: RewardContext) -> None:
-        """Take the learned reward."""
-        self.model = context.reward_model
+        """Take the user model."""
+        self.users = context.users
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give rewards (B, 1): r(s, i) of each accepted item, 0 for nothing."""
         # Padding has no utility: any item stands in for it and is masked afterwards.
-        items = transition[Key.ACTION].clamp_min(1)
-        reward = self.model.reward(transition[Key.HISTORY], items)
+        items, user = transition[Key.ACTION].clamp_min(1), transition.get(Key.USER, None)
+        reward = self.users.reward(transition[Key.HISTORY], items, user)
         return torch.where(self.taken(transition), reward, 0.0).sum(1, keepdim=True)

@@ -64,7 +64,7 @@ class FatiguePenalty(Reward):
         :raises NotApplicable: where the catalog has no such category.
         """
         if self.kind == "vectors":
-            kinds = normalize(context.choice.vectors, dim=1)
+            kinds = normalize(context.users.choice.vectors, dim=1)
         else:
             if self.category is not None:
                 context.item_attribute(self.category)
@@ -100,11 +100,11 @@ class UncertaintyPenalty(Reward):
     """
 
     def bind(self, context: RewardContext) -> None:
-        """Take the ensemble.
+        """Take the user model.
 
         :raises NotApplicable: where there is a single user model.
         """
-        self.model = context.ensemble
+        self.users = context.users_with("uncertainty")
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
@@ -113,8 +113,9 @@ class UncertaintyPenalty(Reward):
         if nested in transition.keys(include_nested=True):
             known: Tensor = transition[nested]
             return -known
-        history = transition[Key.HISTORY][:, -self.model.history_length :]
-        return -self.model.predict(history, transition[Key.ACTION])[1].unsqueeze(1)
+        history = transition[Key.HISTORY][:, -self.users.history_length :]
+        user = transition.get(Key.USER, None)
+        return -self.users.predict(history, transition[Key.ACTION], user)[1].unsqueeze(1)
 
 
 def _window(window: int) -> int:

@@ -27,7 +27,7 @@ class ProbabilityLogReward(Reward):
 
     def bind(self, context: RewardContext) -> None:
         """Take the model of choices."""
-        self.model = context.choice
+        self.model = context.users.choice
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:

@@ -83,7 +83,7 @@ class ContinuationShaping(ShapedReward):
     def bind(self, context: RewardContext) -> None:
         """Take the model of choices, next to what every shaping needs."""
         super().bind(context)
-        self.model = context.choice
+        self.model = context.users.choice
         if self.model.records_nothing:
             self.nothing = self.model.num_items + 1
 

@@ -18,28 +18,26 @@ class Endings(nn.Module):
 
     def __init__(self, context: RewardContext) -> None:
         super().__init__()
-        self.model, self.leaving = context.choice, context.leaving
+        self.users = context.users
 
-    def state(self, transition: TensorDictBase) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The choice state (B, S) after the step, and as (B, 1): the slates shown, how many items
+    def after(self, transition: TensorDictBase) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The histories (B, L + K) after the step, and as (B, 1): the slates shown, how many items
         were accepted, and whether one was from the last slate.
 
         A transition that does not tell of its session is taken for the first of one.
         """
-        nothing = self.model.num_items + 1 if self.model.records_nothing else PADDING
+        nothing = self.users.num_items + 1 if self.users.records_nothing else PADDING
         taken = Reward.taken(transition)
         accepted = taken.any(1, keepdim=True).float()
         zero = torch.zeros_like(accepted)
         step = transition.get(Key.STEP, zero.long()) + 1
         total = transition.get(Key.ACCEPTED_TOTAL, zero) + taken.sum(1, keepdim=True)
-        return self.model.state(Reward.after(transition, nothing)), step, total, accepted
+        return Reward.after(transition, nothing), step, total, accepted
 
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Probabilities (B, 1)."""
-        if self.leaving is None:
-            return self.model.leave_rate.expand(len(transition), 1)
-        logit: Tensor = self.leaving(*self.state(transition))
-        return logit.sigmoid().unsqueeze(1)
+        user = transition.get(Key.USER, None)
+        return self.users.leave(*self.after(transition), user).unsqueeze(1)
 
 
 class StayReward(Reward):
@@ -51,7 +49,7 @@ class StayReward(Reward):
     """
 
     def bind(self, context: RewardContext) -> None:
-        """Take the models of choices and of leaving."""
+        """Take the user model."""
         self.endings = Endings(context)
 
     @torch.no_grad()
@@ -74,14 +72,16 @@ class ReturnReward(Reward):
         self.days = days
 
     def bind(self, context: RewardContext) -> None:
-        """Take the models of choices, of leaving and of returns."""
-        self.endings, self.returns = Endings(context), context.returning
+        """Take the user model, which must know returns."""
+        context.users_with("returning")
+        self.endings = Endings(context)
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give rewards (B, 1), from 0 to 1."""
-        state, step, total, _ = self.endings.state(transition)
-        mean, deviation = self.returns(state, step, total)
+        history, step, total, _ = self.endings.after(transition)
+        user = transition.get(Key.USER, None)
+        mean, deviation = self.endings.users.return_(history, step, total, user)
         limit = torch.tensor(self.days * DAY, device=mean.device).log()
         back = torch.special.ndtr((limit - mean) / deviation)
         chance: Tensor = self.endings(transition) * back.unsqueeze(1)

@@ -22,17 +22,17 @@ class SurplusReward(Reward):
     """
 
     def bind(self, context: RewardContext) -> None:
-        """Take the model of choices and the learned reward."""
-        self.model, self.reward_model = context.choice, context.reward_model
+        """Take the user model."""
+        self.users = context.users
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give rewards (B, 1), in nats."""
         history, slate = transition[Key.HISTORY], transition[Key.ACTION]
         taken = self.taken(transition)
-        log_p = self.model.log_probabilities(history, slate)
+        log_p = self.users.choice.log_probabilities(history, slate)
         # Slots in slate order, nothing last.
         chosen = torch.cat([taken, ~taken.any(1, keepdim=True)], 1)
         surprise = torch.where(chosen, -log_p, 0).sum(1, keepdim=True)
-        reward = self.reward_model.reward(history, slate.clamp_min(1))
+        reward = self.users.reward(history, slate.clamp_min(1), transition.get(Key.USER, None))
         return torch.where(taken, reward, 0).sum(1, keepdim=True) + surprise

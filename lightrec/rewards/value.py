@@ -12,17 +12,13 @@ class _Valued(Reward):
     """A reward of how much what was accepted is worth, in a log whose values differ."""
 
     def bind(self, context: RewardContext) -> None:
-        """Take the models of choices and of values."""
-        self.model, self.value = context.choice, context.values
+        """Take the user model, which must know values."""
+        self.users = context.users_with("valuing")
 
     def law(self, transition: TensorDictBase) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (B, K) of the values of the slate's items, if taken."""
-        slate = transition[Key.ACTION]
-        items = slate.clamp_min(1).flatten()
-        features, _ = self.model.item_features()
-        state = self.model.state(transition[Key.HISTORY]).repeat_interleave(slate.shape[1], 0)
-        mean, deviation = self.value(state, features[items], items)
-        return mean.view_as(slate), deviation.view_as(slate)
+        items, user = transition[Key.ACTION].clamp_min(1), transition.get(Key.USER, None)
+        return self.users.value(transition[Key.HISTORY], items, user)
 
 
 class ValueReward(_Valued):

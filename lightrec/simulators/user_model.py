@@ -13,8 +13,7 @@ from lightrec.simulators import noise
 from lightrec.simulators.base import Ending, Outcomes, Pay, Response, Simulator, or_nothing
 from lightrec.simulators.places import placed
 from lightrec.simulators.starts import Starts
-from lightrec.users.ensemble import Ensemble, UserModel
-from lightrec.users.parts import LeavingModel
+from lightrec.users.user_model import UserModel
 
 
 class UserModelSimulator(Simulator):
@@ -23,18 +22,18 @@ class UserModelSimulator(Simulator):
     What was accepted enters the history; a declined slate enters as N + 1 where the user model
     knows such steps. Unless items repeat, what was shown is not shown again, nor what the user's
     log holds before the session; what the log's domain forbids a user is never shown. After every
-    step a user leaves with probability ``leave_rate``, or with that of a fitted model of leaving.
+    step a user leaves as the user model says.
 
-    :param user_model: the model of choices, or an ensemble of several, whose mean is the law and
-        whose disagreement stands in the state as ``uncertainty``; used without gradients.
+    :param user_model: who chooses and leaves; where it has several members, how uncertain they are
+        stands in the state as ``uncertainty``. Used without gradients.
     :param starts: where sessions begin.
     :param batch_size: sessions B.
     :param reward: from transitions to what policies are paid, (B, 1), such as a
         ``lightrec.rewards.base.Reward``; None counts 1 for an accepted item.
     :param expected: whether a step pays the mean over what could have been chosen.
     :param slate_size: places K.
-    :param leave_rate: probability of leaving after a step, where there is no ``leaving``.
-    :param leaving: how users leave, as it was fitted beside the user model.
+    :param leave_rate: probability of leaving after a step; None for the user model's own, fitted or
+        assumed.
     :param max_steps: steps after which a session is cut.
     :param ending: ``leave``, or ``fixed`` for sessions of exactly ``max_steps``.
     :param history_length: steps L that the state remembers for policies, never fewer than the user
@@ -57,8 +56,7 @@ class UserModelSimulator(Simulator):
         reward: Pay | None = None,
         expected: bool = False,
         slate_size: int = 1,
-        leave_rate: float = 0.05,
-        leaving: LeavingModel | None = None,
+        leave_rate: float | None = None,
         max_steps: int = 40,
         ending: Ending = "leave",
         history_length: int = 100,
@@ -68,7 +66,7 @@ class UserModelSimulator(Simulator):
         repeats: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
-        if not 0 <= leave_rate <= 1:
+        if leave_rate is not None and not 0 <= leave_rate <= 1:
             raise RecipeError(f"leave_rate is {leave_rate}; a probability lies between 0 and 1.")
         candidates = None
         if max_candidates is not None and max_candidates < user_model.num_items:
@@ -77,7 +75,7 @@ class UserModelSimulator(Simulator):
                     f"max_candidates={max_candidates} needs at least 1 and the items' popularity."
                 )
             candidates = popularity[1:].topk(max_candidates).indices.sort().values + 1
-        self.is_ensemble = isinstance(user_model, Ensemble)
+        self.is_ensemble = len(user_model.members) > 1
         super().__init__(
             user_model.num_items,
             batch_size,
@@ -97,7 +95,6 @@ class UserModelSimulator(Simulator):
         self._declined_enter = user_model.records_nothing
         self.starts = starts
         self.leave_rate = leave_rate
-        self.leaving = None if leaving is None else leaving.to(self.device).eval()
 
     def own_specs(self) -> dict[str, TensorSpec]:
         """Announce the uncertainty of an ensemble."""
@@ -160,11 +157,9 @@ class UserModelSimulator(Simulator):
         """Give utilities (B, K + 1), nothing last, and how uncertain an ensemble is of them."""
         history = state[Key.HISTORY][:, -self.user_model.history_length :]
         changed: dict[str, Tensor | TensorDictBase] = {}
-        if isinstance(self.user_model, Ensemble):
-            utilities, uncertainty = self.user_model.predict(history, slate)
+        utilities, uncertainty = self.user_model.predict(history, slate, state[Key.USER])
+        if self.is_ensemble:
             changed[Key.UNCERTAINTY] = uncertainty.unsqueeze(1)
-        else:
-            utilities = self.user_model.log_probabilities(history, slate)
         items = placed(utilities[:, :-1], self.place_log_weights)
         return torch.cat([items, utilities[:, -1:]], 1), changed
 
@@ -176,17 +171,17 @@ class UserModelSimulator(Simulator):
 
     def _leave(self, state: TensorDictBase, slate: Tensor, taken: Tensor) -> Tensor:
         """Probability (B,) of leaving after a step in which this was taken, or nothing."""
-        if self.leaving is None:
+        if self.leave_rate is not None:
             return torch.full((len(slate),), self.leave_rate, device=self.device)
         history = self.remember(state[Key.HISTORY], slate * taken)
         accepted = taken.any(1, keepdim=True).float()
-        logit: Tensor = self.leaving(
-            self.user_model.state(history[:, -self.user_model.history_length :]),
+        return self.user_model.leave(
+            history[:, -self.user_model.history_length :],
             state[Key.STEP] + 1,
             state[Key.ACCEPTED_TOTAL] + accepted,
             accepted,
+            state[Key.USER],
         )
-        return logit.sigmoid()
 
     def remember(self, history: Tensor, taken: Tensor) -> Tensor:
         """Move histories on by the item accepted, or by N + 1 where declined steps are known."""

@@ -25,11 +25,9 @@ from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel
-from lightrec.users.ensemble import Ensemble, load_user_model
-from lightrec.users.halves import OFFERS
 from lightrec.users.irl.two_step import with_assumptions
 from lightrec.users.module import offers
-from lightrec.users.parts import LEAVING, RETURN, VALUE, LeavingModel
+from lightrec.users.user_model import UserModel
 
 MOST_OFFERS = 50_000
 """Training states that serve to fit a cell's continuation value."""
@@ -108,12 +106,17 @@ def assumptions_stage(stage: Stage) -> None:
     Run(stage.run).check_halves()
     stage.prepare_work()
     store = EventStore.open(stage.run / "data")
-    reward = ChoiceModel.load(stage.run / "users_a")
-    judge = ChoiceModel.load(stage.run / "users_b")
+    reward = UserModel.load(stage.run / "users_a")
+    judge = UserModel.load(stage.run / "users_b")
     found = []
-    fitted = LeavingModel.beside(stage.run / "users_b", LEAVING) is not None
-    rates = float(reward.discount), float(reward.leave_rate)
-    todo = list(cells(*rates, store.has_nothing, fitted))
+    todo = list(
+        cells(
+            float(reward.choice.discount),
+            reward.leave_rate,
+            store.has_nothing,
+            judge.leaving is not None,
+        )
+    )
     for number, cell in enumerate(todo, start=1):
         print(f"    [{number}/{len(todo)}] {cell.title}", file=sys.stderr)
         found.append(judge_cell(stage, cell, reward, judge, store, chosen))
@@ -124,8 +127,8 @@ def assumptions_stage(stage: Stage) -> None:
 def judge_cell(
     stage: Stage,
     cell: Cell,
-    reward: ChoiceModel,
-    judge: ChoiceModel,
+    reward: UserModel,
+    judge: UserModel,
     store: EventStore,
     chosen: dict[str, Any],
 ) -> dict[str, object]:
@@ -136,15 +139,14 @@ def judge_cell(
         done: dict[str, object] = json.loads(result.read_text())
         return done
     folder.mkdir(exist_ok=True)
+    # One fit of B a cell: what refits do to the intervals stands in the run's own table.
+    one = judge.replaced(members=judge.members[:1], valuing=None, returning=None)
     models = {}
-    for name, model in (("users_a", reward), ("users_b", judge)):
+    for name, users in (("users_a", reward), ("users_b", one)):
         # A run that was stopped earlier may have left it half-written.
         shutil.rmtree(folder / name, ignore_errors=True)
-        if name == "users_a":
-            models[name] = write_reward(model, cell, stage.run, folder / name)
-        else:
-            models[name] = _assuming(model, cell, stage.run, name)
-            models[name].save_pretrained(folder / name)
+        models[name] = assuming(users, cell, stage.run)
+        models[name].save_pretrained(folder / name)
         (folder / name / STAMP).write_text(json.dumps({"fingerprint": cell.name}))
     for name in ("data", "ranker"):
         (folder / name).unlink(missing_ok=True)
@@ -160,13 +162,9 @@ def judge_cell(
     parts = dataclasses.replace(
         Played.of(stage.run),
         policy=Policy.load(folder / "policy"),
-        reward=models["users_a"],
-        home=models["users_a"],
-        judge=models["users_b"],
-        # One fit a cell: what refits do to the intervals stands in the run's own table.
+        users_a=models["users_a"],
+        users_b=models["users_b"],
         refits=[models["users_b"]],
-        values=None,
-        returning=None,
     )
     metrics = sessions.play(parts, chosen["seed"], search=False)
     found: dict[str, object] = {"name": cell.name, "title": cell.title, "metrics": metrics}
@@ -176,32 +174,22 @@ def judge_cell(
     return found
 
 
-def write_reward(model: ChoiceModel, cell: Cell, run: Path, folder: Path) -> ChoiceModel:
-    """Write all that a policy and its reward read of the stage users_a, under a cell's assumptions.
+def assuming(users: UserModel, cell: Cell, run: Path) -> UserModel:
+    """Give a user model under a cell's assumptions, its continuation values fitted anew.
 
-    :param model: user model A, the first of its ensemble where there is one.
-    :param run: the run folder, whose stage users_a is read.
-    :param folder: where the same is written.
-    :returns: user model A under the assumptions.
+    :param run: the run folder, whose log is read.
     """
-    users = load_user_model(run / "users_a")
-    others = users.models[1:] if isinstance(users, Ensemble) else []
-    members = [_assuming(member, cell, run, "users_a") for member in (model, *others)]
-    Ensemble(members).save_pretrained(folder)
-    for part in (LEAVING, VALUE, RETURN):
-        if (run / "users_a" / part).is_dir():
-            (folder / part).symlink_to((run / "users_a" / part).resolve())
-    return members[0]
+    # The models hold their item vectors: only states and offers are asked of the data.
+    data = ChoiceData(str(run / "data"), **users.offers)
 
+    def anew(member: ChoiceModel) -> ChoiceModel:
+        return with_assumptions(
+            member,
+            offers(data, limit=MOST_OFFERS),
+            discount=cell.discount,
+            leave_rate=cell.leave_rate,
+            nothing_odds_ratio=cell.odds_ratio,
+        )
 
-def _assuming(model: ChoiceModel, cell: Cell, run: Path, name: str) -> ChoiceModel:
-    """Give a user model under other assumptions, its continuation value fitted anew."""
-    # The model holds its item vectors: only states and offers are asked of the data.
-    data = ChoiceData(str(run / "data"), **json.loads((run / name / OFFERS).read_text()))
-    return with_assumptions(
-        model,
-        offers(data, limit=MOST_OFFERS),
-        discount=cell.discount,
-        leave_rate=cell.leave_rate,
-        nothing_odds_ratio=cell.odds_ratio,
-    ).eval()
+    # A reward that was learned by itself knows nothing of these assumptions.
+    return users.replaced(members=[anew(m) for m in users.members], reward_model=None).eval()

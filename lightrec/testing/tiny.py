@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from lightrec.rewards.base import Reward, RewardContext
     from lightrec.simulators.starts import LogStarts
     from lightrec.users.choice_model import PooledChoice
-    from lightrec.users.parts import UserPart, ValueModel
+    from lightrec.users.parts import ValueModel
+    from lightrec.users.user_model import UserModel
 
 USERS: Final = 60
 ITEMS: Final = 48
@@ -146,8 +147,8 @@ def tiny_text_model(folder: Path) -> Path:
     return folder
 
 
-def tiny_user_model(num_items: int = NUM_ITEMS, seed: int = 0) -> "PooledChoice":
-    """Make a user model of random weights, which looks ahead."""
+def tiny_choice_model(num_items: int = NUM_ITEMS, seed: int = 0) -> "PooledChoice":
+    """Make a model of choices of random weights, whose users look ahead."""
     import torch
 
     from lightrec.users.choice_model import PooledChoice
@@ -160,34 +161,51 @@ def tiny_user_model(num_items: int = NUM_ITEMS, seed: int = 0) -> "PooledChoice"
     return model.eval()
 
 
-def tiny_values(user_model: "PooledChoice", seed: int = 0) -> "ValueModel":
-    """Make a model of random values of what a user model's users choose."""
+def tiny_user_model(
+    num_items: int = NUM_ITEMS, seed: int = 0, members: int = 1, whole: bool = False
+) -> "UserModel":
+    """Make a user model of random weights.
+
+    :param members: how many models of choices it has, the first of them made by ``seed``.
+    :param whole: whether it also says how users leave, what things are worth and when users return.
+    """
+    from lightrec.users.user_model import UserModel
+
+    models = [tiny_choice_model(num_items, seed + number) for number in range(members)]
+    parts: dict[str, Any] = {}
+    if whole:
+        parts = {**tiny_endings(models[0], seed), "valuing": tiny_values(models[0], seed)}
+    return UserModel(models, **parts).eval()
+
+
+def tiny_values(choice: "PooledChoice", seed: int = 0) -> "ValueModel":
+    """Make a model of random values of what users of a choice model choose."""
     import torch
 
     from lightrec.users.parts import ValueModel
 
-    features, _ = user_model.item_features()
-    model = ValueModel(user_model.state_size, features.shape[1], user_model.num_items)
+    features, _ = choice.item_features()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
+        model = ValueModel(choice.state_size, features.shape[1], choice.num_items)
         torch.nn.init.normal_(model.levels.weight)
     return model.eval()
 
 
-def tiny_endings(user_model: "PooledChoice", seed: int = 0) -> "dict[str, UserPart]":
-    """Make models of random weights of when a user model's users leave and return, by folder."""
+def tiny_endings(choice: "PooledChoice", seed: int = 0) -> "dict[str, Any]":
+    """Make models of random weights of when users of a choice model leave and return."""
     import torch
 
-    from lightrec.users.parts import LEAVING, RETURN, LeavingModel, ReturnModel
+    from lightrec.users.parts import LeavingModel, ReturnModel
 
-    leaving = LeavingModel(user_model.state_size)
-    returns = ReturnModel(user_model.state_size)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        for part in (leaving, returns):
+        leaving = LeavingModel(choice.state_size)
+        returning = ReturnModel(choice.state_size)
+        for part in (leaving, returning):
             torch.nn.init.normal_(part.linear.weight, std=0.1)
-    torch.nn.init.constant_(returns.linear.bias, 12.0)
-    return {LEAVING: leaving.eval(), RETURN: returns.eval()}
+    torch.nn.init.constant_(returning.linear.bias, 12.0)
+    return {"leaving": leaving.eval(), "returning": returning.eval()}
 
 
 def tiny_reward() -> "Reward":
@@ -205,25 +223,18 @@ def tiny_context() -> "RewardContext":
     from lightrec.data.store import EventStore
     from lightrec.rewards.base import RewardContext
 
-    folder = _context_folder()
-    return RewardContext(folder / "users", EventStore.open(folder / "data"))
+    users = tiny_user_model(members=2, whole=True)
+    return RewardContext(users, EventStore.open(_context_data()))
 
 
 @cache
-def _context_folder() -> Path:
-    """Write users and log once a process, into a folder that goes when the process ends."""
-    from lightrec.users.ensemble import Ensemble
-
+def _context_data() -> Path:
+    """Write the log once a process, into a folder that goes when the process ends."""
     folder = Path(tempfile.mkdtemp(prefix="lightrec-testing-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    model, users = tiny_user_model(), folder / "users"
-    Ensemble([model, tiny_user_model(seed=1)]).save_pretrained(users)
-    tiny_values(model).save_pretrained(users / "value")
-    for name, part in tiny_endings(model).items():
-        part.save_pretrained(users / name)
     with contextlib.redirect_stdout(io.StringIO()):
         tiny_store(folder / "data")
-    return folder
+    return folder / "data"
 
 
 def tiny_starts(num_items: int = NUM_ITEMS, seed: int = 0) -> "LogStarts":

@@ -13,7 +13,7 @@ from torch import Tensor
 from lightrec.data.store import TRAIN, EventStore
 from lightrec.keys import Key
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.ensemble import Ensemble
+from lightrec.users.user_model import UserModel
 
 
 def first_events(store: EventStore, sessions: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -33,7 +33,7 @@ def events_of(store: EventStore, sessions: NDArray[np.int64]) -> NDArray[np.int6
 
 
 @torch.no_grad()
-def uncertainty(users: Ensemble, data: ChoiceData, events: NDArray[np.int64]) -> Tensor:
+def uncertainty(users: UserModel, data: ChoiceData, events: NDArray[np.int64]) -> Tensor:
     """How much an ensemble disagrees on what will be taken, in nats: (E,) of events' offers."""
     found = []
     for begin in range(0, len(events), 2048):
@@ -45,7 +45,7 @@ def uncertainty(users: Ensemble, data: ChoiceData, events: NDArray[np.int64]) ->
 
 
 def most_informative(
-    users: Ensemble, data: ChoiceData, sessions: NDArray[np.int64], number: int
+    users: UserModel, data: ChoiceData, sessions: NDArray[np.int64], number: int
 ) -> NDArray[np.int64]:
     """Choose sessions whose choices to ask for.
 

@@ -11,9 +11,8 @@ from lightrec.data.store import TRAIN, VALIDATION
 from lightrec.keys import PADDING, Key
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel
-from lightrec.users.ensemble import Ensemble, UserModel
 from lightrec.users.halves import Half
-from lightrec.users.reward_model import RewardModel
+from lightrec.users.user_model import UserModel
 
 BINS = 20
 
@@ -229,29 +228,27 @@ def calibrate(model: ChoiceModel, data: ChoiceData) -> None:
 
 @torch.no_grad()
 def assess(
-    model: UserModel, popularity: PopularityChoice, data: ChoiceData, part: int, half: Half
+    users: UserModel, popularity: PopularityChoice, data: ChoiceData, part: int, half: Half
 ) -> dict[str, float]:
-    """Judge a choice model on held-out choices, beside popularity.
+    """Judge the choices of a user model on held-out ones, next to popularity.
 
     :returns: ``log_likelihood`` and ``popularity``, mean over weighted rows, in nats;
         ``accuracy``, how often what was chosen was the likeliest; and ``calibration_error``, see
-        :attr:`~lightrec.users.assessment.Reliability.error`, of all alternatives. Of an
-        ensemble also ``disagreement``, its mean uncertainty in nats.
+        :attr:`~lightrec.users.assessment.Reliability.error`, of all alternatives. Of
+        several members also ``disagreement``, their mean uncertainty in nats.
     """
-    device = next(model.parameters()).device
+    device = next(users.parameters()).device
     names = ["log_likelihood", "popularity", "accuracy"]
-    if isinstance(model, Ensemble):
+    if len(users.members) > 1:
         names.append("disagreement")
     sums = torch.zeros(1 + len(names), dtype=torch.float64)
     curves: list[Reliability] = []
     for batch in data.batches(part, half, limit=data.max_evaluated):
         weight, choice = batch[Key.WEIGHT].double(), batch[Key.CHOICE].unsqueeze(1)
         history, sets = batch[Key.HISTORY].to(device), batch[Key.CANDIDATES]
-        if isinstance(model, Ensemble):
-            found, uncertainty = model.predict(history, sets.to(device))
+        found, uncertainty = users.predict(history, sets.to(device))
+        if len(names) > 3:
             sums[4] += (weight * uncertainty.double().cpu()).sum()
-        else:
-            found = model.log_probabilities(history, sets.to(device))
         ours = found.double().cpu()
         theirs = popularity.log_probabilities(sets)
         curves.append(Reliability.of_choices(ours, batch[Key.CHOICE], weight))
@@ -267,21 +264,19 @@ def assess(
 
 
 @torch.no_grad()
-def choice_auc(
-    reward_model: ChoiceModel | RewardModel, data: ChoiceData, part: int, half: Half
-) -> float:
+def choice_auc(users: UserModel, data: ChoiceData, part: int, half: Half) -> float:
     """How well a reward tells what was chosen from the rest of its set.
 
     :returns: the share of the other items whose reward is below that of the item chosen, ties
         counting half; the mean over sets of which something was chosen, NaN where there is none.
     """
-    device = next(reward_model.parameters()).device
+    device = next(users.parameters()).device
     sums = torch.zeros(2, dtype=torch.float64)
     for batch in data.batches(part, half, limit=data.max_evaluated):
         sets, choice = batch[Key.CANDIDATES], batch[Key.CHOICE]
         taken = choice < sets.shape[1]
         history = batch[Key.HISTORY].repeat(len(sets) // len(batch[Key.HISTORY]), 1)
-        rewards = reward_model.reward(history[taken].to(device), sets[taken].to(device)).cpu()
+        rewards = users.reward(history[taken].to(device), sets[taken].to(device)).cpu()
         own = rewards.gather(1, choice[taken].unsqueeze(1))
         others = (sets[taken] != PADDING).scatter(1, choice[taken].unsqueeze(1), False)
         below = ((rewards < own).double() + 0.5 * (rewards == own)) * others
@@ -293,29 +288,21 @@ def choice_auc(
 
 
 @torch.no_grad()
-def future_share(
-    model: ChoiceModel,
-    reward_model: ChoiceModel | RewardModel,
-    data: ChoiceData,
-    part: int,
-    half: Half,
-) -> float:
+def future_share(users: UserModel, data: ChoiceData, part: int, half: Half) -> float:
     """How much of what items are weighed by in a choice is for the future, and not reward.
 
-    :param model: the user model, whose utilities explain the choices.
-    :param reward_model: the reward that was read off it.
     :returns: the root mean square of utility minus reward within sets, over that of the utility,
         each less its mean over the set; 0 where users do not look ahead, NaN without any set.
     """
-    device = model.bias.device
+    device = next(users.parameters()).device
     sums = torch.zeros(2, dtype=torch.float64)
     for batch in data.batches(part, half, limit=data.max_evaluated):
         sets = batch[Key.CANDIDATES].to(device)
         history = batch[Key.HISTORY].to(device)
         history = history.repeat(len(sets) // len(history), 1)
-        utility = model.utilities(model.state(history), sets)
+        utility = users.utilities(history, sets)
         there = (sets != PADDING).double().cpu()
-        for number, values in enumerate((utility - reward_model.reward(history, sets), utility)):
+        for number, values in enumerate((utility - users.reward(history, sets), utility)):
             values = torch.where(there > 0, values.double().cpu(), 0.0)
             centred = values - values.sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp_min(1)
             sums[number] += (centred.square() * there).sum()

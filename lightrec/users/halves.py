@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 Half: TypeAlias = Literal["a", "b", "all"]
 
-OFFERS = "offers.json"
-"""The file in which a stage such as users_a notes its half, and what else decides its offers."""
+OFFERS = "offers"
+"""Under which a user model's settings hold its half, and what else decides its offers."""
 
 
 def in_half(users: NDArray[np.int64], half: Half, seed: int) -> NDArray[np.bool_]:
@@ -34,17 +34,11 @@ def in_half(users: NDArray[np.int64], half: Half, seed: int) -> NDArray[np.bool_
     return (x & np.uint64(1)) == (0 if half == "a" else 1)
 
 
-def learned_from(folder: Path | str, num_users: int) -> NDArray[np.bool_]:
-    """(U,) whether a stage such as users_a learned from a user's choices, by what it noted.
-
-    :param folder: of the stage; one that noted no half learned from everybody.
-    :param num_users: U.
-    """
-    note = Path(folder) / OFFERS
-    if not note.is_file():
-        return np.ones(num_users, bool)
-    found = json.loads(note.read_text())
-    return in_half(np.arange(num_users), found["half"], found["split_seed"])
+def noted(folder: Path) -> Mapping[str, Any] | None:
+    """Read the half that a saved user model was fitted to; None where nothing was noted."""
+    settings = folder / "config.json"
+    found = json.loads(settings.read_text()).get(OFFERS) if settings.is_file() else None
+    return found or None
 
 
 def overlap(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
@@ -72,7 +66,5 @@ def noted_overlap(a: Path, b: Path) -> str | None:
     :param a: folder of the stage users_a; one that noted no half is not looked at.
     :param b: folder of the stage users_b.
     """
-    notes = [folder / OFFERS for folder in (a, b)]
-    if not all(note.is_file() for note in notes):
-        return None
-    return overlap(*(json.loads(note.read_text()) for note in notes))
+    first, second = noted(a), noted(b)
+    return None if first is None or second is None else overlap(first, second)

@@ -4,7 +4,6 @@ Lightning's epochs fit the choices (the first step of the two-step estimator). T
 continuation value, is one linear solve on the best epoch's model, done when the part is written.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,14 +31,13 @@ from lightrec.users.assessment import (
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel, PooledChoice, RecurrentChoice
 from lightrec.users.choice_sets import Batch
-from lightrec.users.ensemble import Ensemble, UserModel
-from lightrec.users.halves import OFFERS, Half
+from lightrec.users.halves import Half
 from lightrec.users.irl import RewardLearner
 from lightrec.users.irl.base import with_nothing
 from lightrec.users.irl.two_step import Offer, fit_continuation
 from lightrec.users.parts_fitting import SessionTable, UserParts
 from lightrec.users.reward_explained import explain
-from lightrec.users.reward_model import FOLDER
+from lightrec.users.user_model import UserModel
 
 
 class ChoiceModule(StageModule):
@@ -222,8 +220,7 @@ class ChoiceModule(StageModule):
 
     def _evaluate(self, batch: Batch, part: str) -> None:
         weight = batch[Key.WEIGHT]
-        model = self.choice if not self.others else Ensemble(self.members)
-        mean = (weight * _told(model, batch)).sum() / weight.sum()
+        mean = (weight * _told(UserModel(self.members), batch)).sum() / weight.sum()
         # Lightning weights the batches' means by these sizes.
         size = len(weight)
         self.log(f"{part}/log_likelihood", mean, prog_bar=True, batch_size=size, sync_dist=True)
@@ -278,32 +275,35 @@ class ChoiceModule(StageModule):
                 leave_rate=self.leave_rate,
                 ridge=self.ridge,
             )
-        ensemble = Ensemble(self.members)
-        ensemble.save_pretrained(folder)
-        if self.learner is not None:
-            self.learner.reward_model().save(folder / FOLDER)
-        parts = UserParts(self.choice, data).write(folder)
-        (folder / OFFERS).write_text(json.dumps(data.offer_settings, indent=2) + "\n")
-        other: Half = {"a": "b", "b": "a"}.get(data.half, "all")  # type: ignore[assignment]
-        popularity = fit_popularity(data)
-        metrics = assess(self.choice, popularity, data, TEST, data.half)
-        validation = assess(self.choice, popularity, data, VALIDATION, data.half)
-        metrics |= {f"validation/{name}": value for name, value in validation.items()}
-        if other != data.half:
-            others = assess(self.choice, popularity, data, TEST, other)
-            metrics |= {f"other_half/{name}": value for name, value in others.items()}
-        if self.others:
-            together = assess(ensemble, popularity, data, TEST, data.half)
-            metrics |= {f"ensemble/{name}": value for name, value in together.items()}
-        metrics |= parts
-        reward_model = self.choice if self.learner is None else self.learner.reward_model()
-        metrics["auc"] = choice_auc(reward_model, data, TEST, data.half)
-        if other != data.half:
-            metrics["other_half/auc"] = choice_auc(reward_model, data, TEST, other)
-        metrics["future_share"] = future_share(self.choice, reward_model, data, TEST, data.half)
-        metrics |= explain(self.choice, self.learner, data, folder)
+        parts, fitted = UserParts(self.choice, data).fit()
+        reward_model = None if self.learner is None else self.learner.reward_model()
+        users = UserModel(
+            self.members, reward_model=reward_model, offers=data.offer_settings, **parts
+        ).eval()
+        users.save_pretrained(folder)
+        metrics = self._assessed(users) | fitted | explain(users, self.learner, data, folder)
         metrics["temperature"] = float(self.choice.temperature)
         metrics["nothing_shift"] = float(self.choice.nothing_shift)
+        return metrics
+
+    def _assessed(self, users: UserModel) -> dict[str, float]:
+        """Assess choices and reward on held-out choices of one's own half, and of the other."""
+        data = self._data
+        other: Half = {"a": "b", "b": "a"}.get(data.half, "all")  # type: ignore[assignment]
+        popularity = fit_popularity(data)
+        alone = users.replaced(members=users.members[:1])
+        metrics = assess(alone, popularity, data, TEST, data.half)
+        for prefix, model, part, half in (
+            ("validation", alone, VALIDATION, data.half),
+            *([("other_half", alone, TEST, other)] if other != data.half else []),
+            *([("ensemble", users, TEST, data.half)] if len(users.members) > 1 else []),
+        ):
+            found = assess(model, popularity, data, part, half)
+            metrics |= {f"{prefix}/{name}": value for name, value in found.items()}
+        metrics["auc"] = choice_auc(users, data, TEST, data.half)
+        if other != data.half:
+            metrics["other_half/auc"] = choice_auc(users, data, TEST, other)
+        metrics["future_share"] = future_share(users, data, TEST, data.half)
         return metrics
 
 
@@ -319,7 +319,7 @@ def bootstrap_times(data: ChoiceData, number: int) -> Tensor:
     return torch.from_numpy(counts.astype(np.float32))
 
 
-def _told(model: UserModel, batch: Batch) -> Tensor:
+def _told(model: ChoiceModel | UserModel, batch: Batch) -> Tensor:
     return _of_choice(model.log_probabilities(batch[Key.HISTORY], batch[Key.CANDIDATES]), batch)
 
 
@@ -346,14 +346,6 @@ def session_ends(data: ChoiceData, leave_rate: float) -> NDArray[np.bool_]:
         table = SessionTable(data.store, data)
         ended[table.ends[~table.cut] - 1] = True
     return ended
-
-
-def load(folder: Path | str) -> ChoiceModel:
-    """Load the choice model that a stage such as users_a left.
-
-    :raises RunError: where the folder holds none.
-    """
-    return ChoiceModel.load(folder)
 
 
 def offers(

@@ -1,21 +1,15 @@
 """What users do beside choosing: they leave, like more or less what they chose, and come back.
 
 Each is a small network over a choice model's state and a few numbers, fitted by maximum likelihood
-on rows that ``lightrec.users.parts_fitting`` makes of a log. They are saved in folders of their own
-beside the choice model.
+on rows that ``lightrec.users.parts_fitting`` makes of a log.
 """
 
 import math
-from pathlib import Path
-from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from lightrec.nn.part import Part
-
-LEAVING, VALUE, RETURN = "leaving", "value", "return"
-"""Folders beside a choice model's files."""
 
 NO_TIME = 1.0
 """Seconds: the shortest time until the next session, of which there is a logarithm."""
@@ -78,14 +72,6 @@ class UserPart(Part):
         sums = [layer.in_features * layer.weight.square().sum() for layer in layers]
         return torch.stack(sums).sum() / 2
 
-    @classmethod
-    def beside(cls, folder: Path | str, name: str) -> Self | None:
-        """Load the part beside a choice model, in evaluation mode; None where there is none."""
-        path = Path(folder) / name
-        if not (path / "config.json").is_file():
-            return None
-        return cls.from_pretrained(str(path)).eval().requires_grad_(False)
-
 
 class LeavingModel(UserPart):
     """P(a session ends after this step): a discrete hazard (Singer and Willett 1993).
@@ -114,9 +100,8 @@ class LeavingModel(UserPart):
         :param accepted: (B, 1) whether this one was.
         """
         level = self.levels(step.squeeze(1).clamp_max(self.levels.num_embeddings - 1))
-        return (level + self.network(*self.inputs(state, step, accepted_total, accepted))).squeeze(
-            1
-        )
+        known = self.inputs(state, step, accepted_total, accepted)
+        return (level + self.network(*known)).squeeze(1)
 
     @staticmethod
     def inputs(

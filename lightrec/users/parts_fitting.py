@@ -1,4 +1,4 @@
-"""Fitting what users do beside choosing, from a log's sessions, and writing it beside the choices.
+"""Fitting what users do besides choosing, from a log's sessions.
 
 Each part is fitted where the log can tell, and left out elsewhere. Leaving needs a log that records
 slates of which nothing was chosen: in any other, the steps between two choices are not there.
@@ -7,7 +7,6 @@ slates of which nothing was chosen: in any other, the steps between two choices 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,10 +18,7 @@ from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.halves import in_half
 from lightrec.users.parts import (
-    LEAVING,
     NO_TIME,
-    RETURN,
-    VALUE,
     LeavingModel,
     ReturnModel,
     UserPart,
@@ -176,23 +172,28 @@ class UserParts:
         self.table = SessionTable(data.store, data)
         self.device = model.bias.device
 
-    def write(self, folder: Path) -> dict[str, float]:
-        """Fit every part that the log can tell of, and save what beats one law for everybody.
+    def fit(self) -> tuple[dict[str, UserPart], dict[str, float]]:
+        """Fit every part that the log can tell of, and keep what beats one law for everybody.
 
-        :param folder: of the choice model; each part gets a folder of its own in it.
-        :returns: ``leaving/log_likelihood`` beside ``leaving/constant``, and so on: means over
+        :returns: the parts, by their names in a :class:`~lightrec.users.user_model.UserModel`; and
+            metrics, ``leaving/log_likelihood`` next to ``leaving/constant``, and so on: means over
             held-out rows, in nats, of the part and of a law that is the same for everybody.
         """
+        parts: dict[str, UserPart] = {}
         metrics: dict[str, float] = {}
-        for name, fit in ((LEAVING, self.leaving), (VALUE, self.value), (RETURN, self.returning)):
+        for argument, name, fit in (
+            ("leaving", "leaving", self.leaving),
+            ("valuing", "value", self.value),
+            ("returning", "return", self.returning),
+        ):
             found = fit()
             if found is None:
                 continue
             part, told = found
             if told["log_likelihood"] > told["constant"]:
-                part.save_pretrained(folder / name)
+                parts[argument] = part
             metrics |= {f"{name}/{key}": value for key, value in told.items()}
-        return metrics
+        return parts, metrics
 
     def leaving(self) -> tuple[LeavingModel, dict[str, float]] | None:
         """Fit leaving; None where slates without a choice are not in the log."""

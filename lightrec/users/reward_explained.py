@@ -25,6 +25,7 @@ from lightrec.users.choice_sets import EventBatches
 from lightrec.users.irl.attribution import Attribution, Model, attribute
 from lightrec.users.irl.base import RewardLearner, blocks
 from lightrec.users.irl.linear import LinearReward, LinearSets, fit_linear, linear_log_likelihood
+from lightrec.users.user_model import UserModel
 
 POPULARITY = "popularity (log)"
 """The feature that is counted in the log itself."""
@@ -145,18 +146,18 @@ NUMBERS = 50_000_000
 
 @torch.no_grad()
 def explain(
-    model: ChoiceModel, learner: RewardLearner | None, data: ChoiceData, folder: Path
+    users: UserModel, learner: RewardLearner | None, data: ChoiceData, folder: Path
 ) -> dict[str, float]:
     """Explain what was learned of people's wishes and write it down.
 
-    :param model: the user model, its continuation value fitted.
-    :param learner: whose reward is explained, in place of the user model's own.
+    :param users: whose reward is explained, its continuation value fitted.
+    :param learner: that learned it; None where it is read off the first choice model.
     :param data: whose training choices are explained.
     :param folder: an existing folder, which gets ``explained.json``.
     :returns: ``linear/log_likelihood``, of held-out choices by the linear reward; nothing where
         fewer than two users chose.
     """
-    reward_model = model if learner is None else learner.reward_model()
+    model, wanted = users.choice, users.wanted
     device = model.bias.device
 
     def later(history: Tensor, items: Tensor) -> Tensor:
@@ -166,10 +167,10 @@ def explain(
             values = model.utilities(blocks(model.state(history), len(items)), items)
         else:
             values = learner.utilities(history, items)
-        return (values - reward_model.reward(blocks(history, len(items)), items)).cpu()
+        return (values - wanted.reward(blocks(history, len(items)), items)).cpu()
 
     found, metrics = _linear(later, data)
-    found |= _parts(reward_model, data, device) | _extremes(reward_model, data, device)
+    found |= _parts(wanted, data, device) | _extremes(wanted, data, device)
     (folder / EXPLAINED).write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     return metrics
 

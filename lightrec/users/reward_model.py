@@ -4,28 +4,21 @@ A learner with networks of its own leaves a :class:`RewardModel`; the two-step e
 since its reward is read off the choice model itself.
 """
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lightrec.data.files import save_tensors
 from lightrec.keys import PADDING
+from lightrec.nn.part import Part
 from lightrec.users.choice_model import ChoiceModel
 
-FOLDER = "reward_model"
-"""In a choice model's folder: the reward model that was learned with it."""
-SETTINGS = "reward.json"
-CONTINUATION = "continuation"
-HEAD = "head.safetensors"
-GATE = "gate"
-KINDS = "kinds"
+Given = Part | Mapping[str, Any]
+"""A part, or its description as :func:`~lightrec.nn.part.describe` gives it."""
 
 
-class Continuation(nn.Module):
+class Continuation(Part):
     """W(s), the expected value of the next offer, by a network of its own over histories.
 
     It shares nothing with what it is subtracted from: a value read off the states that the choices
@@ -35,17 +28,18 @@ class Continuation(nn.Module):
     :param hidden_size: width of two hidden layers.
     """
 
-    def __init__(self, trunk: ChoiceModel, hidden_size: int = 64) -> None:
+    def __init__(self, trunk: Given, hidden_size: int = 64) -> None:
         super().__init__()
-        self.trunk, self.hidden_size = trunk, hidden_size
+        self.trunk, self.hidden_size = ChoiceModel.of(trunk), hidden_size
         self.network = nn.Sequential(
-            nn.Linear(trunk.state_size, hidden_size),
+            nn.Linear(self.trunk.state_size, hidden_size),
             nn.SiLU(),
             nn.Linear(hidden_size, hidden_size),
             nn.SiLU(),
             nn.Linear(hidden_size, 1),
         )
-        self.linear = nn.Linear(trunk.state_size, 1, bias=False)
+        self.linear = nn.Linear(self.trunk.state_size, 1, bias=False)
+        self.keep_arguments(trunk=self.trunk, hidden_size=hidden_size)
 
     def forward(self, history: Tensor) -> Tensor:
         """W (B,) of histories (B, any length)."""
@@ -63,58 +57,31 @@ class Continuation(nn.Module):
         """W after items (B, C), less W after nothing: (B, C)."""
         return self.after(history, items) - self.after_nothing(history).unsqueeze(1)
 
-    def save(self, folder: Path) -> None:
-        """Write the trunk as a choice model's folder, and the head into it."""
-        self.trunk.save_pretrained(folder)
-        parts = {**self.network.state_dict(prefix="network.")}
-        parts |= self.linear.state_dict(prefix="linear.")
-        save_tensors(parts, folder / HEAD)
-
-    @classmethod
-    def load(cls, folder: Path) -> "Continuation":
-        """Load what :meth:`save` wrote."""
-        parts = load_file(folder / HEAD)
-        found = cls(ChoiceModel.load(folder), len(parts["network.0.bias"]))
-        found.load_state_dict(parts, strict=False)
-        return found.eval()
-
     def _of(self, state: Tensor) -> Tensor:
         value: Tensor = self.network(state) + self.linear(state)
         return value.squeeze(-1)
 
 
-class Gate(nn.Module):
+class Gate(Part):
     """Tells from a history which of several kinds of people somebody is of.
 
     :param trunk: turns histories into states; its utilities are not used.
     :param kinds: K.
     """
 
-    def __init__(self, trunk: ChoiceModel, kinds: int) -> None:
+    def __init__(self, trunk: Given, kinds: int) -> None:
         super().__init__()
-        self.trunk = trunk
-        self.linear = nn.Linear(trunk.state_size, kinds)
+        self.trunk = ChoiceModel.of(trunk)
+        self.linear = nn.Linear(self.trunk.state_size, kinds)
+        self.keep_arguments(trunk=self.trunk, kinds=kinds)
 
     def forward(self, history: Tensor) -> Tensor:
         """Log-probabilities (B, K) of the kinds, of histories (B, any length)."""
         logits: Tensor = self.linear(self.trunk.state(history))
         return logits.log_softmax(1)
 
-    def save(self, folder: Path) -> None:
-        """Write the trunk as a choice model's folder, and the head into it."""
-        self.trunk.save_pretrained(folder)
-        save_tensors(self.linear.state_dict(), folder / HEAD)
 
-    @classmethod
-    def load(cls, folder: Path) -> "Gate":
-        """Load what :meth:`save` wrote."""
-        parts = load_file(folder / HEAD)
-        found = cls(ChoiceModel.load(folder), len(parts["bias"]))
-        found.linear.load_state_dict(parts)
-        return found.eval()
-
-
-class RewardModel(nn.Module):
+class RewardModel(Part):
     """r(s, i), what people want, in nats and relative to nothing.
 
     r(s, i) = utility of i - γ' (W(s after i) - W(s after nothing)); without W the utility alone.
@@ -131,16 +98,27 @@ class RewardModel(nn.Module):
 
     def __init__(
         self,
-        network: ChoiceModel,
-        continuation: Continuation | None = None,
+        network: Given,
+        continuation: Given | None = None,
         discount: float = 0.0,
-        others: Sequence[ChoiceModel] = (),
-        gate: Gate | None = None,
+        others: Sequence[Given] = (),
+        gate: Given | None = None,
         memory: int = 0,
     ) -> None:
         super().__init__()
-        self.network, self.continuation, self.discount = network, continuation, discount
-        self.others, self.gate, self.memory = nn.ModuleList(others), gate, memory
+        self.network = ChoiceModel.of(network)
+        self.continuation = None if continuation is None else Continuation.of(continuation)
+        self.others = nn.ModuleList(ChoiceModel.of(other) for other in others)
+        self.gate = None if gate is None else Gate.of(gate)
+        self.discount, self.memory = discount, memory
+        self.keep_arguments(
+            network=self.network,
+            continuation=self.continuation,
+            discount=discount,
+            others=self.others,
+            gate=self.gate,
+            memory=memory,
+        )
 
     def reward(self, history: Tensor, items: Tensor) -> Tensor:
         """Rewards (B, C) of items (B, C) after histories (B, any length)."""
@@ -158,49 +136,11 @@ class RewardModel(nn.Module):
         short = recent(history, self.memory)
         return torch.stack([model.utilities(model.state(short), items) for model in each], 1)
 
-    def save(self, folder: Path) -> None:
-        """Write a folder."""
-        self.network.save_pretrained(folder)
-        if self.gate is not None:
-            self.gate.save(folder / GATE)
-        for number, model in enumerate(self.others):
-            assert isinstance(model, ChoiceModel)
-            model.save_pretrained(folder / KINDS / str(number))
-        if self.continuation is not None:
-            self.continuation.save(folder / CONTINUATION)
-        settings = {"discount": self.discount, "memory": self.memory}
-        (folder / SETTINGS).write_text(json.dumps(settings) + "\n")
-
-    @classmethod
-    def load(cls, folder: Path) -> "RewardModel":
-        """Load what :meth:`save` wrote, in evaluation mode."""
-        settings = json.loads((folder / SETTINGS).read_text())
-        there = (folder / CONTINUATION).is_dir()
-        continuation = Continuation.load(folder / CONTINUATION) if there else None
-        gate = Gate.load(folder / GATE) if (folder / GATE).is_dir() else None
-        kinds = sorted((folder / KINDS).glob("*"), key=lambda path: int(path.name))
-        others = [ChoiceModel.load(kind) for kind in kinds]
-        network = ChoiceModel.load(folder)
-        return cls(network, continuation, others=others, gate=gate, **settings).eval()
-
 
 def recent(history: Tensor, steps: int) -> Tensor:
     """Histories (B, L) with padding in place of all but the last steps."""
     age = torch.arange(history.shape[1] - 1, -1, -1, device=history.device)
     return torch.where(age < steps, history, PADDING)
-
-
-def load_reward(folder: Path | str) -> ChoiceModel | RewardModel:
-    """Load what gives rewards in the folder of a stage such as users_a.
-
-    :returns: the reward model that was learned beside the choice model, or else the choice model,
-        whose own reward is that of the two-step estimator.
-    :raises RunError: where the folder holds neither.
-    """
-    path = Path(folder) / FOLDER
-    if (path / SETTINGS).is_file():
-        return RewardModel.load(path)
-    return ChoiceModel.load(folder)
 
 
 @torch.no_grad()

@@ -33,6 +33,7 @@ from lightrec.testing import (
 from lightrec.testing.plugins import PACKAGE_CHECKS, PART_CHECKS
 from lightrec.testing.supplies import Supplies
 from lightrec.users.choice_model import RecurrentChoice
+from lightrec.users.user_model import UserModel
 
 SUPPLIES = Supplies()
 ELSEWHERE = ("encoders", "evaluators")
@@ -53,7 +54,7 @@ def recurrent():
         torch.manual_seed(1)
         model = RecurrentChoice(tiny.NUM_ITEMS, tiny.VECTOR_SIZE, 5, leave_rate=0.3)
         model.set_items(torch.randn(tiny.NUM_ITEMS + 1, tiny.VECTOR_SIZE))
-    return model.eval()
+    return UserModel([model]).eval()
 
 
 def simulator(batch_size, **settings):
@@ -65,7 +66,7 @@ def simulator(batch_size, **settings):
 def knowing_policy():
     """A learned policy that also asks a user model."""
     ranker = Ranker(tiny.NUM_ITEMS, size=8, layers=1).eval()
-    policy = CandidatePolicy.from_parts(ranker, tiny.tiny_user_model(), size=4)
+    policy = CandidatePolicy.from_parts(ranker, tiny.tiny_choice_model(), size=4)
     for parameter in policy.query_network.parameters():
         torch.nn.init.normal_(parameter)
     policy.trust.data.fill_(0.5)

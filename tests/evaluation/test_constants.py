@@ -11,6 +11,7 @@ from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing.tiny_world import TinyWorld
 from lightrec.users.choice_model import PooledChoice
+from lightrec.users.user_model import UserModel
 
 USERS = 200
 
@@ -24,7 +25,7 @@ def simulator(chances, **settings):
     model.bias.data[1:] = torch.tensor(chances).logit()
     starts = LogStarts(torch.zeros(USERS + 1, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
     settings = {"leave_rate": 0.0, "max_steps": 4} | settings
-    return UserModelSimulator(model.eval(), starts, USERS, **settings)
+    return UserModelSimulator(UserModel([model.eval()]), starts, USERS, **settings)
 
 
 def test_a_list_shows_its_best_of_what_may_be_shown():

@@ -12,8 +12,8 @@ from lightrec.data.prepare import prepare
 from lightrec.evaluation.simulated_statistics import SimulatedStatistics
 from lightrec.report.users import statistics
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.halves import OFFERS
-from lightrec.users.parts import LEAVING, LeavingModel
+from lightrec.users.parts import LeavingModel
+from lightrec.users.user_model import UserModel
 
 TAKEN = 0.7
 
@@ -54,10 +54,8 @@ def test_the_true_law_makes_the_log_again(tmp_path):
         torch.nn.init.zeros_(parameter)
     model.bias.data[1:] = torch.tensor(TAKEN / 2 / (1 - TAKEN)).log()
     leaving.linear.bias.data.fill_(torch.tensor(1 / 3).logit())
-    model.save_pretrained(tmp_path / "users_b")
-    leaving.save_pretrained(tmp_path / "users_b" / LEAVING)
     noted = {"half": "all", "split_seed": 0, "candidates": 20}
-    (tmp_path / "users_b" / OFFERS).write_text(json.dumps(noted))
+    UserModel([model], leaving=leaving, offers=noted).save_pretrained(tmp_path / "users_b")
     found = SimulatedStatistics(sessions=3000).evaluate(tmp_path, tmp_path, 0)
     for name in ("length", "popularity"):
         assert found[f"statistics/{name}/total_variation"] < 0.04

@@ -9,6 +9,7 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.ranking.ranker import Ranker
 from lightrec.users.choice_model import PooledChoice
+from lightrec.users.user_model import UserModel
 
 N = 8
 CHANCES = torch.tensor([0.1, 0.2, 0.1, 0.9, 0.2, 0.1, 0.2, 0.1])
@@ -46,5 +47,5 @@ def bandit(tmp_path_factory):
         torch.nn.init.zeros_(parameter)
     numbers = torch.tensor([int(item) for item in store.catalog["item"]])
     model.bias.data[1:] = CHANCES[numbers - 1].logit()
-    model.save_pretrained(folder / "users_a")
+    UserModel([model]).save_pretrained(folder / "users_a")
     return folder

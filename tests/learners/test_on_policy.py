@@ -15,9 +15,8 @@ from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.simulators.rollout import play
-from lightrec.users.choice_model import PooledChoice
-from lightrec.users.ensemble import Ensemble
-from lightrec.users.parts import LEAVING, LeavingModel
+from lightrec.users.parts import LeavingModel
+from lightrec.users.user_model import UserModel
 from tests.learners.training import train
 
 
@@ -109,14 +108,12 @@ def test_slates_and_fixed_sessions_train_too(run):
 
 
 def test_fitted_leaving_and_an_ensemble_are_played(run, tmp_path):
-    model = PooledChoice.from_pretrained(str(run / "users_a"))
-    other = PooledChoice.from_pretrained(str(run / "users_a"))
+    model, other = (UserModel.load(run / "users_a").choice for _ in range(2))
     other.bias.data[1:] = -other.bias.data[1:]
-    Ensemble([model, other]).save_pretrained(tmp_path)
     leaving = LeavingModel(model.state_size)
     # Whoever declines leaves.
     leaving.linear.weight.data[0, -1], leaving.linear.bias.data[0] = -198, 99
-    leaving.save_pretrained(tmp_path / LEAVING)
+    UserModel([model, other], leaving=leaving).save_pretrained(tmp_path)
     data = data_of(run, tmp_path, penalty=0.5, leave_rate=1.0)
     module = module_of(data)
     trainer = pl.Trainer(
@@ -128,7 +125,7 @@ def test_fitted_leaving_and_an_ensemble_are_played(run, tmp_path):
     )
     trainer.fit(module, data)
     ground = module.ground
-    assert isinstance(ground.train.user_model, Ensemble)
+    assert len(ground.train.user_model.members) == 2
     rollout = ground.train.rollout(4, break_when_any_done=False)
     following = rollout["next"]
     assert torch.equal(following["terminated"], following[Key.ACCEPTED] == 0)
@@ -190,7 +187,7 @@ def test_expected_surplus_is_the_log_sum(run):
     state = ground.judging.reset()
     state["action"] = torch.full((len(ground.users), 1), 3)
     found = ground.judging.step(state)["next", "reward"]
-    expected = torch.nn.functional.softplus(data.user_model.bias[3])
+    expected = torch.nn.functional.softplus(data.user_model.choice.bias[3])
     torch.testing.assert_close(found, expected.expand_as(found))
     assert (sessions.reward > 0).all()
 

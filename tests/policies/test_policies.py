@@ -15,6 +15,7 @@ from lightrec.policies.baselines import (
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
+from lightrec.users.user_model import UserModel
 
 N = 12
 
@@ -48,7 +49,7 @@ def all_policies(ranker):
     return [
         RandomPolicy(N),
         PopularityPolicy.from_counts(torch.arange(N + 1.0)),
-        ConstantListPolicy.from_user_model(model, histories()),
+        ConstantListPolicy.from_user_model(UserModel([model]), histories()),
         GreedyEncoderPolicy.from_ranker(ranker),
         CandidatePolicy.from_parts(ranker),
         CandidatePolicy.from_parts(ranker, choice(RecurrentChoice), sharpness=3.0),
@@ -150,7 +151,7 @@ def test_slates_come_from_the_mask(ranker):
 def test_the_constant_list_is_ordered_by_acceptance():
     model = choice()
     history = histories(5)
-    policy = ConstantListPolicy.from_user_model(model, history, batch_size=2)
+    policy = ConstantListPolicy.from_user_model(UserModel([model]), history, batch_size=2)
     expected = model.utilities(model.state(history)).sigmoid().mean(0)
     torch.testing.assert_close(policy.scores(session_start(history[:1]))[0, 1:], expected[1:])
 

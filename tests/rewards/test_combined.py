@@ -190,12 +190,10 @@ def test_shaping_leaves_the_best_policy_as_it_is():
     assert not torch.equal(plain.argmax(1), wrong.argmax(1))
 
 
-def test_continuation_shaping_weighs_as_the_learner(tmp_path):
-    model = tiny.tiny_user_model()
+def test_continuation_shaping_weighs_as_the_learner():
+    users = tiny.tiny_user_model(whole=True)
+    model = users.choice
     torch.nn.init.normal_(model.value.weight)
-    model.save_pretrained(tmp_path)
-    for name, part in tiny.tiny_endings(model).items():
-        part.save_pretrained(tmp_path / name)
     shaped = ContinuationShaping(EngagementReward())
     steps = rows([[0, 2, 2], [0, 0, 1], [3, 1, 2]], [2, 3, 0])
     before = model.continuation(model.state(steps[Key.HISTORY])).unsqueeze(1)
@@ -203,9 +201,9 @@ def test_continuation_shaping_weighs_as_the_learner(tmp_path):
     gain = model.continuation(model.after(steps[Key.HISTORY], torch.tensor([[2], [3], [1]])))
     after = torch.where(steps[Key.TAKEN], gain, idle)
     plain = EngagementReward()(steps)
-    WeightedSum([shaped]).bind(RewardContext(tmp_path, discount=0.9))
+    WeightedSum([shaped]).bind(RewardContext(users, discount=0.9))
     torch.testing.assert_close(shaped(steps), plain + 0.9 * after - before)
-    context = RewardContext(tmp_path, discount=0.9, fitted_ends=True)
+    context = RewardContext(users, discount=0.9, fitted_ends=True)
     shaped.bind(context)
     endings = Endings(context)
     stay = 1 - endings(steps)

@@ -12,11 +12,11 @@ from lightrec.rewards.base import RewardContext
 from lightrec.rewards.penalties import FatiguePenalty, RepetitionPenalty, UncertaintyPenalty
 from lightrec.testing import tiny
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.ensemble import Ensemble
+from lightrec.users.user_model import UserModel
 
 
-def bound(reward, folder=None, store=None):
-    reward.bind(RewardContext(folder, store))
+def bound(reward, users=None, store=None):
+    reward.bind(RewardContext(users, store))
     return reward
 
 
@@ -35,24 +35,22 @@ def test_repetition_counts_what_was_accepted_before():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def users():
     # Items 1 and 2 point one way, 3 and 4 the other; item 5 means nothing in a history.
     model = PooledChoice(4, 2, 3)
     model.vectors[1:] = torch.tensor([[1.0, 0.0], [1.0, 0.1], [-1.0, 0.0], [-1.0, 0.3]])
-    folder = tmp_path_factory.mktemp("choice")
-    model.save_pretrained(folder)
-    return str(folder)
+    return UserModel([model]).eval()
 
 
-def test_fatigue_is_the_part_of_the_window_near_the_item(folder):
+def test_fatigue_is_the_part_of_the_window_near_the_item(users):
     steps = rows([[0, 1, 2, 3], [5, 5, 2, 3], [0, 0, 0, 1], [1, 1, 1, 1]], [1, 4, 3, 0])
-    found = bound(FatiguePenalty(window=4), folder)(steps).flatten().tolist()
+    found = bound(FatiguePenalty(window=4), users)(steps).flatten().tolist()
     assert found == [-0.5, -0.25, 0, 0]
-    assert bound(FatiguePenalty(window=2), folder)(steps).flatten().tolist() == [-0.5, -0.5, 0, 0]
+    assert bound(FatiguePenalty(window=2), users)(steps).flatten().tolist() == [-0.5, -0.5, 0, 0]
     with pytest.raises(RecipeError, match="a cosine lies between"):
         FatiguePenalty(near=2.0)
     with pytest.raises(NotApplicable, match="there is no log here"):
-        bound(FatiguePenalty(category="kind"), folder)
+        bound(FatiguePenalty(category="kind"), users)
 
 
 def test_fatigue_goes_by_categories_where_there_are_some(tmp_path):
@@ -69,14 +67,12 @@ def test_fatigue_goes_by_categories_where_there_are_some(tmp_path):
         bound(FatiguePenalty(category="colour"), store=store)
 
 
-def test_uncertainty_is_the_ensembles_unless_the_simulator_tells(folder, tmp_path):
+def test_uncertainty_is_the_ensembles_unless_the_simulator_tells(users):
     with pytest.raises(NotApplicable, match="a single user model"):
-        bound(UncertaintyPenalty(), folder)
-    one, other = tiny.tiny_user_model(), tiny.tiny_user_model(seed=1)
-    ensemble = Ensemble([one, other])
-    ensemble.save_pretrained(tmp_path)
+        bound(UncertaintyPenalty(), users)
+    ensemble = tiny.tiny_user_model(members=2)
     steps = rows([[0, 0, 1, 2, 3], [1, 2, 3, 4, 5]], [4, 6])
-    reward = bound(UncertaintyPenalty(), tmp_path)
+    reward = bound(UncertaintyPenalty(), ensemble)
     expected = ensemble.predict(steps[Key.HISTORY], steps[Key.ACTION])[1]
     assert torch.allclose(reward(steps), -expected.unsqueeze(1))
     assert (-reward(steps) <= math.log(2)).all()

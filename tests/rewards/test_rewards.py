@@ -19,22 +19,21 @@ from lightrec.rewards.probability_log import (
 from lightrec.rewards.value import ValueReward
 from lightrec.testing import tiny
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.parts import VALUE, ValueModel
+from lightrec.users.parts import ValueModel
+from lightrec.users.user_model import UserModel
 
 
-def bound(reward, folder):
-    reward.bind(RewardContext(folder))
+def bound(reward, users):
+    reward.bind(RewardContext(users))
     return reward
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def users():
     torch.manual_seed(0)
     model = PooledChoice(6, 2, 3, discount=0.8)
     model.set_items(torch.randn(7, 2))
-    folder = tmp_path_factory.mktemp("choice")
-    model.save_pretrained(folder)
-    return str(folder)
+    return UserModel([model]).eval()
 
 
 @pytest.fixture(params=[True, False])
@@ -52,10 +51,10 @@ def test_engagement_counts_what_was_accepted(transition):
     assert EngagementReward()(transition).tolist() == [[1.0], [0.0], [1.0]]
 
 
-def test_learned_reward_is_the_models(transition, folder):
-    reward = bound(LearnedReward(), folder)
+def test_learned_reward_is_the_models(transition, users):
+    reward = bound(LearnedReward(), users)
     found = reward(transition)
-    expected = reward.model.reward(transition[Key.HISTORY], torch.tensor([[5], [1], [2]]))
+    expected = users.reward(transition[Key.HISTORY], torch.tensor([[5], [1], [2]]))
     assert found.shape == (3, 1)
     assert found[1].item() == 0
     torch.testing.assert_close(found[[0, 2]], expected[[0, 2]])
@@ -70,8 +69,8 @@ def test_probability_log_is_lowest_at_one_over_e():
     assert values[[0, -1]].tolist() == [0, 0]
 
 
-def test_probability_log_reward(transition, folder):
-    reward = bound(ProbabilityLogReward(), folder)
+def test_probability_log_reward(transition, users):
+    reward = bound(ProbabilityLogReward(), users)
     p = reward.model.log_probabilities(transition[Key.HISTORY], transition[Key.ACTION]).exp()
     expected = [p[0, 0] * p[0, 0].log(), 0, p[2, 1] * p[2, 1].log()]
     assert reward(transition).flatten().tolist() == pytest.approx([float(x) for x in expected])
@@ -90,19 +89,17 @@ def test_reward_weighted_log_likelihood_by_hand():
         reward_weighted_log_likelihood(rewards, log_p[:, :1])
 
 
-def test_value_reward_is_the_mean_value_of_what_was_accepted(transition, folder, tmp_path):
+def test_value_reward_is_the_mean_value_of_what_was_accepted(transition, users):
     with pytest.raises(NotApplicable, match="no model of values"):
-        bound(ValueReward(), folder)
-    model = PooledChoice.from_pretrained(folder)
-    model.save_pretrained(tmp_path)
-    value = ValueModel(model.state_size, 32, 6)
+        bound(ValueReward(), users)
+    value = ValueModel(users.choice.state_size, 32, 6)
     value.levels.weight.data[:, 0] = torch.arange(7.0)
     value.center.fill_(3.0)
     value.spread.fill_(0.5)
-    value.save_pretrained(tmp_path / VALUE)
+    users = users.replaced(valuing=value)
     # Three stars, and half of the item's own level.
-    assert bound(ValueReward(), tmp_path)(transition).tolist() == [[5.5], [0.0], [4.0]]
-    assert bound(ValueReward(least=3.0), tmp_path)(transition).tolist() == [[2.5], [0.0], [1.0]]
+    assert bound(ValueReward(), users)(transition).tolist() == [[5.5], [0.0], [4.0]]
+    assert bound(ValueReward(least=3.0), users)(transition).tolist() == [[2.5], [0.0], [1.0]]
 
 
 def test_a_reward_reads_attributes_of_users_and_items_once_it_is_bound(tmp_path):

@@ -12,11 +12,12 @@ from lightrec.rewards.base import RewardContext
 from lightrec.rewards.staying import Endings, ReturnReward, StayReward
 from lightrec.rewards.value import ConversionReward
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.parts import LEAVING, RETURN, VALUE, LeavingModel, ReturnModel, ValueModel
+from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
+from lightrec.users.user_model import UserModel
 
 
-def bound(reward, folder):
-    reward.bind(RewardContext(folder))
+def bound(reward, users):
+    reward.bind(RewardContext(users))
     return reward
 
 
@@ -42,66 +43,61 @@ def transition():
     )
 
 
-def test_conversion_is_the_normal_laws_tail(model, transition, tmp_path):
-    model.save_pretrained(tmp_path)
+def test_conversion_is_the_normal_laws_tail(model, transition):
     value = ValueModel(model.state_size, 32, 6)
     value.levels.weight.data[:, 0] = torch.arange(7.0)
     value.center.fill_(3.0)
     value.spread.fill_(0.5)
-    value.save_pretrained(tmp_path / VALUE)
+    users = UserModel([model], valuing=value)
     # Means are 5.5 and 4, the deviation is .5: z = 3 and 0.
     expected = [(1 + math.erf(3 / math.sqrt(2))) / 2, 0.0, 0.5]
-    found = bound(ConversionReward(threshold=4.0), tmp_path)(transition)
+    found = bound(ConversionReward(threshold=4.0), users)(transition)
     assert found.flatten().tolist() == pytest.approx(expected)
 
 
-def test_without_a_fitted_law_people_stay_at_the_assumed_rate(model, transition, tmp_path):
-    model.save_pretrained(tmp_path)
-    assert bound(StayReward(), tmp_path)(transition).tolist() == [[0.75]] * 3
+def test_without_a_fitted_law_people_stay_at_the_assumed_rate(model, transition):
+    users = UserModel([model])
+    assert bound(StayReward(), users)(transition).tolist() == [[0.75]] * 3
     with pytest.raises(NotApplicable, match="no model of returns"):
-        bound(ReturnReward(), tmp_path)
+        bound(ReturnReward(), users)
 
 
-def fit(model, folder):
+def fit(model):
     """Leaving with log-odds step - 2 · share accepted; returns after e^(11 + share) seconds."""
-    model.save_pretrained(folder)
     leaving, returns = LeavingModel(model.state_size), ReturnModel(model.state_size)
     leaving.levels.weight.data[:, 0] = torch.arange(65.0)
     leaving.linear.weight.data[0, -3] = -2.0
     returns.linear.weight.data[0, -1] = 1.0
     returns.linear.bias.data[0] = 11.0
-    leaving.save_pretrained(folder / LEAVING)
-    returns.save_pretrained(folder / RETURN)
-    return str(folder)
+    return UserModel([model], leaving=leaving, returning=returns)
 
 
-def test_staying_and_returning_by_hand(model, transition, tmp_path):
-    folder = fit(model, tmp_path)
+def test_staying_and_returning_by_hand(model, transition):
+    users = fit(model)
     # After the step: 1 of 1, 1 of 2 and 3 of 4 slates were accepted.
     shares = [1.0, 0.5, 0.75]
     leave = [1 / (1 + math.exp(-(n - 2 * s))) for n, s in zip([1, 2, 4], shares, strict=True)]
-    found = bound(StayReward(), folder)(transition).flatten().tolist()
+    found = bound(StayReward(), users)(transition).flatten().tolist()
     assert found == pytest.approx([1 - p for p in leave], abs=1e-6)
     z = [math.log(2 * 86_400) - 11 - share for share in shares]
     back = [(1 + math.erf(x / math.sqrt(2))) / 2 for x in z]
     expected = [p * b for p, b in zip(leave, back, strict=True)]
-    found = bound(ReturnReward(days=2.0), folder)(transition).flatten().tolist()
+    found = bound(ReturnReward(days=2.0), users)(transition).flatten().tolist()
     assert found == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_transition_that_tells_nothing_of_its_session_is_the_first(model, transition, tmp_path):
-    folder = fit(model, tmp_path)
+def test_a_transition_that_tells_nothing_of_its_session_is_the_first(model, transition):
+    users = fit(model)
     bare = transition.exclude(Key.STEP, Key.ACCEPTED_TOTAL)
-    assert bound(StayReward(), folder)(bare)[0] == bound(StayReward(), folder)(transition)[0]
+    assert bound(StayReward(), users)(bare)[0] == bound(StayReward(), users)(transition)[0]
 
 
-def test_the_state_after_the_step_is_the_models_own(model, transition, tmp_path):
-    model.save_pretrained(tmp_path)
-    state = Endings(RewardContext(tmp_path)).state(transition)[0]
+def test_the_history_after_the_step_is_the_models_own(model, transition):
+    users = UserModel([model])
+    after = users.state(Endings(RewardContext(users)).after(transition)[0])
     history, clicked = transition[Key.HISTORY], torch.tensor([[5], [7], [2]])
     assert model.records_nothing
-    torch.testing.assert_close(state, model.after(history, clicked).squeeze(1))
+    torch.testing.assert_close(after, model.after(history, clicked).squeeze(1))
     model.nothing_recorded.fill_(False)
-    model.save_pretrained(tmp_path)
-    state = Endings(RewardContext(tmp_path)).state(transition)[0]
-    torch.testing.assert_close(state[1], model.state(history)[1])
+    after = users.state(Endings(RewardContext(users)).after(transition)[0])
+    torch.testing.assert_close(after[1], model.state(history)[1])

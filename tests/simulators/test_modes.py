@@ -17,13 +17,14 @@ from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfacti
 from lightrec.simulators.worlds.virtual_taobao import SIZES, VirtualTaobao
 from lightrec.testing.tiny_world import TinyWorld
 from lightrec.users.choice_model import PooledChoice
+from lightrec.users.user_model import UserModel
 
 
 def user_model(rows=40, items=6, **settings):
     model = PooledChoice(items, 1, 4, pools=1, feature_size=2, hidden_size=2, records_nothing=False)
     starts = LogStarts(torch.zeros(rows + 1, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
     settings = {"leave_rate": 0.3, "max_steps": 9, "repeats": True} | settings
-    return UserModelSimulator(model.eval(), starts, rows, **settings)
+    return UserModelSimulator(UserModel([model.eval()]), starts, rows, **settings)
 
 
 MAKERS = {

@@ -11,6 +11,7 @@ from lightrec.simulators.rollout import Sessions, judge
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.users.choice_model import PooledChoice
+from lightrec.users.user_model import UserModel
 
 USERS = 1500
 CHANCES = torch.tensor([0.9, 0.1] * 20)
@@ -23,7 +24,9 @@ def simulator():
         torch.nn.init.zeros_(parameter)
     model.bias.data[1:] = CHANCES.logit()
     starts = LogStarts(torch.zeros(USERS + 1, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
-    return UserModelSimulator(model.eval(), starts, USERS, leave_rate=0.1, max_steps=15)
+    return UserModelSimulator(
+        UserModel([model.eval()]), starts, USERS, leave_rate=0.1, max_steps=15
+    )
 
 
 def popularity(order):

@@ -14,8 +14,8 @@ from lightrec.keys import Key
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.ensemble import Ensemble
 from lightrec.users.parts import LeavingModel
+from lightrec.users.user_model import UserModel
 
 
 def fixed_tastes(probabilities, records_nothing=False):
@@ -32,7 +32,7 @@ def fixed_tastes(probabilities, records_nothing=False):
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
     model.bias.data[1:] = torch.tensor(probabilities).logit()
-    return model.requires_grad_(False)
+    return UserModel([model.requires_grad_(False)])
 
 
 def starts_of(histories, **settings):
@@ -321,10 +321,12 @@ def test_states_are_tensordicts_of_the_declared_size():
 def test_a_fitted_hazard_takes_the_place_of_the_rate():
     # Its level is that of the step: nobody leaves before the third, where everybody does.
     model = fixed_tastes([0.5] * 6)
-    leaving = LeavingModel(model.state_size, steps=4)
+    leaving = LeavingModel(model.choice.state_size, steps=4)
     leaving.levels.weight.data[:, 0] = torch.tensor([-99.0, -99, -99, 99, 99])
     starts = starts_of([[]] * 50)
-    simulator = UserModelSimulator(model, starts, 50, leave_rate=1.0, leaving=leaving, max_steps=6)
+    model = model.replaced(leaving=leaving)
+    simulator = UserModelSimulator(model, starts, 50, max_steps=6)
+    assert UserModelSimulator(model, starts, 50, leave_rate=1.0).leave_rate == 1
     steps = play(simulator, lowest())["terminated"].squeeze(-1)
     assert not steps[:2].any()
     assert steps[2].all()
@@ -332,18 +334,19 @@ def test_a_fitted_hazard_takes_the_place_of_the_rate():
 
 def test_a_hazard_may_look_at_the_answer():
     model = fixed_tastes([0.5] * 6)
-    leaving = LeavingModel(model.state_size)
+    leaving = LeavingModel(model.choice.state_size)
     # Of the numbers state, log step, share accepted, log total, accepted, the last alone counts.
     leaving.linear.weight.data[0, -1] = 198
     leaving.linear.bias.data[0] = -99
-    simulator = UserModelSimulator(model, starts_of([[]] * 50), 50, leaving=leaving, max_steps=6)
+    model = model.replaced(leaving=leaving)
+    simulator = UserModelSimulator(model, starts_of([[]] * 50), 50, max_steps=6)
     first = play(simulator, lowest())[0]
     assert torch.equal(first["terminated"], first[Key.ACCEPTED] > 0)
 
 
 def test_an_ensemble_takes_by_the_mean_and_says_how_uncertain_it_is():
     # One member takes item 1 with probability .1, the other with .9; of item 2 both say .5.
-    users = Ensemble([fixed_tastes([0.1, 0.5]), fixed_tastes([0.9, 0.5])])
+    users = UserModel([fixed_tastes(p).choice for p in ([0.1, 0.5], [0.9, 0.5])])
     count, starts = 20_000, starts_of([[]] * 20_000)
     settings = {"max_steps": 2, "ending": "fixed", "expected": True}
     simulator = UserModelSimulator(users, starts, count, **settings)
@@ -362,7 +365,7 @@ def test_an_ensemble_takes_by_the_mean_and_says_how_uncertain_it_is():
 def test_members_who_are_of_one_mind_are_one_user():
     one, several = (
         UserModelSimulator(users, starts_of([[]] * 64), 64, max_steps=3)
-        for users in (fixed_tastes([0.3] * 6), Ensemble([fixed_tastes([0.3] * 6)] * 3))
+        for users in (fixed_tastes([0.3] * 6), UserModel([fixed_tastes([0.3] * 6).choice] * 3))
     )
     for simulator in (one, several):
         simulator.fix(torch.arange(64), seed=1)
@@ -372,14 +375,16 @@ def test_members_who_are_of_one_mind_are_one_user():
 
 def test_members_of_an_ensemble_are_of_the_same_items():
     with pytest.raises(ValueError, match="same items"):
-        Ensemble([fixed_tastes([0.5]), fixed_tastes([0.5, 0.5])])
+        UserModel([fixed_tastes([0.5]).choice, fixed_tastes([0.5, 0.5]).choice])
 
 
 def test_users_are_the_same_in_mixed_precision():
     torch.manual_seed(0)
     model = PooledChoice(6, 3, 4)
     model.set_items(torch.randn(7, 3))
-    simulator = UserModelSimulator(model, starts_of([[1, 2]] * 8), 8, reward=None, expected=True)
+    simulator = UserModelSimulator(
+        UserModel([model]), starts_of([[1, 2]] * 8), 8, reward=None, expected=True
+    )
     simulator.fix(torch.arange(8), 0)
     state = simulator.reset()
     state[Key.ACTION] = torch.full((8, 1), 4)

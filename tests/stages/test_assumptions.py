@@ -8,12 +8,10 @@ import torch
 
 from lightrec.keys import PADDING
 from lightrec.stages import assumptions
-from lightrec.stages.assumptions import Cell, cells, write_reward
+from lightrec.stages.assumptions import Cell, assuming, cells
 from lightrec.stages.run import run
 from lightrec.testing import tiny
-from lightrec.users.choice_model import ChoiceModel
-from lightrec.users.ensemble import Ensemble, load_user_model
-from lightrec.users.parts import VALUE
+from lightrec.users.user_model import UserModel
 
 
 def test_each_assumption_is_halved_and_doubled_on_its_own_scale():
@@ -51,23 +49,21 @@ def test_all_that_a_reward_reads_is_there_under_other_assumptions(tiny_run, tmp_
     run = tmp_path / "run"
     shutil.copytree(tiny_run / "users_a", run / "users_a")
     (run / "data").symlink_to(tiny_run / "data")
-    model = ChoiceModel.load(run / "users_a")
-    Ensemble([model, model]).save_pretrained(run / "users_a")
-    for name, part in tiny.tiny_endings(model).items():
-        part.save_pretrained(run / "users_a" / name)
-    cell = Cell("half", "half", 0.5, 0.1, 0.5)
-    found = write_reward(model, cell, run, tmp_path / "cell")
-    written = load_user_model(tmp_path / "cell")
-    assert len(written.models) == 2
+    users = UserModel.load(run / "users_a")
+    model = users.choice
+    users = users.replaced(members=[model, model], **tiny.tiny_endings(model))
+    found = assuming(users, Cell("half", "half", 0.5, 0.1, 0.5), run)
+    assert len(found.members) == 2
     history, items = torch.tensor([[PADDING, 1, 2]]), torch.tensor([[3, 4]])
-    odds = [m.log_probabilities(history, items)[0, -1].exp().logit() for m in (model, found)]
+    odds = [u.log_probabilities(history, items)[0, -1].exp().logit() for u in (model, found)]
     assert torch.allclose(odds[1] - odds[0], torch.tensor(0.5).log(), atol=1e-5)
-    for member in written.models:
+    for member in found.members:
         assert torch.allclose(
             member.log_probabilities(history, items), found.log_probabilities(history, items)
         )
         assert member.survival_discount == pytest.approx(0.45)
-    assert {path.name for path in (tmp_path / "cell").iterdir()} >= {"leaving", "return"}
+    assert found.leaving is users.leaving
+    assert found.returning is users.returning
 
 
 def test_stopped_within_an_assumption_it_goes_on(
@@ -76,8 +72,8 @@ def test_stopped_within_an_assumption_it_goes_on(
     out = tmp_path / "run"
     shutil.copytree(tiny_run, out)
     # As a log with values leaves it.
-    part = next(iter(tiny.tiny_endings(ChoiceModel.load(out / "users_a")).values()))
-    part.save_pretrained(out / "users_a" / VALUE)
+    users = UserModel.load(out / "users_a")
+    users.replaced(valuing=tiny.tiny_values(users.choice)).save_pretrained(out / "users_a")
     log, items = lightrec_tiny_files
     few = ["--policy=[--trainer.fast_dev_run=1]", "--max_users=5", "--max_steps=3"]
 
@@ -98,7 +94,7 @@ def test_stopped_within_an_assumption_it_goes_on(
         patch.setattr(assumptions, "train", stop)
         with pytest.raises(KeyboardInterrupt):
             go()
-    assert (out / ".work/assumptions/as-assumed/users_a" / VALUE).is_symlink()
+    assert UserModel.load(out / ".work/assumptions/as-assumed/users_a").valuing is not None
     # One cell is enough to see that it is made.
     made = assumptions.cells
     monkeypatch.setattr(assumptions, "cells", lambda *given: [*made(*given)][:1])

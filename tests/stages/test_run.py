@@ -21,7 +21,7 @@ from lightrec.stages import recipes
 from lightrec.stages import train as training
 from lightrec.stages.run import plan, run
 from lightrec.testing.tiny import FAST
-from lightrec.users.halves import learned_from
+from lightrec.users.user_model import UserModel
 
 DEFAULT = ("data", "ranker", "users_a", "users_b", "policy", "evaluate")
 
@@ -57,7 +57,8 @@ def test_metrics_are_flat_and_hold_together(tiny_run):
 
 def test_users_who_are_new_to_a_and_to_the_policy_stand_apart(tiny_run):
     metrics = json.loads((tiny_run / "metrics.json").read_text())
-    halves = [learned_from(tiny_run / stage, 60) for stage in ("users_a", "users_b")]
+    users = (UserModel.load(tiny_run / stage) for stage in ("users_a", "users_b"))
+    halves = [model.learned_from(60) for model in users]
     assert not (halves[0] & halves[1]).any()
     assert metrics["simulator_new/users"] == halves[1].sum()
     assert metrics["simulator/refits"] == 3

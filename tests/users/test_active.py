@@ -16,7 +16,7 @@ from lightrec.users.active import events_of, first_events, most_informative, unc
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.choice_sets import forgetting
-from lightrec.users.ensemble import Ensemble
+from lightrec.users.user_model import UserModel
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def users_who_disagree_on(data, names):
     numbers = [1 + data.store.catalog["item"].to_list().index(name) for name in names]
     with torch.no_grad():
         second.bias[numbers] += torch.tensor([3.0, -3.0])
-    return Ensemble([first, second])
+    return UserModel([first, second])
 
 
 def test_sessions_on_which_the_ensemble_disagrees_come_first(data):

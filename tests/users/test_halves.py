@@ -16,9 +16,10 @@ from lightrec.stages.assumptions import assumptions_stage
 from lightrec.stages.evaluate import evaluate_stage
 from lightrec.stages.run import plan, run
 from lightrec.stages.train import train
+from lightrec.testing import tiny
 from lightrec.testing.tiny import FAST
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.halves import OFFERS, in_half, learned_from
+from lightrec.users.halves import OFFERS, in_half
 
 SENTENCE = (
     "The stage users_a splits the users into halves by seed 5 and users_b by seed 0, so that "
@@ -47,8 +48,8 @@ def test_halves_follow_the_seed_unless_the_split_has_one_of_its_own():
 def noted(folder, **stages):
     for stage, (half, seed) in stages.items():
         (folder / stage).mkdir(exist_ok=True)
-        note = json.dumps({"half": half, "split_seed": seed})
-        (folder / stage / OFFERS).write_text(note)
+        note = json.dumps({OFFERS: {"half": half, "split_seed": seed}})
+        (folder / stage / "config.json").write_text(note)
     return folder
 
 
@@ -64,8 +65,9 @@ def test_overlapping_halves_are_refused_in_a_sentence(tmp_path):
 def test_all_who_use_both_user_models_refuse_overlapping_halves(tiny_run, tmp_path):
     for part in ("data", "ranker", "users_a", "users_b"):
         shutil.copytree(tiny_run / part, tmp_path / part)
-    note = json.loads((tiny_run / "users_a" / OFFERS).read_text())
-    (tmp_path / "users_a" / OFFERS).write_text(json.dumps({**note, "split_seed": 5}))
+    note = json.loads((tiny_run / "users_a" / "config.json").read_text())
+    note[OFFERS]["split_seed"] = 5
+    (tmp_path / "users_a" / "config.json").write_text(json.dumps(note))
     folder = recipes.folder("generic")
     planned = plan(folder, tmp_path, {}, False, None, FAST, "assumptions")
     stages = {stage.name: stage for stage in planned}
@@ -92,10 +94,10 @@ def test_a_run_refuses_overlapping_halves_before_any_stage_works(
     assert not out.exists()
 
 
-def test_a_stage_learned_from_its_own_half(tmp_path):
-    assert learned_from(tmp_path, 10).all()
-    folder = noted(tmp_path, users_a=("a", 5)) / "users_a"
-    assert (learned_from(folder, 100) == in_half(np.arange(100), "a", 5)).all()
+def test_a_user_model_learned_from_its_own_half():
+    assert tiny.tiny_user_model().learned_from(10).all()
+    users = tiny.tiny_user_model().replaced(offers={"half": "a", "split_seed": 5})
+    assert (users.learned_from(100) == in_half(np.arange(100), "a", 5)).all()
 
 
 def test_a_policy_meets_only_users_from_whom_user_model_a_learned(tiny_run):

@@ -1,5 +1,4 @@
 import shutil
-from types import SimpleNamespace
 
 import lightning.pytorch as pl
 import numpy as np
@@ -24,12 +23,11 @@ from lightrec.users.assessment import (
     future_share,
 )
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.ensemble import load_user_model
 from lightrec.users.halves import in_half
 from lightrec.users.irl.iq_learn import IQLearn
 from lightrec.users.irl.maxent import MaxEnt
-from lightrec.users.module import ChoiceModule, bootstrap_times, load
-from lightrec.users.reward_model import load_reward
+from lightrec.users.module import ChoiceModule, bootstrap_times
+from lightrec.users.user_model import UserModel
 
 ITEMS = 30
 
@@ -95,9 +93,9 @@ def test_taste_is_learned_and_written(folders, tmp_path, model):
     assert metrics["log_likelihood"] > metrics["popularity"] + 0.2
     assert metrics["other_half/log_likelihood"] > metrics["other_half/popularity"] + 0.2
     assert 0 <= metrics["calibration_error"] < 0.1
-    assert metrics["temperature"] == float(load(tmp_path).temperature)
+    assert metrics["temperature"] == float(UserModel.load(tmp_path).choice.temperature)
     assert 0 < metrics["future_share"] < 1
-    choice = load(tmp_path)
+    choice = UserModel.load(tmp_path).choice
     assert not choice.records_nothing
     assert choice.survival_discount == pytest.approx(0.9 * 0.95)
     history = torch.tensor([[0, 0, 0, 1, 3]])
@@ -109,27 +107,27 @@ def test_taste_is_learned_and_written(folders, tmp_path, model):
 def test_nothing_of_a_choice_is_for_the_future_without_discount_and_all_without_reward(folders):
     data = data_of(folders)
     module = train(folders, epochs=1, discount=0.0)
-    choice = module.choice.eval()
-    assert future_share(choice, choice, data, VALIDATION, "a") == pytest.approx(0, abs=1e-6)
-    nothing = SimpleNamespace(reward=lambda history, items: torch.zeros(items.shape))
-    assert future_share(choice, nothing, data, VALIDATION, "a") == pytest.approx(1)
+    users = UserModel([module.choice]).eval()
+    assert future_share(users, data, VALIDATION, "a") == pytest.approx(0, abs=1e-6)
+    users.reward = lambda history, items: torch.zeros(items.shape)
+    assert future_share(users, data, VALIDATION, "a") == pytest.approx(1)
 
 
-def test_an_ensemble_is_written_beside_its_first_member(folders, tmp_path):
+def test_all_members_are_written(folders, tmp_path):
     module = train(folders, model="mixed", members=3)
     metrics = module.write(tmp_path)
     # By Jensen's inequality the mean law is no worse than the members are on average, and the
     # first alone cannot be far from them.
     assert metrics["ensemble/log_likelihood"] > metrics["log_likelihood"] - 0.05
     assert metrics["ensemble/disagreement"] > 0
-    users = load_user_model(tmp_path)
+    users = UserModel.load(tmp_path)
     kinds = [type(member).__name__ for member in users.members]
     assert kinds == ["PooledChoice", "RecurrentChoice", "PooledChoice"]
     history, items = torch.tensor([[0, 0, 0, 1, 3]]), torch.tensor([[5, 6, 7]])
     each = torch.stack([m.log_probabilities(history, items).exp() for m in users.members])
     found = users.log_probabilities(history, items).exp()
     torch.testing.assert_close(found, each.mean(0))
-    assert torch.equal(load(tmp_path).bias, module.choice.bias)
+    assert torch.equal(users.choice.bias, module.choice.bias)
 
 
 def test_a_member_of_an_ensemble_learns_as_it_would_alone(folders):
@@ -149,7 +147,7 @@ def test_twice_the_same(folders, tmp_path):
 def test_without_discount_the_reward_is_the_utility(folders, tmp_path):
     module = train(folders, epochs=1, discount=0.0)
     module.write(tmp_path)
-    choice = load(tmp_path)
+    choice = UserModel.load(tmp_path).choice
     history, items = torch.tensor([[0, 1, 2]]), torch.tensor([[5, 6]])
     assert torch.equal(
         choice.reward(history, items), choice.utilities(choice.state(history), items)
@@ -173,12 +171,13 @@ def test_a_learner_is_trained_beside_and_rewards_by_it(folders, tmp_path, kind):
     # Whoever knows the kind puts what was chosen before half of the others, and ties with the rest.
     assert metrics["auc"] > 0.65
     history, items = torch.tensor([[0, 0, 0, 1, 3]]), torch.tensor([[5, 6, 7]])
-    found = load_reward(tmp_path).reward(history, items)
+    users = UserModel.load(tmp_path)
+    found = users.reward(history, items)
     assert torch.equal(found, module.learner.reward_model().reward(history, items))
-    assert not torch.equal(found, load(tmp_path).reward(history, items))
+    assert not torch.equal(found, users.choice.reward(history, items))
     state = {"history": history, "action": items, "taken": items == 6}
     reward = LearnedReward()
-    reward.bind(RewardContext(tmp_path))
+    reward.bind(RewardContext(users))
     assert torch.equal(reward(TensorDict(state, [1])), found[:, 1:2])
     module.trainer.save_checkpoint(tmp_path / "model.ckpt")
     again = ChoiceModule.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
@@ -241,13 +240,13 @@ def test_a_model_put_out_of_tune_is_calibrated_again(folders):
     module = train(folders)
     model, data = module.choice.eval(), data_of(folders)
     calibrate(model, data)
-    popularity = fit_popularity(data)
-    good = assess(model, popularity, data, VALIDATION, "a")["log_likelihood"]
+    popularity, users = fit_popularity(data), UserModel([model]).eval()
+    good = assess(users, popularity, data, VALIDATION, "a")["log_likelihood"]
     model.temperature.mul_(3)
     model.nothing_shift.add_(1)
-    assert assess(model, popularity, data, VALIDATION, "a")["log_likelihood"] < good - 0.1
+    assert assess(users, popularity, data, VALIDATION, "a")["log_likelihood"] < good - 0.1
     calibrate(model, data)
-    again = assess(model, popularity, data, VALIDATION, "a")["log_likelihood"]
+    again = assess(users, popularity, data, VALIDATION, "a")["log_likelihood"]
     # Fitted to these very choices; before, what gained less than two nats in all was let be.
     assert good - 1e-4 < again < good + 0.1
 

@@ -12,8 +12,9 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
+from lightrec.users.parts import ReturnModel, ValueModel
 from lightrec.users.parts_fitting import UserParts
+from lightrec.users.user_model import UserModel
 
 ITEMS = 6
 HOUR = 3600
@@ -73,10 +74,10 @@ def test_leaving_is_told_from_being_cut(parts, tmp_path):
     last = step.squeeze(1) == 7
     assert (found - true)[last].mean().abs() < 0.03
     assert step.max() == 7
-    part.save_pretrained(tmp_path / "leaving")
-    again = LeavingModel.beside(tmp_path, "leaving")
-    assert torch.equal(again.levels.weight, part.levels.weight)
-    assert LeavingModel.beside(tmp_path, "elsewhere") is None
+    UserModel([parts.model], leaving=part).save_pretrained(tmp_path)
+    again = UserModel.load(tmp_path)
+    assert torch.equal(again.leaving.levels.weight, part.levels.weight)
+    assert again.valuing is again.returning is again.reward_model is None
 
 
 def test_a_log_without_declined_slates_tells_nothing_of_leaving(parts, monkeypatch):

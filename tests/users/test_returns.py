@@ -6,20 +6,20 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from lightrec.evaluation.simulated_sessions import Returns, mean_values
+from lightrec.evaluation.simulated_sessions import Returns
 from lightrec.keys import Key
 from lightrec.report.users import returns_left_out
 from lightrec.testing import tiny
-from lightrec.users.parts import VALUE, ReturnModel
+from lightrec.users.parts import ReturnModel
 
 
 def test_days_are_the_geometric_mean_over_the_ends_of_sessions():
-    model = tiny.tiny_user_model()
-    returning = ReturnModel(model.state_size)
+    users = tiny.tiny_user_model()
+    returning = ReturnModel(users.choice.state_size)
     # Two days times 4 to the power of the share accepted.
     returning.linear.bias.data[0] = math.log(2 * 24 * 3600)
     returning.linear.weight.data[0, -1] = math.log(4)
-    returns = Returns(model, returning).round(0)
+    returns = Returns(users.replaced(returning=returning)).round(0)
     following = TensorDict(
         {
             "done": torch.tensor([[True], [True], [False], [True]]),
@@ -35,7 +35,7 @@ def test_days_are_the_geometric_mean_over_the_ends_of_sessions():
 
 
 def test_days_beyond_what_the_log_spans_are_left_out():
-    model = tiny.tiny_user_model()
+    users = tiny.tiny_user_model()
     ends = TensorDict(
         {
             "done": torch.ones(4, 1, dtype=torch.bool),
@@ -47,9 +47,9 @@ def test_days_beyond_what_the_log_spans_are_left_out():
     )
 
     def days(expected):
-        returning = ReturnModel(model.state_size, longest=10 * 24 * 3600.0)
+        returning = ReturnModel(users.choice.state_size, longest=10 * 24 * 3600.0)
         returning.linear.bias.data[0] = math.log(expected * 24 * 3600)
-        returns = Returns(model, returning).round(0)
+        returns = Returns(users.replaced(returning=returning)).round(0)
         returns(ends, ends, torch.ones(4, dtype=torch.bool))
         return returns.days()
 
@@ -74,14 +74,3 @@ def test_the_report_says_why_days_are_left_out():
         returns_left_out({**known, "choice/b/return/constant": -1.0})
         == f"{start}held-out sessions are predicted no better than by one law for all users."
     )
-
-
-def test_values_of_a_folder(tmp_path):
-    model = tiny.tiny_user_model()
-    model.save_pretrained(tmp_path)
-    assert mean_values(tmp_path) is None
-    tiny.tiny_values(model).save_pretrained(tmp_path / VALUE)
-    values = mean_values(tmp_path)
-    found = values(torch.zeros(3, 5, dtype=torch.int64), torch.tensor([[1], [2], [1]]))
-    assert found.shape == (3, 1)
-    assert found[0] == found[2] != found[1]

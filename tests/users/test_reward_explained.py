@@ -16,6 +16,7 @@ from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.irl.maxent import MaxEnt
 from lightrec.users.reward_explained import EXPLAINED, RewardFeatures, explain
+from lightrec.users.user_model import UserModel
 
 ITEMS, PLACES = 24, 4
 WEIGHTS = {"any item": -1.0, "kind: bad": -1.0, "price": 0.7}
@@ -117,7 +118,7 @@ def test_a_known_linear_reward_is_found(data, tmp_path, discount):
     model.set_items(torch.randn(ITEMS + 1, 2))
     # What choices do for later offers is known to be nothing.
     torch.nn.init.zeros_(model.value.weight)
-    metrics = explain(model.eval(), None, data, tmp_path)
+    metrics = explain(UserModel([model]).eval(), None, data, tmp_path)
     written = json.loads((tmp_path / EXPLAINED).read_text())
     # Popularity would stand for price and kind: in this law it has no part of its own.
     table = {row["feature"]: row for row in written["without_popularity"]}
@@ -137,7 +138,7 @@ def test_extremes_and_parts_are_the_models_own(data, tmp_path):
     model = PooledChoice(ITEMS, 2, 6, discount=0.8)
     model.set_items(torch.randn(ITEMS + 1, 2))
     model.bias.data[1:] = 5.0 * torch.arange(ITEMS)
-    explain(model.eval(), None, data, tmp_path)
+    explain(UserModel([model]).eval(), None, data, tmp_path)
     written = json.loads((tmp_path / EXPLAINED).read_text())
     titles = data.store.catalog[Column.TITLE].to_list()
     assert [row["title"] for row in written["best"]] == titles[:-11:-1]
@@ -161,7 +162,8 @@ def test_a_learners_reward_is_explained_in_place_of_the_user_models(data, tmp_pa
     learner.start()
     learner.eval()
     learner.reward_network.bias.data[1:] = -5.0 * torch.arange(ITEMS)
-    explain(make(), learner, data, tmp_path)
+    users = UserModel([make()], reward_model=learner.reward_model())
+    explain(users, learner, data, tmp_path)
     written = json.loads((tmp_path / EXPLAINED).read_text())
     titles = data.store.catalog[Column.TITLE].to_list()
     assert [row["title"] for row in written["best"]] == titles[:10]

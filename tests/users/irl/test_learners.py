@@ -165,7 +165,7 @@ def test_what_is_learned_is_saved_and_loaded(world, tmp_path):
     learner.build(lambda: PooledChoice(5, 3, 4, identity_size=0), 0.7)
     learner.start()
     model = learner.reward_model().eval()
-    model.save(tmp_path)
+    model.save_pretrained(tmp_path)
     again = RewardModel.load(tmp_path)
     history, items = torch.tensor([[0, 1, 6, 2]]), torch.tensor([[3, 4, 5]])
     assert again.discount == 0.7

@@ -95,7 +95,7 @@ def test_its_utilities_are_log_odds_of_the_mixture_and_its_reward_is_saved(learn
     expected = weights[:, :1] * each[0] + weights[:, 1:] * each[1]
     torch.testing.assert_close(found, expected)
     model = mixture.reward_model()
-    model.save(tmp_path)
+    model.save_pretrained(tmp_path)
     again = RewardModel.load(tmp_path)
     torch.testing.assert_close(again.reward(history, items), model.reward(history, items))
 

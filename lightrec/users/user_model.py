@@ -1,0 +1,250 @@
+"""The whole user model: how the users of a log choose, leave, value things, and come back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lightrec.nn.part import Part
+from lightrec.users.choice_model import ChoiceModel
+from lightrec.users.halves import in_half
+from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
+from lightrec.users.reward_model import Given, RewardModel
+
+AnyPart = TypeVar("AnyPart", bound=Part)
+
+
+class UserModel(Part):
+    """Users as one log knows them, and the folder that a stage of users leaves.
+
+    They choose by the mean law of several choice models, fitted to the same log from different
+    beginnings: where the log has much to say these agree, elsewhere each goes its own way
+    (Lakshminarayanan, Pritzel and Blundell 2017, "Simple and scalable predictive uncertainty
+    estimation using deep ensembles"). The first of them stands for all where one utility is asked
+    for, and to its states leaving, value and return were fitted.
+
+    All methods take histories (B, any length) int64, padded on the left, and may be given the users
+    as ``user`` (B,) int64, rows of the log's user table; None where they are not known. The models
+    of today read histories alone.
+
+    :param members: the choice models, of the same items, or descriptions of them.
+    :param leaving: how users leave; None where the log could not tell, and the leave rate of the
+        first member is assumed.
+    :param valuing: what users think that things are worth; None where all choices are worth the
+        same.
+    :param returning: when users come back; None where the log could not tell.
+    :param reward_model: what users want, learned next to the choices; None where the reward is read
+        off the first member (the two-step estimator).
+    :param offers: the settings of the data that decide whose choices were learned from and what
+        was on offer, see :attr:`~lightrec.users.choice_data.ChoiceData.offer_settings`.
+    :raises ValueError: where there is no member, or where they differ in what enters a history.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Given],
+        leaving: Given | None = None,
+        valuing: Given | None = None,
+        returning: Given | None = None,
+        reward_model: Given | None = None,
+        offers: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        made = [ChoiceModel.of(member) for member in members]
+        kinds = {(m.num_items, m.records_nothing) for m in made}
+        if len(kinds) != 1:
+            raise ValueError(
+                "The members of a user model must be one or more choice models of the same items, "
+                f"and agree on whether choosing nothing enters the history; these are {kinds}."
+            )
+        self.choices = nn.ModuleList(made)
+        self.leaving = None if leaving is None else LeavingModel.of(leaving)
+        self.valuing = None if valuing is None else ValueModel.of(valuing)
+        self.returning = None if returning is None else ReturnModel.of(returning)
+        self.reward_model = None if reward_model is None else RewardModel.of(reward_model)
+        self.offers = dict(offers or {})
+        self._reader: ChoiceModel | None = None
+        self.keep_arguments(members=made, **self._pieces, offers=self.offers)
+
+    @property
+    def _pieces(self) -> dict[str, Part | None]:
+        return {
+            "leaving": self.leaving,
+            "valuing": self.valuing,
+            "returning": self.returning,
+            "reward_model": self.reward_model,
+        }
+
+    @property
+    def members(self) -> list[ChoiceModel]:
+        """The choice models."""
+        return [member for member in self.choices if isinstance(member, ChoiceModel)]
+
+    @property
+    def choice(self) -> ChoiceModel:
+        """The first member, which stands for all where one state or one utility is asked for."""
+        return self._reader or self.members[0]
+
+    @property
+    def num_items(self) -> int:
+        """Number of items N."""
+        return self.choice.num_items
+
+    @property
+    def history_length(self) -> int:
+        """How many of a history's last steps any member reads."""
+        return max(model.history_length for model in (*self.members, self.choice))
+
+    @property
+    def records_nothing(self) -> bool:
+        """Whether choosing nothing enters the history, as item N + 1."""
+        return self.choice.records_nothing
+
+    @property
+    def leave_rate(self) -> float:
+        """The probability that a session ends after a step, where it is assumed."""
+        return float(self.choice.leave_rate)
+
+    def learned_from(self, num_users: int) -> NDArray[np.bool_]:
+        """(U,) whether a user's choices were learned from; where nothing was noted, everybody's.
+
+        :param num_users: U.
+        """
+        if not self.offers:
+            return np.ones(num_users, bool)
+        return in_half(np.arange(num_users), self.offers["half"], self.offers["split_seed"])
+
+    def refits(self) -> "list[UserModel]":
+        """Each member as the law of a user model of its own, all else being the same."""
+        found = []
+        for member in self.members:
+            refit = self.replaced(members=[member])
+            refit._reader = self.choice
+            found.append(refit)
+        return found
+
+    def replaced(self, **pieces: Any) -> Self:
+        """Give the same user model with other members or parts.
+
+        :param pieces: arguments of the constructor; a part that is None is left out.
+        """
+        same = {"members": self.members, **self._pieces, "offers": self.offers}
+        return type(self)(**{**same, **pieces}).train(self.training)
+
+    def state(self, history: Tensor, user: Tensor | None = None) -> Tensor:
+        """States (B, S) of the first member."""
+        return self.choice.state(history)
+
+    def utilities(
+        self, history: Tensor, items: Tensor | None = None, user: Tensor | None = None
+    ) -> Tensor:
+        """Utilities by the first member, in nats, nothing having 0.
+
+        :param items: (B, C) int64, or None for all items.
+        :returns: (B, C), or (B, N + 1); minus infinity for padding.
+        """
+        return self.choice.utilities(self.choice.state(history), items)
+
+    def scores(self, histories: Tensor, users: Tensor | None = None) -> Tensor:
+        """Score all items by their utilities: (B, N + 1), minus infinity for the padding."""
+        return self.utilities(histories, None, users)
+
+    def log_probabilities(
+        self, history: Tensor, items: Tensor, user: Tensor | None = None
+    ) -> Tensor:
+        """Log-probabilities of what is chosen from sets: the members' mean law.
+
+        :param items: (M · B, C) int64: M blocks of sets, each in the order of the histories.
+        :returns: (M · B, C + 1), nothing in the last column.
+        """
+        return self.predict(history, items, user)[0]
+
+    def predict(
+        self, history: Tensor, items: Tensor, user: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of sets, and how uncertain the user model is of what will be chosen.
+
+        The uncertainty is the mutual information of member and choice: the entropy of the mean
+        law less the mean entropy of the laws, in nats; 0 where all agree, at most the logarithm of
+        the number of members (Houlsby et al. 2011; Depeweg et al. 2018).
+
+        :param items: (M · B, C) int64.
+        :returns: (M · B, C + 1), and (M · B,).
+        """
+        if len(self.members) == 1:
+            alone = self.members[0].log_probabilities(history, items)
+            return alone, alone.new_zeros(len(alone))
+        each = torch.stack([m.log_probabilities(history, items) for m in self.members])
+        mean = each.logsumexp(0) - torch.tensor(float(len(each)), device=each.device).log()
+        return mean, (_entropy(mean) - _entropy(each).mean(0)).clamp_min(0)
+
+    def leave(
+        self,
+        history: Tensor,
+        step: Tensor,
+        accepted_total: Tensor,
+        accepted: Tensor,
+        user: Tensor | None = None,
+    ) -> Tensor:
+        """Probabilities (B,) that a session ends after a step.
+
+        :param history: after the step, its answer included.
+        :param step: (B, 1) int64 slates shown so far, this one included.
+        :param accepted_total: (B, 1) items accepted so far.
+        :param accepted: (B, 1) whether one was accepted in this step.
+        """
+        if self.leaving is None:
+            return self.choice.leave_rate.expand(len(history))
+        logit: Tensor = self.leaving(self.state(history), step, accepted_total, accepted)
+        return logit.sigmoid()
+
+    def value(
+        self, history: Tensor, items: Tensor, user: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of what items are worth if they are taken.
+
+        :param items: (B, C) int64, none of them padding.
+        :returns: (B, C) each, in the log's own units.
+        :raises ValueError: where values were not fitted.
+        """
+        features, _ = self.choice.item_features()
+        state = self.state(history).repeat_interleave(items.shape[1], 0)
+        flat = items.flatten()
+        mean, deviation = _there(self.valuing)(state, features[flat], flat)
+        return mean.view_as(items), deviation.view_as(items)
+
+    def return_(
+        self, history: Tensor, step: Tensor, accepted_total: Tensor, user: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (B,) of the logarithm of the seconds to the next session.
+
+        :param history: at a session's end.
+        :param step: (B, 1) int64 slates shown in the session.
+        :param accepted_total: (B, 1) items accepted in it.
+        :raises ValueError: where returns were not fitted.
+        """
+        mean, deviation = _there(self.returning)(self.state(history), step, accepted_total)
+        return mean, deviation
+
+    def reward(self, history: Tensor, items: Tensor, user: Tensor | None = None) -> Tensor:
+        """What users want: rewards (B, C) of items (B, C), in nats, nothing being worth 0."""
+        return self.wanted.reward(history, items)
+
+    @property
+    def wanted(self) -> "ChoiceModel | RewardModel":
+        """Where rewards come from: the reward model, or else the first member."""
+        return self.choice if self.reward_model is None else self.reward_model
+
+
+def _there(part: AnyPart | None) -> AnyPart:
+    if part is None:
+        raise ValueError("The log did not tell of this, so that nothing was fitted to it.")
+    return part
+
+
+def _entropy(log_probabilities: Tensor) -> Tensor:
+    there = log_probabilities > -torch.inf
+    return -torch.where(there, log_probabilities.exp() * log_probabilities, 0).sum(-1)
