@@ -5,6 +5,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,8 @@ def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model
         "random": lambda: RandomPolicy(store.num_items),
         **run_contenders(ranker, lambda: played("users_a"), users),
     }
+    for name in installed().parts["policies"]:
+        policies.setdefault(name, partial(_installed_policy, name, Run(run)))
     if has_policy:
         policies = {
             "policy": lambda: Policy.load(run / "policy"),
@@ -223,6 +226,11 @@ def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model
         store.user_ids.to_list(),
         policies,
     )
+
+
+def _installed_policy(name: str, run: Run) -> Policy:
+    made: Policy = installed().get("policies", name).load().from_run(run)
+    return made
 
 
 def _made(cls: type[Simulator], settings: Mapping[str, Any]) -> Any:

@@ -6,11 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightrec.policies.bandits import LinUCB, ThompsonSampling
-from lightrec.policies.base import Policy
+from lightrec.policies.bandits import Learned, LinearBandit, LinUCB, ThompsonSampling
+from lightrec.policies.base import Policy, with_biases
 from lightrec.policies.baselines import ConstantListPolicy, GreedyEncoderPolicy, RandomPolicy
 from lightrec.policies.epsilon_greedy import Drawn, EpsilonGreedy
-from lightrec.policies.linear_bandit import Learned, LinearBandit
 from lightrec.ranking.ranker import Ranker
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.constant import best_constant
@@ -76,11 +75,7 @@ def run_contenders(
         return Drawn(EpsilonGreedy.around(GreedyEncoderPolicy.from_ranker(ranker()), EPSILON))
 
     def vectors() -> Tensor:
-        encoder = ranker()
-        parts, bias = [encoder.item_vectors().detach()], encoder.item_bias()
-        if bias is not None:
-            parts.append(bias.detach().unsqueeze(1))
-        return torch.cat(parts, 1)
+        return with_biases(ranker()).detach()
 
     return {"epsilon-greedy": epsilon, **_bandits(vectors, learns_in, users, {})}
 
