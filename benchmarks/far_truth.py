@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 import lightrec
-from lightrec.evaluation.simulated_sessions import KnownTruth
+from lightrec.evaluation.truth import KnownTruth
+from lightrec.run import Run
 
 
 def main() -> None:
@@ -15,7 +16,7 @@ def main() -> None:
     parser.add_argument("seed", type=int)
     chosen = parser.parse_args()
     run = lightrec.fit("generic", out=chosen.out, offline=True, seed=chosen.seed, until="users_a")
-    metrics = KnownTruth().evaluate(run, run, chosen.seed)
+    metrics = dict(KnownTruth().evaluate(Run(run), chosen.seed).metrics)
     gain = metrics["truth/learned/spearman"] - metrics["truth/logit/spearman"]
     metrics |= {"truth/gain": gain} | json.loads((run / "users_a" / "metrics.json").read_text())
     (chosen.out / "metrics.json").write_text(json.dumps(metrics))

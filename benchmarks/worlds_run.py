@@ -10,7 +10,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.evaluation.correlation import spearman_within_sets
+from lightrec.evaluation.truth import spearman_within_sets
 from lightrec.keys import Key
 from lightrec.simulators.play import even_chance, play
 from lightrec.simulators.world import World

@@ -68,8 +68,9 @@ def lightrec_evaluators() -> dict[str, str]:
     """Give the evaluators of the report."""
     return {
         **named("lightrec.evaluation.held_out", "HeldOutLog"),
-        **named("lightrec.evaluation.simulated_sessions", "SimulatedSessions", "KnownTruth"),
-        **named("lightrec.evaluation.simulated_statistics", "SimulatedStatistics"),
+        **named("lightrec.evaluation.sessions", "SimulatedSessions"),
+        **named("lightrec.evaluation.statistics", "SimulatedStatistics"),
+        **named("lightrec.evaluation.truth", "KnownTruth"),
     }
 
 
@@ -125,13 +126,13 @@ def lightrec_commands() -> dict[str, str]:
     return {
         "run": "lightrec.cli.run:main",
         "recommend": "lightrec.cli.recommend:recommend",
-        "evaluate": "lightrec.cli.evaluate:main",
+        "evaluate": "lightrec.cli.evaluate:evaluate",
         "fit": "lightrec.cli.fit:fit",
         "validate": "lightrec.cli.fit:validate",
         "test": "lightrec.cli.fit:test",
-        "simulate": "lightrec.cli.simulate:main",
-        "judge": "lightrec.cli.judge:main",
-        "probe": "lightrec.cli.probe:main",
+        "simulate": "lightrec.cli.play:simulate",
+        "judge": "lightrec.cli.play:judge",
+        "probe": "lightrec.cli.play:probe",
         "tune": "lightrec.cli.tune:main",
         "data check": "lightrec.cli.data:check",
         "data convert": "lightrec.cli.data:convert",

@@ -14,6 +14,7 @@ from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import favoured_by
 from lightrec.evaluation.predictions import evaluate_predictions
 from lightrec.recommend import load
+from lightrec.run import Run
 from lightrec.stages.run import run
 from lightrec.testing import tiny
 
@@ -206,7 +207,7 @@ def test_lists_from_before_the_test_events_rank_as_the_blend_does(detailed, tmp_
     command = ["recommend", str(detailed.run.path), "--all", "--before", "test", "-k", "48"]
     assert main([*command, "--out", str(path)]) == 0
     assert set(read_predictions(path)["known_events"]) == {9}
-    found = evaluate_predictions(detailed.run.path, path)
+    found = evaluate_predictions(detailed.run, path)
     assert found["predictions/present"] == found["predictions/users"] == 60
     assert found["predictions/all/blend/ndcg@10"] > 0.9
     for end in ("", "/low", "/high"):
@@ -214,7 +215,7 @@ def test_lists_from_before_the_test_events_rank_as_the_blend_does(detailed, tmp_
     assert main(["evaluate", str(detailed.run.path), "--predictions", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.split() == ["validation", "events", "NDCG@10"] for line in lines)
-    assert "your predictions − blend     +0.000 (+0.000 to +0.000)" in lines
+    assert "your predictions − blend  +0.000 (+0.000 to +0.000)" in lines
     assert not any("can be judged for" in line for line in lines)
 
 
@@ -244,7 +245,7 @@ def test_lists_that_know_the_held_out_events_are_not_judged_on_them(detailed, tm
 def test_users_in_the_file_are_scored_apart_from_all(tiny_run, tmp_path, capsys):
     path = tmp_path / "some.parquet"
     truth(EventStore.open(tiny_run / "data"), 10, path)
-    found = evaluate_predictions(tiny_run, path)
+    found = evaluate_predictions(Run(tiny_run), path)
     scores = {
         part: [found[f"predictions/{part}/predictions/ndcg@10{e}"] for e in ("/low", "", "/high")]
         for part in ("present", "all")

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from tensordict import TensorDict
 from torch.nn.functional import one_hot, pad
 
-from lightrec.evaluation.correlation import spearman_within_sets
+from lightrec.evaluation.truth import spearman_within_sets
 from lightrec.keys import Key
 from lightrec.learners.imitation.adversarial import AdversarialLearner
 from lightrec.learners.imitation.data import ImitationData

@@ -3,7 +3,8 @@
 A parameter without a default is an argument, one with a default an option: a ``bool`` is a flag, a
 list takes several words, a ``Literal`` names its choices, a single letter has one dash. ``*words``
 takes what no option of the function's own is. The docstring's first line is the description, what
-follows it up to ``:param`` the end of the help, and ``:param name:`` the help of an option.
+follows it up to ``:param`` the end of the help, and ``:param name:`` the help of an option; an
+option that several commands share has its help in its type, ``Annotated[int, "sessions"]``.
 
 A function whose parameters are ``command`` and ``arguments`` reads the line by itself, with the
 parser that ``parser`` in its module gives.
@@ -18,7 +19,7 @@ import types
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 Function = Callable[..., int | None]
 RAW = ["command", "arguments"]
@@ -93,7 +94,10 @@ def parser_of(function: Function, name: str) -> argparse.ArgumentParser:
 
 def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, text: str) -> None:
     needed = parameter.default is parameter.empty
-    settings: dict[str, Any] = {"help": text.rstrip("."), **_kind(parameter.annotation)}
+    annotation = parameter.annotation
+    if get_origin(annotation) is Annotated:
+        annotation, text = get_args(annotation)
+    settings: dict[str, Any] = {"help": text.rstrip("."), **_kind(annotation)}
     if needed and parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
         parser.add_argument(parameter.name, **settings)
         return
@@ -102,7 +106,9 @@ def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, text: st
     else:
         settings["default"] = parameter.default
         if parameter.default not in (None, False, (), ""):
-            settings["help"] += f" (default: {parameter.default})"
+            words = parameter.default
+            words = " ".join(map(str, words)) if isinstance(words, tuple) else words
+            settings["help"] += f" (default: {words})"
         elif "nargs" in settings and parameter.default is None:
             settings["nargs"] = "*"
     dashes = "-" if len(parameter.name) == 1 else "--"

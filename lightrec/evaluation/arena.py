@@ -5,7 +5,6 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,22 +13,13 @@ import torch
 from torch import Tensor
 
 from lightrec.data.catalog import Catalog
-from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError
-from lightrec.evaluation.contenders import run_contenders, world_contenders
+from lightrec.evaluation.contenders import chosen_users, run_contenders, world_contenders
 from lightrec.evaluation.sections import Table
-from lightrec.evaluation.simulated_sessions import chosen_users
 from lightrec.intervals import mean_interval
 from lightrec.keys import Column
 from lightrec.plugins import installed
 from lightrec.policies.base import Policy
-from lightrec.policies.baselines import (
-    ConstantListPolicy,
-    GreedyEncoderPolicy,
-    PopularityPolicy,
-    RandomPolicy,
-)
-from lightrec.ranking.ranker import Ranker
 from lightrec.run import Run
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.modes import Mode, in_mode
@@ -40,7 +30,6 @@ from lightrec.simulators.rollout import Contender, Recorder, RewardFunction, Ses
 from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.world import World
-from lightrec.users.user_model import UserModel
 
 AT_ONCE = 1_000
 """Sessions side by side."""
@@ -164,7 +153,7 @@ def arena(
     """
     count = min(sessions, AT_ONCE)
     if Path(what).is_dir():
-        return _of_run(Path(what), count, seed, settings, model)
+        return _of_run(Run(what), count, seed, settings, model)
     cls = installed().get("simulators", what).load()
     if not issubclass(cls, World):
         raise RecipeError(
@@ -176,61 +165,28 @@ def arena(
     return Arena(what, world, torch.arange(count), world.catalog(), None, words)
 
 
-def _of_run(run: Path, count: int, seed: int, settings: Mapping[str, Any], model: str) -> Arena:
-    has_policy = (run / "policy").is_dir()
-    Run(run).check("data", "ranker", "users_a", model, *(["policy"] if has_policy else []))
-    Run(run).check_halves()
-    store = EventStore.open(run / "data")
+def _of_run(run: Run, count: int, seed: int, settings: Mapping[str, Any], model: str) -> Arena:
+    run.check("data", "ranker", "users_a", model, *(["policy"] if run.has("policy") else []))
+    run.check_halves()
+    store = run.data
     starts = LogStarts.from_store(store)
     users = chosen_users(torch.arange(starts.num_users), count, seed)
-    popularity = torch.from_numpy(store.popularity())
 
-    def played(model: str) -> Any:
+    def played(model: str) -> UserModelSimulator:
+        popularity = torch.from_numpy(store.popularity())
         defaults = {"popularity": popularity, "repeats": store.repeats}
-        user_model = UserModel.load(run / model)
-        given = {"user_model": user_model, "starts": starts, "batch_size": len(users)}
-        return _made(UserModelSimulator, {**defaults, **settings, **given})
+        given = {"user_model": getattr(run, model), "starts": starts, "batch_size": len(users)}
+        made: UserModelSimulator = _made(UserModelSimulator, {**defaults, **settings, **given})
+        return made
 
-    simulator = played(model)
-
-    def ranker() -> Ranker:
-        return Ranker.from_pretrained(run / "ranker").eval()
-
-    def constant() -> Contender:
-        own = UserModel.load(run / "users_a")
-        history = starts.history(users, starts.ends_of(users), own.history_length)
-        return ConstantListPolicy.from_user_model(own, history)
-
-    def greedy() -> Contender:
-        return GreedyEncoderPolicy.from_ranker(ranker())
-
-    policies: dict[str, Callable[[], Contender]] = {
-        "greedy": greedy,
-        "constant": constant,
-        "popularity": lambda: PopularityPolicy.from_counts(popularity),
-        "random": lambda: RandomPolicy(store.num_items),
-        **run_contenders(ranker, lambda: played("users_a"), users),
-    }
-    for name in installed().parts["policies"]:
-        policies.setdefault(name, partial(_installed_policy, name, Run(run)))
-    if has_policy:
-        policies = {
-            "policy": lambda: Policy.load(run / "policy"),
-            **policies,
-        }
     return Arena(
-        f"user model of {run.name}/{model}",
-        simulator,
+        f"user model of {run.path.name}/{model}",
+        played(model),
         users,
         Catalog(store.catalog),
         store.user_ids.to_list(),
-        policies,
+        run_contenders(run, lambda: played("users_a"), users, starts),
     )
-
-
-def _installed_policy(name: str, run: Run) -> Policy:
-    made: Policy = installed().get("policies", name).load().from_run(run)
-    return made
 
 
 def _made(cls: type[Simulator], settings: Mapping[str, Any]) -> Any:

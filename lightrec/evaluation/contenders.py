@@ -1,4 +1,4 @@
-"""The contenders that `lightrec simulate` knows by a word; bandits among them learn first."""
+"""Who plays: the contenders known by a word, bandits among them, which learn first."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,16 +6,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightrec.policies.bandits import Learned, LinearBandit, LinUCB, ThompsonSampling
-from lightrec.policies.base import Policy, with_biases
-from lightrec.policies.baselines import ConstantListPolicy, GreedyEncoderPolicy, RandomPolicy
+from lightrec.policies.bandits import LinUCB, ThompsonSampling
+from lightrec.policies.base import Policy, without_nothing
+from lightrec.policies.baselines import (
+    ConstantListPolicy,
+    GreedyEncoderPolicy,
+    PopularityPolicy,
+    RandomPolicy,
+    Scores,
+    ScoringPolicy,
+)
 from lightrec.policies.epsilon_greedy import Drawn, EpsilonGreedy
-from lightrec.ranking.ranker import Ranker
+from lightrec.policies.linear_bandit import Learned, LinearBandit
+from lightrec.ranking.blend import Blend
+from lightrec.run import Run
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.constant import best_constant
 from lightrec.simulators.oracle import Greedy, Oracle
 from lightrec.simulators.rollout import Contender, play
+from lightrec.simulators.starts import LogStarts
 from lightrec.simulators.world import World
+from lightrec.users.user_model import UserModel
 
 ROUNDS = 10
 """Rounds of sessions in which a bandit learns, one session of every user each."""
@@ -58,26 +69,55 @@ def world_contenders(world: World, learned: Learned = "click") -> Makers:
 
 
 def run_contenders(
-    ranker: Callable[[], Ranker], learns_in: Callable[[], Simulator], users: Tensor
+    run: Run, learns_in: Callable[[], Simulator], users: Tensor, starts: LogStarts
 ) -> Makers:
-    """Give what makes the contenders of a run that explore, by their words.
+    """Give what makes a run's contenders, by their words.
 
-    ``epsilon-greedy`` shows one slate in ten at random, else the encoder's; ``linucb`` and
-    ``thompson`` learn on the encoder's item vectors, from sessions of the same users.
+    Next to those of :func:`plain_contenders`, ``greedy`` shows what the ranker alone scores
+    highest; ``epsilon-greedy`` shows one slate in ten at random, else the same; ``linucb`` and
+    ``thompson`` learn on the ranker's item vectors, from sessions of the same users.
 
-    :param ranker: gives the trained encoder.
     :param learns_in: makes the simulator in which bandits learn, one session a user side by side:
         that of user model A, if they are to be judged in B.
     :param users: (U,) int64.
+    :param starts: of all users.
     """
 
-    def epsilon() -> Contender:
-        return Drawn(EpsilonGreedy.around(GreedyEncoderPolicy.from_ranker(ranker()), EPSILON))
+    def greedy() -> GreedyEncoderPolicy:
+        return GreedyEncoderPolicy.from_ranker(run.ranker)
+
+    def constant() -> Contender:
+        history = starts.history(users, starts.ends_of(users), run.users_a.history_length)
+        return ConstantListPolicy.from_user_model(run.users_a, history)
 
     def vectors() -> Tensor:
-        return with_biases(ranker()).detach()
+        parts, bias = [run.ranker.item_vectors().detach()], run.ranker.item_bias()
+        if bias is not None:
+            parts.append(bias.detach().unsqueeze(1))
+        return torch.cat(parts, 1)
 
-    return {"epsilon-greedy": epsilon, **_bandits(vectors, learns_in, users, {})}
+    makers = plain_contenders(run)
+    if not run.has("policy"):
+        del makers["policy"]
+    return makers | {
+        "greedy": greedy,
+        "constant": constant,
+        "epsilon-greedy": lambda: Drawn(EpsilonGreedy.around(greedy(), EPSILON)),
+        **_bandits(vectors, learns_in, users, {}),
+    }
+
+
+def plain_contenders(run: Run) -> Makers:
+    """Give what makes a run's contenders that need neither a search nor sessions to learn from."""
+    count = run.data.num_items
+    return {
+        "policy": lambda: run.policy,
+        "blend": lambda: ScoringPolicy(count, ranking(run.blend)),
+        "user-model-a": lambda: ScoringPolicy(count, utilities(run.users_a)),
+        "even-mixture": lambda: even_mixture(run.blend, run.users_a),
+        "popularity": lambda: PopularityPolicy.from_counts(torch.from_numpy(run.data.popularity())),
+        "random": lambda: RandomPolicy(count),
+    }
 
 
 def _bandits(
@@ -86,15 +126,11 @@ def _bandits(
     users: Tensor,
     settings: Mapping[str, Any],
 ) -> Makers:
-    def upper() -> Contender:
-        bandit = LinUCB.from_vectors(vectors(), **settings)
+    def learned(kind: type[LinearBandit]) -> Contender:
+        bandit = kind.from_vectors(vectors(), **settings)
         return _taught(bandit, bandit, learns_in(), users)
 
-    def thompson() -> Contender:
-        bandit = ThompsonSampling.from_vectors(vectors(), **settings)
-        return _taught(bandit, bandit, learns_in(), users)
-
-    return {"linucb": upper, "thompson": thompson}
+    return {"linucb": lambda: learned(LinUCB), "thompson": lambda: learned(ThompsonSampling)}
 
 
 def _taught(shown: Policy, bandit: LinearBandit, simulator: Simulator, users: Tensor) -> Policy:
@@ -111,3 +147,55 @@ def _taught(shown: Policy, bandit: LinearBandit, simulator: Simulator, users: Te
                 record=bandit.learn,
             )
     return shown
+
+
+def ranking(blend: Blend, length: int | None = None) -> Scores:
+    """Make what scores all items as the next one; it reads no declined slates.
+
+    :param length: how many of a history's last items are read; None for all.
+    """
+    count = blend.ranker.num_items
+    return lambda history: blend.scores(without_nothing(history, count)[:, -(length or 0) :])
+
+
+def utilities(users: UserModel) -> Scores:
+    """Make what scores all items by a user model's utilities.
+
+    It reads declined slates only where the model learned from them, as every policy on it does.
+    """
+
+    @torch.no_grad()
+    def scores(history: Tensor) -> Tensor:
+        if not users.records_nothing:
+            history = without_nothing(history, users.num_items)
+        return users.scores(history)
+
+    return scores
+
+
+def even_mixture(blend: Blend, users: UserModel) -> ScoringPolicy:
+    """Make the policy of the transformer's scores plus a user model's utilities, weighed alike.
+
+    It reads as much of a history as the user model does. Nothing in it was learned or chosen, and a
+    policy that is itself such a mixture has to beat it.
+    """
+    transformer = Blend(blend.ranker).freeze()
+    return _sum(ranking(transformer, users.choice.history_length), users, 1.0)
+
+
+def mixture(blend: Blend, users: UserModel, weight: float) -> ScoringPolicy:
+    """Make the policy of the blend's scores plus ``weight`` times a user model's utilities."""
+    return _sum(ranking(blend), users, weight)
+
+
+def _sum(ranked: Scores, users: UserModel, weight: float) -> ScoringPolicy:
+    liked = utilities(users)
+    return ScoringPolicy(users.num_items, lambda history: ranked(history) + weight * liked(history))
+
+
+def chosen_users(users: Tensor, limit: int, seed: int) -> Tensor:
+    """Draw at most ``limit`` of some users (M,), in their order."""
+    if len(users) <= limit:
+        return users
+    generator = torch.Generator().manual_seed(seed)
+    return users[torch.randperm(len(users), generator=generator)[:limit].sort().values]

@@ -15,16 +15,24 @@ from lightrec.run import Run
 
 By = Literal["policy", "blend"]
 
-RIVALS = {
+CONTENDERS = {
+    "policy": "policy",
     "blend": "greedy by the blend",
     "user-model-a": "greedy by user model A",
-    "mixture": "the mixture chosen in A",
-    "even-mixture": "the even mixture",
+    "mixture": "mixture chosen in A",
+    "even-mixture": "even mixture",
     "popularity": "popularity",
-    "constant": "the best constant list",
+    "constant": "best constant list",
     "random": "random",
 }
-"""Whom the policy has to beat, by the names under which their metrics stand."""
+"""Who plays in user model B: titles by the names under which their metrics stand."""
+SINGULAR = ("mixture", "even-mixture", "constant")
+RIVALS = {
+    name: f"the {title}" if name in SINGULAR else title
+    for name, title in CONTENDERS.items()
+    if name != "policy"
+}
+"""Whom the policy has to beat, as a sentence names them."""
 ENDS = ("", "/low", "/high")
 BY, REASON = "recommend/by", "recommend/reason"
 """Keys of ``metrics.json`` whose values are words."""

@@ -4,33 +4,36 @@ A file may leave out users, and it may have been made after the held-out events.
 the users in the file are scored apart from all, and events that a file knows are not judged.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
-from lightrec.data.readers.predictions import read_predictions
-from lightrec.data.store import EventStore
+from lightrec.data.readers.predictions import KNOWN, SCORE, read_predictions
 from lightrec.errors import DataError
-from lightrec.evaluation.baselines import PredictionScorer
-from lightrec.evaluation.held_out import HeldOutLog, by_history
-from lightrec.evaluation.held_out_metrics import held_out_metrics
+from lightrec.evaluation.held_out import HeldOutLog, by_history, held_out_metrics
+from lightrec.evaluation.sections import Table
 from lightrec.intervals import bootstrap_interval
-from lightrec.keys import Column
-from lightrec.ranking.blend import Blend
+from lightrec.keys import Column, Key
 from lightrec.ranking.metrics import RankingResult
 from lightrec.run import Run
 
 COMPARED = "ndcg@10"
 """The metric that has intervals."""
+WHO = {
+    "predictions": "your predictions",
+    "blend": "blend",
+    "difference": "your predictions − blend",
+}
 
 
-def evaluate_predictions(run: Path, path: Path) -> dict[str, float]:
+def evaluate_predictions(run: Run, path: Path) -> dict[str, float]:
     """Rank predictions by the protocol of a run that has at least a ranker.
 
-    :param run: a run folder.
     :param path: CSV or Parquet with ``user``, ``item``, ``score`` or ``rank``, and perhaps
         ``known_events``.
     :returns: ``test/predictions/<metric>`` and ``test/blend/<metric>`` over all tested users,
@@ -42,8 +45,7 @@ def evaluate_predictions(run: Path, path: Path) -> dict[str, float]:
         can be judged.
     :raises RunError: where the run lacks a ranker, or its stages do not belong together.
     """
-    Run(run).check("ranker", "data")
-    store = EventStore.open(run / "data")
+    store, blend = run.data, run.blend
     scorer = PredictionScorer(read_predictions(path), store.user_ids, store.catalog[Column.ITEM])
     evaluator, seed = protocol(run)
     tested = evaluator.events(store, seed)
@@ -57,10 +59,10 @@ def evaluate_predictions(run: Path, path: Path) -> dict[str, float]:
         raise DataError(unjudged(run, int(known.sum()), len(users.unique())), path)
     results = {
         "predictions": evaluator.rank(store, scorer, seed),
-        "blend": evaluator.rank(store, by_history(Blend.load(run / "ranker")), seed),
+        "blend": evaluator.rank(store, by_history(blend), seed),
     }
     own = results["predictions"]
-    # What a list already knows it cannot foretell: a miss, where all events are scored.
+    # What a list already knows it cannot predict: a miss, where all events are scored.
     results["predictions"] = replace(own, ranks=own.ranks.masked_fill(known, torch.inf))
     metrics: dict[str, float] = {
         "predictions/users": len(users.unique()),
@@ -77,17 +79,17 @@ def evaluate_predictions(run: Path, path: Path) -> dict[str, float]:
     return metrics
 
 
-def protocol(run: Path) -> tuple[HeldOutLog, int]:
+def protocol(run: Run) -> tuple[HeldOutLog, int]:
     """Give the evaluator of a run's held-out log and its seed, by default where it has none."""
-    if not Run(run).has("evaluate"):
+    if not run.has("evaluate"):
         return HeldOutLog(), 0
-    made = Run(run).stamp("evaluate")
+    made = run.stamp("evaluate")
     names = ("HeldOutLog", f"{HeldOutLog.__module__}.HeldOutLog")
     own = [e for e in made["recipe"].get("evaluators") or [] if e["class_path"] in names]
     return HeldOutLog(**(own[0].get("init_args", {}) if own else {})), made["seed"]
 
 
-def unjudged(run: Path, known: int, users: int) -> str:
+def unjudged(run: Run, known: int, users: int) -> str:
     """Say why no held-out event can be judged, and what to do."""
     if not known:
         return (
@@ -98,7 +100,7 @@ def unjudged(run: Path, known: int, users: int) -> str:
         f"The lists were made from histories that already hold the held-out events ({known:,} of "
         "them, by the column known_events), so that they cannot be judged on these events. Make a "
         "file that can be judged with "
-        f"`lightrec recommend {run} --all --before test --out FILE`."
+        f"`lightrec recommend {run.path} --all --before test --out FILE`."
     )
 
 
@@ -120,3 +122,140 @@ def compare(
         key = f"{name}/{COMPARED}"
         found |= {key: mean, f"{key}/low": low, f"{key}/high": high}
     return found
+
+
+class PredictionScorer:
+    """Scores from a table of predictions, as another recommender gives them.
+
+    Items that a user's rows do not list share the last place.
+
+    :param predictions: columns ``user``, ``item`` and ``score``, higher is better; and, where it is
+        known, ``known_events``: how many of the user's events the list was made from.
+    :param user_ids: the users' own ids, in row order.
+    :param item_ids: the items' own ids, item 1 first.
+    :raises DataError: where a column lacks, an id or a score is null, a score is not a number, a
+        pair is listed twice, or no row fits the log. Rows about users or items that the prepared
+        log does not have are passed over.
+    """
+
+    def __init__(self, predictions: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series) -> None:
+        _check(predictions)
+        users = pl.DataFrame({Column.USER: user_ids.cast(pl.String)}).with_row_index("row")
+        items = pl.DataFrame({Column.ITEM: item_ids.cast(pl.String)}).with_row_index("index", 1)
+        known = (
+            predictions.with_columns(
+                pl.col(Column.USER, Column.ITEM).cast(pl.String), pl.col(SCORE).cast(pl.Float64)
+            )
+            .join(users, on=Column.USER)
+            .join(items, on=Column.ITEM)
+            .sort("row", "index")
+        )
+        if known.is_empty():
+            raise DataError(
+                "None of the predictions is about a user and an item of the prepared log: compare "
+                f"the ids, which are such as user {_first(user_ids)} and item {_first(item_ids)}."
+            )
+        self.num_items = len(item_ids)
+        rows = known.get_column("row").cast(pl.Int64).to_torch()
+        self.items = known.get_column("index").cast(pl.Int64).to_torch()
+        self.values = known.get_column(SCORE).to_torch()
+        self.bottom = float(self.values.min()) - 1
+        """The score of what is not listed."""
+        self.offsets = torch.searchsorted(rows, torch.arange(len(user_ids) + 1))
+        self.covers = self.offsets.diff() > 0
+        """(U,) bool: which of the log's users have predictions."""
+        self.known_events = torch.zeros(len(user_ids), dtype=torch.int64)
+        """(U,) int64: how many of a user's events the list was made from; 0 where none says."""
+        if KNOWN in known.columns:
+            self.known_events[rows] = known.get_column(KNOWN).to_torch()
+
+    def __call__(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Give (B, N + 1) scores."""
+        users = batch[Key.USER].cpu()
+        scores = torch.full((len(users), self.num_items + 1), self.bottom, dtype=torch.float64)
+        for row, user in enumerate(users.tolist()):
+            part = slice(int(self.offsets[user]), int(self.offsets[user + 1]))
+            scores[row, self.items[part]] = self.values[part]
+        return scores.to(batch[Key.USER].device)
+
+    def lists(self, users: Tensor, items: Tensor) -> Tensor:
+        """Say which pairs of a user and an item the predictions list.
+
+        :param users: (E,) int64 rows of the user table.
+        :param items: (E,) int64, 1 to N.
+        :returns: (E,) bool.
+        """
+        owners = torch.arange(len(self.covers)).repeat_interleave(self.offsets.diff())
+        width = self.num_items + 1
+        return torch.isin(users * width + items, owners * width + self.items)
+
+
+def _first(ids: pl.Series) -> str:
+    return repr(ids[0]) if len(ids) else "(none)"
+
+
+def _check(predictions: pl.DataFrame) -> None:
+    columns = (Column.USER, Column.ITEM, SCORE)
+    missing = [name for name in columns if name not in predictions.columns]
+    if missing:
+        raise DataError(
+            f"A table of predictions needs the columns user, item and score; it lacks "
+            f"{', '.join(missing)} and has {', '.join(predictions.columns)}."
+        )
+    problems = [
+        f"The column {name} has {count} empty values; every row needs one."
+        for name in columns
+        if (count := predictions.get_column(name).null_count())
+    ]
+    score = predictions.get_column(SCORE)
+    if not score.dtype.is_numeric():
+        problems.append(f"The column score must hold numbers; it holds {score.dtype}.")
+    elif not score.cast(pl.Float64).drop_nulls().is_finite().all():
+        problems.append("The column score holds values that are not finite numbers.")
+    twice = predictions.height - predictions.select(Column.USER, Column.ITEM).n_unique()
+    if twice:
+        problems.append(f"{twice} rows list a user and an item that an earlier row lists already.")
+    if problems:
+        raise DataError(problems)
+
+
+def lines(metrics: Mapping[str, float]) -> str:
+    """Set the scores of the users in the file and of all users, and say what the file lacks.
+
+    :returns: nothing where there are no predictions among the metrics.
+    """
+    if "predictions/users" not in metrics:
+        return ""
+    users, present, known, listed = (
+        int(metrics[f"predictions/{key}"]) for key in ("users", "present", "known", "listed")
+    )
+    columns = {"present": f"the {present:,} in the file"} if present < users else {}
+    columns["all"] = f"all {users:,} tested users"
+    rows = [
+        [title, *(_interval(metrics, f"predictions/{part}/{who}/{COMPARED}") for part in columns)]
+        for who, title in WHO.items()
+    ]
+    found = [Table(["NDCG@10 (95 %)", *columns.values()], rows).text()]
+    if present < users:
+        found.append(
+            f"\nYour file can be judged for {present:,} of the {users:,} users with held-out "
+            f"events ({present / users:.0%}); among all users the others count as failures."
+        )
+    if known:
+        found.append(
+            f"The lists of {known:,} users were made from histories that contain held-out events; "
+            "those events are not judged, and count as failures among all users. Make the file "
+            "with `lightrec recommend RUN --all --before test`."
+        )
+    if not listed:
+        found.append(
+            "No list holds a held-out item of its user. Lists that were made from the whole log "
+            "and leave out what a user has seen cannot hold one: make them from the events before."
+        )
+    return "\n".join(found)
+
+
+def _interval(metrics: Mapping[str, float], key: str) -> str:
+    sign = "+" if "/difference/" in key else ""
+    mean, low, high = (f"{metrics[key + end]:{sign}.3f}" for end in ("", "/low", "/high"))
+    return f"{mean} ({low} to {high})"

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isfinite
 
 from lightrec.intervals import Interval
@@ -21,7 +21,7 @@ class Table:
 
     def markdown(self) -> str:
         """Set it as Markdown that can be read on a terminal, too."""
-        head, *rows = self._aligned(3)
+        head, *rows = [[cell.replace("|", "/") for cell in row] for row in self._aligned(3)]
         rule = ["-" * len(head[0]), *("-" * (len(cell) - 1) + ":" for cell in head[1:])]
         return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
 
@@ -36,14 +36,68 @@ class Table:
         return [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
 
 
+@dataclass(frozen=True)
+class Bars:
+    """A horizontal bar for each value, the highest on top; the one of ``own`` is set off."""
+
+    values: Mapping[str, float]
+    label: str
+    own: str = ""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Means with their 95 % intervals, mean, low and high, about zero; the first row on top."""
+
+    rows: Mapping[str, tuple[float, float, float]]
+    label: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Bars of two groups side by side, one of each group a tick; the first is the standard."""
+
+    sides: Mapping[str, Sequence[float]]
+    ticks: Sequence[str]
+    label: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line through points, with words next to the points where there are any."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    labels: tuple[str, str] = ("", "")
+    """Of the two axes."""
+    title: str = ""
+    words: Sequence[str] = ()
+
+
+Chart = Bars | Intervals | Sides | Curve
+
+
 @dataclass
 class Section:
-    """A part of the report."""
+    """A part of the report: plain data, which the page lays out and escapes.
+
+    :param title: the heading.
+    :param text: what stands first.
+    :param tables: in their order.
+    :param charts: drawn side by side.
+    :param note: what stands last, in small print.
+    """
 
     title: str
     text: str
-    tables: list[Table] = field(default_factory=list)
-    figure: str = ""
+    tables: Sequence[Table] = ()
+    charts: Sequence[Chart] = ()
     note: str = ""
 
 
@@ -55,6 +109,13 @@ def number(value: float | None, digits: int = 3) -> str:
 def signed(mean: float, low: float, high: float) -> str:
     """Set a difference with its 95 % interval."""
     return f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def interval(metrics: Mapping[str, float], key: str) -> tuple[float, float, float] | None:
+    """Read a metric with its interval, from under ``key``, ``key/low`` and ``key/high``."""
+    if key not in metrics:
+        return None
+    return metrics[key], metrics[f"{key}/low"], metrics[f"{key}/high"]
 
 
 def give(interval: Interval | None) -> str:

@@ -1,37 +1,25 @@
 """The report: a self-contained page, a picture and a summary for the terminal.
 
-Everything is made from the flat metrics, the prepared log's counts and the stages' settings.
+Evaluators bring their own sections; here they are laid out, next to what the stages left.
 """
 
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader
 
 import lightrec
+from lightrec.data.findings import KEPT, LEFT_OUT, in_words
+from lightrec.evaluation import held_out, predictions, sessions, truth
+from lightrec.evaluation.base import Findings
 from lightrec.evaluation.evidence import BY, REASON, favoured
-from lightrec.evaluation.sections import Section, Table, number, signed
-from lightrec.report import plots
-from lightrec.report.cold import cold_items
-from lightrec.report.data import data_lines, data_section
-from lightrec.report.held_out import (
-    against_item_models,
-    beyond_the_mean,
-    rankers,
-    validation_lines,
-)
-from lightrec.report.predictions import prediction_lines
-from lightrec.report.reward import learned_reward
-from lightrec.report.sessions import (
-    contenders,
-    paired,
-    session_lines,
-    sessions,
-)
-from lightrec.report.users import returns_left_out, statistics, user_parts
+from lightrec.evaluation.sections import Curve, Section, Table
+from lightrec.report import charts
+from lightrec.report.users import learned_reward, user_models
 from lightrec.run import Run
 
 Metrics = Mapping[str, float]
@@ -53,129 +41,60 @@ CURVES = {
 }
 
 
-def ranking(metrics: Metrics) -> Section | None:
-    """Tell how well the held-out events are ranked; None where the recipe does not rank them."""
-    if "test/events" not in metrics:
-        return None
-    columns = [f"{m}@{k}" for m in ("ndcg", "recall", "mrr") for k in (5, 10, 20)]
-    shown = rankers(metrics)
-    rows = [
-        [title, *(number(metrics.get(f"test/{name}/{c}")) for c in columns)]
-        for name, title in shown.items()
-    ]
-    drawn, axes = plots.figure(6, 0.4 * len(rows) + 0.9)
-    values = {title: metrics[f"test/{name}/ndcg@10"] for name, title in shown.items()}
-    plots.bars(axes[0], values, "blend", "test NDCG@10")
-    text = (
-        f"{int(metrics['test/events'])} held-out events; all items are ranked, those already seen "
-        "left out, equal scores counted at the mean of their ranks."
-    )
-    if forbidden := int(metrics.get("test/ineligible_events", 0)):
-        text += (
-            f" {forbidden} of the events are about an item that the domain forbids its user: "
-            "nobody ranks it, and all miss it."
-        )
-    return Section(
-        "The next event, on the held-out log",
-        text,
-        [
-            Table(
-                [
-                    "",
-                    *(
-                        c.replace("ndcg", "NDCG").replace("recall", "Recall").replace("mrr", "MRR")
-                        for c in columns
-                    ),
-                ],
-                rows,
-                "blend",
-            )
-        ],
-        plots.svg(drawn),
+def write(
+    run: Run, folder: Path, metrics: Metrics, found: Sequence[Findings], stages: Sequence[str]
+) -> None:
+    """Write ``report.html``, ``report.png``, ``summary.txt`` and ``metrics.json`` into a folder.
+
+    What the recipe does not compute is left out; ``report.png``, too, where no evaluator has a
+    chart for it.
+
+    :param metrics: those of all stages and evaluators.
+    :param found: what the evaluators found, in their order.
+    :param stages: the stages whose settings are quoted.
+    """
+    chosen = favoured(metrics)
+    write_metrics(folder, {**metrics, BY: chosen.by, REASON: chosen.reason})
+    meta = json.loads((run.folder("data") / "meta.json").read_text())
+    tables = [each.summary for each in found] + [recommended_by(metrics)]
+    if not any(each.summary for each in found):
+        tables.insert(0, summary(metrics))
+    (folder / "summary.txt").write_text(data_lines(meta) + "\n" + _below_each_other(tables))
+    headline = [chart for each in found for chart in each.headline]
+    if headline:
+        picture = charts.draw(headline)
+        picture.savefig(folder / "report.png", dpi=110, metadata={"Software": None})
+    shown: list[Section | None] = [section for each in found for section in each.sections]
+    shown += [user_models(metrics), learned_reward(run, metrics), ASSUMED, curves(run)]
+    verdict = [sentence for each in found for sentence in each.verdict]
+    write_page(
+        run,
+        folder,
+        stages,
+        [*filter(None, shown), data_section(meta)],
+        [*verdict, recommending(metrics)],
+        charts.svg(headline),
     )
 
 
-def likelihood(metrics: Metrics) -> Section:
-    """Tell how well the user models foresee held-out choices."""
-    rows = [
-        [
-            f"user model {m.upper()}",
-            number(metrics.get(f"choice/{m}/log_likelihood")),
-            number(metrics.get(f"choice/{m}/popularity")),
-            number(metrics.get(f"choice/{m}/calibration_error"), 4),
-            number(metrics.get(f"choice/{m}/temperature"), 2),
-        ]
-        for m in ("a", "b")
-    ]
-    return Section(
-        "The user models",
-        "Mean log-likelihood of a held-out choice among its candidates, in nats (higher is "
-        "better), beside a model that knows popularity only, fitted in the same way; the expected "
-        "calibration error of the probabilities of all alternatives; and the temperature by which "
-        "validation choices calibrated them.",
-        [
-            Table(["", "log-likelihood", "popularity", "calibration error", "temperature"], rows),
-            *user_parts(metrics),
-        ],
-        note=returns_left_out(metrics),
-    )
-
-
-def truth(metrics: Metrics) -> Section | None:
-    """Tell, in a world whose truth is known, how much of it was recovered."""
-    names = {
-        "learned": "learned reward",
-        "logit": "conditional logit (γ = 0)",
-        "popularity": "popularity",
-    }
-    if "truth/learned/spearman" not in metrics:
-        return None
-    rows = [[title, number(metrics.get(f"truth/{n}/spearman"))] for n, title in names.items()]
-    return Section(
-        "The truth, known in this world",
-        "Mean within-set Spearman correlation of each score with the true reward, over the "
-        "candidates of fresh sessions that no stage has seen.",
-        [Table(["", "Spearman"], rows, "learned reward")],
-    )
-
-
-def read_curves(run: Path) -> dict[str, plots.Curve]:
-    """Read the learning curves from TensorBoard's files."""
+def curves(run: Run) -> Section | None:
+    """Read the learning curves from TensorBoard's files; None where there are none."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    lines: dict[str, plots.Curve] = {}
+    lines = []
     for (stage, tag), title in CURVES.items():
-        events = EventAccumulator(str(run / "logs" / stage))
-        if not (run / "logs" / stage).is_dir():
+        folder = run.path / "logs" / stage
+        if not folder.is_dir():
             continue
+        events = EventAccumulator(str(folder))
         events.Reload()
         if tag in events.Tags()["scalars"]:
             # A resumed run may have written an epoch twice; the last writing counts.
             by_step = {e.step: e.value for e in events.Scalars(tag)}
             values = [by_step[step] for step in sorted(by_step)]
-            lines[title] = (list(range(1, len(values) + 1)), values)
-    return lines
-
-
-def verdict(metrics: Metrics) -> list[str]:
-    """Say in whole sentences what came out, the unwelcome included."""
-    sentences = []
-    if "test/events" in metrics:
-        own, popularity = metrics["test/ndcg@10"], metrics["test/popularity/ndcg@10"]
-        sentences.append(
-            f"The blend ranks the next event with NDCG@10 {own:.3f}; popularity has "
-            f"{popularity:.3f}."
-        )
-        if own <= popularity:
-            sentences.append("The blend does not beat popularity on this log.")
-        sentences += against_item_models(metrics)
-    for title, (mean, low, high) in paired(metrics).items():
-        outcome = "more" if low > 0 else "fewer" if high < 0 else "no clearly different number of"
-        sentences.append(
-            f"In user model B the policy's sessions hold {outcome} accepted items than those of "
-            f"{title}: {signed(mean, low, high)}."
-        )
-    return [*sentences, recommending(metrics)]
+            lines.append(Curve(range(1, len(values) + 1), values, ("epoch", ""), title))
+    text = "By epoch; `tensorboard --logdir` shows more."
+    return Section("Learning curves", text, charts=lines) if lines else None
 
 
 def recommending(metrics: Metrics) -> str:
@@ -185,96 +104,74 @@ def recommending(metrics: Metrics) -> str:
     return f"`lightrec recommend` ranks by {by}. {chosen.reason}"
 
 
+def recommended_by(metrics: Metrics) -> str:
+    """Say the same for a terminal; nothing where no sessions were played."""
+    if not sessions.contenders(metrics):
+        return ""
+    return "\n".join(textwrap.wrap(recommending(metrics), WIDTH))
+
+
 def summary(metrics: Metrics) -> str:
-    """Set the headline numbers for a terminal, a table for each thing that the recipe computes."""
-    tables = [
-        validation_lines(metrics) if "test/events" not in metrics else [],
-        ranking_lines(metrics),
-        prediction_lines(metrics),
-        session_lines(metrics),
-        truth_lines(metrics),
-        textwrap.wrap(recommending(metrics), WIDTH) if contenders(metrics) else [],
-    ]
-    return "\n".join("\n".join(table) + "\n" for table in tables if table)
+    """Set the headline numbers of a run, of what lightrec's own evaluators compute.
 
-
-def ranking_lines(metrics: Metrics) -> list[str]:
-    """Set how well the held-out events are ranked; nothing where the recipe does not rank them."""
-    ranked = rankers(metrics)
-    if not ranked:
-        return []
-    lines = [f"{'held-out log':<22}{'NDCG@10':>9}{'Recall@10':>11}{'MRR@10':>9}"]
-    for name, title in ranked.items():
-        ndcg, recall, mrr = (metrics[f"test/{name}/{m}@10"] for m in ("ndcg", "recall", "mrr"))
-        lines.append(f"{title:<24}{ndcg:>7.3f}{recall:>11.3f}{mrr:>9.3f}")
-    return lines
-
-
-def truth_lines(metrics: Metrics) -> list[str]:
-    """Set how much of a known truth was recovered; nothing in a log of people."""
-    if "truth/learned/spearman" not in metrics:
-        return []
-    names = ("learned", "logit", "popularity")
-    found = (f"{n} {metrics[f'truth/{n}/spearman']:.3f}" for n in names)
-    return ["within-set Spearman with the true reward: " + ", ".join(found)]
-
-
-def headline(metrics: Metrics) -> plots.Figure | None:
-    """Draw the picture of the whole result; None where the recipe computes nothing of it."""
-    ranked = {t: metrics[f"test/{n}/ndcg@10"] for n, t in rankers(metrics).items()}
-    played = {t: metrics[f"simulator/{n}/accepted"] for n, t in contenders(metrics).items()}
-    panels = [
-        (ranked, "blend", "test NDCG@10, held-out log"),
-        (played, "policy", "accepted items a session, user model B"),
-    ]
-    shown = [panel for panel in panels if panel[0]]
-    if not shown:
-        return None
-    height = max(2.6, 0.24 * len(ranked) + 0.8)
-    drawn, axes = plots.figure(4.5 * len(shown), height, len(shown))
-    for axis, panel in zip(axes, shown, strict=True):
-        plots.bars(axis, *panel)
-    return drawn
-
-
-def write(run: Path, folder: Path, metrics: Metrics, stages: Sequence[str]) -> None:
-    """Write ``report.html``, ``report.png``, ``summary.txt`` and ``metrics.json`` into a folder.
-
-    What the recipe does not compute is left out; ``report.png``, too, where nothing is left of it.
-
-    :param run: the run folder.
-    :param stages: the stages whose settings are quoted.
+    :param metrics: of a finished run, or of its ranker's stage; with those of predictions, or not.
     """
-    chosen = favoured(metrics)
-    write_metrics(folder, {**metrics, BY: chosen.by, REASON: chosen.reason})
-    meta = json.loads((run / "data" / "meta.json").read_text())
-    (folder / "summary.txt").write_text(data_lines(meta) + "\n" + summary(metrics))
-    picture = headline(metrics)
-    if picture is not None:
-        picture.savefig(folder / "report.png", dpi=110, metadata={"Software": None})
-    sections = [
-        ranking(metrics),
-        beyond_the_mean(metrics, rankers(metrics)),
-        cold_items(metrics),
-        sessions(metrics),
-        truth(metrics),
-        likelihood(metrics),
-        learned_reward(run, metrics),
-        statistics(metrics),
-        ASSUMED,
+    validation = held_out.validation_table(metrics)
+    tables = [
+        held_out.ranking_table(metrics).text() if held_out.rankers(metrics) else "",
+        predictions.lines(metrics),
+        sessions.summary(metrics),
+        truth.line(metrics),
+        recommended_by(metrics),
     ]
-    lines = read_curves(run)
-    if lines:
-        sections.append(
-            Section(
-                "Learning curves",
-                "By epoch; `tensorboard --logdir` shows more.",
-                figure=plots.svg(plots.curves(lines, {})),
-            )
-        )
-    sections.append(data_section(meta))
-    shown = "" if picture is None else plots.svg(picture)
-    write_page(run, folder, stages, [s for s in sections if s], verdict(metrics), shown)
+    if "test/events" not in metrics and validation is not None:
+        tables.insert(0, validation.text())
+    return _below_each_other(tables)
+
+
+def _below_each_other(tables: Sequence[str]) -> str:
+    return "\n".join(f"{table}\n" for table in tables if table)
+
+
+def data_section(meta: Mapping[str, Any]) -> Section:
+    """Show what was read, what was left out and why.
+
+    :param meta: the ``meta.json`` of the prepared log.
+    """
+    counts = meta["counts"]
+    rows = [["events read", f"{counts['events_read']:,}"]]
+    left_out = in_words(counts, LEFT_OUT, meta.get("left_out"))
+    rows += [[f"− {words}", f"{count:,}"] for count, words in left_out]
+    rows += [["events used", f"{counts['events']:,}"]]
+    tables = [Table(["", "events"], rows, "events used")]
+    kept = [[words, f"{count:,}"] for count, words in in_words(counts, KEPT)]
+    if kept:
+        tables.append(Table(["kept as they are", ""], kept))
+    order = "by time" if meta["order"] == "time" else "by their order in the file, without times"
+    return Section(
+        "Data",
+        f"{counts['events']:,} events of {counts['users']:,} users with {counts['items']:,} items, "
+        f"ordered {order}.",
+        tables,
+    )
+
+
+def data_lines(meta: Mapping[str, Any]) -> str:
+    """Set the same in lines for a terminal."""
+    counts = meta["counts"]
+    found = in_words(counts, LEFT_OUT, meta.get("left_out"))
+    left_out = [f"{count:,} {words}" for count, words in found]
+    own = counts.get("items_with_own_text", 0)
+    texts = (
+        f"texts: the item table's own for {own:,} items, the domain's words for the rest\n"
+        if own
+        else ""
+    )
+    return (
+        f"data: {counts['events']:,} of {counts['events_read']:,} events read are used: "
+        f"{counts['users']:,} users, {counts['items']:,} items\n"
+        f"left out: {'; '.join(left_out) or 'nothing'}\n{texts}"
+    )
 
 
 def write_metrics(folder: Path, metrics: Mapping[str, float | str]) -> None:
@@ -285,7 +182,7 @@ def write_metrics(folder: Path, metrics: Mapping[str, float | str]) -> None:
 
 
 def write_page(
-    run: Path,
+    run: Run,
     folder: Path,
     stages: Sequence[str],
     sections: Sequence[Section],
@@ -294,13 +191,12 @@ def write_page(
 ) -> None:
     """Write ``report.html`` into a folder.
 
-    :param run: the run folder.
     :param stages: the stages whose settings are quoted.
     :param verdict: sentences that stand first.
-    :param figure: SVG that stands below them.
+    :param figure: an SVG that stands below them.
     """
-    meta = json.loads((run / "data" / "meta.json").read_text())
-    stamps = {s: Run(run).stamp(s) for s in stages}
+    meta = json.loads((run.folder("data") / "meta.json").read_text())
+    stamps = {stage: run.stamp(stage) for stage in stages}
     settings = {
         s: yaml.safe_dump(
             {"recipe": stamp["recipe"], "overrides": stamp["overrides"]}, sort_keys=False
@@ -314,13 +210,31 @@ def write_page(
     )
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     page = environment.get_template("report.html.j2").render(
-        name=run.name,
+        name=run.path.name,
         version=lightrec.__version__,
         seed=stamps["ranker"]["seed"],
         counts=counts,
         verdict=verdict,
         headline_figure=figure,
         sections=sections,
+        svg=charts.svg,
         settings=settings,
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def write_assumptions(
+    run: Run, folder: Path, cells: Sequence[Mapping[str, Any]], stages: Sequence[str]
+) -> None:
+    """Write ``report.html`` and ``metrics.json`` on what the result owes to named assumptions.
+
+    :param cells: ``name``, ``title`` and the ``metrics`` of each.
+    :param stages: the stages whose settings are quoted.
+    """
+    metrics = {
+        f"sensitivity/{cell['name']}/{key.removeprefix('simulator/')}": value
+        for cell in cells
+        for key, value in cell["metrics"].items()
+    }
+    write_metrics(folder, metrics)
+    write_page(run, folder, stages, [sessions.sensitivity(metrics, cells)], [], "")

@@ -1,27 +1,54 @@
-"""The report on the user models: leaving, values and returns, and how their sessions look."""
+"""What the report and TensorBoard show of the user models, and of the reward that was learned."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from lightrec.evaluation.sections import Section, Table
-from lightrec.evaluation.statistics import LENGTHS, TOP
-from lightrec.report import plots
+from torch.utils.tensorboard import SummaryWriter
+
+from lightrec.evaluation.sections import Bars, Chart, Intervals, Section, Table, number
+from lightrec.report import charts
+from lightrec.run import Run
+from lightrec.users.reward_explained import EXPLAINED
 
 PARTS = {
     "leaving": "leaving after a step",
     "value": "value of what was chosen",
     "return": "time until the next session",
 }
-COMPARED = {
-    "length": "session length",
-    "popularity": "popularity of items",
-    "transitions": "transitions between categories",
-}
+WEIGHTS = 30
+"""At most so many weights are shown, the surest first."""
+LEVEL = "any item"
+"""The weight that says how an average item compares with nothing; it is not drawn."""
+
+
+def user_models(metrics: Mapping[str, float]) -> Section:
+    """Show how well the user models predict held-out choices."""
+    columns = {"log_likelihood": 3, "popularity": 3, "calibration_error": 4, "temperature": 2}
+    rows = [
+        [
+            f"user model {m.upper()}",
+            *(number(metrics.get(f"choice/{m}/{key}"), n) for key, n in columns.items()),
+        ]
+        for m in ("a", "b")
+    ]
+    head = ["", "log-likelihood", "popularity", "calibration error", "temperature"]
+    return Section(
+        "The user models",
+        "Mean log-likelihood of a held-out choice among its candidates, in nats (higher is "
+        "better), beside a model that knows popularity only, fitted in the same way; the expected "
+        "calibration error of the probabilities of all alternatives; and the temperature by which "
+        "validation choices calibrated them.",
+        [Table(head, rows), *user_parts(metrics)],
+        note=returns_left_out(metrics),
+    )
 
 
 def user_parts(metrics: Mapping[str, float]) -> list[Table]:
     """Show how leaving, values and returns were fitted; no table where none of them was."""
     rows = [
-        [f"{title}, user model {m.upper()}", f"{found:.3f}", f"{metrics[f'{key}/constant']:.3f}"]
+        [f"{title}, user model {m.upper()}", number(found), number(metrics[f"{key}/constant"])]
         for name, title in PARTS.items()
         for m in ("a", "b")
         if (found := metrics.get(f"{(key := f'choice/{m}/{name}')}/log_likelihood")) is not None
@@ -40,63 +67,111 @@ def returns_left_out(metrics: Mapping[str, float]) -> str:
     return f"{start}most users are not expected back within the time that the log spans."
 
 
-def statistics(metrics: Mapping[str, float]) -> Section | None:
-    """Show how logged sessions look when played again; None where nothing was compared."""
-    if "statistics/popularity/total_variation" not in metrics:
+def learned_reward(run: Run, metrics: Mapping[str, float]) -> Section | None:
+    """Show what the learned reward holds; None where user model A's stage did not write it."""
+    found = _read(run.folder("users_a"))
+    if found is None:
         return None
-    rows = [
-        [
-            title,
-            _number(metrics, f"{name}/total_variation"),
-            _number(metrics, f"{name}/total_variation/real_halves"),
-        ]
-        for name, title in COMPARED.items()
-        if f"statistics/{name}/total_variation" in metrics
-    ]
-    sides = {
-        "length": "mean steps of a session",
-        "repeats": "choices of an item chosen before in the session",
-        "transitions/same": "steps that stay within a category",
-        **{f"popularity/{{}}/top-{p}": f"choices of the top {p} % of items" for p in (1, 10, 50)},
-    }
-    table = []
-    for name, title in sides.items():
-        keys = [name.format(s) if "{}" in name else f"{name}/{s}" for s in ("real", "simulated")]
-        if f"statistics/{keys[0]}" in metrics:
-            table.append([title, *(_number(metrics, key) for key in keys)])
+    own, linear = (metrics.get(f"choice/a/{n}log_likelihood") for n in ("", "linear/"))
+    text = (
+        "Rewards are in nats; choosing nothing is worth 0. The first table is a reward that is "
+        "linear in named features. It is fitted to the same choices, less the value of later "
+        "offers as the model has it; its 95 % intervals allow for the dependence between choices "
+        "of one user. Popularity is counted in the same log and takes over part of what makes "
+        "items popular, so the weights without it are shown, too."
+    )
+    if own is not None and linear is not None:
+        text += (
+            f" Held-out choices have a log-likelihood of {linear:.3f} under it and of {own:.3f} "
+            "under the model: the named features do not explain the difference."
+        )
+    text += (
+        " How far people look ahead, γ, is an input: the log is as likely under other values, and "
+        "a wrong one costs as much as looking ahead gains."
+    )
     return Section(
-        "Simulated and real sessions",
-        "Logged sessions are played again in user model B from the same histories, with the "
-        "offers of the log where it has any, else with all items. Total variation is 0 for equal "
-        "distributions and 1 for disjoint ones; its value between two halves of the real sessions "
-        "shows what chance alone does.",
-        [
-            Table(["total variation", "simulated − real", "half − half of real"], rows),
-            Table(["", "real", "simulated"], table),
-        ],
-        plots.svg(_drawn(metrics)),
-        "Where the log does not say how users leave, lengths are not compared, and each session "
-        "is played for as many choices as it had.",
+        "What was learned",
+        text,
+        tables(found, _read(run.folder("users_b"))),
+        _charts(found),
+        "Parts are integrated gradients from an average item after a history of average items, "
+        f"whose reward is {found.get('baseline', 0):.3f}; they add up to the difference. A part "
+        "with mean 0 may still change single rewards: its size is the mean absolute value.",
     )
 
 
-def _drawn(metrics: Mapping[str, float]) -> plots.Figure:
-    bins = [*LENGTHS, "33+"]
-    panels = {"share of choices by share of items (%)": [f"top-{p}" for p in TOP]}
-    names = ["popularity"]
-    if "statistics/length/total_variation" in metrics:
-        panels["share of sessions by steps"] = bins
-        names.append("length")
-    drawn, axes = plots.figure(4.2 * len(panels), 2.4, len(panels))
-    for panel, (label, ticks), name in zip(axes, panels.items(), names, strict=True):
-        sides = {
-            side: [metrics[f"statistics/{name}/{side}/{tick}"] for tick in ticks]
-            for side in ("real", "simulated")
+def to_tensorboard(folder: Path, logs: Path) -> None:
+    """Show the same in TensorBoard, where a stage has explained its reward.
+
+    :param folder: what the stage leaves.
+    :param logs: where TensorBoard finds the stage.
+    """
+    found = _read(folder)
+    if found is None:
+        return
+    with SummaryWriter(str(logs), filename_suffix=".reward") as writer:
+        if _charts(found):
+            writer.add_figure("reward", charts.draw(_charts(found)), close=False)
+        for table in tables(found):
+            writer.add_text(f"reward/{table.head[0]}", table.markdown())
+
+
+def tables(found: Mapping[str, Any], other: Mapping[str, Any] | None = None) -> list[Table]:
+    """Set what was found.
+
+    :param other: the same of user model B, whose users are others.
+    """
+    made = []
+    if "linear" in found:
+        others = {
+            "without popularity": found.get("without_popularity", []),
+            "of the other users": (other or {}).get("linear", []),
         }
-        plots.side_by_side(panel, [tick.removeprefix("top-") for tick in ticks], sides, label)
+        shown = {head: {r["feature"]: r for r in rows} for head, rows in others.items() if rows}
+        rows = [
+            [row["feature"], _signed(row["weight"]), _interval(row)]
+            + [_interval(column.get(row["feature"])) for column in shown.values()]
+            for row in _surest(found)
+        ]
+        made.append(Table(["feature", "weight", "95 % interval", *shown], rows))
+    if "parts" in found:
+        rows = [[p["part"], _signed(p["mean"]), f"{p['size']:.3f}"] for p in found["parts"]]
+        made.append(Table([f"part, {found['choices']} choices", "mean", "size"], rows))
+    for side in ("best", "worst"):
+        head = [f"{side} of {found['looked_at']:,} items", "mean reward", "training events"]
+        rows = [[r["title"], _signed(r["reward"]), f"{r['events']:,}"] for r in found[side]]
+        made.append(Table(head, rows))
+    return made
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    path = folder / EXPLAINED
+    if not path.is_file():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _surest(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = sorted(found["linear"], key=lambda r: -abs(r["weight"]) / max(r["error"], 1e-12))
+    return rows[:WEIGHTS]
+
+
+def _charts(found: Mapping[str, Any]) -> list[Chart]:
+    drawn: list[Chart] = []
+    if "linear" in found:
+        ends = {r["feature"]: (r["weight"], r["low"], r["high"]) for r in _surest(found)}
+        ends.pop(LEVEL, None)
+        drawn.append(Intervals(ends, "weight and 95 % interval, nats"))
+    if "parts" in found:
+        parts = {p["part"]: p["mean"] for p in found["parts"]}
+        drawn.append(Bars(parts, "mean part of a chosen item's reward, nats"))
     return drawn
 
 
-def _number(metrics: Mapping[str, float], key: str) -> str:
-    value = metrics.get(f"statistics/{key}")
-    return "–" if value is None else f"{value:.3f}"
+def _signed(value: float) -> str:
+    return f"{value:+.3f}"
+
+
+def _interval(row: Mapping[str, float] | None) -> str:
+    return "–" if row is None else f"{row['low']:+.3f} to {row['high']:+.3f}"

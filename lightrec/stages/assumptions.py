@@ -4,7 +4,6 @@ Each assumption is halved and doubled, reward and policy are learned anew, and t
 in user model B under the same assumption. Each such cell is a small run folder of its own.
 """
 
-import dataclasses
 import json
 import os
 import shutil
@@ -16,9 +15,8 @@ from typing import Any
 
 from lightrec.data.run_folder import STAMP
 from lightrec.data.store import EventStore
-from lightrec.evaluation.simulated_sessions import Played, SimulatedSessions
-from lightrec.policies.base import Policy
-from lightrec.report import assumptions as report_assumptions
+from lightrec.evaluation.sessions import SimulatedSessions
+from lightrec.report.page import write_assumptions
 from lightrec.run import Run
 from lightrec.stages.functions import settings
 from lightrec.stages.stage import Stage
@@ -121,7 +119,7 @@ def assumptions_stage(stage: Stage) -> None:
         print(f"    [{number}/{len(todo)}] {cell.title}", file=sys.stderr)
         found.append(judge_cell(stage, cell, reward, judge, store, chosen))
     with stage.output(chosen["seed"]) as folder:
-        report_assumptions.write(stage.run, folder, found, stage.inputs())
+        write_assumptions(Run(stage.run), folder, found, stage.inputs())
 
 
 def judge_cell(
@@ -141,12 +139,10 @@ def judge_cell(
     folder.mkdir(exist_ok=True)
     # One fit of B a cell: what refits do to the intervals stands in the run's own table.
     one = judge.replaced(members=judge.members[:1], valuing=None, returning=None)
-    models = {}
     for name, users in (("users_a", reward), ("users_b", one)):
         # A run that was stopped earlier may have left it half-written.
         shutil.rmtree(folder / name, ignore_errors=True)
-        models[name] = assuming(users, cell, stage.run)
-        models[name].save_pretrained(folder / name)
+        assuming(users, cell, stage.run).save_pretrained(folder / name)
         (folder / name / STAMP).write_text(json.dumps({"fingerprint": cell.name}))
     for name in ("data", "ranker"):
         (folder / name).unlink(missing_ok=True)
@@ -159,14 +155,7 @@ def judge_cell(
     train(Stage("policy", stage.recipe.with_name("policy.yaml"), folder / "policy", overrides))
     names = ("rounds", "max_users", "max_steps")
     sessions = SimulatedSessions(**{name: chosen[name] for name in names}, rounds_at_home=0)
-    parts = dataclasses.replace(
-        Played.of(stage.run),
-        policy=Policy.load(folder / "policy"),
-        users_a=models["users_a"],
-        users_b=models["users_b"],
-        refits=[models["users_b"]],
-    )
-    metrics = sessions.play(parts, chosen["seed"], search=False)
+    metrics = sessions.play(Run(folder), chosen["seed"], search=False)
     found: dict[str, object] = {"name": cell.name, "title": cell.title, "metrics": metrics}
     partial = folder / "result.partial"
     partial.write_text(json.dumps(found))

@@ -2,19 +2,24 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
 from lightrec import plugins
 from lightrec.errors import LightrecError, PluginError, RunError
-from lightrec.evaluation.base import Evaluator
+from lightrec.evaluation import held_out
+from lightrec.evaluation.base import Evaluator, Findings
 from lightrec.evaluation.held_out import HeldOutLog
+from lightrec.evaluation.sections import Section
 from lightrec.report import page as report
 from lightrec.run import Run
 from lightrec.stages.functions import settings
 from lightrec.stages.stage import Stage
+
+EARLY = "early-ranking.json"
+"""In a run's work: how the held-out log was ranked before there was a policy, and with what."""
 
 
 def evaluate(evaluators: list[Evaluator], seed: int = 0) -> tuple[list[Evaluator], int]:
@@ -29,15 +34,39 @@ def evaluate(evaluators: list[Evaluator], seed: int = 0) -> tuple[list[Evaluator
 def early_ranking(stage: Stage) -> str:
     """Rank the held-out log as soon as there is a ranker, by the recipe's own evaluator.
 
+    What was ranked is noted, so that :func:`evaluate_stage` need not rank it again.
+
     :param stage: the evaluate stage, before it is run.
     :returns: the table for a terminal; empty where the recipe does not rank the held-out log.
     """
     evaluators, seed = evaluate(**settings(stage, evaluate))
-    lines: list[str] = []
+    run, tables = Run(stage.run), []
     for evaluator in evaluators:
         if type(evaluator) is HeldOutLog:
-            lines += report.ranking_lines(evaluator.evaluate(stage.run, stage.work, seed))
-    return "\n".join(lines)
+            metrics = evaluator.without_policy(run, seed)
+            _note_early(run, _mark(run, evaluator, seed), metrics)
+            tables.append(held_out.ranking_table(metrics).text())
+    return "\n".join(tables)
+
+
+def _mark(run: Run, evaluator: HeldOutLog, seed: int) -> list[object]:
+    """Name all that an early ranking is made from."""
+    made = [run.stamp(stage)["fingerprint"] for stage in ("data", "ranker")]
+    return [*made, evaluator.max_events, evaluator.batch_size, seed]
+
+
+def _note_early(run: Run, mark: list[object], metrics: Mapping[str, float]) -> None:
+    note = run.path / ".work" / EARLY
+    note.parent.mkdir(exist_ok=True)
+    partial = note.with_suffix(".partial")
+    partial.write_text(json.dumps({"mark": mark, "metrics": metrics}))
+    os.replace(partial, note)
+
+
+def _early(run: Run, mark: list[object]) -> dict[str, float] | None:
+    note = run.path / ".work" / EARLY
+    noted = json.loads(note.read_text()) if note.is_file() else {}
+    return noted["metrics"] if noted.get("mark") == mark else None
 
 
 def evaluate_stage(stage: Stage) -> None:
@@ -50,13 +79,12 @@ def evaluate_stage(stage: Stage) -> None:
     for sentence in plugins.installed().load_all(["evaluators"]):
         plugins.warn(sentence)
     evaluators, seed = evaluate(**settings(stage, evaluate))
-    run = stage.run
-    Run(run).check_halves()
+    run = Run(stage.run)
+    run.check_halves()
     stage.prepare_work()
-    metrics: dict[str, float] = json.loads((run / "ranker" / "metrics.json").read_text())
+    metrics: dict[str, float] = run.metrics("ranker")
     for name in ("users_a", "users_b"):
-        own = json.loads((run / name / "metrics.json").read_text())
-        metrics |= {f"choice/{name[-1]}/{k}": v for k, v in own.items()}
+        metrics |= {f"choice/{name[-1]}/{k}": v for k, v in run.metrics(name).items()}
     bad = _not_finite(metrics)
     if bad:
         raise RunError(
@@ -64,43 +92,50 @@ def evaluate_stage(stage: Stage) -> None:
             "training that diverged; look at its curves with `tensorboard --logdir`."
         )
     owners = dict.fromkeys(metrics, "an earlier stage")
+    findings = []
     for evaluator in evaluators:
+        if type(evaluator) is HeldOutLog:
+            evaluator.ranked = _early(run, _mark(run, evaluator, seed))
         whose = plugins.provider(evaluator)
-        found = _found_by(evaluator, run, stage.work, seed)
-        for key in found:
+        found = _found_by(evaluator, run, seed)
+        for key in found.metrics:
             if key in owners:
                 raise PluginError(
                     f"{whose} gives the metric {key!r}, and {owners[key]} has given one of that "
                     "name already. Call it otherwise, for example with the plugin's name before it."
                 )
-        owners |= dict.fromkeys(found, whose)
-        metrics |= found
+        owners |= dict.fromkeys(found.metrics, whose)
+        metrics |= found.metrics
+        findings.append(found)
     with SummaryWriter(str(stage.logs)) as writer:
         for key, value in metrics.items():
             writer.add_scalar(key, value)
     with stage.output(seed) as folder:
-        report.write(run, folder, metrics, stage.inputs())
+        report.write(run, folder, metrics, findings, stage.inputs())
+    (run.path / ".work" / EARLY).unlink(missing_ok=True)
 
 
-def _found_by(evaluator: Evaluator, run: Path, work: Path, seed: int) -> dict[str, float]:
-    """Ask an evaluator for its metrics.
+def _found_by(evaluator: Evaluator, run: Run, seed: int) -> Findings:
+    """Ask an evaluator for its findings.
 
-    :raises PluginError: where it fails, or gives something else than finite numbers by name.
+    :raises PluginError: where it fails, or gives something else than findings of finite numbers.
     """
     whose = plugins.provider(evaluator)
     try:
         with plugins.blaming(evaluator, "evaluate the run"):
-            found = evaluator.evaluate(run, work, seed)
+            found = evaluator.evaluate(run, seed)
     except PluginError:
         raise
     except LightrecError as error:
         raise RunError(f"{whose} could not evaluate the run. {error}") from error
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+    if not isinstance(found, Findings) or not all(isinstance(key, str) for key in found.metrics):
         raise PluginError(
-            f"`evaluate` of {whose} gave {repr(found)[:80]}; expected is a dictionary of numbers "
+            f"`evaluate` of {whose} gave {repr(found)[:80]}; expected are Findings, with numbers "
             "by the names of metrics."
         )
-    bad = _not_finite(found)
+    if not all(isinstance(section, Section) for section in found.sections):
+        raise PluginError(f"{whose} gives sections of the report that are no Section.")
+    bad = _not_finite(found.metrics)
     if bad:
         raise PluginError(
             f"{whose} gives metrics that are not finite numbers: {bad}. Give Python numbers, and "

@@ -192,7 +192,7 @@ def work_off(stages: Sequence[Stage], left: Sequence[str], fresh: bool) -> None:
 
 def show_data(folder: Path) -> None:
     """Print how much of the log is used, and what was left out for which reason."""
-    from lightrec.report.data import data_lines
+    from lightrec.report.page import data_lines
 
     print(data_lines(json.loads((folder / META).read_text())), end="", file=sys.stderr)
 

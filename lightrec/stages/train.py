@@ -26,7 +26,7 @@ from lightrec.errors import RecipeError
 from lightrec.learners.policy_rewards import plan_reward
 from lightrec.nn.stage import StageModule
 from lightrec.nn.towers import find_tower
-from lightrec.report.reward import to_tensorboard
+from lightrec.report.users import to_tensorboard
 from lightrec.stages import recipes
 from lightrec.stages.complaints import ALL_SETTINGS, CANNOT, in_sentences
 from lightrec.stages.progress import StageProgress

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 
-from lightrec.report.plots import OTHER, OWN, bars
+from lightrec.evaluation.sections import Bars
+from lightrec.report.charts import OTHER, OWN, bars
 from lightrec.stages.space import Choices, Range
 from lightrec.stages.train import ParsedRecipe, arguments
 from lightrec.stages.tune import Search, settings, short, shown
@@ -112,7 +113,7 @@ def picture(search: Search) -> Figure:
     for panel, (name, given) in zip(axes[1:], search.space.items(), strict=False):
         _setting(panel, search.complete, name, given)
     if weights:
-        bars(axes[panels - 1], {short(n): w for n, w in weights.items()}, "", "what matters")
+        bars(axes[panels - 1], Bars({short(n): w for n, w in weights.items()}, "what matters"))
     return drawn
 
 

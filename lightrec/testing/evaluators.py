@@ -2,12 +2,12 @@
 
 import hashlib
 import math
-import tempfile
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
 from lightrec.evaluation.base import Evaluator
+from lightrec.run import Run
 from lightrec.testing.chance import seeded
 from lightrec.testing.contract import Check, DoesNotApply, checks_of, expect, name_of, run_all
 
@@ -46,12 +46,11 @@ class _Evaluations:
         return self._run if isinstance(self._run, Path) else self._run()
 
     @cached_property
-    def first(self) -> dict[str, float]:
+    def first(self) -> Mapping[str, float]:
         return self.again()
 
-    def again(self) -> dict[str, float]:
-        with tempfile.TemporaryDirectory() as work:
-            return self.make().evaluate(self.run, Path(work), 3)
+    def again(self) -> Mapping[str, float]:
+        return self.make().evaluate(Run(self.run), 3).metrics
 
 
 def keys(evaluations: _Evaluations) -> None:
@@ -106,7 +105,7 @@ def run_unchanged(evaluations: _Evaluations) -> None:
         not changed,
         "An evaluator leaves the run folder as it is.",
         f"It changed {', '.join(changed[:5])}.",
-        "Write partial results into `work`, and nothing else.",
+        "Read the run, and write nothing into it.",
     )
 
 

@@ -1,7 +1,9 @@
 """A metric."""
 
-from lightrec.data.store import EventStore
-from lightrec.evaluation.base import Evaluator
+from markupsafe import Markup
+
+from lightrec.evaluation.base import Evaluator, Findings
+from lightrec.evaluation.sections import Section, Table
 
 
 class Minors(Evaluator):
@@ -14,8 +16,12 @@ class Minors(Evaluator):
     def __init__(self, key: str = "clinic/minors", fault: str = "") -> None:
         self.key, self.fault = key, fault
 
-    def evaluate(self, run, work, seed):
-        ages = EventStore.open(run / "data").users["age"].cast(int)
+    def evaluate(self, run, seed):
+        ages = run.data.users["age"].cast(int)
         if self.fault == "error":
-            return {self.key: ages["month"]}
-        return {self.key: float("nan") if self.fault == "nan" else float((ages < 18).sum())}
+            return Findings({self.key: ages["month"]})
+        count = float("nan") if self.fault == "nan" else float((ages < 18).sum())
+        table = Table(["<b>", "users"], [["under 18", f"{count:g}"]])
+        section = Section("Minors & others", Markup("<script>alert()</script>"), [table])
+        lines = f"{count:g} users are under 18."
+        return Findings({self.key: count}, [section], [lines], lines)

@@ -8,7 +8,8 @@ import torch
 from lightrec import plugins
 from lightrec.encoders.text import TextEncoder
 from lightrec.evaluation.held_out import HeldOutLog
-from lightrec.evaluation.simulated_sessions import KnownTruth, SimulatedSessions
+from lightrec.evaluation.sessions import SimulatedSessions
+from lightrec.evaluation.truth import KnownTruth
 from lightrec.nn.towers import TOWERS
 from lightrec.policies.bandits import LinUCB, ThompsonSampling
 from lightrec.policies.candidate import CandidatePolicy
@@ -69,7 +70,7 @@ def knowing_policy():
     policy = CandidatePolicy.from_parts(ranker, tiny.tiny_choice_model(), size=4)
     for parameter in policy.query_network.parameters():
         torch.nn.init.normal_(parameter)
-    policy.utility_weight.data.fill_(0.5)
+    policy.trust.data.fill_(0.5)
     return policy
 
 

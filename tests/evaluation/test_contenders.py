@@ -1,13 +1,11 @@
 """Contenders known by a word: that they learned, and that they are judged as they explore."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 from lightrec.evaluation import contenders
 from lightrec.evaluation.arena import arena
-from lightrec.evaluation.simulated_sessions import even_mixture
+from lightrec.evaluation.contenders import even_mixture
 from lightrec.keys import Key
 from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
@@ -16,6 +14,7 @@ from lightrec.ranking.ranker import Ranker
 from lightrec.simulators.rollout import judge
 from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
 from lightrec.users.choice_model import PooledChoice
+from lightrec.users.user_model import UserModel
 
 
 @pytest.fixture(autouse=True)
@@ -75,13 +74,12 @@ def test_the_even_mixture_is_the_policy_with_one_for_its_weight(declined_count):
     model = PooledChoice(12, 3, 5, records_nothing=declined_count)
     model.set_items(torch.randn(13, 3))
     policy = CandidatePolicy.from_parts(ranker, model.eval(), history_length=5, size=0)
-    policy.utility_weight.data.fill_(1.0)
-    parts = SimpleNamespace(store=SimpleNamespace(num_items=12), reward=model)
-    parts.blend = Blend(ranker).freeze()
+    policy.trust.data.fill_(1.0)
     # 13 is a declined slate.
     history = torch.tensor([[0, 3, 13, 7, 13, 13, 2, 9], [1, 2, 3, 4, 5, 6, 7, 13]])
     found, expected = (
-        each.scores(session_start(history)) for each in (even_mixture(parts), policy)
+        each.scores(session_start(history))
+        for each in (even_mixture(Blend(ranker).freeze(), UserModel([model])), policy)
     )
     # The level of all items, which ranks nothing, is left out of the policy's scores.
     level = (found - expected)[:, 1:2]

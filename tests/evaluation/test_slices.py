@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightrec.evaluation.slices import event_slices, head_items, slice_metrics
+from lightrec.evaluation.beyond_accuracy import event_slices, head_items, slice_metrics
 from lightrec.ranking.metrics import RankingResult
 
 

@@ -1,6 +1,6 @@
 """The report says what was read, what was left out and why."""
 
-from lightrec.report.data import data_lines, data_section
+from lightrec.report.page import data_lines, data_section
 
 META = {
     "order": "time",

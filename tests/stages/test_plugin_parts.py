@@ -21,7 +21,7 @@ from lightrec.keys import Key
 from lightrec.policies.base import Policy
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.recommend import load
-from lightrec.report.data import data_lines
+from lightrec.report.page import data_lines
 from lightrec.simulators.rollout import judge
 from lightrec.simulators.starts import LogStarts
 from lightrec.stages import recipes
@@ -48,6 +48,17 @@ def test_a_run_with_a_part_of_every_kind_ends_with_its_metrics(clinic):
     assert 0 < found["test/policy/ndcg@10"] < 1
     assert found["simulator/policy/length"] > 0
     check_domain(type(domain_of(EventStore.open(clinic / "data"))))
+
+
+def test_an_evaluator_of_a_plugin_has_a_section_of_its_own_which_is_escaped(clinic):
+    page = (clinic / "report.html").read_text()
+    assert "<h2>Minors &amp; others</h2>" in page
+    assert "<th>&lt;b&gt;</th>" in page
+    assert "&lt;script&gt;alert()&lt;/script&gt;" in page
+    assert "<script" not in page
+    sentence = f"{ADULTS.start} users are under 18."
+    assert f'<p class="lead">{sentence}</p>' in page
+    assert sentence in (clinic / "summary.txt").read_text().splitlines()
 
 
 @pytest.fixture

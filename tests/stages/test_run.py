@@ -15,8 +15,7 @@ from safetensors.torch import load_file
 
 import lightrec
 from lightrec.errors import RecipeError
-from lightrec.evaluation.evidence import Favoured, favoured
-from lightrec.report.sessions import CONTENDERS
+from lightrec.evaluation.evidence import CONTENDERS, Favoured, favoured
 from lightrec.stages import recipes
 from lightrec.stages import train as training
 from lightrec.stages.run import plan, run

@@ -5,46 +5,45 @@ import itertools
 import pytest
 import torch
 
-from lightrec.evaluation.base import Evaluator
+from lightrec.evaluation.base import Evaluator, Findings
 from lightrec.testing import check_evaluator, evaluator_checks
 
 
 class Right(Evaluator):
     """Counts the run's files."""
 
-    def evaluate(self, run, work, seed):
-        (work / "partial").touch()
-        return {"files/count": len(list(run.iterdir())), "seed/half": seed / 2}
+    def evaluate(self, run, seed):
+        return Findings({"files/count": len(list(run.path.iterdir())), "seed/half": seed / 2})
 
 
 class Nested(Right):
-    def evaluate(self, run, work, seed):
-        return {("files", "count"): 1.0}
+    def evaluate(self, run, seed):
+        return Findings({("files", "count"): 1.0})
 
 
 class Infinite(Right):
-    def evaluate(self, run, work, seed):
-        return {"files/share": float("inf")}
+    def evaluate(self, run, seed):
+        return Findings({"files/share": float("inf")})
 
 
 class Tensors(Right):
-    def evaluate(self, run, work, seed):
-        return {"files/share": torch.tensor(1.0)}
+    def evaluate(self, run, seed):
+        return Findings({"files/share": torch.tensor(1.0)})
 
 
 class Counting(Right):
     calls = itertools.count()
 
-    def evaluate(self, run, work, seed):
-        return {"files/calls": float(next(self.calls))}
+    def evaluate(self, run, seed):
+        return Findings({"files/calls": float(next(self.calls))})
 
 
 class WritesIntoTheRun(Right):
     calls = itertools.count()
 
-    def evaluate(self, run, work, seed):
-        (run / "notes").write_text(str(next(self.calls)))
-        return {"files/share": 1.0}
+    def evaluate(self, run, seed):
+        (run.path / "notes").write_text(str(next(self.calls)))
+        return Findings({"files/share": 1.0})
 
 
 @pytest.fixture

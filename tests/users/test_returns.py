@@ -6,7 +6,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from lightrec.evaluation.simulated_sessions import Returns
+from lightrec.evaluation.sessions import Returns
 from lightrec.keys import Key
 from lightrec.report.users import returns_left_out
 from lightrec.testing import tiny

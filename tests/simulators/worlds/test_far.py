@@ -5,7 +5,7 @@ import torch
 from lightrec.data.domain import Domain
 from lightrec.data.prepare import prepare
 from lightrec.data.store import CONTEXT, TEST, TRAIN
-from lightrec.evaluation.correlation import spearman_within_sets
+from lightrec.evaluation.truth import spearman_within_sets
 from lightrec.keys import Key
 from lightrec.simulators.play import even_chance, play
 from lightrec.simulators.worlds.far import Far

@@ -3,18 +3,14 @@ import pytest
 import torch
 
 from lightrec.errors import DataError
-from lightrec.evaluation.baselines import PopularityScorer, PredictionScorer, RandomScorer
+from lightrec.evaluation.held_out import RandomScorer
+from lightrec.evaluation.predictions import PredictionScorer
 
 USERS, ITEMS = pl.Series(["ann", "bob", "cy"]), pl.Series(["x", "y", "z"])
 
 
 def batch(*users):
     return {"user": torch.tensor(users)}
-
-
-def test_popularity_is_the_same_for_all():
-    scores = PopularityScorer(torch.tensor([0, 5, 2, 9]))(batch(3, 1))
-    assert scores.tolist() == [[0, 5, 2, 9]] * 2
 
 
 def test_random_scores_follow_from_seed_and_user_alone():

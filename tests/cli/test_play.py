@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lightrec.__main__ import main as lightrec
-from lightrec.cli.judge import places_of
+from lightrec.cli.play import places_of
 from lightrec.errors import RecipeError
 
 

@@ -1,6 +1,6 @@
 """How items without training events fare: among themselves, and with places reserved for them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from lightrec.data.eligibility import Showable, showable
 from lightrec.data.sequences import Sequences, Targets
 from lightrec.data.store import COLD, TEST, EventStore
+from lightrec.evaluation.sections import Curve, Section, Table, number
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.base import Evidence, ItemModel
@@ -24,6 +25,11 @@ LENGTH = 10
 PLACES = (0, 1, 2, 3)
 RATES = (0.1, 0.2, 0.3)
 """Of exploration: as many places on average as are reserved above."""
+TITLES = {
+    "map": "scores of other items, mapped by their texts",
+    "TextNeighbours": "text neighbours of recent items",
+    "text": "text neighbours of the whole history",
+}
 
 
 def cold_metrics(
@@ -137,3 +143,49 @@ def _in_lists(
         policy: {name: float(torch.cat(v).mean()) if v else 0.0 for name, v in own.items()}
         for policy, own in found.items()
     }
+
+
+def cold_section(metrics: Mapping[str, float]) -> Section | None:
+    """Show how new items are ranked, and what places reserved for them cost the others.
+
+    :returns: None where no held-out event is about an item without training events.
+    """
+    if "cold/events" not in metrics:
+        return None
+    among = [
+        [title, *(number(metrics[f"cold/{name}/{m}@10"]) for m in ("recall", "ndcg"))]
+        for name, title in TITLES.items()
+        if f"cold/{name}/recall@10" in metrics
+    ]
+    policies = {f"places-{places}": f"{places} reserved" for places in PLACES} | {
+        f"explore-{rate}": f"each at random, {100 * rate:.0f} %" for rate in RATES
+    }
+    warm = {policy: metrics[f"cold/{policy}/warm/ndcg@10"] for policy in policies}
+    new = {policy: metrics[f"cold/{policy}/cold/recall@10"] for policy in policies}
+    whole = warm["places-0"]
+    rows = []
+    for policy, title in policies.items():
+        lost = f"{100 * (1 - warm[policy] / whole):.1f} %" if whole else "–"
+        rows.append([title, number(new[policy]), number(warm[policy]), lost])
+    reserved = [f"places-{places}" for places in PLACES]
+    curve = Curve(
+        [warm[policy] for policy in reserved],
+        [new[policy] for policy in reserved],
+        ("NDCG@10 of items with events", "Recall@10 of items without"),
+        words=[str(places) for places in PLACES],
+    )
+    return Section(
+        "New items",
+        f"{int(metrics['cold/events']):,} held-out events are about {int(metrics['cold/items']):,} "
+        "items without training events. The first table ranks these items among themselves. In a "
+        "list of ten they appear only in places of their own: the last places are reserved, or "
+        "each place is drawn at random, so that all new items are tried.",
+        [
+            Table(["among new items alone", "Recall@10", "NDCG@10"], among, TITLES["map"]),
+            Table(["places of ten", "Recall@10, new", "NDCG@10, others", "others lose"], rows),
+        ],
+        [curve],
+        "Ranked among all items by their texts, new items have Recall@10 "
+        f"{metrics['cold/text-among-all/recall@10']:.3f}. `lightrec recommend RUN --new 2` "
+        "reserves two places; `--explore 0.2` draws them.",
+    )

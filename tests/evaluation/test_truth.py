@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from lightrec.evaluation.correlation import spearman_within_sets
+from lightrec.evaluation.truth import spearman_within_sets
 
 
 def test_it_is_the_mean_of_scipys_over_sets():

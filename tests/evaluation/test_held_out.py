@@ -7,14 +7,10 @@ import pytest
 import torch
 
 from lightrec.data.store import TEST, EventStore
-from lightrec.evaluation.held_out_metrics import advantage
+from lightrec.evaluation import held_out
+from lightrec.evaluation.held_out import HeldOutLog, advantage, beyond_the_mean, rankers
 from lightrec.ranking.metrics import RankingResult
-from lightrec.report.held_out import (
-    against_item_models,
-    beyond_the_mean,
-    item_models,
-    rankers,
-)
+from lightrec.run import Run
 
 RANKERS = ("blend", "policy", "popularity", "random")
 
@@ -74,7 +70,7 @@ def test_one_user_or_none_gives_no_interval(events):
 
 
 def test_the_report_shows_slices_that_have_events_and_says_who_is_ahead(metrics):
-    section = beyond_the_mean(metrics, rankers(metrics))
+    section = beyond_the_mean(metrics)
     slices, recommended = section.tables
     assert slices.rows[0][:2] == ["events", "60"]
     assert [row[0] for row in slices.rows[1:]] == list(rankers(metrics).values())
@@ -82,11 +78,11 @@ def test_the_report_shows_slices_that_have_events_and_says_who_is_ahead(metrics)
     assert recommended.own == "blend"
     assert len(recommended.rows) == len(rankers(metrics)) >= len(RANKERS) + 6
     assert "differs from that of popularity by +" in section.text
-    assert beyond_the_mean({"test/ndcg@10": 0.1}, {"blend": "blend"}) is None
+    assert beyond_the_mean({"test/ndcg@10": 0.1}) is None
 
 
 def test_item_models_stand_beside_the_encoder_in_the_order_of_their_ranking(metrics):
-    names = [name for name in rankers(metrics) if name in item_models(metrics)]
+    names = [name for name in rankers(metrics) if name in held_out.model_names(metrics)]
     assert {"EASE", "NextItemRidge", "DirectionalCooccurrence", "ItemKNN"} <= {*names}
     values = [metrics[f"test/{name}/ndcg@10"] for name in names]
     assert values == sorted(values, reverse=True)
@@ -98,8 +94,32 @@ def test_item_models_stand_beside_the_encoder_in_the_order_of_their_ranking(metr
 )
 def test_the_verdict_names_the_best_item_model_on_validation(metrics, low, high, told):
     key = "test/blend-minus-EASE/ndcg@10"
-    changed = {f"validation/{name}/ndcg@10": 0.1 for name in item_models(metrics)}
+    changed = {f"validation/{name}/ndcg@10": 0.1 for name in held_out.model_names(metrics)}
     changed |= {"validation/EASE/ndcg@10": 0.2, f"{key}/low": low, f"{key}/high": high}
-    (sentence,) = against_item_models(metrics | changed)
+    *_, sentence = held_out.verdict(metrics | changed, changed)
     assert sentence.startswith("EASE is the best item model on the validation events; ")
     assert told in sentence
+
+
+def test_a_loss_to_popularity_is_told(metrics):
+    changed = metrics | {"test/ndcg@10": 0.01, "test/popularity/ndcg@10": 0.02}
+    assert held_out.verdict(changed, {})[1] == "The blend does not beat popularity on this log."
+
+
+def test_what_was_ranked_before_there_was_a_policy_is_not_ranked_again(
+    tiny_run, metrics, monkeypatch
+):
+    run, evaluator, ranked = Run(tiny_run), HeldOutLog(), []
+    early = evaluator.without_policy(run, 0)
+    assert early == {k: metrics[k] for k in early}
+    rank = HeldOutLog.rank
+
+    def counted(self, store, scorer, seed):
+        ranked.append(scorer)
+        return rank(self, store, scorer, seed)
+
+    monkeypatch.setattr(HeldOutLog, "rank", counted)
+    evaluator.ranked = early
+    found = evaluator.evaluate(run, 0)
+    assert len(ranked) == 1
+    assert found.metrics == {k: v for k, v in metrics.items() if k.startswith(("test/", "cold/"))}

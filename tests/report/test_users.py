@@ -4,7 +4,8 @@ import json
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lightrec.report.reward import WEIGHTS, learned_reward, tables, to_tensorboard
+from lightrec.report.users import WEIGHTS, learned_reward, tables, to_tensorboard
+from lightrec.run import Run
 from lightrec.users.reward_explained import EXPLAINED
 
 ROW = {"feature": "kind: tea", "weight": 0.5, "error": 0.1, "low": 0.3, "high": 0.7}
@@ -43,7 +44,7 @@ def test_tensorboard_shows_the_picture_and_the_tables(tmp_path):
     shown = [tag for tag in tags["tensors"] if tag.startswith("reward/")]
     assert len(shown) == 4
     text = events.Tensors("reward/best of 1,349 items/text_summary")[0].tensor_proto.string_val[0]
-    assert b"| Tea / red | +1.250 | 1,200 |" in text
+    assert b"| Tea / red           |      +1.250 |           1,200 |" in text
 
 
 def test_a_run_shows_what_was_learned(tiny_run):
@@ -54,7 +55,7 @@ def test_a_run_shows_what_was_learned(tiny_run):
     page = (tiny_run / "report.html").read_text()
     assert "What was learned" in page
     assert found["best"][0]["title"] in page
-    section = learned_reward(tiny_run, metrics)
+    section = learned_reward(Run(tiny_run), metrics)
     assert section.tables[0].head[-1] == "of the other users"
     assert f"{metrics['choice/a/linear/log_likelihood']:.3f}" in section.text
-    assert learned_reward(tiny_run / "data", metrics) is None
+    assert learned_reward(Run(tiny_run / "data"), metrics) is None

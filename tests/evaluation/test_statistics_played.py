@@ -9,8 +9,9 @@ import torch
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
-from lightrec.evaluation.simulated_statistics import SimulatedStatistics
-from lightrec.report.users import statistics
+from lightrec.data.run_folder import STAMP
+from lightrec.evaluation.statistics import SimulatedStatistics
+from lightrec.run import Run
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LeavingModel
 from lightrec.users.user_model import UserModel
@@ -56,15 +57,19 @@ def test_the_true_law_makes_the_log_again(tmp_path):
     leaving.linear.bias.data.fill_(torch.tensor(1 / 3).logit())
     noted = {"half": "all", "split_seed": 0, "candidates": 20}
     UserModel([model], leaving=leaving, offers=noted).save_pretrained(tmp_path / "users_b")
-    found = SimulatedStatistics(sessions=3000).evaluate(tmp_path, tmp_path, 0)
+    for stage in ("data", "users_b"):
+        (tmp_path / stage / STAMP).write_text('{"fingerprint": ""}')
+    findings = SimulatedStatistics(sessions=3000).evaluate(Run(tmp_path), 0)
+    found = findings.metrics
     for name in ("length", "popularity"):
         assert found[f"statistics/{name}/total_variation"] < 0.04
         assert found[f"statistics/{name}/total_variation/real_halves"] < 0.06
     assert abs(found["statistics/length/real"] - 3) < 0.15
     assert abs(found["statistics/length/simulated"] - 3) < 0.15
     assert abs(found["statistics/repeats/real"] - found["statistics/repeats/simulated"]) < 0.03
-    section = statistics(found)
-    assert section.figure.startswith("<svg")
+    (section,) = findings.sections
+    panels = [chart.label.split(" by ")[0] for chart in section.charts]
+    assert panels == ["share of choices", "share of sessions"]
     assert [row[0] for row in section.tables[0].rows] == ["session length", "popularity of items"]
 
 

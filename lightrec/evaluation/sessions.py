@@ -1,0 +1,401 @@
+"""The evaluator of whole sessions: policies in user model B, which neither A nor they have met."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from lightrec.evaluation.base import Evaluator, Findings
+from lightrec.evaluation.comparison import RATIOS, compare, transfer_ratios
+from lightrec.evaluation.constants import best_constant_lists
+from lightrec.evaluation.contenders import chosen_users, mixture, plain_contenders
+from lightrec.evaluation.evidence import CONTENDERS
+from lightrec.evaluation.sections import Bars, Intervals, Section, Table, interval, number, signed
+from lightrec.keys import Key
+from lightrec.policies.baselines import ConstantListPolicy, PopularityPolicy
+from lightrec.run import Run
+from lightrec.simulators.rollout import Contender, RewardFunction, Sessions, judge
+from lightrec.simulators.starts import LogStarts
+from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.users.user_model import UserModel
+
+MIXTURES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Weights of user model A's utilities next to the blend's scores, of which the best in A plays."""
+CHOOSING = 300
+"""Users of A's half with whom that weight is chosen."""
+SEARCH = 700
+"""What the seeds of searches are moved by, so that no session that is searched in is judged."""
+SEEN = 200
+"""Steps of a history that contenders may read."""
+
+
+class SimulatedSessions(Evaluator):
+    """Plays whole sessions in user model B, which neither user model A nor the policy has met.
+
+    The policy plays against all that could explain its gain away: greedy by the blend, greedy by
+    user model A, a mixture of both that is chosen in A, and an even mixture of A and the
+    ranker's transformer, for which nothing was chosen; and against popularity, the best constant
+    list that B's own search finds, and random. Each refit of B is played, so that
+    intervals count what refitting B does. The same contenders play in A, where the policy learned:
+    an advantage in B over that in A is the transfer ratio. Users from whom A did not learn, and
+    whom the policy never met, are reported apart as well.
+
+    :param rounds: sessions of each user in each refit of user model B.
+    :param max_users: at most so many users, drawn by the seed.
+    :param slate_size: places in a slate.
+    :param max_steps: steps after which a session is cut.
+    :param max_candidates: show only so many items, the most frequent ones; None for all.
+    :param rounds_at_home: sessions of each user in user model A; 0 does without.
+    """
+
+    def __init__(
+        self,
+        rounds: int = 1,
+        max_users: int = 1000,
+        slate_size: int = 1,
+        max_steps: int = 40,
+        max_candidates: int | None = None,
+        rounds_at_home: int = 1,
+    ) -> None:
+        self.rounds, self.max_users, self.rounds_at_home = rounds, max_users, rounds_at_home
+        self.slate_size, self.max_steps = slate_size, max_steps
+        self.max_candidates = max_candidates
+
+    def evaluate(self, run: Run, seed: int) -> Findings:
+        """Give what the contenders reached, and the policy's paired advantages.
+
+        :returns: metrics ``simulator/…`` in user model B, ``simulator_new/…`` there with the users
+            who are new to A and to the policy, ``simulator_a/…`` in A, and
+            ``transfer_ratio/<contender>/accepted``, ``/per_step`` and ``/length``: the advantage in
+            B over that in A, left out where that is not clearly above 0.
+        """
+        return findings(self.play(run, seed))
+
+    def play(self, run: Run, seed: int, search: bool = True) -> dict[str, float]:
+        """Play the sessions of all contenders and write them as flat keys.
+
+        :param search: whether those play too that have to be searched for.
+        """
+        starts, refits = LogStarts.from_store(run.data), run.users_b.refits()
+        users = chosen_users(torch.arange(starts.num_users), self.max_users, seed)
+        learned = torch.from_numpy(run.users_a.learned_from(starts.num_users))
+        contenders = {name: make() for name, make in plain_contenders(run).items()}
+        found: dict[str, float] = {"simulator/refits": len(refits)}
+        if search:
+            weight = self._mixture(run, starts, learned, seed)
+            found["simulator/mixture/weight"] = weight
+            contenders["mixture"] = mixture(run.blend, run.users_a, weight)
+            contenders["constant"] = self._constant(run, refits[0], starts, users, seed)
+        there, away = self._abroad(run, refits, starts, users, contenders, seed)
+        found |= {f"simulator/{key}": v for key, v in (compare(there) | away).items()}
+        new = ~learned[users]
+        found["simulator_new/users"] = float(new.sum())
+        if new.sum() > 1:
+            apart = {n: [s.of_users(new) for s in played] for n, played in there.items()}
+            found |= {f"simulator_new/{key}": v for key, v in compare(apart).items()}
+        if not self.rounds_at_home:
+            return found
+        seeds = [seed * 1000 + round_ for round_ in range(self.rounds_at_home)]
+        home = self._simulator(run, run.users_a, starts, len(users))
+        here = judge(contenders, home, users, seeds)
+        lone = {name: [sessions] for name, sessions in here.items()}
+        found |= {f"simulator_a/{key}": v for key, v in compare(lone).items()}
+        ratios = transfer_ratios(here, there)
+        return found | {f"transfer_ratio/{key}": value for key, value in ratios.items()}
+
+    def _abroad(
+        self,
+        run: Run,
+        refits: Sequence[UserModel],
+        starts: LogStarts,
+        users: Tensor,
+        contenders: Mapping[str, Contender],
+        seed: int,
+    ) -> tuple[dict[str, list[Sessions]], dict[str, float]]:
+        """Play in every refit of B: sessions by contender, and days until users come back."""
+        judging = run.users_b
+        learned: dict[str, RewardFunction] = {
+            "reward_a": run.users_a.choice.reward,
+            "reward_b": judging.choice.reward,
+        }
+        if judging.valuing is not None:
+            learned["value"] = lambda history, items: judging.value(history, items)[0]
+        seeds = [seed * 1000 + round_ for round_ in range(self.rounds)]
+        found: dict[str, list[Sessions]] = {name: [] for name in contenders}
+        ends = {name: Returns(judging) for name in contenders if judging.returning is not None}
+        for refit in refits:
+            simulator = self._simulator(run, refit, starts, len(users))
+            for name, contender in contenders.items():
+                record = ends[name].round if name in ends else None
+                player = {name: contender}
+                played = judge(player, simulator, users, seeds, rewards=learned, record=record)
+                found[name].append(played[name])
+        away = {f"{name}/days_away": each.days() for name, each in ends.items()}
+        return found, {key: days for key, days in away.items() if days is not None}
+
+    def _mixture(self, run: Run, starts: LogStarts, learned: Tensor, seed: int) -> float:
+        """Choose the mixture's weight that is accepted most in user model A, with users of A's."""
+        users = chosen_users(learned.nonzero().squeeze(1), CHOOSING, seed)
+        simulator = self._simulator(run, run.users_a, starts, len(users))
+        mixtures = {str(w): mixture(run.blend, run.users_a, w) for w in MIXTURES}
+        found = judge(mixtures, simulator, users, [seed * 1000 + SEARCH])
+        return max(MIXTURES, key=lambda weight: float(found[str(weight)].accepted.mean()))
+
+    def _constant(
+        self, run: Run, refit: UserModel, starts: LogStarts, users: Tensor, seed: int
+    ) -> Contender:
+        """Search the list for everybody that is accepted most a session in user model B."""
+        length = run.users_b.choice.history_length
+        history = starts.history(users, starts.ends_of(users), length)
+        known = {
+            "accepted": ConstantListPolicy.from_user_model(run.users_b, history),
+            "popularity": PopularityPolicy.from_counts(torch.from_numpy(run.data.popularity())),
+        }
+        simulator = self._simulator(run, refit, starts, len(users))
+        _, found = best_constant_lists(simulator, users, seed * 1000 + SEARCH, known=known)
+        return found
+
+    def _simulator(
+        self, run: Run, users: UserModel, starts: LogStarts, count: int
+    ) -> UserModelSimulator:
+        return UserModelSimulator(
+            users,
+            starts,
+            count,
+            slate_size=self.slate_size,
+            max_steps=self.max_steps,
+            history_length=SEEN,
+            max_candidates=self.max_candidates,
+            popularity=torch.from_numpy(run.data.popularity()),
+            repeats=run.data.repeats,
+        )
+
+
+class Returns:
+    """Predicts at every session's end when its user comes back.
+
+    :param users: whose returns were fitted.
+    """
+
+    def __init__(self, users: UserModel) -> None:
+        self.users = users
+        self.found: list[tuple[Tensor, Tensor]] = []
+
+    def round(self, seed: int) -> "Returns":
+        """Go on with another round of sessions."""
+        return self
+
+    @torch.no_grad()
+    def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+        """Note the users who end a session in this step."""
+        assert self.users.returning is not None
+        over = following[alive & following["done"].squeeze(1)]
+        person = self.users.state(over[Key.HISTORY])
+        inputs = person, over[Key.STEP], over[Key.ACCEPTED_TOTAL]
+        self.found.append(self.users.returning.restricted(*inputs))
+
+    def days(self) -> float | None:
+        """Geometric mean of the days until the next session, none counting beyond the log's span.
+
+        None where more than half of the users are expected after more than that: the mean would
+        say how long the log is.
+        """
+        logs, beyond = (torch.cat(values) for values in zip(*self.found, strict=True))
+        return None if beyond.mean() > 0.5 else float(logs.mean().exp()) / (24 * 3600)
+
+
+ALL, NEW = "simulator", "simulator_new"
+"""Prefixes of the metrics of all users, and of those new to user model A and to the policy."""
+COLUMNS = {
+    "accepted": "accepted a session",
+    "length": "steps",
+    "per_step": "accepted a step",
+    "reward_a": "learned reward (A)",
+    "reward_b": "learned reward (B)",
+    "coverage": "catalog shown",
+}
+RATIO_TITLES = dict(zip(RATIOS, ("accepted", "per step", "steps"), strict=True))
+
+
+def findings(metrics: Mapping[str, float]) -> Findings:
+    """Say what the metrics of sessions mean."""
+    accepted = {t: metrics[f"{ALL}/{n}/accepted"] for n, t in contenders(metrics).items()}
+    bars = Bars(accepted, "accepted items a session, user model B", "policy")
+    return Findings(metrics, [section(metrics)], verdict(metrics), summary(metrics), [bars])
+
+
+def contenders(metrics: Mapping[str, float]) -> dict[str, str]:
+    """Give the titles of those that played in user model B; none where the recipe plays nothing."""
+    return {n: t for n, t in CONTENDERS.items() if f"{ALL}/{n}/accepted" in metrics}
+
+
+def paired(
+    metrics: Mapping[str, float], prefix: str = ALL, of: str = "accepted"
+) -> dict[str, tuple[float, float, float]]:
+    """Collect the policy's paired advantages: mean, low, high."""
+    found = {
+        title: interval(metrics, f"{prefix}/policy-minus-{name}/{of}")
+        for name, title in CONTENDERS.items()
+    }
+    return {title: ends for title, ends in found.items() if ends is not None}
+
+
+def verdict(metrics: Mapping[str, float]) -> list[str]:
+    """Say whose sessions hold more accepted items."""
+    found = []
+    for title, (mean, low, high) in paired(metrics).items():
+        outcome = "more" if low > 0 else "fewer" if high < 0 else "no clearly different number of"
+        found.append(
+            f"In user model B the policy's sessions hold {outcome} accepted items than those of "
+            f"{title}: {signed(mean, low, high)}."
+        )
+    return found
+
+
+def section(metrics: Mapping[str, float]) -> Section:
+    """Report how sessions go in user model B."""
+    titles = contenders(metrics)
+    rows = [
+        [title, *(number(metrics.get(f"{ALL}/{name}/{column}")) for column in COLUMNS)]
+        for name, title in titles.items()
+    ]
+    prefix = NEW if paired(metrics, NEW) else ALL
+    charts = (
+        Bars(
+            {title: metrics[f"{ALL}/{name}/accepted"] for name, title in titles.items()},
+            "accepted items a session",
+            "policy",
+        ),
+        Intervals(
+            {f"policy − {title}": ends for title, ends in paired(metrics, prefix).items()},
+            "difference, new users" if prefix == NEW else "difference, all users",
+        ),
+    )
+    return Section(
+        "Whole sessions, in user model B",
+        "User model B is of another class than A, was fitted on the other half of the users, and "
+        f"has item vectors of its own; it was fitted {_times(metrics)}, and every contender plays "
+        "in each fit. All contenders meet the same users with the same chance.",
+        [
+            Table(["", *COLUMNS.values()], rows, "policy"),
+            _differences(metrics),
+            *_ratios(metrics, titles),
+        ],
+        charts,
+        "The mixture adds user model A's utilities to the blend's scores, with the weight "
+        f"{metrics.get('simulator/mixture/weight', 0):g}, which was accepted most in A; the even "
+        "mixture adds them to the transformer's scores as they are. The constant list is the best "
+        "that a search in B found. New users are those from whom neither A nor the policy learned. "
+        "Length and acceptance per step are shown separately, because a longer session alone makes "
+        "a larger number. Differences are paired by user; their 95 % intervals count users and "
+        "fits of B. The transfer ratio is the advantage in B over that in A, where the policy "
+        "learned; there is none where the advantage in A is not clearly above 0.",
+    )
+
+
+def _differences(metrics: Mapping[str, float]) -> Table:
+    """Set the policy's advantages over everybody, with all users and with the new ones."""
+    everyone, new = paired(metrics), paired(metrics, NEW)
+    rewards = paired(metrics, of="reward_b")
+    head = ["", "accepted a session, all users", "new users", "learned reward (B), all users"]
+    rows = [
+        [f"policy − {title}", *(_signed(found.get(title)) for found in (everyone, new, rewards))]
+        for title in everyone
+    ]
+    return Table(head, rows)
+
+
+def _ratios(metrics: Mapping[str, float], titles: Mapping[str, str]) -> list[Table]:
+    """Set each advantage in A, in B, and the transfer ratio; no table where A was not played."""
+    if "simulator_a/policy/accepted" not in metrics:
+        return []
+    rows = []
+    for name, title in _others(titles):
+        for key, column in RATIO_TITLES.items():
+            end = f"policy-minus-{name}/{key}"
+            advantages = (interval(metrics, f"{prefix}/{end}") for prefix in ("simulator_a", ALL))
+            ratio = _ratio(metrics, name, key)
+            rows.append([f"policy − {title}, {column}", *map(_signed, advantages), ratio])
+    return [Table(["", "in user model A", "in user model B", "transfer ratio"], rows)]
+
+
+def _ratio(metrics: Mapping[str, float], name: str, key: str) -> str:
+    ratio = interval(metrics, f"transfer_ratio/{name}/{key}")
+    return "–" if ratio is None else "{:.2f} ({:.2f} to {:.2f})".format(*ratio)
+
+
+def _signed(ends: tuple[float, float, float] | None) -> str:
+    return "–" if ends is None else signed(*ends)
+
+
+def _others(titles: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(name, title) for name, title in titles.items() if name != "policy"]
+
+
+def summary(metrics: Mapping[str, float]) -> str:
+    """Set how sessions go in user model B for a terminal; nothing where the recipe plays none."""
+    titles = contenders(metrics)
+    if not titles:
+        return ""
+    everyone, new = paired(metrics), paired(metrics, NEW)
+    head = ["user model B", "accepted", "steps", "per step", "policy’s advantage (95 %)"]
+    if new:
+        head.append(f"with {int(metrics.get(f'{NEW}/users', 0)):,} new users")
+    rows = []
+    for name, title in titles.items():
+        accepted, length, step = (
+            metrics[f"{ALL}/{name}/{key}"] for key in ("accepted", "length", "per_step")
+        )
+        advantages = [found.get(title) for found in ((everyone, new) if new else (everyone,))]
+        shown = ["" if ends is None else signed(*ends) for ends in advantages]
+        rows.append([title, number(accepted), number(length, 2), number(step), *shown])
+    note = f"B was fitted {_times(metrics)}; intervals count users and fits."
+    return "\n".join([Table(head, rows).text(), note, *_ratio_lines(metrics, titles)])
+
+
+def _ratio_lines(metrics: Mapping[str, float], titles: Mapping[str, str]) -> list[str]:
+    """Set the ratios of accepted items and of those per step, where there are any."""
+    if "simulator_a/policy/accepted" not in metrics:
+        return []
+    rows = [
+        [f"over {title}", *(_ratio(metrics, name, key) for key in RATIOS[:2])]
+        for name, title in _others(titles)
+        if f"transfer_ratio/{name}/accepted" in metrics
+    ]
+    if not rows:
+        return ["", "The policy has no advantage in A that is clearly above 0."]
+    return [
+        "",
+        Table(["transfer ratio: advantage in B over A", "accepted", "per step"], rows).text(),
+    ]
+
+
+def _times(metrics: Mapping[str, float]) -> str:
+    refits = int(metrics.get("simulator/refits", 1))
+    return "once" if refits == 1 else f"{refits} times"
+
+
+def sensitivity(metrics: Mapping[str, float], rows: Sequence[Mapping[str, str]]) -> Section:
+    """Say what the result owes to the named assumptions.
+
+    :param metrics: ``sensitivity/CELL/…``.
+    :param rows: the cells: ``name`` and ``title``.
+    """
+    table, drawn = [], {}
+    for row in rows:
+        advantages = paired(metrics, f"sensitivity/{row['name']}")
+        accepted = number(metrics[f"sensitivity/{row['name']}/policy/accepted"])
+        table.append([row["title"], accepted, *(signed(*ends) for ends in advantages.values())])
+        drawn[row["title"]] = advantages[CONTENDERS["blend"]]
+    heads = [f"policy − {title}" for title in paired(metrics, f"sensitivity/{rows[0]['name']}")]
+    return Section(
+        "What the assumptions do",
+        "A log without impressions says nothing of how far people look ahead (γ), how often they "
+        "choose nothing and how often they leave. Here each named assumption is halved and "
+        "doubled: γ by its horizon 1 / (1 − γ), choosing nothing by its odds, leaving by its rate. "
+        "Reward and policy are learned anew each time, and judged in user model B under the same "
+        "assumption.",
+        [Table(["", "policy: accepted", *heads], table)],
+        [Intervals(drawn, "policy − greedy by the blend, accepted a session")],
+    )
