@@ -70,6 +70,13 @@ class Domain:
         return None
 
 
+def with_texts(domain: Domain, items: pl.DataFrame) -> pl.DataFrame:
+    """Fill the column ``text`` of a catalog: what the table says, else the domain's words."""
+    words = words_of(domain, items)
+    own = pl.when(pl.col(Column.TEXT) != "").then(pl.col(Column.TEXT))
+    return items.with_columns(own.otherwise(words).alias(Column.TEXT))
+
+
 def words_of(domain: Domain, items: pl.DataFrame) -> pl.Series:
     """Ask a domain for the texts of items, and see that there is one string an item.
 

@@ -37,6 +37,7 @@ class Events:
     user_words: pl.Series
     item_words: pl.Series
     feedback_words: pl.Series
+    has_times: bool = True
     has_users: bool = True
     """Whether the log says who: made-up users are not counted by the k-core."""
     decisions: bool = False
@@ -106,6 +107,7 @@ def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
         user_words=user_words,
         item_words=item_words,
         feedback_words=feedback_words,
+        has_times=log.has(Column.TIME),
         has_users=log.has(Column.USER),
         decisions=has_candidates or log.has(Column.PROPENSITY),
     )
@@ -171,9 +173,58 @@ def number(events: Events) -> tuple[dict[str, npt.NDArray[Any]], pl.Series, pl.S
     return arrays, item_ids, events.user_words.gather(users)
 
 
-def take_strongest(events: Events) -> npt.NDArray[np.int64]:
-    """Keep of a user's events with an item the strongest alone; returns as ``Events.take``."""
-    return events.take(strongest_of_pairs(events.users, events.items, events.strengths))
+def drop(
+    events: Events,
+    *,
+    repeats: bool,
+    minimum_value: float | None = None,
+    least: int = 0,
+    shuffle_seed: int | None = None,
+) -> Dropped:
+    """Drop what does not count, and sort the rest by user and time.
+
+    Without times nothing distinguishes a duplicate from a repetition, and none goes.
+
+    :param repeats: whether an item may come again in a history.
+    :param minimum_value: the least strength that counts as liked.
+    :param least: the k of the k-core.
+    :param shuffle_seed: draws the order of equal times; None leaves them in file order.
+    """
+    dropped = {"dropped_without_user": events.take(events.users != NOTHING)}
+    if events.has_times:
+        dropped["dropped_without_time"] = events.take(events.times != NO_TIME)
+    dropped["dropped_without_weight"] = events.take(~np.isnan(events.strengths))
+    if minimum_value is not None:
+        liked = (events.strengths >= minimum_value) | (events.items == NOTHING)
+        dropped["dropped_below_minimum"] = events.take(liked)
+    # lexsort is stable, so equal times stay in the order they had.
+    order = np.lexsort((events.times, events.users))
+    if events.has_times:
+        order = order[first_of_equal(events, order)]
+    if shuffle_seed is not None:
+        order = np.random.default_rng(shuffle_seed).permutation(np.sort(order))
+        order = order[np.lexsort((events.times[order], events.users[order]))]
+    duplicates = events.take(order)
+    if events.has_times:
+        dropped["dropped_duplicate"] = duplicates
+    if events.candidates is None:
+        if not repeats and not events.decisions:
+            dropped["dropped_repeated"] = events.take(
+                strongest_of_pairs(events.users, events.items, events.strengths)
+            )
+        if least > 1:
+            users = events.users if events.has_users else events.items
+            dropped["dropped_k_core"] = events.take(k_core(users, events.items, least))
+        return dropped
+    offered = (events.candidates == events.items[:, None]).any(axis=1)
+    # A choice that was not on offer cannot be explained by the offer: it is history only.
+    lost = ~offered & (events.items != NOTHING) & events.is_target
+    events.candidates[lost] = NOTHING
+    events.not_offered = int(lost.sum())
+    if least > 1 and len(events.users) and events.has_users:
+        decisions = np.bincount(events.users, weights=events.is_target)
+        dropped["dropped_k_core"] = events.take(decisions[events.users] >= least)
+    return dropped
 
 
 def by_feedback(events: Events, dropped: Dropped) -> dict[str, dict[str, int]]:

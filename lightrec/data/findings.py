@@ -7,15 +7,8 @@ from typing import Final, TypeAlias
 import numpy as np
 import polars as pl
 
-from lightrec.data.domain import Domain, words_of
-from lightrec.data.events import (
-    NO_TIME,
-    NOTHING,
-    by_feedback,
-    encode,
-    first_of_equal,
-    take_strongest,
-)
+from lightrec.data.domain import Domain, with_texts
+from lightrec.data.events import by_feedback, drop, encode
 from lightrec.data.readers.base import Tables
 from lightrec.keys import Column
 
@@ -92,41 +85,26 @@ def look_at(tables: Tables, domain: Domain) -> Findings:
 
 
 def _count(tables: Tables, domain: Domain) -> tuple[dict[str, int], ByFeedback]:
-    log = tables.log
-    events = encode(log, None)
-    dropped = {"dropped_without_user": events.take(events.users != NOTHING)}
-    if log.has(Column.TIME):
-        dropped["dropped_without_time"] = events.take(events.times != NO_TIME)
-        order = np.lexsort((events.times, events.users))
-        dropped["dropped_duplicate"] = events.take(order[first_of_equal(events, order)])
-    if not events.decisions and not domain.repeats:
-        dropped["dropped_repeated"] = take_strongest(events)
-    counts = {"events": len(log), **{why: int(went.sum()) for why, went in dropped.items()}}
-    sizes = np.bincount(events.users) if len(events.users) else np.zeros(0, np.int64)
-    ids = [events.user_words, events.item_words]
-    users = int((sizes > 0).sum())
-    counts |= {
-        "users": users,
-        "users_made_up": 0 if events.has_users else users,
+    events = encode(tables.log, None)
+    dropped = drop(events, repeats=domain.repeats)
+    sizes = np.unique(events.users, return_counts=True)[1]
+    ids = pl.concat([events.user_words, events.item_words])
+    counts = {
+        "events": len(tables.log),
+        **{why: int(went.sum()) for why, went in dropped.items()},
+        "users": len(sizes),
+        "users_made_up": 0 if events.has_users else len(sizes),
         "items": len(events.item_words),
         "users_with_one_event": int((sizes == 1).sum()),
-        **_texts(tables, events.item_words, domain),
-        "ids_with_blanks": sum(int((i != i.str.strip_chars()).sum()) for i in ids),
+        "ids_with_blanks": int((ids != ids.str.strip_chars()).sum()),
     }
+    if tables.catalog is not None:
+        rows = with_texts(domain, tables.catalog.items)
+        worded = rows.filter(pl.col(Column.TEXT) != "")
+        for name, found in (("items_without_row", rows), ("items_without_text", worded)):
+            known = events.item_words.is_in(found[Column.ITEM].implode())
+            counts[name] = int((~known).sum())
     return counts, by_feedback(events, dropped)
-
-
-def _texts(tables: Tables, items: pl.Series, domain: Domain) -> dict[str, int]:
-    if tables.catalog is None:
-        return {}
-    rows = tables.catalog.items
-    given = rows[Column.TEXT].fill_null("")
-    words = words_of(domain, rows)
-    worded = rows[Column.ITEM].filter((given != "") | (words != ""))
-    return {
-        "items_without_row": int((~items.is_in(rows[Column.ITEM].implode())).sum()),
-        "items_without_text": int((~items.is_in(worded.implode())).sum()),
-    }
 
 
 def in_words(

@@ -22,19 +22,8 @@ import polars as pl
 from lightrec import plugins
 from lightrec.data import splits
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.domain import Domain, words_of
-from lightrec.data.events import (
-    NO_TIME,
-    NOTHING,
-    Dropped,
-    Events,
-    by_feedback,
-    encode,
-    first_of_equal,
-    k_core,
-    number,
-    take_strongest,
-)
+from lightrec.data.domain import Domain, with_texts
+from lightrec.data.events import NOTHING, Dropped, Events, by_feedback, drop, encode, number
 from lightrec.data.findings import LEFT_OUT, in_words
 from lightrec.data.fingerprint import fingerprint
 from lightrec.data.log import InteractionLog
@@ -126,7 +115,7 @@ def prepare(
         "domain": domain.name,
         "repeats": domain.repeats,
     }
-    worded = None if catalog is None else _with_text(catalog.items, domain)
+    worded = None if catalog is None else with_texts(domain, catalog.items)
     tables = {"log": log.events, "catalog": worded, "users": users.users if users else None}
     restricts = type(domain).eligible is not Domain.eligible
     mark = fingerprint(tables, {**settings, "format": FORMAT_VERSION, "restricts": restricts})
@@ -134,13 +123,15 @@ def prepare(
         return EventStore.open(out)
     _check(log, settings)
     events = encode(log, weights)
-    dropped = _filter(events, log, settings)
+    dropped = drop(
+        events,
+        repeats=domain.repeats,
+        minimum_value=minimum_value,
+        least=k_core,
+        shuffle_seed=seed if equal_times == "shuffle" else None,
+    )
     if not len(events.users):
-        raise DataError(
-            f"Nothing is left of the log's {len(log)} events. "
-            f"Left out: {_in_words(events, dropped)}. "
-            f"{_mend({why: int(n.sum()) for why, n in dropped.items()}, minimum_value, k_core)}"
-        )
+        raise _nothing_left(log, events, dropped, settings)
     arrays, item_ids, user_ids = number(events)
     arrays["parts"] = _split(events, arrays, settings)
     feedback, chosen_kinds = events.feedback_kinds()
@@ -196,24 +187,24 @@ def prepare(
     return EventStore.open(out)
 
 
-def _mend(dropped: Mapping[str, int], minimum_value: float | None, k_core: int) -> str:
-    """Say what to change where nothing is left of a log."""
-    ways = []
-    if dropped.get("without_weight"):
-        ways.append("give a weight above 0 to a kind of feedback that the log has")
-    if dropped.get("below_minimum"):
-        ways.append(f"lower minimum_value ({minimum_value})")
-    if dropped.get("k_core"):
-        ways.append(f"lower k_core ({k_core})")
-    return f"{'; or '.join(ways or ['Give a log with events']).capitalize()}."
-
-
-def _with_text(items: pl.DataFrame, domain: Domain) -> pl.DataFrame:
-    """Fill ``text``: what the table says, else the domain's words."""
-    given = pl.col(Column.TEXT)
-    words = words_of(domain, items)
-    return items.with_columns(
-        pl.when(given.is_not_null() & (given != "")).then(given).otherwise(words).alias(Column.TEXT)
+def _nothing_left(
+    log: InteractionLog, events: Events, dropped: Dropped, settings: Mapping[str, Any]
+) -> DataError:
+    counts = {why: int(went.sum()) for why, went in dropped.items()}
+    left_out = "; ".join(
+        f"{count:,} {words}"
+        for count, words in in_words(counts, LEFT_OUT, by_feedback(events, dropped))
+    )
+    advice = {
+        "dropped_without_weight": "give a weight above 0 to a kind of feedback that the log has",
+        "dropped_below_minimum": f"lower minimum_value ({settings['minimum_value']})",
+        "dropped_k_core": f"lower k_core ({settings['k_core']})",
+    }
+    ways = "; or ".join(way for why, way in advice.items() if counts.get(why))
+    ways = ways or "give a log with events"
+    return DataError(
+        f"Nothing is left of the log's {len(log)} events. Left out: {left_out}. "
+        f"{ways[0].upper()}{ways[1:]}."
     )
 
 
@@ -272,55 +263,6 @@ def _check_weights(log: InteractionLog, weights: Mapping[str, float]) -> Iterato
             )
 
 
-def _filter(events: Events, log: InteractionLog, settings: Mapping[str, Any]) -> Dropped:
-    """Drop what does not count and sort the rest."""
-    minimum, k = settings["minimum_value"], settings["k_core"]
-    dropped = {"dropped_without_user": events.take(events.users != NOTHING)}
-    if log.has(Column.TIME):
-        dropped["dropped_without_time"] = events.take(events.times != NO_TIME)
-    dropped["dropped_without_weight"] = events.take(~np.isnan(events.strengths))
-    if minimum is not None:
-        liked = (events.strengths >= minimum) | (events.items == NOTHING)
-        dropped["dropped_below_minimum"] = events.take(liked)
-    duplicates = _sort(events, log.has(Column.TIME), settings["equal_times"], settings["seed"])
-    if log.has(Column.TIME):
-        dropped["dropped_duplicate"] = duplicates
-    if events.candidates is None:
-        if not settings["repeats"] and not events.decisions:
-            dropped["dropped_repeated"] = take_strongest(events)
-        if k > 1:
-            users = events.users if events.has_users else events.items
-            dropped["dropped_k_core"] = events.take(k_core(users, events.items, k))
-        return dropped
-    offered = (events.candidates == events.items[:, None]).any(axis=1)
-    # A choice that was not on offer cannot be explained by the offer: it is history only.
-    lost = ~offered & (events.items != NOTHING) & events.is_target
-    events.candidates[lost] = NOTHING
-    events.not_offered = int(lost.sum())
-    if k > 1 and len(events.users) and events.has_users:
-        decisions = np.bincount(events.users, weights=events.is_target)
-        dropped["dropped_k_core"] = events.take(decisions[events.users] >= k)
-    return dropped
-
-
-def _sort(
-    events: Events, has_times: bool, equal_times: EqualTimes, seed: int
-) -> npt.NDArray[np.int64]:
-    """Sort by user, then time, and drop duplicates; returns what went, as ``Events.take`` does.
-
-    Without times nothing tells a duplicate from a repetition, and none goes.
-    """
-    # lexsort is stable, so equal times stay in the order they had.
-    order = np.lexsort((events.times, events.users))
-    if has_times:
-        order = order[first_of_equal(events, order)]
-    if equal_times == "shuffle":
-        order = np.sort(order)
-        order = order[np.random.default_rng(seed).permutation(len(order))]
-        order = order[np.lexsort((events.times[order], events.users[order]))]
-    return events.take(order)
-
-
 def _split(events: Events, arrays: Arrays, settings: Mapping[str, Any]) -> npt.NDArray[np.int8]:
     offsets = arrays["offsets"]
     if settings["split"] == "leave-one-out":
@@ -377,12 +319,6 @@ def _counts(
 
 def _with_blanks(ids: pl.Series) -> int:
     return int((ids != ids.str.strip_chars()).sum())
-
-
-def _in_words(events: Events, dropped: Dropped) -> str:
-    counts = {why: int(went.sum()) for why, went in dropped.items()}
-    found = in_words(counts, LEFT_OUT, by_feedback(events, dropped))
-    return "; ".join(f"{count:,} {words}" for count, words in found)
 
 
 def _write(

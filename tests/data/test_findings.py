@@ -50,6 +50,7 @@ def test_counts_are_those_of_a_run(tmp_path: Path) -> None:
     assert found == {
         "dropped_without_user": 1,
         "dropped_without_time": 1,
+        "dropped_without_weight": 0,
         "dropped_duplicate": 1,
         "dropped_repeated": 0,
         "users": 4,

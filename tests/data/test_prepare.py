@@ -120,7 +120,9 @@ def test_everything_dropped_is_counted(run: Prepare) -> None:
     # Of a repeated pair the strongest stays.
     assert store.strengths[store.offsets[0]] == 5.0
     with pytest.raises(
-        DataError, match=r"Nothing is left of the log's 1 events.*1 events below the min"
+        DataError,
+        match=r"left of the log's 1 events\. Left out: 1 events below the minimum value\. "
+        r"Lower minimum_value \(2\)\.$",
     ):
         run({"user": ["a"], "item": ["x"], "value": [1.0]}, minimum_value=2)
 
