@@ -1,7 +1,17 @@
-"""Columns of any type into those of the canonical schema, value by value exact or refused.
+"""Conversion of columns of any type to the types of the canonical schema.
 
-Nothing is rounded, cut or guessed: a value that cannot be taken as it is becomes a problem with its
-row and column.
+Nothing is rounded, cut or guessed: a value that cannot be converted exactly becomes a problem that
+names its row and column.
+
+Times are read by one of these rules, chosen once for a whole column and never value by value:
+
+- Dates and datetimes (Parquet) are taken as they are; those without a zone are UTC.
+- Whole numbers that are all dates written as ``YYYYMMDD`` (1900 to 2099) are ISO 8601 dates.
+- Other numbers count from 1970 UTC; the largest magnitude gives the unit: below 1e11 seconds
+  (until the year 5138), below 1e14 milliseconds, below 1e17 microseconds, above that nanoseconds.
+  Milliseconds before March 1973 would be read as seconds: then say ``milliseconds``.
+- Everything else is ISO 8601: ``2024-05-01``, ``2024-05-01T10:30``, ``2024-05-01 10:30:00.250``,
+  with or without ``Z`` or an offset; without one it is UTC.
 """
 
 from collections.abc import Callable
@@ -22,7 +32,7 @@ _WRITTEN: Final[tuple[tuple[str, Callable[[pl.Series], pl.Series]], ...]] = (
     (r"^(?i)(true|false)$", lambda text: text.str.to_lowercase() == "true"),
     (r"^\d{4}-\d\d-\d\d$", lambda text: text.str.to_date("%Y-%m-%d", strict=False)),
 )
-"""How the values of an attribute are written, and what makes them of its type then."""
+"""Patterns of the values of an attribute, and the conversion for each."""
 
 LIMITS: Final[dict[str, tuple[float, float, str]]] = {
     Column.VALUE: (-_LARGEST_VALUE, _LARGEST_VALUE, "a number between -1e30 and 1e30"),
@@ -30,14 +40,14 @@ LIMITS: Final[dict[str, tuple[float, float, str]]] = {
     Column.POSITION: (0, 2**15 - 1, "a whole number from 0 to 32767"),
     Column.PROPENSITY: (0, 1, "a probability above 0 and up to 1"),
 }
-"""Numbers of a log: least, largest, and what messages say is expected."""
+"""Numbers of a log: smallest, largest, and how a message describes what was expected."""
 
 
 def to_log_column(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
-    """Bring a column of a log, other than the time, into the type that the schema gives it.
+    """Convert a column of a log, other than the time, to its type in the schema.
 
     :param column: named as the schema names it.
-    :returns: the column; null where a value was refused.
+    :returns: the column, null where a value was refused.
     """
     if column.name in LIMITS:
         return _numbers(column, place, problems)
@@ -47,9 +57,9 @@ def to_log_column(column: pl.Series, place: Place, problems: Problems) -> pl.Ser
 
 
 def to_ids(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
-    """Ids as strings: text as it is, whole numbers in digits; an empty text is no id (null).
+    """Convert ids to strings: text as it is, whole numbers in digits, empty text to null.
 
-    Floats are taken where they hold whole numbers that are exact in them (12.0 is ``12``).
+    Floats are accepted where they hold whole numbers exactly (12.0 becomes ``12``).
     """
     dtype = column.dtype
     if dtype == pl.String:
@@ -72,10 +82,10 @@ def to_ids(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
 
 
 def written_type(column: pl.Series) -> pl.Series:
-    """Give a column of text the type in which all of its values are written.
+    """Convert a text column to the type in which all of its values are written.
 
-    Whole numbers, other numbers, true and false, and dates (2024-05-01) become such; numbers with
-    leading zeros stay text, as they may be codes.
+    The types are whole numbers, other numbers, booleans (true, false) and dates (2024-05-01).
+    Numbers with leading zeros stay text, because they may be codes.
     """
     values = column.drop_nulls()
     if column.dtype != pl.String or not len(values):
@@ -88,7 +98,7 @@ def written_type(column: pl.Series) -> pl.Series:
 
 
 def to_words(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
-    """Text for people to read: whatever can be written out."""
+    """Convert text for people to read; every type that can be written out is accepted."""
     dtype = column.dtype
     if dtype == pl.String:
         return column
@@ -100,7 +110,7 @@ def to_words(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
 
 
 def check_attribute(column: pl.Series, place: Place, problems: Problems) -> None:
-    """See whether a column can be kept as an attribute of items or users."""
+    """Check that a column can be an attribute of items or users."""
     dtype = column.dtype
     listed = isinstance(dtype, pl.List | pl.Array)
     inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else dtype
@@ -132,7 +142,7 @@ def _is_whole_decimal(dtype: pl.DataType) -> bool:
 
 
 def _numbers(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
-    """Numbers within the limits of the column."""
+    """Convert numbers and check that they are within the limits of the column."""
     low, high, expected = LIMITS[column.name]
     dtype = LOG_SCHEMA[column.name]
     if not (column.dtype.is_numeric() or column.dtype in (pl.String, pl.Boolean, pl.Null)):
@@ -155,7 +165,7 @@ def _cast(source: pl.Series, dtype: pl.DataType) -> pl.Series:
 
 
 def _whole(source: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """Whole numbers, also those written as 3.0; null where the number is not whole."""
+    """Convert to whole numbers, including those written as 3.0; null if a number is not whole."""
     if not (source.dtype.is_float() or isinstance(source.dtype, pl.Decimal)):
         cast = source.cast(dtype, strict=False)
         if source.dtype != pl.String or cast.null_count() == source.null_count():
@@ -167,7 +177,7 @@ def _whole(source: pl.Series, dtype: pl.DataType) -> pl.Series:
 
 
 def _id_lists(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
-    """Lists of ids, each of them named once."""
+    """Convert lists of ids and check that no list has an id twice."""
     dtype = LOG_SCHEMA[Column.CANDIDATES]
     if isinstance(column.dtype, pl.Array):
         column = column.arr.to_list()
@@ -190,7 +200,7 @@ def _id_lists(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
     problems.add_rows(
         repeated & ~empty.fill_null(False),
         lambda row: (
-            f"{place.row(row)}, column '{place.name(column)}': an item stands among the candidates "
+            f"{place.row(row)}, column '{place.name(column)}': an item is among the candidates "
             "twice."
         ),
     )
@@ -198,10 +208,10 @@ def _id_lists(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
 
 
 def _inner_ids(lists: pl.Series, place: Place, problems: Problems) -> pl.Series:
-    """Lists of anything as lists of ids; the lists as they are where their type cannot be."""
+    """Convert the ids in lists; return the lists unchanged if their type cannot be converted."""
     sizes = lists.list.len().fill_null(0).to_numpy().astype(np.int64)
     flat = lists.filter(sizes > 0).explode()
-    # Nulls are named with their list below, as are empty texts.
+    # The caller reports nulls and empty texts with their list.
     owners = np.repeat(np.arange(len(sizes)), sizes).tolist()
     ids = to_ids(flat, place.within(owners), problems)
     if ids.null_count() > flat.null_count() and ids.null_count() == len(ids):
@@ -243,8 +253,8 @@ def parse_times(
     """Read a column of times.
 
     :param column: of dates, datetimes, numbers or strings.
-    :param times: ``auto`` as this module's docstring tells, or what the values are.
-    :param problems: gets a sentence for each value that cannot be read.
+    :param times: how the values are written.
+    :param problems: receives a sentence for each value that cannot be read.
     :returns: datetimes in milliseconds UTC, null where the column is null or was not readable.
     """
     dtype = column.dtype
@@ -268,11 +278,11 @@ def parse_times(
 
 
 def outside_calendar(column: pl.Series) -> pl.Series:
-    """Which dates and moments lie outside the years 1 to 9999, and which times outside the day.
+    """Find dates and datetimes outside the years 1 to 9999, and times of day outside the day.
 
-    No log means them, and polars cannot write them out.
+    Polars cannot format them.
 
-    :param column: of any type; of types other than these no value does.
+    :param column: of any type; values of other types count as inside.
     :returns: (rows,) bool; null counts as inside.
     """
     if column.dtype == pl.Time:
@@ -348,7 +358,7 @@ def _from_iso(column: pl.Series) -> pl.Series:
 
 
 def _likeliest_first(text: pl.Series) -> list[str]:
-    """The forms of ISO 8601; no text is in two of them, so their order costs time only."""
+    """Order the forms of ISO 8601. No text fits two of them, so the order only affects speed."""
     sample = text.drop_nulls().head(100)
     return sorted(_ISO_FORMATS, key=lambda pattern: _strptime(sample, pattern).null_count())
 

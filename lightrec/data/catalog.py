@@ -1,4 +1,4 @@
-"""The tables beside a log: items with their words and attributes, and users with theirs."""
+"""The item and user tables that accompany a log, with their texts and attributes."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -12,7 +12,7 @@ from lightrec.keys import Column
 
 
 class _Table:
-    """Rows with a unique id and any attributes; row order is kept."""
+    """Rows with a unique id and any attributes, in the order given."""
 
     kind: ClassVar[str]
     key: ClassVar[str]
@@ -36,7 +36,7 @@ class _Table:
         )
         problems.add_rows(
             ~ids.is_first_distinct() & ids.is_not_null(),
-            lambda row: f"{place.row(row)}: {self.key} '{ids[row]}' stands in an earlier row too.",
+            lambda row: f"{place.row(row)}: {self.key} '{ids[row]}' is in an earlier row too.",
         )
         words = [
             to_words(rows[name], place, problems)
@@ -64,7 +64,7 @@ class _Table:
 class Catalog(_Table):
     """The items: ``item`` (str, unique), ``title`` and ``text`` (str, may be null), attributes.
 
-    :param items: the columns above and any others, which are kept as attributes.
+    :param items: the columns above and any others, which become attributes.
     :param place: where the rows come from, for messages.
     :raises DataError: with all problems (up to 20), such as an ``item`` that is missing or not
         unique.
@@ -76,7 +76,7 @@ class Catalog(_Table):
 
     @property
     def items(self) -> pl.DataFrame:
-        """One row an item."""
+        """The table, one row per item."""
         return self._rows
 
     @classmethod
@@ -88,7 +88,7 @@ class Catalog(_Table):
 class Users(_Table):
     """The users: ``user`` (str, unique) and any attributes.
 
-    :param users: one row a user.
+    :param users: one row per user.
     :param place: where the rows come from, for messages.
     :raises DataError: with all problems (up to 20), such as a ``user`` that is missing or not
         unique.
@@ -99,7 +99,7 @@ class Users(_Table):
 
     @property
     def users(self) -> pl.DataFrame:
-        """One row a user."""
+        """The table, one row per user."""
         return self._rows
 
     @classmethod

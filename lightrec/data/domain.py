@@ -1,4 +1,4 @@
-"""Domains: what a field of use adds to the general machinery."""
+"""Domains: what lightrec needs to know about a field of use."""
 
 from pathlib import Path
 
@@ -12,25 +12,25 @@ from lightrec.keys import Column
 
 
 class Domain:
-    """What lightrec needs to know about a field of use.
+    """A field of use, such as video or news.
 
-    The base class is a working domain by itself: items are put into words by joining their
-    attributes. Subclass it in a plugin and return the class from ``lightrec_domains``.
+    The base class works by itself: it describes items by joining their attributes.
+    Subclass it in a plugin and return the class from ``lightrec_domains``.
     """
 
     name = "generic"
     repeats = False
-    """Whether an item may come again in a session and in a history. Where it may not, repeated
-    events are left out of the log, and training, ranking, simulators and recommendations pass over
-    what a person has seen. A slate never holds an item twice, whatever this says."""
+    """Whether an item may come again in a session and in a history. If not, repeated events are
+    removed from the log, and training, ranking, simulators and recommendations skip what a person
+    has seen. A slate never holds an item twice either way."""
     sample_name: str | None = None
     """The name under which `lightrec data fetch` knows the domain's sample."""
 
     def text(self, items: pl.DataFrame) -> pl.Series:
-        """Put items into words.
+        """Describe items in words.
 
         :param items: a catalog: ``item``, ``title`` and any attributes.
-        :returns: one string an item, in the same order; empty where nothing is known.
+        :returns: one string per item, in the same order; empty if nothing is known.
         """
         parts = [
             pl.concat_str(pl.lit(f"{name.replace('_', ' ')}: "), words)
@@ -45,15 +45,15 @@ class Domain:
         return items.select(joined.fill_null("").alias(Column.TEXT)).to_series()
 
     def eligible(self, users: pl.DataFrame, items: pl.DataFrame) -> npt.NDArray[np.bool_] | None:
-        """Say what may be shown to whom; nobody ever shows what it forbids.
+        """Return which items may be shown to which users; a forbidden item is never shown.
 
         Recommendations, policies and baselines in user models, the ranking of held-out events and
-        the sets that are drawn where a log has none all keep to it. A list is cut short, or left
-        empty, rather than hold a forbidden item.
+        drawn choice sets all obey it. A list is shortened, or left empty, rather than filled with a
+        forbidden item.
 
-        It is asked for a batch of users at a time: a user's row may not depend on the others. A
-        log may lack a column, and values may be null. A person who is not in the log is a user
-        whose every value is null, the id included: forbid what you would not show to a stranger.
+        The method is called for batches of users, so a user's row must not depend on the others. A
+        log may lack a column, and values may be null. For a person who is not in the log every
+        value is null, including the id: forbid what you would not show to a stranger.
 
         :param users: U rows of the prepared log's user table: ``user`` and any attributes.
         :param items: the prepared log's N items in their order: ``item``, ``title``, ``text`` and
@@ -63,26 +63,26 @@ class Domain:
         return None
 
     def sample(self) -> Path | None:
-        """Fetch the domain's sample log and return its folder, or None where it has none.
+        """Fetch the domain's sample log and return its folder, or None if it has none.
 
-        :raises FetchError: where the sample cannot be had.
+        :raises FetchError: if the sample cannot be fetched.
         """
         return None
 
 
 def with_texts(domain: Domain, items: pl.DataFrame) -> pl.DataFrame:
-    """Fill the column ``text`` of a catalog: what the table says, else the domain's words."""
+    """Fill the column ``text`` of a catalog with the domain's words wherever it is empty."""
     words = words_of(domain, items)
     own = pl.when(pl.col(Column.TEXT) != "").then(pl.col(Column.TEXT))
     return items.with_columns(own.otherwise(words).alias(Column.TEXT))
 
 
 def words_of(domain: Domain, items: pl.DataFrame) -> pl.Series:
-    """Ask a domain for the texts of items, and see that there is one string an item.
+    """Ask a domain for the texts of items, and check that it returns one string per item.
 
-    :param items: a catalog, of which ``text`` is not shown to the domain.
-    :returns: named ``text``.
-    :raises PluginError: where the domain fails, or gives something else.
+    :param items: a catalog, whose column ``text`` is not passed to the domain.
+    :returns: a Series named ``text``.
+    :raises PluginError: if the domain fails or returns something else.
     """
     with plugins.blaming(domain, f"put {items.height} items into words"):
         words = domain.text(items.drop(Column.TEXT, strict=False))
@@ -99,7 +99,7 @@ def words_of(domain: Domain, items: pl.DataFrame) -> pl.Series:
 
 
 def _in_words(name: str, dtype: pl.DataType) -> pl.Expr | None:
-    """Give a column as words; None for types that have none, such as bytes and structs."""
+    """Convert a column to words; None for types that have none, such as bytes and structs."""
     if isinstance(dtype, pl.List) and _is_plain(dtype.inner):
         listed = pl.col(name).list.eval(pl.element().cast(pl.String)).list.join(", ")
         return pl.when(listed != "").then(listed)

@@ -1,4 +1,4 @@
-"""What may be shown to whom, as a prepared log's domain says."""
+"""Which items may be shown to which users, as the domain of a prepared log decides."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -18,12 +18,11 @@ Showable: TypeAlias = Callable[[Tensor], Tensor | None]
 
 
 def domain_of(store: EventStore) -> Domain:
-    """Give the domain for which a log was prepared.
+    """Return the domain for which a log was prepared.
 
-    Where it is not installed any more, the base class stands in for it, unless it forbade
-    something.
+    If it is no longer installed, the base class replaces it, unless the domain forbade items.
 
-    :raises PluginError: where the domain forbids items and no installed plugin provides it.
+    :raises PluginError: if the domain forbids items and no installed plugin provides it.
     """
     name = store.meta["settings"]["domain"]
     if name in plugins.installed().parts["domains"]:
@@ -39,13 +38,13 @@ def domain_of(store: EventStore) -> Domain:
 
 
 def eligible(store: EventStore, users: Integers | None) -> npt.NDArray[np.bool_] | None:
-    """Give the items that may be shown to some users.
+    """Return the items that may be shown to some users.
 
-    :param users: ``(B,)`` rows of the user table; None for one person who is not in the log, of
-        whom every attribute is null.
+    :param users: ``(B,)`` rows of the user table; None for one person who is not in the log,
+        whose every attribute is null.
     :returns: ``(B, N + 1)`` bool, ``(1, N + 1)`` for a person who is not in the log; column 0 is
         False. None where everything may be shown.
-    :raises PluginError: where the domain is not installed, fails, or gives something else.
+    :raises PluginError: if the domain is not installed, fails, or returns something else.
     """
     domain = domain_of(store)
     if type(domain).eligible is Domain.eligible:
@@ -66,9 +65,9 @@ def eligible(store: EventStore, users: Integers | None) -> npt.NDArray[np.bool_]
 
 
 def showable(store: EventStore) -> Showable:
-    """Give what tells which items may be shown to a batch of users, as a tensor on their device.
+    """Return a function from users to the items that may be shown to them, on the users' device.
 
-    :raises PluginError: at once where the domain forbids items and is not installed.
+    :raises PluginError: at once, if the domain forbids items and is not installed.
     """
     domain_of(store)
 

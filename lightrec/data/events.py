@@ -1,4 +1,4 @@
-"""Events as integer codes: from a log to arrays, which of them stay, and numbers without gaps."""
+"""Events as arrays of integer codes: encoding, filtering, and numbering without gaps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -13,10 +13,10 @@ from lightrec.keys import PADDING, Column
 
 Codes: TypeAlias = npt.NDArray[np.integer]
 Dropped: TypeAlias = dict[str, npt.NDArray[np.int64]]
-"""By the name of a count (``lightrec.data.findings``), how many events of each feedback went."""
+"""How many events of each feedback were dropped, by the names of ``findings.LEFT_OUT``."""
 
 NOTHING: Final = -1
-"""Item code of an event in which the user chose nothing; fills candidates up, too."""
+"""Item code of an event in which the user chose nothing; also pads candidates."""
 
 NO_TIME: Final = int(np.iinfo(np.int64).min)
 """Time of an event without one, in a log that has times."""
@@ -24,7 +24,7 @@ NO_TIME: Final = int(np.iinfo(np.int64).min)
 
 @dataclass
 class Events:
-    """Columns of the events that are still in, as integer codes, with the codes' words."""
+    """Columns of the remaining events as integer codes, with the words of the codes."""
 
     rows: npt.NDArray[np.int64]
     """Row of the log."""
@@ -39,15 +39,15 @@ class Events:
     feedback_words: pl.Series
     has_times: bool = True
     has_users: bool = True
-    """Whether the log says who: made-up users are not counted by the k-core."""
+    """Whether the log names users; the k-core does not count made-up ones."""
     decisions: bool = False
-    """Whether the log says what was on offer, or how likely: no repeat is one too many then."""
+    """Whether the log has candidates or propensities; repeats are then decisions of their own."""
     not_offered: int = 0
 
     def take(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Keep these rows (positions or a mask) in this order.
 
-        :returns: (F,) how many of each feedback went, in the order of ``feedback_words``.
+        :returns: (F,) how many events of each of ``feedback_words`` were dropped.
         """
         before = self._by_feedback()
         for column in fields(self):
@@ -60,7 +60,7 @@ class Events:
         return np.bincount(self.feedback, minlength=len(self.feedback_words)).astype(np.int64)
 
     def feedback_kinds(self) -> tuple[npt.NDArray[np.signedinteger[Any]], list[str]]:
-        """Number the kinds of feedback that are left from 1; 0 where nothing was chosen.
+        """Number the remaining kinds of feedback from 1; 0 where nothing was chosen.
 
         :returns: (E,) the smallest integers that hold them, and the kinds' names in order.
         """
@@ -73,14 +73,14 @@ class Events:
 
     @property
     def is_target(self) -> npt.NDArray[np.bool_]:
-        """All events, or in a log with candidates those that have some."""
+        """(E,) whether an event may be a target: all, or those with candidates if any has."""
         if self.candidates is None:
             return np.ones(len(self.users), bool)
         return (self.candidates != NOTHING).any(axis=1)
 
 
 def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
-    """Turn a log's ids into codes.
+    """Encode a log as arrays.
 
     :param weights: weight of each feedback; ``strengths`` is NaN where the feedback has none, or 0.
     """
@@ -114,7 +114,7 @@ def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
 
 
 def _words(*columns: pl.Series) -> pl.Series:
-    """The distinct ids, shorter ones first, so that numbers come in numerical order."""
+    """Return the distinct ids, shorter ones first, so that numbers are in numerical order."""
     ids = pl.concat([c.drop_nulls().unique() for c in columns]).unique().to_frame("id")
     return ids.sort(pl.col("id").str.len_chars(), "id").get_column("id")
 
@@ -125,7 +125,7 @@ def _codes(column: pl.Series, words: pl.Series) -> npt.NDArray[np.int32]:
 
 
 def _matrix(offered: pl.Series, words: pl.Series) -> npt.NDArray[np.int32]:
-    """(E, C) item codes, filled up with NOTHING on the right."""
+    """Return (E, C) item codes, padded with NOTHING on the right."""
     sizes = offered.list.len().fill_null(0).to_numpy().astype(np.int64)
     codes = _codes(offered.filter(offered.list.len() > 0).explode(), words)
     matrix = np.full((len(sizes), int(sizes.max())), NOTHING, np.int32)
@@ -134,7 +134,7 @@ def _matrix(offered: pl.Series, words: pl.Series) -> npt.NDArray[np.int32]:
 
 
 def _strength(events: pl.DataFrame, weights: Mapping[str, float] | None) -> npt.NDArray[np.float32]:
-    """Value, else count, else 1, times the feedback's weight; NaN where that is 0 or missing."""
+    """Return the value (else count, else 1) times the weight; NaN if the weight is 0 or missing."""
     strength = pl.coalesce(Column.VALUE, pl.col(Column.COUNT).cast(pl.Float64), pl.lit(1.0))
     if weights is not None:
         counted = {name: float(weight) for name, weight in weights.items() if weight}
@@ -150,7 +150,7 @@ def _strength(events: pl.DataFrame, weights: Mapping[str, float] | None) -> npt.
 
 
 def number(events: Events) -> tuple[dict[str, npt.NDArray[Any]], pl.Series, pl.Series]:
-    """Number what is left of users and items without gaps; "nothing" becomes N + 1."""
+    """Number the remaining users and items without gaps; "nothing" becomes N + 1."""
     used = [events.items] if events.candidates is None else [events.items, events.candidates]
     there = np.zeros(len(events.item_words) + 1, bool)
     for codes in used:
@@ -181,9 +181,9 @@ def drop(
     least: int = 0,
     shuffle_seed: int | None = None,
 ) -> Dropped:
-    """Drop what does not count, and sort the rest by user and time.
+    """Drop events that do not count, and sort the others by user and time.
 
-    Without times nothing distinguishes a duplicate from a repetition, and none goes.
+    Without times duplicates cannot be told from repetitions, and none is dropped.
 
     :param repeats: whether an item may come again in a history.
     :param minimum_value: the least strength that counts as liked.
@@ -228,7 +228,7 @@ def drop(
 
 
 def by_feedback(events: Events, dropped: Dropped) -> dict[str, dict[str, int]]:
-    """Name how many events of each feedback went; nothing in a log with one kind of feedback."""
+    """Return how many events of each feedback were dropped; empty if there is only one kind."""
     names = events.feedback_words.to_list()
     if len(names) < 2:
         return {}
@@ -240,7 +240,7 @@ def by_feedback(events: Events, dropped: Dropped) -> dict[str, dict[str, int]]:
 
 
 def first_of_equal(events: Events, order: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-    """Which events, in an order by user and time, are no duplicates of an earlier one."""
+    """Find the events, ordered by user and time, that do not duplicate an earlier one."""
     others = [events.items, events.feedback]
     if events.candidates is not None:
         others.append(events.candidates)
@@ -250,14 +250,14 @@ def first_of_equal(events: Events, order: npt.NDArray[np.intp]) -> npt.NDArray[n
 
 
 def k_core(users: Codes, items: Codes, k: int) -> npt.NDArray[np.bool_]:
-    """The largest set of events in which every user and every item has at least k events.
+    """Find the largest set of events in which every user and every item has at least k events.
 
-    Rare users and items are taken away together until nothing changes; the outcome does not depend
-    on the order in which they go.
+    Rare users and items are removed together until nothing changes; the result does not depend on
+    the order of removal.
 
     :param users: (E,) codes from 0.
     :param items: (E,) codes from 0.
-    :returns: (E,) which events stay.
+    :returns: (E,) bool, which events stay.
     """
     keep = np.ones(len(users), bool)
     kept = len(users)
@@ -279,11 +279,11 @@ def k_core(users: Codes, items: Codes, k: int) -> npt.NDArray[np.bool_]:
 def first_of_duplicates(
     users: Codes, times: npt.NDArray[np.int64], *others: npt.NDArray[np.integer]
 ) -> npt.NDArray[np.bool_]:
-    """Which events are the first among those equal in everything given.
+    """Find the first of the events that are equal in all given columns.
 
     :param users: (E,) codes, all events of a user together.
     :param times: (E,) ascending within each user.
-    :param others: (E,) or (E, C) arrays that have to be equal, too.
+    :param others: (E,) or (E, C) further columns.
     :returns: (E,) bool.
     """
     first = np.ones(len(users), bool)
@@ -306,7 +306,7 @@ def first_of_duplicates(
 def strongest_of_pairs(
     users: Codes, items: Codes, strengths: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.bool_]:
-    """Which events are the strongest of their (user, item) pair; of equals, the first given.
+    """Find the strongest event of each (user, item) pair, the first of equally strong ones.
 
     :param strengths: (E,) no NaN.
     :returns: (E,) bool.

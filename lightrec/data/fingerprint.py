@@ -1,4 +1,4 @@
-"""Hashes of tables by content, the same whatever the library version or the chunks in memory."""
+"""Content hashes of tables that do not depend on library versions or chunks in memory."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ _ROWS = 500_000
 def fingerprint(tables: Mapping[str, pl.DataFrame | None], settings: Mapping[str, object]) -> str:
     """Hash tables and settings together.
 
-    :param settings: what can be written as JSON.
+    :param settings: anything that JSON can hold.
     :returns: 32 hexadecimal digits.
     """
     digest = hashlib.blake2b(digest_size=16)
@@ -34,7 +34,7 @@ def _add_table(digest: "hashlib.blake2b", table: pl.DataFrame) -> None:
 
 
 def _add(digest: "hashlib.blake2b", column: pl.Series) -> None:
-    """Hash where the nulls are, the lengths of what has lengths, and the values."""
+    """Hash the positions of nulls, the lengths of lists and strings, and the values."""
     if column.null_count():
         digest.update(column.is_null().to_numpy().tobytes())
     if column.dtype == pl.List:

@@ -1,4 +1,4 @@
-"""The interaction log: events of any kind in the canonical schema, in the order of the file."""
+"""The interaction log: events of any kind in the canonical schema."""
 
 from pathlib import Path
 
@@ -10,23 +10,22 @@ from lightrec.data.schema import LOG_SCHEMA, Place, Problems, write_table
 from lightrec.keys import Column
 
 RATING, COUNT, IMPLICIT = "rating", "count", "implicit"
-"""Feedback assumed where the log has no such column: by a value, a count, or neither."""
+"""Feedback of events without one: with a value, with a count, with neither."""
 
 
 class InteractionLog:
     """What people saw and chose.
 
     One class holds ratings, implicit events, impressions with candidates, logged bandits without
-    users, and aggregated counts; columns that a log does not know are null. Row order is file
-    order and is kept.
+    users, and aggregated counts; unknown columns are null. The rows are in the order of the file.
 
     :param events: any of the canonical columns (``lightrec.keys.Column``), in any order. Missing
         ones are added as null; ``feedback`` becomes ``rating`` where there is a value, ``count``
         where there is a count, and ``implicit`` otherwise. An item may be null only where
         candidates are given: the user then chose nothing.
-    :param times: how numbers and strings in ``time`` are to be read (``lightrec.data.casts``).
+    :param times: how numbers and strings in ``time`` are written (``lightrec.data.casts``).
     :param place: where the events come from, for messages, and what the file calls its columns.
-    :raises DataError: with all problems (up to 20), where the table does not fit the schema.
+    :raises DataError: with all problems (up to 20) if the table does not fit the schema.
     """
 
     def __init__(
@@ -52,9 +51,9 @@ class InteractionLog:
         _check_items(frame, events, place, problems)
         problems.check()
         self.place = place
-        """Where the events come from."""
+        """The source of the events, and the file's names of the columns."""
         self.events: pl.DataFrame = frame
-        """The events: all columns of the schema, in its order."""
+        """The events, with all columns of the schema in its order."""
 
     def __len__(self) -> int:
         return self.events.height
@@ -68,11 +67,11 @@ class InteractionLog:
         return self.events[column].null_count() < self.events.height
 
     def users(self) -> pl.Series:
-        """Whose the events are, or whose they are taken to be where the log has no users.
+        """Return the user of each event, made up if the log has no users.
 
-        A log without users has one for each session (``session NAME``); where an event has none,
-        for each impression (``impression NAME``); where it has neither, for its row, counted from
-        1 (``row 17``).
+        Made-up users are one per session (``session NAME``); for events without a session, one per
+        impression (``impression NAME``); and for events with neither, one per row, counted from 1
+        (``row 17``).
         """
         if self.has(Column.USER):
             return self.events[Column.USER]
@@ -88,7 +87,7 @@ class InteractionLog:
     def read_parquet(cls, path: Path | str) -> "InteractionLog":
         """Read a log written by ``write_parquet``.
 
-        :raises DataError: where the file is none, or of a newer schema.
+        :raises DataError: if the file is not such a log, or has a newer schema.
         """
         path = Path(path)
         return cls(read_canonical(path, "log"), place=Place(path))
@@ -118,7 +117,7 @@ def _default_feedback(frame: pl.DataFrame) -> pl.Expr:
 def _check_items(
     frame: pl.DataFrame, events: pl.DataFrame, place: Place, problems: Problems
 ) -> None:
-    """Every event has an item, or candidates of which none was chosen."""
+    """Check that every event has an item, or candidates of which none was chosen."""
     without = frame[Column.ITEM].is_null()
     if not without.any():
         return

@@ -1,6 +1,6 @@
-"""Parquet files from anywhere, read so that a damaged one is refused and nothing worse.
+"""Parquet files from anywhere, and those that lightrec wrote.
 
-PyArrow reads them, because it checks what it reads; then polars takes the columns over.
+PyArrow reads them because it validates what it reads; polars then takes over the columns.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from lightrec.data.schema import KIND_KEY, SCHEMA_VERSION, VERSION_KEY, Place, P
 from lightrec.errors import DataError
 
 _FAILURES: Final = (OSError, pa.ArrowException, ValueError, MemoryError, OverflowError)
-# What polars holds, too; of the others a log has none.
+# Types that polars has too; a log has no others.
 _SIMPLE: Final = (
     pa.types.is_null,
     pa.types.is_boolean,
@@ -37,7 +37,7 @@ class ParquetTable:
     """A Parquet file: its columns, its metadata, and the values of some columns.
 
     :param path: the file.
-    :raises DataError: where it is missing, may not be read, or is no whole Parquet file.
+    :raises DataError: if it is missing, not readable, or not a whole Parquet file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,12 +57,12 @@ class ParquetTable:
             raise self._damaged(error) from None
 
     def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
-        """Some columns, with their own types.
+        """Read some columns with their types.
 
-        :param problems: gets a sentence for each column of a type that no table has; those columns
-            are left out.
+        :param problems: receives a sentence for each column of a type that no table has; those
+            columns are left out.
         :returns: the columns, and how their rows are named.
-        :raises DataError: where the file is damaged.
+        :raises DataError: if the file is damaged.
         """
         usable = []
         for name in dict.fromkeys(names):
@@ -76,7 +76,7 @@ class ParquetTable:
                 )
         try:
             table = self._file.read(columns=usable, use_threads=pl.thread_pool_size() > 1)
-            # Strings that are not UTF-8, for example, would be believed from here on.
+            # Nothing later checks, for example, that strings are UTF-8.
             table.validate(full=True)
             frame = pl.DataFrame([pl.Series(name, _plain(table.column(name))) for name in usable])
         except (*_FAILURES, pl.exceptions.PolarsError) as error:
@@ -102,7 +102,7 @@ def _is_usable(kind: pa.DataType) -> bool:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Dictionaries of text as they are, other values without them; without the names of zones."""
+    """Remove the names of time zones, and all dictionaries but those of text (categories)."""
     kind = column.type
     if pa.types.is_dictionary(kind) and not _is_text(kind.value_type):
         return column.cast(kind.value_type)
@@ -122,7 +122,7 @@ def read_canonical(path: Path, kind: str) -> pl.DataFrame:
     """Read a table that ``lightrec.data.schema.write_table`` wrote.
 
     :param kind: ``log``, ``catalog`` or ``users``.
-    :raises DataError: where the file is no such table, or of a newer schema version.
+    :raises DataError: if the file is no such table, or has a newer schema version.
     """
     table = ParquetTable(path)
     found = table.metadata.get(VERSION_KEY, "")

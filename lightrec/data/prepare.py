@@ -1,9 +1,8 @@
-"""From a log and its tables to the memory-mapped form: filter, order, split, write.
+"""Preparation of a log and its tables: filter, sort, split, and write the store.
 
-The steps, in this order: events without a user and below the threshold go; events are sorted by
-time within each user; duplicates and repeated pairs go; the k-core is taken; items and users are
-numbered; the split says what each event is for. Everything that goes is counted in ``meta.json``
-(``lightrec.data.findings``).
+The steps, in this order: drop events without a user and below the threshold; sort each user's
+events by time; drop duplicates and repeated pairs; take the k-core; number items and users; split.
+``meta.json`` counts everything that was dropped (``lightrec.data.findings``).
 """
 
 import difflib
@@ -64,41 +63,41 @@ def prepare(
     equal_times: EqualTimes,
     seed: int,
 ) -> EventStore:
-    """Filter, order and split a log and write its memory-mapped form.
+    """Filter, sort and split a log and write its store.
 
-    Returns at once where ``out`` already holds the outcome of the same input and settings.
-    The folder appears by one rename. In a log with times, of events that share user, item, time and
-    feedback the first stays; where items do not repeat, of a user's events with an item the
-    strongest stays, and of equally strong ones the first.
+    Returns at once if ``out`` already holds the result of the same input and settings. The folder
+    appears by one rename. In a log with times, the first of the events with the same user, item,
+    time and feedback stays. If items do not repeat, the strongest of a user's events with an item
+    stays, and the first of equally strong ones.
 
     Logs with candidates are taken as they are: repeated pairs stay, events with other candidates
     are no duplicates, and ``k_core`` counts only the users' decisions, since taking an item away
     would change what people chose from. Repeated pairs stay in logs with propensities, too.
 
-    A log without users, such as a logged bandit, has one for each session, impression or row
-    (:meth:`~lightrec.data.log.InteractionLog.users`), whom ``k_core`` does not count.
+    A log without users, such as a logged bandit, gets one per session, impression or row
+    (:meth:`~lightrec.data.log.InteractionLog.users`), which ``k_core`` does not count.
 
     :param out: the folder to write; replaced where it holds a prepared log already.
-    :param catalog: the items' words and attributes; an item without a row is kept with empty text.
+    :param catalog: the items' texts and attributes; an item without a row gets an empty text.
     :param users: the users' attributes.
-    :param domain: puts items into words and says whether items repeat in a history.
-    :param minimum_value: events whose strength is below it are not liked and are left out; the
-        strength is the value, else the count, else 1, times the weight of the feedback.
-    :param weights: weight of each feedback, 0 or more; events of weight 0 and of any other feedback
-        are left out, being nothing that the user chose. All count 1 where it is None.
-    :param k_core: every user and every item has at least this many events; 0 takes all.
+    :param domain: describes items and says whether they repeat in a history.
+    :param minimum_value: events of a lower strength are not liked and are dropped; the strength is
+        the value (else the count, else 1) times the weight of the feedback.
+    :param weights: weight of each feedback, 0 or more; events of weight 0 and of feedback without a
+        weight are dropped, because the user did not choose anything. None: all count 1.
+    :param k_core: the least number of events of every user and every item; 0 for no limit.
     :param split: ``leave-one-out`` (each user's last event tests, the one before validates),
         ``global-time`` (the last stretch of the log's time tests, the stretch before validates) or
-        ``item-cold`` (leave-one-out, with all events of some items kept out).
+        ``item-cold`` (leave-one-out, with all events of some items held out).
     :param validation_fraction: of the log's time; for ``global-time`` only.
     :param test_fraction: of the log's time; for ``global-time`` only.
-    :param cold_fraction: of the items that are kept out; for ``item-cold`` only.
-    :param new_items: whether items of the catalog that the log never names are there, too, to be
-        recommended by their texts.
-    :param equal_times: a user's events of one moment stand in ``file`` order, or in an order drawn
-        from ``seed`` (``shuffle``). Without times, all moments are equal.
-    :raises DataError: where the log has no times for ``global-time`` or no feedback
-        of a kind that has a weight, or nothing is left of it.
+    :param cold_fraction: of the items, held out; for ``item-cold`` only.
+    :param new_items: whether to include items of the catalog that the log never names, so that they
+        can be recommended by their texts.
+    :param equal_times: order of a user's events with equal times: that of the ``file``, or drawn
+        from ``seed`` (``shuffle``). Without times, all times are equal.
+    :raises DataError: if the log has no times for ``global-time``, ``weights`` names a feedback
+        that it lacks, or no event is left.
     """
     out = Path(out)
     settings: dict[str, Any] = {
@@ -148,8 +147,8 @@ def prepare(
     item_table, user_table = _item_table(item_ids, worded), _user_table(user_ids, users)
     if not events.has_users:
         plugins.warn(
-            f"The log does not say who: {len(user_ids):,} users are made up, one for each session, "
-            "impression or row. If a column names the users, name it in the setting columns."
+            f"The log names no users: {len(user_ids):,} are made up, one per session, impression "
+            "or row. If a column names the users, give it in the setting columns."
         )
     own_texts = _own_texts(item_table, catalog, domain)
     if own_texts:
@@ -209,7 +208,7 @@ def _nothing_left(
 
 
 def _own_texts(items: pl.DataFrame, catalog: Catalog | None, domain: Domain) -> int:
-    """Count the items whose text in the table stands in place of a domain's own words."""
+    """Count the items whose text in the table replaces the domain's own words."""
     if catalog is None or type(domain).text is Domain.text:
         return 0
     given = catalog.items.filter(pl.col(Column.TEXT).fill_null("") != "")
@@ -327,7 +326,7 @@ def _write(
     tables: Mapping[str, pl.DataFrame],
     meta: Mapping[str, Any],
 ) -> None:
-    """Write next to ``out`` and rename, so that a store is there in full or not at all."""
+    """Write next to ``out`` and rename, so that a store is either complete or absent."""
     if out.exists() and not (out / META).exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} exists and is no prepared log; choose another folder.")
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
@@ -336,7 +335,7 @@ def _write(
     for name, array in arrays.items():
         np.save(part / f"{name}.npy", array)
     for name, table in tables.items():
-        # Arrow can be mapped from disk, and only events are too many to be read.
+        # Arrow files can be mapped from disk; only the events are too many to be loaded.
         (table.write_ipc if name == LOG else table.write_parquet)(part / name)
     (part / META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
     if (out / META).exists():

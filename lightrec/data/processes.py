@@ -1,4 +1,4 @@
-"""Several processes that train together: whose rows are whose, and what all of them count."""
+"""Training in several processes: how rows are shared, and how losses are averaged."""
 
 from typing import NamedTuple
 
@@ -9,10 +9,10 @@ from lightrec.errors import DataError, RecipeError
 
 
 class Share(NamedTuple):
-    """Which rows of every batch a process computes: from the one of its rank on, every world-th.
+    """The rows of every batch that a process computes: every world-th, starting at its rank.
 
-    Batches are cut and drawn as a single process would do it, and then shared out. So the recipe's
-    ``batch_size`` is that of all processes together, and their number changes no result.
+    Batches are made as a single process would make them, and then shared. So the ``batch_size`` of
+    the recipe is that of all processes together, and their number does not change results.
     """
 
     rank: int
@@ -20,18 +20,18 @@ class Share(NamedTuple):
 
     @property
     def rows(self) -> slice:
-        """The rows of a batch that are one's own."""
+        """The rows of a batch that this process computes."""
         return slice(self.rank, None, self.world)
 
     def batches(self, rows: int, batch_size: int) -> int:
-        """Count the batches that rows make up; a rest without a row for everybody is none."""
+        """Count the batches in a number of rows; a last one needs a row for every process."""
         whole, rest = divmod(rows, batch_size)
         return whole + (rest >= self.world)
 
     def check(self, rows: int, what: str) -> None:
-        """Refuse to share out what does not suffice.
+        """Check that there are enough rows to share.
 
-        :raises DataError: where there are fewer rows than processes.
+        :raises DataError: if there are fewer rows than processes.
         """
         if self.world > 1 and rows < self.world:
             raise DataError(
@@ -41,19 +41,19 @@ class Share(NamedTuple):
 
 
 def present_share() -> Share:
-    """Give this process's share; all rows, where it is alone."""
+    """Return this process's share: all rows, if it is the only one."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return Share(0, 1)
     return Share(distributed.get_rank(), distributed.get_world_size())
 
 
 def part_of_all(own: Tensor) -> Tensor | float:
-    """Give the factor for a mean over a process's own rows before gradients are averaged.
+    """Return the factor for a mean over this process's rows before gradients are averaged.
 
-    Averaged over the processes, the gradients are then those of the mean over all rows.
+    With it, the gradients averaged over processes are those of the mean over all rows.
 
-    :param own: how many rows the mean is over, or what they weigh, a scalar.
-    :returns: own · processes / what all have.
+    :param own: the number or the weight of this process's rows, a scalar.
+    :returns: own · processes / total of all processes.
     """
     world = present_share().world
     if world == 1:
@@ -64,10 +64,10 @@ def part_of_all(own: Tensor) -> Tensor | float:
 
 
 def only_one(world: int, module: object) -> None:
-    """Refuse several processes, for modules that step several times on sessions that they play.
+    """Refuse several processes, for modules that take several steps on sessions that they play.
 
-    :param world: how many processes train.
-    :raises RecipeError: where there are several.
+    :param world: the number of processes.
+    :raises RecipeError: if there are several.
     """
     if world > 1:
         raise RecipeError(

@@ -15,7 +15,7 @@ STAMP = "stage.json"
 def stamp(folder: Path) -> dict[str, Any]:
     """Read the ``stage.json`` of a finished stage.
 
-    :raises RunError: where the stage is not finished.
+    :raises RunError: if the stage is not finished.
     """
     path = folder / STAMP
     if not path.is_file():
@@ -35,9 +35,9 @@ def stamp(folder: Path) -> dict[str, Any]:
 
 
 def mending(run: Path, *facts: dict[str, Any]) -> str:
-    """Give the command that makes the stages of a run that are not up to date.
+    """Return the command that makes the outdated stages of a run again.
 
-    :param facts: ``stage.json`` of stages; the first that was made by a run names its command.
+    :param facts: ``stage.json`` of stages; the first that a run made names its command.
     """
     noted = [str(made.get("command", "")) for made in facts]
     # A folder may come from anybody: only a command of our own is repeated.

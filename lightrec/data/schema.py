@@ -1,7 +1,6 @@
-"""The canonical schema of logs, the problems of an input, and how messages name their place.
+"""The canonical schema of logs, and the problems that are reported with their places.
 
-``lightrec.data.casts`` brings columns into it. The schema's version stands in the metadata of every
-Parquet file that lightrec writes.
+The metadata of every Parquet file that lightrec writes has the version of the schema.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +31,7 @@ LOG_SCHEMA: Final[dict[str, pl.DataType]] = {
     Column.PROPENSITY: pl.Float64(),
     Column.CANDIDATES: pl.List(pl.String()),
 }
-"""All columns of a log. Every one is always there; all but ``feedback`` may be null."""
+"""All columns of a log. None is ever missing; all but ``feedback`` may be null."""
 
 SHOWN_LENGTH: Final = 60
 """Longest value that a message quotes in full."""
@@ -40,13 +39,13 @@ SHOWN_LENGTH: Final = 60
 
 @dataclass(frozen=True)
 class Place:
-    """Where a table comes from, so that messages can name the file and the line.
+    """The source of a table, for messages that name the file and the line.
 
     :param source: the file, or None for a table made in memory.
-    :param first_line: the line of the first row in a text file, or None where there are no lines.
-    :param line_of: the line of a row, counted from 0, where rows do not follow line by line.
-    :param names: what the file calls a column, where it calls it otherwise.
-    :param ignored: columns of the file that have no place in a log and were left out.
+    :param first_line: the line of the first row in a text file, or None without lines.
+    :param line_of: the line of a row, counted from 0, if a row may have several lines.
+    :param names: the file's names of columns that are renamed.
+    :param ignored: columns of the file that a log does not have, which were not used.
     """
 
     source: Path | None = None
@@ -56,7 +55,7 @@ class Place:
     ignored: tuple[str, ...] = ()
 
     def row(self, index: int) -> str:
-        """Name a row, counted from 0, the way a reader of the file would."""
+        """Name a row, counted from 0, as it appears in the file."""
         if self.line_of is not None:
             return f"Line {self.line_of(index)}"
         if self.first_line is None:
@@ -64,25 +63,25 @@ class Place:
         return f"Line {index + self.first_line}"
 
     def name(self, column: pl.Series) -> str:
-        """Name a column the way the file does."""
+        """Return the file's name of a column."""
         return self.names.get(column.name, column.name)
 
     def within(self, rows: Sequence[int]) -> "Place":
-        """Name the parts of rows by their rows.
+        """Return the place of parts of rows, which are named by their rows.
 
         :param rows: the row of each part.
         """
         return _Parts(self.source, names=self.names, rows=rows, whole=self)
 
     def value(self, column: pl.Series, row: int, expected: str) -> str:
-        """Say of a value that it is not what was expected.
+        """Return a sentence that says that a value is not what was expected.
 
         :param column: as it was found.
-        :param expected: what should stand there, such as ``"a number"``.
+        :param expected: such as ``"a number"``.
         """
         one = column.slice(row, 1)
         if column.dtype.is_temporal():
-            # Only what no calendar has is told of, and that cannot be written as a date.
+            # Only values outside the calendar are reported, and polars cannot format them.
             shown = f"{one.to_physical()[0]} (of type {column.dtype})"
         else:
             shown = repr(one[0])
@@ -106,16 +105,18 @@ def write_table(frame: pl.DataFrame, path: Path, kind: str) -> None:
 
 
 class Problems:
-    """What is wrong with one table, or with several.
+    """The problems of one or several tables, gathered so that all are reported at once.
 
-    :param source: the file, named in the error; None where the sentences name it themselves.
+    Only as many become sentences as are shown; the others are counted.
+
+    :param source: the file, named in the error; None if the sentences name it.
     """
 
     def __init__(self, source: object | None = None) -> None:
         self.source = source
         self.sentences: list[str] = []
         self.more = 0
-        """How many problems there are besides ``sentences``."""
+        """The number of problems without a sentence."""
 
     def __bool__(self) -> bool:
         return bool(self.sentences)
@@ -131,7 +132,7 @@ class Problems:
         """Add a sentence for each bad row.
 
         :param bad: (rows,) bool; null counts as good.
-        :param sentence: puts the problem of a row, counted from 0, into words.
+        :param sentence: from a row, counted from 0, to its problem.
         """
         count = int(bad.sum() or 0)
         if not count:
@@ -142,7 +143,7 @@ class Problems:
         self.more += count - len(rows)
 
     def take(self, error: DataError) -> None:
-        """Add the problems of an error, named with its file where that is not ours."""
+        """Add the problems of an error, with its file if that is another."""
         where = "" if error.source in (None, self.source) else f"{error.source}: "
         for problem in error.problems:
             self.add(where + problem)
@@ -150,16 +151,16 @@ class Problems:
 
     @contextmanager
     def taking(self) -> Iterator[None]:
-        """Add the problems of an error that the block raises, and go on behind the block."""
+        """Add the problems of an error that the block raises, and continue after the block."""
         try:
             yield
         except DataError as error:
             self.take(error)
 
     def check(self) -> None:
-        """Go on only where there is no problem.
+        """Raise the problems, if there are any.
 
-        :raises DataError: with all of them.
+        :raises DataError: with all problems.
         """
         if self:
             raise DataError(self.sentences, self.source, self.more)

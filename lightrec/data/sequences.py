@@ -1,4 +1,4 @@
-"""Users' events one after the other, as histories to read and to cut pieces from."""
+"""Users' events in sequence, from which histories and training pieces are cut."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
@@ -15,14 +15,14 @@ Rows: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Sequences:
-    """Users' events one after the other, without those that chose nothing.
+    """The events of all users in sequence, without those in which nothing was chosen.
 
     :param items: (E,) int32 item indices 1 to N.
     :param parts: (E,) int8 as in the store.
     :param offsets: (U + 1,) int64 where users begin.
-    :param times: (E,) int64 milliseconds since 1970; all alike in a log without times.
-    :param feedback: (E,) each event's kind of feedback as in the store; None without.
-    :param has_times: whether the times mean anything.
+    :param times: (E,) int64 milliseconds since 1970; all equal in a log without times.
+    :param feedback: (E,) each event's kind of feedback as in the store; None if there is one kind.
+    :param has_times: whether the log has times.
     """
 
     items: NDArray[np.int32]
@@ -34,12 +34,12 @@ class Sequences:
 
     @classmethod
     def all_events(cls, store: EventStore) -> "Sequences":
-        """Everything that may stand in a history; memory-mapped where nothing is dropped."""
+        """All events that may be in a history; memory-mapped if none is dropped."""
         return cls.chosen(store.without_cold)
 
     @classmethod
     def chosen(cls, store: EventStore) -> "Sequences":
-        """Everything that was chosen, held out or not: what a recommender in service knows."""
+        """All events in which an item was chosen, held out or not: what is known in service."""
         whole = cls._whole(store)
         if not store.has_nothing:
             return whole
@@ -54,7 +54,7 @@ class Sequences:
 
     @classmethod
     def targets(cls, store: EventStore, part: int) -> "Targets":
-        """The events of a part as targets, each with where its history ends.
+        """The events of a part as targets, each with the end of its history.
 
         :param part: VALIDATION, TEST or COLD.
         """
@@ -65,10 +65,10 @@ class Sequences:
         return Targets(np.asarray(store.items)[events], store.users_of(events), before[events])
 
     def training(self) -> "Sequences":
-        """Only training events and the context before a user's last one."""
+        """Only training events, and context before a user's last training event."""
         last = np.full(len(self.offsets) - 1, -1, dtype=np.int64)
         events = np.flatnonzero(np.asarray(self.parts) == TRAIN)
-        last[self.users_of(events)] = events  # ascending, so that the last one stays
+        last[self.users_of(events)] = events  # ascending, so the last one stays
         kept = np.isin(self.parts, (TRAIN, CONTEXT))
         kept &= np.arange(len(kept)) <= np.repeat(last, np.diff(self.offsets))
         return self._keep(kept)
@@ -85,24 +85,24 @@ class Sequences:
         )
 
     def users_of(self, events: Rows) -> Rows:
-        """Whose events these are: the same shape, int64."""
+        """Return the users of events: the same shape, int64."""
         return np.searchsorted(self.offsets, events, side="right") - 1
 
     def details(self, starts: Rows, ends: Rows) -> dict[str, NDArray[np.int64]]:
-        """Cut out what is known of events beside their items, as :func:`padded` cuts the items.
+        """Cut out feedback and time gaps of events, as :func:`padded` cuts the items.
 
-        Each event's own feedback and the gap before it, never those of the event after a piece.
+        The gap is that before an event; nothing of the event after a piece is included.
 
         :param starts: (B,) first positions.
         :param ends: (B,) positions after the last, of the same users.
-        :returns: (B, L) each: ``Key.FEEDBACK`` and ``Key.GAP``, where the log has them.
+        :returns: (B, L) each: ``Key.FEEDBACK`` and ``Key.GAP``, if the log has them.
         """
         found: dict[str, NDArray[np.int64]] = {}
         if self.feedback is not None:
             found[Key.FEEDBACK] = padded(self.feedback, starts, ends)
         if self.has_times:
             first = self.offsets[self.users_of(starts)]
-            # What came before a piece is known, too: only a user's first event has no gap.
+            # The event before a piece is known too: only a user's first event has no gap.
             length = max(int((ends - starts).max(initial=1)), 1)
             positions = ends[:, None] + np.arange(-length, 0)
             known = (positions >= starts[:, None]) & (positions > first[:, None])
@@ -115,11 +115,11 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Targets:
-    """Events to be foreseen.
+    """Events to be predicted.
 
     :param items: (T,) int32.
     :param users: (T,) int64 rows of the user table.
-    :param ends: (T,) int64 places in :meth:`Sequences.all_events`, where their histories end.
+    :param ends: (T,) int64 ends of their histories in :meth:`Sequences.all_events`.
     """
 
     items: NDArray[np.int32]
@@ -127,12 +127,12 @@ class Targets:
     ends: Rows
 
     def only(self, kept: NDArray[np.bool_]) -> "Targets":
-        """Those that a (T,) mask keeps."""
+        """The targets that a (T,) mask selects."""
         return Targets(self.items[kept], self.users[kept], self.ends[kept])
 
 
 def padded(items: NDArray[np.signedinteger[Any]], starts: Rows, ends: Rows) -> NDArray[np.int64]:
-    """Cut pieces out of a long array, padded with 0 on the left to the longest.
+    """Cut pieces out of a long array, padded with 0 on the left to the longest one.
 
     :param items: (E,).
     :param starts: (B,) first positions.
@@ -147,21 +147,21 @@ def padded(items: NDArray[np.signedinteger[Any]], starts: Rows, ends: Rows) -> N
 
 
 GAP_BUCKETS: Final = 21
-"""The highest bucket; 0 stands for a gap that is not known."""
+"""The highest bucket; 0 is an unknown gap."""
 
 _MINUTE: Final = 60_000  # milliseconds
 
 
 def gap_buckets(gaps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Sort gaps into buckets: a gap of 10 minutes or 15 means the same, one of a day another.
+    """Sort time gaps into buckets that double in width.
 
     Bucket 1 is below a minute, bucket b from 2 to 20 is 2 ** (b - 2) minutes up to twice that, and
-    bucket 21 is all from 2 ** 19 minutes on, a day less than a year.
+    bucket 21 is 2 ** 19 minutes (a day less than a year) and more.
 
-    :param gaps: any shape, int64 milliseconds since the user's event before.
+    :param gaps: any shape, int64 milliseconds since the user's previous event.
     :returns: the same shape, int64, 1 to :data:`GAP_BUCKETS`.
     """
     minutes = np.maximum(gaps, 0) // _MINUTE
-    # The exponent of a float is the number of binary digits, exactly; 0 has none.
+    # The exponent of a float is exactly the number of binary digits; 0 has none.
     digits = np.frexp(minutes.astype(np.float64))[1]
     return np.minimum(1 + digits, GAP_BUCKETS).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Which events train, validate and test: leave-one-out, global-time and item-cold splits."""
+"""The splits into training, validation and test: leave-one-out, global-time and item-cold."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +9,10 @@ from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION
 def leave_one_out(
     offsets: npt.NDArray[np.int64], is_target: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.int8]:
-    """Each user's last event tests, the one before validates, all others train.
+    """Assign each user's last event to test, the one before to validation, all others to training.
 
-    A user keeps at least one training event: with two events there is no validation event, with
-    one there is no test event either.
+    A user always has a training event: with two events there is no validation event, and with one
+    no test event either.
 
     :param offsets: (U + 1,) where each user's events begin.
     :param is_target: (E,) whether an event may be a target; those that may not become CONTEXT and
@@ -35,10 +35,10 @@ def global_time(
     validation_fraction: float,
     test_fraction: float,
 ) -> npt.NDArray[np.int8]:
-    """The last stretch of the log's time tests, the stretch before validates, the rest trains.
+    """Assign the last stretch of time to test, the one before to validation, the rest to training.
 
     The fractions are of the time between the first and the last event, not of the events. Events
-    of one moment fall into one part.
+    with equal times are in the same part.
 
     :param times: (E,) milliseconds.
     :param is_target: (E,) whether an event may be a target; the others become CONTEXT.
@@ -62,13 +62,13 @@ def item_cold(
     fraction: float,
     seed: int,
 ) -> npt.NDArray[np.int8]:
-    """Leave-one-out among most items; all events of the others, drawn evenly, are kept out.
+    """Leave-one-out among most items; all events of the others, drawn uniformly, are held out.
 
     :param items: (E,) item indices.
     :param offsets: (U + 1,) where each user's events begin.
     :param is_target: (E,) whether an event may be a target.
-    :param fraction: of the items, rounded down, that are kept out.
-    :returns: (E,) int8 parts; the events kept out are COLD.
+    :param fraction: of the items, rounded down, held out.
+    :returns: (E,) int8 parts; the events of held-out items are COLD.
     """
     there = np.unique(items[is_target])
     drawn = np.random.default_rng(seed).permutation(there)[: int(len(there) * fraction)]

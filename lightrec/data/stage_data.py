@@ -1,6 +1,6 @@
-"""The base classes of the LightningDataModules that feed a stage.
+"""The base classes of the LightningDataModules of stages.
 
-How batches are made is each stage's own affair and lives beside its LightningModule.
+How batches are made is defined next to the LightningModule of each stage.
 """
 
 from abc import ABC, abstractmethod
@@ -36,7 +36,7 @@ class StageData(PlainCheckpoint, pl.LightningDataModule, ABC):
 
     @property
     def feedback_kinds(self) -> int:
-        """Number of kinds of feedback; 0 where there is one kind only, which says nothing."""
+        """Number of kinds of feedback; 0 if there is only one, which carries no information."""
         return 0
 
 
@@ -52,7 +52,7 @@ class LogData(StageData):
 
     @cached_property
     def store(self) -> EventStore:
-        """The prepared log as stages see it, opened when it is first asked for."""
+        """The prepared log as stages see it, opened on first use."""
         return EventStore.open(self.data).without_cold
 
     @property
@@ -67,7 +67,7 @@ class LogData(StageData):
 
     @property
     def feedback_kinds(self) -> int:
-        """Number of kinds of feedback; 0 where the log has one kind only, which says nothing."""
+        """Number of kinds of feedback; 0 if there is only one, which carries no information."""
         return len(self.store.feedback_kinds)
 
     @property

@@ -1,4 +1,4 @@
-"""The memory-mapped form of a prepared log, which all stages and all DataLoader workers share.
+"""The store: a prepared log that all stages and all DataLoader workers map from disk.
 
 ``lightrec.data.prepare`` writes it; nothing here changes it.
 """
@@ -25,10 +25,10 @@ TRAIN: Final = 0
 VALIDATION: Final = 1
 TEST: Final = 2
 CONTEXT: Final = 3
-"""Events that may stand in a history but are never a target."""
+"""Events that may be in a history but are never a target."""
 
 COLD: Final = 4
-"""Events of items that were kept out of everything else: targets, and in nobody's history."""
+"""Events of held-out items: targets, but in no history."""
 
 PARTS: Final = {
     "train": TRAIN,
@@ -40,7 +40,7 @@ PARTS: Final = {
 
 FORMAT_VERSION: Final = 2
 SESSION_GAP: Final = 30 * 60_000
-"""Milliseconds without an event after which another session begins, where no log says better."""
+"""Milliseconds without an event after which a new session begins, if the log has no sessions."""
 SAID: Final = (
     Column.FEEDBACK,
     Column.VALUE,
@@ -50,7 +50,7 @@ SAID: Final = (
     Column.POSITION,
     Column.PROPENSITY,
 )
-"""Columns of a log that the store keeps as they are; the others are its arrays and tables."""
+"""Columns of a log that the store holds unchanged; the others become arrays and tables."""
 CATEGORIES: Final = 40
 """An attribute with more values than this is no category."""
 META: Final = "meta.json"
@@ -60,16 +60,16 @@ USERS: Final = "users.parquet"
 
 
 class EventStore:
-    """A prepared log: every user's events one after the other, oldest first.
+    """A prepared log: the events of one user after another, oldest first.
 
-    Arrays are opened read-only and memory-mapped, so that processes share them. A pickled store is
-    only the path of its folder.
+    Arrays are read-only and memory-mapped, so that processes share them. A pickled store is only
+    the path of its folder.
 
-    Stages see a log through :attr:`without_cold`, so that none of them meets what was kept out.
+    Stages see a log through :attr:`without_cold`, so that none of them sees held-out items.
 
-    :param folder: what ``prepare`` wrote.
-    :param cold: whether the events of items that were kept out are there, too.
-    :raises DataError: where the folder holds no store, or one of another format version.
+    :param folder: written by ``prepare``.
+    :param cold: whether to include the events of held-out items.
+    :raises DataError: if the folder holds no store, or one of another format version.
     """
 
     def __init__(self, folder: Path | str, *, cold: bool = True) -> None:
@@ -88,14 +88,14 @@ class EventStore:
         self.candidates: npt.NDArray[np.int32] | None = (
             self._array("candidates") if self.meta["has_candidates"] else None
         )
-        """(E, C) int32: what the user could choose from, 0-padded; None in logs without."""
+        """(E, C) int32: what the user could choose from, padded with 0; None in logs without."""
         self.feedback_kinds: list[str] = self.meta["feedback"]
-        """The kinds of feedback in the log, where it has more than one; the first is number 1."""
+        """The kinds of feedback in the log if there are several; the first is number 1."""
         self.feedback: npt.NDArray[np.signedinteger[Any]] | None = (
             self._array("feedback") if self.feedback_kinds else None
         )
-        """(E,) int8 or int16: each event's kind of feedback, 0 where nothing was chosen; None in
-        logs with one kind."""
+        """(E,) int8 or int16: each event's kind of feedback, 0 if nothing was chosen; None in logs
+        with one kind."""
         self.num_items: int = self.meta["counts"]["items"]
         """N, not counting padding and "chose nothing"."""
         self.num_users: int = len(self.offsets) - 1
@@ -109,7 +109,7 @@ class EventStore:
     def open(cls, folder: Path | str) -> "EventStore":
         """Open the store in a folder.
 
-        :raises DataError: where the folder holds no store, or one of another format version.
+        :raises DataError: if the folder holds no store, or one of another format version.
         """
         return cls(folder)
 
@@ -127,20 +127,20 @@ class EventStore:
 
     @cached_property
     def log(self) -> pl.DataFrame:
-        """What the log says of each event, one row an event, mapped from disk.
+        """What the log says of each event: one row per event, in the order of ``items``.
 
-        Those of these columns that the log knows, null where it does not: feedback (an enumeration
-        of names), value, count, session, impression, position and propensity, with the types of
-        ``lightrec.data.schema.LOG_SCHEMA`` and not rounded.
+        The columns are those that the log knows of feedback (an enumeration of names), value,
+        count, session, impression, position and propensity. Their types are those of
+        ``lightrec.data.schema.LOG_SCHEMA``, values are not rounded, and unknown ones are null.
         """
-        # PyArrow maps the file, and polars takes the columns over where they are.
+        # PyArrow maps the file, and polars takes over the columns without copying.
         with pa.memory_map(str(self.folder / LOG)) as file:
             whole = pl.DataFrame(pa.ipc.open_file(file).read_all())
         return whole if self._kept is None else whole.filter(self._kept)
 
     @cached_property
     def users(self) -> pl.DataFrame:
-        """The user table in row order: ``user`` and, where known, attributes."""
+        """The user table in row order: ``user`` and any attributes."""
         return pl.read_parquet(self.folder / USERS)
 
     @property
@@ -158,30 +158,30 @@ class EventStore:
 
     @property
     def repeats(self) -> bool:
-        """Whether an item may come again in a session and in a history, as the domain says."""
+        """Whether an item may come again in a session and in a history, according to the domain."""
         return bool(self.meta["settings"]["repeats"])
 
     @property
     def has_cold(self) -> bool:
-        """Whether there are events of items that were kept out of everything else."""
+        """Whether there are events of held-out items."""
         return self._cold and bool(self.meta["counts"]["cold"])
 
     @property
     def in_histories(self) -> npt.NDArray[np.bool_]:
-        """(E,) whether an event may stand in a history: all do but those of cold items."""
+        """(E,) bool: whether an event may be in a history; those of held-out items may not."""
         return np.asarray(self.parts) != COLD
 
     @cached_property
     def without_cold(self) -> "EventStore":
-        """The log as stages see it: the same users and items, and only events of histories.
+        """The log as stages see it: the same users and items, without events of held-out items.
 
-        Where nothing was kept out, that is the store itself; elsewhere positions are others.
+        If nothing was held out, this is the store itself; otherwise positions differ.
         """
         return EventStore(self.folder, cold=False) if self.has_cold else self
 
     @property
     def has_users(self) -> bool:
-        """Whether the log says who; if not, the users are made up, see ``prepare``."""
+        """Whether the log names users; otherwise they are made up, see ``prepare``."""
         return bool(self.meta["has_users"])
 
     @property
@@ -196,15 +196,15 @@ class EventStore:
 
     @property
     def is_ordered(self) -> bool:
-        """Whether the order of a user's events means something, by their times or by the file."""
+        """Whether the order of a user's events has a meaning, from their times or from the file."""
         return self.has_times or self.meta["settings"]["equal_times"] == "file"
 
     @cached_property
     def session_offsets(self) -> npt.NDArray[np.int64]:
-        """(S + 1,) int64: session s's events are ``session_offsets[s]`` to before the next.
+        """(S + 1,) int64: the events of session s begin at ``session_offsets[s]``.
 
-        Sessions are those that the log names. Where it names none, a session goes on until half an
-        hour passes without an event; without times, all of a user's events are one.
+        Sessions are those that the log names. If it names none, a session lasts until half an hour
+        passes without an event; without times, all events of a user are one session.
         """
         begins = np.zeros(len(self), bool)
         begins[self.offsets[:-1][np.diff(self.offsets) > 0]] = True
@@ -216,11 +216,12 @@ class EventStore:
         return np.append(np.flatnonzero(begins), len(self)).astype(np.int64)
 
     def categories(self, name: str | None = None) -> npt.NDArray[np.int64] | None:
-        """(N + 1,) int64: the items' categories, numbered; -1 where none is known. None without.
+        """Return the number of each item's category: (N + 1,) int64, -1 if unknown.
 
-        A category is an attribute of words that has few values; of lists of words, their first.
+        A category is an attribute of words, or of lists of words, whose first word counts.
 
-        :param name: of an attribute; None takes the first with 2 to :data:`CATEGORIES` values.
+        :param name: of an attribute; None for the first with 2 to :data:`CATEGORIES` values.
+        :returns: None if there is no such attribute.
         """
         for column in [name] if name else self.catalog.columns:
             if column in (Column.ITEM, Column.TITLE, Column.TEXT):
@@ -238,41 +239,41 @@ class EventStore:
         return None
 
     def popularity(self, events: Integers | None = None) -> npt.NDArray[np.int64]:
-        """(N + 1,) int64: how often each item was chosen.
+        """Return how often each item was chosen: (N + 1,) int64.
 
-        :param events: positions of the events that count; None for all training events.
+        :param events: positions of the events to count; None for all training events.
         """
         counted = np.asarray(self.items)[self.events(TRAIN) if events is None else events]
         return np.bincount(counted, minlength=self.num_items + 2)[: self.num_items + 1]
 
     def events(self, part: int) -> npt.NDArray[np.int64]:
-        """Positions of a part's events, ascending."""
+        """Return the positions of a part's events, ascending."""
         return np.flatnonzero(np.asarray(self.parts) == part)
 
     def users_of(self, events: Integers) -> npt.NDArray[np.int64]:
-        """Rows of the users to whom events belong: the same shape, int64."""
+        """Return the rows of the events' users: the same shape, int64."""
         return np.searchsorted(self.offsets, events, side="right") - 1
 
     def train_ends(self) -> npt.NDArray[np.int64]:
-        """(U,) int64: where each user's training events end.
+        """Return where each user's training events end: (U,) int64.
 
         That is the position of the user's first validation or test event, or the end of the user's
-        events where there is none. A user without training events has ``offsets[u]``.
+        events if there is none. For a user without training events it is ``offsets[u]``.
         """
         parts = np.asarray(self.parts)
         held_out = np.flatnonzero((parts == VALIDATION) | (parts == TEST))
         ends = np.array(self.offsets[1:])
         owners = self.users_of(held_out)
-        # Backwards, so that the first held-out event of a user is what stays.
+        # Backwards, so that the first held-out event of a user stays.
         ends[owners[::-1]] = held_out[::-1]
         return ends
 
     def histories(self, users: Integers, ends: Integers, length: int) -> npt.NDArray[np.int64]:
-        """The last events before given positions.
+        """Return the last events before given positions.
 
         :param users: (B,) rows of users.
         :param ends: (B,) positions in ``items``; the history of row b ends just before
-            ``ends[b]``, and takes nothing from before the user's first event.
+            ``ends[b]`` and does not reach back beyond the user's first event.
         :param length: L.
         :returns: (B, L) int64 item indices, oldest first, padded with 0 on the left.
         """
@@ -287,7 +288,7 @@ class EventStore:
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")
 
     def _take(self, kept: npt.NDArray[np.bool_]) -> None:
-        """Keep the events of a mask (E,) alone."""
+        """Keep only the events of a mask (E,)."""
         self._kept = kept
         self.offsets = np.concatenate([[0], np.cumsum(kept)])[self.offsets]
         for name in ("items", "times", "strengths", "parts", "candidates", "feedback"):

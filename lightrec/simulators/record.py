@@ -1,4 +1,4 @@
-"""Writing sessions as a log, so that every other stage can be tried where the truth is known."""
+"""Simulated sessions written as a log, for stages to be tried where the truth is known."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,19 +13,19 @@ from lightrec.data.log import InteractionLog
 from lightrec.keys import PADDING, Column, Key
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
-"""When the first round's sessions begin; steps are a second apart, rounds a day."""
+"""When the first round of sessions begins; steps are a second apart, rounds a day."""
 DAY = 24 * 3600
 CHOICE, SKIP = "choice", "skip"
 
 
 class SessionLog:
-    """Collects steps, and gives them as a log of impressions with positions and propensities.
+    """Collects the steps of sessions, and makes them a log with positions and propensities.
 
-    Each step is an event for each item that the user took from the slate, with its value, or one
-    for nothing.
+    A step becomes one event for each item that the user took from the slate, with its value, or one
+    event if the user took nothing. All have the propensity of the whole slate.
 
     :param items: names of the items 1 to N.
-    :param users: names of the users by their number; None names each session a user of its own.
+    :param users: names of the users by their number; None makes each session a user of its own.
     """
 
     def __init__(self, items: Sequence[str], users: Sequence[str] | None = None) -> None:
@@ -39,11 +39,11 @@ class SessionLog:
         return self
 
     def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
-        """Note a step.
+        """Collect a step.
 
         :param state: with the slate shown and its log-probability.
-        :param following: what came after it.
-        :param alive: (B,) bool, sessions that were on.
+        :param following: the state after it.
+        :param alive: (B,) bool, sessions that had not ended.
         """
         step = {
             "round": torch.full_like(state[Key.USER], len(self._rounds) - 1),
@@ -57,7 +57,7 @@ class SessionLog:
         self._steps.append({name: values[alive].cpu() for name, values in step.items()})
 
     def log(self) -> InteractionLog:
-        """Give all that was noted, in the order of users and time."""
+        """Return everything collected as a log, in the order of users and time."""
         steps = {name: torch.cat([s[name] for s in self._steps]).numpy() for name in self._steps[0]}
         order = np.lexsort((steps["step"], steps["round"], steps["user"]))
         steps = {name: values[order] for name, values in steps.items()}
@@ -94,7 +94,7 @@ class SessionLog:
                 Column.SESSION: session.gather(rows),
                 Column.IMPRESSION: impression.gather(rows),
                 Column.POSITION: pl.Series(place).set(pl.Series(nothing), None),
-                # The smallest float above 0 stands for what is too unlikely for one.
+                # Probabilities too small for a float become about the smallest one above 0.
                 Column.PROPENSITY: np.exp(log_probability[rows].astype(np.float64)).clip(1e-300),
                 Column.CANDIDATES: offered["item"].gather(rows),
             }

@@ -72,7 +72,7 @@ def test_check_tells_the_problems_of_all_files(
     starts = [
         f"{log}: Line 2 has 2 fields where 3 are expected",
         f"{log}: Line 3, column 'time': 'soon' is not",
-        f"{items}: Line 3: item 'x' stands in an earlier row too.",
+        f"{items}: Line 3: item 'x' is in an earlier row too.",
         f"{users}: The file does not exist.",
     ]
     assert len(lines) == len(starts)

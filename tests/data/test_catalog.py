@@ -31,7 +31,7 @@ def test_all_problems_at_once() -> None:
         Catalog(pl.DataFrame({"item": ["x", "y", None, "x"]}))
     assert str(raised.value).splitlines() == [
         "Row 3 has no item.",
-        "Row 4: item 'x' stands in an earlier row too.",
+        "Row 4: item 'x' is in an earlier row too.",
     ]
     with pytest.raises(DataError, match="The users table has no column 'user'; it has id, age"):
         Users(pl.DataFrame({"id": ["x"], "age": [1]}))

@@ -131,7 +131,7 @@ def test_types_are_cast() -> None:
         ({"item": ["x"], "value": [["1"]]}, "Column 'value' has type List"),
         ({"item": ["x"], "candidates": [["x", None]]}, "column 'candidates': an id is empty."),
         ({"item": ["x"], "candidates": [["x", ""]]}, "column 'candidates': an id is empty."),
-        ({"item": ["x"], "candidates": [["x", "x"]]}, "an item stands among the candidates twice"),
+        ({"item": ["x"], "candidates": [["x", "x"]]}, "an item is among the candidates twice"),
         (
             {"item": [1, 2], "candidates": [[1.0], [0.5, 1.0]]},
             "Row 2, column 'candidates': 0.5 is not",

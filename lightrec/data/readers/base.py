@@ -1,4 +1,4 @@
-"""What a reader of logs is, the tables that it gives, and how the reader of a path is found."""
+"""The base class of readers, and how the reader of a path is found."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class Tables:
 
 
 class NamedColumns(Protocol):
-    """One file with named columns, opened, of which nothing but the names need be read yet."""
+    """An open file with named columns, of which only the names have been read."""
 
     names: list[str]
     """The columns, in the file's order."""
@@ -35,9 +35,9 @@ class NamedColumns(Protocol):
     def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
         """Read some columns.
 
-        :param problems: gets a sentence for each line that has a fault.
-        :returns: the columns without those lines, and how the rows are named.
-        :raises DataError: where nothing can be read at all.
+        :param problems: receives a sentence for each faulty line.
+        :returns: the columns without those lines, and the place that names their rows.
+        :raises DataError: if nothing can be read at all.
         """
 
 
@@ -66,19 +66,19 @@ class Reader(ABC):
 
         :param path: what ``recognises`` accepts.
         :param columns: which column of the file holds which column of the log, such as
-            ``{"item": "movie"}``; columns not named are recognised by common names.
+            ``{"item": "movie"}``; other columns are recognised by common names.
         :raises DataError: with all problems found, up to 20.
         """
 
     def read_items(self, path: Path) -> Catalog | None:
-        """Read the item table that a path in this format holds; None where it holds none.
+        """Read the item table at a path in this format; None if there is none.
 
         :raises DataError: with all problems found, up to 20.
         """
         return None
 
     def read_users(self, path: Path) -> Users | None:
-        """Read the user table that a path in this format holds; None where it holds none.
+        """Read the user table at a path in this format; None if there is none.
 
         :raises DataError: with all problems found, up to 20.
         """
@@ -136,9 +136,9 @@ def read_tables(
 
 
 def find_reader(path: Path, name: str | None = None, times: TimeFormat = "auto") -> Reader:
-    """Find the reader of a path, by name or by asking each; plugins' readers are asked first.
+    """Find the reader of a path, by name or by asking all, those of plugins first.
 
-    :raises DataError: where the path cannot be read, or none recognises it.
+    :raises DataError: if the path cannot be read, or no reader recognises it.
     """
     found = plugins.installed()
     if name is not None:

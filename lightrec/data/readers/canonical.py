@@ -1,4 +1,4 @@
-"""lightrec's own form of a data set: a folder of canonical Parquet files."""
+"""The reader of lightrec's own format: a folder of canonical Parquet files."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ _FILES: Final = (LOG_FILE, CATALOG_FILE, USERS_FILE)
 
 
 class CanonicalReader(Reader):
-    """A folder with ``log.parquet`` and, where known, ``catalog.parquet`` and ``users.parquet``."""
+    """A folder with ``log.parquet`` and, if known, ``catalog.parquet`` and ``users.parquet``."""
 
     name = "canonical"
 
@@ -31,20 +31,20 @@ class CanonicalReader(Reader):
     def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
         """Read the log.
 
-        :param columns: must be empty, since the columns have their names already.
-        :raises DataError: where a file is not in the canonical schema.
+        :param columns: must be empty, because the columns have canonical names.
+        :raises DataError: if the file is not in the canonical schema.
         """
         if columns:
             raise DataError("The columns of a canonical log cannot be named otherwise.", path)
         return InteractionLog.read_parquet(path / LOG_FILE)
 
     def read_items(self, path: Path) -> Catalog | None:
-        """Read the item table, where there is one."""
+        """Read the item table, if there is one."""
         file = path / CATALOG_FILE
         return Catalog.read_parquet(file) if is_there(file) else None
 
     def read_users(self, path: Path) -> Users | None:
-        """Read the user table, where there is one."""
+        """Read the user table, if there is one."""
         file = path / USERS_FILE
         return Users.read_parquet(file) if is_there(file) else None
 
@@ -59,9 +59,9 @@ def write_tables(tables: Tables, folder: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """See, before work starts, that ``write_folder`` may write a folder.
+    """Check, before work starts, that ``write_folder`` may write a folder.
 
-    :raises DataError: where the path is a file, a folder of something else, or may not be written.
+    :raises DataError: if the path is a file, a folder of something else, or not writable.
     """
     if folder.is_dir():
         others = sorted({path.name for path in folder.iterdir()} - set(_FILES))
@@ -81,8 +81,8 @@ def check_folder(folder: Path) -> None:
 def write_folder(tables: Tables, folder: Path) -> None:
     """Write a folder of canonical Parquet files; it appears whole, by one rename.
 
-    :param folder: replaced where it holds a canonical log already.
-    :raises DataError: where it cannot be written.
+    :param folder: replaced if it already holds a canonical log.
+    :raises DataError: if it cannot be written.
     """
     check_folder(folder)
     folder = folder.absolute()

@@ -1,4 +1,4 @@
-"""Text files with one separator, read as strings; each fault is reported with its line."""
+"""Delimited text files, read as strings; every fault is reported with its line."""
 
 import csv
 import gzip
@@ -24,8 +24,8 @@ LONGEST_LINE: Final = 1 << 20
 _LONGEST_HEADER: Final = 1 << 16
 _BLOCK: Final = 1 << 24
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-# NUL bytes, a second kind of line end, and empty lines. A line break in quotes may look like the
-# last two, and then `_sift` decides.
+# NUL bytes, a second kind of line end, and empty lines. Line breaks in quotes may look like the
+# last two; then `_sift` decides.
 _SUSPICIOUS: Final = {b"\n": rb"\0|\r(?!\n)|\n\r?\n", b"\r": rb"\0|\n|\r\r"}
 
 
@@ -35,9 +35,9 @@ class TextTable:
     :param path: the file; UTF-8, with or without a byte-order mark.
     :param separator: one character; None: the one of comma, tab, semicolon and bar that is in the
         first line most often.
-    :param quote: whether fields may stand in double quotes.
+    :param quote: whether fields may be in double quotes.
     :param names: the columns of a file without a header line.
-    :raises DataError: where the file is missing, may not be read, is empty or is no such text.
+    :raises DataError: if the file is missing, not readable, empty or no such text.
     """
 
     def __init__(
@@ -69,9 +69,8 @@ class TextTable:
         Empty lines at the end do not count.
 
         :param names: columns to read, out of ``names``.
-        :param problems: gets a sentence for each line that has a fault; the lines without one are
-            read.
-        :returns: the columns, and how their rows are named.
+        :param problems: receives a sentence for each faulty line; the other lines are read.
+        :returns: the columns, and the place that names their rows.
         """
         whole = memoryview(self._text)[self._begin : self._stop]
         frame = self._parse(whole, names) if self._looks_clean(whole) else None
@@ -87,7 +86,7 @@ class TextTable:
         return frame, Place(self.path, line_of=lambda row: numbers[row])
 
     def _header(self, quote: bool) -> str:
-        """Take the first line off the text."""
+        """Read the first line, and let the text begin after it."""
         head = self._text[self._begin : self._begin + _LONGEST_HEADER + 1]
         line, found, _ = head.partition(self._end)
         while quote and found and line.count(b'"') % 2:
@@ -119,7 +118,7 @@ class TextTable:
             raise DataError(f"Line 1 cannot be read: {error}.", self.path) from None
 
     def _looks_clean(self, whole: memoryview) -> bool:
-        """Whether the text is free of all faults that pyarrow would pass over."""
+        """Whether the text has none of the faults that pyarrow accepts."""
         suspicious = re.compile(_SUSPICIOUS[self._end])
         begins_empty = whole[:1] in (b"\r", b"\n")
         if begins_empty or suspicious.search(self._text, self._begin, self._stop):
@@ -140,7 +139,7 @@ class TextTable:
         return True
 
     def _parse(self, text: memoryview, names: Sequence[str]) -> pl.DataFrame | None:
-        """Some columns of a text without a header; None where a line has other fields."""
+        """Parse some columns of a text without a header; None if a line has other fields."""
         positions = sorted({self.names.index(name) for name in names})
         found = [self.names[position] for position in positions]
         if not len(text):
@@ -171,9 +170,9 @@ class TextTable:
         return pl.DataFrame([pl.Series(n, table[w]) for n, w in zip(found, wanted, strict=True)])
 
     def _sift(self, problems: Problems) -> tuple[bytearray, "array[int]"]:
-        """Go through a text line by line and put each fault into words.
+        """Go through the text line by line and describe each fault.
 
-        :returns: the records without a fault, and the line on which each of them begins.
+        :returns: the records without a fault, and the line on which each begins.
         """
         good, lines, seen = bytearray(), array("q"), _Seen(problems)
         record = self._record()
@@ -209,7 +208,7 @@ class TextTable:
         return good, lines
 
     def _record(self) -> "re.Pattern[bytes]":
-        """One record, with line breaks inside quotes where fields are quoted."""
+        """Return the pattern of one record, which may have line breaks in quotes."""
         if not self._quote:
             return re.compile(b"[^" + self._end + b"]*+")
         separator = re.escape(self._separator)
@@ -256,7 +255,7 @@ class TextTable:
 
 
 class _Seen:
-    """Faults that one cause gives to many lines: the first is reported, the others counted."""
+    """Faults that many lines have for one reason: the first is reported, the others counted."""
 
     def __init__(self, problems: Problems) -> None:
         self.problems = problems
@@ -273,7 +272,7 @@ class _Seen:
 
 
 def _open(path: Path) -> bytes | mmap.mmap:
-    """The bytes of a text file, mapped from disk where it is not compressed."""
+    """Return the bytes of a text file, mapped from disk unless it is compressed."""
     check_file(path)
     zipped = path.name.lower().endswith(".gz")
     other = describe_content(path, "gzip" if zipped else "text")

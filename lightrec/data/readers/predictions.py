@@ -1,6 +1,9 @@
-"""The reader of predictions, which another recommender made for the users of a log.
+"""The reader of predictions by another recommender, and CSV that is safe to open in a spreadsheet.
 
-Its other half is here too: CSV that a spreadsheet may open, in which no cell is a formula.
+A spreadsheet computes a cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage
+return, and the words of a log may come from anybody. Such a cell gets an apostrophe in front, as
+OWASP recommends ("CSV Injection"); so does one with apostrophes before such a character, so that
+the original can be read back exactly.
 """
 
 from pathlib import Path
@@ -18,16 +21,16 @@ from lightrec.keys import Column
 SCORE: Final = "score"
 RANK: Final = "rank"
 KNOWN: Final = "known_events"
-"""How many of a user's events the list was made from, where the file says so."""
+"""Column with the number of the user's events from which the list was made."""
 
 
 def read_predictions(path: Path) -> pl.DataFrame:
-    """Read predictions from CSV or Parquet, those that ``lightrec recommend --all`` writes, too.
+    """Read predictions from CSV or Parquet, including those of ``lightrec recommend --all``.
 
     :param path: a table with ``user``, ``item`` and ``score`` (higher is better) or ``rank`` (1 is
         best).
-    :returns: ``user`` and ``item`` (str, each pair once), ``score`` (float64, finite) and, where
-        the file has it, ``known_events`` (int64).
+    :returns: ``user`` and ``item`` (str, each pair once), ``score`` (float64, finite) and, if the
+        file has it, ``known_events`` (int64).
     :raises DataError: with all problems found, up to 20.
     """
     problems = Problems(path)
@@ -55,7 +58,7 @@ def read_predictions(path: Path) -> pl.DataFrame:
     first = result.select(pl.struct(Column.USER, Column.ITEM).is_first_distinct()).to_series()
     problems.add_rows(
         ~first & ids[0].is_not_null() & ids[1].is_not_null(),
-        lambda row: f"{place.row(row)} lists a user and an item that an earlier row lists, too.",
+        lambda row: f"{place.row(row)} lists a user and an item that an earlier row lists too.",
     )
     problems.check()
     return result if value == SCORE else result.with_columns(-pl.col(SCORE))
@@ -94,10 +97,10 @@ ESCAPED: Final = r"^'('*[=+\-@\t\r])"
 
 
 def escaped(table: pl.DataFrame) -> pl.DataFrame:
-    """Give a table whose text columns hold no formula; numbers stay as they are."""
+    """Escape the formulas in the text columns of a table; numbers stay as they are."""
     return table.with_columns(selectors.string().str.replace(FORMULA, "'$1"))
 
 
 def unescaped(table: pl.DataFrame) -> pl.DataFrame:
-    """Give a table as it was before :func:`escaped`."""
+    """Restore a table as it was before :func:`escaped`."""
     return table.with_columns(selectors.string().str.replace(ESCAPED, "$1"))

@@ -1,4 +1,4 @@
-"""RecBole's atomic files: tab-separated, with a header of ``name:type``."""
+"""The reader of RecBole's atomic files: tab-separated, with a header of ``name:type``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,15 +20,15 @@ LOG, ITEMS, USERS = ".inter", ".item", ".user"
 class RecBoleReader(TableReader):
     """A folder with one ``.inter`` file, that file, or the prefix that the files share.
 
-    ``.item`` and ``.user`` are read where they are there. Columns of type ``float`` are numbers;
-    all others stay strings, sequences too.
+    ``.item`` and ``.user`` are optional. Columns of type ``float`` become numbers; all others stay
+    strings, including sequences.
     """
 
     name = "recbole"
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Whether there is just one ``.inter`` file in the folder, or beside the prefix."""
+        """Whether there is exactly one ``.inter`` file in the folder or with the prefix."""
         return len(_logs(path)) == 1
 
     read = Reader.read
@@ -46,12 +46,12 @@ class RecBoleReader(TableReader):
         return super().read_log(logs[0], columns)
 
     def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
-        """Read the item table next to the log, where there is one."""
+        """Read the item table next to the log, if there is one."""
         file = _next_to(path, ITEMS)
         return None if file is None else super().read_items(file, columns)
 
     def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
-        """Read the user table next to the log, where there is one."""
+        """Read the user table next to the log, if there is one."""
         file = _next_to(path, USERS)
         return None if file is None else super().read_users(file, columns)
 
@@ -61,10 +61,10 @@ class RecBoleReader(TableReader):
 
 
 class RecBoleTable:
-    """One atomic file: its columns without their types, and the values of some of them.
+    """One atomic file.
 
     :param path: the file.
-    :raises DataError: where it cannot be read.
+    :raises DataError: if it cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -74,13 +74,13 @@ class RecBoleTable:
         """The columns of the first line, without their types."""
 
     def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
-        """Some columns: numbers for ``float`` in item and user tables, strings for all else."""
+        """Read some columns: numbers for ``float`` in item and user tables, else strings."""
         wanted = [self._table.names[self.names.index(name)] for name in names]
         frame, place = self._table.read(wanted, problems)
         types = {name.partition(":")[0]: name.partition(":")[2] for name in frame.columns}
         frame.columns = list(types)
         if self.path.suffix == LOG:
-            # The log casts its numbers itself.
+            # InteractionLog converts the numbers of a log.
             return frame, place
         for name, kind in types.items():
             if kind == "float":
@@ -100,12 +100,12 @@ def _logs(path: Path) -> list[Path]:
         return sorted(path.glob(f"*{LOG}"))
     if path.suffix == LOG:
         return [path] if path.is_file() else []
-    beside = path.with_name(path.name + LOG)
-    return [beside] if beside.is_file() else []
+    file = path.with_name(path.name + LOG)
+    return [file] if file.is_file() else []
 
 
 def _next_to(path: Path, ending: str) -> Path | None:
-    """The file with an ending that belongs to the log."""
+    """Return the file with an ending that belongs to the log, if there is one."""
     logs = _logs(Path(path))
     file = logs[0].with_suffix(ending) if len(logs) == 1 else None
     return file if file is not None and is_there(file) else None

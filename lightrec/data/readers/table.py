@@ -1,4 +1,4 @@
-"""The reader of single tables with named columns: CSV and Parquet."""
+"""The reader of tables with named columns (CSV and Parquet), and how columns are recognised."""
 
 import re
 from collections import Counter
@@ -45,8 +45,8 @@ LOG_NAMES: Final[dict[str, Sequence[str]]] = {
     Column.PROPENSITY: _words("propensity propensityscore pscore"),
     Column.CANDIDATES: _words("candidates candidateset"),
 }
-"""Names taken for each column of a log, the first one that is there. Case, blanks, underscores,
-hyphens and dots do not count: ``userId``, ``user_id`` and ``User ID`` are one name."""
+"""Names by which each column of a log is recognised, in order of preference. Case, blanks,
+underscores, hyphens and dots do not count: ``userId``, ``user_id`` and ``User ID`` are one name."""
 
 CATALOG_NAMES: Final[dict[str, Sequence[str]]] = {
     Column.ITEM: [*_ITEM, "id"],
@@ -55,10 +55,10 @@ CATALOG_NAMES: Final[dict[str, Sequence[str]]] = {
     ),
     Column.TEXT: ["text"],
 }
-"""Names taken for the columns of an item table; all others are attributes."""
+"""Names of the columns of an item table; all others are attributes."""
 
 USER_NAMES: Final[dict[str, Sequence[str]]] = {Column.USER: [*_USER, "id"]}
-"""Names taken for the columns of a user table; all others are attributes."""
+"""Names of the columns of a user table; all others are attributes."""
 
 
 def match_columns(
@@ -72,10 +72,10 @@ def match_columns(
 
     :param found: the file's columns.
     :param names: ``LOG_NAMES``, ``CATALOG_NAMES`` or ``USER_NAMES``.
-    :param given: canonical name to file name, which goes before recognition; None where a file's
-        columns cannot be named.
+    :param given: canonical name to file name, used before recognition; None if the columns of the
+        file cannot be named.
     :param required: canonical columns that must be there.
-    :param problems: gets a sentence for each column that is missing or unknown.
+    :param problems: receives a sentence for each column that is missing or unknown.
     :returns: canonical name to file name.
     """
     can_be_named, given = given is not None, dict(given or {})
@@ -113,7 +113,7 @@ def match_columns(
 
 
 def _looks_like_data(found: Sequence[str]) -> bool:
-    """Whether most of what stands in the first line are numbers or dates."""
+    """Whether most fields of the first line are numbers or dates."""
     data = sum(bool(_DATUM.match(name.strip())) for name in found)
     return data > len(found) / 2
 
@@ -124,7 +124,7 @@ def _plain(name: str) -> str:
 
 TableKind = TypeVar("TableKind", Catalog, Users)
 CLICKS: Final = ("click", "clicked")
-"""Names of columns whose values, 0 or 1, are clicks and no ratings."""
+"""Names of columns whose values (0 or 1) are clicks rather than ratings."""
 
 
 class TableReader(Reader):
@@ -146,20 +146,20 @@ class TableReader(Reader):
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Files whose name ends as the class says."""
+        """Whether it is a file with one of these endings."""
         return path.is_file() and (_is_parquet(path) or _is_text(path))
 
     def open(self, path: Path) -> NamedColumns:
-        """Open a file, in whichever of the formats it is.
+        """Open a file in any of the formats.
 
-        :raises DataError: where it cannot be read.
+        :raises DataError: if it cannot be read.
         """
         return ParquetTable(path) if _is_parquet(path) else TextTable(path, self.separator)
 
     def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
-        """Read a log, and where it has no users the context of each row as a user's attributes.
+        """Read a log; in a log without users, other columns become attributes of the made-up users.
 
-        Of a session's or an impression's rows, which are one user's, the first gives the context.
+        If a made-up user has several rows, the first gives the attributes.
 
         :raises DataError: with all problems found, up to 20.
         """
@@ -178,7 +178,7 @@ class TableReader(Reader):
         return Tables(log, users=users)
 
     def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
-        """Read a log; ``place`` of the log names the columns that have no place in it.
+        """Read a log; ``place.ignored`` of the log names the columns that were not used.
 
         :param columns: which column of the file holds which column of the log.
         :raises DataError: with all problems found, up to 20.
@@ -188,7 +188,7 @@ class TableReader(Reader):
         table = self.open(path)
         matched = _match(table, LOG_NAMES, columns or {}, Column.ITEM, problems)
         frame, place = _load(table, list(matched.values()), problems)
-        # Of columns that are missing or there twice, no value can be looked at.
+        # The values of columns that are missing or duplicated cannot be checked.
         if Column.ITEM not in matched or not frame.height:
             problems.check()
         frame = frame.select(
@@ -245,7 +245,7 @@ class TableReader(Reader):
 def _with_own_names(
     known: Mapping[str, pl.Series], others: pl.DataFrame, names: Mapping[str, Sequence[str]]
 ) -> pl.DataFrame:
-    """Put attributes next to known columns, under names that no known column has."""
+    """Join attributes to known columns, and rename those that share a name with one."""
     taken = dict(known)
     for name in others.columns:
         free = name
@@ -256,7 +256,7 @@ def _with_own_names(
 
 
 def _typed(table: NamedColumns, frame: pl.DataFrame) -> pl.DataFrame:
-    """Give attributes of a text file the types that they are written in."""
+    """Convert the attributes of a text file to the types in which they are written."""
     if not isinstance(table, TextTable):
         return frame
     known = (Column.ITEM, Column.USER, Column.TITLE, Column.TEXT)
@@ -270,7 +270,7 @@ def _match(
     required: str,
     problems: Problems,
 ) -> dict[str, str]:
-    """Which column of the file is which canonical column."""
+    """Find the canonical columns, and report duplicated names."""
     for name, times in Counter(table.names).items():
         if times > 1:
             problems.add(
@@ -298,7 +298,7 @@ def _is_text(path: Path) -> bool:
 
 
 def split_list(column: pl.Series) -> pl.Series:
-    """Split strings into lists: at bars where any value has one, else at commas, else at blanks."""
+    """Split strings into lists: at bars if any value has one, else at commas, else at blanks."""
     for mark in "|,":
         if column.str.contains(mark, literal=True).any():
             return column.str.split(mark)

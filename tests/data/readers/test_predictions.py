@@ -41,7 +41,7 @@ def test_the_apostrophe_before_a_formula_is_taken_off_in_csv_alone(tmp_path: Pat
                 "Line 2, column 'score': 'nan' is not a finite number.",
                 "Line 3, column 'score': 'good' is not a finite number.",
                 "Line 7, column 'score': None is not a finite number.",
-                "Line 6 lists a user and an item that an earlier row lists, too.",
+                "Line 6 lists a user and an item that an earlier row lists too.",
             ],
         ),
         ("user,item,score\n1,2\n1,3,4\n", ["Line 2 has 2 fields where 3 are expected"]),
