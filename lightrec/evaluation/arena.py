@@ -5,6 +5,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -179,14 +180,22 @@ def _of_run(run: Run, count: int, seed: int, settings: Mapping[str, Any], model:
         made: UserModelSimulator = _made(UserModelSimulator, {**defaults, **settings, **given})
         return made
 
+    policies = run_contenders(run, lambda: played("users_a"), users, starts)
+    for name in installed().parts["policies"]:
+        policies.setdefault(name, partial(_installed_policy, name, run))
     return Arena(
         f"user model of {run.path.name}/{model}",
         played(model),
         users,
         Catalog(store.catalog),
         store.user_ids.to_list(),
-        run_contenders(run, lambda: played("users_a"), users, starts),
+        policies,
     )
+
+
+def _installed_policy(name: str, run: Run) -> Policy:
+    made: Policy = installed().get("policies", name).load().from_run(run)
+    return made
 
 
 def _made(cls: type[Simulator], settings: Mapping[str, Any]) -> Any:

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightrec.policies.bandits import LinUCB, ThompsonSampling
-from lightrec.policies.base import Policy, without_nothing
+from lightrec.policies.bandits import Learned, LinearBandit, LinUCB, ThompsonSampling
+from lightrec.policies.base import Policy, with_biases, without_nothing
 from lightrec.policies.baselines import (
     ConstantListPolicy,
     GreedyEncoderPolicy,
@@ -17,7 +17,6 @@ from lightrec.policies.baselines import (
     ScoringPolicy,
 )
 from lightrec.policies.epsilon_greedy import Drawn, EpsilonGreedy
-from lightrec.policies.linear_bandit import Learned, LinearBandit
 from lightrec.ranking.blend import Blend
 from lightrec.run import Run
 from lightrec.simulators.base import Simulator
@@ -91,10 +90,7 @@ def run_contenders(
         return ConstantListPolicy.from_user_model(run.users_a, history)
 
     def vectors() -> Tensor:
-        parts, bias = [run.ranker.item_vectors().detach()], run.ranker.item_bias()
-        if bias is not None:
-            parts.append(bias.detach().unsqueeze(1))
-        return torch.cat(parts, 1)
+        return with_biases(run.ranker).detach()
 
     makers = plain_contenders(run)
     if not run.has("policy"):

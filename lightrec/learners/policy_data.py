@@ -141,7 +141,7 @@ class PolicyData(LogData, SimulatorData):
         :param settings: of :class:`~lightrec.policies.candidate.CandidatePolicy`; and
             ``use_utilities``, whether the policy also sees the user model's utilities.
         """
-        chosen = {"horizon": self.max_steps, "size": 0, "sharpness": 2.0, **settings}
+        chosen = {"horizon": self.max_steps, "size": 0, "inverse_temperature": 2.0, **settings}
         used = chosen.pop("use_utilities", True)
         if not (chosen["size"] or used):
             raise RecipeError(

@@ -194,9 +194,9 @@ class PolicyStage(StageModule):
             "length": (rows["length"] * rows["done"]).sum() / ended,
             "coverage": self._shown[PADDING + 1 :].float().mean(),
         }
-        trust = getattr(self.policy, "trust", None)
-        if isinstance(trust, Tensor):
-            values["trust"] = trust.detach()
+        utility_weight = getattr(self.policy, "utility_weight", None)
+        if isinstance(utility_weight, Tensor):
+            values["utility_weight"] = utility_weight.detach()
         self._log_means(values)
 
     def _log_means(self, values: Mapping[str, Tensor]) -> None:

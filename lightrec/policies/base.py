@@ -1,16 +1,36 @@
 """The base classes of policies: from a session's state to the law of a slate."""
 
 from abc import ABC, abstractmethod
+from typing import Any, Protocol, Self
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
-from torch.nn.functional import embedding
+from torch.nn.functional import embedding, pad
 
+from lightrec.data.store import EventStore
 from lightrec.keys import PADDING, Key
 from lightrec.nn.part import Part
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.slate_law import ItemSlates, SlateLaw
+from lightrec.ranking.ranker import Ranker
+from lightrec.users.user_model import UserModel
+
+
+class RunParts(Protocol):
+    """What a policy can be made of; a :class:`lightrec.run.Run` has it."""
+
+    @property
+    def data(self) -> EventStore:
+        """The prepared log."""
+
+    @property
+    def ranker(self) -> Ranker:
+        """What ranks the next event."""
+
+    @property
+    def users_a(self) -> UserModel:
+        """User model A, in which policies learn."""
 
 
 class Policy(Part, ABC):
@@ -31,6 +51,16 @@ class Policy(Part, ABC):
     def __init__(self, num_items: int) -> None:
         super().__init__()
         self.num_items = num_items
+
+    @classmethod
+    def from_run(cls, run: RunParts, **settings: Any) -> Self:
+        """Make the policy for a run, as a recipe or a command does by the policy's name.
+
+        By default the run gives the number of items only. Whoever needs more of it copies it.
+
+        :param settings: further arguments of the constructor.
+        """
+        return cls(run.data.num_items, **settings)
 
     @abstractmethod
     def distribution(self, state: TensorDictBase, slate_size: int = 1) -> SlateLaw:
@@ -187,6 +217,12 @@ def vectors_of(policy: Policy, state: TensorDictBase) -> Tensor:
     """Give a state's user vectors ``(..., D)``: those that it holds, or the policy's."""
     vectors: Tensor | None = state.get(Key.USER_VECTOR, None)
     return policy.user_vectors(state[Key.HISTORY]) if vectors is None else vectors
+
+
+def with_biases(ranker: Ranker) -> Tensor:
+    """Give a ranker's item vectors and the items' biases side by side: ``(N + 1, D + 1)``."""
+    vectors, bias = ranker.item_vectors(), ranker.item_bias()
+    return pad(vectors, (0, 1)) if bias is None else torch.cat([vectors, bias.unsqueeze(1)], 1)
 
 
 def session_start(history: Tensor, users: Tensor | None = None) -> TensorDict:

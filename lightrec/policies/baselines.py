@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeAlias
 
+import numpy as np
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
@@ -11,10 +12,12 @@ from torch.nn.functional import pad
 from lightrec.keys import Key
 from lightrec.nn.part import arguments_of
 from lightrec.policies.base import (
+    RunParts,
     ScoredPolicy,
     TwoTowerPolicy,
     among_candidates,
     vectors_of,
+    with_biases,
     without_nothing,
 )
 from lightrec.ranking.ranker import Ranker
@@ -65,6 +68,13 @@ class ConstantListPolicy(ScoredPolicy):
         self.register_buffer("appeal", torch.zeros(num_items + 1))
 
     @classmethod
+    def from_run(cls, run: RunParts, **settings: Any) -> Self:
+        """Order items by how user model A's users accept them at the end of their training."""
+        users, model = np.arange(run.data.num_users), run.users_a
+        known = run.data.histories(users, run.data.train_ends(), model.history_length)
+        return cls.from_user_model(model, torch.from_numpy(known), **settings)
+
+    @classmethod
     @torch.no_grad()
     def from_user_model(cls, user_model: UserModel, history: Tensor, batch_size: int = 256) -> Self:
         """Order items by the mean probability with which users accept them, shown alone.
@@ -98,6 +108,11 @@ class PopularityPolicy(ConstantListPolicy):
     """
 
     @classmethod
+    def from_run(cls, run: RunParts, **settings: Any) -> Self:
+        """Count the training events."""
+        return cls.from_counts(torch.from_numpy(run.data.popularity()))
+
+    @classmethod
     def from_counts(cls, counts: Tensor) -> Self:
         """Make the policy from counts ``(N + 1,)``."""
         return cls.from_appeal(counts)
@@ -111,6 +126,11 @@ class RandomPolicy(ConstantListPolicy):
 
     :param num_items: number of items N.
     """
+
+    @classmethod
+    def from_run(cls, run: RunParts, **settings: Any) -> Self:
+        """Make the policy of the run's items."""
+        return cls(run.data.num_items)
 
     def act(
         self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
@@ -138,9 +158,12 @@ class GreedyEncoderPolicy(TwoTowerPolicy):
         self.history_length = history_length or self.ranker.max_length
 
     @classmethod
-    def from_ranker(
-        cls, ranker: Ranker, history_length: int | None = None
-    ) -> "GreedyEncoderPolicy":
+    def from_run(cls, run: RunParts, **settings: Any) -> Self:
+        """Make the policy around a copy of the run's ranker."""
+        return cls.from_ranker(run.ranker, **settings)
+
+    @classmethod
+    def from_ranker(cls, ranker: Ranker, history_length: int | None = None) -> Self:
         """Make the policy around a copy of a trained encoder."""
         policy = cls(ranker.num_items, arguments_of(ranker), history_length)
         policy.ranker.load_state_dict(ranker.state_dict())
@@ -158,10 +181,7 @@ class GreedyEncoderPolicy(TwoTowerPolicy):
 
     def item_table(self) -> Tensor:
         """Give the encoder's item vectors, and the items' biases."""
-        vectors, bias = self.ranker.item_vectors(), self.ranker.item_bias()
-        return torch.cat(
-            [vectors, vectors.new_zeros(len(vectors), 1) if bias is None else bias.unsqueeze(1)], 1
-        )
+        return with_biases(self.ranker)
 
     def train(self, mode: bool = True) -> "GreedyEncoderPolicy":
         """Stay as in evaluation: there is nothing to train."""

@@ -1,7 +1,7 @@
 """The learned policy: the encoder's ranking plus what a simulator's rewards add to it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from tensordict import TensorDictBase
@@ -10,18 +10,26 @@ from torch import Tensor, nn
 from lightrec.keys import Key
 from lightrec.nn.part import arguments_of, describe
 from lightrec.nn.session import SessionFeatures
-from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy, vectors_of, without_nothing
+from lightrec.policies.base import (
+    LearnedPolicy,
+    RunParts,
+    TwoTowerPolicy,
+    vectors_of,
+    with_biases,
+    without_nothing,
+)
 from lightrec.ranking.ranker import Ranker
 from lightrec.users.choice_model import ChoiceModel
 
 
 class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
-    """Scores items by sharpness · encoder score + trust · utility + query · projected item vector.
+    """Scores items by β · ranker's score + w · utility + query · projected item vector.
 
-    The utility is what a user model expects the user to feel, and trust is a learned number. The
-    query comes from the user vector, the step and the acceptances so far. Trust and query start at
+    The utility is what a user model expects the user to feel, and its weight w is learned. The
+    query comes from the user vector, the step and the acceptances so far. Weight and query start at
     zero, so that an untrained policy ranks exactly as the encoder. Nothing is learned for single
-    items: one never shown in training is scored from its vectors. Sharpness is fixed: learning it
+    items: one never shown in training is scored from its vectors. The inverse temperature
+    β is fixed: learning it
     would make draws more certain before anything else has been learned, and not rank differently.
 
     :param num_items: number of items N.
@@ -33,9 +41,9 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
     :param history_length: how many of a history's last steps are read.
     :param tune: whether the encoder's user tower learns on; item vectors stay as they are, so that
         new items keep their place among them.
-    :param size: width of query and projection; 0 learns trust only.
+    :param size: width of query and projection; 0 learns the weight of utilities only.
     :param hidden: width of the layer that makes the query.
-    :param sharpness: factor (inverse temperature) on the encoder's scores.
+    :param inverse_temperature: β, a factor on the ranker's scores.
     :param horizon: steps after which the step counts as 1.
     """
 
@@ -55,13 +63,13 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
         tune: bool = False,
         size: int = 32,
         hidden: int = 64,
-        sharpness: float = 1.0,
+        inverse_temperature: float = 1.0,
         horizon: int = 40,
     ) -> None:
         super().__init__(num_items)
         self.ranker = Ranker(**ranker).requires_grad_(False).eval()
         self.user_model = None if user_model is None else _frozen(user_model)
-        self.history_length, self.sharpness = history_length, sharpness
+        self.history_length, self.inverse_temperature = history_length, inverse_temperature
         self.tune = tune
         if tune:
             self.reads = (Key.HISTORY, Key.STEP, Key.ACCEPTED_TOTAL)
@@ -73,7 +81,7 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
             self.widths.append(self.user_model.as_candidate.out_features + 1)
         self.register_buffer("item_vectors", torch.zeros(num_items + 1, sum(self.widths)))
         self.register_buffer("item_scale", torch.ones(self.widths[0]))
-        self.trust = nn.Parameter(torch.zeros(()))
+        self.utility_weight = nn.Parameter(torch.zeros(()))
         self.query_network: nn.Module | None = None
         self.features = SessionFeatures(self.vector_size, horizon)
         self.feature_size = self.features.size
@@ -92,9 +100,18 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
         return sum(self.widths) - len(self.widths)
 
     @classmethod
+    def from_run(cls, run: RunParts, use_utilities: bool = True, **settings: Any) -> Self:
+        """Make an untrained policy around copies of the run's ranker and user model A.
+
+        :param use_utilities: whether the policy sees the user model's utilities.
+        """
+        users = run.users_a.choice if use_utilities else None
+        return cls.from_parts(run.ranker, users, **settings)
+
+    @classmethod
     def from_parts(
         cls, ranker: Ranker, user_model: ChoiceModel | None = None, **settings: Any
-    ) -> "CandidatePolicy":
+    ) -> Self:
         """Make an untrained policy around copies of a trained encoder and user model.
 
         :param settings: the further constructor arguments.
@@ -110,10 +127,8 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
     @torch.no_grad()
     def freeze_items(self) -> None:
         """Copy the parts' item vectors, which no longer change."""
-        vectors = self.ranker.item_vectors()
-        bias = self.ranker.item_bias()
-        columns = [vectors, (vectors.new_zeros(len(vectors)) if bias is None else bias)[:, None]]
-        spread = torch.cat(columns, 1)[1:].std(0, correction=0)
+        columns = [with_biases(self.ranker)]
+        spread = columns[0][1:].std(0, correction=0)
         self.item_scale = torch.where(spread > 1e-6, 1 / spread.clamp_min(1e-6), 0)
         if self.user_model is not None:
             features, constant = self.user_model.item_features()
@@ -144,14 +159,14 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
         parts = vectors_of(self, state).split([width - 1 for width in self.widths], -1)
         # A one for the column of biases.
         known = [nn.functional.pad(part, (0, 1), value=1.0) for part in parts]
-        own = self.sharpness * known[0]
+        own = self.inverse_temperature * known[0]
         if self.query_network is not None:
             # Scaled columns make learning independent of the encoder's units. Centring them as
             # well would add the same to all items.
             query = self.query_network(self.session_features(state))
             own = own + query @ (self.project.weight * self.item_scale)
         # One product serves all.
-        return torch.cat([own, *(self.trust * part for part in known[1:])], -1)
+        return torch.cat([own, *(self.utility_weight * part for part in known[1:])], -1)
 
     def item_table(self) -> Tensor:
         """Give the parts' item vectors and biases, side by side."""

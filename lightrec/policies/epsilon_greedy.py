@@ -1,17 +1,18 @@
 """Exploring at random: any policy's best slate most of the time, else one drawn evenly."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
+from lightrec import plugins
 from lightrec.keys import Key
 from lightrec.nn.part import describe
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.slate_law import ItemSlates, columns_at, may_be_shown
-from lightrec.policies.base import Policy
+from lightrec.policies.base import Policy, RunParts
 
 
 class EpsilonSlates(PlackettLuce):
@@ -88,7 +89,23 @@ class EpsilonGreedy(Policy):
         self.history_length = self.policy.history_length
 
     @classmethod
-    def around(cls, policy: Policy, epsilon: float = 0.1) -> "EpsilonGreedy":
+    def from_run(
+        cls,
+        run: RunParts,
+        policy: str = "GreedyEncoderPolicy",
+        policy_settings: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Make the policy around another one, which the run makes as well.
+
+        :param policy: its short name among the installed policies.
+        :param policy_settings: of its constructor.
+        """
+        inner: type[Policy] = plugins.installed().get("policies", policy).load()
+        return cls.around(inner.from_run(run, **(policy_settings or {})), **settings)
+
+    @classmethod
+    def around(cls, policy: Policy, epsilon: float = 0.1) -> Self:
         """Make the policy around another, which stays the same object and may go on learning."""
         around = cls(policy.num_items, describe(policy), epsilon)
         around.policy = policy

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any, Self
 
 import torch
 from tensordict import TensorDictBase
@@ -12,7 +13,7 @@ from lightrec.keys import Key
 from lightrec.nn.left_out import fit_left_out
 from lightrec.nn.part import arguments_of
 from lightrec.nn.session import SessionFeatures
-from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy, vectors_of
+from lightrec.policies.base import LearnedPolicy, RunParts, TwoTowerPolicy, vectors_of
 
 SILENT = 1e-6
 """A column of vectors whose standard deviation is below this says nothing."""
@@ -98,6 +99,15 @@ class TowerPolicy(TwoTowerPolicy, LearnedPolicy):
             self.items = nn.Sequential(
                 nn.Linear(width, item_hidden), nn.GELU(), nn.Linear(item_hidden, size)
             )
+
+    @classmethod
+    def from_run(cls, run: RunParts, **settings: Any) -> Self:
+        """Make an untrained policy that sees items as the run's ranker does."""
+        with torch.no_grad():
+            vectors = run.ranker.item_vectors()
+        policy = cls(len(vectors) - 1, vectors.shape[1], **settings).to(vectors.device)
+        policy.set_items(vectors)
+        return policy
 
     def set_items(self, vectors: Tensor, meanings: Tensor | None = None) -> "TowerPolicy":
         """Fill the item table; every column has mean 0 and variance 1 then.

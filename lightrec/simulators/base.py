@@ -7,9 +7,7 @@ subclass's affair; what a policy is paid for their answers is a reward's.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -21,51 +19,10 @@ from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.simulators import noise
-from lightrec.simulators.places import place_weights
+from lightrec.simulators.response import HIDDEN, Outcomes, Pay, Response, State, or_nothing
 from lightrec.simulators.session_env import Ending, SessionEnv
 
 __all__ = ["Ending", "Outcomes", "Pay", "Response", "Simulator", "State", "or_nothing"]
-
-HIDDEN = (Key.LATENT, Key.TRUE_REWARD)
-"""Keys that only worlds know, and no reward or policy reads."""
-
-State: TypeAlias = Tensor | TensorDictBase | Mapping[str, Tensor]
-"""A key's value; a mapping becomes a nested TensorDict."""
-
-
-Pay: TypeAlias = Callable[[TensorDictBase], Tensor]
-"""From transitions (see :class:`~lightrec.rewards.base.Reward`) to what policies are paid, (B, 1)
-float32."""
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """All O ways in which the users of a batch may answer their slates."""
-
-    taken: Tensor
-    """(B, O, K) bool."""
-    value: Tensor
-    """(B, O, K) float32."""
-    probability: Tensor
-    """(B, O) float32."""
-
-
-@dataclass(frozen=True)
-class Response:
-    """How the users of a batch answered their slates."""
-
-    taken: Tensor
-    """(B, K) bool: which items of the slate were taken: none, one, or several, which is a basket.
-    An empty place is never taken."""
-    value: Tensor
-    """(B, K) float32: what each item taken was worth, in the unit of a log's values, such as
-    minutes or stars; 1 where nothing tells takings apart, 0 where nothing was taken."""
-    leave: Tensor
-    """(B,) float32: probability of leaving now; or bool, where chance has no part in it."""
-    changed: Mapping[str, State] = field(default_factory=dict)
-    """New values of keys that the simulator itself announced; others stay as they are."""
-    outcomes: Outcomes | None = None
-    """The law from which the answers were drawn, where the simulator knows it."""
 
 
 class Simulator(SessionEnv):
@@ -87,8 +44,9 @@ class Simulator(SessionEnv):
     :param candidates: ``(C,)`` int64 ascending items that may be shown at all; None means all.
     :param repeats: whether what was shown may be shown again in a later step.
     :param offer_size: how many candidates a step offers, see :meth:`offer`; None for a mask.
-    :param place_log_weights: K numbers, by how much each place adds to the logit of the item shown
-        there, for simulators that call :func:`~lightrec.simulators.places.placed`; None: all alike.
+    :param position_bias: K numbers, by how much each place adds to the logit of the item shown
+        there, for simulators that call :meth:`biased`; minus infinity for a place at which nobody
+        looks; None: all alike.
     :param reward: what policies are paid; None pays as :meth:`pay` says.
     :param expected: whether a step pays the mean over all outcomes, which has the same expectation
         as the outcome that was drawn, and less noise to learn from; see :meth:`outcomes`.
@@ -108,7 +66,7 @@ class Simulator(SessionEnv):
         candidates: Tensor | None = None,
         repeats: bool = False,
         offer_size: int | None = None,
-        place_log_weights: Sequence[float] | None = None,
+        position_bias: Sequence[float] | None = None,
         reward: Pay | None = None,
         expected: bool = False,
         device: torch.device | str = "cpu",
@@ -137,7 +95,7 @@ class Simulator(SessionEnv):
                 f"offer_size is {offer_size}, and {len(self._showable)} items may be shown at all; "
                 "offer no more than these."
             )
-        self.place_log_weights = place_weights(place_log_weights, slate_size, self.device)
+        self.position_bias = _position_bias(position_bias, slate_size, self.device)
         self._make_specs()
 
     @abstractmethod
@@ -183,6 +141,14 @@ class Simulator(SessionEnv):
         Called by the constructor: what it reads must be set before ``super().__init__``.
         """
         return {}
+
+    def biased(self, logits: Tensor) -> Tensor:
+        """Add to the logits (B, K) of a slate's items what their places do to being taken.
+
+        An item at place k is then taken with weight exp(logit + bias of k), next to nothing's own:
+        the conditional logit with position as a covariate.
+        """
+        return logits if self.position_bias is None else logits + self.position_bias
 
     def remember(self, history: Tensor, taken: Tensor) -> Tensor:
         """Move histories on: what was taken enters in the order shown, nothing else.
@@ -392,13 +358,18 @@ class Simulator(SessionEnv):
             )
 
 
-def or_nothing(taken: Tensor, nothing: int) -> Tensor:
-    """Put the item that stands for nothing into the first place where nothing was taken.
-
-    :param taken: (B, K) int64 items, 0 where none was taken.
-    """
-    declined = (taken == PADDING).all(1, keepdim=True)
-    return torch.cat([taken[:, :1] + declined * nothing, taken[:, 1:]], 1)
+def _position_bias(
+    given: Sequence[float] | None, slate_size: int, device: torch.device | None
+) -> Tensor | None:
+    if given is None:
+        return None
+    bias = torch.tensor(given, dtype=torch.float32, device=device)
+    if bias.shape != (slate_size,) or not (bias < torch.inf).all():
+        raise RecipeError(
+            f"position_bias is {list(given)}; give a number for each of the {slate_size} places of "
+            "a slate, or minus infinity for one that nobody looks at."
+        )
+    return bias
 
 
 def _any_of(candidates: Tensor, number: int) -> Tensor:

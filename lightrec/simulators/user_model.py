@@ -11,7 +11,6 @@ from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.simulators import noise
 from lightrec.simulators.base import Ending, Outcomes, Pay, Response, Simulator, or_nothing
-from lightrec.simulators.places import placed
 from lightrec.simulators.starts import Starts
 from lightrec.users.user_model import UserModel
 
@@ -40,7 +39,7 @@ class UserModelSimulator(Simulator):
         model reads.
     :param max_candidates: show only this many items, those most frequent by ``popularity``.
     :param popularity: ``(N + 1,)`` counts, needed with ``max_candidates``.
-    :param place_log_weights: what each place of a slate adds to the utility of the item shown
+    :param position_bias: what each place of a slate adds to the utility of the item shown
         there; None: users look at all places alike.
     :param repeats: whether what was shown, and items of the user's log, may be shown again.
     :param device: where everything is computed.
@@ -62,7 +61,7 @@ class UserModelSimulator(Simulator):
         history_length: int = 100,
         max_candidates: int | None = None,
         popularity: Tensor | None = None,
-        place_log_weights: Sequence[float] | None = None,
+        position_bias: Sequence[float] | None = None,
         repeats: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -85,7 +84,7 @@ class UserModelSimulator(Simulator):
             ending=ending,
             candidates=candidates,
             repeats=repeats,
-            place_log_weights=place_log_weights,
+            position_bias=position_bias,
             reward=reward,
             expected=expected,
             device=device,
@@ -160,7 +159,7 @@ class UserModelSimulator(Simulator):
         utilities, uncertainty = self.user_model.predict(history, slate, state[Key.USER])
         if self.is_ensemble:
             changed[Key.UNCERTAINTY] = uncertainty.unsqueeze(1)
-        items = placed(utilities[:, :-1], self.place_log_weights)
+        items = self.biased(utilities[:, :-1])
         return torch.cat([items, utilities[:, -1:]], 1), changed
 
     def _law(self, utilities: Tensor) -> Outcomes:

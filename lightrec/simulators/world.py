@@ -18,7 +18,6 @@ from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator, State
-from lightrec.simulators.places import placed
 
 
 class World(Simulator):
@@ -96,7 +95,7 @@ class World(Simulator):
         :returns: (B, K) bool: which item was taken.
         """
         noises = noise.gumbel(noise.mix(self.chance(state), pad(slate, (1, 0))))
-        keys = placed(logits, self.place_log_weights) + noises[:, 1:]
+        keys = self.biased(logits) + noises[:, 1:]
         keys = keys.masked_fill(slate == PADDING, -torch.inf)
         first = (nothing + noises[:, 0]).unsqueeze(1)
         place = torch.cat([first, keys], 1).argmax(1, keepdim=True)

@@ -70,7 +70,7 @@ def knowing_policy():
     policy = CandidatePolicy.from_parts(ranker, tiny.tiny_choice_model(), size=4)
     for parameter in policy.query_network.parameters():
         torch.nn.init.normal_(parameter)
-    policy.trust.data.fill_(0.5)
+    policy.utility_weight.data.fill_(0.5)
     return policy
 
 

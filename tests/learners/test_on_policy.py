@@ -26,7 +26,7 @@ def run(bandit):
 
 
 DATA = {"reward_name": "EngagementReward", "max_steps": 4, "iterations": 2, "held_out": 8}
-POLICY = {"sharpness": 0.2, "size": 4}
+POLICY = {"inverse_temperature": 0.2, "size": 4}
 MODULE = {"sessions": 32, "steps": 4, "batch_size": 64}
 OF_DATA = set(inspect.signature(PolicyData).parameters)
 
@@ -141,7 +141,7 @@ def test_frozen_parts_stay_as_they_were(run):
     ranker = Ranker.from_pretrained(str(run / "ranker"))
     for name, weight in ranker.state_dict().items():
         assert torch.equal(weight, module.policy.ranker.state_dict()[name])
-    assert module.policy.trust != 0
+    assert module.policy.utility_weight != 0
 
 
 def test_the_encoder_is_tuned_where_asked_and_items_stay(run):

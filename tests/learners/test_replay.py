@@ -29,7 +29,7 @@ def bandit_data(run, **settings):
 @pytest.mark.parametrize("loss", [*SINGLE, "slate-q"])
 def test_every_learner_finds_the_best_arm(bandit, loss):
     data = bandit_data(bandit)
-    policy = {"size": 4, "sharpness": 0.2, "use_utilities": False}
+    policy = {"size": 4, "inverse_temperature": 0.2, "use_utilities": False}
     module, trainer = fit(
         data,
         ReplayPolicyModule,
@@ -166,7 +166,7 @@ def test_every_on_policy_loss_finds_the_best_arm(bandit, loss):
         PolicyModule,
         4,
         loss=loss,
-        policy_settings={"size": 4, "sharpness": 0.2, "use_utilities": False},
+        policy_settings={"size": 4, "inverse_temperature": 0.2, "use_utilities": False},
         sessions=64,
         steps=4,
         batch_size=64,

@@ -6,10 +6,9 @@ from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.policies.bandits import LinUCB, ThompsonSampling
+from lightrec.policies.bandits import LinUCB, ThompsonSampling, principal
 from lightrec.policies.base import session_start
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
-from lightrec.policies.linear_bandit import principal
 from lightrec.simulators.rollout import play
 from lightrec.testing.tiny_world import TinyWorld
 
@@ -72,7 +71,7 @@ def test_a_batch_is_what_its_rows_are_one_by_one():
 
 
 def test_upper_bounds_are_those_of_the_closed_form():
-    bandit = learned(alpha=1.5, observation_size=2, sharpness=1.0)
+    bandit = learned(alpha=1.5, observation_size=2, inverse_temperature=1.0)
     contexts = torch.randn(4, SIZE + 2)
     state = session_start(torch.zeros(4, 1, dtype=torch.int64))
     state[Key.USER_VECTOR], state[Key.OBSERVATION] = contexts, contexts[:, SIZE:]

@@ -52,18 +52,20 @@ def all_policies(ranker):
         ConstantListPolicy.from_user_model(UserModel([model]), histories()),
         GreedyEncoderPolicy.from_ranker(ranker),
         CandidatePolicy.from_parts(ranker),
-        CandidatePolicy.from_parts(ranker, choice(RecurrentChoice), sharpness=3.0),
+        CandidatePolicy.from_parts(ranker, choice(RecurrentChoice), inverse_temperature=3.0),
     ]
 
 
-@pytest.mark.parametrize("sharpness", [1.0, 2.5])
+@pytest.mark.parametrize("beta", [1.0, 2.5])
 @pytest.mark.parametrize("knows", [False, True])
-def test_untrained_it_ranks_exactly_as_the_encoder(ranker, sharpness, knows):
-    policy = CandidatePolicy.from_parts(ranker, choice() if knows else None, sharpness=sharpness)
+def test_untrained_it_ranks_exactly_as_the_encoder(ranker, beta, knows):
+    policy = CandidatePolicy.from_parts(
+        ranker, choice() if knows else None, inverse_temperature=beta
+    )
     history = histories()
     expected = ranker.scores(history)
     found = policy.scores(session_start(history))
-    torch.testing.assert_close(found, sharpness * expected)
+    torch.testing.assert_close(found, beta * expected)
     assert torch.equal(found.argsort(), expected.argsort())
     greedy = GreedyEncoderPolicy.from_ranker(ranker).scores(session_start(history))
     torch.testing.assert_close(greedy, expected)
@@ -72,7 +74,7 @@ def test_untrained_it_ranks_exactly_as_the_encoder(ranker, sharpness, knows):
 def test_trust_adds_the_user_models_utility(ranker):
     for model in (choice(), choice(RecurrentChoice, records_nothing=False)):
         policy = CandidatePolicy.from_parts(ranker, model)
-        policy.trust.data.fill_(0.7)
+        policy.utility_weight.data.fill_(0.7)
         history = histories()
         added = (policy.scores(session_start(history)) - ranker.scores(history))[:, 1:]
         expected = 0.7 * model.utilities(model.state(history))[:, 1:]

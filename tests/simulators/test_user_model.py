@@ -100,7 +100,7 @@ def test_choice_from_a_slate_is_the_logit_law():
 
 def test_places_weigh_in_the_choice_and_in_what_is_expected():
     places = [0.0, math.log(0.5), -math.inf]
-    settings = {"users": 20_000, "slate_size": 3, "max_steps": 1, "place_log_weights": places}
+    settings = {"users": 20_000, "slate_size": 3, "max_steps": 1, "position_bias": places}
     torch.manual_seed(0)
     steps = play(make([0.2, 0.7, 0.5], **settings), lowest(3))
     weights = torch.tensor([0.25, 7 / 6, 0])
@@ -117,7 +117,7 @@ def test_places_that_weigh_alike_change_nothing():
         torch.manual_seed(1)
         return play(simulator, lowest(3))
 
-    assert (run() == run(place_log_weights=[0, 0, 0])).all()
+    assert (run() == run(position_bias=[0, 0, 0])).all()
 
 
 def test_length_follows_the_geometric_law_and_return_its_closed_form():
@@ -302,8 +302,8 @@ def test_impossible_settings_are_refused():
     for bad, message in (
         ({"leave_rate": 1.5}, "leave_rate is 1.5"),
         ({"slate_size": 30}, "slate_size is 30"),
-        ({"slate_size": 2, "place_log_weights": [0.0]}, "each of the 2 places"),
-        ({"place_log_weights": [math.nan]}, "place_log_weights is .nan."),
+        ({"slate_size": 2, "position_bias": [0.0]}, "each of the 2 places"),
+        ({"position_bias": [math.nan]}, "position_bias is .nan."),
         ({"max_steps": 0}, "max_steps=0"),
         ({"max_candidates": 3}, "popularity"),
     ):

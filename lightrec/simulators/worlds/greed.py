@@ -38,7 +38,7 @@ class Greed(World):
     :param batch_size: sessions B.
     :param seed: of the items. Returns differ by about 3.5 % (standard deviation) between draws; 59
         is the draw, of the first 150, whose returns are nearest those expected of this world.
-    :param place_log_weights: what each place of a slate adds to ℓ of the item shown there; None:
+    :param position_bias: what each place of a slate adds to ℓ of the item shown there; None:
         people look at all places alike. Neither the rule nor the oracle allows for it.
     :param words: how differently the catalog puts items that are alike, see
         :data:`~lightrec.simulators.worlds.bait_texts.Words`.
@@ -63,7 +63,7 @@ class Greed(World):
         max_steps: int = 40,
         history_length: int = 20,
         ending: Ending = "leave",
-        place_log_weights: Sequence[float] | None = None,
+        position_bias: Sequence[float] | None = None,
         reward: Pay | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -88,7 +88,7 @@ class Greed(World):
             max_steps=max_steps,
             history_length=history_length,
             ending=ending,
-            place_log_weights=place_log_weights,
+            position_bias=position_bias,
             device=device,
         )
         self.topics = topics.to(self.device)

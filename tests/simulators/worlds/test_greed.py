@@ -87,7 +87,7 @@ def test_the_slate_is_picked_from_with_the_laws_probabilities():
 
 def test_places_multiply_the_weights_of_what_they_show():
     rows, places = 30_000, torch.tensor([0.2, 1.0, 0.4])
-    world = Greed(rows, slate_size=3, place_log_weights=places.log().tolist())
+    world = Greed(rows, slate_size=3, position_bias=places.log().tolist())
     world.set_seed(3)
     state = world.reset()
     state[Key.LATENT, "taste"] = world.topics[:1].expand(rows, -1).clone()
@@ -99,7 +99,7 @@ def test_places_multiply_the_weights_of_what_they_show():
     assert (((found - rows * wanted) ** 2) / (rows * wanted)).sum() < 13.8  # χ², 2 degrees, 99.9 %
     played = []
     for places in (None, [0, 0, 0]):
-        world = Greed(64, slate_size=3, place_log_weights=places)
+        world = Greed(64, slate_size=3, position_bias=places)
         torch.manual_seed(4)
         played.append(world.rollout(6, break_when_any_done=False))
     assert (played[0] == played[1]).all()

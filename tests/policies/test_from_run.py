@@ -1,0 +1,37 @@
+"""Policies by their names, made of a run."""
+
+import pytest
+import torch
+
+from lightrec import plugins
+from lightrec.evaluation.arena import arena
+from lightrec.policies.base import Policy, session_start
+from lightrec.run import Run
+
+SETTINGS = {"LinUCB": {"size": 4}, "ThompsonSampling": {"size": 4}, "EpsilonGreedy": {"epsilon": 0}}
+
+
+@pytest.fixture(scope="module")
+def run(tiny_run):
+    return Run(tiny_run)
+
+
+@pytest.mark.parametrize("name", sorted(plugins.discover([]).parts["policies"]))
+@torch.no_grad()
+def test_a_run_makes_every_policy(name, run):
+    made = plugins.installed().get("policies", name).load().from_run(run, **SETTINGS.get(name, {}))
+    assert isinstance(made, Policy)
+    history = torch.tensor([[0, 1, 2], [0, 0, 0]])
+    law = made.distribution(session_start(history), 3)
+    assert law.sample().shape == (2, 3)
+    if name in ("GreedyEncoderPolicy", "CandidatePolicy", "EpsilonGreedy"):
+        # All of them begin as the ranker is.
+        best = run.ranker.scores(history)[:, 1:].topk(3).indices + 1
+        assert torch.equal(law.mode, best)
+    if name == "PopularityPolicy":
+        assert torch.equal(made.appeal.long(), torch.from_numpy(run.data.popularity()))
+
+
+def test_an_arena_knows_the_installed_policies(tiny_run):
+    there = arena(str(tiny_run), 4, 0, {})
+    assert type(there.policy("PopularityPolicy")).__name__ == "PopularityPolicy"
