@@ -1,28 +1,48 @@
-"""The base class of encoders, and what an encoder makes of a catalog's items."""
+"""The base classes of encoders, and what an encoder makes of a catalog's items.
+
+An encoder turns content (texts, paths of pictures, numbers) into vectors. One that can be
+fine-tuned says how values become tokens and tokens vectors; to encode follows from both.
+"""
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
+import polars as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
+from tqdm.auto import tqdm
 
 from lightrec import plugins
 from lightrec.data.catalog import Catalog
-from lightrec.errors import PluginError
+from lightrec.data.fetch import cache_folder
+from lightrec.encoders.vector_cache import VectorCache, digest
+from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Column
 
 SHOWN = 60
-"""Characters of a text that a message shows."""
+"""Characters of a value that a message shows."""
+SHARD = 1024
+"""Values encoded before their vectors go to disk: what a killed run may lose."""
+_ENDS = re.compile(r"(?<=[.!?])\s+")
+"""Where a sentence ends and another begins."""
 
 
 class Encoder(ABC):
-    """Turns texts into vectors.
+    """Turns content into vectors.
 
     Subclass it in a plugin, return the class from the hook ``lightrec_encoders``, and every recipe
     can name it: ``text_encoder: ShortName``.
     """
+
+    column: str = Column.TEXT
+    """The column of the catalog that is encoded."""
+    fingerprint: str | None = None
+    """All that a vector depends on besides its value, as a hash: vectors are then kept on disk and
+    read from there. None keeps none."""
 
     @property
     @abstractmethod
@@ -30,45 +50,103 @@ class Encoder(ABC):
         """Length of the vectors."""
 
     @abstractmethod
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """Encode texts.
+    def encode(self, values: Sequence[Any]) -> Tensor:
+        """Encode values.
 
-        :param texts: any strings; the empty string is allowed and must give a finite vector.
-        :returns: ``(len(texts), size)`` float32 on the CPU. A text's vector does not depend on the
-            texts beside it.
+        :param values: what stands in the catalog's column, such as any strings; the empty string is
+            allowed and must give a finite vector.
+        :returns: ``(len(values), size)`` float32 on the CPU. A value's vector does not depend on
+            the values next to it.
         """
 
 
-def encoded(encoder: Encoder, texts: Sequence[str], items: Sequence[str]) -> Tensor:
-    """Encode texts of items, and see that the vectors are what they must be.
+class TrainableEncoder(Encoder, nn.Module):
+    """An encoder that can be fine-tuned.
 
-    :param items: of each text, the id of an item that has it.
-    :returns: ``(len(texts), encoder.size)`` float32 on the CPU.
+    :param batch_size: values encoded at once, of like lengths.
+    """
+
+    def __init__(self, batch_size: int = 64) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        # It serves unless a stage trains it.
+        self.eval()
+
+    @abstractmethod
+    def tokenize(self, values: Sequence[Any]) -> dict[str, Tensor]:
+        """Turn values into tensors ``(len(values), ...)`` on the CPU, padded to one length."""
+
+    @abstractmethod
+    def forward(self, tokens: dict[str, Tensor]) -> Tensor:
+        """Turn tokens into vectors ``(n, size)``, on the device of the weights; differentiable."""
+
+    def encode(self, values: Sequence[Any]) -> Tensor:
+        """Encode values, equal ones once: what :meth:`forward` makes of their tokens.
+
+        :returns: ``(len(values), size)`` float32 on the CPU.
+        """
+        return _through_cache(self.fingerprint, self.size, values, self._in_batches)
+
+    @torch.no_grad()
+    def _in_batches(self, values: Sequence[Any]) -> Tensor:
+        training = self.training
+        self.eval()
+        try:
+            parts = [
+                self(self.tokenize(values[at : at + self.batch_size])).float().cpu()
+                for at in range(0, len(values), self.batch_size)
+            ]
+        finally:
+            self.train(training)
+        return torch.cat(parts)
+
+
+def encoded(encoder: Encoder, values: Sequence[Any], items: Sequence[str]) -> Tensor:
+    """Encode values of items, and see that the vectors are what they must be.
+
+    :param items: of each value, the id of an item that has it.
+    :returns: ``(len(values), encoder.size)`` float32 on the CPU.
     :raises PluginError: where the encoder fails, or gives something else.
     """
-    with plugins.blaming(encoder, f"encode {len(texts)} texts"):
-        size, vectors = encoder.size, encoder.encode(texts)
-    expected = (len(texts), size)
-    if not isinstance(vectors, Tensor) or vectors.shape != expected:
-        what = tuple(vectors.shape) if isinstance(vectors, Tensor) else type(vectors).__name__
-        raise PluginError(
-            f"{plugins.provider(encoder)} gave {what} for {len(texts)} texts; expected is a tensor "
-            f"of shape {expected}, one vector a text, as long as its `size` says."
-        )
-    bad = (~vectors.isfinite()).any(1).nonzero().flatten().tolist()
-    if bad:
-        text = texts[bad[0]]
-        shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
-        raise PluginError(
-            f"{plugins.provider(encoder)} gave vectors with NaN or infinity for {len(bad)} of "
-            f"{len(texts)} texts, the first being {shown!r} of the item {items[bad[0]]!r}. Every "
-            "text must have a finite vector, also one that is empty or in no known language."
-        )
-    return vectors.to("cpu", torch.float32)
+
+    def checked(some: Sequence[Any]) -> Tensor:
+        with plugins.blaming(encoder, f"encode {len(some)} texts"):
+            size, vectors = encoder.size, encoder.encode(some)
+        return _sound(encoder, vectors, size, some, lambda value: items[values.index(value)])
+
+    if encoder.fingerprint is None or isinstance(encoder, TrainableEncoder):
+        return checked(values)
+    return _through_cache(encoder.fingerprint, encoder.size, values, checked)
 
 
-_ENDS = re.compile(r"(?<=[.!?])\s+")
-"""Where a sentence ends and another begins."""
+def item_vectors(encoder: Encoder, catalog: pl.DataFrame, encode_empty: bool = False) -> Tensor:
+    """Encode the column of a catalog that an encoder reads.
+
+    :param catalog: N items.
+    :param encode_empty: whether the empty string is encoded, too, in place of missing texts.
+    :returns: ``(N + 1, size)`` float32; zeros for padding and for items without a value.
+    :raises RecipeError: where the catalog has no such column.
+    """
+    if encoder.column not in catalog.columns:
+        raise RecipeError(
+            f"{plugins.provider(encoder)} reads the items' column {encoder.column!r}, and the "
+            f"catalog has {', '.join(catalog.columns)}: prepare the log with items that have it, "
+            "or take another encoder."
+        )
+    column = catalog[encoder.column]
+    texts = column.dtype == pl.String
+    values = (column.fill_null("") if texts else column).to_list()
+    table = torch.zeros(len(values) + 1, encoder.size)
+    rows = [
+        row
+        for row, value in enumerate(values, start=1)
+        if value is not None and (encode_empty or value != "")
+    ]
+    if rows:
+        ids = catalog[Column.ITEM]
+        own = [values[row - 1] for row in rows], [ids[row - 1] for row in rows]
+        table[rows] = encoded(encoder, *own)
+    return table
 
 
 def text_vectors(catalog: Catalog, encoder: Encoder) -> Tensor:
@@ -95,3 +173,57 @@ def _means(texts: Sequence[str], ids: Sequence[str], encoder: Encoder) -> Tensor
     place = {sentence: row for row, sentence in enumerate(owners)}
     vectors = encoded(encoder, list(owners), list(owners.values()))
     return torch.stack([vectors[[place[s] for s in own]].mean(0) for own in sentences])
+
+
+def _sound(
+    encoder: Encoder,
+    vectors: object,
+    size: int,
+    values: Sequence[Any],
+    owner: Callable[[Any], str],
+) -> Tensor:
+    """Give vectors as float32 on the CPU, if they are what an encoder must give."""
+    expected = (len(values), size)
+    if not isinstance(vectors, Tensor) or vectors.shape != expected:
+        what = tuple(vectors.shape) if isinstance(vectors, Tensor) else type(vectors).__name__
+        raise PluginError(
+            f"{plugins.provider(encoder)} gave {what} for {len(values)} texts; expected is a "
+            f"tensor of shape {expected}, one vector a text, as long as its `size` says."
+        )
+    bad = (~vectors.isfinite()).any(1).nonzero().flatten().tolist()
+    if bad:
+        value = values[bad[0]]
+        text = str(value)
+        shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+        raise PluginError(
+            f"{plugins.provider(encoder)} gave vectors with NaN or infinity for {len(bad)} of "
+            f"{len(values)} texts, the first being {shown!r} of the item {owner(value)!r}. Every "
+            "text must have a finite vector, also one that is empty or in no known language."
+        )
+    return vectors.to("cpu", torch.float32)
+
+
+def _through_cache(
+    fingerprint: str | None,
+    size: int,
+    values: Sequence[Any],
+    compute: Callable[[Sequence[Any]], Tensor],
+) -> Tensor:
+    """Encode different values once, and with a fingerprint only those that are not on disk yet."""
+    place = {value: row for row, value in enumerate(dict.fromkeys(values))}
+    table = np.zeros((len(place), size), dtype=np.float32)
+    different, missing = list(place), np.arange(len(place))
+    store, keys = None, [digest(v if isinstance(v, str) else repr(v)) for v in different]
+    if fingerprint is not None:
+        store = VectorCache(cache_folder() / "vectors" / fingerprint, size)
+        missing = np.flatnonzero(~store.fill(keys, table))
+    # By length, so that a batch holds little padding; characters stand in for tokens.
+    missing = missing[np.argsort([len(str(different[row])) for row in missing], kind="stable")]
+    with tqdm(total=len(missing), desc="Encoding texts", disable=len(missing) < 2000) as bar:
+        for start in range(0, len(missing), SHARD):
+            shard = missing[start : start + SHARD]
+            table[shard] = compute([different[row] for row in shard]).numpy()
+            bar.update(len(shard))
+            if store is not None:
+                store.add([keys[row] for row in shard], table[shard])
+    return torch.from_numpy(table[[place[value] for value in values]])

@@ -9,15 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from lightrec.data.fetch import cache_folder
-from lightrec.encoders.base import Encoder
-from lightrec.encoders.vector_cache import DIGEST, VectorCache, digest
+from lightrec.encoders.base import TrainableEncoder
+from lightrec.encoders.vector_cache import DIGEST
 from lightrec.errors import FetchError
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -29,7 +25,7 @@ VERSION = 1
 """Counts changes of pooling or truncation: older vectors are then no longer used."""
 
 
-class TextEncoder(Encoder):
+class TextEncoder(TrainableEncoder):
     """Any Hugging Face encoder: the mean of its last hidden states over a text's tokens, norm 1.
 
     Vectors are kept under ``$LIGHTREC_CACHE`` (else ``~/.cache/lightrec``) by the content of text
@@ -44,9 +40,6 @@ class TextEncoder(Encoder):
     :raises FetchError: when the model is first needed and cannot be had.
     """
 
-    SHARD = 8192
-    """Texts encoded before their vectors go to disk: what a killed run may lose."""
-
     def __init__(
         self,
         model: str = MINILM,
@@ -55,69 +48,45 @@ class TextEncoder(Encoder):
         cache: bool = True,
         device: str | None = None,
     ) -> None:
-        self.model, self.max_length, self.batch_size = model, max_length, batch_size
-        self.cache = cache
+        super().__init__(batch_size)
+        self.model, self.max_length, self.cache = model, max_length, cache
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.transformer: torch.nn.Module | None = None
+        """The weights, once :meth:`load_weights` has loaded them."""
 
     @property
     def size(self) -> int:
         """Length of the vectors: the model's hidden size."""
         return int(self._config.hidden_size)
 
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """Encode texts.
+    def tokenize(self, values: Sequence[str]) -> dict[str, Tensor]:
+        """Give token numbers and mask, ``(len(values), T)`` int64 each."""
+        limit = min(self.max_length, self._tokenizer.model_max_length)
+        settings = {"padding": True, "truncation": True, "max_length": limit}
+        return dict(self._tokenizer(list(values), **settings, return_tensors="pt"))
 
-        :param texts: any strings; equal ones are encoded once.
-        :returns: (len(texts), size) float32 on the CPU, rows of norm 1.
-        :raises FetchError: where the model is needed and cannot be had.
-        """
-        if not len(texts):
-            return torch.zeros(0, self.size)
-        place: dict[bytes, int] = {}
-        unique: list[str] = []
-        rows = np.empty(len(texts), dtype=np.int64)
-        for row, text in enumerate(texts):
-            key = digest(text)
-            if key not in place:
-                place[key] = len(unique)
-                unique.append(text)
-            rows[row] = place[key]
-        table = self._table(unique, list(place))
-        if len(unique) == len(texts):
-            return torch.from_numpy(table)
-        return torch.from_numpy(table[rows])
-
-    def _table(self, texts: list[str], keys: list[bytes]) -> NDArray[np.float32]:
-        table = np.zeros((len(texts), self.size), dtype=np.float32)
-        store = VectorCache(cache_folder() / "vectors" / self.fingerprint, self.size)
-        found = store.fill(keys, table) if self.cache else np.zeros(len(texts), dtype=bool)
-        missing = np.flatnonzero(~found)
-        if not len(missing):
-            return table
-        # By length, so that a batch holds little padding; characters stand in for tokens.
-        missing = missing[np.argsort([len(texts[row]) for row in missing], kind="stable")]
-        with tqdm(total=len(missing), desc="Encoding texts", disable=len(missing) < 2000) as bar:
-            for start in range(0, len(missing), self.SHARD):
-                shard = missing[start : start + self.SHARD]
-                for first in range(0, len(shard), self.batch_size):
-                    batch = shard[first : first + self.batch_size]
-                    table[batch] = self._encode_batch([texts[row] for row in batch]).numpy()
-                    bar.update(len(batch))
-                if self.cache:
-                    store.add([keys[row] for row in shard], table[shard])
-        return table
-
-    @torch.inference_mode()
-    def _encode_batch(self, texts: list[str]) -> Tensor:
-        tokenizer, model = self._loaded
-        limit = min(self.max_length, tokenizer.model_max_length)
-        tokens = tokenizer(
-            texts, padding=True, truncation=True, max_length=limit, return_tensors="pt"
-        ).to(self.device)
+    def forward(self, tokens: dict[str, Tensor]) -> Tensor:
+        """Give vectors ``(n, size)`` of norm 1."""
+        model = self.load_weights()
+        device = next(model.parameters()).device
+        tokens = {name: value.to(device) for name, value in tokens.items()}
         mask = tokens["attention_mask"][..., None].float()
         states = model(**tokens).last_hidden_state
         mean = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
-        return torch.nn.functional.normalize(mean, dim=1).float().cpu()
+        return torch.nn.functional.normalize(mean, dim=1)
+
+    def load_weights(self) -> torch.nn.Module:
+        """Load the weights, unless they are there: before that the encoder has no parameters.
+
+        :raises FetchError: where the model cannot be had.
+        """
+        if self.transformer is None:
+            from transformers import AutoModel
+
+            with _quiet_loading():
+                model = AutoModel.from_pretrained(self.source, dtype=torch.float32, **_SAFELY)
+            self.transformer = model.train(self.training).to(self.device)
+        return self.transformer
 
     @cached_property
     def source(self) -> Path:
@@ -134,9 +103,13 @@ class TextEncoder(Encoder):
                     return Path(root) / "model"
         return _from_hub(self.model)
 
-    @cached_property
-    def fingerprint(self) -> str:
+    @property
+    def fingerprint(self) -> str | None:  # type: ignore[override]
         """Hash of all that a vector depends on besides its text: weights, tokenizer, settings."""
+        return self._hash if self.cache else None
+
+    @cached_property
+    def _hash(self) -> str:
         mark = hashlib.blake2b(f"{VERSION} {self.max_length}".encode(), digest_size=DIGEST)
         for path in sorted(self.source.iterdir()):
             if path.suffix in (".json", ".txt", ".model", ".safetensors", ".bin"):
@@ -152,13 +125,10 @@ class TextEncoder(Encoder):
         return AutoConfig.from_pretrained(self.source, **_SAFELY)
 
     @cached_property
-    def _loaded(self) -> tuple[Any, torch.nn.Module]:
-        from transformers import AutoModel, AutoTokenizer
+    def _tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(self.source, **_SAFELY)
-        with _quiet_loading():
-            model = AutoModel.from_pretrained(self.source, dtype=torch.float32, **_SAFELY)
-        return tokenizer, model.eval().to(self.device)
+        return AutoTokenizer.from_pretrained(self.source, **_SAFELY)
 
 
 _SAFELY: Final = {"local_files_only": True, "trust_remote_code": False}

@@ -16,9 +16,9 @@ from lightrec.data.processes import Share, present_share
 from lightrec.data.sequences import Sequences, Targets, padded
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, VALIDATION
-from lightrec.encoders.base import Encoder, encoded
+from lightrec.encoders.base import Encoder, item_vectors
 from lightrec.errors import DataError
-from lightrec.keys import PADDING, Column, Key
+from lightrec.keys import PADDING, Key
 from lightrec.ranking.sequence_transforms import Batch, SequenceTransform
 
 Windows = NDArray[np.int64]
@@ -286,16 +286,9 @@ class SequenceData(LogData):
     @cached_property
     def vectors(self) -> Tensor:
         """(N + 1, vector_size) float32; zeros for padding and for items without a text."""
-        table = torch.zeros(self.num_items + 1, self.vector_size)
         if self.text_encoder is None:
-            return table
-        texts = self.store.catalog.get_column(Column.TEXT).fill_null("").to_list()
-        rows = [row for row, text in enumerate(texts, start=1) if text]
-        if rows:
-            ids = self.store.catalog.get_column(Column.ITEM)
-            own = [texts[row - 1] for row in rows], [ids[row - 1] for row in rows]
-            table[rows] = encoded(self.text_encoder, *own)
-        return table
+            return torch.zeros(self.num_items + 1, 0)
+        return item_vectors(self.text_encoder, self.store.catalog)
 
     @cached_property
     def histories(self) -> Sequences:

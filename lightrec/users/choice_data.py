@@ -9,14 +9,14 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.utils.data import DataLoader
 
 from lightrec.data.processes import Share, present_share
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, VALIDATION
-from lightrec.encoders.base import Encoder, encoded
+from lightrec.encoders.base import Encoder, item_vectors
 from lightrec.errors import RecipeError, RunError
-from lightrec.keys import Column
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
 from lightrec.users.choice_sets import Batch, ChoiceSets, EventBatches
 from lightrec.users.halves import Half, in_half
@@ -124,11 +124,10 @@ class ChoiceData(LogData):
 
     def _text_vectors(self, encoder: Encoder) -> Tensor:
         """(N + 1, text_size): vectors of the items' texts, or their principal components."""
-        texts = self.store.catalog.get_column(Column.TEXT).fill_null("").to_list()
-        vectors = encoded(encoder, texts, self.store.catalog.get_column(Column.ITEM).to_list())
-        if self.text_size is not None:
-            vectors = _principal(vectors, self.text_size)
-        return torch.cat([vectors.new_zeros(1, vectors.shape[1]), vectors])
+        vectors = item_vectors(encoder, self.store.catalog, encode_empty=True)
+        if self.text_size is None:
+            return vectors
+        return pad(_principal(vectors[1:], self.text_size), (0, 0, 1, 0))
 
     def _cooccurrence_vectors(self) -> Tensor:
         """(N + 1, cooccurrence_size): which items this half's users chose near each other."""

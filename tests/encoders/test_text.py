@@ -3,12 +3,14 @@ import os
 import subprocess
 import sys
 
+import polars as pl
 import pytest
 import torch
 
+from lightrec.encoders import base
 from lightrec.encoders import text as module
 from lightrec.encoders.text import MINILM, WHEEL, TextEncoder
-from lightrec.errors import FetchError
+from lightrec.errors import FetchError, RecipeError
 from lightrec.testing.tiny import tiny_text_model
 
 TEXTS = ["a red lamp", "", "tea", "rope " * 40, "a song of tea and rope", "tea"]
@@ -42,7 +44,7 @@ def test_vectors_have_norm_1_and_do_not_depend_on_neighbours(folder):
 
 def test_pools_over_the_words_and_not_the_padding(folder):
     own = encoder(folder, cache=False)
-    tokenizer, model = own._loaded
+    tokenizer, model = own._tokenizer, own.load_weights()
     states = model(**tokenizer("tea", return_tensors="pt")).last_hidden_state[0]
     expected = torch.nn.functional.normalize(states.mean(dim=0), dim=0)
     assert torch.allclose(own.encode(TEXTS)[2], expected, atol=1e-5)
@@ -50,16 +52,58 @@ def test_pools_over_the_words_and_not_the_padding(folder):
     assert model.dtype == torch.float32
 
 
+def test_encoding_is_what_forward_makes_of_tokens_and_forward_is_differentiable(folder):
+    own = encoder(folder, cache=False)
+    vectors = own(own.tokenize(TEXTS[:4]))
+    assert torch.equal(own.encode(TEXTS[2:3]), own(own.tokenize(TEXTS[2:3])).detach())
+    torch.testing.assert_close(own.encode(TEXTS[:4]), vectors.detach(), atol=1e-6, rtol=0)
+    assert not own.encode(TEXTS[:2]).requires_grad
+    # The derivative of one coordinate, by a difference of the weights.
+    weight = own.get_parameter("transformer.embeddings.word_embeddings.weight")
+    (slope,) = torch.autograd.grad(vectors[2, 0], weight)
+    row, column = divmod(int(slope.abs().argmax()), slope.shape[1])
+    found = []
+    for step in (1e-2, -1e-2):
+        with torch.no_grad():
+            weight[row, column] += step
+            found.append(own(own.tokenize(TEXTS[2:3]))[0, 0])
+            weight[row, column] -= step
+    assert (found[0] - found[1]).item() / 2e-2 == pytest.approx(slope[row, column].item(), rel=0.05)
+
+
+def test_encoding_while_it_is_trained_leaves_out_nothing_by_chance(folder):
+    own = encoder(folder, cache=False).train()
+    assert torch.equal(own.encode(TEXTS), own.encode(TEXTS))
+    assert own.load_weights().training
+
+
+def test_an_encoder_reads_the_column_that_it_names():
+    class Price(base.Encoder):
+        column = "price"
+        size = 2
+
+        def encode(self, values):
+            return torch.tensor([[value, 1.0] for value in values])
+
+    catalog = pl.DataFrame({"item": ["a", "b", "c"], "price": [3.0, None, 0.5]})
+    found = base.item_vectors(Price(), catalog)
+    assert found.tolist() == [[0.0, 0.0], [3.0, 1.0], [0.0, 0.0], [0.5, 1.0]]
+    with pytest.raises(
+        RecipeError, match="reads the items' column 'price', and the catalog has item"
+    ):
+        base.item_vectors(Price(), catalog.select("item"))
+
+
 def test_what_was_encoded_is_not_encoded_again(folder, cache, monkeypatch):
     first = encoder(folder).encode(TEXTS[:3])
     again = encoder(folder)
     encoded = []
-    whole = TextEncoder._encode_batch
+    whole = TextEncoder.tokenize
     monkeypatch.setattr(
-        TextEncoder, "_encode_batch", lambda self, t: encoded.extend(t) or whole(self, t)
+        TextEncoder, "tokenize", lambda self, t: encoded.extend(t) or whole(self, t)
     )
     assert torch.equal(again.encode(TEXTS[:3]), first)
-    assert "_loaded" not in again.__dict__
+    assert again.transformer is None
     assert torch.allclose(again.encode(TEXTS)[:3], first)
     assert sorted(encoded) == sorted(TEXTS[3:5])
 
@@ -70,10 +114,10 @@ def test_another_setting_is_another_cache(folder):
 
 
 def test_a_killed_run_keeps_whole_shards(folder, monkeypatch):
-    monkeypatch.setattr(TextEncoder, "SHARD", 2)
+    monkeypatch.setattr(base, "SHARD", 2)
     own = encoder(folder, batch_size=2)
     calls = []
-    whole = TextEncoder._encode_batch
+    whole = TextEncoder.tokenize
 
     def killed(self, texts):
         calls.append(texts)
@@ -81,7 +125,7 @@ def test_a_killed_run_keeps_whole_shards(folder, monkeypatch):
             raise KeyboardInterrupt
         return whole(self, texts)
 
-    monkeypatch.setattr(TextEncoder, "_encode_batch", killed)
+    monkeypatch.setattr(TextEncoder, "tokenize", killed)
     with pytest.raises(KeyboardInterrupt):
         own.encode(TEXTS)
     encoder(folder, batch_size=2).encode(TEXTS)
@@ -104,7 +148,7 @@ def test_no_texts_and_a_cache_that_cannot_be_written(folder, cache, monkeypatch)
 def test_the_size_is_known_without_the_weights(folder):
     own = encoder(folder)
     assert own.size == 12
-    assert "_loaded" not in own.__dict__
+    assert own.transformer is None
 
 
 def test_a_model_that_cannot_be_had_is_told(monkeypatch):
