@@ -18,7 +18,6 @@ from lightrec.__main__ import main
 from lightrec.data.store import EventStore
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RunError
-from lightrec.learners.imitation.module import ImitationModule
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
@@ -128,16 +127,6 @@ def forge_checkpoint(stage, **instead):
     return forge
 
 
-def forge_imitation(run, name, given):
-    content = {
-        "state_dict": {},
-        "hyper_parameters": {"learner": "airl"},
-        "features": {"class": name, **given},
-        "pytorch-lightning_version": "2.6.0",
-    }
-    torch.save(content, run / "policy" / "model.ckpt")
-
-
 NAMED = {
     "blend.json": (forge_blend, lambda run: Blend.load(run / "ranker")),
     "blend.json, settings": (forge_blend, lambda run: described_models(run / "ranker")),
@@ -160,9 +149,9 @@ NAMED = {
         forge_checkpoint("policy", parts=["policy"]),
         lambda run: PolicyModule.load_from_checkpoint(run / "policy" / "model.ckpt"),
     ),
-    "model.ckpt, features": (
-        forge_imitation,
-        lambda run: ImitationModule.load_from_checkpoint(run / "policy" / "model.ckpt"),
+    "model.ckpt, learned reward": (
+        forge_checkpoint("policy", parts=["learned_reward"]),
+        lambda run: PolicyModule.load_from_checkpoint(run / "policy" / "model.ckpt"),
     ),
 }
 

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.imitation.cart_pole import CART, CartPole
 from lightrec.keys import Key
-from lightrec.simulators.worlds.cart_pole import CartPole, balance
+from lightrec.learners.demonstrations import demonstrate
+from lightrec.simulators.oracle import Oracle
 
 TRAJECTORIES, STEPS = 60, 500
 
@@ -14,21 +16,15 @@ TRAJECTORIES, STEPS = 60, 500
 def record(path: Path, seed: int = 0) -> float:
     """Write ``observation`` (60, 501, 4) float32 and ``action`` (60, 500) int64; give the return.
 
-    The expert is the linear rule :func:`~lightrec.simulators.worlds.cart_pole.balance`.
+    The expert is the linear rule of :meth:`~benchmarks.imitation.cart_pole.CartPole.oracle`.
     """
     world = CartPole(TRAJECTORIES, max_steps=STEPS)
     world.set_seed(seed)
-    state = world.reset()
-    observations, actions, total = [state[Key.OBSERVATION]], [], torch.zeros(TRAJECTORIES)
-    for _ in range(STEPS):
-        actions.append(balance(state))
-        state = world.step(state.set(Key.ACTION, actions[-1]))["next"]
-        observations.append(state[Key.OBSERVATION])
-        total += state["reward"].squeeze(1)
-        state = state.exclude("reward")
+    played = demonstrate(world, Oracle(world), STEPS)
+    last = played["next", CART][:, -1:]
     np.savez_compressed(
         path,
-        observation=torch.stack(observations, 1).numpy(),
-        action=torch.cat(actions, 1).numpy(),
+        observation=torch.cat([played[CART], last], 1).numpy(),
+        action=(played[Key.ACTION].squeeze(-1) - 1).numpy(),
     )
-    return float(total.mean())
+    return float(played["next", "reward"].sum(1).mean())

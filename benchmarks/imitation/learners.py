@@ -3,7 +3,6 @@
 import json
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +12,39 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from tensordict import TensorDict
 
+from benchmarks.imitation.cart_pole import CartPoleData
 from lightrec.keys import Key
-from lightrec.learners.imitation.data import ImitationData
-from lightrec.learners.imitation.features import VectorFeatures
-from lightrec.learners.imitation.module import ImitationModule
-from lightrec.simulators.absorbing import Absorbing
-from lightrec.simulators.session_env import SessionEnv
-from lightrec.simulators.worlds.cart_pole import CartPole
+from lightrec.learners.imitation import AIRL, GAIL, SQIL
+from lightrec.learners.on_policy import PolicyModule
+from lightrec.learners.replay import ReplayPolicyModule
+from lightrec.learners.stage import PolicyStage
 
 DISCOUNT = 0.95
-VARIANTS: dict[str, dict[str, Any]] = {
-    "gail": {"learner": "gail"},
-    "airl": {"learner": "airl", "discriminator_settings": {"discount": DISCOUNT}},
-    "airl-state-only": {
-        "learner": "airl",
-        "discriminator_settings": {"discount": DISCOUNT, "state_only": True},
-    },
-    "airl-unshaped": {"learner": "airl", "discriminator_settings": {"shaping": False}},
-    "sqil": {"learner": "sqil"},
+VARIANTS: dict[str, Any] = {
+    "gail": GAIL,
+    "airl": lambda: AIRL(discount=DISCOUNT),
+    "airl-state-only": lambda: AIRL(discount=DISCOUNT, state_only=True),
+    "airl-unshaped": lambda: AIRL(shaping=False),
+    "sqil": SQIL,
 }
-FORMS: dict[str, dict[str, Any]] = {
-    form: {"learner": "gail", "learner_settings": {"reward_form": form}}
-    for form in ("positive", "negative", "logit")
+FORMS: dict[str, Any] = {
+    "positive": lambda: GAIL(reward_form="positive"),
+    "negative": lambda: GAIL(reward_form="negative"),
+    "logit": lambda: GAIL(reward_form="logit"),
 }
 """GAIL's rewards by their sign, for sessions that end where the pole falls."""
-VARIANTS_AND_FORMS = VARIANTS | FORMS
+# The observation says all of a state: a horizon that far away keeps time out of it.
+POLICY = {"pools": 0, "size": 0, "hidden": [64, 64], "horizon": 1_000_000}
+COMMON: dict[str, Any] = {
+    "policy_settings": POLICY,
+    "critic_hidden": (64, 64),
+    "sessions": 32,
+    "steps": 128,
+    "discount": DISCOUNT,
+    "learning_rate": 1e-3,
+}
+ON_POLICY = {"passes": 5, "batch_size": 512, "gae_lambda": 0.95}
+SOFT_Q = {"loss": "soft-q", "updates": 32, "capacity": 50_000, "warm_up": 0}
 
 
 class Course(Callback):
@@ -63,35 +70,45 @@ class Course(Callback):
         self.started = time.process_time()
 
 
-def world(ending: str, sessions: int, device: torch.device | str = "cpu") -> SessionEnv:
-    """Give carts whose sessions have one length, end by a fall, or are played on after it."""
-    if ending == "fixed":
-        return CartPole(sessions, device=device)
-    ended = CartPole(sessions, ending="leave", device=device)
-    return Absorbing(ended) if ending == "absorbing" else ended
+class Demonstrated(CartPoleData):
+    """Carts next to demonstrations from a file, in which no pole falls.
+
+    :param path: as :func:`~benchmarks.imitation.demonstrations.record` writes it.
+    :param control: show as many random steps instead.
+    :param ending: of the sessions.
+    """
+
+    def __init__(self, path: Path, control: bool, ending: str, iterations: int) -> None:
+        held = np.load(path)
+        self.held = {key: torch.from_numpy(held[key]) for key in ("observation", "action")}
+        sessions, steps = self.held["action"].shape
+        super().__init__(
+            ending,
+            iterations=iterations,
+            demonstrations="random" if control else "oracle",
+            demonstration_sessions=sessions,
+            demonstration_steps=steps,
+        )
+
+    def demonstrations(self) -> TensorDict:
+        """Give the transitions of the file."""
+        if self.demonstrator == "random":
+            return super().demonstrations()
+        carts, action = self.held["observation"].flatten(0, 1), self.held["action"]
+        simulator = self.make(len(carts))
+        state = simulator.reset().update(self.build(1).seen(carts))
+        rows = state.unflatten(0, self.held["observation"].shape[:2])
+        found = rows[:, :-1].set(Key.ACTION, 1 + action.unsqueeze(-1))
+        return found.set("next", rows[:, 1:]).flatten()
 
 
-def load(path: Path, control: bool, ending: str) -> ImitationData:
-    """Give the demonstrations, in which no pole falls, beside the simulator."""
-    held = np.load(path)
-    observation, action = (torch.from_numpy(held[key]) for key in ("observation", "action"))
-    following = {
-        Key.OBSERVATION: observation[:, 1:],
-        "terminated": torch.zeros(*action.shape, 1, dtype=torch.bool),
-    }
-    shown = TensorDict(
-        {
-            Key.OBSERVATION: observation[:, :-1],
-            Key.ACTION: action.unsqueeze(-1),
-            "next": TensorDict(following, batch_size=action.shape),
-        },
-        batch_size=action.shape,
-    )
-    absorbing = ending == "absorbing"
-    if absorbing:
-        shown[Key.ABSORBING] = shown["next", Key.ABSORBING] = shown["next", "terminated"]
-    features = VectorFeatures(4, 2, absorbing=absorbing).fit(observation)
-    return ImitationData(partial(world, ending), features, shown, control=control)
+def module_of(variant: str, seed: int) -> PolicyStage:
+    """Make the module of a variant."""
+    reward = (VARIANTS | FORMS)[variant]()
+    settings = {**COMMON, "reward": reward, "validation_seed": 1000 + seed}
+    if reward.needs_replay:
+        return ReplayPolicyModule(2, 2, **settings, **SOFT_Q)
+    return PolicyModule(2, 2, **settings, **ON_POLICY)
 
 
 def main(
@@ -102,9 +119,11 @@ def main(
     pl.seed_everything(int(seed), verbose=False)
     course = Course(float(goal), float(limit))
     ending = options[options.index("--ending") + 1] if "--ending" in options else "fixed"
-    data = load(Path(demonstrations), "--control" in options, ending)
+    # Sessions begin anew with an epoch: whole ones, but where a few steps suffice.
+    iterations = 2 if variant == "sqil" else 4
+    data = Demonstrated(Path(demonstrations), "--control" in options, ending, iterations)
     trainer = pl.Trainer(
-        max_epochs=-1,
+        max_epochs=200,
         accelerator="cpu",
         callbacks=[course],
         logger=False,
@@ -113,8 +132,7 @@ def main(
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    module = ImitationModule(**VARIANTS_AND_FORMS[variant], validation_seed=1000 + int(seed))
-    trainer.fit(module, datamodule=data)
+    trainer.fit(module_of(variant, int(seed)), datamodule=data)
     seconds, steps, reached = course.course[-1]
     found = {
         "training_cpu_seconds": seconds if reached >= course.goal else None,

@@ -10,8 +10,8 @@ from torch import Tensor
 from lightrec import plugins
 from lightrec.data.stage_data import LogData
 from lightrec.errors import RecipeError
-from lightrec.learners.playground import Playground, PolicySetting, SimulatorData, made
 from lightrec.learners.policy_rewards import Setting, make_reward
+from lightrec.learners.simulator_data import Playground, PolicySetting, SimulatorData, made
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.base import Reward, RewardContext

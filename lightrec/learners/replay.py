@@ -1,26 +1,19 @@
 """The LightningModule that trains a policy on what was ever played: DQN, SAC, SlateQ, MPO."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
 
-from lightrec.keys import PADDING, Key
-from lightrec.learners.multi_step import shown_on_the_way, stretches
-from lightrec.learners.playground import PolicySetting
-from lightrec.learners.policy_losses import CLICKED_COLUMN, FEATURES, clicked_column
-from lightrec.learners.policy_stage import Means, PolicyStage, kept
-from lightrec.learners.replay_learner import ReplayLearner
-from lightrec.learners.replay_learners import LEARNERS, ReplayLossName
-from lightrec.nn.slate_law import items_at
-from lightrec.policies.base import LearnedPolicy
-
-SHOWN = "shown"
-"""Key of the columns shown until the next state, (B, n · K) int64, -1 where there are fewer."""
-STEPS_AHEAD = "steps_to_next_obs"
-"""TorchRL's key of how many steps further the next state is, (B, 1) int64."""
+from lightrec.errors import RecipeError
+from lightrec.keys import Key
+from lightrec.learners.algorithms import REPLAY, ReplayLossName
+from lightrec.learners.imitation import DEMONSTRATED, LearnableReward
+from lightrec.learners.simulator_data import PolicySetting
+from lightrec.learners.stage import Means, PolicyStage
+from lightrec.learners.transitions import FEATURES, STEPS_AHEAD, stretches
 
 
 class ReplayPolicyModule(PolicyStage):
@@ -33,8 +26,8 @@ class ReplayPolicyModule(PolicyStage):
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param loss: ``dqn``, ``double-dqn``, ``sac``, ``slate-q`` or ``mpo``; see
-        :mod:`lightrec.learners.replay_learners`.
+    :param loss: ``dqn``, ``double-dqn``, ``soft-q``, ``sac``, ``slate-q`` or ``mpo``; see
+        :mod:`lightrec.learners.algorithms`.
     :param loss_settings: of the loss.
     :param policy_settings: of the policy that the data module makes.
     :param critic_hidden: widths of the critic's hidden layers.
@@ -42,7 +35,7 @@ class ReplayPolicyModule(PolicyStage):
     :param steps: steps of each in an iteration.
     :param n_step: steps that a transition goes over, up to ``steps``; more carry rewards back
         faster, and belong to the policy that played them.
-    :param capacity: transitions that the buffer holds; each takes N + 1 bytes and its vectors.
+    :param capacity: transitions that the buffer holds; each takes N / 4 bytes and its vectors.
     :param updates: optimizer steps in an iteration.
     :param batch_size: transitions of an optimizer step.
     :param warm_up: transitions that are played before the first update.
@@ -58,7 +51,13 @@ class ReplayPolicyModule(PolicyStage):
     :param reward_scale: what rewards are multiplied by, so that returns are of order 1 to 10.
     :param max_gradient: norm to which gradients are clipped.
     :param validation_seed: seed of the judging sessions.
+    :param reward: learned from the data's demonstrations, and what the policy is trained on in
+        place of the simulator's own reward: ``SQIL``, ``GAIL`` or ``AIRL``. It rewards what is
+        drawn, so that old transitions have its present opinion.
+    :raises RecipeError: where settings exclude each other.
     """
+
+    learners: ClassVar = REPLAY
 
     def __init__(
         self,
@@ -85,40 +84,17 @@ class ReplayPolicyModule(PolicyStage):
         reward_scale: float = 1.0,
         max_gradient: float = 10.0,
         validation_seed: int = 0,
+        reward: LearnableReward | None = None,
     ) -> None:
-        super().__init__(num_items, vector_size)
-        self.save_hyperparameters()
-        # In a tuple, which hides it: its networks are those that the module has already.
-        self._learner: tuple[ReplayLearner, ...] = ()
-        self._learned: dict[str, Tensor] = {}
+        super().__init__(num_items, vector_size, reward)
+        self.save_hyperparameters(ignore=["reward"])
+        if reward is not None and n_step > 1:
+            raise RecipeError(
+                f"n_step is {n_step}, and {type(reward).__name__} rewards single steps as they are "
+                "drawn from the buffer. Set it to 1."
+            )
         self._memory_state: dict[str, Any] | None = None
         self._buffer: TensorDictReplayBuffer | None = None
-
-    def _wrap(self, policy: LearnedPolicy, slate_size: int) -> LearnedPolicy:
-        return LEARNERS[self._settings.loss].wrap(policy, slate_size, self._settings)
-
-    def _build(self, policy: LearnedPolicy) -> None:
-        super()._build(policy)
-        self.others = LEARNERS[self._settings.loss].networks(policy, self._settings)
-
-    @property
-    def learner(self) -> ReplayLearner:
-        """The loss around the module's networks, made when first asked for."""
-        if not self._learner:
-            kind = LEARNERS[self._settings.loss]
-            learner = kind(
-                self.policy,
-                self.critic,
-                self.others,
-                slate_size=self.ground.train.slate_size,
-                discount=self._discount,
-                tau=self._settings.tau,
-                settings=self._settings.loss_settings or {},
-            ).to(self.device)
-            if self._learned:
-                learner.load_state_dict(self._learned, strict=False)
-            self._learner = (learner,)
-        return self._learner[0]
 
     @property
     def buffer(self) -> TensorDictReplayBuffer:
@@ -134,113 +110,76 @@ class ReplayPolicyModule(PolicyStage):
         return self._buffer
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what the weights do not: the buffer, target networks and the loss's own numbers."""
+        """Keep the buffer, beside what every policy's module keeps."""
         super().on_save_checkpoint(checkpoint)
-        own = {tensor.data_ptr() for tensor in self.state_dict().values()}
-        found = self._learner[0].state_dict() if self._learner else {}
-        checkpoint["learner"] = {
-            name: value
-            for name, value in found.items()
-            if isinstance(value, Tensor) and value.data_ptr() not in own
-        }
         if self._buffer is not None and len(self._buffer):
             checkpoint["buffer"] = self._buffer.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take back what was kept."""
         super().on_load_checkpoint(checkpoint)
-        self._learned = checkpoint.get("learner", {})
         self._memory_state = checkpoint.get("buffer")
-        for learner in self._learner:
-            learner.load_state_dict(self._learned, strict=False)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Give Adam over the networks and the loss's own numbers."""
-        found = {id(p): p for p in [*self.parameters(), *self.learner.parameters()]}
-        learned = [p for p in found.values() if p.requires_grad]
-        return torch.optim.Adam(learned, self._settings.learning_rate)
+    @property
+    def epsilon(self) -> float:
+        """With which probability to explore in this epoch."""
+        first, last = self._settings.exploration
+        epochs = self._settings.exploring * (self.trainer.max_epochs or 1)
+        part = 1.0 if epochs <= 0 else min(1.0, self.current_epoch / epochs)
+        return float(first + (last - first) * part)
 
     def training_step(self, batch: Any, batch_index: int) -> None:
         """Play, then learn from what was ever played."""
         played = self._play()
         self._log_play(played)
+        learns = self._imitate(played, batch_index)
         self.buffer.extend(self._transitions(played))
-        if len(self.buffer) < self._settings.warm_up:
+        if len(self.buffer) < self._settings.warm_up or not learns:
             return
         means = Means()
         for _ in range(self._settings.updates):
-            outcome = self.learner.losses(self._whole(self.buffer.sample()))
-            self._update({name: outcome[name] for name in outcome.keys()})  # noqa: SIM118
+            outcome = self.learner.losses(self._drawn())
+            self._update(outcome)
             self.learner.follow_up()
-            means.add(outcome, outcome.keys())
+            means.add(outcome)
         self._log_means(means.all())
-
-    @torch.no_grad()
-    def _play(self) -> TensorDict:
-        """Play ``steps`` steps: ``(B, T)`` transitions with what is logged."""
-        ground, rows = self.ground, []
-        keys = (*self.policy.reads, *((self.offered,) if self.offered == Key.CANDIDATES else ()))
-        first, last = self._settings.exploration
-        epochs = self._settings.exploring * (self.trainer.max_epochs or 1)
-        part = 1.0 if epochs <= 0 else min(1.0, self.current_epoch / epochs)
-        epsilon = first + (last - first) * part
-        self.forget_vectors()
-        assert self._state is not None
-        for _ in range(self._settings.steps):
-            state = self.see(self._state)
-            columns, log_probability = self.learner.act(state, epsilon)
-            row = kept([*self.policy.reads, self.offered], state)
-            row[Key.ACTION], row[Key.LOG_PROBABILITY] = columns, log_probability
-            row["slate"] = state[Key.ACTION] = items_at(columns, state.get(Key.CANDIDATES, None))
-            played, self._state = ground.train.step_and_maybe_reset(state)
-            following = played["next"]
-            row[CLICKED_COLUMN] = clicked_column(columns, following[Key.TAKEN])
-            # Histories move on a step; where a session was reset, its last state is read anew.
-            self.see_apart(following)
-            row["next"] = kept([*keys, "done", "terminated"], following)
-            row["length"] = following[Key.STEP]
-            for name in ("reward", "done", Key.ACCEPTED):
-                row[name] = following[name]
-            rows.append(row)
-        return TensorDict.stack(rows, 1)
 
     def _transitions(self, played: TensorDictBase) -> TensorDictBase:
         """Make of what was played what learners ask for: ``(B · T,)`` transitions over n steps."""
-        settings, length = self._settings, self._settings.n_step
-        reward = settings.reward_scale * played["reward"]
-        stretch = stretches(reward, played["done"], length, self._discount)
-        rows = kept(
-            [*self.policy.reads, self.offered, Key.ACTION, Key.LOG_PROBABILITY, CLICKED_COLUMN],
-            played,
-        )
-        rows[SHOWN] = shown_on_the_way(played[Key.ACTION], stretch, length)
+        following, length = played["next"], self._settings.n_step
+        reward = self._settings.reward_scale * following["reward"]
+        stretch = stretches(reward, following["done"], length, self._discount)
 
         def at_last(values: Tensor) -> Tensor:
             index = stretch.last.view(*stretch.last.shape, *[1] * (values.ndim - 2))
             return values.gather(1, index.expand_as(values))
 
-        rows["next"] = played["next"].apply(at_last)
-        rows["next", "reward"] = stretch.reward
+        rows, last = played.exclude(FEATURES), following.exclude(FEATURES, Key.ACCEPTED)
+        rows["next"] = last = last.apply(at_last)
+        last["terminated"], last["reward"] = self._ended(last), stretch.reward
         rows[STEPS_AHEAD] = stretch.steps
-        rows["next", "terminated"] = self._ended(
-            rows["next", "terminated"], rows["next", "done"], at_last(played["length"])
-        )
         return rows.flatten()
 
-    @property
-    def _discount(self) -> float:
-        return float(self._settings.discount * self.ground.stay)
-
     @torch.no_grad()
-    def _whole(self, batch: TensorDictBase) -> TensorDictBase:
-        """Add to drawn transitions what follows from the rest: features, and the next masks."""
-        following = batch["next"]
-        if self.offered == Key.MASK:
-            mask = batch[Key.MASK]
-            if not self.ground.train.repeats:
-                shown = batch[SHOWN].clamp_min(PADDING)
-                mask = mask.scatter(1, shown, torch.zeros_like(shown, dtype=torch.bool))
-            following[Key.MASK] = mask
-        for state in (batch, following):
+    def _drawn(self) -> TensorDictBase:
+        """Draw transitions, and say what a reward that learns makes of them now."""
+        rows = self._whole(self.buffer.sample())
+        if self.reward is None:
+            return rows
+        rows[DEMONSTRATED] = torch.zeros_like(rows["next", "reward"])
+        if self.reward.needs_replay:
+            shown = self._whole(self.demonstrations.sample(len(rows)))
+            shown[STEPS_AHEAD] = torch.ones_like(shown["next", "done"], dtype=torch.int64)
+            shown[DEMONSTRATED] = torch.ones_like(shown[STEPS_AHEAD], dtype=torch.float32)
+            keys = [key for key in shown.keys(True, True) if key in rows.keys(True, True)]
+            rows = TensorDict.cat([rows.select(*keys), shown.select(*keys)])
+        reward: Tensor = self.reward(self._for_reward(rows))
+        rows["next", "reward"] = self._settings.reward_scale * reward
+        return rows
+
+    def _whole(self, rows: TensorDictBase) -> TensorDictBase:
+        """Add to drawn transitions what follows from the rest: masks and features."""
+        self._with_masks(rows)
+        for state in (rows, rows["next"]):
             state[FEATURES] = self.policy.session_features(state)
-        return batch
+        return rows

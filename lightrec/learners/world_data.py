@@ -1,21 +1,30 @@
-"""What training a policy in a world needs: the world by its name, and what may be seen of items."""
+"""The data of policies in worlds and games: simulators that are made by name and settings."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 import torch
+from tensordict import TensorDict
 from torch import Tensor
 
 from lightrec import plugins
 from lightrec.encoders.base import Encoder, text_vectors
 from lightrec.errors import RecipeError
-from lightrec.learners.observed_data import ObservedData
+from lightrec.learners.demonstrations import demonstrate
+from lightrec.learners.simulator_data import Playground, PolicySetting, SimulatorData, made
+from lightrec.policies.base import Policy
+from lightrec.policies.baselines import RandomPolicy
+from lightrec.policies.tower import TowerPolicy
+from lightrec.simulators.base import Simulator
+from lightrec.simulators.oracle import Oracle
 from lightrec.simulators.world import World
 
 WorldSetting = int | float | str | bool | list[int]
+GameSetting = int | float | str | bool
 
 
-class WorldData(ObservedData):
+class WorldData(SimulatorData):
     """Sessions in a world whose laws are written down; no log is needed.
 
     Policies see items as the world's vectors, or as vectors of their titles and texts: then an item
@@ -28,6 +37,11 @@ class WorldData(ObservedData):
     :param judging: sessions on which epochs are judged.
     :param text_encoder: makes the items' vectors from their titles and texts; null takes the
         world's own vectors, which say more than a text can.
+    :param demonstrations: who shows a reward that learns what to do: ``oracle``, the folder of a
+        saved policy, or, as a control, ``random``. What a learner still achieves that was shown
+        random sessions, it was not told by demonstrations.
+    :param demonstration_sessions: sessions that are shown.
+    :param demonstration_steps: steps of each; sessions that end begin anew.
     :param seed: not used: a world's items follow from its own ``seed`` in ``settings``.
     """
 
@@ -38,13 +52,20 @@ class WorldData(ObservedData):
         iterations: int = 10,
         judging: int = 256,
         text_encoder: Encoder | None = None,
+        demonstrations: str | None = None,
+        demonstration_sessions: int = 64,
+        demonstration_steps: int = 100,
         seed: int = 0,
     ) -> None:
-        super().__init__(iterations, judging)
+        super().__init__()
+        self.iterations, self.judging = iterations, judging
         self.world, self.settings = world, dict(settings or {})
         self.text_encoder = text_encoder
+        self.demonstrator = demonstrations
+        self.demonstration_sessions = demonstration_sessions
+        self.demonstration_steps = demonstration_steps
 
-    def make(self, sessions: int, device: torch.device | str = "cpu") -> World:
+    def make(self, sessions: int, device: torch.device | str = "cpu") -> Simulator:
         """Make the world with so many sessions.
 
         :raises PluginError: where no installed package provides it.
@@ -64,22 +85,135 @@ class WorldData(ObservedData):
         return world
 
     @cached_property
-    def _world(self) -> World:
+    def single(self) -> Any:
+        """The simulator with one session, to be asked what it is."""
         return self.make(1)
 
     @property
-    def observation_size(self) -> int:
-        """Length of the world's observations; 0 for none."""
-        return self._world.observation_size
+    def slate_size(self) -> int:
+        """Items shown in a step."""
+        return int(self.single.slate_size)
+
+    @property
+    def num_items(self) -> int:
+        """Number of items N."""
+        return int(self.single.num_items)
+
+    @property
+    def vector_size(self) -> int:
+        """Length of the item vectors."""
+        return self.vectors.shape[1]
 
     @cached_property
     def vectors(self) -> Tensor:
         """(N + 1, D) float32: what may be seen of items."""
         if self.text_encoder is None:
-            return self._world.item_vectors
-        return text_vectors(self._world.catalog(), self.text_encoder)
+            vectors: Tensor = self.single.item_vectors
+            return vectors
+        return text_vectors(self.single.catalog(), self.text_encoder)
+
+    def make_policy(self, settings: Mapping[str, PolicySetting]) -> TowerPolicy:
+        """Make an untrained policy, for what the simulator lets policies see."""
+        # What texts are read for; vectors of the world's own are taken as they are.
+        meanings = None if self.text_encoder is None else self.single.item_vectors
+        policy = made(
+            TowerPolicy,
+            {"horizon": self.single.max_steps, **settings},
+            num_items=self.num_items,
+            vector_size=self.vector_size,
+            observation_size=self.single.observation_size,
+            meaning_size=0 if meanings is None else meanings.shape[1],
+        )
+        return policy.set_items(self.vectors, meanings)
+
+    def playground(self, sessions: int, discount: float, device: torch.device) -> Playground:
+        """Make what is trained in, and that in which epochs are judged."""
+        users = torch.arange(self.judging)
+        return Playground(self.make(sessions, device), self.make(self.judging, device), users)
+
+    def demonstrations(self) -> TensorDict:
+        """Let the demonstrator play, always the same sessions.
+
+        :raises RecipeError: where nobody demonstrates, or an oracle should and there is none.
+        """
+        if self.demonstrator is None:
+            return super().demonstrations()
+        simulator = self.make(self.demonstration_sessions)
+        # Nothing here may move the generator that training draws from.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            simulator.set_seed(0)
+            played = demonstrate(simulator, self._expert(simulator), self.demonstration_steps)
+        return played.flatten()
+
+    def _expert(self, simulator: Simulator) -> Any:
+        if self.demonstrator == "random":
+            return RandomPolicy(self.num_items)
+        if self.demonstrator != "oracle":
+            return Policy.load(str(self.demonstrator))
+        if not hasattr(simulator, "oracle"):
+            raise RecipeError(
+                f"{type(simulator).__name__} has no oracle that could demonstrate. Give the folder "
+                "of a saved policy, or random."
+            )
+        return Oracle(simulator)
+
+
+class GymnasiumData(WorldData):
+    """Games of a Gymnasium environment whose actions are numbered, as sessions; see
+    :mod:`lightrec.simulators.discrete_gymnasium`.
+
+    Item a + 1 is the a-th action, and what is known of items is only which one they are.
+
+    :param environment: its name as ``gymnasium.make`` takes it, such as ``CartPole-v1``.
+    :param settings: for ``gymnasium.make``.
+    :param scale: what observations are divided by, a number for each, so that they are of order 1.
+    :param iterations: iterations of an epoch.
+    :param judging: games on which epochs are judged.
+    :param demonstrations: as in :class:`WorldData`; a game has no oracle.
+    :param demonstration_sessions: games that are shown.
+    :param demonstration_steps: steps of each; games that end begin anew.
+    :param seed: not used: all games follow from the recipe's ``seed_everything``.
+    """
+
+    def __init__(
+        self,
+        environment: str,
+        settings: dict[str, GameSetting] | None = None,
+        scale: list[float] | None = None,
+        iterations: int = 10,
+        judging: int = 32,
+        demonstrations: str | None = None,
+        demonstration_sessions: int = 64,
+        demonstration_steps: int = 100,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            environment,
+            dict(settings or {}),
+            iterations,
+            judging,
+            None,
+            demonstrations,
+            demonstration_sessions,
+            demonstration_steps,
+        )
+        self.scale = scale
+
+    def make(self, sessions: int, device: torch.device | str = "cpu") -> Simulator:
+        """Make so many games.
+
+        :raises LightrecError: where gymnasium is not installed, or knows no such environment.
+        :raises RecipeError: where the environment cannot be played by showing items.
+        """
+        # Here, because gymnasium is an optional extra.
+        from lightrec.simulators.discrete_gymnasium import DiscreteGymnasium
+
+        return DiscreteGymnasium(
+            self.world, sessions, scale=self.scale, device=device, **self.settings
+        )
 
     @property
-    def meanings(self) -> Tensor | None:
-        """(N + 1, M) the world's own vectors, for which texts are read."""
-        return None if self.text_encoder is None else self._world.item_vectors
+    def vectors(self) -> Tensor:
+        """(N + 1, N) float32: a one at each action's own place; row 0 is zero."""
+        return torch.cat([torch.zeros(1, self.num_items), torch.eye(self.num_items)])

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 
 class SessionFeatures(nn.Module):
@@ -47,6 +48,20 @@ class SessionFeatures(nn.Module):
         return torch.cat([*parts, time, share], -1)
 
 
+def perceptron(sizes: Sequence[int], spectral: bool = False) -> nn.Sequential:
+    """Give layers with tanh between them.
+
+    :param sizes: input, hidden widths, output.
+    :param spectral: divide each layer by its largest singular value, so that the whole changes no
+        faster than its input (Miyato et al. 2018).
+    """
+    layers: list[nn.Module] = []
+    for narrow, wide in pairwise(sizes):
+        layer = nn.Linear(narrow, wide)
+        layers += [spectral_norm(layer) if spectral else layer, nn.Tanh()]
+    return nn.Sequential(*layers[:-1])
+
+
 class SessionValue(nn.Module):
     """Foretells the rewards that a session will still bring.
 
@@ -56,10 +71,7 @@ class SessionValue(nn.Module):
 
     def __init__(self, size: int, hidden: Sequence[int] = (64,)) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for narrow, wide in pairwise([size, *hidden]):
-            layers += [nn.Linear(narrow, wide), nn.Tanh()]
-        self.network = nn.Sequential(*layers, nn.Linear([size, *hidden][-1], 1))
+        self.network = perceptron([size, *hidden, 1])
 
     def forward(self, features: Tensor) -> Tensor:
         """Give values ``(..., 1)`` of features ``(..., size)``."""

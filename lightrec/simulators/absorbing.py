@@ -1,7 +1,7 @@
 """Sessions that end are played on in a state from which nothing leads, so that all have one length.
 
 Adversarial learners need it where sessions end by themselves: see
-:func:`lightrec.learners.imitation.demonstrations.with_absorbing`, which does the same to
+:func:`lightrec.learners.demonstrations.with_absorbing`, which does the same to
 demonstrations.
 """
 

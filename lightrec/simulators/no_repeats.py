@@ -30,8 +30,6 @@ class NoRepeats(Wrapped):
                 0, base.num_items, shape, dtype=torch.int64, device=base.device
             )
         super().__init__(base, specs)
-        self.num_items, self.slate_size = base.num_items, base.slate_size
-        self.history_length, self.offer_size = base.history_length, base.offer_size
         self.repeats = False
 
     def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:

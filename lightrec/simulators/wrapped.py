@@ -6,6 +6,12 @@ from torchrl.data import Composite, TensorSpec
 
 from lightrec.simulators.session_env import Ending, SessionEnv
 
+PASSED_ON = (
+    *("num_items", "slate_size", "history_length", "offer_size", "repeats"),
+    *("observation_size", "item_vectors"),
+)
+"""What others ask of a simulator of items, and is the same around it."""
+
 
 class Wrapped(SessionEnv):
     """A simulator around another one, which it has as ``base``.
@@ -27,6 +33,9 @@ class Wrapped(SessionEnv):
             device=base.device,
         )
         self.base = base
+        for name in PASSED_ON:
+            if hasattr(base, name):
+                setattr(self, name, getattr(base, name))
         # Clones: what is nested in the simulator's own specs is locked for good.
         own = dict(base.observation_spec.clone().items())
         self.observation_spec = Composite({**own, **specs}, shape=self.batch_size)

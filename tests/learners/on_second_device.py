@@ -16,13 +16,12 @@ import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from lightrec.keys import Key
-from lightrec.learners.policy_stage import PolicyStage
+from lightrec.learners.stage import PolicyStage
 from lightrec.simulators.absorbing import Absorbing
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.choice_process import ChoiceProcess
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.world import World
-from lightrec.simulators.worlds.cart_pole import CartPole
 from lightrec.simulators.worlds.far import Far
 from lightrec.simulators.worlds.far_laws import FarLaws
 from lightrec.simulators.worlds.greed import Greed
@@ -83,8 +82,7 @@ WORLDS = {
     "Retention": partial(Retention, max_steps=2, horizon=8),
     "InterestEvolution": partial(InterestEvolution, max_steps=2),
     "LongTermSatisfaction": partial(LongTermSatisfaction, max_steps=2),
-    "CartPole": partial(CartPole, max_steps=2),
-    "Absorbing": lambda rows, device: Absorbing(CartPole(rows, ending="leave", device=device)),
+    "Absorbing": lambda rows, device: Absorbing(Greed(rows, max_steps=2, device=device)),
     "ChoiceProcess": lambda rows, device: ChoiceProcess(
         6, rows, torch.zeros(1, 3, dtype=torch.int64), offer_size=3, max_steps=2, device=device
     ),

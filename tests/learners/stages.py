@@ -1,19 +1,13 @@
 """A small training of every stage, by name: what devices, precisions and processes are tried on."""
 
-from functools import partial
-
 import torch
 
-from lightrec.keys import Key
-from lightrec.learners.imitation.data import ImitationData
-from lightrec.learners.imitation.demonstrations import demonstrate
-from lightrec.learners.imitation.features import VectorFeatures
-from lightrec.learners.imitation.module import ImitationModule
+from lightrec.learners.algorithms import ON_POLICY, REPLAY
+from lightrec.learners.imitation import AIRL, GAIL, SQIL
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
-from lightrec.learners.policy_losses import ON_POLICY
 from lightrec.learners.replay import ReplayPolicyModule
-from lightrec.learners.replay_learners import LEARNERS
+from lightrec.learners.world_data import WorldData
 from lightrec.ranking.losses import (
     BCELoss,
     BPRLoss,
@@ -23,7 +17,6 @@ from lightrec.ranking.losses import (
 )
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.sequence_data import SequenceData
-from lightrec.simulators.worlds.cart_pole import CartPole, balance
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.irl import ClickClassifier, IQLearn, MaxEnt
 from lightrec.users.module import ChoiceModule
@@ -74,15 +67,17 @@ def replay(folder, loss="dqn", **settings):
     return ReplayPolicyModule(data.num_items, data.vector_size, **chosen), data
 
 
-def imitation(folder, learner="gail", **settings):
-    make_world = partial(CartPole, max_steps=20)
-    world = make_world(4)
-    world.set_seed(0)
-    shown = demonstrate(world, balance, 10)
-    features = VectorFeatures(4, 2).fit(shown[Key.OBSERVATION])
-    data = ImitationData(make_world, features, shown, judging=4)
-    chosen = {"sessions": 4, "steps": 4, "learner_settings": {"batch_size": 8}, **settings}
-    return ImitationModule(learner, **chosen), data
+def imitation(folder, kind=GAIL, **settings):
+    world = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 6}
+    shown = {"demonstration_sessions": 4, "demonstration_steps": 4}
+    data = WorldData("LongTermSatisfaction", world, 2, judging=4, demonstrations="oracle", **shown)
+    chosen = {"sessions": 4, "steps": 4, "batch_size": 8, "policy_settings": {"hidden": [8]}}
+    sizes = data.num_items, data.vector_size
+    if kind is SQIL:
+        chosen |= {"loss": "soft-q", "warm_up": 8, "updates": 2, "capacity": 100}
+        return ReplayPolicyModule(*sizes, reward=SQIL(), **chosen | settings), data
+    reward = kind(updates=2, batch_size=16)
+    return PolicyModule(*sizes, reward=reward, **chosen | settings), data
 
 
 STAGES = {
@@ -92,8 +87,8 @@ STAGES = {
     "choice mixed": (choice, {"model": "mixed", "members": 2}),
     **{f"choice {n}": (choice, {"learner": kind}) for n, kind in REWARDS.items()},
     **{f"policy {n}": (policy, {"loss": n}) for n in ON_POLICY},
-    **{f"replay {n}": (replay, {"loss": n}) for n in LEARNERS},
-    **{f"imitation {n}": (imitation, {"learner": n}) for n in ("gail", "airl", "sqil")},
+    **{f"replay {n}": (replay, {"loss": n}) for n in REPLAY},
+    **{f"imitation {kind.__name__}": (imitation, {"kind": kind}) for kind in (GAIL, AIRL, SQIL)},
 }
 """By name: what makes module and data of a folder, and the settings that it takes."""
 

@@ -13,13 +13,13 @@ from tests.learners.stages import STAGES, make
 
 WORLDS = [
     "UserModelSimulator", "TinyWorld", "Far", "Greed", "Retention", "InterestEvolution",
-    "LongTermSatisfaction", "CartPole", "Absorbing", "ChoiceProcess",
+    "LongTermSatisfaction", "Absorbing", "ChoiceProcess",
 ]  # fmt: skip
 TRAINED = [
     "ranking softmax", "ranking sampled", "ranking in-batch", "ranking bpr", "ranking GRU",
     "choice pooled", "choice recurrent", "choice maxent",
     "policy ppo", "policy reinforce-top-k", "policy slate-sarsa",
-    "replay dqn", "replay sac", "replay slate-q", "imitation gail", "imitation sqil",
+    "replay dqn", "replay sac", "replay slate-q", "imitation GAIL", "imitation SQIL",
 ]  # fmt: skip
 """One stage of each kind of network, loss and buffer."""
 

@@ -8,9 +8,9 @@ import torch
 
 from lightrec.errors import LightrecError, RecipeError
 from lightrec.keys import Key
-from lightrec.learners.gymnasium_data import GymnasiumData
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.replay import ReplayPolicyModule
+from lightrec.learners.world_data import GymnasiumData
 
 POLICY = {"pools": 0, "size": 0, "hidden": [8], "horizon": 1000}
 LIMIT = 12
@@ -68,10 +68,10 @@ def test_on_policy_targets(data, tmp_path):
     last = module.critic.network[-1]
     torch.nn.init.zeros_(last.weight)
     torch.nn.init.constant_(last.bias, 7)
-    rollout = module._play()
-    ended = rollout["terminated"]
+    rollout = module._estimate(module._play())
+    ended = rollout["next", "terminated"]
     assert ended.any()
-    assert (rollout["done"] & ~ended).any()
+    assert (rollout["next", "done"] & ~ended).any()
     torch.testing.assert_close(rollout["value_target"], 1 + 0.9 * 7 * (~ended).float())
 
 

@@ -58,7 +58,7 @@ def test_a_step_in_mixed_precision_is_that_of_float32(bandit, name):
     assert float(flat[1].norm()) == pytest.approx(float(flat[0].norm()), rel=0.05)
 
 
-@pytest.mark.parametrize("name", ["policy ppo", "replay dqn", "imitation gail"])
+@pytest.mark.parametrize("name", ["policy ppo", "replay dqn", "imitation GAIL"])
 def test_judging_is_as_fine_in_mixed_precision(bandit, name):
     module, _ = trained(name, bandit)
     module.log = lambda *_, **__: None

@@ -15,7 +15,6 @@ SHARED = ["ranking softmax", "ranking sampled", "choice pooled", "choice maxent"
 ALONE = {
     "policy ppo": "PolicyModule",
     "replay dqn": "ReplayPolicyModule",
-    "imitation gail": "ImitationModule",
 }
 
 

@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
+from lightrec.learners.algorithms import REPLAY
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.replay import ReplayPolicyModule
-from lightrec.learners.replay_learners import LEARNERS
 from lightrec.learners.world_data import WorldData
 from lightrec.policies.base import UserMemory, session_start
 from tests.learners.training import fit
@@ -17,7 +18,7 @@ SMALL = {
     "sessions": 16, "steps": 4, "updates": 2, "batch_size": 32, "warm_up": 64, "capacity": 500,
 }  # fmt: skip
 WORLD = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 6}
-SINGLE = ("dqn", "double-dqn", "sac", "mpo")
+SINGLE = ("dqn", "double-dqn", "soft-q", "sac", "mpo")
 
 
 def bandit_data(run, **settings):
@@ -97,12 +98,12 @@ def test_who_left_was_only_cut_where_leaving_is_a_part_of_the_discount(bandit):
     data = bandit_data(bandit, leave_rate=0.5, max_steps=4, ending="leave")
     module, _ = fit(data, PolicyModule, 0, time_aware=True, sessions=4, steps=2)
     assert module.ground.stay == 0.5
-    over = torch.tensor([[True], [True], [True], [False]])
-    left, length = (
-        torch.tensor([[True], [True], [False], [False]]),
-        torch.tensor([[2], [4], [3], [1]]),
-    )
-    ended = module._ended(left, over, length)
+    following = {
+        "done": torch.tensor([[True], [True], [True], [False]]),
+        "terminated": torch.tensor([[True], [True], [False], [False]]),
+        Key.STEP: torch.tensor([[2], [4], [3], [1]]),
+    }
+    ended = module._ended(TensorDict(following, [4]))
     # Left before the limit: a cut. Left in the last step, and nothing left to show: ends.
     assert ended.squeeze(1).tolist() == [False, True, True, False]
 
@@ -145,7 +146,7 @@ def test_slates_are_refused_where_single_items_are_valued(loss):
     data = WorldData("Greed", {"slate_size": 2}, iterations=1, judging=4)
     with pytest.raises(RecipeError, match=r"values single items, and the slates have 2 places"):
         fit(data, ReplayPolicyModule, 1, loss=loss, **SMALL)
-    assert set(LEARNERS) == {*SINGLE, "slate-q"}
+    assert set(REPLAY) == {*SINGLE, "slate-q"}
 
 
 def test_unknown_settings_are_told():
@@ -174,7 +175,7 @@ def test_every_on_policy_loss_finds_the_best_arm(bandit, loss):
     )
     assert trainer.callback_metrics["validation/return"] > 0.7
     kept = {name.split(".")[0] for name in module.state_dict()}
-    assert kept == {"policy", "critic", *(["behavior"] if loss == "reinforce-top-k" else [])}
+    assert kept == {"policy", "critic", *(["others"] if loss == "reinforce-top-k" else [])}
 
 
 @pytest.mark.parametrize("time_aware", [False, True])
@@ -188,17 +189,18 @@ def test_returns_go_on_where_sessions_were_cut_and_stop_where_they_ended(time_aw
     torch.manual_seed(0)
     module._state = module.ground.train.reset()
     module._memory = UserMemory(module.policy)
-    rollout = module._play()
-    done, ended = rollout["done"].squeeze(-1), rollout["terminated"].squeeze(-1)
+    rollout = module._estimate(module._play())
+    done, ended = (rollout["next", name].squeeze(-1) for name in ("done", "terminated"))
     assert (done & ended).any()
     assert (done & ~ended).any()
     if time_aware:
         ended = done
-    wanted = torch.full_like(rollout["reward"].squeeze(-1), 2.0)
+    reward = rollout["next", "reward"]
+    wanted = torch.full_like(reward.squeeze(-1), 2.0)
     later = torch.full((64,), 2.0)
     for step in reversed(range(7)):
         later = torch.where(done[:, step], torch.where(ended[:, step], 0.0, 2.0), later)
-        later = rollout["reward"][:, step, 0] + 0.9 * later
+        later = reward[:, step, 0] + 0.9 * later
         wanted[:, step] = later
     torch.testing.assert_close(rollout["value_target"].squeeze(-1), wanted)
 

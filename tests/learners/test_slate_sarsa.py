@@ -8,12 +8,7 @@ from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
-from lightrec.learners.policy_losses import (
-    CLICKED_COLUMN,
-    clicked_column,
-    on_policy_loss,
-    slates_alone,
-)
+from lightrec.learners.transitions import CLICKED_COLUMN, slates_alone
 from lightrec.learners.world_data import WorldData
 from lightrec.policies.slate import SlatePolicy
 from tests.learners.training import fit
@@ -37,7 +32,7 @@ def test_columns_become_places():
         {
             "slate": torch.tensor([[7, 4, 9], [5, 8, 0]]),
             Key.ACTION: torch.tensor([[6, 3, 8], [4, 7, -1]]),
-            Key.TAKEN: torch.tensor([[0, 0, 1], [0, 0, 0]]).bool(),
+            CLICKED_COLUMN: torch.tensor([[8], [-1]]),
             Key.MASK: torch.ones(2, 10, dtype=torch.bool),
         },
         [2],
@@ -55,12 +50,10 @@ def test_losses_are_those_of_a_look_at_all_that_was_offered(offers):
     data = WorldData("InterestEvolution", iterations=1, judging=4) if offers else world()
     module, _ = fit(data, PolicyModule, 1, **SMALL)
     module._state = module.ground.train.reset()
-    rollout = module._play()
-    column = clicked_column(rollout[Key.ACTION], rollout[Key.TAKEN])
-    assert (column >= 0).any()
-    everything = rollout.exclude("slate").set(CLICKED_COLUMN, column)
-    loss = on_policy_loss("slate-sarsa", module.policy, module.critic, None, 2, False, {})
-    alone, among_all = loss(slates_alone(rollout).flatten()), loss(everything.flatten())
+    rows = module._estimate(module._play()).exclude("next").flatten()
+    assert (rows[CLICKED_COLUMN] >= 0).any()
+    alone = module.learner.losses(slates_alone(rows))
+    among_all = module.learner.losses(module._with_masks(rows))
     for name, value in among_all.items():
         torch.testing.assert_close(alone[name], value)
 

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torchrl.envs.utils import check_env_specs
 
+from benchmarks.imitation.cart_pole import CartPole
 from lightrec.keys import Key
 from lightrec.simulators.absorbing import Absorbing
-from lightrec.simulators.worlds.cart_pole import CartPole
 from lightrec.simulators.worlds.greed import Greed
 
 
@@ -21,7 +21,7 @@ def test_ends_are_played_on_without_reward():
     base_alone.set_seed(0)
     state, alone = world.reset(), base_alone.reset()
     going, total, expected = torch.ones(8, 1, dtype=torch.bool), 0.0, 0.0
-    right = torch.ones(8, 1, dtype=torch.int64)
+    right = torch.full((8, 1), 2)
     for step in range(40):
         before = state[Key.OBSERVATION]
         after = world.step(state.set(Key.ACTION, right))["next"]

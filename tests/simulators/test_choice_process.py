@@ -4,7 +4,8 @@ from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.learners.imitation.demonstrations import demonstrate
+from lightrec.learners.demonstrations import demonstrate
+from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.choice_process import ChoiceProcess, transitions
 
 N = 12
@@ -25,12 +26,12 @@ def test_choices_enter_the_history_and_offers_are_fresh_and_even():
     counts = torch.zeros(N + 1)
     for step in range(6):
         offer = state[Key.CANDIDATES]
-        assert all(len(set(row)) == 5 for row in offer.tolist())
-        counts += torch.bincount(offer.flatten(), minlength=N + 1)
-        column = torch.randint(6, (400, 1))
-        expected = torch.where(column < 5, offer.gather(1, column.clamp_max(4)), N + 1)
-        after = world.step(state.set(Key.ACTION, column))["next"]
-        assert torch.equal(after[Key.HISTORY][:, -1:], expected)
+        assert all(len(set(row)) == 6 for row in offer.tolist())
+        assert (offer[:, 5] == N + 1).all()
+        counts += torch.bincount(offer[:, :5].flatten(), minlength=N + 1)
+        chosen = offer.gather(1, torch.randint(6, (400, 1)))
+        after = world.step(state.set(Key.ACTION, chosen))["next"]
+        assert torch.equal(after[Key.HISTORY][:, -1:], chosen)
         assert torch.equal(after[Key.HISTORY][:, :-1], state[Key.HISTORY][:, 1:])
         assert not (after[Key.CANDIDATES] == offer).all()
         assert bool(after["truncated"].all()) == (step == 5)
@@ -40,25 +41,16 @@ def test_choices_enter_the_history_and_offers_are_fresh_and_even():
     assert (counts[1:] - 1000).abs().max() < 120
 
 
-def test_a_known_reward_is_that_of_state_and_choice():
-    def reward(state):
-        return (state[Key.ACTION] == 5).float()
-
-    world = ChoiceProcess(N, 2, STARTS, offer_size=5, reward=reward)
-    state = world.reset().set(Key.ACTION, torch.tensor([[5], [0]]))
-    assert world.step(state)["next", "reward"].tolist() == [[1], [0]]
-
-
 def test_logged_sessions_are_the_transitions_of_the_process():
     world = ChoiceProcess(N, 3, STARTS, offer_size=5, max_steps=7)
     world.set_seed(1)
-    played = demonstrate(world, lambda state: torch.randint(6, (3, 1)), 7)
+    played = demonstrate(world, RandomPolicy(N + 1), 7)
     chosen = played["next", Key.HISTORY][:, :, -1]
-    found = transitions(played[Key.HISTORY][:, 0], played[Key.CANDIDATES], chosen, N)
+    found = transitions(played[Key.HISTORY][:, 0], played[Key.CANDIDATES][..., :-1], chosen, N)
     assert found.batch_size == (3, 6)
-    for key in (Key.HISTORY, Key.CANDIDATES, Key.ACTION):
+    for key in (Key.HISTORY, Key.CANDIDATES, Key.ACTION, Key.STEP, Key.ACCEPTED_TOTAL):
         assert torch.equal(found[key], played[key][:, :6])
-    for key in (Key.HISTORY, Key.CANDIDATES):
+    for key in (Key.HISTORY, Key.CANDIDATES, Key.STEP):
         assert torch.equal(found["next", key], played["next", key][:, :6])
     assert not found["next", "terminated"].any()
 

@@ -1,28 +1,31 @@
 import pytest
 import torch
 
+from benchmarks.imitation.cart_pole import CartPole
 from lightrec.errors import DataError
 from lightrec.keys import Key
-from lightrec.learners.imitation.demonstrations import demonstrate, with_absorbing
+from lightrec.learners.demonstrations import demonstrate, with_absorbing
 from lightrec.simulators.absorbing import Absorbing
-from lightrec.simulators.worlds.cart_pole import CartPole
 
 
-def right(state):
-    return torch.ones(len(state), 1, dtype=torch.int64)
+class Right:
+    """Pushes to the right, always."""
+
+    def act(self, state, slate_size=1, deterministic=True):
+        return state.set(Key.ACTION, torch.full((len(state), 1), 2))
 
 
 def fall():
     world = CartPole(1, ending="leave", max_steps=30)
     world.set_seed(0)
-    played = demonstrate(world, right, 30)[0]
+    played = demonstrate(world, Right(), 30)[0]
     length = int(played["next", "terminated"].squeeze(1).nonzero()[0]) + 1
     return played[:length]
 
 
 def test_playing_gives_transitions_that_hang_together():
     world = CartPole(3, max_steps=5)
-    played = demonstrate(world, right, 8)
+    played = demonstrate(world, Right(), 8)
     assert played.batch_size == (3, 8)
     after, before = played["next", Key.OBSERVATION][:, :-1], played[Key.OBSERVATION][:, 1:]
     same = (after == before).all(-1).all(0)
@@ -33,7 +36,7 @@ def test_playing_gives_transitions_that_hang_together():
 def test_ends_played_on_are_those_that_the_simulator_plays_on():
     world = Absorbing(CartPole(1, ending="leave", max_steps=30))
     world.set_seed(0)
-    expected = demonstrate(world, right, 30)[0]
+    expected = demonstrate(world, Right(), 30)[0]
     found = with_absorbing(fall(), 30)
     assert len(found) == 30
     for key in (Key.ABSORBING, Key.OBSERVATION):

@@ -7,13 +7,13 @@ import torch
 from tensordict import TensorDict
 
 from lightrec.keys import Key
-from lightrec.learners.policy_losses import CLICKED_COLUMN, FEATURES
-from lightrec.learners.replay_learners import LEARNERS
+from lightrec.learners.algorithms import REPLAY
+from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES
 from lightrec.nn.session import SessionValue
 from lightrec.policies.tower import TowerPolicy
 
 ITEMS, ROWS = 6, 8
-LOSSES = [*((loss, 1) for loss in LEARNERS), ("slate-q", 2)]
+LOSSES = [*((loss, 1) for loss in REPLAY), ("slate-q", 2)]
 """With their sizes of slates."""
 ALLOWED = [[1, 3, 4], [2, 3, 6]]
 """Of states and of next states."""
@@ -27,11 +27,11 @@ def learner_of(loss, size, strange=0.0):
     policy.vectors[5] += strange
     torch.nn.init.normal_(policy.query_network[-1].weight)
     settings = SimpleNamespace(critic_hidden=(8,))
-    policy = LEARNERS[loss].wrap(policy, size, settings)
+    policy = REPLAY[loss].wrap(policy, size, settings)
     critic = SessionValue(policy.feature_size, (8,))
-    others = LEARNERS[loss].networks(policy, settings)
+    others = REPLAY[loss].networks(policy, settings)
     more = {"slate_size": size, "discount": 0.9, "tau": 0.1, "settings": {}}
-    learner = LEARNERS[loss](policy, critic, others, **more)
+    learner = REPLAY[loss](policy, critic, others, **more)
     with torch.no_grad():  # target networks like any other, away from the learned ones
         for number, parameter in enumerate(learner.parameters()):
             parameter.add_(0.1 * (-1) ** number)

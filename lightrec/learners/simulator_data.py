@@ -1,4 +1,4 @@
-"""Where policies learn and are judged: a simulator to train in, and one to judge in."""
+"""The base of the data of policies: a simulator to train in, one to judge in, demonstrations."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
+from tensordict import TensorDict
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -64,6 +65,18 @@ class SimulatorData(StageData):
         :param settings: of its constructor, as the recipe gives them.
         :raises RecipeError: where the policy has no such setting.
         """
+
+    def demonstrations(self) -> TensorDict:
+        """Give what rewards that learn are shown of an expert.
+
+        :returns: (R,) transitions: a simulator's state and ``action``, the items shown, at the
+            root, the next state and ``terminated`` under ``next``.
+        :raises RecipeError: where there are none.
+        """
+        raise RecipeError(
+            f"The reward learns from demonstrations, and {type(self).__name__} has none. Take "
+            "WorldData or GymnasiumData and name who demonstrates under demonstrations."
+        )
 
     def train_dataloader(self) -> DataLoader[int]:
         """Count the iterations of an epoch."""

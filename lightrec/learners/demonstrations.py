@@ -1,30 +1,32 @@
 """Demonstrations as transitions: recorded in a simulator, or with their ends played on."""
 
-from collections.abc import Callable
-
 import torch
 from tensordict import TensorDict, TensorDictBase
-from torch import Tensor
 from torchrl.envs import EnvBase
 
 from lightrec.errors import DataError
 from lightrec.keys import Key
+from lightrec.simulators.rollout import Contender
 
 
 @torch.no_grad()
-def demonstrate(world: EnvBase, act: Callable[[TensorDictBase], Tensor], steps: int) -> TensorDict:
+def demonstrate(simulator: EnvBase, expert: Contender, steps: int) -> TensorDict:
     """Play on for some steps, sessions that end begin anew.
 
-    :param world: of B sessions.
-    :param act: from a state to actions (B, 1) int64.
-    :returns: ``(B, steps)`` transitions with the world's own reward under ``next``, which no
-        learner reads.
+    :param simulator: of B sessions.
+    :param expert: shows what it scores highest.
+    :returns: ``(B, steps)`` transitions without what only a world knows, and with its own reward
+        under ``next``, which no learner reads.
     """
-    state, rows = world.reset(), []
+    state, rows = simulator.reset(), []
+    secret = (Key.LATENT, Key.TRUE_REWARD)
     for _ in range(steps):
-        played, following = world.step_and_maybe_reset(state.set(Key.ACTION, act(state)))
-        rows.append(played)
-        state = following
+        seen = state if getattr(expert, "knows_truth", False) else state.exclude(*secret)
+        acted = expert.act(seen.copy(), simulator.slate_size, deterministic=True)
+        played, state = simulator.step_and_maybe_reset(state.set(Key.ACTION, acted[Key.ACTION]))
+        row = played.exclude(*secret)
+        row["next"] = played["next"].exclude(*secret)
+        rows.append(row)
     return TensorDict.stack(rows, 1)
 
 

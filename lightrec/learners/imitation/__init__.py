@@ -1,1 +1,0 @@
-"""Imitation: policies that learn from demonstrations in a simulator."""

@@ -1,0 +1,136 @@
+"""Transitions as learners keep them: which keys they have, packed masks, several steps at once.
+
+A transition is a TensorDict in TorchRL's form: at its root what the policy reads of a state, what
+was shown and with which probability; under ``next`` the state that followed, the reward, and
+whether the session is over.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+
+from lightrec.keys import PADDING, Key
+from lightrec.nn.plackett_luce import EMPTY
+
+FEATURES = "features"
+"""Key of a state's features (..., S), which critics see."""
+SLATE = "slate"
+"""Key of the items shown (..., K) int64; ``action`` holds the columns in which they stand."""
+CLICKED_COLUMN = "clicked_column"
+"""Key of the column that was taken (..., 1) int64, or EMPTY."""
+PACKED = "packed_mask"
+"""Key of a state's mask as bytes, (..., ⌈(N + 1) / 8⌉) uint8."""
+STEPS_AHEAD = "steps_to_next_obs"
+"""TorchRL's key of how many steps further the next state is, (..., 1) int64."""
+
+
+class Transitions(Protocol):
+    """Where batches of transitions come from: a replay buffer, a log, demonstrations."""
+
+    def sample(self, batch_size: int) -> TensorDictBase:
+        """Draw so many transitions."""
+
+
+class Recorded:
+    """Transitions that are given once and for all, drawn evenly with replacement.
+
+    :param rows: (N,) transitions.
+    """
+
+    def __init__(self, rows: TensorDict) -> None:
+        self.rows = rows
+
+    def sample(self, batch_size: int) -> TensorDict:
+        """Draw from torch's global generator."""
+        return self.rows[torch.randint(len(self.rows), (batch_size,), device=self.rows.device)]
+
+
+class Stretch(NamedTuple):
+    """From each step of B sessions of T steps, up to n steps further."""
+
+    reward: Tensor
+    """(B, T, 1): discounted sum of the rewards on the way."""
+    steps: Tensor
+    """(B, T, 1) int64: how many steps that were, fewer where a session or the record is over."""
+    last: Tensor
+    """(B, T) int64: the last step, after which comes the next state."""
+
+
+def stretches(reward: Tensor, done: Tensor, length: int, discount: float) -> Stretch:
+    """Look ahead as far as a session goes on, and no further than ``length`` steps.
+
+    No step of what follows a session's end counts, whether it ended or was cut. TorchRL's
+    ``MultiStep`` leaves ``terminated`` that of the first step, hence this one.
+
+    :param reward: (B, T, 1).
+    :param done: (B, T, 1) bool: the session was over after the step.
+    :param length: n, 1 or more.
+    :param discount: γ.
+    """
+    rows, time = done.shape[:2]
+    start = torch.arange(time, device=done.device).expand(rows, -1)
+    going = torch.ones_like(done[..., 0])
+    total, last = torch.zeros_like(reward[..., 0]), start
+    for ahead in range(length):
+        step = (start + ahead).clamp_max(time - 1)
+        going = going & (start + ahead < time)
+        total = total + discount**ahead * reward[..., 0].gather(1, step) * going
+        last = torch.where(going, step, last)
+        going = going & ~done[..., 0].gather(1, step)
+    steps = last - start + 1
+    return Stretch(total.unsqueeze(-1), steps.unsqueeze(-1), last)
+
+
+def pack(mask: Tensor) -> Tensor:
+    """Write masks (..., N) bool as bytes (..., ⌈N / 8⌉) uint8, the first column lowest."""
+    columns = mask.shape[-1]
+    whole = torch.nn.functional.pad(mask, (0, -columns % 8)).unflatten(-1, (-1, 8))
+    packed = torch.zeros(whole.shape[:-1], dtype=torch.uint8, device=mask.device)
+    for bit in range(8):
+        packed |= whole[..., bit].to(torch.uint8) << bit
+    return packed
+
+
+def unpack(packed: Tensor, columns: int) -> Tensor:
+    """Give back masks (..., N) bool of N columns."""
+    mask = torch.empty((*packed.shape, 8), dtype=torch.bool, device=packed.device)
+    for bit in range(8):
+        mask[..., bit] = (packed >> bit) & 1
+    return mask.flatten(-2)[..., :columns]
+
+
+def kept(keys: Sequence[str], state: TensorDictBase) -> TensorDict:
+    """Take some keys of a state."""
+    return TensorDict({key: state[key] for key in keys}, batch_size=state.batch_size)
+
+
+def clicked_column(columns: Tensor, taken: Tensor) -> Tensor:
+    """Find the column that was taken, the first one of several.
+
+    :param columns: (..., K) int64 that were shown.
+    :param taken: (..., K) bool: which of them were taken.
+    :returns: (..., 1) int64, EMPTY where none was.
+    """
+    place = taken.to(torch.int8).argmax(-1, keepdim=True)
+    return torch.where(taken.any(-1, keepdim=True), columns.gather(-1, place), EMPTY)
+
+
+def slates_alone(rows: TensorDictBase) -> TensorDictBase:
+    """Give states in which nothing was offered but the slate: columns are its places.
+
+    What is learned of the items shown alone needs no scores of all the others.
+
+    :param rows: with ``slate`` (..., K) items, and the column that was taken.
+    """
+    slate = rows[SLATE]
+    places = torch.arange(slate.shape[-1], device=slate.device).expand_as(slate)
+    taken = (rows[Key.ACTION] == rows[CLICKED_COLUMN]) & (slate != PADDING)
+    own = {
+        Key.CANDIDATES: slate,
+        Key.ACTION: places.masked_fill(slate == PADDING, EMPTY),
+        CLICKED_COLUMN: clicked_column(places, taken),
+    }
+    return rows.exclude(Key.MASK, PACKED).update(own)

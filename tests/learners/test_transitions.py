@@ -1,0 +1,66 @@
+"""Transitions over several steps against a loop, and masks in bits."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightrec.learners.transitions import PACKED, pack, stretches, unpack
+from tests.learners.stages import make
+from tests.learners.training import train
+
+
+def by_hand(reward, done, length, discount):
+    """What one session's steps see ahead."""
+    found = []
+    for start in range(len(reward)):
+        total, last = 0.0, start
+        for ahead in range(length):
+            step = start + ahead
+            if step >= len(reward):
+                break
+            total += discount**ahead * reward[step]
+            last = step
+            if done[step]:
+                break
+        found.append((total, last))
+    return found
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    rows=st.integers(1, 3),
+    time=st.integers(1, 7),
+    length=st.integers(1, 9),
+)
+def test_stretches_end_where_sessions_do(seed, rows, time, length):
+    chance = torch.Generator().manual_seed(seed)
+    reward = torch.randn(rows, time, 1, generator=chance, dtype=torch.float64)
+    done = torch.rand(rows, time, 1, generator=chance) < 0.3
+    stretch = stretches(reward, done, length, 0.9)
+    for row in range(rows):
+        inputs = reward[row, :, 0].tolist(), done[row, :, 0].tolist()
+        for step, (total, last) in enumerate(by_hand(*inputs, length, 0.9)):
+            torch.testing.assert_close(float(stretch.reward[row, step]), total)
+            assert stretch.last[row, step] == last
+            assert stretch.steps[row, step] == last - step + 1
+
+
+@pytest.mark.parametrize("columns", [1, 8, 9, 200_001])
+def test_masks_come_back_from_an_eighth_of_the_bytes(columns):
+    torch.manual_seed(0)
+    mask = torch.rand(2, 3, columns) < 0.7
+    packed = pack(mask)
+    assert packed.shape == (2, 3, -(-columns // 8))
+    assert packed.element_size() == 1
+    assert torch.equal(unpack(packed, columns), mask)
+
+
+def test_a_rollout_holds_a_bit_for_an_item(bandit):
+    module, _ = train(*make("policy ppo", bandit), 1)
+    rollout = module._play()
+    # 8 items and padding, of 8 sessions by 3 steps.
+    assert rollout[PACKED].shape == (8, 3, 2)
+    every = rollout.items(include_nested=True, leaves_only=True)
+    assert [key for key, value in every if value.shape[2:] == (module.num_items + 1,)] == []
