@@ -4,7 +4,7 @@ import difflib
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -46,6 +46,7 @@ class Arena:
     :param catalog: the items in the order of their numbers.
     :param names: of the users, where they have any.
     :param policies: how the contenders that are known by a word are made.
+    :param kinds: how a run makes those that are known by the short name of an installed policy.
     """
 
     title: str
@@ -54,6 +55,7 @@ class Arena:
     catalog: Catalog
     names: Sequence[str] | None
     policies: Mapping[str, Callable[[], Contender]]
+    kinds: Mapping[str, Callable[[], Contender]] = field(default_factory=dict)
 
     def in_mode(self, mode: Mode) -> "Arena":
         """Give the same in a mode of judging; itself where the mode adds nothing to its rules."""
@@ -66,12 +68,12 @@ class Arena:
         return replace(self, simulator=played, policies=policies)
 
     def policy(self, name: str) -> Contender:
-        """Find a contender: one that is known by a word, or a saved policy's folder.
+        """Find a contender: known by a word, an installed policy, or a saved policy's folder.
 
         :raises RecipeError: where there is none, or where it is of another catalog.
         """
-        if name in self.policies:
-            return self.policies[name]()
+        if name in self.policies or name in self.kinds:
+            return (self.policies.get(name) or self.kinds[name])()
         if (Path(name) / "config.json").is_file():
             saved: Policy = Policy.load(name)
             if saved.num_items != self.simulator.num_items:
@@ -181,8 +183,6 @@ def _of_run(run: Run, count: int, seed: int, settings: Mapping[str, Any], model:
         return made
 
     policies = run_contenders(run, lambda: played("users_a"), users, starts)
-    for name in installed().parts["policies"]:
-        policies.setdefault(name, partial(_installed_policy, name, run))
     return Arena(
         f"user model of {run.path.name}/{model}",
         played(model),
@@ -190,10 +190,11 @@ def _of_run(run: Run, count: int, seed: int, settings: Mapping[str, Any], model:
         Catalog(store.catalog),
         store.user_ids.to_list(),
         policies,
+        {name: partial(_of_kind, name, run) for name in installed().parts["policies"]},
     )
 
 
-def _installed_policy(name: str, run: Run) -> Policy:
+def _of_kind(name: str, run: Run) -> Policy:
     made: Policy = installed().get("policies", name).load().from_run(run)
     return made
 
