@@ -1,4 +1,4 @@
-"""Classes that files name.
+"""Objects as files describe them, and the classes that files name.
 
 A run folder, a checkpoint or a saved part is data, and may come from anybody. Nothing that it names
 is imported unless it belongs to lightrec or to an installed plugin, and nothing is called unless it
@@ -6,28 +6,39 @@ is derived from the class that is expected there.
 """
 
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib import import_module
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from lightrec import plugins
 from lightrec.errors import RunError
 
 CLASS, ARGUMENTS = "class_path", "init_args"
-"""How checkpoints describe an object: by its class and its arguments."""
+"""How recipes and files describe an object: by its class and its arguments."""
 
 _Base = TypeVar("_Base")
+_ANYTHING = (NoneType, object, Any)
+"""Types that say nothing of what may be built for them."""
 
 
 class PlainCheckpoint:
-    """For Lightning's modules and data modules: checkpoints give arguments, and call nothing."""
+    """For Lightning's modules and data modules: what checkpoints name is called if it is trusted.
+
+    A module's arguments are kept as :func:`described`, and what they describe is built again.
+    """
 
     @classmethod
     def load_from_checkpoint(cls, *arguments: Any, **settings: Any) -> Any:
-        """Load as Lightning does, without the function that a checkpoint may name to build it."""
+        """Load as Lightning does, with none but lightrec's own function to build it."""
+        from lightning.pytorch.core import saving
+
         # Lightning's own such function imports whatever class the arguments name.
+        own = f"{__name__}.{instantiate.__name__}"
+        saving._ALLOWED_INSTANTIATORS.add(own)
         return super().load_from_checkpoint(  # type: ignore[misc]
-            *arguments, **settings, _instantiator=None
+            *arguments, **settings, _instantiator=own
         )
 
 
@@ -67,22 +78,71 @@ def trusted_class(name: str, base: type[_Base]) -> type[_Base]:
     return found
 
 
-def rebuilt(given: _Base | None, base: type[_Base]) -> _Base | None:
-    """Build what a checkpoint describes.
+def described(value: Any) -> Any:
+    """Give a constructor argument as plain Python, as recipes, checkpoints and parts write it.
 
-    :param given: a mapping of ``class_path`` and ``init_args``; anything else is given back.
-    :param base: what its class must be derived from.
-    :raises RunError: as :func:`trusted_class`.
+    A part becomes its class and its arguments, and so does a class or a partial that makes one;
+    tuples become lists, and all else stays what it is.
     """
-    if not isinstance(given, Mapping):
-        return given
+    if isinstance(value, Mapping):
+        return {name: described(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [described(inner) for inner in value]
+    if isinstance(value, partial):
+        # jsonargparse's own partial has the class as its argument, and a function that makes it.
+        inner = described(next((a for a in value.args if isinstance(a, type)), value.func))
+        arguments = inner.get(ARGUMENTS, {}) | described(value.keywords)
+        return inner | ({ARGUMENTS: arguments} if arguments else {})
+    if isinstance(value, type):
+        return {CLASS: f"{value.__module__}.{value.__qualname__}"}
+    return getattr(value, "description", value)
+
+
+def built(value: Any, annotation: Any) -> Any:
+    """Build what a description says, the parts within it first; the reverse of :func:`described`.
+
+    :param value: a mapping of ``class_path`` and ``init_args``, a list of these, or anything else,
+        which is given back.
+    :param annotation: the type of the argument that it is for. A class or one of several is what
+        the description's class must be derived from; ``Callable[..., Base]`` gives a partial that
+        makes it.
+    :raises RunError: as :func:`trusted_class`, and where the arguments do not fit the class.
+    """
+    kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    if isinstance(value, list):
+        inner = next((args[0] for kind in kinds if (args := get_args(kind))), object)
+        return [built(each, inner) for each in value]
+    if not (isinstance(value, Mapping) and CLASS in value):
+        return value
+    later = [get_args(kind)[-1] for kind in kinds if get_origin(kind) is Callable]
+    bases = [kind for kind in later or kinds if isinstance(kind, type) and kind not in _ANYTHING]
+    if not bases:
+        return value
+    found: Any = trusted_class(value[CLASS], bases[0])
     try:
-        return trusted_class(given[CLASS], base)(**given.get(ARGUMENTS, {}))
-    except (KeyError, TypeError) as error:
+        arguments = arguments_of(found, value.get(ARGUMENTS) or {})
+        return partial(found, **arguments) if later else found(**arguments)
+    except TypeError as error:
         raise RunError(
-            f"A file describes a {base.__name__} as {dict(given)!r}, which cannot be built: "
+            f"A file describes a {found.__name__} as {dict(value)!r}, which cannot be built: "
             f"{error}."
         ) from error
+
+
+def arguments_of(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Build what descriptions there are among a constructor's arguments.
+
+    :param kind: whose constructor it is, and whose types the parts must have.
+    """
+    if not any(isinstance(value, Mapping | list) for value in given.values()):
+        return dict(given)
+    types = get_type_hints(kind.__init__)  # type: ignore[misc]
+    return {name: built(value, types.get(name, object)) for name, value in given.items()}
+
+
+def instantiate(kind: type[_Base], given: Mapping[str, Any]) -> _Base:
+    """Make a Lightning module of the arguments that its checkpoint holds."""
+    return kind(**arguments_of(kind, given))
 
 
 def _derived(base: type[_Base]) -> Iterator[type[_Base]]:

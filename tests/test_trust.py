@@ -8,17 +8,21 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from lightrec.__main__ import main
 from lightrec.data.store import EventStore
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RunError
 from lightrec.learners.on_policy import PolicyModule
+from lightrec.nn.part import Part
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.ranking.blend import Blend, described_models
@@ -30,7 +34,7 @@ from lightrec.stages import assumptions
 from lightrec.stages import run as pipeline
 from lightrec.stages.train import check
 from lightrec.testing import tiny
-from lightrec.trust import trusted_class
+from lightrec.trust import built, trusted_class
 from lightrec.users.module import ChoiceModule
 from lightrec.users.user_model import UserModel
 
@@ -73,6 +77,10 @@ def arguments(payload: str, marker: Path) -> dict[str, object]:
     }.get(payload, {})
 
 
+def described(name: str, given: dict[str, object]) -> dict[str, object]:
+    return {"class_path": name.replace(":", "."), "init_args": given}
+
+
 def edit(path: Path, change) -> None:
     content = json.loads(path.read_text())
     change(content)
@@ -82,7 +90,7 @@ def edit(path: Path, change) -> None:
 def forge_blend(run, name, given):
     def change(content):
         for form in content["item_models"].values():
-            form |= {"class": name, "settings": given, "weight": 1.0}
+            form |= {**described(name, given), "weight": 1.0}
 
     edit(run / "ranker" / "blend.json", change)
 
@@ -96,11 +104,11 @@ def forge_class(stage):
 
 
 def forge_user_model(run, name, given):
-    edit(run / "policy" / "config.json", lambda c: c.update(user_model={"class": name, **given}))
+    edit(run / "policy" / "config.json", lambda c: c.update(user_model=described(name, given)))
 
 
 def forge_member(run, name, given):
-    edit(run / "users_a" / "config.json", lambda c: c.update(members=[{"class": name, **given}]))
+    edit(run / "users_a" / "config.json", lambda c: c.update(members=[described(name, given)]))
 
 
 def forge_tower(run, name, given):
@@ -108,20 +116,19 @@ def forge_tower(run, name, given):
 
 
 def forge_tower_of_policy(run, name, given):
-    edit(run / "policy" / "config.json", lambda c: c["ranker"].update(tower=name))
+    edit(run / "policy" / "config.json", lambda c: c["ranker"]["init_args"].update(tower=name))
 
 
 def forge_checkpoint(stage, **instead):
     def forge(run, name, given):
         path = run / stage / "model.ckpt"
         content = torch.load(path, weights_only=True)
-        described = {"class_path": name.replace(":", "."), "init_args": given}
         content["hyper_parameters"] |= {
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
-            **{key: described for key in instead.get("settings", ())},
+            **{key: described(name, given) for key in instead.get("settings", ())},
         }
         for key in instead.get("parts", ()):
-            content[key] = {"class": name, **given}
+            content[key] = described(name, given)
         torch.save(content, path)
 
     return forge
@@ -251,7 +258,8 @@ def test_a_data_module_builds_nothing_that_a_checkpoint_names(run, marker):
         },
     }
     torch.save(content, run / "ranker" / "model.ckpt")
-    SequenceData.load_from_checkpoint(run / "ranker" / "model.ckpt")
+    with pytest.raises(RunError, match="belongs neither to lightrec nor to an installed plugin"):
+        SequenceData.load_from_checkpoint(run / "ranker" / "model.ckpt")
     assert not marker.exists()
 
 
@@ -266,6 +274,55 @@ def test_checkpoints_of_a_run_load_by_themselves(tiny_run):
         (PolicyModule, "policy"),
     ):
         assert kind.load_from_checkpoint(tiny_run / stage / "model.ckpt")
+
+
+class Leaf(Part):
+    """A part within a part."""
+
+    def __init__(self, size: int = 2) -> None:
+        super().__init__()
+        self.linear = nn.Linear(size, size)
+
+
+class Tower(Part):
+    """A part of parts, given in all the ways there are."""
+
+    def __init__(
+        self,
+        inner: Leaf,
+        several: list[Leaf] | None,
+        later: Callable[[int], Leaf] = Leaf,
+        depth: int = 1,
+    ) -> None:
+        super().__init__()
+        self.inner, self.several, self.made = inner, nn.ModuleList(several), later(depth)
+
+
+def test_a_part_of_parts_is_built_again_with_its_weights(tmp_path):
+    tower = Tower(Leaf(3), [Leaf(), Leaf(4)], partial(Leaf), 5)
+    tower.save_pretrained(tmp_path)
+    again = Part.load(tmp_path)
+    assert again.description == tower.description
+    assert again.description["init_args"]["several"][1] == Leaf(4).description
+    for name, value in tower.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+    plain = Tower(Leaf(), [])
+    assert type(built(plain.description, Part).made) is Leaf
+    assert not plain.description["init_args"]["several"]
+
+
+@pytest.mark.parametrize(
+    ("inner", "told"),
+    [
+        ("lightrec.policies.baselines.RandomPolicy", "which is not a subclass of Leaf"),
+        (f"{__name__}.Leaf", "which cannot be built: .*unexpected keyword argument 'colour'"),
+    ],
+)
+def test_a_part_within_a_part_must_be_of_its_type(inner, told):
+    kept = Tower(Leaf(), []).description
+    kept["init_args"]["inner"] = {"class_path": inner, "init_args": {"colour": "red"}}
+    with pytest.raises(RunError, match=told):
+        built(kept, Part)
 
 
 def test_code_in_the_folder_of_a_text_model_is_not_run(marker, monkeypatch, tmp_path):

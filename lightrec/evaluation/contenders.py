@@ -57,7 +57,7 @@ def world_contenders(world: World, learned: Learned = "click") -> Makers:
     def epsilon() -> Contender:
         """The linear model of the others: one slate in ten is drawn evenly."""
         bandit = LinUCB.from_vectors(world.item_vectors, alpha=0.0, **settings)
-        exploring = EpsilonGreedy.around(bandit, EPSILON)
+        exploring = EpsilonGreedy(bandit, EPSILON)
         return Drawn(_taught(exploring, bandit, world, users))
 
     makers: Makers = {"random": lambda: RandomPolicy(world.num_items)}
@@ -98,7 +98,7 @@ def run_contenders(
     return makers | {
         "greedy": greedy,
         "constant": constant,
-        "epsilon-greedy": lambda: Drawn(EpsilonGreedy.around(greedy(), EPSILON)),
+        "epsilon-greedy": lambda: Drawn(EpsilonGreedy(greedy(), EPSILON)),
         **_bandits(vectors, learns_in, users, {}),
     }
 

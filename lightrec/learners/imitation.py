@@ -22,9 +22,10 @@ from torch.nn.functional import embedding, pad, softplus
 
 from lightrec.keys import PADDING, Key
 from lightrec.learners.transitions import FEATURES
-from lightrec.nn.part import Part, arguments_of
+from lightrec.nn.part import Part
 from lightrec.nn.session import perceptron
 from lightrec.rewards.base import Reward
+from lightrec.trust import ARGUMENTS
 
 RewardForm = Literal["logit", "positive", "negative"]
 """How a logit becomes a reward; see :func:`reward_from_logit`."""
@@ -193,7 +194,7 @@ class AdversarialReward(LearnableReward):
         """
         sizes = {"feature_size": feature_size, "slate_size": slate_size}
         sizes |= {"num_items": len(vectors) - 1, "vector_size": vectors.shape[1]}
-        made = type(self)(**{**arguments_of(self), **sizes})
+        made = type(self)(**{**self.description[ARGUMENTS], **sizes})
         items = vectors[1:].float() - vectors[1:].float().mean(0)
         made.vectors[1:] = items / items.square().mean().sqrt().clamp_min(1e-8)
         return made

@@ -31,7 +31,6 @@ from lightrec.learners.transitions import (
     pack,
     unpack,
 )
-from lightrec.nn.part import describe
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.precision import full_precision
 from lightrec.nn.session import SessionValue
@@ -40,6 +39,7 @@ from lightrec.nn.stage import StageModule
 from lightrec.policies.base import LearnedPolicy, UserMemory
 from lightrec.rewards.combined import Measured, measured_of, put_measured
 from lightrec.simulators.rollout import play
+from lightrec.trust import built
 
 REWARD = "reward"
 """Where a reward that was learned is left, below the policy's folder."""
@@ -115,10 +115,10 @@ class PolicyStage(StageModule):
 
         These are target networks and the loss's own numbers.
         """
-        checkpoint["policy"] = describe(self.policy)
+        checkpoint["policy"] = self.policy.description
         checkpoint["environment_steps"] = dict(self._steps)
         if self.reward is not None:
-            checkpoint["learned_reward"] = describe(self.reward)
+            checkpoint["learned_reward"] = self.reward.description
         if self._ground is not None and self._ground.reward is not None:
             checkpoint["reward"] = measured_of(self._ground.reward)
         own = {tensor.data_ptr() for tensor in self.state_dict().values()}
@@ -132,9 +132,9 @@ class PolicyStage(StageModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Build the parts that the weights belong to, and take back the rest."""
         if not hasattr(self, "policy"):
-            self._build(LearnedPolicy.build(checkpoint["policy"]))
+            self._build(built(checkpoint["policy"], LearnedPolicy))
             if "learned_reward" in checkpoint:
-                self.reward = LearnableReward.build(checkpoint["learned_reward"])
+                self.reward = built(checkpoint["learned_reward"], LearnableReward)
         self._measured = checkpoint.get("reward", {})
         self._steps |= checkpoint.get("environment_steps", {})
         self._learned = checkpoint.get("learner", {})

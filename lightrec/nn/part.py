@@ -1,9 +1,8 @@
 """The base class of parts: modules that serve after training, saved as a folder."""
 
 import contextlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
@@ -11,7 +10,7 @@ from torch import nn
 
 from lightrec.data.files import usual_mode
 from lightrec.errors import RunError
-from lightrec.trust import trusted_class
+from lightrec.trust import ARGUMENTS, arguments_of, described, trusted_class
 
 CLASS_FILE = "class.txt"
 """Names a saved part's class, ``module:Class``."""
@@ -20,8 +19,10 @@ CLASS_FILE = "class.txt"
 class Part(nn.Module, PyTorchModelHubMixin):
     """A module that saves and loads itself: constructor arguments as JSON, weights as safetensors.
 
-    ``save_pretrained(folder)`` and ``from_pretrained(folder)`` are those of the Hugging Face hub;
-    constructor arguments must be plain Python.
+    ``save_pretrained(folder)`` and ``from_pretrained(folder)`` are those of the Hugging Face hub.
+    Constructor arguments are plain Python or parts, and typed: a part within a part, in a list, or
+    made later by a ``Callable[..., Base]``, is written as its class and arguments, and must be of
+    the argument's type where it is built again.
     """
 
     @classmethod
@@ -45,35 +46,32 @@ class Part(nn.Module, PyTorchModelHubMixin):
             )
         return trusted_class(path.read_text().strip(), cls).from_pretrained(folder).eval()
 
-    @classmethod
-    def build(cls, description: Mapping[str, Any]) -> Self:
-        """Build a part of this class or a derived one, with weights as its constructor draws them.
-
-        :param description: as :func:`describe` gives it.
-        :raises RunError: where it is something else, or names a class that is not trusted.
-        """
-        arguments = dict(description)
-        return trusted_class(arguments.pop("class"), cls)(**arguments)
+    @property
+    def description(self) -> dict[str, Any]:
+        """The part's class and constructor arguments, plain Python."""
+        given: Any = self._hub_mixin_config
+        return {**described(type(self)), ARGUMENTS: dict(given or {})}
 
     @classmethod
-    def of(cls, given: "Part | Mapping[str, Any]") -> Self:
-        """Give a part as it is, or build it from its description: for parts within parts.
+    def _is_jsonable(cls, value: Any) -> bool:
+        jsonable: bool = super()._is_jsonable(described(value))
+        return jsonable
 
-        A part that holds others keeps their descriptions among its own constructor arguments, see
-        :meth:`keep_arguments`.
+    @classmethod
+    def _encode_arg(cls, arg: Any) -> Any:
+        return super()._encode_arg(described(arg))
 
-        :raises RunError: where a description names a class that is not trusted.
-        """
-        return given if isinstance(given, cls) else cls.build(cast(Mapping[str, Any], given))
-
-    def keep_arguments(self, **arguments: Any) -> None:
-        """Keep constructor arguments with which the part is made again; parts are described."""
-        self._hub_mixin_config = {name: _plain(value) for name, value in arguments.items()}
+    @classmethod
+    def _from_pretrained(cls, **settings: Any) -> Self:
+        part: Self = super()._from_pretrained(**arguments_of(cls, settings))
+        return part
 
     def _save_pretrained(self, save_directory: Path) -> None:
         with usual_mode(Path(save_directory) / SAFETENSORS_SINGLE_FILE):
             super()._save_pretrained(save_directory)
-        (Path(save_directory) / CLASS_FILE).write_text(f"{_name(self)}\n")
+        kind = type(self)
+        name = f"{kind.__module__}:{kind.__qualname__}\n"
+        (Path(save_directory) / CLASS_FILE).write_text(name)
 
     def generate_model_card(self, *arguments: Any, **settings: Any) -> ModelCard:
         """Describe the folder in its README.md; the mixin's own card says it was uploaded."""
@@ -84,23 +82,3 @@ class Part(nn.Module, PyTorchModelHubMixin):
             f"`model.safetensors` its weights. "
             f"`{kind.__module__}.{kind.__qualname__}.from_pretrained(folder)` loads it.\n"
         )
-
-
-def arguments_of(part: PyTorchModelHubMixin) -> dict[str, Any]:
-    """Give the constructor arguments with which a part was made, plain Python."""
-    return dict(part._hub_mixin_config)  # type: ignore[arg-type]
-
-
-def describe(part: Part) -> dict[str, Any]:
-    """Give a part's constructor arguments and, under ``class``, its ``module:Class``."""
-    return {"class": _name(part), **arguments_of(part)}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (list, tuple, nn.ModuleList)):
-        return [_plain(each) for each in value]
-    return describe(value) if isinstance(value, Part) else value
-
-
-def _name(part: Part) -> str:
-    return f"{type(part).__module__}:{type(part).__qualname__}"

@@ -6,18 +6,19 @@ A LightningModule trains a *part* (a ranker, a user model, a policy). The part i
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import lightning.pytorch as pl
 from lightning.fabric.utilities.data import AttributeDict
 
-from lightrec.trust import PlainCheckpoint
+from lightrec.trust import PlainCheckpoint, described
 
 
 class StageModule(PlainCheckpoint, pl.LightningModule):
     """A LightningModule that trains a part and leaves it in a folder.
 
-    Constructor arguments are plain Python, so that checkpoints load with ``weights_only=True``.
+    Checkpoints hold the constructor's arguments as plain Python, parts as their descriptions, so
+    that they load with ``weights_only=True``.
     The command line links ``num_items`` and ``vector_size`` from the data module.
 
     :param num_items: number of items N; tables have N + 1 rows, row 0 for padding.
@@ -33,6 +34,9 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
         super().__init__()
         self.num_items = num_items
         self.vector_size = vector_size
+
+    def _set_hparams(self, given: Any) -> None:
+        super()._set_hparams(described(given))
 
     @property
     def settings(self) -> AttributeDict:

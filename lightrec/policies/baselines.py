@@ -1,6 +1,7 @@
 """Policies that learn nothing from a simulator's rewards: what every learned policy must beat."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -10,7 +11,6 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lightrec.keys import Key
-from lightrec.nn.part import arguments_of
 from lightrec.policies.base import (
     RunParts,
     ScoredPolicy,
@@ -142,19 +142,16 @@ class RandomPolicy(ConstantListPolicy):
 class GreedyEncoderPolicy(TwoTowerPolicy):
     """Shows what the encoder expects next, whatever comes after.
 
-    :param num_items: number of items N.
-    :param ranker: constructor arguments of the :class:`~lightrec.ranking.ranker.Ranker` inside.
+    :param ranker: the encoder.
     :param history_length: how many of a history's last items are read; None leaves it to the
         ranker. Give a learned policy's own, for a comparison on equal terms.
     """
 
     history_length: int
 
-    def __init__(
-        self, num_items: int, ranker: Mapping[str, Any], history_length: int | None = None
-    ) -> None:
-        super().__init__(num_items)
-        self.ranker = Ranker(**ranker).requires_grad_(False).eval()
+    def __init__(self, ranker: Ranker, history_length: int | None = None) -> None:
+        super().__init__(ranker.num_items)
+        self.ranker = ranker.requires_grad_(False).eval()
         self.history_length = history_length or self.ranker.max_length
 
     @classmethod
@@ -165,9 +162,7 @@ class GreedyEncoderPolicy(TwoTowerPolicy):
     @classmethod
     def from_ranker(cls, ranker: Ranker, history_length: int | None = None) -> Self:
         """Make the policy around a copy of a trained encoder."""
-        policy = cls(ranker.num_items, arguments_of(ranker), history_length)
-        policy.ranker.load_state_dict(ranker.state_dict())
-        return policy.to(next(ranker.parameters()).device)
+        return cls(deepcopy(ranker), history_length)
 
     @torch.no_grad()
     def user_vectors(self, history: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The learned policy: the encoder's ranking plus what a simulator's rewards add to it."""
 
-from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, Self
 
 import torch
@@ -8,7 +8,6 @@ from tensordict import TensorDictBase
 from torch import Tensor, nn
 
 from lightrec.keys import Key
-from lightrec.nn.part import arguments_of, describe
 from lightrec.nn.session import SessionFeatures
 from lightrec.policies.base import (
     LearnedPolicy,
@@ -32,12 +31,8 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
     β is fixed: learning it
     would make draws more certain before anything else has been learned, and not rank differently.
 
-    :param num_items: number of items N.
-    :param ranker: constructor arguments of the frozen :class:`~lightrec.ranking.ranker.Ranker`
-        inside.
-    :param user_model: constructor arguments of the frozen
-        :class:`~lightrec.users.choice_model.ChoiceModel` inside, and under ``class`` its
-        ``module:Class``; None does without.
+    :param ranker: the encoder, which is frozen.
+    :param user_model: whose utilities are seen, frozen too; None does without.
     :param history_length: how many of a history's last steps are read.
     :param tune: whether the encoder's user tower learns on; item vectors stay as they are, so that
         new items keep their place among them.
@@ -56,9 +51,8 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
 
     def __init__(
         self,
-        num_items: int,
-        ranker: Mapping[str, Any],
-        user_model: Mapping[str, Any] | None = None,
+        ranker: Ranker,
+        user_model: ChoiceModel | None = None,
         history_length: int = 20,
         tune: bool = False,
         size: int = 32,
@@ -66,9 +60,11 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
         inverse_temperature: float = 1.0,
         horizon: int = 40,
     ) -> None:
-        super().__init__(num_items)
-        self.ranker = Ranker(**ranker).requires_grad_(False).eval()
-        self.user_model = None if user_model is None else _frozen(user_model)
+        super().__init__(ranker.num_items)
+        self.ranker = ranker.requires_grad_(False).eval()
+        self.user_model = user_model
+        if user_model is not None:
+            user_model.requires_grad_(False).eval()
         self.history_length, self.inverse_temperature = history_length, inverse_temperature
         self.tune = tune
         if tune:
@@ -79,7 +75,7 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
         self.widths = [self.ranker.size + 1]
         if self.user_model is not None:
             self.widths.append(self.user_model.as_candidate.out_features + 1)
-        self.register_buffer("item_vectors", torch.zeros(num_items + 1, sum(self.widths)))
+        self.register_buffer("item_vectors", torch.zeros(self.num_items + 1, sum(self.widths)))
         self.register_buffer("item_scale", torch.ones(self.widths[0]))
         self.utility_weight = nn.Parameter(torch.zeros(()))
         self.query_network: nn.Module | None = None
@@ -116,11 +112,7 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
 
         :param settings: the further constructor arguments.
         """
-        described = None if user_model is None else describe(user_model)
-        policy = cls(ranker.num_items, arguments_of(ranker), described, **settings)
-        policy.ranker.load_state_dict(ranker.state_dict())
-        if policy.user_model is not None and user_model is not None:
-            policy.user_model.load_state_dict(user_model.state_dict())
+        policy = cls(deepcopy(ranker), deepcopy(user_model), **settings)
         policy.freeze_items()
         return policy.to(next(ranker.parameters()).device)
 
@@ -179,7 +171,3 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
         if self.user_model is not None:
             self.user_model.eval()
         return self
-
-
-def _frozen(description: Mapping[str, Any]) -> ChoiceModel:
-    return ChoiceModel.build(description).requires_grad_(False).eval()

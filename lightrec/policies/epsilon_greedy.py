@@ -9,7 +9,6 @@ from torch import Tensor
 
 from lightrec import plugins
 from lightrec.keys import Key
-from lightrec.nn.part import describe
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.slate_law import ItemSlates, columns_at, may_be_shown
 from lightrec.policies.base import Policy, RunParts
@@ -73,18 +72,16 @@ class EpsilonGreedy(Policy):
     is asked for it is shown without exploring, as every policy does; see :class:`Drawn`. What draws
     its scores itself, such as Thompson sampling, is mixed given these.
 
-    :param num_items: number of items N.
-    :param policy: constructor arguments of the policy inside, and under ``class`` its
-        ``module:Class``.
+    :param policy: the other policy, which may go on learning.
     :param epsilon: ε, 0 to 1.
     """
 
-    def __init__(self, num_items: int, policy: Mapping[str, Any], epsilon: float = 0.1) -> None:
-        super().__init__(num_items)
+    def __init__(self, policy: Policy, epsilon: float = 0.1) -> None:
+        super().__init__(policy.num_items)
         if not 0 <= epsilon <= 1:
             raise ValueError(f"epsilon is {epsilon}; a probability lies between 0 and 1.")
         self.epsilon = epsilon
-        self.policy: Policy = Policy.build(policy)
+        self.policy = policy
         self.reads = self.policy.reads
         self.history_length = self.policy.history_length
 
@@ -102,14 +99,7 @@ class EpsilonGreedy(Policy):
         :param policy_settings: of its constructor.
         """
         inner: type[Policy] = plugins.installed().get("policies", policy).load()
-        return cls.around(inner.from_run(run, **(policy_settings or {})), **settings)
-
-    @classmethod
-    def around(cls, policy: Policy, epsilon: float = 0.1) -> Self:
-        """Make the policy around another, which stays the same object and may go on learning."""
-        around = cls(policy.num_items, describe(policy), epsilon)
-        around.policy = policy
-        return around
+        return cls(inner.from_run(run, **(policy_settings or {})), **settings)
 
     def user_vectors(self, history: Tensor) -> Tensor:
         """Give the other policy's user vectors ``(B, D)``."""

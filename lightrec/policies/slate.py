@@ -1,7 +1,7 @@
 """The policy of slates that SlateQ learns: what is taken, and what it is worth in the long run."""
 
-from collections.abc import Mapping
-from typing import Any, Self
+from copy import deepcopy
+from typing import Self
 
 import torch
 from tensordict import TensorDictBase
@@ -10,7 +10,6 @@ from torch import Tensor
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.best_slate import best_slate
-from lightrec.nn.part import describe
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.session import SessionValue
 from lightrec.nn.slate_law import ItemSlates
@@ -27,8 +26,8 @@ class SlatePolicy(LearnedPolicy):
     by the law of Plackett and Luce from scores over ``temperature``, a scalar buffer in units of
     value: 1 when the policy is made, and then what training leaves there.
 
-    :param choices: the first policy: its ``class`` and constructor arguments.
-    :param values: the second, likewise.
+    :param choices: the first policy.
+    :param values: the second.
     :param slate_size: places K for which scores are made.
     :param hidden: widths of the hidden layers of the values of states and of nothing.
     :raises RecipeError: where a policy tunes its way of reading histories.
@@ -38,14 +37,13 @@ class SlatePolicy(LearnedPolicy):
 
     def __init__(
         self,
-        num_items: int,
-        choices: Mapping[str, Any],
-        values: Mapping[str, Any],
+        choices: LearnedPolicy,
+        values: LearnedPolicy,
         slate_size: int = 1,
         hidden: tuple[int, ...] = (64,),
     ) -> None:
-        super().__init__(num_items)
-        self.choices, self.values = LearnedPolicy.build(choices), LearnedPolicy.build(values)
+        super().__init__(choices.num_items)
+        self.choices, self.values = choices, values
         if self.choices.tune or self.values.tune:
             raise RecipeError(
                 "tune is true among policy_settings, and a SlatePolicy has two policies, which "
@@ -69,11 +67,7 @@ class SlatePolicy(LearnedPolicy):
         hidden: tuple[int, ...] = (64,),
     ) -> Self:
         """Make the policy around two untrained ones, which are copied."""
-        parts = describe(choices), describe(values)
-        policy = cls(choices.num_items, *parts, slate_size, hidden)
-        policy.choices.load_state_dict(choices.state_dict())
-        policy.values.load_state_dict(values.state_dict())
-        return policy
+        return cls(deepcopy(choices), deepcopy(values), slate_size, hidden)
 
     def user_vectors(self, history: Tensor) -> Tensor:
         """Sum histories up as the second policy does; the first is of the same kind."""

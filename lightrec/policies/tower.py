@@ -11,9 +11,9 @@ from torch.nn.functional import embedding, pad
 
 from lightrec.keys import Key
 from lightrec.nn.left_out import fit_left_out
-from lightrec.nn.part import arguments_of
 from lightrec.nn.session import SessionFeatures
 from lightrec.policies.base import LearnedPolicy, RunParts, TwoTowerPolicy, vectors_of
+from lightrec.trust import ARGUMENTS
 
 SILENT = 1e-6
 """A column of vectors whose standard deviation is below this says nothing."""
@@ -153,7 +153,7 @@ class TowerPolicy(TwoTowerPolicy, LearnedPolicy):
             )
         total = self.num_items + len(vectors)
         with torch.random.fork_rng():  # what weights begin as is of no account here
-            grown = type(self)(**(arguments_of(self) | {"num_items": total}))
+            grown = type(self)(**(self.description[ARGUMENTS] | {"num_items": total}))
         columns = pad(self._columns(vectors.to(self.vectors)), (0, 1))
         state = self.state_dict()
         state["vectors"] = torch.cat([self.vectors[:-1], columns, self.vectors[-1:]])

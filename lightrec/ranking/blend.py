@@ -16,7 +16,7 @@ from lightrec.keys import PADDING, Column, Key
 from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.item_models.text_map import TextMap
 from lightrec.ranking.ranker import Ranker
-from lightrec.trust import trusted_class
+from lightrec.trust import built
 
 DESCRIPTION: Final = "blend.json"
 TENSORS: Final = "blend.safetensors"
@@ -105,11 +105,7 @@ class Blend(nn.Module):
     def save(self, folder: Path) -> None:
         """Write what is added to the ranker; item models without weight are described only."""
         described = {
-            name: {
-                "class": f"{type(model).__module__}:{type(model).__qualname__}",
-                "settings": model.settings,
-                "weight": self.weights.get(name, 0.0),
-            }
+            name: {**model.description, "weight": self.weights.get(name, 0.0)}
             for name, model in self.item_models.items()
             if isinstance(model, ItemModel)
         }
@@ -149,13 +145,10 @@ class Blend(nn.Module):
         for name, described in content["item_models"].items():
             weights[name] = described["weight"]
             if described["weight"]:
-                own = {
-                    key.removeprefix(f"{name}/"): tensor
-                    for key, tensor in tensors.items()
-                    if key.startswith(f"{name}/")
-                }
-                model = trusted_class(described["class"], ItemModel)
-                item_models[name] = model.restore(described["settings"], own)
+                item_models[name] = built(described, ItemModel)
+        for path, tensor in tensors.items():
+            name, _, key = path.partition("/")
+            item_models[name].keep(key, tensor)
         blend = cls(ranker, item_models, weights, content["smoothing"]).freeze()
         blend.l2 = content["l2_of_texts"]
         return blend
@@ -170,10 +163,7 @@ def described_models(folder: Path | str) -> dict[str, ItemModel]:
     if not path.is_file():
         return {}
     content = json.loads(path.read_text())
-    return {
-        name: trusted_class(described["class"], ItemModel)(**described["settings"])
-        for name, described in content["item_models"].items()
-    }
+    return {name: built(described, ItemModel) for name, described in content["item_models"].items()}
 
 
 def names_of(item_models: Sequence[ItemModel]) -> dict[str, ItemModel]:

@@ -1,14 +1,14 @@
 """Losses of rankers: what training makes small, each a class that a recipe can name."""
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from lightrec.nn.part import Part
 from lightrec.nn.precision import as_float32, as_float64
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.softmax_loss import softmax_loss
@@ -52,7 +52,7 @@ Seen = Callable[[slice], Tensor]
 Asked for block by block, since all rows' items at once may be more than fit."""
 
 
-class RankingLoss(nn.Module, ABC):
+class RankingLoss(Part, ABC):
     """How far a ranker is from ranking the next item first.
 
     A row is one prediction: a state of the user tower and the item that came next. Items that a row
@@ -80,17 +80,6 @@ class RankingLoss(nn.Module, ABC):
         :param seen: gives the items that rows have seen; the target may be among them.
         :returns: a scalar, a mean over rows; 0 where R is 0.
         """
-
-    @property
-    def settings(self) -> dict[str, object]:
-        """The loss as a recipe writes it: ``class_path`` and ``init_args``."""
-        kind = type(self)
-        # torch's own constructor, where a loss has none, takes any arguments and keeps none.
-        own = () if kind.__init__ is nn.Module.__init__ else inspect.signature(kind).parameters
-        return {
-            "class_path": f"{kind.__module__}.{kind.__qualname__}",
-            "init_args": {name: getattr(self, name) for name in own},
-        }
 
 
 def at_least_one(negatives: int) -> int:

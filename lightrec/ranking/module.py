@@ -22,7 +22,6 @@ from lightrec.ranking.losses import RankingLoss, SoftmaxLoss
 from lightrec.ranking.metrics import RankingMetrics
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import Batch, SequenceData
-from lightrec.trust import rebuilt
 
 ITEMS = "items.safetensors"
 
@@ -105,10 +104,7 @@ class RankingModule(StageModule):
         feedback_kinds: int = 0,
     ) -> None:
         super().__init__(num_items, vector_size)
-        self.save_hyperparameters(ignore=["loss", "item_models"])
-        # A checkpoint holds its settings, plain Python, in place of the loss itself.
-        loss = rebuilt(loss, RankingLoss)
-        self.save_hyperparameters({"loss": None if loss is None else loss.settings})
+        self.save_hyperparameters(ignore=["item_models"])
         self.item_models = item_models
         self.ranker = Ranker(
             num_items=num_items,

@@ -31,7 +31,6 @@ class Supplies:
             "vector_size": lambda: tiny.VECTOR_SIZE,
             "history_length": lambda: tiny.HISTORY_LENGTH,
         }
-        ranker = {"num_items": tiny.NUM_ITEMS, "size": 8, "layers": 1}
         own: dict[str, dict[str, Supply]] = {
             "simulators": {
                 "batch_size": lambda: 4,
@@ -43,12 +42,8 @@ class Supplies:
                 "parts": lambda: [tiny.tiny_reward(), tiny.tiny_reward()],
             },
             "policies": {
-                "ranker": lambda: ranker,
-                "policy": lambda: {
-                    "class": "lightrec.policies.baselines:GreedyEncoderPolicy",
-                    "num_items": tiny.NUM_ITEMS,
-                    "ranker": ranker,
-                },
+                "ranker": tiny.tiny_ranker,
+                "policy": tiny.tiny_policy,
             },
         }
         return common | own.get(slot, {})

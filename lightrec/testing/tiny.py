@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from lightrec.data.catalog import Catalog
     from lightrec.data.log import InteractionLog
     from lightrec.data.store import EventStore
+    from lightrec.policies.base import Policy
+    from lightrec.ranking.ranker import Ranker
     from lightrec.rewards.base import Reward, RewardContext
     from lightrec.simulators.starts import LogStarts
     from lightrec.users.choice_model import PooledChoice
@@ -159,6 +161,24 @@ def tiny_choice_model(num_items: int = NUM_ITEMS, seed: int = 0) -> "PooledChoic
         model.set_items(torch.randn(num_items + 1, VECTOR_SIZE))
         torch.nn.init.normal_(model.bias)
     return model.eval()
+
+
+def tiny_ranker(num_items: int = NUM_ITEMS) -> "Ranker":
+    """Make a ranker of random weights."""
+    import torch
+
+    from lightrec.ranking.ranker import Ranker
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Ranker(num_items, size=8, layers=1).eval()
+
+
+def tiny_policy() -> "Policy":
+    """Make a policy that shows what a ranker of random weights puts first."""
+    from lightrec.policies.baselines import GreedyEncoderPolicy
+
+    return GreedyEncoderPolicy(tiny_ranker())
 
 
 def tiny_user_model(

@@ -20,7 +20,6 @@ from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.stage import StageModule
-from lightrec.trust import rebuilt
 from lightrec.users.assessment import (
     assess,
     calibrate,
@@ -100,10 +99,7 @@ class ChoiceModule(StageModule):
         use_popularity: bool = True,
     ) -> None:
         super().__init__(num_items, vector_size)
-        self.save_hyperparameters(ignore=["learner"])
-        # A checkpoint holds its settings, plain Python, in place of the learner itself.
-        learner = rebuilt(learner, RewardLearner)
-        self.save_hyperparameters({"learner": None if learner is None else learner.settings})
+        self.save_hyperparameters()
         if members < 1:
             raise RecipeError(f"members is {members}; an ensemble has one member or more.")
         classes: dict[str, list[type[PooledChoice | RecurrentChoice]]] = {

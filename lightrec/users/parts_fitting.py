@@ -7,6 +7,7 @@ slates of which nothing was chosen: in any other, the steps between two choices 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -172,7 +173,7 @@ class UserParts:
         self.table = SessionTable(data.store, data)
         self.device = model.bias.device
 
-    def fit(self) -> tuple[dict[str, UserPart], dict[str, float]]:
+    def fit(self) -> tuple[dict[str, Any], dict[str, float]]:
         """Fit every part that the log can tell of, and keep what beats one law for everybody.
 
         :returns: the parts, by their names in a :class:`~lightrec.users.user_model.UserModel`; and

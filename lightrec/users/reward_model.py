@@ -4,8 +4,7 @@ A learner with networks of its own leaves a :class:`RewardModel`; the two-step e
 since its reward is read off the choice model itself.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +12,6 @@ from torch import Tensor, nn
 from lightrec.keys import PADDING
 from lightrec.nn.part import Part
 from lightrec.users.choice_model import ChoiceModel
-
-Given = Part | Mapping[str, Any]
-"""A part, or its description as :func:`~lightrec.nn.part.describe` gives it."""
 
 
 class Continuation(Part):
@@ -28,9 +24,9 @@ class Continuation(Part):
     :param hidden_size: width of two hidden layers.
     """
 
-    def __init__(self, trunk: Given, hidden_size: int = 64) -> None:
+    def __init__(self, trunk: ChoiceModel, hidden_size: int = 64) -> None:
         super().__init__()
-        self.trunk, self.hidden_size = ChoiceModel.of(trunk), hidden_size
+        self.trunk, self.hidden_size = trunk, hidden_size
         self.network = nn.Sequential(
             nn.Linear(self.trunk.state_size, hidden_size),
             nn.SiLU(),
@@ -39,7 +35,6 @@ class Continuation(Part):
             nn.Linear(hidden_size, 1),
         )
         self.linear = nn.Linear(self.trunk.state_size, 1, bias=False)
-        self.keep_arguments(trunk=self.trunk, hidden_size=hidden_size)
 
     def forward(self, history: Tensor) -> Tensor:
         """W (B,) of histories (B, any length)."""
@@ -69,11 +64,10 @@ class Gate(Part):
     :param kinds: K.
     """
 
-    def __init__(self, trunk: Given, kinds: int) -> None:
+    def __init__(self, trunk: ChoiceModel, kinds: int) -> None:
         super().__init__()
-        self.trunk = ChoiceModel.of(trunk)
+        self.trunk = trunk
         self.linear = nn.Linear(self.trunk.state_size, kinds)
-        self.keep_arguments(trunk=self.trunk, kinds=kinds)
 
     def forward(self, history: Tensor) -> Tensor:
         """Log-probabilities (B, K) of the kinds, of histories (B, any length)."""
@@ -98,27 +92,19 @@ class RewardModel(Part):
 
     def __init__(
         self,
-        network: Given,
-        continuation: Given | None = None,
+        network: ChoiceModel,
+        continuation: Continuation | None = None,
         discount: float = 0.0,
-        others: Sequence[Given] = (),
-        gate: Given | None = None,
+        others: Sequence[ChoiceModel] = (),
+        gate: Gate | None = None,
         memory: int = 0,
     ) -> None:
         super().__init__()
-        self.network = ChoiceModel.of(network)
-        self.continuation = None if continuation is None else Continuation.of(continuation)
-        self.others = nn.ModuleList(ChoiceModel.of(other) for other in others)
-        self.gate = None if gate is None else Gate.of(gate)
+        self.network = network
+        self.continuation = continuation
+        self.others = nn.ModuleList(others)
+        self.gate = gate
         self.discount, self.memory = discount, memory
-        self.keep_arguments(
-            network=self.network,
-            continuation=self.continuation,
-            discount=discount,
-            others=self.others,
-            gate=self.gate,
-            memory=memory,
-        )
 
     def reward(self, history: Tensor, items: Tensor) -> Tensor:
         """Rewards (B, C) of items (B, C) after histories (B, any length)."""

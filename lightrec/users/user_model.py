@@ -12,7 +12,7 @@ from lightrec.nn.part import Part
 from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.halves import in_half
 from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
-from lightrec.users.reward_model import Given, RewardModel
+from lightrec.users.reward_model import RewardModel
 
 AnyPart = TypeVar("AnyPart", bound=Part)
 
@@ -30,7 +30,7 @@ class UserModel(Part):
     as ``user`` (B,) int64, rows of the log's user table; None where they are not known. The models
     of today read histories alone.
 
-    :param members: the choice models, of the same items, or descriptions of them.
+    :param members: the choice models, of the same items.
     :param leaving: how users leave; None where the log could not tell, and the leave rate of the
         first member is assumed.
     :param valuing: what users think that things are worth; None where all choices are worth the
@@ -45,29 +45,27 @@ class UserModel(Part):
 
     def __init__(
         self,
-        members: Sequence[Given],
-        leaving: Given | None = None,
-        valuing: Given | None = None,
-        returning: Given | None = None,
-        reward_model: Given | None = None,
+        members: Sequence[ChoiceModel],
+        leaving: LeavingModel | None = None,
+        valuing: ValueModel | None = None,
+        returning: ReturnModel | None = None,
+        reward_model: RewardModel | None = None,
         offers: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        made = [ChoiceModel.of(member) for member in members]
-        kinds = {(m.num_items, m.records_nothing) for m in made}
+        kinds = {(m.num_items, m.records_nothing) for m in members}
         if len(kinds) != 1:
             raise ValueError(
                 "The members of a user model must be one or more choice models of the same items, "
                 f"and agree on whether choosing nothing enters the history; these are {kinds}."
             )
-        self.choices = nn.ModuleList(made)
-        self.leaving = None if leaving is None else LeavingModel.of(leaving)
-        self.valuing = None if valuing is None else ValueModel.of(valuing)
-        self.returning = None if returning is None else ReturnModel.of(returning)
-        self.reward_model = None if reward_model is None else RewardModel.of(reward_model)
+        self.choices = nn.ModuleList(members)
+        self.leaving = leaving
+        self.valuing = valuing
+        self.returning = returning
+        self.reward_model = reward_model
         self.offers = dict(offers or {})
         self._reader: ChoiceModel | None = None
-        self.keep_arguments(members=made, **self._pieces, offers=self.offers)
 
     @property
     def _pieces(self) -> dict[str, Part | None]:

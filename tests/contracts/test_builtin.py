@@ -87,7 +87,7 @@ def learned_bandit(cls):
 
 def exploring():
     """Epsilon-greedy around a bandit that has seen some answers."""
-    return EpsilonGreedy.around(learned_bandit(LinUCB), 0.3)
+    return EpsilonGreedy(learned_bandit(LinUCB), 0.3)
 
 
 def combined_reward():

@@ -129,7 +129,7 @@ def test_play_teaches_it_what_was_shown_and_answered(learn_from):
         bandit.learn(state, following, alive)
 
     torch.manual_seed(4)
-    player = EpsilonGreedy.around(bandit, 0.5)
+    player = EpsilonGreedy(bandit, 0.5)
     for seed in range(2):
         play(player, world, torch.arange(50), seed, deterministic=False, record=record)
     features, answers = [], []

@@ -50,10 +50,10 @@ MAKERS = {
     "constant": lambda: ConstantListPolicy.from_appeal(torch.arange(N + 1.0)),
     "scoring": lambda: ScoringPolicy(N, lambda history: rows()[:, 0].expand(len(history), -1)),
     "encoder": lambda: GreedyEncoderPolicy.from_ranker(ranker()),
-    "candidate": lambda: CandidatePolicy.from_parts(ranker(), tiny.tiny_user_model()),
+    "candidate": lambda: CandidatePolicy.from_parts(ranker(), tiny.tiny_choice_model()),
     "tower": tower,
     "slate": lambda: SlatePolicy.from_policies(tower(), tower(), slate_size=3),
-    "epsilon": lambda: EpsilonGreedy.around(RandomPolicy(N), 0.5),
+    "epsilon": lambda: EpsilonGreedy(RandomPolicy(N), 0.5),
     "linucb": lambda: LinUCB.from_vectors(rows()),
     "thompson": lambda: ThompsonSampling.from_vectors(rows()),
 }

@@ -82,7 +82,7 @@ def test_entropy_of_the_first_place():
 def test_the_policy_writes_what_it_drew_by_and_its_best_does_not_explore():
     torch.manual_seed(2)
     inner = PopularityPolicy.from_counts(torch.arange(5.0))
-    policy = EpsilonGreedy.around(inner, 0.3)
+    policy = EpsilonGreedy(inner, 0.3)
     acted = policy.act(state(2000), 2, deterministic=False)
     best = (acted[Key.ACTION] == torch.tensor([4, 3])).all(1)
     written = acted[Key.LOG_PROBABILITY].exp()
@@ -97,7 +97,7 @@ def test_the_policy_writes_what_it_drew_by_and_its_best_does_not_explore():
 def test_inverse_propensities_are_unbiased():
     """What each item would earn, estimated from explored slates alone."""
     torch.manual_seed(3)
-    policy = EpsilonGreedy.around(PopularityPolicy.from_counts(torch.arange(5.0)), 0.5)
+    policy = EpsilonGreedy(PopularityPolicy.from_counts(torch.arange(5.0)), 0.5)
     acted = policy.act(state(40_000), 1, deterministic=False)
     worth = torch.tensor([0.0, 4.0, 3.0, 2.0, 1.0])
     item = acted[Key.ACTION].squeeze(1)
@@ -107,7 +107,7 @@ def test_inverse_propensities_are_unbiased():
 
 def test_it_wraps_what_goes_on_learning_and_is_saved_with_it(tmp_path):
     inner = PopularityPolicy(4)
-    policy = EpsilonGreedy.around(inner, 0.2)
+    policy = EpsilonGreedy(inner, 0.2)
     inner.appeal.copy_(torch.tensor([0.0, 1.0, 5.0, 2.0, 0.0]))
     assert policy.act(state(1), 2)[Key.ACTION].tolist() == [[2, 3]]
     policy.save_pretrained(tmp_path)
@@ -118,4 +118,4 @@ def test_it_wraps_what_goes_on_learning_and_is_saved_with_it(tmp_path):
 
 def test_a_probability_is_asked_for():
     with pytest.raises(ValueError, match=r"epsilon is 1.5"):
-        EpsilonGreedy.around(RandomPolicy(4), 1.5)
+        EpsilonGreedy(RandomPolicy(4), 1.5)

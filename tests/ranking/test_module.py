@@ -173,7 +173,7 @@ def test_every_loss_learns_a_walk_and_is_found_in_its_checkpoint(store, tmp_path
     training.save_checkpoint(tmp_path / "one.ckpt")
     again = RankingModule.load_from_checkpoint(tmp_path / "one.ckpt", weights_only=True).eval()
     assert type(again.criterion) is type(loss)
-    assert again.criterion.settings == loss.settings
+    assert again.criterion.description == loss.description
     history = torch.tensor([[1, 2, 3]])
     assert torch.equal(again.ranker.scores(history), module.ranker.scores(history))
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
 from lightrec.errors import LightrecError
+from lightrec.trust import ARGUMENTS, described
 
 Setting: TypeAlias = int | float | str | bool | None
 
@@ -73,6 +74,11 @@ class ItemModel(nn.Module, ABC):
         """The constructor arguments."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
+    @property
+    def description(self) -> dict[str, Any]:
+        """The item model's class and constructor arguments, plain Python."""
+        return {**described(type(self)), ARGUMENTS: self.settings}
+
     def values(self, evidence: Evidence) -> dict[str, Sequence[Setting]]:
         """Which values of which arguments have to be tried on a log."""
         return {name: self.GRID[name] for name, value in self.settings.items() if value is None}
@@ -96,14 +102,6 @@ class ItemModel(nn.Module, ABC):
     def keep(self, name: str, value: Tensor) -> None:
         """Keep a tensor as a buffer, in place of an earlier one of that name."""
         self.register_buffer(name, value)
-
-    @classmethod
-    def restore(cls, settings: Mapping[str, Setting], tensors: Mapping[str, Tensor]) -> Self:
-        """Make one anew from its settings and its buffers."""
-        model = cls(**settings)
-        for name, tensor in tensors.items():
-            model.keep(name, tensor)
-        return model
 
 
 Judge: TypeAlias = Callable[[ItemModel], float]

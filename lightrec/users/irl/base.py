@@ -1,16 +1,16 @@
 """The base class of what learns a reward from choices, and learners that do not look ahead."""
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import deepcopy
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
 from lightrec.keys import PADDING, Key
+from lightrec.nn.part import Part
 from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.reward_model import Continuation, RewardModel, average
 
@@ -19,7 +19,7 @@ Make = Callable[[], ChoiceModel]
 """Makes a choice model that has not learned anything yet."""
 
 
-class RewardLearner(nn.Module, ABC):
+class RewardLearner(Part, ABC):
     """Learns from choices what people want.
 
     A learner has networks of its own, trained beside the user model on the same batches. A row of a
@@ -34,7 +34,7 @@ class RewardLearner(nn.Module, ABC):
     gains. With γ' = 0 every learner is a conditional logit in another dress.
 
     Subclass it, and a recipe can name the class: ``learner: {class_path: my_package.MyLearner}``.
-    The constructor's arguments are plain Python, each kept as an attribute of its own name.
+    The constructor's arguments are plain Python.
     """
 
     reads_next: ClassVar[bool] = False
@@ -73,16 +73,6 @@ class RewardLearner(nn.Module, ABC):
     @abstractmethod
     def reward_model(self) -> RewardModel:
         """What was learned."""
-
-    @property
-    def settings(self) -> dict[str, object]:
-        """The learner as a recipe writes it: ``class_path`` and ``init_args``."""
-        kind = type(self)
-        own = () if kind.__init__ is nn.Module.__init__ else inspect.signature(kind).parameters
-        return {
-            "class_path": f"{kind.__module__}.{kind.__qualname__}",
-            "init_args": {name: getattr(self, name) for name in own},
-        }
 
 
 class LookingAhead(RewardLearner):

@@ -89,10 +89,10 @@ def test_what_was_seen_is_no_negative(loss):
 
 @every_loss
 def test_settings_make_the_same_loss_again(loss):
-    module, _, name = loss.settings["class_path"].rpartition(".")
+    module, _, name = loss.description["class_path"].rpartition(".")
     assert module.startswith("lightrec.ranking.losses")
-    again = globals()[name](**loss.settings["init_args"])
-    assert again.settings == loss.settings
+    again = globals()[name](**loss.description["init_args"])
+    assert again.description == loss.description
     assert isinstance(again, RankingLoss)
     assert not loss.state_dict()
 

@@ -173,8 +173,8 @@ def test_what_is_learned_is_saved_and_loaded(world, tmp_path):
 
 
 def test_settings_are_those_of_the_recipe_and_strength_is_checked():
-    assert IQLearn(divergence="reverse-kl").settings["init_args"]["divergence"] == "reverse-kl"
-    assert MaxEnt(False).settings == {
+    assert IQLearn(divergence="reverse-kl").description["init_args"]["divergence"] == "reverse-kl"
+    assert MaxEnt(False).description == {
         "class_path": "lightrec.users.irl.maxent.MaxEnt",
         "init_args": {"anchored": False, "rate": 0.02, "ramp": 0.15},
     }
