@@ -78,7 +78,7 @@ def to_ids(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
         whole = column.set((~good).fill_null(True), None).cast(pl.Int64)
         return whole.cast(pl.String)
     problems.add(_wrong_type(column, "text or whole numbers"))
-    return pl.Series(column.name, [None], pl.String).new_from_index(0, len(column))
+    return _nulls(column, pl.String())
 
 
 def written_type(column: pl.Series) -> pl.Series:
@@ -102,7 +102,7 @@ def to_words(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
     dtype = column.dtype
     if dtype == pl.String:
         return column
-    nothing = pl.Series(column.name, [None], pl.String).new_from_index(0, len(column))
+    nothing = _nulls(column, pl.String())
     if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
         problems.add(_wrong_type(column, "text"))
         return nothing
@@ -120,6 +120,10 @@ def check_attribute(column: pl.Series, place: Place, problems: Problems) -> None
         problems.add(_wrong_type(column, "lists of text or numbers"))
     else:
         _is_in_calendar(column, place, problems)
+
+
+def _nulls(column: pl.Series, dtype: pl.DataType) -> pl.Series:
+    return pl.Series(column.name, [None], dtype).new_from_index(0, len(column))
 
 
 def _is_in_calendar(column: pl.Series, place: Place, problems: Problems) -> bool:
@@ -147,10 +151,9 @@ def _numbers(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
     dtype = LOG_SCHEMA[column.name]
     if not (column.dtype.is_numeric() or column.dtype in (pl.String, pl.Boolean, pl.Null)):
         problems.add(_wrong_type(column, "numbers"))
-        return pl.Series(column.name, [None], dtype).new_from_index(0, len(column))
-    cast = _cast(column, dtype)
-    if column.dtype == pl.String and cast.null_count() > column.null_count():
-        cast = _cast(column.str.strip_chars(), dtype)
+        return _nulls(column, dtype)
+    text = _stripped(column)
+    cast = _whole(text, dtype) if dtype.is_integer() else text.cast(dtype, strict=False)
     # NaN is above every number, and so outside.
     inside = cast.is_between(low, high, "right" if column.name == Column.PROPENSITY else "both")
     bad = ~inside.fill_null(False) & column.is_not_null()
@@ -160,8 +163,8 @@ def _numbers(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
     return cast
 
 
-def _cast(source: pl.Series, dtype: pl.DataType) -> pl.Series:
-    return _whole(source, dtype) if dtype.is_integer() else source.cast(dtype, strict=False)
+def _stripped(column: pl.Series) -> pl.Series:
+    return column.str.strip_chars() if column.dtype == pl.String else column
 
 
 def _whole(source: pl.Series, dtype: pl.DataType) -> pl.Series:
@@ -181,7 +184,7 @@ def _id_lists(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
     dtype = LOG_SCHEMA[Column.CANDIDATES]
     if isinstance(column.dtype, pl.Array):
         column = column.arr.to_list()
-    nothing = pl.Series(column.name, [None], dtype).new_from_index(0, len(column))
+    nothing = _nulls(column, dtype)
     if column.dtype == pl.Null:
         return nothing
     if not isinstance(column.dtype, pl.List):
@@ -267,7 +270,7 @@ def parse_times(
         parsed = _parse(column, times)
     else:
         problems.add(f"Column '{place.name(column)}' has type {dtype}, which is no time.")
-        return pl.Series(column.name, [None], _MILLISECONDS).new_from_index(0, len(column))
+        return _nulls(column, _MILLISECONDS)
     outside = outside_calendar(parsed)
     if outside.any():
         parsed = parsed.set(outside, None)
@@ -316,18 +319,13 @@ def _are_dates(column: pl.Series) -> bool:
 
 def _mostly_numbers(column: pl.Series) -> bool:
     sample = column.drop_nulls().head(1000)
-    numbers = sample.str.strip_chars().cast(pl.Float64, strict=False)
+    numbers = _stripped(sample).cast(pl.Float64, strict=False)
     return len(sample) - numbers.null_count() > len(sample) / 2
 
 
 def _from_numbers(column: pl.Series, factor: float | None) -> pl.Series:
-    whole = column.cast(pl.Int64, strict=False)
-    if column.dtype == pl.String and whole.null_count() > column.null_count():
-        column = column.str.strip_chars()
-        whole = column.cast(pl.Int64, strict=False)
     # Float64 holds milliseconds exactly up to 2^53, which is far beyond the year 9999.
-    numbers = column.cast(pl.Float64, strict=False) if _differs(whole, column) else whole
-    numbers = numbers.cast(pl.Float64)
+    numbers = _stripped(column).cast(pl.Float64, strict=False)
     numbers = numbers.set(~numbers.is_finite().fill_null(False), None)
     if factor is None:
         largest = numbers.abs().max() or 0.0
@@ -337,17 +335,13 @@ def _from_numbers(column: pl.Series, factor: float | None) -> pl.Series:
     return milliseconds.cast(pl.Int64).cast(_MILLISECONDS)
 
 
-def _differs(whole: pl.Series, column: pl.Series) -> bool:
-    return column.dtype.is_float() or whole.null_count() > column.null_count()
-
-
 def _from_iso(column: pl.Series) -> pl.Series:
     text = column
     if text.str.contains(" ", literal=True).any():
         text = text.str.strip_chars().str.replace(r"^(\S+) +", "${1}T")
     if text.str.ends_with("Z").any() or text.str.ends_with("z").any():
         text = text.str.replace(r"[zZ]$", "+00:00")
-    parsed = pl.Series(column.name, [None], _MILLISECONDS).new_from_index(0, len(column))
+    parsed = _nulls(column, _MILLISECONDS)
     for pattern in _likeliest_first(text):
         left = parsed.is_null() & text.is_not_null()
         if not left.any():

@@ -241,12 +241,17 @@ def by_feedback(events: Events, dropped: Dropped) -> dict[str, dict[str, int]]:
 
 def first_of_equal(events: Events, order: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
     """Find the events, ordered by user and time, that do not duplicate an earlier one."""
-    others = [events.items, events.feedback]
+    users, times = events.users[order], events.times[order]
+    same = (users[1:] == users[:-1]) & (times[1:] == times[:-1])
+    # Only events that share user and time with a neighbour can be duplicates; most logs have few.
+    shared = np.flatnonzero(np.pad(same, (0, 1)) | np.pad(same, (1, 0)))
+    columns: list[Codes] = [events.users, events.times, events.items, events.feedback]
     if events.candidates is not None:
-        others.append(events.candidates)
-    return first_of_duplicates(
-        events.users[order], events.times[order], *(array[order] for array in others)
-    )
+        columns.extend(events.candidates.T)
+    rows = pl.DataFrame({str(n): column[order[shared]] for n, column in enumerate(columns)})
+    first = np.ones(len(order), bool)
+    first[shared] = rows.select(pl.struct(pl.all()).is_first_distinct()).to_series().to_numpy()
+    return first
 
 
 def k_core(users: Codes, items: Codes, k: int) -> npt.NDArray[np.bool_]:
@@ -260,47 +265,13 @@ def k_core(users: Codes, items: Codes, k: int) -> npt.NDArray[np.bool_]:
     :returns: (E,) bool, which events stay.
     """
     keep = np.ones(len(users), bool)
-    kept = len(users)
-    while kept:
-        user_counts = np.bincount(users[keep])
-        item_counts = np.bincount(items[keep])
-        # Codes above the largest kept one have no events at all.
-        enough = (np.pad(user_counts, (0, 1))[np.minimum(users, len(user_counts))] >= k) & (
-            np.pad(item_counts, (0, 1))[np.minimum(items, len(item_counts))] >= k
-        )
-        keep &= enough
-        left = int(keep.sum())
-        if left == kept:
-            break
-        kept = left
+    left = -1
+    while left != keep.sum():
+        left = keep.sum()
+        for codes in (users, items):
+            counts = np.bincount(codes[keep], minlength=int(codes.max(initial=0)) + 1)
+            keep &= counts[codes] >= k
     return keep
-
-
-def first_of_duplicates(
-    users: Codes, times: npt.NDArray[np.int64], *others: npt.NDArray[np.integer]
-) -> npt.NDArray[np.bool_]:
-    """Find the first of the events that are equal in all given columns.
-
-    :param users: (E,) codes, all events of a user together.
-    :param times: (E,) ascending within each user.
-    :param others: (E,) or (E, C) further columns.
-    :returns: (E,) bool.
-    """
-    first = np.ones(len(users), bool)
-    same = (users[1:] == users[:-1]) & (times[1:] == times[:-1])
-    # Only events that share user and time with a neighbour can be duplicates; most logs have few.
-    shared = np.flatnonzero(np.pad(same, (0, 1)) | np.pad(same, (1, 0)))
-    if not len(shared):
-        return first
-    columns = [array[shared].reshape(len(shared), -1).T for array in (users, times, *others)]
-    keys = [key for column in columns for key in column]
-    # A stable sort: of equal events the first stays first.
-    order = np.lexsort(keys)
-    equal = np.ones(len(order) - 1, bool)
-    for key in keys:
-        equal &= key[order[1:]] == key[order[:-1]]
-    first[shared[order[1:][equal]]] = False
-    return first
 
 
 def strongest_of_pairs(

@@ -7,15 +7,13 @@ waits only for seconds.
 import hashlib
 import io
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -34,26 +32,6 @@ def cache_folder() -> Path:
         return Path(own).expanduser()
     general = os.environ.get("XDG_CACHE_HOME")
     return (Path(general) if general else Path.home() / ".cache") / "lightrec"
-
-
-@contextmanager
-def appearing(folder: Path) -> Iterator[Path]:
-    """Give a folder to write into, which becomes ``folder`` by one rename at the end.
-
-    If another process has made ``folder`` in the meantime, that one stays.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        yield part
-        part.chmod(0o755)
-        try:
-            part.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def fetch_wheel_files(

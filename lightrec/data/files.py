@@ -1,6 +1,7 @@
 """Checks of files before they are parsed, and the mode of files that are written."""
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,3 +115,28 @@ def usual_mode(path: Path) -> Iterator[None]:
     mode = path.stat().st_mode
     yield
     path.chmod(mode)
+
+
+@contextmanager
+def appearing(folder: Path, replaces: bool = False) -> Iterator[Path]:
+    """Give a folder to write into, which becomes ``folder`` by one rename at the end.
+
+    :param replaces: whether to replace a folder that is there already; otherwise it stays, as
+        another process may have made it in the meantime.
+    """
+    folder = folder.absolute()
+    part, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("part", "old"))
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        yield part
+        if replaces and folder.exists():
+            os.replace(folder, old)
+        try:
+            os.replace(part, folder)
+        except OSError:
+            if replaces or not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

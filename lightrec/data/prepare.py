@@ -8,8 +8,6 @@ events by time; drop duplicates and repeated pairs; take the k-core; number item
 import difflib
 import json
 import math
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -23,6 +21,7 @@ from lightrec.data import splits
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain, with_texts
 from lightrec.data.events import NOTHING, Dropped, Events, by_feedback, drop, encode, number
+from lightrec.data.files import appearing
 from lightrec.data.findings import LEFT_OUT, in_words
 from lightrec.data.fingerprint import fingerprint
 from lightrec.data.log import InteractionLog
@@ -329,19 +328,10 @@ def _write(
     """Write next to ``out`` and rename, so that a store is either complete or absent."""
     if out.exists() and not (out / META).exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} exists and is no prepared log; choose another folder.")
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    for name, array in arrays.items():
-        np.save(part / f"{name}.npy", array)
-    for name, table in tables.items():
-        # Arrow files can be mapped from disk; only the events are too many to be loaded.
-        (table.write_ipc if name == LOG else table.write_parquet)(part / name)
-    (part / META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
-    if (out / META).exists():
-        old = out.with_name(f".{out.name}.{os.getpid()}.old")
-        os.replace(out, old)
-        os.replace(part, out)
-        shutil.rmtree(old)
-    else:
-        os.replace(part, out)
+    with appearing(out, replaces=True) as part:
+        for name, array in arrays.items():
+            np.save(part / f"{name}.npy", array)
+        for name, table in tables.items():
+            # Arrow files can be mapped from disk; only the events are too many to be loaded.
+            (table.write_ipc if name == LOG else table.write_parquet)(part / name)
+        (part / META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")

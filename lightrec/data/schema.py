@@ -5,9 +5,9 @@ The metadata of every Parquet file that lightrec writes has the version of the s
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import polars as pl
 
@@ -42,25 +42,21 @@ class Place:
     """The source of a table, for messages that name the file and the line.
 
     :param source: the file, or None for a table made in memory.
-    :param first_line: the line of the first row in a text file, or None without lines.
-    :param line_of: the line of a row, counted from 0, if a row may have several lines.
+    :param unit: what the rows of the file are called.
+    :param number: from a row, counted from 0, to its number in the file.
     :param names: the file's names of columns that are renamed.
     :param ignored: columns of the file that a log does not have, which were not used.
     """
 
     source: Path | None = None
-    first_line: int | None = None
-    line_of: Callable[[int], int] | None = None
+    unit: Literal["Row", "Line"] = "Row"
+    number: Callable[[int], int] = (1).__add__
     names: Mapping[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
 
     def row(self, index: int) -> str:
         """Name a row, counted from 0, as it appears in the file."""
-        if self.line_of is not None:
-            return f"Line {self.line_of(index)}"
-        if self.first_line is None:
-            return f"Row {index + 1}"
-        return f"Line {index + self.first_line}"
+        return f"{self.unit} {self.number(index)}"
 
     def name(self, column: pl.Series) -> str:
         """Return the file's name of a column."""
@@ -71,7 +67,7 @@ class Place:
 
         :param rows: the row of each part.
         """
-        return _Parts(self.source, names=self.names, rows=rows, whole=self)
+        return replace(self, number=lambda index: self.number(int(rows[index])))
 
     def value(self, column: pl.Series, row: int, expected: str) -> str:
         """Return a sentence that says that a value is not what was expected.
@@ -88,15 +84,6 @@ class Place:
         if len(shown) > SHOWN_LENGTH:
             shown = f"{shown[:SHOWN_LENGTH]}…"
         return f"{self.row(row)}, column '{self.name(column)}': {shown} is not {expected}."
-
-
-@dataclass(frozen=True)
-class _Parts(Place):
-    rows: Sequence[int] = ()
-    whole: Place = field(default_factory=Place)
-
-    def row(self, index: int) -> str:
-        return self.whole.row(int(self.rows[index]))
 
 
 def write_table(frame: pl.DataFrame, path: Path, kind: str) -> None:

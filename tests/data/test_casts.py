@@ -19,7 +19,7 @@ def parse(
 ) -> tuple[list[datetime | None], list[str]]:
     problems = Problems()
     column = pl.Series("time", values) if isinstance(values, list) else values
-    parsed = parse_times(column, times, Place(None, 2), problems)
+    parsed = parse_times(column, times, Place(None, "Line", (2).__add__), problems)
     assert parsed.dtype == pl.Datetime("ms", "UTC")
     assert parsed.name == column.name
     return parsed.to_list(), problems.sentences

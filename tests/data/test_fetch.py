@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lightrec.data.fetch import appearing, cache_folder, fetch_wheel_files, fetch_zip_files
+from lightrec.data.fetch import cache_folder, fetch_wheel_files, fetch_zip_files
+from lightrec.data.files import appearing
 from lightrec.errors import FetchError
 
 CONTENT = b"some data"

@@ -1,13 +1,12 @@
 """The reader of lightrec's own format: a folder of canonical Parquet files."""
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.files import is_there
+from lightrec.data.files import appearing, is_there
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Reader, Tables
 from lightrec.errors import DataError
@@ -85,17 +84,8 @@ def write_folder(tables: Tables, folder: Path) -> None:
     :raises DataError: if it cannot be written.
     """
     check_folder(folder)
-    folder = folder.absolute()
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     try:
-        part.mkdir(parents=True)
-        write_tables(tables, part)
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(part, folder)
+        with appearing(folder, replaces=True) as part:
+            write_tables(tables, part)
     except OSError as error:
         raise DataError(f"The folder cannot be written ({error.strerror}).", folder) from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

@@ -76,14 +76,14 @@ class TextTable:
         frame = self._parse(whole, names) if self._looks_clean(whole) else None
         if frame is not None:
             if not self._quote:
-                return frame, Place(self.path, first_line=self._first_line)
+                return frame, Place(self.path, "Line", self._first_line.__add__)
             lines = cache(lambda: self._sift(Problems())[1])
-            return frame, Place(self.path, line_of=lambda row: lines()[row])
+            return frame, Place(self.path, "Line", lambda row: lines()[row])
         good, numbers = self._sift(problems)
         frame = self._parse(memoryview(good), names)
         if frame is None or frame.height != len(numbers):
             raise DataError("The file cannot be read as delimited text.", self.path)
-        return frame, Place(self.path, line_of=lambda row: numbers[row])
+        return frame, Place(self.path, "Line", numbers.__getitem__)
 
     def _header(self, quote: bool) -> str:
         """Read the first line, and let the text begin after it."""

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from lightrec.data.fetch import appearing, cache_folder, fetch_wheel_files, fetch_zip_files
+from lightrec.data.fetch import cache_folder, fetch_wheel_files, fetch_zip_files
+from lightrec.data.files import appearing
 from lightrec.data.readers.canonical import CanonicalReader, write_tables
 from lightrec.errors import FetchError
 from lightrec_video.readers import MovieLensReader
