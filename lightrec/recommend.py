@@ -267,7 +267,7 @@ class Recommender:
         """Items ``(B, k)``, best first, 0 where nothing is left, and their scores."""
         seen = known[Key.HISTORY]
         if isinstance(self.model, Blend):
-            raw = self.model.scores(seen, known)
+            raw = self.model.scores(seen, known.get(Key.USER), details=known)
         else:
             raw = self.model.scores(session_start(seen, known.get(Key.USER)))
         usual = raw.masked_fill(~allowed, -torch.inf)

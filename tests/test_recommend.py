@@ -146,7 +146,7 @@ def test_a_user_of_the_log_brings_feedback_and_gaps(detailed):
     }
     history = torch.from_numpy(store.items[begin:end].astype(int))[None]
     with torch.no_grad():
-        scores = blend.scores(history, details)
+        scores = blend.scores(history, details=details)
         bare = blend.scores(history)
     assert not torch.allclose(scores[:, 1:], bare[:, 1:])
     titles = [detailed.catalog["title"][int(i) - 1] for i in history[0]]

@@ -65,7 +65,7 @@ def cold_metrics(
         return scores.masked_fill(~mapped.cold, -torch.inf)
 
     scorers: dict[str, Scorer] = {
-        "map": lambda batch: mapped.scores(blend.scores(batch[Key.HISTORY], batch)),
+        "map": lambda batch: mapped.scores(blend.scores(batch[Key.HISTORY], details=batch)),
         "text": lambda batch: among_cold(plain.scores(batch[Key.HISTORY])),
     }
     if neighbours is not None:
@@ -125,7 +125,7 @@ def _in_lists(
     }
     for index in range(len(events)):
         batch = events[index]
-        usual = blend.scores(batch[Key.HISTORY], batch)
+        usual = blend.scores(batch[Key.HISTORY], details=batch)
         new = mapped.scores(usual)
         if filter_seen:
             usual = usual.scatter(1, batch[Key.SEEN], -torch.inf)

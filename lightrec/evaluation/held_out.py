@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -35,7 +34,7 @@ from lightrec.ranking.item_models.base import (
     Popularity,
     RecentPopularity,
 )
-from lightrec.ranking.metrics import CUTOFFS, RankingResult, Scorer, evaluate_scores
+from lightrec.ranking.metrics import CUTOFFS, ItemScorer, RankingResult, Scorer, evaluate_scores
 from lightrec.ranking.sequence_data import EvaluationEvents
 from lightrec.run import Run
 
@@ -152,20 +151,11 @@ class HeldOutLog(Evaluator):
         )
 
 
-class ScoresHistories(Protocol):
-    """Whatever scores all items for whole histories: item models, blends, policies."""
-
-    def scores(self, history: Tensor) -> Tensor:
-        """Give (B, N + 1) scores."""
-
-
-def by_history(part: ScoresHistories | Policy) -> Scorer:
-    """Make a scorer of batches of what scores histories; a blend reads their details, too."""
+def by_history(part: ItemScorer | Policy) -> Scorer:
+    """Make a scorer of batches of what scores histories."""
     if isinstance(part, Policy):
         return lambda batch: part.scores(session_start(batch[Key.HISTORY], batch.get(Key.USER)))
-    if isinstance(part, Blend):
-        return lambda batch: part.scores(batch[Key.HISTORY], batch)
-    return lambda batch: part.scores(batch[Key.HISTORY])
+    return lambda batch: part.scores(batch[Key.HISTORY], batch.get(Key.USER), details=batch)
 
 
 class RandomScorer:

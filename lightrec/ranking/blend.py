@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lightrec.data.files import save_tensors
 from lightrec.data.store import EventStore
 from lightrec.errors import RunError
-from lightrec.keys import PADDING, Column, Key
+from lightrec.keys import PADDING, Column
 from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.item_models.text_map import TextMap
 from lightrec.ranking.ranker import Ranker
@@ -68,28 +68,30 @@ class Blend(nn.Module):
         self, name: str, history: Tensor, details: Mapping[str, Tensor] | None = None
     ) -> Tensor:
         """What one part says of all items: (B, N + 1) float32, finite; column 0 means nothing."""
+        padding = torch.tensor([PADDING], device=history.device)
         if name == RANKER:
-            known = details or {}
-            return self.ranker.scores(
-                history, self._table, known.get(Key.FEEDBACK), known.get(Key.GAP)
-            ).index_fill(1, torch.tensor([PADDING], device=history.device), 0.0)
-        scores = self.item_model(name).scores(history).clamp_min(0)
-        scores = scores.index_fill(1, torch.tensor([PADDING], device=history.device), 0.0)
+            scores = self.ranker.scores(history, details=details, items=self._table)
+            return scores.index_fill(1, padding, 0.0)
+        scores = self.item_model(name).scores(history).clamp_min(0).index_fill(1, padding, 0.0)
         total = scores.sum(dim=1, keepdim=True)
         share = scores / torch.where(total > 0, total, 1)
         return (share + self.smoothing / self.ranker.num_items).log()
 
-    def scores(self, history: Tensor, details: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Score all items.
+    def scores(
+        self,
+        histories: Tensor,
+        users: Tensor | None = None,
+        *,
+        details: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Score all items; see :class:`~lightrec.ranking.metrics.ItemScorer`.
 
-        :param history: (B, L) int64, padded on the left, any L; the ranker reads its last events.
-        :param details: the batch that the history is of, or what else has its ``Key.FEEDBACK`` and
-            ``Key.GAP``, (B, L) int64; the ranker reads them where it learned to. None where
-            nothing but the items is known.
+        The ranker reads the last events, and their details where it learned to.
+
         :returns: (B, N + 1) logits, higher is better; column 0 is -inf.
         """
         parts = [
-            w * self.logarithms(name, history, details) for name, w in self.weights.items() if w
+            w * self.logarithms(name, histories, details) for name, w in self.weights.items() if w
         ]
         total = sum(parts[1:], parts[0])
         return total.index_fill(1, torch.tensor([PADDING], device=total.device), -torch.inf)

@@ -16,7 +16,7 @@ from lightrec.progress import progress_bar
 from lightrec.ranking.blend import RANKER, Blend, names_of
 from lightrec.ranking.item_models.base import Evidence, ItemModel, NotApplicable, choose, tries
 from lightrec.ranking.item_models.text_map import PENALTIES, TextMap
-from lightrec.ranking.metrics import evaluate_scores
+from lightrec.ranking.metrics import ItemScorer, evaluate_scores
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import EvaluationEvents, SequenceData
 
@@ -67,7 +67,7 @@ def blend(
     total = sum(tries(model, evidence) for model in named.values()) + BLENDING
     with progress_bar(total, "setting") as bar:
 
-        def judged_with(model: ItemModel | Blend) -> float:
+        def judged_with(model: ItemScorer) -> float:
             value = _ndcg(model, judged, data)
             bar.update()
             return value
@@ -119,8 +119,14 @@ class _AsIfCold:
     mixed: Blend
     mapped: TextMap
 
-    def scores(self, history: Tensor, details: Mapping[str, Tensor]) -> Tensor:
-        return self.mapped.as_if_cold(self.mixed.scores(history, details))
+    def scores(
+        self,
+        histories: Tensor,
+        users: Tensor | None = None,
+        *,
+        details: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        return self.mapped.as_if_cold(self.mixed.scores(histories, users, details=details))
 
 
 def validation_events(data: SequenceData, limit: int | None, seed: int) -> EvaluationEvents:
@@ -130,24 +136,18 @@ def validation_events(data: SequenceData, limit: int | None, seed: int) -> Evalu
     )
 
 
-def judge(
-    part: ItemModel | Blend | _AsIfCold, events: EvaluationEvents, data: SequenceData
-) -> dict[str, float]:
+def judge(scorer: ItemScorer, events: EvaluationEvents, data: SequenceData) -> dict[str, float]:
     """Rank validation events: means of all metrics."""
 
     def scores(batch: Mapping[str, Tensor]) -> Tensor:
-        if isinstance(part, ItemModel):
-            return part.scores(batch[Key.HISTORY])
-        return part.scores(batch[Key.HISTORY], batch)
+        return scorer.scores(batch[Key.HISTORY], batch[Key.USER], details=batch)
 
     batches = (events[index] for index in range(len(events)))
     return evaluate_scores(scores, batches, filter_seen=not data.repeats).metrics()
 
 
-def _ndcg(
-    part: ItemModel | Blend | _AsIfCold, events: EvaluationEvents, data: SequenceData
-) -> float:
-    return judge(part, events, data)["ndcg@10"]
+def _ndcg(scorer: ItemScorer, events: EvaluationEvents, data: SequenceData) -> float:
+    return judge(scorer, events, data)["ndcg@10"]
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ says the same of all gains nothing.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +21,29 @@ from lightrec.keys import PADDING, Key
 from lightrec.nn.precision import as_float64
 
 CUTOFFS = (5, 10, 20)
+
+
+class ItemScorer(Protocol):
+    """What scores all items for histories: rankers, item models, their blend, user models."""
+
+    def scores(
+        self,
+        histories: Tensor,
+        users: Tensor | None = None,
+        *,
+        details: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Score all items.
+
+        :param histories: (B, L) int64, padded on the left, any L.
+        :param users: (B,) int64, rows of the log's user table; None where they are not known.
+        :param details: the batch that the histories are of, or what else has their
+            ``Key.FEEDBACK`` and ``Key.GAP``, (B, L) int64; None where nothing but the items is
+            known.
+        :returns: (B, N + 1), higher is better; column 0 means nothing.
+        """
+        ...
+
 
 Scorer = Callable[[Mapping[str, Tensor]], Tensor]
 """From a batch (history (B, L), user (B,), …) to scores (B, N + 1), higher is better."""

@@ -231,9 +231,7 @@ class RankingModule(StageModule):
 
     def scores(self, batch: Batch) -> Tensor:
         """Score all items for a batch's histories: (B, N + 1)."""
-        return self.ranker.scores(
-            batch[Key.HISTORY], self._table, batch.get(Key.FEEDBACK), batch.get(Key.GAP)
-        )
+        return self.ranker.scores(batch[Key.HISTORY], details=batch, items=self._table)
 
     def on_validation_epoch_start(self) -> None:
         """Compute the item vectors once for all batches."""

@@ -1,10 +1,12 @@
 """The ranker: item tower, user tower, and the score of every item for every history."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from lightrec import plugins
-from lightrec.keys import PADDING
+from lightrec.keys import PADDING, Key
 from lightrec.nn.item_tower import ItemTower
 from lightrec.nn.part import Part
 from lightrec.nn.precision import at_least_float32, full_precision
@@ -114,25 +116,25 @@ class Ranker(Part):
 
     def scores(
         self,
-        history: Tensor,
+        histories: Tensor,
+        users: Tensor | None = None,
+        *,
+        details: Mapping[str, Tensor] | None = None,
         items: Tensor | None = None,
-        feedback: Tensor | None = None,
-        gaps: Tensor | None = None,
     ) -> Tensor:
-        """Score all items.
+        """Score all items; see :class:`~lightrec.ranking.metrics.ItemScorer`.
 
-        :param history: (B, L) int64, padded on the left.
+        :param details: of which ``Key.FEEDBACK`` and ``Key.GAP`` are read, see :meth:`states`.
         :param items: (N + 1, D) what :meth:`item_vectors` gave, to compute it only once.
-        :param feedback: (B, L) int64, see :meth:`states`.
-        :param gaps: (B, L) int64, see :meth:`states`.
         :returns: (B, N + 1) logits, higher is better; column 0 is -inf.
         """
         table = self.item_vectors() if items is None else items
-        users = self.user_vectors(history, feedback, gaps)
+        known = details or {}
+        vectors = self.user_vectors(histories, known.get(Key.FEEDBACK), known.get(Key.GAP))
         # With fewer bits many scores would be equal, and nothing could be ranked by them.
-        with full_precision(history.device):
-            users, table = at_least_float32(users, table)
-            scores = users @ table.T
+        with full_precision(histories.device):
+            vectors, table = at_least_float32(vectors, table)
+            scores = vectors @ table.T
         if self.bias is not None:
             scores = scores + self.bias
         return scores.index_fill(1, torch.tensor([PADDING], device=scores.device), -torch.inf)

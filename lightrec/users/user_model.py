@@ -146,7 +146,13 @@ class UserModel(Part):
         """
         return self.choice.utilities(self.choice.state(history), items)
 
-    def scores(self, histories: Tensor, users: Tensor | None = None) -> Tensor:
+    def scores(
+        self,
+        histories: Tensor,
+        users: Tensor | None = None,
+        *,
+        details: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """Score all items by their utilities: (B, N + 1), minus infinity for the padding."""
         return self.utilities(histories, None, users)
 

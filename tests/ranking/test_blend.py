@@ -8,11 +8,13 @@ import torch
 from torch.nn.functional import log_softmax
 
 from lightrec.errors import RunError
+from lightrec.keys import Key
 from lightrec.ranking.blend import Blend, described_models, names_of
 from lightrec.ranking.blending import fit_weights
 from lightrec.ranking.item_models.base import NotApplicable, Popularity, choose, combinations
 from lightrec.ranking.item_models.item_to_item import EASE, NextItemRidge
 from lightrec.ranking.ranker import Ranker
+from lightrec.testing import tiny
 from tests.ranking.item_models.test_item_models import N, evidence
 
 HISTORY = torch.tensor([[0, 0, 2, 5], [1, 6, 3, 4], [0, 0, 0, 0]])
@@ -144,7 +146,7 @@ def test_a_ranker_alone_is_a_blend_too(ranker, tmp_path):
     ranker.save_pretrained(tmp_path)
     torch.testing.assert_close(Blend.load(tmp_path).scores(HISTORY), ranker.scores(HISTORY))
     assert described_models(tmp_path) == {}
-    with pytest.raises(RunError, match="no finished encoder"):
+    with pytest.raises(RunError, match="no finished ranker"):
         Blend.load(tmp_path / "nowhere")
 
 
@@ -170,12 +172,24 @@ def test_the_ranker_reads_what_else_is_known_of_a_history(ranker):
     model = Popularity().fit(evidence())
     blend = Blend(reading, {"Popularity": model}, {"ranker": 0.5, "Popularity": 0.5}).freeze()
     known = {"feedback": (HISTORY > 0) * (1 + HISTORY % 2), "gap": (HISTORY > 0) * 3}
-    added = blend.scores(HISTORY, known) - blend.scores(HISTORY)
-    own = reading.scores(HISTORY, None, known["feedback"], known["gap"]) - reading.scores(HISTORY)
+    added = blend.scores(HISTORY, details=known) - blend.scores(HISTORY)
+    own = reading.scores(HISTORY, details=known) - reading.scores(HISTORY)
     torch.testing.assert_close(added[:, 1:], 0.5 * own[:, 1:], atol=1e-5, rtol=1e-4)
     assert own[:2, 1:].abs().min() > 0
     # A batch has other keys, too; a ranker that learned of items alone asks for none.
     batch = known | {"history": HISTORY, "target": HISTORY[:, 0]}
-    torch.testing.assert_close(blend.scores(HISTORY, batch), blend.scores(HISTORY, known))
+    torch.testing.assert_close(
+        blend.scores(HISTORY, details=batch), blend.scores(HISTORY, details=known)
+    )
     plain = Blend(ranker).freeze()
-    torch.testing.assert_close(plain.scores(HISTORY, batch), plain.scores(HISTORY))
+    torch.testing.assert_close(plain.scores(HISTORY, details=batch), plain.scores(HISTORY))
+
+
+def test_all_that_scores_items_does_it_by_one_signature(ranker):
+    popularity = Popularity().fit(evidence())
+    users = tiny.tiny_user_model(N)
+    blend = Blend(ranker, {"Popularity": popularity}, {"ranker": 1.0, "Popularity": 0.5}).freeze()
+    for scorer in (ranker, popularity, EASE(3.0, 0.5).fit(evidence()), blend, users):
+        found = scorer.scores(HISTORY, torch.arange(len(HISTORY)), details={Key.HISTORY: HISTORY})
+        assert found.shape == (len(HISTORY), N + 1)
+        assert torch.equal(found, scorer.scores(HISTORY))

@@ -154,7 +154,7 @@ def test_written_blended_and_judged_with_details(liked, tmp_path):
     assert metrics["validation/ndcg@10"] > 0.95
     blend = Blend.load(tmp_path / "run" / "ranker")
     batch = data.val_dataloader().dataset[0]
-    for scores in (blend.scores(batch["history"], batch), by_history(blend)(batch)):
+    for scores in (blend.scores(batch["history"], details=batch), by_history(blend)(batch)):
         assert (scores.argmax(1) == batch["target"]).float().mean() > 0.9
     # A history of which nothing else is known has its scores, too, and other ones.
     bare = blend.scores(batch["history"])

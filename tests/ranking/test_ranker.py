@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from lightrec.keys import Key
 from lightrec.ranking.ranker import Ranker
 
 
@@ -31,7 +32,7 @@ def test_score_is_user_times_item_plus_bias():
     assert (scores[:, 0] == -torch.inf).all()
     expected = users[1] @ items[7] + model.item_bias()[7]
     assert scores[1, 7].item() == pytest.approx(expected.item(), abs=1e-5)
-    assert torch.allclose(scores[:, 1:], model.scores(HISTORY, items)[:, 1:])
+    assert torch.allclose(scores[:, 1:], model.scores(HISTORY, items=items)[:, 1:])
 
 
 def test_padding_and_what_is_too_old_do_not_matter():
@@ -98,18 +99,22 @@ def detailed(**settings):
     return model
 
 
+def known(feedback, gaps):
+    return {Key.FEEDBACK: feedback, Key.GAP: gaps}
+
+
 def test_what_is_not_known_adds_nothing():
     plain, fresh, model = ranker(), ranker(feedback_kinds=3, gaps=6), detailed()
     nothing = torch.zeros_like(HISTORY)
     expected = plain.scores(HISTORY)
     # Tables start at zero, and draw nothing.
-    assert torch.equal(fresh.scores(HISTORY, None, FEEDBACK, GAPS), expected)
+    assert torch.equal(fresh.scores(HISTORY, details=known(FEEDBACK, GAPS)), expected)
     assert torch.equal(model.scores(HISTORY), expected)
-    assert torch.equal(model.scores(HISTORY, None, nothing, nothing), expected)
+    assert torch.equal(model.scores(HISTORY, details=known(nothing, nothing)), expected)
     # A ranker without tables has no use for them.
-    assert torch.equal(plain.scores(HISTORY, None, FEEDBACK, GAPS), expected)
-    for given in ((FEEDBACK, None), (None, GAPS)):
-        assert not torch.allclose(model.scores(HISTORY, None, *given), expected)
+    assert torch.equal(plain.scores(HISTORY, details=known(FEEDBACK, GAPS)), expected)
+    for given in ({Key.FEEDBACK: FEEDBACK}, {Key.GAP: GAPS}):
+        assert not torch.allclose(model.scores(HISTORY, details=given), expected)
 
 
 def test_the_item_vectors_are_as_without():
@@ -151,8 +156,9 @@ def test_saves_and_loads_its_details(tmp_path):
     model = detailed()
     model.save_pretrained(tmp_path)
     again = Ranker.from_pretrained(str(tmp_path)).eval()
-    given = HISTORY, None, FEEDBACK, GAPS
-    assert torch.equal(again.scores(*given), model.scores(*given))
+    given = known(FEEDBACK, GAPS)
+    found = again.scores(HISTORY, details=given)
+    assert torch.equal(found, model.scores(HISTORY, details=given))
 
 
 def test_scores_are_as_fine_in_mixed_precision():

@@ -73,12 +73,18 @@ class ALS(ItemModel):
     def _alpha(self) -> float:
         return 1.0 if self.alpha is None else self.alpha
 
-    def scores(self, history: Tensor) -> Tensor:
+    def scores(
+        self,
+        histories: Tensor,
+        users: Tensor | None = None,
+        *,
+        details: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """Score all items, (B, N + 1), by the vector that fits the history best."""
         items = self.items
         confidence, size = 1 + self._alpha, items.shape[1]
         # Items that come twice in a history count once, as in fitting.
-        ordered = history.sort(dim=1).values
+        ordered = histories.sort(dim=1).values
         fresh = torch.ones_like(ordered, dtype=torch.bool)
         fresh[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
         had = items[ordered * fresh]

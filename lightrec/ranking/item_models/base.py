@@ -91,12 +91,16 @@ class ItemModel(nn.Module, ABC):
         """
 
     @abstractmethod
-    def scores(self, history: Tensor) -> Tensor:
-        """Score all items.
+    def scores(
+        self,
+        histories: Tensor,
+        users: Tensor | None = None,
+        *,
+        details: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Score all items; see :class:`~lightrec.ranking.metrics.ItemScorer`.
 
-        :param history: (B, L) int64, padded on the left, any L.
-        :returns: (B, N + 1) float32, higher is better; column 0 means nothing. What is below 0
-            counts as 0 in a blend.
+        :returns: (B, N + 1) float32; what is below 0 counts as 0 in a blend.
         """
 
     def keep(self, name: str, value: Tensor) -> None:
@@ -170,9 +174,15 @@ class Popularity(ItemModel):
         self.keep("counts", evidence.counts())
         return self
 
-    def scores(self, history: Tensor) -> Tensor:
+    def scores(
+        self,
+        histories: Tensor,
+        users: Tensor | None = None,
+        *,
+        details: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """Score all items: (B, N + 1)."""
-        return self.counts.expand(len(history), -1)
+        return self.counts.expand(len(histories), -1)
 
 
 class RecentPopularity(Popularity):

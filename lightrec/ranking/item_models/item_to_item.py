@@ -63,22 +63,28 @@ class ItemToItem(ItemModel):
         self.keep("neighbours", functional.pad(neighbours, (0, 0, 1, 0)))
         self.keep("weights", functional.pad(weights.float(), (0, 0, 1, 0)))
 
-    def scores(self, history: Tensor) -> Tensor:
+    def scores(
+        self,
+        histories: Tensor,
+        users: Tensor | None = None,
+        *,
+        details: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """Score all items: (B, N + 1)."""
         decay = 1.0 if self.decay is None else self.decay
-        ages = torch.arange(history.shape[1] - 1, -1, -1, device=history.device)
-        loudness = (decay**ages).expand(history.shape).contiguous()
+        ages = torch.arange(histories.shape[1] - 1, -1, -1, device=histories.device)
+        loudness = (decay**ages).expand(histories.shape).contiguous()
         if self.matrix is not None:
             return functional.embedding_bag(
-                history, self.matrix, per_sample_weights=loudness, mode="sum", padding_idx=0
+                histories, self.matrix, per_sample_weights=loudness, mode="sum", padding_idx=0
             )
         width = len(self.neighbours)
-        total = torch.zeros(len(history), width, device=history.device)
-        step = max(1, ROWS // max(history.shape[1] * self.neighbours.shape[1], 1))
-        for start in range(0, len(history), step):
+        total = torch.zeros(len(histories), width, device=histories.device)
+        step = max(1, ROWS // max(histories.shape[1] * self.neighbours.shape[1], 1))
+        for start in range(0, len(histories), step):
             rows = slice(start, start + step)
-            heavy = self.weights[history[rows]] * loudness[rows, :, None]
-            columns = self.neighbours[history[rows]].flatten(1)
+            heavy = self.weights[histories[rows]] * loudness[rows, :, None]
+            columns = self.neighbours[histories[rows]].flatten(1)
             total[rows] = total[rows].scatter_add(1, columns, heavy.flatten(1))
         return total
 
