@@ -32,6 +32,9 @@ def evaluate(run: Path, *, predictions: Path | None = None) -> None:
             "finished in it. Make them with `lightrec run`, or name another run folder."
         )
     metrics = found.metrics(finished[0])
+    if predictions is None and finished[0] == "evaluate":
+        print((found.folder("evaluate") / "summary.txt").read_text(), end="")
+        return
     if predictions is not None:
         from lightrec.evaluation.predictions import evaluate_predictions
 

@@ -56,9 +56,7 @@ def write(
     chosen = favoured(metrics)
     write_metrics(folder, {**metrics, BY: chosen.by, REASON: chosen.reason})
     meta = json.loads((run.folder("data") / "meta.json").read_text())
-    tables = [each.summary for each in found] + [recommended_by(metrics)]
-    if not any(each.summary for each in found):
-        tables.insert(0, summary(metrics))
+    tables = [_validation(metrics), *(each.summary for each in found), recommended_by(metrics)]
     (folder / "summary.txt").write_text(data_lines(meta) + "\n" + _below_each_other(tables))
     headline = [chart for each in found for chart in each.headline]
     if headline:
@@ -116,17 +114,21 @@ def summary(metrics: Metrics) -> str:
 
     :param metrics: of a finished run, or of its ranker's stage; with those of predictions, or not.
     """
-    validation = held_out.validation_table(metrics)
     tables = [
+        _validation(metrics),
         held_out.ranking_table(metrics).text() if held_out.rankers(metrics) else "",
         predictions.lines(metrics),
         sessions.summary(metrics),
         truth.line(metrics),
         recommended_by(metrics),
     ]
-    if "test/events" not in metrics and validation is not None:
-        tables.insert(0, validation.text())
     return _below_each_other(tables)
+
+
+def _validation(metrics: Metrics) -> str:
+    """Set how the validation events are ranked, where the test events are not."""
+    table = None if "test/events" in metrics else held_out.validation_table(metrics)
+    return "" if table is None else table.text()
 
 
 def _below_each_other(tables: Sequence[str]) -> str:

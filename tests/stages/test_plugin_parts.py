@@ -10,6 +10,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from lightrec import plugins
+from lightrec.__main__ import main
 from lightrec.data.catalog import Catalog
 from lightrec.data.eligibility import domain_of, eligible
 from lightrec.data.store import TRAIN, EventStore
@@ -50,7 +51,7 @@ def test_a_run_with_a_part_of_every_kind_ends_with_its_metrics(clinic):
     check_domain(type(domain_of(EventStore.open(clinic / "data"))))
 
 
-def test_an_evaluator_of_a_plugin_has_a_section_of_its_own_which_is_escaped(clinic):
+def test_an_evaluator_of_a_plugin_has_a_section_of_its_own_which_is_escaped(clinic, capsys):
     page = (clinic / "report.html").read_text()
     assert "<h2>Minors &amp; others</h2>" in page
     assert "<th>&lt;b&gt;</th>" in page
@@ -58,7 +59,8 @@ def test_an_evaluator_of_a_plugin_has_a_section_of_its_own_which_is_escaped(clin
     assert "<script" not in page
     sentence = f"{ADULTS.start} users are under 18."
     assert f'<p class="lead">{sentence}</p>' in page
-    assert sentence in (clinic / "summary.txt").read_text().splitlines()
+    assert main(["evaluate", str(clinic)]) == 0
+    assert sentence in capsys.readouterr().out.splitlines()
 
 
 @pytest.fixture
