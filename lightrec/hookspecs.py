@@ -70,7 +70,7 @@ def lightrec_policies() -> Mapping[str, str]:  # type: ignore[empty-body]
 
 @hookspec
 def lightrec_evaluators() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Add evaluators, whose metrics join ``metrics.json`` and the report.
+    """Add evaluators, whose metrics join ``metrics.json``, and whose sections join the report.
 
     :returns: short names and import paths of concrete subclasses of
         :class:`lightrec.evaluation.base.Evaluator`.

@@ -119,7 +119,7 @@ def best_constant_lists(
     *,
     known: Mapping[str, Contender] | None = None,
     leaders: bool = False,
-    told: Callable[[], object] = lambda: None,
+    progress: Callable[[], object] = lambda: None,
 ) -> tuple[Contender, Contender]:
     """Search the lists for everybody that earn most a step, and most a session.
 
@@ -134,7 +134,7 @@ def best_constant_lists(
     :param known: constant lists from elsewhere, such as popularity.
     :param leaders: also try the best items as the first of the list each, where the same list can
         be shown again and again.
-    :param told: called after every round of play, :func:`rounds` times.
+    :param progress: called after every round of play, :func:`rounds` times.
     :returns: the best by reward per step and by reward per session, which may be the same.
     """
     tally = Tally(simulator.num_items, getattr(simulator, "device", None))
@@ -144,7 +144,7 @@ def best_constant_lists(
         scores = _drawn(tally, chance, whole=turn % 2 == 1)
         play(ConstantList(scores), simulator, users, seed + turn, record=tally)
         tally.close()
-        told()
+        progress()
     tried = [*(known or {}).values()]
     for whole in (False, True):
         mean, _ = tally.ranking(whole=whole)
@@ -158,7 +158,7 @@ def best_constant_lists(
         sessions, _ = play(contender, simulator, users, seed + ROUNDS)
         reward = float(sessions.reward.sum())
         earned.append((reward / float(sessions.length.sum()), reward))
-        told()
+        progress()
     a_step, a_session = (
         max(range(len(tried)), key=[pair[aim] for pair in earned].__getitem__) for aim in (0, 1)
     )

@@ -48,7 +48,7 @@ class Place:
     model: str = "users_b"
 
     def title(self) -> str:
-        """Give it a name that tells it from others."""
+        """Give it a name that sets it apart from others."""
         own = ", ".join(f"{name}={value}" for name, value in self.settings.items())
         model = f", {MODELS[self.model]}" if Path(self.what).is_dir() else ""
         return f"{self.what}{model}" + (f" ({own})" if own else "")

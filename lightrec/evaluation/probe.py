@@ -147,7 +147,7 @@ def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessi
             seed * 1_000_000 + 500_000,
             known=known,
             leaders=again,
-            told=bar.update,
+            progress=bar.update,
         )
         if lasting is not players[CONSTANT]:
             players[LASTING] = lasting

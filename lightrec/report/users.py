@@ -37,7 +37,7 @@ def user_models(metrics: Mapping[str, float]) -> Section:
     return Section(
         "The user models",
         "Mean log-likelihood of a held-out choice among its candidates, in nats (higher is "
-        "better), beside a model that knows popularity only, fitted in the same way; the expected "
+        "better), next to a model that knows popularity only, fitted in the same way; the expected "
         "calibration error of the probabilities of all alternatives; and the temperature by which "
         "validation choices calibrated them.",
         [Table(head, rows), *user_parts(metrics)],

@@ -73,7 +73,7 @@ def test_the_list_by_chance_is_found_and_no_play_is_uncounted():
     chances = [0.1, 0.6, 0.2, 0.9, 0.1, 0.3, 0.1, 0.1, 0.75, 0.1]
     world, told = simulator(chances), []
     users = torch.arange(USERS)
-    found, lasting = best_constant_lists(world, users, 0, told=lambda: told.append(1))
+    found, lasting = best_constant_lists(world, users, 0, progress=lambda: told.append(1))
     assert len(told) == rounds(0, False, 10)
     earned = judge({"found": found, "lasting": lasting}, world, users, [99])
     for sessions in earned.values():
@@ -83,7 +83,7 @@ def test_the_list_by_chance_is_found_and_no_play_is_uncounted():
 def test_the_first_of_the_list_is_shown_over_and_over_where_it_may_be():
     world, told = simulator([0.1, 0.5, 0.8, 0.3], repeats=True), []
     users = torch.arange(USERS)
-    found, _ = best_constant_lists(world, users, 0, leaders=True, told=lambda: told.append(1))
+    found, _ = best_constant_lists(world, users, 0, leaders=True, progress=lambda: told.append(1))
     assert len(told) == rounds(0, True, 4)
     sessions = judge({"found": found}, world, users, [99])["found"]
     assert sessions.reward.mean() == pytest.approx(4 * 0.8, abs=0.15)
@@ -94,5 +94,5 @@ def test_lists_from_elsewhere_are_tried_and_offers_are_played():
     world = TinyWorld(USERS, repeats=True)
     users, told = torch.arange(USERS), []
     known = {"popularity": ConstantList(torch.arange(13.0))}
-    best_constant_lists(world, users, 0, known=known, told=lambda: told.append(1))
+    best_constant_lists(world, users, 0, known=known, progress=lambda: told.append(1))
     assert len(told) == rounds(1, False, 12)
