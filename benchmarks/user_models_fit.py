@@ -21,8 +21,7 @@ from lightrec.data.prepare import prepare
 from lightrec.data.store import TEST, TRAIN, EventStore
 from lightrec.evaluation.arena import Arena
 from lightrec.policies.baselines import RandomPolicy
-from lightrec.simulators.starts import LogStarts
-from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.stages.run import run
 from lightrec.users.choice_data import ITEMS, ChoiceData
 from lightrec.users.module import ChoiceModule

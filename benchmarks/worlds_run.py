@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lightrec.evaluation.truth import spearman_within_sets
 from lightrec.keys import Key
-from lightrec.simulators.play import even_chance, play
+from lightrec.simulators.scored import even_chance, play
 from lightrec.simulators.world import World
 from lightrec.simulators.worlds.far import Far
 from lightrec.simulators.worlds.far_log import FarLog

@@ -15,9 +15,9 @@ from torchrl.data import TensorSpec, Unbounded
 from lightrec.keys import Key
 from lightrec.learners.world_data import WorldData
 from lightrec.simulators import noise
-from lightrec.simulators.absorbing import Absorbing
 from lightrec.simulators.base import Response, Simulator
 from lightrec.simulators.session_env import Ending
+from lightrec.simulators.wrappers import Absorbing
 
 GRAVITY, POLE_MASS, TOTAL_MASS, HALF_LENGTH = 9.8, 0.1, 1.1, 0.5
 FORCE, SECONDS = 10.0, 0.02

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks.worlds_run import best_list
 from lightrec.keys import Key
-from lightrec.simulators.play import even_chance
+from lightrec.simulators.scored import even_chance
 from lightrec.simulators.world import World
 from lightrec.simulators.worlds.far import Far
 from lightrec.simulators.worlds.greed import Greed

@@ -14,8 +14,7 @@ from torch import Tensor
 from lightrec.keys import Key
 from lightrec.simulators.world import World
 from lightrec.simulators.worlds.interest_evolution import InterestEvolution
-from lightrec.simulators.worlds.long_term_satisfaction import ACTIONS, LongTermSatisfaction
-from lightrec.simulators.worlds.satisfaction_value import ranks
+from lightrec.simulators.worlds.long_term_satisfaction import ACTIONS, LongTermSatisfaction, ranks
 
 USERS = 8192
 CPU_SECONDS = 20.0

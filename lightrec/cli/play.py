@@ -17,7 +17,7 @@ Sessions = Annotated[int, "sessions of each policy"]
 Seed = Annotated[int, "seed of all chance"]
 Model = Annotated[Literal["users_a", "users_b"], "which user model of a run"]
 Mode = Literal["free", "no-repeats", "fixed"]
-"""As :data:`lightrec.simulators.modes.Mode`, without importing simulators."""
+"""As :data:`lightrec.simulators.wrappers.Mode`, without importing simulators."""
 OneMode = Annotated[
     Mode,
     "of judging: the simulator's own rules, nothing shown twice in a session, or nobody leaves",

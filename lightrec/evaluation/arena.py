@@ -23,14 +23,12 @@ from lightrec.plugins import installed
 from lightrec.policies.base import Policy
 from lightrec.run import Run
 from lightrec.simulators.base import Simulator
-from lightrec.simulators.modes import Mode, in_mode
-from lightrec.simulators.no_repeats import NoRepeats
-from lightrec.simulators.oracle import Oracle
 from lightrec.simulators.record import SessionLog
 from lightrec.simulators.rollout import Contender, Recorder, RewardFunction, Sessions, judge
-from lightrec.simulators.starts import LogStarts
-from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.simulators.scored import Oracle
+from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.simulators.world import World
+from lightrec.simulators.wrappers import Mode, NoRepeats, in_mode
 
 AT_ONCE = 1_000
 """Sessions side by side."""

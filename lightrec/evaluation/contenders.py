@@ -20,10 +20,9 @@ from lightrec.policies.epsilon_greedy import Drawn, EpsilonGreedy
 from lightrec.ranking.blend import Blend
 from lightrec.run import Run
 from lightrec.simulators.base import Simulator
-from lightrec.simulators.constant import best_constant
-from lightrec.simulators.oracle import Greedy, Oracle
 from lightrec.simulators.rollout import Contender, play
-from lightrec.simulators.starts import LogStarts
+from lightrec.simulators.scored import Greedy, Oracle, best_constant
+from lightrec.simulators.user_model import LogStarts
 from lightrec.simulators.world import World
 from lightrec.users.user_model import UserModel
 

@@ -21,8 +21,8 @@ from lightrec.evaluation.comparison import (
 from lightrec.evaluation.sections import Json, Table, give, to_plain
 from lightrec.intervals import Interval
 from lightrec.progress import progress_bar
-from lightrec.simulators.modes import Mode
 from lightrec.simulators.rollout import Contender, Sessions
+from lightrec.simulators.wrappers import Mode
 
 Showing = Literal["mode", "sample"]
 """How slates were shown: ``mode``, the highest scores; ``sample``, drawn from the policy's law."""

@@ -32,7 +32,6 @@ from lightrec.evaluation.sections import Table, give
 from lightrec.intervals import Interval
 from lightrec.keys import Key
 from lightrec.progress import progress_bar
-from lightrec.simulators.modes import Mode, in_mode
 from lightrec.simulators.rollout import Contender, Sessions
 from lightrec.simulators.worlds.virtual_taobao import (
     PAGE,
@@ -40,6 +39,7 @@ from lightrec.simulators.worlds.virtual_taobao import (
     VirtualTaobao,
     best_constant_action,
 )
+from lightrec.simulators.wrappers import Mode, in_mode
 
 TIMES = 10.0
 """How many times the share of random actions is suspicious."""

@@ -16,8 +16,7 @@ from lightrec.keys import Key
 from lightrec.policies.baselines import ConstantListPolicy, PopularityPolicy
 from lightrec.run import Run
 from lightrec.simulators.rollout import Contender, RewardFunction, Sessions, judge
-from lightrec.simulators.starts import LogStarts
-from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.users.user_model import UserModel
 
 MIXTURES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)

@@ -22,8 +22,7 @@ from lightrec.keys import PADDING, Key
 from lightrec.run import Run
 from lightrec.simulators import noise
 from lightrec.simulators.rollout import Contender, play
-from lightrec.simulators.starts import LogStarts
-from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.users.user_model import UserModel
 
 LENGTHS = {

@@ -7,7 +7,7 @@ seen.
 
 Transitions hold ``features`` of a state, ``action``, the items shown, and ``action_log_prob`` under
 the present policy at the root, and ``features`` and ``terminated`` under ``next``; ``absorbing`` on
-both sides where endings are played on, see :mod:`lightrec.simulators.absorbing`.
+both sides where endings are played on, see :mod:`lightrec.simulators.wrappers`.
 """
 
 import copy

@@ -19,8 +19,7 @@ from lightrec.rewards.combined import WeightedSum
 from lightrec.rewards.penalties import UncertaintyPenalty
 from lightrec.run import Run
 from lightrec.simulators.base import Ending
-from lightrec.simulators.starts import LogStarts
-from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.users.user_model import UserModel
 
 

@@ -17,7 +17,7 @@ from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.policies.tower import TowerPolicy
 from lightrec.simulators.base import Simulator
-from lightrec.simulators.oracle import Oracle
+from lightrec.simulators.scored import Oracle
 from lightrec.simulators.world import World
 
 WorldSetting = int | float | str | bool | list[int]

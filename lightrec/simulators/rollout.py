@@ -146,13 +146,14 @@ def play(
         length += alive
         shown[state[Key.ACTION][alive]] = True
         row, place = taken.nonzero(as_tuple=True)
-        choices.append((row, before[row], state[Key.ACTION][row, place]))
+        if rewards:
+            choices.append((row, before[row], state[Key.ACTION][row, place]))
         alive = alive & ~following["done"].squeeze(1)
         if not alive.any():
             break
         state = following.exclude("reward")
     shown[0] = False
-    learned = _learned(choices, rewards or {}, count)
+    learned = _learned(choices, rewards, count) if rewards else {}
     accepted, reward, length = (x.unsqueeze(0).cpu() for x in (accepted, reward, length))
     share = float(shown.sum() / simulator.num_items)
     return Sessions(accepted, reward, length, learned, share), shown.cpu()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lightrec.policies.base import Policy
     from lightrec.ranking.ranker import Ranker
     from lightrec.rewards.base import Reward, RewardContext
-    from lightrec.simulators.starts import LogStarts
+    from lightrec.simulators.user_model import LogStarts
     from lightrec.users.choice_model import PooledChoice
     from lightrec.users.parts import ValueModel
     from lightrec.users.user_model import UserModel
@@ -230,7 +230,7 @@ def tiny_endings(choice: "PooledChoice", seed: int = 0) -> "dict[str, Any]":
 
 def tiny_reward() -> "Reward":
     """Make a reward without settings, for rewards that are made of others."""
-    from lightrec.rewards.engagement import EngagementReward
+    from lightrec.rewards.accepted import EngagementReward
 
     return EngagementReward()
 
@@ -261,7 +261,7 @@ def tiny_starts(num_items: int = NUM_ITEMS, seed: int = 0) -> "LogStarts":
     """Make start states: four users whose logs hold 0 to 3 items."""
     import torch
 
-    from lightrec.simulators.starts import LogStarts
+    from lightrec.simulators.user_model import LogStarts
 
     counts = torch.tensor([0, 0, 1, 2, 3])
     generator = torch.Generator().manual_seed(seed)

@@ -15,10 +15,10 @@ from lightrec.policies.bandits import LinUCB, ThompsonSampling
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
 from lightrec.ranking.ranker import Ranker
+from lightrec.rewards.accepted import LearnedReward
 from lightrec.rewards.combined import NormalisedReward, WeightedSum
-from lightrec.rewards.learned import LearnedReward
 from lightrec.rewards.penalties import FatiguePenalty
-from lightrec.rewards.shaping import ContinuationShaping
+from lightrec.rewards.staying import ContinuationShaping
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing import (
     check_encoder,

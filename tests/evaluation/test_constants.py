@@ -7,8 +7,7 @@ from tensordict import TensorDict
 from lightrec.evaluation.constants import ConstantList, Tally, best_constant_lists, rounds
 from lightrec.keys import Key
 from lightrec.simulators.rollout import judge
-from lightrec.simulators.starts import LogStarts
-from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.testing.tiny_world import TinyWorld
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel

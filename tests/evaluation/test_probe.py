@@ -12,7 +12,7 @@ from lightrec.evaluation.arena import Arena, arena
 from lightrec.evaluation.probe import probe, probe_lists
 from lightrec.keys import Key
 from lightrec.policies.baselines import RandomPolicy
-from lightrec.simulators.oracle import Oracle
+from lightrec.simulators.scored import Oracle
 from lightrec.simulators.worlds.far import Far
 from lightrec.simulators.worlds.far_laws import FarLaws
 from lightrec.testing.tiny_world import TinyWorld

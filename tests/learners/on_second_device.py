@@ -17,7 +17,6 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from lightrec.keys import Key
 from lightrec.learners.stage import PolicyStage
-from lightrec.simulators.absorbing import Absorbing
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.choice_process import ChoiceProcess
 from lightrec.simulators.user_model import UserModelSimulator
@@ -28,6 +27,7 @@ from lightrec.simulators.worlds.greed import Greed
 from lightrec.simulators.worlds.interest_evolution import InterestEvolution
 from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
 from lightrec.simulators.worlds.retention import Retention
+from lightrec.simulators.wrappers import Absorbing
 from lightrec.testing.tiny import tiny_starts, tiny_user_model
 from lightrec.testing.tiny_world import TinyWorld
 from tests.learners.stages import make

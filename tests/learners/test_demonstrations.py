@@ -5,7 +5,7 @@ from benchmarks.imitation.cart_pole import CartPole
 from lightrec.errors import DataError
 from lightrec.keys import Key
 from lightrec.learners.demonstrations import demonstrate, with_absorbing
-from lightrec.simulators.absorbing import Absorbing
+from lightrec.simulators.wrappers import Absorbing
 
 
 class Right:

@@ -19,8 +19,7 @@ from lightrec.policies.epsilon_greedy import EpsilonGreedy
 from lightrec.policies.slate import SlatePolicy
 from lightrec.policies.tower import TowerPolicy
 from lightrec.ranking.ranker import Ranker
-from lightrec.simulators.starts import LogStarts
-from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.testing import tiny
 
 N, ROWS, SLATES = tiny.NUM_ITEMS, 100_000, 1_000_000

@@ -7,12 +7,11 @@ from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
+from lightrec.rewards.accepted import EngagementReward
 from lightrec.rewards.base import Reward, RewardContext
 from lightrec.rewards.combined import NormalisedReward, RunningMoments, WeightedSum
-from lightrec.rewards.engagement import EngagementReward
 from lightrec.rewards.penalties import RepetitionPenalty
-from lightrec.rewards.shaping import ContinuationShaping, ShapedReward
-from lightrec.rewards.staying import Endings
+from lightrec.rewards.staying import ContinuationShaping, Endings, ShapedReward
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing import tiny
 

@@ -7,16 +7,16 @@ from tensordict import TensorDict
 
 from lightrec.errors import DataError, NotApplicable
 from lightrec.keys import Key
-from lightrec.rewards.base import Reward, RewardContext
-from lightrec.rewards.combined import WeightedSum
-from lightrec.rewards.engagement import EngagementReward
-from lightrec.rewards.learned import LearnedReward
-from lightrec.rewards.probability_log import (
+from lightrec.rewards.accepted import (
+    EngagementReward,
+    LearnedReward,
     ProbabilityLogReward,
+    ValueReward,
     probability_log,
     reward_weighted_log_likelihood,
 )
-from lightrec.rewards.value import ValueReward
+from lightrec.rewards.base import Reward, RewardContext
+from lightrec.rewards.combined import WeightedSum
 from lightrec.testing import tiny
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import ValueModel

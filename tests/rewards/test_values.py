@@ -8,9 +8,9 @@ from tensordict import TensorDict
 
 from lightrec.errors import NotApplicable
 from lightrec.keys import Key
+from lightrec.rewards.accepted import ConversionReward
 from lightrec.rewards.base import RewardContext
 from lightrec.rewards.staying import Endings, ReturnReward, StayReward
-from lightrec.rewards.value import ConversionReward
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
 from lightrec.users.user_model import UserModel

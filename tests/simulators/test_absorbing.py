@@ -4,8 +4,8 @@ from torchrl.envs.utils import check_env_specs
 
 from benchmarks.imitation.cart_pole import CartPole
 from lightrec.keys import Key
-from lightrec.simulators.absorbing import Absorbing
 from lightrec.simulators.worlds.greed import Greed
+from lightrec.simulators.wrappers import Absorbing
 
 
 @pytest.mark.parametrize("kind", [CartPole, Greed])

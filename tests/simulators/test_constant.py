@@ -4,8 +4,14 @@ import pytest
 import torch
 
 from lightrec.keys import Key
-from lightrec.simulators.constant import at_first, best_constant, brings_later, constantly
-from lightrec.simulators.play import even_chance, play
+from lightrec.simulators.scored import (
+    at_first,
+    best_constant,
+    brings_later,
+    constantly,
+    even_chance,
+    play,
+)
 from lightrec.simulators.worlds.greed import Greed
 from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
 

@@ -8,8 +8,7 @@ import torch
 from lightrec.evaluation.comparison import compare, transfer_ratios
 from lightrec.policies.baselines import ConstantListPolicy, PopularityPolicy, RandomPolicy
 from lightrec.simulators.rollout import Sessions, judge
-from lightrec.simulators.starts import LogStarts
-from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel
 

@@ -11,8 +11,7 @@ from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.simulators.starts import LogStarts
-from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LeavingModel
 from lightrec.users.user_model import UserModel

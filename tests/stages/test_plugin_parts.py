@@ -24,7 +24,7 @@ from lightrec.ranking.sequence_data import SequenceData
 from lightrec.recommend import load
 from lightrec.report.page import data_lines
 from lightrec.simulators.rollout import judge
-from lightrec.simulators.starts import LogStarts
+from lightrec.simulators.user_model import LogStarts
 from lightrec.stages import recipes
 from lightrec.stages.evaluate import evaluate_stage
 from lightrec.stages.run import run

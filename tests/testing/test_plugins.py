@@ -27,7 +27,7 @@ RIGHT = """
 """
 PARTS = '''
 from lightrec.data.domain import Domain
-from lightrec.rewards.engagement import EngagementReward
+from lightrec.rewards.accepted import EngagementReward
 
 
 class Chess(Domain):

@@ -13,8 +13,8 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.store import VALIDATION, EventStore
 from lightrec.errors import RecipeError
+from lightrec.rewards.accepted import LearnedReward
 from lightrec.rewards.base import RewardContext
-from lightrec.rewards.learned import LearnedReward
 from lightrec.users.assessment import (
     assess,
     calibrate,

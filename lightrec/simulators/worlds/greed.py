@@ -18,7 +18,7 @@ from lightrec.keys import Column, Key
 from lightrec.simulators import noise
 from lightrec.simulators.base import Ending, Pay, Response
 from lightrec.simulators.world import World
-from lightrec.simulators.worlds.bait_texts import Words, describe
+from lightrec.simulators.worlds.texts import Words, describe_bait
 
 
 class Greed(World):
@@ -41,7 +41,7 @@ class Greed(World):
     :param position_bias: what each place of a slate adds to ℓ of the item shown there; None:
         people look at all places alike. Neither the rule nor the oracle allows for it.
     :param words: how differently the catalog puts items that are alike, see
-        :data:`~lightrec.simulators.worlds.bait_texts.Words`.
+        :data:`~lightrec.simulators.worlds.texts.Words`.
     :param twins: items of which a second one is added, from 1,001 on, with the same direction,
         quality and bait; its words are its own unless they are plain. The first 1,000 items and
         the chance that they meet stay as they are.
@@ -190,7 +190,7 @@ class Greed(World):
 
     def catalog(self) -> Catalog:
         """The items: topic, bait and quality can be read from their titles and texts."""
-        titles, texts = describe(
+        titles, texts = describe_bait(
             self.topic.numpy(),
             self.quality[1:].cpu().numpy(),
             self.bait[1:].cpu().numpy(),

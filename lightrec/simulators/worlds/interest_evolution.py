@@ -20,7 +20,7 @@ from lightrec.keys import PADDING, Column, Key
 from lightrec.simulators import noise
 from lightrec.simulators.base import Ending, Pay, Response
 from lightrec.simulators.world import World
-from lightrec.simulators.worlds.interest_texts import TOPICS, describe
+from lightrec.simulators.worlds.texts import TOPICS, describe_videos
 
 LENGTH = 4.0
 """Minutes of every video."""
@@ -182,7 +182,9 @@ class InterestEvolution(World):
     def catalog(self) -> Catalog:
         """Videos named ``video-1`` to ``video-N``; texts tell topic and quality."""
         names = [f"video-{item}" for item in range(1, self.num_items + 1)]
-        titles, texts = describe(self.topic[1:].cpu().numpy(), self.quality[1:].cpu().numpy())
+        titles, texts = describe_videos(
+            self.topic[1:].cpu().numpy(), self.quality[1:].cpu().numpy()
+        )
         return Catalog(pl.DataFrame({Column.ITEM: names, Column.TITLE: titles, Column.TEXT: texts}))
 
     def _latent(self, interests: Tensor, budget: Tensor) -> TensorDict:

@@ -185,7 +185,7 @@ class ClickClassifier(_OneNetwork):
 class RewardWeightedLikelihood(_OneNetwork):
     """The recommender that maximises the mean of Σ_t r_t · log π(a_t | s_t) over the log's steps.
 
-    See :func:`lightrec.rewards.probability_log.reward_weighted_log_likelihood` for what that is and
+    See :func:`lightrec.rewards.accepted.reward_weighted_log_likelihood` for what that is and
     is not. π is a softmax over the set and nothing; its utilities are what is learned.
 
     :param reward: r_t: ``engagement`` is 1 for an item and 0 for nothing, so that declined offers

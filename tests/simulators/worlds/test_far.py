@@ -7,11 +7,11 @@ from lightrec.data.prepare import prepare
 from lightrec.data.store import CONTEXT, TEST, TRAIN
 from lightrec.evaluation.truth import spearman_within_sets
 from lightrec.keys import Key
-from lightrec.simulators.play import even_chance, play
+from lightrec.simulators.scored import even_chance, play
 from lightrec.simulators.worlds.far import Far
 from lightrec.simulators.worlds.far_laws import FarLaws, UserState, item_name
 from lightrec.simulators.worlds.far_log import FarLog, HeldOut
-from lightrec.simulators.worlds.far_texts import CATEGORIES
+from lightrec.simulators.worlds.texts import CATEGORIES
 
 
 @pytest.fixture(scope="module")

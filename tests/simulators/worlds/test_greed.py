@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import normalize
 
 from lightrec.keys import Key
-from lightrec.simulators.play import even_chance, play
+from lightrec.simulators.scored import even_chance, play
 from lightrec.simulators.worlds.greed import Greed
 
 

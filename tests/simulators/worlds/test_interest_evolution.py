@@ -8,7 +8,7 @@ from torchrl.envs.utils import check_env_specs
 from lightrec.errors import RecipeError
 from lightrec.keys import Column, Key
 from lightrec.simulators.worlds.interest_evolution import InterestEvolution
-from lightrec.simulators.worlds.interest_texts import TOPICS
+from lightrec.simulators.worlds.texts import TOPICS
 
 ROWS = 4000
 

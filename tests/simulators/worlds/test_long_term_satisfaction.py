@@ -9,9 +9,14 @@ from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Column, Key
-from lightrec.simulators.worlds.long_term_satisfaction import ACTIONS, LongTermSatisfaction
-from lightrec.simulators.worlds.satisfaction_texts import PAIRS
-from lightrec.simulators.worlds.satisfaction_value import Twin, interpolation, ranks
+from lightrec.simulators.worlds.long_term_satisfaction import (
+    ACTIONS,
+    LongTermSatisfaction,
+    Twin,
+    interpolation,
+    ranks,
+)
+from lightrec.simulators.worlds.texts import PAIRS
 
 ROWS = 20_000
 

@@ -8,9 +8,8 @@ import torch
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.simulators.play import even_chance, play
-from lightrec.simulators.worlds.retention import Retention
-from lightrec.simulators.worlds.retention_value import slate_scores
+from lightrec.simulators.scored import even_chance, play
+from lightrec.simulators.worlds.retention import Retention, slate_scores
 
 TWIN = {"num_items": 3, "offer_size": 3, "levels": 3, "horizon": 3, "pull": 0.0}
 """Users alike but for satisfaction, three items always offered, three days."""

@@ -8,9 +8,9 @@ import torch
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Column, Key
-from lightrec.simulators.worlds import bait_texts
-from lightrec.simulators.worlds.bait_texts import describe
+from lightrec.simulators.worlds import texts as wordings
 from lightrec.simulators.worlds.greed import Greed
+from lightrec.simulators.worlds.texts import describe_bait
 
 
 def test_twins_are_alike_and_stand_last():
@@ -59,7 +59,7 @@ def test_twins_have_the_grades_of_their_originals():
     """Added items move no grade: all of them are as good as the best."""
     quality = np.linspace(-1, 1, 10, dtype=np.float32)
     quality = np.append(quality, np.ones(30, dtype=np.float32))
-    _, texts = describe(np.zeros(40, dtype=np.int64), quality, quality, added=30)
+    _, texts = describe_bait(np.zeros(40, dtype=np.int64), quality, quality, added=30)
     assert sum("weeks" in text for text in texts[:10]) == 2
     assert all("weeks" in text for text in texts[10:])
 
@@ -68,9 +68,9 @@ def test_wordings_are_drawn_evenly_and_the_unheard_ones_stay_unheard():
     count = 6000
     grade = np.resize(np.linspace(-1, 1, 5, dtype=np.float32), count)
     topic = np.zeros(count, dtype=np.int64)
-    _, texts = describe(topic, grade, grade, words="unheard", added=count // 2)
+    _, texts = describe_bait(topic, grade, grade, words="unheard", added=count // 2)
     old, new = texts[: count // 2], texts[count // 2 :]
-    for ways in bait_texts._VERDICTS:
+    for ways in wordings._VERDICTS:
         found = [sum(f". {way}. " in text for text in old) for way in ways]
         # 600 texts of each grade, four wordings: 150 each, within 4 standard deviations.
         assert found[4:] == [0, 0]
@@ -79,5 +79,5 @@ def test_wordings_are_drawn_evenly_and_the_unheard_ones_stay_unheard():
         assert found[:4] == [0] * 4
         assert found[4:] == pytest.approx([300] * 2, abs=49)
     remarks = {re.split(r"\. ?", text)[-2] for text in old}
-    assert remarks == set(bait_texts._REMARKS[:12])
-    assert {re.split(r"\. ?", text)[-2] for text in new} == set(bait_texts._REMARKS[12:])
+    assert remarks == set(wordings._REMARKS[:12])
+    assert {re.split(r"\. ?", text)[-2] for text in new} == set(wordings._REMARKS[12:])

@@ -8,12 +8,12 @@ import torch
 from torchrl.envs.utils import check_env_specs
 
 from lightrec.keys import Column, Key
-from lightrec.simulators.play import best, even_chance, play
-from lightrec.simulators.worlds.bait_texts import describe
+from lightrec.simulators.scored import best, even_chance, play
 from lightrec.simulators.worlds.far import Far
 from lightrec.simulators.worlds.far_laws import FarLaws
 from lightrec.simulators.worlds.greed import Greed
 from lightrec.simulators.worlds.retention import Retention
+from lightrec.simulators.worlds.texts import describe_bait
 
 LAWS = FarLaws(0, fit_users=32, fit_steps=20)
 WORLDS = [partial(Far, laws=LAWS), Greed, Retention]
@@ -63,7 +63,7 @@ def test_items_are_put_into_words(make):
 
 def test_words_tell_quality_and_bait_apart():
     levels = np.linspace(-1, 1, 5, dtype=np.float32)
-    titles, texts = describe(np.arange(5), levels, levels[::-1].copy())
+    titles, texts = describe_bait(np.arange(5), levels, levels[::-1].copy())
     assert titles[0].startswith("You Will Not Believe This Western")
     assert "regrets" in texts[0]
     assert titles[4].startswith("Notes on the")

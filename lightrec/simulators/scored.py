@@ -1,7 +1,8 @@
-"""The best list that is the same for everybody, searched for in a world.
+"""Contenders that show what scores highest, among them those that know a world's truth.
 
-Whoever recommends one list to all has looked at no user. A policy that does not beat the best such
-list has learned nothing of people, however well it does.
+The best list that is the same for everybody is searched for here. Whoever recommends one list to
+all has looked at no user: a policy that does not beat the best such list has learned nothing of
+people, however well it does.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,8 +15,109 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lightrec.keys import PADDING, Key
-from lightrec.simulators.play import even_chance, play
+from lightrec.nn.slate_law import ItemSlates
+from lightrec.simulators import noise
+from lightrec.simulators.rollout import Recorder
+from lightrec.simulators.rollout import play as play_sessions
 from lightrec.simulators.world import World
+
+
+class Scored:
+    """A contender that shows what a function of the whole state scores highest.
+
+    :param scores: from states, with what only a world knows, to (B, N + 1), or (B, C) for the
+        candidates of an offer, such as ``world.oracle``; what may not be shown needs no care.
+    """
+
+    knows_truth = True
+
+    def __init__(self, scores: Callable[[TensorDictBase], Tensor]) -> None:
+        self.scores = scores
+
+    def user_vectors(self, history: Tensor) -> Tensor:
+        """(B, 0): it does not go by histories alone."""
+        return torch.zeros(len(history), 0, device=history.device)
+
+    def act(
+        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
+    ) -> TensorDictBase:
+        """Write the slate and its log-probability into a state; scores are logits of the draw."""
+        law = ItemSlates.of_scores(state, self.scores(state), slate_size)
+        slate = law.mode if deterministic else law.sample()
+        state[Key.LOG_PROBABILITY] = law.log_prob(slate)
+        return state.set(Key.ACTION, slate)
+
+
+class Oracle(Scored):
+    """Shows what a world's own oracle scores highest, or draws by these scores as logits.
+
+    :param world: whose states it will see.
+    """
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.oracle)
+
+
+class Greedy(Scored):
+    """Shows what a world likes most now, whatever comes after: what knowing its users alone gives.
+
+    :param world: whose states it will see, one that says what is liked.
+    """
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.greedy)
+
+
+class Played(NamedTuple):
+    """Whole sessions of a batch of B users."""
+
+    returns: Tensor
+    """(B,) float32: sums of the true reward."""
+    length: Tensor
+    """(B,) int64: steps."""
+
+
+def play(
+    world: World,
+    scores: Callable[[TensorDictBase], Tensor],
+    seed: int,
+    record: Recorder | None = None,
+) -> Played:
+    """Play one session a row under common random numbers, showing the highest scores.
+
+    Equal seeds bring equal users who meet equal chance, whatever is shown to them: two ways of
+    scoring can be compared user by user.
+
+    :param scores: see :class:`Scored`.
+    :param record: takes note of every step.
+    """
+    returns = torch.zeros(world.batch_size[0], device=world.device)
+
+    def note(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+        returns.add_(following[Key.TRUE_REWARD].squeeze(1) * alive)
+        if record is not None:
+            record(state, following, alive)
+
+    users = torch.arange(world.batch_size[0])
+    sessions, _ = play_sessions(Scored(scores), world, users, seed, record=note)
+    return Played(returns, sessions.length[0].long())
+
+
+def best(world: World, state: TensorDictBase, scores: Tensor) -> Tensor:
+    """Give the slates (B, K) of the highest scores among what may be shown, best first."""
+    return ItemSlates.of_scores(state, scores, world.slate_size).mode
+
+
+def even_chance(world: World) -> Callable[[TensorDictBase], Tensor]:
+    """Give scores that show anything, evenly, for :func:`play`; the same in every repetition."""
+    width = world.num_items + 1 if world.offer_size is None else world.offer_size
+
+    def scores(state: TensorDictBase) -> Tensor:
+        columns = torch.arange(width, device=world.device)
+        return noise.uniform(noise.mix(noise.mix(world.chance(state), -4), columns)).float()
+
+    return scores
+
 
 FACTORS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """How much what comes after may count beside what comes now."""
@@ -140,7 +242,7 @@ def brings_later(world: World, seed: int, rounds: int) -> Tensor:
 
 
 def constantly(world: World, appeal: Tensor) -> Callable[[TensorDictBase], Tensor]:
-    """Give scores that show the same list to everybody, for :func:`~lightrec.simulators.play.play`.
+    """Give scores that show the same list to everybody, for :func:`play`.
 
     :param appeal: (N + 1,).
     """
