@@ -16,16 +16,15 @@ from lightrec.data.schema import KIND_KEY, SCHEMA_VERSION, VERSION_KEY, Place, P
 from lightrec.errors import DataError
 
 _FAILURES: Final = (OSError, pa.ArrowException, ValueError, MemoryError, OverflowError)
+_TEXT: Final = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 # Types that polars has too; a log has no others.
 _SIMPLE: Final = (
+    *_TEXT,
     pa.types.is_null,
     pa.types.is_boolean,
     pa.types.is_integer,
     pa.types.is_floating,
     pa.types.is_decimal128,
-    pa.types.is_string,
-    pa.types.is_large_string,
-    pa.types.is_string_view,
     pa.types.is_date,
     pa.types.is_time,
     pa.types.is_timestamp,
@@ -104,18 +103,11 @@ def _is_usable(kind: pa.DataType) -> bool:
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Remove the names of time zones, and all dictionaries but those of text (categories)."""
     kind = column.type
-    if pa.types.is_dictionary(kind) and not _is_text(kind.value_type):
+    if pa.types.is_dictionary(kind) and not any(is_kind(kind.value_type) for is_kind in _TEXT):
         return column.cast(kind.value_type)
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         return column.cast(pa.timestamp(kind.unit, "UTC"))
     return column
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return any(
-        is_kind(kind)
-        for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    )
 
 
 def read_canonical(path: Path, kind: str) -> pl.DataFrame:
