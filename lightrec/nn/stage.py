@@ -4,13 +4,19 @@ A LightningModule trains a *part* (a ranker, a user model, a policy). The part i
 ``torch.nn.Module`` that saves and loads itself; the module around it lives only while training.
 """
 
+import math
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import lightning.pytorch as pl
+import torch
 from lightning.fabric.utilities.data import AttributeDict
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch.optim import Optimizer
 
+from lightrec.errors import RecipeError
 from lightrec.trust import PlainCheckpoint, described
 
 
@@ -42,6 +48,29 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
     def settings(self) -> AttributeDict:
         """The constructor's arguments, kept by ``save_hyperparameters()``."""
         return cast(AttributeDict, self.hparams)
+
+    @property
+    def optimizer_steps(self) -> float:
+        """How many steps of the optimizer the training has.
+
+        :raises RecipeError: where nobody knows.
+        """
+        total = float(self.trainer.estimated_stepping_batches)
+        if math.isinf(total):
+            raise RecipeError(
+                "The learning rate's schedule needs to know the length of training: give "
+                "trainer.max_epochs or trainer.max_steps."
+            )
+        return total
+
+    @staticmethod
+    def scheduled(optimizer: Optimizer, rate: Callable[[int], float]) -> OptimizerLRScheduler:
+        """Give an optimizer whose learning rate is multiplied by ``rate(step)`` in each step."""
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
 
     @abstractmethod
     def write(self, folder: Path) -> dict[str, float]:

@@ -6,6 +6,7 @@ A ranker names its tower by class: one of those here, or ``module:Class`` of a p
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -149,17 +150,22 @@ class CausalTransformer(UserTower):
     :raises ValueError: where the heads do not fit the width.
     """
 
+    block: ClassVar[type[nn.Module]] = Block
+    """The class of the layers."""
+
     def __init__(
         self, size: int, layers: int, heads: int, feedforward: int = 4, dropout: float = 0.0
     ) -> None:
         super().__init__()
         self.head_size = head_size(size, heads)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(Block(size, heads, feedforward, dropout) for _ in range(layers))
+        self.blocks = nn.ModuleList(
+            self.block(size, heads, feedforward, dropout) for _ in range(layers)
+        )
         self.norm = nn.RMSNorm(size)
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """Read sequences; see :meth:`~lightrec.nn.towers.UserTower.forward`."""
+        """Read sequences; see :meth:`UserTower.forward`."""
         seen, angles = visible(present), rotary_angles(x.shape[1], self.head_size, x.device)
         x = self.dropout(x)
         for block in self.blocks:
@@ -216,39 +222,16 @@ class LigrBlock(nn.Module):
         return x + torch.sigmoid(self.feedforward_gate(x)) * self.dropout(added)
 
 
-class LigrTransformer(UserTower):
+class LigrTransformer(CausalTransformer):
     """A stack of LiGR layers, as in eSASRec: pre-norm, gated residuals, SwiGLU.
 
     LiGR (From Features to Transformers, arXiv 2502.03417) gates what each half of a layer adds by a
     sigmoid of the stream itself; eSASRec puts such layers into SASRec. Unlike there, norms are
-    root-mean-square and positions are rotary, so that more padding changes nothing.
-
-    :param size: width D.
-    :param layers: number of layers.
-    :param heads: number of attention heads; D / heads must be a whole, even number.
-    :param feedforward: width of the inner layers as a multiple of D.
-    :param dropout: probability, on the input and on what each layer adds.
-    :raises ValueError: where the heads do not fit the width.
+    root-mean-square and positions are rotary, so that more padding changes nothing. The settings
+    are those of :class:`CausalTransformer`.
     """
 
-    def __init__(
-        self, size: int, layers: int, heads: int, feedforward: int = 4, dropout: float = 0.0
-    ) -> None:
-        super().__init__()
-        self.head_size = head_size(size, heads)
-        self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(
-            LigrBlock(size, heads, feedforward, dropout) for _ in range(layers)
-        )
-        self.norm = nn.RMSNorm(size)
-
-    def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """Read sequences; see :meth:`~lightrec.nn.towers.UserTower.forward`."""
-        seen, angles = visible(present), rotary_angles(x.shape[1], self.head_size, x.device)
-        x = self.dropout(x)
-        for block in self.blocks:
-            x = block(x, seen, angles)
-        return self.norm(x)
+    block = LigrBlock
 
 
 class GRU(UserTower):

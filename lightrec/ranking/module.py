@@ -246,13 +246,8 @@ class RankingModule(StageModule):
         """Log the means of the ranking metrics."""
         self._log_metrics("validation")
 
-    def on_test_epoch_start(self) -> None:
-        """Compute the item vectors once for all batches."""
-        self._table = self.ranker.item_vectors()
-
-    def test_step(self, batch: Batch, batch_index: int) -> None:
-        """Rank held-out events among all items."""
-        self.validation_step(batch, batch_index)
+    on_test_epoch_start = on_validation_epoch_start
+    test_step = validation_step
 
     def on_test_epoch_end(self) -> None:
         """Log the means of the ranking metrics."""
@@ -281,17 +276,8 @@ class RankingModule(StageModule):
             betas=(0.9, 0.98),
             weight_decay=self.weight_decay,
         )
-        total = float(self.trainer.estimated_stepping_batches)
-        if math.isinf(total):
-            raise RecipeError(
-                "The learning rate's schedule needs to know the length of training: give "
-                "trainer.max_epochs or trainer.max_steps."
-            )
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: self._rate(s / total))
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        total = self.optimizer_steps
+        return self.scheduled(optimizer, lambda step: self._rate(step / total))
 
     def _rate(self, done: float) -> float:
         """Learning rate, as a share of its highest, after a share of all steps."""

@@ -1,5 +1,6 @@
 """What is measured of choice models and rewards: likelihood, calibration, order within sets."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -107,6 +108,22 @@ NEVER = -30.0
 """A shift that leaves nothing a probability below e⁻³⁰ beside an item of utility 0."""
 
 
+def maximised(function: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
+    """Maximise a smooth function of a few numbers (F,) by L-BFGS, without a trace of gradients."""
+    free = start.clone().requires_grad_(True)
+    optimizer = torch.optim.LBFGS([free], max_iter=50, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = -function(free)
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        optimizer.step(loss)
+    return free.detach()
+
+
 def tempered(utilities: Tensor, temperature: Tensor, shift: Tensor) -> Tensor:
     """Log-probabilities (B, C + 1) of utilities (B, C), nothing, of utility 0, being last.
 
@@ -130,7 +147,7 @@ def fit_temperature(utilities: Tensor, choice: Tensor, weight: Tensor) -> tuple[
     scores, weights = utilities.double(), weight.double()
     scores = scores.nan_to_num(neginf=-1e9)
     chosen = bool((choice == utilities.shape[1]).any())
-    free = scores.new_zeros(PARAMETERS if chosen else 1, requires_grad=True)
+    start = scores.new_zeros(PARAMETERS if chosen else 1)
 
     def log_likelihood(values: Tensor) -> Tensor:
         if chosen:
@@ -140,18 +157,8 @@ def fit_temperature(utilities: Tensor, choice: Tensor, weight: Tensor) -> tuple[
         return (weights * log_p.gather(1, choice.unsqueeze(1)).squeeze(1)).sum()
 
     # The line search may try any temperature: one below exp(-20) overflows and is turned back.
-    optimizer = torch.optim.LBFGS([free], max_iter=50, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        value = -log_likelihood(free) / weights.sum()
-        value.backward()
-        return value
-
-    with torch.enable_grad():
-        optimizer.step(loss)
-    found = free.detach()
-    gain = float(log_likelihood(found) - log_likelihood(torch.zeros_like(found)))
+    found = maximised(lambda values: log_likelihood(values) / weights.sum(), start)
+    gain = float(log_likelihood(found) - log_likelihood(start))
     if not gain > len(found):
         found = torch.zeros_like(found)
     return float(found[0].exp()), float(found[1]) if chosen else NEVER
@@ -175,19 +182,14 @@ class PopularityChoice:
         :param choice: (B,) the slot taken, C for nothing.
         :param weight: (B,) how much a row counts.
         """
-        parameters = torch.stack([self.weight, self.nothing]).requires_grad_(True)
-        optimizer = torch.optim.LBFGS([parameters], max_iter=50, line_search_fn="strong_wolfe")
 
-        def loss() -> Tensor:
-            optimizer.zero_grad()
+        def mean_log_likelihood(parameters: Tensor) -> Tensor:
             self.weight, self.nothing = parameters[0], parameters[1]
             log_p = self.log_probabilities(items).gather(1, choice.unsqueeze(1)).squeeze(1)
-            value = -(weight * log_p).sum() / weight.sum()
-            value.backward()
-            return value
+            return (weight * log_p).sum() / weight.sum()
 
-        optimizer.step(loss)
-        self.weight, self.nothing = parameters.detach()
+        start = torch.stack([self.weight, self.nothing])
+        self.weight, self.nothing = maximised(mean_log_likelihood, start)
 
     def log_probabilities(self, items: Tensor) -> Tensor:
         """Log-probabilities (B, C + 1) of items (B, C) and, in the last column, of nothing."""
@@ -201,8 +203,7 @@ def fit_popularity(data: ChoiceData, limit: int = 20_000) -> PopularityChoice:
     model = PopularityChoice(data.log_popularity)
     batches = list(data.batches(TRAIN, limit=limit))
     columns = (Key.CANDIDATES, Key.CHOICE, Key.WEIGHT)
-    with torch.enable_grad():
-        model.fit(*(torch.cat([batch[key] for batch in batches]) for key in columns))
+    model.fit(*(torch.cat([batch[key] for batch in batches]) for key in columns))
     return model
 
 

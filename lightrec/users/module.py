@@ -240,22 +240,13 @@ class ChoiceModule(StageModule):
             },
         ]
         optimizer = torch.optim.AdamW(groups, self.learning_rate, weight_decay=self.weight_decay)
-        total = float(self.trainer.estimated_stepping_batches)
-        if math.isinf(total):
-            raise RecipeError(
-                "The learning rate's schedule needs to know the length of training: give "
-                "trainer.max_epochs or trainer.max_steps."
-            )
+        total = self.optimizer_steps
 
         def rate(step: int) -> float:
             rising = min(1.0, (step + 1) / (self.warmup * total)) if self.warmup else 1.0
             return rising * (1 + math.cos(math.pi * min(step / total, 1.0))) / 2
 
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        return self.scheduled(optimizer, rate)
 
     @torch.no_grad()
     def write(self, folder: Path) -> dict[str, float]:
