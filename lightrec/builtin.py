@@ -36,17 +36,20 @@ def lightrec_simulators() -> dict[str, str]:
 def lightrec_rewards() -> dict[str, str]:
     """Give the rewards."""
     rewards = "lightrec.rewards"
+    accepted = (
+        "EngagementReward",
+        "LearnedReward",
+        "SurplusReward",
+        "ValueReward",
+        "ConversionReward",
+        "ProbabilityLogReward",
+    )
     penalties = "RepetitionPenalty", "FatiguePenalty", "UncertaintyPenalty"
     return {
-        **named(f"{rewards}.learned", "LearnedReward"),
-        **named(f"{rewards}.engagement", "EngagementReward"),
-        **named(f"{rewards}.surplus", "SurplusReward"),
-        **named(f"{rewards}.value", "ValueReward", "ConversionReward"),
-        **named(f"{rewards}.probability_log", "ProbabilityLogReward"),
-        **named(f"{rewards}.staying", "StayReward", "ReturnReward"),
+        **named(f"{rewards}.accepted", *accepted),
+        **named(f"{rewards}.staying", "StayReward", "ReturnReward", "ContinuationShaping"),
         **named(f"{rewards}.penalties", *penalties),
         **named(f"{rewards}.combined", "WeightedSum", "NormalisedReward"),
-        **named(f"{rewards}.shaping", "ContinuationShaping"),
     }
 
 
