@@ -120,14 +120,14 @@ def check(name: str) -> int:
 
     :param name: such as lightrec-video or video.
     """
-    from lightrec.testing import outcomes, plugin_checks
+    from lightrec.testing import plugin_checks
 
     marks = {"passed": "ok", "failed": "FAILED", "not applicable": "-"}
     counts = dict.fromkeys(marks, 0)
-    for outcome in outcomes(plugin_checks(name)):
-        counts[outcome.status] += 1
-        message = f": {outcome.message}" if outcome.message else ""
-        print(f"{marks[outcome.status]:<7} {outcome.check.part}: {outcome.check.name}{message}")
+    for check in plugin_checks(name):
+        status, message = check.outcome()
+        counts[status] += 1
+        print(f"{marks[status]:<7} {check.part}: {check.name}{message and f': {message}'}")
     print(", ".join(f"{count} {status}" for status, count in counts.items()))
     return 2 if counts["failed"] else 0
 

@@ -85,6 +85,9 @@ class TextEncoder(TrainableEncoder):
 
             with _quiet_loading():
                 model = AutoModel.from_pretrained(self.source, dtype=torch.float32, **_SAFELY)
+            if getattr(model, "pooler", None) is not None:
+                # Not read: distributed training waits for the gradient of all that is trained.
+                model.pooler.requires_grad_(False)
             self.transformer = model.train(self.training).to(self.device)
         return self.transformer
 

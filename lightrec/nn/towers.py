@@ -21,7 +21,7 @@ class UserTower(nn.Module, ABC):
 
     A position's output depends only on itself and on the unpadded positions before it, and more
     padding on the left changes nothing: the same weights serve training on whole windows, and
-    histories of any length afterwards. ``lightrec.testing.check_tower`` tries it.
+    histories of any length afterwards. ``lightrec.testing.TowerChecks`` tries it.
 
     The constructor takes ``size``, the width D, and of ``layers``, ``heads``, ``feedforward`` and
     ``dropout`` those that mean something to it, by these names and with defaults.

@@ -1,5 +1,8 @@
 """What a check is, how it fails, and how several are run. Nothing heavy is imported here."""
 
+import os
+import subprocess
+import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -7,23 +10,33 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from unittest import SkipTest
 
-from lightrec.errors import FetchError
+from lightrec.errors import FetchError, NotApplicable
+
+if TYPE_CHECKING:
+    import pytest
+
+Faults = Iterator[str]
+"""Sentences that say what is wrong; none where all is right."""
+Promise = Callable[..., Faults]
+Status = Literal["passed", "failed", "not applicable"]
 
 
 class ContractError(AssertionError):
-    """A part does not keep its contract. The message is three sentences.
+    """A part breaks its contract. The message is three sentences.
 
     :param expected: what every part of its kind must do.
     :param found: what this one did.
-    :param mend: what to change.
+    :param advice: what to change.
     """
 
-    def __init__(self, expected: str, found: str, mend: str) -> None:
-        self.expected, self.found, self.mend = map(_whole, (expected, found, mend))
-        super().__init__(f"{self.expected} {self.found} {self.mend}")
+    def __init__(self, expected: str, found: str, advice: str) -> None:
+        # A sentence that quotes another's words may lack its full stop.
+        whole = [text if text.endswith((".", "\n")) else f"{text}." for text in (found, advice)]
+        self.expected, (self.found, self.advice) = expected, whole
+        super().__init__(f"{self.expected} {self.found} {self.advice}")
 
 
 class DoesNotApply(SkipTest):
@@ -55,128 +68,113 @@ class Check:
         """Run the check.
 
         :raises ContractError: where the part fails it, an error of the part's own included.
-        :raises DoesNotApply: where there is nothing to check, or something cannot be fetched here.
+        :raises DoesNotApply: where there is nothing to check, or what the part needs is missing.
         """
         try:
             self.run()
         except (ContractError, DoesNotApply):
             raise
-        except FetchError as error:
-            raise DoesNotApply(
-                f"It needs something that cannot be fetched here: {error}"
-            ) from error
+        except (FetchError, NotApplicable) as error:
+            raise DoesNotApply(f"It needs something that is not here: {error}") from error
         except Exception as error:
             said = " ".join(str(error).split()) or "nothing more"
             raise ContractError(
                 f"The check '{self.name}' must run to its end.",
                 f"{self.part} raised {type(error).__name__}: {said.rstrip('.')}.",
-                _mend(error),
+                _line_to_correct(error),
             ) from error
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a check went.
-
-    :param check: the check.
-    :param status: ``passed``, ``failed`` or ``not applicable``.
-    :param message: why it failed or does not apply; empty where it passed.
-    """
-
-    check: Check
-    status: Literal["passed", "failed", "not applicable"]
-    message: str = ""
-
-
-def outcomes(checks: Iterable[Check]) -> Iterator[Outcome]:
-    """Run checks one by one, whatever becomes of each, and tell how they went."""
-    for check in checks:
+    def outcome(self) -> tuple[Status, str]:
+        """Run the check, whatever becomes of it, and say why it failed or does not apply."""
         try:
-            check()
+            self()
         except ContractError as error:
-            yield Outcome(check, "failed", str(error))
+            return "failed", str(error)
         except DoesNotApply as reason:
-            yield Outcome(check, "not applicable", str(reason))
-        else:
-            yield Outcome(check, "passed")
+            return "not applicable", str(reason)
+        return "passed", ""
 
 
-def run_all(checks: Iterable[Check]) -> None:
-    """Run checks.
+def promise(advice: str) -> Callable[[Promise], Promise]:
+    """Make a check of a generator function.
 
-    :raises ContractError: that lists all that failed.
+    Its docstring says what must hold, what it yields is wrong, and its name is the check's. Words
+    in braces, in the docstring and in the advice, are filled in by :func:`checks_of`.
+
+    :param advice: what to do where it fails.
     """
-    checks = list(checks)
-    failed = [outcome for outcome in outcomes(checks) if outcome.status == "failed"]
-    if failed:
-        listed = "\n".join(f"- {outcome.check.id}: {outcome.message}" for outcome in failed)
-        raise ContractError(
-            f"All {len(checks)} checks must pass.",
-            f"{len(failed)} failed:\n{listed}\n",
-            "Mend them from the top: the later ones often follow from the first.",
-        )
 
+    def mark(function: Promise) -> Promise:
+        function.advice = advice  # type: ignore[attr-defined]
+        return function
 
-def expect(condition: object, expected: str, found: str, mend: str) -> None:
-    """Fail a check unless a condition holds; the three sentences are :class:`ContractError`'s."""
-    if not condition:
-        raise ContractError(expected, found, mend)
+    return mark
 
 
 def checks_of(
     part: str,
-    functions: Iterable[Callable[..., None]],
+    functions: Iterable[Promise],
     *arguments: object,
     around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    **words: str,
 ) -> list[Check]:
-    """Make one check of each function, called after it and given ``arguments`` when it is run.
+    """Make a check of each function that is marked with :func:`promise`.
 
+    :param arguments: what the functions are given.
     :param around: gives what each run happens in.
     """
-    return [
-        Check(part, function.__name__.replace("_", " "), partial(_run, around, function, arguments))
-        for function in functions
-    ]
+
+    def run(function: Promise) -> None:
+        with around():
+            for found in function(*arguments):
+                expected = " ".join((function.__doc__ or "").format_map(words).split())
+                advice: str = function.advice  # type: ignore[attr-defined]
+                raise ContractError(expected, found, advice.format_map(words))
+
+    return [Check(part, f.__name__.replace("_", " "), partial(run, f)) for f in functions]
 
 
-def _run(
-    around: Callable[[], AbstractContextManager[Any]],
-    function: Callable[..., None],
-    arguments: tuple[object, ...],
-) -> None:
-    with around():
-        function(*arguments)
+def check_all(checks: Iterable[Check]) -> None:
+    """Run checks, such as ``EncoderChecks(MyEncoder)``.
+
+    :raises ContractError: that lists all that failed.
+    """
+    checks = list(checks)
+    found = {check.id: check.outcome() for check in checks}
+    failed = [f"- {name}: {why}\n" for name, (status, why) in found.items() if status == "failed"]
+    if failed:
+        raise ContractError(
+            f"All {len(checks)} checks must pass.",
+            f"{len(failed)} failed:\n{''.join(failed)}",
+            "Correct them from the top: the later ones often follow from the first.",
+        )
 
 
-def _mend(error: Exception) -> str:
-    """Name the line to mend: the last one that is the part's own, or lightrec's if none is."""
-    kit = Path(__file__).parent
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _within(f, kit)]
-    own = [f for f in frames if not any(_within(f, folder) for folder in (kit.parent, *_LIBRARIES))]
-    if not (own or frames):
-        return "Correct what the part gave to the check; in pytest, it shows the traceback."
-    line = (own or frames)[-1]
-    return f"Mend line {line.lineno} of {line.filename}: `{line.line}`."
+def parametrize_checks(*lists: Iterable[Check]) -> "pytest.MarkDecorator":
+    """Run a test once for each check, under the check's id; the test takes ``check``.
+
+    Checks that do not apply show as skipped::
+
+        @parametrize_checks(EncoderChecks(MyEncoder), RewardChecks(MyReward))
+        def test_contract(check):
+            check()
+    """
+    import pytest
+
+    checks = [check for several in lists for check in several]
+    return pytest.mark.parametrize("check", checks, ids=[check.id for check in checks])
 
 
-def _within(frame: traceback.FrameSummary, folder: Path) -> bool:
-    path = Path(frame.filename)
-    if folder == _LIBRARIES[0] and "site-packages" in path.parts:
-        return False  # installed plugins lie within the standard library's folder
-    return path.is_relative_to(folder) or not path.is_absolute()
+def run_python(code: str, *arguments: str) -> tuple[str, str]:
+    """Run code in a process of its own, where strings have other hashes.
 
-
-_PACKAGES = Path(sysconfig.get_path("purelib"))
-_LIBRARIES = (
-    Path(sysconfig.get_path("stdlib")),
-    *(_PACKAGES / name for name in ("torch", "tensordict", "torchrl", "polars", "transformers")),
-)
-"""Folders whose lines are nobody's to mend."""
-
-
-def _whole(sentence: str) -> str:
-    """End a sentence that quotes another's words and may lack its full stop."""
-    return sentence if sentence.endswith((".", "\n")) else f"{sentence}."
+    :returns: what it printed, and the last line of its error, which is empty if there was none.
+    """
+    new = {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "123"}
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, env=os.environ | new, capture_output=True, text=True)
+    lines = done.stderr.strip().splitlines() or ["nothing"]
+    return done.stdout, lines[-1] if done.returncode else ""
 
 
 def name_of(make: Callable[..., object]) -> str:
@@ -184,3 +182,24 @@ def name_of(make: Callable[..., object]) -> str:
     while isinstance(make, partial):
         make = make.func
     return str(getattr(make, "__name__", type(make).__name__))
+
+
+_STANDARD, _PACKAGES = (Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib"))
+_LIBRARIES = [_PACKAGES / n for n in ("torch", "tensordict", "torchrl", "polars", "transformers")]
+
+
+def _line_to_correct(error: Exception) -> str:
+    """Name the last line that is the part's own, or lightrec's if none is."""
+    kit = Path(__file__).parent
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _within(f, kit)]
+    own = [f for f in frames if not any(_within(f, folder) for folder in (kit.parent, *_LIBRARIES))]
+    own = [f for f in own if "site-packages" in f.filename or not _within(f, _STANDARD)]
+    if not (own or frames):
+        return "Correct what the part gave to the check; in pytest, it shows the traceback."
+    line = (own or frames)[-1]
+    return f"Correct line {line.lineno} of {line.filename}: `{line.line}`."
+
+
+def _within(frame: traceback.FrameSummary, folder: Path) -> bool:
+    path = Path(frame.filename)
+    return path.is_relative_to(folder) or not path.is_absolute()

@@ -2,11 +2,8 @@
 
 import inspect
 import json
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -15,11 +12,27 @@ from typing import Any
 from lightrec import plugins
 from lightrec.errors import LightrecError, PluginError
 from lightrec.plugins import COMMANDS, RECIPES, Package, Part
-from lightrec.testing.contract import Check, DoesNotApply, checks_of, expect, run_all
+from lightrec.testing.contract import Check, DoesNotApply, Faults, checks_of, promise, run_python
+from lightrec.testing.data import DomainChecks, EvaluatorChecks, ReaderChecks
+from lightrec.testing.invariants import PartChecks
+from lightrec.testing.models import EncoderChecks, RewardChecks, TowerChecks
+from lightrec.testing.policies import PolicyChecks
+from lightrec.testing.simulators import SimulatorChecks
 from lightrec.testing.supplies import Supplies
 
 HEAVY = ("torch", "transformers", "lightning", "polars", "tensordict", "torchrl", "matplotlib")
 """What a hook module may not import."""
+
+KINDS: tuple[type[PartChecks], ...] = (
+    DomainChecks,
+    EncoderChecks,
+    EvaluatorChecks,
+    PolicyChecks,
+    ReaderChecks,
+    RewardChecks,
+    SimulatorChecks,
+    TowerChecks,
+)
 
 
 def plugin_checks(name: str) -> list[Check]:
@@ -40,175 +53,121 @@ def plugin_checks(name: str) -> list[Check]:
             checks += checks_of(f"{part.name}-recipes", (recipes,), part)
             continue
         checks += checks_of(part.name, (loads,), part)
-        if not _loads(part):
-            continue
+        try:
+            part.load()
+        except PluginError:
+            continue  # as the check says
         if part.slot == COMMANDS:
             checks += checks_of(part.name, (docstring,), part)
             continue
-        checks += checks_of(part.name, PART_CHECKS, part)
-        if part.slot == "components":
-            continue
-        if part.slot == "domains":
-            checks += checks_of(part.name, (own_name,), part)
-        checks += _contract(part, supplies)
+        own = (*PART_CHECKS, own_name) if part.slot == "domains" else PART_CHECKS
+        checks += [*checks_of(part.name, own, part), *_contract(part, supplies)]
     return checks
 
 
-def check_plugin(name: str) -> None:
-    """Run all checks of an installed plugin and of its parts.
-
-    :raises ContractError: that lists all that failed.
-    """
-    run_all(plugin_checks(name))
-
-
-def installed(name: str) -> None:
-    """The plugin is there."""
+@promise("Install it, or correct the name; its pyproject.toml names the entry point.")
+def installed(name: str) -> Faults:
+    """A plugin is an installed package with an entry point in the group `lightrec`."""
     known = ", ".join(sorted(package.name for package in plugins.installed().packages))
-    expect(
-        False,
-        "A plugin is an installed package with an entry point in the group `lightrec`.",
-        f"There is none called {name!r} among {known}.",
-        f"Install it, or correct the name; if it is installed, look for "
-        f"`[project.entry-points.{plugins.ENTRY_POINT_GROUP}]` in its pyproject.toml.",
-    )
+    yield f"There is none called {name!r} among {known}."
 
 
-def usable(package: Package) -> None:
-    """The hook module can be imported, and all its hooks exist."""
-    broken = plugins.installed().broken.get(str(package))
-    expect(
-        broken is None,
-        "A plugin's hook module can be imported, and all its hooks exist and give what they must.",
-        str(broken),
-        f"Mend {package.module} as this says.",
-    )
+@promise("Correct its hook module as this says.")
+def usable(package: Package) -> Faults:
+    """A plugin's hook module can be imported, and all its hooks exist and give what they must."""
+    if broken := plugins.installed().broken.get(str(package)):
+        yield broken
 
 
-def api_version(package: Package) -> None:
-    """The plugin says which hooks it was written for."""
+@promise(f"Write `LIGHTREC_API = {plugins.hookspecs.API_VERSION}` in it.")
+def api_version(package: Package) -> Faults:
+    """A hook module states the version of the hooks that it was written for."""
     found = getattr(import_module(package.module), "LIGHTREC_API", None)
-    expect(
-        isinstance(found, int),
-        "A hook module states the version of the hooks that it was written for.",
-        f"LIGHTREC_API in {package.module} is {found!r}.",
-        f"Write `LIGHTREC_API = {plugins.hookspecs.API_VERSION}` in it.",
-    )
+    if not isinstance(found, int):
+        yield f"LIGHTREC_API in {package.module} is {found!r}."
 
 
-def names_free(package: Package) -> None:
-    """No part was refused because another has its name."""
+@promise("Choose another name, and call the class so too.")
+def names_free(package: Package) -> Faults:
+    """The names of a plugin's parts are nobody else's."""
     found = plugins.installed()
     own = {(part.slot, part.name) for part in found.parts_of(package)}
-    taken = [
-        sentence
-        for place, sentence in found.refused.items()
-        if f" {package} (" in sentence and place not in own
-    ]
-    expect(
-        not taken,
-        "The names of a plugin's parts are nobody else's.",
-        " ".join(taken),
-        "Choose another name, and call the class so too.",
-    )
+    for place, sentence in found.refused.items():
+        if f" {package} (" in sentence and place not in own:
+            yield sentence
 
 
-def light_import(package: Package) -> None:
-    """Listing plugins stays instant."""
+@promise(
+    "Give classes as `package.module:Class`, and import nothing that they need, neither in the "
+    "hook module nor in the package's `__init__.py`."
+)
+def light_import(package: Package) -> Faults:
+    """A hook module can be imported in a process of its own, and imports nothing heavy, so that
+    listing plugins is instant.
+    """
     code = (
         f"import sys; before = set(sys.modules); import {package.module}; "
         f"print(*(set({HEAVY}) & (set(sys.modules) - before)))"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    expect(
-        not done.returncode,
-        "A hook module can be imported in a process of its own.",
-        f"There it raised {(done.stderr.strip().splitlines() or ['nothing'])[-1]}.",
-        f"Import in {package.module} all that it uses, and nothing that is not installed.",
-    )
-    heavy = done.stdout.split()
-    expect(
-        not heavy,
-        "A hook module imports nothing heavy, so that listing plugins is instant.",
-        f"{package.module} imports {', '.join(sorted(heavy))}.",
-        "Give classes as `package.module:Class`, and import nothing that they need, neither here "
-        "nor in the package's `__init__.py`.",
-    )
+    printed, error = run_python(code)
+    if error:
+        yield f"There it raised {error}."
+    if heavy := printed.split():
+        yield f"{package.module} imports {', '.join(sorted(heavy))}."
 
 
 PACKAGE_CHECKS = (usable, api_version, names_free, light_import)
 
 
-def loads(part: Part) -> None:
-    """The class can be imported, has the right base, is concrete and called by its name."""
+@promise("Correct the class, or its path in the hook.")
+def loads(part: Part) -> Faults:
+    """A part is a complete class of its slot's base, called by its name."""
     try:
         part.load()
     except PluginError as error:
-        expect(
-            False,
-            f"{part.path} is a complete class for {part.slot}.",
-            str(error),
-            f"Mend the class, or correct its path in `lightrec_{part.slot}`.",
-        )
+        yield str(error)
 
 
-def docstring(part: Part) -> None:
-    """The class says what it does, on the command line too."""
-    text = part.load().__doc__ if part.slot == COMMANDS else part.load().__dict__.get("__doc__")
-    expect(
-        (text or "").strip(),
-        "A part's class, or a command's function, has a docstring, which "
-        "`lightrec plugins show` and `--help` print.",
-        f"{part.path} has none.",
-        "Say in a line what it does, and name its arguments as `:param name: …`.",
-    )
+@promise("Say in a line what it does, and name its arguments as `:param name: …`.")
+def docstring(part: Part) -> Faults:
+    """A part's class, or a command's function, has a docstring, which `lightrec plugins show` and
+    `--help` print.
+    """
+    text = part.load().__doc__ if part.slot == COMMANDS else vars(part.load()).get("__doc__")
+    if not (text or "").strip():
+        yield f"{part.path} has none."
 
 
-def constructor(part: Part) -> None:
-    """Recipes can give every argument, and show every default."""
-    bad = []
+@promise("Annotate every argument, and build what is not plain inside the constructor.")
+def constructor(part: Part) -> Faults:
+    """Every argument of a part's constructor has a type, so that recipes can check it, and its
+    default is plain: a number, a string, a bool, None, or lists and dictionaries of these.
+    """
     for argument in _arguments(part.load()):
         if argument.annotation is argument.empty:
-            bad.append(f"{argument.name} has no type")
+            yield f"In {part.path}, {argument.name} has no type."
         if argument.default is not argument.empty and not _is_plain(argument.default):
-            bad.append(f"{argument.name} has the default {argument.default!r}")
-    expect(
-        not bad,
-        "Every argument of a part's constructor has a type, and its default is plain: a number, a "
-        "string, a bool, None, or lists and dictionaries of these.",
-        f"In {part.path}, {'; '.join(bad)}.",
-        "Annotate every argument, so that recipes can check it, and build what is not plain inside "
-        "the constructor.",
-    )
+            yield f"In {part.path}, {argument.name} has the default {argument.default!r}."
 
 
-def own_name(part: Part) -> None:
-    """A domain is called on the command line as it calls itself."""
-    name = part.load().name
-    expect(
-        name == part.name,
-        "A domain's `name` is the name under which the hook gives it.",
-        f"The hook gives {part.name!r}, and the class calls itself {name!r}.",
-        "Write the same in both places.",
-    )
+@promise("Write the same in both places.")
+def own_name(part: Part) -> Faults:
+    """A domain's `name` is the name under which the hook gives it."""
+    if (name := part.load().name) != part.name:
+        yield f"The hook gives {part.name!r}, and the class calls itself {name!r}."
 
 
 PART_CHECKS = (docstring, constructor)
 
 
-def recipes(part: Part) -> None:
-    """Every recipe can be read, says something, and holds settings that there are."""
-    folder = Path(part.path)
-    bad = [_fault_of_recipe(path) for path in sorted(folder.glob("*.yaml"))]
-    expect(
-        not any(bad),
-        "A set of recipes is a folder of YAML files, each of them a mapping of settings that its "
-        "stage has.",
-        " ".join(filter(None, bad)),
-        "Correct these files; `lightrec recipes copy` gives ones to compare with.",
-    )
+@promise("Correct these files; `lightrec recipes copy` gives ones to compare with.")
+def recipes(part: Part) -> Faults:
+    """A set of recipes is a folder of YAML files, each of them a mapping of settings that its
+    stage has.
+    """
+    faults = map(_fault_of_recipe, sorted(Path(part.path).glob("*.yaml")))
+    if found := " ".join(filter(None, faults)):
+        yield found
 
 
 def _fault_of_recipe(path: Path) -> str:
@@ -252,37 +211,26 @@ _QUOTED = (
 def _contract(part: Part, supplies: Supplies) -> list[Check]:
     """Give the checks of a part's base class, as far as the kit can build the part."""
     cls = part.load()
-    singular = {"policies": "policy"}.get(part.slot, part.slot.removesuffix("s"))
-    module = import_module(f"lightrec.testing.{part.slot}")
-    checks: Callable[..., list[Check]] = getattr(module, f"{singular}_checks")
+    kind: Any = next((kind for kind in KINDS if issubclass(cls, kind.base)), None)
+    if kind is None:
+        return []
     given = supplies.of(part.slot)
-    required = [a for a in _arguments(cls) if a.default is a.empty]
-    lacking = [a.name for a in required if a.name not in given]
-    if lacking:
-        return [
-            Check(part.name, "contract", partial(_needs, part, lacking, checks.__name__)),
-        ]
-    make = partial(_build, cls, {a.name: given[a.name] for a in required})
-    return checks(make, *supplies.further(part), part=part.name)
+    required = [a.name for a in _arguments(cls) if a.default is a.empty]
+    if lacking := [name for name in required if name not in given]:
+        return [Check(part.name, "contract", partial(_needs, part, lacking, kind))]
+    make = partial(_build, cls, {name: given[name] for name in required})
+    return list(kind(make, *supplies.further(part), part=part.name))
 
 
-def _loads(part: Part) -> bool:
-    try:
-        part.load()
-    except PluginError:
-        return False
-    return True
-
-
-def _needs(part: Part, lacking: list[str], checks: str) -> None:
-    given = {"evaluators": "make, run", "readers": "make, path"}.get(part.slot, "make")
+def _needs(part: Part, lacking: list[str], kind: type[PartChecks]) -> None:
+    arguments = [a.name for a in _arguments(kind) if a.default is a.empty]
     raise DoesNotApply(
-        f"It needs {', '.join(lacking)}; run {checks}({given}) in the package's own tests, where "
-        f"`make` builds {part.name}."
+        f"It needs {', '.join(lacking)}; run {kind.__name__}({', '.join(arguments)}) in the "
+        f"package's own tests, where `make` builds {part.name}."
     )
 
 
-def _build(cls: type, given: dict[str, Callable[[], Any]], *batch_size: int) -> Any:
+def _build(cls: type, given: Mapping[str, Callable[[], Any]], *batch_size: int) -> Any:
     arguments = {name: supply() for name, supply in given.items()}
     if batch_size and "batch_size" in arguments:
         arguments["batch_size"] = batch_size[0]

@@ -1,7 +1,10 @@
 """The contract of simulators: the law of sessions, and what may be shown."""
 
+from collections.abc import Callable
+from functools import cached_property
+
 import torch
-from tensordict import TensorDictBase
+from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl import logger
 from torchrl.envs.utils import check_env_specs
@@ -9,263 +12,267 @@ from torchrl.envs.utils import check_env_specs
 from lightrec.keys import PADDING, Key
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.world import World
-from lightrec.testing.chance import seeded
-from lightrec.testing.contract import Check, DoesNotApply, checks_of, expect, name_of, run_all
-from lightrec.testing.simulator_chance import (
-    common_chance,
-    compiles,
-    input_unchanged,
-    other_seed,
-    partial_reset,
-    same_seed,
-)
-from lightrec.testing.simulator_play import ROWS, MakeSimulator, exhausted, rollout
-from lightrec.testing.simulator_shown import (
-    mask_column_0,
-    masked_item,
-    next_mask,
-    offers,
-    repeated_item,
-)
+from lightrec.testing.contract import DoesNotApply, Faults, promise
+from lightrec.testing.invariants import BatchChecks, differences
+
+ROWS = 6
 
 
-def simulator_checks(make: MakeSimulator, part: str | None = None) -> list[Check]:
-    """Give the checks of a simulator.
+class SimulatorChecks(BatchChecks):
+    """The checks of a simulator.
 
     :param make: builds a fresh simulator of as many sessions as it is given.
-    :param part: its name in ids and messages; by default that of ``make``.
     """
-    return checks_of(part or name_of(make), CHECKS, make, around=seeded)
+
+    base, inputs, outputs = Simulator, "users", "sessions"
+    saved = pickled = devices = gradients = None  # type: ignore[assignment]
+    _declared = output_as_declared = None  # type: ignore[assignment] # the specs declare it
+
+    def _ready(self) -> Callable[[int], Simulator]:
+        return self.make  # how many rows it has depends on the users
+
+    def _input(self, part: object) -> Tensor:
+        return torch.arange(ROWS) % 2
+
+    def _call(self, part: Callable[[int], Simulator], given: Tensor) -> TensorDictBase:
+        simulator = part(len(given))
+        simulator.fix(given, 7)
+        return rollout(simulator, 2)["next"]
+
+    @cached_property
+    def played(self) -> TensorDictBase:
+        """Sessions (B, T) in which slates are shown until the last one could be over."""
+        simulator = self.make(ROWS)
+        return rollout(simulator, simulator.max_steps)
+
+    @cached_property
+    def one(self) -> Simulator:
+        """A simulator of one session, to ask for its settings."""
+        return self.make(1)
+
+    @promise(
+        "Give every key the shape and dtype that the base class announces, announce every further "
+        "key in `own_specs`, and hand the batch size on to `Simulator.__init__`."
+    )
+    def specs(self) -> Faults:
+        """What a simulator emits fits its specs (torchrl.envs.utils.check_env_specs), with as many
+        sessions side by side as were asked for.
+        """
+        simulator, level = self.make(3), logger.level
+        if simulator.batch_size != (3,):
+            yield f"A simulator of 3 sessions has the batch size {tuple(simulator.batch_size)}."
+        try:
+            logger.setLevel("WARNING")  # it reports success too
+            check_env_specs(simulator, break_when_any_done="both")
+        except AssertionError as error:
+            yield f"TorchRL says: {' '.join(str(error).split())[:500].rstrip('.')}."
+        finally:
+            logger.setLevel(level)
+
+    @promise(
+        "Draw from `self.generator` in `start`, and compute all later chance from the key "
+        "`session` with `lightrec.simulators.noise`."
+    )
+    def seed(self) -> Faults:
+        """The same actions have the same consequences after `set_seed` with one seed, and others
+        with another.
+        """
+        found = []
+        for seed in (7, 7, 8):
+            simulator = self.make(ROWS)
+            simulator.set_seed(seed)
+            found.append(rollout(simulator, 3))
+        yield from differences(found[0], found[1])
+        if not any(differences(found[0], found[2])):
+            yield "Two rollouts with different seeds are the same to the last number."
+
+    @promise(
+        "Leave the mask to the base class, or build the simulator with `repeats=True`; draw offers "
+        "with `lightrec.simulators.noise.distinct`, which counts from 0: add 1."
+    )
+    def showable(self) -> Faults:
+        """A mask never holds padding, nor what was shown unless items repeat; an offer holds
+        distinct items, 1 to N, filled up with 0.
+        """
+        steps, repeats = self.played, self.one.repeats
+        found = torch.cat([steps[self.choices], steps["next", self.choices]], 1)
+        if self.choices == Key.CANDIDATES:
+            offers = found.sort(-1).values
+            again = ((offers[..., 1:] == offers[..., :-1]) & (offers[..., 1:] > PADDING)).any()
+            if again or offers.min() < PADDING or offers.max() > self.one.num_items:
+                yield "An offer holds an item twice, or one that does not exist."
+            return
+        if found[..., PADDING].any():
+            yield f"Column 0 of the mask is True in {int(found[..., PADDING].sum())} states."
+        shown = steps[Key.ACTION]
+        wrong = (steps["next", Key.MASK].gather(-1, shown) != repeats) & (shown > PADDING)
+        if wrong.any():
+            yield f"With repeats={repeats}, {int(wrong.sum())} of the items shown do otherwise."
+
+    @promise("Call the base class's step, which looks at the slate before users answer.")
+    def refusals(self) -> Faults:
+        """A slate that holds an item twice, or one that may not be shown, is refused with a
+        ValueError.
+        """
+        simulator, forbidden = self.shown()
+        slate, choices = forbidden[Key.ACTION], forbidden[self.choices].clone()
+        twice = forbidden.clone().set(Key.ACTION, slate[:, :1].expand_as(slate))
+        if self.choices == Key.MASK:
+            choices.scatter_(1, slate, False)
+        else:
+            choices *= choices != slate[:, :1]
+        cases = {"forbidden": forbidden.set(self.choices, choices), "shown twice": twice}
+        if simulator.slate_size == 1:
+            del cases["shown twice"]
+        for what, state in cases.items():
+            try:
+                simulator.step(state)
+            except ValueError:
+                continue
+            yield f"An item that is {what} was taken, so that nobody would see a policy's mistake."
+
+    @promise("Leave counts to the base class, and change histories in `remember` only.")
+    def bookkeeping(self) -> Faults:
+        """A session begins with nothing; each step adds 1 to `step`, nothing is taken from an empty
+        place, what is taken is counted and enters the history at its end, as N + 1 if anything
+        where it is nothing.
+        """
+        names = (Key.STEP, Key.ACCEPTED, Key.ACCEPTED_TOTAL, Key.TAKEN)
+        first = self.make(ROWS).reset()
+        begun = [n for n in (*names, "done", "terminated", "truncated") if first[n].any()]
+        if begun:
+            yield f"After a reset these are not 0: {', '.join(begun)}."
+        now, after = self.played, self.played["next"]
+        slate, taken = now[Key.ACTION], after[Key.TAKEN]
+        if (taken & (slate == PADDING)).any():
+            yield "Something was taken from an empty place of a slate."
+        accepted = taken.sum(-1, keepdim=True).float()
+        total = now[Key.ACCEPTED_TOTAL] + accepted
+        for name, value in zip(names, (now[Key.STEP] + 1, accepted, total), strict=False):
+            for fault in differences(value, after[name]):
+                yield f"Of `{name}`: {fault}"
+        entered, declined = slate * taken, accepted == 0
+        entered[..., :1] += declined * (self.one.num_items + 1)
+        longer = torch.cat([now[Key.HISTORY], entered], -1)
+        order = (longer > PADDING).to(torch.int8).sort(dim=-1, stable=True).indices
+        moved = longer.gather(-1, order)[..., -self.one.history_length :] == after[Key.HISTORY]
+        still = (after[Key.HISTORY] == now[Key.HISTORY]) & declined
+        if not (moved.all(-1) | still.all(-1)).all():
+            yield "A history changed otherwise."
+
+    @promise("Look for logarithms of 0 and divisions by 0 in what users answer.")
+    def finite(self) -> Faults:
+        """Rewards and all other numbers of a session are finite."""
+        for name, part in self.played["next"].items(True, True):
+            if part.is_floating_point() and not part.isfinite().all():
+                yield f"{int((~part.isfinite()).sum())} of {part.numel()} of {name} are not."
+
+    @promise("Leave ends to the base class; give the probability of leaving from `respond`.")
+    def endings(self) -> Faults:
+        """A session ends because its user left (`terminated`), or is cut (`truncated`) after
+        `max_steps` or with nothing left to show, never both; `done` is either. With
+        `ending='fixed'` nobody leaves.
+        """
+        staying = self.make(ROWS)
+        staying.ending = "fixed"
+        for steps in (self.played, rollout(staying, staying.max_steps)):
+            names = ("done", "terminated", "truncated")
+            done, left, cut = (steps["next", name] for name in names)
+            if (left & cut).any() or not torch.equal(done, left | cut):
+                yield "A step is both, or `done` is not their union."
+            anything = (steps["next", self.choices] > 0).any(-1, keepdim=True)
+            last = (steps["next", Key.STEP] >= staying.max_steps) | ~anything
+            if (last & ~done).any():
+                yield f"{int((last & ~done).any(1).sum())} of {ROWS} sessions are not cut."
+        if (left | (done & ~last)).any():
+            yield f"With `ending='fixed'` {int((left | (done & ~last)).any(1).sum())} end early."
+
+    @promise("Keep no state in attributes of the simulator; it belongs in the TensorDict.")
+    def partial_reset(self) -> Faults:
+        """A reset of some sessions begins these anew and leaves the others as they are."""
+        simulator = self.make(ROWS)
+        state = rollout(simulator, 2)[:, -1]["next"].exclude("reward").clone()
+        state["_reset"] = again = torch.arange(ROWS).unsqueeze(1) % 2 == 0
+        fresh = simulator.reset(state.clone())
+        names = (Key.USER, Key.HISTORY, self.choices, Key.SESSION)
+        others = [some.select(*names)[~again.squeeze(1)] for some in (state, fresh)]
+        yield from differences(*others)
+        counts = torch.where(again, 0, 2)
+        yield from differences(fresh[Key.STEP], counts)
+        fresh[Key.ACTION] = slates(fresh, self.choices, simulator.slate_size)
+        yield from differences(simulator.step(fresh)["next", Key.STEP], counts + 1)
+
+    @promise("Clone a tensor before you write into it.")
+    def state_unchanged(self) -> Faults:
+        """A step leaves the state that it is given as it is."""
+        simulator, state = self.shown()
+        before = state.clone()
+        simulator.step(state)
+        yield from differences(before, state.select(*before.keys()))
+
+    @promise("Decide with `torch.where`, not with `if`, and ask no tensor for its number.")
+    def compiles(self) -> Faults:
+        """A step compiles as one graph (torch.compile with fullgraph=True), and does the same."""
+        simulator, state = self.shown()
+        expected = simulator._step(state.clone())
+        torch.compiler.reset()
+        try:
+            # User models may hold recurrent networks, which compile only where that is allowed.
+            with torch._dynamo.config.patch(allow_rnn=True):
+                step = torch.compile(simulator._step, backend="eager", fullgraph=True)
+                yield from differences(expected, step(state.clone()))
+        except torch._dynamo.exc.TorchDynamoException as error:
+            yield f"It breaks: {' '.join(str(error).split())[:300].rstrip('.')}."
+
+    @promise(
+        "Return scores of the candidates or of all items from `oracle`, a row for every item from "
+        "`catalog`, and keep row 0 of the vectors for padding."
+    )
+    def truth(self) -> Faults:
+        """A world's oracle scores what may be shown, and its catalog and vectors describe all
+        items.
+        """
+        world = self.make(ROWS)
+        if not isinstance(world, World):
+            raise DoesNotApply("It is no world: its truth is not known.")
+        shape = tuple(world.oracle(world.reset()).shape)
+        if shape != (ROWS, world.offer_size or world.num_items + 1):
+            yield f"The oracle's scores have the shape {shape}."
+        rows = len(world.catalog()), len(world.item_vectors) - 1
+        if rows != (world.num_items, world.num_items):
+            yield f"Of {world.num_items} items, the catalog has {rows[0]}, the vectors {rows[1]}."
+
+    @property
+    def choices(self) -> str:
+        """The key of what may be shown."""
+        return Key.MASK if self.one.offer_size is None else Key.CANDIDATES
+
+    def shown(self) -> tuple[Simulator, TensorDictBase]:
+        """Give a simulator, and its first state with slates."""
+        simulator = self.make(ROWS)
+        state = simulator.reset()
+        return simulator, state.set(Key.ACTION, slates(state, self.choices, simulator.slate_size))
 
 
-def check_simulator(make: MakeSimulator) -> None:
-    """Run all checks of a simulator.
-
-    :raises ContractError: that lists all that failed.
+def slates(state: TensorDictBase, choices: str, size: int) -> Tensor:
+    """Choose slates (B, K) of what may be shown, other items in every step, by no chance; 0 where
+    nothing is left.
     """
-    run_all(simulator_checks(make))
+    items = state[choices]
+    if choices == Key.MASK:
+        items = items * torch.arange(items.shape[1])
+    keys = ((items + state[Key.STEP]) * 0.618034 % 1).masked_fill(items == PADDING, -1)
+    return items.gather(1, keys.topk(size).indices)
 
 
-def specs(make: MakeSimulator) -> None:
-    """TorchRL's own check: what is emitted is what the specs announce."""
-    level = logger.level
-    try:
-        logger.setLevel("WARNING")  # it tells of success too
-        check_env_specs(make(ROWS), break_when_any_done="both")
-    except AssertionError as error:
-        expect(
-            False,
-            "What a simulator emits fits its specs (torchrl.envs.utils.check_env_specs).",
-            f"TorchRL says: {' '.join(str(error).split())[:500].rstrip('.')}.",
-            "Give every key the shape and dtype that the base class announces, and announce "
-            "every further key in `observation_spec`.",
-        )
-    finally:
-        logger.setLevel(level)
-
-
-def batch_size(make: MakeSimulator) -> None:
-    """As many sessions side by side as were asked for, down to one."""
-    for rows in (1, 3):
-        simulator = make(rows)
-        expect(
-            tuple(simulator.batch_size) == (rows,) and simulator.reset().shape == (rows,),
-            f"A simulator built for {rows} sessions has batch size ({rows},).",
-            f"It has {tuple(simulator.batch_size)}, its states {tuple(simulator.reset().shape)}.",
-            "Hand the batch size on to `Simulator.__init__`, and let `start` fill every row.",
-        )
-
-
-def reset(make: MakeSimulator) -> None:
-    """A session begins at step 0, with nothing accepted and nothing over."""
-    state = make(ROWS).reset()
-    names = (Key.STEP, Key.ACCEPTED, Key.ACCEPTED_TOTAL, Key.TAKEN)
-    wrong = [n for n in (*names, "done", "terminated", "truncated") if state[n].any()]
-    expect(
-        not wrong,
-        "A session begins at step 0, with nothing accepted and nothing over.",
-        f"After a reset these are not 0: {', '.join(wrong)}.",
-        "Leave these keys to the base class.",
-    )
-
-
-def taken_items(make: MakeSimulator) -> None:
-    """What is taken was shown, and is counted."""
-    steps = rollout(make(ROWS))
-    taken, slate = steps["next", Key.TAKEN], steps[Key.ACTION]
-    empty = taken & (slate == PADDING)
-    expect(
-        not empty.any(),
-        "Of a slate, nothing is taken from an empty place.",
-        f"{int(empty.sum())} of {int(taken.sum())} items taken are 0.",
-        "Return from `respond` in `taken` places of the slate that hold an item.",
-    )
-    accepted = taken.sum(-1, keepdim=True).float()
-    counted = steps["next", Key.ACCEPTED_TOTAL] == steps[Key.ACCEPTED_TOTAL] + accepted
-    expect(
-        (steps["next", Key.ACCEPTED] == accepted).all() and counted.all(),
-        "`accepted` counts what was taken, and `accepted_total` adds it up.",
-        "They do not follow from `taken`.",
-        "Leave both to the base class.",
-    )
-
-
-def step_counts(make: MakeSimulator) -> None:
-    """Every step counts one."""
-    steps = rollout(make(ROWS))
-    moved = steps["next", Key.STEP] - steps[Key.STEP]
-    expect(
-        (moved == 1).all(),
-        "Each step adds 1 to `step`.",
-        f"It adds {sorted(set(moved.flatten().tolist()))}.",
-        "Leave `step` to the base class.",
-    )
-
-
-def history(make: MakeSimulator) -> None:
-    """What was accepted enters the history at its end, and nothing else that was shown does."""
-    simulator = make(ROWS)
-    steps = rollout(simulator)
-    before, after = steps[Key.HISTORY], steps["next", Key.HISTORY]
-    entered = steps[Key.ACTION] * steps["next", Key.TAKEN]
-    declined = ~steps["next", Key.TAKEN].any(-1)
-    entered[..., 0] += declined * (simulator.num_items + 1)
-    longer = torch.cat([before, entered], -1)
-    order = (longer > PADDING).to(torch.int8).sort(dim=-1, stable=True).indices
-    moved = longer.gather(-1, order)[..., -before.shape[-1] :]
-    good = (after == moved).all(-1) | (declined & _equal(after, before))
-    expect(
-        good.all(),
-        "Each accepted item moves the history on by one and stands at its end; a declined slate "
-        "leaves the history, or enters as N + 1.",
-        f"{int((~good).sum())} of {good.numel()} steps change it otherwise.",
-        "Change histories in `remember` only, and call the base class's from it.",
-    )
-
-
-def reward(make: MakeSimulator) -> None:
-    """Rewards are numbers."""
-    rewards = rollout(make(ROWS))["next", "reward"]
-    expect(
-        rewards.dtype == torch.float32 and rewards.isfinite().all(),
-        "Rewards are finite float32.",
-        f"They are {rewards.dtype}, finite: {bool(rewards.isfinite().all())}.",
-        "Look for logarithms of 0 in the reward, and for integers that need `.float()`.",
-    )
-
-
-def endings(make: MakeSimulator) -> None:
-    """An end is a leaving or a cut, never both, and done is either."""
-    simulator = make(ROWS)
-    steps = rollout(simulator, simulator.max_steps)
-    done, left, cut = (steps["next", name] for name in ("done", "terminated", "truncated"))
-    expect(
-        not (left & cut).any() and torch.equal(done, left | cut),
-        "A session ends because its user left (`terminated`) or was cut off (`truncated`), never "
-        "both, and `done` is either.",
-        f"Both are set in {int((left & cut).sum())} steps, and `done` is not their union in "
-        f"{int((done != (left | cut)).sum())}.",
-        "Set `truncated` only where the user has not left in this very step.",
-    )
-
-
-def cut(make: MakeSimulator) -> None:
-    """No session is longer than ``max_steps``, nor goes on with nothing to show."""
-    simulator = make(ROWS)
-    steps = rollout(simulator, simulator.max_steps)
-    _must_end(simulator, steps, "a session is over")
-
-
-def fixed(make: MakeSimulator) -> None:
-    """With ``ending="fixed"`` every session has all its steps."""
-    simulator = make(ROWS)
-    simulator.ending = "fixed"
-    steps = rollout(simulator, simulator.max_steps)
-    expect(
-        not steps["next", "terminated"].any(),
-        "With `ending='fixed'` nobody leaves before `max_steps`.",
-        f"{int(steps['next', 'terminated'].any(1).sum())} of {ROWS} users left.",
-        "Leave ends to the base class; give the probability of leaving from `respond`.",
-    )
-    _must_end(simulator, steps, "with `ending='fixed'` a session is over")
-    over = steps["next", "done"] & ~exhausted(steps)
-    early = over & (steps["next", Key.STEP] < simulator.max_steps)
-    expect(
-        not early.any(),
-        f"With `ending='fixed'` a session has exactly {simulator.max_steps} steps.",
-        f"{int(early.any(1).sum())} of {ROWS} are over earlier, with items left to show.",
-        "Leave ends to the base class.",
-    )
-
-
-def truth(make: MakeSimulator) -> None:
-    """A world knows its truth, and keeps it where no policy looks."""
-    world = make(ROWS)
-    if not isinstance(world, World):
-        raise DoesNotApply("It is no world: its truth is not known.")
-    steps = rollout(world)
-    true = steps["next", Key.TRUE_REWARD]
-    names = sorted(steps[Key.LATENT].keys())
-    expect(
-        bool(true.isfinite().all()) and names == sorted(world.latent_shapes),
-        "A world's steps hold the finite true reward, and its latent state.",
-        f"True rewards finite: {bool(true.isfinite().all())}; latent: {', '.join(names)}.",
-        "Return the true reward and all latent tensors among what changed.",
-    )
-    state = world.reset()
-    columns = world.offer_size or world.num_items + 1
-    scores = world.oracle(state)
-    expect(
-        scores.shape == (ROWS, columns),
-        f"The oracle scores what may be shown: ({ROWS}, {columns}).",
-        f"Its scores have the shape {tuple(scores.shape)}.",
-        "Return scores of the candidates, or of all items with column 0 for padding.",
-    )
-    described = len(world.catalog())
-    expect(
-        described == world.num_items == len(world.item_vectors) - 1,
-        f"The catalog and the vectors describe all {world.num_items} items.",
-        f"The catalog has {described} rows, the vectors {len(world.item_vectors)}.",
-        "Give a row for every item, and to the vectors row 0 for padding besides.",
-    )
-
-
-CHECKS = (
-    specs,
-    batch_size,
-    reset,
-    same_seed,
-    other_seed,
-    mask_column_0,
-    next_mask,
-    offers,
-    masked_item,
-    repeated_item,
-    taken_items,
-    step_counts,
-    history,
-    reward,
-    endings,
-    cut,
-    fixed,
-    partial_reset,
-    input_unchanged,
-    common_chance,
-    compiles,
-    truth,
-)
-
-
-def _equal(one: Tensor, other: Tensor) -> Tensor:
-    return (one == other).all(-1)
-
-
-def _must_end(simulator: Simulator, steps: TensorDictBase, what: str) -> None:
-    last = (steps["next", Key.STEP] >= simulator.max_steps) | exhausted(steps)
-    going = last & ~steps["next", "done"]
-    expect(
-        not going.any(),
-        f"After `max_steps`, here {simulator.max_steps}, or with nothing left to show, {what}.",
-        f"{int(going.any(1).sum())} of {len(going)} sessions go on.",
-        "Leave ends to the base class.",
-    )
+def rollout(simulator: Simulator, steps: int) -> TensorDict:
+    """Play slates that do not depend on chance: (B, T) transitions, ends passed over."""
+    choices = Key.MASK if simulator.offer_size is None else Key.CANDIDATES
+    state, played = simulator.reset(), []
+    for _ in range(steps):
+        state[Key.ACTION] = slates(state, choices, simulator.slate_size)
+        played.append(simulator.step(state.clone()))
+        state = played[-1]["next"].exclude("reward").clone()
+        if not (state[choices] > 0).any():
+            break
+    return torch.stack(played, 1)

@@ -70,7 +70,7 @@ class Supplies:
             if reader.recognises(path):
                 return path
         raise DoesNotApply(
-            f"The kit has no file in its format; run reader_checks({part.name}, path) in the "
+            f"The kit has no file in its format; run ReaderChecks({part.name}, path) in the "
             "package's own tests."
         )
 

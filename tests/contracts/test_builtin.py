@@ -21,15 +21,16 @@ from lightrec.rewards.penalties import FatiguePenalty
 from lightrec.rewards.staying import ContinuationShaping
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing import (
-    check_encoder,
-    check_evaluator,
+    EncoderChecks,
+    EvaluatorChecks,
+    PolicyChecks,
+    RewardChecks,
+    SimulatorChecks,
+    TowerChecks,
+    check_all,
     parametrize_checks,
     plugin_checks,
-    policy_checks,
-    reward_checks,
-    simulator_checks,
     tiny,
-    tower_checks,
 )
 from lightrec.testing.plugins import PACKAGE_CHECKS, PART_CHECKS
 from lightrec.testing.supplies import Supplies
@@ -106,27 +107,29 @@ def test_as_a_plugin(check):
     check()
 
 
-@parametrize_checks(*map(tower_checks, TOWERS.values()))
+@parametrize_checks(*map(TowerChecks, TOWERS.values()))
 def test_towers(check):
     check()
 
 
 @pytest.mark.parametrize("cache", [False, True])
 def test_text_encoder(cache, lightrec_tiny_encoder):
-    check_encoder(partial(TextEncoder, lightrec_tiny_encoder.model, cache=cache, device="cpu"))
+    check_all(
+        EncoderChecks(partial(TextEncoder, lightrec_tiny_encoder.model, cache=cache, device="cpu"))
+    )
 
 
 @parametrize_checks(
-    simulator_checks(simulator, "slates-of-1"),
-    simulator_checks(partial(simulator, slate_size=3), "slates-of-3"),
-    simulator_checks(partial(simulator, slate_size=2, repeats=True), "repeats"),
-    simulator_checks(partial(simulator, ending="fixed", expected=True), "fixed"),
-    simulator_checks(partial(simulator, user_model=recurrent, slate_size=2), "recurrent"),
-    policy_checks(knowing_policy, "CandidatePolicy-with-user-model"),
-    policy_checks(partial(learned_bandit, LinUCB), "LinUCB-learned"),
-    policy_checks(partial(learned_bandit, ThompsonSampling), "ThompsonSampling-learned"),
-    policy_checks(exploring, "EpsilonGreedy-around-a-bandit"),
-    reward_checks(combined_reward, part="rewards-within-rewards"),
+    SimulatorChecks(simulator, "slates-of-1"),
+    SimulatorChecks(partial(simulator, slate_size=3), "slates-of-3"),
+    SimulatorChecks(partial(simulator, slate_size=2, repeats=True), "repeats"),
+    SimulatorChecks(partial(simulator, ending="fixed", expected=True), "fixed"),
+    SimulatorChecks(partial(simulator, user_model=recurrent, slate_size=2), "recurrent"),
+    PolicyChecks(knowing_policy, "CandidatePolicy-with-user-model"),
+    PolicyChecks(partial(learned_bandit, LinUCB), "LinUCB-learned"),
+    PolicyChecks(partial(learned_bandit, ThompsonSampling), "ThompsonSampling-learned"),
+    PolicyChecks(exploring, "EpsilonGreedy-around-a-bandit"),
+    RewardChecks(combined_reward, part="rewards-within-rewards"),
 )
 def test_in_other_settings(check):
     check()
@@ -138,4 +141,4 @@ def test_in_other_settings(check):
     ids=["HeldOutLog", "SimulatedSessions", "KnownTruth"],
 )
 def test_evaluators(make, tiny_run):
-    check_evaluator(make, tiny_run)
+    check_all(EvaluatorChecks(make, tiny_run))

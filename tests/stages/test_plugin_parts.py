@@ -30,7 +30,7 @@ from lightrec.stages.evaluate import evaluate_stage
 from lightrec.stages.run import run
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
-from lightrec.testing import check_domain, tiny
+from lightrec.testing import DomainChecks, check_all, tiny
 from lightrec.users.choice_data import ChoiceData
 from tests.clinic import ADULTS, SETTINGS, clinic_run, installed
 
@@ -48,7 +48,7 @@ def test_a_run_with_a_part_of_every_kind_ends_with_its_metrics(clinic):
     assert type(Policy.load(clinic / "policy")).__name__ == "Habit"
     assert 0 < found["test/policy/ndcg@10"] < 1
     assert found["simulator/policy/length"] > 0
-    check_domain(type(domain_of(EventStore.open(clinic / "data"))))
+    check_all(DomainChecks(type(domain_of(EventStore.open(clinic / "data")))))
 
 
 def test_an_evaluator_of_a_plugin_has_a_section_of_its_own_which_is_escaped(clinic, capsys):

@@ -6,58 +6,71 @@ from functools import partial
 
 import pytest
 
-from lightrec.errors import FetchError
-from lightrec.testing import Check, ContractError, DoesNotApply, outcomes
-from lightrec.testing.contract import checks_of, name_of, run_all
+from lightrec.errors import FetchError, NotApplicable
+from lightrec.testing import Check, ContractError, DoesNotApply, check_all
+from lightrec.testing.contract import checks_of, name_of, promise
 
 
+@promise("Nothing.")
 def passes():
     """Nothing is wrong."""
+    yield from ()
 
 
+@promise("Warm {what}.")
 def fails():
-    raise ContractError("Tea is hot.", "It is cold.", "Warm it.")
+    """{what} is hot."""
+    yield "It is cold"
 
 
+@promise("Nothing.")
 def breaks():
     raise KeyError("tea")
 
 
+@promise("Nothing.")
 def skips():
     raise DoesNotApply("There is no tea.")
 
 
+@promise("Nothing.")
 def is_offline():
     raise FetchError("No network.")
 
 
-CHECKS = checks_of("Pot", (passes, fails, breaks, skips, is_offline))
+@promise("Nothing.")
+def lacks():
+    raise NotApplicable("The log has no prices.")
+
+
+CHECKS = checks_of("Pot", (passes, fails, breaks, skips, is_offline, lacks), what="tea")
 
 
 def test_every_outcome_is_told_and_nothing_stops_the_others():
-    assert [(o.check.id, o.status) for o in outcomes(CHECKS)] == [
+    assert [(check.id, check.outcome()[0]) for check in CHECKS] == [
         ("Pot-passes", "passed"),
         ("Pot-fails", "failed"),
         ("Pot-breaks", "failed"),
         ("Pot-skips", "not applicable"),
         ("Pot-is-offline", "not applicable"),
+        ("Pot-lacks", "not applicable"),
     ]
-    told = [o.message for o in outcomes(CHECKS)]
-    assert told[1] == "Tea is hot. It is cold. Warm it."
-    line = breaks.__code__.co_firstlineno + 1
+    told = [check.outcome()[1] for check in CHECKS]
+    assert told[1] == "tea is hot. It is cold. Warm tea."
+    line = breaks.__code__.co_firstlineno + 2
     assert told[2] == (
         "The check 'breaks' must run to its end. Pot raised KeyError: 'tea'. "
-        f'Mend line {line} of {__file__}: `raise KeyError("tea")`.'
+        f'Correct line {line} of {__file__}: `raise KeyError("tea")`.'
     )
-    assert told[4] == "It needs something that cannot be fetched here: No network."
+    assert told[4] == "It needs something that is not here: No network."
 
 
 def test_all_that_failed_is_in_one_error():
     with pytest.raises(ContractError) as raised:
-        run_all(CHECKS)
-    assert raised.value.expected == "All 5 checks must pass."
-    assert "- Pot-fails: Tea is hot. It is cold. Warm it.\n- Pot-breaks: " in raised.value.found
-    run_all([CHECKS[0], CHECKS[3]])
+        check_all(CHECKS)
+    assert raised.value.expected == "All 6 checks must pass."
+    assert "- Pot-fails: tea is hot. It is cold. Warm tea.\n- Pot-breaks: " in raised.value.found
+    check_all([CHECKS[0], CHECKS[3]])
 
 
 def test_the_cause_is_kept():
@@ -98,11 +111,11 @@ def test_an_ordinary_run_of_pytest_imports_nothing_heavy(pytester_file):
 def test_checks_run_where_there_is_no_pytest():
     program = (
         "import sys; sys.modules['pytest'] = None\n"
-        "from lightrec.testing import check_domain, outcomes, plugin_checks\n"
+        "from lightrec.testing import DomainChecks, check_all, plugin_checks\n"
         "from lightrec.data.domain import Domain\n"
         "class Mine(Domain):\n"
         "    def text(self, items): return super().text(items.select('item'))\n"
-        "check_domain(Mine)"
+        "check_all(DomainChecks(Mine))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,266 @@
+"""The contracts of what reads files and tables: domains, readers, evaluators."""
+
+import datetime
+import hashlib
+import math
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from lightrec.data.catalog import Catalog, Users
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.readers.base import Reader, Tables
+from lightrec.errors import DataError
+from lightrec.evaluation.base import Evaluator
+from lightrec.keys import Column
+from lightrec.run import Run
+from lightrec.testing.contract import DoesNotApply, Faults, promise
+from lightrec.testing.invariants import BatchChecks, PartChecks, described, differences
+
+ODD_ATTRIBUTES = (
+    pl.Series("number", [1.5, None, float("nan"), float("inf")]),
+    pl.Series("flag", [True, None, False, True]),
+    pl.Series("day", [datetime.date(2024, 1, 31), None, None, None]),
+    pl.Series("moment", [datetime.datetime(2024, 1, 31, 12), None, None, None]),
+    pl.Series("length", [datetime.timedelta(minutes=3), None, None, None]),
+    pl.Series("hour", [datetime.time(12, 30), None, None, None]),
+    pl.Series("words", [["a", None], [], None, ["b"]]),
+    pl.Series("maker", [{"name": "Ada", "year": 1}, {"name": None, "year": None}, None, None]),
+    pl.Series("parts", [[{"a": 1}], [], None, [{"a": None}]]),
+    pl.Series("pair", [[1, 2], [3, 4], None, [5, 6]], dtype=pl.Array(pl.Int64, 2)),
+    pl.Series("kind", ["tea", None, "rope", "tea"], dtype=pl.Categorical),
+    pl.Series("bytes", [b"\xff", None, b"", b"tea"]),
+    pl.Series("nothing", [None] * 4, dtype=pl.Null),
+    *(pl.Series(name, [1.5, None, 2.0, 3.0]) for name in ("price {EUR}", "a b", "é", "100%")),
+)
+"""What item tables hold elsewhere, and how they call it: four rows of each type."""
+
+
+class DomainChecks(BatchChecks):
+    """The checks of a domain."""
+
+    base, inputs, outputs = Domain, "items", "texts"
+    devices = gradients = None  # type: ignore[assignment]
+
+    def _input(self, part: Domain | None) -> pl.DataFrame:
+        items = {
+            Column.ITEM: ["a", "b", "c", "d"],
+            Column.TITLE: ["A red lamp", None, None, "茶 🍵 שלום"],
+            "year": [1995, 2001, None, None],
+            "genres": [["tea", "rope"], ["tea"], None, []],
+            "maker": ["Ada", None, None, "{}"],
+        }
+        return pl.DataFrame(items)
+
+    def _call(self, part: Domain, given: pl.DataFrame) -> pl.Series:
+        return part.text(given)
+
+    def _declared(self, part: Domain, given: pl.DataFrame) -> tuple[tuple[int, ...], object]:
+        return (given.height,), pl.String()
+
+    def _not_finite(self, output: pl.Series) -> int:
+        return output.null_count()
+
+    @promise(
+        'Set `name = "my-domain"` in the class, `repeats = True` where people come back to an item '
+        "or else False, and define `sample` or leave `sample_name` out."
+    )
+    def attributes(self) -> Faults:
+        """A domain's name is a plain word (small letters, digits, hyphens, a letter first),
+        `repeats` is True or False, and `sample_name` is None or what the method `sample` fetches.
+        """
+        domain = self.make()
+        if not (isinstance(domain.name, str) and re.fullmatch(r"[a-z][a-z0-9_-]*", domain.name)):
+            yield f"The name is {domain.name!r}."
+        if not isinstance(domain.repeats, bool):
+            yield f"`repeats` is {domain.repeats!r}."
+        if domain.sample_name is not None and type(domain).sample is Domain.sample:
+            yield f"`sample_name` is {domain.sample_name!r}, and `sample` is not defined."
+
+    @promise("Fill what is not known with an empty string, and leave out what has no words.")
+    def any_catalog(self) -> Faults:
+        """A catalog has texts whatever attributes it has or lacks, of any type, under any name."""
+        items = self.standard()
+        plain = items.select(Column.ITEM, Column.TITLE)
+        nulls = [pl.lit(None, dtype).alias(name) for name, dtype in items.schema.items()][1:]
+        catalogs = {
+            "titles only": plain,
+            "ids only": items.select(Column.ITEM),
+            "no known title": items.with_columns(nulls[0]),
+            "nothing known": items.with_columns(nulls),
+        }
+        odd = {f"{a.name}, {a.dtype}": plain.with_columns(a) for a in ODD_ATTRIBUTES}
+        for what, catalog in (catalogs | odd).items():
+            try:
+                faults = list(self.malformed(catalog))
+            except pl.exceptions.PolarsError as error:
+                faults = [f"polars raised {type(error).__name__}: {str(error).splitlines()[0]}"]
+            for fault in faults:
+                yield f"For a catalog with {what}: {fault}"
+
+    @promise(
+        "Compare columns of the tables as `to_numpy()`, the users' with `[:, None]`; compute each "
+        "user's row from that user's values, and draw nothing by chance."
+    )
+    def eligible(self) -> Faults:
+        """What may be shown is None or a NumPy array of bool, a row for each user and a column for
+        each item, whatever is known of them; it is the same alone, among others, and every time.
+        """
+        domain, items = self.make(), self.standard().with_columns(pl.lit("").alias(Column.TEXT))
+        attributes = {"age": ["40", "12", None], "country": ["fr", "", None]}
+        users = pl.DataFrame({Column.USER: ["u", "v", "w"], **attributes})
+        tables = [table.clone() for table in (users, items)]
+        for people in (users, users.select(Column.USER), users.clear(1)):
+            for things in (items, items.select(Column.ITEM, Column.TITLE, Column.TEXT)):
+                found = domain.eligible(people, things)
+                shape = getattr(found, "shape", None), getattr(found, "dtype", None)
+                if found is not None and shape != ((people.height, things.height), np.dtype(bool)):
+                    yield f"For {people.height} users and {things.height} items: {described(found)}"
+        whole, again = (domain.eligible(users, items) for _ in range(2))
+        rows = [domain.eligible(user, items) for user in users.iter_slices(1)]
+        alone = None if any(row is None for row in rows) else np.concatenate(rows)
+        yield from differences({"all": whole, "again": whole}, {"all": again, "again": alone})
+        yield from differences(dict(enumerate(tables)), dict(enumerate((users, items))))
+
+
+class ReaderChecks(PartChecks):
+    """The checks of a reader.
+
+    :param make: builds a fresh reader, such as its class.
+    :param path: a file or folder in the reader's format, or what gives one when it is needed.
+    """
+
+    base, inputs, outputs = Reader, "files", "tables"
+
+    def __init__(
+        self, make: Callable[[], Reader], path: Path | Callable[[], Path], part: str | None = None
+    ) -> None:
+        super().__init__(make, part)
+        self.path = path
+
+    def _input(self, part: Reader | None) -> Path:
+        return self.path if isinstance(self.path, Path) else self.path()
+
+    def _snapshot(self, given: Path) -> dict[str, str]:
+        return contents(given)
+
+    def _call(self, part: Reader, given: Path) -> dict[str, object]:
+        found = part.read(given)
+        frames = {"log": "events", "catalog": "items", "users": "users"}
+        # What is no table at all is the check `tables`' affair.
+        named = {name: getattr(found, name, None) for name in frames}
+        return {name: getattr(named[name], frame, None) for name, frame in frames.items()}
+
+    @promise(
+        'Set `name = "my-format"` in the class, and look at names, suffixes or the first line in '
+        "`recognises`."
+    )
+    def recognises(self) -> Faults:
+        """A reader has a name, and recognises its own format, but not folders and files of noise,
+        nor paths where nothing is.
+        """
+        reader, own = self.make(), self.standard()
+        if not (isinstance(getattr(reader, "name", None), str) and reader.name):
+            yield f"The name is {getattr(reader, 'name', None)!r}."
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "noise").write_bytes(bytes(range(256)))
+            (folder / "empty").touch()
+            (folder / "inside").mkdir()
+            noise = [folder, *(folder / name for name in ("noise", "empty", "inside", "none"))]
+            for place in (own, *noise):
+                if (found := reader.recognises(place)) is not (place == own):
+                    yield f"For {place.name}, `recognises` gave {found!r}."
+
+    @promise("Return `Tables(InteractionLog(frame), catalog, users)` from `read`.")
+    def tables(self) -> Faults:
+        """`read` gives Tables with an InteractionLog of one event or more."""
+        found = self.make().read(self.standard())
+        good = (
+            isinstance(found, Tables)
+            and isinstance(found.log, InteractionLog)
+            and isinstance(found.catalog, Catalog | None)
+            and isinstance(found.users, Users | None)
+        )
+        if not good or not len(found.log):
+            yield f"It gave {found!r:.200}."
+
+    @promise(
+        "Match columns with `lightrec.data.readers.table.match_columns`, or refuse `columns` "
+        "where the format is fixed; raise `DataError('The file does not exist.', path)`."
+    )
+    def refusals(self) -> Faults:
+        """`columns` that names a column which the file lacks, and a path where there is nothing,
+        are refused with a DataError.
+        """
+        own = self.standard()
+        absent = own.with_name(f"no-such-thing{own.suffix}")
+        for arguments in ((own, {"item": "no such column here"}), (absent,)):
+            try:
+                found = f"It was read, and gave {self.make().read(*arguments)!r:.100}."
+            except DataError:
+                continue
+            except Exception as error:
+                found = f"It raised {type(error).__name__}: {error!s:.200}."
+            yield f"For {arguments[-1]}: {found}"
+
+
+class EvaluatorChecks(PartChecks):
+    """The checks of an evaluator.
+
+    :param make: builds a fresh evaluator.
+    :param run: a finished run folder, or what gives one when it is needed, such as
+        ``lightrec.testing.tiny.tiny_run``.
+    """
+
+    base, inputs, outputs = Evaluator, "runs", "metrics"
+    saved = pickled = None  # type: ignore[assignment]
+
+    def __init__(
+        self, make: Callable[[], Evaluator], run: Path | Callable[[], Path], part: str | None = None
+    ) -> None:
+        super().__init__(make, part)
+        self.run = run
+
+    @cached_property
+    def folder(self) -> Path:
+        """The run's folder, made once."""
+        return self.run if isinstance(self.run, Path) else self.run()
+
+    def _input(self, part: Evaluator | None) -> Path:
+        return self.folder
+
+    def _snapshot(self, given: Path) -> dict[str, str]:
+        return contents(given)
+
+    def _call(self, part: Evaluator, given: Path) -> Mapping[str, float]:
+        return part.evaluate(Run(given), 3).metrics
+
+    @promise(
+        "Join names with slashes into one string, turn tensors into numbers with `float`, and "
+        "leave out what cannot be computed."
+    )
+    def metrics(self) -> Faults:
+        """Metrics are a dictionary with flat keys such as `test/ndcg@10`, without blanks, and
+        finite numbers of Python's own types.
+        """
+        found = self.trials[0].output
+        if not found:
+            raise DoesNotApply("It gives no metrics for this run.")
+        for key, value in found.items():
+            if not isinstance(key, str) or not key or " " in key:
+                yield f"There is the key {key!r}."
+            if type(value) not in (int, float) or not math.isfinite(value):
+                yield f"The value of {key} is {value!r}."
+
+
+def contents(place: Path) -> dict[str, str]:
+    """Give what the files of a folder, or a file, hold: their hashes by path."""
+    files = (path for path in sorted([place, *place.rglob("*")]) if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

@@ -1,0 +1,328 @@
+"""What parts of all kinds promise, over what a kind is called with and what it gives back.
+
+A kind says how it is called; its own promises are in :mod:`lightrec.testing.models` and the modules
+next to it.
+"""
+
+import copy
+import pickle
+import random
+import sys
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor, nn
+
+from lightrec.nn.part import Part
+from lightrec.testing.contract import Check, DoesNotApply, Faults, checks_of, name_of, promise
+
+SEED = 20_240_101
+TOLERANCE = 5e-5
+"""How far numbers may lie apart that must be the same; relative where they are above 1."""
+
+
+@contextmanager
+def seeded(seed: int = SEED) -> Iterator[None]:
+    """Seed the global generators of torch, NumPy and Python for a block, and put them back."""
+    numpy, python = np.random.get_state(), random.getstate()
+    with torch.random.fork_rng():
+        for set_seed in (torch.manual_seed, np.random.seed, random.seed):
+            set_seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy)
+            random.setstate(python)
+
+
+class Trial(NamedTuple):
+    """One call of a part: the input before and after it, what it gave, and the generators then."""
+
+    before: object
+    after: object
+    output: Any
+    generators: dict[str, object]
+
+
+class PartChecks(ABC):
+    """The checks of one part: a list of :class:`~lightrec.testing.Check` to run or parametrize.
+
+    :param make: builds a fresh part, such as its class.
+    :param part: its name in ids and messages; by default that of ``make``.
+    """
+
+    base: ClassVar[type]
+    """The base class of the kind."""
+    inputs: ClassVar[str]
+    """What a part is called with, in the plural, for messages."""
+    outputs: ClassVar[str]
+    """What it gives."""
+    may_draw: ClassVar[bool] = False
+    """Whether outputs may be drawn from the global generators."""
+
+    def __init__(self, make: Callable[..., Any], part: str | None = None) -> None:
+        self.make, self.part = make, part or name_of(make)
+
+    def __iter__(self) -> Iterator[Check]:
+        found: dict[str, Any] = {}
+        for cls in reversed(type(self).__mro__):
+            found |= vars(cls)
+        functions = [value for value in found.values() if hasattr(value, "advice")]
+        words = {"inputs": self.inputs, "outputs": self.outputs}
+        yield from checks_of(self.part, functions, self, around=seeded, **words)
+
+    @abstractmethod
+    def _input(self, part: Any) -> Any:
+        """Make the standard input; what is drawn comes from torch's global generator."""
+
+    @abstractmethod
+    def _call(self, part: Any, given: Any) -> Any:
+        """Give the output for an input: something that can be compared, or a mapping of such."""
+
+    def _ready(self) -> Any:
+        """Build a part, in evaluation mode."""
+        part = self.make()
+        return part.eval() if isinstance(part, nn.Module) else part
+
+    def _snapshot(self, given: Any) -> object:
+        """Copy an input."""
+        return copy.deepcopy(given)
+
+    def standard(self, part: Any = None) -> Any:
+        """Make the standard input, the same each time."""
+        with seeded():
+            return self._input(part)
+
+    def output(self, part: Any, given: Any = None, seed: int = SEED) -> Any:
+        """Call a part, with the standard input unless another is given, under a seed."""
+        given = self.standard(part) if given is None else given
+        with seeded(seed):
+            return self._call(part, given)
+
+    @cached_property
+    def trials(self) -> tuple[Trial, Trial]:
+        """Two calls of one part with the same input, under different seeds."""
+        part, trials = self._ready(), []
+        for seed in (1, 2):
+            given = self.standard(part)
+            before = self._snapshot(given)
+            with seeded(seed):
+                output = self._call(part, given)
+                generators: dict[str, object] = {
+                    "torch": torch.get_rng_state().numpy().tobytes(),
+                    "NumPy": pickle.dumps(np.random.get_state()),
+                    "Python": random.getstate(),
+                }
+            trials.append(Trial(before, self._snapshot(given), output, generators))
+        return trials[0], trials[1]
+
+    def must_be_steady(self, drawn: bool = False) -> None:
+        """Skip a comparison of two calls where the calls differ by themselves.
+
+        :param drawn: whether to skip it also where the part may draw, and does.
+        """
+        if (drawn or not self.may_draw) and any(differences(*(t.output for t in self.trials))):
+            why = "are drawn anew each time" if self.may_draw else "change from call to call"
+            raise DoesNotApply(f"Its {self.outputs} {why}.")
+
+    def differing(self, one: Any, other: Any, of: Callable[[Any], Any] = lambda x: x) -> Faults:
+        """Yield how the outputs for two inputs differ; ``of`` gives what of them is compared."""
+        self.must_be_steady()
+        part = self._ready()
+        yield from differences(of(self.output(part, one)), of(self.output(part, other)))
+
+    @promise("Take chance and running statistics out of it; `eval()` turns `nn.Dropout` off.")
+    def deterministic(self) -> Faults:
+        """The same {inputs} give the same {outputs} again."""
+        if self.may_draw:
+            self.must_be_steady(drawn=True)
+        yield from differences(*(trial.output for trial in self.trials))
+
+    @promise("Clone what you write into, and take `x = x + y` in place of `x += y`.")
+    def input_unchanged(self) -> Faults:
+        """The {inputs} that are given are only read."""
+        yield from differences(self.trials[0].before, self.trials[0].after)
+
+    @promise("Draw from a generator of your own that is made from a seed, and seed nothing else.")
+    def global_chance(self) -> Faults:
+        """Nothing seeds the global generators of torch, NumPy and Python."""
+        one, other = (trial.generators for trial in self.trials)
+        for name in one:
+            if one[name] == other[name]:
+                yield f"After a call the generator of {name} is at one place, wherever it was."
+
+    @promise(
+        "Register every tensor that {outputs} depend on, by `register_buffer` or as a parameter, "
+        "take plain arguments, and draw nothing in the constructor that is not saved."
+    )
+    def saved(self) -> Faults:
+        """A part that is saved and loaded, or built alike, gives the same {outputs} to the bit."""
+        self.must_be_steady()
+        part, fresh = self._ready(), self._ready()
+        for parameter in part.parameters() if isinstance(part, nn.Module) else ():
+            parameter.data = parameter.data + 0.1 * torch.randn_like(parameter)
+        if isinstance(part, Part):
+            with tempfile.TemporaryDirectory() as folder:
+                part.save_pretrained(folder)
+                fresh = type(part).from_pretrained(folder).eval()
+        elif isinstance(part, nn.Module):
+            fresh.load_state_dict(part.state_dict())
+        yield from differences(self.output(part), self.output(fresh), exact=True)
+
+    @promise("Keep open files, locks and lambdas out of the attributes, or define `__getstate__`.")
+    def pickled(self) -> Faults:
+        """A part gives the same {outputs} after pickling, which is how workers get it."""
+        self.must_be_steady()
+        part = self._ready()
+        there = pickle.loads(self.packed(part))
+        yield from differences(self.output(part), self.output(there), exact=True)
+
+    def packed(self, part: Any) -> bytes:
+        """Pickle a part, unless its class has no name by which it could be found."""
+        cls = type(part)
+        if getattr(sys.modules.get(cls.__module__), cls.__name__, None) is not cls:
+            raise DoesNotApply(f"{cls.__name__} cannot be imported from {cls.__module__}.")
+        return pickle.dumps(part)
+
+
+class BatchChecks(PartChecks):
+    """The checks of a part that gives a row of output for each row of its input."""
+
+    @abstractmethod
+    def _declared(self, part: Any, given: Any) -> tuple[tuple[int, ...], object]:
+        """Give the shape and dtype that the output for an input must have."""
+
+    def _not_finite(self, output: Any) -> int:
+        """Count the numbers that may not be in an output."""
+        return int((~output.isfinite()).sum())
+
+    def _learned(self, part: Any, given: Any) -> dict[str, Tensor]:
+        """Name the tensors that the output's gradient must reach."""
+        named = part.named_parameters() if isinstance(part, nn.Module) else ()
+        return {name: value for name, value in named if value.requires_grad}
+
+    def _differentiable(self, part: Any, given: Any) -> Any:
+        """Give the output through which a part is trained."""
+        return self.output(part, given)
+
+    def malformed(self, given: Any = None, part: Any = None) -> Faults:
+        """Yield how the output for an input is not as declared."""
+        part = part or self._ready()
+        given = self.standard(part) if given is None else given
+        found, (shape, dtype) = self.output(part, given), self._declared(part, given)
+        where = getattr(found, "device", None) in (None, torch.device("cpu"))
+        if getattr(found, "shape", None) != shape or found.dtype != dtype or not where:
+            yield f"They are {described(found)}, where {shape} {dtype} on the CPU was expected."
+        elif bad := self._not_finite(found):
+            yield f"In {described(found)}, {bad} are NaN, infinite or null."
+
+    @promise("Return one row for each row of the input; look for divisions by 0, and logarithms.")
+    def output_as_declared(self) -> Faults:
+        """The {outputs} of {inputs} have the declared shape and type, and are finite."""
+        yield from self.malformed()
+
+    @promise(
+        "Compute each row from itself: leave padding out, normalise nothing over the batch, and "
+        "put rows that were sorted or grouped back into their places."
+    )
+    def rows_apart(self) -> Faults:
+        """The {inputs} have the same {outputs} alone, next to others, in any order, and twice."""
+        self.must_be_steady(drawn=True)
+        part = self._ready()
+        given = self.standard(part)
+        whole, rows = leaves(self.output(part, given)), range(len(given))
+        for places in (*([row] for row in rows), [*reversed(rows), 1, 1]):
+            some = [given[i] for i in places] if isinstance(given, list) else given[places]
+            expected = {name: leaf[places] for name, leaf in whole.items()}
+            for fault in differences(expected, self.output(part, some)):
+                yield f"In a batch of the rows {places}: {fault}"
+
+    @promise(
+        "Make new tensors with `device=` and `dtype=` of the input, register tensors as buffers, "
+        "and compute in float32 what bfloat16 cannot, under `torch.autocast(..., enabled=False)`."
+    )
+    def devices(self) -> Faults:
+        """The {outputs} are finite on every device that there is, in float32 and in bfloat16."""
+        part = self._ready()
+        if not isinstance(part, nn.Module):
+            raise DoesNotApply("It is no torch.nn.Module, which devices are for.")
+        for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+            for mixed in (False, True):
+                given, expected = self.standard(part), "cpu"
+                if hasattr(given, "to"):
+                    given, expected = given.to(device), device
+                with torch.autocast(device, torch.bfloat16, enabled=mixed):
+                    found = self.output(part.to(device), given)
+                if found.device.type != expected or self._not_finite(found):
+                    how = "under bfloat16 autocast" if mixed else "in float32"
+                    yield f"For {self.inputs} on {device}, {how}, they are {described(found)}."
+
+    @promise(
+        "Take `no_grad`, `detach` and `numpy` out of it and leave out parameters without a use; "
+        "call `requires_grad_(False)` on what is not trained."
+    )
+    def gradients(self) -> Faults:
+        """The gradient of the {outputs} reaches all that is trained; where nothing is, there is
+        no graph.
+        """
+        part = self._ready()
+        given = self.standard(part)
+        learned = self._learned(part, given)
+        with torch.enable_grad():
+            found = self._differentiable(part, given)
+            if found.requires_grad and not learned:
+                yield "It has nothing to train, and what it gives needs a gradient."
+            elif found.requires_grad:
+                (found * torch.randn_like(found)).nansum().backward()
+        missed = [n for n, p in learned.items() if p.grad is None or not (p.grad != 0).any()]
+        if missed:
+            yield f"It does not reach {', '.join(missed)}."
+
+
+def leaves(value: Any) -> dict[str, Any]:
+    """List what an output consists of, by name; the name of a single thing is empty."""
+    if isinstance(value, TensorDictBase):
+        value = dict(value.items(include_nested=True, leaves_only=True))
+    return {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else {"": value}
+
+
+def differences(one: Any, other: Any, exact: bool = False) -> Faults:
+    """Yield how two outputs differ; numbers within the tolerance are the same unless ``exact``."""
+    first, second = leaves(one), leaves(other)
+    if missing := first.keys() ^ second.keys():
+        yield f"One of two lacks {', '.join(sorted(missing))}."
+    for name in sorted(first.keys() & second.keys()):
+        if fault := _difference(first[name], second[name], exact):
+            yield f"In {name}, {fault}." if name else f"{fault[0].upper()}{fault[1:]}."
+
+
+def _difference(one: Any, other: Any, exact: bool) -> str:
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        equals = getattr(one, "equals", None)  # of polars
+        same = np.array_equal(one, other) if equals is None else equals(other)
+        same = same and getattr(one, "schema", None) == getattr(other, "schema", None)
+        return "" if same else f"{one!r:.200} became {other!r:.200}"
+    if one.shape != other.shape:
+        return f"the shapes are {tuple(one.shape)} and {tuple(other.shape)}"
+    different = (one != other) & ~(one.isnan() & other.isnan())
+    apart = (one.detach().double() - other.detach().double()).abs()[different]
+    if one.is_floating_point() and not exact:
+        size = one.detach().double().abs()[different]
+        # Written so that NaN counts as different.
+        apart = apart[~(apart <= TOLERANCE * size.masked_fill(~size.isfinite(), 0).clamp_min(1))]
+    if not len(apart):
+        return ""
+    return f"{len(apart)} of {one.numel()} numbers differ, by up to {apart.max():.2g}"
+
+
+def described(found: object) -> str:
+    """Name the shape, type and device of a tensor or what is like one, else its class."""
+    known = [str(getattr(found, name, "")) for name in ("shape", "dtype", "device")]
+    return " ".join(filter(None, known)) if all(known[:2]) else f"a {type(found).__name__}"

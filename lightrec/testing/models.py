@@ -1,0 +1,235 @@
+"""The contracts of modules that give numbers: encoders, user towers, rewards."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+from torch.nn.functional import pad
+
+from lightrec.encoders.base import Encoder, TrainableEncoder
+from lightrec.keys import PADDING, Key
+from lightrec.nn.towers import UserTower, build_tower
+from lightrec.rewards.base import Reward
+from lightrec.testing import tiny
+from lightrec.testing.contract import DoesNotApply, Faults, promise, run_python
+from lightrec.testing.invariants import BatchChecks, differences
+
+Form = tuple[tuple[int, ...], torch.dtype]
+
+# From short to long, so that an encoder that batches by length leaves this order.
+TEXTS = ["", "tea", "a red lamp", "rope for a boat", "a song of tea and rope", "lamp " * 9]
+ODD_TEXTS: tuple[list[str], ...] = (
+    [""],
+    [],
+    ["tea", "a very long story of tea and rope " * 500],
+    ["naïve café", "🍵🎣 👩‍👩‍👧", "שלום עולם", "茶とロープ", "a\tb\nc", "𝔱𝔢𝔞", "\u200b"],
+)
+_ELSEWHERE = """import pickle, sys, torch
+file, *texts = sys.argv[1:]
+encoder = pickle.load(open(file, "rb"))
+torch.save(encoder.encode(texts), file)"""
+
+
+class EncoderChecks(BatchChecks):
+    """The checks of an encoder."""
+
+    base, inputs, outputs = Encoder, "texts", "vectors"
+
+    def _input(self, part: Encoder) -> list[str]:
+        return list(TEXTS)
+
+    def _call(self, part: Encoder, given: list[str]) -> Tensor:
+        return part.encode(given)
+
+    def _differentiable(self, part: Encoder, given: list[str]) -> Tensor:
+        if isinstance(part, TrainableEncoder):
+            return part(part.tokenize(given))
+        return part.encode(given)
+
+    def _learned(self, part: Encoder, given: list[str]) -> dict[str, Tensor]:
+        self._differentiable(part, given)  # weights may be loaded when they are first needed
+        return super()._learned(part, given)
+
+    def _declared(self, part: Encoder, given: list[str]) -> Form:
+        return (len(given), part.size), torch.float32
+
+    @promise("Return the length of the vectors from `size`, as int.")
+    def size(self) -> Faults:
+        """An encoder's size is a whole number above 0."""
+        found = self._ready().size
+        if type(found) is not int or found < 1:
+            yield f"It is {found!r}."
+
+    @promise(
+        "Treat a text without words on its own, for example by a vector of zeros, return "
+        "`torch.zeros(0, self.size)` where there are no texts, cut what is too long, and count "
+        "what is not known as one unknown word, or as none."
+    )
+    def odd_texts(self) -> Faults:
+        """Any texts, or none at all, give finite vectors: items without words are common."""
+        for texts in ODD_TEXTS:
+            for fault in self.malformed(texts):
+                yield f"For {texts!r:.50}: {fault}"
+
+    @promise("Check that the texts reach the computation, and that nothing multiplies them by 0.")
+    def different_texts(self) -> Faults:
+        """Different texts have different vectors."""
+        vectors = self.output(self._ready(), TEXTS[1:])
+        if not any(differences(vectors, vectors[:1].expand_as(vectors))):
+            yield f"All of {len(TEXTS) - 1} different texts have the same one."
+
+    @promise(
+        "Save or load when first needed all that `encode` uses, and do not use Python's `hash` of "
+        "strings, which differs by process; take `zlib.crc32`."
+    )
+    def another_process(self) -> Faults:
+        """An encoder that was pickled gives the same vectors in another process."""
+        encoder = self._ready()
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "encoder")
+            file.write_bytes(self.packed(encoder))
+            error = run_python(_ELSEWHERE, str(file), *TEXTS)[1]
+            if error.startswith(("ModuleNotFoundError", "AttributeError: Can't get attribute")):
+                raise DoesNotApply("The encoder's class cannot be imported in another process.")
+            if error:
+                yield f"There it raised {error}."
+            yield from differences(torch.load(file), self.output(encoder))
+
+
+class TowerChecks(BatchChecks):
+    """The checks of a user tower.
+
+    :param make: builds a fresh tower, such as its class; called as a ranker calls it, with a width
+        of 16, 2 layers and 2 heads.
+    """
+
+    base, inputs, outputs = UserTower, "histories", "vectors"
+
+    def _ready(self) -> UserTower:
+        tower = build_tower(self.make, size=16, layers=2, heads=2, feedforward=2, dropout=0.3)
+        # Far from the start, where much is zero or the identity.
+        for parameter in tower.parameters():
+            parameter.data = parameter.data + 0.3 * torch.randn_like(parameter)
+        return tower.eval()
+
+    def _input(self, part: UserTower | None) -> TensorDict:
+        return _histories(torch.randn(5, 7, 16), torch.tensor([0, 1, 2, 3, 7]))
+
+    def _call(self, part: UserTower, given: TensorDict) -> Tensor:
+        # What stands at padding is meaningless, but must be finite: NaN and infinity survive this.
+        return part(given["x"], given["present"]) * given["present"].unsqueeze(-1)
+
+    def _declared(self, part: UserTower, given: TensorDict) -> Form:
+        return given["x"].shape, given["x"].dtype
+
+    def _learned(self, part: UserTower, given: TensorDict) -> dict[str, Tensor]:
+        return {**super()._learned(part, given), "the input": given["x"].requires_grad_()}
+
+    def changed(self, places: slice) -> TensorDict:
+        """Make the standard histories, with other items in some places."""
+        given = self.standard()
+        given["x"][:, places] = torch.randn_like(given["x"][:, places])
+        return given
+
+    @promise(
+        "Mask attention causally, run recurrences forwards, pool over the past alone, and let the "
+        "length of the batch not enter."
+    )
+    def future(self) -> Faults:
+        """A place's vector does not depend on later places, nor on whether there are any."""
+        yield from self.differing(None, self.changed(slice(4, None)), lambda v: v[:, :4])
+        x = self.standard()["x"]
+        long, short = (_histories(some, torch.zeros(5)) for some in (x, x[:, :1]))
+        yield from self.differing(long, short, lambda v: v[:, :1])
+
+    @promise("Check that places are mixed along dimension 1, and that the mask does not hide all.")
+    def past(self) -> Faults:
+        """A place's vector depends on the places before it."""
+        if not any(self.differing(None, self.changed(slice(5, 6)), lambda v: v[:, -1])):
+            yield "The last vector stayed the same when the item before it changed."
+
+    @promise(
+        "Mask with `present`, since zeros at padding are not enough where biases are added; count "
+        "places by their differences or from the first item, and start states there."
+    )
+    def padding(self) -> Faults:
+        """Neither what stands at padding on the left changes a vector, nor how much there is."""
+        given = self.standard()
+        other = torch.where(given["present"].unsqueeze(-1), given["x"], torch.randn(5, 7, 16))
+        yield from self.differing(None, given.clone().set("x", other))
+        x, lead = torch.cat([torch.randn(5, 7, 16), other], 1), 7 + (~given["present"]).sum(1)
+        yield from self.differing(None, _histories(x, lead), lambda v: v[:, -7:])
+
+
+class RewardChecks(BatchChecks):
+    """The checks of a reward.
+
+    :param make: builds a fresh reward, such as its class.
+    :param num_items: number of items N that the reward knows, 8 or more.
+    """
+
+    base, inputs, outputs = Reward, "transitions", "rewards"
+
+    def __init__(
+        self, make: Callable[..., Reward], num_items: int = 12, part: str | None = None
+    ) -> None:
+        super().__init__(make, part)
+        self.num_items = num_items
+
+    def _ready(self) -> Reward:
+        reward: Reward = super()._ready()
+        reward.bind(tiny.tiny_context())
+        return reward
+
+    def _input(self, part: Reward | None) -> TensorDict:
+        history = torch.randint(1, self.num_items + 1, (6, 8))
+        history = history * (torch.arange(8) >= torch.tensor([0, 1, 2, 3, 4, 8]).unsqueeze(1))
+        slate = torch.stack([torch.randperm(self.num_items)[:3] + 1 for _ in range(6)])
+        row = torch.arange(6)
+        taken = torch.stack([row < 0, row % 2 == 0, row == 2], 1)
+        rows = {Key.USER: row, Key.HISTORY: history, Key.ACTION: slate, Key.TAKEN: taken}
+        return TensorDict(rows, [6])
+
+    def _call(self, part: Reward, given: TensorDict) -> Tensor:
+        found: Tensor = part(given)
+        return found
+
+    def _declared(self, part: Reward, given: TensorDict) -> Form:
+        return (len(given), 1), torch.float32
+
+    @promise("Read it with `self.taken(transition)`.")
+    def taken_under_next(self) -> Faults:
+        """`taken` is read at the root and under `next` alike."""
+        rows = self.standard()
+        nested = rows.exclude(Key.TAKEN).set("next", rows.select(Key.TAKEN))
+        yield from self.differing(rows, nested)
+
+    @promise("Leave out what is 0 in the history, and count from its right end.")
+    def padding(self) -> Faults:
+        """More padding on the left of the history changes no reward."""
+        rows = self.standard()
+        yield from self.differing(None, rows.set(Key.HISTORY, pad(rows[Key.HISTORY], (5, 0))))
+
+    @promise(
+        "Sum over places, index tables with `slate.clamp_min(1)`, mask what came of 0 afterwards, "
+        "and leave out what is 0 in the slate."
+    )
+    def nothing_there(self) -> Faults:
+        """Batches in which nothing is accepted, and slates with empty places or none but these,
+        give finite rewards.
+        """
+        declined, empty = self.standard(), self.standard()
+        yield from self.malformed(declined.set(Key.TAKEN, declined[Key.TAKEN] & False))
+        empty[Key.ACTION][:, 1:] = PADDING
+        empty[Key.ACTION][0] = PADDING
+        empty[Key.TAKEN] = empty[Key.TAKEN][:, [1, 0, 2]] & (empty[Key.ACTION] > PADDING)
+        yield from self.malformed(empty)
+
+
+def _histories(x: Tensor, padding: Tensor) -> TensorDict:
+    """Make histories of items (B, L, D) that begin with some places (B,) of padding."""
+    present = torch.arange(x.shape[1]) >= padding.unsqueeze(1)
+    return TensorDict({"x": x, "present": present}, [len(x)])

@@ -1,0 +1,75 @@
+"""Every promise has a part that breaks it, and outputs of any type are compared."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from tensordict import TensorDict
+
+from lightrec import testing
+from lightrec.testing.invariants import BatchChecks, differences
+from lightrec.testing.plugins import KINDS
+from tests.testing import (
+    test_domains,
+    test_encoders,
+    test_evaluators,
+    test_policies,
+    test_readers,
+    test_rewards,
+    test_simulators,
+    test_towers,
+)
+
+MODULES = {
+    testing.DomainChecks: test_domains,
+    testing.EncoderChecks: test_encoders,
+    testing.EvaluatorChecks: test_evaluators,
+    testing.PolicyChecks: test_policies,
+    testing.ReaderChecks: test_readers,
+    testing.RewardChecks: test_rewards,
+    testing.SimulatorChecks: test_simulators,
+    testing.TowerChecks: test_towers,
+}
+
+
+def broken_in(module):
+    """The names of the checks that a wrong part of a module fails."""
+    table = module.test_a_wrong_one_fails.pytestmark[0].args[1]
+    return {name for _, names in table for name in names}
+
+
+def test_every_promise_has_a_part_that_breaks_it():
+    assert set(MODULES) == set(KINDS)
+    anywhere = set().union(*map(broken_in, MODULES.values()))
+    for kind, module in MODULES.items():
+        general = {name.replace("_", " ") for name in dir(BatchChecks)}
+        names = {check.name for check in kind(object, Path())}
+        assert names - general - {"another process"} <= broken_in(module), kind
+        assert names & general <= anywhere, kind
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "found"),
+    [
+        (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.1]), "1 of 2 numbers differ, by up to 0.1"),
+        (torch.tensor([1.0, torch.nan]), torch.tensor([torch.nan, torch.nan]), "1 of 2 numbers"),
+        (torch.tensor([2**62]), torch.tensor([2**62 + 1]), "1 of 1 numbers differ"),
+        (torch.zeros(2), torch.zeros(3), "The shapes are (2,) and (3,)"),
+        (TensorDict({"a": torch.zeros(1)}), TensorDict(), "One of two lacks a."),
+        ({"a": pl.Series([1])}, {"a": pl.Series([2])}, "In a, "),
+        (pl.DataFrame({"a": [1]}), pl.DataFrame({"a": [1.0]}), " became "),
+        (np.zeros(2), np.ones(2), " became "),
+        ({"a": 1.0}, {"a": 2.0}, "In a, 1.0 became 2.0."),
+    ],
+)
+def test_differences_are_found_in_what_parts_give(one, other, found):
+    assert list(differences(one, one)) == []
+    assert found in " ".join(differences(one, other))
+
+
+def test_what_is_saved_is_the_same_to_the_bit():
+    one = torch.tensor([1.0])
+    assert not list(differences(one, one + 1e-6))
+    assert list(differences(one, one + 1e-6, exact=True))
