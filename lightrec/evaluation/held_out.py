@@ -37,6 +37,7 @@ from lightrec.ranking.item_models.base import (
 from lightrec.ranking.metrics import CUTOFFS, ItemScorer, RankingResult, Scorer, evaluate_scores
 from lightrec.ranking.sequence_data import EvaluationEvents
 from lightrec.run import Run
+from lightrec.simulators import noise
 
 LIST_LENGTH = 10
 """How many recommendations coverage, novelty and popularity are about."""
@@ -172,16 +173,8 @@ class RandomScorer:
         """Give (B, N + 1) scores, uniform on [0, 1)."""
         users = batch[Key.USER]
         items = torch.arange(self.num_items + 1, device=users.device)
-        mixed = _mix(_mix(_mix(users.new_full((), self.seed)) + users)[:, None] + items)
-        return (mixed & (2**53 - 1)).double() / 2**53
-
-
-def _mix(x: Tensor) -> Tensor:
-    """Scramble 64-bit integers (the finaliser of SplitMix64, Steele et al. 2014)."""
-    x = x + -0x61C8864680B583EB
-    x = (x ^ ((x >> 30) & (2**34 - 1))) * -0x40A7B892E31B1A47
-    x = (x ^ ((x >> 27) & (2**37 - 1))) * -0x6B2FB644ECCEEE15
-    return x ^ ((x >> 31) & (2**33 - 1))
+        key = noise.mix(noise.mix(users.new_full((), self.seed), 0) + users, 0)[:, None]
+        return (noise.mix(key + items, 0) & (2**53 - 1)).double() / 2**53
 
 
 def item_models(run: Run) -> dict[str, ItemModel]:
