@@ -81,7 +81,8 @@ def tidy(run: Path) -> None:
     """Take the waiting room away where nothing in it is finished or begun."""
     room = waiting_room(run)
     work = room / ".work"
-    unfinished = work.is_dir() and any(work.iterdir())
+    # Notes next to the stages' folders are of no use without these.
+    unfinished = work.is_dir() and any(path.is_dir() for path in work.iterdir())
     if not unfinished and not any(_real(room)):
         shutil.rmtree(room.parent, ignore_errors=True)
 

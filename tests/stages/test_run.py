@@ -87,7 +87,7 @@ def test_the_transfer_ratio_is_that_of_the_two_advantages(tiny_run):
         assert metrics[key] == pytest.approx(metrics[there] / metrics[here], rel=1e-4)
         assert metrics[f"{here}/low"] > 0 or metrics[f"{here}/high"] < 0
     summary = (tiny_run / "summary.txt").read_text()
-    assert "transfer ratio: the policy's advantage in B over that in A" in summary
+    assert "transfer ratio: advantage in B over A" in summary
     assert "transfer ratio" in (tiny_run / "report.html").read_text()
 
 
