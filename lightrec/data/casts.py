@@ -14,6 +14,7 @@ Times are read by one of these rules, chosen once for a whole column and never v
   with or without ``Z`` or an offset; without one it is UTC.
 """
 
+import math
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
@@ -38,7 +39,7 @@ LIMITS: Final[dict[str, tuple[float, float, str]]] = {
     Column.VALUE: (-_LARGEST_VALUE, _LARGEST_VALUE, "a number between -1e30 and 1e30"),
     Column.COUNT: (0, 2**63 - 1, "a whole number of 0 or more"),
     Column.POSITION: (0, 2**15 - 1, "a whole number from 0 to 32767"),
-    Column.PROPENSITY: (0, 1, "a probability above 0 and up to 1"),
+    Column.PROPENSITY: (math.ulp(0), 1, "a probability above 0 and up to 1"),
 }
 """Numbers of a log: smallest, largest, and how a message describes what was expected."""
 
@@ -50,7 +51,7 @@ def to_log_column(column: pl.Series, place: Place, problems: Problems) -> pl.Ser
     :returns: the column, null where a value was refused.
     """
     if column.name in LIMITS:
-        return _numbers(column, place, problems)
+        return to_numbers(column, LOG_SCHEMA[column.name], LIMITS[column.name], place, problems)
     if column.name == Column.CANDIDATES:
         return _id_lists(column, place, problems)
     return to_ids(column, place, problems)
@@ -95,6 +96,19 @@ def written_type(column: pl.Series) -> pl.Series:
             typed = convert(column)
             return typed if typed.null_count() == column.null_count() else column
     return column
+
+
+def to_required_ids(column: pl.Series, name: str, place: Place, problems: Problems) -> pl.Series:
+    """Convert ids as :func:`to_ids` does, and report missing ones.
+
+    :param name: of the column, for messages.
+    """
+    ids = to_ids(column, place, problems)
+    problems.add_rows(
+        ids.is_null() & (column.is_null() | (column.dtype == pl.String)),
+        lambda row: f"{place.row(row)} has no {name}.",
+    )
+    return ids
 
 
 def to_words(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
@@ -145,18 +159,30 @@ def _is_whole_decimal(dtype: pl.DataType) -> bool:
     return isinstance(dtype, pl.Decimal) and dtype.scale == 0
 
 
-def _numbers(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
-    """Convert numbers and check that they are within the limits of the column."""
-    low, high, expected = LIMITS[column.name]
-    dtype = LOG_SCHEMA[column.name]
+def to_numbers(
+    column: pl.Series,
+    dtype: pl.DataType,
+    limits: tuple[float, float, str],
+    place: Place,
+    problems: Problems,
+    *,
+    required: bool = False,
+) -> pl.Series:
+    """Convert numbers and check that they are within limits.
+
+    :param limits: the smallest and the largest, and how a message describes what was expected.
+    :param required: whether a null is a problem.
+    :returns: the numbers, null where a value was refused.
+    """
+    low, high, expected = limits
     if not (column.dtype.is_numeric() or column.dtype in (pl.String, pl.Boolean, pl.Null)):
         problems.add(_wrong_type(column, "numbers"))
         return _nulls(column, dtype)
     text = _stripped(column)
     cast = _whole(text, dtype) if dtype.is_integer() else text.cast(dtype, strict=False)
     # NaN is above every number, and so outside.
-    inside = cast.is_between(low, high, "right" if column.name == Column.PROPENSITY else "both")
-    bad = ~inside.fill_null(False) & column.is_not_null()
+    bad = ~cast.is_between(low, high).fill_null(False)
+    bad = bad if required else bad & column.is_not_null()
     if bad.any():
         problems.add_rows(bad, lambda row: place.value(column, row, expected))
         cast = cast.set(bad, None)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from lightrec.data.casts import check_attribute, to_ids, to_words
+from lightrec.data.casts import check_attribute, to_required_ids, to_words
 from lightrec.data.parquet import read_canonical
 from lightrec.data.schema import Place, Problems, write_table
 from lightrec.keys import Column
@@ -29,11 +29,7 @@ class _Table:
             problems.check()
         if rows.height == 0:
             problems.add(f"There are no rows; the {self.kind} table needs one for each {self.key}.")
-        ids = to_ids(rows[self.key], place, problems)
-        problems.add_rows(
-            ids.is_null() & (rows[self.key].is_null() | (rows[self.key].dtype == pl.String)),
-            lambda row: f"{place.row(row)} has no {self.key}.",
-        )
+        ids = to_required_ids(rows[self.key], self.key, place, problems)
         problems.add_rows(
             ~ids.is_first_distinct() & ids.is_not_null(),
             lambda row: f"{place.row(row)}: {self.key} '{ids[row]}' is in an earlier row too.",

@@ -174,7 +174,8 @@ class TextTable:
 
         :returns: the records without a fault, and the line on which each begins.
         """
-        good, lines, seen = bytearray(), array("q"), _Seen(problems)
+        good, lines = bytearray(), array("q")
+        common: dict[str, list[str]] = {}
         record = self._record()
         at, number, empty = self._begin, self._first_line, 0
         while at < self._stop:
@@ -189,22 +190,20 @@ class TextTable:
                 if empty:
                     problems.add(_are_empty(number - empty, number - 1))
                     empty = 0
-                if line_end - at > LONGEST_LINE:
-                    problems.add(
-                        f"Line {number} is longer than {LONGEST_LINE:,} bytes; this is no table, "
-                        "or a quote is never closed."
-                    )
-                elif not found:
-                    problems.add(
-                        f"Line {number} has a quote that is not closed, or one inside a field; put "
-                        "the field in quotes and write each quote in it twice."
-                    )
-                elif self._is_good(number, text.removesuffix(b"\r"), seen):
+                kind, fault = self._fault(text, line_end - at, found is not None)
+                if not fault:
                     good += text + self._end
                     lines.append(number)
+                elif kind:
+                    common.setdefault(kind, []).append(f"Line {number}{fault}")
+                else:
+                    problems.add(f"Line {number}{fault}")
             number += 1 + text.count(self._end)
             at = stop + 1
-        seen.report()
+        # Many lines may have these faults for one reason: the first is reported, the rest counted.
+        for first, *others in common.values():
+            more = f" {len(others)} more lines have the same fault." if others else ""
+            problems.add(first + more)
         return good, lines
 
     def _record(self) -> "re.Pattern[bytes]":
@@ -218,57 +217,51 @@ class TextTable:
         after = rb"\r?(?=" + self._end + rb"|\Z)"
         return re.compile(field + b"(?:" + separator + field + b")*+" + after)
 
-    def _is_good(self, number: int, text: bytes, seen: "_Seen") -> bool:
+    def _fault(self, text: bytes, length: int, is_record: bool) -> tuple[str, str]:
+        """Describe the fault of a record.
+
+        :param length: of its first line.
+        :param is_record: whether its quotes are right.
+        :returns: a word if all lines may have the fault, and the rest of a sentence that begins
+            with the line; empty if there is none.
+        """
+
         def outside(part: bytes) -> bytes:
             return re.sub(rb'"[^"]*"', b"", part) if self._quote else part
 
+        if length > LONGEST_LINE:
+            return "", (
+                f" is longer than {LONGEST_LINE:,} bytes; this is no table, or a quote is never "
+                "closed."
+            )
+        if not is_record:
+            return "", (
+                " has a quote that is not closed, or one inside a field; put the field in quotes "
+                "and write each quote in it twice."
+            )
         try:
             text.decode()
         except UnicodeDecodeError as error:
-            at = error.start
-            place = min(outside(text[:at]).count(self._separator), len(self.names) - 1)
-            column = f"Line {number}, column '{self.names[place]}'"
-            seen.add("coding", lambda: f"{column}: {_wrong_byte(text, at)}")
-            return False
+            place = outside(text[: error.start]).count(self._separator)
+            column = self.names[min(place, len(self.names) - 1)]
+            return "coding", f", column '{column}': {_wrong_byte(text, error.start)}"
         if b"\0" in text:
-            zero = f"Line {number} holds a NUL byte, which no text has."
-            seen.add("zeros", lambda: f"{zero} The file is damaged or is no text.")
-            return False
-        plain, problems = outside(text), seen.problems
+            return "zeros", (
+                " holds a NUL byte, which no text has. The file is damaged or is no text."
+            )
+        plain = outside(text.removesuffix(b"\r"))
         if b"\r" in plain or b"\n" in plain:
-            problems.add(
-                f"Line {number} holds a second kind of line end; use the same one in all lines."
-            )
-            return False
+            return "", " holds a second kind of line end; use the same one in all lines."
         expected, found = len(self.names), plain.count(self._separator) + 1
-        if found != expected:
-            advice = (
-                f"if a field holds the separator {self._separator.decode()!r}, put it in quotes"
-                if found > expected
-                else "every line needs all of them, empty where nothing is known"
-            )
-            problems.add(
-                f"Line {number} has {found} field{'s' * (found != 1)} where {expected} are "
-                f"expected; {advice}."
-            )
-        return found == expected
-
-
-class _Seen:
-    """Faults that many lines have for one reason: the first is reported, the others counted."""
-
-    def __init__(self, problems: Problems) -> None:
-        self.problems = problems
-        self._kinds: dict[str, tuple[str, int]] = {}
-
-    def add(self, kind: str, sentence: Callable[[], str]) -> None:
-        first, count = self._kinds.get(kind) or (sentence(), 0)
-        self._kinds[kind] = first, count + 1
-
-    def report(self) -> None:
-        for sentence, count in self._kinds.values():
-            others = f" {count - 1} more lines have the same fault." if count > 1 else ""
-            self.problems.add(sentence + others)
+        if found == expected:
+            return "", ""
+        advice = (
+            f"if a field holds the separator {self._separator.decode()!r}, put it in quotes"
+            if found > expected
+            else "every line needs all of them, empty where nothing is known"
+        )
+        fields = f"{found} field{'s' * (found != 1)}"
+        return "", f" has {fields} where {expected} are expected; {advice}."
 
 
 def _open(path: Path) -> bytes | mmap.mmap:

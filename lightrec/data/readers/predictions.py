@@ -6,20 +6,23 @@ OWASP recommends ("CSV Injection"); so does one with apostrophes before such a c
 the original can be read back exactly.
 """
 
+import sys
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 from polars import selectors
 
-from lightrec.data.casts import to_ids
+from lightrec.data.casts import to_numbers, to_required_ids
 from lightrec.data.parquet import ParquetTable
 from lightrec.data.readers.table import LOG_NAMES, TableReader, match_columns
-from lightrec.data.schema import Place, Problems
+from lightrec.data.schema import Problems
 from lightrec.keys import Column
 
 SCORE: Final = "score"
 RANK: Final = "rank"
+_FINITE: Final = (-sys.float_info.max, sys.float_info.max, "a finite number")
+_WHOLE: Final = (0, 2**63 - 1, "a whole number")
 KNOWN: Final = "known_events"
 """Column with the number of the user's events from which the list was made."""
 
@@ -50,11 +53,13 @@ def read_predictions(path: Path) -> pl.DataFrame:
     found = [frame[matched[name]] for name in required if matched[name] in frame.columns]
     if len(found) < len(required):
         problems.check()
-    ids = [_ids(column, place, problems) for column in found[:2]]
-    scores = _finite(found[2], place, problems)
-    result = pl.DataFrame([ids[0].alias(Column.USER), ids[1].alias(Column.ITEM), scores])
+    ids = [to_required_ids(column, column.name, place, problems) for column in found[:2]]
+    scores = to_numbers(found[2], pl.Float64(), _FINITE, place, problems, required=True)
+    named = zip((Column.USER, Column.ITEM, SCORE), (*ids, scores), strict=True)
+    result = pl.DataFrame([column.alias(name) for name, column in named])
     if KNOWN in frame.columns:
-        result = result.with_columns(_whole(frame[KNOWN], place, problems))
+        counts = to_numbers(frame[KNOWN], pl.Int64(), _WHOLE, place, problems, required=True)
+        result = result.with_columns(counts)
     first = result.select(pl.struct(Column.USER, Column.ITEM).is_first_distinct()).to_series()
     problems.add_rows(
         ~first & ids[0].is_not_null() & ids[1].is_not_null(),
@@ -62,34 +67,6 @@ def read_predictions(path: Path) -> pl.DataFrame:
     )
     problems.check()
     return result if value == SCORE else result.with_columns(-pl.col(SCORE))
-
-
-def _ids(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
-    ids = to_ids(column, place, problems)
-    problems.add_rows(
-        ids.is_null() & (column.is_null() | (column.dtype == pl.String)),
-        lambda row: f"{place.row(row)} has no {column.name}.",
-    )
-    return ids
-
-
-def _whole(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
-    numbers = column.cast(pl.Int64, strict=False)
-    problems.add_rows(
-        (numbers < 0).fill_null(True), lambda row: place.value(column, row, "a whole number")
-    )
-    return numbers.alias(KNOWN)
-
-
-def _finite(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
-    if not (column.dtype.is_numeric() or column.dtype in (pl.String, pl.Null)):
-        problems.add(f"Column '{column.name}' has type {column.dtype}; expected numbers.")
-        return pl.Series(SCORE, [0.0]).new_from_index(0, len(column))
-    text = column.str.strip_chars() if column.dtype == pl.String else column
-    numbers = text.cast(pl.Float64, strict=False)
-    bad = ~numbers.is_finite().fill_null(False)
-    problems.add_rows(bad, lambda row: place.value(column, row, "a finite number"))
-    return numbers.alias(SCORE)
 
 
 FORMULA: Final = r"^('*[=+\-@\t\r])"
