@@ -23,9 +23,9 @@ class PolicyModule(PolicyStage):
     estimate advantages, and go ``passes`` times over them.
 
     Where a simulator knows how likely leaving was
-    (:attr:`~lightrec.learners.simulator_data.Playground.stay`), advantages are computed from that
-    expectation: instead of ending, a session's future counts so much. That has the expectation of
-    what happened, without its noise. Everywhere else sessions that were cut are
+    (:attr:`~lightrec.learners.simulator_data.Playground.continuation_probability`), advantages are
+    computed from that expectation: instead of ending, a session's future counts so much. That has
+    the expectation of what happened, without its noise. Everywhere else sessions that were cut are
     bootstrapped, and those that ended are not; ``time_aware`` says which of the two a
     simulator's own cuts are.
 

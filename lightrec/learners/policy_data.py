@@ -156,14 +156,14 @@ class PolicyData(LogData, SimulatorData):
         """
         Run(Path(self.users_a).parent).check_halves()
         fitted = self.user_model.leaving is not None
-        stay = 1.0 if fitted or self.ending == "fixed" else 1 - self.leave_rate
+        going_on = 1.0 if fitted or self.ending == "fixed" else 1 - self.leave_rate
         reward = make_reward(self.reward_name, self.reward_settings)
         if self.penalty:
             reward = WeightedSum([reward, UncertaintyPenalty()], [1.0, self.penalty])
         context = RewardContext(
             self.user_model,
             self.store,
-            discount=discount * stay,
+            discount=discount * going_on,
             fitted_ends=fitted and self.ending != "fixed",
         )
         with plugins.blaming(reward, "be bound to the run"):
@@ -172,7 +172,7 @@ class PolicyData(LogData, SimulatorData):
         users = self.held_out_users
         train = self._simulator(sessions, reward, device)
         judging = self._simulator(len(users), reward.judged, device)
-        return Playground(train, judging, users, reward, stay)
+        return Playground(train, judging, users, reward, going_on)
 
     def _simulator(self, sessions: int, reward: Reward, device: torch.device) -> UserModelSimulator:
         return UserModelSimulator(

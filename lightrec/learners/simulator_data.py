@@ -30,7 +30,7 @@ class Playground:
     """(M,) int64: the users of the judging sessions."""
     reward: Reward | None = None
     """What is trained on where it has a state of its own, which checkpoints keep."""
-    stay: float = 1.0
+    continuation_probability: float = 1.0
     """Probability of going on after a step where that is a part of the learner's discount; then
     the simulator's own ends are only cuts."""
 

@@ -184,7 +184,7 @@ class PolicyStage(StageModule):
 
     @property
     def _discount(self) -> float:
-        return float(self._settings.discount * self.ground.stay)
+        return float(self._settings.discount * self.ground.continuation_probability)
 
     def on_fit_start(self) -> None:
         """Draw what building simulators draws before the first epoch is seeded, resumed or not."""
@@ -296,7 +296,8 @@ class PolicyStage(StageModule):
         """
         # Where leaving is a part of the discount, who left in the simulator was only cut.
         terminated, done = following["terminated"], following["done"]
-        ended = terminated if self.ground.stay == 1 else torch.zeros_like(terminated)
+        only_cut = self.ground.continuation_probability < 1
+        ended = torch.zeros_like(terminated) if only_cut else terminated
         if not self._settings.time_aware:
             return ended
         last = following[Key.STEP] >= self.ground.train.max_steps

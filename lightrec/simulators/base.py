@@ -157,8 +157,13 @@ class Simulator(SessionEnv):
         :param taken: ``(B, K)`` int64 items, 0 where none was taken.
         """
         enters = taken > PADDING
-        if taken.shape[1] == 1:
-            return torch.where(enters, torch.cat([history[:, 1:], taken], 1), history)
+        at_most_one = taken.shape[1] == 1
+        if not (at_most_one or torch.compiler.is_compiling()):
+            # A look that pays: baskets move more memory, and most batches hold none.
+            at_most_one = not bool((enters[:, 1:] & enters[:, :-1].cumsum(1).bool()).any())
+        if at_most_one:
+            item = taken.sum(1, keepdim=True)
+            return torch.where(item > PADDING, torch.cat([history[:, 1:], item], 1), history)
         rank = enters.cumsum(1)
         places = torch.where(enters, rank - 1, taken.shape[1])
         first = history.new_zeros(len(taken), taken.shape[1] + 1).scatter_(1, places, taken)

@@ -97,7 +97,7 @@ def test_a_limit_that_ends_the_task_is_an_end():
 def test_who_left_was_only_cut_where_leaving_is_a_part_of_the_discount(bandit):
     data = bandit_data(bandit, leave_rate=0.5, max_steps=4, ending="leave")
     module, _ = fit(data, PolicyModule, 0, time_aware=True, sessions=4, steps=2)
-    assert module.ground.stay == 0.5
+    assert module.ground.continuation_probability == 0.5
     following = {
         "done": torch.tensor([[True], [True], [True], [False]]),
         "terminated": torch.tensor([[True], [True], [False], [False]]),
