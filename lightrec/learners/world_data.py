@@ -11,8 +11,8 @@ from torch import Tensor
 from lightrec import plugins
 from lightrec.encoders.base import Encoder, text_vectors
 from lightrec.errors import RecipeError
-from lightrec.learners.demonstrations import demonstrate
 from lightrec.learners.simulator_data import Playground, PolicySetting, SimulatorData, made
+from lightrec.learners.transitions import demonstrate
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.policies.tower import TowerPolicy

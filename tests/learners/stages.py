@@ -2,8 +2,9 @@
 
 import torch
 
+from lightrec.learners.adversarial import AIRL, GAIL
 from lightrec.learners.algorithms import ON_POLICY, REPLAY
-from lightrec.learners.imitation import AIRL, GAIL, SQIL
+from lightrec.learners.imitation import SQIL
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.replay import ReplayPolicyModule
