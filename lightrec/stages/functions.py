@@ -7,7 +7,7 @@ from typing import Any, Final
 from jsonargparse import ArgumentParser
 
 from lightrec.errors import RecipeError
-from lightrec.stages.complaints import in_sentences
+from lightrec.settings import in_sentences
 from lightrec.stages.stage import Stage
 
 GIVEN: Final = {"out", "log", "items", "users"}
