@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lightrec import hookspecs, plugins
 from lightrec.cli.command import parser_of, reads_line, summary
-from lightrec.stages.stage import INPUTS
+from lightrec.stages.recipes import in_order, load
 
 MARK = re.compile(r"^<!-- generated: (\w+) ?(.*?) -->$", re.MULTILINE)
 SHIPPED = ("lightrec", "lightrec-video")
@@ -120,7 +120,7 @@ def recipes() -> str:
 def recipe_files() -> list[tuple[str, Path]]:
     """List the shipped recipes, such as ``video/ranker``, by set and stage."""
     sets = [Path(part.path) for part in shipped(plugins.RECIPES).values()]
-    order = list(INPUTS)
+    order = ["set", *in_order(load("generic").recipes)]
     files = [path for folder in sets for path in folder.glob("*.yaml")]
     # Sets that are no runs, such as that of worlds, have recipes of other names.
     place = dict(zip(order, range(len(order)), strict=True))

@@ -107,8 +107,7 @@ def lightrec_components() -> dict[str, str]:
         **named(f"{learners}.replay", "ReplayPolicyModule"),
         **named(f"{learners}.policy_data", "PolicyData"),
         **named(f"{learners}.world_data", "WorldData", "GymnasiumData"),
-        **named(f"{learners}.imitation", "SQIL"),
-        **named(f"{learners}.adversarial", "GAIL", "AIRL"),
+        **named(f"{learners}.imitation", "GAIL", "AIRL", "SQIL"),
         **named(towers, "CausalTransformer", "LigrTransformer", "GRU", "MeanPooling"),
         **named(losses, "SoftmaxLoss", "SampledSoftmaxLoss", "InBatchLoss", "BPRLoss"),
         **named(losses, "BCELoss", "GBCELoss"),
@@ -146,6 +145,7 @@ def lightrec_commands() -> dict[str, str]:
         "plugins check": "lightrec.cli.plugins:check",
         "plugins new": "lightrec.cli.plugins:new",
         "recipes list": "lightrec.cli.recipes:list_recipes",
+        "recipes show": "lightrec.cli.recipes:show",
         "recipes copy": "lightrec.cli.recipes:copy",
         "doctor": "lightrec.cli.doctor:doctor",
     }

@@ -60,7 +60,7 @@ def trained(setup: Setup, learner: str, seed: int, more: list[str], folder: Path
     """Train, judge, and give numbers and course."""
     began, course = time.process_time(), Course()
     overrides = [*setup.overrides(learner), "--seed_everything", str(seed), *more]
-    stage = Stage("policy", recipes.find(f"worlds/{learner}"), folder / "policy", overrides)
+    stage = Stage("policy", recipes.find(f"worlds/{learner}")[1], folder / "policy", overrides)
     train(stage, [course])
     found: dict = {"training_cpu_seconds": time.process_time() - began}
     policy, world = Policy.load(folder / "policy"), setup.make(SESSIONS)

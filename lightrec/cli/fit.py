@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lightrec.errors import RecipeError, RunError
 from lightrec.stages import recipes
-from lightrec.stages.stage import INPUTS, Stage
+from lightrec.stages.stage import Stage
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,13 +42,13 @@ def parse(command: str, arguments: list[str]) -> Stage:
             f"`lightrec {command}` needs a recipe, for example: lightrec {command} -c "
             "video/ranker. `lightrec recipes list` shows those that are installed."
         )
-    recipe = recipes.find(known.config)
-    usual = f"runs/{recipe.parent.name}/{recipe.stem}"
-    out = known.out or Path(str(recipes.read(recipe).get("out", usual)))
-    if out.name not in INPUTS:
+    name, recipe = recipes.find(known.config)
+    out = known.out or Path(str(recipe.get("out", f"runs/{name}")))
+    stages = {*recipes.load("generic").recipes, Path(name).name}
+    if out.name not in stages:
         raise RecipeError(
-            f"The folder {out} must be named after a stage ({', '.join(INPUTS)}), because the "
-            "stages after it look for it there."
+            f"The folder {out} must be named after a stage ({', '.join(sorted(stages))}), because "
+            "the stages after it look for it there."
         )
     return Stage(out.name, recipe, out, overrides)
 
@@ -89,14 +89,16 @@ def _stage(command: str, arguments: list[str]) -> Stage | None:
     if "-h" in arguments or any(a.startswith(("--help", "--print_config")) for a in arguments):
         from lightrec.stages import train
 
-        train.RecipeCLI(resolve(arguments), None, command)
+        shown = [a for a in arguments if a in ("-h", "--help")]
+        given = [a for a in arguments if a not in shown]
+        if any(a in ("-c", "--config") or a.startswith("--config=") for a in given):
+            given = train.arguments(parse(command, given))
+        train.RecipeCLI([*given, *shown], None, command)
         return None
-    return parse(command, arguments)
-
-
-def resolve(arguments: list[str]) -> list[str]:
-    """Replace recipe names by files, so that LightningCLI finds them."""
-    return [
-        str(recipes.find(argument)) if before in ("-c", "--config") else argument
-        for before, argument in zip(["", *arguments], arguments, strict=False)
-    ]
+    stage = parse(command, arguments)
+    if stage.function:
+        raise RecipeError(
+            f"The stage {stage.name} trains nothing: `lightrec run` does it, together with the "
+            "stages that it reads."
+        )
+    return stage

@@ -1,7 +1,9 @@
-"""`lightrec recipes`: list recipes, copy some to change them."""
+"""`lightrec recipes`: list recipes, show them merged, copy some to change them."""
 
 import shutil
 from pathlib import Path
+
+import yaml
 
 from lightrec import plugins
 from lightrec.errors import RecipeError
@@ -11,6 +13,8 @@ from lightrec.stages import recipes
 def list_recipes() -> None:
     """List the installed recipes.
 
+    A set that is laid over another shows the files in which it differs.
+
     example:
       lightrec recipes list
     """
@@ -19,8 +23,23 @@ def list_recipes() -> None:
             print(f"{f'{part.name}/{path.stem}':<24} {part.distribution:<24} {path}")
 
 
+def show(name: str) -> None:
+    """Show recipes as a run takes them: merged with those that they are laid over.
+
+    examples:
+      lightrec recipes show video
+      lightrec recipes show video/ranker
+
+    :param name: such as video or video/ranker.
+    """
+    print(_written(name), end="")
+
+
 def copy(name: str, to: Path) -> None:
     """Copy a set of recipes (video) or one recipe (video/ranker), to change it.
+
+    A set is copied as it is; what it is laid over stays where it is. One recipe is copied merged
+    where it belongs to a set, so that it stands by itself.
 
     examples:
       lightrec recipes copy video my_video
@@ -31,8 +50,31 @@ def copy(name: str, to: Path) -> None:
     """
     if to.exists():
         raise RecipeError(f"{to} exists already; name a path that does not.")
-    if "/" in name or Path(name).is_file():
-        shutil.copyfile(recipes.find(name), to)
+    if _is_one(name):
+        path = Path(name)
+        if not path.is_file():
+            path = recipes.folder(str(path.parent)) / f"{path.name}.yaml"
+        alone = path.is_file() and not (path.parent / recipes.SET).is_file()
+        to.write_text(path.read_text("utf-8") if alone else _written(name), "utf-8")
     else:
         shutil.copytree(recipes.folder(name), to)
     print(to)
+
+
+def _is_one(name: str) -> bool:
+    return Path(name).is_file() or ("/" in name and not Path(name).is_dir())
+
+
+def _written(name: str) -> str:
+    """Write recipes as YAML, those of a set one document after the other."""
+    if _is_one(name):
+        found = dict([recipes.find(name)])
+    else:
+        whole = recipes.load(name)
+        order = [*whole.recipes] if whole.overlay else recipes.in_order(whole.recipes)
+        found = {f"{whole.name}/{stage}": whole.resolved(stage) for stage in order}
+    texts = [
+        f"# {title}\n{yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)}"
+        for title, recipe in found.items()
+    ]
+    return "---\n".join(texts)

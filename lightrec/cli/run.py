@@ -1,14 +1,14 @@
 """`lightrec run`."""
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 
 from lightrec.errors import RecipeError
-from lightrec.stages.run import run
-from lightrec.stages.stage import INPUTS, LAST
+from lightrec.stages import recipes
+from lightrec.stages.run import VALUES, find_recipes, run
 
-EXAMPLES = (
-    """examples:
+EXAMPLES = """examples:
   lightrec run video
   lightrec run video --offline
   lightrec run video --fast-dev-run
@@ -16,16 +16,15 @@ EXAMPLES = (
   lightrec run generic --log my.csv --data.columns '{user: customer, item: sku, time: ts}'
   lightrec run video --ranker.trainer.max_epochs 5 --policy.data.init_args.slate_size 3
 
-Any setting of any stage's recipe can be given as --STAGE.SETTING VALUE; the stages are
+Any setting of any stage's recipe can be given as --STAGE.SETTING VALUE, and values that several
+recipes share as --values.NAME VALUE; `lightrec recipes show video` shows stages and settings.
 """
-    + ", ".join(INPUTS)
-    + ".\n"
-)
 
 
-def stage_overrides(arguments: list[str]) -> dict[str, list[str]]:
+def stage_overrides(arguments: list[str], stages: Collection[str]) -> dict[str, list[str]]:
     """Sort ``--ranker.trainer.max_epochs 5`` into ``{"ranker": ["--trainer.max_epochs", "5"]}``.
 
+    :param stages: of the run.
     :raises RecipeError: where an argument belongs to no stage.
     """
     overrides: dict[str, list[str]] = {}
@@ -33,10 +32,10 @@ def stage_overrides(arguments: list[str]) -> dict[str, list[str]]:
     for argument in arguments:
         if argument.startswith("--"):
             head, dot, tail = argument[2:].partition(".")
-            if not dot or head not in INPUTS:
+            if not dot or head not in (*stages, VALUES):
                 raise RecipeError(
                     f"There is no option {argument.partition('=')[0]}. `lightrec run --help` "
-                    f"lists them; a stage's setting begins with one of {', '.join(INPUTS)}."
+                    f"lists them; a stage's setting begins with one of {', '.join(stages)}."
                 )
             stage = head
             overrides.setdefault(stage, []).append(f"--{tail}")
@@ -74,7 +73,8 @@ def parser() -> argparse.ArgumentParser:
     parsing.add_argument(
         "--until",
         metavar="STAGE",
-        help=f"the last stage to do, such as ranker (default: {LAST}; assumptions comes after it)",
+        help="the last stage to do, such as ranker (default: all but optional ones; assumptions is "
+        "one)",
     )
     parsing.add_argument("--strict", action="store_true", help="refuse to run with broken plugins")
     return parsing
@@ -83,10 +83,13 @@ def parser() -> argparse.ArgumentParser:
 def main(command: str, arguments: list[str]) -> int:
     """Do all stages in order, skipping what has not changed."""
     known, rest = parser().parse_known_args(arguments)
-    where = run(**vars(known), overrides=stage_overrides(rest))
-    if known.until in (None, LAST, "assumptions"):
-        print((where / "summary.txt").read_text(), end="")
-        print(f"report: {where / 'report.html'}")
-    if known.until == "assumptions":
-        print(f"assumptions: {where / 'assumptions' / 'report.html'}")
+    _, found = find_recipes(known.domain)
+    where = run(**vars(known), overrides=stage_overrides(rest, recipes.in_order(found.recipes)))
+    for name in recipes.until(found.recipes, known.until):
+        shown = recipes.names(found.recipes[name], "shows")
+        if "summary.txt" in shown:
+            print((where / "summary.txt").read_text(), end="")
+        if (report := where / name / "report.html").is_file():
+            at_top = "report.html" in shown
+            print(f"report: {where / 'report.html'}" if at_top else f"{name}: {report}")
     return 0

@@ -8,17 +8,14 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lightrec.data.run_folder import STAMP
-from lightrec.data.store import EventStore
 from lightrec.evaluation.sessions import SimulatedSessions
 from lightrec.report.page import write_assumptions
 from lightrec.run import Run
-from lightrec.stages.functions import settings
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
 from lightrec.users.choice_data import ChoiceData
@@ -79,83 +76,75 @@ def cells(
 
 
 def assume(
+    stage: Stage,
     policy: list[str],
     rounds: int = 1,
     max_users: int = 300,
     max_steps: int = 40,
     seed: int = 0,
-    run_policy: list[str] | None = None,
 ) -> None:
-    """State the settings of the stage; it is run by :func:`assumptions_stage`.
+    """Learn and judge every cell; finished ones stay if the process is killed.
 
-    :param policy: settings given to the policy stage in each cell, such as fewer epochs.
+    :param policy: settings given to the policy stage in each cell, after those that the command
+        gave to the run's own, such as fewer epochs.
     :param rounds: sessions of each user by which a cell is judged.
     :param max_users: users by whom a cell is judged.
     :param max_steps: steps after which a session is cut.
     :param seed: of the judging.
-    :param run_policy: settings that the command gave to the run's own policy stage, which each cell
-        is given, too; ``lightrec run`` fills this in.
     """
-
-
-def assumptions_stage(stage: Stage) -> None:
-    """Learn and judge every cell; finished ones are kept if the process is killed."""
-    chosen = settings(stage, assume)
-    Run(stage.run).check_halves()
-    stage.prepare_work()
-    store = EventStore.open(stage.run / "data")
-    reward = UserModel.load(stage.run / "users_a")
-    judge = UserModel.load(stage.run / "users_b")
-    found = []
-    todo = list(
-        cells(
-            float(reward.choice.discount),
-            reward.leave_rate,
-            store.has_nothing,
-            judge.leaving is not None,
-        )
+    sessions = SimulatedSessions(
+        rounds=rounds, max_users=max_users, max_steps=max_steps, rounds_at_home=0
     )
+    run = Run(stage.run)
+    run.check_halves()
+    stage.prepare_work()
+    # Not read from the policy's folder, which may be somebody else's.
+    learned = stage.before["policy"]
+    learned = replace(learned, overrides=[*learned.overrides, *policy])
+    users = {name: UserModel.load(run.folder(name)) for name in ("users_a", "users_b")}
+    a, b = users["users_a"], users["users_b"]
+    rates = float(a.choice.discount), a.leave_rate
+    todo = list(cells(*rates, run.data.has_nothing, b.leaving is not None))
+    # One fit of B a cell: what refits do to the intervals stands in the run's own table.
+    users["users_b"] = b.replaced(members=b.members[:1], valuing=None, returning=None)
+    found = []
     for number, cell in enumerate(todo, start=1):
         print(f"    [{number}/{len(todo)}] {cell.title}", file=sys.stderr)
-        found.append(judge_cell(stage, cell, reward, judge, store, chosen))
-    with stage.output(chosen["seed"]) as folder:
-        write_assumptions(Run(stage.run), folder, found, stage.inputs())
+        found.append(judge_cell(stage, cell, users, learned, sessions, seed))
+    with stage.output(seed) as folder:
+        write_assumptions(run, folder, found, stage.inputs)
 
 
 def judge_cell(
     stage: Stage,
     cell: Cell,
-    reward: UserModel,
-    judge: UserModel,
-    store: EventStore,
-    chosen: dict[str, Any],
+    users: Mapping[str, UserModel],
+    policy: Stage,
+    sessions: SimulatedSessions,
+    seed: int,
 ) -> dict[str, object]:
-    """Learn reward and policy under a cell's assumptions and judge the policy."""
+    """Learn reward and policy under a cell's assumptions and judge the policy.
+
+    :param users: both user models of the run, by their stages.
+    :param policy: the run's policy stage, with the settings that hold in every cell.
+    """
     folder = stage.work / cell.name
     result = folder / "result.json"
     if result.is_file():
         done: dict[str, object] = json.loads(result.read_text())
         return done
     folder.mkdir(exist_ok=True)
-    # One fit of B a cell: what refits do to the intervals stands in the run's own table.
-    one = judge.replaced(members=judge.members[:1], valuing=None, returning=None)
-    for name, users in (("users_a", reward), ("users_b", one)):
+    for name, model in users.items():
         # A run that was stopped earlier may have left it half-written.
         shutil.rmtree(folder / name, ignore_errors=True)
-        assuming(users, cell, stage.run).save_pretrained(folder / name)
+        assuming(model, cell, stage.run).save_pretrained(folder / name)
         (folder / name / STAMP).write_text(json.dumps({"fingerprint": cell.name}))
     for name in ("data", "ranker"):
         (folder / name).unlink(missing_ok=True)
         (folder / name).symlink_to((stage.run / name).resolve())
-    overrides = [
-        *(chosen["run_policy"] or []),
-        *chosen["policy"],
-        *("--data.init_args.leave_rate", str(cell.leave_rate)),
-    ]
-    train(Stage("policy", stage.recipe.with_name("policy.yaml"), folder / "policy", overrides))
-    names = ("rounds", "max_users", "max_steps")
-    sessions = SimulatedSessions(**{name: chosen[name] for name in names}, rounds_at_home=0)
-    metrics = sessions.play(Run(folder), chosen["seed"], search=False)
+    leaving = ["--data.init_args.leave_rate", str(cell.leave_rate)]
+    train(replace(policy, out=folder / "policy", overrides=[*policy.overrides, *leaving]))
+    metrics = sessions.play(Run(folder), seed, search=False)
     found: dict[str, object] = {"name": cell.name, "title": cell.title, "metrics": metrics}
     partial = folder / "result.partial"
     partial.write_text(json.dumps(found))

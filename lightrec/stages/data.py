@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from lightrec import plugins
 from lightrec.data.casts import TimeFormat
@@ -14,7 +13,6 @@ from lightrec.data.readers.base import Tables, read_tables
 from lightrec.errors import LightrecError, RecipeError
 from lightrec.keys import Column
 from lightrec.simulators.worlds.far_log import FarLog
-from lightrec.stages.functions import settings
 from lightrec.stages.stage import Stage
 
 HELD_OUT_SESSIONS = 4000
@@ -23,11 +21,8 @@ TRUTH = "truth.safetensors"
 
 
 def prepare_log(
-    out: Path,
+    stage: Stage,
     *,
-    log: Path | None = None,
-    items: Path | None = None,
-    users: Path | None = None,
     domain: str = "generic",
     reader: str | None = None,
     columns: dict[str, str] | None = None,
@@ -47,10 +42,8 @@ def prepare_log(
 ) -> None:
     """Read a log and prepare it.
 
-    :param out: the folder to write.
-    :param log: the log's path; by default the domain's sample.
-    :param items: the item table's path.
-    :param users: the user table's path.
+    :param stage: whose sources are the paths of the log, by default the domain's sample, and of
+        the item and user tables.
     :param domain: name of the domain, which puts items into words.
     :param reader: name of the reader; by default the one that recognises the path.
     :param columns: the log's column names by their meaning: ``{user: customer, item: sku}``.
@@ -69,41 +62,46 @@ def prepare_log(
     :param sessions: how many sessions of the world to log.
     :raises DataError: where the input cannot be used.
     """
-    kind = plugins.installed().get("domains", domain).load()
-    chosen: Domain = kind()
-    if offline:
-        world = FarLog(seed)
-        simulated, catalog = world.log(sessions)
-        tables = Tables(simulated, catalog, None)
-    else:
-        source = log or chosen.sample()
-        if source is None:
-            raise RecipeError(
-                f"The domain {domain!r} has no sample of its own: give your log with --log, or "
-                "use --offline for a synthetic world."
+    chosen: Domain = plugins.installed().get("domains", domain).load()()
+    for path in stage.sources.values():
+        check_input(path)
+    with leaving_nothing(stage):
+        stage.prepare_work()
+        with stage.output(seed) as folder:
+            world = FarLog(seed) if offline else None
+            if world is not None:
+                simulated, catalog = world.log(sessions)
+                tables = Tables(simulated, catalog, None)
+            else:
+                source = stage.sources.get("log") or chosen.sample()
+                if source is None:
+                    raise RecipeError(
+                        f"The domain {domain!r} has no sample of its own: give your log with "
+                        "--log, or use --offline for a synthetic world."
+                    )
+                given = [stage.sources.get(role) for role in ("items", "users")]
+                tables = read_tables(source, *given, columns=columns, reader=reader, times=times)
+            store = prepare(
+                tables.log,
+                folder,
+                catalog=tables.catalog,
+                users=tables.users,
+                domain=chosen,
+                minimum_value=minimum_value,
+                weights=weights,
+                k_core=k_core,
+                split=split,
+                validation_fraction=validation_fraction,
+                test_fraction=test_fraction,
+                cold_fraction=cold_fraction,
+                new_items=new_items,
+                equal_times=equal_times,
+                seed=seed,
             )
-        tables = read_tables(source, items, users, columns=columns, reader=reader, times=times)
-    store = prepare(
-        tables.log,
-        out,
-        catalog=tables.catalog,
-        users=tables.users,
-        domain=chosen,
-        minimum_value=minimum_value,
-        weights=weights,
-        k_core=k_core,
-        split=split,
-        validation_fraction=validation_fraction,
-        test_fraction=test_fraction,
-        cold_fraction=cold_fraction,
-        new_items=new_items,
-        equal_times=equal_times,
-        seed=seed,
-    )
-    if offline:
-        # Fresh sessions, in the store's item indices; no stage but the last looks at them.
-        fresh = world.held_out(HELD_OUT_SESSIONS)
-        fresh.reindex(store.catalog[Column.ITEM].to_list()).save(out / TRUTH)
+            if world is not None:
+                # Fresh sessions, in the store's item indices; no stage but the last looks at them.
+                fresh = world.held_out(HELD_OUT_SESSIONS)
+                fresh.reindex(store.catalog[Column.ITEM].to_list()).save(folder / TRUTH)
 
 
 @contextmanager
@@ -123,14 +121,3 @@ def leaving_nothing(stage: Stage) -> Iterator[None]:
             with suppress(OSError):
                 folder.rmdir()
         raise
-
-
-def prepare_stage(stage: Stage) -> None:
-    """Run the data stage."""
-    parsed = settings(stage, prepare_log)
-    for path in stage.sources.values():
-        check_input(path)
-    with leaving_nothing(stage):
-        stage.prepare_work()
-        with stage.output(parsed["seed"]) as folder:
-            prepare_log(folder, **{**stage.sources, **parsed})

@@ -22,29 +22,20 @@ EARLY = "early-ranking.json"
 """In a run's work: how the held-out log was ranked before there was a policy, and with what."""
 
 
-def evaluate(evaluators: list[Evaluator], seed: int = 0) -> tuple[list[Evaluator], int]:
-    """Take the settings of the stage.
-
-    :param evaluators: what is computed, in this order.
-    :param seed: of whatever is drawn.
-    """
-    return evaluators, seed
-
-
 def early_ranking(stage: Stage) -> str:
     """Rank the held-out log as soon as there is a ranker, by the recipe's own evaluator.
 
-    What was ranked is noted, so that :func:`evaluate_stage` need not rank it again.
+    What was ranked is noted, so that :func:`evaluate` need not rank it again.
 
     :param stage: the evaluate stage, before it is run.
     :returns: the table for a terminal; empty where the recipe does not rank the held-out log.
     """
-    evaluators, seed = evaluate(**settings(stage, evaluate))
+    chosen = settings(stage)
     run, tables = Run(stage.run), []
-    for evaluator in evaluators:
+    for evaluator in chosen["evaluators"]:
         if type(evaluator) is HeldOutLog:
-            metrics = evaluator.without_policy(run, seed)
-            _note_early(run, _mark(run, evaluator, seed), metrics)
+            metrics = evaluator.without_policy(run, chosen["seed"])
+            _note_early(run, _mark(run, evaluator, chosen["seed"]), metrics)
             tables.append(held_out.ranking_table(metrics).text())
     return "\n".join(tables)
 
@@ -69,16 +60,15 @@ def _early(run: Run, mark: list[object]) -> dict[str, float] | None:
     return noted["metrics"] if noted.get("mark") == mark else None
 
 
-def evaluate_stage(stage: Stage) -> None:
+def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
     """Run every evaluator and write metrics and report.
 
+    :param evaluators: what is computed, in this order.
+    :param seed: of whatever is drawn.
     :raises PluginError: where an evaluator fails, gives something that is no finite number, or a
         metric that is there already.
     :raises RunError: where a metric of an earlier stage is no finite number.
     """
-    for sentence in plugins.installed().load_all(["evaluators"]):
-        plugins.warn(sentence)
-    evaluators, seed = evaluate(**settings(stage, evaluate))
     run = Run(stage.run)
     run.check_halves()
     stage.prepare_work()
@@ -111,7 +101,7 @@ def evaluate_stage(stage: Stage) -> None:
         for key, value in metrics.items():
             writer.add_scalar(key, value)
     with stage.output(seed) as folder:
-        report.write(run, folder, metrics, findings, stage.inputs())
+        report.write(run, folder, metrics, findings, stage.inputs)
     (run.path / ".work" / EARLY).unlink(missing_ok=True)
 
 

@@ -1,5 +1,14 @@
-"""Finding recipes and reading them as plain YAML, without importing anything heavy."""
+"""Recipes: found by name, laid over each other, in the order in which their stages run.
 
+A recipe is one stage's YAML. Next to the stage's settings it says what it ``reads``, and where the
+stage trains nothing which ``function`` runs it. Recipes in one folder are a set. Its ``set.yaml``
+may name the sets that it is laid ``over``, ``values`` that several recipes refer to as ``${name}``,
+and settings of every ``trained`` stage. Nothing heavy is imported here.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -8,6 +17,93 @@ from lightrec import plugins
 from lightrec.errors import RecipeError
 
 Recipe = dict[str, object]
+
+SET = "set.yaml"
+OWN = ("reads", "function", "optional", "shows", "out")
+"""Keys of a recipe that say what its stage is; all others are its settings."""
+TRAINED = "trainer"
+"""The key by which a stage that is trained is known."""
+
+
+@dataclass
+class RecipeSet:
+    """The recipes of a run, merged from a set and those that it is laid over.
+
+    :param name: what the run goes by.
+    :param recipes: by stage; values are still referred to.
+    :param values: what ``${name}`` stands for.
+    :param overlay: whether the set only changes others, and makes no run by itself.
+    """
+
+    name: str
+    recipes: dict[str, Recipe] = field(default_factory=dict)
+    values: dict[str, object] = field(default_factory=dict)
+    overlay: bool = False
+
+    def lay(self, folder: Path) -> None:
+        """Lay a folder of recipes over these, file by file and key by key.
+
+        An overlay changes stages that are there; another set adds its own.
+
+        :raises RecipeError: where a file is no recipe.
+        """
+        about = read(folder / SET) if (folder / SET).is_file() else {}
+        values, trained = _mapping(about, "values", folder), _mapping(about, "trained", folder)
+        self.values |= values
+        own = {path.stem: read(path) for path in sorted(folder.glob("*.yaml")) if path.name != SET}
+        for name, recipe in own.items():
+            if name in self.recipes or not about.get("overlay"):
+                # What the folder says of all that are trained goes before what it says of one.
+                self.recipes[name] = merged(self.recipes.get(name, {}), recipe)
+        for name, recipe in self.recipes.items():
+            if TRAINED in recipe:
+                self.recipes[name] = merged(merged(recipe, trained), own.get(name, {}))
+
+    def resolved(self, name: str) -> Recipe:
+        """Give a stage's recipe with its values in their places; ``${run}`` stays.
+
+        :raises RecipeError: where it refers to a value that is not there.
+        """
+        found = _resolved(self.recipes[name], {"run": "${run}", **self.values}, name)
+        assert isinstance(found, dict)
+        return found
+
+
+def load(
+    name: str, overlays: Iterable[str] = (), values: Mapping[str, object] | None = None
+) -> RecipeSet:
+    """Load a set with all that it is laid over.
+
+    :param name: of an installed set, or a folder.
+    :param overlays: names or folders of sets that are laid over it.
+    :param values: in place of the set's own.
+    :raises RecipeError: where there is no such set, or a file in it is no recipe.
+    """
+    path = folder(name)
+    found = RecipeSet(path.resolve().name)
+    for layer in [*_layers(path, ()), *map(folder, overlays)]:
+        found.lay(layer)
+    about = read(path / SET) if (path / SET).is_file() else {}
+    found.overlay = bool(about.get("overlay"))
+    if unknown := set(values or {}) - set(found.values):
+        raise RecipeError(
+            f"There is no value {sorted(unknown)[0]!r} among those that the recipes of {name} "
+            f"share: {', '.join(found.values) or 'there is none'}."
+        )
+    found.values |= values or {}
+    return found
+
+
+def _layers(path: Path, above: tuple[Path, ...]) -> list[Path]:
+    """Give the folders that make a set, the lowest first."""
+    if path in above:
+        raise RecipeError(f"The set of recipes {path} is laid over itself: correct its {SET}.")
+    over = read(path / SET).get("over", []) if (path / SET).is_file() else []
+    names = over if isinstance(over, list) else [over]
+    found: list[Path] = []
+    for name in names:
+        found += [p for p in _layers(folder(str(name)), (*above, path)) if p not in found]
+    return [*found, path]
 
 
 def folder(name: str) -> Path:
@@ -30,18 +126,24 @@ def folder(name: str) -> Path:
     )
 
 
-def find(name: str) -> Path:
+def find(name: str) -> tuple[str, Recipe]:
     """Find one recipe, by file or as ``video/ranker``.
 
+    A file in a folder with a ``set.yaml`` is a recipe of that set; any other stands by itself.
+
+    :returns: the name of its set and its stage, such as ``video/ranker``, and the recipe.
     :raises RecipeError: where there is none.
     """
     path = Path(name)
     if path.is_file():
-        return path
+        if (path.parent / SET).is_file():
+            found = load(str(path.parent))
+            return f"{found.name}/{path.stem}", found.resolved(path.stem)
+        return f"{path.resolve().parent.name}/{path.stem}", read(path)
     if path.suffix not in (".yaml", ".yml") and path.parent.name:
-        candidate = folder(str(path.parent)) / f"{path.name}.yaml"
-        if candidate.is_file():
-            return candidate
+        found = load(str(path.parent))
+        if path.name in found.recipes:
+            return f"{found.name}/{path.name}", found.resolved(path.name)
     raise RecipeError(
         f"There is no recipe {name!r}: expected a YAML file, or a name such as video/ranker. "
         "`lightrec recipes list` shows those that are installed."
@@ -60,3 +162,106 @@ def read(path: Path) -> Recipe:
     if not isinstance(recipe, dict):
         raise RecipeError(f"The recipe {path} must be a mapping of settings, not {recipe!r}.")
     return recipe
+
+
+def merged(base: Recipe, over: Recipe) -> Recipe:
+    """Lay settings over others, key by key; lists are replaced whole.
+
+    Where another class is named, the arguments of the one before do not count.
+    """
+    classes = {part["class_path"] for part in (base, over) if "class_path" in part}
+    if len(classes) > 1:
+        base = {}
+    found = copy.deepcopy(base)
+    for key, value in over.items():
+        old = found.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        found[key] = merged(old, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]
+    return found
+
+
+def names(recipe: Recipe, key: str = "reads") -> list[str]:
+    """Give what a recipe lists: the stages that it ``reads``, or the files that it ``shows``.
+
+    :raises RecipeError: where it is no list of names.
+    """
+    found = recipe.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise RecipeError(f"A recipe's `{key}` is a list of names, such as [data], not {found!r}.")
+    return found
+
+
+def settings(recipe: Recipe, run: Path) -> Recipe:
+    """Give a recipe's settings alone, with the run's folder in place of ``${run}``."""
+    own = {key: value for key, value in recipe.items() if key not in OWN}
+    found = _resolved(own, {"run": str(run)}, "")
+    assert isinstance(found, dict)
+    return found
+
+
+def in_order(recipes: Mapping[str, Recipe]) -> list[str]:
+    """Name the stages, each after those that it reads, optional ones last.
+
+    :raises RecipeError: where a stage reads one that is not there, or itself in the end.
+    """
+    order: list[str] = []
+
+    def add(name: str, above: tuple[str, ...]) -> None:
+        if name in above:
+            raise RecipeError(f"The stages {', '.join(above)} read each other in a circle.")
+        if name not in recipes:
+            raise RecipeError(
+                f"The recipe {above[-1]} reads the stage {name}, of which there is no recipe. The "
+                f"set has {', '.join(sorted(recipes))}. Add {name}.yaml to its folder, or train "
+                "one of its recipes by itself with `lightrec fit -c RECIPE`."
+            )
+        for other in names(recipes[name]):
+            add(other, (*above, name))
+        if name not in order:
+            order.append(name)
+
+    for name in sorted(recipes, key=lambda name: (bool(recipes[name].get("optional")), name)):
+        add(name, ())
+    return order
+
+
+def until(recipes: Mapping[str, Recipe], last: str | None = None) -> list[str]:
+    """Name the stages up to one, in order; by default all but optional ones.
+
+    :raises RecipeError: where there is no such stage.
+    """
+    order = in_order(recipes)
+    if last is not None and last not in order:
+        raise RecipeError(f"There is no stage {last!r}; the stages are {', '.join(order)}.")
+    asked = {last} if last else set()
+    needed = {name for name in order if name in asked or not recipes[name].get("optional")}
+    for name in reversed(order):
+        needed |= set(names(recipes[name])) if name in needed else set()
+    upto = order[: order.index(last) + 1] if last else order
+    return [name for name in upto if name in needed]
+
+
+def _mapping(about: Recipe, key: str, path: Path) -> Recipe:
+    found = about.get(key) or {}
+    if not isinstance(found, dict):
+        raise RecipeError(f"`{key}` in {path / SET} must be a mapping, not {found!r}.")
+    return found
+
+
+def _resolved(value: object, values: Mapping[str, object], stage: str) -> object:
+    """Put values in the place of ``${name}``; within a longer text, ``${run}`` alone."""
+    if isinstance(value, dict):
+        return {key: _resolved(inner, values, stage) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_resolved(inner, values, stage) for inner in value]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    if value.startswith("${run}"):
+        return value.replace("${run}", str(values["run"]), 1)
+    name = value.removeprefix("${").removesuffix("}")
+    if value != f"${{{name}}}" or name not in values:
+        raise RecipeError(
+            f"The recipe {stage} refers to {value}, which is no value that its set states. Add it "
+            f"to `values` in {SET}, or write the value itself."
+        )
+    return values[name]

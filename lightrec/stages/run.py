@@ -8,8 +8,9 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
+
+import yaml
 
 from lightrec import plugins
 from lightrec.data.files import check_input
@@ -17,44 +18,18 @@ from lightrec.data.store import META
 from lightrec.errors import PluginError, RecipeError
 from lightrec.run import Run
 from lightrec.stages import recipes, redo
-from lightrec.stages.functions import settings
-from lightrec.stages.stage import INPUTS, LAST, Stage
+from lightrec.stages.functions import run_function, settings
+from lightrec.stages.recipes import RecipeSet
+from lightrec.stages.stage import Stage
 
 ROOM = "LIGHTREC_ROOM"
 """Environment variable by which the processes that a training starts find the stages' folder."""
-SHOWN = ("metrics.json", "report.html", "report.png", "summary.txt")
-"""What a run folder shows at its top."""
-
-STAY = ("--model.init_args.leave_rate", "0")
-CHOICES = (
-    *STAY,
-    *("--data.init_args.ranker", "null"),
-    *("--data.init_args.text_encoder", "TextEncoder"),
-    *("--model.init_args.hidden_size", "128"),
-    *("--model.init_args.identity_precision", "20"),
-    *("--trainer.max_epochs", "5"),
-)
-POLICY = ("--data.init_args.leave_rate", "0")
-OFFLINE = {"data": ("--offline", "true"), "users_a": CHOICES, "users_b": CHOICES, "policy": POLICY}
-"""What the world `far` changes in the recipes: its users never leave, its sessions are cut, and its
-texts tell more of the items than its choices do."""
-
-FAST_DEV_RUN = {
-    **dict.fromkeys(("ranker", "users_a", "users_b", "policy"), ("--trainer.fast_dev_run", "1")),
-    "assumptions": (
-        "--policy=[--trainer.fast_dev_run=1]",
-        *("--rounds", "1", "--max_users", "20", "--max_steps", "5"),
-    ),
-}
-"""One batch of each training: whether recipes, log and plugins fit together at all."""
-
-FUNCTIONS = {
-    "data": ("lightrec.stages.data", "prepare_stage", "prepare_log"),
-    "evaluate": ("lightrec.stages.evaluate", "evaluate_stage", "evaluate"),
-    "assumptions": ("lightrec.stages.assumptions", "assumptions_stage", "assume"),
-}
-"""The stages that are plain functions instead of LightningCLI recipes: module, what runs the stage,
-and the function whose arguments are its settings."""
+BEGINNING, EVALUATE = "data", "evaluate"
+"""The stage that reads the log, and the one that shows how good all others are."""
+FAST, OFFLINE = "fast-dev-run", "offline"
+"""The overlays that stand for options."""
+VALUES = "values"
+"""What settings of the recipes' shared values begin with, in place of a stage's name."""
 
 
 def run(
@@ -83,13 +58,14 @@ def run(
     :param offline: run on the synthetic world ``far`` instead of a log.
     :param seed: the seed of every stage, in place of the recipes'.
     :param fresh: do every stage anew.
-    :param until: the last stage to do, such as ``ranker``; by default ``evaluate``. The stage
-        ``assumptions`` comes after it and is done only where it is named here.
+    :param until: the last stage to do, such as ``ranker``; by default all are done but optional
+        ones, such as ``assumptions``, which are done only where they are named here.
     :param strict: refuse to run while any plugin is broken, instead of a warning.
     :param fast_dev_run: train every stage on a single batch, to see whether everything fits; the
         results mean nothing and go into a folder of their own, ``runs/<domain>-fast-dev-run``.
     :param overrides: LightningCLI settings by stage, such as
-        ``{"ranker": ["--trainer.max_epochs", "5"]}``.
+        ``{"ranker": ["--trainer.max_epochs", "5"]}``; under ``values``, the recipes' shared values,
+        such as ``["--leave_rate", "0.1"]``.
     :returns: the run folder, with ``metrics.json`` and ``report.html``.
     :raises LightrecError: where the input, a recipe or a plugin cannot be used.
     """
@@ -98,27 +74,20 @@ def run(
         raise PluginError("\n".join(complaints))
     for sentence in complaints:
         plugins.warn(sentence)
-    folder, name = find_recipes(domain)
-    kind = ("-offline" if offline else "") + ("-fast-dev-run" if fast_dev_run else "")
-    where = Path(out) if out else Path("runs") / f"{name}{kind}"
-    sources = {"log": log, "items": items, "users": users}
-    given = {role: Path(path) for role, path in sources.items() if path is not None}
-    for path in given.values():
+    given = {"log": log, "items": items, "users": users}
+    sources = {role: Path(path) for role, path in given.items() if path is not None}
+    for path in sources.values():
         check_input(path)
-    if offline and given:
+    if offline and sources:
         raise RecipeError("--offline makes its own log: leave out --log, --items and --users.")
+    command = command_of(domain, sources, offline, seed, fast_dev_run, overrides or {})
     chosen = {stage: list(settings) for stage, settings in (overrides or {}).items()}
-    if until is None and "assumptions" in chosen:
-        raise RecipeError(
-            "There are settings for the stage assumptions, which this run does not do. "
-            "Add --until assumptions, or leave them out."
-        )
-    if fast_dev_run:
-        chosen = {s: [*FAST_DEV_RUN.get(s, ()), *chosen.get(s, ())] for s in INPUTS}
-    if name != folder.resolve().name:
-        chosen["data"] = ["--domain", name, *chosen.get("data", [])]
-    command = command_of(domain, given, offline, seed, fast_dev_run, overrides or {})
-    stages = plan(folder, where, given, offline, seed, chosen, until or LAST, command)
+    kinds = [*([OFFLINE] if offline else []), *([FAST] if fast_dev_run else [])]
+    name, found = find_recipes(domain, kinds, values_of(chosen.pop(VALUES, [])))
+    where = Path(out) if out else Path("runs") / "-".join([name, *kinds])
+    if name != found.name:
+        chosen[BEGINNING] = ["--domain", name, *chosen.get(BEGINNING, [])]
+    stages = plan(found, where, sources, seed, chosen, until, command)
     redo.complete(where)
     left = to_do(stages, fresh)
     for stage in stages:
@@ -135,17 +104,30 @@ def run(
         if first:
             os.environ.pop(ROOM, None)
             redo.tidy(where)
-    if LAST in [stage.name for stage in stages]:
-        publish(where)
-    warn_of_outdated(where)
+    for stage in stages:
+        publish(stage)
+    warn_of_outdated(where, recipes.in_order(found.recipes))
     return where
+
+
+def values_of(words: Sequence[str]) -> dict[str, object]:
+    """Read ``--leave_rate 0.1`` as ``{"leave_rate": 0.1}``.
+
+    :raises RecipeError: where a word is no value's name or value.
+    """
+    found: dict[str, object] = {}
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.removeprefix("--").partition("=")
+        found[name] = yaml.safe_load(value if equals else next(rest, "null"))
+    return found
 
 
 def to_do(stages: Sequence[Stage], fresh: bool) -> list[str]:
     """Name the stages that are not up to date, or read one that is not."""
     left: list[str] = []
     for stage in stages:
-        reads_new = any(name in left for name in stage.inputs())
+        reads_new = any(name in left for name in stage.inputs)
         if fresh or reads_new or not stage.is_current():
             left.append(stage.name)
     return left
@@ -179,12 +161,12 @@ def work_off(stages: Sequence[Stage], left: Sequence[str], fresh: bool) -> None:
         print(headline, file=sys.stderr)
         begin = time.monotonic()
         if replacing and first:
-            redo.drop(room, [later.name for later in stages if stage.name in later.inputs()])
+            redo.drop(room, [later.name for later in stages if stage.name in later.inputs])
         execute(stage, anew=fresh)
         print(f"{headline}: {duration(time.monotonic() - begin)}", file=sys.stderr)
-        if stage.name == "data":
+        if stage.name == BEGINNING:
             show_data(stage.out)
-        if stage.name == "ranker" and stages[-1].name in (LAST, "assumptions"):
+        if stage.name == "ranker":
             show_ranking(room, stages)
     if replacing:
         redo.exchange(run, left)
@@ -204,10 +186,10 @@ def show_ranking(run: Path, stages: Sequence[Stage]) -> None:
     """
     from lightrec.stages.evaluate import early_ranking
 
-    planned = next(stage for stage in stages if stage.name == LAST)
-    table = early_ranking(replace(planned, out=run / LAST))
-    if table:
-        print(f"\n{table}\n", file=sys.stderr)
+    for planned in stages:
+        if planned.name == EVALUATE:
+            table = early_ranking(replace(planned, out=run / EVALUATE))
+            print(f"\n{table}\n\n" if table else "", end="", file=sys.stderr)
 
 
 def duration(seconds: float) -> str:
@@ -219,9 +201,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def warn_of_outdated(run: Path) -> None:
+def warn_of_outdated(run: Path, order: Sequence[str]) -> None:
     """Say on standard error which stages of a run were made from others than are there now."""
-    names = Run(run).stale(INPUTS)
+    names = Run(run).stale(order)
     if names:
         print(
             f"lightrec: {run} still holds {', '.join(names)}, made from earlier inputs; no command "
@@ -235,10 +217,9 @@ def check(stage: Stage) -> None:
 
     :raises LightrecError: where they cannot.
     """
-    if stage.name in FUNCTIONS:
+    if stage.function:
         plugins.installed().load_all()
-        module, _, name = FUNCTIONS[stage.name]
-        settings(stage, getattr(import_module(module), name))
+        settings(stage)
     else:
         from lightrec.stages.train import check as check_training
 
@@ -265,84 +246,88 @@ def command_of(
     return shlex.join(words)
 
 
-def find_recipes(domain: str) -> tuple[Path, str]:
+def find_recipes(
+    domain: str, overlays: Sequence[str] = (), values: Mapping[str, object] | None = None
+) -> tuple[str, RecipeSet]:
     """Find the recipes of a run.
 
     :param domain: a set of recipes, a folder of them, or a domain without a set of its own.
-    :returns: the folder, and the name that the run goes by.
+    :param overlays: sets that are laid over it.
+    :param values: in place of those that its recipes share.
+    :returns: the name that the run goes by, and the recipes.
     :raises RecipeError: where there is none of these.
     """
-    found = plugins.installed()
+    parts = plugins.installed().parts
     is_folder = Path(domain).is_dir()
-    if not is_folder and domain in found.parts["domains"].keys() - found.parts["recipes"].keys():
-        return recipes.folder("generic"), domain
-    folder = recipes.folder(domain)
-    return folder, folder.resolve().name
+    if not is_folder and domain in parts["domains"].keys() - parts[plugins.RECIPES].keys():
+        return domain, recipes.load("generic", overlays, values)
+    found = recipes.load(domain, overlays, values)
+    if found.overlay or BEGINNING not in found.recipes:
+        raise RecipeError(
+            f"The recipes of {domain} make no run: there is none of the stage {BEGINNING}, with "
+            f"which a run begins. Add {BEGINNING}.yaml, or lay the set over another with `over: "
+            "generic` in its set.yaml; or train one of its recipes by itself with `lightrec fit "
+            "-c RECIPE`."
+        )
+    return found.name, found
 
 
-def publish(run: Path) -> None:
-    """Copy the evaluation's results to the top of the run folder, each by one rename."""
-    for name in SHOWN:
-        if not (run / LAST / name).is_file():
-            (run / name).unlink(missing_ok=True)
+def publish(stage: Stage) -> None:
+    """Copy what a stage shows to the top of the run folder, each file by one rename."""
+    for name in recipes.names(stage.recipe, "shows"):
+        if not (stage.out / name).is_file():
+            (stage.run / name).unlink(missing_ok=True)
             continue
-        shutil.copyfile(run / LAST / name, run / f".{name}.partial")
-        os.replace(run / f".{name}.partial", run / name)
+        shutil.copyfile(stage.out / name, stage.run / f".{name}.partial")
+        os.replace(stage.run / f".{name}.partial", stage.run / name)
 
 
 def plan(
-    folder: Path,
+    found: RecipeSet,
     out: Path,
     sources: Mapping[str, Path],
-    offline: bool,
-    seed: int | None,
-    overrides: Mapping[str, Sequence[str]],
-    until: str = LAST,
+    seed: int | None = None,
+    overrides: Mapping[str, Sequence[str]] | None = None,
+    until: str | None = None,
     command: str = "",
 ) -> list[Stage]:
-    """List the stages of a folder of recipes up to one, in order, without running anything.
+    """List the stages of a set of recipes up to one, in order, without running anything.
 
-    :raises RecipeError: where there is no such stage, or the folder lacks a recipe.
+    :raises RecipeError: where there is no such stage, or settings are given for one that is not
+        done.
     """
-    unknown = set(overrides) - set(INPUTS)
-    if unknown:
-        raise RecipeError(
-            f"There is no stage {sorted(unknown)[0]!r} to override. The stages are: "
-            f"{', '.join(INPUTS)}; write for example `--ranker.trainer.max_epochs 5`."
-        )
-    if until not in INPUTS:
-        raise RecipeError(f"There is no stage {until!r}; the stages are {', '.join(INPUTS)}.")
-    names = [*INPUTS][: [*INPUTS].index(until) + 1]
-    stages: list[Stage] = []
-    for name in names:
-        path = folder / f"{name}.yaml"
-        if not path.is_file():
+    chosen = overrides or {}
+    order = recipes.in_order(found.recipes)
+    names = recipes.until(found.recipes, until)
+    for name in chosen:
+        if name not in order:
             raise RecipeError(
-                f"The folder {folder} lacks the recipe {name}.yaml; a run needs one for each of "
-                f"{', '.join(names)}. Add it; or train one of the folder's recipes by itself with "
-                "`lightrec fit -c RECIPE`."
+                f"There is no stage {name!r} to override. The stages are: {', '.join(order)}; "
+                "write for example `--ranker.trainer.max_epochs 5`."
             )
-        extra = list(overrides.get(name, ()))
-        if seed is not None:
-            extra += ["--seed" if name in FUNCTIONS else "--seed_everything", str(seed)]
-        if offline:
-            extra = [*OFFLINE.get(name, ()), *extra]
-        if name == "assumptions":
-            # Not read from the policy's folder, which may be somebody else's.
-            given = next(stage.overrides for stage in stages if stage.name == "policy")
-            extra += ["--run_policy", json.dumps(list(given))]
-        own = sources if name == "data" else {}
-        stages.append(Stage(name, path, out / name, extra, own, command))
-    return stages
+        if until is None and name not in names:
+            raise RecipeError(
+                f"There are settings for the stage {name}, which this run does not do. "
+                f"Add --until {name}, or leave them out."
+            )
+    stages: dict[str, Stage] = {}
+    for name in names:
+        recipe = found.resolved(name)
+        extra = list(chosen.get(name, ()))
+        seeds = [key for key in ("seed_everything", "seed") if key in recipe]
+        if seed is not None and seeds:
+            extra += [f"--{seeds[0]}", str(seed)]
+        own = sources if name == BEGINNING else {}
+        stages[name] = Stage(name, recipe, out / name, extra, own, command, dict(stages))
+    return list(stages.values())
 
 
 def execute(stage: Stage, anew: bool = False) -> None:
     """Run one stage, whatever its state."""
     if anew:
         shutil.rmtree(stage.work, ignore_errors=True)
-    if stage.name in FUNCTIONS:
-        module, name, _ = FUNCTIONS[stage.name]
-        getattr(import_module(module), name)(stage)
+    if stage.function:
+        run_function(stage)
     else:
         from lightrec.stages.train import train
 

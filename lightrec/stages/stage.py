@@ -20,22 +20,10 @@ from lightrec.data.run_folder import STAMP
 from lightrec.run import Run
 from lightrec.stages import recipes
 from lightrec.stages.plugin_marks import plugin_marks
-
-INPUTS: Mapping[str, tuple[str, ...]] = {
-    "data": (),
-    "ranker": ("data",),
-    "users_a": ("data", "ranker"),
-    "users_b": ("data", "ranker"),
-    "policy": ("data", "ranker", "users_a"),
-    "evaluate": ("data", "ranker", "users_a", "users_b", "policy"),
-    "assumptions": ("data", "ranker", "users_a", "users_b", "policy"),
-}
-"""The stages in their order, each with those whose files it reads."""
+from lightrec.stages.recipes import Recipe
 
 BEGUN = "begun.json"
 """In a stage's work: what went in when it began."""
-LAST = "evaluate"
-"""The stage that a run ends with where no other is asked for."""
 
 
 def hash_file(path: Path) -> str:
@@ -68,20 +56,22 @@ def named_files(settings: object) -> dict[str, str]:
 class Stage:
     """One stage of a run.
 
-    :param name: one of :data:`INPUTS`.
-    :param recipe: its YAML file.
+    :param name: of its folder.
+    :param recipe: its settings, and what it reads.
     :param out: the folder that it leaves, such as ``runs/video/ranker``.
     :param overrides: command-line settings that go before the recipe's, as for LightningCLI.
     :param sources: input files from outside the run, by role.
     :param command: the command of the whole run, without its folder; noted for who has to mend it.
+    :param before: the stages of the run that come before it, by name.
     """
 
     name: str
-    recipe: Path
+    recipe: Recipe
     out: Path
     overrides: Sequence[str] = ()
     sources: Mapping[str, Path] = field(default_factory=dict)
     command: str = ""
+    before: Mapping[str, "Stage"] = field(default_factory=dict, repr=False)
 
     @property
     def run(self) -> Path:
@@ -103,36 +93,37 @@ class Stage:
 
         :raises RunError: where a stage before it has not been run.
         """
-        recipe = recipes.read(self.recipe)
         content = {
             "lightrec": lightrec.__version__,
-            "plugins": plugin_marks(f"{recipe} {self.overrides}", readers=self.name == "data"),
-            "recipe": recipe,
+            "plugins": plugin_marks(f"{self.recipe} {self.overrides}", readers=self.name == "data"),
+            "recipe": self.recipe,
             "overrides": list(self.overrides),
             "sources": {role: hash_file(path) for role, path in self.sources.items()},
             "inputs": self.input_fingerprints(),
         }
-        files = named_files([recipe, *self.overrides])
+        files = named_files([self.recipe, *self.overrides])
         if files:
             content["files"] = files
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
     def inputs(self) -> list[str]:
-        """Give the stages whose files it reads: where it trains, those that its data names.
+        """The stages whose files it reads."""
+        return recipes.names(self.recipe)
 
-        A policy that learns in a world needs no other stage.
-        """
-        data = recipes.read(self.recipe).get("data")
-        named = data.get("init_args") if isinstance(data, dict) else None
-        return [name for name in INPUTS[self.name] if named is None or name in named]
+    @property
+    def function(self) -> str | None:
+        """The import path of what runs it; None where it is trained."""
+        found = self.recipe.get("function")
+        return None if found is None else str(found)
 
     def input_fingerprints(self) -> dict[str, str]:
         """Give the fingerprints of the stages whose files it reads.
 
         :raises RunError: where one of them has not been run.
         """
-        return {name: Run(self.run).stamp(name)["fingerprint"] for name in self.inputs()}
+        return {name: Run(self.run).stamp(name)["fingerprint"] for name in self.inputs}
 
     def is_current(self) -> bool:
         """Tell whether the files left are those that running it now would leave."""
@@ -145,7 +136,7 @@ class Stage:
         :returns: whether there is earlier work to go on from.
         :raises RunError: where the stages that it reads do not belong together.
         """
-        Run(self.run).check(*self.inputs())
+        Run(self.run).check(*self.inputs)
         mark, facts = self.work / BEGUN, self.facts()
         if mark.is_file() and json.loads(mark.read_text())["fingerprint"] == facts["fingerprint"]:
             return True
@@ -169,7 +160,7 @@ class Stage:
             "inputs": self.input_fingerprints(),
             "command": self.command,
             "lightrec": lightrec.__version__,
-            "recipe": recipes.read(self.recipe),
+            "recipe": self.recipe,
             "overrides": list(self.overrides),
         }
 

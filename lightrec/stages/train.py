@@ -23,13 +23,14 @@ from torch import distributed
 from lightrec import plugins
 from lightrec.data.stage_data import StageData
 from lightrec.errors import RecipeError
+from lightrec.learners.policy_rewards import plan_reward
 from lightrec.nn.stage import StageModule
 from lightrec.nn.towers import find_tower
 from lightrec.report.users import to_tensorboard
-from lightrec.settings import ALL_SETTINGS, CANNOT, in_sentences
 from lightrec.stages import recipes
+from lightrec.stages.complaints import ALL_SETTINGS, CANNOT, in_sentences
 from lightrec.stages.progress import StageProgress
-from lightrec.stages.stage import INPUTS, Stage
+from lightrec.stages.stage import Stage
 
 CHECKPOINT = "model.ckpt"
 
@@ -193,11 +194,15 @@ def check(stage: Stage) -> None:
     """See that a stage's recipe and settings can be used, without building or reading anything.
 
     :raises RecipeError: where a setting or a class is unknown or impossible.
+    :raises PluginError: where no installed package provides the reward that is named.
     """
     checked = ParsedRecipe(arguments(stage))
     tower = checked.config.get("model.init_args.tower")
     if isinstance(tower, str):
         find_tower(tower)
+    reward = checked.config.get("data.init_args.reward_name")
+    if isinstance(reward, str):
+        plan_reward(reward, checked.config.get("data.init_args.reward_settings"))
 
 
 def _quiet() -> None:
@@ -218,34 +223,11 @@ def _quiet() -> None:
 
 def arguments(stage: Stage) -> list[str]:
     """Write a stage down as LightningCLI's arguments, its inputs taken from its run folder."""
-    given = ["-c", str(stage.recipe), "--out", str(stage.out)]
-    recipe = recipes.read(stage.recipe)
-    data = recipe.get("data")
-    settings = data.get("init_args", {}) if isinstance(data, dict) else {}
-    own = Path(str(recipe["out"])).parent if "out" in recipe else None
-    for name, value in settings.items():
-        if name in INPUTS:
-            given += [f"--data.init_args.{name}", str(stage.run / name)]
-        elif own is not None and (moved := moved_with(value, own, stage.run)) != value:
-            given += [f"--data.init_args.{name}", json.dumps(moved)]
-    return [*given, *stage.overrides]
-
-
-def moved_with(value: object, old: Path, new: Path) -> object:
-    """Let a setting follow its run folder: paths of stages in it, however deep they stand.
-
-    :param old: the run folder that the recipe names.
-    :param new: the run folder that is used.
-    """
-    if isinstance(value, dict):
-        return {key: moved_with(inner, old, new) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [moved_with(inner, old, new) for inner in value]
-    if isinstance(value, str) and Path(value).is_relative_to(old):
-        rest = Path(value).relative_to(old)
-        if rest.parts and rest.parts[0] in INPUTS:
-            return str(new / rest)
-    return value
+    read = {name: str(stage.run / name) for name in stage.inputs}
+    given = recipes.settings(stage.recipe, stage.run)
+    if read:
+        given = recipes.merged({"data": {"init_args": read}}, given)
+    return ["-c", json.dumps(given, default=str), "--out", str(stage.out), *stage.overrides]
 
 
 def fit(stage: Stage, watchers: Sequence[Callback] = ()) -> RecipeCLI:

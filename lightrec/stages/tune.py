@@ -26,7 +26,6 @@ from optuna.distributions import (
 from optuna.trial import Trial, TrialState
 
 from lightrec.errors import LightrecError, RecipeError, RunError
-from lightrec.stages.run import FUNCTIONS
 from lightrec.stages.space import Choices, Range, Space, as_json, text
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import ParsedRecipe, arguments, fit
@@ -108,7 +107,7 @@ class Search:
     """
 
     def __init__(self, stage: Stage, space: Space, out: Path, prune: bool = True) -> None:
-        if stage.name in FUNCTIONS:
+        if stage.function:
             raise RecipeError(
                 f"The stage {stage.name} trains nothing, so that there is nothing to tune. Name "
                 "the recipe of one that does, such as video/ranker."
@@ -131,7 +130,7 @@ class Search:
                 ParsedRecipe([*arguments(self.stage), *settings(chosen)])
             except RecipeError as error:
                 raise RecipeError(
-                    f"The space does not fit the recipe {self.stage.recipe}. {error}"
+                    f"The space does not fit the recipe of the stage {self.stage.name}. {error}"
                 ) from error
 
     def _open(self, fingerprint: str) -> optuna.Study:

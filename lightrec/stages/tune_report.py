@@ -48,7 +48,8 @@ def best_recipe(search: Search) -> str:
     return (
         f"# The {search.stage.name} stage with the best settings of {count} trials: "
         f"{search.monitor} {best.value:.4f}.\n"
-        f"#   lightrec fit -c {Path(search.out, BEST).as_posix()}\n{recipe.text()}"
+        f"#   lightrec fit -c {Path(search.out, BEST).as_posix()}\n"
+        f"reads: [{', '.join(search.stage.inputs)}]\n{recipe.text()}"
     )
 
 

@@ -172,15 +172,20 @@ def recipes(part: Part) -> Faults:
 
 def _fault_of_recipe(path: Path) -> str:
     """Say what is wrong in a recipe, with the line where one setting is to blame; or nothing."""
-    from lightrec.settings import ALL_SETTINGS
     from lightrec.stages import recipes as files
+    from lightrec.stages.complaints import ALL_SETTINGS
     from lightrec.stages.run import check
     from lightrec.stages.stage import Stage
 
     try:
         if not files.read(path):
             return f"{path} is empty."
-        check(Stage(path.stem, path, Path("runs") / path.parent.name / path.stem))
+        whole = files.load(str(path.parent))
+        if whole.overlay:
+            whole = files.load("generic", [str(path.parent)])
+        out = Path("runs") / path.parent.name / path.stem
+        for name in [*whole.recipes] if path.name == files.SET else [path.stem]:
+            check(Stage(name, whole.resolved(name), out))
     except LightrecError as error:
         said = " ".join(str(error).removesuffix(ALL_SETTINGS).split())
         place = _place(path, said)

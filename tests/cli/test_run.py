@@ -5,10 +5,12 @@ import pytest
 from lightrec.cli.run import stage_overrides
 from lightrec.errors import RecipeError
 
+STAGES = ("data", "ranker")
+
 
 def test_settings_are_sorted_by_stage_and_keep_their_values():
     arguments = ["--ranker.trainer.max_epochs", "5", "--data.k_core=3", "--ranker.model.x", "a"]
-    assert stage_overrides(arguments) == {
+    assert stage_overrides(arguments, STAGES) == {
         "ranker": ["--trainer.max_epochs", "5", "--model.x", "a"],
         "data": ["--k_core=3"],
     }
@@ -17,4 +19,4 @@ def test_settings_are_sorted_by_stage_and_keep_their_values():
 @pytest.mark.parametrize("arguments", [["stray"], ["--colour", "red"], ["--coder.x", "1"]])
 def test_what_belongs_to_no_stage_is_refused(arguments):
     with pytest.raises(RecipeError):
-        stage_overrides(arguments)
+        stage_overrides(arguments, STAGES)

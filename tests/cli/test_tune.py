@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from lightrec.__main__ import main
+from lightrec.cli import fit
 from lightrec.data.store import TEST
 from lightrec.ranking import sequence_data
 from lightrec.stages import space as spaces
@@ -247,7 +248,7 @@ def test_the_default_space_can_be_printed_and_fits_every_encoder(capsys):
     for recipe in ("generic/ranker", "video/ranker"):
         assert main(["tune", "-c", recipe, "--print-space"]) == 0
         space = spaces.parse(capsys.readouterr().out, "printed")
-        parsed = ParsedRecipe(["-c", str(training.recipes.find(recipe))])
+        parsed = ParsedRecipe(training.arguments(fit.parse("tune", ["-c", recipe])))
         assert all(g.holds(parsed.value(n)) is not None for n, g in space.items())
     assert main(["tune", "-c", "generic/users_a", "--print-space"]) == 2
-    assert "no default space for the stage reward" in capsys.readouterr().err
+    assert "no default space for the stage users_a" in capsys.readouterr().err

@@ -28,3 +28,11 @@ def lightrec_policies():
 @hookimpl
 def lightrec_evaluators():
     return {"Minors": "lightrec_clinic.evaluator:Minors"}
+
+
+@hookimpl
+def lightrec_components():
+    return {
+        "MeanVisits": "lightrec_clinic.stage:MeanVisits",
+        "VisitData": "lightrec_clinic.stage:VisitData",
+    }

@@ -17,10 +17,9 @@ from lightrec.__main__ import commands, usage
 from lightrec.cli.command import parser_of
 from lightrec.cli.run import stage_overrides
 from lightrec.errors import LightrecError, RecipeError
-from lightrec.stages import recipes
-from lightrec.stages.stage import INPUTS
+from lightrec.stages.run import VALUES, find_recipes, values_of
 from tests.docs.pages import PAGES, ROOT, blocks, inline_code, lines, name
-from tests.docs.settings import check_settings, recipe_of
+from tests.docs.settings import STAGES, check_settings, recipe_of
 
 PROGRAMS = ("lightrec", "make", "pip")
 EXAMPLES = {"HelloEncoder": "TextEncoder", "HelloReward": "SurplusReward", "NAME": "TextEncoder"}
@@ -100,7 +99,7 @@ def check_lightrec(words: list[str]) -> None:
         settings = tuple(word for word in overrides if word not in flags)
         if settings:
             recipe = named[0] if "/" in "".join(named) else "generic/ranker"
-            check_settings(recipe.partition("/")[2], recipes.find(recipe), settings)
+            check_settings(recipe.partition("/")[2], recipe, settings)
 
 
 def walk(parser: argparse.ArgumentParser, words: list[str]) -> list[str]:
@@ -132,7 +131,10 @@ def check_overrides(domain: str, overrides: list[str]) -> None:
             skip = word.partition("=")[0] in own
         if not skip:
             words.append(word)
-    for stage, settings in stage_overrides(words).items():
+    for stage, settings in stage_overrides(words, STAGES).items():
+        if stage == VALUES:
+            find_recipes(domain, values=values_of(settings))
+            continue
         complete = len(settings) > 1 or "=" in settings[0]
         check_settings(stage, recipe_of(stage, domain), tuple(settings) if complete else ())
         if not complete:
@@ -151,7 +153,9 @@ def known_setting(stage: str, domain: str, option: str) -> None:
 def check_option(words: list[str]) -> None:
     """Check an option that is named by itself: some command must have it."""
     head = words[0][2:].partition(".")[0].partition("=")[0]
-    if head in INPUTS and "." in words[0]:
+    if head == VALUES:
+        return
+    if head in STAGES and "." in words[0]:
         check_overrides("generic", words)
         return
     known = {option for parser in parsers().values() for option in parser._option_string_actions}

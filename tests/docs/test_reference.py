@@ -10,7 +10,7 @@ from docs.generated import fill, hook_names, recipe_files, submodules
 from lightrec import hookspecs, plugins
 from lightrec.__main__ import commands
 from lightrec.cli.command import parser_of, summary
-from lightrec.stages.stage import INPUTS
+from lightrec.stages import recipes
 from tests.docs.pages import ROOT, anchors
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -53,7 +53,8 @@ def test_every_recipe_is_documented(name, path):
 
 def test_shipped_sets_of_recipes_are_whole():
     names = {name for name, _ in recipe_files()}
-    assert {f"{folder}/{stage}" for folder in ("generic", "video") for stage in INPUTS} <= names
+    assert {f"generic/{stage}" for stage in recipes.load("generic").recipes} <= names
+    assert recipes.load("video").recipes.keys() == recipes.load("generic").recipes.keys()
 
 
 def test_every_public_module_is_in_the_reference():

@@ -109,12 +109,13 @@ def test_a_picture_that_is_no_longer_made_does_not_stay(tmp_path):
     (tmp_path / "evaluate" / "metrics.json").write_text("{}")
     for name in ("metrics.json", "report.png"):
         (tmp_path / name).write_text("old")
-    publish(tmp_path)
+    _, recipe = recipes.find("generic/evaluate")
+    publish(Stage("evaluate", recipe, tmp_path / "evaluate"))
     assert [(p.name, p.read_text()) for p in tmp_path.glob("*.*")] == [("metrics.json", "{}")]
 
 
 def test_the_early_table_is_that_of_the_evaluation(tiny_run):
-    stage = Stage("evaluate", recipes.folder("generic") / "evaluate.yaml", tiny_run / "evaluate")
+    stage = Stage("evaluate", recipes.find("generic/evaluate")[1], tiny_run / "evaluate")
     # Equal scores stand in another order, and a policy is not there yet.
     found = sorted(early_ranking(stage).splitlines())
     shown = held_out.ranking_table(metrics_of(tiny_run)).text().splitlines()

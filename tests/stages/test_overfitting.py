@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
 from lightrec.stages import recipes
@@ -37,10 +36,9 @@ def encoder(lightrec_tiny_files, tmp_path):
     def make(name, settings):
         log, items = lightrec_tiny_files
         stages = plan(
-            recipes.folder("generic"),
+            recipes.load("generic"),
             tmp_path / name,
             {"log": log, "items": items},
-            False,
             None,
             {**FAST, "ranker": [*FAST["ranker"], *SLOW, *settings]},
         )
@@ -92,12 +90,10 @@ def test_what_is_left_and_judged_is_the_average(encoder, monkeypatch):
     assert torch.equal(state["state_dict"]["ranker.items.ids"], found["items.ids"])
 
 
-def test_a_recipe_names_them_by_short_names(encoder, tmp_path):
-    content = recipes.read(recipes.find("generic/ranker"))
+def test_a_recipe_names_them_by_short_names(encoder):
+    _, content = recipes.find("generic/ranker")
     content["data"]["init_args"]["transforms"] = TRANSFORMS
     content["trainer"]["callbacks"] += [AVERAGE, {"class_path": "AdversarialPerturbation"}]
-    recipe = tmp_path / "encoder.yaml"
-    recipe.write_text(yaml.safe_dump(content))
     made = encoder("named", [])
-    training.train(training.Stage("ranker", recipe, made.out, FAST["ranker"]))
+    training.train(training.Stage("ranker", content, made.out, FAST["ranker"]))
     assert (made.out / "metrics.json").is_file()

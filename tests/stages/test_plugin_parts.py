@@ -23,11 +23,11 @@ from lightrec.policies.base import Policy
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.recommend import load
 from lightrec.report.page import data_lines
+from lightrec.run import Run
 from lightrec.simulators.rollout import judge
 from lightrec.simulators.user_model import LogStarts
 from lightrec.stages import recipes
-from lightrec.stages.evaluate import evaluate_stage
-from lightrec.stages.run import run
+from lightrec.stages.run import execute, run
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
 from lightrec.testing import DomainChecks, check_all, tiny
@@ -181,7 +181,7 @@ def test_a_wrong_answer_names_the_domain(clinic, monkeypatch, answer, told):
 
 
 def stage(clinic, name, *settings):
-    recipe = recipes.folder("generic") / f"{name}.yaml"
+    _, recipe = recipes.find(f"generic/{name}")
     return Stage(name, recipe, clinic / name, [*SETTINGS[name], *settings])
 
 
@@ -198,7 +198,7 @@ def test_an_evaluator_that_fails_is_named(clinic, settings, told):
     before = (clinic / "evaluate" / "metrics.json").read_bytes()
     own = f"{{class_path: Minors, init_args: {{{settings}}}}}"
     with pytest.raises(PluginError) as error:
-        evaluate_stage(stage(clinic, "evaluate", f"--evaluators=[HeldOutLog,{own}]"))
+        execute(stage(clinic, "evaluate", f"--evaluators=[HeldOutLog,{own}]"))
     assert str(error.value).startswith("Minors of lightrec-clinic 1.0 ")
     assert told in str(error.value)
     assert (clinic / "evaluate" / "metrics.json").read_bytes() == before
@@ -212,7 +212,7 @@ def test_an_evaluator_that_fails_is_named(clinic, settings, told):
     ],
 )
 def test_a_reward_that_fails_in_a_run_is_named(clinic, fault, told):
-    own = f"--data.init_args.reward.init_args.fault={fault}"
+    own = f"--data.init_args.reward_settings={{fault: {fault}}}"
     with pytest.raises(PluginError) as error:
         train(stage(clinic, "policy", own))
     assert str(error.value).startswith("Calm of lightrec-clinic 1.0 ")
@@ -221,8 +221,10 @@ def test_a_reward_that_fails_in_a_run_is_named(clinic, fault, told):
 
 def test_a_reward_within_a_reward_is_named(clinic):
     part = "{class_path: Calm, init_args: {fault: error}}"
-    parts = f"{{parts: [EngagementReward, {part}]}}"
-    own = [f"--data.init_args.reward={{class_path: WeightedSum, init_args: {parts}}}"]
+    own = [
+        "--data.init_args.reward_name=WeightedSum",
+        f"--data.init_args.reward_settings={{parts: [EngagementReward, {part}]}}",
+    ]
     with pytest.raises(PluginError, match=r"Calm of lightrec-clinic.*reward\.py, line 19"):
         train(stage(clinic, "policy", *own))
 
@@ -307,3 +309,40 @@ def test_texts_of_the_table_that_stand_in_for_the_domains_are_told_of(tmp_path, 
     texts = dict(zip(store.catalog["item"], store.catalog["text"], strict=True))
     assert texts["i0"] == "a cup"
     assert texts["i20"] == "rope number 8. kind: rope"
+
+
+VISITS = """\
+reads: [data]
+trainer: {max_epochs: 2}
+model: {class_path: MeanVisits}
+data: {class_path: VisitData}
+"""
+REPORT = """\
+reads: [data, visits]
+function: lightrec_clinic.stage.report
+shows: [said.txt]
+digits: 2
+"""
+
+
+def test_a_folder_of_recipes_adds_stages_that_read_each_other(
+    clinic, lightrec_tiny_files, tmp_path, capsys
+):
+    own = tmp_path / "own"
+    own.mkdir()
+    for name, text in (("set", "over: generic\n"), ("visits", VISITS), ("above", REPORT)):
+        (own / f"{name}.yaml").write_text(text)
+    log, items = lightrec_tiny_files
+    given = {"out": tmp_path / "run", "log": log, "items": items, "until": "above"}
+    out = run(str(own), **given, overrides={"above": ["--digits=3"]})
+    mean = Run(out).metrics("visits")["mean"]
+    visits = Run(out).data.without_cold.popularity()[1:]
+    assert mean == pytest.approx(float(np.log1p(visits).mean()), rel=0.05)
+    assert (out / "said.txt").read_text() == f"48 items, {mean:.3f}\n"
+    assert Run(out).stamp("above")["inputs"].keys() == {"data", "visits"}
+    capsys.readouterr()
+    run(str(own), **given, overrides={"visits": ["--trainer.max_epochs=1"]})
+    told = capsys.readouterr().err
+    assert "[1/3] data: up to date" in told
+    assert "[2/3] visits\n" in told
+    assert "[3/3] above\n" in told

@@ -3,45 +3,41 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
 from lightrec import plugins
+from lightrec.errors import RecipeError
 from lightrec.policies.base import Policy
 from lightrec.run import Run
 from lightrec.simulators.worlds.far_log import FarLog
 from lightrec.stages import recipes
-from lightrec.stages import run as pipeline
-from lightrec.stages.run import run
-from lightrec.stages.stage import INPUTS, Stage
+from lightrec.stages.run import find_recipes, run
+from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
 
 SMALL = {"policy": ["--model.init_args.sessions=32", "--model.init_args.steps=2"]}
 """The policy's batch is made of sessions played; so few of them take no time."""
 ROOT = Path(__file__).parents[2]
 SETS = plugins.discover().parts[plugins.RECIPES]
-RUNS = [name for name, part in SETS.items() if (Path(part.path) / "data.yaml").is_file()]
-"""Sets that make a whole run; the others' recipes stand by themselves."""
-SINGLE = [
-    f"{name}/{path.stem}"
-    for name, part in SETS.items()
-    if name not in RUNS
-    for path in sorted(Path(part.path).glob("*.yaml"))
-]
+LOADED = {name: recipes.load(name) for name in SETS}
+RUNS = [name for name, found in LOADED.items() if "data" in found.recipes and not found.overlay]
+"""Sets that make a whole run."""
+SINGLE = [f"worlds/{path.stem}" for path in sorted(recipes.folder("worlds").glob("*.yaml"))]
+"""Recipes that stand by themselves."""
 
 
 def test_no_recipe_in_the_repository_is_left_out():
     roots = [ROOT / "recipes", *ROOT.glob("plugins/*/*/recipes")]
     found = {path.parent for root in roots for path in root.rglob("*.yaml")}
     assert found == {Path(part.path).resolve() for part in SETS.values()}
-    for name in RUNS:
-        assert {path.stem for path in Path(SETS[name].path).glob("*.yaml")} == set(INPUTS)
+    overlays = {name for name, found in LOADED.items() if found.overlay}
+    assert {*SETS} == {*RUNS, *overlays, "worlds"}
 
 
 @pytest.mark.parametrize("name", SINGLE)
 def test_every_recipe_that_stands_by_itself_runs(name, tmp_path):
     out = tmp_path / "run" / "policy"
     few = ["--trainer.fast_dev_run=1", "--model.init_args.sessions=4", "--data.init_args.judging=4"]
-    train(Stage("policy", recipes.find(name), out, few))
+    train(Stage("policy", recipes.find(name)[1], out, few))
     assert Run(out.parent).stamp(out.name)["seed"] == 0
     assert Policy.load(out).num_items > 0
 
@@ -61,9 +57,9 @@ def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path):
         until="assumptions",
         overrides=SMALL,
     )
-    for stage in INPUTS:
-        recipe = yaml.safe_load((Path(SETS[name].path) / f"{stage}.yaml").read_text())
-        assert Run(out).stamp(stage)["recipe"] == recipe
+    found = recipes.load(name, ["fast-dev-run"])
+    for stage in found.recipes:
+        assert Run(out).stamp(stage)["recipe"] == found.resolved(stage)
     assert (out / "report.html").is_file()
 
 
@@ -79,4 +75,63 @@ def test_the_world_far_runs_too(tmp_path, monkeypatch):
         overrides={"data": ["--sessions", "60"], **SMALL},
     )
     assert Run(out).stamp("policy")
-    assert pipeline.FAST_DEV_RUN.keys() <= INPUTS.keys()
+
+
+def write(folder, **files):
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return str(folder)
+
+
+def test_a_set_states_only_what_differs(tmp_path):
+    mine = write(
+        tmp_path / "mine",
+        set="over: video\nvalues: {leave_rate: 0.2}\ntrained: {trainer: {precision: bf16-mixed}}\n",
+        ranker="model: {init_args: {layers: 3, item_models: [{class_path: EASE}]}}\n",
+        policy="data: {class_path: OtherData, init_args: {depth: 1}}\ntrainer: {precision: 64}\n",
+    )
+    found, base = recipes.load(mine), recipes.load("generic")
+    assert found.resolved("data") == {**base.resolved("data"), "domain": "video"}
+    ranker, generic = found.resolved("ranker"), base.resolved("ranker")
+    assert ranker["trainer"] == {**generic["trainer"], "precision": "bf16-mixed"}
+    arguments = generic["model"]["init_args"]
+    assert ranker["model"]["init_args"] == arguments | {
+        "layers": 3,
+        "item_models": [{"class_path": "EASE"}],
+    }
+    for stage in ("users_a", "users_b"):
+        assert found.resolved(stage)["model"]["init_args"]["leave_rate"] == 0.2
+    # Another class takes nothing over from the one before; a recipe goes before its set.
+    assert found.resolved("policy")["data"] == {
+        "class_path": "OtherData",
+        "init_args": {"depth": 1},
+    }
+    assert found.resolved("policy")["trainer"]["precision"] == 64
+    assert recipes.load(mine, values={"leave_rate": 0.3}).values["leave_rate"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"data": "reads: [ranker]", "ranker": "reads: [data]"}, "read each other in a circle"),
+        ({"data": "reads: [text]"}, "The recipe data reads the stage text, of which there is no"),
+        ({"ranker": "reads: []"}, "make no run: there is none of the stage data"),
+        ({"data": "reads: data"}, r"`reads` is a list of names, such as \[data\], not 'data'"),
+        ({"set": "over: own"}, "is laid over itself"),
+        ({"data": "k_core: ${k}"}, "refers to \\${k}, which is no value"),
+    ],
+)
+def test_recipes_that_make_no_run_are_refused(tmp_path, monkeypatch, files, told):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "own", **files)
+    with pytest.raises(RecipeError, match=told):
+        run("own", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_overlay_is_no_run_and_a_value_that_nobody_shares_is_refused():
+    with pytest.raises(RecipeError, match="The recipes of offline make no run"):
+        find_recipes("offline")
+    with pytest.raises(RecipeError, match=r"There is no value 'leaverate' among .*leave_rate"):
+        find_recipes("generic", values={"leaverate": 0})

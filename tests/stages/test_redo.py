@@ -15,15 +15,15 @@ from lightrec.stages.run import duration, run
 from lightrec.stages.stage import Stage
 from lightrec.testing import tiny
 
+RECIPES = {"data": {"k_core": 5}, "ranker": {"k_core": 5, "reads": ["data"]}}
+
 
 @pytest.fixture
 def waiting(tmp_path):
     """A run of two stages, whose new ones wait."""
-    recipe = tmp_path / "any.yaml"
-    recipe.write_text("k_core: 5\n")
 
     def make(out, word):
-        for name in ("data", "ranker"):
+        for name, recipe in RECIPES.items():
             stage = Stage(name, recipe, out / name, [f"--word={word}"])
             stage.prepare_work()
             (out / "logs" / name).mkdir(parents=True, exist_ok=True)
@@ -144,13 +144,12 @@ def test_times_are_set_for_reading(seconds, text):
 
 
 def test_a_stage_is_stamped_with_what_it_was_made_from(tmp_path):
-    recipe = tmp_path / "any.yaml"
-    recipe.write_text("k_core: 5\n")
+    recipe = {"k_core": 5}
     stage = Stage("data", recipe, tmp_path / "run" / "data")
     stage.prepare_work()
     before = stage.fingerprint()
     with stage.output(0):
-        recipe.write_text("k_core: 50\n")
+        recipe["k_core"] = 50
     assert Run(stage.run).stamp("data")["fingerprint"] == before
     assert Run(stage.run).stamp("data")["recipe"] == {"k_core": 5}
     assert not stage.is_current()
@@ -161,9 +160,8 @@ def test_another_process_of_a_training_goes_where_the_first_one_is(waiting, monk
     done = []
     monkeypatch.setattr(pipeline, "execute", lambda stage, anew: done.append((stage.out, anew)))
     room = redo.waiting_room(waiting)
-    recipe = waiting.parent / "any.yaml"
     names = ("data", "ranker")
-    stages = [Stage(name, recipe, waiting / name, ["--word=new"]) for name in names]
+    stages = [Stage(name, RECIPES[name], waiting / name, ["--word=new"]) for name in names]
     shutil.rmtree(room / "ranker")
     # The first process has made the data, and begins to train the ranker.
     monkeypatch.setenv(pipeline.ROOM, str(room))

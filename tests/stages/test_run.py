@@ -117,7 +117,7 @@ def test_a_changed_setting_redoes_its_stage(tiny_run, lightrec_tiny_files):
     log, items = lightrec_tiny_files
     sources = {"log": log, "items": items}
     other = {**FAST, "ranker": [*FAST["ranker"], "--model.init_args.dropout=0.3"]}
-    stages = plan(recipes.folder("generic"), tiny_run, sources, False, None, other)
+    stages = plan(recipes.load("generic"), tiny_run, sources, overrides=other)
     current = {stage.name for stage in stages if stage.is_current()}
     assert "ranker" not in current
     assert "data" in current
@@ -126,20 +126,22 @@ def test_a_changed_setting_redoes_its_stage(tiny_run, lightrec_tiny_files):
 def test_paths_within_settings_follow_the_run_folder(tmp_path):
     own = tmp_path / "own"
     shutil.copytree(recipes.folder("generic"), own)
-    path = own / "ranker.yaml"
+    path = own / "policy.yaml"
     recipe = yaml.safe_load(path.read_text())
-    arguments = {"model": "runs/generic/data", "device": "runs/other/data"}
-    recipe["data"]["init_args"]["text_encoder"] = {
-        "class_path": "TextEncoder",
-        "init_args": arguments,
+    penalty = {
+        "class_path": "RepetitionPenalty",
+        "init_args": {"data": "${run}/data", "category": "runs/other/data"},
+    }
+    recipe["data"]["init_args"] |= {
+        "reward_name": "WeightedSum",
+        "reward_settings": {"parts": ["SurplusReward", penalty], "weights": [1.0, 0.5]},
     }
     path.write_text(yaml.safe_dump(recipe))
-    ranker = plan(own, tmp_path / "elsewhere", {}, False, None, {})[1]
-    parsed = training.ParsedRecipe(training.arguments(ranker))
-    moved = parsed.value("data.init_args.text_encoder")["init_args"]
-    assert moved["model"] == str(tmp_path / "elsewhere/data")
-    assert moved["device"] == "runs/other/data"
-    assert parsed.value("data.init_args.data") == str(tmp_path / "elsewhere/data")
+    policy = plan(recipes.load(str(own)), tmp_path / "elsewhere", {})[4]
+    parsed = training.ParsedRecipe(training.arguments(policy))
+    moved = parsed.value("data.init_args.reward_settings")["parts"][1]["init_args"]
+    assert moved == {"data": str(tmp_path / "elsewhere/data"), "category": "runs/other/data"}
+    assert parsed.value("data.init_args.users_a") == str(tmp_path / "elsewhere/users_a")
 
 
 @pytest.fixture
@@ -152,10 +154,9 @@ def encoder(lightrec_tiny_files, tmp_path):
         # From a random start every epoch is better than the one before, so that the last is kept.
         slow = {**FAST, "ranker": [*FAST["ranker"], "--model.init_args.start=random"]}
         stages = plan(
-            recipes.folder("generic"),
+            recipes.load("generic"),
             tmp_path / name,
             {"log": log, "items": items},
-            False,
             None,
             slow,
         )

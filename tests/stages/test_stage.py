@@ -10,10 +10,8 @@ from lightrec.stages.stage import Stage
 
 
 @pytest.fixture
-def recipe(tmp_path):
-    path = tmp_path / "data.yaml"
-    path.write_text("k_core: 5\n")
-    return path
+def recipe():
+    return {"k_core": 5}
 
 
 def finish(stage, text="done"):
@@ -33,13 +31,13 @@ def test_a_stage_is_current_until_anything_that_goes_in_changes(tmp_path, recipe
     log.write_text("user,item\n1,2\n")
     assert not stage.is_current()
     finish(stage)
-    recipe.write_text("k_core: 4\n")
+    recipe["k_core"] = 4
     assert not stage.is_current()
 
 
 def test_a_stage_depends_on_those_before_it(tmp_path, recipe):
     data = Stage("data", recipe, tmp_path / "run" / "data")
-    ranker = Stage("ranker", recipe, tmp_path / "run" / "ranker")
+    ranker = Stage("ranker", {"reads": ["data"]}, tmp_path / "run" / "ranker")
     with pytest.raises(RunError, match="holds no finished data stage"):
         ranker.fingerprint()
     finish(data)
@@ -71,7 +69,7 @@ def test_work_is_kept_only_for_the_same_inputs(tmp_path, recipe):
     (stage.work / "last.ckpt").write_text("epoch 3")
     assert stage.prepare_work()
     assert (stage.work / "last.ckpt").exists()
-    recipe.write_text("k_core: 2\n")
+    recipe["k_core"] = 2
     assert not stage.prepare_work()
     assert not (stage.work / "last.ckpt").exists()
 

@@ -12,9 +12,7 @@ from lightrec.evaluation.arena import arena
 from lightrec.learners.policy_data import PolicyData
 from lightrec.run import Run
 from lightrec.stages import recipes
-from lightrec.stages.assumptions import assumptions_stage
-from lightrec.stages.evaluate import evaluate_stage
-from lightrec.stages.run import plan, run
+from lightrec.stages.run import execute, plan, run
 from lightrec.stages.train import train
 from lightrec.testing import tiny
 from lightrec.testing.tiny import FAST
@@ -68,12 +66,11 @@ def test_all_who_use_both_user_models_refuse_overlapping_halves(tiny_run, tmp_pa
     note = json.loads((tiny_run / "users_a" / "config.json").read_text())
     note[OFFERS]["split_seed"] = 5
     (tmp_path / "users_a" / "config.json").write_text(json.dumps(note))
-    folder = recipes.folder("generic")
-    planned = plan(folder, tmp_path, {}, False, None, FAST, "assumptions")
+    planned = plan(recipes.load("generic"), tmp_path, {}, overrides=FAST, until="assumptions")
     stages = {stage.name: stage for stage in planned}
     users = [
-        lambda: evaluate_stage(stages["evaluate"]),
-        lambda: assumptions_stage(stages["assumptions"]),
+        lambda: execute(stages["evaluate"]),
+        lambda: execute(stages["assumptions"]),
         lambda: arena(str(tmp_path), 10, 0, {}),
         lambda: train(stages["policy"]),
     ]

@@ -13,7 +13,6 @@ from lightrec.keys import Key
 from lightrec.learners.policy_data import PolicyData
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.stages.stage import Stage
-from lightrec.testing import tiny
 from lightrec.users.assessment import fit_popularity
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
@@ -71,16 +70,14 @@ def cold(tmp_path):
     return tmp_path, kept_out
 
 
-def test_no_history_of_any_stage_holds_a_cold_item(cold, tmp_path):
+def test_no_history_of_any_stage_holds_a_cold_item(cold):
     folder, kept_out = cold
     data = ChoiceData(str(folder / "data"), history_length=6, batch_size=4096)
     histories = [batch[Key.HISTORY] for part in (TRAIN, TEST) for batch in data.batches(part)]
     histories.append(_states(data, accepted=True)[0])
     ranking = SequenceData(str(folder / "data"))
     histories += [batch[Key.HISTORY].flatten() for batch in ranking.test_dataloader()]
-    users_a = tmp_path / "users_a"
-    tiny.tiny_user_model(data.num_items).save_pretrained(users_a)
-    policy = PolicyData(str(folder / "data"), "ranker", str(users_a), held_out=20, cut=True)
+    policy = PolicyData(str(folder / "data"), "ranker", "users_a", held_out=20, cut=True)
     users, ends = policy.starts.draw(500, torch.Generator().manual_seed(0))
     histories.append(policy.starts.history(users, ends, 6))
     histories.append(policy.starts.seen(users, ends)[1])
@@ -156,8 +153,8 @@ def test_chosen_events_are_all_that_popularity_and_user_parts_know(tmp_path):
 
 
 def test_the_content_of_a_file_that_a_setting_names_is_in_the_fingerprint(tmp_path):
-    recipe, file = tmp_path / "reward.yaml", tmp_path / "events.npy"
-    recipe.write_text(f"data: {{init_args: {{events: {file}}}}}\n")
+    file = tmp_path / "events.npy"
+    recipe = {"data": {"init_args": {"events": str(file)}}}
     stage = Stage("users_a", recipe, tmp_path / "run" / "users_a")
     given = Stage("users_a", recipe, stage.out, [f"--data.init_args.events={file}"])
     before = stage.fingerprint(), given.fingerprint()
