@@ -66,6 +66,8 @@ class PartChecks(ABC):
     """What it gives."""
     may_draw: ClassVar[bool] = False
     """Whether outputs may be drawn from the global generators."""
+    passes: ClassVar[tuple[str, ...]] = ()
+    """The arguments that ``make`` is called with."""
 
     def __init__(self, make: Callable[..., Any], part: str | None = None) -> None:
         self.make, self.part = make, part or name_of(make)

@@ -107,6 +107,7 @@ class TowerChecks(BatchChecks):
     """
 
     base, inputs, outputs = UserTower, "histories", "vectors"
+    passes = ("size", "layers", "heads", "feedforward", "dropout")
 
     def _ready(self) -> UserTower:
         tower = build_tower(self.make, size=16, layers=2, heads=2, feedforward=2, dropout=0.3)

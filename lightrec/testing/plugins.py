@@ -221,9 +221,10 @@ def _contract(part: Part, supplies: Supplies) -> list[Check]:
         return []
     given = supplies.of(part.slot)
     required = [a.name for a in _arguments(cls) if a.default is a.empty]
+    required = [name for name in required if name not in kind.passes]
     if lacking := [name for name in required if name not in given]:
         return [Check(part.name, "contract", partial(_needs, part, lacking, kind))]
-    make = partial(_build, cls, {name: given[name] for name in required})
+    make = partial(_build, cls, {n: given[n] for n in required}) if required else cls
     return list(kind(make, *supplies.further(part), part=part.name))
 
 

@@ -10,7 +10,6 @@ from lightrec.encoders.text import TextEncoder
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.evaluation.sessions import SimulatedSessions
 from lightrec.evaluation.truth import KnownTruth
-from lightrec.nn.towers import TOWERS
 from lightrec.policies.bandits import LinUCB, ThompsonSampling
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
@@ -26,7 +25,6 @@ from lightrec.testing import (
     PolicyChecks,
     RewardChecks,
     SimulatorChecks,
-    TowerChecks,
     check_all,
     parametrize_checks,
     plugin_checks,
@@ -104,11 +102,6 @@ def cache(tmp_path, monkeypatch):
 
 @parametrize_checks(of_the_package())
 def test_as_a_plugin(check):
-    check()
-
-
-@parametrize_checks(*map(TowerChecks, TOWERS.values()))
-def test_towers(check):
     check()
 
 

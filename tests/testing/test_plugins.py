@@ -22,12 +22,17 @@ RIGHT = """
         return {"Patience": "parts_of_chess:Patience"}
 
     @hookimpl
+    def lightrec_components():
+        return {"LastMoves": "parts_of_chess:LastMoves"}
+
+    @hookimpl
     def lightrec_recipes():
         from pathlib import Path
         return [Path(__file__).parent / "recipes"]
 """
 PARTS = '''
 from lightrec.data.domain import Domain
+from lightrec.nn.towers import MeanPooling
 from lightrec.rewards.accepted import EngagementReward
 
 
@@ -38,6 +43,13 @@ class Chess(Domain):
 
     def text(self, items):
         return super().text(items.select("item"))
+
+
+class LastMoves(MeanPooling):
+    """Moves weigh less the longer ago they were."""
+
+    def forward(self, x, present):
+        return super().forward(x, present)
 
 
 class Patience(EngagementReward):
@@ -73,9 +85,14 @@ def chess(lightrec_plugins, monkeypatch):
 def test_a_right_one_passes_with_the_contracts_of_its_parts(chess, failing):
     checks = chess()
     assert failing(checks) == set()
-    assert {check.part for check in checks} == {"chess", "Patience", "chess-recipes"}
+    assert {check.part for check in checks} == {"chess", "Patience", "LastMoves", "chess-recipes"}
     ids = {check.id for check in checks}
-    assert {"chess-light-import", "chess-any-catalog", "Patience-nothing-there"} <= ids
+    assert {
+        "chess-light-import",
+        "chess-any-catalog",
+        "Patience-nothing-there",
+        "LastMoves-future",
+    } <= ids
 
 
 @pytest.mark.parametrize(
@@ -91,6 +108,7 @@ def test_a_right_one_passes_with_the_contracts_of_its_parts(chess, failing):
         ('"""Games of chess."""', "", {"docstring"}),
         ("weight: float", "weight", {"constructor"}),
         ("weight: float = 1.0", "weight: object = object()", {"constructor"}),
+        ("super().forward(x, present)", "super().forward(x, present.flip(0))", {"rows apart"}),
         ('name = "chess"', 'name = "draughts"', {"own name"}),
         ('name = "chess"', 'name = "chess"; repeats = None', {"attributes"}),
     ],
@@ -146,7 +164,7 @@ def test_a_part_that_raises_is_named_with_the_line_to_mend(chess):
     with pytest.raises(ContractError) as raised:
         check()
     advice = re.sub(r"/\S*/", "", raised.value.advice)
-    assert advice == "Correct line 22 of parts_of_chess.py: `self.weight = 1 / 0`."
+    assert advice == "Correct line 30 of parts_of_chess.py: `self.weight = 1 / 0`."
 
 
 def test_a_plugin_that_is_not_there(lightrec_plugins, failing):

@@ -255,4 +255,5 @@ def test_a_right_world_passes(settings, failing):
     ],
 )
 def test_a_wrong_one_fails(wrong, names, failing):
-    assert failing(SimulatorChecks(wrong)) == names
+    # To compile a step takes longer than all other checks; right simulators are all compiled.
+    assert failing(SimulatorChecks(wrong), *{"compiles"} - names) == names
