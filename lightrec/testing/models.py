@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 
 from lightrec.encoders.base import Encoder, TrainableEncoder
 from lightrec.keys import PADDING, Key
+from lightrec.learners.imitation import LearnableReward
 from lightrec.nn.towers import UserTower, build_tower
 from lightrec.rewards.base import Reward
 from lightrec.testing import tiny
@@ -182,6 +183,8 @@ class RewardChecks(BatchChecks):
 
     def _ready(self) -> Reward:
         reward: Reward = super()._ready()
+        if isinstance(reward, LearnableReward):
+            raise DoesNotApply("It rewards nothing before a learner has fitted it to a policy.")
         reward.bind(tiny.tiny_context())
         return reward
 
