@@ -18,7 +18,7 @@ from torch.nn.functional import one_hot, pad
 
 from lightrec.evaluation.truth import spearman_within_sets
 from lightrec.keys import Key
-from lightrec.learners.imitation import AIRL, AdversarialReward
+from lightrec.learners.adversarial import AIRL, AdversarialReward
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.world_data import WorldData
 from lightrec.simulators.choice_process import ChoiceProcess, transitions

@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.imitation.cart_pole import CART, CartPole
 from lightrec.keys import Key
-from lightrec.learners.demonstrations import demonstrate
+from lightrec.learners.transitions import demonstrate
 from lightrec.simulators.scored import Oracle
 
 TRAJECTORIES, STEPS = 60, 500

@@ -14,7 +14,8 @@ from tensordict import TensorDict
 
 from benchmarks.imitation.cart_pole import CartPoleData
 from lightrec.keys import Key
-from lightrec.learners.imitation import AIRL, GAIL, SQIL
+from lightrec.learners.adversarial import AIRL, GAIL
+from lightrec.learners.imitation import SQIL
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.replay import ReplayPolicyModule
 from lightrec.learners.stage import PolicyStage

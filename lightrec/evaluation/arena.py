@@ -1,7 +1,5 @@
 """A simulator to play in: a world by its name, or the user models of a run."""
 
-import difflib
-import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +20,7 @@ from lightrec.keys import Column
 from lightrec.plugins import installed
 from lightrec.policies.base import Policy
 from lightrec.run import Run
+from lightrec.settings import make, make_of
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.record import SessionLog
 from lightrec.simulators.rollout import Contender, Recorder, RewardFunction, Sessions, judge
@@ -155,13 +154,12 @@ def arena(
     count = min(sessions, AT_ONCE)
     if Path(what).is_dir():
         return _of_run(Run(what), count, seed, settings, model)
-    cls = installed().get("simulators", what).load()
-    if not issubclass(cls, World):
+    if not issubclass(installed().get("simulators", what).load(), World):
         raise RecipeError(
             f"{what} is no world: it needs more than a name. Give a run folder, whose user models "
             "it runs, or a world."
         )
-    world = _made(cls, {**settings, "batch_size": count})
+    world: World = make("simulators", what, settings, batch_size=count)
     words = world_contenders(world)
     return Arena(what, world, torch.arange(count), world.catalog(), None, words)
 
@@ -174,10 +172,14 @@ def _of_run(run: Run, count: int, seed: int, settings: Mapping[str, Any], model:
     users = chosen_users(torch.arange(starts.num_users), count, seed)
 
     def played(model: str) -> UserModelSimulator:
-        popularity = torch.from_numpy(store.popularity())
-        defaults = {"popularity": popularity, "repeats": store.repeats}
-        given = {"user_model": getattr(run, model), "starts": starts, "batch_size": len(users)}
-        made: UserModelSimulator = _made(UserModelSimulator, {**defaults, **settings, **given})
+        made: UserModelSimulator = make_of(
+            UserModelSimulator,
+            {"repeats": store.repeats, **settings},
+            user_model=getattr(run, model),
+            starts=starts,
+            batch_size=len(users),
+            popularity=torch.from_numpy(store.popularity()),
+        )
         return made
 
     policies = run_contenders(run, lambda: played("users_a"), users, starts)
@@ -195,28 +197,6 @@ def _of_run(run: Run, count: int, seed: int, settings: Mapping[str, Any], model:
 def _of_kind(name: str, run: Run) -> Policy:
     made: Policy = installed().get("policies", name).load().from_run(run)
     return made
-
-
-def _made(cls: type[Simulator], settings: Mapping[str, Any]) -> Any:
-    """Make a simulator, with a word about settings that it does not have."""
-    known: set[str] = set()
-    for base in cls.__mro__[: cls.__mro__.index(Simulator) + 1]:
-        if "__init__" not in vars(base):
-            continue
-        parameters = inspect.signature(vars(base)["__init__"]).parameters
-        known |= set(parameters) - {"self"}
-        # Only what a constructor hands on can be given to it.
-        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-            break
-    for name in settings:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise RecipeError(f"{cls.__name__} has no setting {name!r}.{hint}")
-    try:
-        return cls(**settings)
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"{cls.__name__} cannot be made with these settings: {error}") from error
 
 
 def table(found: Mapping[str, Sessions]) -> str:

@@ -1,40 +1,45 @@
-"""Rewards that learn from demonstrations: GAIL, AIRL and SQIL, for any learner of policies.
+"""Rewards that learn from demonstrations, and the stage that trains policies on them.
 
-The module that trains a policy lets the reward take its steps first, on demonstrations and on what
-was just played; the policy then learns from what the reward says. Every logit here is high where a
-transition looks like the expert's: D = sigmoid(logit) is the probability that a demonstration is
-seen.
-
-Transitions hold ``features`` of a state, ``action``, the items shown, and ``action_log_prob`` under
-the present policy at the root, and ``features`` and ``terminated`` under ``next``; ``absorbing`` on
-both sides where endings are played on, see :mod:`lightrec.simulators.wrappers`.
+The stage lets the reward take its steps first, on demonstrations and on what was just played; the
+policy then learns from what the reward says. See :mod:`lightrec.learners.adversarial` for rewards
+that a discriminator gives.
 """
 
 import copy
-from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import torch
-from tensordict import TensorDictBase
-from torch import Tensor, nn
-from torch.nn.functional import embedding, pad, softplus
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
 
-from lightrec.keys import PADDING, Key
-from lightrec.learners.transitions import FEATURES
+from lightrec.keys import Key
+from lightrec.learners.stage import Means, PolicyStage
+from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES, SLATE, Recorded, clicked_column
 from lightrec.nn.part import Part
-from lightrec.nn.session import perceptron
+from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec.nn.slate_law import columns_at
 from lightrec.rewards.base import Reward
-from lightrec.trust import ARGUMENTS
+from lightrec.trust import built
 
-RewardForm = Literal["logit", "positive", "negative"]
-"""How a logit becomes a reward; see :func:`reward_from_logit`."""
 DEMONSTRATED = "demonstrated"
 """Key that marks, by 1, the demonstrations among the transitions of a batch, (..., 1) float32."""
+READ = (
+    *(FEATURES, Key.LOG_PROBABILITY, Key.ABSORBING, DEMONSTRATED),
+    *(("next", key) for key in (FEATURES, Key.ABSORBING, "terminated")),
+)
+"""What rewards that learn read of transitions, next to the items shown."""
+REWARD = "reward"
+"""Where a reward that was learned is left, below the policy's folder."""
 
 
 class LearnableReward(Reward, Part):
     """A reward that learns while a policy learns from it.
+
+    Transitions hold ``features`` of a state, ``action``, the items shown, and ``action_log_prob``
+    under the present policy at the root, and ``features`` and ``terminated`` under ``next``;
+    ``absorbing`` on both sides where endings are played on, see
+    :mod:`lightrec.simulators.wrappers`.
 
     :param updates: optimizer steps of the reward in an iteration of the policy's.
     :param batch_size: transitions of either side in such a step.
@@ -45,6 +50,8 @@ class LearnableReward(Reward, Part):
     :param warm_up: first iterations in which only the reward learns.
     """
 
+    reads_probability: ClassVar[bool] = False
+    """Whether the present policy's probability of what was shown is read."""
     needs_replay: ClassVar[bool] = False
     """Whether the policy learns from demonstrations as from its own steps, half and half, which
     only learners from a replay buffer can."""
@@ -117,305 +124,126 @@ class SQIL(LearnableReward):
         return marked
 
 
-class AdversarialReward(LearnableReward):
-    """What a discriminator says that tells demonstrations from what the learner did.
+class ImitatingStage(PolicyStage):
+    """Trains a policy on the simulator's reward, or on one that learns from demonstrations.
 
-    The policy is trained on the discriminator's logit in some form, scaled; the reward to be looked
-    at afterwards is :meth:`learned`, that of ``averaged``, the discriminator with its weights
-    averaged over the iterations: the one in training goes round its goal, as the policy does.
-
-    :param hidden: widths of the hidden layers.
-    :param spectral: whether layers are divided by their largest singular value (Miyato et al.
-        2018), which bounds the logit's slope.
-    :param identity_size: length of what is learned for each item by itself, beside its vector.
-    :param reward_form: how the logit becomes the policy's reward.
-    :param penalty: weight of :meth:`gradient_penalty`; 0 for none.
-    :param average: share by which ``averaged`` moves to the discriminator in an iteration.
-    :param settings: of :class:`LearnableReward`.
-    :param feature_size: length S of a state's features; filled in by the module that learns.
-    :param num_items: number of items N; likewise.
-    :param vector_size: length D of item vectors; likewise.
-    :param slate_size: places K of a slate; likewise.
+    :param num_items: number of items N.
+    :param vector_size: length of the data module's item vectors.
+    :param reward: learned from the data's demonstrations, and what the policy is trained on in
+        place of the simulator's own reward, by which it is still judged.
     """
 
-    vectors: Tensor
-    spread: Tensor
-
     def __init__(
-        self,
-        hidden: Sequence[int] = (32, 32),
-        spectral: bool = False,
-        identity_size: int = 0,
-        reward_form: RewardForm = "logit",
-        penalty: float = 1.0,
-        average: float = 0.05,
-        feature_size: int = 0,
-        num_items: int = 0,
-        vector_size: int = 0,
-        slate_size: int = 1,
-        **settings: Any,
+        self, num_items: int, vector_size: int, reward: LearnableReward | None = None
     ) -> None:
-        super().__init__(**settings)
-        self.hidden, self.spectral = tuple(hidden), spectral
-        self.reward_form: RewardForm = reward_form
-        self.penalty, self.average = penalty, average
-        # One number more: whether the state absorbs.
-        self.state_size = feature_size + 1
-        self.choice_size = slate_size * (vector_size + identity_size)
-        self.register_buffer("vectors", torch.zeros(num_items + 1, vector_size))
-        self.register_buffer("spread", torch.zeros(3))
-        if num_items:
-            self.discriminator = self.networks()
-            identity = nn.Embedding(num_items + 1, identity_size)
-            nn.init.normal_(identity.weight, std=0.1)
-            self.discriminator["identity"] = identity
-            self.averaged = copy.deepcopy(self.discriminator).requires_grad_(False)
+        super().__init__(num_items, vector_size)
+        # In a tuple, which hides it: what is made of it is a part of the module.
+        self._template = (reward,)
+        self.reward: LearnableReward | None = None
+        self._demonstrations: Recorded | None = None
 
-    @abstractmethod
-    def networks(self) -> nn.ModuleDict:
-        """Make the discriminator's networks."""
+    def setup(self, stage: str) -> None:
+        """Build the policy and the reward on the data's vectors, where no checkpoint has done so.
 
-    @abstractmethod
-    def score(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
-        """Score the vectors of transitions: (...), high for the expert.
-
-        :param networks: the discriminator's own, or averaged ones.
-        :param inputs: as :meth:`inputs` gives them.
+        :raises RecipeError: where several processes are to train it.
         """
+        super().setup(stage)
+        (given,) = self._template
+        if given is not None and self.reward is None:
+            vectors, size = self._data.vectors, self._data.slate_size
+            self.reward = given.fitted_to(self.policy.feature_size, vectors, size)
 
-    @abstractmethod
-    def learned(self, transition: TensorDictBase) -> Tensor:
-        """Give the reward (...) that is left in the end, without shaping and scale."""
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note how the reward is built, next to what every policy's stage keeps."""
+        super().on_save_checkpoint(checkpoint)
+        if self.reward is not None:
+            checkpoint["learned_reward"] = self.reward.description
 
-    def fitted_to(self, feature_size: int, vectors: Tensor, slate_size: int) -> Self:
-        """Give a new reward with the same settings for states and items of a size.
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Build the parts that the weights belong to, and take back the rest."""
+        super().on_load_checkpoint(checkpoint)
+        if self.reward is None and "learned_reward" in checkpoint:
+            self.reward = built(checkpoint["learned_reward"], LearnableReward)
 
-        Item vectors are centred and brought to unit mean square.
-        """
-        sizes = {"feature_size": feature_size, "slate_size": slate_size}
-        sizes |= {"num_items": len(vectors) - 1, "vector_size": vectors.shape[1]}
-        made = type(self)(**{**self.description[ARGUMENTS], **sizes})
-        items = vectors[1:].float() - vectors[1:].float().mean(0)
-        made.vectors[1:] = items / items.square().mean().sqrt().clamp_min(1e-8)
-        return made
+    def on_fit_start(self) -> None:
+        """Draw what the beginning draws before the first epoch is seeded, resumed or not."""
+        super().on_fit_start()
+        if self.reward is not None:
+            assert self.demonstrations
 
-    def inputs(self, networks: nn.ModuleDict, transition: TensorDictBase) -> tuple[Tensor, ...]:
-        """Give the vectors (..., any) of transitions that the score is a function of.
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Give the policy's optimizer, and the reward's own."""
+        own = None if self.reward is None else self.reward.optimizer()
+        found = super().configure_optimizers()
+        return found if own is None else [*found, own]
 
-        :returns: of the state, of the items shown, of the next state, and whether there is a
-            future (..., 1).
-        """
-        following = transition["next"]
-        future = (~following["terminated"]).float()
-        shown = self.choices(networks, transition, transition[Key.ACTION]).flatten(-2)
-        return self.states(transition), shown, self.states(following), future
+    @property
+    def demonstrations(self) -> Recorded:
+        """The data's demonstrations as the policy sees them; marked, with columns."""
+        if self._demonstrations is None:
+            rows = self._data.demonstrations().to(self.device)
+            with torch.no_grad():
+                made = self._read(self.see_apart(rows))
+                made["next"] = self._read(self.see_apart(rows["next"]))
+            slate = rows[Key.ACTION]
+            made[SLATE], made[Key.ACTION] = slate, columns_at(slate, rows.get(Key.CANDIDATES, None))
+            taken = rows["next"].get(Key.TAKEN, torch.zeros_like(slate, dtype=torch.bool))
+            made[CLICKED_COLUMN] = clicked_column(made[Key.ACTION], taken)
+            for name in ("done", "terminated"):
+                made["next", name] = rows["next", "terminated"]
+            self._demonstrations = Recorded(made)
+        return self._demonstrations
 
-    def states(self, state: TensorDictBase) -> Tensor:
-        """Give a state's features, and whether it absorbs; then all else is 0: (..., S + 1)."""
-        features = state[FEATURES]
-        absorbing = state.get(Key.ABSORBING, None)
-        if absorbing is None:
-            return pad(features, (0, 1))
-        over = absorbing.to(features)
-        return torch.cat([features * (1 - over), over], -1)
-
-    def choices(self, networks: nn.ModuleDict, state: TensorDictBase, items: Tensor) -> Tensor:
-        """Give the vectors (..., C, D) of items (..., C); zeros where a state absorbs."""
-        counts = (items > PADDING).unsqueeze(-1)
-        absorbing = state.get(Key.ABSORBING, None)
-        if absorbing is not None:
-            counts = counts & ~absorbing.unsqueeze(-1)
-        return torch.cat([embedding(items, self.vectors), networks["identity"](items)], -1) * counts
-
-    def logit(self, transition: TensorDictBase) -> Tensor:
-        """Give (...), the log-odds that transitions are the expert's."""
-        return self.score(self.discriminator, self.inputs(self.discriminator, transition))
+    def _law(self, rows: TensorDictBase) -> PlackettLuce:
+        """Give the present policy's law of the slates of transitions (R,), over columns."""
+        return self.policy.columns(self._with_masks(rows), rows[SLATE].shape[-1])
 
     @torch.no_grad()
-    def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give the policy's rewards (..., 1): divided by their standard deviation so far.
+    def _for_reward(self, rows: TensorDictBase, own: bool = False) -> TensorDict:
+        """Give transitions (R,) as rewards see them: items, and the policy's own probability.
 
-        Nothing is taken off: a reward's sign says whether a further step pays.
+        :param own: whether the present policy played them, so that its probability is there.
         """
-        reward = reward_from_logit(self.logit(transition), self.reward_form).float()
-        # Old discriminators' rewards are forgotten, so that a hundred batches are the memory.
-        weight = 1 / (self.spread[0] + 1).clamp_max(100)
-        seen = torch.stack([self.spread[0] + 1 / weight, reward.mean(), reward.square().mean()])
-        self.spread.lerp_(seen, weight)
-        deviation = (self.spread[2] - self.spread[1].square()).clamp_min(0).sqrt()
-        return (reward / deviation.clamp_min(1e-6)).unsqueeze(-1)
+        found = rows.select(*READ, strict=False).set(Key.ACTION, rows[SLATE])
+        if not own and self.reward is not None and self.reward.reads_probability:
+            found[Key.LOG_PROBABILITY] = self._law(rows.copy()).log_prob(rows[Key.ACTION])
+        return found
 
-    def losses(self, demonstrations: TensorDictBase, played: TensorDictBase) -> dict[str, Tensor]:
-        """Binary cross-entropy: the expert's transitions are 1, the policy's 0.
+    def _imitate(self, played: TensorDict, batch_index: int) -> bool:
+        """Let the reward take its steps, and put what it says in the place of the simulator's own.
 
-        :returns: ``loss_discriminator``, ``loss_penalty`` where there is one, and how often either
-            side is recognised: ``expert_right``, ``policy_right``.
+        :returns: whether the policy learns from it already.
         """
-        expert, policy = self.logit(demonstrations), self.logit(played)
-        losses = {
-            "loss_discriminator": (softplus(-expert).mean() + softplus(policy).mean()) / 2,
-            "expert_right": (expert.detach() > 0).float().mean(),
-            "policy_right": (policy.detach() < 0).float().mean(),
-        }
-        if self.penalty:
-            losses["loss_penalty"] = self.penalty * self.gradient_penalty(demonstrations, played)
-        return losses
+        reward = self.reward
+        if reward is None:
+            return True
+        iteration = self.current_epoch * int(self.trainer.num_training_batches) + batch_index
+        if iteration == 0 and reward.cloning:
+            self._clone(reward.cloning, reward.batch_size)
+            return False  # what was played is no longer this policy's
+        rows, means = self._for_reward(played.flatten(), own=True), Means()
+        own, size = Recorded(rows), min(reward.batch_size, len(rows))
+        for _ in range(reward.updates):
+            expert = self._for_reward(self.demonstrations.sample(size))
+            losses = reward.losses(expert, own.sample(size))
+            self._update(losses, 1)
+            means.add(losses)
+        waiting = iteration < reward.warm_up + bool(reward.cloning)
+        reward.end_iteration(waiting)
+        self._log_means(means.all())
+        played["next", "reward"] = reward(rows).unflatten(0, played.batch_size)
+        return not waiting
 
-    def gradient_penalty(self, demonstrations: TensorDictBase, played: TensorDictBase) -> Tensor:
-        """Give E (‖∇ score‖ - 1)² between demonstrations and own steps (Gulrajani et al. 2017).
+    def _clone(self, steps: int, batch_size: int) -> None:
+        for _ in range(steps):
+            rows = self.demonstrations.sample(batch_size)
+            loss = {"loss_cloning": -self._law(rows).log_prob(rows[Key.ACTION]).mean()}
+            self._update(loss)
+        self._log_means(loss)
 
-        The gradient is by the vectors that stand for states and items, never by ids, and goes into
-        no embedding: between two items there is no third, but between their vectors is a line.
-        """
-        with torch.no_grad():
-            ends = [self.inputs(self.discriminator, side) for side in (demonstrations, played)]
-        share = torch.rand(len(ends[0][0]), 1, device=ends[0][0].device)
-        between = [torch.lerp(a, b, share).requires_grad_() for a, b in zip(*ends, strict=True)]
-        total = self.score(self.discriminator, between).sum()
-        slopes = torch.autograd.grad(total, between, create_graph=True, allow_unused=True)
-        steep = torch.cat([slope for slope in slopes if slope is not None], -1).square().sum(-1)
-        # The root has no derivative at 0.
-        return ((steep + 1e-12).sqrt() - 1).square().mean()
-
-    @torch.no_grad()
-    def end_iteration(self, waiting: bool) -> None:
-        """Move the averaged networks; while the policy waits they are the discriminator's own."""
-        share = 1.0 if waiting else self.average
-        pairs = zip(self.averaged.parameters(), self.discriminator.parameters(), strict=True)
-        for slow, quick in pairs:
-            slow.lerp_(quick, share)
-
-
-class GAIL(AdversarialReward):
-    """logit D(s, a), a network (Ho and Ermon 2016, with their sign of D turned round).
-
-    At its best it is log ρ_expert(s, a) - log ρ_policy(s, a). As the learner comes close it goes to
-    zero everywhere: what it says at the end of training is no reward that outlives the learner.
-    """
-
-    def networks(self) -> nn.ModuleDict:
-        """Make one network, of states and items."""
-        sizes = self.state_size, self.choice_size, self.hidden, self.spectral
-        return nn.ModuleDict({"choice": ChoiceScore(*sizes)})
-
-    def score(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
-        """Give the logit."""
-        score: Tensor = networks["choice"](inputs[0], inputs[1]).squeeze(-1)
-        return score
-
-    def learned(self, transition: TensorDictBase) -> Tensor:
-        """Give the averaged logit, which is all that there is."""
-        return self.score(self.averaged, self.inputs(self.averaged, transition))
-
-
-class AIRL(AdversarialReward):
-    """f(s, a, s') = g(s, a) + γ h(s') - h(s) and D = exp f / (exp f + π(a|s)) (Fu et al. 2018).
-
-    So logit D = f - log π(a|s). g is the reward that is left in the end; f is g with shaping, which
-    changes no best policy (Ng, Harada and Russell 1999). After an end the potential h is 0.
-
-    :param discount: γ of the shaping, the learner's own.
-    :param shaping: whether there is an h. Without it f = g, an advantage rather than a reward.
-    :param state_only: whether g sees the state alone, as the paper's reward must to survive a
-        change of the dynamics.
-    :param anchor: an item whose reward is known to be 0, such as nothing. Where the next state
-        follows from state and action, g and the shaping cannot be told apart without it.
-    :param settings: of :class:`AdversarialReward`.
-    """
-
-    def __init__(
-        self,
-        discount: float = 0.99,
-        shaping: bool = True,
-        state_only: bool = False,
-        anchor: int | None = None,
-        **settings: Any,
-    ) -> None:
-        self.discount, self.anchor = discount, -1 if anchor is None else anchor
-        self.shaping, self.state_only = shaping, state_only
-        super().__init__(**settings)
-
-    def networks(self) -> nn.ModuleDict:
-        """Make g, of states and items or of states alone, and h, of states."""
-        state, size, hidden = self.state_size, self.choice_size, self.hidden
-        made = nn.ModuleDict()
-        if self.state_only:
-            made["state"] = perceptron([state, *hidden, 1], spectral=self.spectral)
-        else:
-            made["choice"] = ChoiceScore(state, size, hidden, self.spectral)
-        if self.shaping:
-            made["potential"] = perceptron([state, *hidden, 1], spectral=self.spectral)
-        return made
-
-    def inputs(self, networks: nn.ModuleDict, transition: TensorDictBase) -> tuple[Tensor, ...]:
-        """Give the vectors of transitions, and whether the anchor was shown alone (..., 1)."""
-        anchored = (transition[Key.ACTION] == self.anchor).all(-1, keepdim=True).float()
-        return *super().inputs(networks, transition), anchored
-
-    def score(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
-        """Give f."""
-        states, _, following, future, _ = inputs
-        reward = self._reward(networks, inputs)
-        if not self.shaping:
-            return reward
-        after, before = networks["potential"](following), networks["potential"](states)
-        return reward + (self.discount * after * future - before).squeeze(-1)
-
-    def logit(self, transition: TensorDictBase) -> Tensor:
-        """Give f - log π(a|s)."""
-        log_probability: Tensor = transition[Key.LOG_PROBABILITY]
-        return super().logit(transition) - log_probability
-
-    def learned(self, transition: TensorDictBase) -> Tensor:
-        """Give the averaged g."""
-        return self._reward(self.averaged, self.inputs(self.averaged, transition))
-
-    def _reward(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
-        states, shown, *_, anchored = inputs
-        if self.state_only:
-            reward: Tensor = networks["state"](states)
-        else:
-            reward = networks["choice"](states, shown)
-        return (reward * (1 - anchored)).squeeze(-1)
-
-
-class ChoiceScore(nn.Module):
-    """Scores what is shown in a state: t(s) · a + l(s), t and l being what one network says of it.
-
-    Where a is a unit vector that is an ordinary network with one output for each choice.
-
-    :param state_size: length S of a state's vector.
-    :param choice_size: length A of the vector of what is shown.
-    :param hidden: widths of the hidden layers.
-    :param spectral: see :func:`~lightrec.nn.session.perceptron`.
-    """
-
-    def __init__(
-        self, state_size: int, choice_size: int, hidden: Sequence[int], spectral: bool = False
-    ) -> None:
-        super().__init__()
-        self.tower = perceptron([state_size, *hidden, choice_size + 1], spectral=spectral)
-
-    def forward(self, states: Tensor, shown: Tensor) -> Tensor:
-        """Give ``(..., 1)``.
-
-        :param states: ``(..., S)``.
-        :param shown: ``(..., A)``.
-        """
-        weights = self.tower(states)
-        score: Tensor = (weights[..., :-1] * shown).sum(-1, keepdim=True) + weights[..., -1:]
-        return score
-
-
-def reward_from_logit(logit: Tensor, form: RewardForm) -> Tensor:
-    """Turn the log-odds of being the expert into a reward.
-
-    :param logit: any shape, high means expert; D = sigmoid(logit).
-    :param form: ``logit``: log D - log(1 - D), of either sign. ``positive``: -log(1 - D), never
-        below 0, so that every further step pays and a policy learns to stay, whatever it does
-        there. ``negative``: log D, never above 0, so that every further step costs and a policy
-        learns to end (Kostrikov et al. 2019). Where sessions have one length all are fair.
-    """
-    if form == "logit":
-        return logit
-    return softplus(logit) if form == "positive" else -softplus(-logit)
+    def write(self, folder: Path) -> dict[str, float]:
+        """Save the policy, and the reward if one was learned, and judge once more."""
+        found = super().write(folder)
+        if self.reward is not None:
+            self.reward.save_pretrained(folder / REWARD)
+        return found

@@ -9,14 +9,14 @@ from torchrl.objectives.value.functional import generalized_advantage_estimate
 
 from lightrec.errors import RecipeError
 from lightrec.learners.algorithms import ON_POLICY, LossName
-from lightrec.learners.imitation import LearnableReward
+from lightrec.learners.imitation import ImitatingStage, LearnableReward
 from lightrec.learners.simulator_data import PolicySetting
-from lightrec.learners.stage import Means, PolicyStage
+from lightrec.learners.stage import Means
 from lightrec.learners.transitions import FEATURES, slates_alone
 from lightrec.policies.slate import SlatePolicy
 
 
-class PolicyModule(PolicyStage):
+class PolicyModule(ImitatingStage):
     """Trains a policy with a loss on what the present policy has just played.
 
     One batch of the data module is one iteration: play ``steps`` steps of ``sessions`` sessions,

@@ -1,6 +1,7 @@
 """What training a policy needs: a ranker, a user model, and users to begin sessions with."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 
@@ -10,10 +11,10 @@ from torch import Tensor
 from lightrec import plugins
 from lightrec.data.stage_data import LogData
 from lightrec.errors import RecipeError
-from lightrec.learners.policy_rewards import Setting, make_reward
 from lightrec.learners.simulator_data import Playground, PolicySetting, SimulatorData, made
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
+from lightrec.rewards.accepted import SurplusReward
 from lightrec.rewards.base import Reward, RewardContext
 from lightrec.rewards.combined import WeightedSum
 from lightrec.rewards.penalties import UncertaintyPenalty
@@ -35,9 +36,8 @@ class PolicyData(LogData, SimulatorData):
     :param data: folder of the prepared log.
     :param ranker: folder of the ranker stage.
     :param users_a: folder of user model A.
-    :param reward_name: what the policy maximises the sum of: short name of an installed reward.
-    :param reward_settings: arguments of its constructor; rewards within it by name, or as
-        ``class_path`` with ``init_args``. A shaped reward trains with its shaping and is judged
+    :param reward: what the policy maximises the sum of; null for what was learned, with the
+        pleasure of choosing (SurplusReward). A shaped reward trains with its shaping and is judged
         without.
     :param penalty: what a nat of user model A's uncertainty takes off the reward, where it is an
         ensemble.
@@ -60,8 +60,7 @@ class PolicyData(LogData, SimulatorData):
         data: str,
         ranker: str,
         users_a: str,
-        reward_name: str = "SurplusReward",
-        reward_settings: dict[str, Setting] | None = None,
+        reward: Reward | None = None,
         penalty: float = 0.0,
         slate_size: int = 1,
         leave_rate: float = 0.05,
@@ -76,7 +75,7 @@ class PolicyData(LogData, SimulatorData):
     ) -> None:
         super().__init__(data)
         self.ranker_folder, self.users_a = ranker, users_a
-        self.reward_name, self.reward_settings = reward_name, reward_settings
+        self.reward = reward or SurplusReward()
         self.penalty, self.places = penalty, slate_size
         self.leave_rate, self.max_steps, self.ending = leave_rate, max_steps, ending
         self.max_candidates, self.history_length = max_candidates, history_length
@@ -157,7 +156,7 @@ class PolicyData(LogData, SimulatorData):
         Run(Path(self.users_a).parent).check_halves()
         fitted = self.user_model.leaving is not None
         going_on = 1.0 if fitted or self.ending == "fixed" else 1 - self.leave_rate
-        reward = make_reward(self.reward_name, self.reward_settings)
+        reward = deepcopy(self.reward)
         if self.penalty:
             reward = WeightedSum([reward, UncertaintyPenalty()], [1.0, self.penalty])
         context = RewardContext(

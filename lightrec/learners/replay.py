@@ -10,13 +10,13 @@ from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.algorithms import REPLAY, ReplayLossName
-from lightrec.learners.imitation import DEMONSTRATED, LearnableReward
+from lightrec.learners.imitation import DEMONSTRATED, ImitatingStage, LearnableReward
 from lightrec.learners.simulator_data import PolicySetting
-from lightrec.learners.stage import Means, PolicyStage
+from lightrec.learners.stage import Means
 from lightrec.learners.transitions import FEATURES, STEPS_AHEAD, stretches
 
 
-class ReplayPolicyModule(PolicyStage):
+class ReplayPolicyModule(ImitatingStage):
     """Trains a policy with a loss on transitions drawn from a replay buffer.
 
     One batch of the data module is one iteration: play ``steps`` steps of ``sessions`` sessions,

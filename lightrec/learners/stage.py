@@ -17,32 +17,26 @@ from torch import Tensor
 from lightrec.data.processes import only_one
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
-from lightrec.learners.imitation import LearnableReward
-from lightrec.learners.learner import Learner
+from lightrec.learners.algorithms import Learner
 from lightrec.learners.simulator_data import Playground, SimulatorData
 from lightrec.learners.transitions import (
     CLICKED_COLUMN,
     FEATURES,
     PACKED,
     SLATE,
-    Recorded,
     clicked_column,
     kept,
     pack,
     unpack,
 )
-from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.precision import full_precision
 from lightrec.nn.session import SessionValue
-from lightrec.nn.slate_law import columns_at, items_at
+from lightrec.nn.slate_law import items_at
 from lightrec.nn.stage import StageModule
 from lightrec.policies.base import LearnedPolicy, UserMemory
 from lightrec.rewards.combined import Measured, measured_of, put_measured
 from lightrec.simulators.rollout import play
 from lightrec.trust import built
-
-REWARD = "reward"
-"""Where a reward that was learned is left, below the policy's folder."""
 
 
 class PolicyStage(StageModule):
@@ -53,8 +47,6 @@ class PolicyStage(StageModule):
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param reward: learned from the data's demonstrations, and what the policy is trained on in
-        place of the simulator's own reward, by which it is still judged.
     :param settings: the constructor's arguments stand in ``self.hparams``; of these ``loss``,
         ``loss_settings``, ``policy_settings``, ``critic_hidden``, ``sessions``, ``steps``,
         ``discount``, ``learning_rate``, ``final_rate``, ``time_aware``, ``reward_scale``,
@@ -68,19 +60,13 @@ class PolicyStage(StageModule):
     policy: LearnedPolicy
     critic: SessionValue
 
-    def __init__(
-        self, num_items: int, vector_size: int, reward: LearnableReward | None = None
-    ) -> None:
+    def __init__(self, num_items: int, vector_size: int) -> None:
         super().__init__(num_items, vector_size)
         self.automatic_optimization = False
-        # In tuples, which hide them: what is made of the reward is a part of the module, and the
-        # learner's networks are the module's.
-        self._template = (reward,)
-        self.reward: LearnableReward | None = None
+        # In a tuple, which hides it: its networks are the module's.
         self._learner: tuple[Learner, ...] = ()
         self._learned: dict[str, Tensor] = {}
         self._ground: Playground | None = None
-        self._demonstrations: Recorded | None = None
         self._measured: Measured = {}
         self._state: TensorDictBase | None = None
         self._shown = torch.zeros(num_items + 1, dtype=torch.bool)
@@ -91,19 +77,15 @@ class PolicyStage(StageModule):
         return self.hparams
 
     def setup(self, stage: str) -> None:
-        """Build the policy and the reward on the data's vectors, where no checkpoint has done so.
+        """Build the policy on the data's vectors, where no checkpoint has done so.
 
         :raises RecipeError: where several processes are to train it.
         """
         only_one(self.trainer.world_size, self)
         if not hasattr(self, "policy"):
             plain = self._data.make_policy(self._settings.policy_settings or {})
-            size = self._data.slate_size
-            self._build(self.learners[self._settings.loss].wrap(plain, size, self._settings))
-            (given,) = self._template
-            if given is not None:
-                vectors = self._data.vectors
-                self.reward = given.fitted_to(self.policy.feature_size, vectors, size)
+            kind, size = self.learners[self._settings.loss], self._data.slate_size
+            self._build(kind.wrap(plain, size, self._settings))
 
     def _build(self, policy: LearnedPolicy) -> None:
         self.policy = policy
@@ -117,8 +99,6 @@ class PolicyStage(StageModule):
         """
         checkpoint["policy"] = self.policy.description
         checkpoint["environment_steps"] = dict(self._steps)
-        if self.reward is not None:
-            checkpoint["learned_reward"] = self.reward.description
         if self._ground is not None and self._ground.reward is not None:
             checkpoint["reward"] = measured_of(self._ground.reward)
         own = {tensor.data_ptr() for tensor in self.state_dict().values()}
@@ -133,8 +113,6 @@ class PolicyStage(StageModule):
         """Build the parts that the weights belong to, and take back the rest."""
         if not hasattr(self, "policy"):
             self._build(built(checkpoint["policy"], LearnedPolicy))
-            if "learned_reward" in checkpoint:
-                self.reward = built(checkpoint["learned_reward"], LearnableReward)
         self._measured = checkpoint.get("reward", {})
         self._steps |= checkpoint.get("environment_steps", {})
         self._learned = checkpoint.get("learner", {})
@@ -189,8 +167,6 @@ class PolicyStage(StageModule):
     def on_fit_start(self) -> None:
         """Draw what building simulators draws before the first epoch is seeded, resumed or not."""
         assert self.ground
-        if self.reward is not None:
-            assert self.demonstrations
 
     def on_train_epoch_start(self) -> None:
         """Begin fresh sessions, drawn after the pipeline has seeded the epoch; set the rate."""
@@ -208,13 +184,11 @@ class PolicyStage(StageModule):
         return min(1.0, self.current_epoch / last)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Give Adam over the policy's networks and the loss's own numbers, and the reward's own."""
+        """Give Adam over the policy's networks and the loss's own numbers."""
         networks = self.policy, self.critic, self.others, self.learner
         found = {id(p): p for network in networks for p in network.parameters()}
         learned = [p for p in found.values() if p.requires_grad]
-        own = None if self.reward is None else self.reward.optimizer()
-        adam = torch.optim.Adam(learned, self._settings.learning_rate)
-        return [adam] if own is None else [adam, own]
+        return [torch.optim.Adam(learned, self._settings.learning_rate)]
 
     def _optimizer(self, which: int) -> LightningOptimizer:
         found = self.optimizers()
@@ -303,74 +277,10 @@ class PolicyStage(StageModule):
         last = following[Key.STEP] >= self.ground.train.max_steps
         return ended | (done & (~terminated | last))
 
-    @property
-    def demonstrations(self) -> Recorded:
-        """The data's demonstrations as the policy sees them; marked, with columns."""
-        if self._demonstrations is None:
-            rows = self._data.demonstrations().to(self.device)
-            with torch.no_grad():
-                made = self._read(self.see_apart(rows))
-                made["next"] = self._read(self.see_apart(rows["next"]))
-            slate = rows[Key.ACTION]
-            made[SLATE], made[Key.ACTION] = slate, columns_at(slate, rows.get(Key.CANDIDATES, None))
-            taken = rows["next"].get(Key.TAKEN, torch.zeros_like(slate, dtype=torch.bool))
-            made[CLICKED_COLUMN] = clicked_column(made[Key.ACTION], taken)
-            for name in ("done", "terminated"):
-                made["next", name] = rows["next", "terminated"]
-            self._demonstrations = Recorded(made)
-        return self._demonstrations
-
-    def _law(self, rows: TensorDictBase) -> PlackettLuce:
-        """Give the present policy's law of the slates of transitions (R,), over columns."""
-        return self.policy.columns(self._with_masks(rows), rows[SLATE].shape[-1])
-
-    @torch.no_grad()
-    def _for_reward(self, rows: TensorDictBase, own: bool = False) -> TensorDictBase:
-        """Give transitions (R,) as rewards see them: items, and the policy's own probability.
-
-        :param own: whether the present policy played them, so that its probability is there.
-        """
-        found = rows.exclude(PACKED).set(Key.ACTION, rows[SLATE])
-        if not own:
-            found[Key.LOG_PROBABILITY] = self._law(rows.copy()).log_prob(rows[Key.ACTION])
-        return found
-
-    def _imitate(self, played: TensorDict, batch_index: int) -> bool:
-        """Let the reward take its steps, and put what it says in the place of the simulator's own.
-
-        :returns: whether the policy learns from it already.
-        """
-        reward = self.reward
-        if reward is None:
-            return True
-        iteration = self.current_epoch * int(self.trainer.num_training_batches) + batch_index
-        if iteration == 0 and reward.cloning:
-            self._clone(reward.cloning, reward.batch_size)
-            return False  # what was played is no longer this policy's
-        rows, means = self._for_reward(played.flatten(), own=True), Means()
-        own, size = Recorded(rows), min(reward.batch_size, len(rows))
-        for _ in range(reward.updates):
-            expert = self._for_reward(self.demonstrations.sample(size))
-            losses = reward.losses(expert, own.sample(size))
-            self._update(losses, 1)
-            means.add(losses)
-        waiting = iteration < reward.warm_up + bool(reward.cloning)
-        reward.end_iteration(waiting)
-        self._log_means(means.all())
-        played["next", "reward"] = reward(rows).unflatten(0, played.batch_size)
-        return not waiting
-
-    def _clone(self, steps: int, batch_size: int) -> None:
-        for _ in range(steps):
-            rows = self.demonstrations.sample(batch_size)
-            loss = {"loss_cloning": -self._law(rows).log_prob(rows[Key.ACTION]).mean()}
-            self._update(loss)
-        self._log_means(loss)
-
     def _update(self, losses: Mapping[str, Tensor], which: int = 0) -> None:
         """Step on the sum of all that starts with ``loss``.
 
-        :param which: 0 for the policy's optimizer, 1 for the reward's.
+        :param which: of the optimizers; 0 is the policy's.
         """
         optimizer = self._optimizer(which)
         total = torch.stack([v.sum() for n, v in losses.items() if n.startswith("loss")]).sum()
@@ -415,14 +325,12 @@ class PolicyStage(StageModule):
         return sessions.metrics()
 
     def write(self, folder: Path) -> dict[str, float]:
-        """Save the policy, its encoder included, and the reward if one was learned; judge again.
+        """Save the policy, its encoder included, and judge it once more.
 
         :returns: next to the judging's metrics, how many steps of users were played in all, to
             train and to judge.
         """
         self.policy.save_pretrained(folder)
-        if self.reward is not None:
-            self.reward.save_pretrained(folder / REWARD)
         # Lightning has moved the networks to the CPU, and the sessions are where they were.
         self.to(self.ground.judging.device)
         found = {f"validation/{name}": value for name, value in self.judge().items()}

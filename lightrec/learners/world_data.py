@@ -11,11 +11,12 @@ from torch import Tensor
 from lightrec import plugins
 from lightrec.encoders.base import Encoder, text_vectors
 from lightrec.errors import RecipeError
-from lightrec.learners.demonstrations import demonstrate
 from lightrec.learners.simulator_data import Playground, PolicySetting, SimulatorData, made
+from lightrec.learners.transitions import demonstrate
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.policies.tower import TowerPolicy
+from lightrec.settings import make
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.scored import Oracle
 from lightrec.simulators.world import World
@@ -71,17 +72,13 @@ class WorldData(SimulatorData):
         :raises PluginError: where no installed package provides it.
         :raises RecipeError: where it is no world, or has no such setting.
         """
-        kind: Any = plugins.installed().get("simulators", self.world).load()
-        if not issubclass(kind, World):
+        if not issubclass(plugins.installed().get("simulators", self.world).load(), World):
             raise RecipeError(
                 f"{self.world} is no world: it needs more than a name. Take a world, such as Greed."
             )
-        try:
-            world: World = kind(sessions, device=device, **self.settings)
-        except TypeError as error:
-            raise RecipeError(
-                f"{self.world} cannot be made with settings {self.settings}: {error}."
-            ) from None
+        world: World = make(
+            "simulators", self.world, self.settings, batch_size=sessions, device=device
+        )
         return world
 
     @cached_property

@@ -10,8 +10,8 @@ from jsonargparse import ArgumentParser
 
 from lightrec import plugins
 from lightrec.errors import RecipeError
+from lightrec.settings import in_sentences
 from lightrec.stages import recipes
-from lightrec.stages.complaints import in_sentences
 from lightrec.stages.stage import Stage
 
 

@@ -23,12 +23,11 @@ from torch import distributed
 from lightrec import plugins
 from lightrec.data.stage_data import StageData
 from lightrec.errors import RecipeError
-from lightrec.learners.policy_rewards import plan_reward
 from lightrec.nn.stage import StageModule
 from lightrec.nn.towers import find_tower
 from lightrec.report.users import to_tensorboard
+from lightrec.settings import ALL_SETTINGS, CANNOT, in_sentences
 from lightrec.stages import recipes
-from lightrec.stages.complaints import ALL_SETTINGS, CANNOT, in_sentences
 from lightrec.stages.progress import StageProgress
 from lightrec.stages.stage import Stage
 
@@ -194,15 +193,11 @@ def check(stage: Stage) -> None:
     """See that a stage's recipe and settings can be used, without building or reading anything.
 
     :raises RecipeError: where a setting or a class is unknown or impossible.
-    :raises PluginError: where no installed package provides the reward that is named.
     """
     checked = ParsedRecipe(arguments(stage))
     tower = checked.config.get("model.init_args.tower")
     if isinstance(tower, str):
         find_tower(tower)
-    reward = checked.config.get("data.init_args.reward_name")
-    if isinstance(reward, str):
-        plan_reward(reward, checked.config.get("data.init_args.reward_settings"))
 
 
 def _quiet() -> None:

@@ -172,8 +172,8 @@ def recipes(part: Part) -> Faults:
 
 def _fault_of_recipe(path: Path) -> str:
     """Say what is wrong in a recipe, with the line where one setting is to blame; or nothing."""
+    from lightrec.settings import ALL_SETTINGS
     from lightrec.stages import recipes as files
-    from lightrec.stages.complaints import ALL_SETTINGS
     from lightrec.stages.run import check
     from lightrec.stages.stage import Stage
 

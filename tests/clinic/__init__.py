@@ -30,7 +30,7 @@ SETTINGS: Mapping[str, Sequence[str]] = {
     "users_b": ["--trainer.max_epochs=1"],
     "policy": [
         "--data=lightrec_clinic.policy.HabitData",
-        "--data.init_args.reward_name=Calm",
+        "--data.init_args.reward=Calm",
         "--trainer.max_epochs=1",
         "--model.init_args.policy_settings={}",
         "--model.init_args.sessions=16",

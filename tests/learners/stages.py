@@ -2,8 +2,9 @@
 
 import torch
 
+from lightrec.learners.adversarial import AIRL, GAIL
 from lightrec.learners.algorithms import ON_POLICY, REPLAY
-from lightrec.learners.imitation import AIRL, GAIL, SQIL
+from lightrec.learners.imitation import SQIL
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.replay import ReplayPolicyModule
@@ -17,6 +18,8 @@ from lightrec.ranking.losses import (
 )
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.sequence_data import SequenceData
+from lightrec.rewards.accepted import SurplusReward
+from lightrec.rewards.combined import NormalisedReward
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.irl import ClickClassifier, IQLearn, MaxEnt
 from lightrec.users.module import ChoiceModule
@@ -47,7 +50,7 @@ def choice(folder, batch_size=16, **settings):
 
 def policy_data(folder, **settings):
     own = {"max_steps": 4, "held_out": 8, "iterations": 2}
-    own |= {"reward_name": "NormalisedReward", "reward_settings": {"reward": "SurplusReward"}}
+    own |= {"reward": NormalisedReward(SurplusReward())}
     return PolicyData(
         *(str(folder / name) for name in ("data", "ranker", "users_a")), **own | settings
     )

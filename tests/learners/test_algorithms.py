@@ -6,6 +6,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.algorithms import REPLAY
 from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES
@@ -20,7 +21,7 @@ ALLOWED = [[1, 3, 4], [2, 3, 6]]
 NOTHING = [0, 0, 0]
 
 
-def learner_of(loss, size, strange=0.0):
+def learner_of(loss, size, strange=0.0, **settings_of_loss):
     """Every item has a score of its own; those that are never allowed are strange."""
     torch.manual_seed(0)
     policy = TowerPolicy(ITEMS, 3, size=4, hidden=[8]).set_items(torch.randn(ITEMS + 1, 3))
@@ -30,8 +31,8 @@ def learner_of(loss, size, strange=0.0):
     policy = REPLAY[loss].wrap(policy, size, settings)
     critic = SessionValue(policy.feature_size, (8,))
     others = REPLAY[loss].networks(policy, settings)
-    more = {"slate_size": size, "discount": 0.9, "tau": 0.1, "settings": {}}
-    learner = REPLAY[loss](policy, critic, others, **more)
+    more = {"slate_size": size, "discount": 0.9, "tau": 0.1}
+    learner = REPLAY[loss](policy, critic, others, settings=settings_of_loss, **more)
     with torch.no_grad():  # target networks like any other, away from the learned ones
         for number, parameter in enumerate(learner.parameters()):
             parameter.add_(0.1 * (-1) ** number)
@@ -98,3 +99,23 @@ def test_what_may_not_be_shown_does_not_count(loss, size):
 def test_losses_are_finite_where_nothing_is_left_to_show(loss, size, offers):
     found = losses(learner_of(loss, size), offers, following=NOTHING)
     assert all(value.isfinite().all() for value in found.values())
+
+
+def test_soft_values_are_those_of_the_law_that_acts():
+    """V = τ log Σ exp(Q / τ), and the law is exp((Q - V) / τ)."""
+    learner, temperature = learner_of("soft-q", 1), 0.1
+    state = rows(learner.policy, offers=False)
+    with torch.no_grad():
+        found = learner.loss.value_network(state.copy())
+        law = learner.policy.columns(state)
+    allowed = ALLOWED[0]
+    values, soft = found["action_value"][:, allowed], found["chosen_action_value"]
+    expected = temperature * (values / temperature).logsumexp(1, keepdim=True)
+    torch.testing.assert_close(soft, expected)
+    chances = ((values - soft) / temperature).exp()
+    torch.testing.assert_close(law.logits.softmax(1)[:, allowed], chances)
+
+
+def test_soft_values_need_a_temperature():
+    with pytest.raises(RecipeError, match=r"temperature is 0.0; it must be above 0"):
+        learner_of("soft-q", 1, temperature=0.0)

@@ -4,7 +4,7 @@ import torch
 from benchmarks.imitation.cart_pole import CartPole
 from lightrec.errors import DataError
 from lightrec.keys import Key
-from lightrec.learners.demonstrations import demonstrate, with_absorbing
+from lightrec.learners.transitions import demonstrate, with_absorbing
 from lightrec.simulators.wrappers import Absorbing
 
 

@@ -7,7 +7,8 @@ import torch
 from tensordict import TensorDict
 
 from lightrec.keys import Key
-from lightrec.learners.imitation import AIRL, DEMONSTRATED, GAIL, SQIL, reward_from_logit
+from lightrec.learners.adversarial import AIRL, GAIL, reward_from_logit
+from lightrec.learners.imitation import DEMONSTRATED, SQIL
 from lightrec.learners.transitions import FEATURES
 
 EXPERT = torch.tensor([[1, 7], [3, 5]])

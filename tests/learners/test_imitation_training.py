@@ -6,12 +6,11 @@ import torch
 from benchmarks.imitation.cart_pole import CartPoleData
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.learners.demonstrations import demonstrate
-from lightrec.learners.imitation import AIRL, GAIL, SQIL, LearnableReward
+from lightrec.learners.adversarial import AIRL, GAIL
+from lightrec.learners.imitation import REWARD, SQIL, LearnableReward
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.replay import ReplayPolicyModule
-from lightrec.learners.stage import REWARD
-from lightrec.learners.transitions import PACKED, SLATE
+from lightrec.learners.transitions import PACKED, SLATE, demonstrate
 from lightrec.learners.world_data import WorldData
 from lightrec.nn.slate_law import items_at
 from lightrec.simulators.choice_process import ChoiceProcess, transitions

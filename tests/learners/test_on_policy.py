@@ -10,10 +10,13 @@ from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
-from lightrec.learners.policy_rewards import make_reward
 from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
+from lightrec.rewards.accepted import EngagementReward, SurplusReward
+from lightrec.rewards.combined import NormalisedReward
+from lightrec.rewards.staying import ContinuationShaping
+from lightrec.settings import make
 from lightrec.simulators.rollout import play
 from lightrec.users.parts import LeavingModel
 from lightrec.users.user_model import UserModel
@@ -25,14 +28,14 @@ def run(bandit):
     return bandit
 
 
-DATA = {"reward_name": "EngagementReward", "max_steps": 4, "iterations": 2, "held_out": 8}
+DATA = {"reward": EngagementReward(), "max_steps": 4, "iterations": 2, "held_out": 8}
 POLICY = {"inverse_temperature": 0.2, "size": 4}
 MODULE = {"sessions": 32, "steps": 4, "batch_size": 64}
 OF_DATA = set(inspect.signature(PolicyData).parameters)
 
 
-def data_of(run, reward="users_a", **settings):
-    folders = (str(run / "data"), str(run / "ranker"), str(run / reward))
+def data_of(run, users_a="users_a", **settings):
+    folders = (str(run / "data"), str(run / "ranker"), str(run / users_a))
     return PolicyData(*folders, **{**DATA, **settings})
 
 
@@ -102,7 +105,7 @@ def test_what_is_written_suffices(run, tmp_path):
 
 
 def test_slates_and_fixed_sessions_train_too(run):
-    module, trainer = fit(run, 1, slate_size=2, ending="fixed", reward_name="SurplusReward")
+    module, trainer = fit(run, 1, slate_size=2, ending="fixed", reward=SurplusReward())
     assert all(weight.isfinite().all() for weight in module.state_dict().values())
     assert trainer.callback_metrics["validation/length"] <= 4
 
@@ -176,7 +179,7 @@ def test_users_who_judge_do_not_train(run):
 
 def test_expected_surplus_is_the_log_sum(run):
     """The mean over outcomes of r - log π is log(1 + exp r) for a user who does not look ahead."""
-    data = data_of(run, reward_name="SurplusReward")
+    data = data_of(run, reward=SurplusReward())
     module = module_of(data)
     trainer = pl.Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
     trainer.datamodule = data  # type: ignore[assignment]
@@ -194,14 +197,14 @@ def test_expected_surplus_is_the_log_sum(run):
 
 def test_rewards_by_name():
     for name in ("SurplusReward", "LearnedReward", "EngagementReward", "ProbabilityLogReward"):
-        assert type(make_reward(name)).__name__ == name
+        assert type(make("rewards", name)).__name__ == name
     with pytest.raises(PluginError, match=r"no 'Surplus' among the rewards.*SurplusReward"):
-        make_reward("Surplus")
+        make("rewards", "Surplus")
 
 
 def test_settings_of_a_reward_reach_it_or_are_refused():
-    with pytest.raises(RecipeError, match=r"EngagementReward cannot be built.*'bonus'"):
-        make_reward("EngagementReward", {"bonus": 2})
+    with pytest.raises(RecipeError, match="EngagementReward has no setting 'bonus'"):
+        make("rewards", "EngagementReward", {"bonus": 2})
 
 
 def test_rewards_within_rewards_reach_the_policy_stage():
@@ -209,41 +212,34 @@ def test_rewards_within_rewards_reach_the_policy_stage():
         "parts": ["SurplusReward", {"class_path": "RepetitionPenalty", "init_args": {"window": 3}}],
         "weights": [1.0, 0.5],
     }
-    reward = make_reward("WeightedSum", settings)
+    reward = make("rewards", "WeightedSum", settings)
     assert [type(part).__name__ for part in reward.parts] == ["SurplusReward", "RepetitionPenalty"]
     assert reward.parts[1].window == 3
     inner = {"class_path": "WeightedSum", "init_args": settings}
-    assert make_reward("NormalisedReward", {"reward": inner}).reward.weights == [1.0, 0.5]
-    with pytest.raises(RecipeError, match=r"parts of the reward WeightedSum is .*a list of these"):
-        make_reward("WeightedSum", {"parts": "SurplusReward"})
+    assert make("rewards", "NormalisedReward", {"reward": inner}).reward.weights == [1.0, 0.5]
+    with pytest.raises(RecipeError, match="The setting parts takes list, not SurplusReward"):
+        make("rewards", "WeightedSum", {"parts": "SurplusReward"})
     wrong = {"class_path": "RepetitionPenalty", "init_args": {"windows": 3}}
-    with pytest.raises(RecipeError, match=r"RepetitionPenalty cannot be built.*'windows'"):
-        make_reward("WeightedSum", {"parts": [wrong]})
-    with pytest.raises(RecipeError, match=r"WeightedSum cannot be built.*parts"):
-        make_reward("WeightedSum", {})
+    with pytest.raises(RecipeError, match="There is no setting 'windows' here"):
+        make("rewards", "WeightedSum", {"parts": [wrong]})
+    with pytest.raises(RecipeError, match=r"WeightedSum cannot be made with .*required: parts"):
+        make("rewards", "WeightedSum", {})
 
 
 def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(run):
-    settings = {"reward": "EngagementReward"}
-    module, _ = fit(
-        run, 1, reward_name="ContinuationShaping", reward_settings=settings, discount=0.9
-    )
+    own = ContinuationShaping(EngagementReward())
+    module, _ = fit(run, 1, reward=own, discount=0.9)
     shaped = module.ground.train.reward
     # Sessions end with a chance of .05, which the learner has in its discount.
     assert shaped.discount == pytest.approx(0.9 * 0.95)
     assert module.ground.judging.reward is shaped.reward
     assert type(shaped.reward).__name__ == "EngagementReward"
-    fixed, _ = fit(
-        run, 1, reward_name="ContinuationShaping", reward_settings=settings, ending="fixed"
-    )
+    fixed, _ = fit(run, 1, reward=own, ending="fixed")
     assert fixed.ground.train.reward.discount == 1
 
 
 def test_what_a_normalised_reward_has_measured_is_resumed(run, tmp_path):
-    settings = {
-        "reward_name": "NormalisedReward",
-        "reward_settings": {"reward": "EngagementReward"},
-    }
+    settings = {"reward": NormalisedReward(EngagementReward())}
     whole, _ = fit(run, 2, **settings)
     fit(run, 1, tmp_path, **settings)
     resumed, _ = fit(run, 2, checkpoint=str(tmp_path / "last.ckpt"), **settings)

@@ -12,6 +12,7 @@ from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.replay import ReplayPolicyModule
 from lightrec.learners.world_data import WorldData
 from lightrec.policies.base import UserMemory, session_start
+from lightrec.rewards.accepted import EngagementReward
 from tests.learners.training import fit
 
 SMALL = {
@@ -23,7 +24,7 @@ SINGLE = ("dqn", "double-dqn", "soft-q", "sac", "mpo")
 
 def bandit_data(run, **settings):
     folders = (str(run / name) for name in ("data", "ranker", "users_a"))
-    own = {"reward_name": "EngagementReward", "max_steps": 1, "held_out": 8, "iterations": 6}
+    own = {"reward": EngagementReward(), "max_steps": 1, "held_out": 8, "iterations": 6}
     return PolicyData(*folders, **{**own, **settings})
 
 
@@ -155,7 +156,7 @@ def test_unknown_settings_are_told():
         fit(data, ReplayPolicyModule, 1, policy_settings={"widht": 3}, **SMALL)
     with pytest.raises(RecipeError, match=r"DQN cannot be built with loss_settings \{'x': 1\}"):
         fit(data, ReplayPolicyModule, 1, loss_settings={"x": 1}, **SMALL)
-    with pytest.raises(RecipeError, match=r"Greed cannot be made with settings \{'seeed': 1\}"):
+    with pytest.raises(RecipeError, match=r"Greed has no setting 'seeed'\. Did you mean 'seed'\?"):
         WorldData("Greed", {"seeed": 1}).num_items  # noqa: B018
 
 

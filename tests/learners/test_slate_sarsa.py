@@ -11,6 +11,7 @@ from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.transitions import CLICKED_COLUMN, slates_alone
 from lightrec.learners.world_data import WorldData
 from lightrec.policies.slate import SlatePolicy
+from lightrec.rewards.accepted import EngagementReward
 from tests.learners.training import fit
 
 SMALL = {
@@ -109,6 +110,6 @@ def test_settings_of_the_loss_that_cannot_be(settings, message):
 
 def test_a_tuned_encoder_is_refused(bandit):
     folders = (str(bandit / name) for name in ("data", "ranker", "users_a"))
-    data = PolicyData(*folders, reward_name="EngagementReward", max_steps=2, held_out=8)
+    data = PolicyData(*folders, reward=EngagementReward(), max_steps=2, held_out=8)
     with pytest.raises(RecipeError, match=r"tune is true.*Set it to false"):
         fit(data, PolicyModule, 1, loss="slate-sarsa", policy_settings={"tune": True})

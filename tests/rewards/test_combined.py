@@ -63,7 +63,7 @@ def test_a_recipe_can_nest_rewards():
         "class_path": f"{module}.combined.WeightedSum",
         "init_args": {
             "parts": [
-                {"class_path": f"{module}.engagement.EngagementReward"},
+                {"class_path": f"{module}.accepted.EngagementReward"},
                 {
                     "class_path": f"{module}.penalties.RepetitionPenalty",
                     "init_args": {"window": 2},

@@ -4,7 +4,7 @@ from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.learners.demonstrations import demonstrate
+from lightrec.learners.transitions import demonstrate
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.choice_process import ChoiceProcess, transitions
 

@@ -46,7 +46,7 @@ def package(lightrec_plugins):
     return folder
 
 
-POLICY = "{'data': {'init_args': {'reward_name': 'Calm', 'data': 'runs/calm/data'}}}"
+POLICY = "{'data': {'init_args': {'reward': 'Calm', 'data': 'runs/calm/data'}}}"
 EVALUATE = "{'evaluators': [{'class_path': 'mine.evaluators.Calmness'}]}"
 
 

@@ -212,7 +212,7 @@ def test_an_evaluator_that_fails_is_named(clinic, settings, told):
     ],
 )
 def test_a_reward_that_fails_in_a_run_is_named(clinic, fault, told):
-    own = f"--data.init_args.reward_settings={{fault: {fault}}}"
+    own = f"--data.init_args.reward.init_args.fault={fault}"
     with pytest.raises(PluginError) as error:
         train(stage(clinic, "policy", own))
     assert str(error.value).startswith("Calm of lightrec-clinic 1.0 ")
@@ -221,10 +221,8 @@ def test_a_reward_that_fails_in_a_run_is_named(clinic, fault, told):
 
 def test_a_reward_within_a_reward_is_named(clinic):
     part = "{class_path: Calm, init_args: {fault: error}}"
-    own = [
-        "--data.init_args.reward_name=WeightedSum",
-        f"--data.init_args.reward_settings={{parts: [EngagementReward, {part}]}}",
-    ]
+    parts = f"{{parts: [EngagementReward, {part}]}}"
+    own = [f"--data.init_args.reward={{class_path: WeightedSum, init_args: {parts}}}"]
     with pytest.raises(PluginError, match=r"Calm of lightrec-clinic.*reward\.py, line 19"):
         train(stage(clinic, "policy", *own))
 

@@ -126,22 +126,20 @@ def test_a_changed_setting_redoes_its_stage(tiny_run, lightrec_tiny_files):
 def test_paths_within_settings_follow_the_run_folder(tmp_path):
     own = tmp_path / "own"
     shutil.copytree(recipes.folder("generic"), own)
-    path = own / "policy.yaml"
+    path = own / "ranker.yaml"
     recipe = yaml.safe_load(path.read_text())
-    penalty = {
-        "class_path": "RepetitionPenalty",
-        "init_args": {"data": "${run}/data", "category": "runs/other/data"},
-    }
-    recipe["data"]["init_args"] |= {
-        "reward_name": "WeightedSum",
-        "reward_settings": {"parts": ["SurplusReward", penalty], "weights": [1.0, 0.5]},
+    arguments = {"model": "${run}/data", "device": "runs/other/data"}
+    recipe["data"]["init_args"]["text_encoder"] = {
+        "class_path": "TextEncoder",
+        "init_args": arguments,
     }
     path.write_text(yaml.safe_dump(recipe))
-    policy = plan(recipes.load(str(own)), tmp_path / "elsewhere", {})[4]
-    parsed = training.ParsedRecipe(training.arguments(policy))
-    moved = parsed.value("data.init_args.reward_settings")["parts"][1]["init_args"]
-    assert moved == {"data": str(tmp_path / "elsewhere/data"), "category": "runs/other/data"}
-    assert parsed.value("data.init_args.users_a") == str(tmp_path / "elsewhere/users_a")
+    ranker = plan(recipes.load(str(own)), tmp_path / "elsewhere", {})[1]
+    parsed = training.ParsedRecipe(training.arguments(ranker))
+    moved = parsed.value("data.init_args.text_encoder")["init_args"]
+    assert moved["model"] == str(tmp_path / "elsewhere/data")
+    assert moved["device"] == "runs/other/data"
+    assert parsed.value("data.init_args.data") == str(tmp_path / "elsewhere/data")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from lightrec.keys import Key
 from lightrec.learners.policy_data import PolicyData
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.stages.stage import Stage
+from lightrec.testing import tiny
 from lightrec.users.assessment import fit_popularity
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
@@ -70,14 +71,16 @@ def cold(tmp_path):
     return tmp_path, kept_out
 
 
-def test_no_history_of_any_stage_holds_a_cold_item(cold):
+def test_no_history_of_any_stage_holds_a_cold_item(cold, tmp_path):
     folder, kept_out = cold
     data = ChoiceData(str(folder / "data"), history_length=6, batch_size=4096)
     histories = [batch[Key.HISTORY] for part in (TRAIN, TEST) for batch in data.batches(part)]
     histories.append(_states(data, accepted=True)[0])
     ranking = SequenceData(str(folder / "data"))
     histories += [batch[Key.HISTORY].flatten() for batch in ranking.test_dataloader()]
-    policy = PolicyData(str(folder / "data"), "ranker", "users_a", held_out=20, cut=True)
+    users_a = tmp_path / "users_a"
+    tiny.tiny_user_model(data.num_items).save_pretrained(users_a)
+    policy = PolicyData(str(folder / "data"), "ranker", str(users_a), held_out=20, cut=True)
     users, ends = policy.starts.draw(500, torch.Generator().manual_seed(0))
     histories.append(policy.starts.history(users, ends, 6))
     histories.append(policy.starts.seen(users, ends)[1])

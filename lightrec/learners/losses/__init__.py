@@ -5,11 +5,9 @@ logits ``(B, C)``. TorchRL's own losses that work with candidates (DQN, PPO, A2C
 used as they are and are not repeated here.
 """
 
-from lightrec.learners.losses.mpo import CandidateMPOLoss
+from lightrec.learners.losses.actor_value import CandidateMPOLoss, CandidateSACLoss
 from lightrec.learners.losses.reinforce_top_k import ReinforceTopKLoss, top_k_multiplier
-from lightrec.learners.losses.sac import CandidateSACLoss
-from lightrec.learners.losses.slate_q import SlateQLoss
-from lightrec.learners.losses.slate_sarsa import SlateSarsaLoss
+from lightrec.learners.losses.slate_q import SlateQLoss, SlateSarsaLoss
 
 __all__ = [
     "CandidateMPOLoss",

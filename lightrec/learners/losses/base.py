@@ -54,6 +54,9 @@ class CandidateLoss(LossModule):
     default_value_estimator = ValueEstimators.TD0
     SUPPORTED_VALUE_ESTIMATORS: ClassVar = (ValueEstimators.TD0,)
 
+    bootstraps: ClassVar[bool] = True
+    """Whether next states are valued."""
+
     qvalue_network: TensorDictModule
     qvalue_network_params: TensorDictParams
     target_qvalue_network_params: TensorDictParams
@@ -112,7 +115,7 @@ class CandidateLoss(LossModule):
         if self._in_keys is None:
             keys = self.tensor_keys
             read = [key for network in self._networks_read() for key in network.in_keys]
-            following = [keys.reward, keys.done, keys.terminated, *read]
+            following = [keys.reward, keys.done, keys.terminated, *read] if self.bootstraps else []
             every = [keys.action, *self._more_keys(), *read, *(("next", key) for key in following)]
             self._in_keys = list(dict.fromkeys(every))
         return self._in_keys

@@ -2,7 +2,8 @@
 
 Ie et al. 2019, "SlateQ: a tractable decomposition for reinforcement learning with recommendation
 sets" (IJCAI): users take at most one item of a slate, and what comes after depends on what was
-taken only.
+taken only. Off policy, values are those of the best slates; on policy, those of the policy that
+plays, from returns that look many steps ahead in place of the paper's single step.
 """
 
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from tensordict import TensorDict, TensorDictBase
 from tensordict.nn import TensorDictModule, TensorDictParams, dispatch
 from tensordict.utils import NestedKey
 from torch import Tensor, nn
-from torchrl.objectives import ValueEstimators
+from torchrl.objectives import distance_loss
 
 from lightrec.learners.losses.base import CandidateLoss
 from lightrec.nn.best_slate import SlateMethod, best_slate
@@ -58,7 +59,6 @@ class SlateQLoss(CandidateLoss):
 
     tensor_keys: _AcceptedKeys
     default_keys = _AcceptedKeys
-    default_value_estimator = ValueEstimators.TD0
     out_keys: tuple[str, ...] = ("loss_qvalue", "loss_choice", "pred_value", "target_value")
 
     choice_network: TensorDictModule
@@ -162,3 +162,86 @@ class SlateQLoss(CandidateLoss):
         options = torch.cat([torch.zeros_like(scores[..., :1]), scores], -1)
         option = torch.where(took, place.long().argmax(-1) + 1, 0).unsqueeze(-1)
         return options.logsumexp(-1) - options.gather(-1, option).squeeze(-1)
+
+
+class SlateSarsaLoss(SlateQLoss):
+    """Learns Q(s, i) of items that are taken, Q(s, 0) of nothing, the law of choice, and V(s).
+
+    Values are those of the policy that played: ``loss_qvalue`` is the distance of Q(s, i), i being
+    what was taken of the slate or nothing, from ``value_target``, an estimate of the return such as
+    TD(λ); ``loss_value`` that of V(s), which such estimates need. ``loss_choice`` is that of
+    :class:`SlateQLoss`. There are no target networks: nothing
+    here is learned from itself.
+
+    A policy that shows, mostly, the slates of largest value then improves on the one that played,
+    and so on. Networks are run on what was played, so that columns may be the places of slates
+    alone: a few scores a row in place of all items'.
+
+    :param qvalue_network: writes ``action_value`` ``(B, C)`` and ``null_value`` ``(B, 1)``.
+    :param choice_network: writes ``choice_logits`` ``(B, C)``.
+    :param critic_network: writes ``state_value`` ``(B, 1)``.
+    :param slate_size: places K.
+    :param loss_function: of values: ``l2``, ``l1`` or ``smooth_l1``. Only ``l2`` aims at the mean
+        of returns that scatter.
+    :param reduction: ``mean``, ``sum`` or ``none``.
+    """
+
+    @dataclass
+    class _AcceptedKeys(SlateQLoss._AcceptedKeys):
+        state_value: NestedKey = "state_value"
+        """(B, 1), written by the critic."""
+        value_target: NestedKey = "value_target"
+        """(B, 1): the return, or an estimate of it."""
+
+    tensor_keys: _AcceptedKeys
+    default_keys = _AcceptedKeys
+    out_keys = ("loss_qvalue", "loss_choice", "loss_value", "pred_value", "target_value")
+
+    critic_network: TensorDictModule
+    critic_network_params: TensorDictParams
+    target_critic_network_params: TensorDictParams
+
+    def __init__(
+        self,
+        qvalue_network: TensorDictModule,
+        choice_network: TensorDictModule,
+        critic_network: TensorDictModule,
+        *,
+        slate_size: int,
+        loss_function: str = "l2",
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(
+            qvalue_network,
+            choice_network,
+            slate_size=slate_size,
+            delay_value=False,
+            loss_function=loss_function,
+            reduction=reduction,
+        )
+        self.convert_to_functional(critic_network, "critic_network")
+
+    bootstraps = False
+
+    def _more_keys(self) -> Iterable[NestedKey]:
+        return *super()._more_keys(), self.tensor_keys.value_target
+
+    def _networks_read(self) -> Iterable[TensorDictModule]:
+        return *super()._networks_read(), self.critic_network
+
+    def _values_aimed_at(self, batch: TensorDictBase) -> Tensor:
+        target: Tensor = batch.get(self.tensor_keys.value_target).detach().squeeze(-1)
+        return target
+
+    @dispatch
+    def forward(self, tensordict: TensorDictBase) -> TensorDict:
+        """Give the three losses, with the means of predictions and targets.
+
+        :raises ValueError: where what was taken was not shown.
+        """
+        losses = self._losses(tensordict)
+        value = self._run("critic_network", tensordict).get(self.tensor_keys.state_value)
+        aimed_at = self._values_aimed_at(tensordict)
+        distance = distance_loss(value.squeeze(-1), aimed_at, self.loss_function)
+        losses["loss_value"] = self._reduced(tensordict, distance)
+        return self._output(losses, tensordict)

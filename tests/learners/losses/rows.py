@@ -4,8 +4,14 @@ import math
 
 import torch
 from tensordict import TensorDict
-from tensordict.nn import TensorDictModule
+from tensordict.nn import (
+    ProbabilisticTensorDictModule,
+    ProbabilisticTensorDictSequential,
+    TensorDictModule,
+)
 from torch import nn
+
+from lightrec.nn.plackett_luce import PlackettLuce
 
 NONE = -torch.inf
 DISCOUNT = 0.5
@@ -58,3 +64,21 @@ def gradients(losses, key, module):
     """Differentiate one loss by a network's rows, as nested lists."""
     (gradient,) = torch.autograd.grad(losses[key], module.module.rows, retain_graph=True)
     return gradient.tolist()
+
+
+def slate_actor(logits, slate_size, masked=False):
+    """Make a probabilistic actor of a module from a state to logits (B, C).
+
+    :param masked: whether states have a ``mask``.
+    """
+    keys = {"logits": "logits", "mask": "mask"} if masked else {"logits": "logits"}
+    return ProbabilisticTensorDictSequential(
+        TensorDictModule(logits, in_keys=["state"], out_keys=["logits"]),
+        ProbabilisticTensorDictModule(
+            in_keys=keys,
+            out_keys=["action"],
+            distribution_class=PlackettLuce,
+            distribution_kwargs={"slate_size": slate_size},
+            return_log_prob=True,
+        ),
+    )

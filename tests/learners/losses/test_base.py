@@ -6,8 +6,7 @@ from torchrl.objectives import SoftUpdate
 
 from lightrec.learners.losses import CandidateMPOLoss, CandidateSACLoss
 from lightrec.nn.plackett_luce import at, expectation, log_probabilities, may_be_shown
-from tests.learners.losses.rows import DISCOUNT, NONE, batch, network
-from tests.learners.losses.torchrl_losses import slate_actor
+from tests.learners.losses.rows import DISCOUNT, NONE, batch, network, slate_actor
 
 LOGITS = [[NONE, 1.0, 0.5, -0.5], [NONE, NONE, 0.2, 0.3]]
 VALUES = [[NONE, 1.0, 2.0, -1.0], [NONE, NONE, 3.0, 0.5]]

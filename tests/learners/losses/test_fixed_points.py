@@ -22,7 +22,6 @@ from tests.learners.losses.tabular import (
     numbers,
     table,
 )
-from tests.learners.losses.torchrl_losses import discrete_sac
 
 STEP = 0.25
 """Half the squared error's curvature of two outcomes: one step leads onto their mean."""
@@ -76,24 +75,6 @@ def test_soft_actor_critic():
     policy = actor.module.table.detach().masked_fill(~ALLOWED, -torch.inf).softmax(-1)
     exact = torch.as_tensor(world.values(soft)[:, 1:] / ALPHA).masked_fill(~ALLOWED, -torch.inf)
     torch.testing.assert_close(policy[:-1], exact.softmax(-1)[:-1], atol=1e-5, rtol=0)
-
-
-def test_discrete_soft_actor_critic_of_torchrl():
-    """It finds them too, where numbers stand in place of minus infinity and something is left."""
-    world = World(1, barren=False)
-    batch = world.batch()
-    batch["action"] = batch["action"].squeeze(-1)
-    loss = discrete_sac(
-        *(table(key, seed).module for key, seed in (("logits", 0), *QS)),
-        alpha_init=ALPHA,
-        fixed_alpha=True,
-        loss_function="l2",
-        reduction="sum",
-    )
-    loss.make_value_estimator(gamma=DISCOUNT)
-    iterate(loss, batch, 220, {"qvalue": STEP, "actor": 0.25}, SoftUpdate(loss, tau=0.5))
-    for values in loss.qvalue_network_params.get(("module", "0", "table")).detach():
-        check(world, torch.where(ALLOWED, values, 0.0).numpy(), soft)
 
 
 class Values(torch.nn.Module):

@@ -7,8 +7,16 @@ from torch import nn
 from torchrl.objectives import SoftUpdate, ValueEstimators
 
 from lightrec.learners.losses import ReinforceTopKLoss, top_k_multiplier
-from tests.learners.losses.rows import DISCOUNT, NONE, Rows, batch, gradients, network, softmax
-from tests.learners.losses.torchrl_losses import slate_actor
+from tests.learners.losses.rows import (
+    DISCOUNT,
+    NONE,
+    Rows,
+    batch,
+    gradients,
+    network,
+    slate_actor,
+    softmax,
+)
 
 LOGITS = [[NONE, 1.0, 0.5, -0.5], [NONE, NONE, 0.2, 0.3]]
 BEHAVIOR = [[NONE, 0.0, 0.4, -1.0], [NONE, NONE, 0.0, 0.0]]

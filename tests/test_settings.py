@@ -3,7 +3,7 @@
 import pytest
 
 from lightrec.errors import LightrecError
-from lightrec.stages.complaints import in_sentences
+from lightrec.settings import in_sentences
 from lightrec.stages.run import run
 
 MISTAKES = [
@@ -16,8 +16,8 @@ MISTAKES = [
     ("data", ["--k_core", "many"], "The setting k_core takes int, not many."),
     (
         "policy",
-        ["--data.init_args.reward_name", "SurplusRewrd"],
-        "no 'SurplusRewrd' among the rewards",
+        ["--data.init_args.reward", "SurplusRewrd"],
+        "Did you mean SurplusReward?",
     ),
     ("assumptions", ["--rounds", "many"], "The setting rounds takes"),
 ]

@@ -1,0 +1,331 @@
+"""Rewards that a discriminator gives, which tells demonstrations from what a policy does.
+
+Every logit here is high where a transition looks like the expert's: D = sigmoid(logit) is the
+probability that a demonstration is seen. Transitions are those of
+:class:`~lightrec.learners.imitation.LearnableReward`.
+"""
+
+import copy
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor, nn
+from torch.nn.functional import embedding, pad, softplus
+
+from lightrec.keys import PADDING, Key
+from lightrec.learners.imitation import LearnableReward
+from lightrec.learners.transitions import FEATURES
+from lightrec.nn.session import perceptron
+from lightrec.trust import ARGUMENTS
+
+RewardForm = Literal["logit", "positive", "negative"]
+"""How a logit becomes a reward; see :func:`reward_from_logit`."""
+
+
+class AdversarialReward(LearnableReward):
+    """What a discriminator says that tells demonstrations from what the learner did.
+
+    The policy is trained on the discriminator's logit in some form, scaled; the reward to be looked
+    at afterwards is :meth:`learned`, that of ``averaged``, the discriminator with its weights
+    averaged over the iterations: the one in training goes round its goal, as the policy does.
+
+    :param hidden: widths of the hidden layers.
+    :param spectral: whether layers are divided by their largest singular value (Miyato et al.
+        2018), which bounds the logit's slope.
+    :param identity_size: length of what is learned for each item by itself, beside its vector.
+    :param reward_form: how the logit becomes the policy's reward.
+    :param penalty: weight of :meth:`gradient_penalty`; 0 for none.
+    :param average: share by which ``averaged`` moves to the discriminator in an iteration.
+    :param settings: of :class:`LearnableReward`.
+    :param feature_size: length S of a state's features; filled in by the module that learns.
+    :param num_items: number of items N; likewise.
+    :param vector_size: length D of item vectors; likewise.
+    :param slate_size: places K of a slate; likewise.
+    """
+
+    vectors: Tensor
+    spread: Tensor
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (32, 32),
+        spectral: bool = False,
+        identity_size: int = 0,
+        reward_form: RewardForm = "logit",
+        penalty: float = 1.0,
+        average: float = 0.05,
+        feature_size: int = 0,
+        num_items: int = 0,
+        vector_size: int = 0,
+        slate_size: int = 1,
+        **settings: Any,
+    ) -> None:
+        super().__init__(**settings)
+        self.hidden, self.spectral = tuple(hidden), spectral
+        self.reward_form: RewardForm = reward_form
+        self.penalty, self.average = penalty, average
+        # One number more: whether the state absorbs.
+        self.state_size = feature_size + 1
+        self.choice_size = slate_size * (vector_size + identity_size)
+        self.register_buffer("vectors", torch.zeros(num_items + 1, vector_size))
+        self.register_buffer("spread", torch.zeros(3))
+        if num_items:
+            self.discriminator = self.networks()
+            identity = nn.Embedding(num_items + 1, identity_size)
+            nn.init.normal_(identity.weight, std=0.1)
+            self.discriminator["identity"] = identity
+            self.averaged = copy.deepcopy(self.discriminator).requires_grad_(False)
+
+    @abstractmethod
+    def networks(self) -> nn.ModuleDict:
+        """Make the discriminator's networks."""
+
+    @abstractmethod
+    def score(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
+        """Score the vectors of transitions: (...), high for the expert.
+
+        :param networks: the discriminator's own, or averaged ones.
+        :param inputs: as :meth:`inputs` gives them.
+        """
+
+    @abstractmethod
+    def learned(self, transition: TensorDictBase) -> Tensor:
+        """Give the reward (...) that is left in the end, without shaping and scale."""
+
+    def fitted_to(self, feature_size: int, vectors: Tensor, slate_size: int) -> Self:
+        """Give a new reward with the same settings for states and items of a size.
+
+        Item vectors are centred and brought to unit mean square.
+        """
+        sizes = {"feature_size": feature_size, "slate_size": slate_size}
+        sizes |= {"num_items": len(vectors) - 1, "vector_size": vectors.shape[1]}
+        made = type(self)(**{**self.description[ARGUMENTS], **sizes})
+        items = vectors[1:].float() - vectors[1:].float().mean(0)
+        made.vectors[1:] = items / items.square().mean().sqrt().clamp_min(1e-8)
+        return made
+
+    def inputs(self, networks: nn.ModuleDict, transition: TensorDictBase) -> tuple[Tensor, ...]:
+        """Give the vectors (..., any) of transitions that the score is a function of.
+
+        :returns: of the state, of the items shown, of the next state, and whether there is a
+            future (..., 1).
+        """
+        following = transition["next"]
+        future = (~following["terminated"]).float()
+        shown = self.choices(networks, transition, transition[Key.ACTION]).flatten(-2)
+        return self.states(transition), shown, self.states(following), future
+
+    def states(self, state: TensorDictBase) -> Tensor:
+        """Give a state's features, and whether it absorbs; then all else is 0: (..., S + 1)."""
+        features = state[FEATURES]
+        absorbing = state.get(Key.ABSORBING, None)
+        if absorbing is None:
+            return pad(features, (0, 1))
+        over = absorbing.to(features)
+        return torch.cat([features * (1 - over), over], -1)
+
+    def choices(self, networks: nn.ModuleDict, state: TensorDictBase, items: Tensor) -> Tensor:
+        """Give the vectors (..., C, D) of items (..., C); zeros where a state absorbs."""
+        counts = (items > PADDING).unsqueeze(-1)
+        absorbing = state.get(Key.ABSORBING, None)
+        if absorbing is not None:
+            counts = counts & ~absorbing.unsqueeze(-1)
+        return torch.cat([embedding(items, self.vectors), networks["identity"](items)], -1) * counts
+
+    def logit(self, transition: TensorDictBase) -> Tensor:
+        """Give (...), the log-odds that transitions are the expert's."""
+        return self.score(self.discriminator, self.inputs(self.discriminator, transition))
+
+    @torch.no_grad()
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Give the policy's rewards (..., 1): divided by their standard deviation so far.
+
+        Nothing is taken off: a reward's sign says whether a further step pays.
+        """
+        reward = reward_from_logit(self.logit(transition), self.reward_form).float()
+        # Old discriminators' rewards are forgotten, so that a hundred batches are the memory.
+        weight = 1 / (self.spread[0] + 1).clamp_max(100)
+        seen = torch.stack([self.spread[0] + 1 / weight, reward.mean(), reward.square().mean()])
+        self.spread.lerp_(seen, weight)
+        deviation = (self.spread[2] - self.spread[1].square()).clamp_min(0).sqrt()
+        return (reward / deviation.clamp_min(1e-6)).unsqueeze(-1)
+
+    def losses(self, demonstrations: TensorDictBase, played: TensorDictBase) -> dict[str, Tensor]:
+        """Binary cross-entropy: the expert's transitions are 1, the policy's 0.
+
+        :returns: ``loss_discriminator``, ``loss_penalty`` where there is one, and how often either
+            side is recognised: ``expert_right``, ``policy_right``.
+        """
+        expert, policy = self.logit(demonstrations), self.logit(played)
+        losses = {
+            "loss_discriminator": (softplus(-expert).mean() + softplus(policy).mean()) / 2,
+            "expert_right": (expert.detach() > 0).float().mean(),
+            "policy_right": (policy.detach() < 0).float().mean(),
+        }
+        if self.penalty:
+            losses["loss_penalty"] = self.penalty * self.gradient_penalty(demonstrations, played)
+        return losses
+
+    def gradient_penalty(self, demonstrations: TensorDictBase, played: TensorDictBase) -> Tensor:
+        """Give E (‖∇ score‖ - 1)² between demonstrations and own steps (Gulrajani et al. 2017).
+
+        The gradient is by the vectors that stand for states and items, never by ids, and goes into
+        no embedding: between two items there is no third, but between their vectors is a line.
+        """
+        with torch.no_grad():
+            ends = [self.inputs(self.discriminator, side) for side in (demonstrations, played)]
+        share = torch.rand(len(ends[0][0]), 1, device=ends[0][0].device)
+        between = [torch.lerp(a, b, share).requires_grad_() for a, b in zip(*ends, strict=True)]
+        total = self.score(self.discriminator, between).sum()
+        slopes = torch.autograd.grad(total, between, create_graph=True, allow_unused=True)
+        steep = torch.cat([slope for slope in slopes if slope is not None], -1).square().sum(-1)
+        # The root has no derivative at 0.
+        return ((steep + 1e-12).sqrt() - 1).square().mean()
+
+    @torch.no_grad()
+    def end_iteration(self, waiting: bool) -> None:
+        """Move the averaged networks; while the policy waits they are the discriminator's own."""
+        share = 1.0 if waiting else self.average
+        pairs = zip(self.averaged.parameters(), self.discriminator.parameters(), strict=True)
+        for slow, quick in pairs:
+            slow.lerp_(quick, share)
+
+
+class GAIL(AdversarialReward):
+    """logit D(s, a), a network (Ho and Ermon 2016, with their sign of D turned round).
+
+    At its best it is log ρ_expert(s, a) - log ρ_policy(s, a). As the learner comes close it goes to
+    zero everywhere: what it says at the end of training is no reward that outlives the learner.
+    """
+
+    def networks(self) -> nn.ModuleDict:
+        """Make one network, of states and items."""
+        sizes = self.state_size, self.choice_size, self.hidden, self.spectral
+        return nn.ModuleDict({"choice": ChoiceScore(*sizes)})
+
+    def score(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
+        """Give the logit."""
+        score: Tensor = networks["choice"](inputs[0], inputs[1]).squeeze(-1)
+        return score
+
+    def learned(self, transition: TensorDictBase) -> Tensor:
+        """Give the averaged logit, which is all that there is."""
+        return self.score(self.averaged, self.inputs(self.averaged, transition))
+
+
+class AIRL(AdversarialReward):
+    """f(s, a, s') = g(s, a) + γ h(s') - h(s) and D = exp f / (exp f + π(a|s)) (Fu et al. 2018).
+
+    So logit D = f - log π(a|s). g is the reward that is left in the end; f is g with shaping, which
+    changes no best policy (Ng, Harada and Russell 1999). After an end the potential h is 0.
+
+    :param discount: γ of the shaping, the learner's own.
+    :param shaping: whether there is an h. Without it f = g, an advantage rather than a reward.
+    :param state_only: whether g sees the state alone, as the paper's reward must to survive a
+        change of the dynamics.
+    :param anchor: an item whose reward is known to be 0, such as nothing. Where the next state
+        follows from state and action, g and the shaping cannot be told apart without it.
+    :param settings: of :class:`AdversarialReward`.
+    """
+
+    reads_probability = True
+
+    def __init__(
+        self,
+        discount: float = 0.99,
+        shaping: bool = True,
+        state_only: bool = False,
+        anchor: int | None = None,
+        **settings: Any,
+    ) -> None:
+        self.discount, self.anchor = discount, -1 if anchor is None else anchor
+        self.shaping, self.state_only = shaping, state_only
+        super().__init__(**settings)
+
+    def networks(self) -> nn.ModuleDict:
+        """Make g, of states and items or of states alone, and h, of states."""
+        state, size, hidden = self.state_size, self.choice_size, self.hidden
+        made = nn.ModuleDict()
+        if self.state_only:
+            made["state"] = perceptron([state, *hidden, 1], spectral=self.spectral)
+        else:
+            made["choice"] = ChoiceScore(state, size, hidden, self.spectral)
+        if self.shaping:
+            made["potential"] = perceptron([state, *hidden, 1], spectral=self.spectral)
+        return made
+
+    def inputs(self, networks: nn.ModuleDict, transition: TensorDictBase) -> tuple[Tensor, ...]:
+        """Give the vectors of transitions, and whether the anchor was shown alone (..., 1)."""
+        anchored = (transition[Key.ACTION] == self.anchor).all(-1, keepdim=True).float()
+        return *super().inputs(networks, transition), anchored
+
+    def score(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
+        """Give f."""
+        states, _, following, future, _ = inputs
+        reward = self._reward(networks, inputs)
+        if not self.shaping:
+            return reward
+        after, before = networks["potential"](following), networks["potential"](states)
+        return reward + (self.discount * after * future - before).squeeze(-1)
+
+    def logit(self, transition: TensorDictBase) -> Tensor:
+        """Give f - log π(a|s)."""
+        log_probability: Tensor = transition[Key.LOG_PROBABILITY]
+        return super().logit(transition) - log_probability
+
+    def learned(self, transition: TensorDictBase) -> Tensor:
+        """Give the averaged g."""
+        return self._reward(self.averaged, self.inputs(self.averaged, transition))
+
+    def _reward(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
+        states, shown, *_, anchored = inputs
+        if self.state_only:
+            reward: Tensor = networks["state"](states)
+        else:
+            reward = networks["choice"](states, shown)
+        return (reward * (1 - anchored)).squeeze(-1)
+
+
+class ChoiceScore(nn.Module):
+    """Scores what is shown in a state: t(s) · a + l(s), t and l being what one network says of it.
+
+    Where a is a unit vector that is an ordinary network with one output for each choice.
+
+    :param state_size: length S of a state's vector.
+    :param choice_size: length A of the vector of what is shown.
+    :param hidden: widths of the hidden layers.
+    :param spectral: see :func:`~lightrec.nn.session.perceptron`.
+    """
+
+    def __init__(
+        self, state_size: int, choice_size: int, hidden: Sequence[int], spectral: bool = False
+    ) -> None:
+        super().__init__()
+        self.tower = perceptron([state_size, *hidden, choice_size + 1], spectral=spectral)
+
+    def forward(self, states: Tensor, shown: Tensor) -> Tensor:
+        """Give ``(..., 1)``.
+
+        :param states: ``(..., S)``.
+        :param shown: ``(..., A)``.
+        """
+        weights = self.tower(states)
+        score: Tensor = (weights[..., :-1] * shown).sum(-1, keepdim=True) + weights[..., -1:]
+        return score
+
+
+def reward_from_logit(logit: Tensor, form: RewardForm) -> Tensor:
+    """Turn the log-odds of being the expert into a reward.
+
+    :param logit: any shape, high means expert; D = sigmoid(logit).
+    :param form: ``logit``: log D - log(1 - D), of either sign. ``positive``: -log(1 - D), never
+        below 0, so that every further step pays and a policy learns to stay, whatever it does
+        there. ``negative``: log D, never above 0, so that every further step costs and a policy
+        learns to end (Kostrikov et al. 2019). Where sessions have one length all are fair.
+    """
+    if form == "logit":
+        return logit
+    return softplus(logit) if form == "positive" else -softplus(-logit)

@@ -1,0 +1,128 @@
+"""Parts made by their short names and settings, and what is wrong with settings, in sentences."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from lightrec import plugins
+from lightrec.errors import RecipeError
+
+CANNOT: Final = "The recipe or its settings cannot be used."
+ALL_SETTINGS: Final = "\n`lightrec fit -c RECIPE --print_config` shows all settings."
+_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
+_OPTION = re.compile(
+    r"Option '([^']+)' is not accepted|[Uu]nrecognized arguments: (\S+)"
+    r"|does not accept option '([^']+)'"
+)
+_VALUE = re.compile(
+    r'Parser key "([^"]+)":\s+(?:- )?Expected an? (.+?)\.? (?:Got value|but got): (.*)'
+)
+_BASE = re.compile(r"Subtypes: [\[(]<class '([\w.]+)'>")
+
+
+def make(slot: str, name: str, settings: Mapping[str, Any] | None = None, **given: Any) -> Any:
+    """Make an installed part as a recipe or the command line names it.
+
+    :param slot: such as ``simulators`` or ``rewards``.
+    :param name: the part's short name.
+    :param settings: see :func:`make_of`.
+    :param given: see :func:`make_of`.
+    :raises PluginError: where no installed package provides it.
+    :raises RecipeError: as :func:`make_of`.
+    """
+    return make_of(plugins.installed().get(slot, name).load(), settings, **given)
+
+
+def make_of(kind: type, settings: Mapping[str, Any] | None = None, **given: Any) -> Any:
+    """Make an object of a class with settings that people wrote, checked by their types.
+
+    :param settings: arguments of the constructor. A part among them is a short name, or a mapping
+        of ``class_path`` and ``init_args``.
+    :param given: further arguments, which are no settings and are not checked.
+    :raises RecipeError: where there is no such setting, or a value does not fit.
+    """
+    chosen = dict(settings or {})
+    if any(isinstance(value, str | list | Mapping) for value in chosen.values()):
+        plugins.installed().load_all()  # what is named within is found among imported classes
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, skip={*given}, fail_untyped=False)
+    checked = {action.dest for action in parser._actions} - {"help"}
+    known = checked | _handed_on(kind)
+    for name in chosen:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise RecipeError(f"{kind.__name__} has no setting {name!r}.{hint}")
+    given |= {name: chosen.pop(name) for name in chosen.keys() - checked}
+    try:
+        parsed = parser.parse_object(chosen)
+        with plugins.blaming(kind, f"be made with {chosen}"):
+            arguments = parser.instantiate_classes(parsed).as_dict()
+            try:
+                return kind(**given, **arguments)
+            except (TypeError, ValueError) as error:
+                raise RecipeError(
+                    f"{kind.__name__} cannot be made with these settings: {error}"
+                ) from error
+    except ArgumentError as error:
+        raise RecipeError(
+            f"{kind.__name__} cannot be made with {chosen}: {in_sentences(str(error))}"
+        ) from None
+
+
+def _handed_on(kind: type) -> set[str]:
+    """Name what constructors take through ``**settings``, whose types jsonargparse may not see."""
+    found: set[str] = set()
+    for base in kind.__mro__:
+        if "__init__" in vars(base):
+            parameters = inspect.signature(vars(base)["__init__"]).parameters
+            found |= {*parameters} - {"self"}
+            if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+                break
+    return found
+
+
+def in_sentences(message: str) -> str:
+    """Put a complaint into sentences; one that is not understood stays as it is."""
+    if found := re.search(rf"{CANNOT} (.+)", message):
+        # A parser within the parser has said it already.
+        return found[1]
+    if found := _CLASS.search(message):
+        bases = _BASE.findall(message[: found.start()])
+        return _unknown_class(found[1], bases[-1] if bases else None)
+    if found := _OPTION.search(message):
+        return (
+            f"There is no setting {found[found.lastindex or 0]!r} here; its name may be misspelt."
+        )
+    if found := _VALUE.search(message):
+        expected = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", found[2])
+        return f"The setting {found[1]} takes {expected}, not {found[3].strip()}."
+    return message
+
+
+def _unknown_class(name: str, base: str | None) -> str:
+    sentence = f"There is no class {name!r}"
+    if base is None:
+        return f"{sentence} that could be used here."
+    module, _, kind = base.rpartition(".")
+    known = sorted(_subclasses(getattr(import_module(module), kind)))
+    sentence += f" among those of the kind {kind}. Installed are: {', '.join(known) or 'none'}."
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"{sentence} Did you mean {near[0]}?"
+    return f"{sentence} Install the package that provides it, or correct the name."
+
+
+def _subclasses(kind: type) -> set[str]:
+    found: set[str] = set()
+    children: list[type] = kind.__subclasses__()
+    for child in children:
+        if not getattr(child, "__abstractmethods__", None) and not child.__name__.startswith("_"):
+            found.add(child.__name__)
+        found |= _subclasses(child)
+    return found
