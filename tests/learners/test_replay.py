@@ -166,7 +166,7 @@ def test_every_on_policy_loss_finds_the_best_arm(bandit, loss):
     module, trainer = fit(
         data,
         PolicyModule,
-        6 if loss == "slate-sarsa" else 4,
+        8 if loss == "slate-sarsa" else 4,
         loss=loss,
         policy_settings={"size": 4, "inverse_temperature": 0.2, "use_utilities": False},
         sessions=64,
