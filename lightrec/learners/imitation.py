@@ -243,7 +243,6 @@ class ImitatingStage(PolicyStage):
 
     def write(self, folder: Path) -> dict[str, float]:
         """Save the policy, and the reward if one was learned, and judge once more."""
-        found = super().write(folder)
-        if self.reward is not None:
+        if self.reward is not None:  # before judging, which takes the module back to its device
             self.reward.save_pretrained(folder / REWARD)
-        return found
+        return super().write(folder)

@@ -61,7 +61,9 @@ def test_page_runs(page, demo_run, tmp_path, monkeypatch, capsys):
         if "not run" in block.marks or "file" in block.marks:
             continue
         if "write" in block.marks:
-            Path(block.marks["write"]).write_text(block.text, encoding="utf-8")
+            path = Path(block.marks["write"])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text, encoding="utf-8")
         elif block.language == "python":
             exec(compile(block.text, block.where, "exec"), names)
         elif block.language == "console":
