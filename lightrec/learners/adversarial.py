@@ -143,15 +143,20 @@ class AdversarialReward(LearnableReward):
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give the policy's rewards (..., 1): divided by their standard deviation so far.
 
-        Nothing is taken off: a reward's sign says whether a further step pays.
+        Nothing is taken off: a reward's sign says whether a further step pays. In evaluation mode
+        the deviation stays as it is, or 1 where there is none yet.
         """
         reward = reward_from_logit(self.logit(transition), self.reward_form).float()
+        if self.training:
+            self._note(reward)
+        deviation = (self.spread[2] - self.spread[1].square()).clamp_min(0).sqrt().clamp_min(1e-6)
+        return (reward / torch.where(self.spread[0] > 0, deviation, 1.0)).unsqueeze(-1)
+
+    def _note(self, reward: Tensor) -> None:
         # Old discriminators' rewards are forgotten, so that a hundred batches are the memory.
         weight = 1 / (self.spread[0] + 1).clamp_max(100)
         seen = torch.stack([self.spread[0] + 1 / weight, reward.mean(), reward.square().mean()])
         self.spread.lerp_(seen, weight)
-        deviation = (self.spread[2] - self.spread[1].square()).clamp_min(0).sqrt()
-        return (reward / deviation.clamp_min(1e-6)).unsqueeze(-1)
 
     def losses(self, demonstrations: TensorDictBase, played: TensorDictBase) -> dict[str, Tensor]:
         """Binary cross-entropy: the expert's transitions are 1, the policy's 0.

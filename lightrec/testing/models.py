@@ -2,7 +2,9 @@
 
 import tempfile
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from tensordict import TensorDict
@@ -12,12 +14,15 @@ from torch.nn.functional import pad
 from lightrec.encoders.base import Encoder, TrainableEncoder
 from lightrec.keys import PADDING, Key
 from lightrec.learners.imitation import LearnableReward
+from lightrec.learners.transitions import FEATURES
 from lightrec.nn.towers import UserTower, build_tower
 from lightrec.rewards.base import Reward
 from lightrec.testing import tiny
 from lightrec.testing.contract import DoesNotApply, Faults, promise, run_python
 from lightrec.testing.invariants import BatchChecks, differences
 
+FEATURE_SIZE = 4
+"""Features of a state that rewards which learn are tried on."""
 Form = tuple[tuple[int, ...], torch.dtype]
 
 # From short to long, so that an encoder that batches by length leaves this order.
@@ -184,9 +189,16 @@ class RewardChecks(BatchChecks):
     def _ready(self) -> Reward:
         reward: Reward = super()._ready()
         if isinstance(reward, LearnableReward):
-            raise DoesNotApply("It rewards nothing before a learner has fitted it to a policy.")
+            # As a learner does, which tells it how large its states and items are.
+            vectors = torch.randn(self.num_items + 1, tiny.VECTOR_SIZE)
+            reward = reward.fitted_to(FEATURE_SIZE, vectors, slate_size=3).eval()
         reward.bind(tiny.tiny_context())
         return reward
+
+    @cached_property
+    def learnable(self) -> bool:
+        """Whether a learner fits the reward; then transitions also hold what learners add."""
+        return isinstance(self.make(), LearnableReward)
 
     def _input(self, part: Reward | None) -> TensorDict:
         history = torch.randint(1, self.num_items + 1, (6, 8))
@@ -195,7 +207,35 @@ class RewardChecks(BatchChecks):
         row = torch.arange(6)
         taken = torch.stack([row < 0, row % 2 == 0, row == 2], 1)
         rows = {Key.USER: row, Key.HISTORY: history, Key.ACTION: slate, Key.TAKEN: taken}
-        return TensorDict(rows, [6])
+        return TensorDict({**rows, **(self._of_a_learner() if self.learnable else {})}, [6])
+
+    def _of_a_learner(self) -> dict[str, Any]:
+        """Make what a learner adds to transitions; see :class:`LearnableReward`."""
+        row = torch.arange(6).unsqueeze(1)
+        following = {
+            FEATURES: torch.randn(6, FEATURE_SIZE),
+            Key.ABSORBING: row >= 4,
+            "terminated": row == 1,
+        }
+        return {
+            FEATURES: torch.randn(6, FEATURE_SIZE),
+            Key.ABSORBING: row == 5,
+            Key.LOG_PROBABILITY: -3 * torch.rand(6),
+            "next": TensorDict(following, [6]),
+        }
+
+    def _learned(self, part: Reward, given: TensorDict) -> dict[str, Tensor]:
+        # Weights without a number are there where a setting is a size of 0.
+        return {
+            name: value for name, value in super()._learned(part, given).items() if value.numel()
+        }
+
+    def _differentiable(self, part: Reward, given: TensorDict) -> Tensor:
+        if isinstance(part, LearnableReward):
+            losses = part.losses(given, given.flip(0))
+            steps = [loss for name, loss in losses.items() if name.startswith("loss")]
+            return torch.stack(steps).sum() if steps else part(given)
+        return super()._differentiable(part, given)
 
     def _call(self, part: Reward, given: TensorDict) -> Tensor:
         found: Tensor = part(given)
@@ -208,7 +248,7 @@ class RewardChecks(BatchChecks):
     def taken_under_next(self) -> Faults:
         """`taken` is read at the root and under `next` alike."""
         rows = self.standard()
-        nested = rows.exclude(Key.TAKEN).set("next", rows.select(Key.TAKEN))
+        nested = rows.exclude(Key.TAKEN).set(("next", Key.TAKEN), rows[Key.TAKEN])
         yield from self.differing(rows, nested)
 
     @promise("Leave out what is 0 in the history, and count from its right end.")

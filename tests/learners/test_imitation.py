@@ -223,6 +223,8 @@ def test_rewards_are_divided_by_their_spread_and_nothing_is_taken_off():
     found = reward(at(4.0, 8.0))
     torch.testing.assert_close(found, torch.tensor([[4.0], [8.0]]) / math.sqrt(22.5 - 16))
     assert not first.requires_grad
+    again = reward.eval()(at(4.0))  # and in evaluation by what was seen in training
+    torch.testing.assert_close(again, torch.tensor([[4.0]]) / math.sqrt(22.5 - 16))
 
 
 def test_what_is_left_is_an_average_of_discriminators():
