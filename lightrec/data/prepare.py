@@ -25,9 +25,9 @@ from lightrec.data.files import appearing
 from lightrec.data.findings import LEFT_OUT, in_words
 from lightrec.data.fingerprint import fingerprint
 from lightrec.data.log import InteractionLog
+from lightrec.data.run_folder import FORMAT_VERSION
 from lightrec.data.store import (
     CATALOG,
-    FORMAT_VERSION,
     LOG,
     META,
     PARTS,

@@ -5,11 +5,13 @@ It holds the fingerprint of all that went in, and those of the stages that it re
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from lightrec.errors import RunError
 
 STAMP = "stage.json"
+FORMAT_VERSION: Final = 2
+"""Of the prepared log that the stage ``data`` leaves; what has another one is prepared again."""
 
 
 def stamp(folder: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.ipc
 
-from lightrec.data.run_folder import STAMP, mending, stamp
+from lightrec.data.run_folder import FORMAT_VERSION, STAMP, mending, stamp
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Column
 
@@ -38,7 +38,6 @@ PARTS: Final = {
     "cold": COLD,
 }
 
-FORMAT_VERSION: Final = 2
 SESSION_GAP: Final = 30 * 60_000
 """Milliseconds without an event after which a new session begins, if the log has no sessions."""
 SAID: Final = (
@@ -314,6 +313,6 @@ def _read_meta(folder: Path) -> dict[str, Any]:
         raise DataError(
             f"The prepared log in {folder} has format version {meta.get('version')}, and this "
             f"lightrec reads version {FORMAT_VERSION}. Make it anew with "
-            f"`{mending(folder.parent, *facts)} --fresh`."
+            f"`{mending(folder.parent, *facts)}`."
         )
     return meta

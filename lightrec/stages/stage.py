@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import lightrec
-from lightrec.data.run_folder import STAMP
+from lightrec.data.run_folder import FORMAT_VERSION, STAMP
 from lightrec.run import Run
 from lightrec.stages import recipes
 from lightrec.stages.plugin_marks import plugin_marks
@@ -93,7 +93,7 @@ class Stage:
 
         :raises RunError: where a stage before it has not been run.
         """
-        content = {
+        content: dict[str, Any] = {
             "lightrec": lightrec.__version__,
             "plugins": plugin_marks(f"{self.recipe} {self.overrides}", readers=self.name == "data"),
             "recipe": self.recipe,
@@ -101,6 +101,8 @@ class Stage:
             "sources": {role: hash_file(path) for role, path in self.sources.items()},
             "inputs": self.input_fingerprints(),
         }
+        if self.name == "data":
+            content["format"] = FORMAT_VERSION
         files = named_files([self.recipe, *self.overrides])
         if files:
             content["files"] = files

@@ -94,7 +94,7 @@ def test_an_older_format_is_refused_with_the_command_that_makes_it_anew(
     (store.folder / "meta.json").write_text(json.dumps({**store.meta, "version": 1}))
     sentence = (
         f"The prepared log in {store.folder} has format version 1, and this lightrec reads version "
-        f"2. Make it anew with `lightrec run {{}} --out {tmp_path} --fresh`."
+        f"2. Make it anew with `lightrec run {{}} --out {tmp_path}`."
     )
     with pytest.raises(DataError) as raised:
         EventStore.open(store.folder)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from lightrec.data.run_folder import FORMAT_VERSION
 from lightrec.errors import RunError
 from lightrec.run import Run
 from lightrec.stages.stage import Stage
@@ -33,6 +34,19 @@ def test_a_stage_is_current_until_anything_that_goes_in_changes(tmp_path, recipe
     finish(stage)
     recipe["k_core"] = 4
     assert not stage.is_current()
+
+
+def test_a_store_of_another_format_is_not_current(tmp_path, recipe, monkeypatch):
+    data = Stage("data", recipe, tmp_path / "run" / "data")
+    ranker = Stage("ranker", {"reads": ["data"]}, tmp_path / "run" / "ranker")
+    finish(data)
+    finish(ranker)
+    monkeypatch.setattr("lightrec.stages.stage.FORMAT_VERSION", FORMAT_VERSION - 1)
+    assert not data.is_current()
+    assert ranker.is_current()
+    finish(data)
+    assert data.is_current()
+    assert not ranker.is_current()
 
 
 def test_a_stage_depends_on_those_before_it(tmp_path, recipe):

@@ -80,8 +80,6 @@ def test_numbers_may_differ_as_far_as_their_row_is_rounded():
     some = torch.tensor([0.0, 1.0, 0.0])
     assert not list(differences(one, one + 9e-6 * some))
     # Eight times the distance of float32 numbers at 60 is 5.7e-5, in the first row alone.
-    assert list(differences(one, one + 4e-5 * some)) == [
-        "1 of 6 numbers differ, by up to 4e-05."
-    ]
+    assert list(differences(one, one + 4e-5 * some)) == ["1 of 6 numbers differ, by up to 4e-05."]
     assert "2 of 6" in "".join(differences(one, one + 7e-5 * some))
     assert not list(differences(torch.zeros(2, 0), torch.zeros(2, 0)))
