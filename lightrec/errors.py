@@ -1,4 +1,4 @@
-"""Every error that lightrec raises on purpose.
+"""Every error that lightrec raises on purpose::
 
     LightrecError
     ├── DataError        a log, catalog or user table cannot be used as it is
@@ -59,4 +59,4 @@ class RunError(LightrecError):
 
 
 class NotApplicable(RunError):
-    """A part needs to know what a run's log does not say."""
+    """A part needs what a log does not say; the message says what, and other parts go on."""

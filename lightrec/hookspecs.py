@@ -113,7 +113,7 @@ def lightrec_commands() -> Mapping[str, str]:  # type: ignore[empty-body]
 
     :returns: names (``serve``, or ``serve status`` for an action) and import paths of functions. A
         function's signature gives the command's options and its docstring the help, see
-        :mod:`lightrec.cli.command`.
+        ``lightrec.cli.command``.
     """
 
 

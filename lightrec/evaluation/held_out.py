@@ -15,6 +15,7 @@ from torch import Tensor
 from lightrec.data.eligibility import showable
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST, TRAIN, EventStore
+from lightrec.errors import NotApplicable
 from lightrec.evaluation.base import Evaluator, Findings
 from lightrec.evaluation.beyond_accuracy import (
     SLICES,
@@ -30,7 +31,6 @@ from lightrec.ranking.blend import Blend, described_models
 from lightrec.ranking.item_models.base import (
     Evidence,
     ItemModel,
-    NotApplicable,
     Popularity,
     RecentPopularity,
 )

@@ -39,7 +39,7 @@ class AdversarialReward(LearnableReward):
     :param reward_form: how the logit becomes the policy's reward.
     :param penalty: weight of :meth:`gradient_penalty`; 0 for none.
     :param average: share by which ``averaged`` moves to the discriminator in an iteration.
-    :param settings: of :class:`LearnableReward`.
+    :param settings: of :class:`~lightrec.learners.imitation.LearnableReward`.
     :param feature_size: length S of a state's features; filled in by the module that learns.
     :param num_items: number of items N; likewise.
     :param vector_size: length D of item vectors; likewise.

@@ -11,10 +11,11 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from lightrec.data.store import VALIDATION
+from lightrec.errors import NotApplicable
 from lightrec.keys import Column, Key
 from lightrec.progress import progress_bar
 from lightrec.ranking.blend import RANKER, Blend, names_of
-from lightrec.ranking.item_models.base import Evidence, ItemModel, NotApplicable, choose, tries
+from lightrec.ranking.item_models.base import Evidence, ItemModel, choose, tries
 from lightrec.ranking.item_models.text_map import PENALTIES, TextMap
 from lightrec.ranking.metrics import ItemScorer, evaluate_scores
 from lightrec.ranking.ranker import Ranker

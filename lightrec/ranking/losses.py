@@ -60,7 +60,7 @@ class RankingLoss(Part, ABC):
 
     Subclass it, and a recipe can name the class: ``loss: {class_path: my_package.MyLoss}``. The
     constructor's arguments are plain Python, each kept as an attribute of its own name, because
-    checkpoints hold :attr:`settings`.
+    checkpoints hold :attr:`~lightrec.nn.part.Part.description`.
     """
 
     def prepare(self, popularity: Tensor) -> None:

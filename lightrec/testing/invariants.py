@@ -55,7 +55,7 @@ class Trial(NamedTuple):
 
 
 class PartChecks(ABC):
-    """The checks of one part: a list of :class:`~lightrec.testing.Check` to run or parametrize.
+    """The checks of one part: a list of :class:`~lightrec.testing.contract.Check`.
 
     :param make: builds a fresh part, such as its class.
     :param part: its name in ids and messages; by default that of ``make``.

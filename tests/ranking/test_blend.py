@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.nn.functional import log_softmax
 
-from lightrec.errors import RunError
+from lightrec.errors import NotApplicable, RunError
 from lightrec.keys import Key
 from lightrec.ranking.blend import Blend, described_models, names_of
 from lightrec.ranking.blending import fit_weights
-from lightrec.ranking.item_models.base import NotApplicable, Popularity, choose, combinations
+from lightrec.ranking.item_models.base import Popularity, choose, combinations
 from lightrec.ranking.item_models.item_to_item import EASE, NextItemRidge
 from lightrec.ranking.ranker import Ranker
 from lightrec.testing import tiny

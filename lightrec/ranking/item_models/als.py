@@ -8,7 +8,8 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn import functional
 
-from lightrec.ranking.item_models.base import Evidence, ItemModel, NotApplicable, Setting
+from lightrec.errors import NotApplicable
+from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
 from lightrec.ranking.item_models.item_to_item import users_by_items
 
 

@@ -14,14 +14,10 @@ from torch import Tensor, nn
 
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
-from lightrec.errors import LightrecError
+from lightrec.errors import NotApplicable
 from lightrec.trust import ARGUMENTS, described
 
 Setting: TypeAlias = int | float | str | bool | None
-
-
-class NotApplicable(LightrecError):
-    """An item model does not fit this log; the message says why, and the others go on."""
 
 
 @dataclass(frozen=True)

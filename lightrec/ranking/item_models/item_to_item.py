@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightrec.data.sequences import Sequences
+from lightrec.errors import NotApplicable
 from lightrec.nn.cooccurrence import cooccurrence
-from lightrec.ranking.item_models.base import Evidence, ItemModel, NotApplicable, Setting
+from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
 
 DENSE: Final = 8_000
 """Up to so many items a matrix is kept whole."""

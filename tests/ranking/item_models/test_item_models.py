@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from lightrec.data.sequences import Sequences
+from lightrec.errors import NotApplicable
 from lightrec.ranking.item_models import item_to_item
 from lightrec.ranking.item_models.als import ALS
-from lightrec.ranking.item_models.base import Evidence, NotApplicable, Popularity, RecentPopularity
+from lightrec.ranking.item_models.base import Evidence, Popularity, RecentPopularity
 from lightrec.ranking.item_models.item_to_item import (
     EASE,
     DirectionalCooccurrence,
