@@ -85,7 +85,10 @@ def test_the_policy_is_paid_what_the_reward_says(kind):
     module, _ = small(kind, GAIL(updates=0))
     played = module._play()
     own = played["next", "reward"].clone()
+    batches = module.reward.spread[0].item()
+    assert batches > 0  # the deviation was followed while the module was trained
     assert module._imitate(played, 5)
+    assert module.reward.spread[0].item() == pytest.approx(batches + 1)
     logit = module.reward.logit(module._for_reward(played.flatten(), own=True))
     said = played["next", "reward"].flatten()
     assert not torch.equal(said, own.flatten())
