@@ -307,7 +307,7 @@ class Simulator(SessionEnv):
         response: Response,
         changed: Mapping[str, State],
     ) -> Tensor:
-        law = response.outcomes if self.expected else None
+        law = (response.outcomes or self.outcomes(state, slate)) if self.expected else None
         if self.reward is None and law is None:
             return self.pay(response, changed)
         known = {key: state[key] for key in (Key.USER, Key.HISTORY, Key.STEP, Key.ACCEPTED_TOTAL)}

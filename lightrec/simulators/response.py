@@ -49,7 +49,8 @@ class Response:
     changed: Mapping[str, State] = field(default_factory=dict)
     """New values of keys that the simulator itself announced; others stay as they are."""
     outcomes: Outcomes | None = None
-    """The law from which the answers were drawn, where the simulator knows it."""
+    """The law from which the answers were drawn, where it comes with them; where it does not,
+    :meth:`~lightrec.simulators.base.Simulator.outcomes` is asked for it."""
 
 
 def or_nothing(taken: Tensor, nothing: int) -> Tensor:

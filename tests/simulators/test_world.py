@@ -9,6 +9,7 @@ from tensordict import TensorDict
 from lightrec.errors import RecipeError
 from lightrec.evaluation.contenders import world_contenders
 from lightrec.keys import Key
+from lightrec.rewards.accepted import EngagementReward
 from lightrec.rewards.base import Reward
 from lightrec.simulators import noise
 from lightrec.simulators.base import Outcomes, Response
@@ -143,6 +144,25 @@ def test_a_reward_is_paid_for_the_transition_or_for_its_mean_over_all_outcomes()
         after = world.step(state)["next"]
         assert after["reward"].tolist() == wanted
         assert after[Key.TRUE_REWARD].tolist() == [[5], [4]]
+
+
+class Laws(Baskets):
+    """The same law, which is asked for and does not come with each answer."""
+
+    def respond(self, state, slate):
+        return replace(super().respond(state, slate), outcomes=None)
+
+    def outcomes(self, state, slate):
+        return super().respond(state, slate).outcomes
+
+
+def test_the_mean_is_over_the_outcomes_that_a_simulator_is_asked_for():
+    settings = {"slate_size": 2, "offer_size": None, "repeats": True, "reward": EngagementReward()}
+    for expected, paid in ((False, [[1], [2]]), (True, [[1], [1.5]])):
+        world = Laws(2, expected=expected, **settings)
+        state = world.reset()
+        state[Key.ACTION] = torch.tensor([[5, 2], [1, 3]])
+        assert world.step(state)["next"]["reward"].tolist() == paid
 
 
 class Quits(TinyWorld):
