@@ -105,6 +105,10 @@ class EpsilonGreedy(Policy):
         """Give the other policy's user vectors ``(B, D)``."""
         return self.policy.user_vectors(history)
 
+    def arrange(self, slate: Tensor) -> Tensor:
+        """Rearrange a slate as the other policy does."""
+        return self.policy.arrange(slate)
+
     def distribution(self, state: TensorDictBase, slate_size: int = 1) -> ItemSlates:
         """Give the law of the mixture."""
         candidates = state.get(Key.CANDIDATES, None)
