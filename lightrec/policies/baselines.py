@@ -110,7 +110,7 @@ class PopularityPolicy(ConstantListPolicy):
     @classmethod
     def from_run(cls, run: RunParts, **settings: Any) -> Self:
         """Count the training events."""
-        return cls.from_counts(torch.from_numpy(run.data.popularity()))
+        return cls.from_counts(torch.from_numpy(run.data.popularity()), **settings)
 
     @classmethod
     def from_counts(cls, counts: Tensor) -> Self:
@@ -130,7 +130,7 @@ class RandomPolicy(ConstantListPolicy):
     @classmethod
     def from_run(cls, run: RunParts, **settings: Any) -> Self:
         """Make the policy of the run's items."""
-        return cls(run.data.num_items)
+        return cls(run.data.num_items, **settings)
 
     def act(
         self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True

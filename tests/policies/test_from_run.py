@@ -32,6 +32,12 @@ def test_a_run_makes_every_policy(name, run):
         assert torch.equal(made.appeal.long(), torch.from_numpy(run.data.popularity()))
 
 
+@pytest.mark.parametrize("name", sorted(plugins.discover([]).parts["policies"]))
+def test_settings_that_a_policy_does_not_know_are_refused(name, run):
+    with pytest.raises(TypeError, match="epsylon"):
+        plugins.installed().get("policies", name).load().from_run(run, epsylon=0.1)
+
+
 def test_an_arena_knows_the_installed_policies(tiny_run):
     there = arena(str(tiny_run), 4, 0, {})
     assert type(there.policy("PopularityPolicy")).__name__ == "PopularityPolicy"
