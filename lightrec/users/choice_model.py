@@ -14,8 +14,6 @@ from torch.nn.functional import embedding, pad
 from lightrec.keys import PADDING
 from lightrec.nn.part import Part
 
-"""File beside the weights that names the class, ``module:Class``."""
-
 
 class ChoiceModel(Part):
     """P(i | history, set) ∝ exp(utility of i), nothing having utility 0.
