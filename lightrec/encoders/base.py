@@ -210,10 +210,13 @@ def _through_cache(
     compute: Callable[[Sequence[Any]], Tensor],
 ) -> Tensor:
     """Encode different values once, and with a fingerprint only those that are not on disk yet."""
-    place = {value: row for row, value in enumerate(dict.fromkeys(values))}
+    # By digest: a list of numbers is a value too, and cannot be a key itself.
+    own = [digest(value if isinstance(value, str) else repr(value)) for value in values]
+    found = dict(zip(own, values, strict=True))
+    keys, different = list(found), list(found.values())
+    place = {key: row for row, key in enumerate(keys)}
     table = np.zeros((len(place), size), dtype=np.float32)
-    different, missing = list(place), np.arange(len(place))
-    store, keys = None, [digest(v if isinstance(v, str) else repr(v)) for v in different]
+    store, missing = None, np.arange(len(place))
     if fingerprint is not None:
         store = VectorCache(cache_folder() / "vectors" / fingerprint, size)
         missing = np.flatnonzero(~store.fill(keys, table))
@@ -226,4 +229,4 @@ def _through_cache(
             bar.update(len(shard))
             if store is not None:
                 store.add([keys[row] for row in shard], table[shard])
-    return torch.from_numpy(table[[place[value] for value in values]])
+    return torch.from_numpy(table[[place[key] for key in own]])
