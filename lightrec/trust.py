@@ -112,7 +112,14 @@ def built(value: Any, annotation: Any) -> Any:
     if isinstance(value, list):
         inner = next((args[0] for kind in kinds if (args := get_args(kind))), object)
         return [built(each, inner) for each in value]
-    if not (isinstance(value, Mapping) and CLASS in value):
+    if not isinstance(value, Mapping):
+        return value
+    if CLASS not in value:
+        if all(isinstance(kind, type) and not issubclass(dict, kind) for kind in kinds):
+            raise RunError(
+                f"A file describes a {kinds[0].__name__} as {dict(value)!r}, which has no {CLASS}: "
+                "the file is damaged. Make it again."
+            )
         return value
     later = [get_args(kind)[-1] for kind in kinds if get_origin(kind) is Callable]
     bases = [kind for kind in later or kinds if isinstance(kind, type) and kind not in _ANYTHING]

@@ -298,6 +298,12 @@ class Tower(Part):
         self.inner, self.several, self.made = inner, nn.ModuleList(several), later(depth)
 
 
+@pytest.mark.parametrize("told", [{}, {"init_args": {}}])
+def test_what_describes_a_part_has_a_class(told):
+    with pytest.raises(RunError, match="which has no class_path: the file is damaged"):
+        built(told, RandomPolicy)
+
+
 def test_a_part_of_parts_is_built_again_with_its_weights(tmp_path):
     tower = Tower(Leaf(3), [Leaf(), Leaf(4)], partial(Leaf), 5)
     tower.save_pretrained(tmp_path)
