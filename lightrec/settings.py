@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final
 
+import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from lightrec import plugins
@@ -73,6 +74,30 @@ def make_of(kind: type, settings: Mapping[str, Any] | None = None, **given: Any)
         raise RecipeError(
             f"{kind.__name__} cannot be made with {chosen}: {in_sentences(str(error))}"
         ) from None
+
+
+def with_settings(text: str) -> tuple[str, dict[str, Any]]:
+    """Read a name with settings after a colon: ``Greed``, or ``Greed:seed=1,max_steps=20``.
+
+    :raises RecipeError: where a setting is not of that form.
+    """
+    name, _, rest = text.partition(":")
+    return name, dict(setting(each, f"A setting of {name}") for each in rest.split(",") if each)
+
+
+def setting(text: str, what: str = "--set") -> tuple[str, Any]:
+    """Read ``name=value``, the value as YAML.
+
+    :param what: what the message speaks of.
+    :raises RecipeError: where it is not of that form.
+    """
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise RecipeError(f"{what} takes NAME=VALUE, such as slate_size=3, and not {text!r}.")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"The value in {text!r} cannot be read as YAML: {error}.") from error
 
 
 def _handed_on(kind: type) -> set[str]:

@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from lightrec.evaluation.judge import Place
 
 MODELS = ("users_a", "users_b")
-Simulator = Annotated[str, "a world's name, or a run folder such as runs/video"]
-Policies = Annotated[Sequence[str], "policies: words that the simulator knows, or saved ones"]
+Simulator = Annotated[str, "an installed simulator's name, or a run folder such as runs/video"]
+Policies = Annotated[
+    Sequence[str],
+    "policies: words that the simulator knows, installed ones such as Habit:strength=2, or folders",
+]
 Sessions = Annotated[int, "sessions of each policy"]
 Seed = Annotated[int, "seed of all chance"]
 Model = Annotated[Literal["users_a", "users_b"], "which user model of a run"]
@@ -52,8 +55,8 @@ def simulate(
     everybody), epsilon-greedy, linucb, thompson and oracle. A run knows policy, greedy (by its
     ranker alone), blend, user-model-a, even-mixture, constant, popularity, random, epsilon-greedy,
     linucb and thompson, and is played in its user model B; bandits learn in A. A saved policy is
-    named by its folder. `lightrec plugins list` names the worlds, `lightrec plugins show Greed`
-    their settings.
+    named by its folder, a plugin's by its short name, with settings after a colon. `lightrec
+    plugins list` names the simulators and policies, `lightrec plugins show Greed` their settings.
 
     :param draw: draw slates instead of showing what scores highest.
     :param out: write the sessions of one policy, drawn, as a log into a folder.
@@ -163,9 +166,9 @@ def places_of(text: str) -> "list[Place]":
     :raises RecipeError: where a setting is not of that form.
     """
     from lightrec.evaluation.judge import Place
+    from lightrec.settings import with_settings
 
-    what, _, rest = text.partition(":")
-    settings = dict(_setting(each, "A simulator's setting") for each in rest.split(",") if each)
+    what, settings = with_settings(text)
     path = Path(what)
     if path.name in MODELS and (path.parent / "data").is_dir():
         return [Place(str(path.parent), settings, path.name)]
@@ -183,24 +186,9 @@ def _checked(
     for path in out:
         if path.suffix not in (".md", ".json"):
             raise RecipeError(f"--out writes files that end in .md or .json, and not {path}.")
-    return dict(map(_setting, given))
+    from lightrec.settings import setting
 
-
-def _setting(text: str, what: str = "--set") -> tuple[str, Any]:
-    """Read ``name=value``, the value as YAML.
-
-    :param what: what the message speaks of.
-    :raises RecipeError: where it is not of that form.
-    """
-    import yaml
-
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise RecipeError(f"{what} takes NAME=VALUE, such as slate_size=3, and not {text!r}.")
-    try:
-        return name, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"The value in {text!r} cannot be read as YAML: {error}.") from error
+    return dict(map(setting, given))
 
 
 def _show(text: str, values: object, out: Sequence[Path]) -> None:

@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from lightrec.evaluation.contenders import chosen_users, run_contenders, world_c
 from lightrec.evaluation.sections import Table
 from lightrec.intervals import mean_interval
 from lightrec.keys import Column
-from lightrec.plugins import installed
+from lightrec.plugins import blaming, installed
 from lightrec.policies.base import Policy
+from lightrec.policies.baselines import RandomPolicy
 from lightrec.run import Run
-from lightrec.settings import make, make_of
+from lightrec.settings import make, make_of, with_settings
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.record import SessionLog
 from lightrec.simulators.rollout import Contender, Recorder, RewardFunction, Sessions, judge
@@ -43,7 +43,7 @@ class Arena:
     :param catalog: the items in the order of their numbers.
     :param names: of the users, where they have any.
     :param policies: how the contenders that are known by a word are made.
-    :param kinds: how a run makes those that are known by the short name of an installed policy.
+    :param build: makes a policy of an installed class with settings; None where none plays.
     """
 
     title: str
@@ -52,7 +52,7 @@ class Arena:
     catalog: Catalog
     names: Sequence[str] | None
     policies: Mapping[str, Callable[[], Contender]]
-    kinds: Mapping[str, Callable[[], Contender]] = field(default_factory=dict)
+    build: Callable[[type[Policy], Mapping[str, Any]], Policy] | None = None
 
     def in_mode(self, mode: Mode) -> "Arena":
         """Give the same in a mode of judging; itself where the mode adds nothing to its rules."""
@@ -65,12 +65,18 @@ class Arena:
         return replace(self, simulator=played, policies=policies)
 
     def policy(self, name: str) -> Contender:
-        """Find a contender: known by a word, an installed policy, or a saved policy's folder.
+        """Find a contender: a word, an installed policy with settings, or a saved policy's folder.
 
+        :param name: such as ``random``, ``Habit:strength=2`` or ``runs/video/policy``.
         :raises RecipeError: where there is none, or where it is of another catalog.
         """
-        if name in self.policies or name in self.kinds:
-            return (self.policies.get(name) or self.kinds[name])()
+        if name in self.policies:
+            return self.policies[name]()
+        short, settings = with_settings(name)
+        if self.build is not None and short in installed().parts["policies"]:
+            kind: type[Policy] = installed().get("policies", short).load()
+            with blaming(kind, f"be made with {settings}"):
+                return self.build(kind, settings)
         if (Path(name) / "config.json").is_file():
             saved: Policy = Policy.load(name)
             if saved.num_items != self.simulator.num_items:
@@ -80,8 +86,8 @@ class Arena:
                 )
             return saved
         raise RecipeError(
-            f"There is no policy {name!r} here. Give {', '.join(self.policies)}, or the folder of "
-            "a saved policy, such as runs/video/policy."
+            f"There is no policy {name!r} here. Give {', '.join(self.policies)}, an installed "
+            "policy by its short name, or the folder of a saved one, such as runs/video/policy."
         )
 
     def play(
@@ -144,7 +150,7 @@ def arena(
 ) -> Arena:
     """Set a simulator up.
 
-    :param what: a run folder, or the name of a world among the installed simulators.
+    :param what: a run folder, or the short name of an installed simulator.
     :param sessions: at most so many side by side.
     :param seed: of the users drawn from a run's log.
     :param settings: of the simulator.
@@ -154,14 +160,17 @@ def arena(
     count = min(sessions, AT_ONCE)
     if Path(what).is_dir():
         return _of_run(Run(what), count, seed, settings, model)
-    if not issubclass(installed().get("simulators", what).load(), World):
-        raise RecipeError(
-            f"{what} is no world: it needs more than a name. Give a run folder, whose user models "
-            "it runs, or a world."
-        )
-    world: World = make("simulators", what, settings, batch_size=count)
-    words = world_contenders(world)
-    return Arena(what, world, torch.arange(count), world.catalog(), None, words)
+    simulator: Simulator = make("simulators", what, settings, batch_size=count)
+    chance = {"random": lambda: RandomPolicy(simulator.num_items)}
+    return Arena(
+        what,
+        simulator,
+        torch.arange(count),
+        simulator.catalog(),
+        None,
+        world_contenders(simulator) if isinstance(simulator, World) else chance,
+        lambda kind, settings: make_of(kind, settings, num_items=simulator.num_items),
+    )
 
 
 def _of_run(run: Run, count: int, seed: int, settings: Mapping[str, Any], model: str) -> Arena:
@@ -190,13 +199,8 @@ def _of_run(run: Run, count: int, seed: int, settings: Mapping[str, Any], model:
         Catalog(store.catalog),
         store.user_ids.to_list(),
         policies,
-        {name: partial(_of_kind, name, run) for name in installed().parts["policies"]},
+        lambda kind, settings: kind.from_run(run, **settings),
     )
-
-
-def _of_kind(name: str, run: Run) -> Policy:
-    made: Policy = installed().get("policies", name).load().from_run(run)
-    return made
 
 
 def table(found: Mapping[str, Sessions]) -> str:

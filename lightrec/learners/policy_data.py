@@ -11,7 +11,14 @@ from torch import Tensor
 from lightrec import plugins
 from lightrec.data.stage_data import LogData
 from lightrec.errors import RecipeError
-from lightrec.learners.simulator_data import Playground, PolicySetting, SimulatorData, made
+from lightrec.learners.simulator_data import (
+    Playground,
+    PolicySetting,
+    SimulatorData,
+    learned_kind,
+    made,
+)
+from lightrec.policies.base import LearnedPolicy
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import SurplusReward
@@ -36,6 +43,8 @@ class PolicyData(LogData, SimulatorData):
     :param data: folder of the prepared log.
     :param ranker: folder of the ranker stage.
     :param users_a: folder of user model A.
+    :param policy: short name of the installed policy that learns, made by its ``from_run``; null
+        for CandidatePolicy around the ranker.
     :param reward: what the policy maximises the sum of; null for what was learned, with the
         pleasure of choosing (SurplusReward). A shaped reward trains with its shaping and is judged
         without.
@@ -60,6 +69,7 @@ class PolicyData(LogData, SimulatorData):
         data: str,
         ranker: str,
         users_a: str,
+        policy: str | None = None,
         reward: Reward | None = None,
         penalty: float = 0.0,
         slate_size: int = 1,
@@ -75,6 +85,7 @@ class PolicyData(LogData, SimulatorData):
     ) -> None:
         super().__init__(data)
         self.ranker_folder, self.users_a = ranker, users_a
+        self.policy = policy
         self.reward = reward or SurplusReward()
         self.penalty, self.places = penalty, slate_size
         self.leave_rate, self.max_steps, self.ending = leave_rate, max_steps, ending
@@ -83,6 +94,10 @@ class PolicyData(LogData, SimulatorData):
         self.cut = cut
         self.held_out = held_out
         self.seed = seed
+
+    @property
+    def _run(self) -> Run:
+        return Run(Path(self.users_a).parent)
 
     @property
     def slate_size(self) -> int:
@@ -133,12 +148,15 @@ class PolicyData(LogData, SimulatorData):
         users = self._shuffled[len(self.held_out_users) :]
         return LogStarts.from_store(self.store, users=users, cut=self.cut)
 
-    def make_policy(self, settings: Mapping[str, PolicySetting]) -> CandidatePolicy:
-        """Make an untrained policy around the ranker, and user model A unless told otherwise.
+    def make_policy(self, settings: Mapping[str, PolicySetting]) -> LearnedPolicy:
+        """Make the untrained policy that is named, else one around the ranker and user model A.
 
-        :param settings: of :class:`~lightrec.policies.candidate.CandidatePolicy`; and
-            ``use_utilities``, whether the policy also sees the user model's utilities.
+        :param settings: of the policy; and for
+            :class:`~lightrec.policies.candidate.CandidatePolicy` ``use_utilities``, whether it also
+            sees the user model's utilities.
         """
+        if self.policy is not None:
+            return made(learned_kind(self.policy).from_run, settings, run=self._run)
         chosen = {"horizon": self.max_steps, "size": 0, "inverse_temperature": 2.0, **settings}
         used = chosen.pop("use_utilities", True)
         if not (chosen["size"] or used):
@@ -153,7 +171,7 @@ class PolicyData(LogData, SimulatorData):
 
         :raises RunError: where user model B, that will judge, learned from users of A.
         """
-        Run(Path(self.users_a).parent).check_halves()
+        self._run.check_halves()
         fitted = self.user_model.leaving is not None
         going_on = 1.0 if fitted or self.ending == "fixed" else 1 - self.leave_rate
         reward = deepcopy(self.reward)

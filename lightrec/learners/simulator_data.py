@@ -10,6 +10,7 @@ from tensordict import TensorDict
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lightrec import plugins
 from lightrec.data.stage_data import StageData
 from lightrec.errors import RecipeError
 from lightrec.policies.base import LearnedPolicy
@@ -85,6 +86,18 @@ class SimulatorData(StageData):
     def val_dataloader(self) -> DataLoader[int]:
         """Say that there is one judging."""
         return count(1)
+
+
+def learned_kind(name: str) -> type[LearnedPolicy]:
+    """Find the class of an installed policy that learners move.
+
+    :raises PluginError: where no installed package provides it.
+    :raises RecipeError: where it does not learn.
+    """
+    kind = plugins.installed().get("policies", name).load()
+    if not issubclass(kind, LearnedPolicy):
+        raise RecipeError(f"{name} does not learn. Name a policy derived from LearnedPolicy.")
+    return kind
 
 
 def made(

@@ -11,9 +11,15 @@ from torch import Tensor
 from lightrec import plugins
 from lightrec.encoders.base import Encoder, text_vectors
 from lightrec.errors import RecipeError
-from lightrec.learners.simulator_data import Playground, PolicySetting, SimulatorData, made
+from lightrec.learners.simulator_data import (
+    Playground,
+    PolicySetting,
+    SimulatorData,
+    learned_kind,
+    made,
+)
 from lightrec.learners.transitions import demonstrate
-from lightrec.policies.base import Policy
+from lightrec.policies.base import LearnedPolicy, Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.policies.tower import TowerPolicy
 from lightrec.settings import make
@@ -43,6 +49,7 @@ class WorldData(SimulatorData):
         random sessions, it was not told by demonstrations.
     :param demonstration_sessions: sessions that are shown.
     :param demonstration_steps: steps of each; sessions that end begin anew.
+    :param policy: short name of the installed policy that learns; null for TowerPolicy.
     :param seed: not used: a world's items follow from its own ``seed`` in ``settings``.
     """
 
@@ -56,12 +63,13 @@ class WorldData(SimulatorData):
         demonstrations: str | None = None,
         demonstration_sessions: int = 64,
         demonstration_steps: int = 100,
+        policy: str | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.iterations, self.judging = iterations, judging
         self.world, self.settings = world, dict(settings or {})
-        self.text_encoder = text_encoder
+        self.policy, self.text_encoder = policy, text_encoder
         self.demonstrator = demonstrations
         self.demonstration_sessions = demonstration_sessions
         self.demonstration_steps = demonstration_steps
@@ -109,8 +117,10 @@ class WorldData(SimulatorData):
             return vectors
         return text_vectors(self.single.catalog(), self.text_encoder)
 
-    def make_policy(self, settings: Mapping[str, PolicySetting]) -> TowerPolicy:
+    def make_policy(self, settings: Mapping[str, PolicySetting]) -> LearnedPolicy:
         """Make an untrained policy, for what the simulator lets policies see."""
+        if self.policy is not None:
+            return made(learned_kind(self.policy), settings, num_items=self.num_items)
         # What texts are read for; vectors of the world's own are taken as they are.
         meanings = None if self.text_encoder is None else self.single.item_vectors
         policy = made(
@@ -188,12 +198,11 @@ class GymnasiumData(WorldData):
         super().__init__(
             environment,
             dict(settings or {}),
-            iterations,
-            judging,
-            None,
-            demonstrations,
-            demonstration_sessions,
-            demonstration_steps,
+            iterations=iterations,
+            judging=judging,
+            demonstrations=demonstrations,
+            demonstration_sessions=demonstration_sessions,
+            demonstration_steps=demonstration_steps,
         )
         self.scale = scale
 

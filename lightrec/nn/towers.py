@@ -1,6 +1,6 @@
 """User towers: from the items of a history to a user vector at every position.
 
-A ranker names its tower by class: one of those here, or ``module:Class`` of a plugin.
+A ranker names its tower by the short name of an installed one, or as ``module:Class``.
 """
 
 import inspect
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightrec import plugins
 from lightrec.errors import RecipeError
 from lightrec.trust import trusted_class
 
@@ -301,27 +302,24 @@ class MeanPooling(UserTower):
         return self.out(self.dropout((total / mass.clamp_min(1e-9)).reshape(x.shape)))
 
 
-TOWERS: dict[str, type[UserTower]] = {
-    kind.__name__: kind for kind in (CausalTransformer, LigrTransformer, GRU, MeanPooling)
-}
-"""lightrec's own towers by short name."""
-
-
 def find_tower(name: str) -> type[UserTower]:
     """Find a tower's class.
 
-    :param name: a short name of :data:`lightrec.nn.towers.TOWERS`, or ``module:Class``.
-    :raises RecipeError: where a short name is not known.
+    :param name: the short name of an installed component, or ``module:Class``.
+    :raises RecipeError: where no installed tower has that short name.
     :raises RunError: where a class is not trusted, is not there, or is no tower.
     """
-    if name in TOWERS:
-        return TOWERS[name]
-    if ":" not in name:
+    if ":" in name:
+        return trusted_class(name, UserTower)
+    part = plugins.installed().parts["components"].get(name)
+    kind = None if part is None else part.load()
+    if kind is None or not issubclass(kind, UserTower):
         raise RecipeError(
-            f"There is no user tower {name!r}. Name one of {', '.join(TOWERS)}, or a class of your "
-            "own as module:Class."
+            f"There is no user tower {name!r}. Name CausalTransformer, LigrTransformer, GRU, "
+            "MeanPooling or a plugin's, which `lightrec plugins list` shows, or a class as "
+            "module:Class."
         )
-    return trusted_class(name, UserTower)
+    return kind
 
 
 def build_tower(

@@ -182,8 +182,16 @@ def _weights(mixed: Blend, data: SequenceData, seed: int) -> dict[str, float]:
     start = torch.tensor([1.0] + [0.0] * (len(names) - 1))
     correction = torch.tensor(num_items / len(items)).log().item()
     found = fit_weights(others, blocked, own, start, correction)
-    # What hardly speaks does not speak: its scores need not be kept and computed.
-    return {n: w if w >= 0.01 else 0.0 for n, w in zip(names, found.tolist(), strict=True)}
+    return heard(dict(zip(names, found.tolist(), strict=True)))
+
+
+def heard(weights: Mapping[str, float]) -> dict[str, float]:
+    """Set weights below 0.01 to 0: such scores need not be kept and computed.
+
+    Where nothing is left, as in a log of chance alone, the ranker ranks alone.
+    """
+    left = {name: weight if weight >= 0.01 else 0.0 for name, weight in weights.items()}
+    return left if any(left.values()) else left | {RANKER: 1.0}
 
 
 BLOCK: Final = 1 << 24

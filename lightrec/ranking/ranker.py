@@ -29,7 +29,7 @@ class Ranker(Part):
     :param use_bias: whether each item has a bias.
     :param feedback_kinds: kinds of feedback of a history's events that are told apart; 0 for none.
     :param gaps: buckets of the gaps between events that are told apart; 0 for none.
-    :param tower: the user tower's class: a short name of :mod:`lightrec.nn.towers`, or
+    :param tower: the user tower's class: the short name of an installed one, or
         ``module:Class``. It takes of the settings above those that its constructor names.
     :raises ValueError: where there is no such tower, or the settings do not fit it.
     """

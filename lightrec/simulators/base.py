@@ -10,14 +10,16 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+import polars as pl
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data import Binary, Bounded, Composite, TensorSpec, Unbounded
 
 from lightrec import plugins
+from lightrec.data.catalog import Catalog
 from lightrec.errors import PluginError, RecipeError
-from lightrec.keys import PADDING, Key
+from lightrec.keys import PADDING, Column, Key
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.simulators import noise
 from lightrec.simulators.response import HIDDEN, Outcomes, Pay, Response, State, or_nothing
@@ -142,6 +144,11 @@ class Simulator(SessionEnv):
         """
         chance = noise.mix(self.chance(state), -3)
         return self._showable[noise.distinct(chance, self.offer_size or 1, len(self._showable))]
+
+    def catalog(self) -> Catalog:
+        """The items in the order of their numbers; by default they are named after these."""
+        names = [str(number) for number in range(1, self.num_items + 1)]
+        return Catalog(pl.DataFrame({Column.ITEM: names}))
 
     def own_specs(self) -> dict[str, TensorSpec]:
         """Announce further keys of the state, which :meth:`start` and :meth:`respond` give.

@@ -15,7 +15,7 @@ def test_names_of_simulators(tiny_run):
     assert [place.model for place in places_of(str(tiny_run))] == ["users_a", "users_b"]
     (one,) = places_of(f"{tiny_run}/users_b:max_steps=4")
     assert (one.what, one.model, one.settings) == (str(tiny_run), "users_b", {"max_steps": 4})
-    with pytest.raises(RecipeError, match="A simulator's setting takes NAME=VALUE"):
+    with pytest.raises(RecipeError, match="A setting of Greed takes NAME=VALUE"):
         places_of("Greed:slate_size")
 
 

@@ -1,4 +1,4 @@
-"""A plugin as a stranger would write it: a domain that forbids, and one part of most other kinds.
+"""A plugin as a stranger would write it: a domain that forbids, and a part of every other kind.
 
 The modules beside this one are installed as the distribution ``lightrec-clinic`` 1.0.
 """
@@ -22,17 +22,17 @@ SETTINGS: Mapping[str, Sequence[str]] = {
     "ranker": [
         "--trainer.max_epochs=1",
         "--model.init_args.size=16",
-        "--model.init_args.layers=1",
+        "--model.init_args.tower=Fading",
         "--data.init_args.text_encoder=LetterShares",
         "--model.init_args.item_models=[{class_path: Popularity}]",
     ],
     "users_a": ["--trainer.max_epochs=1"],
     "users_b": ["--trainer.max_epochs=1"],
     "policy": [
-        "--data=lightrec_clinic.policy.HabitData",
+        "--data.init_args.policy=Habit",
         "--data.init_args.reward=Calm",
         "--trainer.max_epochs=1",
-        "--model.init_args.policy_settings={}",
+        "--model.init_args.policy_settings={first: 0.5}",
         "--model.init_args.sessions=16",
         "--model.init_args.steps=4",
         "--data.init_args.iterations=1",

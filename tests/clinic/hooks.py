@@ -21,6 +21,14 @@ def lightrec_rewards():
 
 
 @hookimpl
+def lightrec_simulators():
+    return {
+        "Waiting": "lightrec_clinic.simulator:Waiting",
+        "Seats": "lightrec_clinic.simulator:Seats",
+    }
+
+
+@hookimpl
 def lightrec_policies():
     return {"Habit": "lightrec_clinic.policy:Habit"}
 
@@ -33,6 +41,12 @@ def lightrec_evaluators():
 @hookimpl
 def lightrec_components():
     return {
+        "Fading": "lightrec_clinic.tower:Fading",
         "MeanVisits": "lightrec_clinic.stage:MeanVisits",
         "VisitData": "lightrec_clinic.stage:VisitData",
     }
+
+
+@hookimpl
+def lightrec_commands():
+    return {"clinic": "lightrec_clinic.command:count"}

@@ -19,7 +19,7 @@ class VisitData(LogData):
 
     vector_size = 1
 
-    def __init__(self, data, seed=0):
+    def __init__(self, data: str, seed: int = 0) -> None:
         super().__init__(data)
 
     @property
@@ -41,7 +41,7 @@ class MeanVisits(StageModule):
 
     monitor, mode = "validation/error", "min"
 
-    def __init__(self, num_items, vector_size, feedback_kinds=0):
+    def __init__(self, num_items: int, vector_size: int, feedback_kinds: int = 0) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters()
         self.mean = torch.nn.Parameter(torch.zeros(()))

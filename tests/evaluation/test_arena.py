@@ -23,7 +23,15 @@ def tiny_arena(sessions=200, **settings):
         "random": lambda: RandomPolicy(world.num_items),
         "oracle": lambda: Oracle(world),
     }
-    return arenas.Arena("TinyWorld", world, torch.arange(sessions), world.catalog(), None, policies)
+    return arenas.Arena(
+        "TinyWorld",
+        world,
+        torch.arange(sessions),
+        world.catalog(),
+        None,
+        policies,
+        lambda kind, settings: kind(world.num_items, **settings),
+    )
 
 
 def test_returns_are_those_of_the_law():
@@ -87,7 +95,7 @@ def test_a_world_is_found_by_name_and_wrong_settings_are_told(monkeypatch):
             arenas.arena("TinyWorld", 10, 0, {"slate_size": 5})
         with pytest.raises(RecipeError, match="cannot be made with these settings"):
             arenas.arena("TinyWorld", 10, 0, {"slate_size": "many"})
-        with pytest.raises(RecipeError, match="UserModelSimulator is no world"):
+        with pytest.raises(RecipeError, match="UserModelSimulator cannot be made"):
             arenas.arena("UserModelSimulator", 10, 0, {})
         with pytest.raises(RecipeError, match=r"no policy 'best' here. Give random, constant"):
             on.policy("best")

@@ -10,7 +10,7 @@ from torch.nn.functional import log_softmax
 from lightrec.errors import NotApplicable, RunError
 from lightrec.keys import Key
 from lightrec.ranking.blend import Blend, described_models, names_of
-from lightrec.ranking.blending import fit_weights
+from lightrec.ranking.blending import fit_weights, heard
 from lightrec.ranking.item_models.base import Popularity, choose, combinations
 from lightrec.ranking.item_models.item_to_item import EASE, NextItemRidge
 from lightrec.ranking.ranker import Ranker
@@ -193,3 +193,8 @@ def test_all_that_scores_items_does_it_by_one_signature(ranker):
         found = scorer.scores(HISTORY, torch.arange(len(HISTORY)), details={Key.HISTORY: HISTORY})
         assert found.shape == (len(HISTORY), N + 1)
         assert torch.equal(found, scorer.scores(HISTORY))
+
+
+def test_where_no_part_has_any_weight_the_ranker_ranks_alone():
+    assert heard({"ranker": 0.5, "EASE": 0.004}) == {"ranker": 0.5, "EASE": 0.0}
+    assert heard({"ranker": 0.004, "EASE": 0.0}) == {"ranker": 1.0, "EASE": 0.0}

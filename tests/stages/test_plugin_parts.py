@@ -63,6 +63,41 @@ def test_an_evaluator_of_a_plugin_has_a_section_of_its_own_which_is_escaped(clin
     assert sentence in capsys.readouterr().out.splitlines()
 
 
+def test_parts_of_a_plugin_are_named_in_recipes_and_on_the_line(clinic, tmp_path, capsys):
+    assert type(Run(clinic).ranker.users).__name__ == "Fading"
+    recipe = tmp_path / "policy.yaml"
+    recipe.write_text(
+        """
+seed_everything: 0
+trainer: {max_epochs: 1}
+model: {class_path: PolicyModule, init_args: {sessions: 8, steps: 3, policy_settings: {first: 2}}}
+data:
+  class_path: WorldData
+  init_args: {world: Waiting, settings: {willing: 1.0}, policy: Habit, iterations: 1, judging: 8}
+"""
+    )
+    out = tmp_path / "waiting" / "policy"
+    assert main(["fit", "-c", str(recipe), "--out", str(out)]) == 0
+    assert type(Policy.load(out)).__name__ == "Habit"
+    capsys.readouterr()
+    for world, policies in (
+        ("Waiting", ["oracle", str(out), "Habit:first=2"]),
+        ("Seats", ["random", "Habit:first=2"]),
+    ):
+        line = ["simulate", world, "--policy", *policies, "--sessions", "8", "--set", "willing=1.0"]
+        assert main(line) == 0
+        rows = [row.split() for row in capsys.readouterr().out.splitlines()[1:]]
+        assert [row[0] for row in rows] == policies
+        assert all(row[5] == "1" for row in rows)  # who always takes gives 1 a step
+    line = ["judge", "Waiting:willing=1.0", "Seats", "--modes", "free", "--sessions", "8"]
+    assert main([*line, "--policy", "Habit:first=2@A"]) == 0
+    assert "Habit:first=2" in capsys.readouterr().out
+    assert main(["simulate", "Seats", "--policy", "Habit:frist=2", "--sessions", "8"]) == 2
+    assert "Habit has no setting 'frist'. Did you mean 'first'?" in capsys.readouterr().err
+    assert main(["clinic", str(clinic), "--kind", "lamp"]) == 0
+    assert capsys.readouterr().out == "12 items of the kind lamp\n"
+
+
 @pytest.fixture
 def lamps(clinic):
     """(N + 1,) bool: the items that are for adults only."""
@@ -156,7 +191,9 @@ def test_who_may_see_nothing_is_shown_nothing(clinic, monkeypatch):
 
 
 def test_a_domain_that_forbids_must_be_installed(clinic, monkeypatch):
-    monkeypatch.setattr(plugins, "installed", lambda: plugins.discover([]))
+    bare = plugins.discover([])
+    bare.parts["components"] = plugins.installed().parts["components"]  # the ranker's tower
+    monkeypatch.setattr(plugins, "installed", lambda: bare)
     with pytest.raises(PluginError, match="prepared for the domain 'clinic', which says what may"):
         load(clinic)
     with pytest.raises(PluginError, match="no installed plugin provides that domain"):
@@ -271,7 +308,7 @@ def test_a_domain_whose_texts_are_too_many_is_named(clinic, tmp_path, monkeypatc
     [
         ("Transformer", "There is no user tower 'Transformer'."),
         ("lightrec_clinic.evaluator:Minors", "is not a subclass of UserTower"),
-        ("lightrec_clinic.tower:Tall", "cannot be imported: ModuleNotFoundError"),
+        ("lightrec_clinic.height:Tall", "cannot be imported: ModuleNotFoundError"),
     ],
 )
 @pytest.mark.usefixtures("clinic")
