@@ -59,7 +59,7 @@ format: $(VENV)/.developing
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
-figures: $(VENV)/.installed
+figures: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.figures
 
 clean:
