@@ -57,7 +57,7 @@ def lightrec_rewards() -> dict[str, str]:
 def lightrec_policies() -> dict[str, str]:
     """Give the policies."""
     policies = "lightrec.policies"
-    baselines = "RandomPolicy", "PopularityPolicy", "ConstantListPolicy", "GreedyEncoderPolicy"
+    baselines = "RandomPolicy", "PopularityPolicy", "ConstantListPolicy", "GreedyRankerPolicy"
     return {
         **named(f"{policies}.candidate", "CandidatePolicy"),
         **named(f"{policies}.baselines", *baselines),

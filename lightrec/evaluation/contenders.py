@@ -10,13 +10,13 @@ from lightrec.policies.bandits import Learned, LinearBandit, LinUCB, ThompsonSam
 from lightrec.policies.base import Policy, with_biases, without_nothing
 from lightrec.policies.baselines import (
     ConstantListPolicy,
-    GreedyEncoderPolicy,
+    GreedyRankerPolicy,
     PopularityPolicy,
     RandomPolicy,
     Scores,
     ScoringPolicy,
 )
-from lightrec.policies.epsilon_greedy import Drawn, EpsilonGreedy
+from lightrec.policies.epsilon_greedy import EpsilonGreedy
 from lightrec.ranking.blend import Blend
 from lightrec.run import Run
 from lightrec.simulators.base import Simulator
@@ -56,8 +56,7 @@ def world_contenders(world: World, learned: Learned = "click") -> Makers:
     def epsilon() -> Contender:
         """The linear model of the others: one slate in ten is drawn evenly."""
         bandit = LinUCB.from_vectors(world.item_vectors, alpha=0.0, **settings)
-        exploring = EpsilonGreedy(bandit, EPSILON)
-        return Drawn(_taught(exploring, bandit, world, users))
+        return _taught(EpsilonGreedy(bandit, EPSILON, always_drawn=True), bandit, world, users)
 
     makers: Makers = {"random": lambda: RandomPolicy(world.num_items)}
     if type(world).greedy is not World.greedy:
@@ -81,8 +80,8 @@ def run_contenders(
     :param starts: of all users.
     """
 
-    def greedy() -> GreedyEncoderPolicy:
-        return GreedyEncoderPolicy.from_ranker(run.ranker)
+    def greedy() -> GreedyRankerPolicy:
+        return GreedyRankerPolicy(run.ranker)
 
     def constant() -> Contender:
         history = starts.history(users, starts.ends_of(users), run.users_a.history_length)
@@ -97,7 +96,7 @@ def run_contenders(
     return makers | {
         "greedy": greedy,
         "constant": constant,
-        "epsilon-greedy": lambda: Drawn(EpsilonGreedy(greedy(), EPSILON)),
+        "epsilon-greedy": lambda: EpsilonGreedy(greedy(), EPSILON, always_drawn=True),
         **_bandits(vectors, learns_in, users, {}),
     }
 
@@ -110,7 +109,7 @@ def plain_contenders(run: Run) -> Makers:
         "blend": lambda: ScoringPolicy(count, ranking(run.blend)),
         "user-model-a": lambda: ScoringPolicy(count, utilities(run.users_a)),
         "even-mixture": lambda: even_mixture(run.blend, run.users_a),
-        "popularity": lambda: PopularityPolicy.from_counts(torch.from_numpy(run.data.popularity())),
+        "popularity": lambda: PopularityPolicy.from_appeal(torch.from_numpy(run.data.popularity())),
         "random": lambda: RandomPolicy(count),
     }
 

@@ -149,7 +149,7 @@ class SimulatedSessions(Evaluator):
         history = starts.history(users, starts.ends_of(users), length)
         known = {
             "accepted": ConstantListPolicy.from_user_model(run.users_b, history),
-            "popularity": PopularityPolicy.from_counts(torch.from_numpy(run.data.popularity())),
+            "popularity": PopularityPolicy.from_appeal(torch.from_numpy(run.data.popularity())),
         }
         simulator = self._simulator(run, refit, starts, len(users))
         _, found = best_constant_lists(simulator, users, seed * 1000 + SEARCH, known=known)

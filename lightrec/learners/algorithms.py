@@ -222,7 +222,7 @@ class SlateSarsa(Learner):
     @staticmethod
     def wrap(policy: LearnedPolicy, slate_size: int, settings: Any) -> LearnedPolicy:
         """Give the policy of values and choices."""
-        return SlatePolicy.from_policies(policy, policy, slate_size, tuple(settings.critic_hidden))
+        return SlatePolicy(policy, policy, slate_size, tuple(settings.critic_hidden))
 
     def make_loss(
         self, policy: LearnedPolicy, critic: SessionValue, others: nn.ModuleDict, **settings: Any

@@ -62,6 +62,19 @@ def perceptron(sizes: Sequence[int], spectral: bool = False) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
+def network_from_zero(sizes: Sequence[int]) -> nn.Sequential:
+    """Give layers with GELU between them, the last of which begins at zero.
+
+    :param sizes: input, hidden widths, output.
+    """
+    layers: list[nn.Module] = []
+    for narrow, wide in pairwise(sizes):
+        layers += [nn.GELU(), nn.Linear(narrow, wide)]
+    for parameter in layers[-1].parameters():
+        nn.init.zeros_(parameter)
+    return nn.Sequential(*layers[1:])
+
+
 class SessionValue(nn.Module):
     """Foretells the rewards that a session will still bring.
 

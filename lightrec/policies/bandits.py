@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
@@ -24,30 +25,27 @@ ITEMS_AT_ONCE = 4096
 
 
 class LinearBandit(ScoredPolicy):
-    """Ridge regression of answers on context ⊗ item, one for all items, learned as slates go by.
+    """One ridge regression for all items, of answers on context ⊗ item, updated at each step.
 
-    The features of a user and an item are all products of x = (1, history, observation) and
-    z = (1, item): history is the mean item vector of the last choices, and observation what a world
-    lets policies see. The model is so linear in items, in users, and in each pair of their
-    coordinates. That is the shared part of the hybrid model of Li et al. 2010 ("A contextual-bandit
-    approach to personalized news article recommendation"), who make its features by the same outer
-    product; coefficients of each item's own, their disjoint part, would not be learned for
-    thousands of items, and not at all for new ones.
+    The features φ of a user and an item are all products of x = (1, history, observation) and
+    z = (1, item): the history is the mean item vector of the last choices, the observation what a
+    world lets policies see. This is the shared part of the hybrid model of Li et al. 2010 ("A
+    contextual-bandit approach to personalized news article recommendation"), with the same outer
+    product. Its disjoint part, coefficients for each item, cannot be learned for thousands of items
+    or for new ones.
 
     With the rows φ of all items ever shown in Φ, answers y and P = (1 + C)(1 + D) features, the
-    precision is A = ridge · I + ΦᵀΦ and the mean A⁻¹Φᵀy, in float64. Each step adds its rows and
-    solves once, which is what adding them one by one comes to. The items of a slate count as so
-    many answers that do not depend on each other.
+    precision is A = ridge · I + ΦᵀΦ and the mean A⁻¹Φᵀy, in float64. The items of a slate count as
+    independent answers.
 
     :param num_items: number of items N.
     :param vector_size: width D of the items' vectors.
     :param observation_size: width of the observation in the context; 0 does without.
     :param history_length: how many of the last choices make up the history; 0 does without.
     :param learned: the answer: ``click`` is 1 for an item taken; ``reward`` is the reward of
-        the step for an item taken. All others of a slate have 0.
+        the step for an item taken. The slate's other items have 0.
     :param ridge: precision of every coefficient before anything is learned.
-    :param inverse_temperature: factor on scores as logits of a drawn slate; the order does not
-        depend on it.
+    :param inverse_temperature: factor on scores as logits of a drawn slate.
     :raises RecipeError: where a number is out of range.
     """
 
@@ -95,12 +93,12 @@ class LinearBandit(ScoredPolicy):
 
     @classmethod
     def from_run(cls, run: RunParts, **settings: Any) -> Self:
-        """Make the bandit over the ranker's item vectors and biases, with nothing learned."""
+        """Make an untrained bandit over the ranker's item vectors and biases."""
         return cls.from_vectors(with_biases(run.ranker).detach(), **settings)
 
     @classmethod
     def from_vectors(cls, vectors: Tensor, size: int = 20, **settings: Any) -> Self:
-        """Make the bandit over items of these vectors, with nothing learned.
+        """Make an untrained bandit over items of these vectors.
 
         :param vectors: ``(N + 1, E)``; row 0 is padding.
         :param size: at most so many principal components of them are used.
@@ -112,16 +110,15 @@ class LinearBandit(ScoredPolicy):
         return bandit.to(vectors.device)
 
     def user_vectors(self, history: Tensor) -> Tensor:
-        """Give the contexts ``(B, C)``, zeros where observations will stand."""
-        parts = [torch.zeros(len(history), self.observation_size, device=history.device)]
-        if self.history_length:
-            known = without_nothing(history, self.num_items)[:, -self.history_length :]
-            count = (known > PADDING).sum(1, keepdim=True).clamp_min(1)
-            parts.insert(0, self.item_vectors[known].sum(1) / count)
-        return torch.cat(parts, 1)
+        """Give the contexts ``(B, C)``, zeros in place of the observations."""
+        if not self.history_length:
+            return torch.zeros(len(history), self.observation_size, device=history.device)
+        known = without_nothing(history, self.num_items)[:, -self.history_length :]
+        count = (known > PADDING).sum(1, keepdim=True).clamp_min(1)
+        return pad(self.item_vectors[known].sum(1) / count, (0, self.observation_size))
 
     def contexts(self, state: TensorDictBase) -> Tensor:
-        """Give the contexts ``(B, C)`` of a state; ``user_vector`` is used where it is there."""
+        """Give the contexts ``(B, C)`` of a state."""
         vectors = vectors_of(self, state)
         if self.observation_size:
             known = vectors[:, : -self.observation_size]
@@ -130,7 +127,7 @@ class LinearBandit(ScoredPolicy):
 
     @abstractmethod
     def score_items(self, contexts: Tensor, items: Tensor) -> Tensor:
-        """Score some items, in the unit of what is learned.
+        """Score items in the unit of what is learned.
 
         :param contexts: ``(B, 1 + C)`` float64, x.
         :param items: ``(B or 1, M, 1 + D)`` float64, z.
@@ -138,37 +135,23 @@ class LinearBandit(ScoredPolicy):
         """
 
     def logits(self, state: TensorDictBase) -> Tensor:
-        """Score a state's columns by inverse_temperature times :meth:`score_items`.
-
-        Of an offer only the candidates are computed.
-        """
-        contexts = _with_one(self.contexts(state))
+        """Score a state's columns by inverse_temperature times :meth:`score_items`."""
         offered = state.get(Key.CANDIDATES, None)
-        if offered is None:
-            everything = _with_one(self.item_vectors).unsqueeze(0)
-            return without_padding(
-                (self.inverse_temperature * self.score_items(contexts, everything)).float()
-            )
-        scores = self.score_items(contexts, _with_one(self.item_vectors[offered]))
+        items = self.item_vectors[None] if offered is None else self.item_vectors[offered]
+        scores = self.score_items(_with_one(self.contexts(state)), _with_one(items))
         logits = (self.inverse_temperature * scores).float()
+        if offered is None:
+            return without_padding(logits)
         return logits.masked_fill(offered == PADDING, -torch.inf)
 
     def features(self, contexts: Tensor, items: Tensor) -> Tensor:
-        """Give φ = x ⊗ z: ``(M, P)`` float64.
-
-        :param contexts: ``(M, C)``.
-        :param items: ``(M,)`` int64.
-        """
+        """Give φ = x ⊗ z: ``(M, P)`` float64, for contexts ``(M, C)`` and items ``(M,)``."""
         x, z = _with_one(contexts), _with_one(self.item_vectors[items])
         return (x.unsqueeze(2) * z.unsqueeze(1)).flatten(1)
 
     @torch.no_grad()
     def update(self, features: Tensor, answers: Tensor) -> None:
-        """Learn from rows.
-
-        :param features: ``(M, P)`` float64.
-        :param answers: ``(M,)``.
-        """
+        """Learn from features ``(M, P)`` float64 and answers ``(M,)``."""
         self.precision += features.T @ features
         self.answers += features.T @ answers.double()
         factor = torch.linalg.cholesky(self.precision)
@@ -179,8 +162,8 @@ class LinearBandit(ScoredPolicy):
         """Learn from a step; give this method to ``play`` as ``record``.
 
         :param state: with the slate shown under ``action``.
-        :param following: what came after it.
-        :param alive: ``(B,)`` bool, sessions that were on.
+        :param following: the state after it.
+        :param alive: ``(B,)`` bool: sessions that had not ended.
         """
         slate = state[Key.ACTION]
         row, place = ((slate > PADDING) & alive.unsqueeze(1)).nonzero(as_tuple=True)
@@ -194,42 +177,21 @@ class LinearBandit(ScoredPolicy):
 
 
 class LinUCB(LinearBandit):
-    """Shows the highest upper confidence bounds: mean + α · width of what an item would answer.
+    """Shows the items of highest upper confidence bound: expected answer + α · √(φᵀA⁻¹φ).
 
-    Li et al. 2010, with the shared features of
-    :class:`LinearBandit`: the width is √(φᵀA⁻¹φ). With α = 0 it is
-    the greedy linear model, which learns from what it happens to show.
+    Li et al. 2010, with the shared features of :class:`LinearBandit`. With α = 0 it is the greedy
+    linear model.
 
     :param num_items: number of items N.
     :param vector_size: width D of the items' vectors.
-    :param alpha: α, how much doubt is worth.
-    :param observation_size: width of the observation in the context; 0 does without.
-    :param history_length: how many of the last choices make up the history; 0 does without.
-    :param learned: ``click`` or ``reward``.
-    :param ridge: precision of every coefficient before anything is learned.
-    :param inverse_temperature: factor on scores as logits of a drawn slate.
+    :param alpha: α, how much uncertainty is worth.
+    :param settings: of :class:`LinearBandit`.
     """
 
     def __init__(
-        self,
-        num_items: int,
-        vector_size: int,
-        alpha: float = 1.0,
-        observation_size: int = 0,
-        history_length: int = 20,
-        learned: Learned = "click",
-        ridge: float = 1.0,
-        inverse_temperature: float = 20.0,
+        self, num_items: int, vector_size: int, alpha: float = 1.0, **settings: Any
     ) -> None:
-        super().__init__(
-            num_items,
-            vector_size,
-            observation_size,
-            history_length,
-            learned,
-            ridge,
-            inverse_temperature,
-        )
+        super().__init__(num_items, vector_size, **settings)
         self.alpha = alpha
 
     def score_items(self, contexts: Tensor, items: Tensor) -> Tensor:
@@ -239,11 +201,7 @@ class LinUCB(LinearBandit):
         return found + self.alpha * self.widths(contexts, items) if self.alpha else found
 
     def widths(self, contexts: Tensor, items: Tensor) -> Tensor:
-        """Give √(φᵀA⁻¹φ), ``(B, M)`` float64, without ever forming φ.
-
-        :param contexts: ``(B, 1 + C)`` float64.
-        :param items: ``(B or 1, M, 1 + D)`` float64.
-        """
+        """Give √(φᵀA⁻¹φ), ``(B, M)`` float64, without forming φ; as :meth:`score_items`."""
         user, item = contexts.shape[1], items.shape[2]
         pairs = (contexts.unsqueeze(2) * contexts.unsqueeze(1)).flatten(1)
         whole = self.covariance.view(user, item, user, item).permute(0, 2, 1, 3)
@@ -259,43 +217,23 @@ class LinUCB(LinearBandit):
 
 
 class ThompsonSampling(LinearBandit):
-    """Shows what is best if a draw from the posterior were true, drawn anew for each user and step.
+    """Shows the best items under coefficients drawn anew for each user and step.
 
-    Agrawal and Goyal 2013, "Thompson sampling for contextual bandits with linear payoffs": the
-    coefficients are drawn from N(A⁻¹Φᵀy, spread² A⁻¹), see
-    :class:`LinearBandit`. The log-probability that is written is
-    that given the draw; weighting by it is unbiased, since the draw knows nothing of the answer.
+    They are drawn from the posterior N(A⁻¹Φᵀy, spread² A⁻¹) of :class:`LinearBandit` (Agrawal and
+    Goyal 2013, "Thompson sampling for contextual bandits with linear payoffs"). The log-probability
+    that is written is conditional on the draw; weighting by it is unbiased, since the draw does not
+    depend on the answer.
 
     :param num_items: number of items N.
     :param vector_size: width D of the items' vectors.
     :param spread: standard deviation of an answer about its mean; .5 is the most that a click has.
-    :param observation_size: width of the observation in the context; 0 does without.
-    :param history_length: how many of the last choices make up the history; 0 does without.
-    :param learned: ``click`` or ``reward``.
-    :param ridge: precision of every coefficient before anything is learned.
-    :param inverse_temperature: factor on scores as logits of a drawn slate.
+    :param settings: of :class:`LinearBandit`.
     """
 
     def __init__(
-        self,
-        num_items: int,
-        vector_size: int,
-        spread: float = 0.5,
-        observation_size: int = 0,
-        history_length: int = 20,
-        learned: Learned = "click",
-        ridge: float = 1.0,
-        inverse_temperature: float = 20.0,
+        self, num_items: int, vector_size: int, spread: float = 0.5, **settings: Any
     ) -> None:
-        super().__init__(
-            num_items,
-            vector_size,
-            observation_size,
-            history_length,
-            learned,
-            ridge,
-            inverse_temperature,
-        )
+        super().__init__(num_items, vector_size, **settings)
         self.spread = spread
 
     def draws(self, count: int) -> Tensor:
@@ -304,7 +242,7 @@ class ThompsonSampling(LinearBandit):
         return self.mean + self.spread * normal @ torch.linalg.cholesky(self.covariance).T
 
     def score_items(self, contexts: Tensor, items: Tensor) -> Tensor:
-        """Give what the items would answer by draws of each user's own ``(B, M)``."""
+        """Give the expected answers ``(B, M)`` under each user's own draw."""
         drawn = self.draws(len(contexts)).view(len(contexts), contexts.shape[1], -1)
         return _product((contexts.unsqueeze(1) @ drawn).squeeze(1), items)
 
@@ -317,18 +255,18 @@ def _product(tastes: Tensor, items: Tensor) -> Tensor:
 
 
 def principal(vectors: Tensor, size: int) -> Tensor:
-    """Bring item vectors to few coordinates of mean 0 and variance 1, so that ridge is fair to all.
+    """Give principal components of item vectors, of mean 0 and variance 1.
 
     :param vectors: ``(N + 1, E)``; row 0 is padding.
-    :param size: at most so many principal components are kept, those of no variance left out.
+    :param size: how many at most; those without variance are left out.
     :returns: ``(N + 1, D)`` float32, row 0 zero.
     """
     centred = vectors[1:].double() - vectors[1:].double().mean(0)
     left, spread, _ = torch.linalg.svd(centred, full_matrices=False)
     kept = left[:, (spread > 1e-6 * spread[0]) & (spread > 0)][:, :size] * len(centred) ** 0.5
-    return torch.nn.functional.pad(kept.float(), (0, 0, 1, 0))
+    return pad(kept.float(), (0, 0, 1, 0))
 
 
 def _with_one(vectors: Tensor) -> Tensor:
     """Put a one before the coordinates of each vector, float64."""
-    return torch.nn.functional.pad(vectors.double(), (1, 0), value=1.0)
+    return pad(vectors.double(), (1, 0), value=1.0)

@@ -16,6 +16,9 @@ from lightrec.nn.slate_law import ItemSlates, SlateLaw
 from lightrec.ranking.ranker import Ranker
 from lightrec.users.user_model import UserModel
 
+SILENT = 1e-6
+"""A column of item vectors whose standard deviation is below this is constant."""
+
 
 class RunParts(Protocol):
     """What a policy can be made of; a :class:`lightrec.run.Run` has it."""
@@ -26,7 +29,7 @@ class RunParts(Protocol):
 
     @property
     def ranker(self) -> Ranker:
-        """What ranks the next event."""
+        """The ranker."""
 
     @property
     def users_a(self) -> UserModel:
@@ -47,6 +50,8 @@ class Policy(Part, ABC):
     ``history``."""
     history_length: int | None = None
     """How many of a history's last steps are read; None for all."""
+    always_drawn: bool = False
+    """Whether slates are drawn even where the best ones are asked for."""
 
     def __init__(self, num_items: int) -> None:
         super().__init__()
@@ -54,9 +59,7 @@ class Policy(Part, ABC):
 
     @classmethod
     def from_run(cls, run: RunParts, **settings: Any) -> Self:
-        """Make the policy for a run, as a recipe or a command does by the policy's name.
-
-        By default the run gives the number of items only. Whoever needs more of it copies it.
+        """Make the policy for a run, by default of its number of items alone.
 
         :param settings: further arguments of the constructor.
         """
@@ -66,13 +69,13 @@ class Policy(Part, ABC):
     def distribution(self, state: TensorDictBase, slate_size: int = 1) -> SlateLaw:
         """Give the law of the slate in a state, over items.
 
-        :param state: the keys of a simulator's state, of B sessions: the user, the history, and as
-            ``mask`` or ``candidates`` what may be shown; ``user_vector`` is used where it is there.
+        :param state: with the keys of a simulator's state, of B sessions: the user, the history,
+            and as ``mask`` or ``candidates`` what may be shown.
         :param slate_size: places K.
         """
 
     def arrange(self, slate: Tensor) -> Tensor:
-        """Rearrange a slate before it is shown, to diversify it; by default it stays as it is.
+        """Rearrange a slate before it is shown, to diversify it; by default do nothing.
 
         :param slate: ``(B, K)`` int64 items, 0 in empty places.
         :returns: the same items in another order, or others that may be shown as well.
@@ -80,7 +83,7 @@ class Policy(Part, ABC):
         return slate
 
     def user_vectors(self, history: Tensor) -> Tensor:
-        """Sum a history up: the costly part of a law, which depends on nothing else.
+        """Summarise histories: the costly part of a law.
 
         :param history: ``(B, L)`` int64, any L, padded on the left; N + 1 for declined slates.
         :returns: ``(B, D)`` float32; D is 0 for policies that look at no history.
@@ -89,7 +92,7 @@ class Policy(Part, ABC):
 
     @torch.no_grad()
     def scores(self, state: TensorDictBase) -> Tensor:
-        """Score all items in the order in which they would be shown, were all shown at once.
+        """Score all items by their order in a slate of all of them.
 
         :param state: in which everything may be shown, see :func:`session_start`.
         :returns: ``(B, N + 1)`` float32, column 0 minus infinity.
@@ -109,10 +112,11 @@ class Policy(Part, ABC):
             slate before it was arranged.
         """
         law = self.distribution(state, slate_size)
-        if not deterministic and isinstance(law, ItemSlates):
+        best = deterministic and not self.always_drawn
+        if not best and isinstance(law, ItemSlates):
             slate, state[Key.LOG_PROBABILITY] = law.sample_and_log_prob()
         else:
-            slate = law.mode if deterministic else law.sample()
+            slate = law.mode if best else law.sample()
             state[Key.LOG_PROBABILITY] = law.log_prob(slate)
         return state.set(Key.ACTION, self.arrange(slate))
 
@@ -142,10 +146,7 @@ class ScoredPolicy(Policy):
 
 
 class TwoTowerPolicy(ScoredPolicy):
-    """Scores an item by a state's query · the item's row in a table.
-
-    What has this form can be searched by an index of its items, and exported with it.
-    """
+    """Scores an item by a state's query · the item's row in a table, which an index can search."""
 
     @abstractmethod
     def query(self, state: TensorDictBase) -> Tensor:
@@ -168,27 +169,25 @@ class TwoTowerPolicy(ScoredPolicy):
 
 
 class LearnedPolicy(ScoredPolicy):
-    """A policy that learners move, in simulators or on logs.
-
-    What is seen of a session has no learned part, so that critics can see the same.
-    """
+    """A policy that learners train, in simulators or on logs."""
 
     feature_size: int
     """Length of a state's features."""
     tune: bool = False
-    """Whether user vectors are learned, so that they are of no use once the policy has moved."""
+    """Whether user vectors are learned, so that an update makes them stale."""
 
     @abstractmethod
     def session_features(self, state: TensorDictBase) -> Tensor:
-        """Give a state's features ``(..., feature_size)`` float32, each of order 1."""
+        """Give a state's features ``(..., feature_size)`` float32, each of order 1.
+
+        They have no learned part, so that critics see the same.
+        """
 
 
 class UserMemory:
-    """Keeps a policy's user vectors while histories stay what they are.
+    """Computes user vectors anew only where histories have changed.
 
-    A declined slate leaves most histories unchanged; only the others are read again.
-
-    :param policy: whose vectors are kept. It must not change in between.
+    :param policy: whose vectors they are. It must not change in between.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -197,17 +196,14 @@ class UserMemory:
         self._vectors = torch.empty(0)
 
     def __call__(self, history: Tensor) -> Tensor:
-        """Give the user vectors ``(B, D)`` of the same B sessions, a step later.
-
-        :param history: ``(B, L)`` int64.
-        """
+        """Give the user vectors ``(B, D)`` of the same sessions' histories ``(B, L)``."""
         if self._history is None or self._history.shape != history.shape:
             self._vectors = self.policy.user_vectors(history)
         else:
             rows = (history != self._history).any(1).nonzero().squeeze(1)
             if len(rows):
+                # Out of place: earlier steps' vectors are still in use.
                 fresh = self.policy.user_vectors(history[rows])
-                # Out of place: earlier steps' vectors are still somebody's.
                 self._vectors = self._vectors.index_copy(0, rows, fresh)
         self._history = history
         return self._vectors
@@ -226,7 +222,7 @@ def with_biases(ranker: Ranker) -> Tensor:
 
 
 def session_start(history: Tensor, users: Tensor | None = None) -> TensorDict:
-    """Make the state in which sessions begin, of which nothing was shown; all items may be.
+    """Make the state of sessions in which nothing was shown yet and all items may be.
 
     :param history: ``(B, L)`` int64, padded on the left.
     :param users: ``(B,)`` int64 rows of the user table, where they are known.
@@ -239,9 +235,8 @@ def session_start(history: Tensor, users: Tensor | None = None) -> TensorDict:
 
 
 def among_candidates(state: TensorDictBase, scores: Tensor) -> Tensor:
-    """Turn scores of all items into those of a state's columns.
+    """Turn scores ``(..., N + 1)`` of all items into those of a state's columns.
 
-    :param scores: ``(..., N + 1)``.
     :returns: the same, minus infinity for the padding, or ``(..., C)`` of the candidates.
     """
     scores = without_padding(scores)

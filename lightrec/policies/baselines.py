@@ -1,4 +1,4 @@
-"""Policies that learn nothing from a simulator's rewards: what every learned policy must beat."""
+"""Baselines, which learn nothing from rewards and which every learned policy must beat."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -30,9 +30,7 @@ Scores: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class ScoringPolicy(ScoredPolicy):
-    """Shows the items of highest score by whatever scores all items for whole histories.
-
-    It cannot be saved: what scores is handed in and not a part of it.
+    """Shows the items of highest score by a function, which is not saved with it.
 
     :param num_items: number of items N.
     :param scores: from histories ``(B, L)`` int64, padded on the left, N + 1 for declined slates,
@@ -46,7 +44,7 @@ class ScoringPolicy(ScoredPolicy):
     @torch.no_grad()
     def user_vectors(self, history: Tensor) -> Tensor:
         """Give the scores themselves, ``(B, N + 1)``."""
-        # A few users at a time: what scores may need several tables of this size.
+        # A few users at a time: the function may need several tables of this size.
         return torch.cat([self.all_scores(rows) for rows in history.split(AT_ONCE)])
 
     def logits(self, state: TensorDictBase) -> Tensor:
@@ -69,29 +67,26 @@ class ConstantListPolicy(ScoredPolicy):
 
     @classmethod
     def from_run(cls, run: RunParts, **settings: Any) -> Self:
-        """Order items by how user model A's users accept them at the end of their training."""
+        """Order items by how user model A's users accept them after their training events."""
         users, model = np.arange(run.data.num_users), run.users_a
         known = run.data.histories(users, run.data.train_ends(), model.history_length)
         return cls.from_user_model(model, torch.from_numpy(known), **settings)
 
     @classmethod
     @torch.no_grad()
-    def from_user_model(cls, user_model: UserModel, history: Tensor, batch_size: int = 256) -> Self:
+    def from_user_model(cls, user_model: UserModel, history: Tensor) -> Self:
         """Order items by the mean probability with which users accept them, shown alone.
 
-        :param user_model: the user model that policies are trained in.
-        :param history: ``(U, L)`` int64 histories of the users to please.
+        :param history: ``(U, L)`` int64 histories of the users.
         """
-        policy = cls(user_model.num_items)
         total = torch.zeros(user_model.num_items + 1, dtype=torch.float64, device=history.device)
-        for rows in history[:, -user_model.history_length :].split(batch_size):
+        for rows in history[:, -user_model.history_length :].split(AT_ONCE):
             total += user_model.scores(rows).sigmoid().double().sum(0)
-        policy.appeal.copy_(total / len(history))
-        return policy
+        return cls.from_appeal(total / len(history))
 
     @classmethod
     def from_appeal(cls, appeal: Tensor) -> Self:
-        """Make the policy from what the list is ordered by, (N + 1,), highest first."""
+        """Order items by numbers ``(N + 1,)``, the highest first."""
         policy = cls(len(appeal) - 1)
         policy.appeal.copy_(appeal)
         return policy.to(appeal.device)
@@ -110,39 +105,28 @@ class PopularityPolicy(ConstantListPolicy):
     @classmethod
     def from_run(cls, run: RunParts, **settings: Any) -> Self:
         """Count the training events."""
-        return cls.from_counts(torch.from_numpy(run.data.popularity()), **settings)
-
-    @classmethod
-    def from_counts(cls, counts: Tensor) -> Self:
-        """Make the policy from counts ``(N + 1,)``."""
-        return cls.from_appeal(counts)
+        return cls.from_appeal(torch.from_numpy(run.data.popularity()), **settings)
 
 
-class RandomPolicy(ConstantListPolicy):
-    """Shows items in random order, drawn from torch's global generator.
-
-    All items score the same, so that all slates are equally likely; and what others show as their
-    best, it draws.
+class RandomPolicy(ScoredPolicy):
+    """Shows items in random order, all slates being equally likely.
 
     :param num_items: number of items N.
     """
 
-    @classmethod
-    def from_run(cls, run: RunParts, **settings: Any) -> Self:
-        """Make the policy of the run's items."""
-        return cls(run.data.num_items, **settings)
+    always_drawn = True
 
-    def act(
-        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
-    ) -> TensorDictBase:
-        """Write a slate that is drawn in any case, and its log-probability."""
-        return super().act(state, slate_size, deterministic=False)
+    def logits(self, state: TensorDictBase) -> Tensor:
+        """Give the same score to all columns of a state."""
+        step = state[Key.STEP]
+        zero = torch.zeros(self.num_items + 1, device=step.device)
+        return among_candidates(state, zero.expand(*step.shape[:-1], -1))
 
 
-class GreedyEncoderPolicy(TwoTowerPolicy):
-    """Shows what the encoder expects next, whatever comes after.
+class GreedyRankerPolicy(TwoTowerPolicy):
+    """Shows the items that a ranker expects next.
 
-    :param ranker: the encoder.
+    :param ranker: the ranker, of which the policy has a copy.
     :param history_length: how many of a history's last items are read; None leaves it to the
         ranker. Give a learned policy's own, for a comparison on equal terms.
     """
@@ -151,33 +135,28 @@ class GreedyEncoderPolicy(TwoTowerPolicy):
 
     def __init__(self, ranker: Ranker, history_length: int | None = None) -> None:
         super().__init__(ranker.num_items)
-        self.ranker = ranker.requires_grad_(False).eval()
+        self.ranker = deepcopy(ranker).requires_grad_(False).eval()
         self.history_length = history_length or self.ranker.max_length
 
     @classmethod
     def from_run(cls, run: RunParts, **settings: Any) -> Self:
-        """Make the policy around a copy of the run's ranker."""
-        return cls.from_ranker(run.ranker, **settings)
-
-    @classmethod
-    def from_ranker(cls, ranker: Ranker, history_length: int | None = None) -> Self:
-        """Make the policy around a copy of a trained encoder."""
-        return cls(deepcopy(ranker), history_length)
+        """Make the policy around the run's ranker."""
+        return cls(run.ranker, **settings)
 
     @torch.no_grad()
     def user_vectors(self, history: Tensor) -> Tensor:
-        """Give the encoder's user vectors ``(B, D)``."""
+        """Give the ranker's user vectors ``(B, D)``."""
         history = without_nothing(history, self.num_items)[:, -self.history_length :]
         return self.ranker.user_vectors(history)
 
     def query(self, state: TensorDictBase) -> Tensor:
-        """Give the encoder's user vector, and a one for the items' biases."""
+        """Give the ranker's user vector, and a one for the items' biases."""
         return pad(vectors_of(self, state), (0, 1), value=1.0)
 
     def item_table(self) -> Tensor:
-        """Give the encoder's item vectors, and the items' biases."""
+        """Give the ranker's item vectors, and the items' biases."""
         return with_biases(self.ranker)
 
-    def train(self, mode: bool = True) -> "GreedyEncoderPolicy":
+    def train(self, mode: bool = True) -> "GreedyRankerPolicy":
         """Stay as in evaluation: there is nothing to train."""
         return super().train(False)

@@ -1,7 +1,6 @@
 """The policy of slates that SlateQ learns: what is taken, and what it is worth in the long run."""
 
 from copy import deepcopy
-from typing import Self
 
 import torch
 from tensordict import TensorDictBase
@@ -19,15 +18,14 @@ from lightrec.policies.base import LearnedPolicy
 class SlatePolicy(LearnedPolicy):
     """Shows the slate of largest expected long-term value (Ie et al. 2019, "SlateQ").
 
-    One policy's logits say how items are taken, beside nothing with logit 0; another's, added to
-    the value of the state, what follows in the long run once an item was taken. Nothing is worth
-    what a network of its own says. Scores are those of
-    :func:`~lightrec.nn.best_slate.best_slate`, whose largest K are the best slate. Slates are drawn
-    by the law of Plackett and Luce from scores over ``temperature``, a scalar buffer in units of
-    value: 1 when the policy is made, and then what training leaves there.
+    The logits of one policy say how items are taken, nothing having logit 0. Those of another plus
+    the value of the state give the long-term value once an item was taken, and a network of its own
+    that of nothing. Scores are those of :func:`~lightrec.nn.best_slate.best_slate`, whose largest K
+    are the best slate. Slates are drawn by the law of Plackett and Luce from scores over
+    ``temperature``, a scalar buffer in units of value, at first 1, that training sets.
 
-    :param choices: the first policy.
-    :param values: the second.
+    :param choices: the first policy, which is copied.
+    :param values: the second, of the same kind, which is copied.
     :param slate_size: places K for which scores are made.
     :param hidden: widths of the hidden layers of the values of states and of nothing.
     :raises RecipeError: where a policy tunes its way of reading histories.
@@ -43,34 +41,22 @@ class SlatePolicy(LearnedPolicy):
         hidden: tuple[int, ...] = (64,),
     ) -> None:
         super().__init__(choices.num_items)
-        self.choices, self.values = choices, values
-        if self.choices.tune or self.values.tune:
+        self.choices, self.values = deepcopy(choices), deepcopy(values)
+        if choices.tune or values.tune:
             raise RecipeError(
-                "tune is true among policy_settings, and a SlatePolicy has two policies, which "
-                "read histories once for both and would tune them apart. Set it to false, or "
-                "take another loss, such as ppo."
+                "tune is true among policy_settings, but a SlatePolicy's two policies share one "
+                "reading of histories and would tune it apart. Set it to false, or take another "
+                "loss, such as ppo."
             )
         self.slate_size = slate_size
-        self.reads = self.values.reads
-        self.history_length = self.values.history_length
-        self.feature_size = self.values.feature_size
+        self.reads, self.history_length = values.reads, values.history_length
+        self.feature_size = values.feature_size
         self.level = SessionValue(self.feature_size, hidden)
         self.nothing = SessionValue(self.feature_size, hidden)
         self.register_buffer("temperature", torch.ones(()))
 
-    @classmethod
-    def from_policies(
-        cls,
-        choices: LearnedPolicy,
-        values: LearnedPolicy,
-        slate_size: int,
-        hidden: tuple[int, ...] = (64,),
-    ) -> Self:
-        """Make the policy around two untrained ones, which are copied."""
-        return cls(deepcopy(choices), deepcopy(values), slate_size, hidden)
-
     def user_vectors(self, history: Tensor) -> Tensor:
-        """Sum histories up as the second policy does; the first is of the same kind."""
+        """Summarise histories as the second policy does."""
         return self.values.user_vectors(history)
 
     def session_features(self, state: TensorDictBase) -> Tensor:
@@ -78,9 +64,9 @@ class SlatePolicy(LearnedPolicy):
         return self.values.session_features(state)
 
     def action_values(self, state: TensorDictBase) -> tuple[Tensor, Tensor]:
-        """Give Q of a state's columns (B, C) if taken, and of nothing (B, 1).
+        """Give Q of a state's columns (B, C) and of nothing (B, 1).
 
-        Minus infinity stands where a column may not be shown.
+        Columns that may not be shown have minus infinity.
         """
         features = self.session_features(state)
         values = self.level(features) + self.values.logits(state)
@@ -95,6 +81,6 @@ class SlatePolicy(LearnedPolicy):
         return best_slate(values, self.choices.logits(state), nothing, self.slate_size).scores
 
     def columns(self, state: TensorDictBase, slate_size: int = 1) -> PlackettLuce:
-        """Give the law of the slate over a state's columns, made sharper by the temperature."""
+        """Give the law of the slate over a state's columns, at the temperature."""
         scores = self.logits(state) / self.temperature
         return ItemSlates.of_scores(state, scores, slate_size).columns

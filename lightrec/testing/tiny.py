@@ -176,9 +176,9 @@ def tiny_ranker(num_items: int = NUM_ITEMS) -> "Ranker":
 
 def tiny_policy() -> "Policy":
     """Make a policy that shows what a ranker of random weights puts first."""
-    from lightrec.policies.baselines import GreedyEncoderPolicy
+    from lightrec.policies.baselines import GreedyRankerPolicy
 
-    return GreedyEncoderPolicy(tiny_ranker())
+    return GreedyRankerPolicy(tiny_ranker())
 
 
 def tiny_user_model(

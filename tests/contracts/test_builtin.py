@@ -66,7 +66,7 @@ def simulator(batch_size, **settings):
 def knowing_policy():
     """A learned policy that also asks a user model."""
     ranker = Ranker(tiny.NUM_ITEMS, size=8, layers=1).eval()
-    policy = CandidatePolicy.from_parts(ranker, tiny.tiny_choice_model(), size=4)
+    policy = CandidatePolicy(ranker, tiny.tiny_choice_model(), size=4)
     for parameter in policy.query_network.parameters():
         torch.nn.init.normal_(parameter)
     policy.utility_weight.data.fill_(0.5)

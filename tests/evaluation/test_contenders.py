@@ -73,7 +73,7 @@ def test_the_even_mixture_is_the_policy_with_one_for_its_weight(declined_count):
     torch.nn.init.normal_(ranker.items.ids)
     model = PooledChoice(12, 3, 5, records_nothing=declined_count)
     model.set_items(torch.randn(13, 3))
-    policy = CandidatePolicy.from_parts(ranker, model.eval(), history_length=5, size=0)
+    policy = CandidatePolicy(ranker, model.eval(), history_length=5, size=0)
     policy.utility_weight.data.fill_(1.0)
     # 13 is a declined slate.
     history = torch.tensor([[0, 3, 13, 7, 13, 13, 2, 9], [1, 2, 3, 4, 5, 6, 7, 13]])

@@ -143,7 +143,7 @@ def test_uniform_policy_has_open_bandits_click_rate(open_bandit):
     clicks = accepted = 0.0
     for item in range(1, 35):
         counts = torch.zeros(35).index_fill(0, torch.tensor([item]), 1.0)
-        found = replay(PopularityPolicy.from_counts(counts), events)
+        found = replay(PopularityPolicy.from_appeal(counts), events)
         clicks, accepted = clicks + found.mean * found.accepted, accepted + found.accepted
     assert accepted == 10_000
     assert clicks / accepted == pytest.approx(0.0046)

@@ -9,7 +9,7 @@ from lightrec.keys import Key
 from lightrec.policies.bandits import LinUCB, ThompsonSampling
 from lightrec.policies.baselines import (
     ConstantListPolicy,
-    GreedyEncoderPolicy,
+    GreedyRankerPolicy,
     PopularityPolicy,
     RandomPolicy,
     ScoringPolicy,
@@ -45,13 +45,13 @@ def ranker():
 
 MAKERS = {
     "random": lambda: RandomPolicy(N),
-    "popularity": lambda: PopularityPolicy.from_counts(torch.arange(N + 1.0)),
+    "popularity": lambda: PopularityPolicy.from_appeal(torch.arange(N + 1.0)),
     "constant": lambda: ConstantListPolicy.from_appeal(torch.arange(N + 1.0)),
     "scoring": lambda: ScoringPolicy(N, lambda history: rows()[:, 0].expand(len(history), -1)),
-    "encoder": lambda: GreedyEncoderPolicy.from_ranker(ranker()),
-    "candidate": lambda: CandidatePolicy.from_parts(ranker(), tiny.tiny_choice_model()),
+    "encoder": lambda: GreedyRankerPolicy(ranker()),
+    "candidate": lambda: CandidatePolicy(ranker(), tiny.tiny_choice_model()),
     "tower": tower,
-    "slate": lambda: SlatePolicy.from_policies(tower(), tower(), slate_size=3),
+    "slate": lambda: SlatePolicy(tower(), tower(), slate_size=3),
     "epsilon": lambda: EpsilonGreedy(RandomPolicy(N), 0.5),
     "linucb": lambda: LinUCB.from_vectors(rows()),
     "thompson": lambda: ThompsonSampling.from_vectors(rows()),

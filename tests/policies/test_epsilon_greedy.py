@@ -11,7 +11,7 @@ from lightrec.keys import Key
 from lightrec.nn.plackett_luce import EMPTY, PlackettLuce
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import PopularityPolicy, RandomPolicy
-from lightrec.policies.epsilon_greedy import Drawn, EpsilonGreedy, EpsilonSlates
+from lightrec.policies.epsilon_greedy import EpsilonGreedy, EpsilonSlates
 
 LOGITS = torch.tensor([0.3, 2.0, -1.0, 1.5, 0.9])
 MASK = torch.tensor([False, True, True, True, True])
@@ -81,7 +81,7 @@ def test_entropy_of_the_first_place():
 
 def test_the_policy_writes_what_it_drew_by_and_its_best_does_not_explore():
     torch.manual_seed(2)
-    inner = PopularityPolicy.from_counts(torch.arange(5.0))
+    inner = PopularityPolicy.from_appeal(torch.arange(5.0))
     policy = EpsilonGreedy(inner, 0.3)
     acted = policy.act(state(2000), 2, deterministic=False)
     best = (acted[Key.ACTION] == torch.tensor([4, 3])).all(1)
@@ -90,14 +90,14 @@ def test_the_policy_writes_what_it_drew_by_and_its_best_does_not_explore():
     torch.testing.assert_close(written[~best], torch.full((int((~best).sum()),), 0.3 / 12))
     assert best.float().mean().item() == pytest.approx(0.725, abs=0.04)
     assert policy.act(state(), 2)[Key.ACTION].tolist() == [[4, 3]] * 3
-    drawn = Drawn(policy).act(state(2000), 2)[Key.ACTION]
+    drawn = EpsilonGreedy(inner, 0.3, always_drawn=True).act(state(2000), 2)[Key.ACTION]
     assert 0.5 < (drawn == torch.tensor([4, 3])).all(1).float().mean() < 0.9
 
 
 def test_inverse_propensities_are_unbiased():
     """What each item would earn, estimated from explored slates alone."""
     torch.manual_seed(3)
-    policy = EpsilonGreedy(PopularityPolicy.from_counts(torch.arange(5.0)), 0.5)
+    policy = EpsilonGreedy(PopularityPolicy.from_appeal(torch.arange(5.0)), 0.5)
     acted = policy.act(state(40_000), 1, deterministic=False)
     worth = torch.tensor([0.0, 4.0, 3.0, 2.0, 1.0])
     item = acted[Key.ACTION].squeeze(1)
@@ -129,7 +129,7 @@ class Backwards(PopularityPolicy):
 
 
 def test_slates_are_arranged_as_the_other_policy_arranges_them():
-    policy = EpsilonGreedy(Backwards.from_counts(torch.tensor([0.0, 3, 1, 2, 4])), 0.0)
+    policy = EpsilonGreedy(Backwards.from_appeal(torch.tensor([0.0, 3, 1, 2, 4])), 0.0)
     acted = policy.act(state(rows=1), 3)
     assert acted[Key.ACTION].tolist() == [[3, 1, 4]]
     assert acted[Key.LOG_PROBABILITY].tolist() == [0.0]

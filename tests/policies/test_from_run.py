@@ -5,7 +5,10 @@ import torch
 
 from lightrec import plugins
 from lightrec.evaluation.arena import arena
+from lightrec.policies.bandits import LinUCB
 from lightrec.policies.base import Policy, session_start
+from lightrec.policies.baselines import RandomPolicy
+from lightrec.policies.epsilon_greedy import EpsilonGreedy
 from lightrec.run import Run
 
 SETTINGS = {"LinUCB": {"size": 4}, "ThompsonSampling": {"size": 4}, "EpsilonGreedy": {"epsilon": 0}}
@@ -24,7 +27,7 @@ def test_a_run_makes_every_policy(name, run):
     history = torch.tensor([[0, 1, 2], [0, 0, 0]])
     law = made.distribution(session_start(history), 3)
     assert law.sample().shape == (2, 3)
-    if name in ("GreedyEncoderPolicy", "CandidatePolicy", "EpsilonGreedy"):
+    if name in ("GreedyRankerPolicy", "CandidatePolicy", "EpsilonGreedy"):
         # All of them begin as the ranker is.
         best = run.ranker.scores(history)[:, 1:].topk(3).indices + 1
         assert torch.equal(law.mode, best)
@@ -41,3 +44,11 @@ def test_settings_that_a_policy_does_not_know_are_refused(name, run):
 def test_an_arena_knows_the_installed_policies(tiny_run):
     there = arena(str(tiny_run), 4, 0, {})
     assert type(there.policy("PopularityPolicy")).__name__ == "PopularityPolicy"
+
+
+def test_epsilon_greedy_takes_another_policy_with_its_settings(run):
+    other = {"class_path": "LinUCB", "init_args": {"size": 4, "alpha": 0.5}}
+    policy = EpsilonGreedy.from_run(run, other, epsilon=0.2)
+    assert isinstance(policy.policy, LinUCB)
+    assert (policy.policy.alpha, policy.policy.item_vectors.shape[1]) == (0.5, 4)
+    assert isinstance(EpsilonGreedy.from_run(run, "RandomPolicy").policy, RandomPolicy)

@@ -8,7 +8,7 @@ from lightrec.keys import Key
 from lightrec.policies.base import Policy, UserMemory, session_start, without_nothing
 from lightrec.policies.baselines import (
     ConstantListPolicy,
-    GreedyEncoderPolicy,
+    GreedyRankerPolicy,
     PopularityPolicy,
     RandomPolicy,
 )
@@ -48,32 +48,30 @@ def all_policies(ranker):
     model = choice()
     return [
         RandomPolicy(N),
-        PopularityPolicy.from_counts(torch.arange(N + 1.0)),
+        PopularityPolicy.from_appeal(torch.arange(N + 1.0)),
         ConstantListPolicy.from_user_model(UserModel([model]), histories()),
-        GreedyEncoderPolicy.from_ranker(ranker),
-        CandidatePolicy.from_parts(ranker),
-        CandidatePolicy.from_parts(ranker, choice(RecurrentChoice), inverse_temperature=3.0),
+        GreedyRankerPolicy(ranker),
+        CandidatePolicy(ranker),
+        CandidatePolicy(ranker, choice(RecurrentChoice), inverse_temperature=3.0),
     ]
 
 
 @pytest.mark.parametrize("beta", [1.0, 2.5])
 @pytest.mark.parametrize("knows", [False, True])
 def test_untrained_it_ranks_exactly_as_the_encoder(ranker, beta, knows):
-    policy = CandidatePolicy.from_parts(
-        ranker, choice() if knows else None, inverse_temperature=beta
-    )
+    policy = CandidatePolicy(ranker, choice() if knows else None, inverse_temperature=beta)
     history = histories()
     expected = ranker.scores(history)
     found = policy.scores(session_start(history))
     torch.testing.assert_close(found, beta * expected)
     assert torch.equal(found.argsort(), expected.argsort())
-    greedy = GreedyEncoderPolicy.from_ranker(ranker).scores(session_start(history))
+    greedy = GreedyRankerPolicy(ranker).scores(session_start(history))
     torch.testing.assert_close(greedy, expected)
 
 
 def test_trust_adds_the_user_models_utility(ranker):
     for model in (choice(), choice(RecurrentChoice, records_nothing=False)):
-        policy = CandidatePolicy.from_parts(ranker, model)
+        policy = CandidatePolicy(ranker, model)
         policy.utility_weight.data.fill_(0.7)
         history = histories()
         added = (policy.scores(session_start(history)) - ranker.scores(history))[:, 1:]
@@ -84,7 +82,7 @@ def test_trust_adds_the_user_models_utility(ranker):
 
 
 def test_time_and_success_matter_once_learned(ranker):
-    policy = CandidatePolicy.from_parts(ranker, size=4)
+    policy = CandidatePolicy(ranker, size=4)
     torch.nn.init.normal_(policy.query_network[-1].weight)
     early = session_start(histories(2))
     late = early.clone()
@@ -108,7 +106,7 @@ def test_declined_slates_are_no_items():
 
 
 def test_declined_slates_leave_the_encoders_part_alone(ranker):
-    policy = CandidatePolicy.from_parts(ranker, choice(records_nothing=True))
+    policy = CandidatePolicy(ranker, choice(records_nothing=True))
     with_nothing = torch.tensor([[3, 4, N + 1]])
     vectors = policy.user_vectors(with_nothing)
     assert torch.equal(vectors[:, :8], policy.user_vectors(torch.tensor([[0, 3, 4]]))[:, :8])
@@ -153,7 +151,7 @@ def test_slates_come_from_the_mask(ranker):
 def test_the_constant_list_is_ordered_by_acceptance():
     model = choice()
     history = histories(5)
-    policy = ConstantListPolicy.from_user_model(UserModel([model]), history, batch_size=2)
+    policy = ConstantListPolicy.from_user_model(UserModel([model]), history)
     expected = model.utilities(model.state(history)).sigmoid().mean(0)
     torch.testing.assert_close(policy.scores(session_start(history[:1]))[0, 1:], expected[1:])
 
@@ -177,7 +175,7 @@ def test_random_slates_are_a_fair_draw(deterministic):
 
 
 def test_memory_gives_what_reading_anew_would(ranker):
-    policy = GreedyEncoderPolicy.from_ranker(ranker)
+    policy = GreedyRankerPolicy(ranker)
     memory = UserMemory(policy)
     for seed in (0, 0, 1, 2):
         history = histories(seed=seed)

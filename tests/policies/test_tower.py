@@ -97,7 +97,7 @@ def test_what_is_not_told_is_zero():
 
 
 def slate_policy():
-    policy = SlatePolicy.from_policies(tower(1), tower(2), slate_size=2)
+    policy = SlatePolicy(tower(1), tower(2), slate_size=2)
     return policy.eval().requires_grad_(False)
 
 

@@ -29,7 +29,7 @@ def world() -> Greed:
 @pytest.fixture(scope="module")
 def policy(world: Greed) -> PopularityPolicy:
     """Prefers items of quality."""
-    return PopularityPolicy.from_counts(3 * world.quality)
+    return PopularityPolicy.from_appeal(3 * world.quality)
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def simulator():
 def popularity(order):
     counts = torch.zeros(41)
     counts[torch.tensor(order)] = torch.arange(len(order), 0, -1.0)
-    return PopularityPolicy.from_counts(counts)
+    return PopularityPolicy.from_appeal(counts)
 
 
 @pytest.fixture(scope="module")
