@@ -34,7 +34,7 @@ from lightrec.nn.session import SessionValue
 from lightrec.nn.slate_law import items_at
 from lightrec.nn.stage import StageModule
 from lightrec.policies.base import LearnedPolicy, UserMemory
-from lightrec.rewards.combined import Measured, measured_of, put_measured
+from lightrec.rewards.combined import moments
 from lightrec.simulators.rollout import play
 from lightrec.trust import built
 
@@ -67,7 +67,7 @@ class PolicyStage(StageModule):
         self._learner: tuple[Learner, ...] = ()
         self._learned: dict[str, Tensor] = {}
         self._ground: Playground | None = None
-        self._measured: Measured = {}
+        self._measured: dict[str, Tensor] = {}
         self._state: TensorDictBase | None = None
         self._shown = torch.zeros(num_items + 1, dtype=torch.bool)
         self._steps = {"train": 0, "validation": 0}
@@ -100,7 +100,7 @@ class PolicyStage(StageModule):
         checkpoint["policy"] = self.policy.description
         checkpoint["environment_steps"] = dict(self._steps)
         if self._ground is not None and self._ground.reward is not None:
-            checkpoint["reward"] = measured_of(self._ground.reward)
+            checkpoint["reward"] = moments(self._ground.reward).state_dict()
         own = {tensor.data_ptr() for tensor in self.state_dict().values()}
         checkpoint["learner"] = {
             name: value
@@ -135,8 +135,8 @@ class PolicyStage(StageModule):
         if self._ground is None:
             settings = self._settings
             made = self._data.playground(settings.sessions, settings.discount, self.device)
-            if made.reward is not None:
-                put_measured(made.reward, self._measured)
+            if made.reward is not None and self._measured:
+                moments(made.reward).load_state_dict(self._measured)
             self._shown = self._shown.to(self.device)
             self._ground = made
         return self._ground

@@ -1,7 +1,7 @@
 """The base class of rewards: from a transition to a number, and what a run lets it know."""
 
 from abc import abstractmethod
-from typing import Literal
+from typing import Literal, TypeVar
 
 import polars as pl
 import torch
@@ -13,31 +13,27 @@ from lightrec.errors import NotApplicable
 from lightrec.keys import PADDING, Key
 from lightrec.users.user_model import UserModel
 
+_Part = TypeVar("_Part")
 MISSING = {
-    "valuing": (
-        "There is no model of values: all choices of the log have the same value, or too few are "
-        "there. Take another reward, or a log with ratings or dwell."
-    ),
-    "returning": (
-        "There is no model of returns: the log has no times, or too few users in it have a second "
-        "session. Take another reward, or a longer log."
-    ),
-    "uncertainty": (
-        "There is a single user model, which does not say how uncertain it is: fit an ensemble, "
-        "with `members` above 1 in the recipe of user model A."
-    ),
+    "users": "It goes by a user model, and there is none here: fit users to a log first.",
+    "store": "It reads the tables of a log, and there is none here: train on a prepared log.",
+    "valuing": "There is no model of values, for which the log needs enough choices of different "
+    "values, such as ratings or dwell.",
+    "returning": "There is no model of returns, for which the log needs times and users with "
+    "a second session.",
+    "uncertainty": "A single user model does not say how uncertain it is: fit an ensemble, with "
+    "`members` above 1 in the recipe of user model A.",
 }
-"""What is said where a user model cannot do what a reward needs."""
+"""Why a reward does not apply, by what is missing."""
 
 
 class RewardContext:
-    """What a run lets its rewards know: its user model, its tables, and the learner's discount.
+    """What rewards may know of a run: its user model, its tables, and the learner's discount.
 
     :param users: the user model, which is used without gradients; None where there is none.
     :param store: the prepared log; None where there is none.
-    :param discount: γ with which the learner weighs the next step, the probability of going on
-        included where that is constant.
-    :param fitted_ends: whether sessions end as users were fitted to leave, and by no discount.
+    :param discount: the learner's γ, times the probability of going on where that is constant.
+    :param fitted_ends: whether sessions end by a fitted model of leaving, not by the discount.
     """
 
     def __init__(
@@ -57,36 +53,27 @@ class RewardContext:
 
         :raises NotApplicable: where there is none.
         """
-        if self._users is None:
-            raise NotApplicable(
-                "This reward goes by a user model, and there is none here: take a reward that "
-                "needs none, such as EngagementReward, or fit users to a log first."
-            )
-        return self._users.requires_grad_(False)
+        return _there(self._users, "users").requires_grad_(False)
 
     def users_with(self, what: Literal["valuing", "returning", "uncertainty"]) -> UserModel:
-        """Give the user model, frozen, where it can do something.
+        """Give the user model, frozen.
 
-        :raises NotApplicable: where it cannot.
+        :raises NotApplicable: where it lacks a part, or is no ensemble, which knows uncertainty.
         """
-        several = len(self.users.members) > 1
-        there = several if what == "uncertainty" else getattr(self.users, what) is not None
-        if not there:
-            raise NotApplicable(MISSING[what])
-        return self.users
+        users = self.users
+        _there(users.members[1:] or None if what == "uncertainty" else getattr(users, what), what)
+        return users
 
     @property
     def store(self) -> EventStore:
-        """The prepared log."""
-        if self._store is None:
-            raise NotApplicable(
-                "This reward reads the tables of a log, and there is no log here: take a reward "
-                "that needs none, or train on a prepared log."
-            )
-        return self._store
+        """The prepared log.
+
+        :raises NotApplicable: where there is none.
+        """
+        return _there(self._store, "store")
 
     def item_attribute(self, name: str) -> pl.Series:
-        """Give an attribute of the items, with its type: N rows, that of item i being i - 1."""
+        """Give an attribute of the items, with its type: N rows, item i in row i - 1."""
         return _column(self.store.catalog, name, "items")
 
     def user_attribute(self, name: str) -> pl.Series:
@@ -97,18 +84,18 @@ class RewardContext:
 class Reward(nn.Module):
     """Turns a transition into a reward.
 
-    Subclass it in a plugin and return the class from the hook ``lightrec_rewards``. What a reward
-    needs of a run it takes in :meth:`bind`; its constructor has settings only.
+    Subclass it in a plugin and return the class from the hook ``lightrec_rewards``. The constructor
+    has settings only; :meth:`bind` takes what the reward needs of a run.
     """
 
     def bind(self, context: RewardContext) -> None:
         """Take what the reward needs to know of a run, before it is first called.
 
         Register tensors as buffers and models as attributes, so that they move with the reward.
-        By default rewards within the reward are bound; call this from a method of your own where
-        there are some.
+        By default rewards within the reward are bound; where there are some, call this from a
+        method of your own.
 
-        :raises NotApplicable: where the log does not say what the reward needs.
+        :raises NotApplicable: where the log lacks what the reward needs.
         """
         for child in self.children():
             for part in child if isinstance(child, nn.ModuleList) else [child]:
@@ -119,10 +106,10 @@ class Reward(nn.Module):
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give rewards (B, 1) float32 of B transitions.
 
-        :param transition: at its root the state before, among it ``Key.USER`` (B,) and
-            ``Key.HISTORY`` (B, L), and ``Key.ACTION`` (B, K), the slate shown; the response as
-            ``Key.TAKEN`` (B, K), at the root or under ``next``. Simulators also give ``Key.STEP``
-            and ``Key.ACCEPTED_TOTAL`` (B, 1) before the slate, and ``Key.VALUE`` (B, K) after it.
+        :param transition: at its root the state before, with ``Key.USER`` (B,) and ``Key.HISTORY``
+            (B, L), and ``Key.ACTION`` (B, K), the slate shown; the response as ``Key.TAKEN``
+            (B, K), at the root or under ``next``. Simulators also give ``Key.STEP`` and
+            ``Key.ACCEPTED_TOTAL`` (B, 1) before the slate, and ``Key.VALUE`` (B, K) after it.
         """
 
     @property
@@ -139,10 +126,15 @@ class Reward(nn.Module):
         return taken
 
     @classmethod
+    def of_taken(cls, transition: TensorDictBase, values: Tensor) -> Tensor:
+        """Sum values (B, K) of a slate's items over those that were taken: (B, 1)."""
+        return torch.where(cls.taken(transition), values, 0.0).sum(1, keepdim=True)
+
+    @classmethod
     def after(cls, transition: TensorDictBase, nothing: int = PADDING) -> Tensor:
         """(B, L + K) int64: the histories after the step, padded on the left.
 
-        :param nothing: what enters where nothing was accepted; 0 for nothing at all.
+        :param nothing: the item that enters where nothing was accepted; 0 for none.
         """
         taken = cls.taken(transition)
         entered = transition[Key.ACTION] * taken
@@ -150,6 +142,12 @@ class Reward(nn.Module):
         longer = torch.cat([transition[Key.HISTORY], entered], 1)
         order = (longer > PADDING).to(torch.int8).sort(dim=1, stable=True).indices
         return longer.gather(1, order)
+
+
+def _there(part: _Part | None, what: str) -> _Part:
+    if part is None:
+        raise NotApplicable(f"This reward cannot be used here. {MISSING[what]}")
+    return part
 
 
 def _column(table: pl.DataFrame, name: str, what: str) -> pl.Series:

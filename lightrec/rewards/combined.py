@@ -1,6 +1,6 @@
 """Rewards made of rewards: weighted sums, and rewards brought to unit spread."""
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from tensordict import TensorDictBase
@@ -8,9 +8,6 @@ from torch import Tensor, nn
 
 from lightrec.errors import RecipeError
 from lightrec.rewards.base import Reward
-
-Measured: TypeAlias = dict[str, dict[str, Tensor]]
-"""Counts, means and squares by the places of what measures in a reward."""
 
 
 class WeightedSum(Reward):
@@ -41,12 +38,16 @@ class WeightedSum(Reward):
 
     @property
     def judged(self) -> Reward:
-        """The sum of what its parts are judged by, under the same weights."""
+        """The sum of its parts' judged rewards, under the same weights."""
         return WeightedSum([p.judged for p in self.parts if isinstance(p, Reward)], self.weights)
 
 
 class RunningMoments(nn.Module):
-    """Mean and spread of all numbers so far, merged batch by batch (Chan et al. 1979)."""
+    """Mean and spread of all numbers so far, merged batch by batch (Chan et al. 1979).
+
+    They are float64 on the CPU, wherever a reward goes: the mean of millions of numbers moves by
+    less than float32 can tell, and not every device has float64.
+    """
 
     count: Tensor
     mean: Tensor
@@ -54,17 +55,15 @@ class RunningMoments(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # Merged in float64: the mean of millions of numbers moves by less than float32 can tell.
         for name in ("count", "mean", "square"):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64))
 
     def _apply(self, fn: Any, recurse: bool = True) -> "RunningMoments":
-        # Stays on the CPU wherever a reward goes: not every device has float64.
         return self
 
     @torch.no_grad()
     def update(self, values: Tensor) -> None:
-        """Take further numbers, of any shape, into account."""
+        """Take numbers of any shape into account."""
         numbers = values.cpu().double()
         if not numbers.numel():
             return
@@ -86,15 +85,14 @@ class RunningMoments(nn.Module):
 class NormalisedReward(Reward):
     """A reward divided by its standard deviation so far.
 
-    The spread is measured in training mode only, over the first rows: a reward that goes on
-    changing is a moving target, and numbers of different epochs could not be compared. What judges
-    is brought to the same scale by the same numbers.
+    The deviation is measured in training mode only, over the first rows: later the scale stays, so
+    that epochs can be compared. The judged reward has the same scale.
 
-    Taking the mean off as well changes what is asked for wherever sessions may end: with rewards
-    above 0 users are worth keeping, and with a mean of 0 no longer.
+    Subtracting the mean changes the task wherever sessions may end: with rewards above 0 users are
+    worth keeping, and with a mean of 0 no longer.
 
-    :param reward: what is normalised.
-    :param center: whether the mean is taken off too.
+    :param reward: the reward to normalise.
+    :param center: whether the mean is subtracted too.
     :param rows: after how many rewards the scale stays.
     """
 
@@ -113,22 +111,14 @@ class NormalisedReward(Reward):
 
     @property
     def judged(self) -> Reward:
-        """What its reward is judged by, on the present scale, which it shares and never moves."""
+        """Its reward's judged reward, on the scale that they share and that this never changes."""
         view = NormalisedReward(self.reward.judged, self.center, self.rows)
         view.moments = self.moments
-        # Not view.eval(), which would stop what measures inside the shared reward.
+        # Not view.eval(), which would stop the measuring inside the shared reward.
         view.training = False
         return view
 
 
-def measured_of(reward: Reward) -> Measured:
-    """Give what a reward has measured while it was trained on, for a checkpoint."""
-    parts = reward.named_modules()
-    return {name: part.state_dict() for name, part in parts if isinstance(part, RunningMoments)}
-
-
-def put_measured(reward: Reward, measured: Measured) -> None:
-    """Let a reward go on from what it had measured, in place."""
-    for name, part in reward.named_modules():
-        if isinstance(part, RunningMoments) and name in measured:
-            part.load_state_dict(measured[name])
+def moments(reward: Reward) -> nn.ModuleList:
+    """Give what a reward has measured in training, whose state checkpoints hold."""
+    return nn.ModuleList(part for part in reward.modules() if isinstance(part, RunningMoments))

@@ -1,4 +1,4 @@
-"""Penalties: never positive, to be weighed against other rewards in a sum."""
+"""Penalties: rewards that are never positive, for weighted sums."""
 
 from typing import Literal
 
@@ -13,7 +13,7 @@ from lightrec.rewards.base import Reward, RewardContext
 
 
 class RepetitionPenalty(Reward):
-    """Minus how often what was accepted was accepted before, among the last steps; 0 for nothing.
+    """Minus the number of times that the accepted items were accepted in the last steps.
 
     :param window: how many of a history's last steps count.
     """
@@ -30,13 +30,12 @@ class RepetitionPenalty(Reward):
 
 
 class FatiguePenalty(Reward):
-    """Minus the part of the last steps in which something of the same kind was accepted.
+    """Minus the share of the last steps in which an item of the same kind was accepted.
 
-    Of one kind are items of one category or, without categories, items whose vectors are near each
-    other. 0 for nothing; a history shorter than the window tires less.
+    A kind is a category or, without categories, a set of items with similar vectors.
 
     :param window: how many of a history's last steps count.
-    :param near: the cosine from which on the user model's vectors of two items are of one kind.
+    :param near: the least cosine between the user model's vectors of two items of one kind.
     :param kind: ``vectors``, or ``category`` for the first attribute of the catalog that has 2 to
         40 different values.
     :param category: in place of ``kind``: the attribute of the catalog that is the category.
@@ -75,7 +74,7 @@ class FatiguePenalty(Reward):
                     "of words: name another category, or go by item vectors."
                 )
             kinds = torch.from_numpy(found)
-        # Row N + 1, nothing, is never compared; it must only be there.
+        # Row N + 1, nothing, must exist, but is never compared.
         self.register_buffer("kinds", torch.cat([kinds, kinds[:1]]))
 
     def forward(self, transition: TensorDictBase) -> Tensor:
@@ -93,10 +92,10 @@ class FatiguePenalty(Reward):
 
 
 class UncertaintyPenalty(Reward):
-    """Minus how little an ensemble of user models knows of the answer to the slate, in nats.
+    """Minus the uncertainty of an ensemble of user models about the answer to a slate, in nats.
 
-    A policy that is penalised so keeps to what the log knows (Yu et al. 2020, "MOPO"). Where the
-    simulator tells its own uncertainty under ``next``, that is taken.
+    It keeps a policy to what the log knows (Yu et al. 2020, "MOPO"). A simulator's own uncertainty
+    under ``next`` is used where there is one.
     """
 
     def bind(self, context: RewardContext) -> None:
@@ -108,7 +107,7 @@ class UncertaintyPenalty(Reward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), at lowest minus the logarithm of the number of members."""
+        """Give rewards (B, 1), at least minus the logarithm of the number of members."""
         nested = ("next", Key.UNCERTAINTY)
         if nested in transition.keys(include_nested=True):
             known: Tensor = transition[nested]

@@ -1,4 +1,4 @@
-"""Rewards of the long run: that people stay and come back, and shaping, which helps to learn them.
+"""Rewards for users who stay and return, and shaping, which helps to learn them.
 
 A potential Φ of states adds F = γ Φ(s') - Φ(s) to every step (Ng, Harada and Russell 1999, "Policy
 invariance under reward transformations"). Along a session the terms cancel but for its ends, so
@@ -15,25 +15,26 @@ from torch import Tensor, nn
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.rewards.base import Reward, RewardContext
+from lightrec.users.user_model import UserModel
 
 DAY = 86_400.0
 
 
 class Endings(nn.Module):
-    """How likely a session ends after a step: as it was fitted, or at the assumed leave rate.
+    """The probability that a session ends after a step: fitted, or the assumed leave rate.
 
-    :param context: with the user model.
+    :param users: the user model.
     """
 
-    def __init__(self, context: RewardContext) -> None:
+    def __init__(self, users: UserModel) -> None:
         super().__init__()
-        self.users = context.users
+        self.users = users
 
     def after(self, transition: TensorDictBase) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The histories (B, L + K) after the step, and as (B, 1): the slates shown, how many items
-        were accepted, and whether one was from the last slate.
+        """Give the histories (B, L + K) after the step, and as (B, 1): the slates shown, the items
+        accepted, and whether one was from the last slate.
 
-        A transition that does not tell of its session is taken for the first of one.
+        A transition without ``step`` and ``accepted_total`` counts as the first of its session.
         """
         nothing = self.users.num_items + 1 if self.users.records_nothing else PADDING
         taken = Reward.taken(transition)
@@ -44,7 +45,7 @@ class Endings(nn.Module):
         return Reward.after(transition, nothing), step, total, accepted
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Probabilities (B, 1)."""
+        """Give probabilities (B, 1)."""
         user = transition.get(Key.USER, None)
         return self.users.leave(*self.after(transition), user).unsqueeze(1)
 
@@ -52,14 +53,13 @@ class Endings(nn.Module):
 class StayReward(Reward):
     """The probability that the session goes on after the step.
 
-    Its sum over a session is about the number of steps that are still to come: it pays for length,
-    whatever is in it. Weigh it against what a step is worth. Where the log could not tell how users
-    leave, the leave rate is the assumed one, and the reward a constant.
+    Summed over a session it pays for length, whatever is in it: weigh it against the reward of a
+    step. With an assumed leave rate it is a constant.
     """
 
     def bind(self, context: RewardContext) -> None:
         """Take the user model."""
-        self.endings = Endings(context)
+        self.endings = Endings(context.users)
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
@@ -68,10 +68,10 @@ class StayReward(Reward):
 
 
 class ReturnReward(Reward):
-    """The probability that the session ends after the step and the user is back soon.
+    """The probability that the session ends after the step and the user returns soon.
 
-    Summed over a session, whose steps are as many as users stay for, its expectation is the
-    probability of a return: the reward of retention (Cai et al. 2023), without its noise.
+    Its expected sum over a session is the probability of a return: the reward of retention (Cai et
+    al. 2023), without its noise.
 
     :param days: how soon.
     """
@@ -81,9 +81,8 @@ class ReturnReward(Reward):
         self.days = days
 
     def bind(self, context: RewardContext) -> None:
-        """Take the user model, which must know returns."""
-        context.users_with("returning")
-        self.endings = Endings(context)
+        """Take the user model, which must have a model of returns."""
+        self.endings = Endings(context.users_with("returning"))
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
@@ -92,24 +91,21 @@ class ReturnReward(Reward):
         user = transition.get(Key.USER, None)
         mean, deviation = self.endings.users.return_(history, step, total, user)
         limit = torch.tensor(self.days * DAY, device=mean.device).log()
-        back = torch.special.ndtr((limit - mean) / deviation)
-        chance: Tensor = self.endings(transition) * back.unsqueeze(1)
-        return chance
+        ends: Tensor = self.endings(transition)
+        return ends * torch.special.ndtr((limit - mean) / deviation).unsqueeze(1)
 
 
 class ShapedReward(Reward):
-    """A reward with a potential's differences added, in training only.
+    """A reward plus a potential's differences, in training only; subclasses give the potential.
 
-    Subclass it with a potential of your own.
-
-    :param reward: what is shaped, and what policies are judged by.
-    :param discount: γ with which the learner weighs the next step, the chance of staying included;
-        with any other the best policy may change. The learner's own takes its place in a run.
+    :param reward: the reward to shape, by which policies are judged.
+    :param discount: the learner's γ, times the probability of staying; with any other the best
+        policy may change. In a run the learner's own replaces it.
     :raises RecipeError: where the discount is out of range.
     """
 
     nothing = PADDING
-    """What enters the history where nothing was accepted."""
+    """The item that enters the history where nothing was accepted."""
 
     def __init__(self, reward: Reward, discount: float = 1.0) -> None:
         super().__init__()
@@ -117,17 +113,17 @@ class ShapedReward(Reward):
             raise RecipeError(f"The discount of shaping is {discount}; it lies between 0 and 1.")
         self.reward, self.discount = reward, discount
         self.endings: Endings | None = None
-        """How likely a session ends, where that is learned and not part of the discount."""
+        """Where ends are fitted and not a part of the discount."""
 
     def bind(self, context: RewardContext) -> None:
         """Weigh the next state as the learner does."""
         super().bind(context)
         self.discount = context.discount
-        self.endings = Endings(context) if context.fitted_ends else None
+        self.endings = Endings(context.users) if context.fitted_ends else None
 
     @abstractmethod
     def potential(self, history: Tensor) -> Tensor:
-        """Φ (B, 1) of the states after histories (B, any length), padded on the left."""
+        """Give Φ (B, 1) of the states after histories (B, any length), padded on the left."""
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
@@ -149,23 +145,22 @@ class ShapedReward(Reward):
 
 
 class ContinuationShaping(ShapedReward):
-    """Shaped by what a user who looks ahead expects of all that is to come, W(s).
+    """Shaped by the continuation value W(s) that the user model expects of later offers.
 
-    W is the continuation value of the learned choice model: the potential that is the value of
-    states itself, as far as users' own tastes are what is maximised. It is 0 everywhere where users
-    were assumed not to look ahead.
+    Where the learned reward is maximised, W is the value of states itself. It is 0 where users are
+    assumed not to look ahead.
 
-    :param reward: what is shaped, and what policies are judged by.
+    :param reward: the reward to shape, by which policies are judged.
     :param discount: see :class:`ShapedReward`.
     """
 
     def bind(self, context: RewardContext) -> None:
-        """Take the model of choices, next to what every shaping needs."""
+        """Take the choice model."""
         super().bind(context)
         self.model = context.users.choice
         if self.model.records_nothing:
             self.nothing = self.model.num_items + 1
 
     def potential(self, history: Tensor) -> Tensor:
-        """W (B, 1), in nats."""
+        """Give W (B, 1), in nats."""
         return self.model.continuation(self.model.state(history)).unsqueeze(1)

@@ -49,7 +49,7 @@ def test_fatigue_is_the_part_of_the_window_near_the_item(users):
     assert bound(FatiguePenalty(window=2), users)(steps).flatten().tolist() == [-0.5, -0.5, 0, 0]
     with pytest.raises(RecipeError, match="a cosine lies between"):
         FatiguePenalty(near=2.0)
-    with pytest.raises(NotApplicable, match="there is no log here"):
+    with pytest.raises(NotApplicable, match="tables of a log, and there is none"):
         bound(FatiguePenalty(category="kind"), users)
 
 
@@ -68,7 +68,7 @@ def test_fatigue_goes_by_categories_where_there_are_some(tmp_path):
 
 
 def test_uncertainty_is_the_ensembles_unless_the_simulator_tells(users):
-    with pytest.raises(NotApplicable, match="a single user model"):
+    with pytest.raises(NotApplicable, match="A single user model"):
         bound(UncertaintyPenalty(), users)
     ensemble = tiny.tiny_user_model(members=2)
     steps = rows([[0, 0, 1, 2, 3], [1, 2, 3, 4, 5]], [4, 6])

@@ -1,19 +1,16 @@
-import math
-
 import polars as pl
 import pytest
 import torch
 from tensordict import TensorDict
 
-from lightrec.errors import DataError, NotApplicable
+from lightrec.errors import NotApplicable
 from lightrec.keys import Key
 from lightrec.rewards.accepted import (
     EngagementReward,
     LearnedReward,
     ProbabilityLogReward,
+    SurplusReward,
     ValueReward,
-    probability_log,
-    reward_weighted_log_likelihood,
 )
 from lightrec.rewards.base import Reward, RewardContext
 from lightrec.rewards.combined import WeightedSum
@@ -60,33 +57,25 @@ def test_learned_reward_is_the_models(transition, users):
     torch.testing.assert_close(found[[0, 2]], expected[[0, 2]])
 
 
-def test_probability_log_is_lowest_at_one_over_e():
-    p = torch.linspace(0, 1, 100_001, dtype=torch.float64)
-    values = probability_log(p)
-    assert p[values.argmin()].item() == pytest.approx(1 / math.e, abs=1e-5)
-    assert values.min().item() == pytest.approx(-1 / math.e, abs=1e-9)
-    assert values.max().item() == 0
-    assert values[[0, -1]].tolist() == [0, 0]
-
-
 def test_probability_log_reward(transition, users):
     reward = bound(ProbabilityLogReward(), users)
-    p = reward.model.log_probabilities(transition[Key.HISTORY], transition[Key.ACTION]).exp()
+    p = users.log_probabilities(transition[Key.HISTORY], transition[Key.ACTION]).exp()
     expected = [p[0, 0] * p[0, 0].log(), 0, p[2, 1] * p[2, 1].log()]
     assert reward(transition).flatten().tolist() == pytest.approx([float(x) for x in expected])
 
 
-def test_reward_weighted_log_likelihood_by_hand():
-    rewards = torch.tensor([[1.0, 2.0], [0.0, -1.0]], requires_grad=True)
-    log_p = torch.tensor([[0.5, 0.25], [0.5, 0.1]]).log().requires_grad_(True)
-    value = reward_weighted_log_likelihood(rewards, log_p)
-    expected = (math.log(0.5) + 2 * math.log(0.25) - math.log(0.1)) / 2
-    assert value.item() == pytest.approx(expected)
-    value.backward()
-    assert torch.equal(log_p.grad, rewards.detach() / 2)
-    assert rewards.grad is None
-    with pytest.raises(DataError, match="must be the same"):
-        reward_weighted_log_likelihood(rewards, log_p[:, :1])
+def test_users_are_asked_about_the_user_of_a_transition(transition, users):
+    class OneLikesAll(UserModel):
+        """User 1 likes everything far better than others do."""
+
+        def utilities(self, history, items=None, user=None):
+            return super().utilities(history, items) + 3.0 * (user == 1).unsqueeze(1)
+
+    own = OneLikesAll(users.members).eval()
+    alike = transition[[0, 0, 0]].set(Key.USER, torch.tensor([0, 1, 0]))
+    for reward in (SurplusReward(), ProbabilityLogReward()):
+        found = bound(reward, own)(alike).flatten().tolist()
+        assert found[0] == found[2] != found[1]
 
 
 def test_value_reward_is_the_mean_value_of_what_was_accepted(transition, users):

@@ -94,10 +94,10 @@ def test_a_transition_that_tells_nothing_of_its_session_is_the_first(model, tran
 
 def test_the_history_after_the_step_is_the_models_own(model, transition):
     users = UserModel([model])
-    after = users.state(Endings(RewardContext(users)).after(transition)[0])
+    after = users.state(Endings(users).after(transition)[0])
     history, clicked = transition[Key.HISTORY], torch.tensor([[5], [7], [2]])
     assert model.records_nothing
     torch.testing.assert_close(after, model.after(history, clicked).squeeze(1))
     model.nothing_recorded.fill_(False)
-    after = users.state(Endings(RewardContext(users)).after(transition)[0])
+    after = users.state(Endings(users).after(transition)[0])
     torch.testing.assert_close(after[1], model.state(history)[1])

@@ -185,8 +185,11 @@ class ClickClassifier(_OneNetwork):
 class RewardWeightedLikelihood(_OneNetwork):
     """The recommender that maximises the mean of Σ_t r_t · log π(a_t | s_t) over the log's steps.
 
-    See :func:`lightrec.rewards.accepted.reward_weighted_log_likelihood` for what that is and
-    is not. π is a softmax over the set and nothing; its utilities are what is learned.
+    π is a softmax over the set and nothing, whose utilities are learned. This is the surrogate of
+    the policy gradient only where the actions were drawn from π itself and r_t is the return from t
+    on, or an advantage. With single rewards it ignores what an action brings later; with positive
+    rewards alone every action taken becomes likelier, and with negative ones it grows without bound
+    as π gives what was taken no probability at all.
 
     :param reward: r_t: ``engagement`` is 1 for an item and 0 for nothing, so that declined offers
         teach nothing; ``probability-log`` is p·log p of π's own probability p of what was chosen,
