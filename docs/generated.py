@@ -17,7 +17,7 @@ from lightrec.cli.command import parser_of, reads_line, summary
 from lightrec.stages.recipes import in_order, load
 
 MARK = re.compile(r"^<!-- generated: (\w+) ?(.*?) -->$", re.MULTILINE)
-SHIPPED = ("lightrec", "lightrec-video")
+SHIPPED = ("lightrec", "lightrec-gym", "lightrec-video")
 """The distributions of this repository whose recipes and parts the reference shows."""
 
 

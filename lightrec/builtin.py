@@ -106,7 +106,7 @@ def lightrec_components() -> dict[str, str]:
         **named(f"{learners}.on_policy", "PolicyModule"),
         **named(f"{learners}.replay", "ReplayPolicyModule"),
         **named(f"{learners}.policy_data", "PolicyData"),
-        **named(f"{learners}.world_data", "WorldData", "GymnasiumData"),
+        **named(f"{learners}.world_data", "WorldData"),
         **named(f"{learners}.imitation", "SQIL"),
         **named(f"{learners}.adversarial", "GAIL", "AIRL"),
         **named(towers, "CausalTransformer", "LigrTransformer", "GRU", "MeanPooling"),

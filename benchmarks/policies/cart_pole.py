@@ -14,15 +14,14 @@ import sys
 from pathlib import Path
 
 import torch
-import yaml
+from lightrec_gym.games import DiscreteGymnasium
 
 from benchmarks.cells import LIGHTREC, Benchmark
 from lightrec.intervals import mean_interval
 from lightrec.policies.base import Policy
-from lightrec.simulators.discrete_gymnasium import DiscreteGymnasium
 from lightrec.simulators.rollout import play
+from lightrec.stages import recipes
 
-ROOT = Path(__file__).parents[2]
 LIMITS = {"ppo": 500_000, "dqn": 200_000}
 """Steps of the environment within which a learner should reach ``WANTED``."""
 WANTED = 475
@@ -35,7 +34,7 @@ COLUMNS = ("return", "return/lowest", "train/environment_steps", "validation/env
 
 def measure(learner: str, seed: int, folder: Path) -> None:
     """Train, judge, and write ``metrics.json`` into the folder."""
-    recipe, policy = f"worlds/cart-pole-{learner}", folder / "run" / "policy"
+    recipe, policy = f"gym/cart-pole-{learner}", folder / "run" / "policy"
     command = [LIGHTREC, "fit", "-c", recipe, "--seed_everything", str(seed), "--out", str(policy)]
     subprocess.run(command, check=True)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -48,9 +47,8 @@ def measure(learner: str, seed: int, folder: Path) -> None:
 
 def judge(recipe: str, folder: Path, seed: int) -> dict[str, float]:
     """Play the games, other ones for each seed."""
-    text = (ROOT / "recipes" / f"{recipe}.yaml").read_text()
-    settings = yaml.safe_load(text)["data"]["init_args"]
-    games = DiscreteGymnasium(settings["environment"], GAMES, scale=settings["scale"])
+    settings = recipes.find(recipe)[1]["data"]["init_args"]["settings"]
+    games = DiscreteGymnasium(batch_size=GAMES, **settings)
     found, _ = play(Policy.load(folder), games, torch.arange(GAMES), SEED + seed)
     interval = mean_interval(found.reward[0])
     return {

@@ -76,7 +76,7 @@ class SimulatorData(StageData):
         """
         raise RecipeError(
             f"The reward learns from demonstrations, and {type(self).__name__} has none. Take "
-            "WorldData or GymnasiumData and name who demonstrates under demonstrations."
+            "WorldData and name who demonstrates under demonstrations."
         )
 
     def train_dataloader(self) -> DataLoader[int]:

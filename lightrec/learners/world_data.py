@@ -1,4 +1,4 @@
-"""The data of policies in worlds and games: simulators that are made by name and settings."""
+"""The data of policies in worlds: simulators that are made by name and settings."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -8,7 +8,6 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from lightrec import plugins
 from lightrec.encoders.base import Encoder, text_vectors
 from lightrec.errors import RecipeError
 from lightrec.learners.simulator_data import (
@@ -25,20 +24,18 @@ from lightrec.policies.tower import TowerPolicy
 from lightrec.settings import make
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.scored import Oracle
-from lightrec.simulators.world import World
 
-WorldSetting = int | float | str | bool | list[int]
-GameSetting = int | float | str | bool
+WorldSetting = int | float | str | bool | list[int] | list[float] | dict[str, Any]
 
 
 class WorldData(SimulatorData):
-    """Sessions in a world whose laws are written down; no log is needed.
+    """Sessions in a world, or another simulator with ``item_vectors``; no log is needed.
 
     Policies see items as the world's vectors, or as vectors of their titles and texts: then an item
     that is added later can be shown as soon as it has a text, see
     :meth:`~lightrec.policies.tower.TowerPolicy.with_items`.
 
-    :param world: short name of an installed simulator that is a world, such as ``Greed``.
+    :param world: short name of an installed simulator, such as ``Greed``.
     :param settings: of its constructor, such as ``slate_size``.
     :param iterations: iterations of an epoch.
     :param judging: sessions on which epochs are judged.
@@ -78,16 +75,17 @@ class WorldData(SimulatorData):
         """Make the world with so many sessions.
 
         :raises PluginError: where no installed package provides it.
-        :raises RecipeError: where it is no world, or has no such setting.
+        :raises RecipeError: where it has no ``item_vectors``, or no such setting.
         """
-        if not issubclass(plugins.installed().get("simulators", self.world).load(), World):
-            raise RecipeError(
-                f"{self.world} is no world: it needs more than a name. Take a world, such as Greed."
-            )
-        world: World = make(
+        simulator: Simulator = make(
             "simulators", self.world, self.settings, batch_size=sessions, device=device
         )
-        return world
+        if not hasattr(simulator, "item_vectors"):
+            raise RecipeError(
+                f"{self.world} has no item_vectors, by which policies see its items. Take a world, "
+                "such as Greed."
+            )
+        return simulator
 
     @cached_property
     def single(self) -> Any:
@@ -164,62 +162,3 @@ class WorldData(SimulatorData):
                 "of a saved policy, or random."
             )
         return Oracle(simulator)
-
-
-class GymnasiumData(WorldData):
-    """Games of a Gymnasium environment whose actions are numbered, as sessions; see
-    :mod:`lightrec.simulators.discrete_gymnasium`.
-
-    Item a + 1 is the a-th action, and what is known of items is only which one they are.
-
-    :param environment: its name as ``gymnasium.make`` takes it, such as ``CartPole-v1``.
-    :param settings: for ``gymnasium.make``.
-    :param scale: what observations are divided by, a number for each, so that they are of order 1.
-    :param iterations: iterations of an epoch.
-    :param judging: games on which epochs are judged.
-    :param demonstrations: as in :class:`WorldData`; a game has no oracle.
-    :param demonstration_sessions: games that are shown.
-    :param demonstration_steps: steps of each; games that end begin anew.
-    :param seed: not used: all games follow from the recipe's ``seed_everything``.
-    """
-
-    def __init__(
-        self,
-        environment: str,
-        settings: dict[str, GameSetting] | None = None,
-        scale: list[float] | None = None,
-        iterations: int = 10,
-        judging: int = 32,
-        demonstrations: str | None = None,
-        demonstration_sessions: int = 64,
-        demonstration_steps: int = 100,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(
-            environment,
-            dict(settings or {}),
-            iterations=iterations,
-            judging=judging,
-            demonstrations=demonstrations,
-            demonstration_sessions=demonstration_sessions,
-            demonstration_steps=demonstration_steps,
-        )
-        self.scale = scale
-
-    def make(self, sessions: int, device: torch.device | str = "cpu") -> Simulator:
-        """Make so many games.
-
-        :raises LightrecError: where gymnasium is not installed, or knows no such environment.
-        :raises RecipeError: where the environment cannot be played by showing items.
-        """
-        # Here, because gymnasium is an optional extra.
-        from lightrec.simulators.discrete_gymnasium import DiscreteGymnasium
-
-        return DiscreteGymnasium(
-            self.world, sessions, scale=self.scale, device=device, **self.settings
-        )
-
-    @property
-    def vectors(self) -> Tensor:
-        """(N + 1, N) float32: a one at each action's own place; row 0 is zero."""
-        return torch.cat([torch.zeros(1, self.num_items), torch.eye(self.num_items)])

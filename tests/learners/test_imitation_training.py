@@ -214,7 +214,7 @@ def test_what_does_not_go_together_is_refused(kind, settings, message):
 
 
 def test_a_reward_that_learns_needs_somebody_who_demonstrates(bandit):
-    with pytest.raises(RecipeError, match=r"CartPoleData has none\. Take WorldData or Gymnasium"):
+    with pytest.raises(RecipeError, match=r"CartPoleData has none\. Take WorldData and name"):
         small(PolicyModule, GAIL(), carts(demonstrations=None))
     data = WorldData("Greed", demonstrations="oracle", demonstration_sessions=2)
     data.make = lambda sessions, device="cpu": Choices().make(sessions, device)

@@ -21,7 +21,8 @@ SETS = plugins.discover().parts[plugins.RECIPES]
 LOADED = {name: recipes.load(name) for name in SETS}
 RUNS = [name for name, found in LOADED.items() if "data" in found.recipes and not found.overlay]
 """Sets that make a whole run."""
-SINGLE = [f"worlds/{path.stem}" for path in sorted(recipes.folder("worlds").glob("*.yaml"))]
+ALONE = ("gym", "worlds")
+SINGLE = [f"{name}/{recipe}" for name in ALONE for recipe in LOADED[name].recipes]
 """Recipes that stand by themselves."""
 
 
@@ -30,7 +31,7 @@ def test_no_recipe_in_the_repository_is_left_out():
     found = {path.parent for root in roots for path in root.rglob("*.yaml")}
     assert found == {Path(part.path).resolve() for part in SETS.values()}
     overlays = {name for name, found in LOADED.items() if found.overlay}
-    assert {*SETS} == {*RUNS, *overlays, "worlds"}
+    assert {*SETS} == {*RUNS, *overlays, *ALONE}
 
 
 @pytest.mark.parametrize("name", SINGLE)

@@ -1,24 +1,23 @@
 """Gymnasium's own checker, and equality with what the simulator itself would have done."""
 
-import importlib
-import sys
 import warnings
+from itertools import pairwise
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
+from lightrec_gym.environments import as_gymnasium, as_gymnasium_vector, from_gymnasium
 from tensordict import TensorDict
+from torch import nn
 
 from lightrec.errors import LightrecError
 from lightrec.keys import Key
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator
-from lightrec.simulators.gymnasium import as_gymnasium, as_gymnasium_vector, from_gymnasium
-from lightrec.simulators.worlds.virtual_taobao import VirtualTaobao
+from lightrec.simulators.worlds.virtual_taobao import SIZES, VirtualTaobao
 from lightrec.testing.tiny_world import TinyWorld
-from tests.simulators.worlds.test_virtual_taobao import write
 
 ITEMS, OFFER = TinyWorld.ITEMS, TinyWorld.OFFER
 
@@ -61,9 +60,10 @@ def test_gymnasiums_checker_finds_nothing(make, tmp_path):
         # What it has to say of boxes without bounds, and of a missing registration, is meant so.
         warnings.filterwarnings("ignore", message=".*(infinity|spec).*")
         check_env(as_gymnasium(make(1)), skip_render_check=True)
-        check_env(
-            as_gymnasium(VirtualTaobao(write(tmp_path, scale=0.2), 1)), skip_render_check=True
-        )
+        for name, sizes in SIZES.items():
+            layers = [part for size in pairwise(sizes) for part in (nn.Linear(*size), nn.ReLU())]
+            torch.save(nn.Sequential(*layers[:-1]).state_dict(), tmp_path / name)
+        check_env(as_gymnasium(VirtualTaobao(tmp_path, 1)), skip_render_check=True)
 
 
 def test_agents_observe_what_policies_may_see():
@@ -174,13 +174,6 @@ def test_outside_environments_become_batches():
     assert steps.shape == (3, 20)
     assert steps["next", "reward"].eq(1).all()
     environment.close()
-
-
-def test_without_gymnasium_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "gymnasium", None)
-    monkeypatch.delitem(sys.modules, "lightrec.simulators.gymnasium")
-    with pytest.raises(LightrecError, match=r"pip install 'lightrec\[gym\]'"):
-        importlib.import_module("lightrec.simulators.gymnasium")
 
 
 def test_stable_baselines_can_play():

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from lightrec_gym.games import DiscreteGymnasium
 from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import LightrecError, RecipeError
 from lightrec.keys import Key
 from lightrec.policies.baselines import RandomPolicy
-from lightrec.simulators.discrete_gymnasium import DiscreteGymnasium
 from lightrec.simulators.rollout import play
 
 ACTIONS = torch.tensor([[1, 0, 0, 1, 1, 0, 1, 0, 0, 1], [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]])
@@ -80,7 +80,7 @@ def _length(seed):
 
 def test_the_limit_cuts_what_still_stands():
     """A pole that is balanced for 20 steps is cut there; one that falls before has ended."""
-    world = DiscreteGymnasium("CartPole-v1", 2, max_episode_steps=20)
+    world = DiscreteGymnasium("CartPole-v1", 2, settings={"max_episode_steps": 20})
     assert world.max_steps == 20
     state, over = world.reset(), {}
     for step in range(1, 21):
@@ -97,7 +97,7 @@ def test_the_limit_cuts_what_still_stands():
 
 
 def test_last_observations_stand_before_those_of_a_reset():
-    world = DiscreteGymnasium("CartPole-v1", 1, max_episode_steps=3)
+    world = DiscreteGymnasium("CartPole-v1", 1, settings={"max_episode_steps": 3})
     state = world.reset()
     for step in range(1, 4):
         played, after = world.step_and_maybe_reset(state.set(Key.ACTION, torch.ones(1, 1).long()))
@@ -111,7 +111,7 @@ def test_last_observations_stand_before_those_of_a_reset():
 
 
 def test_an_environment_may_cut_by_itself():
-    world = DiscreteGymnasium("Bell-v0", 3, max_episode_steps=9)
+    world = DiscreteGymnasium("Bell-v0", 3, settings={"max_episode_steps": 9})
     state = world.reset()
     assert state[Key.OBSERVATION].tolist() == [[1, 0, 0]] * 3  # numbers become a place each
     after = world.step(state.set(Key.ACTION, torch.tensor([[1], [2], [3]])))["next"]

@@ -1,14 +1,14 @@
 """Games of Gymnasium as simulators: each of its numbered actions is an item.
 
-For learners that are measured on the field's common problems, such as CartPole-v1. Needs the
-package ``gymnasium``, which is the optional extra ``gym``.
+For learners that are measured on the field's common problems, such as CartPole-v1.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
+from gymnasium import spaces
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data import TensorSpec, Unbounded
@@ -16,26 +16,27 @@ from torchrl.data import TensorSpec, Unbounded
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.simulators.base import Response, Simulator
-from lightrec.simulators.gymnasium import checked, gymnasium, spaces
+from lightrec_gym.environments import check_known
 
 
 class DiscreteGymnasium(Simulator):
     """B games of a Gymnasium environment side by side, each a session.
 
     Item a + 1 stands for the a-th action, and showing it takes the action; nothing is accepted, so
-    that histories stay empty. State, next to a simulator's keys: ``observation`` (B, F) float32,
-    what Gymnasium tells, flattened, and ``true_reward`` (B, 1) float32, the game's own, which
-    policies are paid. A game that ends is ``terminated``, one that is cut, by its
-    limit of steps or otherwise, ``truncated``; one that does both has ended.
+    that histories stay empty. What is known of items is only which one they are: ``item_vectors``
+    (N + 1, N) has a one at each action's own place. State, next to a simulator's keys:
+    ``observation`` (B, F) float32, what Gymnasium gives, flattened, and ``true_reward`` (B, 1)
+    float32, the game's own, which policies are paid. A game that ends is ``terminated``, one that
+    is cut, by its limit of steps or otherwise, ``truncated``; one that does both has ended.
 
     A game is kept by Gymnasium and not in the state, so that it can only go on from where it is.
     One that is over stands still until its row is reset, which seeds it with the session's number.
 
     :param name: as ``gymnasium.make`` takes it, such as ``CartPole-v1``.
     :param batch_size: games B.
+    :param settings: for ``gymnasium.make``.
     :param scale: what observations are divided by, a number for each of the F; none by default.
     :param device: where everything but the games is computed.
-    :param settings: for ``gymnasium.make``.
     :raises LightrecError: where no environment has that name.
     :raises RecipeError: where its actions are not numbered, its observations cannot be laid out in
         a row, nothing limits its steps, or the scale does not fit.
@@ -46,15 +47,16 @@ class DiscreteGymnasium(Simulator):
         name: str,
         batch_size: int,
         *,
-        scale: Sequence[float] | None = None,
+        settings: dict[str, Any] | None = None,
+        scale: list[float] | None = None,
         device: torch.device | str = "cpu",
-        **settings: Any,
     ) -> None:
-        checked(name)
+        check_known(name)
         # The checker looks at each step's types; the environments that are trained in had them
         # looked at when they were written.
         self.games = [
-            gymnasium.make(name, disable_env_checker=True, **settings) for _ in range(batch_size)
+            gymnasium.make(name, disable_env_checker=True, **settings or {})
+            for _ in range(batch_size)
         ]
         self._space, limit = _fitting(name, self.games[0])
         self.observation_size: int = spaces.flatdim(self._space)
@@ -77,6 +79,7 @@ class DiscreteGymnasium(Simulator):
             repeats=True,
             device=device,
         )
+        self.item_vectors = torch.eye(self.num_items + 1, device=self.device)[:, 1:]
 
     def own_specs(self) -> dict[str, TensorSpec]:
         """Announce what is observed."""
@@ -96,7 +99,7 @@ class DiscreteGymnasium(Simulator):
             Key.USER: rows.to(self.device),
             Key.HISTORY: session.new_zeros(count, 1),
             Key.MASK: torch.ones(count, self.num_items + 1, dtype=torch.bool, device=self.device),
-            Key.OBSERVATION: self._told(rows.numpy()),
+            Key.OBSERVATION: self._observed(rows.numpy()),
             Key.TRUE_REWARD: torch.zeros(count, 1, device=self.device),
         }
         return TensorDict(state, batch_size=[count], device=self.device)
@@ -107,7 +110,7 @@ class DiscreteGymnasium(Simulator):
         :raises ValueError: where a place is empty, or a state is not where its game is.
         """
         live = np.flatnonzero(~self._over.any(1))
-        self._look_whether_current(state, slate, live)
+        self._check_current(state, slate, live)
         actions = (slate[:, 0] - 1).tolist()
         reward = np.zeros(len(actions), np.float32)
         for row in live.tolist():
@@ -122,7 +125,7 @@ class DiscreteGymnasium(Simulator):
         ended = torch.tensor(self._over[:, 0], device=self.device)
         nothing = torch.zeros_like(slate, dtype=torch.bool)
         paid = torch.from_numpy(reward).to(self.device).unsqueeze(1)
-        changed = {Key.OBSERVATION: self._told(), Key.TRUE_REWARD: paid}
+        changed = {Key.OBSERVATION: self._observed(), Key.TRUE_REWARD: paid}
         return Response(nothing, nothing.float(), ended, changed)
 
     def _step(self, tensordict: TensorDictBase) -> TensorDict:
@@ -132,7 +135,7 @@ class DiscreteGymnasium(Simulator):
         following["done"] = following["truncated"] | following["terminated"]
         return following
 
-    def _look_whether_current(
+    def _check_current(
         self, state: TensorDictBase, slate: Tensor, live: np.ndarray[Any, Any]
     ) -> None:
         if not bool((slate > 0).all()):
@@ -147,7 +150,7 @@ class DiscreteGymnasium(Simulator):
     def _see(self, row: int, observation: object) -> None:
         self._seen[row] = spaces.flatten(self._space, observation) / self._scale
 
-    def _told(self, rows: np.ndarray[Any, Any] | slice = slice(None)) -> Tensor:
+    def _observed(self, rows: np.ndarray[Any, Any] | slice = slice(None)) -> Tensor:
         return torch.tensor(self._seen[rows], device=self.device)
 
 

@@ -1,26 +1,25 @@
 """Both modules in a game of Gymnasium: what is cut is bootstrapped, what ended is not."""
 
-import sys
-
 import lightning.pytorch as pl
 import pytest
 import torch
 
-from lightrec.errors import LightrecError, RecipeError
+from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.replay import ReplayPolicyModule
-from lightrec.learners.world_data import GymnasiumData
+from lightrec.learners.world_data import WorldData
 
 POLICY = {"pools": 0, "size": 0, "hidden": [8], "horizon": 1000}
+SCALE = [2.4, 2.0, 0.2, 2.0]
 LIMIT = 12
 """Steps after which games are cut; most poles fall later, some before."""
 
 
 @pytest.fixture(scope="module")
 def data():
-    settings = {"max_episode_steps": LIMIT}
-    return GymnasiumData("CartPole-v1", settings, [2.4, 2.0, 0.2, 2.0], iterations=2, judging=4)
+    game = {"name": "CartPole-v1", "scale": SCALE, "settings": {"max_episode_steps": LIMIT}}
+    return WorldData("DiscreteGymnasium", game, iterations=2, judging=4)
 
 
 def fitted(module, data, folder):
@@ -96,16 +95,8 @@ def test_transitions_of_cut_games_lead_to_their_last_observation(data, tmp_path,
     assert (following[Key.STEP][cut] == LIMIT).all()
     assert (following[Key.STEP] == kept[Key.STEP] + 1).all()
     # Carts move by .02 seconds of their velocity, those whose game was cut too.
-    scale = torch.tensor(data.scale)
+    scale = torch.tensor(SCALE)
     place, speed = (kept[Key.OBSERVATION] * scale)[:, :2].unbind(1)
     moved = (following[Key.OBSERVATION] * scale)[:, 0]
     torch.testing.assert_close(moved, place + 0.02 * speed)
     assert module.ground.judging.max_steps == LIMIT
-
-
-def test_it_tells_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "gymnasium", None)
-    for name in ("lightrec.simulators.gymnasium", "lightrec.simulators.discrete_gymnasium"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    with pytest.raises(LightrecError, match=r"pip install 'lightrec\[gym\]'"):
-        GymnasiumData("CartPole-v1").make(1)

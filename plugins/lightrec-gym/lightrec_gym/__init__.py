@@ -1,0 +1,1 @@
+"""Gymnasium for lightrec: outside agents in simulators, outside environments for learners."""
