@@ -114,7 +114,7 @@ class Truth(Callback):
         self.spent += time.process_time() - self.started
         assert isinstance(pl_module, PolicyModule)
         assert isinstance(pl_module.reward, AdversarialReward)
-        state = pl_module.see_apart(self.state.copy())
+        state = pl_module.see(self.state.copy())
         policy = pl_module.policy.logits(state)
         ended = torch.zeros(len(state), 1, dtype=torch.bool)
         state["next"] = state.copy().set("terminated", ended)

@@ -9,7 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
+import torch
 from tensordict import TensorDictBase
+from tensordict.nn import TensorDictModule, TensorDictModuleBase
 from torch import Tensor, nn
 from torchrl.objectives import (
     A2CLoss,
@@ -29,9 +31,11 @@ from lightrec.learners.losses import (
     ReinforceTopKLoss,
     SlateQLoss,
     SlateSarsaLoss,
+    ValueLoss,
+    positive,
 )
-from lightrec.learners.networks import ActionValues, Logits, SlateValues, actor_of, critic_of
-from lightrec.learners.transitions import CLICKED_COLUMN
+from lightrec.learners.transitions import FEATURES
+from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.session import SessionValue
 from lightrec.policies.base import LearnedPolicy
 from lightrec.policies.epsilon_greedy import EpsilonSlates
@@ -41,6 +45,71 @@ LossName = Literal["ppo", "a2c", "reinforce", "reinforce-top-k", "slate-sarsa"]
 ReplayLossName = Literal["dqn", "double-dqn", "soft-q", "sac", "slate-q", "mpo"]
 
 
+class Actor(TensorDictModuleBase):
+    """The law of a policy's slates, as TorchRL's losses ask for it.
+
+    :param policy: the policy.
+    :param slate_size: places K.
+    """
+
+    dist_sample_keys: ClassVar = [Key.ACTION]
+    log_prob_keys: ClassVar = [Key.LOG_PROBABILITY]
+
+    def __init__(self, policy: LearnedPolicy, slate_size: int) -> None:
+        super().__init__()
+        self.policy, self.slate_size = policy, slate_size
+        self.in_keys = [*policy.reads, Key.MASK, Key.CANDIDATES]
+        self.out_keys = [Key.ACTION, Key.LOG_PROBABILITY]
+
+    def get_dist(self, state: TensorDictBase) -> PlackettLuce:
+        """Give the law over a state's columns."""
+        return self.policy.columns(state, self.slate_size)
+
+
+class ActionValues(TensorDictModuleBase):
+    """Q of a state's columns: the critic's value of the state plus the policy's logits.
+
+    The policy's order is that of Q. Written are ``action_value`` (..., C), minus infinity where a
+    column may not be shown, and the critic's value everywhere if none may, the best column
+    ``action`` (..., 1), and the state's own value as ``chosen_action_value`` (..., 1): that of the
+    best column, or the soft value τ log Σ exp(Q / τ).
+
+    :param policy: whose logits, times the temperature, are advantages.
+    :param critic: from features to the value of a state.
+    :param temperature: τ, so that the policy's law is the soft-optimal one; None for hard values.
+    """
+
+    def __init__(
+        self, policy: LearnedPolicy, critic: nn.Module, temperature: float | None = None
+    ) -> None:
+        super().__init__()
+        self.policy, self.critic, self.temperature = policy, critic, temperature
+        self.in_keys = [*policy.reads, FEATURES]
+        self.out_keys = ["action_value", "action", "chosen_action_value"]
+
+    def values(self, state: TensorDictBase) -> Tensor:
+        """Give Q alone."""
+        return self.forward(state.copy())["action_value"]
+
+    def forward(self, state: TensorDictBase) -> TensorDictBase:
+        """Add the three."""
+        level, scale = self.critic(state[FEATURES]), self.temperature or 1.0
+        values, mask = level + scale * self.policy.logits(state), state.get(Key.MASK, None)
+        if mask is not None:
+            values = torch.where(mask, values, -torch.inf)
+        best, column = values.max(-1, keepdim=True)
+        # A state in which nothing may be shown is worth what the critic says, whichever of these
+        # a loss reads.
+        none = best == -torch.inf
+        if self.temperature is not None:
+            # Without the best one, which may be minus infinity, sums of the rest are finite.
+            above = ((values - torch.where(none, 0.0, best)) / scale).logsumexp(-1, keepdim=True)
+            best = best + scale * torch.where(none, 0.0, above)
+        state["action_value"], state["action"] = torch.where(none, level, values), column
+        state["chosen_action_value"] = torch.where(none, level, best)
+        return state
+
+
 class Learner(nn.Module, ABC):
     """A loss around networks.
 
@@ -48,14 +117,14 @@ class Learner(nn.Module, ABC):
     :param critic: from a state's features to its value.
     :param others: what :meth:`networks` gave.
     :param slate_size: places K.
-    :param has_mask: whether states have a mask over all items, and no candidates.
     :param discount: γ.
     :param tau: share by which target networks move after an update, where there are any.
     :param settings: of the loss.
     :raises RecipeError: where the loss has no such setting, or cannot do with slates of that size.
     """
 
-    loss: LossModule
+    learns_slates_alone: bool = False
+    """Whether the loss looks at the items shown alone, and not at all that might have been."""
 
     def __init__(
         self,
@@ -64,69 +133,53 @@ class Learner(nn.Module, ABC):
         others: nn.ModuleDict,
         *,
         slate_size: int,
-        has_mask: bool = False,
         discount: float = 1.0,
         tau: float = 1.0,
         settings: Mapping[str, Any],
     ) -> None:
         super().__init__()
-        # In a tuple, which hides it: the module has it already.
-        self._policy = (policy,)
-        self.slate_size, self.has_mask, self.discount = slate_size, has_mask, discount
+        self.policy, self.critic, self.others = policy, critic, others
+        self.slate_size, self.discount, self.tau = slate_size, discount, tau
         try:
-            self.loss = self.make_loss(policy, critic, others, **settings)
+            self.loss = self.make_loss(**settings)
         except (TypeError, ValueError) as error:
             raise RecipeError(
                 f"{type(self).__name__} cannot be built with loss_settings {dict(settings)}: "
                 f"{error}."
             ) from None
-        self._targets = SoftUpdate(self.loss, tau=tau) if self.has_targets else None
-
-    has_targets: bool = False
-    """Whether the loss has target networks."""
-    learns_slates_alone: bool = False
-    """Whether the loss looks at the items shown alone, and not at all that might have been."""
 
     @staticmethod
-    def wrap(policy: LearnedPolicy, slate_size: int, settings: Any) -> LearnedPolicy:
+    def wrap(policy: LearnedPolicy, slate_size: int, hidden: Sequence[int]) -> LearnedPolicy:
         """Give the policy that is learned, made of the one that the data module gives.
 
-        :param settings: of the module.
+        :param hidden: widths of hidden layers of values.
         """
         return policy
 
     @staticmethod
-    def networks(policy: LearnedPolicy, settings: Any) -> nn.ModuleDict:
+    def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
         """Give the further networks that are learned.
 
         :param policy: an untrained one, of which copies may be made.
-        :param settings: of the module.
+        :param hidden: widths of hidden layers of values.
         """
-        return nn.ModuleDict()
+        return {}
 
     @abstractmethod
-    def make_loss(
-        self, policy: LearnedPolicy, critic: SessionValue, others: nn.ModuleDict, **settings: Any
-    ) -> LossModule:
+    def make_loss(self, **settings: Any) -> nn.Module:
         """Build the loss, its value estimator included."""
-
-    @property
-    def policy(self) -> LearnedPolicy:
-        """What is learned."""
-        return self._policy[0]
 
     def losses(self, batch: TensorDictBase) -> dict[str, Tensor]:
         """Give what starts with ``loss``, to be stepped on, and what is looked at.
 
         :param batch: transitions (R,).
         """
-        outcome = self.loss(batch)
-        return {name: outcome[name] for name in outcome.keys()}  # noqa: SIM118 (a TensorDict)
+        return dict(self.loss(batch).items())
 
     def follow_up(self) -> None:
         """Move the target networks."""
-        if self._targets is not None:
-            self._targets.step()
+        if isinstance(self.loss, ValueLoss):
+            self.loss.follow_up(self.tau)
 
     def act(self, state: TensorDictBase, epsilon: float) -> tuple[Tensor, Tensor]:
         """Choose columns (B, K) to be shown, and give the logarithm of their probability (B,).
@@ -141,8 +194,6 @@ class Learner(nn.Module, ABC):
 class Greedy(Learner):
     """A learner that shows what it values most, or with probability ε anything."""
 
-    has_targets = True
-
     def act(self, state: TensorDictBase, epsilon: float) -> tuple[Tensor, Tensor]:
         """Show the best slate, or with probability ε any that may be shown."""
         best = self.policy.columns(state, self.slate_size)
@@ -151,89 +202,73 @@ class Greedy(Learner):
         return columns, law.log_prob(columns)
 
 
-class PolicyGradient(Learner):
-    """The base of what follows the gradient of the slates' probability."""
+class PPO(Learner):
+    """Proximal policy optimization (Schulman et al. 2017)."""
 
-    kind: ClassVar[type[LossModule]]
-    defaults: ClassVar[Mapping[str, float]] = {}
+    kind: ClassVar[type[LossModule]] = ClipPPOLoss
+    defaults: ClassVar[Mapping[str, float]] = {
+        "clip_epsilon": 0.2,
+        "entropy_coeff": 0.0,
+        "critic_coeff": 1.0,
+    }
 
-    def make_loss(
-        self, policy: LearnedPolicy, critic: SessionValue, others: nn.ModuleDict, **settings: Any
-    ) -> LossModule:
+    def make_loss(self, **settings: Any) -> LossModule:
         """Build TorchRL's loss around the networks, which it does not copy."""
         chosen = {**self.defaults, **settings}
         if "entropy_coeff" in chosen:
             # An entropy that counts for nothing would take half of the time.
             chosen["entropy_bonus"] = bool(chosen["entropy_coeff"])
-        actor = actor_of(policy, self.slate_size, self.has_mask)
-        rest = [
-            Logits(other, f"{name}_logits")
-            for name, other in others.items()
-            if isinstance(other, LearnedPolicy)
-        ]
-        loss = self.kind(actor, critic_of(critic), *rest, functional=False, **chosen)
-        loss.set_keys(action=Key.ACTION, sample_log_prob=Key.LOG_PROBABILITY)
+        critic = TensorDictModule(self.critic, in_keys=[FEATURES], out_keys=["state_value"])
+        actor = Actor(self.policy, self.slate_size)
+        loss = self.kind(actor, critic, functional=False, **chosen)
+        loss.set_keys(sample_log_prob=Key.LOG_PROBABILITY)
         return loss
 
 
-class PPO(PolicyGradient):
-    """Proximal policy optimization (Schulman et al. 2017)."""
-
-    kind = ClipPPOLoss
-    defaults: ClassVar = {"clip_epsilon": 0.2, "entropy_coeff": 0.0, "critic_coeff": 1.0}
-
-
-class A2C(PolicyGradient):
+class A2C(PPO):
     """Advantage actor-critic (Mnih et al. 2016)."""
 
     kind = A2CLoss
     defaults: ClassVar = {"entropy_coeff": 0.0, "critic_coeff": 1.0}
 
 
-class Reinforce(PolicyGradient):
+class Reinforce(PPO):
     """REINFORCE with a learned baseline (Williams 1992)."""
 
     kind = ReinforceLoss
+    defaults: ClassVar = {}
 
 
-class ReinforceTopK(PolicyGradient):
+class ReinforceTopK(Learner):
     """REINFORCE with the top-K correction and a learned behavior policy (Chen et al. 2019)."""
 
-    kind = ReinforceTopKLoss
-    defaults: ClassVar = {"cap": 10.0}
-
     @staticmethod
-    def networks(policy: LearnedPolicy, settings: Any) -> nn.ModuleDict:
+    def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
         """Give a policy that learns by likelihood what was shown."""
-        return nn.ModuleDict({"behavior": copy.deepcopy(policy)})
+        return {"behavior": copy.deepcopy(policy)}
 
-    def make_loss(
-        self, policy: LearnedPolicy, critic: SessionValue, others: nn.ModuleDict, **settings: Any
-    ) -> LossModule:
+    def make_loss(self, **settings: Any) -> nn.Module:
         """Build lightrec's loss for slates of the simulator's size."""
-        return super().make_loss(policy, critic, others, top_k=self.slate_size, **settings)
+        behavior: Any = self.others["behavior"]
+        return ReinforceTopKLoss(
+            self.policy, self.critic, behavior, top_k=self.slate_size, **settings
+        )
 
 
 class SlateSarsa(Learner):
     """SlateQ on policy (Ie et al. 2019): values of what was taken, from returns as they came."""
 
     learns_slates_alone = True
+    policy: SlatePolicy
 
     @staticmethod
-    def wrap(policy: LearnedPolicy, slate_size: int, settings: Any) -> LearnedPolicy:
+    def wrap(policy: LearnedPolicy, slate_size: int, hidden: Sequence[int]) -> LearnedPolicy:
         """Give the policy of values and choices."""
-        return SlatePolicy(policy, policy, slate_size, tuple(settings.critic_hidden))
+        return SlatePolicy(policy, policy, slate_size, tuple(hidden))
 
-    def make_loss(
-        self, policy: LearnedPolicy, critic: SessionValue, others: nn.ModuleDict, **settings: Any
-    ) -> LossModule:
+    def make_loss(self, **settings: Any) -> nn.Module:
         """Build lightrec's loss."""
-        assert isinstance(policy, SlatePolicy)
-        choices = Logits(policy.choices, "choice_logits")
-        networks = SlateValues(policy), choices, critic_of(critic)
-        loss = SlateSarsaLoss(*networks, slate_size=self.slate_size, **settings)
-        loss.set_keys(action=Key.ACTION, clicked=CLICKED_COLUMN)
-        return loss
+        return SlateSarsaLoss(self.policy, self.critic, **settings)
 
 
 class DQN(Greedy):
@@ -242,24 +277,21 @@ class DQN(Greedy):
     prefers_learned = False
     """Whether targets value the column that the learned network prefers."""
 
-    def make_loss(
-        self, policy: LearnedPolicy, critic: SessionValue, others: nn.ModuleDict, **settings: Any
-    ) -> LossModule:
+    def make_loss(self, **settings: Any) -> LossModule:
         """Build TorchRL's loss."""
-        return self._around(ActionValues(policy, critic), settings)
+        return self._around(ActionValues(self.policy, self.critic), settings)
 
     def _around(self, values: ActionValues, settings: Mapping[str, Any]) -> LossModule:
         only_single(self.slate_size, type(self).__name__)
-        chosen = {"loss_function": "smooth_l1", **settings}
-        loss = DQNLoss(
-            values,
-            double_dqn=self.prefers_learned,
-            delay_value=True,
-            action_space="categorical",
-            **chosen,
-        )
+        chosen = {"loss_function": "smooth_l1", "action_space": "categorical", **settings}
+        loss = DQNLoss(values, double_dqn=self.prefers_learned, delay_value=True, **chosen)
         loss.make_value_estimator(ValueEstimators.TD0, gamma=self.discount)
+        self._targets = SoftUpdate(loss, tau=self.tau)
         return loss
+
+    def follow_up(self) -> None:
+        """Move the target network."""
+        self._targets.step()
 
 
 class DoubleDQN(DQN):
@@ -271,79 +303,56 @@ class DoubleDQN(DQN):
 class SoftQ(DQN):
     """Soft Q-learning (Haarnoja et al. 2017): the policy's law is ∝ exp(Q / ``temperature``)."""
 
-    def make_loss(
-        self, policy: LearnedPolicy, critic: SessionValue, others: nn.ModuleDict, **settings: Any
-    ) -> LossModule:
-        """Build TorchRL's loss of Q-learning around soft values."""
-        own = dict(settings)
-        temperature = own.pop("temperature", 0.1)
-        if temperature <= 0:
-            raise ValueError(f"temperature is {temperature}; it must be above 0")
-        return self._around(ActionValues(policy, critic, temperature), own)
-
     act = Learner.act
+
+    def make_loss(self, temperature: float = 0.1, **settings: Any) -> LossModule:
+        """Build TorchRL's loss of Q-learning around soft values."""
+        positive(temperature=temperature)
+        return self._around(ActionValues(self.policy, self.critic, temperature), settings)
 
 
 class SAC(Learner):
     """Soft actor-critic over candidates, with two networks of action values."""
 
-    has_targets = True
-
     @staticmethod
-    def networks(policy: LearnedPolicy, settings: Any) -> nn.ModuleDict:
+    def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
         """Give two networks of action values."""
-        return nn.ModuleDict(
-            {name: fresh_values(policy, settings.critic_hidden) for name in ("first", "second")}
-        )
+        return {name: fresh_values(policy, hidden) for name in ("first", "second")}
 
-    def make_loss(
-        self, policy: LearnedPolicy, critic: SessionValue, others: nn.ModuleDict, **settings: Any
-    ) -> LossModule:
+    def make_loss(self, **settings: Any) -> nn.Module:
         """Build lightrec's loss."""
         only_single(self.slate_size, "SAC")
         chosen = {"loss_function": "smooth_l1", "alpha_init": 0.1, **settings}
-        loss = CandidateSACLoss(Logits(policy), others["first"], others["second"], **chosen)
-        loss.make_value_estimator(gamma=self.discount)
-        return loss
+        values: Any = list(self.others.values())
+        return CandidateSACLoss(self.policy, values, discount=self.discount, **chosen)
 
 
 class MPO(Learner):
     """Maximum a posteriori policy optimization over candidates."""
 
-    has_targets = True
-
     @staticmethod
-    def networks(policy: LearnedPolicy, settings: Any) -> nn.ModuleDict:
+    def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
         """Give a network of action values."""
-        return nn.ModuleDict({"first": fresh_values(policy, settings.critic_hidden)})
+        return {"first": fresh_values(policy, hidden)}
 
-    def make_loss(
-        self, policy: LearnedPolicy, critic: SessionValue, others: nn.ModuleDict, **settings: Any
-    ) -> LossModule:
+    def make_loss(self, **settings: Any) -> nn.Module:
         """Build lightrec's loss."""
         only_single(self.slate_size, "MPO")
         chosen = {"loss_function": "smooth_l1", **settings}
-        loss = CandidateMPOLoss(Logits(policy), others["first"], **chosen)
-        loss.make_value_estimator(gamma=self.discount)
-        return loss
+        values: Any = self.others["first"]
+        return CandidateMPOLoss(self.policy, values, discount=self.discount, **chosen)
 
 
 class SlateQ(Greedy):
     """SlateQ: values of single items, and a model of what is taken of a slate."""
 
+    policy: SlatePolicy
     wrap = SlateSarsa.wrap
 
-    def make_loss(
-        self, policy: LearnedPolicy, critic: SessionValue, others: nn.ModuleDict, **settings: Any
-    ) -> LossModule:
+    def make_loss(self, **settings: Any) -> nn.Module:
         """Build lightrec's loss."""
-        assert isinstance(policy, SlatePolicy)
-        chosen = {"loss_function": "smooth_l1", "slate_size": self.slate_size, **settings}
-        choices = Logits(policy.choices, "choice_logits")
-        loss = SlateQLoss(SlateValues(policy), choices, **chosen)
-        loss.make_value_estimator(gamma=self.discount)
-        loss.set_keys(clicked=CLICKED_COLUMN)
-        return loss
+        chosen = {"loss_function": "smooth_l1", **settings}
+        return SlateQLoss(self.policy, discount=self.discount, **chosen)
 
 
 def fresh_values(policy: LearnedPolicy, hidden: Sequence[int]) -> ActionValues:

@@ -14,7 +14,7 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from lightrec.keys import Key
-from lightrec.learners.stage import Means, PolicyStage
+from lightrec.learners.stage import PolicyStage
 from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES, SLATE, Recorded, clicked_column
 from lightrec.nn.part import Part
 from lightrec.nn.plackett_luce import PlackettLuce
@@ -182,15 +182,15 @@ class ImitatingStage(PolicyStage):
         """The data's demonstrations as the policy sees them; marked, with columns."""
         if self._demonstrations is None:
             rows = self._data.demonstrations().to(self.device)
+            slate, following = rows[Key.ACTION], rows["next"]
             with torch.no_grad():
-                made = self._read(self.see_apart(rows))
-                made["next"] = self._read(self.see_apart(rows["next"]))
-            slate = rows[Key.ACTION]
+                made = self._read(self.see(rows))
+                made["next"] = self._read(self.see(following))
             made[SLATE], made[Key.ACTION] = slate, columns_at(slate, rows.get(Key.CANDIDATES, None))
-            taken = rows["next"].get(Key.TAKEN, torch.zeros_like(slate, dtype=torch.bool))
+            taken = following.get(Key.TAKEN, torch.zeros_like(slate, dtype=torch.bool))
             made[CLICKED_COLUMN] = clicked_column(made[Key.ACTION], taken)
             for name in ("done", "terminated"):
-                made["next", name] = rows["next", "terminated"]
+                made["next", name] = following["terminated"]
             self._demonstrations = Recorded(made)
         return self._demonstrations
 
@@ -199,7 +199,7 @@ class ImitatingStage(PolicyStage):
         return self.policy.columns(self._with_masks(rows), rows[SLATE].shape[-1])
 
     @torch.no_grad()
-    def _for_reward(self, rows: TensorDictBase, own: bool = False) -> TensorDict:
+    def _for_reward(self, rows: TensorDictBase, own: bool = False) -> TensorDictBase:
         """Give transitions (R,) as rewards see them: items, and the policy's own probability.
 
         :param own: whether the present policy played them, so that its probability is there.
@@ -219,27 +219,22 @@ class ImitatingStage(PolicyStage):
             return True
         iteration = self.current_epoch * int(self.trainer.num_training_batches) + batch_index
         if iteration == 0 and reward.cloning:
-            self._clone(reward.cloning, reward.batch_size)
+            for _ in range(reward.cloning):
+                rows = self.demonstrations.sample(reward.batch_size)
+                likelihood = self._law(rows).log_prob(rows[Key.ACTION]).mean()
+                outcome = self._update({"loss_cloning": -likelihood})
+            self._log_means(outcome)
             return False  # what was played is no longer this policy's
-        rows, means = self._for_reward(played.flatten(), own=True), Means()
-        own, size = Recorded(rows), min(reward.batch_size, len(rows))
+        own = self._for_reward(played.flatten(), own=True)
+        recorded, size, outcomes = Recorded(own), min(reward.batch_size, len(own)), []
         for _ in range(reward.updates):
             expert = self._for_reward(self.demonstrations.sample(size))
-            losses = reward.losses(expert, own.sample(size))
-            self._update(losses, 1)
-            means.add(losses)
+            outcomes.append(self._update(reward.losses(expert, recorded.sample(size)), 1))
         waiting = iteration < reward.warm_up + bool(reward.cloning)
         reward.end_iteration(waiting)
-        self._log_means(means.all())
-        played["next", "reward"] = reward(rows).unflatten(0, played.batch_size)
+        self._log_means(*outcomes)
+        played["next", "reward"] = reward(own).unflatten(0, played.batch_size)
         return not waiting
-
-    def _clone(self, steps: int, batch_size: int) -> None:
-        for _ in range(steps):
-            rows = self.demonstrations.sample(batch_size)
-            loss = {"loss_cloning": -self._law(rows).log_prob(rows[Key.ACTION]).mean()}
-            self._update(loss)
-        self._log_means(loss)
 
     def write(self, folder: Path) -> dict[str, float]:
         """Save the policy, and the reward if one was learned, and judge once more."""

@@ -11,7 +11,6 @@ from lightrec.errors import RecipeError
 from lightrec.learners.algorithms import ON_POLICY, LossName
 from lightrec.learners.imitation import ImitatingStage, LearnableReward
 from lightrec.learners.simulator_data import PolicySetting
-from lightrec.learners.stage import Means
 from lightrec.learners.transitions import FEATURES, slates_alone
 from lightrec.policies.slate import SlatePolicy
 
@@ -109,9 +108,9 @@ class PolicyModule(ImitatingStage):
         """Begin anew, and forget the steps of earlier epochs."""
         super().on_train_epoch_start()
         if isinstance(self.policy, SlatePolicy):
-            first, last = self._settings.temperature
+            first, last = self.settings.temperature
             self.policy.temperature.fill_(first * (last / first) ** self.progress)
-        self._past: deque[TensorDict] = deque(maxlen=self._settings.history_iterations)
+        self._past: deque[TensorDict] = deque(maxlen=self.settings.history_iterations)
 
     def training_step(self, batch: Any, batch_index: int) -> None:
         """Play, then learn from what was played."""
@@ -123,14 +122,13 @@ class PolicyModule(ImitatingStage):
         rows = self._past[0] if len(self._past) == 1 else TensorDict.cat(list(self._past))
         if self.learner.learns_slates_alone:
             rows = slates_alone(rows)
-        means = Means()
-        for _ in range(self._settings.passes):
+        outcomes = []
+        for _ in range(self.settings.passes):
             order = torch.randperm(len(rows), device=self.device)
-            for chosen in order.split(self._settings.batch_size):
-                outcome = self.learner.losses(self._with_masks(rows[chosen]))
-                self._update(outcome)
-                means.add(outcome)
-        self._log_means(means.all())
+            for chosen in order.split(self.settings.batch_size):
+                losses = self.learner.losses(self._with_masks(rows[chosen]))
+                outcomes.append(self._update(losses))
+        self._log_means(*outcomes)
 
     @torch.no_grad()
     def _estimate(self, played: TensorDict) -> TensorDict:
@@ -138,10 +136,10 @@ class PolicyModule(ImitatingStage):
         following = played["next"]
         advantage, target = generalized_advantage_estimate(
             self._discount,
-            self._settings.gae_lambda,
+            self.settings.gae_lambda,
             self.critic(played[FEATURES]),
             self.critic(following[FEATURES]),
-            self._settings.reward_scale * following["reward"],
+            self.settings.reward_scale * following["reward"],
             following["done"],
             self._ended(following),
         )

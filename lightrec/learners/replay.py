@@ -12,7 +12,6 @@ from lightrec.keys import Key
 from lightrec.learners.algorithms import REPLAY, ReplayLossName
 from lightrec.learners.imitation import DEMONSTRATED, ImitatingStage, LearnableReward
 from lightrec.learners.simulator_data import PolicySetting
-from lightrec.learners.stage import Means
 from lightrec.learners.transitions import FEATURES, STEPS_AHEAD, stretches
 
 
@@ -101,8 +100,8 @@ class ReplayPolicyModule(ImitatingStage):
         """What was played, as it was left by a checkpoint or empty."""
         if self._buffer is None:
             self._buffer = TensorDictReplayBuffer(
-                storage=LazyTensorStorage(self._settings.capacity, device=self.device),
-                batch_size=self._settings.batch_size,
+                storage=LazyTensorStorage(self.settings.capacity, device=self.device),
+                batch_size=self.settings.batch_size,
             )
             if self._memory_state is not None:
                 self._buffer.load_state_dict(self._memory_state)
@@ -123,8 +122,8 @@ class ReplayPolicyModule(ImitatingStage):
     @property
     def epsilon(self) -> float:
         """With which probability to explore in this epoch."""
-        first, last = self._settings.exploration
-        epochs = self._settings.exploring * (self.trainer.max_epochs or 1)
+        first, last = self.settings.exploration
+        epochs = self.settings.exploring * (self.trainer.max_epochs or 1)
         part = 1.0 if epochs <= 0 else min(1.0, self.current_epoch / epochs)
         return float(first + (last - first) * part)
 
@@ -134,30 +133,28 @@ class ReplayPolicyModule(ImitatingStage):
         self._log_play(played)
         learns = self._imitate(played, batch_index)
         self.buffer.extend(self._transitions(played))
-        if len(self.buffer) < self._settings.warm_up or not learns:
+        if len(self.buffer) < self.settings.warm_up or not learns:
             return
-        means = Means()
-        for _ in range(self._settings.updates):
-            outcome = self.learner.losses(self._drawn())
-            self._update(outcome)
+        outcomes = []
+        for _ in range(self.settings.updates):
+            outcomes.append(self._update(self.learner.losses(self._drawn())))
             self.learner.follow_up()
-            means.add(outcome)
-        self._log_means(means.all())
+        self._log_means(*outcomes)
 
     def _transitions(self, played: TensorDictBase) -> TensorDictBase:
         """Make of what was played what learners ask for: ``(B · T,)`` transitions over n steps."""
-        following, length = played["next"], self._settings.n_step
-        reward = self._settings.reward_scale * following["reward"]
-        stretch = stretches(reward, following["done"], length, self._discount)
+        following, length = played["next"], self.settings.n_step
+        reward = self.settings.reward_scale * following["reward"]
+        total, steps, end = stretches(reward, following["done"], length, self._discount)
 
         def at_last(values: Tensor) -> Tensor:
-            index = stretch.last.view(*stretch.last.shape, *[1] * (values.ndim - 2))
+            index = end.view(*end.shape, *[1] * (values.ndim - 2))
             return values.gather(1, index.expand_as(values))
 
         rows, last = played.exclude(FEATURES), following.exclude(FEATURES, Key.ACCEPTED)
         rows["next"] = last = last.apply(at_last)
-        last["terminated"], last["reward"] = self._ended(last), stretch.reward
-        rows[STEPS_AHEAD] = stretch.steps
+        last["terminated"], last["reward"] = self._ended(last), total
+        rows[STEPS_AHEAD] = steps
         return rows.flatten()
 
     @torch.no_grad()
@@ -174,7 +171,7 @@ class ReplayPolicyModule(ImitatingStage):
             keys = [key for key in shown.keys(True, True) if key in rows.keys(True, True)]
             rows = TensorDict.cat([rows.select(*keys), shown.select(*keys)])
         reward: Tensor = self.reward(self._for_reward(rows))
-        rows["next", "reward"] = self._settings.reward_scale * reward
+        rows["next", "reward"] = self.settings.reward_scale * reward
         return rows
 
     def _whole(self, rows: TensorDictBase) -> TensorDictBase:

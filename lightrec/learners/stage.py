@@ -4,15 +4,14 @@ Sessions are played inside the training step, so that no update sees those of an
 its learner means it to.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from tensordict import TensorDict, TensorDictBase
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightrec.data.processes import only_one
 from lightrec.errors import RecipeError
@@ -25,7 +24,6 @@ from lightrec.learners.transitions import (
     PACKED,
     SLATE,
     clicked_column,
-    kept,
     pack,
     unpack,
 )
@@ -47,10 +45,6 @@ class PolicyStage(StageModule):
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param settings: the constructor's arguments stand in ``self.hparams``; of these ``loss``,
-        ``loss_settings``, ``policy_settings``, ``critic_hidden``, ``sessions``, ``steps``,
-        ``discount``, ``learning_rate``, ``final_rate``, ``time_aware``, ``reward_scale``,
-        ``max_gradient`` and ``validation_seed`` are read here.
     """
 
     monitor: ClassVar[str] = "validation/return"
@@ -58,7 +52,6 @@ class PolicyStage(StageModule):
     learners: ClassVar[Mapping[str, type[Learner]]]
     """What can be named as ``loss``."""
     policy: LearnedPolicy
-    critic: SessionValue
 
     def __init__(self, num_items: int, vector_size: int) -> None:
         super().__init__(num_items, vector_size)
@@ -72,10 +65,6 @@ class PolicyStage(StageModule):
         self._shown = torch.zeros(num_items + 1, dtype=torch.bool)
         self._steps = {"train": 0, "validation": 0}
 
-    @property
-    def _settings(self) -> Any:
-        return self.hparams
-
     def setup(self, stage: str) -> None:
         """Build the policy on the data's vectors, where no checkpoint has done so.
 
@@ -83,14 +72,19 @@ class PolicyStage(StageModule):
         """
         only_one(self.trainer.world_size, self)
         if not hasattr(self, "policy"):
-            plain = self._data.make_policy(self._settings.policy_settings or {})
-            kind, size = self.learners[self._settings.loss], self._data.slate_size
-            self._build(kind.wrap(plain, size, self._settings))
+            plain = self._data.make_policy(self.settings.policy_settings or {})
+            size, hidden = self._data.slate_size, self.settings.critic_hidden
+            self._build(self._kind.wrap(plain, size, hidden))
+
+    @property
+    def _kind(self) -> type[Learner]:
+        return self.learners[self.settings.loss]
 
     def _build(self, policy: LearnedPolicy) -> None:
+        hidden = self.settings.critic_hidden
         self.policy = policy
-        self.critic = SessionValue(policy.feature_size, self._settings.critic_hidden)
-        self.others = self.learners[self._settings.loss].networks(policy, self._settings)
+        self.critic = SessionValue(policy.feature_size, hidden)
+        self.others = nn.ModuleDict(self._kind.networks(policy, hidden))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what the weights do not: how parts are built, and what the learner has of its own.
@@ -116,8 +110,6 @@ class PolicyStage(StageModule):
         self._measured = checkpoint.get("reward", {})
         self._steps |= checkpoint.get("environment_steps", {})
         self._learned = checkpoint.get("learner", {})
-        for learner in self._learner:
-            learner.load_state_dict(self._learned, strict=False)
 
     @property
     def _data(self) -> SimulatorData:
@@ -133,36 +125,33 @@ class PolicyStage(StageModule):
     def ground(self) -> Playground:
         """The simulators, made when first asked for, on the module's device."""
         if self._ground is None:
-            settings = self._settings
-            made = self._data.playground(settings.sessions, settings.discount, self.device)
-            if made.reward is not None and self._measured:
-                moments(made.reward).load_state_dict(self._measured)
+            settings = self.settings
+            self._ground = self._data.playground(settings.sessions, settings.discount, self.device)
+            if self._ground.reward is not None and self._measured:
+                moments(self._ground.reward).load_state_dict(self._measured)
             self._shown = self._shown.to(self.device)
-            self._ground = made
         return self._ground
 
     @property
     def learner(self) -> Learner:
         """The loss around the module's networks, made when first asked for."""
         if not self._learner:
-            learner = self.learners[self._settings.loss](
+            learner = self._kind(
                 self.policy,
                 self.critic,
                 self.others,
                 slate_size=self.ground.train.slate_size,
-                has_mask=self.offered == Key.MASK,
                 discount=self._discount,
-                tau=self._settings.get("tau", 1.0),
-                settings=self._settings.loss_settings or {},
+                tau=self.settings.get("tau", 1.0),
+                settings=self.settings.loss_settings or {},
             ).to(self.device)
-            if self._learned:
-                learner.load_state_dict(self._learned, strict=False)
+            learner.load_state_dict(self._learned, strict=False)
             self._learner = (learner,)
         return self._learner[0]
 
     @property
     def _discount(self) -> float:
-        return float(self._settings.discount * self.ground.continuation_probability)
+        return float(self.settings.discount * self.ground.continuation_probability)
 
     def on_fit_start(self) -> None:
         """Draw what building simulators draws before the first epoch is seeded, resumed or not."""
@@ -174,8 +163,8 @@ class PolicyStage(StageModule):
         self._memory = UserMemory(self.policy)
         self._shown.zero_()
         for group in self._optimizer(0).param_groups:
-            rate = self._settings.learning_rate
-            group["lr"] = rate * (1 - (1 - self._settings.final_rate) * self.progress)
+            rate = self.settings.learning_rate
+            group["lr"] = rate * (1 - (1 - self.settings.final_rate) * self.progress)
 
     @property
     def progress(self) -> float:
@@ -188,7 +177,7 @@ class PolicyStage(StageModule):
         networks = self.policy, self.critic, self.others, self.learner
         found = {id(p): p for network in networks for p in network.parameters()}
         learned = [p for p in found.values() if p.requires_grad]
-        return [torch.optim.Adam(learned, self._settings.learning_rate)]
+        return [torch.optim.Adam(learned, self.settings.learning_rate)]
 
     def _optimizer(self, which: int) -> LightningOptimizer:
         found = self.optimizers()
@@ -196,31 +185,21 @@ class PolicyStage(StageModule):
         assert isinstance(optimizer, LightningOptimizer)
         return optimizer
 
-    def see(self, state: TensorDictBase) -> TensorDictBase:
-        """Add the user vectors and the features of the training sessions' present states."""
-        state[Key.USER_VECTOR] = self._memory(state[Key.HISTORY])
-        return state.set(FEATURES, self.policy.session_features(state))
+    def see(
+        self, states: TensorDictBase, read: Callable[[Tensor], Tensor] | None = None
+    ) -> TensorDictBase:
+        """Add user vectors and features to states.
 
-    def see_apart(self, states: TensorDictBase) -> TensorDictBase:
-        """Add user vectors and features to any states (R,)."""
-        states[Key.USER_VECTOR] = self.policy.user_vectors(states[Key.HISTORY])
+        :param read: makes user vectors of histories; the policy does by default.
+        """
+        states[Key.USER_VECTOR] = (read or self.policy.user_vectors)(states[Key.HISTORY])
         return states.set(FEATURES, self.policy.session_features(states))
 
-    @property
-    def offered(self) -> str:
-        """The key that says what may be shown."""
-        return Key.MASK if self.ground.train.offer_size is None else Key.CANDIDATES
-
-    def _read(self, state: TensorDictBase) -> TensorDict:
+    def _read(self, state: TensorDictBase) -> TensorDictBase:
         """Take of a state what learners read, masks packed: they are nearly all of it."""
-        found = kept([*self.policy.reads, FEATURES], state)
-        if self.offered == Key.MASK:
-            found[PACKED] = pack(state[Key.MASK])
-        else:
-            found[Key.CANDIDATES] = state[Key.CANDIDATES]
-        if Key.ABSORBING in state:
-            found[Key.ABSORBING] = state[Key.ABSORBING]
-        return found
+        more = [key for key in (Key.CANDIDATES, Key.ABSORBING) if key in state]
+        found = state.select(*self.policy.reads, FEATURES, *more)
+        return found if Key.CANDIDATES in more else found.set(PACKED, pack(state[Key.MASK]))
 
     def _with_masks(self, rows: TensorDictBase) -> TensorDictBase:
         """Give rows (R,), and what follows, the masks that were packed while they were played."""
@@ -241,22 +220,24 @@ class PolicyStage(StageModule):
         if self.policy.tune:  # its way of reading histories has moved
             self._memory = UserMemory(self.policy)
         assert self._state is not None
-        state = self.see(self._state)
+        state = self.see(self._state, self._memory)
         row = self._read(state)
-        for _ in range(self._settings.steps):
+        for _ in range(self.settings.steps):
             columns, log_probability = self.learner.act(state, self.epsilon)
             slate = items_at(columns, state.get(Key.CANDIDATES, None))
             played, self._state = self.ground.train.step_and_maybe_reset(
                 state.set(Key.ACTION, slate)
             )
             following = played["next"]
-            state = self.see(self._state)
+            state = self.see(self._state, self._memory)
             after = self._read(state)
-            over = following["done"].squeeze(1).nonzero().squeeze(1)
-            last = self._read(self.see_apart(following[over])) if len(over) else None
             row.update({Key.ACTION: columns, Key.LOG_PROBABILITY: log_probability, SLATE: slate})
             row[CLICKED_COLUMN] = clicked_column(columns, following[Key.TAKEN])
-            row["next"] = after.copy() if last is None else _replaced(after, over, last)
+            row["next"] = after.copy()
+            over = following["done"].squeeze(1).nonzero().squeeze(1)
+            if len(over):  # what followed there is not what a reset has put in its place
+                last = self._read(self.see(following[over]))
+                row["next"] = after.apply(lambda a, b, over=over: a.index_copy(0, over, b), last)
             for name in ("reward", "done", "terminated", Key.ACCEPTED):
                 row["next", name] = following[name]
             rows.append(row)
@@ -272,13 +253,13 @@ class PolicyStage(StageModule):
         terminated, done = following["terminated"], following["done"]
         only_cut = self.ground.continuation_probability < 1
         ended = torch.zeros_like(terminated) if only_cut else terminated
-        if not self._settings.time_aware:
+        if not self.settings.time_aware:
             return ended
         last = following[Key.STEP] >= self.ground.train.max_steps
         return ended | (done & (~terminated | last))
 
-    def _update(self, losses: Mapping[str, Tensor], which: int = 0) -> None:
-        """Step on the sum of all that starts with ``loss``.
+    def _update(self, losses: Mapping[str, Tensor], which: int = 0) -> dict[str, Tensor]:
+        """Step on the sum of all that starts with ``loss``, and give what is to be logged.
 
         :param which: of the optimizers; 0 is the policy's.
         """
@@ -286,8 +267,9 @@ class PolicyStage(StageModule):
         total = torch.stack([v.sum() for n, v in losses.items() if n.startswith("loss")]).sum()
         optimizer.zero_grad()
         self.manual_backward(total)
-        self.clip_gradients(optimizer.optimizer, self._settings.max_gradient, "norm")
+        self.clip_gradients(optimizer.optimizer, self.settings.max_gradient, "norm")
         optimizer.step()
+        return {name: value.detach().float().mean() for name, value in losses.items()}
 
     def _log_play(self, rows: TensorDict) -> None:
         """Log what was just played."""
@@ -306,9 +288,11 @@ class PolicyStage(StageModule):
             values["utility_weight"] = utility_weight.detach()
         self._log_means(values)
 
-    def _log_means(self, values: Mapping[str, Tensor]) -> None:
-        for name, value in values.items():
-            self.log(f"train/{name}", value.float(), on_step=False, on_epoch=True, batch_size=1)
+    def _log_means(self, *outcomes: Mapping[str, Tensor]) -> None:
+        """Log the means over what one or several updates gave."""
+        for name in outcomes[0] if outcomes else ():
+            mean = torch.stack([each[name].float() for each in outcomes]).mean()
+            self.log(f"train/{name}", mean, on_step=False, on_epoch=True, batch_size=1)
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Judge the policy on the judging users, always under the same chance."""
@@ -317,7 +301,7 @@ class PolicyStage(StageModule):
 
     def judge(self) -> dict[str, float]:
         """Play the judging sessions, showing the items of highest score."""
-        ground, seed = self.ground, self._settings.validation_seed
+        ground, seed = self.ground, self.settings.validation_seed
         # Nothing here may move the generator that training draws from.
         with torch.random.fork_rng(), full_precision(self.device):
             sessions, _ = play(self.policy, ground.judging, ground.users, seed)
@@ -335,28 +319,3 @@ class PolicyStage(StageModule):
         self.to(self.ground.judging.device)
         found = {f"validation/{name}": value for name, value in self.judge().items()}
         return found | {f"{name}/environment_steps": n for name, n in self._steps.items()}
-
-
-class Means:
-    """Means of what many updates say."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = defaultdict(int)
-
-    def add(self, values: Mapping[str, Tensor]) -> None:
-        """Add one update's."""
-        for name, found in values.items():
-            value = found.detach().float().mean()
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-            self._counts[name] += 1
-
-    def all(self) -> dict[str, Tensor]:
-        """Give the means."""
-        return {name: total / self._counts[name] for name, total in self._sums.items()}
-
-
-def _replaced(states: TensorDict, rows: Tensor, others: TensorDict) -> TensorDict:
-    """Give states (B, ...) with others (R, ...) in some rows (R,)."""
-    whole: TensorDict = states.apply(lambda all_, some: all_.index_copy(0, rows, some), others)
-    return whole

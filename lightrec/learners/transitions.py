@@ -5,15 +5,11 @@ was shown and with which probability; under ``next`` the state that followed, th
 whether the session is over.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
-
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.envs import EnvBase
 
-from lightrec.errors import DataError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.plackett_luce import EMPTY
 from lightrec.simulators.rollout import Contender
@@ -30,13 +26,6 @@ STEPS_AHEAD = "steps_to_next_obs"
 """TorchRL's key of how many steps further the next state is, (..., 1) int64."""
 
 
-class Transitions(Protocol):
-    """Where batches of transitions come from: a replay buffer, a log, demonstrations."""
-
-    def sample(self, batch_size: int) -> TensorDictBase:
-        """Draw so many transitions."""
-
-
 class Recorded:
     """Transitions that are given once and for all, drawn evenly with replacement.
 
@@ -51,19 +40,10 @@ class Recorded:
         return self.rows[torch.randint(len(self.rows), (batch_size,), device=self.rows.device)]
 
 
-class Stretch(NamedTuple):
-    """From each step of B sessions of T steps, up to n steps further."""
-
-    reward: Tensor
-    """(B, T, 1): discounted sum of the rewards on the way."""
-    steps: Tensor
-    """(B, T, 1) int64: how many steps that were, fewer where a session or the record is over."""
-    last: Tensor
-    """(B, T) int64: the last step, after which comes the next state."""
-
-
-def stretches(reward: Tensor, done: Tensor, length: int, discount: float) -> Stretch:
-    """Look ahead as far as a session goes on, and no further than ``length`` steps.
+def stretches(
+    reward: Tensor, done: Tensor, length: int, discount: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Look ahead from each step as far as a session goes on, and no further than n steps.
 
     No step of what follows a session's end counts, whether it ended or was cut. TorchRL's
     ``MultiStep`` leaves ``terminated`` that of the first step, hence this one.
@@ -72,6 +52,8 @@ def stretches(reward: Tensor, done: Tensor, length: int, discount: float) -> Str
     :param done: (B, T, 1) bool: the session was over after the step.
     :param length: n, 1 or more.
     :param discount: γ.
+    :returns: (B, T, 1) discounted sum of the rewards on the way; (B, T, 1) int64 how many steps
+        that were; (B, T) int64 the last of them, after which comes the next state.
     """
     rows, time = done.shape[:2]
     start = torch.arange(time, device=done.device).expand(rows, -1)
@@ -83,31 +65,22 @@ def stretches(reward: Tensor, done: Tensor, length: int, discount: float) -> Str
         total = total + discount**ahead * reward[..., 0].gather(1, step) * going
         last = torch.where(going, step, last)
         going = going & ~done[..., 0].gather(1, step)
-    steps = last - start + 1
-    return Stretch(total.unsqueeze(-1), steps.unsqueeze(-1), last)
+    return total.unsqueeze(-1), (last - start + 1).unsqueeze(-1), last
 
 
 def pack(mask: Tensor) -> Tensor:
     """Write masks (..., N) bool as bytes (..., ⌈N / 8⌉) uint8, the first column lowest."""
-    columns = mask.shape[-1]
-    whole = torch.nn.functional.pad(mask, (0, -columns % 8)).unflatten(-1, (-1, 8))
-    packed = torch.zeros(whole.shape[:-1], dtype=torch.uint8, device=mask.device)
-    for bit in range(8):
-        packed |= whole[..., bit].to(torch.uint8) << bit
-    return packed
+    whole = torch.nn.functional.pad(mask, (0, -mask.shape[-1] % 8)).unflatten(-1, (-1, 8))
+    return (whole << _bits(mask)).sum(-1, dtype=torch.uint8)
 
 
 def unpack(packed: Tensor, columns: int) -> Tensor:
     """Give back masks (..., N) bool of N columns."""
-    mask = torch.empty((*packed.shape, 8), dtype=torch.bool, device=packed.device)
-    for bit in range(8):
-        mask[..., bit] = (packed >> bit) & 1
-    return mask.flatten(-2)[..., :columns]
+    return ((packed.unsqueeze(-1) >> _bits(packed)) & 1).bool().flatten(-2)[..., :columns]
 
 
-def kept(keys: Sequence[str], state: TensorDictBase) -> TensorDict:
-    """Take some keys of a state."""
-    return TensorDict({key: state[key] for key in keys}, batch_size=state.batch_size)
+def _bits(like: Tensor) -> Tensor:
+    return torch.arange(8, dtype=torch.uint8, device=like.device)
 
 
 def clicked_column(columns: Tensor, taken: Tensor) -> Tensor:
@@ -158,39 +131,3 @@ def demonstrate(simulator: EnvBase, expert: Contender, steps: int) -> TensorDict
         row["next"] = played["next"].exclude(*secret)
         rows.append(row)
     return TensorDict.stack(rows, 1)
-
-
-def with_absorbing(trajectory: TensorDictBase, horizon: int) -> TensorDict:
-    """Play the end of a logged trajectory on in an absorbing state (Kostrikov et al. 2019).
-
-    The end becomes a step into a state of the key ``absorbing``, which leads to itself until the
-    horizon. What an end is worth is then learned like all else, and not set to 0.
-
-    :param trajectory: ``(T,)`` transitions. One whose last step is not ``terminated`` was cut and
-        stays as it is.
-    :param horizon: steps in all, T or more.
-    :returns: ``(horizon,)`` transitions, or ``(T,)`` for one that was cut; none ``terminated``.
-    :raises DataError: where it ends before its last step, or is longer than the horizon.
-    """
-    ended = trajectory["next", "terminated"].squeeze(-1)
-    if len(trajectory) > horizon or bool(ended[:-1].any()):
-        raise DataError(
-            f"A trajectory of {len(trajectory)} steps, {int(ended.sum())} of them ends, cannot be "
-            f"played on to {horizon} steps. Give one trajectory at a time, which ends at its last "
-            "step if at all, and a horizon that is as long as the longest."
-        )
-    whole = TensorDict.from_dict(trajectory.to_dict(), batch_size=[len(trajectory)])
-    never = torch.zeros_like(whole["next", "terminated"])
-    whole[Key.ABSORBING] = never
-    whole["next", Key.ABSORBING] = whole["next", "terminated"]
-    whole["next", "terminated"] = never
-    if "done" in whole["next"].keys():  # noqa: SIM118 (a TensorDict)
-        whole["next", "done"] = torch.zeros_like(whole["next", "done"])
-    if not bool(ended[-1]) or len(whole) == horizon:
-        return whole
-    stay = whole[-1:].clone()
-    following = stay["next"]
-    for key in stay.keys():  # noqa: SIM118 (a TensorDict)
-        if key != "next" and key in following.keys():  # noqa: SIM118 (a TensorDict)
-            stay[key] = following[key]
-    return torch.cat([whole, stay.expand(horizon - len(whole))])

@@ -1,20 +1,19 @@
 """What may not be shown says nothing: a mask and an offer of the rest are the same to learners."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.learners.algorithms import REPLAY
+from lightrec.learners.algorithms import ON_POLICY, REPLAY
 from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES
 from lightrec.nn.session import SessionValue
 from lightrec.policies.tower import TowerPolicy
 
 ITEMS, ROWS = 6, 8
-LOSSES = [*((loss, 1) for loss in REPLAY), ("slate-q", 2)]
+LEARNERS = ON_POLICY | REPLAY
+LOSSES = [*((loss, 1) for loss in LEARNERS), ("slate-q", 2)]
 """With their sizes of slates."""
 ALLOWED = [[1, 3, 4], [2, 3, 6]]
 """Of states and of next states."""
@@ -27,12 +26,11 @@ def learner_of(loss, size, strange=0.0, **settings_of_loss):
     policy = TowerPolicy(ITEMS, 3, size=4, hidden=[8]).set_items(torch.randn(ITEMS + 1, 3))
     policy.vectors[5] += strange
     torch.nn.init.normal_(policy.query_network[-1].weight)
-    settings = SimpleNamespace(critic_hidden=(8,))
-    policy = REPLAY[loss].wrap(policy, size, settings)
+    policy = LEARNERS[loss].wrap(policy, size, (8,))
     critic = SessionValue(policy.feature_size, (8,))
-    others = REPLAY[loss].networks(policy, settings)
+    others = torch.nn.ModuleDict(LEARNERS[loss].networks(policy, (8,)))
     more = {"slate_size": size, "discount": 0.9, "tau": 0.1}
-    learner = REPLAY[loss](policy, critic, others, settings=settings_of_loss, **more)
+    learner = LEARNERS[loss](policy, critic, others, settings=settings_of_loss, **more)
     with torch.no_grad():  # target networks like any other, away from the learned ones
         for number, parameter in enumerate(learner.parameters()):
             parameter.add_(0.1 * (-1) ** number)
@@ -68,7 +66,7 @@ def rows(policy, offers, following=ALLOWED[1]):
     accepted = torch.arange(ROWS).unsqueeze(1) % 2 == 0
     batch[Key.ACTION], batch[Key.LOG_PROBABILITY] = shown, torch.zeros(ROWS)
     batch[CLICKED_COLUMN] = torch.where(accepted, shown[:, :1], -1)
-    batch["next", "reward"] = accepted.float()
+    batch["next", "reward"] = batch["advantage"] = batch["value_target"] = accepted.float()
     batch["next", "done"] = batch["next", "terminated"] = torch.arange(ROWS).unsqueeze(1) > 5
     return batch
 

@@ -100,7 +100,7 @@ def test_a_temperature_of_nothing_is_refused():
     ("settings", "message"),
     [
         ({"loss_function": "l3"}, "loss_function is 'l3'.*give one of l2"),
-        ({"slate_size": 3}, "multiple values for keyword argument 'slate_size'"),
+        ({"slate_size": 3}, "unexpected keyword argument 'slate_size'"),
     ],
 )
 def test_settings_of_the_loss_that_cannot_be(settings, message):

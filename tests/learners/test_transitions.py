@@ -38,13 +38,13 @@ def test_stretches_end_where_sessions_do(seed, rows, time, length):
     chance = torch.Generator().manual_seed(seed)
     reward = torch.randn(rows, time, 1, generator=chance, dtype=torch.float64)
     done = torch.rand(rows, time, 1, generator=chance) < 0.3
-    stretch = stretches(reward, done, length, 0.9)
+    ahead, steps, end = stretches(reward, done, length, 0.9)
     for row in range(rows):
         inputs = reward[row, :, 0].tolist(), done[row, :, 0].tolist()
         for step, (total, last) in enumerate(by_hand(*inputs, length, 0.9)):
-            torch.testing.assert_close(float(stretch.reward[row, step]), total)
-            assert stretch.last[row, step] == last
-            assert stretch.steps[row, step] == last - step + 1
+            torch.testing.assert_close(float(ahead[row, step]), total)
+            assert end[row, step] == last
+            assert steps[row, step] == last - step + 1
 
 
 @pytest.mark.parametrize("columns", [1, 8, 9, 200_001])

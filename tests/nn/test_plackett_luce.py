@@ -6,7 +6,14 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from lightrec.nn.plackett_luce import EMPTY, PlackettLuce
+from lightrec.nn.plackett_luce import (
+    EMPTY,
+    PlackettLuce,
+    at,
+    expectation,
+    log_probabilities,
+    may_be_shown,
+)
 
 LOGITS = torch.tensor([0.3, -1.2, 2.0, 0.0, 0.7, -0.4], dtype=torch.float64)
 
@@ -99,3 +106,12 @@ def test_gradient_is_the_finite_difference():
 def test_a_slate_longer_than_the_columns_is_refused():
     with pytest.raises(ValueError, match="between 1 and 6"):
         PlackettLuce(LOGITS, slate_size=7)
+
+
+def test_nothing_to_show_is_worth_nothing():
+    logits = torch.tensor([[-torch.inf, -torch.inf], [0.0, -torch.inf]], requires_grad=True)
+    logs, shown = log_probabilities(logits), may_be_shown(logits)
+    assert expectation(logs.exp(), torch.full((2, 2), 5.0), shown).tolist() == [0.0, 5.0]
+    expectation(logs.exp(), logs, shown).sum().backward()
+    assert logits.grad.isfinite().all()
+    assert at(torch.tensor([[7.0, 8.0]]), torch.tensor([[1, -1]])).tolist() == [[8.0, 7.0]]

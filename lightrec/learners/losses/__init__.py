@@ -1,11 +1,15 @@
-"""Objectives: losses of policies over candidates, beside TorchRL's and in their manner.
+"""Losses of policies over candidates that TorchRL does not have, or not for candidates.
 
-A loss reads a batch of transitions and gives ``loss_*`` with diagnostics. Actions are columns of
-logits ``(B, C)``. TorchRL's own losses that work with candidates (DQN, PPO, A2C, REINFORCE) are
-used as they are and are not repeated here.
+A loss reads a batch of transitions, whose actions are columns of logits ``(B, C)``, and gives what
+starts with ``loss``, to be stepped on, next to diagnostics.
 """
 
-from lightrec.learners.losses.actor_value import CandidateMPOLoss, CandidateSACLoss
+from lightrec.learners.losses.actor_value import (
+    CandidateMPOLoss,
+    CandidateSACLoss,
+    ValueLoss,
+    positive,
+)
 from lightrec.learners.losses.reinforce_top_k import ReinforceTopKLoss, top_k_multiplier
 from lightrec.learners.losses.slate_q import SlateQLoss, SlateSarsaLoss
 
@@ -15,5 +19,7 @@ __all__ = [
     "ReinforceTopKLoss",
     "SlateQLoss",
     "SlateSarsaLoss",
+    "ValueLoss",
+    "positive",
     "top_k_multiplier",
 ]

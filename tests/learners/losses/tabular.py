@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 from tensordict import TensorDict
-from tensordict.nn import TensorDictModule
 from torch import nn
+
+from lightrec.policies.base import ScoredPolicy
 
 DISCOUNT = 0.75
 ALLOWED = torch.tensor(
@@ -76,17 +77,24 @@ def _column(array):
     return torch.as_tensor(np.ascontiguousarray(array)).unsqueeze(-1)
 
 
-class Table(nn.Module):
-    """Numbers by state and column.
+class Table(ScoredPolicy):
+    """A policy, or a network of action values: numbers by state and column.
 
+    :param seed: of the numbers; zeros by default.
     :param barren: what stands where nothing may be shown: minus infinity in logits, 0 in
         values.
     """
 
-    def __init__(self, values, barren=-torch.inf):
-        super().__init__()
-        self.table = nn.Parameter(values.clone())
+    def __init__(self, seed=None, barren=-torch.inf):
+        super().__init__(COLUMNS - 1)
+        self.table = nn.Parameter(numbers(seed, (STATES, COLUMNS)))
         self.barren = barren
+
+    def logits(self, state):
+        return self.values(state)
+
+    def values(self, state):
+        return self.forward(state["state"])
 
     def forward(self, state):
         state = state.squeeze(-1)
@@ -96,25 +104,14 @@ class Table(nn.Module):
 
 
 class Number(nn.Module):
-    """A number by state."""
+    """Numbers by state, at first 0."""
 
-    def __init__(self, values):
+    def __init__(self):
         super().__init__()
-        self.table = nn.Parameter(values.clone())
+        self.table = nn.Parameter(numbers(None, (STATES,)))
 
-    def forward(self, state):
-        return self.table[state]
-
-
-def table(key, seed=None, **settings):
-    """Make a network ``state`` → ``key`` of zeros, or of numbers drawn."""
-    return TensorDictModule(
-        Table(numbers(seed, (STATES, COLUMNS)), **settings), in_keys=["state"], out_keys=[key]
-    )
-
-
-def number(key, seed=None):
-    return TensorDictModule(Number(numbers(seed, (STATES,))), in_keys=["state"], out_keys=[key])
+    def values(self, state):
+        return self.table[state["state"]]
 
 
 def numbers(seed, shape):
@@ -124,13 +121,17 @@ def numbers(seed, shape):
     return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
-def iterate(loss, batch, rounds, rates, updater=None):
-    """Descend: with losses summed, value tables step onto the mean of their two targets.
+def iterate(loss, batch, rounds, rates, follow_up):
+    """Descend: value tables step onto the mean of their two targets.
 
-    :param rates: learning rate by the beginning of a parameter's name; others stay as they are.
+    :param rates: learning rate by the beginning of a parameter's name, for losses summed over the
+        batch; others stay as they are.
     """
     groups = [
-        {"params": [p for n, p in loss.named_parameters() if n.startswith(name)], "lr": rate}
+        {
+            "params": [p for n, p in loss.named_parameters() if n.startswith(name)],
+            "lr": rate * len(batch),
+        }
         for name, rate in rates.items()
     ]
     assert all(group["params"] for group in groups)
@@ -140,11 +141,10 @@ def iterate(loss, batch, rounds, rates, updater=None):
         optimizer.zero_grad()
         sum(value for key, value in losses.items() if key.startswith("loss")).backward()
         optimizer.step()
-        if updater is not None:
-            updater.step()
+        follow_up()
     return losses
 
 
-def learned(network):
+def learned(table):
     """Give a table's numbers where something may be shown, and 0 elsewhere."""
-    return torch.where(ALLOWED, network.module.table.detach(), 0.0).numpy()
+    return torch.where(ALLOWED, table.table.detach(), 0.0).numpy()

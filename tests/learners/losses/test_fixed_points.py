@@ -10,17 +10,18 @@ from torchrl.modules import QValueActor
 from torchrl.objectives import DQNLoss, SoftUpdate
 
 from lightrec.learners.losses import CandidateMPOLoss, CandidateSACLoss, SlateQLoss
+from tests.learners.losses.rows import Slates
 from tests.learners.losses.tabular import (
     ALLOWED,
     COLUMNS,
     DISCOUNT,
     STATES,
+    Number,
+    Table,
     World,
     iterate,
     learned,
-    number,
     numbers,
-    table,
 )
 
 STEP = 0.25
@@ -43,18 +44,16 @@ def check(world, found, worth):
 @pytest.mark.parametrize("double", [False, True])
 def test_dqn(double):
     world = World()
-    values = table("action_value", barren=0.0)
-    actor = QValueActor(values, in_keys=["state"], action_space="categorical")
-    loss = DQNLoss(actor, action_space="categorical", double_dqn=double, reduction="sum")
+    values = Table(barren=0.0)
+    network = Module(values, in_keys=["state"], out_keys=["action_value"])
+    actor = QValueActor(network, in_keys=["state"], action_space="categorical")
+    loss = DQNLoss(actor, action_space="categorical", double_dqn=double)
     loss.make_value_estimator(gamma=DISCOUNT)
-    iterate(loss, world.batch(), 120, {"value_network": STEP}, SoftUpdate(loss, tau=0.5))
+    iterate(loss, world.batch(), 120, {"value_network": STEP}, SoftUpdate(loss, tau=0.5).step)
     check(world, learned(values), lambda q, s: shown(q, s).max())
 
 
 ALPHA = 0.8
-
-
-QS = (("action_value", 1), ("action_value", 2))
 
 
 def soft(q, state):
@@ -63,38 +62,23 @@ def soft(q, state):
 
 def test_soft_actor_critic():
     world = World(1)
-    actor, first, second = (table(key, seed) for key, seed in (("logits", 0), *QS))
+    actor, first, second = (Table(seed) for seed in range(3))
     loss = CandidateSACLoss(
-        actor, first, second, alpha_init=ALPHA, fixed_alpha=True, reduction="sum"
+        actor, [first, second], alpha_init=ALPHA, fixed_alpha=True, discount=DISCOUNT
     )
-    loss.make_value_estimator(gamma=DISCOUNT)
-    rates = {"qvalue": STEP, "second_qvalue": STEP, "actor": 0.25}
-    iterate(loss, world.batch(), 220, rates, SoftUpdate(loss, tau=0.5))
+    rates = {"networks": STEP, "actor": 0.25}
+    iterate(loss, world.batch(), 220, rates, lambda: loss.follow_up(0.5))
     check(world, learned(first), soft)
     check(world, learned(second), soft)
-    policy = actor.module.table.detach().masked_fill(~ALLOWED, -torch.inf).softmax(-1)
+    policy = actor.table.detach().masked_fill(~ALLOWED, -torch.inf).softmax(-1)
     exact = torch.as_tensor(world.values(soft)[:, 1:] / ALPHA).masked_fill(~ALLOWED, -torch.inf)
     torch.testing.assert_close(policy[:-1], exact.softmax(-1)[:-1], atol=1e-5, rtol=0)
 
 
-class Values(torch.nn.Module):
-    """Q of items and of nothing."""
-
-    def __init__(self):
-        super().__init__()
-        self.items, self.nothing = table("", barren=0.0), number("")
-
-    def forward(self, state):
-        return self.items.module(state), self.nothing.module(state)
-
-
 @pytest.mark.parametrize("seed", [2, 5])
 def test_slate_q(seed):
-    world, choice = World(seed, nothing=True), table("choice_logits", 3)
-    values = Values()
-    network = Module(values, in_keys=["state"], out_keys=["action_value", "null_value"])
-    loss = SlateQLoss(network, choice, slate_size=2, reduction="sum")
-    loss.make_value_estimator(gamma=DISCOUNT)
+    world, policy = World(seed, nothing=True), Slates(Table(barren=0.0), Number(), Table(3))
+    loss = SlateQLoss(policy, discount=DISCOUNT)
     batch = world.batch()
     taken, allowed = batch["action"], ALLOWED[batch["state"].squeeze(-1)]
     batch["clicked_column"] = taken
@@ -102,7 +86,8 @@ def test_slate_q(seed):
     first = torch.where(taken < 0, others.argmax(1, keepdim=True), taken)
     second = others.scatter(1, first, 0.0)
     batch["action"] = torch.cat([first, second.argmax(1, keepdim=True)], 1)
-    iterate(loss, batch, 120, {"qvalue": STEP}, SoftUpdate(loss, tau=0.5))
+    rates = {"policy.items": STEP, "policy.nothing": STEP}
+    iterate(loss, batch, 120, rates, lambda: loss.follow_up(0.5))
 
     logits = numbers(3, (STATES, COLUMNS)).numpy()
 
@@ -116,17 +101,16 @@ def test_slate_q(seed):
             for slate, strength in zip(slates, strengths, strict=True)
         )
 
-    check(world, learned(values.items), worth)
-    nothing = values.nothing.module.table.detach().numpy()
+    check(world, learned(policy.items), worth)
+    nothing = policy.nothing.table.detach().numpy()
     assert np.abs(nothing - world.values(worth)[:, 0])[:-1].max() < 1e-5
 
 
 def test_critic_of_mpo():
     world = World(3)
-    actor, values = table("logits", 4), table("action_value", barren=0.0)
-    loss = CandidateMPOLoss(actor, values, reduction="sum")
-    loss.make_value_estimator(gamma=DISCOUNT)
-    iterate(loss, world.batch(), 120, {"qvalue": STEP}, SoftUpdate(loss, tau=0.5))
+    actor, values = Table(4), Table(barren=0.0)
+    loss = CandidateMPOLoss(actor, values, discount=DISCOUNT)
+    iterate(loss, world.batch(), 120, {"network": STEP}, lambda: loss.follow_up(0.5))
     logits = numbers(4, (STATES, COLUMNS))
     policy = logits.masked_fill(~ALLOWED, -torch.inf).softmax(-1).nan_to_num(0.0).numpy()
     check(world, learned(values), lambda q, s: policy[s] @ q[s, 1:])

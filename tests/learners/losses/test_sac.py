@@ -2,10 +2,9 @@ import math
 
 import pytest
 import torch
-from torchrl.objectives import SoftUpdate
 
 from lightrec.learners.losses import CandidateSACLoss
-from tests.learners.losses.rows import DISCOUNT, NONE, batch, gradients, network, softmax
+from tests.learners.losses.rows import DISCOUNT, NONE, Rows, batch, gradients, softmax
 
 LOGITS = [[NONE, 1.0, 0.5, -0.5], [NONE, NONE, 0.2, 0.3]]
 FIRST = [[NONE, 1.0, 2.0, -1.0], [NONE, NONE, 3.0, 0.5]]
@@ -16,13 +15,10 @@ ALPHA, WEIGHT = 0.6, 0.9
 
 
 def test_losses_by_hand():
-    actor = network("logits", LOGITS)
-    first, second = network("action_value", FIRST), network("action_value", SECOND)
-    loss = CandidateSACLoss(actor, first, second, alpha_init=ALPHA, target_entropy_weight=WEIGHT)
-    loss.make_value_estimator(gamma=DISCOUNT)
-    SoftUpdate(loss, tau=0.5)
-    data = batch([[2], [3]])
-    found = loss(data)
+    actor, first, second = Rows(LOGITS), Rows(FIRST), Rows(SECOND)
+    settings = {"alpha_init": ALPHA, "target_entropy_weight": WEIGHT, "discount": DISCOUNT}
+    loss = CandidateSACLoss(actor, [first, second], **settings)
+    found = loss(batch([[2], [3]]))
     laws = [softmax(row) for row in LOGITS]
     costs = [
         sum(laws[r][c] * (ALPHA * math.log(laws[r][c]) - LESSER[r][c]) for c in SHOWN[r])
@@ -35,8 +31,6 @@ def test_losses_by_hand():
     ]
     squares = [e**2 for network_errors in errors for e in network_errors]
     assert found["loss_qvalue"].item() == pytest.approx(sum(squares) / 2)
-    worst = [max(errors[0][row] ** 2, errors[1][row] ** 2) for row in (0, 1)]
-    assert data["td_error"].squeeze(-1).tolist() == pytest.approx(worst)
     assert gradients(found, "loss_qvalue", second)[0] == pytest.approx([0, 0, errors[1][0], 0])
 
     assert found["loss_actor"].item() == pytest.approx(sum(costs) / 2)
@@ -60,9 +54,20 @@ def test_losses_by_hand():
 
 
 def test_alpha_that_is_fixed_is_not_learned():
-    loss = CandidateSACLoss(
-        network("logits", LOGITS), network("action_value", FIRST), fixed_alpha=True
-    )
-    assert "log_alpha" not in dict(loss.named_parameters())
+    networks = Rows(LOGITS), [Rows(FIRST), Rows(SECOND)]
+    assert not CandidateSACLoss(*networks, fixed_alpha=True).log_alpha.requires_grad
     with pytest.raises(ValueError, match="alpha_init is 0"):
-        CandidateSACLoss(network("logits", LOGITS), network("action_value", FIRST), alpha_init=0.0)
+        CandidateSACLoss(*networks, alpha_init=0.0)
+
+
+def test_targets_lag_behind_and_span_the_steps_in_between():
+    actor, first, second = Rows(LOGITS), Rows(FIRST), Rows(SECOND)
+    loss = CandidateSACLoss(actor, [first, second], discount=DISCOUNT)
+    with torch.no_grad():
+        first.rows += 1.0
+    assert loss.targets[0].rows[0, 1] == 1.0
+    loss.follow_up(0.25)
+    assert loss.targets[0].rows[0, 1] == 1.25
+    data = batch([[2], [3]], steps_to_next_obs=[[1], [3]], ended=0)
+    target = loss._target(data, torch.tensor([4.0, 4.0]))
+    assert target.tolist() == [1.0, 2.0 + DISCOUNT**3 * 4.0]

@@ -4,10 +4,12 @@ import math
 
 import pytest
 import torch
+from tensordict.nn import TensorDictModule
 from torchrl.objectives import A2CLoss, ClipPPOLoss, ReinforceLoss, ValueEstimators
 
+from lightrec.learners.algorithms import Actor
 from lightrec.nn.plackett_luce import EMPTY
-from tests.learners.losses.rows import DISCOUNT, NONE, Rows, batch, network, slate_actor, softmax
+from tests.learners.losses.rows import DISCOUNT, NONE, Level, Rows, batch, softmax
 
 LOGITS = [[NONE, 1.0, 0.5, NONE, -0.5], [NONE, NONE, NONE, 0.3, NONE]]
 BASELINE = [[0.7], [-0.4]]
@@ -37,8 +39,10 @@ def entropy():
 
 
 def networks():
-    critic = network("state_value", BASELINE)
-    return slate_actor(Rows(LOGITS), slate_size=2), critic
+    critic = TensorDictModule(Level(BASELINE), in_keys=["features"], out_keys=["state_value"])
+    policy = Rows(LOGITS)
+    policy.reads = ("state",)
+    return Actor(policy, slate_size=2), critic
 
 
 def test_clipped_ppo():
