@@ -4,11 +4,9 @@ import csv
 import io
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from lightrec.data.readers import delimited
 from lightrec.data.readers.delimited import TextTable
 from lightrec.data.schema import Problems
 
@@ -61,19 +59,3 @@ def test_what_is_kept_and_where_it_stands(text: bytes, tmp_path: Path) -> None:
     assert rows == as_csv_reads(bytes(good))
     if not problems:
         assert rows == as_csv_reads(text.rstrip(b"\r\n"))
-
-
-def test_every_clean_text_is_seen_to_be_clean(tmp_path: Path) -> None:
-    row = b'"x, ""y""\nz",\xc3\xa9,b\r\n'
-    table = opened(tmp_path / "text", row * 3)
-    assert table._looks_clean(memoryview(row * 3)[:-2])
-
-
-@pytest.mark.parametrize("size", [32, 33, 57])
-def test_borders_of_blocks_do_not_matter(
-    size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delimited, "_BLOCK", size)
-    text = b"".join(b'"%d, ""y""\n",\xc3\xa9\xe2\x82\xac,b\r\n' % row for row in range(50))
-    frame, _ = opened(tmp_path / "text", text).read(NAMES, Problems())
-    assert [list(row) for row in frame.rows()] == as_csv_reads(text)

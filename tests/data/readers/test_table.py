@@ -236,13 +236,13 @@ def read(path: Path, content: bytes) -> list[tuple[str | None, str | None]]:
     ("content", "problems"),
     [
         (b"user,item\n\n\n", ["There are no events."]),
-        (b"\nuser,item\n", ["The first line is empty; the first line must name the columns."]),
+        (b"\nuser,item\n", ["Line 1 is empty; delete it."]),
         (b"1,2,3.5\n4,5,6\n", ["The first line (1, 2, 3.5) looks like data"]),
         (b"user,item,value\na,x\n", ["Line 2 has 2 fields where 3 are expected; every line"]),
         (b"user,item\na,x\nb\n", ["Line 3 has 1 field where 2 are expected"]),
         (b"user,item\na,x\nb", ["Line 3 has 1 field where 2 are expected"]),
         (b"user,item\na,x\n\nb\n\n", ["Line 3 is empty", "Line 4 has 1 field where 2"]),
-        (b"user,item\na,x\n\n\nb,y\n", ["Lines 3 to 4 are empty; delete them."]),
+        (b"user,item\na,x\n\n\nb,y\n", ["Line 3 is empty; delete it.", "Line 4 is empty; delete it."]),
         (b"user,item\na,x\n\nb,y\n", ["Line 3 is empty; delete it."]),
         (
             b"user,item\na,x\nzo\xeb,y\n\xeb,z\n",
@@ -257,7 +257,7 @@ def read(path: Path, content: bytes) -> list[tuple[str | None, str | None]]:
         (b'user,item\na,x"y\nb,y\n', ["Line 2 has a quote that is not closed, or one inside"]),
         (b'user,item\na,"x"y\nb,y\n', ["Line 2 has a quote that is not closed, or one inside"]),
         (b'user,item\na,x"1"2\nb,y\n', ["Line 2 has a quote that is not closed, or one inside"]),
-        (b'user,"item\na,x\n', ["Line 1 cannot be read: unexpected end of data."]),
+        (b'user,"item\na,x\n', ["Line 1 has a quote that is not closed, or one inside"]),
         (b"PAR1 and more", ["The file is a Parquet file, not plain text; name it with the"]),
         (b"PK\x03\x04 more", ["The file is a zip file or a workbook, not plain text"]),
         (b"user,item\n" + b"a" * 2_000_000, ["Line 2 is longer than 1,048,576 bytes"]),
@@ -289,12 +289,15 @@ def test_lines_are_counted_over_breaks_in_quotes(tmp_path: Path) -> None:
     assert problems_of(tmp_path / "log.csv", content)[0].startswith("Line 7, column 'value': 'bad'")
 
 
-def test_latin_1_is_told_once(tmp_path: Path) -> None:
-    content = b"user,item,title\n" + b"a,x,\xe9t\xe9\n" * 5
-    assert problems_of(tmp_path / "log.csv", content) == [
+def test_latin_1_is_reported_once(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_bytes(b"user,item,title\n" + b"a,x,\xe9t\xe9\n" * 5)
+    with pytest.raises(DataError) as raised:
+        TableReader().read(tmp_path / "log.csv")
+    assert raised.value.problems == [
         "Line 2, column 'title': the byte 0xE9 is not UTF-8 text. Convert the file, for example "
-        "with `iconv -f latin1 -t utf-8 OLD > NEW`. 4 more lines have the same fault."
+        "with `iconv -f latin1 -t utf-8 OLD > NEW`."
     ]
+    assert raised.value.more == 4
 
 
 @pytest.mark.parametrize(
