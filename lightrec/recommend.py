@@ -11,7 +11,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from lightrec.data.eligibility import eligible
+from lightrec.data.domain import eligible
 from lightrec.data.readers.predictions import KNOWN
 from lightrec.data.sequences import Rows, Sequences, padded
 from lightrec.data.store import TEST

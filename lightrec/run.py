@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightrec.data.run_folder import STAMP, mending, stamp
+from lightrec.data.files import STAMP, mending, stamp
 from lightrec.errors import RunError
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Run:
 
         :raises PluginError: where it forbids items and is not installed.
         """
-        from lightrec.data.eligibility import domain_of
+        from lightrec.data.domain import domain_of
 
         return domain_of(self.data)
 

@@ -7,7 +7,7 @@ import pytest
 
 from lightrec import load
 from lightrec.__main__ import main
-from lightrec.data.run_folder import mending
+from lightrec.data.files import mending
 from lightrec.errors import RunError
 from lightrec.run import Run
 from lightrec.stages.run import run

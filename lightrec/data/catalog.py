@@ -1,13 +1,13 @@
 """The item and user tables that accompany a log, with their texts and attributes."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import polars as pl
 
 from lightrec.data.casts import check_attribute, to_required_ids, to_words
-from lightrec.data.parquet import read_canonical
-from lightrec.data.schema import Place, Problems, write_table
+from lightrec.data.parquet import read_canonical, write_table
+from lightrec.data.schema import Place, Problems
 from lightrec.keys import Column
 
 
@@ -22,10 +22,8 @@ class _Table:
         place = place or Place()
         problems = Problems(place.source)
         if self.key not in rows.columns:
-            problems.add(
-                f"The {self.kind} table has no column '{self.key}'; it has "
-                f"{', '.join(rows.columns) or 'no columns'}."
-            )
+            has = ", ".join(rows.columns) or "no columns"
+            problems.add(f"The {self.kind} table has no column '{self.key}'; it has {has}.")
             problems.check()
         if rows.height == 0:
             problems.add(f"There are no rows; the {self.kind} table needs one for each {self.key}.")
@@ -37,7 +35,7 @@ class _Table:
         words = [
             to_words(rows[name], place, problems)
             if name in rows.columns
-            else pl.Series(name, [None], pl.String).new_from_index(0, rows.height)
+            else pl.repeat(None, rows.height, dtype=pl.String, eager=True).alias(name)
             for name in self.words
         ]
         attributes = [rows[n] for n in rows.columns if n != self.key and n not in self.words]
@@ -56,14 +54,18 @@ class _Table:
         """Write the table as canonical Parquet."""
         write_table(self._rows, Path(path), self.kind)
 
+    @classmethod
+    def read_parquet(cls, path: Path | str) -> Self:
+        """Read a table written by ``write_parquet``."""
+        return cls(read_canonical(Path(path), cls.kind), place=Place(Path(path)))
+
 
 class Catalog(_Table):
     """The items: ``item`` (str, unique), ``title`` and ``text`` (str, may be null), attributes.
 
     :param items: the columns above and any others, which become attributes.
-    :param place: where the rows come from, for messages.
-    :raises DataError: with all problems (up to 20), such as an ``item`` that is missing or not
-        unique.
+    :param place: the source of the rows, for messages.
+    :raises DataError: with all problems (up to 20).
     """
 
     kind = "catalog"
@@ -75,19 +77,13 @@ class Catalog(_Table):
         """The table, one row per item."""
         return self._rows
 
-    @classmethod
-    def read_parquet(cls, path: Path | str) -> "Catalog":
-        """Read a catalog written by ``write_parquet``."""
-        return cls(read_canonical(Path(path), cls.kind), place=Place(Path(path)))
-
 
 class Users(_Table):
     """The users: ``user`` (str, unique) and any attributes.
 
     :param users: one row per user.
-    :param place: where the rows come from, for messages.
-    :raises DataError: with all problems (up to 20), such as a ``user`` that is missing or not
-        unique.
+    :param place: the source of the rows, for messages.
+    :raises DataError: with all problems (up to 20).
     """
 
     kind = "users"
@@ -97,8 +93,3 @@ class Users(_Table):
     def users(self) -> pl.DataFrame:
         """The table, one row per user."""
         return self._rows
-
-    @classmethod
-    def read_parquet(cls, path: Path | str) -> "Users":
-        """Read a user table written by ``write_parquet``."""
-        return cls(read_canonical(Path(path), cls.kind), place=Place(Path(path)))

@@ -1,14 +1,23 @@
-"""Domains: what lightrec needs to know about a field of use."""
+"""Domains: what lightrec needs to know about a field of use, and what that forbids to show."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from lightrec import plugins
+from lightrec.data.store import EventStore, Integers
 from lightrec.errors import PluginError
 from lightrec.keys import Column
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Showable: TypeAlias = Callable[["Tensor"], "Tensor | None"]
+"""From users (B,) to what may be shown to them, (B, N + 1) bool; None where everything may be."""
 
 
 class Domain:
@@ -62,6 +71,11 @@ class Domain:
         """
         return None
 
+    @property
+    def restricts(self) -> bool:
+        """Whether some items may not be shown to some users."""
+        return type(self).eligible is not Domain.eligible
+
     def sample(self) -> Path | None:
         """Fetch the domain's sample log and return its folder, or None if it has none.
 
@@ -71,45 +85,96 @@ class Domain:
 
 
 def with_texts(domain: Domain, items: pl.DataFrame) -> pl.DataFrame:
-    """Fill the column ``text`` of a catalog with the domain's words wherever it is empty."""
-    words = words_of(domain, items)
+    """Fill the empty texts of a catalog with the domain's words.
+
+    :raises PluginError: if the domain fails, or does not give one string an item.
+    """
+    count = items.height
+    with plugins.blaming(domain, f"put {count} items into words"):
+        words = domain.text(items.drop(Column.TEXT, strict=False))
+    is_series = isinstance(words, pl.Series)
+    if not is_series or words.dtype != pl.String or len(words) != count or words.null_count():
+        what = f"a Series of {len(words)} {words.dtype}" if is_series else type(words).__name__
+        nulls = f", {words.null_count()} of them null" if is_series and words.null_count() else ""
+        raise PluginError(
+            f"`text` of {plugins.provider(domain)} gave {what}{nulls} for {count} items; expected "
+            "is a polars Series of one string an item, in the same order, empty where nothing is "
+            "known."
+        )
     own = pl.when(pl.col(Column.TEXT) != "").then(pl.col(Column.TEXT))
     return items.with_columns(own.otherwise(words).alias(Column.TEXT))
 
 
-def words_of(domain: Domain, items: pl.DataFrame) -> pl.Series:
-    """Ask a domain for the texts of items, and check that it returns one string per item.
-
-    :param items: a catalog, whose column ``text`` is not passed to the domain.
-    :returns: a Series named ``text``.
-    :raises PluginError: if the domain fails or returns something else.
-    """
-    with plugins.blaming(domain, f"put {items.height} items into words"):
-        words = domain.text(items.drop(Column.TEXT, strict=False))
-    fits = isinstance(words, pl.Series) and words.dtype == pl.String and len(words) == items.height
-    if not fits or words.null_count():
-        what = f"a Series of {len(words)} {words.dtype}" if isinstance(words, pl.Series) else None
-        nulls = f", {words.null_count()} of them null" if what and words.null_count() else ""
-        raise PluginError(
-            f"`text` of {plugins.provider(domain)} gave {what or type(words).__name__}{nulls} for "
-            f"{items.height} items; expected is a polars Series of one string an item, in the same "
-            "order, empty where nothing is known."
-        )
-    return words.alias(Column.TEXT)
-
-
 def _in_words(name: str, dtype: pl.DataType) -> pl.Expr | None:
     """Convert a column to words; None for types that have none, such as bytes and structs."""
-    if isinstance(dtype, pl.List) and _is_plain(dtype.inner):
-        listed = pl.col(name).list.eval(pl.element().cast(pl.String)).list.join(", ")
-        return pl.when(listed != "").then(listed)
-    return pl.col(name).cast(pl.String) if _is_plain(dtype) else None
+    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+    wordless = (pl.Binary, pl.Duration, pl.Object, pl.Null)
+    if inner in wordless or (isinstance(inner, pl.DataType) and inner.is_nested()):
+        return None
+    if inner is dtype:
+        return pl.col(name).cast(pl.String)
+    listed = pl.col(name).list.eval(pl.element().cast(pl.String)).list.join(", ")
+    return pl.when(listed != "").then(listed)
 
 
-def _is_plain(dtype: object) -> bool:
-    return not (isinstance(dtype, pl.DataType) and dtype.is_nested()) and dtype not in (
-        pl.Binary,
-        pl.Duration,
-        pl.Object,
-        pl.Null,
-    )
+def domain_of(store: EventStore) -> Domain:
+    """Return the domain for which a log was prepared.
+
+    If it is no longer installed, the base class replaces it, unless the domain forbade items.
+
+    :raises PluginError: if the domain forbids items and no installed plugin provides it.
+    """
+    name = store.meta["settings"]["domain"]
+    if name in plugins.installed().parts["domains"]:
+        domain: Domain = plugins.installed().get("domains", name).load()()
+        return domain
+    if store.meta.get("restricts"):
+        raise PluginError(
+            f"The log in {store.folder} was prepared for the domain {name!r}, which says what may "
+            "be shown to whom, and no installed plugin provides that domain. Install the package "
+            "that does; `lightrec plugins list` shows what is installed."
+        )
+    return Domain()
+
+
+def eligible(store: EventStore, users: Integers | None) -> npt.NDArray[np.bool_] | None:
+    """Return the items that may be shown to some users.
+
+    :param users: ``(B,)`` rows of the user table; None for one person who is not in the log,
+        whose every attribute is null.
+    :returns: ``(B, N + 1)`` bool, ``(1, N + 1)`` for a person who is not in the log; column 0 is
+        False. None where everything may be shown.
+    :raises PluginError: if the domain is not installed, fails, or returns something else.
+    """
+    domain = domain_of(store)
+    if not domain.restricts:
+        return None
+    table = store.users.clear(1) if users is None else store.users[np.asarray(users)]
+    shape = (table.height, store.num_items)
+    with plugins.blaming(domain, f"say which of {shape[1]} items may be shown to {shape[0]} users"):
+        found = domain.eligible(table, store.catalog)
+    if found is None:
+        return None
+    if not isinstance(found, np.ndarray) or found.dtype != bool or found.shape != shape:
+        what = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else repr(found)[:80]
+        raise PluginError(
+            f"`eligible` of {plugins.provider(domain)} gave {what}; expected is None or a numpy "
+            f"array of bool, one row a user and one column an item, here {shape}."
+        )
+    return np.pad(found, ((0, 0), (1, 0)))
+
+
+def showable(store: EventStore) -> Showable:
+    """Return a function from users to the items that may be shown to them, on the users' device.
+
+    :raises PluginError: at once, if the domain forbids items and is not installed.
+    """
+    import torch  # only models call this
+
+    domain_of(store)
+
+    def allowed(users: "Tensor") -> "Tensor | None":
+        found = eligible(store, users.cpu().numpy())
+        return None if found is None else torch.from_numpy(found).to(users.device)
+
+    return allowed

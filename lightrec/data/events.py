@@ -1,18 +1,20 @@
-"""Events as arrays of integer codes: encoding, filtering, and numbering without gaps."""
+"""Events as arrays of integer codes: encoding, filtering, numbering and splitting."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
+from numpy.typing import NDArray
 
 from lightrec.data.log import InteractionLog
+from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION
 from lightrec.keys import PADDING, Column
 
-Codes: TypeAlias = npt.NDArray[np.integer]
-Dropped: TypeAlias = dict[str, npt.NDArray[np.int64]]
+Codes: TypeAlias = NDArray[np.integer]
+Mask: TypeAlias = NDArray[np.bool_]
+Dropped: TypeAlias = dict[str, NDArray[np.int64]]
 """How many events of each feedback were dropped, by the names of ``findings.LEFT_OUT``."""
 
 NOTHING: Final = -1
@@ -26,25 +28,25 @@ NO_TIME: Final = int(np.iinfo(np.int64).min)
 class Events:
     """Columns of the remaining events as integer codes, with the words of the codes."""
 
-    rows: npt.NDArray[np.int64]
+    rows: NDArray[np.int64]
     """Row of the log."""
-    users: npt.NDArray[np.int32]
-    items: npt.NDArray[np.int32]
-    times: npt.NDArray[np.int64]
-    strengths: npt.NDArray[np.float32]
-    candidates: npt.NDArray[np.int32] | None
-    feedback: npt.NDArray[np.int32]
+    users: NDArray[np.int32]
+    items: NDArray[np.int32]
+    times: NDArray[np.int64]
+    strengths: NDArray[np.float32]
+    candidates: NDArray[np.int32] | None
+    feedback: NDArray[np.int32]
     user_words: pl.Series
     item_words: pl.Series
     feedback_words: pl.Series
-    has_times: bool = True
-    has_users: bool = True
+    has_times: bool
+    has_users: bool
     """Whether the log names users; the k-core does not count made-up ones."""
-    decisions: bool = False
+    decisions: bool
     """Whether the log has candidates or propensities; repeats are then decisions of their own."""
     not_offered: int = 0
 
-    def take(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    def take(self, rows: Codes | Mask) -> NDArray[np.int64]:
         """Keep these rows (positions or a mask) in this order.
 
         :returns: (F,) how many events of each of ``feedback_words`` were dropped.
@@ -56,23 +58,22 @@ class Events:
                 setattr(self, column.name, values[rows])
         return before - self._by_feedback()
 
-    def _by_feedback(self) -> npt.NDArray[np.int64]:
+    def _by_feedback(self) -> NDArray[np.int64]:
         return np.bincount(self.feedback, minlength=len(self.feedback_words)).astype(np.int64)
 
-    def feedback_kinds(self) -> tuple[npt.NDArray[np.signedinteger[Any]], list[str]]:
+    def feedback_kinds(self) -> tuple[NDArray[np.signedinteger[Any]], list[str]]:
         """Number the remaining kinds of feedback from 1; 0 where nothing was chosen.
 
         :returns: (E,) the smallest integers that hold them, and the kinds' names in order.
         """
         chosen = self.items != NOTHING
         kinds = np.unique(self.feedback[chosen])
-        kinds = kinds[kinds != NOTHING]
-        numbers = np.zeros(len(self.feedback_words) + 1, np.min_scalar_type(-len(kinds) - 1))
+        numbers = np.zeros(len(self.feedback_words), np.min_scalar_type(-len(kinds) - 1))
         numbers[kinds] = np.arange(1, len(kinds) + 1)
         return numbers[self.feedback] * chosen, self.feedback_words.gather(kinds).to_list()
 
     @property
-    def is_target(self) -> npt.NDArray[np.bool_]:
+    def is_target(self) -> Mask:
         """(E,) whether an event may be a target: all, or those with candidates if any has."""
         if self.candidates is None:
             return np.ones(len(self.users), bool)
@@ -85,25 +86,20 @@ def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
     :param weights: weight of each feedback; ``strengths`` is NaN where the feedback has none, or 0.
     """
     events, users = log.events, log.users()
-    user_words = _words(users)
-    feedback_words = _words(events[Column.FEEDBACK])
+    items, feedback = events[Column.ITEM], events[Column.FEEDBACK]
     offered = events[Column.CANDIDATES]
     has_candidates = log.has(Column.CANDIDATES)
-    item_words = _words(
-        events[Column.ITEM],
-        *([offered.filter(offered.list.len() > 0).explode()] if has_candidates else []),
-    )
-    times = events[Column.TIME].to_physical().fill_null(NO_TIME)
-    if not log.has(Column.TIME):
-        times = pl.Series([0]).new_from_index(0, len(log))
+    user_words, feedback_words = _words(users), _words(feedback)
+    item_words = _words(pl.concat([items, offered.explode()]) if has_candidates else items)
+    times = events[Column.TIME].to_physical().fill_null(NO_TIME).to_numpy()
     return Events(
         rows=np.arange(len(log)),
         users=_codes(users, user_words),
-        items=_codes(events[Column.ITEM], item_words),
-        times=times.to_numpy(),
+        items=_codes(items, item_words),
+        times=times if log.has(Column.TIME) else np.zeros_like(times),
         strengths=_strength(events, weights),
         candidates=_matrix(offered, item_words) if has_candidates else None,
-        feedback=_codes(events[Column.FEEDBACK], feedback_words),
+        feedback=_codes(feedback, feedback_words),
         user_words=user_words,
         item_words=item_words,
         feedback_words=feedback_words,
@@ -113,54 +109,53 @@ def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
     )
 
 
-def _words(*columns: pl.Series) -> pl.Series:
+def _words(column: pl.Series) -> pl.Series:
     """Return the distinct ids, shorter ones first, so that numbers are in numerical order."""
-    ids = pl.concat([c.drop_nulls().unique() for c in columns]).unique().to_frame("id")
+    ids = column.drop_nulls().unique().to_frame("id")
     return ids.sort(pl.col("id").str.len_chars(), "id").get_column("id")
 
 
-def _codes(column: pl.Series, words: pl.Series) -> npt.NDArray[np.int32]:
+def _codes(column: pl.Series, words: pl.Series) -> NDArray[np.int32]:
     codes = column.cast(pl.Enum(words)).to_physical().cast(pl.Int32)
     return codes.fill_null(NOTHING).to_numpy()
 
 
-def _matrix(offered: pl.Series, words: pl.Series) -> npt.NDArray[np.int32]:
+def _matrix(offered: pl.Series, words: pl.Series) -> NDArray[np.int32]:
     """Return (E, C) item codes, padded with NOTHING on the right."""
     sizes = offered.list.len().fill_null(0).to_numpy().astype(np.int64)
-    codes = _codes(offered.filter(offered.list.len() > 0).explode(), words)
     matrix = np.full((len(sizes), int(sizes.max())), NOTHING, np.int32)
-    matrix[np.arange(matrix.shape[1]) < sizes[:, None]] = codes
+    there = np.arange(matrix.shape[1]) < sizes[:, None]
+    matrix[there] = _codes(offered.filter(sizes > 0).explode(), words)
     return matrix
 
 
-def _strength(events: pl.DataFrame, weights: Mapping[str, float] | None) -> npt.NDArray[np.float32]:
+def _strength(events: pl.DataFrame, weights: Mapping[str, float] | None) -> NDArray[np.float32]:
     """Return the value (else count, else 1) times the weight; NaN if the weight is 0 or missing."""
     strength = pl.coalesce(Column.VALUE, pl.col(Column.COUNT).cast(pl.Float64), pl.lit(1.0))
     if weights is not None:
         counted = {name: float(weight) for name, weight in weights.items() if weight}
-        weight = pl.col(Column.FEEDBACK).replace_strict(
-            list(counted),
-            list(counted.values()),
-            default=None,
-            return_dtype=pl.Float64,
+        kinds, worth = list(counted), list(counted.values())
+        strength *= pl.col(Column.FEEDBACK).replace_strict(
+            kinds, worth, default=None, return_dtype=pl.Float64
         )
-        strength = strength * weight
     strength = strength.cast(pl.Float32).fill_null(float("nan")).alias("strength")
     return events.select(strength).to_series().to_numpy()
 
 
-def number(events: Events) -> tuple[dict[str, npt.NDArray[Any]], pl.Series, pl.Series]:
-    """Number the remaining users and items without gaps; "nothing" becomes N + 1."""
-    used = [events.items] if events.candidates is None else [events.items, events.candidates]
+def number(events: Events) -> tuple[dict[str, NDArray[Any]], pl.Series, pl.Series]:
+    """Number the remaining users and items without gaps; "nothing" becomes N + 1.
+
+    :returns: the arrays of a store, the ids of the items and those of the users.
+    """
     there = np.zeros(len(events.item_words) + 1, bool)
-    for codes in used:
-        there[codes] = True
+    there[events.items] = True
+    if events.candidates is not None:
+        there[events.candidates] = True
     there[NOTHING] = False
     numbers = np.cumsum(there).astype(np.int32)
-    num_items = int(numbers[-1])
+    numbers[NOTHING] = numbers[-1] + 1
     users, counts = np.unique(events.users, return_counts=True)
-    numbers[NOTHING] = num_items + 1
-    arrays: dict[str, npt.NDArray[Any]] = {
+    arrays: dict[str, NDArray[Any]] = {
         "offsets": np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         "items": numbers[events.items],
         "times": events.times,
@@ -200,7 +195,7 @@ def drop(
     # lexsort is stable, so equal times stay in the order they had.
     order = np.lexsort((events.times, events.users))
     if events.has_times:
-        order = order[first_of_equal(events, order)]
+        order = order[_first_of_equal(events, order)]
     if shuffle_seed is not None:
         order = np.random.default_rng(shuffle_seed).permutation(np.sort(order))
         order = order[np.lexsort((events.times[order], events.users[order]))]
@@ -209,9 +204,8 @@ def drop(
         dropped["dropped_duplicate"] = duplicates
     if events.candidates is None:
         if not repeats and not events.decisions:
-            dropped["dropped_repeated"] = events.take(
-                strongest_of_pairs(events.users, events.items, events.strengths)
-            )
+            strongest = strongest_of_pairs(events.users, events.items, events.strengths)
+            dropped["dropped_repeated"] = events.take(strongest)
         if least > 1:
             users = events.users if events.has_users else events.items
             dropped["dropped_k_core"] = events.take(k_core(users, events.items, least))
@@ -230,16 +224,15 @@ def drop(
 def by_feedback(events: Events, dropped: Dropped) -> dict[str, dict[str, int]]:
     """Return how many events of each feedback were dropped; empty if there is only one kind."""
     names = events.feedback_words.to_list()
-    if len(names) < 2:
-        return {}
-    found = {}
-    for why, went in dropped.items():
-        most_first = np.argsort(-went, kind="stable")
-        found[why] = {names[kind]: int(went[kind]) for kind in most_first if went[kind]}
-    return {why: kinds for why, kinds in found.items() if kinds}
+    found = {
+        why: {names[kind]: int(went[kind]) for kind in np.argsort(-went, kind="stable")}
+        for why, went in dropped.items()
+        if len(names) > 1 and went.any()
+    }
+    return {why: {name: n for name, n in kinds.items() if n} for why, kinds in found.items()}
 
 
-def first_of_equal(events: Events, order: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+def _first_of_equal(events: Events, order: NDArray[np.intp]) -> Mask:
     """Find the events, ordered by user and time, that do not duplicate an earlier one."""
     users, times = events.users[order], events.times[order]
     same = (users[1:] == users[:-1]) & (times[1:] == times[:-1])
@@ -254,11 +247,8 @@ def first_of_equal(events: Events, order: npt.NDArray[np.intp]) -> npt.NDArray[n
     return first
 
 
-def k_core(users: Codes, items: Codes, k: int) -> npt.NDArray[np.bool_]:
+def k_core(users: Codes, items: Codes, k: int) -> Mask:
     """Find the largest set of events in which every user and every item has at least k events.
-
-    Rare users and items are removed together until nothing changes; the result does not depend on
-    the order of removal.
 
     :param users: (E,) codes from 0.
     :param items: (E,) codes from 0.
@@ -274,19 +264,80 @@ def k_core(users: Codes, items: Codes, k: int) -> npt.NDArray[np.bool_]:
     return keep
 
 
-def strongest_of_pairs(
-    users: Codes, items: Codes, strengths: npt.NDArray[np.floating]
-) -> npt.NDArray[np.bool_]:
+def strongest_of_pairs(users: Codes, items: Codes, strengths: NDArray[np.floating]) -> Mask:
     """Find the strongest event of each (user, item) pair, the first of equally strong ones.
 
     :param strengths: (E,) no NaN.
     :returns: (E,) bool.
     """
+    order = np.argsort(-strengths, kind="stable")
     pairs = users.astype(np.int64) * (int(items.max(initial=0)) + 1) + items
-    # A stable sort: of equal strengths the first stays first.
-    order = np.lexsort((-strengths, pairs))
-    leads = np.ones(len(order), bool)
-    leads[1:] = pairs[order[1:]] != pairs[order[:-1]]
     strongest = np.zeros(len(pairs), bool)
-    strongest[order[leads]] = True
+    strongest[order[np.unique(pairs[order], return_index=True)[1]]] = True
     return strongest
+
+
+def leave_one_out(offsets: NDArray[np.int64], is_target: Mask) -> NDArray[np.int8]:
+    """Assign each user's last event to test, the one before to validation, all others to training.
+
+    A user always has a training event: with two events there is no validation event, and with one
+    no test event either.
+
+    :param offsets: (U + 1,) where each user's events begin.
+    :param is_target: (E,) whether an event may be a target; the others become CONTEXT and are not
+        counted.
+    :returns: (E,) int8 parts.
+    """
+    parts = np.where(is_target, TRAIN, CONTEXT).astype(np.int8)
+    targets = np.flatnonzero(is_target)
+    # Boundaries of users among the targets alone.
+    bounds = np.searchsorted(targets, offsets)
+    counts, ends = np.diff(bounds), bounds[1:]
+    parts[targets[ends[counts >= 2] - 1]] = TEST
+    parts[targets[ends[counts >= 3] - 2]] = VALIDATION
+    return parts
+
+
+def global_time(
+    times: NDArray[np.int64], is_target: Mask, validation_fraction: float, test_fraction: float
+) -> NDArray[np.int8]:
+    """Assign the last stretch of time to test, the one before to validation, the rest to training.
+
+    The fractions are of the time between the first and the last event, not of the events. Events
+    with equal times are in the same part.
+
+    :param times: (E,) milliseconds.
+    :param is_target: (E,) whether an event may be a target; the others become CONTEXT.
+    :returns: (E,) int8 parts.
+    """
+    first, last = int(times.min()), int(times.max())
+    test_from = last - (last - first) * test_fraction
+    validation_from = test_from - (last - first) * validation_fraction
+    parts = np.full(len(times), TRAIN, np.int8)
+    parts[times > validation_from] = VALIDATION
+    parts[times > test_from] = TEST
+    parts[~is_target] = CONTEXT
+    return parts
+
+
+def item_cold(
+    items: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    is_target: Mask,
+    fraction: float,
+    seed: int,
+) -> NDArray[np.int8]:
+    """Leave-one-out among most items; all events of the others, drawn uniformly, are COLD.
+
+    :param items: (E,) item indices.
+    :param offsets: (U + 1,) where each user's events begin.
+    :param is_target: (E,) whether an event may be a target.
+    :param fraction: of the items, rounded down, held out.
+    :returns: (E,) int8 parts.
+    """
+    there = np.unique(items[is_target])
+    drawn = np.random.default_rng(seed).permutation(there)[: int(len(there) * fraction)]
+    cold = np.isin(items, drawn) & is_target
+    parts = leave_one_out(offsets, is_target & ~cold)
+    parts[cold] = COLD
+    return parts

@@ -1,23 +1,34 @@
-"""Checks of files before they are parsed, and the mode of files that are written."""
+"""Files before they are parsed, and files that are written: mode, appearance, a stage's note."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from lightrec.errors import DataError
+from lightrec.errors import DataError, RunError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+STAMP = "stage.json"
+"""What a finished stage notes in its folder: the fingerprint of all that went in, and those of the
+stages that it read."""
+FORMAT_VERSION: Final = 2
+"""Of the prepared log that the stage ``data`` leaves; what has another one is prepared again."""
+
 _KINDS: Final = (
-    (b"PAR1", "parquet", "a Parquet file", "name it with the ending .parquet"),
-    (b"\x1f\x8b", "gzip", "compressed with gzip", "name it with the ending .csv.gz or .tsv.gz"),
-    (b"PK\x03\x04", "zip", "a zip file or a workbook", "unpack it, or save the sheet as CSV"),
-    (b"\xff\xfe", "utf-16", "text in UTF-16", "convert it, as with `iconv -f utf-16 -t utf-8`"),
-    (b"\xfe\xff", "utf-16", "text in UTF-16", "convert it, as with `iconv -f utf-16 -t utf-8`"),
+    ((b"PAR1",), "parquet", "a Parquet file", "name it with the ending .parquet"),
+    ((b"\x1f\x8b",), "gzip", "compressed with gzip", "name it with the ending .csv.gz or .tsv.gz"),
+    ((b"PK\x03\x04",), "zip", "a zip file or a workbook", "unpack it, or save the sheet as CSV"),
+    (
+        (b"\xff\xfe", b"\xfe\xff"),
+        "utf-16",
+        "text in UTF-16",
+        "convert it, as with `iconv -f utf-16 -t utf-8`",
+    ),
 )
 """First bytes, short name, description, and what to do if text was expected."""
 
@@ -25,7 +36,7 @@ _KINDS: Final = (
 def check_file(path: Path) -> None:
     """Check that a path is a file that can be read.
 
-    :raises DataError: if it is missing, a folder, something else, or not readable.
+    :raises DataError: if it is not.
     """
     try:
         if path.is_symlink() and not path.exists():
@@ -71,32 +82,22 @@ def describe_content(path: Path, expected: str) -> str | None:
         return f"The file cannot be read ({error.strerror})."
     if not head:
         return "The file is empty."
-    kinds = [
-        (kind, words, advice)
-        for magic, kind, words, advice in _KINDS
-        if head[: len(magic)] == magic
-    ]
-    if expected == "text":
-        if kinds:
-            return f"The file is {kinds[0][1]}, not plain text; {kinds[0][2]}."
-        return _wide_text(head)
-    if [kind for kind, _, _ in kinds] == [expected]:
+    unknown = ("", f"something that begins with {head[:16].decode('latin-1')!r}", "")
+    kind, words, advice = next((rest for m, *rest in _KINDS if head.startswith(m)), unknown)
+    if kind == expected:
         return None
-    found = kinds[0][1] if kinds else f"something that begins with {_quoted(head)}"
-    wanted = "a Parquet file" if expected == "parquet" else "compressed with gzip"
-    return f"The file's ending says that it is {wanted}, but it is {found}; name it by what it is."
-
-
-def _wide_text(head: bytes) -> str | None:
-    """Detect UTF-16 by the zeros between plain letters."""
+    if expected != "text":
+        wanted = "a Parquet file" if expected == "parquet" else "compressed with gzip"
+        return (
+            f"The file's ending says that it is {wanted}, but it is {words}; name it by what it is."
+        )
+    if kind:
+        return f"The file is {words}, not plain text; {advice}."
     for start, name in ((0, "utf-16be"), (1, "utf-16le")):
+        # Between plain letters, UTF-16 has zeros.
         if len(head) >= 4 and not any(head[start::2]):
             return f"The file is text in UTF-16; convert it, as with `iconv -f {name} -t utf-8`."
     return None
-
-
-def _quoted(head: bytes) -> str:
-    return repr(head[:16].decode("latin-1"))
 
 
 def save_tensors(tensors: "Mapping[str, Tensor]", path: Path) -> None:
@@ -140,3 +141,36 @@ def appearing(folder: Path, replaces: bool = False) -> Iterator[Path]:
     finally:
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def stamp(folder: Path) -> dict[str, Any]:
+    """Read the ``stage.json`` of a finished stage.
+
+    :raises RunError: if the stage is not finished.
+    """
+    path = folder / STAMP
+    if not path.is_file():
+        raise RunError(
+            f"{folder.parent} holds no finished {folder.name} stage (there is no {path}). Make it "
+            "with `lightrec run`, or name another run folder."
+        )
+    try:
+        facts = json.loads(path.read_text())
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict) or "fingerprint" not in facts:
+        raise RunError(
+            f"{path} is damaged: it is no note of a finished stage. Make the stage again."
+        )
+    return facts
+
+
+def mending(run: Path, *facts: dict[str, Any]) -> str:
+    """Return the command that makes the outdated stages of a run again.
+
+    :param facts: ``stage.json`` of stages; the first that a run made names its command.
+    """
+    noted = [str(made.get("command", "")) for made in facts]
+    # A folder may come from anybody: only a command of our own is repeated.
+    commands = [c for c in noted if c.startswith("lightrec run ") and c.isprintable()]
+    return f"{[*commands, 'lightrec run RECIPES'][0]} --out {run}"

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from lightrec.data.domain import Domain, with_texts
-from lightrec.data.events import by_feedback, drop, encode
+from lightrec.data.events import Dropped, Events, by_feedback, drop, encode, number
 from lightrec.data.readers.base import Tables
 from lightrec.keys import Column
 
@@ -35,6 +35,10 @@ KEPT: Final = {
 }
 """Oddities that are tolerated."""
 
+NO_ITEMS: Final = pl.DataFrame(
+    schema=dict.fromkeys([Column.ITEM, Column.TITLE, Column.TEXT], pl.String)
+)
+"""The item table of a log without one."""
 
 ByFeedback: TypeAlias = Mapping[str, Mapping[str, int]]
 """How many events of each kind of feedback were dropped, by the name of the count."""
@@ -68,43 +72,47 @@ def look_at(tables: Tables, domain: Domain) -> Findings:
 
     :param domain: describes items and says whether an item may repeat.
     """
-    log = tables.log
-    known = {c: c for c in log.events.columns if log.has(c)}
-    feedback = log.events[Column.FEEDBACK].value_counts(sort=True)
-    has_times = log.has(Column.TIME)
+    log, catalog = tables.log, tables.catalog
     times = log.events[Column.TIME].drop_nulls().sort().dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-    counts, left_out = _count(tables, domain)
+    events = encode(log, None)
+    dropped = drop(events, repeats=domain.repeats)
+    worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.items)
+    counts = {"events": len(log)} | tally(events, dropped, *number(events)[1:], worded)
     return Findings(
-        counts=counts,
-        times=(times[0], times[-1]) if has_times else None,
-        feedback=dict(feedback.iter_rows()),
-        columns=dict(log.place.names) or known,
+        counts={
+            name: count
+            for name, count in counts.items()
+            if catalog is not None or not name.startswith("items_without")
+        },
+        times=(times[0], times[-1]) if len(times) else None,
+        feedback=dict(log.events[Column.FEEDBACK].value_counts(sort=True).iter_rows()),
+        columns=dict(log.place.names) or {c: c for c in log.events.columns if log.has(c)},
         ignored=log.place.ignored,
-        left_out=left_out,
+        left_out=by_feedback(events, dropped),
     )
 
 
-def _count(tables: Tables, domain: Domain) -> tuple[dict[str, int], ByFeedback]:
-    events = encode(tables.log, None)
-    dropped = drop(events, repeats=domain.repeats)
-    sizes = np.unique(events.users, return_counts=True)[1]
-    ids = pl.concat([events.user_words, events.item_words])
-    counts = {
-        "events": len(tables.log),
+def tally(
+    events: Events, dropped: Dropped, items: pl.Series, users: pl.Series, worded: pl.DataFrame
+) -> dict[str, int]:
+    """Count what was dropped and what is tolerated.
+
+    :param items: ids of the remaining items.
+    :param users: ids of the remaining users.
+    :param worded: the catalog with the domain's words, such as :data:`NO_ITEMS`.
+    """
+    named = worded.filter(pl.col(Column.TEXT) != "")[Column.ITEM]
+    return {
         **{why: int(went.sum()) for why, went in dropped.items()},
-        "users": len(sizes),
-        "users_made_up": 0 if events.has_users else len(sizes),
-        "items": len(events.item_words),
-        "users_with_one_event": int((sizes == 1).sum()),
-        "ids_with_blanks": int((ids != ids.str.strip_chars()).sum()),
+        "choices_not_offered": events.not_offered,
+        "users": len(users),
+        "users_made_up": 0 if events.has_users else len(users),
+        "users_with_one_event": int((np.unique(events.users, return_counts=True)[1] == 1).sum()),
+        "items": len(items),
+        "items_without_row": int((~items.is_in(worded[Column.ITEM].implode())).sum()),
+        "items_without_text": int((~items.is_in(named.implode())).sum()),
+        "ids_with_blanks": sum(int((ids != ids.str.strip_chars()).sum()) for ids in (items, users)),
     }
-    if tables.catalog is not None:
-        rows = with_texts(domain, tables.catalog.items)
-        worded = rows.filter(pl.col(Column.TEXT) != "")
-        for name, found in (("items_without_row", rows), ("items_without_text", worded)):
-            known = events.item_words.is_in(found[Column.ITEM].implode())
-            counts[name] = int((~known).sum())
-    return counts, by_feedback(events, dropped)
 
 
 def in_words(
@@ -116,10 +124,14 @@ def in_words(
     :param kinds: ``LEFT_OUT`` or ``KEPT``.
     :param by_feedback: the counts by feedback, such as ``left_out`` of ``meta.json``.
     """
-    found = []
-    for kind, words in kinds.items():
-        if counts.get(kind):
-            parts = (by_feedback or {}).get(kind, {})
-            shown = ", ".join(f"{name} {count:,}" for name, count in parts.items())
-            found.append((counts[kind], f"{words} ({shown})" if shown else words))
-    return found
+    parts = by_feedback or {}
+    return [
+        (counts[kind], words + (f" ({kinds_in_words(parts[kind])})" if parts.get(kind) else ""))
+        for kind, words in kinds.items()
+        if counts.get(kind)
+    ]
+
+
+def kinds_in_words(counts: Mapping[str, int]) -> str:
+    """List counts by feedback: ``view 4, cart 2``."""
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())

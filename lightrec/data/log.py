@@ -5,8 +5,8 @@ from pathlib import Path
 import polars as pl
 
 from lightrec.data.casts import TimeFormat, parse_times, to_log_column
-from lightrec.data.parquet import read_canonical
-from lightrec.data.schema import LOG_SCHEMA, Place, Problems, write_table
+from lightrec.data.parquet import read_canonical, write_table
+from lightrec.data.schema import LOG_SCHEMA, Place, Problems
 from lightrec.keys import Column
 
 RATING, COUNT, IMPLICIT = "rating", "count", "implicit"

@@ -1,6 +1,7 @@
 """Parquet files from anywhere, and those that lightrec wrote.
 
-PyArrow reads them because it validates what it reads; polars then takes over the columns.
+PyArrow reads them because it validates what it reads; polars then takes over the columns. The
+metadata of every file that lightrec writes has the version of the schema.
 """
 
 from collections.abc import Sequence
@@ -12,8 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lightrec.data.files import check_file, describe_content
-from lightrec.data.schema import KIND_KEY, SCHEMA_VERSION, VERSION_KEY, Place, Problems
+from lightrec.data.schema import Place, Problems
 from lightrec.errors import DataError
+
+SCHEMA_VERSION: Final = 1
+VERSION_KEY: Final = "lightrec.schema_version"
+KIND_KEY: Final = "lightrec.table"
 
 _FAILURES: Final = (OSError, pa.ArrowException, ValueError, MemoryError, OverflowError)
 _TEXT: Final = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
@@ -48,8 +53,7 @@ class ParquetTable:
         try:
             self._file = pq.ParquetFile(str(path))
             self._schema = self._file.schema_arrow
-            self.names: list[str] = list(self._schema.names)
-            """The columns, in the file's order."""
+            self.names = list(self._schema.names)
             metadata = self._file.metadata.metadata or {}
             self.metadata = {k.decode(): v.decode("utf-8", "replace") for k, v in metadata.items()}
         except _FAILURES as error:
@@ -68,11 +72,11 @@ class ParquetTable:
             kind = self._schema.field(self.names.index(name)).type
             if _is_usable(kind):
                 usable.append(name)
-            else:
-                problems.add(
-                    f"Column '{name}' has the Parquet type {kind}, which has no place in a log or "
-                    "table; convert it to text or numbers, or leave it out."
-                )
+                continue
+            problems.add(
+                f"Column '{name}' has the Parquet type {kind}, which has no place in a log or "
+                "table; convert it to text or numbers, or leave it out."
+            )
         try:
             table = self._file.read(columns=usable, use_threads=pl.thread_pool_size() > 1)
             # Nothing later checks, for example, that strings are UTF-8.
@@ -92,11 +96,9 @@ class ParquetTable:
 
 
 def _is_usable(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _is_usable(kind.value_type) and not pa.types.is_list(kind.value_type)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        inner = kind.value_type
-        return any(is_kind(inner) for is_kind in _SIMPLE) or pa.types.is_dictionary(inner)
+        kind = kind.value_type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return any(is_kind(kind) for is_kind in _SIMPLE)
 
 
@@ -110,8 +112,13 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
+def write_table(frame: pl.DataFrame, path: Path, kind: str) -> None:
+    """Write a table as canonical Parquet."""
+    frame.write_parquet(path, metadata={VERSION_KEY: str(SCHEMA_VERSION), KIND_KEY: kind})
+
+
 def read_canonical(path: Path, kind: str) -> pl.DataFrame:
-    """Read a table that ``lightrec.data.schema.write_table`` wrote.
+    """Read a table that :func:`write_table` wrote.
 
     :param kind: ``log``, ``catalog`` or ``users``.
     :raises DataError: if the file is no such table, or has a newer schema version.
@@ -131,9 +138,5 @@ def read_canonical(path: Path, kind: str) -> pl.DataFrame:
             path,
         )
     problems = Problems(path)
-    if len(set(table.names)) < len(table.names):
-        problems.add("A column is there twice; give each column a name of its own.")
-    problems.check()
-    frame, _ = table.read(table.names, problems)
-    problems.check()
-    return frame
+    with problems.raising():
+        return table.read(table.names, problems)[0]

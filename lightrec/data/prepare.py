@@ -6,42 +6,45 @@ events by time; drop duplicates and repeated pairs; take the k-core; number item
 """
 
 import difflib
+import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
+from numpy.typing import NDArray
 
 from lightrec import plugins
-from lightrec.data import splits
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain, with_texts
-from lightrec.data.events import NOTHING, Dropped, Events, by_feedback, drop, encode, number
-from lightrec.data.files import appearing
-from lightrec.data.findings import LEFT_OUT, in_words
-from lightrec.data.fingerprint import fingerprint
-from lightrec.data.log import InteractionLog
-from lightrec.data.run_folder import FORMAT_VERSION
-from lightrec.data.store import (
-    CATALOG,
-    LOG,
-    META,
-    PARTS,
-    SAID,
-    TRAIN,
-    USERS,
-    EventStore,
+from lightrec.data.events import (
+    NOTHING,
+    Dropped,
+    Events,
+    by_feedback,
+    drop,
+    encode,
+    global_time,
+    item_cold,
+    leave_one_out,
+    number,
 )
+from lightrec.data.files import FORMAT_VERSION, appearing
+from lightrec.data.findings import LEFT_OUT, NO_ITEMS, in_words, tally
+from lightrec.data.log import InteractionLog
+from lightrec.data.schema import Problems
+from lightrec.data.store import CATALOG, LOG, META, PARTS, SAID, TRAIN, USERS, EventStore
 from lightrec.errors import DataError
 from lightrec.keys import Column
 
 Split: TypeAlias = Literal["leave-one-out", "global-time", "item-cold"]
 EqualTimes: TypeAlias = Literal["file", "shuffle"]
-Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+_ROWS: Final = 500_000
+"""Rows of a column that are hashed at a time."""
 
 
 def prepare(
@@ -113,10 +116,10 @@ def prepare(
         "domain": domain.name,
         "repeats": domain.repeats,
     }
-    worded = None if catalog is None else with_texts(domain, catalog.items)
-    tables = {"log": log.events, "catalog": worded, "users": users.users if users else None}
-    restricts = type(domain).eligible is not Domain.eligible
-    mark = fingerprint(tables, {**settings, "format": FORMAT_VERSION, "restricts": restricts})
+    worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.items)
+    known_users = None if users is None else users.users
+    tables = {"log": log.events, "catalog": worded if catalog else None, "users": known_users}
+    mark = fingerprint(tables, settings | {"format": FORMAT_VERSION, "restricts": domain.restricts})
     if _is_current(out, mark):
         return EventStore.open(out)
     _check(log, settings)
@@ -131,45 +134,31 @@ def prepare(
     if not len(events.users):
         raise _nothing_left(log, events, dropped, settings)
     arrays, item_ids, user_ids = number(events)
-    arrays["parts"] = _split(events, arrays, settings)
+    arrays["parts"] = parts = _split(events, arrays, settings)
     feedback, chosen_kinds = events.feedback_kinds()
     if len(chosen_kinds) > 1:
         arrays["feedback"] = feedback
-    if new_items and worded is not None:
+    if new_items:
         named = pl.concat([log.events[Column.ITEM], log.events[Column.CANDIDATES].explode()])
         fresh = worded[Column.ITEM].filter(~worded[Column.ITEM].is_in(named.unique().implode()))
-        nothing = len(item_ids) + 1
+        arrays["items"][arrays["items"] > len(item_ids)] += len(fresh)
         item_ids = item_ids.append(fresh)
-        arrays["items"] = np.where(
-            arrays["items"] == nothing, len(item_ids) + 1, arrays["items"]
-        ).astype(np.int32)
-    item_table, user_table = _item_table(item_ids, worded), _user_table(user_ids, users)
-    if not events.has_users:
-        plugins.warn(
-            f"The log names no users: {len(user_ids):,} are made up, one per session, impression "
-            "or row. If a column names the users, give it in the setting columns."
-        )
-    own_texts = _own_texts(item_table, catalog, domain)
-    if own_texts:
-        plugins.warn(
-            f"The item table's own texts are used for {own_texts:,} of {item_table.height:,} "
-            f"items; the words of {plugins.provider(domain)} for the rest. Leave the table's "
-            f"column `{Column.TEXT}` out to have them for all."
-        )
     counts = {
         "events_read": len(log),
-        **{why: int(went.sum()) for why, went in dropped.items()},
-        "choices_not_offered": events.not_offered,
-        "users_made_up": 0 if events.has_users else len(user_ids),
-        "ids_with_blanks": _with_blanks(item_ids) + _with_blanks(user_ids),
-        **_counts(arrays, item_table, worded),
-        "items_with_own_text": own_texts,
+        "events": len(parts),
+        **tally(events, dropped, item_ids, user_ids, worded),
+        **{name: int((parts == part).sum()) for name, part in PARTS.items()},
+        "users_without_train": int(
+            (np.add.reduceat(parts == TRAIN, arrays["offsets"][:-1], dtype=np.int64) == 0).sum()
+        ),
+        "items_with_own_text": _own_texts(item_ids, catalog, domain),
     }
+    _warn(counts, domain)
     meta = {
         "version": FORMAT_VERSION,
         "fingerprint": mark,
         "settings": settings,
-        "restricts": restricts,
+        "restricts": domain.restricts,
         "has_nothing": bool((events.items == NOTHING).any()),
         "has_candidates": events.candidates is not None,
         "has_users": events.has_users,
@@ -180,38 +169,53 @@ def prepare(
     }
     said = [name for name in SAID if log.has(name)]
     kinds = pl.Enum(events.feedback_words)
-    entries = log.events.select(said)[events.rows].cast({Column.FEEDBACK: kinds})
-    _write(out, arrays, {CATALOG: item_table, USERS: user_table, LOG: entries}, meta)
+    written = {
+        CATALOG: _joined(item_ids.alias(Column.ITEM), worded).with_columns(
+            pl.col(Column.TEXT).fill_null("")
+        ),
+        USERS: _joined(user_ids.alias(Column.USER), known_users),
+        LOG: log.events.select(said)[events.rows].cast({Column.FEEDBACK: kinds}),
+    }
+    _write(out, arrays, written, meta)
     return EventStore.open(out)
 
 
 def _nothing_left(
     log: InteractionLog, events: Events, dropped: Dropped, settings: Mapping[str, Any]
 ) -> DataError:
-    counts = {why: int(went.sum()) for why, went in dropped.items()}
-    left_out = "; ".join(
-        f"{count:,} {words}"
-        for count, words in in_words(counts, LEFT_OUT, by_feedback(events, dropped))
-    )
+    counts = {why: int(went.sum()) for why, went in dropped.items() if went.any()}
+    found = in_words(counts, LEFT_OUT, by_feedback(events, dropped))
+    left_out = "; ".join(f"{count:,} {words}" for count, words in found)
     advice = {
-        "dropped_without_weight": "give a weight above 0 to a kind of feedback that the log has",
-        "dropped_below_minimum": f"lower minimum_value ({settings['minimum_value']})",
-        "dropped_k_core": f"lower k_core ({settings['k_core']})",
+        "dropped_without_weight": "Give a weight above 0 to a kind of feedback that the log has.",
+        "dropped_below_minimum": f"Lower minimum_value ({settings['minimum_value']}).",
+        "dropped_k_core": f"Lower k_core ({settings['k_core']}).",
     }
-    ways = "; or ".join(way for why, way in advice.items() if counts.get(why))
-    ways = ways or "give a log with events"
-    return DataError(
-        f"Nothing is left of the log's {len(log)} events. Left out: {left_out}. "
-        f"{ways[0].upper()}{ways[1:]}."
-    )
+    ways = [way for why, way in advice.items() if why in counts] or ["Give a log with events."]
+    sentences = [f"Nothing is left of the log's {len(log)} events. Left out: {left_out}.", *ways]
+    return DataError(" ".join(sentences))
 
 
-def _own_texts(items: pl.DataFrame, catalog: Catalog | None, domain: Domain) -> int:
+def _own_texts(items: pl.Series, catalog: Catalog | None, domain: Domain) -> int:
     """Count the items whose text in the table replaces the domain's own words."""
     if catalog is None or type(domain).text is Domain.text:
         return 0
-    given = catalog.items.filter(pl.col(Column.TEXT).fill_null("") != "")
-    return items.join(given, on=Column.ITEM, how="semi").height
+    given = catalog.items.filter(pl.col(Column.TEXT).fill_null("") != "")[Column.ITEM]
+    return int(items.is_in(given.implode()).sum())
+
+
+def _warn(counts: Mapping[str, int], domain: Domain) -> None:
+    if made_up := counts["users_made_up"]:
+        plugins.warn(
+            f"The log names no users: {made_up:,} are made up, one per session, impression or row. "
+            "If a column names the users, give it in the setting columns."
+        )
+    if own_texts := counts["items_with_own_text"]:
+        plugins.warn(
+            f"The item table's own texts are used for {own_texts:,} of {counts['items']:,} items; "
+            f"the words of {plugins.provider(domain)} for the rest. Leave the table's column "
+            f"`{Column.TEXT}` out to have them for all."
+        )
 
 
 def _is_current(out: Path, mark: str) -> bool:
@@ -222,101 +226,62 @@ def _is_current(out: Path, mark: str) -> bool:
 
 
 def _check(log: InteractionLog, settings: Mapping[str, Any]) -> None:
-    problems = []
+    problems = Problems()
     if settings["split"] == "global-time" and not log.has(Column.TIME):
-        problems.append(
+        problems.add(
             f"The split 'global-time' needs times, and the log has none; name the column as "
             f"'{Column.TIME}' or use the split 'leave-one-out', which then goes by file order."
         )
     fractions = settings["validation_fraction"], settings["test_fraction"]
     if min(fractions) < 0 or sum(fractions) >= 1:
-        problems.append(
+        problems.add(
             f"validation_fraction {fractions[0]} and test_fraction {fractions[1]} must be 0 or "
             "more and leave some time to train on."
         )
     if not 0 < settings["cold_fraction"] < 1:
-        problems.append(
+        problems.add(
             f"cold_fraction {settings['cold_fraction']} must be a share of the items, above 0 and "
             "below 1."
         )
-    problems += _check_weights(log, settings["weights"] or {})
-    if problems:
-        raise DataError(problems)
-
-
-def _check_weights(log: InteractionLog, weights: Mapping[str, float]) -> Iterator[str]:
     kinds = log.events[Column.FEEDBACK].unique().sort().to_list()
-    for name, weight in weights.items():
+    for name, weight in (settings["weights"] or {}).items():
         if name not in kinds:
             near = difflib.get_close_matches(name, kinds, n=1, cutoff=0.5)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            yield (
+            problems.add(
                 f"weights names the feedback {name!r}, of which the log has no event.{hint} The "
                 f"log's kinds of feedback are: {', '.join(map(repr, kinds))}."
             )
         if not 0 <= weight < math.inf:
-            yield (
+            problems.add(
                 f"The weight of {name!r} is {weight}; a weight is a number from 0 on, and events "
                 "of weight 0 are left out."
             )
+    problems.check()
 
 
-def _split(events: Events, arrays: Arrays, settings: Mapping[str, Any]) -> npt.NDArray[np.int8]:
-    offsets = arrays["offsets"]
-    if settings["split"] == "leave-one-out":
-        parts = splits.leave_one_out(offsets, events.is_target)
-    elif settings["split"] == "item-cold":
-        parts = splits.item_cold(
-            arrays["items"], offsets, events.is_target, settings["cold_fraction"], settings["seed"]
-        )
-    else:
-        parts = splits.global_time(
-            events.times,
-            events.is_target,
-            settings["validation_fraction"],
-            settings["test_fraction"],
-        )
+def _split(events: Events, arrays: Arrays, settings: Mapping[str, Any]) -> NDArray[np.int8]:
+    offsets, is_target = arrays["offsets"], events.is_target
+    match settings["split"]:
+        case "leave-one-out":
+            parts = leave_one_out(offsets, is_target)
+        case "item-cold":
+            fraction, seed = settings["cold_fraction"], settings["seed"]
+            parts = item_cold(arrays["items"], offsets, is_target, fraction, seed)
+        case _:
+            fractions = settings["validation_fraction"], settings["test_fraction"]
+            parts = global_time(events.times, is_target, *fractions)
     if TRAIN not in parts:
         raise DataError("The split leaves no event to train on; the log is too small for it.")
     return parts
 
 
-def _item_table(item_ids: pl.Series, worded: pl.DataFrame | None) -> pl.DataFrame:
-    ids = item_ids.alias(Column.ITEM).to_frame()
-    if worded is None:
-        null = pl.lit(None, pl.String)
-        return ids.with_columns(null.alias(Column.TITLE), pl.lit("").alias(Column.TEXT))
-    table = ids.join(worded, on=Column.ITEM, how="left", maintain_order="left")
-    return table.with_columns(pl.col(Column.TEXT).fill_null(""))
-
-
-def _user_table(user_ids: pl.Series, users: Users | None) -> pl.DataFrame:
-    ids = user_ids.alias(Column.USER).to_frame()
-    if users is None:
-        return ids
-    return ids.join(users.users, on=Column.USER, how="left", maintain_order="left")
-
-
-def _counts(
-    arrays: Arrays, item_table: pl.DataFrame, worded: pl.DataFrame | None
-) -> dict[str, int]:
-    parts, offsets = arrays["parts"], arrays["offsets"]
-    trained = np.add.reduceat((parts == TRAIN).astype(np.int64), offsets[:-1])
-    known = pl.Series([], dtype=pl.String) if worded is None else worded[Column.ITEM]
-    return {
-        "events": len(parts),
-        "users": len(offsets) - 1,
-        "items": item_table.height,
-        **{name: int((parts == part).sum()) for name, part in PARTS.items()},
-        "users_with_one_event": int((np.diff(offsets) == 1).sum()),
-        "users_without_train": int((trained == 0).sum()),
-        "items_without_row": int((~item_table[Column.ITEM].is_in(known.implode())).sum()),
-        "items_without_text": int((item_table[Column.TEXT] == "").sum()),
-    }
-
-
-def _with_blanks(ids: pl.Series) -> int:
-    return int((ids != ids.str.strip_chars()).sum())
+def _joined(ids: pl.Series, table: pl.DataFrame | None) -> pl.DataFrame:
+    """Bring a table into the order of ids; an id without a row has nulls."""
+    rows = ids.to_frame()
+    if table is None:
+        return rows
+    return rows.join(table, on=ids.name, how="left", maintain_order="left")
 
 
 def _write(
@@ -335,3 +300,47 @@ def _write(
             # Arrow files can be mapped from disk; only the events are too many to be loaded.
             (table.write_ipc if name == LOG else table.write_parquet)(part / name)
         (part / META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+
+
+def fingerprint(tables: Mapping[str, pl.DataFrame | None], settings: Mapping[str, object]) -> str:
+    """Hash tables and settings together.
+
+    :param settings: anything that JSON can hold.
+    :returns: 32 hexadecimal digits.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    for name, table in tables.items():
+        digest.update(f"\0{name}\0{None if table is None else table.height}\0".encode())
+        if table is not None:
+            _add_table(digest, table)
+    return digest.hexdigest()
+
+
+def _add_table(digest: "hashlib.blake2b", table: pl.DataFrame) -> None:
+    for column in table:
+        digest.update(f"\0{column.name}\0{column.dtype}\0".encode())
+        if column.null_count() == len(column):
+            continue
+        for start in range(0, len(column), _ROWS):
+            _add(digest, column.slice(start, _ROWS))
+
+
+def _add(digest: "hashlib.blake2b", column: pl.Series) -> None:
+    """Hash the positions of nulls, the lengths of lists and strings, and the values."""
+    if column.null_count():
+        digest.update(column.is_null().to_numpy().tobytes())
+    if column.dtype == pl.List:
+        digest.update(column.list.len().fill_null(0).to_numpy().tobytes())
+        _add(digest, column.filter(column.list.len() > 0).explode())
+        return
+    if column.dtype == pl.String:
+        digest.update(column.str.len_bytes().fill_null(0).to_numpy().tobytes())
+        digest.update(column.fill_null("").str.join("").item().encode())
+        return
+    if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+        column = column.to_physical() if column.dtype.is_temporal() else column.cast(pl.String)
+        if column.dtype == pl.String:
+            _add(digest, column)
+            return
+    digest.update(column.fill_null(0 if column.dtype.is_numeric() else False).to_numpy().tobytes())

@@ -1,7 +1,4 @@
-"""The canonical schema of logs, and the problems that are reported with their places.
-
-The metadata of every Parquet file that lightrec writes has the version of the schema.
-"""
+"""The canonical schema of logs, and the problems that are reported with their places."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,10 +10,6 @@ import polars as pl
 
 from lightrec.errors import DataError
 from lightrec.keys import Column
-
-SCHEMA_VERSION: Final = 1
-VERSION_KEY: Final = "lightrec.schema_version"
-KIND_KEY: Final = "lightrec.table"
 
 LOG_SCHEMA: Final[dict[str, pl.DataType]] = {
     Column.USER: pl.String(),
@@ -63,10 +56,7 @@ class Place:
         return self.names.get(column.name, column.name)
 
     def within(self, rows: Sequence[int]) -> "Place":
-        """Return the place of parts of rows, which are named by their rows.
-
-        :param rows: the row of each part.
-        """
+        """Return the place of parts of rows, which are named by their rows."""
         return replace(self, number=lambda index: self.number(int(rows[index])))
 
     def value(self, column: pl.Series, row: int, expected: str) -> str:
@@ -84,11 +74,6 @@ class Place:
         if len(shown) > SHOWN_LENGTH:
             shown = f"{shown[:SHOWN_LENGTH]}…"
         return f"{self.row(row)}, column '{self.name(column)}': {shown} is not {expected}."
-
-
-def write_table(frame: pl.DataFrame, path: Path, kind: str) -> None:
-    """Write a table with the schema's version in the file's metadata."""
-    frame.write_parquet(path, metadata={VERSION_KEY: str(SCHEMA_VERSION), KIND_KEY: kind})
 
 
 class Problems:
@@ -129,25 +114,25 @@ class Problems:
         self.sentences += [sentence(row) for row in rows]
         self.more += count - len(rows)
 
-    def take(self, error: DataError) -> None:
-        """Add the problems of an error, with its file if that is another."""
-        where = "" if error.source in (None, self.source) else f"{error.source}: "
-        for problem in error.problems:
-            self.add(where + problem)
-        self.more += error.more
-
     @contextmanager
     def taking(self) -> Iterator[None]:
-        """Add the problems of an error that the block raises, and continue after the block."""
+        """Add the problems of an error that the block raises, with its file if that is another."""
         try:
             yield
         except DataError as error:
-            self.take(error)
+            where = "" if error.source in (None, self.source) else f"{error.source}: "
+            for problem in error.problems:
+                self.add(where + problem)
+            self.more += error.more
+
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """Like :meth:`taking`, and raise all problems after the block, if there are any."""
+        with self.taking():
+            yield
+        self.check()
 
     def check(self) -> None:
-        """Raise the problems, if there are any.
-
-        :raises DataError: with all problems.
-        """
+        """Raise all problems as one DataError, if there are any."""
         if self:
             raise DataError(self.sentences, self.source, self.more)

@@ -1,15 +1,18 @@
-"""The base classes of the LightningDataModules of stages.
+"""The base classes of the LightningDataModules of stages, and how processes share their batches.
 
 How batches are made is defined next to the LightningModule of each stage.
 """
 
 from abc import ABC, abstractmethod
 from functools import cached_property
+from typing import NamedTuple
 
 import lightning.pytorch as pl
-from torch import Tensor
+import torch
+from torch import Tensor, distributed
 
 from lightrec.data.store import EventStore
+from lightrec.errors import DataError, RecipeError
 from lightrec.trust import PlainCheckpoint
 
 
@@ -74,3 +77,72 @@ class LogData(StageData):
     def repeats(self) -> bool:
         """Whether an item may come again in a session and in a history."""
         return self.store.repeats
+
+
+class Share(NamedTuple):
+    """The rows of every batch that a process computes: every world-th, starting at its rank.
+
+    Batches are made as a single process would make them, and then shared. So the ``batch_size`` of
+    the recipe is that of all processes together, and their number does not change results.
+    """
+
+    rank: int
+    world: int
+
+    @property
+    def rows(self) -> slice:
+        """The rows of a batch that this process computes."""
+        return slice(self.rank, None, self.world)
+
+    def batches(self, rows: int, batch_size: int) -> int:
+        """Count the batches in a number of rows; a last one needs a row for every process."""
+        whole, rest = divmod(rows, batch_size)
+        return whole + (rest >= self.world)
+
+    def check(self, rows: int, what: str) -> None:
+        """Check that there are enough rows to share.
+
+        :raises DataError: if there are fewer rows than processes.
+        """
+        if self.world > 1 and rows < self.world:
+            raise DataError(
+                f"There are {rows} {what} for {self.world} processes, and each needs one at least: "
+                "train with fewer devices."
+            )
+
+
+def present_share() -> Share:
+    """Return this process's share: all rows, if it is the only one."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return Share(0, 1)
+    return Share(distributed.get_rank(), distributed.get_world_size())
+
+
+def part_of_all(own: Tensor) -> Tensor | float:
+    """Return the factor for a mean over this process's rows before gradients are averaged.
+
+    With it, the gradients averaged over processes are those of the mean over all rows.
+
+    :param own: the number or the weight of this process's rows, a scalar.
+    :returns: own · processes / total of all processes.
+    """
+    world = present_share().world
+    if world == 1:
+        return 1.0
+    total = own.detach().clone()
+    distributed.all_reduce(total)
+    return own * world / total.clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def only_one(world: int, module: object) -> None:
+    """Refuse several processes, for modules that take several steps on sessions that they play.
+
+    :param world: the number of processes.
+    :raises RecipeError: if there are several.
+    """
+    if world > 1:
+        raise RecipeError(
+            f"{type(module).__name__} plays its own sessions and trains in one process, and the "
+            f"recipe asks for {world}. Set trainer.devices to 1; the ranker, users_a and users_b "
+            "stages can train in several."
+        )

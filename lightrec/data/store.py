@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.ipc
 
-from lightrec.data.run_folder import FORMAT_VERSION, STAMP, mending, stamp
+from lightrec.data.files import FORMAT_VERSION, STAMP, mending, stamp
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Column
 

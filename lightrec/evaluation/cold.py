@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lightrec.data.eligibility import Showable, showable
+from lightrec.data.domain import Showable, showable
 from lightrec.data.sequences import Sequences, Targets
 from lightrec.data.store import COLD, TEST, EventStore
 from lightrec.evaluation.sections import Curve, Section, Table, number

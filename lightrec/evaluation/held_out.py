@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightrec.data.eligibility import showable
+from lightrec.data.domain import showable
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST, TRAIN, EventStore
 from lightrec.errors import NotApplicable

@@ -13,7 +13,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
-from lightrec.data.processes import only_one
+from lightrec.data.stage_data import only_one
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.learners.algorithms import Learner

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from lightrec.data.eligibility import Showable
+from lightrec.data.domain import Showable
 from lightrec.errors import RunError
 from lightrec.intervals import Interval, bootstrap_interval
 from lightrec.keys import PADDING, Key

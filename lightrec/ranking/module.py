@@ -10,8 +10,8 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from lightrec.data.files import save_tensors
-from lightrec.data.processes import part_of_all
 from lightrec.data.sequences import GAP_BUCKETS
+from lightrec.data.stage_data import part_of_all
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors

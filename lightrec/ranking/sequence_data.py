@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from lightrec.data.processes import Share, present_share
 from lightrec.data.sequences import Sequences, Targets, padded
-from lightrec.data.stage_data import LogData
+from lightrec.data.stage_data import LogData, Share, present_share
 from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.encoders.base import Encoder, item_vectors
 from lightrec.errors import DataError
@@ -82,7 +81,7 @@ class TrainWindows(Dataset[Batch]):
 class WindowSampler(Sampler[NDArray[np.int64]]):
     """Batches of windows of like length, in an order that follows from seed and epoch alone.
 
-    Of each batch a process gets its own share, see :class:`~lightrec.data.processes.Share`.
+    Of each batch a process gets its own share, see :class:`~lightrec.data.stage_data.Share`.
 
     :param dataset: the windows.
     :param batch_size: windows in a batch.

@@ -9,7 +9,7 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data import TensorSpec
 
-from lightrec.data.eligibility import Showable, showable
+from lightrec.data.domain import Showable, showable
 from lightrec.data.store import EventStore
 from lightrec.errors import DataError, RecipeError
 from lightrec.keys import PADDING, Key

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lightrec.data.run_folder import STAMP
+from lightrec.data.files import STAMP
 from lightrec.evaluation.sessions import SimulatedSessions
 from lightrec.report.page import write_assumptions
 from lightrec.run import Run

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lightrec.data.run_folder import STAMP
+from lightrec.data.files import STAMP
 
 
 def waiting_room(run: Path) -> Path:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import lightrec
-from lightrec.data.run_folder import FORMAT_VERSION, STAMP
+from lightrec.data.files import FORMAT_VERSION, STAMP
 from lightrec.run import Run
 from lightrec.stages import recipes
 from lightrec.stages.plugin_marks import plugin_marks

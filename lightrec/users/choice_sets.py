@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from lightrec.data.eligibility import eligible
-from lightrec.data.processes import Share
+from lightrec.data.domain import eligible
+from lightrec.data.stage_data import Share
 from lightrec.data.store import TEST, VALIDATION, EventStore
 from lightrec.keys import PADDING, Key
 

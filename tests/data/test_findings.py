@@ -53,6 +53,7 @@ def test_counts_are_those_of_a_run(tmp_path: Path) -> None:
         "dropped_without_weight": 0,
         "dropped_duplicate": 1,
         "dropped_repeated": 0,
+        "choices_not_offered": 0,
         "users": 4,
         "users_made_up": 0,
         "items": 4,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from lightrec.data.fingerprint import fingerprint
+from lightrec.data.prepare import fingerprint
 
 TABLE = {
     "text": ["ab", "c", None],

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from lightrec.data.log import InteractionLog
-from lightrec.data.schema import LOG_SCHEMA, VERSION_KEY
+from lightrec.data.parquet import VERSION_KEY
+from lightrec.data.schema import LOG_SCHEMA
 from lightrec.errors import DataError
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightrec.data.splits import global_time, item_cold, leave_one_out
+from lightrec.data.events import global_time, item_cold, leave_one_out
 from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION
 
 users_events = st.lists(st.lists(st.booleans(), min_size=1, max_size=6), min_size=1, max_size=8)

@@ -7,9 +7,9 @@ import polars as pl
 import torch
 
 from lightrec.data.domain import Domain
+from lightrec.data.files import STAMP
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
-from lightrec.data.run_folder import STAMP
 from lightrec.evaluation.statistics import SimulatedStatistics
 from lightrec.run import Run
 from lightrec.users.choice_model import PooledChoice

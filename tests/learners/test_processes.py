@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from lightrec.data.processes import Share
+from lightrec.data.stage_data import Share
 from tests.learners.two_processes import train
 
 SHARED = ["ranking softmax", "ranking sampled", "choice pooled", "choice maxent"]

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from lightrec.data.domain import Domain
+from lightrec.data.files import STAMP
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
-from lightrec.data.run_folder import STAMP
 from lightrec.data.store import VALIDATION
 from lightrec.errors import RecipeError
 from lightrec.evaluation.held_out import HeldOutLog, by_history

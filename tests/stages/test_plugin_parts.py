@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 from lightrec import plugins
 from lightrec.__main__ import main
 from lightrec.data.catalog import Catalog
-from lightrec.data.eligibility import domain_of, eligible
+from lightrec.data.domain import domain_of, eligible
 from lightrec.data.store import TRAIN, EventStore
 from lightrec.encoders.base import text_vectors
 from lightrec.errors import LightrecError, PluginError

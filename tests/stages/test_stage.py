@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lightrec.data.run_folder import FORMAT_VERSION
+from lightrec.data.files import FORMAT_VERSION
 from lightrec.errors import RunError
 from lightrec.run import Run
 from lightrec.stages.stage import Stage

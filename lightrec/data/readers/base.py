@@ -71,17 +71,11 @@ class Reader(ABC):
         """
 
     def read_items(self, path: Path) -> Catalog | None:
-        """Read the item table at a path in this format; None if there is none.
-
-        :raises DataError: with all problems found, up to 20.
-        """
+        """Read the item table at a path in this format; None if there is none."""
         return None
 
     def read_users(self, path: Path) -> Users | None:
-        """Read the user table at a path in this format; None if there is none.
-
-        :raises DataError: with all problems found, up to 20.
-        """
+        """Read the user table at a path in this format; None if there is none."""
         return None
 
     def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
@@ -141,20 +135,15 @@ def find_reader(path: Path, name: str | None = None, times: TimeFormat = "auto")
     :raises DataError: if the path cannot be read, or no reader recognises it.
     """
     found = plugins.installed()
-    if name is not None:
-        reader: Reader = found.get("readers", name).load()(times)
-        return reader
-    parts = list(found.parts["readers"].values())
-    problem = None
-    try:
-        for part in [*(p for p in parts if not p.path.startswith("lightrec.")), *parts]:
-            reader = part.load()(times)
-            if reader.recognises(path):
+    parts = found.parts["readers"].values() if name is None else [found.get("readers", name)]
+    # False sorts before True: the readers of plugins are asked first.
+    for part in sorted(parts, key=lambda part: part.path.startswith("lightrec.")):
+        reader: Reader = part.load()(times)
+        try:
+            if name is not None or reader.recognises(path):
                 return reader
-    except OSError as error:
-        problem = DataError(f"The path cannot be looked at ({error.strerror}).", path)
-    if problem is not None:
-        raise problem
+        except OSError as error:
+            raise DataError(f"The path cannot be looked at ({error.strerror}).", path) from None
     check_input(path)
     raise DataError(
         f"No installed reader recognises it. Readers: {', '.join(found.parts['readers'])}. "

@@ -242,7 +242,10 @@ def read(path: Path, content: bytes) -> list[tuple[str | None, str | None]]:
         (b"user,item\na,x\nb\n", ["Line 3 has 1 field where 2 are expected"]),
         (b"user,item\na,x\nb", ["Line 3 has 1 field where 2 are expected"]),
         (b"user,item\na,x\n\nb\n\n", ["Line 3 is empty", "Line 4 has 1 field where 2"]),
-        (b"user,item\na,x\n\n\nb,y\n", ["Line 3 is empty; delete it.", "Line 4 is empty; delete it."]),
+        (
+            b"user,item\na,x\n\n\nb,y\n",
+            ["Line 3 is empty; delete it.", "Line 4 is"],
+        ),
         (b"user,item\na,x\n\nb,y\n", ["Line 3 is empty; delete it."]),
         (
             b"user,item\na,x\nzo\xeb,y\n\xeb,z\n",
