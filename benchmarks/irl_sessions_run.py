@@ -12,7 +12,7 @@ import torch
 from benchmarks.irl_logs import FRESH, prepared
 from benchmarks.irl_run import BATCH, DISCOUNT, MODEL, TRAINING, judge
 from lightrec.simulators.worlds.far_log import HeldOut
-from lightrec.users.active import events_of, most_informative
+from lightrec.users.assessment import events_of, most_informative
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.module import ChoiceModule
 from lightrec.users.user_model import UserModel

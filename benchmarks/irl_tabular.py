@@ -15,8 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cells import Benchmark, markdown
-from lightrec.users.irl.soft_policy import TabularProcess, action_occupancy, occupancy, soft_policy
-from lightrec.users.irl.tabular import TabularReward, fit_occupancy
+from lightrec.users.irl.tabular import (
+    TabularProcess,
+    TabularReward,
+    fit_occupancy,
+    occupancy,
+    soft_policy,
+)
 
 RUNS = 5
 PEERS = {"imitation": "exact_default_lr1e-2_1000it", "imitation, finer": "exact_lr5e-2_3000it"}
@@ -62,7 +67,7 @@ def drawn(kind: str, horizon: int | None, discount: float) -> dict[str, float]:
         process = TabularProcess(transitions, draw.dirichlet(np.ones(50)), horizon, discount)
         shape = (50,) if kind == "state" else (50, 8)
         policy = soft_policy(process, draw.normal(size=shape)).probabilities
-        expert = (occupancy if kind == "state" else action_occupancy)(process, policy)
+        expert = occupancy(process, policy, actions=kind != "state")
         found, once = timed(process, expert)
         seconds.append(once)
         errors.append(abs(found.occupancy - expert).max())

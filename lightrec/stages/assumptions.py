@@ -20,7 +20,7 @@ from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel
-from lightrec.users.irl.two_step import with_assumptions
+from lightrec.users.irl.base import with_assumptions
 from lightrec.users.module import offers
 from lightrec.users.user_model import UserModel
 

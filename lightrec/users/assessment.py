@@ -1,28 +1,33 @@
-"""What is measured of choice models and rewards: likelihood, calibration, order within sets."""
+"""Measures of user models: likelihood, calibration, order within sets, disagreement of members."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from lightrec.data.store import TRAIN, VALIDATION
+from lightrec.data.store import TRAIN, VALIDATION, EventStore
 from lightrec.keys import PADDING, Key
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.choice_model import ChoiceModel
+from lightrec.users.choice_model import ChoiceModel, blocks, with_nothing
 from lightrec.users.halves import Half
 from lightrec.users.user_model import UserModel
 
 BINS = 20
+PARAMETERS = 2
+NEVER = -30.0
+"""A shift that leaves nothing a probability below e⁻³⁰ next to an item of utility 0."""
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """What was foretold and what happened, by bins of equal width between 0 and 1.
+    """Forecasts and outcomes, by bins of equal width between 0 and 1.
 
-    Counts of several batches add up with ``+``, so that a curve is one pass over the data.
+    Counts of several batches add up with ``+``.
     """
 
     weight: Tensor
@@ -30,15 +35,11 @@ class Reliability:
     forecast: Tensor
     """(K,) float64: sum of weight · probability."""
     happened: Tensor
-    """(K,) float64: weight of what came true."""
+    """(K,) float64: weight of those that came true."""
 
     @classmethod
     def of(
-        cls,
-        probability: Tensor,
-        happened: Tensor,
-        weight: Tensor | None = None,
-        bins: int = BINS,
+        cls, probability: Tensor, happened: Tensor, weight: Tensor | None = None, bins: int = BINS
     ) -> "Reliability":
         """Count forecasts of events that came true or not.
 
@@ -47,17 +48,13 @@ class Reliability:
         :param weight: broadcast against them; 1 each where it is None.
         :param bins: number of bins K.
         """
-        foretold = probability.double()
-        counted = torch.ones_like(foretold) if weight is None else weight.double()
-        counted = counted.expand_as(foretold).flatten()
-        foretold = foretold.flatten()
-        place = (foretold * bins).long().clamp(0, bins - 1)
-
-        def total(values: Tensor) -> Tensor:
-            return values.new_zeros(bins).index_add_(0, place, values)
-
-        true = happened.double().flatten()
-        return cls(total(counted), total(counted * foretold), total(counted * true))
+        forecast = probability.double()
+        counted = torch.ones_like(forecast) if weight is None else weight.double()
+        counted = counted.expand_as(forecast).flatten()
+        forecast = forecast.flatten()
+        place = (forecast * bins).long().clamp(0, bins - 1)
+        rows = (counted, counted * forecast, counted * happened.double().flatten())
+        return cls(*(row.new_zeros(bins).index_add_(0, place, row) for row in rows))
 
     @classmethod
     def of_choices(
@@ -86,13 +83,8 @@ class Reliability:
         )
 
     @property
-    def curve(self) -> tuple[Tensor, Tensor]:
-        """Mean forecast and share that came true, each (K,), in every bin; NaN in an empty one."""
-        return self.forecast / self.weight, self.happened / self.weight
-
-    @property
     def error(self) -> float:
-        """Expected calibration error, from 0 to 1; 0 where nothing was foretold.
+        """Expected calibration error, from 0 to 1; 0 without forecasts.
 
         That is the mean, over forecasts, of the distance in their bin between the mean forecast and
         the share that came true (Naeini, Cooper and Hauskrecht 2015; Guo et al. 2017; over all
@@ -103,13 +95,8 @@ class Reliability:
         return float((self.forecast - self.happened).abs().sum()) / total if total else 0.0
 
 
-PARAMETERS = 2
-NEVER = -30.0
-"""A shift that leaves nothing a probability below e⁻³⁰ beside an item of utility 0."""
-
-
 def maximised(function: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
-    """Maximise a smooth function of a few numbers (F,) by L-BFGS, without a trace of gradients."""
+    """Maximise a smooth function of a few numbers (F,) by L-BFGS; the result has no gradient."""
     free = start.clone().requires_grad_(True)
     optimizer = torch.optim.LBFGS([free], max_iter=50, line_search_fn="strong_wolfe")
 
@@ -127,11 +114,10 @@ def maximised(function: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
 def tempered(utilities: Tensor, temperature: Tensor, shift: Tensor) -> Tensor:
     """Log-probabilities (B, C + 1) of utilities (B, C), nothing, of utility 0, being last.
 
-    :param temperature: by which utilities are divided.
-    :param shift: what is then taken from them, so that nothing's odds grow by exp(shift).
+    :param temperature: divisor of utilities.
+    :param shift: then subtracted from them, so that nothing's odds grow by exp(shift).
     """
-    scores = utilities / temperature - shift
-    return torch.cat([scores, scores.new_zeros(len(scores), 1)], 1).log_softmax(1)
+    return with_nothing(utilities / temperature - shift).log_softmax(1)
 
 
 def fit_temperature(utilities: Tensor, choice: Tensor, weight: Tensor) -> tuple[float, float]:
@@ -156,7 +142,7 @@ def fit_temperature(utilities: Tensor, choice: Tensor, weight: Tensor) -> tuple[
             log_p = (scores / values[0].exp()).log_softmax(1)
         return (weights * log_p.gather(1, choice.unsqueeze(1)).squeeze(1)).sum()
 
-    # The line search may try any temperature: one below exp(-20) overflows and is turned back.
+    # The line search may try any temperature: one below exp(-20) overflows and is rejected.
     found = maximised(lambda values: log_likelihood(values) / weights.sum(), start)
     gain = float(log_likelihood(found) - log_likelihood(start))
     if not gain > len(found):
@@ -180,7 +166,7 @@ class PopularityChoice:
 
         :param items: (B, C) int64 sets, padded with 0.
         :param choice: (B,) the slot taken, C for nothing.
-        :param weight: (B,) how much a row counts.
+        :param weight: (B,) of the rows.
         """
 
         def mean_log_likelihood(parameters: Tensor) -> Tensor:
@@ -194,8 +180,7 @@ class PopularityChoice:
     def log_probabilities(self, items: Tensor) -> Tensor:
         """Log-probabilities (B, C + 1) of items (B, C) and, in the last column, of nothing."""
         utilities = (self.weight * self.scores[items]).masked_fill(items == 0, -torch.inf)
-        nothing = self.nothing.expand(len(items), 1)
-        return torch.cat([utilities, nothing], -1).log_softmax(-1)
+        return with_nothing(utilities, self.nothing.expand(len(items))).log_softmax(-1)
 
 
 def fit_popularity(data: ChoiceData, limit: int = 20_000) -> PopularityChoice:
@@ -210,21 +195,26 @@ def fit_popularity(data: ChoiceData, limit: int = 20_000) -> PopularityChoice:
 @torch.no_grad()
 def calibrate(model: ChoiceModel, data: ChoiceData) -> None:
     """Fit a model's temperature and its shift of nothing on validation choices, in place."""
-    device = model.bias.device
-    utilities, choices, weights = [], [], []
-    for batch in data.batches(VALIDATION, limit=data.max_evaluated):
-        sets = batch[Key.CANDIDATES].to(device)
-        state = model.state(batch[Key.HISTORY].to(device))
-        state = state.repeat(len(sets) // len(state), 1)
-        utilities.append(model.utilities(state, sets).cpu())
-        choices.append(batch[Key.CHOICE])
-        weights.append(batch[Key.WEIGHT])
-    if not utilities:
+    found = []
+    for history, sets, choice, weight in _held_out(model, data, VALIDATION, data.half):
+        state = blocks(model.state(history), len(sets))
+        found.append((model.utilities(state, sets).cpu(), choice, weight))
+    if not found:
         return
-    found, shift = fit_temperature(torch.cat(utilities), torch.cat(choices), torch.cat(weights))
-    # What is measured from a model that was calibrated before comes on top of it.
-    model.nothing_shift.div_(found).add_(shift)
-    model.temperature.mul_(found)
+    temperature, shift = fit_temperature(*map(torch.cat, zip(*found, strict=True)))
+    # On top of an earlier calibration.
+    model.nothing_shift.div_(temperature).add_(shift)
+    model.temperature.mul_(temperature)
+
+
+def _held_out(
+    model: ChoiceModel | UserModel, data: ChoiceData, part: int, half: Half
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Batches of histories (B, L) and sets (M · B, C) on the model's device, choices, weights."""
+    device = next(model.parameters()).device
+    for batch in data.batches(part, half, limit=data.max_evaluated):
+        history, sets = batch[Key.HISTORY].to(device), batch[Key.CANDIDATES].to(device)
+        yield history, sets, batch[Key.CHOICE], batch[Key.WEIGHT]
 
 
 @torch.no_grad()
@@ -234,73 +224,61 @@ def assess(
     """Judge the choices of a user model on held-out ones, next to popularity.
 
     :returns: ``log_likelihood`` and ``popularity``, mean over weighted rows, in nats;
-        ``accuracy``, how often what was chosen was the likeliest; and ``calibration_error``, see
-        :attr:`~lightrec.users.assessment.Reliability.error`, of all alternatives. Of
-        several members also ``disagreement``, their mean uncertainty in nats.
+        ``accuracy``, how often the choice was the likeliest; and ``calibration_error``, see
+        :attr:`Reliability.error`, of all alternatives. Of several members also ``disagreement``,
+        their mean uncertainty in nats.
     """
-    device = next(users.parameters()).device
     names = ["log_likelihood", "popularity", "accuracy"]
-    if len(users.members) > 1:
-        names.append("disagreement")
-    sums = torch.zeros(1 + len(names), dtype=torch.float64)
+    names += ["disagreement"] * (len(users.members) > 1)
+    total, sums = torch.zeros((), dtype=torch.float64), torch.zeros(4, dtype=torch.float64)
     curves: list[Reliability] = []
-    for batch in data.batches(part, half, limit=data.max_evaluated):
-        weight, choice = batch[Key.WEIGHT].double(), batch[Key.CHOICE].unsqueeze(1)
-        history, sets = batch[Key.HISTORY].to(device), batch[Key.CANDIDATES]
-        found, uncertainty = users.predict(history, sets.to(device))
-        if len(names) > 3:
-            sums[4] += (weight * uncertainty.double().cpu()).sum()
-        ours = found.double().cpu()
-        theirs = popularity.log_probabilities(sets)
-        curves.append(Reliability.of_choices(ours, batch[Key.CHOICE], weight))
-        hit = (ours.argmax(1) == choice.squeeze(1)).double()
-        sums[0] += weight.sum()
-        sums[1] += (weight * ours.gather(1, choice).squeeze(1)).sum()
-        sums[2] += (weight * theirs.gather(1, choice).squeeze(1)).sum()
-        sums[3] += (weight * hit).sum()
-    if not sums[0]:
+    for history, sets, choice, weight in _held_out(users, data, part, half):
+        found, uncertainty = users.predict(history, sets)
+        ours, theirs = found.double().cpu(), popularity.log_probabilities(sets.cpu())
+        curves.append(Reliability.of_choices(ours, choice, weight))
+        likely = (law.gather(1, choice.unsqueeze(1)).squeeze(1) for law in (ours, theirs))
+        rows = (*likely, ours.argmax(1) == choice, uncertainty.double().cpu())
+        weight = weight.double()
+        total += weight.sum()
+        sums += torch.stack([(weight * row).sum() for row in rows])
+    if not total:
         return {}
-    means = (sums[1:] / sums[0]).tolist()
-    return {**dict(zip(names, means, strict=True)), "calibration_error": reduce(add, curves).error}
+    means = dict(zip(names, (sums / total).tolist(), strict=False))
+    return {**means, "calibration_error": reduce(add, curves).error}
 
 
 @torch.no_grad()
 def choice_auc(users: UserModel, data: ChoiceData, part: int, half: Half) -> float:
-    """How well a reward tells what was chosen from the rest of its set.
+    """How well a reward separates the choice from the rest of its set.
 
-    :returns: the share of the other items whose reward is below that of the item chosen, ties
-        counting half; the mean over sets of which something was chosen, NaN where there is none.
+    :returns: the share of the other items whose reward is below that of the choice, ties counting
+        half; the mean over sets of which something was chosen, NaN where there is none.
     """
-    device = next(users.parameters()).device
     sums = torch.zeros(2, dtype=torch.float64)
-    for batch in data.batches(part, half, limit=data.max_evaluated):
-        sets, choice = batch[Key.CANDIDATES], batch[Key.CHOICE]
+    for history, sets, choice, _ in _held_out(users, data, part, half):
         taken = choice < sets.shape[1]
-        history = batch[Key.HISTORY].repeat(len(sets) // len(batch[Key.HISTORY]), 1)
-        rewards = users.reward(history[taken].to(device), sets[taken].to(device)).cpu()
-        own = rewards.gather(1, choice[taken].unsqueeze(1))
-        others = (sets[taken] != PADDING).scatter(1, choice[taken].unsqueeze(1), False)
+        offered, slot = sets[taken], choice[taken].unsqueeze(1)
+        rewards = users.reward(blocks(history, len(sets))[taken], offered).cpu()
+        own = rewards.gather(1, slot)
+        others = (offered.cpu() != PADDING).scatter(1, slot, False)
         below = ((rewards < own).double() + 0.5 * (rewards == own)) * others
         counts = others.sum(1)
-        told = counts > 0
-        sums[0] += (below.sum(1)[told] / counts[told]).sum()
-        sums[1] += told.sum()
+        several = counts > 0
+        sums[0] += (below.sum(1)[several] / counts[several]).sum()
+        sums[1] += several.sum()
     return float(sums[0] / sums[1])
 
 
 @torch.no_grad()
 def future_share(users: UserModel, data: ChoiceData, part: int, half: Half) -> float:
-    """How much of what items are weighed by in a choice is for the future, and not reward.
+    """The share of the future, as opposed to reward, in the utilities of a choice.
 
     :returns: the root mean square of utility minus reward within sets, over that of the utility,
         each less its mean over the set; 0 where users do not look ahead, NaN without any set.
     """
-    device = next(users.parameters()).device
     sums = torch.zeros(2, dtype=torch.float64)
-    for batch in data.batches(part, half, limit=data.max_evaluated):
-        sets = batch[Key.CANDIDATES].to(device)
-        history = batch[Key.HISTORY].to(device)
-        history = history.repeat(len(sets) // len(history), 1)
+    for history, sets, *_ in _held_out(users, data, part, half):
+        history = blocks(history, len(sets))
         utility = users.utilities(history, sets)
         there = (sets != PADDING).double().cpu()
         for number, values in enumerate((utility - users.reward(history, sets), utility)):
@@ -308,3 +286,52 @@ def future_share(users: UserModel, data: ChoiceData, part: int, half: Half) -> f
             centred = values - values.sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp_min(1)
             sums[number] += (centred.square() * there).sum()
     return float((sums[0] / sums[1]).sqrt())
+
+
+def first_events(store: EventStore, sessions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions of the first training event of each session, or -1 where it has none."""
+    begins, ends = store.session_offsets[sessions], store.session_offsets[sessions + 1]
+    train = store.events(TRAIN)
+    place = np.minimum(np.searchsorted(train, begins), len(train) - 1)
+    found = train[place]
+    return np.where((found >= begins) & (found < ends), found, -1)
+
+
+def events_of(store: EventStore, sessions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """All training events of some sessions, ascending, for ``ChoiceData``'s ``events``."""
+    train = store.events(TRAIN)
+    own = np.searchsorted(store.session_offsets, train, side="right") - 1
+    return train[np.isin(own, sessions)]
+
+
+@torch.no_grad()
+def uncertainty(users: UserModel, data: ChoiceData, events: NDArray[np.int64]) -> Tensor:
+    """Disagreement of an ensemble about the choices from events' offers: (E,), in nats."""
+    found = []
+    for begin in range(0, len(events), 2048):
+        rows = events[begin : begin + 2048]
+        batch = data.sets[(data.seed, 0, 0, begin), rows]
+        sets = batch[Key.CANDIDATES][: len(rows)]
+        found.append(users.predict(batch[Key.HISTORY], sets)[1])
+    return torch.cat(found)
+
+
+def most_informative(
+    users: UserModel, data: ChoiceData, sessions: NDArray[np.int64], number: int
+) -> NDArray[np.int64]:
+    """Choose sessions to ask for, by the disagreement of an ensemble about their first choice.
+
+    Active learning (Houlsby et al. 2011, "Bayesian active learning for classification and
+    preference learning"): the choices themselves are not read.
+
+    :param users: fitted to all choices known so far.
+    :param data: of the log; its histories and offers at the first training events are read.
+    :param sessions: (S,) numbers of those to choose from.
+    :param number: how many to choose at most.
+    :returns: their numbers, the one of most disagreement first.
+    """
+    first = first_events(data.store, sessions)
+    sessions, first = sessions[first >= 0], first[first >= 0]
+    order = np.argsort(-uncertainty(users, data, first).numpy(), kind="stable")
+    chosen: NDArray[np.int64] = sessions[order[:number]]
+    return chosen

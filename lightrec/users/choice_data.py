@@ -28,17 +28,17 @@ class ChoiceData(LogData):
 
     :param data: folder of the prepared log.
     :param ranker: folder of the ranker stage, whose item vectors are used; null does without.
-    :param text_encoder: whose vectors of the items' texts stand beside them; null does without.
-    :param text_size: how many principal components of the text vectors are kept; null for all of
-        each vector.
-    :param cooccurrence_size: length of vectors made of which items follow each other in the
-        training events of this half's own users; 0 does without.
+    :param text_encoder: gives further vectors, of the items' texts; null does without.
+    :param text_size: number of principal components of the text vectors; null for whole vectors.
+    :param cooccurrence_size: length of vectors of co-occurrence, from the training events of this
+        half's own users; 0 does without.
     :param half: whose choices: of users ``a``, of users ``b``, or of ``all``.
     :param split_seed: of the halves; it must be the same wherever halves are to be disjoint. Null
-        takes ``seed``, so that a run with another seed has other halves.
+        takes ``seed``.
     :param history_length: L.
     :param candidates: size of the sets assumed where the log has none.
-    :param nothing_rate: how often nothing is assumed to be chosen, where the log does not tell.
+    :param nothing_rate: assumed share of sets of which nothing is chosen, where the log records
+        none.
     :param longest_session: steps at which the log's sessions were cut, so that their users did not
         leave; null takes the longest where sessions pile up at it.
     :param batch_size: events in a batch.
@@ -47,8 +47,8 @@ class ChoiceData(LogData):
     :param num_workers: processes that make batches.
     :param seed: of the order and the draws.
     :param events: a ``.npy`` file with positions, in this data's ``store``, of the training events
-        to learn from, such as those that were chosen actively; null for all.
-    :param forget: in training, the probability that a step of a history is left out, each anew in
+        to learn from, such as actively chosen ones; null for all.
+    :param forget: in training, the probability that a step of a history is left out, drawn anew in
         every epoch: augmentation for small logs.
     """
 
@@ -103,12 +103,12 @@ class ChoiceData(LogData):
 
     @cached_property
     def vectors(self) -> Tensor:
-        """(N + 1, vector_size): all vectors that are asked for, of unit mean square each."""
+        """(N + 1, vector_size): all :attr:`blocks` next to each other."""
         return torch.cat([torch.zeros(self.num_items + 1, 0), *self.blocks.values()], 1)
 
     @cached_property
     def blocks(self) -> dict[str, Tensor]:
-        """(N + 1, …) each: the item vectors by where they come from, in their order."""
+        """(N + 1, …) each: the item vectors by their origin, of unit mean square."""
         blocks = {}
         if self.cooccurrence_size:
             blocks["co-occurrence"] = self._cooccurrence_vectors()
@@ -118,23 +118,22 @@ class ChoiceData(LogData):
                 raise RunError(f"{path} is missing: run the ranker stage first.")
             blocks["the ranker's vector"] = load_file(path)["vectors"].float()
         if self.text_encoder is not None:
-            blocks["text"] = self._text_vectors(self.text_encoder)
-        return {name: _standardised(block) for name, block in blocks.items()}
-
-    def _text_vectors(self, encoder: Encoder) -> Tensor:
-        """(N + 1, text_size): vectors of the items' texts, or their principal components."""
-        vectors = item_vectors(encoder, self.store.catalog, encode_empty=True)
-        if self.text_size is None:
-            return vectors
-        return pad(_principal(vectors[1:], self.text_size), (0, 0, 1, 0))
+            vectors = item_vectors(self.text_encoder, self.store.catalog, encode_empty=True)
+            if self.text_size is not None:
+                vectors = pad(_principal(vectors[1:], self.text_size), (0, 0, 1, 0))
+            blocks["text"] = vectors
+        for name, block in blocks.items():
+            items = block[1:] - block[1:].mean(0)
+            scaled = items / items.square().mean().sqrt().clamp_min(1e-8)
+            blocks[name] = pad(scaled, (0, 0, 1, 0))
+        return blocks
 
     def _cooccurrence_vectors(self) -> Tensor:
         """(N + 1, cooccurrence_size): which items this half's users chose near each other."""
         events = self.events(TRAIN)
-        events = events[np.asarray(self.store.items)[events] <= self.num_items]
-        owners = self.store.users_of(events)
-        offsets = np.searchsorted(owners, np.arange(self.num_users + 1))
         items = np.asarray(self.store.items)[events]
+        events, items = events[items <= self.num_items], items[items <= self.num_items]
+        offsets = np.searchsorted(self.store.users_of(events), np.arange(self.num_users + 1))
         counts = cooccurrence(items, offsets, self.num_items, decay=0.8, reach=10)
         return leading_vectors(counts, self.cooccurrence_size)
 
@@ -146,10 +145,7 @@ class ChoiceData(LogData):
 
     @cached_property
     def popularity(self) -> NDArray[np.int64]:
-        """(N + 1,) int64: how often each item was chosen in the events that are learned from.
-
-        Those of one's own half, so that a user model of the other half learns nothing of them.
-        """
+        """(N + 1,) int64: how often each item was chosen in this half's training events."""
         return self.store.popularity(self.events(TRAIN))
 
     @cached_property
@@ -157,14 +153,9 @@ class ChoiceData(LogData):
         """(N + 1,) float32: logarithm of one plus ``popularity``."""
         return torch.from_numpy(np.log1p(self.popularity).astype(np.float32))
 
-    @property
-    def records_nothing(self) -> bool:
-        """Whether the log tells that nothing was chosen."""
-        return self.store.has_nothing
-
     @cached_property
     def sets(self) -> ChoiceSets:
-        """What batches are made of."""
+        """The maker of batches."""
         odds = self.nothing_rate / (1 - self.nothing_rate)
         return ChoiceSets(self.store, self.history_length, self.candidates, odds, self.forget)
 
@@ -213,9 +204,3 @@ def _principal(vectors: Tensor, size: int) -> Tensor:
     # Of the small D × D matrix, whose eigenvectors come in ascending order.
     axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -size:]
     return (centred @ axes).float()
-
-
-def _standardised(vectors: Tensor) -> Tensor:
-    items = vectors[1:] - vectors[1:].mean(0)
-    scaled = items / items.square().mean().sqrt().clamp_min(1e-8)
-    return torch.cat([torch.zeros_like(vectors[:1]), scaled])

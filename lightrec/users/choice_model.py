@@ -6,6 +6,7 @@ reward.
 
 import math
 from abc import abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +20,14 @@ class ChoiceModel(Part):
     """P(i | history, set) ∝ exp(utility of i), nothing having utility 0.
 
     A utility is Q(s, i) - Q(s, nothing), Q being the soft action value of a user who looks ahead
-    (Rust 1987; Ziebart et al. 2008). Nothing is known to have reward 0, so the reward follows
-    (Hotz and Miller 1993): r(s, i) = utility - γ' (W(s after i) - W(s after nothing)), where W(s)
-    is the expected value of the next offer and γ' = discount · (1 - leave rate). W is linear in
-    the state. With γ' = 0 the reward is the utility.
+    (Rust 1987; Ziebart et al. 2008). Nothing has reward 0, so the reward follows (Hotz and Miller
+    1993): r(s, i) = utility - γ' (W(s after i) - W(s after nothing)), where W(s) is the expected
+    value of the next offer, linear in the state, and γ' = discount · (1 - leave rate). With γ' = 0
+    the reward is the utility.
 
-    Utilities are linear in an item's features, so that all items cost one matrix product. The
-    buffers ``temperature``, by which they are divided, and ``nothing_shift``, which is then taken
-    from them, calibrate them on choices that were not trained on.
+    Utilities are linear in an item's features, so all items cost one matrix product. The buffers
+    ``temperature``, a divisor of utilities, and ``nothing_shift``, which is then subtracted,
+    calibrate them on choices outside the training set.
 
     :param num_items: N. Item N + 1 in a history is "chose nothing".
     :param vector_size: length of the item vectors.
@@ -34,9 +35,9 @@ class ChoiceModel(Part):
     :param state_size: length S of a state.
     :param feature_size: length of the features made of an item's vector.
     :param hidden_size: width of the hidden layers.
-    :param identity_size: length of the part of an item that is learned for each item by itself.
+    :param identity_size: length of the vector that is learned for each item by itself.
     :param records_nothing: whether choosing nothing enters the history, as item N + 1; otherwise
-        it leaves the state as it was.
+        it leaves the state unchanged.
     :param discount: γ of one step.
     :param leave_rate: probability that a session ends after a step.
     """
@@ -53,15 +54,15 @@ class ChoiceModel(Part):
         self,
         num_items: int,
         vector_size: int,
-        history_length: int,
+        history_length: int = 20,
         *,
         state_size: int,
-        feature_size: int,
-        hidden_size: int,
-        identity_size: int,
-        records_nothing: bool,
-        discount: float,
-        leave_rate: float,
+        feature_size: int = 32,
+        hidden_size: int = 128,
+        identity_size: int = 8,
+        records_nothing: bool = True,
+        discount: float = 0.0,
+        leave_rate: float = 0.0,
     ) -> None:
         super().__init__()
         self.num_items = num_items
@@ -70,12 +71,11 @@ class ChoiceModel(Part):
         self.state_size = state_size
         self.register_buffer("vectors", torch.zeros(num_items + 1, vector_size))
         self.register_buffer("offsets", torch.zeros(num_items + 1))
-        # Buffers, because what is learned from a log and fitted later must travel with the weights.
+        # Buffers, because what a log teaches later must travel with the weights.
         self.register_buffer("nothing_recorded", torch.tensor(records_nothing))
-        self.register_buffer("discount", torch.tensor(float(discount)))
-        self.register_buffer("leave_rate", torch.tensor(float(leave_rate)))
-        self.register_buffer("temperature", torch.tensor(1.0))
-        self.register_buffer("nothing_shift", torch.tensor(0.0))
+        numbers = {"discount": discount, "leave_rate": leave_rate}
+        for name, number in (numbers | {"temperature": 1.0, "nothing_shift": 0.0}).items():
+            self.register_buffer(name, torch.tensor(float(number)))
         inputs = vector_size + identity_size
         self.identity = nn.Parameter(0.1 * torch.randn(num_items + 1, identity_size))
         self.hidden = nn.Sequential(nn.Linear(inputs, hidden_size), nn.SiLU())
@@ -126,12 +126,12 @@ class ChoiceModel(Part):
         """
 
     def tastes(self, state: Tensor) -> Tensor:
-        """What weighs the items' features: (B, F + 1), the last column being the level of all."""
+        """Weights of the items' features: (B, F + 1), the last column being a level for all."""
         user: Tensor = self.head(state) + self.linear_head(state)
         return user
 
     def item_features(self) -> tuple[Tensor, Tensor]:
-        """Features (N + 1, F) and constants (N + 1,): what a utility is linear in."""
+        """Features (N + 1, F) and constants (N + 1,) in which utilities are linear."""
         features: Tensor = self.as_candidate(self._features())
         return features, self.bias + self.offset_weight * self.offsets
 
@@ -143,7 +143,6 @@ class ChoiceModel(Part):
         :returns: (B, C), or (B, N + 1); minus infinity for padding.
         """
         user = self.tastes(state)
-        # The last column is minus the utility of nothing, from which the others are measured.
         taste, level = user[:, :-1], user[:, -1:]
         features, constant = self.item_features()
         if items is None:
@@ -155,10 +154,6 @@ class ChoiceModel(Part):
         scores = scores / self.temperature - self.nothing_shift
         return scores.masked_fill(items == PADDING, -torch.inf)
 
-    def nothing(self, state: Tensor) -> Tensor:
-        """Utility (B,) of choosing nothing: zero, from which the others are measured."""
-        return state.new_zeros(len(state))
-
     def log_probabilities(self, history: Tensor, items: Tensor) -> Tensor:
         """Log-probabilities of sets, and of nothing in the last column.
 
@@ -166,10 +161,8 @@ class ChoiceModel(Part):
         :param items: (M · B, C) int64: M blocks of sets, each in the order of the histories.
         :returns: (M · B, C + 1).
         """
-        state = self.state(history)
-        state = state.repeat(len(items) // len(history), 1)
-        scores = torch.cat([self.utilities(state, items), self.nothing(state).unsqueeze(-1)], -1)
-        return scores.log_softmax(-1)
+        state = blocks(self.state(history), len(items))
+        return with_nothing(self.utilities(state, items)).log_softmax(-1)
 
     def continuation(self, state: Tensor) -> Tensor:
         """W (...,): the expected value of the next offer in states (..., S)."""
@@ -183,7 +176,7 @@ class ChoiceModel(Part):
         return self.after(history, nothing).squeeze(1)
 
     def reward(self, history: Tensor, items: Tensor) -> Tensor:
-        """What users want: r(s, i) in nats, nothing being worth 0.
+        """r(s, i) in nats, nothing being worth 0.
 
         :param history: (B, any length) int64.
         :param items: (B, C) int64.
@@ -196,21 +189,12 @@ class ChoiceModel(Part):
         idle = self.continuation(self.after_nothing(history)).unsqueeze(-1)
         return utilities - self.survival_discount * (gain - idle)
 
-    def action_values(self, history: Tensor, items: Tensor) -> Tensor:
-        """Q(s, i) of items (B, C) and, in the last column, Q(s, nothing): (B, C + 1), in nats."""
-        state = self.state(history)
-        utilities = torch.cat([self.utilities(state, items), state.new_zeros(len(state), 1)], -1)
-        if self.survival_discount == 0:
-            return utilities
-        idle = self.continuation(self.after_nothing(history)).unsqueeze(-1)
-        return utilities + self.survival_discount * idle
-
     def prior(self, identity_precision: float = 1.0) -> Tensor:
-        """Minus the log-density, up to a constant, of a Gaussian prior on what items have alone.
+        """Minus the log-density, up to a constant, of a Gaussian prior on each item's own part.
 
         Biases have unit variance.
 
-        :param identity_precision: of the learned item parts.
+        :param identity_precision: of the learned item vectors.
         """
         return (self.bias.square().sum() + identity_precision * self.identity.square().sum()) / 2
 
@@ -223,13 +207,16 @@ class ChoiceModel(Part):
         items = self.as_past(self._features())[1:]
         return torch.cat([pad(items, (0, 0, 1, 0)), self.past_nothing.unsqueeze(0)])
 
+    def _last(self, history: Tensor) -> Tensor:
+        missing = self.history_length - history.shape[1]
+        return pad(history, (missing, 0)) if missing > 0 else history[:, -self.history_length :]
+
 
 class PooledChoice(ChoiceModel):
     """The state is a few sums over the last items, with a learned weight for each position.
 
-    Other parameters are those of :class:`ChoiceModel`.
-
     :param pools: number of sums.
+    :param settings: further arguments of :class:`ChoiceModel`.
     """
 
     def __init__(
@@ -240,24 +227,10 @@ class PooledChoice(ChoiceModel):
         *,
         pools: int = 4,
         feature_size: int = 32,
-        hidden_size: int = 128,
-        identity_size: int = 8,
-        records_nothing: bool = True,
-        discount: float = 0.0,
-        leave_rate: float = 0.0,
+        **settings: Any,
     ) -> None:
-        super().__init__(
-            num_items,
-            vector_size,
-            history_length,
-            state_size=pools * feature_size,
-            feature_size=feature_size,
-            hidden_size=hidden_size,
-            identity_size=identity_size,
-            records_nothing=records_nothing,
-            discount=discount,
-            leave_rate=leave_rate,
-        )
+        settings |= {"state_size": pools * feature_size, "feature_size": feature_size}
+        super().__init__(num_items, vector_size, history_length, **settings)
         # Half-lives from one step to the whole history; the last column is the latest step.
         half_lives = torch.logspace(0, math.log2(max(history_length, 1)), pools, base=2)
         age = torch.arange(history_length - 1, -1, -1)
@@ -266,24 +239,23 @@ class PooledChoice(ChoiceModel):
 
     def state(self, history: Tensor) -> Tensor:
         """States (B, pools · features)."""
-        past = embedding(_last(history, self.history_length), self._past())
+        past = embedding(self._last(history), self._past())
         return torch.einsum("kl,bld->bkd", self.weights, past).flatten(1)
 
     def after(self, history: Tensor, items: Tensor) -> Tensor:
         """States (B, C, pools · features) after one more item."""
         table = self._past()
-        past = embedding(_last(history, self.history_length)[:, 1:], table)
+        past = embedding(self._last(history)[:, 1:], table)
         shifted = torch.einsum("kl,bld->bkd", self.weights[:, :-1], past).unsqueeze(1)
         latest = torch.einsum("k,bcd->bckd", self.weights[:, -1], embedding(items, table))
         return (shifted + latest).flatten(2)
 
 
 class RecurrentChoice(ChoiceModel):
-    """The state is what a gated recurrent unit keeps of the last items.
-
-    Other parameters are those of :class:`ChoiceModel`.
+    """The state is that of a gated recurrent unit after the last items.
 
     :param state_size: length of the state.
+    :param settings: further arguments of :class:`ChoiceModel`.
     """
 
     def __init__(
@@ -294,33 +266,19 @@ class RecurrentChoice(ChoiceModel):
         *,
         state_size: int = 64,
         feature_size: int = 32,
-        hidden_size: int = 128,
-        identity_size: int = 8,
-        records_nothing: bool = True,
-        discount: float = 0.0,
-        leave_rate: float = 0.0,
+        **settings: Any,
     ) -> None:
-        super().__init__(
-            num_items,
-            vector_size,
-            history_length,
-            state_size=state_size,
-            feature_size=feature_size,
-            hidden_size=hidden_size,
-            identity_size=identity_size,
-            records_nothing=records_nothing,
-            discount=discount,
-            leave_rate=leave_rate,
-        )
+        settings |= {"state_size": state_size, "feature_size": feature_size}
+        super().__init__(num_items, vector_size, history_length, **settings)
         self.unit = nn.GRU(feature_size, state_size, batch_first=True)
 
     def state(self, history: Tensor) -> Tensor:
         """States (B, state_size)."""
-        return self._read(_last(history, self.history_length))
+        return self._read(self._last(history))
 
     def after(self, history: Tensor, items: Tensor) -> Tensor:
         """States (B, C, state_size) after one more item."""
-        before = self._read(_last(history, self.history_length)[:, 1:]).unsqueeze(1)
+        before = self._read(self._last(history)[:, 1:]).unsqueeze(1)
         before = before.expand(-1, items.shape[1], -1).flatten(0, 1)
         latest = embedding(items, self._past()).flatten(0, 1)
         moved = torch.gru_cell(latest, before, *self.unit.all_weights[0])
@@ -338,6 +296,13 @@ class RecurrentChoice(ChoiceModel):
         return state * (length > 0).unsqueeze(-1)
 
 
-def _last(history: Tensor, length: int) -> Tensor:
-    missing = length - history.shape[1]
-    return pad(history, (missing, 0)) if missing > 0 else history[:, -length:]
+def blocks(values: Tensor, rows: int) -> Tensor:
+    """Repeat the rows of histories (B, ...) for all blocks of sets: (rows, ...)."""
+    return values.repeat(rows // len(values), *[1] * (values.ndim - 1))
+
+
+def with_nothing(utilities: Tensor, nothing: Tensor | None = None) -> Tensor:
+    """Add nothing, in the last column, to utilities (R, C): 0, or its own (R,)."""
+    if nothing is None:
+        return pad(utilities, (0, 1))
+    return torch.cat([utilities, nothing.unsqueeze(1)], 1)

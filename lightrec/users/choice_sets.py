@@ -1,7 +1,7 @@
-"""Choices as batches: states, sets and what was taken, from logs with impressions and without.
+"""Choices as batches: states, sets and choices, from logs with impressions and without.
 
-Without impressions, sets are an assumption: what was chosen stood among items drawn evenly from
-those that the user had not met, and from other such sets, at a given rate, nothing was chosen.
+Without impressions, sets are an assumption: the choice stood among items drawn evenly from those
+that the user had not met, and from other such sets, at a given rate, nothing was chosen.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,9 @@ from lightrec.data.store import TEST, VALIDATION, EventStore
 from lightrec.keys import PADDING, Key
 
 Batch: TypeAlias = dict[str, Tensor]
-Request: TypeAlias = (
-    tuple[tuple[int, ...], NDArray[np.int64]] | tuple[tuple[int, ...], NDArray[np.int64], Share]
-)
-"""Seeds of the draws, positions (B,) of events in the store, and whose rows are asked for."""
+Integers: TypeAlias = NDArray[np.int64]
+Request: TypeAlias = tuple[tuple[int, ...], Integers] | tuple[tuple[int, ...], Integers, Share]
+"""Seeds of the draws, positions (B,) of events in the store, and the process that asks."""
 
 
 class UnseenItems:
@@ -45,15 +44,11 @@ class UnseenItems:
         self.keys, self.first = np.unique(keys, return_index=True)
 
     def draw(
-        self,
-        sets: NDArray[np.int64],
-        users: NDArray[np.int64],
-        events: NDArray[np.int64],
-        generator: np.random.Generator,
-    ) -> NDArray[np.int64]:
+        self, sets: Integers, users: Integers, events: Integers, generator: np.random.Generator
+    ) -> Integers:
         """Fill the zeros of sets (B, C) with different unseen items, each drawn evenly.
 
-        Where a user has met nearly everything, what cannot be filled soon stays padding.
+        Where a user has met nearly everything, some places stay padding.
 
         :param users: (B,) their rows.
         :param events: (B,) positions of the events before which items are unseen.
@@ -66,24 +61,19 @@ class UnseenItems:
             if not len(row):
                 break
             drawn = generator.integers(1, self.num_items + 1, len(row))
-            drawn[self._met(users[row], drawn, events[row])] = PADDING
+            if not self.repeats:
+                keys = users[row] * self.stride + drawn
+                place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+                met = (self.keys[place] == keys) & (self.first[place] < events[row])
+                drawn[met] = PADDING
             if allowed is not None:
                 drawn[~allowed[row, drawn]] = PADDING
             sets[row, column] = drawn
             sets[_repeated(sets) & free] = PADDING
         return sets
 
-    def _met(
-        self, users: NDArray[np.int64], items: NDArray[np.int64], events: NDArray[np.int64]
-    ) -> NDArray[np.bool_]:
-        if self.repeats:
-            return np.zeros(len(users), bool)
-        keys = users * self.stride + items
-        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        return (self.keys[place] == keys) & (self.first[place] < events)
 
-
-def _repeated(sets: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _repeated(sets: Integers) -> NDArray[np.bool_]:
     """Whether an entry equals one to the left of it; padding does not count."""
     order = np.argsort(sets, axis=1, kind="stable")
     ordered = np.take_along_axis(sets, order, 1)
@@ -101,8 +91,8 @@ class ChoiceSets(Dataset[Batch]):
     chosen. Otherwise R is 2 · B: the sets chosen from and then, of weight ``nothing_odds``, as
     many sets declined by the same people in the same states.
 
-    After :meth:`tell_next` there are also ``next_candidates`` (R, C), ``ended`` and ``cut`` (R,)
-    bool: what the following step offers, or why there is none.
+    After :meth:`read_next` there are also ``next_candidates`` (R, C), ``ended`` and ``cut`` (R,)
+    bool: the offer of the following step, or why there is none.
 
     :param store: the log.
     :param history_length: L.
@@ -123,20 +113,18 @@ class ChoiceSets(Dataset[Batch]):
         self.history_length = history_length
         self.candidates = candidates
         self.nothing_odds, self.forget = nothing_odds, forget
-        self.unseen = UnseenItems(store, store.repeats) if store.candidates is None else None
-        self.offered = (
-            np.flatnonzero(np.asarray(store.candidates[:, 0]) != PADDING)
-            if store.candidates is not None
-            else np.empty(0, np.int64)
-        )
         self.ended: NDArray[np.bool_] | None = None
+        if store.candidates is None:
+            self.unseen = UnseenItems(store, store.repeats)
+        else:
+            self.offered = np.flatnonzero(np.asarray(store.candidates[:, 0]) != PADDING)
 
-    def tell_next(self, ended: NDArray[np.bool_]) -> None:
-        """Let batches tell of the step after, too.
+    def read_next(self, ended: NDArray[np.bool_]) -> None:
+        """Let batches hold the next step, too.
 
-        The step after is the next event of the same session, unless that one is held out. Where
-        the log has no sets, and after a set that somebody declined by assumption, what it offers
-        is drawn like the set before.
+        That is the next event of the same session, unless that one is held out. Where the log has
+        no sets, and after a set that somebody declined by assumption, its offer is drawn like the
+        set before.
 
         :param ended: (E,) whether a session ended with an event; the last events of other sessions
             count as cut.
@@ -155,7 +143,9 @@ class ChoiceSets(Dataset[Batch]):
         users = store.users_of(events)
         history = store.histories(users, events, self.history_length)
         taken = np.asarray(store.items)[events].astype(np.int64)
-        sets = self._sets(users, events, taken, generator)
+        first = np.zeros((len(events), self.candidates), np.int64)
+        first[:, 0] = taken
+        sets = self._offers(first, users, events, generator)
         number = sets.shape[1]
         slot = np.where(taken > store.num_items, number, (sets == taken[:, None]).argmax(1))
         weight = np.ones(len(events), np.float32)
@@ -163,15 +153,14 @@ class ChoiceSets(Dataset[Batch]):
         if self.forget and seeds[1:2] == (1,):
             history = forgetting(history, self.forget, np.random.default_rng((*seeds, 1)))
         coming = np.random.default_rng((*seeds, len(seeds)))
-        following = self._following(users, events, number, coming)
+        following = self._following(users, events, coming)
         if not store.has_nothing and self.nothing_odds > 0:
-            declined = self._declined(users, events, number, generator)
-            sets = np.concatenate([sets, declined])
+            sets = np.concatenate([sets, self._declined(users, events, generator)])
             slot = np.concatenate([slot, np.full(len(events), number)])
             weight = np.concatenate([weight, np.float32(self.nothing_odds) * weight])
             if following:
-                again = self._declined(users, events, number, coming)
                 goes_on = np.zeros(len(events), bool)
+                again = self._declined(users, events, coming)
                 more = zip(following, (again, goes_on, goes_on), strict=True)
                 following = [np.concatenate(pair) for pair in more]
         arrays = {
@@ -188,58 +177,38 @@ class ChoiceSets(Dataset[Batch]):
         }
 
     def _following(
-        self,
-        users: NDArray[np.int64],
-        events: NDArray[np.int64],
-        number: int,
-        generator: np.random.Generator,
+        self, users: Integers, events: Integers, generator: np.random.Generator
     ) -> list[NDArray[Any]]:
         """Sets of the step after (B, C), and whether the session ended, or was cut, before it."""
         if self.ended is None:
             return []
         ended, last = self.ended[events], self.last[events]
-        after = np.minimum(events + 1, len(self.store) - 1)
+        after = events + 1  # an item taken counts as met
         if self.store.candidates is not None:
-            sets = np.asarray(self.store.candidates[after]).astype(np.int64)
-        else:
-            assert self.unseen is not None
-            empty = np.zeros((len(events), number), np.int64)
-            # The item taken counts as met, as of the event after.
-            sets = self.unseen.draw(empty, users, events + 1, generator)
+            after = np.minimum(after, len(self.store) - 1)
+        empty = np.zeros((len(events), self.candidates), np.int64)
+        sets = self._offers(empty, users, after, generator)
         return [np.where(last[:, None], PADDING, sets), ended, last & ~ended]
 
-    def _sets(
-        self,
-        users: NDArray[np.int64],
-        events: NDArray[np.int64],
-        taken: NDArray[np.int64],
-        generator: np.random.Generator,
-    ) -> NDArray[np.int64]:
+    def _declined(
+        self, users: Integers, events: Integers, generator: np.random.Generator
+    ) -> Integers:
+        """Sets of which nothing was chosen (B, C): of other events, or drawn."""
+        if self.store.candidates is not None:
+            events = generator.choice(self.offered, len(events))
+        empty = np.zeros((len(events), self.candidates), np.int64)
+        return self._offers(empty, users, events, generator)
+
+    def _offers(
+        self, sets: Integers, users: Integers, events: Integers, generator: np.random.Generator
+    ) -> Integers:
+        """The logged sets (B, C) of events; else given ones, filled with unseen items."""
         if self.store.candidates is not None:
             return np.asarray(self.store.candidates[events]).astype(np.int64)
-        assert self.unseen is not None
-        sets = np.zeros((len(events), self.candidates), np.int64)
-        sets[:, 0] = taken
         return self.unseen.draw(sets, users, events, generator)
 
-    def _declined(
-        self,
-        users: NDArray[np.int64],
-        events: NDArray[np.int64],
-        number: int,
-        generator: np.random.Generator,
-    ) -> NDArray[np.int64]:
-        if self.store.candidates is not None:
-            other = generator.choice(self.offered, len(events))
-            return np.asarray(self.store.candidates[other]).astype(np.int64)
-        assert self.unseen is not None
-        empty = np.zeros((len(events), number), np.int64)
-        return self.unseen.draw(empty, users, events, generator)
 
-
-def forgetting(
-    history: NDArray[np.int64], rate: float, generator: np.random.Generator
-) -> NDArray[np.int64]:
+def forgetting(history: Integers, rate: float, generator: np.random.Generator) -> Integers:
     """Leave steps out of histories (B, L), each with probability ``rate``; the rest moves up."""
     kept = np.where(generator.random(history.shape) < rate, PADDING, history)
     order = np.argsort(kept != PADDING, axis=1, kind="stable")
@@ -262,12 +231,12 @@ class EventBatches(Sampler[Request]):
     :param seed: of the run.
     :param shuffle: a new order and new draws each epoch; otherwise the same each time.
     :param limit: at most so many events an epoch, drawn anew each time; None for all.
-    :param share: of a process among several, each of which gets its rows of every batch.
+    :param share: of a process among several; each gets its rows of every batch.
     """
 
     def __init__(
         self,
-        events: NDArray[np.int64],
+        events: Integers,
         batch_size: int,
         seed: int,
         *,
@@ -281,7 +250,7 @@ class EventBatches(Sampler[Request]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Lightning tells the epoch before each pass."""
+        """Take the number of the epoch, which Lightning gives before each pass."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -294,7 +263,7 @@ class EventBatches(Sampler[Request]):
             order = np.random.default_rng((self.seed, epoch)).permutation(len(self.events))
             events = self.events[order[: self.limit]]
         for number in range(len(self)):
-            # The last batch takes what is too little for a batch of all processes.
+            # The last batch takes the rows that are too few for a batch of all processes.
             end = None if number == len(self) - 1 else (number + 1) * self.batch_size
             rows, seeds = events[number * self.batch_size : end], (self.seed, int(self.shuffle))
             yield (*seeds, epoch, number), rows, self.share

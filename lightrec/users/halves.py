@@ -1,21 +1,22 @@
-"""The halves of the users: who belongs to which, and whether two stages took disjoint ones.
+"""The halves of the users: who belongs to which, and whether those of two stages are disjoint.
 
-User model A learns from one half and user model B from the other, so that B can judge what was
+User model A learns from one half and user model B from the other, so that B can judge policies that
 learned in A.
 """
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Half: TypeAlias = Literal["a", "b", "all"]
+OTHER: Final[dict[Half, Half]] = {"a": "b", "b": "a", "all": "all"}
 
 OFFERS = "offers"
-"""Under which a user model's settings hold its half, and what else decides its offers."""
+"""The key of a user model's settings under which it notes its half."""
 
 
 def in_half(users: NDArray[np.int64], half: Half, seed: int) -> NDArray[np.bool_]:
@@ -32,13 +33,6 @@ def in_half(users: NDArray[np.int64], half: Half, seed: int) -> NDArray[np.bool_
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         x ^= x >> np.uint64(31)
     return (x & np.uint64(1)) == (0 if half == "a" else 1)
-
-
-def noted(folder: Path) -> Mapping[str, Any] | None:
-    """Read the half that a saved user model was fitted to; None where nothing was noted."""
-    settings = folder / "config.json"
-    found = json.loads(settings.read_text()).get(OFFERS) if settings.is_file() else None
-    return found or None
 
 
 def overlap(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
@@ -60,11 +54,11 @@ def overlap(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
     )
 
 
-def noted_overlap(a: Path, b: Path) -> str | None:
+def noted_overlap(*folders: Path) -> str | None:
     """Say in a sentence that the halves that two stages noted overlap; None where they do not.
 
-    :param a: folder of the stage users_a; one that noted no half is not looked at.
-    :param b: folder of the stage users_b.
+    :param folders: of the stages users_a and users_b; one that noted no half is not checked.
     """
-    first, second = noted(a), noted(b)
-    return None if first is None or second is None else overlap(first, second)
+    files = [folder / "config.json" for folder in folders]
+    notes = [json.loads(file.read_text()).get(OFFERS) for file in files if file.is_file()]
+    return overlap(*notes) if len(notes) == 2 and all(notes) else None

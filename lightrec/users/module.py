@@ -1,7 +1,7 @@
 """The stages users_a and users_b: a choice model by likelihood, then its reward.
 
-Lightning's epochs fit the choices (the first step of the two-step estimator). The second, the
-continuation value, is one linear solve on the best epoch's model, done when the part is written.
+Lightning's epochs fit the choices, the first step of the two-step estimator. The second, the
+continuation value, is one linear solve on the best epoch's model when the part is written.
 """
 
 import math
@@ -20,20 +20,13 @@ from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.stage import StageModule
-from lightrec.users.assessment import (
-    assess,
-    calibrate,
-    choice_auc,
-    fit_popularity,
-    future_share,
-)
+from lightrec.users.assessment import assess, calibrate, choice_auc, fit_popularity, future_share
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.choice_model import ChoiceModel, PooledChoice, RecurrentChoice
+from lightrec.users.choice_model import ChoiceModel, PooledChoice, RecurrentChoice, with_nothing
 from lightrec.users.choice_sets import Batch
-from lightrec.users.halves import Half
+from lightrec.users.halves import OTHER, Half
 from lightrec.users.irl import RewardLearner
-from lightrec.users.irl.base import with_nothing
-from lightrec.users.irl.two_step import Offer, fit_continuation
+from lightrec.users.irl.base import Offer, chosen, fit_continuation, mean
 from lightrec.users.parts_fitting import SessionTable, UserParts
 from lightrec.users.reward_explained import explain
 from lightrec.users.user_model import UserModel
@@ -46,35 +39,35 @@ class ChoiceModule(StageModule):
     :param vector_size: linked from the data.
     :param model: ``pooled`` (sums over the last items), ``recurrent``, or ``mixed``: the members of
         an ensemble are of both classes by turns, the first being pooled.
-    :param members: how many choice models are trained from different beginnings; the first is what
-        other stages read utilities and rewards from, all together are the user in simulators.
+    :param members: number of choice models, trained from different beginnings. The first gives
+        other stages utilities and rewards; all together are the user in simulators.
     :param bootstrap: whether each member learns from a bootstrap sample of the users of its own,
-        drawn by the data's seed; each is then a refit of the user model, and how far they differ
-        is what refitting does (Efron 1979).
+        drawn by the data's seed, so that members differ as refits of the user model would (Efron
+        1979).
     :param history_length: how many of a history's last items are read; as in the data.
     :param feature_size: length of the features made of an item's vector.
     :param hidden_size: width of the hidden layers.
-    :param identity_size: length of what is learned for each item by itself.
+    :param identity_size: length of the vector that is learned for each item by itself.
     :param discount: γ of one step, how far users are assumed to look ahead; 0 makes the reward
         the utility of a conditional logit.
     :param leave_rate: assumed probability that a session ends after a step.
     :param learning_rate: AdamW's, at its highest.
     :param weight_decay: AdamW's, on matrices.
-    :param identity_precision: of the Gaussian prior on what is learned for each item by itself;
-        items' biases have unit variance.
+    :param identity_precision: of the Gaussian prior on each item's own vector; items' biases have
+        unit variance.
     :param ridge: of the continuation value's least squares.
     :param warmup: share of all steps in which the learning rate rises.
     :param max_offers: at most so many training states serve to fit the continuation value.
-    :param learner: of the reward, trained beside the user model; null for the two-step estimator,
-        which reads the reward off the first choice model.
-        ``{class_path: MaxEnt}`` is another.
+    :param learner: of the reward, such as ``{class_path: MaxEnt}``, trained next to the user model;
+        null for the two-step estimator, which reads the reward off the first choice model.
     :param use_popularity: whether the items' log popularity enters utilities, with a learned
-        weight. Counts hold the very choices that are explained: where items were chosen a few
+        weight. Counts include the very choices that they explain: where items were chosen a few
         times only, the weight is learned too high.
     """
 
     monitor: ClassVar[str] = "validation/log_likelihood"
     mode: ClassVar[Literal["min", "max"]] = "max"
+    times: Tensor | None
 
     def __init__(
         self,
@@ -102,37 +95,22 @@ class ChoiceModule(StageModule):
         self.save_hyperparameters()
         if members < 1:
             raise RecipeError(f"members is {members}; an ensemble has one member or more.")
-        classes: dict[str, list[type[PooledChoice | RecurrentChoice]]] = {
-            "pooled": [PooledChoice],
-            "recurrent": [RecurrentChoice],
-            "mixed": [PooledChoice, RecurrentChoice],
-        }
-        kinds = classes[model]
 
         def make(number: int = 0) -> ChoiceModel:
-            return kinds[number % len(kinds)](
-                num_items,
-                vector_size,
-                history_length,
-                feature_size=feature_size,
-                hidden_size=hidden_size,
-                identity_size=identity_size,
+            recurrent = model == "recurrent" or (model == "mixed" and number % 2 == 1)
+            kind = RecurrentChoice if recurrent else PooledChoice
+            sizes = {"feature_size": feature_size, "hidden_size": hidden_size}
+            return kind(
+                num_items, vector_size, history_length, identity_size=identity_size, **sizes
             )
 
-        models = [make(number) for number in range(members)]
-        self.choice: ChoiceModel = models[0]
-        self.others = torch.nn.ModuleList(models[1:])
-        self.discount, self.leave_rate, self.ridge = discount, leave_rate, ridge
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.identity_precision = identity_precision
-        self.warmup, self.max_offers = warmup, max_offers
-        self.use_popularity = use_popularity
-        self.bootstrap = bootstrap
-        self._times: list[Tensor] = []
-        self.train_events = 1
+        self.choice = make()
+        self.others = torch.nn.ModuleList(make(number) for number in range(1, members))
         self.learner = learner
         if learner is not None:
             learner.build(make, discount * (1 - leave_rate))
+        self.train_events = 1
+        self.register_buffer("times", None)
 
     def setup(self, stage: str) -> None:
         """Take item vectors and popularity, and whether the log records nothing."""
@@ -144,17 +122,16 @@ class ChoiceModule(StageModule):
                 "the same in both."
             )
         self.train_events = max(1, len(data.events(TRAIN)))
-        if self.bootstrap:
-            self._times = [bootstrap_times(data, number) for number in range(len(self.members))]
+        if self.settings.bootstrap:
+            times = [bootstrap_times(data, number) for number in range(len(self.members))]
+            self.register_buffer("times", torch.stack(times), persistent=False)
         if stage == "fit":
-            for member in self._networks:
-                popularity = data.log_popularity if self.use_popularity else None
-                member.set_items(data.vectors, popularity)
-                member.nothing_recorded.fill_(data.records_nothing)
-            if self.learner is not None:
-                self.learner.start()
-                if self.learner.reads_next:
-                    data.sets.tell_next(session_ends(data, self.leave_rate))
+            popularity = data.log_popularity if self.settings.use_popularity else None
+            for network in self._networks:
+                network.set_items(data.vectors, popularity)
+                network.nothing_recorded.fill_(data.store.has_nothing)
+            if self.learner is not None and self.learner.reads_next:
+                data.sets.read_next(session_ends(data, self.settings.leave_rate))
 
     @property
     def members(self) -> list[ChoiceModel]:
@@ -163,7 +140,8 @@ class ChoiceModule(StageModule):
 
     @property
     def _networks(self) -> list[ChoiceModel]:
-        return [*self.members, *(self.learner.networks if self.learner is not None else [])]
+        """The choice models of members and learner, averaged copies included."""
+        return [m for m in self.modules() if isinstance(m, ChoiceModel)]
 
     @property
     def _data(self) -> ChoiceData:
@@ -178,28 +156,22 @@ class ChoiceModule(StageModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Minus the mean log-posterior of the batch's choices."""
         weight = batch[Key.WEIGHT]
+        drawn = [1.0] * len(self.members) if self.times is None else self.times[:, batch[Key.USER]]
         losses = [
-            -(self._times_drawn(number, batch) * weight * _told(member, batch)).sum() / weight.sum()
-            for number, member in enumerate(self.members)
+            -mean(_log_likelihood(member, batch), batch, times)
+            for member, times in zip(self.members, drawn, strict=True)
         ]
-        mean = -losses[0] if len(losses) == 1 else -torch.stack(losses).mean()
+        found = -losses[0] if len(losses) == 1 else -torch.stack(losses).mean()
         name, size = "train/log_likelihood", len(weight)
-        self.log(name, mean, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
+        self.log(name, found, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         if self.learner is not None:
             progress = self.global_step / self.trainer.estimated_stepping_batches
             losses.append(self.learner.loss(batch, progress))
-        priors = [m.prior(self.identity_precision) / self.train_events for m in self._networks]
+        precision = self.settings.identity_precision
+        priors = [m.prior(precision) / self.train_events for m in self._networks]
         # Members share nothing, so that the sum's gradient is each one's own.
         part = part_of_all(weight.sum())
         return sum(losses[1:], losses[0]) * part + sum(priors[1:], priors[0])
-
-    def _times_drawn(self, number: int, batch: Batch) -> Tensor | float:
-        """How often the users of a batch's rows (R,) stand in a member's bootstrap sample."""
-        if not self._times:
-            return 1.0
-        users = batch[Key.USER]
-        self._times[number] = self._times[number].to(users.device)
-        return self._times[number][users]
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
         """Let the learner's averaged networks follow."""
@@ -215,52 +187,47 @@ class ChoiceModule(StageModule):
         self._evaluate(batch, "test")
 
     def _evaluate(self, batch: Batch, part: str) -> None:
-        weight = batch[Key.WEIGHT]
-        mean = (weight * _told(UserModel(self.members), batch)).sum() / weight.sum()
-        # Lightning weights the batches' means by these sizes.
-        size = len(weight)
-        self.log(f"{part}/log_likelihood", mean, prog_bar=True, batch_size=size, sync_dist=True)
+        found = {f"{part}/log_likelihood": _log_likelihood(UserModel(self.members), batch)}
         if self.learner is not None:
-            log_p = learned_log_probabilities(self.learner, batch)
-            mean = (weight * _of_choice(log_p, batch)).sum() / weight.sum()
-            name = f"{part}/learner/log_likelihood"
-            self.log(name, mean, batch_size=size, sync_dist=True)
+            values = self.learner.utilities(batch[Key.HISTORY], batch[Key.CANDIDATES])
+            log_p = with_nothing(values).log_softmax(-1)
+            found[f"{part}/learner/log_likelihood"] = chosen(log_p, batch)
+        means = {name: mean(each, batch) for name, each in found.items()}
+        # Lightning weights the batches' means by these sizes.
+        size = len(batch[Key.WEIGHT])
+        self.log_dict(means, prog_bar=True, batch_size=size, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with a linear warm-up and a cosine to zero; vectors and scalars do not decay."""
-        named = [pair for member in self.members for pair in member.named_parameters()]
-        learned = [(n, p) for n, p in named if not n.startswith("value.")]
-        if self.learner is not None:
-            learned += [(n, p) for n, p in self.learner.named_parameters() if p.requires_grad]
-        groups: list[dict[str, Any]] = [
-            {"params": [p for n, p in learned if p.ndim > 1 and not n.endswith("identity")]},
-            {
-                "params": [p for n, p in learned if p.ndim <= 1 or n.endswith("identity")],
-                "weight_decay": 0.0,
-            },
-        ]
-        optimizer = torch.optim.AdamW(groups, self.learning_rate, weight_decay=self.weight_decay)
-        total = self.optimizer_steps
+        settings = self.settings
+        learned = [(n, p) for n, p in self.named_parameters() if p.requires_grad]
+        free = [p for n, p in learned if p.ndim <= 1 or n.endswith("identity")]
+        decayed = [p for n, p in learned if p.ndim > 1 and not n.endswith("identity")]
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(
+            groups, settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        total, warmup = self.optimizer_steps, settings.warmup
 
         def rate(step: int) -> float:
-            rising = min(1.0, (step + 1) / (self.warmup * total)) if self.warmup else 1.0
+            rising = min(1.0, (step + 1) / (warmup * total)) if warmup else 1.0
             return rising * (1 + math.cos(math.pi * min(step / total, 1.0))) / 2
 
         return self.scheduled(optimizer, rate)
 
     @torch.no_grad()
     def write(self, folder: Path) -> dict[str, float]:
-        """Calibrate, fit the continuation value and what else users do, write and judge it all."""
+        """Calibrate, fit the continuation value and the users' other parts, write and judge all."""
         self.eval()
-        data = self._data
+        data, settings = self._data, self.settings
         for member in self.members:
             calibrate(member, data)
             fit_continuation(
                 member,
-                offers(data, self.max_offers, self.device),
-                discount=self.discount,
-                leave_rate=self.leave_rate,
-                ridge=self.ridge,
+                offers(data, settings.max_offers, self.device),
+                discount=settings.discount,
+                leave_rate=settings.leave_rate,
+                ridge=settings.ridge,
             )
         parts, fitted = UserParts(self.choice, data).fit()
         reward_model = None if self.learner is None else self.learner.reward_model()
@@ -276,28 +243,32 @@ class ChoiceModule(StageModule):
     def _assessed(self, users: UserModel) -> dict[str, float]:
         """Assess choices and reward on held-out choices of one's own half, and of the other."""
         data = self._data
-        other: Half = {"a": "b", "b": "a"}.get(data.half, "all")  # type: ignore[assignment]
+        own, other = data.half, OTHER[data.half]
         popularity = fit_popularity(data)
         alone = users.replaced(members=users.members[:1])
-        metrics = assess(alone, popularity, data, TEST, data.half)
-        for prefix, model, part, half in (
-            ("validation", alone, VALIDATION, data.half),
-            *([("other_half", alone, TEST, other)] if other != data.half else []),
-            *([("ensemble", users, TEST, data.half)] if len(users.members) > 1 else []),
-        ):
+        cells: list[tuple[str, UserModel, int, Half]] = [
+            ("", alone, TEST, own),
+            ("validation/", alone, VALIDATION, own),
+        ]
+        if other != own:
+            cells.append(("other_half/", alone, TEST, other))
+        if len(users.members) > 1:
+            cells.append(("ensemble/", users, TEST, own))
+        metrics: dict[str, float] = {}
+        for prefix, model, part, half in cells:
             found = assess(model, popularity, data, part, half)
-            metrics |= {f"{prefix}/{name}": value for name, value in found.items()}
-        metrics["auc"] = choice_auc(users, data, TEST, data.half)
-        if other != data.half:
+            metrics |= {f"{prefix}{name}": value for name, value in found.items()}
+        if other != own:
             metrics["other_half/auc"] = choice_auc(users, data, TEST, other)
-        metrics["future_share"] = future_share(users, data, TEST, data.half)
+        metrics["auc"] = choice_auc(users, data, TEST, own)
+        metrics["future_share"] = future_share(users, data, TEST, own)
         return metrics
 
 
 def bootstrap_times(data: ChoiceData, number: int) -> Tensor:
     """(U,) float32: how often each user stands in a bootstrap sample.
 
-    Counts are Poisson with mean 1, which multinomial ones come near to for many users (Oza and
+    Counts are Poisson with mean 1, which approximates multinomial ones for many users (Oza and
     Russell 2001, "Online bagging and boosting").
 
     :param number: of the sample.
@@ -306,27 +277,17 @@ def bootstrap_times(data: ChoiceData, number: int) -> Tensor:
     return torch.from_numpy(counts.astype(np.float32))
 
 
-def _told(model: ChoiceModel | UserModel, batch: Batch) -> Tensor:
-    return _of_choice(model.log_probabilities(batch[Key.HISTORY], batch[Key.CANDIDATES]), batch)
-
-
-def _of_choice(log_p: Tensor, batch: Batch) -> Tensor:
-    return log_p.gather(1, batch[Key.CHOICE].unsqueeze(1)).squeeze(1)
-
-
-def learned_log_probabilities(learner: RewardLearner, batch: Batch) -> Tensor:
-    """Log-probabilities (R, C + 1) of a batch's sets and nothing, by what a learner knows."""
-    return with_nothing(learner.utilities(batch[Key.HISTORY], batch[Key.CANDIDATES])).log_softmax(
-        -1
-    )
+def _log_likelihood(model: ChoiceModel | UserModel, batch: Batch) -> Tensor:
+    """Log-likelihoods (R,) of a batch's choices."""
+    return chosen(model.log_probabilities(batch[Key.HISTORY], batch[Key.CANDIDATES]), batch)
 
 
 def session_ends(data: ChoiceData, leave_rate: float) -> NDArray[np.bool_]:
     """(E,) whether a session of one's own half of the users ended with an event.
 
     Ends are taken from the log where it records slates of which nothing was chosen. In any other
-    the steps after the last choice are not known; and where ``leave_rate`` is above 0 the discount
-    has the ends in it already. There no session counts as ended.
+    the steps after the last choice are unknown; and with a ``leave_rate`` above 0 the discount
+    contains the ends already. There no session counts as ended.
     """
     ended = np.zeros(len(data.store), bool)
     if data.store.has_nothing and leave_rate == 0:
@@ -343,8 +304,5 @@ def offers(
     :param limit: at most so many events; None for all.
     """
     for batch in data.batches(TRAIN, limit=limit):
-        yield (
-            batch[Key.HISTORY].to(device),
-            batch[Key.CANDIDATES].to(device),
-            batch[Key.WEIGHT].to(device),
-        )
+        history, sets, weight = batch[Key.HISTORY], batch[Key.CANDIDATES], batch[Key.WEIGHT]
+        yield history.to(device), sets.to(device), weight.to(device)

@@ -1,10 +1,11 @@
-"""What users do beside choosing: they leave, like more or less what they chose, and come back.
+"""What users do besides choosing: they leave, value what they chose, and come back.
 
-Each is a small network over a choice model's state and a few numbers, fitted by maximum likelihood
-on rows that ``lightrec.users.parts_fitting`` makes of a log.
+Each part is a small network over a choice model's state and a few numbers, fitted by maximum
+likelihood to rows that ``lightrec.users.parts_fitting`` makes of a log.
 """
 
 import math
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +13,17 @@ from torch import Tensor, nn
 from lightrec.nn.part import Part
 
 NO_TIME = 1.0
-"""Seconds: the shortest time until the next session, of which there is a logarithm."""
-
+"""Seconds: the shortest time until the next session, so that it has a logarithm."""
 FARTHEST = 4.0
-"""Standard deviations from the mean, beyond which inputs count as this far."""
+"""Standard deviations from the mean at which inputs are clamped."""
 
 
 class UserPart(Part):
     """A small network over a choice state and a few numbers: linear, plus a hidden layer.
 
     :param state_size: S, of the choice model's states.
-    :param numbers: how many numbers stand beside the state.
-    :param outputs: how many numbers are foretold.
+    :param numbers: number of further inputs.
+    :param outputs: number of outputs.
     :param hidden_size: width of the hidden layer.
     """
 
@@ -42,22 +42,30 @@ class UserPart(Part):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def network(self, *inputs: Tensor) -> Tensor:
-        """Give outputs (B, outputs) of a state (B, S) and numbers (B, ·).
+    def _inputs(self, *row: Tensor) -> tuple[Tensor, ...]:
+        # A state (B, S) and numbers (B, ·), of the arguments of ``forward``.
+        return row[:2]
 
-        Simulated sessions go where no logged one was: nothing is extrapolated to there.
+    @abstractmethod
+    def log_likelihood(self, *row: Tensor) -> Tensor:
+        """Log-likelihood (B,) of outcomes, which come first, given arguments of ``forward``."""
+
+    def network(self, *row: Tensor) -> Tensor:
+        """Outputs (B, outputs) given arguments of ``forward``.
+
+        Inputs are clamped: simulated sessions leave the logged range, where nothing is known.
         """
-        known = (torch.cat([x.float() for x in inputs], 1) - self.mean) / self.scale
+        known = (torch.cat([x.float() for x in self._inputs(*row)], 1) - self.mean) / self.scale
         known = known.clamp(-FARTHEST, FARTHEST)
         found: Tensor = self.linear(known) + self.hidden(known)
         return found
 
-    def standardise(self, *inputs: Tensor) -> None:
+    def standardise(self, *row: Tensor) -> None:
         """Take the inputs' mean and spread, so that all are of order 1.
 
-        An input that is always the same tells nothing, whatever it is in a simulated session.
+        An input that is constant in the log has no effect, whatever it is in a simulated session.
         """
-        known = torch.cat([x.float() for x in inputs], 1)
+        known = torch.cat([x.float() for x in self._inputs(*row)], 1)
         self.mean.copy_(known.mean(0))
         spread = known.std(0, correction=0)
         self.scale.copy_(spread.where(spread > 1e-4, torch.inf))
@@ -65,8 +73,8 @@ class UserPart(Part):
     def prior(self) -> Tensor:
         """Minus the log-density, up to a constant, of a Gaussian prior on the weights.
 
-        Their variance is one over the inputs of their layer, so that what the network adds is of
-        order 1: with few rows it hardly speaks.
+        Their variance is one over the inputs of their layer, so that the network adds numbers of
+        order 1; with few rows it adds almost nothing.
         """
         layers = [m for m in (self.linear, *self.hidden) if isinstance(m, nn.Linear)]
         sums = [layer.in_features * layer.weight.square().sum() for layer in layers]
@@ -80,7 +88,7 @@ class LeavingModel(UserPart):
     the share of slates accepted so far, and the last answer.
 
     :param state_size: S.
-    :param steps: how many steps have a level of their own; later ones have the last's.
+    :param steps: number of steps with a level of their own; later ones have the last's.
     :param hidden_size: width of the hidden layer.
     """
 
@@ -100,33 +108,28 @@ class LeavingModel(UserPart):
         :param accepted: (B, 1) whether this one was.
         """
         level = self.levels(step.squeeze(1).clamp_max(self.levels.num_embeddings - 1))
-        known = self.inputs(state, step, accepted_total, accepted)
-        return (level + self.network(*known)).squeeze(1)
+        return (level + self.network(state, step, accepted_total, accepted)).squeeze(1)
 
-    @staticmethod
-    def inputs(
-        state: Tensor, step: Tensor, accepted_total: Tensor, accepted: Tensor
-    ) -> tuple[Tensor, ...]:
-        """What the network sees, for :meth:`~UserPart.standardise`."""
-        share = accepted_total / step
-        return state, step.float().log(), share, accepted_total.log1p(), accepted
+    def _inputs(self, *row: Tensor) -> tuple[Tensor, ...]:
+        state, step, accepted_total, accepted = row
+        return state, step.float().log(), accepted_total / step, accepted_total.log1p(), accepted
 
-    def log_likelihood(self, ends: Tensor, *inputs: Tensor) -> Tensor:
-        """Log-likelihood (B,) of what was seen.
+    def log_likelihood(self, *row: Tensor) -> Tensor:
+        """Log-likelihood (B,) of sessions that end, (B,) bool, or do not, after a step.
 
-        :param ends: (B,) bool: whether the session ended after the step. Where it was cut, its last
-            step is not among the rows: whether its user would have left is not known.
-        :param inputs: of :meth:`forward`.
+        The last step of a session that was cut is not among the rows: nobody knows whether its user
+        would have left.
         """
-        logit = self(*inputs)
+        ends, *known = row
+        logit = self(*known)
         return torch.where(ends, logit, -logit).sigmoid().clamp_min(1e-12).log()
 
 
 class ValueModel(UserPart):
-    """How much what was chosen is worth to its user: a rating, seconds of dwell; a normal law.
+    """The worth of a choice to its user: a rating, seconds of dwell; a normal law.
 
     Mean and spread follow from the choice state before, the item's features in the choice model,
-    and a level that each item has by itself.
+    and a level of each item's own.
 
     :param state_size: S.
     :param feature_size: F, of the item features.
@@ -143,7 +146,7 @@ class ValueModel(UserPart):
         super().__init__(state_size, feature_size, 2, hidden_size)
         self.levels = nn.Embedding(num_items + 1, 1)
         nn.init.zeros_(self.levels.weight)
-        # Values are centred and brought to unit spread: both are learned from the log.
+        # Of the log's values, which are centred and brought to unit spread.
         self.register_buffer("center", torch.tensor(0.0))
         self.register_buffer("spread", torch.tensor(1.0))
 
@@ -154,7 +157,7 @@ class ValueModel(UserPart):
         :param features: (B, F) of the items chosen.
         :param items: (B,) int64.
         """
-        found = self.network(state, features)
+        found = self.network(state, features, items)
         mean = found[:, 0] + self.levels(items).squeeze(1)
         deviation = found[:, 1].clamp(-5, 5).exp()
         return self.center + self.spread * mean, self.spread * deviation
@@ -163,18 +166,18 @@ class ValueModel(UserPart):
         """That of the network, and a unit variance of the items' levels."""
         return super().prior() + self.levels.weight.square().sum() / 2
 
-    def log_likelihood(self, values: Tensor, *inputs: Tensor) -> Tensor:
+    def log_likelihood(self, *row: Tensor) -> Tensor:
         """Log-density (B,) of values (B,), in nats."""
-        mean, deviation = self(*inputs)
-        return _log_normal(values, mean, deviation)
+        values, *known = row
+        return _log_normal(values, *self(*known))
 
 
 class ReturnModel(UserPart):
-    """Time until the user's next session: log-normal, those not seen again being censored.
+    """Time until the user's next session: log-normal, censored for users not seen again.
 
     :param state_size: S.
     :param hidden_size: width of the hidden layer.
-    :param longest: seconds that the log spans: it tells of no longer time; None knows no bound.
+    :param longest: seconds that the log spans, beyond which it has no times; None for no bound.
     """
 
     def __init__(
@@ -190,16 +193,16 @@ class ReturnModel(UserPart):
         :param step: (B, 1) int64 slates shown in the session.
         :param accepted_total: (B, 1) of them accepted.
         """
-        found = self.network(*self.inputs(state, step, accepted_total))
+        found = self.network(state, step, accepted_total)
         return found[:, 0], found[:, 1].clamp(-4, 4).exp()
 
     def restricted(
         self, state: Tensor, step: Tensor, accepted_total: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Say of the next session what the log can tell: a restricted mean (Irwin 1949).
+        """Restricted mean of the time until the next session (Irwin 1949).
 
-        :returns: mean (B,) of the logarithm of the seconds, none of which count beyond what the
-            log spans, and the probability (B,) that they are more.
+        :returns: mean (B,) of the logarithm of the seconds, none of which count beyond the log's
+            span, and the probability (B,) that they are more.
         """
         mean, deviation = self(state, step, accepted_total)
         if math.isinf(self.log_longest):
@@ -209,18 +212,18 @@ class ReturnModel(UserPart):
         density = torch.exp(-standard.square() / 2) / math.sqrt(2 * math.pi)
         return self.log_longest - deviation * (standard * below + density), 1 - below
 
-    @staticmethod
-    def inputs(state: Tensor, step: Tensor, accepted_total: Tensor) -> tuple[Tensor, ...]:
-        """What the network sees, for :meth:`~UserPart.standardise`."""
+    def _inputs(self, *row: Tensor) -> tuple[Tensor, ...]:
+        state, step, accepted_total = row
         return state, step.float().log(), accepted_total / step
 
-    def log_likelihood(self, seconds: Tensor, seen: Tensor, *inputs: Tensor) -> Tensor:
-        """Log-likelihood (B,) of times until the next session.
+    def log_likelihood(self, *row: Tensor) -> Tensor:
+        """Log-likelihood (B,) of the seconds (B,) until the next session.
 
-        :param seconds: (B,), or how long nothing was seen of the user.
-        :param seen: (B,) bool: whether the user came back within the log.
+        The second outcome, (B,) bool, is whether the user came back within the log; if not, the
+        seconds are those without an event.
         """
-        mean, deviation = self(*inputs)
+        seconds, seen, *known = row
+        mean, deviation = self(*known)
         logs = seconds.clamp_min(NO_TIME).log()
         later = torch.special.log_ndtr((mean - logs) / deviation)
         return torch.where(seen, _log_normal(logs, mean, deviation), later)

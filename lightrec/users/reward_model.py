@@ -1,7 +1,6 @@
-"""What people want, as inverse reinforcement learning leaves it beside a choice model.
+"""Rewards with networks of their own, as learners leave them next to a choice model.
 
-A learner with networks of its own leaves a :class:`RewardModel`; the two-step estimator needs none,
-since its reward is read off the choice model itself.
+The two-step estimator needs none: it reads the reward off the choice model itself.
 """
 
 from collections.abc import Sequence
@@ -17,8 +16,8 @@ from lightrec.users.choice_model import ChoiceModel
 class Continuation(Part):
     """W(s), the expected value of the next offer, by a network of its own over histories.
 
-    It shares nothing with what it is subtracted from: a value read off the states that the choices
-    were fitted with is coarser, and following its error would spoil them.
+    It shares nothing with the network of rewards: a value read off states that were fitted to
+    choices is coarser, and following its error would spoil them.
 
     :param trunk: turns histories into states; its utilities are not used.
     :param hidden_size: width of two hidden layers.
@@ -48,17 +47,13 @@ class Continuation(Part):
         """W (B,) when nothing is chosen after histories (B, any length)."""
         return self._of(self.trunk.after_nothing(history))
 
-    def gain(self, history: Tensor, items: Tensor) -> Tensor:
-        """W after items (B, C), less W after nothing: (B, C)."""
-        return self.after(history, items) - self.after_nothing(history).unsqueeze(1)
-
     def _of(self, state: Tensor) -> Tensor:
         value: Tensor = self.network(state) + self.linear(state)
         return value.squeeze(-1)
 
 
 class Gate(Part):
-    """Tells from a history which of several kinds of people somebody is of.
+    """Assigns people, by their histories, to one of several kinds.
 
     :param trunk: turns histories into states; its utilities are not used.
     :param kinds: K.
@@ -76,17 +71,16 @@ class Gate(Part):
 
 
 class RewardModel(Part):
-    """r(s, i), what people want, in nats and relative to nothing.
+    """A learned reward r(s, i), in nats and relative to nothing.
 
-    r(s, i) = utility of i - γ' (W(s after i) - W(s after nothing)); without W the utility alone.
-    Where there are several kinds of people, each has a reward, and what is given is their mean by
-    how likely a person is of each kind.
+    r(s, i) = utility of i - γ' (W(s after i) - W(s after nothing)); without W the utility alone. Of
+    several kinds of people each has a reward, and r is their mean, weighted by the gate.
 
-    :param network: whose utilities are meant.
+    :param network: the model whose utilities count.
     :param continuation: W, where the utilities are values and not rewards yet.
     :param discount: γ' = γ · (1 - leave rate).
     :param others: the rewards of further kinds of people.
-    :param gate: tells the kinds, the one of ``network`` first.
+    :param gate: of the kinds, that of ``network`` first.
     :param memory: how many of the last steps the kinds' rewards read, where there is a gate.
     """
 
@@ -114,7 +108,8 @@ class RewardModel(Part):
         utilities = self.network.utilities(self.network.state(history), items)
         if self.continuation is None:
             return utilities
-        return utilities - self.discount * self.continuation.gain(history, items)
+        idle = self.continuation.after_nothing(history).unsqueeze(1)
+        return utilities - self.discount * (self.continuation.after(history, items) - idle)
 
     def by_kind(self, history: Tensor, items: Tensor) -> Tensor:
         """Rewards (B, K, C) of each kind of people."""

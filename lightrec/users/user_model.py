@@ -18,28 +18,27 @@ AnyPart = TypeVar("AnyPart", bound=Part)
 
 
 class UserModel(Part):
-    """Users as one log knows them, and the folder that a stage of users leaves.
+    """The users of one log, and the folder that a stage of users leaves.
 
     They choose by the mean law of several choice models, fitted to the same log from different
-    beginnings: where the log has much to say these agree, elsewhere each goes its own way
-    (Lakshminarayanan, Pritzel and Blundell 2017, "Simple and scalable predictive uncertainty
-    estimation using deep ensembles"). The first of them stands for all where one utility is asked
-    for, and to its states leaving, value and return were fitted.
+    beginnings: where the log has much data these agree, elsewhere they differ (Lakshminarayanan,
+    Pritzel and Blundell 2017, "Simple and scalable predictive uncertainty estimation using deep
+    ensembles"). The first gives utilities, and the states to which leaving, value and return were
+    fitted.
 
-    All methods take histories (B, any length) int64, padded on the left, and may be given the users
-    as ``user`` (B,) int64, rows of the log's user table; None where they are not known. The models
-    of today read histories alone.
+    All methods take histories (B, any length) int64, padded on the left, and may take the users as
+    ``user`` (B,) int64, rows of the log's user table; None where they are unknown. The models of
+    today read histories alone.
 
     :param members: the choice models, of the same items.
-    :param leaving: how users leave; None where the log could not tell, and the leave rate of the
+    :param leaving: how users leave; None where the log lacks the data, and the leave rate of the
         first member is assumed.
-    :param valuing: what users think that things are worth; None where all choices are worth the
-        same.
-    :param returning: when users come back; None where the log could not tell.
-    :param reward_model: what users want, learned next to the choices; None where the reward is read
-        off the first member (the two-step estimator).
-    :param offers: the settings of the data that decide whose choices were learned from and what
-        was on offer, see :attr:`~lightrec.users.choice_data.ChoiceData.offer_settings`.
+    :param valuing: the worth of things to users; None where all choices are worth the same.
+    :param returning: when users come back; None where the log lacks the data.
+    :param reward_model: the reward, learned next to the choices; None where it is read off the
+        first member (the two-step estimator).
+    :param offers: the settings of the data that decide whose choices were learned from and which
+        offers, see :attr:`~lightrec.users.choice_data.ChoiceData.offer_settings`.
     :raises ValueError: where there is no member, or where they differ in what enters a history.
     """
 
@@ -68,22 +67,13 @@ class UserModel(Part):
         self._reader: ChoiceModel | None = None
 
     @property
-    def _pieces(self) -> dict[str, Part | None]:
-        return {
-            "leaving": self.leaving,
-            "valuing": self.valuing,
-            "returning": self.returning,
-            "reward_model": self.reward_model,
-        }
-
-    @property
     def members(self) -> list[ChoiceModel]:
         """The choice models."""
         return [member for member in self.choices if isinstance(member, ChoiceModel)]
 
     @property
     def choice(self) -> ChoiceModel:
-        """The first member, which stands for all where one state or one utility is asked for."""
+        """The first member, which gives states and utilities."""
         return self._reader or self.members[0]
 
     @property
@@ -107,7 +97,7 @@ class UserModel(Part):
         return float(self.choice.leave_rate)
 
     def learned_from(self, num_users: int) -> NDArray[np.bool_]:
-        """(U,) whether a user's choices were learned from; where nothing was noted, everybody's.
+        """(U,) whether a user's choices were learned from; all, if no half was noted.
 
         :param num_users: U.
         """
@@ -129,7 +119,8 @@ class UserModel(Part):
 
         :param pieces: arguments of the constructor; a part that is None is left out.
         """
-        same = {"members": self.members, **self._pieces, "offers": self.offers}
+        names = ("members", "leaving", "valuing", "returning", "reward_model", "offers")
+        same = {name: getattr(self, name) for name in names}
         return type(self)(**{**same, **pieces}).train(self.training)
 
     def state(self, history: Tensor, user: Tensor | None = None) -> Tensor:
@@ -159,24 +150,20 @@ class UserModel(Part):
     def log_probabilities(
         self, history: Tensor, items: Tensor, user: Tensor | None = None
     ) -> Tensor:
-        """Log-probabilities of what is chosen from sets: the members' mean law.
-
-        :param items: (M · B, C) int64: M blocks of sets, each in the order of the histories.
-        :returns: (M · B, C + 1), nothing in the last column.
-        """
+        """Log-probabilities of choices from sets by the members' mean law, as :meth:`predict`."""
         return self.predict(history, items, user)[0]
 
     def predict(
         self, history: Tensor, items: Tensor, user: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Log-probabilities of sets, and how uncertain the user model is of what will be chosen.
+        """Log-probabilities of choices from sets, and the user model's uncertainty about them.
 
         The uncertainty is the mutual information of member and choice: the entropy of the mean
         law less the mean entropy of the laws, in nats; 0 where all agree, at most the logarithm of
         the number of members (Houlsby et al. 2011; Depeweg et al. 2018).
 
-        :param items: (M · B, C) int64.
-        :returns: (M · B, C + 1), and (M · B,).
+        :param items: (M · B, C) int64: M blocks of sets, each in the order of the histories.
+        :returns: (M · B, C + 1), nothing in the last column, and (M · B,).
         """
         if len(self.members) == 1:
             alone = self.members[0].log_probabilities(history, items)
@@ -208,7 +195,7 @@ class UserModel(Part):
     def value(
         self, history: Tensor, items: Tensor, user: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of what items are worth if they are taken.
+        """Mean and standard deviation of the worth of items if they are taken.
 
         :param items: (B, C) int64, none of them padding.
         :returns: (B, C) each, in the log's own units.
@@ -234,18 +221,13 @@ class UserModel(Part):
         return mean, deviation
 
     def reward(self, history: Tensor, items: Tensor, user: Tensor | None = None) -> Tensor:
-        """What users want: rewards (B, C) of items (B, C), in nats, nothing being worth 0."""
-        return self.wanted.reward(history, items)
-
-    @property
-    def wanted(self) -> "ChoiceModel | RewardModel":
-        """Where rewards come from: the reward model, or else the first member."""
-        return self.choice if self.reward_model is None else self.reward_model
+        """Rewards (B, C) of items (B, C), in nats, nothing being worth 0."""
+        return (self.reward_model or self.choice).reward(history, items)
 
 
 def _there(part: AnyPart | None) -> AnyPart:
     if part is None:
-        raise ValueError("The log did not tell of this, so that nothing was fitted to it.")
+        raise ValueError("The log has no data of this, so that nothing was fitted to it.")
     return part
 
 

@@ -12,7 +12,7 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.store import TRAIN
 from lightrec.errors import RecipeError
-from lightrec.users.active import events_of, first_events, most_informative, uncertainty
+from lightrec.users.assessment import events_of, first_events, most_informative, uncertainty
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.choice_sets import forgetting

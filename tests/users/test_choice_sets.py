@@ -98,7 +98,7 @@ def test_the_step_after_is_told_with_why_there_is_none(offered):
     sets = ChoiceSets(offered, 3, 99, 1.0)
     assert Key.ENDED not in sets[(0,), np.array([1])]
     ended = np.zeros(4, bool)
-    sets.tell_next(ended)
+    sets.read_next(ended)
     batch = sets[(0,), np.array([1, 2, 3])]
     names = ["", *offered.catalog["item"].to_list()]
     following = [[names[i] for i in row] for row in batch[Key.NEXT_CANDIDATES].tolist()]
@@ -111,7 +111,7 @@ def test_the_step_after_is_told_with_why_there_is_none(offered):
     assert following == [["a", "b", ""]]
     assert batch[Key.CUT].tolist() == [False]
     ended[3] = True
-    sets.tell_next(ended)
+    sets.read_next(ended)
     batch = sets[(0,), np.array([3])]
     assert batch[Key.ENDED].tolist() == [True]
     assert batch[Key.CUT].tolist() == [False]
@@ -119,7 +119,7 @@ def test_the_step_after_is_told_with_why_there_is_none(offered):
 
 def test_assumed_steps_after_hold_items_that_are_still_unseen(plain):
     sets = ChoiceSets(plain, 3, 4, 1.0)
-    sets.tell_next(np.zeros(len(plain), bool))
+    sets.read_next(np.zeros(len(plain), bool))
     events = np.flatnonzero(plain.parts == TRAIN)
     batch = sets[(0,), events]
     following = batch[Key.NEXT_CANDIDATES].numpy()

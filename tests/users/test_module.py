@@ -24,6 +24,7 @@ from lightrec.users.assessment import (
 )
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.halves import in_half
+from lightrec.users.irl.base import mean
 from lightrec.users.irl.iq_learn import IQLearn
 from lightrec.users.irl.maxent import MaxEnt
 from lightrec.users.module import ChoiceModule, bootstrap_times
@@ -281,14 +282,15 @@ def test_members_learn_from_bootstrap_samples_of_the_users(folders):
     assert torch.equal(times[0], bootstrap_times(data, 0))
     assert not torch.equal(times[0], times[1])
     assert times.mean() == pytest.approx(1, abs=0.25)
-    module = ChoiceModule(ITEMS, 1, members=2, history_length=5, bootstrap=True)
     batch = next(iter(data.train_dataloader()))
-    # A user who is in nobody's sample teaches nothing; whoever is in twice, twice as much.
-    module._times = [torch.zeros(60), torch.full((60,), 2.0)]
-    drawn = [module._times_drawn(number, batch) for number in range(2)]
-    assert drawn[0].shape == batch["weight"].shape
-    assert (drawn[0] == 0).all()
-    assert (drawn[1] == 2).all()
+    # A user who is in no sample teaches nothing; one who is in twice, twice as much.
+    values = torch.ones_like(batch["weight"])
+    found = [mean(values, batch, drawn[batch["user"]]) for drawn in torch.eye(2).repeat(1, 30)]
+    assert sum(found) == pytest.approx(1)
+    assert mean(values, batch, 2.0) == 2
+    trained = train(folders, epochs=1, members=2, bootstrap=True)
+    assert trained.times.tolist() == times[:2].tolist()
+    assert not any(name.endswith("times") for name in trained.state_dict())
     users = batch["user"]
     assert len(users) == len(batch["choice"]) == 2 * len(batch["history"])
     assert torch.equal(users[: len(users) // 2], users[len(users) // 2 :])

@@ -134,7 +134,7 @@ def test_what_is_always_the_same_in_a_log_says_nothing_elsewhere():
     part = ReturnModel(2)
     torch.nn.init.normal_(part.linear.weight)
     state, steps = torch.randn(100, 2), torch.randint(1, 9, (100, 1))
-    part.standardise(*part.inputs(state, steps, steps.float()))
+    part.standardise(state, steps, steps.float())
     with torch.no_grad():
         logged, _ = part(state, steps, steps.float())
         simulated, _ = part(state, steps, 0.5 * steps)

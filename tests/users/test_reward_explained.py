@@ -14,8 +14,9 @@ from lightrec.data.prepare import prepare
 from lightrec.keys import Column
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
+from lightrec.users.irl.linear import RewardFeatures
 from lightrec.users.irl.maxent import MaxEnt
-from lightrec.users.reward_explained import EXPLAINED, RewardFeatures, explain
+from lightrec.users.reward_explained import EXPLAINED, explain
 from lightrec.users.user_model import UserModel
 
 ITEMS, PLACES = 24, 4
@@ -159,7 +160,6 @@ def test_a_learners_reward_is_explained_in_place_of_the_user_models(data, tmp_pa
 
     learner = MaxEnt()
     learner.build(make, 0.9)
-    learner.start()
     learner.eval()
     learner.reward_network.bias.data[1:] = -5.0 * torch.arange(ITEMS)
     users = UserModel([make()], reward_model=learner.reward_model())

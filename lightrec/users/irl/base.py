@@ -1,44 +1,57 @@
-"""The base class of what learns a reward from choices, and learners that do not look ahead."""
+"""The base class of reward learners, the ones that do not look ahead, and the two-step estimator.
 
+The two-step estimator needs no learner. It reads rewards off a fitted choice model, whose
+continuation value follows from the probability of nothing: nothing has reward 0, so in every state
+V(s, offer) = γ' W(s after nothing) - log P(nothing | s, offer), and W(s) is the mean of V over
+offers (Hotz and Miller 1993; the anchor of Geng et al. 2020). W is linear in the state: one
+least-squares temporal-difference solve (Bradtke and Barto 1996) over the logged states and offers.
+"""
+
+import copy
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from copy import deepcopy
+from collections.abc import Callable, Iterable
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, pad
+from torch.nn.functional import binary_cross_entropy_with_logits
 
+from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.part import Part
-from lightrec.users.choice_model import ChoiceModel
+from lightrec.users.choice_model import ChoiceModel, blocks, with_nothing
 from lightrec.users.reward_model import Continuation, RewardModel, average
 
 Batch = dict[str, Tensor]
 Make = Callable[[], ChoiceModel]
-"""Makes a choice model that has not learned anything yet."""
+"""Makes an untrained choice model."""
+Offer = tuple[Tensor, Tensor, Tensor]
+"""Histories (B, L) int64, sets (M · B, C) int64 padded with 0, and the sets' weights float32.
+
+The sets are M blocks, each in the order of the histories.
+"""
 
 
 class RewardLearner(Part, ABC):
-    """Learns from choices what people want.
+    """Learns a reward from choices, by networks of its own on the batches of the user model.
 
-    A learner has networks of its own, trained beside the user model on the same batches. A row of a
-    batch is a choice from a set, or of nothing: ``Key.HISTORY`` (B, L), ``Key.CANDIDATES`` (R, C),
-    ``Key.CHOICE`` (R,), ``Key.WEIGHT`` (R,); R is a multiple M of B, as blocks in the order of the
-    histories. Where :attr:`reads_next`, ``Key.NEXT_CANDIDATES`` (R, C) is what is on offer in the
-    step after, and ``Key.ENDED`` and ``Key.CUT`` (R,) bool tell whether there is none: because the
-    session ended, or because the log of it did.
+    A row of a batch is a choice from a set, or of nothing: ``Key.HISTORY`` (B, L),
+    ``Key.CANDIDATES`` (R, C), ``Key.CHOICE`` (R,), ``Key.WEIGHT`` (R,); R is a multiple M of B, as
+    blocks in the order of the histories. With :attr:`reads_next`, ``Key.NEXT_CANDIDATES`` (R, C) is
+    the offer of the next step; ``Key.ENDED`` (R,) bool is whether there is none because the session
+    ended, ``Key.CUT`` (R,) bool because the log of it did.
 
-    How far people look ahead, γ' = γ · (1 - leave rate), is given and not learned: choices of a
-    log are as likely under one γ as under another, while a wrong γ costs as much as looking ahead
-    gains. With γ' = 0 every learner is a conditional logit in another dress.
+    How far people look ahead, γ' = γ · (1 - leave rate), is given and not learned: choices are as
+    likely under one γ as under another, while a wrong γ costs as much as looking ahead gains. With
+    γ' = 0 every learner is a conditional logit.
 
-    Subclass it, and a recipe can name the class: ``learner: {class_path: my_package.MyLearner}``.
-    The constructor's arguments are plain Python.
+    A recipe names a subclass by ``learner: {class_path: my_package.MyLearner}``. The constructor's
+    arguments are plain Python. All choice models that a learner holds get the items' vectors.
     """
 
     reads_next: ClassVar[bool] = False
-    """Whether batches must tell of the step after."""
+    """Whether batches must hold the next step."""
 
     @abstractmethod
     def build(self, make: Make, discount: float) -> None:
@@ -48,20 +61,12 @@ class RewardLearner(Part, ABC):
         :param discount: γ'.
         """
 
-    @property
-    @abstractmethod
-    def networks(self) -> list[ChoiceModel]:
-        """The choice models among the networks that are trained; they are told of the items."""
-
     @abstractmethod
     def loss(self, batch: Batch, progress: float) -> Tensor:
-        """Give a scalar, a mean over weighted rows, to be made small.
+        """Give a scalar to be made small, a mean over weighted rows.
 
         :param progress: of the training, from 0 to 1.
         """
-
-    def start(self) -> None:
-        """Begin: networks that follow others become their copies. Called once items are told."""
 
     def stepped(self) -> None:
         """Follow a step of the optimizer, as averaged target networks do."""
@@ -72,13 +77,13 @@ class RewardLearner(Part, ABC):
 
     @abstractmethod
     def reward_model(self) -> RewardModel:
-        """What was learned."""
+        """Give the learned reward."""
 
 
 class LookingAhead(RewardLearner):
-    """What learners share that learn W next to a network of rewards, and follow its average.
+    """Base of learners with a network of rewards, W next to it, and an averaged copy of W.
 
-    :param rate: by which share of a step the averaged copy of W moves.
+    :param rate: the share of a step by which the copy moves.
     :param ramp: the share of training in which γ' rises to its value.
     """
 
@@ -92,22 +97,13 @@ class LookingAhead(RewardLearner):
         self.discount = 0.0
 
     def build(self, make: Make, discount: float) -> None:
-        """Make the reward network, W, and W's averaged copy."""
+        """Make the reward network, W, and its averaged copy."""
         self.reward_network, self.discount = make(), discount
         self.value = Continuation(make())
-        self.slow = deepcopy(self.value).requires_grad_(False)
-
-    @property
-    def networks(self) -> list[ChoiceModel]:
-        """The networks of rewards and of W."""
-        return [self.reward_network, self.value.trunk]
-
-    def start(self) -> None:
-        """Copy W."""
-        self.slow.load_state_dict(self.value.state_dict())
+        self.slow = copy.deepcopy(self.value).requires_grad_(False)
 
     def stepped(self) -> None:
-        """Let the averaged W follow."""
+        """Move the averaged copy of W."""
         average(self.slow, self.value, self.rate)
 
     def discount_at(self, progress: float) -> float:
@@ -115,59 +111,36 @@ class LookingAhead(RewardLearner):
         return self.discount * min(1.0, progress / self.ramp) if self.ramp else self.discount
 
 
-def blocks(values: Tensor, rows: int) -> Tensor:
-    """Repeat what belongs to histories (B, ...) for all blocks of sets: (rows, ...)."""
-    return values.repeat(rows // len(values), *[1] * (values.ndim - 1))
-
-
-def with_nothing(utilities: Tensor, nothing: Tensor | float = 0.0) -> Tensor:
-    """Add nothing, in the last column, to utilities (R, C)."""
-    if isinstance(nothing, float):
-        return pad(utilities, (0, 1), value=nothing)
-    return pad(utilities, (0, 1)) + pad(nothing.unsqueeze(1), (utilities.shape[1], 0))
-
-
-def mean(values: Tensor, batch: Batch) -> Tensor:
-    """Average rows (R,) by their weights."""
+def mean(values: Tensor, batch: Batch, times: Tensor | float = 1.0) -> Tensor:
+    """Average rows (R,) by their weights, each counted a number of times."""
     weight = batch[Key.WEIGHT]
-    return (weight * values).sum() / weight.sum()
+    return (times * weight * values).sum() / weight.sum()
 
 
 def chosen(values: Tensor, batch: Batch) -> Tensor:
-    """Pick from (R, C + 1) what belongs to the choice: (R,)."""
+    """Pick the choices' own (R,) from values (R, C + 1)."""
     return values.gather(1, batch[Key.CHOICE].unsqueeze(1)).squeeze(1)
 
 
 class _OneNetwork(RewardLearner):
-    def __init__(self) -> None:
-        super().__init__()
-        self.reward_network: ChoiceModel
+    reward_network: ChoiceModel
 
     def build(self, make: Make, discount: float) -> None:
         """Make the network; γ' has no part in it."""
         self.reward_network = make()
 
-    @property
-    def networks(self) -> list[ChoiceModel]:
-        """The one network."""
-        return [self.reward_network]
-
     def utilities(self, history: Tensor, items: Tensor) -> Tensor:
         """Give the network's utilities (M · B, C)."""
-        return self.reward_network.utilities(
-            blocks(self.reward_network.state(history), len(items)), items
-        )
+        state = blocks(self.reward_network.state(history), len(items))
+        return self.reward_network.utilities(state, items)
 
     def reward_model(self) -> RewardModel:
-        """The network's utilities, taken for rewards."""
+        """Give the network's utilities as rewards."""
         return RewardModel(self.reward_network)
 
 
 class ClickClassifier(_OneNetwork):
-    """Each shown item apart: was it chosen? A logit above 0 means that it likely was.
-
-    What else was on offer plays no part.
-    """
+    """Classifies each shown item by itself: a logit above 0 means that it was probably chosen."""
 
     def loss(self, batch: Batch, progress: float) -> Tensor:
         """Binary cross-entropy, the mean over a set's items."""
@@ -185,15 +158,15 @@ class ClickClassifier(_OneNetwork):
 class RewardWeightedLikelihood(_OneNetwork):
     """The recommender that maximises the mean of Σ_t r_t · log π(a_t | s_t) over the log's steps.
 
-    π is a softmax over the set and nothing, whose utilities are learned. This is the surrogate of
-    the policy gradient only where the actions were drawn from π itself and r_t is the return from t
-    on, or an advantage. With single rewards it ignores what an action brings later; with positive
-    rewards alone every action taken becomes likelier, and with negative ones it grows without bound
-    as π gives what was taken no probability at all.
+    π is a softmax of the utilities over the set and nothing. This is the surrogate of the policy
+    gradient only where the actions were drawn from π itself and r_t is the return from t on, or an
+    advantage. With single rewards it ignores later effects of an action; with positive rewards
+    alone every action taken becomes likelier, and with negative ones it grows without bound as π
+    gives the actions taken no probability at all.
 
     :param reward: r_t: ``engagement`` is 1 for an item and 0 for nothing, so that declined offers
-        teach nothing; ``probability-log`` is p·log p of π's own probability p of what was chosen,
-        held constant: never positive, it makes what was chosen *less* likely.
+        teach nothing; ``probability-log`` is p·log p of π's own probability p of the choice, held
+        constant: never positive, it makes the choice *less* likely.
     """
 
     def __init__(self, reward: Literal["engagement", "probability-log"] = "engagement") -> None:
@@ -209,3 +182,72 @@ class RewardWeightedLikelihood(_OneNetwork):
         else:
             weight = (log_p.exp() * log_p).detach()
         return -mean(weight * log_p, batch)
+
+
+@torch.no_grad()
+def fit_continuation(
+    model: ChoiceModel,
+    offers: Iterable[Offer],
+    *,
+    discount: float,
+    leave_rate: float,
+    ridge: float = 1e-3,
+) -> None:
+    """Fit W of a model whose choices are fitted, in place; its choices stay unchanged.
+
+    :param offers: logged states with their offers.
+    :param discount: γ of one step, from 0 to below 1.
+    :param leave_rate: probability that a session ends after a step.
+    :param ridge: added to the diagonal, relative to each feature's mean square.
+    :raises RecipeError: where discount or leave rate is out of range.
+    """
+    if not (0 <= discount <= 1 and 0 <= leave_rate <= 1 and discount * (1 - leave_rate) < 1):
+        raise RecipeError(
+            f"discount is {discount} and leave_rate is {leave_rate}; both lie between 0 and 1, and "
+            "discount · (1 - leave_rate) must be below 1."
+        )
+    model.discount.fill_(discount)
+    model.leave_rate.fill_(leave_rate)
+    torch.nn.init.zeros_(model.value.weight)
+    torch.nn.init.zeros_(model.value.bias)
+    if model.survival_discount == 0:
+        return
+    size = model.state_size + 1
+    normal = torch.zeros(size, size, dtype=torch.float64, device=model.bias.device)
+    squares, target = torch.zeros(2, size, dtype=torch.float64, device=model.bias.device)
+    total = 0.0
+    for history, items, weight in offers:
+        now = blocks(_with_one(model.state(history)), len(items))
+        idle = blocks(_with_one(model.after_nothing(history)), len(items))
+        surprise = -model.log_probabilities(history, items)[:, -1].double()
+        weighted = now * weight.double().unsqueeze(-1)
+        normal += weighted.T @ (now - model.survival_discount * idle)
+        squares += (weighted * now).sum(0)
+        target += weighted.T @ surprise
+        total += float(weight.sum())
+    # The ridge leaves the constant alone: W of the average state must not shrink.
+    penalty = ridge * squares
+    penalty[-1] = 0
+    solution = torch.linalg.solve(normal + torch.diag(penalty + 1e-9 * total), target)
+    model.value.weight.copy_(solution[:-1].unsqueeze(0))
+    model.value.bias.copy_(solution[-1:])
+
+
+def with_assumptions(
+    model: ChoiceModel, offers: Iterable[Offer], *, nothing_odds_ratio: float = 1.0, **given: float
+) -> ChoiceModel:
+    """Copy a model under other assumptions; only the continuation value is fitted anew.
+
+    :param nothing_odds_ratio: factor of the odds of choosing nothing. Where declined sets are
+        assumed and not logged, that shifts the utility of nothing by the ratio's logarithm and
+        changes nothing else in the fitted choices.
+    :param given: see :func:`fit_continuation`.
+    """
+    other = copy.deepcopy(model)
+    other.nothing_shift += math.log(nothing_odds_ratio)
+    fit_continuation(other, offers, **given)
+    return other
+
+
+def _with_one(state: Tensor) -> Tensor:
+    return torch.cat([state, torch.ones_like(state[:, :1])], -1).double()

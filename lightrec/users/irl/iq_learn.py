@@ -1,6 +1,6 @@
-"""Inverse soft Q-learning: one network Q, of which the reward is what the Bellman equation leaves.
+"""Inverse soft Q-learning (Garg et al. 2021, "IQ-Learn: inverse soft-Q learning for imitation").
 
-Garg et al. 2021, "IQ-Learn: inverse soft-Q learning for imitation", from logs alone, with a set of
+One network Q, from which the Bellman equation gives the reward; from logs alone, with a set of
 candidates in each step and a none-option whose reward is known.
 """
 
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.users.irl.base import Batch, LookingAhead, Make, blocks, chosen, mean, with_nothing
+from lightrec.users.choice_model import blocks, with_nothing
+from lightrec.users.irl.base import Batch, LookingAhead, Make, chosen, mean
 from lightrec.users.reward_model import RewardModel
 
 Divergence = Literal["chi2", "forward-kl", "hellinger", "jensen-shannon", "reverse-kl"]
@@ -35,7 +36,7 @@ _FUNCTIONS: Final[dict[str, _Function]] = {
     "jensen-shannon": _Function(
         lambda x: torch.log(2 - torch.exp(-x)), lambda x: 1 / (2 * torch.exp(x) - 1), -0.6
     ),
-    # f(t) = t log t - t + 1; φ is finite everywhere, and grows without mercy.
+    # f(t) = t log t - t + 1; φ is finite everywhere, but falls exponentially.
     "reverse-kl": _Function(lambda x: 1 - torch.exp(-x), lambda x: torch.exp(-x), -3.0),
 }
 
@@ -43,8 +44,8 @@ _FUNCTIONS: Final[dict[str, _Function]] = {
 def phi(divergence: Divergence, x: Tensor) -> Tensor:
     """φ of rewards, elementwise.
 
-    Below an edge a little inside of where φ is finite its tangent goes on in its place, so that
-    rewards there are drawn back.
+    Below an edge, a little inside the range where φ is finite, its tangent replaces it, which draws
+    rewards back.
     """
     value, slope, edge = _FUNCTIONS[divergence]
     if edge == -torch.inf:
@@ -56,16 +57,16 @@ def phi(divergence: Divergence, x: Tensor) -> Tensor:
 class IQLearn(LookingAhead):
     """Learns Q(s, i) = b(s) + u(s, i), u of nothing being 0; r = Q(s, i) - γ' V(s′).
 
-    Made large is the mean over the log's steps of α φ(r / α) - (V(s) - γ' V(s′)), with V(s) =
+    It maximises the mean over the log's steps of α φ(r / α) - (V(s) - γ' V(s′)), with V(s) =
     b(s) + log(1 + Σ exp u) over the offer. With φ of χ² this is the log-likelihood of the choices
-    less r² / 4α. Where the log of a session was cut, V(s′) is foretold by W; where the session
-    ended it is 0.
+    less r² / 4α. Where the log of a session was cut, W predicts V(s′); where the session ended,
+    V(s′) is 0.
 
-    :param anchor: weight of (b(s) - γ' W(s after nothing))², which tells that nothing has reward 0.
-        With 0 the published method remains, whose reward leaves open how values differ by state.
+    :param anchor: weight of (b(s) - γ' W(s after nothing))², by which nothing has reward 0. With 0
+        the published method remains, whose reward leaves open how values differ by state.
     :param divergence: in which occupancies are matched.
-    :param strength: α: the larger, the less rewards are kept small.
-    :param rate: by which share of a step the averaged copy of W moves.
+    :param strength: α: the larger, the weaker the penalty on large rewards.
+    :param rate: the share of a step by which the averaged copy of W moves.
     :param ramp: the share of training in which γ' rises to its value.
     """
 
@@ -85,7 +86,7 @@ class IQLearn(LookingAhead):
         self.anchor, self.divergence, self.strength = anchor, divergence, strength
 
     def build(self, make: Make, discount: float) -> None:
-        """Make u, W and b; b is read off W's states."""
+        """Make u, W, and b on W's states."""
         super().build(make, discount)
         self.base = nn.Sequential(
             nn.Linear(self.value.trunk.state_size, self.value.hidden_size),
@@ -96,8 +97,7 @@ class IQLearn(LookingAhead):
     def loss(self, batch: Batch, progress: float) -> Tensor:
         """Minus the objective, the anchor, and half W's squared error."""
         items = batch[Key.CANDIDATES]
-        rows = len(items)
-        history = blocks(batch[Key.HISTORY], rows)
+        history = blocks(batch[Key.HISTORY], len(items))
         discount = self.discount_at(progress)
         base, utilities = self._parts(history, items)
         value = base + utilities.logsumexp(-1)
@@ -116,7 +116,7 @@ class IQLearn(LookingAhead):
         return self._parts(blocks(history, len(items)), items)[1][:, :-1]
 
     def reward_model(self) -> RewardModel:
-        """Q less the averaged continuation value, both from nothing on."""
+        """Give Q less the averaged continuation value, both relative to nothing."""
         return RewardModel(self.reward_network, self.slow, self.discount)
 
     def _parts(self, history: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,7 +126,7 @@ class IQLearn(LookingAhead):
         return base, with_nothing(utilities)
 
     def _later(self, history: Tensor, batch: Batch) -> Tensor:
-        """V(s′) (R,) of what was chosen, 0 where the session ended."""
+        """V(s′) (R,) after the choices, 0 where the session ended."""
         nothing = torch.full_like(history[:, :1], self.reward_network.num_items + 1)
         options = torch.cat([batch[Key.CANDIDATES], nothing], 1)
         taken = options.gather(1, batch[Key.CHOICE].unsqueeze(1))
@@ -135,6 +135,6 @@ class IQLearn(LookingAhead):
             after = torch.where(taken > self.reward_network.num_items, history, after)
         base, utilities = self._parts(after, batch[Key.NEXT_CANDIDATES])
         with torch.no_grad():
-            foretold = self.slow(after)
-        later = torch.where(batch[Key.CUT], foretold, base + utilities.logsumexp(-1))
+            predicted = self.slow(after)
+        later = torch.where(batch[Key.CUT], predicted, base + utilities.logsumexp(-1))
         return torch.where(batch[Key.ENDED], 0.0, later)

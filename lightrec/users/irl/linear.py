@@ -1,7 +1,7 @@
-"""A reward that is linear in features, by maximum likelihood, with confidence intervals.
+"""A reward that is linear in named features, by maximum likelihood, with confidence intervals.
 
 P(i | s, set) ∝ exp(θ · φ(s, i) + offset(s, i)), nothing having utility 0 (McFadden 1974). Where
-users look ahead the offset is what a choice does for later offers, γ' (W(s after i) - W(s after
+users look ahead the offset is the effect of a choice on later offers, γ' (W(s after i) - W(s after
 nothing)), so that θ · φ is the reward. The log-likelihood is concave: Newton's method finds θ.
 """
 
@@ -9,14 +9,122 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+import polars as pl
 import torch
+from numpy.typing import NDArray
 from scipy.stats import t as student
 from torch import Tensor
+from torch.nn.functional import normalize, one_hot, pad
 
+from lightrec.data.store import CATEGORIES, EventStore
 from lightrec.errors import DataError
+from lightrec.keys import PADDING, Column
+from lightrec.users.choice_model import with_nothing
 
 STEPS = 100
 """At most so many of Newton's steps; some five are usual."""
+POPULARITY = "popularity (log)"
+"""The feature that is counted in the log itself."""
+RECENT = 5
+"""How many of the last steps count as recent."""
+FEW = 5
+"""A category of fewer items has no feature of its own."""
+
+
+class RewardFeatures:
+    """Names and values of the features of items in states.
+
+    One for every item; the log of its popularity; every number in the catalog; every value of the
+    attributes of words with 2 to 40 values, of a single-valued one all but the most frequent; the
+    cosines of the item's vector with the last step's and, on average, with those of the recent
+    steps; how many recent steps share a category with it; and, where items repeat, how often it was
+    chosen in them. Popularity and numbers are in standard deviations over the catalog, cosines in
+    those of two random vectors, 1 / √D.
+
+    :param store: the prepared log.
+    :param vectors: (N + 1, D) float32, row 0 ignored.
+    :param counts: (N + 1,) int64, how often each item was chosen.
+    """
+
+    def __init__(self, store: EventStore, vectors: Tensor, counts: NDArray[np.int64]) -> None:
+        self.num_items, self.repeats = store.num_items, store.repeats
+        popularity = torch.from_numpy(np.log1p(counts[1:]))
+        named = {"any item": torch.ones(store.num_items)}
+        if popularity.std() > 0:
+            named[POPULARITY] = _standard(popularity)
+        categories: dict[str, Tensor] = {}
+        for name in store.catalog.columns:
+            if name in (Column.ITEM, Column.TITLE, Column.TEXT):
+                continue
+            column = store.catalog.get_column(name)
+            if column.dtype.is_numeric():
+                numbers = torch.from_numpy(column.cast(pl.Float64).fill_nan(None).to_numpy().copy())
+                if len(numbers[numbers.isfinite()].unique()) > 1:
+                    named[name] = _standard(numbers)
+            else:
+                categories |= _one_hot(column)
+        self.names = [*named, *categories]
+        rows = torch.stack([*named.values(), *categories.values()], 1)
+        # Row 0 is padding and row N + 1 nothing: neither resembles any item.
+        self.items = pad(rows.float(), (0, 0, 1, 1))
+        self.kinds = self.items[:, len(named) :] if categories else None
+        # Not copied: the catalog may be large.
+        self.vectors, self.mean = vectors, vectors[1:].mean(0)
+        if vectors.shape[1]:
+            self.names += ["like the last", f"like the last {RECENT}"]
+        if self.kinds is not None:
+            self.names.append(f"of the last {RECENT}, of a shared category")
+        if self.repeats:
+            self.names.append(f"chosen in the last {RECENT}")
+
+    def __call__(self, history: Tensor, items: Tensor) -> Tensor:
+        """Values (B, C, F) float32.
+
+        :param history: (B, L) int64, padded on the left.
+        :param items: (B, C) int64, 0 for none.
+        """
+        recent = history[:, -RECENT:].clamp_max(self.num_items + 1)
+        found = [self.items[items]]
+        if self.vectors.shape[1]:
+            near = self._direction(items) @ self._direction(recent).mT * len(self.mean) ** 0.5
+            found += [near[..., -1:], near.mean(2, keepdim=True)]
+        if self.kinds is not None:
+            shared = self.kinds[items] @ self.kinds[recent].mT > 0
+            found.append(shared.sum(2, keepdim=True).float())
+        if self.repeats:
+            there = items.unsqueeze(2) == recent.unsqueeze(1)
+            found.append((there & (items > PADDING).unsqueeze(2)).sum(2, keepdim=True).float())
+        return torch.cat(found, 2)
+
+    def _direction(self, items: Tensor) -> Tensor:
+        """Unit vectors (..., D) of items; zero for padding and nothing."""
+        there = (items > PADDING) & (items <= self.num_items)
+        centred = self.vectors[torch.where(there, items, PADDING)] - self.mean
+        return normalize(centred, dim=-1) * there.unsqueeze(-1)
+
+
+def _standard(numbers: Tensor) -> Tensor:
+    """Centre and scale numbers (N,); the mean replaces unknown ones."""
+    known = numbers.isfinite()
+    mean, spread = numbers[known].mean(), numbers[known].std().clamp_min(1e-12)
+    return torch.where(known, (numbers - mean) / spread, 0)
+
+
+def _one_hot(column: pl.Series) -> dict[str, Tensor]:
+    """Columns (N,) of 0 and 1 for the values of an attribute of words; none if too many differ."""
+    several = isinstance(column.dtype, pl.List)
+    rows = column if several else column.cast(pl.String).reshape((-1, 1)).arr.to_list()
+    if rows.dtype != pl.List(pl.String):
+        return {}
+    counts = rows.explode().drop_nulls().value_counts(sort=True)
+    if not 2 <= counts.height <= CATEGORIES:
+        return {}
+    kept = [word for word, count in counts.iter_rows() if count >= FEW]
+    # Of a single-valued attribute one value follows from the others and "any item".
+    shown = sorted(kept if several else kept[1:])
+    has = {word: rows.list.contains(word).fill_null(False).to_numpy() for word in shown}
+    return {f"{column.name}: {word}": torch.tensor(x).float() for word, x in has.items()}
 
 
 class LinearSets(NamedTuple):
@@ -25,7 +133,7 @@ class LinearSets(NamedTuple):
     features: Tensor
     """(R, C, F)."""
     offset: Tensor
-    """(R, C): what is added to utilities; minus infinity in empty places."""
+    """(R, C): added to utilities; minus infinity in empty places."""
     choice: Tensor
     """(R,) int64: the slot taken, or C for nothing."""
     weight: Tensor
@@ -68,13 +176,20 @@ def fit_linear(
     assumed sets are used several times.
 
     :param sets: batches.
-    :param ridge: a penalty ridge/2 · Σ θ² on the mean log-likelihood, against features that say
-        the same.
+    :param ridge: a penalty ridge/2 · Σ θ² on the mean log-likelihood, against collinear features.
     :param tolerance: of the mean gradient's largest entry.
     :raises DataError: where there are no sets, fewer than two users, or features that are not
         finite.
     """
-    _check(sets)
+    if not sets or torch.cat([part.user for part in sets]).unique().numel() < 2:
+        raise DataError(
+            "A linear reward with intervals needs the choices of two users or more; there are "
+            "fewer. Give more of the log."
+        )
+    if not all(part.features.isfinite().all() for part in sets):
+        raise DataError(
+            "Some features are NaN or infinite; fill unknown values with the feature's mean."
+        )
     size = sets[0].features.shape[-1]
     weights = torch.zeros(size, dtype=torch.float64)
     total = sum(float(part.weight.double().sum()) for part in sets)
@@ -110,13 +225,11 @@ def linear_log_likelihood(sets: Iterable[LinearSets], weights: Tensor) -> float:
 
 
 def _parts(sets: LinearSets, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-likelihoods (R,), chances (R, C) and what was taken less them (R, C)."""
-    scores = sets.features.double() @ weights + sets.offset.double()
-    logs = torch.cat([scores, torch.zeros_like(scores[:, :1])], 1).log_softmax(1)
-    chances = logs.exp()
-    taken = torch.nn.functional.one_hot(sets.choice, logs.shape[1]).double()
-    told = logs.gather(1, sets.choice.unsqueeze(1)).squeeze(1)
-    return told, chances[:, :-1], (taken - chances)[:, :-1]
+    """Log-likelihoods (R,), probabilities (R, C), and choices (R, C) minus these."""
+    logs = with_nothing(sets.features.double() @ weights + sets.offset.double()).log_softmax(1)
+    law = logs.exp()
+    likely = logs.gather(1, sets.choice.unsqueeze(1)).squeeze(1)
+    return likely, law[:, :-1], (one_hot(sets.choice, logs.shape[1]).double() - law)[:, :-1]
 
 
 def _sums(sets: Sequence[LinearSets], weights: Tensor) -> tuple[float, Tensor, Tensor]:
@@ -125,40 +238,24 @@ def _sums(sets: Sequence[LinearSets], weights: Tensor) -> tuple[float, Tensor, T
     value, gradient = 0.0, torch.zeros(size, dtype=torch.float64)
     hessian = torch.zeros(size, size, dtype=torch.float64)
     for part in sets:
-        told, chances, left = _parts(part, weights)
+        likely, law, left = _parts(part, weights)
         weight, features = part.weight.double(), part.features.double()
-        value += float(weight @ told)
+        value += float(weight @ likely)
         gradient += torch.einsum("rc,rcf->f", weight.unsqueeze(1) * left, features)
         flat = features.flatten(0, 1)
-        mean = torch.einsum("rc,rcf->rf", chances, features)
-        share = (weight.unsqueeze(1) * chances).flatten().unsqueeze(1)
+        mean = torch.einsum("rc,rcf->rf", law, features)
+        share = (weight.unsqueeze(1) * law).flatten().unsqueeze(1)
         hessian += flat.T @ (share * flat) - mean.T @ (weight.unsqueeze(1) * mean)
     return value, gradient, hessian
 
 
 def _by_user(sets: Sequence[LinearSets], weights: Tensor) -> tuple[Tensor, int]:
-    """Σ g gᵀ (F, F) over the users' scores, and how many users there are."""
+    """Σ g gᵀ (F, F) over the users' scores, and the number of users."""
     users, place = torch.cat([part.user for part in sets]).unique(return_inverse=True)
+    each = []
+    for part in sets:
+        left = part.weight.double().unsqueeze(1) * _parts(part, weights)[2]
+        each.append(torch.einsum("rc,rcf->rf", left, part.features.double()))
     scores = torch.zeros(len(users), len(weights), dtype=torch.float64)
-    begin = 0
-    for part in sets:
-        _, _, left = _parts(part, weights)
-        each = torch.einsum(
-            "rc,rcf->rf", part.weight.double().unsqueeze(1) * left, part.features.double()
-        )
-        scores.index_add_(0, place[begin : begin + len(each)], each)
-        begin += len(each)
+    scores.index_add_(0, place, torch.cat(each))
     return scores.T @ scores, len(users)
-
-
-def _check(sets: Sequence[LinearSets]) -> None:
-    if not sets or torch.cat([part.user for part in sets]).unique().numel() < 2:
-        raise DataError(
-            "A linear reward with intervals needs the choices of two users or more; there are "
-            "fewer. Give more of the log."
-        )
-    for part in sets:
-        if not part.features.isfinite().all():
-            raise DataError(
-                "Some features are NaN or infinite; fill what is not known with the feature's mean."
-            )

@@ -1,8 +1,8 @@
 """Maximum-entropy inverse reinforcement learning from choices with known sets.
 
-People choose with probability ∝ exp Q, Q(s, i) = r(s, i) + γ' W(s after i), and W(s), the mean of
-log Σ exp Q over the offers of s, is learned beside r as a network that follows its own targets
-(Ziebart et al. 2010; Rust 1987, whose nested solution it replaces by fitted soft value iteration).
+People choose with probability ∝ exp Q, Q(s, i) = r(s, i) + γ' W(s after i). W(s), the mean of
+log Σ exp Q over the offers of s, is a network that follows its own targets (Ziebart et al. 2010;
+Rust 1987, whose nested solution it replaces by fitted soft value iteration).
 """
 
 import torch
@@ -10,35 +10,25 @@ from torch import Tensor, nn
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.users.choice_model import ChoiceModel
-from lightrec.users.irl.base import (
-    Batch,
-    LookingAhead,
-    Make,
-    RewardLearner,
-    blocks,
-    chosen,
-    mean,
-    with_nothing,
-)
+from lightrec.users.choice_model import blocks, with_nothing
+from lightrec.users.irl.base import Batch, LookingAhead, Make, RewardLearner, chosen, mean
 from lightrec.users.reward_model import Gate, RewardModel, recent
 
 ANYWHERE = 0.6
-"""Deviation of the weights from which nothing's reward begins where it is free: of some nats in
-most states, since where learning begins near the truth it also ends near it."""
+"""Deviation of the initial weights of nothing's reward where it is free: of some nats in most
+states, since learning that begins near the truth also ends near it."""
 
 
 class MaxEnt(LookingAhead):
     """The reward under which the log's choices are likeliest, by maximum entropy.
 
-    Unlike in the two-step estimator it is the reward that is a network and that priors keep simple,
-    not the value.
+    Here the reward is the network that priors keep simple; in the two-step estimator it is Q.
 
-    :param anchored: whether nothing has reward 0. Where its reward is learned like any other, as
-        one number for each state, choices are explained as well and the reward is anybody's guess:
-        a number may be added to the rewards of all that is chosen in s, nothing included, and taken
-        back from what leads to s. It is here to show just that.
-    :param rate: by which share of a step the averaged copy of W moves.
+    :param anchored: whether nothing has reward 0. Where its reward is learned, as one number for
+        each state, choices are explained as well and the reward is arbitrary: a number may be added
+        to the rewards of all choices in s, nothing included, and subtracted from those that lead
+        to s. This option exists to show that.
+    :param rate: the share of a step by which the averaged copy of W moves.
     :param ramp: the share of training in which γ' rises to its value.
     """
 
@@ -47,7 +37,7 @@ class MaxEnt(LookingAhead):
         self.anchored = anchored
 
     def build(self, make: Make, discount: float) -> None:
-        """Make r and W, and the nothing's reward where that is free."""
+        """Make r and W, and nothing's reward where that is free."""
         super().build(make, discount)
         self.nothing = None
         if not self.anchored:
@@ -63,11 +53,7 @@ class MaxEnt(LookingAhead):
         """Log-likelihoods of the choices, and W's squared errors: (R,) each."""
         history, items = batch[Key.HISTORY], batch[Key.CANDIDATES]
         discount = self.discount_at(progress)
-        state = self.reward_network.state(history)
-        with torch.no_grad():
-            idle = blocks(self.slow.after_nothing(history), len(items))
-            gain = self._gain(history, items, idle)
-        values = self._values(state, items, discount * gain)
+        values, idle = self._values(history, items, discount)
         likely = chosen(values.log_softmax(-1), batch)
         target = (discount * idle + values.logsumexp(-1)).detach()
         error = blocks(self.value(history), len(items)) - target
@@ -75,38 +61,34 @@ class MaxEnt(LookingAhead):
 
     def utilities(self, history: Tensor, items: Tensor) -> Tensor:
         """Give Q(s, i) - Q(s, nothing), by the averaged W."""
-        idle = blocks(self.slow.after_nothing(history), len(items))
-        gain = self._gain(history, items, idle)
-        values = self._values(self.reward_network.state(history), items, self.discount * gain)
+        values, _ = self._values(history, items, self.discount)
         return values[:, :-1] - values[:, -1:]
 
     def reward_model(self) -> RewardModel:
-        """The model of r."""
+        """Give r."""
         return RewardModel(self.reward_network)
 
-    def _values(self, state: Tensor, items: Tensor, gain: Tensor) -> Tensor:
-        # (R, C + 1): Q less γ' W(s after nothing), which is the same for all of a set.
-        state = blocks(state, len(items))
+    def _values(self, history: Tensor, items: Tensor, discount: float) -> tuple[Tensor, Tensor]:
+        """Q - γ' W(s after nothing), which is the same for all of a set, (R, C + 1); and W (R,)."""
+        with torch.no_grad():
+            idle = blocks(self.slow.after_nothing(history), len(items))
+            gain = torch.zeros_like(items, dtype=idle.dtype)
+            if self.discount:
+                gain = self.slow.after(blocks(history, len(items)), items) - idle.unsqueeze(1)
+        state = blocks(self.reward_network.state(history), len(items))
         rewards = self.reward_network.utilities(state, items)
-        nothing = 0.0 if self.nothing is None else self.nothing(state).squeeze(1)
-        return with_nothing(rewards + gain, nothing)
-
-    def _gain(self, history: Tensor, items: Tensor, idle: Tensor) -> Tensor:
-        if self.discount == 0:
-            return torch.zeros_like(items, dtype=idle.dtype)
-        return self.slow.after(blocks(history, len(items)), items) - idle.unsqueeze(1)
+        nothing = None if self.nothing is None else self.nothing(state).squeeze(1)
+        return with_nothing(rewards + discount * gain, nothing), idle
 
 
 class TasteMixture(RewardLearner):
-    """K kinds of people, each with a reward of its own: P(i | s) = Σ_k g_k(s) P_k(i | s).
-
-    People of a kind look ahead as that kind: each has its own continuation value.
+    """K kinds of people, each with a reward and a W of its own: P(i | s) = Σ_k g_k(s) P_k(i | s).
 
     :param kinds: K.
     :param memory: how many of the last steps a kind's own reward reads, such as those that tire
-        people of a category. A reward that reads all of a history tells kinds apart by itself, and
-        leaves nothing to the mixture.
-    :param rate: by which share of a step the averaged copies of W move.
+        people of a category. A reward that reads the whole history distinguishes kinds by itself,
+        and leaves nothing to the mixture.
+    :param rate: the share of a step by which the averaged copies of W move.
     :param ramp: the share of training in which γ' rises to its value.
     """
 
@@ -126,18 +108,8 @@ class TasteMixture(RewardLearner):
             part.build(make, discount)
         self.gate = Gate(make(), self.kinds)
 
-    @property
-    def networks(self) -> list[ChoiceModel]:
-        """The models of all rewards and values, and the gate's."""
-        return [*(model for part in self._learners for model in part.networks), self.gate.trunk]
-
-    def start(self) -> None:
-        """Copy all W."""
-        for part in self._learners:
-            part.start()
-
     def stepped(self) -> None:
-        """Let the averaged W follow."""
+        """Move the averaged copies of W."""
         for part in self._learners:
             part.stepped()
 
@@ -145,8 +117,7 @@ class TasteMixture(RewardLearner):
         """Minus the mixture's log-likelihood, and each kind's error of W by its share in a row."""
         short = batch | {Key.HISTORY: recent(batch[Key.HISTORY], self.memory)}
         parts = [part.terms(short, progress) for part in self._learners]
-        likely = torch.stack([term for term, _ in parts], 1)
-        errors = torch.stack([error for _, error in parts], 1)
+        likely, errors = (torch.stack(terms, 1) for terms in zip(*parts, strict=True))
         weights = blocks(self.gate(batch[Key.HISTORY]), len(likely))
         joint = weights + likely
         share = joint.detach().softmax(1)
@@ -162,7 +133,7 @@ class TasteMixture(RewardLearner):
         return mixed[:, :-1] - mixed[:, -1:]
 
     def reward_model(self) -> RewardModel:
-        """The first kind's reward and the others', weighed by the gate."""
+        """Give the first kind's reward and the others', weighted by the gate."""
         first, *others = (part.reward_network for part in self._learners)
         return RewardModel(first, others=others, gate=self.gate, memory=self.memory)
 

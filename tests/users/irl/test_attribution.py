@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
-from lightrec.users.irl.attribution import attribute
+from lightrec.users.reward_explained import attribute
 from lightrec.users.reward_model import Continuation, Gate, RewardModel
 
 N = 9

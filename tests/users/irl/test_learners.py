@@ -6,13 +6,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.users.irl.base import (
-    ClickClassifier,
-    RewardWeightedLikelihood,
-    chosen,
-    mean,
-    with_nothing,
-)
+from lightrec.users.choice_model import with_nothing
+from lightrec.users.irl.base import ClickClassifier, RewardWeightedLikelihood, chosen, mean
 from lightrec.users.irl.iq_learn import IQLearn
 from lightrec.users.irl.maxent import MaxEnt
 from lightrec.users.reward_model import RewardModel
@@ -45,9 +40,7 @@ def build(learner, discount=DISCOUNT):
     torch.manual_seed(0)
     start = torch.zeros(N + 1, N, dtype=torch.float64)
     learner.build(lambda: TabularChoice(start), discount)
-    learner.double()
-    learner.start()
-    return learner
+    return learner.double()
 
 
 def train(learner, batch, steps=1000):
@@ -163,7 +156,6 @@ def test_what_is_learned_is_saved_and_loaded(world, tmp_path):
 
     learner = IQLearn()
     learner.build(lambda: PooledChoice(5, 3, 4, identity_size=0), 0.7)
-    learner.start()
     model = learner.reward_model().eval()
     model.save_pretrained(tmp_path)
     again = RewardModel.load(tmp_path)

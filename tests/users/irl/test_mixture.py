@@ -6,8 +6,7 @@ from torch.nn.functional import one_hot
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.users.choice_model import PooledChoice
-from lightrec.users.irl.base import with_nothing
+from lightrec.users.choice_model import PooledChoice, with_nothing
 from lightrec.users.irl.maxent import MaxEnt, TasteMixture
 from lightrec.users.reward_model import RewardModel
 
@@ -43,7 +42,6 @@ def make():
 def train(learner, batch, steps=300):
     torch.manual_seed(1)
     learner.build(make, 0.0)
-    learner.start()
     optimizer = torch.optim.AdamW(
         [p for p in learner.parameters() if p.requires_grad], 1e-2, weight_decay=1e-2
     )

@@ -1,6 +1,10 @@
-"""Exact inverse reinforcement learning against the expert, frozen references and the logit."""
+"""Exact soft-optimal behaviour and inverse reinforcement learning, against closed forms.
+
+Enumeration, the expert's own occupancy, frozen references and the conditional logit.
+"""
 
 import os
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +13,97 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightrec.errors import DataError
-from lightrec.users.irl.soft_policy import TabularProcess, action_occupancy, occupancy, soft_policy
+from lightrec.errors import DataError, RecipeError
 from lightrec.users.irl.tabular import (
+    TabularProcess,
     empirical_occupancy,
-    fit_demonstrations,
     fit_occupancy,
-    log_likelihood,
+    occupancy,
+    soft_policy,
+    visits,
 )
-from tests.users.irl.processes import random_process, sample
+
+TWO = np.full((2, 2, 2), 0.5)
+
+
+def random_process(seed, states, actions, horizon, discount=1.0, final_visit=False, spread=1.0):
+    """Draw transitions from a Dirichlet law; ``spread`` below 1 makes them nearly certain."""
+    draw = np.random.default_rng(seed)
+    transitions = draw.dirichlet(np.full(states, spread), (states, actions))
+    transitions /= transitions.sum(-1, keepdims=True)
+    initial = draw.dirichlet(np.ones(states))
+    return TabularProcess(transitions, initial, horizon, discount, final_visit), draw
+
+
+def test_in_a_certain_world_trajectories_are_exponential_in_their_reward():
+    # Ziebart et al. (2008): where transitions are certain, P(trajectory) ∝ exp(sum of rewards).
+    draw = np.random.default_rng(0)
+    moves = draw.integers(4, size=(4, 3))
+    process = TabularProcess(np.eye(4)[moves], np.eye(4)[0], horizon=4)
+    reward = draw.normal(size=(4, 3))
+    logs, sums = [], []
+    policy = soft_policy(process, reward).probabilities
+    for actions in product(range(3), repeat=4):
+        state, log, total = 0, 0.0, 0.0
+        for step, action in enumerate(actions):
+            log += np.log(policy[step, state, action])
+            total += reward[state, action]
+            state = moves[state, action]
+        logs.append(log)
+        sums.append(total)
+    sums = np.array(sums)
+    expected = sums - np.log(np.exp(sums).sum())
+    assert np.allclose(logs, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.5, 0.95])
+def test_without_a_horizon_it_is_the_limit_of_long_ones(discount):
+    endless, draw = random_process(1, 6, 3, None, discount)
+    reward = draw.normal(size=(6, 3))
+    long = TabularProcess(endless.transitions, endless.initial, 700, discount)
+    found, expected = soft_policy(endless, reward), soft_policy(long, reward)
+    assert np.allclose(found.value, expected.value[0], atol=1e-10)
+    assert np.allclose(found.probabilities, expected.probabilities[0], atol=1e-10)
+    counts = [occupancy(each, found.probabilities, actions=True) for each in (endless, long)]
+    assert np.allclose(*counts, atol=1e-10)
+
+
+def test_the_value_is_rewards_and_entropy_of_what_is_visited():
+    process, draw = random_process(2, 5, 4, 7, 0.9, final_visit=True)
+    reward = draw.normal(size=5)
+    solved = soft_policy(process, reward)
+    by_step = visits(process, solved.probabilities)
+    entropy = -(by_step * np.log(solved.probabilities)).sum()
+    total = occupancy(process, solved.probabilities) @ reward + entropy
+    assert process.initial @ solved.value[0] == pytest.approx(total, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("discount", "horizon", "final", "total"),
+    [(1.0, 20, False, 20.0), (1.0, 20, True, 21.0), (0.5, 3, True, 1.875), (0.9, None, False, 10)],
+)
+def test_visits_sum_to_the_length_of_a_trajectory(discount, horizon, final, total):
+    process, _ = random_process(3, 4, 2, horizon, discount, final)
+    even = np.full((4, 2), 0.5)
+    assert occupancy(process, even).sum() == pytest.approx(total, abs=1e-9)
+
+
+def test_what_cannot_be_solved_is_refused():
+    with pytest.raises(RecipeError, match="below 1 where there is no horizon"):
+        TabularProcess(TWO, np.full(2, 0.5))
+    with pytest.raises(RecipeError, match="only with one there is a final visit"):
+        TabularProcess(TWO, np.full(2, 0.5), discount=0.5, final_visit=True)
+    with pytest.raises(DataError, match="must be probabilities"):
+        TabularProcess(2 * TWO, np.full(2, 0.5), 3)
+    with pytest.raises(DataError, match=r"must be \(S, A, S\) and \(S,\)"):
+        TabularProcess(TWO, np.full(3, 1 / 3), 3)
+    process = TabularProcess(TWO, np.full(2, 0.5), 3, final_visit=True)
+    with pytest.raises(RecipeError, match="reward of states alone"):
+        soft_policy(process, np.zeros((2, 2)))
+    with pytest.raises(RecipeError, match="no action is taken"):
+        occupancy(process, np.full((2, 2), 0.5), actions=True)
+    with pytest.raises(DataError, match="not finite"):
+        soft_policy(process, np.array([0.0, np.nan]))
 
 
 @settings(max_examples=40)
@@ -39,18 +125,17 @@ def test_the_policy_found_visits_what_the_expert_visits(
     process, draw = random_process(seed, states, actions, horizon, discount, final, spread)
     shape = (states, actions) if by_action else (states,)
     policy = soft_policy(process, scale * draw.normal(size=shape)).probabilities
-    count = action_occupancy if by_action else occupancy
-    expert = count(process, policy)
+    expert = occupancy(process, policy, actions=by_action)
     found = fit_occupancy(process, expert)
     assert abs(found.occupancy - expert).max() <= 1e-6
-    assert abs(count(process, found.policy) - expert).max() <= 1e-6
+    assert abs(occupancy(process, found.policy, actions=by_action) - expert).max() <= 1e-6
 
 
 def test_weights_of_features_are_recovered():
     process, draw = random_process(0, 30, 5, None, 0.9)
     features, weights = draw.normal(size=(30, 5, 4)), np.array([1.0, -2.0, 0.5, 0.0])
     policy = soft_policy(process, features @ weights).probabilities
-    found = fit_occupancy(process, action_occupancy(process, policy), features)
+    found = fit_occupancy(process, occupancy(process, policy, actions=True), features)
     assert np.allclose(found.weights, weights, atol=1e-6)
 
 
@@ -94,11 +179,11 @@ def test_the_frozen_experts_occupancy_is_matched():
     assert abs(last.occupancy - frozen["expert_Dcum"]).max() < 1e-7
 
 
-def test_the_frozen_demonstrations_become_likelier_than_under_the_reference():
+def test_the_frozen_demonstrations_are_counted_and_matched():
     frozen = reference()
     process = TabularProcess(frozen["T"], frozen["p0"], 20)
     all_visits = TabularProcess(frozen["T"], frozen["p0"], 20, final_visit=True)
-    states, actions = frozen["demo_states"], frozen["demo_actions"]
+    states = frozen["demo_states"]
     counted = empirical_occupancy(all_visits, states)
     assert np.allclose(counted, frozen["demo_Dcum_empirical"])
     assert fit_occupancy(all_visits, counted).gap < 1e-7
@@ -107,40 +192,6 @@ def test_the_frozen_demonstrations_become_likelier_than_under_the_reference():
     # imitation matches 21 visits with a reward for 20, which is another problem.
     theirs = "sampled200_lr5e-2_3000it"
     assert abs(matched.policy - frozen[f"{theirs}__pi"]).max() < 0.04
-    likely = fit_demonstrations(process, states[:, :20], actions, by_state=True)
-    rewards = [likely.reward, matched.reward, frozen[f"{theirs}__reward"]]
-    found = [log_likelihood(process, reward, states[:, :20], actions)[0] for reward in rewards]
-    assert found == sorted(found, reverse=True)
-    assert found[0] == pytest.approx(-27.305464, abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("horizon", "discount", "final_visit", "by_action"),
-    [
-        (5, 0.9, False, False),
-        (5, 0.9, True, False),
-        (5, 1.0, False, True),
-        (None, 0.9, False, True),
-    ],
-)
-def test_the_likelihoods_gradient_is_its_derivative(horizon, discount, final_visit, by_action):
-    process, draw = random_process(0, 6, 3, horizon, discount, final_visit)
-    states, actions = draw.integers(6, size=(7, 5)), draw.integers(3, size=(7, 5))
-    reward = draw.normal(size=(6, 3) if by_action else 6)
-    gradient = log_likelihood(process, reward, states, actions)[1]
-    for place in np.ndindex(reward.shape):
-        step = np.zeros(reward.shape)
-        step[place] = 1e-5
-        ends = [log_likelihood(process, reward + s, states, actions)[0] for s in (step, -step)]
-        assert gradient[place] == pytest.approx((ends[0] - ends[1]) / 2e-5, abs=1e-7)
-
-
-def test_of_exact_occupancies_the_likelihoods_gradient_is_their_difference():
-    # One step and one state: the demonstrations' frequencies are an occupancy.
-    process = TabularProcess(np.ones((1, 3, 1)), np.ones(1), 1)
-    states, actions = np.zeros((10, 1), int), np.array([[0]] * 5 + [[1]] * 3 + [[2]] * 2)
-    gradient = log_likelihood(process, np.zeros((1, 3)), states, actions)[1]
-    assert np.allclose(gradient, np.array([[0.5, 0.3, 0.2]]) - 1 / 3)
 
 
 def logit(features, states, actions):
@@ -166,30 +217,17 @@ def logit(features, states, actions):
     return weights.detach().numpy()
 
 
-@pytest.mark.parametrize("horizon", [None, 6])
-def test_without_discount_it_is_the_conditional_logit(horizon):
-    process, draw = random_process(3, 8, 4, horizon, 0.0)
+def test_of_single_steps_it_is_the_conditional_logit():
+    process, draw = random_process(3, 8, 4, None, 0.0)
     features = draw.normal(size=(8, 4, 3))
-    truth = np.exp(features @ np.array([1.0, -0.5, 0.3]))
-    policy = truth / truth.sum(1, keepdims=True)
-    states, actions = sample(process, policy, 200, 6, seed=0)
-    expected = logit(features, states, actions)
-    found = fit_demonstrations(process, states, actions, features)
-    assert np.allclose(found.weights, expected, atol=1e-7)
-    # The dual sees first steps: of one step each, started where people were, it is the same.
-    frequency = np.bincount(states.ravel(), minlength=8) / states.size
+    states = draw.choice(8, 1200, p=process.initial)
+    scores = (features @ np.array([1.0, -0.5, 0.3]))[states]
+    actions = (scores + draw.gumbel(size=scores.shape)).argmax(1)
+    frequency = np.bincount(states, minlength=8) / states.size
     single = TabularProcess(process.transitions, frequency, None, 0.0)
-    counted = empirical_occupancy(single, states.reshape(-1, 1), actions.reshape(-1, 1))
+    counted = empirical_occupancy(single, states[:, None], actions[:, None])
+    expected = logit(features, states, actions)
     assert np.allclose(fit_occupancy(single, counted, features).weights, expected, atol=1e-7)
-
-
-def test_demonstrations_lead_to_the_reward_that_made_them():
-    process, _ = random_process(4, 5, 3, None, 0.8)
-    features = np.random.default_rng(5).normal(size=(5, 3, 2))
-    policy = soft_policy(process, features @ np.array([1.0, -1.0])).probabilities
-    states, actions = sample(process, policy, 4000, 10, seed=1)
-    found = fit_demonstrations(process, states, actions, features)
-    assert np.allclose(found.weights, [1.0, -1.0], atol=0.03)
 
 
 def test_what_does_not_fit_is_refused():
@@ -203,4 +241,4 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(DataError, match="Some state numbers are below 0 or above 3"):
         empirical_occupancy(process, np.full((5, 3), 4))
     with pytest.raises(DataError, match="they must be the same"):
-        fit_demonstrations(process, np.zeros((5, 3), int), np.zeros((5, 2), int))
+        empirical_occupancy(process, np.zeros((5, 3), int), np.zeros((5, 2), int))

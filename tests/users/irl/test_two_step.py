@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lightrec.errors import RecipeError
-from lightrec.users.irl.two_step import fit_continuation, with_assumptions
+from lightrec.users.irl.base import fit_continuation, with_assumptions
 from tests.users.irl.tabular_choice import SETS, N, TabularChoice, solve
 
 
