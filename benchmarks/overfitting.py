@@ -38,7 +38,7 @@ MEANS = {
     "crop": transforms("Crop"),
     "mask": transforms("Mask"),
     "reorder": transforms("Reorder"),
-    "no-dropout": ["--ranker.model.init_args.dropout", "0"],
+    "no-dropout": ["--ranker.model.init_args.tower.init_args.dropout", "0"],
     "no-weight-decay": ["--ranker.model.init_args.weight_decay", "0"],
     "adversarial": callback("AdversarialPerturbation"),
     "average": callback("EMAWeightAveraging", decay=0.99),

@@ -23,7 +23,11 @@ _OPTION = re.compile(
 _VALUE = re.compile(
     r'Parser key "([^"]+)":\s+(?:- )?Expected an? (.+?)\.? (?:Got value|but got): (.*)'
 )
-_BASE = re.compile(r"Subtypes: [\[(]<class '([\w.]+)'>")
+_BASE = re.compile(r"Subtypes: [\[(](?:<class '|collections\.abc\.Callable\[\[.*?\], )([\w.]+)")
+_IMPORT = re.compile(
+    r"module '[\w.]+' has no attribute '\w+'|No module named '[\w.]+'"
+    r"|(?:Expected '[\w.]+' to be|Import path does not correspond to) a subclass of (?:<[^>]+>|\w+)"
+)
 
 
 def make(slot: str, name: str, settings: Mapping[str, Any] | None = None, **given: Any) -> Any:
@@ -120,6 +124,8 @@ def in_sentences(message: str) -> str:
     if found := _CLASS.search(message):
         bases = _BASE.findall(message[: found.start()])
         return _unknown_class(found[1], bases[-1] if bases else None)
+    if found := _IMPORT.search(message):
+        return f"A class that is named cannot be used here: {found[0]}."
     if found := _OPTION.search(message):
         return (
             f"There is no setting {found[found.lastindex or 0]!r} here; its name may be misspelt."

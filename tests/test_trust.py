@@ -112,11 +112,12 @@ def forge_member(run, name, given):
 
 
 def forge_tower(run, name, given):
-    edit(run / "ranker" / "config.json", lambda c: c.update(tower=name))
+    edit(run / "ranker" / "config.json", lambda c: c.update(tower=described(name, given)))
 
 
 def forge_tower_of_policy(run, name, given):
-    edit(run / "policy" / "config.json", lambda c: c["ranker"]["init_args"].update(tower=name))
+    tower = {"tower": described(name, given)}
+    edit(run / "policy" / "config.json", lambda c: c["ranker"]["init_args"].update(tower))
 
 
 def forge_checkpoint(stage, **instead):

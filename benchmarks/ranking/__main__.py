@@ -58,7 +58,6 @@ def lightrec_command(log: Path | None, own: dict[str, str], seed: int) -> list[s
         "data.init_args.max_length": LENGTH,
         "model.init_args.max_length": LENGTH,
         "model.init_args.size": "64",
-        "model.init_args.layers": "2",
         "trainer.accelerator": "cpu",
     } | own
     command = [*run_data(log, "{out}/video"), "--seed", str(seed), "--until", "ranker"]

@@ -16,7 +16,7 @@ EXAMPLES = """examples:
 
 The space names settings of the recipe, each with a range or a list of choices:
   model.init_args.learning_rate: {low: 0.0003, high: 0.01, log: true}
-  model.init_args.layers: [1, 2, 3]
+  model.init_args.tower.init_args.layers: [1, 2, 3]
 
 The same command goes on where it was stopped; with more trials it adds to those there are.
 """

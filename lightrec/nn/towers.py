@@ -1,20 +1,14 @@
 """User towers: from the items of a history to a user vector at every position.
 
-A ranker names its tower by the short name of an installed one, or as ``module:Class``.
+A ranker is given its tower as what makes one of a width: a class, or a class with settings.
 """
 
-import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from lightrec import plugins
-from lightrec.errors import RecipeError
-from lightrec.trust import trusted_class
 
 
 class UserTower(nn.Module, ABC):
@@ -24,8 +18,7 @@ class UserTower(nn.Module, ABC):
     padding on the left changes nothing: the same weights serve training on whole windows, and
     histories of any length afterwards. ``lightrec.testing.TowerChecks`` tries it.
 
-    The constructor takes ``size``, the width D, and of ``layers``, ``heads``, ``feedforward`` and
-    ``dropout`` those that mean something to it, by these names and with defaults.
+    The constructor takes the width D first; its other arguments are settings with defaults.
     """
 
     @abstractmethod
@@ -155,7 +148,7 @@ class CausalTransformer(UserTower):
     """The class of the layers."""
 
     def __init__(
-        self, size: int, layers: int, heads: int, feedforward: int = 4, dropout: float = 0.0
+        self, size: int, layers: int = 2, heads: int = 2, feedforward: int = 4, dropout: float = 0.4
     ) -> None:
         super().__init__()
         self.head_size = head_size(size, heads)
@@ -244,7 +237,7 @@ class GRU(UserTower):
     :raises ValueError: where there are no layers.
     """
 
-    def __init__(self, size: int, layers: int = 1, dropout: float = 0.0) -> None:
+    def __init__(self, size: int, layers: int = 2, dropout: float = 0.4) -> None:
         super().__init__()
         if layers < 1:
             raise ValueError(f"A GRU cannot have {layers} layers: give 1 or more.")
@@ -276,7 +269,7 @@ class MeanPooling(UserTower):
     :raises ValueError: where the groups do not fit the width.
     """
 
-    def __init__(self, size: int, heads: int = 2, dropout: float = 0.0) -> None:
+    def __init__(self, size: int, heads: int = 2, dropout: float = 0.4) -> None:
         super().__init__()
         if heads < 1 or size % heads:
             raise ValueError(
@@ -300,47 +293,3 @@ class MeanPooling(UserTower):
         total = torch.einsum("hqk,bkhd->bqhd", weight, items)
         mass = torch.einsum("hqk,bk->bqh", weight, kept)[..., None]
         return self.out(self.dropout((total / mass.clamp_min(1e-9)).reshape(x.shape)))
-
-
-def find_tower(name: str) -> type[UserTower]:
-    """Find a tower's class.
-
-    :param name: the short name of an installed component, or ``module:Class``.
-    :raises RecipeError: where no installed tower has that short name.
-    :raises RunError: where a class is not trusted, is not there, or is no tower.
-    """
-    if ":" in name:
-        return trusted_class(name, UserTower)
-    part = plugins.installed().parts["components"].get(name)
-    kind = None if part is None else part.load()
-    if kind is None or not issubclass(kind, UserTower):
-        raise RecipeError(
-            f"There is no user tower {name!r}. Name CausalTransformer, LigrTransformer, GRU, "
-            "MeanPooling or a plugin's, which `lightrec plugins list` shows, or a class as "
-            "module:Class."
-        )
-    return kind
-
-
-def build_tower(
-    make: Callable[..., UserTower],
-    size: int,
-    layers: int,
-    heads: int,
-    feedforward: int,
-    dropout: float,
-) -> UserTower:
-    """Build a tower as a ranker does.
-
-    :param make: the class, or what else makes one; it is given those of the settings that it takes
-        by name, and ``size`` always.
-    :param size: width D.
-    :param layers: how many layers.
-    :param heads: how many attention heads, or groups of features.
-    :param feedforward: inner width of layers as a multiple of D.
-    :param dropout: probability.
-    :raises ValueError: where the settings do not fit each other.
-    """
-    settings = {"layers": layers, "heads": heads, "feedforward": feedforward, "dropout": dropout}
-    taken = inspect.signature(make).parameters
-    return make(size=size, **{name: value for name, value in settings.items() if name in taken})

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,6 +17,7 @@ from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
 from lightrec.nn.stage import StageModule
+from lightrec.nn.towers import UserTower
 from lightrec.ranking.blending import blend
 from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.losses import RankingLoss, SoftmaxLoss
@@ -35,10 +37,8 @@ class RankingModule(StageModule):
     :param num_items: linked from the data.
     :param vector_size: linked from the data.
     :param size: length of user and item vectors.
-    :param layers: layers of the user tower, where it has any.
-    :param heads: attention heads of the user tower, or groups of its features.
-    :param feedforward: inner width of its layers, as a multiple of ``size``.
-    :param dropout: in the user tower.
+    :param tower: the user tower, such as ``{class_path: GRU, init_args: {layers: 1}}``; null for a
+        CausalTransformer.
     :param max_length: how many of a history's last items are read; as in the data.
     :param use_ids: whether items have id embeddings.
     :param use_text: whether items' text vectors are used, where there are any.
@@ -57,8 +57,6 @@ class RankingModule(StageModule):
     :param weight_decay: AdamW's, on matrices and embeddings.
     :param schedule: of the learning rate, after the warm-up.
     :param warmup: share of all steps in which the learning rate rises.
-    :param tower: the user tower: ``CausalTransformer``, ``LigrTransformer``, ``GRU``,
-        ``MeanPooling``, or ``module:Class`` of your own.
     :param use_feedback: whether the user tower reads what kind of event each one was, in a log with
         several kinds of feedback.
     :param use_gaps: whether it reads the time between a user's events, in a log with times.
@@ -77,10 +75,7 @@ class RankingModule(StageModule):
         num_items: int,
         vector_size: int,
         size: int = 64,
-        layers: int = 2,
-        heads: int = 2,
-        feedforward: int = 4,
-        dropout: float = 0.4,
+        tower: Callable[[int], UserTower] | None = None,
         max_length: int = 50,
         use_ids: bool = True,
         use_text: bool = True,
@@ -96,7 +91,6 @@ class RankingModule(StageModule):
         weight_decay: float = 0.01,
         schedule: Literal["cosine", "constant"] = "cosine",
         warmup: float = 0.1,
-        tower: str = "CausalTransformer",
         item_models: list[ItemModel] | None = None,
         use_feedback: bool = False,
         use_gaps: bool = False,
@@ -110,15 +104,11 @@ class RankingModule(StageModule):
             num_items=num_items,
             vector_size=vector_size,
             size=size,
-            layers=layers,
-            heads=heads,
-            feedforward=feedforward,
-            dropout=dropout,
+            tower=tower,
             max_length=max_length,
             use_ids=use_ids,
             use_text=use_text,
             use_bias=use_bias,
-            tower=tower,
             feedback_kinds=feedback_kinds if use_feedback else 0,
             gaps=GAP_BUCKETS if use_gaps else 0,
         )

@@ -1,6 +1,6 @@
 """The ranker: item tower, user tower, and the score of every item for every history."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from lightrec.keys import PADDING, Key
 from lightrec.nn.item_tower import ItemTower
 from lightrec.nn.part import Part
 from lightrec.nn.precision import at_least_float32, full_precision
-from lightrec.nn.towers import build_tower, find_tower
+from lightrec.nn.towers import CausalTransformer, UserTower
 
 
 class Ranker(Part):
@@ -19,19 +19,14 @@ class Ranker(Part):
     :param num_items: number of items N.
     :param vector_size: length of text vectors; 0 where there are none.
     :param size: length D of user and item vectors.
-    :param layers: layers of the user tower, where it has any.
-    :param heads: attention heads of the user tower, or groups of its features.
-    :param feedforward: inner width of its layers, as a multiple of D.
-    :param dropout: in the user tower.
+    :param tower: makes the user tower of its width D; None for a CausalTransformer.
     :param max_length: how many of a history's last items are read.
     :param use_ids: whether items have id embeddings.
     :param use_text: whether items' text vectors are used, where there are any.
     :param use_bias: whether each item has a bias.
     :param feedback_kinds: kinds of feedback of a history's events that are told apart; 0 for none.
     :param gaps: buckets of the gaps between events that are told apart; 0 for none.
-    :param tower: the user tower's class: the short name of an installed one, or
-        ``module:Class``. It takes of the settings above those that its constructor names.
-    :raises ValueError: where there is no such tower, or the settings do not fit it.
+    :raises PluginError: where the tower cannot be built.
     """
 
     def __init__(
@@ -39,24 +34,19 @@ class Ranker(Part):
         num_items: int,
         vector_size: int = 0,
         size: int = 64,
-        layers: int = 2,
-        heads: int = 2,
-        feedforward: int = 4,
-        dropout: float = 0.2,
+        tower: Callable[[int], UserTower] | None = None,
         max_length: int = 50,
         use_ids: bool = True,
         use_text: bool = True,
         use_bias: bool = True,
-        tower: str = "CausalTransformer",
         feedback_kinds: int = 0,
         gaps: int = 0,
     ) -> None:
         super().__init__()
         self.num_items, self.size, self.max_length = num_items, size, max_length
         self.items = ItemTower(num_items, size, vector_size, use_ids, use_text)
-        kind = find_tower(tower)
-        with plugins.blaming(kind, "be built as the user tower"):
-            self.users = build_tower(kind, size, layers, heads, feedforward, dropout)
+        with plugins.blaming(self, "build its user tower"):
+            self.users = (tower or CausalTransformer)(size)
         self.bias = nn.Parameter(torch.zeros(num_items + 1)) if use_bias else None
         # Zeros draw nothing, so that all else starts as it does without. Row 0, of what is not
         # known, stays zero.

@@ -22,10 +22,10 @@ DEFAULTS: Mapping[str, str] = {
 # What `lightrec tune` searches for a ranker, unless --space names another file.
 model.init_args.learning_rate: {low: 0.0003, high: 0.01, log: true}
 model.init_args.weight_decay: {low: 0.001, high: 0.3, log: true}
-model.init_args.dropout: {low: 0.1, high: 0.6}
-model.init_args.layers: [1, 2, 3]
 model.init_args.size: [32, 64, 128]
-model.init_args.feedforward: [1, 2, 4]
+model.init_args.tower.init_args.dropout: {low: 0.1, high: 0.6}
+model.init_args.tower.init_args.layers: [1, 2, 3]
+model.init_args.tower.init_args.feedforward: [1, 2, 4]
 """
 }
 """The space of a stage that has one, as the file that a user may write."""
@@ -93,7 +93,7 @@ class Choices:
 
 
 Space = dict[str, Range | Choices]
-"""Settings such as ``model.init_args.dropout``, each with what it may be."""
+"""Settings such as ``model.init_args.size``, each with what it may be."""
 
 
 def text(value: object) -> str:
@@ -149,7 +149,7 @@ def parse(content: str, source: object) -> Space:
     if not isinstance(given, dict) or not given:
         raise DataError(
             "The space must be a mapping from settings to what they may be, such as "
-            f"'model.init_args.dropout: {{low: 0.1, high: 0.5}}', not {given!r}.",
+            f"'model.init_args.weight_decay: {{low: 0.1, high: 0.5}}', not {given!r}.",
             source,
         )
     space: Space = {}
@@ -167,7 +167,7 @@ def parse(content: str, source: object) -> Space:
 def _setting(name: object) -> str:
     if not isinstance(name, str) or not re.fullmatch(r"[a-z_]\w*(\.[a-z_]\w*)*", name):
         raise ValueError(
-            "A setting is named as in the recipe, such as model.init_args.dropout, without dashes."
+            "A setting is named as in the recipe, such as model.init_args.size, without dashes."
         )
     return name
 

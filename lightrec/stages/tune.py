@@ -261,7 +261,7 @@ def distribution(given: Range | Choices) -> BaseDistribution:
 
 
 def short(name: str) -> str:
-    """Give a setting's last word: ``dropout`` of ``model.init_args.dropout``."""
+    """Give a setting's last word: ``size`` of ``model.init_args.size``."""
     return name.rpartition(".")[2]
 
 

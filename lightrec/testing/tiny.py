@@ -41,7 +41,7 @@ FAST: Final = {
     "ranker": [
         "--trainer.max_epochs=3",
         "--model.init_args.size=16",
-        "--model.init_args.layers=1",
+        "--model.init_args.tower.init_args.layers=1",
         "--data.init_args.text_encoder=null",
     ],
     "users_a": ["--trainer.max_epochs=2"],
@@ -171,7 +171,7 @@ def tiny_ranker(num_items: int = NUM_ITEMS) -> "Ranker":
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return Ranker(num_items, size=8, layers=1).eval()
+        return Ranker(num_items, size=8).eval()
 
 
 def tiny_policy() -> "Policy":

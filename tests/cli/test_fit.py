@@ -52,7 +52,7 @@ def test_print_config_shows_every_setting(data, capsys):
         main(["fit", "-c", "generic/ranker", "--print_config"])
     assert stopped.value.code == 0
     shown = yaml.safe_load(capsys.readouterr().out)
-    assert shown["model"]["init_args"]["dropout"] == 0.4
+    assert shown["model"]["init_args"]["tower"]["init_args"]["dropout"] == 0.4
     assert shown["data"]["class_path"].endswith("SequenceData")
     assert shown["trainer"]["deterministic"] == "warn"
 

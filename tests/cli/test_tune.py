@@ -22,13 +22,13 @@ from lightrec.stages.train import ParsedRecipe
 
 SPACE = """
 model.init_args.learning_rate: {low: 1e-3, high: 1e-2, log: true}
-model.init_args.dropout: {low: .1, high: .5}
-model.init_args.feedforward: [1, 2, 4]
+model.init_args.tower.init_args.dropout: {low: .1, high: .5}
+model.init_args.tower.init_args.feedforward: [1, 2, 4]
 """
 QUICK = [
     "--trainer.max_epochs=2",
     "--model.init_args.size=16",
-    "--model.init_args.layers=1",
+    "--model.init_args.tower.init_args.layers=1",
     "--model.init_args.start=random",
     "--data.init_args.text_encoder=null",
 ]
@@ -100,7 +100,8 @@ def test_it_leaves_the_best_recipe_which_gives_the_best_value_again(whole, monke
     assert not list((where / "found" / ".work").iterdir())
 
     recipe = yaml.safe_load((where / "found" / "best.yaml").read_text())
-    assert recipe["model"]["init_args"]["dropout"] == best[3]["model.init_args.dropout"]
+    chosen = recipe["model"]["init_args"]["tower"]["init_args"]["dropout"]
+    assert chosen == best[3]["model.init_args.tower.init_args.dropout"]
     assert recipe["data"]["init_args"]["text_encoder"] is None
     monkeypatch.chdir(where)
     assert main(["fit", "-c", "found/best.yaml"]) == 0
@@ -112,7 +113,8 @@ def test_the_recipes_own_settings_come_first_and_the_same_seed_gives_the_same_tr
     assert search(trials=2) == 0
     assert search("--seed_everything=1", trials=2, out="other") == 0
     assert trials() == whole[1][:2]
-    own = {"learning_rate": 0.002, "dropout": 0.4, "feedforward": "4"}
+    own = {"learning_rate": 0.002, "tower.init_args.dropout": 0.4}
+    own |= {"tower.init_args.feedforward": "4"}
     assert trials()[0][3] == {f"model.init_args.{name}": value for name, value in own.items()}
     assert trials()[1][3] != trials("other")[1][3]
 
@@ -186,7 +188,7 @@ def test_a_trial_that_fails_is_told_and_passed_over_but_not_the_first(folder, mo
 
 
 def test_settings_that_were_tried_are_not_trained_again(folder, monkeypatch, capsys):
-    (folder / "space.yaml").write_text("model.init_args.dropout: [0.3, 0.4]\n")
+    (folder / "space.yaml").write_text("model.init_args.tower.init_args.dropout: [0.3, 0.4]\n")
     assert search(trials=5) == 0
     assert len(list((folder / "found" / "logs").iterdir())) == 2
     assert "the same as trial" in capsys.readouterr().err
@@ -210,10 +212,14 @@ def test_no_trial_looks_at_the_test_part(folder, monkeypatch):
     ("content", "arguments", "told"),
     [
         ("model.init_args.dropuot: [1, 2]", [], "The space does not fit the recipe"),
-        ("model.init_args.dropout: {low: 1}", [], "A range has low and high"),
-        ("model.init_args.heads: {low: 1.5, high: 2}", [], "The space does not fit the recipe"),
+        ("model.init_args.tower.init_args.dropout: {low: 1}", [], "A range has low and high"),
+        (
+            "model.init_args.reach: {low: 1.5, high: 2}",
+            [],
+            "The space does not fit the recipe",
+        ),
         ("model.init_args.schedule: [cosine, warm]", [], "The space does not fit the recipe"),
-        (SPACE, ["--model.init_args.dropout", "0.3"], "given on the line and searched by"),
+        (SPACE, ["--model.init_args.learning_rate", "1"], "given on the line and searched by"),
         (SPACE, ["--trials", "0"], "--trials must be at least 1, not 0"),
         (SPACE, ["--run", "runs/none"], "runs/none holds no finished data stage"),
         (SPACE, ["-c", "generic/data"], "trains nothing, so that there is nothing to tune"),

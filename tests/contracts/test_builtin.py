@@ -65,7 +65,7 @@ def simulator(batch_size, **settings):
 
 def knowing_policy():
     """A learned policy that also asks a user model."""
-    ranker = Ranker(tiny.NUM_ITEMS, size=8, layers=1).eval()
+    ranker = Ranker(tiny.NUM_ITEMS, size=8).eval()
     policy = CandidatePolicy(ranker, tiny.tiny_choice_model(), size=4)
     for parameter in policy.query_network.parameters():
         torch.nn.init.normal_(parameter)

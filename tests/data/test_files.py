@@ -28,7 +28,7 @@ def modes(folder) -> set[int]:
 
 def test_a_part_that_is_saved_twice_follows_the_umask(tmp_path, mode):
     for _ in range(2):
-        Ranker(5, size=4, layers=1, heads=1).save_pretrained(tmp_path)
+        Ranker(5, size=4).save_pretrained(tmp_path)
         tiny.tiny_user_model().save_pretrained(tmp_path / "users_a")
         assert modes(tmp_path) == {mode}
 

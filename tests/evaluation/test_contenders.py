@@ -69,7 +69,7 @@ def test_a_runs_bandits_learn_in_user_model_a(tiny_run):
 @pytest.mark.parametrize("declined_count", [False, True])
 def test_the_even_mixture_is_the_policy_with_one_for_its_weight(declined_count):
     torch.manual_seed(0)
-    ranker = Ranker(12, size=8, layers=1, heads=2, max_length=10).eval()
+    ranker = Ranker(12, size=8, max_length=10).eval()
     torch.nn.init.normal_(ranker.items.ids)
     model = PooledChoice(12, 3, 5, records_nothing=declined_count)
     model.set_items(torch.randn(13, 3))

@@ -39,7 +39,7 @@ def bandit(tmp_path_factory):
         seed=0,
     )
     torch.manual_seed(0)
-    ranker = Ranker(store.num_items, size=8, layers=1, heads=2)
+    ranker = Ranker(store.num_items, size=8)
     torch.nn.init.normal_(ranker.items.ids)
     ranker.save_pretrained(folder / "ranker")
     model = PooledChoice(store.num_items, 1, 4, records_nothing=False)

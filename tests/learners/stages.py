@@ -9,6 +9,7 @@ from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.replay import ReplayPolicyModule
 from lightrec.learners.world_data import WorldData
+from lightrec.nn.towers import GRU, CausalTransformer, LigrTransformer, MeanPooling
 from lightrec.ranking.losses import (
     BCELoss,
     BPRLoss,
@@ -32,13 +33,13 @@ LOSSES = {
     "gbce": GBCELoss(4),
     "bpr": BPRLoss(4),
 }
-TOWERS = ("CausalTransformer", "LigrTransformer", "GRU", "MeanPooling")
+TOWERS = (CausalTransformer, LigrTransformer, GRU, MeanPooling)
 REWARDS = {"maxent": MaxEnt, "iq": IQLearn, "clicks": ClickClassifier}
 
 
 def ranking(folder, batch_size=8, **settings):
     data = SequenceData(str(folder / "data"), max_length=4, batch_size=batch_size)
-    chosen = {"size": 8, "max_length": 4, "dropout": 0.0, "layers": 1, **settings}
+    chosen = {"size": 8, "max_length": 4, "tower": CausalTransformer, **settings}
     return RankingModule(data.num_items, 0, **chosen), data
 
 
@@ -85,7 +86,7 @@ def imitation(folder, kind=GAIL, **settings):
 
 STAGES = {
     **{f"ranking {n}": (ranking, {"loss": loss}) for n, loss in LOSSES.items()},
-    **{f"ranking {n}": (ranking, {"tower": n}) for n in TOWERS},
+    **{f"ranking {kind.__name__}": (ranking, {"tower": kind}) for kind in TOWERS},
     **{f"choice {n}": (choice, {"model": n}) for n in ("pooled", "recurrent")},
     "choice mixed": (choice, {"model": "mixed", "members": 2}),
     **{f"choice {n}": (choice, {"learner": kind}) for n, kind in REWARDS.items()},

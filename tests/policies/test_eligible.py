@@ -40,7 +40,7 @@ def tower():
 
 def ranker():
     torch.manual_seed(0)
-    return Ranker(N, size=8, layers=1, heads=2, max_length=10).eval()
+    return Ranker(N, size=8, max_length=10).eval()
 
 
 MAKERS = {

@@ -23,7 +23,7 @@ N = 12
 @pytest.fixture(scope="module")
 def ranker():
     torch.manual_seed(0)
-    ranker = Ranker(N, size=8, layers=1, heads=2, max_length=10).eval()
+    ranker = Ranker(N, size=8, max_length=10).eval()
     torch.nn.init.normal_(ranker.bias)
     torch.nn.init.normal_(ranker.items.ids)
     return ranker

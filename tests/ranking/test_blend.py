@@ -103,7 +103,7 @@ def test_without_events_the_weights_stay_as_they_were():
 @pytest.fixture
 def ranker():
     torch.manual_seed(0)
-    return Ranker(N, size=8, layers=1, heads=2).eval()
+    return Ranker(N, size=8).eval()
 
 
 def test_a_blend_adds_up_logarithms(ranker):
@@ -166,7 +166,7 @@ def test_logarithms_far_from_zero_cost_no_digits():
 
 def test_the_ranker_reads_what_else_is_known_of_a_history(ranker):
     torch.manual_seed(0)
-    reading = Ranker(N, size=8, layers=1, heads=2, feedback_kinds=2, gaps=3).eval()
+    reading = Ranker(N, size=8, feedback_kinds=2, gaps=3).eval()
     torch.nn.init.normal_(reading.feedback)
     torch.nn.init.normal_(reading.gaps)
     model = Popularity().fit(evidence())

@@ -1,5 +1,6 @@
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -13,6 +14,7 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.encoders.base import Encoder
 from lightrec.errors import DataError, RecipeError
+from lightrec.nn.towers import GRU, CausalTransformer, LigrTransformer, MeanPooling
 from lightrec.ranking.losses import (
     BCELoss,
     BPRLoss,
@@ -26,6 +28,7 @@ from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import SequenceData
 
 USERS, ITEMS, STEPS = 40, 24, 9
+TOWER = partial(CausalTransformer, dropout=0.0)
 
 
 class Letters(Encoder):
@@ -77,7 +80,7 @@ def fitted(store, folder, epochs=8, **settings):
     pl.seed_everything(0, verbose=False)
     data = SequenceData(str(store), max_length=8, batch_size=8)
     module = RankingModule(
-        ITEMS, 0, **{"size": 16, "max_length": 8, "dropout": 0.0, "learning_rate": 0.02} | settings
+        ITEMS, 0, **{"size": 16, "max_length": 8, "tower": TOWER, "learning_rate": 0.02} | settings
     )
     training = trainer(epochs, folder)
     training.fit(module, datamodule=data)
@@ -91,9 +94,9 @@ def fitted(store, folder, epochs=8, **settings):
         {"loss": SampledSoftmaxLoss(12)},
         {"start": "random", "schedule": "constant"},
         {"mask_seen": False},
-        {"tower": "LigrTransformer"},
-        {"tower": "GRU", "layers": 1},
-        {"tower": "MeanPooling"},
+        {"tower": partial(LigrTransformer, dropout=0.0)},
+        {"tower": partial(GRU, layers=1, dropout=0.0)},
+        {"tower": partial(MeanPooling, dropout=0.0)},
     ],
 )
 def test_learns_a_walk(store, tmp_path, settings):
@@ -103,7 +106,7 @@ def test_learns_a_walk(store, tmp_path, settings):
 
 
 def test_same_seed_same_weights(store, tmp_path):
-    one, other = (fitted(store, tmp_path, epochs=2, dropout=0.3)[0] for _ in range(2))
+    one, other = (fitted(store, tmp_path, epochs=2, tower=CausalTransformer)[0] for _ in range(2))
     for a, b in zip(one.parameters(), other.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -144,7 +147,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(store, tmp_path):
     whole, *_ = fitted(store, tmp_path, epochs=4)
     # Stopped half-way: the schedule still looks forward to four epochs.
     pl.seed_everything(0, verbose=False)
-    half = RankingModule(ITEMS, 0, size=16, max_length=8, dropout=0.0, learning_rate=0.02)
+    half = RankingModule(ITEMS, 0, size=16, max_length=8, tower=TOWER, learning_rate=0.02)
 
     class Stop(pl.Callback):
         def on_train_epoch_end(self, trainer, pl_module):
@@ -156,7 +159,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(store, tmp_path):
 
     trainer(4, tmp_path, callbacks=[Stop()]).fit(half, datamodule=data())
     pl.seed_everything(7, verbose=False)
-    rest = RankingModule(ITEMS, 0, size=16, max_length=8, dropout=0.0, learning_rate=0.02)
+    rest = RankingModule(ITEMS, 0, size=16, max_length=8, tower=TOWER, learning_rate=0.02)
     trainer(4, tmp_path).fit(rest, datamodule=data(), ckpt_path=tmp_path / "half.ckpt")
     for a, b in zip(whole.parameters(), rest.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -225,7 +228,7 @@ def test_movielens_beats_popularity_after_two_epochs(tmp_path):
     )
     pl.seed_everything(0, verbose=False)
     data = SequenceData(str(tmp_path / "data"), max_length=30, batch_size=64)
-    module = RankingModule(data.num_items, 0, size=32, layers=1, max_length=30, learning_rate=3e-3)
+    module = RankingModule(data.num_items, 0, size=32, max_length=30, learning_rate=3e-3)
     assert (data.num_users, data.num_items) == (943, 1349)
     counts = data.popularity().double()
     popular = evaluate_scores(

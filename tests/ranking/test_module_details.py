@@ -1,6 +1,7 @@
 """Training with each event's feedback and the gaps between events."""
 
 from collections.abc import Callable
+from functools import partial
 
 import lightning.pytorch as pl
 import numpy as np
@@ -15,6 +16,7 @@ from lightrec.data.prepare import prepare
 from lightrec.data.store import VALIDATION
 from lightrec.errors import RecipeError
 from lightrec.evaluation.held_out import HeldOutLog, by_history
+from lightrec.nn.towers import CausalTransformer
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.blending import judge, validation_events
 from lightrec.ranking.item_models.base import RecentPopularity
@@ -96,8 +98,13 @@ def long_gaps(tmp_path_factory):
 def fitted(store, folder, epochs=12, transforms=None, **settings):
     pl.seed_everything(0, verbose=False)
     data = SequenceData(str(store), max_length=STEPS, batch_size=16, transforms=transforms)
-    given = {"size": 16, "layers": 1, "max_length": STEPS, "dropout": 0.0, "learning_rate": 0.02}
-    given["feedback_kinds"] = data.feedback_kinds
+    given = {
+        "size": 16,
+        "max_length": STEPS,
+        "tower": partial(CausalTransformer, layers=1, dropout=0.0),
+        "learning_rate": 0.02,
+    }
+    given |= {"feedback_kinds": data.feedback_kinds}
     module = RankingModule(data.num_items, 0, **given | settings)
     training = pl.Trainer(
         max_epochs=epochs,

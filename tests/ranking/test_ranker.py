@@ -2,12 +2,13 @@ import pytest
 import torch
 
 from lightrec.keys import Key
+from lightrec.nn.towers import GRU, CausalTransformer, LigrTransformer, MeanPooling
 from lightrec.ranking.ranker import Ranker
 
 
 def ranker(**settings):
     torch.manual_seed(0)
-    given = {"num_items": 9, "vector_size": 5, "size": 8, "layers": 1, "max_length": 4} | settings
+    given = {"num_items": 9, "vector_size": 5, "size": 8, "max_length": 4} | settings
     model = Ranker(**given).eval()
     if model.items.uses_text:
         vectors = torch.randn(10, 5)
@@ -88,7 +89,7 @@ def test_saves_and_loads_itself(tmp_path):
 
 FEEDBACK = torch.tensor([[0, 0, 0, 1, 3], [2, 1, 3, 3, 2]])
 GAPS = torch.tensor([[0, 0, 0, 0, 6], [5, 4, 1, 2, 6]])
-TOWERS = ["CausalTransformer", "LigrTransformer", "GRU", "MeanPooling"]
+TOWERS = [CausalTransformer, LigrTransformer, GRU, MeanPooling]
 
 
 def detailed(**settings):

@@ -89,7 +89,7 @@ def test_a_set_states_only_what_differs(tmp_path):
     mine = write(
         tmp_path / "mine",
         set="over: video\nvalues: {leave_rate: 0.2}\ntrained: {trainer: {precision: bf16-mixed}}\n",
-        ranker="model: {init_args: {layers: 3, item_models: [{class_path: EASE}]}}\n",
+        ranker="model: {init_args: {max_length: 9, item_models: [{class_path: EASE}]}}\n",
         policy="data: {class_path: OtherData, init_args: {depth: 1}}\ntrainer: {precision: 64}\n",
     )
     found, base = recipes.load(mine), recipes.load("generic")
@@ -98,7 +98,7 @@ def test_a_set_states_only_what_differs(tmp_path):
     assert ranker["trainer"] == {**generic["trainer"], "precision": "bf16-mixed"}
     arguments = generic["model"]["init_args"]
     assert ranker["model"]["init_args"] == arguments | {
-        "layers": 3,
+        "max_length": 9,
         "item_models": [{"class_path": "EASE"}],
     }
     for stage in ("users_a", "users_b"):

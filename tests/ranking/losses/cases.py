@@ -39,7 +39,7 @@ class Case:
 
 def make(dtype=torch.float64, bias=True):
     torch.manual_seed(0)
-    ranker = Ranker(N, size=D, layers=1, heads=1, use_bias=bias).to(dtype)
+    ranker = Ranker(N, size=D, use_bias=bias).to(dtype)
     for parameter in ranker.parameters():
         torch.nn.init.normal_(parameter)
     target = torch.tensor([2, 5, 7, 2, 1, 4])
