@@ -1,80 +1,91 @@
 """lightrec's own parts, given through the same hooks that other packages use."""
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lightrec.hookspecs import hookimpl
 
 LIGHTREC_API = 1
 
+PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "encoders": {"encoders.text": ["TextEncoder"]},
+    "simulators": {
+        "simulators.user_model": ["UserModelSimulator"],
+        "simulators.worlds.interest_evolution": ["InterestEvolution"],
+        "simulators.worlds.long_term_satisfaction": ["LongTermSatisfaction"],
+        "simulators.worlds.far": ["Far"],
+        "simulators.worlds.greed": ["Greed"],
+        "simulators.worlds.retention": ["Retention"],
+    },
+    "rewards": {
+        "rewards.accepted": [
+            *("EngagementReward", "LearnedReward", "SurplusReward"),
+            *("ValueReward", "ConversionReward", "ProbabilityLogReward"),
+        ],
+        "rewards.staying": ["StayReward", "ReturnReward", "ContinuationShaping"],
+        "rewards.penalties": ["RepetitionPenalty", "FatiguePenalty", "UncertaintyPenalty"],
+        "rewards.combined": ["WeightedSum", "NormalisedReward"],
+    },
+    "policies": {
+        "policies.candidate": ["CandidatePolicy"],
+        "policies.baselines": [
+            *("RandomPolicy", "PopularityPolicy", "ConstantListPolicy", "GreedyRankerPolicy"),
+        ],
+        "policies.epsilon_greedy": ["EpsilonGreedy"],
+        "policies.bandits": ["LinUCB", "ThompsonSampling"],
+    },
+    "evaluators": {
+        "evaluation.held_out": ["HeldOutLog"],
+        "evaluation.sessions": ["SimulatedSessions"],
+        "evaluation.statistics": ["SimulatedStatistics"],
+        "evaluation.truth": ["KnownTruth"],
+    },
+    "readers": {
+        "data.readers.canonical": ["CanonicalReader"],
+        "data.readers.recbole": ["RecBoleReader"],
+        "data.readers.table": ["TableReader"],
+    },
+    "components": {
+        "ranking.module": ["RankingModule"],
+        "ranking.sequence_data": ["SequenceData"],
+        "users.module": ["ChoiceModule"],
+        "users.choice_data": ["ChoiceData"],
+        "learners.on_policy": ["PolicyModule"],
+        "learners.replay": ["ReplayPolicyModule"],
+        "learners.policy_data": ["PolicyData"],
+        "learners.world_data": ["WorldData"],
+        "learners.imitation": ["SQIL"],
+        "learners.adversarial": ["GAIL", "AIRL"],
+        "nn.towers": ["CausalTransformer", "LigrTransformer", "GRU", "MeanPooling"],
+        "ranking.losses": [
+            *("SoftmaxLoss", "SampledSoftmaxLoss", "InBatchLoss"),
+            *("BPRLoss", "BCELoss", "GBCELoss"),
+        ],
+        "ranking.item_models.base": ["Popularity", "RecentPopularity"],
+        "ranking.item_models.item_to_item": [
+            *("ItemKNN", "TextNeighbours", "EASE", "NextItemRidge", "DirectionalCooccurrence"),
+        ],
+        "ranking.item_models.als": ["ALS"],
+        "users.irl.maxent": ["MaxEnt", "TasteMixture"],
+        "users.irl.iq_learn": ["IQLearn"],
+        "users.irl.base": ["ClickClassifier", "RewardWeightedLikelihood"],
+        "ranking.sequence_transforms": ["Crop", "Mask", "Reorder"],
+        "ranking.adversarial": ["AdversarialPerturbation"],
+    },
+}
+"""Classes by slot and module; each goes by its own name."""
 
-def named(module: str, *classes: str) -> dict[str, str]:
-    """Give the import paths of some classes of a module, by their own names."""
-    return {name: f"{module}:{name}" for name in classes}
+
+def _hook(slot: str) -> Callable[[], dict[str, str]]:
+    @hookimpl
+    def parts() -> dict[str, str]:
+        modules = PARTS[slot].items()
+        return {name: f"lightrec.{module}:{name}" for module, names in modules for name in names}
+
+    return parts
 
 
-@hookimpl
-def lightrec_encoders() -> dict[str, str]:
-    """Give the text encoder."""
-    return named("lightrec.encoders.text", "TextEncoder")
-
-
-@hookimpl
-def lightrec_simulators() -> dict[str, str]:
-    """Give the simulator that runs a learned user model, and worlds whose truth is known."""
-    worlds = "lightrec.simulators.worlds"
-    return {
-        **named("lightrec.simulators.user_model", "UserModelSimulator"),
-        **named(f"{worlds}.interest_evolution", "InterestEvolution"),
-        **named(f"{worlds}.long_term_satisfaction", "LongTermSatisfaction"),
-        **named(f"{worlds}.far", "Far"),
-        **named(f"{worlds}.greed", "Greed"),
-        **named(f"{worlds}.retention", "Retention"),
-    }
-
-
-@hookimpl
-def lightrec_rewards() -> dict[str, str]:
-    """Give the rewards."""
-    rewards = "lightrec.rewards"
-    accepted = (
-        "EngagementReward",
-        "LearnedReward",
-        "SurplusReward",
-        "ValueReward",
-        "ConversionReward",
-        "ProbabilityLogReward",
-    )
-    penalties = "RepetitionPenalty", "FatiguePenalty", "UncertaintyPenalty"
-    return {
-        **named(f"{rewards}.accepted", *accepted),
-        **named(f"{rewards}.staying", "StayReward", "ReturnReward", "ContinuationShaping"),
-        **named(f"{rewards}.penalties", *penalties),
-        **named(f"{rewards}.combined", "WeightedSum", "NormalisedReward"),
-    }
-
-
-@hookimpl
-def lightrec_policies() -> dict[str, str]:
-    """Give the policies."""
-    policies = "lightrec.policies"
-    baselines = "RandomPolicy", "PopularityPolicy", "ConstantListPolicy", "GreedyRankerPolicy"
-    return {
-        **named(f"{policies}.candidate", "CandidatePolicy"),
-        **named(f"{policies}.baselines", *baselines),
-        **named(f"{policies}.epsilon_greedy", "EpsilonGreedy"),
-        **named(f"{policies}.bandits", "LinUCB", "ThompsonSampling"),
-    }
-
-
-@hookimpl
-def lightrec_evaluators() -> dict[str, str]:
-    """Give the evaluators of the report."""
-    return {
-        **named("lightrec.evaluation.held_out", "HeldOutLog"),
-        **named("lightrec.evaluation.sessions", "SimulatedSessions"),
-        **named("lightrec.evaluation.statistics", "SimulatedStatistics"),
-        **named("lightrec.evaluation.truth", "KnownTruth"),
-    }
+globals().update({f"lightrec_{slot}": _hook(slot) for slot in PARTS})
 
 
 @hookimpl
@@ -84,60 +95,19 @@ def lightrec_domains() -> dict[str, str]:
 
 
 @hookimpl
-def lightrec_readers() -> dict[str, str]:
-    """Give the readers."""
-    return {
-        **named("lightrec.data.readers.canonical", "CanonicalReader"),
-        **named("lightrec.data.readers.recbole", "RecBoleReader"),
-        **named("lightrec.data.readers.table", "TableReader"),
-    }
-
-
-@hookimpl
-def lightrec_components() -> dict[str, str]:
-    """Give what stages are made of: modules and data modules, towers, losses, item models."""
-    towers, losses, irl = "lightrec.nn.towers", "lightrec.ranking.losses", "lightrec.users.irl"
-    item_models, learners = "lightrec.ranking.item_models", "lightrec.learners"
-    return {
-        **named("lightrec.ranking.module", "RankingModule"),
-        **named("lightrec.ranking.sequence_data", "SequenceData"),
-        **named("lightrec.users.module", "ChoiceModule"),
-        **named("lightrec.users.choice_data", "ChoiceData"),
-        **named(f"{learners}.on_policy", "PolicyModule"),
-        **named(f"{learners}.replay", "ReplayPolicyModule"),
-        **named(f"{learners}.policy_data", "PolicyData"),
-        **named(f"{learners}.world_data", "WorldData"),
-        **named(f"{learners}.imitation", "SQIL"),
-        **named(f"{learners}.adversarial", "GAIL", "AIRL"),
-        **named(towers, "CausalTransformer", "LigrTransformer", "GRU", "MeanPooling"),
-        **named(losses, "SoftmaxLoss", "SampledSoftmaxLoss", "InBatchLoss", "BPRLoss"),
-        **named(losses, "BCELoss", "GBCELoss"),
-        **named(f"{item_models}.base", "Popularity", "RecentPopularity"),
-        **named(f"{item_models}.item_to_item", "ItemKNN", "TextNeighbours", "EASE"),
-        **named(f"{item_models}.item_to_item", "NextItemRidge", "DirectionalCooccurrence"),
-        **named(f"{item_models}.als", "ALS"),
-        **named(f"{irl}.maxent", "MaxEnt", "TasteMixture"),
-        **named(f"{irl}.iq_learn", "IQLearn"),
-        **named(f"{irl}.base", "ClickClassifier", "RewardWeightedLikelihood"),
-        **named("lightrec.ranking.sequence_transforms", "Crop", "Mask", "Reorder"),
-        **named("lightrec.ranking.adversarial", "AdversarialPerturbation"),
-    }
-
-
-@hookimpl
 def lightrec_commands() -> dict[str, str]:
     """Give the commands, in the order in which `lightrec --help` lists them."""
     return {
-        "run": "lightrec.cli.run:main",
+        "run": "lightrec.cli.run:run",
         "recommend": "lightrec.cli.recommend:recommend",
         "evaluate": "lightrec.cli.evaluate:evaluate",
         "fit": "lightrec.cli.fit:fit",
         "validate": "lightrec.cli.fit:validate",
-        "test": "lightrec.cli.fit:test",
+        "test": "lightrec.cli.fit:assess_test",
         "simulate": "lightrec.cli.play:simulate",
         "judge": "lightrec.cli.play:judge",
         "probe": "lightrec.cli.play:probe",
-        "tune": "lightrec.cli.tune:main",
+        "tune": "lightrec.cli.tune:tune",
         "data check": "lightrec.cli.data:check",
         "data convert": "lightrec.cli.data:convert",
         "data fetch": "lightrec.cli.data:fetch",

@@ -19,7 +19,7 @@ Example of a plugin's hook module::
         return {"BagOfWords": "my_package.encoder:BagOfWords"}
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pluggy
@@ -27,83 +27,71 @@ import pluggy
 PROJECT = "lightrec"
 API_VERSION = 1
 """The version of these hooks. A plugin may state the one it was written for as ``LIGHTREC_API``."""
+OBJECT = "builtins:object"
+SLOTS: dict[str, str] = {}
+"""The slots for classes: what each part of a slot is a subclass of."""
 
+Hook = Callable[[], Mapping[str, str]]
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
-@hookspec
+def _slot(base: str, names: str = "short names") -> Callable[[Hook], Hook]:
+    """Mark a hook that adds subclasses of a class, and say so in its docstring."""
+
+    def mark(hook: Hook) -> Hook:
+        SLOTS[hook.__name__.removeprefix("lightrec_")] = base
+        kind = "classes" if base == OBJECT else f"subclasses of :class:`{base.replace(':', '.')}`"
+        returns = f":returns: {names} and import paths of concrete {kind}."
+        hook.__doc__ = f"{(hook.__doc__ or '').rstrip()}\n\n    {returns}"
+        marked: Hook = hookspec(hook)
+        return marked
+
+    return mark
+
+
+@_slot("lightrec.encoders.base:Encoder")
 def lightrec_encoders() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Add text encoders.
-
-    :returns: short names and import paths of concrete subclasses of
-        :class:`lightrec.encoders.base.Encoder`.
-    """
+    """Add text encoders."""
 
 
-@hookspec
+@_slot("lightrec.simulators.base:Simulator")
 def lightrec_simulators() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Add simulators of users.
-
-    :returns: short names and import paths of concrete subclasses of
-        :class:`lightrec.simulators.base.Simulator`, a batched TorchRL environment.
-    """
+    """Add simulators of users, which are batched TorchRL environments."""
 
 
-@hookspec
+@_slot("lightrec.rewards.base:Reward")
 def lightrec_rewards() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Add rewards.
-
-    :returns: short names and import paths of concrete subclasses of
-        :class:`lightrec.rewards.base.Reward`.
-    """
+    """Add rewards."""
 
 
-@hookspec
+@_slot("lightrec.policies.base:Policy")
 def lightrec_policies() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Add policies.
-
-    :returns: short names and import paths of concrete subclasses of
-        :class:`lightrec.policies.base.Policy`.
-    """
+    """Add policies."""
 
 
-@hookspec
+@_slot("lightrec.evaluation.base:Evaluator")
 def lightrec_evaluators() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Add evaluators, whose metrics join ``metrics.json``, and whose sections join the report.
-
-    :returns: short names and import paths of concrete subclasses of
-        :class:`lightrec.evaluation.base.Evaluator`.
-    """
+    """Add evaluators, whose metrics join ``metrics.json``, and whose sections join the report."""
 
 
-@hookspec
+@_slot("lightrec.data.domain:Domain", names="command-line names (``video``)")
 def lightrec_domains() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Add domains: what a field of use knows about its items, feedback and samples.
-
-    :returns: command-line names (``video``) and import paths of subclasses of
-        :class:`lightrec.data.domain.Domain`.
-    """
+    """Add domains: what a field of use knows about its items, feedback and samples."""
 
 
-@hookspec
+@_slot("lightrec.data.readers.base:Reader")
 def lightrec_readers() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Add readers of file formats. A reader says by itself whether a path is its own.
-
-    :returns: short names and import paths of concrete subclasses of
-        :class:`lightrec.data.readers.base.Reader`.
-    """
+    """Add readers of file formats. A reader says by itself whether a path is its own."""
 
 
-@hookspec
+@_slot(OBJECT)
 def lightrec_components() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add classes of any other kind that a recipe can name.
 
     These are user towers, ranking losses, item models, reward learners, modules and data modules
     of stages, transforms of batches and callbacks. The type of a recipe's setting says which of
     them it takes.
-
-    :returns: short names and import paths of concrete classes.
     """
 
 

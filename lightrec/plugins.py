@@ -18,34 +18,20 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import pluggy
 
 from lightrec import hookspecs
 from lightrec.errors import LightrecError, PluginError
 
-ENTRY_POINT_GROUP = "lightrec"
+ENTRY_POINT_GROUP, PREFIX = "lightrec", "lightrec_"
 BUILTIN = "lightrec.builtin"
+Kind = TypeVar("Kind")
 
-SLOTS = {
-    "encoders": "lightrec.encoders.base:Encoder",
-    "simulators": "lightrec.simulators.base:Simulator",
-    "rewards": "lightrec.rewards.base:Reward",
-    "policies": "lightrec.policies.base:Policy",
-    "evaluators": "lightrec.evaluation.base:Evaluator",
-    "domains": "lightrec.data.domain:Domain",
-    "readers": "lightrec.data.readers.base:Reader",
-    "components": "builtins:object",
-}
-"""Slots for classes: the base class that a part of the slot must have."""
-
-COMMANDS = "commands"
-"""The slot of commands, whose parts are functions."""
-
-RECIPES = "recipes"
-"""The slot of recipe sets, whose parts are folders."""
-
+SLOTS = hookspecs.SLOTS
+COMMANDS, RECIPES = "commands", "recipes"
+"""The slots of functions and of folders."""
 FREELY_NAMED = ("domains", "readers")
 """Slots whose names are words of the command line. In all others the name is the class's own."""
 
@@ -73,38 +59,37 @@ class Part:
         """
         if self.slot == RECIPES:
             return Path(self.path)
-        cls = _import(self.path, self)
+        found = self._import(self.path)
         whose = f"{self.path} of {self.distribution}"
         if self.slot == COMMANDS:
-            if not inspect.isfunction(cls):
+            if not inspect.isfunction(found):
                 raise PluginError(f"{whose} stands among the commands, but is no function.")
-            return cls
-        base = _import(SLOTS[self.slot], self)
-        if not (isinstance(cls, type) and issubclass(cls, base)):
+            return found
+        base = SLOTS[self.slot]
+        if not (isinstance(found, type) and issubclass(found, self._import(base))):
             raise PluginError(
-                f"{whose} stands among the {self.slot}, but is not a subclass of "
-                f"{SLOTS[self.slot]}. Derive it from that class."
+                f"{whose} stands among the {self.slot}, but is not a subclass of {base}. Derive it "
+                "from that class."
             )
-        if inspect.isabstract(cls):
-            missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
+        if inspect.isabstract(found):
+            missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
             raise PluginError(f"{whose} is abstract: it lacks {missing}. Define them.")
-        if self.slot not in FREELY_NAMED and cls.__name__ != self.name:
+        if self.slot not in FREELY_NAMED and found.__name__ != self.name:
             raise PluginError(
                 f"{whose} is called {self.name!r} among the {self.slot}, but recipes find a class "
-                f"by its own name. Call it {cls.__name__!r} in lightrec_{self.slot}."
+                f"by its own name. Call it {found.__name__!r} in lightrec_{self.slot}."
             )
-        return cls
+        return found
 
-
-def _import(path: str, part: Part) -> Any:
-    module, _, name = path.partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except Exception as error:
-        raise PluginError(
-            f"{path} of {part.distribution}, named in its {part.slot}, cannot be imported: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    def _import(self, path: str) -> Any:
+        module, _, name = path.partition(":")
+        try:
+            return getattr(importlib.import_module(module), name)
+        except Exception as error:
+            raise PluginError(
+                f"{path} of {self.distribution}, named in its {self.slot}, cannot be imported: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -182,18 +167,18 @@ class Plugins:
             f"Install the package that provides it, or correct the name.{broken}"
         )
 
-    def load_all(self, slots: Iterable[str] = SLOTS) -> list[str]:
-        """Import every class of some slots, so that recipes can name them by short name.
+    def load_all(self) -> list[str]:
+        """Import every class, so that recipes can name them by short name.
 
         :returns: one sentence for each class that could not be used.
         """
         problems = []
-        for slot in slots:
-            for part in self.parts[slot].values():
-                try:
+        for part in self.every_part:
+            try:
+                if part.slot in SLOTS:
                     part.load()
-                except PluginError as error:
-                    problems.append(str(error))
+            except PluginError as error:
+                problems.append(str(error))
         return problems
 
 
@@ -263,76 +248,60 @@ def _parts(manager: pluggy.PluginManager, module: ModuleType, package: Package) 
     except pluggy.PluginValidationError as error:
         why = " ".join(str(error).split())
         raise PluginError(f"A hook of the plugin {package} cannot be used: {why}") from error
-    _refuse_unknown(hooks, package)
-    _refuse_unmarked(module, hooks, package)
+    _refuse_unused(module, hooks, package)
     parts = []
     for name, caller in hooks.items():
         (own,) = [i for i in caller.get_hookimpls() if i.plugin is module]
-        parts += _parts_of_hook(own.function(), name.removeprefix("lightrec_"), package)
+        parts += _parts_of_hook(own.function(), name.removeprefix(PREFIX), package)
     return parts
 
 
-def _refuse_unknown(hooks: Mapping[str, pluggy.HookCaller], package: Package) -> None:
-    """Refuse misspelt hooks, which pluggy keeps waiting for a specification."""
-    prefix = "lightrec_"
-    known = [n.removeprefix(prefix) for n in vars(hookspecs) if n.startswith(prefix)]
-    for name, caller in hooks.items():
-        if not caller.has_spec():
-            near = difflib.get_close_matches(name.removeprefix(prefix), known, n=1)
-            every = ", ".join(prefix + hook for hook in known)
-            mend = f"Call it {prefix}{near[0]}." if near else f"The hooks are {every}."
+def _refuse_unused(module: ModuleType, hooks: Iterable[str], package: Package) -> None:
+    """Refuse misspelt hooks and those without a mark, which pluggy passes over."""
+    known = [name.removeprefix(PREFIX) for name in vars(hookspecs) if name.startswith(PREFIX)]
+    functions = [name for name, value in vars(module).items() if inspect.isfunction(value)]
+    for name in [*hooks, *(name for name in functions if name.startswith(PREFIX))]:
+        hook = name.removeprefix(PREFIX)
+        if hook not in known:
+            near = difflib.get_close_matches(hook, known, n=1)
+            every = ", ".join(PREFIX + hook for hook in known)
+            mend = f"Call it {PREFIX}{near[0]}." if near else f"The hooks are {every}."
             raise PluginError(
                 f"The plugin {package} implements {name}, and there is no such hook. {mend}"
             )
-
-
-def _refuse_unmarked(
-    module: ModuleType, hooks: Mapping[str, pluggy.HookCaller], package: Package
-) -> None:
-    """Refuse hooks without a mark, which pluggy passes over."""
-    for name, value in vars(module).items():
-        if name.startswith("lightrec_") and inspect.isfunction(value) and name not in hooks:
+        if name not in hooks:
             raise PluginError(
                 f"The plugin {package} defines {name} without the mark of a hook, so that nobody "
                 "calls it. Write @hookimpl above it."
             )
 
 
-def _parts_of_hook(result: object, slot: str, package: Package) -> list[Part]:
+def _parts_of_hook(result: Any, slot: str, package: Package) -> list[Part]:
+    gave = f"lightrec_{slot} of the plugin {package} "
     if slot == RECIPES:
-        return _recipe_sets(result, package)
-    if not isinstance(result, Mapping) or not all(
-        isinstance(text, str) for pair in result.items() for text in pair
-    ):
-        raise PluginError(
-            f"lightrec_{slot} of the plugin {package} returned {result!r}. Return short names and "
-            'import paths: {"ShortName": "package.module:Class"}.'
-        )
-    for name, path in result.items():
-        if path.count(":") != 1:
+        if not isinstance(result, list | tuple):
+            raise PluginError(f"{gave}returned {result!r}. Return a list of folders.")
+        if missing := [folder for folder in map(Path, result) if not folder.is_dir()]:
             raise PluginError(
-                f"lightrec_{slot} of the plugin {package} gives {name!r} the import path {path!r}. "
-                "Write it as package.module:Class."
+                f"{gave}names {missing[0]}, and there is no such folder. Check that the package's "
+                "build takes its recipes along."
             )
-    return [Part(name, slot, path, str(package)) for name, path in result.items()]
-
-
-def _recipe_sets(result: object, package: Package) -> list[Part]:
-    if not isinstance(result, (list, tuple)):
+        folders = [path for root in result for path in sorted(Path(root).iterdir())]
+        pairs = {path.name: str(path) for path in folders if any(path.glob("*.yaml"))}
+    elif isinstance(result, Mapping) and all(isinstance(t, str) for i in result.items() for t in i):
+        pairs = dict(result)
+        for name, path in pairs.items():
+            if path.count(":") != 1:
+                raise PluginError(
+                    f"{gave}gives {name!r} the import path {path!r}. Write it as "
+                    "package.module:Class."
+                )
+    else:
         raise PluginError(
-            f"lightrec_recipes of the plugin {package} returned {result!r}. Return a list of "
-            "folders."
+            f"{gave}returned {result!r}. Return short names and import paths: "
+            '{"ShortName": "package.module:Class"}.'
         )
-    parts = []
-    for root in map(Path, result):
-        if not root.is_dir():
-            raise PluginError(
-                f"lightrec_recipes of the plugin {package} names {root}, and there is no such "
-                "folder. Check that the package's build takes its recipes along."
-            )
-        sets = sorted(path for path in root.iterdir() if any(path.glob("*.yaml")))
-        parts += [Part(path.name, RECIPES, str(path), str(package)) for path in sets]
-    return parts
+    return [Part(name, slot, path, str(package)) for name, path in pairs.items()]
 
 
 def _sort_out(plugins: Plugins, found: list[Part], own: str) -> None:
@@ -363,6 +332,19 @@ def warn(sentence: str) -> None:
     print(f"warning: {sentence}", file=sys.stderr)
 
 
+def load_parts() -> None:
+    """Import every class that recipes can name by short name; warn of those that cannot be used."""
+    for sentence in installed().load_all():
+        warn(sentence)
+
+
+def subclasses(base: type[Kind]) -> Iterator[type[Kind]]:
+    """List a class and its subclasses, of those with one name the last defined first."""
+    for child in reversed(base.__subclasses__()):
+        yield from subclasses(child)
+    yield base
+
+
 @lru_cache(maxsize=1)
 def installed() -> Plugins:
     """Give the installed plugins, discovered once a process."""
@@ -377,23 +359,13 @@ def provider(part: object) -> str:
     kind = part if isinstance(part, type) else type(part)
     root = kind.__module__.partition(".")[0]
     found = installed()
-    owners = [
-        p.distribution
-        for p in found.every_part
-        if p.path == f"{kind.__module__}:{kind.__qualname__}"
-    ]
+    owners = [p.distribution for p in found.every_part if p.path == _path(kind)]
     owners += [str(p) for p in found.packages if p.module.partition(".")[0] == root]
-    return f"{kind.__name__} of {owners[0] if owners else f'the module {kind.__module__}'}"
+    return f"{kind.__name__} of {[*owners, f'the module {kind.__module__}'][0]}"
 
 
-def _raising(error: Exception) -> object | None:
-    """Find the innermost object of a plugin's class that was at work when an error was raised."""
-    strange = {p.path for p in installed().every_part if not p.path.startswith("lightrec.")}
-    for frame, _ in reversed([*traceback.walk_tb(error.__traceback__)]):
-        found = frame.f_locals.get("self")
-        if f"{type(found).__module__}:{type(found).__qualname__}" in strange:
-            return found
-    return None
+def _path(kind: type) -> str:
+    return f"{kind.__module__}:{kind.__qualname__}"
 
 
 @contextmanager
@@ -411,7 +383,10 @@ def blaming(part: object, task: str) -> Iterator[None]:
     except LightrecError:
         raise
     except Exception as error:
-        named = _raising(error) or part
+        # The innermost object of a plugin's class that was at work.
+        foreign = {p.path for p in installed().every_part if not p.path.startswith("lightrec.")}
+        at_work = [f.f_locals.get("self") for f, _ in traceback.walk_tb(error.__traceback__)]
+        named = next((o for o in reversed(at_work) if _path(type(o)) in foreign), part)
         kind = named if isinstance(named, type) else type(named)
         file = getattr(sys.modules.get(kind.__module__), "__file__", None)
         frames = traceback.extract_tb(error.__traceback__)[::-1]

@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, Final
 
@@ -31,10 +31,8 @@ _IMPORT = re.compile(
 
 
 def make(slot: str, name: str, settings: Mapping[str, Any] | None = None, **given: Any) -> Any:
-    """Make an installed part as a recipe or the command line names it.
+    """Make an installed part by its slot, such as ``rewards``, and its short name.
 
-    :param slot: such as ``simulators`` or ``rewards``.
-    :param name: the part's short name.
     :param settings: see :func:`make_of`.
     :param given: see :func:`make_of`.
     :raises PluginError: where no installed package provides it.
@@ -58,11 +56,8 @@ def make_of(kind: type, settings: Mapping[str, Any] | None = None, **given: Any)
     parser.add_class_arguments(kind, skip={*given}, fail_untyped=False)
     checked = {action.dest for action in parser._actions} - {"help"}
     known = checked | _handed_on(kind)
-    for name in chosen:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise RecipeError(f"{kind.__name__} has no setting {name!r}.{hint}")
+    for name in chosen.keys() - known:
+        raise RecipeError(f"{kind.__name__} has no setting {name!r}.{_did_you_mean(name, known)}")
     given |= {name: chosen.pop(name) for name in chosen.keys() - checked}
     try:
         parsed = parser.parse_object(chosen)
@@ -104,6 +99,11 @@ def setting(text: str, what: str = "--set") -> tuple[str, Any]:
         raise RecipeError(f"The value in {text!r} cannot be read as YAML: {error}.") from error
 
 
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
 def _handed_on(kind: type) -> set[str]:
     """Name what constructors take through ``**settings``, whose types jsonargparse may not see."""
     found: set[str] = set()
@@ -141,19 +141,12 @@ def _unknown_class(name: str, base: str | None) -> str:
     if base is None:
         return f"{sentence} that could be used here."
     module, _, kind = base.rpartition(".")
-    known = sorted(_subclasses(getattr(import_module(module), kind)))
-    sentence += f" among those of the kind {kind}. Installed are: {', '.join(known) or 'none'}."
-    near = difflib.get_close_matches(name, known, n=1)
-    if near:
-        return f"{sentence} Did you mean {near[0]}?"
-    return f"{sentence} Install the package that provides it, or correct the name."
-
-
-def _subclasses(kind: type) -> set[str]:
-    found: set[str] = set()
-    children: list[type] = kind.__subclasses__()
-    for child in children:
-        if not getattr(child, "__abstractmethods__", None) and not child.__name__.startswith("_"):
-            found.add(child.__name__)
-        found |= _subclasses(child)
-    return found
+    known = {
+        child.__name__
+        for child in plugins.subclasses(getattr(import_module(module), kind))
+        if not inspect.isabstract(child) and not child.__name__.startswith("_")
+    }
+    sentence += f" among those of the kind {kind}. Installed are: "
+    sentence += f"{', '.join(sorted(known)) or 'none'}."
+    mend = " Install the package that provides it, or correct the name."
+    return f"{sentence}{_did_you_mean(name, known) or mend}"

@@ -6,7 +6,7 @@ is derived from the class that is expected there.
 """
 
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from types import NoneType, UnionType
@@ -54,7 +54,7 @@ def trusted_class(name: str, base: type[_Base]) -> type[_Base]:
     :raises RunError: where it may not be imported, is not there, or is not derived from ``base``.
     """
     dotted = name.replace(":", ".")
-    for known in _derived(base):
+    for known in plugins.subclasses(base):
         if dotted == f"{known.__module__}.{known.__qualname__}":
             return known
     module, _, own = name.rpartition(":" if ":" in name else ".")
@@ -152,24 +152,12 @@ def instantiate(kind: type[_Base], given: Mapping[str, Any]) -> _Base:
     return kind(**arguments_of(kind, given))
 
 
-def _derived(base: type[_Base]) -> Iterator[type[_Base]]:
-    """List a class and its subclasses, of those with one name the last defined first."""
-    for child in reversed(base.__subclasses__()):
-        yield from _derived(child)
-    yield base
-
-
 def _may_import(module: str, dotted: str) -> bool:
-    if _within(module, "lightrec"):
-        return True
     found = plugins.installed()
-    if any(_within(module, _own_package(package.module)) for package in found.packages):
+    packages = ["lightrec", *(_own_package(package.module) for package in found.packages)]
+    if any(f"{module}.".startswith(f"{package}.") for package in packages):
         return True
     return any(part.path.replace(":", ".") == dotted for part in found.every_part)
-
-
-def _within(module: str, package: str) -> bool:
-    return module == package or module.startswith(f"{package}.")
 
 
 def _own_package(hooks: str) -> str:

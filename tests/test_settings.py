@@ -7,7 +7,7 @@ from lightrec.settings import in_sentences
 from lightrec.stages.run import run
 
 MISTAKES = [
-    ("ranker", ["--data.init_args.text_encoder", "TextEncodr"], "Did you mean TextEncoder?"),
+    ("ranker", ["--data.init_args.text_encoder", "TextEncodr"], "Did you mean 'TextEncoder'?"),
     ("ranker", ["--data.init_args.text_encodr", "x"], "There is no setting 'text_encodr' here"),
     ("ranker", ["--model.init_args.size", "wide"], "The setting size takes int, not wide."),
     ("ranker", ["--model.class_path", "Rank"], "no class 'Rank' among those of the kind Stage"),
@@ -17,7 +17,7 @@ MISTAKES = [
     (
         "policy",
         ["--data.init_args.reward", "SurplusRewrd"],
-        "Did you mean SurplusReward?",
+        "Did you mean 'SurplusReward'?",
     ),
     ("assumptions", ["--rounds", "many"], "The setting rounds takes"),
 ]
