@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from lightrec import hookspecs, plugins
-from lightrec.cli.command import parser_of, reads_line, summary
+from lightrec.cli.command import parser_of, summary
 from lightrec.stages.recipes import in_order, load
 
 MARK = re.compile(r"^<!-- generated: (\w+) ?(.*?) -->$", re.MULTILINE)
@@ -37,16 +37,10 @@ def contents(heading: str) -> str:
 def commands() -> str:
     """Describe every command by its parser."""
     os.environ["COLUMNS"] = "92"
-    sections, shown = [], {}
+    sections = []
     for name, part in shipped(plugins.COMMANDS).items():
-        function = part.load()
         sections.append(f"## `lightrec {name}`\n\n{summary(part.path)}\n")
-        # Commands that read the line by themselves share the parser of their module.
-        first = shown.setdefault(function.__module__, name) if reads_line(function) else name
-        if first == name:
-            sections.append(_command(parser_of(function, name)))
-        else:
-            sections.append(f"Takes what [`lightrec {first}`](#lightrec-{first}) takes.\n")
+        sections.append(_command(parser_of(part.load(), name)))
     return "\n".join(sections)
 
 

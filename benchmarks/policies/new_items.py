@@ -87,8 +87,7 @@ def measure(seed: int) -> Metrics:
     """Train, add, play."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "policy"
-        recipe = ["-c", "worlds/ppo", "--out", str(out), f"--seed_everything={seed}"]
-        fit("fit", [*recipe, *TRAINING])
+        fit(f"--seed_everything={seed}", *TRAINING, config="worlds/ppo", out=out)
         policy = Policy.load(out)
         told = json.loads((out / "metrics.json").read_text())
     assert isinstance(policy, TowerPolicy)

@@ -6,15 +6,14 @@ takes what no option of the function's own is. The docstring's first line is the
 follows it up to ``:param`` the end of the help, and ``:param name:`` the help of an option; an
 option that several commands share has its help in its type, ``Annotated[int, "sessions"]``.
 
-A function whose parameters are ``command`` and ``arguments`` reads the line by itself, with the
-parser that ``parser`` in its module gives.
+An ``Annotated`` type may name further flags after its help. A function that takes ``help`` shows
+its help by itself.
 """
 
 import argparse
 import ast
 import inspect
 import re
-import sys
 import types
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
@@ -22,8 +21,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 Function = Callable[..., int | None]
-RAW = ["command", "arguments"]
-"""The parameters of a function that reads the line by itself."""
 
 
 def summary(path: str) -> str:
@@ -45,23 +42,17 @@ def summary(path: str) -> str:
     return ""
 
 
-def reads_line(function: Function) -> bool:
-    """Say whether a function reads the line by itself."""
-    return [*inspect.signature(function).parameters] == RAW
-
-
 def call(function: Function, name: str, words: list[str]) -> int:
     """Call a command's function with the words of a line.
 
     :param name: of the command.
     :returns: the exit status; 0 where the function gives none.
     """
-    if reads_line(function):
-        return function(name, words) or 0
     parameters = inspect.signature(function).parameters.values()
-    rest = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL]
     parser = parser_of(function, name)
-    chosen, others = parser.parse_known_args(words) if rest else (parser.parse_args(words), [])
+    chosen, others = parser.parse_known_args(words)
+    if others and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
     positional = [getattr(chosen, p.name) for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     options = {p.name: getattr(chosen, p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
     return function(*positional, *others, **options) or 0
@@ -72,9 +63,6 @@ def parser_of(function: Function, name: str) -> argparse.ArgumentParser:
 
     :param name: of the command.
     """
-    if reads_line(function):
-        own: argparse.ArgumentParser = vars(sys.modules[function.__module__])["parser"]()
-        return own
     parameters = inspect.signature(function, eval_str=True).parameters
     text, *fields = re.split(r"^:", inspect.getdoc(function) or "", flags=re.MULTILINE)
     first, _, more = text.partition("\n")
@@ -85,6 +73,7 @@ def parser_of(function: Function, name: str) -> argparse.ArgumentParser:
         epilog=more.strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        add_help="help" not in parameters,
     )
     for parameter in parameters.values():
         if parameter.kind is not parameter.VAR_POSITIONAL:
@@ -93,36 +82,36 @@ def parser_of(function: Function, name: str) -> argparse.ArgumentParser:
 
 
 def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, text: str) -> None:
-    needed = parameter.default is parameter.empty
-    annotation = parameter.annotation
+    default, annotation, flags = parameter.default, parameter.annotation, []
     if get_origin(annotation) is Annotated:
-        annotation, text = get_args(annotation)
+        annotation, text, *flags = get_args(annotation)
     settings: dict[str, Any] = {"help": text.rstrip("."), **_kind(annotation)}
+    needed = default is parameter.empty
     if needed and parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
         parser.add_argument(parameter.name, **settings)
         return
     if needed:
         settings["required"] = True
     else:
-        settings["default"] = parameter.default
-        if parameter.default not in (None, False, (), ""):
-            words = parameter.default
-            words = " ".join(map(str, words)) if isinstance(words, tuple) else words
+        settings["default"] = default
+        if default not in (None, False, (), ""):
+            words = " ".join(map(str, default)) if isinstance(default, tuple) else default
             settings["help"] += f" (default: {words})"
-        elif "nargs" in settings and parameter.default is None:
+        elif "nargs" in settings and default is None:
             settings["nargs"] = "*"
     dashes = "-" if len(parameter.name) == 1 else "--"
-    parser.add_argument(f"{dashes}{parameter.name.replace('_', '-')}", **settings)
+    parser.add_argument(*flags, f"{dashes}{parameter.name.replace('_', '-')}", **settings)
 
 
 def _kind(annotation: Any) -> dict[str, Any]:
     """Say how argparse reads values of a type."""
     if get_origin(annotation) in (Union, types.UnionType):
         annotation = next(kind for kind in get_args(annotation) if kind is not type(None))
+    origin = get_origin(annotation)
     if annotation is bool:
         return {"action": "store_true"}
-    if get_origin(annotation) is Literal:
+    if origin is Literal:
         return {"choices": get_args(annotation)}
-    if isinstance(get_origin(annotation), type) and issubclass(get_origin(annotation), Iterable):
+    if isinstance(origin, type) and issubclass(origin, Iterable):
         return {"nargs": "+", **_kind(get_args(annotation)[0])}
     return {"type": annotation}

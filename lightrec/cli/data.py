@@ -4,7 +4,7 @@ import shutil
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import yaml
 
@@ -14,18 +14,23 @@ from lightrec.errors import DataError, RecipeError
 if TYPE_CHECKING:
     from lightrec.data.findings import Findings
 
-Times = Literal["auto", "seconds", "milliseconds", "iso"]
+Log = Annotated[Path, "the log: a file or a folder"]
+Items = Annotated[Path | None, "the item table"]
+Users = Annotated[Path | None, "the user table"]
+Columns = Annotated[str | None, "the log's columns: {user: ..., item: ..., time: ...}"]
+Times = Annotated[Literal["auto", "seconds", "milliseconds", "iso"], "how times are written"]
+Reader = Annotated[str | None, "by default the one that recognises the log"]
 _WIDTH = 14
 
 
 def check(
-    log: Path,
+    log: Log,
     *,
-    items: Path | None = None,
-    users: Path | None = None,
-    columns: str = "{}",
+    items: Items = None,
+    users: Users = None,
+    columns: Columns = None,
     times: Times = "auto",
-    reader: str | None = None,
+    reader: Reader = None,
     domain: str = "generic",
     json: bool = False,
 ) -> int:
@@ -39,12 +44,6 @@ def check(
 
     Exit status: 0 where a run can use the files, 2 where it cannot.
 
-    :param log: the log: a file or a folder.
-    :param items: the item table.
-    :param users: the user table.
-    :param columns: {user: ..., item: ..., time: ...}.
-    :param times: how times are written.
-    :param reader: by default the one that recognises the log.
     :param domain: whose rules the log is held to.
     :param json: for programs to read.
     """
@@ -71,14 +70,14 @@ def check(
 
 
 def convert(
-    log: Path,
+    log: Log,
     to: Path,
     *,
-    items: Path | None = None,
-    users: Path | None = None,
-    columns: str = "{}",
+    items: Items = None,
+    users: Users = None,
+    columns: Columns = None,
     times: Times = "auto",
-    reader: str | None = None,
+    reader: Reader = None,
 ) -> None:
     """Write a log as canonical Parquet, with the reader that recognises it.
 
@@ -88,13 +87,7 @@ def convert(
 
     The folder appears whole or not at all; `lightrec run generic --log my_log` reads it.
 
-    :param log: the log: a file or a folder.
     :param to: the folder to write.
-    :param items: the item table.
-    :param users: the user table.
-    :param columns: {user: ..., item: ..., time: ...}.
-    :param times: how times are written.
-    :param reader: by default the one that recognises the log.
     """
     from lightrec.data.readers.base import read_tables
     from lightrec.data.readers.canonical import check_folder, write_folder
@@ -130,13 +123,13 @@ def fetch(name: str, *, to: Path | None = None) -> None:
     print(to or folder)
 
 
-def parse_columns(text: str) -> dict[str, str]:
+def parse_columns(text: str | None) -> dict[str, str]:
     """Read ``{user: customer, item: sku}``.
 
     :raises RecipeError: where it is no such mapping.
     """
     try:
-        columns = yaml.safe_load(text)
+        columns = {} if text is None else yaml.safe_load(text)
     except yaml.YAMLError:
         columns = None
     if not isinstance(columns, dict):
@@ -150,25 +143,16 @@ def render(path: Path, findings: "Findings") -> str:
     """Set findings as a short table."""
     from lightrec.data.findings import KEPT, LEFT_OUT, in_words
 
-    counts = findings.counts
-    lines = [f"{path} can be used.", ""]
-    lines += [_line(name, f"{counts[name]:,}") for name in ("events", "users", "items")]
-    if findings.times is not None:
-        lines.append(_line("time", f"{findings.times[0]} to {findings.times[1]}"))
-    else:
-        lines.append(_line("time", "none; the order of the file counts"))
-    shown = list(findings.feedback.items())[:10]
-    lines.append(_line("feedback", ", ".join(f"{name} {count:,}" for name, count in shown)))
-    taken = [n if c == n else f"{n} as {c}" for c, n in findings.columns.items()]
-    lines.append(_line("columns", ", ".join(taken)))
+    counts, times = findings.counts, findings.times
+    feedback = [f"{name} {count:,}" for name, count in list(findings.feedback.items())[:10]]
+    columns = [n if c == n else f"{n} as {c}" for c, n in findings.columns.items()]
+    rows = {name: f"{counts[name]:,}" for name in ("events", "users", "items")}
+    rows["time"] = f"{times[0]} to {times[1]}" if times else "none; the order of the file counts"
+    rows |= {"feedback": ", ".join(feedback), "columns": ", ".join(columns)}
     if findings.ignored:
-        lines.append(_line("not used", ", ".join(name or "''" for name in findings.ignored)))
+        rows["not used"] = ", ".join(name or "''" for name in findings.ignored)
+    lines = [f"{path} can be used.", "", *(f"{n:<{_WIDTH}}{text}" for n, text in rows.items())]
     for title, kinds in (("left out:", LEFT_OUT), ("kept, but:", KEPT)):
-        told = in_words(counts, kinds, findings.left_out)
-        if told:
-            lines += ["", title, *(f"{count:>{_WIDTH - 2},}  {words}" for count, words in told)]
+        if sentences := in_words(counts, kinds, findings.left_out):
+            lines += ["", title, *(f"{n:>{_WIDTH - 2},}  {words}" for n, words in sentences)]
     return "\n".join(lines) + "\n"
-
-
-def _line(name: str, text: str) -> str:
-    return f"{name:<{_WIDTH}}{text}"

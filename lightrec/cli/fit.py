@@ -1,104 +1,94 @@
 """`lightrec fit`, `validate` and `test`: LightningCLI on one recipe."""
 
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 from lightrec.errors import RecipeError, RunError
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage
 
-
-def parser() -> argparse.ArgumentParser:
-    """Give the parser of what lightrec itself adds; the rest is LightningCLI's."""
-    parsing = argparse.ArgumentParser(
-        prog="lightrec fit",
-        usage="lightrec fit -c RECIPE [--out FOLDER] [--SETTING VALUE ...]",
-        description="Train one stage from its recipe, as LightningCLI does. Every setting of the "
-        "recipe can be given on the line, and `lightrec fit -c RECIPE --help` shows them all, "
-        "`--print_config` with their values.",
-        epilog="examples:\n  lightrec fit -c video/ranker --trainer.max_epochs 5\n"
-        "  lightrec fit -c my_ranker.yaml --out runs/mine/ranker\n"
-        "  lightrec fit -c video/ranker --print_config",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parsing.add_argument(
-        "-c", "--config", metavar="RECIPE", help="a YAML file, or a name such as video/ranker"
-    )
-    parsing.add_argument(
-        "--out", type=Path, help="the folder that the stage leaves (default: the recipe's)"
-    )
-    return parsing
+Config = Annotated[str | None, "the recipe: a YAML file, or a name such as video/ranker", "-c"]
+Out = Annotated[Path | None, "the folder that the stage leaves (default: the recipe's)"]
+Help = Annotated[bool, "show every setting of the recipe", "-h"]
 
 
-def parse(command: str, arguments: list[str]) -> Stage:
-    """Turn LightningCLI arguments into a stage.
+def fit(*settings: str, config: Config = None, out: Out = None, help: Help = False) -> None:
+    """Train one stage from its recipe, as LightningCLI does.
 
-    :raises RecipeError: where the recipe or the folder to leave is not told.
+    Every setting of the recipe can be given on the line; `lightrec fit -c RECIPE --help` shows them
+    all, `--print_config` with their values.
+
+    examples:
+      lightrec fit -c video/ranker --trainer.max_epochs 5
+      lightrec fit -c my_ranker.yaml --out runs/mine/ranker
+      lightrec fit -c video/ranker --print_config
     """
-    known, overrides = parser().parse_known_args(arguments)
-    if known.config is None:
+    if (stage := _stage("fit", settings, config, out, help)) is not None:
+        from lightrec.stages import train
+
+        train.train(stage)
+        print(f"{stage.name}: {stage.out}")
+
+
+def validate(*settings: str, config: Config = None, out: Out = None, help: Help = False) -> None:
+    """Validate one trained stage; takes what `lightrec fit` takes."""
+    _assess("validate", _stage("validate", settings, config, out, help))
+
+
+def assess_test(*settings: str, config: Config = None, out: Out = None, help: Help = False) -> None:
+    """Test one trained stage; takes what `lightrec fit` takes."""
+    _assess("test", _stage("test", settings, config, out, help))
+
+
+def stage_of(
+    command: str, settings: Sequence[str], config: str | None, out: Path | None = None
+) -> Stage:
+    """Give the stage of a recipe.
+
+    :param settings: LightningCLI's, before those of the recipe.
+    :raises RecipeError: where there is no recipe, or the folder to leave is not called as a stage.
+    """
+    if config is None:
         raise RecipeError(
             f"`lightrec {command}` needs a recipe, for example: lightrec {command} -c "
             "video/ranker. `lightrec recipes list` shows those that are installed."
         )
-    name, recipe = recipes.find(known.config)
-    out = known.out or Path(str(recipe.get("out", f"runs/{name}")))
+    name, recipe = recipes.find(config)
+    out = out or Path(str(recipe.get("out", f"runs/{name}")))
     stages = {*recipes.load("generic").recipes, Path(name).name}
     if out.name not in stages:
         raise RecipeError(
             f"The folder {out} must be named after a stage ({', '.join(sorted(stages))}), because "
             "the stages after it look for it there."
         )
-    return Stage(out.name, recipe, out, overrides)
+    return Stage(out.name, recipe, out, settings)
 
 
-def fit(command: str, arguments: list[str]) -> int:
-    """Train one stage from its recipe."""
-    if (stage := _stage(command, arguments)) is not None:
-        from lightrec.stages import train
-
-        train.train(stage)
-        print(f"{stage.name}: {stage.out}")
-    return 0
-
-
-def validate(command: str, arguments: list[str]) -> int:
-    """Validate one trained stage."""
-    return _assess(command, arguments)
-
-
-def test(command: str, arguments: list[str]) -> int:
-    """Test one trained stage."""
-    return _assess(command, arguments)
-
-
-def _assess(command: str, arguments: list[str]) -> int:
-    if (stage := _stage(command, arguments)) is not None:
-        from lightrec.stages import train
-
-        checkpoint = stage.out / train.CHECKPOINT
-        if not checkpoint.is_file():
-            raise RunError(f"There is no {checkpoint}: train first with `lightrec fit`.")
-        train.assess(stage, command, checkpoint)
-    return 0
-
-
-def _stage(command: str, arguments: list[str]) -> Stage | None:
+def _stage(
+    command: str, settings: Sequence[str], config: str | None, out: Path | None, help: bool
+) -> Stage | None:
     """Give the stage that is meant; None where all settings were to be shown, and have been."""
-    if "-h" in arguments or any(a.startswith(("--help", "--print_config")) for a in arguments):
+    if help or any(word.startswith("--print_config") for word in settings):
         from lightrec.stages import train
 
-        shown = [a for a in arguments if a in ("-h", "--help")]
-        given = [a for a in arguments if a not in shown]
-        if any(a in ("-c", "--config") or a.startswith("--config=") for a in given):
-            given = train.arguments(parse(command, given))
-        train.RecipeCLI([*given, *shown], None, command)
+        own = train.arguments(stage_of(command, settings, config, out)) if config else [*settings]
+        train.RecipeCLI([*own, *(["--help"] if help else [])], None, command)
         return None
-    stage = parse(command, arguments)
+    stage = stage_of(command, settings, config, out)
     if stage.function:
         raise RecipeError(
             f"The stage {stage.name} trains nothing: `lightrec run` does it, together with the "
             "stages that it reads."
         )
     return stage
+
+
+def _assess(command: str, stage: Stage | None) -> None:
+    if stage is not None:
+        from lightrec.stages import train
+
+        checkpoint = stage.out / train.CHECKPOINT
+        if not checkpoint.is_file():
+            raise RunError(f"There is no {checkpoint}: train first with `lightrec fit`.")
+        train.assess(stage, command, checkpoint)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from lightrec.errors import RecipeError
 
@@ -61,26 +61,29 @@ def simulate(
     :param draw: draw slates instead of showing what scores highest.
     :param out: write the sessions of one policy, drawn, as a log into a folder.
     """
-    settings = _checked(sessions, 1, set)
+    _check(sessions, 1)
     if out is not None and len(policy) != 1:
         raise RecipeError(f"--out writes the sessions of one policy, and {len(policy)} were named.")
     if out is not None and out.exists():
         raise RecipeError(f"{out} is there already. Remove it, or name another folder.")
 
     from lightrec.evaluation.arena import arena, table
+    from lightrec.settings import setting
 
-    on = arena(what, sessions, seed, settings, model).in_mode(mode)
-    if out is None:
-        players = {name: on.policy(name) for name in policy}
-        found = {
-            name: on.play(player, sessions, seed, deterministic=not draw)
-            for name, player in players.items()
-        }
-    else:
-        found = {policy[0]: on.write_log(policy[0], sessions, seed, out)}
-    print(table(found))
+    on = arena(what, sessions, seed, dict(map(setting, set)), model).in_mode(mode)
     if out is not None:
+        print(table({policy[0]: on.write_log(policy[0], sessions, seed, out)}))
         print(f"{out}: read it with `lightrec run generic --log {out}`")
+        return
+    players = {name: on.policy(name) for name in policy}
+    print(
+        table(
+            {
+                name: on.play(player, sessions, seed, deterministic=not draw)
+                for name, player in players.items()
+            }
+        )
+    )
 
 
 def judge(
@@ -115,7 +118,7 @@ def judge(
         fixed: nobody leaves.
     :param over: over whom advantages are taken (default: greedy where it is known, else random).
     """
-    _checked(sessions, 2, (), out)
+    _check(sessions, 2, out)
     places = [place for text in simulators for place in places_of(text)]
     if len(places) > 26:
         raise RecipeError(f"{len(places)} simulators were named; judge at most 26 at once.")
@@ -150,12 +153,13 @@ def probe(
     world's oracle and the policies that are named. The rule by which a simulator has a hole stands
     in the documentation: docs/how-to/judge.md.
     """
-    settings = _checked(sessions, 2, set, out)
+    _check(sessions, 2, out)
 
     from lightrec.evaluation import probe as probes
     from lightrec.evaluation.sections import to_plain
+    from lightrec.settings import setting
 
-    found = probes.probe(what, policy, mode, sessions, seed, settings, model)
+    found = probes.probe(what, policy, mode, sessions, seed, dict(map(setting, set)), model)
     _show(found.markdown(), to_plain(found), out)
 
 
@@ -177,18 +181,13 @@ def places_of(text: str) -> "list[Place]":
     return [Place(what, settings)]
 
 
-def _checked(
-    sessions: int, least: int, given: Sequence[str], out: Sequence[Path] = ()
-) -> dict[str, Any]:
-    """Refuse what cannot be done before any work is done, and read the simulator's settings."""
+def _check(sessions: int, least: int, out: Sequence[Path] = ()) -> None:
+    """Refuse what cannot be done before any work is done."""
     if sessions < least:
         raise RecipeError(f"--sessions must be at least {least}, not {sessions}.")
     for path in out:
         if path.suffix not in (".md", ".json"):
             raise RecipeError(f"--out writes files that end in .md or .json, and not {path}.")
-    from lightrec.settings import setting
-
-    return dict(map(setting, given))
 
 
 def _show(text: str, values: object, out: Sequence[Path]) -> None:

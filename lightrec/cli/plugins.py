@@ -140,39 +140,15 @@ def new(name: str, *, to: Path | None = None) -> None:
 
     :param name: a short name such as chess.
     :param to: the folder to write (default: lightrec-NAME, here).
-    """
-    word, folder = write_package(name, to)
-    print(
-        f"{folder}: a package that works and waits to be changed. Next:\n"
-        f"  pip install -e {folder}\n  lightrec plugins check {word}\n"
-        f"{folder}/README.md tells how a run uses its parts."
-    )
-
-
-def template() -> Path:
-    """Give lightrec-hello: inside the package in a wheel, beside it in a checkout."""
-    package = Path(lightrec.__file__).parent
-    inside = package / "skeleton"
-    return inside if inside.is_dir() else package.parent / "plugins" / "lightrec-hello"
-
-
-def write_package(name: str, to: Path | None = None) -> tuple[str, Path]:
-    """Write a package that adds an encoder, a reward and a domain, and tests that check them.
-
-    :param name: such as ``chess``; the distribution is then called ``lightrec-chess``.
-    :param to: the folder to write; by default named after the distribution, where one stands.
-    :returns: the word by which the domain goes, and the folder.
     :raises RecipeError: where the name cannot be used or the folder is there already.
     """
     word = name.removeprefix("lightrec-").replace("-", "_")
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", word):
+    distribution = f"lightrec-{word.replace('_', '-')}"
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", word) or word == "lightrec":
         raise RecipeError(
             f"A plugin cannot be called {name!r}: begin with a small letter, and use small "
             "letters, digits and hyphens, such as chess or board-games."
         )
-    distribution = f"lightrec-{word.replace('_', '-')}"
-    if word == "lightrec":
-        raise RecipeError("A plugin cannot be called lightrec, as lightrec itself is.")
     found = plugins.installed()
     if found.package(distribution) or word in found.parts["domains"]:
         raise RecipeError(
@@ -181,22 +157,22 @@ def write_package(name: str, to: Path | None = None) -> tuple[str, Path]:
     folder = to or Path(distribution)
     if folder.exists():
         raise RecipeError(f"{folder} exists already; name another folder with --to.")
-    root = template()
-    changes = {
-        "lightrec-hello": distribution,
-        "Hello": "".join(part.capitalize() for part in word.split("_")),
-        "hello": word,
-    }
+
+    def changed(text: str) -> str:
+        text = text.replace("lightrec-hello", distribution)
+        return text.replace("Hello", word.title().replace("_", "")).replace("hello", word)
+
+    package = Path(lightrec.__file__).parent
+    inside = package / "skeleton"  # lightrec-hello, as a wheel holds it
+    root = inside if inside.is_dir() else package.parent / "plugins" / "lightrec-hello"
     for path in sorted(root.rglob("*")):
         if path.suffix in FILES and path.is_file():
-            target = folder / _changed(str(path.relative_to(root)), changes)
+            target = folder / changed(str(path.relative_to(root)))
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(_changed(path.read_text(encoding="utf-8"), changes), "utf-8")
+            target.write_text(changed(path.read_text(encoding="utf-8")), "utf-8")
             shutil.copymode(path, target)
-    return word, folder
-
-
-def _changed(text: str, changes: dict[str, str]) -> str:
-    for old, new in changes.items():
-        text = text.replace(old, new)
-    return text
+    print(
+        f"{folder}: a package that works and waits to be changed. Next:\n"
+        f"  pip install -e {folder}\n  lightrec plugins check {word}\n"
+        f"{folder}/README.md tells how a run uses its parts."
+    )

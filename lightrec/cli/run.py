@@ -1,95 +1,98 @@
 """`lightrec run`."""
 
-import argparse
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from lightrec.errors import RecipeError
-from lightrec.stages import recipes
-from lightrec.stages.run import VALUES, find_recipes, run
-
-EXAMPLES = """examples:
-  lightrec run video
-  lightrec run video --offline
-  lightrec run video --fast-dev-run
-  lightrec run generic --log my.csv --items my_items.csv --out runs/mine
-  lightrec run generic --log my.csv --data.columns '{user: customer, item: sku, time: ts}'
-  lightrec run video --ranker.trainer.max_epochs 5 --policy.data.init_args.slate_size 3
-
-Any setting of any stage's recipe can be given as --STAGE.SETTING VALUE, and values that several
-recipes share as --values.NAME VALUE; `lightrec recipes show video` shows stages and settings.
-"""
 
 
-def stage_overrides(arguments: list[str], stages: Collection[str]) -> dict[str, list[str]]:
-    """Sort ``--ranker.trainer.max_epochs 5`` into ``{"ranker": ["--trainer.max_epochs", "5"]}``.
+def run(
+    domain: str,
+    *settings: str,
+    out: Path | None = None,
+    log: Path | None = None,
+    items: Path | None = None,
+    users: Path | None = None,
+    offline: bool = False,
+    seed: int | None = None,
+    fresh: bool = False,
+    fast_dev_run: bool = False,
+    until: str | None = None,
+    strict: bool = False,
+) -> None:
+    """Do all stages in order, skipping those whose inputs have not changed.
 
-    :param stages: of the run.
-    :raises RecipeError: where an argument belongs to no stage.
+    examples:
+      lightrec run video
+      lightrec run video --offline
+      lightrec run video --fast-dev-run
+      lightrec run generic --log my.csv --items my_items.csv --out runs/mine
+      lightrec run generic --log my.csv --data.columns '{user: customer, item: sku, time: ts}'
+      lightrec run video --ranker.trainer.max_epochs 5 --policy.data.init_args.slate_size 3
+
+    Any setting of any stage's recipe can be given as --STAGE.SETTING VALUE, and values that several
+    recipes share as --values.NAME VALUE; `lightrec recipes show video` shows stages and settings.
+
+    :param domain: a set of recipes or a domain such as video, or a folder of recipes.
+    :param out: the run folder (default: runs/DOMAIN).
+    :param log: your log (default: the domain's sample).
+    :param items: your item table.
+    :param users: your user table.
+    :param offline: use the synthetic world 'far'.
+    :param seed: the seed of every stage.
+    :param fresh: do every stage anew.
+    :param fast_dev_run: one batch of each training, to see whether everything fits together.
+    :param until: the last stage to do, such as ranker (default: all but optional ones; assumptions
+        is one).
+    :param strict: refuse to run with broken plugins.
     """
-    overrides: dict[str, list[str]] = {}
-    stage: str | None = None
-    for argument in arguments:
-        if argument.startswith("--"):
-            head, dot, tail = argument[2:].partition(".")
-            if not dot or head not in (*stages, VALUES):
-                raise RecipeError(
-                    f"There is no option {argument.partition('=')[0]}. `lightrec run --help` "
-                    f"lists them; a stage's setting begins with one of {', '.join(stages)}."
-                )
-            stage = head
-            overrides.setdefault(stage, []).append(f"--{tail}")
-        elif stage is None:
-            raise RecipeError(f"I do not know what to do with the argument {argument!r}.")
-        else:
-            overrides[stage].append(argument)
-    return overrides
+    from lightrec.stages import recipes
+    from lightrec.stages import run as stages
 
-
-def parser() -> argparse.ArgumentParser:
-    """Give the command's parser."""
-    parsing = argparse.ArgumentParser(
-        prog="lightrec run",
-        description="Do the stages in order, skipping those whose inputs have not changed.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    _, found = stages.find_recipes(domain)
+    overrides = stage_overrides(settings, [*recipes.in_order(found.recipes), stages.VALUES])
+    where = stages.run(
+        domain,
+        out=out,
+        log=log,
+        items=items,
+        users=users,
+        offline=offline,
+        seed=seed,
+        fresh=fresh,
+        fast_dev_run=fast_dev_run,
+        until=until,
+        strict=strict,
+        overrides=overrides,
     )
-    parsing.add_argument(
-        "domain", help="a set of recipes or a domain such as video, or a folder of recipes"
-    )
-    parsing.add_argument("--out", type=Path, help="the run folder (default: runs/DOMAIN)")
-    parsing.add_argument("--log", type=Path, help="your log (default: the domain's sample)")
-    parsing.add_argument("--items", type=Path, help="your item table")
-    parsing.add_argument("--users", type=Path, help="your user table")
-    parsing.add_argument("--offline", action="store_true", help="use the synthetic world 'far'")
-    parsing.add_argument("--seed", type=int, help="the seed of every stage")
-    parsing.add_argument("--fresh", action="store_true", help="do every stage anew")
-    parsing.add_argument(
-        "--fast-dev-run",
-        action="store_true",
-        help="one batch of each training, to see whether everything fits together",
-    )
-    parsing.add_argument(
-        "--until",
-        metavar="STAGE",
-        help="the last stage to do, such as ranker (default: all but optional ones; assumptions is "
-        "one)",
-    )
-    parsing.add_argument("--strict", action="store_true", help="refuse to run with broken plugins")
-    return parsing
-
-
-def main(command: str, arguments: list[str]) -> int:
-    """Do all stages in order, skipping what has not changed."""
-    known, rest = parser().parse_known_args(arguments)
-    _, found = find_recipes(known.domain)
-    where = run(**vars(known), overrides=stage_overrides(rest, recipes.in_order(found.recipes)))
-    for name in recipes.until(found.recipes, known.until):
+    for name in recipes.until(found.recipes, until):
         shown = recipes.names(found.recipes[name], "shows")
         if "summary.txt" in shown:
             print((where / "summary.txt").read_text(), end="")
         if (report := where / name / "report.html").is_file():
             at_top = "report.html" in shown
             print(f"report: {where / 'report.html'}" if at_top else f"{name}: {report}")
-    return 0
+
+
+def stage_overrides(words: Sequence[str], stages: Collection[str]) -> dict[str, list[str]]:
+    """Sort ``--ranker.trainer.max_epochs 5`` into ``{"ranker": ["--trainer.max_epochs", "5"]}``.
+
+    :param stages: of the run, and what else a setting may begin with.
+    :raises RecipeError: where a word belongs to no stage.
+    """
+    overrides: dict[str, list[str]] = {}
+    own: list[str] | None = None
+    for word in words:
+        if word.startswith("--"):
+            head, dot, tail = word[2:].partition(".")
+            if not dot or head not in stages:
+                raise RecipeError(
+                    f"There is no option {word.partition('=')[0]}. `lightrec run --help` lists "
+                    f"them; a stage's setting begins with one of {', '.join(stages)}."
+                )
+            own = overrides.setdefault(head, [])
+            word = f"--{tail}"
+        if own is None:
+            raise RecipeError(f"I do not know what to do with the argument {word!r}.")
+        own.append(word)
+    return overrides

@@ -95,8 +95,7 @@ def check_lightrec(words: list[str]) -> None:
         check_overrides(domain, overrides)
     elif overrides:
         named = [rest[i + 1] for i, word in enumerate(rest) if word in ("-c", "--config")]
-        flags = ("--print_config", "--help", "-h")
-        settings = tuple(word for word in overrides if word not in flags)
+        settings = tuple(word for word in overrides if word != "--print_config")
         if settings:
             recipe = named[0] if "/" in "".join(named) else "generic/ranker"
             check_settings(recipe.partition("/")[2], recipe, settings)
@@ -116,7 +115,7 @@ def walk(parser: argparse.ArgumentParser, words: list[str]) -> list[str]:
                 raise ValueError(f"{option} takes {action.choices}, not {value}")
         elif option.startswith("-"):
             lightning = parser.prog.split()[-1] in ("fit", "validate", "test")
-            if not ("." in option or (lightning and option in ("--print_config", "-h"))):
+            if not ("." in option or (lightning and option == "--print_config")):
                 raise ValueError(f"{parser.prog} has no option {option}")
             others += [word, *rest]
     return others
@@ -131,7 +130,7 @@ def check_overrides(domain: str, overrides: list[str]) -> None:
             skip = word.partition("=")[0] in own
         if not skip:
             words.append(word)
-    for stage, settings in stage_overrides(words, STAGES).items():
+    for stage, settings in stage_overrides(words, [*STAGES, VALUES]).items():
         if stage == VALUES:
             find_recipes(domain, values=values_of(settings))
             continue
