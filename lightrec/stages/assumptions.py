@@ -5,7 +5,6 @@ in user model B under the same assumption. Each such cell is a small run folder 
 """
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,14 +15,14 @@ from lightrec.data.files import STAMP
 from lightrec.evaluation.sessions import SimulatedSessions
 from lightrec.report.page import write_assumptions
 from lightrec.run import Run
-from lightrec.stages.stage import Stage
+from lightrec.stages.stage import Stage, write_whole
 from lightrec.stages.train import train
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.irl.base import with_assumptions
 from lightrec.users.module import offers
 from lightrec.users.user_model import UserModel
 
+FACTORS = {"half": 0.5, "double": 2.0}
 MOST_OFFERS = 50_000
 """Training states that serve to fit a cell's continuation value."""
 
@@ -60,17 +59,17 @@ def cells(
     yield Cell("as-assumed", "as assumed", discount, leave_rate)
     yield Cell("discount-0", "γ = 0", 0.0, leave_rate)
     if discount > 0:
-        for word, horizon in (("half", 0.5), ("double", 2.0)):
+        for word, factor in FACTORS.items():
             # No horizon is shorter than the present step.
-            other = max(0.0, 1 - (1 - discount) / horizon)
+            other = max(0.0, 1 - (1 - discount) / factor)
             title = f"γ {other:.3g} ({word} the horizon)"
             yield Cell(f"discount-{word}", title, other, leave_rate)
     if not nothing_is_logged:
-        for word, ratio in (("half", 0.5), ("double", 2.0)):
+        for word, factor in FACTORS.items():
             title = f"{word} the odds of choosing nothing"
-            yield Cell(f"nothing-{word}", title, discount, leave_rate, ratio)
+            yield Cell(f"nothing-{word}", title, discount, leave_rate, factor)
     if leave_rate > 0 and not leaving_is_fitted:
-        for word, factor in (("half", 0.5), ("double", 2.0)):
+        for word, factor in FACTORS.items():
             other = min(1.0, factor * leave_rate)
             yield Cell(f"leaving-{word}", f"leaving {other:.3g} a step", discount, other)
 
@@ -101,15 +100,15 @@ def assume(
     # Not read from the policy's folder, which may be somebody else's.
     learned = stage.before["policy"]
     learned = replace(learned, overrides=[*learned.overrides, *policy])
-    users = {name: UserModel.load(run.folder(name)) for name in ("users_a", "users_b")}
-    a, b = users["users_a"], users["users_b"]
+    a, b = run.users_a, run.users_b
     rates = float(a.choice.discount), a.leave_rate
     todo = list(cells(*rates, run.data.has_nothing, b.leaving is not None))
     # One fit of B a cell: what refits do to the intervals stands in the run's own table.
-    users["users_b"] = b.replaced(members=b.members[:1], valuing=None, returning=None)
+    alone = b.replaced(members=b.members[:1], valuing=None, returning=None)
     found = []
     for number, cell in enumerate(todo, start=1):
         print(f"    [{number}/{len(todo)}] {cell.title}", file=sys.stderr)
+        users = {"users_a": a, "users_b": alone}
         found.append(judge_cell(stage, cell, users, learned, sessions, seed))
     with stage.output(seed) as folder:
         write_assumptions(run, folder, found, stage.inputs)
@@ -146,9 +145,7 @@ def judge_cell(
     train(replace(policy, out=folder / "policy", overrides=[*policy.overrides, *leaving]))
     metrics = sessions.play(Run(folder), seed, search=False)
     found: dict[str, object] = {"name": cell.name, "title": cell.title, "metrics": metrics}
-    partial = folder / "result.partial"
-    partial.write_text(json.dumps(found))
-    os.replace(partial, result)
+    write_whole(result, json.dumps(found))
     return found
 
 
@@ -159,15 +156,15 @@ def assuming(users: UserModel, cell: Cell, run: Path) -> UserModel:
     """
     # The models hold their item vectors: only states and offers are asked of the data.
     data = ChoiceData(str(run / "data"), **users.offers)
-
-    def anew(member: ChoiceModel) -> ChoiceModel:
-        return with_assumptions(
+    members = [
+        with_assumptions(
             member,
             offers(data, limit=MOST_OFFERS),
             discount=cell.discount,
             leave_rate=cell.leave_rate,
             nothing_odds_ratio=cell.odds_ratio,
         )
-
+        for member in users.members
+    ]
     # A reward that was learned by itself knows nothing of these assumptions.
-    return users.replaced(members=[anew(m) for m in users.members], reward_model=None).eval()
+    return users.replaced(members=members, reward_model=None).eval()

@@ -68,10 +68,9 @@ def prepare_log(
     with leaving_nothing(stage):
         stage.prepare_work()
         with stage.output(seed) as folder:
-            world = FarLog(seed) if offline else None
-            if world is not None:
-                simulated, catalog = world.log(sessions)
-                tables = Tables(simulated, catalog, None)
+            if offline:
+                world = FarLog(seed)
+                tables = Tables(*world.log(sessions), None)
             else:
                 source = stage.sources.get("log") or chosen.sample()
                 if source is None:
@@ -98,7 +97,7 @@ def prepare_log(
                 equal_times=equal_times,
                 seed=seed,
             )
-            if world is not None:
+            if offline:
                 # Fresh sessions, in the store's item indices; no stage but the last looks at them.
                 fresh = world.held_out(HELD_OUT_SESSIONS)
                 fresh.reindex(store.catalog[Column.ITEM].to_list()).save(folder / TRUTH)
@@ -110,14 +109,12 @@ def leaving_nothing(stage: Stage) -> Iterator[None]:
 
     :raises LightrecError: that of the block.
     """
-    folders = [stage.work, *stage.work.parents]
-    made = [folder for folder in folders if not folder.exists()]
+    made = [folder for folder in (stage.work, *stage.work.parents) if not folder.exists()]
     try:
         yield
     except LightrecError:
         shutil.rmtree(stage.work, ignore_errors=True)
         for folder in made:
-            # Not where somebody else has put something there meanwhile.
-            with suppress(OSError):
+            with suppress(OSError):  # somebody else may have put something there meanwhile
                 folder.rmdir()
         raise

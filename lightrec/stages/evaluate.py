@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 
 from torch.utils.tensorboard import SummaryWriter
@@ -15,8 +14,7 @@ from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.evaluation.sections import Section
 from lightrec.report import page as report
 from lightrec.run import Run
-from lightrec.stages.functions import settings
-from lightrec.stages.stage import Stage
+from lightrec.stages.stage import Stage, function_of, write_whole
 
 EARLY = "early-ranking.json"
 """In a run's work: how the held-out log was ranked before there was a policy, and with what."""
@@ -30,34 +28,23 @@ def early_ranking(stage: Stage) -> str:
     :param stage: the evaluate stage, before it is run.
     :returns: the table for a terminal; empty where the recipe does not rank the held-out log.
     """
-    chosen = settings(stage)
+    _, chosen = function_of(stage)
     run, tables = Run(stage.run), []
     for evaluator in chosen["evaluators"]:
         if type(evaluator) is HeldOutLog:
             metrics = evaluator.without_policy(run, chosen["seed"])
-            _note_early(run, _mark(run, evaluator, chosen["seed"]), metrics)
+            made_from = _made_from(run, evaluator, chosen["seed"])
+            early = run.path / ".work" / EARLY
+            early.parent.mkdir(exist_ok=True)
+            write_whole(early, json.dumps({"mark": made_from, "metrics": metrics}))
             tables.append(held_out.ranking_table(metrics).text())
     return "\n".join(tables)
 
 
-def _mark(run: Run, evaluator: HeldOutLog, seed: int) -> list[object]:
+def _made_from(run: Run, evaluator: HeldOutLog, seed: int) -> list[object]:
     """Name all that an early ranking is made from."""
     made = [run.stamp(stage)["fingerprint"] for stage in ("data", "ranker")]
     return [*made, evaluator.max_events, evaluator.batch_size, seed]
-
-
-def _note_early(run: Run, mark: list[object], metrics: Mapping[str, float]) -> None:
-    note = run.path / ".work" / EARLY
-    note.parent.mkdir(exist_ok=True)
-    partial = note.with_suffix(".partial")
-    partial.write_text(json.dumps({"mark": mark, "metrics": metrics}))
-    os.replace(partial, note)
-
-
-def _early(run: Run, mark: list[object]) -> dict[str, float] | None:
-    note = run.path / ".work" / EARLY
-    noted = json.loads(note.read_text()) if note.is_file() else {}
-    return noted["metrics"] if noted.get("mark") == mark else None
 
 
 def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
@@ -72,11 +59,12 @@ def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
     run = Run(stage.run)
     run.check_halves()
     stage.prepare_work()
+    early = run.path / ".work" / EARLY
+    noted = json.loads(early.read_text()) if early.is_file() else {}
     metrics: dict[str, float] = run.metrics("ranker")
     for name in ("users_a", "users_b"):
         metrics |= {f"choice/{name[-1]}/{k}": v for k, v in run.metrics(name).items()}
-    bad = _not_finite(metrics)
-    if bad:
+    if bad := _not_finite(metrics):
         raise RunError(
             f"These metrics of earlier stages are not finite numbers: {bad}. This points to a "
             "training that diverged; look at its curves with `tensorboard --logdir`."
@@ -84,8 +72,8 @@ def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
     owners = dict.fromkeys(metrics, "an earlier stage")
     findings = []
     for evaluator in evaluators:
-        if type(evaluator) is HeldOutLog:
-            evaluator.ranked = _early(run, _mark(run, evaluator, seed))
+        if type(evaluator) is HeldOutLog and noted.get("mark") == _made_from(run, evaluator, seed):
+            evaluator.ranked = noted["metrics"]
         whose = plugins.provider(evaluator)
         found = _found_by(evaluator, run, seed)
         for key in found.metrics:
@@ -102,7 +90,7 @@ def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
             writer.add_scalar(key, value)
     with stage.output(seed) as folder:
         report.write(run, folder, metrics, findings, stage.inputs)
-    (run.path / ".work" / EARLY).unlink(missing_ok=True)
+    early.unlink(missing_ok=True)
 
 
 def _found_by(evaluator: Evaluator, run: Run, seed: int) -> Findings:
@@ -125,8 +113,7 @@ def _found_by(evaluator: Evaluator, run: Run, seed: int) -> Findings:
         )
     if not all(isinstance(section, Section) for section in found.sections):
         raise PluginError(f"{whose} gives sections of the report that are no Section.")
-    bad = _not_finite(found.metrics)
-    if bad:
+    if bad := _not_finite(found.metrics):
         raise PluginError(
             f"{whose} gives metrics that are not finite numbers: {bad}. Give Python numbers, and "
             "leave a metric out where it cannot be computed. Where its formula is right, a "

@@ -9,11 +9,10 @@ import ast
 import hashlib
 import importlib.util
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lightrec import plugins
-from lightrec.plugins import Part
 
 TOKEN = re.compile(r"[\w./-]+")
 
@@ -29,44 +28,30 @@ def plugin_marks(settings: str, readers: bool = False) -> dict[str, str]:
     words = {word for token in TOKEN.findall(settings) for word in (token, token.split(".")[-1])}
     marks = {}
     for package in found.packages[1:]:
-        used = [
-            part
-            for part in found.parts_of(package)
-            if part.slot != plugins.RECIPES and (is_named(part, words) or _reads(part, readers))
-        ]
-        if used:
+        modules = []
+        for part in found.parts_of(package):
+            module, _, name = part.path.partition(":")
+            named = {part.name, name} & words or (readers and part.slot == "readers")
+            if named and part.slot != plugins.RECIPES:
+                modules.append(module)
+        if modules:
             digest = hashlib.sha256(str(package).encode())
-            modules = {part.path.partition(":")[0] for part in used}
             for path in sorted(sources(modules)):
                 digest.update(path.read_bytes())
             marks[package.name] = digest.hexdigest()
     return marks
 
 
-def is_named(part: Part, words: set[str]) -> bool:
-    """Tell whether a part's short name, or that of its class, is one of the words."""
-    return bool({part.name, part.path.partition(":")[2]} & words)
-
-
-def _reads(part: Part, readers: bool) -> bool:
-    return readers and part.slot == "readers"
-
-
-def sources(modules: set[str]) -> set[Path]:
+def sources(modules: Iterable[str]) -> set[Path]:
     """Give the files of modules, and of all those that they import from their own package."""
-    left, files = [*modules], set()
-    seen = set(left)
-    while left:
-        name = left.pop()
-        path = module_file(name)
-        if path is None:
-            continue
-        files.add(path)
-        for other in imported(path, name):
-            same_package = other.partition(".")[0] == name.partition(".")[0]
-            if same_package and other not in seen:
-                seen.add(other)
-                left.append(other)
+    names = list(dict.fromkeys(modules))
+    files = set()
+    for name in names:  # grows by what each of them imports
+        if (path := module_file(name)) is not None:
+            files.add(path)
+            package = name.partition(".")[0]
+            inside = [o for o in imported(path, name) if o.partition(".")[0] == package]
+            names += dict.fromkeys(other for other in inside if other not in names)
     return files
 
 
@@ -87,8 +72,7 @@ def module_file(name: str) -> Path | None:
 def imported(path: Path, name: str) -> Iterator[str]:
     """Read off a module's source what it imports: modules, and names that may be modules.
 
-    :param path: its file.
-    :param name: its full name, from which relative imports count.
+    :param name: the module's full name, from which relative imports count.
     """
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
     try:

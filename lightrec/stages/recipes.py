@@ -10,13 +10,14 @@ import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from lightrec import plugins
 from lightrec.errors import RecipeError
 
-Recipe = dict[str, object]
+Recipe = dict[str, Any]
 
 SET = "set.yaml"
 OWN = ("reads", "function", "optional", "shows", "out")
@@ -37,7 +38,7 @@ class RecipeSet:
 
     name: str
     recipes: dict[str, Recipe] = field(default_factory=dict)
-    values: dict[str, object] = field(default_factory=dict)
+    values: Recipe = field(default_factory=dict)
     overlay: bool = False
 
     def lay(self, folder: Path) -> None:
@@ -47,26 +48,40 @@ class RecipeSet:
 
         :raises RecipeError: where a file is no recipe.
         """
-        about = read(folder / SET) if (folder / SET).is_file() else {}
-        values, trained = _mapping(about, "values", folder), _mapping(about, "trained", folder)
-        self.values |= values
+        about = about_set(folder)
+        self.values |= about["values"]
         own = {path.stem: read(path) for path in sorted(folder.glob("*.yaml")) if path.name != SET}
         for name, recipe in own.items():
-            if name in self.recipes or not about.get("overlay"):
+            if name in self.recipes or not about["overlay"]:
                 # What the folder says of all that are trained goes before what it says of one.
                 self.recipes[name] = merged(self.recipes.get(name, {}), recipe)
         for name, recipe in self.recipes.items():
             if TRAINED in recipe:
-                self.recipes[name] = merged(merged(recipe, trained), own.get(name, {}))
+                self.recipes[name] = merged(merged(recipe, about["trained"]), own.get(name, {}))
 
     def resolved(self, name: str) -> Recipe:
         """Give a stage's recipe with its values in their places; ``${run}`` stays.
 
         :raises RecipeError: where it refers to a value that is not there.
         """
-        found = _resolved(self.recipes[name], {"run": "${run}", **self.values}, name)
-        assert isinstance(found, dict)
+        found: Recipe = _resolved(self.recipes[name], {"run": "${run}", **self.values}, name)
         return found
+
+
+def about_set(folder: Path) -> Recipe:
+    """Read a set's own file; all it may say is there, if only empty.
+
+    :raises RecipeError: where it is no recipe, or ``values`` or ``trained`` are no mappings.
+    """
+    path = folder / SET
+    said = read(path) if path.is_file() else {}
+    for key in ("values", "trained"):
+        said[key] = said.get(key) or {}
+        if not isinstance(said[key], dict):
+            raise RecipeError(f"`{key}` in {path} must be a mapping, not {said[key]!r}.")
+    over = said.get("over") or []
+    said["over"] = over if isinstance(over, list) else [over]
+    return said | {"overlay": bool(said.get("overlay"))}
 
 
 def load(
@@ -80,11 +95,9 @@ def load(
     :raises RecipeError: where there is no such set, or a file in it is no recipe.
     """
     path = folder(name)
-    found = RecipeSet(path.resolve().name)
+    found = RecipeSet(path.resolve().name, overlay=about_set(path)["overlay"])
     for layer in [*_layers(path, ()), *map(folder, overlays)]:
         found.lay(layer)
-    about = read(path / SET) if (path / SET).is_file() else {}
-    found.overlay = bool(about.get("overlay"))
     if unknown := set(values or {}) - set(found.values):
         raise RecipeError(
             f"There is no value {sorted(unknown)[0]!r} among those that the recipes of {name} "
@@ -98,12 +111,8 @@ def _layers(path: Path, above: tuple[Path, ...]) -> list[Path]:
     """Give the folders that make a set, the lowest first."""
     if path in above:
         raise RecipeError(f"The set of recipes {path} is laid over itself: correct its {SET}.")
-    over = read(path / SET).get("over", []) if (path / SET).is_file() else []
-    names = over if isinstance(over, list) else [over]
-    found: list[Path] = []
-    for name in names:
-        found += [p for p in _layers(folder(str(name)), (*above, path)) if p not in found]
-    return [*found, path]
+    over = [_layers(folder(str(name)), (*above, path)) for name in about_set(path)["over"]]
+    return [*dict.fromkeys(layer for layers in over for layer in layers), path]
 
 
 def folder(name: str) -> Path:
@@ -114,15 +123,14 @@ def folder(name: str) -> Path:
     if Path(name).is_dir() and any(Path(name).glob("*.yaml")):
         return Path(name)
     found = plugins.installed()
-    if name in found.parts[plugins.RECIPES]:
-        return Path(found.parts[plugins.RECIPES][name].path)
-    if (plugins.RECIPES, name) in found.refused:
-        raise RecipeError(found.refused[plugins.RECIPES, name])
-    known = ", ".join(sorted({*found.parts[plugins.RECIPES], *found.parts["domains"]}))
+    sets = found.parts[plugins.RECIPES]
+    if name in sets:
+        return Path(sets[name].path)
     raise RecipeError(
-        f"There is no set of recipes and no domain {name!r}, neither installed nor as a folder "
-        f"with YAML files. Installed are: {known}. `lightrec recipes list` and `lightrec plugins "
-        "list` show more."
+        found.refused.get((plugins.RECIPES, name))
+        or f"There is no set of recipes and no domain {name!r}, neither installed nor as a folder "
+        f"with YAML files. Installed are: {', '.join(sorted({*sets, *found.parts['domains']}))}. "
+        "`lightrec recipes list` and `lightrec plugins list` show more."
     )
 
 
@@ -135,15 +143,13 @@ def find(name: str) -> tuple[str, Recipe]:
     :raises RecipeError: where there is none.
     """
     path = Path(name)
-    if path.is_file():
-        if (path.parent / SET).is_file():
-            found = load(str(path.parent))
-            return f"{found.name}/{path.stem}", found.resolved(path.stem)
+    if path.is_file() and not (path.parent / SET).is_file():
         return f"{path.resolve().parent.name}/{path.stem}", read(path)
-    if path.suffix not in (".yaml", ".yml") and path.parent.name:
+    if path.is_file() or (path.suffix not in (".yaml", ".yml") and path.parent.name):
         found = load(str(path.parent))
-        if path.name in found.recipes:
-            return f"{found.name}/{path.name}", found.resolved(path.name)
+        stage = path.stem if path.is_file() else path.name
+        if stage in found.recipes:
+            return f"{found.name}/{stage}", found.resolved(stage)
     raise RecipeError(
         f"There is no recipe {name!r}: expected a YAML file, or a name such as video/ranker. "
         "`lightrec recipes list` shows those that are installed."
@@ -170,13 +176,10 @@ def merged(base: Recipe, over: Recipe) -> Recipe:
     Where another class is named, the arguments of the one before do not count.
     """
     classes = {part["class_path"] for part in (base, over) if "class_path" in part}
-    if len(classes) > 1:
-        base = {}
-    found = copy.deepcopy(base)
+    found = {} if len(classes) > 1 else copy.deepcopy(base)
     for key, value in over.items():
-        old = found.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        found[key] = merged(old, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]
+        both = isinstance(found.get(key), dict) and isinstance(value, dict)
+        found[key] = merged(found[key], value) if both else copy.deepcopy(value)
     return found
 
 
@@ -194,8 +197,7 @@ def names(recipe: Recipe, key: str = "reads") -> list[str]:
 def settings(recipe: Recipe, run: Path) -> Recipe:
     """Give a recipe's settings alone, with the run's folder in place of ``${run}``."""
     own = {key: value for key, value in recipe.items() if key not in OWN}
-    found = _resolved(own, {"run": str(run)}, "")
-    assert isinstance(found, dict)
+    found: Recipe = _resolved(own, {"run": str(run)}, "")
     return found
 
 
@@ -233,35 +235,28 @@ def until(recipes: Mapping[str, Recipe], last: str | None = None) -> list[str]:
     order = in_order(recipes)
     if last is not None and last not in order:
         raise RecipeError(f"There is no stage {last!r}; the stages are {', '.join(order)}.")
-    asked = {last} if last else set()
-    needed = {name for name in order if name in asked or not recipes[name].get("optional")}
-    for name in reversed(order):
-        needed |= set(names(recipes[name])) if name in needed else set()
     upto = order[: order.index(last) + 1] if last else order
+    needed = {name for name in order if name == last or not recipes[name].get("optional")}
+    for name in reversed(order):
+        needed |= {*names(recipes[name])} if name in needed else set()
     return [name for name in upto if name in needed]
 
 
-def _mapping(about: Recipe, key: str, path: Path) -> Recipe:
-    found = about.get(key) or {}
-    if not isinstance(found, dict):
-        raise RecipeError(f"`{key}` in {path / SET} must be a mapping, not {found!r}.")
-    return found
-
-
-def _resolved(value: object, values: Mapping[str, object], stage: str) -> object:
+def _resolved(value: Any, values: Mapping[str, object], stage: str) -> Any:
     """Put values in the place of ``${name}``; within a longer text, ``${run}`` alone."""
-    if isinstance(value, dict):
-        return {key: _resolved(inner, values, stage) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_resolved(inner, values, stage) for inner in value]
-    if not isinstance(value, str) or "${" not in value:
-        return value
-    if value.startswith("${run}"):
-        return value.replace("${run}", str(values["run"]), 1)
-    name = value.removeprefix("${").removesuffix("}")
-    if value != f"${{{name}}}" or name not in values:
-        raise RecipeError(
-            f"The recipe {stage} refers to {value}, which is no value that its set states. Add it "
-            f"to `values` in {SET}, or write the value itself."
-        )
-    return values[name]
+    match value:
+        case dict():
+            return {key: _resolved(inner, values, stage) for key, inner in value.items()}
+        case list():
+            return [_resolved(inner, values, stage) for inner in value]
+        case str() if value.startswith("${run}"):
+            return value.replace("${run}", str(values["run"]), 1)
+        case str() if "${" in value:
+            name = value.removeprefix("${").removesuffix("}")
+            if value == f"${{{name}}}" and name in values:
+                return values[name]
+            raise RecipeError(
+                f"The recipe {stage} refers to {value}, which is no value that its set states. Add "
+                f"it to `values` in {SET}, or write the value itself."
+            )
+    return value

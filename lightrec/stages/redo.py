@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lightrec.data.files import STAMP
+from lightrec.stages.stage import write_whole
 
 
 def waiting_room(run: Path) -> Path:
@@ -33,8 +34,8 @@ def prepare(run: Path, redone: Sequence[str], kept: Sequence[str]) -> Path:
     for path in _paths(redone):
         if (room / path).is_symlink():
             (room / path).unlink()
+    drop(room, kept)
     for path in _paths(kept):
-        _remove(room / path)
         if (run / path).exists():
             up = os.path.relpath(run / path.parent, room / path.parent)
             (room / path).symlink_to(Path(up) / path.name)
@@ -42,17 +43,18 @@ def prepare(run: Path, redone: Sequence[str], kept: Sequence[str]) -> Path:
 
 
 def drop(room: Path, stages: Sequence[str]) -> None:
-    """Take away stages that wait and read one that is about to be made anew."""
-    for name in stages:
-        _remove(room / name)
+    """Take away stages that wait, with their curves."""
+    for path in _paths(stages):
+        if (room / path).is_symlink():
+            (room / path).unlink()
+        else:
+            shutil.rmtree(room / path, ignore_errors=True)
 
 
 def exchange(run: Path, redone: Sequence[str]) -> None:
     """Put the stages that wait in the place of the old ones."""
     shutil.rmtree(run / ".work" / "old", ignore_errors=True)
-    note = _note(run)
-    note.with_suffix(".partial").write_text(json.dumps([*redone]))
-    os.replace(note.with_suffix(".partial"), note)
+    write_whole(_note(run), json.dumps([*redone]))
     complete(run)
 
 
@@ -80,10 +82,9 @@ def complete(run: Path) -> None:
 def tidy(run: Path) -> None:
     """Take the waiting room away where nothing in it is finished or begun."""
     room = waiting_room(run)
-    work = room / ".work"
-    # Notes next to the stages' folders are of no use without these.
-    unfinished = work.is_dir() and any(path.is_dir() for path in work.iterdir())
-    if not unfinished and not any(_real(room)):
+    finished = any(not stamp.parent.is_symlink() for stamp in room.glob(f"*/{STAMP}"))
+    # Notes next to the begun stages' folders are of no use without these.
+    if not finished and not any(path.is_dir() for path in room.glob(".work/*")):
         shutil.rmtree(room.parent, ignore_errors=True)
 
 
@@ -96,15 +97,3 @@ def _paths(stages: Sequence[str]) -> Iterator[Path]:
     for name in stages:
         yield Path(name)
         yield Path("logs") / name
-
-
-def _real(room: Path) -> Iterator[Path]:
-    """The stages that wait, links apart."""
-    return (path.parent for path in room.glob(f"*/{STAMP}") if not path.parent.is_symlink())
-
-
-def _remove(path: Path) -> None:
-    if path.is_symlink():
-        path.unlink()
-    else:
-        shutil.rmtree(path, ignore_errors=True)

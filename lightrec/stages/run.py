@@ -18,9 +18,8 @@ from lightrec.data.store import META
 from lightrec.errors import PluginError, RecipeError
 from lightrec.run import Run
 from lightrec.stages import recipes, redo
-from lightrec.stages.functions import run_function, settings
 from lightrec.stages.recipes import RecipeSet
-from lightrec.stages.stage import Stage
+from lightrec.stages.stage import Stage, function_of
 
 ROOM = "LIGHTREC_ROOM"
 """Environment variable by which the processes that a training starts find the stages' folder."""
@@ -80,9 +79,9 @@ def run(
         check_input(path)
     if offline and sources:
         raise RecipeError("--offline makes its own log: leave out --log, --items and --users.")
-    command = command_of(domain, sources, offline, seed, fast_dev_run, overrides or {})
+    kinds = [kind for kind, asked in ((OFFLINE, offline), (FAST, fast_dev_run)) if asked]
+    command = command_of(domain, {**sources, "seed": seed}, kinds, overrides or {})
     chosen = {stage: list(settings) for stage, settings in (overrides or {}).items()}
-    kinds = [*([OFFLINE] if offline else []), *([FAST] if fast_dev_run else [])]
     name, found = find_recipes(domain, kinds, values_of(chosen.pop(VALUES, [])))
     where = Path(out) if out else Path("runs") / "-".join([name, *kinds])
     if name != found.name:
@@ -94,7 +93,7 @@ def run(
         if stage.name in left:
             check(stage)
     if {"users_a", "users_b"} & {*left}:
-        from lightrec.stages.planned_halves import check_planned_halves
+        from lightrec.stages.train import check_planned_halves
 
         check_planned_halves(stages)
     first = ROOM not in os.environ
@@ -106,15 +105,33 @@ def run(
             redo.tidy(where)
     for stage in stages:
         publish(stage)
-    warn_of_outdated(where, recipes.in_order(found.recipes))
+    if outdated := Run(where).stale(recipes.in_order(found.recipes)):
+        print(
+            f"lightrec: {where} still holds {', '.join(outdated)}, made from earlier inputs; no "
+            f"command will open them. The same command with --until {outdated[-1]} makes them "
+            "again.",
+            file=sys.stderr,
+        )
     return where
 
 
-def values_of(words: Sequence[str]) -> dict[str, object]:
-    """Read ``--leave_rate 0.1`` as ``{"leave_rate": 0.1}``.
+def command_of(
+    domain: str,
+    options: Mapping[str, object],
+    flags: Sequence[str],
+    overrides: Mapping[str, Sequence[str]],
+) -> str:
+    """Write down the command of a run, without its folder and its last stage."""
+    words = ["lightrec", "run", domain, *(f"--{flag}" for flag in flags)]
+    for option, value in options.items():
+        words += [] if value is None else [f"--{option}", str(value)]
+    for stage, given in overrides.items():
+        words += [f"--{stage}.{word[2:]}" if word.startswith("--") else word for word in given]
+    return shlex.join(words)
 
-    :raises RecipeError: where a word is no value's name or value.
-    """
+
+def values_of(words: Sequence[str]) -> dict[str, object]:
+    """Read ``--leave_rate 0.1`` as ``{"leave_rate": 0.1}``."""
     found: dict[str, object] = {}
     rest = iter(words)
     for word in rest:
@@ -127,10 +144,22 @@ def to_do(stages: Sequence[Stage], fresh: bool) -> list[str]:
     """Name the stages that are not up to date, or read one that is not."""
     left: list[str] = []
     for stage in stages:
-        reads_new = any(name in left for name in stage.inputs)
-        if fresh or reads_new or not stage.is_current():
+        if fresh or {*stage.inputs} & {*left} or not stage.is_current():
             left.append(stage.name)
     return left
+
+
+def check(stage: Stage) -> None:
+    """See that a stage's settings can be used, before any stage before it has worked for hours.
+
+    :raises LightrecError: where they cannot.
+    """
+    if stage.function:
+        function_of(stage)
+    else:
+        from lightrec.stages.train import check as check_training
+
+        check_training(stage)
 
 
 def work_off(stages: Sequence[Stage], left: Sequence[str], fresh: bool) -> None:
@@ -164,31 +193,25 @@ def work_off(stages: Sequence[Stage], left: Sequence[str], fresh: bool) -> None:
             redo.drop(room, [later.name for later in stages if stage.name in later.inputs])
         execute(stage, anew=fresh)
         print(f"{headline}: {duration(time.monotonic() - begin)}", file=sys.stderr)
-        if stage.name == BEGINNING:
-            show_data(stage.out)
-        if stage.name == "ranker":
-            show_ranking(room, stages)
+        show(stage, stages)
     if replacing:
         redo.exchange(run, left)
 
 
-def show_data(folder: Path) -> None:
-    """Print how much of the log is used, and what was left out for which reason."""
-    from lightrec.report.page import data_lines
+def show(done: Stage, stages: Sequence[Stage]) -> None:
+    """Print what a stage makes known long before the last one prints all tables.
 
-    print(data_lines(json.loads((folder / META).read_text())), end="", file=sys.stderr)
-
-
-def show_ranking(run: Path, stages: Sequence[Stage]) -> None:
-    """Print the table of the held-out log, long before the last stage prints all tables.
-
-    :param run: where the ranker is.
+    Of the data, how much of the log is used; of the ranker, how it ranks the held-out log.
     """
-    from lightrec.stages.evaluate import early_ranking
+    if done.name == BEGINNING:
+        from lightrec.report.page import data_lines
 
+        print(data_lines(json.loads((done.out / META).read_text())), end="", file=sys.stderr)
     for planned in stages:
-        if planned.name == EVALUATE:
-            table = early_ranking(replace(planned, out=run / EVALUATE))
+        if (done.name, planned.name) == ("ranker", EVALUATE):
+            from lightrec.stages.evaluate import early_ranking
+
+            table = early_ranking(replace(planned, out=done.run / EVALUATE))
             print(f"\n{table}\n\n" if table else "", end="", file=sys.stderr)
 
 
@@ -199,51 +222,6 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def warn_of_outdated(run: Path, order: Sequence[str]) -> None:
-    """Say on standard error which stages of a run were made from others than are there now."""
-    names = Run(run).stale(order)
-    if names:
-        print(
-            f"lightrec: {run} still holds {', '.join(names)}, made from earlier inputs; no command "
-            f"will open them. The same command with --until {names[-1]} makes them again.",
-            file=sys.stderr,
-        )
-
-
-def check(stage: Stage) -> None:
-    """See that a stage's settings can be used, before any stage before it has worked for hours.
-
-    :raises LightrecError: where they cannot.
-    """
-    if stage.function:
-        plugins.installed().load_all()
-        settings(stage)
-    else:
-        from lightrec.stages.train import check as check_training
-
-        check_training(stage)
-
-
-def command_of(
-    domain: str,
-    sources: Mapping[str, Path],
-    offline: bool,
-    seed: int | None,
-    fast_dev_run: bool,
-    overrides: Mapping[str, Sequence[str]],
-) -> str:
-    """Write down the command of a run, without its folder and its last stage."""
-    words = ["lightrec", "run", domain]
-    for role, path in sources.items():
-        words += [f"--{role}", str(path)]
-    words += ["--offline"] if offline else []
-    words += ["--fast-dev-run"] if fast_dev_run else []
-    words += [] if seed is None else ["--seed", str(seed)]
-    for stage, given in overrides.items():
-        words += [f"--{stage}.{word[2:]}" if word.startswith("--") else word for word in given]
-    return shlex.join(words)
 
 
 def find_recipes(
@@ -327,7 +305,8 @@ def execute(stage: Stage, anew: bool = False) -> None:
     if anew:
         shutil.rmtree(stage.work, ignore_errors=True)
     if stage.function:
-        run_function(stage)
+        function, settings = function_of(stage)
+        function(stage, **settings)
     else:
         from lightrec.stages.train import train
 

@@ -6,24 +6,38 @@ stages before. Nothing heavy is imported here, so that an unchanged run is recog
 """
 
 import hashlib
+import inspect
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import ArgumentParser
+
 import lightrec
+from lightrec import plugins
 from lightrec.data.files import FORMAT_VERSION, STAMP
+from lightrec.errors import RecipeError
 from lightrec.run import Run
+from lightrec.settings import in_sentences
 from lightrec.stages import recipes
 from lightrec.stages.plugin_marks import plugin_marks
 from lightrec.stages.recipes import Recipe
 
 BEGUN = "begun.json"
 """In a stage's work: what went in when it began."""
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file by one rename: whoever is killed while writing leaves no half a file behind."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)
 
 
 def hash_file(path: Path) -> str:
@@ -38,10 +52,7 @@ def hash_file(path: Path) -> str:
 
 
 def named_files(settings: object) -> dict[str, str]:
-    """Give a content hash of each file that a setting names, such as events to learn from.
-
-    :param settings: a recipe, or a command line's settings.
-    """
+    """Give a content hash of each file that a recipe or a command line's settings name."""
     if isinstance(settings, Mapping):
         settings = list(settings.values())
     if isinstance(settings, list):
@@ -88,27 +99,6 @@ class Stage:
         """Where TensorBoard finds the stage."""
         return self.run / "logs" / self.name
 
-    def fingerprint(self) -> str:
-        """Hash everything that goes in.
-
-        :raises RunError: where a stage before it has not been run.
-        """
-        content: dict[str, Any] = {
-            "lightrec": lightrec.__version__,
-            "plugins": plugin_marks(f"{self.recipe} {self.overrides}", readers=self.name == "data"),
-            "recipe": self.recipe,
-            "overrides": list(self.overrides),
-            "sources": {role: hash_file(path) for role, path in self.sources.items()},
-            "inputs": self.input_fingerprints(),
-        }
-        if self.name == "data":
-            content["format"] = FORMAT_VERSION
-        files = named_files([self.recipe, *self.overrides])
-        if files:
-            content["files"] = files
-        text = json.dumps(content, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()
-
     @property
     def inputs(self) -> list[str]:
         """The stages whose files it reads."""
@@ -120,12 +110,31 @@ class Stage:
         found = self.recipe.get("function")
         return None if found is None else str(found)
 
-    def input_fingerprints(self) -> dict[str, str]:
-        """Give the fingerprints of the stages whose files it reads.
+    def facts(self) -> dict[str, Any]:
+        """Note what goes into the stage as it is now, with its hash as ``fingerprint``.
 
-        :raises RunError: where one of them has not been run.
+        :raises RunError: where a stage before it has not been run.
         """
-        return {name: Run(self.run).stamp(name)["fingerprint"] for name in self.inputs}
+        facts = {
+            "lightrec": lightrec.__version__,
+            "recipe": self.recipe,
+            "overrides": list(self.overrides),
+            "inputs": {name: Run(self.run).stamp(name)["fingerprint"] for name in self.inputs},
+        }
+        reads_log = self.name == "data"
+        content = facts | {
+            "plugins": plugin_marks(f"{self.recipe} {self.overrides}", readers=reads_log),
+            "sources": {role: hash_file(path) for role, path in self.sources.items()},
+            "files": named_files([self.recipe, *self.overrides]),
+            "format": FORMAT_VERSION if reads_log else None,
+        }
+        text = json.dumps(content, sort_keys=True, default=str)
+        fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        return {"stage": self.name, "fingerprint": fingerprint, "command": self.command, **facts}
+
+    def fingerprint(self) -> str:
+        """Hash everything that goes in; raises as :meth:`facts`."""
+        return str(self.facts()["fingerprint"])
 
     def is_current(self) -> bool:
         """Tell whether the files left are those that running it now would leave."""
@@ -145,26 +154,8 @@ class Stage:
         shutil.rmtree(self.work, ignore_errors=True)
         shutil.rmtree(self.logs, ignore_errors=True)
         self.work.mkdir(parents=True)
-        # By one rename: whoever is killed while writing leaves no half a note behind.
-        partial = mark.with_suffix(".partial")
-        partial.write_text(json.dumps(facts, default=str))
-        os.replace(partial, mark)
+        write_whole(mark, json.dumps(facts, default=str))
         return False
-
-    def facts(self) -> dict[str, Any]:
-        """Note what goes into the stage as it is now.
-
-        :raises RunError: where a stage before it has not been run.
-        """
-        return {
-            "stage": self.name,
-            "fingerprint": self.fingerprint(),
-            "inputs": self.input_fingerprints(),
-            "command": self.command,
-            "lightrec": lightrec.__version__,
-            "recipe": self.recipe,
-            "overrides": list(self.overrides),
-        }
 
     @contextmanager
     def output(self, seed: object) -> Iterator[Path]:
@@ -179,10 +170,39 @@ class Stage:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         yield folder
-        stamped = {**facts, "seed": seed}
-        (folder / STAMP).write_text(json.dumps(stamped, indent=2, default=str) + "\n")
-        old = self.work / "replaced"
+        stamped = json.dumps({**facts, "seed": seed}, indent=2, default=str)
+        (folder / STAMP).write_text(f"{stamped}\n")
         if self.out.exists():
-            os.replace(self.out, old)
+            os.replace(self.out, self.work / "replaced")
         os.replace(folder, self.out)
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+def function_of(stage: Stage) -> tuple[Callable[..., None], dict[str, Any]]:
+    """Give the function of a stage that trains nothing, and its arguments but the first, the stage.
+
+    :raises RecipeError: where there is no such function, or a setting is unknown or has the wrong
+        type.
+    """
+    module, _, name = (stage.function or "").rpartition(".")
+    try:
+        function: Callable[..., None] = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise RecipeError(
+            f"The recipe {stage.name} names the function {stage.function!r}, which cannot be "
+            f"imported: {error}. Write it as package.module.function."
+        ) from error
+    plugins.load_parts()
+    given_by_us = next(iter(inspect.signature(function).parameters))
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("--config", action="config")
+    parser.add_function_arguments(function, skip={given_by_us})
+    given = json.dumps(recipes.settings(stage.recipe, stage.run), default=str)
+    try:
+        parsed = parser.parse_args(["--config", given, *stage.overrides])
+    except Exception as error:
+        raise RecipeError(
+            f"The settings of the stage {stage.name} cannot be used. {in_sentences(str(error))}"
+        ) from error
+    parsed.pop("config", None)
+    return function, parser.instantiate_classes(parsed).as_dict()

@@ -14,21 +14,23 @@ from unittest import mock
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import distributed
+from tqdm.auto import tqdm
 
 from lightrec import plugins
 from lightrec.data.stage_data import StageData
 from lightrec.errors import RecipeError
 from lightrec.nn.stage import StageModule
+from lightrec.progress import progress_bar
 from lightrec.report.users import to_tensorboard
 from lightrec.settings import ALL_SETTINGS, CANNOT, in_sentences
 from lightrec.stages import recipes
-from lightrec.stages.progress import StageProgress
 from lightrec.stages.stage import Stage
+from lightrec.users.halves import overlap
 
 CHECKPOINT = "model.ckpt"
 
@@ -48,6 +50,43 @@ class EpochSeed(Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Seed torch from the run's seed and the epoch's number."""
         torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
+
+
+class StageProgress(ProgressBar):
+    """One bar for a whole stage, instead of two for every epoch, with the monitored metric."""
+
+    bar: "tqdm[Any]"
+
+    def __init__(self, monitor: str) -> None:
+        super().__init__()
+        self.monitor = monitor
+
+    def disable(self) -> None:
+        """Nothing: processes other than the first open a bar that does not show."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the bar where training begins or goes on."""
+        batches = int(trainer.num_training_batches)
+        self.bar = progress_bar(
+            batches * (trainer.max_epochs or 1),
+            "step",
+            initial=batches * trainer.current_epoch,
+            disable=not trainer.is_global_zero,
+        )
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Count a batch."""
+        self.bar.update()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the epoch's metric."""
+        value = trainer.callback_metrics.get(self.monitor)
+        shown = {} if value is None else {self.monitor: f"{float(value):.4f}"}
+        self.bar.set_postfix({"epoch": trainer.current_epoch + 1, **shown}, refresh=False)
+
+    def on_train_end(self, *_: Any) -> None:
+        """Close the bar."""
+        self.bar.close()
 
 
 class RecipeParser(LightningArgumentParser):
@@ -72,9 +111,9 @@ class RecipeCLI(LightningCLI):
         watchers: Sequence[Callback] = (),
     ) -> None:
         self.stage, self.watchers = stage, watchers
+        _quiet()
         # Recipes name classes by short name, which a parser finds among those that are imported.
-        for sentence in plugins.installed().load_all():
-            plugins.warn(sentence)
+        plugins.load_parts()
         # LightningCLI warns where it is called with arguments in a process that has its own.
         with mock.patch.object(sys, "argv", sys.argv[:1]):
             super().__init__(
@@ -140,13 +179,13 @@ class RecipeCLI(LightningCLI):
 class ParsedRecipe(RecipeCLI):
     """A recipe with its settings, checked by the parser; nothing is built of it.
 
-    :param arguments: LightningCLI's, as :func:`arguments` writes them.
+    :param stage: the stage with its recipe.
+    :param more: settings that go before the recipe's and the stage's own.
     :raises RecipeError: where a setting is unknown or impossible.
     """
 
-    def __init__(self, arguments: list[str]) -> None:
-        _quiet()
-        super().__init__(arguments, None, "fit")
+    def __init__(self, stage: Stage, more: Sequence[str] = ()) -> None:
+        super().__init__([*arguments(stage), *more], None, "fit")
 
     def instantiate_classes(self) -> None:
         """Build nothing."""
@@ -193,7 +232,25 @@ def check(stage: Stage) -> None:
 
     :raises RecipeError: where a setting or a class is unknown or impossible.
     """
-    ParsedRecipe(arguments(stage))
+    ParsedRecipe(stage)
+
+
+def check_planned_halves(stages: Sequence[Stage]) -> None:
+    """See that the stages users_a and users_b will learn from disjoint halves of the users.
+
+    :param stages: of a run, as planned; nothing is checked unless both are among them.
+    :raises RecipeError: where the halves would overlap.
+    """
+    halves = []
+    for stage in stages:
+        if stage.name in ("users_a", "users_b"):
+            value = ParsedRecipe(stage).value
+            names = ("half", "split_seed", "seed")
+            half, split, seed = (value(f"data.init_args.{name}") for name in names)
+            if half is not None:  # data of another kind may have no halves
+                halves.append({"half": half, "split_seed": seed if split is None else split})
+    if len(halves) == 2 and (sentence := overlap(*halves)):
+        raise RecipeError(sentence)
 
 
 def _quiet() -> None:
@@ -224,17 +281,15 @@ def arguments(stage: Stage) -> list[str]:
 def fit(stage: Stage, watchers: Sequence[Callback] = ()) -> RecipeCLI:
     """Train a stage, or go on from the last finished epoch; its checkpoints stay in its work.
 
-    :param watchers: callbacks beside the stage's and the recipe's own.
+    :param watchers: callbacks in addition to the stage's and the recipe's own.
     :returns: what was trained, with the weights of the last epoch.
     :raises RecipeError: where the recipe has no seed.
     """
-    _quiet()
     stage.prepare_work()
     cli = RecipeCLI(arguments(stage), stage, "fit", watchers)
     last = stage.work / "last.ckpt"
-    resume = str(last) if last.is_file() else None
     try:
-        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=resume)
+        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=last if last.is_file() else None)
     except SystemExit as stop:
         # Lightning leaves the process at Ctrl-C, and at SIGTERM as if all had gone well.
         if isinstance(stop, SIGTERMException) or isinstance(stop.__context__, KeyboardInterrupt):
@@ -243,13 +298,12 @@ def fit(stage: Stage, watchers: Sequence[Callback] = ()) -> RecipeCLI:
     return cli
 
 
-def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
+def train(stage: Stage) -> None:
     """Train a stage, or go on from the last finished epoch, and put its files in place.
 
-    :param watchers: callbacks beside the stage's and the recipe's own.
     :raises RecipeError: where the recipe has no seed.
     """
-    cli = fit(stage, watchers)
+    cli = fit(stage)
     end_processes(cli.trainer)
     best = stage.work / "best.ckpt"
     if best.is_file():
@@ -258,8 +312,8 @@ def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
     with stage.output(cli.seed) as folder:
         if best.is_file():
             shutil.copyfile(best, folder / CHECKPOINT)
-        metrics = cli.model.write(folder)
-        write_metrics(metrics, folder)
+        metrics = json.dumps(cli.model.write(folder), indent=2, sort_keys=True)
+        (folder / "metrics.json").write_text(f"{metrics}\n")
         to_tensorboard(folder, stage.logs)
 
 
@@ -286,11 +340,5 @@ def assess(stage: Stage, command: str, checkpoint: Path) -> None:
 
     :param command: ``validate`` or ``test``.
     """
-    _quiet()
     cli = RecipeCLI(arguments(stage), stage, command)
     getattr(cli.trainer, command)(cli.model, cli.datamodule, ckpt_path=str(checkpoint))
-
-
-def write_metrics(metrics: dict[str, float], folder: Path) -> None:
-    """Write a stage's own metrics beside its files."""
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n")

@@ -7,15 +7,20 @@ curves; what the search leaves is in ``tune_report.py``.
 """
 
 import hashlib
+import json
+import math
+import re
 import shutil
 import sys
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import optuna
+import yaml
 from lightning.pytorch.callbacks import Callback
 from optuna.distributions import (
     BaseDistribution,
@@ -25,12 +30,138 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial, TrialState
 
-from lightrec.errors import LightrecError, RecipeError, RunError
-from lightrec.stages.space import Choices, Range, Space, as_json, text
+from lightrec.errors import DataError, LightrecError, RecipeError, RunError
 from lightrec.stages.stage import Stage
-from lightrec.stages.train import ParsedRecipe, arguments, fit
+from lightrec.stages.train import ParsedRecipe, fit
 
 STUDY = "study.db"
+Space = dict[str, BaseDistribution]
+"""Settings such as ``model.init_args.size``, each with what it may be; choices as texts."""
+DEFAULTS: Mapping[str, str] = {
+    "ranker": """\
+# What `lightrec tune` searches for a ranker, unless --space names another file.
+model.init_args.learning_rate: {low: 0.0003, high: 0.01, log: true}
+model.init_args.weight_decay: {low: 0.001, high: 0.3, log: true}
+model.init_args.size: [32, 64, 128]
+model.init_args.tower.init_args.dropout: {low: 0.1, high: 0.6}
+model.init_args.tower.init_args.layers: [1, 2, 3]
+model.init_args.tower.init_args.feedforward: [1, 2, 4]
+"""
+}
+"""The space of a stage that has one, as the file that a user may write."""
+
+
+def default_space(stage: str) -> str:
+    """Give the default space of a stage, as YAML.
+
+    :raises RecipeError: where it has none.
+    """
+    if stage not in DEFAULTS:
+        raise RecipeError(
+            f"There is no default space for the stage {stage}, only for {', '.join(DEFAULTS)}. "
+            "Name a file with --space; `lightrec tune -c generic/ranker --print-space` shows how "
+            "one looks."
+        )
+    return DEFAULTS[stage]
+
+
+def parse_space(content: str, source: object) -> Space:
+    """Turn YAML into a space.
+
+    :param source: in which problems are found.
+    :raises DataError: where it is no space; names every problem.
+    """
+    try:
+        given = yaml.safe_load(content)
+    except yaml.YAMLError as error:
+        raise DataError(f"The space is not valid YAML: {error}.", source) from error
+    if not isinstance(given, dict) or not given:
+        raise DataError(
+            "The space must be a mapping from settings to what they may be, such as "
+            f"'model.init_args.weight_decay: {{low: 0.1, high: 0.5}}', not {given!r}.",
+            source,
+        )
+    space, problems = {}, []
+    for name, values in given.items():
+        try:
+            space[name] = _distribution(name, values)
+        except (TypeError, ValueError) as error:
+            problems.append(f"{name}: {error}")
+    if problems:
+        raise DataError(problems, source)
+    return space
+
+
+def _distribution(name: object, values: Any) -> BaseDistribution:
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z_]\w*(\.[a-z_]\w*)*", name):
+        raise ValueError(
+            "A setting is named as in the recipe, such as model.init_args.size, without dashes."
+        )
+    match values:
+        case [_, _, *_] if len({text(value) for value in values}) == len(values):
+            return CategoricalDistribution([text(value) for value in values])
+        case {"low": low, "high": high, **more} if more.keys() <= {"log", "step"}:
+            log, step = bool(more.get("log")), more.get("step")
+            low, high, *steps = (_number(n) for n in (low, high, step) if n is not None)
+            if all(isinstance(number, int) for number in (low, high, *steps)):
+                return IntDistribution(low, high, log, *steps)
+            return FloatDistribution(low, high, log, *steps)
+    raise ValueError(
+        "Expected a range such as {low: 0.1, high: 0.5}, with log: true or a step if need be, or "
+        f"two or more different choices such as [1, 2, 3], not {values!r}."
+    )
+
+
+def _number(value: Any) -> Any:
+    # YAML takes 1e-4, without a point, for a word.
+    number = value if isinstance(value, int) else float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"Expected a number, not {number}.")
+    return number
+
+
+def held(given: BaseDistribution, value: object) -> object | None:
+    """Give a recipe's value as a trial has it where it is in the space, else None."""
+    try:
+        number = given.to_internal_repr(
+            text(value) if isinstance(given, CategoricalDistribution) else value
+        )
+    except (TypeError, ValueError):
+        return None
+    found: object = given.to_external_repr(number)
+    return found if given._contains(number) else None
+
+
+def ends(given: BaseDistribution) -> tuple[Any, ...]:
+    """Give both ends of a range, or all choices."""
+    if isinstance(given, CategoricalDistribution):
+        return given.choices
+    assert isinstance(given, IntDistribution | FloatDistribution)
+    return given.low, given.high
+
+
+def text(value: object) -> str:
+    """Write a value as on the command line, lists and mappings as JSON.
+
+    :raises TypeError: where it is no plain value, list or mapping.
+    """
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def settings(values: Mapping[str, Any]) -> list[str]:
+    """Write a trial's values as settings of the command line."""
+    return [f"--{name}={text(value)}" for name, value in values.items()]
+
+
+def short(name: str) -> str:
+    """Give a setting's last word: ``size`` of ``model.init_args.size``."""
+    return name.rpartition(".")[2]
+
+
+def shown(value: object) -> str:
+    """Write a value in a few letters, with as many digits as matter."""
+    written = f"{value:.3g}" if isinstance(value, float) else text(value)
+    return written if len(written) <= 24 else f"{written[:23]}…"
 
 
 @dataclass(frozen=True)
@@ -87,7 +218,7 @@ class TrialWatch(Callback):
             self.pruned = trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        """Keep what was reported beside the weights."""
+        """Keep what was reported next to the weights."""
         return {"values": self.values, "pruned": self.pruned}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -114,20 +245,19 @@ class Search:
             )
         fingerprint = stage.fingerprint()  # first, because it says which stage is missing
         self.stage, self.space, self.out, self.prune = stage, space, out, prune
-        self.recipe = ParsedRecipe(arguments(stage))
-        self.seed = self.recipe.seed
+        self.recipe = ParsedRecipe(stage)
         self.monitor, self.mode = self.recipe.module.monitor, self.recipe.module.mode
         self._check()
-        content = f"{fingerprint} {as_json(space)} {prune}"
+        content = f"{fingerprint} {space} {prune}"
         self.study = self._open(hashlib.sha256(content.encode()).hexdigest())
 
     def _check(self) -> None:
         """Parse the recipe with every end and every choice before any work begins."""
-        extremes = {name: given.extremes for name, given in self.space.items()}
+        extremes = {name: ends(given) for name, given in self.space.items()}
         for number in range(max(map(len, extremes.values()))):
-            chosen = {name: texts[number % len(texts)] for name, texts in extremes.items()}
+            chosen = {name: values[number % len(values)] for name, values in extremes.items()}
             try:
-                ParsedRecipe([*arguments(self.stage), *settings(chosen)])
+                ParsedRecipe(self.stage, settings(chosen))
             except RecipeError as error:
                 raise RecipeError(
                     f"The space does not fit the recipe of the stage {self.stage.name}. {error}"
@@ -145,38 +275,37 @@ class Search:
             else optuna.pruners.NopPruner(),
             load_if_exists=True,
         )
-        wanted = {name: distribution(given) for name, given in self.space.items()}
-        tried = [pair for t in study.get_trials(deepcopy=False) for pair in t.distributions.items()]
+        trials = study.get_trials(deepcopy=False)
+        tried = [pair for trial in trials for pair in trial.distributions.items()]
         # A file from elsewhere may name any setting, whatever fingerprint it gives.
-        foreign = any(wanted.get(name) != given for name, given in tried)
+        foreign = any(self.space.get(name) != given for name, given in tried)
         if foreign or study.user_attrs.setdefault("fingerprint", fingerprint) != fingerprint:
             raise RunError(
                 f"{self.out} holds a search over another space, recipe or log, and its trials "
                 "cannot be compared with new ones. Name another folder with --out, or delete it."
             )
         study.set_user_attr("fingerprint", fingerprint)
-        if not study.get_trials(deepcopy=False):
-            # The recipe's own settings come first, so that the best is never worse than they are.
-            own = {n: given.holds(self.recipe.value(n)) for n, given in self.space.items()}
-            if None not in own.values():
-                study.enqueue_trial(own)
+        # The recipe's own settings come first, so that the best is never worse than they are.
+        own = {name: held(given, self.recipe.value(name)) for name, given in self.space.items()}
+        if not trials and None not in own.values():
+            study.enqueue_trial(own)
         return study
 
     def run(self, trials: int) -> None:
         """Go on until so many trials are finished, those of earlier calls included.
 
         :param trials: at least 1.
-        :raises LightrecError: where the first trial fails; a later one is told of and passed over.
+        :raises LightrecError: where the first trial fails; a later one is reported and passed over.
         """
         while len(self.finished) < trials:
             trial = self._next()
             headline = f"[{trial.number + 1}/{trials}]"
             values = " ".join(f"{short(n)}={shown(v)}" for n, v in trial.params.items())
             print(f"{headline} {values}", file=sys.stderr)
-            told = self._run_trial(trial)
+            outcome = self._run_trial(trial)
             best = self.best
             rest = "" if best is None else f"; best {best.value:.4f} (trial {best.number + 1})"
-            print(f"{headline} {told}{rest}", file=sys.stderr)
+            print(f"{headline} {outcome}{rest}", file=sys.stderr)
 
     @property
     def finished(self) -> list[optuna.trial.FrozenTrial]:
@@ -196,14 +325,13 @@ class Search:
 
     def _next(self) -> Trial:
         """Give the trial under way, or ask for a new one."""
-        number = len(self.finished)
-        self.study.sampler = optuna.samplers.TPESampler(seed=self.seed * 1_000_003 + number)
-        for trial in self.study.get_trials(deepcopy=False):
-            if trial.state is TrialState.RUNNING and len(trial.params) == len(self.space):
+        seed = self.recipe.seed * 1_000_003 + len(self.finished)
+        self.study.sampler = optuna.samplers.TPESampler(seed=seed)
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if len(trial.params) == len(self.space):
                 return Trial(self.study, trial._trial_id)
-            if trial.state is TrialState.RUNNING:
-                self.study.tell(trial.number, state=TrialState.FAIL)  # stopped while it was drawn
-        return self.study.ask({name: distribution(given) for name, given in self.space.items()})
+            self.study.tell(trial.number, state=TrialState.FAIL)  # stopped while it was drawn
+        return self.study.ask(self.space)
 
     def _run_trial(self, trial: Trial) -> str:
         """Train a trial, tell the study, and give the outcome in words."""
@@ -224,48 +352,18 @@ class Search:
         try:
             fit(stage, [watch])
             value = (max if self.mode == "max" else min)(watch.values)
-            if value != value:
+            if math.isnan(value):
                 raise RunError(f"{self.monitor} is not a number.")
         except (LightrecError, ValueError, RuntimeError) as error:
-            return self._fail(trial, error)
+            if self.best is None:
+                # Whatever it is lies with the recipe or the machine, and every trial would meet it.
+                raise
+            trial.set_user_attr("error", str(error))
+            self.study.tell(trial, state=TrialState.FAIL)
+            return f"failed: {error}"
+        shutil.rmtree(stage.work)
         if watch.pruned:
             self.study.tell(trial, state=TrialState.PRUNED)
-            told = f"{self.monitor} {value:.4f}, given up after {len(watch.values)} epochs"
-        else:
-            self.study.tell(trial, value)
-            told = f"{self.monitor} {value:.4f}"
-        shutil.rmtree(stage.work)
-        return told
-
-    def _fail(self, trial: Trial, error: Exception) -> str:
-        if self.best is None:
-            # Whatever it is lies with the recipe or the machine, and every trial would meet it.
-            raise error
-        trial.set_user_attr("error", str(error))
-        self.study.tell(trial, state=TrialState.FAIL)
-        return f"failed: {error}"
-
-
-def settings(values: dict[str, Any]) -> list[str]:
-    """Write a trial's values as settings of the command line."""
-    return [f"--{name}={text(value)}" for name, value in values.items()]
-
-
-def distribution(given: Range | Choices) -> BaseDistribution:
-    """Say in Optuna's words what a setting may be."""
-    if not isinstance(given, Range):
-        return CategoricalDistribution(given.texts)
-    if given.whole:
-        return IntDistribution(int(given.low), int(given.high), given.log, int(given.step or 1))
-    return FloatDistribution(given.low, given.high, given.log, given.step)
-
-
-def short(name: str) -> str:
-    """Give a setting's last word: ``size`` of ``model.init_args.size``."""
-    return name.rpartition(".")[2]
-
-
-def shown(value: object) -> str:
-    """Write a value in a few letters, with as many digits as matter."""
-    written = f"{value:.3g}" if isinstance(value, float) else text(value)
-    return written if len(written) <= 24 else f"{written[:23]}…"
+            return f"{self.monitor} {value:.4f}, given up after {len(watch.values)} epochs"
+        self.study.tell(trial, value)
+        return f"{self.monitor} {value:.4f}"

@@ -12,10 +12,9 @@ import pytest
 import yaml
 
 from lightrec.__main__ import main
-from lightrec.cli import fit
+from lightrec.cli.fit import stage_of
 from lightrec.data.store import TEST
 from lightrec.ranking import sequence_data
-from lightrec.stages import space as spaces
 from lightrec.stages import train as training
 from lightrec.stages import tune
 from lightrec.stages.train import ParsedRecipe
@@ -96,7 +95,9 @@ def test_it_leaves_the_best_recipe_which_gives_the_best_value_again(whole, monke
     ]
     assert rows[0].split()[:2] == [str(best[0] + 1), f"{best[2]:.4f}"]
     assert "4 trials: 4 trained to the end." in rows
-    assert (where / "found" / "trials.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("history.png", "settings.png"):
+        assert (where / "found" / picture).read_bytes().startswith(b"\x89PNG")
+    assert not (where / "found" / "importances.png").exists()  # four trials say nothing of them
     assert not list((where / "found" / ".work").iterdir())
 
     recipe = yaml.safe_load((where / "found" / "best.yaml").read_text())
@@ -212,7 +213,7 @@ def test_no_trial_looks_at_the_test_part(folder, monkeypatch):
     ("content", "arguments", "told"),
     [
         ("model.init_args.dropuot: [1, 2]", [], "The space does not fit the recipe"),
-        ("model.init_args.tower.init_args.dropout: {low: 1}", [], "A range has low and high"),
+        ("model.init_args.tower.init_args.dropout: {low: 1}", [], "Expected a range such as"),
         (
             "model.init_args.reach: {low: 1.5, high: 2}",
             [],
@@ -253,8 +254,8 @@ def test_without_optuna_it_says_what_to_install(folder, monkeypatch, capsys):
 def test_the_default_space_can_be_printed_and_fits_every_encoder(capsys):
     for recipe in ("generic/ranker", "video/ranker"):
         assert main(["tune", "-c", recipe, "--print-space"]) == 0
-        space = spaces.parse(capsys.readouterr().out, "printed")
-        parsed = ParsedRecipe(training.arguments(fit.parse("tune", ["-c", recipe])))
-        assert all(g.holds(parsed.value(n)) is not None for n, g in space.items())
+        space = tune.parse_space(capsys.readouterr().out, "printed")
+        parsed = ParsedRecipe(stage_of("tune", [], recipe))
+        assert all(tune.held(given, parsed.value(n)) is not None for n, given in space.items())
     assert main(["tune", "-c", "generic/users_a", "--print-space"]) == 2
     assert "no default space for the stage users_a" in capsys.readouterr().err

@@ -135,7 +135,7 @@ def test_paths_within_settings_follow_the_run_folder(tmp_path):
     }
     path.write_text(yaml.safe_dump(recipe))
     ranker = plan(recipes.load(str(own)), tmp_path / "elsewhere", {})[1]
-    parsed = training.ParsedRecipe(training.arguments(ranker))
+    parsed = training.ParsedRecipe(ranker)
     moved = parsed.value("data.init_args.text_encoder")["init_args"]
     assert moved["model"] == str(tmp_path / "elsewhere/data")
     assert moved["device"] == "runs/other/data"
