@@ -1,7 +1,8 @@
 """Recommending with a finished run: for a known person, a new one, or everybody."""
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -57,6 +58,7 @@ class Recommender:
         user: str | int | None = None,
         *,
         history: Sequence[str] | None = None,
+        profile: Mapping[str, object] | None = None,
         k: int = 10,
         exclude: Sequence[str] = (),
         only: Sequence[str] = (),
@@ -66,12 +68,14 @@ class Recommender:
     ) -> pl.DataFrame:
         """Recommend to one person what they have not seen, or anything where items repeat.
 
-        What the log's domain forbids is never recommended, be the list shorter or empty. With a
-        history in place of a user, the domain is asked about a person of whom nothing is known.
+        What the log's domain forbids is never recommended, be the list shorter or empty; a sentence
+        on the error output says why a list is empty.
 
         :param user: a user id of the log.
         :param history: in place of a user: titles or item ids, oldest first. Where it is empty,
             recently popular items are recommended that differ from each other.
+        :param profile: in place of a user, with a history or without: values of the user table's
+            attributes, which the domain is asked about; all others are null.
         :param k: how many items at most.
         :param exclude: titles, item ids or ``attribute=value`` that may not come.
         :param only: if given, nothing but these may come.
@@ -83,36 +87,33 @@ class Recommender:
         :returns: ``rank``, ``item``, ``title``, ``score``, best first. Scores compare items of one
             list: the policy's or the blend's; with an empty history the marginal relevance of
             :func:`~lightrec.ranking.lists.diversified`, 0.5 for the most popular item.
-        :raises RecipeError: where the user, a title or an attribute is not known.
+        :raises RecipeError: where the user, a title, an attribute or its value is not known.
         """
-        if (user is None) == (history is None):
-            raise RecipeError("Give either a user of the log or a history, not both or neither.")
-        rows: list[int] | None = None
-        if history is not None:
-            items = torch.tensor([[self.item(name) for name in history]], dtype=torch.long)
-            known = {Key.HISTORY: items}
+        if (user is None) == (history is None and profile is None):
+            raise RecipeError("Give a user of the log, or a history, a profile or both of these.")
+        if user is None:
+            items = torch.tensor([[self.item(name) for name in history or ()]], dtype=torch.long)
+            known, person = {Key.HISTORY: items}, self._person(profile or {})
+        elif (row := self._rows.get(str(user))) is not None:
+            known, person = self._events([row], *self._whole), self.store.users[[row]]
         else:
-            row = self._rows.get(str(user))
-            if row is None:
-                raise RecipeError(
-                    f"There is no user {user!r} in {self.run.folder('data')}. "
-                    "For a person who is not in the log, give a history of titles."
-                )
-            rows = [row]
-            known = self._events(rows, *self._whole)
-        allowed = self._eligible(rows, self._allowed(exclude, only))
+            raise RecipeError(
+                f"There is no user {user!r} in {self.run.folder('data')}. "
+                "For a person who is not in the log, give a history of titles or a profile."
+            )
+        asked = self._allowed(exclude, only)
+        allowed = self._eligible(person, asked)
         if known[Key.HISTORY].any():
             items, scores = self._best(known, allowed, k, self._placed(k, new, explore, seed))
         else:
             items, scores = self._popular(allowed[0], k)
-        found = items[0] != PADDING
-        chosen = self.catalog[(items[0, found] - 1).tolist()]
-        return chosen.select(
-            pl.Series("rank", range(1, chosen.height + 1), dtype=pl.Int64),
-            Column.ITEM,
-            Column.TITLE,
-            pl.Series("score", scores[0, found].tolist(), dtype=pl.Float64),
-        )
+        if not items.any():
+            why = "the person has seen all that may be shown"
+            if not allowed.any():
+                domain = self.run.domain.name
+                why = f"the domain {domain} allows this person none of the {int(asked.sum())} items"
+            print(f"The list is empty: {why}.", file=sys.stderr)
+        return self._table(items, scores)[1]
 
     def recommend_all(
         self,
@@ -126,7 +127,7 @@ class Recommender:
         before: Before | None = None,
         batch_size: int = 256,
     ) -> Iterator[pl.DataFrame]:
-        """Recommend to every user of the log, in batches.
+        """Recommend to every user of the log, in batches; see :meth:`recommend`.
 
         :param before: ``test`` to recommend from what came before each user's first test event, so
             that the lists can be judged on those events; None to recommend from everything.
@@ -138,28 +139,14 @@ class Recommender:
         k = min(k, self.store.num_items)
         placed = self._placed(k, new, explore, seed)
         for start in range(0, self.store.num_users, batch_size):
-            rows = range(start, min(start + batch_size, self.store.num_users))
+            rows = np.arange(start, min(start + batch_size, self.store.num_users))
+            users = self.store.users[rows]
             events = self._events(rows, log, ends)
-            known = (ends - log.offsets[:-1])[rows.start : rows.stop]
-            items, scores = self._best(events, self._eligible(rows, allowed), k, placed)
-            table = pl.DataFrame(
-                {
-                    Column.USER: [
-                        self.store.user_ids[r] for r in rows for _ in range(items.shape[1])
-                    ],
-                    "rank": list(range(1, items.shape[1] + 1)) * len(rows),
-                    "index": (items.flatten() - 1).tolist(),
-                    "score": scores.flatten().tolist(),
-                    KNOWN: known.repeat(items.shape[1]),
-                }
-            ).filter(pl.col("index") >= 0)
-            titles = self.catalog.select(Column.ITEM, Column.TITLE).with_row_index("index")
-            yield table.join(
-                titles.with_columns(pl.col("index").cast(pl.Int64)),
-                on="index",
-                how="left",
-                maintain_order="left",
-            ).select(Column.USER, "rank", Column.ITEM, Column.TITLE, "score", KNOWN)
+            which, table = self._table(
+                *self._best(events, self._eligible(users, allowed), k, placed)
+            )
+            known = pl.Series(KNOWN, (ends - log.offsets[:-1])[rows][which])
+            yield table.select(users[Column.USER][which], pl.all(), known)
 
     def item(self, name: str) -> int:
         """Find an item by id or title; case does not count, and a beginning is enough if unique.
@@ -177,9 +164,34 @@ class Recommender:
             if rows:
                 some = ", ".join(f"{self.catalog[Column.TITLE][r]} (id {ids[r]})" for r in rows[:5])
                 raise RecipeError(f"{name!r} fits several items: {some}. Give one's id instead.")
-        near = difflib.get_close_matches(wanted, titles.to_list(), n=3, cutoff=0.5)
+        raise self._unknown(f"item {name!r}", wanted, titles)
+
+    def _unknown(self, what: str, wanted: str, known: Iterable[str]) -> RecipeError:
+        near = difflib.get_close_matches(wanted, [*known], n=3, cutoff=0.5)
         hint = f" Did you mean: {', '.join(near)}?" if near else ""
-        raise RecipeError(f"There is no item {name!r} in {self.run.folder('data')}.{hint}")
+        return RecipeError(f"There is no {what} in {self.run.folder('data')}.{hint}")
+
+    def _person(self, profile: Mapping[str, object]) -> pl.DataFrame:
+        """Give the row of a user table for a person of whom nothing but a profile is known."""
+        people = self.store.users
+        person = people.clear(1)
+        for name, value in profile.items():
+            if name not in people.columns or name == Column.USER:
+                known = [column for column in people.columns if column != Column.USER]
+                raise self._unknown(f"user attribute {name!r}", name, known)
+            listed = isinstance(people[name].dtype, pl.List)
+            column = people[name].explode() if listed else people[name]
+            found = column.drop_nulls().unique()
+            texts = found.cast(pl.String)
+            fitting = found.filter(texts.str.to_lowercase() == str(value).lower())
+            if fitting.is_empty() and column.dtype.is_numeric():
+                # A number need not be in the log.
+                fitting = pl.Series([str(value)]).cast(column.dtype, strict=False).drop_nulls()
+            if fitting.is_empty():
+                raise self._unknown(f"{name} {value!r} of a user", str(value), texts.sort())
+            chosen = fitting.head(1).implode() if listed else fitting.head(1)
+            person = person.with_columns(chosen.alias(name))
+        return person
 
     @cached_property
     def _whole(self) -> tuple[Sequences, Rows]:
@@ -196,7 +208,7 @@ class Recommender:
         ends[tested.users[::-1]] = tested.ends[::-1]
         return log, ends
 
-    def _events(self, rows: Sequence[int], log: Sequences, ends: Rows) -> dict[str, Tensor]:
+    def _events(self, rows: Sequence[int] | Rows, log: Sequences, ends: Rows) -> dict[str, Tensor]:
         """Give users' histories, (B, L), with what else is known of their events."""
         users = np.asarray(rows)
         begins = log.offsets[users]
@@ -204,47 +216,38 @@ class Recommender:
         found |= {Key.HISTORY: padded(log.items, begins, ends[users]), Key.USER: users}
         return {name: torch.from_numpy(table) for name, table in found.items()}
 
-    def _select(self, wish: str) -> pl.Series:
+    def _select(self, wish: str) -> Tensor:
+        """Give ``(N,)`` bool: the items that are meant."""
         column, equals, value = wish.partition("=")
         if not equals or column not in self.catalog.columns:
-            return pl.int_range(1, self.catalog.height + 1, eager=True) == self.item(wish)
-        series = self.catalog[column]
+            return torch.arange(1, self.catalog.height + 1) == self.item(wish)
+        series, value = self.catalog[column], value.lower()
         if isinstance(series.dtype, pl.List):
-            return (
-                series.list.eval(pl.element().cast(pl.String).str.to_lowercase() == value.lower())
-                .list.any()
-                .fill_null(False)
-            )
-        text = series.cast(pl.String).str.to_lowercase()
-        match = (
-            text == value.lower()
-            if series.dtype.is_numeric()
-            else text.str.contains(value.lower(), literal=True)
-        )
-        return match.fill_null(False)
+            each = pl.element().cast(pl.String).str.to_lowercase()
+            match = series.list.eval(each == value).list.any()
+        else:
+            text = series.cast(pl.String).str.to_lowercase()
+            whole = series.dtype.is_numeric()
+            match = text == value if whole else text.str.contains(value, literal=True)
+        return torch.tensor(match.fill_null(False).to_list())
 
     def _allowed(self, exclude: Sequence[str], only: Sequence[str]) -> Tensor:
         """Give ``(N + 1,)`` bool: which items may come at all."""
         allowed = torch.ones(self.store.num_items + 1, dtype=torch.bool)
         allowed[0] = False
         if only:
-            allowed[1:] = False
-            for wish in only:
-                allowed[1:] |= torch.tensor(self._select(wish).to_list())
+            allowed[1:] = torch.stack([self._select(wish) for wish in only]).any(dim=0)
         for wish in exclude:
-            allowed[1:] &= ~torch.tensor(self._select(wish).to_list())
+            allowed[1:] &= ~self._select(wish)
         if not allowed.any():
             raise RecipeError("Nothing is left to recommend: --only and --exclude rule out all.")
         return allowed
 
-    def _eligible(self, rows: Sequence[int] | None, allowed: Tensor) -> Tensor:
-        """Take from ``allowed`` (N + 1,) what the domain forbids users: ``(B, N + 1)`` bool.
-
-        :param rows: of the users; None for one person who is not in the log.
-        """
-        found = eligible(self.store, None if rows is None else np.asarray(rows))
+    def _eligible(self, people: pl.DataFrame, allowed: Tensor) -> Tensor:
+        """Take from ``allowed`` (N + 1,) what the domain forbids people: ``(B, N + 1)`` bool."""
+        found = eligible(self.store, people)
         if found is None:
-            return allowed.expand(1 if rows is None else len(rows), -1)
+            return allowed.expand(people.height, -1)
         return torch.from_numpy(found) & allowed
 
     def _placed(self, k: int, new: int, explore: float, seed: int) -> Placed | None:
@@ -286,11 +289,18 @@ class Recommender:
     def _popular(self, allowed: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Items ``(1, k)`` for somebody of whom nothing is known, and their marginal relevance."""
         evidence = Evidence.of(self.store, torch.zeros(self.store.num_items + 1, 0))
-        form = RecentPopularity() if self.store.has_times else Popularity()
-        popularity = form.fit(evidence).counts.masked_fill(~allowed, -torch.inf)
-        vectors = self.run.ranker.item_vectors()
-        items, scores = diversified(popularity, vectors, k)
+        model = RecentPopularity() if self.store.has_times else Popularity()
+        popularity = model.fit(evidence).counts.masked_fill(~allowed, -torch.inf)
+        items, scores = diversified(popularity, self.run.ranker.item_vectors(), k)
         return items[None], scores[None]
+
+    def _table(self, items: Tensor, scores: Tensor) -> tuple[list[int], pl.DataFrame]:
+        """Lists ``(B, k)`` as rows of a table, and each row's place among the B."""
+        which, places = (items != PADDING).nonzero(as_tuple=True)
+        rank = pl.Series("rank", (places + 1).numpy())
+        score = pl.Series("score", scores[which, places].tolist(), dtype=pl.Float64)
+        chosen = self.catalog[(items[which, places] - 1).tolist()]
+        return which.tolist(), chosen.select(rank, Column.ITEM, Column.TITLE, score)
 
     @cached_property
     def _text_map(self) -> TextMap:
@@ -307,11 +317,4 @@ class Recommender:
         return mapped
 
 
-def load(run: str | Path, by: By | None = None) -> Recommender:
-    """Load what a run learned.
-
-    :param run: a run folder such as ``runs/video``.
-    :param by: rank by the ``policy`` or the ``blend``; None takes the one that the run's
-        evaluation favours.
-    """
-    return Recommender(run, by)
+load = Recommender

@@ -72,7 +72,7 @@ def test_only_and_exclude(recommender):
         ({"history": ["lamp nmber 3"]}, "Did you mean: lamp number 3"),
         ({"history": ["lamp"]}, "fits several items"),
         ({"history": [], "only": ["kind=sword"]}, "Nothing is left"),
-        ({}, "either a user of the log or a history"),
+        ({}, "a user of the log, or a history, a profile or both"),
     ],
 )
 def test_mistakes_are_told(recommender, arguments, told):

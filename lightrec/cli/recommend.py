@@ -17,6 +17,7 @@ def recommend(
     *,
     user: str | None = None,
     history: list[str] | None = None,
+    profile: list[str] | None = None,
     all: bool = False,
     k: int = 10,
     by: Literal["policy", "blend"] | None = None,
@@ -33,6 +34,7 @@ def recommend(
     examples:
       lightrec recommend runs/video --user 42 -k 10
       lightrec recommend runs/video --history "Toy Story" "Fargo"
+      lightrec recommend runs/video --profile age=30 occupation=writer
       lightrec recommend runs/video --user 42 --exclude "Star Wars" genres=Horror
       lightrec recommend runs/video --history "Fargo" --only genres=Comedy
       lightrec recommend runs/video --user 42 --new 2
@@ -44,6 +46,8 @@ def recommend(
     :param run: a run folder, such as runs/video.
     :param user: a user id of the log.
     :param history: titles or item ids, oldest first; with none, popular and varied items.
+    :param profile: ATTRIBUTE=VALUE of the user table, of a person who is not in the log; with a
+        history or without.
     :param all: everybody in the log; needs --out.
     :param k: how many items.
     :param by: what ranks: the policy (the long run) or the blend (the next event); by default
@@ -58,8 +62,13 @@ def recommend(
         `lightrec evaluate --predictions` can judge the file.
     :param out: a .parquet or .csv file.
     """
-    if (user is not None) + (history is not None) + all != 1:
-        raise RecipeError("Say for whom: give one of --user, --history and --all.")
+    if (user is not None) + (history is not None or profile is not None) + all != 1:
+        raise RecipeError(
+            "Say for whom: give --user, or --all, or --history and --profile of a new person."
+        )
+    given = [each.partition("=") for each in profile or ()]
+    if wrong := [name for name, equals, _ in given if not equals]:
+        raise RecipeError(f"--profile takes ATTRIBUTE=VALUE, such as age=30, and not {wrong[0]!r}.")
     if k < 1:
         raise RecipeError(f"-k must be at least 1, not {k}.")
     if all and out is None:
@@ -79,10 +88,12 @@ def recommend(
     if all:
         from tqdm.auto import tqdm
 
-        batches = list(tqdm(recommender.recommend_all(**wishes, before=before), unit="batch"))
-        table = pl.concat(batches)
+        table = pl.concat(tqdm(recommender.recommend_all(**wishes, before=before), unit="batch"))
+        if left := recommender.store.num_users - table["user"].n_unique():
+            print(f"For {left} users nothing is left that may be shown to them.", file=sys.stderr)
     else:
-        table = recommender.recommend(user, history=history, **wishes)
+        person = None if profile is None else {name: value for name, _, value in given}
+        table = recommender.recommend(user, history=history, profile=person, **wishes)
     if by is None:
         print(
             f"Ranked by the {recommender.by} (--by {recommender.by}). {recommender.reason}",

@@ -61,8 +61,9 @@ class Domain:
         forbidden item.
 
         The method is called for batches of users, so a user's row must not depend on the others. A
-        log may lack a column, and values may be null. For a person who is not in the log every
-        value is null, including the id: forbid what you would not show to a stranger.
+        log may lack a column, and values may be null. A person who is not in the log has no id,
+        and null in place of every value that nobody gave: forbid what you would not show to a
+        stranger.
 
         :param users: U rows of the prepared log's user table: ``user`` and any attributes.
         :param items: the prepared log's N items in their order: ``item``, ``title``, ``text`` and
@@ -137,19 +138,17 @@ def domain_of(store: EventStore) -> Domain:
     return Domain()
 
 
-def eligible(store: EventStore, users: Integers | None) -> npt.NDArray[np.bool_] | None:
+def eligible(store: EventStore, users: Integers | pl.DataFrame) -> npt.NDArray[np.bool_] | None:
     """Return the items that may be shown to some users.
 
-    :param users: ``(B,)`` rows of the user table; None for one person who is not in the log,
-        whose every attribute is null.
-    :returns: ``(B, N + 1)`` bool, ``(1, N + 1)`` for a person who is not in the log; column 0 is
-        False. None where everything may be shown.
+    :param users: ``(B,)`` rows of the user table, or B people as in the user table.
+    :returns: ``(B, N + 1)`` bool; column 0 is False. None where everything may be shown.
     :raises PluginError: if the domain is not installed, fails, or returns something else.
     """
     domain = domain_of(store)
     if not domain.restricts:
         return None
-    table = store.users.clear(1) if users is None else store.users[np.asarray(users)]
+    table = users if isinstance(users, pl.DataFrame) else store.users[np.asarray(users)]
     shape = (table.height, store.num_items)
     with plugins.blaming(domain, f"say which of {shape[1]} items may be shown to {shape[0]} users"):
         found = domain.eligible(table, store.catalog)

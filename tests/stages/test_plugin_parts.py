@@ -128,8 +128,27 @@ def test_nobody_is_recommended_what_the_domain_forbids(clinic, by):
         stranger = recommender.recommend(history=history, k=48)
         assert 34 <= stranger.height <= 36
         assert not stranger["title"].str.starts_with("lamp").any()
+        for age, shown in (("12", False), ("17", False), ("18", True), ("40", True)):
+            person = recommender.recommend(history=history, profile={"age": age}, k=48)
+            assert person["title"].str.starts_with("lamp").any() == shown
     assert recommender.recommend("u3", only=["kind=lamp"]).is_empty()
     assert recommender.recommend("u20", only=["kind=lamp"]).height == 10
+
+
+def test_a_profile_on_the_line_is_what_the_domain_is_asked_about(clinic, capsys):
+    def recommended(*given):
+        assert main(["recommend", str(clinic), "--only", "kind=lamp", *given]) in (0, 2)
+        return capsys.readouterr()
+
+    assert "lamp number" in recommended("--profile", "age=40").out
+    told = recommended("--profile", "age=12")
+    assert "lamp number" not in told.out
+    assert "list is empty: the domain clinic allows this person none of the 12 items." in told.err
+    assert "'agee' in" in (told := recommended("--profile", "agee=12")).err
+    assert "Did you mean: age?" in told.err
+    assert "There is no age 'forty' of a user" in recommended("--profile", "age=forty").err
+    assert "takes ATTRIBUTE=VALUE" in recommended("--profile", "age").err
+    assert "Say for whom" in recommended("--user", "u3", "--profile", "age=40").err
 
 
 def test_forbidden_items_are_not_ranked_and_events_about_them_are_misses(clinic, lamps):
