@@ -3,13 +3,12 @@
 import os
 import subprocess
 import sys
-import sysconfig
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 from unittest import SkipTest
 
@@ -22,6 +21,8 @@ Faults = Iterator[str]
 """Sentences that say what is wrong; none where all is right."""
 Promise = Callable[..., Faults]
 Status = Literal["passed", "failed", "not applicable"]
+LIBRARIES = {"lightrec", "numpy", "polars", "tensordict", "torch", "torchrl", "transformers"}
+"""What raises an error only because of a line in the part."""
 
 
 class ContractError(AssertionError):
@@ -33,17 +34,13 @@ class ContractError(AssertionError):
     """
 
     def __init__(self, expected: str, found: str, advice: str) -> None:
-        # A sentence that quotes another's words may lack its full stop.
-        whole = [text if text.endswith((".", "\n")) else f"{text}." for text in (found, advice)]
-        self.expected, (self.found, self.advice) = expected, whole
-        super().__init__(f"{self.expected} {self.found} {self.advice}")
+        self.expected, self.found, self.advice = expected, found, advice
+        stop = "" if found.endswith((".", "\n")) else "."
+        super().__init__(f"{expected} {found}{stop} {advice}")
 
 
 class DoesNotApply(SkipTest):
-    """A check has nothing to look at in this part; the message says why.
-
-    It is the standard library's skip, so that pytest and unittest count it as skipped.
-    """
+    """A check has nothing to look at in this part; pytest and unittest count it as skipped."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class Check:
     """One promise of a contract, to be tried on one part.
 
     :param part: the part's name, such as ``HelloEncoder``.
-    :param name: what is tried, such as ``empty text``.
+    :param name: the promise's name, such as ``empty text``.
     :param run: tries it; raises :class:`ContractError` or :class:`DoesNotApply`.
     """
 
@@ -67,8 +64,8 @@ class Check:
     def __call__(self) -> None:
         """Run the check.
 
-        :raises ContractError: where the part fails it, an error of the part's own included.
-        :raises DoesNotApply: where there is nothing to check, or what the part needs is missing.
+        :raises ContractError: where the part fails it, or raises an error itself.
+        :raises DoesNotApply: where it cannot be tried on the part.
         """
         try:
             self.run()
@@ -77,7 +74,8 @@ class Check:
         except (FetchError, NotApplicable) as error:
             raise DoesNotApply(f"It needs something that is not here: {error}") from error
         except Exception as error:
-            said = " ".join(str(error).split()) or "nothing more"
+            notes = getattr(error, "__notes__", [])
+            said = " ".join(" ".join([*notes, str(error)]).split()) or "nothing more"
             raise ContractError(
                 f"The check '{self.name}' must run to its end.",
                 f"{self.part} raised {type(error).__name__}: {said.rstrip('.')}.",
@@ -85,7 +83,7 @@ class Check:
             ) from error
 
     def outcome(self) -> tuple[Status, str]:
-        """Run the check, whatever becomes of it, and say why it failed or does not apply."""
+        """Run the check, and say why it failed or does not apply."""
         try:
             self()
         except ContractError as error:
@@ -96,12 +94,10 @@ class Check:
 
 
 def promise(advice: str) -> Callable[[Promise], Promise]:
-    """Make a check of a generator function.
+    """Mark a generator function as a check: its docstring says what must hold, and it yields what
+    is wrong.
 
-    Its docstring says what must hold, what it yields is wrong, and its name is the check's. Words
-    in braces, in the docstring and in the advice, are filled in by :func:`checks_of`.
-
-    :param advice: what to do where it fails.
+    :param advice: what to do then. Words in braces, here and in the docstring, are filled in.
     """
 
     def mark(function: Promise) -> Promise:
@@ -118,10 +114,11 @@ def checks_of(
     around: Callable[[], AbstractContextManager[Any]] = nullcontext,
     **words: str,
 ) -> list[Check]:
-    """Make a check of each function that is marked with :func:`promise`.
+    """Make checks of functions that are marked with :func:`promise`.
 
-    :param arguments: what the functions are given.
-    :param around: gives what each run happens in.
+    :param arguments: of the functions.
+    :param around: gives the context of each run.
+    :param words: fill in the braces.
     """
 
     def run(function: Promise) -> None:
@@ -137,7 +134,7 @@ def checks_of(
 def check_all(checks: Iterable[Check]) -> None:
     """Run checks, such as ``EncoderChecks(MyEncoder)``.
 
-    :raises ContractError: that lists all that failed.
+    :raises ContractError: lists all that failed.
     """
     checks = list(checks)
     found = {check.id: check.outcome() for check in checks}
@@ -151,14 +148,7 @@ def check_all(checks: Iterable[Check]) -> None:
 
 
 def parametrize_checks(*lists: Iterable[Check]) -> "pytest.MarkDecorator":
-    """Run a test once for each check, under the check's id; the test takes ``check``.
-
-    Checks that do not apply show as skipped::
-
-        @parametrize_checks(EncoderChecks(MyEncoder), RewardChecks(MyReward))
-        def test_contract(check):
-            check()
-    """
+    """Run a test, which takes ``check``, once for each check, under the check's id."""
     import pytest
 
     checks = [check for several in lists for check in several]
@@ -166,7 +156,7 @@ def parametrize_checks(*lists: Iterable[Check]) -> "pytest.MarkDecorator":
 
 
 def run_python(code: str, *arguments: str) -> tuple[str, str]:
-    """Run code in a process of its own, where strings have other hashes.
+    """Run code in another process, where strings have other hashes.
 
     :returns: what it printed, and the last line of its error, which is empty if there was none.
     """
@@ -184,22 +174,16 @@ def name_of(make: Callable[..., object]) -> str:
     return str(getattr(make, "__name__", type(make).__name__))
 
 
-_STANDARD, _PACKAGES = (Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib"))
-_LIBRARIES = [_PACKAGES / n for n in ("torch", "tensordict", "torchrl", "polars", "transformers")]
-
-
 def _line_to_correct(error: Exception) -> str:
     """Name the last line that is the part's own, or lightrec's if none is."""
-    kit = Path(__file__).parent
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _within(f, kit)]
-    own = [f for f in frames if not any(_within(f, folder) for folder in (kit.parent, *_LIBRARIES))]
-    own = [f for f in own if "site-packages" in f.filename or not _within(f, _STANDARD)]
-    if not (own or frames):
+    kit: list[tuple[FrameType, int]] = []
+    strange: list[tuple[FrameType, int]] = []
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__"))
+        root = module.partition(".")[0]
+        if not module.startswith("lightrec.testing.") and root not in sys.stdlib_module_names:
+            (kit if root in LIBRARIES else strange).append((frame, number))
+    if not (strange or kit):
         return "Correct what the part gave to the check; in pytest, it shows the traceback."
-    line = (own or frames)[-1]
+    (line,) = traceback.StackSummary.extract(iter([(strange or kit)[-1]]))
     return f"Correct line {line.lineno} of {line.filename}: `{line.line}`."
-
-
-def _within(frame: traceback.FrameSummary, folder: Path) -> bool:
-    path = Path(frame.filename)
-    return path.is_relative_to(folder) or not path.is_absolute()

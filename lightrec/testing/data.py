@@ -6,8 +6,9 @@ import math
 import re
 import tempfile
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,7 @@ from lightrec.errors import DataError
 from lightrec.evaluation.base import Evaluator
 from lightrec.keys import Column
 from lightrec.run import Run
+from lightrec.testing import tiny
 from lightrec.testing.contract import DoesNotApply, Faults, promise
 from lightrec.testing.invariants import BatchChecks, PartChecks, described, differences
 
@@ -36,7 +38,7 @@ ODD_ATTRIBUTES = (
     pl.Series("pair", [[1, 2], [3, 4], None, [5, 6]], dtype=pl.Array(pl.Int64, 2)),
     pl.Series("kind", ["tea", None, "rope", "tea"], dtype=pl.Categorical),
     pl.Series("bytes", [b"\xff", None, b"", b"tea"]),
-    pl.Series("nothing", [None] * 4, dtype=pl.Null),
+    pl.Series("nothing", [None, None, None, None], dtype=pl.Null),
     *(pl.Series(name, [1.5, None, 2.0, 3.0]) for name in ("price {EUR}", "a b", "é", "100%")),
 )
 """What item tables hold elsewhere, and how they call it: four rows of each type."""
@@ -46,6 +48,7 @@ class DomainChecks(BatchChecks):
     """The checks of a domain."""
 
     base, inputs, outputs = Domain, "items", "texts"
+    hint = "Fill what is not known with an empty string, and leave out what has no words."
     devices = gradients = None  # type: ignore[assignment]
 
     def _input(self, part: Domain | None) -> pl.DataFrame:
@@ -67,6 +70,19 @@ class DomainChecks(BatchChecks):
     def _not_finite(self, output: pl.Series) -> int:
         return output.null_count()
 
+    def _odd(self, part: Domain) -> dict[str, pl.DataFrame]:
+        items = self.standard()
+        plain = items.select(Column.ITEM, Column.TITLE)
+        nulls = [pl.lit(None, dtype).alias(name) for name, dtype in items.schema.items()][1:]
+        catalogs = {
+            "titles only": plain,
+            "ids only": items.select(Column.ITEM),
+            "no known title": items.with_columns(nulls[0]),
+            "nothing known": items.with_columns(nulls),
+        }
+        odd = {f"{a.name}, {a.dtype}": plain.with_columns(a) for a in ODD_ATTRIBUTES}
+        return {f"a catalog with {what}": catalog for what, catalog in (catalogs | odd).items()}
+
     @promise(
         'Set `name = "my-domain"` in the class, `repeats = True` where people come back to an item '
         "or else False, and define `sample` or leave `sample_name` out."
@@ -82,27 +98,6 @@ class DomainChecks(BatchChecks):
             yield f"`repeats` is {domain.repeats!r}."
         if domain.sample_name is not None and type(domain).sample is Domain.sample:
             yield f"`sample_name` is {domain.sample_name!r}, and `sample` is not defined."
-
-    @promise("Fill what is not known with an empty string, and leave out what has no words.")
-    def any_catalog(self) -> Faults:
-        """A catalog has texts whatever attributes it has or lacks, of any type, under any name."""
-        items = self.standard()
-        plain = items.select(Column.ITEM, Column.TITLE)
-        nulls = [pl.lit(None, dtype).alias(name) for name, dtype in items.schema.items()][1:]
-        catalogs = {
-            "titles only": plain,
-            "ids only": items.select(Column.ITEM),
-            "no known title": items.with_columns(nulls[0]),
-            "nothing known": items.with_columns(nulls),
-        }
-        odd = {f"{a.name}, {a.dtype}": plain.with_columns(a) for a in ODD_ATTRIBUTES}
-        for what, catalog in (catalogs | odd).items():
-            try:
-                faults = list(self.malformed(catalog))
-            except pl.exceptions.PolarsError as error:
-                faults = [f"polars raised {type(error).__name__}: {str(error).splitlines()[0]}"]
-            for fault in faults:
-                yield f"For a catalog with {what}: {fault}"
 
     @promise(
         "Compare columns of the tables as `to_numpy()`, the users' with `[:, None]`; compute each "
@@ -129,26 +124,31 @@ class DomainChecks(BatchChecks):
         yield from differences(dict(enumerate(tables)), dict(enumerate((users, items))))
 
 
-class ReaderChecks(PartChecks):
-    """The checks of a reader.
+class FileChecks(PartChecks):
+    """The checks of a part that reads files.
 
-    :param make: builds a fresh reader, such as its class.
-    :param path: a file or folder in the reader's format, or what gives one when it is needed.
+    :param make: builds a fresh part, such as its class.
+    :param path: a file or folder for the part, or a function that makes one.
     """
 
-    base, inputs, outputs = Reader, "files", "tables"
-
     def __init__(
-        self, make: Callable[[], Reader], path: Path | Callable[[], Path], part: str | None = None
+        self, make: Callable[[], Any], path: Path | Callable[[], Path], part: str | None = None
     ) -> None:
         super().__init__(make, part)
-        self.path = path
+        self.path = cache(path) if callable(path) else lambda: path
 
-    def _input(self, part: Reader | None) -> Path:
-        return self.path if isinstance(self.path, Path) else self.path()
+    def _input(self, part: object) -> Path:
+        return self.path()
 
     def _snapshot(self, given: Path) -> dict[str, str]:
-        return contents(given)
+        files = (path for path in sorted([given, *given.rglob("*")]) if path.is_file())
+        return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+class ReaderChecks(FileChecks):
+    """The checks of a reader, on a file or folder in its format."""
+
+    base, inputs, outputs = Reader, "files", "tables"
 
     def _call(self, part: Reader, given: Path) -> dict[str, object]:
         found = part.read(given)
@@ -211,33 +211,19 @@ class ReaderChecks(PartChecks):
             yield f"For {arguments[-1]}: {found}"
 
 
-class EvaluatorChecks(PartChecks):
-    """The checks of an evaluator.
-
-    :param make: builds a fresh evaluator.
-    :param run: a finished run folder, or what gives one when it is needed, such as
-        ``lightrec.testing.tiny.tiny_run``.
-    """
+class EvaluatorChecks(FileChecks):
+    """The checks of an evaluator, on the folder of a finished run; by default a tiny one."""
 
     base, inputs, outputs = Evaluator, "runs", "metrics"
-    saved = pickled = None  # type: ignore[assignment]
+    saved = None  # type: ignore[assignment]
 
     def __init__(
-        self, make: Callable[[], Evaluator], run: Path | Callable[[], Path], part: str | None = None
+        self,
+        make: Callable[[], Evaluator],
+        path: Path | Callable[[], Path] = tiny.kit_run,
+        part: str | None = None,
     ) -> None:
-        super().__init__(make, part)
-        self.run = run
-
-    @cached_property
-    def folder(self) -> Path:
-        """The run's folder, made once."""
-        return self.run if isinstance(self.run, Path) else self.run()
-
-    def _input(self, part: Evaluator | None) -> Path:
-        return self.folder
-
-    def _snapshot(self, given: Path) -> dict[str, str]:
-        return contents(given)
+        super().__init__(make, path, part)
 
     def _call(self, part: Evaluator, given: Path) -> Mapping[str, float]:
         return part.evaluate(Run(given), 3).metrics
@@ -250,7 +236,7 @@ class EvaluatorChecks(PartChecks):
         """Metrics are a dictionary with flat keys such as `test/ndcg@10`, without blanks, and
         finite numbers of Python's own types.
         """
-        found = self.trials[0].output
+        found = self.trials[0][0]
         if not found:
             raise DoesNotApply("It gives no metrics for this run.")
         for key, value in found.items():
@@ -258,9 +244,3 @@ class EvaluatorChecks(PartChecks):
                 yield f"There is the key {key!r}."
             if type(value) not in (int, float) or not math.isfinite(value):
                 yield f"The value of {key} is {value!r}."
-
-
-def contents(place: Path) -> dict[str, str]:
-    """Give what the files of a folder, or a file, hold: their hashes by path."""
-    files = (path for path in sorted([place, *place.rglob("*")]) if path.is_file())
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

@@ -15,26 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from lightrec.data.catalog import Catalog
-    from lightrec.data.log import InteractionLog
     from lightrec.encoders.text import TextEncoder
     from lightrec.plugins import Plugins
-
-
-@pytest.fixture(scope="session")
-def lightrec_tiny_log() -> "InteractionLog":
-    """600 events of 60 users and 48 items, with a pattern to learn."""
-    from lightrec.testing import tiny
-
-    return tiny.tiny_log()
-
-
-@pytest.fixture(scope="session")
-def lightrec_tiny_catalog() -> "Catalog":
-    """The 48 items of the tiny log, with titles and one attribute."""
-    from lightrec.testing import tiny
-
-    return tiny.tiny_catalog()
 
 
 @pytest.fixture(scope="session")
@@ -58,8 +40,8 @@ def lightrec_tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> "TextEnco
 class IsolatedPlugins:
     """The plugins of one test: lightrec's own, and those that the test adds.
 
-    :param folder: where hook modules are written; it is on the import path.
-    :param monkeypatch: keeps what is imported to the length of the test.
+    :param folder: is on the import path and gets the hook modules.
+    :param monkeypatch: of the test.
     """
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,18 +56,17 @@ class IsolatedPlugins:
         :param hooks: the hook module, or its source text; ``hookimpl`` is imported for it, and
             what it defines is found under ``hooks_of_<name>``.
         """
-        module = f"hooks_of_{name.replace('-', '_')}"
         if isinstance(hooks, ModuleType):
             module = hooks.__name__
             self._monkeypatch.setitem(sys.modules, module, hooks)
         else:
+            module = f"hooks_of_{name.replace('-', '_')}"
             source = "from lightrec.hookspecs import hookimpl\n" + textwrap.dedent(hooks)
             (self.folder / f"{module}.py").write_text(source)
             self._monkeypatch.delitem(sys.modules, module, raising=False)
-        point = EntryPoint(name=name, value=module, group="lightrec")
-        self.entry_points.append(point)
+        self.entry_points.append(EntryPoint(name=name, value=module, group="lightrec"))
         self._found = None
-        return point
+        return self.entry_points[-1]
 
     def installed(self) -> "Plugins":
         """Give what ``lightrec.plugins.installed`` gives during the test."""
@@ -100,17 +81,15 @@ class IsolatedPlugins:
 def lightrec_plugins(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[IsolatedPlugins]:
-    """Plugins that are there for one test only.
+    """Plugins of one test only; those that are really installed are out of sight::
 
-    What is really installed is out of sight::
-
-        def test_mine(lightrec_plugins):
-            lightrec_plugins.add("mine", '''
-                @hookimpl
-                def lightrec_domains():
-                    return {"chess": "my_package.domain:Chess"}
-            ''')
-            assert "chess" in lightrec.plugins.installed().parts["domains"]
+    def test_mine(lightrec_plugins):
+        lightrec_plugins.add("mine", '''
+            @hookimpl
+            def lightrec_domains():
+                return {"chess": "my_package.domain:Chess"}
+        ''')
+        assert "chess" in lightrec.plugins.installed().parts["domains"]
     """
     from lightrec import plugins
 
@@ -121,6 +100,5 @@ def lightrec_plugins(
     monkeypatch.setattr(plugins, "installed", isolated.installed)
     yield isolated
     for name in set(sys.modules) - before:
-        file = getattr(sys.modules[name], "__file__", None)
-        if file and Path(file).is_relative_to(folder):
+        if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]

@@ -1,7 +1,7 @@
-"""What parts of all kinds promise, over what a kind is called with and what it gives back.
+"""What parts of all kinds promise of their inputs and outputs.
 
-A kind says how it is called; its own promises are in :mod:`lightrec.testing.models` and the modules
-next to it.
+Each kind says how it is called, and adds promises of its own: see :mod:`lightrec.testing.models`
+and the modules next to it.
 """
 
 import copy
@@ -13,19 +13,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
+from lightrec.keys import Key
 from lightrec.nn.part import Part
 from lightrec.testing.contract import Check, DoesNotApply, Faults, checks_of, name_of, promise
 
 SEED = 20_240_101
 TOLERANCE = 1e-5
-"""How far numbers may lie apart that must be the same; relative where they are above 1."""
+"""How far equal numbers may lie apart; relative where they are above 1."""
 ROUNDING = 8 * torch.finfo(torch.float32).eps
 """The same, relative to the largest number of a row. A sum of large parts that almost cancel is
 rounded as they are, and matrix products of another shape add them up in another order."""
@@ -35,23 +37,14 @@ rounded as they are, and matrix products of another shape add them up in another
 def seeded(seed: int = SEED) -> Iterator[None]:
     """Seed the global generators of torch, NumPy and Python for a block, and put them back."""
     numpy, python = np.random.get_state(), random.getstate()
-    with torch.random.fork_rng():
-        for set_seed in (torch.manual_seed, np.random.seed, random.seed):
-            set_seed(seed)
-        try:
+    try:
+        with torch.random.fork_rng():
+            for set_seed in (torch.manual_seed, np.random.seed, random.seed):
+                set_seed(seed)
             yield
-        finally:
-            np.random.set_state(numpy)
-            random.setstate(python)
-
-
-class Trial(NamedTuple):
-    """One call of a part: the input before and after it, what it gave, and the generators then."""
-
-    before: object
-    after: object
-    output: Any
-    generators: dict[str, object]
+    finally:
+        np.random.set_state(numpy)
+        random.setstate(python)
 
 
 class PartChecks(ABC):
@@ -71,6 +64,8 @@ class PartChecks(ABC):
     """Whether outputs may be drawn from the global generators."""
     passes: ClassVar[tuple[str, ...]] = ()
     """The arguments that ``make`` is called with."""
+    hint: ClassVar[str] = ""
+    """Further advice for outputs that are not as declared."""
 
     def __init__(self, make: Callable[..., Any], part: str | None = None) -> None:
         self.make, self.part = make, part or name_of(make)
@@ -80,7 +75,7 @@ class PartChecks(ABC):
         for cls in reversed(type(self).__mro__):
             found |= vars(cls)
         functions = [value for value in found.values() if hasattr(value, "advice")]
-        words = {"inputs": self.inputs, "outputs": self.outputs}
+        words = {name: getattr(self, name) for name in ("inputs", "outputs", "hint")}
         yield from checks_of(self.part, functions, self, around=seeded, **words)
 
     @abstractmethod
@@ -112,28 +107,29 @@ class PartChecks(ABC):
             return self._call(part, given)
 
     @cached_property
-    def trials(self) -> tuple[Trial, Trial]:
-        """Two calls of one part with the same input, under different seeds."""
-        part, trials = self._ready(), []
+    def trials(self) -> tuple[list[Any], list[Any], list[dict[str, object]]]:
+        """What one part gives for the same input under two seeds, that input before and after the
+        first call, and the states of the generators after both.
+        """
+        part, outputs, inputs = self._ready(), list[Any](), list[Any]()
+        generators: list[dict[str, object]] = []
         for seed in (1, 2):
             given = self.standard(part)
-            before = self._snapshot(given)
+            inputs.append(self._snapshot(given))
             with seeded(seed):
-                output = self._call(part, given)
-                generators: dict[str, object] = {
-                    "torch": torch.get_rng_state().numpy().tobytes(),
-                    "NumPy": pickle.dumps(np.random.get_state()),
-                    "Python": random.getstate(),
-                }
-            trials.append(Trial(before, self._snapshot(given), output, generators))
-        return trials[0], trials[1]
+                outputs.append(self._call(part, given))
+                states = torch.get_rng_state().tolist(), np.random.get_state(), random.getstate()
+            names = ("torch", "NumPy", "Python")
+            generators.append(dict(zip(names, map(pickle.dumps, states), strict=True)))
+            inputs.append(self._snapshot(given))
+        return outputs, inputs[:2], generators
 
     def must_be_steady(self, drawn: bool = False) -> None:
         """Skip a comparison of two calls where the calls differ by themselves.
 
         :param drawn: whether to skip it also where the part may draw, and does.
         """
-        if (drawn or not self.may_draw) and any(differences(*(t.output for t in self.trials))):
+        if (drawn or not self.may_draw) and any(differences(*self.trials[0])):
             why = "are drawn anew each time" if self.may_draw else "change from call to call"
             raise DoesNotApply(f"Its {self.outputs} {why}.")
 
@@ -148,27 +144,29 @@ class PartChecks(ABC):
         """The same {inputs} give the same {outputs} again."""
         if self.may_draw:
             self.must_be_steady(drawn=True)
-        yield from differences(*(trial.output for trial in self.trials))
+        yield from differences(*self.trials[0])
 
     @promise("Clone what you write into, and take `x = x + y` in place of `x += y`.")
     def input_unchanged(self) -> Faults:
         """The {inputs} that are given are only read."""
-        yield from differences(self.trials[0].before, self.trials[0].after)
+        yield from differences(*self.trials[1])
 
     @promise("Draw from a generator of your own that is made from a seed, and seed nothing else.")
     def global_chance(self) -> Faults:
         """Nothing seeds the global generators of torch, NumPy and Python."""
-        one, other = (trial.generators for trial in self.trials)
-        for name in one:
-            if one[name] == other[name]:
-                yield f"After a call the generator of {name} is at one place, wherever it was."
+        one, other = self.trials[2]
+        for name in (name for name in one if one[name] == other[name]):
+            yield f"After a call the generator of {name} is at one place, wherever it was."
 
     @promise(
         "Register every tensor that {outputs} depend on, by `register_buffer` or as a parameter, "
-        "take plain arguments, and draw nothing in the constructor that is not saved."
+        "take plain arguments, draw nothing in the constructor that is not saved, and keep open "
+        "files, locks and lambdas out of the attributes."
     )
     def saved(self) -> Faults:
-        """A part that is saved and loaded, or built alike, gives the same {outputs} to the bit."""
+        """A part that is saved and loaded, pickled as for workers, or built alike, gives the same
+        {outputs} to the bit.
+        """
         self.must_be_steady()
         part, fresh = self._ready(), self._ready()
         for parameter in part.parameters() if isinstance(part, nn.Module) else ():
@@ -180,21 +178,9 @@ class PartChecks(ABC):
         elif isinstance(part, nn.Module):
             fresh.load_state_dict(part.state_dict())
         yield from differences(self.output(part), self.output(fresh), exact=True)
-
-    @promise("Keep open files, locks and lambdas out of the attributes, or define `__getstate__`.")
-    def pickled(self) -> Faults:
-        """A part gives the same {outputs} after pickling, which is how workers get it."""
-        self.must_be_steady()
-        part = self._ready()
-        there = pickle.loads(self.packed(part))
-        yield from differences(self.output(part), self.output(there), exact=True)
-
-    def packed(self, part: Any) -> bytes:
-        """Pickle a part, unless its class has no name by which it could be found."""
-        cls = type(part)
-        if getattr(sys.modules.get(cls.__module__), cls.__name__, None) is not cls:
-            raise DoesNotApply(f"{cls.__name__} cannot be imported from {cls.__module__}.")
-        return pickle.dumps(part)
+        if importable(type(part)):
+            there = pickle.loads(pickle.dumps(part))
+            yield from differences(self.output(part), self.output(there), exact=True)
 
 
 class BatchChecks(PartChecks):
@@ -204,6 +190,10 @@ class BatchChecks(PartChecks):
     def _declared(self, part: Any, given: Any) -> tuple[tuple[int, ...], object]:
         """Give the shape and dtype that the output for an input must have."""
 
+    def _odd(self, part: Any) -> Mapping[str, Any]:
+        """Make further inputs that a part must bear, by what they are."""
+        return {}
+
     def _not_finite(self, output: Any) -> int:
         """Count the numbers that may not be in an output."""
         return int((~output.isfinite()).sum())
@@ -211,27 +201,31 @@ class BatchChecks(PartChecks):
     def _learned(self, part: Any, given: Any) -> dict[str, Tensor]:
         """Name the tensors that the output's gradient must reach."""
         named = part.named_parameters() if isinstance(part, nn.Module) else ()
-        return {name: value for name, value in named if value.requires_grad}
+        return {name: value for name, value in named if value.requires_grad and value.numel()}
 
     def _differentiable(self, part: Any, given: Any) -> Any:
         """Give the output through which a part is trained."""
         return self.output(part, given)
 
-    def malformed(self, given: Any = None, part: Any = None) -> Faults:
-        """Yield how the output for an input is not as declared."""
-        part = part or self._ready()
-        given = self.standard(part) if given is None else given
-        found, (shape, dtype) = self.output(part, given), self._declared(part, given)
-        where = getattr(found, "device", None) in (None, torch.device("cpu"))
-        if getattr(found, "shape", None) != shape or found.dtype != dtype or not where:
-            yield f"They are {described(found)}, where {shape} {dtype} on the CPU was expected."
-        elif bad := self._not_finite(found):
-            yield f"In {described(found)}, {bad} are NaN, infinite or null."
-
-    @promise("Return one row for each row of the input; look for divisions by 0, and logarithms.")
+    @promise(
+        "Return one row for each row of the input; look for divisions by 0, and logarithms. {hint}"
+    )
     def output_as_declared(self) -> Faults:
-        """The {outputs} of {inputs} have the declared shape and type, and are finite."""
-        yield from self.malformed()
+        """The {outputs} of any {inputs} have the declared shape and type, and are finite."""
+        part = self._ready()
+        for what, given in {"": self.standard(part), **self._odd(part)}.items():
+            place = f"For {what}, " if what else ""
+            try:
+                found, (shape, dtype) = self.output(part, given), self._declared(part, given)
+            except Exception as error:
+                error.add_note(place)
+                raise
+            where = getattr(found, "device", None) in (None, torch.device("cpu"))
+            if getattr(found, "shape", None) != shape or found.dtype != dtype or not where:
+                expected = f"{shape} {dtype} on the CPU was expected"
+                yield f"{place or 'There '}came {described(found)}, where {expected}."
+            elif bad := self._not_finite(found):
+                yield f"{place}{bad} of {described(found)} are NaN, infinite or null."
 
     @promise(
         "Compute each row from itself: leave padding out, normalise nothing over the batch, and "
@@ -291,6 +285,22 @@ class BatchChecks(PartChecks):
             yield f"It does not reach {', '.join(missed)}."
 
 
+class HistoryChecks(BatchChecks):
+    """The checks of a part that reads histories."""
+
+    @promise("Leave out what is 0 in the history, and count from its right end.")
+    def padding(self) -> Faults:
+        """More padding on the left of the history changes none of the {outputs}."""
+        state = self.standard(self._ready())
+        state[Key.HISTORY] = pad(state[Key.HISTORY], (5, 0))
+        yield from self.differing(None, state)
+
+
+def importable(cls: type) -> bool:
+    """Say whether a class is found by its name, as pickling needs."""
+    return getattr(sys.modules.get(cls.__module__), cls.__name__, None) is cls
+
+
 def leaves(value: Any) -> dict[str, Any]:
     """List what an output consists of, by name; the name of a single thing is empty."""
     if isinstance(value, TensorDictBase):
@@ -316,16 +326,14 @@ def _difference(one: Any, other: Any, exact: bool) -> str:
         return "" if same else f"{one!r:.200} became {other!r:.200}"
     if one.shape != other.shape:
         return f"the shapes are {tuple(one.shape)} and {tuple(other.shape)}"
-    different = (one != other) & ~(one.isnan() & other.isnan())
-    apart = (one.detach().double() - other.detach().double()).abs()[different]
-    if one.is_floating_point() and not exact and len(apart):
-        size = one.detach().double().abs()
-        size = size.masked_fill(~size.isfinite(), 0)
-        row = size.flatten(1).amax(1) if size.ndim > 1 else size
-        row = row.reshape(-1, *[1] * (size.ndim - 1)).expand_as(size)
-        allowed = (TOLERANCE * size.clamp_min(1)).maximum(ROUNDING * row)[different]
-        # Written so that NaN counts as different.
-        apart = apart[~(apart <= allowed)]
+    same = (one == other) | (one.isnan() & other.isnan())
+    first = one.detach().double()
+    apart = (first - other.detach().double()).abs()
+    if one.is_floating_point() and not exact and one.numel():
+        size = first.abs().masked_fill(~first.isfinite(), 0)
+        row = size if size.ndim < 2 else size.amax([*range(1, size.ndim)], keepdim=True)
+        same |= apart <= (TOLERANCE * size.clamp_min(1)).maximum(ROUNDING * row)
+    apart = apart[~same]
     if not len(apart):
         return ""
     return f"{len(apart)} of {one.numel()} numbers differ, by up to {apart.max():.2g}"

@@ -1,25 +1,24 @@
 """The contracts of modules that give numbers: encoders, user towers, rewards."""
 
+import pickle
 import tempfile
 from collections.abc import Callable
-from functools import cached_property
+from operator import index
 from pathlib import Path
-from typing import Any
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
-from torch.nn.functional import pad
 
 from lightrec.encoders.base import Encoder, TrainableEncoder
 from lightrec.keys import PADDING, Key
 from lightrec.learners.imitation import LearnableReward
 from lightrec.learners.transitions import FEATURES
 from lightrec.nn.towers import UserTower
-from lightrec.rewards.base import Reward
+from lightrec.rewards.base import Reward, RewardContext
 from lightrec.testing import tiny
 from lightrec.testing.contract import DoesNotApply, Faults, promise, run_python
-from lightrec.testing.invariants import BatchChecks, differences
+from lightrec.testing.invariants import BatchChecks, HistoryChecks, differences, importable
 
 FEATURE_SIZE = 4
 """Features of a state that rewards which learn are tried on."""
@@ -27,12 +26,14 @@ Form = tuple[tuple[int, ...], torch.dtype]
 
 # From short to long, so that an encoder that batches by length leaves this order.
 TEXTS = ["", "tea", "a red lamp", "rope for a boat", "a song of tea and rope", "lamp " * 9]
-ODD_TEXTS: tuple[list[str], ...] = (
-    [""],
-    [],
-    ["tea", "a very long story of tea and rope " * 500],
-    ["naïve café", "🍵🎣 👩‍👩‍👧", "שלום עולם", "茶とロープ", "a\tb\nc", "𝔱𝔢𝔞", "\u200b"],
-)
+ODD_TEXTS: dict[str, list[str]] = {
+    "a text without words": [""],
+    "no texts": [],
+    "a long text": ["tea", "a very long story of tea and rope " * 500],
+    "texts in any script": [
+        *("naïve café", "🍵🎣 👩‍👩‍👧", "שלום עולם", "茶とロープ", "a\tb\nc", "𝔱𝔢𝔞", "\u200b")
+    ],
+}
 _ELSEWHERE = """import pickle, sys, torch
 file, *texts = sys.argv[1:]
 encoder = pickle.load(open(file, "rb"))
@@ -43,6 +44,11 @@ class EncoderChecks(BatchChecks):
     """The checks of an encoder."""
 
     base, inputs, outputs = Encoder, "texts", "vectors"
+    hint = (
+        "Give the vectors' length as `size`, an int; treat a text without words on its own, for "
+        "example by a vector of zeros, return `torch.zeros(0, self.size)` where there are no "
+        "texts, cut what is too long, and count what is not known as one unknown word, or as none."
+    )
 
     def _input(self, part: Encoder) -> list[str]:
         return list(TEXTS)
@@ -60,25 +66,10 @@ class EncoderChecks(BatchChecks):
         return super()._learned(part, given)
 
     def _declared(self, part: Encoder, given: list[str]) -> Form:
-        return (len(given), part.size), torch.float32
+        return (len(given), index(part.size)), torch.float32
 
-    @promise("Return the length of the vectors from `size`, as int.")
-    def size(self) -> Faults:
-        """An encoder's size is a whole number above 0."""
-        found = self._ready().size
-        if type(found) is not int or found < 1:
-            yield f"It is {found!r}."
-
-    @promise(
-        "Treat a text without words on its own, for example by a vector of zeros, return "
-        "`torch.zeros(0, self.size)` where there are no texts, cut what is too long, and count "
-        "what is not known as one unknown word, or as none."
-    )
-    def odd_texts(self) -> Faults:
-        """Any texts, or none at all, give finite vectors: items without words are common."""
-        for texts in ODD_TEXTS:
-            for fault in self.malformed(texts):
-                yield f"For {texts!r:.50}: {fault}"
+    def _odd(self, part: Encoder) -> dict[str, list[str]]:
+        return ODD_TEXTS
 
     @promise("Check that the texts reach the computation, and that nothing multiplies them by 0.")
     def different_texts(self) -> Faults:
@@ -93,11 +84,12 @@ class EncoderChecks(BatchChecks):
     )
     def another_process(self) -> Faults:
         """An encoder that was pickled gives the same vectors in another process."""
-        encoder = self._ready()
+        encoder, error = self._ready(), "ModuleNotFoundError"
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "encoder")
-            file.write_bytes(self.packed(encoder))
-            error = run_python(_ELSEWHERE, str(file), *TEXTS)[1]
+            if importable(type(encoder)):
+                file.write_bytes(pickle.dumps(encoder))
+                error = run_python(_ELSEWHERE, str(file), *TEXTS)[1]
             if error.startswith(("ModuleNotFoundError", "AttributeError: Can't get attribute")):
                 raise DoesNotApply("The encoder's class cannot be imported in another process.")
             if error:
@@ -108,8 +100,7 @@ class EncoderChecks(BatchChecks):
 class TowerChecks(BatchChecks):
     """The checks of a user tower.
 
-    :param make: builds a fresh tower, such as its class; called as a ranker calls it, with the
-        width 16.
+    :param make: builds a fresh tower, such as its class, as a ranker does: with the width 16.
     """
 
     base, inputs, outputs = UserTower, "histories", "vectors"
@@ -138,7 +129,7 @@ class TowerChecks(BatchChecks):
     def changed(self, places: slice) -> TensorDict:
         """Make the standard histories, with other items in some places."""
         given = self.standard()
-        given["x"][:, places] = torch.randn_like(given["x"][:, places])
+        given["x"][:, places].normal_()
         return given
 
     @promise(
@@ -171,20 +162,31 @@ class TowerChecks(BatchChecks):
         yield from self.differing(None, _histories(x, lead), lambda v: v[:, -7:])
 
 
-class RewardChecks(BatchChecks):
+class RewardChecks(HistoryChecks):
     """The checks of a reward.
 
     :param make: builds a fresh reward, such as its class.
     :param num_items: number of items N that the reward knows, 8 or more.
+    :param context: makes what the reward is bound to. By default that is an ensemble of users and a
+        log whose items have ``kind``, ``price`` and ``year``, and whose users have ``age``,
+        ``country`` and ``member``.
     """
 
     base, inputs, outputs = Reward, "transitions", "rewards"
+    hint = (
+        "Sum over places, index tables with `slate.clamp_min(1)`, mask what came of 0 afterwards, "
+        "and leave out what is 0 in the slate."
+    )
 
     def __init__(
-        self, make: Callable[..., Reward], num_items: int = 12, part: str | None = None
+        self,
+        make: Callable[..., Reward],
+        num_items: int = tiny.NUM_ITEMS,
+        context: Callable[[], RewardContext] = tiny.kit_context,
+        part: str | None = None,
     ) -> None:
         super().__init__(make, part)
-        self.num_items = num_items
+        self.num_items, self.context = num_items, context
 
     def _ready(self) -> Reward:
         reward: Reward = super()._ready()
@@ -192,13 +194,8 @@ class RewardChecks(BatchChecks):
             # As a learner does, which tells it how large its states and items are.
             vectors = torch.randn(self.num_items + 1, tiny.VECTOR_SIZE)
             reward = reward.fitted_to(FEATURE_SIZE, vectors, slate_size=3).eval()
-        reward.bind(tiny.tiny_context())
+        reward.bind(self.context())
         return reward
-
-    @cached_property
-    def learnable(self) -> bool:
-        """Whether a learner fits the reward; then transitions also hold what learners add."""
-        return isinstance(self.make(), LearnableReward)
 
     def _input(self, part: Reward | None) -> TensorDict:
         history = torch.randint(1, self.num_items + 1, (6, 8))
@@ -206,29 +203,15 @@ class RewardChecks(BatchChecks):
         slate = torch.stack([torch.randperm(self.num_items)[:3] + 1 for _ in range(6)])
         row = torch.arange(6)
         taken = torch.stack([row < 0, row % 2 == 0, row == 2], 1)
-        rows = {Key.USER: row, Key.HISTORY: history, Key.ACTION: slate, Key.TAKEN: taken}
-        return TensorDict({**rows, **(self._of_a_learner() if self.learnable else {})}, [6])
-
-    def _of_a_learner(self) -> dict[str, Any]:
-        """Make what a learner adds to transitions; see :class:`LearnableReward`."""
-        row = torch.arange(6).unsqueeze(1)
-        following = {
-            FEATURES: torch.randn(6, FEATURE_SIZE),
-            Key.ABSORBING: row >= 4,
-            "terminated": row == 1,
-        }
-        return {
-            FEATURES: torch.randn(6, FEATURE_SIZE),
-            Key.ABSORBING: row == 5,
-            Key.LOG_PROBABILITY: -3 * torch.rand(6),
-            "next": TensorDict(following, [6]),
-        }
-
-    def _learned(self, part: Reward, given: TensorDict) -> dict[str, Tensor]:
-        # Weights without a number are there where a setting is a size of 0.
-        return {
-            name: value for name, value in super()._learned(part, given).items() if value.numel()
-        }
+        data = {Key.USER: row, Key.HISTORY: history, Key.ACTION: slate, Key.TAKEN: taken}
+        rows = TensorDict(data, [6])
+        if isinstance(part, LearnableReward):  # which also reads what learners add
+            column, seen = row.unsqueeze(1), torch.randn(2, 6, FEATURE_SIZE)
+            ends = {FEATURES: seen[1], Key.ABSORBING: column >= 4, "terminated": column == 1}
+            rows[FEATURES], rows[Key.ABSORBING] = seen[0], column == 5
+            rows[Key.LOG_PROBABILITY] = -3 * torch.rand(6)
+            rows["next"] = TensorDict(ends, [6])
+        return rows
 
     def _differentiable(self, part: Reward, given: TensorDict) -> Tensor:
         if isinstance(part, LearnableReward):
@@ -244,33 +227,20 @@ class RewardChecks(BatchChecks):
     def _declared(self, part: Reward, given: TensorDict) -> Form:
         return (len(given), 1), torch.float32
 
-    @promise("Read it with `self.taken(transition)`.")
-    def taken_under_next(self) -> Faults:
-        """`taken` is read at the root and under `next` alike."""
-        rows = self.standard()
-        nested = rows.exclude(Key.TAKEN).set(("next", Key.TAKEN), rows[Key.TAKEN])
-        yield from self.differing(rows, nested)
-
-    @promise("Leave out what is 0 in the history, and count from its right end.")
-    def padding(self) -> Faults:
-        """More padding on the left of the history changes no reward."""
-        rows = self.standard()
-        yield from self.differing(None, rows.set(Key.HISTORY, pad(rows[Key.HISTORY], (5, 0))))
-
-    @promise(
-        "Sum over places, index tables with `slate.clamp_min(1)`, mask what came of 0 afterwards, "
-        "and leave out what is 0 in the slate."
-    )
-    def nothing_there(self) -> Faults:
-        """Batches in which nothing is accepted, and slates with empty places or none but these,
-        give finite rewards.
-        """
-        declined, empty = self.standard(), self.standard()
-        yield from self.malformed(declined.set(Key.TAKEN, declined[Key.TAKEN] & False))
+    def _odd(self, part: Reward) -> dict[str, TensorDict]:
+        declined, empty = self.standard(part), self.standard(part)
+        declined[Key.TAKEN] = declined[Key.TAKEN] & False
         empty[Key.ACTION][:, 1:] = PADDING
         empty[Key.ACTION][0] = PADDING
         empty[Key.TAKEN] = empty[Key.TAKEN][:, [1, 0, 2]] & (empty[Key.ACTION] > PADDING)
-        yield from self.malformed(empty)
+        return {"a batch in which nothing is accepted": declined, "slates with empty places": empty}
+
+    @promise("Read it with `self.taken(transition)`.")
+    def taken_under_next(self) -> Faults:
+        """`taken` is read at the root and under `next` alike."""
+        rows = self.standard(self.make())
+        nested = rows.exclude(Key.TAKEN).set(("next", Key.TAKEN), rows[Key.TAKEN])
+        yield from self.differing(rows, nested)
 
 
 def _histories(x: Tensor, padding: Tensor) -> TensorDict:

@@ -5,12 +5,11 @@ import itertools
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
-from torch.nn.functional import pad
 
 from lightrec.keys import PADDING, Key
 from lightrec.policies.base import LearnedPolicy, Policy
 from lightrec.testing.contract import DoesNotApply, Faults, promise
-from lightrec.testing.invariants import TOLERANCE, BatchChecks, differences, seeded
+from lightrec.testing.invariants import TOLERANCE, HistoryChecks, differences, seeded
 
 ROWS, LENGTH = 6, 8
 DRAWS = 4000
@@ -19,7 +18,7 @@ PAIRS = torch.tensor(list(itertools.permutations(range(1, 5), 2)))
 """All ordered pairs (12, 2) of the items 1 to 4."""
 
 
-class PolicyChecks(BatchChecks):
+class PolicyChecks(HistoryChecks):
     """The checks of a policy.
 
     :param make: builds a fresh policy of 6 or more items.
@@ -27,6 +26,11 @@ class PolicyChecks(BatchChecks):
 
     base, inputs, outputs = Policy, "sessions", "scores"
     may_draw = True
+    hint = (
+        "End `logits` with `lightrec.policies.base.among_candidates(state, scores)`, since 0 is no "
+        "item; treat a history without items on its own, since a mean over none of them is NaN, "
+        "and take declined slates out with `lightrec.policies.base.without_nothing`."
+    )
 
     def _ready(self) -> Policy:
         policy: Policy = super()._ready().requires_grad_(False)
@@ -51,43 +55,22 @@ class PolicyChecks(BatchChecks):
     def _declared(self, part: Policy, given: TensorDictBase) -> tuple[tuple[int, ...], torch.dtype]:
         return (len(given), part.num_items + 1), torch.float32
 
+    def _odd(self, part: Policy) -> dict[str, TensorDictBase]:
+        empty, declined = self.standard(part), self.standard(part)
+        empty[Key.HISTORY] = 0 * empty[Key.HISTORY]
+        declined[Key.HISTORY][:, -2] = part.num_items + 1
+        return {"empty histories": empty, "declined slates (N + 1) in histories": declined}
+
     def _not_finite(self, output: Tensor) -> int:
-        # Minus infinity is a score; somebody who is shown nothing at all has none.
-        none = (output[:, 1:] == -torch.inf).all(1)
-        return int((output.isnan() | (output == torch.inf)).sum() + none.sum())
+        # Minus infinity is a score, and that of column 0; whoever is shown nothing has no score.
+        wrong = (output[:, PADDING] != -torch.inf) | (output[:, 1:] == -torch.inf).all(1)
+        return int((output.isnan() | (output == torch.inf)).sum() + wrong.sum())
 
     def few(self, policy: Policy, rows: int) -> TensorDictBase:
         """Make one state many times over, with four items that may be shown."""
         state = self.standard(policy)[3:4].expand(rows).clone()
         mask = torch.isin(torch.arange(policy.num_items + 1), PAIRS)
         return state.set(Key.MASK, mask.expand(rows, -1))
-
-    @promise("End `logits` with `lightrec.policies.base.among_candidates(state, scores)`.")
-    def column_0(self) -> Faults:
-        """Column 0 of the scores is minus infinity, since 0 is no item."""
-        found = self.output(self._ready())[:, PADDING]
-        if (found != -torch.inf).any():
-            yield f"It holds {found.tolist()}."
-
-    @promise(
-        "Treat a history without items on its own, since a mean over none of them is NaN, and take "
-        "declined slates out with `lightrec.policies.base.without_nothing`."
-    )
-    def odd_histories(self) -> Faults:
-        """Histories may be empty, and may hold N + 1 for declined slates."""
-        policy = self._ready()
-        empty, declined = self.standard(policy), self.standard(policy)
-        yield from self.malformed(empty.set(Key.HISTORY, 0 * empty[Key.HISTORY]), policy)
-        declined[Key.HISTORY][:, -2] = policy.num_items + 1
-        yield from self.malformed(declined, policy)
-
-    @promise("Leave out what is 0 in the history, and count from its right end.")
-    def padding(self) -> Faults:
-        """More padding on the left of the history changes no score."""
-        policy = self._ready()
-        state = self.standard(policy)
-        state[Key.HISTORY] = pad(state[Key.HISTORY], (5, 0))
-        yield from differences(self.output(policy), self.output(policy, state))
 
     @promise("Give `distribution` logits, and leave what may not be shown to the state's mask.")
     def probabilities(self) -> Faults:
@@ -106,17 +89,17 @@ class PolicyChecks(BatchChecks):
         left.
         """
         policy = self._ready()
+        state = self.standard(policy)
+        state[Key.MASK][:2] = False
+        state[Key.MASK][1, 2] = True
         for deterministic in (True, False):
-            state = self.standard(policy)
-            state[Key.MASK][:2] = False
-            state[Key.MASK][1, 2] = True
-            slates = policy.act(state, 3, deterministic)[Key.ACTION]
+            slates = policy.act(state.clone(), 3, deterministic)[Key.ACTION]
             if slates.shape != (ROWS, 3):
                 yield f"{ROWS} slates of 3 places came as {tuple(slates.shape)}."
             for slate, mask in zip(slates.tolist(), state[Key.MASK], strict=True):
                 allowed = set(mask.nonzero().flatten().tolist())
-                shown = slate[: len(allowed)]
-                if len({*shown} & allowed) < len(shown) or any(slate[len(shown) :]):
+                shown, rest = slate[: len(allowed)], slate[len(allowed) :]
+                if len({*shown} & allowed) < len(shown) or any(rest):
                     yield f"With deterministic={deterministic}, a slate is {slate}."
 
     @promise("Write `distribution.log_prob` of the very columns that are shown, in their order.")
@@ -141,13 +124,11 @@ class PolicyChecks(BatchChecks):
         shown = policy.act(state, 2, deterministic=False)[Key.ACTION]
         found = (PAIRS.unsqueeze(1) == shown).all(-1).float().mean(1)
         # Five standard errors, of two draws where scores are drawn too.
-        far = (found - expected).abs() / (5 * (2 * expected * (1 - expected) / DRAWS).sqrt() + 1e-4)
-        worst = int(far.argmax())
-        if not far.max() <= 1:
-            yield (
-                f"{PAIRS[worst].tolist()} came with frequency {found[worst]:.3f} in {DRAWS} draws, "
-                f"and its probability is {expected[worst]:.3f}."
-            )
+        allowed = 5 * (2 * expected * (1 - expected) / DRAWS).sqrt() + 1e-4
+        worst = int(((found - expected).abs() / allowed).argmax())
+        if not (found - expected).abs()[worst] <= allowed[worst]:
+            pair, share, chance = PAIRS[worst].tolist(), found[worst], expected[worst]
+            yield f"{pair} came in {share:.3f} of {DRAWS} draws, where {chance:.3f} was expected."
 
     @promise("Leave slates to `Policy.act`, and draw nothing where `deterministic` is True.")
     def best_first(self) -> Faults:

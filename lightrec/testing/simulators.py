@@ -1,16 +1,20 @@
-"""The contract of simulators: the law of sessions, and what may be shown."""
+"""The contract of simulators, and the smallest world that keeps it."""
 
 from collections.abc import Callable
 from functools import cached_property
 
+import polars as pl
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl import logger
 from torchrl.envs.utils import check_env_specs
 
-from lightrec.keys import PADDING, Key
-from lightrec.simulators.base import Simulator
+from lightrec.data.catalog import Catalog
+from lightrec.keys import PADDING, Column, Key
+from lightrec.rewards.base import Reward
+from lightrec.simulators import noise
+from lightrec.simulators.base import Response, Simulator, State
 from lightrec.simulators.world import World
 from lightrec.testing.contract import DoesNotApply, Faults, promise
 from lightrec.testing.invariants import BatchChecks, differences
@@ -25,7 +29,7 @@ class SimulatorChecks(BatchChecks):
     """
 
     base, inputs, outputs = Simulator, "users", "sessions"
-    saved = pickled = devices = gradients = None  # type: ignore[assignment]
+    saved = devices = gradients = None  # type: ignore[assignment]
     _declared = output_as_declared = None  # type: ignore[assignment] # the specs declare it
 
     def _ready(self) -> Callable[[int], Simulator]:
@@ -41,7 +45,7 @@ class SimulatorChecks(BatchChecks):
 
     @cached_property
     def played(self) -> TensorDictBase:
-        """Sessions (B, T) in which slates are shown until the last one could be over."""
+        """Sessions (B, T), until the last one could be over."""
         simulator = self.make(ROWS)
         return rollout(simulator, simulator.max_steps)
 
@@ -77,13 +81,12 @@ class SimulatorChecks(BatchChecks):
         """The same actions have the same consequences after `set_seed` with one seed, and others
         with another.
         """
-        found = []
-        for seed in (7, 7, 8):
-            simulator = self.make(ROWS)
+        made = [self.make(ROWS) for _ in range(3)]
+        for simulator, seed in zip(made, (7, 7, 8), strict=True):
             simulator.set_seed(seed)
-            found.append(rollout(simulator, 3))
-        yield from differences(found[0], found[1])
-        if not any(differences(found[0], found[2])):
+        one, same, other = (rollout(simulator, 3) for simulator in made)
+        yield from differences(one, same)
+        if not any(differences(one, other)):
             yield "Two rollouts with different seeds are the same to the last number."
 
     @promise(
@@ -114,19 +117,19 @@ class SimulatorChecks(BatchChecks):
         """A slate that holds an item twice, or one that may not be shown, is refused with a
         ValueError.
         """
-        simulator, forbidden = self.shown()
-        slate, choices = forbidden[Key.ACTION], forbidden[self.choices].clone()
-        twice = forbidden.clone().set(Key.ACTION, slate[:, :1].expand_as(slate))
+        simulator, state = self.shown()
+        first, choices = state[Key.ACTION][:, :1], state[self.choices]
         if self.choices == Key.MASK:
-            choices.scatter_(1, slate, False)
+            rest = choices.scatter(1, first, False)
         else:
-            choices *= choices != slate[:, :1]
-        cases = {"forbidden": forbidden.set(self.choices, choices), "shown twice": twice}
-        if simulator.slate_size == 1:
-            del cases["shown twice"]
-        for what, state in cases.items():
+            rest = choices * (choices != first)
+        cases = {"forbidden": state.clone().set(self.choices, rest)}
+        if simulator.slate_size > 1:
+            twice = first.expand_as(state[Key.ACTION])
+            cases["shown twice"] = state.clone().set(Key.ACTION, twice)
+        for what, case in cases.items():
             try:
-                simulator.step(state)
+                simulator.step(case)
             except ValueError:
                 continue
             yield f"An item that is {what} was taken, so that nobody would see a policy's mistake."
@@ -139,8 +142,7 @@ class SimulatorChecks(BatchChecks):
         """
         names = (Key.STEP, Key.ACCEPTED, Key.ACCEPTED_TOTAL, Key.TAKEN)
         first = self.make(ROWS).reset()
-        begun = [n for n in (*names, "done", "terminated", "truncated") if first[n].any()]
-        if begun:
+        if begun := [n for n in (*names, "done", "terminated", "truncated") if first[n].any()]:
             yield f"After a reset these are not 0: {', '.join(begun)}."
         now, after = self.played, self.played["next"]
         slate, taken = now[Key.ACTION], after[Key.TAKEN]
@@ -151,13 +153,12 @@ class SimulatorChecks(BatchChecks):
         for name, value in zip(names, (now[Key.STEP] + 1, accepted, total), strict=False):
             for fault in differences(value, after[name]):
                 yield f"Of `{name}`: {fault}"
-        entered, declined = slate * taken, accepted == 0
-        entered[..., :1] += declined * (self.one.num_items + 1)
-        longer = torch.cat([now[Key.HISTORY], entered], -1)
-        order = (longer > PADDING).to(torch.int8).sort(dim=-1, stable=True).indices
-        moved = longer.gather(-1, order)[..., -self.one.history_length :] == after[Key.HISTORY]
-        still = (after[Key.HISTORY] == now[Key.HISTORY]) & declined
-        if not (moved.all(-1) | still.all(-1)).all():
+        declined = accepted.squeeze(-1) == 0
+        longer = Reward.after(now.flatten(), self.one.num_items + 1)
+        history = after[Key.HISTORY].flatten(0, 1)
+        moved = (longer[:, -self.one.history_length :] == history).all(1)
+        still = (after[Key.HISTORY] == now[Key.HISTORY]).all(-1) & declined
+        if not (moved | still.flatten()).all():
             yield "A history changed otherwise."
 
     @promise("Look for logarithms of 0 and divisions by 0 in what users answer.")
@@ -195,8 +196,7 @@ class SimulatorChecks(BatchChecks):
         state["_reset"] = again = torch.arange(ROWS).unsqueeze(1) % 2 == 0
         fresh = simulator.reset(state.clone())
         names = (Key.USER, Key.HISTORY, self.choices, Key.SESSION)
-        others = [some.select(*names)[~again.squeeze(1)] for some in (state, fresh)]
-        yield from differences(*others)
+        yield from differences(*(each.select(*names)[1::2] for each in (state, fresh)))
         counts = torch.where(again, 0, 2)
         yield from differences(fresh[Key.STEP], counts)
         fresh[Key.ACTION] = slates(fresh, self.choices, simulator.slate_size)
@@ -255,9 +255,7 @@ class SimulatorChecks(BatchChecks):
 
 
 def slates(state: TensorDictBase, choices: str, size: int) -> Tensor:
-    """Choose slates (B, K) of what may be shown, other items in every step, by no chance; 0 where
-    nothing is left.
-    """
+    """Choose slates (B, K) without chance, other items in every step; 0 where nothing is left."""
     items = state[choices]
     if choices == Key.MASK:
         items = items * torch.arange(items.shape[1])
@@ -266,7 +264,7 @@ def slates(state: TensorDictBase, choices: str, size: int) -> Tensor:
 
 
 def rollout(simulator: Simulator, steps: int) -> TensorDict:
-    """Play slates that do not depend on chance: (B, T) transitions, ends passed over."""
+    """Play such slates: (B, T) transitions, ends passed over."""
     choices = Key.MASK if simulator.offer_size is None else Key.CANDIDATES
     state, played = simulator.reset(), []
     for _ in range(steps):
@@ -276,3 +274,53 @@ def rollout(simulator: Simulator, steps: int) -> TensorDict:
         if not (state[choices] > 0).any():
             break
     return torch.stack(played, 1)
+
+
+class TinyWorld(World):
+    """Users take the first item of a slate with a probability of their own, which steps lower.
+
+    Each step offers 4 of 12 items. What is true is the luck; what may be seen is the last answer.
+
+    :param batch_size: sessions B.
+    :param settings: of :class:`~lightrec.simulators.world.World`.
+    """
+
+    ITEMS = 12
+    OFFER = 4
+
+    def __init__(self, batch_size: int, **settings: object) -> None:
+        settings = {"history_length": 3, "max_steps": 5, "offer_size": self.OFFER} | settings
+        super().__init__(
+            torch.eye(self.ITEMS + 1)[:, 1:],
+            batch_size,
+            latent={"luck": ()},
+            observation_size=1,
+            **settings,
+        )
+
+    def begin(self, session: Tensor) -> dict[str, State]:
+        """Give every user a luck, evenly from 0 to 1."""
+        luck = noise.uniform(session).float().squeeze(1)
+        seen = torch.zeros(len(session), 1, device=self.device)
+        return {Key.LATENT: {"luck": luck}, Key.OBSERVATION: seen}
+
+    def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
+        """Take the first item or nothing."""
+        luck = state[Key.LATENT, "luck"]
+        took = noise.uniform(noise.mix(self.chance(state), 0)).squeeze(1) < luck
+        taken = torch.zeros_like(slate, dtype=torch.bool)
+        taken[:, 0] = took & (slate[:, 0] > 0)
+        changed = {
+            Key.LATENT: {"luck": 0.9 * luck},
+            Key.OBSERVATION: took.float()[:, None],
+            Key.TRUE_REWARD: luck[:, None],
+        }
+        return Response(taken, taken.float(), torch.full_like(luck, 0.1), changed)
+
+    def oracle(self, state: TensorDictBase) -> Tensor:
+        """All items are equally good."""
+        return torch.zeros(len(state), self.OFFER, device=self.device)
+
+    def catalog(self) -> Catalog:
+        """Twelve items with nothing but a name."""
+        return Catalog(pl.DataFrame({Column.ITEM: [f"item-{i}" for i in range(1, 13)]}))

@@ -1,36 +1,38 @@
-"""Small things to try parts on, all made from seeds: logs, models, and a whole run.
-
-Torch and transformers are imported where they are needed: a log needs neither.
-"""
+"""Small things to try parts on, all made from seeds: logs, models, and a whole run."""
 
 import atexit
 import contextlib
 import io
 import shutil
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import polars as pl
+import torch
 
-if TYPE_CHECKING:
-    from lightrec.data.catalog import Catalog
-    from lightrec.data.log import InteractionLog
-    from lightrec.data.store import EventStore
-    from lightrec.policies.base import Policy
-    from lightrec.ranking.ranker import Ranker
-    from lightrec.rewards.base import Reward, RewardContext
-    from lightrec.simulators.user_model import LogStarts
-    from lightrec.users.choice_model import PooledChoice
-    from lightrec.users.parts import ValueModel
-    from lightrec.users.user_model import UserModel
+from lightrec.data.catalog import Catalog, Users
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
+from lightrec.data.store import EventStore
+from lightrec.keys import Column
+from lightrec.ranking.ranker import Ranker
+from lightrec.rewards.base import RewardContext
+from lightrec.simulators.user_model import LogStarts
+from lightrec.users.choice_model import PooledChoice
+from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
+from lightrec.users.user_model import UserModel
 
 USERS: Final = 60
-ITEMS: Final = 48
-GROUPS: Final = 4
 STEPS: Final = 10
 KINDS: Final = ("tea", "rope", "lamp", "song")
+SIZE: Final = 12
+"""Items of each kind."""
+ITEMS: Final = SIZE * len(KINDS)
 
 NUM_ITEMS: Final = 12
 VECTOR_SIZE: Final = 3
@@ -63,55 +65,45 @@ FAST: Final = {
 def write_log(folder: Path, seed: int = 0) -> tuple[Path, Path]:
     """Write ``log.csv`` and ``items.csv`` as a newcomer would have them.
 
-    60 users walk through one of four groups of 12 items each, in order, so that there is a pattern
-    to learn.
+    60 users walk in order through the 12 items of one of four kinds, a pattern to learn.
 
     :param folder: an existing folder.
     :returns: the two files.
     """
-    lines = ["customer,sku,date"]
-    lines += [f"{user},{item},{time}" for user, item, time in _events(seed)]
-    items = ["sku,title,kind", *map(",".join, _items())]
     log, table = folder / "log.csv", folder / "items.csv"
-    log.write_text("\n".join(lines) + "\n")
-    table.write_text("\n".join(items) + "\n")
+    _events(seed, ["customer", "sku", "date"]).write_csv(log)
+    _items(["sku", "title", "kind"]).write_csv(table)
     return log, table
 
 
-def tiny_log(seed: int = 0) -> "InteractionLog":
+def tiny_log(seed: int = 0) -> InteractionLog:
     """Make the log of :func:`write_log`: 600 events of user, item and time."""
-    import polars as pl
-
-    from lightrec.data.log import InteractionLog
-    from lightrec.keys import Column
-
-    names = [Column.USER, Column.ITEM, Column.TIME]
-    return InteractionLog(pl.DataFrame(_events(seed), schema=names, orient="row"))
+    return InteractionLog(_events(seed, [Column.USER, Column.ITEM, Column.TIME]))
 
 
-def tiny_catalog() -> "Catalog":
+def tiny_catalog() -> Catalog:
     """Make the catalog of :func:`write_log`: 48 items with a title and the attribute ``kind``."""
-    import polars as pl
-
-    from lightrec.data.catalog import Catalog
-    from lightrec.keys import Column
-
-    names = [Column.ITEM, Column.TITLE, "kind"]
-    return Catalog(pl.DataFrame(_items(), schema=names, orient="row"))
+    return Catalog(_items([Column.ITEM, Column.TITLE, "kind"]))
 
 
-def tiny_store(folder: Path) -> "EventStore":
-    """Prepare the tiny log, split by leave-one-out.
+def tiny_store(folder: Path) -> EventStore:
+    """Prepare the tiny log in a folder, split by leave-one-out.
 
-    :param folder: where the store is written.
+    Items also have a ``price`` and a ``year``, and users have ``age``, ``country`` and ``member``.
     """
-    from lightrec.data.domain import Domain
-    from lightrec.data.prepare import prepare
-
+    item, user = np.arange(ITEMS), np.arange(USERS)
+    more = [pl.Series("price", 1.5 * item + 1), pl.Series("year", 1990 + item % 30)]
+    people = {
+        Column.USER: [f"u{number}" for number in user],
+        "age": 8 + user,
+        "country": [("fr", "jp", None)[number % 3] for number in user],
+        "member": user % 2 == 0,
+    }
     return prepare(
         tiny_log(),
         folder,
-        catalog=tiny_catalog(),
+        catalog=Catalog(tiny_catalog().items.drop(Column.TEXT, strict=False).with_columns(more)),
+        users=Users(pl.DataFrame(people)),
         domain=Domain(),
         minimum_value=None,
         k_core=0,
@@ -122,11 +114,7 @@ def tiny_store(folder: Path) -> "EventStore":
 
 
 def tiny_text_model(folder: Path) -> Path:
-    """Write a transformer of random weights and 13 words, for ``TextEncoder(str(folder))``.
-
-    :param folder: an existing folder.
-    """
-    import torch
+    """Write a transformer of random weights and 13 words, for ``TextEncoder(str(folder))``."""
     from transformers import BertConfig, BertModel, BertTokenizer
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -143,126 +131,53 @@ def tiny_text_model(folder: Path) -> Path:
         max_position_embeddings=32,
         initializer_range=0.5,
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with _seeded(0):
         BertModel(config).half().save_pretrained(folder)
     return folder
 
 
-def tiny_choice_model(num_items: int = NUM_ITEMS, seed: int = 0) -> "PooledChoice":
+def tiny_ranker(num_items: int = NUM_ITEMS) -> Ranker:
+    """Make a ranker of random weights."""
+    with _seeded(0):
+        return Ranker(num_items, size=8).eval()
+
+
+def tiny_choice_model(num_items: int = NUM_ITEMS, seed: int = 0) -> PooledChoice:
     """Make a model of choices of random weights, whose users look ahead."""
-    import torch
-
-    from lightrec.users.choice_model import PooledChoice
-
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with _seeded(seed):
         model = PooledChoice(num_items, VECTOR_SIZE, HISTORY_LENGTH, discount=0.8, leave_rate=0.1)
         model.set_items(torch.randn(num_items + 1, VECTOR_SIZE))
         torch.nn.init.normal_(model.bias)
     return model.eval()
 
 
-def tiny_ranker(num_items: int = NUM_ITEMS) -> "Ranker":
-    """Make a ranker of random weights."""
-    import torch
-
-    from lightrec.ranking.ranker import Ranker
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Ranker(num_items, size=8).eval()
-
-
-def tiny_policy() -> "Policy":
-    """Make a policy that shows what a ranker of random weights puts first."""
-    from lightrec.policies.baselines import GreedyRankerPolicy
-
-    return GreedyRankerPolicy(tiny_ranker())
-
-
 def tiny_user_model(
     num_items: int = NUM_ITEMS, seed: int = 0, members: int = 1, whole: bool = False
-) -> "UserModel":
+) -> UserModel:
     """Make a user model of random weights.
 
-    :param members: how many models of choices it has, the first of them made by ``seed``.
-    :param whole: whether it also says how users leave, what things are worth and when users return.
+    :param members: how many choice models it has, the first of them made by ``seed``.
+    :param whole: whether it also has models of leaving, return and value.
     """
-    from lightrec.users.user_model import UserModel
-
     models = [tiny_choice_model(num_items, seed + number) for number in range(members)]
-    parts: dict[str, Any] = {}
-    if whole:
-        parts = {**tiny_endings(models[0], seed), "valuing": tiny_values(models[0], seed)}
-    return UserModel(models, **parts).eval()
+    return UserModel(models, **(tiny_parts(models[0], seed) if whole else {})).eval()
 
 
-def tiny_values(choice: "PooledChoice", seed: int = 0) -> "ValueModel":
-    """Make a model of random values of what users of a choice model choose."""
-    import torch
-
-    from lightrec.users.parts import ValueModel
-
+def tiny_parts(choice: PooledChoice, seed: int = 0) -> dict[str, Any]:
+    """Make models of random weights of leaving, return and value, for a choice model."""
     features, _ = choice.item_features()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = ValueModel(choice.state_size, features.shape[1], choice.num_items)
-        torch.nn.init.normal_(model.levels.weight)
-    return model.eval()
-
-
-def tiny_endings(choice: "PooledChoice", seed: int = 0) -> "dict[str, Any]":
-    """Make models of random weights of when users of a choice model leave and return."""
-    import torch
-
-    from lightrec.users.parts import LeavingModel, ReturnModel
-
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        leaving = LeavingModel(choice.state_size)
-        returning = ReturnModel(choice.state_size)
+    with _seeded(seed):
+        leaving, returning = LeavingModel(choice.state_size), ReturnModel(choice.state_size)
+        valuing = ValueModel(choice.state_size, features.shape[1], choice.num_items)
         for part in (leaving, returning):
             torch.nn.init.normal_(part.linear.weight, std=0.1)
-    torch.nn.init.constant_(returning.linear.bias, 12.0)
-    return {"leaving": leaving.eval(), "returning": returning.eval()}
+        torch.nn.init.constant_(returning.linear.bias, 12.0)
+        torch.nn.init.normal_(valuing.levels.weight)
+    return {"leaving": leaving.eval(), "returning": returning.eval(), "valuing": valuing.eval()}
 
 
-def tiny_reward() -> "Reward":
-    """Make a reward without settings, for rewards that are made of others."""
-    from lightrec.rewards.accepted import EngagementReward
-
-    return EngagementReward()
-
-
-def tiny_context() -> "RewardContext":
-    """What a run lets its rewards know: an ensemble of users with all their parts, and a log.
-
-    Users choose among 12 items, and the log's tables have 48 of them.
-    """
-    from lightrec.data.store import EventStore
-    from lightrec.rewards.base import RewardContext
-
-    users = tiny_user_model(members=2, whole=True)
-    return RewardContext(users, EventStore.open(_context_data()))
-
-
-@cache
-def _context_data() -> Path:
-    """Write the log once a process, into a folder that goes when the process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="lightrec-testing-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    with contextlib.redirect_stdout(io.StringIO()):
-        tiny_store(folder / "data")
-    return folder / "data"
-
-
-def tiny_starts(num_items: int = NUM_ITEMS, seed: int = 0) -> "LogStarts":
+def tiny_starts(num_items: int = NUM_ITEMS, seed: int = 0) -> LogStarts:
     """Make start states: four users whose logs hold 0 to 3 items."""
-    import torch
-
-    from lightrec.simulators.user_model import LogStarts
-
     counts = torch.tensor([0, 0, 1, 2, 3])
     generator = torch.Generator().manual_seed(seed)
     items = torch.randperm(num_items, generator=generator)[: counts.sum()] + 1
@@ -270,10 +185,9 @@ def tiny_starts(num_items: int = NUM_ITEMS, seed: int = 0) -> "LogStarts":
 
 
 def tiny_run(folder: Path) -> Path:
-    """Make a whole run over the tiny log; it takes half a minute on one thread.
+    """Make a whole run over the tiny log, in half a minute on one thread.
 
-    :param folder: an existing folder.
-    :returns: the run folder in it.
+    :param folder: an existing folder, in which the run's folder is made.
     """
     from lightrec.stages.run import run
 
@@ -281,19 +195,59 @@ def tiny_run(folder: Path) -> Path:
     return run("generic", out=folder / "tiny", log=log, items=items, overrides=FAST)
 
 
-def _events(seed: int) -> list[tuple[str, str, str]]:
+def kit_context() -> RewardContext:
+    """Make what rewards are bound to: an ensemble of users with all parts, and the tiny store.
+
+    Users choose among 12 items, and the store has 48.
+    """
+    return RewardContext(tiny_user_model(members=2, whole=True), _kit_store())
+
+
+@cache
+def kit_run() -> Path:
+    """Make a tiny run, once a process."""
+    with _silence():
+        return tiny_run(_kit_folder("run"))
+
+
+@cache
+def _kit_store() -> EventStore:
+    with _silence():
+        return tiny_store(_kit_folder("store") / "data")
+
+
+def _kit_folder(name: str) -> Path:
+    """Make a folder that goes when the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix=f"lightrec-{name}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def _events(seed: int, names: list[str]) -> pl.DataFrame:
     generator = np.random.default_rng(seed)
-    size = ITEMS // GROUPS
     events = []
     for user in range(USERS):
-        group, place = user % GROUPS, int(generator.integers(size))
+        group, place = user % len(KINDS), int(generator.integers(SIZE))
         for step in range(STEPS):
-            item = group * size + (place + step) % size
+            item = group * SIZE + (place + step) % SIZE
             events.append((f"u{user}", f"i{item}", f"2024-01-{step + 1:02d}T12:00:00"))
-    return events
+    return pl.DataFrame(events, schema=names, orient="row")
 
 
-def _items() -> list[tuple[str, str, str]]:
-    size = ITEMS // GROUPS
-    kinds = [KINDS[item // size] for item in range(ITEMS)]
-    return [(f"i{i}", f"{kind} number {i % size}", kind) for i, kind in enumerate(kinds)]
+def _items(names: list[str]) -> pl.DataFrame:
+    kinds = [KINDS[item // SIZE] for item in range(ITEMS)]
+    rows = [(f"i{i}", f"{kind} number {i % SIZE}", kind) for i, kind in enumerate(kinds)]
+    return pl.DataFrame(rows, schema=names, orient="row")

@@ -6,6 +6,10 @@ import pytest
 import torch
 
 from lightrec import plugins
+from lightrec.data.readers.base import Tables
+from lightrec.data.readers.canonical import CanonicalReader, write_tables
+from lightrec.data.readers.recbole import RecBoleReader
+from lightrec.data.readers.table import TableReader
 from lightrec.encoders.text import TextEncoder
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.evaluation.sessions import SimulatedSessions
@@ -23,6 +27,7 @@ from lightrec.testing import (
     EncoderChecks,
     EvaluatorChecks,
     PolicyChecks,
+    ReaderChecks,
     RewardChecks,
     SimulatorChecks,
     check_all,
@@ -30,12 +35,9 @@ from lightrec.testing import (
     plugin_checks,
     tiny,
 )
-from lightrec.testing.plugins import PACKAGE_CHECKS, PART_CHECKS
-from lightrec.testing.supplies import Supplies
 from lightrec.users.choice_model import RecurrentChoice
 from lightrec.users.user_model import UserModel
 
-SUPPLIES = Supplies()
 ELSEWHERE = ("encoders", "evaluators")
 """Slots whose parts the kit builds at full size; here they are checked at a tiny one."""
 
@@ -44,8 +46,8 @@ def of_the_package():
     """The checks of ``plugins check lightrec``, as far as they take no model and no run."""
     own = plugins.discover([])
     left_out = {name for slot in ELSEWHERE for name in own.parts[slot]}
-    light = {check.__name__.replace("_", " ") for check in (*PACKAGE_CHECKS, *PART_CHECKS)}
-    return [c for c in plugin_checks("lightrec") if c.part not in left_out or c.name in light]
+    checks = plugin_checks("lightrec")
+    return [c for c in checks if c.part not in left_out or c.name == "described"]
 
 
 def recurrent():
@@ -126,6 +128,19 @@ def test_text_encoder(cache, lightrec_tiny_encoder):
 )
 def test_in_other_settings(check):
     check()
+
+
+def test_readers(tmp_path):
+    log, _ = tiny.write_log(tmp_path)
+    for name in ("shop", "tables"):
+        (tmp_path / name).mkdir()
+    lines = log.read_text().replace(",", "\t").splitlines()[1:]
+    names = "user_id:token\titem_id:token\ttimestamp:token"
+    (tmp_path / "shop" / "shop.inter").write_text("\n".join([names, *lines]))
+    write_tables(Tables(tiny.tiny_log(), tiny.tiny_catalog()), tmp_path / "tables")
+    check_all(ReaderChecks(TableReader, log))
+    check_all(ReaderChecks(RecBoleReader, tmp_path / "shop"))
+    check_all(ReaderChecks(CanonicalReader, tmp_path / "tables"))
 
 
 @pytest.mark.parametrize(

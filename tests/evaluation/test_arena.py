@@ -14,7 +14,7 @@ from lightrec.evaluation import arena as arenas
 from lightrec.keys import Column
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.scored import Oracle
-from lightrec.testing.tiny_world import TinyWorld
+from lightrec.testing.simulators import TinyWorld
 
 
 def tiny_arena(sessions=200, **settings):
@@ -81,7 +81,7 @@ def test_a_log_tells_what_was_shown_chosen_and_how_likely_it_was(tmp_path):
 
 def test_a_world_is_found_by_name_and_wrong_settings_are_told(monkeypatch):
     parts = builtin.lightrec_simulators()
-    own = {**parts, "TinyWorld": "lightrec.testing.tiny_world:TinyWorld"}
+    own = {**parts, "TinyWorld": "lightrec.testing.simulators:TinyWorld"}
     monkeypatch.setattr(builtin, "lightrec_simulators", builtin.hookimpl(lambda: own))
     arenas.installed.cache_clear()
     try:

@@ -8,7 +8,7 @@ from lightrec.evaluation.constants import ConstantList, Tally, best_constant_lis
 from lightrec.keys import Key
 from lightrec.simulators.rollout import judge
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
-from lightrec.testing.tiny_world import TinyWorld
+from lightrec.testing.simulators import TinyWorld
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel
 

@@ -114,7 +114,7 @@ def test_worlds_stand_beside_each_other_and_saved_policies_say_where_they_were_t
     tiny_run, monkeypatch
 ):
     parts = builtin.lightrec_simulators()
-    own = {**parts, "TinyWorld": "lightrec.testing.tiny_world:TinyWorld"}
+    own = {**parts, "TinyWorld": "lightrec.testing.simulators:TinyWorld"}
     monkeypatch.setattr(builtin, "lightrec_simulators", builtin.hookimpl(lambda: own))
     arenas.installed.cache_clear()
     try:

@@ -15,7 +15,7 @@ from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.scored import Oracle
 from lightrec.simulators.worlds.far import Far
 from lightrec.simulators.worlds.far_laws import FarLaws
-from lightrec.testing.tiny_world import TinyWorld
+from lightrec.testing.simulators import TinyWorld
 
 
 def arena_of(world):

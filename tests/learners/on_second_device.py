@@ -28,8 +28,8 @@ from lightrec.simulators.worlds.interest_evolution import InterestEvolution
 from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
 from lightrec.simulators.worlds.retention import Retention
 from lightrec.simulators.wrappers import Absorbing
+from lightrec.testing.simulators import TinyWorld
 from lightrec.testing.tiny import tiny_starts, tiny_user_model
-from lightrec.testing.tiny_world import TinyWorld
 from tests.learners.stages import make
 from tests.second_device import DEVICE, SecondAccelerator, second_device
 

@@ -10,7 +10,7 @@ from lightrec.policies.bandits import LinUCB, ThompsonSampling, principal
 from lightrec.policies.base import session_start
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
 from lightrec.simulators.rollout import play
-from lightrec.testing.tiny_world import TinyWorld
+from lightrec.testing.simulators import TinyWorld
 
 N, SIZE = 30, 3
 

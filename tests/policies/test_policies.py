@@ -9,7 +9,6 @@ from lightrec.policies.base import Policy, UserMemory, session_start, without_no
 from lightrec.policies.baselines import (
     ConstantListPolicy,
     GreedyRankerPolicy,
-    PopularityPolicy,
     RandomPolicy,
 )
 from lightrec.policies.candidate import CandidatePolicy
@@ -42,18 +41,6 @@ def histories(rows=6, length=9, seed=0, top=N):
     history = torch.randint(1, top + 1, (rows, length), generator=generator)
     empty = torch.randint(0, length, (rows, 1), generator=generator)
     return history * (torch.arange(length) >= empty)
-
-
-def all_policies(ranker):
-    model = choice()
-    return [
-        RandomPolicy(N),
-        PopularityPolicy.from_appeal(torch.arange(N + 1.0)),
-        ConstantListPolicy.from_user_model(UserModel([model]), histories()),
-        GreedyRankerPolicy(ranker),
-        CandidatePolicy(ranker),
-        CandidatePolicy(ranker, choice(RecurrentChoice), inverse_temperature=3.0),
-    ]
 
 
 @pytest.mark.parametrize("beta", [1.0, 2.5])
@@ -91,15 +78,6 @@ def test_time_and_success_matter_once_learned(ranker):
     assert not torch.allclose(policy.scores(late)[:, 1:], policy.scores(early)[:, 1:])
 
 
-def test_padding_changes_nothing(ranker):
-    for policy in all_policies(ranker)[1:]:
-        short = histories(length=7)
-        padded = torch.nn.functional.pad(short, (4, 0))
-        torch.testing.assert_close(
-            *(policy.scores(session_start(history)) for history in (padded, short))
-        )
-
-
 def test_declined_slates_are_no_items():
     history = torch.tensor([[0, 3, 13, 4, 13], [13, 13, 0, 1, 2], [0, 0, 0, 0, 0]])
     assert without_nothing(history, N).tolist() == [[0, 0, 0, 3, 4], [0, 0, 0, 1, 2], [0] * 5]
@@ -111,41 +89,6 @@ def test_declined_slates_leave_the_encoders_part_alone(ranker):
     vectors = policy.user_vectors(with_nothing)
     assert torch.equal(vectors[:, :8], policy.user_vectors(torch.tensor([[0, 3, 4]]))[:, :8])
     assert not torch.equal(vectors[:, 8:], policy.user_vectors(torch.tensor([[0, 3, 4]]))[:, 8:])
-
-
-def test_saved_and_loaded_alone(ranker, tmp_path):
-    for number, policy in enumerate(all_policies(ranker)):
-        folder = tmp_path / str(number)
-        policy.save_pretrained(folder)
-        loaded = type(policy).from_pretrained(folder)
-        torch.manual_seed(4)
-        expected = policy.scores(session_start(histories()))
-        torch.manual_seed(4)
-        assert torch.equal(loaded.scores(session_start(histories())), expected)
-
-
-def test_slates_come_from_the_mask(ranker):
-    torch.manual_seed(5)
-    mask = torch.rand(6, N + 1) < 0.4
-    mask[:, 0] = False
-    mask[0] = False
-    state = {
-        Key.HISTORY: histories(),
-        Key.MASK: mask,
-        "step": torch.zeros(6, 1, dtype=torch.int64),
-        "accepted_total": torch.zeros(6, 1),
-    }
-    for policy in all_policies(ranker):
-        for deterministic in (True, False):
-            acted = policy.act(TensorDict(dict(state), batch_size=[6]), 4, deterministic)
-            slate = acted[Key.ACTION]
-            assert slate.shape == (6, 4)
-            assert slate[0].tolist() == [0] * 4
-            for row in range(6):
-                shown = [item for item in slate[row].tolist() if item]
-                assert len(shown) == len(set(shown)) == min(4, int(mask[row].sum()))
-                assert mask[row][shown].all()
-            assert (acted["action_log_prob"] <= 1e-6).all()
 
 
 def test_the_constant_list_is_ordered_by_acceptance():

@@ -117,7 +117,7 @@ def test_a_reward_reads_attributes_of_users_and_items_once_it_is_bound(tmp_path)
     }
     assert matched(TensorDict(data, [3])).tolist() == [[1], [1], [0]]
     assert matched.users == pl.String
-    with pytest.raises(NotApplicable, match=r"items have no attribute 'price'; they have item, "):
-        RewardContext(store=store).item_attribute("price")
+    with pytest.raises(NotApplicable, match=r"items have no attribute 'colour'; they have item, "):
+        RewardContext(store=store).item_attribute("colour")
     with pytest.raises(NotApplicable, match="goes by a user model, and there is none here"):
         bound(LearnedReward(), None)

@@ -13,7 +13,7 @@ from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
 from lightrec.simulators.worlds.virtual_taobao import SIZES, VirtualTaobao
 from lightrec.simulators.wrappers import MODES, NoRepeats, in_mode
-from lightrec.testing.tiny_world import TinyWorld
+from lightrec.testing.simulators import TinyWorld
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel
 

@@ -14,7 +14,7 @@ from lightrec.rewards.base import Reward
 from lightrec.simulators import noise
 from lightrec.simulators.base import Outcomes, Response
 from lightrec.simulators.worlds.greed import Greed
-from lightrec.testing.tiny_world import TinyWorld
+from lightrec.testing.simulators import TinyWorld
 
 OFFER = TinyWorld.OFFER
 

@@ -51,7 +51,7 @@ def test_all_that_a_reward_reads_is_there_under_other_assumptions(tiny_run, tmp_
     (run / "data").symlink_to(tiny_run / "data")
     users = UserModel.load(run / "users_a")
     model = users.choice
-    users = users.replaced(members=[model, model], **tiny.tiny_endings(model))
+    users = users.replaced(members=[model, model], **tiny.tiny_parts(model))
     found = assuming(users, Cell("half", "half", 0.5, 0.1, 0.5), run)
     assert len(found.members) == 2
     history, items = torch.tensor([[PADDING, 1, 2]]), torch.tensor([[3, 4]])
@@ -73,7 +73,9 @@ def test_stopped_within_an_assumption_it_goes_on(
     shutil.copytree(tiny_run, out)
     # As a log with values leaves it.
     users = UserModel.load(out / "users_a")
-    users.replaced(valuing=tiny.tiny_values(users.choice)).save_pretrained(out / "users_a")
+    users.replaced(valuing=tiny.tiny_parts(users.choice)["valuing"]).save_pretrained(
+        out / "users_a"
+    )
     log, items = lightrec_tiny_files
     few = ["--policy=[--trainer.fast_dev_run=1]", "--max_users=5", "--max_steps=3"]
 

@@ -18,7 +18,7 @@ def failing(checks: Iterable[Check], *left_out: str) -> set[str]:
         except ContractError as error:
             errors[check.name] = error
     for error in errors.values():
-        sentences = (error.expected, error.found, error.advice)
+        sentences = (error.expected, error.found + "." * (error.found[-1] != "."), error.advice)
         assert str(error) == " ".join(sentences)
         assert all(sentence.rstrip().endswith(".") and len(sentence) > 5 for sentence in sentences)
     return set(errors)

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from lightrec.errors import FetchError, NotApplicable
-from lightrec.testing import Check, ContractError, DoesNotApply, check_all
+from lightrec.testing import ContractError, DoesNotApply, check_all
 from lightrec.testing.contract import checks_of, name_of, promise
 
 
@@ -73,12 +73,6 @@ def test_all_that_failed_is_in_one_error():
     check_all([CHECKS[0], CHECKS[3]])
 
 
-def test_the_cause_is_kept():
-    with pytest.raises(ContractError) as raised:
-        CHECKS[2]()
-    assert isinstance(raised.value.__cause__, KeyError)
-
-
 def test_names_of_what_makes_parts():
     assert name_of(dict) == "dict"
     assert name_of(partial(partial(passes))) == "passes"
@@ -99,8 +93,6 @@ def test_pytest_shows_one_test_a_check(pytester_file):
 def test_an_ordinary_run_of_pytest_imports_nothing_heavy(pytester_file):
     out = pytester_file(
         "import sys\n"
-        "def test_light(lightrec_tiny_files):\n"
-        "    assert lightrec_tiny_files[0].name == 'log.csv'\n"
         "def test_modules():\n"
         "    print('HEAVY', {'torch', 'polars', 'transformers', 'lightning'} & {*sys.modules})\n",
         "-s",
@@ -133,7 +125,3 @@ def pytester_file(tmp_path):
         return done.stdout
 
     return run
-
-
-def test_a_check_is_what_its_id_says():
-    assert Check("Pot", "pours well", passes).id == "Pot-pours-well"

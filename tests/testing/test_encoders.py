@@ -9,7 +9,6 @@ from torch import nn
 
 from lightrec.encoders.base import Encoder
 from lightrec.testing import ContractError, DoesNotApply, EncoderChecks, check_all
-from lightrec.testing.models import TEXTS
 
 PROCESS = "another process"
 
@@ -48,19 +47,9 @@ class SizeIsNoWholeNumber(Trained):
     size = 6.0
 
 
-class Double(Trained):
-    def encode(self, texts):
-        return super().encode(texts).double()
-
-
 class OneColumnMore(Trained):
     def encode(self, texts):
         return nn.functional.pad(super().encode(texts), (0, 1))
-
-
-class Infinite(Trained):
-    def one(self, text):
-        return super().one(text) + (torch.inf if text == TEXTS[3] else 0)
 
 
 class NoWordsNoNumber(Trained):
@@ -82,12 +71,6 @@ class MeanOverPadding(Trained):
 class SortsAndForgets(Trained):
     def encode(self, texts):
         return super().encode(sorted(texts, key=len))
-
-
-class OncePerText(Trained):
-    def encode(self, texts):
-        first = torch.tensor([texts.index(text) == row for row, text in enumerate(texts)])
-        return super().encode(texts) * first.view(-1, 1)
 
 
 class RefusesLongTexts(Trained):
@@ -127,11 +110,6 @@ class Detached(Trained):
         return super().one(text).detach()
 
 
-class KeepsItsGraph(Plain):
-    def encode(self, texts):
-        return super().encode(texts) * torch.ones(5, requires_grad=True)
-
-
 class UnregisteredTensor(Trained):
     def __init__(self):
         super().__init__()
@@ -149,25 +127,18 @@ def test_a_right_one_passes(right, failing):
 @pytest.mark.parametrize(
     ("wrong", "names"),
     [
-        (SizeIsNoWholeNumber, {"size"}),
-        (Double, {"output as declared", "odd texts"}),
-        (
-            OneColumnMore,
-            {"output as declared", "odd texts"},
-        ),
-        (Infinite, {"output as declared", "devices"}),
-        (NoWordsNoNumber, {"output as declared", "devices", "odd texts"}),
-        (NeedsTexts, {"odd texts"}),
+        (SizeIsNoWholeNumber, {"output as declared"}),
+        (OneColumnMore, {"output as declared"}),
+        (NoWordsNoNumber, {"output as declared", "devices"}),
+        (NeedsTexts, {"output as declared"}),
         (MeanOverPadding, {"rows apart"}),
         (SortsAndForgets, {"rows apart"}),
-        (OncePerText, {"rows apart"}),
-        (RefusesLongTexts, {"odd texts"}),
-        (OnlyAscii, {"odd texts"}),
+        (RefusesLongTexts, {"output as declared"}),
+        (OnlyAscii, {"output as declared"}),
         (Constant, {"different texts", "gradients"}),
         (RandomAtBirth, {"saved"}),
-        (HoldsALambda, {"pickled"}),
+        (HoldsALambda, {"saved"}),
         (Detached, {"gradients"}),
-        (KeepsItsGraph, {"gradients"}),
         (UnregisteredTensor, {"saved"}),
     ],
 )
@@ -210,14 +181,5 @@ def test_all_failures_are_told_at_once():
     with pytest.raises(ContractError) as raised:
         check_all(EncoderChecks(type("Broken", (OneColumnMore,), {"__module__": __name__})))
     text = str(raised.value)
-    assert (
-        "- Broken-output-as-declared: The vectors of texts have the declared shape and type" in text
-    )
-    assert "- Broken-odd-texts: Any texts, or none at all, give finite vectors" in text
+    assert "- Broken-output-as-declared: The vectors of any texts have the declared shape" in text
     assert "return `torch.zeros(0, self.size)` where there are no texts" in text
-
-
-def test_what_does_not_apply_says_why():
-    (devices,) = [check for check in EncoderChecks(Plain) if check.name == "devices"]
-    why = "It is no torch.nn.Module, which devices are for."
-    assert devices.outcome() == ("not applicable", why)

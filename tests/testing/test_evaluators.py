@@ -21,11 +21,6 @@ class Nested(Right):
         return Findings({("files", "count"): 1.0})
 
 
-class Infinite(Right):
-    def evaluate(self, run, seed):
-        return Findings({"files/share": float("inf")})
-
-
 class Tensors(Right):
     def evaluate(self, run, seed):
         return Findings({"files/share": torch.tensor(1.0)})
@@ -63,7 +58,6 @@ def test_a_right_one_passes(run, failing):
     ("wrong", "names"),
     [
         (Nested, {"metrics"}),
-        (Infinite, {"metrics"}),
         (Tensors, {"metrics"}),
         (Counting, {"deterministic"}),
         (WritesIntoTheRun, {"input unchanged"}),

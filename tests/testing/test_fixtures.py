@@ -25,17 +25,16 @@ DOMAIN = """
 """
 
 
-def test_the_log_is_the_files(lightrec_tiny_log, lightrec_tiny_catalog, lightrec_tiny_files):
+def test_the_log_is_the_files(lightrec_tiny_files):
     log, items = lightrec_tiny_files
-    assert_frame_equal(TableReader().read(log).log.events, lightrec_tiny_log.events)
-    assert_frame_equal(TableReader().read_items(items).items, lightrec_tiny_catalog.items)
-    assert len(lightrec_tiny_log) == 600
-    assert len(lightrec_tiny_catalog) == 48
+    assert_frame_equal(TableReader().read(log).log.events, tiny.tiny_log().events)
+    assert_frame_equal(TableReader().read_items(items).items, tiny.tiny_catalog().items)
+    assert (len(tiny.tiny_log()), len(tiny.tiny_catalog())) == (600, 48)
 
 
-def test_the_log_has_its_pattern(lightrec_tiny_log):
+def test_the_log_has_its_pattern():
     place = pl.col("item").str.slice(1).cast(pl.Int64)
-    groups = lightrec_tiny_log.events.select("user", group=place // 12)
+    groups = tiny.tiny_log().events.select("user", group=place // 12)
     assert groups.group_by("user").agg(pl.col("group").n_unique())["group"].to_list() == [1] * 60
 
 

@@ -11,7 +11,7 @@ from lightrec.data.catalog import Catalog
 from lightrec.keys import Column, Key
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing import SimulatorChecks, tiny
-from lightrec.testing.tiny_world import TinyWorld
+from lightrec.testing.simulators import TinyWorld
 
 ITEMS = 40
 

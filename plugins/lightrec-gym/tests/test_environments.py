@@ -17,7 +17,7 @@ from lightrec.keys import Key
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator
 from lightrec.simulators.worlds.virtual_taobao import SIZES, VirtualTaobao
-from lightrec.testing.tiny_world import TinyWorld
+from lightrec.testing.simulators import TinyWorld
 
 ITEMS, OFFER = TinyWorld.ITEMS, TinyWorld.OFFER
 

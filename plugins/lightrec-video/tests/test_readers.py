@@ -9,6 +9,7 @@ from polars.testing import assert_frame_equal
 
 from lightrec.data.readers.base import Tables
 from lightrec.errors import DataError
+from lightrec.testing import ReaderChecks, check_all
 
 
 def as_grouplens(recbole: Path, to: Path) -> None:
@@ -75,7 +76,7 @@ def small(tmp_path: Path) -> Path:
 
 def test_100k(small: Path) -> None:
     for path in (small, small / "u.data"):
-        assert MovieLensReader.recognises(path)
+        check_all(ReaderChecks(MovieLensReader, path))
         tables = MovieLensReader().read(path)
         assert tables.catalog is not None
         assert tables.catalog.items.drop("text").rows() == [
@@ -95,7 +96,7 @@ def test_1m(tmp_path: Path) -> None:
     )
     (tmp_path / "movies.dat").write_bytes(films.encode("latin-1"))
     (tmp_path / "users.dat").write_text("1::F::1::10::48067\n")
-    assert MovieLensReader.recognises(tmp_path)
+    check_all(ReaderChecks(MovieLensReader, tmp_path))
     tables = MovieLensReader().read(tmp_path)
     assert tables.log.events["value"].to_list() == [4.5, 3.0]
     assert tables.catalog is not None
@@ -113,7 +114,7 @@ def test_latest(tmp_path: Path) -> None:
     films = 'movieId,title,genres\n16,"Casino, Le (1995)",Crime|Drama\n'
     films += "17,Babylon 5,(no genres listed)\n"
     (tmp_path / "movies.csv").write_text(films)
-    assert MovieLensReader.recognises(tmp_path)
+    check_all(ReaderChecks(MovieLensReader, tmp_path))
     tables = MovieLensReader().read(tmp_path)
     assert tables.log.events["value"].to_list() == [4.0]
     assert tables.catalog is not None
