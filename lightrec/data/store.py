@@ -4,7 +4,6 @@
 """
 
 import json
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -21,22 +20,10 @@ from lightrec.keys import PADDING, Column
 
 Integers: TypeAlias = npt.NDArray[np.integer]
 
-TRAIN: Final = 0
-VALIDATION: Final = 1
-TEST: Final = 2
-CONTEXT: Final = 3
-"""Events that may be in a history but are never a target."""
-
-COLD: Final = 4
-"""Events of held-out items: targets, but in no history."""
-
-PARTS: Final = {
-    "train": TRAIN,
-    "validation": VALIDATION,
-    "test": TEST,
-    "context": CONTEXT,
-    "cold": COLD,
-}
+TRAIN, VALIDATION, TEST, CONTEXT, COLD = range(5)
+"""The parts of a log. Events of CONTEXT may be in a history but are never a target; those of COLD,
+of held-out items, are targets, but in no history."""
+PARTS: Final = dict(zip(("train", "validation", "test", "context", "cold"), range(5), strict=True))
 
 SESSION_GAP: Final = 30 * 60_000
 """Milliseconds without an event after which a new session begins, if the log has no sessions."""
@@ -71,7 +58,7 @@ class EventStore:
     :raises DataError: if the folder holds no store, or one of another format version.
     """
 
-    def __init__(self, folder: Path | str, *, cold: bool = True) -> None:
+    def __init__(self, folder: Path | str, cold: bool = True) -> None:
         self.folder, self._cold = Path(folder), cold
         self.meta: dict[str, Any] = _read_meta(self.folder)
         self.offsets: npt.NDArray[np.int64] = self._array("offsets")
@@ -106,14 +93,11 @@ class EventStore:
 
     @classmethod
     def open(cls, folder: Path | str) -> "EventStore":
-        """Open the store in a folder.
-
-        :raises DataError: if the folder holds no store, or one of another format version.
-        """
+        """Open the store in a folder, as the class does."""
         return cls(folder)
 
-    def __reduce__(self) -> tuple[Callable[..., "EventStore"], tuple[Path, bool]]:
-        return _open, (self.folder, self._cold)
+    def __reduce__(self) -> tuple[type["EventStore"], tuple[Path, bool]]:
+        return EventStore, (self.folder, self._cold)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -128,9 +112,8 @@ class EventStore:
     def log(self) -> pl.DataFrame:
         """What the log says of each event: one row per event, in the order of ``items``.
 
-        The columns are those that the log knows of feedback (an enumeration of names), value,
-        count, session, impression, position and propensity. Their types are those of
-        ``lightrec.data.schema.LOG_SCHEMA``, values are not rounded, and unknown ones are null.
+        The columns are those of :data:`SAID` that the log knows, with the types of
+        ``lightrec.data.schema.LOG_SCHEMA``; feedback is an enumeration of names.
         """
         # PyArrow maps the file, and polars takes over the columns without copying.
         with pa.memory_map(str(self.folder / LOG)) as file:
@@ -157,7 +140,7 @@ class EventStore:
 
     @property
     def repeats(self) -> bool:
-        """Whether an item may come again in a session and in a history, according to the domain."""
+        """Whether an item may come again in a history, according to the domain."""
         return bool(self.meta["settings"]["repeats"])
 
     @property
@@ -167,7 +150,7 @@ class EventStore:
 
     @property
     def in_histories(self) -> npt.NDArray[np.bool_]:
-        """(E,) bool: whether an event may be in a history; those of held-out items may not."""
+        """(E,) bool: whether an event may be in a history."""
         return np.asarray(self.parts) != COLD
 
     @cached_property
@@ -205,8 +188,7 @@ class EventStore:
         Sessions are those that the log names. If it names none, a session lasts until half an hour
         passes without an event; without times, all events of a user are one session.
         """
-        begins = np.zeros(len(self), bool)
-        begins[self.offsets[:-1][np.diff(self.offsets) > 0]] = True
+        begins = np.isin(np.arange(len(self)), self.offsets)
         if self.has_sessions:
             names = self.log[Column.SESSION]
             begins[1:] |= names.ne_missing(names.shift()).to_numpy()[1:]
@@ -222,19 +204,17 @@ class EventStore:
         :param name: of an attribute; None for the first with 2 to :data:`CATEGORIES` values.
         :returns: None if there is no such attribute.
         """
-        for column in [name] if name else self.catalog.columns:
-            if column in (Column.ITEM, Column.TITLE, Column.TEXT):
-                continue
-            words = self.catalog.get_column(column)
+        plain = (Column.ITEM, Column.TITLE, Column.TEXT)
+        for words in self.catalog.select([name] if name else pl.exclude(plain)):
             if isinstance(words.dtype, pl.List):
                 words = words.list.first()
-            if not isinstance(words.dtype, pl.String | pl.Categorical | pl.Enum):
+            if words.dtype not in (pl.String, pl.Categorical, pl.Enum):
                 continue
             words = words.cast(pl.String)
             distinct = words.drop_nulls().unique().sort()
             if name or 2 <= len(distinct) <= CATEGORIES:
                 codes = words.cast(pl.Enum(distinct)).to_physical().cast(pl.Int64).fill_null(-1)
-                return np.concatenate([[-1], codes.to_numpy()]).astype(np.int64)
+                return np.append(-1, codes.to_numpy())
         return None
 
     def popularity(self, events: Integers | None = None) -> npt.NDArray[np.int64]:
@@ -254,13 +234,8 @@ class EventStore:
         return np.searchsorted(self.offsets, events, side="right") - 1
 
     def train_ends(self) -> npt.NDArray[np.int64]:
-        """Return where each user's training events end: (U,) int64.
-
-        That is the position of the user's first validation or test event, or the end of the user's
-        events if there is none. For a user without training events it is ``offsets[u]``.
-        """
-        parts = np.asarray(self.parts)
-        held_out = np.flatnonzero((parts == VALIDATION) | (parts == TEST))
+        """Return each user's first validation or test event, else the end of all: (U,) int64."""
+        held_out = np.flatnonzero(np.isin(self.parts, (VALIDATION, TEST)))
         ends = np.array(self.offsets[1:])
         owners = self.users_of(held_out)
         # Backwards, so that the first held-out event of a user stays.
@@ -268,18 +243,15 @@ class EventStore:
         return ends
 
     def histories(self, users: Integers, ends: Integers, length: int) -> npt.NDArray[np.int64]:
-        """Return the last events before given positions.
+        """Return the last events of users before given positions.
 
         :param users: (B,) rows of users.
-        :param ends: (B,) positions in ``items``; the history of row b ends just before
-            ``ends[b]`` and does not reach back beyond the user's first event.
+        :param ends: (B,) positions in ``items``; a history ends just before them.
         :param length: L.
         :returns: (B, L) int64 item indices, oldest first, padded with 0 on the left.
         """
-        ends = np.asarray(ends, dtype=np.int64)
-        starts = self.offsets[np.asarray(users)]
-        positions = ends[:, None] + np.arange(-length, 0)
-        inside = positions >= starts[:, None]
+        positions = np.asarray(ends, dtype=np.int64)[:, None] + np.arange(-length, 0)
+        inside = positions >= self.offsets[np.asarray(users)][:, None]
         taken = self.items[np.where(inside, positions, 0)]
         return np.where(inside, taken, PADDING).astype(np.int64)
 
@@ -296,17 +268,12 @@ class EventStore:
                 setattr(self, name, column[kept])
 
 
-def _open(folder: Path, cold: bool) -> EventStore:
-    return EventStore(folder, cold=cold)
-
-
 def _read_meta(folder: Path) -> dict[str, Any]:
     try:
         meta: dict[str, Any] = json.loads((folder / META).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(
-            f"There is no prepared log in {folder}; 'lightrec run' or "
-            "lightrec.data.prepare.prepare() writes one."
+            f"There is no prepared log in {folder}; `lightrec run` writes one."
         ) from None
     if meta.get("version") != FORMAT_VERSION:
         facts = [stamp(folder)] if (folder / STAMP).is_file() else []

@@ -30,7 +30,6 @@ class NamedColumns(Protocol):
     """An open file with named columns, of which only the names have been read."""
 
     names: list[str]
-    """The columns, in the file's order."""
 
     def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
         """Read some columns.
@@ -89,9 +88,8 @@ class Reader(ABC):
             log = self.read_log(path, columns)
         with problems.taking():
             catalog = self.read_items(path)
-        with problems.taking():
+        with problems.raising():
             users = self.read_users(path)
-        problems.check()
         return Tables(log, catalog, users)
 
 

@@ -1,10 +1,13 @@
 """The reader of RecBole's atomic files: tab-separated, with a header of ``name:type``."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
+from lightrec.data.casts import to_numbers
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.files import is_there
 from lightrec.data.log import InteractionLog
@@ -14,7 +17,8 @@ from lightrec.data.readers.table import TableReader
 from lightrec.data.schema import Place, Problems
 from lightrec.errors import DataError
 
-LOG, ITEMS, USERS = ".inter", ".item", ".user"
+LOG: Final = ".inter"
+ANY_NUMBER: Final = (-math.inf, math.inf, "a number")
 
 
 class RecBoleReader(TableReader):
@@ -47,12 +51,12 @@ class RecBoleReader(TableReader):
 
     def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
         """Read the item table next to the log, if there is one."""
-        file = _next_to(path, ITEMS)
+        file = _next_to(path, ".item")
         return None if file is None else super().read_items(file, columns)
 
     def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
         """Read the user table next to the log, if there is one."""
-        file = _next_to(path, USERS)
+        file = _next_to(path, ".user")
         return None if file is None else super().read_users(file, columns)
 
     def open(self, path: Path) -> NamedColumns:
@@ -61,46 +65,36 @@ class RecBoleReader(TableReader):
 
 
 class RecBoleTable:
-    """One atomic file.
+    """One atomic file; ``names`` are its columns without their types.
 
     :param path: the file.
     :raises DataError: if it cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self._table = TextTable(path, "\t", quote=False)
-        self.names: list[str] = [name.partition(":")[0] for name in self._table.names]
-        """The columns of the first line, without their types."""
+        self.names = [name.partition(":")[0] for name in self._table.names]
+        # InteractionLog converts the numbers of a log.
+        self._has_numbers = path.suffix != LOG
 
     def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
         """Read some columns: numbers for ``float`` in item and user tables, else strings."""
         wanted = [self._table.names[self.names.index(name)] for name in names]
         frame, place = self._table.read(wanted, problems)
-        types = {name.partition(":")[0]: name.partition(":")[2] for name in frame.columns}
-        frame.columns = list(types)
-        if self.path.suffix == LOG:
-            # InteractionLog converts the numbers of a log.
-            return frame, place
-        for name, kind in types.items():
-            if kind == "float":
-                frame = frame.with_columns(_numbers(frame[name], place, problems))
-        return frame, place
-
-
-def _numbers(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
-    numbers = column.cast(pl.Float64, strict=False)
-    bad = numbers.is_null() & column.is_not_null()
-    problems.add_rows(bad, lambda row: place.value(column, row, "a number"))
-    return numbers
+        columns = []
+        for column in frame:
+            name, _, kind = column.name.partition(":")
+            column = column.alias(name)
+            if kind == "float" and self._has_numbers:
+                column = to_numbers(column, pl.Float64(), ANY_NUMBER, place, problems)
+            columns.append(column)
+        return pl.DataFrame(columns), place
 
 
 def _logs(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(path.glob(f"*{LOG}"))
-    if path.suffix == LOG:
-        return [path] if path.is_file() else []
-    file = path.with_name(path.name + LOG)
+    file = path if path.suffix == LOG else path.with_name(path.name + LOG)
     return [file] if file.is_file() else []
 
 

@@ -15,13 +15,14 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.parquet import ParquetTable
 from lightrec.data.readers.base import NamedColumns, Reader, Tables
 from lightrec.data.readers.delimited import TextTable
-from lightrec.data.schema import Place, Problems
+from lightrec.data.schema import Problems
 from lightrec.keys import Column
 
 _DATUM: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|\d{4}-\d\d-\d\d")
 
 _words: Final = str.split
 
+TableKind = TypeVar("TableKind", Catalog, Users)
 _USER: Final = _words(
     "user userid uid customer customerid visitor visitorid member memberid account accountid "
     "reviewer reviewerid person personid"
@@ -61,6 +62,10 @@ USER_NAMES: Final[dict[str, Sequence[str]]] = {Column.USER: [*_USER, "id"]}
 """Names of the columns of a user table; all others are attributes."""
 
 
+CLICKS: Final = ("click", "clicked")
+"""Names of columns whose values (0 or 1) are clicks rather than ratings."""
+
+
 def match_columns(
     found: Sequence[str],
     names: Mapping[str, Sequence[str]],
@@ -75,13 +80,17 @@ def match_columns(
     :param given: canonical name to file name, used before recognition; None if the columns of the
         file cannot be named.
     :param required: canonical columns that must be there.
-    :param problems: receives a sentence for each column that is missing or unknown.
+    :param problems: receives a sentence for each column that is missing, unknown or there twice.
     :returns: canonical name to file name.
     """
-    can_be_named, given = given is not None, dict(given or {})
     has = ", ".join(f"'{name}'" for name in found) or "no columns"
+    for name, times in Counter(found).items():
+        if times > 1:
+            problems.add(
+                f"The column '{name}' is there {times} times; give each column a name of its own."
+            )
     matched: dict[str, str] = {}
-    for canonical, name in given.items():
+    for canonical, name in (given or {}).items():
         if canonical not in names:
             problems.add(f"'{canonical}' is none of the columns {', '.join(names)}.")
         elif name not in found:
@@ -90,13 +99,11 @@ def match_columns(
             matched[canonical] = name
     taken = set(matched.values())
     plain = {_plain(name): name for name in reversed(found) if name not in taken}
-    for canonical, aliases in names.items():
-        if canonical in given:
-            continue
-        alias_found = next((plain[alias] for alias in aliases if alias in plain), None)
-        if alias_found is not None:
-            matched[canonical] = alias_found
-        elif canonical in required and _looks_like_data(found):
+    for canonical in [name for name in names if name not in (given or {})]:
+        known = next((plain[alias] for alias in names[canonical] if alias in plain), None)
+        if known is not None:
+            matched[canonical] = known
+        elif canonical in required and sum(map(_is_datum, found)) > len(found) / 2:
             problems.add(
                 f"The first line ({', '.join(found)}) looks like data; the file needs a first line "
                 "that names the columns, such as user,item,time."
@@ -107,24 +114,17 @@ def match_columns(
             named = f", or name it in the setting columns, for example {example}"
             problems.add(
                 f"No column was recognised as {canonical}; there are {has}. Rename the one that it "
-                f"is{named if can_be_named else ''}."
+                f"is{'' if given is None else named}."
             )
     return matched
 
 
-def _looks_like_data(found: Sequence[str]) -> bool:
-    """Whether most fields of the first line are numbers or dates."""
-    data = sum(bool(_DATUM.match(name.strip())) for name in found)
-    return data > len(found) / 2
+def _is_datum(name: str) -> bool:
+    return bool(_DATUM.match(name.strip()))
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[\s_.\-]", "", name).lower()
-
-
-TableKind = TypeVar("TableKind", Catalog, Users)
-CLICKS: Final = ("click", "clicked")
-"""Names of columns whose values (0 or 1) are clicks rather than ratings."""
 
 
 class TableReader(Reader):
@@ -147,14 +147,17 @@ class TableReader(Reader):
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether it is a file with one of these endings."""
-        return path.is_file() and (_is_parquet(path) or _is_text(path))
+        endings = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
+        return path.is_file() and path.name.lower().endswith(endings)
 
     def open(self, path: Path) -> NamedColumns:
         """Open a file in any of the formats.
 
         :raises DataError: if it cannot be read.
         """
-        return ParquetTable(path) if _is_parquet(path) else TextTable(path, self.separator)
+        if path.suffix.lower() == ".parquet":
+            return ParquetTable(path)
+        return TextTable(path, self.separator)
 
     def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
         """Read a log; in a log without users, other columns become attributes of the made-up users.
@@ -167,15 +170,13 @@ class TableReader(Reader):
         names = [name for name in log.place.ignored if name]
         if log.has(Column.USER) or not names:
             return Tables(log)
-        problems, table = Problems(path), self.open(path)
-        frame, _ = _load(table, names, problems)
+        table = self.open(path)
+        frame, _ = table.read(names, Problems(path))
         contexts = _with_own_names({Column.USER: log.users()}, frame, USER_NAMES)
-        users = Users(
-            _typed(table, contexts.unique(Column.USER, keep="first", maintain_order=True))
-        )
+        first = contexts.unique(Column.USER, keep="first", maintain_order=True)
         ignored = tuple(name for name in log.place.ignored if name not in frame.columns)
         log.place = replace(log.place, ignored=ignored)
-        return Tables(log, users=users)
+        return Tables(log, users=Users(_typed(table, first)))
 
     def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
         """Read a log; ``place.ignored`` of the log names the columns that were not used.
@@ -183,11 +184,9 @@ class TableReader(Reader):
         :param columns: which column of the file holds which column of the log.
         :raises DataError: with all problems found, up to 20.
         """
-        path = Path(path)
-        problems = Problems(path)
-        table = self.open(path)
-        matched = _match(table, LOG_NAMES, columns or {}, Column.ITEM, problems)
-        frame, place = _load(table, list(matched.values()), problems)
+        problems, table = Problems(path), self.open(Path(path))
+        matched = match_columns(table.names, LOG_NAMES, columns or {}, [Column.ITEM], problems)
+        frame, place = table.read(list(matched.values()) or table.names[:1], problems)
         # The values of columns that are missing or duplicated cannot be checked.
         if Column.ITEM not in matched or not frame.height:
             problems.check()
@@ -195,15 +194,13 @@ class TableReader(Reader):
             pl.col(name).alias(column) for column, name in matched.items() if name in frame.columns
         ).cast({pl.Categorical: pl.String})
         if frame.schema.get(Column.CANDIDATES) == pl.String:
-            frame = frame.with_columns(split_list(frame[Column.CANDIDATES]))
+            frame = frame.with_columns(_split_list(frame[Column.CANDIDATES]))
         if Column.FEEDBACK not in matched and matched.get(Column.VALUE, "").lower() in CLICKS:
             frame = frame.with_columns(pl.lit("click").alias(Column.FEEDBACK))
         ignored = tuple(name for name in table.names if name not in matched.values())
-        with problems.taking():
+        with problems.raising():
             place = replace(place, names=matched, ignored=ignored)
-            log = InteractionLog(frame, times=self.times, place=place)
-        problems.check()
-        return log
+            return InteractionLog(frame, times=self.times, place=place)
 
     def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
         """Read an item table; columns other than item, title and text become attributes.
@@ -228,18 +225,15 @@ class TableReader(Reader):
         names: Mapping[str, Sequence[str]],
         columns: Mapping[str, str] | None,
     ) -> TableKind:
-        problems = Problems(path)
-        table = self.open(path)
-        matched = _match(table, names, columns, kind.key, problems)
-        frame, place = _load(table, table.names, problems)
+        problems, table = Problems(path), self.open(path)
+        matched = match_columns(table.names, names, columns, [kind.key], problems)
+        frame, place = table.read(table.names, problems)
         if kind.key not in matched or not frame.height:
             problems.check()
         found = {column: frame[name] for column, name in matched.items() if name in frame.columns}
         frame = _with_own_names(found, frame.drop(matched.values(), strict=False), names)
-        with problems.taking():
-            made = kind(_typed(table, frame), place=place)
-        problems.check()
-        return made
+        with problems.raising():
+            return kind(_typed(table, frame), place=place)
 
 
 def _with_own_names(
@@ -247,11 +241,11 @@ def _with_own_names(
 ) -> pl.DataFrame:
     """Join attributes to known columns, and rename those that share a name with one."""
     taken = dict(known)
-    for name in others.columns:
-        free = name
+    for attribute in others:
+        free = attribute.name
         while free in names or free in taken:
             free += "_"
-        taken[free] = others[name]
+        taken[free] = attribute
     return pl.DataFrame([series.alias(name) for name, series in taken.items()])
 
 
@@ -263,41 +257,7 @@ def _typed(table: NamedColumns, frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(written_type(frame[n]) for n in frame.columns if n not in known)
 
 
-def _match(
-    table: NamedColumns,
-    names: Mapping[str, Sequence[str]],
-    columns: Mapping[str, str] | None,
-    required: str,
-    problems: Problems,
-) -> dict[str, str]:
-    """Find the canonical columns, and report duplicated names."""
-    for name, times in Counter(table.names).items():
-        if times > 1:
-            problems.add(
-                f"The column '{name}' is there {times} times; give each column a name of its own."
-            )
-    return match_columns(table.names, names, columns, [required], problems)
-
-
-def _load(
-    table: NamedColumns, names: Sequence[str], problems: Problems
-) -> tuple[pl.DataFrame, Place]:
-    with problems.taking():
-        loaded = table.read(names or table.names[:1], problems)
-        return loaded
-    problems.check()
-    raise AssertionError("an error was taken, so there is a problem")
-
-
-def _is_parquet(path: Path) -> bool:
-    return path.suffix.lower() == ".parquet"
-
-
-def _is_text(path: Path) -> bool:
-    return path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv"))
-
-
-def split_list(column: pl.Series) -> pl.Series:
+def _split_list(column: pl.Series) -> pl.Series:
     """Split strings into lists: at bars if any value has one, else at commas, else at blanks."""
     for mark in "|,":
         if column.str.contains(mark, literal=True).any():
