@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lightrec.data.log import InteractionLog
 from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION
+from lightrec.errors import DataError
 from lightrec.keys import PADDING, Column
 
 Codes: TypeAlias = NDArray[np.integer]
@@ -275,6 +276,30 @@ def strongest_of_pairs(users: Codes, items: Codes, strengths: NDArray[np.floatin
     strongest = np.zeros(len(pairs), bool)
     strongest[order[np.unique(pairs[order], return_index=True)[1]]] = True
     return strongest
+
+
+def split_up(
+    events: Events, arrays: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]
+) -> NDArray[np.int8]:
+    """Assign each event to a part: (E,) int8.
+
+    :param arrays: as from :func:`number`.
+    :param settings: those of :func:`~lightrec.data.prepare.prepare`.
+    :raises DataError: if there is no event to train on.
+    """
+    offsets, is_target = arrays["offsets"], events.is_target
+    match settings["split"]:
+        case "leave-one-out":
+            parts = leave_one_out(offsets, is_target)
+        case "item-cold":
+            fraction, seed = settings["cold_fraction"], settings["seed"]
+            parts = item_cold(arrays["items"], offsets, is_target, fraction, seed)
+        case _:
+            fractions = settings["validation_fraction"], settings["test_fraction"]
+            parts = global_time(events.times, is_target, *fractions)
+    if TRAIN not in parts:
+        raise DataError("The split leaves no event to train on; the log is too small for it.")
+    return parts
 
 
 def leave_one_out(offsets: NDArray[np.int64], is_target: Mask) -> NDArray[np.int8]:

@@ -91,16 +91,16 @@ def _pip_download(project: str, version: str, to: Path) -> None:
 
 def _download(url: str) -> bytes:
     deadline = time.monotonic() + LONGEST
-    pieces = []
+    content = b""
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-            while piece := answer.read(1 << 16):
-                pieces.append(piece)
+            while piece := answer.read(1 << 20):
+                content += piece
                 if time.monotonic() > deadline:
                     raise FetchError(f"{url} took longer than {LONGEST:.0f} s to download.")
     except (OSError, ValueError) as error:
         raise FetchError(f"{url} could not be downloaded: {error}.") from None
-    return b"".join(pieces)
+    return content
 
 
 def _members(content: bytes, members: Mapping[str, str]) -> dict[str, bytes]:

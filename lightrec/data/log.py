@@ -35,7 +35,10 @@ class InteractionLog:
         problems = Problems(place.source)
         for name in events.columns:
             if name not in LOG_SCHEMA:
-                problems.add(_unknown_column(name))
+                problems.add(
+                    f"Column '{name}' is not part of a log; the columns are "
+                    f"{', '.join(LOG_SCHEMA)}. Drop it, or rename it to one of these."
+                )
         if events.height == 0:
             problems.add("There are no events.")
         columns: list[pl.Series | pl.Expr] = []
@@ -47,7 +50,10 @@ class InteractionLog:
             else:
                 columns.append(to_log_column(events[name], place, problems))
         frame = events.with_columns(columns).select(list(LOG_SCHEMA))
-        frame = frame.with_columns(_default_feedback(frame))
+        valued, counted = (pl.col(name).is_not_null() for name in (Column.VALUE, Column.COUNT))
+        plain = pl.when(counted).then(pl.lit(COUNT)).otherwise(pl.lit(IMPLICIT))
+        default = pl.when(valued).then(pl.lit(RATING)).otherwise(plain)
+        frame = frame.with_columns(pl.col(Column.FEEDBACK).fill_null(default))
         _check_items(frame, events, place, problems)
         problems.check()
         self.place = place
@@ -93,43 +99,19 @@ class InteractionLog:
         return cls(read_canonical(path, "log"), place=Place(path))
 
 
-def _unknown_column(name: str) -> str:
-    return (
-        f"Column '{name}' is not part of a log; the columns are {', '.join(LOG_SCHEMA)}. Drop it, "
-        "or rename it to one of these."
-    )
-
-
-def _default_feedback(frame: pl.DataFrame) -> pl.Expr:
-    default = (
-        pl.when(pl.col(Column.VALUE).is_not_null())
-        .then(pl.lit(RATING))
-        .when(pl.col(Column.COUNT).is_not_null())
-        .then(pl.lit(COUNT))
-        .otherwise(pl.lit(IMPLICIT))
-    )
-    feedback = pl.col(Column.FEEDBACK)
-    if frame[Column.FEEDBACK].null_count() == 0:
-        return feedback
-    return pl.coalesce(feedback, default).alias(Column.FEEDBACK)
-
-
 def _check_items(
     frame: pl.DataFrame, events: pl.DataFrame, place: Place, problems: Problems
 ) -> None:
     """Check that every event has an item, or candidates of which none was chosen."""
-    without = frame[Column.ITEM].is_null()
-    if not without.any():
-        return
+    # An id that was refused is not missing, and neither are candidates. An empty list says that
+    # nothing was chosen from an offer that was not kept.
+    without = frame[Column.ITEM].is_null() & frame[Column.CANDIDATES].is_null()
     if Column.ITEM in events.columns and events[Column.ITEM].dtype != pl.String:
-        # An id that was refused is not missing.
         without &= events[Column.ITEM].is_null()
-    # An empty list says that nothing was chosen from an offer that was not kept.
-    offered = frame[Column.CANDIDATES].is_not_null()
     if Column.CANDIDATES in events.columns:
-        offered |= events[Column.CANDIDATES].is_not_null()
+        without &= events[Column.CANDIDATES].is_null()
     problems.add_rows(
-        without & ~offered,
+        without,
         lambda row: (
             f"{place.row(row)} has no item and no candidates; an item may be missing "
             "only where the candidates say what the user did not choose from."

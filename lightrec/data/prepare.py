@@ -1,9 +1,4 @@
-"""Preparation of a log and its tables: filter, sort, split, and write the store.
-
-The steps, in this order: drop events without a user and below the threshold; sort each user's
-events by time; drop duplicates and repeated pairs; take the k-core; number items and users; split.
-``meta.json`` counts everything that was dropped (``lightrec.data.findings``).
-"""
+"""Preparation of a log and its tables: filter, sort, split, and write the store."""
 
 import difflib
 import hashlib
@@ -11,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -27,10 +22,8 @@ from lightrec.data.events import (
     by_feedback,
     drop,
     encode,
-    global_time,
-    item_cold,
-    leave_one_out,
     number,
+    split_up,
 )
 from lightrec.data.files import FORMAT_VERSION, appearing
 from lightrec.data.findings import LEFT_OUT, NO_ITEMS, in_words, tally
@@ -43,8 +36,6 @@ from lightrec.keys import Column
 Split: TypeAlias = Literal["leave-one-out", "global-time", "item-cold"]
 EqualTimes: TypeAlias = Literal["file", "shuffle"]
 Arrays: TypeAlias = dict[str, NDArray[Any]]
-_ROWS: Final = 500_000
-"""Rows of a column that are hashed at a time."""
 
 
 def prepare(
@@ -65,41 +56,28 @@ def prepare(
     equal_times: EqualTimes,
     seed: int,
 ) -> EventStore:
-    """Filter, sort and split a log and write its store.
+    """Filter, sort and split a log and write its store; the data reference describes the steps.
 
     Returns at once if ``out`` already holds the result of the same input and settings. The folder
-    appears by one rename. In a log with times, the first of the events with the same user, item,
-    time and feedback stays. If items do not repeat, the strongest of a user's events with an item
-    stays, and the first of equally strong ones.
+    appears by one rename.
 
-    Logs with candidates are taken as they are: repeated pairs stay, events with other candidates
-    are no duplicates, and ``k_core`` counts only the users' decisions, since taking an item away
-    would change what people chose from. Repeated pairs stay in logs with propensities, too.
-
-    A log without users, such as a logged bandit, gets one per session, impression or row
-    (:meth:`~lightrec.data.log.InteractionLog.users`), which ``k_core`` does not count.
-
-    :param out: the folder to write; replaced where it holds a prepared log already.
+    :param out: the folder to write; replaced if it holds a prepared log.
     :param catalog: the items' texts and attributes; an item without a row gets an empty text.
     :param users: the users' attributes.
     :param domain: describes items and says whether they repeat in a history.
-    :param minimum_value: events of a lower strength are not liked and are dropped; the strength is
-        the value (else the count, else 1) times the weight of the feedback.
-    :param weights: weight of each feedback, 0 or more; events of weight 0 and of feedback without a
-        weight are dropped, because the user did not choose anything. None: all count 1.
+    :param minimum_value: events of a lower strength are dropped; the strength is the value (else
+        the count, else 1) times the weight of the feedback.
+    :param weights: weight of each feedback; events of weight 0 and of feedback without a weight are
+        dropped. None: all count 1.
     :param k_core: the least number of events of every user and every item; 0 for no limit.
-    :param split: ``leave-one-out`` (each user's last event tests, the one before validates),
-        ``global-time`` (the last stretch of the log's time tests, the stretch before validates) or
-        ``item-cold`` (leave-one-out, with all events of some items held out).
+    :param split: see :mod:`lightrec.data.events`.
     :param validation_fraction: of the log's time; for ``global-time`` only.
     :param test_fraction: of the log's time; for ``global-time`` only.
     :param cold_fraction: of the items, held out; for ``item-cold`` only.
-    :param new_items: whether to include items of the catalog that the log never names, so that they
-        can be recommended by their texts.
+    :param new_items: whether to include items of the catalog that the log never names.
     :param equal_times: order of a user's events with equal times: that of the ``file``, or drawn
         from ``seed`` (``shuffle``). Without times, all times are equal.
-    :raises DataError: if the log has no times for ``global-time``, ``weights`` names a feedback
-        that it lacks, or no event is left.
+    :raises DataError: if the log does not allow these settings, or no event is left.
     """
     out = Path(out)
     settings: dict[str, Any] = {
@@ -134,7 +112,7 @@ def prepare(
     if not len(events.users):
         raise _nothing_left(log, events, dropped, settings)
     arrays, item_ids, user_ids = number(events)
-    arrays["parts"] = parts = _split(events, arrays, settings)
+    arrays["parts"] = parts = split_up(events, arrays, settings)
     feedback, chosen_kinds = events.feedback_kinds()
     if len(chosen_kinds) > 1:
         arrays["feedback"] = feedback
@@ -260,22 +238,6 @@ def _check(log: InteractionLog, settings: Mapping[str, Any]) -> None:
     problems.check()
 
 
-def _split(events: Events, arrays: Arrays, settings: Mapping[str, Any]) -> NDArray[np.int8]:
-    offsets, is_target = arrays["offsets"], events.is_target
-    match settings["split"]:
-        case "leave-one-out":
-            parts = leave_one_out(offsets, is_target)
-        case "item-cold":
-            fraction, seed = settings["cold_fraction"], settings["seed"]
-            parts = item_cold(arrays["items"], offsets, is_target, fraction, seed)
-        case _:
-            fractions = settings["validation_fraction"], settings["test_fraction"]
-            parts = global_time(events.times, is_target, *fractions)
-    if TRAIN not in parts:
-        raise DataError("The split leaves no event to train on; the log is too small for it.")
-    return parts
-
-
 def _joined(ids: pl.Series, table: pl.DataFrame | None) -> pl.DataFrame:
     """Bring a table into the order of ids; an id without a row has nulls."""
     rows = ids.to_frame()
@@ -303,44 +265,14 @@ def _write(
 
 
 def fingerprint(tables: Mapping[str, pl.DataFrame | None], settings: Mapping[str, object]) -> str:
-    """Hash tables and settings together.
+    """Hash tables and settings together; another version of polars may give another hash.
 
     :param settings: anything that JSON can hold.
     :returns: 32 hexadecimal digits.
     """
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(json.dumps(settings, sort_keys=True).encode())
+    digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
     for name, table in tables.items():
-        digest.update(f"\0{name}\0{None if table is None else table.height}\0".encode())
+        digest.update(f"\0{name}\0{None if table is None else table.schema}\0".encode())
         if table is not None:
-            _add_table(digest, table)
+            digest.update(table.hash_rows().to_numpy().tobytes())
     return digest.hexdigest()
-
-
-def _add_table(digest: "hashlib.blake2b", table: pl.DataFrame) -> None:
-    for column in table:
-        digest.update(f"\0{column.name}\0{column.dtype}\0".encode())
-        if column.null_count() == len(column):
-            continue
-        for start in range(0, len(column), _ROWS):
-            _add(digest, column.slice(start, _ROWS))
-
-
-def _add(digest: "hashlib.blake2b", column: pl.Series) -> None:
-    """Hash the positions of nulls, the lengths of lists and strings, and the values."""
-    if column.null_count():
-        digest.update(column.is_null().to_numpy().tobytes())
-    if column.dtype == pl.List:
-        digest.update(column.list.len().fill_null(0).to_numpy().tobytes())
-        _add(digest, column.filter(column.list.len() > 0).explode())
-        return
-    if column.dtype == pl.String:
-        digest.update(column.str.len_bytes().fill_null(0).to_numpy().tobytes())
-        digest.update(column.fill_null("").str.join("").item().encode())
-        return
-    if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
-        column = column.to_physical() if column.dtype.is_temporal() else column.cast(pl.String)
-        if column.dtype == pl.String:
-            _add(digest, column)
-            return
-    digest.update(column.fill_null(0 if column.dtype.is_numeric() else False).to_numpy().tobytes())

@@ -1,6 +1,7 @@
 """Users' events in sequence, from which histories and training pieces are cut."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -40,17 +41,11 @@ class Sequences:
     @classmethod
     def chosen(cls, store: EventStore) -> "Sequences":
         """All events in which an item was chosen, held out or not: what is known in service."""
-        whole = cls._whole(store)
+        arrays = (store.items, store.parts, store.offsets, store.times)
+        whole = cls(*arrays, store.feedback, store.has_times)
         if not store.has_nothing:
             return whole
         return whole._keep(np.asarray(store.items) <= store.num_items)
-
-    @classmethod
-    def _whole(cls, store: EventStore) -> "Sequences":
-        return cls(
-            *(store.items, store.parts, store.offsets, store.times),
-            *(store.feedback, store.has_times),
-        )
 
     @classmethod
     def targets(cls, store: EventStore, part: int) -> "Targets":
@@ -97,20 +92,19 @@ class Sequences:
         :param ends: (B,) positions after the last, of the same users.
         :returns: (B, L) each: ``Key.FEEDBACK`` and ``Key.GAP``, if the log has them.
         """
-        found: dict[str, NDArray[np.int64]] = {}
-        if self.feedback is not None:
-            found[Key.FEEDBACK] = padded(self.feedback, starts, ends)
-        if self.has_times:
-            first = self.offsets[self.users_of(starts)]
-            # The event before a piece is known too: only a user's first event has no gap.
-            length = max(int((ends - starts).max(initial=1)), 1)
-            positions = ends[:, None] + np.arange(-length, 0)
-            known = (positions >= starts[:, None]) & (positions > first[:, None])
-            gaps = np.zeros(positions.shape, np.int64)
-            later = positions[known]
-            gaps[known] = gap_buckets(self.times[later] - self.times[later - 1])
-            found[Key.GAP] = gaps
-        return found
+        columns = {Key.FEEDBACK: self.feedback, Key.GAP: self._gaps if self.has_times else None}
+        return {
+            key: padded(values, starts, ends)
+            for key, values in columns.items()
+            if values is not None
+        }
+
+    @cached_property
+    def _gaps(self) -> NDArray[np.int8]:
+        """(E,) buckets of the times since the user's event before; 0 at a user's first event."""
+        buckets = gap_buckets(np.diff(self.times, prepend=self.times[:1])).astype(np.int8)
+        buckets[self.offsets[:-1][np.diff(self.offsets) > 0]] = 0
+        return buckets
 
 
 @dataclass(frozen=True)
@@ -149,8 +143,6 @@ def padded(items: NDArray[np.signedinteger[Any]], starts: Rows, ends: Rows) -> N
 GAP_BUCKETS: Final = 21
 """The highest bucket; 0 is an unknown gap."""
 
-_MINUTE: Final = 60_000  # milliseconds
-
 
 def gap_buckets(gaps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Sort time gaps into buckets that double in width.
@@ -161,7 +153,6 @@ def gap_buckets(gaps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     :param gaps: any shape, int64 milliseconds since the user's previous event.
     :returns: the same shape, int64, 1 to :data:`GAP_BUCKETS`.
     """
-    minutes = np.maximum(gaps, 0) // _MINUTE
+    minutes = np.maximum(gaps, 0) // 60_000
     # The exponent of a float is exactly the number of binary digits; 0 has none.
-    digits = np.frexp(minutes.astype(np.float64))[1]
-    return np.minimum(1 + digits, GAP_BUCKETS).astype(np.int64)
+    return np.minimum(1 + np.frexp(minutes.astype(float))[1], GAP_BUCKETS).astype(np.int64)

@@ -44,10 +44,7 @@ class StageData(PlainCheckpoint, pl.LightningDataModule, ABC):
 
 
 class LogData(StageData):
-    """A LightningDataModule over a prepared log.
-
-    :param data: folder of the prepared log.
-    """
+    """A LightningDataModule over the prepared log in the folder ``data``."""
 
     def __init__(self, data: str) -> None:
         super().__init__()
@@ -96,8 +93,7 @@ class Share(NamedTuple):
 
     def batches(self, rows: int, batch_size: int) -> int:
         """Count the batches in a number of rows; a last one needs a row for every process."""
-        whole, rest = divmod(rows, batch_size)
-        return whole + (rest >= self.world)
+        return rows // batch_size + (rows % batch_size >= self.world)
 
     def check(self, rows: int, what: str) -> None:
         """Check that there are enough rows to share.
@@ -135,10 +131,9 @@ def part_of_all(own: Tensor) -> Tensor | float:
 
 
 def only_one(world: int, module: object) -> None:
-    """Refuse several processes, for modules that take several steps on sessions that they play.
+    """Refuse several processes, for modules that play their own sessions.
 
-    :param world: the number of processes.
-    :raises RecipeError: if there are several.
+    :raises RecipeError: if ``world``, the number of processes, is above 1.
     """
     if world > 1:
         raise RecipeError(

@@ -50,15 +50,13 @@ class CanonicalReader(Reader):
 
 def write_tables(tables: Tables, folder: Path) -> None:
     """Write tables as canonical Parquet files into an existing folder."""
-    tables.log.write_parquet(folder / LOG_FILE)
-    if tables.catalog is not None:
-        tables.catalog.write_parquet(folder / CATALOG_FILE)
-    if tables.users is not None:
-        tables.users.write_parquet(folder / USERS_FILE)
+    for name, table in zip(_FILES, (tables.log, tables.catalog, tables.users), strict=True):
+        if table is not None:
+            table.write_parquet(folder / name)
 
 
 def check_folder(folder: Path) -> None:
-    """Check, before work starts, that ``write_folder`` may write a folder.
+    """Check that :func:`write_folder` may write a folder.
 
     :raises DataError: if the path is a file, a folder of something else, or not writable.
     """
