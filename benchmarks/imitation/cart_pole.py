@@ -77,7 +77,7 @@ class CartPole(Simulator):
         """Announce the carts and what is observed of them."""
         shape = (*self.batch_size, 4)
         own = {key: Unbounded(shape, device=self.device) for key in (CART, Key.OBSERVATION)}
-        return {**own, Key.TRUE_REWARD: self._number()}
+        return {**own, Key.TRUE_REWARD: self._numbers(1)}
 
     def seen(self, cart: Tensor) -> dict[str, Tensor]:
         """Give carts (B, 4) and what is observed of them, by key."""

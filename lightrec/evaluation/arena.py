@@ -27,7 +27,7 @@ from lightrec.simulators.rollout import Contender, Recorder, RewardFunction, Ses
 from lightrec.simulators.scored import Oracle
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.simulators.world import World
-from lightrec.simulators.wrappers import Mode, NoRepeats, in_mode
+from lightrec.simulators.wrappers import Mode, in_mode
 
 AT_ONCE = 1_000
 """Sessions side by side."""
@@ -47,7 +47,7 @@ class Arena:
     """
 
     title: str
-    simulator: Simulator | NoRepeats
+    simulator: Simulator
     users: Tensor
     catalog: Catalog
     names: Sequence[str] | None

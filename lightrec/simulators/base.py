@@ -14,7 +14,7 @@ import polars as pl
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
-from torchrl.data import Binary, Bounded, Composite, TensorSpec, Unbounded
+from torchrl.data import Binary, Bounded, Composite, TensorSpec
 
 from lightrec import plugins
 from lightrec.data.catalog import Catalog
@@ -45,7 +45,9 @@ class Simulator(SessionEnv):
     :param max_steps: steps after which a session is cut.
     :param ending: ``leave``: users leave when they want; ``fixed``: all stay for ``max_steps``.
     :param candidates: ``(C,)`` int64 ascending items that may be shown at all; None means all.
-    :param repeats: whether what was shown may be shown again in a later step.
+    :param repeats: whether what was shown may be shown again in a later step. Where it may not, a
+        mask loses what was shown; an offer does too, stays as long as it was, filled up with 0, and
+        the state has the key ``seen`` (B, ``max_steps`` · K) int64, what was shown, then 0.
     :param offer_size: how many candidates a step offers, see :meth:`offer`; None for a mask.
     :param position_bias: K numbers, by how much each place adds to the logit of the item shown
         there, for simulators that call :meth:`biased`; minus infinity for a place at which nobody
@@ -82,18 +84,6 @@ class Simulator(SessionEnv):
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(batch_size, max_steps=max_steps, ending=ending, device=device)
-        shown_from = num_items if offer_size is None else offer_size
-        if not 1 <= slate_size <= shown_from <= num_items:
-            raise RecipeError(
-                f"slate_size is {slate_size}; it must lie between 1 and the {shown_from} items "
-                f"that a step may show, of {num_items}."
-            )
-        self.num_items = num_items
-        self.history_length = history_length
-        self.slate_size = slate_size
-        self.repeats = repeats
-        self.offer_size = offer_size
-        self.reward, self.expected = reward, expected
         offered = torch.ones(num_items + 1, dtype=torch.bool)
         if candidates is not None:
             offered = torch.zeros_like(offered).index_fill_(0, candidates.cpu(), True)
@@ -105,6 +95,18 @@ class Simulator(SessionEnv):
                 f"offer_size is {offer_size}, and {len(self._showable)} items may be shown at all; "
                 "offer no more than these."
             )
+        shown_from = num_items if offer_size is None else offer_size
+        if not 1 <= slate_size <= shown_from:
+            raise RecipeError(
+                f"slate_size is {slate_size}; it must lie between 1 and the {shown_from} items "
+                f"that a step may show, of {num_items}."
+            )
+        self.num_items = num_items
+        self.history_length = history_length
+        self.slate_size = slate_size
+        self.repeats = repeats
+        self.offer_size = offer_size
+        self.reward, self.expected = reward, expected
         self.position_bias = _position_bias(position_bias, slate_size, self.device)
         self._make_specs()
 
@@ -198,60 +200,53 @@ class Simulator(SessionEnv):
         return tensordict.set(Key.ACTION, slate)
 
     def _make_specs(self) -> None:
-        size, top = self.batch_size[0], self.num_items + 1
-        self.observation_spec = Composite(
-            {
-                Key.USER: Unbounded((size,), dtype=torch.int64, device=self.device),
-                Key.HISTORY: self._indices(self.history_length, top),
-                **self._choice_spec(),
-                Key.TAKEN: Binary(
-                    shape=(size, self.slate_size), dtype=torch.bool, device=self.device
-                ),
-                Key.VALUE: Unbounded((size, self.slate_size), device=self.device),
-                Key.STEP: self._indices(1, self.max_steps),
-                Key.ACCEPTED: self._number(),
-                Key.ACCEPTED_TOTAL: self._number(),
-                Key.SESSION: self._session_spec(),
-                **self.own_specs(),
-            },
-            shape=self.batch_size,
-        )
-        self._own = list(self.own_specs())
-        self.action_spec = self._indices(self.slate_size, top - 1)
-        self.reward_spec = self._number()
-        self.full_done_spec = self._done_spec()
+        """Write the specs, which follow from the settings."""
+        places, own = (*self.batch_size, self.slate_size), self.own_specs()
+        specs: dict[str, TensorSpec] = {
+            Key.USER: self._numbers(dtype=torch.int64),
+            Key.HISTORY: self._indices(self.history_length, self.num_items + 1),
+            Key.TAKEN: Binary(shape=places, dtype=torch.bool, device=self.device),
+            Key.VALUE: self._numbers(self.slate_size),
+            Key.STEP: self._indices(1, self.max_steps),
+            Key.ACCEPTED: self._numbers(1),
+            Key.ACCEPTED_TOTAL: self._numbers(1),
+            Key.SESSION: self._numbers(1, dtype=torch.int64),
+        }
+        if self.offer_size is None:
+            shape = (*self.batch_size, self.num_items + 1)
+            specs[Key.MASK] = Binary(shape=shape, dtype=torch.bool, device=self.device)
+        else:
+            specs[Key.CANDIDATES] = self._indices(self.offer_size, self.num_items)
+            if not self.repeats:
+                specs[Key.SEEN] = self._indices(self.max_steps * self.slate_size, self.num_items)
+        self._own = list(own)
+        self.observation_spec = Composite({**specs, **own}, shape=self.batch_size)
+        self.action_spec = self._indices(self.slate_size, self.num_items)
 
     def _indices(self, length: int, highest: int) -> Bounded:
         shape = (*self.batch_size, length)
         return Bounded(0, highest, shape, dtype=torch.int64, device=self.device)
 
-    def _choice_spec(self) -> dict[str, TensorSpec]:
-        if self.offer_size is not None:
-            return {Key.CANDIDATES: self._indices(self.offer_size, self.num_items)}
-        shape = (*self.batch_size, self.num_items + 1)
-        return {Key.MASK: Binary(shape=shape, dtype=torch.bool, device=self.device)}
-
     def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Begin with nothing accepted; the rest is :meth:`start`'s."""
-        count = len(rows)
-        state = self.start(rows, session)
+        count, state = len(rows), self.start(rows, session)
+        none = torch.zeros(count, 1, device=self.device)
         state.update(
             {
                 Key.SESSION: session,  # an offer's chance follows from it
                 Key.STEP: torch.zeros_like(session),
                 Key.TAKEN: session.new_zeros(count, self.slate_size, dtype=torch.bool),
                 Key.VALUE: torch.zeros(count, self.slate_size, device=self.device),
-                **{
-                    name: torch.zeros(count, 1, device=self.device)
-                    for name in (Key.ACCEPTED, Key.ACCEPTED_TOTAL)
-                },
+                Key.ACCEPTED: none,
+                Key.ACCEPTED_TOTAL: none.clone(),
             }
         )
         if self.offer_size is None:
             state[Key.MASK] = state[Key.MASK] & self.offered
-        else:
-            state[Key.CANDIDATES] = self.offer(state)
-        return state
+            return state
+        if not self.repeats:
+            state[Key.SEEN] = session.new_zeros(count, self.max_steps * self.slate_size)
+        return state.set(Key.CANDIDATES, self.offer(state))
 
     def _step(self, tensordict: TensorDictBase) -> TensorDict:
         slate = tensordict[Key.ACTION]
@@ -268,7 +263,6 @@ class Simulator(SessionEnv):
         else:
             key = noise.mix(self.chance(tensordict), -2)
             terminated = noise.uniform(key) < response.leave.unsqueeze(1)
-        over = step >= self.max_steps
         following = {
             Key.USER: tensordict[Key.USER],
             Key.HISTORY: self.remember(tensordict[Key.HISTORY], slate * response.taken),
@@ -281,19 +275,31 @@ class Simulator(SessionEnv):
             **{name: changed.get(name, tensordict[name]) for name in self._own},
             "reward": self._paid(tensordict, slate, response, changed),
         }
-        if self.offer_size is None:
-            mask = tensordict[Key.MASK]
-            if not self.repeats:
-                mask = mask.scatter(1, slate, torch.zeros_like(slate, dtype=torch.bool))
-            following[Key.MASK] = mask
-            over = over | ~mask.any(1, keepdim=True)
         state = TensorDict(following, batch_size=self.batch_size, device=self.device)
-        if self.offer_size is not None:
-            state[Key.CANDIDATES] = candidates = self.offer(state)
-            over = over | (candidates[:, :1] == 0)
+        over = (step >= self.max_steps) | ~self._choices(tensordict, slate, state)
         return state.update(
             {"terminated": terminated, "truncated": over & ~terminated, "done": over | terminated}
         )
+
+    def _choices(self, before: TensorDictBase, slate: Tensor, state: TensorDict) -> Tensor:
+        """Write into a state what may be shown in it; give whether that is anything, (B, 1)."""
+        if self.offer_size is None:
+            mask = before[Key.MASK]
+            if not self.repeats:
+                mask = mask.scatter(1, slate, torch.zeros_like(slate, dtype=torch.bool))
+            state[Key.MASK] = mask
+            return mask.any(1, keepdim=True)
+        offer = self.offer(state)
+        if not self.repeats:
+            places = torch.arange(self.slate_size, device=slate.device)
+            places = before[Key.STEP] * self.slate_size + places
+            state[Key.SEEN] = seen = before[Key.SEEN].scatter(1, places, slate)
+            known = torch.zeros_like(self.offered).repeat(len(seen), 1).scatter_(1, seen, True)
+            left = offer.masked_fill(known.gather(1, offer), PADDING)
+            order = (left == PADDING).to(torch.int8).sort(dim=1, stable=True).indices
+            offer = left.gather(1, order)
+        state[Key.CANDIDATES] = offer
+        return offer[:, :1] > PADDING
 
     def changes(self, response: Response) -> Mapping[str, State]:
         """Give new values of the keys that the simulator itself announced."""
@@ -315,42 +321,38 @@ class Simulator(SessionEnv):
         changed: Mapping[str, State],
     ) -> Tensor:
         law = (response.outcomes or self.outcomes(state, slate)) if self.expected else None
-        if self.reward is None and law is None:
-            return self.pay(response, changed)
-        known = {key: state[key] for key in (Key.USER, Key.HISTORY, Key.STEP, Key.ACCEPTED_TOTAL)}
+        if self.reward is None:
+            if law is None:
+                return self.pay(response, changed)
+            return (law.probability * law.value.sum(2)).sum(1, keepdim=True)
+        known = state.select(Key.USER, Key.HISTORY, Key.STEP, Key.ACCEPTED_TOTAL)
         known[Key.ACTION] = slate
-        then: dict[str, Tensor] = {
+        told = {
             key: value
             for key, value in changed.items()
             if isinstance(value, Tensor) and key not in HIDDEN
         }
+        known["next"] = TensorDict(told, known.batch_size, device=self.device)
+        taken, value = response.taken, response.value
+        if law is not None:
+            known = known.repeat_interleave(law.probability.shape[1])
+            taken, value = law.taken.flatten(0, 1), law.value.flatten(0, 1)
+        known["next"].update({Key.TAKEN: taken, Key.VALUE: value})
+        worth = self._rewards_of(known)
         if law is None:
-            return self._rewards_of(known, then, response.taken, response.value)
-        count = law.probability.shape[1]
-        known, then = (
-            {key: value.repeat_interleave(count, 0) for key, value in part.items()}
-            for part in (known, then)
-        )
-        worth = self._rewards_of(known, then, law.taken.flatten(0, 1), law.value.flatten(0, 1))
+            return worth
         return (law.probability * worth.view_as(law.probability)).sum(1, keepdim=True)
 
-    def _rewards_of(
-        self, known: dict[str, Tensor], then: dict[str, Tensor], taken: Tensor, value: Tensor
-    ) -> Tensor:
+    def _rewards_of(self, transitions: TensorDictBase) -> Tensor:
         """Give the rewards (R, 1) of R transitions."""
-        if self.reward is None:
-            return value.sum(1, keepdim=True)
-        size = [len(taken)]
-        after = {**then, Key.TAKEN: taken, Key.VALUE: value}
-        rows = TensorDict(
-            {**known, "next": TensorDict(after, size, device=self.device)}, size, device=self.device
-        )
-        with plugins.blaming(self.reward, f"reward {len(rows)} transitions"):
-            worth = self.reward(rows)
-        if worth.shape != (len(rows), 1):
+        assert self.reward is not None
+        count = len(transitions)
+        with plugins.blaming(self.reward, f"reward {count} transitions"):
+            worth = self.reward(transitions)
+        if worth.shape != (count, 1):
             raise PluginError(
                 f"{plugins.provider(self.reward)} gave rewards of shape {tuple(worth.shape)} for "
-                f"{len(rows)} transitions; expected is ({len(rows)}, 1), a number for each."
+                f"{count} transitions; expected is ({count}, 1), a number for each."
             )
         return worth.float()
 

@@ -20,6 +20,7 @@ from lightrec.nn.precision import full_precision
 from lightrec.simulators import noise
 
 Ending = Literal["leave", "fixed"]
+ENDS = ("done", "terminated", "truncated")
 
 
 class SessionEnv(EnvBase):
@@ -55,6 +56,9 @@ class SessionEnv(EnvBase):
         self.generator: torch.Generator | None = None
         self.given: tuple[torch.Tensor, int] | None = None
         """Users (B,) and the seed of all chance, as :meth:`fix` was given them."""
+        self.reward_spec = self._numbers(1)
+        mark = Binary(shape=(batch_size, 1), dtype=torch.bool, device=self.device)
+        self.full_done_spec = Composite(dict.fromkeys(ENDS, mark), shape=self.batch_size)
 
     @abstractmethod
     def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:
@@ -116,35 +120,20 @@ class SessionEnv(EnvBase):
         return tensordict.apply(put, fresh, default=None)
 
     def _begin(self, rows: Tensor) -> TensorDict:
-        count = len(rows)
+        shape = (len(rows), 1)
         if self.given is None:
-            session = torch.randint(-(2**62), 2**62, (count, 1), generator=self.generator).to(
-                self.device
-            )
+            session = torch.randint(-(2**62), 2**62, shape, generator=self.generator)
         else:
             users, seed = self.given
-            session = noise.mix(torch.tensor(seed), users[rows]).unsqueeze(1).to(self.device)
+            session = noise.mix(torch.tensor(seed), users[rows]).unsqueeze(1)
+        session = session.to(self.device)
         state = self.first_state(rows, session)
-        over = {
-            name: torch.zeros(count, 1, dtype=torch.bool, device=self.device)
-            for name in ("done", "terminated", "truncated")
-        }
-        return state.update({Key.SESSION: session, **over})
+        state.update({name: torch.zeros_like(session, dtype=torch.bool) for name in ENDS})
+        return state.set(Key.SESSION, session)
 
     def _set_seed(self, seed: int | None) -> None:
         self.generator = None if seed is None else torch.Generator().manual_seed(seed)
 
-    def _number(self) -> Unbounded:
-        return Unbounded((*self.batch_size, 1), dtype=torch.float32, device=self.device)
-
-    def _session_spec(self) -> Unbounded:
-        return Unbounded((*self.batch_size, 1), dtype=torch.int64, device=self.device)
-
-    def _done_spec(self) -> Composite:
-        return Composite(
-            {
-                name: Binary(shape=(*self.batch_size, 1), dtype=torch.bool, device=self.device)
-                for name in ("done", "terminated", "truncated")
-            },
-            shape=self.batch_size,
-        )
+    def _numbers(self, *shape: int, dtype: torch.dtype = torch.float32) -> Unbounded:
+        """The spec of numbers without bounds, of this shape in each session."""
+        return Unbounded((*self.batch_size, *shape), dtype=dtype, device=self.device)

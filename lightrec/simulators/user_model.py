@@ -221,7 +221,7 @@ class UserModelSimulator(Simulator):
 
     def own_specs(self) -> dict[str, TensorSpec]:
         """Announce the uncertainty of an ensemble."""
-        return {Key.UNCERTAINTY: self._number()} if self.is_ensemble else {}
+        return {Key.UNCERTAINTY: self._numbers(1)} if self.is_ensemble else {}
 
     def _certain(self, count: int) -> dict[str, Tensor]:
         zero = torch.zeros(count, 1, device=self.device)

@@ -289,13 +289,13 @@ class TinyWorld(World):
     OFFER = 4
 
     def __init__(self, batch_size: int, **settings: object) -> None:
-        settings = {"history_length": 3, "max_steps": 5, "offer_size": self.OFFER} | settings
+        own = {"history_length": 3, "max_steps": 5, "offer_size": self.OFFER, "repeats": True}
         super().__init__(
             torch.eye(self.ITEMS + 1)[:, 1:],
             batch_size,
             latent={"luck": ()},
             observation_size=1,
-            **settings,
+            **own | settings,
         )
 
     def begin(self, session: Tensor) -> dict[str, State]:

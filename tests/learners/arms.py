@@ -22,7 +22,7 @@ class Arms(Simulator):
         super().__init__(8, batch_size, history_length=1, max_steps=1, device=device)
 
     def own_specs(self):
-        return {Key.TRUE_REWARD: self._number()}
+        return {Key.TRUE_REWARD: self._numbers(1)}
 
     def start(self, rows, session):
         count = len(session)

@@ -95,8 +95,8 @@ class VirtualTaobao(SessionEnv):
                     torch.zeros_like(highest).expand(rows, -1), highest.expand(rows, -1)
                 ),
                 Key.STEP: Bounded(0, max_steps, (rows, 1), dtype=whole, device=self.device),
-                Key.ACCEPTED_TOTAL: self._number(),
-                Key.SESSION: self._session_spec(),
+                Key.ACCEPTED_TOTAL: self._numbers(1),
+                Key.SESSION: self._numbers(1, dtype=torch.int64),
                 Key.LATENT: Composite(
                     {"leave": Bounded(0, LAST_PAGE, (rows, 1), dtype=whole, device=self.device)},
                     shape=self.batch_size,
@@ -105,8 +105,6 @@ class VirtualTaobao(SessionEnv):
             shape=self.batch_size,
         )
         self.action_spec = Bounded(-1, 1, (rows, WEIGHTS), dtype=torch.float32, device=self.device)
-        self.reward_spec = self._number()
-        self.full_done_spec = self._done_spec()
 
     def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Draw users, and the pages on which they will leave."""

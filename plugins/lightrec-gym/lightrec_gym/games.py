@@ -84,7 +84,7 @@ class DiscreteGymnasium(Simulator):
     def own_specs(self) -> dict[str, TensorSpec]:
         """Announce what is observed."""
         seen = Unbounded(self._seen.shape, device=self.device)
-        return {Key.OBSERVATION: seen, Key.TRUE_REWARD: self._number()}
+        return {Key.OBSERVATION: seen, Key.TRUE_REWARD: self._numbers(1)}
 
     def start(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Begin games, each seeded with its session's number."""
