@@ -8,7 +8,6 @@ subclass's affair; what a policy is paid for their answers is a reward's.
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
 
 import polars as pl
 import torch
@@ -58,13 +57,6 @@ class Simulator(SessionEnv):
     :param device: where everything is computed.
     :raises RecipeError: where a size is out of range.
     """
-
-    def __new__(cls, *arguments: Any, **settings: Any) -> Self:
-        """Make one, by the constructor's arguments."""
-        # TorchRL's own differs from class to class, so that jsonargparse would take its arguments
-        # for the constructor's.
-        made: Self = super().__new__(cls, *arguments, **settings)
-        return made
 
     def __init__(
         self,

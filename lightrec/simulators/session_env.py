@@ -6,7 +6,7 @@ Which states there are and what an action is belongs to subclasses: slates of it
 """
 
 from abc import abstractmethod
-from typing import Literal
+from typing import Any, Literal, Self
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -36,6 +36,13 @@ class SessionEnv(EnvBase):
     :param device: where everything is computed.
     :raises RecipeError: where a session is impossible.
     """
+
+    def __new__(cls, *arguments: Any, **settings: Any) -> Self:
+        """Make one, by the constructor's arguments."""
+        # TorchRL's own differs from class to class, so that jsonargparse would take its arguments
+        # for the constructor's.
+        made: Self = super().__new__(cls, *arguments, **settings)
+        return made
 
     def __init__(
         self,

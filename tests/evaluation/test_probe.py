@@ -13,8 +13,7 @@ from lightrec.evaluation.probe import probe, probe_lists
 from lightrec.keys import Key
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.scored import Oracle
-from lightrec.simulators.worlds.far import Far
-from lightrec.simulators.worlds.far_laws import FarLaws
+from lightrec.simulators.worlds.far import Far, FarLaws
 from lightrec.testing.simulators import TinyWorld
 
 

@@ -21,8 +21,7 @@ from lightrec.simulators.base import Simulator
 from lightrec.simulators.choice_process import ChoiceProcess
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.world import World
-from lightrec.simulators.worlds.far import Far
-from lightrec.simulators.worlds.far_laws import FarLaws
+from lightrec.simulators.worlds.far import Far, FarLaws
 from lightrec.simulators.worlds.greed import Greed
 from lightrec.simulators.worlds.interest_evolution import InterestEvolution
 from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction

@@ -67,6 +67,7 @@ def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path):
 def test_the_world_far_runs_too(tmp_path, monkeypatch):
     held_out = FarLog.held_out
     monkeypatch.setattr(FarLog, "held_out", lambda self, _, **k: held_out(self, 50, **k))
+    monkeypatch.setitem(FarLog.__init__.__kwdefaults__, "fit_steps", 50)
     out = run(
         "generic",
         out=tmp_path / "run",

@@ -14,7 +14,7 @@ from lightrec.data.catalog import Catalog
 from lightrec.data.files import save_tensors
 from lightrec.data.log import InteractionLog
 from lightrec.keys import Column
-from lightrec.simulators.worlds.far_laws import FarLaws, item_name
+from lightrec.simulators.worlds.far import FarLaws, UserState
 
 
 class Walk(NamedTuple):
@@ -26,6 +26,8 @@ class Walk(NamedTuple):
     """(S, T) int64: the item chosen, or N + 1 for nothing."""
     rewards: Tensor
     """(S, T, C) float32: true reward of each item offered, for evaluation only."""
+    values: Tensor
+    """(S, T, C) float32: true soft action value Q* of each item offered, likewise."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class HeldOut:
         """
         number = max(int(self.history.max()), int(self.candidates.max()))
         table = torch.zeros(max(number, FarLaws.ITEMS + 1) + 1, dtype=torch.int64)
-        table[[_index(name) for name in items]] = torch.arange(1, len(items) + 1)
+        own = [int(name.rsplit("-", 1)[1]) for name in items]
+        table[own] = torch.arange(1, len(items) + 1)
         table[FarLaws.ITEMS + 1] = len(items) + 1
         return HeldOut(table[self.history], table[self.candidates], self.reward, self.value)
 
@@ -75,15 +78,17 @@ class FarLog(FarLaws):
     def walk(self, sessions: int, seed: int = 1) -> Walk:
         """Whole sessions, the unlogged steps included."""
         generator = self._generator(seed)
-        state = self.new_users(sessions, generator)
-        offers, choices, rewards = [], [], []
+        return self._walk(self.new_users(sessions, generator), generator)
+
+    def _walk(self, state: UserState, generator: torch.Generator) -> Walk:
+        steps = []
         for _ in range(self.SESSION):
-            offers.append(self.offers(sessions, generator))
-            rewards.append(self.reward(state, offers[-1]))
-            values = self.action_values(state, offers[-1])
-            choices.append(self.choose(values, offers[-1], generator))
-            state = self.advance(state, choices[-1], generator)
-        return Walk(*(torch.stack(each, 1) for each in (offers, choices, rewards)))
+            offers = self.offers(len(state.taste), generator)
+            values = self.action_values(state, offers)
+            choices = self.choose(values, offers, generator)
+            steps.append((offers, choices, self.reward(state, offers), values[:, :-1]))
+            state = self.advance(state, choices, generator)
+        return Walk(*(torch.stack(each, 1) for each in zip(*steps, strict=True)))
 
     def held_out(self, sessions: int, seed: int = 2) -> HeldOut:
         """States of fresh users, each at a step drawn evenly from the logged ones.
@@ -93,20 +98,10 @@ class FarLog(FarLaws):
         generator = self._generator(seed)
         state = self.new_users(sessions, generator)
         moment = torch.randint(self.UNLOGGED, self.SESSION, (sessions,), generator=generator)
-        shape = (sessions, self.OFFER)
-        history, candidates = torch.zeros(2, *shape, dtype=torch.int64)
-        reward, value = torch.zeros(2, *shape)
-        recent = torch.zeros(shape, dtype=torch.int64)
-        for step in range(self.SESSION):
-            offers = self.offers(sessions, generator)
-            values = self.action_values(state, offers)
-            now = moment == step
-            history[now], candidates[now] = recent[now], offers[now]
-            reward[now], value[now] = self.reward(state, offers)[now], values[now, :-1]
-            choices = self.choose(values, offers, generator)
-            recent = torch.cat([recent[:, 1:], choices.unsqueeze(1)], 1)
-            state = self.advance(state, choices, generator)
-        return HeldOut(history, candidates, reward, value)
+        walk, rows = self._walk(state, generator), torch.arange(sessions)
+        recent = moment.unsqueeze(1) + torch.arange(-self.LOGGED, 0)
+        parts = (walk.offers, walk.rewards, walk.values)
+        return HeldOut(walk.choices.gather(1, recent), *(part[rows, moment] for part in parts))
 
     def log(self, sessions: int, seed: int = 1) -> tuple[InteractionLog, Catalog]:
         """Log sessions, and put the items into words.
@@ -116,33 +111,24 @@ class FarLog(FarLaws):
 
         :returns: the log, with a null item where nothing was chosen, and the catalog.
         """
-        walk = self.walk(sessions, seed)
-        names = pl.Series([item_name(index) for index in range(1, self.ITEMS + 1)])
-        choices = walk.choices.flatten().numpy()
-        chosen = pl.Series(np.where(choices > self.ITEMS, 0, choices) - 1)
-        logged = walk.offers[:, self.UNLOGGED :].reshape(-1, self.OFFER).numpy() - 1
+        walk, catalog = self.walk(sessions, seed), self.catalog()
+        names = catalog.items[Column.ITEM]
+        choices = pl.Series(walk.choices.flatten().numpy())
         step = np.tile(np.arange(self.SESSION), sessions)
-        candidates = np.full(len(choices), -1)
-        candidates[step >= self.UNLOGGED] = np.arange(len(logged))
-        offered = pl.Series(logged).cast(pl.List(pl.UInt32))
-        flat = names.gather(offered.explode(empty_as_null=False)).to_frame("item")
-        sets = flat.select(
-            pl.col("item").reshape((len(logged), self.OFFER)).arr.to_list()
-        ).to_series()
+        offered = names.gather(walk.offers.flatten().numpy() - 1).reshape((-1, self.OFFER))
+        none = pl.lit([], dtype=pl.List(pl.String))
         events = pl.DataFrame(
             {
                 Column.USER: np.repeat(np.arange(sessions), self.SESSION),
-                Column.ITEM: names.gather(chosen.set(chosen < 0, None)),
+                Column.ITEM: names.gather((choices - 1).set(choices > self.ITEMS, None)),
                 Column.TIME: pl.Series(step * 1000).cast(pl.Datetime("ms", "UTC")),
                 Column.FEEDBACK: np.where(choices > self.ITEMS, "skip", "choice"),
-                Column.CANDIDATES: sets.gather(
-                    pl.Series(candidates).set(pl.Series(candidates) < 0, None)
-                ).fill_null([]),
+                Column.CANDIDATES: offered.arr.to_list(),
             }
         )
-        events = events.with_columns(pl.format("session-{}", Column.USER).alias(Column.USER))
-        return InteractionLog(events), self.catalog()
-
-
-def _index(name: str) -> int:
-    return int(name.rsplit("-", 1)[1])
+        logged = pl.lit(pl.Series(step >= self.UNLOGGED))
+        events = events.with_columns(
+            pl.format("session-{}", Column.USER).alias(Column.USER),
+            pl.when(logged).then(Column.CANDIDATES).otherwise(none).alias(Column.CANDIDATES),
+        )
+        return InteractionLog(events), catalog

@@ -5,23 +5,92 @@ dissatisfied people leave.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-import polars as pl
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, pad
 
 from lightrec.data.catalog import Catalog
 from lightrec.errors import RecipeError
-from lightrec.keys import Column, Key
+from lightrec.keys import Key
 from lightrec.simulators import noise
-from lightrec.simulators.base import Ending, Pay, Response
+from lightrec.simulators.base import Response, State
 from lightrec.simulators.world import World
 from lightrec.simulators.worlds.texts import Words, describe_bait
 
 
-class Greed(World):
+class BaitWorld(World):
+    """A world of items that attract by their direction and by bait, and are good by their quality.
+
+    Items have a direction v in R^16 around one of 20 topics, quality q ~ U(-1, 1) and bait
+    b = -.7 q + .5 ε; policies see them as (v, q, b) in ``item_vectors`` (N + 1, 18).
+
+    :param batch_size: sessions B.
+    :param seed: of the items.
+    :param num_items: N, without twins.
+    :param latent: as for :class:`~lightrec.simulators.world.World`.
+    :param words: how differently the catalog puts items that are alike.
+    :param twins: items of which a second one is added behind the last.
+    :raises RecipeError: where a twin is one of no item.
+    """
+
+    TOPICS = 20
+    SIZE = 16
+
+    def __init__(
+        self,
+        batch_size: int,
+        seed: int,
+        num_items: int,
+        *,
+        latent: Sequence[str],
+        words: Words = "plain",
+        twins: Sequence[int] = (),
+        **settings: Any,
+    ) -> None:
+        if not all(1 <= item <= num_items for item in twins):
+            raise RecipeError(
+                f"twins are {list(twins)}; a twin is one of an item, 1 to {num_items}."
+            )
+        draws, size = torch.Generator().manual_seed(seed), self.SIZE
+        topics = normalize(torch.randn(self.TOPICS, size, generator=draws), dim=1)
+        topic = torch.arange(num_items) % self.TOPICS
+        spread = torch.randn(num_items, size, generator=draws) / 4
+        quality = 2 * torch.rand(num_items, 1, generator=draws) - 1
+        bait = -0.7 * quality + 0.5 * torch.randn(num_items, 1, generator=draws)
+        items = torch.cat([normalize(topics[topic] + spread, dim=1), quality, bait], 1)
+        chosen = torch.tensor([*range(num_items), *(item - 1 for item in twins)])
+        vectors = {"taste": (size,), "satiation": (size,)}
+        super().__init__(
+            pad(items[chosen], (0, 0, 1, 0)),
+            batch_size,
+            latent={name: vectors.get(name, ()) for name in latent},
+            **settings,
+        )
+        self.seed, self.words, self.twins = seed, words, twins
+        self.topic = topic[chosen]
+        self.topics = topics.to(self.device)
+        """(20, 16) unit vectors."""
+        self.direction, quality, bait = self.item_vectors.split([size, 1, 1], 1)
+        """(N + 1, 16)."""
+        self.quality, self.bait = quality.squeeze(1), bait.squeeze(1)
+        """(N + 1,) each."""
+
+    def catalog(self) -> Catalog:
+        """The items: topic, bait and quality can be read from their titles and texts."""
+        return describe_bait(
+            self.topic.numpy(),
+            self.quality[1:].cpu().numpy(),
+            self.bait[1:].cpu().numpy(),
+            words=self.words,
+            added=len(self.twins),
+            seed=self.seed,
+        )
+
+
+class Greed(BaitWorld):
     """Users whom bait attracts and drives away.
 
     Items have a direction v in R^16 around one of 20 topics, quality q ~ U(-1, 1) and bait
@@ -38,19 +107,16 @@ class Greed(World):
     :param batch_size: sessions B.
     :param seed: of the items. Returns differ by about 3.5 % (standard deviation) between draws; 59
         is the draw, of the first 150, whose returns are nearest those expected of this world.
-    :param position_bias: what each place of a slate adds to ℓ of the item shown there; None:
-        people look at all places alike. Neither the rule nor the oracle allows for it.
     :param words: how differently the catalog puts items that are alike, see
         :data:`~lightrec.simulators.worlds.texts.Words`.
     :param twins: items of which a second one is added, from 1,001 on, with the same direction,
         quality and bait; its words are its own unless they are plain. The first 1,000 items and
         the chance that they meet stay as they are.
-    :param reward: from transitions to rewards (B, 1), in place of the true one.
+    :param settings: of :class:`~lightrec.simulators.base.Simulator`. Neither the rule nor the
+        oracle allows for ``position_bias``.
     """
 
     ITEMS = 1000
-    TOPICS = 20
-    SIZE = 16
 
     def __init__(
         self,
@@ -59,46 +125,22 @@ class Greed(World):
         seed: int = 59,
         words: Words = "plain",
         twins: Sequence[int] = (),
-        slate_size: int = 1,
-        max_steps: int = 40,
         history_length: int = 20,
-        ending: Ending = "leave",
-        position_bias: Sequence[float] | None = None,
-        reward: Pay | None = None,
-        device: torch.device | str = "cpu",
+        **settings: Any,
     ) -> None:
-        draws, size = torch.Generator().manual_seed(seed), self.SIZE
-        topics = normalize(torch.randn(self.TOPICS, size, generator=draws), dim=1)
-        self.topic = torch.arange(self.ITEMS) % self.TOPICS
-        spread = torch.randn(self.ITEMS, size, generator=draws) / 4
-        direction = normalize(topics[self.topic] + spread, dim=1)
-        quality = 2 * torch.rand(self.ITEMS, 1, generator=draws) - 1
-        bait = -0.7 * quality + 0.5 * torch.randn(self.ITEMS, 1, generator=draws)
-        items = torch.cat([direction, quality, bait], 1)
-        self.seed, self.words, self.twins = seed, words, self._twins(twins)
-        items = torch.cat([items, items[self.twins - 1]])
-        self.topic = torch.cat([self.topic, self.topic[self.twins - 1]])
         super().__init__(
-            torch.cat([torch.zeros(1, size + 2), items]),
             batch_size,
-            latent={"taste": (size,), "satiation": (size,), "satisfaction": (), "rate": ()},
-            observation_size=2 * size + 3,
-            reward=reward,
-            slate_size=slate_size,
-            max_steps=max_steps,
+            seed,
+            self.ITEMS,
+            latent=("taste", "satiation", "satisfaction", "rate"),
+            words=words,
+            twins=twins,
+            observation_size=2 * self.SIZE + 3,
             history_length=history_length,
-            ending=ending,
-            position_bias=position_bias,
-            device=device,
+            **settings,
         )
-        self.topics = topics.to(self.device)
-        """(20, 16) unit vectors."""
-        self.direction, quality, bait = self.item_vectors.split([size, 1, 1], 1)
-        """(N + 1, 16)."""
-        self.quality, self.bait = quality.squeeze(1), bait.squeeze(1)
-        """(N + 1,) each."""
 
-    def begin(self, session: Tensor) -> dict[str, Tensor | TensorDictBase]:
+    def begin(self, session: Tensor) -> dict[str, State]:
         """Users between two different topics, neither sated nor surely satisfied."""
         key = noise.mix(session, 0)
         one, other = noise.distinct(key, 2, self.TOPICS).unbind(1)
@@ -114,10 +156,7 @@ class Greed(World):
             "rate": torch.full_like(taste[:, 0], 0.3),
         }
         zero = torch.zeros_like(session)
-        return {
-            Key.LATENT: latent,
-            Key.OBSERVATION: self._seen(latent, zero, zero),
-        }
+        return {Key.LATENT: latent, Key.OBSERVATION: self._seen(latent, zero, zero)}
 
     def logits(self, state: TensorDictBase, items: Tensor | None = None) -> Tensor:
         """Give the attraction ℓ of items (B, C), or of all in the order 0 to N: (B, N + 1)."""
@@ -171,32 +210,11 @@ class Greed(World):
         factor = 2.5 + 2.5 * self.slate_size
         return self.logits(state).sigmoid() * (1 + factor * left * need * self.quality)
 
-    def _seen(self, latent: dict[str, Tensor], step: Tensor, click: Tensor) -> Tensor:
-        """Put together what policies see."""
-        parts = [latent["taste"], latent["satiation"], step / self.max_steps]
-        return torch.cat([*parts, latent["rate"].unsqueeze(1), click], 1)
-
     def greedy(self, state: TensorDictBase) -> Tensor:
         """Score by attraction, whose order is that of the probability of a click."""
         return self.logits(state)
 
-    def _twins(self, twins: Sequence[int]) -> Tensor:
-        chosen = torch.tensor(list(twins), dtype=torch.int64)
-        if ((chosen < 1) | (chosen > self.ITEMS)).any():
-            raise RecipeError(
-                f"twins are {list(twins)}; a twin is one of an item, 1 to {self.ITEMS}."
-            )
-        return chosen
-
-    def catalog(self) -> Catalog:
-        """The items: topic, bait and quality can be read from their titles and texts."""
-        titles, texts = describe_bait(
-            self.topic.numpy(),
-            self.quality[1:].cpu().numpy(),
-            self.bait[1:].cpu().numpy(),
-            words=self.words,
-            added=len(self.twins),
-            seed=self.seed,
-        )
-        names = [f"item-{index:04d}" for index in range(1, self.num_items + 1)]
-        return Catalog(pl.DataFrame({Column.ITEM: names, Column.TITLE: titles, Column.TEXT: texts}))
+    def _seen(self, latent: dict[str, Tensor], step: Tensor, click: Tensor) -> Tensor:
+        """Put together what policies see."""
+        parts = [latent["taste"], latent["satiation"], step / self.max_steps]
+        return torch.cat([*parts, latent["rate"].unsqueeze(1), click], 1)

@@ -6,19 +6,18 @@ Ie et al. 2019, "SlateQ: a tractable decomposition for reinforcement learning wi
 sets").
 """
 
-from typing import Literal
+from typing import Any, Literal
 
-import polars as pl
 import torch
-from tensordict import TensorDict, TensorDictBase
+from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
 from lightrec.data.catalog import Catalog
 from lightrec.errors import RecipeError
-from lightrec.keys import PADDING, Column, Key
+from lightrec.keys import PADDING, Key
 from lightrec.simulators import noise
-from lightrec.simulators.base import Ending, Pay, Response
+from lightrec.simulators.base import Response, State
 from lightrec.simulators.world import World
 from lightrec.simulators.worlds.texts import TOPICS, describe_videos
 
@@ -56,7 +55,7 @@ class InterestEvolution(World):
     :param num_items: videos N; a multiple of ``20 * offer_size``.
     :param seed: of the videos' quality.
     :param engagement: what the reward counts: minutes watched, as in RecSim, or clicks.
-    :param reward: from transitions to rewards, in place of the true one.
+    :param settings: of :class:`~lightrec.simulators.base.Simulator`.
     :raises RecipeError: where the items cannot be spread evenly over offers and topics.
     """
 
@@ -70,10 +69,8 @@ class InterestEvolution(World):
         slate_size: int = 2,
         history_length: int = 10,
         max_steps: int = 1000,
-        ending: Ending = "leave",
         engagement: Literal["watch_time", "clicks"] = "watch_time",
-        reward: Pay | None = None,
-        device: torch.device | str = "cpu",
+        **settings: Any,
     ) -> None:
         topics = len(TOPICS)
         if num_items < 1 or num_items % (topics * offer_size):
@@ -95,14 +92,12 @@ class InterestEvolution(World):
             batch_size,
             latent={"interests": (topics,), "budget": ()},
             observation_size=topics + 1 + slate_size,
-            reward=reward,
             history_length=history_length,
             slate_size=slate_size,
             max_steps=max_steps,
-            ending=ending,
             offer_size=offer_size,
             repeats=True,
-            device=device,
+            **settings,
         )
         self.engagement = engagement
         self.topic = pad(topic, (1, 0)).to(self.device)
@@ -110,14 +105,13 @@ class InterestEvolution(World):
         self.quality = pad(quality, (1, 0)).to(self.device)
         """(N + 1,) float32, about -3.3 to 3.3."""
 
-    def begin(self, session: Tensor) -> dict[str, Tensor | TensorDictBase]:
+    def begin(self, session: Tensor) -> dict[str, State]:
         """Users with interests of their own and their whole time."""
-        count, topics = len(session), len(TOPICS)
-        key = noise.mix(noise.mix(session, 0), torch.arange(topics, device=self.device))
+        key = noise.mix(noise.mix(session, 0), torch.arange(len(TOPICS), device=self.device))
         interests = (2 * noise.uniform(key) - 1).float()
-        budget = torch.full((count,), BUDGET, device=self.device)
+        latent = {"interests": interests, "budget": torch.full_like(interests[:, 0], BUDGET)}
         return {
-            Key.LATENT: self._latent(interests, budget),
+            Key.LATENT: latent,
             Key.OBSERVATION: pad(interests, (0, 1 + self.slate_size)),
         }
 
@@ -159,7 +153,7 @@ class InterestEvolution(World):
         budget = budget - watched + kept - PENALTY * (1 - click)
         reward = watched if self.engagement == "watch_time" else click
         changed = {
-            Key.LATENT: self._latent(interests, budget.squeeze(1)),
+            Key.LATENT: {"interests": interests, "budget": budget.squeeze(1)},
             Key.OBSERVATION: torch.cat([interests, watched, self.quality.take(slate)], 1),
         }
         leave = (budget <= 0).squeeze(1)
@@ -181,15 +175,7 @@ class InterestEvolution(World):
 
     def catalog(self) -> Catalog:
         """Videos named ``video-1`` to ``video-N``; texts tell topic and quality."""
-        names = [f"video-{item}" for item in range(1, self.num_items + 1)]
-        titles, texts = describe_videos(
-            self.topic[1:].cpu().numpy(), self.quality[1:].cpu().numpy()
-        )
-        return Catalog(pl.DataFrame({Column.ITEM: names, Column.TITLE: titles, Column.TEXT: texts}))
-
-    def _latent(self, interests: Tensor, budget: Tensor) -> TensorDict:
-        latent = {"interests": interests, "budget": budget}
-        return TensorDict(latent, batch_size=budget.shape, device=self.device)
+        return describe_videos(self.topic[1:].cpu().numpy(), self.quality[1:].cpu().numpy())
 
     def _weight(self, interests: Tensor, items: Tensor) -> Tensor:
         """Weights of clicks (B, C); 0 for an empty place."""

@@ -5,64 +5,46 @@ configurable simulation platform for recommender systems").
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-import polars as pl
 import torch
-from tensordict import TensorDict, TensorDictBase
+from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
 
 from lightrec.data.catalog import Catalog
 from lightrec.errors import RecipeError
-from lightrec.keys import Column, Key
+from lightrec.keys import Key
 from lightrec.simulators import noise
-from lightrec.simulators.base import Ending, Pay, Response, State
+from lightrec.simulators.base import Response, State
 from lightrec.simulators.world import World
 from lightrec.simulators.worlds.texts import describe_documents
 
 
-@dataclass(frozen=True)
-class Twin:
-    """A tabular decision process with offers."""
+def best_values(
+    reward: Tensor, following: Tensor, law: Tensor, steps: int, *, ranked: bool = True
+) -> Tensor:
+    """Values (steps + 1, S) in a tabular decision process, by steps that are left.
 
-    reward: Tensor
-    """(S, A) float64: expected reward of an action."""
-    following: Tensor
-    """(S, A, S) float64: probabilities of the next state."""
-    offer_size: int
-    """C."""
-
-    def best(self, steps: int) -> Tensor:
-        """Values (steps + 1, S) of the best policy, by steps that are left.
-
-        Of C actions drawn evenly the best is the one of rank j, from below, with probability
-        ((j + 1) / A)^C - (j / A)^C.
-        """
-        law = ranks(self.reward.shape[1], self.offer_size).to(self.reward)
-        values = [torch.zeros_like(self.reward[:, 0])]
-        for _ in range(steps):
-            values.append(self.action_values(values[-1]).sort(1).values @ law)
-        return torch.stack(values)
-
-    def fixed(self, law: Tensor, steps: int) -> Tensor:
-        """Values (steps + 1, S) where actions are shown by one law whatever the state.
-
-        :param law: (A,) probabilities.
-        """
-        values = [torch.zeros_like(self.reward[:, 0])]
-        for _ in range(steps):
-            values.append(self.action_values(values[-1]) @ law.to(self.reward))
-        return torch.stack(values)
-
-    def action_values(self, value: Tensor) -> Tensor:
-        """(S, A) rewards now and ``value`` (S,) later."""
-        return self.reward + self.following @ value
+    :param reward: (S, A) float64: expected reward of an action.
+    :param following: (S, A, S) float64: probabilities of the next state.
+    :param law: (A,) float64: how probably the action of each rank is the best of an offer, see
+        :func:`ranks`; for a policy that looks at no state, how probably it shows each action.
+    :param ranked: whether the law is one of ranks.
+    """
+    found = [torch.zeros_like(reward[:, 0])]
+    for _ in range(steps):
+        worth = reward + following @ found[-1]
+        found.append((worth.sort(1).values if ranked else worth) @ law)
+    return torch.stack(found)
 
 
 def ranks(actions: int, offer_size: int) -> Tensor:
-    """(A,) float64: how probably each rank, from below, is the highest of an offer."""
+    """(A,) float64: how probably each rank, from below, is the highest of C actions drawn evenly.
+
+    The rank j is with probability ((j + 1) / A)^C - (j / A)^C.
+    """
     bounds = torch.linspace(0, 1, actions + 1, dtype=torch.float64) ** offer_size
     return bounds.diff()
 
@@ -107,7 +89,7 @@ class LongTermSatisfaction(World):
     :param memory: part of the exposure that lasts from step to step.
     :param innovation: standard deviation of the exposure's noise.
     :param time_budget: steps after which users leave.
-    :param reward: from transitions to rewards, in place of the drawn one.
+    :param settings: of :class:`~lightrec.simulators.base.Simulator`.
     :raises RecipeError: where the items cannot be spread evenly over offers, or ``memory`` or
         ``time_budget`` is out of range.
     """
@@ -123,12 +105,9 @@ class LongTermSatisfaction(World):
         time_budget: int = 60,
         num_items: int = 1000,
         offer_size: int = 10,
-        slate_size: int = 1,
         history_length: int = 10,
         max_steps: int = 60,
-        ending: Ending = "leave",
-        reward: Pay | None = None,
-        device: torch.device | str = "cpu",
+        **settings: Any,
     ) -> None:
         if num_items < 1 or num_items % offer_size:
             raise RecipeError(
@@ -151,25 +130,22 @@ class LongTermSatisfaction(World):
             batch_size,
             latent={"exposure": ()},
             observation_size=1,
-            reward=reward,
             history_length=history_length,
-            slate_size=slate_size,
             max_steps=max_steps,
-            ending=ending,
             offer_size=offer_size,
             repeats=True,
-            device=device,
+            **settings,
         )
         self.sensitivity, self.memory, self.innovation = sensitivity, memory, innovation
         self.time_budget = time_budget
         self.score = self.item_vectors.squeeze(1)
         """(N + 1,) float32: clickbait scores, uniform between 0 and 1."""
 
-    def begin(self, session: Tensor) -> dict[str, Tensor | TensorDictBase]:
+    def begin(self, session: Tensor) -> dict[str, State]:
         """Users of different exposure."""
-        even = noise.uniform(noise.mix(session, 0)).float().squeeze(1) - 0.5
-        seen = torch.zeros(len(session), 1, device=self.device)
-        return {Key.LATENT: self._latent(even / (1 - self.memory)), Key.OBSERVATION: seen}
+        even = noise.uniform(noise.mix(session, 0)).float() - 0.5
+        latent = {"exposure": even.squeeze(1) / (1 - self.memory)}
+        return {Key.LATENT: latent, Key.OBSERVATION: torch.zeros_like(even)}
 
     def offer(self, state: TensorDictBase) -> Tensor:
         """One document of each part of the catalog; parts are alike."""
@@ -195,7 +171,7 @@ class LongTermSatisfaction(World):
         expected = torch.where(click, (level + DEVIATION**2 / 2).exp(), 0.0)
         moved = self.memory * exposure - 2 * (score - 0.5) + self.innovation * drawn[:, 1]
         changed = {
-            Key.LATENT: self._latent(torch.where(click, moved, exposure)),
+            Key.LATENT: {"exposure": torch.where(click, moved, exposure)},
             Key.OBSERVATION: engaged.clamp_max(SEEN).unsqueeze(1),
             Key.TRUE_REWARD: expected.unsqueeze(1),
         }
@@ -227,26 +203,21 @@ class LongTermSatisfaction(World):
         """Score by chocolate: at any satisfaction more of it engages more now."""
         return self.score.take(state[Key.CANDIDATES])
 
-    def twin(self) -> Twin:
-        """The world with exposure on a grid, and clickbait scores in equal cells."""
+    def twin(self) -> tuple[Tensor, Tensor]:
+        """The world with exposure on a grid, and clickbait scores in equal cells.
+
+        :returns: rewards (S, A) and laws (S, A, S) of what follows, for :func:`best_values`.
+        """
         score = (torch.arange(ACTIONS).double() + 0.5) / ACTIONS
         exposure = self._grid.unsqueeze(1)
         reward = (self._level(exposure, score) + DEVIATION**2 / 2).exp()
         moved = self.memory * exposure - 2 * (score - 0.5)
-        following = torch.einsum("sag,gt->sat", interpolation(moved, exposure[:, 0]), self._spread)
-        return Twin(reward, following, self.offer_size or 1)
-
-    def initial(self) -> Tensor:
-        """(S,) float64: law of the exposure at first, on the twin's grid."""
-        edge = 0.5 / (1 - self.memory)
-        cells = torch.linspace(-edge, edge, 20_001, dtype=torch.float64)
-        return interpolation((cells[1:] + cells[:-1]) / 2, self._grid).mean(0)
+        weights = interpolation(moved, exposure[:, 0])
+        return reward, torch.einsum("sag,gt->sat", weights, self._spread)
 
     def catalog(self) -> Catalog:
         """Documents named ``document-1`` to ``document-N``; texts tell chocolate from kale."""
-        names = [f"document-{item}" for item in range(1, self.num_items + 1)]
-        titles, texts = describe_documents(self.score[1:].cpu().numpy())
-        return Catalog(pl.DataFrame({Column.ITEM: names, Column.TITLE: titles, Column.TEXT: texts}))
+        return describe_documents(self.score[1:].cpu().numpy())
 
     @property
     def _edge(self) -> float:
@@ -267,12 +238,9 @@ class LongTermSatisfaction(World):
     @cached_property
     def _later(self) -> Tensor:
         """(steps, S) float32: best values after a move to each exposure, before its noise."""
-        best = self.twin().best(self.max_steps - 1)
+        law = ranks(ACTIONS, self.offer_size or 1)
+        best = best_values(*self.twin(), law, self.max_steps - 1)
         return (best @ self._spread.T).float().to(self.device)
-
-    def _latent(self, exposure: Tensor) -> TensorDict:
-        latent = {"exposure": exposure}
-        return TensorDict(latent, batch_size=exposure.shape, device=self.device)
 
     def _level(self, exposure: Tensor, score: Tensor) -> Tensor:
         """Mean of the logarithm of engagement."""

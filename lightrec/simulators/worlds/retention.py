@@ -6,19 +6,18 @@ recommender systems"), whose simulators also join sessions by days of absence. T
 lightrec's own, and small enough for dynamic programming.
 """
 
-import polars as pl
+from typing import Any
+
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lightrec.data.catalog import Catalog
 from lightrec.errors import RecipeError
-from lightrec.keys import PADDING, Column, Key
+from lightrec.keys import PADDING, Key
 from lightrec.simulators import noise
-from lightrec.simulators.base import Ending, Pay, Response
-from lightrec.simulators.world import World
-from lightrec.simulators.worlds.texts import describe_bait
+from lightrec.simulators.base import Response, State
+from lightrec.simulators.worlds.greed import BaitWorld
 
 
 def slate_scores(weight: Tensor, gain: Tensor, size: int) -> Tensor:
@@ -46,62 +45,17 @@ def best_gain(weight: Tensor, gain: Tensor, size: int, rate: Tensor) -> Tensor:
     return (shown * gain.gather(-1, best)).sum(-1, True) / (1 + shown.sum(-1, True))
 
 
-def after_step(
-    weight: Tensor,
-    quality: Tensor,
-    size: int,
-    *,
-    end: Tensor,
-    gone: Tensor,
-    back: Tensor,
-    days: int,
-) -> Tensor:
-    """Give the expected days to come after a slate, under the best slates from then on.
-
-    :param weight: (M, C) float64 weights of M offers.
-    :param quality: (M, C): a pick raises satisfaction with probability (1 + quality) / 2, and else
-        lowers it, by one level.
-    :param size: places K of a slate.
-    :param end: (L,) probability by level that the session ends after a slate.
-    :param gone: (L,) probability that the end of a session is the end of all.
-    :param back: (L,) probability that a day of absence is the last.
-    :param days: the horizon D.
-    :returns: (D, L) float64; the session may or may not have ended with that slate.
-    """
-    levels = len(end)
-    up = torch.arange(1, levels + 1, device=end.device).clamp_max(levels - 1)
-    down = torch.arange(-1, levels - 1, device=end.device).clamp_min(0)
-    worth = end.new_zeros(days, levels)  # after a slate
-    value = end.new_zeros(days, levels)  # before one
-    rate = end.new_zeros(levels, len(weight), 1)
-    for day in reversed(range(days)):
-        absent = torch.arange(days - day - 1, device=end.device).unsqueeze(1)
-        chance = (1 - gone) * back * (1 - back) ** absent
-        later = (chance * (1 + value[day + 1 :])).sum(0)
-        now = value[min(day + 1, days - 1)]
-        change = 1.0
-        while change > 1e-7:  # each round leaves 1 - end of it, or less
-            after = end * later + (1 - end) * now
-            middle, slope = (after[up] + after[down]) / 2 - after, (after[up] - after[down]) / 2
-            gain = middle[:, None, None] + slope[:, None, None] * quality
-            rate = best_gain(weight, gain, size, rate)
-            before, now = now, after + rate.mean((1, 2))
-            change = float((now - before).abs().max())
-        value[day], worth[day] = now, end * later + (1 - end) * now
-    return worth
-
-
-class Retention(World):
+class Retention(BaitWorld):
     """Users whose satisfaction at the end of a session decides when they come back, and whether.
 
-    Items have a direction v in R^16 around one of 20 topics, quality q ~ U(-1, 1) and bait
-    b = -.7 q + .5 ε. A user has a taste u, between two topics, and a satisfaction of 0 to
-    ``levels`` - 1; x is its part of the highest. Each step offers candidates drawn evenly. Users
-    pick item i of the slate with weight exp(``PULL`` u·v + 1.5 b - 1.5), nothing with weight 1. A
-    pick raises satisfaction by one level with probability (1 + q) / 2 and else lowers it by one.
-    After every slate the session ends with probability ``END``, and then the user is gone for good
-    with probability ``GONE``; else each following day brings him back with probability ``BACK``.
-    These three go evenly from x = 0 to x = 1.
+    Items have a direction v, quality q and bait b, as in
+    :class:`~lightrec.simulators.worlds.greed.Greed`. A user has a taste u, between two topics, and
+    a satisfaction of 0 to ``levels`` - 1; x is its part of the highest. Each step offers candidates
+    drawn evenly. Users pick item i of the slate with weight exp(``PULL`` u·v + 1.5 b - 1.5),
+    nothing with weight 1. A pick raises satisfaction by one level with probability (1 + q) / 2 and
+    else lowers it by one. After every slate the session ends with probability ``END``, and then the
+    user is gone for good with probability ``GONE``; else each following day brings him back with
+    probability ``BACK``. These three go evenly from x = 0 to x = 1.
 
     A session of the simulator is the whole horizon of days. The true reward is 1 whenever a user
     comes back within it, which makes days on which people come. It is ``terminated`` when a user is
@@ -113,8 +67,7 @@ class Retention(World):
     part of the horizon. Hidden is satisfaction, ``level`` (B,) in ``latent``.
 
     The oracle is exact where users are alike and everything is offered (``pull=0`` and
-    ``offer_size=num_items``), the tabular twin; see
-    :mod:`lightrec.simulators.worlds.retention`.
+    ``offer_size=num_items``).
 
     :param batch_size: users B.
     :param seed: of the items.
@@ -122,12 +75,10 @@ class Retention(World):
     :param horizon: days, the first included.
     :param levels: of satisfaction, at least 3; users begin on one of the three in the middle.
     :param pull: how much taste counts.
-    :param reward: from transitions to rewards (B, 1), in place of the true one.
+    :param settings: of :class:`~lightrec.simulators.base.Simulator`.
     :raises RecipeError: where horizon or levels are out of range.
     """
 
-    TOPICS = 20
-    SIZE = 16
     PULL = 4.0
     END = (0.35, 0.15)
     """Probability that a session ends after a slate, at the lowest and the highest satisfaction."""
@@ -143,52 +94,36 @@ class Retention(World):
         seed: int = 0,
         num_items: int = 500,
         offer_size: int = 20,
-        slate_size: int = 1,
         horizon: int = 20,
         levels: int = 9,
         pull: float = PULL,
         max_steps: int = 300,
         history_length: int = 20,
-        ending: Ending = "leave",
-        reward: Pay | None = None,
-        device: torch.device | str = "cpu",
+        **settings: Any,
     ) -> None:
         if horizon < 2 or levels < 3:
             raise RecipeError(
                 f"horizon is {horizon} and levels is {levels}; give at least 2 days, so that "
                 "somebody can come back, and at least 3 levels of satisfaction."
             )
-        draws = torch.Generator().manual_seed(seed)
-        topics = normalize(torch.randn(self.TOPICS, self.SIZE, generator=draws), dim=1)
-        self.topic = torch.arange(num_items) % self.TOPICS
-        spread = torch.randn(num_items, self.SIZE, generator=draws) / 4
-        quality = 2 * torch.rand(num_items, 1, generator=draws) - 1
-        bait = -0.7 * quality + 0.5 * torch.randn(num_items, 1, generator=draws)
-        items = torch.cat([normalize(topics[self.topic] + spread, dim=1), quality, bait], 1)
-        single = ("level", "day", "slates", "rate", "click", "absence")
         super().__init__(
-            torch.cat([torch.zeros(1, self.SIZE + 2), items]),
             batch_size,
-            latent={"taste": (self.SIZE,), **dict.fromkeys(single, ())},
+            seed,
+            num_items,
+            latent=("taste", "level", "day", "slates", "rate", "click", "absence"),
             observation_size=self.SIZE + 5,
-            reward=reward,
-            slate_size=slate_size,
             max_steps=max_steps,
             history_length=history_length,
-            ending=ending,
             offer_size=offer_size,
             repeats=True,
-            device=device,
+            **settings,
         )
         self.horizon, self.levels, self.pull = horizon, levels, pull
-        self.topics = topics.to(self.device)
-        self.direction, quality, bait = self.item_vectors.split([self.SIZE, 1, 1], 1)
-        self.quality, self.bait = quality.squeeze(1), bait.squeeze(1)
         self.worth = self._worth().to(self.device)
         """(horizon, levels) float32: days to come after a slate, before it is known whether the
         session ends."""
 
-    def begin(self, session: Tensor) -> dict[str, Tensor | TensorDictBase]:
+    def begin(self, session: Tensor) -> dict[str, State]:
         """Users on their first day."""
         key = noise.mix(session, 0)
         one, other = noise.distinct(key, 2, self.TOPICS).unbind(1)
@@ -206,9 +141,8 @@ class Retention(World):
 
     def offer(self, state: TensorDictBase) -> Tensor:
         """Draw different items evenly; nothing once the horizon is over."""
-        items = super().offer(state)
         over = state[Key.LATENT, "day"] >= self.horizon
-        return torch.where(over.unsqueeze(1), PADDING, items)
+        return torch.where(over.unsqueeze(1), PADDING, super().offer(state))
 
     def logits(self, state: TensorDictBase, items: Tensor) -> Tensor:
         """Give the attraction (B, C) of items (B, C)."""
@@ -218,10 +152,6 @@ class Retention(World):
     def greedy(self, state: TensorDictBase) -> Tensor:
         """Score by attraction: by the probability of a pick."""
         return self.logits(state, state[Key.CANDIDATES])
-
-    def along(self, ends: tuple[float, float], level: Tensor) -> Tensor:
-        """Give what lies evenly between its values at the lowest and the highest level."""
-        return ends[0] + (ends[1] - ends[0]) * level / (self.levels - 1)
 
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Pick, be satisfied or not, and perhaps go, for days or for good."""
@@ -233,10 +163,10 @@ class Retention(World):
         rise, end, gone, days = noise.uniform(noise.mix(self.chance(state), counters)).unbind(1)
         better = rise < (1 + self.quality[clicked]) / 2
         level = (old["level"] + click * torch.where(better, 1, -1)).clamp(0, self.levels - 1)
-        ended = end < self.along(self.END, level)
-        leaves = ended & (gone < self.along(self.GONE, level)) & (self.ending == "leave")
+        ended = end < self._along(self.END, level)
+        leaves = ended & (gone < self._along(self.GONE, level)) & (self.ending == "leave")
         # The number of days is geometric: the inverse of its distribution function.
-        absence = 1 + (days.log() / (1 - self.along(self.BACK, level)).log()).floor()
+        absence = 1 + (days.log() / (1 - self._along(self.BACK, level)).log()).floor()
         day = (old["day"] + absence.float() * ended).clamp_max(self.horizon)
         latent = {
             "taste": old["taste"],
@@ -271,6 +201,10 @@ class Retention(World):
         weight = self.logits(state, items).exp().masked_fill(items == PADDING, 0)
         return slate_scores(weight, gain, self.slate_size)
 
+    def _along(self, ends: tuple[float, float], level: Tensor) -> Tensor:
+        """Give what lies evenly between its values at the lowest and the highest level."""
+        return ends[0] + (ends[1] - ends[0]) * level / (self.levels - 1)
+
     def _seen(self, latent: dict[str, Tensor]) -> Tensor:
         """Put together what policies see."""
         scales = {"day": self.horizon, "slates": 10, "rate": 1, "click": 1, "absence": self.horizon}
@@ -278,30 +212,35 @@ class Retention(World):
         return torch.cat([latent["taste"], *numbers], 1)
 
     def _worth(self) -> Tensor:
-        """Solve for the values, over the offers that some users meet at first."""
-        session = noise.mix(torch.arange(128, device=self.device), 0).unsqueeze(1)
-        born = self.begin(session)
-        state = TensorDict(
-            {Key.LATENT: born[Key.LATENT], Key.SESSION: session, Key.STEP: 0 * session},
-            batch_size=[len(session)],
-        )
-        items = self.offer(state)
-        levels = torch.arange(self.levels, dtype=torch.float64)
-        end, gone, back = (self.along(ends, levels) for ends in (self.END, self.GONE, self.BACK))
-        return after_step(
-            self.logits(state, items).cpu().double().exp(),
-            self.quality[items].cpu().double(),
-            self.slate_size,
-            end=end,
-            gone=gone,
-            back=back,
-            days=self.horizon,
-        ).float()
+        """Solve for the days to come, (horizon, levels), under the best slates from then on.
 
-    def catalog(self) -> Catalog:
-        """The items: topic, bait and quality can be read from their titles and texts."""
-        titles, texts = describe_bait(
-            self.topic.numpy(), self.quality[1:].cpu().numpy(), self.bait[1:].cpu().numpy()
+        They are means over the offers (M, C) that some users meet at first.
+        """
+        session = noise.mix(torch.arange(128, device=self.device), 0).unsqueeze(1)
+        born = {**self.begin(session), Key.SESSION: session, Key.STEP: 0 * session}
+        state = TensorDict(born, batch_size=[len(session)])
+        items = self.offer(state)
+        weight = self.logits(state, items).cpu().double().exp()
+        quality = self.quality[items].cpu().double()
+        days, levels = self.horizon, torch.arange(self.levels)
+        end, gone, back = (
+            self._along(ends, levels.double()) for ends in (self.END, self.GONE, self.BACK)
         )
-        names = [f"item-{index:04d}" for index in range(1, self.num_items + 1)]
-        return Catalog(pl.DataFrame({Column.ITEM: names, Column.TITLE: titles, Column.TEXT: texts}))
+        up, down = (levels + 1).clamp_max(self.levels - 1), (levels - 1).clamp_min(0)
+        worth, value = end.new_zeros(2, days, self.levels)  # after a slate and before one
+        rate = end.new_zeros(self.levels, len(weight), 1)
+        for day in reversed(range(days)):
+            absent = torch.arange(days - day - 1).unsqueeze(1)
+            chance = (1 - gone) * back * (1 - back) ** absent
+            later = (chance * (1 + value[day + 1 :])).sum(0)
+            now = value[min(day + 1, days - 1)]
+            change = 1.0
+            while change > 1e-7:  # each round leaves 1 - end of it, or less
+                after = end * later + (1 - end) * now
+                middle, slope = (after[up] + after[down]) / 2 - after, (after[up] - after[down]) / 2
+                gain = middle[:, None, None] + slope[:, None, None] * quality
+                rate = best_gain(weight, gain, self.slate_size, rate)
+                before, now = now, after + rate.mean((1, 2))
+                change = float((now - before).abs().max())
+            value[day], worth[day] = now, end * later + (1 - end) * now
+        return worth.float()

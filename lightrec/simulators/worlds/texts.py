@@ -3,11 +3,30 @@
 What a text encoder may know of an item stands in them, and no more: users' laws do not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
+
+from lightrec.data.catalog import Catalog
+from lightrec.keys import Column
+
+
+def _catalog(name: str, words: Iterable[tuple[str, str]]) -> Catalog:
+    """Name items by their numbers; the words are titles and texts."""
+    rows = [(name.format(number), *pair) for number, pair in enumerate(words, start=1)]
+    return Catalog(
+        pl.DataFrame(rows, schema=[Column.ITEM, Column.TITLE, Column.TEXT], orient="row")
+    )
+
+
+def _grades(values: NDArray[np.float32], among: NDArray[np.float32] | None = None) -> list[int]:
+    """Grade values 0 to 4 by the fifths of all, or of those ``among`` which they stand."""
+    bounds = np.quantile(values if among is None else among, [0.2, 0.4, 0.6, 0.8])
+    return np.searchsorted(bounds, values).tolist()
+
 
 CATEGORIES = (
     ("western", "cowboys, dust and a frontier town"),
@@ -48,24 +67,21 @@ _PRAISE = ("poorly made", "uneven", "decent", "very good", "a masterpiece")
 
 def describe_films(
     vectors: NDArray[np.float32], quality: NDArray[np.float32], category: NDArray[np.int64]
-) -> tuple[list[str], list[str]]:
-    """Put items into words.
+) -> Catalog:
+    """Put films into words, named ``item-0001`` and so on.
 
-    :param vectors: (N, 16) coordinates.
-    :param quality: (N,) how much everybody likes an item; turned into five grades.
+    :param vectors: (N, 16), of which the three strongest coordinates are named.
+    :param quality: (N,), turned into five grades.
     :param category: (N,) 0 to 19.
-    :returns: N titles and N texts.
     """
     strongest = np.argsort(-np.abs(vectors), axis=1, kind="stable")[:, :3]
-    grades = np.searchsorted(np.quantile(quality, [0.2, 0.4, 0.6, 0.8]), quality)
-    titles, texts = [], []
-    for row in range(len(vectors)):
-        words = [_TRAITS[axis][int(vectors[row, axis] > 0)] for axis in strongest[row]]
-        noun = _NOUNS[row % len(_NOUNS)]
+    words = []
+    for row, grade in enumerate(_grades(quality)):
+        traits = [_TRAITS[axis][int(vectors[row, axis] > 0)] for axis in strongest[row]]
         name, subject = CATEGORIES[category[row]]
-        titles.append(f"The {words[0].capitalize()} {noun} {row + 1}")
-        texts.append(f"{name}: {subject}. {', '.join(words)}. {_PRAISE[grades[row]]}.")
-    return titles, texts
+        title = f"The {traits[0].capitalize()} {_NOUNS[row % len(_NOUNS)]} {row + 1}"
+        words.append((title, f"{name}: {subject}. {', '.join(traits)}. {_PRAISE[grade]}."))
+    return _catalog("item-{:04d}", words)
 
 
 Words = Literal["plain", "varied", "unheard"]
@@ -73,53 +89,33 @@ Words = Literal["plain", "varied", "unheard"]
 added are put in further wordings, which no other item has."""
 
 _HEADLINES = (
-    (
-        "Notes on the {}", "On the {}", "The {}: An Introduction", "Looking at the {}",
-        "Remarks About the {}", "A Report on the {}",
-    ),
-    (
-        "The {}, Told Calmly", "A Quiet Look at the {}", "The {} in a Few Words",
-        "What the {} Is About", "The {}, Soberly Considered", "A Sensible Account of the {}",
-    ),
-    (
-        "All About the {}", "Everything on the {}", "The {} From Beginning to End",
-        "The Whole Story of the {}", "Your Complete {}", "The {} and All Around It",
-    ),
-    (
-        "Five Surprises of the {}", "Seven Things That the {} Hides", "The {} Secret Revealed",
-        "Why Everybody Talks About This {}", "Ten Facts of the {} That Amaze",
-        "What They Never Told You About the {}",
-    ),
-    (
-        "You Will Not Believe This {}", "This {} Will Blow Your Mind", "The {} Shocks Everyone!",
-        "OMG: The Craziest {} Ever", "Unbelievable! Nobody Expected This {}",
-        "This {} Leaves Millions Speechless!",
-    ),
+    ("Notes on the {}", "On the {}", "The {}: An Introduction", "Looking at the {}",
+     "Remarks About the {}", "A Report on the {}"),
+    ("The {}, Told Calmly", "A Quiet Look at the {}", "The {} in a Few Words",
+     "What the {} Is About", "The {}, Soberly Considered", "A Sensible Account of the {}"),
+    ("All About the {}", "Everything on the {}", "The {} From Beginning to End",
+     "The Whole Story of the {}", "Your Complete {}", "The {} and All Around It"),
+    ("Five Surprises of the {}", "Seven Things That the {} Hides", "The {} Secret Revealed",
+     "Why Everybody Talks About This {}", "Ten Facts of the {} That Amaze",
+     "What They Never Told You About the {}"),
+    ("You Will Not Believe This {}", "This {} Will Blow Your Mind", "The {} Shocks Everyone!",
+     "OMG: The Craziest {} Ever", "Unbelievable! Nobody Expected This {}",
+     "This {} Leaves Millions Speechless!"),
 )  # fmt: skip
 """From no bait to much; the first of each is the plain one, the last third is unheard."""
 _VERDICTS = (
-    (
-        "Whoever has seen it regrets the time", "A waste of an evening", "Badly made and dull",
-        "Nobody watches it to the end", "It is time thrown away", "Poor work from start to finish",
-    ),
-    (
-        "It promises more than it keeps", "It disappoints a little", "Weaker than one hopes",
-        "It falls short of what it sets out to do", "Most people had expected more",
-        "Somewhat below what was announced",
-    ),
-    (
-        "It passes the time", "Neither good nor bad", "It is all right", "An average piece",
-        "Middling, and soon forgotten", "It will do for an evening",
-    ),
-    (
-        "Carefully made, and worth the time", "Good work, well told",
-        "One is glad to have seen it", "Solid and rewarding",
-        "Done with care; it pays to watch it", "A pleasure, and well crafted",
-    ),
-    (
-        "It stays in the mind for weeks", "A masterpiece", "Excellent: people watch it again",
-        "Among the best there is", "Outstanding, and unforgettable", "Superb in every respect",
-    ),
+    ("Whoever has seen it regrets the time", "A waste of an evening", "Badly made and dull",
+     "Nobody watches it to the end", "It is time thrown away", "Poor work from start to finish"),
+    ("It promises more than it keeps", "It disappoints a little", "Weaker than one hopes",
+     "It falls short of what it sets out to do", "Most people had expected more",
+     "Somewhat below what was announced"),
+    ("It passes the time", "Neither good nor bad", "It is all right", "An average piece",
+     "Middling, and soon forgotten", "It will do for an evening"),
+    ("Carefully made, and worth the time", "Good work, well told",
+     "One is glad to have seen it", "Solid and rewarding",
+     "Done with care; it pays to watch it", "A pleasure, and well crafted"),
+    ("It stays in the mind for weeks", "A masterpiece", "Excellent: people watch it again",
+     "Among the best there is", "Outstanding, and unforgettable", "Superb in every respect"),
 )  # fmt: skip
 """From bad to good."""
 _OPENINGS = (
@@ -145,8 +141,8 @@ def describe_bait(
     words: Words = "plain",
     added: int = 0,
     seed: int = 0,
-) -> tuple[list[str], list[str]]:
-    """Put items into words.
+) -> Catalog:
+    """Put items into words, named ``item-0001`` and so on.
 
     :param topic: (N,) 0 to 19.
     :param quality: (N,), turned into five grades of equal size.
@@ -154,25 +150,24 @@ def describe_bait(
     :param words: how differently items that are alike are put.
     :param added: how many of the last items were added later: the grades are those of the others.
     :param seed: of the words; an item's do not depend on how many follow it.
-    :returns: N titles and N texts.
     """
     first = len(topic) - added
     # Rows are filled one after the other, so that more items leave the earlier ones' words alone.
-    drawn = np.random.default_rng(seed).random((len(topic), 4))
-    titles, texts = [], []
-    rows = zip(topic.tolist(), _grades(quality, first), _grades(bait, first), strict=True)
+    drawn = np.random.default_rng(seed).random((len(topic), 4)) * (words != "plain")
+    found = []
+    rows = zip(topic, _grades(quality, quality[:first]), _grades(bait, bait[:first]), strict=True)
     for row, (number, good, loud) in enumerate(rows):
         name, subject = CATEGORIES[number]
         ways = (_HEADLINES[loud], _OPENINGS, _VERDICTS[good], _REMARKS)
         unheard = words == "unheard" and row >= first
-        numbers = np.zeros(4) if words == "plain" else drawn[row]
         headline, opening, verdict, remark = (
-            _one(way, number, unheard) for way, number in zip(ways, numbers, strict=True)
+            _one(way, number, unheard) for way, number in zip(ways, drawn[row], strict=True)
         )
-        titles.append(f"{headline.format(name.title())} {row + 1}")
         text = f"{opening.format(name, subject)}. {verdict}."
-        texts.append(text if words == "plain" else f"{text} {remark}.")
-    return titles, texts
+        if words != "plain":
+            text = f"{text} {remark}."
+        found.append((f"{headline.format(name.title())} {row + 1}", text))
+    return _catalog("item-{:04d}", found)
 
 
 def _one(ways: Sequence[str], number: float, unheard: bool) -> str:
@@ -180,11 +175,6 @@ def _one(ways: Sequence[str], number: float, unheard: bool) -> str:
     heard = len(ways) - len(ways) // 3
     chosen = ways[heard:] if unheard else ways[:heard]
     return chosen[int(number * len(chosen))]
-
-
-def _grades(values: NDArray[np.float32], first: int) -> list[int]:
-    """Grade all values 0 to 4 by the fifths of the first ones."""
-    return np.searchsorted(np.quantile(values[:first], [0.2, 0.4, 0.6, 0.8]), values).tolist()
 
 
 TOPICS = (
@@ -212,38 +202,29 @@ TOPICS = (
 """Name and subject of each of the 20 topics."""
 
 _GRADES = ("trash", "a waste of time", "harmless", "worth watching", "enriching")
-_VIDEO_KINDS = (
-    "worse than most of its kind",
-    "like most of its kind",
-    "better than most of its kind",
-)
+_VIDEO_KINDS = tuple(f"{word} most of its kind" for word in ("worse than", "like", "better than"))
 _VIDEO_NOUNS = (
     "Monday", "Kitchen", "Secret", "Journey", "Summer", "Neighbour", "Morning", "Garage",
     "Island", "Weekend", "Answer", "Challenge", "Story", "Evening", "Corner", "Beginning",
 )  # fmt: skip
 
 
-def describe_videos(
-    topic: NDArray[np.int64], quality: NDArray[np.float32]
-) -> tuple[list[str], list[str]]:
-    """Put videos into words.
+def describe_videos(topic: NDArray[np.int64], quality: NDArray[np.float32]) -> Catalog:
+    """Put videos into words, named ``video-1`` and so on.
 
     :param topic: (N,) 0 to 19.
-    :param quality: (N,) turned into five grades among all videos, and three within a topic.
-    :returns: N titles and N texts.
+    :param quality: (N,), turned into five grades among all videos, and three within a topic.
     """
-    grade = np.searchsorted(np.quantile(quality, [0.2, 0.4, 0.6, 0.8]), quality)
     kind = np.zeros(len(topic), dtype=np.int64)
-    for number in range(len(TOPICS)):
+    for number in np.unique(topic):
         own = topic == number
-        if own.any():
-            kind[own] = np.searchsorted(np.quantile(quality[own], [1 / 3, 2 / 3]), quality[own])
-    titles, texts = [], []
-    for row in range(len(topic)):
+        kind[own] = np.searchsorted(np.quantile(quality[own], [1 / 3, 2 / 3]), quality[own])
+    words = []
+    for row, grade in enumerate(_grades(quality)):
         name, subject = TOPICS[topic[row]]
-        titles.append(f"{_VIDEO_NOUNS[row // len(TOPICS) % len(_VIDEO_NOUNS)]} of {name} {row + 1}")
-        texts.append(f"{name}: {subject}. {_GRADES[grade[row]]}, {_VIDEO_KINDS[kind[row]]}.")
-    return titles, texts
+        title = f"{_VIDEO_NOUNS[row // len(TOPICS) % len(_VIDEO_NOUNS)]} of {name} {row + 1}"
+        words.append((title, f"{name}: {subject}. {_GRADES[grade]}, {_VIDEO_KINDS[kind[row]]}."))
+    return _catalog("video-{}", words)
 
 
 PAIRS = (
@@ -263,18 +244,16 @@ _DOCUMENT_KINDS = (
 )
 
 
-def describe_documents(score: NDArray[np.float32]) -> tuple[list[str], list[str]]:
-    """Put documents into words.
+def describe_documents(score: NDArray[np.float32]) -> Catalog:
+    """Put documents into words, named ``document-1`` and so on.
 
     :param score: (N,) clickbait scores, 0 for kale to 1 for chocolate.
-    :returns: N titles and N texts.
     """
-    titles, texts = [], []
+    found = []
     for row, value in enumerate(score):
         sweet = round(10 * float(value))
         # Another ten of the pairs are sweet in each row, so that no word alone tells the score.
         words = [pair[(place + row) % 10 >= sweet] for place, pair in enumerate(PAIRS)]
-        kind = _DOCUMENT_KINDS[min(int(5 * value), 4)]
-        titles.append(f"The {words[0]} {words[row % 9 + 1]} {row + 1}")
-        texts.append(f"{kind}. {', '.join(words)}.")
-    return titles, texts
+        title = f"The {words[0]} {words[row % 9 + 1]} {row + 1}"
+        found.append((title, f"{_DOCUMENT_KINDS[min(int(5 * value), 4)]}. {', '.join(words)}."))
+    return _catalog("document-{}", found)

@@ -1,4 +1,3 @@
-import polars as pl
 import pytest
 import torch
 
@@ -8,8 +7,7 @@ from lightrec.data.store import CONTEXT, TEST, TRAIN
 from lightrec.evaluation.truth import spearman_within_sets
 from lightrec.keys import Key
 from lightrec.simulators.scored import even_chance, play
-from lightrec.simulators.worlds.far import Far
-from lightrec.simulators.worlds.far_laws import FarLaws, UserState, item_name
+from lightrec.simulators.worlds.far import Far, FarLaws, UserState
 from lightrec.simulators.worlds.far_log import FarLog, HeldOut
 from lightrec.simulators.worlds.texts import CATEGORIES
 
@@ -73,14 +71,34 @@ def test_the_same_seed_gives_the_same_world():
     assert (first.offers.sort(-1).values.diff(dim=-1) > 0).all()
 
 
+def test_fitted_values_are_kept_by_their_settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path))
+    few = {"fit_users": 8, "fit_steps": 20}
+    first = FarLaws(3, **few)
+    fit, fitted = FarLaws._iterate, []
+    monkeypatch.setattr(FarLaws, "_iterate", lambda self, *n: fitted.append(n) or fit(self, *n))
+    again = FarLaws(3, **few)
+    assert not fitted
+    assert again.bellman_error == first.bellman_error > 0
+    state = first.new_users(4, torch.Generator().manual_seed(0))
+    assert torch.equal(again.value(*state), first.value(*state))
+    other = FarLaws(3, **few, after_effect=0.1)
+    assert not torch.equal(other.value(*state), first.value(*state))
+    for path in tmp_path.rglob("value.safetensors"):
+        path.write_text("broken")
+    assert torch.equal(FarLaws(3, **few).value(*state), first.value(*state))
+    assert fitted == [(8, 20)] * 2
+
+
 def test_log_becomes_a_store(world, tmp_path):
     log, catalog = world.log(50)
     walk = world.walk(50)
     assert len(log) == 50 * 40
     row = log.events.row(25, named=True)
-    assert row["candidates"] == [item_name(i) for i in walk.offers[0, 25].tolist()]
+    assert row["candidates"] == [f"item-{i:04d}" for i in walk.offers[0, 25].tolist()]
+    assert log.events.row(19, named=True)["candidates"] == []
     chosen = walk.choices[0, 25].item()
-    assert row["item"] == (None if chosen > world.ITEMS else item_name(chosen))
+    assert row["item"] == (None if chosen > world.ITEMS else f"item-{chosen:04d}")
     assert log.events["item"].null_count() == (walk.choices > world.ITEMS).sum()
     store = prepare(
         log,
@@ -103,7 +121,7 @@ def test_log_becomes_a_store(world, tmp_path):
         renumbered.candidates.flatten().tolist(),
         strict=True,
     ):
-        name = item_name(theirs)
+        name = f"item-{theirs:04d}"
         assert ours == (known.index(name) + 1 if name in known else 0)
     nothing = held_out.history == world.ITEMS + 1
     assert (renumbered.history[nothing] == store.num_items + 1).all()
@@ -120,10 +138,10 @@ def test_held_out_survives_a_file(world, tmp_path):
 
 
 def test_texts_name_the_category(world):
-    _, catalog = world.log(1)
-    texts = catalog.items.get_column("text")
+    items = world.catalog().items
+    texts = items["text"]
     assert texts.null_count() == 0
-    assert pl.Series(world.texts()[0]).n_unique() == world.ITEMS
+    assert items["title"].n_unique() == world.ITEMS
     for row in (0, 7, 1999):
         assert texts[row].startswith(CATEGORIES[row % 20][0])
 

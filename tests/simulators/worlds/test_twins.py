@@ -59,7 +59,7 @@ def test_twins_have_the_grades_of_their_originals():
     """Added items move no grade: all of them are as good as the best."""
     quality = np.linspace(-1, 1, 10, dtype=np.float32)
     quality = np.append(quality, np.ones(30, dtype=np.float32))
-    _, texts = describe_bait(np.zeros(40, dtype=np.int64), quality, quality, added=30)
+    texts = describe_bait(np.zeros(40, dtype=np.int64), quality, quality, added=30).items["text"]
     assert sum("weeks" in text for text in texts[:10]) == 2
     assert all("weeks" in text for text in texts[10:])
 
@@ -68,7 +68,8 @@ def test_wordings_are_drawn_evenly_and_the_unheard_ones_stay_unheard():
     count = 6000
     grade = np.resize(np.linspace(-1, 1, 5, dtype=np.float32), count)
     topic = np.zeros(count, dtype=np.int64)
-    _, texts = describe_bait(topic, grade, grade, words="unheard", added=count // 2)
+    catalog = describe_bait(topic, grade, grade, words="unheard", added=count // 2)
+    texts = catalog.items["text"].to_list()
     old, new = texts[: count // 2], texts[count // 2 :]
     for ways in wordings._VERDICTS:
         found = [sum(f". {way}. " in text for text in old) for way in ways]

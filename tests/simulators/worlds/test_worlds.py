@@ -9,8 +9,7 @@ from torchrl.envs.utils import check_env_specs
 
 from lightrec.keys import Column, Key
 from lightrec.simulators.scored import best, even_chance, play
-from lightrec.simulators.worlds.far import Far
-from lightrec.simulators.worlds.far_laws import FarLaws
+from lightrec.simulators.worlds.far import Far, FarLaws
 from lightrec.simulators.worlds.greed import Greed
 from lightrec.simulators.worlds.retention import Retention
 from lightrec.simulators.worlds.texts import describe_bait
@@ -63,7 +62,8 @@ def test_items_are_put_into_words(make):
 
 def test_words_tell_quality_and_bait_apart():
     levels = np.linspace(-1, 1, 5, dtype=np.float32)
-    titles, texts = describe_bait(np.arange(5), levels, levels[::-1].copy())
+    items = describe_bait(np.arange(5), levels, levels[::-1].copy()).items
+    titles, texts = items[Column.TITLE], items[Column.TEXT]
     assert titles[0].startswith("You Will Not Believe This Western")
     assert "regrets" in texts[0]
     assert titles[4].startswith("Notes on the")
