@@ -101,7 +101,7 @@ def assume(
     learned = stage.before["policy"]
     learned = replace(learned, overrides=[*learned.overrides, *policy])
     a, b = run.users_a, run.users_b
-    rates = float(a.choice.discount), a.leave_rate
+    rates = float(a.choice.discount), float(a.choice.leave_rate)
     todo = list(cells(*rates, run.data.has_nothing, b.leaving is not None))
     # One fit of B a cell: what refits do to the intervals stands in the run's own table.
     alone = b.replaced(members=b.members[:1], valuing=None, returning=None)

@@ -1,9 +1,6 @@
 """Measures of user models: likelihood, calibration, order within sets, disagreement of members."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import reduce
-from operator import add
 
 import numpy as np
 import torch
@@ -23,76 +20,53 @@ NEVER = -30.0
 """A shift that leaves nothing a probability below e⁻³⁰ next to an item of utility 0."""
 
 
-@dataclass(frozen=True)
-class Reliability:
-    """Forecasts and outcomes, by bins of equal width between 0 and 1.
+def reliability(
+    probability: Tensor, happened: Tensor, weight: Tensor | None = None, bins: int = BINS
+) -> Tensor:
+    """Count forecasts and outcomes by bins of equal width between 0 and 1.
 
-    Counts of several batches add up with ``+``.
+    :param probability: any shape, from 0 to 1.
+    :param happened: the same shape, bool or from 0 to 1.
+    :param weight: broadcast against them; 1 each where it is None.
+    :returns: (3, bins) float64: each bin's weight, its sum of weight · probability, and the weight
+        of the forecasts that came true. Counts of several batches add up.
     """
+    forecast = probability.double()
+    counted = torch.ones_like(forecast) if weight is None else weight.double()
+    counted = counted.expand_as(forecast).flatten()
+    forecast = forecast.flatten()
+    place = (forecast * bins).long().clamp(0, bins - 1)
+    rows = (counted, counted * forecast, counted * happened.double().flatten())
+    return torch.stack([row.new_zeros(bins).index_add_(0, place, row) for row in rows])
 
-    weight: Tensor
-    """(K,) float64: weight of the forecasts in each bin."""
-    forecast: Tensor
-    """(K,) float64: sum of weight · probability."""
-    happened: Tensor
-    """(K,) float64: weight of those that came true."""
 
-    @classmethod
-    def of(
-        cls, probability: Tensor, happened: Tensor, weight: Tensor | None = None, bins: int = BINS
-    ) -> "Reliability":
-        """Count forecasts of events that came true or not.
+def choice_reliability(
+    log_probability: Tensor, choice: Tensor, weight: Tensor | None = None
+) -> Tensor:
+    """Count every alternative of every set, nothing included, as one forecast.
 
-        :param probability: any shape, from 0 to 1.
-        :param happened: the same shape, bool or from 0 to 1.
-        :param weight: broadcast against them; 1 each where it is None.
-        :param bins: number of bins K.
-        """
-        forecast = probability.double()
-        counted = torch.ones_like(forecast) if weight is None else weight.double()
-        counted = counted.expand_as(forecast).flatten()
-        forecast = forecast.flatten()
-        place = (forecast * bins).long().clamp(0, bins - 1)
-        rows = (counted, counted * forecast, counted * happened.double().flatten())
-        return cls(*(row.new_zeros(bins).index_add_(0, place, row) for row in rows))
+    :param log_probability: (B, C + 1); minus infinity is no alternative and is not counted.
+    :param choice: (B,) int64, the column that was chosen.
+    :param weight: (B,) of the sets.
+    :returns: as :func:`reliability`.
+    """
+    there = log_probability > -torch.inf
+    counted = there if weight is None else there * weight.double().unsqueeze(1)
+    chosen = torch.zeros_like(there).scatter_(1, choice.unsqueeze(1), True)
+    return reliability(log_probability.double().exp(), chosen, counted)
 
-    @classmethod
-    def of_choices(
-        cls,
-        log_probability: Tensor,
-        choice: Tensor,
-        weight: Tensor | None = None,
-        bins: int = BINS,
-    ) -> "Reliability":
-        """Count every alternative of every set, nothing included, as one forecast.
 
-        :param log_probability: (B, C + 1); minus infinity is no alternative and is not counted.
-        :param choice: (B,) int64, the column that was chosen.
-        :param weight: (B,) of the sets.
-        """
-        there = log_probability > -torch.inf
-        counted = there if weight is None else there * weight.double().unsqueeze(1)
-        chosen = torch.zeros_like(there).scatter_(1, choice.unsqueeze(1), True)
-        return cls.of(log_probability.double().exp(), chosen, counted, bins)
+def calibration_error(counts: Tensor) -> float:
+    """Expected calibration error, from 0 to 1, of counts of forecasts; 0 without any.
 
-    def __add__(self, other: "Reliability") -> "Reliability":
-        return Reliability(
-            self.weight + other.weight,
-            self.forecast + other.forecast,
-            self.happened + other.happened,
-        )
-
-    @property
-    def error(self) -> float:
-        """Expected calibration error, from 0 to 1; 0 without forecasts.
-
-        That is the mean, over forecasts, of the distance in their bin between the mean forecast and
-        the share that came true (Naeini, Cooper and Hauskrecht 2015; Guo et al. 2017; over all
-        alternatives, not the likeliest alone, Nixon et al. 2019). A bin of n forecasts of
-        probability p is off by about sqrt(p (1 - p) / n) by chance.
-        """
-        total = float(self.weight.sum())
-        return float((self.forecast - self.happened).abs().sum()) / total if total else 0.0
+    That is the mean, over forecasts, of the distance in their bin between the mean forecast and the
+    share that came true (Naeini, Cooper and Hauskrecht 2015; Guo et al. 2017; over all
+    alternatives, not the likeliest alone, Nixon et al. 2019). A bin of n forecasts of probability p
+    is off by about sqrt(p (1 - p) / n) by chance.
+    """
+    weight, forecast, happened = counts
+    total = float(weight.sum())
+    return float((forecast - happened).abs().sum()) / total if total else 0.0
 
 
 def maximised(function: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
@@ -154,12 +128,12 @@ class PopularityChoice:
     """P(i | set) ∝ exp(a · score of i), nothing having utility b, for all users alike.
 
     :param scores: (N + 1,) scores of items, such as log popularity.
+    :param parameters: a and b.
     """
 
-    def __init__(self, scores: Tensor) -> None:
+    def __init__(self, scores: Tensor, parameters: tuple[float, float] = (1.0, 0.0)) -> None:
         self.scores = scores.double()
-        self.weight = scores.new_ones((), dtype=torch.float64)
-        self.nothing = scores.new_zeros((), dtype=torch.float64)
+        self.parameters = scores.new_tensor(parameters, dtype=torch.float64)
 
     def fit(self, items: Tensor, choice: Tensor, weight: Tensor) -> None:
         """Fit a and b by maximum likelihood.
@@ -170,17 +144,16 @@ class PopularityChoice:
         """
 
         def mean_log_likelihood(parameters: Tensor) -> Tensor:
-            self.weight, self.nothing = parameters[0], parameters[1]
+            self.parameters = parameters
             log_p = self.log_probabilities(items).gather(1, choice.unsqueeze(1)).squeeze(1)
             return (weight * log_p).sum() / weight.sum()
 
-        start = torch.stack([self.weight, self.nothing])
-        self.weight, self.nothing = maximised(mean_log_likelihood, start)
+        self.parameters = maximised(mean_log_likelihood, self.parameters)
 
     def log_probabilities(self, items: Tensor) -> Tensor:
         """Log-probabilities (B, C + 1) of items (B, C) and, in the last column, of nothing."""
-        utilities = (self.weight * self.scores[items]).masked_fill(items == 0, -torch.inf)
-        return with_nothing(utilities, self.nothing.expand(len(items))).log_softmax(-1)
+        utilities = (self.parameters[0] * self.scores[items]).masked_fill(items == 0, -torch.inf)
+        return with_nothing(utilities, self.parameters[1].expand(len(items))).log_softmax(-1)
 
 
 def fit_popularity(data: ChoiceData, limit: int = 20_000) -> PopularityChoice:
@@ -225,17 +198,17 @@ def assess(
 
     :returns: ``log_likelihood`` and ``popularity``, mean over weighted rows, in nats;
         ``accuracy``, how often the choice was the likeliest; and ``calibration_error``, see
-        :attr:`Reliability.error`, of all alternatives. Of several members also ``disagreement``,
+        :func:`calibration_error`, of all alternatives. Of several members also ``disagreement``,
         their mean uncertainty in nats.
     """
     names = ["log_likelihood", "popularity", "accuracy"]
     names += ["disagreement"] * (len(users.members) > 1)
     total, sums = torch.zeros((), dtype=torch.float64), torch.zeros(4, dtype=torch.float64)
-    curves: list[Reliability] = []
+    counts = torch.zeros(3, BINS, dtype=torch.float64)
     for history, sets, choice, weight in _held_out(users, data, part, half):
         found, uncertainty = users.predict(history, sets)
         ours, theirs = found.double().cpu(), popularity.log_probabilities(sets.cpu())
-        curves.append(Reliability.of_choices(ours, choice, weight))
+        counts += choice_reliability(ours, choice, weight)
         likely = (law.gather(1, choice.unsqueeze(1)).squeeze(1) for law in (ours, theirs))
         rows = (*likely, ours.argmax(1) == choice, uncertainty.double().cpu())
         weight = weight.double()
@@ -244,7 +217,7 @@ def assess(
     if not total:
         return {}
     means = dict(zip(names, (sums / total).tolist(), strict=False))
-    return {**means, "calibration_error": reduce(add, curves).error}
+    return {**means, "calibration_error": calibration_error(counts)}
 
 
 @torch.no_grad()
@@ -288,15 +261,6 @@ def future_share(users: UserModel, data: ChoiceData, part: int, half: Half) -> f
     return float((sums[0] / sums[1]).sqrt())
 
 
-def first_events(store: EventStore, sessions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions of the first training event of each session, or -1 where it has none."""
-    begins, ends = store.session_offsets[sessions], store.session_offsets[sessions + 1]
-    train = store.events(TRAIN)
-    place = np.minimum(np.searchsorted(train, begins), len(train) - 1)
-    found = train[place]
-    return np.where((found >= begins) & (found < ends), found, -1)
-
-
 def events_of(store: EventStore, sessions: NDArray[np.int64]) -> NDArray[np.int64]:
     """All training events of some sessions, ascending, for ``ChoiceData``'s ``events``."""
     train = store.events(TRAIN)
@@ -330,8 +294,9 @@ def most_informative(
     :param number: how many to choose at most.
     :returns: their numbers, the one of most disagreement first.
     """
-    first = first_events(data.store, sessions)
-    sessions, first = sessions[first >= 0], first[first >= 0]
-    order = np.argsort(-uncertainty(users, data, first).numpy(), kind="stable")
-    chosen: NDArray[np.int64] = sessions[order[:number]]
+    train, offsets = data.store.events(TRAIN), data.store.session_offsets
+    first = train[np.minimum(np.searchsorted(train, offsets[sessions]), len(train) - 1)]
+    inside = (first >= offsets[sessions]) & (first < offsets[sessions + 1])
+    order = np.argsort(-uncertainty(users, data, first[inside]).numpy(), kind="stable")
+    chosen: NDArray[np.int64] = sessions[inside][order[:number]]
     return chosen

@@ -48,8 +48,8 @@ class ChoiceData(LogData):
     :param seed: of the order and the draws.
     :param events: a ``.npy`` file with positions, in this data's ``store``, of the training events
         to learn from, such as actively chosen ones; null for all.
-    :param forget: in training, the probability that a step of a history is left out, drawn anew in
-        every epoch: augmentation for small logs.
+    :param forget: the probability that a training history lacks a step, drawn anew in every epoch:
+        augmentation for small logs.
     """
 
     def __init__(

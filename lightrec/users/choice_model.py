@@ -1,8 +1,4 @@
-"""Discrete choice given a history: which item of a set somebody takes, or nothing.
-
-A choice model is the user in a simulator, and what inverse reinforcement learning turns into a
-reward.
-"""
+"""Discrete choice given a history: which item of a set somebody takes, or nothing."""
 
 import math
 from abc import abstractmethod
@@ -22,12 +18,10 @@ class ChoiceModel(Part):
     A utility is Q(s, i) - Q(s, nothing), Q being the soft action value of a user who looks ahead
     (Rust 1987; Ziebart et al. 2008). Nothing has reward 0, so the reward follows (Hotz and Miller
     1993): r(s, i) = utility - γ' (W(s after i) - W(s after nothing)), where W(s) is the expected
-    value of the next offer, linear in the state, and γ' = discount · (1 - leave rate). With γ' = 0
-    the reward is the utility.
+    value of the next offer, linear in the state, and γ' = discount · (1 - leave rate).
 
-    Utilities are linear in an item's features, so all items cost one matrix product. The buffers
-    ``temperature``, a divisor of utilities, and ``nothing_shift``, which is then subtracted,
-    calibrate them on choices outside the training set.
+    Utilities are linear in an item's features, so all items cost one matrix product. They are
+    calibrated by the buffers ``temperature``, a divisor, and ``nothing_shift``, then subtracted.
 
     :param num_items: N. Item N + 1 in a history is "chose nothing".
     :param vector_size: length of the item vectors.
@@ -71,7 +65,7 @@ class ChoiceModel(Part):
         self.state_size = state_size
         self.register_buffer("vectors", torch.zeros(num_items + 1, vector_size))
         self.register_buffer("offsets", torch.zeros(num_items + 1))
-        # Buffers, because what a log teaches later must travel with the weights.
+        # Buffers, because numbers that are fitted later must travel with the weights.
         self.register_buffer("nothing_recorded", torch.tensor(records_nothing))
         numbers = {"discount": discount, "leave_rate": leave_rate}
         for name, number in (numbers | {"temperature": 1.0, "nothing_shift": 0.0}).items():
@@ -104,8 +98,8 @@ class ChoiceModel(Part):
         """Fill the item table; vectors are centred and brought to unit mean square.
 
         :param vectors: (N + 1, vector_size); row 0 is ignored.
-        :param offsets: (N + 1,) a score that is the same for all users, such as the items' log
-            popularity; it enters the utility with a learned weight. Row 0 is ignored.
+        :param offsets: (N + 1,) scores for all users, such as the items' log popularity, which
+            enter utilities with a learned weight; row 0 is ignored.
         """
         items = vectors[1:].to(self.vectors)
         items = items - items.mean(0)
@@ -120,10 +114,7 @@ class ChoiceModel(Part):
 
     @abstractmethod
     def after(self, history: Tensor, items: Tensor) -> Tensor:
-        """States (B, C, S) when each of items (B, C), in turn, is added to histories (B, any).
-
-        Equal to ``state`` of the longer histories, but cheaper.
-        """
+        """States (B, C, S) when each of items (B, C), in turn, is added to histories (B, any)."""
 
     def tastes(self, state: Tensor) -> Tensor:
         """Weights of the items' features: (B, F + 1), the last column being a level for all."""
@@ -176,12 +167,7 @@ class ChoiceModel(Part):
         return self.after(history, nothing).squeeze(1)
 
     def reward(self, history: Tensor, items: Tensor) -> Tensor:
-        """r(s, i) in nats, nothing being worth 0.
-
-        :param history: (B, any length) int64.
-        :param items: (B, C) int64.
-        :returns: (B, C); minus infinity for padding.
-        """
+        """Rewards (B, C) of items (B, C), in nats, nothing being worth 0; -inf for padding."""
         utilities = self.utilities(self.state(history), items)
         if self.survival_discount == 0:
             return utilities
@@ -192,9 +178,7 @@ class ChoiceModel(Part):
     def prior(self, identity_precision: float = 1.0) -> Tensor:
         """Minus the log-density, up to a constant, of a Gaussian prior on each item's own part.
 
-        Biases have unit variance.
-
-        :param identity_precision: of the learned item vectors.
+        :param identity_precision: of the learned item vectors; biases have unit variance.
         """
         return (self.bias.square().sum() + identity_precision * self.identity.square().sum()) / 2
 

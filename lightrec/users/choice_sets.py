@@ -24,66 +24,6 @@ Request: TypeAlias = tuple[tuple[int, ...], Integers] | tuple[tuple[int, ...], I
 """Seeds of the draws, positions (B,) of events in the store, and the process that asks."""
 
 
-class UnseenItems:
-    """Draws items that users had not met before given events, and that may be shown to them.
-
-    :param store: a log; every event of a user counts as a meeting, whatever its part.
-    :param repeats: whether items may be met again, so that nothing is left out.
-    """
-
-    ROUNDS = 100
-
-    def __init__(self, store: EventStore, repeats: bool) -> None:
-        self.store = store
-        self.num_items = store.num_items
-        self.repeats = repeats
-        self.stride = store.num_items + 2
-        users = np.repeat(np.arange(store.num_users), np.diff(store.offsets))
-        keys = users * self.stride + np.asarray(store.items)
-        # The first of equal keys is kept, which is the first meeting.
-        self.keys, self.first = np.unique(keys, return_index=True)
-
-    def draw(
-        self, sets: Integers, users: Integers, events: Integers, generator: np.random.Generator
-    ) -> Integers:
-        """Fill the zeros of sets (B, C) with different unseen items, each drawn evenly.
-
-        Where a user has met nearly everything, some places stay padding.
-
-        :param users: (B,) their rows.
-        :param events: (B,) positions of the events before which items are unseen.
-        """
-        sets = sets.copy()
-        free = sets == PADDING
-        allowed = eligible(self.store, users)
-        for _ in range(self.ROUNDS):
-            row, column = np.nonzero(free & (sets == PADDING))
-            if not len(row):
-                break
-            drawn = generator.integers(1, self.num_items + 1, len(row))
-            if not self.repeats:
-                keys = users[row] * self.stride + drawn
-                place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-                met = (self.keys[place] == keys) & (self.first[place] < events[row])
-                drawn[met] = PADDING
-            if allowed is not None:
-                drawn[~allowed[row, drawn]] = PADDING
-            sets[row, column] = drawn
-            sets[_repeated(sets) & free] = PADDING
-        return sets
-
-
-def _repeated(sets: Integers) -> NDArray[np.bool_]:
-    """Whether an entry equals one to the left of it; padding does not count."""
-    order = np.argsort(sets, axis=1, kind="stable")
-    ordered = np.take_along_axis(sets, order, 1)
-    same = np.zeros_like(ordered, bool)
-    same[:, 1:] = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PADDING)
-    repeated = np.empty_like(same)
-    np.put_along_axis(repeated, order, same, 1)
-    return repeated
-
-
 class ChoiceSets(Dataset[Batch]):
     """Batches of choices: history (B, L), candidates (R, C), choice, weight and user (R,).
 
@@ -101,6 +41,9 @@ class ChoiceSets(Dataset[Batch]):
     :param forget: the probability that a step is left out of a history of a shuffled batch.
     """
 
+    ROUNDS = 100
+    """At most so many draws of a set; then places stay padding."""
+
     def __init__(
         self,
         store: EventStore,
@@ -114,10 +57,14 @@ class ChoiceSets(Dataset[Batch]):
         self.candidates = candidates
         self.nothing_odds, self.forget = nothing_odds, forget
         self.ended: NDArray[np.bool_] | None = None
-        if store.candidates is None:
-            self.unseen = UnseenItems(store, store.repeats)
-        else:
+        if store.candidates is not None:
             self.offered = np.flatnonzero(np.asarray(store.candidates[:, 0]) != PADDING)
+            return
+        # Every event of a user counts as a meeting, whatever its part; of equal keys the first one.
+        self.stride = store.num_items + 2
+        users = np.repeat(np.arange(store.num_users), np.diff(store.offsets))
+        keys = users * self.stride + np.asarray(store.items)
+        self.keys, self.first = np.unique(keys, return_index=True)
 
     def read_next(self, ended: NDArray[np.bool_]) -> None:
         """Let batches hold the next step, too.
@@ -202,10 +149,40 @@ class ChoiceSets(Dataset[Batch]):
     def _offers(
         self, sets: Integers, users: Integers, events: Integers, generator: np.random.Generator
     ) -> Integers:
-        """The logged sets (B, C) of events; else given ones, filled with unseen items."""
+        """The logged sets (B, C) of events; else given ones, whose zeros are filled.
+
+        They become different items, each drawn evenly from those that may be shown to the user and,
+        unless items repeat, that the user had not met before the event.
+        """
         if self.store.candidates is not None:
             return np.asarray(self.store.candidates[events]).astype(np.int64)
-        return self.unseen.draw(sets, users, events, generator)
+        free = sets == PADDING
+        allowed = eligible(self.store, users)
+        for _ in range(self.ROUNDS):
+            row, column = np.nonzero(free & (sets == PADDING))
+            if not len(row):
+                break
+            drawn = generator.integers(1, self.store.num_items + 1, len(row))
+            if not self.store.repeats:
+                keys = users[row] * self.stride + drawn
+                place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+                drawn[(self.keys[place] == keys) & (self.first[place] < events[row])] = PADDING
+            if allowed is not None:
+                drawn[~allowed[row, drawn]] = PADDING
+            sets[row, column] = drawn
+            sets[_repeated(sets) & free] = PADDING
+        return sets
+
+
+def _repeated(sets: Integers) -> NDArray[np.bool_]:
+    """Whether an entry equals one to the left of it; padding does not count."""
+    order = np.argsort(sets, axis=1, kind="stable")
+    ordered = np.take_along_axis(sets, order, 1)
+    same = np.zeros_like(ordered, bool)
+    same[:, 1:] = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PADDING)
+    repeated = np.empty_like(same)
+    np.put_along_axis(repeated, order, same, 1)
+    return repeated
 
 
 def forgetting(history: Integers, rate: float, generator: np.random.Generator) -> Integers:

@@ -20,10 +20,7 @@ OFFERS = "offers"
 
 
 def in_half(users: NDArray[np.int64], half: Half, seed: int) -> NDArray[np.bool_]:
-    """Whether users belong to a half; the halves follow from a hash of row and seed.
-
-    :param users: (U,) rows of the user table.
-    """
+    """Whether users (U,), rows of the user table, belong to a half, by a hash of row and seed."""
     if half == "all":
         return np.ones(len(users), bool)
     # splitmix64 (Steele, Lea and Flood 2014): neighbouring rows fall into unrelated halves.

@@ -1,7 +1,7 @@
 """The stages users_a and users_b: a choice model by likelihood, then its reward.
 
-Lightning's epochs fit the choices, the first step of the two-step estimator. The second, the
-continuation value, is one linear solve on the best epoch's model when the part is written.
+Lightning's epochs fit the choices. The continuation value of the two-step estimator is one linear
+solve on the best epoch's model, when the part is written.
 """
 
 import math
@@ -25,8 +25,7 @@ from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel, PooledChoice, RecurrentChoice, with_nothing
 from lightrec.users.choice_sets import Batch
 from lightrec.users.halves import OTHER, Half
-from lightrec.users.irl import RewardLearner
-from lightrec.users.irl.base import Offer, chosen, fit_continuation, mean
+from lightrec.users.irl.base import Offer, RewardLearner, chosen, fit_continuation, mean
 from lightrec.users.parts_fitting import SessionTable, UserParts
 from lightrec.users.reward_explained import explain
 from lightrec.users.user_model import UserModel
@@ -41,9 +40,8 @@ class ChoiceModule(StageModule):
         an ensemble are of both classes by turns, the first being pooled.
     :param members: number of choice models, trained from different beginnings. The first gives
         other stages utilities and rewards; all together are the user in simulators.
-    :param bootstrap: whether each member learns from a bootstrap sample of the users of its own,
-        drawn by the data's seed, so that members differ as refits of the user model would (Efron
-        1979).
+    :param bootstrap: whether each member learns from its own bootstrap sample of the users, so that
+        members differ as refits of the user model would (Efron 1979).
     :param history_length: how many of a history's last items are read; as in the data.
     :param feature_size: length of the features made of an item's vector.
     :param hidden_size: width of the hidden layers.
@@ -61,8 +59,7 @@ class ChoiceModule(StageModule):
     :param learner: of the reward, such as ``{class_path: MaxEnt}``, trained next to the user model;
         null for the two-step estimator, which reads the reward off the first choice model.
     :param use_popularity: whether the items' log popularity enters utilities, with a learned
-        weight. Counts include the very choices that they explain: where items were chosen a few
-        times only, the weight is learned too high.
+        weight. Counts include the choices that they explain: the weight of rare items is too high.
     """
 
     monitor: ClassVar[str] = "validation/log_likelihood"
@@ -266,12 +263,9 @@ class ChoiceModule(StageModule):
 
 
 def bootstrap_times(data: ChoiceData, number: int) -> Tensor:
-    """(U,) float32: how often each user stands in a bootstrap sample.
+    """(U,) float32: how often each user stands in a bootstrap sample of a given number.
 
-    Counts are Poisson with mean 1, which approximates multinomial ones for many users (Oza and
-    Russell 2001, "Online bagging and boosting").
-
-    :param number: of the sample.
+    Counts are Poisson with mean 1 (Oza and Russell 2001, "Online bagging and boosting").
     """
     counts = np.random.default_rng((data.seed, number)).poisson(1.0, data.num_users)
     return torch.from_numpy(counts.astype(np.float32))
@@ -285,13 +279,12 @@ def _log_likelihood(model: ChoiceModel | UserModel, batch: Batch) -> Tensor:
 def session_ends(data: ChoiceData, leave_rate: float) -> NDArray[np.bool_]:
     """(E,) whether a session of one's own half of the users ended with an event.
 
-    Ends are taken from the log where it records slates of which nothing was chosen. In any other
-    the steps after the last choice are unknown; and with a ``leave_rate`` above 0 the discount
-    contains the ends already. There no session counts as ended.
+    None counts as ended in a log without declined slates, whose sessions may go on after the last
+    choice, nor with a ``leave_rate`` above 0, by which the discount contains the ends already.
     """
     ended = np.zeros(len(data.store), bool)
     if data.store.has_nothing and leave_rate == 0:
-        table = SessionTable(data.store, data)
+        table = SessionTable(data)
         ended[table.ends[~table.cut] - 1] = True
     return ended
 

@@ -1,8 +1,4 @@
-"""What users do besides choosing: they leave, value what they chose, and come back.
-
-Each part is a small network over a choice model's state and a few numbers, fitted by maximum
-likelihood to rows that ``lightrec.users.parts_fitting`` makes of a log.
-"""
+"""What users do besides choosing: they leave, value what they chose, and come back."""
 
 import math
 from abc import abstractmethod
@@ -19,12 +15,9 @@ FARTHEST = 4.0
 
 
 class UserPart(Part):
-    """A small network over a choice state and a few numbers: linear, plus a hidden layer.
+    """A network over a choice state (B, S) and further numbers: linear, plus a hidden layer.
 
-    :param state_size: S, of the choice model's states.
-    :param numbers: number of further inputs.
-    :param outputs: number of outputs.
-    :param hidden_size: width of the hidden layer.
+    ``lightrec.users.parts_fitting`` fits it by maximum likelihood to rows that it makes of a log.
     """
 
     mean: Tensor
@@ -61,10 +54,7 @@ class UserPart(Part):
         return found
 
     def standardise(self, *row: Tensor) -> None:
-        """Take the inputs' mean and spread, so that all are of order 1.
-
-        An input that is constant in the log has no effect, whatever it is in a simulated session.
-        """
+        """Take the inputs' mean and spread; one that is constant in the log has no effect."""
         known = torch.cat([x.float() for x in self._inputs(*row)], 1)
         self.mean.copy_(known.mean(0))
         spread = known.std(0, correction=0)
@@ -73,8 +63,7 @@ class UserPart(Part):
     def prior(self) -> Tensor:
         """Minus the log-density, up to a constant, of a Gaussian prior on the weights.
 
-        Their variance is one over the inputs of their layer, so that the network adds numbers of
-        order 1; with few rows it adds almost nothing.
+        Their variance is one over the inputs of their layer: outputs are of order 1.
         """
         layers = [m for m in (self.linear, *self.hidden) if isinstance(m, nn.Linear)]
         sums = [layer.in_features * layer.weight.square().sum() for layer in layers]
@@ -115,11 +104,7 @@ class LeavingModel(UserPart):
         return state, step.float().log(), accepted_total / step, accepted_total.log1p(), accepted
 
     def log_likelihood(self, *row: Tensor) -> Tensor:
-        """Log-likelihood (B,) of sessions that end, (B,) bool, or do not, after a step.
-
-        The last step of a session that was cut is not among the rows: nobody knows whether its user
-        would have left.
-        """
+        """Log-likelihood (B,) of whether sessions end, (B,) bool, after a step."""
         ends, *known = row
         logit = self(*known)
         return torch.where(ends, logit, -logit).sigmoid().clamp_min(1e-12).log()
@@ -128,8 +113,7 @@ class LeavingModel(UserPart):
 class ValueModel(UserPart):
     """The worth of a choice to its user: a rating, seconds of dwell; a normal law.
 
-    Mean and spread follow from the choice state before, the item's features in the choice model,
-    and a level of each item's own.
+    It reads the choice state before, the item's features in the choice model, and the item.
 
     :param state_size: S.
     :param feature_size: F, of the item features.
@@ -217,10 +201,8 @@ class ReturnModel(UserPart):
         return state, step.float().log(), accepted_total / step
 
     def log_likelihood(self, *row: Tensor) -> Tensor:
-        """Log-likelihood (B,) of the seconds (B,) until the next session.
-
-        The second outcome, (B,) bool, is whether the user came back within the log; if not, the
-        seconds are those without an event.
+        """Log-likelihood (B,) of the seconds (B,) until the next session, or, where (B,) bool is
+        False, until the log ended without one.
         """
         seconds, seen, *known = row
         mean, deviation = self(*known)

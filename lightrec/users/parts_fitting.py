@@ -1,8 +1,4 @@
-"""Fitting what users do besides choosing, from a log's sessions.
-
-Each part is fitted where the log has the data, and left out elsewhere. Leaving needs a log that
-records slates of which nothing was chosen: any other lacks the steps between two choices.
-"""
+"""Fitting what users do besides choosing, from a log's sessions, where the log has the data."""
 
 from typing import Any, TypeAlias
 
@@ -11,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightrec.data.store import SESSION_GAP, TEST, TRAIN, EventStore
+from lightrec.data.store import SESSION_GAP, TEST, TRAIN
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.halves import in_half
@@ -37,26 +33,21 @@ class SessionTable:
     Of the users who are fitted to, nothing is known from their first held-out event on.
 
     :ivar begins: (S,) int64 positions of the first events.
+    :ivar ends: (S,) int64 positions after the last events that are known.
     :ivar owners: (S,) int64 rows of the users.
     :ivar known_to: (S,) int64 positions up to which the user's events are known.
-    :ivar ends: (S,) int64 positions after the last events that are known.
-    :ivar held_out: (S,) whether a session is for testing. In a split by time those with test events
-        are; else those of some users drawn by a hash, since a session of which single events are
-        held out is none.
-    :ivar fitted: (S,) whether a session is for fitting: it begins before anything is held out.
-        A session that single held-out events cut short says nothing of leaving: the cut follows
-        from the end.
     :ivar horizon: (S,) int64 milliseconds: when the known time ends.
-    :ivar longest: the length at which sessions were cut, as the data says or as they pile up at it;
-        None where they were not.
+    :ivar held_out: (S,) whether a session is for testing.
+    :ivar fitted: (S,) whether a session is for fitting: it begins before anything is held out.
+    :ivar longest: the length at which sessions were cut; None where they were not.
     :ivar cut: (S,) whether a session may have gone on. It was cut at the longest, by the end of the
         known time, or by held-out events.
 
-    :param store: the log.
-    :param data: whose half of the users is taken.
+    :param data: of the log, and of one half of the users.
     """
 
-    def __init__(self, store: EventStore, data: ChoiceData) -> None:
+    def __init__(self, data: ChoiceData) -> None:
+        store = data.store
         by_time = store.meta["settings"]["split"] == "global-time"
         offsets = store.session_offsets
         own = in_half(store.users_of(offsets[:-1]), data.half, data.split_seed)
@@ -66,17 +57,18 @@ class SessionTable:
             tests = store.events(TEST)
             self.held_out = np.searchsorted(tests, self.begins) < np.searchsorted(tests, whole_ends)
         else:
+            # Sessions of which single events are held out cannot test: users drawn by a hash do.
             seeds = [data.split_seed + 1000 + n for n in range(SIXTEENTH)]
             self.held_out = np.logical_and.reduce([in_half(self.owners, "a", s) for s in seeds])
         all_events = store.offsets[self.owners + 1]
         self.known_to = np.where(self.held_out, all_events, store.train_ends()[self.owners])
         self.ends = np.minimum(whole_ends, self.known_to)
         truncated = whole_ends > self.known_to
-        if not by_time:
-            # Where the last events are held out, so is the time at which the session ended.
-            truncated = (whole_ends >= self.known_to) & (self.known_to < all_events)
         self.fitted = ~self.held_out & (self.begins < self.known_to)
         if not by_time:
+            # Where the last events are held out, so is the time at which the session ended. Such a
+            # session shows nothing of leaving: the split, and not its user, ended it.
+            truncated = (whole_ends >= self.known_to) & (self.known_to < all_events)
             self.fitted &= ~truncated
         self.by_time = by_time
         times = np.asarray(store.times)
@@ -113,7 +105,7 @@ class UserParts:
     def __init__(self, model: ChoiceModel, data: ChoiceData, epochs: int = 5) -> None:
         self.model, self.data, self.epochs = model, data, epochs
         self.store = data.store
-        self.table = SessionTable(data.store, data)
+        self.table = SessionTable(data)
         self.device = model.bias.device
 
     def fit(self) -> tuple[dict[str, Any], dict[str, float]]:
@@ -138,7 +130,7 @@ class UserParts:
         return parts, metrics
 
     def leaving(self) -> Found:
-        """Fit leaving; None where slates without a choice are not in the log."""
+        """Fit leaving; None in a log without declined slates, which lacks steps."""
         table = self.table
         lengths = table.ends - table.begins
         if not self.store.has_nothing or lengths.max(initial=0) < 2 or table.cut.all():
@@ -208,8 +200,8 @@ class UserParts:
     def returning(self) -> Found:
         """Fit times until the next session; None where too few users have several.
 
-        In a split by time, users who are not seen again are censored. In any other, the last events
-        of all users are held out, and the times are those of users who come back.
+        Users who are not seen again are censored in a split by time; in any other the last events
+        of all users are held out, and only users who come back count.
         """
         if not self.store.has_times:
             return None

@@ -1,15 +1,14 @@
-"""A learned reward in words: weights, parts, and the items that it likes best.
+"""A learned reward in words, written next to the choice model as ``explained.json``.
 
-Three views, written next to the choice model as ``explained.json``: a reward that is linear in
-named features, fitted to the same choices; the parts of the model's own reward; and the catalog's
-items of highest and lowest reward.
+Three views: a reward that is linear in named features, fitted to the same choices; the parts of the
+model's own reward; and the catalog's items of highest and lowest reward.
 """
 
 import copy
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -131,25 +130,27 @@ def _parts(model: Model, data: ChoiceData, device: torch.device) -> dict[str, An
     history, taken = _states(data, accepted=True)
     if not len(history):
         return {}
-    found = attribute(model, history.to(device), taken.to(device))
-    parts = Attribution(*(part.cpu() for part in found))
+    reward, baseline, found = attribute(model, history.to(device), taken.to(device))
+    parts = {name: part.cpu() for name, part in found.items()}
     age = torch.arange(history.shape[1] - 1, -1, -1)
     there = history != PADDING
-    widths = [block.shape[1] for block in data.blocks.values()]
-    blocks_ = zip(data.blocks, parts.vector.split(widths, 1), strict=True) if widths else ()
-    named = {f"what the item is: {name}": block.sum(1) for name, block in blocks_}
+    named, begin = {}, 0
+    for name, block in data.blocks.items():
+        end = begin + block.shape[1]
+        named[f"what the item is: {name}"] = parts["vectors"][:, begin:end].sum(1)
+        begin = end
     named |= {
-        "what the item is by itself": parts.identity + parts.bias,
-        "popularity": parts.offset,
-        "the last step": (parts.history * (there & (age == 0))).sum(1),
-        "steps 2 to 5 before": (parts.history * (there & (age > 0) & (age < 5))).sum(1),
-        "earlier steps": (parts.history * (there & (age >= 5))).sum(1),
+        "what the item is by itself": parts["identity"] + parts["bias"],
+        "popularity": parts["offsets"],
+        "the last step": (parts["history"] * (there & (age == 0))).sum(1),
+        "steps 2 to 5 before": (parts["history"] * (there & (age > 0) & (age < 5))).sum(1),
+        "earlier steps": (parts["history"] * (there & (age >= 5))).sum(1),
     }
     table = [
         {"part": name, "mean": _number(x.mean()), "size": _number(x.abs().mean())}
         for name, x in named.items()
     ]
-    ends = {"reward": _number(parts.reward.mean()), "baseline": _number(parts.baseline.mean())}
+    ends = {"reward": _number(reward.cpu().mean()), "baseline": _number(baseline.cpu().mean())}
     return {"parts": table, "choices": len(history), **ends}
 
 
@@ -211,32 +212,9 @@ def _number(value: Tensor | float) -> float:
     return round(float(value), 6)
 
 
-class Attribution(NamedTuple):
-    """Parts of B rewards, in nats."""
-
-    reward: Tensor
-    """(B,) r(s, i)."""
-    baseline: Tensor
-    """(B,) the reward of an average item after a history, of the same length, of such items."""
-    vector: Tensor
-    """(B, D): of each coordinate of the item's vector."""
-    identity: Tensor
-    """(B,): of the vector that was learned for the item by itself."""
-    bias: Tensor
-    """(B,): of the item's level."""
-    offset: Tensor
-    """(B,): of its score that is the same for all users, such as popularity."""
-    history: Tensor
-    """(B, L): of each step of the history, all tables of its item together."""
-
-    @property
-    def total(self) -> Tensor:
-        """(B,) the sum of all parts: the reward less the baseline, up to the quadrature's error."""
-        one = self.vector.sum(1) + self.identity + self.bias + self.offset
-        return one + self.history.sum(1)
-
-
-def attribute(model: Model, history: Tensor, items: Tensor, steps: int = 16) -> Attribution:
+def attribute(
+    model: Model, history: Tensor, items: Tensor, steps: int = 16
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Split the rewards of items chosen after histories into parts, by integrated gradients.
 
     Along the straight line from a baseline to the input, the gradient times the input's change is
@@ -249,6 +227,9 @@ def attribute(model: Model, history: Tensor, items: Tensor, steps: int = 16) -> 
     :param history: (B, L) int64, padded on the left; N + 1 is "chose nothing" and stays.
     :param items: (B,) int64, none of them padding.
     :param steps: points of the Gauss-Legendre quadrature.
+    :returns: rewards (B,) and baselines (B,) in nats, and parts: ``vectors`` (B, D) of each
+        coordinate of the item's vector; (B,) of its learned ``identity``, its ``bias``, and its
+        ``offsets``, such as popularity; ``history`` (B, L) of each step, all tables together.
     """
     twin = copy.deepcopy(model).eval().requires_grad_(False)
     models = _choice_models(twin)
@@ -264,9 +245,9 @@ def attribute(model: Model, history: Tensor, items: Tensor, steps: int = 16) -> 
             value: Tensor = getattr(part, name).detach()[source]
             tables[place, name] = (value.view(len(source), -1) * there).view_as(value)
         part.num_items = len(source) - 1
-    own = torch.arange(1, len(source), device=items.device)
-    chosen = own[: len(items)].unsqueeze(1)
-    past = torch.where(known, own[len(items) :].view_as(history), PADDING)
+    places = torch.arange(1, len(source), device=items.device)
+    chosen = places[: len(items)].unsqueeze(1)
+    past = torch.where(known, places[len(items) :].view_as(history), PADDING)
     past = torch.where(history > number, len(source), past)
 
     def reward(scaled: dict[tuple[int, str], Tensor]) -> Tensor:
@@ -299,8 +280,8 @@ def attribute(model: Model, history: Tensor, items: Tensor, steps: int = 16) -> 
         whole = model.reward(history, items.unsqueeze(1)).squeeze(1)
     rows = parts["vectors"].sum(1) + parts["identity"] + parts["bias"] + parts["offsets"]
     before = rows[1 + len(items) :].view(history.shape)
-    vector, identity, bias, offset = (part[1 : 1 + len(items)] for part in parts.values())
-    return Attribution(whole, baseline, vector, identity, bias, offset, before)
+    own = {name: part[1 : 1 + len(items)] for name, part in parts.items()}
+    return whole, baseline, own | {"history": before}
 
 
 def _choice_models(model: nn.Module) -> list[ChoiceModel]:

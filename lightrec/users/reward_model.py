@@ -1,7 +1,4 @@
-"""Rewards with networks of their own, as learners leave them next to a choice model.
-
-The two-step estimator needs none: it reads the reward off the choice model itself.
-"""
+"""Rewards with networks of their own, as learners leave them next to a choice model."""
 
 from collections.abc import Sequence
 
@@ -16,10 +13,8 @@ from lightrec.users.choice_model import ChoiceModel
 class Continuation(Part):
     """W(s), the expected value of the next offer, by a network of its own over histories.
 
-    It shares nothing with the network of rewards: a value read off states that were fitted to
-    choices is coarser, and following its error would spoil them.
-
-    :param trunk: turns histories into states; its utilities are not used.
+    :param trunk: turns histories into states; its utilities are not used. States that are fitted to
+        choices would be coarser, and be spoilt by the errors of W.
     :param hidden_size: width of two hidden layers.
     """
 
@@ -53,11 +48,7 @@ class Continuation(Part):
 
 
 class Gate(Part):
-    """Assigns people, by their histories, to one of several kinds.
-
-    :param trunk: turns histories into states; its utilities are not used.
-    :param kinds: K.
-    """
+    """Assigns people to one of K kinds, by the states that a trunk makes of their histories."""
 
     def __init__(self, trunk: ChoiceModel, kinds: int) -> None:
         super().__init__()
@@ -126,10 +117,6 @@ def recent(history: Tensor, steps: int) -> Tensor:
 
 @torch.no_grad()
 def average(target: nn.Module, source: nn.Module, rate: float) -> None:
-    """Move a target network's parameters towards another's by a share (Polyak and Juditsky 1992).
-
-    :param target: of the same shape as ``source``; changed in place.
-    :param rate: from 0, nothing, to 1, a copy.
-    """
+    """Move a target network towards another one by a share (Polyak and Juditsky 1992)."""
     for old, new in zip(target.parameters(), source.parameters(), strict=True):
         old.lerp_(new, rate)

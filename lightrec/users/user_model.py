@@ -21,25 +21,21 @@ class UserModel(Part):
     """The users of one log, and the folder that a stage of users leaves.
 
     They choose by the mean law of several choice models, fitted to the same log from different
-    beginnings: where the log has much data these agree, elsewhere they differ (Lakshminarayanan,
-    Pritzel and Blundell 2017, "Simple and scalable predictive uncertainty estimation using deep
-    ensembles"). The first gives utilities, and the states to which leaving, value and return were
-    fitted.
+    beginnings, which differ where the log has little data (Lakshminarayanan, Pritzel and Blundell
+    2017, "Simple and scalable predictive uncertainty estimation using deep ensembles"). The first
+    gives utilities, and the states that leaving, value and return read.
 
     All methods take histories (B, any length) int64, padded on the left, and may take the users as
-    ``user`` (B,) int64, rows of the log's user table; None where they are unknown. The models of
-    today read histories alone.
+    ``user`` (B,) int64, rows of the log's user table. The models of today ignore them.
 
     :param members: the choice models, of the same items.
-    :param leaving: how users leave; None where the log lacks the data, and the leave rate of the
-        first member is assumed.
+    :param leaving: how users leave; None for the leave rate of the first member.
     :param valuing: the worth of things to users; None where all choices are worth the same.
     :param returning: when users come back; None where the log lacks the data.
     :param reward_model: the reward, learned next to the choices; None where it is read off the
         first member (the two-step estimator).
-    :param offers: the settings of the data that decide whose choices were learned from and which
-        offers, see :attr:`~lightrec.users.choice_data.ChoiceData.offer_settings`.
-    :raises ValueError: where there is no member, or where they differ in what enters a history.
+    :param offers: see :attr:`~lightrec.users.choice_data.ChoiceData.offer_settings`.
+    :raises ValueError: where there is no member, or where histories of members differ.
     """
 
     def __init__(
@@ -91,27 +87,17 @@ class UserModel(Part):
         """Whether choosing nothing enters the history, as item N + 1."""
         return self.choice.records_nothing
 
-    @property
-    def leave_rate(self) -> float:
-        """The probability that a session ends after a step, where it is assumed."""
-        return float(self.choice.leave_rate)
-
     def learned_from(self, num_users: int) -> NDArray[np.bool_]:
-        """(U,) whether a user's choices were learned from; all, if no half was noted.
-
-        :param num_users: U.
-        """
+        """(U,) whether a user's choices were learned from; all, if no half was noted."""
         if not self.offers:
             return np.ones(num_users, bool)
         return in_half(np.arange(num_users), self.offers["half"], self.offers["split_seed"])
 
     def refits(self) -> "list[UserModel]":
         """Each member as the law of a user model of its own, all else being the same."""
-        found = []
-        for member in self.members:
-            refit = self.replaced(members=[member])
+        found = [self.replaced(members=[member]) for member in self.members]
+        for refit in found:
             refit._reader = self.choice
-            found.append(refit)
         return found
 
     def replaced(self, **pieces: Any) -> Self:
@@ -180,9 +166,8 @@ class UserModel(Part):
         accepted: Tensor,
         user: Tensor | None = None,
     ) -> Tensor:
-        """Probabilities (B,) that a session ends after a step.
+        """Probabilities (B,) that a session ends after a step, whose answer ends the history.
 
-        :param history: after the step, its answer included.
         :param step: (B, 1) int64 slates shown so far, this one included.
         :param accepted_total: (B, 1) items accepted so far.
         :param accepted: (B, 1) whether one was accepted in this step.
@@ -212,7 +197,6 @@ class UserModel(Part):
     ) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (B,) of the logarithm of the seconds to the next session.
 
-        :param history: at a session's end.
         :param step: (B, 1) int64 slates shown in the session.
         :param accepted_total: (B, 1) items accepted in it.
         :raises ValueError: where returns were not fitted.

@@ -22,7 +22,9 @@ from lightrec.ranking.sequence_data import SequenceData
 from lightrec.rewards.accepted import SurplusReward
 from lightrec.rewards.combined import NormalisedReward
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.irl import ClickClassifier, IQLearn, MaxEnt
+from lightrec.users.irl.base import ClickClassifier
+from lightrec.users.irl.iq_learn import IQLearn
+from lightrec.users.irl.maxent import MaxEnt
 from lightrec.users.module import ChoiceModule
 
 LOSSES = {

@@ -7,7 +7,7 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.store import TRAIN
 from lightrec.keys import Key
-from lightrec.users.choice_sets import ChoiceSets, EventBatches, UnseenItems
+from lightrec.users.choice_sets import ChoiceSets, EventBatches
 
 
 def store_of(events, folder):
@@ -73,13 +73,11 @@ def test_draws_follow_from_the_seeds_alone(plain):
 
 
 def test_who_has_met_everything_gets_padding(plain):
-    unseen = UnseenItems(plain, repeats=False)
-    unseen.keys = np.arange(8 * unseen.stride)
-    unseen.first = np.zeros(8 * unseen.stride, np.int64)
-    drawn = unseen.draw(
-        np.array([[3, 0, 0]]), np.array([0]), np.array([5]), np.random.default_rng(0)
-    )
-    assert drawn.tolist() == [[3, 0, 0]]
+    sets = ChoiceSets(plain, 5, 3, 0.0)
+    sets.keys = np.arange(8 * sets.stride)
+    sets.first = np.zeros(8 * sets.stride, np.int64)
+    batch = sets[(0,), np.array([5])]
+    assert batch[Key.CANDIDATES].tolist() == [[plain.items[5], 0, 0]]
 
 
 def test_logged_sets_are_taken_as_they_are(offered):

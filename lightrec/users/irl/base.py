@@ -1,10 +1,6 @@
 """The base class of reward learners, the ones that do not look ahead, and the two-step estimator.
 
-The two-step estimator needs no learner. It reads rewards off a fitted choice model, whose
-continuation value follows from the probability of nothing: nothing has reward 0, so in every state
-V(s, offer) = γ' W(s after nothing) - log P(nothing | s, offer), and W(s) is the mean of V over
-offers (Hotz and Miller 1993; the anchor of Geng et al. 2020). W is linear in the state: one
-least-squares temporal-difference solve (Bradtke and Barto 1996) over the logged states and offers.
+The two-step estimator needs no learner: it reads rewards off a fitted choice model.
 """
 
 import copy
@@ -42,9 +38,8 @@ class RewardLearner(Part, ABC):
     the offer of the next step; ``Key.ENDED`` (R,) bool is whether there is none because the session
     ended, ``Key.CUT`` (R,) bool because the log of it did.
 
-    How far people look ahead, γ' = γ · (1 - leave rate), is given and not learned: choices are as
-    likely under one γ as under another, while a wrong γ costs as much as looking ahead gains. With
-    γ' = 0 every learner is a conditional logit.
+    How far people look ahead, γ' = γ · (1 - leave rate), is given: choices are as likely under one
+    γ as under another. With γ' = 0 every learner is a conditional logit.
 
     A recipe names a subclass by ``learner: {class_path: my_package.MyLearner}``. The constructor's
     arguments are plain Python. All choice models that a learner holds get the items' vectors.
@@ -193,7 +188,11 @@ def fit_continuation(
     leave_rate: float,
     ridge: float = 1e-3,
 ) -> None:
-    """Fit W of a model whose choices are fitted, in place; its choices stay unchanged.
+    """Fit W of a model whose choices are fitted, in place: the two-step estimator's second step.
+
+    Nothing has reward 0, so V(s, offer) = γ' W(s after nothing) - log P(nothing | s, offer), and
+    W(s) is the mean of V over offers (Hotz and Miller 1993; the anchor of Geng et al. 2020). W is
+    linear in the state: one least-squares temporal-difference solve (Bradtke and Barto 1996).
 
     :param offers: logged states with their offers.
     :param discount: γ of one step, from 0 to below 1.
@@ -239,8 +238,7 @@ def with_assumptions(
     """Copy a model under other assumptions; only the continuation value is fitted anew.
 
     :param nothing_odds_ratio: factor of the odds of choosing nothing. Where declined sets are
-        assumed and not logged, that shifts the utility of nothing by the ratio's logarithm and
-        changes nothing else in the fitted choices.
+        assumed, it shifts the utility of nothing and no other part of the fitted choices.
     :param given: see :func:`fit_continuation`.
     """
     other = copy.deepcopy(model)

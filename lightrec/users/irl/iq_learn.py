@@ -5,7 +5,7 @@ candidates in each step and a none-option whose reward is known.
 """
 
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,39 +19,28 @@ from lightrec.users.reward_model import RewardModel
 Divergence = Literal["chi2", "forward-kl", "hellinger", "jensen-shannon", "reverse-kl"]
 
 
-class _Function(NamedTuple):
-    value: Callable[[Tensor], Tensor]
-    slope: Callable[[Tensor], Tensor]
-    edge: float
-
-
-_FUNCTIONS: Final[dict[str, _Function]] = {
+# φ of each divergence's f, and an edge a little inside the range where φ is finite.
+_FUNCTIONS: Final[dict[str, tuple[Callable[[Tensor], Tensor], float]]] = {
     # f(t) = (t - 1)²
-    "chi2": _Function(lambda x: x - x.square() / 4, lambda x: 1 - x / 2, -torch.inf),
+    "chi2": (lambda x: x - x.square() / 4, -torch.inf),
     # f(t) = t - 1 - log t; φ is finite above -1.
-    "forward-kl": _Function(torch.log1p, lambda x: 1 / (1 + x), -0.9),
+    "forward-kl": (torch.log1p, -0.9),
     # f(t) = (√t - 1)²; φ is finite above -1.
-    "hellinger": _Function(lambda x: x / (1 + x), lambda x: (1 + x) ** -2, -0.7),
+    "hellinger": (lambda x: x / (1 + x), -0.7),
     # f(t) = t log t - (t + 1) log((t + 1) / 2); φ is finite above -log 2.
-    "jensen-shannon": _Function(
-        lambda x: torch.log(2 - torch.exp(-x)), lambda x: 1 / (2 * torch.exp(x) - 1), -0.6
-    ),
+    "jensen-shannon": (lambda x: torch.log(2 - torch.exp(-x)), -0.6),
     # f(t) = t log t - t + 1; φ is finite everywhere, but falls exponentially.
-    "reverse-kl": _Function(lambda x: 1 - torch.exp(-x), lambda x: torch.exp(-x), -3.0),
+    "reverse-kl": (lambda x: 1 - torch.exp(-x), -3.0),
 }
 
 
 def phi(divergence: Divergence, x: Tensor) -> Tensor:
-    """φ of rewards, elementwise.
-
-    Below an edge, a little inside the range where φ is finite, its tangent replaces it, which draws
-    rewards back.
-    """
-    value, slope, edge = _FUNCTIONS[divergence]
+    """φ of rewards, elementwise; below its edge the tangent replaces it, to draw rewards back."""
+    value, edge = _FUNCTIONS[divergence]
     if edge == -torch.inf:
         return value(x)
-    end = torch.full_like(x, edge)
-    return torch.where(x > edge, value(x.maximum(end)), value(end) + slope(end) * (x - edge))
+    end, slope = torch.func.jvp(value, (x.new_tensor(edge),), (x.new_ones(()),))[:2]
+    return torch.where(x > edge, value(x.clamp_min(edge)), end + slope * (x - edge))
 
 
 class IQLearn(LookingAhead):

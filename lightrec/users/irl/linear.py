@@ -1,4 +1,4 @@
-"""A reward that is linear in named features, by maximum likelihood, with confidence intervals.
+"""A reward that is linear in named features, with confidence intervals.
 
 P(i | s, set) ∝ exp(θ · φ(s, i) + offset(s, i)), nothing having utility 0 (McFadden 1974). Where
 users look ahead the offset is the effect of a choice on later offers, γ' (W(s after i) - W(s after
@@ -6,7 +6,6 @@ nothing)), so that θ · φ is the reward. The log-likelihood is concave: Newton
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -35,12 +34,12 @@ FEW = 5
 class RewardFeatures:
     """Names and values of the features of items in states.
 
-    One for every item; the log of its popularity; every number in the catalog; every value of the
-    attributes of words with 2 to 40 values, of a single-valued one all but the most frequent; the
-    cosines of the item's vector with the last step's and, on average, with those of the recent
-    steps; how many recent steps share a category with it; and, where items repeat, how often it was
-    chosen in them. Popularity and numbers are in standard deviations over the catalog, cosines in
-    those of two random vectors, 1 / √D.
+    One for every item; log popularity; every number in the catalog; every value of the attributes
+    of words with 2 to 40 values, of a single-valued one all but the most frequent; the cosines of
+    the item's vector with the last step's and, on average, with those of the recent steps; how many
+    recent steps share a category with it; and, where items repeat, how often it was chosen in them.
+    Popularity and numbers are in standard deviations over the catalog, cosines in those of two
+    random vectors, 1 / √D.
 
     :param store: the prepared log.
     :param vectors: (N + 1, D) float32, row 0 ignored.
@@ -142,23 +141,15 @@ class LinearSets(NamedTuple):
     """(R,) int64: who chose."""
 
 
-@dataclass(frozen=True)
-class LinearReward:
+class LinearReward(NamedTuple):
     """Weights with their intervals."""
 
     weights: Tensor
     """(F,) float64, in nats a unit of the feature."""
-    covariance: Tensor
-    """(F, F), of the weights."""
+    errors: Tensor
+    """(F,) standard errors."""
     users: int
     """How many independent people chose."""
-    log_likelihood: float
-    """Mean of a weighted choice, in nats."""
-
-    @property
-    def errors(self) -> Tensor:
-        """(F,) standard errors."""
-        return self.covariance.diagonal().clamp_min(0).sqrt()
 
     def intervals(self, level: float = 0.95) -> tuple[Tensor, Tensor]:
         """Lower and upper ends (F,) of Student's intervals with one degree less than users."""
@@ -211,8 +202,8 @@ def fit_linear(
         weights = moved
     bread = torch.linalg.pinv(hessian + penalty, hermitian=True)
     meat, users = _by_user(sets, weights)
-    covariance = bread @ meat @ bread * users / (users - 1)
-    return LinearReward(weights, covariance, users, value / total)
+    variance = (bread @ meat @ bread * users / (users - 1)).diagonal()
+    return LinearReward(weights, variance.clamp_min(0).sqrt(), users)
 
 
 def linear_log_likelihood(sets: Iterable[LinearSets], weights: Tensor) -> float:

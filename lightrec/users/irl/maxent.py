@@ -24,10 +24,9 @@ class MaxEnt(LookingAhead):
 
     Here the reward is the network that priors keep simple; in the two-step estimator it is Q.
 
-    :param anchored: whether nothing has reward 0. Where its reward is learned, as one number for
-        each state, choices are explained as well and the reward is arbitrary: a number may be added
-        to the rewards of all choices in s, nothing included, and subtracted from those that lead
-        to s. This option exists to show that.
+    :param anchored: whether nothing has reward 0. If its reward is learned, choices are explained
+        as well and the reward is arbitrary: a number may be added to the rewards of all choices in
+        s, nothing included, and subtracted from those that lead to s. The option shows just that.
     :param rate: the share of a step by which the averaged copy of W moves.
     :param ramp: the share of training in which γ' rises to its value.
     """

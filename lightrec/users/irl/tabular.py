@@ -8,11 +8,14 @@ that reward is the solution of the concave dual
     max over r of  Σ d(s, a) r(s, a) - E V_r(s_0),
 
 whose gradient is the expert's occupancy d minus that of the policy. Float64 NumPy.
+
+A final state that is rewarded and visited too, without an action, is one more step of the horizon:
+under a reward of states its action changes nothing.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,24 +40,21 @@ LEAST = 1e-9
 
 @dataclass(frozen=True)
 class TabularProcess:
-    """A finite decision process without a reward.
+    """A finite decision process of S states and A actions, without a reward.
 
     :param transitions: (S, A, S), the probability of each next state.
     :param initial: (S,), the probability of each first state.
     :param horizon: actions H of a trajectory; None for trajectories that never end, whose occupancy
         is discounted.
     :param discount: γ, from 0 to 1; below 1 without a horizon.
-    :param final_visit: whether the state that the last action leads to is rewarded and counted too,
-        so that a trajectory has H + 1 visits; needs a horizon and a reward of states alone.
     :raises DataError: where shapes do not fit or probabilities are none.
-    :raises RecipeError: where horizon, discount and final visit do not go together.
+    :raises RecipeError: where horizon or discount is out of range.
     """
 
     transitions: Array
     initial: Array
     horizon: int | None = None
     discount: float = 1.0
-    final_visit: bool = False
 
     def __post_init__(self) -> None:
         states = len(self.initial)
@@ -69,21 +69,15 @@ class TabularProcess:
                     f"{name} must be probabilities: none below 0, and sums of 1; the sums found "
                     f"lie between {law.sum(-1).min()} and {law.sum(-1).max()}."
                 )
-        endless = self.horizon is None
-        if not 0 <= self.discount <= 1 or (endless and self.discount == 1):
+        limit = 1.0 if self.horizon else 1 - ROUNDING
+        if not 0 <= self.discount <= limit or (self.horizon is not None and self.horizon < 1):
             raise RecipeError(
-                f"discount is {self.discount}; it must lie between 0 and 1, and below 1 where "
-                "there is no horizon."
-            )
-        if (self.horizon is not None and self.horizon < 1) or (endless and self.final_visit):
-            raise RecipeError(
-                f"horizon is {self.horizon} and final_visit {self.final_visit}; a horizon is 1 or "
-                "more actions, and only with one there is a final visit."
+                f"discount is {self.discount} and horizon {self.horizon}; the discount must lie "
+                "between 0 and 1, and below 1 where there is no horizon; a horizon is 1 or more."
             )
 
 
-@dataclass(frozen=True)
-class SoftPolicy:
+class SoftPolicy(NamedTuple):
     """The soft-optimal policy of a reward, π(a | s) = exp(Q(s, a) - V(s)).
 
     With a horizon everything has a leading axis of the H steps; without one, none.
@@ -104,23 +98,14 @@ def soft_policy(process: TabularProcess, reward: Array, start: Array | None = No
     :param reward: (S,) of states or (S, A) of states and actions.
     :param start: (S,) values to begin with where there is no horizon.
     :raises DataError: where the reward has another shape, or a number is not finite.
-    :raises RecipeError: where a reward of actions meets a final visit.
     """
-    reward = np.asarray(reward, float)
     _check_shape(process, reward, "reward")
-    if process.final_visit and reward.ndim == 2:
-        raise RecipeError(
-            "In the final visit no action is taken: final_visit needs a reward of states alone, "
-            f"(S,), and this one has shape {reward.shape}."
-        )
     states, actions, _ = process.transitions.shape
     full = np.repeat(reward[:, None], actions, 1) if reward.ndim == 1 else reward
     if process.horizon is None:
         return _endless(process, full, np.zeros(states) if start is None else start)
     values = np.zeros((process.horizon + 1, states))
     policy = np.empty((process.horizon, states, actions))
-    if process.final_visit:
-        values[-1] = reward
     for step in reversed(range(process.horizon)):
         action_value = full + process.discount * (process.transitions @ values[step + 1])
         values[step] = np.logaddexp.reduce(action_value, axis=-1)
@@ -180,31 +165,16 @@ def visits(process: TabularProcess, policy: Array) -> Array:
 
 
 def occupancy(process: TabularProcess, policy: Array, *, actions: bool = False) -> Array:
-    """Give the expected discounted number of visits of each state, or of each action in each state.
-
-    Without a discount they sum to H, or to H + 1 where the final visit counts.
+    """Give the expected discounted visits of a trajectory: (S,), or (S, A) by ``actions``.
 
     :param policy: as :func:`visits`.
-    :returns: (S,), or (S, A) with ``actions``.
-    :raises RecipeError: where actions of a final visit are asked for.
     """
-    if actions and process.final_visit:
-        raise RecipeError(
-            "In the final visit no action is taken, so that there is no occupancy of states and "
-            "actions; leave final_visit False, or use rewards of states alone."
-        )
     by_step = visits(process, policy)
     total: Array = by_step if process.horizon is None else by_step.sum(0)
-    if actions:
-        return total
-    total = total.sum(-1)
-    if process.final_visit:
-        total += process.discount * np.einsum("sa,sat->t", by_step[-1], process.transitions)
-    return total
+    return total if actions else total.sum(-1)
 
 
-@dataclass(frozen=True)
-class TabularReward:
+class TabularReward(NamedTuple):
     """A learned reward, and how well its policy imitates the expert."""
 
     weights: Array
@@ -244,11 +214,24 @@ def fit_occupancy(
     :param tolerance: the gap at which the search ends.
     :raises DataError: where shapes do not fit, or the visits do not sum to those of a trajectory.
     """
-    expert = np.asarray(expert, float)
     _check_shape(process, expert, "expert's occupancy")
-    _check_total(process, expert)
+    steps, discount = process.horizon or np.inf, process.discount
+    total = steps if discount == 1 else (1 - discount**steps) / (1 - discount)
+    if abs(expert.sum() - total) > ATTAINABLE * total:
+        raise DataError(
+            f"The expert's occupancy sums to {expert.sum():.6g}; discounted visits of a trajectory "
+            f"of this process sum to {total:.6g}. Count the same visits as the process does, do "
+            "not normalise, and do not cut trajectories."
+        )
     by_action = expert.ndim == 2
-    table = np.eye(expert.size) if features is None else _table(features, expert.shape)
+    table = np.eye(expert.size)
+    if features is not None:
+        if features.shape[:-1] != expert.shape or not np.isfinite(features).all():
+            raise DataError(
+                f"The features have shape {features.shape}; they must be finite numbers of shape "
+                f"({', '.join(map(str, expert.shape))}, F)."
+            )
+        table = features.reshape(-1, features.shape[-1])
     wanted = table.T @ expert.ravel()
     start = np.zeros(len(process.initial))
 
@@ -281,9 +264,8 @@ def _minimised(
 ) -> tuple[Array, int]:
     """Minimise a convex function of up to some hundred variables (F,).
 
-    L-BFGS ends where the function's value no longer separates two points, at a gradient of about
-    the root of its rounding, or crawls where the problem is ill-conditioned. From there Levenberg
-    and Marquardt's method solves for a gradient of 0.
+    L-BFGS ends where values no longer separate points, at a gradient of about the root of their
+    rounding. From there Levenberg and Marquardt's method solves for a gradient of 0.
 
     :param scale: (F,) about one over the root of each variable's curvature.
     :param tolerance: of the gradient's largest entry.
@@ -311,23 +293,21 @@ def empirical_occupancy(
 ) -> Array:
     """Count the mean discounted visits of demonstrated trajectories.
 
-    :param states: (N, T) int: the states in which something was done, T = H with a horizon; where
-        the process counts its final visit, (N, H + 1).
-    :param actions: (N, T) int: what was done; None to count states alone.
+    :param states: (N, T) int; T = H with a horizon.
+    :param actions: (N, T) int: what was done there; None to count states alone.
     :returns: (S,), or (S, A) with actions. Without a horizon the visits after T steps are missing,
         γ^T of all.
     :raises DataError: where shapes do not fit or an index is out of range.
     """
-    length = None if process.horizon is None else process.horizon + process.final_visit
-    if states.ndim != 2 or not states.size or (length is not None and states.shape[1] != length):
+    if states.ndim != 2 or states.shape[1] != (process.horizon or states.shape[1]):
         raise DataError(
-            f"The states have shape {states.shape}; expected is (N, {length or 'T'}), one row a "
-            "trajectory."
+            f"The states have shape {states.shape}; expected is (N, {process.horizon or 'T'}), one "
+            "row a trajectory."
         )
-    if actions is not None and (process.final_visit or actions.shape != states.shape):
+    if actions is not None and actions.shape != states.shape:
         raise DataError(
             f"The actions have shape {actions.shape} and the states {states.shape}; they must be "
-            "the same, and no action belongs to a final visit."
+            "the same."
         )
     places = (states,) if actions is None else (states, actions)
     counted: Array = np.zeros(process.transitions.shape[: len(places)])
@@ -339,25 +319,3 @@ def empirical_occupancy(
     weight = process.discount ** np.arange(states.shape[1]) / len(states)
     np.add.at(counted, places, np.broadcast_to(weight, states.shape))
     return counted
-
-
-def _table(features: Array, shape: tuple[int, ...]) -> Array:
-    """Check features and lay them out as a table (S, F) or (S · A, F)."""
-    if features.shape[:-1] != shape or not np.isfinite(features).all():
-        raise DataError(
-            f"The features have shape {features.shape}; they must be finite numbers of shape "
-            f"({', '.join(map(str, shape))}, F)."
-        )
-    return features.reshape(-1, features.shape[-1])
-
-
-def _check_total(process: TabularProcess, expert: Array) -> None:
-    steps = np.inf if process.horizon is None else process.horizon + process.final_visit
-    discount = process.discount
-    total = steps if discount == 1 else (1 - discount**steps) / (1 - discount)
-    if abs(expert.sum() - total) > ATTAINABLE * total:
-        raise DataError(
-            f"The expert's occupancy sums to {expert.sum():.6g}; discounted visits of a trajectory "
-            f"of this process sum to {total:.6g}. Count the same visits as the process does "
-            "(final_visit adds one), do not normalise, and do not cut trajectories."
-        )

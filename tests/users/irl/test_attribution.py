@@ -23,19 +23,24 @@ HISTORY = torch.tensor([[0, 0, 3, 4, 9], [1, 2, N + 1, 4, 4], [0, 0, 0, 0, 0], [
 ITEMS = torch.tensor([2, 4, 9, 9])
 
 
+def check_sum(model, tolerance):
+    reward, baseline, parts = attribute(model, HISTORY, ITEMS, steps=32)
+    torch.testing.assert_close(reward, model.reward(HISTORY, ITEMS.unsqueeze(1)).squeeze(1))
+    total = sum(part.view(len(ITEMS), -1).sum(1) for part in parts.values())
+    torch.testing.assert_close(total, reward - baseline, atol=tolerance, rtol=0)
+    return parts
+
+
 @pytest.mark.parametrize("kind", [PooledChoice, RecurrentChoice])
 @pytest.mark.parametrize("records_nothing", [True, False])
 def test_parts_sum_to_the_reward_less_the_baseline(kind, records_nothing):
     model = model_of(kind, records_nothing=records_nothing)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    found = attribute(model, HISTORY, ITEMS, steps=32)
-    reward = model.reward(HISTORY, ITEMS.unsqueeze(1)).squeeze(1)
-    torch.testing.assert_close(found.reward, reward)
-    torch.testing.assert_close(found.total, found.reward - found.baseline, atol=2e-4, rtol=0)
-    assert found.vector.shape == (4, 3)
+    parts = check_sum(model, 2e-4)
+    assert parts["vectors"].shape == (4, 3)
     # Padding, and steps in which nothing was chosen, have no part.
-    assert (found.history[(HISTORY == 0) | (HISTORY > N)] == 0).all()
-    assert (found.history[3] != 0).all()
+    assert (parts["history"][(HISTORY == 0) | (HISTORY > N)] == 0).all()
+    assert (parts["history"][3] != 0).all()
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
 
@@ -56,12 +61,9 @@ def of_two_kinds():
 @pytest.mark.parametrize("make", [looking_ahead, of_two_kinds])
 def test_parts_of_a_reward_with_networks_of_its_own_sum_up_too(make):
     model = make().eval()
-    found = attribute(model, HISTORY, ITEMS, steps=32)
-    reward = model.reward(HISTORY, ITEMS.unsqueeze(1)).squeeze(1)
-    torch.testing.assert_close(found.reward, reward)
-    torch.testing.assert_close(found.total, found.reward - found.baseline, atol=1e-3, rtol=0)
-    alone = attribute(model.network, HISTORY, ITEMS, steps=32)
-    assert not torch.allclose(found.vector, alone.vector)
+    parts = check_sum(model, 1e-3)
+    alone = attribute(model.network, HISTORY, ITEMS, steps=32)[2]
+    assert not torch.allclose(parts["vectors"], alone["vectors"])
 
 
 def test_it_is_exact_where_the_reward_is_linear():
@@ -71,20 +73,20 @@ def test_it_is_exact_where_the_reward_is_linear():
         torch.nn.init.zeros_(part.weight)
     torch.nn.init.zeros_(model.hidden[0].bias)
     model.offset_weight.data.fill_(0.5)
-    found = attribute(model, HISTORY, ITEMS, steps=2)
+    parts = attribute(model, HISTORY, ITEMS, steps=2)[2]
     taste = model.head[2].bias[:-1]
     linear = taste @ model.as_candidate.weight[:, -11:]
-    torch.testing.assert_close(found.vector, linear[:3] * model.vectors[ITEMS])
-    torch.testing.assert_close(found.identity, model.identity[ITEMS] @ linear[3:])
-    torch.testing.assert_close(found.bias, model.bias[ITEMS])
-    torch.testing.assert_close(found.offset, 0.5 * model.offsets[ITEMS])
-    assert (found.history == 0).all()
+    torch.testing.assert_close(parts["vectors"], linear[:3] * model.vectors[ITEMS])
+    torch.testing.assert_close(parts["identity"], model.identity[ITEMS] @ linear[3:])
+    torch.testing.assert_close(parts["bias"], model.bias[ITEMS])
+    torch.testing.assert_close(parts["offsets"], 0.5 * model.offsets[ITEMS])
+    assert (parts["history"] == 0).all()
 
 
 def test_rows_do_not_touch_each_other():
     model = model_of(PooledChoice)
-    whole = attribute(model, HISTORY, ITEMS)
+    whole = attribute(model, HISTORY, ITEMS)[2]
     for row in range(len(ITEMS)):
-        alone = attribute(model, HISTORY[row : row + 1], ITEMS[row : row + 1])
-        torch.testing.assert_close(alone.vector[0], whole.vector[row])
-        torch.testing.assert_close(alone.history[0], whole.history[row])
+        alone = attribute(model, HISTORY[row : row + 1], ITEMS[row : row + 1])[2]
+        for name in ("vectors", "history"):
+            torch.testing.assert_close(alone[name][0], whole[name][row])

@@ -36,13 +36,14 @@ def test_one_item_and_nothing_by_hand():
     choice = 1 - torch.tensor(taken)
     alone = fit_linear([sets(torch.ones(10, 1, 1), choice)], ridge=0)
     assert alone.weights.item() == pytest.approx(math.log(1.5), abs=1e-9)
-    assert alone.log_likelihood == pytest.approx(0.6 * math.log(0.6) + 0.4 * math.log(0.4))
-    assert alone.covariance.item() == pytest.approx(10 / 9 / (10 * 0.24))
+    likely = linear_log_likelihood([sets(torch.ones(10, 1, 1), choice)], alone.weights)
+    assert likely == pytest.approx(0.6 * math.log(0.6) + 0.4 * math.log(0.4))
+    assert alone.errors.item() ** 2 == pytest.approx(10 / 9 / (10 * 0.24))
     # Two by two the residuals are .8, -.2, -.2, -.2, -.2.
     user = torch.arange(10) // 2
     pairs = fit_linear([sets(torch.ones(10, 1, 1), choice, user)], ridge=0)
     meat = 0.8**2 + 4 * 0.2**2
-    assert pairs.covariance.item() == pytest.approx(5 / 4 * meat / 2.4**2)
+    assert pairs.errors.item() ** 2 == pytest.approx(5 / 4 * meat / 2.4**2)
     # Student's quantile of four degrees is 2.776.
     low, high = pairs.intervals()
     assert (high - low).item() / 2 == pytest.approx(2.7764 * pairs.errors.item(), abs=1e-4)
@@ -70,7 +71,9 @@ def test_it_agrees_with_an_independent_fit():
     halves = [LinearSets(*(x[part] for x in whole)) for part in (slice(0, 100), slice(100, 300))]
     found = fit_linear(halves, ridge=0)
     assert torch.allclose(found.weights, theta.detach(), atol=1e-7)
-    assert found.log_likelihood == pytest.approx(linear_log_likelihood([whole], found.weights))
+    # Divided by the rows, and not by the weights.
+    likely = -float(loss()) * 300 / float(weight.sum())
+    assert linear_log_likelihood([whole], found.weights) == pytest.approx(likely)
 
 
 def test_intervals_cover_as_often_as_they_say():

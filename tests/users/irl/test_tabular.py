@@ -26,13 +26,13 @@ from lightrec.users.irl.tabular import (
 TWO = np.full((2, 2, 2), 0.5)
 
 
-def random_process(seed, states, actions, horizon, discount=1.0, final_visit=False, spread=1.0):
+def random_process(seed, states, actions, horizon, discount=1.0, spread=1.0):
     """Draw transitions from a Dirichlet law; ``spread`` below 1 makes them nearly certain."""
     draw = np.random.default_rng(seed)
     transitions = draw.dirichlet(np.full(states, spread), (states, actions))
     transitions /= transitions.sum(-1, keepdims=True)
     initial = draw.dirichlet(np.ones(states))
-    return TabularProcess(transitions, initial, horizon, discount, final_visit), draw
+    return TabularProcess(transitions, initial, horizon, discount), draw
 
 
 def test_in_a_certain_world_trajectories_are_exponential_in_their_reward():
@@ -69,7 +69,7 @@ def test_without_a_horizon_it_is_the_limit_of_long_ones(discount):
 
 
 def test_the_value_is_rewards_and_entropy_of_what_is_visited():
-    process, draw = random_process(2, 5, 4, 7, 0.9, final_visit=True)
+    process, draw = random_process(2, 5, 4, 7, 0.9)
     reward = draw.normal(size=5)
     solved = soft_policy(process, reward)
     by_step = visits(process, solved.probabilities)
@@ -79,11 +79,10 @@ def test_the_value_is_rewards_and_entropy_of_what_is_visited():
 
 
 @pytest.mark.parametrize(
-    ("discount", "horizon", "final", "total"),
-    [(1.0, 20, False, 20.0), (1.0, 20, True, 21.0), (0.5, 3, True, 1.875), (0.9, None, False, 10)],
+    ("discount", "horizon", "total"), [(1.0, 20, 20.0), (0.5, 4, 1.875), (0.9, None, 10)]
 )
-def test_visits_sum_to_the_length_of_a_trajectory(discount, horizon, final, total):
-    process, _ = random_process(3, 4, 2, horizon, discount, final)
+def test_visits_sum_to_the_length_of_a_trajectory(discount, horizon, total):
+    process, _ = random_process(3, 4, 2, horizon, discount)
     even = np.full((4, 2), 0.5)
     assert occupancy(process, even).sum() == pytest.approx(total, abs=1e-9)
 
@@ -91,17 +90,15 @@ def test_visits_sum_to_the_length_of_a_trajectory(discount, horizon, final, tota
 def test_what_cannot_be_solved_is_refused():
     with pytest.raises(RecipeError, match="below 1 where there is no horizon"):
         TabularProcess(TWO, np.full(2, 0.5))
-    with pytest.raises(RecipeError, match="only with one there is a final visit"):
-        TabularProcess(TWO, np.full(2, 0.5), discount=0.5, final_visit=True)
+    with pytest.raises(RecipeError, match="horizon 0"):
+        TabularProcess(TWO, np.full(2, 0.5), 0)
     with pytest.raises(DataError, match="must be probabilities"):
         TabularProcess(2 * TWO, np.full(2, 0.5), 3)
     with pytest.raises(DataError, match=r"must be \(S, A, S\) and \(S,\)"):
         TabularProcess(TWO, np.full(3, 1 / 3), 3)
-    process = TabularProcess(TWO, np.full(2, 0.5), 3, final_visit=True)
-    with pytest.raises(RecipeError, match="reward of states alone"):
-        soft_policy(process, np.zeros((2, 2)))
-    with pytest.raises(RecipeError, match="no action is taken"):
-        occupancy(process, np.full((2, 2), 0.5), actions=True)
+    process = TabularProcess(TWO, np.full(2, 0.5), 3)
+    with pytest.raises(DataError, match=r"it must be \(S,\) = \(2,\)"):
+        soft_policy(process, np.zeros((3, 2)))
     with pytest.raises(DataError, match="not finite"):
         soft_policy(process, np.array([0.0, np.nan]))
 
@@ -113,16 +110,13 @@ def test_what_cannot_be_solved_is_refused():
     actions=st.integers(2, 8),
     ending=st.sampled_from([(1, 1.0), (20, 1.0), (12, 0.9), (None, 0.0), (None, 0.95)]),
     by_action=st.booleans(),
-    final_visit=st.booleans(),
     spread=st.sampled_from([0.1, 1.0]),
     scale=st.sampled_from([0.3, 1.0, 2.0]),
 )
 def test_the_policy_found_visits_what_the_expert_visits(
-    seed, states, actions, ending, by_action, final_visit, spread, scale
+    seed, states, actions, ending, by_action, spread, scale
 ):
-    horizon, discount = ending
-    final = final_visit and horizon is not None and not by_action
-    process, draw = random_process(seed, states, actions, horizon, discount, final, spread)
+    process, draw = random_process(seed, states, actions, *ending, spread)
     shape = (states, actions) if by_action else (states,)
     policy = soft_policy(process, scale * draw.normal(size=shape)).probabilities
     expert = occupancy(process, policy, actions=by_action)
@@ -157,13 +151,13 @@ def test_the_frozen_experts_occupancy_is_matched():
     frozen = reference()
     # There a trajectory has 21 visits, of which the last is not rewarded.
     process = TabularProcess(frozen["T"], frozen["p0"], 20)
-    all_visits = TabularProcess(frozen["T"], frozen["p0"], 20, final_visit=True)
+    all_visits = TabularProcess(frozen["T"], frozen["p0"], 21)
     solved = soft_policy(process, frozen["R"])
     assert np.allclose(solved.probabilities, frozen["expert_pi"], atol=1e-12)
     assert np.allclose(solved.value, frozen["expert_V"], atol=1e-10)
-    assert np.allclose(occupancy(all_visits, solved.probabilities), frozen["expert_Dcum"])
+    assert np.allclose(visited(all_visits, solved.probabilities), frozen["expert_Dcum"])
     found = fit_occupancy(process, frozen["expert_D"][:20].sum(0))
-    matched = occupancy(all_visits, found.policy)
+    matched = visited(all_visits, found.policy)
     assert matched.sum() == pytest.approx(21)
     assert abs(matched - frozen["expert_Dcum"]).max() < 1e-7
     # In this world the reward itself is known up to a constant.
@@ -179,15 +173,19 @@ def test_the_frozen_experts_occupancy_is_matched():
     assert abs(last.occupancy - frozen["expert_Dcum"]).max() < 1e-7
 
 
+def visited(process, policy):
+    """Visits of a policy that stops one step short of the horizon, the last state included."""
+    return occupancy(process, np.concatenate([policy, policy[-1:]]))
+
+
 def test_the_frozen_demonstrations_are_counted_and_matched():
     frozen = reference()
     process = TabularProcess(frozen["T"], frozen["p0"], 20)
-    all_visits = TabularProcess(frozen["T"], frozen["p0"], 20, final_visit=True)
-    states = frozen["demo_states"]
-    counted = empirical_occupancy(all_visits, states)
+    all_visits = TabularProcess(frozen["T"], frozen["p0"], 21)
+    counted = empirical_occupancy(all_visits, frozen["demo_states"])
     assert np.allclose(counted, frozen["demo_Dcum_empirical"])
     assert fit_occupancy(all_visits, counted).gap < 1e-7
-    matched = fit_occupancy(process, empirical_occupancy(process, states[:, :20]))
+    matched = fit_occupancy(process, empirical_occupancy(process, frozen["demo_states"][:, :20]))
     assert matched.gap < 1e-7
     # imitation matches 21 visits with a reward for 20, which is another problem.
     theirs = "sampled200_lr5e-2_3000it"
