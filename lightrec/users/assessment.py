@@ -15,7 +15,6 @@ from lightrec.users.halves import Half
 from lightrec.users.user_model import UserModel
 
 BINS = 20
-PARAMETERS = 2
 NEVER = -30.0
 """A shift that leaves nothing a probability below e⁻³⁰ next to an item of utility 0."""
 
@@ -31,10 +30,9 @@ def reliability(
     :returns: (3, bins) float64: each bin's weight, its sum of weight · probability, and the weight
         of the forecasts that came true. Counts of several batches add up.
     """
-    forecast = probability.double()
-    counted = torch.ones_like(forecast) if weight is None else weight.double()
-    counted = counted.expand_as(forecast).flatten()
-    forecast = forecast.flatten()
+    counted = torch.ones(()) if weight is None else weight
+    counted = counted.double().expand_as(probability).flatten()
+    forecast = probability.double().flatten()
     place = (forecast * bins).long().clamp(0, bins - 1)
     rows = (counted, counted * forecast, counted * happened.double().flatten())
     return torch.stack([row.new_zeros(bins).index_add_(0, place, row) for row in rows])
@@ -70,7 +68,7 @@ def calibration_error(counts: Tensor) -> float:
 
 
 def maximised(function: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
-    """Maximise a smooth function of a few numbers (F,) by L-BFGS; the result has no gradient."""
+    """Maximise a smooth function of a few numbers (F,) by L-BFGS."""
     free = start.clone().requires_grad_(True)
     optimizer = torch.optim.LBFGS([free], max_iter=50, line_search_fn="strong_wolfe")
 
@@ -107,7 +105,7 @@ def fit_temperature(utilities: Tensor, choice: Tensor, weight: Tensor) -> tuple[
     scores, weights = utilities.double(), weight.double()
     scores = scores.nan_to_num(neginf=-1e9)
     chosen = bool((choice == utilities.shape[1]).any())
-    start = scores.new_zeros(PARAMETERS if chosen else 1)
+    start = scores.new_zeros(2 if chosen else 1)
 
     def log_likelihood(values: Tensor) -> Tensor:
         if chosen:
@@ -197,9 +195,8 @@ def assess(
     """Judge the choices of a user model on held-out ones, next to popularity.
 
     :returns: ``log_likelihood`` and ``popularity``, mean over weighted rows, in nats;
-        ``accuracy``, how often the choice was the likeliest; and ``calibration_error``, see
-        :func:`calibration_error`, of all alternatives. Of several members also ``disagreement``,
-        their mean uncertainty in nats.
+        ``accuracy``, how often the choice was the likeliest; and the ``calibration_error`` of all
+        alternatives. Of several members also ``disagreement``, their mean uncertainty in nats.
     """
     names = ["log_likelihood", "popularity", "accuracy"]
     names += ["disagreement"] * (len(users.members) > 1)
@@ -283,13 +280,11 @@ def uncertainty(users: UserModel, data: ChoiceData, events: NDArray[np.int64]) -
 def most_informative(
     users: UserModel, data: ChoiceData, sessions: NDArray[np.int64], number: int
 ) -> NDArray[np.int64]:
-    """Choose sessions to ask for, by the disagreement of an ensemble about their first choice.
+    """Choose sessions to ask for, by an ensemble's disagreement about their first training choices.
 
     Active learning (Houlsby et al. 2011, "Bayesian active learning for classification and
-    preference learning"): the choices themselves are not read.
+    preference learning"): histories and offers are read, and no choices.
 
-    :param users: fitted to all choices known so far.
-    :param data: of the log; its histories and offers at the first training events are read.
     :param sessions: (S,) numbers of those to choose from.
     :param number: how many to choose at most.
     :returns: their numbers, the one of most disagreement first.

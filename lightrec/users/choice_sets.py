@@ -1,4 +1,4 @@
-"""Choices as batches: states, sets and choices, from logs with impressions and without.
+"""Choices as batches, from logs with impressions and without.
 
 Without impressions, sets are an assumption: the choice stood among items drawn evenly from those
 that the user had not met, and from other such sets, at a given rate, nothing was chosen.
@@ -67,11 +67,10 @@ class ChoiceSets(Dataset[Batch]):
         self.keys, self.first = np.unique(keys, return_index=True)
 
     def read_next(self, ended: NDArray[np.bool_]) -> None:
-        """Let batches hold the next step, too.
+        """Let batches hold the next step, too, unless the session's next event is held out.
 
-        That is the next event of the same session, unless that one is held out. Where the log has
-        no sets, and after a set that somebody declined by assumption, its offer is drawn like the
-        set before.
+        Where the log has no sets, and after a set that is declined by assumption, its offer is
+        drawn like the set before.
 
         :param ended: (E,) whether a session ended with an event; the last events of other sessions
             count as cut.

@@ -24,7 +24,7 @@ from lightrec.users.assessment import assess, calibrate, choice_auc, fit_popular
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel, PooledChoice, RecurrentChoice, with_nothing
 from lightrec.users.choice_sets import Batch
-from lightrec.users.halves import OTHER, Half
+from lightrec.users.halves import OTHER
 from lightrec.users.irl.base import Offer, RewardLearner, chosen, fit_continuation, mean
 from lightrec.users.parts_fitting import SessionTable, UserParts
 from lightrec.users.reward_explained import explain
@@ -95,10 +95,13 @@ class ChoiceModule(StageModule):
 
         def make(number: int = 0) -> ChoiceModel:
             recurrent = model == "recurrent" or (model == "mixed" and number % 2 == 1)
-            kind = RecurrentChoice if recurrent else PooledChoice
-            sizes = {"feature_size": feature_size, "hidden_size": hidden_size}
-            return kind(
-                num_items, vector_size, history_length, identity_size=identity_size, **sizes
+            return (RecurrentChoice if recurrent else PooledChoice)(
+                num_items,
+                vector_size,
+                history_length,
+                feature_size=feature_size,
+                hidden_size=hidden_size,
+                identity_size=identity_size,
             )
 
         self.choice = make()
@@ -152,22 +155,21 @@ class ChoiceModule(StageModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Minus the mean log-posterior of the batch's choices."""
-        weight = batch[Key.WEIGHT]
         drawn = [1.0] * len(self.members) if self.times is None else self.times[:, batch[Key.USER]]
         losses = [
             -mean(_log_likelihood(member, batch), batch, times)
             for member, times in zip(self.members, drawn, strict=True)
         ]
         found = -losses[0] if len(losses) == 1 else -torch.stack(losses).mean()
-        name, size = "train/log_likelihood", len(weight)
-        self.log(name, found, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
+        to: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
+        self.log("train/log_likelihood", found, batch_size=len(batch[Key.WEIGHT]), **to)
         if self.learner is not None:
             progress = self.global_step / self.trainer.estimated_stepping_batches
             losses.append(self.learner.loss(batch, progress))
         precision = self.settings.identity_precision
         priors = [m.prior(precision) / self.train_events for m in self._networks]
         # Members share nothing, so that the sum's gradient is each one's own.
-        part = part_of_all(weight.sum())
+        part = part_of_all(batch[Key.WEIGHT].sum())
         return sum(losses[1:], losses[0]) * part + sum(priors[1:], priors[0])
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
@@ -217,15 +219,10 @@ class ChoiceModule(StageModule):
         """Calibrate, fit the continuation value and the users' other parts, write and judge all."""
         self.eval()
         data, settings = self._data, self.settings
+        given = {name: settings[name] for name in ("discount", "leave_rate", "ridge")}
         for member in self.members:
             calibrate(member, data)
-            fit_continuation(
-                member,
-                offers(data, settings.max_offers, self.device),
-                discount=settings.discount,
-                leave_rate=settings.leave_rate,
-                ridge=settings.ridge,
-            )
+            fit_continuation(member, offers(data, settings.max_offers, self.device), **given)
         parts, fitted = UserParts(self.choice, data).fit()
         reward_model = None if self.learner is None else self.learner.reward_model()
         users = UserModel(
@@ -243,20 +240,16 @@ class ChoiceModule(StageModule):
         own, other = data.half, OTHER[data.half]
         popularity = fit_popularity(data)
         alone = users.replaced(members=users.members[:1])
-        cells: list[tuple[str, UserModel, int, Half]] = [
-            ("", alone, TEST, own),
-            ("validation/", alone, VALIDATION, own),
-        ]
-        if other != own:
-            cells.append(("other_half/", alone, TEST, other))
+        metrics = assess(alone, popularity, data, TEST, own)
+        cells = {"validation/": (alone, VALIDATION, own)}
         if len(users.members) > 1:
-            cells.append(("ensemble/", users, TEST, own))
-        metrics: dict[str, float] = {}
-        for prefix, model, part, half in cells:
+            cells["ensemble/"] = users, TEST, own
+        if other != own:
+            cells["other_half/"] = alone, TEST, other
+            metrics["other_half/auc"] = choice_auc(users, data, TEST, other)
+        for prefix, (model, part, half) in cells.items():
             found = assess(model, popularity, data, part, half)
             metrics |= {f"{prefix}{name}": value for name, value in found.items()}
-        if other != own:
-            metrics["other_half/auc"] = choice_auc(users, data, TEST, other)
         metrics["auc"] = choice_auc(users, data, TEST, own)
         metrics["future_share"] = future_share(users, data, TEST, own)
         return metrics

@@ -18,13 +18,11 @@ Rows: TypeAlias = tuple[Tensor, ...] | None
 Found: TypeAlias = tuple[UserPart, dict[str, float]] | None
 """A part and its metrics; None where the log has no data for it."""
 
-LEAST = 50
-"""A part is fitted to no fewer rows."""
-MOST = 200_000
-"""A part is fitted to no more rows, drawn by the seed."""
+LEAST, MOST = 50, 200_000
+"""A part is fitted to no fewer rows and, drawn by the seed, to no more."""
 LEAST_STEPS = 50
 SIXTEENTH = 4
-"""Where the split leaves parts of sessions to test on, whole sessions of 2 ** -4 of users are."""
+"""In a split that holds out single events, sessions of 2 ** -4 of the users test."""
 
 
 class SessionTable:
@@ -57,7 +55,6 @@ class SessionTable:
             tests = store.events(TEST)
             self.held_out = np.searchsorted(tests, self.begins) < np.searchsorted(tests, whole_ends)
         else:
-            # Sessions of which single events are held out cannot test: users drawn by a hash do.
             seeds = [data.split_seed + 1000 + n for n in range(SIXTEENTH)]
             self.held_out = np.logical_and.reduce([in_half(self.owners, "a", s) for s in seeds])
         all_events = store.offsets[self.owners + 1]
@@ -95,10 +92,8 @@ def _longest(lengths: NDArray[np.int64]) -> int | None:
 
 
 class UserParts:
-    """Fits the parts for which a log has the data.
+    """Fits the parts for which a log has the data, to the states of a fitted choice model.
 
-    :param model: a fitted choice model.
-    :param data: its data, with the half of the users, histories and splits.
     :param epochs: passes over the rows.
     """
 
@@ -112,8 +107,8 @@ class UserParts:
         """Fit every part, and keep those that beat one law for everybody.
 
         :returns: the parts, by their names in a :class:`~lightrec.users.user_model.UserModel`; and
-            metrics, ``leaving/log_likelihood`` next to ``leaving/constant``, and so on: means over
-            held-out rows, in nats, of the part and of a law that is the same for everybody.
+            metrics such as ``leaving/log_likelihood`` and ``leaving/constant``: means over held-out
+            rows, in nats, of the part and of one law for everybody.
         """
         parts: dict[str, UserPart] = {}
         metrics: dict[str, float] = {}

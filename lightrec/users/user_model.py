@@ -144,9 +144,8 @@ class UserModel(Part):
     ) -> tuple[Tensor, Tensor]:
         """Log-probabilities of choices from sets, and the user model's uncertainty about them.
 
-        The uncertainty is the mutual information of member and choice: the entropy of the mean
-        law less the mean entropy of the laws, in nats; 0 where all agree, at most the logarithm of
-        the number of members (Houlsby et al. 2011; Depeweg et al. 2018).
+        The uncertainty is the mutual information of member and choice, in nats: the entropy of the
+        mean law less the mean entropy of the laws (Houlsby et al. 2011; Depeweg et al. 2018).
 
         :param items: (M · B, C) int64: M blocks of sets, each in the order of the histories.
         :returns: (M · B, C + 1), nothing in the last column, and (M · B,).

@@ -7,9 +7,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightrec.data.domain import Domain
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.data.store import TRAIN
 from lightrec.errors import RecipeError
 from lightrec.users.assessment import events_of, most_informative, uncertainty
@@ -17,6 +14,7 @@ from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.choice_sets import forgetting
 from lightrec.users.user_model import UserModel
+from tests.users.stores import prepared
 
 
 @pytest.fixture
@@ -30,16 +28,7 @@ def data(tmp_path):
             "candidates": [["a", "b"]] * 10 + [["c", "d"]] * 10,
         }
     )
-    prepare(
-        InteractionLog(events),
-        tmp_path / "data",
-        domain=Domain(),
-        minimum_value=None,
-        k_core=0,
-        split="leave-one-out",
-        equal_times="file",
-        seed=0,
-    )
+    prepared(events, tmp_path / "data")
     return ChoiceData(str(tmp_path / "data"), history_length=4)
 
 

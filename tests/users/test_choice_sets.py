@@ -2,25 +2,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lightrec.data.domain import Domain
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.data.store import TRAIN
 from lightrec.keys import Key
 from lightrec.users.choice_sets import ChoiceSets, EventBatches
-
-
-def store_of(events, folder):
-    return prepare(
-        InteractionLog(pl.DataFrame(events)),
-        folder,
-        domain=Domain(),
-        minimum_value=None,
-        k_core=0,
-        split="leave-one-out",
-        equal_times="file",
-        seed=0,
-    )
+from tests.users.stores import prepared
 
 
 @pytest.fixture
@@ -28,23 +13,19 @@ def plain(tmp_path):
     """Eight users who meet ten of twenty items each."""
     generator = np.random.default_rng(0)
     items = np.concatenate([generator.permutation(20)[:10] for _ in range(8)])
-    return store_of(
-        {"user": np.repeat(np.arange(8), 10), "item": items, "time": np.tile(np.arange(10), 8)},
-        tmp_path / "plain",
-    )
+    events = {"user": np.repeat(np.arange(8), 10), "item": items}
+    return prepared(pl.DataFrame(events | {"time": np.tile(np.arange(10), 8)}), tmp_path / "plain")
 
 
 @pytest.fixture
 def offered(tmp_path):
-    return store_of(
-        {
-            "user": ["u"] * 4,
-            "item": ["a", None, "c", "b"],
-            "time": [1, 2, 3, 4],
-            "candidates": [[], ["a", "b"], ["b", "c", "a"], ["b", "a"]],
-        },
-        tmp_path / "offered",
-    )
+    events = {
+        "user": ["u"] * 4,
+        "item": ["a", None, "c", "b"],
+        "time": [1, 2, 3, 4],
+        "candidates": [[], ["a", "b"], ["b", "c", "a"], ["b", "a"]],
+    }
+    return prepared(pl.DataFrame(events), tmp_path / "offered")
 
 
 def test_assumed_sets_hold_the_choice_among_unseen_items(plain):

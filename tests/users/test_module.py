@@ -8,9 +8,6 @@ import torch
 from safetensors.torch import save_file
 from tensordict import TensorDict
 
-from lightrec.data.domain import Domain
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.data.store import VALIDATION, EventStore
 from lightrec.errors import RecipeError
 from lightrec.rewards.accepted import LearnedReward
@@ -29,6 +26,7 @@ from lightrec.users.irl.iq_learn import IQLearn
 from lightrec.users.irl.maxent import MaxEnt
 from lightrec.users.module import ChoiceModule, bootstrap_times
 from lightrec.users.user_model import UserModel
+from tests.users.stores import prepared
 
 ITEMS = 30
 
@@ -46,16 +44,7 @@ def folders(tmp_path_factory):
             "time": np.tile(np.arange(12), 60),
         }
     )
-    store = prepare(
-        InteractionLog(events),
-        root / "data",
-        domain=Domain(),
-        minimum_value=None,
-        k_core=0,
-        split="leave-one-out",
-        equal_times="file",
-        seed=0,
-    )
+    store = prepared(events, root / "data")
     kind = torch.tensor([0.0, *[float(int(name) % 2) for name in store.catalog["item"]]])
     (root / "ranker").mkdir()
     save_file(
@@ -73,16 +62,11 @@ def data_of(folders, **settings):
 def train(folders, epochs=5, **settings):
     torch.manual_seed(0)
     data = data_of(folders)
-    module = ChoiceModule(data.num_items, data.vector_size, history_length=5, **settings)
-    trainer = pl.Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(module, data)
+    settings = {"history_length": 5, **settings}
+    module = ChoiceModule(data.num_items, data.vector_size, **settings)
+    silent = dict.fromkeys(["enable_checkpointing", "enable_progress_bar"], False)
+    options = {"logger": False, "enable_model_summary": False, **silent}
+    pl.Trainer(max_epochs=epochs, accelerator="cpu", **options).fit(module, data)
     return module
 
 
@@ -219,17 +203,8 @@ def test_halves_do_not_meet(folders):
 
 
 def test_different_lengths_are_refused(folders):
-    data = data_of(folders)
-    module = ChoiceModule(data.num_items, data.vector_size, history_length=7)
-    trainer = pl.Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-    )
-    with pytest.raises(RecipeError, match="history_length"):
-        trainer.fit(module, data)
+    with pytest.raises(RecipeError, match="history_length must be the same in both"):
+        train(folders, history_length=7)
 
 
 def test_rate_of_nothing_is_checked(folders):

@@ -7,14 +7,12 @@ import polars as pl
 import pytest
 import torch
 
-from lightrec.data.domain import Domain
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import ReturnModel, ValueModel
 from lightrec.users.parts_fitting import UserParts
 from lightrec.users.user_model import UserModel
+from tests.users.stores import prepared
 
 ITEMS = 6
 HOUR = 3600
@@ -46,17 +44,8 @@ def log_of(sessions, rng):
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
     rng = np.random.default_rng(0)
-    rows = log_of(12_000, rng)
-    store = prepare(
-        InteractionLog(pl.DataFrame(rows, infer_schema_length=None)),
-        tmp_path_factory.mktemp("parts") / "data",
-        domain=Domain(),
-        minimum_value=None,
-        k_core=0,
-        split="leave-one-out",
-        equal_times="file",
-        seed=0,
-    )
+    events = pl.DataFrame(log_of(12_000, rng), infer_schema_length=None)
+    store = prepared(events, tmp_path_factory.mktemp("parts") / "data")
     torch.manual_seed(0)
     model = PooledChoice(store.num_items, 1, 2, pools=1, feature_size=2, hidden_size=4)
     data = ChoiceData(str(store.folder), history_length=2)

@@ -9,8 +9,6 @@ import torch
 
 from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.keys import Column
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
@@ -18,6 +16,7 @@ from lightrec.users.irl.linear import RewardFeatures
 from lightrec.users.irl.maxent import MaxEnt
 from lightrec.users.reward_explained import EXPLAINED, explain
 from lightrec.users.user_model import UserModel
+from tests.users.stores import prepared
 
 ITEMS, PLACES = 24, 4
 WEIGHTS = {"any item": -1.0, "kind: bad": -1.0, "price": 0.7}
@@ -71,17 +70,7 @@ def data(tmp_path_factory):
         orient="row",
     )
     folder = tmp_path_factory.mktemp("explained") / "data"
-    prepare(
-        InteractionLog(log),
-        folder,
-        catalog=Catalog(table),
-        domain=Again(),
-        minimum_value=None,
-        k_core=0,
-        split="leave-one-out",
-        equal_times="file",
-        seed=0,
-    )
+    prepared(log, folder, catalog=Catalog(table), domain=Again())
     return ChoiceData(str(folder), half="all", history_length=6)
 
 

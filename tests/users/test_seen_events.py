@@ -5,9 +5,6 @@ import polars as pl
 import pytest
 import torch
 
-from lightrec.data.domain import Domain
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.data.store import COLD, TEST, TRAIN, VALIDATION, EventStore
 from lightrec.keys import Key
 from lightrec.learners.policy_data import PolicyData
@@ -19,23 +16,14 @@ from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts_fitting import UserParts
 from lightrec.users.reward_explained import _states
+from tests.users.stores import prepared
 
 USERS, ITEMS, EVENTS = 200, 20, 8
 HOUR = 3_600
 
 
 def store_of(folder, split, events=None):
-    return prepare(
-        InteractionLog(a_log() if events is None else events),
-        folder,
-        domain=Domain(),
-        minimum_value=None,
-        k_core=0,
-        split=split,
-        cold_fraction=0.3,
-        equal_times="file",
-        seed=0,
-    )
+    return prepared(a_log() if events is None else events, folder, split=split, cold_fraction=0.3)
 
 
 def a_log():

@@ -17,15 +17,13 @@ from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.part import Part
 from lightrec.users.choice_model import ChoiceModel, blocks, with_nothing
+from lightrec.users.choice_sets import Batch
 from lightrec.users.reward_model import Continuation, RewardModel, average
 
-Batch = dict[str, Tensor]
 Make = Callable[[], ChoiceModel]
 """Makes an untrained choice model."""
 Offer = tuple[Tensor, Tensor, Tensor]
-"""Histories (B, L) int64, sets (M · B, C) int64 padded with 0, and the sets' weights float32.
-
-The sets are M blocks, each in the order of the histories.
+"""Histories (B, L) int64, M blocks of sets (M · B, C) int64 padded with 0, and the sets' weights.
 """
 
 
@@ -50,18 +48,11 @@ class RewardLearner(Part, ABC):
 
     @abstractmethod
     def build(self, make: Make, discount: float) -> None:
-        """Make the networks.
-
-        :param make: gives a fresh choice model for each call.
-        :param discount: γ'.
-        """
+        """Make the networks; ``discount`` is γ', and each call of ``make`` a new choice model."""
 
     @abstractmethod
     def loss(self, batch: Batch, progress: float) -> Tensor:
-        """Give a scalar to be made small, a mean over weighted rows.
-
-        :param progress: of the training, from 0 to 1.
-        """
+        """Give a scalar to minimise, a mean over weighted rows; ``progress`` goes from 0 to 1."""
 
     def stepped(self) -> None:
         """Follow a step of the optimizer, as averaged target networks do."""
@@ -76,11 +67,7 @@ class RewardLearner(Part, ABC):
 
 
 class LookingAhead(RewardLearner):
-    """Base of learners with a network of rewards, W next to it, and an averaged copy of W.
-
-    :param rate: the share of a step by which the copy moves.
-    :param ramp: the share of training in which γ' rises to its value.
-    """
+    """Base of learners with a network of rewards, W next to it, and an averaged copy of W."""
 
     reward_network: ChoiceModel
     value: Continuation

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.users.choice_model import blocks, with_nothing
-from lightrec.users.irl.base import Batch, LookingAhead, Make, chosen, mean
+from lightrec.users.choice_sets import Batch
+from lightrec.users.irl.base import LookingAhead, Make, chosen, mean
 from lightrec.users.reward_model import RewardModel
 
 Divergence = Literal["chi2", "forward-kl", "hellinger", "jensen-shannon", "reverse-kl"]

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.users.choice_model import blocks, with_nothing
-from lightrec.users.irl.base import Batch, LookingAhead, Make, RewardLearner, chosen, mean
+from lightrec.users.choice_sets import Batch
+from lightrec.users.irl.base import LookingAhead, Make, RewardLearner, chosen, mean
 from lightrec.users.reward_model import Gate, RewardModel, recent
 
 ANYWHERE = 0.6
-"""Deviation of the initial weights of nothing's reward where it is free: of some nats in most
-states, since learning that begins near the truth also ends near it."""
+"""Deviation of the initial weights of nothing's reward where it is free, of some nats: learning
+that begins near the truth also ends near it."""
 
 
 class MaxEnt(LookingAhead):

@@ -78,22 +78,19 @@ class TabularProcess:
 
 
 class SoftPolicy(NamedTuple):
-    """The soft-optimal policy of a reward, π(a | s) = exp(Q(s, a) - V(s)).
-
-    With a horizon everything has a leading axis of the H steps; without one, none.
-    """
+    """The soft-optimal policy of a reward, π(a | s) = exp(Q(s, a) - V(s))."""
 
     probabilities: Array
-    """(H, S, A) or (S, A)."""
+    """(H, S, A), or (S, A) without a horizon."""
     value: Array
-    """(H, S) or (S,): V, the rewards to come plus the entropy of the actions."""
+    """(H, S), or (S,) without a horizon: V, the rewards to come plus the entropy of the actions."""
 
 
 def soft_policy(process: TabularProcess, reward: Array, start: Array | None = None) -> SoftPolicy:
     """Solve the soft Bellman equations Q = r + γ E V(s'), V = log Σ exp Q (Ziebart 2010, eq. 9.1).
 
-    With a horizon by backward induction. Without one by soft policy iteration, which is Newton's
-    method on the same equations and so ends at machine precision after a few linear solves.
+    With a horizon by backward induction; without one by soft policy iteration, which is Newton's
+    method on the same equations.
 
     :param reward: (S,) of states or (S, A) of states and actions.
     :param start: (S,) values to begin with where there is no horizon.
@@ -180,8 +177,7 @@ class TabularReward(NamedTuple):
     weights: Array
     """(F,), one a feature; the reward itself where no features were given."""
     reward: Array
-    """(S,) or (S, A). A state's potential may be added without changing the policy: compare
-    policies and occupancies rather than rewards."""
+    """(S,) or (S, A). Compare policies rather than rewards: a potential of states changes none."""
     policy: Array
     """(H, S, A), or (S, A) without a horizon."""
     occupancy: Array

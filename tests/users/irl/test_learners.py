@@ -43,7 +43,7 @@ def build(learner, discount=DISCOUNT):
     return learner.double()
 
 
-def train(learner, batch, steps=1000):
+def train(learner, batch, steps=400):
     parameters = [p for p in learner.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, 3e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -75,20 +75,17 @@ def world():
     return reward, rows(reward)
 
 
-@pytest.mark.parametrize(
-    "learner",
-    [MaxEnt(), IQLearn(strength=1e4), IQLearn(strength=1e4, divergence="hellinger")],
-    ids=["maxent", "chi2", "hellinger"],
-)
-def test_the_true_reward_is_found(world, learner):
+@pytest.mark.parametrize("divergence", ["chi2", "hellinger"])
+def test_the_true_reward_is_found(world, divergence):
     reward, batch = world
-    train(build(learner), batch)
+    learner = train(build(IQLearn(strength=1e4, divergence=divergence)), batch)
     assert (found_rewards(learner) - reward).abs().max() < 0.1
 
 
 def test_a_free_reward_of_nothing_explains_choices_as_well_and_is_another(world):
     reward, batch = world
     anchored, free = (train(build(MaxEnt(way)), batch) for way in (True, False))
+    assert (found_rewards(anchored) - reward).abs().max() < 0.1
     assert likelihood(free, batch) == pytest.approx(likelihood(anchored, batch), abs=1e-4)
     assert (found_rewards(free) - reward).abs().max() > 0.3
 

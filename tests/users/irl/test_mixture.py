@@ -39,7 +39,7 @@ def make():
     return model
 
 
-def train(learner, batch, steps=300):
+def train(learner, batch, steps=150):
     torch.manual_seed(1)
     learner.build(make, 0.0)
     optimizer = torch.optim.AdamW(
@@ -58,7 +58,7 @@ def train(learner, batch, steps=300):
 
 @pytest.fixture(scope="module")
 def learned():
-    batch, kind = sessions(1000)
+    batch, kind = sessions(500)
     return batch, kind, train(TasteMixture(memory=0), batch)
 
 

@@ -1,0 +1,12 @@
+"""Prepared logs for tests of user models."""
+
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
+
+
+def prepared(events, folder, **settings):
+    """Prepare events as they are: nothing filtered, and each user's last ones held out."""
+    usual = {"domain": Domain(), "minimum_value": None, "k_core": 0, "seed": 0}
+    usual |= {"split": "leave-one-out", "equal_times": "file"}
+    return prepare(InteractionLog(events), folder, **usual | settings)
