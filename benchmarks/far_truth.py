@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import lightrec
-from lightrec.evaluation.truth import KnownTruth
+from lightrec.evaluation.user_models import KnownTruth
 from lightrec.run import Run
 
 

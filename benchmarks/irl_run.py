@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks.irl_logs import FRESH, LABELS, laws, prepared
 from benchmarks.irl_plan import planned_return
-from lightrec.evaluation.truth import spearman_within_sets
+from lightrec.evaluation.user_models import spearman_within_sets
 from lightrec.simulators.worlds.far_log import HeldOut
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice

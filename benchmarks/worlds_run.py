@@ -10,7 +10,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.evaluation.truth import spearman_within_sets
+from lightrec.evaluation.user_models import spearman_within_sets
 from lightrec.keys import Key
 from lightrec.simulators.scored import even_chance, play
 from lightrec.simulators.world import World

@@ -37,8 +37,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "evaluators": {
         "evaluation.held_out": ["HeldOutLog"],
         "evaluation.sessions": ["SimulatedSessions"],
-        "evaluation.statistics": ["SimulatedStatistics"],
-        "evaluation.truth": ["KnownTruth"],
+        "evaluation.user_models": ["SimulatedStatistics", "KnownTruth"],
     },
     "readers": {
         "data.readers.canonical": ["CanonicalReader"],

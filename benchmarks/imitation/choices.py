@@ -16,7 +16,7 @@ from tensordict import TensorDict
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
-from lightrec.evaluation.truth import spearman_within_sets
+from lightrec.evaluation.user_models import spearman_within_sets
 from lightrec.keys import Key
 from lightrec.learners.adversarial import AIRL, AdversarialReward
 from lightrec.learners.on_policy import PolicyModule

@@ -156,7 +156,7 @@ def probe(
     _check(sessions, 2, out)
 
     from lightrec.evaluation import probe as probes
-    from lightrec.evaluation.sections import to_plain
+    from lightrec.evaluation.base import to_plain
     from lightrec.settings import setting
 
     found = probes.probe(what, policy, mode, sessions, seed, dict(map(setting, set)), model)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from lightrec.data.catalog import Catalog
 from lightrec.errors import RecipeError
+from lightrec.evaluation.base import Table
 from lightrec.evaluation.contenders import chosen_users, run_contenders, world_contenders
-from lightrec.evaluation.sections import Table
 from lightrec.intervals import mean_interval
 from lightrec.keys import Column
 from lightrec.plugins import blaming, installed
@@ -23,7 +23,7 @@ from lightrec.run import Run
 from lightrec.settings import make, make_of, with_settings
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.record import SessionLog
-from lightrec.simulators.rollout import Contender, Recorder, RewardFunction, Sessions, judge
+from lightrec.simulators.rollout import Contender, Sessions, judge
 from lightrec.simulators.scored import Oracle
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.simulators.world import World
@@ -90,31 +90,13 @@ class Arena:
             "policy by its short name, or the folder of a saved one, such as runs/video/policy."
         )
 
-    def play(
-        self,
-        contender: Contender,
-        sessions: int,
-        seed: int,
-        *,
-        deterministic: bool = True,
-        record: Callable[[int], Recorder] | None = None,
-        rewards: Mapping[str, RewardFunction] | None = None,
-    ) -> Sessions:
+    def play(self, contender: Contender, sessions: int, seed: int, **how: Any) -> Sessions:
         """Play at least so many sessions of a contender; the same chance awaits all of them.
 
-        :param deterministic: show the items of highest score, or draw slates.
-        :param record: gives, for a round's seed, what takes note of every step.
-        :param rewards: further rewards of what is accepted, by name.
+        :param how: as :func:`~lightrec.simulators.rollout.judge` takes it.
         """
-        return judge(
-            {"": contender},
-            self.simulator,
-            self.users,
-            self.seeds(sessions, seed),
-            rewards=rewards,
-            deterministic=deterministic,
-            record=record,
-        )[""]
+        seeds = self.seeds(sessions, seed)
+        return judge({"": contender}, self.simulator, self.users, seeds, **how)[""]
 
     def seeds(self, sessions: int, seed: int) -> list[int]:
         """Give the seeds of as many rounds as make at least so many sessions."""
@@ -207,15 +189,10 @@ def table(found: Mapping[str, Sessions]) -> str:
     """Set what was reached as a table for a terminal; returns with 95 % intervals over sessions."""
     rows = []
     for name, sessions in found.items():
-        interval = mean_interval(sessions.reward.flatten())
-        values = (
-            interval.mean,
-            interval.high - interval.mean,
-            float(sessions.accepted.mean()),
-            float(sessions.length.mean()),
-            float(sessions.reward.sum() / sessions.length.sum()),
-            sessions.coverage,
-        )
+        mean, _, high = mean_interval(sessions.reward.flatten())
+        accepted, length = float(sessions.accepted.mean()), float(sessions.length.mean())
+        rate = float(sessions.reward.sum() / sessions.length.sum())
+        values = (mean, high - mean, accepted, length, rate, sessions.coverage)
         rows.append([name, *(f"{value:.4g}" for value in values)])
     columns = ("return", "±", "accepted", "length", "reward/step", "coverage")
     return Table(["policy", *columns], rows).text()

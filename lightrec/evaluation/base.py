@@ -1,11 +1,110 @@
-"""The base class of evaluators, and what they find."""
+"""Evaluators, and what they find: numbers, and sections, tables and charts as plain data."""
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
-from lightrec.evaluation.sections import Chart, Section
+from lightrec.intervals import Interval
 from lightrec.run import Run
+
+NOTHING = "–"
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Metrics = Mapping[str, float]
+
+
+@dataclass
+class Table:
+    """A table; the row that begins with ``own`` is set off in the page."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    own: str = ""
+
+    def markdown(self) -> str:
+        """Set it as Markdown that can be read on a terminal, too."""
+        head, *rows = [[cell.replace("|", "/") for cell in row] for row in self._aligned(3)]
+        rule = ["-" * len(head[0]), *("-" * (len(cell) - 1) + ":" for cell in head[1:])]
+        return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
+
+    def text(self) -> str:
+        """Set it for a terminal."""
+        return "\n".join("  ".join(row).rstrip() for row in self._aligned())
+
+    def _aligned(self, least: int = 0) -> list[list[str]]:
+        """Give all cells columns of even width: the first to the left, numbers to the right."""
+        rows = [list(self.head), *(list(row) for row in self.rows)]
+        widths = [max(least, *map(len, column)) for column in zip(*rows, strict=True)]
+        return [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A horizontal bar for each value, the highest on top; the one of ``own`` is set off."""
+
+    values: Metrics
+    label: str
+    own: str = ""
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Means with their 95 % intervals, mean, low and high, about zero; the first row on top."""
+
+    rows: Mapping[str, tuple[float, float, float]]
+    label: str
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Bars of two groups side by side, one of each group a tick; the first is the standard."""
+
+    sides: Mapping[str, Sequence[float]]
+    ticks: Sequence[str]
+    label: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line through points, with words next to the points where there are any."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    labels: tuple[str, str] = ("", "")
+    """Of the two axes."""
+    title: str = ""
+    words: Sequence[str] = ()
+
+
+Chart = Bars | Intervals | Sides | Curve
+
+
+@dataclass
+class Section:
+    """A part of the report: plain data, which the page lays out and escapes.
+
+    :param title: the heading.
+    :param text: what stands first.
+    :param tables: in their order.
+    :param charts: drawn side by side.
+    :param note: what stands last, in small print.
+    """
+
+    title: str
+    text: str
+    tables: Sequence[Table] = ()
+    charts: Sequence[Chart] = ()
+    note: str = ""
+
+    def markdown(self, level: int = 2) -> str:
+        """Set it as Markdown, without its charts.
+
+        :param level: of the heading.
+        """
+        parts = ["#" * level + f" {self.title}", self.text]
+        parts += [table.markdown() for table in self.tables] + [self.note]
+        return "\n\n".join(filter(None, parts)) + "\n"
 
 
 @dataclass(frozen=True)
@@ -19,7 +118,7 @@ class Findings:
     :param headline: charts of the picture that shows the whole result.
     """
 
-    metrics: Mapping[str, float]
+    metrics: Metrics
     sections: Sequence[Section] = ()
     verdict: Sequence[str] = ()
     summary: str = ""
@@ -41,3 +140,80 @@ class Evaluator(ABC):
         :param seed: whatever is drawn is drawn from it, so that the same run gives the
             same metrics.
         """
+
+
+def rows_of(
+    metrics: Metrics, key: str, rows: Mapping[str, str], columns: Sequence[str], digits: int = 3
+) -> list[list[str]]:
+    """Set metrics in rows; those of which no metric is there are left out.
+
+    :param key: of a metric, such as ``test/{}/{}``, for the row and then the column.
+    :param rows: the rows' titles by what stands in the keys, perhaps with braces for the column.
+    :param columns: what stands in the keys.
+    """
+    found = {
+        title: [metrics.get(key.format(row, "{}").format(column)) for column in columns]
+        for row, title in rows.items()
+    }
+    return [
+        [title, *(number(value, digits) for value in values)]
+        for title, values in found.items()
+        if values.count(None) < len(values)
+    ]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Set a number for reading."""
+    return NOTHING if value is None else f"{value:.{digits}f}"
+
+
+def signed(ends: tuple[float, float, float] | None) -> str:
+    """Set a difference with its 95 % interval: mean, low and high."""
+    return NOTHING if ends is None else "{:+.3f} ({:+.3f} to {:+.3f})".format(*ends)
+
+
+def interval(metrics: Metrics, key: str) -> tuple[float, float, float] | None:
+    """Read a metric with its interval, from under ``key``, ``key/low`` and ``key/high``."""
+    if key not in metrics:
+        return None
+    return metrics[key], metrics[f"{key}/low"], metrics[f"{key}/high"]
+
+
+def keys_of(key: str, found: tuple[float, float, float]) -> dict[str, float]:
+    """Write a metric with its interval, so that :func:`interval` reads it."""
+    return dict(zip((key, f"{key}/low", f"{key}/high"), found, strict=True))
+
+
+def give(interval: Interval | None) -> str:
+    """Write a mean with half the width of its interval, or its ends where it lies unevenly.
+
+    :returns: a dash for nothing.
+    """
+    if interval is None:
+        return NOTHING
+    half, other = interval.high - interval.mean, interval.mean - interval.low
+    if half == float("inf"):
+        return f"{interval.mean:.3g}"
+    if abs(half - other) > 1e-6 * abs(half):
+        return f"{interval.mean:.3g} ({interval.low:.2g} to {interval.high:.2g})"
+    return f"{interval.mean:.3g} ± {half:.2g}"
+
+
+def to_plain(value: object) -> Json:
+    """Make dataclasses, mappings, sequences and numbers what JSON can hold.
+
+    An interval is a list of mean, low and high; what is infinite or no number becomes null.
+
+    :raises TypeError: where something else is found.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_plain(vars(value))
+    if isinstance(value, Mapping):
+        return {str(name): to_plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(each) for each in value]
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON.")

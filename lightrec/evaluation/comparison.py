@@ -4,12 +4,12 @@ Played sessions come from :mod:`lightrec.simulators.rollout`; nothing is played 
 are 95 % ones over users.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from lightrec.evaluation.base import keys_of
 from lightrec.intervals import Interval, function_interval, mean_interval, ratio_interval
 from lightrec.simulators.rollout import Refits, Sessions, together
 
@@ -17,45 +17,32 @@ RATIOS = ("accepted", "per_step", "length")
 """The metrics whose advantages are followed from one simulator to another."""
 
 
-class Earned(NamedTuple):
-    """What a contender's sessions earned."""
-
-    returns: Interval
-    """Sum of a session's rewards."""
-    length: Interval
-    """Steps of a session."""
-    reward_per_step: Interval
-    """Mean reward of a session over its mean length."""
-
-
-class Advantage(NamedTuple):
-    """By how much one contender's sessions earned more than another's, and where that comes from.
-
-    With length L and reward per step r = return / L of the two, the return's difference is exactly
-    ΔL · mean(r) + mean(L) · Δr.
-    """
-
-    total: Interval
-    length: Interval
-    """ΔL · mean(r): what longer sessions bring."""
-    rate: Interval
-    """mean(L) · Δr: what better steps bring."""
-
-
 def per_user(*sessions: Sessions) -> Tensor:
     """Each user's mean return and length over the seeds, side by side: (U, 2 · S) float64."""
     return torch.stack([x.double().mean(0) for s in sessions for x in (s.reward, s.length)], 1)
 
 
-def earned(sessions: Sessions) -> Earned:
-    """Sum sessions up, with intervals by user."""
+def earned(sessions: Sessions) -> dict[str, Interval]:
+    """Sum sessions up.
+
+    :returns: ``returns``, the sum of a session's rewards; ``length``, its steps; and
+        ``reward_per_step``, the mean return over the mean length.
+    """
     users = per_user(sessions)
     rate = function_interval(lambda mean: mean[0] / mean[1], users)
-    return Earned(mean_interval(users[:, 0]), mean_interval(users[:, 1]), rate)
+    returns, length = map(mean_interval, users.T)
+    return {"returns": returns, "length": length, "reward_per_step": rate}
 
 
-def advantage(own: Sessions, other: Sessions) -> Advantage:
-    """Compare two contenders on the same users, user by user."""
+def advantage(own: Sessions, other: Sessions) -> dict[str, Interval]:
+    """Say by how much a contender earned more than another on the same users, and from what.
+
+    With length L and reward per step r = return / L of the two, the return's difference is exactly
+    ΔL · mean(r) + mean(L) · Δr.
+
+    :returns: ``total``; ``length``, ΔL · mean(r): what longer sessions bring; and ``rate``,
+        mean(L) · Δr: what better steps bring.
+    """
     users = per_user(own, other)
 
     def length(mean: Tensor) -> Tensor:
@@ -64,8 +51,8 @@ def advantage(own: Sessions, other: Sessions) -> Advantage:
     def rate(mean: Tensor) -> Tensor:
         return (mean[1] + mean[3]) / 2 * (mean[0] / mean[1] - mean[2] / mean[3])
 
-    total = mean_interval(users[:, 0] - users[:, 2])
-    return Advantage(total, function_interval(length, users), function_interval(rate, users))
+    parts = {"length": function_interval(length, users), "rate": function_interval(rate, users)}
+    return {"total": mean_interval(users[:, 0] - users[:, 2]), **parts}
 
 
 def rate_difference(own: Sessions, other: Sessions) -> Interval:
@@ -78,9 +65,9 @@ def normalised(own: Sessions, floor: Sessions, top: Sessions) -> Interval | None
 
     :returns: None where the top is not above the floor with its interval.
     """
-    if advantage(top, floor).total.low <= 0:
-        return None
     users = per_user(own, floor, top)[:, ::2]
+    if mean_interval(users[:, 2] - users[:, 1]).low <= 0:
+        return None
     return function_interval(lambda mean: (mean[0] - mean[1]) / (mean[2] - mean[1]), users)
 
 
@@ -107,11 +94,9 @@ def compare(sessions: Mapping[str, Refits], own: str = "policy") -> dict[str, fl
     found: dict[str, float] = {}
     for name, refits in sessions.items():
         found |= {f"{name}/{key}": value for key, value in together(refits).metrics().items()}
-    mine = _user_means(sessions[own])
-    for name in [name for name in sessions if name != own]:
-        theirs = _user_means(sessions[name])
-        for key, values in mine.items():
-            found |= _keys(f"{own}-minus-{name}/{key}", mean_interval(values - theirs[key]))
+    for name, gained in _advantages(sessions, own).items():
+        for key, values in gained.items():
+            found |= keys_of(f"{own}-minus-{name}/{key}", mean_interval(values))
     return found
 
 
@@ -127,22 +112,19 @@ def transfer_ratios(
         that here; without those whose advantage here is not clearly above 0.
     """
     found: dict[str, float] = {}
-    mine = here[own].user_means(), _user_means(there[own])
-    for name in [name for name in here if name != own]:
-        others = here[name].user_means(), _user_means(there[name])
+    away = _advantages(there, own)
+    for name, home in _advantages({name: [one] for name, one in here.items()}, own).items():
         for key in RATIOS:
-            home, away = (m[key] - other[key] for m, other in zip(mine, others, strict=True))
-            ratio = transfer_ratio(home, away, same_users=True)
-            if ratio is not None:
-                found |= _keys(f"{name}/{key}", ratio)
+            ratio = transfer_ratio(home[key][0], away[name][key], same_users=True)
+            found |= {} if ratio is None else keys_of(f"{name}/{key}", ratio)
     return found
 
 
-def _user_means(refits: Sequence[Sessions]) -> dict[str, Tensor]:
-    """Each user's means in each refit ``(J, U)``, by metric."""
-    each = [played.user_means() for played in refits]
-    return {key: torch.stack([means[key] for means in each]) for key in each[0]}
-
-
-def _keys(prefix: str, interval: Interval) -> dict[str, float]:
-    return {prefix: interval.mean, f"{prefix}/low": interval.low, f"{prefix}/high": interval.high}
+def _advantages(sessions: Mapping[str, Refits], own: str) -> dict[str, dict[str, Tensor]]:
+    """Each user's advantage in each refit ``(J, U)``, by the other contender and metric."""
+    means: dict[str, dict[str, Tensor]] = {}
+    for name, refits in sessions.items():
+        each = [played.user_means() for played in refits]
+        means[name] = {key: torch.stack([one[key] for one in each]) for key in each[0]}
+    mine = means.pop(own)
+    return {name: {key: mine[key] - theirs[key] for key in mine} for name, theirs in means.items()}

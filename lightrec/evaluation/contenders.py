@@ -1,13 +1,25 @@
-"""Who plays: the contenders known by a word, bandits among them, which learn first."""
+"""Who plays: contenders known by a word, bandits, which learn first, and the best constant list.
 
-from collections.abc import Callable, Mapping
+Whoever recommends one list to all has looked at no user. The best such list is found by playing
+alone, so that it works for any simulator of items, whatever its laws.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from tensordict import TensorDictBase
 from torch import Tensor
 
+from lightrec.keys import PADDING, Key
 from lightrec.policies.bandits import Learned, LinearBandit, LinUCB, ThompsonSampling
-from lightrec.policies.base import Policy, with_biases, without_nothing
+from lightrec.policies.base import (
+    Policy,
+    ScoredPolicy,
+    among_candidates,
+    with_biases,
+    without_nothing,
+)
 from lightrec.policies.baselines import (
     ConstantListPolicy,
     GreedyRankerPolicy,
@@ -17,10 +29,11 @@ from lightrec.policies.baselines import (
     ScoringPolicy,
 )
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
+from lightrec.progress import progress_bar
 from lightrec.ranking.blend import Blend
 from lightrec.run import Run
 from lightrec.simulators.base import Simulator
-from lightrec.simulators.rollout import Contender, play
+from lightrec.simulators.rollout import Contender, SessionSimulator, play
 from lightrec.simulators.scored import Greedy, Oracle, best_constant
 from lightrec.simulators.user_model import LogStarts
 from lightrec.simulators.world import World
@@ -31,6 +44,12 @@ ROUNDS = 10
 SEED = 800_000_009
 """Of the first of these rounds: sessions that no contender is judged by."""
 EPSILON = 0.1
+SEARCHED = 8
+"""Rounds of play by which a search ranks the items for a constant list."""
+LEADERS = 8
+"""Items that are tried as the first of the list, where a list could be shown again and again."""
+PRIOR = 2.0
+"""Showings that an item is taken to have had at the mean of all."""
 
 Makers = dict[str, Callable[[], Contender]]
 
@@ -40,10 +59,6 @@ def world_contenders(world: World, learned: Learned = "click") -> Makers:
 
     :param learned: what bandits learn from.
     """
-
-    def constant() -> Contender:
-        return ConstantListPolicy.from_appeal(best_constant(world).appeal)
-
     settings: dict[str, Any] = {
         # Where there is an observation, it holds what may be known of users.
         "observation_size": world.observation_size,
@@ -51,18 +66,25 @@ def world_contenders(world: World, learned: Learned = "click") -> Makers:
         "learned": learned,
     }
     users = torch.arange(world.batch_size[0])
-    linear = _bandits(lambda: world.item_vectors, lambda: world, users, settings)
+
+    def linear(kind: type[LinearBandit], **own: Any) -> LinearBandit:
+        return kind.from_vectors(world.item_vectors, **own, **settings)
 
     def epsilon() -> Contender:
         """The linear model of the others: one slate in ten is drawn evenly."""
-        bandit = LinUCB.from_vectors(world.item_vectors, alpha=0.0, **settings)
+        bandit = linear(LinUCB, alpha=0.0)
         return _taught(EpsilonGreedy(bandit, EPSILON, always_drawn=True), bandit, world, users)
 
     makers: Makers = {"random": lambda: RandomPolicy(world.num_items)}
     if type(world).greedy is not World.greedy:
         makers["greedy"] = lambda: Greedy(world)
-    makers |= {"constant": constant, "epsilon-greedy": epsilon, **linear}
-    return makers | {"oracle": lambda: Oracle(world)}
+    return makers | {
+        "constant": lambda: ConstantListPolicy.from_appeal(best_constant(world)),
+        "epsilon-greedy": epsilon,
+        "linucb": lambda: _alone(linear(LinUCB), world, users),
+        "thompson": lambda: _alone(linear(ThompsonSampling), world, users),
+        "oracle": lambda: Oracle(world),
+    }
 
 
 def run_contenders(
@@ -87,8 +109,9 @@ def run_contenders(
         history = starts.history(users, starts.ends_of(users), run.users_a.history_length)
         return ConstantListPolicy.from_user_model(run.users_a, history)
 
-    def vectors() -> Tensor:
-        return with_biases(run.ranker).detach()
+    def linear(kind: type[LinearBandit]) -> Contender:
+        bandit = kind.from_vectors(with_biases(run.ranker).detach())
+        return _alone(bandit, learns_in(), users)
 
     makers = plain_contenders(run)
     if not run.has("policy"):
@@ -97,7 +120,8 @@ def run_contenders(
         "greedy": greedy,
         "constant": constant,
         "epsilon-greedy": lambda: EpsilonGreedy(greedy(), EPSILON, always_drawn=True),
-        **_bandits(vectors, learns_in, users, {}),
+        "linucb": lambda: linear(LinUCB),
+        "thompson": lambda: linear(ThompsonSampling),
     }
 
 
@@ -114,32 +138,17 @@ def plain_contenders(run: Run) -> Makers:
     }
 
 
-def _bandits(
-    vectors: Callable[[], Tensor],
-    learns_in: Callable[[], Simulator],
-    users: Tensor,
-    settings: Mapping[str, Any],
-) -> Makers:
-    def learned(kind: type[LinearBandit]) -> Contender:
-        bandit = kind.from_vectors(vectors(), **settings)
-        return _taught(bandit, bandit, learns_in(), users)
-
-    return {"linucb": lambda: learned(LinUCB), "thompson": lambda: learned(ThompsonSampling)}
+def _alone(bandit: LinearBandit, simulator: Simulator, users: Tensor) -> Policy:
+    return _taught(bandit, bandit, simulator, users)
 
 
 def _taught(shown: Policy, bandit: LinearBandit, simulator: Simulator, users: Tensor) -> Policy:
     """Let a bandit learn from what is shown by itself, or by a policy that explores around it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        for round_ in range(ROUNDS):
-            play(
-                shown,
-                simulator,
-                users,
-                SEED + round_,
-                deterministic=shown is bandit,
-                record=bandit.learn,
-            )
+        for seed in range(SEED, SEED + ROUNDS):
+            best = shown is bandit
+            play(shown, simulator, users, seed, deterministic=best, record=bandit.learn)
     return shown
 
 
@@ -193,3 +202,118 @@ def chosen_users(users: Tensor, limit: int, seed: int) -> Tensor:
         return users
     generator = torch.Generator().manual_seed(seed)
     return users[torch.randperm(len(users), generator=generator)[:limit].sort().values]
+
+
+class Tally:
+    """Counts what was shown and what it earned, item by item; a recorder of sessions.
+
+    What was accepted earns a step's reward, or all that was shown in equal parts; and in the same
+    parts what the session earned from that step on.
+
+    :param num_items: number of items N.
+    """
+
+    def __init__(self, num_items: int, device: torch.device | None = None) -> None:
+        self.shown = torch.zeros(num_items + 1, dtype=torch.float64, device=device)
+        self.earned = torch.zeros(2, 2, num_items + 1, dtype=torch.float64, device=device)
+        """For a step and for the rest of the session: sums of what was earned, and of squares."""
+        self._steps: list[tuple[Tensor, ...]] = []
+
+    def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+        """Note a step."""
+        slate, taken = state[Key.ACTION], following[Key.TAKEN]
+        alive = alive.unsqueeze(1)
+        parts = torch.where(taken.any(1, keepdim=True), taken, slate > PADDING).double()
+        parts = parts / parts.sum(1, keepdim=True).clamp_min(1) * alive
+        there = ((slate > PADDING) & alive).double()
+        self._steps.append((slate, there, parts, following["reward"].double() * alive))
+
+    def close(self) -> None:
+        """Count the sessions that were noted since, which are over."""
+        slate, there, parts, reward = map(torch.stack, zip(*self._steps, strict=True))
+        rest = reward.flip(0).cumsum(0).flip(0)
+        self.shown.index_add_(0, slate.flatten(), there.flatten())
+        for sums, worth in zip(self.earned, (reward, rest), strict=True):
+            earned = (parts * worth).flatten()
+            sums[0].index_add_(0, slate.flatten(), earned)
+            sums[1].index_add_(0, slate.flatten(), earned.square())
+        self._steps.clear()
+
+    def ranking(self, *, whole: bool) -> tuple[Tensor, Tensor]:
+        """Give each item's mean earning a showing, drawn to that of all, and its standard error.
+
+        :param whole: by what the rest of the session earned, or by the step alone.
+        :returns: (N + 1,) float32 each.
+        """
+        sums, squares = self.earned[int(whole)]
+        count = self.shown.sum().clamp_min(1)
+        mean = sums.sum() / count
+        spread = (squares.sum() / count - mean.square()).clamp_min(0).sqrt()
+        known = self.shown + PRIOR
+        return ((sums + PRIOR * mean) / known).float(), (spread / known.sqrt()).float()
+
+
+class _Exploring(ScoredPolicy):
+    """Thompson sampling of one list for all: in every step the scores are drawn anew."""
+
+    def __init__(self, mean: Tensor, error: Tensor, chance: torch.Generator) -> None:
+        super().__init__(len(mean) - 1)
+        self.mean, self.chance = mean, chance
+        # Before anything is known, all is shown evenly.
+        self.error = error if error.any() else torch.ones_like(error)
+
+    def logits(self, state: TensorDictBase) -> Tensor:
+        noises = torch.randn(len(state), len(self.mean), generator=self.chance)
+        return among_candidates(state, self.mean + self.error * noises.to(self.mean.device))
+
+
+def best_constant_lists(
+    simulator: SessionSimulator,
+    users: Tensor,
+    seed: int,
+    *,
+    known: Sequence[Contender] = (),
+    leaders: bool = False,
+) -> tuple[Contender, Contender]:
+    """Search the lists for everybody that earn most a step, and most a session.
+
+    Items are ranked by what they earn, in rounds that show them by Thompson sampling without a look
+    at the user: at first evenly, then those that did well. The rankings, the lists that are known,
+    and rankings with another item in front then play the same sessions, and the best are taken.
+    What they earn must be measured anew, in other sessions. Like every contender, a list leaves out
+    what may not be shown.
+
+    :param simulator: with one session for each user.
+    :param users: (U,) int64.
+    :param seed: of the search.
+    :param known: constant lists from elsewhere, such as popularity.
+    :param leaders: also try the best items as the first of the list each, where the same list can
+        be shown again and again.
+    :returns: the best by reward per step and by reward per session, which may be the same.
+    """
+    tally = Tally(simulator.num_items, getattr(simulator, "device", None))
+    chance = torch.Generator().manual_seed(seed)
+    with progress_bar(SEARCHED, "play") as bar:
+        bar.set_description("search", refresh=False)
+        for turn in range(SEARCHED):
+            # By turns for both aims.
+            exploring = _Exploring(*tally.ranking(whole=turn % 2 == 1), chance)
+            play(exploring, simulator, users, seed + turn, record=tally)
+            tally.close()
+            bar.update()
+        tried = [*known]
+        for whole in (False, True):
+            mean, _ = tally.ranking(whole=whole)
+            tried.append(ConstantListPolicy.from_appeal(mean))
+            first = mean[1:].topk(min(LEADERS, simulator.num_items) if leaders else 0).indices + 1
+            ahead = (mean.index_fill(0, item, float(mean.max()) + 1) for item in first)
+            tried += map(ConstantListPolicy.from_appeal, ahead)
+        bar.total = SEARCHED + len(tried)
+        earned = []
+        for contender in tried:
+            sessions, _ = play(contender, simulator, users, seed + SEARCHED)
+            reward = sessions.reward.sum()
+            earned.append((float(reward / sessions.length.sum()), float(reward)))
+            bar.update()
+    a_step, a_session = zip(*earned, strict=True)
+    return tried[a_step.index(max(a_step))], tried[a_session.index(max(a_session))]

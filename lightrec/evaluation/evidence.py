@@ -26,14 +26,12 @@ CONTENDERS = {
     "random": "random",
 }
 """Who plays in user model B: titles by the names under which their metrics stand."""
-SINGULAR = ("mixture", "even-mixture", "constant")
 RIVALS = {
-    name: f"the {title}" if name in SINGULAR else title
+    name: f"the {title}" if name in ("mixture", "even-mixture", "constant") else title
     for name, title in CONTENDERS.items()
     if name != "policy"
 }
 """Whom the policy has to beat, as a sentence names them."""
-ENDS = ("", "/low", "/high")
 BY, REASON = "recommend/by", "recommend/reason"
 """Keys of ``metrics.json`` whose values are words."""
 
@@ -52,29 +50,27 @@ def favoured(metrics: Mapping[str, float]) -> Favoured:
     The sessions that count are those in user model B with users who are new to user model A and to
     the policy. An advantage is clear where its 95 % interval lies above 0.
     """
-    prefix = "simulator_new/policy-minus"
+    keys = {t: f"simulator_new/policy-minus-{name}/accepted" for name, t in RIVALS.items()}
     found = {
-        title: tuple(metrics[f"{prefix}-{name}/accepted{end}"] for end in ENDS)
-        for name, title in RIVALS.items()
-        if f"{prefix}-{name}/accepted" in metrics
+        title: [metrics[key + end] for end in ("", "/low", "/high")]
+        for title, key in keys.items()
+        if key in metrics
     }
     if not found:
         return Favoured("blend", "No sessions were played with users who are new to user model A.")
     where = "in sessions of new users in user model B"
-    unbeaten = {title: interval for title, interval in found.items() if interval[1] <= 0}
-    if not unbeaten:
-        title, (mean, low, high) = min(found.items(), key=lambda pair: pair[1][1])
+    title, (mean, low, high) = min(found.items(), key=lambda pair: pair[1][1])
+    ends = f"95 % interval {low:+.3f} to {high:+.3f}"
+    if low > 0:
         return Favoured(
             "policy",
             f"The policy is accepted clearly more often than everything it was compared with, "
-            f"{where}; the closest is {title} ({mean:+.3f}, 95 % interval {low:+.3f} to "
-            f"{high:+.3f}).",
+            f"{where}; the closest is {title} ({mean:+.3f}, {ends}).",
         )
-    title, (mean, low, high) = min(unbeaten.items(), key=lambda pair: pair[1][1])
     return Favoured(
         "blend",
         f"The policy is not clearly better than {title} {where} ({mean:+.3f} accepted items a "
-        f"session, 95 % interval {low:+.3f} to {high:+.3f}).",
+        f"session, {ends}).",
     )
 
 

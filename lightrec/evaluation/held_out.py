@@ -1,9 +1,9 @@
 """The evaluator of the held-out log: how contenders rank the test events, and whom that serves.
 
-Items without training events are in ``cold.py``; predictions of others in ``predictions.py``.
+Slices of the events and items without training events are in ``slices.py``; predictions of others
+in ``predictions.py``.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,15 +16,26 @@ from lightrec.data.domain import showable
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST, TRAIN, EventStore
 from lightrec.errors import NotApplicable
-from lightrec.evaluation.base import Evaluator, Findings
-from lightrec.evaluation.beyond_accuracy import (
+from lightrec.evaluation.base import (
+    Bars,
+    Evaluator,
+    Findings,
+    Metrics,
+    Section,
+    Table,
+    interval,
+    keys_of,
+    rows_of,
+    signed,
+)
+from lightrec.evaluation.slices import (
     SLICES,
-    BeyondAccuracy,
+    cold_metrics,
+    cold_section,
     event_slices,
+    recommended,
     slice_metrics,
 )
-from lightrec.evaluation.cold import cold_metrics, cold_section
-from lightrec.evaluation.sections import Bars, Section, Table, interval, number, signed
 from lightrec.keys import Key
 from lightrec.policies.base import Policy, session_start
 from lightrec.ranking.blend import Blend, described_models
@@ -50,21 +61,6 @@ RANKERS = {
     "predictions": "your predictions",
 }
 """Titles of contenders; item models go by their own names."""
-SLICE_TITLES = dict(
-    zip(
-        SLICES,
-        (
-            "items with training events",
-            "items without training events",
-            "popular items (half of all training events)",
-            "all other items",
-            "users with short histories",
-            "users with medium histories",
-            "users with long histories",
-        ),
-        strict=True,
-    )
-)
 RECOMMENDED = {
     "coverage@10": "catalog covered",
     "novelty@10": "novelty (bits)",
@@ -96,18 +92,17 @@ class HeldOutLog(Evaluator):
         metrics = dict(self.without_policy(run, seed) if self.ranked is None else self.ranked)
         if run.has("policy"):
             result = self.rank(run.data, by_history(run.policy), seed)
-            metrics |= self._described("policy", result, run.data)
+            metrics |= held_out_metrics(run.data, result, "test/policy/")
         return findings(metrics, run.metrics("ranker"))
 
     def without_policy(self, run: Run, seed: int) -> dict[str, float]:
         """Rank with all contenders but the policy, which a run has long before it has a policy."""
-        store, blend = run.data, run.blend
-        models = item_models(run)
+        store, blend, models = run.data, run.blend, item_models(run)
         counts = torch.from_numpy(store.popularity())
         scorers: dict[str, Scorer] = {
             "blend": by_history(blend),
             "popularity": lambda batch: counts.double().expand(len(batch[Key.USER]), -1),
-            "random": RandomScorer(store.num_items, seed),
+            "random": random_scores(store.num_items, seed),
         }
         if models:
             scorers["ranker"] = by_history(Blend(blend.ranker).freeze())
@@ -115,20 +110,15 @@ class HeldOutLog(Evaluator):
         results = {name: self.rank(store, scorer, seed) for name, scorer in scorers.items()}
         metrics: dict[str, float] = {}
         for name, result in results.items():
-            metrics |= self._described(name, result, store)
+            metrics |= held_out_metrics(store, result, f"test/{name}/")
         own = results["blend"]
         metrics |= {f"test/{metric}": value for metric, value in own.metrics().items()}
         metrics["test/events"] = len(own.ranks)
         if own.ineligible:
             metrics["test/ineligible_events"] = own.ineligible
         for name in ("popularity", *models):
-            gained = advantage(own, results[name], seed)
-            metrics |= {f"test/blend-minus-{name}/{k}": v for k, v in gained.items()}
+            metrics |= advantage(own, results[name], seed, ADVANTAGE.format(name))
         return metrics | cold_metrics(store, blend, models, self.batch_size, self.max_events, seed)
-
-    def _described(self, name: str, result: RankingResult, store: EventStore) -> dict[str, float]:
-        found = held_out_metrics(store, result)
-        return {f"test/{name}/{metric}": value for metric, value in found.items()}
 
     def events(self, store: EventStore, seed: int) -> EvaluationEvents:
         """Give the test events that are ranked, in the order of :meth:`rank`."""
@@ -159,29 +149,28 @@ def by_history(part: ItemScorer | Policy) -> Scorer:
     return lambda batch: part.scores(batch[Key.HISTORY], batch.get(Key.USER), details=batch)
 
 
-class RandomScorer:
-    """Scores items at random: for each user one order, that follows from the seed alone.
+def random_scores(num_items: int, seed: int = 0) -> Scorer:
+    """Make what scores items at random: for each user one order, from the seed alone.
 
     :param num_items: N.
     :param seed: of the orders.
+    :returns: a scorer that gives numbers uniform on [0, 1).
     """
 
-    def __init__(self, num_items: int, seed: int = 0) -> None:
-        self.num_items, self.seed = num_items, seed
-
-    def __call__(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Give (B, N + 1) scores, uniform on [0, 1)."""
+    def scores(batch: Mapping[str, Tensor]) -> Tensor:
         users = batch[Key.USER]
-        items = torch.arange(self.num_items + 1, device=users.device)
-        key = noise.mix(noise.mix(users.new_full((), self.seed), 0) + users, 0)[:, None]
+        items = torch.arange(num_items + 1, device=users.device)
+        key = noise.mix(noise.mix(users.new_full((), seed), 0) + users, 0)[:, None]
         return (noise.mix(key + items, 0) & (2**53 - 1)).double() / 2**53
+
+    return scores
 
 
 def item_models(run: Run) -> dict[str, ItemModel]:
-    """The item models of a run's blend with the settings chosen there.
+    """Give the item models of a run's blend, but for popularity, which every report has.
 
-    Those that take part in the blend are there; the others are fitted again. Popularity, which
-    every report has, is left out.
+    Those that take part in the blend are there; the others are fitted again, with the settings
+    chosen there.
     """
     evidence = Evidence.of(run.data, run.ranker.items.vectors)
     models: dict[str, ItemModel] = {}
@@ -194,61 +183,58 @@ def item_models(run: Run) -> dict[str, ItemModel]:
     return models
 
 
-def held_out_metrics(store: EventStore, result: RankingResult) -> dict[str, float]:
+def held_out_metrics(store: EventStore, result: RankingResult, prefix: str) -> dict[str, float]:
     """Describe one contender.
 
     :param result: how it ranked the held-out events, with lists of :data:`LIST_LENGTH` items.
-    :returns: flat keys: ``ndcg@10``, ``tail/ndcg@10``, ``tail/events``, ``coverage@10`` and so on.
+    :returns: after the prefix, ``ndcg@10``, ``tail/ndcg@10``, ``tail/events``, ``coverage@10`` and
+        so on.
     """
     counts = torch.from_numpy(store.popularity())
     found = result.metrics()
     if result.lists is not None:
-        recommended = BeyondAccuracy(counts, LIST_LENGTH)
-        recommended.update(result.lists)
-        found |= {name: float(value) for name, value in recommended.compute().items()}
+        found |= recommended(result.lists, counts)
     train = store.events(TRAIN)
     train = train[np.asarray(store.items)[train] <= store.num_items]
     lengths = np.bincount(store.users_of(train), minlength=store.num_users)
     slices = event_slices(result.users, result.targets, counts, torch.from_numpy(lengths))
-    return found | slice_metrics(result, slices)
+    found |= slice_metrics(result, slices)
+    return {f"{prefix}{metric}": value for metric, value in found.items()}
 
 
-def advantage(
-    one: RankingResult, other: RankingResult, seed: int, metric: str = "ndcg@10"
-) -> dict[str, float]:
-    """Compare two contenders on the same events, by a paired bootstrap over users.
+def advantage(one: RankingResult, other: RankingResult, seed: int, key: str) -> dict[str, float]:
+    """Compare two contenders' NDCG@10 on the same events, by a paired bootstrap over users.
 
     :param seed: of the bootstrap.
-    :returns: the mean difference under the metric's own name, ``/low`` and ``/high`` below it;
-        nothing where fewer than two users have held-out events.
+    :returns: the mean difference under a key, and ``/low`` and ``/high`` below it; nothing where
+        fewer than two users have held-out events.
     """
-    if not len(one.users):
+    if len(one.users.unique()) < 2:
         return {}
-    mean, low, high = one.bootstrap(other, metric, seed=seed)
-    if not math.isfinite(low):
-        return {}
-    return {metric: mean, f"{metric}/low": low, f"{metric}/high": high}
+    return keys_of(key, one.bootstrap(other, "ndcg@10", seed=seed))
 
 
-def findings(metrics: Mapping[str, float], validation: Mapping[str, float]) -> Findings:
+def findings(metrics: Metrics, validation: Metrics) -> Findings:
     """Say what the metrics of the held-out log mean.
 
     :param validation: the metrics of the ranker's stage.
     """
-    titles = rankers(metrics)
-    values = {title: metrics[f"test/{name}/ndcg@10"] for name, title in titles.items()}
-    bars = Bars(values, "test NDCG@10, held-out log", "blend")
-    sections = (ranking(metrics), beyond_the_mean(metrics), cold_section(metrics))
+    sections = ranking(metrics), beyond_the_mean(metrics), cold_section(metrics)
     return Findings(
         metrics,
         [section for section in sections if section is not None],
         verdict(metrics, validation),
         ranking_table(metrics).text(),
-        [bars],
+        [_bars(metrics, "test NDCG@10, held-out log")],
     )
 
 
-def rankers(metrics: Mapping[str, float]) -> dict[str, str]:
+def _bars(metrics: Metrics, label: str) -> Bars:
+    values = {t: metrics[f"test/{name}/ndcg@10"] for name, t in rankers(metrics).items()}
+    return Bars(values, label, "blend")
+
+
+def rankers(metrics: Metrics) -> dict[str, str]:
     """The contenders on the held-out log: titles by names in the metrics, item models by rank."""
     found = {n: t for n, t in RANKERS.items() if f"test/{n}/ndcg@10" in metrics}
     models = sorted(model_names(metrics), key=lambda name: -metrics[f"test/{name}/ndcg@10"])
@@ -256,21 +242,16 @@ def rankers(metrics: Mapping[str, float]) -> dict[str, str]:
     return {**own, **{name: name for name in models}, **found}
 
 
-def model_names(metrics: Mapping[str, float]) -> list[str]:
+def model_names(metrics: Metrics) -> list[str]:
     """The names of the item models in the metrics, besides popularity."""
-    pattern = re.compile(r"test/(\w[\w-]*)/ndcg@10")
-    names = [found[1] for key in metrics if (found := pattern.fullmatch(key))]
+    names = re.findall(r"^test/(\w[\w-]*)/ndcg@10$", "\n".join(metrics), re.MULTILINE)
     return [name for name in names if name not in RANKERS and "-minus-" not in name]
 
 
-def ranking(metrics: Mapping[str, float]) -> Section:
+def ranking(metrics: Metrics) -> Section:
     """Show how well the held-out events are ranked."""
-    columns = [f"{m}@{k}" for m in ("ndcg", "recall", "mrr") for k in CUTOFFS]
-    titles = rankers(metrics)
-    rows = [
-        [title, *(number(metrics.get(f"test/{name}/{column}")) for column in columns)]
-        for name, title in titles.items()
-    ]
+    words = {"ndcg": "NDCG", "recall": "Recall", "mrr": "MRR"}
+    columns = {f"{m}@{k}": f"{title}@{k}" for m, title in words.items() for k in CUTOFFS}
     text = (
         f"{int(metrics['test/events'])} held-out events; all items are ranked, those already seen "
         "left out, equal scores counted at the mean of their ranks."
@@ -280,40 +261,34 @@ def ranking(metrics: Mapping[str, float]) -> Section:
             f" {forbidden} of the events are about an item that the domain forbids its user: "
             "nobody ranks it, and all miss it."
         )
-    words = {"ndcg": "NDCG", "recall": "Recall", "mrr": "MRR"}
-    head = [words[name] + at + k for name, at, k in (column.partition("@") for column in columns)]
-    values = {title: metrics[f"test/{name}/ndcg@10"] for name, title in titles.items()}
+    rows = rows_of(metrics, "test/{}/{}", rankers(metrics), [*columns])
     return Section(
         "The next event, on the held-out log",
         text,
-        [Table(["", *head], rows, "blend")],
-        [Bars(values, "test NDCG@10", "blend")],
+        [Table(["", *columns.values()], rows, "blend")],
+        [_bars(metrics, "test NDCG@10")],
     )
 
 
-def ranking_table(metrics: Mapping[str, float]) -> Table:
+def ranking_table(metrics: Metrics) -> Table:
     """Set how well the held-out events are ranked, for a terminal."""
     columns = {"ndcg@10": "NDCG@10", "recall@10": "Recall@10", "mrr@10": "MRR@10"}
-    rows = [
-        [title, *(number(metrics[f"test/{name}/{column}"]) for column in columns)]
-        for name, title in rankers(metrics).items()
-    ]
+    rows = rows_of(metrics, "test/{}/{}", rankers(metrics), [*columns])
     return Table(["held-out log", *columns.values()], rows)
 
 
-def validation_table(metrics: Mapping[str, float]) -> Table | None:
+def validation_table(metrics: Metrics) -> Table | None:
     """Set how the blend, its ranker and the item models rank the validation events."""
-    pattern = re.compile(r"validation/(\w[\w-]*)/ndcg@10")
-    values = {found[1]: v for key, v in metrics.items() if (found := pattern.fullmatch(key))}
-    if not values or "validation/ndcg@10" not in metrics:
+    names = re.findall(r"^validation/(\w[\w-]*)/ndcg@10$", "\n".join(metrics), re.MULTILINE)
+    if not names or "validation/ndcg@10" not in metrics:
         return None
-    ranked = sorted(values.items(), key=lambda pair: -pair[1])
-    rows = [("blend", metrics["validation/ndcg@10"]), *ranked]
-    shown = [[RANKERS.get(name, name), number(value)] for name, value in rows]
-    return Table(["validation events", "NDCG@10"], shown)
+    names.sort(key=lambda name: -metrics[f"validation/{name}/ndcg@10"])
+    keys = {"validation/ndcg@10": "blend"}
+    keys |= {f"validation/{name}/ndcg@10": RANKERS.get(name, name) for name in names}
+    return Table(["validation events", "NDCG@10"], rows_of(metrics, "{}", keys, [""]))
 
 
-def verdict(metrics: Mapping[str, float], validation: Mapping[str, float]) -> list[str]:
+def verdict(metrics: Metrics, validation: Metrics) -> list[str]:
     """Compare the blend with popularity, and with the item model that is best on validation."""
     own, popularity = metrics["test/ndcg@10"], metrics["test/popularity/ndcg@10"]
     found = [
@@ -334,10 +309,10 @@ def verdict(metrics: Mapping[str, float], validation: Mapping[str, float]) -> li
         return [*found, f"{sentence}."]
     _, low, high = gained
     outcome = "is better" if low > 0 else "is worse" if high < 0 else "is not clearly different"
-    return [*found, f"{sentence}, and the blend {outcome}: {signed(*gained)}."]
+    return [*found, f"{sentence}, and the blend {outcome}: {signed(gained)}."]
 
 
-def beyond_the_mean(metrics: Mapping[str, float]) -> Section | None:
+def beyond_the_mean(metrics: Metrics) -> Section | None:
     """Show whom the rankings serve, and what the recommendations are like.
 
     :returns: None where the metrics say nothing of it.
@@ -345,35 +320,28 @@ def beyond_the_mean(metrics: Mapping[str, float]) -> Section | None:
     shown = {n: t for n, t in rankers(metrics).items() if f"test/{n}/coverage@10" in metrics}
     if not shown:
         return None
-    first = next(iter(shown))
+    first, *_ = shown
     counts = {s: int(metrics.get(f"test/{first}/{s}/events", 0)) for s in SLICES}
     slices = [name for name in SLICES if counts[name]]
-
-    def rows(columns: list[str]) -> list[list[str]]:
-        return [
-            [title, *(number(metrics.get(f"test/{name}/{column}")) for column in columns)]
-            for name, title in shown.items()
-        ]
-
     served = [["events", *(f"{counts[s]:,}" for s in slices)]]
-    served += rows([f"{s}/ndcg@10" for s in slices])
+    served += rows_of(metrics, "test/{}/{}/ndcg@10", shown, slices)
+    listed = rows_of(metrics, "test/{}/{}", shown, [*RECOMMENDED])
     text = (
         "NDCG@10 over parts of the held-out events, then the ten items that each contender "
         "recommends."
     )
     gained = interval(metrics, ADVANTAGE.format("popularity"))
     if gained is not None:
-        mean, low, high = gained
         text += (
-            f" Over all events the blend's NDCG@10 differs from that of popularity by {mean:+.3f} "
-            f"({low:+.3f} to {high:+.3f}; 95 %, paired bootstrap over users)."
+            " Over all events the blend's NDCG@10 differs from that of popularity by "
+            "{:+.3f} ({:+.3f} to {:+.3f}; 95 %, paired bootstrap over users).".format(*gained)
         )
     return Section(
         "Whom it serves, and with what",
         text,
         [
-            Table(["NDCG@10 of", *(SLICE_TITLES[s] for s in slices)], served, shown[first]),
-            Table(["", *RECOMMENDED.values()], rows([*RECOMMENDED]), shown[first]),
+            Table(["NDCG@10 of", *(SLICES[s] for s in slices)], served, shown[first]),
+            Table(["", *RECOMMENDED.values()], listed, shown[first]),
         ],
         note="Users are split into thirds by the number of their training events; users with "
         "equally long histories stay together. The percentile is the share of the catalog that is "

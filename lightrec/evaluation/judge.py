@@ -1,7 +1,7 @@
 """Judging policies in several simulators and in the three modes, and tables of what came out."""
 
 import string
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -9,17 +9,14 @@ from typing import Any, Literal, get_args
 
 from lightrec.errors import RecipeError
 from lightrec.evaluation.arena import Arena, arena
+from lightrec.evaluation.base import NOTHING, Json, Section, Table, give, to_plain
 from lightrec.evaluation.comparison import (
-    Advantage,
-    Earned,
     advantage,
     earned,
     normalised,
     per_user,
     transfer_ratio,
 )
-from lightrec.evaluation.sections import Json, Table, give, to_plain
-from lightrec.intervals import Interval
 from lightrec.progress import progress_bar
 from lightrec.simulators.rollout import Contender, Sessions
 from lightrec.simulators.wrappers import Mode
@@ -32,6 +29,7 @@ BASELINES = ("greedy", "constant", "popularity")
 """Of which the one of highest return stands for 1 where there is no oracle."""
 REFERENCE = "greedy"
 MODELS = {"users_a": "user model A", "users_b": "user model B"}
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -82,38 +80,6 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One contender in one simulator, one mode of judging and one way of showing."""
-
-    simulator: str
-    mode: str
-    policy: str
-    slates: Showing
-    trained_in: str | None
-    earned: Earned
-    coverage: float
-    normalised: Interval | None
-    """Return on the scale where the floor has 0 and the top 1; None where there is no scale."""
-    advantage: Advantage | None
-    """Over the reference contender shown as ``mode``; None for itself."""
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """An advantage in the simulator of training, and what is left of it in another one."""
-
-    policy: str
-    mode: str
-    slates: Showing
-    home: str
-    away: str
-    at_home: Interval
-    elsewhere: Interval
-    ratio: Interval | None
-    """Elsewhere over home; None where that at home is not above 0 with its interval."""
-
-
-@dataclass(frozen=True)
 class Judgement:
     """All that was found.
 
@@ -124,6 +90,8 @@ class Judgement:
     :param users: by letter, how many.
     :param rounds: sessions of each user, by letter.
     :param seed: of all chance.
+    :param entries: see :func:`entries`.
+    :param transfers: see :func:`transfers`.
     :param same: letter and mode, where a simulator's own rules are those of the mode already, so
         that what was played in the mode free stands there again.
     """
@@ -135,8 +103,8 @@ class Judgement:
     users: Mapping[str, int]
     rounds: Mapping[str, int]
     seed: int
-    entries: Sequence[Entry]
-    transfers: Sequence[Transfer]
+    entries: Sequence[Row]
+    transfers: Sequence[Row]
     same: Sequence[tuple[str, str]]
 
     def plain(self) -> Json:
@@ -163,18 +131,24 @@ def judge_all(
         it, else random.
     :raises RecipeError: where a policy is not known to a simulator, or a letter to nobody.
     """
+    by_letter = dict(zip(string.ascii_uppercase, places, strict=False))
     arenas = {
         letter: arena(place.what, sessions, seed, place.settings, place.model)
-        for letter, place in zip(string.ascii_uppercase, places, strict=False)
+        for letter, place in by_letter.items()
     }
-    trained_in = _training(policies, arenas, places)
+    trained_in = dict(_training(word, by_letter) for word in policies)
     if over is None:
         everywhere = all(REFERENCE in on.policies for on in arenas.values())
         over = REFERENCE if everywhere else FLOOR
-    fields = _fields(arenas, [*trained_in], over, modes)
-    same = _play(fields, [*trained_in], modes, sessions, seed)
+    # Everything is prepared before anything is played, so that mistakes are named at once.
+    fields = [
+        _field(letter, mode, on.in_mode(mode), [*trained_in, over])
+        for mode in sorted(modes, key=lambda mode: mode != "free")
+        for letter, on in arenas.items()
+    ]
+    same = _play(fields, [*trained_in], sessions, seed)
     return Judgement(
-        {letter: place.title() for letter, place in zip(arenas, places, strict=True)},
+        {letter: place.title() for letter, place in by_letter.items()},
         over,
         FLOOR,
         {mode: {f.simulator: f.top for f in fields if f.mode == mode} for mode in modes},
@@ -182,61 +156,47 @@ def judge_all(
         {letter: len(on.seeds(sessions, seed)) for letter, on in arenas.items()},
         seed,
         [entry for field in fields for entry in entries(field, over, trained_in)],
-        _all_transfers(fields, trained_in, over),
+        [
+            transfer
+            for policy, letter in trained_in.items()
+            for home in fields
+            for away in fields
+            if policy != over and home.mode == away.mode
+            if home.simulator == letter != away.simulator
+            for transfer in transfers(home, away, policy, over)
+        ],
         same,
     )
 
 
-def _training(
-    policies: Sequence[str], arenas: Mapping[str, Arena], places: Sequence[Place]
-) -> dict[str, str | None]:
-    """Tell the simulators of training apart from the names of policies."""
-    found: dict[str, str | None] = {}
-    for word in policies:
-        name, at, letter = word.rpartition("@")
-        if not at or Path(word).is_dir():
-            name, letter = word, ""
-        if letter and letter not in arenas:
+def _training(word: str, places: Mapping[str, Place]) -> tuple[str, str | None]:
+    """Tell a policy's name from the letter of the simulator in which it was trained."""
+    name, at, letter = word.rpartition("@")
+    if at and not Path(word).is_dir():
+        if letter not in places:
             raise RecipeError(
                 f"{word} names the simulator {letter!r} of its training, and there are "
-                f"{', '.join(arenas)}: letters stand for the simulators in their order."
+                f"{', '.join(places)}: letters stand for the simulators in their order."
             )
-        found[name] = letter or _of_run(name, arenas, places)
-    return found
-
-
-def _of_run(name: str, arenas: Mapping[str, Arena], places: Sequence[Place]) -> str | None:
-    """A run's own policy was trained in the run's user model A."""
-    for letter, place in zip(arenas, places, strict=True):
+        return name, letter
+    for letter, place in places.items():
+        # A run's own policy was trained in the run's user model A.
         run = Path(place.what)
-        own = name == "policy" or Path(name).resolve() == (run / "policy").resolve()
+        own = word == "policy" or Path(word).resolve() == (run / "policy").resolve()
         if place.model == "users_a" and run.is_dir() and own:
-            return letter
-    return None
+            return word, letter
+    return word, None
 
 
-def _fields(
-    arenas: Mapping[str, Arena], named: Sequence[str], over: str, modes: Sequence[Mode]
-) -> list[Field]:
-    """Prepare everything before anything is played, so that mistakes are named at once."""
-    fields = []
-    for mode in sorted(modes, key=lambda mode: mode != "free"):
-        for letter, on in arenas.items():
-            there = on.in_mode(mode)
-            tops = [ORACLE] if ORACLE in there.policies else BASELINES
-            others = [FLOOR, *(name for name in tops if name in there.policies)]
-            names = dict.fromkeys([*named, over, *others])
-            players = {name: there.policy(name) for name in names}
-            fields.append(Field(letter, mode, there, players, {name: {} for name in players}))
-    return fields
+def _field(letter: str, mode: Mode, there: Arena, named: Sequence[str]) -> Field:
+    tops = [ORACLE] if ORACLE in there.policies else BASELINES
+    names = dict.fromkeys([*named, FLOOR, *(name for name in tops if name in there.policies)])
+    players = {name: there.policy(name) for name in names}
+    return Field(letter, mode, there, players, {name: {} for name in players})
 
 
 def _play(
-    fields: Sequence[Field],
-    named: Sequence[str],
-    modes: Sequence[Mode],
-    sessions: int,
-    seed: int,
+    fields: Sequence[Field], named: Sequence[str], sessions: int, seed: int
 ) -> list[tuple[str, str]]:
     """Play all fields; those who were not named show their best alone.
 
@@ -246,14 +206,16 @@ def _play(
     same = [
         field
         for field in fields
-        if field.mode != "free" and "free" in modes and field.arena is free[field.simulator].arena
+        if field.mode != "free" and free and field.arena is free[field.simulator].arena
     ]
-
-    def plays(field: Field) -> Iterator[tuple[str, Showing]]:
-        for name in field.contenders:
-            yield from ((name, slates) for slates in SHOWINGS if slates == "mode" or name in named)
-
-    played = [(field, *play) for field in fields if field not in same for play in plays(field)]
+    played = [
+        (field, name, slates)
+        for field in fields
+        if field not in same
+        for name in field.contenders
+        for slates in SHOWINGS
+        if slates == "mode" or name in named
+    ]
     with progress_bar(len(played), "play") as bar:
         for field, name, slates in played:
             bar.set_description(f"{field.simulator} {field.mode}: {name}", refresh=False)
@@ -266,155 +228,140 @@ def _play(
     return [(field.simulator, field.mode) for field in same]
 
 
-def entries(field: Field, reference: str, trained_in: Mapping[str, str | None]) -> list[Entry]:
-    """Judge all contenders of a simulator.
+def entries(field: Field, reference: str, trained_in: Mapping[str, str | None]) -> list[Row]:
+    """Judge all contenders of a simulator, one row for each and each way of showing.
 
     :param reference: the contender over which advantages are taken.
-    :param trained_in: short names of simulators, by contender.
+    :param trained_in: letters of simulators, by contender.
+    :returns: ``simulator``, ``mode``, ``policy``, ``slates`` and ``trained_in``; ``earned``, see
+        :func:`~lightrec.evaluation.comparison.earned`; ``coverage``; ``normalised``, the return on
+        the scale where the floor has 0 and the top 1, None where there is no scale; and
+        ``advantage`` over the reference shown as ``mode``, None for itself.
     """
     floor, other = (field.sessions[name]["mode"] for name in (FLOOR, reference))
     top = None if field.top is None else field.sessions[field.top]["mode"]
     return [
-        Entry(
-            field.simulator,
-            field.mode,
-            name,
-            slates,
-            trained_in.get(name),
-            earned(own),
-            own.coverage,
-            None if top is None else normalised(own, floor, top),
-            None if name == reference else advantage(own, other),
-        )
+        {
+            "simulator": field.simulator,
+            "mode": field.mode,
+            "policy": name,
+            "slates": slates,
+            "trained_in": trained_in.get(name),
+            "earned": earned(own),
+            "coverage": own.coverage,
+            "normalised": None if top is None else normalised(own, floor, top),
+            "advantage": None if name == reference else advantage(own, other),
+        }
         for name, shown in field.sessions.items()
         for slates, own in shown.items()
     ]
 
 
-def _all_transfers(
-    fields: Sequence[Field], trained_in: Mapping[str, str | None], over: str
-) -> list[Transfer]:
-    return [
-        transfer
-        for policy, letter in trained_in.items()
-        for home in fields
-        for away in fields
-        if policy != over and home.simulator == letter != away.simulator and home.mode == away.mode
-        for transfer in transfers(home, away, policy, over)
-    ]
+def transfers(home: Field, away: Field, policy: str, reference: str) -> list[Row]:
+    """Follow a policy's advantage from one simulator to another, one row for each showing.
 
-
-def transfers(home: Field, away: Field, policy: str, reference: str) -> list[Transfer]:
-    """Follow a policy's advantage from one simulator to another, by showing."""
+    :returns: ``policy``, ``mode``, ``slates``, ``home`` and ``away``; the advantages ``at_home``
+        and ``elsewhere``; and ``ratio``, elsewhere over home, None where that at home is not above
+        0 with its interval.
+    """
     same_users = home.arena.users.tolist() == away.arena.users.tolist()
     found = []
     for slates in SHOWINGS:
-        pairs = [
-            (field.sessions[policy][slates], field.sessions[reference]["mode"])
-            for field in (home, away)
-        ]
-        at_home, elsewhere = (per_user(*pair) for pair in pairs)
+        gained = []
+        for field in (home, away):
+            own, other = field.sessions[policy][slates], field.sessions[reference]["mode"]
+            users = per_user(own, other)
+            gained.append((advantage(own, other)["total"], users[:, 0] - users[:, 2]))
+        (at_home, here), (elsewhere, there) = gained
         found.append(
-            Transfer(
-                policy,
-                home.mode,
-                slates,
-                home.simulator,
-                away.simulator,
-                advantage(*pairs[0]).total,
-                advantage(*pairs[1]).total,
-                transfer_ratio(
-                    at_home[:, 0] - at_home[:, 2],
-                    elsewhere[:, 0] - elsewhere[:, 2],
-                    same_users=same_users,
-                ),
-            )
+            {
+                "policy": policy,
+                "mode": home.mode,
+                "slates": slates,
+                "home": home.simulator,
+                "away": away.simulator,
+                "at_home": at_home,
+                "elsewhere": elsewhere,
+                "ratio": transfer_ratio(here, there, same_users=same_users),
+            }
         )
     return found
+
+
+EARNED = {"returns": "return", "length": "length", "reward_per_step": "reward/step"}
+ADVANTAGE = {"total": "in all", "length": "from length", "rate": "from reward/step"}
 
 
 def markdown(found: Judgement) -> str:
     """Set everything as Markdown."""
     names = "\n".join(f"- {letter}: {title}" for letter, title in found.simulators.items())
-    parts = ["# Policies judged", names]
-    parts.append(
+    shown = (
         "`mode`: the items of highest score are shown; `sample`: slates are drawn. ± is half a "
         "95 % interval over users."
     )
-    for mode in dict.fromkeys(entry.mode for entry in found.entries):
-        rows = [entry for entry in found.entries if entry.mode == mode]
-        parts.append(f"## Mode {mode}")
+    parts = [Section("Policies judged", f"{names}\n\n{shown}").markdown(1)]
+    for mode in dict.fromkeys(entry["mode"] for entry in found.entries):
+        rows = [entry for entry in found.entries if entry["mode"] == mode]
+        parts.append(Section(f"Mode {mode}", "").markdown())
         for letter, title in found.simulators.items():
-            here = [entry for entry in rows if entry.simulator == letter]
-            parts.append(f"### {letter}: {title}")
+            here = [entry for entry in rows if entry["simulator"] == letter]
+            section = Section(f"{letter}: {title}", "", _tables(here, found.reference))
             if (letter, mode) in found.same:
-                parts.append("Its own rules are those of this mode: all is as in the mode free.")
-                continue
-            parts.append(_by_showing(here, EARNED, lambda entry: entry.earned).markdown())
-            parts.append(f"Advantage over {found.reference}:")
-            parts.append(_by_showing(here, ADVANTAGE, lambda entry: entry.advantage).markdown())
-        parts += [f"### Scale in mode {mode}", _scale(found, mode)]
-        parts.append(_matrix(found, rows).markdown())
+                words = "Its own rules are those of this mode: all is as in the mode free."
+                section = Section(section.title, words)
+            parts.append(section.markdown(3))
+        tops = [f"{name}: {top or 'none is known'}" for name, top in found.tops[mode].items()]
+        scale = (
+            f"Return by simulator, where {FLOOR} has 0 and the best that is known has 1 "
+            f"({', '.join(tops)}), both shown as `mode`. A star marks the simulator of training."
+        )
+        cells = {
+            (entry["policy"], f"{entry['simulator']}, {entry['slates']}"): (
+                "* " * (entry["trained_in"] == entry["simulator"]) + give(entry["normalised"])
+            )
+            for entry in rows
+        }
+        table = _pivot("policy", [*found.simulators], cells)
+        parts.append(Section(f"Scale in mode {mode}", scale, [table]).markdown(3))
     if found.transfers:
-        parts += ["## Transfer ratios", TRANSFER.format(found.reference)]
-        parts.append(_transfers(found).markdown())
-    return "\n\n".join(parts) + "\n"
+        parts.append(_transferred(found).markdown())
+    return "\n".join(parts)
 
 
-EARNED = {"returns": "return", "length": "length", "reward_per_step": "reward/step"}
-ADVANTAGE = {"total": "in all", "length": "from length", "rate": "from reward/step"}
-TRANSFER = (
-    "Advantage over {} elsewhere, divided by that in the simulator of training. A dash: at home "
-    "it is not above 0 with its interval."
-)
+def _tables(entries: Sequence[Row], reference: str) -> list[Table]:
+    """Set what the contenders of a simulator earned, and their advantages."""
+    parts = ("earned", "policy", EARNED), ("advantage", f"advantage over {reference}", ADVANTAGE)
+    made = []
+    for part, corner, columns in parts:
+        cells = {
+            (entry["policy"], f"{title}, {entry['slates']}"): give(entry[part][column])
+            for entry in entries
+            if entry[part] is not None
+            for column, title in columns.items()
+        }
+        made.append(_pivot(corner, [*columns.values()], cells))
+    return made
 
 
-def _by_showing(
-    entries: Sequence[Entry],
-    columns: Mapping[str, str],
-    of: Callable[[Entry], Earned | Advantage | None],
-) -> Table:
-    """Set intervals in a row for each policy.
-
-    :param columns: titles by the intervals' names in what ``of`` gives.
-    """
-    found = {(entry.policy, entry.slates): of(entry) for entry in entries}
-    names = dict.fromkeys(name for (name, _), made in found.items() if made is not None)
-    pairs = [(column, slates) for column in columns for slates in SHOWINGS]
+def _pivot(corner: str, columns: Sequence[str], cells: Mapping[tuple[str, str], str]) -> Table:
+    """Set cells by policy and column, each column once for each way of showing."""
+    heads = [f"{column}, {slates}" for column in columns for slates in SHOWINGS]
     rows = [
-        [name, *(give(getattr(found.get((name, s)), column, None)) for column, s in pairs)]
-        for name in names
+        [name, *(cells.get((name, head), NOTHING) for head in heads)]
+        for name in dict.fromkeys(name for name, _ in cells)
     ]
-    return Table(["policy", *(f"{columns[column]}, {s}" for column, s in pairs)], rows)
+    return Table([corner, *heads], rows)
 
 
-def _scale(found: Judgement, mode: str) -> str:
-    tops = [f"{letter}: {top or 'none is known'}" for letter, top in found.tops[mode].items()]
-    return (
-        f"Return by simulator, where {FLOOR} has 0 and the best that is known has 1 "
-        f"({', '.join(tops)}), both shown as `mode`. A star marks the simulator of training."
-    )
-
-
-def _matrix(found: Judgement, entries: Sequence[Entry]) -> Table:
-    head = ["policy", *(f"{letter}, {s}" for letter in found.simulators for s in SHOWINGS)]
-    cells = {(e.policy, e.simulator, e.slates): e for e in entries}
-    rows = []
-    for name in dict.fromkeys(entry.policy for entry in entries):
-        row = [name]
-        for letter in found.simulators:
-            for slates in SHOWINGS:
-                entry = cells.get((name, letter, slates))
-                star = "* " if entry is not None and entry.trained_in == letter else ""
-                row.append(star + give(None if entry is None else entry.normalised))
-        rows.append(row)
-    return Table(head, rows)
-
-
-def _transfers(found: Judgement) -> Table:
+def _transferred(found: Judgement) -> Section:
     head = ["policy", "mode", "slates", "from", "to", "advantage at home", "elsewhere"]
     rows = [
-        [t.policy, t.mode, t.slates, t.home, t.away, *map(give, (t.at_home, t.elsewhere, t.ratio))]
-        for t in found.transfers
+        [value if isinstance(value, str) else give(value) for value in row.values()]
+        for row in found.transfers
     ]
-    return Table([*head, "transfer ratio"], rows)
+    return Section(
+        "Transfer ratios",
+        f"Advantage over {found.reference} elsewhere, divided by that in the simulator of "
+        "training. A dash: at home it is not above 0 with its interval.",
+        [Table([*head, "transfer ratio"], rows)],
+    )

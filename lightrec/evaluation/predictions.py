@@ -15,11 +15,10 @@ from torch import Tensor
 
 from lightrec.data.readers.predictions import KNOWN, SCORE, read_predictions
 from lightrec.errors import DataError
+from lightrec.evaluation.base import Metrics, Table, interval, keys_of, signed
 from lightrec.evaluation.held_out import HeldOutLog, by_history, held_out_metrics
-from lightrec.evaluation.sections import Table
 from lightrec.intervals import bootstrap_interval
 from lightrec.keys import Column, Key
-from lightrec.ranking.metrics import RankingResult
 from lightrec.run import Run
 
 COMPARED = "ndcg@10"
@@ -61,9 +60,9 @@ def evaluate_predictions(run: Run, path: Path) -> dict[str, float]:
         "predictions": evaluator.rank(store, scorer, seed),
         "blend": evaluator.rank(store, by_history(blend), seed),
     }
-    own = results["predictions"]
     # What a list already knows it cannot predict: a miss, where all events are scored.
-    results["predictions"] = replace(own, ranks=own.ranks.masked_fill(known, torch.inf))
+    missed = results["predictions"].ranks.masked_fill(known, torch.inf)
+    results["predictions"] = replace(results["predictions"], ranks=missed)
     metrics: dict[str, float] = {
         "predictions/users": len(users.unique()),
         "predictions/present": len(users[judged].unique()),
@@ -71,11 +70,15 @@ def evaluate_predictions(run: Run, path: Path) -> dict[str, float]:
         "predictions/listed": int(scorer.lists(users, targets)[judged].sum()),
     }
     for name, result in results.items():
-        found = held_out_metrics(store, result)
-        metrics |= {f"test/{name}/{key}": value for key, value in found.items()}
-    for name, rows in (("present", judged), ("all", torch.ones_like(judged))):
-        compared = compare(results["predictions"], results["blend"], rows, seed)
-        metrics |= {f"predictions/{name}/{key}": value for key, value in compared.items()}
+        metrics |= held_out_metrics(store, result, f"test/{name}/")
+    own, other = results.values()
+    values = {name: result.per_event([10])[COMPARED] for name, result in results.items()}
+    values["difference"] = own.paired(other, COMPARED)
+    for part, rows in (("present", judged), ("all", torch.ones_like(judged))):
+        for name, numbers in values.items():
+            # Users are drawn anew for 95 % intervals.
+            found = bootstrap_interval(numbers[rows], users[rows], seed=seed)
+            metrics |= keys_of(f"predictions/{part}/{name}/{COMPARED}", found)
     return metrics
 
 
@@ -104,61 +107,34 @@ def unjudged(run: Run, known: int, users: int) -> str:
     )
 
 
-def compare(
-    predictions: RankingResult, blend: RankingResult, rows: Tensor, seed: int
-) -> dict[str, float]:
-    """Score predictions and blend on the same events, users drawn anew for 95 % intervals.
-
-    :param rows: (E,) bool, the events that count.
-    """
-    values = {
-        "predictions": predictions.per_event([10])[COMPARED],
-        "blend": blend.per_event([10])[COMPARED],
-        "difference": predictions.paired(blend, COMPARED),
-    }
-    found: dict[str, float] = {}
-    for name, numbers in values.items():
-        mean, low, high = bootstrap_interval(numbers[rows], predictions.users[rows], seed=seed)
-        key = f"{name}/{COMPARED}"
-        found |= {key: mean, f"{key}/low": low, f"{key}/high": high}
-    return found
-
-
 class PredictionScorer:
     """Scores from a table of predictions, as another recommender gives them.
 
     Items that a user's rows do not list share the last place.
 
-    :param predictions: columns ``user``, ``item`` and ``score``, higher is better; and, where it is
-        known, ``known_events``: how many of the user's events the list was made from.
+    :param predictions: as :func:`~lightrec.data.readers.predictions.read_predictions` gives them;
+        ``known_events`` says how many of the user's events a list was made from.
     :param user_ids: the users' own ids, in row order.
     :param item_ids: the items' own ids, item 1 first.
-    :raises DataError: where a column lacks, an id or a score is null, a score is not a number, a
-        pair is listed twice, or no row fits the log. Rows about users or items that the prepared
-        log does not have are passed over.
+    :raises DataError: where no row fits the log. Rows about users or items that the prepared log
+        does not have are passed over.
     """
 
     def __init__(self, predictions: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series) -> None:
-        _check(predictions)
         users = pl.DataFrame({Column.USER: user_ids.cast(pl.String)}).with_row_index("row")
         items = pl.DataFrame({Column.ITEM: item_ids.cast(pl.String)}).with_row_index("index", 1)
-        known = (
-            predictions.with_columns(
-                pl.col(Column.USER, Column.ITEM).cast(pl.String), pl.col(SCORE).cast(pl.Float64)
-            )
-            .join(users, on=Column.USER)
-            .join(items, on=Column.ITEM)
-            .sort("row", "index")
-        )
+        listed = predictions.with_columns(pl.col(Column.USER, Column.ITEM).cast(pl.String))
+        known = listed.join(users, on=Column.USER).join(items, on=Column.ITEM).sort("row", "index")
         if known.is_empty():
+            first = [repr(ids[0]) if len(ids) else "(none)" for ids in (user_ids, item_ids)]
             raise DataError(
                 "None of the predictions is about a user and an item of the prepared log: compare "
-                f"the ids, which are such as user {_first(user_ids)} and item {_first(item_ids)}."
+                f"the ids, which are such as user {first[0]} and item {first[1]}."
             )
         self.num_items = len(item_ids)
         rows = known.get_column("row").cast(pl.Int64).to_torch()
         self.items = known.get_column("index").cast(pl.Int64).to_torch()
-        self.values = known.get_column(SCORE).to_torch()
+        self.values = known.get_column(SCORE).cast(pl.Float64).to_torch()
         self.bottom = float(self.values.min()) - 1
         """The score of what is not listed."""
         self.offsets = torch.searchsorted(rows, torch.arange(len(user_ids) + 1))
@@ -190,36 +166,7 @@ class PredictionScorer:
         return torch.isin(users * width + items, owners * width + self.items)
 
 
-def _first(ids: pl.Series) -> str:
-    return repr(ids[0]) if len(ids) else "(none)"
-
-
-def _check(predictions: pl.DataFrame) -> None:
-    columns = (Column.USER, Column.ITEM, SCORE)
-    missing = [name for name in columns if name not in predictions.columns]
-    if missing:
-        raise DataError(
-            f"A table of predictions needs the columns user, item and score; it lacks "
-            f"{', '.join(missing)} and has {', '.join(predictions.columns)}."
-        )
-    problems = [
-        f"The column {name} has {count} empty values; every row needs one."
-        for name in columns
-        if (count := predictions.get_column(name).null_count())
-    ]
-    score = predictions.get_column(SCORE)
-    if not score.dtype.is_numeric():
-        problems.append(f"The column score must hold numbers; it holds {score.dtype}.")
-    elif not score.cast(pl.Float64).drop_nulls().is_finite().all():
-        problems.append("The column score holds values that are not finite numbers.")
-    twice = predictions.height - predictions.select(Column.USER, Column.ITEM).n_unique()
-    if twice:
-        problems.append(f"{twice} rows list a user and an item that an earlier row lists already.")
-    if problems:
-        raise DataError(problems)
-
-
-def lines(metrics: Mapping[str, float]) -> str:
+def lines(metrics: Metrics) -> str:
     """Set the scores of the users in the file and of all users, and say what the file lacks.
 
     :returns: nothing where there are no predictions among the metrics.
@@ -231,10 +178,11 @@ def lines(metrics: Mapping[str, float]) -> str:
     )
     columns = {"present": f"the {present:,} in the file"} if present < users else {}
     columns["all"] = f"all {users:,} tested users"
-    rows = [
-        [title, *(_interval(metrics, f"predictions/{part}/{who}/{COMPARED}") for part in columns)]
-        for who, title in WHO.items()
-    ]
+    rows = []
+    for who, title in WHO.items():
+        keys = (f"predictions/{part}/{who}/{COMPARED}" for part in columns)
+        shown = [signed(interval(metrics, key)) for key in keys]
+        rows.append([title, *(s if who == "difference" else s.replace("+", "") for s in shown)])
     found = [Table(["NDCG@10 (95 %)", *columns.values()], rows).text()]
     if present < users:
         found.append(
@@ -253,9 +201,3 @@ def lines(metrics: Mapping[str, float]) -> str:
             "and leave out what a user has seen cannot hold one: make them from the events before."
         )
     return "\n".join(found)
-
-
-def _interval(metrics: Mapping[str, float], key: str) -> str:
-    sign = "+" if "/difference/" in key else ""
-    mean, low, high = (f"{metrics[key + end]:{sign}.3f}" for end in ("", "/low", "/high"))
-    return f"{mean} ({low} to {high})"

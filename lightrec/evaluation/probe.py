@@ -25,13 +25,14 @@ from torch import Tensor
 
 from lightrec.errors import RecipeError
 from lightrec.evaluation.arena import Arena, arena
-from lightrec.evaluation.comparison import Earned, earned, rate_difference
-from lightrec.evaluation.constants import Tally, best_constant_lists, rounds
+from lightrec.evaluation.base import Section, Table, give
+from lightrec.evaluation.comparison import earned, rate_difference
+from lightrec.evaluation.contenders import best_constant_lists
 from lightrec.evaluation.judge import ORACLE
-from lightrec.evaluation.sections import Table, give
 from lightrec.intervals import Interval
 from lightrec.keys import Key
 from lightrec.progress import progress_bar
+from lightrec.settings import make_of
 from lightrec.simulators.rollout import Contender, Sessions
 from lightrec.simulators.worlds.virtual_taobao import (
     PAGE,
@@ -55,6 +56,8 @@ TAOBAO = "VirtualTaobao"
 """The simulator whose actions are weights and no items."""
 SEARCHED = 64
 """Users on whom an action is searched; what it earns is measured on others."""
+RATE, RETURN = "reward_per_step", "returns"
+Earned = Mapping[str, Interval]
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Probe:
     :param simulator: its name.
     :param mode: of judging.
     :param action: what is constant, in words, such as ``list of items``.
-    :param earned: by contender, with 95 % intervals by user.
+    :param earned: by contender, see :func:`~lightrec.evaluation.comparison.earned`.
     :param shares: reward per step on the scale of the lowest and the highest reward of a step.
     :param lowest: reward that any step of any contender gave.
     :param highest: likewise.
@@ -78,7 +81,7 @@ class Probe:
     mode: str
     action: str
     earned: Mapping[str, Earned]
-    shares: Mapping[str, Interval]
+    shares: Earned
     lowest: float
     highest: float
     hole: bool
@@ -89,14 +92,15 @@ class Probe:
         """Set the verdict and what it is made of."""
         head = ["contender", "reward/step", "share of the range", "length", "return"]
         rows = [
-            [name, *map(give, (e.reward_per_step, self.shares[name], e.length, e.returns))]
+            [name, *map(give, (e[RATE], self.shares[name], e["length"], e[RETURN]))]
             for name, e in self.earned.items()
         ]
-        return (
-            f"# Probe of {self.simulator} in mode {self.mode}\n\n{self.verdict}\n\n"
-            f"{Table(head, rows).markdown()}\n\n"
-            f"Rewards of a step lie between {self.lowest:.3g} and {self.highest:.3g}.\n"
-        )
+        return Section(
+            f"Probe of {self.simulator} in mode {self.mode}",
+            self.verdict,
+            [Table(head, rows)],
+            note=f"Rewards of a step lie between {self.lowest:.3g} and {self.highest:.3g}.",
+        ).markdown(1)
 
 
 def probe(
@@ -126,7 +130,14 @@ def probe(
             f"{what} takes weights of attributes, and policies that show items cannot play it: "
             "leave out --policy."
         )
-    played, searched = (_taobao(settings, count) for count in (sessions, SEARCHED))
+    if "folder" not in settings:
+        raise RecipeError(
+            f"{what} reads its published weights from a folder: give it as `--set folder=FOLDER`, "
+            "where FOLDER holds the three files or is a checkout of eyounx/VirtualTaobao."
+        )
+    played, searched = (
+        make_of(VirtualTaobao, settings, batch_size=count) for count in (sessions, SEARCHED)
+    )
     return _probe_weights(in_mode(played, mode), searched, mode, seed)
 
 
@@ -135,38 +146,36 @@ def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessi
     there = on.in_mode(mode)
     learned = [*policies, *([ORACLE] if ORACLE in there.policies else [])]
     players: dict[str, Contender] = {name: there.policy(name) for name in (RANDOM, *learned)}
-    known = {name: there.policy(name) for name in LISTS if name in there.policies}
     again = there.simulator.repeats and there.simulator.offer_size is None
-    search = rounds(len(known), again, there.simulator.num_items)
-    with progress_bar(search + len(players) + 2 + again, "play") as bar:
-        bar.set_description("search", refresh=False)
-        # Sessions of the search are not those of the measurement.
-        players[CONSTANT], lasting = best_constant_lists(
-            there.simulator,
-            there.users,
-            seed * 1_000_000 + 500_000,
-            known=known,
-            leaders=again,
-            progress=bar.update,
-        )
-        if lasting is not players[CONSTANT]:
-            players[LASTING] = lasting
-        bar.total = search + len(players) + again
-        tally = Tally(there.simulator.num_items, there.simulator.device)
-        found: dict[str, Sessions] = {}
-        for name, player in players.items():
+    players[CONSTANT], lasting = best_constant_lists(
+        there.simulator,
+        there.users,
+        seed * 1_000_000 + 500_000,  # its sessions are not those of the measurement
+        known=[there.policy(name) for name in LISTS if name in there.policies],
+        leaders=again,
+    )
+    if lasting is not players[CONSTANT]:
+        players[LASTING] = lasting
+    played = [(name, player, there) for name, player in players.items()]
+    if again:
+        played.append((UNREPEATED, players[CONSTANT], on.in_mode("no-repeats")))
+    bounds: list[Tensor] = []
+
+    def note(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+        if alive.any():
+            bounds.append(torch.stack(following["reward"][alive].aminmax()))
+
+    found: dict[str, Sessions] = {}
+    with progress_bar(len(played), "play") as bar:
+        for name, player, where in played:
             bar.set_description(name, refresh=False)
-            found[name] = there.play(player, sessions, seed, record=tally.round)
-            tally.close()
+            record = None if name == UNREPEATED else lambda seed: note
+            found[name] = where.play(player, sessions, seed, record=record)
             bar.update()
-        if again:
-            bar.set_description(UNREPEATED, refresh=False)
-            other = on.in_mode("no-repeats")
-            found[UNREPEATED] = other.play(players[CONSTANT], sessions, seed)
-            bar.update()
-    bounds = tally.lowest, tally.highest
+    ends = torch.stack(bounds)
     action = "list of items" if there.simulator.slate_size > 1 or not again else "item"
-    return judge_probe(on.title, mode, action, found, bounds, learned)
+    reached = float(ends.min()), float(ends.max())
+    return judge_probe(on.title, mode, action, found, reached, learned)
 
 
 def judge_probe(
@@ -187,19 +196,20 @@ def judge_probe(
     span = max(highest - lowest, 1e-12)
     made = {name: earned(each) for name, each in sessions.items()}
     shares = {
-        name: Interval(*((end - lowest) / span for end in each.reward_per_step))
+        name: Interval(*((end - lowest) / span for end in each[RATE]))
         for name, each in made.items()
     }
+    returns = {name: each[RETURN].mean for name, each in made.items()}
     much = shares[CONSTANT].low > TIMES * shares[RANDOM].mean
-    best = max(learned, key=lambda name: made[name].returns.mean, default=None)
-    constant = max(made[name].returns.mean for name in (CONSTANT, LASTING) if name in made)
-    level = best is not None and constant >= made[best].returns.mean
+    best = max(learned, key=returns.__getitem__, default=None)
+    constant = max(returns[name] for name in (CONSTANT, LASTING) if name in made)
+    level = best is not None and constant >= returns[best]
     hole = much and (shares[CONSTANT].mean >= HALF or level)
     said = [_hole(action, made, shares, highest) if hole else _cleared(action, made, best)]
-    if level:
+    if best is not None and level:
         said.append(
             f"A constant {action} earns {constant:.3g} a session, no less than {best} "
-            f"({made[best or ''].returns.mean:.3g}), which looks at users."
+            f"({returns[best]:.3g}), which looks at users."
         )
     if hole:
         said.append("Returns in this simulator prove nothing about personalisation.")
@@ -218,13 +228,13 @@ def _hole(
     less = f"{times:.0f} times less" if times < 1e6 else "nothing"
     return (
         f"A single constant {action} for everybody reaches {shares[CONSTANT].mean:.3f} of the "
-        f"highest reward of a step ({made[CONSTANT].reward_per_step.mean:.3g} of {highest:.3g}); "
+        f"highest reward of a step ({made[CONSTANT][RATE].mean:.3g} of {highest:.3g}); "
         f"random reaches {shares[RANDOM].mean:.3f}, {less}."
     )
 
 
 def _cleared(action: str, made: Mapping[str, Earned], best: str | None) -> str:
-    rate = {name: f"{each.reward_per_step.mean:.3g}" for name, each in made.items()}
+    rate = {name: f"{each[RATE].mean:.3g}" for name, each in made.items()}
     others = f"random {rate[RANDOM]}" + (f" and {best} {rate[best]}" if best is not None else "")
     return (
         f"No hole was found: the best constant {action} that was found earns {rate[CONSTANT]} a "
@@ -233,32 +243,11 @@ def _cleared(action: str, made: Mapping[str, Earned], best: str | None) -> str:
 
 
 def _of_repeats(made: Mapping[str, Earned], *, pays: bool) -> str:
-    same, other = (made[name].reward_per_step.mean for name in (CONSTANT, UNREPEATED))
+    same, other = (made[name][RATE].mean for name in (CONSTANT, UNREPEATED))
     text = f"The same list over and over earns {same:.3g} a step, and without repeats {other:.3g}"
     if pays:
         return f"{text}: this simulator pays for repeats, so judge in the mode no-repeats as well."
     return f"{text}: repeats do not pay."
-
-
-def _taobao(settings: Mapping[str, Any], sessions: int) -> VirtualTaobao:
-    """Make Virtual Taobao.
-
-    :raises RecipeError: where its folder is not given, or a setting is unknown.
-    """
-    if "folder" not in settings:
-        raise RecipeError(
-            f"{TAOBAO} reads its published weights from a folder: give it as "
-            "`--set folder=FOLDER`, where FOLDER holds the three files or is a checkout of "
-            "eyounx/VirtualTaobao."
-        )
-    known = {"folder", "max_steps", "ending"}
-    for name in settings:
-        if name not in known:
-            raise RecipeError(
-                f"{TAOBAO} has no setting {name!r}; it has {', '.join(sorted(known))}."
-            )
-    given = dict(settings)
-    return VirtualTaobao(given.pop("folder"), sessions, **given)
 
 
 def _probe_weights(

@@ -5,7 +5,6 @@ policies: they come from outside.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import polars as pl
 import torch
@@ -15,35 +14,29 @@ from torch import Tensor
 from lightrec.data.log import InteractionLog
 from lightrec.errors import DataError
 from lightrec.keys import Column, Key
-
-
-class Actor(Protocol):
-    """What replay asks of a policy."""
-
-    def act(
-        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
-    ) -> TensorDictBase:
-        """Write a slate ``(B, K)`` under ``action``."""
+from lightrec.simulators.rollout import Contender
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a log says of a policy."""
+    """What a log says of a policy.
+
+    :param mean: reward of the accepted events: the click rate, where rewards are clicks.
+    :param standard_error: of the mean; infinite for a single event, and 0 where all rewards are
+        equal, which among few events with rare clicks says nothing.
+    :param accepted: events that the mean is taken over.
+    :param events: in the log.
+    """
 
     mean: float
-    """Mean reward of the accepted events: the click rate, where rewards are clicks."""
     standard_error: float
-    """Of the mean; infinite for a single event, and 0 where all rewards are equal, which among few
-    events with rare clicks says nothing."""
     accepted: int
-    """Events that the mean is taken over."""
     events: int
-    """Events in the log."""
 
 
 @torch.no_grad()
 def replay(
-    policy: Actor,
+    policy: Contender,
     events: TensorDictBase,
     *,
     floor: float | None = None,
@@ -58,10 +51,8 @@ def replay(
     the events that a policy agrees with are a fair sample of what would have happened under it, of
     about that share of the log. Of another log events are thinned first: one shown with propensity
     p is kept with probability floor / p, which makes all that are left equally likely. The policy
-    must not learn from the events that it is judged by.
-
-    Beware of logs that left something out: what was never shown cannot be accepted, and a policy is
-    then judged by the rest.
+    must not learn from the events that it is judged by. What the log never shows cannot be
+    accepted: a policy is then judged by the rest.
 
     :param policy: whose slates are compared, place by place.
     :param events: (E,) the states that the policy reads (``history``, ``mask``, ``step``, …), with
@@ -139,13 +130,11 @@ def bandit_events(log: InteractionLog) -> tuple[TensorDict, list[str]]:
     ]
     if problems:
         raise DataError(problems)
-    offered = frame[Column.CANDIDATES].explode().drop_nulls()
-    names = sorted(set(frame[Column.ITEM]) | set(offered))
-    index = pl.DataFrame({"name": names, "index": range(1, len(names) + 1)})
+    names = sorted({*frame[Column.ITEM], *frame[Column.CANDIDATES].explode().drop_nulls()})
+    index = pl.Enum(names)
 
     def indices(items: pl.Series) -> Tensor:
-        found = items.to_frame("name").join(index, "name", how="left", maintain_order="left")
-        return found["index"].to_torch().long()
+        return items.cast(index).to_physical().cast(pl.Int64).to_torch() + 1
 
     count = len(log)
     mask = torch.ones(count, len(names) + 1, dtype=torch.bool)
@@ -155,10 +144,11 @@ def bandit_events(log: InteractionLog) -> tuple[TensorDict, list[str]]:
         pairs = rows.explode(Column.CANDIDATES).drop_nulls()
         mask[pairs["row"].to_torch().long(), indices(pairs[Column.CANDIDATES])] = True
     mask[:, 0] = False
+    none = torch.zeros(count, 1, dtype=torch.int64)
     state = {
-        Key.HISTORY: torch.zeros(count, 1, dtype=torch.int64),
-        Key.STEP: torch.zeros(count, 1, dtype=torch.int64),
-        Key.ACCEPTED_TOTAL: torch.zeros(count, 1),
+        Key.HISTORY: none,
+        Key.STEP: none,
+        Key.ACCEPTED_TOTAL: none.float(),
         Key.MASK: mask,
         Key.ACTION: indices(frame[Column.ITEM]).unsqueeze(1),
         Key.LOG_PROBABILITY: frame[Column.PROPENSITY].to_torch().log(),

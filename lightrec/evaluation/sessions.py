@@ -6,12 +6,28 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.evaluation.base import Evaluator, Findings
+from lightrec.evaluation.base import (
+    NOTHING,
+    Bars,
+    Evaluator,
+    Findings,
+    Intervals,
+    Metrics,
+    Section,
+    Table,
+    interval,
+    number,
+    rows_of,
+    signed,
+)
 from lightrec.evaluation.comparison import RATIOS, compare, transfer_ratios
-from lightrec.evaluation.constants import best_constant_lists
-from lightrec.evaluation.contenders import chosen_users, mixture, plain_contenders
+from lightrec.evaluation.contenders import (
+    best_constant_lists,
+    chosen_users,
+    mixture,
+    plain_contenders,
+)
 from lightrec.evaluation.evidence import CONTENDERS
-from lightrec.evaluation.sections import Bars, Intervals, Section, Table, interval, number, signed
 from lightrec.keys import Key
 from lightrec.policies.baselines import ConstantListPolicy, PopularityPolicy
 from lightrec.run import Run
@@ -121,17 +137,19 @@ class SimulatedSessions(Evaluator):
         if judging.valuing is not None:
             learned["value"] = lambda history, items: judging.value(history, items)[0]
         seeds = [seed * 1000 + round_ for round_ in range(self.rounds)]
-        found: dict[str, list[Sessions]] = {name: [] for name in contenders}
-        ends = {name: Returns(judging) for name in contenders if judging.returning is not None}
-        for refit in refits:
-            simulator = self._simulator(run, refit, starts, len(users))
-            for name, contender in contenders.items():
-                record = ends[name].round if name in ends else None
-                player = {name: contender}
-                played = judge(player, simulator, users, seeds, rewards=learned, record=record)
-                found[name].append(played[name])
-        away = {f"{name}/days_away": each.days() for name, each in ends.items()}
-        return found, {key: days for key, days in away.items() if days is not None}
+        simulators = [self._simulator(run, refit, starts, len(users)) for refit in refits]
+        found, away = {}, {}
+        for name, contender in contenders.items():
+            ends = None if judging.returning is None else Returns(judging)
+            record = None if ends is None else ends.round
+            found[name] = [
+                judge({name: contender}, each, users, seeds, rewards=learned, record=record)[name]
+                for each in simulators
+            ]
+            days = None if ends is None else ends.days()
+            if days is not None:
+                away[f"{name}/days_away"] = days
+        return found, away
 
     def _mixture(self, run: Run, starts: LogStarts, learned: Tensor, seed: int) -> float:
         """Choose the mixture's weight that is accepted most in user model A, with users of A's."""
@@ -147,10 +165,10 @@ class SimulatedSessions(Evaluator):
         """Search the list for everybody that is accepted most a session in user model B."""
         length = run.users_b.choice.history_length
         history = starts.history(users, starts.ends_of(users), length)
-        known = {
-            "accepted": ConstantListPolicy.from_user_model(run.users_b, history),
-            "popularity": PopularityPolicy.from_appeal(torch.from_numpy(run.data.popularity())),
-        }
+        known = [
+            ConstantListPolicy.from_user_model(run.users_b, history),
+            PopularityPolicy.from_appeal(torch.from_numpy(run.data.popularity())),
+        ]
         simulator = self._simulator(run, refit, starts, len(users))
         _, found = best_constant_lists(simulator, users, seed * 1000 + SEARCH, known=known)
         return found
@@ -217,20 +235,20 @@ COLUMNS = {
 RATIO_TITLES = dict(zip(RATIOS, ("accepted", "per step", "steps"), strict=True))
 
 
-def findings(metrics: Mapping[str, float]) -> Findings:
+def findings(metrics: Metrics) -> Findings:
     """Say what the metrics of sessions mean."""
     accepted = {t: metrics[f"{ALL}/{n}/accepted"] for n, t in contenders(metrics).items()}
     bars = Bars(accepted, "accepted items a session, user model B", "policy")
     return Findings(metrics, [section(metrics)], verdict(metrics), summary(metrics), [bars])
 
 
-def contenders(metrics: Mapping[str, float]) -> dict[str, str]:
+def contenders(metrics: Metrics) -> dict[str, str]:
     """Give the titles of those that played in user model B; none where the recipe plays nothing."""
     return {n: t for n, t in CONTENDERS.items() if f"{ALL}/{n}/accepted" in metrics}
 
 
 def paired(
-    metrics: Mapping[str, float], prefix: str = ALL, of: str = "accepted"
+    metrics: Metrics, prefix: str = ALL, of: str = "accepted"
 ) -> dict[str, tuple[float, float, float]]:
     """Collect the policy's paired advantages: mean, low, high."""
     found = {
@@ -240,26 +258,22 @@ def paired(
     return {title: ends for title, ends in found.items() if ends is not None}
 
 
-def verdict(metrics: Mapping[str, float]) -> list[str]:
+def verdict(metrics: Metrics) -> list[str]:
     """Say whose sessions hold more accepted items."""
     found = []
-    for title, (mean, low, high) in paired(metrics).items():
+    for title, ends in paired(metrics).items():
+        _, low, high = ends
         outcome = "more" if low > 0 else "fewer" if high < 0 else "no clearly different number of"
         found.append(
             f"In user model B the policy's sessions hold {outcome} accepted items than those of "
-            f"{title}: {signed(mean, low, high)}."
+            f"{title}: {signed(ends)}."
         )
     return found
 
 
-def section(metrics: Mapping[str, float]) -> Section:
+def section(metrics: Metrics) -> Section:
     """Report how sessions go in user model B."""
-    titles = contenders(metrics)
-    rows = [
-        [title, *(number(metrics.get(f"{ALL}/{name}/{column}")) for column in COLUMNS)]
-        for name, title in titles.items()
-    ]
-    prefix = NEW if paired(metrics, NEW) else ALL
+    titles, everyone, new = contenders(metrics), paired(metrics), paired(metrics, NEW)
     charts = (
         Bars(
             {title: metrics[f"{ALL}/{name}/accepted"] for name, title in titles.items()},
@@ -267,20 +281,28 @@ def section(metrics: Mapping[str, float]) -> Section:
             "policy",
         ),
         Intervals(
-            {f"policy − {title}": ends for title, ends in paired(metrics, prefix).items()},
-            "difference, new users" if prefix == NEW else "difference, all users",
+            {f"policy − {title}": ends for title, ends in (new or everyone).items()},
+            "difference, new users" if new else "difference, all users",
         ),
     )
+    rewards = paired(metrics, of="reward_b")
+    columns = "accepted a session, all users", "new users", "learned reward (B), all users"
+    differences = [
+        [f"policy − {title}", *(signed(of.get(title)) for of in (everyone, new, rewards))]
+        for title in everyone
+    ]
+    tables = [
+        Table(
+            ["", *COLUMNS.values()], rows_of(metrics, ALL + "/{}/{}", titles, [*COLUMNS]), "policy"
+        ),
+        Table(["", *columns], differences),
+    ]
     return Section(
         "Whole sessions, in user model B",
         "User model B is of another class than A, was fitted on the other half of the users, and "
         f"has item vectors of its own; it was fitted {_times(metrics)}, and every contender plays "
         "in each fit. All contenders meet the same users with the same chance.",
-        [
-            Table(["", *COLUMNS.values()], rows, "policy"),
-            _differences(metrics),
-            *_ratios(metrics, titles),
-        ],
+        tables + _ratios(metrics, titles),
         charts,
         "The mixture adds user model A's utilities to the blend's scores, with the weight "
         f"{metrics.get('simulator/mixture/weight', 0):g}, which was accepted most in A; the even "
@@ -293,46 +315,26 @@ def section(metrics: Mapping[str, float]) -> Section:
     )
 
 
-def _differences(metrics: Mapping[str, float]) -> Table:
-    """Set the policy's advantages over everybody, with all users and with the new ones."""
-    everyone, new = paired(metrics), paired(metrics, NEW)
-    rewards = paired(metrics, of="reward_b")
-    head = ["", "accepted a session, all users", "new users", "learned reward (B), all users"]
-    rows = [
-        [f"policy − {title}", *(_signed(found.get(title)) for found in (everyone, new, rewards))]
-        for title in everyone
-    ]
-    return Table(head, rows)
-
-
-def _ratios(metrics: Mapping[str, float], titles: Mapping[str, str]) -> list[Table]:
+def _ratios(metrics: Metrics, titles: Mapping[str, str]) -> list[Table]:
     """Set each advantage in A, in B, and the transfer ratio; no table where A was not played."""
-    if "simulator_a/policy/accepted" not in metrics:
-        return []
     rows = []
-    for name, title in _others(titles):
+    for name, title in titles.items():
         for key, column in RATIO_TITLES.items():
             end = f"policy-minus-{name}/{key}"
-            advantages = (interval(metrics, f"{prefix}/{end}") for prefix in ("simulator_a", ALL))
-            ratio = _ratio(metrics, name, key)
-            rows.append([f"policy − {title}, {column}", *map(_signed, advantages), ratio])
-    return [Table(["", "in user model A", "in user model B", "transfer ratio"], rows)]
+            home, away = (interval(metrics, f"{place}/{end}") for place in ("simulator_a", ALL))
+            if home is not None:
+                ratio = _ratio(metrics, name, key)
+                rows.append([f"policy − {title}, {column}", signed(home), signed(away), ratio])
+    head = ["", "in user model A", "in user model B", "transfer ratio"]
+    return [Table(head, rows)] if rows else []
 
 
-def _ratio(metrics: Mapping[str, float], name: str, key: str) -> str:
+def _ratio(metrics: Metrics, name: str, key: str) -> str:
     ratio = interval(metrics, f"transfer_ratio/{name}/{key}")
-    return "–" if ratio is None else "{:.2f} ({:.2f} to {:.2f})".format(*ratio)
+    return NOTHING if ratio is None else "{:.2f} ({:.2f} to {:.2f})".format(*ratio)
 
 
-def _signed(ends: tuple[float, float, float] | None) -> str:
-    return "–" if ends is None else signed(*ends)
-
-
-def _others(titles: Mapping[str, str]) -> list[tuple[str, str]]:
-    return [(name, title) for name, title in titles.items() if name != "policy"]
-
-
-def summary(metrics: Mapping[str, float]) -> str:
+def summary(metrics: Metrics) -> str:
     """Set how sessions go in user model B for a terminal; nothing where the recipe plays none."""
     titles = contenders(metrics)
     if not titles:
@@ -346,36 +348,31 @@ def summary(metrics: Mapping[str, float]) -> str:
         accepted, length, step = (
             metrics[f"{ALL}/{name}/{key}"] for key in ("accepted", "length", "per_step")
         )
-        advantages = [found.get(title) for found in ((everyone, new) if new else (everyone,))]
-        shown = ["" if ends is None else signed(*ends) for ends in advantages]
+        shown = [
+            signed(of[title]) if title in of else "" for of in (everyone, new)[: 1 + bool(new)]
+        ]
         rows.append([title, number(accepted), number(length, 2), number(step), *shown])
     note = f"B was fitted {_times(metrics)}; intervals count users and fits."
-    return "\n".join([Table(head, rows).text(), note, *_ratio_lines(metrics, titles)])
-
-
-def _ratio_lines(metrics: Mapping[str, float], titles: Mapping[str, str]) -> list[str]:
-    """Set the ratios of accepted items and of those per step, where there are any."""
-    if "simulator_a/policy/accepted" not in metrics:
-        return []
-    rows = [
+    lines = [Table(head, rows).text(), note]
+    ratios = [
         [f"over {title}", *(_ratio(metrics, name, key) for key in RATIOS[:2])]
-        for name, title in _others(titles)
+        for name, title in titles.items()
         if f"transfer_ratio/{name}/accepted" in metrics
     ]
-    if not rows:
-        return ["", "The policy has no advantage in A that is clearly above 0."]
-    return [
-        "",
-        Table(["transfer ratio: advantage in B over A", "accepted", "per step"], rows).text(),
-    ]
+    if ratios:
+        columns = ["transfer ratio: advantage in B over A", "accepted", "per step"]
+        lines += ["", Table(columns, ratios).text()]
+    elif "simulator_a/policy/accepted" in metrics:
+        lines += ["", "The policy has no advantage in A that is clearly above 0."]
+    return "\n".join(lines)
 
 
-def _times(metrics: Mapping[str, float]) -> str:
+def _times(metrics: Metrics) -> str:
     refits = int(metrics.get("simulator/refits", 1))
     return "once" if refits == 1 else f"{refits} times"
 
 
-def sensitivity(metrics: Mapping[str, float], rows: Sequence[Mapping[str, str]]) -> Section:
+def sensitivity(metrics: Metrics, rows: Sequence[Mapping[str, str]]) -> Section:
     """Say what the result owes to the named assumptions.
 
     :param metrics: ``sensitivity/CELL/…``.
@@ -385,7 +382,7 @@ def sensitivity(metrics: Mapping[str, float], rows: Sequence[Mapping[str, str]])
     for row in rows:
         advantages = paired(metrics, f"sensitivity/{row['name']}")
         accepted = number(metrics[f"sensitivity/{row['name']}/policy/accepted"])
-        table.append([row["title"], accepted, *(signed(*ends) for ends in advantages.values())])
+        table.append([row["title"], accepted, *(signed(ends) for ends in advantages.values())])
         drawn[row["title"]] = advantages[CONTENDERS["blend"]]
     heads = [f"policy − {title}" for title in paired(metrics, f"sensitivity/{rows[0]['name']}")]
     return Section(

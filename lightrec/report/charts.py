@@ -9,7 +9,7 @@ matplotlib.use("agg")
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lightrec.evaluation.sections import Bars, Chart, Curve, Intervals, Sides
+from lightrec.evaluation.base import Bars, Chart, Curve, Intervals, Sides
 
 OWN, OTHER, WORSE = "#1f5fa8", "#9aa7b5", "#b5493a"
 matplotlib.rcParams.update(
@@ -74,21 +74,13 @@ def curve(axes: Axes, chart: Curve) -> None:
 
 def draw(charts: Sequence[Chart]) -> Figure:
     """Draw charts side by side, without pyplot's global state."""
-    rows = max(
-        len(c.values if isinstance(c, Bars) else c.rows) if isinstance(c, Bars | Intervals) else 0
-        for c in charts
-    )
-    drawn = Figure(figsize=(4.5 * max(len(charts), 1.4), max(2.4, 0.26 * rows + 0.8)))
+    kinds = {Bars: bars, Intervals: intervals, Sides: sides, Curve: curve}
+    rows = [len(c.values) for c in charts if isinstance(c, Bars)]
+    rows += [len(c.rows) for c in charts if isinstance(c, Intervals)]
+    height = max(2.4, 0.26 * max(rows, default=0) + 0.8)
+    drawn = Figure(figsize=(4.5 * max(len(charts), 1.4), height))
     for axes, chart in zip(drawn.subplots(1, len(charts), squeeze=False)[0], charts, strict=True):
-        match chart:
-            case Bars():
-                bars(axes, chart)
-            case Intervals():
-                intervals(axes, chart)
-            case Sides():
-                sides(axes, chart)
-            case Curve():
-                curve(axes, chart)
+        kinds[type(chart)](axes, chart)  # type: ignore[operator]
     return drawn
 
 

@@ -14,15 +14,12 @@ from jinja2 import Environment, FileSystemLoader
 
 import lightrec
 from lightrec.data.findings import KEPT, LEFT_OUT, in_words
-from lightrec.evaluation import held_out, predictions, sessions, truth
-from lightrec.evaluation.base import Findings
+from lightrec.evaluation import held_out, predictions, sessions, user_models
+from lightrec.evaluation.base import Curve, Findings, Metrics, Section, Table
 from lightrec.evaluation.evidence import BY, REASON, favoured
-from lightrec.evaluation.sections import Curve, Section, Table
 from lightrec.report import charts
-from lightrec.report.users import learned_reward, user_models
+from lightrec.report.users import learned_reward, user_models_section
 from lightrec.run import Run
-
-Metrics = Mapping[str, float]
 
 ASSUMED = Section(
     "What the assumptions do",
@@ -55,15 +52,15 @@ def write(
     """
     chosen = favoured(metrics)
     write_metrics(folder, {**metrics, BY: chosen.by, REASON: chosen.reason})
-    meta = json.loads((run.folder("data") / "meta.json").read_text())
-    tables = [_validation(metrics), *(each.summary for each in found), recommended_by(metrics)]
-    (folder / "summary.txt").write_text(data_lines(meta) + "\n" + _below_each_other(tables))
+    meta = _meta(run)
+    text = data_lines(meta) + "\n" + summary(metrics, [each.summary for each in found])
+    (folder / "summary.txt").write_text(text)
     headline = [chart for each in found for chart in each.headline]
     if headline:
         picture = charts.draw(headline)
         picture.savefig(folder / "report.png", dpi=110, metadata={"Software": None})
     shown: list[Section | None] = [section for each in found for section in each.sections]
-    shown += [user_models(metrics), learned_reward(run, metrics), ASSUMED, curves(run)]
+    shown += [user_models_section(metrics), learned_reward(run, metrics), ASSUMED, curves(run)]
     verdict = [sentence for each in found for sentence in each.verdict]
     write_page(
         run,
@@ -73,6 +70,11 @@ def write(
         [*verdict, recommending(metrics)],
         charts.svg(headline),
     )
+
+
+def _meta(run: Run) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run.folder("data") / "meta.json").read_text())
+    return found
 
 
 def curves(run: Run) -> Section | None:
@@ -102,37 +104,21 @@ def recommending(metrics: Metrics) -> str:
     return f"`lightrec recommend` ranks by {by}. {chosen.reason}"
 
 
-def recommended_by(metrics: Metrics) -> str:
-    """Say the same for a terminal; nothing where no sessions were played."""
-    if not sessions.contenders(metrics):
-        return ""
-    return "\n".join(textwrap.wrap(recommending(metrics), WIDTH))
-
-
-def summary(metrics: Metrics) -> str:
-    """Set the headline numbers of a run, of what lightrec's own evaluators compute.
+def summary(metrics: Metrics, tables: Sequence[str] | None = None) -> str:
+    """Set the headline numbers of a run.
 
     :param metrics: of a finished run, or of its ranker's stage; with those of predictions, or not.
+    :param tables: of its evaluators; None for those of lightrec's own.
     """
-    tables = [
-        _validation(metrics),
-        held_out.ranking_table(metrics).text() if held_out.rankers(metrics) else "",
-        predictions.lines(metrics),
-        sessions.summary(metrics),
-        truth.line(metrics),
-        recommended_by(metrics),
-    ]
-    return _below_each_other(tables)
-
-
-def _validation(metrics: Metrics) -> str:
-    """Set how the validation events are ranked, where the test events are not."""
-    table = None if "test/events" in metrics else held_out.validation_table(metrics)
-    return "" if table is None else table.text()
-
-
-def _below_each_other(tables: Sequence[str]) -> str:
-    return "\n".join(f"{table}\n" for table in tables if table)
+    if tables is None:
+        ranked = held_out.ranking_table(metrics).text() if held_out.rankers(metrics) else ""
+        played = sessions.summary(metrics), user_models.truth_line(metrics)
+        tables = [ranked, predictions.lines(metrics), *played]
+    validated = None if "test/events" in metrics else held_out.validation_table(metrics)
+    by = "\n".join(textwrap.wrap(recommending(metrics), WIDTH))
+    shown = ["" if validated is None else validated.text(), *tables]
+    shown.append(by if sessions.contenders(metrics) else "")
+    return "\n".join(f"{table}\n" for table in shown if table)
 
 
 def data_section(meta: Mapping[str, Any]) -> Section:
@@ -164,15 +150,11 @@ def data_lines(meta: Mapping[str, Any]) -> str:
     found = in_words(counts, LEFT_OUT, meta.get("left_out"))
     left_out = [f"{count:,} {words}" for count, words in found]
     own = counts.get("items_with_own_text", 0)
-    texts = (
-        f"texts: the item table's own for {own:,} items, the domain's words for the rest\n"
-        if own
-        else ""
-    )
+    texts = f"texts: the item table's own for {own:,} items, the domain's words for the rest\n"
     return (
         f"data: {counts['events']:,} of {counts['events_read']:,} events read are used: "
         f"{counts['users']:,} users, {counts['items']:,} items\n"
-        f"left out: {'; '.join(left_out) or 'nothing'}\n{texts}"
+        f"left out: {'; '.join(left_out) or 'nothing'}\n" + (texts if own else "")
     )
 
 
@@ -197,25 +179,18 @@ def write_page(
     :param verdict: sentences that stand first.
     :param figure: an SVG that stands below them.
     """
-    meta = json.loads((run.folder("data") / "meta.json").read_text())
     stamps = {stage: run.stamp(stage) for stage in stages}
     settings = {
-        s: yaml.safe_dump(
-            {"recipe": stamp["recipe"], "overrides": stamp["overrides"]}, sort_keys=False
-        )
-        for s, stamp in stamps.items()
+        stage: yaml.safe_dump({k: stamp[k] for k in ("recipe", "overrides")}, sort_keys=False)
+        for stage, stamp in stamps.items()
     }
-    counts = ", ".join(
-        f"{value:,} {key}"
-        for key, value in meta["counts"].items()
-        if key in ("users", "items", "events")
-    )
+    counts = _meta(run)["counts"]
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     page = environment.get_template("report.html.j2").render(
         name=run.path.name,
         version=lightrec.__version__,
         seed=stamps["ranker"]["seed"],
-        counts=counts,
+        counts=", ".join(f"{counts[key]:,} {key}" for key in ("users", "items", "events")),
         verdict=verdict,
         headline_figure=figure,
         sections=sections,

@@ -7,15 +7,30 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from lightrec.evaluation.sections import Bars, Chart, Intervals, Section, Table, number
+from lightrec.evaluation.base import (
+    NOTHING,
+    Bars,
+    Chart,
+    Intervals,
+    Metrics,
+    Section,
+    Table,
+    rows_of,
+)
 from lightrec.report import charts
 from lightrec.run import Run
 from lightrec.users.reward_explained import EXPLAINED
 
+MODELS = {"a": "user model A", "b": "user model B"}
+COLUMNS = ("log_likelihood", "popularity", "calibration_error", "temperature")
 PARTS = {
-    "leaving": "leaving after a step",
-    "value": "value of what was chosen",
-    "return": "time until the next session",
+    f"{model}/{name}": f"{title}, user model {model.upper()}"
+    for name, title in {
+        "leaving": "leaving after a step",
+        "value": "value of what was chosen",
+        "return": "time until the next session",
+    }.items()
+    for model in MODELS
 }
 WEIGHTS = 30
 """At most so many weights are shown, the surest first."""
@@ -23,40 +38,25 @@ LEVEL = "any item"
 """The weight that says how an average item compares with nothing; it is not drawn."""
 
 
-def user_models(metrics: Mapping[str, float]) -> Section:
-    """Show how well the user models predict held-out choices."""
-    columns = {"log_likelihood": 3, "popularity": 3, "calibration_error": 4, "temperature": 2}
-    rows = [
-        [
-            f"user model {m.upper()}",
-            *(number(metrics.get(f"choice/{m}/{key}"), n) for key, n in columns.items()),
-        ]
-        for m in ("a", "b")
-    ]
+def user_models_section(metrics: Metrics) -> Section:
+    """Show how well the user models predict held-out choices, leaving, values and returns."""
     head = ["", "log-likelihood", "popularity", "calibration error", "temperature"]
+    tables = [Table(head, rows_of(metrics, "choice/{}/{}", MODELS, COLUMNS))]
+    parts = rows_of(metrics, "choice/{}/{}", PARTS, ["log_likelihood", "constant"])
+    if parts:
+        tables.append(Table(["", "log-likelihood", "same for all users"], parts))
     return Section(
         "The user models",
         "Mean log-likelihood of a held-out choice among its candidates, in nats (higher is "
         "better), next to a model that knows popularity only, fitted in the same way; the expected "
         "calibration error of the probabilities of all alternatives; and the temperature by which "
         "validation choices calibrated them.",
-        [Table(head, rows), *user_parts(metrics)],
+        tables,
         note=returns_left_out(metrics),
     )
 
 
-def user_parts(metrics: Mapping[str, float]) -> list[Table]:
-    """Show how leaving, values and returns were fitted; no table where none of them was."""
-    rows = [
-        [f"{title}, user model {m.upper()}", number(found), number(metrics[f"{key}/constant"])]
-        for name, title in PARTS.items()
-        for m in ("a", "b")
-        if (found := metrics.get(f"{(key := f'choice/{m}/{name}')}/log_likelihood")) is not None
-    ]
-    return [Table(["", "log-likelihood", "same for all users"], rows)] if rows else []
-
-
-def returns_left_out(metrics: Mapping[str, float]) -> str:
+def returns_left_out(metrics: Metrics) -> str:
     """Say why the days until users come back are missing; nothing where they are not."""
     found = metrics.get("choice/b/return/log_likelihood")
     if found is None or any(key.endswith("/days_away") for key in metrics):
@@ -67,7 +67,7 @@ def returns_left_out(metrics: Mapping[str, float]) -> str:
     return f"{start}most users are not expected back within the time that the log spans."
 
 
-def learned_reward(run: Run, metrics: Mapping[str, float]) -> Section | None:
+def learned_reward(run: Run, metrics: Metrics) -> Section | None:
     """Show what the learned reward holds; None where user model A's stage did not write it."""
     found = _read(run.folder("users_a"))
     if found is None:
@@ -129,17 +129,17 @@ def tables(found: Mapping[str, Any], other: Mapping[str, Any] | None = None) -> 
         }
         shown = {head: {r["feature"]: r for r in rows} for head, rows in others.items() if rows}
         rows = [
-            [row["feature"], _signed(row["weight"]), _interval(row)]
+            [row["feature"], f"{row['weight']:+.3f}", _interval(row)]
             + [_interval(column.get(row["feature"])) for column in shown.values()]
             for row in _surest(found)
         ]
         made.append(Table(["feature", "weight", "95 % interval", *shown], rows))
     if "parts" in found:
-        rows = [[p["part"], _signed(p["mean"]), f"{p['size']:.3f}"] for p in found["parts"]]
+        rows = [[p["part"], f"{p['mean']:+.3f}", f"{p['size']:.3f}"] for p in found["parts"]]
         made.append(Table([f"part, {found['choices']} choices", "mean", "size"], rows))
     for side in ("best", "worst"):
         head = [f"{side} of {found['looked_at']:,} items", "mean reward", "training events"]
-        rows = [[r["title"], _signed(r["reward"]), f"{r['events']:,}"] for r in found[side]]
+        rows = [[r["title"], f"{r['reward']:+.3f}", f"{r['events']:,}"] for r in found[side]]
         made.append(Table(head, rows))
     return made
 
@@ -169,9 +169,5 @@ def _charts(found: Mapping[str, Any]) -> list[Chart]:
     return drawn
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.3f}"
-
-
 def _interval(row: Mapping[str, float] | None) -> str:
-    return "–" if row is None else f"{row['low']:+.3f} to {row['high']:+.3f}"
+    return NOTHING if row is None else f"{row['low']:+.3f} to {row['high']:+.3f}"

@@ -6,7 +6,6 @@ people, however well it does.
 """
 
 from collections.abc import Callable, Sequence
-from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -125,22 +124,9 @@ SEED = 900_000_007
 """Of the search: sessions that no contender is judged by."""
 
 
-class ConstantList(NamedTuple):
-    """What a search found."""
-
-    appeal: Tensor
-    """(N + 1,) float32: the list is ordered by it, highest first; minus infinity for padding."""
-    factor: float
-    """How much what comes after counts in it."""
-    falling: bool
-    """Whether that counts less the later an item stands."""
-    returns: float
-    """Mean return of the list in the search's own sessions, which flatters it a little."""
-
-
 def best_constant(
     world: World, seed: int = SEED, rounds: int = 4, factors: Sequence[float] = FACTORS
-) -> ConstantList:
+) -> Tensor:
     """Search the best constant list: those by reward now + factor · what a choice brings later.
 
     What an item brings now is its mean true reward, shown alone to everybody at first, and how
@@ -153,16 +139,16 @@ def best_constant(
     :param world: whose sessions side by side are as many as a list is tried on.
     :param seed: of the search's sessions.
     :param rounds: of random sessions.
+    :returns: (N + 1,) float32, by which the list is ordered; column 0 minus infinity.
     """
     now, taken = at_first(world, seed)
     later = taken * brings_later(world, seed, rounds)
-    found = []
-    for factor, falling in product(factors, (False,) if world.repeats else (False, True)):
-        appeal = _falling(world, now, factor * later) if falling else now + factor * later
-        appeal = appeal.masked_fill(~world.offered, -torch.inf)
-        returns = float(play(world, constantly(world, appeal), seed).returns.mean())
-        found.append(ConstantList(appeal, factor, falling, returns))
-    return max(found, key=lambda tried: tried.returns)
+    lists = [now + factor * later for factor in factors]
+    if not world.repeats:
+        lists += [_falling(world, now, factor * later) for factor in factors]
+    lists = [appeal.masked_fill(~world.offered, -torch.inf) for appeal in lists]
+    returns = [play(world, constantly(world, each), seed).returns.mean() for each in lists]
+    return lists[int(torch.stack(returns).argmax())]
 
 
 def _falling(world: World, now: Tensor, later: Tensor) -> Tensor:
@@ -212,33 +198,28 @@ def brings_later(world: World, seed: int, rounds: int) -> Tensor:
     """
     rows, earned = [], []
     for round_ in range(rounds):
-        steps: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        steps: list[tuple[Tensor, ...]] = []
 
         def note(
             state: TensorDictBase,
             following: TensorDictBase,
             alive: Tensor,
-            steps: list[tuple[Tensor, Tensor, Tensor, Tensor]] = steps,
+            steps: list[tuple[Tensor, ...]] = steps,
         ) -> None:
             reward = following[Key.TRUE_REWARD].squeeze(1) * alive
-            steps.append(
-                (state[Key.STEP], (state[Key.ACTION] * following[Key.TAKEN]).sum(1), reward, alive)
-            )
+            clicked = (state[Key.ACTION] * following[Key.TAKEN]).sum(1)
+            steps.append((state[Key.STEP] / world.max_steps, clicked, reward, alive))
 
         play(world, even_chance(world), seed + 1 + round_, note)
-        left = torch.zeros_like(steps[0][2])
-        for step, clicked, reward, alive in reversed(steps):
-            time = step / world.max_steps
-            click = (clicked > PADDING).float().unsqueeze(1)
-            known = [torch.ones_like(time), time, time.square(), click]
-            rows.append(torch.cat([*known, world.item_vectors[clicked]], 1)[alive])
-            earned.append(left[alive])
-            left = left + reward
+        time, clicked, reward, alive = map(torch.stack, zip(*steps, strict=True))
+        click = (clicked > PADDING).float().unsqueeze(2)
+        known = [torch.ones_like(time), time, time.square(), click, world.item_vectors[clicked]]
+        rows.append(torch.cat(known, 2)[alive])
+        earned.append((reward.flip(0).cumsum(0).flip(0) - reward)[alive])
     features, wanted = torch.cat(rows).double(), torch.cat(earned).double()
     unit = torch.eye(features.shape[1], dtype=torch.float64, device=features.device)
     weights = torch.linalg.solve(features.T @ features + unit, features.T @ wanted)[3:].float()
-    vectors = pad(world.item_vectors, (1, 0), value=1.0)
-    return vectors @ weights
+    return pad(world.item_vectors, (1, 0), value=1.0) @ weights
 
 
 def constantly(world: World, appeal: Tensor) -> Callable[[TensorDictBase], Tensor]:

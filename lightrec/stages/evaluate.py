@@ -9,9 +9,8 @@ from torch.utils.tensorboard import SummaryWriter
 from lightrec import plugins
 from lightrec.errors import LightrecError, PluginError, RunError
 from lightrec.evaluation import held_out
-from lightrec.evaluation.base import Evaluator, Findings
+from lightrec.evaluation.base import Evaluator, Findings, Section
 from lightrec.evaluation.held_out import HeldOutLog
-from lightrec.evaluation.sections import Section
 from lightrec.report import page as report
 from lightrec.run import Run
 from lightrec.stages.stage import Stage, function_of, write_whole

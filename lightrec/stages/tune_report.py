@@ -10,7 +10,7 @@ import optuna
 from matplotlib import pyplot
 from optuna.trial import TrialState
 
-from lightrec.evaluation.sections import Table
+from lightrec.evaluation.base import Table
 from lightrec.stages.stage import write_whole
 from lightrec.stages.train import ParsedRecipe
 from lightrec.stages.tune import Search, settings, short, shown

@@ -2,8 +2,7 @@
 
 from markupsafe import Markup
 
-from lightrec.evaluation.base import Evaluator, Findings
-from lightrec.evaluation.sections import Section, Table
+from lightrec.evaluation.base import Evaluator, Findings, Section, Table
 
 
 class Minors(Evaluator):

@@ -13,7 +13,7 @@ from lightrec.data.readers.table import TableReader
 from lightrec.encoders.text import TextEncoder
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.evaluation.sessions import SimulatedSessions
-from lightrec.evaluation.truth import KnownTruth
+from lightrec.evaluation.user_models import KnownTruth
 from lightrec.policies.bandits import LinUCB, ThompsonSampling
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.epsilon_greedy import EpsilonGreedy

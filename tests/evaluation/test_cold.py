@@ -7,8 +7,8 @@ import pytest
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import COLD, EventStore
 from lightrec.errors import RecipeError
-from lightrec.evaluation.cold import cold_section
 from lightrec.evaluation.held_out import HeldOutLog
+from lightrec.evaluation.slices import cold_section
 from lightrec.ranking.sequence_data import EvaluationEvents
 from lightrec.recommend import Recommender
 from lightrec.run import Run

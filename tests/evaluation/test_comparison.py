@@ -35,19 +35,19 @@ OTHER = sessions([[1.0, 3.0], [1.0, 3.0]], [[5.0, 5.0], [5.0, 5.0]])
 def test_users_are_means_over_seeds_and_rates_are_of_sums():
     assert per_user(OWN).tolist() == [[3, 6], [7, 10]]
     found = earned(OWN)
-    assert found.returns.mean == 5
-    assert found.length.mean == 8
-    assert found.reward_per_step.mean == 5 / 8
+    assert found["returns"].mean == 5
+    assert found["length"].mean == 8
+    assert found["reward_per_step"].mean == 5 / 8
 
 
 def test_an_advantage_is_what_longer_sessions_and_better_steps_bring():
     # Returns 5 and 2, lengths 8 and 5, rates 5/8 and 2/5.
     found = advantage(OWN, OTHER)
-    assert found.total.mean == 3
-    assert found.length.mean == pytest.approx(3 * (5 / 8 + 2 / 5) / 2)
-    assert found.rate.mean == pytest.approx((8 + 5) / 2 * (5 / 8 - 2 / 5))
-    assert found.length.mean + found.rate.mean == pytest.approx(3)
-    for part in advantage(OWN, OWN):
+    assert found["total"].mean == 3
+    assert found["length"].mean == pytest.approx(3 * (5 / 8 + 2 / 5) / 2)
+    assert found["rate"].mean == pytest.approx((8 + 5) / 2 * (5 / 8 - 2 / 5))
+    assert found["length"].mean + found["rate"].mean == pytest.approx(3)
+    for part in advantage(OWN, OWN).values():
         assert part.mean == 0
         assert part.low == part.high == 0
 
@@ -60,12 +60,14 @@ def test_parts_add_up_whatever_was_played_and_belong_to_their_causes():
             for length in torch.randint(1, 40, (2, 3, 9), generator=generator).float()
         ]
         found = advantage(*pair)
-        assert found.length.mean + found.rate.mean == pytest.approx(found.total.mean, abs=1e-5)
+        assert found["length"].mean + found["rate"].mean == pytest.approx(
+            found["total"].mean, abs=1e-5
+        )
     # Twice as long at the same rate is all length; twice the rate at the same length is all rate.
     longer = advantage(sessions([[4.0, 4.0]], [[8.0, 8.0]]), sessions([[2.0, 2.0]], [[4.0, 4.0]]))
-    assert (longer.length.mean, longer.rate.mean) == (2, 0)
+    assert (longer["length"].mean, longer["rate"].mean) == (2, 0)
     better = advantage(sessions([[4.0, 4.0]], [[4.0, 4.0]]), sessions([[2.0, 2.0]], [[4.0, 4.0]]))
-    assert (better.length.mean, better.rate.mean) == (0, 2)
+    assert (better["length"].mean, better["rate"].mean) == (0, 2)
 
 
 def test_the_scale_has_its_ends():
@@ -103,19 +105,19 @@ def test_entries_and_transfers_name_how_slates_were_shown():
         return Field(letter, "free", arena, {}, played)
 
     home, away = field("A", 7.0), field("B", 5.0)
-    found = {(e.policy, e.slates): e for e in entries(home, "greedy", {"policy": "A"})}
+    found = {(e["policy"], e["slates"]): e for e in entries(home, "greedy", {"policy": "A"})}
     assert set(found) == {
         ("policy", "mode"),
         ("policy", "sample"),
         ("greedy", "mode"),
         ("random", "mode"),
     }
-    assert found["policy", "mode"].trained_in == "A"
-    assert found["policy", "mode"].normalised.mean == pytest.approx(3, abs=0.1)
+    assert found["policy", "mode"]["trained_in"] == "A"
+    assert found["policy", "mode"]["normalised"].mean == pytest.approx(3, abs=0.1)
     # Over the reference as it is at its best, however the policy was shown.
-    assert found["policy", "sample"].advantage.total.mean == pytest.approx(3, abs=0.1)
-    assert found["greedy", "mode"].advantage is None
+    assert found["policy", "sample"]["advantage"]["total"].mean == pytest.approx(3, abs=0.1)
+    assert found["greedy", "mode"]["advantage"] is None
     by_mode, by_sample = transfers(home, away, "policy", "greedy")
-    assert (by_mode.slates, by_mode.home, by_mode.away) == ("mode", "A", "B")
-    assert by_mode.ratio.mean == pytest.approx(2 / 4, abs=0.05)
-    assert by_sample.ratio.mean == pytest.approx(1 / 3, abs=0.05)
+    assert (by_mode["slates"], by_mode["home"], by_mode["away"]) == ("mode", "A", "B")
+    assert by_mode["ratio"].mean == pytest.approx(2 / 4, abs=0.05)
+    assert by_sample["ratio"].mean == pytest.approx(1 / 3, abs=0.05)

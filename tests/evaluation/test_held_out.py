@@ -66,7 +66,7 @@ def test_the_advantage_is_the_difference_with_its_interval(metrics):
 def test_one_user_or_none_gives_no_interval(events):
     rows = torch.zeros(events, dtype=torch.int64)
     result = RankingResult(rows, rows, rows.double() + 1)
-    assert advantage(result, result, 0) == {}
+    assert advantage(result, result, 0, "key") == {}
 
 
 def test_the_report_shows_slices_that_have_events_and_says_who_is_ahead(metrics):

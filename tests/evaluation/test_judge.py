@@ -8,8 +8,8 @@ import torch
 from lightrec import builtin
 from lightrec.errors import RecipeError
 from lightrec.evaluation import arena as arenas
+from lightrec.evaluation.base import to_plain
 from lightrec.evaluation.judge import Place, judge_all, markdown
-from lightrec.evaluation.sections import to_plain
 
 SETTINGS = {"max_steps": 6, "leave_rate": 0.3}
 
@@ -21,11 +21,7 @@ def judged(tiny_run):
 
 
 def entry(judged, simulator, mode, policy, slates="mode"):
-    (found,) = (
-        e
-        for e in judged.entries
-        if (e.simulator, e.mode, e.policy, e.slates) == (simulator, mode, policy, slates)
-    )
+    (found,) = (e for e in judged.entries if [*e.values()][:4] == [simulator, mode, policy, slates])
     return found
 
 
@@ -34,55 +30,57 @@ def test_numbers_are_those_of_the_sessions(judged, tiny_run):
     for slates, drawn in (("mode", False), ("sample", True)):
         sessions = on.play(on.policy("policy"), 80, 0, deterministic=not drawn)
         found = entry(judged, "A", "free", "policy", slates)
-        assert found.earned.returns.mean == pytest.approx(float(sessions.reward.mean()))
-        assert found.earned.length.mean == pytest.approx(float(sessions.length.mean()))
-        assert found.coverage == sessions.coverage
+        assert found["earned"]["returns"].mean == pytest.approx(float(sessions.reward.mean()))
+        assert found["earned"]["length"].mean == pytest.approx(float(sessions.length.mean()))
+        assert found["coverage"] == sessions.coverage
     assert judged.users == {"A": 60, "B": 60}
     assert judged.rounds == {"A": 2, "B": 2}
 
 
 def test_modes_are_what_they_say(judged):
     for simulator in "AB":
-        assert entry(judged, simulator, "fixed", "policy").earned.length.mean == 6
-        assert entry(judged, simulator, "free", "policy").earned.length.mean < 5
-        assert entry(judged, simulator, "fixed", "policy").advantage.length.mean == 0
+        assert entry(judged, simulator, "fixed", "policy")["earned"]["length"].mean == 6
+        assert entry(judged, simulator, "free", "policy")["earned"]["length"].mean < 5
+        assert entry(judged, simulator, "fixed", "policy")["advantage"]["length"].mean == 0
     # The run's items do not repeat by themselves, so that nothing was played twice.
     assert judged.same == [("A", "no-repeats"), ("B", "no-repeats")]
     free, other = (entry(judged, "B", mode, "policy") for mode in ("free", "no-repeats"))
-    assert (free.earned, free.normalised) == (other.earned, other.normalised)
+    assert free == {**other, "mode": "free"}
 
 
 def test_the_scale_and_the_reference_are_there(judged):
     assert judged.reference == "greedy"
-    assert {e.policy for e in judged.entries} == {
+    assert {e["policy"] for e in judged.entries} == {
         *("policy", "popularity", "greedy", "constant", "random")
     }
     tops = [(mode, *pair) for mode, tops in judged.tops.items() for pair in tops.items()]
     assert len(tops) == 6
     for mode, simulator, top in tops:
         rewards = {
-            name: entry(judged, simulator, mode, name).earned.returns.mean
+            name: entry(judged, simulator, mode, name)["earned"]["returns"].mean
             for name in ("greedy", "constant", "popularity")
         }
         assert rewards[top] == max(rewards.values())
-        scaled = entry(judged, simulator, mode, top).normalised
+        scaled = entry(judged, simulator, mode, top)["normalised"]
         assert scaled is None or scaled.mean == pytest.approx(1)
     # Whoever was not named stands there as it is at its best only.
-    slates = {e.slates for e in judged.entries if e.policy == "constant"}
+    slates = {e["slates"] for e in judged.entries if e["policy"] == "constant"}
     assert slates == {"mode"}
 
 
 def test_a_runs_policy_was_trained_in_its_user_model_a(judged):
-    assert {e.trained_in for e in judged.entries if e.policy == "policy"} == {"A"}
-    assert {e.trained_in for e in judged.entries if e.policy != "policy"} == {None}
-    transfers = {(k.mode, k.slates): k for k in judged.transfers}
+    trained = {(e["policy"], e["trained_in"]) for e in judged.entries if e["trained_in"]}
+    assert trained == {("policy", "A")}
+    transfers = {(k["mode"], k["slates"]): k for k in judged.transfers}
     assert len(judged.transfers) == len(transfers) == 6
     found = transfers["free", "sample"]
-    assert (found.policy, found.home, found.away) == ("policy", "A", "B")
-    for simulator, interval in (("A", found.at_home), ("B", found.elsewhere)):
-        assert interval == entry(judged, simulator, "free", "policy", "sample").advantage.total
-    if found.ratio is not None:
-        assert found.ratio.mean == pytest.approx(found.elsewhere.mean / found.at_home.mean)
+    assert (found["policy"], found["home"], found["away"]) == ("policy", "A", "B")
+    for simulator, interval in (("A", found["at_home"]), ("B", found["elsewhere"])):
+        gained = entry(judged, simulator, "free", "policy", "sample")["advantage"]
+        assert interval == gained["total"]
+    if found["ratio"] is not None:
+        ratio = found["elsewhere"].mean / found["at_home"].mean
+        assert found["ratio"].mean == pytest.approx(ratio)
 
 
 def test_tables_and_json_hold_all(judged, tiny_run):
@@ -99,7 +97,7 @@ def test_tables_and_json_hold_all(judged, tiny_run):
     values = json.loads(json.dumps(judged.plain(), allow_nan=False))
     assert len(values["entries"]) == len(judged.entries)
     first = values["entries"][0]
-    assert first["earned"]["returns"] == list(judged.entries[0].earned.returns)
+    assert first["earned"]["returns"] == list(judged.entries[0]["earned"]["returns"])
     assert set(first["advantage"]) == {"total", "length", "rate"}
     assert len(values["transfers"]) == 6
 
@@ -127,7 +125,7 @@ def test_worlds_stand_beside_each_other_and_saved_policies_say_where_they_were_t
         assert found.reference == "oracle"
         assert found.tops["free"] == found.tops["no-repeats"] == {"A": "oracle", "B": "oracle"}
         assert found.same == []
-        assert {(k.home, k.away) for k in found.transfers} == {("A", "B")}
+        assert {(k["home"], k["away"]) for k in found.transfers} == {("A", "B")}
         with pytest.raises(RecipeError, match="names the simulator 'C' of its training, and there"):
             judge_all(places, ["random@C"], ["free"], 50, 1)
         with pytest.raises(RecipeError, match="There is no policy 'greedy' here"):

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lightrec.errors import DataError
-from lightrec.evaluation.held_out import RandomScorer
+from lightrec.evaluation.held_out import random_scores
 from lightrec.evaluation.predictions import PredictionScorer
 
 USERS, ITEMS = pl.Series(["ann", "bob", "cy"]), pl.Series(["x", "y", "z"])
@@ -14,15 +14,15 @@ def batch(*users):
 
 
 def test_random_scores_follow_from_seed_and_user_alone():
-    one = RandomScorer(1000, seed=1)
+    one = random_scores(1000, seed=1)
     alone, together = one(batch(7)), one(batch(3, 7))
     assert torch.equal(alone[0], together[1])
     assert not torch.equal(together[0], together[1])
-    assert not torch.equal(alone, RandomScorer(1000, seed=2)(batch(7)))
+    assert not torch.equal(alone, random_scores(1000, seed=2)(batch(7)))
 
 
 def test_random_scores_are_uniform_and_uncorrelated():
-    scores = RandomScorer(2000)(batch(*range(50)))
+    scores = random_scores(2000)(batch(*range(50)))
     assert scores.mean().item() == pytest.approx(0.5, abs=0.005)
     assert scores.var().item() == pytest.approx(1 / 12, abs=0.002)
     assert torch.corrcoef(scores).fill_diagonal_(0).abs().max() < 0.12
@@ -49,21 +49,7 @@ def test_integer_ids_are_read_as_text():
     assert PredictionScorer(table, pl.Series(["1"]), pl.Series(["20"])).covers.tolist() == [True]
 
 
-def table(**columns):
-    return pl.DataFrame({"user": ["ann"], "item": ["x"], "score": [1.0]} | columns)
-
-
-@pytest.mark.parametrize(
-    ("predictions", "message"),
-    [
-        (table().drop("score"), "lacks score"),
-        (table(score=[None]).cast({"score": pl.Float64}), "score has 1 empty"),
-        (table(score=["a"]), "must hold numbers"),
-        (table(score=[float("inf")]), "not finite"),
-        (pl.concat([table(), table()]), "1 rows list"),
-        (table(user=["who"]), "compare the ids, which are such as user 'ann' and item 'x'"),
-    ],
-)
-def test_bad_tables_are_refused(predictions, message):
-    with pytest.raises(DataError, match=message):
-        PredictionScorer(predictions, USERS, ITEMS)
+def test_predictions_of_strangers_are_refused():
+    table = pl.DataFrame({"user": ["who"], "item": ["x"], "score": [1.0]})
+    with pytest.raises(DataError, match="compare the ids, which are such as user 'ann' and item"):
+        PredictionScorer(table, USERS, ITEMS)

@@ -1,12 +1,22 @@
-"""Slices by hand, and that they partition whatever is held out."""
+"""Slices by hand, that they partition whatever is held out, and recommendations in closed form."""
+
+import math
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightrec.evaluation.beyond_accuracy import event_slices, head_items, slice_metrics
-from lightrec.ranking.metrics import RankingResult
+from lightrec.evaluation.slices import (
+    event_slices,
+    head_items,
+    popularity_percentiles,
+    recommended,
+    slice_metrics,
+)
+from lightrec.ranking.metrics import RankingResult, top_items
+
+COUNTS = torch.tensor([99, 8, 4, 4, 0])
 
 
 def test_the_head_is_the_fewest_items_with_half_of_all_events():
@@ -72,3 +82,62 @@ def test_slices_partition_the_events_and_their_means_make_the_whole(counts, leng
         assert torch.stack([slices[name] for name in names]).sum(0).eq(1).all()
         sums = [metrics[f"{n}/events"] * metrics.get(f"{n}/ndcg@10", 0) for n in names]
         assert sum(sums) / len(events) == pytest.approx(whole)
+
+
+def test_percentiles_share_places_and_have_the_mean_one_half():
+    assert popularity_percentiles(COUNTS).tolist() == [0, 7 / 8, 1 / 2, 1 / 2, 1 / 8]
+    counts = torch.randint(0, 9, (200,), generator=torch.Generator().manual_seed(0))
+    assert popularity_percentiles(counts)[1:].mean().item() == pytest.approx(0.5)
+
+
+def test_closed_forms():
+    # Recommended: item 1 three times, 2 twice, 4 once.
+    found = recommended(torch.tensor([[1, 2], [2, 1], [1, 4]]), COUNTS)
+    assert found == pytest.approx(
+        {
+            "coverage@2": 3 / 4,
+            "novelty@2": (3 * 1 + 2 * 2 + 4) / 6,  # shares 1/2, 1/4, and one event of sixteen
+            "popularity_percentile@2": (3 * 7 / 8 + 2 / 2 + 1 / 8) / 6,
+            "popularity_ratio@2": (3 * 8 + 2 * 4) / 6 / ((64 + 16 + 16) / 16),
+        }
+    )
+
+
+def test_padding_is_no_recommendation():
+    assert recommended(torch.tensor([[1, 0, 0]]), COUNTS) == pytest.approx(
+        {
+            "coverage@3": 1 / 4,
+            "novelty@3": 1,
+            "popularity_percentile@3": 7 / 8,
+            "popularity_ratio@3": 8 / 6,
+        }
+    )
+
+
+def test_random_recommendations_are_as_novel_as_the_catalog():
+    generator = torch.Generator().manual_seed(0)
+    counts = torch.randint(1, 100, (201,), generator=generator)
+    lists = top_items(torch.rand(5000, 201, generator=generator), 10)
+    found = recommended(lists, counts)
+    assert found["coverage@10"] == 1
+    assert found["popularity_percentile@10"] == pytest.approx(0.5, abs=0.005)
+    own = counts[1:].double()
+    bits = -(own / own.sum()).log2().mean().item()
+    assert found["novelty@10"] == pytest.approx(bits, abs=0.02)
+
+
+def test_what_is_drawn_as_people_choose_has_ratio_one():
+    generator = torch.Generator().manual_seed(0)
+    counts = torch.tensor([0.0, 50, 30, 15, 5])
+    lists = torch.multinomial(counts, 40_000, replacement=True, generator=generator)[:, None]
+    found = recommended(lists, counts)
+    assert found["popularity_ratio@1"] == pytest.approx(1, abs=0.01)
+    entropy = -sum(p * math.log2(p) for p in (0.5, 0.3, 0.15, 0.05))
+    assert found["novelty@1"] == pytest.approx(entropy, abs=0.01)
+
+
+def test_nothing_recommended_and_nothing_known():
+    assert set(recommended(torch.tensor([[0, 0]]), COUNTS).values()) == {0}
+    found = recommended(torch.tensor([[3]]), torch.zeros(5))
+    assert found["novelty@1"] == found["popularity_ratio@1"] == 0
+    assert found["popularity_percentile@1"] == 0.5

@@ -2,7 +2,7 @@
 
 import html
 
-from lightrec.evaluation.sections import Bars, Curve, Intervals, Sides
+from lightrec.evaluation.base import Bars, Curve, Intervals, Sides
 from lightrec.report import charts
 
 WORDS = "under $1_000$ or $x_$"

@@ -4,7 +4,7 @@ import torch
 from lightrec.data.domain import Domain
 from lightrec.data.prepare import prepare
 from lightrec.data.store import CONTEXT, TEST, TRAIN
-from lightrec.evaluation.truth import spearman_within_sets
+from lightrec.evaluation.user_models import spearman_within_sets
 from lightrec.keys import Key
 from lightrec.simulators.scored import even_chance, play
 from lightrec.simulators.worlds.far import Far, FarLaws, UserState

@@ -1,22 +1,82 @@
-"""Logged sessions played anew: where the user model is the log's own law, they look the same."""
+"""User models: their sessions next to logged ones, and learned rewards next to true ones."""
 
 import json
 
 import numpy as np
 import polars as pl
+import pytest
 import torch
+from scipy.stats import spearmanr
 
 from lightrec.data.domain import Domain
 from lightrec.data.files import STAMP
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
-from lightrec.evaluation.statistics import SimulatedStatistics
+from lightrec.evaluation.user_models import (
+    SessionStatistics,
+    SimulatedStatistics,
+    compare,
+    spearman_within_sets,
+    total_variation,
+)
 from lightrec.run import Run
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LeavingModel
 from lightrec.users.user_model import UserModel
 
 TAKEN = 0.7
+
+
+def three_sessions():
+    """Sessions of 1, 3 and 40 steps, in which items 1; 2 3 2; and 4 4 are chosen."""
+    return SessionStatistics(
+        torch.tensor([1, 3, 40]),
+        torch.tensor([0, 1, 1, 1, 2, 2]),
+        torch.tensor([1, 2, 3, 2, 4, 4]),
+        4,
+        torch.tensor([-1, 0, 0, 1, 1]),
+    )
+
+
+def test_counted_by_hand():
+    counts, found = three_sessions().counts(), three_sessions().figures()
+    assert counts["length"][[0, 1, 2, 3, 40]].tolist() == [0, 1, 0, 1, 1]
+    assert counts["popularity"].tolist() == [0, 1, 2, 1, 2]
+    # 0 → 1 and 1 → 0 in the second session, 1 → 1 in the third; none across sessions.
+    assert counts["transitions"].tolist() == [[0, 1], [1, 1]]
+    assert found["length/{}"] == pytest.approx(44 / 3)
+    assert found["popularity/{}/top-50"] == pytest.approx(2 / 3)
+    assert found["popularity/{}/top-1"] == pytest.approx(1 / 3)
+    assert found["repeats/{}"] == pytest.approx(2 / 6)
+
+
+def test_a_session_is_cut_to_its_first_choices():
+    found = three_sessions().cut(torch.tensor([1, 2, 0]))
+    assert (found.session.tolist(), found.item.tolist()) == ([0, 1, 1], [1, 2, 3])
+
+
+def test_the_same_sessions_do_not_differ():
+    found = compare(three_sessions(), three_sessions())
+    for name in ("length", "popularity", "transitions"):
+        assert found[f"{name}/total_variation"] == 0
+    assert found["length/real/3-4"] == pytest.approx(1 / 3)
+    assert found["length/simulated/33+"] == pytest.approx(1 / 3)
+    # The halves are the first and third session, and the second.
+    assert found["length/total_variation/real_halves"] == pytest.approx(1)
+    assert found["popularity/total_variation/real_halves"] == pytest.approx(1)
+    assert found["transitions/same/real"] == pytest.approx(1 / 3)
+    assert all(isinstance(value, float) for value in found.values())
+
+
+def test_without_categories_and_comparable_lengths_these_are_left_out():
+    plain = three_sessions()
+    plain = SessionStatistics(plain.length, plain.session, plain.item, 4)
+    found = compare(plain, plain, lengths=False)
+    assert not [key for key in found if key.startswith(("length", "transitions"))]
+
+
+def test_total_variation():
+    assert total_variation(torch.tensor([5, 5]), torch.tensor([0, 2, 6])) == 0.75
 
 
 def test_the_true_law_makes_the_log_again(tmp_path):
@@ -80,3 +140,20 @@ def test_a_run_compares_what_its_log_can_tell(tiny_run):
     assert told == {"popularity", "repeats"}
     assert 0 <= metrics["statistics/popularity/total_variation"] <= 1
     assert "Simulated and real sessions" in (tiny_run / "report.html").read_text()
+
+
+def test_spearman_is_the_mean_of_scipys_over_sets():
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randn(40, 20, generator=generator)
+    score = truth + torch.randn(40, 20, generator=generator)
+    score[:, :3] = 0.5  # ties share their mean rank
+    expected = [spearmanr(a, b).statistic for a, b in zip(score, truth, strict=True)]
+    found = spearman_within_sets(score, truth)
+    assert found == pytest.approx(sum(expected) / 40, abs=1e-12)
+
+
+def test_sets_in_which_nothing_varies_do_not_count():
+    truth = torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
+    score = torch.tensor([[3.0, 2.0, 1.0], [7.0, 7.0, 7.0]])
+    assert spearman_within_sets(score, truth) == -1
+    assert spearman_within_sets(score[1:], truth[1:]) == 0

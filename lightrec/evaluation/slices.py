@@ -1,0 +1,302 @@
+"""Beyond the mean of a ranking: whom and what it serves, what it recommends, and new items.
+
+A mean over all events is mostly about popular items and busy users. Slices are made from the
+training events alone, so that they are the same for all contenders.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from lightrec.data.domain import showable
+from lightrec.data.sequences import Sequences, Targets
+from lightrec.data.store import COLD, TEST, EventStore
+from lightrec.evaluation.base import NOTHING, Curve, Metrics, Section, Table, number, rows_of
+from lightrec.keys import PADDING, Key
+from lightrec.ranking.blend import Blend
+from lightrec.ranking.item_models.base import Evidence, ItemModel
+from lightrec.ranking.item_models.item_to_item import TextNeighbours
+from lightrec.ranking.item_models.text_map import TextMap
+from lightrec.ranking.lists import with_explored_places, with_reserved_places
+from lightrec.ranking.metrics import RankingResult, Scorer, evaluate_scores, event_metrics
+from lightrec.ranking.sequence_data import EvaluationEvents
+
+SLICES = {
+    "warm": "items with training events",
+    "cold": "items without training events",
+    "head": "popular items (half of all training events)",
+    "tail": "all other items",
+    "short": "users with short histories",
+    "medium": "users with medium histories",
+    "long": "users with long histories",
+}
+"""Titles of slices, in the order of reports."""
+PLACES = (0, 1, 2, 3)
+RATES = (0.1, 0.2, 0.3)
+"""Of exploration: as many places on average as are reserved above."""
+TITLES = {
+    "map": "scores of other items, mapped by their texts",
+    "TextNeighbours": "text neighbours of recent items",
+    "text": "text neighbours of the whole history",
+}
+Places = Callable[[Tensor, Tensor], Tensor]
+"""From usual scores and those of new items, (B, N + 1) each, to lists (B, 10)."""
+
+
+def popularity_percentiles(counts: Tensor) -> Tensor:
+    """Tell which share of the catalog is less popular than each item.
+
+    :param counts: (N + 1,) training events of each item; column 0 is not looked at.
+    :returns: (N + 1,) float64 between 0 and 1: the share of items with smaller counts, and half of
+        the share of those with equal ones (itself included), so that the catalog's mean is 1 / 2.
+        Column 0 is 0.
+    """
+    own = counts[1:]
+    ordered = own.sort().values
+    below = torch.searchsorted(ordered, own)
+    up_to = torch.searchsorted(ordered, own, right=True)
+    percentiles = torch.zeros(len(counts), dtype=torch.float64, device=counts.device)
+    percentiles[1:] = (below + up_to).double() / (2 * max(len(own), 1))
+    return percentiles
+
+
+def recommended(lists: Tensor, counts: Tensor) -> dict[str, float]:
+    """Describe recommendations: how much of the catalog, how novel, how popular.
+
+    :param lists: (B, K) int64; 0 is no recommendation.
+    :param counts: (N + 1,) training events of each item; column 0 is not looked at.
+    :returns: ``coverage@K``, the share of the catalog that stands in anybody's list;
+        ``novelty@K``, the mean self-information of what is recommended in bits, -log2 of the item's
+        share of all training events, one at the least (Zhou et al. 2010; Vargas and Castells 2011);
+        ``popularity_percentile@K``, the mean share of the catalog that is less popular, .5 for
+        items drawn at random; and ``popularity_ratio@K``, the mean training count of what is
+        recommended over that of what was chosen in training. All are 0 of no recommendation.
+    """
+    counts = counts.double().index_fill(0, torch.tensor([PADDING]), 0)
+    shown = lists.flatten().bincount(minlength=len(counts)).double()
+    shown[PADDING] = 0
+    weights = shown / shown.sum().clamp(min=1)
+    total = counts.sum()
+    information = total.clamp(min=1).log2() - counts.clamp(min=1).log2()
+    chosen = counts.square().sum() / total.clamp(min=1)
+    found = {
+        "coverage": (shown > 0).sum() / max(len(shown) - 1, 1),
+        "novelty": weights @ information,
+        "popularity_percentile": weights @ popularity_percentiles(counts),
+        # Where nothing was chosen in training, nothing can be more popular than that.
+        "popularity_ratio": weights @ counts / chosen.where(chosen > 0, 1.0),
+    }
+    return {f"{name}@{lists.shape[1]}": float(value) for name, value in found.items()}
+
+
+def head_items(counts: Tensor) -> Tensor:
+    """Tell the head of a catalog, which makes up half of its training events, from the tail.
+
+    :param counts: (N + 1,) training events of each item; column 0 is not looked at.
+    :returns: (N + 1,) bool: the fewest items that together have half of all training events or
+        more, the most popular ones first; of equally popular ones, those of lower index.
+    """
+    own = counts[1:].double()
+    ordered, order = own.sort(descending=True, stable=True)
+    # An item is needed where those before it do not suffice.
+    needed = ordered.cumsum(0) - ordered < own.sum() / 2
+    head = torch.zeros(len(counts), dtype=torch.bool, device=counts.device)
+    head[order[needed] + 1] = True
+    return head
+
+
+def event_slices(
+    users: Tensor, targets: Tensor, counts: Tensor, lengths: Tensor
+) -> dict[str, Tensor]:
+    """Sort held-out events into slices.
+
+    - ``warm`` and ``cold``: the target has training events, or none;
+    - ``head`` and ``tail``: it is among :func:`head_items`, or is not;
+    - ``short``, ``medium`` and ``long``: the user's training history, cut at the tertiles of the
+      users that have held-out events. Users whose histories are equally long stay together, so
+      that the groups need not be equally large, and are one (``short``) where all are alike.
+
+    :param users: (E,) int64 rows of the user table.
+    :param targets: (E,) int64, 1 to N.
+    :param counts: (N + 1,) training events of each item.
+    :param lengths: (U,) int64 training events of each user.
+    :returns: by the names of :data:`SLICES`, (E,) bool. Each event belongs to one slice of each of
+        the three lines.
+    """
+    cold = counts[targets] == 0
+    head = head_items(counts)[targets]
+    own = lengths[users]
+    if len(users):
+        ordered = lengths[users.unique()].sort().values
+        last = len(ordered) - 1
+        low, high = ordered[last // 3], ordered[2 * last // 3]
+    else:
+        low = high = lengths.new_zeros(())
+    parts = (~cold, cold, head, ~head, own <= low, (own > low) & (own <= high), own > high)
+    return dict(zip(SLICES, parts, strict=True))
+
+
+def slice_metrics(result: RankingResult, slices: Mapping[str, Tensor]) -> dict[str, float]:
+    """Compute the ranking metrics of each slice.
+
+    :param result: how a scorer ranked the events.
+    :param slices: by name, (E,) bool, as :func:`event_slices` gives them.
+    :returns: flat keys such as ``tail/ndcg@10``, means over the slice's events, and
+        ``tail/events``, their number. A slice without events has no other key.
+    """
+    values = result.per_event([10])
+    found: dict[str, float] = {}
+    for name, part in slices.items():
+        count = int(part.sum())
+        found[f"{name}/events"] = count
+        if count:
+            found |= {f"{name}/{metric}": float(v[part].mean()) for metric, v in values.items()}
+    return found
+
+
+def cold_metrics(
+    store: EventStore,
+    blend: Blend,
+    models: dict[str, ItemModel],
+    batch_size: int,
+    limit: int | None,
+    seed: int,
+) -> dict[str, float]:
+    """Judge what is done for cold items.
+
+    :param models: fitted item models; the text neighbours among them are the contender.
+    :param limit: at most so many events, drawn by the seed; None for all.
+    :returns: ``cold/…`` keys, see the reference of metrics; nothing where no held-out event is
+        about a cold item, or items have no texts.
+    """
+    mapped = blend.text_map(store)
+    if mapped is None:
+        return {}
+    cold, warm = (
+        EvaluationEvents(Sequences.all_events(store), targets, None, batch_size, limit, seed)
+        for targets in targets_by_warmth(store, torch.from_numpy(store.popularity()))
+    )
+    if not len(cold.events):
+        return {}
+    plain = TextNeighbours(1.0, 1.0).fit(Evidence.of(store, blend.ranker.items.vectors))
+
+    def among_cold(model: ItemModel) -> Scorer:
+        return lambda batch: model.scores(batch[Key.HISTORY]).masked_fill(~mapped.cold, -torch.inf)
+
+    scorers: dict[str, Scorer] = {
+        "map": lambda batch: mapped.scores(blend.scores(batch[Key.HISTORY], details=batch)),
+        "text": among_cold(plain),
+        "text-among-all": lambda batch: plain.scores(batch[Key.HISTORY]),
+    }
+    for model in models.values():
+        if isinstance(model, TextNeighbours):
+            scorers["TextNeighbours"] = among_cold(model)
+    metrics: dict[str, float] = {
+        "cold/events": len(cold.events),
+        "cold/items": int(mapped.cold.sum()),
+    }
+    for name, scorer in scorers.items():
+        batches = (cold[index] for index in range(len(cold)))
+        result = evaluate_scores(scorer, batches, not store.repeats, showable=showable(store))
+        found = result.metrics([10])
+        metrics |= {f"cold/{name}/{key}": value for key, value in found.items()}
+    policies: dict[str, Places] = {
+        f"places-{places}": partial(with_reserved_places, length=10, places=places)
+        for places in PLACES
+    }
+    chance = torch.Generator().manual_seed(seed)
+    for rate in RATES:
+        policies[f"explore-{rate}"] = partial(
+            with_explored_places, length=10, rate=rate, generator=chance
+        )
+    for name, events in (("cold", cold), ("warm", warm)):
+        for key, value in _in_lists(store, blend, mapped, events, policies).items():
+            metrics[f"cold/{key.format(name)}"] = value
+    return metrics
+
+
+def targets_by_warmth(store: EventStore, counts: Tensor) -> tuple[Targets, Targets]:
+    """Held-out events about cold items, and test events about all others.
+
+    :param counts: (N + 1,) training events of each item.
+    """
+    tested = Sequences.targets(store, TEST)
+    trained = counts.numpy()[tested.items] > 0
+    cold = Sequences.targets(store, COLD) if store.has_cold else tested.only(~trained)
+    return cold, tested.only(trained)
+
+
+@torch.no_grad()
+def _in_lists(
+    store: EventStore,
+    blend: Blend,
+    mapped: TextMap,
+    events: EvaluationEvents,
+    policies: Mapping[str, Places],
+) -> dict[str, float]:
+    """Rank by lists in which new items have places: ``POLICY/{}/ndcg@10`` and ``recall@10``."""
+    ranks: dict[str, list[Tensor]] = {policy: [] for policy in policies}
+    allowed = showable(store)
+    for index in range(len(events)):
+        batch = events[index]
+        usual = blend.scores(batch[Key.HISTORY], details=batch)
+        new = mapped.scores(usual)
+        if not store.repeats:
+            usual = usual.scatter(1, batch[Key.SEEN], -torch.inf)
+        eligible = allowed(batch[Key.USER])
+        if eligible is not None:
+            usual, new = (scores.where(eligible, -torch.inf) for scores in (usual, new))
+        for policy, placed in policies.items():
+            lists = placed(usual, new)
+            hit = (lists == batch[Key.TARGET][:, None]) & (lists != PADDING)
+            ranks[policy].append(torch.where(hit.any(1), hit.int().argmax(1) + 1, torch.inf))
+    values = {policy: event_metrics(torch.cat(own), [10]) for policy, own in ranks.items() if own}
+    return {
+        f"{policy}/{{}}/{name}": float(values[policy][name].mean()) if values else 0.0
+        for policy in policies
+        for name in ("ndcg@10", "recall@10")
+    }
+
+
+def cold_section(metrics: Metrics) -> Section | None:
+    """Show how new items are ranked, and what places reserved for them cost the others.
+
+    :returns: None where no held-out event is about an item without training events.
+    """
+    if "cold/events" not in metrics:
+        return None
+    among = rows_of(metrics, "cold/{}/{}@10", TITLES, ["recall", "ndcg"])
+    policies = {f"places-{places}": f"{places} reserved" for places in PLACES} | {
+        f"explore-{rate}": f"each at random, {100 * rate:.0f} %" for rate in RATES
+    }
+    warm = {policy: metrics[f"cold/{policy}/warm/ndcg@10"] for policy in policies}
+    new = {policy: metrics[f"cold/{policy}/cold/recall@10"] for policy in policies}
+    whole = warm["places-0"]
+    lost = [f"{100 * (1 - own / whole):.1f} %" if whole else NOTHING for own in warm.values()]
+    rows = [
+        [title, number(new[policy]), number(warm[policy]), less]
+        for (policy, title), less in zip(policies.items(), lost, strict=True)
+    ]
+    curve = Curve(
+        [*warm.values()][: len(PLACES)],
+        [*new.values()][: len(PLACES)],
+        ("NDCG@10 of items with events", "Recall@10 of items without"),
+        words=[str(places) for places in PLACES],
+    )
+    return Section(
+        "New items",
+        f"{int(metrics['cold/events']):,} held-out events are about {int(metrics['cold/items']):,} "
+        "items without training events. The first table ranks these items among themselves. In a "
+        "list of ten they appear only in places of their own: the last places are reserved, or "
+        "each place is drawn at random, so that all new items are tried.",
+        [
+            Table(["among new items alone", "Recall@10", "NDCG@10"], among, TITLES["map"]),
+            Table(["places of ten", "Recall@10, new", "NDCG@10, others", "others lose"], rows),
+        ],
+        [curve],
+        "Ranked among all items by their texts, new items have Recall@10 "
+        f"{metrics['cold/text-among-all/recall@10']:.3f}. `lightrec recommend RUN --new 2` "
+        "reserves two places; `--explore 0.2` draws them.",
+    )
