@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lightrec.keys import Key
-from lightrec.rewards.base import Reward, RewardContext
+from lightrec.rewards.base import Reward, UserReward
 
 
 class EngagementReward(Reward):
@@ -20,26 +20,7 @@ class EngagementReward(Reward):
         return self.taken(transition).float().sum(1, keepdim=True)
 
 
-class _OfUsers(Reward):
-    """A reward by a user model."""
-
-    def bind(self, context: RewardContext) -> None:
-        """Take the user model."""
-        self.users = context.users
-
-    def asked(self, transition: TensorDictBase) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Give histories, slates in which any item stands in for padding, and users."""
-        items, user = transition[Key.ACTION].clamp_min(1), transition.get(Key.USER, None)
-        return transition[Key.HISTORY], items, user
-
-    def log_probabilities(self, transition: TensorDictBase) -> Tensor:
-        """Give the logarithms (B, K + 1) of what is chosen from slates, nothing last."""
-        history, _, user = self.asked(transition)
-        utilities = self.users.utilities(history, transition[Key.ACTION], user)
-        return pad(utilities, (0, 1)).log_softmax(-1)
-
-
-class LearnedReward(_OfUsers):
+class LearnedReward(UserReward):
     """The reward r(s, i) of each accepted item by a user model, in nats relative to nothing.
 
     It is as good as the model's assumptions: the discount, the leave rate and, in logs without
@@ -52,7 +33,7 @@ class LearnedReward(_OfUsers):
         return self.of_taken(transition, self.users.reward(*self.asked(transition)))
 
 
-class SurplusReward(_OfUsers):
+class SurplusReward(UserReward):
     """r(s, i) - log π(i) of an accepted item, -log π(nothing) where nothing was accepted.
 
     This is the step reward whose discounted sum a soft-optimal user maximises (Ziebart et al.
@@ -69,12 +50,12 @@ class SurplusReward(_OfUsers):
         """Give rewards (B, 1), in nats."""
         taken = self.taken(transition)
         chosen = torch.cat([taken, ~taken.any(1, keepdim=True)], 1)
-        surprise = torch.where(chosen, -self.log_probabilities(transition), 0)
+        surprise = torch.where(chosen, -_log_probabilities(self, transition), 0)
         reward = self.users.reward(*self.asked(transition))
         return self.of_taken(transition, reward) + surprise.sum(1, keepdim=True)
 
 
-class ProbabilityLogReward(_OfUsers):
+class ProbabilityLogReward(UserReward):
     """r = p·log p, p being the predicted probability of choosing the accepted item.
 
     It is 0 at p = 0 and at p = 1, and lowest, -1/e, at p = 1/e: below that a better recommendation
@@ -86,23 +67,21 @@ class ProbabilityLogReward(_OfUsers):
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give rewards (B, 1), at most 0; 0 for nothing."""
-        p = self.log_probabilities(transition)[:, :-1].exp()
+        p = _log_probabilities(self, transition)[:, :-1].exp()
         return self.of_taken(transition, torch.xlogy(p, p))
 
 
-class ValueReward(_OfUsers):
+class ValueReward(UserReward):
     """The mean value of what was accepted, in the log's own units; 0 for nothing.
 
     :param least: is subtracted from every accepted item's value, such as the lowest good rating.
     """
 
+    needs = "valuing"
+
     def __init__(self, least: float = 0.0) -> None:
         super().__init__()
         self.least = least
-
-    def bind(self, context: RewardContext) -> None:
-        """Take the user model, which must have a model of values."""
-        self.users = context.users_with("valuing")
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
@@ -111,7 +90,7 @@ class ValueReward(_OfUsers):
         return self.of_taken(transition, mean - self.least)
 
 
-class ConversionReward(_OfUsers):
+class ConversionReward(UserReward):
     """The probability that an accepted item has at least a certain value; 0 for nothing.
 
     Such values are purchases, four stars or more, or films watched for half an hour. They are
@@ -120,16 +99,21 @@ class ConversionReward(_OfUsers):
     :param threshold: in the log's own units.
     """
 
+    needs = "valuing"
+
     def __init__(self, threshold: float = 1.0) -> None:
         super().__init__()
         self.threshold = threshold
-
-    def bind(self, context: RewardContext) -> None:
-        """Take the user model, which must have a model of values."""
-        self.users = context.users_with("valuing")
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give rewards (B, 1), from 0 to 1 for each item."""
         mean, deviation = self.users.value(*self.asked(transition))
         return self.of_taken(transition, torch.special.ndtr((mean - self.threshold) / deviation))
+
+
+def _log_probabilities(reward: UserReward, transition: TensorDictBase) -> Tensor:
+    """Give the logarithms (B, K + 1) of what is chosen from slates, nothing last."""
+    history, _, user = reward.asked(transition)
+    utilities = reward.users.utilities(history, transition[Key.ACTION], user)
+    return pad(utilities, (0, 1)).log_softmax(-1)

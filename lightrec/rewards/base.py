@@ -1,7 +1,7 @@
 """The base class of rewards: from a transition to a number, and what a run lets it know."""
 
 from abc import abstractmethod
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import polars as pl
 import torch
@@ -13,6 +13,7 @@ from lightrec.errors import NotApplicable
 from lightrec.keys import PADDING, Key
 from lightrec.users.user_model import UserModel
 
+Needed = Literal["valuing", "returning", "uncertainty"]
 _Part = TypeVar("_Part")
 MISSING = {
     "users": "It goes by a user model, and there is none here: fit users to a log first.",
@@ -55,7 +56,7 @@ class RewardContext:
         """
         return _there(self._users, "users").requires_grad_(False)
 
-    def users_with(self, what: Literal["valuing", "returning", "uncertainty"]) -> UserModel:
+    def users_with(self, what: Needed) -> UserModel:
         """Give the user model, frozen.
 
         :raises NotApplicable: where it lacks a part, or is no ensemble, which knows uncertainty.
@@ -142,6 +143,23 @@ class Reward(nn.Module):
         longer = torch.cat([transition[Key.HISTORY], entered], 1)
         order = (longer > PADDING).to(torch.int8).sort(dim=1, stable=True).indices
         return longer.gather(1, order)
+
+
+class UserReward(Reward):
+    """A reward by a run's user model."""
+
+    needs: ClassVar[Needed | None] = None
+    """What the user model must have."""
+
+    def bind(self, context: RewardContext) -> None:
+        """Take the user model."""
+        self.users = context.users_with(self.needs) if self.needs else context.users
+
+    @staticmethod
+    def asked(transition: TensorDictBase) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Give histories, slates in which any item stands in for padding, and users."""
+        items, user = transition[Key.ACTION].clamp_min(1), transition.get(Key.USER, None)
+        return transition[Key.HISTORY], items, user
 
 
 def _there(part: _Part | None, what: str) -> _Part:

@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import PADDING, Key
-from lightrec.rewards.base import Reward, RewardContext
+from lightrec.rewards.base import Reward, RewardContext, UserReward
 
 
 class RepetitionPenalty(Reward):
@@ -91,19 +91,14 @@ class FatiguePenalty(Reward):
         return -same.sum((1, 2)).unsqueeze(1).float() / self.window
 
 
-class UncertaintyPenalty(Reward):
+class UncertaintyPenalty(UserReward):
     """Minus the uncertainty of an ensemble of user models about the answer to a slate, in nats.
 
     It keeps a policy to what the log knows (Yu et al. 2020, "MOPO"). A simulator's own uncertainty
     under ``next`` is used where there is one.
     """
 
-    def bind(self, context: RewardContext) -> None:
-        """Take the user model.
-
-        :raises NotApplicable: where there is a single user model.
-        """
-        self.users = context.users_with("uncertainty")
+    needs = "uncertainty"
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:

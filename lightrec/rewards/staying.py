@@ -10,64 +10,53 @@ from abc import abstractmethod
 
 import torch
 from tensordict import TensorDictBase
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
-from lightrec.rewards.base import Reward, RewardContext
+from lightrec.rewards.base import Reward, RewardContext, UserReward
 from lightrec.users.user_model import UserModel
 
 DAY = 86_400.0
 
 
-class Endings(nn.Module):
-    """The probability that a session ends after a step: fitted, or the assumed leave rate.
+def after_step(
+    users: UserModel, transition: TensorDictBase
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Give the histories (B, L + K) after the step, and as (B, 1): the slates shown, the items
+    accepted, and whether one was from the last slate.
 
-    :param users: the user model.
+    A transition without ``step`` and ``accepted_total`` counts as the first of its session.
     """
-
-    def __init__(self, users: UserModel) -> None:
-        super().__init__()
-        self.users = users
-
-    def after(self, transition: TensorDictBase) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Give the histories (B, L + K) after the step, and as (B, 1): the slates shown, the items
-        accepted, and whether one was from the last slate.
-
-        A transition without ``step`` and ``accepted_total`` counts as the first of its session.
-        """
-        nothing = self.users.num_items + 1 if self.users.records_nothing else PADDING
-        taken = Reward.taken(transition)
-        accepted = taken.any(1, keepdim=True).float()
-        zero = torch.zeros_like(accepted)
-        step = transition.get(Key.STEP, zero.long()) + 1
-        total = transition.get(Key.ACCEPTED_TOTAL, zero) + taken.sum(1, keepdim=True)
-        return Reward.after(transition, nothing), step, total, accepted
-
-    def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give probabilities (B, 1)."""
-        user = transition.get(Key.USER, None)
-        return self.users.leave(*self.after(transition), user).unsqueeze(1)
+    taken = Reward.taken(transition)
+    accepted = taken.any(1, keepdim=True).float()
+    zero = torch.zeros_like(accepted)
+    step = transition.get(Key.STEP, zero.long()) + 1
+    total = transition.get(Key.ACCEPTED_TOTAL, zero) + taken.sum(1, keepdim=True)
+    nothing = users.num_items + 1 if users.records_nothing else PADDING
+    return Reward.after(transition, nothing), step, total, accepted
 
 
-class StayReward(Reward):
+def ending(users: UserModel, transition: TensorDictBase) -> Tensor:
+    """Give the probabilities (B, 1) that sessions end after the step, fitted or assumed."""
+    user = transition.get(Key.USER, None)
+    return users.leave(*after_step(users, transition), user).unsqueeze(1)
+
+
+class StayReward(UserReward):
     """The probability that the session goes on after the step.
 
     Summed over a session it pays for length, whatever is in it: weigh it against the reward of a
     step. With an assumed leave rate it is a constant.
     """
 
-    def bind(self, context: RewardContext) -> None:
-        """Take the user model."""
-        self.endings = Endings(context.users)
-
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give rewards (B, 1), from 0 to 1."""
-        return 1 - self.endings(transition)
+        return 1 - ending(self.users, transition)
 
 
-class ReturnReward(Reward):
+class ReturnReward(UserReward):
     """The probability that the session ends after the step and the user returns soon.
 
     Its expected sum over a session is the probability of a return: the reward of retention (Cai et
@@ -76,23 +65,20 @@ class ReturnReward(Reward):
     :param days: how soon.
     """
 
+    needs = "returning"
+
     def __init__(self, days: float = 7.0) -> None:
         super().__init__()
         self.days = days
 
-    def bind(self, context: RewardContext) -> None:
-        """Take the user model, which must have a model of returns."""
-        self.endings = Endings(context.users_with("returning"))
-
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give rewards (B, 1), from 0 to 1."""
-        history, step, total, _ = self.endings.after(transition)
-        user = transition.get(Key.USER, None)
-        mean, deviation = self.endings.users.return_(history, step, total, user)
+        history, step, total, _ = after_step(self.users, transition)
+        mean, deviation = self.users.return_(history, step, total, transition.get(Key.USER, None))
         limit = torch.tensor(self.days * DAY, device=mean.device).log()
-        ends: Tensor = self.endings(transition)
-        return ends * torch.special.ndtr((limit - mean) / deviation).unsqueeze(1)
+        soon = torch.special.ndtr((limit - mean) / deviation)
+        return ending(self.users, transition) * soon.unsqueeze(1)
 
 
 class ShapedReward(Reward):
@@ -112,14 +98,14 @@ class ShapedReward(Reward):
         if not 0 <= discount <= 1:
             raise RecipeError(f"The discount of shaping is {discount}; it lies between 0 and 1.")
         self.reward, self.discount = reward, discount
-        self.endings: Endings | None = None
-        """Where ends are fitted and not a part of the discount."""
+        self.users: UserModel | None = None
+        """Says how sessions end, where that is fitted and not a part of the discount."""
 
     def bind(self, context: RewardContext) -> None:
         """Weigh the next state as the learner does."""
         super().bind(context)
         self.discount = context.discount
-        self.endings = Endings(context.users) if context.fitted_ends else None
+        self.users = context.users if context.fitted_ends else None
 
     @abstractmethod
     def potential(self, history: Tensor) -> Tensor:
@@ -132,8 +118,8 @@ class ShapedReward(Reward):
         ended = ("next", "terminated")
         if ended in transition.keys(include_nested=True):
             after = torch.where(transition[ended], 0, after)
-        elif self.endings is not None:
-            after = after * (1 - self.endings(transition))
+        elif self.users is not None:
+            after = after * (1 - ending(self.users, transition))
         before = self.potential(transition[Key.HISTORY])
         found: Tensor = self.reward(transition) + self.discount * after - before
         return found

@@ -9,7 +9,6 @@ import textwrap
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,21 +48,17 @@ class IsolatedPlugins:
         self.entry_points: list[EntryPoint] = []
         self._found: Plugins | None = None
 
-    def add(self, name: str, hooks: str | ModuleType) -> EntryPoint:
+    def add(self, name: str, hooks: str) -> EntryPoint:
         """Install a plugin.
 
         :param name: of its entry point.
-        :param hooks: the hook module, or its source text; ``hookimpl`` is imported for it, and
-            what it defines is found under ``hooks_of_<name>``.
+        :param hooks: source text of the hook module ``hooks_of_<name>``; ``hookimpl`` is imported
+            for it.
         """
-        if isinstance(hooks, ModuleType):
-            module = hooks.__name__
-            self._monkeypatch.setitem(sys.modules, module, hooks)
-        else:
-            module = f"hooks_of_{name.replace('-', '_')}"
-            source = "from lightrec.hookspecs import hookimpl\n" + textwrap.dedent(hooks)
-            (self.folder / f"{module}.py").write_text(source)
-            self._monkeypatch.delitem(sys.modules, module, raising=False)
+        module = f"hooks_of_{name.replace('-', '_')}"
+        source = "from lightrec.hookspecs import hookimpl\n" + textwrap.dedent(hooks)
+        (self.folder / f"{module}.py").write_text(source)
+        self._monkeypatch.delitem(sys.modules, module, raising=False)
         self.entry_points.append(EntryPoint(name=name, value=module, group="lightrec"))
         self._found = None
         return self.entry_points[-1]

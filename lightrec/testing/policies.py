@@ -102,31 +102,23 @@ class PolicyChecks(HistoryChecks):
                 if len({*shown} & allowed) < len(shown) or any(rest):
                     yield f"With deterministic={deterministic}, a slate is {slate}."
 
-    @promise("Write `distribution.log_prob` of the very columns that are shown, in their order.")
-    def written_probability(self) -> Faults:
-        """`action_log_prob` is the logarithm of the slate's probability under `distribution`."""
-        policy = self._ready()
-        for places in (1, 3):
-            # The same chance for scores that are drawn; slates are drawn after them.
-            with seeded():
-                acted = policy.act(self.standard(policy), places, deterministic=False)
-            with seeded():
-                law = policy.distribution(self.standard(policy), places)
-            yield from differences(acted[Key.LOG_PROBABILITY], law.log_prob(acted[Key.ACTION]))
-
-    @promise("Draw from the law whose `log_prob` is written; leave both to `Policy.act`.")
+    @promise("Draw from `distribution`, and write its `log_prob`; leave both to `Policy.act`.")
     def frequencies(self) -> Faults:
-        """Slates come as often as their probabilities say."""
+        """Slates come as often as the probabilities say whose logarithms are `action_log_prob`."""
         policy = self._ready()
         state = self.few(policy, DRAWS)
-        law = policy.distribution(state, 2)
+        with seeded():
+            acted = policy.act(state.clone(), 2, deterministic=False)
+        with seeded():  # the same chance for scores that are drawn
+            law = policy.distribution(state, 2)
+        shown = acted[Key.ACTION]
+        yield from differences(acted[Key.LOG_PROBABILITY], law.log_prob(shown))
         expected = law.log_prob(PAIRS.unsqueeze(1).expand(-1, DRAWS, -1)).exp().mean(1)
-        shown = policy.act(state, 2, deterministic=False)[Key.ACTION]
         found = (PAIRS.unsqueeze(1) == shown).all(-1).float().mean(1)
-        # Five standard errors, of two draws where scores are drawn too.
-        allowed = 5 * (2 * expected * (1 - expected) / DRAWS).sqrt() + 1e-4
-        worst = int(((found - expected).abs() / allowed).argmax())
-        if not (found - expected).abs()[worst] <= allowed[worst]:
+        apart = (found - expected).abs()
+        apart /= 5 * (expected * (1 - expected) / DRAWS).sqrt() + 1e-4  # five standard errors
+        worst = int(apart.argmax())
+        if not apart[worst] <= 1:
             pair, share, chance = PAIRS[worst].tolist(), found[worst], expected[worst]
             yield f"{pair} came in {share:.3f} of {DRAWS} draws, where {chance:.3f} was expected."
 

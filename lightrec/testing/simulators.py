@@ -56,11 +56,12 @@ class SimulatorChecks(BatchChecks):
 
     @promise(
         "Give every key the shape and dtype that the base class announces, announce every further "
-        "key in `own_specs`, and hand the batch size on to `Simulator.__init__`."
+        "key in `own_specs`, hand the batch size on to `Simulator.__init__`, and look for "
+        "logarithms of 0 and divisions by 0 in what users answer."
     )
     def specs(self) -> Faults:
-        """What a simulator emits fits its specs (torchrl.envs.utils.check_env_specs), with as many
-        sessions side by side as were asked for.
+        """What a simulator emits is finite and fits its specs (torchrl.envs.utils.check_env_specs),
+        with as many sessions side by side as were asked for.
         """
         simulator, level = self.make(3), logger.level
         if simulator.batch_size != (3,):
@@ -72,6 +73,10 @@ class SimulatorChecks(BatchChecks):
             yield f"TorchRL says: {' '.join(str(error).split())[:500].rstrip('.')}."
         finally:
             logger.setLevel(level)
+        for name, part in self.played["next"].items(True, True):
+            if part.is_floating_point() and not part.isfinite().all():
+                bad = int((~part.isfinite()).sum())
+                yield f"{bad} of {part.numel()} numbers of {name} are not finite."
 
     @promise(
         "Draw from `self.generator` in `start`, and compute all later chance from the key "
@@ -160,13 +165,6 @@ class SimulatorChecks(BatchChecks):
         still = (after[Key.HISTORY] == now[Key.HISTORY]).all(-1) & declined
         if not (moved | still.flatten()).all():
             yield "A history changed otherwise."
-
-    @promise("Look for logarithms of 0 and divisions by 0 in what users answer.")
-    def finite(self) -> Faults:
-        """Rewards and all other numbers of a session are finite."""
-        for name, part in self.played["next"].items(True, True):
-            if part.is_floating_point() and not part.isfinite().all():
-                yield f"{int((~part.isfinite()).sum())} of {part.numel()} of {name} are not."
 
     @promise("Leave ends to the base class; give the probability of leaving from `respond`.")
     def endings(self) -> Faults:

@@ -56,20 +56,6 @@ def test_batches_come_to_ridge_regression():
     torch.testing.assert_close(bandit.mean, wanted)
 
 
-def test_a_batch_is_what_its_rows_are_one_by_one():
-    bandit = learned(ridge=2.0)
-    features, answers = rows(bandit)
-    inverse = torch.eye(features.shape[1], dtype=torch.float64) / 2
-    mean = torch.zeros_like(features[0])
-    for row, answer in zip(features, answers, strict=True):
-        # Sherman and Morrison, and the recursive least squares that follow from it.
-        gain = inverse @ row / (1 + row @ inverse @ row)
-        mean = mean + gain * (answer - row @ mean)
-        inverse = inverse - torch.outer(gain, row @ inverse)
-    torch.testing.assert_close(bandit.covariance, inverse)
-    torch.testing.assert_close(bandit.mean, mean)
-
-
 def test_upper_bounds_are_those_of_the_closed_form():
     bandit = learned(alpha=1.5, observation_size=2, inverse_temperature=1.0)
     contexts = torch.randn(4, SIZE + 2)

@@ -1,6 +1,5 @@
 """Sums, normalisation and shaping: hand values, telescoping and an optimal policy."""
 
-import jsonargparse
 import pytest
 import torch
 from tensordict import TensorDict
@@ -11,7 +10,7 @@ from lightrec.rewards.accepted import EngagementReward
 from lightrec.rewards.base import Reward, RewardContext
 from lightrec.rewards.combined import NormalisedReward, RunningMoments, WeightedSum
 from lightrec.rewards.penalties import RepetitionPenalty
-from lightrec.rewards.staying import ContinuationShaping, Endings, ShapedReward
+from lightrec.rewards.staying import ContinuationShaping, ShapedReward, ending
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing import tiny
 
@@ -53,27 +52,6 @@ def test_a_weighted_sum_by_hand():
             WeightedSum(parts, wrong)
     with pytest.raises(RecipeError, match="at least one part"):
         WeightedSum([])
-
-
-def test_a_recipe_can_nest_rewards():
-    parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_argument("--reward", type=Reward)
-    module = "lightrec.rewards"
-    nested = {
-        "class_path": f"{module}.combined.WeightedSum",
-        "init_args": {
-            "parts": [
-                {"class_path": f"{module}.accepted.EngagementReward"},
-                {
-                    "class_path": f"{module}.penalties.RepetitionPenalty",
-                    "init_args": {"window": 2},
-                },
-            ],
-            "weights": [1.0, 0.5],
-        },
-    }
-    reward = parser.instantiate_classes(parser.parse_object({"reward": nested})).reward
-    assert reward(STEPS).flatten().tolist() == [0, 1, 0]
 
 
 def test_moments_are_those_of_all_numbers():
@@ -203,7 +181,7 @@ def test_continuation_shaping_weighs_as_the_learner():
     WeightedSum([shaped]).bind(RewardContext(users, discount=0.9))
     torch.testing.assert_close(shaped(steps), plain + 0.9 * after - before)
     shaped.bind(RewardContext(users, discount=0.9, fitted_ends=True))
-    stay = 1 - Endings(users)(steps)
+    stay = 1 - ending(users, steps)
     torch.testing.assert_close(shaped(steps), plain + 0.9 * stay * after - before)
     ended = torch.tensor([[True], [False], [False]])
     steps["next"] = TensorDict({"terminated": ended}, batch_size=[3])

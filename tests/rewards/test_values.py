@@ -10,7 +10,7 @@ from lightrec.errors import NotApplicable
 from lightrec.keys import Key
 from lightrec.rewards.accepted import ConversionReward
 from lightrec.rewards.base import RewardContext
-from lightrec.rewards.staying import Endings, ReturnReward, StayReward
+from lightrec.rewards.staying import ReturnReward, StayReward, after_step
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
 from lightrec.users.user_model import UserModel
@@ -94,10 +94,10 @@ def test_a_transition_that_tells_nothing_of_its_session_is_the_first(model, tran
 
 def test_the_history_after_the_step_is_the_models_own(model, transition):
     users = UserModel([model])
-    after = users.state(Endings(users).after(transition)[0])
+    after = users.state(after_step(users, transition)[0])
     history, clicked = transition[Key.HISTORY], torch.tensor([[5], [7], [2]])
     assert model.records_nothing
     torch.testing.assert_close(after, model.after(history, clicked).squeeze(1))
     model.nothing_recorded.fill_(False)
-    after = users.state(Endings(users).after(transition)[0])
+    after = users.state(after_step(users, transition)[0])
     torch.testing.assert_close(after[1], model.state(history)[1])

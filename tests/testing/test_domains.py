@@ -36,13 +36,6 @@ class AList(Right):
         return super().text(items).to_list()
 
 
-class OneForAll(Right):
-    def text(self, items):
-        if "title" not in items.columns:
-            return items.select(pl.lit("").alias("text")).to_series()
-        return super().text(items)
-
-
 class Nulls(Right):
     def text(self, items):
         known = "title" in items.columns and items["title"].is_not_null().any()
@@ -69,11 +62,6 @@ class Renames(Right):
         if "words" not in items.columns:
             items.insert_column(items.width, text.alias("words"))
         return text
-
-
-class ForAll(Right):
-    def eligible(self, users, items):
-        return np.ones(items.height, bool)
 
 
 class Degrees(Right):
@@ -117,12 +105,10 @@ def test_a_right_one_passes(right, failing):
         (RepeatsSometimes, {"attributes"}),
         (SampleOfNobody, {"attributes"}),
         (AList, {"output as declared", "rows apart"}),
-        (OneForAll, {"output as declared"}),
         (Nulls, {"output as declared", "rows apart"}),
         (JoinsAttributes, {"output as declared"}),
         (Numbers, {"rows apart"}),
         (Renames, {"input unchanged"}),
-        (ForAll, {"eligible"}),
         (Degrees, {"eligible"}),
         (NeedsAge, {"eligible"}),
         (FirstUser, {"eligible"}),

@@ -62,12 +62,6 @@ class NeedsTexts(Trained):
         return self.out(torch.stack([self.one(text) for text in texts]))
 
 
-class MeanOverPadding(Trained):
-    def encode(self, texts):
-        longest = max([len(text.split()) for text in texts], default=1)
-        return super().encode(texts) / max(longest, 1)
-
-
 class SortsAndForgets(Trained):
     def encode(self, texts):
         return super().encode(sorted(texts, key=len))
@@ -131,7 +125,6 @@ def test_a_right_one_passes(right, failing):
         (OneColumnMore, {"output as declared"}),
         (NoWordsNoNumber, {"output as declared", "devices"}),
         (NeedsTexts, {"output as declared"}),
-        (MeanOverPadding, {"rows apart"}),
         (SortsAndForgets, {"rows apart"}),
         (RefusesLongTexts, {"output as declared"}),
         (OnlyAscii, {"output as declared"}),

@@ -4,7 +4,6 @@ import sys
 
 import numpy as np
 import polars as pl
-import pytest
 import torch
 from polars.testing import assert_frame_equal
 
@@ -76,12 +75,3 @@ def test_they_are_gone_in_the_next(lightrec_plugins):
 def test_a_broken_plugin_is_seen(lightrec_plugins):
     lightrec_plugins.add("bad", "import no_such_module_here")
     assert "no_such_module_here" in plugins.installed().broken["bad"]
-
-
-def test_a_module_may_be_given(lightrec_plugins):
-    from lightrec import builtin
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plugins, "BUILTIN", "lightrec.hookspecs")
-        lightrec_plugins.add("own", builtin)
-    assert lightrec_plugins.entry_points[0].value == "lightrec.builtin"
