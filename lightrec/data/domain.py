@@ -1,7 +1,9 @@
 """Domains: what lightrec needs to know about a field of use, and what that forbids to show."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -34,6 +36,15 @@ class Domain:
     has seen. A slate never holds an item twice either way."""
     sample_name: str | None = None
     """The name under which `lightrec data fetch` knows the domain's sample."""
+    feedback: Mapping[str, float] = MappingProxyType({})
+    """The worth of an event of each kind, for logs whose recipe states no `weights`; a kind that is
+    not named has worth 1, and worth 0 leaves events out. An event of negative worth, such as a
+    skip, is in histories but is never a target."""
+    lifetime: timedelta | None = None
+    """How long an item is eligible after it was created, which its attribute `created` says, or
+    else after its first event in the log."""
+    disclaimer: str = ""
+    """A sentence that stands at the top of the report and above recommendations."""
 
     def text(self, items: pl.DataFrame) -> pl.Series:
         """Describe items in words.
@@ -53,7 +64,9 @@ class Domain:
         joined = pl.concat_str([*title, *parts], separator=". ", ignore_nulls=True)
         return items.select(joined.fill_null("").alias(Column.TEXT)).to_series()
 
-    def eligible(self, users: pl.DataFrame, items: pl.DataFrame) -> npt.NDArray[np.bool_] | None:
+    def eligible(
+        self, users: pl.DataFrame, items: pl.DataFrame, time: pl.Series
+    ) -> npt.NDArray[np.bool_] | None:
         """Return which items may be shown to which users; a forbidden item is never shown.
 
         Recommendations, policies and baselines in user models, the ranking of held-out events and
@@ -68,19 +81,35 @@ class Domain:
         :param users: U rows of the prepared log's user table: ``user`` and any attributes.
         :param items: the prepared log's N items in their order: ``item``, ``title``, ``text`` and
             any attributes.
+        :param time: U datetimes in UTC at which items are to be shown to the users; null in a log
+            without times.
         :returns: ``(U, N)`` bool, False for what may not be shown; None where everything may be.
         """
         return None
 
+    def weights(self, kinds: Sequence[str]) -> dict[str, float] | None:
+        """Return the worth of each kind of feedback; None if ``feedback`` names none of them."""
+        if self.feedback.keys().isdisjoint(kinds):
+            return None
+        return {kind: float(self.feedback.get(kind, 1)) for kind in kinds}
+
     @property
     def restricts(self) -> bool:
         """Whether some items may not be shown to some users."""
-        return type(self).eligible is not Domain.eligible
+        return type(self).eligible is not Domain.eligible or self.lifetime is not None
 
     def sample(self) -> Path | None:
         """Fetch the domain's sample log and return its folder, or None if it has none.
 
         :raises FetchError: if the sample cannot be fetched.
+        """
+        return None
+
+    def synthetic(self, folder: Path, seed: int) -> Path | None:
+        """Write a made-up log of the domain, which `--offline` uses; needs no network.
+
+        :param folder: an empty folder to write into.
+        :returns: a path that a reader recognises; None: `--offline` uses the world ``far``.
         """
         return None
 
@@ -141,17 +170,26 @@ def domain_of(store: EventStore) -> Domain:
 def eligible(store: EventStore, users: Integers | pl.DataFrame) -> npt.NDArray[np.bool_] | None:
     """Return the items that may be shown to some users.
 
-    :param users: ``(B,)`` rows of the user table, or B people as in the user table.
+    :param users: ``(B,)`` rows of the user table, each at the time of the user's last event; or B
+        people as in the user table, all at the time of the log's last event.
     :returns: ``(B, N + 1)`` bool; column 0 is False. None where everything may be shown.
     :raises PluginError: if the domain is not installed, fails, or returns something else.
     """
     domain = domain_of(store)
     if not domain.restricts:
         return None
-    table = users if isinstance(users, pl.DataFrame) else store.users[np.asarray(users)]
+    if isinstance(users, pl.DataFrame):
+        table, times = users, np.full(users.height, store.times.max())
+    else:
+        table, times = store.users[np.asarray(users)], store.times[store.offsets[users + 1] - 1]
     shape = (table.height, store.num_items)
+    moments = pl.Series("time", times if store.has_times else [None] * len(times), pl.Int64)
     with plugins.blaming(domain, f"say which of {shape[1]} items may be shown to {shape[0]} users"):
-        found = domain.eligible(table, store.catalog)
+        found = domain.eligible(table, store.catalog, moments.cast(pl.Datetime("ms", "UTC")))
+    if domain.lifetime is not None and store.has_times:
+        lifetime = domain.lifetime // timedelta(milliseconds=1)
+        alive = times[:, None] - lifetime <= store.first_seen
+        found = alive if found is None else found & alive
     if found is None:
         return None
     if not isinstance(found, np.ndarray) or found.dtype != bool or found.shape != shape:

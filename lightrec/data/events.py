@@ -35,6 +35,8 @@ class Events:
     items: NDArray[np.int32]
     times: NDArray[np.int64]
     strengths: NDArray[np.float32]
+    unwanted: Mask
+    """Whether the weight of the event's feedback is negative."""
     candidates: NDArray[np.int32] | None
     feedback: NDArray[np.int32]
     user_words: pl.Series
@@ -52,14 +54,15 @@ class Events:
 
         :returns: (F,) how many events of each of ``feedback_words`` were dropped.
         """
-        before = self._by_feedback()
+        before = self.by_kind()
         for column in fields(self):
             values = getattr(self, column.name)
             if isinstance(values, np.ndarray):
                 setattr(self, column.name, values[rows])
-        return before - self._by_feedback()
+        return before - self.by_kind()
 
-    def _by_feedback(self) -> NDArray[np.int64]:
+    def by_kind(self) -> NDArray[np.int64]:
+        """(F,) how many events there are of each of ``feedback_words``."""
         return np.bincount(self.feedback, minlength=len(self.feedback_words)).astype(np.int64)
 
     def feedback_kinds(self) -> tuple[NDArray[np.signedinteger[Any]], list[str]]:
@@ -75,10 +78,10 @@ class Events:
 
     @property
     def is_target(self) -> Mask:
-        """(E,) whether an event may be a target: all, or those with candidates if any has."""
+        """(E,) whether an event may be a target: wanted, and with candidates if any event has."""
         if self.candidates is None:
-            return np.ones(len(self.users), bool)
-        return (self.candidates != NOTHING).any(axis=1)
+            return ~self.unwanted
+        return ~self.unwanted & (self.candidates != NOTHING).any(axis=1)
 
 
 def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
@@ -99,6 +102,7 @@ def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
         items=_codes(items, item_words),
         times=times if log.has(Column.TIME) else np.zeros_like(times),
         strengths=_strength(events, weights),
+        unwanted=feedback.is_in([k for k, w in (weights or {}).items() if w < 0]).to_numpy(),
         candidates=_matrix(offered, item_words) if has_candidates else None,
         feedback=_codes(feedback, feedback_words),
         user_words=user_words,

@@ -74,7 +74,8 @@ def look_at(tables: Tables, domain: Domain) -> Findings:
     """
     log, catalog = tables.log, tables.catalog
     times = log.events[Column.TIME].drop_nulls().sort().dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-    events = encode(log, None)
+    kinds = dict(log.events[Column.FEEDBACK].value_counts(sort=True).iter_rows())
+    events = encode(log, domain.weights(list(kinds)))
     dropped = drop(events, repeats=domain.repeats)
     worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.items)
     counts = {"events": len(log)} | tally(events, dropped, *number(events)[1:], worded)
@@ -85,7 +86,7 @@ def look_at(tables: Tables, domain: Domain) -> Findings:
             if catalog is not None or not name.startswith("items_without")
         },
         times=(times[0], times[-1]) if len(times) else None,
-        feedback=dict(log.events[Column.FEEDBACK].value_counts(sort=True).iter_rows()),
+        feedback=kinds,
         columns=dict(log.place.names) or {c: c for c in log.events.columns if log.has(c)},
         ignored=log.place.ignored,
         left_out=by_feedback(events, dropped),

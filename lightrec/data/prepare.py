@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -68,7 +68,7 @@ def prepare(
     :param minimum_value: events of a lower strength are dropped; the strength is the value (else
         the count, else 1) times the weight of the feedback.
     :param weights: weight of each feedback; events of weight 0 and of feedback without a weight are
-        dropped. None: all count 1.
+        dropped, and those of negative weight are no targets. None: the domain's, or else all 1.
     :param k_core: the least number of events of every user and every item; 0 for no limit.
     :param split: see :mod:`lightrec.data.events`.
     :param validation_fraction: of the log's time; for ``global-time`` only.
@@ -80,6 +80,8 @@ def prepare(
     :raises DataError: if the log does not allow these settings, or no event is left.
     """
     out = Path(out)
+    kinds = log.events[Column.FEEDBACK].unique().sort().to_list()
+    weights = domain.weights(kinds) if weights is None else weights
     settings: dict[str, Any] = {
         "minimum_value": minimum_value,
         "weights": None if weights is None else dict(weights),
@@ -100,7 +102,7 @@ def prepare(
     mark = fingerprint(tables, settings | {"format": FORMAT_VERSION, "restricts": domain.restricts})
     if _is_current(out, mark):
         return EventStore.open(out)
-    _check(log, settings)
+    _check(log, kinds, settings)
     events = encode(log, weights)
     dropped = drop(
         events,
@@ -143,16 +145,17 @@ def prepare(
         "order": "time" if log.has(Column.TIME) else "file",
         "feedback": chosen_kinds if len(chosen_kinds) > 1 else [],
         "left_out": by_feedback(events, dropped),
+        "used": dict(zip(events.feedback_words, events.by_kind().tolist(), strict=True)),
         "counts": counts,
     }
     said = [name for name in SAID if log.has(name)]
-    kinds = pl.Enum(events.feedback_words)
+    words = pl.Enum(events.feedback_words)
     written = {
         CATALOG: _joined(item_ids.alias(Column.ITEM), worded).with_columns(
             pl.col(Column.TEXT).fill_null("")
         ),
         USERS: _joined(user_ids.alias(Column.USER), known_users),
-        LOG: log.events.select(said)[events.rows].cast({Column.FEEDBACK: kinds}),
+        LOG: log.events.select(said)[events.rows].cast({Column.FEEDBACK: words}),
     }
     _write(out, arrays, written, meta)
     return EventStore.open(out)
@@ -203,7 +206,7 @@ def _is_current(out: Path, mark: str) -> bool:
         return False
 
 
-def _check(log: InteractionLog, settings: Mapping[str, Any]) -> None:
+def _check(log: InteractionLog, kinds: Sequence[str], settings: Mapping[str, Any]) -> None:
     problems = Problems()
     if settings["split"] == "global-time" and not log.has(Column.TIME):
         problems.add(
@@ -221,7 +224,6 @@ def _check(log: InteractionLog, settings: Mapping[str, Any]) -> None:
             f"cold_fraction {settings['cold_fraction']} must be a share of the items, above 0 and "
             "below 1."
         )
-    kinds = log.events[Column.FEEDBACK].unique().sort().to_list()
     for name, weight in (settings["weights"] or {}).items():
         if name not in kinds:
             near = difflib.get_close_matches(name, kinds, n=1, cutoff=0.5)
@@ -230,10 +232,10 @@ def _check(log: InteractionLog, settings: Mapping[str, Any]) -> None:
                 f"weights names the feedback {name!r}, of which the log has no event.{hint} The "
                 f"log's kinds of feedback are: {', '.join(map(repr, kinds))}."
             )
-        if not 0 <= weight < math.inf:
+        if not math.isfinite(weight):
             problems.add(
-                f"The weight of {name!r} is {weight}; a weight is a number from 0 on, and events "
-                "of weight 0 are left out."
+                f"The weight of {name!r} is {weight}; a weight is a finite number, and events of "
+                "weight 0 are left out."
             )
     problems.check()
 

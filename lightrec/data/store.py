@@ -138,6 +138,20 @@ class EventStore:
         """
         return pl.read_parquet(self.folder / CATALOG)
 
+    @cached_property
+    def first_seen(self) -> npt.NDArray[np.int64]:
+        """(N,) int64 milliseconds since 1970 UTC: when each item appeared.
+
+        That is what its attribute ``created`` says (a date or datetime), or else the time of its
+        first event. An item with neither appears after all others.
+        """
+        first = np.full(self.num_items + 2, np.iinfo(np.int64).max)
+        np.minimum.at(first, self.items, self.times)
+        appeared = pl.Series(first[1:-1])
+        if self.catalog.schema.get("created") in (pl.Date, pl.Datetime):
+            appeared = self.catalog["created"].dt.epoch("ms").fill_null(appeared)
+        return appeared.to_numpy()
+
     @property
     def repeats(self) -> bool:
         """Whether an item may come again in a history, according to the domain."""

@@ -132,6 +132,10 @@ def data_section(meta: Mapping[str, Any]) -> Section:
     rows += [[f"− {words}", f"{count:,}"] for count, words in left_out]
     rows += [["events used", f"{counts['events']:,}"]]
     tables = [Table(["", "events"], rows, "events used")]
+    worth = meta["settings"]["weights"] or {}
+    used = [[n, f"{c:,}", f"{worth.get(n, 1):g}"] for n, c in meta.get("used", {}).items() if c]
+    if len(used) > 1:
+        tables.append(Table(["feedback", "events used", "worth"], used))
     kept = [[words, f"{count:,}"] for count, words in in_words(counts, KEPT)]
     if kept:
         tables.append(Table(["kept as they are", ""], kept))
@@ -191,6 +195,7 @@ def write_page(
         version=lightrec.__version__,
         seed=stamps["ranker"]["seed"],
         counts=", ".join(f"{counts[key]:,} {key}" for key in ("users", "items", "events")),
+        disclaimer=run.domain.disclaimer,
         verdict=verdict,
         headline_figure=figure,
         sections=sections,

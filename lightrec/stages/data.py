@@ -3,6 +3,8 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from lightrec import plugins
 from lightrec.data.casts import TimeFormat
@@ -49,7 +51,8 @@ def prepare_log(
     :param columns: the log's column names by their meaning: ``{user: customer, item: sku}``.
     :param times: how times are written: auto, seconds, milliseconds or iso.
     :param minimum_value: the least value that counts as liked; null: every event does.
-    :param weights: weight of each feedback; events of weight 0 and of other feedback are left out.
+    :param weights: weight of each feedback; events of weight 0 and of other feedback are left out,
+        and those of negative weight are no targets. By default what the domain says they are worth.
     :param k_core: users and items with fewer events are left out, repeatedly.
     :param split: leave-one-out, global-time or item-cold.
     :param validation_fraction: for global-time: the part of the time before the test part.
@@ -58,21 +61,22 @@ def prepare_log(
     :param new_items: whether items of the item table that the log never names can be recommended.
     :param equal_times: order of events with equal times: file, or shuffle (seeded).
     :param seed: of the shuffle, of the items kept out and of the synthetic world.
-    :param offline: use the synthetic world ``far`` in place of a log.
+    :param offline: use the domain's synthetic log, or else the world ``far``, in place of a log.
     :param sessions: how many sessions of the world to log.
     :raises DataError: where the input cannot be used.
     """
     chosen: Domain = plugins.installed().get("domains", domain).load()()
     for path in stage.sources.values():
         check_input(path)
-    with leaving_nothing(stage):
+    with leaving_nothing(stage), TemporaryDirectory() as scratch:
         stage.prepare_work()
         with stage.output(seed) as folder:
-            if offline:
-                world = FarLog(seed)
+            made = chosen.synthetic(Path(scratch), seed) if offline else None
+            world = FarLog(seed) if offline and made is None else None
+            if world is not None:
                 tables = Tables(*world.log(sessions), None)
             else:
-                source = stage.sources.get("log") or chosen.sample()
+                source = made or stage.sources.get("log") or chosen.sample()
                 if source is None:
                     raise RecipeError(
                         f"The domain {domain!r} has no sample of its own: give your log with "
@@ -97,7 +101,7 @@ def prepare_log(
                 equal_times=equal_times,
                 seed=seed,
             )
-            if offline:
+            if world is not None:
                 # Fresh sessions, in the store's item indices; no stage but the last looks at them.
                 fresh = world.held_out(HELD_OUT_SESSIONS)
                 fresh.reindex(store.catalog[Column.ITEM].to_list()).save(folder / TRUTH)

@@ -54,7 +54,7 @@ def run(
     :param log: your interaction log; by default the domain's sample.
     :param items: your item table.
     :param users: your user table.
-    :param offline: run on the synthetic world ``far`` instead of a log.
+    :param offline: run on the domain's synthetic log, or else the world ``far``, and no log.
     :param seed: the seed of every stage, in place of the recipes'.
     :param fresh: do every stage anew.
     :param until: the last stage to do, such as ``ranker``; by default all are done but optional

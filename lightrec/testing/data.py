@@ -110,15 +110,16 @@ class DomainChecks(BatchChecks):
         domain, items = self.make(), self.standard().with_columns(pl.lit("").alias(Column.TEXT))
         attributes = {"age": ["40", "12", None], "country": ["fr", "", None]}
         users = pl.DataFrame({Column.USER: ["u", "v", "w"], **attributes})
+        time = pl.repeat(datetime.datetime(2024, 1, 31), 3, eager=True).dt.replace_time_zone("UTC")
         tables = [table.clone() for table in (users, items)]
         for people in (users, users.select(Column.USER), users.clear(1)):
             for things in (items, items.select(Column.ITEM, Column.TITLE, Column.TEXT)):
-                found = domain.eligible(people, things)
+                found = domain.eligible(people, things, time[: people.height])
                 shape = getattr(found, "shape", None), getattr(found, "dtype", None)
                 if found is not None and shape != ((people.height, things.height), np.dtype(bool)):
                     yield f"For {people.height} users and {things.height} items: {described(found)}"
-        whole, again = (domain.eligible(users, items) for _ in range(2))
-        rows = [domain.eligible(user, items) for user in users.iter_slices(1)]
+        whole, again = (domain.eligible(users, items, time) for _ in range(2))
+        rows = [domain.eligible(user, items, time[:1]) for user in users.iter_slices(1)]
         alone = None if any(row is None for row in rows) else np.concatenate(rows)
         yield from differences({"all": whole, "again": whole}, {"all": again, "again": alone})
         yield from differences(dict(enumerate(tables)), dict(enumerate((users, items))))

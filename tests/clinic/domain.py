@@ -9,6 +9,7 @@ class Clinic(Domain):
     """Lamps are for those known to be of age."""
 
     name = "clinic"
+    disclaimer = "No <medical> advice."
 
     def text(self, items):
         words = super().text(items)
@@ -16,7 +17,7 @@ class Clinic(Domain):
 
     talks_too_much = False
 
-    def eligible(self, users, items):
+    def eligible(self, users, items, time):
         age = users["age"] if "age" in users.columns else nothing(users)
         kind = items["kind"] if "kind" in items.columns else nothing(items)
         of_age = age.cast(pl.Int64, strict=False).fill_null(0).to_numpy() >= 18

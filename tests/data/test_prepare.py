@@ -1,8 +1,11 @@
 """What prepare() keeps, drops, orders and counts, on small logs and on MovieLens-100K."""
 
+import math
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.domain import Domain
+from lightrec.data.domain import Domain, eligible
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.readers.recbole import RecBoleReader
@@ -201,13 +204,70 @@ def test_feedback_of_weight_0_is_nothing_that_was_chosen(run: Prepare) -> None:
 
 def test_impossible_weights_are_refused_by_name(run: Prepare) -> None:
     with pytest.raises(DataError) as refused:
-        run(SHOP, weights={"view": 1, "purchse": 3, "cart": -1})
+        run(SHOP, weights={"view": 1, "purchse": 3, "cart": math.inf})
     assert str(refused.value).splitlines() == [
         "weights names the feedback 'purchse', of which the log has no event. Did you mean "
         "'purchase'? The log's kinds of feedback are: 'cart', 'purchase', 'view'.",
-        "The weight of 'cart' is -1; a weight is a number from 0 on, and events of weight 0 are "
-        "left out.",
+        "The weight of 'cart' is inf; a weight is a finite number, and events of weight 0 are left "
+        "out.",
     ]
+
+
+class Radio(Domain):
+    """A skip is worth less than nothing, and an advertisement is no event."""
+
+    feedback = MappingProxyType({"play": 2.0, "skip": -1.0, "advertisement": 0.0})
+
+
+HEARD = {
+    "user": list("aaaaabb"),
+    "item": list("vwxyzxy"),
+    "feedback": ["play", "skip", "play", "like", "skip", "advertisement", "play"],
+}
+
+
+def test_a_domain_says_what_feedback_is_worth(run: Prepare) -> None:
+    store = run(HEARD, domain=Radio())
+    worth = {"advertisement": 0.0, "like": 1.0, "play": 2.0, "skip": -1.0}
+    assert store.meta["settings"]["weights"] == worth
+    assert store.meta["used"] == {"like": 1, "play": 3, "skip": 2, "advertisement": 0}
+    assert store.meta["left_out"] == {"dropped_without_weight": {"advertisement": 1}}
+    assert items_of(store, "a") == ["v", "w", "x", "y", "z"]
+    assert store.strengths.tolist() == [2.0, -1.0, 2.0, 1.0, -1.0, 2.0]
+    # What was skipped is in histories, and neither trained on nor tested.
+    assert store.parts.tolist() == [TRAIN, CONTEXT, VALIDATION, TEST, CONTEXT, TRAIN]
+    # The recipe's weights go first, and a log of other kinds is none of the domain's business.
+    assert run(HEARD, domain=Radio(), weights={"skip": 1}).meta["settings"]["weights"] == {
+        "skip": 1
+    }
+    ratings = {"user": ["a"], "item": ["x"], "value": [4.0]}
+    assert run(ratings, domain=Radio()).meta["settings"]["weights"] is None
+
+
+def test_an_item_is_eligible_for_its_lifetime(
+    run: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class News(Domain):
+        lifetime = timedelta(seconds=2)
+
+    monkeypatch.setattr("lightrec.data.domain.domain_of", lambda store: News())
+    events = {"user": list("aabb"), "item": list("xyyz"), "time": [0, 2, 3, 9]}
+    items = pl.DataFrame({"item": list("wxyz")})
+    store = run(events, catalog=Catalog(items), domain=News(), new_items=True)
+    assert store.catalog["item"].to_list() == ["x", "y", "z", "w"]
+    # To a at time 2, to b at time 9, and to a stranger at the end of the log, which is time 9.
+    a, b = [False, True, True, True, True], [False, False, False, True, True]
+    found = eligible(store, np.array([0, 1]))
+    assert found is not None
+    assert found.tolist() == [a, b]
+    stranger = eligible(store, store.users.clear(1))
+    assert stranger is not None
+    assert stranger.tolist() == [b]
+    assert store.meta["restricts"]
+    moments = pl.Series([8000, None, None, None]).cast(pl.Datetime("ms"))
+    catalog = Catalog(items.with_columns(created=moments[[1, 0, 1, 1]]))
+    created = run(events, catalog=catalog, domain=News(), new_items=True)
+    assert created.first_seen[:3].tolist() == [8000, 2000, 9000]
 
 
 def test_weights_say_what_counts(run: Prepare) -> None:

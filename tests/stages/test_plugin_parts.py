@@ -27,6 +27,7 @@ from lightrec.run import Run
 from lightrec.simulators.rollout import judge
 from lightrec.simulators.user_model import LogStarts
 from lightrec.stages import recipes
+from lightrec.stages.data import TRUTH
 from lightrec.stages.run import execute, run
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
@@ -57,6 +58,7 @@ def test_an_evaluator_of_a_plugin_has_a_section_of_its_own_which_is_escaped(clin
     assert "<th>&lt;b&gt;</th>" in page
     assert "&lt;script&gt;alert()&lt;/script&gt;" in page
     assert "<script" not in page
+    assert '<p class="lead">No &lt;medical&gt; advice.</p>' in page
     sentence = f"{ADULTS.start} users are under 18."
     assert f'<p class="lead">{sentence}</p>' in page
     assert main(["evaluate", str(clinic)]) == 0
@@ -111,6 +113,20 @@ def is_minor(clinic, users):
     return torch.tensor([int(names[int(row)][1:]) not in ADULTS for row in users])
 
 
+def test_offline_uses_the_synthetic_log_of_a_domain(clinic, monkeypatch, tmp_path):
+    def synthetic(self, folder, seed):
+        (folder / "log.csv").write_text(f"user,item\na,x{seed}\na,y\n")
+        return folder / "log.csv"
+
+    monkeypatch.setattr(type(domain_of(EventStore.open(clinic / "data"))), "synthetic", synthetic)
+    settings = ["--domain=clinic", "--offline=true", "--seed=3", "--k_core=0"]
+    _, recipe = recipes.find("generic/data")
+    execute(Stage("data", recipe, tmp_path / "run" / "data", settings))
+    store = EventStore.open(tmp_path / "run" / "data")
+    assert sorted(store.catalog["item"]) == ["x3", "y"]
+    assert {path.name for path in store.folder.iterdir()}.isdisjoint({TRUTH, "log.csv"})
+
+
 @pytest.mark.parametrize("by", ["policy", "blend"])
 def test_nobody_is_recommended_what_the_domain_forbids(clinic, by):
     recommender = load(clinic, by)
@@ -140,7 +156,9 @@ def test_a_profile_on_the_line_is_what_the_domain_is_asked_about(clinic, capsys)
         assert main(["recommend", str(clinic), "--only", "kind=lamp", *given]) in (0, 2)
         return capsys.readouterr()
 
-    assert "lamp number" in recommended("--profile", "age=40").out
+    shown = recommended("--profile", "age=40")
+    assert "lamp number" in shown.out
+    assert shown.err.startswith("No <medical> advice.\n")
     told = recommended("--profile", "age=12")
     assert "lamp number" not in told.out
     assert "list is empty: the domain clinic allows this person none of the 12 items." in told.err
@@ -197,7 +215,7 @@ def test_drawn_sets_hold_nothing_that_is_forbidden(clinic, lamps):
 
 
 def test_who_may_see_nothing_is_shown_nothing(clinic, monkeypatch):
-    def nothing(self, users, items):
+    def nothing(self, users, items, time):
         return np.zeros((users.height, items.height), bool)
 
     monkeypatch.setattr(type(domain_of(EventStore.open(clinic / "data"))), "eligible", nothing)
@@ -230,7 +248,7 @@ def test_a_domain_that_forbids_must_be_installed(clinic, monkeypatch):
 def test_a_wrong_answer_names_the_domain(clinic, monkeypatch, answer, told):
     store = EventStore.open(clinic / "data")
     kind = type(domain_of(store))
-    monkeypatch.setattr(kind, "eligible", lambda self, users, items: answer(users, items))
+    monkeypatch.setattr(kind, "eligible", lambda self, users, items, time: answer(users, items))
     with pytest.raises(PluginError, match=told) as error:
         eligible(store, np.array([0, 1]))
     assert "Clinic of lightrec-clinic 1.0" in str(error.value)

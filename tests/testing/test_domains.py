@@ -65,30 +65,30 @@ class Renames(Right):
 
 
 class Degrees(Right):
-    def eligible(self, users, items):
+    def eligible(self, users, items, time):
         return np.ones((users.height, items.height))
 
 
 class NeedsAge(Right):
-    def eligible(self, users, items):
+    def eligible(self, users, items, time):
         return np.ones((users["age"].len(), items.height), bool)
 
 
 class FirstUser(Right):
-    def eligible(self, users, items):
+    def eligible(self, users, items, time):
         first = np.arange(users.height) == 0
         return np.tile(first[:, None], (1, items.height))
 
 
 class Dice(Right):
-    def eligible(self, users, items):
+    def eligible(self, users, items, time):
         return np.random.default_rng().random((users.height, items.height)) < 0.5
 
 
 class RightAboutAge(Right):
     """What has no title is for those of age."""
 
-    def eligible(self, users, items):
+    def eligible(self, users, items, time):
         age = users["age"].cast(int).fill_null(0) if "age" in users.columns else [0] * users.height
         return (np.array(age)[:, None] >= 18) | items["title"].is_not_null().to_numpy()
 
