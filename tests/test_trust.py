@@ -90,7 +90,7 @@ def edit(path: Path, change) -> None:
 def forge_blend(run, name, given):
     def change(content):
         for form in content["item_models"].values():
-            form |= {**described(name, given), "weight": 1.0}
+            form |= described(name, given)
 
     edit(run / "ranker" / "blend.json", change)
 

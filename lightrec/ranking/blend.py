@@ -15,6 +15,7 @@ from lightrec.errors import RunError
 from lightrec.keys import PADDING, Column
 from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.item_models.text_map import TextMap
+from lightrec.ranking.metrics import Details
 from lightrec.ranking.ranker import Ranker
 from lightrec.trust import built
 
@@ -64,9 +65,7 @@ class Blend(nn.Module):
         assert isinstance(model, ItemModel)
         return model
 
-    def logarithms(
-        self, name: str, history: Tensor, details: Mapping[str, Tensor] | None = None
-    ) -> Tensor:
+    def logarithms(self, name: str, history: Tensor, details: Details = None) -> Tensor:
         """What one part says of all items: (B, N + 1) float32, finite; column 0 means nothing."""
         padding = torch.tensor([PADDING], device=history.device)
         if name == RANKER:
@@ -78,11 +77,7 @@ class Blend(nn.Module):
         return (share + self.smoothing / self.ranker.num_items).log()
 
     def scores(
-        self,
-        histories: Tensor,
-        users: Tensor | None = None,
-        *,
-        details: Mapping[str, Tensor] | None = None,
+        self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
     ) -> Tensor:
         """Score all items; see :class:`~lightrec.ranking.metrics.ItemScorer`.
 
@@ -106,23 +101,18 @@ class Blend(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write what is added to the ranker; item models without weight are described only."""
-        described = {
-            name: {**model.description, "weight": self.weights.get(name, 0.0)}
-            for name, model in self.item_models.items()
-            if isinstance(model, ItemModel)
-        }
+        weights = {name: self.weights.get(name, 0.0) for name in (RANKER, *self.item_models)}
         content = {
             "smoothing": self.smoothing,
             "l2_of_texts": self.l2,
-            RANKER: self.weights.get(RANKER, 0.0),
-            "item_models": described,
+            "weights": weights,
+            "item_models": {name: self.item_model(name).description for name in self.item_models},
         }
         (folder / DESCRIPTION).write_text(json.dumps(content, indent=2) + "\n")
         tensors = {
-            f"{name}/{key}": tensor
-            for name, model in self.item_models.items()
-            if self.weights.get(name)
-            for key, tensor in model.named_buffers()
+            path.replace(".", "/", 1): tensor
+            for path, tensor in self.item_models.named_buffers()
+            if weights[path.partition(".")[0]]
         }
         save_tensors(tensors, folder / TENSORS)
 
@@ -142,16 +132,12 @@ class Blend(nn.Module):
         if not (folder / DESCRIPTION).is_file():
             return cls(ranker).freeze()
         content = json.loads((folder / DESCRIPTION).read_text())
-        tensors = load_file(folder / TENSORS)
-        weights, item_models = {RANKER: content[RANKER]}, {}
-        for name, described in content["item_models"].items():
-            weights[name] = described["weight"]
-            if described["weight"]:
-                item_models[name] = built(described, ItemModel)
-        for path, tensor in tensors.items():
+        weights = content["weights"]
+        models = {n: m for n, m in described_models(folder).items() if weights[n]}
+        for path, tensor in load_file(folder / TENSORS).items():
             name, _, key = path.partition("/")
-            item_models[name].keep(key, tensor)
-        blend = cls(ranker, item_models, weights, content["smoothing"]).freeze()
+            models[name].register_buffer(key, tensor)
+        blend = cls(ranker, models, weights, content["smoothing"]).freeze()
         blend.l2 = content["l2_of_texts"]
         return blend
 
@@ -172,8 +158,7 @@ def names_of(item_models: Sequence[ItemModel]) -> dict[str, ItemModel]:
     """Name item models by their classes; a second one of a class is called ``Class-2``."""
     named: dict[str, ItemModel] = {}
     for model in item_models:
-        kind, number = type(model).__name__, 1
-        while (name := kind if number == 1 else f"{kind}-{number}") in named:
-            number += 1
-        named[name] = model
+        kind = type(model).__name__
+        same = sum(type(other).__name__ == kind for other in named.values())
+        named[f"{kind}-{same + 1}" if same else kind] = model
     return named

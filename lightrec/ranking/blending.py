@@ -1,7 +1,7 @@
 """From a trained ranker and item models to a blend, with nothing but training and validation."""
 
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -15,9 +15,9 @@ from lightrec.errors import NotApplicable
 from lightrec.keys import Column, Key
 from lightrec.progress import progress_bar
 from lightrec.ranking.blend import RANKER, Blend, names_of
-from lightrec.ranking.item_models.base import Evidence, ItemModel, choose, tries
+from lightrec.ranking.item_models.base import Evidence, ItemModel, choose, combinations
 from lightrec.ranking.item_models.text_map import PENALTIES, TextMap
-from lightrec.ranking.metrics import ItemScorer, evaluate_scores
+from lightrec.ranking.metrics import ItemScorer, Scorer, evaluate_scores
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import EvaluationEvents, SequenceData
 
@@ -29,66 +29,53 @@ FITTED: Final = 4_000
 """So many validation events decide the weights, a handful of numbers."""
 FEATURES: Final = 1 << 26
 """At most so many logarithms are held, which may limit those events further."""
-
-
+BLOCK: Final = 1 << 24
+"""How many logits exist at once."""
 BLENDING: Final = 4
 """So many steps of the progress bar follow the item models."""
 
 
-@dataclass(frozen=True)
-class Blended:
-    """What came out.
-
-    :param blend: of the ranker and all item models that fit the log.
-    :param metrics: of the blend on validation events.
-    :param validation: NDCG@10 there of the ranker and of each model.
-    :param left_out: why a model is not there.
-    """
-
-    blend: Blend
-    metrics: dict[str, float]
-    validation: dict[str, float]
-    left_out: dict[str, str]
-
-
 def blend(
-    ranker: Ranker, item_models: Sequence[ItemModel], data: SequenceData, seed: int
-) -> Blended:
+    ranker: Ranker, item_models: Sequence[ItemModel], data: SequenceData
+) -> tuple[Blend, dict[str, float]]:
     """Choose the item models' settings, then the weights, both on validation events.
+
+    An item model that the log is not of a kind for is left out, which is printed.
 
     :param ranker: trained; not changed.
     :param item_models: not changed.
-    :param seed: of the draws in large logs.
+    :returns: the blend, and metrics on validation events: its own, and the NDCG@10 of its parts.
     """
     evidence = Evidence.of(data.store, data.vectors)
-    judged = validation_events(data, JUDGED, seed)
+    judged = validation_events(data, JUDGED)
     fitted: dict[str, ItemModel] = {}
-    values, left_out = {}, {}
+    values: dict[str, float] = {}
     named = names_of(item_models)
-    total = sum(tries(model, evidence) for model in named.values()) + BLENDING
+    tried = sum(len(combinations(model.values(evidence))) for model in named.values())
+    total = tried + BLENDING
     with progress_bar(total, "setting") as bar:
 
-        def judged_with(model: ItemScorer) -> float:
-            value = _ndcg(model, judged, data)
+        def ndcg(model: ItemScorer) -> float:
+            value = judge(scorer(model), judged, data)["ndcg@10"]
             bar.update()
             return value
 
         for name, model in named.items():
             bar.set_description(name)
             try:
-                fitted[name], values[name] = choose(model, evidence, judged_with)
+                fitted[name], values[f"{name}/ndcg@10"] = choose(model, evidence, ndcg)
             except NotApplicable as reason:
-                left_out[name] = str(reason)
+                print(f"{name} is left out. {reason}", file=sys.stderr)
         bar.set_description("blend")
         mixed = Blend(ranker, fitted).freeze()
-        values[RANKER] = judged_with(mixed)
-        mixed.weights = _weights(mixed, data, seed)
+        values[f"{RANKER}/ndcg@10"] = ndcg(mixed)
+        mixed.weights = _weights(mixed, data)
         bar.update()
         mixed.l2 = choose_l2(mixed, judged, data)
         bar.update()
-        metrics = judge(mixed, validation_events(data, data.max_validated, seed), data)
+        values |= judge(scorer(mixed), validation_events(data, data.max_validated), data)
         bar.update(total - bar.n)
-    return Blended(mixed, metrics, values, left_out)
+    return mixed, values
 
 
 @torch.no_grad()
@@ -105,62 +92,41 @@ def choose_l2(mixed: Blend, events: EvaluationEvents, data: SequenceData) -> flo
         return None
     counts = torch.from_numpy(data.store.popularity())
     texts = data.store.catalog[Column.TEXT].to_list()
-    best, highest = None, -1.0
-    for l2 in PENALTIES:
-        value = _ndcg(_AsIfCold(mixed, TextMap(items.vectors, texts, counts, l2)), events, data)
-        if value > highest:
-            best, highest = l2, value
-    return best
+
+    def ndcg(l2: float) -> float:
+        mapped, scores = TextMap(items.vectors, texts, counts, l2), scorer(mixed)
+        return judge(lambda batch: mapped.as_if_cold(scores(batch)), events, data)["ndcg@10"]
+
+    return max(PENALTIES, key=ndcg)
 
 
-@dataclass(frozen=True)
-class _AsIfCold:
-    """A blend whose every item is scored from its text."""
-
-    mixed: Blend
-    mapped: TextMap
-
-    def scores(
-        self,
-        histories: Tensor,
-        users: Tensor | None = None,
-        *,
-        details: Mapping[str, Tensor] | None = None,
-    ) -> Tensor:
-        return self.mapped.as_if_cold(self.mixed.scores(histories, users, details=details))
-
-
-def validation_events(data: SequenceData, limit: int | None, seed: int) -> EvaluationEvents:
+def validation_events(data: SequenceData, limit: int | None) -> EvaluationEvents:
     """Validation events with whole histories, at most so many of them; None for all."""
-    return EvaluationEvents(
-        data.histories, VALIDATION, None, data.evaluation_batch_size, limit, seed
-    )
+    size = data.evaluation_batch_size
+    return EvaluationEvents(data.histories, VALIDATION, None, size, limit, data.seed)
 
 
-def judge(scorer: ItemScorer, events: EvaluationEvents, data: SequenceData) -> dict[str, float]:
+def scorer(part: ItemScorer) -> Scorer:
+    """Make a scorer of batches of what scores histories."""
+    return lambda batch: part.scores(batch[Key.HISTORY], batch[Key.USER], details=batch)
+
+
+def judge(scores: Scorer, events: EvaluationEvents, data: SequenceData) -> dict[str, float]:
     """Rank validation events: means of all metrics."""
-
-    def scores(batch: Mapping[str, Tensor]) -> Tensor:
-        return scorer.scores(batch[Key.HISTORY], batch[Key.USER], details=batch)
-
     batches = (events[index] for index in range(len(events)))
     return evaluate_scores(scores, batches, filter_seen=not data.repeats).metrics()
 
 
-def _ndcg(scorer: ItemScorer, events: EvaluationEvents, data: SequenceData) -> float:
-    return judge(scorer, events, data)["ndcg@10"]
-
-
 @torch.no_grad()
-def _weights(mixed: Blend, data: SequenceData, seed: int) -> dict[str, float]:
+def _weights(mixed: Blend, data: SequenceData) -> dict[str, float]:
     names = [RANKER, *mixed.item_models]
     num_items = data.num_items
     items = torch.arange(1, num_items + 1)
     if num_items > COLUMNS:
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(data.seed)
         items = items[torch.randperm(num_items, generator=generator)[:COLUMNS]].sort().values
     limit = min(FITTED, max(1, FEATURES // (len(names) * len(items))))
-    events = validation_events(data, limit, seed)
+    events = validation_events(data, limit)
     count = len(events.events)
     others = torch.empty(len(names), count, len(items))
     own = torch.empty(len(names), count)
@@ -194,10 +160,6 @@ def heard(weights: Mapping[str, float]) -> dict[str, float]:
     return left if any(left.values()) else left | {RANKER: 1.0}
 
 
-BLOCK: Final = 1 << 24
-"""How many logits exist at once."""
-
-
 def fit_weights(
     others: Tensor, blocked: Tensor, own: Tensor, start: Tensor, correction: float = 0.0
 ) -> Tensor:
@@ -216,7 +178,7 @@ def fit_weights(
     events = own.shape[1]
     if not events:
         return start.clone()
-    step = max(1, BLOCK // max(others.shape[2], 1))
+    step, origin = max(1, BLOCK // max(others.shape[2], 1)), start.double().numpy()
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         w = torch.from_numpy(weights).float()
@@ -234,15 +196,9 @@ def fit_weights(
             expected += (mine - everything).exp() * own[:, rows]
             # Event by event, and in double precision only then: both sums are large, nearly alike.
             slope += (expected - own[:, rows]).double().sum(1)
-        off = weights - start.double().numpy()
+        off = weights - origin
         return (total + float(off @ off) / 2) / events, (slope.numpy() + off) / events
 
-    found = minimize(
-        loss,
-        start.double().numpy(),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(0, None)] * len(start),
-        options={"maxiter": 200},
-    )
+    bounds, options = [(0, None)] * len(start), {"maxiter": 200}
+    found = minimize(loss, origin, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return torch.from_numpy(np.asarray(found.x)).float()

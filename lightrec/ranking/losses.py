@@ -2,16 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from lightrec.nn.part import Part
-from lightrec.nn.precision import as_float32, as_float64
+from lightrec.nn.precision import as_float32, as_float64, at_least_float32, full_precision
 from lightrec.ranking.ranker import Ranker
-from lightrec.ranking.softmax_loss import softmax_loss
 
 
 def proposal(counts: Tensor, power: float = 0.75) -> Tensor:
@@ -46,10 +45,87 @@ def draw_negatives(probabilities: Tensor, number: int) -> tuple[Tensor, Tensor]:
     return items.to(device), as_float32(-inclusion.log(), device)
 
 
-Seen = Callable[[slice], Tensor]
-"""From some rows to the items that each of them has seen, (rows, S) int64, 0 where there is none.
+ELEMENTS = 1 << 26
+"""How many places of rows times items are looked at once: 64 MiB."""
+LOGITS = 1 << 22
+"""How many logits exist at once: 16 MiB in float32."""
 
-Asked for block by block, since all rows' items at once may be more than fit."""
+ROWS = 64
+"""At least so many rows are looked at together, where the catalog is large: reading all weights for
+every few rows would take longer than the sums. A block is then as large as weights of width 64."""
+
+Rows = Callable[[slice], Tensor]
+"""From some rows to items or columns of each of them, (rows, S) int64, such as those that it has
+seen, 0 where there is none. Asked for block by block: all rows' at once may be more than fit."""
+
+
+class _SoftmaxLoss(torch.autograd.Function):
+    """Mean of ``logaddexp(positive, logsumexp(others)) - positive``, with its own gradient.
+
+    The gradient of a row's loss with respect to its logits is known as soon as the row is: it is
+    computed in the forward pass, block after block, so that no logits outlive their block and
+    nothing is computed twice.
+    """
+
+    @staticmethod
+    def forward(
+        context: Any,
+        states: Tensor,
+        weights: Tensor,
+        bias: Tensor,
+        blocked: Rows,
+        positive: Tensor,
+    ) -> Tensor:
+        rows = states.shape[0]
+        step = max(ROWS, LOGITS // weights.shape[0])
+        state_gradient = torch.empty_like(states)
+        weight_gradient = torch.zeros_like(weights)
+        bias_gradient = torch.zeros_like(bias)
+        share = torch.empty_like(positive)
+        total = states.new_zeros(())
+        for start in range(0, rows, step):
+            part = slice(start, start + step)
+            logits = torch.addmm(bias, states[part], weights.T)
+            logits.scatter_(1, blocked(part), -torch.inf)
+            # In place, with one exponential a logit; the peak is finite even if all are blocked.
+            peak = torch.maximum(logits.amax(dim=1), positive[part])
+            mass = logits.sub_(peak[:, None]).exp_().sum(dim=1)
+            own = (positive[part] - peak).exp()
+            total += ((mass + own).log() + peak - positive[part]).sum()
+            logits.div_((mass + own)[:, None])
+            share[part] = mass / (mass + own)
+            torch.mm(logits, weights, out=state_gradient[part])
+            weight_gradient.addmm_(logits.T, states[part])
+            bias_gradient += logits.sum(dim=0)
+        context.save_for_backward(state_gradient, weight_gradient, bias_gradient, share)
+        context.rows = rows
+        return total / max(rows, 1)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        state, weight, bias, share = context.saved_tensors
+        scale = gradients[0] / max(context.rows, 1)
+        return state * scale, weight * scale, bias * scale, None, -share * scale
+
+
+def softmax_loss(
+    states: Tensor, weights: Tensor, bias: Tensor, blocked: Rows, positive: Tensor
+) -> Tensor:
+    """Mean cross-entropy of a positive item against all others, some of them left out.
+
+    :param states: (R, D), one row for each prediction.
+    :param weights: (M, D), the others.
+    :param bias: (M,), added to the others' logits.
+    :param blocked: gives the (rows, S) columns among the M that take no part in a row; the positive
+        item's own where it has one, as it is counted by ``positive``.
+    :param positive: (R,) the positive items' logits.
+    :returns: a scalar; 0 where R is 0. It is computed in float32 or better, in mixed precision too:
+        sums over a large catalog need the bits.
+    """
+    # Autocast does not reach the gradient, which is computed by hand in the forward pass.
+    with full_precision(states.device):
+        states, weights, bias, positive = at_least_float32(states, weights, bias, positive)
+        return _SoftmaxLoss.apply(states, weights, bias, blocked, positive)
 
 
 class RankingLoss(Part, ABC):
@@ -71,7 +147,7 @@ class RankingLoss(Part, ABC):
         """
 
     @abstractmethod
-    def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Seen) -> Tensor:
+    def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows) -> Tensor:
         """Give the loss of some predictions.
 
         :param ranker: whose item vectors and biases score the items.
@@ -82,24 +158,11 @@ class RankingLoss(Part, ABC):
         """
 
 
-def at_least_one(negatives: int) -> int:
-    """Give back a number of negatives.
-
-    :raises ValueError: where it is below 1.
-    """
-    if negatives < 1:
-        raise ValueError(
-            f"A loss cannot draw {negatives} negatives: give 1 or more, or take SoftmaxLoss, which "
-            "draws none."
-        )
-    return negatives
-
-
 def candidate_softmax(
     ranker: Ranker,
     states: Tensor,
     target: Tensor,
-    seen: Seen,
+    seen: Rows,
     items: Tensor,
     correction: Tensor,
     temperature: float = 1.0,
@@ -136,62 +199,49 @@ def candidate_softmax(
     )
 
 
-ELEMENTS = 1 << 26
-"""How many places of rows times items are looked at once: 64 MiB."""
+class DrawnLoss(RankingLoss):
+    """A loss with negatives that are drawn.
 
-
-@dataclass(frozen=True)
-class Scores:
-    """Scores of rows' own items and of K items drawn for each row.
-
-    :param positive: (R,).
-    :param negative: (R, K).
-    :param counts: (R, K) bool, False where the drawn item is the row's own or was seen by it.
+    :param negatives: how many.
+    :raises ValueError: where there are none.
     """
 
-    positive: Tensor
-    negative: Tensor
-    counts: Tensor
+    def __init__(self, negatives: int) -> None:
+        super().__init__()
+        if negatives < 1:
+            raise ValueError(
+                f"A loss cannot draw {negatives} negatives: give 1 or more, or take SoftmaxLoss, "
+                "which draws none."
+            )
+        self.negatives = negatives
 
-    def mean_of_negatives(self, losses: Tensor) -> Tensor:
-        """Mean of (R, K) losses over each row's negatives that count, (R,); 0 without any."""
-        return (losses * self.counts).sum(dim=1) / self.counts.sum(dim=1).clamp_min(1)
+    def drawn(
+        self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw K items for each row, all alike and with replacement, and score them.
 
+        Memory: R × K vectors of length D, twice.
 
-def drawn_scores(
-    ranker: Ranker, states: Tensor, target: Tensor, seen: Seen, negatives: int
-) -> Scores:
-    """Draw items for each row, all alike, and score them beside the row's own.
-
-    Memory: R × K vectors of length D, twice.
-
-    :param states: (R, D).
-    :param target: (R,) int64.
-    :param negatives: draws K for each row, with replacement.
-    """
-    shape = (len(target), negatives)
-    drawn = torch.randint(1, ranker.num_items + 1, shape, device=target.device)
-    # Text is projected once for an item, however often it was drawn.
-    items, place = torch.cat([target[:, None], drawn], dim=1).unique(return_inverse=True)
-    vectors, bias = ranker.items(items), ranker.item_bias()
-    scores = (functional.embedding(place, vectors) @ states[:, :, None]).squeeze(-1)
-    if bias is not None:
-        scores = scores + bias[items][place]
-    counts = ~_taken(ranker.num_items, target, seen, drawn)
-    return Scores(scores[:, 0], scores[:, 1:], counts)
-
-
-def _taken(num_items: int, target: Tensor, seen: Seen, drawn: Tensor) -> Tensor:
-    """Whether drawn items are a row's own or were seen by it: (R, K) bool."""
-    found = torch.empty_like(drawn, dtype=torch.bool)
-    step = max(1, ELEMENTS // (num_items + 1))
-    for start in range(0, len(target), step):
-        rows = slice(start, start + step)
-        own = target[rows, None]
-        table = torch.zeros(len(own), num_items + 1, dtype=torch.bool, device=own.device)
-        table.scatter_(1, torch.cat([own, seen(rows)], dim=1), True)
-        found[rows] = table.gather(1, drawn[rows])
-    return found
+        :returns: (R,) scores of the rows' own items; (R, K) of the drawn ones; and (R, K) bool,
+            False where the drawn item is the row's own or was seen by it.
+        """
+        shape = (len(target), self.negatives)
+        drawn = torch.randint(1, ranker.num_items + 1, shape, device=target.device)
+        # Text is projected once for an item, however often it was drawn.
+        items, place = torch.cat([target[:, None], drawn], dim=1).unique(return_inverse=True)
+        vectors, bias = ranker.items(items), ranker.item_bias()
+        scores = (functional.embedding(place, vectors) @ states[:, :, None]).squeeze(-1)
+        if bias is not None:
+            scores = scores + bias[items][place]
+        counts = torch.empty_like(drawn, dtype=torch.bool)
+        step = max(1, ELEMENTS // (ranker.num_items + 1))
+        for start in range(0, len(target), step):
+            rows = slice(start, start + step)
+            own = target[rows, None]
+            table = own.new_ones(len(own), ranker.num_items + 1, dtype=torch.bool)
+            table.scatter_(1, torch.cat([own, seen(rows)], dim=1), False)
+            counts[rows] = table.gather(1, drawn[rows])
+        return scores[:, 0], scores[:, 1:], counts
 
 
 class SoftmaxLoss(RankingLoss):
@@ -202,8 +252,8 @@ class SoftmaxLoss(RankingLoss):
     where torch has it: it cannot leave out the items that a row has seen.
     """
 
-    def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Seen) -> Tensor:
-        """Mean cross-entropy; see :meth:`~lightrec.ranking.losses.RankingLoss.forward`."""
+    def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows) -> Tensor:
+        """Mean cross-entropy; see :meth:`.RankingLoss.forward`."""
         given = ranker.item_bias()
         bias = states.new_zeros(ranker.num_items + 1) if given is None else given
         weights = ranker.item_vectors()
@@ -216,7 +266,7 @@ class SoftmaxLoss(RankingLoss):
         return softmax_loss(states, weights, bias, blocked, positive)
 
 
-class SampledSoftmaxLoss(RankingLoss):
+class SampledSoftmaxLoss(DrawnLoss):
     """Cross-entropy of the next item against drawn ones, corrected for how likely they were drawn.
 
     The draws are shared by a batch. With the correction (logQ, Bengio and Senécal 2008) the sum of
@@ -225,21 +275,20 @@ class SampledSoftmaxLoss(RankingLoss):
 
     :param negatives: draws for a batch, with replacement.
     :param power: 0 draws all items alike, 1 by popularity.
-    :raises ValueError: where there are no negatives.
     """
 
     proposal: Tensor
 
     def __init__(self, negatives: int = 4096, power: float = 0.75) -> None:
-        super().__init__()
-        self.negatives, self.power = at_least_one(negatives), power
+        super().__init__(negatives)
+        self.power = power
         self.register_buffer("proposal", None, persistent=False)
 
     def prepare(self, popularity: Tensor) -> None:
         """Make the probabilities of drawing from popularity (N + 1,)."""
         self.proposal = as_float32(proposal(popularity, self.power), popularity.device)
 
-    def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Seen) -> Tensor:
+    def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows) -> Tensor:
         """Corrected cross-entropy; see :meth:`.RankingLoss.forward`."""
         items, correction = draw_negatives(self.proposal, self.negatives)
         return candidate_softmax(ranker, states, target, seen, items, correction)
@@ -274,7 +323,7 @@ class InBatchLoss(RankingLoss):
         """Make from popularity (N + 1,) how likely a row's next item is each of the items."""
         self.popularity = as_float32(proposal(popularity, power=1.0), popularity.device)
 
-    def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Seen) -> Tensor:
+    def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows) -> Tensor:
         """Corrected cross-entropy; see :meth:`.RankingLoss.forward`."""
         items, counts = target.unique(return_counts=True)
         others = max(len(target) - 1, 1)
@@ -283,51 +332,46 @@ class InBatchLoss(RankingLoss):
         return candidate_softmax(ranker, states, target, seen, items, correction, self.temperature)
 
 
-class BPRLoss(RankingLoss):
+class BPRLoss(DrawnLoss):
     """Bayesian personalised ranking (Rendle et al. 2009): the next item beats items drawn alike.
 
     A row's loss is the mean of -log σ(score of the next item - score of a negative).
 
     :param negatives: draws for each row.
-    :raises ValueError: where there are no negatives.
     """
 
     def __init__(self, negatives: int = 1) -> None:
-        super().__init__()
-        self.negatives = at_least_one(negatives)
+        super().__init__(negatives)
 
-    def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Seen) -> Tensor:
-        """Mean pairwise loss; see :meth:`~lightrec.ranking.losses.RankingLoss.forward`."""
-        scores = drawn_scores(ranker, states, target, seen, self.negatives)
-        losses = functional.softplus(scores.negative - scores.positive[:, None])
-        return scores.mean_of_negatives(losses).sum() / max(len(target), 1)
+    def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows) -> Tensor:
+        """Mean pairwise loss; see :meth:`.RankingLoss.forward`."""
+        positive, negative, counts = self.drawn(ranker, states, target, seen)
+        losses = (functional.softplus(negative - positive[:, None]) * counts).sum(dim=1)
+        return (losses / counts.sum(dim=1).clamp_min(1)).sum() / max(len(target), 1)
 
 
-class BCELoss(RankingLoss):
+class BCELoss(DrawnLoss):
     """Binary cross-entropy of the next item and of items drawn for each row, all alike.
 
     A row's loss is the mean over its own item and the negatives that count; with one negative this
     is half of SASRec's (Kang and McAuley 2018).
 
     :param negatives: draws for each row.
-    :raises ValueError: where there are no negatives.
     """
 
     def __init__(self, negatives: int = 1) -> None:
-        super().__init__()
-        self.negatives = at_least_one(negatives)
+        super().__init__(negatives)
 
     def weight(self, num_items: int) -> float:
         """By what the part of the row's own item is multiplied."""
         return 1.0
 
-    def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Seen) -> Tensor:
+    def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows) -> Tensor:
         """Mean binary cross-entropy; see :meth:`.RankingLoss.forward`."""
-        scores = drawn_scores(ranker, states, target, seen, self.negatives)
-        positive = self.weight(ranker.num_items) * functional.softplus(-scores.positive)
-        negative = (functional.softplus(scores.negative) * scores.counts).sum(dim=1)
-        losses = (positive + negative) / (1 + scores.counts.sum(dim=1))
-        return losses.sum() / max(len(target), 1)
+        positive, negative, counts = self.drawn(ranker, states, target, seen)
+        own = self.weight(ranker.num_items) * functional.softplus(-positive)
+        others = (functional.softplus(negative) * counts).sum(dim=1)
+        return ((own + others) / (1 + counts.sum(dim=1))).sum() / max(len(target), 1)
 
 
 class GBCELoss(BCELoss):
@@ -340,7 +384,7 @@ class GBCELoss(BCELoss):
 
     :param negatives: draws for each row; the authors take 256.
     :param calibration: t, from 0 to 1; the authors take 0.75.
-    :raises ValueError: where there are no negatives, or t is not between 0 and 1.
+    :raises ValueError: where t is not between 0 and 1.
     """
 
     def __init__(self, negatives: int = 256, calibration: float = 0.75) -> None:

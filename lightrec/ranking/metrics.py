@@ -1,13 +1,13 @@
-"""Ranking metrics over the whole catalog: NDCG, recall and MRR, from ranks on the device.
+"""Ranking metrics over the whole catalog: NDCG, recall, MRR and hit rate, on the device.
 
-Every held-out event has one relevant item; several of them are in ``queries.py``. Items already
-seen are left out, and items with equal scores share the mean of their ranks, so that a scorer that
-says the same of all gains nothing.
+lightrec's own evaluation ranks held-out events, each with one relevant item. A query is what has
+several: a user with all of its held-out items, a basket, a search. Items already seen are left out,
+and items with equal scores gain no more than by chance.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -21,25 +21,22 @@ from lightrec.keys import PADDING, Key
 from lightrec.nn.precision import as_float64
 
 CUTOFFS = (5, 10, 20)
+QUERY_METRICS = ("ndcg", "recall", "mrr", "hitrate")
+Details: TypeAlias = Mapping[str, Tensor] | None
+"""A batch of which histories are, or what else has their ``Key.FEEDBACK`` and ``Key.GAP``,
+(B, L) int64; None where nothing but the items is known."""
 
 
 class ItemScorer(Protocol):
     """What scores all items for histories: rankers, item models, their blend, user models."""
 
     def scores(
-        self,
-        histories: Tensor,
-        users: Tensor | None = None,
-        *,
-        details: Mapping[str, Tensor] | None = None,
+        self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
     ) -> Tensor:
         """Score all items.
 
         :param histories: (B, L) int64, padded on the left, any L.
         :param users: (B,) int64, rows of the log's user table; None where they are not known.
-        :param details: the batch that the histories are of, or what else has their
-            ``Key.FEEDBACK`` and ``Key.GAP``, (B, L) int64; None where nothing but the items is
-            known.
         :returns: (B, N + 1), higher is better; column 0 means nothing.
         """
         ...
@@ -81,16 +78,12 @@ def rankable(
 def mean_ranks(
     scores: Tensor, target: Tensor, seen: Tensor | None = None, eligible: Tensor | None = None
 ) -> Tensor:
-    """Rank each row's target among the items that may be shown.
+    """Rank each row's target among the items that may be shown, see :func:`rankable`.
 
-    :param scores: (B, N + 1); column 0 never takes part.
     :param target: (B,) int64, 1 to N; takes part even where it is among the seen.
-    :param seen: (B, S) int64 items that do not take part, padded with 0 in any place.
-    :param eligible: (B, N + 1) bool, what may be shown at all; None where everything may be.
-    :returns: (B,) float64 ranks from 1; equal scores share the mean of their ranks. A target that
-        may not be shown has the rank infinity: it is missed at every cutoff. They are
-        on the CPU where the device has no float64.
-    :raises RunError: where a score is not a number.
+    :returns: (B,) float64 ranks from 1, on the CPU where the device has no float64; equal scores
+        share the mean of their ranks. A target that may not be shown has the rank infinity: it is
+        missed at every cutoff.
     """
     column = target[:, None]
     allowed = rankable(scores, seen, column, eligible)
@@ -105,17 +98,13 @@ def mean_ranks(
 def top_items(
     scores: Tensor, length: int, seen: Tensor | None = None, eligible: Tensor | None = None
 ) -> Tensor:
-    """List what would be recommended: the items of highest score.
+    """List the items of highest score of those that may be shown, see :func:`rankable`.
 
     Of items with equal scores the lower index comes first, so that the same scores give the same
-    list on every device. No target is known here: what was seen is left out whatever it is.
+    list on every device.
 
-    :param scores: (B, N + 1); column 0 never takes part.
     :param length: K.
-    :param seen: (B, S) int64 items that do not take part, padded with 0 in any place.
-    :param eligible: (B, N + 1) bool, what may be shown at all; None where everything may be.
     :returns: (B, K) int64, best first, 0 at the end where fewer items take part.
-    :raises RunError: where a score is not a number.
     """
     allowed = rankable(scores, seen, eligible=eligible)
     scores = scores.where(allowed, -torch.inf)
@@ -158,22 +147,22 @@ def event_metrics(ranks: Tensor, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, 
     """Turn ranks into each event's metrics.
 
     With one relevant item at rank r, NDCG@k is 1 / log2(1 + r), recall@k is 1 and MRR@k is 1 / r
-    where r <= k, else 0 (Järvelin and Kekäläinen 2002, for NDCG). The hit rate is the same number
-    as the recall here, and has no name of its own.
+    where r <= k, else 0 (Järvelin and Kekäläinen 2002, for NDCG). The hit rate equals the recall.
 
     :param ranks: (B,).
     :returns: name such as ``ndcg@10`` to (B,) float64.
     """
     ranks = as_float64(ranks)
-    values: dict[str, Tensor] = {}
-    for name, gain in (
-        ("ndcg", 1 / torch.log2(1 + ranks)),
-        ("recall", torch.ones_like(ranks)),
-        ("mrr", 1 / ranks),
-    ):
-        for cutoff in cutoffs:
-            values[f"{name}@{cutoff}"] = torch.where(ranks <= cutoff, gain, 0.0)
-    return values
+    gains = {
+        "ndcg": 1 / torch.log2(1 + ranks),
+        "recall": torch.ones_like(ranks),
+        "mrr": 1 / ranks,
+    }
+    return {
+        f"{name}@{cutoff}": torch.where(ranks <= cutoff, gain, 0.0)
+        for name, gain in gains.items()
+        for cutoff in cutoffs
+    }
 
 
 class RankingMetrics(Metric):
@@ -252,28 +241,10 @@ class RankingResult:
     ) -> Interval:
         """Compare with another scorer on the same events, users drawn again.
 
-        :returns: mean of this minus the other with its 95 % interval, by
-            :func:`~lightrec.intervals.bootstrap_interval`.
-        :raises ValueError: where the two did not rank the same events in the same order, or ranked
-            none.
+        :returns: mean of this minus the other with its 95 % interval.
+        :raises ValueError: as :meth:`paired`, or where there are no events.
         """
         return bootstrap_interval(self.paired(other, metric), self.users, resamples, seed)
-
-    def difference(self, other: "RankingResult", metric: str = "ndcg@10") -> tuple[float, float]:
-        """Compare with another scorer on the same events.
-
-        Events of one user are not independent: the standard error is taken over users' sums.
-
-        :returns: mean of this minus the other, and the standard error of that mean.
-        :raises ValueError: where the two did not rank the same events in the same order.
-        """
-        difference = self.paired(other, metric)
-        mean = difference.mean()
-        owners, place = self.users.unique(return_inverse=True)
-        sums = torch.zeros(len(owners), dtype=torch.float64).index_add(0, place, difference - mean)
-        count = max(len(owners), 2)
-        error = (sums.square().sum() * count / (count - 1)).sqrt() / len(difference)
-        return float(mean), float(error)
 
 
 @torch.no_grad()
@@ -295,7 +266,9 @@ def evaluate_scores(
     :param list_length: how many recommendations are kept of each event; None for none.
     :param showable: gives what may be shown to users; None where everything may be.
     """
-    users, targets, ranks, lists = [], [], [], []
+    none = torch.zeros(0, dtype=torch.int64)
+    users, targets, ranks = [none], [none], [none.double()]
+    lists = [] if list_length is None else [none.new_zeros(0, list_length)]
     for batch in batches:
         here = {name: value.to(device) for name, value in batch.items()}
         seen = here[Key.SEEN] if filter_seen else None
@@ -306,10 +279,134 @@ def evaluate_scores(
             lists.append(top_items(scores, list_length, seen, allowed).cpu())
         users.append(batch[Key.USER].cpu())
         targets.append(batch[Key.TARGET].cpu())
-    if not ranks:
-        empty = torch.zeros(0, dtype=torch.int64)
-        none = None if list_length is None else torch.zeros(0, list_length, dtype=torch.int64)
-        return RankingResult(empty, empty, torch.zeros(0, dtype=torch.float64), none)
     return RankingResult(
         torch.cat(users), torch.cat(targets), torch.cat(ranks), torch.cat(lists) if lists else None
     )
+
+
+def query_metrics(
+    scores: Tensor,
+    relevant: Tensor,
+    seen: Tensor | None = None,
+    cutoffs: Sequence[int] = CUTOFFS,
+) -> dict[str, Tensor]:
+    """Compute each query's metrics, all relevant items being equally relevant.
+
+    With R relevant items, of which some stand at ranks r <= k: NDCG@k is the sum of their
+    1 / log2(1 + r), divided by what the best order of R items would reach; recall@k is their number
+    over R; MRR@k is one over the first one's rank; hitrate@k is 1 where there is any (Järvelin and
+    Kekäläinen 2002 for NDCG, Voorhees 1999 for MRR).
+
+    Items with equal scores stand in random order, and each metric is its expected value over that
+    order, so that a scorer that says the same of all gains what a random one gains. Where a query
+    has one relevant item and its score is nobody else's, all is as in :func:`event_metrics`, whose
+    rule for equal scores is another one (the mean of their ranks).
+
+    :param scores: (B, N + 1), see :func:`rankable`, as for ``seen``.
+    :param relevant: (B, R) int64, 1 to N, padded with 0 in any place; an item that is listed twice
+        counts once. They take part even where they are among the seen.
+    :param cutoffs: the k of each metric.
+    :returns: name such as ``ndcg@10`` to (B,) float64 between 0 and 1.
+    :raises RunError: where a score is not a number, or a query has no relevant item.
+    """
+    relevant = relevant.sort(dim=1).values
+    valid = relevant != PADDING
+    valid[:, 1:] &= relevant[:, 1:] != relevant[:, :-1]
+    count = valid.sum(dim=1)
+    if not count.all():
+        rows = (count == 0).nonzero().flatten()
+        raise RunError(
+            f"{len(rows)} queries of a batch have no relevant item, the first one in row "
+            f"{int(rows[0])}: nothing could be found there; leave such queries out."
+        )
+    deepest = max(cutoffs)
+    above, equal = _places(scores, relevant, seen, deepest)
+    steps = torch.arange(1, deepest + 1, device=scores.device)
+    discounts = (1 / torch.log2(1 + steps.double())).cumsum(0)
+    discounts = torch.cat([discounts.new_zeros(1), discounts])
+    first, missed = _first_found(above, equal, valid, deepest)
+    found_at = missed[:, :-1] - missed[:, 1:]
+    ranks = first[:, None] + steps
+    values: dict[str, dict[int, Tensor]] = {name: {} for name in QUERY_METRICS}
+    for cutoff in cutoffs:
+        begin, end = above.clamp(max=cutoff), (above + equal).clamp(max=cutoff)
+        gain = ((discounts[end] - discounts[begin]) / equal * valid).sum(dim=1)
+        values["ndcg"][cutoff] = gain / discounts[count.clamp(max=cutoff)]
+        values["recall"][cutoff] = ((end - begin) / equal.double() * valid).sum(dim=1) / count
+        values["mrr"][cutoff] = (found_at / ranks * (ranks <= cutoff)).sum(dim=1)
+        free = (cutoff - first).clamp(min=0)
+        values["hitrate"][cutoff] = 1 - missed.gather(1, free[:, None]).squeeze(1)
+    return {f"{name}@{k}": value for name, own in values.items() for k, value in own.items()}
+
+
+def _places(
+    scores: Tensor, relevant: Tensor, seen: Tensor | None, deepest: int
+) -> tuple[Tensor, Tensor]:
+    """Count, for each relevant item, those above it and those equal to it, itself included.
+
+    Only the first ``deepest`` places are sorted: of an item below them all that is known is that as
+    many or more are above it.
+
+    :returns: two (B, R) int64; what they say of padding is not to be used.
+    """
+    allowed = rankable(scores, seen, relevant)
+    own = scores.gather(1, relevant)
+    rest = scores.where(allowed, -torch.inf)
+    top = rest.topk(min(deepest, rest.shape[1]), dim=1).values
+    last, ascending = top[:, -1:], top.flip(1).contiguous()
+    right = torch.searchsorted(ascending, own, right=True)
+    inside = right - torch.searchsorted(ascending, own)
+    # Those equal to the last of the top go on below it.
+    whole = ((scores == last) & allowed).sum(dim=1, keepdim=True)
+    return top.shape[1] - right, inside.where(own != last, whole).clamp(min=1)
+
+
+def _first_found(
+    above: Tensor, equal: Tensor, valid: Tensor, deepest: int
+) -> tuple[Tensor, Tensor]:
+    """Look at the best relevant items, which are the first to be found.
+
+    :returns: (B,) int64 how many items stand above the best relevant one and its equals, and
+        (B, deepest + 1) float64 the probability that the first 0, 1, … of those equals hold no
+        relevant item, drawing without replacement.
+    """
+    first, best = above.where(valid, torch.iinfo(torch.int64).max).min(dim=1)
+    size = equal.gather(1, best[:, None])
+    hits = ((above == first[:, None]) & valid).sum(dim=1, keepdim=True)
+    drawn = torch.arange(deepest, device=above.device)
+    miss = (size - hits - drawn).clamp(min=0).double() / (size - drawn).clamp(min=1)
+    missed = torch.cat([torch.ones_like(miss[:, :1]), miss.cumprod(dim=1)], dim=1)
+    return first, missed
+
+
+class QueryMetrics(Metric):
+    """Means over queries of NDCG, recall, MRR and hit rate at some cutoffs.
+
+    Keeps sums only, whatever the number of queries.
+
+    :param cutoffs: the k of each metric.
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    sums: Tensor
+    count: Tensor
+
+    def __init__(self, cutoffs: Sequence[int] = CUTOFFS) -> None:
+        super().__init__()
+        self.cutoffs = tuple(cutoffs)
+        zeros = torch.zeros(len(QUERY_METRICS) * len(self.cutoffs), dtype=torch.float64)
+        self.add_state("sums", default=zeros, dist_reduce_fx="sum")
+        self.add_state("count", default=torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, scores: Tensor, relevant: Tensor, seen: Tensor | None = None) -> None:
+        """Take a batch, as in :func:`query_metrics`."""
+        values = query_metrics(scores, relevant, seen, self.cutoffs)
+        self.sums += torch.stack([value.sum() for value in values.values()])
+        self.count += len(scores)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Give the mean of each metric over all queries; 0 where there were none."""
+        names = [f"{name}@{cutoff}" for name in QUERY_METRICS for cutoff in self.cutoffs]
+        means = self.sums / self.count.clamp(min=1)
+        return dict(zip(names, means.unbind(), strict=True))

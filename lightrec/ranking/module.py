@@ -1,7 +1,6 @@
 """The ranker stage's LightningModule: next-item ranking over the whole catalog."""
 
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -288,12 +287,8 @@ class RankingModule(StageModule):
         return self._write_blend(folder)
 
     def _write_blend(self, folder: Path) -> dict[str, float]:
-        data = self._data
         models = self.item_models or []
-        blended = blend(self.ranker.cpu(), models, data, data.seed)
+        blended, metrics = blend(self.ranker.cpu(), models, self._data)
         if models:
-            blended.blend.save(folder)
-        for name, reason in blended.left_out.items():
-            print(f"{name} is left out. {reason}", file=sys.stderr)
-        values = {f"validation/{name}": value for name, value in blended.metrics.items()}
-        return values | {f"validation/{n}/ndcg@10": v for n, v in blended.validation.items()}
+            blended.save(folder)
+        return {f"validation/{name}": value for name, value in metrics.items()}

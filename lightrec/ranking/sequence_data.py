@@ -21,8 +21,9 @@ from lightrec.keys import PADDING, Key
 from lightrec.ranking.sequence_transforms import Batch, SequenceTransform
 
 Windows = NDArray[np.int64]
+"""(W, 2), each the first position and the position after the last, as inputs."""
 Draw = tuple[tuple[int, int, int], Windows]
-"""Seed, epoch and number of a batch, and its windows."""
+"""Seed, epoch and number of a batch, from which its chance follows, and its windows."""
 
 
 class TrainWindows(Dataset[Batch]):
@@ -30,11 +31,19 @@ class TrainWindows(Dataset[Batch]):
 
     :param sequences: from :meth:`~lightrec.data.sequences.Sequences.training`.
     :param max_length: positions in a window; a longer history is cut into several.
-    :param seen_length: how many of the items before a window are told, the last ones.
+    :param seen_length: how many of the items before a window are given, the last ones.
+    :param transforms: applied to each batch, one after the other.
     """
 
-    def __init__(self, sequences: Sequences, max_length: int, seen_length: int) -> None:
+    def __init__(
+        self,
+        sequences: Sequences,
+        max_length: int,
+        seen_length: int,
+        transforms: Sequence[SequenceTransform] = (),
+    ) -> None:
         self.sequences, self.max_length, self.seen_length = sequences, max_length, seen_length
+        self.transforms = transforms
         steps = np.maximum(np.diff(sequences.offsets) - 1, 0)
         self.counts = -(-steps // max_length)
         self.slack = self.counts * max_length - steps
@@ -42,13 +51,11 @@ class TrainWindows(Dataset[Batch]):
     def __len__(self) -> int:
         return int(self.counts.sum())
 
-    def windows(self, generator: np.random.Generator) -> NDArray[np.int64]:
+    def windows(self, generator: np.random.Generator) -> Windows:
         """Cut all histories, anew each epoch.
 
         Where a history fills no whole number of windows, what is missing is taken from its first
         and last window by chance, so that borders move while the number of windows stays.
-
-        :returns: (W, 2) int64, first position and position after the last, as inputs.
         """
         users = np.repeat(np.arange(len(self.counts)), self.counts)
         first = np.cumsum(self.counts) - self.counts
@@ -59,29 +66,37 @@ class TrainWindows(Dataset[Batch]):
         last = self.sequences.offsets[1:][users] - 1
         return np.stack([np.maximum(start, begin), np.minimum(start + self.max_length, last)], 1)
 
-    def __getitem__(self, windows: NDArray[np.int64]) -> Batch:
-        """Give the batch of some (B, 2) windows: history and target (B, L), seen (B, S).
+    def __getitem__(self, draw: Draw) -> Batch:
+        """Give a batch of B windows: history and target (B, L), seen (B, S).
 
         Where the log has them, also feedback and gap (B, L), of the history's events.
         """
+        key, windows = draw
         starts, ends = windows[:, 0], windows[:, 1]
         items, parts = self.sequences.items, self.sequences.parts
         target = padded(items, starts + 1, ends + 1)
         target[padded(parts != TRAIN, starts + 1, ends + 1) != 0] = PADDING
         begin = self.sequences.offsets[self.sequences.users_of(starts)]
         seen = padded(items, np.maximum(begin, starts - self.seen_length), starts)
-        return {
-            Key.HISTORY: torch.from_numpy(padded(items, starts, ends)),
-            Key.TARGET: torch.from_numpy(target),
-            Key.SEEN: torch.from_numpy(seen),
-            **details(self.sequences, starts, ends),
-        }
+        found = {Key.HISTORY: padded(items, starts, ends), Key.TARGET: target, Key.SEEN: seen}
+        batch = whole = _tensors(found | self.sequences.details(starts, ends))
+        generator = np.random.default_rng(key)
+        for transform in self.transforms:
+            batch = transform(batch, generator)
+        # With context in histories, a small batch may lose its last target.
+        return batch if (batch[Key.TARGET] != PADDING).any() else whole
 
 
-class WindowSampler(Sampler[NDArray[np.int64]]):
+def _tensors(tables: dict[str, NDArray[np.int64]]) -> Batch:
+    return {name: torch.from_numpy(table) for name, table in tables.items()}
+
+
+class WindowSampler(Sampler[Draw]):
     """Batches of windows of like length, in an order that follows from seed and epoch alone.
 
-    Of each batch a process gets its own share, see :class:`~lightrec.data.stage_data.Share`.
+    What a batch's transforms draw from travels with it, so that it is the same in any number of
+    worker processes. Of each batch a process gets its own share, see
+    :class:`~lightrec.data.stage_data.Share`.
 
     :param dataset: the windows.
     :param batch_size: windows in a batch.
@@ -96,69 +111,24 @@ class WindowSampler(Sampler[NDArray[np.int64]]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Lightning tells the epoch before each pass."""
+        """Lightning calls this before each pass."""
         self.epoch = epoch
 
     def __len__(self) -> int:
         return present_share().batches(len(self.dataset), self.batch_size)
 
-    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+    def __iter__(self) -> Iterator[Draw]:
         share = present_share()
         generator = np.random.default_rng((self.seed, self.epoch))
         windows = generator.permutation(self.dataset.windows(generator))
-        batches: list[NDArray[np.int64]] = []
+        batches: list[Windows] = []
         for start in range(0, len(windows), self.POOL * self.batch_size):
             pool = windows[start : start + self.POOL * self.batch_size]
             pool = pool[np.argsort(pool[:, 1] - pool[:, 0], kind="stable")]
             batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
-        for index in generator.permutation(len(batches)):
-            if len(batches[index]) >= share.world:
-                yield batches[index][share.rows]
-
-
-class TransformedWindows(Dataset[Batch]):
-    """Training windows after their transforms.
-
-    :param windows: as they are in the log.
-    :param transforms: applied one after the other.
-    """
-
-    def __init__(self, windows: TrainWindows, transforms: Sequence[SequenceTransform]) -> None:
-        self.windows, self.transforms = windows, transforms
-
-    def __getitem__(self, draw: Draw) -> Batch:
-        """Give a batch, whose chance follows from seed, epoch and number alone."""
-        key, windows = draw
-        generator = np.random.default_rng(key)
-        batch = whole = self.windows[windows]
-        for transform in self.transforms:
-            batch = transform(batch, generator)
-        # With context in histories, a small batch may lose its last target.
-        return batch if (batch[Key.TARGET] != PADDING).any() else whole
-
-
-class DrawSampler(Sampler[Draw]):
-    """The batches of a ``WindowSampler``, each with what its transforms draw from.
-
-    The draws travel with the batch, so that they are the same in any number of worker processes.
-
-    :param sampler: gives the windows.
-    """
-
-    def __init__(self, sampler: WindowSampler) -> None:
-        self.sampler = sampler
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning tells the epoch before each pass."""
-        self.sampler.set_epoch(epoch)
-
-    def __len__(self) -> int:
-        return len(self.sampler)
-
-    def __iter__(self) -> Iterator[Draw]:
-        seed, epoch = self.sampler.seed, self.sampler.epoch
-        for number, windows in enumerate(self.sampler):
-            yield (seed, epoch, number), windows
+        whole = [i for i in generator.permutation(len(batches)) if len(batches[i]) >= share.world]
+        for number, index in enumerate(whole):
+            yield (self.seed, self.epoch, number), batches[index][share.rows]
 
 
 class EvaluationEvents(Dataset[Batch]):
@@ -215,18 +185,9 @@ class EvaluationEvents(Dataset[Batch]):
         if self.max_length is not None:
             begin = np.maximum(begin, events - self.max_length)
             history = padded(items, begin, events)
-        return {
-            Key.HISTORY: torch.from_numpy(history),
-            Key.TARGET: torch.from_numpy(self.targets[rows].astype(np.int64)),
-            Key.SEEN: torch.from_numpy(seen),
-            Key.USER: torch.from_numpy(users),
-            **details(self.sequences, begin, events),
-        }
-
-
-def details(sequences: Sequences, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Batch:
-    """Give :meth:`~lightrec.data.sequences.Sequences.details` as tensors."""
-    return {name: torch.from_numpy(t) for name, t in sequences.details(starts, ends).items()}
+        found = {Key.HISTORY: history, Key.TARGET: self.targets[rows].astype(np.int64)}
+        found |= {Key.SEEN: seen, Key.USER: users}
+        return _tensors(found | self.sequences.details(begin, events))
 
 
 class SequenceData(LogData):
@@ -234,11 +195,8 @@ class SequenceData(LogData):
 
     Only training events are targets in training; events without a role of their own (context) may
     stand in histories; events at which a user chose nothing are left out. A held-out event's
-    history is all that its user did before, other held-out events included.
-
-    Training batches: history and target (B, L), seen (B, S), the items before the window.
-    Evaluation batches: history (B, L), target (B,), seen (B, S), user (B,).
-    Both, where the log has them: the history's feedback and gap (B, L), see ``lightrec.keys.Key``.
+    history is all that its user did before, other held-out events included. Batches are those of
+    :class:`TrainWindows` and :class:`EvaluationEvents`.
 
     :param data: folder of the prepared log.
     :param text_encoder: makes the items' vectors from their texts; null does without.
@@ -248,7 +206,7 @@ class SequenceData(LogData):
     :param max_validated: at most so many validation events are ranked, drawn by the seed; null for
         all of them.
     :param max_tested: the same for test events.
-    :param seen_length: how many items before a training window are told to the loss.
+    :param seen_length: how many items before a training window are given to the loss.
     :param num_workers: processes that make batches.
     :param transforms: change training windows by chance, one after the other, against overfitting;
         null for none.
@@ -308,31 +266,21 @@ class SequenceData(LogData):
 
         :raises DataError: where no user has two training events.
         """
-        windows = TrainWindows(self.training, self.max_length, self.seen_length)
+        windows = TrainWindows(self.training, self.max_length, self.seen_length, self.transforms)
         if not len(windows):
             raise DataError(
                 "No user has two training events, so that there is nothing to learn an order from. "
                 "Lower minimum_value or k_core, or give a longer log.",
                 source=self.data,
             )
-        sampler = WindowSampler(windows, self.batch_size, self.seed)
-        # A generator of its own: a DataLoader that begins draws from torch's global one otherwise,
-        # and a resumed run, whose dropout comes from there, begins it at another moment.
-        own = torch.Generator()
-        if self.transforms:
-            return DataLoader(
-                TransformedWindows(windows, self.transforms),
-                batch_size=None,
-                sampler=DrawSampler(sampler),
-                num_workers=self.num_workers,
-                generator=own,
-            )
         return DataLoader(
             windows,
             batch_size=None,
-            sampler=sampler,
+            sampler=WindowSampler(windows, self.batch_size, self.seed),
             num_workers=self.num_workers,
-            generator=own,
+            # Its own: a DataLoader that begins draws from torch's global generator otherwise, and a
+            # resumed run, whose dropout comes from there, begins it at another moment.
+            generator=torch.Generator(),
         )
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -347,15 +295,9 @@ class SequenceData(LogData):
         return self._evaluation(TEST, self.max_tested)
 
     def _evaluation(self, part: int, limit: int | None) -> DataLoader[Batch]:
-        share = present_share()
+        share, size = present_share(), self.evaluation_batch_size
         events = EvaluationEvents(
-            self.histories,
-            part,
-            self.max_length,
-            self.evaluation_batch_size,
-            limit,
-            self.seed,
-            share,
+            self.histories, part, self.max_length, size, limit, self.seed, share
         )
         if part == VALIDATION and not len(events):
             raise DataError(

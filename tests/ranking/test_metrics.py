@@ -125,21 +125,9 @@ def test_evaluates_a_scorer_and_compares_two():
     unfiltered = evaluate_scores(lambda b: table[b["user"]], batches(*given), filter_seen=False)
     assert unfiltered.ranks.tolist() == [2, 2, 3]
     assert found.metrics((2,))["recall@2"] == 1
-    mean, error = found.difference(unfiltered, "recall@2")
-    assert mean == pytest.approx(1 / 3)
-    # Two users whose deviations from the mean sum to -1/3 and 1/3: sqrt(2 / 9 * 2 / 1) / 3.
-    assert error == pytest.approx(math.sqrt(4 / 9) / 3)
-
-
-def test_standard_error_of_single_events_is_the_usual_one():
-    ranks = torch.tensor([1.0, 1.0, 30.0, 1.0, 30.0], dtype=torch.float64)
-    rows = torch.arange(5)
-    one, other = (RankingResult(rows, rows, r) for r in (ranks, torch.full_like(ranks, 30.0)))
-    mean, error = one.difference(other, "recall@5")
-    assert mean == pytest.approx(0.6)
-    assert error == pytest.approx(math.sqrt(0.3 / 5))
+    assert found.paired(unfiltered, "recall@2").tolist() == [0, 0, 1]
     with pytest.raises(ValueError, match="same events"):
-        one.difference(RankingResult(rows, rows + 1, ranks))
+        found.paired(RankingResult(found.users, found.targets + 1, found.ranks))
 
 
 def clustered(users, generator, effect=0.05):
@@ -155,17 +143,18 @@ def clustered(users, generator, effect=0.05):
 
 def test_bootstrap_agrees_with_the_clustered_standard_error():
     one, other = clustered(600, torch.Generator().manual_seed(3))
-    mean, error = one.difference(other, "recall@5")
+    paired = one.paired(other, "recall@5")
+    # Events of one user are not independent: the error is that of users' sums of deviations.
+    sums = torch.zeros(600, dtype=torch.float64).index_add(0, one.users, paired - paired.mean())
+    error = float((sums.square().sum() * 600 / 599).sqrt() / len(paired))
     found = one.bootstrap(other, "recall@5", resamples=8000, seed=1)
-    assert found.mean == pytest.approx(mean)
+    assert found.mean == pytest.approx(float(paired.mean()))
     # Of 8,000 resamples, an end of the interval is known to about 2 % of its distance.
     assert found.high - found.mean == pytest.approx(1.96 * error, rel=0.06)
     assert found.mean - found.low == pytest.approx(1.96 * error, rel=0.06)
     assert found == one.bootstrap(other, "recall@5", resamples=8000, seed=1)
     assert found != one.bootstrap(other, "recall@5", resamples=8000, seed=2)
     assert one.bootstrap(one) == (0, 0, 0)
-    with pytest.raises(ValueError, match="same events"):
-        one.bootstrap(RankingResult(one.users, one.targets + 1, one.ranks))
 
 
 def test_no_batches():

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightrec.errors import RunError
-from lightrec.ranking.metrics import event_metrics, mean_ranks
-from lightrec.ranking.queries import QueryMetrics, query_metrics
+from lightrec.ranking.metrics import QueryMetrics, event_metrics, mean_ranks, query_metrics
 
 RANX = {
     "ndcg@1": 0.1,

@@ -8,13 +8,7 @@ from hypothesis import strategies as st
 
 from lightrec.data.store import TRAIN
 from lightrec.errors import RecipeError
-from lightrec.ranking.sequence_data import (
-    DrawSampler,
-    Sequences,
-    TrainWindows,
-    TransformedWindows,
-    WindowSampler,
-)
+from lightrec.ranking.sequence_data import Sequences, TrainWindows, WindowSampler
 from lightrec.ranking.sequence_transforms import Crop, Mask, Reorder
 
 KINDS = (Crop, Mask, Reorder)
@@ -139,19 +133,15 @@ def test_shares_are_between_0_and_1(kind, settings):
         kind(**settings)
 
 
-@pytest.fixture
-def windows():
+def test_chance_follows_from_seed_and_epoch():
     items = np.arange(1, 61, dtype=np.int32)
     parts = np.full(60, TRAIN, dtype=np.int8)
     times = np.zeros(60, dtype=np.int64)
-    return TrainWindows(Sequences(items, parts, np.array([0, 20, 45, 60]), times), 10, 5)
-
-
-def test_chance_follows_from_seed_and_epoch(windows):
-    data = TransformedWindows(windows, [Crop(0.8, 0.9), Mask(0.5, 0.9), Reorder(0.5, 0.9)])
+    log = Sequences(items, parts, np.array([0, 20, 45, 60]), times)
+    data = TrainWindows(log, 10, 5, [Crop(0.8, 0.9), Mask(0.5, 0.9), Reorder(0.5, 0.9)])
 
     def histories(seed, epoch):
-        sampler = DrawSampler(WindowSampler(windows, 2, seed))
+        sampler = WindowSampler(data, 2, seed)
         sampler.set_epoch(epoch)
         assert len(list(sampler)) == len(sampler)
         return [data[draw]["history"].tolist() for draw in sampler]
@@ -165,7 +155,7 @@ def test_a_batch_without_a_target_left_stays_whole():
     parts = np.array([TRAIN, TRAIN, *[TRAIN + 9] * 6], dtype=np.int8)
     items, times = np.arange(1, 9, dtype=np.int32), np.zeros(8, dtype=np.int64)
     sequences = Sequences(items, parts, np.array([0, 8]), times)
-    data = TransformedWindows(TrainWindows(sequences, 10, 5), [Crop(0.0, 1.0)])
+    data = TrainWindows(sequences, 10, 5, [Crop(0.0, 1.0)])
     for number in range(20):
         batch = data[(0, 0, number), np.array([[0, 7]])]
         assert (batch["target"] != 0).any()

@@ -1,6 +1,5 @@
 """Weighted matrix factorisation by alternating least squares, through the package ``implicit``."""
 
-from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self
 
 import torch
@@ -9,8 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightrec.errors import NotApplicable
-from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
+from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.item_models.item_to_item import users_by_items
+from lightrec.ranking.metrics import Details
 
 
 class ALS(ItemModel):
@@ -26,11 +26,8 @@ class ALS(ItemModel):
     :param seed: of the start.
     """
 
-    GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {
-        "factors": (32, 64, 128),
-        "alpha": (1.0, 10.0),
-    }
-    SCORING: ClassVar[frozenset[str]] = frozenset()
+    GRID: ClassVar = {"factors": (32, 64, 128), "alpha": (1.0, 10.0)}
+    SCORING: ClassVar = frozenset[str]()
 
     items: Tensor
     """(N + 1, F) float32, row 0 zero."""
@@ -67,7 +64,8 @@ class ALS(ItemModel):
         # implicit reads a matrix of confidences less 1 for what was not seen.
         events = users_by_items(evidence.log, evidence.num_items) * (1 + self._alpha)
         model.fit(sparse.csr_matrix(events), show_progress=False)
-        self.keep("items", functional.pad(torch.from_numpy(model.item_factors), (0, 0, 1, 0)))
+        factors = torch.from_numpy(model.item_factors)
+        self.register_buffer("items", functional.pad(factors, (0, 0, 1, 0)))
         return self
 
     @property
@@ -75,11 +73,7 @@ class ALS(ItemModel):
         return 1.0 if self.alpha is None else self.alpha
 
     def scores(
-        self,
-        histories: Tensor,
-        users: Tensor | None = None,
-        *,
-        details: Mapping[str, Tensor] | None = None,
+        self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
     ) -> Tensor:
         """Score all items, (B, N + 1), by the vector that fits the history best."""
         items = self.items

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
 from lightrec.errors import NotApplicable
+from lightrec.ranking.metrics import Details
 from lightrec.trust import ARGUMENTS, described
 
 Setting: TypeAlias = int | float | str | bool | None
@@ -55,9 +57,8 @@ class Evidence:
 class ItemModel(nn.Module, ABC):
     """Scores all items for a history, from what :meth:`fit` computed once.
 
-    Every constructor argument is kept as an attribute of its name. An argument that is None is
-    chosen on validation events among its values in ``GRID``, see
-    :func:`lightrec.ranking.item_models.base.choose`.
+    Every constructor argument is kept as an attribute of its name. One that is None is chosen on
+    validation events among its values in ``GRID``, see :func:`choose`.
     """
 
     GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {}
@@ -72,11 +73,11 @@ class ItemModel(nn.Module, ABC):
 
     @property
     def description(self) -> dict[str, Any]:
-        """The item model's class and constructor arguments, plain Python."""
+        """The class and the constructor arguments, plain Python."""
         return {**described(type(self)), ARGUMENTS: self.settings}
 
     def values(self, evidence: Evidence) -> dict[str, Sequence[Setting]]:
-        """Which values of which arguments have to be tried on a log."""
+        """Give the values that have to be tried on a log, by the arguments' names."""
         return {name: self.GRID[name] for name, value in self.settings.items() if value is None}
 
     @abstractmethod
@@ -88,20 +89,12 @@ class ItemModel(nn.Module, ABC):
 
     @abstractmethod
     def scores(
-        self,
-        histories: Tensor,
-        users: Tensor | None = None,
-        *,
-        details: Mapping[str, Tensor] | None = None,
+        self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
     ) -> Tensor:
         """Score all items; see :class:`~lightrec.ranking.metrics.ItemScorer`.
 
         :returns: (B, N + 1) float32; what is below 0 counts as 0 in a blend.
         """
-
-    def keep(self, name: str, value: Tensor) -> None:
-        """Keep a tensor as a buffer, in place of an earlier one of that name."""
-        self.register_buffer(name, value)
 
 
 Judge: TypeAlias = Callable[[ItemModel], float]
@@ -121,25 +114,15 @@ def choose(model: ItemModel, evidence: Evidence, judge: Judge) -> tuple[ItemMode
     values = model.values(evidence)
     fitting = {name: tried for name, tried in values.items() if name not in model.SCORING}
     scoring = {name: tried for name, tried in values.items() if name in model.SCORING}
-    best: ItemModel | None = None
-    highest = float("-inf")
+    best, highest = model, -math.inf
     for fit in combinations(fitting):
         fitted = _with(model, fit).fit(evidence)
         for score in combinations(scoring):
             candidate = _with(fitted, score)
             value = judge(candidate)
-            if best is None or value > highest:
+            if best is model or value > highest:
                 best, highest = candidate, value
-    assert best is not None
     return best, highest
-
-
-def tries(model: ItemModel, evidence: Evidence) -> int:
-    """Count what :func:`choose` will judge; 0 where the log is not of a kind for the model."""
-    try:
-        return len(combinations(model.values(evidence)))
-    except NotApplicable:
-        return 0
 
 
 def combinations(values: Mapping[str, Sequence[Setting]]) -> list[dict[str, Setting]]:
@@ -167,15 +150,11 @@ class Popularity(ItemModel):
 
     def fit(self, evidence: Evidence) -> Self:
         """Count."""
-        self.keep("counts", evidence.counts())
+        self.register_buffer("counts", evidence.counts())
         return self
 
     def scores(
-        self,
-        histories: Tensor,
-        users: Tensor | None = None,
-        *,
-        details: Mapping[str, Tensor] | None = None,
+        self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
     ) -> Tensor:
         """Score all items: (B, N + 1)."""
         return self.counts.expand(len(histories), -1)
@@ -187,8 +166,8 @@ class RecentPopularity(Popularity):
     :param half_life: as a share of the time from the first training event to the last.
     """
 
-    GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {"half_life": (0.003, 0.01, 0.03, 0.1, 0.3)}
-    SCORING: ClassVar[frozenset[str]] = frozenset()
+    GRID: ClassVar = {"half_life": (0.003, 0.01, 0.03, 0.1, 0.3)}
+    SCORING: ClassVar = frozenset[str]()
 
     def __init__(self, half_life: float | None = None) -> None:
         super().__init__()
@@ -206,5 +185,5 @@ class RecentPopularity(Popularity):
         half_life = 0.03 if self.half_life is None else self.half_life
         items = np.asarray(evidence.log.items, dtype=np.int64)
         counts = np.bincount(items, 0.5 ** (age / half_life), evidence.num_items + 1)
-        self.keep("counts", torch.from_numpy(counts).float())
+        self.register_buffer("counts", torch.from_numpy(counts).float())
         return self

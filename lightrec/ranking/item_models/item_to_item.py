@@ -4,7 +4,7 @@ The matrix is made of who had what (neighbours, EASE), of what followed what (co
 next-item ridge), or of texts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Final, Self
 
 import numpy as np
@@ -19,11 +19,18 @@ from lightrec.data.sequences import Sequences
 from lightrec.errors import NotApplicable
 from lightrec.nn.cooccurrence import cooccurrence
 from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
+from lightrec.ranking.metrics import Details
 
 DENSE: Final = 8_000
 """Up to so many items a matrix is kept whole."""
 ROWS: Final = 1 << 23
 """How many neighbours are added up at once."""
+SMALLEST: Final = 1e-3
+"""Events whose decayed weight is below this are forgotten."""
+BLOCK: Final = 1 << 26
+"""Similarities computed at once."""
+SORTED: Final = 1 << 12
+"""Rows whose neighbours are sorted at once."""
 
 
 class ItemToItem(ItemModel):
@@ -44,16 +51,16 @@ class ItemToItem(ItemModel):
         super().__init__()
         self.register_buffer("matrix", None)
 
-    def values(self, evidence: Evidence) -> dict[str, "list[Setting]"]:  # type: ignore[override]
-        """Which values have to be tried; without an order no age, and so no decay."""
-        values = {name: list(tried) for name, tried in super().values(evidence).items()}
+    def values(self, evidence: Evidence) -> dict[str, Sequence[Setting]]:
+        """Give the values that have to be tried; without an order no age, and so no decay."""
+        values = super().values(evidence)
         if "decay" in values and not evidence.is_ordered:
             values["decay"] = [1.0]
         return values
 
     def keep_matrix(self, matrix: Tensor) -> None:
         """Keep a whole matrix, (N, N), padded for index 0."""
-        self.keep("matrix", functional.pad(matrix.float(), (1, 0, 1, 0)))
+        self.register_buffer("matrix", functional.pad(matrix.float(), (1, 0, 1, 0)))
 
     def keep_neighbours(self, neighbours: Tensor, weights: Tensor) -> None:
         """Keep some columns of each row.
@@ -61,15 +68,11 @@ class ItemToItem(ItemModel):
         :param neighbours: (N, K) item indices 1 to N; 0 where a row has fewer.
         :param weights: (N, K), 0 where a row has fewer.
         """
-        self.keep("neighbours", functional.pad(neighbours, (0, 0, 1, 0)))
-        self.keep("weights", functional.pad(weights.float(), (0, 0, 1, 0)))
+        self.register_buffer("neighbours", functional.pad(neighbours, (0, 0, 1, 0)))
+        self.register_buffer("weights", functional.pad(weights.float(), (0, 0, 1, 0)))
 
     def scores(
-        self,
-        histories: Tensor,
-        users: Tensor | None = None,
-        *,
-        details: Mapping[str, Tensor] | None = None,
+        self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
     ) -> Tensor:
         """Score all items: (B, N + 1)."""
         decay = 1.0 if self.decay is None else self.decay
@@ -79,8 +82,7 @@ class ItemToItem(ItemModel):
             return functional.embedding_bag(
                 histories, self.matrix, per_sample_weights=loudness, mode="sum", padding_idx=0
             )
-        width = len(self.neighbours)
-        total = torch.zeros(len(histories), width, device=histories.device)
+        total = torch.zeros(len(histories), len(self.neighbours), device=histories.device)
         step = max(1, ROWS // max(histories.shape[1] * self.neighbours.shape[1], 1))
         for start in range(0, len(histories), step):
             rows = slice(start, start + step)
@@ -88,10 +90,6 @@ class ItemToItem(ItemModel):
             columns = self.neighbours[histories[rows]].flatten(1)
             total[rows] = total[rows].scatter_add(1, columns, heavy.flatten(1))
         return total
-
-
-SMALLEST = 1e-3
-"""Events whose decayed weight is below this are forgotten."""
 
 
 def users_by_items(log: Sequences, num_items: int) -> sparse.csr_array:
@@ -118,27 +116,14 @@ def decayed_histories(log: Sequences, num_items: int, decay: float, reach: int) 
     :returns: (E, N) float32.
     """
     place = np.arange(len(log.items)) - log.offsets[owners(log)]
-    rows, columns, values = [], [], []
-    for gap in range(reach):
-        weight = decay**gap
-        if weight < SMALLEST:
-            break
-        events = np.flatnonzero(place >= gap)
-        if not len(events):
-            break
-        rows.append(events)
-        columns.append(np.asarray(log.items)[events - gap] - 1)
-        values.append(np.full(len(events), weight, np.float32))
+    gaps = [gap for gap in range(reach) if decay**gap >= SMALLEST]
+    rows = [np.flatnonzero(place >= gap) for gap in gaps]
+    columns = [np.asarray(log.items)[row - gap] - 1 for gap, row in zip(gaps, rows, strict=True)]
+    weights = np.repeat([decay**gap for gap in gaps], [len(row) for row in rows])
     return sparse.csr_array(
-        (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
+        (weights.astype(np.float32), (np.concatenate(rows), np.concatenate(columns))),
         shape=(len(log.items), num_items),
     )
-
-
-BLOCK = 1 << 26
-"""Similarities computed at once."""
-SORTED = 1 << 12
-"""Rows whose neighbours are sorted at once."""
 
 
 class ItemKNN(ItemToItem):
@@ -150,10 +135,7 @@ class ItemKNN(ItemToItem):
     :param size: how many neighbours an item keeps where the catalog is large.
     """
 
-    GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {
-        "shrinkage": (10.0, 100.0),
-        "decay": (1.0, 0.95, 0.9, 0.8),
-    }
+    GRID: ClassVar = {"shrinkage": (10.0, 100.0), "decay": (1.0, 0.95, 0.9, 0.8)}
 
     def __init__(
         self, shrinkage: float | None = None, decay: float | None = None, size: int = 200
@@ -184,10 +166,7 @@ class TextNeighbours(ItemToItem):
     :param size: how many neighbours an item keeps where the catalog is large.
     """
 
-    GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {
-        "power": (1.0, 3.0, 6.0),
-        "decay": (1.0, 0.9, 0.8),
-    }
+    GRID: ClassVar = {"power": (1.0, 3.0, 6.0), "decay": (1.0, 0.9, 0.8)}
 
     def __init__(
         self, power: float | None = None, decay: float | None = None, size: int = 200
@@ -263,11 +242,8 @@ class DirectionalCooccurrence(ItemToItem):
     :param size: how many followers an item keeps where the catalog is large.
     """
 
-    GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {
-        "decay": (0.8, 0.9),
-        "power_after": (0.0, 0.25, 0.5),
-    }
-    SCORING: ClassVar[frozenset[str]] = frozenset()
+    GRID: ClassVar = {"decay": (0.8, 0.9), "power_after": (0.0, 0.25, 0.5)}
+    SCORING: ClassVar = frozenset[str]()
 
     def __init__(
         self,
@@ -315,10 +291,7 @@ class EASE(ItemToItem):
     :param decay: what an item of a history counts less for each event since, in scoring.
     """
 
-    GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {
-        "l2": (50.0, 200.0, 800.0),
-        "decay": (1.0, 0.95, 0.9, 0.8),
-    }
+    GRID: ClassVar = {"l2": (50.0, 200.0, 800.0), "decay": (1.0, 0.95, 0.9, 0.8)}
 
     def __init__(self, l2: float | None = None, decay: float | None = None) -> None:
         super().__init__()
@@ -349,11 +322,8 @@ class NextItemRidge(ItemToItem):
     :param reach: events that a history looks back at in fitting.
     """
 
-    GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {
-        "l2": (100.0, 300.0, 1000.0),
-        "decay": (0.8, 0.9),
-    }
-    SCORING: ClassVar[frozenset[str]] = frozenset()
+    GRID: ClassVar = {"l2": (100.0, 300.0, 1000.0), "decay": (0.8, 0.9)}
+    SCORING: ClassVar = frozenset[str]()
 
     def __init__(
         self, l2: float | None = None, decay: float | None = None, reach: int = 30
@@ -381,11 +351,8 @@ class NextItemRidge(ItemToItem):
         users = owners(log)
         followed = np.flatnonzero(users[1:] == users[:-1])
         histories = decayed_histories(log, evidence.num_items, decay, self.reach)[followed]
-        gram = (histories.T @ histories).toarray()
         following = np.asarray(log.items)[followed + 1] - 1
         # One entry a row: the item that followed.
-        chosen = sparse.csr_array(
-            (np.ones(len(following), np.float32), (np.arange(len(following)), following)),
-            shape=(len(following), evidence.num_items),
-        )
-        return gram, (histories.T @ chosen).toarray()
+        ones, rows = np.ones(len(following), np.float32), np.arange(len(following))
+        chosen = sparse.csr_array((ones, (rows, following)), (len(rows), evidence.num_items))
+        return (histories.T @ histories).toarray(), (histories.T @ chosen).toarray()

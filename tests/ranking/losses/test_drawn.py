@@ -84,11 +84,11 @@ def test_all_items_are_drawn_alike():
     case = make()
     states, target = case.states[:1].expand(4000, -1), case.target[:1].expand(4000)
     none = torch.zeros(4000, 1, dtype=torch.int64)
-    found = module.drawn_scores(case.ranker, states, target, lambda rows: none[rows], 5)
-    share = 1 - found.counts.double().mean().item()
+    _, negative, counts = BPRLoss(5).drawn(case.ranker, states, target, lambda rows: none[rows])
+    share = 1 - counts.double().mean().item()
     assert share == pytest.approx(1 / N, abs=4 * (N - 1) ** 0.5 / N / 20_000**0.5)
     scores = torch.tensor(case.scores[0], dtype=torch.float64)
-    frequencies = torch.stack([(found.negative - s).abs().lt(1e-9).double().mean() for s in scores])
+    frequencies = torch.stack([(negative - s).abs().lt(1e-9).double().mean() for s in scores])
     assert frequencies[0] == 0
     assert frequencies[1:].sum().item() == pytest.approx(1)
     assert (frequencies[1:] - 1 / N).abs().max() < 5 * (1 / N / 20_000) ** 0.5

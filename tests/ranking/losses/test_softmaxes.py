@@ -10,9 +10,14 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lightrec.ranking import losses as drawing
-from lightrec.ranking import softmax_loss
-from lightrec.ranking.losses import InBatchLoss, SampledSoftmaxLoss, SoftmaxLoss, proposal
+from lightrec.ranking import losses as module
+from lightrec.ranking.losses import (
+    InBatchLoss,
+    SampledSoftmaxLoss,
+    SoftmaxLoss,
+    draw_negatives,
+    proposal,
+)
 from tests.ranking.losses.cases import N, make, mean
 
 POPULARITY = torch.tensor([0.0, 4, 1, 1, 3, 0, 9, 2, 2, 8])
@@ -21,8 +26,8 @@ POPULARITY = torch.tensor([0.0, 4, 1, 1, 3, 0, 9, 2, 2, 8])
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
 @pytest.mark.parametrize("elements", [1, 30, 1 << 22])
 def test_full_softmax_is_cross_entropy(monkeypatch, dtype, close, elements):
-    monkeypatch.setattr(softmax_loss, "ELEMENTS", elements)
-    monkeypatch.setattr(softmax_loss, "ROWS", 1)
+    monkeypatch.setattr(module, "LOGITS", elements)
+    monkeypatch.setattr(module, "ROWS", 1)
     case, other = make(dtype), make(dtype)
     loss = case.loss(SoftmaxLoss())
     loss.backward()
@@ -58,7 +63,7 @@ def test_full_softmax_by_hand():
         own = scores[case.target[row]]
         others = [scores[item] for item in range(1, N + 1) if item not in case.taken(row)]
         rows.append(math.log(math.exp(own) + sum(map(math.exp, others))) - own)
-    assert rows[5] == 0
+    assert rows[5] == pytest.approx(0, abs=1e-12)
     assert case.loss(SoftmaxLoss()).item() == pytest.approx(mean(rows), rel=1e-9)
 
 
@@ -67,7 +72,7 @@ def test_sampled_softmax_by_hand(monkeypatch):
     loss.prepare(POPULARITY)
     drawn = torch.tensor([2, 3, 6, 9])
     monkeypatch.setattr(
-        drawing, "draw_negatives", lambda p, k: (drawn, -(1 - (1 - p[drawn]) ** k).log())
+        module, "draw_negatives", lambda p, k: (drawn, -(1 - (1 - p[drawn]) ** k).log())
     )
     total = sum(POPULARITY.tolist()) + N
     rows = []
@@ -102,7 +107,7 @@ def test_in_batch_by_hand(temperature):
             chance = (float(POPULARITY[item]) + 1) / total
             mass += math.exp(scores[item] / temperature - math.log(5 * chance))
         rows.append(math.log(math.exp(own) + mass) - own)
-    assert rows[5] == 0
+    assert rows[5] == pytest.approx(0, abs=1e-12)
     assert case.loss(loss).item() == pytest.approx(mean(rows), rel=1e-6)
 
 
@@ -127,3 +132,24 @@ def test_in_batch_sums_estimate_the_whole_catalog_without_bias():
     truth = scores[1:].exp().sum() - scores[own].exp()
     assert abs(found.mean() - truth) < 4 * error
     assert error < 0.02 * truth
+
+
+def test_proposal_is_flattened_popularity():
+    counts = torch.tensor([5.0, 15.0, 0.0, 80.0])
+    assert proposal(counts, 1).tolist() == pytest.approx([0, 16 / 98, 1 / 98, 81 / 98])
+    assert proposal(counts, 0).tolist() == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3])
+
+
+def test_corrected_sample_estimates_the_partition_without_bias():
+    torch.manual_seed(0)
+    logits = torch.randn(51)
+    chances = proposal(torch.randint(0, 100, (51,)).float())
+    draws = []
+    for _ in range(4000):
+        items, correction = draw_negatives(chances, 20)
+        assert 0 not in items
+        draws.append((logits[items] + correction).exp().sum())
+    draws = torch.stack(draws)
+    error = draws.std() / len(draws) ** 0.5
+    assert abs(draws.mean() - logits[1:].exp().sum()) < 4 * error
+    assert error < 0.02 * draws.mean()
