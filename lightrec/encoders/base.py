@@ -4,14 +4,22 @@ An encoder turns content (texts, paths of pictures, numbers) into vectors. One t
 fine-tuned says how values become tokens and tokens vectors; to encode follows from both.
 """
 
+import contextlib
+import hashlib
+import os
 import re
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from tqdm.auto import tqdm
@@ -19,7 +27,7 @@ from tqdm.auto import tqdm
 from lightrec import plugins
 from lightrec.data.catalog import Catalog
 from lightrec.data.fetch import cache_folder
-from lightrec.encoders.vector_cache import VectorCache, digest
+from lightrec.data.files import usual_mode
 from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Column
 
@@ -27,6 +35,8 @@ SHOWN = 60
 """Characters of a value that a message shows."""
 SHARD = 1024
 """Values encoded before their vectors go to disk: what a killed run may lose."""
+DIGEST = 16
+"""Bytes of a text's hash: a clash among a billion texts has a chance of 1e-21."""
 _ENDS = re.compile(r"(?<=[.!?])\s+")
 """Where a sentence ends and another begins."""
 
@@ -230,3 +240,67 @@ def _through_cache(
             if store is not None:
                 store.add([keys[row] for row in shard], table[shard])
     return torch.from_numpy(table[[place[key] for key in own]])
+
+
+def digest(text: str) -> bytes:
+    """Hash a text's content."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST).digest()
+
+
+class VectorCache:
+    """The vectors of one model on disk, found by the hash of the text.
+
+    A folder of shards, each written under a temporary name and renamed, so that a killed process
+    leaves whole shards only. One that cannot be read or written is an empty cache: nothing fails.
+
+    :param folder: of this model alone; made when something is written.
+    :param size: length of the vectors.
+    """
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self.folder, self.size = folder, size
+
+    def fill(self, keys: Sequence[bytes], table: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Copy the vectors that are there into a table.
+
+        :param keys: (T,) digests, no two alike.
+        :param table: (T, size) float32; rows found are overwritten.
+        :returns: (T,) bool, which rows were found.
+        """
+        rows = {key: row for row, key in enumerate(keys)}
+        found = np.zeros(len(keys), dtype=bool)
+        for path in sorted(self.folder.glob("*.safetensors")):
+            try:
+                with safe_open(path, "np") as shard:
+                    names, vectors = shard.get_tensor("keys"), shard.get_tensor("vectors")
+            except (OSError, SafetensorError):
+                continue  # written by something else, or the disk is broken: encode again
+            if vectors.shape != (len(names), self.size):
+                continue
+            into = np.array([rows.get(name.tobytes(), -1) for name in names], dtype=np.int64)
+            table[into[into >= 0]] = vectors[into >= 0]
+            found[into[into >= 0]] = True
+            if found.all():
+                break
+        return found
+
+    def add(self, keys: Sequence[bytes], vectors: NDArray[np.float32]) -> None:
+        """Write a shard.
+
+        :param keys: (T,) digests.
+        :param vectors: (T, size) float32.
+        """
+        if not keys:
+            return
+        names = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(-1, DIGEST)
+        shard = hashlib.blake2b(names.tobytes(), digest_size=DIGEST).hexdigest() + ".safetensors"
+        with contextlib.suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
+            os.close(handle)
+            try:
+                with usual_mode(Path(temporary)):
+                    save_file({"keys": names, "vectors": np.ascontiguousarray(vectors)}, temporary)
+                os.replace(temporary, self.folder / shard)
+            finally:
+                Path(temporary).unlink(missing_ok=True)

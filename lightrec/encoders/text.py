@@ -12,8 +12,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from lightrec.encoders.base import TrainableEncoder
-from lightrec.encoders.vector_cache import DIGEST
+from lightrec.encoders.base import DIGEST, TrainableEncoder
 from lightrec.errors import FetchError
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"

@@ -7,33 +7,29 @@ from lightrec.keys import PADDING
 
 
 class ItemTower(nn.Module):
-    """Item vectors from ids, texts or both.
+    """Item vectors from ids, from texts, projected by a linear map, or their sum.
 
     :param num_items: number of items N.
     :param size: length D of the vectors given.
     :param vector_size: length of the text vectors V; 0 where there are none.
     :param use_ids: whether every item has a vector of its own.
-    :param use_text: whether the text vector, projected by a linear map, is added.
-    :raises ValueError: where neither is used, or texts without vectors.
+    :raises ValueError: where items have neither.
     """
 
     vectors: Tensor
     """(N + 1, V) float32 text vectors, row 0 zero; a buffer, saved with the weights."""
 
-    def __init__(
-        self, num_items: int, size: int, vector_size: int, use_ids: bool, use_text: bool
-    ) -> None:
+    def __init__(self, num_items: int, size: int, vector_size: int, use_ids: bool) -> None:
         super().__init__()
-        use_text = use_text and vector_size > 0
-        if not (use_ids or use_text):
+        if not (use_ids or vector_size):
             raise ValueError(
-                "Items need an id embedding, text vectors or both: set use_ids to true, or "
-                "use_text to true together with a text encoder."
+                "Items need an id embedding, text vectors or both: set use_ids to true, or give a "
+                "text encoder."
             )
         self.num_items, self.size = num_items, size
         self.ids = nn.Parameter(torch.randn(num_items + 1, size) * 0.02) if use_ids else None
-        self.project = nn.Linear(vector_size, size, bias=False) if use_text else None
-        self.register_buffer("vectors", torch.zeros(num_items + 1, vector_size * use_text))
+        self.project = nn.Linear(vector_size, size, bias=False) if vector_size else None
+        self.register_buffer("vectors", torch.zeros(num_items + 1, vector_size))
         if self.project is not None and use_ids:
             # Beside an id the text starts silent; it speaks up where that helps.
             nn.init.zeros_(self.project.weight)

@@ -6,7 +6,7 @@ from typing import Any, Protocol, Self
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
-from torch.nn.functional import embedding, pad
+from torch.nn.functional import embedding
 
 from lightrec.data.store import EventStore
 from lightrec.keys import PADDING, Key
@@ -217,8 +217,7 @@ def vectors_of(policy: Policy, state: TensorDictBase) -> Tensor:
 
 def with_biases(ranker: Ranker) -> Tensor:
     """Give a ranker's item vectors and the items' biases side by side: ``(N + 1, D + 1)``."""
-    vectors, bias = ranker.item_vectors(), ranker.item_bias()
-    return pad(vectors, (0, 1)) if bias is None else torch.cat([vectors, bias.unsqueeze(1)], 1)
+    return torch.cat([ranker.item_vectors(), ranker.bias.unsqueeze(1)], 1)
 
 
 def session_start(history: Tensor, users: Tensor | None = None) -> TensorDict:

@@ -1,22 +1,12 @@
 """Adversarial training of embeddings, as a callback that a recipe can name."""
 
-from typing import Protocol, cast
-
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
-from torch import Tensor, nn
+from torch import nn
 
 from lightrec.errors import RecipeError
 from lightrec.ranking.sequence_data import Batch
-
-
-class HasLoss(Protocol):
-    """What is trained: a module whose loss can be computed a second time."""
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Give the scalar loss of a training batch, without logging it."""
-        ...
 
 
 class AdversarialPerturbation(Callback):
@@ -28,7 +18,7 @@ class AdversarialPerturbation(Callback):
     by row as in adversarial personalized ranking (He et al. 2018). A batch takes twice as long.
 
     :param epsilon: length of a row's move, in the embeddings' own unit; above 0.
-    :param weight: of the second loss beside the first (λ of He et al.); above 0.
+    :param weight: of the second loss next to the first (λ of He et al.); above 0.
     :param embeddings: the parameter that is moved, (rows, D), by its name in the module.
     :raises RecipeError: where a number is not above 0.
     """
@@ -87,7 +77,7 @@ class AdversarialPerturbation(Callback):
         with torch.no_grad():
             parameter.add_(nn.functional.normalize(parameter.grad, dim=-1), alpha=self.epsilon)
         with trainer.precision_plugin.train_step_context():
-            loss = cast(HasLoss, pl_module).loss(batch)
+            loss = pl_module.loss(batch)  # type: ignore[operator]
         # Lightning divides the first loss in the same way.
         pl_module.backward(loss * self.weight / trainer.accumulate_grad_batches)
         with torch.no_grad():

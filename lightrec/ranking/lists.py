@@ -18,9 +18,9 @@ def diversified(
     :param length: how many to choose, k.
     :param variety: 0 goes by scores alone, 1 by difference alone.
     :returns: (k,) int64 items in the order chosen, 0 where nothing is left; and (k,) their marginal
-        relevance when they were chosen, -inf where nothing is left. That is the score as a share of
-        the highest, times 1 - ``variety``, less ``variety`` times the highest cosine with an item
-        chosen before (0 where all are negative), and never rises along the list.
+        relevance, which never rises, -inf where nothing is left: the score as a share of the
+        highest, times 1 - ``variety``, less ``variety`` times the highest cosine with an item
+        chosen before (0 where all are negative).
     """
     units = functional.normalize(vectors, dim=1)
     left = scores > -torch.inf
@@ -59,15 +59,11 @@ def with_explored_places(
 ) -> Tensor:
     """Make lists each of whose places is a new item's by chance, so that all new items are tried.
 
-    Which new items come is drawn, too: one after the other, with probabilities in proportion to the
-    exponentials of their scores (Plackett and Luce), in the order drawn.
+    Which new items come is drawn, too, by the law of Plackett and Luce over their scores, in the
+    order drawn; else as in :func:`with_reserved_places`.
 
-    :param usual: (B, N + 1) scores, -inf for what may not come; new items' are not looked at.
-    :param new: (B, N + 1) logits of new items, -inf for all others.
-    :param length: of the lists, k.
     :param rate: the probability of each place.
     :param generator: of the draws.
-    :returns: (B, k) int64 items; 0 for nothing left.
     """
     explored = torch.rand(len(usual), length, generator=generator) < rate
     have = (new > -torch.inf).sum(dim=1, keepdim=True)
@@ -81,9 +77,8 @@ def _joined(usual: Tensor, new: Tensor, mine: Tensor) -> Tensor:
 
     Usual items that run out leave their places, at the end, empty.
     """
-    length = mine.shape[1]
-    first = _best(usual.masked_fill(new > -torch.inf, -torch.inf), length)
-    fresh = _best(new, length)
+    first = _best(usual.masked_fill(new > -torch.inf, -torch.inf), mine.shape[1])
+    fresh = _best(new, mine.shape[1])
     turn = torch.where(mine, mine.cumsum(dim=1), (~mine).cumsum(dim=1)) - 1
     items = torch.where(mine, fresh.gather(1, turn), first.gather(1, turn))
     order = (items == 0).to(torch.int8).sort(dim=1, stable=True).indices
@@ -94,4 +89,4 @@ def _best(scores: Tensor, length: int) -> Tensor:
     """Items (B, k), best first, 0 where nothing is left."""
     found = scores.topk(min(length, scores.shape[1]), dim=1)
     items = found.indices.masked_fill(found.values == -torch.inf, 0)
-    return torch.nn.functional.pad(items, (0, length - items.shape[1]))
+    return functional.pad(items, (0, length - items.shape[1]))

@@ -176,8 +176,7 @@ def candidate_softmax(
     :param temperature: by which scores are divided, corrections are not.
     :returns: a scalar.
     """
-    given = ranker.item_bias()
-    bias = states.new_zeros(ranker.num_items + 1) if given is None else given
+    bias = ranker.bias
     positive = (states * ranker.items(target)).sum(dim=1) + bias[target]
     # Column 0 stays the padding's, so that whatever is no candidate is blocked there.
     items = torch.cat([items.new_zeros(1), items])
@@ -229,10 +228,8 @@ class DrawnLoss(RankingLoss):
         drawn = torch.randint(1, ranker.num_items + 1, shape, device=target.device)
         # Text is projected once for an item, however often it was drawn.
         items, place = torch.cat([target[:, None], drawn], dim=1).unique(return_inverse=True)
-        vectors, bias = ranker.items(items), ranker.item_bias()
-        scores = (functional.embedding(place, vectors) @ states[:, :, None]).squeeze(-1)
-        if bias is not None:
-            scores = scores + bias[items][place]
+        vectors = functional.embedding(place, ranker.items(items))
+        scores = (vectors @ states[:, :, None]).squeeze(-1) + ranker.bias[items][place]
         counts = torch.empty_like(drawn, dtype=torch.bool)
         step = max(1, ELEMENTS // (ranker.num_items + 1))
         for start in range(0, len(target), step):
@@ -254,9 +251,7 @@ class SoftmaxLoss(RankingLoss):
 
     def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows) -> Tensor:
         """Mean cross-entropy; see :meth:`.RankingLoss.forward`."""
-        given = ranker.item_bias()
-        bias = states.new_zeros(ranker.num_items + 1) if given is None else given
-        weights = ranker.item_vectors()
+        weights, bias = ranker.item_vectors(), ranker.bias
         positive = (states * weights[target]).sum(dim=1) + bias[target]
 
         def blocked(rows: slice) -> Tensor:

@@ -113,34 +113,19 @@ def top_items(
     listed = found.new_zeros(len(scores), length)
     listed[:, : found.shape[1]] = found[:, :length]
     # Which of several equal items topk takes is left open: where the list ends among equals, or
-    # runs out of items, they are counted out.
+    # runs out of items, the whole row is sorted.
     last = values[:, min(length, columns) - 1]
     unsure = ((values[:, -1] == last) | (last == -torch.inf)).nonzero().flatten()
     if len(unsure):
-        rows = unsure[:, None]
-        listed[unsure] = _first_of_equals(scores[unsure], allowed[unsure], last[rows], length)
+        order = scores[unsure].sort(dim=1, descending=True, stable=True).indices
+        first = (~allowed[unsure].gather(1, order)).to(torch.int8).sort(dim=1, stable=True).indices
+        best = order.gather(1, first)[:, :length]
+        listed[unsure, : best.shape[1]] = best * allowed[unsure].gather(1, best)
     # Equal items by index, padding behind them all.
     listed = listed.where(listed != PADDING, columns).sort(dim=1).values
     listed = listed.where(listed != columns, PADDING)
     order = scores.gather(1, listed).sort(dim=1, descending=True, stable=True).indices
     return listed.gather(1, order)
-
-
-def _first_of_equals(scores: Tensor, allowed: Tensor, last: Tensor, length: int) -> Tensor:
-    """Choose the items above ``last`` (B, 1), then of those equal to it as many as there is room.
-
-    :returns: (B, length) int64 by index, 0 at the end.
-    """
-    chosen = scores > last
-    equal = (scores == last) & allowed
-    room = length - chosen.sum(dim=1, keepdim=True)
-    chosen |= equal & (equal.cumsum(dim=1, dtype=torch.int32) <= room)
-    rows, items = chosen.nonzero(as_tuple=True)
-    count = chosen.sum(dim=1)
-    place = torch.arange(len(rows), device=rows.device) - (count.cumsum(0) - count)[rows]
-    listed = items.new_zeros(len(scores), length)
-    listed[rows, place] = items
-    return listed
 
 
 def event_metrics(ranks: Tensor, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, Tensor]:

@@ -24,8 +24,6 @@ from lightrec.ranking.metrics import RankingMetrics
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import Batch, SequenceData
 
-ITEMS = "items.safetensors"
-
 
 class RankingModule(StageModule):
     """Trains a :class:`~lightrec.ranking.ranker.Ranker` to rank the next item first.
@@ -40,8 +38,6 @@ class RankingModule(StageModule):
         CausalTransformer.
     :param max_length: how many of a history's last items are read; as in the data.
     :param use_ids: whether items have id embeddings.
-    :param use_text: whether items' text vectors are used, where there are any.
-    :param use_bias: whether each item has a bias.
     :param mask_seen: whether items already seen are left out of the loss's negatives; null: where
         the domain says that items do not repeat. In ranking, the domain alone decides.
     :param loss: what training makes small; null for the softmax over all items. For large catalogs
@@ -77,8 +73,6 @@ class RankingModule(StageModule):
         tower: Callable[[int], UserTower] | None = None,
         max_length: int = 50,
         use_ids: bool = True,
-        use_text: bool = True,
-        use_bias: bool = True,
         mask_seen: bool | None = None,
         loss: RankingLoss | None = None,
         start: Literal["random", "cooccurrence"] = "cooccurrence",
@@ -106,19 +100,11 @@ class RankingModule(StageModule):
             tower=tower,
             max_length=max_length,
             use_ids=use_ids,
-            use_text=use_text,
-            use_bias=use_bias,
             feedback_kinds=feedback_kinds if use_feedback else 0,
             gaps=GAP_BUCKETS if use_gaps else 0,
         )
-        self.use_feedback, self.use_gaps = use_feedback, use_gaps
-        self.feedback_kinds, self.forget = feedback_kinds, forget
         self.mask_seen = mask_seen
         self.criterion = SoftmaxLoss() if loss is None else loss
-        self.start, self.decay, self.reach = start, decay, reach
-        self.power, self.norm = power, norm
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.schedule, self.warmup = schedule, warmup
         self.metrics = RankingMetrics()
         self._table: Tensor | None = None
 
@@ -136,39 +122,39 @@ class RankingModule(StageModule):
                 "same in both."
             )
         self._check_details(data)
-        tower = self.ranker.items
+        tower, given = self.ranker.items, self.settings
         if tower.uses_text:
             tower.set_vectors(data.vectors)
         self.criterion.prepare(data.popularity().to(self.device))
-        if self.start == "cooccurrence" and tower.ids is not None:
+        if given.start == "cooccurrence" and tower.ids is not None:
             log = data.training
-            counts = cooccurrence(log.items, log.offsets, self.num_items, self.decay, self.reach)
-            start = leading_vectors(counts, tower.size, self.power) * self.norm
+            counts = cooccurrence(log.items, log.offsets, self.num_items, given.decay, given.reach)
+            start = leading_vectors(counts, tower.size, given.power) * given.norm
             with torch.no_grad():
                 # An item that never met another keeps its random start.
                 met = start.any(dim=1, keepdim=True)
                 tower.ids.copy_(torch.where(met, start, tower.ids.cpu()))
 
     def _check_details(self, data: SequenceData) -> None:
-        problems = []
-        if self.use_feedback and not data.feedback_kinds:
+        problems, given = [], self.settings
+        if given.use_feedback and not data.feedback_kinds:
             problems.append(
                 f"use_feedback is true, and the events in {data.data} have one kind of feedback or "
                 "were prepared without it: set use_feedback to false, or prepare a log with "
                 "several kinds."
             )
-        elif self.use_feedback and data.feedback_kinds != self.feedback_kinds:
+        elif given.use_feedback and data.feedback_kinds != given.feedback_kinds:
             problems.append(
-                f"The model was made for {self.feedback_kinds} kinds of feedback, and the log in "
+                f"The model was made for {given.feedback_kinds} kinds of feedback, and the log in "
                 f"{data.data} has {data.feedback_kinds}: give feedback_kinds: "
                 f"{data.feedback_kinds}."
             )
-        if self.use_gaps and not data.store.has_times:
+        if given.use_gaps and not data.store.has_times:
             problems.append(
                 f"use_gaps is true, and the log in {data.data} has no times: set use_gaps to false."
             )
-        if not 0 <= self.forget <= 1:
-            problems.append(f"forget is {self.forget}: give a share of windows, from 0 to 1.")
+        if not 0 <= given.forget <= 1:
+            problems.append(f"forget is {given.forget}: give a share of windows, from 0 to 1.")
         if problems:
             raise RecipeError(problems)
 
@@ -184,8 +170,7 @@ class RankingModule(StageModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Give the loss and log its mean over the epoch."""
-        loss = self.loss(batch)
-        count = (batch[Key.TARGET] != PADDING).sum()
+        loss, count = self.loss(batch), (batch[Key.TARGET] != PADDING).sum()
         size = max(int(count), 1)
         self.log("train/loss", loss, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)
         return loss * part_of_all(count.float())
@@ -207,16 +192,14 @@ class RankingModule(StageModule):
 
     def _details(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
         """Feedback and gaps of a training batch, of some windows forgotten."""
-        feedback = batch.get(Key.FEEDBACK) if self.use_feedback else None
-        gaps = batch.get(Key.GAP) if self.use_gaps else None
+        feedback = batch.get(Key.FEEDBACK) if self.settings.use_feedback else None
+        gaps = batch.get(Key.GAP) if self.settings.use_gaps else None
         if feedback is None and gaps is None:
             return None, None
         history = batch[Key.HISTORY]
-        known = torch.rand(len(history), 1, device=history.device) >= self.forget
-        return (
-            None if feedback is None else feedback * known,
-            None if gaps is None else gaps * known,
-        )
+        known = torch.rand(len(history), 1, device=history.device) >= self.settings.forget
+        feedback = None if feedback is None else feedback * known
+        return feedback, None if gaps is None else gaps * known
 
     def scores(self, batch: Batch) -> Tensor:
         """Score all items for a batch's histories: (B, N + 1)."""
@@ -233,16 +216,7 @@ class RankingModule(StageModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the means of the ranking metrics."""
-        self._log_metrics("validation")
-
-    on_test_epoch_start = on_validation_epoch_start
-    test_step = validation_step
-
-    def on_test_epoch_end(self) -> None:
-        """Log the means of the ranking metrics."""
-        self._log_metrics("test")
-
-    def _log_metrics(self, part: str) -> None:
+        part = "test" if self.trainer.testing else "validation"
         values = self.metrics.compute()
         self.metrics.reset()
         self._table = None
@@ -252,43 +226,37 @@ class RankingModule(StageModule):
         ndcg = found[f"{part}/ndcg@10"]
         self.log(f"{part}/ndcg", ndcg, prog_bar=True, logger=False, sync_dist=True)
 
+    on_test_epoch_start = on_validation_epoch_start
+    test_step = validation_step
+    on_test_epoch_end = on_validation_epoch_end
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; matrices and embeddings decay, gains and biases do not."""
-        parameters = list(self.ranker.parameters())
+        parameters, given = list(self.ranker.parameters()), self.settings
         groups: list[dict[str, Any]] = [
             {"params": [p for p in parameters if p.ndim > 1]},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(
-            groups,
-            lr=self.learning_rate,
-            betas=(0.9, 0.98),
-            weight_decay=self.weight_decay,
-        )
+        rate, decay = given.learning_rate, given.weight_decay
+        optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=decay)
         total = self.optimizer_steps
-        return self.scheduled(optimizer, lambda step: self._rate(step / total))
 
-    def _rate(self, done: float) -> float:
-        """Learning rate, as a share of its highest, after a share of all steps."""
-        rising = min(1.0, (done + 1e-3) / self.warmup) if self.warmup else 1.0
-        if self.schedule == "constant":
-            return rising
-        return rising * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+        def share(step: int) -> float:
+            done = step / total
+            rising = min(1.0, (done + 1e-3) / given.warmup) if given.warmup else 1.0
+            falling = (1 + math.cos(math.pi * min(done, 1.0))) / 2
+            return rising if given.schedule == "constant" else rising * falling
+
+        return self.scheduled(optimizer, share)
 
     @torch.no_grad()
     def write(self, folder: Path) -> dict[str, float]:
-        """Write the ranker, and item vectors with biases beside it."""
+        """Write the ranker, item vectors with biases next to it, and the blend."""
         self.eval()
         self.ranker.save_pretrained(folder)
-        vectors, bias = self.ranker.item_vectors(), self.ranker.item_bias()
-        if bias is None:
-            bias = torch.zeros(len(vectors), device=vectors.device)
-        save_tensors({"vectors": vectors, "bias": bias}, folder / ITEMS)
-        return self._write_blend(folder)
-
-    def _write_blend(self, folder: Path) -> dict[str, float]:
-        models = self.item_models or []
-        blended, metrics = blend(self.ranker.cpu(), models, self._data)
-        if models:
+        tables = {"vectors": self.ranker.item_vectors(), "bias": self.ranker.bias}
+        save_tensors(tables, folder / "items.safetensors")
+        blended, metrics = blend(self.ranker.cpu(), self.item_models or [], self._data)
+        if self.item_models:
             blended.save(folder)
         return {f"validation/{name}": value for name, value in metrics.items()}

@@ -22,8 +22,6 @@ class Ranker(Part):
     :param tower: makes the user tower of its width D; None for a CausalTransformer.
     :param max_length: how many of a history's last items are read.
     :param use_ids: whether items have id embeddings.
-    :param use_text: whether items' text vectors are used, where there are any.
-    :param use_bias: whether each item has a bias.
     :param feedback_kinds: kinds of feedback of a history's events that are told apart; 0 for none.
     :param gaps: buckets of the gaps between events that are told apart; 0 for none.
     :raises PluginError: where the tower cannot be built.
@@ -37,17 +35,15 @@ class Ranker(Part):
         tower: Callable[[int], UserTower] | None = None,
         max_length: int = 50,
         use_ids: bool = True,
-        use_text: bool = True,
-        use_bias: bool = True,
         feedback_kinds: int = 0,
         gaps: int = 0,
     ) -> None:
         super().__init__()
         self.num_items, self.size, self.max_length = num_items, size, max_length
-        self.items = ItemTower(num_items, size, vector_size, use_ids, use_text)
+        self.items = ItemTower(num_items, size, vector_size, use_ids)
         with plugins.blaming(self, "build its user tower"):
             self.users = (tower or CausalTransformer)(size)
-        self.bias = nn.Parameter(torch.zeros(num_items + 1)) if use_bias else None
+        self.bias = nn.Parameter(torch.zeros(num_items + 1))
         # Zeros draw nothing, so that all else starts as it does without. Row 0, of what is not
         # known, stays zero.
         self.feedback = (
@@ -73,12 +69,7 @@ class Ranker(Part):
         for table, rows in ((self.feedback, feedback), (self.gaps, gaps)):
             if table is not None and rows is not None:
                 read = read + nn.functional.embedding(rows, table, padding_idx=0)
-        return self.users(read * self.input_scale, history != PADDING)
-
-    @property
-    def input_scale(self) -> float:
-        """By what item vectors are multiplied on their way into the user tower."""
-        return self.size**0.5
+        return self.users(read * self.size**0.5, history != PADDING)
 
     def user_vectors(
         self, history: Tensor, feedback: Tensor | None = None, gaps: Tensor | None = None
@@ -99,10 +90,6 @@ class Ranker(Part):
     def item_vectors(self) -> Tensor:
         """Give all item vectors, (N + 1, D), row 0 zero."""
         return self.items()
-
-    def item_bias(self) -> Tensor | None:
-        """Give all items' biases, (N + 1,), or None where there are none."""
-        return self.bias
 
     def scores(
         self,
@@ -125,6 +112,5 @@ class Ranker(Part):
         with full_precision(histories.device):
             vectors, table = at_least_float32(vectors, table)
             scores = vectors @ table.T
-        if self.bias is not None:
-            scores = scores + self.bias
+        scores = scores + self.bias
         return scores.index_fill(1, torch.tensor([PADDING], device=scores.device), -torch.inf)

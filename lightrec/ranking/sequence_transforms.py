@@ -150,10 +150,6 @@ def _select(batch: Batch, kept: NDArray[np.bool_]) -> Batch:
     length = max(int(kept.sum(axis=1).max(initial=1)), 1)
     order = kept.argsort(axis=1, kind="stable")[:, -length:]
     stays = np.take_along_axis(kept, order, 1)
-    changed = dict(batch)
-    for name in (Key.HISTORY, Key.TARGET, Key.FEEDBACK, Key.GAP):
-        if name not in batch:
-            continue
-        moved = np.take_along_axis(batch[name].numpy(), order, 1)
-        changed[name] = torch.from_numpy(np.where(stays, moved, PADDING))
-    return changed
+    names = {Key.HISTORY, Key.TARGET, Key.FEEDBACK, Key.GAP} & batch.keys()
+    moved = {name: np.take_along_axis(batch[name].numpy(), order, 1) for name in names}
+    return batch | {n: torch.from_numpy(np.where(stays, t, PADDING)) for n, t in moved.items()}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lightrec.data.files import save_tensors
-from lightrec.encoders.vector_cache import VectorCache
+from lightrec.encoders.base import VectorCache
 from lightrec.ranking.ranker import Ranker
 from lightrec.testing import tiny
 

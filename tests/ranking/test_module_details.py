@@ -231,9 +231,9 @@ def test_what_is_forgotten_is_not_read(liked, tmp_path):
     batch = next(iter(data.train_dataloader()))
     bare = {name: batch[name] for name in ("history", "target", "seen")}
     with torch.no_grad():
-        module.forget = 1.0
+        module.settings.forget = 1.0
         assert torch.equal(module.loss(batch), module.loss(bare))
-        module.forget = 0.0
+        module.settings.forget = 0.0
         known = module.loss(batch)
         assert torch.equal(known, module.loss(batch))
         assert not torch.allclose(known, module.loss(bare))

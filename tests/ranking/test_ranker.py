@@ -15,8 +15,7 @@ def ranker(**settings):
         vectors[0] = 0
         model.items.set_vectors(vectors)
         torch.nn.init.normal_(model.items.project.weight)
-    if model.bias is not None:
-        torch.nn.init.normal_(model.bias)
+    torch.nn.init.normal_(model.bias)
     return model
 
 
@@ -31,7 +30,7 @@ def test_score_is_user_times_item_plus_bias():
     assert users.shape == (2, 8)
     assert items.shape == (10, 8)
     assert (scores[:, 0] == -torch.inf).all()
-    expected = users[1] @ items[7] + model.item_bias()[7]
+    expected = users[1] @ items[7] + model.bias[7]
     assert scores[1, 7].item() == pytest.approx(expected.item(), abs=1e-5)
     assert torch.allclose(scores[:, 1:], model.scores(HISTORY, items=items)[:, 1:])
 
@@ -50,14 +49,11 @@ def test_an_empty_history_is_scored_by_bias():
     assert torch.equal(model.scores(empty)[0, 1:], model.bias[1:])
 
 
-@pytest.mark.parametrize(
-    "settings", [{"use_ids": False}, {"use_text": False}, {"vector_size": 0}, {"use_bias": False}]
-)
+@pytest.mark.parametrize("settings", [{"use_ids": False}, {"vector_size": 0}])
 def test_parts_can_be_switched_off(settings):
     model = ranker(**settings)
     assert (model.items.ids is None) == ("use_ids" in settings)
-    assert model.items.uses_text == (not settings.keys() & {"use_text", "vector_size"})
-    assert (model.item_bias() is None) == ("use_bias" in settings)
+    assert model.items.uses_text == ("vector_size" not in settings)
     assert model.item_vectors()[0].abs().sum() == 0
     assert model.scores(HISTORY)[:, 1:].isfinite().all()
 
@@ -163,7 +159,7 @@ def test_saves_and_loads_its_details(tmp_path):
 
 
 def test_scores_are_as_fine_in_mixed_precision():
-    model = ranker(num_items=500, use_text=False, use_bias=False)
+    model = ranker(num_items=500, vector_size=0)
     with torch.autocast("cpu", torch.bfloat16):
         scores = model.scores(HISTORY)
     assert scores.dtype == torch.float32

@@ -45,10 +45,7 @@ class ALS(ItemModel):
         self.iterations, self.seed = iterations, seed
 
     def fit(self, evidence: Evidence) -> Self:
-        """Alternate.
-
-        :raises NotApplicable: where ``implicit`` is not installed.
-        """
+        """Alternate."""
         try:
             from implicit.cpu.als import AlternatingLeastSquares
         except ImportError:

@@ -41,10 +41,7 @@ class Evidence:
 
     @classmethod
     def of(cls, store: EventStore, vectors: Tensor) -> "Evidence":
-        """The training events of a prepared log.
-
-        :param vectors: as above.
-        """
+        """The training events of a prepared log."""
         log = Sequences.all_events(store).training()
         return cls(log, store.num_items, vectors, store.is_ordered, store.has_times)
 
@@ -174,10 +171,7 @@ class RecentPopularity(Popularity):
         self.half_life = half_life
 
     def fit(self, evidence: Evidence) -> Self:
-        """Count, recent events more.
-
-        :raises NotApplicable: where the log has no times.
-        """
+        """Count, recent events more."""
         times = np.asarray(evidence.log.times, dtype=np.float64)
         if not evidence.has_times or not len(times) or times.max() == times.min():
             raise NotApplicable("The log has no times, so that nothing is recent.")

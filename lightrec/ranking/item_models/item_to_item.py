@@ -175,23 +175,20 @@ class TextNeighbours(ItemToItem):
         self.power, self.decay, self.size = power, decay, size
 
     def fit(self, evidence: Evidence) -> Self:
-        """Compare all texts.
-
-        :raises NotApplicable: where the items have no text vectors.
-        """
+        """Compare all texts."""
         vectors = unit_vectors(evidence.vectors)[1:]
         if not vectors.any():
             raise NotApplicable("The items have no texts, or there is no text encoder.")
         power = 3.0 if self.power is None else self.power
-        if evidence.num_items <= DENSE:
-            matrix = (vectors @ vectors.T).clamp_min(0) ** power
-            self.keep_matrix(matrix.fill_diagonal_(0))
-            return self
-        step = max(1, BLOCK // len(vectors))
+        whole = evidence.num_items <= DENSE
+        step = len(vectors) if whole else max(1, BLOCK // len(vectors))
         found = []
         for start in range(0, len(vectors), step):
             near = (vectors[start : start + step] @ vectors.T).clamp_min(0) ** power
-            near[torch.arange(len(near)), torch.arange(start, start + len(near))] = 0
+            near.diagonal(start).zero_()
+            if whole:
+                self.keep_matrix(near)
+                return self
             found.append(near.topk(min(self.size, len(vectors)), dim=1))
         weights = torch.cat([near.values for near in found])
         self.keep_neighbours(torch.cat([near.indices for near in found]) + 1, weights)
@@ -258,10 +255,7 @@ class DirectionalCooccurrence(ItemToItem):
         self.power_after, self.size = power_after, size
 
     def fit(self, evidence: Evidence) -> Self:
-        """Count pairs.
-
-        :raises NotApplicable: where the log has no order.
-        """
+        """Count pairs."""
         if not evidence.is_ordered:
             raise NotApplicable("The log has no order, so that nothing follows anything.")
         decay = 0.8 if self.decay is None else self.decay
@@ -298,10 +292,7 @@ class EASE(ItemToItem):
         self.l2, self.decay = l2, decay
 
     def fit(self, evidence: Evidence) -> Self:
-        """Solve for the matrix, whose diagonal is 0.
-
-        :raises NotApplicable: where the catalog is too large.
-        """
+        """Solve for the matrix, whose diagonal is 0."""
         _small_enough(evidence)
         events = users_by_items(evidence.log, evidence.num_items)
         gram = (events.T @ events).toarray().astype(np.float64)
@@ -332,10 +323,7 @@ class NextItemRidge(ItemToItem):
         self.l2, self.decay, self.reach = l2, decay, reach
 
     def fit(self, evidence: Evidence) -> Self:
-        """Solve for the matrix.
-
-        :raises NotApplicable: where the log has no order, or the catalog is too large.
-        """
+        """Solve for the matrix."""
         if not evidence.is_ordered:
             raise NotApplicable("The log has no order, so that there is no next item.")
         _small_enough(evidence)

@@ -72,15 +72,11 @@ class TextMap:
         return (own @ other.T - 1).exp() + (torch.from_numpy(words.toarray()) - 1).exp()
 
     @cached_property
-    def _blocks(self) -> list[Tensor]:
-        """Cold items, so many at once as similarities may be held."""
+    def _held(self) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """Cold items, as many at once as may be, and their similarities where all can be held."""
         items = self.cold.nonzero().squeeze(1)
-        return list(items.split(max(1, BLOCK // max(1, len(self.fitted)))))
-
-    @cached_property
-    def _held(self) -> Tensor | None:
-        """The similarities of the cold items, where all can be held."""
-        return self.similarity(self._blocks[0]) if len(self._blocks) == 1 else None
+        blocks = items.split(max(1, BLOCK // max(1, len(self.fitted))))
+        return blocks, self.similarity(blocks[0]) if len(blocks) == 1 else None
 
     def _centred(self, scores: Tensor) -> Tensor:
         """Scores of the items regressed on, less their mean for each row: (B, M)."""
@@ -95,9 +91,9 @@ class TextMap:
         """
         weights = self._centred(scores) @ self.inverse
         found = torch.full_like(scores, -torch.inf)
-        for items in self._blocks:
-            similar = self.similarity(items) if self._held is None else self._held
-            found[:, items] = weights @ similar.T
+        blocks, held = self._held
+        for items in blocks:
+            found[:, items] = weights @ (self.similarity(items) if held is None else held).T
         return found
 
     def as_if_cold(self, scores: Tensor) -> Tensor:
@@ -121,10 +117,8 @@ def word_weights(texts: Sequence[str], fitted: np.ndarray) -> sparse.csr_array:
     """
     words = [set[str](), *(set(findall(r"\w+", text.lower())) for text in texts)]
     frequency = Counter(word for item in fitted for word in words[item])
-    column = {
-        word: place
-        for place, word in enumerate(sorted(w for w, n in frequency.items() if n >= MIN_ITEMS))
-    }
+    common = sorted(word for word, number in frequency.items() if number >= MIN_ITEMS)
+    column = {word: place for place, word in enumerate(common)}
     kept = [sorted(column[word] for word in own if word in column) for own in words]
     rarity = np.log((1 + len(fitted)) / (1 + np.array([frequency[word] for word in column])))
     columns = np.array([place for own in kept for place in own], dtype=np.int64)

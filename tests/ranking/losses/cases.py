@@ -26,8 +26,7 @@ class Case:
     @property
     def scores(self):
         """scores[row][item], item 0 unused."""
-        vectors, bias = self.ranker.item_vectors(), self.ranker.item_bias()
-        return (self.states @ vectors.T + bias).tolist()
+        return (self.states @ self.ranker.item_vectors().T + self.ranker.bias).tolist()
 
     def taken(self, row):
         """Items that are no negatives of a row."""
@@ -37,9 +36,9 @@ class Case:
         return loss(self.ranker, self.states, self.target, self.seen)
 
 
-def make(dtype=torch.float64, bias=True):
+def make(dtype=torch.float64):
     torch.manual_seed(0)
-    ranker = Ranker(N, size=D, use_bias=bias).to(dtype)
+    ranker = Ranker(N, size=D).to(dtype)
     for parameter in ranker.parameters():
         torch.nn.init.normal_(parameter)
     target = torch.tensor([2, 5, 7, 2, 1, 4])

@@ -32,7 +32,7 @@ def test_full_softmax_is_cross_entropy(monkeypatch, dtype, close, elements):
     loss = case.loss(SoftmaxLoss())
     loss.backward()
 
-    logits = other.states @ other.ranker.item_vectors().T + other.ranker.item_bias()
+    logits = other.states @ other.ranker.item_vectors().T + other.ranker.bias
     left_out = torch.zeros_like(logits, dtype=torch.bool)
     for row in range(6):
         left_out[row, [i for i in other.taken(row) if i != other.target[row]]] = True
