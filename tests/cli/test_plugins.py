@@ -1,8 +1,6 @@
 """`lightrec plugins`: what it says of good packages, and of four that are broken in four ways."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -147,14 +145,12 @@ def test_new_writes_a_package_that_passes_its_own_checks(tmp_path, monkeypatch, 
         "Metadata-Version: 2.1\nName: lightrec-board-games\nVersion: 0.1.0\n"
     )
     (info / "entry_points.txt").write_text(f"[lightrec]\nboard_games = {package}.hooks\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
-        cwd=folder,
-        env={**__import__("os").environ, "PYTHONPATH": str(folder)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    monkeypatch.syspath_prepend(folder)
+    plugins.installed.cache_clear()
+    status, text = said(capsys, "check", "board_games")
+    plugins.installed.cache_clear()
+    assert status == 0, text
+    assert "ok      BoardGamesEncoder: " in text
     assert "BoardGamesEncoder" in (folder / package / "hooks.py").read_text()
 
 

@@ -17,6 +17,7 @@ from lightrec.data.store import TEST
 from lightrec.ranking import sequence_data
 from lightrec.stages import train as training
 from lightrec.stages import tune
+from lightrec.stages.space import held, parse_space
 from lightrec.stages.train import ParsedRecipe
 
 SPACE = """
@@ -40,8 +41,19 @@ def whole(tiny_run, tmp_path_factory):
     shutil.copytree(tiny_run / "data", where / "runs" / "generic" / "data")
     (where / "space.yaml").write_text(SPACE)
     out, err = io.StringIO(), io.StringIO()
+    looked = []
+    begin = sequence_data.EvaluationEvents.__init__
+
+    def watch(self, log, part, *rest):
+        looked.append(part)
+        begin(self, log, part, *rest)
+
     with contextlib.chdir(where), redirect_stdout(out), redirect_stderr(err):
-        assert search(trials=4) == 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sequence_data.EvaluationEvents, "__init__", watch)
+            assert search(trials=4) == 0
+        assert looked
+        assert TEST not in looked  # no trial looks at the test part
         return where, trials(), out.getvalue(), err.getvalue()
 
 
@@ -110,19 +122,13 @@ def test_it_leaves_the_best_recipe_which_gives_the_best_value_again(whole, monke
     assert metrics["validation/ranker/ndcg@10"] == pytest.approx(best[2], abs=1e-6)
 
 
-def test_the_recipes_own_settings_come_first_and_the_same_seed_gives_the_same_trials(folder, whole):
+def test_the_recipes_own_settings_come_first_and_a_stopped_search_goes_on(folder, whole, capsys):
     assert search(trials=2) == 0
     assert search("--seed_everything=1", trials=2, out="other") == 0
     assert trials() == whole[1][:2]
-    own = {"learning_rate": 0.002, "tower.init_args.dropout": 0.4}
-    own |= {"tower.init_args.feedforward": "4"}
-    assert trials()[0][3] == {f"model.init_args.{name}": value for name, value in own.items()}
+    own = {"learning_rate": 0.002, "dropout": 0.4, "feedforward": "4"}
+    assert {name.split(".")[-1]: value for name, value in trials()[0][3].items()} == own
     assert trials()[1][3] != trials("other")[1][3]
-
-
-def test_stopped_between_trials_it_goes_on_with_the_same_study(folder, whole, capsys):
-    assert search(trials=2) == 0
-    assert len(trials()) == 2
     capsys.readouterr()
     assert search(trials=4) == 0
     assert [line[:5] for line in capsys.readouterr().err.splitlines() if "/4]" in line] == [
@@ -195,20 +201,6 @@ def test_settings_that_were_tried_are_not_trained_again(folder, monkeypatch, cap
     assert "the same as trial" in capsys.readouterr().err
 
 
-def test_no_trial_looks_at_the_test_part(folder, monkeypatch):
-    looked = []
-    begin = sequence_data.EvaluationEvents.__init__
-
-    def watch(self, log, part, *rest):
-        looked.append(part)
-        begin(self, log, part, *rest)
-
-    monkeypatch.setattr(sequence_data.EvaluationEvents, "__init__", watch)
-    assert search(trials=2) == 0
-    assert looked
-    assert TEST not in looked
-
-
 @pytest.mark.parametrize(
     ("content", "arguments", "told"),
     [
@@ -236,10 +228,11 @@ def test_what_cannot_be_searched_is_told_before_work_starts(
     assert not (folder / "found").exists()
 
 
-def test_another_search_is_not_mixed_with_this_one(folder, capsys):
-    assert search(trials=1) == 0
+def test_another_search_is_not_mixed_with_this_one(whole, capsys, monkeypatch):
+    monkeypatch.chdir(whole[0])
     assert search("--trainer.max_epochs=1", trials=1) == 2
     assert "found holds a search over another space, recipe or log" in capsys.readouterr().err
+    assert trials() == whole[1]
 
 
 def test_without_optuna_it_says_what_to_install(folder, monkeypatch, capsys):
@@ -254,8 +247,8 @@ def test_without_optuna_it_says_what_to_install(folder, monkeypatch, capsys):
 def test_the_default_space_can_be_printed_and_fits_every_encoder(capsys):
     for recipe in ("generic/ranker", "video/ranker"):
         assert main(["tune", "-c", recipe, "--print-space"]) == 0
-        space = tune.parse_space(capsys.readouterr().out, "printed")
+        space = parse_space(capsys.readouterr().out, "printed")
         parsed = ParsedRecipe(stage_of("tune", [], recipe))
-        assert all(tune.held(given, parsed.value(n)) is not None for n, given in space.items())
+        assert all(held(given, parsed.value(n)) is not None for n, given in space.items())
     assert main(["tune", "-c", "generic/users_a", "--print-space"]) == 2
     assert "no default space for the stage users_a" in capsys.readouterr().err

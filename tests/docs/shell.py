@@ -1,7 +1,9 @@
 """Where the commands of a page run: in this process, or in an environment of its own."""
 
+import importlib
 import os
 import shlex
+import site
 import subprocess
 import sys
 import sysconfig
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lightrec import plugins
 from lightrec.__main__ import main
 
 LEFT_OUT = "lightrec_hello"
@@ -19,13 +22,14 @@ LEFT_OUT = "lightrec_hello"
 class Here:
     """Runs lightrec in this process, which has imported torch already; other programs beside it."""
 
-    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, capture: pytest.CaptureFixture[str], folder: Path) -> None:
         self.capture = capture
+        self.variables = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
     def run(self, command: str) -> tuple[int, str]:
         words = shlex.split(command, comments=True)
         if words[0] != "lightrec":
-            return run(command, {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
+            return run(command, self.variables)
         self.capture.readouterr()
         try:
             status = main(words[1:])
@@ -34,27 +38,36 @@ class Here:
         return status, "".join(self.capture.readouterr())
 
 
-class Environment:
+class Environment(Here):
     """A throw-away environment in which packages can be installed and removed.
 
-    It sees the packages of this one, without their being copied.
+    It sees the packages of this one, without their being copied. `lightrec plugins list` runs in
+    it as any program does; all other commands run here, where its packages are imported anew.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, capture: pytest.CaptureFixture[str], folder: Path) -> None:
+        super().__init__(capture, folder)
         venv.create(folder, with_pip=False)
-        self.bin = folder / "bin"
         scheme = {"base": str(folder), "platbase": str(folder)}
-        site = Path(sysconfig.get_path("purelib", vars=scheme))
+        self.site = Path(sysconfig.get_path("purelib", vars=scheme))
         for path in Path(sysconfig.get_path("purelib")).iterdir():
             if LEFT_OUT not in path.name:
-                (site / path.name).symlink_to(path)
+                (self.site / path.name).symlink_to(path)
         for module in ("pip", "lightrec", "pytest"):
-            script = self.bin / module
-            script.write_text(f'#!/bin/sh\nexec {self.bin}/python -m {module} "$@"\n')
+            script = folder / "bin" / module
+            script.write_text(f'#!/bin/sh\nexec {folder}/bin/python -m {module} "$@"\n')
             script.chmod(0o755)
+        self.variables = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "VIRTUAL_ENV": ""}
 
     def run(self, command: str) -> tuple[int, str]:
-        return run(command, {"PATH": f"{self.bin}:{os.environ['PATH']}", "VIRTUAL_ENV": ""})
+        if command == "lightrec plugins list":
+            return run(command, self.variables)
+        for name in [name for name in sys.modules if name.partition(".")[0] == LEFT_OUT]:
+            del sys.modules[name]
+        site.addsitedir(str(self.site))
+        importlib.invalidate_caches()
+        plugins.installed.cache_clear()
+        return super().run(command)
 
 
 def run(command: str, variables: dict[str, str]) -> tuple[int, str]:

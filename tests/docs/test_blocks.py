@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 import yaml
 
+from lightrec import plugins
 from lightrec.data.store import EventStore
 from tests.docs.pages import PAGES, ROOT, TUTORIALS, Block, blocks, commands, lines, name
 from tests.docs.settings import check_recipe
@@ -48,14 +49,15 @@ def demo_run(tiny_run, tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("page", RUN_PAGES, ids=name)
-def test_page_runs(page, demo_run, tmp_path, monkeypatch, capsys):
+def test_page_runs(page, demo_run, tmp_path, monkeypatch, capsys, request):
     folder = tmp_path / "work"
     shutil.copytree(demo_run, folder / "runs" / "video")
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
     installs = any(line.startswith("pip ") for b in blocks(page) for line in lines(b))
     consoles = any(b.language == "console" for b in blocks(page))
-    shell = Environment(tmp_path / "environment") if installs and consoles else Here(capsys)
+    shell = (Environment if installs and consoles else Here)(capsys, tmp_path / "environment")
+    request.addfinalizer(plugins.installed.cache_clear)
     names: dict[str, object] = {"__name__": "__page__"}
     for block in blocks(page):
         if "not run" in block.marks or "file" in block.marks:

@@ -8,13 +8,14 @@ from safetensors.torch import load_file
 
 from lightrec.stages import recipes
 from lightrec.stages import train as training
-from lightrec.stages.run import execute, plan
+from lightrec.stages.stage import Stage
 from lightrec.testing.tiny import FAST
 
 TRANSFORMS = [{"class_path": name, "init_args": {"share": 0.5}} for name in ("Crop", "Reorder")]
 TRANSFORMS.append({"class_path": "Mask", "init_args": {"probability": 0.9}})
 AVERAGE = {"class_path": "EMAWeightAveraging", "init_args": {"decay": 0.9}}
 MEANS = {
+    "none": [],
     "transforms": ["--data.init_args.transforms", json.dumps(TRANSFORMS)],
     "adversarial": ["--trainer.callbacks", json.dumps([{"class_path": "AdversarialPerturbation"}])],
     "average": ["--trainer.callbacks", json.dumps([AVERAGE])],
@@ -29,51 +30,53 @@ MEANS = {
 SLOW = ["--model.init_args.start=random"]
 
 
-@pytest.fixture
-def encoder(lightrec_tiny_files, tmp_path):
+@pytest.fixture(scope="module")
+def encoder(tiny_run, tmp_path_factory):
     """The ranker stage over the tiny log with further settings, its data stage done."""
 
-    def make(name, settings):
-        log, items = lightrec_tiny_files
-        stages = plan(
-            recipes.load("generic"),
-            tmp_path / name,
-            {"log": log, "items": items},
-            None,
-            {**FAST, "ranker": [*FAST["ranker"], *SLOW, *settings]},
-        )
-        execute(stages[0])
-        return stages[1]
+    def make(settings):
+        out = tmp_path_factory.mktemp("encoder") / "ranker"
+        (out.parent / "data").symlink_to(tiny_run / "data")
+        recipe = recipes.load("generic").resolved("ranker")
+        return Stage("ranker", recipe, out, [*FAST["ranker"], *SLOW, *settings])
 
     return make
 
 
-@pytest.mark.parametrize("means", MEANS)
-def test_a_stopped_stage_ends_where_an_unbroken_one_does(encoder, monkeypatch, means):
-    whole, broken = (encoder(name, MEANS[means]) for name in ("whole", "broken"))
-    training.train(whole)
+def weights(stage):
+    training.train(stage)
+    return load_file(stage.out / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def plain(encoder):
+    """The weights without further settings."""
+    return weights(encoder([]))
+
+
+@pytest.mark.parametrize(("means", "epoch"), [("none", 1), *((means, 0) for means in MEANS)])
+def test_a_stopped_stage_ends_where_an_unbroken_one_does(encoder, plain, monkeypatch, means, epoch):
+    expected = plain if means == "none" else weights(encoder(MEANS[means]))
+    broken = encoder(MEANS[means])
 
     def stop(self, trainer, module, outputs, batch, index):
-        if trainer.current_epoch == 1:
+        if trainer.current_epoch == epoch + 1:
             raise SystemExit("stopped")
 
     with monkeypatch.context() as patch:
         patch.setattr(training.EpochSeed, "on_train_batch_end", stop, raising=False)
         with pytest.raises(SystemExit):
             training.train(broken)
-    training.train(broken)
-    expected = load_file(whole.out / "model.safetensors")
-    found = load_file(broken.out / "model.safetensors")
+    assert not broken.out.exists()
+    assert torch.load(broken.work / "last.ckpt", weights_only=True)["epoch"] == epoch
+    found = weights(broken)
     assert all(torch.equal(found[name], value) for name, value in expected.items())
-
-    plain = encoder("plain", [])
-    training.train(plain)
-    other = load_file(plain.out / "model.safetensors")
-    assert any(not torch.equal(other[name], value) for name, value in expected.items())
+    same = all(torch.equal(plain[name], value) for name, value in expected.items())
+    assert same == (means == "none")
 
 
 def test_what_is_left_and_judged_is_the_average(encoder, monkeypatch):
-    stage = encoder("average", [*MEANS["average"], "--trainer.max_epochs=1"])
+    stage = encoder([*MEANS["average"], "--trainer.max_epochs=1"])
     seen = []
 
     def keep(self, trainer, module, outputs, batch, index):
@@ -94,6 +97,6 @@ def test_a_recipe_names_them_by_short_names(encoder):
     _, content = recipes.find("generic/ranker")
     content["data"]["init_args"]["transforms"] = TRANSFORMS
     content["trainer"]["callbacks"] += [AVERAGE, {"class_path": "AdversarialPerturbation"}]
-    made = encoder("named", [])
-    training.train(training.Stage("ranker", content, made.out, FAST["ranker"]))
+    made = encoder([])
+    training.train(Stage("ranker", content, made.out, FAST["ranker"]))
     assert (made.out / "metrics.json").is_file()

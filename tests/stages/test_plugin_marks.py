@@ -2,7 +2,7 @@
 
 import pytest
 
-from lightrec.stages.plugin_marks import plugin_marks
+from lightrec.stages.stage import plugin_marks
 
 REWARD = "from mine.maths import square\nfrom . import words\n"
 FILES = {

@@ -1,19 +1,15 @@
 """A run from files to report: complete, resumable, the same twice."""
 
 import json
-import os
+import multiprocessing
 import shutil
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
-import torch
 import yaml
-from safetensors.torch import load_file
 
 import lightrec
+from lightrec.__main__ import main
 from lightrec.errors import RecipeError
 from lightrec.evaluation.evidence import CONTENDERS, Favoured, favoured
 from lightrec.stages import recipes
@@ -142,50 +138,6 @@ def test_paths_within_settings_follow_the_run_folder(tmp_path):
     assert parsed.value("data.init_args.data") == str(tmp_path / "elsewhere/data")
 
 
-@pytest.fixture
-def encoder(lightrec_tiny_files, tmp_path):
-    """The ranker stage over the tiny log, its data stage done."""
-    from lightrec.stages.run import execute
-
-    def make(name):
-        log, items = lightrec_tiny_files
-        # From a random start every epoch is better than the one before, so that the last is kept.
-        slow = {**FAST, "ranker": [*FAST["ranker"], "--model.init_args.start=random"]}
-        stages = plan(
-            recipes.load("generic"),
-            tmp_path / name,
-            {"log": log, "items": items},
-            None,
-            slow,
-        )
-        execute(stages[0])
-        return stages[1]
-
-    return make
-
-
-@pytest.mark.parametrize("epoch", [0, 1])
-def test_stopped_in_any_epoch_it_goes_on_to_the_same_weights(encoder, monkeypatch, epoch):
-    whole = encoder("whole")
-    training.train(whole)
-    broken = encoder("broken")
-
-    def stop(self, trainer, module, outputs, batch, index):
-        if trainer.current_epoch == epoch + 1:
-            raise SystemExit("stopped")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training.EpochSeed, "on_train_batch_end", stop, raising=False)
-        with pytest.raises(SystemExit):
-            training.train(broken)
-    assert not broken.out.exists()
-    assert torch.load(broken.work / "last.ckpt", weights_only=True)["epoch"] == epoch
-    training.train(broken)
-    expected = load_file(whole.out / "model.safetensors")
-    found = load_file(broken.out / "model.safetensors")
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
-
-
 def test_killed_in_every_stage_the_metrics_end_identical(tiny_run, lightrec_tiny_files, tmp_path):
     log, items = lightrec_tiny_files
     overrides = [
@@ -194,20 +146,22 @@ def test_killed_in_every_stage_the_metrics_end_identical(tiny_run, lightrec_tiny
         for setting in given
     ]
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "lightrec", "run", "generic", "--log", str(log)]
-    command += ["--items", str(items), "--out", str(out), *overrides]
+    files = ["--log", str(log), "--items", str(items), "--out", str(out)]
+    command = ["run", "generic", *files, *overrides]
+    # Processes of their own, from one that has imported torch already.
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["lightrec.stages.train", "lightrec.stages.evaluate"])
     for stage in DEFAULT:
-        told = tmp_path / f"{stage}.txt"
-        with told.open("w") as stream:
-            process = subprocess.Popen(command, stderr=stream, stdout=stream)
+        process = server.Process(target=main, args=(command,))
+        process.start()
         deadline = time.monotonic() + 120
         while not (out / ".work" / stage).exists():
-            assert process.poll() is None, f"ended before {stage} began: {told.read_text()}"
+            assert process.is_alive(), f"ended before {stage} began"
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
         assert not (out / stage).exists()
     assert not (out / "metrics.json").exists()
-    subprocess.run(command, check=True, capture_output=True)
+    assert main(command) == 0
     assert (out / "metrics.json").read_bytes() == (tiny_run / "metrics.json").read_bytes()

@@ -1,10 +1,10 @@
-"""What may be searched, what is said of a file that cannot be, and the pictures of a search."""
+"""What may be searched, and what is said of a file that cannot be."""
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from lightrec.errors import DataError, RecipeError
-from lightrec.stages.tune import DEFAULTS, default_space, ends, held, parse_space
+from lightrec.stages.space import DEFAULTS, default_space, ends, held, parse_space
 
 
 def test_ranges_and_choices_of_any_kind():
