@@ -13,7 +13,6 @@ Recommenders that understand language and think further than the next click.
 
 commands:
 {commands}
-
 examples:
   lightrec run video
   lightrec run generic --log my.csv --items my_items.csv
@@ -37,19 +36,17 @@ def usage(group: str = "") -> str:
     """
     shown = {n: part for n, part in commands().items() if not group or n.split()[0] == group}
     width = max(map(len, shown))
-    lines = [f"  {name:<{width}}  {_purpose(part)}" for name, part in shown.items()]
+    lines = []
+    for name, part in shown.items():
+        own = part.distribution.startswith("lightrec ")
+        whose = "" if own else f" [{part.distribution}]"
+        lines.append(f"  {name:<{width}}  {summary(part.path)}{whose}\n")
     if not group:
-        return USAGE.format(commands="\n".join(lines))
+        return USAGE.format(commands="".join(lines))
     return (
-        f"usage: lightrec {group} ACTION [ARGUMENTS]\n\nactions:\n"
-        + "\n".join(lines)
-        + f"\n\n`lightrec {group} ACTION --help` tells more, with examples.\n"
+        f"usage: lightrec {group} ACTION [ARGUMENTS]\n\nactions:\n{''.join(lines)}\n"
+        f"`lightrec {group} ACTION --help` tells more, with examples.\n"
     )
-
-
-def _purpose(part: plugins.Part) -> str:
-    own = part.distribution.startswith("lightrec ")
-    return summary(part.path) + ("" if own else f" [{part.distribution}]")
 
 
 def main(arguments: list[str] | None = None) -> int:

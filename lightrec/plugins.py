@@ -54,8 +54,7 @@ class Part:
     def load(self) -> Any:
         """Import the class or function and check it; for recipes, give the folder.
 
-        :raises PluginError: where it cannot be imported, is abstract, has the wrong base, or is
-            called otherwise than its short name.
+        :raises PluginError: where it cannot be used, with the reason.
         """
         if self.slot == RECIPES:
             return Path(self.path)
@@ -97,7 +96,6 @@ class Package:
     """An installed package with an entry point for lightrec.
 
     :param name: of the distribution.
-    :param version: of the distribution.
     :param entry_point: name of the entry point.
     :param module: the module with the hooks.
     """
@@ -168,10 +166,7 @@ class Plugins:
         )
 
     def load_all(self) -> list[str]:
-        """Import every class, so that recipes can name them by short name.
-
-        :returns: one sentence for each class that could not be used.
-        """
+        """Import every class, and give one sentence for each that could not be used."""
         problems = []
         for part in self.every_part:
             try:
@@ -196,12 +191,8 @@ def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Plugi
         entry_points = metadata.entry_points(group=ENTRY_POINT_GROUP)
     for entry_point in sorted(entry_points, key=lambda point: (point.value, point.name)):
         dist = entry_point.dist
-        package = Package(
-            dist.name if dist else entry_point.name,
-            dist.version if dist else "",
-            entry_point.name,
-            entry_point.value,
-        )
+        whose = (dist.name, dist.version) if dist else (entry_point.name, "")
+        package = Package(*whose, entry_point.name, entry_point.value)
         if not _selected(package):
             continue
         plugins.packages.append(package)
@@ -219,16 +210,12 @@ def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Plugi
 
 
 def _selected(package: Package) -> bool:
-    allowed = _listed("LIGHTREC_LOAD_PLUGINS")
-    blocked = _listed("LIGHTREC_DISABLED_PLUGINS") or set()
-    return (allowed is None or bool(package.names & allowed)) and not package.names & blocked
-
-
-def _listed(variable: str) -> set[str] | None:
-    value = os.environ.get(variable)
-    if value is None:
-        return None
-    return {name.strip() for name in value.split(",") if name.strip()}
+    allowed, blocked = (
+        {name.strip() for name in os.environ.get(variable, "").split(",")}
+        for variable in ("LIGHTREC_LOAD_PLUGINS", "LIGHTREC_DISABLED_PLUGINS")
+    )
+    all_allowed = "LIGHTREC_LOAD_PLUGINS" not in os.environ
+    return (all_allowed or bool(package.names & allowed)) and not package.names & blocked
 
 
 def _parts(manager: pluggy.PluginManager, module: ModuleType, package: Package) -> list[Part]:
@@ -251,7 +238,7 @@ def _parts(manager: pluggy.PluginManager, module: ModuleType, package: Package) 
     _refuse_unused(module, hooks, package)
     parts = []
     for name, caller in hooks.items():
-        (own,) = [i for i in caller.get_hookimpls() if i.plugin is module]
+        (own,) = (i for i in caller.get_hookimpls() if i.plugin is module)
         parts += _parts_of_hook(own.function(), name.removeprefix(PREFIX), package)
     return parts
 
@@ -311,16 +298,15 @@ def _sort_out(plugins: Plugins, found: list[Part], own: str) -> None:
         claims.setdefault((part.slot, part.name), {}).setdefault(part.path, part)
     for (slot, name), rivals in claims.items():
         first, *others = rivals.values()
-        if not others or first.distribution == own:
+        kept = not others or first.distribution == own
+        if kept:
             plugins.parts[slot][name] = first
         if others:
             who = " and ".join(f"{part.distribution} ({part.path})" for part in rivals.values())
-            end = (
-                "lightrec's own is used; give the other one another name"
-                if first.distribution == own
-                else "neither can be used until one is uninstalled or left out with "
-                "LIGHTREC_DISABLED_PLUGINS"
-            )
+            end = "lightrec's own is used; give the other one another name"
+            if not kept:
+                end = "neither can be used until one is uninstalled or left out with "
+                end += "LIGHTREC_DISABLED_PLUGINS"
             plugins.refused[slot, name] = (
                 f"The name {name!r} among the {slot} is taken: {who} both give it, and {end}."
             )

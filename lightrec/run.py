@@ -59,14 +59,13 @@ class Run:
         A stage that is not named may be missing: a run folder can be copied in part.
 
         :param stages: those that are about to be read, such as ``data`` and ``policy``.
-        :raises RunError: where a named stage is not finished, or where a stage was made from
-            another stage than the one that is there now; the sentence has the command that mends
-            it.
+        :raises RunError: where a named stage is not finished, or where one was made from another
+            stage than the one that is there now; the sentence has the command that mends it.
         """
         left = [*stages]
         for name in left:  # grows by the stages that each was made from
             made = self.stamp(name)
-            for other in self.made_from(name):
+            for other in filter(self.has, made.get("inputs", {})):
                 found = self.stamp(other)
                 if found["fingerprint"] != made["inputs"][other]:
                     raise RunError(
@@ -77,19 +76,14 @@ class Run:
                 if other not in left:
                     left.append(other)
 
-    def made_from(self, stage: str) -> list[str]:
-        """Name the stages that a finished stage read and that are here."""
-        return [name for name in self.stamp(stage).get("inputs", {}) if self.has(name)]
-
     def stale(self, stages: Iterable[str]) -> list[str]:
         """Name those of some stages, given in their order, that were made from other inputs."""
         found: list[str] = []
         for name in filter(self.has, stages):
-            read = self.stamp(name).get("inputs", {})
-            for other in self.made_from(name):
-                if other in found or self.stamp(other)["fingerprint"] != read[other]:
-                    found.append(name)
-                    break
+            try:
+                self.check(name)
+            except RunError:
+                found.append(name)
         return found
 
     def check_halves(self) -> None:
@@ -144,12 +138,16 @@ class Run:
     @cached_property
     def users_a(self) -> "UserModel":
         """User model A, in which the policy learned."""
-        return self._users("users_a")
+        from lightrec.users.user_model import UserModel
+
+        return UserModel.load(self._checked("users_a"))
 
     @cached_property
     def users_b(self) -> "UserModel":
         """User model B, which judges."""
-        return self._users("users_b")
+        from lightrec.users.user_model import UserModel
+
+        return UserModel.load(self._checked("users_b"))
 
     @cached_property
     def policy(self) -> "Policy":
@@ -157,11 +155,6 @@ class Run:
         from lightrec.policies.base import Policy
 
         return Policy.load(self._checked("policy"))
-
-    def _users(self, stage: str) -> "UserModel":
-        from lightrec.users.user_model import UserModel
-
-        return UserModel.load(self._checked(stage))
 
     def _checked(self, stage: str) -> Path:
         self.check(stage)

@@ -103,9 +103,8 @@ def built(value: Any, annotation: Any) -> Any:
 
     :param value: a mapping of ``class_path`` and ``init_args``, a list of these, or anything else,
         which is given back.
-    :param annotation: the type of the argument that it is for. A class or one of several is what
-        the description's class must be derived from; ``Callable[..., Base]`` gives a partial that
-        makes it.
+    :param annotation: the type of the argument that it is for: a class, or one of several, from
+        which the description's must be derived, or ``Callable[..., Base]``, which gives a partial.
     :raises RunError: as :func:`trusted_class`, and where the arguments do not fit the class.
     """
     kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)

@@ -91,4 +91,5 @@ def _assess(command: str, stage: Stage | None) -> None:
         checkpoint = stage.out / train.CHECKPOINT
         if not checkpoint.is_file():
             raise RunError(f"There is no {checkpoint}: train first with `lightrec fit`.")
-        train.assess(stage, command, checkpoint)
+        cli = train.RecipeCLI(train.arguments(stage), stage, command)
+        getattr(cli.trainer, command)(cli.model, cli.datamodule, ckpt_path=str(checkpoint))

@@ -47,20 +47,20 @@ def tune(
             "`pip install optuna`, or together with lightrec as its extra 'tune'."
         )
     from lightrec.stages import tune as search
-    from lightrec.stages import tune_report
+    from lightrec.stages.space import default_space, parse_space
 
     stage = stage_of("tune", settings, config)
     if run is not None:
         stage = stage_of("tune", settings, config, run / stage.name)
     if space is None:
-        content, source = search.default_space(stage.name), "the default space"
+        content, source = default_space(stage.name), "the default space"
     else:
         check_file(space)
         content, source = space.read_text(errors="replace"), str(space)
     if print_space:
         print(content, end="")
         return
-    searched = search.parse_space(content, source)
+    searched = parse_space(content, source)
     fixed = {word[2:].partition("=")[0] for word in settings if word.startswith("--")}
     if space is not None and (twice := fixed & searched.keys()):
         raise RecipeError(
@@ -72,6 +72,6 @@ def tune(
     where = out or stage.run / f"tune-{stage.name}"
     found = search.Search(stage, searched, where, prune=not no_pruning)
     found.run(trials)
-    tune_report.write(found)
-    print(tune_report.table(found), end="")
-    print(f"best recipe: {where / tune_report.BEST}\npictures: {where}/*.png")
+    search.write(found)
+    print(search.table(found), end="")
+    print(f"best recipe: {where / search.BEST}\npictures: {where}/*.png")

@@ -101,7 +101,12 @@ class RecipeParser(LightningArgumentParser):
 
 
 class RecipeCLI(LightningCLI):
-    """LightningCLI for recipes: a StageModule, a StageData, and the folder that they leave."""
+    """LightningCLI for recipes: a StageModule, a StageData, and the folder that they leave.
+
+    :param arguments: as :func:`arguments` writes them.
+    :param stage: what is trained; None where the command line is only parsed.
+    :param watchers: callbacks in addition to the stage's and the recipe's own.
+    """
 
     def __init__(
         self,
@@ -149,20 +154,21 @@ class RecipeCLI(LightningCLI):
         """Give the trainer its TensorBoard folder and the callbacks that make it resumable."""
         stage = self.stage
         assert stage is not None
-        kwargs["logger"] = TensorBoardLogger(
-            stage.logs.parent, name=stage.logs.name, version="", default_hp_metric=False
-        )
-        kwargs["default_root_dir"] = str(stage.work)
-        kwargs["enable_model_summary"] = False
-        kwargs["num_sanity_val_steps"] = 0
-        # Batches are shared out by lightrec's own samplers.
-        kwargs["use_distributed_sampler"] = False
         if self.config["trainer"]["strategy"] == "ddp":
             # Choice models hold a value that is solved for after training, without gradients.
             kwargs["strategy"] = "ddp_find_unused_parameters_true"
         own = callbacks(stage.work, self.model, self.seed)
         self.trainer_defaults = {"callbacks": [*own, *self.watchers]}
-        return super().instantiate_trainer(**kwargs)
+        return super().instantiate_trainer(
+            logger=TensorBoardLogger(
+                stage.logs.parent, name=stage.logs.name, version="", default_hp_metric=False
+            ),
+            default_root_dir=str(stage.work),
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,  # lightrec's own samplers share batches out
+            **kwargs,
+        )
 
     @property
     def seed(self) -> int:
@@ -198,32 +204,16 @@ class ParsedRecipe(RecipeCLI):
         return found
 
     def value(self, setting: str) -> object:
-        """Give the value of a setting such as ``model.init_args.size``."""
+        """Give the value of a setting such as ``model.init_args.size``; None without one."""
         found: object = self.config.get(setting)
         return found
-
-    def text(self) -> str:
-        """Write the recipe down with every setting that there is, as YAML."""
-        text: str = self.parser.dump(self.config, skip_none=False)
-        return text
 
 
 def callbacks(work: Path, model: StageModule, seed: int) -> list[Callback]:
     """Give the callbacks that every stage has, whatever its recipe says."""
-    last = ModelCheckpoint(
-        dirpath=work,
-        filename="last",
-        save_on_train_epoch_end=True,
-        every_n_epochs=1,
-        enable_version_counter=False,
-    )
-    best = ModelCheckpoint(
-        dirpath=work,
-        filename="best",
-        monitor=model.monitor,
-        mode=model.mode,
-        enable_version_counter=False,
-    )
+    saved: dict[str, Any] = {"dirpath": work, "enable_version_counter": False}
+    best = ModelCheckpoint(filename="best", monitor=model.monitor, mode=model.mode, **saved)
+    last = ModelCheckpoint(filename="last", save_on_train_epoch_end=True, every_n_epochs=1, **saved)
     return [EpochSeed(seed), StageProgress(model.monitor), best, last]
 
 
@@ -281,7 +271,6 @@ def arguments(stage: Stage) -> list[str]:
 def fit(stage: Stage, watchers: Sequence[Callback] = ()) -> RecipeCLI:
     """Train a stage, or go on from the last finished epoch; its checkpoints stay in its work.
 
-    :param watchers: callbacks in addition to the stage's and the recipe's own.
     :returns: what was trained, with the weights of the last epoch.
     :raises RecipeError: where the recipe has no seed.
     """
@@ -333,12 +322,3 @@ def end_processes(trainer: pl.Trainer) -> None:
         distributed.destroy_process_group()
     for name in ("LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT"):
         os.environ.pop(name, None)
-
-
-def assess(stage: Stage, command: str, checkpoint: Path) -> None:
-    """Validate or test a trained stage with Lightning's loop of that name.
-
-    :param command: ``validate`` or ``test``.
-    """
-    cli = RecipeCLI(arguments(stage), stage, command)
-    getattr(cli.trainer, command)(cli.model, cli.datamodule, ckpt_path=str(checkpoint))

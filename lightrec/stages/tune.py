@@ -3,13 +3,11 @@
 The study lies in a SQLite file. A trial's chance follows from the recipe's seed and the trial's
 number, and the trial under way goes on from its last finished epoch: a search that was stopped
 ends as an unbroken one does. Trials are judged by validation alone and leave no files but their
-curves; what the search leaves is in ``tune_report.py``.
+curves; the search leaves the best recipe and Optuna's pictures.
 """
 
 import hashlib
-import json
 import math
-import re
 import shutil
 import sys
 import warnings
@@ -19,133 +17,28 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import matplotlib
+import numpy as np
 import optuna
-import yaml
 from lightning.pytorch.callbacks import Callback
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from matplotlib import pyplot
 from optuna.trial import Trial, TrialState
 
-from lightrec.errors import DataError, LightrecError, RecipeError, RunError
-from lightrec.stages.stage import Stage
+from lightrec.errors import LightrecError, RecipeError, RunError
+from lightrec.evaluation.sections import Table
+from lightrec.stages.space import Space, ends, held, text
+from lightrec.stages.stage import Stage, write_whole
 from lightrec.stages.train import ParsedRecipe, fit
 
 STUDY = "study.db"
-Space = dict[str, BaseDistribution]
-"""Settings such as ``model.init_args.size``, each with what it may be; choices as texts."""
-DEFAULTS: Mapping[str, str] = {
-    "ranker": """\
-# What `lightrec tune` searches for a ranker, unless --space names another file.
-model.init_args.learning_rate: {low: 0.0003, high: 0.01, log: true}
-model.init_args.weight_decay: {low: 0.001, high: 0.3, log: true}
-model.init_args.size: [32, 64, 128]
-model.init_args.tower.init_args.dropout: {low: 0.1, high: 0.6}
-model.init_args.tower.init_args.layers: [1, 2, 3]
-model.init_args.tower.init_args.feedforward: [1, 2, 4]
-"""
+BEST, HISTORY, SLICES, IMPORTANCES = "best.yaml", "history.png", "settings.png", "importances.png"
+ROWS, ENOUGH = 10, 10
+"""Trials that the table shows, and from which on it is said how much each setting matters."""
+STATES = {
+    TrialState.COMPLETE: "trained to the end",
+    TrialState.PRUNED: "given up early",
+    TrialState.FAIL: "failed",
 }
-"""The space of a stage that has one, as the file that a user may write."""
-
-
-def default_space(stage: str) -> str:
-    """Give the default space of a stage, as YAML.
-
-    :raises RecipeError: where it has none.
-    """
-    if stage not in DEFAULTS:
-        raise RecipeError(
-            f"There is no default space for the stage {stage}, only for {', '.join(DEFAULTS)}. "
-            "Name a file with --space; `lightrec tune -c generic/ranker --print-space` shows how "
-            "one looks."
-        )
-    return DEFAULTS[stage]
-
-
-def parse_space(content: str, source: object) -> Space:
-    """Turn YAML into a space.
-
-    :param source: in which problems are found.
-    :raises DataError: where it is no space; names every problem.
-    """
-    try:
-        given = yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        raise DataError(f"The space is not valid YAML: {error}.", source) from error
-    if not isinstance(given, dict) or not given:
-        raise DataError(
-            "The space must be a mapping from settings to what they may be, such as "
-            f"'model.init_args.weight_decay: {{low: 0.1, high: 0.5}}', not {given!r}.",
-            source,
-        )
-    space, problems = {}, []
-    for name, values in given.items():
-        try:
-            space[name] = _distribution(name, values)
-        except (TypeError, ValueError) as error:
-            problems.append(f"{name}: {error}")
-    if problems:
-        raise DataError(problems, source)
-    return space
-
-
-def _distribution(name: object, values: Any) -> BaseDistribution:
-    if not isinstance(name, str) or not re.fullmatch(r"[a-z_]\w*(\.[a-z_]\w*)*", name):
-        raise ValueError(
-            "A setting is named as in the recipe, such as model.init_args.size, without dashes."
-        )
-    match values:
-        case [_, _, *_] if len({text(value) for value in values}) == len(values):
-            return CategoricalDistribution([text(value) for value in values])
-        case {"low": low, "high": high, **more} if more.keys() <= {"log", "step"}:
-            log, step = bool(more.get("log")), more.get("step")
-            low, high, *steps = (_number(n) for n in (low, high, step) if n is not None)
-            if all(isinstance(number, int) for number in (low, high, *steps)):
-                return IntDistribution(low, high, log, *steps)
-            return FloatDistribution(low, high, log, *steps)
-    raise ValueError(
-        "Expected a range such as {low: 0.1, high: 0.5}, with log: true or a step if need be, or "
-        f"two or more different choices such as [1, 2, 3], not {values!r}."
-    )
-
-
-def _number(value: Any) -> Any:
-    # YAML takes 1e-4, without a point, for a word.
-    number = value if isinstance(value, int) else float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"Expected a number, not {number}.")
-    return number
-
-
-def held(given: BaseDistribution, value: object) -> object | None:
-    """Give a recipe's value as a trial has it where it is in the space, else None."""
-    try:
-        number = given.to_internal_repr(
-            text(value) if isinstance(given, CategoricalDistribution) else value
-        )
-    except (TypeError, ValueError):
-        return None
-    found: object = given.to_external_repr(number)
-    return found if given._contains(number) else None
-
-
-def ends(given: BaseDistribution) -> tuple[Any, ...]:
-    """Give both ends of a range, or all choices."""
-    if isinstance(given, CategoricalDistribution):
-        return given.choices
-    assert isinstance(given, IntDistribution | FloatDistribution)
-    return given.low, given.high
-
-
-def text(value: object) -> str:
-    """Write a value as on the command line, lists and mappings as JSON.
-
-    :raises TypeError: where it is no plain value, list or mapping.
-    """
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def settings(values: Mapping[str, Any]) -> list[str]:
@@ -166,11 +59,7 @@ def shown(value: object) -> str:
 
 @dataclass(frozen=True)
 class TrialStage(Stage):
-    """A stage that is trained to be judged: its work and its curves lie in the search's folder.
-
-    :param search: the folder of the search.
-    :param number: of the trial, from 1.
-    """
+    """A stage that is trained to be judged, as number 1 or above in the folder of a search."""
 
     search: Path = Path()
     number: int = 0
@@ -187,12 +76,7 @@ class TrialStage(Stage):
 
 
 class TrialWatch(Callback):
-    """Reports every validation to the study, and stops a trial that is worse than most.
-
-    :param trial: Optuna's.
-    :param monitor: the metric to report.
-    :param prune: whether to stop trials early.
-    """
+    """Reports every validation's metric to the study, and stops a trial that is worse than most."""
 
     def __init__(self, trial: Trial, monitor: str, prune: bool) -> None:
         self.trial, self.monitor, self.prune = trial, monitor, prune
@@ -201,13 +85,10 @@ class TrialWatch(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop at once where the checkpoint was written after the trial had been given up."""
-        if self.pruned:
-            trainer.should_stop = True
+        trainer.should_stop |= self.pruned
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Report the metric, and ask whether to go on."""
-        if trainer.sanity_checking:
-            return
         value = float(trainer.callback_metrics[self.monitor])
         with warnings.catch_warnings():
             # An epoch that is done again after a stop has been reported, with the same value.
@@ -247,32 +128,27 @@ class Search:
         self.stage, self.space, self.out, self.prune = stage, space, out, prune
         self.recipe = ParsedRecipe(stage)
         self.monitor, self.mode = self.recipe.module.monitor, self.recipe.module.mode
-        self._check()
-        content = f"{fingerprint} {space} {prune}"
-        self.study = self._open(hashlib.sha256(content.encode()).hexdigest())
-
-    def _check(self) -> None:
-        """Parse the recipe with every end and every choice before any work begins."""
-        extremes = {name: ends(given) for name, given in self.space.items()}
+        extremes = {name: ends(given) for name, given in space.items()}
         for number in range(max(map(len, extremes.values()))):
             chosen = {name: values[number % len(values)] for name, values in extremes.items()}
             try:
-                ParsedRecipe(self.stage, settings(chosen))
+                ParsedRecipe(stage, settings(chosen))
             except RecipeError as error:
                 raise RecipeError(
-                    f"The space does not fit the recipe of the stage {self.stage.name}. {error}"
+                    f"The space does not fit the recipe of the stage {stage.name}. {error}"
                 ) from error
+        content = f"{fingerprint} {space} {prune}"
+        self.study = self._open(hashlib.sha256(content.encode()).hexdigest())
 
     def _open(self, fingerprint: str) -> optuna.Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.out.mkdir(parents=True, exist_ok=True)
+        median = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
         study = optuna.create_study(
             storage=f"sqlite:///{(self.out / STUDY).as_posix()}",
             study_name=self.stage.name,
             direction="maximize" if self.mode == "max" else "minimize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
-            if self.prune
-            else optuna.pruners.NopPruner(),
+            pruner=median if self.prune else optuna.pruners.NopPruner(),
             load_if_exists=True,
         )
         trials = study.get_trials(deepcopy=False)
@@ -367,3 +243,65 @@ class Search:
             return f"{self.monitor} {value:.4f}, given up after {len(watch.values)} epochs"
         self.study.tell(trial, value)
         return f"{self.monitor} {value:.4f}"
+
+
+def write(search: Search) -> None:
+    """Write the best recipe and Optuna's pictures into the search's folder."""
+    best = search.best
+    if best is None:
+        return
+    recipe = ParsedRecipe(search.stage, settings(best.params))
+    content = recipe.parser.dump(recipe.config, skip_none=False)
+    write_whole(
+        search.out / BEST,
+        f"# The {search.stage.name} stage with the best settings of {len(search.finished)} trials: "
+        f"{search.monitor} {best.value:.4f}.\n"
+        f"#   lightrec fit -c {Path(search.out, BEST).as_posix()}\n"
+        f"reads: [{', '.join(search.stage.inputs)}]\n{content}",
+    )
+    plots = optuna.visualization.matplotlib
+    # Optuna calls its pictures experimental, and sets the style of all that is drawn after them.
+    with warnings.catch_warnings(), matplotlib.rc_context({"backend": "agg"}):
+        warnings.simplefilter("ignore")
+        drawn: dict[str, Any] = {
+            HISTORY: plots.plot_optimization_history(search.study, target_name=search.monitor),
+            SLICES: plots.plot_slice(search.study, target_name=search.monitor),
+        }
+        if importances(search):
+            evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+            drawn[IMPORTANCES] = plots.plot_param_importances(search.study, evaluator)
+        for name, axes in drawn.items():
+            figure = np.ravel(axes)[0].figure
+            figure.savefig(search.out / name, dpi=150, bbox_inches="tight")
+            pyplot.close(figure)
+
+
+def table(search: Search) -> str:
+    """Set the best trials as a table that fits a terminal."""
+    names = list(search.space)
+    rows = [
+        [str(t.number + 1), f"{t.value:.4f}", *(shown(t.params[name]) for name in names)]
+        for t in search.complete[:ROWS]
+    ]
+    states = [trial.state for trial in search.finished]
+    counts = [f"{states.count(s)} {words}" for s, words in STATES.items() if s in states]
+    best = Table(["trial", search.monitor, *map(short, names)], rows).text()
+    shares = [f"{short(name)} {share:.0%}" for name, share in importances(search).items()]
+    matters = f"What the value depends on: {', '.join(shares)}.\n" if shares else ""
+    return f"{best}\n\n{len(states)} trials: {', '.join(counts)}.\n{matters}"
+
+
+def importances(search: Search) -> dict[str, float]:
+    """Say how much each setting matters for a trial to be among the best, adding up to 1.
+
+    PED-ANOVA (Watanabe et al. 2023) over the complete trials; empty where they are few.
+    """
+    if len(search.complete) < ENOUGH:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        try:
+            return optuna.importance.get_param_importances(search.study, evaluator=evaluator)
+        except (ValueError, RuntimeError):
+            return {}  # as where all values are equal
