@@ -50,20 +50,6 @@ def test_a_broken_plugin_is_told_of_and_the_others_go_on(lightrec_plugins, body,
     assert "chess" in found.parts["domains"]
 
 
-def test_lightrecs_own_name_stays_its_own(lightrec_plugins):
-    clash = """
-        @hookimpl
-        def lightrec_domains():
-            return {"generic": "other:Domain", "go": "other:Go"}
-    """
-    found = plugins.discover([lightrec_plugins.add("taker", clash)])
-    assert found.parts["domains"]["generic"].path == "lightrec.data.domain:Domain"
-    assert found.parts["domains"]["go"].path == "other:Go"
-    (sentence,) = found.refused.values()
-    assert "lightrec.data.domain:Domain" in sentence
-    assert "taker (other:Domain)" in sentence
-
-
 def test_allow_and_block_lists(lightrec_plugins, monkeypatch):
     points = [
         lightrec_plugins.add("one", GOOD),

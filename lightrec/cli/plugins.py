@@ -30,14 +30,12 @@ def list_plugins(*, json: bool = False, strict: bool = False) -> int:
     found = plugins.installed()
     status = 2 if strict and found.complaints else 0
     if json:
+        refused = [{"slot": s, "name": n, "why": why} for (s, n), why in found.refused.items()]
         content = {
             "packages": [vars(package) for package in found.packages],
             "parts": [vars(part) for part in found.every_part],
             "broken": found.broken,
-            "refused": [
-                {"slot": slot, "name": name, "why": why}
-                for (slot, name), why in found.refused.items()
-            ],
+            "refused": refused,
         }
         print(dumps(content, indent=2))
         return status
@@ -67,6 +65,10 @@ def show(name: str) -> int:
     package = found.package(name)
     parts = [part for part in found.every_part if part.name == name]
     refused = [why for (_, refused), why in found.refused.items() if refused == name]
+    if package is None and not parts and not refused:
+        raise PluginError(
+            f"There is no plugin and no part called {name!r}. `lightrec plugins list` shows all."
+        )
     if package is not None:
         _show_package(package, found)
     for part in parts:
@@ -74,10 +76,6 @@ def show(name: str) -> int:
             print(_about_part(part))
     for sentence in refused:
         print(f"refused: {sentence}")
-    if package is None and not parts and not refused:
-        raise PluginError(
-            f"There is no plugin and no part called {name!r}. `lightrec plugins list` shows all."
-        )
     return 2 if refused and not parts else 0
 
 

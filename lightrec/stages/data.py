@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from lightrec import plugins
 from lightrec.data.casts import TimeFormat
@@ -30,17 +31,13 @@ def prepare_log(
     columns: dict[str, str] | None = None,
     times: TimeFormat = "auto",
     minimum_value: float | None = None,
-    weights: dict[str, float] | None = None,
     k_core: int = 5,
     split: Split = "leave-one-out",
-    validation_fraction: float = 0.1,
-    test_fraction: float = 0.1,
-    cold_fraction: float = 0.1,
-    new_items: bool = False,
     equal_times: EqualTimes = "file",
     seed: int = 0,
     offline: bool = False,
     sessions: int = 10_000,
+    **settings: Any,
 ) -> None:
     """Read a log and prepare it.
 
@@ -50,19 +47,10 @@ def prepare_log(
     :param reader: name of the reader; by default the one that recognises the path.
     :param columns: the log's column names by their meaning: ``{user: customer, item: sku}``.
     :param times: how times are written: auto, seconds, milliseconds or iso.
-    :param minimum_value: the least value that counts as liked; null: every event does.
-    :param weights: weight of each feedback; events of weight 0 and of other feedback are left out,
-        and those of negative weight are no targets. By default what the domain says they are worth.
-    :param k_core: users and items with fewer events are left out, repeatedly.
-    :param split: leave-one-out, global-time or item-cold.
-    :param validation_fraction: for global-time: the part of the time before the test part.
-    :param test_fraction: for global-time: the last part of the time.
-    :param cold_fraction: for item-cold: the part of the items that is kept out.
-    :param new_items: whether items of the item table that the log never names can be recommended.
-    :param equal_times: order of events with equal times: file, or shuffle (seeded).
     :param seed: of the shuffle, of the items kept out and of the synthetic world.
     :param offline: use the domain's synthetic log, or else the world ``far``, in place of a log.
     :param sessions: how many sessions of the world to log.
+    :param settings: further ones of :func:`lightrec.data.prepare.prepare`, which explains all.
     :raises DataError: where the input cannot be used.
     """
     chosen: Domain = plugins.installed().get("domains", domain).load()()
@@ -91,15 +79,11 @@ def prepare_log(
                 users=tables.users,
                 domain=chosen,
                 minimum_value=minimum_value,
-                weights=weights,
                 k_core=k_core,
                 split=split,
-                validation_fraction=validation_fraction,
-                test_fraction=test_fraction,
-                cold_fraction=cold_fraction,
-                new_items=new_items,
                 equal_times=equal_times,
                 seed=seed,
+                **settings,
             )
             if world is not None:
                 # Fresh sessions, in the store's item indices; no stage but the last looks at them.

@@ -93,10 +93,7 @@ def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
 
 
 def _found_by(evaluator: Evaluator, run: Run, seed: int) -> Findings:
-    """Ask an evaluator for its findings.
-
-    :raises PluginError: where it fails, or gives something else than findings of finite numbers.
-    """
+    """Ask an evaluator for its findings, which must be findings of finite numbers."""
     whose = plugins.provider(evaluator)
     try:
         with plugins.blaming(evaluator, "evaluate the run"):

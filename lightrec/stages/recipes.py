@@ -87,9 +87,8 @@ def about_set(folder: Path) -> Recipe:
 def load(
     name: str, overlays: Iterable[str] = (), values: Mapping[str, object] | None = None
 ) -> RecipeSet:
-    """Load a set with all that it is laid over.
+    """Load an installed set, or a folder, with all that it is laid over.
 
-    :param name: of an installed set, or a folder.
     :param overlays: names or folders of sets that are laid over it.
     :param values: in place of the set's own.
     :raises RecipeError: where there is no such set, or a file in it is no recipe.
@@ -208,7 +207,7 @@ def in_order(recipes: Mapping[str, Recipe]) -> list[str]:
     """
     order: list[str] = []
 
-    def add(name: str, above: tuple[str, ...]) -> None:
+    def add(name: str, *above: str) -> None:
         if name in above:
             raise RecipeError(f"The stages {', '.join(above)} read each other in a circle.")
         if name not in recipes:
@@ -218,12 +217,12 @@ def in_order(recipes: Mapping[str, Recipe]) -> list[str]:
                 "one of its recipes by itself with `lightrec fit -c RECIPE`."
             )
         for other in names(recipes[name]):
-            add(other, (*above, name))
+            add(other, *above, name)
         if name not in order:
             order.append(name)
 
     for name in sorted(recipes, key=lambda name: (bool(recipes[name].get("optional")), name)):
-        add(name, ())
+        add(name)
     return order
 
 

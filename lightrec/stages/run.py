@@ -25,8 +25,6 @@ ROOM = "LIGHTREC_ROOM"
 """Environment variable by which the processes that a training starts find the stages' folder."""
 BEGINNING, EVALUATE = "data", "evaluate"
 """The stage that reads the log, and the one that shows how good all others are."""
-FAST, OFFLINE = "fast-dev-run", "offline"
-"""The overlays that stand for options."""
 VALUES = "values"
 """What settings of the recipes' shared values begin with, in place of a stage's name."""
 
@@ -79,7 +77,7 @@ def run(
         check_input(path)
     if offline and sources:
         raise RecipeError("--offline makes its own log: leave out --log, --items and --users.")
-    kinds = [kind for kind, asked in ((OFFLINE, offline), (FAST, fast_dev_run)) if asked]
+    kinds = ["offline"] * offline + ["fast-dev-run"] * fast_dev_run
     command = command_of(domain, {**sources, "seed": seed}, kinds, overrides or {})
     chosen = {stage: list(settings) for stage, settings in (overrides or {}).items()}
     name, found = find_recipes(domain, kinds, values_of(chosen.pop(VALUES, [])))
@@ -227,17 +225,16 @@ def duration(seconds: float) -> str:
 def find_recipes(
     domain: str, overlays: Sequence[str] = (), values: Mapping[str, object] | None = None
 ) -> tuple[str, RecipeSet]:
-    """Find the recipes of a run.
+    """Find the recipes of a run: a set, a folder, or generic for a domain without a set of its own.
 
-    :param domain: a set of recipes, a folder of them, or a domain without a set of its own.
     :param overlays: sets that are laid over it.
     :param values: in place of those that its recipes share.
     :returns: the name that the run goes by, and the recipes.
     :raises RecipeError: where there is none of these.
     """
     parts = plugins.installed().parts
-    is_folder = Path(domain).is_dir()
-    if not is_folder and domain in parts["domains"].keys() - parts[plugins.RECIPES].keys():
+    without = parts["domains"].keys() - parts[plugins.RECIPES].keys()
+    if domain in without and not Path(domain).is_dir():
         return domain, recipes.load("generic", overlays, values)
     found = recipes.load(domain, overlays, values)
     if found.overlay or BEGINNING not in found.recipes:

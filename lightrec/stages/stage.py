@@ -70,7 +70,6 @@ def named_files(settings: object) -> dict[str, str]:
 class Stage:
     """One stage of a run.
 
-    :param name: of its folder.
     :param recipe: its settings, and what it reads.
     :param out: the folder that it leaves, such as ``runs/video/ranker``.
     :param overrides: command-line settings that go before the recipe's, as for LightningCLI.
@@ -110,8 +109,7 @@ class Stage:
     @property
     def function(self) -> str | None:
         """The import path of what runs it; None where it is trained."""
-        found = self.recipe.get("function")
-        return None if found is None else str(found)
+        return self.recipe.get("function")
 
     def facts(self) -> dict[str, Any]:
         """Note what goes into the stage as it is now, with its hash as ``fingerprint``.
@@ -258,12 +256,11 @@ def module_file(name: str) -> Path | None:
     spec = importlib.util.find_spec(top)
     if spec is None:
         return None
-    for folder in spec.submodule_search_locations or []:
-        path = Path(folder, *rest)
-        for candidate in (path / "__init__.py", path.with_suffix(".py")):
-            if candidate.is_file():
-                return candidate
-    return Path(spec.origin) if not rest and spec.origin else None
+    paths = [Path(folder, *rest) for folder in spec.submodule_search_locations or []]
+    files = [file for path in paths for file in (path / "__init__.py", path.with_suffix(".py"))]
+    if not rest and spec.origin:
+        files.append(Path(spec.origin))
+    return next((file for file in files if file.is_file()), None)
 
 
 def imported(path: Path, name: str) -> Iterator[str]:
