@@ -25,7 +25,7 @@ from matplotlib import pyplot
 from optuna.trial import Trial, TrialState
 
 from lightrec.errors import LightrecError, RecipeError, RunError
-from lightrec.evaluation.sections import Table
+from lightrec.evaluation.base import Table
 from lightrec.stages.space import Space, ends, held, text
 from lightrec.stages.stage import Stage, write_whole
 from lightrec.stages.train import ParsedRecipe, fit
