@@ -16,7 +16,6 @@ from lightrec.learners.simulator_data import (
     PolicySetting,
     SimulatorData,
     learned_kind,
-    made,
 )
 from lightrec.policies.base import LearnedPolicy
 from lightrec.policies.candidate import CandidatePolicy
@@ -26,13 +25,14 @@ from lightrec.rewards.base import Reward, RewardContext
 from lightrec.rewards.combined import WeightedSum
 from lightrec.rewards.penalties import UncertaintyPenalty
 from lightrec.run import Run
+from lightrec.settings import make_of
 from lightrec.simulators.base import Ending
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.users.user_model import UserModel
 
 
 class PolicyData(LogData, SimulatorData):
-    """Start states from a prepared log, beside the parts that the stages before have left.
+    """Start states from a prepared log, next to the parts that earlier stages have left.
 
     Sessions are played in user model A, with the users from whom A learned, so that the users of
     the other half are new to both A and the policy. The simulator knows how likely each outcome
@@ -84,16 +84,12 @@ class PolicyData(LogData, SimulatorData):
         seed: int = 0,
     ) -> None:
         super().__init__(data)
-        self.ranker_folder, self.users_a = ranker, users_a
-        self.policy = policy
-        self.reward = reward or SurplusReward()
-        self.penalty, self.places = penalty, slate_size
-        self.leave_rate, self.max_steps, self.ending = leave_rate, max_steps, ending
-        self.max_candidates, self.history_length = max_candidates, history_length
-        self.iterations = iterations
-        self.cut = cut
-        self.held_out = held_out
-        self.seed = seed
+        self.ranker_folder, self.users_a, self.policy = ranker, users_a, policy
+        self.reward, self.penalty = reward or SurplusReward(), penalty
+        self.places, self.leave_rate, self.max_steps = slate_size, leave_rate, max_steps
+        self.ending, self.max_candidates = ending, max_candidates
+        self.history_length, self.iterations = history_length, iterations
+        self.cut, self.held_out, self.seed = cut, held_out, seed
 
     @property
     def _run(self) -> Run:
@@ -126,11 +122,6 @@ class PolicyData(LogData, SimulatorData):
             return self.ranker.item_vectors()
 
     @cached_property
-    def popularity(self) -> Tensor:
-        """(N + 1,) int64: counts of training events."""
-        return torch.from_numpy(self.store.popularity())
-
-    @cached_property
     def _shuffled(self) -> Tensor:
         """The users from whom user model A learned; the policy never meets the others."""
         own = torch.from_numpy(self.user_model.learned_from(self.num_users)).nonzero().squeeze(1)
@@ -156,7 +147,9 @@ class PolicyData(LogData, SimulatorData):
             sees the user model's utilities.
         """
         if self.policy is not None:
-            return made(learned_kind(self.policy).from_run, settings, run=self._run)
+            kind = learned_kind(self.policy)
+            with plugins.blaming(kind, f"be made with {dict(settings)}"):
+                return kind.from_run(self._run, **settings)
         chosen = {"horizon": self.max_steps, "size": 0, "inverse_temperature": 2.0, **settings}
         used = chosen.pop("use_utilities", True)
         if not (chosen["size"] or used):
@@ -164,7 +157,10 @@ class PolicyData(LogData, SimulatorData):
                 "The policy would have nothing to learn: give it a size above 0 or use_utilities."
             )
         known = self.user_model.choice if used else None
-        return made(CandidatePolicy, chosen, ranker=self.ranker, user_model=known)
+        policy: CandidatePolicy = make_of(
+            CandidatePolicy, chosen, ranker=self.ranker, user_model=known
+        )
+        return policy
 
     def playground(self, sessions: int, discount: float, device: torch.device) -> Playground:
         """Make user model A's simulators, in which rewards are means over what could be chosen.
@@ -185,26 +181,25 @@ class PolicyData(LogData, SimulatorData):
         )
         with plugins.blaming(reward, "be bound to the run"):
             reward.bind(context)
-        reward = reward.to(device)
-        users = self.held_out_users
-        train = self._simulator(sessions, reward, device)
-        judging = self._simulator(len(users), reward.judged, device)
-        return Playground(train, judging, users, reward, going_on)
+        reward, users = reward.to(device), self.held_out_users
 
-    def _simulator(self, sessions: int, reward: Reward, device: torch.device) -> UserModelSimulator:
-        return UserModelSimulator(
-            self.user_model.to(device),
-            self.starts,
-            sessions,
-            reward=reward,
-            expected=True,
-            slate_size=self.places,
-            leave_rate=self.leave_rate if self.user_model.leaving is None else None,
-            max_steps=self.max_steps,
-            ending=self.ending,
-            history_length=self.history_length,
-            max_candidates=self.max_candidates,
-            popularity=self.popularity,
-            repeats=self.repeats,
-            device=device,
-        )
+        def simulator(rows: int, reward: Reward) -> UserModelSimulator:
+            return UserModelSimulator(
+                self.user_model.to(device),
+                self.starts,
+                rows,
+                reward=reward,
+                expected=True,
+                slate_size=self.places,
+                leave_rate=None if fitted else self.leave_rate,
+                max_steps=self.max_steps,
+                ending=self.ending,
+                history_length=self.history_length,
+                max_candidates=self.max_candidates,
+                popularity=torch.from_numpy(self.store.popularity()),
+                repeats=self.repeats,
+                device=device,
+            )
+
+        train, judging = simulator(sessions, reward), simulator(len(users), reward.judged)
+        return Playground(train, judging, users, reward, going_on)

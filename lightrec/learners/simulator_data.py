@@ -1,9 +1,8 @@
 """The base of the data of policies: a simulator to train in, one to judge in, demonstrations."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from tensordict import TensorDict
@@ -18,7 +17,6 @@ from lightrec.rewards.base import Reward
 from lightrec.simulators.base import Simulator
 
 PolicySetting = int | float | str | bool | list[int] | None
-_PolicyKind = TypeVar("_PolicyKind", bound=LearnedPolicy)
 
 
 @dataclass
@@ -63,8 +61,8 @@ class SimulatorData(StageData):
     def make_policy(self, settings: Mapping[str, PolicySetting]) -> LearnedPolicy:
         """Make the untrained policy.
 
-        :param settings: of its constructor, as the recipe gives them.
-        :raises RecipeError: where the policy has no such setting.
+        :param settings: of the policy, as the recipe gives them.
+        :raises RecipeError: where it has no such setting.
         """
 
     def demonstrations(self) -> TensorDict:
@@ -98,22 +96,6 @@ def learned_kind(name: str) -> type[LearnedPolicy]:
     if not issubclass(kind, LearnedPolicy):
         raise RecipeError(f"{name} does not learn. Name a policy derived from LearnedPolicy.")
     return kind
-
-
-def made(
-    build: Callable[..., _PolicyKind], settings: Mapping[str, PolicySetting], **given: object
-) -> _PolicyKind:
-    """Build a policy with the settings of a recipe.
-
-    :param given: arguments that no recipe can give.
-    :raises RecipeError: where it cannot be built with them.
-    """
-    try:
-        return build(**given, **settings)
-    except TypeError as error:
-        raise RecipeError(
-            f"The policy cannot be built with policy_settings {dict(settings)}: {error}."
-        ) from None
 
 
 def count(number: int) -> DataLoader[int]:

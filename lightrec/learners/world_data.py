@@ -15,13 +15,12 @@ from lightrec.learners.simulator_data import (
     PolicySetting,
     SimulatorData,
     learned_kind,
-    made,
 )
 from lightrec.learners.transitions import demonstrate
 from lightrec.policies.base import LearnedPolicy, Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.policies.tower import TowerPolicy
-from lightrec.settings import make
+from lightrec.settings import make, make_of
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.scored import Oracle
 
@@ -118,10 +117,13 @@ class WorldData(SimulatorData):
     def make_policy(self, settings: Mapping[str, PolicySetting]) -> LearnedPolicy:
         """Make an untrained policy, for what the simulator lets policies see."""
         if self.policy is not None:
-            return made(learned_kind(self.policy), settings, num_items=self.num_items)
+            named: LearnedPolicy = make_of(
+                learned_kind(self.policy), settings, num_items=self.num_items
+            )
+            return named
         # What texts are read for; vectors of the world's own are taken as they are.
         meanings = None if self.text_encoder is None else self.single.item_vectors
-        policy = made(
+        policy: TowerPolicy = make_of(
             TowerPolicy,
             {"horizon": self.single.max_steps, **settings},
             num_items=self.num_items,

@@ -146,8 +146,8 @@ def test_slates_are_refused_where_single_items_are_valued(loss):
 
 def test_unknown_settings_are_told():
     data = WorldData("Greed", iterations=1, judging=4)
-    with pytest.raises(RecipeError, match=r"policy_settings \{.*'widht': 3.*unexpected keyword"):
-        fit(data, ReplayPolicyModule, 1, policy_settings={"widht": 3}, **SMALL)
+    with pytest.raises(RecipeError, match=r"no setting 'hiden'\. Did you mean 'hidden'\?"):
+        fit(data, ReplayPolicyModule, 1, policy_settings={"hiden": [3]}, **SMALL)
     with pytest.raises(RecipeError, match=r"DQN cannot be built with loss_settings \{'x': 1\}"):
         fit(data, ReplayPolicyModule, 1, loss_settings={"x": 1}, **SMALL)
     with pytest.raises(RecipeError, match=r"Greed has no setting 'seeed'\. Did you mean 'seed'\?"):
