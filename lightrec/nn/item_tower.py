@@ -31,11 +31,10 @@ class ItemTower(nn.Module):
         self.project = nn.Linear(vector_size, size, bias=False) if vector_size else None
         self.register_buffer("vectors", torch.zeros(num_items + 1, vector_size))
         if self.project is not None and use_ids:
-            # Beside an id the text starts silent; it speaks up where that helps.
+            # Next to an id the text counts for nothing at first.
             nn.init.zeros_(self.project.weight)
         if self.ids is not None:
-            with torch.no_grad():
-                self.ids[PADDING] = 0
+            self.ids.data[PADDING] = 0
 
     @property
     def uses_text(self) -> bool:
@@ -63,7 +62,6 @@ class ItemTower(nn.Module):
         if self.project is not None:
             parts.append(self.project(self.vectors if items is None else self.vectors[items]))
         total = sum(parts[1:], parts[0])
-        keep = (
-            torch.arange(self.num_items + 1, device=total.device) if items is None else items
-        ) != PADDING
-        return total * keep[..., None]
+        if items is None:
+            items = torch.arange(len(total), device=total.device)
+        return total * (items != PADDING).unsqueeze(-1)

@@ -1,7 +1,6 @@
-"""Ridge regression that also tells what it would have said of each row, had it not seen it."""
+"""Ridge regression that also predicts each row from all others."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,20 +9,10 @@ PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """The ridge penalties to choose from."""
 
 
-class LeftOut(NamedTuple):
-    """A linear map from rows x to (x - mean of the inputs) · weights + mean of the targets."""
-
-    weights: Tensor
-    """(D, W)."""
-    predicted: Tensor
-    """(N, W): what the other rows foretell of each row, less the targets' mean: new rows look like
-    these, while a fit to the row's own target would flatter it."""
-
-
 def fit_left_out(
     inputs: Tensor, targets: Tensor, penalties: Sequence[float] = PENALTIES
-) -> LeftOut:
-    """Regress targets on inputs, each column with the penalty that foretells left-out rows best.
+) -> tuple[Tensor, Tensor]:
+    """Regress targets on inputs, each column with the penalty that predicts left-out rows best.
 
     Leaving a row out needs no second fit (Allen 1974, "The relationship between variable selection
     and data augmentation"): its error is its residual, divided by 1 - h, with h the row's entry on
@@ -32,7 +21,9 @@ def fit_left_out(
 
     :param inputs: (N, D).
     :param targets: (N, W).
-    :returns: of the inputs' type; computed in float64.
+    :returns: (D, W) weights of (x - mean of the inputs), and (N, W) predictions of each row by the
+        others, less the targets' mean: new rows look like these, while a fit to the row's own
+        target would flatter it. Both are of the inputs' type, computed in float64.
     """
     x, y = (part.double() - part.double().mean(0) for part in (inputs, targets))
     spreads, vectors = torch.linalg.eigh(x @ x.T)
@@ -49,4 +40,4 @@ def fit_left_out(
     best = best.expand(1, len(x), -1)
     predicted = y - error.gather(0, best).squeeze(0)
     weights = x.T @ solution.gather(0, best).squeeze(0)
-    return LeftOut(weights.to(inputs), predicted.to(inputs))
+    return weights.to(inputs), predicted.to(inputs)

@@ -20,14 +20,13 @@ class Part(nn.Module, PyTorchModelHubMixin):
     """A module that saves and loads itself: constructor arguments as JSON, weights as safetensors.
 
     ``save_pretrained(folder)`` and ``from_pretrained(folder)`` are those of the Hugging Face hub.
-    Constructor arguments are plain Python or parts, and typed: a part within a part, in a list, or
-    made later by a ``Callable[..., Base]``, is written as its class and arguments, and must be of
-    the argument's type where it is built again.
+    Constructor arguments are plain Python or parts, and typed. A part among them is written as its
+    class and arguments, and must be of the argument's type where it is built again.
     """
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, **settings: Any) -> Self:  # type: ignore[override]
-        """Load a part from a folder, without the hub's word about it on the standard output."""
+        """Load a part from a folder; what the hub prints is suppressed."""
         with contextlib.redirect_stdout(None):
             part: Self = super().from_pretrained(folder, **settings)
         return part
@@ -69,8 +68,7 @@ class Part(nn.Module, PyTorchModelHubMixin):
     def _save_pretrained(self, save_directory: Path) -> None:
         with usual_mode(Path(save_directory) / SAFETENSORS_SINGLE_FILE):
             super()._save_pretrained(save_directory)
-        kind = type(self)
-        name = f"{kind.__module__}:{kind.__qualname__}\n"
+        name = f"{type(self).__module__}:{type(self).__qualname__}\n"
         (Path(save_directory) / CLASS_FILE).write_text(name)
 
     def generate_model_card(self, *arguments: Any, **settings: Any) -> ModelCard:

@@ -9,7 +9,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class SessionFeatures(nn.Module):
-    """What a session's state tells a network: user vector, observation, time, success so far.
+    """Features of a session's state: user vector, observation, time, success so far.
 
     :param vector_size: length of user vectors, which are brought to unit mean square.
     :param horizon: steps after which the step counts as 1.
@@ -35,7 +35,7 @@ class SessionFeatures(nn.Module):
         :param user_vectors: ``(..., vector_size)``.
         :param step: ``(..., 1)`` int64.
         :param accepted_total: ``(..., 1)`` float32.
-        :param observation: ``(..., observation_size)`` float32; zeros where it is not told.
+        :param observation: ``(..., observation_size)`` float32; zeros by default.
         """
         parts = [user_vectors if self.norm is None else self.norm(user_vectors)]
         if self.observation_size:
@@ -76,7 +76,7 @@ def network_from_zero(sizes: Sequence[int]) -> nn.Sequential:
 
 
 class SessionValue(nn.Module):
-    """Foretells the rewards that a session will still bring.
+    """A critic: predicts the rewards that a session will still bring.
 
     :param size: length of what is seen of a state.
     :param hidden: widths of the hidden layers.

@@ -33,7 +33,7 @@ class SlateLaw(Protocol):
 
     @property
     def mode(self) -> Tensor:
-        """The slate to show where nothing is to be drawn, ``(..., K)`` int64: the best first."""
+        """The slate to show where nothing is drawn, ``(..., K)`` int64: the best first."""
 
 
 class ItemSlates:
@@ -53,9 +53,8 @@ class ItemSlates:
         :param state: whose ``mask`` or ``candidates`` say what may be shown.
         :param scores: ``(..., N + 1)``, or ``(..., C)`` of the candidates.
         """
-        candidates = state.get(Key.CANDIDATES, None)
-        mask = may_be_shown(state)
-        return cls(PlackettLuce(scores, mask, slate_size), candidates)
+        columns = PlackettLuce(scores, may_be_shown(state), slate_size)
+        return cls(columns, state.get(Key.CANDIDATES, None))
 
     def sample(self) -> Tensor:
         """Draw slates from torch's global generator: ``(..., K)`` int64."""

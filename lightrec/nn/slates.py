@@ -5,7 +5,7 @@ Plackett–Luce law: whatever came before, the next new column is one of those l
 ∝ exp(logit). For the same reason one may stop after any number of draws, take out what was found,
 and go on with the rest. A row then needs a few random numbers, not one for each column.
 
-The distribution, with gradients, is :class:`lightrec.nn.plackett_luce.PlackettLuce`.
+The distribution, with gradients, is :class:`~lightrec.nn.plackett_luce.PlackettLuce`.
 """
 
 import math
@@ -56,11 +56,17 @@ class Urns:
         """Draw a slate for each row from torch's global generator.
 
         :param logits: (P, N) with P at most R.
-        :returns: (P, K) int64 columns; (P, K) float64 logits of these; (P, 1) float64 logarithm of
-            the sum of exp(logit) over all other columns, NaN where a logit is no number. That is
-            what :func:`ordered_steps` asks for.
+        :returns: (P, K) int64 columns; and for :func:`ordered_steps` (P, K) float64 logits of
+            these, and (P, 1) float64 logarithm of the sum of exp(logit) over all other columns, NaN
+            where a logit is no number.
         """
-        self._fill(logits)
+        self._logits = logits.to(self.type)
+        self._weights = self._memory[: len(logits)]
+        self._shift = self._weigh(self._logits, self._weights)
+        self._sums = _summed(self._weights.unflatten(1, (self.blocks, self.block)))
+        self._filled = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
+        # One place more than there are takes what is drawn again.
+        self._slate = self._filled.new_full((len(logits), self.places + 1), EMPTY)
         rows = torch.arange(len(logits), device=logits.device)
         # Every round takes at least one column out of each row that has any left.
         for _ in range(self.places):
@@ -68,8 +74,6 @@ class Urns:
             going = sums[:, -1] > 0
             if not going.all():
                 rows, sums = rows[going], sums[going]
-            if not len(rows):
-                break
             self._take(rows, sums)
             rows = rows[self._filled[rows] < self.places]
             if not len(rows):
@@ -80,15 +84,6 @@ class Urns:
         left = self._sums.sum(1, keepdim=True)
         return slate, chosen, torch.where(left == 0, -torch.inf, left.log() + self._shift)
 
-    def _fill(self, logits: Tensor) -> None:
-        self._logits = logits.to(self.type)
-        self._weights = self._memory[: len(logits)]
-        self._shift = self._weigh(self._logits, self._weights)
-        self._sums = self._summed(self._weights.unflatten(1, (self.blocks, self.block)))
-        self._filled = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
-        # One place more than there are takes what is drawn again.
-        self._slate = self._filled.new_full((len(logits), self.places + 1), EMPTY)
-
     def _weigh(self, logits: Tensor, weights: Tensor) -> Tensor:
         """Write weights and give the shift (P, 1): infinite where there is nothing to draw from."""
         highest = logits.amax(1, keepdim=True)
@@ -98,22 +93,17 @@ class Urns:
         powers.mul_(math.log2(math.e)).exp2_()
         return shift
 
-    @staticmethod
-    def _summed(blocks: Tensor) -> Tensor:
-        # Added up as doubles from here: small blocks beside a large one must not be lost.
-        return blocks.sum(-1).double()
-
     def _take(self, rows: Tensor, sums: Tensor) -> None:
         """Draw independently from what is left of rows (P,), keep what is new, and take it out.
 
         :param sums: (P, blocks) of the blocks' weights up to each.
         """
         points = torch.rand(2, len(rows), self.draws, dtype=torch.float64, device=rows.device)
-        where = _passed(sums, points[0])
+        where = passed(sums, points[0])
         blocks = rows.unsqueeze(1) * self.blocks + where
         by_block = self._memory.view(-1, self.block)
         within = by_block[blocks].cumsum(2, dtype=torch.float64)
-        column = where * self.block + _passed(within, points[1].unsqueeze(2)).squeeze(2)
+        column = where * self.block + passed(within, points[1].unsqueeze(2)).squeeze(2)
 
         new = (column.unsqueeze(2) == column.unsqueeze(1)).tril_(-1).any(2).logical_not_()
         place = new.cumsum(1).add_(self._filled[rows].unsqueeze(1))
@@ -126,7 +116,7 @@ class Urns:
         column = torch.where(taken, column, column[:, :1])
         blocks = torch.where(taken, blocks, blocks[:, :1])
         self._weights[rows.unsqueeze(1), column] = 0
-        self._sums.view(-1)[blocks] = self._summed(by_block[blocks])
+        self._sums.view(-1)[blocks] = _summed(by_block[blocks])
 
     def _refresh(self, rows: Tensor) -> None:
         """Weigh anew where so little is left that weights were lost beside those taken out."""
@@ -138,7 +128,12 @@ class Urns:
             weights = self._weights[rows]
             self._shift[rows] = self._weigh(logits, weights)
             self._weights[rows] = weights
-            self._sums[rows] = self._summed(weights.unflatten(1, (self.blocks, self.block)))
+            self._sums[rows] = _summed(weights.unflatten(1, (self.blocks, self.block)))
+
+
+def _summed(blocks: Tensor) -> Tensor:
+    # Added up as doubles from here: small blocks next to a large one must not be lost.
+    return blocks.sum(-1).double()
 
 
 def ordered_steps(chosen: Tensor, never: Tensor, filled: Tensor) -> Tensor:
@@ -156,7 +151,7 @@ def ordered_steps(chosen: Tensor, never: Tensor, filled: Tensor) -> Tensor:
     return torch.where(filled, chosen - left, 0.0)
 
 
-def _passed(sums: Tensor, points: Tensor) -> Tensor:
+def passed(sums: Tensor, points: Tensor) -> Tensor:
     """Find where ascending sums (..., n) first pass points (..., D) of the way to the last.
 
     :param sums: float64, of terms that may be 0.
@@ -183,9 +178,6 @@ class Slates(NamedTuple):
 @torch.no_grad()
 def draw_slates(logits: Tensor, slate_size: int) -> Slates:
     """Draw a slate for each row from torch's global generator, without gradients.
-
-    Log-probabilities come from the sums by which columns were found; no second look at all columns
-    is needed for them.
 
     :param logits: (R, N) floating point; high means drawn early. Minus infinity excludes a column,
         and so does an eighth of the type's lowest number.
@@ -217,21 +209,18 @@ def two_tower_slates(
     :param mask: bool, False excludes an item: (N,) for all users, or (B, N).
     :returns: slates of B users, see :func:`draw_slates`; columns are rows of ``item_vectors``.
     """
-    items = item_vectors.T
+    count = len(item_vectors)
+    bias = item_vectors.new_zeros(count) if bias is None else bias
     if mask is not None and mask.ndim == 1:
         # What nobody may see costs nothing as a part of the bias.
-        bias = (items.new_zeros(len(mask)) if bias is None else bias).masked_fill(~mask, -torch.inf)
-        mask = None
-    parts = chunks(len(user_vectors), len(item_vectors))
-    urns = Urns(parts[0].stop, len(item_vectors), slate_size, item_vectors)
-    memory = items.new_empty(parts[0].stop, len(item_vectors))
+        bias, mask = bias.masked_fill(~mask, -torch.inf), None
+    parts = chunks(len(user_vectors), count)
+    urns = Urns(parts[0].stop, count, slate_size, item_vectors)
+    memory = item_vectors.new_empty(parts[0].stop, count)
     drawn = []
     for rows in parts:
-        users, scores = user_vectors[rows], memory[: rows.stop - rows.start]
-        if bias is None:
-            torch.mm(users, items, out=scores)
-        else:
-            torch.addmm(bias, users, items, out=scores)
+        scores = memory[: rows.stop - rows.start]
+        torch.addmm(bias, user_vectors[rows], item_vectors.T, out=scores)
         if mask is not None:
             scores.masked_fill_(~mask[rows], -torch.inf)
         drawn.append(urns.draw(scores))

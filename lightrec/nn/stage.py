@@ -1,8 +1,4 @@
-"""The base class of the LightningModules that train one stage of a run.
-
-A LightningModule trains a *part* (a ranker, a user model, a policy). The part is an ordinary
-``torch.nn.Module`` that saves and loads itself; the module around it lives only while training.
-"""
+"""The base class of the LightningModules that train the parts of one stage of a run."""
 
 import math
 from abc import abstractmethod
@@ -21,11 +17,12 @@ from lightrec.trust import PlainCheckpoint, described
 
 
 class StageModule(PlainCheckpoint, pl.LightningModule):
-    """A LightningModule that trains a part and leaves it in a folder.
+    """A LightningModule that trains a part (a ranker, a user model, a policy), and leaves it.
 
-    Checkpoints hold the constructor's arguments as plain Python, parts as their descriptions, so
-    that they load with ``weights_only=True``.
-    The command line links ``num_items`` and ``vector_size`` from the data module.
+    The part is a ``torch.nn.Module`` that saves and loads itself; the module around it lives only
+    while training. Checkpoints hold the constructor's arguments as plain Python, parts as their
+    descriptions, so that they load with ``weights_only=True``. The command line links ``num_items``
+    and ``vector_size`` from the data module.
 
     :param num_items: number of items N; tables have N + 1 rows, row 0 for padding.
     :param vector_size: length of the item vectors that the data module gives.
@@ -49,11 +46,12 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
         """The constructor's arguments, kept by ``save_hyperparameters()``."""
         return cast(AttributeDict, self.hparams)
 
-    @property
-    def optimizer_steps(self) -> float:
-        """How many steps of the optimizer the training has.
+    def scheduled(
+        self, optimizer: Optimizer, rate: Callable[[int, float], float]
+    ) -> OptimizerLRScheduler:
+        """Give an optimizer whose learning rate is multiplied by ``rate(step, steps in all)``.
 
-        :raises RecipeError: where nobody knows.
+        :raises RecipeError: where the length of training is not known.
         """
         total = float(self.trainer.estimated_stepping_batches)
         if math.isinf(total):
@@ -61,12 +59,7 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
                 "The learning rate's schedule needs to know the length of training: give "
                 "trainer.max_epochs or trainer.max_steps."
             )
-        return total
-
-    @staticmethod
-    def scheduled(optimizer: Optimizer, rate: Callable[[int], float]) -> OptimizerLRScheduler:
-        """Give an optimizer whose learning rate is multiplied by ``rate(step)`` in each step."""
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, total))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
@@ -79,5 +72,5 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
         Called once after training, on the first process, with the best epoch's weights loaded and
         ``self.trainer`` still attached.
 
-        :returns: metrics worth keeping, flat keys such as ``validation/ndcg@10``.
+        :returns: metrics, by flat keys such as ``validation/ndcg@10``.
         """

@@ -113,9 +113,9 @@ class TowerPolicy(TwoTowerPolicy, LearnedPolicy):
         if meanings is None:
             known = items - self.centre
         else:
-            fit = fit_left_out(items, meanings[1:].to(items))
-            self.meaning.copy_(fit.weights)
-            known = fit.predicted - fit.predicted.mean(0)
+            weights, predicted = fit_left_out(items, meanings[1:].to(items))
+            self.meaning.copy_(weights)
+            known = predicted - predicted.mean(0)
         spread = known.std(0, correction=0)
         # Division by infinity: a constant column must not set later items apart.
         self.scale.copy_(spread.masked_fill(spread < SILENT, torch.inf))

@@ -239,9 +239,8 @@ class RankingModule(StageModule):
         ]
         rate, decay = given.learning_rate, given.weight_decay
         optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=decay)
-        total = self.optimizer_steps
 
-        def share(step: int) -> float:
+        def share(step: int, total: float) -> float:
             done = step / total
             rising = min(1.0, (done + 1e-3) / given.warmup) if given.warmup else 1.0
             falling = (1 + math.cos(math.pi * min(done, 1.0))) / 2

@@ -206,9 +206,9 @@ class ChoiceModule(StageModule):
         optimizer = torch.optim.AdamW(
             groups, settings.learning_rate, weight_decay=settings.weight_decay
         )
-        total, warmup = self.optimizer_steps, settings.warmup
+        warmup = settings.warmup
 
-        def rate(step: int) -> float:
+        def rate(step: int, total: float) -> float:
             rising = min(1.0, (step + 1) / (warmup * total)) if warmup else 1.0
             return rising * (1 + math.cos(math.pi * min(step / total, 1.0))) / 2
 

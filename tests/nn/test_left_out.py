@@ -16,24 +16,25 @@ def data(rows, columns):
 @pytest.mark.parametrize(("rows", "columns"), [(20, 4), (8, 30)])
 def test_predictions_are_those_of_fits_without_the_row(rows, columns):
     inputs, targets = data(rows, columns)
-    found = fit_left_out(inputs, targets, [0.7])
+    weights, predicted = fit_left_out(inputs, targets, [0.7])
     x, y = inputs - inputs.mean(0), targets - targets.mean(0)
 
     def ridge(kept):
         gram = x[kept].T @ x[kept] + 0.7 * torch.eye(columns, dtype=torch.float64)
         return torch.linalg.solve(gram, x[kept].T @ y[kept])
 
-    torch.testing.assert_close(found.weights, ridge(torch.arange(rows)))
+    torch.testing.assert_close(weights, ridge(torch.arange(rows)))
     for row in range(rows):
         kept = torch.arange(rows) != row
-        torch.testing.assert_close(found.predicted[row], x[row] @ ridge(kept))
+        torch.testing.assert_close(predicted[row], x[row] @ ridge(kept))
 
 
 def test_one_row_by_hand():
     """Inputs ±1 and targets ±2, penalty 2: without the other row the weight is 2 / (1 + 2)."""
-    found = fit_left_out(torch.tensor([[1.0], [-1.0]]), torch.tensor([[2.0], [-2.0]]), [2.0])
-    assert found.weights.item() == pytest.approx(4 / (2 + 2))
-    assert found.predicted.squeeze(1).tolist() == pytest.approx([2 / 3, -2 / 3])
+    sides = torch.tensor([[1.0], [-1.0]])
+    weights, predicted = fit_left_out(sides, 2 * sides, [2.0])
+    assert weights.item() == pytest.approx(4 / (2 + 2))
+    assert predicted.squeeze(1).tolist() == pytest.approx([2 / 3, -2 / 3])
 
 
 def test_each_column_takes_the_penalty_that_foretells_it_best():
@@ -42,9 +43,9 @@ def test_each_column_takes_the_penalty_that_foretells_it_best():
     chosen = fit_left_out(inputs, targets, penalties)
     alone = [fit_left_out(inputs, targets, [penalty]) for penalty in penalties]
     centred = targets - targets.mean(0)
-    errors = torch.stack([(centred - fit.predicted).square().mean(0) for fit in alone])
+    errors = torch.stack([(centred - predicted).square().mean(0) for _, predicted in alone])
     best = errors.argmin(0).tolist()
     assert best[0] < best[1]  # the second target is noise alone
     for column, place in enumerate(best):
-        torch.testing.assert_close(chosen.weights[:, column], alone[place].weights[:, column])
-        torch.testing.assert_close(chosen.predicted[:, column], alone[place].predicted[:, column])
+        for found, expected in zip(chosen, alone[place], strict=True):
+            torch.testing.assert_close(found[:, column], expected[:, column])

@@ -63,11 +63,11 @@ def test_new_items_count_in_histories_and_nothing_moves_on():
 
 def test_with_meanings_items_are_what_the_others_foretell():
     policy, vectors, meanings = trained(W)
-    fit = fit_left_out(vectors[1:], meanings[1:])
-    known = fit.predicted - fit.predicted.mean(0)
+    weights, predicted = fit_left_out(vectors[1:], meanings[1:])
+    known = predicted - predicted.mean(0)
     torch.testing.assert_close(policy.vectors[1:-1, :-1], known / known.std(0, correction=0))
     grown = policy.with_items(vectors[[4]])
-    wanted = (vectors[4] - vectors[1:].mean(0)) @ fit.weights / known.std(0, correction=0)
+    wanted = (vectors[4] - vectors[1:].mean(0)) @ weights / known.std(0, correction=0)
     torch.testing.assert_close(grown.vectors[N + 1, :-1], wanted)
     # The item's own meaning stood in the map that its twin is read by, not in its own row.
     assert not torch.allclose(grown.vectors[N + 1], grown.vectors[4])
