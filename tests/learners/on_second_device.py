@@ -34,12 +34,16 @@ from tests.second_device import DEVICE, SecondAccelerator, second_device
 
 
 def train(name, folder):
-    """Train and judge a stage as the pipeline does, all on the second device; write a policy."""
+    """Train and judge a stage as the pipeline does, all on the second device.
+
+    A policy is judged when it is written.
+    """
     module, data = make(name, folder)
     trainer = pl.Trainer(
         max_epochs=1,
         limit_train_batches=1,
-        limit_val_batches=1,
+        limit_val_batches=int(not isinstance(module, PolicyStage)),
+        num_sanity_val_steps=0,
         strategy=SingleDeviceStrategy(DEVICE, accelerator=SecondAccelerator()),
         logger=False,
         enable_checkpointing=False,
@@ -78,7 +82,7 @@ WORLDS = {
     "TinyWorld": TinyWorld,
     "Far": partial(Far, laws=LAWS, max_steps=2),
     "Greed": partial(Greed, slate_size=2, max_steps=2),
-    "Retention": partial(Retention, max_steps=2, horizon=8),
+    "Retention": partial(Retention, max_steps=2, horizon=4),
     "InterestEvolution": partial(InterestEvolution, max_steps=2),
     "LongTermSatisfaction": partial(LongTermSatisfaction, max_steps=2),
     "Absorbing": lambda rows, device: Absorbing(Greed(rows, max_steps=2, device=device)),

@@ -52,7 +52,7 @@ def choice(folder, batch_size=16, **settings):
 
 
 def policy_data(folder, **settings):
-    own = {"max_steps": 4, "held_out": 8, "iterations": 2}
+    own = {"max_steps": 2, "held_out": 8, "iterations": 2}
     own |= {"reward": NormalisedReward(SurplusReward())}
     return PolicyData(
         *(str(folder / name) for name in ("data", "ranker", "users_a")), **own | settings
@@ -61,20 +61,20 @@ def policy_data(folder, **settings):
 
 def policy(folder, loss="ppo", **settings):
     data = policy_data(folder)
-    chosen = {"sessions": 8, "steps": 3, "batch_size": 16, "policy_settings": {"size": 4}}
+    chosen = {"sessions": 8, "steps": 2, "batch_size": 16, "policy_settings": {"size": 4}}
     chosen |= {"loss": loss, **settings}
     return PolicyModule(data.num_items, data.vector_size, **chosen), data
 
 
 def replay(folder, loss="dqn", **settings):
     data = policy_data(folder)
-    chosen = {"sessions": 8, "steps": 3, "batch_size": 16, "policy_settings": {"size": 4}}
+    chosen = {"sessions": 8, "steps": 2, "batch_size": 16, "policy_settings": {"size": 4}}
     chosen |= {"loss": loss, "warm_up": 8, "updates": 2, "capacity": 100, **settings}
     return ReplayPolicyModule(data.num_items, data.vector_size, **chosen), data
 
 
 def imitation(folder, kind=GAIL, **settings):
-    world = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 6}
+    world = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 2}
     shown = {"demonstration_sessions": 4, "demonstration_steps": 4}
     data = WorldData("LongTermSatisfaction", world, 2, judging=4, demonstrations="oracle", **shown)
     chosen = {"sessions": 4, "steps": 4, "batch_size": 8, "policy_settings": {"hidden": [8]}}

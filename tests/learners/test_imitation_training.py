@@ -14,7 +14,7 @@ from lightrec.learners.transitions import PACKED, SLATE, demonstrate
 from lightrec.learners.world_data import WorldData
 from lightrec.nn.slate_law import items_at
 from lightrec.simulators.choice_process import ChoiceProcess, transitions
-from tests.learners.training import fit
+from tests.learners.training import FIRST, fit, resumed
 
 POLICY = {"pools": 0, "size": 0, "hidden": [64, 64], "horizon": 1_000_000}
 SMALL = {"policy_settings": POLICY | {"hidden": [8]}, "sessions": 4, "steps": 8, "batch_size": 32}
@@ -37,12 +37,12 @@ def small(kind, reward, data=None, epochs=1, folder=None, checkpoint=None, **set
 
 @pytest.mark.parametrize("shown", ["oracle", "random"])
 def test_sqil_learns_from_demonstrations_and_not_without(shown):
-    data = carts(demonstrations=shown, max_steps=200, demonstration_steps=200, iterations=6)
-    settings = {"loss": "soft-q", "warm_up": 0, "sessions": 16, "steps": 50, "updates": 80}
-    settings |= {"policy_settings": POLICY, "batch_size": 64, "learning_rate": 3e-3}
+    data = carts(demonstrations=shown, max_steps=100, demonstration_steps=100, iterations=4)
+    settings = {"loss": "soft-q", "warm_up": 0, "sessions": 16, "steps": 25, "updates": 60}
+    settings |= {"policy_settings": POLICY, "batch_size": 64, "learning_rate": 5e-3}
     _, trainer = fit(data, ReplayPolicyModule, 1, reward=SQIL(), **settings)
     reached = trainer.callback_metrics["validation/return"]
-    assert reached > 190 if shown == "oracle" else reached < 120
+    assert reached > 95 if shown == "oracle" else reached < 60
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -112,17 +112,12 @@ def test_half_of_what_sqil_learns_from_is_demonstrated():
     ],
 )
 def test_a_resumed_run_goes_on_as_an_unbroken_one(kind, reward, settings, tmp_path):
-    whole, _ = small(kind, reward(), epochs=3, **settings)
-    small(kind, reward(), epochs=2, folder=tmp_path, **settings)
-    last = tmp_path / "last.ckpt"
-    resumed, _ = small(kind, reward(), epochs=3, checkpoint=last, **settings)
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
-    loaded = kind.load_from_checkpoint(last, weights_only=True)
-    assert type(loaded.reward) is type(resumed.reward)
+    whole, later = resumed(lambda *how: small(kind, reward(), None, *how, **settings), tmp_path)
+    loaded = kind.load_from_checkpoint(tmp_path / FIRST, weights_only=True)
+    assert type(loaded.reward) is type(later.reward)
     if kind is ReplayPolicyModule:
-        assert whole.buffer[:].batch_size == resumed.buffer[:].batch_size == (3 * 2 * 32,)
-        assert torch.equal(whole.buffer[:]["observation"], resumed.buffer[:]["observation"])
+        assert whole.buffer[:].batch_size == later.buffer[:].batch_size == (2 * 2 * 32,)
+        assert torch.equal(whole.buffer[:]["observation"], later.buffer[:]["observation"])
 
 
 def test_the_reward_is_left_with_the_policy(tmp_path):

@@ -12,7 +12,7 @@ from lightrec.learners.transitions import CLICKED_COLUMN, slates_alone
 from lightrec.learners.world_data import WorldData
 from lightrec.policies.slate import SlatePolicy
 from lightrec.rewards.accepted import EngagementReward
-from tests.learners.training import fit
+from tests.learners.training import fit, resumed
 
 SMALL = {
     "loss": "slate-sarsa",
@@ -83,12 +83,7 @@ def test_slates_are_drawn_from_values_over_the_temperature():
 
 
 def test_a_resumed_run_goes_on_as_an_unbroken_one(tmp_path):
-    settings = {**SMALL, "temperature": (0.1, 0.1)}
-    whole, _ = fit(world(), PolicyModule, 3, **settings)
-    fit(world(), PolicyModule, 2, tmp_path, **settings)
-    resumed, _ = fit(world(), PolicyModule, 3, checkpoint=tmp_path / "last.ckpt", **settings)
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
+    resumed(lambda *how: fit(world(), PolicyModule, *how, **SMALL), tmp_path)
 
 
 def test_a_temperature_of_nothing_is_refused():

@@ -60,7 +60,7 @@ def test_masks_come_back_from_an_eighth_of_the_bytes(columns):
 def test_a_rollout_holds_a_bit_for_an_item(bandit):
     module, _ = train(*make("policy ppo", bandit), 1)
     rollout = module._play()
-    # 8 items and padding, of 8 sessions by 3 steps.
-    assert rollout[PACKED].shape == (8, 3, 2)
+    # 8 items and padding, of 8 sessions by 2 steps.
+    assert rollout[PACKED].shape == (8, 2, 2)
     every = rollout.items(include_nested=True, leaves_only=True)
     assert [key for key, value in every if value.shape[2:] == (module.num_items + 1,)] == []
