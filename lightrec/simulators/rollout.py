@@ -5,20 +5,22 @@ Knows neither which simulator nor which policies: both come from outside.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.keys import Key
+from lightrec.simulators.response import HIDDEN
+from lightrec.simulators.session_env import SessionEnv
 
 RewardFunction = Callable[[Tensor, Tensor], Tensor]
 """From histories (B, L) and accepted items (B, 1) to rewards (B, 1)."""
 
 
 Recorder = Callable[[TensorDictBase, TensorDictBase, Tensor], None]
-"""Told of a step: the state with its slate, what followed, and which sessions were on (B,)."""
+"""Called at each step: the state with its slate, what followed, and which sessions were on (B,)."""
 
 
 class Contender(Protocol):
@@ -33,21 +35,8 @@ class Contender(Protocol):
         """Write a slate under ``action``; may use the key ``user_vector``."""
 
 
-class SessionSimulator(Protocol):
-    """What judging asks of a simulator: common random numbers beside TorchRL's interface."""
-
-    num_items: int
-    max_steps: int
-    slate_size: int
-
-    def fix(self, users: Tensor, seed: int) -> None:
-        """Let every reset begin with these users, all chance following from the seed."""
-
-    def reset(self) -> TensorDictBase:
-        """Begin."""
-
-    def step(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """Go on."""
+SessionSimulator: TypeAlias = SessionEnv
+"""What judging asks for: an environment with common random numbers."""
 
 
 @dataclass(frozen=True)
@@ -81,20 +70,19 @@ class Sessions:
 
         :param chosen: ``(U,)`` bool.
         """
-        return Sessions(
-            self.accepted[:, chosen],
-            self.reward[:, chosen],
-            self.length[:, chosen],
-            {name: total[:, chosen] for name, total in self.learned.items()},
-            self.coverage,
-        )
+        learned = {name: total[:, chosen] for name, total in self.learned.items()}
+        accepted, reward = self.accepted[:, chosen], self.reward[:, chosen]
+        return Sessions(accepted, reward, self.length[:, chosen], learned, self.coverage)
 
     def user_means(self) -> dict[str, Tensor]:
         """Each user's means over the seeds ``(U,)``, by metric."""
-        per_step = self.accepted.sum(0) / self.length.sum(0)
-        found = {"accepted": self.accepted.mean(0), "length": self.length.mean(0)}
-        found |= {"per_step": per_step, "return": self.reward.mean(0)}
-        return found | {name: total.mean(0) for name, total in self.learned.items()}
+        return {
+            "accepted": self.accepted.mean(0),
+            "length": self.length.mean(0),
+            "per_step": self.accepted.sum(0) / self.length.sum(0),
+            "return": self.reward.mean(0),
+            **{name: total.mean(0) for name, total in self.learned.items()},
+        }
 
 
 @torch.no_grad()
@@ -113,10 +101,12 @@ def play(
     Policies are given the state without what only a world knows, unless they say that they may know
     it by an attribute ``knows_truth``.
 
-    :param users: ``(U,)`` int64, as many as the simulator has sessions.
+    :param simulator: with a session for each user; where it shows no items, the policy needs no
+        ``user_vectors``.
+    :param users: ``(U,)`` int64.
     :param rewards: further rewards of accepted items, by name.
     :param deterministic: show the items of highest score, or draw slates.
-    :param record: told of every step.
+    :param record: is called at every step.
     :returns: the sessions with R = 1, and ``(N + 1,)`` bool, what was shown.
     """
     simulator.fix(users, seed)
@@ -124,29 +114,33 @@ def play(
     count, device = len(users), state.device or torch.device("cpu")
     alive = torch.ones(count, dtype=torch.bool, device=device)
     accepted, reward, length = torch.zeros(3, count, device=device)
-    shown = torch.zeros(simulator.num_items + 1, dtype=torch.bool, device=device)
+    items = getattr(simulator, "num_items", 0)
+    shown = torch.zeros(items + 1, dtype=torch.bool, device=device)
     choices: list[tuple[Tensor, Tensor, Tensor]] = []
-    knows = getattr(policy, "knows_truth", False)
-    vectors, before = policy.user_vectors(state[Key.HISTORY]), state[Key.HISTORY]
+    hidden = () if getattr(policy, "knows_truth", False) else HIDDEN
+    if items:
+        vectors, before = policy.user_vectors(state[Key.HISTORY]), state[Key.HISTORY]
     for _ in range(simulator.max_steps):
-        rows = (alive & (state[Key.HISTORY] != before).any(1)).nonzero().squeeze(1)
-        before = state[Key.HISTORY]
-        if len(rows):
-            vectors = vectors.index_copy(0, rows, policy.user_vectors(before[rows]))
-        state[Key.USER_VECTOR] = vectors
-        seen = state if knows else state.exclude(Key.LATENT, Key.TRUE_REWARD)
-        acted = policy.act(seen, simulator.slate_size, deterministic)
+        if items:
+            rows = (alive & (state[Key.HISTORY] != before).any(1)).nonzero().squeeze(1)
+            before = state[Key.HISTORY]
+            if len(rows):
+                vectors = vectors.index_copy(0, rows, policy.user_vectors(before[rows]))
+            state[Key.USER_VECTOR] = vectors
+        slate_size = getattr(simulator, "slate_size", 1)
+        acted = policy.act(state.exclude(*hidden), slate_size, deterministic)
         state[Key.ACTION] = acted[Key.ACTION]
         following = simulator.step(state)["next"]
         if record is not None:
             record(acted, following, alive)
-        taken = following[Key.TAKEN] & alive.unsqueeze(1)
-        accepted += taken.sum(1)
+        total = following[Key.ACCEPTED_TOTAL].squeeze(1)
+        accepted = torch.where(alive, total, accepted)
         reward += following["reward"].squeeze(1) * alive
         length += alive
-        shown[state[Key.ACTION][alive]] = True
-        row, place = taken.nonzero(as_tuple=True)
+        if items:
+            shown[state[Key.ACTION][alive]] = True
         if rewards:
+            row, place = (following[Key.TAKEN] & alive.unsqueeze(1)).nonzero(as_tuple=True)
             choices.append((row, before[row], state[Key.ACTION][row, place]))
         alive = alive & ~following["done"].squeeze(1)
         if not alive.any():
@@ -155,7 +149,7 @@ def play(
     shown[0] = False
     learned = _learned(choices, rewards, count) if rewards else {}
     accepted, reward, length = (x.unsqueeze(0).cpu() for x in (accepted, reward, length))
-    share = float(shown.sum() / simulator.num_items)
+    share = float(shown.sum() / max(items, 1))
     return Sessions(accepted, reward, length, learned, share), shown.cpu()
 
 
@@ -183,9 +177,8 @@ def judge(
     users: Tensor,
     seeds: Sequence[int],
     *,
-    rewards: Mapping[str, RewardFunction] | None = None,
-    deterministic: bool = True,
     record: Callable[[int], Recorder] | None = None,
+    **how: Any,
 ) -> dict[str, Sessions]:
     """Play the sessions of several contenders on the same users, under the same chance.
 
@@ -193,9 +186,8 @@ def judge(
     :param simulator: with one session for each user.
     :param users: ``(U,)`` int64.
     :param seeds: one round of sessions for each.
-    :param rewards: further rewards of accepted items, such as those learned by two user models.
-    :param deterministic: show the items of highest score, or draw slates.
-    :param record: gives, for a round's seed, what is told of every step.
+    :param record: gives, for a round's seed, what is called at every step.
+    :param how: ``rewards`` and ``deterministic``, as for :func:`play`.
     :returns: sessions by contender.
     """
     found = {}
@@ -205,22 +197,11 @@ def judge(
             # Policies that draw do so from torch's generator; each round begins it anew.
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                rounds.append(
-                    play(
-                        policy,
-                        simulator,
-                        users,
-                        seed,
-                        rewards=rewards,
-                        deterministic=deterministic,
-                        record=None if record is None else record(seed),
-                    )
-                )
+                noted = None if record is None else record(seed)
+                rounds.append(play(policy, simulator, users, seed, record=noted, **how))
         shown = torch.stack([shown for _, shown in rounds]).any(0)
-        found[name] = replace(
-            together([sessions for sessions, _ in rounds]),
-            coverage=float(shown.sum() / simulator.num_items),
-        )
+        sessions = together([sessions for sessions, _ in rounds])
+        found[name] = replace(sessions, coverage=float(shown.sum() / simulator.num_items))
     return found
 
 

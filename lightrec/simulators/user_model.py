@@ -1,12 +1,12 @@
 """The simulator that runs a user model over the users of a log, and where its sessions begin."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
+from torch.nn.functional import pad
 from torchrl.data import TensorSpec
 
 from lightrec.data.domain import Showable, showable
@@ -14,29 +14,8 @@ from lightrec.data.store import EventStore
 from lightrec.errors import DataError, RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.simulators import noise
-from lightrec.simulators.base import Ending, Outcomes, Pay, Response, Simulator, or_nothing
+from lightrec.simulators.base import Outcomes, Response, Simulator, or_nothing
 from lightrec.users.user_model import UserModel
-
-
-class Starts(Protocol):
-    """What a simulator asks of its start states."""
-
-    num_users: int
-
-    def draw(self, count: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """Draw users (count,) and the ends (count,) of their histories."""
-
-    def ends_of(self, users: Tensor) -> Tensor:
-        """Give the ends (B,) of users' whole histories."""
-
-    def history(self, users: Tensor, ends: Tensor, length: int) -> Tensor:
-        """Give (B, length) int64 histories, padded on the left."""
-
-    def seen(self, users: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
-        """Give all earlier events as pairs: rows (S,) of the batch and items (S,)."""
-
-    def eligible(self, users: Tensor) -> Tensor | None:
-        """Give what may be shown to users, (B, N + 1) bool; None where everything may be."""
 
 
 class LogStarts:
@@ -101,10 +80,9 @@ class LogStarts:
         )
 
     def draw(self, count: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """Draw users evenly, and from each a place in the log.
+        """Draw users (count,) evenly, and the ends (count,) of their histories.
 
-        :returns: users ``(count,)`` and the positions ``(count,)`` before which their histories
-            end; a cut leaves at least one event where the user has any.
+        A cut leaves at least one event where the user has any.
         """
         users = torch.rand(count, generator=generator)
         users = self.users[(users * self.num_users).long().clamp_max(self.num_users - 1)]
@@ -126,7 +104,7 @@ class LogStarts:
         return torch.where(inside, self.items[positions.clamp_min(0)].long(), 0)
 
     def seen(self, users: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
-        """Give all events before ``ends`` as pairs of a batch row and an item, int64."""
+        """Give all events before ``ends`` as pairs: rows (S,) of the batch and items (S,)."""
         first = self.offsets[users]
         counts = ends - first
         rows = torch.repeat_interleave(torch.arange(len(users)), counts)
@@ -151,43 +129,28 @@ class UserModelSimulator(Simulator):
         stands in the state as ``uncertainty``. Used without gradients.
     :param starts: where sessions begin.
     :param batch_size: sessions B.
-    :param reward: from transitions to what policies are paid, (B, 1), such as a
-        ``lightrec.rewards.base.Reward``; None counts 1 for an accepted item.
-    :param expected: whether a step pays the mean over what could have been chosen.
-    :param slate_size: places K.
     :param leave_rate: probability of leaving after a step; None for the user model's own, fitted or
         assumed.
-    :param max_steps: steps after which a session is cut.
-    :param ending: ``leave``, or ``fixed`` for sessions of exactly ``max_steps``.
     :param history_length: steps L that the state remembers for policies, never fewer than the user
         model reads.
     :param max_candidates: show only this many items, those most frequent by ``popularity``.
     :param popularity: ``(N + 1,)`` counts, needed with ``max_candidates``.
-    :param position_bias: what each place of a slate adds to the utility of the item shown
-        there; None: users look at all places alike.
-    :param repeats: whether what was shown, and items of the user's log, may be shown again.
-    :param device: where everything is computed.
+    :param settings: of :class:`~lightrec.simulators.base.Simulator`; without a ``reward`` an
+        accepted item counts 1.
     :raises RecipeError: where a setting is out of range.
     """
 
     def __init__(
         self,
         user_model: UserModel,
-        starts: Starts,
+        starts: LogStarts,
         batch_size: int,
         *,
-        reward: Pay | None = None,
-        expected: bool = False,
-        slate_size: int = 1,
         leave_rate: float | None = None,
-        max_steps: int = 40,
-        ending: Ending = "leave",
         history_length: int = 100,
         max_candidates: int | None = None,
         popularity: Tensor | None = None,
-        position_bias: Sequence[float] | None = None,
-        repeats: bool = False,
-        device: torch.device | str = "cpu",
+        **settings: Any,
     ) -> None:
         if leave_rate is not None and not 0 <= leave_rate <= 1:
             raise RecipeError(f"leave_rate is {leave_rate}; a probability lies between 0 and 1.")
@@ -203,15 +166,8 @@ class UserModelSimulator(Simulator):
             user_model.num_items,
             batch_size,
             history_length=max(history_length, user_model.history_length),
-            slate_size=slate_size,
-            max_steps=max_steps,
-            ending=ending,
             candidates=candidates,
-            repeats=repeats,
-            position_bias=position_bias,
-            reward=reward,
-            expected=expected,
-            device=device,
+            **settings,
         )
         self.user_model = user_model.to(self.device).eval()
         # Asked once: the answer is in a tensor, which a compiled step cannot branch on.
@@ -222,10 +178,6 @@ class UserModelSimulator(Simulator):
     def own_specs(self) -> dict[str, TensorSpec]:
         """Announce the uncertainty of an ensemble."""
         return {Key.UNCERTAINTY: self._numbers(1)} if self.is_ensemble else {}
-
-    def _certain(self, count: int) -> dict[str, Tensor]:
-        zero = torch.zeros(count, 1, device=self.device)
-        return {Key.UNCERTAINTY: zero} if self.is_ensemble else {}
 
     def start(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Begin sessions: drawn users, or the given ones, whose logs are over.
@@ -247,22 +199,16 @@ class UserModelSimulator(Simulator):
         if allowed is not None:
             mask &= allowed.to(self.device)
         history = self.starts.history(users, ends, self.history_length)
-        return TensorDict(
-            {
-                Key.USER: users.to(self.device),
-                Key.HISTORY: history.to(self.device),
-                Key.MASK: mask,
-                **self._certain(count),
-            },
-            batch_size=[count],
-            device=self.device,
-        )
+        state = {Key.USER: users, Key.HISTORY: history, Key.MASK: mask}
+        if self.is_ensemble:
+            state[Key.UNCERTAINTY] = torch.zeros(count, 1)
+        return TensorDict(state, batch_size=[count], device=self.device)
 
     @torch.no_grad()
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Choose by utilities plus Gumbel noise, which is the law ∝ exp(utility)."""
         utilities, changed = self._utilities(state, slate)
-        offered = torch.nn.functional.pad(slate, (0, 1), value=self.num_items + 1)
+        offered = pad(slate, (0, 1), value=self.num_items + 1)
         key = noise.mix(self.chance(state), offered)
         keys = (utilities + noise.gumbel(key)).masked_fill(offered == PADDING, -torch.inf)
         taken = keys.argmax(1, keepdim=True) == torch.arange(slate.shape[1], device=self.device)
@@ -274,22 +220,16 @@ class UserModelSimulator(Simulator):
         """Give the law of what is chosen: each place in turn, and nothing last; O = K + 1."""
         return self._law(self._utilities(state, slate)[0])
 
-    def _utilities(
-        self, state: TensorDictBase, slate: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor | TensorDictBase]]:
+    def _utilities(self, state: TensorDictBase, slate: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Give utilities (B, K + 1), nothing last, and how uncertain an ensemble is of them."""
         history = state[Key.HISTORY][:, -self.user_model.history_length :]
-        changed: dict[str, Tensor | TensorDictBase] = {}
         utilities, uncertainty = self.user_model.predict(history, slate, state[Key.USER])
-        if self.is_ensemble:
-            changed[Key.UNCERTAINTY] = uncertainty.unsqueeze(1)
-        items = self.biased(utilities[:, :-1])
-        return torch.cat([items, utilities[:, -1:]], 1), changed
+        changed = {Key.UNCERTAINTY: uncertainty.unsqueeze(1)} if self.is_ensemble else {}
+        return torch.cat([self.biased(utilities[:, :-1]), utilities[:, -1:]], 1), changed
 
     def _law(self, utilities: Tensor) -> Outcomes:
-        rows, places = len(utilities), self.slate_size
-        each = torch.eye(places + 1, dtype=torch.bool, device=self.device)[:, :places]
-        taken = each.expand(rows, -1, -1)
+        each = torch.eye(self.slate_size + 1, dtype=torch.bool, device=self.device)[:, :-1]
+        taken = each.expand(len(utilities), -1, -1)
         return Outcomes(taken, taken.float(), utilities.softmax(1))
 
     def _leave(self, state: TensorDictBase, slate: Tensor, taken: Tensor) -> Tensor:
