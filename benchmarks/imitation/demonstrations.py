@@ -8,7 +8,7 @@ import torch
 from benchmarks.imitation.cart_pole import CART, CartPole
 from lightrec.keys import Key
 from lightrec.learners.transitions import demonstrate
-from lightrec.simulators.scored import Oracle
+from lightrec.simulators.scored import Scored
 
 TRAJECTORIES, STEPS = 60, 500
 
@@ -20,7 +20,7 @@ def record(path: Path, seed: int = 0) -> float:
     """
     world = CartPole(TRAJECTORIES, max_steps=STEPS)
     world.set_seed(seed)
-    played = demonstrate(world, Oracle(world), STEPS)
+    played = demonstrate(world, Scored(world.oracle), STEPS)
     last = played["next", CART][:, -1:]
     np.savez_compressed(
         path,

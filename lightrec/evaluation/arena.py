@@ -24,7 +24,7 @@ from lightrec.settings import make, make_of, with_settings
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.record import SessionLog
 from lightrec.simulators.rollout import Contender, Sessions, judge
-from lightrec.simulators.scored import Oracle
+from lightrec.simulators.scored import Scored
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.simulators.world import World
 from lightrec.simulators.wrappers import Mode, in_mode
@@ -61,7 +61,7 @@ class Arena:
             return self
         policies = dict(self.policies)
         if isinstance(played, World):  # an oracle goes by how sessions end
-            policies["oracle"] = lambda: Oracle(played)
+            policies["oracle"] = lambda: Scored(played.oracle)
         return replace(self, simulator=played, policies=policies)
 
     def policy(self, name: str) -> Contender:

@@ -34,7 +34,7 @@ from lightrec.ranking.blend import Blend
 from lightrec.run import Run
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.rollout import Contender, SessionSimulator, play
-from lightrec.simulators.scored import Greedy, Oracle, best_constant
+from lightrec.simulators.scored import Scored, best_constant
 from lightrec.simulators.user_model import LogStarts
 from lightrec.simulators.world import World
 from lightrec.users.user_model import UserModel
@@ -77,13 +77,13 @@ def world_contenders(world: World, learned: Learned = "click") -> Makers:
 
     makers: Makers = {"random": lambda: RandomPolicy(world.num_items)}
     if type(world).greedy is not World.greedy:
-        makers["greedy"] = lambda: Greedy(world)
+        makers["greedy"] = lambda: Scored(world.greedy)
     return makers | {
         "constant": lambda: ConstantListPolicy.from_appeal(best_constant(world)),
         "epsilon-greedy": epsilon,
         "linucb": lambda: _alone(linear(LinUCB), world, users),
         "thompson": lambda: _alone(linear(ThompsonSampling), world, users),
-        "oracle": lambda: Oracle(world),
+        "oracle": lambda: Scored(world.oracle),
     }
 
 

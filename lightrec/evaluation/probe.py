@@ -33,7 +33,7 @@ from lightrec.intervals import Interval
 from lightrec.keys import Key
 from lightrec.progress import progress_bar
 from lightrec.settings import make_of
-from lightrec.simulators.rollout import Contender, Sessions
+from lightrec.simulators.rollout import Contender, Sessions, play
 from lightrec.simulators.worlds.virtual_taobao import (
     PAGE,
     WEIGHTS,
@@ -270,29 +270,21 @@ def _probe_weights(
         bar.update()
         found = {}
         for name, weights in ((RANDOM, random), (CONSTANT, lambda: best.expand(rows, -1))):
-            found[name] = play_weights(simulator, weights, seed)
+            found[name], _ = play(_Weights(weights), simulator, torch.arange(rows), seed)
             bar.update()
     return judge_probe(TAOBAO, mode, "action", found, (0.0, float(PAGE)))
 
 
-@torch.no_grad()
-def play_weights(simulator: VirtualTaobao, weights: Callable[[], Tensor], seed: int) -> Sessions:
-    """Play one session a row under common random numbers.
+class _Weights:
+    """A contender that gives actions (B, 27) and looks at nothing."""
 
-    :param weights: gives the actions (B, 27) of a step.
-    :returns: sessions with R = 1, in which what was accepted are the clicks.
-    """
-    rows = simulator.batch_size[0]
-    simulator.fix(torch.arange(rows), seed)
-    state: TensorDictBase = simulator.reset()
-    alive = torch.ones(rows, dtype=torch.bool, device=simulator.device)
-    reward, length = torch.zeros(2, rows, device=simulator.device)
-    while alive.any():
-        state[Key.ACTION] = weights()
-        following = simulator.step(state)["next"]
-        reward += following["reward"].squeeze(1) * alive
-        length += alive
-        alive = alive & ~following["done"].squeeze(1)
-        state = following.exclude("reward")
-    reward, length = reward[None].cpu(), length[None].cpu()
-    return Sessions(reward, reward, length, {}, 0.0)
+    def __init__(self, weights: Callable[[], Tensor]) -> None:
+        self.weights = weights
+
+    def user_vectors(self, history: Tensor) -> Tensor:
+        return history[:, :0].float()
+
+    def act(
+        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
+    ) -> TensorDictBase:
+        return state.set(Key.ACTION, self.weights())

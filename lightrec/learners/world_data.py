@@ -22,7 +22,7 @@ from lightrec.policies.baselines import RandomPolicy
 from lightrec.policies.tower import TowerPolicy
 from lightrec.settings import make, make_of
 from lightrec.simulators.base import Simulator
-from lightrec.simulators.scored import Oracle
+from lightrec.simulators.scored import Scored
 
 WorldSetting = int | float | str | bool | list[int] | list[float] | dict[str, Any]
 
@@ -163,4 +163,4 @@ class WorldData(SimulatorData):
                 f"{type(simulator).__name__} has no oracle that could demonstrate. Give the folder "
                 "of a saved policy, or random."
             )
-        return Oracle(simulator)
+        return Scored(simulator.oracle)

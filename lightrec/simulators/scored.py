@@ -22,7 +22,7 @@ from lightrec.simulators.world import World
 
 
 class Scored:
-    """A contender that shows what a function of the whole state scores highest.
+    """A contender that shows what a function of the whole state scores highest, or draws by it.
 
     :param scores: from states, with what only a world knows, to (B, N + 1), or (B, C) for the
         candidates of an offer, such as ``world.oracle``; what may not be shown needs no care.
@@ -45,26 +45,6 @@ class Scored:
         slate = law.mode if deterministic else law.sample()
         state[Key.LOG_PROBABILITY] = law.log_prob(slate)
         return state.set(Key.ACTION, slate)
-
-
-class Oracle(Scored):
-    """Shows what a world's own oracle scores highest, or draws by these scores as logits.
-
-    :param world: whose states it will see.
-    """
-
-    def __init__(self, world: World) -> None:
-        super().__init__(world.oracle)
-
-
-class Greedy(Scored):
-    """Shows what a world likes most now, whatever comes after: what knowing its users alone gives.
-
-    :param world: whose states it will see, one that says what is liked.
-    """
-
-    def __init__(self, world: World) -> None:
-        super().__init__(world.greedy)
 
 
 class Played(NamedTuple):
@@ -100,11 +80,6 @@ def play(
     users = torch.arange(world.batch_size[0])
     sessions, _ = play_sessions(Scored(scores), world, users, seed, record=note)
     return Played(returns, sessions.length[0].long())
-
-
-def best(world: World, state: TensorDictBase, scores: Tensor) -> Tensor:
-    """Give the slates (B, K) of the highest scores among what may be shown, best first."""
-    return ItemSlates.of_scores(state, scores, world.slate_size).mode
 
 
 def even_chance(world: World) -> Callable[[TensorDictBase], Tensor]:

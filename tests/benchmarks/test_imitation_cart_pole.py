@@ -8,7 +8,7 @@ from torchrl.envs.utils import check_env_specs
 
 from benchmarks.imitation.cart_pole import CART, CartPole, push
 from lightrec.keys import Key
-from lightrec.simulators.scored import Oracle
+from lightrec.simulators.scored import Scored
 
 
 @pytest.mark.parametrize("ending", ["fixed", "leave"])
@@ -79,7 +79,7 @@ def test_fixed_horizon_goes_on_and_rewards_what_stands():
 
 def test_the_rule_balances_for_500_steps():
     world = CartPole(32, scale=[0.1, 0.1, 0.1, 0.1])
-    rule = Oracle(world)
+    rule = Scored(world.oracle)
     world.set_seed(0)
     state, total = world.reset(), torch.zeros(32, 1)
     assert (state[CART].abs() <= 0.05).all()
@@ -93,7 +93,7 @@ def test_the_rule_balances_for_500_steps():
 def test_the_rule_pushes_to_where_the_pole_falls():
     state = CartPole(2).reset()
     state[CART] = torch.tensor([[0, 0, 0.1, 0], [0, 0, -0.1, 0.0]])
-    assert Oracle(CartPole(2)).act(state)[Key.ACTION].tolist() == [[2], [1]]
+    assert Scored(CartPole(2).oracle).act(state)[Key.ACTION].tolist() == [[2], [1]]
 
 
 def test_what_is_observed_is_scaled_and_limited():

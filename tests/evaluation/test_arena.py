@@ -13,7 +13,7 @@ from lightrec.errors import RecipeError
 from lightrec.evaluation import arena as arenas
 from lightrec.keys import Column
 from lightrec.policies.baselines import RandomPolicy
-from lightrec.simulators.scored import Oracle
+from lightrec.simulators.scored import Scored
 from lightrec.testing.simulators import TinyWorld
 
 
@@ -21,7 +21,7 @@ def tiny_arena(sessions=200, **settings):
     world = TinyWorld(sessions, **settings)
     policies = {
         "random": lambda: RandomPolicy(world.num_items),
-        "oracle": lambda: Oracle(world),
+        "oracle": lambda: Scored(world.oracle),
     }
     return arenas.Arena(
         "TinyWorld",

@@ -13,7 +13,7 @@ from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.ranker import Ranker
 from lightrec.simulators.rollout import judge
-from lightrec.simulators.scored import Oracle
+from lightrec.simulators.scored import Scored
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
 from lightrec.testing.simulators import TinyWorld
@@ -148,7 +148,7 @@ def test_the_first_of_the_list_is_shown_over_and_over_where_it_may_be():
 
 def test_a_list_from_elsewhere_wins_where_it_is_better_and_offers_are_played():
     world, users = TinyWorld(USERS, repeats=True), torch.arange(USERS)
-    known = Oracle(world)
+    known = Scored(world.oracle)
     assert best_constant_lists(world, users, 0, known=[known]) == (known, known)
 
 

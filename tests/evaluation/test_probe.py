@@ -21,14 +21,17 @@ from lightrec.evaluation.probe import (
 from lightrec.keys import Key
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.rollout import Sessions
-from lightrec.simulators.scored import Oracle
+from lightrec.simulators.scored import Scored
 from lightrec.simulators.worlds.far import Far, FarLaws
 from lightrec.testing.simulators import TinyWorld
 
 
 def arena_of(world):
     users = torch.arange(world.batch_size[0])
-    policies = {"random": lambda: RandomPolicy(world.num_items), "oracle": lambda: Oracle(world)}
+    policies = {
+        "random": lambda: RandomPolicy(world.num_items),
+        "oracle": lambda: Scored(world.oracle),
+    }
     return Arena(type(world).__name__, world, users, world.catalog(), None, policies)
 
 

@@ -8,7 +8,7 @@ import torch
 from torchrl.envs.utils import check_env_specs
 
 from lightrec.keys import Column, Key
-from lightrec.simulators.scored import best, even_chance, play
+from lightrec.simulators.scored import Scored, even_chance, play
 from lightrec.simulators.worlds.far import Far, FarLaws
 from lightrec.simulators.worlds.greed import Greed
 from lightrec.simulators.worlds.retention import Retention
@@ -32,7 +32,7 @@ def test_the_same_seed_repeats_to_the_last_bit_in_any_batch(make):
     small.fix(torch.tensor([4, 1]), 3)
     one, other = large.reset(), small.reset()
     for _ in range(4):
-        one[Key.ACTION] = best(large, one, large.oracle(one))
+        one = Scored(large.oracle).act(one, large.slate_size)
         other[Key.ACTION] = one[Key.ACTION][[4, 1]]
         one, other = large.step(one)["next"], small.step(other)["next"]
         for key in (Key.TAKEN, Key.TRUE_REWARD, "terminated"):
@@ -44,7 +44,7 @@ def test_a_step_is_one_graph(make):
     world = make(3, slate_size=2)
     world.set_seed(0)
     state = world.reset()
-    state[Key.ACTION] = best(world, state, world.oracle(state))
+    state = Scored(world.oracle).act(state, world.slate_size)
     wanted = world._step(state)
     found = torch.compile(world._step, fullgraph=True, backend="eager")(state)
     assert torch.equal(wanted[Key.TAKEN], found[Key.TAKEN])
