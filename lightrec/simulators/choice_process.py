@@ -21,7 +21,7 @@ class ChoiceProcess(Simulator):
     State: ``history`` (B, L) int64, the last choices, oldest first, and ``candidates``
     (B, C + 1) int64, items drawn evenly and afresh in every step, and nothing in the last column.
     Action: (B, 1) int64, the item chosen, which enters the history. Sessions begin with histories
-    drawn from the given ones, such as a log's, and are cut after ``max_steps``; nobody leaves.
+    drawn from the given ones, and are cut after ``max_steps``; nobody leaves.
 
     :param num_items: number of items N, without nothing.
     :param batch_size: sessions B.
@@ -67,7 +67,7 @@ class ChoiceProcess(Simulator):
     def start(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Begin with a history drawn evenly."""
         which = noise.below(noise.mix(session, -2), len(self.starts)).squeeze(1)
-        state = {Key.USER: rows.to(self.device), Key.HISTORY: self.starts[which]}
+        state = {Key.USER: rows, Key.HISTORY: self.starts[which]}
         return TensorDict(state, batch_size=[len(session)], device=self.device)
 
     def offer(self, state: TensorDictBase) -> Tensor:
@@ -88,8 +88,7 @@ def transitions(history: Tensor, candidates: Tensor, choice: Tensor, num_items: 
     :param candidates: ``(S, T, C)`` int64 offers, padded on the right.
     :param choice: ``(S, T)`` int64 items chosen; N + 1 for nothing.
     :returns: ``(S, T - 1)`` transitions; the last step's next offer is not known.
-    :raises RecipeError: where something was chosen that was not on offer, or there are fewer than
-        two steps.
+    :raises RecipeError: where a choice was not on offer, or there are fewer than two steps.
     """
     offered = pad(candidates, (0, 1), value=num_items + 1)
     same = offered == choice.unsqueeze(-1)
@@ -99,12 +98,11 @@ def transitions(history: Tensor, candidates: Tensor, choice: Tensor, num_items: 
             f"{choice.shape[1]} steps are not on offer. Give two steps or more, choices among the "
             "candidates, and N + 1 for nothing."
         )
-    length, steps = history.shape[1], choice.shape[1]
-    every = torch.cat([history, choice], 1).unfold(1, length, 1)
+    steps = choice.shape[1]
     size = [len(choice), steps]
     state = {
         Key.USER: torch.arange(len(choice)).unsqueeze(1).expand(size),
-        Key.HISTORY: every[:, :steps],
+        Key.HISTORY: torch.cat([history, choice], 1).unfold(1, history.shape[1], 1)[:, :steps],
         Key.CANDIDATES: offered,
         Key.ACTION: choice.unsqueeze(-1),
         Key.STEP: torch.arange(steps).expand(size).unsqueeze(-1),
@@ -113,5 +111,5 @@ def transitions(history: Tensor, candidates: Tensor, choice: Tensor, num_items: 
     whole = TensorDict(state, batch_size=size)
     found = whole[:, :-1]
     found["next"] = whole[:, 1:].exclude(Key.ACTION)
-    found["next", "terminated"] = torch.zeros(*found.batch_size, 1, dtype=torch.bool)
+    found["next", "terminated"] = torch.zeros_like(found[Key.STEP], dtype=torch.bool)
     return found

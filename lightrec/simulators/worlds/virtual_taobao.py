@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
+from torch.nn.functional import one_hot, pad
 from torchrl.data import Bounded, Composite
 
 from lightrec.errors import DataError
@@ -46,9 +47,8 @@ class VirtualTaobao(SessionEnv):
 
     Its items were never published: an action is no slate of ids but a vector of 27 weights, one for
     each attribute of items, by whose product with the items' attributes the shop would have filled
-    the page. So this is a TorchRL environment beside :class:`~lightrec.simulators.base.Simulator`,
-    not one of them: there is no history, mask or catalog, policies that score items cannot play it,
-    and any learner of continuous actions can.
+    the page. So there is no history, mask or catalog: policies that score items cannot play it, and
+    any learner of continuous actions can.
 
     The laws are those of the published environment. A session begins with 128 numbers even on
     (0, 1), of which the generator makes the odds of 11 attributes and the leaving network the odds
@@ -86,47 +86,44 @@ class VirtualTaobao(SessionEnv):
         super().__init__(batch_size, max_steps=max_steps, ending=ending, device=device)
         networks = _read(Path(folder))
         self.generate, self.answer, self.leave = (network.to(self.device) for network in networks)
-        rows, whole = self.batch_size[0], torch.int64
-        highest = torch.ones(USER + 3, device=self.device)
-        highest[USER:] = torch.tensor([PAGE, SECOND - 1, max_steps])
+        highest = torch.tensor([1.0] * USER + [PAGE, SECOND - 1, max_steps])
+        highest = highest.to(self.device).expand(batch_size, -1)
+        latent = {"leave": self._whole(LAST_PAGE)}
         self.observation_spec = Composite(
             {
-                Key.OBSERVATION: Bounded(
-                    torch.zeros_like(highest).expand(rows, -1), highest.expand(rows, -1)
-                ),
-                Key.STEP: Bounded(0, max_steps, (rows, 1), dtype=whole, device=self.device),
+                Key.OBSERVATION: Bounded(torch.zeros_like(highest), highest),
+                Key.STEP: self._whole(max_steps),
                 Key.ACCEPTED_TOTAL: self._numbers(1),
                 Key.SESSION: self._numbers(1, dtype=torch.int64),
-                Key.LATENT: Composite(
-                    {"leave": Bounded(0, LAST_PAGE, (rows, 1), dtype=whole, device=self.device)},
-                    shape=self.batch_size,
-                ),
+                Key.LATENT: Composite(latent, shape=self.batch_size),
             },
             shape=self.batch_size,
         )
-        self.action_spec = Bounded(-1, 1, (rows, WEIGHTS), dtype=torch.float32, device=self.device)
+        shape = (batch_size, WEIGHTS)
+        self.action_spec = Bounded(-1, 1, shape, dtype=torch.float32, device=self.device)
+
+    def _whole(self, highest: int) -> Bounded:
+        shape = (*self.batch_size, 1)
+        return Bounded(0, highest, shape, dtype=torch.int64, device=self.device)
 
     def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Draw users, and the pages on which they will leave."""
-        count = len(session)
         seed = noise.uniform(noise.mix(session, torch.arange(SEED, device=self.device))).float()
-        user = torch.cat(
-            [
-                nn.functional.one_hot(_draw(logits, noise.mix(session, -2 - group))[:, 0], size)
-                for group, (logits, size) in enumerate(
-                    zip(self.generate(seed).split(ATTRIBUTES, 1), ATTRIBUTES, strict=True)
-                )
-            ],
-            1,
-        ).float()
+        attributes = [
+            one_hot(_draw(logits, noise.mix(session, -2 - group))[:, 0], size)
+            for group, (logits, size) in enumerate(
+                zip(self.generate(seed).split(ATTRIBUTES, 1), ATTRIBUTES, strict=True)
+            )
+        ]
+        user = torch.cat(attributes, 1).float()
         leave = _draw(self.leave(user), noise.mix(session, -2 - len(ATTRIBUTES)))
         state = {
-            Key.OBSERVATION: nn.functional.pad(user, (0, 3)),
+            Key.OBSERVATION: pad(user, (0, 3)),
             Key.STEP: torch.zeros_like(session),
-            Key.ACCEPTED_TOTAL: torch.zeros(count, 1, device=self.device),
-            Key.LATENT: TensorDict({"leave": leave}, batch_size=[count]),
+            Key.ACCEPTED_TOTAL: torch.zeros_like(session, dtype=torch.float32),
+            Key.LATENT: {"leave": leave},
         }
-        return TensorDict(state, batch_size=[count], device=self.device)
+        return TensorDict(state, batch_size=[len(session)], device=self.device)
 
     def odds(self, state: TensorDictBase, action: Tensor) -> Tensor:
         """Give the law of the clicks on a page, which no policy knows.
@@ -134,25 +131,27 @@ class VirtualTaobao(SessionEnv):
         :param action: ``(B, 27)`` float32.
         :returns: (B, 11) probabilities of 0 to 10 clicks.
         """
-        return self._logits(state, action)[:, : PAGE + 1].softmax(1)
+        return self._logits(state, action)[0].softmax(1)
 
-    def _logits(self, state: TensorDictBase, action: Tensor) -> Tensor:
+    def _logits(self, state: TensorDictBase, action: Tensor) -> tuple[Tensor, ...]:
         user = state[Key.OBSERVATION][:, :USER]
         answers: Tensor = self.answer(torch.cat([user, state[Key.STEP].float(), action], 1))
-        return answers
+        return answers.split((PAGE + 1, SECOND), 1)
 
     def _step(self, tensordict: TensorDictBase) -> TensorDict:
         action = tensordict[Key.ACTION]
-        if not torch.compiler.is_compiling():  # a look at the numbers would break the graph
-            _look_at(action)
-        clicks, second = self._logits(tensordict, action).split((PAGE + 1, SECOND), 1)
+        # A look at the numbers would break the graph.
+        if not (torch.compiler.is_compiling() or bool((action.abs() <= 1).all())):
+            raise ValueError(
+                f"An action of Virtual Taobao has a weight of size {float(action.abs().max()):g}; "
+                "its 27 weights must lie between -1 and 1. Squash or clip the policy's output."
+            )
+        clicks, second = self._logits(tensordict, action)
         key = self.chance(tensordict)
         reward = _draw(clicks, noise.mix(key, 0)).float()
         other = _draw(second, noise.mix(key, 1)).float()
         step, latent = tensordict[Key.STEP] + 1, tensordict[Key.LATENT]
-        terminated = step >= latent["leave"]
-        if self.ending == "fixed":
-            terminated = torch.zeros_like(terminated)
+        terminated = (step >= latent["leave"]) & (self.ending == "leave")
         over = step >= self.max_steps
         user = tensordict[Key.OBSERVATION][:, :USER]
         state = {
@@ -223,19 +222,6 @@ def _draw(logits: Tensor, key: Tensor) -> Tensor:
     return (below[:, :-1] <= point).sum(1, keepdim=True)
 
 
-def _look_at(action: Tensor) -> None:
-    """Refuse weights that are out of range.
-
-    :raises ValueError: that says which was found.
-    """
-    if not bool((action.abs() <= 1).all()):
-        worst = float(action.abs().max())
-        raise ValueError(
-            f"An action of Virtual Taobao has a weight of size {worst:g}; its 27 weights must lie "
-            "between -1 and 1. Squash or clip the policy's output."
-        )
-
-
 def _read(folder: Path) -> Iterator[nn.Sequential]:
     """Read the networks in the order of ``SIZES``.
 
@@ -250,9 +236,8 @@ def _read(folder: Path) -> Iterator[nn.Sequential]:
                 f"{path} is missing. Give the folder that holds {', '.join(SIZES)}, as the "
                 "published repository (eyounx/VirtualTaobao) has them in virtualTB/data."
             )
-        layers: list[nn.Module] = []
-        for narrow, wide in pairwise(sizes):
-            layers += [nn.Linear(narrow, wide), nn.LeakyReLU()]
+        pairs = pairwise(sizes)
+        layers = [layer for pair in pairs for layer in (nn.Linear(*pair), nn.LeakyReLU())]
         network = nn.Sequential(*layers[:-1])
         try:
             network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
