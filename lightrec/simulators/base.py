@@ -21,10 +21,17 @@ from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import PADDING, Column, Key
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.simulators import noise
-from lightrec.simulators.response import HIDDEN, Outcomes, Pay, Response, State, or_nothing
-from lightrec.simulators.session_env import Ending, SessionEnv
+from lightrec.simulators.session_env import (
+    HIDDEN,
+    Ending,
+    Outcomes,
+    Pay,
+    Response,
+    SessionEnv,
+    State,
+)
 
-__all__ = ["Ending", "Outcomes", "Pay", "Response", "Simulator", "State", "or_nothing"]
+__all__ = ["Ending", "Outcomes", "Pay", "Response", "Simulator", "State"]
 
 
 class Simulator(SessionEnv):
@@ -34,8 +41,6 @@ class Simulator(SessionEnv):
     may be shown: ``mask``, or ``candidates`` where a simulator makes offers. Action: ``(B, K)``
     int64 items in the order shown; 0 is an empty place. A session ends by leaving
     (``terminated``), or is cut at ``max_steps`` or when nothing is left to show (``truncated``).
-    All chance follows from the number in the key ``session``, which a reset draws from torch's
-    global generator, or from its own after ``set_seed``.
 
     :param num_items: number of items N.
     :param batch_size: sessions B.
@@ -57,6 +62,9 @@ class Simulator(SessionEnv):
     :param device: where everything is computed.
     :raises RecipeError: where a size is out of range.
     """
+
+    declined_enter = False
+    """Whether a step in which nothing was taken enters histories, as N + 1."""
 
     def __init__(
         self,
@@ -99,7 +107,16 @@ class Simulator(SessionEnv):
         self.repeats = repeats
         self.offer_size = offer_size
         self.reward, self.expected = reward, expected
-        self.position_bias = _position_bias(position_bias, slate_size, self.device)
+        self.position_bias: Tensor | None = None
+        if position_bias is not None:
+            bias = torch.tensor(position_bias, dtype=torch.float32, device=self.device)
+            if bias.shape != (slate_size,) or not (bias < torch.inf).all():
+                raise RecipeError(
+                    f"position_bias is {list(position_bias)}; give a number for each of the "
+                    f"{slate_size} places of a slate, or minus infinity for one that nobody looks "
+                    "at."
+                )
+            self.position_bias = bias
         self._make_specs()
 
     @abstractmethod
@@ -114,24 +131,14 @@ class Simulator(SessionEnv):
 
     @abstractmethod
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
-        """Let the users answer.
-
-        :param state: the state before the slate.
-        :param slate: ``(B, K)`` int64.
-        """
+        """Let the users answer a slate ``(B, K)`` int64, which they are shown in a state."""
 
     def outcomes(self, state: TensorDictBase, slate: Tensor) -> Outcomes | None:
-        """Give the law from which :meth:`respond` draws, where it is known; None where it is not.
-
-        :param state: the state before the slate.
-        :param slate: ``(B, K)`` int64.
-        """
+        """Give the law from which :meth:`respond` draws; None where it is not known."""
         return None
 
     def offer(self, state: TensorDictBase) -> Tensor:
-        """Choose what may be shown in a state, where ``offer_size`` is given.
-
-        By default items are drawn evenly, in every step anew.
+        """Choose what may be shown, where ``offer_size`` is given; by default it is drawn evenly.
 
         :param state: of R sessions, all keys but ``candidates``.
         :returns: (R, C) int64 distinct items; a shorter offer is filled up with 0 on the right.
@@ -160,11 +167,13 @@ class Simulator(SessionEnv):
         return logits if self.position_bias is None else logits + self.position_bias
 
     def remember(self, history: Tensor, taken: Tensor) -> Tensor:
-        """Move histories on: what was taken enters in the order shown, nothing else.
+        """Move histories (B, L) on: what was taken enters in the order shown.
 
-        :param history: ``(B, L)`` int64.
         :param taken: ``(B, K)`` int64 items, 0 where none was taken.
         """
+        if self.declined_enter:
+            declined = (taken == PADDING).all(1, keepdim=True) * (self.num_items + 1)
+            taken = torch.cat([taken[:, :1] + declined, taken[:, 1:]], 1)
         enters = taken > PADDING
         at_most_one = taken.shape[1] == 1
         if not (at_most_one or torch.compiler.is_compiling()):
@@ -372,20 +381,6 @@ class Simulator(SessionEnv):
             )
 
 
-def _position_bias(
-    given: Sequence[float] | None, slate_size: int, device: torch.device | None
-) -> Tensor | None:
-    if given is None:
-        return None
-    bias = torch.tensor(given, dtype=torch.float32, device=device)
-    if bias.shape != (slate_size,) or not (bias < torch.inf).all():
-        raise RecipeError(
-            f"position_bias is {list(given)}; give a number for each of the {slate_size} places of "
-            "a slate, or minus infinity for one that nobody looks at."
-        )
-    return bias
-
-
 def _any_of(candidates: Tensor, number: int) -> Tensor:
     """Draw distinct candidates evenly from torch's global generator.
 
@@ -397,16 +392,10 @@ def _any_of(candidates: Tensor, number: int) -> Tensor:
     if number > 8 or not bool(candidates[:, -1].all()):
         keys = torch.rand(rows, count, device=candidates.device).masked_fill(candidates == 0, -1)
         return candidates.gather(1, keys.topk(number).indices)
-    # As many draws as places, whatever the offer's length: one of the columns left, counted past
-    # those that are taken.
-    columns: list[Tensor] = []
-    ordered: list[Tensor] = []
-    for left in range(count, count - number, -1):
-        column = torch.randint(left, (rows, 1), device=candidates.device)
-        for taken in ordered:
-            column = column + (column >= taken)
-        columns.append(column)
-        for place, taken in enumerate(ordered):
-            ordered[place], column = torch.minimum(taken, column), torch.maximum(taken, column)
-        ordered.append(column)
-    return candidates.gather(1, torch.cat(columns, 1))
+    # As many draws as places, whatever the offer's length: the beginning of a Fisher-Yates shuffle.
+    left = candidates.clone()
+    for place in range(number):
+        drawn = place + torch.randint(count - place, (rows, 1), device=candidates.device)
+        first, item = left[:, place : place + 1].clone(), left.gather(1, drawn)
+        left.scatter_(1, drawn, first)[:, place : place + 1] = item
+    return left[:, :number]

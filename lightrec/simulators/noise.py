@@ -22,12 +22,7 @@ def _shift(x: Tensor, bits: int) -> Tensor:
 
 
 def mix(key: Tensor, counter: Tensor | int) -> Tensor:
-    """Hash a key with a counter into a new key.
-
-    :param key: int64.
-    :param counter: int64, broadcast against ``key``.
-    :returns: int64, evenly spread over all 64 bits.
-    """
+    """Hash a key with a counter, both int64, into a new key, evenly spread over all 64 bits."""
     if isinstance(counter, int):  # Python's integers do not wrap around as tensors' do
         x = key + ((counter + 1) * _GAMMA + 2**63) % 2**64 - 2**63
     else:
@@ -44,10 +39,9 @@ def mix(key: Tensor, counter: Tensor | int) -> Tensor:
 def uniform(key: Tensor) -> Tensor:
     """Turn keys into numbers strictly between 0 and 1; float64 where the device has it."""
     number = _uniform(key)
-    if number.device == key.device:
-        return number
-    # In float32 the largest would be 1.
-    return as_float32(number.clamp_max(1 - 2.0**-24), key.device)
+    if number.device != key.device:  # in float32 the largest would be 1
+        number = as_float32(number.clamp_max(1 - 2.0**-24), key.device)
+    return number
 
 
 def _uniform(key: Tensor) -> Tensor:

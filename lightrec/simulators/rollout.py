@@ -12,8 +12,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.keys import Key
-from lightrec.simulators.response import HIDDEN
-from lightrec.simulators.session_env import SessionEnv
+from lightrec.simulators.session_env import HIDDEN, SessionEnv
 
 RewardFunction = Callable[[Tensor, Tensor], Tensor]
 """From histories (B, L) and accepted items (B, 1) to rewards (B, 1)."""

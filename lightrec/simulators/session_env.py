@@ -1,4 +1,4 @@
-"""What all of lightrec's environments share: sessions side by side, and chance that is computed.
+"""What all of lightrec's environments share: sessions, computed chance, and the form of answers.
 
 Which states there are and what an action is belongs to subclasses: slates of items in
 :mod:`lightrec.simulators.base`, weights of attributes in
@@ -6,7 +6,9 @@ Which states there are and what an action is belongs to subclasses: slates of it
 """
 
 from abc import abstractmethod
-from typing import Any, Literal, Self
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self, TypeAlias
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -21,6 +23,46 @@ from lightrec.simulators import noise
 
 Ending = Literal["leave", "fixed"]
 ENDS = ("done", "terminated", "truncated")
+HIDDEN = (Key.LATENT, Key.TRUE_REWARD)
+"""Keys that only worlds know, and no reward or policy reads."""
+
+State: TypeAlias = Tensor | TensorDictBase | Mapping[str, Tensor]
+"""A key's value; a mapping becomes a nested TensorDict."""
+
+Pay: TypeAlias = Callable[[TensorDictBase], Tensor]
+"""From transitions (see :class:`~lightrec.rewards.base.Reward`) to what policies are paid, (B, 1)
+float32."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """All O ways in which the users of a batch may answer their slates."""
+
+    taken: Tensor
+    """(B, O, K) bool."""
+    value: Tensor
+    """(B, O, K) float32."""
+    probability: Tensor
+    """(B, O) float32."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """How the users of a batch answered their slates."""
+
+    taken: Tensor
+    """(B, K) bool: which items of the slate were taken: none, one, or several, which is a basket.
+    An empty place is never taken."""
+    value: Tensor
+    """(B, K) float32: what each item taken was worth, in the unit of a log's values, such as
+    minutes or stars; 1 where nothing tells takings apart, 0 where nothing was taken."""
+    leave: Tensor
+    """(B,) float32: probability of leaving now; or bool, where chance has no part in it."""
+    changed: Mapping[str, State] = field(default_factory=dict)
+    """New values of keys that the simulator itself announced; others stay as they are."""
+    outcomes: Outcomes | None = None
+    """The law from which the answers were drawn, where it comes with them; where it does not,
+    :meth:`~lightrec.simulators.base.Simulator.outcomes` is asked for it."""
 
 
 class SessionEnv(EnvBase):

@@ -14,7 +14,7 @@ from lightrec.data.store import EventStore
 from lightrec.errors import DataError, RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.simulators import noise
-from lightrec.simulators.base import Outcomes, Response, Simulator, or_nothing
+from lightrec.simulators.base import Outcomes, Response, Simulator
 from lightrec.users.user_model import UserModel
 
 
@@ -171,7 +171,7 @@ class UserModelSimulator(Simulator):
         )
         self.user_model = user_model.to(self.device).eval()
         # Asked once: the answer is in a tensor, which a compiled step cannot branch on.
-        self._declined_enter = user_model.records_nothing
+        self.declined_enter = user_model.records_nothing
         self.starts = starts
         self.leave_rate = leave_rate
 
@@ -245,9 +245,3 @@ class UserModelSimulator(Simulator):
             accepted,
             state[Key.USER],
         )
-
-    def remember(self, history: Tensor, taken: Tensor) -> Tensor:
-        """Move histories on by the item accepted, or by N + 1 where declined steps are known."""
-        if self._declined_enter:
-            taken = or_nothing(taken, self.num_items + 1)
-        return super().remember(history, taken)

@@ -11,7 +11,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
-from torchrl.data import Composite, TensorSpec, Unbounded
+from torchrl.data import Composite, TensorSpec
 
 from lightrec.data.catalog import Catalog
 from lightrec.errors import RecipeError
@@ -66,11 +66,8 @@ class World(Simulator):
         """
 
     def greedy(self, state: TensorDictBase) -> Tensor:
-        """Score what may be shown by this step alone, knowing the latent state.
+        """Score what may be shown by this step alone, as :meth:`oracle`, whatever it costs later.
 
-        Whatever it costs later: the contender ``greedy`` of worlds that say it.
-
-        :returns: as :meth:`oracle`.
         :raises RecipeError: where a world does not say it, which it need not.
         """
         raise RecipeError(
@@ -103,29 +100,22 @@ class World(Simulator):
 
     def own_specs(self) -> dict[str, TensorSpec]:
         """Announce what worlds add."""
-        rows = tuple(self.batch_size)
-
-        def numbers(*shape: int) -> Unbounded:
-            return Unbounded((*rows, *shape), dtype=torch.float32, device=self.device)
-
-        latent = {name: numbers(*shape) for name, shape in self.latent_shapes.items()}
+        latent = {name: self._numbers(*shape) for name, shape in self.latent_shapes.items()}
         specs: dict[str, TensorSpec] = {
             Key.LATENT: Composite(latent, shape=self.batch_size, device=self.device),
-            Key.TRUE_REWARD: numbers(1),
+            Key.TRUE_REWARD: self._numbers(1),
         }
         if self.observation_size:
-            specs[Key.OBSERVATION] = numbers(self.observation_size)
+            specs[Key.OBSERVATION] = self._numbers(self.observation_size)
         return specs
 
     def start(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Begin sessions; everything follows from their numbers."""
         count = len(session)
-        users = rows if self.given is None else self.given[0][rows]
-        whole = torch.int64
         state: dict[str, object] = {
-            Key.USER: users.to(self.device),
-            Key.HISTORY: torch.zeros(count, self.history_length, dtype=whole, device=self.device),
-            Key.TRUE_REWARD: torch.zeros(count, 1, device=self.device),
+            Key.USER: rows if self.given is None else self.given[0][rows],
+            Key.HISTORY: session.new_zeros(count, self.history_length),
+            Key.TRUE_REWARD: torch.zeros_like(session, dtype=torch.float32),
         }
         if self.offer_size is None:
             state[Key.MASK] = self.offered.repeat(count, 1)

@@ -26,7 +26,7 @@ from lightrec.data.fetch import cache_folder
 from lightrec.data.files import appearing, save_tensors
 from lightrec.keys import Key
 from lightrec.simulators import noise
-from lightrec.simulators.base import Response, State, or_nothing
+from lightrec.simulators.base import Response, State
 from lightrec.simulators.world import World
 from lightrec.simulators.worlds.texts import describe_films
 
@@ -281,6 +281,8 @@ class Far(World):
     :param settings: of :class:`~lightrec.simulators.base.Simulator`.
     """
 
+    declined_enter = True
+
     def __init__(
         self,
         batch_size: int,
@@ -322,10 +324,6 @@ class Far(World):
         after = self.laws.after(user, torch.where(click, clicked, self.num_items + 1), drift)
         changed = {Key.LATENT: after._asdict(), Key.TRUE_REWARD: reward}
         return Response(taken, taken.float(), torch.zeros_like(click), changed)
-
-    def remember(self, history: Tensor, taken: Tensor) -> Tensor:
-        """Choosing nothing is remembered as N + 1."""
-        return super().remember(history, or_nothing(taken, self.num_items + 1))
 
     def user(self, state: TensorDictBase) -> UserState:
         """Give the hidden state of the users."""
