@@ -181,7 +181,9 @@ def eligible(store: EventStore, users: Integers | pl.DataFrame) -> npt.NDArray[n
     if isinstance(users, pl.DataFrame):
         table, times = users, np.full(users.height, store.times.max())
     else:
-        table, times = store.users[np.asarray(users)], store.times[store.offsets[users + 1] - 1]
+        table, ends = store.users[users], store.offsets[users + 1]
+        last = ends > store.offsets[users]
+        times = np.where(last, store.times[ends - 1], store.times.max())
     shape = (table.height, store.num_items)
     moments = pl.Series("time", times if store.has_times else [None] * len(times), pl.Int64)
     with plugins.blaming(domain, f"say which of {shape[1]} items may be shown to {shape[0]} users"):

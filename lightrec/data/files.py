@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -154,15 +154,11 @@ def stamp(folder: Path) -> dict[str, Any]:
             f"{folder.parent} holds no finished {folder.name} stage (there is no {path}). Make it "
             "with `lightrec run`, or name another run folder."
         )
-    try:
+    with suppress(ValueError):
         facts = json.loads(path.read_text())
-    except ValueError:
-        facts = None
-    if not isinstance(facts, dict) or "fingerprint" not in facts:
-        raise RunError(
-            f"{path} is damaged: it is no note of a finished stage. Make the stage again."
-        )
-    return facts
+        if isinstance(facts, dict) and "fingerprint" in facts:
+            return facts
+    raise RunError(f"{path} is damaged: it is no note of a finished stage. Make the stage again.")
 
 
 def mending(run: Path, *facts: dict[str, Any]) -> str:

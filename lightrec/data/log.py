@@ -75,9 +75,8 @@ class InteractionLog:
     def users(self) -> pl.Series:
         """Return the user of each event, made up if the log has no users.
 
-        Made-up users are one per session (``session NAME``); for events without a session, one per
-        impression (``impression NAME``); and for events with neither, one per row, counted from 1
-        (``row 17``).
+        That is one per session (``session NAME``); for events without one, one per impression
+        (``impression NAME``); for events with neither, one per row, counted from 1 (``row 17``).
         """
         if self.has(Column.USER):
             return self.events[Column.USER]

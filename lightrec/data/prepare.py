@@ -140,7 +140,6 @@ def prepare(
         "settings": settings,
         "restricts": domain.restricts,
         "has_nothing": bool((events.items == NOTHING).any()),
-        "has_candidates": events.candidates is not None,
         "has_users": events.has_users,
         "order": "time" if log.has(Column.TIME) else "file",
         "feedback": chosen_kinds if len(chosen_kinds) > 1 else [],

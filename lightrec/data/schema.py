@@ -26,8 +26,7 @@ LOG_SCHEMA: Final[dict[str, pl.DataType]] = {
 }
 """All columns of a log. None is ever missing; all but ``feedback`` may be null."""
 
-SHOWN_LENGTH: Final = 60
-"""Longest value that a message quotes in full."""
+_LONGEST: Final = 60
 
 
 @dataclass(frozen=True)
@@ -60,19 +59,15 @@ class Place:
         return replace(self, number=lambda index: self.number(int(rows[index])))
 
     def value(self, column: pl.Series, row: int, expected: str) -> str:
-        """Return a sentence that says that a value is not what was expected.
-
-        :param column: as it was found.
-        :param expected: such as ``"a number"``.
-        """
+        """Return a sentence that says that a value is not, for example, ``"a number"``."""
         one = column.slice(row, 1)
         if column.dtype.is_temporal():
             # Only values outside the calendar are reported, and polars cannot format them.
             shown = f"{one.to_physical()[0]} (of type {column.dtype})"
         else:
             shown = repr(one[0])
-        if len(shown) > SHOWN_LENGTH:
-            shown = f"{shown[:SHOWN_LENGTH]}…"
+        if len(shown) > _LONGEST:
+            shown = f"{shown[:_LONGEST]}…"
         return f"{self.row(row)}, column '{self.name(column)}': {shown} is not {expected}."
 
 
@@ -106,13 +101,10 @@ class Problems:
         :param bad: (rows,) bool; null counts as good.
         :param sentence: from a row, counted from 0, to its problem.
         """
-        count = int(bad.sum() or 0)
-        if not count:
-            return
-        room = DataError.SHOWN - len(self.sentences)
-        rows = bad.fill_null(False).arg_true().head(max(room, 0)).to_list()
-        self.sentences += [sentence(row) for row in rows]
-        self.more += count - len(rows)
+        rows = bad.fill_null(False).arg_true()
+        shown = rows.head(DataError.SHOWN - len(self.sentences)).to_list()
+        self.sentences += [sentence(row) for row in shown]
+        self.more += len(rows) - len(shown)
 
     @contextmanager
     def taking(self) -> Iterator[None]:

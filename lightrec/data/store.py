@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from lightrec.data.files import FORMAT_VERSION, STAMP, mending, stamp
+from lightrec.data.schema import LOG_SCHEMA
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Column
 
@@ -27,15 +28,8 @@ PARTS: Final = dict(zip(("train", "validation", "test", "context", "cold"), rang
 
 SESSION_GAP: Final = 30 * 60_000
 """Milliseconds without an event after which a new session begins, if the log has no sessions."""
-SAID: Final = (
-    Column.FEEDBACK,
-    Column.VALUE,
-    Column.COUNT,
-    Column.SESSION,
-    Column.IMPRESSION,
-    Column.POSITION,
-    Column.PROPENSITY,
-)
+_ARRAYS: Final = (Column.USER, Column.ITEM, Column.TIME, Column.CANDIDATES)
+SAID: Final = tuple(name for name in LOG_SCHEMA if name not in _ARRAYS)
 """Columns of a log that the store holds unchanged; the others become arrays and tables."""
 CATEGORIES: Final = 40
 """An attribute with more values than this is no category."""
@@ -48,9 +42,7 @@ USERS: Final = "users.parquet"
 class EventStore:
     """A prepared log: the events of one user after another, oldest first.
 
-    Arrays are read-only and memory-mapped, so that processes share them. A pickled store is only
-    the path of its folder.
-
+    Arrays are read-only and memory-mapped, so that processes share them; only the path is pickled.
     Stages see a log through :attr:`without_cold`, so that none of them sees held-out items.
 
     :param folder: written by ``prepare``.
@@ -71,15 +63,11 @@ class EventStore:
         """(E,) float32: the event's value (else its count, else 1), times its feedback's weight."""
         self.parts: npt.NDArray[np.int8] = self._array("parts")
         """(E,) int8: TRAIN, VALIDATION, TEST, CONTEXT or COLD."""
-        self.candidates: npt.NDArray[np.int32] | None = (
-            self._array("candidates") if self.meta["has_candidates"] else None
-        )
+        self.candidates: npt.NDArray[np.int32] | None = self._array("candidates")
         """(E, C) int32: what the user could choose from, padded with 0; None in logs without."""
         self.feedback_kinds: list[str] = self.meta["feedback"]
         """The kinds of feedback in the log if there are several; the first is number 1."""
-        self.feedback: npt.NDArray[np.signedinteger[Any]] | None = (
-            self._array("feedback") if self.feedback_kinds else None
-        )
+        self.feedback: npt.NDArray[np.signedinteger[Any]] | None = self._array("feedback")
         """(E,) int8 or int16: each event's kind of feedback, 0 if nothing was chosen; None in logs
         with one kind."""
         self.num_items: int = self.meta["counts"]["items"]
@@ -87,6 +75,15 @@ class EventStore:
         self.num_users: int = len(self.offsets) - 1
         self.has_nothing: bool = self.meta["has_nothing"]
         """Whether the log records that a user chose nothing, as item N + 1."""
+        self.repeats: bool = self.meta["settings"]["repeats"]
+        """Whether an item may come again in a history, according to the domain."""
+        self.has_users: bool = self.meta["has_users"]
+        """Whether the log names users; otherwise they are made up, see ``prepare``."""
+        self.has_times: bool = self.meta["order"] == "time"
+        self.is_ordered: bool = self.has_times or self.meta["settings"]["equal_times"] == "file"
+        """Whether the order of a user's events has a meaning, from their times or from the file."""
+        self.has_cold: bool = cold and self.meta["counts"]["cold"] > 0
+        """Whether there are events of held-out items."""
         self._kept: npt.NDArray[np.bool_] | None = None
         if not cold and self.meta["counts"]["cold"]:
             self._take(self.in_histories)
@@ -153,16 +150,6 @@ class EventStore:
         return appeared.to_numpy()
 
     @property
-    def repeats(self) -> bool:
-        """Whether an item may come again in a history, according to the domain."""
-        return bool(self.meta["settings"]["repeats"])
-
-    @property
-    def has_cold(self) -> bool:
-        """Whether there are events of held-out items."""
-        return self._cold and bool(self.meta["counts"]["cold"])
-
-    @property
     def in_histories(self) -> npt.NDArray[np.bool_]:
         """(E,) bool: whether an event may be in a history."""
         return np.asarray(self.parts) != COLD
@@ -176,24 +163,9 @@ class EventStore:
         return EventStore(self.folder, cold=False) if self.has_cold else self
 
     @property
-    def has_users(self) -> bool:
-        """Whether the log names users; otherwise they are made up, see ``prepare``."""
-        return bool(self.meta["has_users"])
-
-    @property
     def has_sessions(self) -> bool:
         """Whether the log names sessions."""
         return Column.SESSION in self.log.columns
-
-    @property
-    def has_times(self) -> bool:
-        """Whether the log has times."""
-        return bool(self.meta["order"] == "time")
-
-    @property
-    def is_ordered(self) -> bool:
-        """Whether the order of a user's events has a meaning, from their times or from the file."""
-        return self.has_times or self.meta["settings"]["equal_times"] == "file"
 
     @cached_property
     def session_offsets(self) -> npt.NDArray[np.int64]:
@@ -270,7 +242,8 @@ class EventStore:
         return np.where(inside, taken, PADDING).astype(np.int64)
 
     def _array(self, name: str) -> Any:
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        path = self.folder / f"{name}.npy"
+        return np.load(path, mmap_mode="r") if path.exists() else None
 
     def _take(self, kept: npt.NDArray[np.bool_]) -> None:
         """Keep only the events of a mask (E,)."""

@@ -28,11 +28,7 @@ class CanonicalReader(Reader):
         return (path / LOG_FILE).is_file()
 
     def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
-        """Read the log.
-
-        :param columns: must be empty, because the columns have canonical names.
-        :raises DataError: if the file is not in the canonical schema.
-        """
+        """Read the log; its columns have canonical names, so ``columns`` must be empty."""
         if columns:
             raise DataError("The columns of a canonical log cannot be named otherwise.", path)
         return InteractionLog.read_parquet(path / LOG_FILE)
@@ -76,9 +72,8 @@ def check_folder(folder: Path) -> None:
 
 
 def write_folder(tables: Tables, folder: Path) -> None:
-    """Write a folder of canonical Parquet files; it appears whole, by one rename.
+    """Write or replace a folder of canonical Parquet files, which appears whole.
 
-    :param folder: replaced if it already holds a canonical log.
     :raises DataError: if it cannot be written.
     """
     check_folder(folder)

@@ -38,12 +38,7 @@ class RecBoleReader(TableReader):
     read = Reader.read
 
     def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
-        """Read the log.
-
-        :param columns: which column of the ``.inter`` file (its name without the type) holds which
-            column of the log.
-        :raises DataError: with all problems found, up to 20.
-        """
+        """Read the log; ``columns`` name those of the ``.inter`` file without their types."""
         logs = _logs(Path(path))
         if len(logs) != 1:
             raise DataError(f"There are {len(logs)} .inter files; name one of them.", path)
