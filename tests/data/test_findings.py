@@ -9,9 +9,9 @@ from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain
 from lightrec.data.findings import KEPT, LEFT_OUT, in_words, look_at
 from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Tables
 from lightrec.data.schema import Place
+from tests.users.stores import prepared
 
 EVENTS = pl.DataFrame(
     {
@@ -32,17 +32,7 @@ def test_counts_are_those_of_a_run(tmp_path: Path) -> None:
     assert findings.feedback == {"implicit": 8}
     assert findings.columns["user"] == "who"
     assert findings.ignored == ("price",)
-    store = prepare(
-        tables.log,
-        tmp_path / "store",
-        catalog=tables.catalog,
-        domain=Domain(),
-        minimum_value=None,
-        k_core=0,
-        split="leave-one-out",
-        equal_times="file",
-        seed=0,
-    )
+    store = prepared(tables.log, tmp_path / "store", catalog=tables.catalog)
     made = store.meta["counts"]
     found = dict(findings.counts)
     assert found.pop("events") == made["events_read"]

@@ -3,10 +3,8 @@
 import math
 import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.domain import Domain, eligible
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
+from lightrec.data.domain import Domain
+from lightrec.data.prepare import fingerprint
 from lightrec.data.readers.recbole import RecBoleReader
 from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION, EventStore
 from lightrec.errors import DataError
+from tests.users.stores import prepared
 
 Prepare = Callable[..., EventStore]
 
@@ -37,19 +35,7 @@ class Songs(Domain):
 
 @pytest.fixture
 def run(tmp_path: Path) -> Prepare:
-    def run(events: dict[str, list[Any]] | InteractionLog, **options: Any) -> EventStore:
-        log = events if isinstance(events, InteractionLog) else InteractionLog(pl.DataFrame(events))
-        defaults: dict[str, Any] = {
-            "domain": Domain(),
-            "minimum_value": None,
-            "k_core": 0,
-            "split": "leave-one-out",
-            "equal_times": "file",
-            "seed": 0,
-        }
-        return prepare(log, tmp_path / "store", **{**defaults, **options})
-
-    return run
+    return lambda events, **options: prepared(events, tmp_path / "store", **options)
 
 
 def items_of(store: EventStore, user: str) -> list[str]:
@@ -213,63 +199,6 @@ def test_impossible_weights_are_refused_by_name(run: Prepare) -> None:
     ]
 
 
-class Radio(Domain):
-    """A skip is worth less than nothing, and an advertisement is no event."""
-
-    feedback = MappingProxyType({"play": 2.0, "skip": -1.0, "advertisement": 0.0})
-
-
-HEARD = {
-    "user": list("aaaaabb"),
-    "item": list("vwxyzxy"),
-    "feedback": ["play", "skip", "play", "like", "skip", "advertisement", "play"],
-}
-
-
-def test_a_domain_says_what_feedback_is_worth(run: Prepare) -> None:
-    store = run(HEARD, domain=Radio())
-    worth = {"advertisement": 0.0, "like": 1.0, "play": 2.0, "skip": -1.0}
-    assert store.meta["settings"]["weights"] == worth
-    assert store.meta["used"] == {"like": 1, "play": 3, "skip": 2, "advertisement": 0}
-    assert store.meta["left_out"] == {"dropped_without_weight": {"advertisement": 1}}
-    assert items_of(store, "a") == ["v", "w", "x", "y", "z"]
-    assert store.strengths.tolist() == [2.0, -1.0, 2.0, 1.0, -1.0, 2.0]
-    # What was skipped is in histories, and neither trained on nor tested.
-    assert store.parts.tolist() == [TRAIN, CONTEXT, VALIDATION, TEST, CONTEXT, TRAIN]
-    # The recipe's weights go first, and a log of other kinds is none of the domain's business.
-    assert run(HEARD, domain=Radio(), weights={"skip": 1}).meta["settings"]["weights"] == {
-        "skip": 1
-    }
-    ratings = {"user": ["a"], "item": ["x"], "value": [4.0]}
-    assert run(ratings, domain=Radio()).meta["settings"]["weights"] is None
-
-
-def test_an_item_is_eligible_for_its_lifetime(
-    run: Prepare, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class News(Domain):
-        lifetime = timedelta(seconds=2)
-
-    monkeypatch.setattr("lightrec.data.domain.domain_of", lambda store: News())
-    events = {"user": list("aabb"), "item": list("xyyz"), "time": [0, 2, 3, 9]}
-    items = pl.DataFrame({"item": list("wxyz")})
-    store = run(events, catalog=Catalog(items), domain=News(), new_items=True)
-    assert store.catalog["item"].to_list() == ["x", "y", "z", "w"]
-    # To a at time 2, to b at time 9, and to a stranger at the end of the log, which is time 9.
-    a, b = [False, True, True, True, True], [False, False, False, True, True]
-    found = eligible(store, np.array([0, 1]))
-    assert found is not None
-    assert found.tolist() == [a, b]
-    stranger = eligible(store, store.users.clear(1))
-    assert stranger is not None
-    assert stranger.tolist() == [b]
-    assert store.meta["restricts"]
-    moments = pl.Series([8000, None, None, None]).cast(pl.Datetime("ms"))
-    catalog = Catalog(items.with_columns(created=moments[[1, 0, 1, 1]]))
-    created = run(events, catalog=catalog, domain=News(), new_items=True)
-    assert created.first_seen[:3].tolist() == [8000, 2000, 9000]
-
-
 def test_weights_say_what_counts(run: Prepare) -> None:
     events = {
         "user": list("aaaa"),
@@ -428,3 +357,49 @@ def test_nothing_is_lost_or_made_up(
         assert (np.diff(held_out.astype(int)) >= 0).all(), "training events come first"
     assert store.offsets[-1] == len(set(events))
     assert store.meta["counts"]["dropped_duplicate"] == len(events) - len(set(events))
+
+
+TABLE = {
+    "text": ["ab", "c", None],
+    "number": [1, None, 3],
+    "flag": [True, None, False],
+    "list": [["a"], [], None],
+    "time": [datetime(2024, 1, 1, tzinfo=UTC), None, None],
+}
+
+
+def mark(table: dict[str, list[object]] | pl.DataFrame, seed: int = 0) -> str:
+    return fingerprint({"log": pl.DataFrame(table)}, {"seed": seed})
+
+
+def test_chunks_do_not_matter() -> None:
+    frame = pl.DataFrame(TABLE)
+    assert mark(pl.concat([frame[:1], frame[1:]], rechunk=False)) == mark(frame)
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("text", ["a", "bc", None]),
+        ("text", ["ab", "c", ""]),
+        ("number", [1, 0, 3]),
+        ("flag", [True, False, False]),
+        ("list", [["a"], None, []]),
+        ("list", [[], ["a"], None]),
+        ("time", [datetime(2024, 1, 2, tzinfo=UTC), None, None]),
+    ],
+)
+def test_every_value_matters(column: str, values: list[object]) -> None:
+    assert mark({**TABLE, column: values}) != mark(TABLE)
+
+
+def test_names_types_settings_and_missing_tables_matter() -> None:
+    marks = [
+        mark(TABLE),
+        mark(TABLE, seed=1),
+        mark(pl.DataFrame(TABLE).rename({"text": "words"})),
+        mark(pl.DataFrame(TABLE).cast({"number": pl.Float64})),
+        fingerprint({"log": pl.DataFrame(TABLE), "users": None}, {"seed": 0}),
+        fingerprint({"log": None}, {"seed": 0}),
+    ]
+    assert len(set(marks)) == len(marks)

@@ -4,6 +4,7 @@ import json
 import pickle
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,28 +12,18 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, EventStore
 from lightrec.errors import DataError
+from tests.users.stores import prepared
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> EventStore:
     """Ann took 1 2 3 4, Bob 2, Cid 3 4."""
     events = {"user": list("aaaabcc"), "item": list("1234234")}
-    return prepare(
-        InteractionLog(pl.DataFrame(events)),
-        tmp_path / "store",
-        domain=Domain(),
-        minimum_value=None,
-        k_core=0,
-        split="leave-one-out",
-        equal_times="file",
-        seed=0,
-    )
+    return prepared(events, tmp_path / "store")
 
 
 def test_arrays(store: EventStore) -> None:
@@ -106,17 +97,9 @@ def test_an_older_format_is_refused_with_the_command_that_makes_it_anew(
     assert str(raised.value) == sentence.format("video --offline")
 
 
-def with_feedback(folder: Path, kinds: list[str], **settings: object) -> EventStore:
+def with_feedback(folder: Path, kinds: list[str], **settings: Any) -> EventStore:
     events = {"user": list("aaaab"), "item": list("12342"), "feedback": kinds}
-    given: dict[str, object] = {"minimum_value": None, "k_core": 0, "seed": 0} | settings
-    return prepare(
-        InteractionLog(pl.DataFrame(events)),
-        folder,
-        domain=Domain(),
-        split="leave-one-out",
-        equal_times="file",
-        **given,  # type: ignore[arg-type]
-    )
+    return prepared(events, folder, **settings)
 
 
 def test_several_kinds_of_feedback_are_kept(tmp_path: Path) -> None:
@@ -147,9 +130,7 @@ def test_one_kind_of_feedback_says_nothing(store: EventStore) -> None:
 def test_more_kinds_than_a_byte_holds(tmp_path: Path) -> None:
     kinds = [f"kind {number}" for number in range(128)]
     events = {"user": ["a"] * 128, "item": [str(n) for n in range(128)], "feedback": kinds}
-    settings = {"minimum_value": None, "k_core": 0, "seed": 0, "equal_times": "file"}
-    log = InteractionLog(pl.DataFrame(events))
-    store = prepare(log, tmp_path / "s", domain=Domain(), split="leave-one-out", **settings)  # type: ignore[arg-type]
+    store = prepared(events, tmp_path / "s")
     assert store.feedback is not None
     assert store.feedback.dtype == np.int16
     assert sorted(store.feedback.tolist()) == list(range(1, 129))
@@ -172,20 +153,16 @@ def test_sessions_are_those_of_the_log_else_parted_by_half_an_hour(tmp_path: Pat
         "item": list("123412"),
         "time": [0, 30 * minute, 61 * minute, 62 * minute, 0, 1],
     }
-    settings = {
-        "domain": Domain(), "minimum_value": None, "k_core": 0, "split": "leave-one-out",
-        "equal_times": "file", "seed": 0,
-    }  # fmt: skip
-    plain = prepare(InteractionLog(pl.DataFrame(events)), tmp_path / "plain", **settings)
+    plain = prepared(events, tmp_path / "plain")
     assert not plain.has_sessions
     assert plain.session_offsets.tolist() == [0, 2, 4, 6]
     named = pl.DataFrame({**events, "session": ["x", "x", "x", "y", "y", None]})
-    told = prepare(InteractionLog(named), tmp_path / "told", **settings)
+    told = prepared(named, tmp_path / "told")
     assert told.has_sessions
     assert told.log["session"].to_list() == ["x", "x", "x", "y", "y", None]
     assert told.session_offsets.tolist() == [0, 3, 4, 5, 6]
     untimed = pl.DataFrame(events).drop("time")
-    whole = prepare(InteractionLog(untimed), tmp_path / "whole", **settings)
+    whole = prepared(untimed, tmp_path / "whole")
     assert whole.session_offsets.tolist() == [0, 4, 6]
 
 
@@ -207,12 +184,8 @@ SAID = pl.DataFrame(
 
 
 def test_every_event_keeps_what_the_log_says(tmp_path: Path) -> None:
-    settings = {
-        "domain": Domain(), "minimum_value": None, "k_core": 0, "split": "leave-one-out",
-        "equal_times": "file", "seed": 0,
-    }  # fmt: skip
     log = InteractionLog(SAID)
-    store = prepare(log, tmp_path / "store", **settings)
+    store = prepared(SAID, tmp_path / "store")
     said = [name for name in SAID.columns if name not in ("user", "item", "time", "candidates")]
     # By user, then time.
     expected = log.events[[2, 1, 0, 3]].select(said).cast({"feedback": store.log["feedback"].dtype})
@@ -225,7 +198,7 @@ def test_every_event_keeps_what_the_log_says(tmp_path: Path) -> None:
     assert store.candidates is not None
     assert store.candidates.tolist() == [[2, 0], [1, 2], [1, 0], [2, 1]]
     # Columns that the log does not know are not there.
-    plain = prepare(InteractionLog(SAID.select("user", "item")[[0, 1]]), tmp_path / "b", **settings)
+    plain = prepared(SAID.select("user", "item")[[0, 1]], tmp_path / "b")
     assert plain.log.columns == ["feedback"]
 
 
@@ -236,10 +209,7 @@ def test_events_kept_out_are_not_in_the_filtered_log(tmp_path: Path) -> None:
         "item": [f"i{row % 10}" for row in range(count)],
         "value": [float(row) for row in range(count)],
     }
-    store = prepare(
-        InteractionLog(pl.DataFrame(events)), tmp_path / "s", domain=Domain(), minimum_value=None,
-        k_core=0, split="item-cold", equal_times="file", seed=0,
-    )  # fmt: skip
+    store = prepared(events, tmp_path / "s", split="item-cold")
     seen = store.without_cold
     assert 0 < len(seen) < len(store)
     assert seen.log.height == len(seen)
@@ -261,13 +231,11 @@ def test_attributes_keep_their_types(tmp_path: Path) -> None:
         }
     )
     ids = pl.Series(["x", "y"])
-    store = prepare(
-        InteractionLog(pl.DataFrame({"user": ["x", "y"], "item": ["x", "y"]})),
-        tmp_path / "store",
-        catalog=Catalog(attributes.with_columns(item=ids)),
-        users=Users(attributes.with_columns(user=ids)),
-        domain=Domain(), minimum_value=None, k_core=0, split="leave-one-out", equal_times="file",
-        seed=0,
-    )  # fmt: skip
+    catalog, users = (
+        Catalog(attributes.with_columns(item=ids)),
+        Users(attributes.with_columns(user=ids)),
+    )
+    events = {"user": ["x", "y"], "item": ["x", "y"]}
+    store = prepared(events, tmp_path / "store", catalog=catalog, users=users)
     assert_frame_equal(store.catalog.select(attributes.columns), attributes)
     assert_frame_equal(store.users.select(attributes.columns), attributes)

@@ -1,4 +1,6 @@
-"""Prepared logs for tests of user models."""
+"""Prepared logs for tests of data and of user models."""
+
+import polars as pl
 
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
@@ -9,4 +11,5 @@ def prepared(events, folder, **settings):
     """Prepare events as they are: nothing filtered, and each user's last ones held out."""
     usual = {"domain": Domain(), "minimum_value": None, "k_core": 0, "seed": 0}
     usual |= {"split": "leave-one-out", "equal_times": "file"}
-    return prepare(InteractionLog(events), folder, **usual | settings)
+    log = events if isinstance(events, InteractionLog) else InteractionLog(pl.DataFrame(events))
+    return prepare(log, folder, **usual | settings)

@@ -1,0 +1,70 @@
+"""What a domain says of feedback and of the time of items, and what follows."""
+
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lightrec.data.catalog import Catalog
+from lightrec.data.domain import Domain, eligible
+from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION
+from tests.users.stores import prepared
+
+
+class Radio(Domain):
+    """A skip is worth less than nothing, and an advertisement is no event."""
+
+    feedback = MappingProxyType({"play": 2.0, "skip": -1.0, "advertisement": 0.0})
+
+
+HEARD = {
+    "user": list("aaaaabb"),
+    "item": list("vwxyzxy"),
+    "feedback": ["play", "skip", "play", "like", "skip", "advertisement", "play"],
+}
+
+
+def test_a_domain_says_what_feedback_is_worth(tmp_path: Path) -> None:
+    store = prepared(HEARD, tmp_path, domain=Radio())
+    worth = {"advertisement": 0.0, "like": 1.0, "play": 2.0, "skip": -1.0}
+    assert store.meta["settings"]["weights"] == worth
+    assert store.meta["used"] == {"like": 1, "play": 3, "skip": 2, "advertisement": 0}
+    assert store.meta["left_out"] == {"dropped_without_weight": {"advertisement": 1}}
+    assert store.catalog["item"][store.items[:5] - 1].to_list() == ["v", "w", "x", "y", "z"]
+    assert store.strengths.tolist() == [2.0, -1.0, 2.0, 1.0, -1.0, 2.0]
+    # What was skipped is in histories, and neither trained on nor tested.
+    assert store.parts.tolist() == [TRAIN, CONTEXT, VALIDATION, TEST, CONTEXT, TRAIN]
+    # The recipe's weights go first, and a log of other kinds is none of the domain's business.
+    own = prepared(HEARD, tmp_path, domain=Radio(), weights={"skip": 1})
+    assert own.meta["settings"]["weights"] == {"skip": 1}
+    ratings = {"user": ["a"], "item": ["x"], "value": [4.0]}
+    assert prepared(ratings, tmp_path, domain=Radio()).meta["settings"]["weights"] is None
+
+
+def test_an_item_is_eligible_for_its_lifetime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class News(Domain):
+        lifetime = timedelta(seconds=2)
+
+    monkeypatch.setattr("lightrec.data.domain.domain_of", lambda store: News())
+    events = {"user": list("aabb"), "item": list("xyyz"), "time": [0, 2, 3, 9]}
+    items = pl.DataFrame({"item": list("wxyz")})
+    store = prepared(events, tmp_path, catalog=Catalog(items), domain=News(), new_items=True)
+    assert store.catalog["item"].to_list() == ["x", "y", "z", "w"]
+    # To a at time 2, to b at time 9, and to a stranger at the end of the log, which is time 9.
+    a, b = [False, True, True, True, True], [False, False, False, True, True]
+    found = eligible(store, np.array([0, 1]))
+    assert found is not None
+    assert found.tolist() == [a, b]
+    stranger = eligible(store, store.users.clear(1))
+    assert stranger is not None
+    assert stranger.tolist() == [b]
+    assert store.meta["restricts"]
+    moments = pl.Series([8000, None, None, None]).cast(pl.Datetime("ms"))
+    catalog = Catalog(items.with_columns(created=moments[[1, 0, 1, 1]]))
+    created = prepared(events, tmp_path, catalog=catalog, domain=News(), new_items=True)
+    assert created.first_seen[:3].tolist() == [8000, 2000, 9000]
