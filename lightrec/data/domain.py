@@ -122,17 +122,18 @@ def with_texts(domain: Domain, items: pl.DataFrame) -> pl.DataFrame:
     count = items.height
     with plugins.blaming(domain, f"put {count} items into words"):
         words = domain.text(items.drop(Column.TEXT, strict=False))
-    is_series = isinstance(words, pl.Series)
-    if not is_series or words.dtype != pl.String or len(words) != count or words.null_count():
-        what = f"a Series of {len(words)} {words.dtype}" if is_series else type(words).__name__
-        nulls = f", {words.null_count()} of them null" if is_series and words.null_count() else ""
-        raise PluginError(
-            f"`text` of {plugins.provider(domain)} gave {what}{nulls} for {count} items; expected "
-            "is a polars Series of one string an item, in the same order, empty where nothing is "
-            "known."
-        )
-    own = pl.when(pl.col(Column.TEXT) != "").then(pl.col(Column.TEXT))
-    return items.with_columns(own.otherwise(words).alias(Column.TEXT))
+    if not isinstance(words, pl.Series):
+        fault = type(words).__name__
+    elif words.dtype != pl.String or len(words) != count or words.null_count():
+        nulls = f", {words.null_count()} of them null" if words.null_count() else ""
+        fault = f"a Series of {len(words)} {words.dtype}{nulls}"
+    else:
+        own = pl.when(pl.col(Column.TEXT) != "").then(pl.col(Column.TEXT))
+        return items.with_columns(own.otherwise(words).alias(Column.TEXT))
+    raise PluginError(
+        f"`text` of {plugins.provider(domain)} gave {fault} for {count} items; expected is a "
+        "polars Series of one string an item, in the same order, empty where nothing is known."
+    )
 
 
 def _in_words(name: str, dtype: pl.DataType) -> pl.Expr | None:

@@ -85,10 +85,7 @@ class Events:
 
 
 def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
-    """Encode a log as arrays.
-
-    :param weights: weight of each feedback; ``strengths`` is NaN where the feedback has none, or 0.
-    """
+    """Encode a log as arrays; ``strengths`` is NaN where a feedback has no weight, or weight 0."""
     events, users = log.events, log.users()
     items, feedback = events[Column.ITEM], events[Column.FEEDBACK]
     offered = events[Column.CANDIDATES]
@@ -285,10 +282,8 @@ def strongest_of_pairs(users: Codes, items: Codes, strengths: NDArray[np.floatin
 def split_up(
     events: Events, arrays: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]
 ) -> NDArray[np.int8]:
-    """Assign each event to a part: (E,) int8.
+    """Assign each event to a part (E,), by the arrays of :func:`number` and prepare's settings.
 
-    :param arrays: as from :func:`number`.
-    :param settings: those of :func:`~lightrec.data.prepare.prepare`.
     :raises DataError: if there is no event to train on.
     """
     offsets, is_target = arrays["offsets"], events.is_target
@@ -313,8 +308,7 @@ def leave_one_out(offsets: NDArray[np.int64], is_target: Mask) -> NDArray[np.int
     no test event either.
 
     :param offsets: (U + 1,) where each user's events begin.
-    :param is_target: (E,) whether an event may be a target; the others become CONTEXT and are not
-        counted.
+    :param is_target: (E,) whether an event may be a target; the others are CONTEXT.
     :returns: (E,) int8 parts.
     """
     parts = np.where(is_target, TRAIN, CONTEXT).astype(np.int8)
@@ -336,7 +330,7 @@ def global_time(
     with equal times are in the same part.
 
     :param times: (E,) milliseconds.
-    :param is_target: (E,) whether an event may be a target; the others become CONTEXT.
+    :param is_target: as for :func:`leave_one_out`.
     :returns: (E,) int8 parts.
     """
     first, last = int(times.min()), int(times.max())
@@ -359,8 +353,7 @@ def item_cold(
     """Leave-one-out among most items; all events of the others, drawn uniformly, are COLD.
 
     :param items: (E,) item indices.
-    :param offsets: (U + 1,) where each user's events begin.
-    :param is_target: (E,) whether an event may be a target.
+    :param offsets: as for :func:`leave_one_out`, and so is ``is_target``.
     :param fraction: of the items, rounded down, held out.
     :returns: (E,) int8 parts.
     """

@@ -69,35 +69,30 @@ def check_input(path: Path) -> None:
         raise DataError("The folder may not be read; change its permissions (chmod +rx).", path)
 
 
-def describe_content(path: Path, expected: str) -> str | None:
-    """Describe a file whose first bytes are not those of the expected kind.
+def check_content(path: Path, expected: str) -> None:
+    """Check that a file can be read, and that its first bytes may be those of the expected kind.
 
     :param expected: ``parquet``, ``gzip`` or ``text``.
-    :returns: a sentence, or None if the bytes may be of the expected kind.
+    :raises DataError: if not; says what it is.
     """
-    try:
-        with path.open("rb") as file:
-            head = file.read(64)
-    except OSError as error:
-        return f"The file cannot be read ({error.strerror})."
+    check_file(path)
+    with path.open("rb") as file:
+        head = file.read(64)
     if not head:
-        return "The file is empty."
+        raise DataError("The file is empty.", path)
     unknown = ("", f"something that begins with {head[:16].decode('latin-1')!r}", "")
     kind, words, advice = next((rest for m, *rest in _KINDS if head.startswith(m)), unknown)
-    if kind == expected:
-        return None
-    if expected != "text":
+    # Between plain letters, UTF-16 has zeros.
+    wide = [name for at, name in enumerate(("be", "le")) if head[3:] and not any(head[at::2])]
+    if kind != expected and expected != "text":
         wanted = "a Parquet file" if expected == "parquet" else "compressed with gzip"
-        return (
-            f"The file's ending says that it is {wanted}, but it is {words}; name it by what it is."
-        )
-    if kind:
-        return f"The file is {words}, not plain text; {advice}."
-    for start, name in ((0, "utf-16be"), (1, "utf-16le")):
-        # Between plain letters, UTF-16 has zeros.
-        if len(head) >= 4 and not any(head[start::2]):
-            return f"The file is text in UTF-16; convert it, as with `iconv -f {name} -t utf-8`."
-    return None
+        named = f"The file's ending says that it is {wanted}, but it is {words}"
+        raise DataError(f"{named}; name it by what it is.", path)
+    if expected == "text" and kind:
+        raise DataError(f"The file is {words}, not plain text; {advice}.", path)
+    if expected == "text" and wide:
+        how = f"convert it, as with `iconv -f utf-16{wide[0]} -t utf-8`"
+        raise DataError(f"The file is text in UTF-16; {how}.", path)
 
 
 def save_tensors(tensors: "Mapping[str, Tensor]", path: Path) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lightrec.data.files import check_file, describe_content
+from lightrec.data.files import check_content
 from lightrec.data.schema import Place, Problems
 from lightrec.errors import DataError
 
@@ -26,14 +26,8 @@ _TEXT: Final = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string
 _SIMPLE: Final = (
     *_TEXT,
     pa.types.is_null,
-    pa.types.is_boolean,
-    pa.types.is_integer,
-    pa.types.is_floating,
+    pa.types.is_primitive,
     pa.types.is_decimal128,
-    pa.types.is_date,
-    pa.types.is_time,
-    pa.types.is_timestamp,
-    pa.types.is_duration,
 )
 
 
@@ -46,10 +40,7 @@ class ParquetTable:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        check_file(path)
-        other = describe_content(path, expected="parquet")
-        if other is not None:
-            raise DataError(other, path)
+        check_content(path, "parquet")
         try:
             self._file = pq.ParquetFile(str(path))
             self._schema = self._file.schema_arrow

@@ -41,9 +41,7 @@ class NamedColumns(Protocol):
 
 
 class Reader(ABC):
-    """Reads one format of logs.
-
-    Subclass it in a plugin and return the class from the hook ``lightrec_readers``.
+    """Reads one format of logs; a plugin's hook ``lightrec_readers`` returns a subclass.
 
     :param times: how the log's times are written; see ``lightrec.data.casts``.
     """
@@ -104,12 +102,10 @@ def read_tables(
 ) -> Tables:
     """Read a log with the reader that recognises it, and item and user tables.
 
-    :param log: the log's path.
     :param items: the item table's path; by default the table that came with the log, if any.
     :param users: the user table's path; by default as for items.
     :param columns: the log's column names by their meaning: ``{user: customer, item: sku}``.
     :param reader: name of the log's reader; by default the one that recognises the path.
-    :param times: how the log's times are written.
     :raises DataError: with the problems of all the files, up to 20.
     """
     problems = Problems()

@@ -14,7 +14,7 @@ from typing import Final
 
 import polars as pl
 
-from lightrec.data.files import check_file, describe_content
+from lightrec.data.files import check_content
 from lightrec.data.schema import Place, Problems
 from lightrec.errors import DataError
 
@@ -213,11 +213,8 @@ class TextTable:
 
 def _open(path: Path) -> bytes | mmap.mmap:
     """Return the bytes of a text file, mapped from disk unless it is compressed."""
-    check_file(path)
     zipped = path.name.lower().endswith(".gz")
-    other = describe_content(path, "gzip" if zipped else "text")
-    if other is not None:
-        raise DataError(other, path)
+    check_content(path, "gzip" if zipped else "text")
     if not zipped:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
