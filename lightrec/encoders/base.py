@@ -12,7 +12,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -39,6 +39,9 @@ DIGEST = 16
 """Bytes of a text's hash: a clash among a billion texts has a chance of 1e-21."""
 _ENDS = re.compile(r"(?<=[.!?])\s+")
 """Where a sentence ends and another begins."""
+
+
+_Compute: TypeAlias = Callable[[Sequence[Any]], Tensor]
 
 
 class Encoder(ABC):
@@ -119,10 +122,27 @@ def encoded(encoder: Encoder, values: Sequence[Any], items: Sequence[str]) -> Te
     :raises PluginError: where the encoder fails, or gives something else.
     """
 
+    name = plugins.provider(encoder)
+
     def checked(some: Sequence[Any]) -> Tensor:
         with plugins.blaming(encoder, f"encode {len(some)} texts"):
-            size, vectors = encoder.size, encoder.encode(some)
-        return _sound(encoder, vectors, size, some, lambda value: items[values.index(value)])
+            expected, vectors = (len(some), encoder.size), encoder.encode(some)
+        if not isinstance(vectors, Tensor) or vectors.shape != expected:
+            what = tuple(vectors.shape) if isinstance(vectors, Tensor) else type(vectors).__name__
+            raise PluginError(
+                f"{name} gave {what} for {len(some)} texts; expected is a tensor of shape "
+                f"{expected}, one vector a text, as long as its `size` says."
+            )
+        bad = (~vectors.isfinite()).any(1).nonzero().flatten().tolist()
+        if bad:
+            text, item = str(some[bad[0]]), items[values.index(some[bad[0]])]
+            shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+            raise PluginError(
+                f"{name} gave vectors with NaN or infinity for {len(bad)} of {len(some)} texts, "
+                f"the first being {shown!r} of the item {item!r}. Every text must have a finite "
+                "vector, also one that is empty or in no known language."
+            )
+        return vectors.to("cpu", torch.float32)
 
     if encoder.fingerprint is None or isinstance(encoder, TrainableEncoder):
         return checked(values)
@@ -144,18 +164,14 @@ def item_vectors(encoder: Encoder, catalog: pl.DataFrame, encode_empty: bool = F
             "or take another encoder."
         )
     column = catalog[encoder.column]
-    texts = column.dtype == pl.String
-    values = (column.fill_null("") if texts else column).to_list()
+    if column.dtype == pl.String:
+        column = column.fill_null("")
+    values, ids = column.to_list(), catalog[Column.ITEM]
     table = torch.zeros(len(values) + 1, encoder.size)
-    rows = [
-        row
-        for row, value in enumerate(values, start=1)
-        if value is not None and (encode_empty or value != "")
-    ]
+    rows = [i for i, v in enumerate(values) if v is not None and (encode_empty or v != "")]
     if rows:
-        ids = catalog[Column.ITEM]
-        own = [values[row - 1] for row in rows], [ids[row - 1] for row in rows]
-        table[rows] = encoded(encoder, *own)
+        own = [values[row] for row in rows], [ids[row] for row in rows]
+        table[[row + 1 for row in rows]] = encoded(encoder, *own)
     return table
 
 
@@ -166,58 +182,22 @@ def text_vectors(catalog: Catalog, encoder: Encoder) -> Tensor:
     :returns: (N + 1, 2 · encoder.size) float32, side by side the title's vector and the text's,
         each the mean of its sentences'; row 0 is zero.
     """
-    ids = catalog.items[Column.ITEM].to_list()
-    parts = [
-        _means(catalog.items[name].fill_null("").to_list(), ids, encoder)
-        for name in (Column.TITLE, Column.TEXT)
-    ]
+    parts = []
+    for name in (Column.TITLE, Column.TEXT):
+        texts = catalog.items[name].fill_null("").to_list()
+        sentences = [_ENDS.split(text.strip()) for text in texts]
+        owners: dict[str, str] = {}
+        for own, item in zip(sentences, catalog.items[Column.ITEM], strict=True):
+            for sentence in own:
+                owners.setdefault(sentence, item)
+        place = {sentence: row for row, sentence in enumerate(owners)}
+        vectors = encoded(encoder, list(owners), list(owners.values()))
+        parts.append(torch.stack([vectors[[place[s] for s in own]].mean(0) for own in sentences]))
     return pad(torch.cat(parts, 1), (0, 0, 1, 0))
 
 
-def _means(texts: Sequence[str], ids: Sequence[str], encoder: Encoder) -> Tensor:
-    sentences = [_ENDS.split(text.strip()) for text in texts]
-    owners: dict[str, str] = {}
-    for own, item in zip(sentences, ids, strict=True):
-        for sentence in own:
-            owners.setdefault(sentence, item)
-    place = {sentence: row for row, sentence in enumerate(owners)}
-    vectors = encoded(encoder, list(owners), list(owners.values()))
-    return torch.stack([vectors[[place[s] for s in own]].mean(0) for own in sentences])
-
-
-def _sound(
-    encoder: Encoder,
-    vectors: object,
-    size: int,
-    values: Sequence[Any],
-    owner: Callable[[Any], str],
-) -> Tensor:
-    """Give vectors as float32 on the CPU, if they are what an encoder must give."""
-    expected = (len(values), size)
-    if not isinstance(vectors, Tensor) or vectors.shape != expected:
-        what = tuple(vectors.shape) if isinstance(vectors, Tensor) else type(vectors).__name__
-        raise PluginError(
-            f"{plugins.provider(encoder)} gave {what} for {len(values)} texts; expected is a "
-            f"tensor of shape {expected}, one vector a text, as long as its `size` says."
-        )
-    bad = (~vectors.isfinite()).any(1).nonzero().flatten().tolist()
-    if bad:
-        value = values[bad[0]]
-        text = str(value)
-        shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
-        raise PluginError(
-            f"{plugins.provider(encoder)} gave vectors with NaN or infinity for {len(bad)} of "
-            f"{len(values)} texts, the first being {shown!r} of the item {owner(value)!r}. Every "
-            "text must have a finite vector, also one that is empty or in no known language."
-        )
-    return vectors.to("cpu", torch.float32)
-
-
 def _through_cache(
-    fingerprint: str | None,
-    size: int,
-    values: Sequence[Any],
-    compute: Callable[[Sequence[Any]], Tensor],
+    fingerprint: str | None, size: int, values: Sequence[Any], compute: _Compute
 ) -> Tensor:
     """Encode different values once, and with a fingerprint only those that are not on disk yet."""
     # By digest: a list of numbers is a value too, and cannot be a key itself.

@@ -68,66 +68,58 @@ def visible(present: Tensor) -> Tensor:
     return ((causal & present[:, None, :]) | itself)[:, None]
 
 
-def attend(projected: Tensor, heads: int, seen: Tensor, angles: Tensor) -> Tensor:
-    """Attend with rotary positions.
-
-    :param projected: (B, L, 3 D), queries, keys and values side by side.
-    :param heads: number of heads H.
-    :param seen: from :func:`visible`.
-    :param angles: of the width D / H.
-    :returns: (B, L, D), the heads side by side.
-    """
-    batch, length, width = projected.shape
-    query, key, value = projected.view(batch, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
-    attended = functional.scaled_dot_product_attention(
-        rotate(query, angles), rotate(key, angles), value, attn_mask=seen
-    )
-    return attended.transpose(1, 2).reshape(batch, length, width // 3)
-
-
-def head_size(size: int, heads: int) -> int:
-    """Give the width of one head.
-
-    :raises ValueError: where it is no whole, even number.
-    """
-    if size % (2 * heads):
-        raise ValueError(
-            f"The width {size} cannot be divided among {heads} heads of even width: choose a "
-            f"multiple of {2 * heads}."
-        )
-    return size // heads
-
-
-class Block(nn.Module):
-    """One pre-norm layer: causal self-attention, then a feed-forward network.
+class Layer(nn.Module):
+    """What the layers of both transformers have: causal self-attention over the normed stream.
 
     :param size: width D.
     :param heads: number of attention heads; must divide D into even widths.
-    :param feedforward: width of the inner layer as a multiple of D.
-    :param dropout: on what each half adds to the residual stream.
+    :param dropout: on what each half of the layer adds to the stream.
     """
 
-    def __init__(self, size: int, heads: int, feedforward: int, dropout: float) -> None:
+    def __init__(self, size: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
         self.attention_norm = nn.RMSNorm(size)
         self.attention_in = nn.Linear(size, 3 * size, bias=False)
         self.attention_out = nn.Linear(size, size, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def attend(self, x: Tensor, seen: Tensor, angles: Tensor) -> Tensor:
+        """Attend with rotary positions.
+
+        :param x: (B, L, D).
+        :param seen: from :func:`visible`.
+        :param angles: of the width D / heads.
+        :returns: (B, L, D), what attention adds to the stream.
+        """
+        projected = self.attention_in(self.attention_norm(x)).view(*x.shape[:2], 3, self.heads, -1)
+        query, key, value = projected.permute(2, 0, 3, 1, 4)
+        attended = functional.scaled_dot_product_attention(
+            rotate(query, angles), rotate(key, angles), value, attn_mask=seen
+        )
+        return self.attention_out(attended.transpose(1, 2).reshape(x.shape))
+
+
+class Block(Layer):
+    """One pre-norm layer: causal self-attention, then a feed-forward network.
+
+    :param feedforward: width of the inner layer as a multiple of D.
+    """
+
+    def __init__(self, size: int, heads: int, feedforward: int, dropout: float) -> None:
+        super().__init__(size, heads, dropout)
         last = nn.Linear(feedforward * size, size)
         self.feedforward = nn.Sequential(
             nn.RMSNorm(size), nn.Linear(size, feedforward * size), nn.GELU(), last
         )
-        self.dropout = nn.Dropout(dropout)
         # What a layer adds starts small, so that the stack starts near the identity.
         nn.init.normal_(self.attention_out.weight, std=0.02)
         nn.init.normal_(last.weight, std=0.02)
         nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor, seen: Tensor, angles: Tensor) -> Tensor:
-        """Map (B, L, D) to (B, L, D); ``seen`` is (B, 1, L, L) bool, query by key."""
-        projected = self.attention_in(self.attention_norm(x))
-        attended = attend(projected, self.heads, seen, angles)
-        x = x + self.dropout(self.attention_out(attended))
+        """Map (B, L, D) to (B, L, D); see :meth:`Layer.attend`."""
+        x = x + self.dropout(self.attend(x, seen, angles))
         return x + self.dropout(self.feedforward(x))
 
 
@@ -151,7 +143,12 @@ class CausalTransformer(UserTower):
         self, size: int, layers: int = 2, heads: int = 2, feedforward: int = 4, dropout: float = 0.4
     ) -> None:
         super().__init__()
-        self.head_size = head_size(size, heads)
+        if size % (2 * heads):
+            raise ValueError(
+                f"The width {size} cannot be divided among {heads} heads of even width: choose a "
+                f"multiple of {2 * heads}."
+            )
+        self.head_size = size // heads
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
             self.block(size, heads, feedforward, dropout) for _ in range(layers)
@@ -185,32 +182,20 @@ class SwiGLU(nn.Module):
         return self.leave(functional.silu(gate) * value)
 
 
-class LigrBlock(nn.Module):
-    """One layer: x + σ(W x) * F(norm(x)), with F first attention, then SwiGLU.
-
-    :param size: width D.
-    :param heads: number of attention heads; must divide D into even widths.
-    :param feedforward: width of the inner layer as a multiple of D.
-    :param dropout: on what each half adds.
-    """
+class LigrBlock(Layer):
+    """One layer: x + σ(W x) * F(norm(x)), F first attention, then SwiGLU; see :class:`Block`."""
 
     def __init__(self, size: int, heads: int, feedforward: int, dropout: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.attention_norm, self.feedforward_norm = nn.RMSNorm(size), nn.RMSNorm(size)
-        self.attention_in = nn.Linear(size, 3 * size, bias=False)
-        self.attention_out = nn.Linear(size, size, bias=False)
+        super().__init__(size, heads, dropout)
+        self.feedforward_norm = nn.RMSNorm(size)
         self.attention_gate, self.feedforward_gate = nn.Linear(size, size), nn.Linear(size, size)
         self.feedforward = SwiGLU(size, feedforward * size)
-        self.dropout = nn.Dropout(dropout)
-        # As in the other transformer: the stack starts near the identity.
         nn.init.normal_(self.attention_out.weight, std=0.02)
         nn.init.normal_(self.feedforward.leave.weight, std=0.02)
 
     def forward(self, x: Tensor, seen: Tensor, angles: Tensor) -> Tensor:
-        """Map (B, L, D) to (B, L, D); ``seen`` is (B, 1, L, L) bool, query by key."""
-        projected = self.attention_in(self.attention_norm(x))
-        added = self.attention_out(attend(projected, self.heads, seen, angles))
+        """Map (B, L, D) to (B, L, D); see :meth:`Layer.attend`."""
+        added = self.attend(x, seen, angles)
         x = x + torch.sigmoid(self.attention_gate(x)) * self.dropout(added)
         added = self.feedforward(self.feedforward_norm(x))
         return x + torch.sigmoid(self.feedforward_gate(x)) * self.dropout(added)
@@ -247,7 +232,7 @@ class GRU(UserTower):
         self.out = nn.Linear(size, size)
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """Read sequences; see :meth:`~lightrec.nn.towers.UserTower.forward`."""
+        """Read sequences; see :meth:`UserTower.forward`."""
         # What is present comes first, so that padding is read after it and moves no state.
         order = (~present).to(torch.int8).argsort(dim=1, stable=True)
         ordered = x.gather(1, order[..., None].expand_as(x))
@@ -282,7 +267,7 @@ class MeanPooling(UserTower):
         self.out = nn.Linear(size, size)
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """Read sequences; see :meth:`~lightrec.nn.towers.UserTower.forward`."""
+        """Read sequences; see :meth:`UserTower.forward`."""
         batch, length, _ = x.shape
         steps = torch.arange(length, device=x.device)
         back = (steps[:, None] - steps).to(x.dtype)

@@ -9,9 +9,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lightrec.data.domain import Domain
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.encoders.base import Encoder
 from lightrec.errors import DataError, RecipeError
 from lightrec.nn.towers import GRU, CausalTransformer, LigrTransformer, MeanPooling
@@ -26,6 +23,7 @@ from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import SequenceData
+from tests.ranking.training import prepared, trainer
 
 USERS, ITEMS, STEPS = 40, 24, 9
 TOWER = partial(CausalTransformer, dropout=0.0)
@@ -48,42 +46,17 @@ def store(tmp_path_factory):
         for user in range(USERS)
         for step in range(STEPS)
     ]
-    folder = tmp_path_factory.mktemp("store") / "data"
-    prepare(
-        InteractionLog(pl_frames.DataFrame(rows)),
-        folder,
-        domain=Domain(),
-        minimum_value=None,
-        k_core=0,
-        split="leave-one-out",
-        equal_times="file",
-        seed=0,
-    )
-    return folder
+    return prepared(pl_frames.DataFrame(rows), tmp_path_factory.mktemp("store") / "data")
 
 
-def trainer(epochs, folder, **settings):
-    return pl.Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
-        **settings,
-    )
-
-
-def fitted(store, folder, epochs=8, **settings):
-    pl.seed_everything(0, verbose=False)
+def fitted(store, folder, epochs=8, seed=0, callbacks=None, checkpoint=None, **settings):
+    pl.seed_everything(seed, verbose=False)
     data = SequenceData(str(store), max_length=8, batch_size=8)
     module = RankingModule(
         ITEMS, 0, **{"size": 16, "max_length": 8, "tower": TOWER, "learning_rate": 0.02} | settings
     )
-    training = trainer(epochs, folder)
-    training.fit(module, datamodule=data)
+    training = trainer(epochs, folder, callbacks=callbacks)
+    training.fit(module, datamodule=data, ckpt_path=checkpoint)
     return module.eval(), training, data
 
 
@@ -91,7 +64,6 @@ def fitted(store, folder, epochs=8, **settings):
     "settings",
     [
         {},
-        {"loss": SampledSoftmaxLoss(12)},
         {"start": "random", "schedule": "constant"},
         {"mask_seen": False},
         {"tower": partial(LigrTransformer, dropout=0.0)},
@@ -144,22 +116,15 @@ def test_a_checkpoint_is_enough_to_load(store, tmp_path):
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(store, tmp_path):
     whole, *_ = fitted(store, tmp_path, epochs=4)
-    # Stopped half-way: the schedule still looks forward to four epochs.
-    pl.seed_everything(0, verbose=False)
-    half = RankingModule(ITEMS, 0, size=16, max_length=8, tower=TOWER, learning_rate=0.02)
 
     class Stop(pl.Callback):
         def on_train_epoch_end(self, trainer, pl_module):
             if trainer.current_epoch == 1:
                 trainer.save_checkpoint(tmp_path / "half.ckpt")
 
-    def data():
-        return SequenceData(str(store), max_length=8, batch_size=8)
-
-    trainer(4, tmp_path, callbacks=[Stop()]).fit(half, datamodule=data())
-    pl.seed_everything(7, verbose=False)
-    rest = RankingModule(ITEMS, 0, size=16, max_length=8, tower=TOWER, learning_rate=0.02)
-    trainer(4, tmp_path).fit(rest, datamodule=data(), ckpt_path=tmp_path / "half.ckpt")
+    # Stopped half-way: the schedule still looks forward to four epochs.
+    fitted(store, tmp_path, epochs=4, callbacks=[Stop()])
+    rest, *_ = fitted(store, tmp_path, epochs=4, seed=7, checkpoint=tmp_path / "half.ckpt")
     for a, b in zip(whole.parameters(), rest.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -199,35 +164,25 @@ def test_lengths_must_agree(store, tmp_path):
 
 def test_a_log_without_an_order_is_refused(tmp_path):
     log = pl_frames.DataFrame({"user": ["a", "b"], "item": ["x", "y"], "time": [1, 2]})
-    settings = {"minimum_value": None, "k_core": 0, "equal_times": "file", "seed": 0}
-    prepare(InteractionLog(log), tmp_path / "d", domain=Domain(), split="leave-one-out", **settings)
-    data = SequenceData(str(tmp_path / "d"))
+    data = SequenceData(str(prepared(log, tmp_path / "d")))
     with pytest.raises(DataError, match="two training events"):
         data.train_dataloader()
     with pytest.raises(DataError, match="no validation events"):
         data.val_dataloader()
 
 
-def test_movielens_beats_popularity_after_two_epochs(tmp_path):
+def test_movielens_beats_popularity_after_one_epoch(tmp_path):
     root = os.environ.get("LIGHTREC_TEST_DATA")
     if root is None:
         pytest.skip("LIGHTREC_TEST_DATA is not set")
     from lightrec.data.readers.recbole import RecBoleReader
 
-    tables = RecBoleReader().read(Path(root) / "ml-100k")
-    prepare(
-        tables.log,
-        tmp_path / "data",
-        domain=Domain(),
-        minimum_value=None,
-        k_core=5,
-        split="leave-one-out",
-        equal_times="file",
-        seed=0,
-    )
+    log = RecBoleReader().read(Path(root) / "ml-100k").log
     pl.seed_everything(0, verbose=False)
-    data = SequenceData(str(tmp_path / "data"), max_length=30, batch_size=64)
-    module = RankingModule(data.num_items, 0, size=32, max_length=30, learning_rate=3e-3)
+    folder = prepared(log, tmp_path / "data", k_core=5)
+    data = SequenceData(str(folder), max_length=30, batch_size=64)
+    tower = partial(CausalTransformer, layers=1)
+    module = RankingModule(data.num_items, 0, 32, tower, max_length=30, learning_rate=3e-3)
     assert (data.num_users, data.num_items) == (943, 1349)
     counts = data.popularity().double()
     popular = evaluate_scores(
@@ -235,7 +190,7 @@ def test_movielens_beats_popularity_after_two_epochs(tmp_path):
     )
     # Popularity is known on this split: .044.
     assert popular.metrics()["ndcg@10"] == pytest.approx(0.044, abs=0.001)
-    trainer(2, tmp_path, gradient_clip_val=1.0).fit(module, datamodule=data)
+    trainer(1, tmp_path, gradient_clip_val=1.0).fit(module, datamodule=data)
     module.eval()
     with torch.no_grad():
         found = evaluate_scores(module.scores, data.test_dataloader())
