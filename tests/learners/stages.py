@@ -1,5 +1,7 @@
 """A small training of every stage, by name: what devices, precisions and processes are tried on."""
 
+from functools import partial
+
 import torch
 
 from lightrec.learners.adversarial import AIRL, GAIL
@@ -41,7 +43,8 @@ REWARDS = {"maxent": MaxEnt, "iq": IQLearn, "clicks": ClickClassifier}
 
 def ranking(folder, batch_size=8, **settings):
     data = SequenceData(str(folder / "data"), max_length=4, batch_size=batch_size)
-    chosen = {"size": 8, "max_length": 4, "tower": CausalTransformer, **settings}
+    tower = partial(CausalTransformer, layers=1, dropout=0.0)
+    chosen = {"size": 8, "max_length": 4, "tower": tower, **settings}
     return RankingModule(data.num_items, 0, **chosen), data
 
 
