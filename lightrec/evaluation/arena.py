@@ -65,9 +65,8 @@ class Arena:
         return replace(self, simulator=played, policies=policies)
 
     def policy(self, name: str) -> Contender:
-        """Find a contender: a word, an installed policy with settings, or a saved policy's folder.
+        """Find a contender: ``random``, ``Habit:strength=2``, or a folder: ``runs/video/policy``.
 
-        :param name: such as ``random``, ``Habit:strength=2`` or ``runs/video/policy``.
         :raises RecipeError: where there is none, or where it is of another catalog.
         """
         if name in self.policies:
@@ -91,10 +90,7 @@ class Arena:
         )
 
     def play(self, contender: Contender, sessions: int, seed: int, **how: Any) -> Sessions:
-        """Play at least so many sessions of a contender; the same chance awaits all of them.
-
-        :param how: as :func:`~lightrec.simulators.rollout.judge` takes it.
-        """
+        """Play at least so many sessions of a contender, as rollout's ``judge`` takes the rest."""
         seeds = self.seeds(sessions, seed)
         return judge({"": contender}, self.simulator, self.users, seeds, **how)[""]
 
@@ -135,7 +131,6 @@ def arena(
     :param what: a run folder, or the short name of an installed simulator.
     :param sessions: at most so many side by side.
     :param seed: of the users drawn from a run's log.
-    :param settings: of the simulator.
     :param model: which user model of a run: ``users_a`` or ``users_b``.
     :raises RecipeError: where a setting is not known, or a simulator needs more than a name.
     """

@@ -1,10 +1,10 @@
 """Evaluators, and what they find: numbers, and sections, tables and charts as plain data."""
 
 import dataclasses
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 from lightrec.intervals import Interval
 from lightrec.run import Run
@@ -98,10 +98,7 @@ class Section:
     note: str = ""
 
     def markdown(self, level: int = 2) -> str:
-        """Set it as Markdown, without its charts.
-
-        :param level: of the heading.
-        """
+        """Set it as Markdown, without its charts; the level is that of the heading."""
         parts = ["#" * level + f" {self.title}", self.text]
         parts += [table.markdown() for table in self.tables] + [self.note]
         return "\n\n".join(filter(None, parts)) + "\n"
@@ -136,9 +133,8 @@ class Evaluator(ABC):
     def evaluate(self, run: Run, seed: int) -> Findings:
         """Compute metrics, and say what they mean.
 
-        :param run: the run, with the stages before ``evaluate`` finished. It is only read.
-        :param seed: whatever is drawn is drawn from it, so that the same run gives the
-            same metrics.
+        :param run: with the stages before ``evaluate`` finished; it is only read.
+        :param seed: of whatever is drawn, so that the same run gives the same metrics.
         """
 
 
@@ -185,10 +181,7 @@ def keys_of(key: str, found: tuple[float, float, float]) -> dict[str, float]:
 
 
 def give(interval: Interval | None) -> str:
-    """Write a mean with half the width of its interval, or its ends where it lies unevenly.
-
-    :returns: a dash for nothing.
-    """
+    """Write a mean with half the width of its interval, or its ends where it lies unevenly."""
     if interval is None:
         return NOTHING
     half, other = interval.high - interval.mean, interval.mean - interval.low
@@ -206,14 +199,6 @@ def to_plain(value: object) -> Json:
 
     :raises TypeError: where something else is found.
     """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return to_plain(vars(value))
-    if isinstance(value, Mapping):
-        return {str(name): to_plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_plain(each) for each in value]
-    if isinstance(value, float):
-        return value if isfinite(value) else None
-    if value is None or isinstance(value, str | int):
-        return value
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON.")
+    text = json.dumps(value, default=dataclasses.asdict)
+    plain: Json = json.loads(text, parse_constant=lambda _: None)
+    return plain

@@ -76,17 +76,16 @@ def transfer_ratio(home: Tensor, away: Tensor, *, same_users: bool) -> Interval 
 
     :param home: ``(U,)``, each user's advantage where the contender was trained.
     :param away: ``(U',)`` elsewhere, or ``(J, U')`` in each refit of a simulator.
-    :param same_users: whether the users are the same ones, in the same order.
+    :param same_users: whether these are the same users, in the same order.
     :returns: None where the advantage at home is not above 0 with its interval.
     """
     return ratio_interval(away, home, paired=same_users) if home.mean() > 0 else None
 
 
-def compare(sessions: Mapping[str, Refits], own: str = "policy") -> dict[str, float]:
-    """Write the contenders' metrics and one contender's paired advantages as flat keys.
+def compare(sessions: Mapping[str, Refits]) -> dict[str, float]:
+    """Write the contenders' metrics and the policy's paired advantages as flat keys.
 
     :param sessions: by contender, one entry for each refit of the simulator.
-    :param own: the contender that is compared with all others.
     :returns: ``policy/accepted`` and so on, ``policy-minus-random/accepted`` with ``/low`` and
         ``/high``: the mean over users of the difference in the user's own mean over seeds, with an
         interval that counts users and, where there are several, refits.
@@ -94,37 +93,34 @@ def compare(sessions: Mapping[str, Refits], own: str = "policy") -> dict[str, fl
     found: dict[str, float] = {}
     for name, refits in sessions.items():
         found |= {f"{name}/{key}": value for key, value in together(refits).metrics().items()}
-    for name, gained in _advantages(sessions, own).items():
+    for name, gained in _advantages(sessions).items():
         for key, values in gained.items():
-            found |= keys_of(f"{own}-minus-{name}/{key}", mean_interval(values))
+            found |= keys_of(f"policy-minus-{name}/{key}", mean_interval(values))
     return found
 
 
-def transfer_ratios(
-    here: Mapping[str, Sessions], there: Mapping[str, Refits], own: str = "policy"
-) -> dict[str, float]:
-    """Divide a contender's advantages in one simulator by those in another, where it learned.
+def transfer_ratios(here: Mapping[str, Refits], there: Mapping[str, Refits]) -> dict[str, float]:
+    """Divide the policy's advantages in one simulator by those in another, where it learned.
 
-    :param here: by contender, where the policy learned.
+    :param here: by contender, where the policy learned, which has no refits.
     :param there: the same on the same users, in each refit of a simulator where it did not.
-    :param own: the contender that is compared with all others.
     :returns: ``greedy/accepted`` and so on with ``/low`` and ``/high``, the advantage there over
         that here; without those whose advantage here is not clearly above 0.
     """
     found: dict[str, float] = {}
-    away = _advantages(there, own)
-    for name, home in _advantages({name: [one] for name, one in here.items()}, own).items():
+    away = _advantages(there)
+    for name, home in _advantages(here).items():
         for key in RATIOS:
             ratio = transfer_ratio(home[key][0], away[name][key], same_users=True)
             found |= {} if ratio is None else keys_of(f"{name}/{key}", ratio)
     return found
 
 
-def _advantages(sessions: Mapping[str, Refits], own: str) -> dict[str, dict[str, Tensor]]:
-    """Each user's advantage in each refit ``(J, U)``, by the other contender and metric."""
+def _advantages(sessions: Mapping[str, Refits]) -> dict[str, dict[str, Tensor]]:
+    """The policy's advantage in each refit, by user ``(J, U)``, other contender and metric."""
     means: dict[str, dict[str, Tensor]] = {}
     for name, refits in sessions.items():
         each = [played.user_means() for played in refits]
         means[name] = {key: torch.stack([one[key] for one in each]) for key in each[0]}
-    mine = means.pop(own)
+    mine = means.pop("policy")
     return {name: {key: mine[key] - theirs[key] for key in mine} for name, theirs in means.items()}

@@ -55,10 +55,7 @@ Makers = dict[str, Callable[[], Contender]]
 
 
 def world_contenders(world: World, learned: Learned = "click") -> Makers:
-    """Give what makes a world's contenders, by their words.
-
-    :param learned: what bandits learn from.
-    """
+    """Give what makes a world's contenders, by their words; bandits learn from ``learned``."""
     settings: dict[str, Any] = {
         # Where there is an observation, it holds what may be known of users.
         "observation_size": world.observation_size,
@@ -71,7 +68,6 @@ def world_contenders(world: World, learned: Learned = "click") -> Makers:
         return kind.from_vectors(world.item_vectors, **own, **settings)
 
     def epsilon() -> Contender:
-        """The linear model of the others: one slate in ten is drawn evenly."""
         bandit = linear(LinUCB, alpha=0.0)
         return _taught(EpsilonGreedy(bandit, EPSILON, always_drawn=True), bandit, world, users)
 
@@ -96,8 +92,7 @@ def run_contenders(
     highest; ``epsilon-greedy`` shows one slate in ten at random, else the same; ``linucb`` and
     ``thompson`` learn on the ranker's item vectors, from sessions of the same users.
 
-    :param learns_in: makes the simulator in which bandits learn, one session a user side by side:
-        that of user model A, if they are to be judged in B.
+    :param learns_in: makes the simulator in which bandits learn, one session a user side by side.
     :param users: (U,) int64.
     :param starts: of all users.
     """
@@ -153,9 +148,9 @@ def _taught(shown: Policy, bandit: LinearBandit, simulator: Simulator, users: Te
 
 
 def ranking(blend: Blend, length: int | None = None) -> Scores:
-    """Make what scores all items as the next one; it reads no declined slates.
+    """Make what scores all items as the next one by a history's last items, declined ones left out.
 
-    :param length: how many of a history's last items are read; None for all.
+    :param length: how many of these are read; None for all.
     """
     count = blend.ranker.num_items
     return lambda history: blend.scores(without_nothing(history, count)[:, -(length or 0) :])
@@ -205,12 +200,10 @@ def chosen_users(users: Tensor, limit: int, seed: int) -> Tensor:
 
 
 class Tally:
-    """Counts what was shown and what it earned, item by item; a recorder of sessions.
+    """Counts what was shown of N items and what it earned; a recorder of sessions.
 
     What was accepted earns a step's reward, or all that was shown in equal parts; and in the same
     parts what the session earned from that step on.
-
-    :param num_items: number of items N.
     """
 
     def __init__(self, num_items: int, device: torch.device | None = None) -> None:
@@ -285,7 +278,6 @@ def best_constant_lists(
 
     :param simulator: with one session for each user.
     :param users: (U,) int64.
-    :param seed: of the search.
     :param known: constant lists from elsewhere, such as popularity.
     :param leaders: also try the best items as the first of the list each, where the same list can
         be shown again and again.

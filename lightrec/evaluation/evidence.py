@@ -45,10 +45,9 @@ class Favoured:
 
 
 def favoured(metrics: Mapping[str, float]) -> Favoured:
-    """Weigh what a run measured.
+    """Weigh what a run measured: the sessions of new users in user model B.
 
-    The sessions that count are those in user model B with users who are new to user model A and to
-    the policy. An advantage is clear where its 95 % interval lies above 0.
+    An advantage is clear where its 95 % interval lies above 0.
     """
     keys = {t: f"simulator_new/policy-minus-{name}/accepted" for name, t in RIVALS.items()}
     found = {
@@ -75,11 +74,7 @@ def favoured(metrics: Mapping[str, float]) -> Favoured:
 
 
 def favoured_by(run: Path) -> Favoured:
-    """Read what a run recommends by off what its last stage wrote.
-
-    :param run: a run folder; without an evaluation of the stages that are there now, nothing
-        speaks for the policy.
-    """
+    """Read what a run folder's last stage wrote; before an evaluation nothing favours a policy."""
     try:
         metrics = Run(run).metrics()
     except RunError:

@@ -1,8 +1,4 @@
-"""The evaluator of the held-out log: how contenders rank the test events, and whom that serves.
-
-Slices of the events and items without training events are in ``slices.py``; predictions of others
-in ``predictions.py``.
-"""
+"""The evaluator of the held-out log: how contenders rank the test events, and whom that serves."""
 
 import re
 from collections.abc import Mapping
@@ -39,12 +35,7 @@ from lightrec.evaluation.slices import (
 from lightrec.keys import Key
 from lightrec.policies.base import Policy, session_start
 from lightrec.ranking.blend import Blend, described_models
-from lightrec.ranking.item_models.base import (
-    Evidence,
-    ItemModel,
-    Popularity,
-    RecentPopularity,
-)
+from lightrec.ranking.item_models.base import Evidence, ItemModel, Popularity, RecentPopularity
 from lightrec.ranking.metrics import CUTOFFS, ItemScorer, RankingResult, Scorer, evaluate_scores
 from lightrec.ranking.sequence_data import EvaluationEvents
 from lightrec.run import Run
@@ -121,7 +112,7 @@ class HeldOutLog(Evaluator):
         return metrics | cold_metrics(store, blend, models, self.batch_size, self.max_events, seed)
 
     def events(self, store: EventStore, seed: int) -> EvaluationEvents:
-        """Give the test events that are ranked, in the order of :meth:`rank`."""
+        """Give the test events in the order in which they are ranked."""
         return EvaluationEvents(
             Sequences.all_events(store), TEST, None, self.batch_size, self.max_events, seed
         )
@@ -150,12 +141,7 @@ def by_history(part: ItemScorer | Policy) -> Scorer:
 
 
 def random_scores(num_items: int, seed: int = 0) -> Scorer:
-    """Make what scores items at random: for each user one order, from the seed alone.
-
-    :param num_items: N.
-    :param seed: of the orders.
-    :returns: a scorer that gives numbers uniform on [0, 1).
-    """
+    """Make what scores N items at random, evenly on [0, 1): for each user and seed one order."""
 
     def scores(batch: Mapping[str, Tensor]) -> Tensor:
         users = batch[Key.USER]
@@ -205,9 +191,8 @@ def held_out_metrics(store: EventStore, result: RankingResult, prefix: str) -> d
 def advantage(one: RankingResult, other: RankingResult, seed: int, key: str) -> dict[str, float]:
     """Compare two contenders' NDCG@10 on the same events, by a paired bootstrap over users.
 
-    :param seed: of the bootstrap.
-    :returns: the mean difference under a key, and ``/low`` and ``/high`` below it; nothing where
-        fewer than two users have held-out events.
+    :returns: the mean difference under a key, with ``/low`` and ``/high``; nothing where fewer than
+        two users have held-out events.
     """
     if len(one.users.unique()) < 2:
         return {}
@@ -215,10 +200,7 @@ def advantage(one: RankingResult, other: RankingResult, seed: int, key: str) -> 
 
 
 def findings(metrics: Metrics, validation: Metrics) -> Findings:
-    """Say what the metrics of the held-out log mean.
-
-    :param validation: the metrics of the ranker's stage.
-    """
+    """Say what the metrics of the held-out log mean, next to those of the ranker's stage."""
     sections = ranking(metrics), beyond_the_mean(metrics), cold_section(metrics)
     return Findings(
         metrics,
@@ -313,10 +295,7 @@ def verdict(metrics: Metrics, validation: Metrics) -> list[str]:
 
 
 def beyond_the_mean(metrics: Metrics) -> Section | None:
-    """Show whom the rankings serve, and what the recommendations are like.
-
-    :returns: None where the metrics say nothing of it.
-    """
+    """Show whom the rankings serve, and with what; None where the metrics say nothing of it."""
     shown = {n: t for n, t in rankers(metrics).items() if f"test/{n}/coverage@10" in metrics}
     if not shown:
         return None

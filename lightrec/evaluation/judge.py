@@ -17,8 +17,9 @@ from lightrec.evaluation.comparison import (
     per_user,
     transfer_ratio,
 )
+from lightrec.intervals import mean_interval
 from lightrec.progress import progress_bar
-from lightrec.simulators.rollout import Contender, Sessions
+from lightrec.simulators.rollout import Sessions
 from lightrec.simulators.wrappers import Mode
 
 Showing = Literal["mode", "sample"]
@@ -30,6 +31,8 @@ BASELINES = ("greedy", "constant", "popularity")
 REFERENCE = "greedy"
 MODELS = {"users_a": "user model A", "users_b": "user model B"}
 Row = dict[str, Any]
+Played = dict[tuple[str, Showing], Sessions]
+"""By contender and showing."""
 
 
 @dataclass(frozen=True)
@@ -52,60 +55,27 @@ class Place:
         return f"{self.what}{model}" + (f" ({own})" if own else "")
 
 
-@dataclass(frozen=True, eq=False)
-class Field:
-    """One simulator in one mode, with all that is played there.
-
-    :param simulator: the letter that stands for it.
-    :param mode: of judging.
-    :param arena: the simulator, with the same users and chance for all contenders.
-    :param contenders: who plays.
-    :param sessions: by contender and showing.
-    """
-
-    simulator: str
-    mode: Mode
-    arena: Arena
-    contenders: Mapping[str, Contender]
-    sessions: dict[str, dict[Showing, Sessions]]
-
-    @property
-    def top(self) -> str | None:
-        """Who stands for 1: the oracle, else the baseline of highest return; None where none is."""
-        if ORACLE in self.arena.policies:
-            return ORACLE
-        known = [name for name in BASELINES if name in self.sessions]
-        returns = {name: float(self.sessions[name]["mode"].reward.mean()) for name in known}
-        return max(returns, key=returns.__getitem__, default=None)
-
-
 @dataclass(frozen=True)
 class Judgement:
     """All that was found.
 
     :param simulators: titles by the letter that stands for a simulator in all tables.
     :param reference: the contender over which advantages are taken.
-    :param floor: the contender that stands for 0 on the scale.
-    :param tops: by mode and letter, the contender that stands for 1; None where there is none.
-    :param users: by letter, how many.
-    :param rounds: sessions of each user, by letter.
     :param seed: of all chance.
+    :param fields: a row for each ``simulator`` and ``mode``: ``top``, the contender that stands for
+        1 on the scale on which ``random`` stands for 0, None where there is none; how many
+        ``users`` played, in how many ``rounds``; and whether it is the ``same`` as the mode free by
+        the simulator's own rules.
     :param entries: see :func:`entries`.
     :param transfers: see :func:`transfers`.
-    :param same: letter and mode, where a simulator's own rules are those of the mode already, so
-        that what was played in the mode free stands there again.
     """
 
     simulators: Mapping[str, str]
     reference: str
-    floor: str
-    tops: Mapping[str, Mapping[str, str | None]]
-    users: Mapping[str, int]
-    rounds: Mapping[str, int]
     seed: int
+    fields: Sequence[Row]
     entries: Sequence[Row]
     transfers: Sequence[Row]
-    same: Sequence[tuple[str, str]]
 
     def plain(self) -> Json:
         """Give everything for a JSON file; an interval is a list of mean, low and high."""
@@ -140,33 +110,39 @@ def judge_all(
     if over is None:
         everywhere = all(REFERENCE in on.policies for on in arenas.values())
         over = REFERENCE if everywhere else FLOOR
-    # Everything is prepared before anything is played, so that mistakes are named at once.
-    fields = [
-        _field(letter, mode, on.in_mode(mode), [*trained_in, over])
+    there = {
+        (mode, letter): on.in_mode(mode)
         for mode in sorted(modes, key=lambda mode: mode != "free")
         for letter, on in arenas.items()
+    }
+    same = [
+        key for key, on in there.items() if key[0] != "free" and on is there.get(("free", key[1]))
     ]
-    same = _play(fields, [*trained_in], sessions, seed)
-    return Judgement(
-        {letter: place.title() for letter, place in by_letter.items()},
-        over,
-        FLOOR,
-        {mode: {f.simulator: f.top for f in fields if f.mode == mode} for mode in modes},
-        {letter: len(on.users) for letter, on in arenas.items()},
-        {letter: len(on.seeds(sessions, seed)) for letter, on in arenas.items()},
-        seed,
-        [entry for field in fields for entry in entries(field, over, trained_in)],
-        [
-            transfer
-            for policy, letter in trained_in.items()
-            for home in fields
-            for away in fields
-            if policy != over and home.mode == away.mode
-            if home.simulator == letter != away.simulator
-            for transfer in transfers(home, away, policy, over)
-        ],
-        same,
-    )
+    played = _play(there, same, [*trained_in], over, sessions, seed)
+    fields, rows, transferred = [], [], []
+    for (mode, letter), on in there.items():
+        own = played[mode, letter]
+        field = {"simulator": letter, "mode": mode}
+        top = _top(on, own)
+        rounds = len(on.seeds(sessions, seed))
+        facts = {"top": top, "users": len(on.users), "rounds": rounds}
+        fields.append(field | facts | {"same": (mode, letter) in same})
+        rows += [field | row for row in entries(own, top, over, trained_in)]
+        for policy, home in trained_in.items():
+            if policy != over and home not in (None, letter):
+                users = [arenas[each].users.tolist() for each in (home, letter)]
+                found = transfers(played[mode, home], own, policy, over, users[0] == users[1])
+                transferred += [{"home": home, "away": letter, "mode": mode} | row for row in found]
+    titles = {letter: place.title() for letter, place in by_letter.items()}
+    return Judgement(titles, over, seed, fields, rows, transferred)
+
+
+def _top(on: Arena, played: Played) -> str | None:
+    """Name who stands for 1: the oracle, else the baseline of highest return."""
+    if ORACLE in on.policies:
+        return ORACLE
+    known = [name for name in BASELINES if (name, "mode") in played]
+    return max(known, key=lambda name: float(played[name, "mode"].reward.mean()), default=None)
 
 
 def _training(word: str, places: Mapping[str, Place]) -> tuple[str, str | None]:
@@ -188,103 +164,81 @@ def _training(word: str, places: Mapping[str, Place]) -> tuple[str, str | None]:
     return word, None
 
 
-def _field(letter: str, mode: Mode, there: Arena, named: Sequence[str]) -> Field:
-    tops = [ORACLE] if ORACLE in there.policies else BASELINES
-    names = dict.fromkeys([*named, FLOOR, *(name for name in tops if name in there.policies)])
-    players = {name: there.policy(name) for name in names}
-    return Field(letter, mode, there, players, {name: {} for name in players})
-
-
 def _play(
-    fields: Sequence[Field], named: Sequence[str], sessions: int, seed: int
-) -> list[tuple[str, str]]:
-    """Play all fields; those who were not named show their best alone.
-
-    :returns: simulators and modes that are, by the simulator's own rules, the mode free.
-    """
-    free = {field.simulator: field for field in fields if field.mode == "free"}
-    same = [
-        field
-        for field in fields
-        if field.mode != "free" and free and field.arena is free[field.simulator].arena
-    ]
-    played = [
-        (field, name, slates)
-        for field in fields
-        if field not in same
-        for name in field.contenders
-        for slates in SHOWINGS
-        if slates == "mode" or name in named
-    ]
-    with progress_bar(len(played), "play") as bar:
-        for field, name, slates in played:
-            bar.set_description(f"{field.simulator} {field.mode}: {name}", refresh=False)
-            field.sessions[name][slates] = field.arena.play(
-                field.contenders[name], sessions, seed, deterministic=slates == "mode"
-            )
+    there: Mapping[tuple[Mode, str], Arena],
+    same: Sequence[tuple[Mode, str]],
+    named: Sequence[str],
+    over: str,
+    sessions: int,
+    seed: int,
+) -> dict[tuple[Mode, str], Played]:
+    """Play in all modes and simulators; those who were not named show their best alone."""
+    jobs = []
+    for key, on in there.items():
+        tops = [ORACLE] if ORACLE in on.policies else BASELINES
+        names = [*named, over, FLOOR, *(name for name in tops if name in on.policies)]
+        # Everybody is made before anything is played, so that mistakes are named at once.
+        players = {name: on.policy(name) for name in dict.fromkeys(names)}
+        jobs += [
+            (key, name, player, slates)
+            for name, player in players.items()
+            for slates in SHOWINGS
+            if key not in same and (slates == "mode" or name in named)
+        ]
+    played: dict[tuple[Mode, str], Played] = {key: {} for key in there}
+    played |= {key: played["free", key[1]] for key in same}
+    with progress_bar(len(jobs), "play") as bar:
+        for key, name, player, slates in jobs:
+            bar.set_description(f"{key[1]} {key[0]}: {name}", refresh=False)
+            best = slates == "mode"
+            played[key][name, slates] = there[key].play(player, sessions, seed, deterministic=best)
             bar.update()
-    for field in same:
-        field.sessions.update(free[field.simulator].sessions)
-    return [(field.simulator, field.mode) for field in same]
+    return played
 
 
-def entries(field: Field, reference: str, trained_in: Mapping[str, str | None]) -> list[Row]:
+def entries(
+    played: Played, top: str | None, reference: str, trained_in: Mapping[str, str | None]
+) -> list[Row]:
     """Judge all contenders of a simulator, one row for each and each way of showing.
 
+    :param top: the contender that stands for 1 on the scale; None where there is no scale.
     :param reference: the contender over which advantages are taken.
     :param trained_in: letters of simulators, by contender.
-    :returns: ``simulator``, ``mode``, ``policy``, ``slates`` and ``trained_in``; ``earned``, see
+    :returns: ``policy``, ``slates`` and ``trained_in``; ``earned``, see
         :func:`~lightrec.evaluation.comparison.earned`; ``coverage``; ``normalised``, the return on
-        the scale where the floor has 0 and the top 1, None where there is no scale; and
-        ``advantage`` over the reference shown as ``mode``, None for itself.
+        the scale, or None; and ``advantage`` over the reference shown as ``mode``, None for itself.
     """
-    floor, other = (field.sessions[name]["mode"] for name in (FLOOR, reference))
-    top = None if field.top is None else field.sessions[field.top]["mode"]
+    floor, other = played[FLOOR, "mode"], played[reference, "mode"]
     return [
         {
-            "simulator": field.simulator,
-            "mode": field.mode,
             "policy": name,
             "slates": slates,
             "trained_in": trained_in.get(name),
             "earned": earned(own),
             "coverage": own.coverage,
-            "normalised": None if top is None else normalised(own, floor, top),
+            "normalised": None if top is None else normalised(own, floor, played[top, "mode"]),
             "advantage": None if name == reference else advantage(own, other),
         }
-        for name, shown in field.sessions.items()
-        for slates, own in shown.items()
+        for (name, slates), own in played.items()
     ]
 
 
-def transfers(home: Field, away: Field, policy: str, reference: str) -> list[Row]:
+def transfers(
+    home: Played, away: Played, policy: str, reference: str, same_users: bool
+) -> list[Row]:
     """Follow a policy's advantage from one simulator to another, one row for each showing.
 
-    :returns: ``policy``, ``mode``, ``slates``, ``home`` and ``away``; the advantages ``at_home``
-        and ``elsewhere``; and ``ratio``, elsewhere over home, None where that at home is not above
-        0 with its interval.
+    :returns: ``policy``, ``slates``, the advantages ``at_home`` and ``elsewhere``, and ``ratio``,
+        elsewhere over home, None where that at home is not above 0 with its interval.
     """
-    same_users = home.arena.users.tolist() == away.arena.users.tolist()
     found = []
     for slates in SHOWINGS:
-        gained = []
-        for field in (home, away):
-            own, other = field.sessions[policy][slates], field.sessions[reference]["mode"]
-            users = per_user(own, other)
-            gained.append((advantage(own, other)["total"], users[:, 0] - users[:, 2]))
-        (at_home, here), (elsewhere, there) = gained
-        found.append(
-            {
-                "policy": policy,
-                "mode": home.mode,
-                "slates": slates,
-                "home": home.simulator,
-                "away": away.simulator,
-                "at_home": at_home,
-                "elsewhere": elsewhere,
-                "ratio": transfer_ratio(here, there, same_users=same_users),
-            }
-        )
+        pairs = [(on[policy, slates], on[reference, "mode"]) for on in (home, away)]
+        gains = [users[:, 0] - users[:, 2] for users in (per_user(*pair) for pair in pairs)]
+        at_home, elsewhere = map(mean_interval, gains)
+        ratio = transfer_ratio(*gains, same_users=same_users)
+        row: Row = {"policy": policy, "slates": slates}
+        found.append(row | {"at_home": at_home, "elsewhere": elsewhere, "ratio": ratio})
     return found
 
 
@@ -300,17 +254,19 @@ def markdown(found: Judgement) -> str:
         "95 % interval over users."
     )
     parts = [Section("Policies judged", f"{names}\n\n{shown}").markdown(1)]
-    for mode in dict.fromkeys(entry["mode"] for entry in found.entries):
-        rows = [entry for entry in found.entries if entry["mode"] == mode]
+    for mode in dict.fromkeys(field["mode"] for field in found.fields):
         parts.append(Section(f"Mode {mode}", "").markdown())
-        for letter, title in found.simulators.items():
-            here = [entry for entry in rows if entry["simulator"] == letter]
-            section = Section(f"{letter}: {title}", "", _tables(here, found.reference))
-            if (letter, mode) in found.same:
-                words = "Its own rules are those of this mode: all is as in the mode free."
-                section = Section(section.title, words)
+        fields = [field for field in found.fields if field["mode"] == mode]
+        rows = [entry for entry in found.entries if entry["mode"] == mode]
+        for letter, field in zip(found.simulators, fields, strict=True):
+            section = Section(f"{letter}: {found.simulators[letter]}", "")
+            if field["same"]:
+                section.text = "Its own rules are those of this mode: all is as in the mode free."
+            else:
+                here = [entry for entry in rows if entry["simulator"] == letter]
+                section.tables = _tables(here, found.reference)
             parts.append(section.markdown(3))
-        tops = [f"{name}: {top or 'none is known'}" for name, top in found.tops[mode].items()]
+        tops = [f"{field['simulator']}: {field['top'] or 'none is known'}" for field in fields]
         scale = (
             f"Return by simulator, where {FLOOR} has 0 and the best that is known has 1 "
             f"({', '.join(tops)}), both shown as `mode`. A star marks the simulator of training."
@@ -354,7 +310,7 @@ def _pivot(corner: str, columns: Sequence[str], cells: Mapping[tuple[str, str], 
 
 
 def _transferred(found: Judgement) -> Section:
-    head = ["policy", "mode", "slates", "from", "to", "advantage at home", "elsewhere"]
+    head = ["from", "to", "mode", "policy", "slates", "advantage at home", "elsewhere"]
     rows = [
         [value if isinstance(value, str) else give(value) for value in row.values()]
         for row in found.transfers

@@ -64,13 +64,10 @@ Earned = Mapping[str, Interval]
 class Probe:
     """What a probe found.
 
-    :param simulator: its name.
-    :param mode: of judging.
     :param action: what is constant, in words, such as ``list of items``.
     :param earned: by contender, see :func:`~lightrec.evaluation.comparison.earned`.
     :param shares: reward per step on the scale of the lowest and the highest reward of a step.
-    :param lowest: reward that any step of any contender gave.
-    :param highest: likewise.
+    :param lowest: reward that any step of any contender gave; ``highest`` likewise.
     :param hole: whether the rule says that there is one.
     :param pays_for_repeats: whether the same list over and over earns more a step than without
         repeats; None where a list cannot be shown over and over.
@@ -117,9 +114,7 @@ def probe(
     :param what: a world's name, a run folder, or ``VirtualTaobao`` with its ``folder`` among the
         settings.
     :param policies: learned ones, which stand next to it; a world's oracle does in any case.
-    :param mode: of judging.
     :param sessions: at least so many of each contender, after the search.
-    :param seed: of all chance.
     :raises RecipeError: where something is not known, or a policy cannot play.
     """
     if what != TAOBAO:
@@ -135,10 +130,7 @@ def probe(
             f"{what} reads its published weights from a folder: give it as `--set folder=FOLDER`, "
             "where FOLDER holds the three files or is a checkout of eyounx/VirtualTaobao."
         )
-    played, searched = (
-        make_of(VirtualTaobao, settings, batch_size=count) for count in (sessions, SEARCHED)
-    )
-    return _probe_weights(in_mode(played, mode), searched, mode, seed)
+    return _probe_weights(settings, mode, seed, sessions)
 
 
 def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessions: int) -> Probe:
@@ -221,9 +213,7 @@ def judge_probe(
     return Probe(simulator, mode, action, made, shares, lowest, highest, hole, repeats, verdict)
 
 
-def _hole(
-    action: str, made: Mapping[str, Earned], shares: Mapping[str, Interval], highest: float
-) -> str:
+def _hole(action: str, made: Mapping[str, Earned], shares: Earned, highest: float) -> str:
     times = shares[CONSTANT].mean / max(shares[RANDOM].mean, 1e-12)
     less = f"{times:.0f} times less" if times < 1e6 else "nothing"
     return (
@@ -250,27 +240,22 @@ def _of_repeats(made: Mapping[str, Earned], *, pays: bool) -> str:
     return f"{text}: repeats do not pay."
 
 
-def _probe_weights(
-    simulator: VirtualTaobao, searched: VirtualTaobao, mode: Mode, seed: int
-) -> Probe:
-    """Search the weights that everybody clicks on, and play them next to random ones.
-
-    :param simulator: of the sessions that are measured.
-    :param searched: of the sessions on whose users the weights are searched.
-    """
-    chance = torch.Generator().manual_seed(seed)
-    rows = simulator.batch_size[0]
-
-    def random() -> Tensor:
-        return torch.rand(rows, WEIGHTS, generator=chance).to(simulator.device) * 2 - 1
-
+def _probe_weights(settings: Mapping[str, Any], mode: Mode, seed: int, sessions: int) -> Probe:
+    """Search the weights that everybody clicks on, and play them next to random ones."""
+    played, searched = (
+        make_of(VirtualTaobao, settings, batch_size=count) for count in (sessions, SEARCHED)
+    )
+    chance, simulator = torch.Generator().manual_seed(seed), in_mode(played, mode)
     with progress_bar(3, "play") as bar:
         searched.set_seed(seed)
         best = best_constant_action(searched, seed=seed)
         bar.update()
         found = {}
-        for name, weights in ((RANDOM, random), (CONSTANT, lambda: best.expand(rows, -1))):
-            found[name], _ = play(_Weights(weights), simulator, torch.arange(rows), seed)
+        for name, weights in (
+            (RANDOM, lambda: torch.rand(sessions, WEIGHTS, generator=chance) * 2 - 1),
+            (CONSTANT, lambda: best.expand(sessions, -1)),
+        ):
+            found[name], _ = play(_Weights(weights), simulator, torch.arange(sessions), seed)
             bar.update()
     return judge_probe(TAOBAO, mode, "action", found, (0.0, float(PAGE)))
 
@@ -287,4 +272,4 @@ class _Weights:
     def act(
         self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
     ) -> TensorDictBase:
-        return state.set(Key.ACTION, self.weights())
+        return state.set(Key.ACTION, self.weights().to(state[Key.STEP].device))

@@ -91,19 +91,19 @@ def replay(
 
 def _thin(propensity: Tensor, floor: float | None) -> Tensor:
     """Say which events (E,) are left when all shall be equally likely."""
-    if not bool(((propensity > 0) & (propensity <= 1 + 1e-6)).all()):
+    low, high = map(float, propensity.aminmax())
+    if not (low > 0 and high <= 1 + 1e-6):
         raise DataError(
             "A propensity lies outside 0 to 1, or is none. Replay needs the probability with which "
             "each slate was shown."
         )
-    low, high = float(propensity.min()), float(propensity.max())
+    if floor is None and high - low > 1e-5 * high:
+        raise DataError(
+            f"Propensities lie between {low:.3g} and {high:.3g}. Events that a policy agrees with "
+            "are a fair sample only where all slates were equally likely: give "
+            f"floor={low:.3g} to thin the log by its propensities, or take a uniform log."
+        )
     if floor is None:
-        if high - low > 1e-5 * high:
-            raise DataError(
-                f"Propensities lie between {low:.3g} and {high:.3g}. Events that a policy agrees "
-                "with are a fair sample only where all slates were equally likely: give "
-                f"floor={low:.3g} to thin the log by its propensities, or take a uniform log."
-            )
         return torch.ones(len(propensity), dtype=torch.bool)
     if not 0 < floor <= low * (1 + 1e-6):
         raise DataError(

@@ -60,7 +60,6 @@ class SimulatedSessions(Evaluator):
     :param max_users: at most so many users, drawn by the seed.
     :param slate_size: places in a slate.
     :param max_steps: steps after which a session is cut.
-    :param max_candidates: show only so many items, the most frequent ones; None for all.
     :param rounds_at_home: sessions of each user in user model A; 0 does without.
     """
 
@@ -70,12 +69,10 @@ class SimulatedSessions(Evaluator):
         max_users: int = 1000,
         slate_size: int = 1,
         max_steps: int = 40,
-        max_candidates: int | None = None,
         rounds_at_home: int = 1,
     ) -> None:
         self.rounds, self.max_users, self.rounds_at_home = rounds, max_users, rounds_at_home
         self.slate_size, self.max_steps = slate_size, max_steps
-        self.max_candidates = max_candidates
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """Give what the contenders reached, and the policy's paired advantages.
@@ -96,13 +93,22 @@ class SimulatedSessions(Evaluator):
         users = chosen_users(torch.arange(starts.num_users), self.max_users, seed)
         learned = torch.from_numpy(run.users_a.learned_from(starts.num_users))
         contenders = {name: make() for name, make in plain_contenders(run).items()}
+        simulators = [self._simulator(run, refit, starts, len(users)) for refit in refits]
         found: dict[str, float] = {"simulator/refits": len(refits)}
         if search:
             weight = self._mixture(run, starts, learned, seed)
             found["simulator/mixture/weight"] = weight
             contenders["mixture"] = mixture(run.blend, run.users_a, weight)
-            contenders["constant"] = self._constant(run, refits[0], starts, users, seed)
-        there, away = self._abroad(run, refits, starts, users, contenders, seed)
+            length = run.users_b.choice.history_length
+            history = starts.history(users, starts.ends_of(users), length)
+            known = [
+                ConstantListPolicy.from_user_model(run.users_b, history),
+                PopularityPolicy.from_appeal(torch.from_numpy(run.data.popularity())),
+            ]
+            _, contenders["constant"] = best_constant_lists(
+                simulators[0], users, seed * 1000 + SEARCH, known=known
+            )
+        there, away = self._abroad(run, simulators, users, contenders, seed)
         found |= {f"simulator/{key}": v for key, v in (compare(there) | away).items()}
         new = ~learned[users]
         found["simulator_new/users"] = float(new.sum())
@@ -113,17 +119,15 @@ class SimulatedSessions(Evaluator):
             return found
         seeds = [seed * 1000 + round_ for round_ in range(self.rounds_at_home)]
         home = self._simulator(run, run.users_a, starts, len(users))
-        here = judge(contenders, home, users, seeds)
-        lone = {name: [sessions] for name, sessions in here.items()}
-        found |= {f"simulator_a/{key}": v for key, v in compare(lone).items()}
+        here = {name: [played] for name, played in judge(contenders, home, users, seeds).items()}
+        found |= {f"simulator_a/{key}": v for key, v in compare(here).items()}
         ratios = transfer_ratios(here, there)
         return found | {f"transfer_ratio/{key}": value for key, value in ratios.items()}
 
     def _abroad(
         self,
         run: Run,
-        refits: Sequence[UserModel],
-        starts: LogStarts,
+        simulators: Sequence[UserModelSimulator],
         users: Tensor,
         contenders: Mapping[str, Contender],
         seed: int,
@@ -137,7 +141,6 @@ class SimulatedSessions(Evaluator):
         if judging.valuing is not None:
             learned["value"] = lambda history, items: judging.value(history, items)[0]
         seeds = [seed * 1000 + round_ for round_ in range(self.rounds)]
-        simulators = [self._simulator(run, refit, starts, len(users)) for refit in refits]
         found, away = {}, {}
         for name, contender in contenders.items():
             ends = None if judging.returning is None else Returns(judging)
@@ -159,20 +162,6 @@ class SimulatedSessions(Evaluator):
         found = judge(mixtures, simulator, users, [seed * 1000 + SEARCH])
         return max(MIXTURES, key=lambda weight: float(found[str(weight)].accepted.mean()))
 
-    def _constant(
-        self, run: Run, refit: UserModel, starts: LogStarts, users: Tensor, seed: int
-    ) -> Contender:
-        """Search the list for everybody that is accepted most a session in user model B."""
-        length = run.users_b.choice.history_length
-        history = starts.history(users, starts.ends_of(users), length)
-        known = [
-            ConstantListPolicy.from_user_model(run.users_b, history),
-            PopularityPolicy.from_appeal(torch.from_numpy(run.data.popularity())),
-        ]
-        simulator = self._simulator(run, refit, starts, len(users))
-        _, found = best_constant_lists(simulator, users, seed * 1000 + SEARCH, known=known)
-        return found
-
     def _simulator(
         self, run: Run, users: UserModel, starts: LogStarts, count: int
     ) -> UserModelSimulator:
@@ -183,8 +172,6 @@ class SimulatedSessions(Evaluator):
             slate_size=self.slate_size,
             max_steps=self.max_steps,
             history_length=SEEN,
-            max_candidates=self.max_candidates,
-            popularity=torch.from_numpy(run.data.popularity()),
             repeats=run.data.repeats,
         )
 

@@ -218,10 +218,7 @@ def cold_metrics(
 
 
 def targets_by_warmth(store: EventStore, counts: Tensor) -> tuple[Targets, Targets]:
-    """Held-out events about cold items, and test events about all others.
-
-    :param counts: (N + 1,) training events of each item.
-    """
+    """Give held-out events about cold items, and test events about all others."""
     tested = Sequences.targets(store, TEST)
     trained = counts.numpy()[tested.items] > 0
     cold = Sequences.targets(store, COLD) if store.has_cold else tested.only(~trained)
@@ -261,10 +258,7 @@ def _in_lists(
 
 
 def cold_section(metrics: Metrics) -> Section | None:
-    """Show how new items are ranked, and what places reserved for them cost the others.
-
-    :returns: None where no held-out event is about an item without training events.
-    """
+    """Show how new items are ranked, and what their places cost others; None without any."""
     if "cold/events" not in metrics:
         return None
     among = rows_of(metrics, "cold/{}/{}@10", TITLES, ["recall", "ndcg"])

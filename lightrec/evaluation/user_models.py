@@ -300,9 +300,9 @@ def _chosen_freely(
 
 
 COMPARED = {
-    "length/total_variation{}": "session length",
-    "popularity/total_variation{}": "popularity of items",
-    "transitions/total_variation{}": "transitions between categories",
+    "length": "session length",
+    "popularity": "popularity of items",
+    "transitions": "transitions between categories",
 }
 SIDES = {
     "length/{}": "mean steps of a session",
@@ -315,7 +315,7 @@ SIDES = {
 def statistics_section(metrics: Metrics) -> Section:
     """Show how logged sessions look when played again."""
     sides = ["real", "simulated"]
-    compared = rows_of(metrics, "statistics/{}", COMPARED, ["", "/real_halves"])
+    compared = rows_of(metrics, "statistics/{}/total_variation{}", COMPARED, ["", "/real_halves"])
     tables = [
         Table(["total variation", "simulated − real", "half − half of real"], compared),
         Table(["", *sides], rows_of(metrics, "statistics/{}", SIDES, sides)),
@@ -401,7 +401,5 @@ def spearman_within_sets(score: Tensor, truth: Tensor) -> float:
     ranks = [rankdata(x.double().numpy(), axis=1) for x in (score, truth)]
     left, right = (r - r.mean(1, keepdims=True) for r in ranks)
     scale = ((left**2).sum(1) * (right**2).sum(1)) ** 0.5
-    varied = scale > 0
-    if not varied.any():
-        return 0.0
-    return float(((left * right).sum(1)[varied] / scale[varied]).mean())
+    found = (left * right).sum(1)[scale > 0] / scale[scale > 0]
+    return float(found.mean()) if len(found) else 0.0

@@ -105,9 +105,8 @@ def recommending(metrics: Metrics) -> str:
 
 
 def summary(metrics: Metrics, tables: Sequence[str] | None = None) -> str:
-    """Set the headline numbers of a run.
+    """Set the headline numbers of a finished run, or of its ranker's stage, and of predictions.
 
-    :param metrics: of a finished run, or of its ranker's stage; with those of predictions, or not.
     :param tables: of its evaluators; None for those of lightrec's own.
     """
     if tables is None:
@@ -122,10 +121,7 @@ def summary(metrics: Metrics, tables: Sequence[str] | None = None) -> str:
 
 
 def data_section(meta: Mapping[str, Any]) -> Section:
-    """Show what was read, what was left out and why.
-
-    :param meta: the ``meta.json`` of the prepared log.
-    """
+    """Show what was read, what was left out and why, by the prepared log's ``meta.json``."""
     counts = meta["counts"]
     rows = [["events read", f"{counts['events_read']:,}"]]
     left_out = in_words(counts, LEFT_OUT, meta.get("left_out"))
@@ -177,12 +173,7 @@ def write_page(
     verdict: Sequence[str],
     figure: str,
 ) -> None:
-    """Write ``report.html`` into a folder.
-
-    :param stages: the stages whose settings are quoted.
-    :param verdict: sentences that stand first.
-    :param figure: an SVG that stands below them.
-    """
+    """Write ``report.html``: the verdict, a figure (SVG), the sections, the stages' settings."""
     stamps = {stage: run.stamp(stage) for stage in stages}
     settings = {
         stage: yaml.safe_dump({k: stamp[k] for k in ("recipe", "overrides")}, sort_keys=False)
@@ -211,7 +202,6 @@ def write_assumptions(
     """Write ``report.html`` and ``metrics.json`` on what the result owes to named assumptions.
 
     :param cells: ``name``, ``title`` and the ``metrics`` of each.
-    :param stages: the stages whose settings are quoted.
     """
     metrics = {
         f"sensitivity/{cell['name']}/{key.removeprefix('simulator/')}": value

@@ -101,11 +101,7 @@ def learned_reward(run: Run, metrics: Metrics) -> Section | None:
 
 
 def to_tensorboard(folder: Path, logs: Path) -> None:
-    """Show the same in TensorBoard, where a stage has explained its reward.
-
-    :param folder: what the stage leaves.
-    :param logs: where TensorBoard finds the stage.
-    """
+    """Show the same in a stage's TensorBoard logs, where its folder explains its reward."""
     found = _read(folder)
     if found is None:
         return
@@ -117,10 +113,7 @@ def to_tensorboard(folder: Path, logs: Path) -> None:
 
 
 def tables(found: Mapping[str, Any], other: Mapping[str, Any] | None = None) -> list[Table]:
-    """Set what was found.
-
-    :param other: the same of user model B, whose users are others.
-    """
+    """Set what was found, next to the same of user model B, whose users are others."""
     made = []
     if "linear" in found:
         others = {

@@ -1,7 +1,5 @@
 """Reward and length apart, one scale for several simulators, and what an advantage is elsewhere."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
@@ -12,7 +10,7 @@ from lightrec.evaluation.comparison import (
     per_user,
     transfer_ratio,
 )
-from lightrec.evaluation.judge import Field, entries, transfers
+from lightrec.evaluation.judge import entries, transfers
 from lightrec.simulators.rollout import Sessions
 
 
@@ -97,27 +95,22 @@ def test_the_transfer_ratio():
 
 
 def test_entries_and_transfers_name_how_slates_were_shown():
-    def field(letter, good):
-        shown = {"mode": constant(good, seed=1), "sample": constant(good - 1, seed=2)}
-        played = {"policy": shown, "greedy": {"mode": constant(3, seed=3)}}
-        played["random"] = {"mode": constant(1, seed=4)}
-        arena = SimpleNamespace(policies={"greedy": None, "random": None}, users=torch.arange(50))
-        return Field(letter, "free", arena, {}, played)
+    def played(good):
+        others = {("greedy", "mode"): constant(3, seed=3), ("random", "mode"): constant(1, seed=4)}
+        best, drawn = constant(good, seed=1), constant(good - 1, seed=2)
+        return {("policy", "mode"): best, ("policy", "sample"): drawn, **others}
 
-    home, away = field("A", 7.0), field("B", 5.0)
-    found = {(e["policy"], e["slates"]): e for e in entries(home, "greedy", {"policy": "A"})}
-    assert set(found) == {
-        ("policy", "mode"),
-        ("policy", "sample"),
-        ("greedy", "mode"),
-        ("random", "mode"),
+    home, away = played(7.0), played(5.0)
+    found = {
+        (e["policy"], e["slates"]): e for e in entries(home, "greedy", "greedy", {"policy": "A"})
     }
+    assert set(found) == set(home)
     assert found["policy", "mode"]["trained_in"] == "A"
     assert found["policy", "mode"]["normalised"].mean == pytest.approx(3, abs=0.1)
     # Over the reference as it is at its best, however the policy was shown.
     assert found["policy", "sample"]["advantage"]["total"].mean == pytest.approx(3, abs=0.1)
     assert found["greedy", "mode"]["advantage"] is None
-    by_mode, by_sample = transfers(home, away, "policy", "greedy")
-    assert (by_mode["slates"], by_mode["home"], by_mode["away"]) == ("mode", "A", "B")
+    by_mode, by_sample = transfers(home, away, "policy", "greedy", True)
+    assert (by_mode["slates"], by_sample["slates"]) == ("mode", "sample")
     assert by_mode["ratio"].mean == pytest.approx(2 / 4, abs=0.05)
     assert by_sample["ratio"].mean == pytest.approx(1 / 3, abs=0.05)

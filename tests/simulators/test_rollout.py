@@ -135,7 +135,8 @@ def test_transfer_ratios():
     there["same"] = there["other"]
     refits = {name: [played] for name, played in there.items()}
     here["better"], refits["better"] = of([9.0, 9.5, 9.0, 9.5]), refits["other"]
-    found = transfer_ratios(here | {"same": here["policy"]}, refits)
+    here["same"] = here["policy"]
+    found = transfer_ratios({name: [played] for name, played in here.items()}, refits)
     # 2.25 of 4.5 accepted items, of which lengths have no part.
     assert found["other/accepted"] == pytest.approx(0.5)
     assert found["other/per_step"] == pytest.approx(0.5)
