@@ -1,7 +1,7 @@
 """The evaluator of the held-out log: how contenders rank the test events, and whom that serves."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -76,9 +76,8 @@ class HeldOutLog(Evaluator):
     def evaluate(self, run: Run, seed: int) -> Findings:
         """Give ``test/<contender>/<metric>@<k>``, and the blend's as ``test/<metric>@<k>``.
 
-        Where the domain forbids held-out items, ``test/ineligible_events`` says how many. Next to
-        them each contender's slices and recommendations, and the blend's advantage over each item
-        model as ``test/blend-minus-<contender>/ndcg@10``.
+        Next to them how many test events are about forbidden items, each contender's slices and
+        recommendations, and the blend's advantages ``test/blend-minus-<contender>/ndcg@10``.
         """
         metrics = dict(self.without_policy(run, seed) if self.ranked is None else self.ranked)
         if run.has("policy"):
@@ -232,8 +231,6 @@ def model_names(metrics: Metrics) -> list[str]:
 
 def ranking(metrics: Metrics) -> Section:
     """Show how well the held-out events are ranked."""
-    words = {"ndcg": "NDCG", "recall": "Recall", "mrr": "MRR"}
-    columns = {f"{m}@{k}": f"{title}@{k}" for m, title in words.items() for k in CUTOFFS}
     text = (
         f"{int(metrics['test/events'])} held-out events; all items are ranked, those already seen "
         "left out, equal scores counted at the mean of their ranks."
@@ -243,20 +240,18 @@ def ranking(metrics: Metrics) -> Section:
             f" {forbidden} of the events are about an item that the domain forbids its user: "
             "nobody ranks it, and all miss it."
         )
-    rows = rows_of(metrics, "test/{}/{}", rankers(metrics), [*columns])
-    return Section(
-        "The next event, on the held-out log",
-        text,
-        [Table(["", *columns.values()], rows, "blend")],
-        [_bars(metrics, "test NDCG@10")],
-    )
+    table, bars = ranking_table(metrics, "", CUTOFFS), _bars(metrics, "test NDCG@10")
+    return Section("The next event, on the held-out log", text, [table], [bars])
 
 
-def ranking_table(metrics: Metrics) -> Table:
-    """Set how well the held-out events are ranked, for a terminal."""
-    columns = {"ndcg@10": "NDCG@10", "recall@10": "Recall@10", "mrr@10": "MRR@10"}
+def ranking_table(
+    metrics: Metrics, corner: str = "held-out log", cutoffs: Sequence[int] = (10,)
+) -> Table:
+    """Set how well the held-out events are ranked."""
+    words = {"ndcg": "NDCG", "recall": "Recall", "mrr": "MRR"}
+    columns = {f"{m}@{k}": f"{title}@{k}" for m, title in words.items() for k in cutoffs}
     rows = rows_of(metrics, "test/{}/{}", rankers(metrics), [*columns])
-    return Table(["held-out log", *columns.values()], rows)
+    return Table([corner, *columns.values()], rows, "blend")
 
 
 def validation_table(metrics: Metrics) -> Table | None:

@@ -35,11 +35,9 @@ def evaluate_predictions(run: Run, path: Path) -> dict[str, float]:
 
     :param path: CSV or Parquet with ``user``, ``item``, ``score`` or ``rank``, and perhaps
         ``known_events``.
-    :returns: ``test/predictions/<metric>`` and ``test/blend/<metric>`` over all tested users,
-        slices and recommendations included; and ``predictions/users``, ``predictions/present``,
-        ``predictions/known`` (numbers of users), ``predictions/listed`` (how many held-out items
-        the lists hold) and ``predictions/<present or all>/<who>/ndcg@10`` with ``/low`` and
-        ``/high``, where ``who`` is ``predictions``, ``blend`` or ``difference``.
+    :returns: ``test/predictions/…`` and ``test/blend/…`` over all tested users; numbers of users
+        and of held-out items listed, ``predictions/users`` and so on; and for the users present and
+        for all ``predictions/present/WHO/ndcg@10`` with its interval.
     :raises DataError: where the file cannot be read, does not fit the log, or holds nothing that
         can be judged.
     :raises RunError: where the run lacks a ranker, or its stages do not belong together.

@@ -2,17 +2,9 @@
 
 The rule. Let the share of a contender be its reward per step on the scale where the lowest reward
 that a step gave is 0 and the highest 1. A simulator has a hole where a constant action for
-everybody (a list, one item, a vector of weights)
-
-1. has more than ten times the share of random actions, with the lower end of its interval, and
-2. has half of the highest reward or more, or earns a session no less than the best policy or oracle
-   next to it.
-
-A real shop may well have a popular item that does ten times as well as a random one; it has none
-that half of all people take whenever it is shown. And a policy that is no better than one list for
-everybody, where items differ that much, has learned nothing of anybody. Where rewards are never far
-from each other, as with ratings, the first part cannot be fulfilled: there the verdict says only
-what was seen.
+everybody has more than ten times the share of random actions, with the lower end of its interval,
+and has half of the highest reward or more, or earns a session no less than the best policy or
+oracle next to it. No list of a real shop is taken by half of all people whenever it is shown.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,12 +34,9 @@ from lightrec.simulators.worlds.virtual_taobao import (
 )
 from lightrec.simulators.wrappers import Mode, in_mode
 
-TIMES = 10.0
-"""How many times the share of random actions is suspicious."""
-HALF = 0.5
-"""Which share of the highest reward is suspicious."""
+TIMES, HALF = 10.0, 0.5
+"""How many times the share of random actions, and which share of the highest, is suspicious."""
 RANDOM, CONSTANT = "random", "constant"
-"""Names of contenders: drawn evenly; the constant action that earns most a step."""
 LASTING, UNREPEATED = "constant, by session", "constant, no repeats"
 """The list that earns most a session, if it is another one; the constant list without repeats."""
 LISTS = ("constant", "popularity")

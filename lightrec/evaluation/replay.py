@@ -55,9 +55,9 @@ def replay(
     accepted: a policy is then judged by the rest.
 
     :param policy: whose slates are compared, place by place.
-    :param events: (E,) the states that the policy reads (``history``, ``mask``, ``step``, …), with
-        ``action`` (E, K) int64, ``reward`` (E, 1) and the logarithm of the slate's propensity,
-        ``action_log_prob`` (E,): the keys of a rollout, or what :func:`bandit_events` makes.
+    :param events: (E,) the states that the policy reads, with ``action`` (E, K) int64, ``reward``
+        (E, 1) and the log-propensity ``action_log_prob`` (E,): a rollout's, or of
+        :func:`bandit_events`.
     :param floor: thin the log by this propensity, at most the smallest in the log; None demands
         that all propensities are the same.
     :param deterministic: show the items of highest score, or draw slates.

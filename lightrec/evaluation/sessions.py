@@ -49,12 +49,11 @@ class SimulatedSessions(Evaluator):
     """Plays whole sessions in user model B, which neither user model A nor the policy has met.
 
     The policy plays against all that could explain its gain away: greedy by the blend, greedy by
-    user model A, a mixture of both that is chosen in A, and an even mixture of A and the
-    ranker's transformer, for which nothing was chosen; and against popularity, the best constant
-    list that B's own search finds, and random. Each refit of B is played, so that
-    intervals count what refitting B does. The same contenders play in A, where the policy learned:
-    an advantage in B over that in A is the transfer ratio. Users from whom A did not learn, and
-    whom the policy never met, are reported apart as well.
+    user model A, a mixture of both that is chosen in A, an even mixture of A and the ranker's
+    transformer, popularity, the best constant list that B's own search finds, and random. Each
+    refit of B is played, so that intervals count what refitting B does. The same contenders play in
+    A: an advantage in B over that in A is the transfer ratio. Users who are new to A and to the
+    policy are reported apart as well.
 
     :param rounds: sessions of each user in each refit of user model B.
     :param max_users: at most so many users, drawn by the seed.
@@ -77,18 +76,13 @@ class SimulatedSessions(Evaluator):
     def evaluate(self, run: Run, seed: int) -> Findings:
         """Give what the contenders reached, and the policy's paired advantages.
 
-        :returns: metrics ``simulator/…`` in user model B, ``simulator_new/…`` there with the users
-            who are new to A and to the policy, ``simulator_a/…`` in A, and
-            ``transfer_ratio/<contender>/accepted``, ``/per_step`` and ``/length``: the advantage in
-            B over that in A, left out where that is not clearly above 0.
+        :returns: metrics ``simulator/…`` in user model B, ``simulator_new/…`` there with new users,
+            ``simulator_a/…`` in A, and ``transfer_ratio/…`` where that in A is clearly above 0.
         """
         return findings(self.play(run, seed))
 
     def play(self, run: Run, seed: int, search: bool = True) -> dict[str, float]:
-        """Play the sessions of all contenders and write them as flat keys.
-
-        :param search: whether those play too that have to be searched for.
-        """
+        """Write the sessions of all contenders as flat keys; ``search`` for two of them, or not."""
         starts, refits = LogStarts.from_store(run.data), run.users_b.refits()
         users = chosen_users(torch.arange(starts.num_users), self.max_users, seed)
         learned = torch.from_numpy(run.users_a.learned_from(starts.num_users))
@@ -177,10 +171,7 @@ class SimulatedSessions(Evaluator):
 
 
 class Returns:
-    """Predicts at every session's end when its user comes back.
-
-    :param users: whose returns were fitted.
-    """
+    """Predicts at every session's end when its user comes back, where returns were fitted."""
 
     def __init__(self, users: UserModel) -> None:
         self.users = users

@@ -136,21 +136,18 @@ def compare(
     return {key: v for key, v in found.items() if lengths or not key.startswith("length")}
 
 
+@dataclass(frozen=True)
 class LoggedOffers:
     """Shows a session's own offers again, step by step; after its end, others of the log.
 
-    :param store: a log with candidates.
-    :param begins: (S,) positions of the sessions' first offers.
-    :param ends: (S,) positions after their last.
+    :param offers: (E, C) int64 candidates of the log's events, 0 where there are none.
+    :param begins: (S,) int64 positions of the sessions' first offers.
+    :param ends: (S,) int64 positions after their last.
     """
 
-    def __init__(
-        self, store: EventStore, begins: NDArray[np.int64], ends: NDArray[np.int64]
-    ) -> None:
-        assert store.candidates is not None
-        self.offers = torch.from_numpy(np.array(store.candidates, dtype=np.int64))
-        self.begins, self.ends = torch.from_numpy(begins), torch.from_numpy(ends)
-        self.any = (self.offers[:, 0] != PADDING).nonzero().squeeze(1)
+    offers: Tensor
+    begins: Tensor
+    ends: Tensor
 
     def user_vectors(self, history: Tensor) -> Tensor:
         """Nothing is known of users."""
@@ -163,7 +160,8 @@ class LoggedOffers:
         session = state[Key.USER].cpu()
         event = self.begins[session] + state[Key.STEP].squeeze(1).cpu()
         key = noise.mix(noise.mix(state[Key.SESSION], state[Key.STEP]), -4).squeeze(1).cpu()
-        other = self.any[noise.below(key, len(self.any))]
+        others = (self.offers[:, 0] != PADDING).nonzero().squeeze(1)
+        other = others[noise.below(key, len(others))]
         event = torch.where(event < self.ends[session], event, other)
         return state.set(Key.ACTION, self.offers[event].to(state[Key.SESSION].device))
 
@@ -171,16 +169,15 @@ class LoggedOffers:
 class SimulatedStatistics(Evaluator):
     """Plays logged sessions anew in user model B and compares how they look.
 
+    Transitions are compared between the values of the items' first attribute of words that has no
+    more than 40; of several values the first counts.
+
     :param sessions: at most so many sessions of users on whom B was fitted, drawn by the seed.
     :param max_steps: steps after which a session is cut, simulated or real.
-    :param category: attribute of the items whose transitions are compared; of several values the
-        first counts. None takes the first attribute of words that has no more than 40.
     """
 
-    def __init__(
-        self, sessions: int = 1000, max_steps: int = 40, category: str | None = None
-    ) -> None:
-        self.sessions, self.max_steps, self.category = sessions, max_steps, category
+    def __init__(self, sessions: int = 1000, max_steps: int = 40) -> None:
+        self.sessions, self.max_steps = sessions, max_steps
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """Give ``statistics/…``, see :func:`compare`."""
@@ -193,7 +190,7 @@ class SimulatedStatistics(Evaluator):
             torch.from_numpy(np.array(store.items)),
             ends=torch.from_numpy(begins),
         )
-        real = self._logged(store, begins, ends)
+        real = _logged(store, begins, ends)
         if store.candidates is None:
             rows, items = _chosen_freely(users, starts, real.length, seed, repeats=store.repeats)
             simulated = replace(real, session=rows, item=items)
@@ -208,7 +205,9 @@ class SimulatedStatistics(Evaluator):
                 max_steps=self.max_steps,
                 repeats=True,
             )
-            length, rows, items = _played(LoggedOffers(store, begins, ends), simulator, seed)
+            offers = torch.from_numpy(np.array(store.candidates, dtype=np.int64))
+            logged = LoggedOffers(offers, torch.from_numpy(begins), torch.from_numpy(ends))
+            length, rows, items = _played(logged, simulator, seed)
             simulated = replace(real, length=length, session=rows, item=items)
             if users.leaving is None:
                 simulated = simulated.cut(real.session.bincount(minlength=len(begins)))
@@ -233,20 +232,21 @@ class SimulatedStatistics(Evaluator):
         drawn = np.sort(np.random.default_rng(seed).permutation(len(begins))[: self.sessions])
         return begins[drawn], np.minimum(ends[drawn], begins[drawn] + self.max_steps)
 
-    def _logged(
-        self, store: EventStore, begins: NDArray[np.int64], ends: NDArray[np.int64]
-    ) -> SessionStatistics:
-        length, kinds = ends - begins, store.categories(self.category)
-        events = [np.arange(*pair) for pair in zip(begins, ends, strict=True)]
-        items = np.asarray(store.items)[np.concatenate(events)].astype(np.int64)
-        chosen = items <= store.num_items
-        return SessionStatistics(
-            torch.from_numpy(length),
-            torch.from_numpy(np.repeat(np.arange(len(begins)), length)[chosen]),
-            torch.from_numpy(items[chosen]),
-            store.num_items,
-            None if kinds is None else torch.from_numpy(kinds),
-        )
+
+def _logged(
+    store: EventStore, begins: NDArray[np.int64], ends: NDArray[np.int64]
+) -> SessionStatistics:
+    length, kinds = ends - begins, store.categories()
+    events = [np.arange(*pair) for pair in zip(begins, ends, strict=True)]
+    items = np.asarray(store.items)[np.concatenate(events)].astype(np.int64)
+    chosen = items <= store.num_items
+    return SessionStatistics(
+        torch.from_numpy(length),
+        torch.from_numpy(np.repeat(np.arange(len(begins)), length)[chosen]),
+        torch.from_numpy(items[chosen]),
+        store.num_items,
+        None if kinds is None else torch.from_numpy(kinds),
+    )
 
 
 def _by_session(noted: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

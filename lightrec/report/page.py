@@ -43,8 +43,7 @@ def write(
 ) -> None:
     """Write ``report.html``, ``report.png``, ``summary.txt`` and ``metrics.json`` into a folder.
 
-    What the recipe does not compute is left out; ``report.png``, too, where no evaluator has a
-    chart for it.
+    There is no picture where no evaluator has a chart for it.
 
     :param metrics: those of all stages and evaluators.
     :param found: what the evaluators found, in their order.

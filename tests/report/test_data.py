@@ -4,6 +4,8 @@ from lightrec.report.page import data_lines, data_section
 
 META = {
     "order": "time",
+    "settings": {"weights": {"purchase": 2.5}},
+    "used": {"view": 900, "purchase": 100, "skip": 0},
     "counts": {
         "events_read": 1200,
         "dropped_without_user": 0,
@@ -35,7 +37,8 @@ def test_what_is_left_out_is_told_by_feedback() -> None:
 
 
 def test_the_section_adds_up() -> None:
-    events, kept = data_section(META).tables
+    events, used, kept = data_section(META).tables
+    assert used.rows == [["view", "900", "1"], ["purchase", "100", "2.5"]]
     numbers = [int(cell.replace(",", "")) for _, cell in events.rows]
     assert numbers[0] - sum(numbers[1:-1]) == numbers[-1]
     assert [row[1] for row in kept.rows] == ["3"]
