@@ -138,14 +138,14 @@ def arena(
     if Path(what).is_dir():
         return _of_run(Run(what), count, seed, settings, model)
     simulator: Simulator = make("simulators", what, settings, batch_size=count)
-    chance = {"random": lambda: RandomPolicy(simulator.num_items)}
+    plain = {"random": lambda: RandomPolicy(simulator.num_items)}
     return Arena(
         what,
         simulator,
         torch.arange(count),
         simulator.catalog(),
         None,
-        world_contenders(simulator) if isinstance(simulator, World) else chance,
+        world_contenders(simulator) if isinstance(simulator, World) else plain,
         lambda kind, settings: make_of(kind, settings, num_items=simulator.num_items),
     )
 

@@ -64,11 +64,12 @@ def world_contenders(world: World, learned: Learned = "click") -> Makers:
     }
     users = torch.arange(world.batch_size[0])
 
-    def linear(kind: type[LinearBandit], **own: Any) -> LinearBandit:
-        return kind.from_vectors(world.item_vectors, **own, **settings)
+    def learned_by(kind: type[LinearBandit]) -> Contender:
+        bandit = kind.from_vectors(world.item_vectors, **settings)
+        return _taught(bandit, bandit, world, users)
 
     def epsilon() -> Contender:
-        bandit = linear(LinUCB, alpha=0.0)
+        bandit = LinUCB.from_vectors(world.item_vectors, alpha=0.0, **settings)
         return _taught(EpsilonGreedy(bandit, EPSILON, always_drawn=True), bandit, world, users)
 
     makers: Makers = {"random": lambda: RandomPolicy(world.num_items)}
@@ -77,8 +78,8 @@ def world_contenders(world: World, learned: Learned = "click") -> Makers:
     return makers | {
         "constant": lambda: ConstantListPolicy.from_appeal(best_constant(world)),
         "epsilon-greedy": epsilon,
-        "linucb": lambda: _alone(linear(LinUCB), world, users),
-        "thompson": lambda: _alone(linear(ThompsonSampling), world, users),
+        "linucb": lambda: learned_by(LinUCB),
+        "thompson": lambda: learned_by(ThompsonSampling),
         "oracle": lambda: Scored(world.oracle),
     }
 
@@ -106,7 +107,7 @@ def run_contenders(
 
     def linear(kind: type[LinearBandit]) -> Contender:
         bandit = kind.from_vectors(with_biases(run.ranker).detach())
-        return _alone(bandit, learns_in(), users)
+        return _taught(bandit, bandit, learns_in(), users)
 
     makers = plain_contenders(run)
     if not run.has("policy"):
@@ -131,10 +132,6 @@ def plain_contenders(run: Run) -> Makers:
         "popularity": lambda: PopularityPolicy.from_appeal(torch.from_numpy(run.data.popularity())),
         "random": lambda: RandomPolicy(count),
     }
-
-
-def _alone(bandit: LinearBandit, simulator: Simulator, users: Tensor) -> Policy:
-    return _taught(bandit, bandit, simulator, users)
 
 
 def _taught(shown: Policy, bandit: LinearBandit, simulator: Simulator, users: Tensor) -> Policy:

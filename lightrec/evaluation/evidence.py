@@ -1,8 +1,7 @@
 """What a finished run recommends by: the policy, or the blend that ranks the next event.
 
-The policy has to earn its place. It is taken only where its sessions are clearly better than those
-of everything that could explain its gain away; else the blend is, which the held-out log speaks
-for. Nothing heavy is imported here.
+The policy is taken only where its sessions are clearly better than those of everything that could
+explain its gain away. Nothing heavy is imported here.
 """
 
 from collections.abc import Mapping

@@ -37,12 +37,7 @@ Played = dict[tuple[str, Showing], Sessions]
 
 @dataclass(frozen=True)
 class Place:
-    """A simulator as it was asked for.
-
-    :param what: a world's name, or a run folder.
-    :param settings: of the simulator.
-    :param model: which user model of a run.
-    """
+    """A simulator as it was asked for: a world's name or a run folder, settings, a user model."""
 
     what: str
     settings: Mapping[str, Any]

@@ -153,22 +153,14 @@ class PredictionScorer:
         return scores.to(batch[Key.USER].device)
 
     def lists(self, users: Tensor, items: Tensor) -> Tensor:
-        """Say which pairs of a user and an item the predictions list.
-
-        :param users: (E,) int64 rows of the user table.
-        :param items: (E,) int64, 1 to N.
-        :returns: (E,) bool.
-        """
+        """Say which pairs of a user's row (E,) and an item (E,) the predictions list: (E,) bool."""
         owners = torch.arange(len(self.covers)).repeat_interleave(self.offsets.diff())
         width = self.num_items + 1
         return torch.isin(users * width + items, owners * width + self.items)
 
 
 def lines(metrics: Metrics) -> str:
-    """Set the scores of the users in the file and of all users, and say what the file lacks.
-
-    :returns: nothing where there are no predictions among the metrics.
-    """
+    """Set the scores of predictions, if there are any, and say what the file lacks."""
     if "predictions/users" not in metrics:
         return ""
     users, present, known, listed = (

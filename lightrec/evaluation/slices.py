@@ -115,36 +115,28 @@ def event_slices(
     - ``warm`` and ``cold``: the target has training events, or none;
     - ``head`` and ``tail``: it is among :func:`head_items`, or is not;
     - ``short``, ``medium`` and ``long``: the user's training history, cut at the tertiles of the
-      users that have held-out events. Users whose histories are equally long stay together, so
-      that the groups need not be equally large, and are one (``short``) where all are alike.
+      users that have held-out events; equally long histories stay together.
 
     :param users: (E,) int64 rows of the user table.
     :param targets: (E,) int64, 1 to N.
     :param counts: (N + 1,) training events of each item.
     :param lengths: (U,) int64 training events of each user.
-    :returns: by the names of :data:`SLICES`, (E,) bool. Each event belongs to one slice of each of
-        the three lines.
+    :returns: by the names of :data:`SLICES`, (E,) bool; each event is in one slice of each line.
     """
     cold = counts[targets] == 0
     head = head_items(counts)[targets]
     own = lengths[users]
-    if len(users):
-        ordered = lengths[users.unique()].sort().values
-        last = len(ordered) - 1
-        low, high = ordered[last // 3], ordered[2 * last // 3]
-    else:
-        low = high = lengths.new_zeros(())
+    ordered = lengths[users.unique()].sort().values if len(users) else lengths.new_zeros(1)
+    last = len(ordered) - 1
+    low, high = ordered[last // 3], ordered[2 * last // 3]
     parts = (~cold, cold, head, ~head, own <= low, (own > low) & (own <= high), own > high)
     return dict(zip(SLICES, parts, strict=True))
 
 
 def slice_metrics(result: RankingResult, slices: Mapping[str, Tensor]) -> dict[str, float]:
-    """Compute the ranking metrics of each slice.
+    """Give the means of slices, (E,) bool by name: ``tail/ndcg@10`` and so on.
 
-    :param result: how a scorer ranked the events.
-    :param slices: by name, (E,) bool, as :func:`event_slices` gives them.
-    :returns: flat keys such as ``tail/ndcg@10``, means over the slice's events, and
-        ``tail/events``, their number. A slice without events has no other key.
+    :returns: these and ``tail/events``, which a slice without events has alone.
     """
     values = result.per_event([10])
     found: dict[str, float] = {}
@@ -164,12 +156,10 @@ def cold_metrics(
     limit: int | None,
     seed: int,
 ) -> dict[str, float]:
-    """Judge what is done for cold items.
+    """Judge what is done for cold items, among it the text neighbours of some fitted item models.
 
-    :param models: fitted item models; the text neighbours among them are the contender.
     :param limit: at most so many events, drawn by the seed; None for all.
-    :returns: ``cold/…`` keys, see the reference of metrics; nothing where no held-out event is
-        about a cold item, or items have no texts.
+    :returns: ``cold/…``; nothing where no held-out event is about a cold item with a text.
     """
     mapped = blend.text_map(store)
     if mapped is None:

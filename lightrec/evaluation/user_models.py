@@ -52,10 +52,9 @@ class SessionStatistics:
     category: Tensor | None = None
 
     def counts(self) -> dict[str, Tensor]:
-        """Count sessions by ``length``, choices by item, and ``transitions`` between categories.
+        """Count sessions by ``length``, choices by item, and ``transitions`` within sessions.
 
-        :returns: int64: (longest + 1,), ``popularity`` (N + 1,), and where there are K categories
-            (K, K) steps within a session, from one choice to the next.
+        :returns: int64: (longest + 1,), ``popularity`` (N + 1,), and of K categories (K, K).
         """
         chosen = self.item.bincount(minlength=self.num_items + 1)
         found = {"length": self.length.bincount(), "popularity": chosen}
@@ -117,16 +116,12 @@ def compare(
 
     :param lengths: whether the lengths mean the same in both.
     :returns: ``NAME/total_variation`` of ``length``, ``popularity`` and ``transitions``, each with
-        ``NAME/total_variation/real_halves``, the same between two halves of the real sessions, as
-        which no finite number of sessions is closer; both sides' curves, such as
-        ``popularity/real/top-10`` and ``length/simulated/3-4``; ``repeats`` and
-        ``transitions/same``, the share of steps that stay within a category.
+        ``/real_halves``, the same between two halves of the real sessions, than which no finite
+        number of sessions is closer; and the figures of both sides.
     """
     found: dict[str, float] = {}
-    for end, left, right in (
-        ("", real, simulated),
-        ("/real_halves", real.half(0), real.half(1)),
-    ):
+    pairs = {"": (real, simulated), "/real_halves": (real.half(0), real.half(1))}
+    for end, (left, right) in pairs.items():
         counts, others = left.counts(), right.counts()
         for name, own in counts.items():
             if name != "transitions" or (own.any() and others[name].any()):
@@ -141,8 +136,7 @@ class LoggedOffers:
     """Shows a session's own offers again, step by step; after its end, others of the log.
 
     :param offers: (E, C) int64 candidates of the log's events, 0 where there are none.
-    :param begins: (S,) int64 positions of the sessions' first offers.
-    :param ends: (S,) int64 positions after their last.
+    :param begins: (S,) int64 positions of the sessions' first offers; ``ends`` after their last.
     """
 
     offers: Tensor
@@ -392,11 +386,9 @@ def truth_line(metrics: Metrics) -> str:
 
 
 def spearman_within_sets(score: Tensor, truth: Tensor) -> float:
-    """Give the mean over sets of Spearman's correlation; equal values share their mean rank.
+    """Give the mean of Spearman's correlation over the sets, rows (S, C), in which both vary.
 
-    :param score: ``(S, C)``: one set of C candidates a row.
-    :param truth: ``(S, C)``.
-    :returns: the mean over sets in which both vary; 0 where there is none.
+    Equal values share their mean rank. It is 0 where there is no such set.
     """
     ranks = [rankdata(x.double().numpy(), axis=1) for x in (score, truth)]
     left, right = (r - r.mean(1, keepdims=True) for r in ranks)

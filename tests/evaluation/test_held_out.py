@@ -20,16 +20,6 @@ def metrics(tiny_run):
     return json.loads((tiny_run / "metrics.json").read_text())
 
 
-def test_slices_make_the_whole(metrics):
-    for name in RANKERS:
-        for names in (("warm", "cold"), ("head", "tail"), ("short", "medium", "long")):
-            events = [metrics[f"test/{name}/{s}/events"] for s in names]
-            means = [metrics.get(f"test/{name}/{s}/ndcg@10", 0) for s in names]
-            assert sum(events) == metrics["test/events"]
-            whole = sum(e * m for e, m in zip(events, means, strict=True)) / sum(events)
-            assert whole == pytest.approx(metrics[f"test/{name}/ndcg@10"])
-
-
 def test_recommendations_are_as_popular_as_their_contender(metrics):
     assert metrics["test/random/coverage@10"] == 1
     assert metrics["test/random/popularity_percentile@10"] == pytest.approx(0.5, abs=0.07)
