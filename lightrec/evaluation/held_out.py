@@ -200,19 +200,14 @@ def advantage(one: RankingResult, other: RankingResult, seed: int, key: str) -> 
 
 def findings(metrics: Metrics, validation: Metrics) -> Findings:
     """Say what the metrics of the held-out log mean, next to those of the ranker's stage."""
-    sections = ranking(metrics), beyond_the_mean(metrics), cold_section(metrics)
+    ranked, others = ranking(metrics), (beyond_the_mean(metrics), cold_section(metrics))
     return Findings(
         metrics,
-        [section for section in sections if section is not None],
+        [ranked, *filter(None, others)],
         verdict(metrics, validation),
         ranking_table(metrics).text(),
-        [_bars(metrics, "test NDCG@10, held-out log")],
+        ranked.charts,
     )
-
-
-def _bars(metrics: Metrics, label: str) -> Bars:
-    values = {t: metrics[f"test/{name}/ndcg@10"] for name, t in rankers(metrics).items()}
-    return Bars(values, label, "blend")
 
 
 def rankers(metrics: Metrics) -> dict[str, str]:
@@ -240,8 +235,13 @@ def ranking(metrics: Metrics) -> Section:
             f" {forbidden} of the events are about an item that the domain forbids its user: "
             "nobody ranks it, and all miss it."
         )
-    table, bars = ranking_table(metrics, "", CUTOFFS), _bars(metrics, "test NDCG@10")
-    return Section("The next event, on the held-out log", text, [table], [bars])
+    values = {t: metrics[f"test/{name}/ndcg@10"] for name, t in rankers(metrics).items()}
+    return Section(
+        "The next event, on the held-out log",
+        text,
+        [ranking_table(metrics, "", CUTOFFS)],
+        [Bars(values, "test NDCG@10, held-out log", "blend")],
+    )
 
 
 def ranking_table(

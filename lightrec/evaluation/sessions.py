@@ -215,9 +215,8 @@ RATIO_TITLES = dict(zip(RATIOS, ("accepted", "per step", "steps"), strict=True))
 
 def findings(metrics: Metrics) -> Findings:
     """Say what the metrics of sessions mean."""
-    accepted = {t: metrics[f"{ALL}/{n}/accepted"] for n, t in contenders(metrics).items()}
-    bars = Bars(accepted, "accepted items a session, user model B", "policy")
-    return Findings(metrics, [section(metrics)], verdict(metrics), summary(metrics), [bars])
+    played = section(metrics)
+    return Findings(metrics, [played], verdict(metrics), summary(metrics), played.charts[:1])
 
 
 def contenders(metrics: Metrics) -> dict[str, str]:
@@ -255,7 +254,7 @@ def section(metrics: Metrics) -> Section:
     charts = (
         Bars(
             {title: metrics[f"{ALL}/{name}/accepted"] for name, title in titles.items()},
-            "accepted items a session",
+            "accepted items a session, user model B",
             "policy",
         ),
         Intervals(

@@ -6,7 +6,6 @@ import polars as pl
 import pytest
 import torch
 
-from lightrec import builtin
 from lightrec.__main__ import main as lightrec
 from lightrec.data.readers.canonical import CanonicalReader
 from lightrec.errors import RecipeError
@@ -79,28 +78,21 @@ def test_a_log_tells_what_was_shown_chosen_and_how_likely_it_was(tmp_path):
     assert steps[Column.TIME].explode().drop_nulls().dt.total_seconds().unique().to_list() == [1]
 
 
-def test_a_world_is_found_by_name_and_wrong_settings_are_told(monkeypatch):
-    parts = builtin.lightrec_simulators()
-    own = {**parts, "TinyWorld": "lightrec.testing.simulators:TinyWorld"}
-    monkeypatch.setattr(builtin, "lightrec_simulators", builtin.hookimpl(lambda: own))
-    arenas.installed.cache_clear()
-    try:
-        on = arenas.arena("TinyWorld", 10, 0, {"slate_size": 2})
-        assert on.simulator.slate_size == 2
-        words = ["random", "constant", "epsilon-greedy", "linucb", "thompson", "oracle"]
-        assert list(on.policies) == words
-        with pytest.raises(RecipeError, match=r"'slate_sise'. Did you mean 'slate_size'"):
-            arenas.arena("TinyWorld", 10, 0, {"slate_sise": 2})
-        with pytest.raises(RecipeError, match="slate_size is 5; it must lie between 1 and the 4"):
-            arenas.arena("TinyWorld", 10, 0, {"slate_size": 5})
-        with pytest.raises(RecipeError, match="cannot be made with these settings"):
-            arenas.arena("TinyWorld", 10, 0, {"slate_size": "many"})
-        with pytest.raises(RecipeError, match="UserModelSimulator cannot be made"):
-            arenas.arena("UserModelSimulator", 10, 0, {})
-        with pytest.raises(RecipeError, match=r"no policy 'best' here. Give random, constant"):
-            on.policy("best")
-    finally:
-        arenas.installed.cache_clear()
+def test_a_world_is_found_by_name_and_wrong_settings_are_told(tiny_world):
+    on = arenas.arena("TinyWorld", 10, 0, {"slate_size": 2})
+    assert on.simulator.slate_size == 2
+    words = ["random", "constant", "epsilon-greedy", "linucb", "thompson", "oracle"]
+    assert list(on.policies) == words
+    with pytest.raises(RecipeError, match=r"'slate_sise'. Did you mean 'slate_size'"):
+        arenas.arena("TinyWorld", 10, 0, {"slate_sise": 2})
+    with pytest.raises(RecipeError, match="slate_size is 5; it must lie between 1 and the 4"):
+        arenas.arena("TinyWorld", 10, 0, {"slate_size": 5})
+    with pytest.raises(RecipeError, match="cannot be made with these settings"):
+        arenas.arena("TinyWorld", 10, 0, {"slate_size": "many"})
+    with pytest.raises(RecipeError, match="UserModelSimulator cannot be made"):
+        arenas.arena("UserModelSimulator", 10, 0, {})
+    with pytest.raises(RecipeError, match=r"no policy 'best' here. Give random, constant"):
+        on.policy("best")
 
 
 def test_a_run_is_played_in_its_user_models(tiny_run, tmp_path):

@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 
-from lightrec import builtin
 from lightrec.errors import RecipeError
 from lightrec.evaluation import arena as arenas
 from lightrec.evaluation.base import to_plain
@@ -109,27 +108,20 @@ def test_what_json_cannot_hold(judged):
 
 
 def test_worlds_stand_beside_each_other_and_saved_policies_say_where_they_were_trained(
-    tiny_run, monkeypatch
+    tiny_run, tiny_world
 ):
-    parts = builtin.lightrec_simulators()
-    own = {**parts, "TinyWorld": "lightrec.testing.simulators:TinyWorld"}
-    monkeypatch.setattr(builtin, "lightrec_simulators", builtin.hookimpl(lambda: own))
-    arenas.installed.cache_clear()
-    try:
-        places = [Place("TinyWorld", {}), Place("TinyWorld", {"slate_size": 2, "repeats": True})]
-        found = judge_all(places, ["random@A"], ["free", "no-repeats"], 50, 1, over="oracle")
-        assert list(found.simulators.values()) == [
-            "TinyWorld",
-            "TinyWorld (slate_size=2, repeats=True)",
-        ]
-        assert found.reference == "oracle"
-        assert [(field["top"], field["same"]) for field in found.fields] == [("oracle", False)] * 4
-        assert {(k["home"], k["away"]) for k in found.transfers} == {("A", "B")}
-        with pytest.raises(RecipeError, match="names the simulator 'C' of its training, and there"):
-            judge_all(places, ["random@C"], ["free"], 50, 1)
-        with pytest.raises(RecipeError, match="There is no policy 'greedy' here"):
-            judge_all(places, ["greedy"], ["free"], 50, 1)
-        with pytest.raises(RecipeError, match="the simulator has 12"):
-            judge_all(places, [str(tiny_run / "policy")], ["free"], 50, 1)
-    finally:
-        arenas.installed.cache_clear()
+    places = [Place("TinyWorld", {}), Place("TinyWorld", {"slate_size": 2, "repeats": True})]
+    found = judge_all(places, ["random@A"], ["free", "no-repeats"], 50, 1, over="oracle")
+    assert list(found.simulators.values()) == [
+        "TinyWorld",
+        "TinyWorld (slate_size=2, repeats=True)",
+    ]
+    assert found.reference == "oracle"
+    assert [(field["top"], field["same"]) for field in found.fields] == [("oracle", False)] * 4
+    assert {(k["home"], k["away"]) for k in found.transfers} == {("A", "B")}
+    with pytest.raises(RecipeError, match="names the simulator 'C' of its training, and there"):
+        judge_all(places, ["random@C"], ["free"], 50, 1)
+    with pytest.raises(RecipeError, match="There is no policy 'greedy' here"):
+        judge_all(places, ["greedy"], ["free"], 50, 1)
+    with pytest.raises(RecipeError, match="the simulator has 12"):
+        judge_all(places, [str(tiny_run / "policy")], ["free"], 50, 1)
