@@ -13,7 +13,7 @@ import polars as pl
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
-from torchrl.data import Binary, Bounded, Composite, TensorSpec
+from torchrl.data import Binary, Composite, TensorSpec
 
 from lightrec import plugins
 from lightrec.data.catalog import Catalog
@@ -121,10 +121,8 @@ class Simulator(SessionEnv):
 
     @abstractmethod
     def start(self, rows: Tensor, session: Tensor) -> TensorDict:
-        """Begin sessions in some rows.
+        """Begin sessions in some rows; see :meth:`first_state`.
 
-        :param rows: (R,) int64 rows of the batch, all of them or some.
-        :param session: (R, 1) int64, from which all chance should follow.
         :returns: for R sessions: ``user`` (R,) int64, ``history`` (R, L) int64, ``mask``
             (R, N + 1) bool unless the simulator makes offers, and its own keys.
         """
@@ -159,11 +157,7 @@ class Simulator(SessionEnv):
         return {}
 
     def biased(self, logits: Tensor) -> Tensor:
-        """Add to the logits (B, K) of a slate's items what their places do to being taken.
-
-        An item at place k is then taken with weight exp(logit + bias of k), next to nothing's own:
-        the conditional logit with position as a covariate.
-        """
+        """Add to the logits (B, K) of a slate's items what their places do to being taken."""
         return logits if self.position_bias is None else logits + self.position_bias
 
     def remember(self, history: Tensor, taken: Tensor) -> Tensor:
@@ -223,10 +217,6 @@ class Simulator(SessionEnv):
         self._own = list(own)
         self.observation_spec = Composite({**specs, **own}, shape=self.batch_size)
         self.action_spec = self._indices(self.slate_size, self.num_items)
-
-    def _indices(self, length: int, highest: int) -> Bounded:
-        shape = (*self.batch_size, length)
-        return Bounded(0, highest, shape, dtype=torch.int64, device=self.device)
 
     def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Begin with nothing accepted; the rest is :meth:`start`'s."""

@@ -49,7 +49,7 @@ class ChoiceProcess(Simulator):
             raise RecipeError(
                 f"Offers of {offer_size} from {num_items} items, beginning with {len(starts)} "
                 f"histories of items up to {highest}, are impossible: offers hold 1 to N distinct "
-                "items, and histories, of which there is at least one, hold 0 to N + 1."
+                "items, and histories, at least one, hold 0 to N + 1."
             )
         self.nothing, self.drawn = num_items + 1, offer_size
         super().__init__(

@@ -80,9 +80,7 @@ def distinct(key: Tensor, count: int, number: int) -> Tensor:
 def one_of_each(key: Tensor, count: int, size: int) -> Tensor:
     """Turn keys (B, 1) into a number from each of ``count`` blocks: (B, count) int64.
 
-    Column c is even over c * ``size`` to (c + 1) * ``size`` - 1, independent of the others.
-
-    :param size: at most 2^31.
+    Column c is even over c * ``size`` to (c + 1) * ``size`` - 1; sizes are at most 2^31.
     """
     words = mix(key, torch.arange((count + 1) // 2, device=key.device))
     # Both halves of a hash are fair, and count as two numbers from -2^31 to 2^31 - 1.

@@ -10,7 +10,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.data.log import InteractionLog
-from lightrec.keys import PADDING, Column, Key
+from lightrec.keys import Column, Key
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 """When the first round of sessions begins; steps are a second apart, rounds a day."""
@@ -39,12 +39,7 @@ class SessionLog:
         return self
 
     def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
-        """Collect a step.
-
-        :param state: with the slate shown and its log-probability.
-        :param following: the state after it.
-        :param alive: (B,) bool, sessions that had not ended.
-        """
+        """Collect a step, as a :data:`~lightrec.simulators.rollout.Recorder`."""
         step = {
             "round": torch.full_like(state[Key.USER], len(self._rounds) - 1),
             "user": state[Key.USER],
@@ -61,20 +56,16 @@ class SessionLog:
         steps = {name: torch.cat([s[name] for s in self._steps]).numpy() for name in self._steps[0]}
         order = np.lexsort((steps["step"], steps["round"], steps["user"]))
         steps = {name: values[order] for name, values in steps.items()}
-        count = len(steps["slate"])
+        count = len(order)
         session = pl.Series("session", steps["user"]).cast(pl.String)
         if self.users is None or len(self._rounds) > 1:
             session = session + "-" + pl.Series(steps["round"]).cast(pl.String)
         user = session
         if self.users is not None:
             user = pl.Series(self.users).gather(steps["user"])
-        shown = steps["slate"] > PADDING
-        row, _ = np.nonzero(shown)
-        names = pl.DataFrame({"row": row, "item": self.items.gather(steps["slate"][shown] - 1)})
-        slates = names.group_by("row", maintain_order=True).agg("item")
-        offered = pl.DataFrame({"row": np.arange(count)}).join(
-            slates, on="row", how="left", maintain_order="left"
-        )
+        shown = pl.Series(steps["slate"].flatten() - 1)
+        names = self.items.gather(shown.set(shown < 0, None)).reshape((count, -1))
+        offered = names.arr.to_list().list.drop_nulls()
         # An event for each item taken, or one for a slate of which nothing was.
         took = steps["taken"]
         rows, place = np.nonzero(np.column_stack([took, ~took.any(1)]))
@@ -82,7 +73,7 @@ class SessionLog:
         place = np.where(nothing, 0, place)
         item = pl.Series(steps["slate"][rows, place] - 1).set(pl.Series(nothing), None)
         seconds = steps["round"].astype(np.int64) * DAY + steps["step"]
-        log_probability = steps["log_probability"]
+        propensity = np.exp(steps["log_probability"].astype(np.float64))
         impression = session + "-" + pl.Series(steps["step"]).cast(pl.String)
         events = pl.DataFrame(
             {
@@ -95,8 +86,8 @@ class SessionLog:
                 Column.IMPRESSION: impression.gather(rows),
                 Column.POSITION: pl.Series(place).set(pl.Series(nothing), None),
                 # Probabilities too small for a float become about the smallest one above 0.
-                Column.PROPENSITY: np.exp(log_probability[rows].astype(np.float64)).clip(1e-300),
-                Column.CANDIDATES: offered["item"].gather(rows),
+                Column.PROPENSITY: propensity[rows].clip(1e-300),
+                Column.CANDIDATES: offered.gather(rows),
             }
         )
         return InteractionLog(events)

@@ -1,8 +1,7 @@
 """What all of lightrec's environments share: sessions, computed chance, and the form of answers.
 
-Which states there are and what an action is belongs to subclasses: slates of items in
-:mod:`lightrec.simulators.base`, weights of attributes in
-:mod:`lightrec.simulators.worlds.virtual_taobao`.
+What an action is belongs to subclasses: slates of items in :mod:`lightrec.simulators.base`, weights
+of attributes in :mod:`lightrec.simulators.worlds.virtual_taobao`.
 """
 
 from abc import abstractmethod
@@ -13,7 +12,7 @@ from typing import Any, Literal, Self, TypeAlias
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Size, Tensor
-from torchrl.data import Binary, Composite, Unbounded
+from torchrl.data import Binary, Bounded, Composite, Unbounded
 from torchrl.envs import EnvBase
 
 from lightrec.errors import RecipeError
@@ -125,12 +124,11 @@ class SessionEnv(EnvBase):
         return following
 
     def fix(self, users: Tensor, seed: int) -> None:
-        """Let every reset begin with these users, under chance that follows from ``seed``.
+        """Let every reset begin with these users (B,), under chance that follows from ``seed``.
 
-        Whatever is then shown in a user's step, the same seed gives the same noise to the same
-        item: contenders are compared under common random numbers.
+        The same seed gives the same noise to the same item in a user's step, whatever else is
+        shown: contenders are compared under common random numbers.
 
-        :param users: ``(B,)`` int64, one a row.
         :raises ValueError: where there are not as many users as rows.
         """
         if len(users) != self.batch_size[0]:
@@ -163,10 +161,11 @@ class SessionEnv(EnvBase):
             return tensordict
         fresh = self._begin(rows.cpu())
 
-        def put(old: Tensor, new: Tensor | None) -> Tensor:
-            return old if new is None else old.index_copy(0, rows, new)
-
-        return tensordict.apply(put, fresh, default=None)
+        return tensordict.apply(
+            lambda old, new: old if new is None else old.index_copy(0, rows, new),
+            fresh,
+            default=None,
+        )
 
     def _begin(self, rows: Tensor) -> TensorDict:
         shape = (len(rows), 1)
@@ -186,3 +185,8 @@ class SessionEnv(EnvBase):
     def _numbers(self, *shape: int, dtype: torch.dtype = torch.float32) -> Unbounded:
         """The spec of numbers without bounds, of this shape in each session."""
         return Unbounded((*self.batch_size, *shape), dtype=dtype, device=self.device)
+
+    def _indices(self, length: int, highest: int) -> Bounded:
+        """The spec of int64 numbers from 0, so many in each session."""
+        shape = (*self.batch_size, length)
+        return Bounded(0, highest, shape, dtype=torch.int64, device=self.device)

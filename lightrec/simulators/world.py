@@ -1,8 +1,4 @@
-"""The contract of worlds: simulators whose truth is known, because their laws are written down.
-
-A world adds to a simulator what only its maker can know: the latent state of its users, the reward
-that is true, an oracle that sees both, and items with vectors and texts that mean something.
-"""
+"""The contract of worlds: simulators whose truth is known, because their laws are written down."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -21,7 +17,7 @@ from lightrec.simulators.base import Response, Simulator, State
 
 
 class World(Simulator):
-    """A simulator whose truth is known.
+    """A simulator with what only its maker can know: latent users, true rewards, and an oracle.
 
     Its state has, next to the simulator's keys, ``latent`` (what only the world knows), and
     ``observation`` where the world lets policies see more than histories; both are among what
@@ -51,11 +47,10 @@ class World(Simulator):
 
     @abstractmethod
     def begin(self, session: Tensor) -> dict[str, State]:
-        """Let users be born, as the numbers of their sessions say.
+        """Let users be born, as the numbers (R, 1) of their sessions say.
 
-        :param session: (R, 1) int64.
-        :returns: ``latent``, a TensorDict or plain tensors by name, ``observation`` where the world
-            has one, and what else differs from an empty history.
+        :returns: ``latent``, ``observation`` where the world has one, and what else differs from an
+            empty history.
         """
 
     @abstractmethod

@@ -32,11 +32,7 @@ from lightrec.simulators.worlds.texts import describe_films
 
 
 class SoftValue(nn.Module):
-    """V(u, f), averaged over offers.
-
-    :param topics: length of the taste vector u.
-    :param categories: length of the exposure vector f.
-    """
+    """V(u, f) of a taste u and an exposure f of so many numbers, averaged over offers."""
 
     def __init__(self, topics: int, categories: int, width: int = 64) -> None:
         super().__init__()
@@ -114,11 +110,7 @@ class FarLaws:
             )
 
     def born(self, home: Tensor, noise: Tensor) -> UserState:
-        """Users at the beginning of their sessions.
-
-        :param home: (B,) int64, the category that each lives in, from 0.
-        :param noise: (B, 16) standard normal numbers.
-        """
+        """Users at the beginning, from their homes (B,), categories from 0, and noise (B, 16)."""
         taste = normalize(0.5 * self.centres[home] + noise / 4, dim=-1)
         return UserState(taste, taste.new_zeros(len(home), self.CATEGORIES))
 
@@ -167,10 +159,7 @@ class FarLaws:
         return options.gather(1, slot).squeeze(1)
 
     def after(self, state: UserState, choices: Tensor, noise: Tensor) -> UserState:
-        """The users' next state after choices (B,), N + 1 being nothing.
-
-        :param noise: (B, 16) standard normal numbers.
-        """
+        """The users' next state after choices (B,), N + 1 being nothing, and noise (B, 16)."""
         accepted = (choices <= self.ITEMS).float().unsqueeze(-1)
         rows = (choices - 1).clamp_max(self.ITEMS - 1)
         moved = state.taste + 0.1 * accepted * self.vectors[rows] + 0.015 * noise
@@ -178,7 +167,7 @@ class FarLaws:
         return UserState(normalize(moved, dim=-1), 0.9 * state.exposure + chosen)
 
     def advance(self, state: UserState, choices: Tensor, generator: torch.Generator) -> UserState:
-        """Draw the users' next state after choices (B,), N + 1 being nothing."""
+        """Draw the users' next state after choices."""
         return self.after(state, choices, self._normal(generator, *state.taste.shape))
 
     def catalog(self) -> Catalog:
@@ -260,11 +249,9 @@ class Far(World):
     """Users who tire, drift, and choose with soft-optimal values.
 
     Each step draws 20 candidates evenly. Left to themselves, users choose among all of them and
-    nothing with probability ∝ exp Q*, which is the law of the world and of its logs
-    (:class:`~lightrec.simulators.worlds.far_log.FarLog`). A recommender narrows that choice: what
-    is not in the slate cannot be chosen in this step. Users do not learn of it: Q* goes on to
-    expect the free choice among 20 in all later steps. With ``slate_size=20`` the choice is the
-    free one.
+    nothing with probability ∝ exp Q*, as in the logs of
+    :class:`~lightrec.simulators.worlds.far_log.FarLog`. A recommender narrows that choice to the
+    slate. Users do not learn of it: Q* goes on to expect the free choice among 20 later.
 
     The true reward is the user's own, r of what was chosen; nothing has reward 0. It may be
     negative: an item may be taken for what comes after it. Nobody leaves before ``max_steps``.
@@ -331,12 +318,9 @@ class Far(World):
         return UserState(latent["taste"], latent["exposure"])
 
     def oracle(self, state: TensorDictBase) -> Tensor:
-        """Score by p · (Q* - Q* of nothing), p the probability that an item shown alone is chosen.
+        """Score (B, 20) by p · (Q* - Q* of nothing), p being the chance of an item shown alone.
 
-        It lets users' own foresight choose among the candidates, hidden state included. Not proven
-        to be the best possible.
-
-        :returns: (B, 20).
+        Users' own foresight, hidden state included. Not proven to be the best possible.
         """
         values = self.laws.action_values(self.user(state), state[Key.CANDIDATES])
         gain = values[:, :-1] - values[:, -1:]

@@ -4,7 +4,7 @@ What attracts and what is good are at odds: bait is clicked, leaves people dissa
 dissatisfied people leave.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,17 +22,9 @@ from lightrec.simulators.worlds.texts import Words, describe_bait
 
 
 class BaitWorld(World):
-    """A world of items that attract by their direction and by bait, and are good by their quality.
+    """A world of items as in :class:`Greed`, N without twins.
 
-    Items have a direction v in R^16 around one of 20 topics, quality q ~ U(-1, 1) and bait
-    b = -.7 q + .5 ε; policies see them as (v, q, b) in ``item_vectors`` (N + 1, 18).
-
-    :param batch_size: sessions B.
-    :param seed: of the items.
-    :param num_items: N, without twins.
     :param latent: as for :class:`~lightrec.simulators.world.World`.
-    :param words: how differently the catalog puts items that are alike.
-    :param twins: items of which a second one is added behind the last.
     :raises RecipeError: where a twin is one of no item.
     """
 
@@ -45,7 +37,7 @@ class BaitWorld(World):
         seed: int,
         num_items: int,
         *,
-        latent: Sequence[str],
+        latent: Mapping[str, tuple[int, ...]],
         words: Words = "plain",
         twins: Sequence[int] = (),
         **settings: Any,
@@ -62,13 +54,8 @@ class BaitWorld(World):
         bait = -0.7 * quality + 0.5 * torch.randn(num_items, 1, generator=draws)
         items = torch.cat([normalize(topics[topic] + spread, dim=1), quality, bait], 1)
         chosen = torch.tensor([*range(num_items), *(item - 1 for item in twins)])
-        vectors = {"taste": (size,), "satiation": (size,)}
-        super().__init__(
-            pad(items[chosen], (0, 0, 1, 0)),
-            batch_size,
-            latent={name: vectors.get(name, ()) for name in latent},
-            **settings,
-        )
+        vectors = pad(items[chosen], (0, 0, 1, 0))
+        super().__init__(vectors, batch_size, latent=latent, **settings)
         self.seed, self.words, self.twins = seed, words, twins
         self.topic = topic[chosen]
         self.topics = topics.to(self.device)
@@ -128,11 +115,12 @@ class Greed(BaitWorld):
         history_length: int = 20,
         **settings: Any,
     ) -> None:
+        vector = (self.SIZE,)
         super().__init__(
             batch_size,
             seed,
             self.ITEMS,
-            latent=("taste", "satiation", "satisfaction", "rate"),
+            latent={"taste": vector, "satiation": vector, "satisfaction": (), "rate": ()},
             words=words,
             twins=twins,
             observation_size=2 * self.SIZE + 3,
@@ -215,6 +203,6 @@ class Greed(BaitWorld):
         return self.logits(state)
 
     def _seen(self, latent: dict[str, Tensor], step: Tensor, click: Tensor) -> Tensor:
-        """Put together what policies see."""
+        """What policies see."""
         parts = [latent["taste"], latent["satiation"], step / self.max_steps]
         return torch.cat([*parts, latent["rate"].unsqueeze(1), click], 1)

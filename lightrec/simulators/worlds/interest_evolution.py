@@ -1,9 +1,8 @@
 """Interest evolution: users with a time budget, whom what they watch changes.
 
-The world of RecSim's environment of that name, with its default laws (Ie et al. 2019, "RecSim: a
-configurable simulation platform for recommender systems"; the laws are those of the experiments in
-Ie et al. 2019, "SlateQ: a tractable decomposition for reinforcement learning with recommendation
-sets").
+RecSim's environment of that name with its default laws (Ie et al. 2019, "RecSim: a configurable
+simulation platform for recommender systems"), those of Ie et al. 2019, "SlateQ: a tractable
+decomposition for reinforcement learning with recommendation sets".
 """
 
 from typing import Any, Literal
@@ -34,8 +33,7 @@ NOTHING = 2.0
 PACE = 0.3
 """How far the interest of an indifferent user moves towards or away from a topic watched."""
 PRICE = 1.3
-"""What the oracle takes a minute of budget to be worth, in minutes watched later: the best constant
-of .9, 1.1, 1.3, 1.5 and 1.75 for slates of two of ten."""
+"""What a minute of budget is worth to the oracle: the best of .9, 1.1, 1.3, 1.5 and 1.75."""
 
 
 class InterestEvolution(World):
@@ -118,10 +116,8 @@ class InterestEvolution(World):
     def offer(self, state: TensorDictBase) -> Tensor:
         """One video of each part of the catalog.
 
-        In RecSim every candidate is a fresh document, its topic and quality drawn independently of
-        the others'. A part has every topic equally often, so that topics drawn from different parts
-        are independent and uniform too; that a quality may be met again tells nothing, because
-        users remember topics only.
+        In RecSim every candidate is a fresh document. A part has every topic equally often, so that
+        topics are independent and uniform here too, and users remember topics only.
         """
         count = self.offer_size or 1
         return noise.one_of_each(self.chance(state), count, self.num_items // count).add_(1)
@@ -162,8 +158,7 @@ class InterestEvolution(World):
     def oracle(self, state: TensorDictBase) -> Tensor:
         """Weight of a click times what it brings: minutes watched, less what they cost of others.
 
-        Best where a minute of budget has one price whoever has it. How interests will move is not
-        foreseen, so that this is the best known, not the best there is.
+        How interests will move is not foreseen: this is the best known, not the best there is.
         """
         items = state[Key.CANDIDATES]
         spent = LENGTH * (1 - EXTENSION * self.quality.take(items))

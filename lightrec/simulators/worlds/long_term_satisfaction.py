@@ -1,7 +1,7 @@
 """Long-term satisfaction: chocolate engages now, kale keeps users satisfied.
 
-The world of RecSim's environment of that name, with its default laws (Ie et al. 2019, "RecSim: a
-configurable simulation platform for recommender systems").
+RecSim's environment of that name with its default laws (Ie et al. 2019, "RecSim: a configurable
+simulation platform for recommender systems").
 """
 
 from collections.abc import Mapping
@@ -52,8 +52,7 @@ def ranks(actions: int, offer_size: int) -> Tensor:
 def interpolation(points: Tensor, grid: Tensor) -> Tensor:
     """Weights (..., S) of the even ``grid`` (S,) that put ``points`` between their neighbours.
 
-    They are probabilities: a grid with such steps is a Markov chain whose mean moves as the
-    points do. Points outside are put on the edge.
+    They are probabilities. Points outside are put on the edge.
     """
     place = (points - grid[0]) / (grid[1] - grid[0])
     distance = place.clamp(0, len(grid) - 1).unsqueeze(-1) - torch.arange(len(grid)).to(grid)
@@ -119,8 +118,7 @@ class LongTermSatisfaction(World):
                 f"memory is {memory} and time_budget {time_budget}; memory must be at least 0 and "
                 "below 1, and users must have time for a step."
             )
-        # Each part has one document from each stretch of the scores, so that even a small catalog
-        # offers uniform ones.
+        # Each part has a document from each stretch: even small catalogs offer uniform scores.
         size = num_items // offer_size
         chance = torch.Generator().manual_seed(seed)
         stretch = torch.argsort(torch.rand(offer_size, size, generator=chance), 1).flatten()
@@ -183,10 +181,7 @@ class LongTermSatisfaction(World):
         return response.value.sum(1, keepdim=True)
 
     def oracle(self, state: TensorDictBase) -> Tensor:
-        """Best expected engagement until the session's end, if a candidate is shown first.
-
-        By dynamic programming in the tabular twin, with time that is left as the horizon.
-        """
+        """Best expected engagement until the session's end, by dynamic programming in the twin."""
         score = self.score.take(state[Key.CANDIDATES])
         exposure = state[Key.LATENT, "exposure"].unsqueeze(1)
         steps = self.max_steps

@@ -1,9 +1,8 @@
 """The world `retention`: sessions within a horizon of days, and whether people come back.
 
-After published work on retention (Cai et al. 2023, "Reinforcing user retention in a billion scale
-short video recommender system"; Zhao et al. 2023, "KuaiSim: a comprehensive simulator for
-recommender systems"), whose simulators also join sessions by days of absence. The laws are
-lightrec's own, and small enough for dynamic programming.
+After Cai et al. 2023, "Reinforcing user retention in a billion scale short video recommender
+system", and Zhao et al. 2023, "KuaiSim: a comprehensive simulator for recommender systems". The
+laws are lightrec's own, and small enough for dynamic programming.
 """
 
 from typing import Any
@@ -106,11 +105,12 @@ class Retention(BaitWorld):
                 f"horizon is {horizon} and levels is {levels}; give at least 2 days, so that "
                 "somebody can come back, and at least 3 levels of satisfaction."
             )
+        single = ("level", "day", "slates", "rate", "click", "absence")
         super().__init__(
             batch_size,
             seed,
             num_items,
-            latent=("taste", "level", "day", "slates", "rate", "click", "absence"),
+            latent={"taste": (self.SIZE,), **dict.fromkeys(single, ())},
             observation_size=self.SIZE + 5,
             max_steps=max_steps,
             history_length=history_length,
@@ -206,7 +206,7 @@ class Retention(BaitWorld):
         return ends[0] + (ends[1] - ends[0]) * level / (self.levels - 1)
 
     def _seen(self, latent: dict[str, Tensor]) -> Tensor:
-        """Put together what policies see."""
+        """What policies see."""
         scales = {"day": self.horizon, "slates": 10, "rate": 1, "click": 1, "absence": self.horizon}
         numbers = [latent[name].unsqueeze(1) / scale for name, scale in scales.items()]
         return torch.cat([latent["taste"], *numbers], 1)

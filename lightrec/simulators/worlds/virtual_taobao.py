@@ -50,20 +50,18 @@ class VirtualTaobao(SessionEnv):
     the page. So there is no history, mask or catalog: policies that score items cannot play it, and
     any learner of continuous actions can.
 
-    The laws are those of the published environment. A session begins with 128 numbers even on
-    (0, 1), of which the generator makes the odds of 11 attributes and the leaving network the odds
-    of the page on which the user leaves. On each page the number of clicks, and a second answer
-    whose meaning was not published, are drawn from the action network's odds. Unlike there, the
-    last state of a session still belongs to its own user.
+    The laws are those of the published environment. The generator makes of 128 numbers even on
+    (0, 1) the odds of 11 attributes, the leaving network the odds of the page on which the user
+    leaves. On each page the number of clicks, and a second answer whose meaning was not published,
+    are drawn from the action network's odds.
 
     State: ``observation`` (B, 91) float32 (the user's attributes one-hot, clicks on the last page,
     the second answer, pages seen), ``step`` and ``session`` (B, 1) int64, ``accepted_total`` (B, 1)
     float32 clicks so far; under ``latent``, which no policy may read, ``leave`` (B, 1) int64.
     Action: (B, 27) float32 in [-1, 1]. Reward: clicks on the page, 0 to 10.
 
-    **Beware:** the networks also answer weights that no shop ever gave. One constant action for
-    everybody makes users click on nearly everything, where random ones reach 2 %, so a high return
-    is no evidence of a good recommender. Report :func:`best_constant_action` beside every policy.
+    **Beware:** one constant action for everybody makes users click on nearly everything, where
+    random ones reach 2 %. Report :func:`best_constant_action` beside every policy.
 
     :param folder: where the three published files lie, or a checkout of the published repository.
     :param batch_size: sessions B.
@@ -88,11 +86,11 @@ class VirtualTaobao(SessionEnv):
         self.generate, self.answer, self.leave = (network.to(self.device) for network in networks)
         highest = torch.tensor([1.0] * USER + [PAGE, SECOND - 1, max_steps])
         highest = highest.to(self.device).expand(batch_size, -1)
-        latent = {"leave": self._whole(LAST_PAGE)}
+        latent = {"leave": self._indices(1, LAST_PAGE)}
         self.observation_spec = Composite(
             {
                 Key.OBSERVATION: Bounded(torch.zeros_like(highest), highest),
-                Key.STEP: self._whole(max_steps),
+                Key.STEP: self._indices(1, max_steps),
                 Key.ACCEPTED_TOTAL: self._numbers(1),
                 Key.SESSION: self._numbers(1, dtype=torch.int64),
                 Key.LATENT: Composite(latent, shape=self.batch_size),
@@ -101,10 +99,6 @@ class VirtualTaobao(SessionEnv):
         )
         shape = (batch_size, WEIGHTS)
         self.action_spec = Bounded(-1, 1, shape, dtype=torch.float32, device=self.device)
-
-    def _whole(self, highest: int) -> Bounded:
-        shape = (*self.batch_size, 1)
-        return Bounded(0, highest, shape, dtype=torch.int64, device=self.device)
 
     def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Draw users, and the pages on which they will leave."""
@@ -169,10 +163,7 @@ class VirtualTaobao(SessionEnv):
 
 
 def click_rate(state: TensorDictBase) -> Tensor:
-    """Give the share of a session's items that were clicked so far, (B, 1); 0 at its beginning.
-
-    The published environment reports it as ``CTR``.
-    """
+    """Give the share of a session's items that were clicked, (B, 1), published as ``CTR``."""
     return state[Key.ACCEPTED_TOTAL] / (state[Key.STEP].clamp_min(1) * PAGE)
 
 
@@ -187,8 +178,7 @@ def best_constant_action(
     """Search the one action for everybody that is clicked on most, by the cross-entropy method.
 
     With noise that fades (Szita and Lőrincz 2006, "Learning Tetris using the noisy cross-entropy
-    method"). An action is worth the expected clicks of the simulator's users, each on a page
-    between the first and the last one that the user sees.
+    method"). An action is worth the expected clicks of the users, each on one of his pages.
 
     :param simulator: 64 sessions are enough.
     :param population: actions that a generation tries.
@@ -223,11 +213,7 @@ def _draw(logits: Tensor, key: Tensor) -> Tensor:
 
 
 def _read(folder: Path) -> Iterator[nn.Sequential]:
-    """Read the networks in the order of ``SIZES``.
-
-    The files are plain state dicts, so they are read with ``weights_only=True``: a pickle that
-    wants to run code is refused.
-    """
+    """Read the networks in the order of ``SIZES``, plain state dicts that can run no code."""
     inner = folder / "virtualTB" / "data"
     for name, sizes in SIZES.items():
         path = (inner if inner.is_dir() else folder) / name
