@@ -17,7 +17,6 @@ from lightrec.learners.world_data import WorldData
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator
 from lightrec.simulators.session_env import Ending
-from lightrec.simulators.wrappers import Absorbing
 
 GRAVITY, POLE_MASS, TOTAL_MASS, HALF_LENGTH = 9.8, 0.1, 1.1, 0.5
 FORCE, SECONDS = 10.0, 0.02
@@ -132,18 +131,11 @@ class CartPoleData(WorldData):
     def __init__(self, ending: str = "fixed", max_steps: int = 500, **settings: object) -> None:
         chosen = {"demonstrations": "oracle", "judging": 32, "iterations": 4, **settings}
         super().__init__("CartPole", **chosen)  # type: ignore[arg-type]
-        self.build = partial(
-            CartPole,
-            max_steps=max_steps,
-            ending="fixed" if ending == "fixed" else "leave",
-            scale=SPREAD,
-        )
-        self.absorbing = ending == "absorbing"
+        self.build = partial(CartPole, max_steps=max_steps, ending=ending, scale=SPREAD)
 
     def make(self, sessions: int, device: torch.device | str = "cpu") -> Simulator:
         """Make so many carts."""
-        carts = self.build(sessions, device=device)
-        return Absorbing(carts) if self.absorbing else carts  # type: ignore[return-value]
+        return self.build(sessions, device=device)
 
 
 def push(cart: Tensor, action: Tensor) -> Tensor:

@@ -22,12 +22,12 @@ from lightrec.policies.baselines import RandomPolicy
 from lightrec.run import Run
 from lightrec.settings import make, make_of, with_settings
 from lightrec.simulators.base import Simulator
+from lightrec.simulators.modes import Mode, in_mode
 from lightrec.simulators.record import SessionLog
 from lightrec.simulators.rollout import Contender, Sessions, judge
 from lightrec.simulators.scored import Scored
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.simulators.world import World
-from lightrec.simulators.wrappers import Mode, in_mode
 
 AT_ONCE = 1_000
 """Sessions side by side."""

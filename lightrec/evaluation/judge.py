@@ -19,8 +19,8 @@ from lightrec.evaluation.comparison import (
 )
 from lightrec.intervals import mean_interval
 from lightrec.progress import progress_bar
+from lightrec.simulators.modes import Mode
 from lightrec.simulators.rollout import Sessions
-from lightrec.simulators.wrappers import Mode
 
 Showing = Literal["mode", "sample"]
 """How slates were shown: ``mode``, the highest scores; ``sample``, drawn from the policy's law."""

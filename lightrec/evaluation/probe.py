@@ -25,6 +25,7 @@ from lightrec.intervals import Interval
 from lightrec.keys import Key
 from lightrec.progress import progress_bar
 from lightrec.settings import make_of
+from lightrec.simulators.modes import Mode, in_mode
 from lightrec.simulators.rollout import Contender, Sessions, play
 from lightrec.simulators.worlds.virtual_taobao import (
     PAGE,
@@ -32,7 +33,6 @@ from lightrec.simulators.worlds.virtual_taobao import (
     VirtualTaobao,
     best_constant_action,
 )
-from lightrec.simulators.wrappers import Mode, in_mode
 
 TIMES, HALF = 10.0, 0.5
 """How many times the share of random actions, and which share of the highest, is suspicious."""

@@ -39,7 +39,7 @@ class LearnableReward(Reward, Part):
     Transitions hold ``features`` of a state, ``action``, the items shown, and ``action_log_prob``
     under the present policy at the root, and ``features`` and ``terminated`` under ``next``;
     ``absorbing`` on both sides where endings are played on, see
-    :mod:`lightrec.simulators.wrappers`.
+    :mod:`lightrec.simulators.modes`.
 
     :param updates: optimizer steps of the reward in an iteration of the policy's.
     :param batch_size: transitions of either side in such a step.

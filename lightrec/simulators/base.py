@@ -47,7 +47,10 @@ class Simulator(SessionEnv):
     :param history_length: steps L that the state remembers.
     :param slate_size: places K.
     :param max_steps: steps after which a session is cut.
-    :param ending: ``leave``: users leave when they want; ``fixed``: all stay for ``max_steps``.
+    :param ending: ``leave``: users leave when they want; ``fixed``: all stay for ``max_steps``;
+        ``absorbing`` (Kostrikov et al. 2019): who leaves stays in an absorbing state, in which the
+        key ``absorbing`` (B, 1) bool is True, all else is as it was, and rewards are 0, until the
+        session is cut.
     :param candidates: ``(C,)`` int64 ascending items that may be shown at all; None means all.
     :param repeats: whether what was shown may be shown again in a later step. Where it may not, a
         mask loses what was shown; an offer does too, stays as long as it was, filled up with 0, and
@@ -63,6 +66,7 @@ class Simulator(SessionEnv):
     :raises RecipeError: where a size is out of range.
     """
 
+    endings = ("leave", "fixed", "absorbing")
     declined_enter = False
     """Whether a step in which nothing was taken enters histories, as N + 1."""
 
@@ -214,6 +218,9 @@ class Simulator(SessionEnv):
             specs[Key.CANDIDATES] = self._indices(self.offer_size, self.num_items)
             if not self.repeats:
                 specs[Key.SEEN] = self._indices(self.max_steps * self.slate_size, self.num_items)
+        if self.ending == "absorbing":
+            mark = Binary(shape=(*self.batch_size, 1), dtype=torch.bool, device=self.device)
+            specs[Key.ABSORBING] = mark
         self._own = list(own)
         self.observation_spec = Composite({**specs, **own}, shape=self.batch_size)
         self.action_spec = self._indices(self.slate_size, self.num_items)
@@ -232,6 +239,8 @@ class Simulator(SessionEnv):
                 Key.ACCEPTED_TOTAL: none.clone(),
             }
         )
+        if self.ending == "absorbing":
+            state[Key.ABSORBING] = torch.zeros_like(session, dtype=torch.bool)
         if self.offer_size is None:
             state[Key.MASK] = state[Key.MASK] & self.offered
             return state
@@ -268,9 +277,27 @@ class Simulator(SessionEnv):
         }
         state = TensorDict(following, batch_size=self.batch_size, device=self.device)
         over = (step >= self.max_steps) | ~self._choices(tensordict, slate, state)
+        if self.ending == "absorbing":
+            state, terminated, over = self._absorbed(tensordict, state, terminated, over)
         return state.update(
             {"terminated": terminated, "truncated": over & ~terminated, "done": over | terminated}
         )
+
+    def _absorbed(
+        self, before: TensorDictBase, state: TensorDict, terminated: Tensor, over: Tensor
+    ) -> tuple[TensorDict, Tensor, Tensor]:
+        """Leave sessions that had ended as they were; give the state, and which end and are cut."""
+        gone = before[Key.ABSORBING]
+
+        def stay(new: Tensor, old: Tensor) -> Tensor:
+            return torch.where(gone.view(-1, *[1] * (new.dim() - 1)), old, new)
+
+        reward, step = state.pop("reward") * ~gone, state[Key.STEP]
+        state = state.apply(stay, before.select(*state.keys()))
+        absorbing = gone | terminated
+        state.update({Key.STEP: step, Key.ABSORBING: absorbing, "reward": reward})
+        over = (step >= self.max_steps) | (over & ~absorbing)
+        return state, torch.zeros_like(terminated), over
 
     def _choices(self, before: TensorDictBase, slate: Tensor, state: TensorDict) -> Tensor:
         """Write into a state what may be shown in it; give whether that is anything, (B, 1)."""

@@ -20,7 +20,7 @@ from lightrec.keys import Key
 from lightrec.nn.precision import full_precision
 from lightrec.simulators import noise
 
-Ending = Literal["leave", "fixed"]
+Ending = Literal["leave", "fixed", "absorbing"]
 ENDS = ("done", "terminated", "truncated")
 HIDDEN = (Key.LATENT, Key.TRUE_REWARD)
 """Keys that only worlds know, and no reward or policy reads."""
@@ -73,10 +73,13 @@ class SessionEnv(EnvBase):
 
     :param batch_size: sessions B.
     :param max_steps: steps after which a session is cut.
-    :param ending: ``leave``: users leave when they want; ``fixed``: all stay for ``max_steps``.
+    :param ending: one of ``endings``.
     :param device: where everything is computed.
     :raises RecipeError: where a session is impossible.
     """
+
+    endings: tuple[Ending, ...] = ("leave", "fixed")
+    """``leave``: users leave when they want; ``fixed``: all stay for ``max_steps``."""
 
     def __new__(cls, *arguments: Any, **settings: Any) -> Self:
         """Make one, by the constructor's arguments."""
@@ -94,10 +97,10 @@ class SessionEnv(EnvBase):
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(device=device, batch_size=Size([batch_size]))
-        if max_steps < 1 or ending not in ("leave", "fixed"):
+        if max_steps < 1 or ending not in self.endings:
             raise RecipeError(
                 f"A session of max_steps={max_steps} and ending={ending!r} is impossible: give at "
-                "least one step, and end by 'leave' or 'fixed'."
+                f"least one step, and end by one of {', '.join(self.endings)}."
             )
         self.max_steps = max_steps
         self.ending = ending

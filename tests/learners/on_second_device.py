@@ -26,7 +26,6 @@ from lightrec.simulators.worlds.greed import Greed
 from lightrec.simulators.worlds.interest_evolution import InterestEvolution
 from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
 from lightrec.simulators.worlds.retention import Retention
-from lightrec.simulators.wrappers import Absorbing
 from lightrec.testing.simulators import TinyWorld
 from lightrec.testing.tiny import tiny_starts, tiny_user_model
 from tests.learners.stages import make
@@ -85,7 +84,7 @@ WORLDS = {
     "Retention": partial(Retention, max_steps=2, horizon=4),
     "InterestEvolution": partial(InterestEvolution, max_steps=2),
     "LongTermSatisfaction": partial(LongTermSatisfaction, max_steps=2),
-    "Absorbing": lambda rows, device: Absorbing(Greed(rows, max_steps=2, device=device)),
+    "Absorbing": partial(Greed, ending="absorbing", max_steps=2),
     "ChoiceProcess": lambda rows, device: ChoiceProcess(
         6, rows, torch.zeros(1, 3, dtype=torch.int64), offer_size=3, max_steps=2, device=device
     ),

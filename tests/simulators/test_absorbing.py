@@ -5,17 +5,15 @@ from torchrl.envs.utils import check_env_specs
 from benchmarks.imitation.cart_pole import CartPole
 from lightrec.keys import Key
 from lightrec.simulators.worlds.greed import Greed
-from lightrec.simulators.wrappers import Absorbing
 
 
 @pytest.mark.parametrize("kind", [CartPole, Greed])
 def test_specs(kind):
-    check_env_specs(Absorbing(kind(3, ending="leave", max_steps=20)))
+    check_env_specs(kind(3, ending="absorbing", max_steps=20))
 
 
 def test_ends_are_played_on_without_reward():
-    base = CartPole(8, ending="leave", max_steps=40)
-    world = Absorbing(base)
+    world = CartPole(8, ending="absorbing", max_steps=40)
     world.set_seed(0)
     base_alone = CartPole(8, ending="leave", max_steps=40)
     base_alone.set_seed(0)
@@ -40,7 +38,7 @@ def test_ends_are_played_on_without_reward():
 
 
 def test_sessions_begin_anew_after_the_horizon():
-    world = Absorbing(CartPole(2, ending="leave", max_steps=15))
+    world = CartPole(2, ending="absorbing", max_steps=15)
     state = world.reset()
     for _ in range(15):
         state[Key.ACTION] = torch.ones(2, 1, dtype=torch.int64)

@@ -9,10 +9,10 @@ from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
+from lightrec.simulators.modes import MODES, in_mode
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
 from lightrec.simulators.worlds.virtual_taobao import SIZES, VirtualTaobao
-from lightrec.simulators.wrappers import MODES, in_mode
 from lightrec.testing.simulators import TinyWorld
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel

@@ -185,7 +185,7 @@ class LongTermSatisfaction(World):
         score = self.score.take(state[Key.CANDIDATES])
         exposure = state[Key.LATENT, "exposure"].unsqueeze(1)
         steps = self.max_steps
-        if self.ending == "leave":
+        if self.ending != "fixed":
             steps = min(steps, self.time_budget)
         left = (steps - 1 - state[Key.STEP]).clamp_min(0)
         moved = self.memory * exposure - 2 * (score - 0.5)

@@ -164,7 +164,7 @@ class Retention(BaitWorld):
         better = rise < (1 + self.quality[clicked]) / 2
         level = (old["level"] + click * torch.where(better, 1, -1)).clamp(0, self.levels - 1)
         ended = end < self._along(self.END, level)
-        leaves = ended & (gone < self._along(self.GONE, level)) & (self.ending == "leave")
+        leaves = ended & (gone < self._along(self.GONE, level)) & (self.ending != "fixed")
         # The number of days is geometric: the inverse of its distribution function.
         absence = 1 + (days.log() / (1 - self._along(self.BACK, level)).log()).floor()
         day = (old["day"] + absence.float() * ended).clamp_max(self.horizon)
