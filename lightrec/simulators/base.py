@@ -1,7 +1,6 @@
 """The contract of simulators: batched TorchRL environments in which users see slates.
 
-A simulator says which items may be shown now, by a mask over the whole catalog or by a short offer
-of candidates that differs by user and step. It reads a slate, and answers with what was taken, what
+A simulator says which items may be shown now, reads a slate, and answers with what was taken, what
 that was worth, and whether the session ended. Which users there are and how they choose is a
 subclass's affair; what a policy is paid for their answers is a reward's.
 """
@@ -60,8 +59,8 @@ class Simulator(SessionEnv):
         there, for simulators that call :meth:`biased`; minus infinity for a place at which nobody
         looks; None: all alike.
     :param reward: what policies are paid; None pays as :meth:`pay` says.
-    :param expected: whether a step pays the mean over all outcomes, which has the same expectation
-        as the outcome that was drawn, and less noise to learn from; see :meth:`outcomes`.
+    :param expected: whether a step pays the mean over all outcomes, which is less noise to learn
+        from than the outcome that was drawn; see :meth:`outcomes`.
     :param device: where everything is computed.
     :raises RecipeError: where a size is out of range.
     """
@@ -324,10 +323,7 @@ class Simulator(SessionEnv):
         return response.changed
 
     def pay(self, response: Response, changed: Mapping[str, State]) -> Tensor:
-        """Give what policies are paid where no reward is given, (B, 1) float32.
-
-        The true reward where the simulator knows it, else the value of all that was taken.
-        """
+        """Give what is paid without a reward, (B, 1): the true one if known, else all values."""
         true = changed.get(Key.TRUE_REWARD)
         return true if isinstance(true, Tensor) else response.value.sum(1, keepdim=True)
 
@@ -345,34 +341,24 @@ class Simulator(SessionEnv):
             return (law.probability * law.value.sum(2)).sum(1, keepdim=True)
         known = state.select(Key.USER, Key.HISTORY, Key.STEP, Key.ACCEPTED_TOTAL)
         known[Key.ACTION] = slate
-        told = {
-            key: value
-            for key, value in changed.items()
-            if isinstance(value, Tensor) and key not in HIDDEN
-        }
-        known["next"] = TensorDict(told, known.batch_size, device=self.device)
+        seen = {k: x for k, x in changed.items() if isinstance(x, Tensor) and k not in HIDDEN}
+        known["next"] = TensorDict(seen, known.batch_size, device=self.device)
         taken, value = response.taken, response.value
         if law is not None:
             known = known.repeat_interleave(law.probability.shape[1])
             taken, value = law.taken.flatten(0, 1), law.value.flatten(0, 1)
         known["next"].update({Key.TAKEN: taken, Key.VALUE: value})
-        worth = self._rewards_of(known)
-        if law is None:
-            return worth
-        return (law.probability * worth.view_as(law.probability)).sum(1, keepdim=True)
-
-    def _rewards_of(self, transitions: TensorDictBase) -> Tensor:
-        """Give the rewards (R, 1) of R transitions."""
-        assert self.reward is not None
-        count = len(transitions)
+        count = len(known)
         with plugins.blaming(self.reward, f"reward {count} transitions"):
-            worth = self.reward(transitions)
+            worth = self.reward(known)
         if worth.shape != (count, 1):
             raise PluginError(
                 f"{plugins.provider(self.reward)} gave rewards of shape {tuple(worth.shape)} for "
                 f"{count} transitions; expected is ({count}, 1), a number for each."
             )
-        return worth.float()
+        if law is None:
+            return worth.float()
+        return (law.probability * worth.float().view_as(law.probability)).sum(1, keepdim=True)
 
     def _look_at(self, state: TensorDictBase, slate: Tensor) -> None:
         """Refuse slates that a policy may not show.
@@ -399,11 +385,7 @@ class Simulator(SessionEnv):
 
 
 def _any_of(candidates: Tensor, number: int) -> Tensor:
-    """Draw distinct candidates evenly from torch's global generator.
-
-    :param candidates: (B, C) int64, padded on the right.
-    :returns: (B, number) int64.
-    """
+    """Draw distinct candidates (B, number) evenly, from torch's global generator."""
     rows, count = candidates.shape
     # Offers are padded on the right, so that the last column tells whether one is shorter.
     if number > 8 or not bool(candidates[:, -1].all()):

@@ -1,8 +1,4 @@
-"""What people face, as a simulator for a learner who imitates them: offers, choices, and memory.
-
-Here the learner stands in the user's place and chooses; no recommender is there. Nobody's reward is
-known: the process brings states, a learner brings rewards.
-"""
+"""What people face, as a simulator for a learner who stands in their place and imitates them."""
 
 import torch
 from tensordict import TensorDict, TensorDictBase

@@ -1,7 +1,4 @@
-"""Judging policies by whole sessions in a simulator, on the same users under the same chance.
-
-Knows neither which simulator nor which policies: both come from outside.
-"""
+"""Judging policies by whole sessions in a simulator, on the same users under the same chance."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +13,6 @@ from lightrec.simulators.session_env import HIDDEN, SessionEnv
 
 RewardFunction = Callable[[Tensor, Tensor], Tensor]
 """From histories (B, L) and accepted items (B, 1) to rewards (B, 1)."""
-
 
 Recorder = Callable[[TensorDictBase, TensorDictBase, Tensor], None]
 """Called at each step: the state with its slate, what followed, and which sessions were on (B,)."""
@@ -97,8 +93,7 @@ def play(
 ) -> tuple[Sessions, Tensor]:
     """Play one session of every user.
 
-    Policies are given the state without what only a world knows, unless they say that they may know
-    it by an attribute ``knows_truth``.
+    Policies see no truth of a world, unless they have an attribute ``knows_truth`` that is True.
 
     :param simulator: with a session for each user; where it shows no items, the policy needs no
         ``user_vectors``.
@@ -182,8 +177,6 @@ def judge(
     """Play the sessions of several contenders on the same users, under the same chance.
 
     :param policies: the contenders by name.
-    :param simulator: with one session for each user.
-    :param users: ``(U,)`` int64.
     :param seeds: one round of sessions for each.
     :param record: gives, for a round's seed, what is called at every step.
     :param how: ``rewards`` and ``deterministic``, as for :func:`play`.

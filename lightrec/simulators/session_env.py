@@ -152,10 +152,10 @@ class SessionEnv(EnvBase):
         rows = asked.reshape(-1).nonzero().squeeze(1)
         fresh, size = self._begin(rows.cpu()), self.batch_size[0]
 
-        def spread(part: Tensor) -> Tensor:
-            return part.new_zeros(size, *part.shape[1:]).index_copy_(0, rows, part)
-
-        return fresh.apply(spread, batch_size=[size])
+        return fresh.apply(
+            lambda part: part.new_zeros(size, *part.shape[1:]).index_copy_(0, rows, part),
+            batch_size=[size],
+        )
 
     def maybe_reset(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Begin anew where sessions are over, as TorchRL does it, without whole batches between."""

@@ -26,8 +26,7 @@ class LogStarts:
     :param items: ``(E,)`` item indices, each user's oldest first.
     :param ends: ``(U,)`` int64: where each user's usable events end; None means at their last.
     :param users: ``(M,)`` int64 users to draw from; None means all.
-    :param cut: whether a drawn session starts anywhere in its user's events, so that more states
-        are met than there are users, or always at their end.
+    :param cut: whether a drawn session starts anywhere in its user's events, or at their end.
     :param allowed: gives what may be shown to users; None where everything may be.
     :raises DataError: where there is no user to draw from.
     """
@@ -64,8 +63,7 @@ class LogStarts:
     ) -> "LogStarts":
         """Take the start states from a prepared log, and what its domain lets be shown.
 
-        :param ends: ``(U,)`` positions in ``store.without_cold`` before which events may be used;
-            None means the training events only.
+        :param ends: ``(U,)`` positions in ``store.without_cold``; None means the training events.
         :raises PluginError: where the log's domain forbids items and is not installed.
         """
         store = store.without_cold
@@ -180,10 +178,7 @@ class UserModelSimulator(Simulator):
         return {Key.UNCERTAINTY: self._numbers(1)} if self.is_ensemble else {}
 
     def start(self, rows: Tensor, session: Tensor) -> TensorDict:
-        """Begin sessions: drawn users, or the given ones, whose logs are over.
-
-        Users are given by :meth:`~lightrec.simulators.session_env.SessionEnv.fix`.
-        """
+        """Begin sessions: drawn users, or the given ones, whose logs are over."""
         count = len(rows)
         if self.given is None:
             users, ends = self.starts.draw(count, self.generator)

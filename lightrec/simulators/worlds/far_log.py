@@ -32,10 +32,7 @@ class Walk(NamedTuple):
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Fresh users' states with their truth, for evaluation only.
-
-    Items are numbered 1 to N in the world's own order, N + 1 is nothing.
-    """
+    """Fresh users' states with their truth, for evaluation only; N + 1 is nothing."""
 
     history: Tensor
     """(S, 20) int64: the last 20 choices, oldest first."""
@@ -56,10 +53,9 @@ class HeldOut:
         return cls(**load_file(path))
 
     def reindex(self, items: list[str]) -> "HeldOut":
-        """Renumber for a prepared log.
+        """Renumber for a prepared log; an item that it lacks is 0.
 
         :param items: the log's items in index order (row i - 1 is item i), as the log names them.
-        :returns: the same states; N + 1 is nothing again, and an item that the log lacks is 0.
         """
         number = max(int(self.history.max()), int(self.candidates.max()))
         table = torch.zeros(max(number, FarLaws.ITEMS + 1) + 1, dtype=torch.int64)
@@ -70,10 +66,7 @@ class HeldOut:
 
 
 class FarLog(FarLaws):
-    """Users of the world `far` who choose from all that is offered, and their sessions as a log.
-
-    Sessions follow from the seed and the argument of each method.
-    """
+    """Users of the world `far` who choose from all that is offered, and their sessions as a log."""
 
     def walk(self, sessions: int, seed: int = 1) -> Walk:
         """Whole sessions, the unlogged steps included."""

@@ -132,7 +132,7 @@ class InterestEvolution(World):
 
         weight = self._weight(interests, slate).cumsum(1)
         below = choice * (weight[:, -1:] + NOTHING) < weight
-        # Below the sum of its own weight and those before it, and not below that of the latter.
+        # Below the sum of the weights up to its own, and not below that of those before.
         taken = below ^ pad(below[:, :-1], (1, 0))
         clicked = (slate * taken).sum(1, keepdim=True)
         click = (clicked > 0).float()

@@ -41,10 +41,7 @@ def best_values(
 
 
 def ranks(actions: int, offer_size: int) -> Tensor:
-    """(A,) float64: how probably each rank, from below, is the highest of C actions drawn evenly.
-
-    The rank j is with probability ((j + 1) / A)^C - (j / A)^C.
-    """
+    """(A,) float64: how probably each rank, from below, is the highest of an offer."""
     bounds = torch.linspace(0, 1, actions + 1, dtype=torch.float64) ** offer_size
     return bounds.diff()
 
@@ -152,7 +149,6 @@ class LongTermSatisfaction(World):
 
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Consume the first document that is there."""
-        # A slate may begin with an empty place, or be empty altogether.
         first = (slate > 0).to(torch.int8).argmax(1, keepdim=True)
         clicked = slate.gather(1, first).squeeze(1)
         click = clicked > 0
@@ -199,10 +195,7 @@ class LongTermSatisfaction(World):
         return self.score.take(state[Key.CANDIDATES])
 
     def twin(self) -> tuple[Tensor, Tensor]:
-        """The world with exposure on a grid, and clickbait scores in equal cells.
-
-        :returns: rewards (S, A) and laws (S, A, S) of what follows, for :func:`best_values`.
-        """
+        """Rewards (S, A) and laws (S, A, S), exposure on a grid, scores in equal cells."""
         score = (torch.arange(ACTIONS).double() + 0.5) / ACTIONS
         exposure = self._grid.unsqueeze(1)
         reward = (self._level(exposure, score) + DEVIATION**2 / 2).exp()

@@ -20,15 +20,14 @@ from lightrec.simulators.worlds.greed import BaitWorld
 
 
 def slate_scores(weight: Tensor, gain: Tensor, size: int) -> Tensor:
-    """Score items so that the highest ``size`` make the slate of highest expected gain.
+    """Score items (..., C) so that the highest ``size`` make the slate of highest expected gain.
 
-    One item of a slate, or none, is picked with weight ``weight``, none with 1. The best mean gain
-    per slate λ is where the highest ``size`` of weight · (gain - λ) sum to λ (Dinkelbach 1967, "On
-    nonlinear fractional programming"); those are the scores.
+    One item of a slate is picked with weight ``weight``, or none with 1. The best mean gain λ is
+    where the highest ``size`` of weight · (gain - λ) sum to λ (Dinkelbach 1967, "On nonlinear
+    fractional programming"); those are the scores.
 
     :param weight: (..., C), 0 for what may not be shown.
     :param gain: (..., C), broadcast against ``weight``.
-    :returns: (..., C).
     """
     rate = torch.zeros_like(weight[..., :1])
     for _ in range(5):
@@ -57,8 +56,8 @@ class Retention(BaitWorld):
     probability ``BACK``. These three go evenly from x = 0 to x = 1.
 
     A session of the simulator is the whole horizon of days. The true reward is 1 whenever a user
-    comes back within it, which makes days on which people come. It is ``terminated`` when a user is
-    gone for good, ``truncated`` when the horizon is over: then nothing is offered any more.
+    comes back within it. It is ``terminated`` when a user is gone for good, ``truncated`` when the
+    horizon is over: then nothing is offered any more.
 
     Policies see items as (v, q, b) in ``item_vectors`` (N + 1, 18), the candidates, and in
     ``observation`` (B, 21) the taste u, the day as part of the horizon, a tenth of the slates shown
@@ -186,10 +185,7 @@ class Retention(BaitWorld):
         return Response(taken, value, leaves, changed)
 
     def oracle(self, state: TensorDictBase) -> Tensor:
-        """Score by what a pick is expected to add to the days to come, satisfaction known.
-
-        Optimal where users are alike; otherwise values are averages over tastes.
-        """
+        """Score by what a pick is expected to add to the days to come, averaged over tastes."""
         level = state[Key.LATENT, "level"].long()
         worth = self.worth[state[Key.LATENT, "day"].long().clamp_max(self.horizon - 1)]
         now, up, down = (
@@ -212,10 +208,7 @@ class Retention(BaitWorld):
         return torch.cat([latent["taste"], *numbers], 1)
 
     def _worth(self) -> Tensor:
-        """Solve for the days to come, (horizon, levels), under the best slates from then on.
-
-        They are means over the offers (M, C) that some users meet at first.
-        """
+        """Solve for the days to come under the best slates, over the offers of some users."""
         session = noise.mix(torch.arange(128, device=self.device), 0).unsqueeze(1)
         born = {**self.begin(session), Key.SESSION: session, Key.STEP: 0 * session}
         state = TensorDict(born, batch_size=[len(session)])

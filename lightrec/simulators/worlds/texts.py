@@ -85,8 +85,7 @@ def describe_films(
 
 
 Words = Literal["plain", "varied", "unheard"]
-"""``plain``; ``varied``: drawn from several wordings; ``unheard``: the same, but items that were
-added are put in further wordings, which no other item has."""
+"""``varied``: drawn from several wordings; ``unheard``: added items in wordings of their own."""
 
 _HEADLINES = (
     ("Notes on the {}", "On the {}", "The {}: An Introduction", "Looking at the {}",

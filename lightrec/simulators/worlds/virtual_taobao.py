@@ -1,8 +1,7 @@
 """Virtual Taobao, from its published weights.
 
 Shi, Yu, Da, Chen and Zeng 2019, "Virtual-Taobao: virtualizing real-world online retail environment
-for reinforcement learning" (AAAI). Users are drawn by a generator that was trained adversarially on
-logs of a shop, and answer by a network that was learned by multi-agent adversarial imitation.
+for reinforcement learning" (AAAI): users are drawn, and answer, by adversarially learned networks.
 """
 
 import pickle
@@ -120,11 +119,7 @@ class VirtualTaobao(SessionEnv):
         return TensorDict(state, batch_size=[len(session)], device=self.device)
 
     def odds(self, state: TensorDictBase, action: Tensor) -> Tensor:
-        """Give the law of the clicks on a page, which no policy knows.
-
-        :param action: ``(B, 27)`` float32.
-        :returns: (B, 11) probabilities of 0 to 10 clicks.
-        """
+        """Give probabilities (B, 11) of 0 to 10 clicks, after weights (B, 27) float32."""
         return self._logits(state, action)[0].softmax(1)
 
     def _logits(self, state: TensorDictBase, action: Tensor) -> tuple[Tensor, ...]:
