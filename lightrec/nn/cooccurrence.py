@@ -19,13 +19,11 @@ def cooccurrence(
 ) -> sparse.csr_array:
     """Count how often items come near each other in a history.
 
-    Two events of a history g steps apart count ``decay ** (g - 1)``, up to ``reach`` steps.
-
     :param items: (E,) item indices 1 to N, each user's together and in order.
     :param offsets: (U + 1,) where users begin.
     :param num_items: N.
-    :param decay: between 0 and 1.
-    :param reach: steps.
+    :param decay: two events g steps apart count ``decay ** (g - 1)``.
+    :param reach: steps up to which they count.
     :returns: (N, N) float32, earlier item by later item; row i - 1 is item i.
     """
     reach = max(1, min(reach, PAIRS // max(len(items), 1)))
@@ -37,7 +35,7 @@ def cooccurrence(
         if not same.any():
             break
         pair = (items[:-gap][same], items[gap:][same])
-        value = np.full(len(pair[0]), decay ** (gap - 1), dtype=np.float32)
+        value = np.full(same.sum(), decay ** (gap - 1), dtype=np.float32)
         total = total + sparse.coo_array((value, pair), shape=total.shape).tocsr()
     return total
 

@@ -73,10 +73,9 @@ class Part(nn.Module, PyTorchModelHubMixin):
 
     def generate_model_card(self, *arguments: Any, **settings: Any) -> ModelCard:
         """Describe the folder in its README.md; the mixin's own card says it was uploaded."""
-        kind = type(self)
+        kind = f"{type(self).__module__}.{type(self).__qualname__}"
         return ModelCard(
-            "---\nlibrary_name: lightrec\n---\n\n"
-            f"# {kind.__name__}\n\nA part that lightrec learned: `config.json` holds its settings, "
-            f"`model.safetensors` its weights. "
-            f"`{kind.__module__}.{kind.__qualname__}.from_pretrained(folder)` loads it.\n"
+            f"---\nlibrary_name: lightrec\n---\n\n# {type(self).__name__}\n\nA part that lightrec "
+            "learned: `config.json` holds its settings, `model.safetensors` its weights. "
+            f"`{kind}.from_pretrained(folder)` loads it.\n"
         )

@@ -21,9 +21,8 @@ def may_be_shown(logits: Tensor) -> Tensor:
 
 
 def log_probabilities(logits: Tensor) -> Tensor:
-    """Normalise logits over the columns that may be shown.
+    """Normalise logits ``(..., C)`` over the columns that may be shown.
 
-    :param logits: ``(..., C)``, minus infinity for columns that may not be shown.
     :returns: ``(..., C)``, finite: a column that may not be shown has a logarithm so low that its
         exponential is exactly 0. Where no column may be shown all are alike.
     """
@@ -90,8 +89,7 @@ class PlackettLuce(Distribution):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draw slates from torch's global generator.
 
-        :returns: ``(*sample_shape, ..., K)`` int64 columns;
-            :data:`~lightrec.nn.slates.EMPTY` where none was left.
+        :returns: ``(*sample_shape, ..., K)`` int64 columns; EMPTY (-1) where none was left.
         """
         with torch.no_grad():
             if self._pays(sample_shape):
@@ -155,11 +153,9 @@ class PlackettLuce(Distribution):
         return self.mode
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Logarithm of the probability of drawing exactly this slate in this order.
+        """Give the logarithm ``(...)`` of the probability of exactly this slate in this order.
 
-        :param value: ``(..., K)`` int64 distinct columns; places that hold
-            :data:`~lightrec.nn.slates.EMPTY` count for nothing.
-        :returns: ``(...)``.
+        :param value: ``(..., K)`` int64 distinct columns; places that hold EMPTY count for nothing.
         """
         filled = value >= 0
         columns = value.clamp_min(0)
@@ -178,10 +174,10 @@ class PlackettLuce(Distribution):
         return steps.sum(-1).to(logits)
 
     def entropy(self) -> Tensor:
-        """Entropy in nats of the *first* place: ``(...)``.
+        """Give the entropy in nats of the *first* place, ``(...)``.
 
-        That is the whole entropy where K = 1. For longer slates it is a part of it, cheap and
-        largest where the whole is largest, which is all that an entropy bonus needs.
+        For slates of several it is a part of the whole, cheap and largest where the whole is
+        largest, which is all that an entropy bonus needs.
         """
         normaliser = self.logits.logsumexp(-1, keepdim=True)
         log_probabilities = (self.logits - normaliser).clamp_min(self._floor)

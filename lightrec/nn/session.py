@@ -78,7 +78,7 @@ def network_from_zero(sizes: Sequence[int]) -> nn.Sequential:
 class SessionValue(nn.Module):
     """A critic: predicts the rewards that a session will still bring.
 
-    :param size: length of what is seen of a state.
+    :param size: length of a state's features.
     :param hidden: widths of the hidden layers.
     """
 

@@ -89,7 +89,7 @@ def may_be_shown(state: TensorDictBase) -> Tensor | None:
 def items_at(columns: Tensor, candidates: Tensor | None = None) -> Tensor:
     """Turn columns ``(..., K)`` into items, an empty place (-1) into 0.
 
-    :param candidates: ``(..., C)`` int64; None where column i is item i.
+    :param candidates: ``(..., C)`` int64 items by column; None where column i is item i.
     """
     if candidates is None:
         return columns.clamp_min(PADDING)
@@ -97,10 +97,7 @@ def items_at(columns: Tensor, candidates: Tensor | None = None) -> Tensor:
 
 
 def columns_at(items: Tensor, candidates: Tensor | None = None) -> Tensor:
-    """Turn items ``(..., K)`` into their columns, -1 for 0 and for what is no candidate.
-
-    :param candidates: ``(..., C)`` int64; None where column i is item i.
-    """
+    """Turn items ``(..., K)`` into columns, -1 for 0 and for what is not among ``candidates``."""
     if candidates is None:
         return items.masked_fill(items == PADDING, EMPTY)
     same = (items.unsqueeze(-1) == candidates.unsqueeze(-2)) & (items != PADDING).unsqueeze(-1)

@@ -152,9 +152,8 @@ def ordered_steps(chosen: Tensor, never: Tensor, filled: Tensor) -> Tensor:
 
 
 def passed(sums: Tensor, points: Tensor) -> Tensor:
-    """Find where ascending sums (..., n) first pass points (..., D) of the way to the last.
+    """Find where ascending float64 sums (..., n) first pass points (..., D) of the way to the last.
 
-    :param sums: float64, of terms that may be 0.
     :param points: float64 in [0, 1). Times the whole they stay below the whole, so that a term of 0
         is never the one to pass a point.
     """
@@ -182,8 +181,7 @@ def draw_slates(logits: Tensor, slate_size: int) -> Slates:
     :param logits: (R, N) floating point; high means drawn early. Minus infinity excludes a column,
         and so does an eighth of the type's lowest number.
     :param slate_size: places K, at least 1; more than N leaves the last ones empty.
-    :returns: slates of R rows. Where a logit is NaN or plus infinity, the slate is empty and its
-        log-probability NaN.
+    :returns: slates of R rows, empty with log-probability NaN where a logit is NaN or infinite.
     """
     parts = chunks(*logits.shape)
     urns = Urns(parts[0].stop, logits.shape[1], slate_size, logits)
@@ -198,9 +196,7 @@ def two_tower_slates(
     bias: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Slates:
-    """Draw slates of a policy whose logits are user vector · item vector + bias.
-
-    Users are worked on a few at a time: the scores of all of them are never in memory.
+    """Draw slates from logits user vector · item vector + bias, a few users at a time.
 
     :param user_vectors: (B, D) float32 or float64.
     :param item_vectors: (N, D) of the same type.
