@@ -1,5 +1,7 @@
 """What people face, as a simulator for a learner who stands in their place and imitates them."""
 
+from typing import Any
+
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
@@ -21,10 +23,9 @@ class ChoiceProcess(Simulator):
 
     :param num_items: number of items N, without nothing.
     :param batch_size: sessions B.
-    :param starts: ``(R, L)`` int64 histories to begin with, on the CPU or the device.
+    :param starts: ``(R, L)`` int64 histories to begin with.
     :param offer_size: items C of an offer.
-    :param max_steps: steps after which a session is cut.
-    :param device: where everything is computed.
+    :param settings: of :class:`~lightrec.simulators.base.Simulator`.
     :raises RecipeError: where an offer or a start is impossible.
     """
 
@@ -38,7 +39,7 @@ class ChoiceProcess(Simulator):
         *,
         offer_size: int,
         max_steps: int = 20,
-        device: torch.device | str = "cpu",
+        **settings: Any,
     ) -> None:
         highest = int(starts.max()) if starts.numel() else num_items + 2
         if not 1 <= offer_size <= num_items or highest > num_items + 1:
@@ -56,7 +57,7 @@ class ChoiceProcess(Simulator):
             ending="fixed",
             repeats=True,
             offer_size=offer_size + 1,
-            device=device,
+            **settings,
         )
         self.starts = starts.to(self.device)
 
@@ -78,7 +79,7 @@ class ChoiceProcess(Simulator):
 
 
 def transitions(history: Tensor, candidates: Tensor, choice: Tensor, num_items: int) -> TensorDict:
-    """Make demonstrations for a :class:`ChoiceProcess` of logged sessions.
+    """Make demonstrations for a :class:`ChoiceProcess` of S logged sessions.
 
     :param history: ``(S, L)`` int64 choices before the first step.
     :param candidates: ``(S, T, C)`` int64 offers, padded on the right.

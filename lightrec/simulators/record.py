@@ -30,18 +30,18 @@ class SessionLog:
 
     def __init__(self, items: Sequence[str], users: Sequence[str] | None = None) -> None:
         self.items, self.users = pl.Series(items), users
-        self._rounds: list[int] = []
+        self._rounds = 0
         self._steps: list[dict[str, Tensor]] = []
 
     def round(self, seed: int) -> "SessionLog":
         """Begin a further session of every user."""
-        self._rounds.append(seed)
+        self._rounds += 1
         return self
 
     def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
         """Collect a step, as a :data:`~lightrec.simulators.rollout.Recorder`."""
         step = {
-            "round": torch.full_like(state[Key.USER], len(self._rounds) - 1),
+            "round": torch.full_like(state[Key.USER], self._rounds - 1),
             "user": state[Key.USER],
             "step": state[Key.STEP].squeeze(1),
             "slate": state[Key.ACTION],
@@ -58,7 +58,7 @@ class SessionLog:
         steps = {name: values[order] for name, values in steps.items()}
         count = len(order)
         session = pl.Series("session", steps["user"]).cast(pl.String)
-        if self.users is None or len(self._rounds) > 1:
+        if self.users is None or self._rounds > 1:
             session = session + "-" + pl.Series(steps["round"]).cast(pl.String)
         user = session
         if self.users is not None:

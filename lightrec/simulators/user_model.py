@@ -58,12 +58,12 @@ class LogStarts:
         store: EventStore,
         *,
         ends: np.ndarray | None = None,
-        users: Tensor | None = None,
-        cut: bool = False,
+        **settings: Any,
     ) -> "LogStarts":
         """Take the start states from a prepared log, and what its domain lets be shown.
 
         :param ends: ``(U,)`` positions in ``store.without_cold``; None means the training events.
+        :param settings: ``users`` and ``cut``.
         :raises PluginError: where the log's domain forbids items and is not installed.
         """
         store = store.without_cold
@@ -72,9 +72,8 @@ class LogStarts:
             torch.from_numpy(np.array(store.offsets)),
             torch.from_numpy(np.array(store.items)),
             ends=torch.from_numpy(np.array(stops)),
-            users=users,
-            cut=cut,
             allowed=showable(store),
+            **settings,
         )
 
     def draw(self, count: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:

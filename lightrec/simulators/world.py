@@ -79,10 +79,9 @@ class World(Simulator):
     ) -> Tensor:
         """Let users take one item of their slate, or nothing, with probability ∝ exp(logit).
 
-        Every item has noise of its own in a step, whatever else is shown. Where places have
-        weights, these count as well.
+        Every item has noise of its own in a step, whatever else is shown.
 
-        :param logits: (B, K) of the slate's items; those of empty places do not count.
+        :param logits: (B, K) of the slate's items, to which those of places are added.
         :param nothing: logit of taking nothing, a number or (B,).
         :returns: (B, K) bool: which item was taken.
         """

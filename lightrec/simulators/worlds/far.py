@@ -1,9 +1,8 @@
 """The world `far`, in which far sight matters: people choose with soft-optimal values.
 
 Choosing an item tires the user of its category and moves the appeal of everything that comes
-later. What people choose is therefore not what they like now: the true reward, known here, can be
-learned only by inverse reinforcement learning. Logs without a recommender are written by
-:mod:`lightrec.simulators.worlds.far_log`.
+later: the true reward can be learned only by inverse reinforcement learning. Logs without a
+recommender are written by :mod:`lightrec.simulators.worlds.far_log`.
 """
 
 from contextlib import suppress
@@ -115,7 +114,7 @@ class FarLaws:
         return UserState(taste, taste.new_zeros(len(home), self.CATEGORIES))
 
     def new_users(self, number: int, generator: torch.Generator) -> UserState:
-        """Draw users at the beginning of their sessions."""
+        """Draw users at the beginning."""
         home = torch.randint(self.CATEGORIES, (number,), generator=generator)
         return self.born(home, self._normal(generator, number, self.SIZE))
 
@@ -200,10 +199,7 @@ class FarLaws:
             save_tensors(found, part / "value.safetensors")
 
     def _iterate(self, users: int, steps: int) -> float:
-        """Fit V by soft value iteration along the walks of users, a step of the world each time.
-
-        :returns: root mean square Bellman error.
-        """
+        """Fit V by soft value iteration along walks of users; gives the RMS Bellman error."""
         generator = self._generator(3)
         self.value.requires_grad_(True)
         optimizer = torch.optim.Adam(self.value.parameters(), lr=1e-2)

@@ -96,9 +96,8 @@ class Greed(BaitWorld):
         is the draw, of the first 150, whose returns are nearest those expected of this world.
     :param words: how differently the catalog puts items that are alike, see
         :data:`~lightrec.simulators.worlds.texts.Words`.
-    :param twins: items of which a second one is added, from 1,001 on, with the same direction,
-        quality and bait; its words are its own unless they are plain. The first 1,000 items and
-        the chance that they meet stay as they are.
+    :param twins: items of which a second one is added, from 1,001 on, alike in all but words that
+        are not plain. The first 1,000 items and the chance that they meet stay as they are.
     :param settings: of :class:`~lightrec.simulators.base.Simulator`. Neither the rule nor the
         oracle allows for ``position_bias``.
     """
@@ -177,10 +176,9 @@ class Greed(BaitWorld):
         return Response(taken, value, torch.sigmoid(-3 - 3 * satisfaction), changed)
 
     def rule(self, state: TensorDictBase, factor: float) -> Tensor:
-        """Score items by p · (1 + factor · (1 - t / T) · q), as whoever knows the laws may do.
+        """Score items (B, N + 1) by p · (1 + factor · (1 - t / T) · q), p the chance of a click.
 
-        :returns: (B, N + 1); with a single place p is the probability of a click, in a slate the
-            item's weight beside others.
+        In a slate of several, p is the item's weight beside others.
         """
         logits = self.logits(state)
         likely = logits.exp() if self.slate_size > 1 else logits.sigmoid()

@@ -39,11 +39,11 @@ PRICE = 1.3
 class InterestEvolution(World):
     """Users watch videos of 20 topics until their time is up.
 
-    A user has an interest u in each topic, uniform between -1 and 1 at first, and clicks video i of
-    a slate with a probability proportional to u + 1, or nothing with weight 2. A click costs the
-    minutes watched, of which quality gives some back: the first 14 topics are trash and shorten a
-    session, the last 6 prolong it. With probability (u + 1) / 2 the interest in the topic watched
-    then moves towards 1, else towards -1, by .3 (1 - abs(u)) (1 - u).
+    A user has an interest u ~ U(-1, 1) in each topic at first, and clicks video i of a slate with
+    weight u + 1, nothing with weight 2. A click costs the minutes watched, of which quality gives
+    some back: the first 14 topics are trash and shorten a session, the last 6 prolong it. With
+    probability (u + 1) / 2 the interest in the topic watched then moves towards 1, else towards -1,
+    by .3 (1 - abs(u)) (1 - u).
 
     Policies see the topics of the candidates (``item_vectors``, one of 20), and in ``observation``
     (B, 20 + 1 + K) the user's interests, the minutes last watched, and the quality of what was last

@@ -74,9 +74,9 @@ class LongTermSatisfaction(World):
     satisfaction s = sigmoid(sensitivity n) depends on net positive exposure n. Then n becomes
     memory n - 2 (c - 1/2) + noise; it begins evenly within ± 1/2 / (1 - memory).
 
-    The reward is engagement as it was drawn; ``true_reward`` is its expectation, by which policies
-    should be judged. Policies see c (``item_vectors``) and in ``observation`` (B, 1) the last
-    engagement, cut at 100. Latent is ``exposure``, n.
+    The reward is engagement as it was drawn; ``true_reward`` is its expectation. Policies see c
+    (``item_vectors``) and in ``observation`` (B, 1) the last engagement, cut at 100. Latent is
+    ``exposure``, n.
 
     :param batch_size: sessions B.
     :param num_items: documents N; a multiple of ``offer_size``.
@@ -86,8 +86,7 @@ class LongTermSatisfaction(World):
     :param innovation: standard deviation of the exposure's noise.
     :param time_budget: steps after which users leave.
     :param settings: of :class:`~lightrec.simulators.base.Simulator`.
-    :raises RecipeError: where the items cannot be spread evenly over offers, or ``memory`` or
-        ``time_budget`` is out of range.
+    :raises RecipeError: where a setting is out of range.
     """
 
     def __init__(
