@@ -21,10 +21,11 @@ def test_first_numbers_of_splitmix64():
     assert [x % 2**64 for x in found.tolist()] == expected
 
 
-def test_uniform_and_gumbel_laws():
+def test_uniform_gumbel_and_normal_laws():
     keys = noise.mix(torch.arange(200)[:, None], torch.arange(200)).flatten()
     assert kstest(noise.uniform(keys).numpy(), "uniform").pvalue > 0.001
     assert kstest(noise.gumbel(keys).numpy(), "gumbel_r").pvalue > 0.001
+    assert kstest(noise.normal(keys).numpy(), "norm").pvalue > 0.001
 
 
 def test_neighbouring_counters_are_unrelated():

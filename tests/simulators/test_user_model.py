@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tensordict import TensorDict
 from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
@@ -308,13 +307,6 @@ def test_impossible_settings_are_refused():
     ):
         with pytest.raises(RecipeError, match=message):
             make(**bad)
-
-
-def test_states_are_tensordicts_of_the_declared_size():
-    state = make(users=5).reset()
-    assert isinstance(state, TensorDict)
-    assert state.batch_size == torch.Size([5])
-    assert math.isclose(state[Key.MASK].sum().item(), 5 * 24)
 
 
 def test_a_fitted_hazard_takes_the_place_of_the_rate():

@@ -71,32 +71,23 @@ def test_one_step_by_hand():
     torch.testing.assert_close(seen[:, 32:], torch.tensor(wanted))
 
 
-def test_the_slate_is_picked_from_with_the_laws_probabilities():
-    rows = 30_000
-    world = Greed(rows, slate_size=3)
+@pytest.mark.parametrize("places", [None, [0.2, 1.0, 0.4]])
+def test_the_slate_is_picked_from_with_the_laws_probabilities(places):
+    """Places multiply the weights of what they show."""
+    rows, factors = 30_000, torch.tensor(places or [1.0] * 3)
+    world = Greed(rows, slate_size=3, position_bias=places and factors.log().tolist())
     world.set_seed(3)
     state = world.reset()
     state[Key.LATENT, "taste"] = world.topics[:1].expand(rows, -1).clone()
     slate = torch.tensor([[1, 21, 0]]).expand(rows, -1)
-    weights = world.logits(state, slate)[0, :2].exp()
+    weights = world.logits(state, slate)[0, :2].exp() * factors[:2]
     wanted = torch.cat([torch.ones(1), weights]) / (1 + weights.sum())
     taken = world.respond(state, slate).taken
     found = torch.stack([~taken.any(1), taken[:, 0], taken[:, 1]]).sum(1)
     assert (((found - rows * wanted) ** 2) / (rows * wanted)).sum() < 13.8  # χ², 2 degrees, 99.9 %
 
 
-def test_places_multiply_the_weights_of_what_they_show():
-    rows, places = 30_000, torch.tensor([0.2, 1.0, 0.4])
-    world = Greed(rows, slate_size=3, position_bias=places.log().tolist())
-    world.set_seed(3)
-    state = world.reset()
-    state[Key.LATENT, "taste"] = world.topics[:1].expand(rows, -1).clone()
-    slate = torch.tensor([[1, 21, 0]]).expand(rows, -1)
-    weights = world.logits(state, slate)[0, :2].exp() * places[:2]
-    wanted = torch.cat([torch.ones(1), weights]) / (1 + weights.sum())
-    taken = world.respond(state, slate).taken
-    found = torch.stack([~taken.any(1), taken[:, 0], taken[:, 1]]).sum(1)
-    assert (((found - rows * wanted) ** 2) / (rows * wanted)).sum() < 13.8  # χ², 2 degrees, 99.9 %
+def test_places_that_are_alike_change_nothing():
     played = []
     for places in (None, [0, 0, 0]):
         world = Greed(64, slate_size=3, position_bias=places)

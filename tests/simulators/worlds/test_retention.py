@@ -139,13 +139,10 @@ def test_gone_for_good_is_an_end_and_the_horizon_a_cut():
 def test_bait_loses():
     world = Retention(256)
 
-    def liked(state):
-        return world.logits(state, state[Key.CANDIDATES])
-
     def good(state):
-        return liked(state).sigmoid() * world.quality[state[Key.CANDIDATES]]
+        return world.greedy(state).sigmoid() * world.quality[state[Key.CANDIDATES]]
 
-    ways = (world.oracle, good, even_chance(world), liked)
+    ways = (world.oracle, good, even_chance(world), world.greedy)
     oracle, quality, chance, greedy = (play(world, way, 0).returns.mean() for way in ways)
     assert oracle > quality > 2 * chance
     assert chance > 1.3 * greedy
