@@ -252,7 +252,9 @@ class Simulator(SessionEnv):
         if not torch.compiler.is_compiling():  # a look at the numbers would break the graph
             self._look_at(tensordict, slate)
         response = self.respond(tensordict, slate)
-        changed = self.changes(response)
+        changed = response.changed
+        if Key.TRUE_REWARD in self._own:  # the value of what was taken, unless a world says another
+            changed = {Key.TRUE_REWARD: response.value.sum(1, keepdim=True), **changed}
         step = tensordict[Key.STEP] + 1
         accepted = response.taken.sum(1, keepdim=True, dtype=torch.float32)
         if self.ending == "fixed":
@@ -317,10 +319,6 @@ class Simulator(SessionEnv):
             offer = left.gather(1, order)
         state[Key.CANDIDATES] = offer
         return offer[:, :1] > PADDING
-
-    def changes(self, response: Response) -> Mapping[str, State]:
-        """Give new values of the keys that the simulator itself announced."""
-        return response.changed
 
     def pay(self, response: Response, changed: Mapping[str, State]) -> Tensor:
         """Give what is paid without a reward, (B, 1): the true one if known, else all values."""

@@ -156,7 +156,7 @@ def at_first(world: World, seed: int) -> tuple[Tensor, Tensor]:
     for item in world.offered.nonzero().squeeze(1):
         slate[:, 0] = item
         response = world.respond(state, slate)
-        true = world.changes(response)[Key.TRUE_REWARD]
+        true = response.changed.get(Key.TRUE_REWARD, response.value.sum(1))
         assert isinstance(true, Tensor)
         reward[item] = true.mean()
         taken[item] = response.taken[:, 0].float().mean()

@@ -13,7 +13,7 @@ from lightrec.data.catalog import Catalog
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.simulators import noise
-from lightrec.simulators.base import Response, Simulator, State
+from lightrec.simulators.base import Simulator, State
 
 
 class World(Simulator):
@@ -114,7 +114,3 @@ class World(Simulator):
         if self.offer_size is None:
             state[Key.MASK] = self.offered.repeat(count, 1)
         return TensorDict(state | self.begin(session), batch_size=[count], device=self.device)
-
-    def changes(self, response: Response) -> Mapping[str, State]:
-        """Add the true reward: the value of what was taken, unless the world says another."""
-        return {Key.TRUE_REWARD: response.value.sum(1, keepdim=True), **response.changed}

@@ -44,7 +44,7 @@ def test_items_are_actions(data):
     assert policy.feature_size == 4 + 2
     # Centred and scaled, the actions are opposites: what is added to both scores is the critic's.
     assert policy.item_table()[1:].tolist() == [[1, -1], [-1, 1]]
-    with pytest.raises(RecipeError, match="cannot be built with policy_settings"):
+    with pytest.raises(RecipeError, match="TowerPolicy has no setting 'depth'"):
         data.make_policy({"depth": 3})
 
 
