@@ -274,10 +274,10 @@ def _parts_of_hook(result: Any, slot: str, package: Package) -> list[Part]:
                 "build takes its recipes along."
             )
         folders = [path for root in result for path in sorted(Path(root).iterdir())]
-        pairs = {path.name: str(path) for path in folders if any(path.glob("*.yaml"))}
+        pairs = [(path.name, str(path)) for path in folders if any(path.glob("*.yaml"))]
     elif isinstance(result, Mapping) and all(isinstance(t, str) for i in result.items() for t in i):
-        pairs = dict(result)
-        for name, path in pairs.items():
+        pairs = [*result.items()]
+        for name, path in pairs:
             if path.count(":") != 1:
                 raise PluginError(
                     f"{gave}gives {name!r} the import path {path!r}. Write it as "
@@ -288,7 +288,7 @@ def _parts_of_hook(result: Any, slot: str, package: Package) -> list[Part]:
             f"{gave}returned {result!r}. Return short names and import paths: "
             '{"ShortName": "package.module:Class"}.'
         )
-    return [Part(name, slot, path, str(package)) for name, path in pairs.items()]
+    return [Part(name, slot, path, str(package)) for name, path in pairs]
 
 
 def _sort_out(plugins: Plugins, found: list[Part], own: str) -> None:

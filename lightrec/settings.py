@@ -33,10 +33,9 @@ _IMPORT = re.compile(
 def make(slot: str, name: str, settings: Mapping[str, Any] | None = None, **given: Any) -> Any:
     """Make an installed part by its slot, such as ``rewards``, and its short name.
 
-    :param settings: see :func:`make_of`.
-    :param given: see :func:`make_of`.
+    The rest is as for :func:`make_of`.
+
     :raises PluginError: where no installed package provides it.
-    :raises RecipeError: as :func:`make_of`.
     """
     return make_of(plugins.installed().get(slot, name).load(), settings, **given)
 

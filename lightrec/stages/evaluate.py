@@ -102,13 +102,15 @@ def _found_by(evaluator: Evaluator, run: Run, seed: int) -> Findings:
         raise
     except LightrecError as error:
         raise RunError(f"{whose} could not evaluate the run. {error}") from error
-    if not isinstance(found, Findings) or not all(isinstance(key, str) for key in found.metrics):
+    if not (
+        isinstance(found, Findings)
+        and all(isinstance(key, str) for key in found.metrics)
+        and all(isinstance(section, Section) for section in found.sections)
+    ):
         raise PluginError(
             f"`evaluate` of {whose} gave {repr(found)[:80]}; expected are Findings, with numbers "
-            "by the names of metrics."
+            "by the names of metrics, and Sections of the report."
         )
-    if not all(isinstance(section, Section) for section in found.sections):
-        raise PluginError(f"{whose} gives sections of the report that are no Section.")
     if bad := _not_finite(found.metrics):
         raise PluginError(
             f"{whose} gives metrics that are not finite numbers: {bad}. Give Python numbers, and "
