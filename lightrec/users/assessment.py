@@ -1,6 +1,7 @@
 """Measures of user models: likelihood, calibration, order within sets, disagreement of members."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -44,9 +45,7 @@ def choice_reliability(
     """Count every alternative of every set, nothing included, as one forecast.
 
     :param log_probability: (B, C + 1); minus infinity is no alternative and is not counted.
-    :param choice: (B,) int64, the column that was chosen.
-    :param weight: (B,) of the sets.
-    :returns: as :func:`reliability`.
+    :param choice: (B,) int64, the column that was chosen; ``weight`` (B,) is that of the set.
     """
     there = log_probability > -torch.inf
     counted = there if weight is None else there * weight.double().unsqueeze(1)
@@ -58,9 +57,8 @@ def calibration_error(counts: Tensor) -> float:
     """Expected calibration error, from 0 to 1, of counts of forecasts; 0 without any.
 
     That is the mean, over forecasts, of the distance in their bin between the mean forecast and the
-    share that came true (Naeini, Cooper and Hauskrecht 2015; Guo et al. 2017; over all
-    alternatives, not the likeliest alone, Nixon et al. 2019). A bin of n forecasts of probability p
-    is off by about sqrt(p (1 - p) / n) by chance.
+    share that came true (Naeini, Cooper and Hauskrecht 2015; over all alternatives, Nixon et al.
+    2019). A bin of n forecasts of probability p is off by about sqrt(p (1 - p) / n) by chance.
     """
     weight, forecast, happened = counts
     total = float(weight.sum())
@@ -98,9 +96,9 @@ def fit_temperature(utilities: Tensor, choice: Tensor, weight: Tensor) -> tuple[
     :param utilities: (B, C), minus infinity where there is no item.
     :param choice: (B,) int64, C for nothing.
     :param weight: (B,).
-    :returns: both; 1 and 0 where they gain less in all than two parameters gain by chance, one nat
-        each (Akaike 1974). Where nothing is never chosen it is no alternative: the temperature is
-        that of the items among themselves, and the shift is :data:`NEVER`.
+    :returns: both; 1 and 0 where they gain less than one nat each, which parameters gain by chance
+        (Akaike 1974). Where nothing is never chosen it is no alternative: the temperature is that
+        of the items among themselves, and the shift is :data:`NEVER`.
     """
     scores, weights = utilities.double(), weight.double()
     scores = scores.nan_to_num(neginf=-1e9)
@@ -122,45 +120,32 @@ def fit_temperature(utilities: Tensor, choice: Tensor, weight: Tensor) -> tuple[
     return float(found[0].exp()), float(found[1]) if chosen else NEVER
 
 
-class PopularityChoice:
+def popularity_law(scores: Tensor, parameters: Tensor, items: Tensor) -> Tensor:
     """P(i | set) ∝ exp(a · score of i), nothing having utility b, for all users alike.
 
     :param scores: (N + 1,) scores of items, such as log popularity.
-    :param parameters: a and b.
+    :param parameters: (2,) a and b.
+    :param items: (B, C) int64 sets, padded with 0.
+    :returns: log-probabilities (B, C + 1), those of nothing in the last column.
     """
-
-    def __init__(self, scores: Tensor, parameters: tuple[float, float] = (1.0, 0.0)) -> None:
-        self.scores = scores.double()
-        self.parameters = scores.new_tensor(parameters, dtype=torch.float64)
-
-    def fit(self, items: Tensor, choice: Tensor, weight: Tensor) -> None:
-        """Fit a and b by maximum likelihood.
-
-        :param items: (B, C) int64 sets, padded with 0.
-        :param choice: (B,) the slot taken, C for nothing.
-        :param weight: (B,) of the rows.
-        """
-
-        def mean_log_likelihood(parameters: Tensor) -> Tensor:
-            self.parameters = parameters
-            log_p = self.log_probabilities(items).gather(1, choice.unsqueeze(1)).squeeze(1)
-            return (weight * log_p).sum() / weight.sum()
-
-        self.parameters = maximised(mean_log_likelihood, self.parameters)
-
-    def log_probabilities(self, items: Tensor) -> Tensor:
-        """Log-probabilities (B, C + 1) of items (B, C) and, in the last column, of nothing."""
-        utilities = (self.parameters[0] * self.scores[items]).masked_fill(items == 0, -torch.inf)
-        return with_nothing(utilities, self.parameters[1].expand(len(items))).log_softmax(-1)
+    utilities = (parameters[0] * scores[items]).masked_fill(items == 0, -torch.inf)
+    return with_nothing(utilities, parameters[1].expand(len(items))).log_softmax(-1)
 
 
-def fit_popularity(data: ChoiceData, limit: int = 20_000) -> PopularityChoice:
-    """Fit the popularity baseline on training choices."""
-    model = PopularityChoice(data.log_popularity)
+def fit_popularity(data: ChoiceData, limit: int = 20_000) -> Callable[[Tensor], Tensor]:
+    """Fit :func:`popularity_law` to training choices by maximum likelihood."""
     batches = list(data.batches(TRAIN, limit=limit))
     columns = (Key.CANDIDATES, Key.CHOICE, Key.WEIGHT)
-    model.fit(*(torch.cat([batch[key] for batch in batches]) for key in columns))
-    return model
+    items, choice, weight = (torch.cat([batch[key] for batch in batches]) for key in columns)
+    scores = data.log_popularity.double()
+
+    def mean_log_likelihood(parameters: Tensor) -> Tensor:
+        log_p = popularity_law(scores, parameters, items).gather(1, choice.unsqueeze(1)).squeeze(1)
+        return (weight * log_p).sum() / weight.sum()
+
+    return partial(
+        popularity_law, scores, maximised(mean_log_likelihood, scores.new_tensor([1, 0]))
+    )
 
 
 @torch.no_grad()
@@ -190,9 +175,13 @@ def _held_out(
 
 @torch.no_grad()
 def assess(
-    users: UserModel, popularity: PopularityChoice, data: ChoiceData, part: int, half: Half
+    users: UserModel,
+    popularity: Callable[[Tensor], Tensor],
+    data: ChoiceData,
+    part: int,
+    half: Half,
 ) -> dict[str, float]:
-    """Judge the choices of a user model on held-out ones, next to popularity.
+    """Judge the choices of a user model on held-out ones, next to popularity's law.
 
     :returns: ``log_likelihood`` and ``popularity``, mean over weighted rows, in nats;
         ``accuracy``, how often the choice was the likeliest; and the ``calibration_error`` of all
@@ -204,7 +193,7 @@ def assess(
     counts = torch.zeros(3, BINS, dtype=torch.float64)
     for history, sets, choice, weight in _held_out(users, data, part, half):
         found, uncertainty = users.predict(history, sets)
-        ours, theirs = found.double().cpu(), popularity.log_probabilities(sets.cpu())
+        ours, theirs = found.double().cpu(), popularity(sets.cpu())
         counts += choice_reliability(ours, choice, weight)
         likely = (law.gather(1, choice.unsqueeze(1)).squeeze(1) for law in (ours, theirs))
         rows = (*likely, ours.argmax(1) == choice, uncertainty.double().cpu())

@@ -33,12 +33,10 @@ class ChoiceData(LogData):
     :param cooccurrence_size: length of vectors of co-occurrence, from the training events of this
         half's own users; 0 does without.
     :param half: whose choices: of users ``a``, of users ``b``, or of ``all``.
-    :param split_seed: of the halves; it must be the same wherever halves are to be disjoint. Null
-        takes ``seed``.
+    :param split_seed: of the halves, the same wherever they are to be disjoint; null: ``seed``.
     :param history_length: L.
     :param candidates: size of the sets assumed where the log has none.
-    :param nothing_rate: assumed share of sets of which nothing is chosen, where the log records
-        none.
+    :param nothing_rate: assumed share of declined sets, where the log records none.
     :param longest_session: steps at which the log's sessions were cut, so that their users did not
         leave; null takes the longest where sessions pile up at it.
     :param batch_size: events in a batch.
@@ -48,8 +46,7 @@ class ChoiceData(LogData):
     :param seed: of the order and the draws.
     :param events: a ``.npy`` file with positions, in this data's ``store``, of the training events
         to learn from, such as actively chosen ones; null for all.
-    :param forget: the probability that a training history lacks a step, drawn anew in every epoch:
-        augmentation for small logs.
+    :param forget: the probability that a training history lacks a step, drawn anew in each epoch.
     """
 
     def __init__(

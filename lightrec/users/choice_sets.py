@@ -28,8 +28,8 @@ class ChoiceSets(Dataset[Batch]):
     """Batches of choices: history (B, L), candidates (R, C), choice, weight and user (R,).
 
     ``choice`` is the slot taken, or C for nothing. R is B where the log records that nothing was
-    chosen. Otherwise R is 2 · B: the sets chosen from and then, of weight ``nothing_odds``, as
-    many sets declined by the same people in the same states.
+    chosen. Otherwise R is 2 · B: the sets chosen from and then, of weight ``nothing_odds``, as many
+    sets declined in the same states.
 
     After :meth:`read_next` there are also ``next_candidates`` (R, C), ``ended`` and ``cut`` (R,)
     bool: the offer of the following step, or why there is none.
@@ -117,10 +117,8 @@ class ChoiceSets(Dataset[Batch]):
             Key.WEIGHT: weight,
             **dict(zip((Key.NEXT_CANDIDATES, Key.ENDED, Key.CUT), following, strict=False)),
         }
-        return {
-            name: torch.from_numpy(_own(array, len(events), *share))
-            for name, array in arrays.items()
-        }
+        number = len(events)
+        return {key: torch.from_numpy(_own(x, number, *share)) for key, x in arrays.items()}
 
     def _following(
         self, users: Integers, events: Integers, generator: np.random.Generator
@@ -203,8 +201,6 @@ class EventBatches(Sampler[Request]):
     """Batches of events in an order, and with draws, that follow from seed and epoch alone.
 
     :param events: positions in the store.
-    :param batch_size: events in a batch.
-    :param seed: of the run.
     :param shuffle: a new order and new draws each epoch; otherwise the same each time.
     :param limit: at most so many events an epoch, drawn anew each time; None for all.
     :param share: of a process among several; each gets its rows of every batch.

@@ -1,8 +1,4 @@
-"""The halves of the users: who belongs to which, and whether those of two stages are disjoint.
-
-User model A learns from one half and user model B from the other, so that B can judge policies that
-learned in A.
-"""
+"""The halves of the users: user model A learns from one, and B, which judges, from the other."""
 
 import json
 from collections.abc import Mapping
@@ -33,12 +29,9 @@ def in_half(users: NDArray[np.int64], half: Half, seed: int) -> NDArray[np.bool_
 
 
 def overlap(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
-    """Say in a sentence that the halves of two stages overlap; None where they do not.
+    """Say in a sentence that the halves of two stages overlap; None if not, or if one is ``all``.
 
-    Who takes all users for a stage has chosen the overlap.
-
-    :param a: ``half`` and ``split_seed`` of the stage users_a.
-    :param b: those of the stage users_b.
+    :param a: ``half`` and ``split_seed`` of the stage users_a; ``b`` are those of users_b.
     """
     seeds = a["split_seed"], b["split_seed"]
     if seeds[0] == seeds[1] or "all" in (a["half"], b["half"]):

@@ -46,13 +46,11 @@ class ChoiceModule(StageModule):
     :param feature_size: length of the features made of an item's vector.
     :param hidden_size: width of the hidden layers.
     :param identity_size: length of the vector that is learned for each item by itself.
-    :param discount: γ of one step, how far users are assumed to look ahead; 0 makes the reward
-        the utility of a conditional logit.
+    :param discount: γ of one step; 0 makes the reward the utility of a conditional logit.
     :param leave_rate: assumed probability that a session ends after a step.
     :param learning_rate: AdamW's, at its highest.
     :param weight_decay: AdamW's, on matrices.
-    :param identity_precision: of the Gaussian prior on each item's own vector; items' biases have
-        unit variance.
+    :param identity_precision: of the Gaussian prior on each item's own vector; that of biases is 1.
     :param ridge: of the continuation value's least squares.
     :param warmup: share of all steps in which the learning rate rises.
     :param max_offers: at most so many training states serve to fit the continuation value.
@@ -179,13 +177,7 @@ class ChoiceModule(StageModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Log the mean log-likelihood of held-out choices."""
-        self._evaluate(batch, "validation")
-
-    def test_step(self, batch: Batch, batch_index: int) -> None:
-        """Log the mean log-likelihood of held-out choices."""
-        self._evaluate(batch, "test")
-
-    def _evaluate(self, batch: Batch, part: str) -> None:
+        part = "test" if self.trainer.testing else "validation"
         found = {f"{part}/log_likelihood": _log_likelihood(UserModel(self.members), batch)}
         if self.learner is not None:
             values = self.learner.utilities(batch[Key.HISTORY], batch[Key.CANDIDATES])
@@ -196,6 +188,8 @@ class ChoiceModule(StageModule):
         size = len(batch[Key.WEIGHT])
         self.log_dict(means, prog_bar=True, batch_size=size, sync_dist=True)
 
+    test_step = validation_step
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with a linear warm-up and a cosine to zero; vectors and scalars do not decay."""
         settings = self.settings
@@ -203,10 +197,8 @@ class ChoiceModule(StageModule):
         free = [p for n, p in learned if p.ndim <= 1 or n.endswith("identity")]
         decayed = [p for n, p in learned if p.ndim > 1 and not n.endswith("identity")]
         groups: list[dict[str, Any]] = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(
-            groups, settings.learning_rate, weight_decay=settings.weight_decay
-        )
-        warmup = settings.warmup
+        decay, warmup = settings.weight_decay, settings.warmup
+        optimizer = torch.optim.AdamW(groups, settings.learning_rate, weight_decay=decay)
 
         def rate(step: int, total: float) -> float:
             rising = min(1.0, (step + 1) / (warmup * total)) if warmup else 1.0
@@ -225,9 +217,8 @@ class ChoiceModule(StageModule):
             fit_continuation(member, offers(data, settings.max_offers, self.device), **given)
         parts, fitted = UserParts(self.choice, data).fit()
         reward_model = None if self.learner is None else self.learner.reward_model()
-        users = UserModel(
-            self.members, reward_model=reward_model, offers=data.offer_settings, **parts
-        ).eval()
+        parts |= {"reward_model": reward_model, "offers": data.offer_settings}
+        users = UserModel(self.members, **parts).eval()
         users.save_pretrained(folder)
         metrics = self._assessed(users) | fitted | explain(users, self.learner, data, folder)
         metrics["temperature"] = float(self.choice.temperature)
@@ -270,12 +261,10 @@ def _log_likelihood(model: ChoiceModel | UserModel, batch: Batch) -> Tensor:
 
 
 def session_ends(data: ChoiceData, leave_rate: float) -> NDArray[np.bool_]:
-    """(E,) whether a session of one's own half of the users ended with an event.
-
-    None counts as ended in a log without declined slates, whose sessions may go on after the last
-    choice, nor with a ``leave_rate`` above 0, by which the discount contains the ends already.
-    """
+    """(E,) whether a session of one's own half of the users ended with an event."""
     ended = np.zeros(len(data.store), bool)
+    # Without declined slates a session may go on after the last choice; and with a leave rate the
+    # discount contains the ends already.
     if data.store.has_nothing and leave_rate == 0:
         table = SessionTable(data)
         ended[table.ends[~table.cut] - 1] = True
@@ -285,10 +274,7 @@ def session_ends(data: ChoiceData, leave_rate: float) -> NDArray[np.bool_]:
 def offers(
     data: ChoiceData, limit: int | None, device: torch.device | str = "cpu"
 ) -> Iterator[Offer]:
-    """The training states with their offers, for ``fit_continuation``.
-
-    :param limit: at most so many events; None for all.
-    """
+    """Training states with their offers, of at most so many events, for ``fit_continuation``."""
     for batch in data.batches(TRAIN, limit=limit):
         history, sets, weight = batch[Key.HISTORY], batch[Key.CANDIDATES], batch[Key.WEIGHT]
         yield history.to(device), sets.to(device), weight.to(device)

@@ -44,12 +44,9 @@ class UserPart(Part):
         """Log-likelihood (B,) of outcomes, which come first, given arguments of ``forward``."""
 
     def network(self, *row: Tensor) -> Tensor:
-        """Outputs (B, outputs) given arguments of ``forward``.
-
-        Inputs are clamped: simulated sessions leave the logged range, where nothing is known.
-        """
+        """Outputs (B, outputs) given arguments of ``forward``, clamped to the logged range."""
         known = (torch.cat([x.float() for x in self._inputs(*row)], 1) - self.mean) / self.scale
-        known = known.clamp(-FARTHEST, FARTHEST)
+        known = known.clamp(-FARTHEST, FARTHEST)  # simulated sessions go beyond
         found: Tensor = self.linear(known) + self.hidden(known)
         return found
 
@@ -76,9 +73,7 @@ class LeavingModel(UserPart):
     Its logit is a level of each step's own, plus a network over the choice state after the step,
     the share of slates accepted so far, and the last answer.
 
-    :param state_size: S.
     :param steps: number of steps with a level of their own; later ones have the last's.
-    :param hidden_size: width of the hidden layer.
     """
 
     def __init__(self, state_size: int, steps: int = 64, hidden_size: int = 32) -> None:
@@ -89,12 +84,10 @@ class LeavingModel(UserPart):
     def forward(
         self, state: Tensor, step: Tensor, accepted_total: Tensor, accepted: Tensor
     ) -> Tensor:
-        """Logits (B,) of leaving now.
+        """Logits (B,) of leaving after a step.
 
-        :param state: (B, S) after the step, its answer included.
-        :param step: (B, 1) int64 slates shown so far, this one included.
-        :param accepted_total: (B, 1) of them accepted.
-        :param accepted: (B, 1) whether this one was.
+        :param state: (B, S) after it; for the others see
+            :meth:`~lightrec.users.user_model.UserModel.leave`.
         """
         level = self.levels(step.squeeze(1).clamp_max(self.levels.num_embeddings - 1))
         return (level + self.network(state, step, accepted_total, accepted)).squeeze(1)
@@ -113,12 +106,8 @@ class LeavingModel(UserPart):
 class ValueModel(UserPart):
     """The worth of a choice to its user: a rating, seconds of dwell; a normal law.
 
-    It reads the choice state before, the item's features in the choice model, and the item.
-
-    :param state_size: S.
-    :param feature_size: F, of the item features.
-    :param num_items: N.
-    :param hidden_size: width of the hidden layer.
+    It reads the choice state (B, S) before, the item's features (B, F) in the choice model, and the
+    item.
     """
 
     center: Tensor
@@ -135,12 +124,7 @@ class ValueModel(UserPart):
         self.register_buffer("spread", torch.tensor(1.0))
 
     def forward(self, state: Tensor, features: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (B,) in the log's own units.
-
-        :param state: (B, S) before the choice.
-        :param features: (B, F) of the items chosen.
-        :param items: (B,) int64.
-        """
+        """Mean and standard deviation (B,) of the worth of items (B,), in the log's own units."""
         found = self.network(state, features, items)
         mean = found[:, 0] + self.levels(items).squeeze(1)
         deviation = found[:, 1].clamp(-5, 5).exp()
@@ -159,8 +143,6 @@ class ValueModel(UserPart):
 class ReturnModel(UserPart):
     """Time until the user's next session: log-normal, censored for users not seen again.
 
-    :param state_size: S.
-    :param hidden_size: width of the hidden layer.
     :param longest: seconds that the log spans, beyond which it has no times; None for no bound.
     """
 
@@ -173,9 +155,8 @@ class ReturnModel(UserPart):
     def forward(self, state: Tensor, step: Tensor, accepted_total: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (B,) of the logarithm of the seconds.
 
-        :param state: (B, S) at the session's end.
-        :param step: (B, 1) int64 slates shown in the session.
-        :param accepted_total: (B, 1) of them accepted.
+        :param state: (B, S) at the session's end; for the others see
+            :meth:`~lightrec.users.user_model.UserModel.return_`.
         """
         found = self.network(state, step, accepted_total)
         return found[:, 0], found[:, 1].clamp(-4, 4).exp()

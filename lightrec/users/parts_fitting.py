@@ -30,18 +30,14 @@ class SessionTable:
 
     Of the users who are fitted to, nothing is known from their first held-out event on.
 
-    :ivar begins: (S,) int64 positions of the first events.
-    :ivar ends: (S,) int64 positions after the last events that are known.
+    :ivar begins, ends: (S,) int64 positions of the first events, and after the last known ones.
     :ivar owners: (S,) int64 rows of the users.
     :ivar known_to: (S,) int64 positions up to which the user's events are known.
     :ivar horizon: (S,) int64 milliseconds: when the known time ends.
-    :ivar held_out: (S,) whether a session is for testing.
-    :ivar fitted: (S,) whether a session is for fitting: it begins before anything is held out.
+    :ivar held_out, fitted: (S,) whether a session is for testing, or for fitting.
     :ivar longest: the length at which sessions were cut; None where they were not.
-    :ivar cut: (S,) whether a session may have gone on. It was cut at the longest, by the end of the
+    :ivar cut: (S,) whether a session may have gone on: it was cut at the longest, by the end of the
         known time, or by held-out events.
-
-    :param data: of the log, and of one half of the users.
     """
 
     def __init__(self, data: ChoiceData) -> None:
@@ -80,14 +76,11 @@ class SessionTable:
 def _longest(lengths: NDArray[np.int64]) -> int | None:
     """Find the length at which sessions were cut; None where they were not.
 
-    That is the longest, where at least twice as many sessions have it as are one step shorter, and
-    one in a hundred of all: people do not leave like that.
+    That is the longest, above one step, of at least twice as many sessions as are one step shorter,
+    and of one in a hundred of all: people do not leave like that.
     """
-    if not len(lengths):
-        return None
     counts = np.bincount(lengths, minlength=2)
     piled = counts[-1] >= max(2 * counts[-2], 2, 0.01 * len(lengths))
-    # Sessions of one step all pile up there, and are not cut for that.
     return len(counts) - 1 if piled and len(counts) > 2 else None
 
 
@@ -215,7 +208,9 @@ class UserParts:
             each.linear.bias.data.copy_(torch.stack([logs.mean(), logs.std().log()]))
         part.standardise(*fit[2:])
         found = self._learn(part, fit, test)
-        same = self._learn(alike, _alike(fit), test and _alike(test))
+        # Without states, and with numbers that are all the same.
+        rows = [(*x[:2], x[2][:, :0], *map(torch.ones_like, x[3:])) for x in (fit, test or fit)]
+        same = self._learn(alike, rows[0], rows[1])
         return part, found | {"constant": same["log_likelihood"]}
 
     def _return_rows(self, chosen: NDArray[np.bool_]) -> Rows:
@@ -288,9 +283,3 @@ class UserParts:
         with torch.no_grad():
             found = part.log_likelihood(*shown).double().mean()
         return {"log_likelihood": float(found), "rows": float(len(shown[0]))}
-
-
-def _alike(rows: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Take all differences between users and sessions out of rows of returns."""
-    seconds, seen, state, *numbers = rows
-    return seconds, seen, state[:, :0], *map(torch.ones_like, numbers)

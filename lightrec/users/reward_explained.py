@@ -33,16 +33,12 @@ from lightrec.users.user_model import UserModel
 
 Model: TypeAlias = ChoiceModel | RewardModel
 Later: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""From histories (B, L) and sets (M · B, C) to the effects of choices on later offers
-(M · B, C)."""
+"""From histories (B, L) and sets (M · B, C) to effects of choices on later offers (M · B, C)."""
 EXPLAINED = "explained.json"
-"""The file's name, next to a choice model."""
 SHOWN = 10
 """How many of the best and of the worst items are named."""
-EVENTS, STATES, ITEMS = 20_000, 200, 20_000
-"""At most so many training choices, states and items are read."""
-NUMBERS = 50_000_000
-"""At most so many features are in memory, some 200 MB."""
+EVENTS, STATES, ITEMS, NUMBERS = 20_000, 200, 20_000, 50_000_000
+"""At most so many training choices, states, items, and features in memory (some 200 MB)."""
 TABLES = ("vectors", "identity", "bias", "offsets")
 """A choice model's tables of items."""
 
@@ -53,10 +49,7 @@ def explain(
 ) -> dict[str, float]:
     """Explain a learned reward in ``explained.json``.
 
-    :param users: the model with the reward, its continuation value fitted.
     :param learner: of the reward; None where it is read off the first choice model.
-    :param data: with the training choices to explain.
-    :param folder: an existing folder.
     :returns: ``linear/log_likelihood``, of held-out choices by the linear reward; nothing where
         fewer than two users chose.
     """
@@ -190,12 +183,8 @@ def _extremes(model: Model, data: ChoiceData, device: torch.device) -> dict[str,
 
     def named(places: Tensor) -> list[dict[str, Any]]:
         return [
-            {
-                "title": titles[int(items[place]) - 1],
-                "reward": _number(mean[place]),
-                "events": int(counts[items[place]]),
-            }
-            for place in places
+            {"title": titles[item - 1], "reward": _number(mean[place]), "events": int(counts[item])}
+            for place, item in zip(places, items[places].tolist(), strict=True)
         ]
 
     number = min(SHOWN, len(items) // 2)
@@ -217,11 +206,10 @@ def attribute(
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Split the rewards of items chosen after histories into parts, by integrated gradients.
 
-    Along the straight line from a baseline to the input, the gradient times the input's change is
-    summed up, so that the parts sum to the reward's difference from the baseline's (Sundararajan,
-    Taly and Yan 2017, "Axiomatic attribution for deep networks"). The baseline is the average item
-    after a history of average items: vectors are centred, and each item's own part is 0 on average
-    by its prior.
+    Gradient times change is summed along the straight line from a baseline to the input, so that
+    the parts sum to the difference of their rewards (Sundararajan, Taly and Yan 2017, "Axiomatic
+    attribution for deep networks"). The baseline, all tables being 0, is the average item after a
+    history of average items.
 
     :param model: a choice model, for its own reward, or a reward model.
     :param history: (B, L) int64, padded on the left; N + 1 is "chose nothing" and stays.

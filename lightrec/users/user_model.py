@@ -1,7 +1,7 @@
 """The whole user model: how the users of a log choose, leave, value things, and come back."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -13,8 +13,6 @@ from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.halves import in_half
 from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
 from lightrec.users.reward_model import RewardModel
-
-AnyPart = TypeVar("AnyPart", bound=Part)
 
 
 class UserModel(Part):
@@ -116,11 +114,7 @@ class UserModel(Part):
     def utilities(
         self, history: Tensor, items: Tensor | None = None, user: Tensor | None = None
     ) -> Tensor:
-        """Utilities by the first member, in nats, nothing having 0.
-
-        :param items: (B, C) int64, or None for all items.
-        :returns: (B, C), or (B, N + 1); minus infinity for padding.
-        """
+        """Utilities by the first member, of items (B, C) or of all (B, N + 1), nothing having 0."""
         return self.choice.utilities(self.choice.state(history), items)
 
     def scores(
@@ -188,7 +182,9 @@ class UserModel(Part):
         features, _ = self.choice.item_features()
         state = self.state(history).repeat_interleave(items.shape[1], 0)
         flat = items.flatten()
-        mean, deviation = _there(self.valuing)(state, features[flat], flat)
+        if self.valuing is None:
+            raise ValueError("The log has no values, so that none were fitted.")
+        mean, deviation = self.valuing(state, features[flat], flat)
         return mean.view_as(items), deviation.view_as(items)
 
     def return_(
@@ -200,18 +196,14 @@ class UserModel(Part):
         :param accepted_total: (B, 1) items accepted in it.
         :raises ValueError: where returns were not fitted.
         """
-        mean, deviation = _there(self.returning)(self.state(history), step, accepted_total)
+        if self.returning is None:
+            raise ValueError("The log has no times of return, so that none were fitted.")
+        mean, deviation = self.returning(self.state(history), step, accepted_total)
         return mean, deviation
 
     def reward(self, history: Tensor, items: Tensor, user: Tensor | None = None) -> Tensor:
         """Rewards (B, C) of items (B, C), in nats, nothing being worth 0."""
         return (self.reward_model or self.choice).reward(history, items)
-
-
-def _there(part: AnyPart | None) -> AnyPart:
-    if part is None:
-        raise ValueError("The log has no data of this, so that nothing was fitted to it.")
-    return part
 
 
 def _entropy(log_probabilities: Tensor) -> Tensor:

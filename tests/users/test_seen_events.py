@@ -11,7 +11,6 @@ from lightrec.learners.policy_data import PolicyData
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.stages.stage import Stage
 from lightrec.testing import tiny
-from lightrec.users.assessment import fit_popularity
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts_fitting import UserParts
@@ -136,7 +135,6 @@ def test_chosen_events_are_all_that_popularity_and_user_parts_know(tmp_path):
     data = ChoiceData(str(store.folder), **settings)
     counts = np.bincount(store.items[chosen], minlength=ITEMS + 2)[: ITEMS + 1]
     assert (data.popularity == counts).all()
-    assert torch.equal(fit_popularity(data).scores.cpu(), data.log_popularity)
     whole, part = fitted_parts(store), fitted_parts(store, **settings)
     assert set(whole) == set(part) == {"leaving", "return", "value"}
     for name, state in whole.items():

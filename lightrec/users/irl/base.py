@@ -23,8 +23,7 @@ from lightrec.users.reward_model import Continuation, RewardModel, average
 Make = Callable[[], ChoiceModel]
 """Makes an untrained choice model."""
 Offer = tuple[Tensor, Tensor, Tensor]
-"""Histories (B, L) int64, M blocks of sets (M · B, C) int64 padded with 0, and the sets' weights.
-"""
+"""Histories (B, L) int64, blocks of sets (M · B, C) int64 padded with 0, the sets' weights."""
 
 
 class RewardLearner(Part, ABC):
@@ -39,8 +38,8 @@ class RewardLearner(Part, ABC):
     How far people look ahead, γ' = γ · (1 - leave rate), is given: choices are as likely under one
     γ as under another. With γ' = 0 every learner is a conditional logit.
 
-    A recipe names a subclass by ``learner: {class_path: my_package.MyLearner}``. The constructor's
-    arguments are plain Python. All choice models that a learner holds get the items' vectors.
+    A recipe names a subclass by ``learner: {class_path: my_package.MyLearner}``; its arguments are
+    plain Python. All choice models that a learner holds get the items' vectors.
     """
 
     reads_next: ClassVar[bool] = False
@@ -182,7 +181,7 @@ def fit_continuation(
     linear in the state: one least-squares temporal-difference solve (Bradtke and Barto 1996).
 
     :param offers: logged states with their offers.
-    :param discount: γ of one step, from 0 to below 1.
+    :param discount: γ of one step.
     :param leave_rate: probability that a session ends after a step.
     :param ridge: added to the diagonal, relative to each feature's mean square.
     :raises RecipeError: where discount or leave rate is out of range.

@@ -1,7 +1,6 @@
 """Inverse soft Q-learning (Garg et al. 2021, "IQ-Learn: inverse soft-Q learning for imitation").
 
-One network Q, from which the Bellman equation gives the reward; from logs alone, with a set of
-candidates in each step and a none-option whose reward is known.
+From logs alone, with a set of candidates in each step and a none-option of known reward.
 """
 
 from collections.abc import Callable

@@ -24,11 +24,8 @@ from lightrec.users.choice_model import with_nothing
 STEPS = 100
 """At most so many of Newton's steps; some five are usual."""
 POPULARITY = "popularity (log)"
-"""The feature that is counted in the log itself."""
-RECENT = 5
-"""How many of the last steps count as recent."""
-FEW = 5
-"""A category of fewer items has no feature of its own."""
+RECENT, FEW = 5, 5
+"""How many of the last steps are recent; a category of fewer items has no feature of its own."""
 
 
 class RewardFeatures:
@@ -163,10 +160,8 @@ def fit_linear(
     """Fit θ; intervals allow for choices of one user that depend on each other.
 
     The covariance is the sandwich H⁻¹ (Σ g gᵀ) H⁻¹ over users, g being the sum of a user's scores
-    (Liang and Zeger 1986), times users / (users - 1): right also where the model is not, and where
-    assumed sets are used several times.
+    (Liang and Zeger 1986), times users / (users - 1): right also where the model is not.
 
-    :param sets: batches.
     :param ridge: a penalty ridge/2 · Σ θ² on the mean log-likelihood, against collinear features.
     :param tolerance: of the mean gradient's largest entry.
     :raises DataError: where there are no sets, fewer than two users, or features that are not
@@ -178,9 +173,7 @@ def fit_linear(
             "fewer. Give more of the log."
         )
     if not all(part.features.isfinite().all() for part in sets):
-        raise DataError(
-            "Some features are NaN or infinite; fill unknown values with the feature's mean."
-        )
+        raise DataError("Some features are NaN or infinite; fill unknown values with their mean.")
     size = sets[0].features.shape[-1]
     weights = torch.zeros(size, dtype=torch.float64)
     total = sum(float(part.weight.double().sum()) for part in sets)

@@ -2,7 +2,7 @@
 
 People choose with probability ∝ exp Q, Q(s, i) = r(s, i) + γ' W(s after i). W(s), the mean of
 log Σ exp Q over the offers of s, is a network that follows its own targets (Ziebart et al. 2010;
-Rust 1987, whose nested solution it replaces by fitted soft value iteration).
+fitted soft value iteration in place of the nested solution of Rust 1987).
 """
 
 import torch
@@ -85,9 +85,8 @@ class TasteMixture(RewardLearner):
     """K kinds of people, each with a reward and a W of its own: P(i | s) = Σ_k g_k(s) P_k(i | s).
 
     :param kinds: K.
-    :param memory: how many of the last steps a kind's own reward reads, such as those that tire
-        people of a category. A reward that reads the whole history distinguishes kinds by itself,
-        and leaves nothing to the mixture.
+    :param memory: how many of the last steps a kind's own reward reads. One that reads the whole
+        history distinguishes kinds by itself, and leaves nothing to the mixture.
     :param rate: the share of a step by which the averaged copies of W move.
     :param ramp: the share of training in which γ' rises to its value.
     """

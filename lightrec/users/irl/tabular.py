@@ -32,10 +32,8 @@ NEWTON_STEPS = 200
 """Soft policy iteration converges quadratically: some ten steps are usual."""
 SEARCH = 1000
 """At most so many evaluations of the search for a reward."""
-ATTAINABLE = 1e-6
-"""By how much, relative to all visits, an occupancy may miss the sum that its process has."""
-LEAST = 1e-9
-"""The least share of all that the expert does for which anything counts at the beginning."""
+ATTAINABLE, LEAST = 1e-6, 1e-9
+"""Shares of all visits: by which an occupancy may miss its sum, and the least that counts."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +63,8 @@ class TabularProcess:
             )
         for name, law in (("Transitions", self.transitions), ("The initial law", self.initial)):
             if not (law >= 0).all() or abs(law.sum(-1) - 1).max() > ROUNDING:
-                raise DataError(
-                    f"{name} must be probabilities: none below 0, and sums of 1; the sums found "
-                    f"lie between {law.sum(-1).min()} and {law.sum(-1).max()}."
-                )
+                sums = f"between {law.sum(-1).min()} and {law.sum(-1).max()}"
+                raise DataError(f"{name} must be probabilities, of sum 1; the sums are {sums}.")
         limit = 1.0 if self.horizon else 1 - ROUNDING
         if not 0 <= self.discount <= limit or (self.horizon is not None and self.horizon < 1):
             raise RecipeError(
@@ -179,9 +175,8 @@ class TabularReward(NamedTuple):
     reward: Array
     """(S,) or (S, A). Compare policies rather than rewards: a potential of states changes none."""
     policy: Array
-    """(H, S, A), or (S, A) without a horizon."""
+    """(H, S, A), or (S, A) without a horizon; ``occupancy`` is its (S,) or (S, A)."""
     occupancy: Array
-    """(S,) or (S, A), the policy's."""
     gap: float
     """The largest difference between the policy's expected features and the expert's."""
     evaluations: int
@@ -198,14 +193,13 @@ def fit_occupancy(
 ) -> TabularReward:
     """Find the reward whose soft-optimal policy has the expert's occupancy.
 
-    An occupancy counted from few demonstrations may be one that no policy has; then the dual has no
-    maximum, and a ridge gives it one: features are matched up to ridge · weight (Dudík et al.
-    2007).
+    No policy may have an occupancy that few demonstrations show. Then the dual has no maximum, and
+    a ridge gives it one: features are matched up to ridge · weight (Dudík et al. 2007).
 
     :param expert: (S,) for a reward of states, or (S, A) for one of states and actions: expected
         discounted visits of a trajectory, as :func:`occupancy` counts them.
-    :param features: (S, F) or (S, A, F); the reward is features · weights. By default every entry
-        of the occupancy has a reward of its own.
+    :param features: (S, F) or (S, A, F); the reward is features · weights. None for a reward of
+        every entry's own.
     :param ridge: ρ of the penalty ρ/2 · Σ weight².
     :param tolerance: the gap at which the search ends.
     :raises DataError: where shapes do not fit, or the visits do not sum to those of a trajectory.
@@ -287,31 +281,17 @@ def _minimised(
 def empirical_occupancy(
     process: TabularProcess, states: Indices, actions: Indices | None = None
 ) -> Array:
-    """Count the mean discounted visits of demonstrated trajectories.
+    """Count the mean discounted visits of demonstrated trajectories, of H steps where there is one.
 
-    :param states: (N, T) int; T = H with a horizon.
+    :param states: (N, T) int.
     :param actions: (N, T) int: what was done there; None to count states alone.
-    :returns: (S,), or (S, A) with actions. Without a horizon the visits after T steps are missing,
-        γ^T of all.
-    :raises DataError: where shapes do not fit or an index is out of range.
+    :returns: (S,), or (S, A) with actions.
+    :raises ValueError: where a number is not one of a state or an action.
     """
-    if states.ndim != 2 or states.shape[1] != (process.horizon or states.shape[1]):
-        raise DataError(
-            f"The states have shape {states.shape}; expected is (N, {process.horizon or 'T'}), one "
-            "row a trajectory."
-        )
-    if actions is not None and actions.shape != states.shape:
-        raise DataError(
-            f"The actions have shape {actions.shape} and the states {states.shape}; they must be "
-            "the same."
-        )
     places = (states,) if actions is None else (states, actions)
-    counted: Array = np.zeros(process.transitions.shape[: len(places)])
-    for name, found, size in zip(("state", "action"), places, counted.shape, strict=False):
-        if not ((found >= 0) & (found < size)).all():
-            raise DataError(
-                f"Some {name} numbers are below 0 or above {size - 1}; number them from 0 on."
-            )
+    shape = process.transitions.shape[: len(places)]
+    cells = np.ravel_multi_index(places, shape).ravel()
     weight = process.discount ** np.arange(states.shape[1]) / len(states)
-    np.add.at(counted, places, np.broadcast_to(weight, states.shape))
-    return counted
+    spread = np.broadcast_to(weight, states.shape).ravel()
+    counted: Array = np.bincount(cells, spread, int(np.prod(shape))).astype(float)
+    return counted.reshape(shape)
