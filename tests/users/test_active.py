@@ -1,4 +1,6 @@
-"""Choosing whose choices to ask for, and leaving steps out of histories."""
+"""Active learning, and histories without some of their steps."""
+
+from copy import deepcopy
 
 import numpy as np
 import polars as pl
@@ -36,8 +38,7 @@ def users_who_disagree_on(data, names):
     """Two user models, alike but for the biases of some items."""
     torch.manual_seed(0)
     first = PooledChoice(data.num_items, 0, 4, identity_size=2).eval()
-    second = PooledChoice(data.num_items, 0, 4, identity_size=2).eval()
-    second.load_state_dict(first.state_dict())
+    second = deepcopy(first)
     numbers = [1 + data.store.catalog["item"].to_list().index(name) for name in names]
     with torch.no_grad():
         second.bias[numbers] += torch.tensor([3.0, -3.0])
@@ -89,5 +90,6 @@ def test_histories_are_forgotten_in_training_alone(data):
     assert (torch.cat(part) > 0).sum() < (torch.cat(whole) > 0).sum() / 2
     same = zip(data.batches(TRAIN), forgetful.batches(TRAIN), strict=True)
     assert all(torch.equal(one["history"], other["history"]) for one, other in same)
-    with pytest.raises(RecipeError, match="forget is 1"):
-        ChoiceData(data.data, forget=1.0)
+    for name in ("forget", "nothing_rate"):
+        with pytest.raises(RecipeError, match=f"{name} is 1"):
+            ChoiceData(data.data, **{name: 1.0})

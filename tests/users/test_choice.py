@@ -124,7 +124,7 @@ def test_saved_and_loaded(model, history, items, tmp_path):
     torch.testing.assert_close(*rewards, check_stride=False)
 
 
-def test_an_empty_folder_is_told(tmp_path):
+def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(RunError, match="no ChoiceModel"):
         ChoiceModel.load(tmp_path)
 

@@ -73,7 +73,7 @@ def test_logged_sets_are_taken_as_they_are(offered):
     assert batch[Key.HISTORY][2].tolist() == [1, nothing, names.index("c")]
 
 
-def test_the_step_after_is_told_with_why_there_is_none(offered):
+def test_the_next_step_is_given_or_why_there_is_none(offered):
     sets = ChoiceSets(offered, 3, 99, 1.0)
     assert Key.ENDED not in sets[(0,), np.array([1])]
     ended = np.zeros(4, bool)

@@ -24,7 +24,7 @@ from lightrec.users.halves import in_half
 from lightrec.users.irl.base import mean
 from lightrec.users.irl.iq_learn import IQLearn
 from lightrec.users.irl.maxent import MaxEnt
-from lightrec.users.module import ChoiceModule, bootstrap_times
+from lightrec.users.module import ChoiceModule, bootstrap_times, offers
 from lightrec.users.user_model import UserModel
 from tests.users.stores import prepared
 
@@ -89,10 +89,12 @@ def test_taste_is_learned_and_written(folders, tmp_path, model):
     assert choice.reward(history, items).isfinite().all()
 
 
-def test_nothing_of_a_choice_is_for_the_future_without_discount_and_all_without_reward(folders):
+def test_nothing_is_for_the_future_without_discount_and_all_without_reward(folders, tmp_path):
     data = data_of(folders)
-    module = train(folders, epochs=1, discount=0.0)
-    users = UserModel([module.choice]).eval()
+    train(folders, epochs=1, discount=0.0).write(tmp_path)
+    users = UserModel.load(tmp_path)
+    history, items = torch.tensor([[0, 1, 2]]), torch.tensor([[5, 6]])
+    assert torch.equal(users.reward(history, items), users.utilities(history, items))
     assert future_share(users, data, VALIDATION, "a") == pytest.approx(0, abs=1e-6)
     users.reward = lambda history, items: torch.zeros(items.shape)
     assert future_share(users, data, VALIDATION, "a") == pytest.approx(1)
@@ -129,16 +131,6 @@ def test_twice_the_same(folders, tmp_path):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_without_discount_the_reward_is_the_utility(folders, tmp_path):
-    module = train(folders, epochs=1, discount=0.0)
-    module.write(tmp_path)
-    choice = UserModel.load(tmp_path).choice
-    history, items = torch.tensor([[0, 1, 2]]), torch.tensor([[5, 6]])
-    assert torch.equal(
-        choice.reward(history, items), choice.utilities(choice.state(history), items)
-    )
-
-
 def test_checkpoint_needs_nothing_else(folders, tmp_path):
     module = train(folders, epochs=1)
     module.trainer.save_checkpoint(tmp_path / "model.ckpt")
@@ -147,7 +139,7 @@ def test_checkpoint_needs_nothing_else(folders, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [MaxEnt, IQLearn])
-def test_a_learner_is_trained_beside_and_rewards_by_it(folders, tmp_path, kind):
+def test_a_learner_is_trained_next_to_the_choices_and_gives_the_reward(folders, tmp_path, kind):
     module = train(folders, epochs=3, learner=kind(), model="recurrent")
     alone = train(folders, epochs=3, model="recurrent")
     for name, value in alone.choice.named_parameters():
@@ -207,11 +199,6 @@ def test_different_lengths_are_refused(folders):
         train(folders, history_length=7)
 
 
-def test_rate_of_nothing_is_checked(folders):
-    with pytest.raises(RecipeError, match="nothing_rate"):
-        data_of(folders, nothing_rate=1.0)
-
-
 def test_a_model_put_out_of_tune_is_calibrated_again(folders):
     module = train(folders)
     model, data = module.choice.eval(), data_of(folders)
@@ -269,3 +256,12 @@ def test_members_learn_from_bootstrap_samples_of_the_users(folders):
     users = batch["user"]
     assert len(users) == len(batch["choice"]) == 2 * len(batch["history"])
     assert torch.equal(users[: len(users) // 2], users[len(users) // 2 :])
+
+
+def test_the_noted_settings_give_the_same_offers(tiny_run):
+    noted = UserModel.load(tiny_run / "users_a").offers
+    assert noted["half"] == "a"
+    again = ChoiceData(str(tiny_run / "data"), **noted)
+    same = ChoiceData(str(tiny_run / "data"), **noted, ranker=str(tiny_run / "ranker"))
+    for left, right in zip(offers(again, None), offers(same, None), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(left, right, strict=True))

@@ -9,7 +9,7 @@ import torch
 
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.parts import ReturnModel, ValueModel
+from lightrec.users.parts import ReturnModel
 from lightrec.users.parts_fitting import UserParts
 from lightrec.users.user_model import UserModel
 from tests.users.stores import prepared
@@ -43,8 +43,8 @@ def log_of(sessions, rng):
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
-    rng = np.random.default_rng(0)
-    events = pl.DataFrame(log_of(12_000, rng), infer_schema_length=None)
+    rows = log_of(12_000, np.random.default_rng(0))
+    events = pl.DataFrame(rows, infer_schema_length=None)
     store = prepared(events, tmp_path_factory.mktemp("parts") / "data")
     torch.manual_seed(0)
     model = PooledChoice(store.num_items, 1, 2, pools=1, feature_size=2, hidden_size=4)
@@ -52,10 +52,10 @@ def parts(tmp_path_factory):
     return UserParts(model.eval(), data)
 
 
-def test_leaving_is_told_from_being_cut(parts, tmp_path):
-    part, told = parts.leaving()
+def test_leaving_is_not_taken_for_being_cut(parts, tmp_path):
+    part, metrics = parts.leaving()
     assert parts.table.longest == 8
-    assert told["log_likelihood"] > told["constant"] + 0.05
+    assert metrics["log_likelihood"] > metrics["constant"] + 0.05
     _, state, step, total, accepted = parts._leaving_rows(parts.table.held_out)
     found = part(state, step, total, accepted).sigmoid()
     true = torch.where(accepted.squeeze(1) > 0, 0.1, 0.5)
@@ -69,19 +69,17 @@ def test_leaving_is_told_from_being_cut(parts, tmp_path):
     assert again.valuing is again.returning is again.reward_model is None
 
 
-def test_a_log_without_declined_slates_tells_nothing_of_leaving(parts, monkeypatch):
+def test_leaving_is_not_fitted_without_declined_slates(parts, monkeypatch):
     monkeypatch.setattr(parts.store, "has_nothing", False)
     assert parts.leaving() is None
 
 
 def test_values_have_their_mean_and_spread(parts):
-    part, told = parts.value()
-    assert isinstance(part, ValueModel)
+    part, metrics = parts.value()
     # Of a normal law with the true spread .5.
-    assert told["log_likelihood"] == pytest.approx(
-        -0.5 - math.log(0.5) - math.log(2 * math.pi) / 2, abs=0.05
-    )
-    assert told["constant"] < told["log_likelihood"] - 0.8
+    entropy = 0.5 + math.log(0.5) + math.log(2 * math.pi) / 2
+    assert metrics["log_likelihood"] == pytest.approx(-entropy, abs=0.05)
+    assert metrics["constant"] < metrics["log_likelihood"] - 0.8
     items = torch.arange(1, ITEMS + 1)
     features = parts.model.item_features()[0][items]
     mean, deviation = part(torch.zeros(ITEMS, parts.model.state_size), features, items)
@@ -90,7 +88,7 @@ def test_values_have_their_mean_and_spread(parts):
     assert deviation.tolist() == pytest.approx([0.5] * ITEMS, abs=0.1)
 
 
-def test_returns_a_fixed_time_apart_are_told_of_no_more(parts):
+def test_returns_a_fixed_time_apart_are_not_fitted(parts):
     # All sessions of a user begin 1,000 hours apart: there is nothing to learn.
     assert parts.returning() is None
 

@@ -1,4 +1,4 @@
-"""What is foretold at the end of a session, and what was accepted in it is worth."""
+"""Predicted times until the next session."""
 
 import math
 
@@ -13,6 +13,13 @@ from lightrec.testing import tiny
 from lightrec.users.parts import ReturnModel
 
 
+def ends_of_sessions():
+    """Four sessions of four slates, none accepted."""
+    state = {"done": torch.ones(4, 1, dtype=torch.bool), Key.STEP: torch.full((4, 1), 4)}
+    state |= {Key.HISTORY: torch.zeros(4, 5, dtype=torch.int64)}
+    return TensorDict(state | {Key.ACCEPTED_TOTAL: torch.zeros(4, 1)}, batch_size=[4])
+
+
 def test_days_are_the_geometric_mean_over_the_ends_of_sessions():
     users = tiny.tiny_user_model()
     returning = ReturnModel(users.choice.state_size)
@@ -20,31 +27,17 @@ def test_days_are_the_geometric_mean_over_the_ends_of_sessions():
     returning.linear.bias.data[0] = math.log(2 * 24 * 3600)
     returning.linear.weight.data[0, -1] = math.log(4)
     returns = Returns(users.replaced(returning=returning)).round(0)
-    following = TensorDict(
-        {
-            "done": torch.tensor([[True], [True], [False], [True]]),
-            Key.HISTORY: torch.zeros(4, 5, dtype=torch.int64),
-            Key.STEP: torch.full((4, 1), 4),
-            Key.ACCEPTED_TOTAL: torch.tensor([[0.0], [4.0], [1.0], [3.0]]),
-        },
-        batch_size=[4],
-    )
-    # The third goes on, and the last ended earlier.
+    following = ends_of_sessions()
+    following["done"][2] = False
+    following[Key.ACCEPTED_TOTAL] = torch.tensor([[0.0], [4.0], [1.0], [3.0]])
+    # The third goes on; the last ended earlier.
     returns(following, following, torch.tensor([True, True, True, False]))
     assert returns.days() == pytest.approx(math.sqrt(2 * 8), rel=1e-4)
 
 
 def test_days_beyond_what_the_log_spans_are_left_out():
     users = tiny.tiny_user_model()
-    ends = TensorDict(
-        {
-            "done": torch.ones(4, 1, dtype=torch.bool),
-            Key.HISTORY: torch.zeros(4, 5, dtype=torch.int64),
-            Key.STEP: torch.full((4, 1), 4),
-            Key.ACCEPTED_TOTAL: torch.zeros(4, 1),
-        },
-        batch_size=[4],
-    )
+    ends = ends_of_sessions()
 
     def days(expected):
         returning = ReturnModel(users.choice.state_size, longest=10 * 24 * 3600.0)

@@ -1,5 +1,7 @@
 """Which events the stages see: none of cold items, none held out, only those that were chosen."""
 
+import pickle
+
 import numpy as np
 import polars as pl
 import pytest
@@ -93,8 +95,6 @@ def test_a_store_without_cold_events_is_the_same_log_in_other_respects(cold):
     assert (seen.users_of(np.arange(len(seen))) == store.users_of(np.flatnonzero(warm))).all()
     assert (seen.popularity() == store.popularity()).all()
     assert seen.without_cold is seen
-    import pickle
-
     again = pickle.loads(pickle.dumps(seen))
     assert (again.items == seen.items).all()
     assert not again.has_cold

@@ -107,7 +107,7 @@ def test_without_discount_all_are_the_conditional_logit(world, learner):
     torch.testing.assert_close(found, values[:, :-1])
 
 
-def test_the_end_of_a_session_is_worth_nothing_and_a_cut_one_is_foretold(world):
+def test_the_end_of_a_session_is_worth_nothing_and_a_cut_one_is_predicted(world):
     batch = {name: value[:1] for name, value in world[1].items()}
     learner = build(IQLearn(anchor=0.0, strength=1.0))
     history = torch.full((1, 1), int(batch[Key.CANDIDATES][0, batch[Key.CHOICE]]))
