@@ -20,6 +20,7 @@ from lightrec.users.assessment import (
     future_share,
 )
 from lightrec.users.choice_data import ChoiceData
+from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.halves import in_half
 from lightrec.users.irl.base import mean
 from lightrec.users.irl.iq_learn import IQLearn
@@ -108,8 +109,7 @@ def test_all_members_are_written(folders, tmp_path):
     assert metrics["ensemble/log_likelihood"] > metrics["log_likelihood"] - 0.05
     assert metrics["ensemble/disagreement"] > 0
     users = UserModel.load(tmp_path)
-    kinds = [type(member).__name__ for member in users.members]
-    assert kinds == ["PooledChoice", "RecurrentChoice", "PooledChoice"]
+    assert [type(m) for m in users.members] == [PooledChoice, RecurrentChoice, PooledChoice]
     history, items = torch.tensor([[0, 0, 0, 1, 3]]), torch.tensor([[5, 6, 7]])
     each = torch.stack([m.log_probabilities(history, items).exp() for m in users.members])
     found = users.log_probabilities(history, items).exp()

@@ -6,7 +6,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.users.choice_model import with_nothing
+from lightrec.users.choice_model import PooledChoice, with_nothing
 from lightrec.users.irl.base import ClickClassifier, RewardWeightedLikelihood, chosen, mean
 from lightrec.users.irl.iq_learn import IQLearn
 from lightrec.users.irl.maxent import MaxEnt
@@ -149,8 +149,6 @@ def test_the_click_classifier_and_weighted_likelihood_by_hand(world):
 
 
 def test_what_is_learned_is_saved_and_loaded(world, tmp_path):
-    from lightrec.users.choice_model import PooledChoice
-
     learner = IQLearn()
     learner.build(lambda: PooledChoice(5, 3, 4, identity_size=0), 0.7)
     model = learner.reward_model().eval()

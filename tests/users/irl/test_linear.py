@@ -71,8 +71,7 @@ def test_it_agrees_with_an_independent_fit():
     halves = [LinearSets(*(x[part] for x in whole)) for part in (slice(0, 100), slice(100, 300))]
     found = fit_linear(halves, ridge=0)
     assert torch.allclose(found.weights, theta.detach(), atol=1e-7)
-    # Divided by the rows, and not by the weights.
-    likely = -float(loss()) * 300 / float(weight.sum())
+    likely = -loss().item() * 300 / weight.sum().item()  # a loss is a mean over rows
     assert linear_log_likelihood([whole], found.weights) == pytest.approx(likely)
 
 
