@@ -42,11 +42,7 @@ LIMITS: Final[dict[str, tuple[float, float, str]]] = {
 
 
 def to_log_column(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
-    """Convert a column of a log, other than the time, to its type in the schema.
-
-    :param column: named as the schema names it.
-    :returns: the column, null where a value was refused.
-    """
+    """Convert a column of a log, other than the time, to its type; null where it was refused."""
     if column.name in LIMITS:
         return to_numbers(column, LOG_SCHEMA[column.name], LIMITS[column.name], place, problems)
     if column.name == Column.CANDIDATES:
@@ -80,9 +76,8 @@ def to_ids(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
 
 
 def written_type(column: pl.Series) -> pl.Series:
-    """Convert a text column to the type in which all of its values are written.
+    """Convert a text column to the type in which all of its values are written, if there is one.
 
-    The types are whole numbers, other numbers, booleans (true, false) and dates (2024-05-01).
     Numbers with leading zeros stay text, because they may be codes.
     """
     values = column.drop_nulls()
@@ -95,10 +90,7 @@ def written_type(column: pl.Series) -> pl.Series:
 
 
 def to_required_ids(column: pl.Series, name: str, place: Place, problems: Problems) -> pl.Series:
-    """Convert ids as :func:`to_ids` does, and report missing ones.
-
-    :param name: of the column, for messages.
-    """
+    """Convert ids as :func:`to_ids` does, and report missing ones by the column's ``name``."""
     ids = to_ids(column, place, problems)
     missing = ids.is_null() & (column.is_null() | (column.dtype == pl.String))
     problems.add_rows(missing, lambda row: f"{place.row(row)} has no {name}.")
@@ -240,11 +232,9 @@ _EXPECTED: Final = {
 def parse_times(
     column: pl.Series, times: TimeFormat, place: Place, problems: Problems
 ) -> pl.Series:
-    """Read a column of times.
+    """Read a column of dates, datetimes, numbers or strings.
 
-    :param column: of dates, datetimes, numbers or strings.
     :param times: how the values are written.
-    :param problems: receives a sentence for each value that cannot be read.
     :returns: datetimes in milliseconds UTC, null where the column is null or was not readable.
     """
     dtype = column.dtype

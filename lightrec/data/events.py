@@ -183,7 +183,6 @@ def drop(
     Without times duplicates cannot be told from repetitions, and none is dropped.
 
     :param repeats: whether an item may come again in a history.
-    :param minimum_value: the least strength that counts as liked.
     :param least: the k of the k-core.
     :param shuffle_seed: draws the order of equal times; None leaves them in file order.
     """
@@ -252,8 +251,7 @@ def _first_of_equal(events: Events, order: NDArray[np.intp]) -> Mask:
 def k_core(users: Codes, items: Codes, k: int) -> Mask:
     """Find the largest set of events in which every user and every item has at least k events.
 
-    :param users: (E,) codes from 0.
-    :param items: (E,) codes from 0.
+    :param users: (E,) codes from 0, as ``items``.
     :returns: (E,) bool, which events stay.
     """
     keep = np.ones(len(users), bool)

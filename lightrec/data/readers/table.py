@@ -134,8 +134,7 @@ class TableReader(Reader):
     files end in ``.parquet``.
 
     :param times: how the log's times are written; see ``lightrec.data.casts``.
-    :param separator: of text files; None: the one of comma, tab, semicolon and bar that the header
-        has most of.
+    :param separator: of text files; by default the one that the header has most of.
     """
 
     name = "table"
@@ -151,10 +150,7 @@ class TableReader(Reader):
         return path.is_file() and path.name.lower().endswith(endings)
 
     def open(self, path: Path) -> NamedColumns:
-        """Open a file in any of the formats.
-
-        :raises DataError: if it cannot be read.
-        """
+        """Open a file in any of the formats."""
         if path.suffix.lower() == ".parquet":
             return ParquetTable(path)
         return TextTable(path, self.separator)
@@ -163,8 +159,6 @@ class TableReader(Reader):
         """Read a log; in a log without users, other columns become attributes of the made-up users.
 
         If a made-up user has several rows, the first gives the attributes.
-
-        :raises DataError: with all problems found, up to 20.
         """
         log = self.read_log(path, columns)
         names = [name for name in log.place.ignored if name]
@@ -179,11 +173,7 @@ class TableReader(Reader):
         return Tables(log, users=Users(_typed(table, first)))
 
     def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
-        """Read a log; ``place.ignored`` of the log names the columns that were not used.
-
-        :param columns: which column of the file holds which column of the log.
-        :raises DataError: with all problems found, up to 20.
-        """
+        """Read a log; ``place.ignored`` of the log names the columns that were not used."""
         problems, table = Problems(path), self.open(Path(path))
         matched = match_columns(table.names, LOG_NAMES, columns or {}, [Column.ITEM], problems)
         frame, place = table.read(list(matched.values()) or table.names[:1], problems)
@@ -203,19 +193,11 @@ class TableReader(Reader):
             return InteractionLog(frame, times=self.times, place=place)
 
     def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
-        """Read an item table; columns other than item, title and text become attributes.
-
-        :param columns: which column of the file holds item, title and text.
-        :raises DataError: with all problems found, up to 20.
-        """
+        """Read an item table; columns other than item, title and text become attributes."""
         return self._table(Catalog, Path(path), CATALOG_NAMES, columns)
 
     def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
-        """Read a user table; columns other than user become attributes.
-
-        :param columns: which column of the file holds user.
-        :raises DataError: with all problems found, up to 20.
-        """
+        """Read a user table; columns other than user become attributes."""
         return self._table(Users, Path(path), USER_NAMES, columns)
 
     def _table(
