@@ -148,9 +148,8 @@ def test_the_oracle_values_the_whole_session():
     torch.manual_seed(4)
     world = LongTermSatisfaction(5000, sensitivity=0.2)
     best = world.oracle(world.reset()).max(1).values.mean()
-    assert float(best) == pytest.approx(
-        expected(world, world.twin(), ranks(ACTIONS, 10)), rel=0.005
-    )
+    wanted = expected(world, world.twin(), ranks(ACTIONS, 10))
+    assert float(best) == pytest.approx(wanted, rel=0.005)
 
 
 def test_the_step_compiles_and_keeps_its_specs():
