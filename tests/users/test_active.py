@@ -3,7 +3,6 @@
 from copy import deepcopy
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
 from hypothesis import given
@@ -22,14 +21,12 @@ from tests.users.stores import prepared
 @pytest.fixture
 def data(tmp_path):
     """Four users with five events each, offered one of two sets."""
-    events = pl.DataFrame(
-        {
-            "user": np.repeat(["u", "v", "w", "x"], 5),
-            "item": ["a", None, "a", "b", "a"] * 2 + ["c", None, "d", "d", "c"] * 2,
-            "time": np.tile(np.arange(5), 4),
-            "candidates": [["a", "b"]] * 10 + [["c", "d"]] * 10,
-        }
-    )
+    events = {
+        "user": np.repeat(["u", "v", "w", "x"], 5),
+        "item": ["a", None, "a", "b", "a"] * 2 + ["c", None, "d", "d", "c"] * 2,
+        "time": np.tile(np.arange(5), 4),
+        "candidates": [["a", "b"]] * 10 + [["c", "d"]] * 10,
+    }
     prepared(events, tmp_path / "data")
     return ChoiceData(str(tmp_path / "data"), history_length=4)
 

@@ -1,5 +1,4 @@
 import numpy as np
-import polars as pl
 import pytest
 
 from lightrec.data.store import TRAIN
@@ -14,7 +13,7 @@ def plain(tmp_path):
     generator = np.random.default_rng(0)
     items = np.concatenate([generator.permutation(20)[:10] for _ in range(8)])
     events = {"user": np.repeat(np.arange(8), 10), "item": items}
-    return prepared(pl.DataFrame(events | {"time": np.tile(np.arange(10), 8)}), tmp_path / "plain")
+    return prepared(events | {"time": np.tile(np.arange(10), 8)}, tmp_path / "plain")
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def offered(tmp_path):
         "time": [1, 2, 3, 4],
         "candidates": [[], ["a", "b"], ["b", "c", "a"], ["b", "a"]],
     }
-    return prepared(pl.DataFrame(events), tmp_path / "offered")
+    return prepared(events, tmp_path / "offered")
 
 
 def test_assumed_sets_hold_the_choice_among_unseen_items(plain):
