@@ -19,5 +19,5 @@ settings.load_profile("lightrec")
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory) -> Path:
-    return tiny.tiny_run(tmp_path_factory.mktemp("runs"))
+def tiny_run() -> Path:
+    return tiny.kit_run()

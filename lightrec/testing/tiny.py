@@ -39,6 +39,7 @@ VECTOR_SIZE: Final = 3
 HISTORY_LENGTH: Final = 5
 
 FAST: Final = {
+    "values": ["--max_steps=12"],
     "data": ["--k_core", "1"],
     "ranker": [
         "--trainer.max_epochs=3",

@@ -6,6 +6,8 @@ import io
 import json
 import shutil
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -36,7 +38,7 @@ QUICK = [
 
 @pytest.fixture(scope="module")
 def whole(tiny_run, tmp_path_factory):
-    """An unbroken search of four trials, with what it printed."""
+    """An unbroken search of three trials, with what it printed."""
     where = tmp_path_factory.mktemp("whole")
     shutil.copytree(tiny_run / "data", where / "runs" / "generic" / "data")
     (where / "space.yaml").write_text(SPACE)
@@ -51,7 +53,7 @@ def whole(tiny_run, tmp_path_factory):
     with contextlib.chdir(where), redirect_stdout(out), redirect_stderr(err):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sequence_data.EvaluationEvents, "__init__", watch)
-            assert search(trials=4) == 0
+            assert search() == 0
         assert looked
         assert TEST not in looked  # no trial looks at the test part
         return where, trials(), out.getvalue(), err.getvalue()
@@ -64,6 +66,23 @@ def folder(tiny_run, tmp_path, monkeypatch):
     (tmp_path / "space.yaml").write_text(SPACE)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def quickly(folder, monkeypatch):
+    """The folder, where trainings take no time; those of the numbers in `failing` fail."""
+    made = SimpleNamespace(failing=[], trained=[])
+
+    def fit(stage, watchers):
+        if stage.number in made.failing:
+            raise ValueError("no head fits")
+        made.trained.append(stage.number)
+        stage.work.mkdir(parents=True)
+        watchers[0].values.append(0.1 * stage.number)
+
+    monkeypatch.setattr(tune, "fit", fit)
+    monkeypatch.setattr(tune, "write", lambda search: None)
+    return made
 
 
 def search(*arguments, trials=3, out="found"):
@@ -106,10 +125,10 @@ def test_it_leaves_the_best_recipe_which_gives_the_best_value_again(whole, monke
         *("learning_rate", "dropout", "feedforward"),
     ]
     assert rows[0].split()[:2] == [str(best[0] + 1), f"{best[2]:.4f}"]
-    assert "4 trials: 4 trained to the end." in rows
+    assert "3 trials: 3 trained to the end." in rows
     for picture in ("history.png", "settings.png"):
         assert (where / "found" / picture).read_bytes().startswith(b"\x89PNG")
-    assert not (where / "found" / "importances.png").exists()  # four trials say nothing of them
+    assert not (where / "found" / "importances.png").exists()  # three trials say nothing of them
     assert not list((where / "found" / ".work").iterdir())
 
     recipe = yaml.safe_load((where / "found" / "best.yaml").read_text())
@@ -122,82 +141,75 @@ def test_it_leaves_the_best_recipe_which_gives_the_best_value_again(whole, monke
     assert metrics["validation/ranker/ndcg@10"] == pytest.approx(best[2], abs=1e-6)
 
 
-def test_the_recipes_own_settings_come_first_and_a_stopped_search_goes_on(folder, whole, capsys):
-    assert search(trials=2) == 0
-    assert search("--seed_everything=1", trials=2, out="other") == 0
-    assert trials() == whole[1][:2]
+def test_the_recipes_own_settings_come_first_and_chance_follows_the_seed(quickly, whole):
     own = {"learning_rate": 0.002, "dropout": 0.4, "feedforward": "4"}
-    assert {name.split(".")[-1]: value for name, value in trials()[0][3].items()} == own
-    assert trials()[1][3] != trials("other")[1][3]
-    capsys.readouterr()
-    assert search(trials=4) == 0
-    assert [line[:5] for line in capsys.readouterr().err.splitlines() if "/4]" in line] == [
-        *("[3/4]", "[3/4]", "[4/4]", "[4/4]"),
-    ]
-    assert trials() == whole[1]
-    assert search(trials=4) == 0  # nothing is left to do
-    assert trials() == whole[1]
+    assert {name.split(".")[-1]: value for name, value in whole[1][0][3].items()} == own
+    assert search("--seed_everything=1", trials=2) == 0
+    assert trials()[0][3] == whole[1][0][3]
+    assert trials()[1][3] != whole[1][1][3]
 
 
-@pytest.mark.parametrize("epoch", [0, 1])
-def test_stopped_within_a_trial_it_goes_on_from_the_last_epoch(folder, whole, monkeypatch, epoch):
-    began = []
+def test_stopped_within_its_trials_it_goes_on_from_the_last_epoch(
+    folder, whole, monkeypatch, capsys
+):
+    began, stops = [], [0, 1]
 
     def stop(self, trainer, module, outputs, batch, index):
-        if len(trials()) == 2 and trainer.current_epoch == epoch:
+        began.append(trainer.current_epoch)
+        if len(trials()) == 2 and trainer.current_epoch in stops[:1]:
             raise SystemExit("stopped")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(training.EpochSeed, "on_train_batch_end", stop, raising=False)
+    monkeypatch.setattr(training.EpochSeed, "on_train_batch_end", stop, raising=False)
+    while stops:
+        began.clear()
         with pytest.raises(SystemExit):
-            search()
-    assert [trial[1].name for trial in trials()] == ["COMPLETE", "RUNNING"]
-
-    def count(self, trainer, module, outputs, batch, index):
-        began.append(trainer.current_epoch)
-
-    monkeypatch.setattr(training.EpochSeed, "on_train_batch_end", count, raising=False)
+            search(trials=2)
+        assert began[-1] == stops.pop(0)
+        assert [trial[1].name for trial in trials()] == ["COMPLETE", "RUNNING"]
+    began.clear()
+    assert search(trials=2) == 0
+    assert set(began) == {1}
+    assert trials() == whole[1][:2]
+    capsys.readouterr()
     assert search() == 0
-    assert began[0] == epoch
-    assert trials() == whole[1][:3]
+    assert [line[:5] for line in capsys.readouterr().err.splitlines() if "/3]" in line] == [
+        *("[3/3]", "[3/3]"),
+    ]
+    assert trials() == whole[1]
+    assert search() == 0  # nothing is left to do
+    assert trials() == whole[1]
 
 
 def test_a_bad_trial_is_given_up_early_and_says_so(folder, monkeypatch, capsys):
     monkeypatch.setattr(optuna.trial.Trial, "should_prune", lambda trial: trial.number == 1)
-    assert search() == 0
-    assert [trial[1].name for trial in trials()] == ["COMPLETE", "PRUNED", "COMPLETE"]
+    assert search(trials=2) == 0
+    assert [trial[1].name for trial in trials()] == ["COMPLETE", "PRUNED"]
     assert len(trials()[1][4]) == 1
     told = capsys.readouterr()
     assert "given up after 1 epochs" in told.err
-    assert "2 trained to the end, 1 given up early." in told.out
-    assert search("--no-pruning", trials=2, out="long") == 0
-    assert {trial[1].name for trial in trials("long")} == {"COMPLETE"}
+    assert "1 trained to the end, 1 given up early." in told.out
+    monkeypatch.setattr(optuna.trial.Trial, "should_prune", lambda _: True)
+    assert search("--no-pruning", trials=1, out="long") == 0
+    assert [trial[1].name for trial in trials("long")] == ["COMPLETE"]
 
 
-def test_a_trial_that_fails_is_told_and_passed_over_but_not_the_first(folder, monkeypatch, capsys):
-    fit, failing = tune.fit, [2]
-
-    def fails(stage, watchers):
-        if stage.number in failing:
-            raise ValueError("no head fits")
-        return fit(stage, watchers)
-
-    monkeypatch.setattr(tune, "fit", fails)
+def test_a_trial_that_fails_is_told_and_passed_over_but_not_the_first(quickly, capsys):
+    quickly.failing = [2]
     assert search() == 0
     assert [trial[1].name for trial in trials()] == ["COMPLETE", "FAIL", "COMPLETE"]
     assert "[2/3] failed: no head fits; best" in capsys.readouterr().err
-    failing.append(1)
+    quickly.failing = [1]
     with pytest.raises(ValueError, match="no head fits"):
         search(out="other")
-    failing.clear()
+    quickly.failing = []
     assert search(out="other", trials=1) == 0
     assert {trial[1].name for trial in trials("other")} == {"COMPLETE"}
 
 
-def test_settings_that_were_tried_are_not_trained_again(folder, monkeypatch, capsys):
-    (folder / "space.yaml").write_text("model.init_args.tower.init_args.dropout: [0.3, 0.4]\n")
+def test_settings_that_were_tried_are_not_trained_again(quickly, capsys):
+    Path("space.yaml").write_text("model.init_args.tower.init_args.dropout: [0.3, 0.4]\n")
     assert search(trials=5) == 0
-    assert len(list((folder / "found" / "logs").iterdir())) == 2
+    assert len(quickly.trained) == 2
     assert "the same as trial" in capsys.readouterr().err
 
 

@@ -18,6 +18,7 @@ ADULTS = range(20, tiny.USERS)
 """Users who are of age; for the others lamps are forbidden."""
 
 SETTINGS: Mapping[str, Sequence[str]] = {
+    "values": tiny.FAST["values"],
     "data": tiny.FAST["data"],
     "ranker": [
         "--trainer.max_epochs=1",

@@ -97,9 +97,11 @@ def combined_reward():
     return NormalisedReward(WeightedSum([shaped, FatiguePenalty()], [1.0, 0.5]))
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path))
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIGHTREC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @parametrize_checks(of_the_package())

@@ -15,7 +15,6 @@ from lightrec.stages import recipes
 from lightrec.stages.run import execute, plan, run
 from lightrec.stages.train import train
 from lightrec.testing import tiny
-from lightrec.testing.tiny import FAST
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.halves import OFFERS, in_half
 
@@ -66,7 +65,7 @@ def test_all_who_use_both_user_models_refuse_overlapping_halves(tiny_run, tmp_pa
     note = json.loads((tiny_run / "users_a" / "config.json").read_text())
     note[OFFERS]["split_seed"] = 5
     (tmp_path / "users_a" / "config.json").write_text(json.dumps(note))
-    planned = plan(recipes.load("generic"), tmp_path, {}, overrides=FAST, until="assumptions")
+    planned = plan(recipes.load("generic"), tmp_path, {}, until="assumptions")
     stages = {stage.name: stage for stage in planned}
     users = [
         lambda: execute(stages["evaluate"]),
