@@ -27,7 +27,7 @@ from lightrec.errors import LightrecError, PluginError
 
 ENTRY_POINT_GROUP, PREFIX = "lightrec", "lightrec_"
 BUILTIN = "lightrec.builtin"
-Kind = TypeVar("Kind")
+_Kind = TypeVar("_Kind")
 
 SLOTS = hookspecs.SLOTS
 COMMANDS, RECIPES = "commands", "recipes"
@@ -41,7 +41,7 @@ class Part:
     """A class, a command or a set of recipes that some plugin provides.
 
     :param name: the short name used in recipes and on the command line.
-    :param slot: one of :data:`SLOTS`, ``commands`` or ``recipes``.
+    :param slot: one of ``hookspecs.SLOTS``, ``commands`` or ``recipes``.
     :param path: ``package.module:Class``, ``package.module:function``, or a folder.
     :param distribution: the installed distribution that provides it, with its version.
     """
@@ -324,7 +324,7 @@ def load_parts() -> None:
         warn(sentence)
 
 
-def subclasses(base: type[Kind]) -> Iterator[type[Kind]]:
+def subclasses(base: type[_Kind]) -> Iterator[type[_Kind]]:
     """List a class and its subclasses, of those with one name the last defined first."""
     for child in reversed(base.__subclasses__()):
         yield from subclasses(child)

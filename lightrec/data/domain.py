@@ -16,9 +16,9 @@ from lightrec.errors import PluginError
 from lightrec.keys import Column
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import torch
 
-Showable: TypeAlias = Callable[["Tensor"], "Tensor | None"]
+Showable: TypeAlias = Callable[["torch.Tensor"], "torch.Tensor | None"]
 """From users (B,) to what may be shown to them, (B, N + 1) bool; None where everything may be."""
 
 
@@ -213,7 +213,7 @@ def showable(store: EventStore) -> Showable:
 
     domain_of(store)
 
-    def allowed(users: "Tensor") -> "Tensor | None":
+    def allowed(users: "torch.Tensor") -> "torch.Tensor | None":
         found = eligible(store, users.cpu().numpy())
         return None if found is None else torch.from_numpy(found).to(users.device)
 

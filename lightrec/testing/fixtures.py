@@ -76,15 +76,17 @@ class IsolatedPlugins:
 def lightrec_plugins(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[IsolatedPlugins]:
-    """Plugins of one test only; those that are really installed are out of sight::
+    """Plugins of one test only; those that are really installed are out of sight.
 
-    def test_mine(lightrec_plugins):
-        lightrec_plugins.add("mine", '''
-            @hookimpl
-            def lightrec_domains():
-                return {"chess": "my_package.domain:Chess"}
-        ''')
-        assert "chess" in lightrec.plugins.installed().parts["domains"]
+    For example::
+
+        def test_mine(lightrec_plugins):
+            lightrec_plugins.add("mine", '''
+                @hookimpl
+                def lightrec_domains():
+                    return {"chess": "my_package.domain:Chess"}
+            ''')
+            assert "chess" in lightrec.plugins.installed().parts["domains"]
     """
     from lightrec import plugins
 

@@ -30,11 +30,13 @@ class SessionTable:
 
     Of the users who are fitted to, nothing is known from their first held-out event on.
 
-    :ivar begins, ends: (S,) int64 positions of the first events, and after the last known ones.
+    :ivar begins: (S,) int64 positions of the first events.
+    :ivar ends: (S,) int64 positions after the last known events.
     :ivar owners: (S,) int64 rows of the users.
     :ivar known_to: (S,) int64 positions up to which the user's events are known.
     :ivar horizon: (S,) int64 milliseconds: when the known time ends.
-    :ivar held_out, fitted: (S,) whether a session is for testing, or for fitting.
+    :ivar held_out: (S,) whether a session is for testing.
+    :ivar fitted: (S,) whether a session is for fitting.
     :ivar longest: the length at which sessions were cut; None where they were not.
     :ivar cut: (S,) whether a session may have gone on: it was cut at the longest, by the end of the
         known time, or by held-out events.
