@@ -102,7 +102,7 @@ def run_contenders(
         return GreedyRankerPolicy(run.ranker)
 
     def constant() -> Contender:
-        history = starts.history(users, starts.ends_of(users), run.users_a.history_length)
+        history = starts.history(users, starts.ends[users], run.users_a.history_length)
         return ConstantListPolicy.from_user_model(run.users_a, history)
 
     def linear(kind: type[LinearBandit]) -> Contender:

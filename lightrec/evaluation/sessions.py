@@ -94,7 +94,7 @@ class SimulatedSessions(Evaluator):
             found["simulator/mixture/weight"] = weight
             contenders["mixture"] = mixture(run.blend, run.users_a, weight)
             length = run.users_b.choice.history_length
-            history = starts.history(users, starts.ends_of(users), length)
+            history = starts.history(users, starts.ends[users], length)
             known = [
                 ConstantListPolicy.from_user_model(run.users_b, history),
                 PopularityPolicy.from_appeal(torch.from_numpy(run.data.popularity())),

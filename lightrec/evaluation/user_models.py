@@ -271,7 +271,7 @@ def _chosen_freely(
 ) -> tuple[Tensor, Tensor]:
     """Let everybody choose among all items, so often (S,): sessions and items of all choices."""
     everybody = torch.arange(starts.num_users)
-    ends = starts.ends_of(everybody)
+    ends = starts.ends[everybody]
     history = starts.history(everybody, ends, users.history_length)
     open_ = torch.ones(len(everybody), users.num_items + 1, dtype=torch.bool)
     open_[:, PADDING] = False

@@ -1,8 +1,7 @@
-"""Rewards that a discriminator gives, which tells demonstrations from what a policy does.
+"""Rewards from a discriminator that separates demonstrations from what a policy does.
 
-Every logit here is high where a transition looks like the expert's: D = sigmoid(logit) is the
-probability that a demonstration is seen. Transitions are those of
-:class:`~lightrec.learners.imitation.LearnableReward`.
+Every logit is high where a transition looks like the expert's: D = sigmoid(logit) is the
+probability that it is a demonstration.
 """
 
 import copy
@@ -26,11 +25,10 @@ RewardForm = Literal["logit", "positive", "negative"]
 
 
 class AdversarialReward(LearnableReward):
-    """What a discriminator says that tells demonstrations from what the learner did.
+    """The policy's reward is the discriminator's logit in some form, scaled.
 
-    The policy is trained on the discriminator's logit in some form, scaled; the reward to be looked
-    at afterwards is :meth:`learned`, that of ``averaged``, the discriminator with its weights
-    averaged over the iterations: the one in training goes round its goal, as the policy does.
+    The reward to look at afterwards is :meth:`learned`, from ``averaged``, the discriminator with
+    its weights averaged over the iterations: the one in training circles its goal.
 
     :param hidden: widths of the hidden layers.
     :param spectral: whether layers are divided by their largest singular value (Miyato et al.
@@ -40,10 +38,8 @@ class AdversarialReward(LearnableReward):
     :param penalty: weight of :meth:`gradient_penalty`; 0 for none.
     :param average: share by which ``averaged`` moves to the discriminator in an iteration.
     :param settings: of :class:`~lightrec.learners.imitation.LearnableReward`.
-    :param feature_size: length S of a state's features; filled in by the module that learns.
-    :param num_items: number of items N; likewise.
-    :param vector_size: length D of item vectors; likewise.
-    :param slate_size: places K of a slate; likewise.
+    :param feature_size: length S of a state's features; :meth:`fitted_to` fills in this and the
+        number of items N, the length D of their vectors and the places K of a slate.
     """
 
     vectors: Tensor
@@ -91,9 +87,9 @@ class AdversarialReward(LearnableReward):
         :param inputs: as :meth:`inputs` gives them.
         """
 
-    @abstractmethod
     def learned(self, transition: TensorDictBase) -> Tensor:
         """Give the reward (...) that is left in the end, without shaping and scale."""
+        return self.score(self.averaged, self.inputs(self.averaged, transition))
 
     def fitted_to(self, feature_size: int, vectors: Tensor, slate_size: int) -> Self:
         """Give a new reward with the same settings for states and items of a size.
@@ -148,15 +144,14 @@ class AdversarialReward(LearnableReward):
         """
         reward = reward_from_logit(self.logit(transition), self.reward_form).float()
         if self.training:
-            self._note(reward)
+            # Old discriminators' rewards are forgotten: a hundred batches are the memory.
+            count = self.spread[0] + 1
+            weight = 1 / count.clamp_max(100)
+            moments = torch.stack([reward.mean(), reward.square().mean()])
+            self.spread[1:].lerp_(moments, weight)
+            self.spread[0] = count
         deviation = (self.spread[2] - self.spread[1].square()).clamp_min(0).sqrt().clamp_min(1e-6)
         return (reward / torch.where(self.spread[0] > 0, deviation, 1.0)).unsqueeze(-1)
-
-    def _note(self, reward: Tensor) -> None:
-        # Old discriminators' rewards are forgotten, so that a hundred batches are the memory.
-        weight = 1 / (self.spread[0] + 1).clamp_max(100)
-        seen = torch.stack([self.spread[0] + 1 / weight, reward.mean(), reward.square().mean()])
-        self.spread.lerp_(seen, weight)
 
     def losses(self, demonstrations: TensorDictBase, played: TensorDictBase) -> dict[str, Tensor]:
         """Binary cross-entropy: the expert's transitions are 1, the policy's 0.
@@ -216,10 +211,6 @@ class GAIL(AdversarialReward):
         score: Tensor = networks["choice"](inputs[0], inputs[1]).squeeze(-1)
         return score
 
-    def learned(self, transition: TensorDictBase) -> Tensor:
-        """Give the averaged logit, which is all that there is."""
-        return self.score(self.averaged, self.inputs(self.averaged, transition))
-
 
 class AIRL(AdversarialReward):
     """f(s, a, s') = g(s, a) + γ h(s') - h(s) and D = exp f / (exp f + π(a|s)) (Fu et al. 2018).
@@ -252,14 +243,11 @@ class AIRL(AdversarialReward):
 
     def networks(self) -> nn.ModuleDict:
         """Make g, of states and items or of states alone, and h, of states."""
-        state, size, hidden = self.state_size, self.choice_size, self.hidden
-        made = nn.ModuleDict()
-        if self.state_only:
-            made["state"] = perceptron([state, *hidden, 1], spectral=self.spectral)
-        else:
-            made["choice"] = ChoiceScore(state, size, hidden, self.spectral)
+        size = 0 if self.state_only else self.choice_size
+        choice = ChoiceScore(self.state_size, size, self.hidden, self.spectral)
+        made = nn.ModuleDict({"choice": choice})
         if self.shaping:
-            made["potential"] = perceptron([state, *hidden, 1], spectral=self.spectral)
+            made["potential"] = perceptron([self.state_size, *self.hidden, 1], self.spectral)
         return made
 
     def inputs(self, networks: nn.ModuleDict, transition: TensorDictBase) -> tuple[Tensor, ...]:
@@ -287,20 +275,15 @@ class AIRL(AdversarialReward):
 
     def _reward(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
         states, shown, *_, anchored = inputs
-        if self.state_only:
-            reward: Tensor = networks["state"](states)
-        else:
-            reward = networks["choice"](states, shown)
+        reward: Tensor = networks["choice"](states, shown[..., :0] if self.state_only else shown)
         return (reward * (1 - anchored)).squeeze(-1)
 
 
 class ChoiceScore(nn.Module):
-    """Scores what is shown in a state: t(s) · a + l(s), t and l being what one network says of it.
-
-    Where a is a unit vector that is an ordinary network with one output for each choice.
+    """Scores what is shown in a state: t(s) · a + l(s), t and l being outputs of one network.
 
     :param state_size: length S of a state's vector.
-    :param choice_size: length A of the vector of what is shown.
+    :param choice_size: length A of the vector of what is shown; 0 where the state alone counts.
     :param hidden: widths of the hidden layers.
     :param spectral: see :func:`~lightrec.nn.session.perceptron`.
     """
@@ -309,14 +292,10 @@ class ChoiceScore(nn.Module):
         self, state_size: int, choice_size: int, hidden: Sequence[int], spectral: bool = False
     ) -> None:
         super().__init__()
-        self.tower = perceptron([state_size, *hidden, choice_size + 1], spectral=spectral)
+        self.tower = perceptron([state_size, *hidden, choice_size + 1], spectral)
 
     def forward(self, states: Tensor, shown: Tensor) -> Tensor:
-        """Give ``(..., 1)``.
-
-        :param states: ``(..., S)``.
-        :param shown: ``(..., A)``.
-        """
+        """Give scores (..., 1) of states (..., S) and what is shown in them (..., A)."""
         weights = self.tower(states)
         score: Tensor = (weights[..., :-1] * shown).sum(-1, keepdim=True) + weights[..., -1:]
         return score

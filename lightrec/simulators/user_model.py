@@ -47,18 +47,13 @@ class LogStarts:
         self.items = torch.cat([items, items.new_zeros(1)])
         self.ends = self.offsets[1:] if ends is None else ends.long()
         self.users = torch.arange(len(self.ends)) if users is None else users.long()
-        self.num_users = len(self.users)
-        self.cut = cut
+        self.num_users, self.cut = len(self.users), cut
         if not self.num_users:
             raise DataError("There is no user whose history a simulated session could start from.")
 
     @classmethod
     def from_store(
-        cls,
-        store: EventStore,
-        *,
-        ends: np.ndarray | None = None,
-        **settings: Any,
+        cls, store: EventStore, *, ends: np.ndarray | None = None, **settings: Any
     ) -> "LogStarts":
         """Take the start states from a prepared log, and what its domain lets be shown.
 
@@ -90,10 +85,6 @@ class LogStarts:
             ends = ends - (share * length).long().clamp_max((length - 1).clamp_min(0))
         return users, ends
 
-    def ends_of(self, users: Tensor) -> Tensor:
-        """Give the ends ``(B,)`` of users' whole usable histories."""
-        return self.ends[users]
-
     def history(self, users: Tensor, ends: Tensor, length: int) -> Tensor:
         """Give the last events before ``ends``: ``(B, length)`` int64, padded on the left."""
         positions = ends[:, None] + torch.arange(-length, 0)
@@ -108,10 +99,6 @@ class LogStarts:
         before = counts.cumsum(0) - counts
         positions = torch.arange(len(rows)) - before[rows] + first[rows]
         return rows, self.items[positions].long()
-
-    def eligible(self, users: Tensor) -> Tensor | None:
-        """Give what may be shown to users, ``(B, N + 1)`` bool; None where everything may be."""
-        return None if self.allowed is None else self.allowed(users)
 
 
 class UserModelSimulator(Simulator):
@@ -183,13 +170,13 @@ class UserModelSimulator(Simulator):
             users, ends = self.starts.draw(count, self.generator)
         else:
             users = self.given[0][rows]
-            ends = self.starts.ends_of(users)
+            ends = self.starts.ends[users]
         mask = torch.ones(count, self.num_items + 1, dtype=torch.bool, device=self.device)
         if not self.repeats:
             places, items = self.starts.seen(users, ends)
             known = items <= self.num_items
             mask[places[known].to(self.device), items[known].to(self.device)] = False
-        allowed = self.starts.eligible(users)
+        allowed = self.starts.allowed and self.starts.allowed(users)
         if allowed is not None:
             mask &= allowed.to(self.device)
         history = self.starts.history(users, ends, self.history_length)

@@ -53,7 +53,7 @@ def fit(run, epochs, folder=None, checkpoint=None, **settings):
 def favourite(module, data):
     """The item that most held-out users are shown first."""
     users = data.held_out_users
-    history = data.starts.history(users, data.starts.ends_of(users), 20)
+    history = data.starts.history(users, data.starts.ends[users], 20)
     return module.policy.scores(session_start(history))[:, 1:].argmax(1).mode().values + 1
 
 

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 from torch.nn.functional import normalize, one_hot, pad
+from torch.optim.lr_scheduler import OneCycleLR
 
 from lightrec.data.catalog import Catalog
 from lightrec.data.fetch import cache_folder
@@ -104,9 +105,7 @@ class FarLaws:
         self.bellman_error = 0.0
         """Root mean square over the last tenth of the fit, offers' noise included."""
         if discount > 0:
-            self._fit(
-                str((seed, discount, after_effect, fit_users, fit_steps)), fit_users, fit_steps
-            )
+            self._fit(f"{seed} {discount} {after_effect}", fit_users, fit_steps)
 
     def born(self, home: Tensor, noise: Tensor) -> UserState:
         """Users at the beginning, from their homes (B,), categories from 0, and noise (B, 16)."""
@@ -203,9 +202,7 @@ class FarLaws:
         generator = self._generator(3)
         self.value.requires_grad_(True)
         optimizer = torch.optim.Adam(self.value.parameters(), lr=1e-2)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, 1e-2, total_steps=steps, pct_start=0.1
-        )
+        schedule = OneCycleLR(optimizer, 1e-2, total_steps=steps, pct_start=0.1)
         state = self.new_users(users, generator)
         # Users of every age are in the batch at once, so that no step sees only young ones.
         age = torch.arange(users) % self.SESSION
@@ -310,8 +307,7 @@ class Far(World):
 
     def user(self, state: TensorDictBase) -> UserState:
         """Give the hidden state of the users."""
-        latent = state[Key.LATENT]
-        return UserState(latent["taste"], latent["exposure"])
+        return UserState(state[Key.LATENT, "taste"], state[Key.LATENT, "exposure"])
 
     def oracle(self, state: TensorDictBase) -> Tensor:
         """Score (B, 20) by p · (Q* - Q* of nothing), p being the chance of an item shown alone.
