@@ -5,6 +5,7 @@ import inspect
 import re
 import shutil
 import textwrap
+from functools import partial
 from importlib import metadata
 from json import dumps
 from pathlib import Path
@@ -106,7 +107,10 @@ def _about_part(part: plugins.Part) -> str:
     except PluginError as error:
         return f"{heading}\n  broken: {error}"
     text = textwrap.indent(inspect.getdoc(cls) or "It has no docstring.", "  ")
-    arguments = ", ".join(str(argument) for argument in inspect.signature(cls).parameters.values())
+    # TorchRL's metaclass of simulators would give its own arguments.
+    hidden = isinstance(cls, type) and type(cls).__call__ is not type.__call__
+    make = partial(cls.__init__, None) if hidden else cls
+    arguments = ", ".join(map(str, inspect.signature(make).parameters.values()))
     return f"{heading}\n{text}\n  {cls.__name__}({arguments})"
 
 

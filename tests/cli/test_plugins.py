@@ -122,6 +122,7 @@ def test_show_tells_of_a_part_and_its_arguments(capsys):
     assert status == 0
     assert "TextEncoder (encoders, lightrec 0.1.0)" in text
     assert "max_length: int = 256" in text
+    assert "Greed(batch_size: int, " in said(capsys, "show", "Greed")[1]
     assert said(capsys, "show", "NoSuchThing")[0] == 2
 
 
