@@ -14,33 +14,10 @@ from torch.nn.functional import normalize
 
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
+from lightrec.nn.best_slate import best_slate
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, State
 from lightrec.simulators.worlds.greed import BaitWorld
-
-
-def slate_scores(weight: Tensor, gain: Tensor, size: int) -> Tensor:
-    """Score items (..., C) so that the highest ``size`` make the slate of highest expected gain.
-
-    One item of a slate is picked with weight ``weight``, or none with 1. The best mean gain λ is
-    where the highest ``size`` of weight · (gain - λ) sum to λ (Dinkelbach 1967, "On nonlinear
-    fractional programming"); those are the scores.
-
-    :param weight: (..., C), 0 for what may not be shown.
-    :param gain: (..., C), broadcast against ``weight``.
-    """
-    rate = torch.zeros_like(weight[..., :1])
-    for _ in range(5):
-        rate = best_gain(weight, gain, size, rate)
-    return (weight * (gain - rate)).masked_fill(weight == 0, -torch.inf)
-
-
-def best_gain(weight: Tensor, gain: Tensor, size: int, rate: Tensor) -> Tensor:
-    """Take one step of Dinkelbach's towards the highest mean gain λ: (..., 1)."""
-    weight, gain = torch.broadcast_tensors(weight, gain)
-    best = (weight * (gain - rate)).topk(size, -1).indices
-    shown = weight.gather(-1, best)
-    return (shown * gain.gather(-1, best)).sum(-1, True) / (1 + shown.sum(-1, True))
 
 
 class Retention(BaitWorld):
@@ -194,8 +171,8 @@ class Retention(BaitWorld):
         )
         items = state[Key.CANDIDATES]
         gain = (up + down) / 2 - now + self.quality[items] * (up - down) / 2
-        weight = self.logits(state, items).exp().masked_fill(items == PADDING, 0)
-        return slate_scores(weight, gain, self.slate_size)
+        logits = self.logits(state, items).masked_fill(items == PADDING, -torch.inf)
+        return best_slate(gain, logits, torch.zeros_like(now), self.slate_size).scores
 
     def _along(self, ends: tuple[float, float], level: Tensor) -> Tensor:
         """Give what lies evenly between its values at the lowest and the highest level."""
@@ -213,7 +190,7 @@ class Retention(BaitWorld):
         born = {**self.begin(session), Key.SESSION: session, Key.STEP: 0 * session}
         state = TensorDict(born, batch_size=[len(session)])
         items = self.offer(state)
-        weight = self.logits(state, items).cpu().double().exp()
+        logits = self.logits(state, items).cpu().double().repeat(self.levels, 1)
         quality = self.quality[items].cpu().double()
         days, levels = self.horizon, torch.arange(self.levels)
         end, gone, back = (
@@ -221,7 +198,7 @@ class Retention(BaitWorld):
         )
         up, down = (levels + 1).clamp_max(self.levels - 1), (levels - 1).clamp_min(0)
         worth, value = end.new_zeros(2, days, self.levels)  # after a slate and before one
-        rate = end.new_zeros(self.levels, len(weight), 1)
+        nothing = logits.new_zeros(len(logits), 1)
         for day in reversed(range(days)):
             absent = torch.arange(days - day - 1).unsqueeze(1)
             chance = (1 - gone) * back * (1 - back) ** absent
@@ -232,8 +209,8 @@ class Retention(BaitWorld):
                 after = end * later + (1 - end) * now
                 middle, slope = (after[up] + after[down]) / 2 - after, (after[up] - after[down]) / 2
                 gain = middle[:, None, None] + slope[:, None, None] * quality
-                rate = best_gain(weight, gain, self.slate_size, rate)
-                before, now = now, after + rate.mean((1, 2))
+                best = best_slate(gain.flatten(0, 1), logits, nothing, self.slate_size).value
+                before, now = now, after + best.view(self.levels, -1).mean(1)
                 change = float((now - before).abs().max())
             value[day], worth[day] = now, end * later + (1 - end) * now
         return worth.float()

@@ -9,7 +9,7 @@ import torch
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.simulators.scored import even_chance, play
-from lightrec.simulators.worlds.retention import Retention, slate_scores
+from lightrec.simulators.worlds.retention import Retention
 
 TWIN = {"num_items": 3, "offer_size": 3, "levels": 3, "horizon": 3, "pull": 0.0}
 """Users alike but for satisfaction, three items always offered, three days."""
@@ -63,21 +63,6 @@ def test_dynamic_programming_is_enumeration_in_the_twin():
         value = chance * (rise * up + (1 - rise) * down) + (1 - chance) * worth[level]
         assert value.max().item() == pytest.approx(best[0, level], abs=1e-5)
         assert world.oracle(state)[row].argmax() == value.argmax()
-
-
-def test_the_best_slate_is_that_of_enumeration():
-    draws = torch.Generator().manual_seed(0)
-    for _ in range(20):
-        weight = torch.rand(6, generator=draws) * 3
-        gain = torch.randn(6, generator=draws)
-        top = set(slate_scores(weight, gain, 2).topk(2).indices.tolist())
-
-        def mean(pair, weight=weight, gain=gain):
-            pair = list(pair)
-            return ((weight * gain)[pair].sum() / (1 + weight[pair].sum())).item()
-
-        pairs = [(i, j) for i in range(6) for j in range(i)]
-        assert top == set(max(pairs, key=mean))
 
 
 def test_sessions_end_and_days_pass_as_the_laws_say():
