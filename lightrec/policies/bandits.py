@@ -102,7 +102,6 @@ class LinearBandit(ScoredPolicy):
 
         :param vectors: ``(N + 1, E)``; row 0 is padding.
         :param size: at most so many principal components of them are used.
-        :param settings: the further constructor arguments.
         """
         reduced = principal(vectors, size)
         bandit = cls(len(vectors) - 1, reduced.shape[1], **settings)
@@ -179,8 +178,7 @@ class LinearBandit(ScoredPolicy):
 class LinUCB(LinearBandit):
     """Shows the items of highest upper confidence bound: expected answer + α · √(φᵀA⁻¹φ).
 
-    Li et al. 2010, with the shared features of :class:`LinearBandit`. With α = 0 it is the greedy
-    linear model.
+    Li et al. 2010. With α = 0 it is the greedy linear model.
 
     :param num_items: number of items N.
     :param vector_size: width D of the items' vectors.
@@ -197,7 +195,7 @@ class LinUCB(LinearBandit):
     def score_items(self, contexts: Tensor, items: Tensor) -> Tensor:
         """Give the upper confidence bounds ``(B, M)``."""
         taste = contexts @ self.mean.view(contexts.shape[1], -1)
-        found = _product(taste, items)
+        found = torch.einsum("bd,bmd->bm", taste, items)
         return found + self.alpha * self.widths(contexts, items) if self.alpha else found
 
     def widths(self, contexts: Tensor, items: Tensor) -> Tensor:
@@ -219,10 +217,9 @@ class LinUCB(LinearBandit):
 class ThompsonSampling(LinearBandit):
     """Shows the best items under coefficients drawn anew for each user and step.
 
-    They are drawn from the posterior N(A⁻¹Φᵀy, spread² A⁻¹) of :class:`LinearBandit` (Agrawal and
-    Goyal 2013, "Thompson sampling for contextual bandits with linear payoffs"). The log-probability
-    that is written is conditional on the draw; weighting by it is unbiased, since the draw does not
-    depend on the answer.
+    The posterior is N(A⁻¹Φᵀy, spread² A⁻¹) (Agrawal and Goyal 2013, "Thompson sampling for
+    contextual bandits with linear payoffs"). The log-probability that is written is conditional on
+    the draw; weighting by it is unbiased, since the draw does not depend on the answer.
 
     :param num_items: number of items N.
     :param vector_size: width D of the items' vectors.
@@ -244,14 +241,8 @@ class ThompsonSampling(LinearBandit):
     def score_items(self, contexts: Tensor, items: Tensor) -> Tensor:
         """Give the expected answers ``(B, M)`` under each user's own draw."""
         drawn = self.draws(len(contexts)).view(len(contexts), contexts.shape[1], -1)
-        return _product((contexts.unsqueeze(1) @ drawn).squeeze(1), items)
-
-
-def _product(tastes: Tensor, items: Tensor) -> Tensor:
-    """Multiply tastes ``(B, 1 + D)`` by items ``(B or 1, M, 1 + D)``: ``(B, M)``."""
-    if len(items) == len(tastes):
-        return (items @ tastes.unsqueeze(2)).squeeze(2)
-    return tastes @ items[0].T
+        taste = (contexts.unsqueeze(1) @ drawn).squeeze(1)
+        return torch.einsum("bd,bmd->bm", taste, items)
 
 
 def principal(vectors: Tensor, size: int) -> Tensor:

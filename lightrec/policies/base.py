@@ -69,8 +69,7 @@ class Policy(Part, ABC):
     def distribution(self, state: TensorDictBase, slate_size: int = 1) -> SlateLaw:
         """Give the law of the slate in a state, over items.
 
-        :param state: with the keys of a simulator's state, of B sessions: the user, the history,
-            and as ``mask`` or ``candidates`` what may be shown.
+        :param state: that of B sessions in a simulator, with ``mask`` or ``candidates``.
         :param slate_size: places K.
         """
 

@@ -8,7 +8,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec import plugins
-from lightrec.keys import Key
+from lightrec.keys import PADDING, Key
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.slate_law import ItemSlates, columns_at, may_be_shown
 from lightrec.policies.base import Policy, RunParts
@@ -109,6 +109,6 @@ class EpsilonGreedy(Policy):
         best = columns_at(self.policy.distribution(state, slate_size).mode, candidates)
         allowed = may_be_shown(state)
         if allowed is None:
-            allowed = torch.ones(*best.shape[:-1], self.num_items + 1, device=best.device).bool()
-            allowed[..., 0] = False
+            items = torch.arange(self.num_items + 1, device=best.device)
+            allowed = (items > PADDING).expand(*best.shape[:-1], -1)
         return ItemSlates(EpsilonSlates(best, allowed, self.epsilon), candidates)

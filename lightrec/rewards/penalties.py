@@ -79,15 +79,14 @@ class FatiguePenalty(Reward):
 
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give rewards (B, 1), from -1 to 0 for each item."""
-        history = transition[Key.HISTORY][:, -self.window :].unsqueeze(2)
-        ours, theirs = self.kinds[transition[Key.ACTION]], self.kinds[history.squeeze(2)]
+        history = transition[Key.HISTORY][:, -self.window :]
+        ours, theirs = self.kinds[transition[Key.ACTION]], self.kinds[history]
         if self.kinds.ndim == 2:
             same = theirs @ ours.mT >= self.near
         else:
-            ours = ours.unsqueeze(1)
-            same = (theirs.unsqueeze(2) == ours) & (ours >= 0)
-        items = len(self.kinds) - 2
-        same &= (history > PADDING) & (history <= items) & self.taken(transition).unsqueeze(1)
+            same = (theirs.unsqueeze(2) == ours.unsqueeze(1)) & (ours >= 0).unsqueeze(1)
+        known = (history > PADDING) & (history <= len(self.kinds) - 2)
+        same &= known.unsqueeze(2) & self.taken(transition).unsqueeze(1)
         return -same.sum((1, 2)).unsqueeze(1).float() / self.window
 
 

@@ -1,8 +1,4 @@
-"""What parts of all kinds promise of their inputs and outputs.
-
-Each kind says how it is called, and adds promises of its own: see :mod:`lightrec.testing.models`
-and the modules next to it.
-"""
+"""What parts of all kinds promise of their inputs and outputs."""
 
 import copy
 import pickle

@@ -124,10 +124,8 @@ class SimulatorChecks(BatchChecks):
         """
         simulator, state = self.shown()
         first, choices = state[Key.ACTION][:, :1], state[self.choices]
-        if self.choices == Key.MASK:
-            rest = choices.scatter(1, first, False)
-        else:
-            rest = choices * (choices != first)
+        items = torch.arange(choices.shape[1]) if self.choices == Key.MASK else choices
+        rest = choices * (items != first)
         cases = {"forbidden": state.clone().set(self.choices, rest)}
         if simulator.slate_size > 1:
             twice = first.expand_as(state[Key.ACTION])
