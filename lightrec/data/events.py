@@ -44,7 +44,7 @@ class Events:
     feedback_words: pl.Series
     has_times: bool
     has_users: bool
-    """Whether the log names users; the k-core does not count made-up ones."""
+    """The k-core does not count made-up users."""
     decisions: bool
     """Whether the log has candidates or propensities; repeats are then decisions of their own."""
     not_offered: int = 0
@@ -225,12 +225,11 @@ def drop(
 def by_feedback(events: Events, dropped: Dropped) -> dict[str, dict[str, int]]:
     """Return how many events of each feedback were dropped; empty if there is only one kind."""
     names = events.feedback_words.to_list()
-    found = {
-        why: {names[kind]: int(went[kind]) for kind in np.argsort(-went, kind="stable")}
+    return {
+        why: {names[k]: int(went[k]) for k in np.argsort(-went, kind="stable") if went[k]}
         for why, went in dropped.items()
         if len(names) > 1 and went.any()
     }
-    return {why: {name: n for name, n in kinds.items() if n} for why, kinds in found.items()}
 
 
 def _first_of_equal(events: Events, order: NDArray[np.intp]) -> Mask:
@@ -254,8 +253,7 @@ def k_core(users: Codes, items: Codes, k: int) -> Mask:
     :param users: (E,) codes from 0, as ``items``.
     :returns: (E,) bool, which events stay.
     """
-    keep = np.ones(len(users), bool)
-    left = -1
+    keep, left = np.ones(len(users), bool), -1
     while left != keep.sum():
         left = keep.sum()
         for codes in (users, items):
@@ -285,15 +283,14 @@ def split_up(
     :raises DataError: if there is no event to train on.
     """
     offsets, is_target = arrays["offsets"], events.is_target
-    match settings["split"]:
-        case "leave-one-out":
-            parts = leave_one_out(offsets, is_target)
-        case "item-cold":
-            fraction, seed = settings["cold_fraction"], settings["seed"]
-            parts = item_cold(arrays["items"], offsets, is_target, fraction, seed)
-        case _:
-            fractions = settings["validation_fraction"], settings["test_fraction"]
-            parts = global_time(events.times, is_target, *fractions)
+    if settings["split"] == "leave-one-out":
+        parts = leave_one_out(offsets, is_target)
+    elif settings["split"] == "item-cold":
+        drawn = settings["cold_fraction"], settings["seed"]
+        parts = item_cold(arrays["items"], offsets, is_target, *drawn)
+    else:
+        fractions = settings["validation_fraction"], settings["test_fraction"]
+        parts = global_time(events.times, is_target, *fractions)
     if TRAIN not in parts:
         raise DataError("The split leaves no event to train on; the log is too small for it.")
     return parts
@@ -334,11 +331,8 @@ def global_time(
     first, last = int(times.min()), int(times.max())
     test_from = last - (last - first) * test_fraction
     validation_from = test_from - (last - first) * validation_fraction
-    parts = np.full(len(times), TRAIN, np.int8)
-    parts[times > validation_from] = VALIDATION
-    parts[times > test_from] = TEST
-    parts[~is_target] = CONTEXT
-    return parts
+    rules = [~is_target, times > test_from, times > validation_from]
+    return np.select(rules, [CONTEXT, TEST, VALIDATION], TRAIN).astype(np.int8)
 
 
 def item_cold(

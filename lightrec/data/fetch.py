@@ -27,11 +27,8 @@ LONGEST: Final = 60.0
 
 def cache_folder() -> Path:
     """Return the folder of fetched files: ``$LIGHTREC_CACHE``, else one in the user's cache."""
-    own = os.environ.get("LIGHTREC_CACHE")
-    if own:
-        return Path(own).expanduser()
-    general = os.environ.get("XDG_CACHE_HOME")
-    return (Path(general) if general else Path.home() / ".cache") / "lightrec"
+    general = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("LIGHTREC_CACHE") or f"{general}/lightrec").expanduser()
 
 
 def fetch_wheel_files(

@@ -23,12 +23,7 @@ KIND_KEY: Final = "lightrec.table"
 _FAILURES: Final = (OSError, pa.ArrowException, ValueError, MemoryError, OverflowError)
 _TEXT: Final = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 # Types that polars has too; a log has no others.
-_SIMPLE: Final = (
-    *_TEXT,
-    pa.types.is_null,
-    pa.types.is_primitive,
-    pa.types.is_decimal128,
-)
+_SIMPLE: Final = (*_TEXT, pa.types.is_null, pa.types.is_primitive, pa.types.is_decimal128)
 
 
 class ParquetTable:

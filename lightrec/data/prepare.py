@@ -15,16 +15,7 @@ from numpy.typing import NDArray
 from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain, with_texts
-from lightrec.data.events import (
-    NOTHING,
-    Dropped,
-    Events,
-    by_feedback,
-    drop,
-    encode,
-    number,
-    split_up,
-)
+from lightrec.data.events import Dropped, Events, by_feedback, drop, encode, number, split_up
 from lightrec.data.files import FORMAT_VERSION, appearing
 from lightrec.data.findings import LEFT_OUT, NO_ITEMS, in_words, tally
 from lightrec.data.log import InteractionLog
@@ -139,7 +130,7 @@ def prepare(
         "fingerprint": mark,
         "settings": settings,
         "restricts": domain.restricts,
-        "has_nothing": bool((events.items == NOTHING).any()),
+        "has_nothing": bool((arrays["items"] > len(item_ids)).any()),
         "has_users": events.has_users,
         "order": "time" if log.has(Column.TIME) else "file",
         "feedback": chosen_kinds if len(chosen_kinds) > 1 else [],
@@ -163,7 +154,7 @@ def prepare(
 def _nothing_left(
     log: InteractionLog, events: Events, dropped: Dropped, settings: Mapping[str, Any]
 ) -> DataError:
-    counts = {why: int(went.sum()) for why, went in dropped.items() if went.any()}
+    counts = {why: int(went.sum()) for why, went in dropped.items()}
     found = in_words(counts, LEFT_OUT, by_feedback(events, dropped))
     left_out = "; ".join(f"{count:,} {words}" for count, words in found)
     advice = {
@@ -171,9 +162,9 @@ def _nothing_left(
         "dropped_below_minimum": f"Lower minimum_value ({settings['minimum_value']}).",
         "dropped_k_core": f"Lower k_core ({settings['k_core']}).",
     }
-    ways = [way for why, way in advice.items() if why in counts] or ["Give a log with events."]
-    sentences = [f"Nothing is left of the log's {len(log)} events. Left out: {left_out}.", *ways]
-    return DataError(" ".join(sentences))
+    ways = [way for why, way in advice.items() if counts.get(why)] or ["Give a log with events."]
+    first = f"Nothing is left of the log's {len(log)} events. Left out: {left_out}."
+    return DataError(" ".join([first, *ways]))
 
 
 def _own_texts(items: pl.Series, catalog: Catalog | None, domain: Domain) -> int:
@@ -241,17 +232,12 @@ def _check(log: InteractionLog, kinds: Sequence[str], settings: Mapping[str, Any
 
 def _joined(ids: pl.Series, table: pl.DataFrame | None) -> pl.DataFrame:
     """Bring a table into the order of ids; an id without a row has nulls."""
-    rows = ids.to_frame()
-    if table is None:
-        return rows
-    return rows.join(table, on=ids.name, how="left", maintain_order="left")
+    table = ids.to_frame() if table is None else table
+    return ids.to_frame().join(table, on=ids.name, how="left", maintain_order="left")
 
 
 def _write(
-    out: Path,
-    arrays: Arrays,
-    tables: Mapping[str, pl.DataFrame],
-    meta: Mapping[str, Any],
+    out: Path, arrays: Arrays, tables: Mapping[str, pl.DataFrame], meta: Mapping[str, Any]
 ) -> None:
     """Write next to ``out`` and rename, so that a store is either complete or absent."""
     if out.exists() and not (out / META).exists() and (not out.is_dir() or any(out.iterdir())):

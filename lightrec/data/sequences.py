@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
-from lightrec.data.store import CONTEXT, TRAIN, EventStore
-from lightrec.keys import PADDING, Key
+from lightrec.data.store import CONTEXT, TRAIN, EventStore, padded
+from lightrec.keys import Key
 
 Rows: TypeAlias = NDArray[np.int64]
 
@@ -93,11 +93,8 @@ class Sequences:
         :returns: (B, L) each: ``Key.FEEDBACK`` and ``Key.GAP``, if the log has them.
         """
         columns = {Key.FEEDBACK: self.feedback, Key.GAP: self._gaps if self.has_times else None}
-        return {
-            key: padded(values, starts, ends)
-            for key, values in columns.items()
-            if values is not None
-        }
+        there = {key: values for key, values in columns.items() if values is not None}
+        return {key: padded(values, starts, ends) for key, values in there.items()}
 
     @cached_property
     def _gaps(self) -> NDArray[np.int8]:
@@ -123,21 +120,6 @@ class Targets:
     def only(self, kept: NDArray[np.bool_]) -> "Targets":
         """The targets that a (T,) mask selects."""
         return Targets(self.items[kept], self.users[kept], self.ends[kept])
-
-
-def padded(items: NDArray[np.signedinteger[Any]], starts: Rows, ends: Rows) -> NDArray[np.int64]:
-    """Cut pieces out of a long array, padded with 0 on the left to the longest one.
-
-    :param items: (E,).
-    :param starts: (B,) first positions.
-    :param ends: (B,) positions after the last.
-    :returns: (B, L) int64, L at least 1.
-    """
-    length = max(int((ends - starts).max(initial=1)), 1)
-    positions = ends[:, None] + np.arange(-length, 0)
-    inside = positions >= starts[:, None]
-    taken = items[np.where(inside, positions, 0)] if len(items) else np.zeros_like(positions)
-    return np.where(inside, taken, PADDING).astype(np.int64)
 
 
 GAP_BUCKETS: Final = 21

@@ -230,10 +230,7 @@ class EventStore:
         :param length: L.
         :returns: (B, L) int64 item indices, oldest first, padded with 0 on the left.
         """
-        positions = np.asarray(ends, dtype=np.int64)[:, None] + np.arange(-length, 0)
-        inside = positions >= self.offsets[np.asarray(users)][:, None]
-        taken = self.items[np.where(inside, positions, 0)]
-        return np.where(inside, taken, PADDING).astype(np.int64)
+        return padded(self.items, self.offsets[np.asarray(users)], np.asarray(ends), length)
 
     def _array(self, name: str) -> Any:
         path = self.folder / f"{name}.npy"
@@ -247,6 +244,28 @@ class EventStore:
             column = getattr(self, name)
             if column is not None:
                 setattr(self, name, column[kept])
+
+
+def padded(
+    items: npt.NDArray[np.signedinteger[Any]],
+    starts: npt.NDArray[np.int64],
+    ends: Integers,
+    length: int | None = None,
+) -> npt.NDArray[np.int64]:
+    """Cut pieces out of a long array, padded with 0 on the left.
+
+    :param items: (E,).
+    :param starts: (B,) first positions.
+    :param ends: (B,) positions after the last.
+    :param length: L; None for that of the longest piece, at least 1.
+    :returns: (B, L) int64, the end of a piece that is longer.
+    """
+    if length is None:
+        length = max(int((ends - starts).max(initial=1)), 1)
+    positions = ends.astype(np.int64)[:, None] + np.arange(-length, 0)
+    inside = positions >= starts[:, None]
+    taken = items[np.where(inside, positions, 0)] if len(items) else np.zeros_like(positions)
+    return np.where(inside, taken, PADDING).astype(np.int64)
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:

@@ -7,13 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightrec.data.events import (
-    global_time,
-    item_cold,
-    k_core,
-    leave_one_out,
-    strongest_of_pairs,
-)
+from lightrec.data.events import global_time, item_cold, k_core, leave_one_out, strongest_of_pairs
 from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION
 
 pairs = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=60)

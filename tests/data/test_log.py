@@ -79,8 +79,7 @@ def test_round_trip_of_any_events(events: list[dict[str, object]], tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("kind", "feedback"),
-    [("ratings", "rating"), ("counts", "count"), ("impressions", "implicit")],
+    ("kind", "feedback"), [("ratings", "rating"), ("counts", "count"), ("impressions", "implicit")]
 )
 def test_feedback_is_filled(kind: str, feedback: str) -> None:
     assert set(InteractionLog(pl.DataFrame(KINDS[kind])).events["feedback"]) == {feedback}

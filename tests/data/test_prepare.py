@@ -342,11 +342,7 @@ def test_nothing_is_lost_or_made_up(
     run: Prepare, events: list[tuple[str, str, int]], split: str
 ) -> None:
     users, items, times = (list(column) for column in zip(*events, strict=True))
-    store = run(
-        {"user": users, "item": items, "time": times},
-        split=split,
-        domain=Songs(),
-    )
+    store = run({"user": users, "item": items, "time": times}, split=split, domain=Songs())
     for row, user in enumerate(store.user_ids):
         own = slice(store.offsets[row], store.offsets[row + 1])
         # sorted() is stable, too.

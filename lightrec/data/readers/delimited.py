@@ -109,14 +109,11 @@ class TextTable:
         return re.compile(rb"(?=[^\r\n])" + field + others + end)
 
     def _is_utf8(self) -> bool:
-        decoder = codecs.getincrementaldecoder("utf-8")()
+        blocks = (self._text[at : at + _BLOCK] for at in range(self._begin, self._stop, _BLOCK))
         try:
-            for at in range(self._begin, self._stop, _BLOCK):
-                decoder.decode(self._text[at : min(at + _BLOCK, self._stop)])
-            decoder.decode(b"", final=True)
+            return all(block is not None for block in codecs.iterdecode(blocks, "utf-8"))
         except UnicodeDecodeError:
             return False
-        return True
 
     def _parse(self, text: bytes, names: Sequence[str]) -> pl.DataFrame:
         """Parse some columns of records without a fault."""

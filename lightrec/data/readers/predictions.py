@@ -38,10 +38,10 @@ def read_predictions(path: Path) -> pl.DataFrame:
     """
     problems = Problems(path)
     table = TableReader().open(path)
-    names = {Column.USER: LOG_NAMES[Column.USER], Column.ITEM: LOG_NAMES[Column.ITEM]}
     value = SCORE if SCORE in table.names or RANK not in table.names else RANK
     required = [Column.USER, Column.ITEM, value]
-    matched = match_columns(table.names, {**names, value: [value]}, None, required, problems)
+    names = {name: LOG_NAMES.get(name, [value]) for name in required}
+    matched = match_columns(table.names, names, None, required, problems)
     problems.check()
     extra = [KNOWN] if KNOWN in table.names else []
     frame, place = table.read([*(matched[name] for name in required), *extra], problems)

@@ -242,10 +242,7 @@ def read(path: Path, content: bytes) -> list[tuple[str | None, str | None]]:
         (b"user,item\na,x\nb\n", ["Line 3 has 1 field where 2 are expected"]),
         (b"user,item\na,x\nb", ["Line 3 has 1 field where 2 are expected"]),
         (b"user,item\na,x\n\nb\n\n", ["Line 3 is empty", "Line 4 has 1 field where 2"]),
-        (
-            b"user,item\na,x\n\n\nb,y\n",
-            ["Line 3 is empty; delete it.", "Line 4 is"],
-        ),
+        (b"user,item\na,x\n\n\nb,y\n", ["Line 3 is empty; delete it.", "Line 4 is"]),
         (b"user,item\na,x\n\nb,y\n", ["Line 3 is empty; delete it."]),
         (
             b"user,item\na,x\nzo\xeb,y\n\xeb,z\n",
@@ -279,12 +276,7 @@ def test_faults_of_lines_and_of_values_come_together(tmp_path: Path) -> None:
     assert [
         p.partition(" is ")[0].partition(" has")[0]
         for p in problems_of(tmp_path / "log.csv", content.encode())
-    ] == [
-        "Line 4",
-        "Line 7",
-        "Line 5, column 'rating': 'good'",
-        "Line 6, column 'rating': 'inf'",
-    ]
+    ] == ["Line 4", "Line 7", "Line 5, column 'rating': 'good'", "Line 6, column 'rating': 'inf'"]
 
 
 def test_lines_are_counted_over_breaks_in_quotes(tmp_path: Path) -> None:
@@ -398,5 +390,5 @@ def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_attributes_keep_names_of_their_own(tmp_path: Path) -> None:
     path = write(tmp_path / "items.csv", "sku,item,item_,title\n1,a,b,c\n")
     assert items_of(path, {"item": "sku"}).columns == [
-        *("item", "title", "text", "item_", "item__"),
+        *("item", "title", "text", "item_", "item__")
     ]
