@@ -5,9 +5,8 @@ explain its gain away. Nothing heavy is imported here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from lightrec.errors import RunError
 from lightrec.run import Run
@@ -35,8 +34,7 @@ BY, REASON = "recommend/by", "recommend/reason"
 """Keys of ``metrics.json`` whose values are words."""
 
 
-@dataclass(frozen=True)
-class Favoured:
+class Favoured(NamedTuple):
     """What to recommend by, and why, in a sentence."""
 
     by: By
@@ -48,16 +46,12 @@ def favoured(metrics: Mapping[str, float]) -> Favoured:
 
     An advantage is clear where its 95 % interval lies above 0.
     """
-    keys = {t: f"simulator_new/policy-minus-{name}/accepted" for name, t in RIVALS.items()}
-    found = {
-        title: [metrics[key + end] for end in ("", "/low", "/high")]
-        for title, key in keys.items()
-        if key in metrics
-    }
-    if not found:
+    keys = {f"simulator_new/policy-minus-{name}/accepted": t for name, t in RIVALS.items()}
+    least = min(keys, key=lambda key: metrics.get(f"{key}/low", float("inf")))
+    if least not in metrics:
         return Favoured("blend", "No sessions were played with users who are new to user model A.")
-    where = "in sessions of new users in user model B"
-    title, (mean, low, high) = min(found.items(), key=lambda pair: pair[1][1])
+    where, title = "in sessions of new users in user model B", keys[least]
+    mean, low, high = (metrics[least + end] for end in ("", "/low", "/high"))
     ends = f"95 % interval {low:+.3f} to {high:+.3f}"
     if low > 0:
         return Favoured(

@@ -74,11 +74,7 @@ class HeldOutLog(Evaluator):
         """What :meth:`without_policy` gave, where somebody has asked already."""
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """Give ``test/<contender>/<metric>@<k>``, and the blend's as ``test/<metric>@<k>``.
-
-        Next to them how many test events are about forbidden items, each contender's slices and
-        recommendations, and the blend's advantages ``test/blend-minus-<contender>/ndcg@10``.
-        """
+        """Give ``test/<contender>/…``, the blend's as ``test/…``, and the blend's advantages."""
         metrics = dict(self.without_policy(run, seed) if self.ranked is None else self.ranked)
         if run.has("policy"):
             result = self.rank(run.data, by_history(run.policy), seed)
@@ -121,15 +117,9 @@ class HeldOutLog(Evaluator):
 
         What the domain forbids a user is not ranked; an event about such an item is a miss.
         """
-        events = self.events(store, seed)
+        events, seen = self.events(store, seed), not store.repeats
         batches = (events[index] for index in range(len(events)))
-        return evaluate_scores(
-            scorer,
-            batches,
-            filter_seen=not store.repeats,
-            list_length=LIST_LENGTH,
-            showable=showable(store),
-        )
+        return evaluate_scores(scorer, batches, seen, "cpu", LIST_LENGTH, showable(store))
 
 
 def by_history(part: ItemScorer | Policy) -> Scorer:
@@ -152,10 +142,9 @@ def random_scores(num_items: int, seed: int = 0) -> Scorer:
 
 
 def item_models(run: Run) -> dict[str, ItemModel]:
-    """Give the item models of a run's blend, but for popularity, which every report has.
+    """Give the item models that a run's blend chose from, but for popularity.
 
-    Those that take part in the blend are there; the others are fitted again, with the settings
-    chosen there.
+    Those that it leaves out are fitted again with the settings chosen there.
     """
     evidence = Evidence.of(run.data, run.ranker.items.vectors)
     models: dict[str, ItemModel] = {}
@@ -169,12 +158,7 @@ def item_models(run: Run) -> dict[str, ItemModel]:
 
 
 def held_out_metrics(store: EventStore, result: RankingResult, prefix: str) -> dict[str, float]:
-    """Describe one contender.
-
-    :param result: how it ranked the held-out events, with lists of :data:`LIST_LENGTH` items.
-    :returns: after the prefix, ``ndcg@10``, ``tail/ndcg@10``, ``tail/events``, ``coverage@10`` and
-        so on.
-    """
+    """Describe one contender: ``ndcg@10``, ``tail/ndcg@10``, ``coverage@10`` after the prefix."""
     counts = torch.from_numpy(store.popularity())
     found = result.metrics()
     if result.lists is not None:
@@ -188,40 +172,35 @@ def held_out_metrics(store: EventStore, result: RankingResult, prefix: str) -> d
 
 
 def advantage(one: RankingResult, other: RankingResult, seed: int, key: str) -> dict[str, float]:
-    """Compare two contenders' NDCG@10 on the same events, by a paired bootstrap over users.
-
-    :returns: the mean difference under a key, with ``/low`` and ``/high``; nothing where fewer than
-        two users have held-out events.
-    """
-    if len(one.users.unique()) < 2:
-        return {}
-    return keys_of(key, one.bootstrap(other, "ndcg@10", seed=seed))
+    """Compare two contenders' NDCG@10 by a paired bootstrap over users, if there are two."""
+    several = len(one.users.unique()) > 1
+    return keys_of(key, one.bootstrap(other, "ndcg@10", seed=seed)) if several else {}
 
 
 def findings(metrics: Metrics, validation: Metrics) -> Findings:
     """Say what the metrics of the held-out log mean, next to those of the ranker's stage."""
-    ranked, others = ranking(metrics), (beyond_the_mean(metrics), cold_section(metrics))
-    return Findings(
-        metrics,
-        [ranked, *filter(None, others)],
-        verdict(metrics, validation),
-        ranking_table(metrics).text(),
-        ranked.charts,
-    )
+    ranked = ranking(metrics)
+    sections = [ranked, *filter(None, (beyond_the_mean(metrics), cold_section(metrics)))]
+    summary = ranking_table(metrics).text()
+    return Findings(metrics, sections, verdict(metrics, validation), summary, ranked.charts)
 
 
 def rankers(metrics: Metrics) -> dict[str, str]:
     """The contenders on the held-out log: titles by names in the metrics, item models by rank."""
     found = {n: t for n, t in RANKERS.items() if f"test/{n}/ndcg@10" in metrics}
-    models = sorted(model_names(metrics), key=lambda name: -metrics[f"test/{name}/ndcg@10"])
     own = {name: title for name, title in found.items() if name in ("blend", "ranker", "policy")}
-    return {**own, **{name: name for name in models}, **found}
+    return own | {name: name for name in model_names(metrics)} | found
 
 
 def model_names(metrics: Metrics) -> list[str]:
-    """The names of the item models in the metrics, besides popularity."""
-    names = re.findall(r"^test/(\w[\w-]*)/ndcg@10$", "\n".join(metrics), re.MULTILINE)
+    """The names of the item models in the metrics, besides popularity, the best first."""
+    names = _by_ndcg(metrics, "test")
     return [name for name in names if name not in RANKERS and "-minus-" not in name]
+
+
+def _by_ndcg(metrics: Metrics, part: str) -> list[str]:
+    names = re.findall(rf"^{part}/(\w[\w-]*)/ndcg@10$", "\n".join(metrics), re.MULTILINE)
+    return sorted(names, key=lambda name: -metrics[f"{part}/{name}/ndcg@10"])
 
 
 def ranking(metrics: Metrics) -> Section:
@@ -256,13 +235,12 @@ def ranking_table(
 
 def validation_table(metrics: Metrics) -> Table | None:
     """Set how the blend, its ranker and the item models rank the validation events."""
-    names = re.findall(r"^validation/(\w[\w-]*)/ndcg@10$", "\n".join(metrics), re.MULTILINE)
+    names = _by_ndcg(metrics, "validation")
     if not names or "validation/ndcg@10" not in metrics:
         return None
-    names.sort(key=lambda name: -metrics[f"validation/{name}/ndcg@10"])
-    keys = {"validation/ndcg@10": "blend"}
-    keys |= {f"validation/{name}/ndcg@10": RANKERS.get(name, name) for name in names}
-    return Table(["validation events", "NDCG@10"], rows_of(metrics, "{}", keys, [""]))
+    titles = {"": "blend"} | {f"{name}/": RANKERS.get(name, name) for name in names}
+    rows = rows_of(metrics, "validation/{}{}", titles, ["ndcg@10"])
+    return Table(["validation events", "NDCG@10"], rows)
 
 
 def verdict(metrics: Metrics, validation: Metrics) -> list[str]:
@@ -281,12 +259,11 @@ def verdict(metrics: Metrics, validation: Metrics) -> list[str]:
         f"{best} is the best item model on the validation events; on the test events its NDCG@10 "
         f"is {metrics[f'test/{best}/ndcg@10']:.3f}"
     )
-    gained = interval(metrics, ADVANTAGE.format(best))
-    if gained is None:
-        return [*found, f"{sentence}."]
-    _, low, high = gained
-    outcome = "is better" if low > 0 else "is worse" if high < 0 else "is not clearly different"
-    return [*found, f"{sentence}, and the blend {outcome}: {signed(gained)}."]
+    if gained := interval(metrics, ADVANTAGE.format(best)):
+        _, low, high = gained
+        outcome = "is better" if low > 0 else "is worse" if high < 0 else "is not clearly different"
+        sentence += f", and the blend {outcome}: {signed(gained)}"
+    return [*found, f"{sentence}."]
 
 
 def beyond_the_mean(metrics: Metrics) -> Section | None:
@@ -304,8 +281,7 @@ def beyond_the_mean(metrics: Metrics) -> Section | None:
         "NDCG@10 over parts of the held-out events, then the ten items that each contender "
         "recommends."
     )
-    gained = interval(metrics, ADVANTAGE.format("popularity"))
-    if gained is not None:
+    if gained := interval(metrics, ADVANTAGE.format("popularity")):
         text += (
             " Over all events the blend's NDCG@10 differs from that of popularity by "
             "{:+.3f} ({:+.3f} to {:+.3f}; 95 %, paired bootstrap over users).".format(*gained)

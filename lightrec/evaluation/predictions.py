@@ -35,11 +35,9 @@ def evaluate_predictions(run: Run, path: Path) -> dict[str, float]:
 
     :param path: CSV or Parquet with ``user``, ``item``, ``score`` or ``rank``, and perhaps
         ``known_events``.
-    :returns: ``test/predictions/…`` and ``test/blend/…`` over all tested users; numbers of users
-        and of held-out items listed, ``predictions/users`` and so on; and for the users present and
-        for all ``predictions/present/WHO/ndcg@10`` with its interval.
-    :raises DataError: where the file cannot be read, does not fit the log, or holds nothing that
-        can be judged.
+    :returns: ``test/predictions/…`` and ``test/blend/…`` over all tested users, numbers of users
+        and held-out items listed, and ``predictions/present/WHO/ndcg@10`` (or ``all``).
+    :raises DataError: where the file cannot be read, or nothing in it can be judged on this log.
     :raises RunError: where the run lacks a ranker, or its stages do not belong together.
     """
     store, blend = run.data, run.blend
@@ -54,13 +52,10 @@ def evaluate_predictions(run: Run, path: Path) -> dict[str, float]:
     judged = covered & ~known
     if not judged.any():
         raise DataError(unjudged(run, int(known.sum()), len(users.unique())), path)
-    results = {
-        "predictions": evaluator.rank(store, scorer, seed),
-        "blend": evaluator.rank(store, by_history(blend), seed),
-    }
+    own, other = (evaluator.rank(store, each, seed) for each in (scorer, by_history(blend)))
     # What a list already knows it cannot predict: a miss, where all events are scored.
-    missed = results["predictions"].ranks.masked_fill(known, torch.inf)
-    results["predictions"] = replace(results["predictions"], ranks=missed)
+    own = replace(own, ranks=own.ranks.masked_fill(known, torch.inf))
+    results = {"predictions": own, "blend": other}
     metrics: dict[str, float] = {
         "predictions/users": len(users.unique()),
         "predictions/present": len(users[judged].unique()),
@@ -69,7 +64,6 @@ def evaluate_predictions(run: Run, path: Path) -> dict[str, float]:
     }
     for name, result in results.items():
         metrics |= held_out_metrics(store, result, f"test/{name}/")
-    own, other = results.values()
     values = {name: result.per_event([10])[COMPARED] for name, result in results.items()}
     values["difference"] = own.paired(other, COMPARED)
     for part, rows in (("present", judged), ("all", torch.ones_like(judged))):

@@ -1,17 +1,18 @@
 """Beyond the mean of a ranking: whom and what it serves, what it recommends, and new items.
 
-A mean over all events is mostly about popular items and busy users. Slices are made from the
-training events alone, so that they are the same for all contenders.
+Slices are made from the training events alone, so that they are the same for all contenders.
 """
 
 from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
+from scipy.stats import rankdata
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lightrec.data.domain import showable
-from lightrec.data.sequences import Sequences, Targets
+from lightrec.data.sequences import Sequences
 from lightrec.data.store import COLD, TEST, EventStore
 from lightrec.evaluation.base import NOTHING, Curve, Metrics, Section, Table, number, rows_of
 from lightrec.keys import PADDING, Key
@@ -49,17 +50,11 @@ def popularity_percentiles(counts: Tensor) -> Tensor:
     """Tell which share of the catalog is less popular than each item.
 
     :param counts: (N + 1,) training events of each item; column 0 is not looked at.
-    :returns: (N + 1,) float64 between 0 and 1: the share of items with smaller counts, and half of
-        the share of those with equal ones (itself included), so that the catalog's mean is 1 / 2.
-        Column 0 is 0.
+    :returns: (N + 1,) float64: the share of items with smaller counts, and half of the share of
+        those with equal ones (itself included), so that the catalog's mean is 1 / 2; column 0 is 0.
     """
-    own = counts[1:]
-    ordered = own.sort().values
-    below = torch.searchsorted(ordered, own)
-    up_to = torch.searchsorted(ordered, own, right=True)
-    percentiles = torch.zeros(len(counts), dtype=torch.float64, device=counts.device)
-    percentiles[1:] = (below + up_to).double() / (2 * max(len(own), 1))
-    return percentiles
+    ranks = torch.from_numpy(rankdata(counts[1:].cpu())).to(counts.device)
+    return pad((ranks - 0.5) / max(len(ranks), 1), (1, 0))
 
 
 def recommended(lists: Tensor, counts: Tensor) -> dict[str, float]:
@@ -95,33 +90,28 @@ def head_items(counts: Tensor) -> Tensor:
     """Tell the head of a catalog, which makes up half of its training events, from the tail.
 
     :param counts: (N + 1,) training events of each item; column 0 is not looked at.
-    :returns: (N + 1,) bool: the fewest items that together have half of all training events or
-        more, the most popular ones first; of equally popular ones, those of lower index.
+    :returns: (N + 1,) bool: the fewest items that together have half of all training events; of
+        equally popular ones, those of lower index.
     """
-    own = counts[1:].double()
-    ordered, order = own.sort(descending=True, stable=True)
+    ordered, order = counts[1:].double().sort(descending=True, stable=True)
     # An item is needed where those before it do not suffice.
-    needed = ordered.cumsum(0) - ordered < own.sum() / 2
-    head = torch.zeros(len(counts), dtype=torch.bool, device=counts.device)
-    head[order[needed] + 1] = True
-    return head
+    needed = ordered.cumsum(0) - ordered < ordered.sum() / 2
+    return torch.zeros_like(counts, dtype=torch.bool).index_fill(0, order[needed] + 1, True)
 
 
 def event_slices(
     users: Tensor, targets: Tensor, counts: Tensor, lengths: Tensor
 ) -> dict[str, Tensor]:
-    """Sort held-out events into slices.
+    """Sort held-out events into slices by whether the target has training events and is popular.
 
-    - ``warm`` and ``cold``: the target has training events, or none;
-    - ``head`` and ``tail``: it is among :func:`head_items`, or is not;
-    - ``short``, ``medium`` and ``long``: the user's training history, cut at the tertiles of the
-      users that have held-out events; equally long histories stay together.
+    Histories are cut at the tertiles of the users that have held-out events; equally long ones stay
+    together.
 
     :param users: (E,) int64 rows of the user table.
     :param targets: (E,) int64, 1 to N.
     :param counts: (N + 1,) training events of each item.
     :param lengths: (U,) int64 training events of each user.
-    :returns: by the names of :data:`SLICES`, (E,) bool; each event is in one slice of each line.
+    :returns: by the names of :data:`SLICES`, (E,) bool.
     """
     cold = counts[targets] == 0
     head = head_items(counts)[targets]
@@ -134,10 +124,7 @@ def event_slices(
 
 
 def slice_metrics(result: RankingResult, slices: Mapping[str, Tensor]) -> dict[str, float]:
-    """Give the means of slices, (E,) bool by name: ``tail/ndcg@10`` and so on.
-
-    :returns: these and ``tail/events``, which a slice without events has alone.
-    """
+    """Give ``tail/events`` and the means ``tail/ndcg@10`` of slices, (E,) bool by name."""
     values = result.per_event([10])
     found: dict[str, float] = {}
     for name, part in slices.items():
@@ -164,9 +151,12 @@ def cold_metrics(
     mapped = blend.text_map(store)
     if mapped is None:
         return {}
+    tested = Sequences.targets(store, TEST)
+    trained = store.popularity()[tested.items] > 0
+    new = Sequences.targets(store, COLD) if store.has_cold else tested.only(~trained)
     cold, warm = (
         EvaluationEvents(Sequences.all_events(store), targets, None, batch_size, limit, seed)
-        for targets in targets_by_warmth(store, torch.from_numpy(store.popularity()))
+        for targets in (new, tested.only(trained))
     )
     if not len(cold.events):
         return {}
@@ -183,36 +173,22 @@ def cold_metrics(
     for model in models.values():
         if isinstance(model, TextNeighbours):
             scorers["TextNeighbours"] = among_cold(model)
-    metrics: dict[str, float] = {
-        "cold/events": len(cold.events),
-        "cold/items": int(mapped.cold.sum()),
-    }
+    metrics: dict[str, float] = {"cold/events": len(cold.events)}
+    metrics["cold/items"] = int(mapped.cold.sum())
     for name, scorer in scorers.items():
         batches = (cold[index] for index in range(len(cold)))
         result = evaluate_scores(scorer, batches, not store.repeats, showable=showable(store))
         found = result.metrics([10])
         metrics |= {f"cold/{name}/{key}": value for key, value in found.items()}
-    policies: dict[str, Places] = {
-        f"places-{places}": partial(with_reserved_places, length=10, places=places)
-        for places in PLACES
-    }
     chance = torch.Generator().manual_seed(seed)
-    for rate in RATES:
-        policies[f"explore-{rate}"] = partial(
-            with_explored_places, length=10, rate=rate, generator=chance
-        )
+    explored = partial(with_explored_places, length=10, generator=chance)
+    policies: Mapping[str, Places] = {
+        f"places-{n}": partial(with_reserved_places, length=10, places=n) for n in PLACES
+    } | {f"explore-{rate}": partial(explored, rate=rate) for rate in RATES}
     for name, events in (("cold", cold), ("warm", warm)):
         for key, value in _in_lists(store, blend, mapped, events, policies).items():
             metrics[f"cold/{key.format(name)}"] = value
     return metrics
-
-
-def targets_by_warmth(store: EventStore, counts: Tensor) -> tuple[Targets, Targets]:
-    """Give held-out events about cold items, and test events about all others."""
-    tested = Sequences.targets(store, TEST)
-    trained = counts.numpy()[tested.items] > 0
-    cold = Sequences.targets(store, COLD) if store.has_cold else tested.only(~trained)
-    return cold, tested.only(trained)
 
 
 @torch.no_grad()
@@ -263,12 +239,9 @@ def cold_section(metrics: Metrics) -> Section | None:
         [title, number(new[policy]), number(warm[policy]), less]
         for (policy, title), less in zip(policies.items(), lost, strict=True)
     ]
-    curve = Curve(
-        [*warm.values()][: len(PLACES)],
-        [*new.values()][: len(PLACES)],
-        ("NDCG@10 of items with events", "Recall@10 of items without"),
-        words=[str(places) for places in PLACES],
-    )
+    ends = "NDCG@10 of items with events", "Recall@10 of items without"
+    x, y = ([*values.values()][: len(PLACES)] for values in (warm, new))
+    curve = Curve(x, y, ends, words=[*map(str, PLACES)])
     return Section(
         "New items",
         f"{int(metrics['cold/events']):,} held-out events are about {int(metrics['cold/items']):,} "
