@@ -1,7 +1,6 @@
 """Who plays: contenders known by a word, bandits, which learn first, and the best constant list.
 
-Whoever recommends one list to all has looked at no user. The best such list is found by playing
-alone, so that it works for any simulator of items, whatever its laws.
+The best constant list is found by playing alone, in any simulator of items, whatever its laws.
 """
 
 from collections.abc import Callable, Sequence
@@ -89,8 +88,7 @@ def run_contenders(
 ) -> Makers:
     """Give what makes a run's contenders, by their words.
 
-    Next to those of :func:`plain_contenders`, ``greedy`` shows what the ranker alone scores
-    highest; ``epsilon-greedy`` shows one slate in ten at random, else the same; ``linucb`` and
+    Next to those of :func:`plain_contenders`, ``greedy`` goes by the ranker alone; ``linucb`` and
     ``thompson`` learn on the ranker's item vectors, from sessions of the same users.
 
     :param learns_in: makes the simulator in which bandits learn, one session a user side by side.
@@ -171,8 +169,7 @@ def utilities(users: UserModel) -> Scores:
 def even_mixture(blend: Blend, users: UserModel) -> ScoringPolicy:
     """Make the policy of the transformer's scores plus a user model's utilities, weighed alike.
 
-    It reads as much of a history as the user model does. Nothing in it was learned or chosen, and a
-    policy that is itself such a mixture has to beat it.
+    It reads as much of a history as the user model does; nothing in it was learned or chosen.
     """
     transformer = Blend(blend.ranker).freeze()
     return _sum(ranking(transformer, users.choice.history_length), users, 1.0)
@@ -268,10 +265,9 @@ def best_constant_lists(
     """Search the lists for everybody that earn most a step, and most a session.
 
     Items are ranked by what they earn, in rounds that show them by Thompson sampling without a look
-    at the user: at first evenly, then those that did well. The rankings, the lists that are known,
-    and rankings with another item in front then play the same sessions, and the best are taken.
-    What they earn must be measured anew, in other sessions. Like every contender, a list leaves out
-    what may not be shown.
+    at the user. The rankings, the lists that are known, and rankings with another item in front
+    then play the same sessions, and the best are taken. What they earn must be measured anew, in
+    other sessions.
 
     :param simulator: with one session for each user.
     :param users: (U,) int64.

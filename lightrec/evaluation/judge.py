@@ -243,12 +243,11 @@ ADVANTAGE = {"total": "in all", "length": "from length", "rate": "from reward/st
 
 def markdown(found: Judgement) -> str:
     """Set everything as Markdown."""
-    names = "\n".join(f"- {letter}: {title}" for letter, title in found.simulators.items())
-    shown = (
-        "`mode`: the items of highest score are shown; `sample`: slates are drawn. ± is half a "
+    text = "".join(f"- {letter}: {title}\n" for letter, title in found.simulators.items()) + (
+        "\n`mode`: the items of highest score are shown; `sample`: slates are drawn. ± is half a "
         "95 % interval over users."
     )
-    parts = [Section("Policies judged", f"{names}\n\n{shown}").markdown(1)]
+    parts = [Section("Policies judged", text).markdown(1)]
     for mode in dict.fromkeys(field["mode"] for field in found.fields):
         parts.append(Section(f"Mode {mode}", "").markdown())
         fields = [field for field in found.fields if field["mode"] == mode]

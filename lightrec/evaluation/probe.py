@@ -100,8 +100,7 @@ def probe(
 ) -> Probe:
     """Search the best constant action of a simulator and judge by the rule.
 
-    :param what: a world's name, a run folder, or ``VirtualTaobao`` with its ``folder`` among the
-        settings.
+    :param what: a world's name, a run folder, or ``VirtualTaobao`` with the setting ``folder``.
     :param policies: learned ones, which stand next to it; a world's oracle does in any case.
     :param sessions: at least so many of each contender, after the search.
     :raises RecipeError: where something is not known, or a policy cannot play.

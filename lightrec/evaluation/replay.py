@@ -1,7 +1,6 @@
 """Judging a policy by a logged bandit: what would have been clicked, had it chosen.
 
-Replay by rejection needs no model of users, only a log whose propensities are known. Knows no
-policies: they come from outside.
+Replay by rejection needs no model of users, only a log whose propensities are known.
 """
 
 from dataclasses import dataclass
@@ -49,10 +48,9 @@ def replay(
     Li, Chu, Langford and Wang 2011, "Unbiased offline evaluation of contextual-bandit-based news
     article recommendation algorithms": where slates were shown with one and the same probability,
     the events that a policy agrees with are a fair sample of what would have happened under it, of
-    about that share of the log. Of another log events are thinned first: one shown with propensity
-    p is kept with probability floor / p, which makes all that are left equally likely. The policy
-    must not learn from the events that it is judged by. What the log never shows cannot be
-    accepted: a policy is then judged by the rest.
+    about that share of the log. Another log is thinned first: an event shown with propensity p is
+    kept with probability floor / p. The policy must not learn from the events that it is judged by,
+    and what the log never shows cannot be accepted.
 
     :param policy: whose slates are compared, place by place.
     :param events: (E,) the states that the policy reads, with ``action`` (E, K) int64, ``reward``

@@ -48,12 +48,10 @@ SEEN = 200
 class SimulatedSessions(Evaluator):
     """Plays whole sessions in user model B, which neither user model A nor the policy has met.
 
-    The policy plays against all that could explain its gain away: greedy by the blend, greedy by
-    user model A, a mixture of both that is chosen in A, an even mixture of A and the ranker's
-    transformer, popularity, the best constant list that B's own search finds, and random. Each
-    refit of B is played, so that intervals count what refitting B does. The same contenders play in
-    A: an advantage in B over that in A is the transfer ratio. Users who are new to A and to the
-    policy are reported apart as well.
+    The policy plays against all that could explain its gain away, see
+    :data:`~lightrec.evaluation.evidence.CONTENDERS`. Each refit of B is played, so that intervals
+    count what refitting B does. The same contenders play in A: an advantage in B over that in A is
+    the transfer ratio. Users who are new to A and to the policy are reported apart as well.
 
     :param rounds: sessions of each user in each refit of user model B.
     :param max_users: at most so many users, drawn by the seed.
@@ -137,14 +135,13 @@ class SimulatedSessions(Evaluator):
         seeds = [seed * 1000 + round_ for round_ in range(self.rounds)]
         found, away = {}, {}
         for name, contender in contenders.items():
-            ends = None if judging.returning is None else Returns(judging)
-            record = None if ends is None else ends.round
+            ends = Returns(judging)
+            record = None if judging.returning is None else ends.round
             found[name] = [
                 judge({name: contender}, each, users, seeds, rewards=learned, record=record)[name]
                 for each in simulators
             ]
-            days = None if ends is None else ends.days()
-            if days is not None:
+            if (days := ends.days()) is not None:
                 away[f"{name}/days_away"] = days
         return found, away
 
@@ -193,9 +190,10 @@ class Returns:
     def days(self) -> float | None:
         """Geometric mean of the days until the next session, none counting beyond the log's span.
 
-        None where more than half of the users are expected after more than that: the mean would
-        say how long the log is.
+        None where more than half of the users are expected after more than that.
         """
+        if not self.found:
+            return None
         logs, beyond = (torch.cat(values) for values in zip(*self.found, strict=True))
         return None if beyond.mean() > 0.5 else float(logs.mean().exp()) / (24 * 3600)
 
@@ -262,18 +260,13 @@ def section(metrics: Metrics) -> Section:
             "difference, new users" if new else "difference, all users",
         ),
     )
-    rewards = paired(metrics, of="reward_b")
-    columns = "accepted a session, all users", "new users", "learned reward (B), all users"
+    groups = everyone, new, paired(metrics, of="reward_b")
+    head = ["", "accepted a session, all users", "new users", "learned reward (B), all users"]
+    rows = rows_of(metrics, ALL + "/{}/{}", titles, [*COLUMNS])
     differences = [
-        [f"policy − {title}", *(signed(of.get(title)) for of in (everyone, new, rewards))]
-        for title in everyone
+        [f"policy − {title}", *(signed(of.get(title)) for of in groups)] for title in everyone
     ]
-    tables = [
-        Table(
-            ["", *COLUMNS.values()], rows_of(metrics, ALL + "/{}/{}", titles, [*COLUMNS]), "policy"
-        ),
-        Table(["", *columns], differences),
-    ]
+    tables = [Table(["", *COLUMNS.values()], rows, "policy"), Table(head, differences)]
     return Section(
         "Whole sessions, in user model B",
         "User model B is of another class than A, was fitted on the other half of the users, and "
@@ -325,9 +318,8 @@ def summary(metrics: Metrics) -> str:
         accepted, length, step = (
             metrics[f"{ALL}/{name}/{key}"] for key in ("accepted", "length", "per_step")
         )
-        shown = [
-            signed(of[title]) if title in of else "" for of in (everyone, new)[: 1 + bool(new)]
-        ]
+        groups = (everyone, new) if new else (everyone,)
+        shown = [signed(of[title]) if title in of else "" for of in groups]
         rows.append([title, number(accepted), number(length, 2), number(step), *shown])
     note = f"B was fitted {_times(metrics)}; intervals count users and fits."
     lines = [Table(head, rows).text(), note]

@@ -102,11 +102,11 @@ class SessionStatistics:
 def total_variation(left: Tensor, right: Tensor) -> float:
     """Half the sum of the differences of two shares of counts: 0 if equal, 1 if disjoint."""
     size = max(left.numel(), right.numel())
-    shares = [
+    one, other = (
         pad(x.flatten().double() / x.sum().clamp_min(1), (0, size - x.numel()))
         for x in (left, right)
-    ]
-    return float((shares[0] - shares[1]).abs().sum() / 2)
+    )
+    return float((one - other).abs().sum() / 2)
 
 
 def compare(

@@ -60,15 +60,9 @@ def write(
         picture.savefig(folder / "report.png", dpi=110, metadata={"Software": None})
     shown: list[Section | None] = [section for each in found for section in each.sections]
     shown += [user_models_section(metrics), learned_reward(run, metrics), ASSUMED, curves(run)]
-    verdict = [sentence for each in found for sentence in each.verdict]
-    write_page(
-        run,
-        folder,
-        stages,
-        [*filter(None, shown), data_section(meta)],
-        [*verdict, recommending(metrics)],
-        charts.svg(headline),
-    )
+    sections = [*filter(None, shown), data_section(meta)]
+    verdict = [sentence for each in found for sentence in each.verdict] + [recommending(metrics)]
+    write_page(run, folder, stages, sections, verdict, charts.svg(headline))
 
 
 def _meta(run: Run) -> dict[str, Any]:
@@ -147,13 +141,13 @@ def data_lines(meta: Mapping[str, Any]) -> str:
     """Set the same in lines for a terminal."""
     counts = meta["counts"]
     found = in_words(counts, LEFT_OUT, meta.get("left_out"))
-    left_out = [f"{count:,} {words}" for count, words in found]
+    left_out = "; ".join(f"{count:,} {words}" for count, words in found) or "nothing"
     own = counts.get("items_with_own_text", 0)
     texts = f"texts: the item table's own for {own:,} items, the domain's words for the rest\n"
     return (
         f"data: {counts['events']:,} of {counts['events_read']:,} events read are used: "
         f"{counts['users']:,} users, {counts['items']:,} items\n"
-        f"left out: {'; '.join(left_out) or 'nothing'}\n" + (texts if own else "")
+        f"left out: {left_out}\n" + (texts if own else "")
     )
 
 
@@ -173,17 +167,16 @@ def write_page(
     figure: str,
 ) -> None:
     """Write ``report.html``: the verdict, a figure (SVG), the sections, the stages' settings."""
-    stamps = {stage: run.stamp(stage) for stage in stages}
-    settings = {
-        stage: yaml.safe_dump({k: stamp[k] for k in ("recipe", "overrides")}, sort_keys=False)
-        for stage, stamp in stamps.items()
-    }
+    settings = {}
+    for stage in stages:
+        chosen = {key: run.stamp(stage)[key] for key in ("recipe", "overrides")}
+        settings[stage] = yaml.safe_dump(chosen, sort_keys=False)
     counts = _meta(run)["counts"]
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     page = environment.get_template("report.html.j2").render(
         name=run.path.name,
         version=lightrec.__version__,
-        seed=stamps["ranker"]["seed"],
+        seed=run.stamp("ranker")["seed"],
         counts=", ".join(f"{counts[key]:,} {key}" for key in ("users", "items", "events")),
         disclaimer=run.domain.disclaimer,
         verdict=verdict,
