@@ -112,7 +112,8 @@ def test_settings_of_a_stage_that_is_not_done_are_refused(lightrec_tiny_files, t
 def test_a_changed_setting_redoes_its_stage(tiny_run, lightrec_tiny_files):
     log, items = lightrec_tiny_files
     sources = {"log": log, "items": items}
-    other = {"data": FAST["data"], "ranker": ["--model.init_args.tower.init_args.dropout=0.3"]}
+    dropout = "--model.init_args.tower.init_args.dropout=0.3"
+    other = {"data": FAST["data"], "ranker": [*FAST["ranker"], dropout]}
     stages = plan(recipes.load("generic"), tiny_run, sources, overrides=other)
     current = {stage.name for stage in stages if stage.is_current()}
     assert "ranker" not in current
