@@ -61,11 +61,7 @@ def test_workers_share_it(store: EventStore) -> None:
 
 
 def test_stage_data(store: EventStore) -> None:
-    class Data(LogData):
-        vector_size = 1
-        vectors = None  # type: ignore[assignment]
-
-    data = Data(str(store.folder))
+    data = StageDataOf(store)
     assert (data.num_items, data.num_users) == (4, 3)
     assert data.store.events(TRAIN).tolist() == [0, 1, 4, 5]
 
@@ -231,10 +227,8 @@ def test_attributes_keep_their_types(tmp_path: Path) -> None:
         }
     )
     ids = pl.Series(["x", "y"])
-    catalog, users = (
-        Catalog(attributes.with_columns(item=ids)),
-        Users(attributes.with_columns(user=ids)),
-    )
+    catalog = Catalog(attributes.with_columns(item=ids))
+    users = Users(attributes.with_columns(user=ids))
     events = {"user": ["x", "y"], "item": ["x", "y"]}
     store = prepared(events, tmp_path / "store", catalog=catalog, users=users)
     assert_frame_equal(store.catalog.select(attributes.columns), attributes)
