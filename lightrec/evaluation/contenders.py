@@ -32,8 +32,9 @@ from lightrec.progress import progress_bar
 from lightrec.ranking.blend import Blend
 from lightrec.run import Run
 from lightrec.simulators.base import Simulator
-from lightrec.simulators.rollout import Contender, SessionSimulator, play
+from lightrec.simulators.rollout import Contender, play
 from lightrec.simulators.scored import Scored, best_constant
+from lightrec.simulators.session_env import SessionEnv
 from lightrec.simulators.user_model import LogStarts
 from lightrec.simulators.world import World
 from lightrec.users.user_model import UserModel
@@ -255,7 +256,7 @@ class _Exploring(ScoredPolicy):
 
 
 def best_constant_lists(
-    simulator: SessionSimulator,
+    simulator: SessionEnv,
     users: Tensor,
     seed: int,
     *,

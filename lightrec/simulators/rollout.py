@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import torch
 from tensordict import TensorDictBase
@@ -28,10 +28,6 @@ class Contender(Protocol):
         self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
     ) -> TensorDictBase:
         """Write a slate under ``action``; may use the key ``user_vector``."""
-
-
-SessionSimulator: TypeAlias = SessionEnv
-"""What judging asks for: an environment with common random numbers."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ class Sessions:
 @torch.no_grad()
 def play(
     policy: Contender,
-    simulator: SessionSimulator,
+    simulator: SessionEnv,
     users: Tensor,
     seed: int,
     *,
@@ -167,7 +163,7 @@ def _learned(
 
 def judge(
     policies: Mapping[str, Contender],
-    simulator: SessionSimulator,
+    simulator: SessionEnv,
     users: Tensor,
     seeds: Sequence[int],
     *,

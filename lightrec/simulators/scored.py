@@ -172,19 +172,15 @@ def brings_later(world: World, seed: int, rounds: int) -> Tensor:
     :returns: (N + 1,) float32.
     """
     rows, earned = [], []
+    steps: list[tuple[Tensor, ...]] = []
+
+    def note(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+        reward = following[Key.TRUE_REWARD].squeeze(1) * alive
+        clicked = (state[Key.ACTION] * following[Key.TAKEN]).sum(1)
+        steps.append((state[Key.STEP] / world.max_steps, clicked, reward, alive))
+
     for round_ in range(rounds):
-        steps: list[tuple[Tensor, ...]] = []
-
-        def note(
-            state: TensorDictBase,
-            following: TensorDictBase,
-            alive: Tensor,
-            steps: list[tuple[Tensor, ...]] = steps,
-        ) -> None:
-            reward = following[Key.TRUE_REWARD].squeeze(1) * alive
-            clicked = (state[Key.ACTION] * following[Key.TAKEN]).sum(1)
-            steps.append((state[Key.STEP] / world.max_steps, clicked, reward, alive))
-
+        steps.clear()
         play(world, even_chance(world), seed + 1 + round_, note)
         time, clicked, reward, alive = map(torch.stack, zip(*steps, strict=True))
         click = (clicked > PADDING).float().unsqueeze(2)

@@ -3,7 +3,7 @@
 What a text encoder may know of an item stands in them, and no more: users' laws do not.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -157,23 +157,18 @@ def describe_bait(
     rows = zip(topic, _grades(quality, quality[:first]), _grades(bait, bait[:first]), strict=True)
     for row, (number, good, loud) in enumerate(rows):
         name, subject = CATEGORIES[number]
-        ways = (_HEADLINES[loud], _OPENINGS, _VERDICTS[good], _REMARKS)
+        ways = [_HEADLINES[loud], _OPENINGS, _VERDICTS[good], _REMARKS]
         unheard = words == "unheard" and row >= first
+        # The last third of the ways of putting it is unheard.
+        ways = [way[2 * len(way) // 3 :] if unheard else way[: 2 * len(way) // 3] for way in ways]
         headline, opening, verdict, remark = (
-            _one(way, number, unheard) for way, number in zip(ways, drawn[row], strict=True)
+            way[int(number * len(way))] for way, number in zip(ways, drawn[row], strict=True)
         )
         text = f"{opening.format(name, subject)}. {verdict}."
         if words != "plain":
             text = f"{text} {remark}."
         found.append((f"{headline.format(name.title())} {row + 1}", text))
     return _catalog("item-{:04d}", found)
-
-
-def _one(ways: Sequence[str], number: float, unheard: bool) -> str:
-    """Take one of some ways of putting it, by a number from 0 to 1; the last third is unheard."""
-    heard = len(ways) - len(ways) // 3
-    chosen = ways[heard:] if unheard else ways[:heard]
-    return chosen[int(number * len(chosen))]
 
 
 TOPICS = (
