@@ -23,6 +23,7 @@ from lightrec.keys import Column
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.base import RewardContext
 from lightrec.simulators.user_model import LogStarts
+from lightrec.testing.invariants import seeded
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
 from lightrec.users.user_model import UserModel
@@ -132,20 +133,20 @@ def tiny_text_model(folder: Path) -> Path:
         max_position_embeddings=32,
         initializer_range=0.5,
     )
-    with _seeded(0):
+    with seeded(0):
         BertModel(config).half().save_pretrained(folder)
     return folder
 
 
 def tiny_ranker(num_items: int = NUM_ITEMS) -> Ranker:
     """Make a ranker of random weights."""
-    with _seeded(0):
+    with seeded(0):
         return Ranker(num_items, size=8).eval()
 
 
 def tiny_choice_model(num_items: int = NUM_ITEMS, seed: int = 0) -> PooledChoice:
     """Make a model of choices of random weights, whose users look ahead."""
-    with _seeded(seed):
+    with seeded(seed):
         model = PooledChoice(num_items, VECTOR_SIZE, HISTORY_LENGTH, discount=0.8, leave_rate=0.1)
         model.set_items(torch.randn(num_items + 1, VECTOR_SIZE))
         torch.nn.init.normal_(model.bias)
@@ -167,7 +168,7 @@ def tiny_user_model(
 def tiny_parts(choice: PooledChoice, seed: int = 0) -> dict[str, Any]:
     """Make models of random weights of leaving, return and value, for a choice model."""
     features, _ = choice.item_features()
-    with _seeded(seed):
+    with seeded(seed):
         leaving, returning = LeavingModel(choice.state_size), ReturnModel(choice.state_size)
         valuing = ValueModel(choice.state_size, features.shape[1], choice.num_items)
         for part in (leaving, returning):
@@ -227,13 +228,6 @@ def _kit_folder(name: str) -> Path:
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
         yield
 
 
