@@ -14,7 +14,12 @@ from torch import Tensor
 from lightrec.keys import Key
 from lightrec.simulators.world import World
 from lightrec.simulators.worlds.interest_evolution import InterestEvolution
-from lightrec.simulators.worlds.long_term_satisfaction import ACTIONS, LongTermSatisfaction, ranks
+from lightrec.simulators.worlds.long_term_satisfaction import (
+    ACTIONS,
+    LongTermSatisfaction,
+    best_values,
+    ranks,
+)
 
 USERS = 8192
 CPU_SECONDS = 20.0
@@ -68,7 +73,7 @@ def sessions(seed: int, count: int = 20_000) -> Metrics:
 def satisfaction(seed: int, count: int = 20_000) -> Metrics:
     """Drawn and expected engagement of whole sessions, and what dynamic programming says."""
     metrics: Metrics = {"sessions": count}
-    highest, even = ranks(ACTIONS, 10), torch.full((ACTIONS,), 1 / ACTIONS)
+    highest, even = ranks(ACTIONS, 10), torch.full((ACTIONS,), 1 / ACTIONS).double()
     for sensitivity in SENSITIVITIES:
         world = LongTermSatisfaction(count, sensitivity=sensitivity)
         twin, first, steps = world.twin(), world.initial(), world.time_budget
@@ -79,10 +84,10 @@ def satisfaction(seed: int, count: int = 20_000) -> Metrics:
             "oracle": world.oracle,
         }
         values = {
-            "choc": twin.fixed(highest, steps),
-            "kale": twin.fixed(highest.flip(0), steps),
-            "random": twin.fixed(even, steps),
-            "oracle": twin.best(steps),
+            "choc": best_values(*twin, highest, steps, ranked=False),
+            "kale": best_values(*twin, highest.flip(0), steps, ranked=False),
+            "random": best_values(*twin, even, steps, ranked=False),
+            "oracle": best_values(*twin, highest, steps),
         }
         for name, score in scores.items():
             totals = torch.zeros(count, 2, dtype=torch.float64)

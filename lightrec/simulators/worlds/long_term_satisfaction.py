@@ -202,6 +202,12 @@ class LongTermSatisfaction(World):
         weights = interpolation(moved, exposure[:, 0])
         return reward, torch.einsum("sag,gt->sat", weights, self._spread)
 
+    def initial(self) -> Tensor:
+        """(S,) float64: law of the exposure at first, on the twin's grid."""
+        edge = 0.5 / (1 - self.memory)
+        cells = torch.linspace(-edge, edge, 20_001, dtype=torch.float64)
+        return interpolation((cells[1:] + cells[:-1]) / 2, self._grid).mean(0)
+
     def catalog(self) -> Catalog:
         """Documents named ``document-1`` to ``document-N``; texts tell chocolate from kale."""
         return describe_documents(self.score[1:].cpu().numpy())

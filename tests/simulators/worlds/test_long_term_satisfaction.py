@@ -36,10 +36,7 @@ def play(world, choose):
 
 def expected(world, twin, law, ranked=True):
     """The mean return of 60 steps in the tabular twin, exposure being even at first."""
-    edge = 0.5 / (1 - world.memory)
-    cells = torch.linspace(-edge, edge, 20_001, dtype=torch.float64)
-    initial = interpolation((cells[1:] + cells[:-1]) / 2, world._grid).mean(0)
-    return float(best_values(*twin, law, 60, ranked=ranked)[-1] @ initial)
+    return float(best_values(*twin, law, 60, ranked=ranked)[-1] @ world.initial())
 
 
 def test_one_step_by_hand():
