@@ -84,7 +84,7 @@ class Sequences:
         return np.searchsorted(self.offsets, events, side="right") - 1
 
     def details(self, starts: Rows, ends: Rows) -> dict[str, NDArray[np.int64]]:
-        """Cut out feedback and time gaps of events, as :func:`padded` cuts the items.
+        """Cut out feedback and time gaps, as :func:`~lightrec.data.store.padded` cuts the items.
 
         The gap is that before an event; nothing of the event after a piece is included.
 
