@@ -69,12 +69,7 @@ class _SoftmaxLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        context: Any,
-        states: Tensor,
-        weights: Tensor,
-        bias: Tensor,
-        blocked: Rows,
-        positive: Tensor,
+        context: Any, states: Tensor, weights: Tensor, bias: Tensor, blocked: Rows, positive: Tensor
     ) -> Tensor:
         rows = states.shape[0]
         step = max(ROWS, LOGITS // weights.shape[0])
@@ -201,11 +196,11 @@ def candidate_softmax(
 class DrawnLoss(RankingLoss):
     """A loss with negatives that are drawn.
 
-    :param negatives: how many.
+    :param negatives: draws for each row.
     :raises ValueError: where there are none.
     """
 
-    def __init__(self, negatives: int) -> None:
+    def __init__(self, negatives: int = 1) -> None:
         super().__init__()
         if negatives < 1:
             raise ValueError(
@@ -331,12 +326,7 @@ class BPRLoss(DrawnLoss):
     """Bayesian personalised ranking (Rendle et al. 2009): the next item beats items drawn alike.
 
     A row's loss is the mean of -log σ(score of the next item - score of a negative).
-
-    :param negatives: draws for each row.
     """
-
-    def __init__(self, negatives: int = 1) -> None:
-        super().__init__(negatives)
 
     def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows) -> Tensor:
         """Mean pairwise loss; see :meth:`.RankingLoss.forward`."""
@@ -350,12 +340,7 @@ class BCELoss(DrawnLoss):
 
     A row's loss is the mean over its own item and the negatives that count; with one negative this
     is half of SASRec's (Kang and McAuley 2018).
-
-    :param negatives: draws for each row.
     """
-
-    def __init__(self, negatives: int = 1) -> None:
-        super().__init__(negatives)
 
     def weight(self, num_items: int) -> float:
         """By what the part of the row's own item is multiplied."""

@@ -138,11 +138,7 @@ def event_metrics(ranks: Tensor, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, 
     :returns: name such as ``ndcg@10`` to (B,) float64.
     """
     ranks = as_float64(ranks)
-    gains = {
-        "ndcg": 1 / torch.log2(1 + ranks),
-        "recall": torch.ones_like(ranks),
-        "mrr": 1 / ranks,
-    }
+    gains = {"ndcg": 1 / torch.log2(1 + ranks), "recall": torch.ones_like(ranks), "mrr": 1 / ranks}
     return {
         f"{name}@{cutoff}": torch.where(ranks <= cutoff, gain, 0.0)
         for name, gain in gains.items()
@@ -218,11 +214,7 @@ class RankingResult:
         return self.per_event(cutoffs)[metric] - other.per_event(cutoffs)[metric]
 
     def bootstrap(
-        self,
-        other: "RankingResult",
-        metric: str = "ndcg@10",
-        resamples: int = 2000,
-        seed: int = 0,
+        self, other: "RankingResult", metric: str = "ndcg@10", resamples: int = 2000, seed: int = 0
     ) -> Interval:
         """Compare with another scorer on the same events, users drawn again.
 
@@ -270,10 +262,7 @@ def evaluate_scores(
 
 
 def query_metrics(
-    scores: Tensor,
-    relevant: Tensor,
-    seen: Tensor | None = None,
-    cutoffs: Sequence[int] = CUTOFFS,
+    scores: Tensor, relevant: Tensor, seen: Tensor | None = None, cutoffs: Sequence[int] = CUTOFFS
 ) -> dict[str, Tensor]:
     """Compute each query's metrics, all relevant items being equally relevant.
 

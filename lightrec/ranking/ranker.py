@@ -76,16 +76,14 @@ class Ranker(Part):
     ) -> Tensor:
         """Give user vectors.
 
-        :param history: (B, L) int64, padded on the left; only the last ``max_length`` are read.
-        :param feedback: (B, L) int64, see :meth:`states`.
-        :param gaps: (B, L) int64, see :meth:`states`.
+        The arguments are those of :meth:`states`, of any L; only the last ``max_length`` positions
+        are read.
+
         :returns: (B, D); zeros for an empty history, which then scores items by bias alone.
         """
         last = slice(-self.max_length, None)
-        history = history[:, last]
-        feedback = None if feedback is None else feedback[:, last]
-        gaps = None if gaps is None else gaps[:, last]
-        return self.states(history, feedback, gaps)[:, -1] * (history[:, -1:] != PADDING)
+        details = [None if rows is None else rows[:, last] for rows in (feedback, gaps)]
+        return self.states(history[:, last], *details)[:, -1] * (history[:, -1:] != PADDING)
 
     def item_vectors(self) -> Tensor:
         """Give all item vectors, (N + 1, D), row 0 zero."""

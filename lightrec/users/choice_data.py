@@ -71,8 +71,9 @@ class ChoiceData(LogData):
         forget: float = 0.0,
     ) -> None:
         super().__init__(data)
-        if not 0 <= nothing_rate < 1:
-            raise RecipeError(f"nothing_rate is {nothing_rate}; it lies between 0 and below 1.")
+        for name, rate in (("nothing_rate", nothing_rate), ("forget", forget)):
+            if not 0 <= rate < 1:
+                raise RecipeError(f"{name} is {rate}; it lies between 0 and below 1.")
         self.ranker, self.text_encoder = ranker, text_encoder
         self.text_size, self.cooccurrence_size = text_size, cooccurrence_size
         self.half = half
@@ -81,8 +82,6 @@ class ChoiceData(LogData):
         self.candidates, self.nothing_rate = candidates, nothing_rate
         self.longest_session = longest_session
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
-        if not 0 <= forget < 1:
-            raise RecipeError(f"forget is {forget}; it lies between 0 and below 1.")
         self.chosen, self.forget = events, forget
         self.max_train, self.max_evaluated = max_train, max_evaluated
 

@@ -94,17 +94,15 @@ class ItemModel(nn.Module, ABC):
         """
 
 
-Judge: TypeAlias = Callable[[ItemModel], float]
-"""From a fitted item model to a number, higher is better."""
-
-
-def choose(model: ItemModel, evidence: Evidence, judge: Judge) -> tuple[ItemModel, float]:
+def choose(
+    model: ItemModel, evidence: Evidence, judge: Callable[[ItemModel], float]
+) -> tuple[ItemModel, float]:
     """Fit an item model with each combination of the values that are open, and keep the best.
 
     What only scoring looks at is varied without fitting anew. Of equals the first stays.
 
     :param model: not changed.
-    :param judge: looks at validation events.
+    :param judge: gives a fitted item model a number on validation events, higher is better.
     :returns: a fitted item model without open settings, and what the judge gave it.
     :raises NotApplicable: where the log is not of a kind for it.
     """
