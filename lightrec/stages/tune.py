@@ -135,7 +135,9 @@ class Search:
                 ParsedRecipe(stage, settings(chosen))
             except RecipeError as error:
                 raise RecipeError(
-                    f"The space does not fit the recipe of the stage {stage.name}. {error}"
+                    f"The space does not fit the recipe of the stage {stage.name}. {error}\n"
+                    "The default space fits the transformer towers; another tower needs a space "
+                    "of its own, which --space names."
                 ) from error
         content = f"{fingerprint} {space} {prune}"
         self.study = self._open(hashlib.sha256(content.encode()).hexdigest())

@@ -240,6 +240,16 @@ def test_what_cannot_be_searched_is_told_before_work_starts(
     assert not (folder / "found").exists()
 
 
+def test_a_default_space_that_does_not_fit_the_tower_says_which_towers_it_fits(folder, capsys):
+    tower = "--model.init_args.tower=GRU"
+    assert main(["tune", "-c", "generic/ranker", "--out", "found", tower]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "The space does not fit the recipe of the stage ranker." in said
+    assert "feedforward" in said
+    assert "The default space fits the transformer towers" in said
+    assert not (folder / "found").exists()
+
+
 def test_another_search_is_not_mixed_with_this_one(whole, capsys, monkeypatch):
     monkeypatch.chdir(whole[0])
     assert search("--trainer.max_epochs=1", trials=1) == 2
