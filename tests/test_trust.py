@@ -32,7 +32,7 @@ from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.stages import assumptions
 from lightrec.stages import run as pipeline
-from lightrec.stages.train import check
+from lightrec.stages.train import ParsedRecipe
 from lightrec.testing import tiny
 from lightrec.trust import built, trusted_class
 from lightrec.users.module import ChoiceModule
@@ -355,7 +355,7 @@ def test_settings_that_a_stage_notes_are_not_used_again(
         facts["overrides"].append("--trainer.callbacks+=payload_on_the_path.Attack")
 
     def stop(stage):
-        check(stage)
+        ParsedRecipe(stage)
         raise KeyboardInterrupt
 
     edit(run / "policy" / "stage.json", forge)

@@ -155,9 +155,9 @@ def check(stage: Stage) -> None:
     if stage.function:
         function_of(stage)
     else:
-        from lightrec.stages.train import check as check_training
+        from lightrec.stages.train import ParsedRecipe
 
-        check_training(stage)
+        ParsedRecipe(stage)
 
 
 def work_off(stages: Sequence[Stage], left: Sequence[str], fresh: bool) -> None:

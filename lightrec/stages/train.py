@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NoReturn
 from unittest import mock
 
@@ -157,7 +156,16 @@ class RecipeCLI(LightningCLI):
         if self.config["trainer"]["strategy"] == "ddp":
             # Choice models hold a value that is solved for after training, without gradients.
             kwargs["strategy"] = "ddp_find_unused_parameters_true"
-        own = callbacks(stage.work, self.model, self.seed)
+        model = self.model
+        saved: dict[str, Any] = {"dirpath": stage.work, "enable_version_counter": False}
+        own = [
+            EpochSeed(self.seed),
+            StageProgress(model.monitor),
+            ModelCheckpoint(filename="best", monitor=model.monitor, mode=model.mode, **saved),
+            ModelCheckpoint(
+                filename="last", save_on_train_epoch_end=True, every_n_epochs=1, **saved
+            ),
+        ]
         self.trainer_defaults = {"callbacks": [*own, *self.watchers]}
         return super().instantiate_trainer(
             logger=TensorBoardLogger(
@@ -207,22 +215,6 @@ class ParsedRecipe(RecipeCLI):
         """Give the value of a setting such as ``model.init_args.size``; None without one."""
         found: object = self.config.get(setting)
         return found
-
-
-def callbacks(work: Path, model: StageModule, seed: int) -> list[Callback]:
-    """Give the callbacks that every stage has, whatever its recipe says."""
-    saved: dict[str, Any] = {"dirpath": work, "enable_version_counter": False}
-    best = ModelCheckpoint(filename="best", monitor=model.monitor, mode=model.mode, **saved)
-    last = ModelCheckpoint(filename="last", save_on_train_epoch_end=True, every_n_epochs=1, **saved)
-    return [EpochSeed(seed), StageProgress(model.monitor), best, last]
-
-
-def check(stage: Stage) -> None:
-    """See that a stage's recipe and settings can be used, without building or reading anything.
-
-    :raises RecipeError: where a setting or a class is unknown or impossible.
-    """
-    ParsedRecipe(stage)
 
 
 def check_planned_halves(stages: Sequence[Stage]) -> None:
