@@ -93,7 +93,7 @@ def amazon(source: Path, to: Path) -> None:
 
 def movielens(to: Path) -> None:
     """A random quarter of MovieLens-100K's users; and its order with sittings shuffled."""
-    store = EventStore.open(run("video", out=to / "whole", until="data") / "data")
+    store = EventStore(run("video", out=to / "whole", until="data") / "data")
     users = store.users_of(np.arange(len(store.items)))
     times = np.asarray(store.times) // 1000
     log = pl.DataFrame(

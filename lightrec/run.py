@@ -111,7 +111,7 @@ class Run:
         """The prepared log."""
         from lightrec.data.store import EventStore
 
-        return EventStore.open(self._checked("data"))
+        return EventStore(self._checked("data"))
 
     @cached_property
     def domain(self) -> "Domain":

@@ -244,7 +244,7 @@ def test_lists_that_know_the_held_out_events_are_not_judged_on_them(detailed, tm
 
 def test_users_in_the_file_are_scored_apart_from_all(tiny_run, tmp_path, capsys):
     path = tmp_path / "some.parquet"
-    truth(EventStore.open(tiny_run / "data"), 10, path)
+    truth(EventStore(tiny_run / "data"), 10, path)
     found = evaluate_predictions(Run(tiny_run), path)
     scores = {
         part: [found[f"predictions/{part}/predictions/ndcg@10{e}"] for e in ("/low", "", "/high")]

@@ -244,7 +244,7 @@ def test_a_pickle_in_an_array_is_not_loaded(run, marker):
     array = np.array([Pickle(marker)], dtype=object)
     np.save(run / "data" / "items.npy", array, allow_pickle=True)
     with pytest.raises(ValueError, match="Python objects"):
-        np.asarray(EventStore.open(run / "data").items)
+        np.asarray(EventStore(run / "data").items)
     assert not marker.exists()
 
 

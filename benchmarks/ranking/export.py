@@ -16,7 +16,7 @@ def export(data: Path, out: Path) -> None:
     :param data: folder of the data stage, split leave-one-out.
     :param out: the .npz file.
     """
-    store = EventStore.open(data)
+    store = EventStore(data)
     items, parts = np.asarray(store.items, dtype=np.int64) - 1, np.asarray(store.parts)
     train = parts == TRAIN
     held_out = {}

@@ -92,7 +92,7 @@ def prepare(
     tables = {"log": log.events, "catalog": worded if catalog else None, "users": known_users}
     mark = fingerprint(tables, settings | {"format": FORMAT_VERSION, "restricts": domain.restricts})
     if _is_current(out, mark):
-        return EventStore.open(out)
+        return EventStore(out)
     _check(log, kinds, settings)
     events = encode(log, weights)
     dropped = drop(
@@ -148,7 +148,7 @@ def prepare(
         LOG: log.events.select(said)[events.rows].cast({Column.FEEDBACK: words}),
     }
     _write(out, arrays, written, meta)
-    return EventStore.open(out)
+    return EventStore(out)
 
 
 def _nothing_left(
@@ -191,7 +191,7 @@ def _warn(counts: Mapping[str, int], domain: Domain) -> None:
 
 def _is_current(out: Path, mark: str) -> bool:
     try:
-        return bool(EventStore.open(out).meta["fingerprint"] == mark)
+        return bool(EventStore(out).meta["fingerprint"] == mark)
     except (DataError, OSError, ValueError, KeyError):
         return False
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, distributed
 
 from lightrec.data.store import EventStore
-from lightrec.errors import DataError, RecipeError
+from lightrec.errors import DataError
 from lightrec.trust import PlainCheckpoint
 
 
@@ -53,7 +53,7 @@ class LogData(StageData):
     @cached_property
     def store(self) -> EventStore:
         """The prepared log as stages see it, opened on first use."""
-        return EventStore.open(self.data).without_cold
+        return EventStore(self.data).without_cold
 
     @property
     def num_items(self) -> int:
@@ -61,19 +61,9 @@ class LogData(StageData):
         return self.store.num_items
 
     @property
-    def num_users(self) -> int:
-        """Number of users."""
-        return self.store.num_users
-
-    @property
     def feedback_kinds(self) -> int:
         """Number of kinds of feedback; 0 if there is only one, which carries no information."""
         return len(self.store.feedback_kinds)
-
-    @property
-    def repeats(self) -> bool:
-        """Whether an item may come again in a session and in a history."""
-        return self.store.repeats
 
 
 class Share(NamedTuple):
@@ -123,13 +113,3 @@ def part_of_all(own: Tensor) -> Tensor | float:
     total = own.detach().clone()
     distributed.all_reduce(total)
     return own * world / total.clamp_min(torch.finfo(torch.float32).tiny)
-
-
-def only_one(world: int, module: object) -> None:
-    """Raise a RecipeError for several processes: of modules that play their own sessions."""
-    if world > 1:
-        raise RecipeError(
-            f"{type(module).__name__} plays its own sessions and trains in one process, and the "
-            f"recipe asks for {world}. Set trainer.devices to 1; the ranker, users_a and users_b "
-            "stages can train in several."
-        )

@@ -88,11 +88,6 @@ class EventStore:
         if not cold and self.meta["counts"]["cold"]:
             self._take(self.in_histories)
 
-    @classmethod
-    def open(cls, folder: Path | str) -> "EventStore":
-        """Open the store in a folder, as the class does."""
-        return cls(folder)
-
     def __reduce__(self) -> tuple[type["EventStore"], tuple[Path, bool]]:
         return EventStore, (self.folder, self._cold)
 

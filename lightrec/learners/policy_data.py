@@ -124,7 +124,8 @@ class PolicyData(LogData, SimulatorData):
     @cached_property
     def _shuffled(self) -> Tensor:
         """The users from whom user model A learned; the policy never meets the others."""
-        own = torch.from_numpy(self.user_model.learned_from(self.num_users)).nonzero().squeeze(1)
+        learned = self.user_model.learned_from(self.store.num_users)
+        own = torch.from_numpy(learned).nonzero().squeeze(1)
         generator = torch.Generator().manual_seed(self.seed)
         return own[torch.randperm(len(own), generator=generator)]
 
@@ -197,7 +198,7 @@ class PolicyData(LogData, SimulatorData):
                 history_length=self.history_length,
                 max_candidates=self.max_candidates,
                 popularity=torch.from_numpy(self.store.popularity()),
-                repeats=self.repeats,
+                repeats=self.store.repeats,
                 device=device,
             )
 

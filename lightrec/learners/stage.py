@@ -13,7 +13,6 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
-from lightrec.data.stage_data import only_one
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.learners.algorithms import Learner
@@ -70,7 +69,12 @@ class PolicyStage(StageModule):
 
         :raises RecipeError: where several processes are to train it.
         """
-        only_one(self.trainer.world_size, self)
+        if self.trainer.world_size > 1:
+            raise RecipeError(
+                f"{type(self).__name__} plays its own sessions and trains in one process, and the "
+                f"recipe asks for {self.trainer.world_size}. Set trainer.devices to 1; the ranker, "
+                "users_a and users_b stages can train in several."
+            )
         if not hasattr(self, "policy"):
             plain = self._data.make_policy(self.settings.policy_settings or {})
             size, hidden = self._data.slate_size, self.settings.critic_hidden

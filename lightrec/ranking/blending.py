@@ -114,7 +114,7 @@ def scorer(part: ItemScorer) -> Scorer:
 def judge(scores: Scorer, events: EvaluationEvents, data: SequenceData) -> dict[str, float]:
     """Rank validation events: means of all metrics."""
     batches = (events[index] for index in range(len(events)))
-    return evaluate_scores(scores, batches, filter_seen=not data.repeats).metrics()
+    return evaluate_scores(scores, batches, filter_seen=not data.store.repeats).metrics()
 
 
 @torch.no_grad()
@@ -141,7 +141,7 @@ def _weights(mixed: Blend, data: SequenceData) -> dict[str, float]:
             others[part, rows] = logarithms[:, items]
             own[part, rows] = logarithms.gather(1, target).squeeze(1)
         taken = torch.zeros(len(target), num_items + 1, dtype=torch.bool)
-        if not data.repeats:
+        if not data.store.repeats:
             taken.scatter_(1, batch[Key.SEEN], True)
         blocked[rows] = taken.scatter_(1, target, True)[:, items]
         row = rows.stop

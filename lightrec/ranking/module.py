@@ -112,7 +112,7 @@ class RankingModule(StageModule):
         """Take text vectors, and let id embeddings start where the log says."""
         data = self._data
         if self.mask_seen is None:
-            self.mask_seen = not data.repeats
+            self.mask_seen = not data.store.repeats
         if stage != "fit":
             return
         if data.max_length != self.ranker.max_length:
@@ -211,7 +211,7 @@ class RankingModule(StageModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Rank held-out events among all items."""
-        seen = None if self._data.repeats else batch[Key.SEEN]
+        seen = None if self._data.store.repeats else batch[Key.SEEN]
         self.metrics.update(self.scores(batch), batch[Key.TARGET], seen)
 
     def on_validation_epoch_end(self) -> None:

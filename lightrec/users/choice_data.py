@@ -129,7 +129,7 @@ class ChoiceData(LogData):
         events = self.events(TRAIN)
         items = np.asarray(self.store.items)[events]
         events, items = events[items <= self.num_items], items[items <= self.num_items]
-        offsets = np.searchsorted(self.store.users_of(events), np.arange(self.num_users + 1))
+        offsets = np.searchsorted(self.store.users_of(events), np.arange(self.store.num_users + 1))
         counts = cooccurrence(items, offsets, self.num_items, decay=0.8, reach=10)
         return leading_vectors(counts, self.cooccurrence_size)
 

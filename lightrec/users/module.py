@@ -251,7 +251,7 @@ def bootstrap_times(data: ChoiceData, number: int) -> Tensor:
 
     Counts are Poisson with mean 1 (Oza and Russell 2001, "Online bagging and boosting").
     """
-    counts = np.random.default_rng((data.seed, number)).poisson(1.0, data.num_users)
+    counts = np.random.default_rng((data.seed, number)).poisson(1.0, data.store.num_users)
     return torch.from_numpy(counts.astype(np.float32))
 
 

@@ -41,7 +41,7 @@ def test_scores_that_are_no_numbers_are_refused():
 
 @pytest.mark.parametrize(("name", "part"), [("validation", VALIDATION), ("test", TEST)])
 def test_an_exported_split_asks_what_lightrec_asks(tiny_run: Path, tmp_path, name, part):
-    store = EventStore.open(tiny_run / "data")
+    store = EventStore(tiny_run / "data")
     export(tiny_run / "data", tmp_path / "split.npz")
     split = protocol.Split(tmp_path / "split.npz")
     table = np.random.default_rng(0).random((store.num_users, store.num_items + 1))

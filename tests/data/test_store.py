@@ -62,17 +62,17 @@ def test_workers_share_it(store: EventStore) -> None:
 
 def test_stage_data(store: EventStore) -> None:
     data = StageDataOf(store)
-    assert (data.num_items, data.num_users) == (4, 3)
+    assert (data.num_items, data.store.num_users) == (4, 3)
     assert data.store.events(TRAIN).tolist() == [0, 1, 4, 5]
 
 
 def test_other_folders_are_refused(store: EventStore, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="There is no prepared log in"):
-        EventStore.open(tmp_path)
+        EventStore(tmp_path)
     meta = json.loads((store.folder / "meta.json").read_text())
     (store.folder / "meta.json").write_text(json.dumps({**meta, "version": 99}))
     with pytest.raises(DataError, match="format version 99"):
-        EventStore.open(store.folder)
+        EventStore(store.folder)
 
 
 def test_an_older_format_is_refused_with_the_command_that_makes_it_anew(
@@ -84,12 +84,12 @@ def test_an_older_format_is_refused_with_the_command_that_makes_it_anew(
         f"2. Make it anew with `lightrec run {{}} --out {tmp_path}`."
     )
     with pytest.raises(DataError) as raised:
-        EventStore.open(store.folder)
+        EventStore(store.folder)
     assert str(raised.value) == sentence.format("RECIPES")
     stamp = {"fingerprint": "f", "command": "lightrec run video --offline"}
     (store.folder / "stage.json").write_text(json.dumps(stamp))
     with pytest.raises(DataError) as raised:
-        EventStore.open(store.folder)
+        EventStore(store.folder)
     assert str(raised.value) == sentence.format("video --offline")
 
 

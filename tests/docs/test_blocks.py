@@ -36,7 +36,7 @@ def demo_run(tiny_run, tmp_path_factory) -> Path:
     """A finished run over a tiny log whose users and films are called as in the pages."""
     run = tmp_path_factory.mktemp("demo") / "video"
     shutil.copytree(tiny_run, run)
-    catalog = EventStore.open(run / "data").catalog
+    catalog = EventStore(run / "data").catalog
     films = list(FILMS.items())
     titles = [f for f, _ in films] + catalog["title"].to_list()[len(films) :]
     kinds = [g for _, g in films] + ["Drama"] * (catalog.height - len(films))

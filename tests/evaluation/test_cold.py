@@ -40,7 +40,7 @@ def cold_run(tmp_path_factory, lightrec_tiny_files):
 
 
 def test_cold_events_are_targets_and_nobodys_history(cold_run):
-    store = EventStore.open(cold_run / "data")
+    store = EventStore(cold_run / "data")
     assert store.num_items == 49
     assert store.catalog["item"][48] == "new"
     cold = np.flatnonzero(np.asarray(store.parts) == COLD)
@@ -66,7 +66,7 @@ def metrics(cold_run):
 
 
 def test_more_places_find_more_new_items_and_fewer_others(metrics, cold_run):
-    store = EventStore.open(cold_run / "data")
+    store = EventStore(cold_run / "data")
     assert metrics["cold/events"] == (np.asarray(store.parts) == COLD).sum()
     assert metrics["cold/items"] == 10
     found = [metrics[f"cold/places-{p}/cold/recall@10"] for p in range(4)]

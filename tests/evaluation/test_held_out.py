@@ -33,7 +33,7 @@ def test_recommendations_are_as_popular_as_their_contender(metrics):
 
 
 def test_popularity_recommends_the_most_popular_that_was_not_seen(tiny_run, metrics):
-    store = EventStore.open(tiny_run / "data")
+    store = EventStore(tiny_run / "data")
     counts = torch.from_numpy(store.popularity())
     order = sorted(range(1, store.num_items + 1), key=lambda i: (-counts[i], i))
     bits = []

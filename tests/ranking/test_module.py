@@ -183,7 +183,7 @@ def test_movielens_beats_popularity_after_one_epoch(tmp_path):
     data = SequenceData(str(folder), max_length=30, batch_size=64)
     tower = partial(CausalTransformer, layers=1)
     module = RankingModule(data.num_items, 0, 32, tower, max_length=30, learning_rate=3e-3)
-    assert (data.num_users, data.num_items) == (943, 1349)
+    assert (data.store.num_users, data.num_items) == (943, 1349)
     counts = data.popularity().double()
     popular = evaluate_scores(
         lambda batch: counts.expand(len(batch["user"]), -1), data.test_dataloader()

@@ -49,7 +49,7 @@ def test_a_run_with_a_part_of_every_kind_ends_with_its_metrics(clinic):
     assert type(Policy.load(clinic / "policy")).__name__ == "Habit"
     assert 0 < found["test/policy/ndcg@10"] < 1
     assert found["simulator/policy/length"] > 0
-    check_all(DomainChecks(type(domain_of(EventStore.open(clinic / "data")))))
+    check_all(DomainChecks(type(domain_of(EventStore(clinic / "data")))))
 
 
 def test_an_evaluator_of_a_plugin_has_a_section_of_its_own_which_is_escaped(clinic, capsys):
@@ -103,13 +103,13 @@ data:
 @pytest.fixture
 def lamps(clinic):
     """(N + 1,) bool: the items that are for adults only."""
-    kinds = EventStore.open(clinic / "data").catalog["kind"]
+    kinds = EventStore(clinic / "data").catalog["kind"]
     return torch.tensor([False, *(kinds == "lamp")])
 
 
 def is_minor(clinic, users):
     """(B,) bool, by rows of the user table."""
-    names = EventStore.open(clinic / "data").user_ids
+    names = EventStore(clinic / "data").user_ids
     return torch.tensor([int(names[int(row)][1:]) not in ADULTS for row in users])
 
 
@@ -118,11 +118,11 @@ def test_offline_uses_the_synthetic_log_of_a_domain(clinic, monkeypatch, tmp_pat
         (folder / "log.csv").write_text(f"user,item\na,x{seed}\na,y\n")
         return folder / "log.csv"
 
-    monkeypatch.setattr(type(domain_of(EventStore.open(clinic / "data"))), "synthetic", synthetic)
+    monkeypatch.setattr(type(domain_of(EventStore(clinic / "data"))), "synthetic", synthetic)
     settings = ["--domain=clinic", "--offline=true", "--seed=3", "--k_core=0"]
     _, recipe = recipes.find("generic/data")
     execute(Stage("data", recipe, tmp_path / "run" / "data", settings))
-    store = EventStore.open(tmp_path / "run" / "data")
+    store = EventStore(tmp_path / "run" / "data")
     assert sorted(store.catalog["item"]) == ["x3", "y"]
     assert {path.name for path in store.folder.iterdir()}.isdisjoint({TRUTH, "log.csv"})
 
@@ -170,7 +170,7 @@ def test_a_profile_on_the_line_is_what_the_domain_is_asked_about(clinic, capsys)
 
 
 def test_forbidden_items_are_not_ranked_and_events_about_them_are_misses(clinic, lamps):
-    store = EventStore.open(clinic / "data")
+    store = EventStore(clinic / "data")
     found = json.loads((clinic / "metrics.json").read_text())
     # Users 2, 6, 10, 14 and 18 are minors whose log is about lamps.
     assert found["test/ineligible_events"] == 5
@@ -218,7 +218,7 @@ def test_who_may_see_nothing_is_shown_nothing(clinic, monkeypatch):
     def nothing(self, users, items, time):
         return np.zeros((users.height, items.height), bool)
 
-    monkeypatch.setattr(type(domain_of(EventStore.open(clinic / "data"))), "eligible", nothing)
+    monkeypatch.setattr(type(domain_of(EventStore(clinic / "data"))), "eligible", nothing)
     assert load(clinic).recommend("u20").is_empty()
     assert load(clinic).recommend(history=[]).is_empty()
     on = arena(str(clinic), 60, 0, {})
@@ -234,7 +234,7 @@ def test_a_domain_that_forbids_must_be_installed(clinic, monkeypatch):
     with pytest.raises(PluginError, match="prepared for the domain 'clinic', which says what may"):
         load(clinic)
     with pytest.raises(PluginError, match="no installed plugin provides that domain"):
-        LogStarts.from_store(EventStore.open(clinic / "data"))
+        LogStarts.from_store(EventStore(clinic / "data"))
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_domain_that_forbids_must_be_installed(clinic, monkeypatch):
     ],
 )
 def test_a_wrong_answer_names_the_domain(clinic, monkeypatch, answer, told):
-    store = EventStore.open(clinic / "data")
+    store = EventStore(clinic / "data")
     kind = type(domain_of(store))
     monkeypatch.setattr(kind, "eligible", lambda self, users, items, time: answer(users, items))
     with pytest.raises(PluginError, match=told) as error:
@@ -332,7 +332,7 @@ def test_the_text_with_a_vector_of_nan_is_shortened(clinic):
 
 
 def test_a_domain_whose_texts_are_too_many_is_named(clinic, tmp_path, monkeypatch):
-    kind = type(domain_of(EventStore.open(clinic / "data")))
+    kind = type(domain_of(EventStore(clinic / "data")))
     monkeypatch.setattr(kind, "talks_too_much", True)
     log, items = tiny.write_log(tmp_path)
     with pytest.raises(PluginError, match="`text` of Clinic of lightrec-clinic") as error:
@@ -375,7 +375,7 @@ def test_texts_of_the_table_that_stand_in_for_the_domains_are_told_of(tmp_path, 
     )
     told = "The item table's own texts are used for 12 of 48 items; the words of Clinic of "
     assert capsys.readouterr().err.count(told) == 1
-    store = EventStore.open(made / "data")
+    store = EventStore(made / "data")
     assert store.meta["counts"]["items_with_own_text"] == 12
     assert "texts: the item table's own for 12 items, the domain's words" in data_lines(store.meta)
     texts = dict(zip(store.catalog["item"], store.catalog["text"], strict=True))

@@ -220,7 +220,7 @@ def test_vectors_and_popularity_of_a_half_know_nothing_of_the_other(folders, tmp
         return data.vectors, data.popularity
 
     own = in_half(np.arange(60), "b", 0)
-    store = EventStore.open(folders / "data")
+    store = EventStore(folders / "data")
     turned = shutil.copytree(folders / "data", tmp_path / "data")
     # All that half A chose becomes something else.
     items = np.where(

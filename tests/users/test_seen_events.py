@@ -85,7 +85,7 @@ def test_no_history_of_any_stage_holds_a_cold_item(cold, tmp_path):
 
 def test_a_store_without_cold_events_is_the_same_log_in_other_respects(cold):
     folder, kept_out = cold
-    store = EventStore.open(folder / "data")
+    store = EventStore(folder / "data")
     seen = store.without_cold
     assert (seen.num_users, seen.num_items) == (store.num_users, store.num_items)
     assert len(seen) == len(store) - int((store.parts == COLD).sum())
@@ -120,7 +120,7 @@ def test_user_parts_do_not_change_with_the_held_out_events(tmp_path, split):
     times = np.where(held_out, store.times.max() + np.arange(len(store)), store.times)
     for name, column in (("items", items), ("times", times)):
         np.save(store.folder / f"{name}.npy", column)
-    after = fitted_parts(EventStore.open(store.folder))
+    after = fitted_parts(EventStore(store.folder))
     for name, state in before.items():
         for key, weights in state.items():
             assert torch.equal(weights, after[name][key]), (name, key)
