@@ -72,7 +72,10 @@ class Part:
             )
         if inspect.isabstract(found):
             missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
-            raise PluginError(f"{whose} is abstract: it lacks {missing}. Define them.")
+            raise PluginError(
+                f"{whose} is abstract: it lacks {missing}. Define this in the class, as a method, "
+                "an attribute or a property; what only `__init__` sets does not count."
+            )
         if self.slot not in FREELY_NAMED and found.__name__ != self.name:
             raise PluginError(
                 f"{whose} is called {self.name!r} among the {self.slot}, but recipes find a class "

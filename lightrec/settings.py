@@ -11,7 +11,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from lightrec import plugins
-from lightrec.errors import RecipeError
+from lightrec.errors import PluginError, RecipeError
 
 CANNOT: Final = "The recipe or its settings cannot be used."
 ALL_SETTINGS: Final = "\n`lightrec fit -c RECIPE --print_config` shows all settings."
@@ -24,6 +24,7 @@ _VALUE = re.compile(
     r'Parser key "([^"]+)":\s+(?:- )?Expected an? (.+?)\.? (?:Got value|but got): (.*)'
 )
 _BASE = re.compile(r"Subtypes: [\[(](?:<class '|collections\.abc\.Callable\[\[.*?\], )([\w.]+)")
+_ABSTRACT = re.compile(r"is abstract.*?Given value: (?:[^\n]*?class_path\W+)?([\w.]+)", re.DOTALL)
 _IMPORT = re.compile(
     r"module '[\w.]+' has no attribute '\w+'|No module named '[\w.]+'"
     r"|(?:Expected '[\w.]+' to be|Import path does not correspond to) a subclass of (?:<[^>]+>|\w+)"
@@ -117,12 +118,14 @@ def _handed_on(kind: type) -> set[str]:
 
 def in_sentences(message: str) -> str:
     """Put a complaint into sentences; one that is not understood stays as it is."""
-    if found := re.search(rf"{CANNOT} (.+)", message):
+    if found := re.search(rf"{CANNOT} (.+?)\s*{ALL_SETTINGS.strip()}", message, re.DOTALL):
         # A parser within the parser has said it already.
         return found[1]
     if found := _CLASS.search(message):
         bases = _BASE.findall(message[: found.start()])
         return _unknown_class(found[1], bases[-1] if bases else None)
+    if found := _ABSTRACT.search(message):
+        return _abstract_class(found[1])
     if found := _IMPORT.search(message):
         return f"A class that is named cannot be used here: {found[0]}."
     if found := _OPTION.search(message):
@@ -149,3 +152,13 @@ def _unknown_class(name: str, base: str | None) -> str:
     sentence += f"{', '.join(sorted(known)) or 'none'}."
     mend = " Install the package that provides it, or correct the name."
     return f"{sentence}{_did_you_mean(name, known) or mend}"
+
+
+def _abstract_class(name: str) -> str:
+    for part in plugins.installed().every_part:
+        if name in (part.name, part.path.replace(":", ".")):
+            try:
+                part.load()
+            except PluginError as error:
+                return str(error)
+    return f"The class {name} is abstract: name one derived from it that defines what it lacks."

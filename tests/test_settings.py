@@ -2,13 +2,17 @@
 
 import pytest
 
+from lightrec import plugins
 from lightrec.errors import LightrecError
 from lightrec.settings import in_sentences
 from lightrec.stages.run import run
+from lightrec.stages.train import RecipeCLI
+from tests.installed import install
 
 MISTAKES = [
     ("ranker", ["--data.init_args.text_encoder", "TextEncodr"], "Did you mean 'TextEncoder'?"),
     ("ranker", ["--data.init_args.text_encodr", "x"], "There is no setting 'text_encodr' here"),
+    ("ranker", ["--data.init_args.text_encoder", "Encoder"], "The class Encoder is abstract: name"),
     ("ranker", ["--model.init_args.size", "wide"], "The setting size takes int, not wide."),
     ("ranker", ["--model.class_path", "Rank"], "no class 'Rank' among those of the kind Stage"),
     ("ranker", ["--trainer.max_epohcs", "3"], "There is no setting '--trainer.max_epohcs' here"),
@@ -46,3 +50,42 @@ def test_a_mistake_in_any_stage_is_told_before_the_first(
 
 def test_what_is_not_understood_stays_as_it_is():
     assert in_sentences("Something else.") == "Something else."
+
+
+def test_a_message_within_a_message_is_given_whole():
+    def message(line):
+        return f'Parser key "data":\n  - {told}{line}'
+
+    told = 'The recipe or its settings cannot be used. Parser key "loss":\n  Something else.'
+    end = "\n  `lightrec fit -c RECIPE --print_config` shows all settings.\n  - Expected None"
+    assert in_sentences(message(end)) == 'Parser key "loss":\n  Something else.'
+
+
+SIZED = """
+    from lightrec.encoders.base import Encoder
+
+    class Sized(Encoder):
+        def __init__(self, size: int = 8):
+            self.size = size
+
+        def encode(self, values): ...
+"""
+
+
+@pytest.mark.parametrize("named", ["Sized", "lightrec_sized.encoder.Sized", "{class_path: Sized}"])
+def test_a_plugins_class_is_told_what_it_lacks(named, tmp_path, monkeypatch):
+    hooks = """
+        @hookimpl
+        def lightrec_encoders():
+            return {"Sized": "lightrec_sized.encoder:Sized"}
+    """
+    install(tmp_path, "sized", hooks, encoder=SIZED)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = plugins.discover()
+    monkeypatch.setattr(plugins, "installed", lambda: found)
+    line = ["--model=RankingModule", "--data=SequenceData", f"--data.text_encoder={named}"]
+    with pytest.raises(LightrecError) as raised:
+        RecipeCLI(line, None, "fit")
+    told = "lightrec_sized.encoder:Sized of lightrec-sized 1.0 is abstract: it lacks size. Define "
+    assert told in str(raised.value)
+    assert "what only `__init__` sets does not count" in str(raised.value)

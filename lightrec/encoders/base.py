@@ -60,7 +60,7 @@ class Encoder(ABC):
     @property
     @abstractmethod
     def size(self) -> int:
-        """Length of the vectors."""
+        """Length of the vectors: an attribute of the class, or a property."""
 
     @abstractmethod
     def encode(self, values: Sequence[Any]) -> Tensor:
