@@ -17,11 +17,12 @@ import math
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
-import numpy as np
 import polars as pl
 
 from lightrec.data.schema import LOG_SCHEMA, Place, Problems
 from lightrec.keys import Column
+
+TimeFormat: TypeAlias = Literal["auto", "seconds", "milliseconds", "iso"]
 
 _WRITTEN: Final[tuple[tuple[str, Callable[[pl.Series], pl.Series]], ...]] = (
     (r"^-?(0|[1-9]\d{0,17})$", lambda text: text.cast(pl.Int64)),
@@ -41,8 +42,12 @@ LIMITS: Final[dict[str, tuple[float, float, str]]] = {
 """Numbers of a log: smallest, largest, and how a message describes what was expected."""
 
 
-def to_log_column(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
-    """Convert a column of a log, other than the time, to its type; null where it was refused."""
+def to_log_column(
+    column: pl.Series, times: TimeFormat, place: Place, problems: Problems
+) -> pl.Series:
+    """Convert a column of a log to its type; null where it was refused."""
+    if column.name == Column.TIME:
+        return parse_times(column, times, place, problems)
     if column.name in LIMITS:
         return to_numbers(column, LOG_SCHEMA[column.name], LIMITS[column.name], place, problems)
     if column.name == Column.CANDIDATES:
@@ -185,11 +190,11 @@ def _id_lists(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
     if not isinstance(lists.dtype, pl.List):
         return _refused(column, dtype, "lists of ids", problems)
     if lists.dtype != dtype:
-        sizes = lists.list.len().fill_null(0).to_numpy().astype(np.int64)
-        flat = lists.filter(sizes > 0).explode()
+        rows = lists.to_frame().with_row_index("row")
+        rows = rows.filter(lists.list.len() > 0).explode(column.name)
+        flat = rows[column.name]
         # Nulls and empty texts are reported below, with their list.
-        owners = np.repeat(np.arange(len(sizes)), sizes).tolist()
-        ids = to_ids(flat, place.within(owners), problems)
+        ids = to_ids(flat, place.within(rows["row"]), problems)
         if ids.null_count() == len(ids) > flat.null_count():
             return _nulls(column, dtype)
         whole = lists.cast(pl.List(pl.Int64), strict=False) if flat.dtype.is_float() else lists
@@ -204,15 +209,9 @@ def _id_lists(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
     return lists
 
 
-TimeFormat: TypeAlias = Literal["auto", "seconds", "milliseconds", "iso"]
-
 _MILLISECONDS: Final = LOG_SCHEMA[Column.TIME]
 _FACTORS: Final = {"seconds": 1000.0, "milliseconds": 1.0}
 _MAGNITUDES: Final = ((1e11, 1000.0), (1e14, 1.0), (1e17, 1e-3), (math.inf, 1e-6))
-_EARLIEST: Final = -62_135_596_800_000  # the first millisecond of the year 1
-_LATEST: Final = 253_402_300_799_999  # the last millisecond of the year 9999
-_DAY: Final = 86_400_000_000_000  # nanoseconds
-
 _ISO_FORMATS: Final = (
     "%Y-%m-%dT%H:%M:%S%.f%#z",
     "%Y-%m-%dT%H:%M:%S%.f",
@@ -266,15 +265,13 @@ def _outside_calendar(column: pl.Series) -> pl.Series:
 
     :returns: (rows,) bool, False for nulls and values of other types.
     """
-    low, high, physical = _EARLIEST, _LATEST, column.to_physical()
     if column.dtype == pl.Time:
-        low, high = 0, _DAY - 1
+        inside = column.dt.hour().is_not_null()
     elif column.dtype in (pl.Date, pl.Datetime):
-        zone = getattr(column.dtype, "time_zone", None)
-        physical = column.cast(pl.Datetime("ms", zone)).to_physical()
+        inside = column.dt.year().is_between(1, 9999)
     else:
         return pl.repeat(False, len(column), dtype=pl.Boolean, eager=True)
-    return ~physical.is_between(low, high).fill_null(True)
+    return column.is_not_null() & ~inside.fill_null(False)
 
 
 def _parse(column: pl.Series, times: TimeFormat) -> pl.Series:
@@ -295,13 +292,10 @@ def _parse(column: pl.Series, times: TimeFormat) -> pl.Series:
 def _from_numbers(column: pl.Series, factor: float | None) -> pl.Series:
     # Float64 holds milliseconds exactly up to 2^53, which is far beyond the year 9999.
     numbers = _stripped(column).cast(pl.Float64, strict=False)
-    numbers = numbers.set(~numbers.is_finite().fill_null(False), None)
     if factor is None:
-        largest = float(str(numbers.abs().max() or 0.0))
-        factor = next(factor for limit, factor in _MAGNITUDES if largest < limit)
-    milliseconds = (numbers * factor).round()
-    milliseconds = milliseconds.set((milliseconds.abs() > _LATEST).fill_null(False), None)
-    return milliseconds.cast(pl.Int64).cast(_MILLISECONDS)
+        finite = numbers.filter(numbers.is_finite()).abs()
+        factor = next(factor for limit, factor in _MAGNITUDES if (finite < limit).all())
+    return (numbers * factor).round().cast(pl.Int64, strict=False).cast(_MILLISECONDS)
 
 
 def _from_iso(column: pl.Series) -> pl.Series:

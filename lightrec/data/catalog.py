@@ -1,20 +1,18 @@
 """The item and user tables that accompany a log, with their texts and attributes."""
 
-from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import polars as pl
 
 from lightrec.data.casts import check_attribute, to_required_ids, to_words
-from lightrec.data.parquet import read_canonical, write_table
+from lightrec.data.parquet import CanonicalTable
 from lightrec.data.schema import Place, Problems
 from lightrec.keys import Column
 
 
-class _Table:
+class _Table(CanonicalTable):
     """Rows with a unique id and any attributes, in the order given."""
 
-    kind: ClassVar[str]
     key: ClassVar[str]
     words: ClassVar[tuple[str, ...]] = ()
 
@@ -32,38 +30,23 @@ class _Table:
             ~ids.is_first_distinct() & ids.is_not_null(),
             lambda row: f"{place.row(row)}: {self.key} '{ids[row]}' is in an earlier row too.",
         )
-        words = [
-            to_words(rows[name], place, problems)
-            if name in rows.columns
-            else pl.repeat(None, rows.height, dtype=pl.String, eager=True).alias(name)
-            for name in self.words
-        ]
+        wordless = [name for name in self.words if name not in rows.columns]
+        rows = rows.with_columns(pl.lit(None, pl.String).alias(name) for name in wordless)
+        words = [to_words(rows[name], place, problems) for name in self.words]
         attributes = [rows[n] for n in rows.columns if n != self.key and n not in self.words]
         for attribute in attributes:
             check_attribute(attribute, place, problems)
         problems.check()
         self._rows = pl.DataFrame([ids, *words, *attributes])
 
-    def __len__(self) -> int:
-        return self._rows.height
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} rows: {', '.join(self._rows.columns)})"
-
-    def write_parquet(self, path: Path | str) -> None:
-        """Write the table as canonical Parquet."""
-        write_table(self._rows, Path(path), self.kind)
-
-    @classmethod
-    def read_parquet(cls, path: Path | str) -> Self:
-        """Read a table written by ``write_parquet``."""
-        return cls(read_canonical(Path(path), cls.kind), place=Place(Path(path)))
 
 
 class Catalog(_Table):
     """The items: ``item`` (str, unique), ``title`` and ``text`` (str, may be null), attributes.
 
-    :param items: the columns above and any others, which become attributes.
+    :param rows: the columns above and any others, which become attributes.
     :param place: the source of the rows, for messages.
     :raises DataError: with all problems (up to 20).
     """
@@ -81,7 +64,7 @@ class Catalog(_Table):
 class Users(_Table):
     """The users: ``user`` (str, unique) and any attributes.
 
-    :param users: one row per user.
+    :param rows: one row per user.
     :param place: the source of the rows, for messages.
     :raises DataError: with all problems (up to 20).
     """

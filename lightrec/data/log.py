@@ -1,11 +1,9 @@
 """The interaction log: events of any kind in the canonical schema."""
 
-from pathlib import Path
-
 import polars as pl
 
-from lightrec.data.casts import TimeFormat, parse_times, to_log_column
-from lightrec.data.parquet import read_canonical, write_table
+from lightrec.data.casts import TimeFormat, to_log_column
+from lightrec.data.parquet import CanonicalTable
 from lightrec.data.schema import LOG_SCHEMA, Place, Problems
 from lightrec.keys import Column
 
@@ -13,7 +11,7 @@ RATING, COUNT, IMPLICIT = "rating", "count", "implicit"
 """Feedback of events without one: with a value, with a count, with neither."""
 
 
-class InteractionLog:
+class InteractionLog(CanonicalTable):
     """What people saw and chose.
 
     One class holds ratings, implicit events, impressions with candidates, logged bandits without
@@ -28,6 +26,8 @@ class InteractionLog:
     :raises DataError: with all problems (up to 20) if the table does not fit the schema.
     """
 
+    kind = "log"
+
     def __init__(
         self, events: pl.DataFrame, *, times: TimeFormat = "auto", place: Place | None = None
     ) -> None:
@@ -41,15 +41,12 @@ class InteractionLog:
                 )
         if events.height == 0:
             problems.add("There are no events.")
-        columns: list[pl.Series | pl.Expr] = []
-        for name, dtype in LOG_SCHEMA.items():
-            if name not in events.columns:
-                columns.append(pl.lit(None, dtype).alias(name))
-            elif name == Column.TIME:
-                columns.append(parse_times(events[name], times, place, problems))
-            else:
-                columns.append(to_log_column(events[name], place, problems))
-        frame = events.with_columns(columns).select(list(LOG_SCHEMA))
+        frame = events.with_columns(
+            to_log_column(events[name], times, place, problems)
+            if name in events.columns
+            else pl.lit(None, dtype).alias(name)
+            for name, dtype in LOG_SCHEMA.items()
+        ).select(list(LOG_SCHEMA))
         valued, counted = (pl.col(name).is_not_null() for name in (Column.VALUE, Column.COUNT))
         plain = pl.when(counted).then(pl.lit(COUNT)).otherwise(pl.lit(IMPLICIT))
         default = pl.when(valued).then(pl.lit(RATING)).otherwise(plain)
@@ -58,11 +55,12 @@ class InteractionLog:
         problems.check()
         self.place = place
         """The source of the events, and the file's names of the columns."""
-        self.events: pl.DataFrame = frame
-        """The events, with all columns of the schema in its order."""
+        self._rows = frame
 
-    def __len__(self) -> int:
-        return self.events.height
+    @property
+    def events(self) -> pl.DataFrame:
+        """The events, with all columns of the schema in its order."""
+        return self._rows
 
     def __repr__(self) -> str:
         known = [c for c in self.events.columns if self.has(c)]
@@ -83,19 +81,6 @@ class InteractionLog:
         named = [pl.format(f"{name} {{}}", name) for name in (Column.SESSION, Column.IMPRESSION)]
         row = pl.format("row {}", pl.int_range(1, pl.len() + 1))
         return self.events.select(pl.coalesce(*named, row).alias(Column.USER)).to_series()
-
-    def write_parquet(self, path: Path | str) -> None:
-        """Write the log as canonical Parquet."""
-        write_table(self.events, Path(path), "log")
-
-    @classmethod
-    def read_parquet(cls, path: Path | str) -> "InteractionLog":
-        """Read a log written by ``write_parquet``.
-
-        :raises DataError: if the file is not such a log, or has a newer schema.
-        """
-        path = Path(path)
-        return cls(read_canonical(path, "log"), place=Place(path))
 
 
 def _check_items(

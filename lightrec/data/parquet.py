@@ -4,9 +4,10 @@ PyArrow reads them because it validates what it reads; polars then takes over th
 metadata of every file that lightrec writes has the version of the schema.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final, Self
 
 import polars as pl
 import pyarrow as pa
@@ -98,31 +99,46 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
-def write_table(frame: pl.DataFrame, path: Path, kind: str) -> None:
-    """Write a table as canonical Parquet."""
-    frame.write_parquet(path, metadata={VERSION_KEY: str(SCHEMA_VERSION), KIND_KEY: kind})
+class CanonicalTable(ABC):
+    """A checked table that can be written as canonical Parquet and read again."""
 
+    kind: ClassVar[str]
+    """What the table is called in files and messages."""
+    _rows: pl.DataFrame
 
-def read_canonical(path: Path, kind: str) -> pl.DataFrame:
-    """Read a table that :func:`write_table` wrote.
+    @abstractmethod
+    def __init__(self, rows: pl.DataFrame, *, place: Place | None = None) -> None: ...
 
-    :param kind: ``log``, ``catalog`` or ``users``.
-    :raises DataError: if the file is no such table, or has a newer schema version.
-    """
-    table = ParquetTable(path)
-    found = table.metadata.get(VERSION_KEY, "")
-    if not found.isdecimal() or table.metadata.get(KIND_KEY) != kind:
-        raise DataError(
-            f"The file is no {kind} table written by lightrec; name the file itself, so that it is "
-            "read as any other Parquet file, or convert it with `lightrec data convert`.",
-            path,
-        )
-    if int(found) > SCHEMA_VERSION:
-        raise DataError(
-            f"The file has schema version {found}; this lightrec reads versions up to "
-            f"{SCHEMA_VERSION}. Update lightrec.",
-            path,
-        )
-    problems = Problems(path)
-    with problems.raising():
-        return table.read(table.names, problems)[0]
+    def __len__(self) -> int:
+        return self._rows.height
+
+    def write_parquet(self, path: Path | str) -> None:
+        """Write the table as canonical Parquet."""
+        metadata = {VERSION_KEY: str(SCHEMA_VERSION), KIND_KEY: self.kind}
+        self._rows.write_parquet(path, metadata=metadata)
+
+    @classmethod
+    def read_parquet(cls, path: Path | str) -> Self:
+        """Read a table that :meth:`write_parquet` wrote.
+
+        :raises DataError: if the file is no such table, or has a newer schema version.
+        """
+        table = ParquetTable(Path(path))
+        found = table.metadata.get(VERSION_KEY, "")
+        if not found.isdecimal() or table.metadata.get(KIND_KEY) != cls.kind:
+            raise DataError(
+                f"The file is no {cls.kind} table written by lightrec; name the file itself, so "
+                "that it is read as any other Parquet file, or convert it with `lightrec data "
+                "convert`.",
+                path,
+            )
+        if int(found) > SCHEMA_VERSION:
+            raise DataError(
+                f"The file has schema version {found}; this lightrec reads versions up to "
+                f"{SCHEMA_VERSION}. Update lightrec.",
+                path,
+            )
+        problems = Problems(path)
+        with problems.raising():
+            rows, place = table.read(table.names, problems)
+        return cls(rows, place=place)

@@ -1,6 +1,6 @@
 """The canonical schema of logs, and the problems that are reported with their places."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -54,9 +54,9 @@ class Place:
         """Return the file's name of a column."""
         return self.names.get(column.name, column.name)
 
-    def within(self, rows: Sequence[int]) -> "Place":
+    def within(self, rows: pl.Series) -> "Place":
         """Return the place of parts of rows, which are named by their rows."""
-        return replace(self, number=lambda index: self.number(int(rows[index])))
+        return replace(self, number=lambda index: self.number(rows[index]))
 
     def value(self, column: pl.Series, row: int, expected: str) -> str:
         """Return a sentence that says that a value is not, for example, ``"a number"``."""
