@@ -1,4 +1,4 @@
-"""Confidence intervals of means over users, the unit that is independent of others."""
+"""95 % confidence intervals of means over users, the unit that is independent of others."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,6 +7,8 @@ import torch
 from scipy.stats import t as student
 from torch import Tensor
 
+LEVEL = 0.95
+"""Probability with which an interval covers the truth."""
 DRAWN_AT_ONCE = 2**22
 """How many users a bootstrap draws at once, which bounds its memory (about 100 MB)."""
 
@@ -19,7 +21,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def mean_interval(values: Tensor, level: float = 0.95) -> Interval:
+def mean_interval(values: Tensor) -> Interval:
     """Interval of a mean over users, and over refits of what measured them where there are several.
 
     For a paired comparison give differences; where a user was measured several times, give the
@@ -27,13 +29,19 @@ def mean_interval(values: Tensor, level: float = 0.95) -> Interval:
     Student's case; several rows are bootstrap refits, see :func:`standard_error`.
 
     :param values: ``(U,)`` one number a user, or ``(J, U)`` one for each refit and user.
-    :param level: probability with which the interval covers the true mean.
     :returns: the mean and its interval, which is infinite for fewer than two users.
     """
-    mean = float(values.double().mean())
-    error, freedom = standard_error(values)
-    half = float(student.ppf((1 + level) / 2, freedom)) * error if freedom else float("inf")
+    return _around(float(values.double().mean()), *standard_error(values))
+
+
+def _around(mean: float, error: float, freedom: float) -> Interval:
+    half = _reach(freedom) * error if freedom else float("inf")
     return Interval(mean, mean - half, mean + half)
+
+
+def _reach(freedom: float) -> float:
+    """How many standard errors Student's interval reaches to either side."""
+    return float(student.ppf((1 + LEVEL) / 2, freedom))
 
 
 def standard_error(values: Tensor) -> tuple[float, float]:
@@ -66,37 +74,24 @@ def standard_error(values: Tensor) -> tuple[float, float]:
     return total**0.5, total**2 / parts
 
 
-def function_interval(
-    function: Callable[[Tensor], Tensor], *groups: Tensor, level: float = 0.95
-) -> Interval:
+def function_interval(function: Callable[[Tensor], Tensor], users: Tensor) -> Interval:
     """Student's interval of a smooth function of means, such as a ratio, by the delta method.
 
-    :param function: from the means ``(M,)`` float64 of all columns, group after group, to a number.
-    :param groups: ``(U, M')`` each, a row a user; users of different groups are independent, and
-        what was measured of the same users stands side by side.
-    :param level: probability with which the interval covers the function of the true means.
-    :returns: the function of the means and its interval, which is infinite where a group has fewer
-        than two users; its freedom is that of the smallest group.
+    :param function: from the means ``(M,)`` float64 of all columns to a number.
+    :param users: ``(U, M)``, a row a user.
+    :returns: the function of the means and its interval, which is infinite for fewer than two
+        users.
     """
-    numbers = [group.double() for group in groups]
-    means = [group.mean(0) for group in numbers]
+    numbers = users.double()
     with torch.enable_grad():
-        point = torch.cat(means).requires_grad_()
+        point = numbers.mean(0).requires_grad_()
         value = function(point)
         (slope,) = torch.autograd.grad(value, point)
-    mean, fewest = float(value.detach()), min(map(len, numbers))
-    if fewest < 2:
-        return Interval(mean, -float("inf"), float("inf"))
-    slopes = slope.split([len(part) for part in means])
-    parts = zip(numbers, means, slopes, strict=True)
-    variance = sum(float(((x - m) @ s).var()) / len(x) for x, m, s in parts)
-    half = float(student.ppf((1 + level) / 2, fewest - 1)) * variance**0.5
-    return Interval(mean, mean - half, mean + half)
+    error = standard_error((numbers - point.detach()) @ slope)
+    return _around(float(value.detach()), *error)
 
 
-def ratio_interval(
-    above: Tensor, below: Tensor, *, paired: bool, level: float = 0.95
-) -> Interval | None:
+def ratio_interval(above: Tensor, below: Tensor, *, paired: bool) -> Interval | None:
     """Fieller's interval of a ratio of two means, which need not lie evenly about it.
 
     Fieller 1954, "Some problems in interval estimation": all ratios that a t-test of
@@ -104,14 +99,13 @@ def ratio_interval(
 
     :param above: ``(U,)`` one number a user, or ``(J, U)`` one for each refit and user.
     :param below: ``(U',)``; the same users in the same order where ``paired``, else others.
-    :param level: probability with which the interval covers the ratio of the true means.
     :returns: None where 0 is not clearly no mean of ``below``: any ratio is possible then.
     """
     error_x, freedom_x = standard_error(above)
     error_y, freedom_y = standard_error(below)
     if not min(freedom_x, freedom_y):
         return None
-    t = float(student.ppf((1 + level) / 2, min(freedom_x, freedom_y)))
+    t = _reach(min(freedom_x, freedom_y))
     # What refits add to one mean has no part in the other.
     x, y = above.double().reshape(-1, above.shape[-1]).mean(0), below.double()
     fewest = min(len(x), len(y))
@@ -129,7 +123,7 @@ def ratio_interval(
 
 
 def bootstrap_interval(
-    values: Tensor, users: Tensor, resamples: int = 2000, seed: int = 0, level: float = 0.95
+    values: Tensor, users: Tensor, resamples: int = 2000, seed: int = 0
 ) -> Interval:
     """Percentile interval of a mean over events, users drawn anew with all their events.
 
@@ -140,7 +134,6 @@ def bootstrap_interval(
     :param users: ``(E,)`` int64, whose event it is.
     :param resamples: how often users are drawn.
     :param seed: of the draws.
-    :param level: probability with which the interval covers the true mean.
     :returns: the mean of the values and its interval, which is infinite for fewer than two users.
     :raises ValueError: where there are no values.
     """
@@ -162,6 +155,6 @@ def bootstrap_interval(
         times = drawn.flatten().bincount(minlength=drawn.numel()).view(len(part), count)
         totals = times.double() @ sums
         means.append(totals[:, 0] / totals[:, 1])
-    ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    ends = torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64)
     low, high = torch.cat(means).quantile(ends).tolist()
     return Interval(mean, low, high)
