@@ -8,18 +8,17 @@ import contextlib
 import hashlib
 import os
 import re
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from tqdm.auto import tqdm
@@ -27,7 +26,7 @@ from tqdm.auto import tqdm
 from lightrec import plugins
 from lightrec.data.catalog import Catalog
 from lightrec.data.fetch import cache_folder
-from lightrec.data.files import usual_mode
+from lightrec.data.files import save_tensors
 from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Column
 
@@ -37,11 +36,9 @@ SHARD = 1024
 """Values encoded before their vectors go to disk: what a killed run may lose."""
 DIGEST = 16
 """Bytes of a text's hash: a clash among a billion texts has a chance of 1e-21."""
+_hash = partial(hashlib.blake2b, digest_size=DIGEST)
 _ENDS = re.compile(r"(?<=[.!?])\s+")
 """Where a sentence ends and another begins."""
-
-
-_Compute: TypeAlias = Callable[[Sequence[Any]], Tensor]
 
 
 class Encoder(ABC):
@@ -197,90 +194,76 @@ def text_vectors(catalog: Catalog, encoder: Encoder) -> Tensor:
 
 
 def _through_cache(
-    fingerprint: str | None, size: int, values: Sequence[Any], compute: _Compute
+    fingerprint: str | None,
+    size: int,
+    values: Sequence[Any],
+    compute: Callable[[Sequence[Any]], Tensor],
 ) -> Tensor:
     """Encode different values once, and with a fingerprint only those that are not on disk yet."""
     # By digest: a list of numbers is a value too, and cannot be a key itself.
-    own = [digest(value if isinstance(value, str) else repr(value)) for value in values]
+    texts = (value if isinstance(value, str) else repr(value) for value in values)
+    own = [_hash(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
     found = dict(zip(own, values, strict=True))
     keys, different = list(found), list(found.values())
     place = {key: row for row, key in enumerate(keys)}
     table = np.zeros((len(place), size), dtype=np.float32)
-    store, missing = None, np.arange(len(place))
+    folder, missing = None, np.arange(len(place))
     if fingerprint is not None:
-        store = VectorCache(cache_folder() / "vectors" / fingerprint, size)
-        missing = np.flatnonzero(~store.fill(keys, table))
+        folder = cache_folder() / "vectors" / fingerprint
+        missing = np.flatnonzero(~_read_vectors(folder, keys, table))
     # By length, so that a batch holds little padding; characters stand in for tokens.
     missing = missing[np.argsort([len(str(different[row])) for row in missing], kind="stable")]
     with tqdm(total=len(missing), desc="Encoding texts", disable=len(missing) < 2000) as bar:
         for start in range(0, len(missing), SHARD):
             shard = missing[start : start + SHARD]
-            table[shard] = compute([different[row] for row in shard]).numpy()
+            vectors = compute([different[row] for row in shard])
+            table[shard] = vectors.numpy()
             bar.update(len(shard))
-            if store is not None:
-                store.add([keys[row] for row in shard], table[shard])
+            if folder is not None:
+                _write_vectors(folder, [keys[row] for row in shard], vectors)
     return torch.from_numpy(table[[place[key] for key in own]])
 
 
-def digest(text: str) -> bytes:
-    """Hash a text's content."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST).digest()
+def _read_vectors(
+    folder: Path, keys: Sequence[bytes], table: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """Copy the vectors of one model that are on disk into a table.
 
+    Its folder holds shards, each written under a temporary name and renamed, so that a killed
+    process leaves whole shards only. One that cannot be read or written is an empty cache.
 
-class VectorCache:
-    """The vectors of one model on disk, found by the hash of the text.
-
-    A folder of shards, each written under a temporary name and renamed, so that a killed process
-    leaves whole shards only. One that cannot be read or written is an empty cache: nothing fails.
-
-    :param folder: of this model alone; made when something is written.
-    :param size: length of the vectors.
+    :param keys: (T,) digests, no two alike.
+    :param table: (T, size); rows found are overwritten.
+    :returns: (T,) bool, which rows were found.
     """
+    rows = {key: row for row, key in enumerate(keys)}
+    found = np.zeros(len(keys), dtype=bool)
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, "np") as shard:
+                names, vectors = shard.get_tensor("keys"), shard.get_tensor("vectors")
+        except (OSError, SafetensorError):
+            continue  # written by something else, or the disk is broken: encode again
+        if vectors.shape != (len(names), table.shape[1]):
+            continue
+        into = np.array([rows.get(name.tobytes(), -1) for name in names], dtype=np.int64)
+        table[into[into >= 0]] = vectors[into >= 0]
+        found[into[into >= 0]] = True
+        if found.all():
+            break
+    return found
 
-    def __init__(self, folder: Path, size: int) -> None:
-        self.folder, self.size = folder, size
 
-    def fill(self, keys: Sequence[bytes], table: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Copy the vectors that are there into a table.
-
-        :param keys: (T,) digests, no two alike.
-        :param table: (T, size) float32; rows found are overwritten.
-        :returns: (T,) bool, which rows were found.
-        """
-        rows = {key: row for row, key in enumerate(keys)}
-        found = np.zeros(len(keys), dtype=bool)
-        for path in sorted(self.folder.glob("*.safetensors")):
-            try:
-                with safe_open(path, "np") as shard:
-                    names, vectors = shard.get_tensor("keys"), shard.get_tensor("vectors")
-            except (OSError, SafetensorError):
-                continue  # written by something else, or the disk is broken: encode again
-            if vectors.shape != (len(names), self.size):
-                continue
-            into = np.array([rows.get(name.tobytes(), -1) for name in names], dtype=np.int64)
-            table[into[into >= 0]] = vectors[into >= 0]
-            found[into[into >= 0]] = True
-            if found.all():
-                break
-        return found
-
-    def add(self, keys: Sequence[bytes], vectors: NDArray[np.float32]) -> None:
-        """Write a shard.
-
-        :param keys: (T,) digests.
-        :param vectors: (T, size) float32.
-        """
-        if not keys:
-            return
-        names = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(-1, DIGEST)
-        shard = hashlib.blake2b(names.tobytes(), digest_size=DIGEST).hexdigest() + ".safetensors"
-        with contextlib.suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
-            os.close(handle)
-            try:
-                with usual_mode(Path(temporary)):
-                    save_file({"keys": names, "vectors": np.ascontiguousarray(vectors)}, temporary)
-                os.replace(temporary, self.folder / shard)
-            finally:
-                Path(temporary).unlink(missing_ok=True)
+def _write_vectors(folder: Path, keys: Sequence[bytes], vectors: Tensor) -> None:
+    """Write a shard of vectors (T, size), under the digests of their texts."""
+    names = b"".join(keys)
+    path = folder / f"{_hash(names).hexdigest()}.safetensors"
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    table = torch.frombuffer(bytearray(names), dtype=torch.uint8).view(-1, DIGEST)
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            save_tensors({"keys": table, "vectors": vectors}, temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)

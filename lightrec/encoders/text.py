@@ -105,13 +105,11 @@ class TextEncoder(TrainableEncoder):
                     return Path(root) / "model"
         return _from_hub(self.model)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str | None:  # type: ignore[override]
         """Hash of all that a vector depends on besides its text: weights, tokenizer, settings."""
-        return self._hash if self.cache else None
-
-    @cached_property
-    def _hash(self) -> str:
+        if not self.cache:
+            return None
         mark = hashlib.blake2b(f"{VERSION} {self.max_length}".encode(), digest_size=DIGEST)
         for path in sorted(self.source.iterdir()):
             if path.suffix in (".json", ".txt", ".model", ".safetensors", ".bin"):

@@ -11,7 +11,7 @@ from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 from torch.nn.functional import cross_entropy
 
-from lightrec.nn.precision import as_float64, at_least_float32, near_float64
+from lightrec.nn.precision import as_float64, at_least_float32
 from lightrec.nn.slates import EMPTY, Slates, chunks, draw_slates, ordered_steps, passed
 
 
@@ -199,6 +199,6 @@ def _invert(logits: Tensor) -> Tensor:
     to exceed the number drawn.
     """
     weights = (logits - logits.amax(-1, keepdim=True)).exp()
-    sums = near_float64(weights).cumsum(-1, dtype=torch.float64)
+    sums = as_float64(weights).cumsum_(-1)
     point = torch.rand((*sums.shape[:-1], 1), dtype=torch.float64, device=sums.device)
     return passed(sums, point).to(logits.device)

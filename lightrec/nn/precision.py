@@ -17,19 +17,9 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(device.type, enabled=False)
 
 
-def near_float64(tensor: Tensor) -> Tensor:
-    """Give a tensor where there is float64: on its device, or else on the CPU."""
-    return tensor.cpu() if tensor.device.type in WITHOUT_FLOAT64 else tensor
-
-
 def as_float64(tensor: Tensor) -> Tensor:
     """Give a tensor in float64: on its device, or on the CPU where the device has no float64."""
-    return near_float64(tensor).double()
-
-
-def as_float32(tensor: Tensor, device: torch.device) -> Tensor:
-    """Give what was computed of :func:`as_float64` in float32, on the device it came from."""
-    return tensor.float().to(device)
+    return (tensor.cpu() if tensor.device.type in WITHOUT_FLOAT64 else tensor).double()
 
 
 def at_least_float32(*tensors: Tensor) -> list[Tensor]:

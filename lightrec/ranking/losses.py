@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightrec.nn.part import Part
-from lightrec.nn.precision import as_float32, as_float64, at_least_float32, full_precision
+from lightrec.nn.precision import as_float64, at_least_float32, full_precision
 from lightrec.ranking.ranker import Ranker
 
 
@@ -42,7 +42,7 @@ def draw_negatives(probabilities: Tensor, number: int) -> tuple[Tensor, Tensor]:
     items = torch.searchsorted(total, points, right=True).clamp(max=len(total) - 1).unique()
     inclusion = -torch.expm1(number * torch.log1p(-chances[items]))
     device = probabilities.device
-    return items.to(device), as_float32(-inclusion.log(), device)
+    return items.to(device), -inclusion.log().float().to(device)
 
 
 ELEMENTS = 1 << 26
@@ -276,7 +276,7 @@ class SampledSoftmaxLoss(DrawnLoss):
 
     def prepare(self, popularity: Tensor) -> None:
         """Make the probabilities of drawing from popularity (N + 1,)."""
-        self.proposal = as_float32(proposal(popularity, self.power), popularity.device)
+        self.proposal = proposal(popularity, self.power).float().to(popularity.device)
 
     def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows) -> Tensor:
         """Corrected cross-entropy; see :meth:`.RankingLoss.forward`."""
@@ -311,7 +311,7 @@ class InBatchLoss(RankingLoss):
 
     def prepare(self, popularity: Tensor) -> None:
         """Make from popularity (N + 1,) how likely a row's next item is each of the items."""
-        self.popularity = as_float32(proposal(popularity, power=1.0), popularity.device)
+        self.popularity = proposal(popularity, power=1.0).float().to(popularity.device)
 
     def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows) -> Tensor:
         """Corrected cross-entropy; see :meth:`.RankingLoss.forward`."""

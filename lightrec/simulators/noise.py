@@ -7,7 +7,7 @@ batch, order or device, gets the same one: contenders can be compared under the 
 import torch
 from torch import Tensor
 
-from lightrec.nn.precision import as_float32, as_float64
+from lightrec.nn.precision import as_float64
 
 # Constants of splitmix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
 # generators"), written as signed 64-bit integers because torch has no unsigned products.
@@ -40,7 +40,7 @@ def uniform(key: Tensor) -> Tensor:
     """Turn keys into numbers strictly between 0 and 1; float64 where the device has it."""
     number = _uniform(key)
     if number.device != key.device:  # in float32 the largest would be 1
-        number = as_float32(number.clamp_max(1 - 2.0**-24), key.device)
+        number = number.clamp_max(1 - 2.0**-24).float().to(key.device)
     return number
 
 
@@ -50,12 +50,12 @@ def _uniform(key: Tensor) -> Tensor:
 
 def gumbel(key: Tensor) -> Tensor:
     """Turn keys into float32 numbers of the standard Gumbel distribution."""
-    return as_float32(-(-_uniform(key).log()).log(), key.device)
+    return -(-_uniform(key).log()).log().float().to(key.device)
 
 
 def normal(key: Tensor) -> Tensor:
     """Turn keys into float32 numbers of the standard normal distribution."""
-    return as_float32(torch.special.ndtri(_uniform(key)), key.device)
+    return torch.special.ndtri(_uniform(key)).float().to(key.device)
 
 
 def below(key: Tensor, number: int) -> Tensor:

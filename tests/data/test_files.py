@@ -3,12 +3,11 @@
 import os
 import stat
 
-import numpy as np
 import pytest
 import torch
 
 from lightrec.data.files import save_tensors
-from lightrec.encoders.base import VectorCache
+from lightrec.encoders.base import Encoder, encoded
 from lightrec.ranking.ranker import Ranker
 from lightrec.testing import tiny
 
@@ -33,10 +32,18 @@ def test_a_part_that_is_saved_twice_follows_the_umask(tmp_path, mode):
         assert modes(tmp_path) == {mode}
 
 
-def test_tensors_and_cached_vectors_follow_the_umask(tmp_path, mode):
+class Lengths(Encoder):
+    size, fingerprint = 1, "lengths"
+
+    def encode(self, values):
+        return torch.tensor([[float(len(value))] for value in values])
+
+
+def test_tensors_and_cached_vectors_follow_the_umask(tmp_path, mode, monkeypatch):
+    monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path / "cache"))
     save_tensors({"a": torch.zeros(3, 2).T}, tmp_path / "a.safetensors")
-    VectorCache(tmp_path, 2).add([b"0" * 16], np.zeros((1, 2), np.float32))
-    assert len(list(tmp_path.iterdir())) == 2
+    assert encoded(Lengths(), ["tea"], ["i"]).tolist() == [[3.0]]
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
     assert modes(tmp_path) == {mode}
 
 
