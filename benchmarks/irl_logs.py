@@ -54,10 +54,7 @@ def write(folder: Path, world: FarLog, sessions: int, seed: int) -> None:
         folder / "data",
         catalog=catalog,
         domain=Repeating(),
-        minimum_value=None,
         k_core=0,
-        split="leave-one-out",
-        equal_times="file",
         new_items=True,
         seed=seed,
     )

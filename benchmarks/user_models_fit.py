@@ -53,10 +53,8 @@ def write_world(world: HabitWorld, out: Path, seed: int) -> EventStore:
         out / "data",
         catalog=world.catalog(),
         domain=Repeating(),
-        minimum_value=None,
         k_core=0,
         split="global-time",
-        equal_times="file",
         seed=seed,
     )
     number = [int(name[5:]) for name in store.catalog["item"]]

@@ -11,7 +11,7 @@ from lightrec import plugins
 from lightrec.data.casts import TimeFormat
 from lightrec.data.domain import Domain
 from lightrec.data.files import check_input
-from lightrec.data.prepare import EqualTimes, Split, prepare
+from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Tables, read_tables
 from lightrec.errors import LightrecError, RecipeError
 from lightrec.keys import Column
@@ -30,10 +30,6 @@ def prepare_log(
     reader: str | None = None,
     columns: dict[str, str] | None = None,
     times: TimeFormat = "auto",
-    minimum_value: float | None = None,
-    k_core: int = 5,
-    split: Split = "leave-one-out",
-    equal_times: EqualTimes = "file",
     seed: int = 0,
     offline: bool = False,
     sessions: int = 10_000,
@@ -78,10 +74,6 @@ def prepare_log(
                 catalog=tables.catalog,
                 users=tables.users,
                 domain=chosen,
-                minimum_value=minimum_value,
-                k_core=k_core,
-                split=split,
-                equal_times=equal_times,
                 seed=seed,
                 **settings,
             )

@@ -107,10 +107,7 @@ def tiny_store(folder: Path) -> EventStore:
         catalog=Catalog(tiny_catalog().items.drop(Column.TEXT, strict=False).with_columns(more)),
         users=Users(pl.DataFrame(people)),
         domain=Domain(),
-        minimum_value=None,
         k_core=0,
-        split="leave-one-out",
-        equal_times="file",
         seed=0,
     )
 

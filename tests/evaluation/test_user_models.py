@@ -101,10 +101,7 @@ def test_the_true_law_makes_the_log_again(tmp_path):
         InteractionLog(pl.DataFrame(rows)),
         tmp_path / "data",
         domain=Domain(),
-        minimum_value=None,
         k_core=0,
-        split="leave-one-out",
-        equal_times="file",
         seed=0,
     )
     assert store.categories() is None

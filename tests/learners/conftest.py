@@ -32,10 +32,7 @@ def bandit(tmp_path_factory):
         InteractionLog(log),
         folder / "data",
         domain=Again(),
-        minimum_value=None,
         k_core=1,
-        split="leave-one-out",
-        equal_times="file",
         seed=0,
     )
     torch.manual_seed(0)

@@ -10,8 +10,7 @@ from lightrec.data.prepare import prepare
 def prepared(log, folder, domain=None, k_core=0):
     """Prepare a frame or a log, leave-one-out, and give the folder."""
     log = log if isinstance(log, InteractionLog) else InteractionLog(log)
-    settings = {"minimum_value": None, "equal_times": "file", "seed": 0, "k_core": k_core}
-    prepare(log, folder, domain=domain or Domain(), split="leave-one-out", **settings)
+    prepare(log, folder, domain=domain or Domain(), k_core=k_core, seed=0)
     return folder
 
 

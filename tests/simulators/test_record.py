@@ -54,10 +54,8 @@ def played(world: Greed, policy: PopularityPolicy) -> tuple[Sessions, SessionLog
 def store(played, tmp_path_factory: pytest.TempPathFactory) -> EventStore:
     folder: Path = tmp_path_factory.mktemp("circle")
     played[1].log().write_parquet(folder / "log.parquet")
-    return prepare(
-        InteractionLog.read_parquet(folder / "log.parquet"), folder / "store", domain=Domain(),
-        minimum_value=None, k_core=0, split="leave-one-out", equal_times="file", seed=0,
-    )  # fmt: skip
+    log = InteractionLog.read_parquet(folder / "log.parquet")
+    return prepare(log, folder / "store", domain=Domain(), k_core=0, seed=0)
 
 
 def test_propensities_are_read_bit_for_bit(played, store: EventStore) -> None:

@@ -9,7 +9,6 @@ from lightrec.data.prepare import prepare
 
 def prepared(events, folder, **settings):
     """Prepare events as they are: nothing filtered, and each user's last ones held out."""
-    usual = {"domain": Domain(), "minimum_value": None, "k_core": 0, "seed": 0}
-    usual |= {"split": "leave-one-out", "equal_times": "file"}
+    usual = {"domain": Domain(), "k_core": 0, "seed": 0}
     log = events if isinstance(events, InteractionLog) else InteractionLog(pl.DataFrame(events))
     return prepare(log, folder, **usual | settings)

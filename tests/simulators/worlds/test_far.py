@@ -105,10 +105,7 @@ def test_log_becomes_a_store(world, tmp_path):
         tmp_path / "store",
         catalog=catalog,
         domain=Domain(),
-        minimum_value=None,
         k_core=0,
-        split="leave-one-out",
-        equal_times="file",
         seed=0,
     )
     assert store.has_nothing
