@@ -22,6 +22,29 @@ class Table:
     rows: Sequence[Sequence[str]]
     own: str = ""
 
+    @classmethod
+    def of(
+        cls,
+        metrics: Metrics,
+        key: str,
+        rows: Mapping[str, str],
+        columns: Mapping[str, str],
+        corner: str = "",
+        own: str = "",
+    ) -> "Table":
+        """Set metrics; rows are left out of which no metric is there.
+
+        :param key: of a metric, such as ``test/{}/{}``, for the row and then the column.
+        :param rows: titles by what stands in the keys, perhaps with braces for the column.
+        :param columns: titles by what stands in the keys.
+        """
+        found = []
+        for row, title in rows.items():
+            values = [metrics.get(key.format(row, "{}").format(column)) for column in columns]
+            if values.count(None) < len(values):
+                found.append([title, *map(number, values)])
+        return cls([corner, *columns.values()], found, own)
+
     def markdown(self) -> str:
         """Set it as Markdown that can be read on a terminal, too."""
         head, *rows = [[cell.replace("|", "/") for cell in row] for row in self._aligned(3)]
@@ -84,11 +107,7 @@ Chart = Bars | Intervals | Sides | Curve
 class Section:
     """A part of the report: plain data, which the page lays out and escapes.
 
-    :param title: the heading.
-    :param text: what stands first.
-    :param tables: in their order.
-    :param charts: drawn side by side.
-    :param note: what stands last, in small print.
+    The text stands first and the note last, in small print; charts are drawn side by side.
     """
 
     title: str
@@ -138,34 +157,17 @@ class Evaluator(ABC):
         """
 
 
-def rows_of(
-    metrics: Metrics, key: str, rows: Mapping[str, str], columns: Sequence[str], digits: int = 3
-) -> list[list[str]]:
-    """Set metrics in rows; those of which no metric is there are left out.
-
-    :param key: of a metric, such as ``test/{}/{}``, for the row and then the column.
-    :param rows: the rows' titles by what stands in the keys, perhaps with braces for the column.
-    :param columns: what stands in the keys.
-    """
-    found = {
-        title: [metrics.get(key.format(row, "{}").format(column)) for column in columns]
-        for row, title in rows.items()
-    }
-    return [
-        [title, *(number(value, digits) for value in values)]
-        for title, values in found.items()
-        if values.count(None) < len(values)
-    ]
-
-
 def number(value: float | None, digits: int = 3) -> str:
     """Set a number for reading."""
     return NOTHING if value is None else f"{value:.{digits}f}"
 
 
-def signed(ends: tuple[float, float, float] | None) -> str:
-    """Set a difference with its 95 % interval: mean, low and high."""
-    return NOTHING if ends is None else "{:+.3f} ({:+.3f} to {:+.3f})".format(*ends)
+def spread(ends: tuple[float, float, float] | None, form: str = "+.3f") -> str:
+    """Set a mean, low and high of its 95 % interval; by default with signs, as a difference."""
+    if ends is None:
+        return NOTHING
+    mean, low, high = (format(end, form) for end in ends)
+    return f"{mean} ({low} to {high})"
 
 
 def interval(metrics: Metrics, key: str) -> tuple[float, float, float] | None:

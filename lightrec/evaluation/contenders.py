@@ -64,13 +64,12 @@ def world_contenders(world: World, learned: Learned = "click") -> Makers:
     }
     users = torch.arange(world.batch_size[0])
 
-    def learned_by(kind: type[LinearBandit]) -> Contender:
-        bandit = kind.from_vectors(world.item_vectors, **settings)
-        return _taught(bandit, bandit, world, users)
+    def taught(kind: type[LinearBandit]) -> Contender:
+        return _taught(kind.from_vectors(world.item_vectors, **settings), world, users)
 
     def epsilon() -> Contender:
         bandit = LinUCB.from_vectors(world.item_vectors, alpha=0.0, **settings)
-        return _taught(EpsilonGreedy(bandit, EPSILON, always_drawn=True), bandit, world, users)
+        return _taught(bandit, world, users, EpsilonGreedy(bandit, EPSILON, always_drawn=True))
 
     makers: Makers = {"random": lambda: RandomPolicy(world.num_items)}
     if type(world).greedy is not World.greedy:
@@ -78,8 +77,8 @@ def world_contenders(world: World, learned: Learned = "click") -> Makers:
     return makers | {
         "constant": lambda: ConstantListPolicy.from_appeal(best_constant(world)),
         "epsilon-greedy": epsilon,
-        "linucb": lambda: learned_by(LinUCB),
-        "thompson": lambda: learned_by(ThompsonSampling),
+        "linucb": lambda: taught(LinUCB),
+        "thompson": lambda: taught(ThompsonSampling),
         "oracle": lambda: Scored(world.oracle),
     }
 
@@ -104,9 +103,8 @@ def run_contenders(
         history = starts.history(users, starts.ends[users], run.users_a.history_length)
         return ConstantListPolicy.from_user_model(run.users_a, history)
 
-    def linear(kind: type[LinearBandit]) -> Contender:
-        bandit = kind.from_vectors(with_biases(run.ranker).detach())
-        return _taught(bandit, bandit, learns_in(), users)
+    def taught(kind: type[LinearBandit]) -> Contender:
+        return _taught(kind.from_vectors(with_biases(run.ranker).detach()), learns_in(), users)
 
     makers = plain_contenders(run)
     if not run.has("policy"):
@@ -115,8 +113,8 @@ def run_contenders(
         "greedy": greedy,
         "constant": constant,
         "epsilon-greedy": lambda: EpsilonGreedy(greedy(), EPSILON, always_drawn=True),
-        "linucb": lambda: linear(LinUCB),
-        "thompson": lambda: linear(ThompsonSampling),
+        "linucb": lambda: taught(LinUCB),
+        "thompson": lambda: taught(ThompsonSampling),
     }
 
 
@@ -133,12 +131,14 @@ def plain_contenders(run: Run) -> Makers:
     }
 
 
-def _taught(shown: Policy, bandit: LinearBandit, simulator: Simulator, users: Tensor) -> Policy:
-    """Let a bandit learn from what is shown by itself, or by a policy that explores around it."""
+def _taught(
+    bandit: LinearBandit, simulator: Simulator, users: Tensor, explorer: Policy | None = None
+) -> Policy:
+    """Let a bandit learn from what it shows, or what a policy shows that explores around it."""
+    shown, best = explorer or bandit, explorer is None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         for seed in range(SEED, SEED + ROUNDS):
-            best = shown is bandit
             play(shown, simulator, users, seed, deterministic=best, record=bandit.learn)
     return shown
 
@@ -172,17 +172,17 @@ def even_mixture(blend: Blend, users: UserModel) -> ScoringPolicy:
 
     It reads as much of a history as the user model does; nothing in it was learned or chosen.
     """
-    transformer = Blend(blend.ranker).freeze()
-    return _sum(ranking(transformer, users.choice.history_length), users, 1.0)
+    return mixture(Blend(blend.ranker).freeze(), users, 1.0, users.choice.history_length)
 
 
-def mixture(blend: Blend, users: UserModel, weight: float) -> ScoringPolicy:
-    """Make the policy of the blend's scores plus ``weight`` times a user model's utilities."""
-    return _sum(ranking(blend), users, weight)
+def mixture(
+    blend: Blend, users: UserModel, weight: float, length: int | None = None
+) -> ScoringPolicy:
+    """Make the policy of the blend's scores plus ``weight`` times a user model's utilities.
 
-
-def _sum(ranked: Scores, users: UserModel, weight: float) -> ScoringPolicy:
-    liked = utilities(users)
+    :param length: how many of a history's last items the blend reads; None for all.
+    """
+    ranked, liked = ranking(blend, length), utilities(users)
     return ScoringPolicy(users.num_items, lambda history: ranked(history) + weight * liked(history))
 
 

@@ -21,8 +21,7 @@ from lightrec.evaluation.base import (
     Table,
     interval,
     keys_of,
-    rows_of,
-    signed,
+    spread,
 )
 from lightrec.evaluation.slices import (
     SLICES,
@@ -229,8 +228,7 @@ def ranking_table(
     """Set how well the held-out events are ranked."""
     words = {"ndcg": "NDCG", "recall": "Recall", "mrr": "MRR"}
     columns = {f"{m}@{k}": f"{title}@{k}" for m, title in words.items() for k in cutoffs}
-    rows = rows_of(metrics, "test/{}/{}", rankers(metrics), [*columns])
-    return Table([corner, *columns.values()], rows, "blend")
+    return Table.of(metrics, "test/{}/{}", rankers(metrics), columns, corner, "blend")
 
 
 def validation_table(metrics: Metrics) -> Table | None:
@@ -239,8 +237,8 @@ def validation_table(metrics: Metrics) -> Table | None:
     if not names or "validation/ndcg@10" not in metrics:
         return None
     titles = {"": "blend"} | {f"{name}/": RANKERS.get(name, name) for name in names}
-    rows = rows_of(metrics, "validation/{}{}", titles, ["ndcg@10"])
-    return Table(["validation events", "NDCG@10"], rows)
+    head = {"ndcg@10": "NDCG@10"}
+    return Table.of(metrics, "validation/{}{}", titles, head, "validation events")
 
 
 def verdict(metrics: Metrics, validation: Metrics) -> list[str]:
@@ -262,7 +260,7 @@ def verdict(metrics: Metrics, validation: Metrics) -> list[str]:
     if gained := interval(metrics, ADVANTAGE.format(best)):
         _, low, high = gained
         outcome = "is better" if low > 0 else "is worse" if high < 0 else "is not clearly different"
-        sentence += f", and the blend {outcome}: {signed(gained)}"
+        sentence += f", and the blend {outcome}: {spread(gained)}"
     return [*found, f"{sentence}."]
 
 
@@ -273,10 +271,10 @@ def beyond_the_mean(metrics: Metrics) -> Section | None:
         return None
     first, *_ = shown
     counts = {s: int(metrics.get(f"test/{first}/{s}/events", 0)) for s in SLICES}
-    slices = [name for name in SLICES if counts[name]]
-    served = [["events", *(f"{counts[s]:,}" for s in slices)]]
-    served += rows_of(metrics, "test/{}/{}/ndcg@10", shown, slices)
-    listed = rows_of(metrics, "test/{}/{}", shown, [*RECOMMENDED])
+    slices = {name: title for name, title in SLICES.items() if counts[name]}
+    own = shown[first]
+    served = Table.of(metrics, "test/{}/{}/ndcg@10", shown, slices, "NDCG@10 of", own)
+    served.rows = [["events", *(f"{counts[s]:,}" for s in slices)], *served.rows]
     text = (
         "NDCG@10 over parts of the held-out events, then the ten items that each contender "
         "recommends."
@@ -289,10 +287,7 @@ def beyond_the_mean(metrics: Metrics) -> Section | None:
     return Section(
         "Whom it serves, and with what",
         text,
-        [
-            Table(["NDCG@10 of", *(SLICES[s] for s in slices)], served, shown[first]),
-            Table(["", *RECOMMENDED.values()], listed, shown[first]),
-        ],
+        [served, Table.of(metrics, "test/{}/{}", shown, RECOMMENDED, own=own)],
         note="Users are split into thirds by the number of their training events; users with "
         "equally long histories stay together. The percentile is the share of the catalog that is "
         "less popular: items drawn at random have 0.5.",

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lightrec.data.readers.predictions import KNOWN, SCORE, read_predictions
 from lightrec.errors import DataError
-from lightrec.evaluation.base import Metrics, Table, interval, keys_of, signed
+from lightrec.evaluation.base import Metrics, Table, interval, keys_of, spread
 from lightrec.evaluation.held_out import HeldOutLog, by_history, held_out_metrics
 from lightrec.intervals import bootstrap_interval
 from lightrec.keys import Column, Key
@@ -164,9 +164,9 @@ def lines(metrics: Metrics) -> str:
     columns["all"] = f"all {users:,} tested users"
     rows = []
     for who, title in WHO.items():
-        keys = (f"predictions/{part}/{who}/{COMPARED}" for part in columns)
-        shown = [signed(interval(metrics, key)) for key in keys]
-        rows.append([title, *(s if who == "difference" else s.replace("+", "") for s in shown)])
+        ends = (interval(metrics, f"predictions/{part}/{who}/{COMPARED}") for part in columns)
+        form = "+.3f" if who == "difference" else ".3f"
+        rows.append([title, *(spread(each, form) for each in ends)])
     found = [Table(["NDCG@10 (95 %)", *columns.values()], rows).text()]
     if present < users:
         found.append(

@@ -7,7 +7,6 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.evaluation.base import (
-    NOTHING,
     Bars,
     Evaluator,
     Findings,
@@ -17,8 +16,7 @@ from lightrec.evaluation.base import (
     Table,
     interval,
     number,
-    rows_of,
-    signed,
+    spread,
 )
 from lightrec.evaluation.comparison import RATIOS, compare, transfer_ratios
 from lightrec.evaluation.contenders import (
@@ -86,13 +84,11 @@ class SimulatedSessions(Evaluator):
         learned = torch.from_numpy(run.users_a.learned_from(starts.num_users))
         contenders = {name: make() for name, make in plain_contenders(run).items()}
         simulators = [self._simulator(run, refit, starts, len(users)) for refit in refits]
-        found: dict[str, float] = {"simulator/refits": len(refits)}
+        found: dict[str, dict[str, float]] = {ALL: {"refits": len(refits)}}
         if search:
-            weight = self._mixture(run, starts, learned, seed)
-            found["simulator/mixture/weight"] = weight
+            weight = found[ALL]["mixture/weight"] = self._mixture(run, starts, learned, seed)
             contenders["mixture"] = mixture(run.blend, run.users_a, weight)
-            length = run.users_b.choice.history_length
-            history = starts.history(users, starts.ends[users], length)
+            history = starts.history(users, starts.ends[users], run.users_b.history_length)
             known = [
                 ConstantListPolicy.from_user_model(run.users_b, history),
                 PopularityPolicy.from_appeal(torch.from_numpy(run.data.popularity())),
@@ -101,20 +97,17 @@ class SimulatedSessions(Evaluator):
                 simulators[0], users, seed * 1000 + SEARCH, known=known
             )
         there, away = self._abroad(run, simulators, users, contenders, seed)
-        found |= {f"simulator/{key}": v for key, v in (compare(there) | away).items()}
+        found[ALL] |= compare(there) | away
         new = ~learned[users]
-        found["simulator_new/users"] = float(new.sum())
+        found[NEW] = {"users": float(new.sum())}
         if new.sum() > 1:
-            apart = {n: [s.of_users(new) for s in played] for n, played in there.items()}
-            found |= {f"simulator_new/{key}": v for key, v in compare(apart).items()}
-        if not self.rounds_at_home:
-            return found
-        seeds = [seed * 1000 + round_ for round_ in range(self.rounds_at_home)]
-        home = self._simulator(run, run.users_a, starts, len(users))
-        here = {name: [played] for name, played in judge(contenders, home, users, seeds).items()}
-        found |= {f"simulator_a/{key}": v for key, v in compare(here).items()}
-        ratios = transfer_ratios(here, there)
-        return found | {f"transfer_ratio/{key}": value for key, value in ratios.items()}
+            found[NEW] |= compare({n: [s.of_users(new) for s in all_] for n, all_ in there.items()})
+        if self.rounds_at_home:
+            seeds = [seed * 1000 + round_ for round_ in range(self.rounds_at_home)]
+            home = self._simulator(run, run.users_a, starts, len(users))
+            here = {n: [played] for n, played in judge(contenders, home, users, seeds).items()}
+            found |= {HOME: compare(here), "transfer_ratio": transfer_ratios(here, there)}
+        return {f"{part}/{key}": value for part, own in found.items() for key, value in own.items()}
 
     def _abroad(
         self,
@@ -198,8 +191,8 @@ class Returns:
         return None if beyond.mean() > 0.5 else float(logs.mean().exp()) / (24 * 3600)
 
 
-ALL, NEW = "simulator", "simulator_new"
-"""Prefixes of the metrics of all users, and of those new to user model A and to the policy."""
+ALL, NEW, HOME = "simulator", "simulator_new", "simulator_a"
+"""Prefixes of metrics: of all users in B, of those new to A and to the policy, of all in A."""
 COLUMNS = {
     "accepted": "accepted a session",
     "length": "steps",
@@ -241,7 +234,7 @@ def verdict(metrics: Metrics) -> list[str]:
         outcome = "more" if low > 0 else "fewer" if high < 0 else "no clearly different number of"
         found.append(
             f"In user model B the policy's sessions hold {outcome} accepted items than those of "
-            f"{title}: {signed(ends)}."
+            f"{title}: {spread(ends)}."
         )
     return found
 
@@ -262,17 +255,16 @@ def section(metrics: Metrics) -> Section:
     )
     groups = everyone, new, paired(metrics, of="reward_b")
     head = ["", "accepted a session, all users", "new users", "learned reward (B), all users"]
-    rows = rows_of(metrics, ALL + "/{}/{}", titles, [*COLUMNS])
     differences = [
-        [f"policy − {title}", *(signed(of.get(title)) for of in groups)] for title in everyone
+        [f"policy − {title}", *(spread(of.get(title)) for of in groups)] for title in everyone
     ]
-    tables = [Table(["", *COLUMNS.values()], rows, "policy"), Table(head, differences)]
+    reached = Table.of(metrics, ALL + "/{}/{}", titles, COLUMNS, own="policy")
     return Section(
         "Whole sessions, in user model B",
         "User model B is of another class than A, was fitted on the other half of the users, and "
         f"has item vectors of its own; it was fitted {_times(metrics)}, and every contender plays "
         "in each fit. All contenders meet the same users with the same chance.",
-        tables + _ratios(metrics, titles),
+        [reached, Table(head, differences), *_ratios(metrics, titles)],
         charts,
         "The mixture adds user model A's utilities to the blend's scores, with the weight "
         f"{metrics.get('simulator/mixture/weight', 0):g}, which was accepted most in A; the even "
@@ -291,17 +283,15 @@ def _ratios(metrics: Metrics, titles: Mapping[str, str]) -> list[Table]:
     for name, title in titles.items():
         for key, column in RATIO_TITLES.items():
             end = f"policy-minus-{name}/{key}"
-            home, away = (interval(metrics, f"{place}/{end}") for place in ("simulator_a", ALL))
-            if home is not None:
-                ratio = _ratio(metrics, name, key)
-                rows.append([f"policy − {title}, {column}", signed(home), signed(away), ratio])
+            if f"{HOME}/{end}" in metrics:
+                sides = (spread(interval(metrics, f"{place}/{end}")) for place in (HOME, ALL))
+                rows.append([f"policy − {title}, {column}", *sides, _ratio(metrics, name, key)])
     head = ["", "in user model A", "in user model B", "transfer ratio"]
     return [Table(head, rows)] if rows else []
 
 
 def _ratio(metrics: Metrics, name: str, key: str) -> str:
-    ratio = interval(metrics, f"transfer_ratio/{name}/{key}")
-    return NOTHING if ratio is None else "{:.2f} ({:.2f} to {:.2f})".format(*ratio)
+    return spread(interval(metrics, f"transfer_ratio/{name}/{key}"), ".2f")
 
 
 def summary(metrics: Metrics) -> str:
@@ -309,17 +299,15 @@ def summary(metrics: Metrics) -> str:
     titles = contenders(metrics)
     if not titles:
         return ""
-    everyone, new = paired(metrics), paired(metrics, NEW)
+    groups = [paired(metrics)]
     head = ["user model B", "accepted", "steps", "per step", "policy’s advantage (95 %)"]
-    if new:
+    if new := paired(metrics, NEW):
+        groups.append(new)
         head.append(f"with {int(metrics.get(f'{NEW}/users', 0)):,} new users")
     rows = []
     for name, title in titles.items():
-        accepted, length, step = (
-            metrics[f"{ALL}/{name}/{key}"] for key in ("accepted", "length", "per_step")
-        )
-        groups = (everyone, new) if new else (everyone,)
-        shown = [signed(of[title]) if title in of else "" for of in groups]
+        accepted, length, step = (metrics[f"{ALL}/{name}/{key}"] for key in list(COLUMNS)[:3])
+        shown = [spread(of[title]) if title in of else "" for of in groups]
         rows.append([title, number(accepted), number(length, 2), number(step), *shown])
     note = f"B was fitted {_times(metrics)}; intervals count users and fits."
     lines = [Table(head, rows).text(), note]
@@ -331,7 +319,7 @@ def summary(metrics: Metrics) -> str:
     if ratios:
         columns = ["transfer ratio: advantage in B over A", "accepted", "per step"]
         lines += ["", Table(columns, ratios).text()]
-    elif "simulator_a/policy/accepted" in metrics:
+    elif f"{HOME}/policy/accepted" in metrics:
         lines += ["", "The policy has no advantage in A that is clearly above 0."]
     return "\n".join(lines)
 
@@ -351,7 +339,7 @@ def sensitivity(metrics: Metrics, rows: Sequence[Mapping[str, str]]) -> Section:
     for row in rows:
         advantages = paired(metrics, f"sensitivity/{row['name']}")
         accepted = number(metrics[f"sensitivity/{row['name']}/policy/accepted"])
-        table.append([row["title"], accepted, *(signed(ends) for ends in advantages.values())])
+        table.append([row["title"], accepted, *map(spread, advantages.values())])
         drawn[row["title"]] = advantages[CONTENDERS["blend"]]
     heads = [f"policy − {title}" for title in paired(metrics, f"sensitivity/{rows[0]['name']}")]
     return Section(

@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from lightrec.data.domain import showable
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import COLD, TEST, EventStore
-from lightrec.evaluation.base import NOTHING, Curve, Metrics, Section, Table, number, rows_of
+from lightrec.evaluation.base import NOTHING, Curve, Metrics, Section, Table, number
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.base import Evidence, ItemModel
@@ -227,7 +227,9 @@ def cold_section(metrics: Metrics) -> Section | None:
     """Show how new items are ranked, and what their places cost others; None without any."""
     if "cold/events" not in metrics:
         return None
-    among = rows_of(metrics, "cold/{}/{}@10", TITLES, ["recall", "ndcg"])
+    words = {"recall": "Recall@10", "ndcg": "NDCG@10"}
+    corner = "among new items alone"
+    among = Table.of(metrics, "cold/{}/{}@10", TITLES, words, corner, TITLES["map"])
     policies = {f"places-{places}": f"{places} reserved" for places in PLACES} | {
         f"explore-{rate}": f"each at random, {100 * rate:.0f} %" for rate in RATES
     }
@@ -249,7 +251,7 @@ def cold_section(metrics: Metrics) -> Section | None:
         "list of ten they appear only in places of their own: the last places are reserved, or "
         "each place is drawn at random, so that all new items are tried.",
         [
-            Table(["among new items alone", "Recall@10", "NDCG@10"], among, TITLES["map"]),
+            among,
             Table(["places of ten", "Recall@10, new", "NDCG@10, others", "others lose"], rows),
         ],
         [curve],

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lightrec.data.store import EventStore
-from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Sides, Table, rows_of
+from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Sides, Table
 from lightrec.keys import PADDING, Key
 from lightrec.run import Run
 from lightrec.simulators import noise
@@ -308,11 +308,11 @@ SIDES = {
 
 def statistics_section(metrics: Metrics) -> Section:
     """Show how logged sessions look when played again."""
-    sides = ["real", "simulated"]
-    compared = rows_of(metrics, "statistics/{}/total_variation{}", COMPARED, ["", "/real_halves"])
+    sides = {"real": "real", "simulated": "simulated"}
+    pairs = {"": "simulated − real", "/real_halves": "half − half of real"}
     tables = [
-        Table(["total variation", "simulated − real", "half − half of real"], compared),
-        Table(["", *sides], rows_of(metrics, "statistics/{}", SIDES, sides)),
+        Table.of(metrics, "statistics/{}/total_variation{}", COMPARED, pairs, "total variation"),
+        Table.of(metrics, "statistics/{}", SIDES, sides),
     ]
     panels = {"popularity": ([f"top-{p}" for p in TOP], "share of choices by share of items (%)")}
     if "statistics/length/total_variation" in metrics:
@@ -367,12 +367,12 @@ class KnownTruth(Evaluator):
             f"truth/{name}/spearman": spearman_within_sets(score, held_out.reward)
             for name, score in scores.items()
         }
-        rows = rows_of(metrics, "truth/{}/{}", TITLES, ["spearman"])
+        head = {"spearman": "Spearman"}
         section = Section(
             "The truth, known in this world",
             "Mean within-set Spearman correlation of each score with the true reward, over the "
             "candidates of fresh sessions that no stage has seen.",
-            [Table(["", "Spearman"], rows, "learned reward")],
+            [Table.of(metrics, "truth/{}/{}", TITLES, head, own="learned reward")],
         )
         return Findings(metrics, [section], summary=truth_line(metrics))
 

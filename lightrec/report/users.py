@@ -7,22 +7,18 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from lightrec.evaluation.base import (
-    NOTHING,
-    Bars,
-    Chart,
-    Intervals,
-    Metrics,
-    Section,
-    Table,
-    rows_of,
-)
+from lightrec.evaluation.base import NOTHING, Bars, Chart, Intervals, Metrics, Section, Table
 from lightrec.report import charts
 from lightrec.run import Run
 from lightrec.users.reward_explained import EXPLAINED
 
 MODELS = {"a": "user model A", "b": "user model B"}
-COLUMNS = ("log_likelihood", "popularity", "calibration_error", "temperature")
+COLUMNS = {
+    "log_likelihood": "log-likelihood",
+    "popularity": "popularity",
+    "calibration_error": "calibration error",
+    "temperature": "temperature",
+}
 PARTS = {
     f"{model}/{name}": f"{title}, user model {model.upper()}"
     for name, title in {
@@ -40,18 +36,16 @@ LEVEL = "any item"
 
 def user_models_section(metrics: Metrics) -> Section:
     """Show how well the user models predict held-out choices, leaving, values and returns."""
-    head = ["", "log-likelihood", "popularity", "calibration error", "temperature"]
-    tables = [Table(head, rows_of(metrics, "choice/{}/{}", MODELS, COLUMNS))]
-    parts = rows_of(metrics, "choice/{}/{}", PARTS, ["log_likelihood", "constant"])
-    if parts:
-        tables.append(Table(["", "log-likelihood", "same for all users"], parts))
+    compared = {"log_likelihood": "log-likelihood", "constant": "same for all users"}
+    choices = Table.of(metrics, "choice/{}/{}", MODELS, COLUMNS)
+    parts = Table.of(metrics, "choice/{}/{}", PARTS, compared)
     return Section(
         "The user models",
         "Mean log-likelihood of a held-out choice among its candidates, in nats (higher is "
         "better), next to a model that knows popularity only, fitted in the same way; the expected "
         "calibration error of the probabilities of all alternatives; and the temperature by which "
         "validation choices calibrated them.",
-        tables,
+        [choices, parts] if parts.rows else [choices],
         note=returns_left_out(metrics),
     )
 
