@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 
-.PHONY: help demo test check docs links format bench figures clean
+.PHONY: help demo test check docs links pages format bench clean
 
 help:
 	@echo 'make demo    install, then learn a recommender for films from MovieLens-100K'
@@ -12,9 +12,9 @@ help:
 	@echo 'make check   lint, formatting, types, layers, documentation'
 	@echo 'make docs    build the documentation into docs/_build'
 	@echo 'make links   look whether the documentation'"'"'s outside links still work'
+	@echo 'make pages   write into the documentation what is made from code and from benchmarks/results'
 	@echo 'make format  mend what the linter can mend'
 	@echo 'make bench NAME=ranking   run one benchmark; finished cells are kept'
-	@echo 'make figures write the tables and numbers of the documentation from benchmarks/results'
 	@echo 'make clean   remove .venv, runs and caches'
 
 $(BIN)/python:
@@ -44,7 +44,7 @@ check: $(VENV)/.developing docs
 	$(BIN)/lint-imports
 
 # Strict: a warning is an error, and so is a name that the reference does not have. All pages are
-# read anew (-E), since parts of them are made from code.
+# read anew (-E), since the docstrings among them come from code.
 docs: $(VENV)/.developing
 	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -E -W --keep-going -n -q -b html docs docs/_build/html
 	@echo 'docs/_build/html/README.html'
@@ -52,15 +52,15 @@ docs: $(VENV)/.developing
 links: $(VENV)/.developing
 	$(BIN)/sphinx-build -q -b linkcheck docs docs/_build/links
 
+pages: $(VENV)/.developing
+	$(BIN)/python -m docs.generated
+
 format: $(VENV)/.developing
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
-
-figures: $(VENV)/.developing
-	$(BIN)/python -m benchmarks.figures
 
 clean:
 	rm -rf $(VENV) runs

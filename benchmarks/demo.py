@@ -1,4 +1,4 @@
-"""What the pages show of the demo: `make bench NAME=demo`, then `make figures`.
+"""What the pages show of the demo: `make bench NAME=demo`, then `make pages`.
 
 It runs what `make demo` runs, keeps the metrics and what `lightrec recommend` prints, and puts the
 report's picture among the documentation's. `--run FOLDER` takes a finished run instead of a new

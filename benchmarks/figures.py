@@ -1,70 +1,32 @@
-"""Puts the benchmarks' figures into the documentation: `make figures`.
+"""The benchmarks' figures in the documentation, which `make pages` writes.
 
-A page asks for one with two comments, which its reader does not see, and what stands between them
-is made from a results file:
-
-    <!-- from far: far.table -->
-    | … |
-    <!-- end -->
-
-    a gain of <!-- from far: mean far/seed-* truth/gain .3f -->0.080<!-- end -->
-
-The first word names ``benchmarks/results/far.json``. Then comes what gives the text: a function of
-a benchmark's module, which takes the file's cells, or a function of this module; then its
-arguments. A test holds every page to what the files say.
+``<!-- from far: far.table -->`` on a page asks for one. The first word names
+``benchmarks/results/far.json``. Then comes what gives the text: a function of a benchmark's module,
+which takes the file's cells, or one of :data:`BY_NAME`; then its arguments.
 """
 
 import json
-import re
 import statistics
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from importlib import import_module
-from pathlib import Path
 
 from benchmarks.cells import RESULTS, today
 
-ROOT = Path(__file__).parents[1]
-MARKED = re.compile(r"<!-- from (\w+): (.+?) -->(.*?)<!-- end -->", re.DOTALL)
 Cells = dict[str, dict]
 
 
-def pages() -> list[Path]:
-    """List the pages that may hold figures."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-
-
-def fill(text: str) -> str:
-    """Put between each pair of marks what it asks for.
-
-    :raises ValueError: where a mark asks for what is not there.
-    """
-    return MARKED.sub(_filled, text)
-
-
-def _filled(mark: re.Match[str]) -> str:
-    results, asked, held = mark.groups()
-    name, *arguments = asked.split()
-    alone = held.startswith("\n")
-    if not alone and mark.start() == mark.string.rfind("\n", 0, mark.start()) + 1:
-        raise ValueError(f"The mark `from {results}: {asked}` would end its paragraph: move it.")
-    try:
-        found = _function(name)(read(results), *arguments)
-    except (OSError, ImportError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"The mark `from {results}: {asked}` asks in vain: {error!r}.") from error
-    found = f"\n{found}\n" if alone else found
-    return f"<!-- from {results}: {asked} -->{found}<!-- end -->"
+def figure(results: str, name: str, *arguments: str) -> str:
+    """Make what a page asks for of a results file."""
+    module, _, function = name.rpartition(".")
+    made = getattr(import_module(f"benchmarks.{module}"), function) if module else BY_NAME[name]
+    return made(read(results), *arguments)
 
 
 def read(results: str) -> Cells:
     """Give the cells of a results file."""
     held = json.loads((RESULTS / f"{results}.json").read_text(encoding="utf-8"))
     return today({key: cell for key, cell in held.items() if isinstance(cell, dict)})
-
-
-def _function(name: str) -> Callable[..., str]:
-    module, _, function = name.rpartition(".")
-    return getattr(import_module(f"benchmarks.{module}"), function) if module else BY_NAME[name]
 
 
 def numbers(cells: Cells, key: str, metric: str) -> list[float]:
@@ -102,16 +64,3 @@ BY_NAME = {
     "highest": _of(max),
 }
 """What takes patterns of cells' keys and of metrics, and a format of Python's."""
-
-
-def main() -> None:
-    """Write every page anew whose figures are not those of the results."""
-    for page in pages():
-        text = page.read_text(encoding="utf-8")
-        if (filled := fill(text)) != text:
-            page.write_text(filled, encoding="utf-8")
-            print(page.relative_to(ROOT))
-
-
-if __name__ == "__main__":
-    main()

@@ -3,6 +3,7 @@
 The package must be installed, since the reference is made from it. Nothing is fetched.
 """
 
+import re
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from docs.generated import fill
+from docs.generated import submodules
 
 project = "lightrec"
 author = "the lightrec contributors"
@@ -52,10 +53,32 @@ linkcheck_timeout = 20
 linkcheck_retries = 2
 
 
-def _fill(app: Sphinx, page: str, source: list[str]) -> None:
-    source[0] = fill(source[0])
+MODULES = re.compile(r"<!-- from code: modules (.+?) -->.*?<!-- end -->", re.DOTALL)
+TREES = ("README", "reference/python")
+"""Pages whose links to other pages are the table of contents."""
+
+
+def _complete(app: Sphinx, page: str, source: list[str]) -> None:
+    source[0] = MODULES.sub(_whole_docstrings, source[0])
+    if page in TREES:
+        source[0] += "".join(map(_contents, source[0].split("\n## ")))
+
+
+def _whole_docstrings(mark: re.Match[str]) -> str:
+    return "\n".join(
+        f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n"
+        for given in mark[1].split()
+        for name in submodules(given)
+    )
+
+
+def _contents(section: str) -> str:
+    links = dict.fromkeys(re.findall(r"\]\(([\w/-]+)\.md\)", section))
+    caption = section.partition("\n")[0].removeprefix("# ")
+    lines = ["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *links, "```", ""]
+    return "\n".join(lines) if links else ""
 
 
 def setup(app: Sphinx) -> None:
-    """Fill in the generated parts of every page before it is read."""
-    app.connect("source-read", _fill)
+    """Give the pages what only the built documentation has, before they are read."""
+    app.connect("source-read", _complete)

@@ -1,10 +1,21 @@
-"""The parts of the documentation that are made from the code, when the documentation is built.
+"""The parts of the documentation that are made: `make pages` writes them into the pages.
 
-A page asks for one with a comment, ``<!-- generated: commands -->``, which a reader of the page on
-GitHub does not see. Pages hold their prose; what is here holds names, options and docstrings.
+A page asks for one with two comments, which its reader does not see, and what stands between them
+is made from the code or from a benchmark's results:
+
+    <!-- from code: hooks -->
+    …
+    <!-- end -->
+
+    a gain of <!-- from far: mean far/seed-* truth/gain .3f -->0.080<!-- end -->
+
+After ``code`` comes a function of this module with its arguments, see :data:`MADE`. Any other first
+word names a file of results, and :mod:`benchmarks.figures` makes what the page asks for. A test
+compares every page with what would be written now.
 """
 
 import argparse
+import inspect
 import os
 import pkgutil
 import re
@@ -12,26 +23,46 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+from benchmarks import figures
 from lightrec import hookspecs, plugins
-from lightrec.cli.command import parser_of, summary
+from lightrec.cli.command import parser_of
+from lightrec.keys import Key
 from lightrec.stages.recipes import in_order, load
 
-MARK = re.compile(r"^<!-- generated: (\w+) ?(.*?) -->$", re.MULTILINE)
+ROOT = Path(__file__).parents[1]
+MARKED = re.compile(r"<!-- from (\w+): (.+?) -->(.*?)<!-- end -->", re.DOTALL)
 SHIPPED = ("lightrec", "lightrec-gym", "lightrec-video")
 """The distributions of this repository whose recipes and parts the reference shows."""
 
 
+def pages() -> list[Path]:
+    """List the pages that may hold what is made."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
 def fill(text: str) -> str:
-    """Put in place of each mark what it asks for."""
-    return MARK.sub(lambda mark: KINDS[mark[1]](*mark[2].split()), text)
+    """Put between each pair of marks what it asks for.
+
+    :raises ValueError: where a mark asks for what is not there.
+    """
+    return MARKED.sub(_filled, text)
 
 
-def contents(heading: str) -> str:
-    """Give the table of contents of the pages that README.md links below a heading."""
-    page = (Path(__file__).parent / "README.md").read_text(encoding="utf-8")
-    section = page.split(f"## {heading}\n")[1].split("\n## ")[0]
-    links = re.findall(r"\]\(([^):]+)\.md\)", section)
-    return "\n".join(["```{toctree}", ":hidden:", f":caption: {heading}", "", *links, "```"])
+def _filled(mark: re.Match[str]) -> str:
+    source, asked, held = mark.groups()
+    name, *arguments = asked.split()
+    alone = held.startswith("\n")
+    if not alone and mark.start() == mark.string.rfind("\n", 0, mark.start()) + 1:
+        raise ValueError(f"The mark `from {source}: {asked}` would end its paragraph: move it.")
+    try:
+        if source == "code":
+            found = MADE[name](*arguments)
+        else:
+            found = figures.figure(source, name, *arguments)
+    except (OSError, ImportError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"The mark `from {source}: {asked}` asks in vain: {error!r}.") from error
+    found = f"\n{found}\n" if alone else found
+    return f"<!-- from {source}: {asked} -->{found}<!-- end -->"
 
 
 def commands() -> str:
@@ -39,7 +70,7 @@ def commands() -> str:
     os.environ["COLUMNS"] = "92"
     sections = []
     for name, part in shipped(plugins.COMMANDS).items():
-        sections.append(f"## `lightrec {name}`\n\n{summary(part.path)}\n")
+        sections.append(f"## `lightrec {name}`\n")
         sections.append(_command(parser_of(part.load(), name)))
     return "\n".join(sections)
 
@@ -47,20 +78,23 @@ def commands() -> str:
 def shipped(slot: str) -> dict[str, plugins.Part]:
     """Give the parts of a slot that this repository provides."""
     parts = plugins.installed().parts[slot]
-    return {n: part for n, part in parts.items() if part.distribution.split()[0] in SHIPPED}
+    return {name: part for name, part in parts.items() if _distribution(part) in SHIPPED}
+
+
+def _distribution(part: plugins.Part) -> str:
+    return part.distribution.split()[0]
 
 
 def _command(parser: argparse.ArgumentParser) -> str:
-    parts = [f"```text\n{parser.format_usage().removeprefix('usage: ').rstrip()}\n```\n"]
-    if parser.description:
-        parts.append(f"{parser.description}\n")
+    usage = parser.format_usage().removeprefix("usage: ").rstrip()
+    parts = [f"{parser.description}\n\n```text\n{usage}\n```\n"]
     rows = [
-        f"| {_names(action)} | {(action.help or '').replace('|', chr(92) + '|')} |"
+        [_names(action), action.help or ""]
         for action in parser._actions
         if not isinstance(action, argparse._HelpAction)
     ]
     if rows:
-        parts += ["| argument | meaning |\n| --- | --- |\n" + "\n".join(rows) + "\n"]
+        parts.append(_table(["argument", "meaning"], rows))
     if parser.epilog:
         parts.append(f"```text\n{parser.epilog.strip()}\n```\n")
     return "\n".join(parts)
@@ -75,6 +109,12 @@ def _names(action: argparse.Action) -> str:
     return f"{names}{takes}".strip()
 
 
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
 def hook_names() -> list[str]:
     """List the hooks."""
     return [name for name in vars(hookspecs) if name.startswith("lightrec_")]
@@ -84,13 +124,13 @@ def hooks() -> str:
     """Describe every hook by its docstring, with lightrec's own parts."""
     sections = []
     for hook in hook_names():
+        said, _, returns = _markdown(getattr(hookspecs, hook)).partition(":returns: ")
+        returns = " ".join(returns.split())
+        sections.append(f"## `{hook}`\n\n{said.strip()}\n\n**Returns** {returns}\n")
         own = shipped(hook.removeprefix("lightrec_")).values()
-        directive = f"```{{eval-rst}}\n.. autofunction:: lightrec.hookspecs.{hook}\n```\n"
-        sections.append(f"## `{hook}`\n\n{directive}")
-        rows = [f"| `{part.name}` | {_where(part)} | {part.distribution} |" for part in own]
+        rows = [[f"`{part.name}`", _where(part), _distribution(part)] for part in own]
         if rows:
-            sections.append("| shipped | where | distribution |\n| --- | --- | --- |")
-            sections[-1] += "\n" + "\n".join(rows) + "\n"
+            sections.append(_table(["shipped", "where", "distribution"], rows))
     return "\n".join(sections)
 
 
@@ -98,6 +138,16 @@ def _where(part: plugins.Part) -> str:
     if part.slot == plugins.RECIPES:
         return f"[{part.name}](recipes.md#{part.name})"
     return f"`{part.path}`"
+
+
+def _markdown(described: object) -> str:
+    """Give a docstring in Markdown."""
+    return _plain(inspect.getdoc(described) or "")
+
+
+def _plain(text: str) -> str:
+    text = re.sub(r":\w+:`~[\w.]*?(\w+)`", r"`\1`", text)
+    return re.sub(r":\w+:(?=`)", "", text).replace("``", "`")
 
 
 def recipes() -> str:
@@ -123,11 +173,51 @@ def recipe_files() -> list[tuple[str, Path]]:
 
 
 def modules(*names: str) -> str:
-    """Describe modules, and all in them, by their docstrings."""
+    """List what is public in modules, and all in them, each with its docstring's first sentence.
+
+    The built documentation has the whole docstrings in their place.
+    """
     sections = []
     for name in (module for given in names for module in submodules(given)):
-        sections.append(f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n")
+        module = import_module(name)
+        path = os.path.relpath(inspect.getfile(module), ROOT)
+        sections.append(f"## `{name}`\n\n{_sentence(module)} [Source](../../../{path})\n")
+        public = {n: x for n, x in vars(module).items() if _is_public(n, x, name)}
+        if public:
+            sections.append("".join(f"- {_line(n, x)}\n" for n, x in public.items()))
     return "\n".join(sections)
+
+
+def _is_public(name: str, thing: object, module: str) -> bool:
+    if name.startswith("_") or getattr(thing, "__module__", None) != module:
+        return False
+    return inspect.isclass(thing) or inspect.isroutine(thing)
+
+
+def _line(name: str, thing: Callable) -> str:
+    kind = "class " if inspect.isclass(thing) else ""
+    return f"`{kind}{name}{_signature(thing)}`: {_sentence(thing)}"
+
+
+def _signature(thing: Callable) -> str:
+    """Give the arguments with their defaults, without types; none for a class without its own."""
+    if inspect.isclass(thing):
+        constructor = thing.__new__ if issubclass(thing, tuple) else thing.__init__
+        if not getattr(constructor, "__module__", "").startswith(("lightrec", "namedtuple")):
+            return ""
+        parameters = list(inspect.signature(constructor).parameters.values())[1:]
+    else:
+        parameters = list(inspect.signature(thing).parameters.values())
+    plain = [parameter.replace(annotation=parameter.empty) for parameter in parameters]
+    # A default without a name of its own, such as a function, is not worth its address.
+    return re.sub(r"=<[^>]*>", "=…", str(inspect.Signature(plain)))
+
+
+def _sentence(described: object) -> str:
+    """Give the first sentence of a docstring."""
+    paragraph = " ".join(_markdown(described).partition("\n\n")[0].split())
+    first = re.split(r"(?<=[.?])\s(?=[A-Z`(])", paragraph)[0]
+    return re.sub(r":+$", ".", first)
 
 
 def submodules(name: str) -> list[str]:
@@ -138,11 +228,34 @@ def submodules(name: str) -> list[str]:
     return [name, *public]
 
 
-KINDS: dict[str, Callable[..., str]] = {
+def keys() -> str:
+    """List the keys of TensorDicts with what is said below each."""
+    each = re.compile(r'^    (\w+): Final = "(\w+)"\n    """(.*?)"""', re.MULTILINE | re.DOTALL)
+    rows = [
+        [f"`{key}`", f"`Key.{name}`", " ".join(_plain(said).split())]
+        for name, key, said in each.findall(inspect.getsource(Key))
+    ]
+    return _table(["key", "name", "meaning"], rows)
+
+
+MADE: dict[str, Callable[..., str]] = {
     "commands": commands,
-    "contents": contents,
     "hooks": hooks,
+    "keys": keys,
     "modules": modules,
     "recipes": recipes,
 }
-"""What a page can ask for."""
+"""What a page can ask for after ``code``."""
+
+
+def main() -> None:
+    """Write every page anew that is older than the code or the results."""
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        if (filled := fill(text)) != text:
+            page.write_text(filled, encoding="utf-8")
+            print(page.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

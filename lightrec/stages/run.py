@@ -129,7 +129,7 @@ def command_of(
 
 
 def values_of(words: Sequence[str]) -> dict[str, object]:
-    """Read ``--leave_rate 0.1`` as ``{"leave_rate": 0.1}``."""
+    """Read words, such as ``["--leave_rate", "0.1"]``, as ``{"leave_rate": 0.1}``."""
     found: dict[str, object] = {}
     rest = iter(words)
     for word in rest:

@@ -5,7 +5,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from docs.generated import fill
 from tests.docs.pages import PAGES, ROOT, anchors, links, name
 
 
@@ -30,16 +29,6 @@ def test_links_resolve(page):
     text = page.read_text(encoding="utf-8")
     problems = [problem(page, target) for target in links(text)]
     assert not [found for found in problems if found]
-
-
-@pytest.mark.parametrize("page", [p for p in PAGES if p.parent.name == "reference"], ids=name)
-def test_links_in_generated_parts_resolve(page):
-    text = fill(page.read_text(encoding="utf-8"))
-    for target in links(text):
-        path, _, anchor = target.partition("#")
-        if "://" not in target and anchor:
-            other = (page.parent / path).resolve() if path else page
-            assert anchor in anchors(fill(other.read_text(encoding="utf-8"))), target
 
 
 def test_the_checks_see_what_is_wrong(tmp_path):

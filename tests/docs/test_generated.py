@@ -1,4 +1,4 @@
-"""Every figure of a page is what the benchmarks' results say."""
+"""Every page is what the code and the benchmarks' results say."""
 
 import json
 import re
@@ -7,10 +7,9 @@ import pytest
 
 from benchmarks import figures
 from benchmarks.cells import RESULTS
+from docs.generated import MARKED, fill, pages
 from tests.docs.pages import INLINE, ROOT, name, prose
 
-PAGES = figures.pages()
-MARKED = [page for page in PAGES if "<!-- from " in page.read_text(encoding="utf-8")]
 MEASURED = [
     ROOT / "docs" / "reference" / "benchmarks.md",
     ROOT / "docs" / "tutorials" / "demo.md",
@@ -31,15 +30,17 @@ def results(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "RESULTS", tmp_path)
 
 
-@pytest.mark.parametrize("page", MARKED, ids=name)
-def test_figures_are_those_of_the_results(page):
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_a_page_is_as_new_as_the_code_and_the_results(page):
     text = page.read_text(encoding="utf-8")
-    assert text == figures.fill(text), "run `make figures`"
+    if text != fill(text):
+        older = f"{name(page)} is older than the code or the results: run `make pages`."
+        pytest.fail(older, pytrace=False)
 
 
 @pytest.mark.parametrize("page", MEASURED, ids=name)
 def test_a_number_in_running_text_is_marked(page):
-    text = figures.MARKED.sub("", prose(page.read_text(encoding="utf-8")))
+    text = MARKED.sub("", prose(page.read_text(encoding="utf-8")))
     formulas = re.compile(r"^    .*$", re.MULTILINE)
     found = re.findall(r"^.*\.\d.*$", INLINE.sub("", formulas.sub("", text)), re.MULTILINE)
     assert not found
@@ -67,12 +68,12 @@ def test_cells_were_made_with_committed_code():
 )
 def test_marks_are_filled_in_place(results, asked, written):
     page = f"a gain of <!-- from made: {asked} -->0.3<!-- end --> here"
-    assert figures.fill(page) == f"a gain of <!-- from made: {asked} -->{written}<!-- end --> here"
+    assert fill(page) == f"a gain of <!-- from made: {asked} -->{written}<!-- end --> here"
 
 
 def test_a_mark_on_a_line_of_its_own_holds_lines(results):
     page = "<!-- from made: value log/seed-0 gain .2f -->\nold\n<!-- end -->\n"
-    assert figures.fill(page) == page.replace("old", "0.25")
+    assert fill(page) == page.replace("old", "0.25")
 
 
 @pytest.mark.parametrize(
@@ -84,13 +85,15 @@ def test_a_mark_on_a_line_of_its_own_holds_lines(results):
         "made: mean log/seed-0 loss .2f",
         "made: far.no_such_table",
         "made: nothing",
+        "code: nothing",
+        "code: modules lightrec.nothing",
     ],
 )
 def test_what_is_not_there_is_refused(results, asked):
     with pytest.raises(ValueError, match=re.escape(f"The mark `from {asked}` asks in vain")):
-        figures.fill(f"x <!-- from {asked} --><!-- end -->")
+        fill(f"x <!-- from {asked} --><!-- end -->")
 
 
 def test_a_mark_in_a_sentence_does_not_begin_a_line(results):
     with pytest.raises(ValueError, match="would end its paragraph"):
-        figures.fill("a gain of\n<!-- from made: value log/seed-0 gain .2f -->0.25<!-- end -->")
+        fill("a gain of\n<!-- from made: value log/seed-0 gain .2f -->0.25<!-- end -->")
