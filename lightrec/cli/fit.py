@@ -47,7 +47,8 @@ def stage_of(
     """Give the stage of a recipe.
 
     :param settings: LightningCLI's, before those of the recipe.
-    :raises RecipeError: where there is no recipe, or the folder to leave is not called as a stage.
+    :raises RecipeError: where there is no recipe, its stage trains nothing, or the folder to leave
+        is not called as a stage.
     """
     if config is None:
         raise RecipeError(
@@ -62,7 +63,14 @@ def stage_of(
             f"The folder {out} must be named after a stage ({', '.join(sorted(stages))}), because "
             "the stages after it look for it there."
         )
-    return Stage(out.name, recipe, out, settings)
+    stage = Stage(out.name, recipe, out, settings)
+    if stage.function:
+        raise RecipeError(
+            f"The stage {stage.name} trains nothing, so that there is nothing to {command}: "
+            "`lightrec run` does it, together with the stages that it reads. Name the recipe of "
+            "one that trains, such as video/ranker."
+        )
+    return stage
 
 
 def _stage(
@@ -75,13 +83,7 @@ def _stage(
         own = train.arguments(stage_of(command, settings, config, out)) if config else [*settings]
         train.RecipeCLI([*own, *(["--help"] if help else [])], None, command)
         return None
-    stage = stage_of(command, settings, config, out)
-    if stage.function:
-        raise RecipeError(
-            f"The stage {stage.name} trains nothing: `lightrec run` does it, together with the "
-            "stages that it reads."
-        )
-    return stage
+    return stage_of(command, settings, config, out)
 
 
 def _assess(command: str, stage: Stage | None) -> None:

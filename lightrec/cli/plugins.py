@@ -107,11 +107,12 @@ def _about_part(part: plugins.Part) -> str:
     except PluginError as error:
         return f"{heading}\n  broken: {error}"
     text = textwrap.indent(inspect.getdoc(cls) or "It has no docstring.", "  ")
-    # TorchRL's metaclass of simulators would give its own arguments.
-    hidden = isinstance(cls, type) and type(cls).__call__ is not type.__call__
-    make = partial(cls.__init__, None) if hidden else cls
-    arguments = ", ".join(map(str, inspect.signature(make).parameters.values()))
-    return f"{heading}\n{text}\n  {cls.__name__}({arguments})"
+    # A metaclass, as TorchRL's of simulators, would give its own arguments.
+    make = partial(cls.__init__, None) if isinstance(cls, type) else cls  # type: ignore[misc]
+    arguments = inspect.signature(make).parameters
+    # Where no class has a constructor, that of `object` or of torch's Module, which refuses all.
+    given = [] if [*arguments] == ["args", "kwargs"] else map(str, arguments.values())
+    return f"{heading}\n{text}\n  {cls.__name__}({', '.join(given)})"
 
 
 def check(name: str) -> int:

@@ -54,9 +54,12 @@ def tune(
         stage = stage_of("tune", settings, config, run / stage.name)
     if space is None:
         content, source = default_space(stage.name), "the default space"
+        advice = "The default space fits the transformer towers; another tower needs a space of "
+        advice += "its own, which --space names."
     else:
         check_file(space)
         content, source = space.read_text(errors="replace"), str(space)
+        advice = f"Correct {space}, or search another recipe."
     if print_space:
         print(content, end="")
         return
@@ -70,7 +73,7 @@ def tune(
     if not searched:
         raise RecipeError("Every setting of the default space is given on the line.")
     where = out or stage.run / f"tune-{stage.name}"
-    found = search.Search(stage, searched, where, prune=not no_pruning)
+    found = search.Search(stage, searched, where, advice, prune=not no_pruning)
     found.run(trials)
     search.write(found)
     print(search.table(found), end="")

@@ -3,7 +3,6 @@
 import json
 import math
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -18,8 +17,7 @@ from lightrec.errors import DataError, RecipeError
 
 Space = dict[str, BaseDistribution]
 """Settings such as ``model.init_args.size``, each with what it may be; choices as texts."""
-DEFAULTS: Mapping[str, str] = {
-    "ranker": """\
+DEFAULT = """\
 # What `lightrec tune` searches for a ranker, unless --space names another file.
 model.init_args.learning_rate: {low: 0.0003, high: 0.01, log: true}
 model.init_args.weight_decay: {low: 0.001, high: 0.3, log: true}
@@ -28,8 +26,7 @@ model.init_args.tower.init_args.dropout: {low: 0.1, high: 0.6}
 model.init_args.tower.init_args.layers: [1, 2, 3]
 model.init_args.tower.init_args.feedforward: [1, 2, 4]
 """
-}
-"""The space of a stage that has one, as the file that a user may write."""
+"""The space of the ranker stage, as the file that a user may write."""
 
 
 def default_space(stage: str) -> str:
@@ -37,13 +34,13 @@ def default_space(stage: str) -> str:
 
     :raises RecipeError: where it has none.
     """
-    if stage not in DEFAULTS:
+    if stage != "ranker":
         raise RecipeError(
-            f"There is no default space for the stage {stage}, only for {', '.join(DEFAULTS)}. "
+            f"There is no default space for the stage {stage}, only for ranker. "
             "Name a file with --space; `lightrec tune -c generic/ranker --print-space` shows how "
             "one looks."
         )
-    return DEFAULTS[stage]
+    return DEFAULT
 
 
 def parse_space(content: str, source: object) -> Space:

@@ -87,6 +87,11 @@ class StageProgress(ProgressBar):
         """Close the bar."""
         self.bar.close()
 
+    def on_exception(self, *_: Any) -> None:
+        """Close the bar, if it is open, so that the error stands on a line of its own."""
+        if hasattr(self, "bar"):
+            self.bar.close()
+
 
 class RecipeParser(LightningArgumentParser):
     """LightningCLI's parser, whose complaints are sentences instead of a page of usage."""

@@ -110,20 +110,19 @@ class TrialWatch(Callback):
 class Search:
     """The search for one stage's best settings.
 
-    :param stage: the stage with its recipe, in the run whose files it reads; it is not written.
+    :param stage: the trained stage with its recipe, in the run whose files it reads; it is not
+        written.
     :param space: what is searched.
     :param out: the folder to leave.
+    :param advice: what to do where the space does not fit the recipe.
     :param prune: whether to stop trials early that are worse than the median of those before.
-    :raises RecipeError: where the recipe cannot be searched, or the space does not fit it.
+    :raises RecipeError: where the space does not fit the recipe.
     :raises RunError: where a stage before has not been run, or ``out`` holds another search.
     """
 
-    def __init__(self, stage: Stage, space: Space, out: Path, prune: bool = True) -> None:
-        if stage.function:
-            raise RecipeError(
-                f"The stage {stage.name} trains nothing, so that there is nothing to tune. Name "
-                "the recipe of one that does, such as video/ranker."
-            )
+    def __init__(
+        self, stage: Stage, space: Space, out: Path, advice: str, prune: bool = True
+    ) -> None:
         fingerprint = stage.fingerprint()  # first, because it says which stage is missing
         self.stage, self.space, self.out, self.prune = stage, space, out, prune
         self.recipe = ParsedRecipe(stage)
@@ -136,8 +135,7 @@ class Search:
             except RecipeError as error:
                 raise RecipeError(
                     f"The space does not fit the recipe of the stage {stage.name}. {error}\n"
-                    "The default space fits the transformer towers; another tower needs a space "
-                    "of its own, which --space names."
+                    f"{advice}"
                 ) from error
         content = f"{fingerprint} {space} {prune}"
         self.study = self._open(hashlib.sha256(content.encode()).hexdigest())

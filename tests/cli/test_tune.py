@@ -236,7 +236,9 @@ def test_what_cannot_be_searched_is_told_before_work_starts(
 ):
     (folder / "space.yaml").write_text(content)
     assert search(*arguments) == 2
-    assert told in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert told in said
+    assert "The default space" not in said
     assert not (folder / "found").exists()
 
 

@@ -59,7 +59,10 @@ def test_a_stopped_stage_ends_where_an_unbroken_one_does(encoder, plain, monkeyp
     expected = plain if means == "none" else weights(encoder(MEANS[means]))
     broken = encoder(MEANS[means])
 
+    bars = set()
+
     def stop(self, trainer, module, outputs, batch, index):
+        bars.add(trainer.progress_bar_callback.bar)
         if trainer.current_epoch == epoch + 1:
             raise SystemExit("stopped")
 
@@ -67,6 +70,7 @@ def test_a_stopped_stage_ends_where_an_unbroken_one_does(encoder, plain, monkeyp
         patch.setattr(training.EpochSeed, "on_train_batch_end", stop, raising=False)
         with pytest.raises(SystemExit):
             training.train(broken)
+    assert all(bar.disable for bar in bars)  # as tqdm leaves it when it is closed
     assert not broken.out.exists()
     assert torch.load(broken.work / "last.ckpt", weights_only=True)["epoch"] == epoch
     found = weights(broken)
