@@ -7,7 +7,8 @@ follows it up to ``:param`` the end of the help, and ``:param name:`` the help o
 option that several commands share has its help in its type, ``Annotated[int, "sessions"]``.
 
 An ``Annotated`` type may name further flags after its help. A function that takes ``help`` shows
-its help by itself.
+its help by itself. What a function hands on as ``**options`` has its types and its help from the
+function that takes it, see :func:`with_options_of`.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import inspect
 import re
 import types
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -30,24 +32,36 @@ def summary(path: str) -> str:
     :returns: an empty string where there is no such function.
     """
     module, _, name = path.partition(":")
-    try:
+    with suppress(ImportError):
         spec = find_spec(module)
-    except ImportError:
-        spec = None
-    if spec is None or spec.origin is None:
-        return ""
-    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            return (ast.get_docstring(node) or "").partition("\n")[0]
+        if spec is not None and spec.origin is not None:
+            for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.FunctionDef) and node.name == name:
+                    return (ast.get_docstring(node) or "").partition("\n")[0]
     return ""
 
 
-def call(function: Function, name: str, words: list[str]) -> int:
-    """Call a command's function with the words of a line.
+def with_options_of(other: Callable[..., object], but: str = "") -> Callable[[Function], Function]:
+    """Give a command the keyword arguments of a function, with their help, for its ``**options``.
 
-    :param name: of the command.
-    :returns: the exit status; 0 where the function gives none.
+    :param but: one that is left out.
     """
+
+    def mark(command: Function) -> Function:
+        own, more = inspect.signature(command), inspect.signature(other).parameters.values()
+        kept = [p for p in more if p.kind is p.KEYWORD_ONLY and p.name != but]
+        kept += [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        kept.sort(key=lambda parameter: parameter.kind)
+        command.__signature__ = own.replace(parameters=kept)  # type: ignore[attr-defined]
+        text, fields = (inspect.getdoc(function) or "" for function in (command, other))
+        command.__doc__ = f"{text}\n\n{fields[fields.index(':param') :]}"
+        return command
+
+    return mark
+
+
+def call(function: Function, name: str, words: list[str]) -> int:
+    """Call a command's function with the words of a line; gives the exit status, 0 for None."""
     parameters = inspect.signature(function).parameters.values()
     parser = parser_of(function, name)
     chosen, others = parser.parse_known_args(words)
@@ -59,10 +73,7 @@ def call(function: Function, name: str, words: list[str]) -> int:
 
 
 def parser_of(function: Function, name: str) -> argparse.ArgumentParser:
-    """Give the parser of a command.
-
-    :param name: of the command.
-    """
+    """Give the parser of a command."""
     parameters = inspect.signature(function, eval_str=True).parameters
     text, *fields = re.split(r"^:", inspect.getdoc(function) or "", flags=re.MULTILINE)
     first, _, more = text.partition("\n")

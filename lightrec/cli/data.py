@@ -4,36 +4,47 @@ import shutil
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
 from lightrec import plugins
+from lightrec.cli.command import with_options_of
 from lightrec.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
     from lightrec.data.findings import Findings
+    from lightrec.data.readers.base import Tables
 
-Log = Annotated[Path, "the log: a file or a folder"]
-Items = Annotated[Path | None, "the item table"]
-Users = Annotated[Path | None, "the user table"]
-Columns = Annotated[str | None, "the log's columns: {user: ..., item: ..., time: ...}"]
-Times = Annotated[Literal["auto", "seconds", "milliseconds", "iso"], "how times are written"]
-Reader = Annotated[str | None, "by default the one that recognises the log"]
 _WIDTH = 14
 
 
-def check(
-    log: Log,
+def read(
+    log: Path,
     *,
-    items: Items = None,
-    users: Users = None,
-    columns: Columns = None,
-    times: Times = "auto",
-    reader: Reader = None,
-    domain: str = "generic",
-    json: bool = False,
-) -> int:
+    items: Path | None = None,
+    users: Path | None = None,
+    columns: str | None = None,
+    times: Literal["auto", "seconds", "milliseconds", "iso"] = "auto",
+    reader: str | None = None,
+) -> "Tables":
+    """Read a log as the line says.
+
+    :param log: the log: a file or a folder.
+    :param items: the item table.
+    :param users: the user table.
+    :param columns: the log's columns: {user: ..., item: ..., time: ...}.
+    :param times: how times are written.
+    :param reader: by default the one that recognises the log.
+    """
+    from lightrec.data.readers.base import read_tables
+
+    named = parse_columns(columns)
+    return read_tables(log, items, users, columns=named, reader=reader, times=times)
+
+
+@with_options_of(read)
+def check(log: Path, *, domain: str = "generic", json: bool = False, **reading: Any) -> int:
     """Say what a run would find in your files: what is wrong, or what is there.
 
     examples:
@@ -48,12 +59,10 @@ def check(
     :param json: for programs to read.
     """
     from lightrec.data.findings import look_at
-    from lightrec.data.readers.base import read_tables
 
-    named = parse_columns(columns)
     kind = plugins.installed().get("domains", domain).load()
     try:
-        tables = read_tables(log, items, users, columns=named, reader=reader, times=times)
+        tables = read(log, **reading)
     except DataError as error:
         if not json:
             raise
@@ -69,16 +78,8 @@ def check(
     return 0
 
 
-def convert(
-    log: Log,
-    to: Path,
-    *,
-    items: Items = None,
-    users: Users = None,
-    columns: Columns = None,
-    times: Times = "auto",
-    reader: Reader = None,
-) -> None:
+@with_options_of(read)
+def convert(log: Path, to: Path, **reading: Any) -> None:
     """Write a log as canonical Parquet, with the reader that recognises it.
 
     examples:
@@ -89,12 +90,10 @@ def convert(
 
     :param to: the folder to write.
     """
-    from lightrec.data.readers.base import read_tables
     from lightrec.data.readers.canonical import check_folder, write_folder
 
-    named = parse_columns(columns)
     check_folder(to)
-    tables = read_tables(log, items, users, columns=named, reader=reader, times=times)
+    tables = read(log, **reading)
     write_folder(tables, to)
     print(f"{to}: {len(tables.log):,} events")
 

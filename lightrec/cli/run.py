@@ -1,25 +1,16 @@
 """`lightrec run`."""
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
+from typing import Any
 
+from lightrec.cli.command import with_options_of
 from lightrec.errors import RecipeError
+from lightrec.stages import recipes
+from lightrec.stages import run as stages
 
 
-def run(
-    domain: str,
-    *settings: str,
-    out: Path | None = None,
-    log: Path | None = None,
-    items: Path | None = None,
-    users: Path | None = None,
-    offline: bool = False,
-    seed: int | None = None,
-    fresh: bool = False,
-    fast_dev_run: bool = False,
-    until: str | None = None,
-    strict: bool = False,
-) -> None:
+@with_options_of(stages.run, but="overrides")
+def run(domain: str, *settings: str, **options: Any) -> None:
     """Do all stages in order, skipping those whose inputs have not changed.
 
     examples:
@@ -32,40 +23,11 @@ def run(
 
     Any setting of any stage's recipe can be given as --STAGE.SETTING VALUE, and values that several
     recipes share as --values.NAME VALUE; `lightrec recipes show video` shows stages and settings.
-
-    :param domain: a set of recipes or a domain such as video, or a folder of recipes.
-    :param out: the run folder (default: runs/DOMAIN).
-    :param log: your log (default: the domain's sample).
-    :param items: your item table.
-    :param users: your user table.
-    :param offline: use the synthetic world 'far'.
-    :param seed: the seed of every stage.
-    :param fresh: do every stage anew.
-    :param fast_dev_run: one batch of each training, to see whether everything fits together.
-    :param until: the last stage to do, such as ranker (default: all but optional ones; assumptions
-        is one).
-    :param strict: refuse to run with broken plugins.
     """
-    from lightrec.stages import recipes
-    from lightrec.stages import run as stages
-
     _, found = stages.find_recipes(domain)
     overrides = stage_overrides(settings, [*recipes.in_order(found.recipes), stages.VALUES])
-    where = stages.run(
-        domain,
-        out=out,
-        log=log,
-        items=items,
-        users=users,
-        offline=offline,
-        seed=seed,
-        fresh=fresh,
-        fast_dev_run=fast_dev_run,
-        until=until,
-        strict=strict,
-        overrides=overrides,
-    )
-    for name in recipes.until(found.recipes, until):
+    where = stages.run(domain, **options, overrides=overrides)
+    for name in recipes.until(found.recipes, options["until"]):
         shown = recipes.names(found.recipes[name], "shows")
         if "summary.txt" in shown:
             print((where / "summary.txt").read_text(), end="")

@@ -14,7 +14,6 @@ import yaml
 
 from lightrec import plugins
 from lightrec.data.files import check_input
-from lightrec.data.store import META
 from lightrec.errors import PluginError, RecipeError
 from lightrec.run import Run
 from lightrec.stages import recipes, redo
@@ -32,34 +31,36 @@ VALUES = "values"
 def run(
     domain: str,
     *,
-    out: str | Path | None = None,
-    log: str | Path | None = None,
-    items: str | Path | None = None,
-    users: str | Path | None = None,
+    out: Path | str | None = None,
+    log: Path | str | None = None,
+    items: Path | str | None = None,
+    users: Path | str | None = None,
     offline: bool = False,
     seed: int | None = None,
     fresh: bool = False,
+    fast_dev_run: bool = False,
     until: str | None = None,
     strict: bool = False,
-    fast_dev_run: bool = False,
     overrides: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
     """Run the stages of a domain and leave the results in one folder.
 
-    :param domain: an installed set of recipes such as ``video``, a folder of recipes, or an
-        installed domain, which takes the generic recipes where it has none of its own.
-    :param out: the run folder; by default ``runs/<domain>``.
-    :param log: your interaction log; by default the domain's sample.
+    The arguments are the options of ``lightrec run``.
+
+    :param domain: an installed set of recipes such as video, a folder of recipes, or an installed
+        domain, which takes the generic recipes where it has none of its own.
+    :param out: the run folder (default: runs/DOMAIN).
+    :param log: your interaction log (default: the domain's sample).
     :param items: your item table.
     :param users: your user table.
-    :param offline: run on the domain's synthetic log, or else the world ``far``, and no log.
+    :param offline: run on the domain's synthetic log, or else the world 'far', and no log.
     :param seed: the seed of every stage, in place of the recipes'.
     :param fresh: do every stage anew.
-    :param until: the last stage to do, such as ``ranker``; by default all are done but optional
-        ones, such as ``assumptions``, which are done only where they are named here.
-    :param strict: refuse to run while any plugin is broken, instead of a warning.
     :param fast_dev_run: train every stage on a single batch, to see whether everything fits; the
-        results mean nothing and go into a folder of their own, ``runs/<domain>-fast-dev-run``.
+        results mean nothing and go into a folder of their own, runs/DOMAIN-fast-dev-run.
+    :param until: the last stage to do, such as ranker (default: all but optional ones, such as
+        assumptions, which are done only where they are named here).
+    :param strict: refuse to run while any plugin is broken, instead of a warning.
     :param overrides: LightningCLI settings by stage, such as
         ``{"ranker": ["--trainer.max_epochs", "5"]}``; under ``values``, the recipes' shared values,
         such as ``["--leave_rate", "0.1"]``.
@@ -202,6 +203,7 @@ def show(done: Stage, stages: Sequence[Stage]) -> None:
     Of the data, how much of the log is used; of the ranker, how it ranks the held-out log.
     """
     if done.name == BEGINNING:
+        from lightrec.data.store import META
         from lightrec.report.page import data_lines
 
         print(data_lines(json.loads((done.out / META).read_text())), end="", file=sys.stderr)
