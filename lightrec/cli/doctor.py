@@ -9,7 +9,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from importlib import metadata, util
+from itertools import groupby
 from json import dumps
+from operator import itemgetter
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -39,22 +41,18 @@ def doctor(*, json: bool = False) -> int:
 
     :param json: for programs to read.
     """
-    found = [
-        {"topic": topic, "name": name, "value": value, "mend": mend}
-        for topic, look in TOPICS.items()
-        for name, value, mend in look()
-    ]
-    wrong = sum(bool(finding["mend"]) for finding in found)
+    names = ("topic", "name", "value", "mend")
+    found = [(topic, *finding) for topic, look in TOPICS.items() for finding in look()]
+    wrong = sum(bool(mend) for *_, mend in found)
     if json:
-        print(dumps(found, indent=2))
+        print(dumps([dict(zip(names, finding, strict=True)) for finding in found], indent=2))
         return 2 if wrong else 0
-    topic = ""
-    for finding in found:
-        if finding["topic"] != topic:
-            topic = finding["topic"]
-            print(f"{topic}:")
-        mark, mend = ("!", f"\n      {finding['mend']}") if finding["mend"] else (" ", "")
-        print(f"  {mark} {finding['name']:<22} {finding['value']}{mend}")
+    for topic, findings in groupby(found, itemgetter(0)):
+        print(f"{topic}:")
+        for _, name, value, mend in findings:
+            print(f"  {'!' if mend else ' '} {name:<22} {value}")
+            if mend:
+                print(f"      {mend}")
     if wrong:
         print(f"\n{wrong} of these {'needs' if wrong == 1 else 'need'} mending (marked with !).")
     return 2 if wrong else 0

@@ -15,6 +15,9 @@ from pathlib import Path
 from lightrec.data.files import STAMP
 from lightrec.stages.stage import write_whole
 
+NOTE = Path(".work", "exchange.json")
+"""In a run that exchanges stages: which ones."""
+
 
 def waiting_room(run: Path) -> Path:
     """Give the folder in which a run's new stages wait."""
@@ -54,13 +57,13 @@ def drop(room: Path, stages: Sequence[str]) -> None:
 def exchange(run: Path, redone: Sequence[str]) -> None:
     """Put the stages that wait in the place of the old ones."""
     shutil.rmtree(run / ".work" / "old", ignore_errors=True)
-    write_whole(_note(run), json.dumps([*redone]))
+    write_whole(run / NOTE, json.dumps([*redone]))
     complete(run)
 
 
 def complete(run: Path) -> None:
     """Complete an exchange that was stopped between two renames, where there is one."""
-    note = _note(run)
+    note = run / NOTE
     if not note.is_file():
         return
     room, old = waiting_room(run), run / ".work" / "old"
@@ -86,10 +89,6 @@ def tidy(run: Path) -> None:
     # Notes next to the begun stages' folders are of no use without these.
     if not finished and not any(path.is_dir() for path in room.glob(".work/*")):
         shutil.rmtree(room.parent, ignore_errors=True)
-
-
-def _note(run: Path) -> Path:
-    return run / ".work" / "exchange.json"
 
 
 def _paths(stages: Sequence[str]) -> Iterator[Path]:

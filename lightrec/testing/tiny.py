@@ -104,7 +104,7 @@ def tiny_store(folder: Path) -> EventStore:
     return prepare(
         tiny_log(),
         folder,
-        catalog=Catalog(tiny_catalog().items.drop(Column.TEXT, strict=False).with_columns(more)),
+        catalog=Catalog(_items([Column.ITEM, Column.TITLE, "kind"]).with_columns(more)),
         users=Users(pl.DataFrame(people)),
         domain=Domain(),
         k_core=0,
@@ -205,27 +205,23 @@ def kit_context() -> RewardContext:
 @cache
 def kit_run() -> Path:
     """Make a tiny run, once a process."""
-    with _silence():
-        return tiny_run(_kit_folder("run"))
+    with _kit_folder("run") as folder:
+        return tiny_run(folder)
 
 
 @cache
 def _kit_store() -> EventStore:
-    with _silence():
-        return tiny_store(_kit_folder("store") / "data")
-
-
-def _kit_folder(name: str) -> Path:
-    """Make a folder that goes when the process ends."""
-    folder = Path(tempfile.mkdtemp(prefix=f"lightrec-{name}-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    with _kit_folder("store") as folder:
+        return tiny_store(folder / "data")
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def _kit_folder(name: str) -> Iterator[Path]:
+    """Give a folder that goes when the process ends, and say nothing while it is filled."""
+    folder = Path(tempfile.mkdtemp(prefix=f"lightrec-{name}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield
+        yield folder
 
 
 def _events(seed: int, names: list[str]) -> pl.DataFrame:
