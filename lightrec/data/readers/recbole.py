@@ -44,15 +44,15 @@ class RecBoleReader(TableReader):
             raise DataError(f"There are {len(logs)} .inter files; name one of them.", path)
         return super().read_log(logs[0], columns)
 
-    def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
+    def read_items(self, path: Path) -> Catalog | None:
         """Read the item table next to the log, if there is one."""
         file = _next_to(path, ".item")
-        return None if file is None else super().read_items(file, columns)
+        return None if file is None else super().read_items(file)
 
-    def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
+    def read_users(self, path: Path) -> Users | None:
         """Read the user table next to the log, if there is one."""
         file = _next_to(path, ".user")
-        return None if file is None else super().read_users(file, columns)
+        return None if file is None else super().read_users(file)
 
     def open(self, path: Path) -> NamedColumns:
         """Open one of the three files."""

@@ -192,23 +192,19 @@ class TableReader(Reader):
             place = replace(place, names=matched, ignored=ignored)
             return InteractionLog(frame, times=self.times, place=place)
 
-    def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
+    def read_items(self, path: Path) -> Catalog | None:
         """Read an item table; columns other than item, title and text become attributes."""
-        return self._table(Catalog, Path(path), CATALOG_NAMES, columns)
+        return self._table(Catalog, Path(path), CATALOG_NAMES)
 
-    def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
+    def read_users(self, path: Path) -> Users | None:
         """Read a user table; columns other than user become attributes."""
-        return self._table(Users, Path(path), USER_NAMES, columns)
+        return self._table(Users, Path(path), USER_NAMES)
 
     def _table(
-        self,
-        kind: type[TableKind],
-        path: Path,
-        names: Mapping[str, Sequence[str]],
-        columns: Mapping[str, str] | None,
+        self, kind: type[TableKind], path: Path, names: Mapping[str, Sequence[str]]
     ) -> TableKind:
         problems, table = Problems(path), self.open(path)
-        matched = match_columns(table.names, names, columns, [kind.key], problems)
+        matched = match_columns(table.names, names, None, [kind.key], problems)
         frame, place = table.read(table.names, problems)
         if kind.key not in matched or not frame.height:
             problems.check()

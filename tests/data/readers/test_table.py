@@ -97,7 +97,7 @@ def test_item_and_user_tables(tmp_path: Path) -> None:
     assert users is not None
     assert users.users.rows() == [("a", 20)]
     with pytest.raises(DataError, match="Line 3 has no item"):
-        items_of(items, {"item": "name"})
+        items_of(write(tmp_path / "items.csv", "id,name\n1,One\n,Two\n"))
 
 
 def test_attributes_have_the_types_that_they_are_written_in(tmp_path: Path) -> None:
@@ -200,8 +200,8 @@ def test_missing_files(tmp_path: Path) -> None:
         TableReader().read(tmp_path / "folder.csv")
 
 
-def items_of(path: Path, columns: dict[str, str] | None = None) -> pl.DataFrame:
-    catalog = TableReader().read_items(path, columns)
+def items_of(path: Path) -> pl.DataFrame:
+    catalog = TableReader().read_items(path)
     assert catalog is not None
     return catalog.items
 
@@ -375,7 +375,5 @@ def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_attributes_keep_names_of_their_own(tmp_path: Path) -> None:
-    path = write(tmp_path / "items.csv", "sku,item,item_,title\n1,a,b,c\n")
-    assert items_of(path, {"item": "sku"}).columns == [
-        *("item", "title", "text", "item_", "item__")
-    ]
+    path = write(tmp_path / "items.csv", "Item,item,item_,title\n1,a,b,c\n")
+    assert items_of(path).columns == ["item", "title", "text", "item_", "item__"]
