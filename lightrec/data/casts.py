@@ -73,10 +73,8 @@ def to_ids(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
     if dtype.is_float():
         # Beyond these, whole numbers are no longer exact.
         limit = 2**24 if dtype == pl.Float32 else 2**53
-        good = ((column == column.floor()) & (column.abs() <= limit)).fill_null(True)
-        expected = f"an id; a float must hold a whole number up to {limit}"
-        problems.add_rows(~good, lambda row: place.value(column, row, expected))
-        return column.set(~good, None).cast(pl.Int64).cast(pl.String)
+        limits = -limit, limit, f"an id; a float must hold a whole number up to {limit}"
+        return to_numbers(column, pl.Int64(), limits, place, problems).cast(pl.String)
     return _refused(column, pl.String(), "text or whole numbers", problems)
 
 
@@ -171,14 +169,12 @@ def _stripped(column: pl.Series) -> pl.Series:
 
 def _whole(source: pl.Series, dtype: pl.DataType) -> pl.Series:
     """Convert to whole numbers, including those written as 3.0; null if a number is not whole."""
-    if not (source.dtype.is_float() or isinstance(source.dtype, pl.Decimal)):
-        cast = source.cast(dtype, strict=False)
-        if source.dtype != pl.String or cast.null_count() == source.null_count():
-            return cast
-        return cast.fill_null(_whole(source.cast(pl.Float64, strict=False), dtype))
-    numbers = source.cast(pl.Float64)
-    whole = (numbers == numbers.floor()) & (numbers.abs() < 2.0**63)
-    return numbers.set(~whole.fill_null(False), None).cast(dtype, strict=False)
+    if source.dtype == pl.String:
+        numbers = source.cast(pl.Float64, strict=False)
+        return source.cast(dtype, strict=False).fill_null(_whole(numbers, dtype))
+    if source.dtype.is_float() or isinstance(source.dtype, pl.Decimal):
+        source = source.set(source != source.floor(), None)
+    return source.cast(dtype, strict=False)
 
 
 def _id_lists(column: pl.Series, place: Place, problems: Problems) -> pl.Series:

@@ -1,5 +1,6 @@
 """Events as arrays of integer codes: encoding, filtering, numbering and splitting."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, TypeAlias
@@ -15,7 +16,7 @@ from lightrec.keys import PADDING, Column
 
 Codes: TypeAlias = NDArray[np.integer]
 Mask: TypeAlias = NDArray[np.bool_]
-Dropped: TypeAlias = dict[str, NDArray[np.int64]]
+Dropped: TypeAlias = dict[str, dict[str, int]]
 """How many events of each feedback were dropped, by the names of ``findings.LEFT_OUT``."""
 
 NOTHING: Final = -1
@@ -49,21 +50,22 @@ class Events:
     """Whether the log has candidates or propensities; repeats are then decisions of their own."""
     not_offered: int = 0
 
-    def take(self, rows: Codes | Mask) -> NDArray[np.int64]:
+    def take(self, rows: Codes | Mask) -> dict[str, int]:
         """Keep these rows (positions or a mask) in this order.
 
-        :returns: (F,) how many events of each of ``feedback_words`` were dropped.
+        :returns: how many events of each feedback were dropped, the most first.
         """
         before = self.by_kind()
         for column in fields(self):
             values = getattr(self, column.name)
             if isinstance(values, np.ndarray):
                 setattr(self, column.name, values[rows])
-        return before - self.by_kind()
+        return dict((before - self.by_kind()).most_common())
 
-    def by_kind(self) -> NDArray[np.int64]:
-        """(F,) how many events there are of each of ``feedback_words``."""
-        return np.bincount(self.feedback, minlength=len(self.feedback_words)).astype(np.int64)
+    def by_kind(self) -> Counter[str]:
+        """How many events there are of each feedback."""
+        counts = np.bincount(self.feedback, minlength=len(self.feedback_words))
+        return Counter(dict(zip(self.feedback_words, counts.tolist(), strict=True)))
 
     def feedback_kinds(self) -> tuple[NDArray[np.signedinteger[Any]], list[str]]:
         """Number the remaining kinds of feedback from 1; 0 where nothing was chosen.
@@ -135,10 +137,9 @@ def _strength(events: pl.DataFrame, weights: Mapping[str, float] | None) -> NDAr
     """Return the value (else count, else 1) times the weight; NaN if the weight is 0 or missing."""
     strength = pl.coalesce(Column.VALUE, pl.col(Column.COUNT).cast(pl.Float64), pl.lit(1.0))
     if weights is not None:
-        counted = {name: float(weight) for name, weight in weights.items() if weight}
-        kinds, worth = list(counted), list(counted.values())
+        worth = {name: float(weight) or None for name, weight in weights.items()}
         strength *= pl.col(Column.FEEDBACK).replace_strict(
-            kinds, worth, default=None, return_dtype=pl.Float64
+            worth, default=None, return_dtype=pl.Float64
         )
     strength = strength.cast(pl.Float32).fill_null(float("nan")).alias("strength")
     return events.select(strength).to_series().to_numpy()
@@ -224,12 +225,8 @@ def drop(
 
 def by_feedback(events: Events, dropped: Dropped) -> dict[str, dict[str, int]]:
     """Return how many events of each feedback were dropped; empty if there is only one kind."""
-    names = events.feedback_words.to_list()
-    return {
-        why: {names[k]: int(went[k]) for k in np.argsort(-went, kind="stable") if went[k]}
-        for why, went in dropped.items()
-        if len(names) > 1 and went.any()
-    }
+    several = len(events.feedback_words) > 1
+    return {why: went for why, went in dropped.items() if went and several}
 
 
 def _first_of_equal(events: Events, order: NDArray[np.intp]) -> Mask:

@@ -19,18 +19,15 @@ stages that it read."""
 FORMAT_VERSION: Final = 2
 """Of the prepared log that the stage ``data`` leaves; what has another one is prepared again."""
 
-_KINDS: Final = (
-    ((b"PAR1",), "parquet", "a Parquet file", "name it with the ending .parquet"),
-    ((b"\x1f\x8b",), "gzip", "compressed with gzip", "name it with the ending .csv.gz or .tsv.gz"),
-    ((b"PK\x03\x04",), "zip", "a zip file or a workbook", "unpack it, or save the sheet as CSV"),
-    (
-        (b"\xff\xfe", b"\xfe\xff"),
-        "utf-16",
-        "text in UTF-16",
-        "convert it, as with `iconv -f utf-16 -t utf-8`",
-    ),
-)
-"""First bytes, short name, description, and what to do if text was expected."""
+_UTF_16: Final = ("utf-16", "text in UTF-16", "convert it, as with `iconv -f utf-16 -t utf-8`")
+_KINDS: Final = {
+    b"PAR1": ("parquet", "a Parquet file", "name it with the ending .parquet"),
+    b"\x1f\x8b": ("gzip", "compressed with gzip", "name it with the ending .csv.gz or .tsv.gz"),
+    b"PK\x03\x04": ("zip", "a zip file or a workbook", "unpack it, or save the sheet as CSV"),
+    b"\xff\xfe": _UTF_16,
+    b"\xfe\xff": _UTF_16,
+}
+"""By first bytes: short name, description, and what to do if text was expected."""
 
 
 def check_file(path: Path) -> None:
@@ -81,18 +78,17 @@ def check_content(path: Path, expected: str) -> None:
     if not head:
         raise DataError("The file is empty.", path)
     unknown = ("", f"something that begins with {head[:16].decode('latin-1')!r}", "")
-    kind, words, advice = next((rest for m, *rest in _KINDS if head.startswith(m)), unknown)
+    kind, words, advice = next((_KINDS[m] for m in _KINDS if head.startswith(m)), unknown)
     # Between plain letters, UTF-16 has zeros.
     wide = [name for at, name in enumerate(("be", "le")) if head[3:] and not any(head[at::2])]
-    if kind != expected and expected != "text":
+    if wide and not kind:
+        kind, words, advice = (text.replace("utf-16", f"utf-16{wide[0]}") for text in _UTF_16)
+    if expected == "text" and kind:
+        raise DataError(f"The file is {words}, not plain text; {advice}.", path)
+    if expected not in ("text", kind):
         wanted = "a Parquet file" if expected == "parquet" else "compressed with gzip"
         named = f"The file's ending says that it is {wanted}, but it is {words}"
         raise DataError(f"{named}; name it by what it is.", path)
-    if expected == "text" and kind:
-        raise DataError(f"The file is {words}, not plain text; {advice}.", path)
-    if expected == "text" and wide:
-        how = f"convert it, as with `iconv -f utf-16{wide[0]} -t utf-8`"
-        raise DataError(f"The file is text in UTF-16; {how}.", path)
 
 
 def save_tensors(tensors: "Mapping[str, Tensor]", path: Path) -> None:

@@ -104,7 +104,7 @@ def tally(
     """
     named = worded.filter(pl.col(Column.TEXT) != "")[Column.ITEM]
     return {
-        **{why: int(went.sum()) for why, went in dropped.items()},
+        **{why: sum(went.values()) for why, went in dropped.items()},
         "choices_not_offered": events.not_offered,
         "users": len(users),
         "users_made_up": 0 if events.has_users else len(users),

@@ -135,7 +135,7 @@ def prepare(
         "order": "time" if log.has(Column.TIME) else "file",
         "feedback": chosen_kinds if len(chosen_kinds) > 1 else [],
         "left_out": by_feedback(events, dropped),
-        "used": dict(zip(events.feedback_words, events.by_kind().tolist(), strict=True)),
+        "used": events.by_kind(),
         "counts": counts,
     }
     said = [name for name in SAID if log.has(name)]
@@ -154,7 +154,7 @@ def prepare(
 def _nothing_left(
     log: InteractionLog, events: Events, dropped: Dropped, settings: Mapping[str, Any]
 ) -> DataError:
-    counts = {why: int(went.sum()) for why, went in dropped.items()}
+    counts = {why: sum(went.values()) for why, went in dropped.items()}
     found = in_words(counts, LEFT_OUT, by_feedback(events, dropped))
     left_out = "; ".join(f"{count:,} {words}" for count, words in found)
     advice = {

@@ -237,7 +237,7 @@ def read(path: Path, content: bytes) -> list[tuple[str | None, str | None]]:
         ),
         (b"us\xeb,item\na,x\n", ["Line 1: the byte 0xEB is not UTF-8 text."]),
         ("user,item\na,x\n".encode("utf-16"), ["The file is text in UTF-16, not plain text"]),
-        ("user,item\na,x\n".encode("utf-16-le"), ["The file is text in UTF-16; convert it"]),
+        ("user,item\na,x\n".encode("utf-16-le"), ["The file is text in UTF-16, not plain text"]),
         (b"user,item\na,x\0\n", ["Line 2 holds a NUL byte, which no text has."]),
         (b"user,item\na,x\rb,y\nc,z\n", ["Line 2 holds a second kind of line end"]),
         (b'user,item\na,"x\nb,y\n', ["Line 2 has a quote that is not closed, or one inside"]),
