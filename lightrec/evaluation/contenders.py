@@ -172,7 +172,7 @@ def even_mixture(blend: Blend, users: UserModel) -> ScoringPolicy:
 
     It reads as much of a history as the user model does; nothing in it was learned or chosen.
     """
-    return mixture(Blend(blend.ranker).freeze(), users, 1.0, users.choice.history_length)
+    return mixture(Blend(blend.ranker), users, 1.0, users.choice.history_length)
 
 
 def mixture(

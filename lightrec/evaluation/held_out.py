@@ -90,7 +90,7 @@ class HeldOutLog(Evaluator):
             "random": random_scores(store.num_items, seed),
         }
         if models:
-            scorers["ranker"] = by_history(Blend(blend.ranker).freeze())
+            scorers["ranker"] = by_history(Blend(blend.ranker))
         scorers |= {name: by_history(model) for name, model in models.items()}
         results = {name: self.rank(store, scorer, seed) for name, scorer in scorers.items()}
         metrics: dict[str, float] = {}

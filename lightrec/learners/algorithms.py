@@ -36,7 +36,7 @@ from lightrec.learners.losses import (
 )
 from lightrec.learners.transitions import FEATURES
 from lightrec.nn.plackett_luce import PlackettLuce
-from lightrec.nn.session import SessionValue
+from lightrec.nn.session import perceptron
 from lightrec.policies.base import LearnedPolicy
 from lightrec.policies.epsilon_greedy import EpsilonSlates
 from lightrec.policies.slate import SlatePolicy
@@ -129,7 +129,7 @@ class Learner(nn.Module, ABC):
     def __init__(
         self,
         policy: LearnedPolicy,
-        critic: SessionValue,
+        critic: nn.Module,
         others: nn.ModuleDict,
         *,
         slate_size: int,
@@ -361,7 +361,7 @@ def fresh_values(policy: LearnedPolicy, hidden: Sequence[int]) -> ActionValues:
     for module in own.modules():
         if isinstance(module, nn.Linear) and module.weight.requires_grad and module.weight.any():
             module.reset_parameters()
-    return ActionValues(own, SessionValue(policy.feature_size, hidden))
+    return ActionValues(own, perceptron([policy.feature_size, *hidden, 1]))
 
 
 def only_single(slate_size: int, name: str) -> None:

@@ -27,7 +27,7 @@ from lightrec.learners.transitions import (
     unpack,
 )
 from lightrec.nn.precision import full_precision
-from lightrec.nn.session import SessionValue
+from lightrec.nn.session import perceptron
 from lightrec.nn.slate_law import items_at
 from lightrec.nn.stage import StageModule
 from lightrec.policies.base import LearnedPolicy, UserMemory
@@ -87,7 +87,7 @@ class PolicyStage(StageModule):
     def _build(self, policy: LearnedPolicy) -> None:
         hidden = self.settings.critic_hidden
         self.policy = policy
-        self.critic = SessionValue(policy.feature_size, hidden)
+        self.critic = perceptron([policy.feature_size, *hidden, 1])
         self.others = nn.ModuleDict(self._kind.networks(policy, hidden))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -48,8 +48,10 @@ class SessionFeatures(nn.Module):
         return torch.cat([*parts, time, share], -1)
 
 
-def perceptron(sizes: Sequence[int], spectral: bool = False) -> nn.Sequential:
-    """Give layers with tanh between them.
+def perceptron(
+    sizes: Sequence[int], spectral: bool = False, activation: type[nn.Module] = nn.Tanh
+) -> nn.Sequential:
+    """Give linear layers with a nonlinearity between them.
 
     :param sizes: input, hidden widths, output.
     :param spectral: divide each layer by its largest singular value, so that the whole changes no
@@ -58,35 +60,13 @@ def perceptron(sizes: Sequence[int], spectral: bool = False) -> nn.Sequential:
     layers: list[nn.Module] = []
     for narrow, wide in pairwise(sizes):
         layer = nn.Linear(narrow, wide)
-        layers += [spectral_norm(layer) if spectral else layer, nn.Tanh()]
+        layers += [spectral_norm(layer) if spectral else layer, activation()]
     return nn.Sequential(*layers[:-1])
 
 
 def network_from_zero(sizes: Sequence[int]) -> nn.Sequential:
-    """Give layers with GELU between them, the last of which begins at zero.
-
-    :param sizes: input, hidden widths, output.
-    """
-    layers: list[nn.Module] = []
-    for narrow, wide in pairwise(sizes):
-        layers += [nn.GELU(), nn.Linear(narrow, wide)]
-    for parameter in layers[-1].parameters():
+    """Give layers with GELU between them, the last of which begins at zero."""
+    network = perceptron(sizes, activation=nn.GELU)
+    for parameter in network[-1].parameters():
         nn.init.zeros_(parameter)
-    return nn.Sequential(*layers[1:])
-
-
-class SessionValue(nn.Module):
-    """A critic: predicts the rewards that a session will still bring.
-
-    :param size: length of a state's features.
-    :param hidden: widths of the hidden layers.
-    """
-
-    def __init__(self, size: int, hidden: Sequence[int] = (64,)) -> None:
-        super().__init__()
-        self.network = perceptron([size, *hidden, 1])
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Give values ``(..., 1)`` of features ``(..., size)``."""
-        values: Tensor = self.network(features)
-        return values
+    return network

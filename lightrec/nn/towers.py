@@ -164,24 +164,6 @@ class CausalTransformer(UserTower):
         return self.norm(x)
 
 
-class SwiGLU(nn.Module):
-    """A gated feed-forward network (Shazeer 2020): W3 (silu(W1 x) * W2 x), without biases.
-
-    :param size: width D.
-    :param inner: width of the inner layer.
-    """
-
-    def __init__(self, size: int, inner: int) -> None:
-        super().__init__()
-        self.enter = nn.Linear(size, 2 * inner, bias=False)
-        self.leave = nn.Linear(inner, size, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (..., D) to (..., D)."""
-        gate, value = self.enter(x).chunk(2, dim=-1)
-        return self.leave(functional.silu(gate) * value)
-
-
 class LigrBlock(Layer):
     """One layer: x + σ(W x) * F(norm(x)), F first attention, then SwiGLU; see :class:`Block`."""
 
@@ -189,16 +171,21 @@ class LigrBlock(Layer):
         super().__init__(size, heads, dropout)
         self.feedforward_norm = nn.RMSNorm(size)
         self.attention_gate, self.feedforward_gate = nn.Linear(size, size), nn.Linear(size, size)
-        self.feedforward = SwiGLU(size, feedforward * size)
+        self.enter = nn.Linear(size, 2 * feedforward * size, bias=False)
+        self.leave = nn.Linear(feedforward * size, size, bias=False)
         nn.init.normal_(self.attention_out.weight, std=0.02)
-        nn.init.normal_(self.feedforward.leave.weight, std=0.02)
+        nn.init.normal_(self.leave.weight, std=0.02)
 
     def forward(self, x: Tensor, seen: Tensor, angles: Tensor) -> Tensor:
         """Map (B, L, D) to (B, L, D); see :meth:`Layer.attend`."""
         added = self.attend(x, seen, angles)
         x = x + torch.sigmoid(self.attention_gate(x)) * self.dropout(added)
-        added = self.feedforward(self.feedforward_norm(x))
-        return x + torch.sigmoid(self.feedforward_gate(x)) * self.dropout(added)
+        return x + torch.sigmoid(self.feedforward_gate(x)) * self.dropout(self.feed(x))
+
+    def feed(self, x: Tensor) -> Tensor:
+        """Map (..., D) to (..., D): W3 (silu(W1 x) * W2 x) of the normed stream (Shazeer 2020)."""
+        gate, value = self.enter(self.feedforward_norm(x)).chunk(2, dim=-1)
+        return self.leave(functional.silu(gate) * value)
 
 
 class LigrTransformer(CausalTransformer):

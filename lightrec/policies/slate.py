@@ -10,7 +10,7 @@ from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.best_slate import best_slate
 from lightrec.nn.plackett_luce import PlackettLuce
-from lightrec.nn.session import SessionValue
+from lightrec.nn.session import perceptron
 from lightrec.nn.slate_law import ItemSlates
 from lightrec.policies.base import LearnedPolicy
 
@@ -51,8 +51,8 @@ class SlatePolicy(LearnedPolicy):
         self.slate_size = slate_size
         self.reads, self.history_length = values.reads, values.history_length
         self.feature_size = values.feature_size
-        self.level = SessionValue(self.feature_size, hidden)
-        self.nothing = SessionValue(self.feature_size, hidden)
+        self.level = perceptron([self.feature_size, *hidden, 1])
+        self.nothing = perceptron([self.feature_size, *hidden, 1])
         self.register_buffer("temperature", torch.ones(()))
 
     def user_vectors(self, history: Tensor) -> Tensor:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from lightrec.data.files import save_tensors
 from lightrec.data.store import EventStore
-from lightrec.errors import RunError
 from lightrec.keys import PADDING, Column
 from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.item_models.text_map import TextMap
@@ -30,6 +29,8 @@ class Blend(nn.Module):
     The ranker's logits are logarithms already. An item model's scores become shares of their sum,
     and to each share ``smoothing / N`` is added, so that what an item model says nothing of is
     unlikely and not impossible. All weights are 0 or more.
+
+    The item vectors are computed once: nothing may be trained afterwards.
 
     :param ranker: its vectors stay as they are and can be used without the blend.
     :param item_models: fitted item models by name.
@@ -50,14 +51,9 @@ class Blend(nn.Module):
         self.weights = dict(weights or {RANKER: 1.0})
         self.l2: float | None = None
         """The penalty of the map from texts to scores, for items without events; None without."""
-        self._table: Tensor | None = None
-
-    def freeze(self) -> "Blend":
-        """Compute the item vectors once for all calls; nothing may be trained afterwards."""
         self.eval()
         with torch.no_grad():
-            self._table = self.ranker.item_vectors()
-        return self
+            self._table = ranker.item_vectors()
 
     def item_model(self, name: str) -> ItemModel:
         """An item model by name."""
@@ -122,22 +118,16 @@ class Blend(nn.Module):
 
         :raises RunError: where the folder holds no ranker, or names a class that is not trusted.
         """
-        folder = Path(folder)
-        if not (folder / "config.json").is_file():
-            raise RunError(
-                f"{folder} holds no finished ranker. Make it with `lightrec run`, or name another "
-                "run folder."
-            )
-        ranker = Ranker.from_pretrained(folder).eval()
+        folder, ranker = Path(folder), Ranker.load(folder)
         if not (folder / DESCRIPTION).is_file():
-            return cls(ranker).freeze()
+            return cls(ranker)
         content = json.loads((folder / DESCRIPTION).read_text())
         weights = content["weights"]
         models = {n: m for n, m in described_models(folder).items() if weights[n]}
         for path, tensor in load_file(folder / TENSORS).items():
             name, _, key = path.partition("/")
             models[name].register_buffer(key, tensor)
-        blend = cls(ranker, models, weights, content["smoothing"]).freeze()
+        blend = cls(ranker, models, weights, content["smoothing"])
         blend.l2 = content["l2_of_texts"]
         return blend
 

@@ -67,7 +67,7 @@ def blend(
             except NotApplicable as reason:
                 print(f"{name} is left out. {reason}", file=sys.stderr)
         bar.set_description("blend")
-        mixed = Blend(ranker, fitted).freeze()
+        mixed = Blend(ranker, fitted)
         values[f"{RANKER}/ndcg@10"] = ndcg(mixed)
         mixed.weights = _weights(mixed, data)
         bar.update()

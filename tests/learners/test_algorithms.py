@@ -8,7 +8,7 @@ from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.algorithms import ON_POLICY, REPLAY
 from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES
-from lightrec.nn.session import SessionValue
+from lightrec.nn.session import perceptron
 from lightrec.policies.tower import TowerPolicy
 
 ITEMS, ROWS = 6, 8
@@ -27,7 +27,7 @@ def learner_of(loss, size, strange=0.0, **settings_of_loss):
     policy.vectors[5] += strange
     torch.nn.init.normal_(policy.query_network[-1].weight)
     policy = LEARNERS[loss].wrap(policy, size, (8,))
-    critic = SessionValue(policy.feature_size, (8,))
+    critic = perceptron([policy.feature_size, 8, 1])
     others = torch.nn.ModuleDict(LEARNERS[loss].networks(policy, (8,)))
     more = {"slate_size": size, "discount": 0.9, "tau": 0.1}
     learner = LEARNERS[loss](policy, critic, others, settings=settings_of_loss, **more)

@@ -170,8 +170,8 @@ def test_returns_go_on_where_sessions_were_cut_and_stop_where_they_ended(time_aw
     data = WorldData("Greed", {"max_steps": 3}, iterations=1, judging=4)
     settings = {"sessions": 64, "steps": 7, "discount": 0.9, "gae_lambda": 1.0}
     module, _ = fit(data, PolicyModule, 0, time_aware=time_aware, **settings)
-    torch.nn.init.zeros_(module.critic.network[-1].weight)
-    torch.nn.init.constant_(module.critic.network[-1].bias, 2.0)
+    torch.nn.init.zeros_(module.critic[-1].weight)
+    torch.nn.init.constant_(module.critic[-1].bias, 2.0)
     torch.manual_seed(0)
     module._state = module.ground.train.reset()
     module._memory = UserMemory(module.policy)

@@ -14,7 +14,6 @@ from lightrec.nn.towers import (
     LigrBlock,
     LigrTransformer,
     MeanPooling,
-    SwiGLU,
     UserTower,
     rotary_angles,
     rotate,
@@ -71,10 +70,10 @@ def test_gru_is_torchs_own_where_nothing_is_padded():
 
 def test_swiglu_by_hand():
     torch.manual_seed(0)
-    layer, x = SwiGLU(3, 2), torch.randn(3)
-    gate, value = (layer.enter.weight @ x).tolist()[:2], (layer.enter.weight @ x).tolist()[2:]
-    inner = [g / (1 + math.exp(-g)) * v for g, v in zip(gate, value, strict=True)]
-    assert torch.allclose(layer(x), layer.leave.weight @ torch.tensor(inner), atol=1e-6)
+    layer, x = LigrBlock(4, heads=2, feedforward=2, dropout=0.0), torch.randn(4)
+    entered = (layer.enter.weight @ (x / x.square().mean().sqrt())).tolist()
+    inner = [g / (1 + math.exp(-g)) * v for g, v in zip(entered[:8], entered[8:], strict=True)]
+    assert torch.allclose(layer.feed(x), layer.leave.weight @ torch.tensor(inner), atol=1e-6)
 
 
 def test_gates_of_a_ligr_layer():
@@ -97,7 +96,7 @@ def test_gates_of_a_ligr_layer():
 
     shut, open_ = -200.0, 200.0
     assert torch.allclose(with_gates(shut, shut), x, atol=1e-6)
-    fed = block.feedforward(block.feedforward_norm(x))
+    fed = block.feed(x)
     assert torch.allclose(with_gates(shut, open_) - x, fed, atol=1e-5)
     assert torch.allclose(with_gates(shut, 0.0) - x, fed / 2, atol=1e-5)
     # Attention of the first position is its own value, whatever the positions.
@@ -114,7 +113,7 @@ def test_the_gate_follows_the_stream():
     present = torch.ones(1, 1, dtype=torch.bool)
     value = block.attention_out(block.attention_in(block.attention_norm(x))[..., 16:])
     middle = x + torch.sigmoid(block.attention_gate(x)) * value
-    fed = block.feedforward(block.feedforward_norm(middle))
+    fed = block.feed(middle)
     expected = tower.norm(middle + torch.sigmoid(block.feedforward_gate(middle)) * fed)
     assert torch.allclose(tower(x, present), expected, atol=1e-6)
 

@@ -108,7 +108,7 @@ def ranker():
 
 def test_a_blend_adds_up_logarithms(ranker):
     model = EASE(3.0, 0.5).fit(evidence())
-    blend = Blend(ranker, {"EASE": model}, {"ranker": 0.7, "EASE": 0.3}, smoothing=0.2).freeze()
+    blend = Blend(ranker, {"EASE": model}, {"ranker": 0.7, "EASE": 0.3}, smoothing=0.2)
     raw = model.scores(HISTORY)[:, 1:].clamp_min(0)
     share = raw / raw.sum(1, keepdim=True).clamp_min(1e-12)
     expected = 0.7 * ranker.scores(HISTORY)[:, 1:] + 0.3 * (share + 0.2 / N).log()
@@ -118,7 +118,7 @@ def test_a_blend_adds_up_logarithms(ranker):
 
 def test_a_ranker_of_no_weight_is_not_heard(ranker):
     model = Popularity().fit(evidence())
-    blend = Blend(ranker, {"Popularity": model}, {"ranker": 0.0, "Popularity": 1.0}).freeze()
+    blend = Blend(ranker, {"Popularity": model}, {"ranker": 0.0, "Popularity": 1.0})
     assert blend.scores(HISTORY)[0].argsort().tolist() == model.counts.argsort().tolist()
 
 
@@ -128,7 +128,7 @@ def test_saved_and_loaded(ranker, tmp_path):
         "Popularity": Popularity().fit(evidence()),
     }
     weights = {"ranker": 0.7, "EASE": 0.3, "Popularity": 0.0}
-    blend = Blend(ranker, models, weights).freeze()
+    blend = Blend(ranker, models, weights)
     ranker.save_pretrained(tmp_path)
     blend.save(tmp_path)
     again = Blend.load(tmp_path)
@@ -146,7 +146,7 @@ def test_a_ranker_alone_is_a_blend_too(ranker, tmp_path):
     ranker.save_pretrained(tmp_path)
     torch.testing.assert_close(Blend.load(tmp_path).scores(HISTORY), ranker.scores(HISTORY))
     assert described_models(tmp_path) == {}
-    with pytest.raises(RunError, match="no finished ranker"):
+    with pytest.raises(RunError, match="There is no Ranker in"):
         Blend.load(tmp_path / "nowhere")
 
 
@@ -170,7 +170,7 @@ def test_the_ranker_reads_what_else_is_known_of_a_history(ranker):
     torch.nn.init.normal_(reading.feedback)
     torch.nn.init.normal_(reading.gaps)
     model = Popularity().fit(evidence())
-    blend = Blend(reading, {"Popularity": model}, {"ranker": 0.5, "Popularity": 0.5}).freeze()
+    blend = Blend(reading, {"Popularity": model}, {"ranker": 0.5, "Popularity": 0.5})
     known = {"feedback": (HISTORY > 0) * (1 + HISTORY % 2), "gap": (HISTORY > 0) * 3}
     added = blend.scores(HISTORY, details=known) - blend.scores(HISTORY)
     own = reading.scores(HISTORY, details=known) - reading.scores(HISTORY)
@@ -181,14 +181,14 @@ def test_the_ranker_reads_what_else_is_known_of_a_history(ranker):
     torch.testing.assert_close(
         blend.scores(HISTORY, details=batch), blend.scores(HISTORY, details=known)
     )
-    plain = Blend(ranker).freeze()
+    plain = Blend(ranker)
     torch.testing.assert_close(plain.scores(HISTORY, details=batch), plain.scores(HISTORY))
 
 
 def test_all_that_scores_items_does_it_by_one_signature(ranker):
     popularity = Popularity().fit(evidence())
     users = tiny.tiny_user_model(N)
-    blend = Blend(ranker, {"Popularity": popularity}, {"ranker": 1.0, "Popularity": 0.5}).freeze()
+    blend = Blend(ranker, {"Popularity": popularity}, {"ranker": 1.0, "Popularity": 0.5})
     for scorer in (ranker, popularity, EASE(3.0, 0.5).fit(evidence()), blend, users):
         found = scorer.scores(HISTORY, torch.arange(len(HISTORY)), details={Key.HISTORY: HISTORY})
         assert found.shape == (len(HISTORY), N + 1)

@@ -211,7 +211,7 @@ def test_bare_histories_are_ranked_better_where_some_windows_are_forgotten(
     found = []
     for module, known, data in (fitted(liked, tmp_path, use_feedback=True, forget=0.0), knowing):
         assert known > 0.97
-        bare = Blend(module.ranker).freeze()
+        bare = Blend(module.ranker)
         result = evaluate_scores(
             lambda batch, bare=bare: bare.scores(batch["history"]),
             data.val_dataloader(),

@@ -64,7 +64,7 @@ def test_on_policy_targets(data, tmp_path):
     assert metrics["train/environment_steps"] == games.train.environment_steps == 2 * 8 * 30
     assert metrics["validation/environment_steps"] == games.judging.environment_steps
     assert metrics["validation/length"] == metrics["validation/return"] <= LIMIT
-    last = module.critic.network[-1]
+    last = module.critic[-1]
     torch.nn.init.zeros_(last.weight)
     torch.nn.init.constant_(last.bias, 7)
     rollout = module._estimate(module._play())
