@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from lightrec import plugins
 from lightrec.errors import RunError
@@ -88,14 +88,20 @@ def described(value: Any) -> Any:
         return {name: described(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [described(inner) for inner in value]
-    if isinstance(value, partial):
-        # jsonargparse's own partial has the class as its argument, and a function that makes it.
-        inner = described(next((a for a in value.args if isinstance(a, type)), value.func))
-        arguments = inner.get(ARGUMENTS, {}) | described(value.keywords)
-        return inner | ({ARGUMENTS: arguments} if arguments else {})
-    if isinstance(value, type):
-        return {CLASS: f"{value.__module__}.{value.__qualname__}"}
+    if isinstance(value, partial | type):
+        kind, settings = class_and_settings(value)
+        name = {CLASS: f"{kind.__module__}.{kind.__qualname__}"}
+        return name | ({ARGUMENTS: described(settings)} if settings else {})
     return getattr(value, "description", value)
+
+
+def class_and_settings(maker: Callable[..., _Base]) -> tuple[type[_Base], dict[str, Any]]:
+    """Take a class, or a partial that makes an object of one, apart."""
+    if not isinstance(maker, partial):
+        return cast(type[_Base], maker), {}
+    # jsonargparse's own partial has the class as its argument, and a function that makes it.
+    kind: Any = next((a for a in maker.args if isinstance(a, type)), maker.func)
+    return kind, maker.keywords
 
 
 def built(value: Any, annotation: Any) -> Any:

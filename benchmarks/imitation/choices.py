@@ -6,6 +6,7 @@ A learner sees 10,000 sessions of 20 logged choices, and stands in the people's 
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lightrec.keys import Key
 from lightrec.learners.adversarial import AIRL, AdversarialReward
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.world_data import WorldData
+from lightrec.policies.tower import TowerPolicy
 from lightrec.simulators.choice_process import ChoiceProcess, transitions
 from lightrec.simulators.worlds.far_log import FarLog, HeldOut
 
@@ -37,7 +39,6 @@ REWARD: dict[str, Any] = {
     "warm_up": 40,
 }
 SETTINGS: dict[str, Any] = {
-    "policy_settings": {"pools": 4, "size": 16, "hidden": [64]},
     "critic_hidden": [64],
     "sessions": 512,
     "steps": 16,
@@ -58,7 +59,9 @@ class Choices(WorldData):
 
     def __init__(self, seed: int, control: bool = False) -> None:
         shown = {"demonstration_sessions": 9500, "demonstration_steps": FarLog.LOGGED}
-        super().__init__("ChoiceProcess", None, 20, 1, None, "random" if control else None, **shown)
+        own = partial(TowerPolicy, pools=4, size=16, hidden=[64])
+        by = "random" if control else None
+        super().__init__("ChoiceProcess", None, 20, 1, None, by, policy=own, **shown)
         self.far = FarLog(0)
         self.walk = self.far.walk(SESSIONS, seed=1 + 10 * seed)
         self.history = self.walk.choices[:, : self.far.UNLOGGED]

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lightrec.learners.imitation import SQIL
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.replay import ReplayPolicyModule
 from lightrec.learners.stage import PolicyStage
+from lightrec.policies.tower import TowerPolicy
 
 DISCOUNT = 0.95
 VARIANTS: dict[str, Any] = {
@@ -35,9 +37,8 @@ FORMS: dict[str, Any] = {
 }
 """GAIL's rewards by their sign, for sessions that end where the pole falls."""
 # The observation says all of a state: a horizon that far away keeps time out of it.
-POLICY = {"pools": 0, "size": 0, "hidden": [64, 64], "horizon": 1_000_000}
+POLICY = partial(TowerPolicy, pools=0, size=0, hidden=[64, 64], horizon=1_000_000)
 COMMON: dict[str, Any] = {
-    "policy_settings": POLICY,
     "critic_hidden": (64, 64),
     "sessions": 32,
     "steps": 128,
@@ -89,6 +90,7 @@ class Demonstrated(CartPoleData):
             demonstrations="random" if control else "oracle",
             demonstration_sessions=sessions,
             demonstration_steps=steps,
+            policy=POLICY,
         )
 
     def demonstrations(self) -> TensorDict:

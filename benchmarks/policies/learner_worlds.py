@@ -43,7 +43,7 @@ class Setup:
         for name, value in self.settings.items():
             given += [f"--data.init_args.settings.{name}", str(value)]
         for name, value in self.policy.items():
-            given += [f"--model.init_args.policy_settings.{name}", str(value)]
+            given += [f"--data.init_args.policy.init_args.{name}", str(value)]
         if learner == "slate-sarsa" and self.temperature:
             given += ["--model.init_args.temperature", str(list(self.temperature))]
         return [*given, "--model.init_args.reward_scale", str(self.reward_scale)]

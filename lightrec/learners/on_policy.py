@@ -10,7 +10,6 @@ from torchrl.objectives.value.functional import generalized_advantage_estimate
 from lightrec.errors import RecipeError
 from lightrec.learners.algorithms import ON_POLICY, LossName
 from lightrec.learners.imitation import ImitatingStage, LearnableReward
-from lightrec.learners.simulator_data import PolicySetting
 from lightrec.learners.transitions import FEATURES, slates_alone
 from lightrec.policies.slate import SlatePolicy
 
@@ -33,7 +32,6 @@ class PolicyModule(ImitatingStage):
     :param loss: ``ppo``, ``a2c``, ``reinforce``, ``reinforce-top-k`` or ``slate-sarsa``; see
         :mod:`lightrec.learners.algorithms`.
     :param loss_settings: of the loss, such as ``clip_epsilon`` and ``entropy_coeff``.
-    :param policy_settings: of the policy that the data module makes.
     :param critic_hidden: widths of the critic's hidden layers.
     :param sessions: sessions played side by side.
     :param steps: steps of each in an iteration.
@@ -67,7 +65,6 @@ class PolicyModule(ImitatingStage):
         vector_size: int,
         loss: LossName = "ppo",
         loss_settings: dict[str, float | bool | str] | None = None,
-        policy_settings: dict[str, PolicySetting] | None = None,
         critic_hidden: tuple[int, ...] = (64,),
         sessions: int = 512,
         steps: int = 20,

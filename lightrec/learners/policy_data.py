@@ -1,6 +1,5 @@
 """What training a policy needs: a ranker, a user model, and users to begin sessions with."""
 
-from collections.abc import Mapping
 from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +10,7 @@ from torch import Tensor
 from lightrec import plugins
 from lightrec.data.stage_data import LogData
 from lightrec.errors import RecipeError
-from lightrec.learners.simulator_data import (
-    Playground,
-    PolicySetting,
-    SimulatorData,
-    learned_kind,
-)
+from lightrec.learners.simulator_data import Playground, PolicySlot, SimulatorData
 from lightrec.policies.base import LearnedPolicy
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
@@ -28,6 +22,7 @@ from lightrec.run import Run
 from lightrec.settings import make_of
 from lightrec.simulators.base import Ending
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
+from lightrec.trust import class_and_settings
 from lightrec.users.user_model import UserModel
 
 
@@ -43,8 +38,9 @@ class PolicyData(LogData, SimulatorData):
     :param data: folder of the prepared log.
     :param ranker: folder of the ranker stage.
     :param users_a: folder of user model A.
-    :param policy: short name of the installed policy that learns, made by its ``from_run``; null
-        for CandidatePolicy around the ranker.
+    :param policy: the policy that learns, with settings of its ``from_run``; null for
+        CandidatePolicy, which around the ranker and user model A has other defaults: ``size`` 0,
+        ``inverse_temperature`` 2 and ``horizon`` the length of sessions.
     :param reward: what the policy maximises the sum of; null for what was learned, with the
         pleasure of choosing (SurplusReward). A shaped reward trains with its shaping and is judged
         without.
@@ -69,7 +65,7 @@ class PolicyData(LogData, SimulatorData):
         data: str,
         ranker: str,
         users_a: str,
-        policy: str | None = None,
+        policy: PolicySlot | None = None,
         reward: Reward | None = None,
         penalty: float = 0.0,
         slate_size: int = 1,
@@ -84,7 +80,8 @@ class PolicyData(LogData, SimulatorData):
         seed: int = 0,
     ) -> None:
         super().__init__(data)
-        self.ranker_folder, self.users_a, self.policy = ranker, users_a, policy
+        self.ranker_folder, self.users_a = ranker, users_a
+        self.policy = policy or CandidatePolicy
         self.reward, self.penalty = reward or SurplusReward(), penalty
         self.places, self.leave_rate, self.max_steps = slate_size, leave_rate, max_steps
         self.ending, self.max_candidates = ending, max_candidates
@@ -140,16 +137,11 @@ class PolicyData(LogData, SimulatorData):
         users = self._shuffled[len(self.held_out_users) :]
         return LogStarts.from_store(self.store, users=users, cut=self.cut)
 
-    def make_policy(self, settings: Mapping[str, PolicySetting]) -> LearnedPolicy:
-        """Make the untrained policy that is named, else one around the ranker and user model A.
-
-        :param settings: of the policy; and for
-            :class:`~lightrec.policies.candidate.CandidatePolicy` ``use_utilities``, whether it also
-            sees the user model's utilities.
-        """
-        if self.policy is not None:
-            kind = learned_kind(self.policy)
-            with plugins.blaming(kind, f"be made with {dict(settings)}"):
+    def make_policy(self) -> LearnedPolicy:
+        """Make the untrained policy, in sessions as long as these."""
+        kind, settings = class_and_settings(self.policy)
+        if kind is not CandidatePolicy:
+            with plugins.blaming(kind, f"be made with {settings}"):
                 return kind.from_run(self._run, **settings)
         chosen = {"horizon": self.max_steps, "size": 0, "inverse_temperature": 2.0, **settings}
         used = chosen.pop("use_utilities", True)

@@ -11,7 +11,6 @@ from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.algorithms import REPLAY, ReplayLossName
 from lightrec.learners.imitation import DEMONSTRATED, ImitatingStage, LearnableReward
-from lightrec.learners.simulator_data import PolicySetting
 from lightrec.learners.transitions import FEATURES, STEPS_AHEAD, stretches
 
 
@@ -28,7 +27,6 @@ class ReplayPolicyModule(ImitatingStage):
     :param loss: ``dqn``, ``double-dqn``, ``soft-q``, ``sac``, ``slate-q`` or ``mpo``; see
         :mod:`lightrec.learners.algorithms`.
     :param loss_settings: of the loss.
-    :param policy_settings: of the policy that the data module makes.
     :param critic_hidden: widths of the critic's hidden layers.
     :param sessions: sessions played side by side.
     :param steps: steps of each in an iteration.
@@ -64,7 +62,6 @@ class ReplayPolicyModule(ImitatingStage):
         vector_size: int,
         loss: ReplayLossName = "dqn",
         loss_settings: dict[str, float | bool | int | str] | None = None,
-        policy_settings: dict[str, PolicySetting] | None = None,
         critic_hidden: tuple[int, ...] = (64,),
         sessions: int = 128,
         steps: int = 8,

@@ -1,7 +1,7 @@
 """The base of the data of policies: a simulator to train in, one to judge in, demonstrations."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,14 +9,14 @@ from tensordict import TensorDict
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightrec import plugins
 from lightrec.data.stage_data import StageData
 from lightrec.errors import RecipeError
-from lightrec.policies.base import LearnedPolicy
+from lightrec.policies.base import LearnedPolicy, RunParts
 from lightrec.rewards.base import Reward
 from lightrec.simulators.base import Simulator
 
-PolicySetting = int | float | str | bool | list[int] | None
+PolicySlot = Callable[[RunParts], LearnedPolicy]
+"""A class of policies, with settings of its ``from_run``, as a recipe names them."""
 
 
 @dataclass
@@ -58,11 +58,10 @@ class SimulatorData(StageData):
         """
 
     @abstractmethod
-    def make_policy(self, settings: Mapping[str, PolicySetting]) -> LearnedPolicy:
+    def make_policy(self) -> LearnedPolicy:
         """Make the untrained policy.
 
-        :param settings: of the policy, as the recipe gives them.
-        :raises RecipeError: where it has no such setting.
+        :raises RecipeError: where it has no such setting as it is given.
         """
 
     def demonstrations(self) -> TensorDict:
@@ -84,18 +83,6 @@ class SimulatorData(StageData):
     def val_dataloader(self) -> DataLoader[int]:
         """Say that there is one judging."""
         return count(1)
-
-
-def learned_kind(name: str) -> type[LearnedPolicy]:
-    """Find the class of an installed policy that learners move.
-
-    :raises PluginError: where no installed package provides it.
-    :raises RecipeError: where it does not learn.
-    """
-    kind = plugins.installed().get("policies", name).load()
-    if not issubclass(kind, LearnedPolicy):
-        raise RecipeError(f"{name} does not learn. Name a policy derived from LearnedPolicy.")
-    return kind
 
 
 def count(number: int) -> DataLoader[int]:

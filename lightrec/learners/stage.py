@@ -76,7 +76,7 @@ class PolicyStage(StageModule):
                 "users_a and users_b stages can train in several."
             )
         if not hasattr(self, "policy"):
-            plain = self._data.make_policy(self.settings.policy_settings or {})
+            plain = self._data.make_policy()
             size, hidden = self._data.slate_size, self.settings.critic_hidden
             self._build(self._kind.wrap(plain, size, hidden))
 

@@ -1,6 +1,5 @@
 """The data of policies in worlds: simulators that are made by name and settings."""
 
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -10,12 +9,7 @@ from torch import Tensor
 
 from lightrec.encoders.base import Encoder, text_vectors
 from lightrec.errors import RecipeError
-from lightrec.learners.simulator_data import (
-    Playground,
-    PolicySetting,
-    SimulatorData,
-    learned_kind,
-)
+from lightrec.learners.simulator_data import Playground, PolicySlot, SimulatorData
 from lightrec.learners.transitions import demonstrate
 from lightrec.policies.base import LearnedPolicy, Policy
 from lightrec.policies.baselines import RandomPolicy
@@ -23,6 +17,7 @@ from lightrec.policies.tower import TowerPolicy
 from lightrec.settings import make, make_of
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.scored import Scored
+from lightrec.trust import class_and_settings
 
 WorldSetting = int | float | str | bool | list[int] | list[float] | dict[str, Any]
 
@@ -45,7 +40,8 @@ class WorldData(SimulatorData):
         random sessions, it was not told by demonstrations.
     :param demonstration_sessions: sessions that are shown.
     :param demonstration_steps: steps of each; sessions that end begin anew.
-    :param policy: short name of the installed policy that learns; null for TowerPolicy.
+    :param policy: the policy that learns, with its settings; null for TowerPolicy, whose
+        ``horizon`` is the world's number of steps where none is given.
     :param seed: not used: a world's items follow from its own ``seed`` in ``settings``.
     """
 
@@ -59,13 +55,13 @@ class WorldData(SimulatorData):
         demonstrations: str | None = None,
         demonstration_sessions: int = 64,
         demonstration_steps: int = 100,
-        policy: str | None = None,
+        policy: PolicySlot | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.iterations, self.judging = iterations, judging
         self.world, self.settings = world, dict(settings or {})
-        self.policy, self.text_encoder = policy, text_encoder
+        self.policy, self.text_encoder = policy or TowerPolicy, text_encoder
         self.demonstrator = demonstrations
         self.demonstration_sessions = demonstration_sessions
         self.demonstration_steps = demonstration_steps
@@ -114,17 +110,16 @@ class WorldData(SimulatorData):
             return vectors
         return text_vectors(self.single.catalog(), self.text_encoder)
 
-    def make_policy(self, settings: Mapping[str, PolicySetting]) -> LearnedPolicy:
+    def make_policy(self) -> LearnedPolicy:
         """Make an untrained policy, for what the simulator lets policies see."""
-        if self.policy is not None:
-            named: LearnedPolicy = make_of(
-                learned_kind(self.policy), settings, num_items=self.num_items
-            )
+        kind, settings = class_and_settings(self.policy)
+        if not issubclass(kind, TowerPolicy):
+            named: LearnedPolicy = make_of(kind, settings, num_items=self.num_items)
             return named
         # What texts are read for; vectors of the world's own are taken as they are.
         meanings = None if self.text_encoder is None else self.single.item_vectors
         policy: TowerPolicy = make_of(
-            TowerPolicy,
+            kind,
             {"horizon": self.single.max_steps, **settings},
             num_items=self.num_items,
             vector_size=self.vector_size,

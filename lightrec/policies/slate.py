@@ -44,9 +44,9 @@ class SlatePolicy(LearnedPolicy):
         self.choices, self.values = deepcopy(choices), deepcopy(values)
         if choices.tune or values.tune:
             raise RecipeError(
-                "tune is true among policy_settings, but a SlatePolicy's two policies share one "
-                "reading of histories and would tune it apart. Set it to false, or take another "
-                "loss, such as ppo."
+                "tune is true among the policy's settings, but a SlatePolicy's two policies share "
+                "one reading of histories and would tune it apart. Set it to false, or take "
+                "another loss, such as ppo."
             )
         self.slate_size = slate_size
         self.reads, self.history_length = values.reads, values.history_length

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import warnings
+from argparse import SUPPRESS
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
@@ -24,6 +25,7 @@ from lightrec import plugins
 from lightrec.data.stage_data import StageData
 from lightrec.errors import RecipeError
 from lightrec.nn.stage import StageModule
+from lightrec.policies.base import Policy
 from lightrec.progress import progress_bar
 from lightrec.report.users import to_tensorboard
 from lightrec.settings import ALL_SETTINGS, CANNOT, in_sentences
@@ -95,6 +97,15 @@ class StageProgress(ProgressBar):
 
 class RecipeParser(LightningArgumentParser):
     """LightningCLI's parser, whose complaints are sentences instead of a page of usage."""
+
+    def add_class_arguments(self, kind: type, *arguments: Any, **how: Any) -> list[str]:
+        """Add a class's settings; of a policy, which a run makes, those of its ``from_run``."""
+        if not issubclass(kind, Policy):
+            return super().add_class_arguments(kind, *arguments, **how)
+        added = self.add_method_arguments(kind, "from_run", skip={"run"}, fail_untyped=False)
+        for action in self._actions:  # who makes a policy has defaults of its own
+            action.default = SUPPRESS
+        return added
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what was wrong.

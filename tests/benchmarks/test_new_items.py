@@ -28,7 +28,7 @@ def test_exposures_by_hand():
 def test_every_show_is_counted_once(monkeypatch):
     monkeypatch.setattr(new_items, "BATCH", 8)
     data = WorldData("Greed", {"ending": "fixed", "max_steps": 5})
-    policy = data.make_policy({"pools": 0})
+    policy = data.make_policy()
     shown, _ = new_items.exposure(policy, data, 16, 0)
     assert shown.sum() == 16 * 5
     assert shown[0] == 0

@@ -30,10 +30,9 @@ SETTINGS: Mapping[str, Sequence[str]] = {
     "users_a": ["--trainer.max_epochs=1"],
     "users_b": ["--trainer.max_epochs=1"],
     "policy": [
-        "--data.init_args.policy=Habit",
+        "--data.init_args.policy={class_path: Habit, init_args: {first: 0.5}}",
         "--data.init_args.reward=Calm",
         "--trainer.max_epochs=1",
-        "--model.init_args.policy_settings={first: 0.5}",
         "--model.init_args.sessions=16",
         "--model.init_args.steps=4",
         "--data.init_args.iterations=1",

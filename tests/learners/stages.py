@@ -12,6 +12,8 @@ from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.replay import ReplayPolicyModule
 from lightrec.learners.world_data import WorldData
 from lightrec.nn.towers import GRU, CausalTransformer, LigrTransformer, MeanPooling
+from lightrec.policies.candidate import CandidatePolicy
+from lightrec.policies.tower import TowerPolicy
 from lightrec.ranking.losses import (
     BCELoss,
     BPRLoss,
@@ -56,7 +58,7 @@ def choice(folder, batch_size=16, **settings):
 
 def policy_data(folder, **settings):
     own = {"max_steps": 2, "held_out": 8, "iterations": 2}
-    own |= {"reward": NormalisedReward(SurplusReward())}
+    own |= {"reward": NormalisedReward(SurplusReward()), "policy": partial(CandidatePolicy, size=4)}
     return PolicyData(
         *(str(folder / name) for name in ("data", "ranker", "users_a")), **own | settings
     )
@@ -64,14 +66,14 @@ def policy_data(folder, **settings):
 
 def policy(folder, loss="ppo", **settings):
     data = policy_data(folder)
-    chosen = {"sessions": 8, "steps": 2, "batch_size": 16, "policy_settings": {"size": 4}}
+    chosen = {"sessions": 8, "steps": 2, "batch_size": 16}
     chosen |= {"loss": loss, **settings}
     return PolicyModule(data.num_items, data.vector_size, **chosen), data
 
 
 def replay(folder, loss="dqn", **settings):
     data = policy_data(folder)
-    chosen = {"sessions": 8, "steps": 2, "batch_size": 16, "policy_settings": {"size": 4}}
+    chosen = {"sessions": 8, "steps": 2, "batch_size": 16}
     chosen |= {"loss": loss, "warm_up": 8, "updates": 2, "capacity": 100, **settings}
     return ReplayPolicyModule(data.num_items, data.vector_size, **chosen), data
 
@@ -79,8 +81,9 @@ def replay(folder, loss="dqn", **settings):
 def imitation(folder, kind=GAIL, **settings):
     world = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 2}
     shown = {"demonstration_sessions": 4, "demonstration_steps": 4}
-    data = WorldData("LongTermSatisfaction", world, 2, judging=4, demonstrations="oracle", **shown)
-    chosen = {"sessions": 4, "steps": 4, "batch_size": 8, "policy_settings": {"hidden": [8]}}
+    shown |= {"demonstrations": "oracle", "policy": partial(TowerPolicy, hidden=[8])}
+    data = WorldData("LongTermSatisfaction", world, 2, judging=4, **shown)
+    chosen = {"sessions": 4, "steps": 4, "batch_size": 8}
     sizes = data.num_items, data.vector_size
     if kind is SQIL:
         chosen |= {"loss": "soft-q", "warm_up": 8, "updates": 2, "capacity": 100}

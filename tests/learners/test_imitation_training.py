@@ -17,7 +17,7 @@ from lightrec.simulators.choice_process import ChoiceProcess, transitions
 from tests.learners.training import FIRST, fit, resumed
 
 POLICY = {"pools": 0, "size": 0, "hidden": [64, 64], "horizon": 1_000_000}
-SMALL = {"policy_settings": POLICY | {"hidden": [8]}, "sessions": 4, "steps": 8, "batch_size": 32}
+SMALL = {"policy": POLICY | {"hidden": [8]}, "sessions": 4, "steps": 8, "batch_size": 32}
 KINDS = {"gail": (PolicyModule, GAIL), "airl": (PolicyModule, AIRL)}
 
 
@@ -39,7 +39,7 @@ def small(kind, reward, data=None, epochs=1, folder=None, checkpoint=None, **set
 def test_sqil_learns_from_demonstrations_and_not_without(shown):
     data = carts(demonstrations=shown, max_steps=100, demonstration_steps=100, iterations=4)
     settings = {"loss": "soft-q", "warm_up": 0, "sessions": 16, "steps": 25, "updates": 60}
-    settings |= {"policy_settings": POLICY, "batch_size": 64, "learning_rate": 5e-3}
+    settings |= {"policy": POLICY, "batch_size": 64, "learning_rate": 5e-3}
     _, trainer = fit(data, ReplayPolicyModule, 1, reward=SQIL(), **settings)
     reached = trainer.callback_metrics["validation/return"]
     assert reached > 95 if shown == "oracle" else reached < 60
@@ -158,7 +158,7 @@ class Choices(WorldData):
 
 def test_choices_are_imitated_and_nothing_is_the_anchor():
     reward = AIRL(0.5, anchor=7, cloning=200, warm_up=1, batch_size=64, hidden=[16])
-    settings = {"policy_settings": {"pools": 2, "hidden": [16], "size": 0}, "discount": 0.5}
+    settings = {"policy": {"pools": 2, "hidden": [16], "size": 0}, "discount": 0.5}
     module, _ = fit(
         Choices(),
         PolicyModule,

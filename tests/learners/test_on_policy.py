@@ -1,6 +1,7 @@
 """Training a policy: it finds the best arm, resumes exactly, and its checkpoint suffices."""
 
 import inspect
+from functools import partial
 
 import lightning.pytorch as pl
 import pytest
@@ -34,14 +35,14 @@ MODULE = {"sessions": 32, "steps": 4, "batch_size": 64}
 OF_DATA = set(inspect.signature(PolicyData).parameters)
 
 
-def data_of(run, users_a="users_a", **settings):
+def data_of(run, users_a="users_a", policy=None, **settings):
     folders = (str(run / "data"), str(run / "ranker"), str(run / users_a))
-    return PolicyData(*folders, **{**DATA, **settings})
+    own = partial(CandidatePolicy, **POLICY, **(policy or {}))
+    return PolicyData(*folders, policy=own, **{**DATA, **settings})
 
 
-def module_of(data, policy_settings=None, **settings):
-    chosen = {**MODULE, **settings, "policy_settings": {**POLICY, **(policy_settings or {})}}
-    return PolicyModule(data.num_items, data.vector_size, **chosen)
+def module_of(data, **settings):
+    return PolicyModule(data.num_items, data.vector_size, **{**MODULE, **settings})
 
 
 def fit(run, epochs, folder=None, checkpoint=None, **settings):
@@ -65,7 +66,7 @@ def test_it_finds_the_best_arm(run):
         sessions=64,
         max_steps=1,
         steps=4,
-        policy_settings={"use_utilities": False},
+        policy={"use_utilities": False},
     )
     catalog = trainer.datamodule.store.catalog["item"]
     assert catalog[int(favourite(module, trainer.datamodule)) - 1] == "4"
@@ -151,21 +152,21 @@ def test_frozen_parts_stay_as_they_were(run):
 
 
 def test_the_encoder_is_tuned_where_asked_and_items_stay(run):
-    module, _ = fit(run, 0, policy_settings={"tune": True, "use_utilities": False})
+    module, _ = fit(run, 0, policy={"tune": True, "use_utilities": False})
     before = {name: value.clone() for name, value in module.policy.state_dict().items()}
     ranker = Ranker.from_pretrained(str(run / "ranker")).eval()
     history = torch.tensor([[0, 1, 2], [3, 4, 5]])
     wanted = 0.2 * (ranker.user_vectors(history) @ ranker.item_vectors().T)
     wanted += 0.2 * ranker.bias
     torch.testing.assert_close(module.policy.scores(session_start(history))[:, 1:], wanted[:, 1:])
-    tuned, _ = fit(run, 1, policy_settings={"tune": True, "use_utilities": False})
+    tuned, _ = fit(run, 1, policy={"tune": True, "use_utilities": False})
     after = tuned.policy.state_dict()
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
     tower = {name for name in moved if name.startswith("ranker.")}
     assert tower
     assert not any(name.startswith("ranker.items.") for name in tower)
     assert "item_vectors" not in moved
-    frozen, _ = fit(run, 1, policy_settings={"use_utilities": False})
+    frozen, _ = fit(run, 1, policy={"use_utilities": False})
     kept = frozen.policy.state_dict()
     assert all(torch.equal(value, kept[n]) for n, value in before.items() if "ranker" in n)
 

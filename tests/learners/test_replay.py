@@ -36,7 +36,7 @@ def test_every_learner_finds_the_best_arm(loss):
         ReplayPolicyModule,
         2,
         loss=loss,
-        policy_settings={"size": 0, "hidden": [8]},
+        policy={"size": 0, "hidden": [8]},
         loss_settings={"bound": 1.0, "policy_bound": 0.5} if loss == "mpo" else None,
         **SMALL | {"sessions": 32, "updates": 8, "batch_size": 64, "capacity": 2000},
         learning_rate=0.02,
@@ -49,7 +49,7 @@ def test_every_learner_finds_the_best_arm(loss):
 @pytest.mark.parametrize("loss", [*SINGLE, "slate-q"])
 def test_a_resumed_run_goes_on_as_an_unbroken_one(loss, tmp_path):
     data = WorldData("LongTermSatisfaction", dict(WORLD), iterations=3, judging=4)
-    settings = {"loss": loss, "policy_settings": {"pools": 1, "size": 2, "hidden": [8]}, **SMALL}
+    settings = {"loss": loss, "policy": {"pools": 1, "size": 2, "hidden": [8]}, **SMALL}
     whole, later = resumed(lambda *how: fit(data, ReplayPolicyModule, *how, **settings), tmp_path)
     assert len(whole.buffer) == len(later.buffer) == 2 * 3 * 64
     for name, value in whole.learner.state_dict().items():
@@ -59,7 +59,7 @@ def test_a_resumed_run_goes_on_as_an_unbroken_one(loss, tmp_path):
 
 def test_weights_are_held_once_and_a_checkpoint_suffices(tmp_path):
     data = WorldData("LongTermSatisfaction", dict(WORLD), iterations=2, judging=4)
-    settings = {"loss": "sac", "policy_settings": {"size": 2, "hidden": [8]}, **SMALL}
+    settings = {"loss": "sac", "policy": {"size": 2, "hidden": [8]}, **SMALL}
     module, _ = fit(data, ReplayPolicyModule, 1, tmp_path, **settings)
     parts = {name.split(".")[0] for name in module.state_dict()}
     assert parts == {"policy", "critic", "others"}
@@ -98,7 +98,7 @@ def test_who_left_was_only_cut_where_leaving_is_a_part_of_the_discount(bandit):
 def test_transitions_are_what_was_played(bandit):
     """Masks of the next state, columns accepted, and ends are those of the simulator."""
     data = WorldData("Greed", {"slate_size": 2, "max_steps": 5}, iterations=1, judging=4)
-    settings = {"loss": "slate-q", "policy_settings": {"size": 2, "hidden": [8]}}
+    settings = {"loss": "slate-q", "policy": {"size": 2, "hidden": [8]}}
     module, _ = fit(data, ReplayPolicyModule, 1, **settings, **SMALL | {"steps": 8})
     torch.manual_seed(3)
     world = module.ground.train
@@ -138,10 +138,10 @@ def test_slates_are_refused_where_single_items_are_valued(loss):
 
 def test_unknown_settings_are_told():
     data = WorldData("Greed", iterations=1, judging=4)
-    with pytest.raises(RecipeError, match=r"no setting 'hiden'\. Did you mean 'hidden'\?"):
-        fit(data, ReplayPolicyModule, 1, policy_settings={"hiden": [3]}, **SMALL)
     with pytest.raises(RecipeError, match=r"DQN cannot be built with loss_settings \{'x': 1\}"):
         fit(data, ReplayPolicyModule, 1, loss_settings={"x": 1}, **SMALL)
+    with pytest.raises(RecipeError, match=r"no setting 'hiden'\. Did you mean 'hidden'\?"):
+        fit(data, ReplayPolicyModule, 1, policy={"hiden": [3]}, **SMALL)
     with pytest.raises(RecipeError, match=r"Greed has no setting 'seeed'\. Did you mean 'seed'\?"):
         WorldData("Greed", {"seeed": 1}).num_items  # noqa: B018
 
@@ -153,7 +153,7 @@ def test_every_on_policy_loss_finds_the_best_arm(loss):
         PolicyModule,
         2,
         loss=loss,
-        policy_settings={"size": 0, "hidden": [8]},
+        policy={"size": 0, "hidden": [8]},
         sessions=64,
         steps=4,
         batch_size=64,

@@ -16,7 +16,7 @@ from tests.learners.training import fit, resumed
 
 SMALL = {
     "loss": "slate-sarsa",
-    "policy_settings": {"pools": 0, "size": 2, "hidden": [8]},
+    "policy": {"pools": 0, "size": 2, "hidden": [8]},
     "critic_hidden": (8,),
     "sessions": 16,
     "steps": 4,
@@ -107,4 +107,4 @@ def test_a_tuned_encoder_is_refused(bandit):
     folders = (str(bandit / name) for name in ("data", "ranker", "users_a"))
     data = PolicyData(*folders, reward=EngagementReward(), max_steps=2, held_out=8)
     with pytest.raises(RecipeError, match=r"tune is true.*Set it to false"):
-        fit(data, PolicyModule, 1, loss="slate-sarsa", policy_settings={"tune": True})
+        fit(data, PolicyModule, 1, loss="slate-sarsa", policy={"tune": True})

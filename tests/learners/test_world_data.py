@@ -1,6 +1,7 @@
 """Worlds as data of policies: what may be seen of items, as vectors or as texts."""
 
 import hashlib
+from functools import partial
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from lightrec.encoders.base import Encoder
 from lightrec.keys import Column
 from lightrec.learners.world_data import WorldData
+from lightrec.policies.tower import TowerPolicy
 
 
 class Bag(Encoder):
@@ -25,7 +27,7 @@ class Bag(Encoder):
 
 def test_without_an_encoder_items_are_the_worlds_vectors():
     data = WorldData("Greed")
-    policy = data.make_policy({})
+    policy = data.make_policy()
     assert data.vector_size == 18
     assert torch.equal(data.vectors, data.make(1).item_vectors)
     assert policy.meaning.shape == (18, 0)
@@ -46,7 +48,7 @@ def test_titles_and_texts_stand_side_by_side():
 
 def test_texts_tell_quality_and_bait_and_a_twin_is_seen_alike():
     data = WorldData("Greed", {"words": "varied"}, text_encoder=Bag())
-    policy = data.make_policy({"pools": 0})
+    policy = data.make_policy()
     truth, seen = data.make(1).item_vectors[1:, 16:], policy.vectors[1:-1, 16:18]
     told = [torch.corrcoef(torch.stack([a, b]))[0, 1] for a, b in zip(truth.T, seen.T, strict=True)]
     assert min(told) > 0.7
@@ -59,8 +61,9 @@ def test_texts_tell_quality_and_bait_and_a_twin_is_seen_alike():
 
 
 def test_a_policy_of_texts_learns_nothing_for_single_items():
-    data = WorldData("Greed", {"words": "varied"}, text_encoder=Bag())
-    policy = data.make_policy({"pools": 0, "size": 4})
+    own = partial(TowerPolicy, size=4)
+    data = WorldData("Greed", {"words": "varied"}, text_encoder=Bag(), policy=own)
+    policy = data.make_policy()
     assert all(data.num_items not in p.shape for p in policy.parameters())
     assert policy.meaning.shape == (80, 18)
     with pytest.raises(ValueError, match="length 80"):

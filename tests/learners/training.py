@@ -1,5 +1,7 @@
 """A short training of a module, as the pipeline would do it."""
 
+from functools import partial
+
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -47,7 +49,12 @@ def resumed(fit, folder):
     return whole, later
 
 
-def fit(data, kind, epochs, folder=None, checkpoint=None, **settings):
-    """Make a module of a kind for the data, and train it."""
+def fit(data, kind, epochs, folder=None, checkpoint=None, policy=None, **settings):
+    """Make a module of a kind for the data, and train it.
+
+    :param policy: settings of the data's policy.
+    """
+    if policy is not None:
+        data.policy = partial(data.policy, **policy)
     module = kind(data.num_items, data.vector_size, **settings)
     return train(module, data, epochs, folder, checkpoint)

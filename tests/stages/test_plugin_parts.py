@@ -72,10 +72,15 @@ def test_parts_of_a_plugin_are_named_in_recipes_and_on_the_line(clinic, tmp_path
         """
 seed_everything: 0
 trainer: {max_epochs: 1}
-model: {class_path: PolicyModule, init_args: {sessions: 8, steps: 3, policy_settings: {first: 2}}}
+model: {class_path: PolicyModule, init_args: {sessions: 8, steps: 3}}
 data:
   class_path: WorldData
-  init_args: {world: Waiting, settings: {willing: 1.0}, policy: Habit, iterations: 1, judging: 8}
+  init_args:
+    world: Waiting
+    settings: {willing: 1.0}
+    policy: {class_path: Habit, init_args: {first: 2}}
+    iterations: 1
+    judging: 8
 """
     )
     out = tmp_path / "waiting" / "policy"

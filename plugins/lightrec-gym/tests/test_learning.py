@@ -1,5 +1,7 @@
 """Both modules in a game of Gymnasium: what is cut is bootstrapped, what ended is not."""
 
+from functools import partial
+
 import lightning.pytorch as pl
 import pytest
 import torch
@@ -9,8 +11,8 @@ from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.replay import ReplayPolicyModule
 from lightrec.learners.world_data import WorldData
+from lightrec.policies.tower import TowerPolicy
 
-POLICY = {"pools": 0, "size": 0, "hidden": [8], "horizon": 1000}
 SCALE = [2.4, 2.0, 0.2, 2.0]
 LIMIT = 12
 """Steps after which games are cut; most poles fall later, some before."""
@@ -19,7 +21,8 @@ LIMIT = 12
 @pytest.fixture(scope="module")
 def data():
     game = {"name": "CartPole-v1", "scale": SCALE, "settings": {"max_episode_steps": LIMIT}}
-    return WorldData("DiscreteGymnasium", game, iterations=2, judging=4)
+    own = partial(TowerPolicy, pools=0, size=0, hidden=[8], horizon=1000)
+    return WorldData("DiscreteGymnasium", game, iterations=2, judging=4, policy=own)
 
 
 def fitted(module, data, folder):
@@ -40,19 +43,18 @@ def fitted(module, data, folder):
 def test_items_are_actions(data):
     assert data.num_items == data.vector_size == 2
     assert data.vectors.tolist() == [[0, 0], [1, 0], [0, 1]]
-    policy = data.make_policy(POLICY)
+    policy = data.make_policy()
     assert policy.feature_size == 4 + 2
     # Centred and scaled, the actions are opposites: what is added to both scores is the critic's.
     assert policy.item_table()[1:].tolist() == [[1, -1], [-1, 1]]
     with pytest.raises(RecipeError, match="TowerPolicy has no setting 'depth'"):
-        data.make_policy({"depth": 3})
+        WorldData(data.world, data.settings, policy=partial(TowerPolicy, depth=3)).make_policy()
 
 
 def test_on_policy_targets(data, tmp_path):
     module = PolicyModule(
         2,
         2,
-        policy_settings=POLICY,
         sessions=8,
         steps=30,
         discount=0.9,
@@ -78,7 +80,6 @@ def test_on_policy_targets(data, tmp_path):
 def test_transitions_of_cut_games_lead_to_their_last_observation(data, tmp_path, loss):
     module = ReplayPolicyModule(
         *(2, 2, loss),
-        policy_settings=POLICY,
         sessions=8,
         steps=30,
         updates=2,
