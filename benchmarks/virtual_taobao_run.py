@@ -6,14 +6,9 @@ import time
 from pathlib import Path
 
 import torch
+from lightrec_ecommerce.virtual_taobao import PAGE, VirtualTaobao, click_rate
 
 from lightrec.keys import Key
-from lightrec.simulators.worlds.virtual_taobao import (
-    PAGE,
-    VirtualTaobao,
-    best_constant_action,
-    click_rate,
-)
 
 ROWS, WARM, STEPS, SESSION = 8192, 10, 200, 101
 
@@ -68,7 +63,7 @@ def main(folder: str, out: str, kept: str) -> None:
     actions = []
     for seed in range(5):
         searched.set_seed(seed)
-        actions.append(best_constant_action(searched, seed=seed))
+        actions.append(searched.best_constant_action(seed=seed))
     rates = [play(simulator, action)["click_rate"] for action in actions]
     best = max(range(5), key=rates.__getitem__)
     found |= {"constant_click_rate": rates[best], "constant_click_rates_of_searches": rates}

@@ -55,9 +55,12 @@ def lightrec_encoders() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add text encoders."""
 
 
-@_slot("lightrec.simulators.base:Simulator")
+@_slot("lightrec.simulators.session_env:SessionEnv")
 def lightrec_simulators() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Add simulators of users, which are batched TorchRL environments."""
+    """Add simulators of users, which are batched TorchRL environments.
+
+    Policies play those that are a :class:`~lightrec.simulators.base.Simulator`, which shows items.
+    """
 
 
 @_slot("lightrec.rewards.base:Reward")

@@ -20,6 +20,7 @@ _OPTION = re.compile(
     r"Option '([^']+)' is not accepted|[Uu]nrecognized arguments: (\S+)"
     r"|does not accept option '([^']+)'"
 )
+_LACKING = re.compile(r"the following arguments are required: (.+)")
 _VALUE = re.compile(
     r'Parser key "([^"]+)":\s+(?:- )?Expected an? (.+?)\.? (?:Got value|but got): (.*)'
 )
@@ -132,6 +133,8 @@ def in_sentences(message: str) -> str:
         return (
             f"There is no setting {found[found.lastindex or 0]!r} here; its name may be misspelt."
         )
+    if found := _LACKING.search(message):
+        return f"Give a value for {found[1]}; `lightrec plugins show NAME` says what is meant."
     if found := _VALUE.search(message):
         expected = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", found[2])
         return f"The setting {found[1]} takes {expected}, not {found[3].strip()}."

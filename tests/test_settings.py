@@ -3,8 +3,8 @@
 import pytest
 
 from lightrec import plugins
-from lightrec.errors import LightrecError
-from lightrec.settings import in_sentences
+from lightrec.errors import LightrecError, RecipeError
+from lightrec.settings import in_sentences, make_of
 from lightrec.stages.run import run
 from lightrec.stages.train import RecipeCLI
 from tests.installed import install
@@ -89,3 +89,15 @@ def test_a_plugins_class_is_told_what_it_lacks(named, tmp_path, monkeypatch):
     told = "lightrec_sized.encoder:Sized of lightrec-sized 1.0 is abstract: it lacks size. Define "
     assert told in str(raised.value)
     assert "what only `__init__` sets does not count" in str(raised.value)
+
+
+def test_a_setting_without_a_value_is_named():
+    with pytest.raises(RecipeError, match="Give a value for size"):
+        make_of(LinearTower, {})
+
+
+class LinearTower:
+    """Needs a size."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size

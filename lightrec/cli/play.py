@@ -124,7 +124,7 @@ def judge(
 
 
 def probe(
-    what: Annotated[str, "a world's name, a run folder, or VirtualTaobao"],
+    what: Simulator,
     *,
     policy: Policies = (),
     sessions: Sessions = 1000,
@@ -140,10 +140,9 @@ def probe(
       lightrec probe Greed
       lightrec probe Greed --mode fixed --set slate_size=3
       lightrec probe runs/video --policy policy greedy --out probed.md probed.json
-      lightrec probe VirtualTaobao --set folder=VirtualTaobao
 
     The best action that is the same for everybody is searched (a list of items, one item where it
-    may be shown again and again, or weights of attributes), and played next to random ones, a
+    may be shown again and again, or what else a simulator takes), and played next to random ones, a
     world's oracle and the policies that are named. The rule by which a simulator has a hole stands
     in the documentation: docs/how-to/judge.md.
     """

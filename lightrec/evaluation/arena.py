@@ -132,12 +132,18 @@ def arena(
     :param sessions: at most so many side by side.
     :param seed: of the users drawn from a run's log.
     :param model: which user model of a run: ``users_a`` or ``users_b``.
-    :raises RecipeError: where a setting is not known, or a simulator needs more than a name.
+    :raises RecipeError: where a setting is not known, or a simulator needs more than a name, or
+        shows no items.
     """
     count = min(sessions, AT_ONCE)
     if Path(what).is_dir():
         return _of_run(Run(what), count, seed, settings, model)
-    simulator: Simulator = make("simulators", what, settings, batch_size=count)
+    simulator = make("simulators", what, settings, batch_size=count)
+    if not isinstance(simulator, Simulator):
+        raise RecipeError(
+            f"The actions of {what} are no slates, and policies that show items cannot play it. "
+            "`lightrec probe` may, or take another simulator."
+        )
     plain = {"random": lambda: RandomPolicy(simulator.num_items)}
     return Arena(
         what,

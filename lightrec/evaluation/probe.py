@@ -1,4 +1,4 @@
-"""Probing simulators, worlds, user models and Virtual Taobao, for what no real user would do.
+"""Probing simulators, worlds and user models for what no real user would do.
 
 The rule. Let the share of a contender be its reward per step on the scale where the lowest reward
 that a step gave is 0 and the highest 1. A simulator has a hole where a constant action for
@@ -15,6 +15,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
+from lightrec import plugins
 from lightrec.errors import RecipeError
 from lightrec.evaluation.arena import Arena, arena
 from lightrec.evaluation.base import Section, Table, give
@@ -27,12 +28,6 @@ from lightrec.progress import progress_bar
 from lightrec.settings import make_of
 from lightrec.simulators.modes import Mode, in_mode
 from lightrec.simulators.rollout import Contender, Sessions, play
-from lightrec.simulators.worlds.virtual_taobao import (
-    PAGE,
-    WEIGHTS,
-    VirtualTaobao,
-    best_constant_action,
-)
 
 TIMES, HALF = 10.0, 0.5
 """How many times the share of random actions, and which share of the highest, is suspicious."""
@@ -41,8 +36,6 @@ LASTING, UNREPEATED = "constant, by session", "constant, no repeats"
 """The list that earns most a session, if it is another one; the constant list without repeats."""
 LISTS = ("constant", "popularity")
 """Contenders of an arena that look at nobody."""
-TAOBAO = "VirtualTaobao"
-"""The simulator whose actions are weights and no items."""
 SEARCHED = 64
 """Users on whom an action is searched; what it earns is measured on others."""
 RATE, RETURN = "reward_per_step", "returns"
@@ -100,25 +93,24 @@ def probe(
 ) -> Probe:
     """Search the best constant action of a simulator and judge by the rule.
 
-    :param what: a world's name, a run folder, or ``VirtualTaobao`` with the setting ``folder``.
+    Where the actions of an installed simulator are no slates of items, its class finds the best one
+    by a method ``best_constant_action(seed=…)``, which returns one session's action.
+
+    :param what: an installed simulator's name, or a run folder.
     :param policies: learned ones, which stand next to it; a world's oracle does in any case.
     :param sessions: at least so many of each contender, after the search.
     :raises RecipeError: where something is not known, or a policy cannot play.
     """
-    if what != TAOBAO:
+    part = plugins.installed().parts["simulators"].get(what)
+    if part is None or not hasattr(kind := part.load(), "best_constant_action"):
         on = arena(what, sessions, seed, settings, model)
         return probe_lists(on, policies, mode, seed, sessions)
     if policies:
         raise RecipeError(
-            f"{what} takes weights of attributes, and policies that show items cannot play it: "
+            f"The actions of {what} are no slates, and policies that show items cannot play it: "
             "leave out --policy."
         )
-    if "folder" not in settings:
-        raise RecipeError(
-            f"{what} reads its published weights from a folder: give it as `--set folder=FOLDER`, "
-            "where FOLDER holds the three files or is a checkout of eyounx/VirtualTaobao."
-        )
-    return _probe_weights(settings, mode, seed, sessions)
+    return _probe_actions(kind, settings, mode, seed, sessions)
 
 
 def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessions: int) -> Probe:
@@ -139,23 +131,31 @@ def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessi
     played = [(name, player, there) for name, player in players.items()]
     if again:
         played.append((UNREPEATED, players[CONSTANT], on.in_mode("no-repeats")))
-    bounds: list[Tensor] = []
-
-    def note(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
-        if alive.any():
-            bounds.append(torch.stack(following["reward"][alive].aminmax()))
-
+    reached = _Reached()
     found: dict[str, Sessions] = {}
     with progress_bar(len(played), "play") as bar:
         for name, player, where in played:
             bar.set_description(name, refresh=False)
-            record = None if name == UNREPEATED else lambda seed: note
+            record = None if name == UNREPEATED else lambda seed: reached
             found[name] = where.play(player, sessions, seed, record=record)
             bar.update()
-    ends = torch.stack(bounds)
     action = "list of items" if there.simulator.slate_size > 1 or not again else "item"
-    reached = float(ends.min()), float(ends.max())
-    return judge_probe(on.title, mode, action, found, reached, learned)
+    return judge_probe(on.title, mode, action, found, reached.bounds(), learned)
+
+
+class _Reached:
+    """Takes note of the lowest and the highest reward of a step."""
+
+    def __init__(self) -> None:
+        self.ends: list[Tensor] = []
+
+    def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+        if alive.any():
+            self.ends.append(torch.stack(following["reward"][alive].aminmax()))
+
+    def bounds(self) -> tuple[float, float]:
+        ends = torch.stack(self.ends)
+        return float(ends.min()), float(ends.max())
 
 
 def judge_probe(
@@ -169,7 +169,7 @@ def judge_probe(
     """Apply the rule to what was played.
 
     :param sessions: of ``random``, ``constant`` and others, on the same users.
-    :param bounds: the lowest and the highest reward that a step gave, or can give.
+    :param bounds: the lowest and the highest reward that a step gave.
     :param learned: contenders that look at users: policies, an oracle.
     """
     lowest, highest = bounds
@@ -228,31 +228,34 @@ def _of_repeats(made: Mapping[str, Earned], *, pays: bool) -> str:
     return f"{text}: repeats do not pay."
 
 
-def _probe_weights(settings: Mapping[str, Any], mode: Mode, seed: int, sessions: int) -> Probe:
-    """Search the weights that everybody clicks on, and play them next to random ones."""
-    played, searched = (
-        make_of(VirtualTaobao, settings, batch_size=count) for count in (sessions, SEARCHED)
-    )
+def _probe_actions(
+    kind: Any, settings: Mapping[str, Any], mode: Mode, seed: int, sessions: int
+) -> Probe:
+    """Let a simulator search the best constant action, and play it next to random ones."""
+    played, searched = (make_of(kind, settings, batch_size=n) for n in (sessions, SEARCHED))
     chance, simulator = torch.Generator().manual_seed(seed), in_mode(played, mode)
+    low, high = simulator.action_spec.space.low, simulator.action_spec.space.high
+    reached = _Reached()
     with progress_bar(3, "play") as bar:
         searched.set_seed(seed)
-        best = best_constant_action(searched, seed=seed)
+        best = searched.best_constant_action(seed=seed)
         bar.update()
         found = {}
-        for name, weights in (
-            (RANDOM, lambda: torch.rand(sessions, WEIGHTS, generator=chance) * 2 - 1),
-            (CONSTANT, lambda: best.expand(sessions, -1)),
+        for name, action in (
+            (RANDOM, lambda: torch.rand(low.shape, generator=chance).to(low) * (high - low) + low),
+            (CONSTANT, lambda: best.expand_as(low)),
         ):
-            found[name], _ = play(_Weights(weights), simulator, torch.arange(sessions), seed)
+            users = torch.arange(sessions)
+            found[name], _ = play(_Actions(action), simulator, users, seed, record=reached)
             bar.update()
-    return judge_probe(TAOBAO, mode, "action", found, (0.0, float(PAGE)))
+    return judge_probe(kind.__name__, mode, "action", found, reached.bounds())
 
 
-class _Weights:
-    """A contender that gives actions (B, 27) and looks at nothing."""
+class _Actions:
+    """A contender that gives actions (B, …) and looks at nothing."""
 
-    def __init__(self, weights: Callable[[], Tensor]) -> None:
-        self.weights = weights
+    def __init__(self, action: Callable[[], Tensor]) -> None:
+        self.action = action
 
     def user_vectors(self, history: Tensor) -> Tensor:
         return history[:, :0].float()
@@ -260,4 +263,4 @@ class _Weights:
     def act(
         self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
     ) -> TensorDictBase:
-        return state.set(Key.ACTION, self.weights().to(state[Key.STEP].device))
+        return state.set(Key.ACTION, self.action())

@@ -1,7 +1,6 @@
 """What all of lightrec's environments share: sessions, computed chance, and the form of answers.
 
-What an action is belongs to subclasses: slates of items in :mod:`lightrec.simulators.base`, weights
-of attributes in :mod:`lightrec.simulators.worlds.virtual_taobao`.
+What an action is belongs to subclasses: slates of items in :mod:`lightrec.simulators.base`.
 """
 
 from abc import abstractmethod

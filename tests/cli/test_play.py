@@ -54,6 +54,3 @@ def test_what_cannot_be_done_is_told(tiny_run, tmp_path, capsys):
     )
     assert "There is no policy 'best' here" in refused("judge", tiny_run, "--policy", "best")
     assert "There is no 'Nowhere' among the simulators" in refused("probe", "Nowhere")
-    assert "leave out --policy" in refused(
-        *("probe", "VirtualTaobao", "--policy", "random", "--set", f"folder={tmp_path}")
-    )

@@ -1,13 +1,11 @@
 """Probing: the hole that is known is found, honest worlds are not accused, runs are played."""
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
-from lightrec.errors import DataError, RecipeError
+from lightrec.errors import RecipeError
 from lightrec.evaluation.arena import Arena, arena
 from lightrec.evaluation.probe import (
     CONSTANT,
@@ -35,31 +33,27 @@ def arena_of(world):
     return Arena(type(world).__name__, world, users, world.catalog(), None, policies)
 
 
-@pytest.fixture(scope="module")
-def published():
-    root = os.environ.get("LIGHTREC_TEST_DATA")
-    if root is None:
-        pytest.skip("LIGHTREC_TEST_DATA is not set")
-    return str(Path(root) / "virtual-taobao")
-
-
-def test_the_hole_of_virtual_taobao_is_found(published):
-    found = probe("VirtualTaobao", [], "free", 1000, 0, {"folder": published, "max_steps": 30})
+def test_a_simulator_of_other_actions_searches_for_itself(lightrec_plugins):
+    lightrec_plugins.add(
+        "dials",
+        """
+        @hookimpl
+        def lightrec_simulators():
+            return {"Dial": "tests.simulators.dial:Dial"}
+        """,
+    )
+    found = probe("Dial", [], "free", 200, 0, {"max_steps": 5})
     assert found.hole
-    # Click rates: reward per step over the ten items of a page.
-    assert found.shares["random"].mean == pytest.approx(0.018, abs=0.002)
-    assert found.shares["constant"].mean > 0.85
-    assert found.verdict.startswith("A single constant action for everybody reaches 0.9")
-    assert found.verdict.endswith("prove nothing about personalisation.")
-
-
-def test_virtual_taobao_needs_its_folder(tmp_path):
-    with pytest.raises(RecipeError, match="--set folder=FOLDER"):
-        probe("VirtualTaobao", [], "free", 10, 0, {})
-    with pytest.raises(DataError, match="is missing"):
-        probe("VirtualTaobao", [], "free", 10, 0, {"folder": str(tmp_path)})
-    with pytest.raises(RecipeError, match="no setting 'slate'"):
-        probe("VirtualTaobao", [], "free", 10, 0, {"folder": str(tmp_path), "slate": 2})
+    assert (found.lowest, found.highest) == (0, 1)
+    assert found.shares["constant"].mean == 1
+    assert found.shares["random"].mean == pytest.approx(0.05, abs=0.03)
+    assert found.earned["random"]["length"].mean == 5
+    assert found.verdict.startswith("A single constant action for everybody reaches 1.000")
+    assert probe("Dial", [], "fixed", 20, 0, {}).mode == "fixed"
+    with pytest.raises(RecipeError, match="leave out --policy"):
+        probe("Dial", ["random"], "free", 10, 0, {})
+    with pytest.raises(RecipeError, match="The actions of Dial are no slates"):
+        arena("Dial", 10, 0, {})
 
 
 def test_greed_is_not_accused():

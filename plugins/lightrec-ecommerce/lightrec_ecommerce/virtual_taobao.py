@@ -60,7 +60,7 @@ class VirtualTaobao(SessionEnv):
     Action: (B, 27) float32 in [-1, 1]. Reward: clicks on the page, 0 to 10.
 
     **Beware:** one constant action for everybody makes users click on nearly everything, where
-    random ones reach 2 %. Report :func:`best_constant_action` beside every policy.
+    random ones reach 2 %. Report :meth:`best_constant_action` beside every policy.
 
     :param folder: where the three published files lie, or a checkout of the published repository.
     :param batch_size: sessions B.
@@ -156,48 +156,42 @@ class VirtualTaobao(SessionEnv):
         }
         return TensorDict(state, batch_size=self.batch_size, device=self.device)
 
+    def best_constant_action(
+        self, *, population: int = 128, generations: int = 40, elite: int = 16, seed: int = 0
+    ) -> Tensor:
+        """Search the one action for everybody that is clicked on most, by the cross-entropy method.
+
+        With noise that fades (Szita and Lőrincz 2006, "Learning Tetris using the noisy
+        cross-entropy method"). An action is worth the expected clicks of the users, each on one of
+        his pages; 64 sessions are enough.
+
+        :param population: actions that a generation tries.
+        :param elite: the best of them, to whose normal law the next generation belongs.
+        :param seed: of the search.
+        :returns: (27,) float32.
+        """
+        users, device = self.batch_size[0], self.device
+        state = self.reset()
+        order = torch.arange(users, device=device).unsqueeze(1)
+        state[Key.STEP] = order % state[Key.LATENT, "leave"].clamp_min(1)
+        everybody = state.select(Key.OBSERVATION, Key.STEP).repeat(population)
+        clicks = torch.arange(PAGE + 1.0, device=device)
+        chance = torch.Generator().manual_seed(seed)
+        mean, spread = torch.zeros(WEIGHTS, device=device), torch.ones(WEIGHTS, device=device)
+        for generation in range(generations):
+            drawn = torch.randn(population, WEIGHTS, generator=chance).to(device)
+            actions = (mean + spread * drawn).clamp(-1, 1)
+            odds = self.odds(everybody, actions.repeat_interleave(users, 0))
+            worth = (odds @ clicks).view(population, users).mean(1)
+            best = actions[worth.topk(elite).indices]
+            noise_left = 0.4 * (1 - generation / generations)
+            mean, spread = best.mean(0), (best.var(0) + noise_left**2).sqrt()
+        return mean
+
 
 def click_rate(state: TensorDictBase) -> Tensor:
     """Give the share of a session's items that were clicked, (B, 1), published as ``CTR``."""
     return state[Key.ACCEPTED_TOTAL] / (state[Key.STEP].clamp_min(1) * PAGE)
-
-
-def best_constant_action(
-    simulator: VirtualTaobao,
-    *,
-    population: int = 128,
-    generations: int = 40,
-    elite: int = 16,
-    seed: int = 0,
-) -> Tensor:
-    """Search the one action for everybody that is clicked on most, by the cross-entropy method.
-
-    With noise that fades (Szita and Lőrincz 2006, "Learning Tetris using the noisy cross-entropy
-    method"). An action is worth the expected clicks of the users, each on one of his pages.
-
-    :param simulator: 64 sessions are enough.
-    :param population: actions that a generation tries.
-    :param elite: the best of them, to whose normal law the next generation belongs.
-    :param seed: of the search.
-    :returns: (27,) float32.
-    """
-    users, device = simulator.batch_size[0], simulator.device
-    state = simulator.reset()
-    order = torch.arange(users, device=device).unsqueeze(1)
-    state[Key.STEP] = order % state[Key.LATENT, "leave"].clamp_min(1)
-    everybody = state.select(Key.OBSERVATION, Key.STEP).repeat(population)
-    clicks = torch.arange(PAGE + 1.0, device=device)
-    chance = torch.Generator().manual_seed(seed)
-    mean, spread = torch.zeros(WEIGHTS, device=device), torch.ones(WEIGHTS, device=device)
-    for generation in range(generations):
-        drawn = torch.randn(population, WEIGHTS, generator=chance).to(device)
-        actions = (mean + spread * drawn).clamp(-1, 1)
-        odds = simulator.odds(everybody, actions.repeat_interleave(users, 0))
-        worth = (odds @ clicks).view(population, users).mean(1)
-        best = actions[worth.topk(elite).indices]
-        noise_left = 0.4 * (1 - generation / generations)
-        mean, spread = best.mean(0), (best.var(0) + noise_left**2).sqrt()
-    return mean
 
 
 def _draw(logits: Tensor, key: Tensor) -> Tensor:

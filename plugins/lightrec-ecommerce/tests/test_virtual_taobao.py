@@ -6,22 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
-from torchrl.envs.utils import check_env_specs
-
-from lightrec.errors import DataError, RecipeError
-from lightrec.keys import Key
-from lightrec.simulators.worlds import virtual_taobao
-from lightrec.simulators.worlds.virtual_taobao import (
+from lightrec_ecommerce.virtual_taobao import (
     ATTRIBUTES,
     PAGE,
     SIZES,
     USER,
     WEIGHTS,
     VirtualTaobao,
-    best_constant_action,
     click_rate,
 )
+from torch import nn
+from torchrl.envs.utils import check_env_specs
+
+from lightrec.errors import DataError, RecipeError
+from lightrec.evaluation.probe import probe
+from lightrec.keys import Key
 
 
 def write(folder: Path, biases: dict[str, torch.Tensor] | None = None, scale: float = 0.0) -> Path:
@@ -166,14 +165,14 @@ def test_random_actions_reach_the_published_click_rate(published):
     for _ in range(60):
         whole, state = simulator.step_and_maybe_reset(simulator.rand_action(state))
         clicks += float(whole["next", "reward"].sum())
-    assert clicks / (60 * 4096 * virtual_taobao.PAGE) == pytest.approx(0.0187, abs=0.0005)
+    assert clicks / (60 * 4096 * PAGE) == pytest.approx(0.0187, abs=0.0005)
 
 
 def test_one_action_for_everybody_is_clicked_on_everywhere(published):
     """The hole of the published networks: no policy needs to look at the user."""
     searched = VirtualTaobao(published, 64)
     searched.set_seed(1)
-    action = best_constant_action(searched)
+    action = searched.best_constant_action()
     simulator = VirtualTaobao(published, 512)
     simulator.set_seed(2)
     state, clicks = simulator.reset(), 0.0
@@ -182,3 +181,24 @@ def test_one_action_for_everybody_is_clicked_on_everywhere(published):
         whole, state = simulator.step_and_maybe_reset(state)
         clicks += float(whole["next", "reward"].sum())
     assert clicks / (20 * 512 * PAGE) > 0.85
+
+
+def test_the_probe_finds_the_hole(published):
+    settings = {"folder": str(published), "max_steps": 30}
+    found = probe("VirtualTaobao", [], "free", 1000, 0, settings)
+    assert found.hole
+    # Click rates: reward per step over the ten items of a page.
+    assert (found.lowest, found.highest) == (0, PAGE)
+    assert found.shares["random"].mean == pytest.approx(0.018, abs=0.002)
+    assert found.shares["constant"].mean > 0.85
+    assert found.verdict.startswith("A single constant action for everybody reaches 0.9")
+    assert found.verdict.endswith("prove nothing about personalisation.")
+
+
+def test_the_probe_needs_the_folder(tmp_path):
+    with pytest.raises(RecipeError, match="Give a value for folder"):
+        probe("VirtualTaobao", [], "free", 10, 0, {})
+    with pytest.raises(DataError, match="is missing"):
+        probe("VirtualTaobao", [], "free", 10, 0, {"folder": str(tmp_path)})
+    with pytest.raises(RecipeError, match="no setting 'slate'"):
+        probe("VirtualTaobao", [], "free", 10, 0, {"folder": str(tmp_path), "slate": 2})
