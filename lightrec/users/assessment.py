@@ -20,37 +20,20 @@ NEVER = -30.0
 """A shift that leaves nothing a probability below e⁻³⁰ next to an item of utility 0."""
 
 
-def reliability(
-    probability: Tensor, happened: Tensor, weight: Tensor | None = None, bins: int = BINS
-) -> Tensor:
-    """Count forecasts and outcomes by bins of equal width between 0 and 1.
-
-    :param probability: any shape, from 0 to 1.
-    :param happened: the same shape, bool or from 0 to 1.
-    :param weight: broadcast against them; 1 each where it is None.
-    :returns: (3, bins) float64: each bin's weight, its sum of weight · probability, and the weight
-        of the forecasts that came true. Counts of several batches add up.
-    """
-    counted = torch.ones(()) if weight is None else weight
-    counted = counted.double().expand_as(probability).flatten()
-    forecast = probability.double().flatten()
-    place = (forecast * bins).long().clamp(0, bins - 1)
-    rows = (counted, counted * forecast, counted * happened.double().flatten())
-    return torch.stack([row.new_zeros(bins).index_add_(0, place, row) for row in rows])
-
-
-def choice_reliability(
-    log_probability: Tensor, choice: Tensor, weight: Tensor | None = None
-) -> Tensor:
-    """Count every alternative of every set, nothing included, as one forecast.
+def reliability(log_probability: Tensor, choice: Tensor, weight: Tensor) -> Tensor:
+    """Count every alternative of every set, nothing included, as a forecast, by its probability.
 
     :param log_probability: (B, C + 1); minus infinity is no alternative and is not counted.
     :param choice: (B,) int64, the column that was chosen; ``weight`` (B,) is that of the set.
+    :returns: (3, BINS) float64: of bins of equal width the weight, the sum of weight · probability,
+        and the weight of the forecasts that came true. Counts of several batches add up.
     """
-    there = log_probability > -torch.inf
-    counted = there if weight is None else there * weight.double().unsqueeze(1)
-    chosen = torch.zeros_like(there).scatter_(1, choice.unsqueeze(1), True)
-    return reliability(log_probability.double().exp(), chosen, counted)
+    counted = (log_probability > -torch.inf) * weight.double().unsqueeze(1)
+    forecast = log_probability.double().exp()
+    came_true = torch.zeros_like(counted).scatter_(1, choice.unsqueeze(1), 1.0)
+    place = (forecast * BINS).long().clamp(0, BINS - 1).flatten()
+    rows = (counted, counted * forecast, counted * came_true)
+    return torch.stack([torch.bincount(place, row.flatten(), BINS) for row in rows])
 
 
 def calibration_error(counts: Tensor) -> float:
@@ -194,7 +177,7 @@ def assess(
     for history, sets, choice, weight in _held_out(users, data, part, half):
         found, uncertainty = users.predict(history, sets)
         ours, theirs = found.double().cpu(), popularity(sets.cpu())
-        counts += choice_reliability(ours, choice, weight)
+        counts += reliability(ours, choice, weight)
         likely = (law.gather(1, choice.unsqueeze(1)).squeeze(1) for law in (ours, theirs))
         rows = (*likely, ours.argmax(1) == choice, uncertainty.double().cpu())
         weight = weight.double()

@@ -8,19 +8,24 @@ import torch
 from lightrec.users.assessment import (
     NEVER,
     calibration_error,
-    choice_reliability,
     fit_temperature,
     reliability,
     tempered,
 )
 
 
-def uniform_binary(count=400_000, power=1.0, bins=20):
+def binary(probability, happened, weight=1.0):
+    """Counts of forecasts (B,) of whether something happened, and as well of whether it did not."""
+    laws = torch.stack([1 - probability, probability], 1).log()
+    return reliability(laws, happened.long(), weight * torch.ones(len(laws)))
+
+
+def uniform_binary(count=400_000, power=1.0):
     """Truth p, evenly spread; the forecast is p after tempering its logit."""
     generator = torch.Generator().manual_seed(0)
     truth = (torch.arange(count) + 0.5) / count
     happened = torch.rand(count, generator=generator) < truth
-    return reliability((power * truth.logit()).sigmoid(), happened, bins=bins)
+    return binary((power * truth.logit()).sigmoid(), happened)
 
 
 def test_a_perfect_forecast_has_no_error():
@@ -41,8 +46,8 @@ def test_a_tempered_forecast_has_its_closed_form():
 def test_constant_forecast_is_off_by_its_bias():
     happened = torch.tensor([1.0, 0, 0, 0])
     forecast = torch.full((4,), 0.55)
-    assert calibration_error(reliability(forecast, happened)) == pytest.approx(0.3)
-    weighted = reliability(forecast, happened, torch.tensor([3.0, 1, 1, 1]))
+    assert calibration_error(binary(forecast, happened)) == pytest.approx(0.3)
+    weighted = binary(forecast, happened, torch.tensor([3.0, 1, 1, 1]))
     assert calibration_error(weighted) == pytest.approx(0.05)
 
 
@@ -50,13 +55,13 @@ def test_batches_add_up():
     generator = torch.Generator().manual_seed(1)
     p = torch.rand(1000, generator=generator)
     happened = torch.rand(1000, generator=generator) < p
-    parts = reliability(p[:300], happened[:300]) + reliability(p[300:], happened[300:])
-    torch.testing.assert_close(parts, reliability(p, happened))
+    parts = binary(p[:300], happened[:300]) + binary(p[300:], happened[300:])
+    torch.testing.assert_close(parts, binary(p, happened))
 
 
 def test_padding_is_no_alternative_and_nothing_is_one():
     log_p = torch.tensor([[0.25, 0.0, 0.75], [0.5, 0.25, 0.25]]).log()
-    found = choice_reliability(log_p, torch.tensor([2, 0]))
+    found = reliability(log_p, torch.tensor([2, 0]), torch.ones(2))
     assert found.sum(1)[[0, 2]].tolist() == [5, 2]
     # At .25 no forecast of three came true, at .5 and .75 the one did.
     assert calibration_error(found) == pytest.approx((0.75 + 0.5 + 0.25) / 5)
@@ -66,13 +71,14 @@ def test_choices_drawn_from_their_own_law_are_calibrated_and_tempered_ones_are_n
     generator = torch.Generator().manual_seed(2)
     scores = torch.randn(100_000, 5, generator=generator)
     choice = torch.multinomial(scores.softmax(1), 1, generator=generator).squeeze(1)
-    laws = [choice_reliability((k * scores).log_softmax(1), choice) for k in (1, 2)]
+    even = torch.ones(len(choice))
+    laws = [reliability((k * scores).log_softmax(1), choice, even) for k in (1, 2)]
     assert calibration_error(laws[0]) < 0.003
     assert calibration_error(laws[1]) > 0.05
 
 
 def test_no_forecasts_are_no_error():
-    assert calibration_error(reliability(torch.zeros(0), torch.zeros(0))) == 0
+    assert calibration_error(binary(torch.zeros(0), torch.zeros(0))) == 0
 
 
 def choices(temperature, shift, count=100_000):
