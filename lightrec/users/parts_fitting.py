@@ -97,6 +97,8 @@ class UserParts:
         self.store = data.store
         self.table = SessionTable(data)
         self.device = model.bias.device
+        accepted = np.asarray(self.store.items) <= self.store.num_items
+        self.accepted_before = np.concatenate([[0], np.cumsum(accepted)])  # (E + 1,)
 
     def fit(self) -> tuple[dict[str, Any], dict[str, float]]:
         """Fit every part, and keep those that beat one law for everybody.
@@ -137,26 +139,20 @@ class UserParts:
 
     def _leaving_rows(self, chosen: NDArray[np.bool_]) -> Rows:
         table = self.table
-        begins, ends, cut = table.begins[chosen], table.ends[chosen], table.cut[chosen]
-        # The events of all sessions one after the other, and the session of each.
-        lengths = ends - begins
-        session = np.repeat(np.arange(len(begins)), lengths)
-        events = np.arange(lengths.sum()) + (begins + lengths - np.cumsum(lengths))[session]
-        accepted = np.asarray(self.store.items)[events] <= self.store.num_items
-        total = np.cumsum(accepted)
-        before = (total - accepted)[events == begins[session]]
-        last = events == ends[session] - 1
-        used = self._used(events, table.fitted[chosen][session])
-        rows = self._some(np.flatnonzero(used & ~(last & cut[session])))
+        # The session of each event, and the events of all sessions one after the other.
+        lengths = np.where(chosen, table.ends - table.begins, 0)
+        session = np.repeat(np.arange(len(lengths)), lengths)
+        events = np.arange(lengths.sum()) + (table.begins + lengths - np.cumsum(lengths))[session]
+        last = events == table.ends[session] - 1
+        used = self._used(events, table.fitted[session])
+        rows = self._some(np.flatnonzero(used & ~(last & table.cut[session])))
         if not len(rows):
             return None
-        events, session = events[rows], session[rows]
+        accepted = np.diff(self.accepted_before)[events[rows]]
         return (
             self._tensor(last[rows]),
-            self._states(self.store.users_of(events), events + 1),
-            self._tensor(events - begins[session] + 1)[:, None],
-            self._tensor(total[rows] - before[session])[:, None].float(),
-            self._tensor(accepted[rows])[:, None].float(),
+            *self._after(session[rows], events[rows] + 1),
+            self._tensor(accepted)[:, None].float(),
         )
 
     def value(self) -> Found:
@@ -223,17 +219,20 @@ class UserParts:
         rows = self._some(np.flatnonzero(used & chosen & ~table.cut))
         if not len(rows):
             return None
-        begins, ends = table.begins[rows], table.ends[rows]
+        ends = table.ends[rows]
         seen = ends < table.known_to[rows]
         following = np.where(seen, times[np.minimum(ends, len(times) - 1)], table.horizon[rows])
-        accepted = np.asarray(self.store.items) <= self.store.num_items
-        total = np.concatenate([[0], np.cumsum(accepted)])
+        seconds = ((following - times[ends - 1]) / 1000).astype(np.float32)
+        return self._tensor(seconds), self._tensor(seen), *self._after(rows, ends)
+
+    def _after(self, sessions: NDArray[np.int64], ends: NDArray[np.int64]) -> tuple[Tensor, ...]:
+        """States (R, S), and (R, 1) steps and accepted items, of sessions (R,) up to ends (R,)."""
+        begins = self.table.begins[sessions]
+        accepted = self.accepted_before[ends] - self.accepted_before[begins]
         return (
-            self._tensor(((following - times[ends - 1]) / 1000).astype(np.float32)),
-            self._tensor(seen),
-            self._states(table.owners[rows], ends),
+            self._states(self.table.owners[sessions], ends),
             self._tensor(ends - begins)[:, None],
-            self._tensor(total[ends] - total[begins])[:, None].float(),
+            self._tensor(accepted)[:, None].float(),
         )
 
     def _used(self, events: NDArray[np.int64], fitted: NDArray[np.bool_]) -> NDArray[np.bool_]:
