@@ -227,44 +227,41 @@ def attribute(
     # steps without an item belong to nobody, and are all 0.
     source = torch.cat([items.new_zeros(1), items, torch.where(known, history, PADDING).flatten()])
     there = (source != PADDING).unsqueeze(1)
-    tables = {}
-    for place, part in enumerate(models):
-        for name in TABLES:
-            value: Tensor = getattr(part, name).detach()[source]
-            tables[place, name] = (value.view(len(source), -1) * there).view_as(value)
-        part.num_items = len(source) - 1
     places = torch.arange(1, len(source), device=items.device)
     chosen = places[: len(items)].unsqueeze(1)
     past = torch.where(known, places[len(items) :].view_as(history), PADDING)
     past = torch.where(history > number, len(source), past)
+    owners = [(part, name) for part in models for name in TABLES]
+    tables = []
+    for part, name in owners:
+        value: Tensor = getattr(part, name).detach()[source]
+        tables.append((value.view(len(source), -1) * there).view_as(value))
+        part.num_items = len(source) - 1
+        # A plain tensor takes the table's place, so that gradients reach it.
+        delattr(part, name)
 
-    def reward(scaled: dict[tuple[int, str], Tensor]) -> Tensor:
-        # Plain tensors in the place of the items' tables, so that gradients reach them.
-        for (place, name), value in scaled.items():
-            models[place]._parameters.pop(name, None)
-            models[place]._buffers.pop(name, None)
-            setattr(models[place], name, value)
+    def reward(scaled: list[Tensor]) -> Tensor:
+        for (part, name), value in zip(owners, scaled, strict=True):
+            setattr(part, name, value)
         return twin.reward(past, chosen).squeeze(1)
 
-    sums = [torch.zeros_like(value) for value in tables.values()]
+    sums = [torch.zeros_like(value) for value in tables]
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
-        scaled = {key: (float(node) * value).requires_grad_() for key, value in tables.items()}
+        scaled = [(float(node) * value).requires_grad_() for value in tables]
         with torch.enable_grad():
-            found = torch.autograd.grad(
-                reward(scaled).sum(), list(scaled.values()), allow_unused=True
-            )
-        for total, gradient in zip(sums, found, strict=True):
-            if gradient is not None:
-                total += float(weight) * gradient
+            total = reward(scaled).sum()
+        found = torch.autograd.grad(total, scaled, materialize_grads=True)
+        for summed, gradient in zip(sums, found, strict=True):
+            summed += float(weight) * gradient
     # A reward model has several tables of one name, whose rows are the same items'.
     parts = {name: torch.zeros((), device=items.device) for name in TABLES}
-    for ((_, name), value), total in zip(tables.items(), sums, strict=True):
-        product = total * value
+    for (_, name), value, summed in zip(owners, tables, sums, strict=True):
+        product = summed * value
         row = product if name == "vectors" else product.view(len(product), -1).sum(1)
         parts[name] = parts[name] + row
     with torch.no_grad():
-        baseline = reward({key: torch.zeros_like(value) for key, value in tables.items()})
+        baseline = reward([torch.zeros_like(value) for value in tables])
         whole = model.reward(history, items.unsqueeze(1)).squeeze(1)
     rows = parts["vectors"].sum(1) + parts["identity"] + parts["bias"] + parts["offsets"]
     before = rows[1 + len(items) :].view(history.shape)
