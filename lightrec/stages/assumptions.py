@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lightrec.data.files import STAMP
+from lightrec.data.store import TRAIN
 from lightrec.evaluation.sessions import SimulatedSessions
 from lightrec.report.page import write_assumptions
 from lightrec.run import Run
@@ -19,7 +20,6 @@ from lightrec.stages.stage import Stage, write_whole
 from lightrec.stages.train import train
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.irl.base import with_assumptions
-from lightrec.users.module import offers
 from lightrec.users.user_model import UserModel
 
 FACTORS = {"half": 0.5, "double": 2.0}
@@ -159,7 +159,7 @@ def assuming(users: UserModel, cell: Cell, run: Path) -> UserModel:
     members = [
         with_assumptions(
             member,
-            offers(data, limit=MOST_OFFERS),
+            data.batches(TRAIN, limit=MOST_OFFERS),
             discount=cell.discount,
             leave_rate=cell.leave_rate,
             nothing_odds_ratio=cell.odds_ratio,

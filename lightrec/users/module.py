@@ -5,7 +5,6 @@ solve on the best epoch's model, when the part is written.
 """
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -25,7 +24,7 @@ from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel, PooledChoice, RecurrentChoice, with_nothing
 from lightrec.users.choice_sets import Batch
 from lightrec.users.halves import OTHER
-from lightrec.users.irl.base import Offer, RewardLearner, chosen, fit_continuation, mean
+from lightrec.users.irl.base import RewardLearner, chosen, fit_continuation, mean
 from lightrec.users.parts_fitting import SessionTable, UserParts
 from lightrec.users.reward_explained import explain
 from lightrec.users.user_model import UserModel
@@ -214,7 +213,7 @@ class ChoiceModule(StageModule):
         given = {name: settings[name] for name in ("discount", "leave_rate", "ridge")}
         for member in self.members:
             calibrate(member, data)
-            fit_continuation(member, offers(data, settings.max_offers, self.device), **given)
+            fit_continuation(member, data.batches(TRAIN, limit=settings.max_offers), **given)
         parts, fitted = UserParts(self.choice, data).fit()
         reward_model = None if self.learner is None else self.learner.reward_model()
         parts |= {"reward_model": reward_model, "offers": data.offer_settings}
@@ -269,12 +268,3 @@ def session_ends(data: ChoiceData, leave_rate: float) -> NDArray[np.bool_]:
         table = SessionTable(data)
         ended[table.ends[~table.cut] - 1] = True
     return ended
-
-
-def offers(
-    data: ChoiceData, limit: int | None, device: torch.device | str = "cpu"
-) -> Iterator[Offer]:
-    """Training states with their offers, of at most so many events, for ``fit_continuation``."""
-    for batch in data.batches(TRAIN, limit=limit):
-        history, sets, weight = batch[Key.HISTORY], batch[Key.CANDIDATES], batch[Key.WEIGHT]
-        yield history.to(device), sets.to(device), weight.to(device)

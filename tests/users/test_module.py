@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from tensordict import TensorDict
 
-from lightrec.data.store import VALIDATION, EventStore
+from lightrec.data.store import TRAIN, VALIDATION, EventStore
 from lightrec.errors import RecipeError
 from lightrec.rewards.accepted import LearnedReward
 from lightrec.rewards.base import RewardContext
@@ -25,7 +25,7 @@ from lightrec.users.halves import in_half
 from lightrec.users.irl.base import mean
 from lightrec.users.irl.iq_learn import IQLearn
 from lightrec.users.irl.maxent import MaxEnt
-from lightrec.users.module import ChoiceModule, bootstrap_times, offers
+from lightrec.users.module import ChoiceModule, bootstrap_times
 from lightrec.users.user_model import UserModel
 from tests.users.stores import prepared
 
@@ -263,5 +263,5 @@ def test_the_noted_settings_give_the_same_offers(tiny_run):
     assert noted["half"] == "a"
     again = ChoiceData(str(tiny_run / "data"), **noted)
     same = ChoiceData(str(tiny_run / "data"), **noted, ranker=str(tiny_run / "ranker"))
-    for left, right in zip(offers(again, None), offers(same, None), strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+    for left, right in zip(again.batches(TRAIN), same.batches(TRAIN), strict=True):
+        assert all(torch.equal(left[key], right[key]) for key in left)

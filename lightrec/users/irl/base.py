@@ -22,8 +22,6 @@ from lightrec.users.reward_model import Continuation, RewardModel, average
 
 Make = Callable[[], ChoiceModel]
 """Makes an untrained choice model."""
-Offer = tuple[Tensor, Tensor, Tensor]
-"""Histories (B, L) int64, blocks of sets (M · B, C) int64 padded with 0, the sets' weights."""
 
 
 class RewardLearner(Part, ABC):
@@ -168,7 +166,7 @@ class RewardWeightedLikelihood(_OneNetwork):
 @torch.no_grad()
 def fit_continuation(
     model: ChoiceModel,
-    offers: Iterable[Offer],
+    batches: Iterable[Batch],
     *,
     discount: float,
     leave_rate: float,
@@ -180,7 +178,7 @@ def fit_continuation(
     W(s) is the mean of V over offers (Hotz and Miller 1993; the anchor of Geng et al. 2020). W is
     linear in the state: one least-squares temporal-difference solve (Bradtke and Barto 1996).
 
-    :param offers: logged states with their offers.
+    :param batches: of choices, whose states and offers are read.
     :param discount: γ of one step.
     :param leave_rate: probability that a session ends after a step.
     :param ridge: added to the diagonal, relative to each feature's mean square.
@@ -201,7 +199,9 @@ def fit_continuation(
     normal = torch.zeros(size, size, dtype=torch.float64, device=model.bias.device)
     squares, target = torch.zeros(2, size, dtype=torch.float64, device=model.bias.device)
     total = 0.0
-    for history, items, weight in offers:
+    for batch in batches:
+        columns = (Key.HISTORY, Key.CANDIDATES, Key.WEIGHT)
+        history, items, weight = (batch[column].to(normal.device) for column in columns)
         now = blocks(_with_one(model.state(history)), len(items))
         idle = blocks(_with_one(model.after_nothing(history)), len(items))
         surprise = -model.log_probabilities(history, items)[:, -1].double()
@@ -219,7 +219,7 @@ def fit_continuation(
 
 
 def with_assumptions(
-    model: ChoiceModel, offers: Iterable[Offer], *, nothing_odds_ratio: float = 1.0, **given: float
+    model: ChoiceModel, batches: Iterable[Batch], *, nothing_odds_ratio: float = 1.0, **given: float
 ) -> ChoiceModel:
     """Copy a model under other assumptions; only the continuation value is fitted anew.
 
@@ -229,7 +229,7 @@ def with_assumptions(
     """
     other = copy.deepcopy(model)
     other.nothing_shift += math.log(nothing_odds_ratio)
-    fit_continuation(other, offers, **given)
+    fit_continuation(other, batches, **given)
     return other
 
 

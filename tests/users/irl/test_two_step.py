@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lightrec.errors import RecipeError
+from lightrec.keys import Key
 from lightrec.users.irl.base import fit_continuation, with_assumptions
 from tests.users.irl.tabular_choice import SETS, N, TabularChoice, solve
 
@@ -11,7 +12,8 @@ from tests.users.irl.tabular_choice import SETS, N, TabularChoice, solve
 def every_offer():
     """Each state with each set, all with weight 1."""
     states = torch.arange(1, N + 2).repeat_interleave(len(SETS)).unsqueeze(1)
-    yield states, SETS.repeat(N + 1, 1), torch.ones(len(states))
+    sets, weight = SETS.repeat(N + 1, 1), torch.ones(len(states))
+    yield {Key.HISTORY: states, Key.CANDIDATES: sets, Key.WEIGHT: weight}
 
 
 @pytest.mark.parametrize("records_nothing", [True, False])
