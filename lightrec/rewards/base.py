@@ -121,10 +121,8 @@ class Reward(nn.Module):
     @staticmethod
     def taken(transition: TensorDictBase) -> Tensor:
         """(B, K) bool: which items of the slate were taken, from the root or from ``next``."""
-        nested = ("next", Key.TAKEN)
-        key = nested if nested in transition.keys(include_nested=True) else Key.TAKEN
-        taken: Tensor = transition[key]
-        return taken
+        after: Tensor | None = transition.get(("next", Key.TAKEN), None)
+        return transition[Key.TAKEN] if after is None else after
 
     @classmethod
     def of_taken(cls, transition: TensorDictBase, values: Tensor) -> Tensor:

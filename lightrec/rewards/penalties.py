@@ -102,13 +102,12 @@ class UncertaintyPenalty(UserReward):
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give rewards (B, 1), at least minus the logarithm of the number of members."""
-        nested = ("next", Key.UNCERTAINTY)
-        if nested in transition.keys(include_nested=True):
-            known: Tensor = transition[nested]
+        known: Tensor | None = transition.get(("next", Key.UNCERTAINTY), None)
+        if known is not None:
             return -known
-        history = transition[Key.HISTORY][:, -self.users.history_length :]
         user = transition.get(Key.USER, None)
-        return -self.users.predict(history, transition[Key.ACTION], user)[1].unsqueeze(1)
+        found = self.users.predict(transition[Key.HISTORY], transition[Key.ACTION], user)[1]
+        return -found.unsqueeze(1)
 
 
 def _window(window: int) -> int:

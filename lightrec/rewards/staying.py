@@ -115,9 +115,9 @@ class ShapedReward(Reward):
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give rewards (B, 1); where ``next`` says ``terminated``, Φ(s') is 0."""
         after = self.potential(self.after(transition, self.nothing))
-        ended = ("next", "terminated")
-        if ended in transition.keys(include_nested=True):
-            after = torch.where(transition[ended], 0, after)
+        ended = transition.get(("next", "terminated"), None)
+        if ended is not None:
+            after = torch.where(ended, 0, after)
         elif self.users is not None:
             after = after * (1 - ending(self.users, transition))
         before = self.potential(transition[Key.HISTORY])

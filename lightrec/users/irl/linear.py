@@ -178,22 +178,19 @@ def fit_linear(
     weights = torch.zeros(size, dtype=torch.float64)
     total = sum(float(part.weight.double().sum()) for part in sets)
     penalty = ridge * total * torch.eye(size, dtype=torch.float64)
-    value, gradient, hessian = _sums(sets, weights)
+    value, gradient, hessian = _sums(sets, weights, penalty)
     for _ in range(STEPS):
-        slope = gradient - penalty @ weights
-        if float(slope.abs().max()) <= tolerance * total:
+        if float(gradient.abs().max()) <= tolerance * total:
             break
-        step = torch.linalg.lstsq(hessian + penalty, slope.unsqueeze(1)).solution.squeeze(1)
-        before = value - float(weights @ penalty @ weights) / 2
+        step = torch.linalg.lstsq(hessian, gradient.unsqueeze(1)).solution.squeeze(1)
+        start, before = weights, value
         # A full step may go too far where utilities are large; half of it, and so on, does not.
-        for _ in range(40):
-            moved = weights + step
-            value, gradient, hessian = _sums(sets, moved)
-            if value - float(moved @ penalty @ moved) / 2 >= before - 1e-12 * abs(before):
+        for halvings in range(40):
+            weights = start + step / 2**halvings
+            value, gradient, hessian = _sums(sets, weights, penalty)
+            if value >= before - 1e-12 * abs(before):
                 break
-            step = step / 2
-        weights = moved
-    bread = torch.linalg.pinv(hessian + penalty, hermitian=True)
+    bread = torch.linalg.pinv(hessian, hermitian=True)
     meat, users = _by_user(sets, weights)
     variance = (bread @ meat @ bread * users / (users - 1)).diagonal()
     return LinearReward(weights, variance.clamp_min(0).sqrt(), users)
@@ -216,11 +213,12 @@ def _parts(sets: LinearSets, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return likely, law[:, :-1], (one_hot(sets.choice, logs.shape[1]).double() - law)[:, :-1]
 
 
-def _sums(sets: Sequence[LinearSets], weights: Tensor) -> tuple[float, Tensor, Tensor]:
-    """The weighted log-likelihood, its gradient (F,) and minus its Hessian (F, F)."""
-    size = len(weights)
-    value, gradient = 0.0, torch.zeros(size, dtype=torch.float64)
-    hessian = torch.zeros(size, size, dtype=torch.float64)
+def _sums(
+    sets: Sequence[LinearSets], weights: Tensor, penalty: Tensor
+) -> tuple[float, Tensor, Tensor]:
+    """The penalised log-likelihood, its gradient (F,) and minus its Hessian (F, F)."""
+    gradient, hessian = -penalty @ weights, penalty.clone()
+    value = float(gradient @ weights) / 2
     for part in sets:
         likely, law, left = _parts(part, weights)
         weight, features = part.weight.double(), part.features.double()
