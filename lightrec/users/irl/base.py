@@ -42,10 +42,12 @@ class RewardLearner(Part, ABC):
 
     reads_next: ClassVar[bool] = False
     """Whether batches must hold the next step."""
+    reward_network: ChoiceModel
+    """Its utilities are the learned reward, unless :meth:`reward_model` says otherwise."""
 
-    @abstractmethod
     def build(self, make: Make, discount: float) -> None:
         """Make the networks; ``discount`` is γ', and each call of ``make`` a new choice model."""
+        self.reward_network = make()
 
     @abstractmethod
     def loss(self, batch: Batch, progress: float) -> Tensor:
@@ -54,21 +56,18 @@ class RewardLearner(Part, ABC):
     def stepped(self) -> None:
         """Follow a step of the optimizer, as averaged target networks do."""
 
-    @abstractmethod
     def utilities(self, history: Tensor, items: Tensor) -> Tensor:
         """Give Q(s, i) - Q(s, nothing) by which people choose: (M · B, C) of sets (M · B, C)."""
+        state = blocks(self.reward_network.state(history), len(items))
+        return self.reward_network.utilities(state, items)
 
-    @abstractmethod
     def reward_model(self) -> RewardModel:
         """Give the learned reward."""
+        return RewardModel(self.reward_network)
 
 
 class LookingAhead(RewardLearner):
     """Base of learners with a network of rewards, W next to it, and an averaged copy of W."""
-
-    reward_network: ChoiceModel
-    value: Continuation
-    slow: Continuation
 
     def __init__(self, rate: float, ramp: float) -> None:
         super().__init__()
@@ -77,7 +76,8 @@ class LookingAhead(RewardLearner):
 
     def build(self, make: Make, discount: float) -> None:
         """Make the reward network, W, and its averaged copy."""
-        self.reward_network, self.discount = make(), discount
+        super().build(make, discount)
+        self.discount = discount
         self.value = Continuation(make())
         self.slow = copy.deepcopy(self.value).requires_grad_(False)
 
@@ -101,24 +101,7 @@ def chosen(values: Tensor, batch: Batch) -> Tensor:
     return values.gather(1, batch[Key.CHOICE].unsqueeze(1)).squeeze(1)
 
 
-class _OneNetwork(RewardLearner):
-    reward_network: ChoiceModel
-
-    def build(self, make: Make, discount: float) -> None:
-        """Make the network; γ' has no part in it."""
-        self.reward_network = make()
-
-    def utilities(self, history: Tensor, items: Tensor) -> Tensor:
-        """Give the network's utilities (M · B, C)."""
-        state = blocks(self.reward_network.state(history), len(items))
-        return self.reward_network.utilities(state, items)
-
-    def reward_model(self) -> RewardModel:
-        """Give the network's utilities as rewards."""
-        return RewardModel(self.reward_network)
-
-
-class ClickClassifier(_OneNetwork):
+class ClickClassifier(RewardLearner):
     """Classifies each shown item by itself: a logit above 0 means that it was probably chosen."""
 
     def loss(self, batch: Batch, progress: float) -> Tensor:
@@ -134,7 +117,7 @@ class ClickClassifier(_OneNetwork):
         return mean((each * there).sum(1) / there.sum(1).clamp_min(1), batch)
 
 
-class RewardWeightedLikelihood(_OneNetwork):
+class RewardWeightedLikelihood(RewardLearner):
     """The recommender that maximises the mean of Σ_t r_t · log π(a_t | s_t) over the log's steps.
 
     π is a softmax of the utilities over the set and nothing. This is the surrogate of the policy

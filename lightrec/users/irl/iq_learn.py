@@ -100,10 +100,6 @@ class IQLearn(LookingAhead):
         each = value - discount * later - gained + self.anchor / 2 * loose + error / 2
         return mean(each, batch)
 
-    def utilities(self, history: Tensor, items: Tensor) -> Tensor:
-        """Give u (M · B, C)."""
-        return self._parts(blocks(history, len(items)), items)[1][:, :-1]
-
     def reward_model(self) -> RewardModel:
         """Give Q less the averaged continuation value, both relative to nothing."""
         return RewardModel(self.reward_network, self.slow, self.discount)

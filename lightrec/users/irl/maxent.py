@@ -64,10 +64,6 @@ class MaxEnt(LookingAhead):
         values, _ = self._values(history, items, self.discount)
         return values[:, :-1] - values[:, -1:]
 
-    def reward_model(self) -> RewardModel:
-        """Give r."""
-        return RewardModel(self.reward_network)
-
     def _values(self, history: Tensor, items: Tensor, discount: float) -> tuple[Tensor, Tensor]:
         """Q - γ' W(s after nothing), which is the same for all of a set, (R, C + 1); and W (R,)."""
         with torch.no_grad():
