@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
+from torchrl.data import Bounded
 
 from lightrec import plugins
 from lightrec.errors import RecipeError
@@ -94,7 +95,8 @@ def probe(
     """Search the best constant action of a simulator and judge by the rule.
 
     Where the actions of an installed simulator are no slates of items, its class finds the best one
-    by a method ``best_constant_action(seed=…)``, which returns one session's action.
+    by a method ``best_constant_action(seed=…)``, which returns one session's action; its
+    ``reward_spec`` is ``Bounded``.
 
     :param what: an installed simulator's name, or a run folder.
     :param policies: learned ones, which stand next to it; a world's oracle does in any case.
@@ -131,31 +133,23 @@ def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessi
     played = [(name, player, there) for name, player in players.items()]
     if again:
         played.append((UNREPEATED, players[CONSTANT], on.in_mode("no-repeats")))
-    reached = _Reached()
+    bounds: list[Tensor] = []
+
+    def note(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+        if alive.any():
+            bounds.append(torch.stack(following["reward"][alive].aminmax()))
+
     found: dict[str, Sessions] = {}
     with progress_bar(len(played), "play") as bar:
         for name, player, where in played:
             bar.set_description(name, refresh=False)
-            record = None if name == UNREPEATED else lambda seed: reached
+            record = None if name == UNREPEATED else lambda seed: note
             found[name] = where.play(player, sessions, seed, record=record)
             bar.update()
+    ends = torch.stack(bounds)
     action = "list of items" if there.simulator.slate_size > 1 or not again else "item"
-    return judge_probe(on.title, mode, action, found, reached.bounds(), learned)
-
-
-class _Reached:
-    """Takes note of the lowest and the highest reward of a step."""
-
-    def __init__(self) -> None:
-        self.ends: list[Tensor] = []
-
-    def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
-        if alive.any():
-            self.ends.append(torch.stack(following["reward"][alive].aminmax()))
-
-    def bounds(self) -> tuple[float, float]:
-        ends = torch.stack(self.ends)
-        return float(ends.min()), float(ends.max())
+    reached = float(ends.min()), float(ends.max())
+    return judge_probe(on.title, mode, action, found, reached, learned)
 
 
 def judge_probe(
@@ -169,7 +163,7 @@ def judge_probe(
     """Apply the rule to what was played.
 
     :param sessions: of ``random``, ``constant`` and others, on the same users.
-    :param bounds: the lowest and the highest reward that a step gave.
+    :param bounds: the lowest and the highest reward that a step gave, or can give.
     :param learned: contenders that look at users: policies, an oracle.
     """
     lowest, highest = bounds
@@ -235,7 +229,11 @@ def _probe_actions(
     played, searched = (make_of(kind, settings, batch_size=n) for n in (sessions, SEARCHED))
     chance, simulator = torch.Generator().manual_seed(seed), in_mode(played, mode)
     low, high = simulator.action_spec.space.low, simulator.action_spec.space.high
-    reached = _Reached()
+    if not isinstance(simulator.reward_spec, Bounded):
+        raise RecipeError(
+            f"{kind.__name__} does not say what a step can pay: make its reward_spec a Bounded."
+        )
+    paid = simulator.reward_spec.space
     with progress_bar(3, "play") as bar:
         searched.set_seed(seed)
         best = searched.best_constant_action(seed=seed)
@@ -246,9 +244,11 @@ def _probe_actions(
             (CONSTANT, lambda: best.expand_as(low)),
         ):
             users = torch.arange(sessions)
-            found[name], _ = play(_Actions(action), simulator, users, seed, record=reached)
+            found[name], _ = play(_Actions(action), simulator, users, seed)
             bar.update()
-    return judge_probe(kind.__name__, mode, "action", found, reached.bounds())
+    return judge_probe(
+        kind.__name__, mode, "action", found, (float(paid.low.min()), float(paid.high.max()))
+    )
 
 
 class _Actions:

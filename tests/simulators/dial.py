@@ -20,6 +20,7 @@ class Dial(SessionEnv):
         specs = {Key.STEP: self._indices(1, max_steps), Key.ACCEPTED_TOTAL: self._numbers(1)}
         specs[Key.SESSION] = self._numbers(1, dtype=torch.int64)
         self.observation_spec = Composite(specs, shape=self.batch_size)
+        self.reward_spec = Bounded(0, 2, (batch_size, 1))
         self.action_spec = Bounded(-1, 1, (batch_size, 1), dtype=torch.float32)
 
     def first_state(self, rows, session):

@@ -96,6 +96,7 @@ class VirtualTaobao(SessionEnv):
             },
             shape=self.batch_size,
         )
+        self.reward_spec = Bounded(0, PAGE, (batch_size, 1), device=self.device)
         shape = (batch_size, WEIGHTS)
         self.action_spec = Bounded(-1, 1, shape, dtype=torch.float32, device=self.device)
 
