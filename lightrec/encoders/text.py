@@ -53,10 +53,12 @@ class TextEncoder(TrainableEncoder):
         self.transformer: torch.nn.Module | None = None
         """The weights, once :meth:`load_weights` has loaded them."""
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Length of the vectors: the model's hidden size."""
-        return int(self._config.hidden_size)
+        from transformers import AutoConfig
+
+        return int(AutoConfig.from_pretrained(self.source, **_SAFELY).hidden_size)
 
     def tokenize(self, values: Sequence[str]) -> dict[str, Tensor]:
         """Give token numbers and mask, ``(len(values), T)`` int64 each."""
@@ -117,12 +119,6 @@ class TextEncoder(TrainableEncoder):
                     mark.update(path.name.encode())
                     mark.update(hashlib.file_digest(file, "sha256").digest())
         return mark.hexdigest()
-
-    @cached_property
-    def _config(self) -> Any:
-        from transformers import AutoConfig
-
-        return AutoConfig.from_pretrained(self.source, **_SAFELY)
 
     @cached_property
     def _tokenizer(self) -> Any:

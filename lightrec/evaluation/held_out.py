@@ -117,8 +117,7 @@ class HeldOutLog(Evaluator):
         What the domain forbids a user is not ranked; an event about such an item is a miss.
         """
         events, seen = self.events(store, seed), not store.repeats
-        batches = (events[index] for index in range(len(events)))
-        return evaluate_scores(scorer, batches, seen, "cpu", LIST_LENGTH, showable(store))
+        return evaluate_scores(scorer, events, seen, "cpu", LIST_LENGTH, showable(store))
 
 
 def by_history(part: ItemScorer | Policy) -> Scorer:

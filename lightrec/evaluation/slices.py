@@ -176,8 +176,7 @@ def cold_metrics(
     metrics: dict[str, float] = {"cold/events": len(cold.events)}
     metrics["cold/items"] = int(mapped.cold.sum())
     for name, scorer in scorers.items():
-        batches = (cold[index] for index in range(len(cold)))
-        result = evaluate_scores(scorer, batches, not store.repeats, showable=showable(store))
+        result = evaluate_scores(scorer, cold, not store.repeats, showable=showable(store))
         found = result.metrics([10])
         metrics |= {f"cold/{name}/{key}": value for key, value in found.items()}
     chance = torch.Generator().manual_seed(seed)
@@ -202,8 +201,7 @@ def _in_lists(
     """Rank by lists in which new items have places: ``POLICY/{}/ndcg@10`` and ``recall@10``."""
     ranks: dict[str, list[Tensor]] = {policy: [] for policy in policies}
     allowed = showable(store)
-    for index in range(len(events)):
-        batch = events[index]
+    for batch in events:
         usual = blend.scores(batch[Key.HISTORY], details=batch)
         new = mapped.scores(usual)
         if not store.repeats:

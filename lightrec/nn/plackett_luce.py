@@ -147,10 +147,8 @@ class PlackettLuce(Distribution):
         """The columns of largest logit in order, the most probable slate: ``(..., K)`` int64."""
         return self._largest(self.logits.detach())
 
-    @property
-    def deterministic_sample(self) -> Tensor:
-        """The mode, under the name by which TorchRL asks for it."""
-        return self.mode
+    deterministic_sample = mode
+    """The mode, under the name by which TorchRL asks for it."""
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Give the logarithm ``(...)`` of the probability of exactly this slate in this order.

@@ -4,48 +4,25 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+from tensordict import TensorDictBase
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from lightrec.keys import Key
 
-class SessionFeatures(nn.Module):
-    """Features of a session's state: user vector, observation, time, success so far.
 
-    :param vector_size: length of user vectors, which are brought to unit mean square.
+def with_progress(features: Tensor, state: TensorDictBase, horizon: int) -> Tensor:
+    """Put time and success so far next to a session's features.
+
+    :param features: ``(..., S)``.
+    :param state: has ``Key.STEP`` and ``Key.ACCEPTED_TOTAL``, ``(..., 1)`` each.
     :param horizon: steps after which the step counts as 1.
-    :param observation_size: length of the observation, which is taken as it is.
+    :returns: ``(..., S + 2)``, what is added being of order 1.
     """
-
-    def __init__(self, vector_size: int, horizon: int, observation_size: int = 0) -> None:
-        super().__init__()
-        self.horizon = horizon
-        self.vector_size, self.observation_size = vector_size, observation_size
-        self.size = vector_size + observation_size + 2
-        self.norm = nn.RMSNorm(vector_size, elementwise_affine=False) if vector_size else None
-
-    def forward(
-        self,
-        user_vectors: Tensor,
-        step: Tensor,
-        accepted_total: Tensor,
-        observation: Tensor | None = None,
-    ) -> Tensor:
-        """Give ``(..., size)`` features, each of order 1.
-
-        :param user_vectors: ``(..., vector_size)``.
-        :param step: ``(..., 1)`` int64.
-        :param accepted_total: ``(..., 1)`` float32.
-        :param observation: ``(..., observation_size)`` float32; zeros by default.
-        """
-        parts = [user_vectors if self.norm is None else self.norm(user_vectors)]
-        if self.observation_size:
-            if observation is None:
-                observation = step.new_zeros(*step.shape[:-1], self.observation_size).float()
-            parts.append(observation)
-        time = step.float() / self.horizon
-        # As if one of two earlier slates had been accepted: the first steps' share stays moderate.
-        share = (accepted_total + 1) / (step + 2) - 0.5
-        return torch.cat([*parts, time, share], -1)
+    step = state[Key.STEP]
+    # As if one of two earlier slates had been accepted: the first steps' share stays moderate.
+    share = (state[Key.ACCEPTED_TOTAL] + 1) / (step + 2) - 0.5
+    return torch.cat([features, step.float() / horizon, share], -1)
 
 
 def perceptron(

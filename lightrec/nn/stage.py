@@ -4,7 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import lightning.pytorch as pl
 import torch
@@ -14,6 +14,8 @@ from torch.optim import Optimizer
 
 from lightrec.errors import RecipeError
 from lightrec.trust import PlainCheckpoint, described
+
+_Data = TypeVar("_Data")
 
 
 class StageModule(PlainCheckpoint, pl.LightningModule):
@@ -45,6 +47,19 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
     def settings(self) -> AttributeDict:
         """The constructor's arguments, kept by ``save_hyperparameters()``."""
         return cast(AttributeDict, self.hparams)
+
+    def data_of(self, kind: type[_Data]) -> _Data:
+        """Give the data module of a training, which is of one class.
+
+        :raises RecipeError: where it is not.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, kind):
+            raise RecipeError(
+                f"{type(self).__name__} is trained on {kind.__name__}: write `class_path: "
+                f"{kind.__name__}` in the recipe's data section, not {type(data).__name__}."
+            )
+        return data
 
     def scheduled(
         self, optimizer: Optimizer, rate: Callable[[int, float], float]

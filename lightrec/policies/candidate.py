@@ -6,10 +6,10 @@ from typing import Any, Self
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import pad, rms_norm
 
 from lightrec.keys import Key
-from lightrec.nn.session import SessionFeatures, network_from_zero
+from lightrec.nn.session import network_from_zero, with_progress
 from lightrec.policies.base import (
     SILENT,
     LearnedPolicy,
@@ -76,8 +76,7 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
             self.widths.append(self.user_model.as_candidate.out_features + 1)
         self.freeze_items()
         self.utility_weight = nn.Parameter(torch.zeros(()))
-        self.features = SessionFeatures(sum(self.widths) - len(self.widths), horizon)
-        self.feature_size = self.features.size
+        self.feature_size, self.horizon = sum(self.widths) - len(self.widths) + 2, horizon
         self.query_network: nn.Module | None = None
         if size:
             self.query_network = network_from_zero([self.feature_size, hidden, size])
@@ -117,11 +116,9 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
         return torch.cat([vectors, taste], 1)
 
     def session_features(self, state: TensorDictBase) -> Tensor:
-        """Give the user vector, time, and success so far."""
-        features: Tensor = self.features(
-            vectors_of(self, state), state[Key.STEP], state[Key.ACCEPTED_TOTAL]
-        )
-        return features
+        """Give the user vector, of unit mean square, time, and success so far."""
+        vectors = vectors_of(self, state)
+        return with_progress(rms_norm(vectors, vectors.shape[-1:]), state, self.horizon)
 
     def query(self, state: TensorDictBase) -> Tensor:
         """Give the weights of the item table's columns, ``(..., D)``."""

@@ -10,7 +10,7 @@ from torch.nn.functional import embedding, pad
 
 from lightrec.keys import Key
 from lightrec.nn.left_out import fit_left_out
-from lightrec.nn.session import SessionFeatures, network_from_zero
+from lightrec.nn.session import network_from_zero, with_progress
 from lightrec.policies.base import SILENT, LearnedPolicy, RunParts, TwoTowerPolicy, vectors_of
 from lightrec.trust import ARGUMENTS
 
@@ -68,9 +68,8 @@ class TowerPolicy(TwoTowerPolicy, LearnedPolicy):
         self.vector_size = vector_size
         width = meaning_size or vector_size
         self.history_length = history_length
-        self.seen = SessionFeatures(0, horizon, pools * (width + 1) + observation_size)
-        self.feature_size = self.seen.size
-        self.observation_size = observation_size
+        self.feature_size = pools * (width + 1) + observation_size + 2
+        self.observation_size, self.horizon = observation_size, horizon
         if observation_size:
             self.reads = (*self.reads, Key.OBSERVATION)
         self.register_buffer("vectors", torch.zeros(num_items + 2, width + 1))
@@ -177,11 +176,8 @@ class TowerPolicy(TwoTowerPolicy, LearnedPolicy):
 
         An observation that the state lacks is 0.
         """
-        vectors, step = vectors_of(self, state), state[Key.STEP]
+        vectors = vectors_of(self, state)
         seen = state.get(Key.OBSERVATION, None) if self.observation_size else None
         if seen is None:
             seen = vectors.new_zeros(*vectors.shape[:-1], self.observation_size)
-        features: Tensor = self.seen(
-            vectors[..., :0], step, state[Key.ACCEPTED_TOTAL], torch.cat([vectors, seen], -1)
-        )
-        return features
+        return with_progress(torch.cat([vectors, seen], -1), state, self.horizon)

@@ -113,8 +113,7 @@ def scorer(part: ItemScorer) -> Scorer:
 
 def judge(scores: Scorer, events: EvaluationEvents, data: SequenceData) -> dict[str, float]:
     """Rank validation events: means of all metrics."""
-    batches = (events[index] for index in range(len(events)))
-    return evaluate_scores(scores, batches, filter_seen=not data.store.repeats).metrics()
+    return evaluate_scores(scores, events, filter_seen=not data.store.repeats).metrics()
 
 
 @torch.no_grad()
@@ -132,8 +131,7 @@ def _weights(mixed: Blend, data: SequenceData) -> dict[str, float]:
     own = torch.empty(len(names), count)
     blocked = torch.empty(count, len(items), dtype=torch.bool)
     row = 0
-    for index in range(len(events)):
-        batch = events[index]
+    for batch in events:
         history, target = batch[Key.HISTORY], batch[Key.TARGET][:, None]
         rows = slice(row, row + len(target))
         for part, name in enumerate(names):

@@ -160,13 +160,7 @@ class RankingModule(StageModule):
 
     @property
     def _data(self) -> SequenceData:
-        data = getattr(self.trainer, "datamodule", None)
-        if not isinstance(data, SequenceData):
-            raise RecipeError(
-                "RankingModule is trained on SequenceData: write `class_path: SequenceData` in the "
-                f"recipe's data section, not {type(data).__name__}."
-            )
-        return data
+        return self.data_of(SequenceData)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Give the loss and log its mean over the epoch."""

@@ -171,6 +171,9 @@ class EvaluationEvents(Dataset[Batch]):
     def __len__(self) -> int:
         return -(-len(self.events) // self.batch_size)
 
+    def __iter__(self) -> Iterator[Batch]:
+        return (self[index] for index in range(len(self)))
+
     def __getitem__(self, index: int) -> Batch:
         """Give batch ``index``: history (B, L), target (B,), seen (B, S), user (B,).
 

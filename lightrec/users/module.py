@@ -142,13 +142,7 @@ class ChoiceModule(StageModule):
 
     @property
     def _data(self) -> ChoiceData:
-        data = getattr(self.trainer, "datamodule", None)
-        if not isinstance(data, ChoiceData):
-            raise RecipeError(
-                "ChoiceModule is trained on ChoiceData: write `class_path: ChoiceData` in the "
-                f"recipe's data section, not {type(data).__name__}."
-            )
-        return data
+        return self.data_of(ChoiceData)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Minus the mean log-posterior of the batch's choices."""

@@ -10,7 +10,6 @@ from typing import ClassVar, Final, Self
 import numpy as np
 import scipy.linalg
 import torch
-from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 from torch.nn import functional
@@ -94,36 +93,13 @@ class ItemToItem(ItemModel):
 
 def users_by_items(log: Sequences, num_items: int) -> sparse.csr_array:
     """(U, N) float32: 1 where a user had an item; column i - 1 is item i."""
-    users = owners(log)
+    users = log.users_of(np.arange(len(log.items)))
     ones = np.ones(len(users), np.float32)
     shape = (len(log.offsets) - 1, num_items)
     matrix = sparse.csr_array((ones, (users, np.asarray(log.items) - 1)), shape=shape)
     matrix.sum_duplicates()
     matrix.data[:] = 1
     return matrix
-
-
-def owners(log: Sequences) -> NDArray[np.int64]:
-    """(E,) the user of each event."""
-    return np.repeat(np.arange(len(log.offsets) - 1), np.diff(log.offsets))
-
-
-def decayed_histories(log: Sequences, num_items: int, decay: float, reach: int) -> sparse.csr_array:
-    """What stood in a user's history at each event, this event included, recent items louder.
-
-    :param decay: an item g events ago counts ``decay ** g``.
-    :param reach: events that are looked back at, this one included.
-    :returns: (E, N) float32.
-    """
-    place = np.arange(len(log.items)) - log.offsets[owners(log)]
-    gaps = [gap for gap in range(reach) if decay**gap >= SMALLEST]
-    rows = [np.flatnonzero(place >= gap) for gap in gaps]
-    columns = [np.asarray(log.items)[row - gap] - 1 for gap, row in zip(gaps, rows, strict=True)]
-    weights = np.repeat([decay**gap for gap in gaps], [len(row) for row in rows])
-    return sparse.csr_array(
-        (weights.astype(np.float32), (np.concatenate(rows), np.concatenate(columns))),
-        shape=(len(log.items), num_items),
-    )
 
 
 class ItemKNN(ItemToItem):
@@ -327,20 +303,31 @@ class NextItemRidge(ItemToItem):
         if not evidence.is_ordered:
             raise NotApplicable("The log has no order, so that there is no next item.")
         _small_enough(evidence)
-        gram, cross = self._products(evidence)
+        histories, following = self._histories(evidence)
+        gram, cross = (histories.T @ histories).toarray(), (histories.T @ following).toarray()
         gram[np.diag_indices_from(gram)] += 300.0 if self.l2 is None else self.l2
         matrix = scipy.linalg.solve(gram, cross, assume_a="pos", overwrite_a=True)
         self.keep_matrix(torch.from_numpy(matrix))
         return self
 
-    def _products(self, evidence: Evidence) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Inner products (N, N) of histories with histories, and of histories with next items."""
+    def _histories(self, evidence: Evidence) -> tuple[sparse.csr_array, sparse.csr_array]:
+        """Give the decayed history up to each event that another follows, and the item of that one.
+
+        :returns: (P, N) float32 each; an item g events ago counts ``decay ** g``.
+        """
         log, decay = evidence.log, 0.8 if self.decay is None else self.decay
-        users = owners(log)
-        followed = np.flatnonzero(users[1:] == users[:-1])
-        histories = decayed_histories(log, evidence.num_items, decay, self.reach)[followed]
-        following = np.asarray(log.items)[followed + 1] - 1
-        # One entry a row: the item that followed.
-        ones, rows = np.ones(len(following), np.float32), np.arange(len(following))
-        chosen = sparse.csr_array((ones, (rows, following)), (len(rows), evidence.num_items))
-        return (histories.T @ histories).toarray(), (histories.T @ chosen).toarray()
+        items = np.asarray(log.items) - 1
+        events = np.arange(len(items))
+        place = events - log.offsets[log.users_of(events)]
+        gaps = [gap for gap in range(self.reach) if decay**gap >= SMALLEST]
+        rows = [np.flatnonzero(place >= gap) for gap in gaps]
+        columns = [items[row - gap] for gap, row in zip(gaps, rows, strict=True)]
+        weights = np.repeat([decay**gap for gap in gaps], [len(row) for row in rows])
+        entries = weights.astype(np.float32), (np.concatenate(rows), np.concatenate(columns))
+        histories = sparse.csr_array(entries, shape=(len(items), evidence.num_items))
+        after = np.flatnonzero(place > 0)
+        ones, rows_after = np.ones(len(after), np.float32), np.arange(len(after))
+        following = sparse.csr_array(
+            (ones, (rows_after, items[after])), shape=(len(after), evidence.num_items)
+        )
+        return histories[after - 1], following
