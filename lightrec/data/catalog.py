@@ -39,9 +39,6 @@ class _Table(CanonicalTable):
         problems.check()
         self._rows = pl.DataFrame([ids, *words, *attributes])
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self)} rows: {', '.join(self._rows.columns)})"
-
 
 class Catalog(_Table):
     """The items: ``item`` (str, unique), ``title`` and ``text`` (str, may be null), attributes.

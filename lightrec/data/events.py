@@ -28,8 +28,9 @@ NO_TIME: Final = int(np.iinfo(np.int64).min)
 
 @dataclass
 class Events:
-    """Columns of the remaining events as integer codes, with the words of the codes."""
+    """Columns of a log's remaining events as integer codes, with the words of the codes."""
 
+    log: InteractionLog
     rows: NDArray[np.int64]
     """Row of the log."""
     users: NDArray[np.int32]
@@ -43,11 +44,6 @@ class Events:
     user_words: pl.Series
     item_words: pl.Series
     feedback_words: pl.Series
-    has_times: bool
-    has_users: bool
-    """The k-core does not count made-up users."""
-    decisions: bool
-    """Whether the log has candidates or propensities; repeats are then decisions of their own."""
     not_offered: int = 0
 
     def take(self, rows: Codes | Mask) -> dict[str, int]:
@@ -96,6 +92,7 @@ def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
     item_words = _words(pl.concat([items, offered.explode()]) if has_candidates else items)
     times = events[Column.TIME].to_physical().fill_null(NO_TIME).to_numpy()
     return Events(
+        log,
         rows=np.arange(len(log)),
         users=_codes(users, user_words),
         items=_codes(items, item_words),
@@ -107,9 +104,6 @@ def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
         user_words=user_words,
         item_words=item_words,
         feedback_words=feedback_words,
-        has_times=log.has(Column.TIME),
-        has_users=log.has(Column.USER),
-        decisions=has_candidates or log.has(Column.PROPENSITY),
     )
 
 
@@ -187,8 +181,10 @@ def drop(
     :param least: the k of the k-core.
     :param shuffle_seed: draws the order of equal times; None leaves them in file order.
     """
+    log = events.log
+    has_times, has_users = log.has(Column.TIME), log.has(Column.USER)
     dropped = {"dropped_without_user": events.take(events.users != NOTHING)}
-    if events.has_times:
+    if has_times:
         dropped["dropped_without_time"] = events.take(events.times != NO_TIME)
     dropped["dropped_without_weight"] = events.take(~np.isnan(events.strengths))
     if minimum_value is not None:
@@ -196,20 +192,21 @@ def drop(
         dropped["dropped_below_minimum"] = events.take(liked)
     # lexsort is stable, so equal times stay in the order they had.
     order = np.lexsort((events.times, events.users))
-    if events.has_times:
+    if has_times:
         order = order[_first_of_equal(events, order)]
     if shuffle_seed is not None:
         order = np.random.default_rng(shuffle_seed).permutation(np.sort(order))
         order = order[np.lexsort((events.times[order], events.users[order]))]
     duplicates = events.take(order)
-    if events.has_times:
+    if has_times:
         dropped["dropped_duplicate"] = duplicates
     if events.candidates is None:
-        if not repeats and not events.decisions:
+        # With propensities every row is a decision of its own.
+        if not repeats and not log.has(Column.PROPENSITY):
             strongest = strongest_of_pairs(events.users, events.items, events.strengths)
             dropped["dropped_repeated"] = events.take(strongest)
         if least > 1:
-            users = events.users if events.has_users else events.items
+            users = events.users if has_users else events.items  # made-up users do not count
             dropped["dropped_k_core"] = events.take(k_core(users, events.items, least))
         return dropped
     offered = (events.candidates == events.items[:, None]).any(axis=1)
@@ -217,7 +214,7 @@ def drop(
     lost = ~offered & (events.items != NOTHING) & events.is_target
     events.candidates[lost] = NOTHING
     events.not_offered = int(lost.sum())
-    if least > 1 and len(events.users) and events.has_users:
+    if least > 1 and len(events.users) and has_users:
         decisions = np.bincount(events.users, weights=events.is_target)
         dropped["dropped_k_core"] = events.take(decisions[events.users] >= least)
     return dropped

@@ -107,7 +107,7 @@ def tally(
         **{why: sum(went.values()) for why, went in dropped.items()},
         "choices_not_offered": events.not_offered,
         "users": len(users),
-        "users_made_up": 0 if events.has_users else len(users),
+        "users_made_up": 0 if events.log.has(Column.USER) else len(users),
         "users_with_one_event": int((np.unique(events.users, return_counts=True)[1] == 1).sum()),
         "items": len(items),
         "items_without_row": int((~items.is_in(worded[Column.ITEM].implode())).sum()),

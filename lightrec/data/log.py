@@ -7,9 +7,6 @@ from lightrec.data.parquet import CanonicalTable
 from lightrec.data.schema import LOG_SCHEMA, Place, Problems
 from lightrec.keys import Column
 
-RATING, COUNT, IMPLICIT = "rating", "count", "implicit"
-"""Feedback of events without one: with a value, with a count, with neither."""
-
 
 class InteractionLog(CanonicalTable):
     """What people saw and chose.
@@ -47,10 +44,10 @@ class InteractionLog(CanonicalTable):
             else pl.lit(None, dtype).alias(name)
             for name, dtype in LOG_SCHEMA.items()
         ).select(list(LOG_SCHEMA))
-        valued, counted = (pl.col(name).is_not_null() for name in (Column.VALUE, Column.COUNT))
-        plain = pl.when(counted).then(pl.lit(COUNT)).otherwise(pl.lit(IMPLICIT))
-        default = pl.when(valued).then(pl.lit(RATING)).otherwise(plain)
-        frame = frame.with_columns(pl.col(Column.FEEDBACK).fill_null(default))
+        rated = pl.when(pl.col(Column.VALUE).is_not_null()).then(pl.lit("rating"))
+        counted = pl.when(pl.col(Column.COUNT).is_not_null()).then(pl.lit("count"))
+        feedback = pl.coalesce(Column.FEEDBACK, rated, counted, pl.lit("implicit"))
+        frame = frame.with_columns(feedback)
         _check_items(frame, events, place, problems)
         problems.check()
         self.place = place
@@ -61,14 +58,6 @@ class InteractionLog(CanonicalTable):
     def events(self) -> pl.DataFrame:
         """The events, with all columns of the schema in its order."""
         return self._rows
-
-    def __repr__(self) -> str:
-        known = [c for c in self.events.columns if self.has(c)]
-        return f"InteractionLog({len(self)} events: {', '.join(known)})"
-
-    def has(self, column: str) -> bool:
-        """Whether a column is known for at least one event."""
-        return self.events[column].null_count() < self.events.height
 
     def users(self) -> pl.Series:
         """Return the user of each event, made up if the log has no users.

@@ -112,6 +112,14 @@ class CanonicalTable(ABC):
     def __len__(self) -> int:
         return self._rows.height
 
+    def __repr__(self) -> str:
+        known = filter(self.has, self._rows.columns)
+        return f"{type(self).__name__}({len(self)} rows: {', '.join(known)})"
+
+    def has(self, column: str) -> bool:
+        """Whether a column is known for at least one row."""
+        return self._rows[column].null_count() < len(self)
+
     def write_parquet(self, path: Path | str) -> None:
         """Write the table as canonical Parquet."""
         metadata = {VERSION_KEY: str(SCHEMA_VERSION), KIND_KEY: self.kind}

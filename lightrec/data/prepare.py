@@ -103,7 +103,7 @@ def prepare(
         shuffle_seed=seed if equal_times == "shuffle" else None,
     )
     if not len(events.users):
-        raise _nothing_left(log, events, dropped, settings)
+        raise _nothing_left(events, dropped, settings)
     arrays, item_ids, user_ids = number(events)
     arrays["parts"] = parts = split_up(events, arrays, settings)
     feedback, chosen_kinds = events.feedback_kinds()
@@ -131,7 +131,7 @@ def prepare(
         "settings": settings,
         "restricts": domain.restricts,
         "has_nothing": bool((arrays["items"] > len(item_ids)).any()),
-        "has_users": events.has_users,
+        "has_users": log.has(Column.USER),
         "order": "time" if log.has(Column.TIME) else "file",
         "feedback": chosen_kinds if len(chosen_kinds) > 1 else [],
         "left_out": by_feedback(events, dropped),
@@ -151,9 +151,7 @@ def prepare(
     return EventStore(out)
 
 
-def _nothing_left(
-    log: InteractionLog, events: Events, dropped: Dropped, settings: Mapping[str, Any]
-) -> DataError:
+def _nothing_left(events: Events, dropped: Dropped, settings: Mapping[str, Any]) -> DataError:
     counts = {why: sum(went.values()) for why, went in dropped.items()}
     found = in_words(counts, LEFT_OUT, by_feedback(events, dropped))
     left_out = "; ".join(f"{count:,} {words}" for count, words in found)
@@ -163,7 +161,7 @@ def _nothing_left(
         "dropped_k_core": f"Lower k_core ({settings['k_core']}).",
     }
     ways = [way for why, way in advice.items() if counts.get(why)] or ["Give a log with events."]
-    first = f"Nothing is left of the log's {len(log)} events. Left out: {left_out}."
+    first = f"Nothing is left of the log's {len(events.log)} events. Left out: {left_out}."
     return DataError(" ".join([first, *ways]))
 
 
