@@ -47,10 +47,8 @@ class Recommender:
         self.model = self.run.policy if self.by == "policy" else self.run.blend
         self.store = self.run.data
         _ = self.run.domain  # refused here where it is not installed
-        catalog = self.store.catalog
-        if Column.TITLE not in catalog.columns:
-            catalog = catalog.with_columns(pl.col(Column.ITEM).alias(Column.TITLE))
-        self.catalog = catalog.with_columns(pl.col(Column.TITLE).fill_null(pl.col(Column.ITEM)))
+        title = pl.col(Column.TITLE).fill_null(pl.col(Column.ITEM))
+        self.catalog = self.store.catalog.with_columns(title)
         self._rows = {user: row for row, user in enumerate(self.store.user_ids)}
 
     def recommend(

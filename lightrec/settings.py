@@ -1,4 +1,4 @@
-"""Parts made by their short names and settings, and what is wrong with settings, in sentences."""
+"""Parts made with settings that people wrote, and what is wrong with settings, in sentences."""
 
 import difflib
 import inspect
@@ -30,16 +30,6 @@ _IMPORT = re.compile(
     r"module '[\w.]+' has no attribute '\w+'|No module named '[\w.]+'"
     r"|(?:Expected '[\w.]+' to be|Import path does not correspond to) a subclass of (?:<[^>]+>|\w+)"
 )
-
-
-def make(slot: str, name: str, settings: Mapping[str, Any] | None = None, **given: Any) -> Any:
-    """Make an installed part by its slot, such as ``rewards``, and its short name.
-
-    The rest is as for :func:`make_of`.
-
-    :raises PluginError: where no installed package provides it.
-    """
-    return make_of(plugins.installed().get(slot, name).load(), settings, **given)
 
 
 def make_of(kind: type, settings: Mapping[str, Any] | None = None, **given: Any) -> Any:

@@ -20,7 +20,7 @@ from lightrec.plugins import blaming, installed
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.run import Run
-from lightrec.settings import make, make_of, with_settings
+from lightrec.settings import make_of, with_settings
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.modes import Mode, in_mode
 from lightrec.simulators.record import SessionLog
@@ -138,7 +138,8 @@ def arena(
     count = min(sessions, AT_ONCE)
     if Path(what).is_dir():
         return _of_run(Run(what), count, seed, settings, model)
-    simulator = make("simulators", what, settings, batch_size=count)
+    kind = installed().get("simulators", what).load()
+    simulator = make_of(kind, settings, batch_size=count)
     if not isinstance(simulator, Simulator):
         raise RecipeError(
             f"The actions of {what} are no slates, and policies that show items cannot play it. "

@@ -11,10 +11,11 @@ from lightrec.encoders.base import Encoder, text_vectors
 from lightrec.errors import RecipeError
 from lightrec.learners.simulator_data import Playground, PolicySlot, SimulatorData
 from lightrec.learners.transitions import demonstrate
+from lightrec.plugins import installed
 from lightrec.policies.base import LearnedPolicy, Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.policies.tower import TowerPolicy
-from lightrec.settings import make, make_of
+from lightrec.settings import make_of
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.scored import Scored
 from lightrec.trust import class_and_settings
@@ -72,9 +73,8 @@ class WorldData(SimulatorData):
         :raises PluginError: where no installed package provides it.
         :raises RecipeError: where it has no ``item_vectors``, or no such setting.
         """
-        simulator: Simulator = make(
-            "simulators", self.world, self.settings, batch_size=sessions, device=device
-        )
+        kind = installed().get("simulators", self.world).load()
+        simulator: Simulator = make_of(kind, self.settings, batch_size=sessions, device=device)
         if not hasattr(simulator, "item_vectors"):
             raise RecipeError(
                 f"{self.world} has no item_vectors, by which policies see its items. Take a world, "

@@ -11,13 +11,14 @@ from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
+from lightrec.plugins import installed
 from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import EngagementReward, SurplusReward
 from lightrec.rewards.combined import NormalisedReward
 from lightrec.rewards.staying import ContinuationShaping
-from lightrec.settings import make
+from lightrec.settings import make_of
 from lightrec.simulators.rollout import play
 from lightrec.users.parts import LeavingModel
 from lightrec.users.user_model import UserModel
@@ -198,16 +199,20 @@ def test_expected_surplus_is_the_log_sum(run):
     assert (sessions.reward > 0).all()
 
 
+def reward_of(name, settings=None):
+    return make_of(installed().get("rewards", name).load(), settings)
+
+
 def test_rewards_by_name():
     for name in ("SurplusReward", "LearnedReward", "EngagementReward", "ProbabilityLogReward"):
-        assert type(make("rewards", name)).__name__ == name
+        assert type(reward_of(name)).__name__ == name
     with pytest.raises(PluginError, match=r"no 'Surplus' among the rewards.*SurplusReward"):
-        make("rewards", "Surplus")
+        reward_of("Surplus")
 
 
 def test_settings_of_a_reward_reach_it_or_are_refused():
     with pytest.raises(RecipeError, match="EngagementReward has no setting 'bonus'"):
-        make("rewards", "EngagementReward", {"bonus": 2})
+        reward_of("EngagementReward", {"bonus": 2})
 
 
 def test_rewards_within_rewards_reach_the_policy_stage():
@@ -215,18 +220,18 @@ def test_rewards_within_rewards_reach_the_policy_stage():
         "parts": ["SurplusReward", {"class_path": "RepetitionPenalty", "init_args": {"window": 3}}],
         "weights": [1.0, 0.5],
     }
-    reward = make("rewards", "WeightedSum", settings)
+    reward = reward_of("WeightedSum", settings)
     assert [type(part).__name__ for part in reward.parts] == ["SurplusReward", "RepetitionPenalty"]
     assert reward.parts[1].window == 3
     inner = {"class_path": "WeightedSum", "init_args": settings}
-    assert make("rewards", "NormalisedReward", {"reward": inner}).reward.weights == [1.0, 0.5]
+    assert reward_of("NormalisedReward", {"reward": inner}).reward.weights == [1.0, 0.5]
     with pytest.raises(RecipeError, match="The setting parts takes list, not SurplusReward"):
-        make("rewards", "WeightedSum", {"parts": "SurplusReward"})
+        reward_of("WeightedSum", {"parts": "SurplusReward"})
     wrong = {"class_path": "RepetitionPenalty", "init_args": {"windows": 3}}
     with pytest.raises(RecipeError, match="There is no setting 'windows' here"):
-        make("rewards", "WeightedSum", {"parts": [wrong]})
+        reward_of("WeightedSum", {"parts": [wrong]})
     with pytest.raises(RecipeError, match=r"WeightedSum cannot be made with .*required: parts"):
-        make("rewards", "WeightedSum", {})
+        reward_of("WeightedSum", {})
 
 
 def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(run):

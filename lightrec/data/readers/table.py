@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import polars as pl
 
-from lightrec.data.casts import TimeFormat, written_type
+from lightrec.data.casts import written_type
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
 from lightrec.data.parquet import ParquetTable
@@ -19,6 +19,8 @@ from lightrec.data.schema import Problems
 from lightrec.keys import Column
 
 _DATUM: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|\d{4}-\d\d-\d\d")
+
+_MARKS: Final = re.compile(r"[\s_.\-]")
 
 _words: Final = str.split
 
@@ -97,13 +99,14 @@ def match_columns(
             problems.add(f"There is no column '{name}' (named as {canonical}); there are {has}.")
         else:
             matched[canonical] = name
+    like_data = sum(bool(_DATUM.match(name.strip())) for name in found) > len(found) / 2
     taken = set(matched.values())
-    plain = {_plain(name): name for name in reversed(found) if name not in taken}
+    plain = {_MARKS.sub("", name).lower(): name for name in reversed(found) if name not in taken}
     for canonical in [name for name in names if name not in (given or {})]:
         known = next((plain[alias] for alias in names[canonical] if alias in plain), None)
         if known is not None:
             matched[canonical] = known
-        elif canonical in required and sum(map(_is_datum, found)) > len(found) / 2:
+        elif canonical in required and like_data:
             problems.add(
                 f"The first line ({', '.join(found)}) looks like data; the file needs a first line "
                 "that names the columns, such as user,item,time."
@@ -119,29 +122,16 @@ def match_columns(
     return matched
 
 
-def _is_datum(name: str) -> bool:
-    return bool(_DATUM.match(name.strip()))
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_.\-]", "", name).lower()
-
-
 class TableReader(Reader):
     """A log in one table with named columns: CSV or Parquet. Reads item and user tables too.
 
-    Text files have a header and end in ``.csv`` or ``.tsv`` (or ``.csv.gz``, ``.tsv.gz``); Parquet
-    files end in ``.parquet``.
+    Text files have a header and end in ``.csv`` or ``.tsv`` (or ``.csv.gz``, ``.tsv.gz``); their
+    separator is the one that the header has most of. Parquet files end in ``.parquet``.
 
     :param times: how the log's times are written; see ``lightrec.data.casts``.
-    :param separator: of text files; by default the one that the header has most of.
     """
 
     name = "table"
-
-    def __init__(self, times: TimeFormat = "auto", separator: str | None = None) -> None:
-        super().__init__(times)
-        self.separator = separator
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -153,7 +143,7 @@ class TableReader(Reader):
         """Open a file in any of the formats."""
         if path.suffix.lower() == ".parquet":
             return ParquetTable(path)
-        return TextTable(path, self.separator)
+        return TextTable(path)
 
     def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
         """Read a log; in a log without users, other columns become attributes of the made-up users.
