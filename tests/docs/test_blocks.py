@@ -93,7 +93,8 @@ def test_settings_parse(block, tmp_path):
         tomllib.loads(block.text)
         return
     assert isinstance(yaml.safe_load(block.text), dict)
-    check_recipe(block.text, tmp_path)
+    if "write" not in block.marks:  # the page itself uses what it writes
+        check_recipe(block.text, tmp_path)
 
 
 @pytest.mark.parametrize(

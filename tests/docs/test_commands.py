@@ -22,8 +22,14 @@ from tests.docs.pages import PAGES, ROOT, blocks, inline_code, lines, name
 from tests.docs.settings import STAGES, check_settings, recipe_of
 
 PROGRAMS = ("lightrec", "make", "pip")
-EXAMPLES = {"HelloEncoder": "TextEncoder", "HelloReward": "SurplusReward", "NAME": "TextEncoder"}
-"""What the pages' own plugin gives, and what stands for it where it is not installed."""
+EXAMPLES = {
+    "HelloEncoder": "TextEncoder",
+    "HelloReward": "SurplusReward",
+    "RecentTaste": "TowerPolicy",
+    "recent_taste.RecentTaste": "TowerPolicy",
+    "NAME": "TextEncoder",
+}
+"""What the pages' own plugins give, and what stands for it where they are not installed."""
 WORDS = re.compile(r"^(\w+\|)*[A-Z…]+$|^…|^\[|^\{|…$")
 """What stands for something else, such as NAME or DOMAIN|FOLDER."""
 
