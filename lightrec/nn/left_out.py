@@ -27,17 +27,12 @@ def fit_left_out(
     """
     x, y = (part.double() - part.double().mean(0) for part in (inputs, targets))
     spreads, vectors = torch.linalg.eigh(x @ x.T)
-    spreads, rotated = spreads.clamp_min(0), vectors.T @ y
-    errors, solutions = [], []
-    for penalty in penalties:
-        # The residual is penalty · (K + penalty)⁻¹ y, and 1 - h that matrix's diagonal.
-        left = penalty / (spreads + penalty)
-        residual = vectors @ (left.unsqueeze(1) * rotated)
-        errors.append(residual / (vectors.square() @ left).unsqueeze(1))
-        solutions.append(residual / penalty)
-    error, solution = torch.stack(errors), torch.stack(solutions)
-    best = error.square().mean(1).argmin(0)
-    best = best.expand(1, len(x), -1)
+    # The residual is penalty · (K + penalty)⁻¹ y, and 1 - h that matrix's diagonal.
+    penalty = x.new_tensor(penalties).view(-1, 1, 1)
+    left = penalty / (spreads.clamp_min(0).unsqueeze(1) + penalty)
+    residual = vectors @ (left * (vectors.T @ y))
+    error = residual / (vectors.square() @ left)
+    best = error.square().mean(1).argmin(0).expand(1, len(x), -1)
     predicted = y - error.gather(0, best).squeeze(0)
-    weights = x.T @ solution.gather(0, best).squeeze(0)
+    weights = x.T @ (residual / penalty).gather(0, best).squeeze(0)
     return weights.to(inputs), predicted.to(inputs)

@@ -46,16 +46,6 @@ class ItemSlates:
     def __init__(self, columns: PlackettLuce, candidates: Tensor | None = None) -> None:
         self.columns, self.candidates = columns, candidates
 
-    @classmethod
-    def of_scores(cls, state: TensorDictBase, scores: Tensor, slate_size: int) -> "ItemSlates":
-        """Give the law of Plackett and Luce under which high scores come first.
-
-        :param state: whose ``mask`` or ``candidates`` say what may be shown.
-        :param scores: ``(..., N + 1)``, or ``(..., C)`` of the candidates.
-        """
-        columns = PlackettLuce(scores, may_be_shown(state), slate_size)
-        return cls(columns, state.get(Key.CANDIDATES, None))
-
     def sample(self) -> Tensor:
         """Draw slates from torch's global generator: ``(..., K)`` int64."""
         return items_at(self.columns.sample(), self.candidates)

@@ -12,7 +12,7 @@ from lightrec.data.store import EventStore
 from lightrec.keys import PADDING, Key
 from lightrec.nn.part import Part
 from lightrec.nn.plackett_luce import PlackettLuce
-from lightrec.nn.slate_law import ItemSlates, SlateLaw
+from lightrec.nn.slate_law import ItemSlates, SlateLaw, may_be_shown
 from lightrec.ranking.ranker import Ranker
 from lightrec.users.user_model import UserModel
 
@@ -137,7 +137,7 @@ class ScoredPolicy(Policy):
 
     def columns(self, state: TensorDictBase, slate_size: int = 1) -> PlackettLuce:
         """Give the law of the slate over the columns that :meth:`logits` scores, for learners."""
-        return ItemSlates.of_scores(state, self.logits(state), slate_size).columns
+        return PlackettLuce(self.logits(state), may_be_shown(state), slate_size)
 
     def distribution(self, state: TensorDictBase, slate_size: int = 1) -> ItemSlates:
         """Give the law of the slate in a state, over items."""

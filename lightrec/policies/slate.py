@@ -11,7 +11,7 @@ from lightrec.keys import Key
 from lightrec.nn.best_slate import best_slate
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.session import perceptron
-from lightrec.nn.slate_law import ItemSlates
+from lightrec.nn.slate_law import may_be_shown
 from lightrec.policies.base import LearnedPolicy
 
 
@@ -83,4 +83,4 @@ class SlatePolicy(LearnedPolicy):
     def columns(self, state: TensorDictBase, slate_size: int = 1) -> PlackettLuce:
         """Give the law of the slate over a state's columns, at the temperature."""
         scores = self.logits(state) / self.temperature
-        return ItemSlates.of_scores(state, scores, slate_size).columns
+        return PlackettLuce(scores, may_be_shown(state), slate_size)

@@ -21,13 +21,13 @@ Batch = dict[str, Tensor]
 class SequenceTransform(ABC):
     """Changes the training batch of an epoch by chance.
 
+    :param share: of a window's inputs that the change is about, 0 to 1, rounded down.
     :param probability: of each window to be changed, 0 to 1.
-    :param share: of a window's inputs that the change is about, 0 to 1.
     :raises RecipeError: where one of them is not between 0 and 1.
     """
 
-    def __init__(self, probability: float, share: float) -> None:
-        for name, value in (("probability", probability), ("share", share)):
+    def __init__(self, share: float = 0.2, probability: float = 0.5) -> None:
+        for name, value in (("share", share), ("probability", probability)):
             if not 0 <= value <= 1:
                 raise RecipeError(
                     f"{type(self).__name__} got {name} {value}: give a number from 0 to 1."
@@ -61,7 +61,7 @@ class Crop(SequenceTransform):
     """
 
     def __init__(self, share: float = 0.6, probability: float = 0.5) -> None:
-        super().__init__(probability, share)
+        super().__init__(share, probability)
 
     def __call__(self, batch: Batch, generator: np.random.Generator) -> Batch:
         """Crop some windows."""
@@ -85,14 +85,8 @@ class Mask(SequenceTransform):
 
     The others keep their targets: the item that followed in the log. What was left out is neither
     an input nor seen; it remains the target of the input before it. The gaps of the others stay:
-    the time since the event before in the log, whether that was left out or not.
-
-    :param share: of the inputs that are left out, rounded down; one input stays.
-    :param probability: of each window to be masked.
+    the time since the event before in the log, whether that was left out or not. One input stays.
     """
-
-    def __init__(self, share: float = 0.2, probability: float = 0.5) -> None:
-        super().__init__(probability, share)
 
     def __call__(self, batch: Batch, generator: np.random.Generator) -> Batch:
         """Leave inputs out of some windows."""
@@ -112,13 +106,7 @@ class Reorder(SequenceTransform):
     Events move as inputs and as targets alike, so that a position's target stays the item that
     follows it. Feedback moves with its event, while the moments, and so the gaps, stay where they
     are. A window's first input stays: the position that it is the target of lies before the window.
-
-    :param share: of the inputs that are shuffled, rounded down.
-    :param probability: of each window to be reordered.
     """
-
-    def __init__(self, share: float = 0.2, probability: float = 0.5) -> None:
-        super().__init__(probability, share)
 
     def __call__(self, batch: Batch, generator: np.random.Generator) -> Batch:
         """Shuffle a span of some windows."""

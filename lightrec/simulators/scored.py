@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lightrec.keys import PADDING, Key
-from lightrec.nn.slate_law import ItemSlates
+from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec.nn.slate_law import ItemSlates, may_be_shown
 from lightrec.simulators import noise
 from lightrec.simulators.rollout import Recorder
 from lightrec.simulators.rollout import play as play_sessions
@@ -41,7 +42,8 @@ class Scored:
         self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
     ) -> TensorDictBase:
         """Write the slate and its log-probability into a state; scores are logits of the draw."""
-        law = ItemSlates.of_scores(state, self.scores(state), slate_size)
+        columns = PlackettLuce(self.scores(state), may_be_shown(state), slate_size)
+        law = ItemSlates(columns, state.get(Key.CANDIDATES, None))
         slate = law.mode if deterministic else law.sample()
         state[Key.LOG_PROBABILITY] = law.log_prob(slate)
         return state.set(Key.ACTION, slate)

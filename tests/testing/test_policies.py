@@ -6,7 +6,7 @@ from torch import nn
 
 from lightrec.keys import Key
 from lightrec.nn.plackett_luce import PlackettLuce
-from lightrec.nn.slate_law import ItemSlates
+from lightrec.nn.slate_law import ItemSlates, may_be_shown
 from lightrec.policies.base import (
     LearnedPolicy,
     ScoredPolicy,
@@ -134,7 +134,7 @@ class WritesNothing(Acting):
 class DrawsFlatter(Right):
     def act(self, state, slate_size=1, deterministic=True):
         right = self.distribution(state, slate_size)
-        flat = ItemSlates.of_scores(state, right.columns.logits / 3, slate_size)
+        flat = ItemSlates(PlackettLuce(right.columns.logits / 3, may_be_shown(state), slate_size))
         slate = right.mode if deterministic else flat.sample()
         state[Key.LOG_PROBABILITY] = right.log_prob(slate)
         return state.set(Key.ACTION, slate)

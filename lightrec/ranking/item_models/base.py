@@ -30,20 +30,18 @@ class Evidence:
     :param num_items: N.
     :param vectors: (N + 1, V) float32 text vectors, row 0 zero; V is 0 where there are none.
     :param is_ordered: whether the order of a user's events means anything.
-    :param has_times: whether the events' times are known.
     """
 
     log: Sequences
     num_items: int
     vectors: Tensor
     is_ordered: bool = True
-    has_times: bool = True
 
     @classmethod
     def of(cls, store: EventStore, vectors: Tensor) -> "Evidence":
         """The training events of a prepared log."""
         log = Sequences.all_events(store).training()
-        return cls(log, store.num_items, vectors, store.is_ordered, store.has_times)
+        return cls(log, store.num_items, vectors, store.is_ordered)
 
     def counts(self) -> Tensor:
         """(N + 1,) float32: how many training events each item has."""
@@ -171,7 +169,7 @@ class RecentPopularity(Popularity):
     def fit(self, evidence: Evidence) -> Self:
         """Count, recent events more."""
         times = np.asarray(evidence.log.times, dtype=np.float64)
-        if not evidence.has_times or not len(times) or times.max() == times.min():
+        if not evidence.log.has_times or not len(times) or times.max() == times.min():
             raise NotApplicable("The log has no times, so that nothing is recent.")
         age = (times.max() - times) / (times.max() - times.min())
         half_life = 0.03 if self.half_life is None else self.half_life

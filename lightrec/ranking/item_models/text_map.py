@@ -123,10 +123,8 @@ def word_weights(texts: Sequence[str], fitted: np.ndarray) -> sparse.csr_array:
     rarity = np.log((1 + len(fitted)) / (1 + np.array([frequency[word] for word in column])))
     columns = np.array([place for own in kept for place in own], dtype=np.int64)
     rows = np.repeat(np.arange(len(words)), [len(own) for own in kept])
-    weights = sparse.csr_array(
-        (rarity[columns] if len(columns) else np.empty(0), (rows, columns)),
-        shape=(len(words), len(column)),
-    )
+    shape = len(words), len(column)
+    weights = sparse.csr_array((rarity[columns], (rows, columns)), shape=shape)
     lengths = np.sqrt((weights**2).sum(axis=1))
-    weights.data /= lengths[rows] if len(rows) else 1
+    weights.data /= lengths[rows]
     return weights.astype(np.float32)

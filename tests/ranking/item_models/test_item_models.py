@@ -25,13 +25,13 @@ USERS = [[1, 2, 3, 4], [2, 3, 1], [5, 1, 2, 6, 3], [4, 3], [6, 5, 4, 1]]
 DAY = 86_400_000
 
 
-def evidence(users=USERS, num_items=N, vectors=None, **known) -> Evidence:
+def evidence(users=USERS, num_items=N, vectors=None, has_times=True, is_ordered=True) -> Evidence:
     items = np.array([item for user in users for item in user], np.int32)
     offsets = np.cumsum([0, *map(len, users)])
     times = np.arange(len(items), dtype=np.int64) * DAY
-    log = Sequences(items, np.zeros(len(items), np.int8), offsets, times)
+    log = Sequences(items, np.zeros(len(items), np.int8), offsets, times, has_times=has_times)
     vectors = torch.zeros(num_items + 1, 0) if vectors is None else vectors
-    return Evidence(log, num_items, vectors, **known)
+    return Evidence(log, num_items, vectors, is_ordered)
 
 
 def incidence() -> np.ndarray:
