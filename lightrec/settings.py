@@ -45,11 +45,9 @@ def make_of(kind: type, settings: Mapping[str, Any] | None = None, **given: Any)
         plugins.installed().load_all()  # what is named within is found among imported classes
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, skip={*given}, fail_untyped=False)
-    checked = {action.dest for action in parser._actions} - {"help"}
-    known = checked | _handed_on(kind)
+    known = {action.dest for action in parser._actions} - {"help"}
     for name in chosen.keys() - known:
         raise RecipeError(f"{kind.__name__} has no setting {name!r}.{_did_you_mean(name, known)}")
-    given |= {name: chosen.pop(name) for name in chosen.keys() - checked}
     try:
         parsed = parser.parse_object(chosen)
         with plugins.blaming(kind, f"be made with {chosen}"):
@@ -93,18 +91,6 @@ def setting(text: str, what: str = "--set") -> tuple[str, Any]:
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
-
-
-def _handed_on(kind: type) -> set[str]:
-    """Name what constructors take through ``**settings``, whose types jsonargparse may not see."""
-    found: set[str] = set()
-    for base in kind.__mro__:
-        if "__init__" in vars(base):
-            parameters = inspect.signature(vars(base)["__init__"]).parameters
-            found |= {*parameters} - {"self"}
-            if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
-                break
-    return found
 
 
 def in_sentences(message: str) -> str:

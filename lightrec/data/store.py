@@ -188,11 +188,9 @@ class EventStore:
                 words = words.list.first()
             if words.dtype not in (pl.String, pl.Categorical, pl.Enum):
                 continue
-            words = words.cast(pl.String)
-            distinct = words.drop_nulls().unique().sort()
-            if name or 2 <= len(distinct) <= CATEGORIES:
-                codes = words.cast(pl.Enum(distinct)).to_physical().cast(pl.Int64).fill_null(-1)
-                return np.append(-1, codes.to_numpy())
+            ranks = words.cast(pl.String).rank("dense").cast(pl.Int64).fill_null(0).to_numpy()
+            if name or 2 <= ranks.max(initial=0) <= CATEGORIES:
+                return np.append(-1, ranks - 1)
         return None
 
     def popularity(self, events: Integers | None = None) -> npt.NDArray[np.int64]:
