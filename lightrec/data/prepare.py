@@ -119,9 +119,7 @@ def prepare(
         "events": len(parts),
         **tally(events, dropped, item_ids, user_ids, worded),
         **{name: int((parts == part).sum()) for name, part in PARTS.items()},
-        "users_without_train": int(
-            (np.add.reduceat(parts == TRAIN, arrays["offsets"][:-1], dtype=np.int64) == 0).sum()
-        ),
+        "users_without_train": len(user_ids) - len(np.unique(events.users[parts == TRAIN])),
         "items_with_own_text": _own_texts(item_ids, catalog, domain),
     }
     _warn(counts, domain)

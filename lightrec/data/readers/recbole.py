@@ -8,12 +8,11 @@ from typing import Final
 import polars as pl
 
 from lightrec.data.casts import to_numbers
-from lightrec.data.catalog import Catalog, Users
 from lightrec.data.files import is_there
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import NamedColumns, Reader
 from lightrec.data.readers.delimited import TextTable
-from lightrec.data.readers.table import TableReader
+from lightrec.data.readers.table import TableKind, TableReader
 from lightrec.data.schema import Place, Problems
 from lightrec.errors import DataError
 
@@ -44,15 +43,11 @@ class RecBoleReader(TableReader):
             raise DataError(f"There are {len(logs)} .inter files; name one of them.", path)
         return super().read_log(logs[0], columns)
 
-    def read_items(self, path: Path) -> Catalog | None:
-        """Read the item table next to the log, if there is one."""
-        file = _next_to(path, ".item")
-        return None if file is None else super().read_items(file)
-
-    def read_users(self, path: Path) -> Users | None:
-        """Read the user table next to the log, if there is one."""
-        file = _next_to(path, ".user")
-        return None if file is None else super().read_users(file)
+    def _table(self, kind: type[TableKind], path: Path) -> TableKind | None:
+        """Read the table next to the log, ``.item`` or ``.user``, if there is one."""
+        logs = _logs(path)
+        file = logs[0].with_suffix(f".{kind.key}") if len(logs) == 1 else None
+        return super()._table(kind, file) if file and is_there(file) else None
 
     def open(self, path: Path) -> NamedColumns:
         """Open one of the three files."""
@@ -87,10 +82,3 @@ def _logs(path: Path) -> list[Path]:
         return sorted(path.glob(f"*{LOG}"))
     file = path if path.suffix == LOG else path.with_name(path.name + LOG)
     return [file] if file.is_file() else []
-
-
-def _next_to(path: Path, ending: str) -> Path | None:
-    """Return the file with an ending that belongs to the log, if there is one."""
-    logs = _logs(Path(path))
-    file = logs[0].with_suffix(ending) if len(logs) == 1 else None
-    return file if file is not None and is_there(file) else None

@@ -184,15 +184,14 @@ class TableReader(Reader):
 
     def read_items(self, path: Path) -> Catalog | None:
         """Read an item table; columns other than item, title and text become attributes."""
-        return self._table(Catalog, Path(path), CATALOG_NAMES)
+        return self._table(Catalog, Path(path))
 
     def read_users(self, path: Path) -> Users | None:
         """Read a user table; columns other than user become attributes."""
-        return self._table(Users, Path(path), USER_NAMES)
+        return self._table(Users, Path(path))
 
-    def _table(
-        self, kind: type[TableKind], path: Path, names: Mapping[str, Sequence[str]]
-    ) -> TableKind:
+    def _table(self, kind: type[TableKind], path: Path) -> TableKind | None:
+        names = CATALOG_NAMES if kind is Catalog else USER_NAMES
         problems, table = Problems(path), self.open(path)
         matched = match_columns(table.names, names, None, [kind.key], problems)
         frame, place = table.read(table.names, problems)
