@@ -96,12 +96,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Package:
-    """An installed package with an entry point for lightrec.
-
-    :param name: of the distribution.
-    :param entry_point: name of the entry point.
-    :param module: the module with the hooks.
-    """
+    """A distribution with an entry point for lightrec, which names a module with hooks."""
 
     name: str
     version: str

@@ -31,10 +31,7 @@ _KINDS: Final = {
 
 
 def check_file(path: Path) -> None:
-    """Check that a path is a file that can be read.
-
-    :raises DataError: if it is not.
-    """
+    """Raise a DataError if a path is not a file that can be read."""
     try:
         if path.is_symlink() and not path.exists():
             raise DataError(f"This is a link to {os.readlink(path)}, which does not exist.", path)
@@ -56,10 +53,7 @@ def is_there(path: Path) -> bool:
 
 
 def check_input(path: Path) -> None:
-    """Check that a path is a file or a folder that can be read.
-
-    :raises DataError: if it is not.
-    """
+    """Raise a DataError if a path is neither a file nor a folder that can be read."""
     if not path.is_dir():
         check_file(path)
     elif not os.access(path, os.R_OK | os.X_OK):
@@ -67,10 +61,9 @@ def check_input(path: Path) -> None:
 
 
 def check_content(path: Path, expected: str) -> None:
-    """Check that a file can be read, and that its first bytes may be those of the expected kind.
+    """Raise a DataError if a file cannot be read, or its first bytes are not of the expected kind.
 
     :param expected: ``parquet``, ``gzip`` or ``text``.
-    :raises DataError: if not; says what it is.
     """
     check_file(path)
     with path.open("rb") as file:

@@ -98,8 +98,7 @@ def tally(
 ) -> dict[str, int]:
     """Count what was dropped and what is tolerated.
 
-    :param items: ids of the remaining items.
-    :param users: ids of the remaining users.
+    :param items: ids of the remaining items, and ``users`` those of the remaining users.
     :param worded: the catalog with the domain's words, such as :data:`NO_ITEMS`.
     """
     named = worded.filter(pl.col(Column.TEXT) != "")[Column.ITEM]

@@ -30,7 +30,6 @@ _SIMPLE: Final = (*_TEXT, pa.types.is_null, pa.types.is_primitive, pa.types.is_d
 class ParquetTable:
     """A Parquet file: its columns, its metadata, and the values of some columns.
 
-    :param path: the file.
     :raises DataError: if it is missing, not readable, or not a whole Parquet file.
     """
 
