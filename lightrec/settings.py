@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any, Final
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from lightrec import plugins
 from lightrec.errors import PluginError, RecipeError
@@ -41,26 +41,38 @@ def make_of(kind: type, settings: Mapping[str, Any] | None = None, **given: Any)
     :raises RecipeError: where there is no such setting, or a value does not fit.
     """
     chosen = dict(settings or {})
-    if any(isinstance(value, str | list | Mapping) for value in chosen.values()):
+    parser, parsed = check_of(kind, chosen, *given)
+    with plugins.blaming(kind, f"be made with {chosen}"):
+        arguments = parser.instantiate_classes(parsed).as_dict()
+        try:
+            return kind(**given, **arguments)
+        except (TypeError, ValueError) as error:
+            raise RecipeError(
+                f"{kind.__name__} cannot be made with these settings: {error}"
+            ) from error
+
+
+def check_of(
+    kind: type, settings: Mapping[str, Any], *given: str
+) -> tuple[ArgumentParser, Namespace]:
+    """See that a class takes settings that people wrote, as :func:`make_of` does; make nothing.
+
+    :param given: names of further arguments, which are no settings.
+    :returns: the parser of the settings, and what it read.
+    :raises RecipeError: where there is no such setting, or a value does not fit.
+    """
+    if any(isinstance(value, str | list | Mapping) for value in settings.values()):
         plugins.installed().load_all()  # what is named within is found among imported classes
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, skip={*given}, fail_untyped=False)
     known = {action.dest for action in parser._actions} - {"help"}
-    for name in chosen.keys() - known:
+    for name in settings.keys() - known:
         raise RecipeError(f"{kind.__name__} has no setting {name!r}.{_did_you_mean(name, known)}")
     try:
-        parsed = parser.parse_object(chosen)
-        with plugins.blaming(kind, f"be made with {chosen}"):
-            arguments = parser.instantiate_classes(parsed).as_dict()
-            try:
-                return kind(**given, **arguments)
-            except (TypeError, ValueError) as error:
-                raise RecipeError(
-                    f"{kind.__name__} cannot be made with these settings: {error}"
-                ) from error
+        return parser, parser.parse_object(dict(settings))
     except ArgumentError as error:
         raise RecipeError(
-            f"{kind.__name__} cannot be made with {chosen}: {in_sentences(str(error))}"
+            f"{kind.__name__} cannot be made with {dict(settings)}: {in_sentences(str(error))}"
         ) from None
 
 

@@ -4,8 +4,9 @@ How batches are made is defined next to the LightningModule of each stage.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import torch
@@ -21,6 +22,13 @@ class StageData(PlainCheckpoint, pl.LightningDataModule, ABC):
 
     The command line links ``num_items``, ``vector_size`` and ``feedback_kinds`` to the module.
     """
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, Any]) -> None:
+        """See before a run what their types do not say of the constructor's arguments.
+
+        :raises LightrecError: where they cannot be used.
+        """
 
     @property
     @abstractmethod

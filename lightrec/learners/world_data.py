@@ -1,5 +1,6 @@
 """The data of policies in worlds: simulators that are made by name and settings."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +16,7 @@ from lightrec.plugins import installed
 from lightrec.policies.base import LearnedPolicy, Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.policies.tower import TowerPolicy
-from lightrec.settings import make_of
+from lightrec.settings import check_of, make_of
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.scored import Scored
 from lightrec.trust import class_and_settings
@@ -66,6 +67,12 @@ class WorldData(SimulatorData):
         self.demonstrator = demonstrations
         self.demonstration_sessions = demonstration_sessions
         self.demonstration_steps = demonstration_steps
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, Any]) -> None:
+        """See that the world takes its settings."""
+        kind = installed().get("simulators", settings["world"]).load()
+        check_of(kind, settings["settings"] or {}, "batch_size", "device")
 
     def make(self, sessions: int, device: torch.device | str = "cpu") -> Simulator:
         """Make the world with so many sessions.

@@ -8,7 +8,7 @@ import sys
 import warnings
 from argparse import SUPPRESS
 from collections.abc import Sequence
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any, NoReturn
 from unittest import mock
 
@@ -216,6 +216,8 @@ class ParsedRecipe(RecipeCLI):
 
     def __init__(self, stage: Stage, more: Sequence[str] = ()) -> None:
         super().__init__([*arguments(stage), *more], None, "fit")
+        data = self.config["data"]
+        resolve_name(data["class_path"]).check_settings(data["init_args"])
 
     def instantiate_classes(self) -> None:
         """Build nothing."""
@@ -223,14 +225,11 @@ class ParsedRecipe(RecipeCLI):
     @property
     def module(self) -> type[StageModule]:
         """The class that the recipe trains."""
-        module, _, name = self.config["model"]["class_path"].rpartition(".")
-        found: type[StageModule] = getattr(import_module(module), name)
-        return found
+        return resolve_name(self.config["model"]["class_path"])
 
     def value(self, setting: str) -> object:
         """Give the value of a setting such as ``model.init_args.size``; None without one."""
-        found: object = self.config.get(setting)
-        return found
+        return self.config.get(setting)
 
 
 def check_planned_halves(stages: Sequence[Stage]) -> None:
@@ -242,11 +241,11 @@ def check_planned_halves(stages: Sequence[Stage]) -> None:
     halves = []
     for stage in stages:
         if stage.name in ("users_a", "users_b"):
-            value = ParsedRecipe(stage).value
-            names = ("half", "split_seed", "seed")
-            half, split, seed = (value(f"data.init_args.{name}") for name in names)
-            if half is not None:  # data of another kind may have no halves
-                halves.append({"half": half, "split_seed": seed if split is None else split})
+            data = ParsedRecipe(stage).config["data"]["init_args"]
+            if "half" in data:  # data of another kind may have no halves
+                split = data.get("split_seed")
+                split = data.get("seed") if split is None else split
+                halves.append({"half": data["half"], "split_seed": split})
     if len(halves) == 2 and (sentence := overlap(*halves)):
         raise RecipeError(sentence)
 

@@ -144,23 +144,18 @@ def recipes(part: Part) -> Faults:
     """A set of recipes is a folder of YAML files, each of them a mapping of settings that its
     stage has.
     """
-    yield from filter(None, map(_fault_of_recipe, sorted(Path(part.path).glob("*.yaml"))))
-
-
-def _fault_of_recipe(path: Path) -> str:
-    try:
-        if not files.read(path):
-            return f"{path} is empty."
-        whole = files.load(str(path.parent))
-        if whole.overlay:
-            whole = files.load("generic", [str(path.parent)])
-        out = Path("runs") / path.parent.name / path.stem
-        for name in [*whole.recipes] if path.name == files.SET else [path.stem]:
-            check(Stage(name, whole.resolved(name), out))
-    except LightrecError as error:
-        said = " ".join(str(error).removesuffix(ALL_SETTINGS).split())
-        return said if said.startswith(str(path)) else f"{path}: {said}"
-    return ""
+    for path in sorted(Path(part.path).glob("*.yaml")):
+        try:
+            if not files.read(path):
+                yield f"{path} is empty."
+            whole = files.load(part.path)
+            if whole.overlay:
+                whole = files.load("generic", [part.path])
+            for name in whole.recipes if path.name == files.SET else [path.stem]:
+                check(Stage(name, whole.resolved(name), Path("runs", part.name, path.stem)))
+        except LightrecError as error:
+            said = " ".join(str(error).removesuffix(ALL_SETTINGS).split())
+            yield said if said.startswith(str(path)) else f"{path}: {said}"
 
 
 def _contract(part: Part) -> list[Check]:

@@ -138,6 +138,27 @@ def test_the_recipe_of_a_training_passes(chess, failing):
 
 
 @pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"world": "Gred"}, "There is no 'Gred' among the simulators."),
+        (
+            {"settings": {"max_step": 3}},
+            "Greed has no setting 'max_step'. Did you mean",
+        ),
+        ({"settings": {"max_steps": "few"}}, "The setting max_steps takes int"),
+    ],
+)
+def test_a_world_that_does_not_take_its_settings_is_named(chess, settings, why):
+    recipe = recipes.find("worlds/ppo")[1]
+    recipe["data"]["init_args"] |= {"world": "Greed", **settings}
+    checks = chess(recipe=yaml.safe_dump(recipe), name="policy")
+    (check,) = (check for check in checks if check.name == "recipes")
+    with pytest.raises(ContractError) as raised:
+        check()
+    assert why in raised.value.found
+
+
+@pytest.mark.parametrize(
     ("old", "new", "why"),
     [
         ("max_epochs:", "max_epoch:", "There is no setting 'max_epoch' here; its name may be"),
