@@ -26,9 +26,8 @@ Function = Callable[..., int | None]
 
 
 def summary(path: str) -> str:
-    """Give the first line of a function's docstring without importing its module.
+    """Give the first line of the docstring of ``package.module:function``, which is not imported.
 
-    :param path: ``package.module:function``.
     :returns: an empty string where there is no such function.
     """
     module, _, name = path.partition(":")

@@ -125,13 +125,11 @@ def judge_cell(
     """Learn reward and policy under a cell's assumptions and judge the policy.
 
     :param users: both user models of the run, by their stages.
-    :param policy: the run's policy stage, with the settings that hold in every cell.
     """
     folder = stage.work / cell.name
     result = folder / "result.json"
     if result.is_file():
-        done: dict[str, object] = json.loads(result.read_text())
-        return done
+        return json.loads(result.read_text())
     folder.mkdir(exist_ok=True)
     for name, model in users.items():
         # A run that was stopped earlier may have left it half-written.
@@ -150,10 +148,7 @@ def judge_cell(
 
 
 def assuming(users: UserModel, cell: Cell, run: Path) -> UserModel:
-    """Give a user model under a cell's assumptions, its continuation values fitted anew.
-
-    :param run: the run folder, whose log is read.
-    """
+    """Give a user model under a cell's assumptions, its values fitted anew to a run's log."""
     # The models hold their item vectors: only states and offers are asked of the data.
     data = ChoiceData(str(run / "data"), **users.offers)
     members = [

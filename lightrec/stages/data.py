@@ -10,7 +10,6 @@ from typing import Any
 from lightrec import plugins
 from lightrec.data.casts import TimeFormat
 from lightrec.data.domain import Domain
-from lightrec.data.files import check_input
 from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Tables, read_tables
 from lightrec.errors import LightrecError, RecipeError
@@ -50,8 +49,6 @@ def prepare_log(
     :raises DataError: where the input cannot be used.
     """
     chosen: Domain = plugins.installed().get("domains", domain).load()()
-    for path in stage.sources.values():
-        check_input(path)
     with leaving_nothing(stage), TemporaryDirectory() as scratch:
         stage.prepare_work()
         with stage.output(seed) as folder:
@@ -85,10 +82,7 @@ def prepare_log(
 
 @contextmanager
 def leaving_nothing(stage: Stage) -> Iterator[None]:
-    """Take away what was made for a stage whose input is refused, so that the run folder is as new.
-
-    :raises LightrecError: that of the block.
-    """
+    """Take away what was made for a stage whose input is refused: the run folder is as before."""
     made = [folder for folder in (stage.work, *stage.work.parents) if not folder.exists()]
     try:
         yield

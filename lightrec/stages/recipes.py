@@ -64,8 +64,7 @@ class RecipeSet:
 
         :raises RecipeError: where it refers to a value that is not there.
         """
-        found: Recipe = _resolved(self.recipes[name], {"run": "${run}", **self.values}, name)
-        return found
+        return _resolved(self.recipes[name], {"run": "${run}", **self.values}, name)
 
 
 def about_set(folder: Path) -> Recipe:
@@ -196,8 +195,7 @@ def names(recipe: Recipe, key: str = "reads") -> list[str]:
 def settings(recipe: Recipe, run: Path) -> Recipe:
     """Give a recipe's settings alone, with the run's folder in place of ``${run}``."""
     own = {key: value for key, value in recipe.items() if key not in OWN}
-    found: Recipe = _resolved(own, {"run": str(run)}, "")
-    return found
+    return _resolved(own, {"run": str(run)}, "")
 
 
 def in_order(recipes: Mapping[str, Recipe]) -> list[str]:

@@ -25,12 +25,9 @@ def waiting_room(run: Path) -> Path:
 
 
 def prepare(run: Path, redone: Sequence[str], kept: Sequence[str]) -> Path:
-    """Make the waiting room ready; finished and begun stages in it stay.
+    """Make and give the waiting room; finished and begun stages in it stay.
 
-    :param run: a run folder.
-    :param redone: stages that will be made there.
-    :param kept: stages that they may read, as they are.
-    :returns: the waiting room.
+    :param kept: stages that those to be made there may read, as they are.
     """
     room = waiting_room(run)
     (room / "logs").mkdir(parents=True, exist_ok=True)

@@ -176,14 +176,13 @@ def name_of(make: Callable[..., object]) -> str:
 
 def _line_to_correct(error: Exception) -> str:
     """Name the last line that is the part's own, or lightrec's if none is."""
-    kit: list[tuple[FrameType, int]] = []
-    strange: list[tuple[FrameType, int]] = []
+    last: dict[bool, tuple[FrameType, int]] = {}
     for frame, number in traceback.walk_tb(error.__traceback__):
         module = str(frame.f_globals.get("__name__"))
         root = module.partition(".")[0]
         if not module.startswith("lightrec.testing.") and root not in sys.stdlib_module_names:
-            (kit if root in LIBRARIES else strange).append((frame, number))
-    if not (strange or kit):
+            last[root in LIBRARIES] = frame, number
+    if not last:
         return "Correct what the part gave to the check; in pytest, it shows the traceback."
-    (line,) = traceback.StackSummary.extract(iter([(strange or kit)[-1]]))
+    (line,) = traceback.StackSummary.extract(iter([last.get(False) or last[True]]))
     return f"Correct line {line.lineno} of {line.filename}: `{line.line}`."

@@ -221,8 +221,7 @@ class RewardChecks(HistoryChecks):
         return super()._differentiable(part, given)
 
     def _call(self, part: Reward, given: TensorDict) -> Tensor:
-        found: Tensor = part(given)
-        return found
+        return part(given)
 
     def _declared(self, part: Reward, given: TensorDict) -> Form:
         return (len(given), 1), torch.float32

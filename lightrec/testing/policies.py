@@ -33,8 +33,7 @@ class PolicyChecks(HistoryChecks):
     )
 
     def _ready(self) -> Policy:
-        policy: Policy = super()._ready().requires_grad_(False)
-        return policy
+        return super()._ready().requires_grad_(False)
 
     def _input(self, part: Policy) -> TensorDict:
         mask = torch.rand(ROWS, part.num_items + 1) < 0.7
