@@ -36,9 +36,9 @@ class StageData(PlainCheckpoint, pl.LightningDataModule, ABC):
         """Number of items N, without padding and "chose nothing"."""
 
     @property
-    @abstractmethod
     def vector_size(self) -> int:
         """Length of the item vectors."""
+        return self.vectors.shape[1]
 
     @property
     @abstractmethod

@@ -25,15 +25,14 @@ from torchrl.objectives import (
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.learners.losses import (
+from lightrec.learners.losses.actor_value import (
     CandidateMPOLoss,
     CandidateSACLoss,
-    ReinforceTopKLoss,
-    SlateQLoss,
-    SlateSarsaLoss,
     ValueLoss,
     positive,
 )
+from lightrec.learners.losses.reinforce_top_k import ReinforceTopKLoss
+from lightrec.learners.losses.slate_q import SlateQLoss, SlateSarsaLoss
 from lightrec.learners.transitions import FEATURES
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.session import perceptron
@@ -125,6 +124,8 @@ class Learner(nn.Module, ABC):
 
     learns_slates_alone: bool = False
     """Whether the loss looks at the items shown alone, and not at all that might have been."""
+    values_single_items: bool = False
+    """Whether slates of several places are refused."""
 
     def __init__(
         self,
@@ -140,6 +141,11 @@ class Learner(nn.Module, ABC):
         super().__init__()
         self.policy, self.critic, self.others = policy, critic, others
         self.slate_size, self.discount, self.tau = slate_size, discount, tau
+        if self.values_single_items and slate_size > 1:
+            raise RecipeError(
+                f"{type(self).__name__} values single items, and the slates have {slate_size} "
+                "places. Take slate-q, or an on-policy loss."
+            )
         try:
             self.loss = self.make_loss(**settings)
         except (TypeError, ValueError) as error:
@@ -274,6 +280,7 @@ class SlateSarsa(Learner):
 class DQN(Greedy):
     """Deep Q-learning over candidates (Mnih et al. 2015; dueling, Wang et al. 2016)."""
 
+    values_single_items = True
     prefers_learned = False
     """Whether targets value the column that the learned network prefers."""
 
@@ -282,7 +289,6 @@ class DQN(Greedy):
         return self._around(ActionValues(self.policy, self.critic), settings)
 
     def _around(self, values: ActionValues, settings: Mapping[str, Any]) -> LossModule:
-        only_single(self.slate_size, type(self).__name__)
         chosen = {"loss_function": "smooth_l1", "action_space": "categorical", **settings}
         loss = DQNLoss(values, double_dqn=self.prefers_learned, delay_value=True, **chosen)
         loss.make_value_estimator(ValueEstimators.TD0, gamma=self.discount)
@@ -314,6 +320,8 @@ class SoftQ(DQN):
 class SAC(Learner):
     """Soft actor-critic over candidates, with two networks of action values."""
 
+    values_single_items = True
+
     @staticmethod
     def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
         """Give two networks of action values."""
@@ -321,14 +329,14 @@ class SAC(Learner):
 
     def make_loss(self, **settings: Any) -> nn.Module:
         """Build lightrec's loss."""
-        only_single(self.slate_size, "SAC")
-        chosen = {"loss_function": "smooth_l1", "alpha_init": 0.1, **settings}
         values: Any = list(self.others.values())
-        return CandidateSACLoss(self.policy, values, discount=self.discount, **chosen)
+        return CandidateSACLoss(self.policy, values, discount=self.discount, **settings)
 
 
 class MPO(Learner):
     """Maximum a posteriori policy optimization over candidates."""
+
+    values_single_items = True
 
     @staticmethod
     def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
@@ -337,10 +345,8 @@ class MPO(Learner):
 
     def make_loss(self, **settings: Any) -> nn.Module:
         """Build lightrec's loss."""
-        only_single(self.slate_size, "MPO")
-        chosen = {"loss_function": "smooth_l1", **settings}
         values: Any = self.others["first"]
-        return CandidateMPOLoss(self.policy, values, discount=self.discount, **chosen)
+        return CandidateMPOLoss(self.policy, values, discount=self.discount, **settings)
 
 
 class SlateQ(Greedy):
@@ -351,8 +357,7 @@ class SlateQ(Greedy):
 
     def make_loss(self, **settings: Any) -> nn.Module:
         """Build lightrec's loss."""
-        chosen = {"loss_function": "smooth_l1", **settings}
-        return SlateQLoss(self.policy, discount=self.discount, **chosen)
+        return SlateQLoss(self.policy, discount=self.discount, **settings)
 
 
 def fresh_values(policy: LearnedPolicy, hidden: Sequence[int]) -> ActionValues:
@@ -362,18 +367,6 @@ def fresh_values(policy: LearnedPolicy, hidden: Sequence[int]) -> ActionValues:
         if isinstance(module, nn.Linear) and module.weight.requires_grad and module.weight.any():
             module.reset_parameters()
     return ActionValues(own, perceptron([policy.feature_size, *hidden, 1]))
-
-
-def only_single(slate_size: int, name: str) -> None:
-    """Refuse slates.
-
-    :raises RecipeError: where they have several places.
-    """
-    if slate_size > 1:
-        raise RecipeError(
-            f"{name} values single items, and the slates have {slate_size} places. "
-            "Take slate-q, or an on-policy loss."
-        )
 
 
 ON_POLICY: dict[str, type[Learner]] = {

@@ -6,6 +6,7 @@ that a discriminator gives.
 """
 
 import copy
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from lightrec.keys import Key
 from lightrec.learners.stage import PolicyStage
-from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES, SLATE, Recorded, clicked_column
+from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES, SLATE, clicked_column, drawn
 from lightrec.nn.part import Part
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.slate_law import columns_at
@@ -129,18 +130,36 @@ class ImitatingStage(PolicyStage):
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
+    :param loss_settings: of the loss, such as ``clip_epsilon`` and ``entropy_coeff`` of ``ppo``.
+    :param critic_hidden: widths of the critic's hidden layers.
+    :param final_rate: part of the learning rate that is left in the last epoch.
+    :param time_aware: whether the simulator's own cuts, at its step limit or where nothing is left
+        to show, end the task, as where returns are counted up to there and the policy sees the time
+        (Pardo et al. 2018, "Time limits in reinforcement learning").
+    :param reward_scale: what rewards are multiplied by, so that returns are of order 1 to 10.
+    :param validation_seed: seed of the judging sessions.
     :param reward: learned from the data's demonstrations, and what the policy is trained on in
-        place of the simulator's own reward, by which it is still judged.
+        place of the simulator's own reward, by which it is still judged: ``GAIL``, ``AIRL`` or,
+        with a replay buffer, ``SQIL``.
     """
 
     def __init__(
-        self, num_items: int, vector_size: int, reward: LearnableReward | None = None
+        self,
+        num_items: int,
+        vector_size: int,
+        loss_settings: dict[str, float | bool | int | str] | None = None,
+        critic_hidden: tuple[int, ...] = (64,),
+        final_rate: float = 1.0,
+        time_aware: bool = False,
+        reward_scale: float = 1.0,
+        validation_seed: int = 0,
+        reward: LearnableReward | None = None,
     ) -> None:
         super().__init__(num_items, vector_size)
+        self.save_hyperparameters(ignore=["reward"])
         # In a tuple, which hides it: what is made of it is a part of the module.
         self._template = (reward,)
         self.reward: LearnableReward | None = None
-        self._demonstrations: Recorded | None = None
 
     def setup(self, stage: str) -> None:
         """Build the policy and the reward on the data's vectors, where no checkpoint has done so.
@@ -169,7 +188,7 @@ class ImitatingStage(PolicyStage):
         """Draw what the beginning draws before the first epoch is seeded, resumed or not."""
         super().on_fit_start()
         if self.reward is not None:
-            assert self.demonstrations
+            assert len(self.demonstrations)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Give the policy's optimizer, and the reward's own."""
@@ -177,22 +196,20 @@ class ImitatingStage(PolicyStage):
         found = super().configure_optimizers()
         return found if own is None else [*found, own]
 
-    @property
-    def demonstrations(self) -> Recorded:
-        """The data's demonstrations as the policy sees them; marked, with columns."""
-        if self._demonstrations is None:
-            rows = self._data.demonstrations().to(self.device)
-            slate, following = rows[Key.ACTION], rows["next"]
-            with torch.no_grad():
-                made = self._read(self.see(rows))
-                made["next"] = self._read(self.see(following))
-            made[SLATE], made[Key.ACTION] = slate, columns_at(slate, rows.get(Key.CANDIDATES, None))
-            taken = following.get(Key.TAKEN, torch.zeros_like(slate, dtype=torch.bool))
-            made[CLICKED_COLUMN] = clicked_column(made[Key.ACTION], taken)
-            for name in ("done", "terminated"):
-                made["next", name] = following["terminated"]
-            self._demonstrations = Recorded(made)
-        return self._demonstrations
+    @cached_property
+    def demonstrations(self) -> TensorDictBase:
+        """The data's demonstrations (R,) as the policy sees them; marked, with columns."""
+        rows = self._data.demonstrations().to(self.device)
+        slate, following = rows[Key.ACTION], rows["next"]
+        with torch.no_grad():
+            made = self._read(self.see(rows))
+            made["next"] = self._read(self.see(following))
+        made[SLATE], made[Key.ACTION] = slate, columns_at(slate, rows.get(Key.CANDIDATES, None))
+        taken = following.get(Key.TAKEN, torch.zeros_like(slate, dtype=torch.bool))
+        made[CLICKED_COLUMN] = clicked_column(made[Key.ACTION], taken)
+        for name in ("done", "terminated"):
+            made["next", name] = following["terminated"]
+        return made
 
     def _law(self, rows: TensorDictBase) -> PlackettLuce:
         """Give the present policy's law of the slates of transitions (R,), over columns."""
@@ -220,16 +237,16 @@ class ImitatingStage(PolicyStage):
         iteration = self.current_epoch * int(self.trainer.num_training_batches) + batch_index
         if iteration == 0 and reward.cloning:
             for _ in range(reward.cloning):
-                rows = self.demonstrations.sample(reward.batch_size)
+                rows = drawn(self.demonstrations, reward.batch_size)
                 likelihood = self._law(rows).log_prob(rows[Key.ACTION]).mean()
                 outcome = self._update({"loss_cloning": -likelihood})
             self._log_means(outcome)
             return False  # what was played is no longer this policy's
         own = self._for_reward(played.flatten(), own=True)
-        recorded, size, outcomes = Recorded(own), min(reward.batch_size, len(own)), []
+        size, outcomes = min(reward.batch_size, len(own)), []
         for _ in range(reward.updates):
-            expert = self._for_reward(self.demonstrations.sample(size))
-            outcomes.append(self._update(reward.losses(expert, recorded.sample(size)), 1))
+            expert = self._for_reward(drawn(self.demonstrations, size))
+            outcomes.append(self._update(reward.losses(expert, drawn(own, size)), 1))
         waiting = iteration < reward.warm_up + bool(reward.cloning)
         reward.end_iteration(waiting)
         self._log_means(*outcomes)

@@ -9,7 +9,7 @@ from torchrl.objectives.value.functional import generalized_advantage_estimate
 
 from lightrec.errors import RecipeError
 from lightrec.learners.algorithms import ON_POLICY, LossName
-from lightrec.learners.imitation import ImitatingStage, LearnableReward
+from lightrec.learners.imitation import ImitatingStage
 from lightrec.learners.transitions import FEATURES, slates_alone
 from lightrec.policies.slate import SlatePolicy
 
@@ -31,8 +31,6 @@ class PolicyModule(ImitatingStage):
     :param vector_size: length of the data module's item vectors.
     :param loss: ``ppo``, ``a2c``, ``reinforce``, ``reinforce-top-k`` or ``slate-sarsa``; see
         :mod:`lightrec.learners.algorithms`.
-    :param loss_settings: of the loss, such as ``clip_epsilon`` and ``entropy_coeff``.
-    :param critic_hidden: widths of the critic's hidden layers.
     :param sessions: sessions played side by side.
     :param steps: steps of each in an iteration.
     :param passes: passes over an iteration's steps.
@@ -41,19 +39,12 @@ class PolicyModule(ImitatingStage):
         them.
     :param batch_size: rows of an optimizer step.
     :param learning_rate: of Adam.
-    :param final_rate: part of the learning rate that is left in the last epoch.
     :param discount: γ of the policy's own horizon, beside leaving.
-    :param time_aware: whether the simulator's own cuts, at its step limit or where nothing is left
-        to show, end the task, as where returns are counted up to there and the policy sees the time
-        (Pardo et al. 2018, "Time limits in reinforcement learning").
     :param gae_lambda: λ of generalized advantage estimation.
-    :param reward_scale: what rewards are multiplied by, so that returns are of order 1 to 10.
     :param temperature: of the slates that ``slate-sarsa`` shows while it learns, in the first epoch
         and the last: what values, in units of scaled rewards, are divided by to be logits.
     :param max_gradient: norm to which gradients are clipped.
-    :param validation_seed: seed of the judging sessions.
-    :param reward: learned from the data's demonstrations, and what the policy is trained on in
-        place of the simulator's own reward: ``GAIL`` or ``AIRL``.
+    :param settings: of :class:`~lightrec.learners.imitation.ImitatingStage`.
     :raises RecipeError: where settings exclude each other.
     """
 
@@ -64,26 +55,20 @@ class PolicyModule(ImitatingStage):
         num_items: int,
         vector_size: int,
         loss: LossName = "ppo",
-        loss_settings: dict[str, float | bool | str] | None = None,
-        critic_hidden: tuple[int, ...] = (64,),
         sessions: int = 512,
         steps: int = 20,
         passes: int = 2,
         history_iterations: int = 1,
         batch_size: int = 2048,
         learning_rate: float = 1e-2,
-        final_rate: float = 1.0,
         discount: float = 1.0,
-        time_aware: bool = False,
         gae_lambda: float = 0.8,
-        reward_scale: float = 1.0,
         temperature: tuple[float, float] = (0.1, 0.02),
         max_gradient: float = 1.0,
-        validation_seed: int = 0,
-        reward: LearnableReward | None = None,
+        **settings: Any,
     ) -> None:
-        super().__init__(num_items, vector_size, reward)
-        self.save_hyperparameters(ignore=["reward"])
+        super().__init__(num_items, vector_size, **settings)
+        (reward,) = self._template
         if history_iterations > 1 and loss != "reinforce-top-k":
             raise RecipeError(
                 f"history_iterations is {history_iterations}, and {loss} learns from the present "

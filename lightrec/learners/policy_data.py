@@ -83,7 +83,7 @@ class PolicyData(LogData, SimulatorData):
         self.ranker_folder, self.users_a = ranker, users_a
         self.policy = policy or CandidatePolicy
         self.reward, self.penalty = reward or SurplusReward(), penalty
-        self.places, self.leave_rate, self.max_steps = slate_size, leave_rate, max_steps
+        self.slate_size, self.leave_rate, self.max_steps = slate_size, leave_rate, max_steps
         self.ending, self.max_candidates = ending, max_candidates
         self.history_length, self.iterations = history_length, iterations
         self.cut, self.held_out, self.seed = cut, held_out, seed
@@ -91,11 +91,6 @@ class PolicyData(LogData, SimulatorData):
     @property
     def _run(self) -> Run:
         return Run(Path(self.users_a).parent)
-
-    @property
-    def slate_size(self) -> int:
-        """Items shown in a step."""
-        return self.places
 
     @cached_property
     def ranker(self) -> Ranker:
@@ -106,11 +101,6 @@ class PolicyData(LogData, SimulatorData):
     def user_model(self) -> UserModel:
         """User model A."""
         return UserModel.load(self.users_a)
-
-    @property
-    def vector_size(self) -> int:
-        """Length of the ranker's item vectors."""
-        return self.ranker.size
 
     @cached_property
     def vectors(self) -> Tensor:
@@ -183,7 +173,7 @@ class PolicyData(LogData, SimulatorData):
                 rows,
                 reward=reward,
                 expected=True,
-                slate_size=self.places,
+                slate_size=self.slate_size,
                 leave_rate=None if fitted else self.leave_rate,
                 max_steps=self.max_steps,
                 ending=self.ending,

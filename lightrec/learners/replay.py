@@ -1,5 +1,6 @@
 """The LightningModule that trains a policy on what was ever played: DQN, SAC, SlateQ, MPO."""
 
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -10,8 +11,8 @@ from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.algorithms import REPLAY, ReplayLossName
-from lightrec.learners.imitation import DEMONSTRATED, ImitatingStage, LearnableReward
-from lightrec.learners.transitions import FEATURES, STEPS_AHEAD, stretches
+from lightrec.learners.imitation import DEMONSTRATED, ImitatingStage
+from lightrec.learners.transitions import FEATURES, STEPS_AHEAD, drawn, stretches
 
 
 class ReplayPolicyModule(ImitatingStage):
@@ -26,8 +27,6 @@ class ReplayPolicyModule(ImitatingStage):
     :param vector_size: length of the data module's item vectors.
     :param loss: ``dqn``, ``double-dqn``, ``soft-q``, ``sac``, ``slate-q`` or ``mpo``; see
         :mod:`lightrec.learners.algorithms`.
-    :param loss_settings: of the loss.
-    :param critic_hidden: widths of the critic's hidden layers.
     :param sessions: sessions played side by side.
     :param steps: steps of each in an iteration.
     :param n_step: steps that a transition goes over, up to ``steps``; more carry rewards back
@@ -41,16 +40,10 @@ class ReplayPolicyModule(ImitatingStage):
     :param exploring: part of the epochs in which the first probability falls to the last.
     :param tau: share by which target networks move to the learned ones after an update.
     :param learning_rate: of Adam.
-    :param final_rate: part of the learning rate that is left in the last epoch.
     :param discount: γ of the policy's own horizon, beside leaving.
-    :param time_aware: whether the simulator's own cuts end the task, see
-        :class:`~lightrec.learners.on_policy.PolicyModule`.
-    :param reward_scale: what rewards are multiplied by, so that returns are of order 1 to 10.
     :param max_gradient: norm to which gradients are clipped.
-    :param validation_seed: seed of the judging sessions.
-    :param reward: learned from the data's demonstrations, and what the policy is trained on in
-        place of the simulator's own reward: ``SQIL``, ``GAIL`` or ``AIRL``. It rewards what is
-        drawn, so that old transitions have its present opinion.
+    :param settings: of :class:`~lightrec.learners.imitation.ImitatingStage`. A ``reward`` that
+        learns rewards what is drawn, so that old transitions have its present opinion.
     :raises RecipeError: where settings exclude each other.
     """
 
@@ -61,8 +54,6 @@ class ReplayPolicyModule(ImitatingStage):
         num_items: int,
         vector_size: int,
         loss: ReplayLossName = "dqn",
-        loss_settings: dict[str, float | bool | int | str] | None = None,
-        critic_hidden: tuple[int, ...] = (64,),
         sessions: int = 128,
         steps: int = 8,
         n_step: int = 1,
@@ -74,42 +65,34 @@ class ReplayPolicyModule(ImitatingStage):
         exploring: float = 0.3,
         tau: float = 0.01,
         learning_rate: float = 1e-3,
-        final_rate: float = 1.0,
         discount: float = 0.95,
-        time_aware: bool = False,
-        reward_scale: float = 1.0,
         max_gradient: float = 10.0,
-        validation_seed: int = 0,
-        reward: LearnableReward | None = None,
+        **settings: Any,
     ) -> None:
-        super().__init__(num_items, vector_size, reward)
-        self.save_hyperparameters(ignore=["reward"])
+        super().__init__(num_items, vector_size, **settings)
+        (reward,) = self._template
         if reward is not None and n_step > 1:
             raise RecipeError(
                 f"n_step is {n_step}, and {type(reward).__name__} rewards single steps as they are "
                 "drawn from the buffer. Set it to 1."
             )
         self._memory_state: dict[str, Any] | None = None
-        self._buffer: TensorDictReplayBuffer | None = None
 
-    @property
+    @cached_property
     def buffer(self) -> TensorDictReplayBuffer:
         """What was played, as it was left by a checkpoint or empty."""
-        if self._buffer is None:
-            self._buffer = TensorDictReplayBuffer(
-                storage=LazyTensorStorage(self.settings.capacity, device=self.device),
-                batch_size=self.settings.batch_size,
-            )
-            if self._memory_state is not None:
-                self._buffer.load_state_dict(self._memory_state)
-                self._memory_state = None
-        return self._buffer
+        storage = LazyTensorStorage(self.settings.capacity, device=self.device)
+        buffer = TensorDictReplayBuffer(storage=storage, batch_size=self.settings.batch_size)
+        if self._memory_state is not None:
+            buffer.load_state_dict(self._memory_state)
+            self._memory_state = None
+        return buffer
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the buffer, beside what every policy's module keeps."""
         super().on_save_checkpoint(checkpoint)
-        if self._buffer is not None and len(self._buffer):
-            checkpoint["buffer"] = self._buffer.state_dict()
+        if len(self.buffer):
+            checkpoint["buffer"] = self.buffer.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take back what was kept."""
@@ -162,7 +145,7 @@ class ReplayPolicyModule(ImitatingStage):
             return rows
         rows[DEMONSTRATED] = torch.zeros_like(rows["next", "reward"])
         if self.reward.needs_replay:
-            shown = self._whole(self.demonstrations.sample(len(rows)))
+            shown = self._whole(drawn(self.demonstrations, len(rows)))
             shown[STEPS_AHEAD] = torch.ones_like(shown["next", "done"], dtype=torch.int64)
             shown[DEMONSTRATED] = torch.ones_like(shown[STEPS_AHEAD], dtype=torch.float32)
             keys = [key for key in shown.keys(True, True) if key in rows.keys(True, True)]

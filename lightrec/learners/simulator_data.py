@@ -43,11 +43,8 @@ class SimulatorData(StageData):
     """
 
     iterations: int
-
-    @property
-    @abstractmethod
-    def slate_size(self) -> int:
-        """Items shown in a step."""
+    slate_size: int
+    """Items shown in a step."""
 
     @abstractmethod
     def playground(self, sessions: int, discount: float, device: torch.device) -> Playground:

@@ -5,6 +5,7 @@ its learner means it to.
 """
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -55,10 +56,7 @@ class PolicyStage(StageModule):
     def __init__(self, num_items: int, vector_size: int) -> None:
         super().__init__(num_items, vector_size)
         self.automatic_optimization = False
-        # In a tuple, which hides it: its networks are the module's.
-        self._learner: tuple[Learner, ...] = ()
         self._learned: dict[str, Tensor] = {}
-        self._ground: Playground | None = None
         self._measured: dict[str, Tensor] = {}
         self._state: TensorDictBase | None = None
         self._shown = torch.zeros(num_items + 1, dtype=torch.bool)
@@ -97,13 +95,12 @@ class PolicyStage(StageModule):
         """
         checkpoint["policy"] = self.policy.description
         checkpoint["environment_steps"] = dict(self._steps)
-        if self._ground is not None and self._ground.reward is not None:
-            checkpoint["reward"] = moments(self._ground.reward).state_dict()
+        if self.ground.reward is not None:
+            checkpoint["reward"] = moments(self.ground.reward).state_dict()
         own = {tensor.data_ptr() for tensor in self.state_dict().values()}
         checkpoint["learner"] = {
             name: value
-            for learner in self._learner
-            for name, value in learner.state_dict().items()
+            for name, value in self.learner.state_dict().items()
             if isinstance(value, Tensor) and value.data_ptr() not in own
         }
 
@@ -125,33 +122,30 @@ class PolicyStage(StageModule):
             )
         return data
 
-    @property
+    @cached_property
     def ground(self) -> Playground:
         """The simulators, made when first asked for, on the module's device."""
-        if self._ground is None:
-            settings = self.settings
-            self._ground = self._data.playground(settings.sessions, settings.discount, self.device)
-            if self._ground.reward is not None and self._measured:
-                moments(self._ground.reward).load_state_dict(self._measured)
-            self._shown = self._shown.to(self.device)
-        return self._ground
+        settings = self.settings
+        ground = self._data.playground(settings.sessions, settings.discount, self.device)
+        if ground.reward is not None and self._measured:
+            moments(ground.reward).load_state_dict(self._measured)
+        self._shown = self._shown.to(self.device)
+        return ground
 
-    @property
+    @cached_property
     def learner(self) -> Learner:
-        """The loss around the module's networks, made when first asked for."""
-        if not self._learner:
-            learner = self._kind(
-                self.policy,
-                self.critic,
-                self.others,
-                slate_size=self.ground.train.slate_size,
-                discount=self._discount,
-                tau=self.settings.get("tau", 1.0),
-                settings=self.settings.loss_settings or {},
-            ).to(self.device)
-            learner.load_state_dict(self._learned, strict=False)
-            self._learner = (learner,)
-        return self._learner[0]
+        """The loss around the module's networks, which are not the module's a second time."""
+        learner = self._kind(
+            self.policy,
+            self.critic,
+            self.others,
+            slate_size=self.ground.train.slate_size,
+            discount=self._discount,
+            tau=self.settings.get("tau", 1.0),
+            settings=self.settings.loss_settings or {},
+        ).to(self.device)
+        learner.load_state_dict(self._learned, strict=False)
+        return learner
 
     @property
     def _discount(self) -> float:

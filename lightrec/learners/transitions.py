@@ -26,18 +26,10 @@ STEPS_AHEAD = "steps_to_next_obs"
 """TorchRL's key of how many steps further the next state is, (..., 1) int64."""
 
 
-class Recorded:
-    """Transitions that are given once and for all, drawn evenly with replacement.
-
-    :param rows: (N,) transitions.
-    """
-
-    def __init__(self, rows: TensorDict) -> None:
-        self.rows = rows
-
-    def sample(self, batch_size: int) -> TensorDict:
-        """Draw from torch's global generator."""
-        return self.rows[torch.randint(len(self.rows), (batch_size,), device=self.rows.device)]
+def drawn(rows: TensorDictBase, count: int) -> TensorDictBase:
+    """Draw transitions evenly with replacement, from torch's global generator."""
+    found: TensorDictBase = rows[torch.randint(len(rows), (count,), device=rows.device)]
+    return found
 
 
 def stretches(

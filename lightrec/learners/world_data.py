@@ -95,7 +95,7 @@ class WorldData(SimulatorData):
         return self.make(1)
 
     @property
-    def slate_size(self) -> int:
+    def slate_size(self) -> int:  # type: ignore[override]
         """Items shown in a step."""
         return int(self.single.slate_size)
 
@@ -103,11 +103,6 @@ class WorldData(SimulatorData):
     def num_items(self) -> int:
         """Number of items N."""
         return int(self.single.num_items)
-
-    @property
-    def vector_size(self) -> int:
-        """Length of the item vectors."""
-        return self.vectors.shape[1]
 
     @cached_property
     def vectors(self) -> Tensor:

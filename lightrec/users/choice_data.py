@@ -86,11 +86,6 @@ class ChoiceData(LogData):
         self.max_train, self.max_evaluated = max_train, max_evaluated
 
     @property
-    def vector_size(self) -> int:
-        """Length of the item vectors."""
-        return self.vectors.shape[1]
-
-    @property
     def offer_settings(self) -> dict[str, Any]:
         """The arguments that decide states and offers, plain Python, without the vectors'."""
         names = ("half", "split_seed", "history_length", "candidates", "nothing_rate", "seed")

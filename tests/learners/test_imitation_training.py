@@ -68,7 +68,7 @@ def test_updates_move_each_part_by_its_own_losses(name):
 def test_cloning_comes_first_and_then_the_reward_alone():
     reward = GAIL(cloning=300, warm_up=1, updates=2)
     module, _ = small(PolicyModule, reward, carts(iterations=1), learning_rate=1e-2)
-    shown = module.demonstrations.rows
+    shown = module.demonstrations
     right = module._law(shown.copy()).mode == shown[Key.ACTION]
     assert right.float().mean() > 0.95
     reward, rows = module.reward, module._for_reward(shown[:4])
@@ -123,7 +123,7 @@ def test_a_resumed_run_goes_on_as_an_unbroken_one(kind, reward, settings, tmp_pa
 def test_the_reward_is_left_with_the_policy(tmp_path):
     module, _ = small(PolicyModule, AIRL(updates=1))
     module.write(tmp_path)
-    rows = module._for_reward(module.demonstrations.rows[:5])
+    rows = module._for_reward(module.demonstrations[:5])
     found = LearnableReward.load(tmp_path / REWARD).learned(rows)
     assert torch.equal(found, module.reward.learned(rows))
 

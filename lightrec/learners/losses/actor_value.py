@@ -114,11 +114,11 @@ class CandidateSACLoss(ValueLoss):
         actor: ScoredPolicy,
         networks: Sequence[nn.Module],
         *,
-        alpha_init: float = 1.0,
+        alpha_init: float = 0.1,
         fixed_alpha: bool = False,
         target_entropy_weight: float = 0.98,
         discount: float = 0.99,
-        loss_function: Distance = "l2",
+        loss_function: Distance = "smooth_l1",
     ) -> None:
         super().__init__(discount, loss_function)
         positive(alpha_init=alpha_init)
@@ -193,7 +193,7 @@ class CandidateMPOLoss(ValueLoss):
         temperature_init: float = 1.0,
         multiplier_init: float = 1.0,
         discount: float = 0.99,
-        loss_function: Distance = "l2",
+        loss_function: Distance = "smooth_l1",
     ) -> None:
         super().__init__(discount, loss_function)
         self.bound, self.policy_bound = bound, policy_bound

@@ -37,7 +37,7 @@ class SlateQLoss(ValueLoss):
     """
 
     def __init__(
-        self, policy: SlatePolicy, *, discount: float = 0.99, loss_function: Distance = "l2"
+        self, policy: SlatePolicy, *, discount: float = 0.99, loss_function: Distance = "smooth_l1"
     ) -> None:
         super().__init__(discount, loss_function)
         self.policy = policy

@@ -9,7 +9,8 @@ from tensordict.nn import TensorDictModule as Module
 from torchrl.modules import QValueActor
 from torchrl.objectives import DQNLoss, SoftUpdate
 
-from lightrec.learners.losses import CandidateMPOLoss, CandidateSACLoss, SlateQLoss
+from lightrec.learners.losses.actor_value import CandidateMPOLoss, CandidateSACLoss
+from lightrec.learners.losses.slate_q import SlateQLoss
 from tests.learners.losses.rows import Slates
 from tests.learners.losses.tabular import (
     ALLOWED,
@@ -64,7 +65,12 @@ def test_soft_actor_critic():
     world = World(1)
     actor, first, second = (Table(seed) for seed in range(3))
     loss = CandidateSACLoss(
-        actor, [first, second], alpha_init=ALPHA, fixed_alpha=True, discount=DISCOUNT
+        actor,
+        [first, second],
+        alpha_init=ALPHA,
+        fixed_alpha=True,
+        discount=DISCOUNT,
+        loss_function="l2",
     )
     rates = {"networks": STEP, "actor": 0.25}
     iterate(loss, world.batch(), 220, rates, lambda: loss.follow_up(0.5))
@@ -78,7 +84,7 @@ def test_soft_actor_critic():
 @pytest.mark.parametrize("seed", [2, 5])
 def test_slate_q(seed):
     world, policy = World(seed, nothing=True), Slates(Table(barren=0.0), Number(), Table(3))
-    loss = SlateQLoss(policy, discount=DISCOUNT)
+    loss = SlateQLoss(policy, discount=DISCOUNT, loss_function="l2")
     batch = world.batch()
     taken, allowed = batch["action"], ALLOWED[batch["state"].squeeze(-1)]
     batch["clicked_column"] = taken
@@ -109,7 +115,7 @@ def test_slate_q(seed):
 def test_critic_of_mpo():
     world = World(3)
     actor, values = Table(4), Table(barren=0.0)
-    loss = CandidateMPOLoss(actor, values, discount=DISCOUNT)
+    loss = CandidateMPOLoss(actor, values, discount=DISCOUNT, loss_function="l2")
     iterate(loss, world.batch(), 120, {"network": STEP}, lambda: loss.follow_up(0.5))
     logits = numbers(4, (STATES, COLUMNS))
     policy = logits.masked_fill(~ALLOWED, -torch.inf).softmax(-1).nan_to_num(0.0).numpy()

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from lightrec.learners.losses import CandidateMPOLoss
+from lightrec.learners.losses.actor_value import CandidateMPOLoss
 from tests.learners.losses.rows import DISCOUNT, NONE, Rows, batch, gradients, softmax
 
 LOGITS = [[NONE, 1.0, 0.5, -0.5], [NONE, NONE, 0.2, 0.3]]
@@ -22,6 +22,7 @@ def build():
         temperature_init=TEMPERATURE,
         multiplier_init=MULTIPLIER,
         discount=DISCOUNT,
+        loss_function="l2",
     )
     return loss, actor, values
 

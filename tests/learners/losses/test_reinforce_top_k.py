@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from lightrec.learners.losses import ReinforceTopKLoss, top_k_multiplier
+from lightrec.learners.losses.reinforce_top_k import ReinforceTopKLoss, top_k_multiplier
 from tests.learners.losses.rows import NONE, Level, Rows, batch, gradients, softmax
 
 LOGITS = [[NONE, 1.0, 0.5, -0.5], [NONE, NONE, 0.2, 0.3]]

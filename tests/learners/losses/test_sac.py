@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from lightrec.learners.losses import CandidateSACLoss
+from lightrec.learners.losses.actor_value import CandidateSACLoss
 from tests.learners.losses.rows import DISCOUNT, NONE, Rows, batch, gradients, softmax
 
 LOGITS = [[NONE, 1.0, 0.5, -0.5], [NONE, NONE, 0.2, 0.3]]
@@ -17,7 +17,7 @@ ALPHA, WEIGHT = 0.6, 0.9
 def test_losses_by_hand():
     actor, first, second = Rows(LOGITS), Rows(FIRST), Rows(SECOND)
     settings = {"alpha_init": ALPHA, "target_entropy_weight": WEIGHT, "discount": DISCOUNT}
-    loss = CandidateSACLoss(actor, [first, second], **settings)
+    loss = CandidateSACLoss(actor, [first, second], loss_function="l2", **settings)
     found = loss(batch([[2], [3]]))
     laws = [softmax(row) for row in LOGITS]
     costs = [

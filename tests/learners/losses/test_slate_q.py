@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from lightrec.learners.losses import SlateQLoss
+from lightrec.learners.losses.slate_q import SlateQLoss
 from tests.learners.losses.rows import DISCOUNT, NONE, Rows, Slates, batch, gradients, softmax
 
 VALUES = [[NONE, 1.0, 2.0, -1.0], [NONE, 3.0, NONE, 0.5]]
@@ -17,7 +17,7 @@ def policy():
 
 
 def build():
-    loss = SlateQLoss(policy(), discount=DISCOUNT)
+    loss = SlateQLoss(policy(), discount=DISCOUNT, loss_function="l2")
     return loss, loss.policy
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from lightrec.learners.losses import SlateSarsaLoss
+from lightrec.learners.losses.slate_q import SlateSarsaLoss
 from tests.learners.losses.rows import Level, batch, gradients, softmax
 from tests.learners.losses.test_slate_q import SLATES, policy
 
