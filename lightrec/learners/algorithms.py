@@ -34,7 +34,7 @@ from lightrec.learners.losses.actor_value import (
 from lightrec.learners.losses.reinforce_top_k import ReinforceTopKLoss
 from lightrec.learners.losses.slate_q import SlateQLoss, SlateSarsaLoss
 from lightrec.learners.transitions import FEATURES
-from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec.nn.plackett_luce import PlackettLuce, may_be_shown
 from lightrec.nn.session import perceptron
 from lightrec.policies.base import LearnedPolicy
 from lightrec.policies.epsilon_greedy import EpsilonSlates
@@ -203,7 +203,7 @@ class Greedy(Learner):
     def act(self, state: TensorDictBase, epsilon: float) -> tuple[Tensor, Tensor]:
         """Show the best slate, or with probability ε any that may be shown."""
         best = self.policy.columns(state, self.slate_size)
-        law = EpsilonSlates(best.mode, best.allowed, epsilon)
+        law = EpsilonSlates(best.mode, may_be_shown(best.logits), epsilon)
         columns = law.sample()
         return columns, law.log_prob(columns)
 

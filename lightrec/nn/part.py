@@ -28,8 +28,7 @@ class Part(nn.Module, PyTorchModelHubMixin):
     def from_pretrained(cls, folder: str | Path, **settings: Any) -> Self:  # type: ignore[override]
         """Load a part from a folder; what the hub prints is suppressed."""
         with contextlib.redirect_stdout(None):
-            part: Self = super().from_pretrained(folder, **settings)
-        return part
+            return super().from_pretrained(folder, **settings)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -53,8 +52,7 @@ class Part(nn.Module, PyTorchModelHubMixin):
 
     @classmethod
     def _is_jsonable(cls, value: Any) -> bool:
-        jsonable: bool = super()._is_jsonable(described(value))
-        return jsonable
+        return bool(super()._is_jsonable(described(value)))
 
     @classmethod
     def _encode_arg(cls, arg: Any) -> Any:
@@ -62,8 +60,7 @@ class Part(nn.Module, PyTorchModelHubMixin):
 
     @classmethod
     def _from_pretrained(cls, **settings: Any) -> Self:
-        part: Self = super()._from_pretrained(**arguments_of(cls, settings))
-        return part
+        return super()._from_pretrained(**arguments_of(cls, settings))
 
     def _save_pretrained(self, save_directory: Path) -> None:
         with usual_mode(Path(save_directory) / SAFETENSORS_SINGLE_FILE):

@@ -138,11 +138,6 @@ class PlackettLuce(Distribution):
         return Slates(columns.view(*shape, self.slate_size), log_probabilities.view(shape))
 
     @property
-    def allowed(self) -> Tensor:
-        """Which columns may be drawn, ``(..., N)`` bool."""
-        return may_be_shown(self.logits)
-
-    @property
     def mode(self) -> Tensor:
         """The columns of largest logit in order, the most probable slate: ``(..., K)`` int64."""
         return self._largest(self.logits.detach())

@@ -130,10 +130,9 @@ def _weights(mixed: Blend, data: SequenceData) -> dict[str, float]:
     others = torch.empty(len(names), count, len(items))
     own = torch.empty(len(names), count)
     blocked = torch.empty(count, len(items), dtype=torch.bool)
-    row = 0
-    for batch in events:
+    places = torch.arange(count).split(events.batch_size)
+    for rows, batch in zip(places, events, strict=False):
         history, target = batch[Key.HISTORY], batch[Key.TARGET][:, None]
-        rows = slice(row, row + len(target))
         for part, name in enumerate(names):
             logarithms = mixed.logarithms(name, history, batch)
             others[part, rows] = logarithms[:, items]
@@ -142,7 +141,6 @@ def _weights(mixed: Blend, data: SequenceData) -> dict[str, float]:
         if not data.store.repeats:
             taken.scatter_(1, batch[Key.SEEN], True)
         blocked[rows] = taken.scatter_(1, target, True)[:, items]
-        row = rows.stop
     start = torch.tensor([1.0] + [0.0] * (len(names) - 1))
     correction = torch.tensor(num_items / len(items)).log().item()
     found = fit_weights(others, blocked, own, start, correction)

@@ -41,8 +41,8 @@ def draw_negatives(probabilities: Tensor, number: int) -> tuple[Tensor, Tensor]:
     points = torch.rand(number, dtype=torch.float64, device=total.device) * total[-1]
     items = torch.searchsorted(total, points, right=True).clamp(max=len(total) - 1).unique()
     inclusion = -torch.expm1(number * torch.log1p(-chances[items]))
-    device = probabilities.device
-    return items.to(device), -inclusion.log().float().to(device)
+    correction = -inclusion.log().float()
+    return items.to(probabilities.device), correction.to(probabilities.device)
 
 
 ELEMENTS = 1 << 26
@@ -180,17 +180,23 @@ def candidate_softmax(
     place = torch.zeros(ranker.num_items + 1, dtype=torch.int64, device=items.device)
     place[items] = torch.arange(len(items), device=items.device)
 
-    def blocked(rows: slice) -> Tensor:
-        own = target[rows, None]
-        return place[torch.cat([own, torch.zeros_like(own), seen(rows)], dim=1)]
-
+    blocked = _with_own(target, seen)
     return softmax_loss(
         states / temperature,
         weights,
         bias[items] / temperature + added,
-        blocked,
+        lambda rows: place[blocked(rows)],
         positive / temperature,
     )
+
+
+def _with_own(target: Tensor, seen: Rows) -> Rows:
+    """What no row may have among its negatives: its own item, padding, and what it has seen."""
+
+    def blocked(rows: slice) -> Tensor:
+        return torch.cat([functional.pad(target[rows, None], (0, 1)), seen(rows)], dim=1)
+
+    return blocked
 
 
 class DrawnLoss(RankingLoss):
@@ -248,12 +254,7 @@ class SoftmaxLoss(RankingLoss):
         """Mean cross-entropy; see :meth:`.RankingLoss.forward`."""
         weights, bias = ranker.item_vectors(), ranker.bias
         positive = (states * weights[target]).sum(dim=1) + bias[target]
-
-        def blocked(rows: slice) -> Tensor:
-            own = target[rows, None]
-            return torch.cat([own, torch.zeros_like(own), seen(rows)], dim=1)
-
-        return softmax_loss(states, weights, bias, blocked, positive)
+        return softmax_loss(states, weights, bias, _with_own(target, seen), positive)
 
 
 class SampledSoftmaxLoss(DrawnLoss):

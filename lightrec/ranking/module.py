@@ -125,7 +125,7 @@ class RankingModule(StageModule):
         tower, given = self.ranker.items, self.settings
         if tower.uses_text:
             tower.set_vectors(data.vectors)
-        self.criterion.prepare(data.popularity().to(self.device))
+        self.criterion.prepare(torch.from_numpy(data.store.popularity()).float().to(self.device))
         if given.start == "cooccurrence" and tower.ids is not None:
             log = data.training
             counts = cooccurrence(log.items, log.offsets, self.num_items, given.decay, given.reach)
@@ -217,8 +217,6 @@ class RankingModule(StageModule):
         # Means over all processes already, so that the mean over processes changes nothing.
         found = {f"{part}/{name}": value.float().to(self.device) for name, value in values.items()}
         self.log_dict(found, sync_dist=True)
-        ndcg = found[f"{part}/ndcg@10"]
-        self.log(f"{part}/ndcg", ndcg, prog_bar=True, logger=False, sync_dist=True)
 
     on_test_epoch_start = on_validation_epoch_start
     test_step = validation_step

@@ -260,10 +260,6 @@ class SequenceData(LogData):
         """The events of the training windows."""
         return self.histories.training()
 
-    def popularity(self) -> Tensor:
-        """(N + 1,) float32: how often each item was a training event."""
-        return torch.from_numpy(self.store.popularity().astype(np.float32))
-
     def train_dataloader(self) -> DataLoader[Batch]:
         """Windows, in an order that follows from seed and epoch.
 

@@ -45,9 +45,13 @@ class SequenceTransform(ABC):
             that followed the position's input, and its feedback is that input's own.
         """
 
-    def _chosen(self, rows: int, generator: np.random.Generator) -> NDArray[np.bool_]:
-        """Draw which windows are changed: (rows, 1)."""
-        return generator.random((rows, 1)) < self.probability
+    def _drawn(
+        self, history: NDArray[np.int64], generator: np.random.Generator
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.bool_]]:
+        """Give where inputs are (B, L), how many (B, 1), and draw which windows change (B, 1)."""
+        inside = history != PADDING
+        chosen = generator.random((len(history), 1)) < self.probability
+        return inside, inside.sum(axis=1, keepdims=True), chosen
 
 
 class Crop(SequenceTransform):
@@ -66,9 +70,7 @@ class Crop(SequenceTransform):
     def __call__(self, batch: Batch, generator: np.random.Generator) -> Batch:
         """Crop some windows."""
         history = batch[Key.HISTORY].numpy()
-        inside = history != PADDING
-        length = inside.sum(axis=1, keepdims=True)
-        chosen = self._chosen(len(history), generator)
+        inside, length, chosen = self._drawn(history, generator)
         width = np.where(chosen, np.maximum(1, (self.share * length).astype(np.int64)), length)
         first = generator.integers(0, np.maximum(length - width, 0) + 1)
         place = inside.cumsum(axis=1) - 1  # of each input in its window
@@ -91,9 +93,7 @@ class Mask(SequenceTransform):
     def __call__(self, batch: Batch, generator: np.random.Generator) -> Batch:
         """Leave inputs out of some windows."""
         history = batch[Key.HISTORY].numpy()
-        inside = history != PADDING
-        length = inside.sum(axis=1, keepdims=True)
-        chosen = self._chosen(len(history), generator)
+        inside, length, chosen = self._drawn(history, generator)
         count = np.minimum((self.share * length).astype(np.int64), length - 1) * chosen
         chance = np.where(inside, generator.random(history.shape), np.inf)
         rank = chance.argsort(axis=1).argsort(axis=1)
@@ -111,9 +111,8 @@ class Reorder(SequenceTransform):
     def __call__(self, batch: Batch, generator: np.random.Generator) -> Batch:
         """Shuffle a span of some windows."""
         history, target = batch[Key.HISTORY].numpy(), batch[Key.TARGET].numpy()
-        length = (history != PADDING).sum(axis=1, keepdims=True)
-        width = np.minimum((self.share * length).astype(np.int64), length - 1)
-        width = width * self._chosen(len(history), generator)
+        _, length, chosen = self._drawn(history, generator)
+        width = np.minimum((self.share * length).astype(np.int64), length - 1) * chosen
         columns = np.arange(history.shape[1])[None]
         begin = history.shape[1] - length + 1
         begin = begin + generator.integers(0, np.maximum(length - 1 - width, 0) + 1)
