@@ -108,10 +108,9 @@ def ratio_interval(above: Tensor, below: Tensor, *, paired: bool) -> Interval | 
     t = _reach(min(freedom_x, freedom_y))
     # What refits add to one mean has no part in the other.
     x, y = above.double().reshape(-1, above.shape[-1]).mean(0), below.double()
-    fewest = min(len(x), len(y))
     mean, base = float(x.mean()), float(y.mean())
     var_x, var_y = error_x**2, error_y**2
-    both = float(((x - mean) * (y - base)).sum()) / (fewest - 1) / fewest if paired else 0.0
+    both = float(torch.stack([x, y]).cov()[0, 1]) / len(x) if paired else 0.0
     # The roots of (mean - r · base)² = t² (var_x - 2 r both + r² var_y).
     a = base**2 - t**2 * var_y
     b = mean * base - t**2 * both

@@ -234,10 +234,7 @@ def parse_times(
     """
     dtype = column.dtype
     if dtype in (pl.Date, pl.Datetime):
-        moments = column.cast(pl.Datetime("ms")) if dtype == pl.Date else column
-        if getattr(moments.dtype, "time_zone", None) is None:
-            moments = moments.dt.replace_time_zone("UTC")
-        parsed = moments.cast(_MILLISECONDS)
+        parsed = column.cast(_MILLISECONDS)
     elif dtype == pl.String or dtype.is_numeric() or dtype == pl.Null:
         parsed = _parse(column, times)
     else:

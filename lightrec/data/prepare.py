@@ -242,7 +242,7 @@ def _write(
         for name, array in arrays.items():
             np.save(part / f"{name}.npy", array)
         for name, table in tables.items():
-            # Arrow files can be mapped from disk; only the events are too many to be loaded.
+            # Of the tables only the events may be so many that decoding them would take long.
             (table.write_ipc if name == LOG else table.write_parquet)(part / name)
         (part / META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
 

@@ -11,8 +11,6 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
-import pyarrow.ipc
 
 from lightrec.data.files import FORMAT_VERSION, STAMP, mending, stamp
 from lightrec.data.schema import LOG_SCHEMA
@@ -107,9 +105,7 @@ class EventStore:
         The columns are those of :data:`SAID` that the log knows, with the types of
         ``lightrec.data.schema.LOG_SCHEMA``; feedback is an enumeration of names.
         """
-        # PyArrow maps the file, and polars takes over the columns without copying.
-        with pa.memory_map(str(self.folder / LOG)) as file:
-            whole = pl.DataFrame(pa.ipc.open_file(file).read_all())
+        whole = pl.read_ipc(self.folder / LOG)
         return whole if self._kept is None else whole.filter(self._kept)
 
     @cached_property
