@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -91,8 +92,9 @@ def prepare(
     known_users = None if users is None else users.users
     tables = {"log": log.events, "catalog": worded if catalog else None, "users": known_users}
     mark = fingerprint(tables, settings | {"format": FORMAT_VERSION, "restricts": domain.restricts})
-    if _is_current(out, mark):
-        return EventStore(out)
+    with suppress(DataError, OSError, ValueError, KeyError):
+        if (made := EventStore(out)).meta["fingerprint"] == mark:
+            return made
     _check(log, kinds, settings)
     events = encode(log, weights)
     dropped = drop(
@@ -183,13 +185,6 @@ def _warn(counts: Mapping[str, int], domain: Domain) -> None:
             f"the words of {plugins.provider(domain)} for the rest. Leave the table's column "
             f"`{Column.TEXT}` out to have them for all."
         )
-
-
-def _is_current(out: Path, mark: str) -> bool:
-    try:
-        return bool(EventStore(out).meta["fingerprint"] == mark)
-    except (DataError, OSError, ValueError, KeyError):
-        return False
 
 
 def _check(log: InteractionLog, kinds: Sequence[str], settings: Mapping[str, Any]) -> None:

@@ -1,19 +1,17 @@
 """The base class of readers, and how the reader of a path is found."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
-
-import polars as pl
+from typing import ClassVar
 
 from lightrec import plugins
 from lightrec.data.casts import TimeFormat
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.files import check_input
 from lightrec.data.log import InteractionLog
-from lightrec.data.schema import Place, Problems
+from lightrec.data.schema import Problems
 from lightrec.errors import DataError
 
 
@@ -24,20 +22,6 @@ class Tables:
     log: InteractionLog
     catalog: Catalog | None = None
     users: Users | None = None
-
-
-class NamedColumns(Protocol):
-    """An open file with named columns, of which only the names have been read."""
-
-    names: list[str]
-
-    def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
-        """Read some columns.
-
-        :param problems: receives a sentence for each faulty line.
-        :returns: the columns without those lines, and the place that names their rows.
-        :raises DataError: if nothing can be read at all.
-        """
 
 
 class Reader(ABC):

@@ -10,7 +10,7 @@ import polars as pl
 from lightrec.data.casts import to_numbers
 from lightrec.data.files import is_there
 from lightrec.data.log import InteractionLog
-from lightrec.data.readers.base import NamedColumns, Reader
+from lightrec.data.readers.base import Reader
 from lightrec.data.readers.delimited import TextTable
 from lightrec.data.readers.table import TableKind, TableReader
 from lightrec.data.schema import Place, Problems
@@ -49,32 +49,30 @@ class RecBoleReader(TableReader):
         file = logs[0].with_suffix(f".{kind.key}") if len(logs) == 1 else None
         return super()._table(kind, file) if file and is_there(file) else None
 
-    def open(self, path: Path) -> NamedColumns:
+    def open(self, path: Path) -> TextTable:
         """Open one of the three files."""
         return RecBoleTable(path)
 
 
-class RecBoleTable:
+class RecBoleTable(TextTable):
     """One atomic file; ``names`` are its columns without their types."""
 
     def __init__(self, path: Path) -> None:
-        self._table = TextTable(path, "\t", quote=False)
-        self.names = [name.partition(":")[0] for name in self._table.names]
+        super().__init__(path, "\t", quote=False)
+        typed = [name.partition(":") for name in self.names]
+        self.names = [name for name, _, _ in typed]
         # InteractionLog converts the numbers of a log.
-        self._has_numbers = path.suffix != LOG
+        self._numbers = {name for name, _, kind in typed if kind == "float" and path.suffix != LOG}
 
     def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
         """Read some columns: numbers for ``float`` in item and user tables, else strings."""
-        wanted = [self._table.names[self.names.index(name)] for name in names]
-        frame, place = self._table.read(wanted, problems)
-        columns = []
-        for column in frame:
-            name, _, kind = column.name.partition(":")
-            column = column.alias(name)
-            if kind == "float" and self._has_numbers:
-                column = to_numbers(column, pl.Float64(), ANY_NUMBER, place, problems)
-            columns.append(column)
-        return pl.DataFrame(columns), place
+        frame, place = super().read(names, problems)
+        numbers = [
+            to_numbers(frame[name], pl.Float64(), ANY_NUMBER, place, problems)
+            for name in frame.columns
+            if name in self._numbers
+        ]
+        return frame.with_columns(numbers), place
 
 
 def _logs(path: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from lightrec.data.casts import written_type
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
 from lightrec.data.parquet import ParquetTable
-from lightrec.data.readers.base import NamedColumns, Reader, Tables
+from lightrec.data.readers.base import Reader, Tables
 from lightrec.data.readers.delimited import TextTable
 from lightrec.data.schema import Problems
 from lightrec.keys import Column
@@ -139,7 +139,7 @@ class TableReader(Reader):
         endings = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
         return path.is_file() and path.name.lower().endswith(endings)
 
-    def open(self, path: Path) -> NamedColumns:
+    def open(self, path: Path) -> TextTable | ParquetTable:
         """Open a file in any of the formats."""
         if path.suffix.lower() == ".parquet":
             return ParquetTable(path)
@@ -216,9 +216,9 @@ def _with_own_names(
     return pl.DataFrame([series.alias(name) for name, series in taken.items()])
 
 
-def _typed(table: NamedColumns, frame: pl.DataFrame) -> pl.DataFrame:
-    """Convert the attributes of a text file to the types in which they are written."""
-    if not isinstance(table, TextTable):
+def _typed(table: TextTable | ParquetTable, frame: pl.DataFrame) -> pl.DataFrame:
+    """Convert the attributes of plain text to the types in which they are written."""
+    if type(table) is not TextTable:  # others know the types of their columns
         return frame
     known = (Column.ITEM, Column.USER, Column.TITLE, Column.TEXT)
     return frame.with_columns(written_type(frame[n]) for n in frame.columns if n not in known)
