@@ -18,7 +18,7 @@ from lightrec.errors import PluginError, RecipeError
 from lightrec.run import Run
 from lightrec.stages import recipes, redo
 from lightrec.stages.recipes import RecipeSet
-from lightrec.stages.stage import Stage, function_of
+from lightrec.stages.stage import Stage, function_of, write_whole
 
 ROOM = "LIGHTREC_ROOM"
 """Environment variable by which the processes that a training starts find the stages' folder."""
@@ -252,11 +252,10 @@ def find_recipes(
 def publish(stage: Stage) -> None:
     """Copy what a stage shows to the top of the run folder, each file by one rename."""
     for name in recipes.names(stage.recipe, "shows"):
-        if not (stage.out / name).is_file():
+        if (stage.out / name).is_file():
+            write_whole(stage.run / name, (stage.out / name).read_bytes())
+        else:
             (stage.run / name).unlink(missing_ok=True)
-            continue
-        shutil.copyfile(stage.out / name, stage.run / f".{name}.partial")
-        os.replace(stage.run / f".{name}.partial", stage.run / name)
 
 
 def plan(

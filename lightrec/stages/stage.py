@@ -36,10 +36,10 @@ BEGUN = "begun.json"
 WORD = re.compile(r"[\w./-]+")
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file by one rename: whoever is killed while writing leaves no half a file behind."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
+    partial.write_bytes(content if isinstance(content, bytes) else content.encode())
     os.replace(partial, path)
 
 

@@ -216,14 +216,9 @@ class Search:
             # Training is deterministic: the same settings would give the same value.
             self.study.tell(trial, twin.value)
             return f"{self.monitor} {twin.value:.4f}, the same as trial {twin.number + 1}"
-        stage = TrialStage(
-            self.stage.name,
-            self.stage.recipe,
-            self.stage.out,
-            [*self.stage.overrides, *settings(trial.params)],
-            search=self.out,
-            number=trial.number + 1,
-        )
+        own, number = self.stage, trial.number + 1
+        chosen = [*own.overrides, *settings(trial.params)]
+        stage = TrialStage(own.name, own.recipe, own.out, chosen, search=self.out, number=number)
         watch = TrialWatch(trial, self.monitor, self.prune)
         try:
             fit(stage, [watch])

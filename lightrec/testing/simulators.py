@@ -195,7 +195,7 @@ class SimulatorChecks(BatchChecks):
         yield from differences(*(each.select(*names)[1::2] for each in (state, fresh)))
         counts = torch.where(again, 0, 2)
         yield from differences(fresh[Key.STEP], counts)
-        fresh[Key.ACTION] = slates(fresh, self.choices, simulator.slate_size)
+        fresh[Key.ACTION] = slates(fresh, simulator.slate_size)
         yield from differences(simulator.step(fresh)["next", Key.STEP], counts + 1)
 
     @promise("Clone a tensor before you write into it.")
@@ -247,28 +247,24 @@ class SimulatorChecks(BatchChecks):
         """Give a simulator, and its first state with slates."""
         simulator = self.make(ROWS)
         state = simulator.reset()
-        return simulator, state.set(Key.ACTION, slates(state, self.choices, simulator.slate_size))
+        return simulator, state.set(Key.ACTION, slates(state, simulator.slate_size))
 
 
-def slates(state: TensorDictBase, choices: str, size: int) -> Tensor:
+def slates(state: TensorDictBase, size: int) -> Tensor:
     """Choose slates (B, K) without chance, other items in every step; 0 where nothing is left."""
-    items = state[choices]
-    if choices == Key.MASK:
-        items = items * torch.arange(items.shape[1])
+    items = state.get(Key.CANDIDATES, None)
+    if items is None:
+        items = state[Key.MASK] * torch.arange(state[Key.MASK].shape[1])
     keys = ((items + state[Key.STEP]) * 0.618034 % 1).masked_fill(items == PADDING, -1)
     return items.gather(1, keys.topk(size).indices)
 
 
 def rollout(simulator: Simulator, steps: int) -> TensorDict:
     """Play such slates: (B, T) transitions, ends passed over."""
-    choices = Key.MASK if simulator.offer_size is None else Key.CANDIDATES
-    state, played = simulator.reset(), []
-    for _ in range(steps):
-        state[Key.ACTION] = slates(state, choices, simulator.slate_size)
-        played.append(simulator.step(state.clone()))
+    state, played = simulator.reset(), list[TensorDictBase]()
+    while len(played) < steps and (slate := slates(state, simulator.slate_size)).any():
+        played.append(simulator.step(state.set(Key.ACTION, slate).clone()))
         state = played[-1]["next"].exclude("reward").clone()
-        if not (state[choices] > 0).any():
-            break
     return torch.stack(played, 1)
 
 

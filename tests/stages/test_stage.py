@@ -93,13 +93,13 @@ def test_a_stage_that_is_killed_while_it_notes_its_beginning_begins_anew(
 ):
     stage = Stage("data", recipe, tmp_path / "run" / "data")
 
-    def half(path, text):
-        with path.open("w") as stream:
-            stream.write(text[: len(text) // 2])
+    def half(path, content):
+        with path.open("wb") as stream:
+            stream.write(content[: len(content) // 2])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("pathlib.Path.write_text", half)
+        patched.setattr("pathlib.Path.write_bytes", half)
         with pytest.raises(KeyboardInterrupt):
             stage.prepare_work()
     assert not stage.prepare_work()
