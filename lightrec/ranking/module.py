@@ -173,7 +173,7 @@ class RankingModule(StageModule):
         """Mean loss over a training batch's targets, a scalar."""
         history, target = batch[Key.HISTORY], batch[Key.TARGET]
         row, column = (target != PADDING).nonzero(as_tuple=True)
-        states = self.ranker.states(history, *self._details(batch))[row, column]
+        states = self.ranker.states(history, self._details(batch))[row, column]
 
         def seen(rows: slice) -> Tensor:
             if not self.mask_seen:
@@ -184,16 +184,15 @@ class RankingModule(StageModule):
 
         return self.criterion(self.ranker, states, target[row, column], seen)
 
-    def _details(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+    def _details(self, batch: Batch) -> Batch:
         """Feedback and gaps of a training batch, of some windows forgotten."""
-        feedback = batch.get(Key.FEEDBACK) if self.settings.use_feedback else None
-        gaps = batch.get(Key.GAP) if self.settings.use_gaps else None
-        if feedback is None and gaps is None:
-            return None, None
+        reads = {Key.FEEDBACK: self.settings.use_feedback, Key.GAP: self.settings.use_gaps}
+        details = {key: batch[key] for key, read in reads.items() if read and key in batch}
+        if not details:
+            return details
         history = batch[Key.HISTORY]
         known = torch.rand(len(history), 1, device=history.device) >= self.settings.forget
-        feedback = None if feedback is None else feedback * known
-        return feedback, None if gaps is None else gaps * known
+        return {key: rows * known for key, rows in details.items()}
 
     def scores(self, batch: Batch) -> Tensor:
         """Score all items for a batch's histories: (B, N + 1)."""

@@ -1,6 +1,6 @@
 """The ranker: item tower, user tower, and the score of every item for every history."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from lightrec.nn.item_tower import ItemTower
 from lightrec.nn.part import Part
 from lightrec.nn.precision import at_least_float32, full_precision
 from lightrec.nn.towers import CausalTransformer, UserTower
+from lightrec.ranking.metrics import Details
 
 
 class Ranker(Part):
@@ -51,9 +52,7 @@ class Ranker(Part):
         )
         self.gaps = nn.Parameter(torch.zeros(gaps + 1, size)) if gaps else None
 
-    def states(
-        self, history: Tensor, feedback: Tensor | None = None, gaps: Tensor | None = None
-    ) -> Tensor:
+    def states(self, history: Tensor, details: Details = None) -> Tensor:
         """Read histories.
 
         At each position the tower reads the item's vector plus one of its feedback and one of the
@@ -61,19 +60,16 @@ class Ranker(Part):
         made to tell apart.
 
         :param history: (B, L) int64, padded on the left, at most ``max_length`` long.
-        :param feedback: (B, L) int64 as ``Key.FEEDBACK``; None where it is not known.
-        :param gaps: (B, L) int64 as ``Key.GAP``; None where they are not known.
+        :param details: of which ``Key.FEEDBACK`` and ``Key.GAP`` are read, where they are known.
         :returns: (B, L, D): at each position the user vector after that item.
         """
-        read = self.items(history)
-        for table, rows in ((self.feedback, feedback), (self.gaps, gaps)):
-            if table is not None and rows is not None:
-                read = read + nn.functional.embedding(rows, table, padding_idx=0)
+        read, known = self.items(history), details or {}
+        for key, table in ((Key.FEEDBACK, self.feedback), (Key.GAP, self.gaps)):
+            if table is not None and key in known:
+                read = read + nn.functional.embedding(known[key], table, padding_idx=0)
         return self.users(read * self.size**0.5, history != PADDING)
 
-    def user_vectors(
-        self, history: Tensor, feedback: Tensor | None = None, gaps: Tensor | None = None
-    ) -> Tensor:
+    def user_vectors(self, history: Tensor, details: Details = None) -> Tensor:
         """Give user vectors.
 
         The arguments are those of :meth:`states`, of any L; only the last ``max_length`` positions
@@ -82,8 +78,9 @@ class Ranker(Part):
         :returns: (B, D); zeros for an empty history, which then scores items by bias alone.
         """
         last = slice(-self.max_length, None)
-        details = [None if rows is None else rows[:, last] for rows in (feedback, gaps)]
-        return self.states(history[:, last], *details)[:, -1] * (history[:, -1:] != PADDING)
+        known = details or {}
+        read = {key: known[key][:, last] for key in (Key.FEEDBACK, Key.GAP) if key in known}
+        return self.states(history[:, last], read)[:, -1] * (history[:, -1:] != PADDING)
 
     def item_vectors(self) -> Tensor:
         """Give all item vectors, (N + 1, D), row 0 zero."""
@@ -94,18 +91,16 @@ class Ranker(Part):
         histories: Tensor,
         users: Tensor | None = None,
         *,
-        details: Mapping[str, Tensor] | None = None,
+        details: Details = None,
         items: Tensor | None = None,
     ) -> Tensor:
         """Score all items; see :class:`~lightrec.ranking.metrics.ItemScorer`.
 
-        :param details: of which ``Key.FEEDBACK`` and ``Key.GAP`` are read, see :meth:`states`.
         :param items: (N + 1, D) what :meth:`item_vectors` gave, to compute it only once.
         :returns: (B, N + 1) logits, higher is better; column 0 is -inf.
         """
         table = self.item_vectors() if items is None else items
-        known = details or {}
-        vectors = self.user_vectors(histories, known.get(Key.FEEDBACK), known.get(Key.GAP))
+        vectors = self.user_vectors(histories, details)
         # With fewer bits many scores would be equal, and nothing could be ranked by them.
         with full_precision(histories.device):
             vectors, table = at_least_float32(vectors, table)

@@ -120,7 +120,7 @@ def test_the_item_vectors_are_as_without():
 
 def test_the_row_of_the_unknown_is_never_trained():
     model = ranker(feedback_kinds=3, gaps=6)
-    model.states(HISTORY[:, :4], FEEDBACK[:, :4], GAPS[:, :4]).square().sum().backward()
+    model.states(HISTORY[:, :4], known(FEEDBACK[:, :4], GAPS[:, :4])).square().sum().backward()
     for table in (model.feedback, model.gaps):
         assert table.grad[0].abs().sum() == 0
         assert table.grad[1:].abs().sum() > 0
@@ -129,22 +129,22 @@ def test_the_row_of_the_unknown_is_never_trained():
 @pytest.mark.parametrize("tower", TOWERS)
 def test_padding_and_age_do_not_matter_with_details_either(tower):
     model = detailed(tower=tower)
-    users = model.user_vectors(HISTORY, FEEDBACK, GAPS)
-    short = model.user_vectors(HISTORY[:1, 3:], FEEDBACK[:1, 3:], GAPS[:1, 3:])
+    users = model.user_vectors(HISTORY, known(FEEDBACK, GAPS))
+    short = model.user_vectors(HISTORY[:1, 3:], known(FEEDBACK[:1, 3:], GAPS[:1, 3:]))
     assert torch.allclose(users[:1], short, atol=1e-5)
-    cut = model.user_vectors(HISTORY[1:, 1:], FEEDBACK[1:, 1:], GAPS[1:, 1:])
+    cut = model.user_vectors(HISTORY[1:, 1:], known(FEEDBACK[1:, 1:], GAPS[1:, 1:]))
     assert torch.allclose(users[1:], cut, atol=1e-6)
 
 
 @pytest.mark.parametrize("tower", TOWERS)
 def test_details_are_read_from_their_event_on(tower):
     model = detailed(tower=tower, max_length=5)
-    states = model.states(HISTORY, FEEDBACK, GAPS)[1]
+    states = model.states(HISTORY, known(FEEDBACK, GAPS))[1]
     for place in range(5):
         for index in (0, 1):
             tables = [FEEDBACK.clone(), GAPS.clone()]
             tables[index][1, place] = 1 + tables[index][1, place] % 3
-            found = model.states(HISTORY, *tables)[1]
+            found = model.states(HISTORY, known(*tables))[1]
             assert torch.allclose(found[:place], states[:place], atol=1e-6)
             assert not torch.allclose(found[place], states[place], atol=1e-4)
 
