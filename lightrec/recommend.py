@@ -202,8 +202,7 @@ class Recommender:
         log = Sequences.all_events(self.store)
         tested = Sequences.targets(self.store, TEST)
         ends = log.offsets[1:].copy()
-        # Backwards, so that the first event of each user is what stays.
-        ends[tested.users[::-1]] = tested.ends[::-1]
+        np.minimum.at(ends, tested.users, tested.ends)
         return log, ends
 
     def _events(self, rows: Sequence[int] | Rows, log: Sequences, ends: Rows) -> dict[str, Tensor]:

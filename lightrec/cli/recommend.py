@@ -80,11 +80,10 @@ def recommend(
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise RecipeError(f"--out must end in .parquet or .csv, not {out.name}.")
 
-    from lightrec.data.domain import domain_of
     from lightrec.recommend import Recommender
 
     recommender = Recommender(run, by)
-    if disclaimer := domain_of(recommender.store).disclaimer:
+    if disclaimer := recommender.run.domain.disclaimer:
         print(disclaimer, file=sys.stderr)
     wishes: dict[str, Any] = {"k": k, "exclude": exclude, "only": only}
     wishes |= {"new": new, "explore": explore, "seed": seed}

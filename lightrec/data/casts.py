@@ -64,11 +64,7 @@ def to_ids(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
     if dtype in (pl.String, pl.Categorical, pl.Enum):
         text = column.cast(pl.String)
         return text.set(text == "", None) if (text == "").any() else text
-    if (
-        dtype.is_integer()
-        or dtype == pl.Null
-        or (isinstance(dtype, pl.Decimal) and not dtype.scale)
-    ):
+    if dtype.is_integer() or dtype == pl.Null or getattr(dtype, "scale", None) == 0:
         return column.cast(pl.String)
     if dtype.is_float():
         # Beyond these, whole numbers are no longer exact.

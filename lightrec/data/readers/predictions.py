@@ -53,16 +53,15 @@ def read_predictions(path: Path) -> pl.DataFrame:
     found = [frame[matched[name]] for name in required if matched[name] in frame.columns]
     if len(found) < len(required):
         problems.check()
-    ids = [to_required_ids(column, column.name, place, problems) for column in found[:2]]
+    users, items = (to_required_ids(ids, ids.name, place, problems) for ids in found[:2])
     scores = to_numbers(found[2], pl.Float64(), _FINITE, place, problems, required=True)
-    named = zip((Column.USER, Column.ITEM, SCORE), (*ids, scores), strict=True)
-    result = pl.DataFrame([column.alias(name) for name, column in named])
+    result = pl.DataFrame({Column.USER: users, Column.ITEM: items, SCORE: scores})
     if KNOWN in frame.columns:
         counts = to_numbers(frame[KNOWN], pl.Int64(), _WHOLE, place, problems, required=True)
         result = result.with_columns(counts)
     first = result.select(pl.struct(Column.USER, Column.ITEM).is_first_distinct()).to_series()
     problems.add_rows(
-        ~first & ids[0].is_not_null() & ids[1].is_not_null(),
+        ~first & users.is_not_null() & items.is_not_null(),
         lambda row: f"{place.row(row)} lists a user and an item that an earlier row lists too.",
     )
     problems.check()
