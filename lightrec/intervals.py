@@ -99,7 +99,7 @@ def ratio_interval(above: Tensor, below: Tensor, *, paired: bool) -> Interval | 
 
     :param above: ``(U,)`` one number a user, or ``(J, U)`` one for each refit and user.
     :param below: ``(U',)``; the same users in the same order where ``paired``, else others.
-    :returns: None where 0 is not clearly no mean of ``below``: any ratio is possible then.
+    :returns: None where the mean of ``below`` is not clearly above 0: any ratio is possible then.
     """
     error_x, freedom_x = standard_error(above)
     error_y, freedom_y = standard_error(below)
@@ -115,7 +115,7 @@ def ratio_interval(above: Tensor, below: Tensor, *, paired: bool) -> Interval | 
     a = base**2 - t**2 * var_y
     b = mean * base - t**2 * both
     c = mean**2 - t**2 * var_x
-    if a <= 0:
+    if a <= 0 or base <= 0:
         return None
     root = max(b**2 - a * c, 0.0) ** 0.5
     return Interval(mean / base, (b - root) / a, (b + root) / a)

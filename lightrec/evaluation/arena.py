@@ -33,9 +33,9 @@ AT_ONCE = 1_000
 """Sessions side by side."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Arena:
-    """A simulator with all that is needed to play on it.
+    """A simulator with all that is needed to play on it; one equals itself alone.
 
     :param title: the simulator's name.
     :param simulator: of U sessions.

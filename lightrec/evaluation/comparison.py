@@ -55,11 +55,6 @@ def advantage(own: Sessions, other: Sessions) -> dict[str, Interval]:
     return {"total": mean_interval(users[:, 0] - users[:, 2]), **parts}
 
 
-def rate_difference(own: Sessions, other: Sessions) -> Interval:
-    """By how much one contender's reward per step is above another's, on the same users."""
-    return function_interval(lambda m: m[0] / m[1] - m[2] / m[3], per_user(own, other))
-
-
 def normalised(own: Sessions, floor: Sessions, top: Sessions) -> Interval | None:
     """Put a contender's return on the scale where floor and top have 0 and 1.
 
@@ -69,17 +64,6 @@ def normalised(own: Sessions, floor: Sessions, top: Sessions) -> Interval | None
     if mean_interval(users[:, 2] - users[:, 1]).low <= 0:
         return None
     return function_interval(lambda mean: (mean[0] - mean[1]) / (mean[2] - mean[1]), users)
-
-
-def transfer_ratio(home: Tensor, away: Tensor, *, same_users: bool) -> Interval | None:
-    """Divide an advantage in another simulator by that in the simulator of training.
-
-    :param home: ``(U,)``, each user's advantage where the contender was trained.
-    :param away: ``(U',)`` elsewhere, or ``(J, U')`` in each refit of a simulator.
-    :param same_users: whether these are the same users, in the same order.
-    :returns: None where the advantage at home is not above 0 with its interval.
-    """
-    return ratio_interval(away, home, paired=same_users) if home.mean() > 0 else None
 
 
 def compare(sessions: Mapping[str, Refits]) -> dict[str, float]:
@@ -111,7 +95,7 @@ def transfer_ratios(here: Mapping[str, Refits], there: Mapping[str, Refits]) -> 
     away = _advantages(there)
     for name, home in _advantages(here).items():
         for key in RATIOS:
-            ratio = transfer_ratio(home[key][0], away[name][key], same_users=True)
+            ratio = ratio_interval(away[name][key], home[key][0], paired=True)
             found |= {} if ratio is None else keys_of(f"{name}/{key}", ratio)
     return found
 

@@ -12,13 +12,7 @@ from torch import Tensor
 
 from lightrec.keys import PADDING, Key
 from lightrec.policies.bandits import Learned, LinearBandit, LinUCB, ThompsonSampling
-from lightrec.policies.base import (
-    Policy,
-    ScoredPolicy,
-    among_candidates,
-    with_biases,
-    without_nothing,
-)
+from lightrec.policies.base import Policy, among_candidates, without_nothing
 from lightrec.policies.baselines import (
     ConstantListPolicy,
     GreedyRankerPolicy,
@@ -96,25 +90,19 @@ def run_contenders(
     :param starts: of all users.
     """
 
-    def greedy() -> GreedyRankerPolicy:
-        return GreedyRankerPolicy(run.ranker)
-
     def constant() -> Contender:
         history = starts.history(users, starts.ends[users], run.users_a.history_length)
         return ConstantListPolicy.from_user_model(run.users_a, history)
-
-    def taught(kind: type[LinearBandit]) -> Contender:
-        return _taught(kind.from_vectors(with_biases(run.ranker).detach()), learns_in(), users)
 
     makers = plain_contenders(run)
     if not run.has("policy"):
         del makers["policy"]
     return makers | {
-        "greedy": greedy,
+        "greedy": lambda: GreedyRankerPolicy.from_run(run),
         "constant": constant,
-        "epsilon-greedy": lambda: EpsilonGreedy(greedy(), EPSILON, always_drawn=True),
-        "linucb": lambda: taught(LinUCB),
-        "thompson": lambda: taught(ThompsonSampling),
+        "epsilon-greedy": lambda: EpsilonGreedy.from_run(run, epsilon=EPSILON, always_drawn=True),
+        "linucb": lambda: _taught(LinUCB.from_run(run), learns_in(), users),
+        "thompson": lambda: _taught(ThompsonSampling.from_run(run), learns_in(), users),
     }
 
 
@@ -126,7 +114,7 @@ def plain_contenders(run: Run) -> Makers:
         "blend": lambda: ScoringPolicy(count, ranking(run.blend)),
         "user-model-a": lambda: ScoringPolicy(count, utilities(run.users_a)),
         "even-mixture": lambda: even_mixture(run.blend, run.users_a),
-        "popularity": lambda: PopularityPolicy.from_appeal(torch.from_numpy(run.data.popularity())),
+        "popularity": lambda: PopularityPolicy.from_run(run),
         "random": lambda: RandomPolicy(count),
     }
 
@@ -241,18 +229,16 @@ class Tally:
         return ((sums + PRIOR * mean) / known).float(), (spread / known.sqrt()).float()
 
 
-class _Exploring(ScoredPolicy):
+def _exploring(mean: Tensor, error: Tensor, chance: torch.Generator) -> Scored:
     """Thompson sampling of one list for all: in every step the scores are drawn anew."""
+    # Before anything is known, all is shown evenly.
+    spread = error if error.any() else torch.ones_like(error)
 
-    def __init__(self, mean: Tensor, error: Tensor, chance: torch.Generator) -> None:
-        super().__init__(len(mean) - 1)
-        self.mean, self.chance = mean, chance
-        # Before anything is known, all is shown evenly.
-        self.error = error if error.any() else torch.ones_like(error)
+    def scores(state: TensorDictBase) -> Tensor:
+        noises = torch.randn(len(state), len(mean), generator=chance)
+        return among_candidates(state, mean + spread * noises.to(mean.device))
 
-    def logits(self, state: TensorDictBase) -> Tensor:
-        noises = torch.randn(len(state), len(self.mean), generator=self.chance)
-        return among_candidates(state, self.mean + self.error * noises.to(self.mean.device))
+    return Scored(scores)
 
 
 def best_constant_lists(
@@ -283,7 +269,7 @@ def best_constant_lists(
         bar.set_description("search", refresh=False)
         for turn in range(SEARCHED):
             # By turns for both aims.
-            exploring = _Exploring(*tally.ranking(whole=turn % 2 == 1), chance)
+            exploring = _exploring(*tally.ranking(whole=turn % 2 == 1), chance)
             play(exploring, simulator, users, seed + turn, record=tally)
             tally.close()
             bar.update()

@@ -4,13 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lightrec.data.domain import showable
 from lightrec.data.sequences import Sequences
-from lightrec.data.store import TEST, TRAIN, EventStore
+from lightrec.data.store import TEST, EventStore
 from lightrec.errors import NotApplicable
 from lightrec.evaluation.base import (
     Bars,
@@ -23,16 +22,10 @@ from lightrec.evaluation.base import (
     keys_of,
     spread,
 )
-from lightrec.evaluation.slices import (
-    SLICES,
-    cold_metrics,
-    cold_section,
-    event_slices,
-    recommended,
-    slice_metrics,
-)
+from lightrec.evaluation.slices import SLICES, cold_metrics, cold_section, held_out_metrics
 from lightrec.keys import Key
 from lightrec.policies.base import Policy, session_start
+from lightrec.policies.baselines import PopularityPolicy
 from lightrec.ranking.blend import Blend, described_models
 from lightrec.ranking.item_models.base import Evidence, ItemModel, Popularity, RecentPopularity
 from lightrec.ranking.metrics import CUTOFFS, ItemScorer, RankingResult, Scorer, evaluate_scores
@@ -83,10 +76,9 @@ class HeldOutLog(Evaluator):
     def without_policy(self, run: Run, seed: int) -> dict[str, float]:
         """Rank with all contenders but the policy, which a run has long before it has a policy."""
         store, blend, models = run.data, run.blend, item_models(run)
-        counts = torch.from_numpy(store.popularity())
         scorers: dict[str, Scorer] = {
             "blend": by_history(blend),
-            "popularity": lambda batch: counts.double().expand(len(batch[Key.USER]), -1),
+            "popularity": by_history(PopularityPolicy.from_run(run)),
             "random": random_scores(store.num_items, seed),
         }
         if models:
@@ -153,20 +145,6 @@ def item_models(run: Run) -> dict[str, ItemModel]:
             blended = name in run.blend.item_models
             models[name] = run.blend.item_model(name) if blended else model.fit(evidence)
     return models
-
-
-def held_out_metrics(store: EventStore, result: RankingResult, prefix: str) -> dict[str, float]:
-    """Describe one contender: ``ndcg@10``, ``tail/ndcg@10``, ``coverage@10`` after the prefix."""
-    counts = torch.from_numpy(store.popularity())
-    found = result.metrics()
-    if result.lists is not None:
-        found |= recommended(result.lists, counts)
-    train = store.events(TRAIN)
-    train = train[np.asarray(store.items)[train] <= store.num_items]
-    lengths = np.bincount(store.users_of(train), minlength=store.num_users)
-    slices = event_slices(result.users, result.targets, counts, torch.from_numpy(lengths))
-    found |= slice_metrics(result, slices)
-    return {f"{prefix}{metric}": value for metric, value in found.items()}
 
 
 def advantage(one: RankingResult, other: RankingResult, seed: int, key: str) -> dict[str, float]:

@@ -10,14 +10,8 @@ from typing import Any, Literal, get_args
 from lightrec.errors import RecipeError
 from lightrec.evaluation.arena import Arena, arena
 from lightrec.evaluation.base import NOTHING, Json, Section, Table, give, to_plain
-from lightrec.evaluation.comparison import (
-    advantage,
-    earned,
-    normalised,
-    per_user,
-    transfer_ratio,
-)
-from lightrec.intervals import mean_interval
+from lightrec.evaluation.comparison import advantage, earned, normalised, per_user
+from lightrec.intervals import mean_interval, ratio_interval
 from lightrec.progress import progress_bar
 from lightrec.simulators.modes import Mode
 from lightrec.simulators.rollout import Sessions
@@ -110,23 +104,20 @@ def judge_all(
         for mode in sorted(modes, key=lambda mode: mode != "free")
         for letter, on in arenas.items()
     }
-    same = [
-        key for key, on in there.items() if key[0] != "free" and on is there.get(("free", key[1]))
-    ]
-    played = _play(there, same, [*trained_in], over, sessions, seed)
+    played = _play(there, [*trained_in], over, sessions, seed)
     fields, rows, transferred = [], [], []
     for (mode, letter), on in there.items():
-        own = played[mode, letter]
+        own, top = played[on], _top(on, played[on])
         field = {"simulator": letter, "mode": mode}
-        top = _top(on, own)
-        rounds = len(on.seeds(sessions, seed))
-        facts = {"top": top, "users": len(on.users), "rounds": rounds}
-        fields.append(field | facts | {"same": (mode, letter) in same})
+        facts = {"top": top, "users": len(on.users), "rounds": len(on.seeds(sessions, seed))}
+        same = mode != "free" and on is there.get(("free", letter))
+        fields.append(field | facts | {"same": same})
         rows += [field | row for row in entries(own, top, over, trained_in)]
         for policy, home in trained_in.items():
             if policy != over and home not in (None, letter):
                 users = [arenas[each].users.tolist() for each in (home, letter)]
-                found = transfers(played[mode, home], own, policy, over, users[0] == users[1])
+                other = played[there[mode, home]]
+                found = transfers(other, own, policy, over, users[0] == users[1])
                 transferred += [{"home": home, "away": letter, "mode": mode} | row for row in found]
     titles = {letter: place.title() for letter, place in by_letter.items()}
     return Judgement(titles, over, seed, fields, rows, transferred)
@@ -161,33 +152,33 @@ def _training(word: str, places: Mapping[str, Place]) -> tuple[str, str | None]:
 
 def _play(
     there: Mapping[tuple[Mode, str], Arena],
-    same: Sequence[tuple[Mode, str]],
     named: Sequence[str],
     over: str,
     sessions: int,
     seed: int,
-) -> dict[tuple[Mode, str], Played]:
+) -> dict[Arena, Played]:
     """Play in all modes and simulators; those who were not named show their best alone."""
+    played: dict[Arena, Played] = {}
     jobs = []
-    for key, on in there.items():
+    for (mode, letter), on in there.items():
+        if on in played:  # its own rules are already those of the mode
+            continue
+        played[on] = {}
         tops = [ORACLE] if ORACLE in on.policies else BASELINES
         names = [*named, over, FLOOR, *(name for name in tops if name in on.policies)]
         # Everybody is made before anything is played, so that mistakes are named at once.
         players = {name: on.policy(name) for name in dict.fromkeys(names)}
         jobs += [
-            (key, name, player, slates)
+            (on, f"{letter} {mode}: {name}", player, name, slates)
             for name, player in players.items()
             for slates in SHOWINGS
-            if key not in same and (slates == "mode" or name in named)
+            if slates == "mode" or name in named
         ]
-    played: dict[tuple[Mode, str], Played] = {key: {} for key in there}
-    played |= {key: played["free", key[1]] for key in same}
-    with progress_bar(len(jobs), "play") as bar:
-        for key, name, player, slates in jobs:
-            bar.set_description(f"{key[1]} {key[0]}: {name}", refresh=False)
-            best = slates == "mode"
-            played[key][name, slates] = there[key].play(player, sessions, seed, deterministic=best)
-            bar.update()
+    bar = progress_bar(len(jobs), "play", iterable=jobs)
+    for on, words, player, name, slates in bar:
+        bar.set_description(words, refresh=False)
+        best = slates == "mode"
+        played[on][name, slates] = on.play(player, sessions, seed, deterministic=best)
     return played
 
 
@@ -228,12 +219,17 @@ def transfers(
     """
     found = []
     for slates in SHOWINGS:
-        pairs = [(on[policy, slates], on[reference, "mode"]) for on in (home, away)]
-        gains = [users[:, 0] - users[:, 2] for users in (per_user(*pair) for pair in pairs)]
-        at_home, elsewhere = map(mean_interval, gains)
-        ratio = transfer_ratio(*gains, same_users=same_users)
-        row: Row = {"policy": policy, "slates": slates}
-        found.append(row | {"at_home": at_home, "elsewhere": elsewhere, "ratio": ratio})
+        both = [per_user(on[policy, slates], on[reference, "mode"]) for on in (home, away)]
+        at_home, elsewhere = (users[:, 0] - users[:, 2] for users in both)
+        found.append(
+            {
+                "policy": policy,
+                "slates": slates,
+                "at_home": mean_interval(at_home),
+                "elsewhere": mean_interval(elsewhere),
+                "ratio": ratio_interval(elsewhere, at_home, paired=same_users),
+            }
+        )
     return found
 
 
@@ -252,14 +248,12 @@ def markdown(found: Judgement) -> str:
         parts.append(Section(f"Mode {mode}", "").markdown())
         fields = [field for field in found.fields if field["mode"] == mode]
         rows = [entry for entry in found.entries if entry["mode"] == mode]
-        for letter, field in zip(found.simulators, fields, strict=True):
-            section = Section(f"{letter}: {found.simulators[letter]}", "")
-            if field["same"]:
-                section.text = "Its own rules are those of this mode: all is as in the mode free."
-            else:
+        for (letter, title), field in zip(found.simulators.items(), fields, strict=True):
+            text, tables = "Its own rules are those of this mode: all is as in the mode free.", []
+            if not field["same"]:
                 here = [entry for entry in rows if entry["simulator"] == letter]
-                section.tables = _tables(here, found.reference)
-            parts.append(section.markdown(3))
+                text, tables = "", _tables(here, found.reference)
+            parts.append(Section(f"{letter}: {title}", text, tables).markdown(3))
         tops = [f"{field['simulator']}: {field['top'] or 'none is known'}" for field in fields]
         scale = (
             f"Return by simulator, where {FLOOR} has 0 and the best that is known has 1 "

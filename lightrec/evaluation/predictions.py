@@ -16,7 +16,8 @@ from torch import Tensor
 from lightrec.data.readers.predictions import KNOWN, SCORE, read_predictions
 from lightrec.errors import DataError
 from lightrec.evaluation.base import Metrics, Table, interval, keys_of, spread
-from lightrec.evaluation.held_out import HeldOutLog, by_history, held_out_metrics
+from lightrec.evaluation.held_out import HeldOutLog, by_history
+from lightrec.evaluation.slices import held_out_metrics
 from lightrec.intervals import bootstrap_interval
 from lightrec.keys import Column, Key
 from lightrec.run import Run
@@ -51,7 +52,19 @@ def evaluate_predictions(run: Run, path: Path) -> dict[str, float]:
     known = covered & (scorer.known_events[users] > places)
     judged = covered & ~known
     if not judged.any():
-        raise DataError(unjudged(run, int(known.sum()), len(users.unique())), path)
+        if not known.any():
+            raise DataError(
+                f"None of the {len(users.unique()):,} users with held-out events is in the file. "
+                "Write lists for users who have test events.",
+                path,
+            )
+        raise DataError(
+            f"The lists were made from histories that already hold the held-out events "
+            f"({int(known.sum()):,} of them, by the column known_events), so that they cannot be "
+            "judged on these events. Make a file that can be judged with "
+            f"`lightrec recommend {run.path} --all --before test --out FILE`.",
+            path,
+        )
     own, other = (evaluator.rank(store, each, seed) for each in (scorer, by_history(blend)))
     # What a list already knows it cannot predict: a miss, where all events are scored.
     own = replace(own, ranks=own.ranks.masked_fill(known, torch.inf))
@@ -84,21 +97,6 @@ def protocol(run: Run) -> tuple[HeldOutLog, int]:
     return HeldOutLog(**(own[0].get("init_args", {}) if own else {})), made["seed"]
 
 
-def unjudged(run: Run, known: int, users: int) -> str:
-    """Say why no held-out event can be judged, and what to do."""
-    if not known:
-        return (
-            f"None of the {users:,} users with held-out events is in the file. Write lists for "
-            "users who have test events."
-        )
-    return (
-        f"The lists were made from histories that already hold the held-out events ({known:,} of "
-        "them, by the column known_events), so that they cannot be judged on these events. Make a "
-        "file that can be judged with "
-        f"`lightrec recommend {run.path} --all --before test --out FILE`."
-    )
-
-
 class PredictionScorer:
     """Scores from a table of predictions, as another recommender gives them.
 
@@ -123,14 +121,12 @@ class PredictionScorer:
                 "None of the predictions is about a user and an item of the prepared log: compare "
                 f"the ids, which are such as user {first[0]} and item {first[1]}."
             )
-        self.num_items = len(item_ids)
         rows = known.get_column("row").cast(pl.Int64).to_torch()
-        self.items = known.get_column("index").cast(pl.Int64).to_torch()
+        self.width = len(item_ids) + 1
+        self.pairs = rows * self.width + known.get_column("index").cast(pl.Int64).to_torch()
+        """(P,) int64, ascending: the listed pairs of a user's row and an item."""
         self.values = known.get_column(SCORE).cast(pl.Float64).to_torch()
-        self.bottom = float(self.values.min()) - 1
-        """The score of what is not listed."""
-        self.offsets = torch.searchsorted(rows, torch.arange(len(user_ids) + 1))
-        self.covers = self.offsets.diff() > 0
+        self.covers = rows.bincount(minlength=len(user_ids)) > 0
         """(U,) bool: which of the log's users have predictions."""
         self.known_events = torch.zeros(len(user_ids), dtype=torch.int64)
         """(U,) int64: how many of a user's events the list was made from; 0 where none says."""
@@ -138,19 +134,15 @@ class PredictionScorer:
             self.known_events[rows] = known.get_column(KNOWN).to_torch()
 
     def __call__(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Give (B, N + 1) scores."""
-        users = batch[Key.USER].cpu()
-        scores = torch.full((len(users), self.num_items + 1), self.bottom, dtype=torch.float64)
-        for row, user in enumerate(users.tolist()):
-            part = slice(int(self.offsets[user]), int(self.offsets[user + 1]))
-            scores[row, self.items[part]] = self.values[part]
+        """Give (B, N + 1) scores, the lowest to all that is not listed."""
+        asked = batch[Key.USER].cpu()[:, None] * self.width + torch.arange(self.width)
+        place = torch.searchsorted(self.pairs, asked).clamp_max(len(self.pairs) - 1)
+        scores = self.values[place].where(self.pairs[place] == asked, self.values.min() - 1)
         return scores.to(batch[Key.USER].device)
 
     def lists(self, users: Tensor, items: Tensor) -> Tensor:
         """Say which pairs of a user's row (E,) and an item (E,) the predictions list: (E,) bool."""
-        owners = torch.arange(len(self.covers)).repeat_interleave(self.offsets.diff())
-        width = self.num_items + 1
-        return torch.isin(users * width + items, owners * width + self.items)
+        return torch.isin(users * self.width + items, self.pairs)
 
 
 def lines(metrics: Metrics) -> str:

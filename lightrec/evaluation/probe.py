@@ -20,10 +20,10 @@ from lightrec import plugins
 from lightrec.errors import RecipeError
 from lightrec.evaluation.arena import Arena, arena
 from lightrec.evaluation.base import Section, Table, give
-from lightrec.evaluation.comparison import earned, rate_difference
+from lightrec.evaluation.comparison import earned, per_user
 from lightrec.evaluation.contenders import best_constant_lists
 from lightrec.evaluation.judge import ORACLE
-from lightrec.intervals import Interval
+from lightrec.intervals import Interval, function_interval
 from lightrec.keys import Key
 from lightrec.progress import progress_bar
 from lightrec.settings import make_of
@@ -140,12 +140,11 @@ def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessi
             bounds.append(torch.stack(following["reward"][alive].aminmax()))
 
     found: dict[str, Sessions] = {}
-    with progress_bar(len(played), "play") as bar:
-        for name, player, where in played:
-            bar.set_description(name, refresh=False)
-            record = None if name == UNREPEATED else lambda seed: note
-            found[name] = where.play(player, sessions, seed, record=record)
-            bar.update()
+    bar = progress_bar(len(played), "play", iterable=played)
+    for name, player, where in bar:
+        bar.set_description(name, refresh=False)
+        record = None if name == UNREPEATED else lambda seed: note
+        found[name] = where.play(player, sessions, seed, record=record)
     ends = torch.stack(bounds)
     action = "list of items" if there.simulator.slate_size > 1 or not again else "item"
     reached = float(ends.min()), float(ends.max())
@@ -189,8 +188,14 @@ def judge_probe(
         said.append("Returns in this simulator prove nothing about personalisation.")
     repeats = None
     if UNREPEATED in sessions:
-        repeats = rate_difference(sessions[CONSTANT], sessions[UNREPEATED]).low > 0
-        said.append(_of_repeats(made, pays=repeats))
+        users = per_user(sessions[CONSTANT], sessions[UNREPEATED])
+        repeats = function_interval(lambda m: m[0] / m[1] - m[2] / m[3], users).low > 0
+        pays = "this simulator pays for repeats, so judge in the mode no-repeats as well"
+        said.append(
+            f"The same list over and over earns {made[CONSTANT][RATE].mean:.3g} a step, and "
+            f"without repeats {made[UNREPEATED][RATE].mean:.3g}: "
+            f"{pays if repeats else 'repeats do not pay'}."
+        )
     verdict = " ".join(said)
     return Probe(simulator, mode, action, made, shares, lowest, highest, hole, repeats, verdict)
 
@@ -212,14 +217,6 @@ def _cleared(action: str, made: Mapping[str, Earned], best: str | None) -> str:
         f"No hole was found: the best constant {action} that was found earns {rate[CONSTANT]} a "
         f"step, {others}. A search that finds nothing is no proof that there is nothing."
     )
-
-
-def _of_repeats(made: Mapping[str, Earned], *, pays: bool) -> str:
-    same, other = (made[name][RATE].mean for name in (CONSTANT, UNREPEATED))
-    text = f"The same list over and over earns {same:.3g} a step, and without repeats {other:.3g}"
-    if pays:
-        return f"{text}: this simulator pays for repeats, so judge in the mode no-repeats as well."
-    return f"{text}: repeats do not pay."
 
 
 def _probe_actions(

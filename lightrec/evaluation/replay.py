@@ -13,6 +13,7 @@ from torch import Tensor
 from lightrec.data.log import InteractionLog
 from lightrec.errors import DataError
 from lightrec.keys import Column, Key
+from lightrec.policies.base import session_start
 from lightrec.simulators.rollout import Contender
 
 
@@ -134,22 +135,15 @@ def bandit_events(log: InteractionLog) -> tuple[TensorDict, list[str]]:
     def indices(items: pl.Series) -> Tensor:
         return items.cast(index).to_physical().cast(pl.Int64).to_torch() + 1
 
-    count = len(log)
-    mask = torch.ones(count, len(names) + 1, dtype=torch.bool)
-    if log.has(Column.CANDIDATES):
-        rows = frame.select(Column.CANDIDATES).with_row_index("row").drop_nulls()
-        mask[rows["row"].to_torch().long()] = False
-        pairs = rows.explode(Column.CANDIDATES).drop_nulls()
-        mask[pairs["row"].to_torch().long(), indices(pairs[Column.CANDIDATES])] = True
+    mask = torch.ones(len(log), len(names) + 1, dtype=torch.bool)
+    rows = frame.select(Column.CANDIDATES).with_row_index("row").drop_nulls()
+    mask[rows["row"].to_torch().long()] = False
+    pairs = rows.explode(Column.CANDIDATES).drop_nulls()
+    mask[pairs["row"].to_torch().long(), indices(pairs[Column.CANDIDATES])] = True
     mask[:, 0] = False
-    none = torch.zeros(count, 1, dtype=torch.int64)
-    state = {
-        Key.HISTORY: none,
-        Key.STEP: none,
-        Key.ACCEPTED_TOTAL: none.float(),
-        Key.MASK: mask,
-        Key.ACTION: indices(frame[Column.ITEM]).unsqueeze(1),
-        Key.LOG_PROBABILITY: frame[Column.PROPENSITY].to_torch().log(),
-        "reward": frame[Column.VALUE].to_torch().float().unsqueeze(1),
-    }
-    return TensorDict(state, batch_size=[count]), names
+    events = session_start(torch.zeros(len(log), 1, dtype=torch.int64))
+    events[Key.MASK] = mask
+    events[Key.ACTION] = indices(frame[Column.ITEM]).unsqueeze(1)
+    events[Key.LOG_PROBABILITY] = frame[Column.PROPENSITY].to_torch().log()
+    events["reward"] = frame[Column.VALUE].to_torch().float().unsqueeze(1)
+    return events, names

@@ -89,10 +89,8 @@ class SimulatedSessions(Evaluator):
             weight = found[ALL]["mixture/weight"] = self._mixture(run, starts, learned, seed)
             contenders["mixture"] = mixture(run.blend, run.users_a, weight)
             history = starts.history(users, starts.ends[users], run.users_b.history_length)
-            known = [
-                ConstantListPolicy.from_user_model(run.users_b, history),
-                PopularityPolicy.from_appeal(torch.from_numpy(run.data.popularity())),
-            ]
+            liked = ConstantListPolicy.from_user_model(run.users_b, history)
+            known = [liked, PopularityPolicy.from_run(run)]
             _, contenders["constant"] = best_constant_lists(
                 simulators[0], users, seed * 1000 + SEARCH, known=known
             )
@@ -128,10 +126,9 @@ class SimulatedSessions(Evaluator):
         seeds = [seed * 1000 + round_ for round_ in range(self.rounds)]
         found, away = {}, {}
         for name, contender in contenders.items():
-            ends = Returns(judging)
-            record = None if judging.returning is None else ends.round
+            ends, alone = Returns(judging), {name: contender}
             found[name] = [
-                judge({name: contender}, each, users, seeds, rewards=learned, record=record)[name]
+                judge(alone, each, users, seeds, rewards=learned, record=ends.round)[name]
                 for each in simulators
             ]
             if (days := ends.days()) is not None:
@@ -174,7 +171,8 @@ class Returns:
     @torch.no_grad()
     def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
         """Note the users who end a session in this step."""
-        assert self.users.returning is not None
+        if self.users.returning is None:
+            return
         over = following[alive & following["done"].squeeze(1)]
         person = self.users.state(over[Key.HISTORY])
         inputs = person, over[Key.STEP], over[Key.ACCEPTED_TOTAL]

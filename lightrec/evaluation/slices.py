@@ -6,6 +6,7 @@ Slices are made from the training events alone, so that they are the same for al
 from collections.abc import Callable, Mapping
 from functools import partial
 
+import numpy as np
 import torch
 from scipy.stats import rankdata
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch.nn.functional import pad
 
 from lightrec.data.domain import showable
 from lightrec.data.sequences import Sequences
-from lightrec.data.store import COLD, TEST, EventStore
+from lightrec.data.store import COLD, TEST, TRAIN, EventStore
 from lightrec.evaluation.base import NOTHING, Curve, Metrics, Section, Table, number
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend import Blend
@@ -135,6 +136,20 @@ def slice_metrics(result: RankingResult, slices: Mapping[str, Tensor]) -> dict[s
     return found
 
 
+def held_out_metrics(store: EventStore, result: RankingResult, prefix: str) -> dict[str, float]:
+    """Describe one contender: ``ndcg@10``, ``tail/ndcg@10``, ``coverage@10`` after the prefix."""
+    counts = torch.from_numpy(store.popularity())
+    found = result.metrics()
+    if result.lists is not None:
+        found |= recommended(result.lists, counts)
+    train = store.events(TRAIN)
+    train = train[np.asarray(store.items)[train] <= store.num_items]
+    lengths = np.bincount(store.users_of(train), minlength=store.num_users)
+    slices = event_slices(result.users, result.targets, counts, torch.from_numpy(lengths))
+    found |= slice_metrics(result, slices)
+    return {f"{prefix}{metric}": value for metric, value in found.items()}
+
+
 def cold_metrics(
     store: EventStore,
     blend: Blend,
@@ -177,16 +192,18 @@ def cold_metrics(
     metrics["cold/items"] = int(mapped.cold.sum())
     for name, scorer in scorers.items():
         result = evaluate_scores(scorer, cold, not store.repeats, showable=showable(store))
-        found = result.metrics([10])
-        metrics |= {f"cold/{name}/{key}": value for key, value in found.items()}
+        metrics |= {f"cold/{name}/{key}": value for key, value in result.metrics([10]).items()}
     chance = torch.Generator().manual_seed(seed)
     explored = partial(with_explored_places, length=10, generator=chance)
     policies: Mapping[str, Places] = {
         f"places-{n}": partial(with_reserved_places, length=10, places=n) for n in PLACES
     } | {f"explore-{rate}": partial(explored, rate=rate) for rate in RATES}
-    for name, events in (("cold", cold), ("warm", warm)):
-        for key, value in _in_lists(store, blend, mapped, events, policies).items():
-            metrics[f"cold/{key.format(name)}"] = value
+    for part, events in (("cold", cold), ("warm", warm)):
+        for policy, ranks in _in_lists(store, blend, mapped, events, policies).items():
+            values = event_metrics(ranks, [10])
+            for name in ("ndcg@10", "recall@10"):
+                mean = float(values[name].sum()) / max(len(ranks), 1)
+                metrics[f"cold/{policy}/{part}/{name}"] = mean
     return metrics
 
 
@@ -197,9 +214,9 @@ def _in_lists(
     mapped: TextMap,
     events: EvaluationEvents,
     policies: Mapping[str, Places],
-) -> dict[str, float]:
-    """Rank by lists in which new items have places: ``POLICY/{}/ndcg@10`` and ``recall@10``."""
-    ranks: dict[str, list[Tensor]] = {policy: [] for policy in policies}
+) -> dict[str, Tensor]:
+    """Give the targets' ranks (E,) in lists in which new items have places, by policy."""
+    ranks = {policy: [torch.zeros(0)] for policy in policies}
     allowed = showable(store)
     for batch in events:
         usual = blend.scores(batch[Key.HISTORY], details=batch)
@@ -213,12 +230,7 @@ def _in_lists(
             lists = placed(usual, new)
             hit = (lists == batch[Key.TARGET][:, None]) & (lists != PADDING)
             ranks[policy].append(torch.where(hit.any(1), hit.int().argmax(1) + 1, torch.inf))
-    values = {policy: event_metrics(torch.cat(own), [10]) for policy, own in ranks.items() if own}
-    return {
-        f"{policy}/{{}}/{name}": float(values[policy][name].mean()) if values else 0.0
-        for policy in policies
-        for name in ("ndcg@10", "recall@10")
-    }
+    return {policy: torch.cat(own) for policy, own in ranks.items()}
 
 
 def cold_section(metrics: Metrics) -> Section | None:
@@ -231,27 +243,22 @@ def cold_section(metrics: Metrics) -> Section | None:
     policies = {f"places-{places}": f"{places} reserved" for places in PLACES} | {
         f"explore-{rate}": f"each at random, {100 * rate:.0f} %" for rate in RATES
     }
-    warm = {policy: metrics[f"cold/{policy}/warm/ndcg@10"] for policy in policies}
-    new = {policy: metrics[f"cold/{policy}/cold/recall@10"] for policy in policies}
-    whole = warm["places-0"]
-    lost = [f"{100 * (1 - own / whole):.1f} %" if whole else NOTHING for own in warm.values()]
-    rows = [
-        [title, number(new[policy]), number(warm[policy]), less]
-        for (policy, title), less in zip(policies.items(), lost, strict=True)
-    ]
+    warm = [metrics[f"cold/{policy}/warm/ndcg@10"] for policy in policies]
+    new = [metrics[f"cold/{policy}/cold/recall@10"] for policy in policies]
+    whole = warm[0]
+    lost = [f"{100 * (1 - own / whole):.1f} %" if whole else NOTHING for own in warm]
+    numbers = (map(number, new), map(number, warm), lost)
+    rows = [list(row) for row in zip(policies.values(), *numbers, strict=True)]
     ends = "NDCG@10 of items with events", "Recall@10 of items without"
-    x, y = ([*values.values()][: len(PLACES)] for values in (warm, new))
-    curve = Curve(x, y, ends, words=[*map(str, PLACES)])
+    shown = len(PLACES)
+    curve = Curve(warm[:shown], new[:shown], ends, words=[*map(str, PLACES)])
     return Section(
         "New items",
         f"{int(metrics['cold/events']):,} held-out events are about {int(metrics['cold/items']):,} "
         "items without training events. The first table ranks these items among themselves. In a "
         "list of ten they appear only in places of their own: the last places are reserved, or "
         "each place is drawn at random, so that all new items are tried.",
-        [
-            among,
-            Table(["places of ten", "Recall@10, new", "NDCG@10, others", "others lose"], rows),
-        ],
+        [among, Table(["places of ten", "Recall@10, new", "NDCG@10, others", "others lose"], rows)],
         [curve],
         "Ranked among all items by their texts, new items have Recall@10 "
         f"{metrics['cold/text-among-all/recall@10']:.3f}. `lightrec recommend RUN --new 2` "

@@ -213,17 +213,13 @@ class SimulatedStatistics(Evaluator):
         self, store: EventStore, learned: NDArray[np.bool_], seed: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Draw sessions of B's users: positions of the first offer, and after the last."""
-        offsets = store.session_offsets
-        begins, ends = offsets[:-1], offsets[1:]
+        begins, ends = store.session_offsets[:-1], store.session_offsets[1:]
         if store.candidates is not None:
-            there = np.flatnonzero(np.asarray(store.candidates[:, 0]) != PADDING)
-            place = np.searchsorted(there, begins)
-            first = there[np.minimum(place, len(there) - 1)]
-            kept = (place < len(there)) & (first < ends)
-            begins, ends = np.where(kept, first, begins)[kept], ends[kept]
-        own = learned[store.users_of(begins)]
-        begins, ends = begins[own], ends[own]
-        drawn = np.sort(np.random.default_rng(seed).permutation(len(begins))[: self.sessions])
+            offers = np.flatnonzero(np.asarray(store.candidates[:, 0]) != PADDING)
+            first = np.append(offers, len(store))[np.searchsorted(offers, begins)]
+            begins, ends = first[first < ends], ends[first < ends]
+        own = np.flatnonzero(learned[store.users_of(begins)])
+        drawn = np.sort(np.random.default_rng(seed).permutation(own)[: self.sessions])
         return begins[drawn], np.minimum(ends[drawn], begins[drawn] + self.max_steps)
 
 
@@ -270,25 +266,23 @@ def _chosen_freely(
     users: UserModel, starts: LogStarts, length: Tensor, seed: int, *, repeats: bool
 ) -> tuple[Tensor, Tensor]:
     """Let everybody choose among all items, so often (S,): sessions and items of all choices."""
-    everybody = torch.arange(starts.num_users)
-    ends = starts.ends[everybody]
-    history = starts.history(everybody, ends, users.history_length)
-    open_ = torch.ones(len(everybody), users.num_items + 1, dtype=torch.bool)
-    open_[:, PADDING] = False
+    everybody, items = torch.arange(starts.num_users), torch.arange(users.num_items + 1)
+    history = starts.history(everybody, starts.ends, users.history_length)
+    closed = (items == PADDING).repeat(len(everybody), 1)
     if not repeats:
-        rows, known = starts.seen(everybody, ends)
-        open_[rows, known.where(known <= users.num_items, PADDING)] = False
+        rows, known = starts.seen(everybody, starts.ends)
+        closed[rows, known.where(known < len(items), PADDING)] = True
     noted = []
     for step in range(int(length.max())):
         rows = (length > step).nonzero().squeeze(1)
         utilities = [m.utilities(m.state(history[rows]), None) for m in users.members]
-        laws = [u.masked_fill(~open_[rows], -torch.inf).log_softmax(1) for u in utilities]
+        laws = [u.masked_fill(closed[rows], -torch.inf).log_softmax(1) for u in utilities]
         key = noise.mix(noise.mix(torch.tensor(seed), rows), step).unsqueeze(1)
-        luck = noise.gumbel(noise.mix(key, torch.arange(users.num_items + 1)))
+        luck = noise.gumbel(noise.mix(key, items))
         chosen = (torch.stack(laws).logsumexp(0) + luck).argmax(1)
         history[rows] = torch.cat([history[rows, 1:], chosen.unsqueeze(1)], 1)
         if not repeats:
-            open_[rows, chosen] = False
+            closed[rows, chosen] = True
         noted.append((rows, chosen))
     return _by_session(noted)
 

@@ -51,7 +51,7 @@ def write(
     """
     chosen = favoured(metrics)
     write_metrics(folder, {**metrics, BY: chosen.by, REASON: chosen.reason})
-    meta = _meta(run)
+    meta = run.data.meta
     text = data_lines(meta) + "\n" + summary(metrics, [each.summary for each in found])
     (folder / "summary.txt").write_text(text)
     headline = [chart for each in found for chart in each.headline]
@@ -63,11 +63,6 @@ def write(
     sections = [*filter(None, shown), data_section(meta)]
     verdict = [sentence for each in found for sentence in each.verdict] + [recommending(metrics)]
     write_page(run, folder, stages, sections, verdict, charts.svg(headline))
-
-
-def _meta(run: Run) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run.folder("data") / "meta.json").read_text())
-    return found
 
 
 def curves(run: Run) -> Section | None:
@@ -171,7 +166,7 @@ def write_page(
     for stage in stages:
         chosen = {key: run.stamp(stage)[key] for key in ("recipe", "overrides")}
         settings[stage] = yaml.safe_dump(chosen, sort_keys=False)
-    counts = _meta(run)["counts"]
+    counts = run.data.meta["counts"]
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     page = environment.get_template("report.html.j2").render(
         name=run.path.name,

@@ -3,14 +3,9 @@
 import pytest
 import torch
 
-from lightrec.evaluation.comparison import (
-    advantage,
-    earned,
-    normalised,
-    per_user,
-    transfer_ratio,
-)
+from lightrec.evaluation.comparison import advantage, earned, normalised, per_user
 from lightrec.evaluation.judge import entries, transfers
+from lightrec.intervals import ratio_interval
 from lightrec.simulators.rollout import Sessions
 
 
@@ -85,13 +80,13 @@ def test_the_transfer_ratio():
 
     home = gain(constant(6, seed=1), constant(2, seed=2))
     away = gain(constant(3, users=30, seed=3), constant(2, users=30, seed=4))
-    found = transfer_ratio(home, away, same_users=False)
+    found = ratio_interval(away, home, paired=False)
     assert found.mean == pytest.approx(0.25, abs=0.02)
     assert found.low < 0.25 < found.high
     # The same users twice, and the same sessions: exactly one.
-    assert transfer_ratio(home, home, same_users=True) == pytest.approx((1, 1, 1), abs=1e-6)
-    assert transfer_ratio(0 * home, away, same_users=False) is None
-    assert transfer_ratio(-home, away, same_users=False) is None
+    assert ratio_interval(home, home, paired=True) == pytest.approx((1, 1, 1), abs=1e-6)
+    assert ratio_interval(away, 0 * home, paired=False) is None
+    assert ratio_interval(away, -home, paired=False) is None
 
 
 def test_entries_and_transfers_name_how_slates_were_shown():
