@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightrec import plugins
 from lightrec.data.catalog import Catalog
 from lightrec.errors import RecipeError
 from lightrec.evaluation.base import Table
 from lightrec.evaluation.contenders import chosen_users, run_contenders, world_contenders
 from lightrec.intervals import mean_interval
 from lightrec.keys import Column
-from lightrec.plugins import blaming, installed
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.run import Run
@@ -72,9 +72,9 @@ class Arena:
         if name in self.policies:
             return self.policies[name]()
         short, settings = with_settings(name)
-        if self.build is not None and short in installed().parts["policies"]:
-            kind: type[Policy] = installed().get("policies", short).load()
-            with blaming(kind, f"be made with {settings}"):
+        if self.build is not None and short in plugins.installed().parts["policies"]:
+            kind: type[Policy] = plugins.installed().get("policies", short).load()
+            with plugins.blaming(kind, f"be made with {settings}"):
                 return self.build(kind, settings)
         if (Path(name) / "config.json").is_file():
             saved: Policy = Policy.load(name)
@@ -138,7 +138,7 @@ def arena(
     count = min(sessions, AT_ONCE)
     if Path(what).is_dir():
         return _of_run(Run(what), count, seed, settings, model)
-    kind = installed().get("simulators", what).load()
+    kind = plugins.installed().get("simulators", what).load()
     simulator = make_of(kind, settings, batch_size=count)
     if not isinstance(simulator, Simulator):
         raise RecipeError(

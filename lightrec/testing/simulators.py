@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import polars as pl
 import torch
@@ -280,14 +281,26 @@ class TinyWorld(World):
     ITEMS = 12
     OFFER = 4
 
-    def __init__(self, batch_size: int, **settings: object) -> None:
-        own = {"history_length": 3, "max_steps": 5, "offer_size": self.OFFER, "repeats": True}
+    def __init__(
+        self,
+        batch_size: int,
+        *,
+        history_length: int = 3,
+        max_steps: int = 5,
+        offer_size: int | None = OFFER,
+        repeats: bool = True,
+        **settings: Any,
+    ) -> None:
         super().__init__(
             torch.eye(self.ITEMS + 1)[:, 1:],
             batch_size,
             latent={"luck": ()},
             observation_size=1,
-            **own | settings,
+            history_length=history_length,
+            max_steps=max_steps,
+            offer_size=offer_size,
+            repeats=repeats,
+            **settings,
         )
 
     def begin(self, session: Tensor) -> dict[str, State]:
