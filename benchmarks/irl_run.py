@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -97,7 +98,7 @@ def learn(
         leave_rate=0.0,
         learner=learner,
         use_popularity=False,
-        **MODEL,
+        model=partial(PooledChoice, **MODEL),
         **TRAINING,
     )
     trainer = pl.Trainer(

@@ -3,6 +3,7 @@
 import argparse
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -14,6 +15,7 @@ from benchmarks.irl_run import BATCH, DISCOUNT, MODEL, TRAINING, judge
 from lightrec.simulators.worlds.far_log import HeldOut
 from lightrec.users.assessment import events_of, most_informative
 from lightrec.users.choice_data import ChoiceData
+from lightrec.users.choice_model import PooledChoice
 from lightrec.users.module import ChoiceModule
 from lightrec.users.user_model import UserModel
 
@@ -41,7 +43,7 @@ def learn(folder: Path, chosen: np.ndarray, work: Path, forget: float, seed: int
         discount=DISCOUNT,
         leave_rate=0.0,
         use_popularity=False,
-        **MODEL,
+        model=partial(PooledChoice, **MODEL),
         **TRAINING,
     )
     trainer = pl.Trainer(

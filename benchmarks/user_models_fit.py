@@ -24,6 +24,7 @@ from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.stages.run import run
 from lightrec.users.choice_data import ITEMS, ChoiceData
+from lightrec.users.choice_model import RecurrentChoice
 from lightrec.users.module import ChoiceModule
 from lightrec.users.user_model import UserModel
 
@@ -100,9 +101,8 @@ def world(out: Path, seed: int, types: int, epochs: int) -> dict[str, float]:
         seed,
         epochs,
         {
-            "model": "recurrent",
+            "model": RecurrentChoice,
             "history_length": read,
-            "identity_size": 8,
             "identity_precision": 1.0,
             "discount": 0.0,
         },

@@ -65,6 +65,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
             *("ItemKNN", "TextNeighbours", "EASE", "NextItemRidge", "DirectionalCooccurrence"),
         ],
         "ranking.item_models.als": ["ALS"],
+        "users.choice_model": ["PooledChoice", "RecurrentChoice"],
         "users.irl.maxent": ["MaxEnt", "TasteMixture"],
         "users.irl.iq_learn": ["IQLearn"],
         "users.irl.base": ["ClickClassifier", "RewardWeightedLikelihood"],

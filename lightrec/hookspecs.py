@@ -92,9 +92,9 @@ def lightrec_readers() -> Mapping[str, str]:  # type: ignore[empty-body]
 def lightrec_components() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add classes of any other kind that a recipe can name.
 
-    These are user towers, ranking losses, item models, reward learners, modules and data modules
-    of stages, transforms of batches and callbacks. The type of a recipe's setting says which of
-    them it takes.
+    These are user towers, ranking losses, item models, choice models, reward learners, modules and
+    data modules of stages, transforms of batches and callbacks. The type of a recipe's setting says
+    which of them it takes.
     """
 
 

@@ -213,8 +213,8 @@ class PooledChoice(ChoiceModel):
         feature_size: int = 32,
         **settings: Any,
     ) -> None:
-        settings |= {"state_size": pools * feature_size, "feature_size": feature_size}
-        super().__init__(num_items, vector_size, history_length, **settings)
+        size, settings["feature_size"] = pools * feature_size, feature_size
+        super().__init__(num_items, vector_size, history_length, state_size=size, **settings)
         # Half-lives from one step to the whole history; the last column is the latest step.
         half_lives = torch.logspace(0, math.log2(max(history_length, 1)), pools, base=2)
         age = torch.arange(history_length - 1, -1, -1)
@@ -249,12 +249,10 @@ class RecurrentChoice(ChoiceModel):
         history_length: int = 20,
         *,
         state_size: int = 64,
-        feature_size: int = 32,
         **settings: Any,
     ) -> None:
-        settings |= {"state_size": state_size, "feature_size": feature_size}
-        super().__init__(num_items, vector_size, history_length, **settings)
-        self.unit = nn.GRU(feature_size, state_size, batch_first=True)
+        super().__init__(num_items, vector_size, history_length, state_size=state_size, **settings)
+        self.unit = nn.GRU(len(self.past_nothing), state_size, batch_first=True)
 
     def state(self, history: Tensor) -> Tensor:
         """States (B, state_size)."""

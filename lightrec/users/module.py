@@ -5,8 +5,9 @@ solve on the best epoch's model, when the part is written.
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from lightrec.keys import Key
 from lightrec.nn.stage import StageModule
 from lightrec.users.assessment import assess, calibrate, choice_auc, fit_popularity, future_share
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.choice_model import ChoiceModel, PooledChoice, RecurrentChoice, with_nothing
+from lightrec.users.choice_model import ChoiceModel, PooledChoice, with_nothing
 from lightrec.users.choice_sets import Batch
 from lightrec.users.halves import OTHER
 from lightrec.users.irl.base import RewardLearner, chosen, fit_continuation, mean
@@ -29,22 +30,23 @@ from lightrec.users.parts_fitting import SessionTable, UserParts
 from lightrec.users.reward_explained import explain
 from lightrec.users.user_model import UserModel
 
+ChoiceModelClass: TypeAlias = Callable[[int, int, int], ChoiceModel]
+"""Makes a choice model of the number of items, the vectors' length, and that of histories."""
+
 
 class ChoiceModule(StageModule):
     """Trains a :class:`~lightrec.users.choice_model.ChoiceModel` by likelihood, nothing included.
 
     :param num_items: linked from the data.
     :param vector_size: linked from the data.
-    :param model: ``pooled`` (sums over the last items), ``recurrent``, or ``mixed``: the members of
-        an ensemble are of both classes by turns, the first being pooled.
+    :param model: the choice model, such as ``{class_path: RecurrentChoice, init_args: {hidden_size:
+        64}}``, or a list of several, of which the members of an ensemble are by turns; null for a
+        PooledChoice.
     :param members: number of choice models, trained from different beginnings. The first gives
         other stages utilities and rewards; all together are the user in simulators.
     :param bootstrap: whether each member learns from its own bootstrap sample of the users, so that
         members differ as refits of the user model would (Efron 1979).
     :param history_length: how many of a history's last items are read; as in the data.
-    :param feature_size: length of the features made of an item's vector.
-    :param hidden_size: width of the hidden layers.
-    :param identity_size: length of the vector that is learned for each item by itself.
     :param discount: γ of one step; 0 makes the reward the utility of a conditional logit.
     :param leave_rate: assumed probability that a session ends after a step.
     :param learning_rate: AdamW's, at its highest.
@@ -67,13 +69,10 @@ class ChoiceModule(StageModule):
         self,
         num_items: int,
         vector_size: int,
-        model: Literal["pooled", "recurrent", "mixed"] = "pooled",
+        model: list[ChoiceModelClass] | ChoiceModelClass | None = None,
         members: int = 1,
         bootstrap: bool = False,
         history_length: int = 20,
-        feature_size: int = 32,
-        hidden_size: int = 128,
-        identity_size: int = 8,
         discount: float = 0.9,
         leave_rate: float = 0.05,
         learning_rate: float = 1e-2,
@@ -90,16 +89,10 @@ class ChoiceModule(StageModule):
         if members < 1:
             raise RecipeError(f"members is {members}; an ensemble has one member or more.")
 
+        kinds = model if isinstance(model, list) else [model or PooledChoice]
+
         def make(number: int = 0) -> ChoiceModel:
-            recurrent = model == "recurrent" or (model == "mixed" and number % 2 == 1)
-            return (RecurrentChoice if recurrent else PooledChoice)(
-                num_items,
-                vector_size,
-                history_length,
-                feature_size=feature_size,
-                hidden_size=hidden_size,
-                identity_size=identity_size,
-            )
+            return kinds[number % len(kinds)](num_items, vector_size, history_length)
 
         self.choice = make()
         self.others = torch.nn.ModuleList(make(number) for number in range(1, members))

@@ -26,6 +26,7 @@ from lightrec.ranking.sequence_data import SequenceData
 from lightrec.rewards.accepted import SurplusReward
 from lightrec.rewards.combined import NormalisedReward
 from lightrec.users.choice_data import ChoiceData
+from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.irl.base import ClickClassifier
 from lightrec.users.irl.iq_learn import IQLearn
 from lightrec.users.irl.maxent import MaxEnt
@@ -40,6 +41,9 @@ LOSSES = {
     "bpr": BPRLoss(4),
 }
 TOWERS = (CausalTransformer, LigrTransformer, GRU, MeanPooling)
+POOLED, RECURRENT = (
+    partial(kind, feature_size=4, hidden_size=8) for kind in (PooledChoice, RecurrentChoice)
+)
 REWARDS = {"maxent": MaxEnt, "iq": IQLearn, "clicks": ClickClassifier}
 
 
@@ -52,7 +56,7 @@ def ranking(folder, batch_size=8, **settings):
 
 def choice(folder, batch_size=16, **settings):
     data = ChoiceData(str(folder / "data"), candidates=4, batch_size=batch_size, history_length=4)
-    chosen = {"history_length": 4, "feature_size": 4, "hidden_size": 8, **settings}
+    chosen = {"history_length": 4, "model": POOLED, **settings}
     return ChoiceModule(data.num_items, data.vector_size, **chosen), data
 
 
@@ -95,8 +99,9 @@ def imitation(folder, kind=GAIL, **settings):
 STAGES = {
     **{f"ranking {n}": (ranking, {"loss": loss}) for n, loss in LOSSES.items()},
     **{f"ranking {kind.__name__}": (ranking, {"tower": kind}) for kind in TOWERS},
-    **{f"choice {n}": (choice, {"model": n}) for n in ("pooled", "recurrent")},
-    "choice mixed": (choice, {"model": "mixed", "members": 2}),
+    "choice pooled": (choice, {}),
+    "choice recurrent": (choice, {"model": RECURRENT}),
+    "choice mixed": (choice, {"model": [POOLED, RECURRENT], "members": 2}),
     **{f"choice {n}": (choice, {"learner": kind}) for n, kind in REWARDS.items()},
     **{f"policy {n}": (policy, {"loss": n}) for n in ON_POLICY},
     **{f"replay {n}": (replay, {"loss": n}) for n in REPLAY},

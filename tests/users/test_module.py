@@ -71,7 +71,7 @@ def train(folders, epochs=5, **settings):
     return module
 
 
-@pytest.mark.parametrize("model", ["pooled", "recurrent"])
+@pytest.mark.parametrize("model", [PooledChoice, RecurrentChoice])
 def test_taste_is_learned_and_written(folders, tmp_path, model):
     module = train(folders, model=model)
     metrics = module.write(tmp_path)
@@ -102,7 +102,7 @@ def test_nothing_is_for_the_future_without_discount_and_all_without_reward(folde
 
 
 def test_all_members_are_written(folders, tmp_path):
-    module = train(folders, model="mixed", members=3)
+    module = train(folders, model=[PooledChoice, RecurrentChoice], members=3)
     metrics = module.write(tmp_path)
     # By Jensen's inequality the mean law is no worse than the members are on average, and the
     # first alone cannot be far from them.
@@ -140,8 +140,8 @@ def test_checkpoint_needs_nothing_else(folders, tmp_path):
 
 @pytest.mark.parametrize("kind", [MaxEnt, IQLearn])
 def test_a_learner_is_trained_next_to_the_choices_and_gives_the_reward(folders, tmp_path, kind):
-    module = train(folders, epochs=3, learner=kind(), model="recurrent")
-    alone = train(folders, epochs=3, model="recurrent")
+    module = train(folders, epochs=3, learner=kind(), model=RecurrentChoice)
+    alone = train(folders, epochs=3, model=RecurrentChoice)
     for name, value in alone.choice.named_parameters():
         torch.testing.assert_close(dict(module.choice.named_parameters())[name], value)
     metrics = module.write(tmp_path)
