@@ -26,7 +26,6 @@ from lightrec.ranking.item_models.text_map import TextMap
 from lightrec.ranking.lists import diversified, with_explored_places, with_reserved_places
 from lightrec.run import Run
 
-Before = Literal["test"]
 Placed = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -122,7 +121,7 @@ class Recommender:
         new: int = 0,
         explore: float = 0.0,
         seed: int = 0,
-        before: Before | None = None,
+        before: Literal["test"] | None = None,
         batch_size: int = 256,
     ) -> Iterator[pl.DataFrame]:
         """Recommend to every user of the log, in batches; see :meth:`recommend`.

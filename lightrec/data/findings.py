@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -40,9 +40,6 @@ NO_ITEMS: Final = pl.DataFrame(
 )
 """The item table of a log without one."""
 
-ByFeedback: TypeAlias = Mapping[str, Mapping[str, int]]
-"""How many events of each kind of feedback were dropped, by the name of the count."""
-
 
 @dataclass(frozen=True)
 class Findings:
@@ -62,7 +59,7 @@ class Findings:
     feedback: Mapping[str, int]
     columns: Mapping[str, str]
     ignored: tuple[str, ...]
-    left_out: ByFeedback = field(default_factory=dict)
+    left_out: Dropped = field(default_factory=dict)
 
 
 def look_at(tables: Tables, domain: Domain) -> Findings:
@@ -116,7 +113,7 @@ def tally(
 
 
 def in_words(
-    counts: Mapping[str, int], kinds: Mapping[str, str], by_feedback: ByFeedback | None = None
+    counts: Mapping[str, int], kinds: Mapping[str, str], by_feedback: Dropped | None = None
 ) -> list[tuple[int, str]]:
     """List the counts that are not 0, each with its words.
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -25,10 +25,6 @@ from lightrec.data.store import CATALOG, LOG, META, PARTS, SAID, TRAIN, USERS, E
 from lightrec.errors import DataError
 from lightrec.keys import Column
 
-Split: TypeAlias = Literal["leave-one-out", "global-time", "item-cold"]
-EqualTimes: TypeAlias = Literal["file", "shuffle"]
-Arrays: TypeAlias = dict[str, NDArray[Any]]
-
 
 def prepare(
     log: InteractionLog,
@@ -40,12 +36,12 @@ def prepare(
     minimum_value: float | None = None,
     weights: Mapping[str, float] | None = None,
     k_core: int = 5,
-    split: Split = "leave-one-out",
+    split: Literal["leave-one-out", "global-time", "item-cold"] = "leave-one-out",
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
     cold_fraction: float = 0.1,
     new_items: bool = False,
-    equal_times: EqualTimes = "file",
+    equal_times: Literal["file", "shuffle"] = "file",
     seed: int,
 ) -> EventStore:
     """Filter, sort and split a log and write its store; the data reference describes the steps.
@@ -228,7 +224,7 @@ def _joined(ids: pl.Series, table: pl.DataFrame | None) -> pl.DataFrame:
 
 
 def _write(
-    out: Path, arrays: Arrays, tables: Mapping[str, pl.DataFrame], meta: Mapping[str, Any]
+    out: Path, arrays: dict[str, NDArray[Any]], tables: dict[str, pl.DataFrame], meta: object
 ) -> None:
     """Write next to ``out`` and rename, so that a store is either complete or absent."""
     if out.exists() and not (out / META).exists() and (not out.is_dir() or any(out.iterdir())):

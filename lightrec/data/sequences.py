@@ -5,7 +5,6 @@ from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from numpy.typing import NDArray
 
 from lightrec.data.store import CONTEXT, TRAIN, EventStore, padded
@@ -126,7 +125,7 @@ GAP_BUCKETS: Final = 21
 """The highest bucket; 0 is an unknown gap."""
 
 
-def gap_buckets(gaps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def gap_buckets(gaps: NDArray[np.int64]) -> NDArray[np.int64]:
     """Sort time gaps into buckets that double in width.
 
     Bucket 1 is below a minute, bucket b from 2 to 20 is 2 ** (b - 2) minutes up to twice that, and
