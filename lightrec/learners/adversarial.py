@@ -203,13 +203,12 @@ class GAIL(AdversarialReward):
 
     def networks(self) -> nn.ModuleDict:
         """Make one network, of states and items."""
-        sizes = self.state_size, self.choice_size, self.hidden, self.spectral
-        return nn.ModuleDict({"choice": ChoiceScore(*sizes)})
+        sizes = [self.state_size, *self.hidden, self.choice_size + 1]
+        return nn.ModuleDict({"choice": perceptron(sizes, self.spectral)})
 
     def score(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
         """Give the logit."""
-        score: Tensor = networks["choice"](inputs[0], inputs[1]).squeeze(-1)
-        return score
+        return choice_score(networks["choice"], inputs[0], inputs[1])
 
 
 class AIRL(AdversarialReward):
@@ -244,8 +243,8 @@ class AIRL(AdversarialReward):
     def networks(self) -> nn.ModuleDict:
         """Make g, of states and items or of states alone, and h, of states."""
         size = 0 if self.state_only else self.choice_size
-        choice = ChoiceScore(self.state_size, size, self.hidden, self.spectral)
-        made = nn.ModuleDict({"choice": choice})
+        sizes = [self.state_size, *self.hidden, size + 1]
+        made = nn.ModuleDict({"choice": perceptron(sizes, self.spectral)})
         if self.shaping:
             made["potential"] = perceptron([self.state_size, *self.hidden, 1], self.spectral)
         return made
@@ -275,30 +274,20 @@ class AIRL(AdversarialReward):
 
     def _reward(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
         states, shown, *_, anchored = inputs
-        reward: Tensor = networks["choice"](states, shown[..., :0] if self.state_only else shown)
-        return (reward * (1 - anchored)).squeeze(-1)
+        shown = shown[..., :0] if self.state_only else shown
+        return choice_score(networks["choice"], states, shown) * (1 - anchored.squeeze(-1))
 
 
-class ChoiceScore(nn.Module):
-    """Scores what is shown in a state: t(s) · a + l(s), t and l being outputs of one network.
+def choice_score(tower: nn.Module, states: Tensor, shown: Tensor) -> Tensor:
+    """Score what is shown in a state: t(s) · a + l(s), t and l being outputs of one network.
 
-    :param state_size: length S of a state's vector.
-    :param choice_size: length A of the vector of what is shown; 0 where the state alone counts.
-    :param hidden: widths of the hidden layers.
-    :param spectral: see :func:`~lightrec.nn.session.perceptron`.
+    :param tower: from a state's vector to A + 1 numbers.
+    :param states: (..., S).
+    :param shown: (..., A) vectors of what is shown; A is 0 where the state alone counts.
+    :returns: (...).
     """
-
-    def __init__(
-        self, state_size: int, choice_size: int, hidden: Sequence[int], spectral: bool = False
-    ) -> None:
-        super().__init__()
-        self.tower = perceptron([state_size, *hidden, choice_size + 1], spectral)
-
-    def forward(self, states: Tensor, shown: Tensor) -> Tensor:
-        """Give scores (..., 1) of states (..., S) and what is shown in them (..., A)."""
-        weights = self.tower(states)
-        score: Tensor = (weights[..., :-1] * shown).sum(-1, keepdim=True) + weights[..., -1:]
-        return score
+    weights = tower(states)
+    return (weights[..., :-1] * shown).sum(-1) + weights[..., -1]
 
 
 def reward_from_logit(logit: Tensor, form: RewardForm) -> Tensor:

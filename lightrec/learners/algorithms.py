@@ -283,12 +283,12 @@ class DQN(Greedy):
     values_single_items = True
     prefers_learned = False
     """Whether targets value the column that the learned network prefers."""
+    temperature: float | None = None
+    """τ of soft values; None for hard ones."""
 
     def make_loss(self, **settings: Any) -> LossModule:
         """Build TorchRL's loss."""
-        return self._around(ActionValues(self.policy, self.critic), settings)
-
-    def _around(self, values: ActionValues, settings: Mapping[str, Any]) -> LossModule:
+        values = ActionValues(self.policy, self.critic, self.temperature)
         chosen = {"loss_function": "smooth_l1", "action_space": "categorical", **settings}
         loss = DQNLoss(values, double_dqn=self.prefers_learned, delay_value=True, **chosen)
         loss.make_value_estimator(ValueEstimators.TD0, gamma=self.discount)
@@ -314,7 +314,8 @@ class SoftQ(DQN):
     def make_loss(self, temperature: float = 0.1, **settings: Any) -> LossModule:
         """Build TorchRL's loss of Q-learning around soft values."""
         positive(temperature=temperature)
-        return self._around(ActionValues(self.policy, self.critic, temperature), settings)
+        self.temperature = temperature
+        return super().make_loss(**settings)
 
 
 class SAC(Learner):

@@ -1,27 +1,19 @@
-"""Rewards that learn from demonstrations, and the stage that trains policies on them.
+"""Rewards that learn from demonstrations while a policy learns from them.
 
-The stage lets the reward take its steps first, on demonstrations and on what was just played; the
-policy then learns from what the reward says. See :mod:`lightrec.learners.adversarial` for rewards
-that a discriminator gives.
+See :mod:`lightrec.learners.adversarial` for rewards that a discriminator gives.
 """
 
 import copy
-from functools import cached_property
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
-from tensordict import TensorDict, TensorDictBase
+from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.keys import Key
-from lightrec.learners.stage import PolicyStage
-from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES, SLATE, clicked_column, drawn
+from lightrec.learners.transitions import FEATURES
 from lightrec.nn.part import Part
-from lightrec.nn.plackett_luce import PlackettLuce
-from lightrec.nn.slate_law import columns_at
 from lightrec.rewards.base import Reward
-from lightrec.trust import built
 
 DEMONSTRATED = "demonstrated"
 """Key that marks, by 1, the demonstrations among the transitions of a batch, (..., 1) float32."""
@@ -123,138 +115,3 @@ class SQIL(LearnableReward):
         if marked is None:
             return torch.zeros_like(transition["next", "terminated"], dtype=torch.float32)
         return marked
-
-
-class ImitatingStage(PolicyStage):
-    """Trains a policy on the simulator's reward, or on one that learns from demonstrations.
-
-    :param num_items: number of items N.
-    :param vector_size: length of the data module's item vectors.
-    :param loss_settings: of the loss, such as ``clip_epsilon`` and ``entropy_coeff`` of ``ppo``.
-    :param critic_hidden: widths of the critic's hidden layers.
-    :param final_rate: part of the learning rate that is left in the last epoch.
-    :param time_aware: whether the simulator's own cuts, at its step limit or where nothing is left
-        to show, end the task, as where returns are counted up to there and the policy sees the time
-        (Pardo et al. 2018, "Time limits in reinforcement learning").
-    :param reward_scale: what rewards are multiplied by, so that returns are of order 1 to 10.
-    :param validation_seed: seed of the judging sessions.
-    :param reward: learned from the data's demonstrations, and what the policy is trained on in
-        place of the simulator's own reward, by which it is still judged: ``GAIL``, ``AIRL`` or,
-        with a replay buffer, ``SQIL``.
-    """
-
-    def __init__(
-        self,
-        num_items: int,
-        vector_size: int,
-        loss_settings: dict[str, float | bool | int | str] | None = None,
-        critic_hidden: tuple[int, ...] = (64,),
-        final_rate: float = 1.0,
-        time_aware: bool = False,
-        reward_scale: float = 1.0,
-        validation_seed: int = 0,
-        reward: LearnableReward | None = None,
-    ) -> None:
-        super().__init__(num_items, vector_size)
-        self.save_hyperparameters(ignore=["reward"])
-        # In a tuple, which hides it: what is made of it is a part of the module.
-        self._template = (reward,)
-        self.reward: LearnableReward | None = None
-
-    def setup(self, stage: str) -> None:
-        """Build the policy and the reward on the data's vectors, where no checkpoint has done so.
-
-        :raises RecipeError: where several processes are to train it.
-        """
-        super().setup(stage)
-        (given,) = self._template
-        if given is not None and self.reward is None:
-            vectors, size = self._data.vectors, self._data.slate_size
-            self.reward = given.fitted_to(self.policy.feature_size, vectors, size)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note how the reward is built, next to what every policy's stage keeps."""
-        super().on_save_checkpoint(checkpoint)
-        if self.reward is not None:
-            checkpoint["learned_reward"] = self.reward.description
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Build the parts that the weights belong to, and take back the rest."""
-        super().on_load_checkpoint(checkpoint)
-        if self.reward is None and "learned_reward" in checkpoint:
-            self.reward = built(checkpoint["learned_reward"], LearnableReward)
-
-    def on_fit_start(self) -> None:
-        """Draw what the beginning draws before the first epoch is seeded, resumed or not."""
-        super().on_fit_start()
-        if self.reward is not None:
-            assert len(self.demonstrations)
-
-    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Give the policy's optimizer, and the reward's own."""
-        own = None if self.reward is None else self.reward.optimizer()
-        found = super().configure_optimizers()
-        return found if own is None else [*found, own]
-
-    @cached_property
-    def demonstrations(self) -> TensorDictBase:
-        """The data's demonstrations (R,) as the policy sees them; marked, with columns."""
-        rows = self._data.demonstrations().to(self.device)
-        slate, following = rows[Key.ACTION], rows["next"]
-        with torch.no_grad():
-            made = self._read(self.see(rows))
-            made["next"] = self._read(self.see(following))
-        made[SLATE], made[Key.ACTION] = slate, columns_at(slate, rows.get(Key.CANDIDATES, None))
-        taken = following.get(Key.TAKEN, torch.zeros_like(slate, dtype=torch.bool))
-        made[CLICKED_COLUMN] = clicked_column(made[Key.ACTION], taken)
-        for name in ("done", "terminated"):
-            made["next", name] = following["terminated"]
-        return made
-
-    def _law(self, rows: TensorDictBase) -> PlackettLuce:
-        """Give the present policy's law of the slates of transitions (R,), over columns."""
-        return self.policy.columns(self._with_masks(rows), rows[SLATE].shape[-1])
-
-    @torch.no_grad()
-    def _for_reward(self, rows: TensorDictBase, own: bool = False) -> TensorDictBase:
-        """Give transitions (R,) as rewards see them: items, and the policy's own probability.
-
-        :param own: whether the present policy played them, so that its probability is there.
-        """
-        found = rows.select(*READ, strict=False).set(Key.ACTION, rows[SLATE])
-        if not own and self.reward is not None and self.reward.reads_probability:
-            found[Key.LOG_PROBABILITY] = self._law(rows.copy()).log_prob(rows[Key.ACTION])
-        return found
-
-    def _imitate(self, played: TensorDict, batch_index: int) -> bool:
-        """Let the reward take its steps, and put what it says in the place of the simulator's own.
-
-        :returns: whether the policy learns from it already.
-        """
-        reward = self.reward
-        if reward is None:
-            return True
-        iteration = self.current_epoch * int(self.trainer.num_training_batches) + batch_index
-        if iteration == 0 and reward.cloning:
-            for _ in range(reward.cloning):
-                rows = drawn(self.demonstrations, reward.batch_size)
-                likelihood = self._law(rows).log_prob(rows[Key.ACTION]).mean()
-                outcome = self._update({"loss_cloning": -likelihood})
-            self._log_means(outcome)
-            return False  # what was played is no longer this policy's
-        own = self._for_reward(played.flatten(), own=True)
-        size, outcomes = min(reward.batch_size, len(own)), []
-        for _ in range(reward.updates):
-            expert = self._for_reward(drawn(self.demonstrations, size))
-            outcomes.append(self._update(reward.losses(expert, drawn(own, size)), 1))
-        waiting = iteration < reward.warm_up + bool(reward.cloning)
-        reward.end_iteration(waiting)
-        self._log_means(*outcomes)
-        played["next", "reward"] = reward(own).unflatten(0, played.batch_size)
-        return not waiting
-
-    def write(self, folder: Path) -> dict[str, float]:
-        """Save the policy, and the reward if one was learned, and judge once more."""
-        if self.reward is not None:  # before judging, which takes the module back to its device
-            self.reward.save_pretrained(folder / REWARD)
-        return super().write(folder)

@@ -140,10 +140,7 @@ class PolicyData(LogData, SimulatorData):
                 "The policy would have nothing to learn: give it a size above 0 or use_utilities."
             )
         known = self.user_model.choice if used else None
-        policy: CandidatePolicy = make_of(
-            CandidatePolicy, chosen, ranker=self.ranker, user_model=known
-        )
-        return policy
+        return make_of(CandidatePolicy, chosen, ranker=self.ranker, user_model=known)
 
     def playground(self, sessions: int, discount: float, device: torch.device) -> Playground:
         """Make user model A's simulators, in which rewards are means over what could be chosen.

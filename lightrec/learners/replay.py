@@ -11,11 +11,12 @@ from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.algorithms import REPLAY, ReplayLossName
-from lightrec.learners.imitation import DEMONSTRATED, ImitatingStage
+from lightrec.learners.imitation import DEMONSTRATED
+from lightrec.learners.stage import PolicyStage
 from lightrec.learners.transitions import FEATURES, STEPS_AHEAD, drawn, stretches
 
 
-class ReplayPolicyModule(ImitatingStage):
+class ReplayPolicyModule(PolicyStage):
     """Trains a policy with a loss on transitions drawn from a replay buffer.
 
     One batch of the data module is one iteration: play ``steps`` steps of ``sessions`` sessions,
@@ -42,7 +43,7 @@ class ReplayPolicyModule(ImitatingStage):
     :param learning_rate: of Adam.
     :param discount: γ of the policy's own horizon, beside leaving.
     :param max_gradient: norm to which gradients are clipped.
-    :param settings: of :class:`~lightrec.learners.imitation.ImitatingStage`. A ``reward`` that
+    :param settings: of :class:`~lightrec.learners.stage.PolicyStage`. A ``reward`` that
         learns rewards what is drawn, so that old transitions have its present opinion.
     :raises RecipeError: where settings exclude each other.
     """
@@ -109,7 +110,7 @@ class ReplayPolicyModule(ImitatingStage):
 
     def training_step(self, batch: Any, batch_index: int) -> None:
         """Play, then learn from what was ever played."""
-        played = self._play()
+        played = self._play(self.epsilon)
         self._log_play(played)
         learns = self._imitate(played, batch_index)
         self.buffer.extend(self._transitions(played))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.learners.algorithms import Learner
+from lightrec.learners.imitation import READ, REWARD, LearnableReward
 from lightrec.learners.simulator_data import Playground, SimulatorData
 from lightrec.learners.transitions import (
     CLICKED_COLUMN,
@@ -24,12 +25,14 @@ from lightrec.learners.transitions import (
     PACKED,
     SLATE,
     clicked_column,
+    drawn,
     pack,
     unpack,
 )
+from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.precision import full_precision
 from lightrec.nn.session import perceptron
-from lightrec.nn.slate_law import items_at
+from lightrec.nn.slate_law import columns_at, items_at
 from lightrec.nn.stage import StageModule
 from lightrec.policies.base import LearnedPolicy, UserMemory
 from lightrec.rewards.combined import moments
@@ -41,10 +44,22 @@ class PolicyStage(StageModule):
     """Trains a policy and a critic in a simulator, with manual optimization.
 
     An epoch begins with fresh sessions, so that one resumed at an epoch's end goes on as it would
-    have.
+    have. A reward that learns takes its steps first, on demonstrations and on what was just played;
+    the policy then learns from what it says.
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
+    :param loss_settings: of the loss, such as ``clip_epsilon`` and ``entropy_coeff`` of ``ppo``.
+    :param critic_hidden: widths of the critic's hidden layers.
+    :param final_rate: part of the learning rate that is left in the last epoch.
+    :param time_aware: whether the simulator's own cuts, at its step limit or where nothing is left
+        to show, end the task, as where returns are counted up to there and the policy sees the time
+        (Pardo et al. 2018, "Time limits in reinforcement learning").
+    :param reward_scale: what rewards are multiplied by, so that returns are of order 1 to 10.
+    :param validation_seed: seed of the judging sessions.
+    :param reward: learned from the data's demonstrations, and what the policy is trained on in
+        place of the simulator's own reward, by which it is still judged: ``GAIL``, ``AIRL`` or,
+        with a replay buffer, ``SQIL``.
     """
 
     monitor: ClassVar[str] = "validation/return"
@@ -53,8 +68,23 @@ class PolicyStage(StageModule):
     """What can be named as ``loss``."""
     policy: LearnedPolicy
 
-    def __init__(self, num_items: int, vector_size: int) -> None:
+    def __init__(
+        self,
+        num_items: int,
+        vector_size: int,
+        loss_settings: dict[str, float | bool | int | str] | None = None,
+        critic_hidden: tuple[int, ...] = (64,),
+        final_rate: float = 1.0,
+        time_aware: bool = False,
+        reward_scale: float = 1.0,
+        validation_seed: int = 0,
+        reward: LearnableReward | None = None,
+    ) -> None:
         super().__init__(num_items, vector_size)
+        self.save_hyperparameters(ignore=["reward"])
+        # In a tuple, which hides it: what is made of it is a part of the module.
+        self._template = (reward,)
+        self.reward: LearnableReward | None = None
         self.automatic_optimization = False
         self._learned: dict[str, Tensor] = {}
         self._measured: dict[str, Tensor] = {}
@@ -63,7 +93,7 @@ class PolicyStage(StageModule):
         self._steps = {"train": 0, "validation": 0}
 
     def setup(self, stage: str) -> None:
-        """Build the policy on the data's vectors, where no checkpoint has done so.
+        """Build the policy and the reward on the data's vectors, where no checkpoint has done so.
 
         :raises RecipeError: where several processes are to train it.
         """
@@ -77,6 +107,10 @@ class PolicyStage(StageModule):
             plain = self._data.make_policy()
             size, hidden = self._data.slate_size, self.settings.critic_hidden
             self._build(self._kind.wrap(plain, size, hidden))
+        (given,) = self._template
+        if given is not None and self.reward is None:
+            vectors, size = self._data.vectors, self._data.slate_size
+            self.reward = given.fitted_to(self.policy.feature_size, vectors, size)
 
     @property
     def _kind(self) -> type[Learner]:
@@ -95,6 +129,8 @@ class PolicyStage(StageModule):
         """
         checkpoint["policy"] = self.policy.description
         checkpoint["environment_steps"] = dict(self._steps)
+        if self.reward is not None:
+            checkpoint["learned_reward"] = self.reward.description
         if self.ground.reward is not None:
             checkpoint["reward"] = moments(self.ground.reward).state_dict()
         own = {tensor.data_ptr() for tensor in self.state_dict().values()}
@@ -108,6 +144,8 @@ class PolicyStage(StageModule):
         """Build the parts that the weights belong to, and take back the rest."""
         if not hasattr(self, "policy"):
             self._build(built(checkpoint["policy"], LearnedPolicy))
+        if self.reward is None and "learned_reward" in checkpoint:
+            self.reward = built(checkpoint["learned_reward"], LearnableReward)
         self._measured = checkpoint.get("reward", {})
         self._steps |= checkpoint.get("environment_steps", {})
         self._learned = checkpoint.get("learner", {})
@@ -152,8 +190,10 @@ class PolicyStage(StageModule):
         return float(self.settings.discount * self.ground.continuation_probability)
 
     def on_fit_start(self) -> None:
-        """Draw what building simulators draws before the first epoch is seeded, resumed or not."""
+        """Draw what the beginning draws before the first epoch is seeded, resumed or not."""
         assert self.ground
+        if self.reward is not None:
+            assert len(self.demonstrations)
 
     def on_train_epoch_start(self) -> None:
         """Begin fresh sessions, drawn after the pipeline has seeded the epoch; set the rate."""
@@ -171,11 +211,13 @@ class PolicyStage(StageModule):
         return min(1.0, self.current_epoch / last)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Give Adam over the policy's networks and the loss's own numbers."""
+        """Give Adam over the policy's networks and the loss's numbers, and the reward's own."""
         networks = self.policy, self.critic, self.others, self.learner
         found = {id(p): p for network in networks for p in network.parameters()}
         learned = [p for p in found.values() if p.requires_grad]
-        return [torch.optim.Adam(learned, self.settings.learning_rate)]
+        policy = torch.optim.Adam(learned, self.settings.learning_rate)
+        own = None if self.reward is None else self.reward.optimizer()
+        return [policy] if own is None else [policy, own]
 
     def _optimizer(self, which: int) -> LightningOptimizer:
         found = self.optimizers()
@@ -206,14 +248,12 @@ class PolicyStage(StageModule):
                 state[Key.MASK] = unpack(state.pop(PACKED), self.num_items + 1)
         return rows
 
-    @property
-    def epsilon(self) -> float:
-        """With which probability to explore, for policies that are no laws."""
-        return 0.0
-
     @torch.no_grad()
-    def _play(self) -> TensorDict:
-        """Play ``steps`` steps: ``(B, T)`` transitions, the reset states nowhere among them."""
+    def _play(self, epsilon: float = 0.0) -> TensorDict:
+        """Play ``steps`` steps: ``(B, T)`` transitions, the reset states nowhere among them.
+
+        :param epsilon: with which probability to explore, for policies that are no laws.
+        """
         rows = []
         if self.policy.tune:  # its way of reading histories has moved
             self._memory = UserMemory(self.policy)
@@ -221,7 +261,7 @@ class PolicyStage(StageModule):
         state = self.see(self._state, self._memory)
         row = self._read(state)
         for _ in range(self.settings.steps):
-            columns, log_probability = self.learner.act(state, self.epsilon)
+            columns, log_probability = self.learner.act(state, epsilon)
             slate = items_at(columns, state.get(Key.CANDIDATES, None))
             played, self._state = self.ground.train.step_and_maybe_reset(
                 state.set(Key.ACTION, slate)
@@ -241,6 +281,63 @@ class PolicyStage(StageModule):
             rows.append(row)
             row = after.copy()
         return TensorDict.stack(rows, 1)
+
+    @cached_property
+    def demonstrations(self) -> TensorDictBase:
+        """The data's demonstrations (R,) as the policy sees them; marked, with columns."""
+        rows = self._data.demonstrations().to(self.device)
+        slate, following = rows[Key.ACTION], rows["next"]
+        with torch.no_grad():
+            made = self._read(self.see(rows))
+            made["next"] = self._read(self.see(following))
+        made[SLATE], made[Key.ACTION] = slate, columns_at(slate, rows.get(Key.CANDIDATES, None))
+        taken = following.get(Key.TAKEN, torch.zeros_like(slate, dtype=torch.bool))
+        made[CLICKED_COLUMN] = clicked_column(made[Key.ACTION], taken)
+        for name in ("done", "terminated"):
+            made["next", name] = following["terminated"]
+        return made
+
+    def _law(self, rows: TensorDictBase) -> PlackettLuce:
+        """Give the present policy's law of the slates of transitions (R,), over columns."""
+        return self.policy.columns(self._with_masks(rows), rows[SLATE].shape[-1])
+
+    @torch.no_grad()
+    def _for_reward(self, rows: TensorDictBase, own: bool = False) -> TensorDictBase:
+        """Give transitions (R,) as rewards see them: items, and the policy's own probability.
+
+        :param own: whether the present policy played them, so that its probability is there.
+        """
+        found = rows.select(*READ, strict=False).set(Key.ACTION, rows[SLATE])
+        if not own and self.reward is not None and self.reward.reads_probability:
+            found[Key.LOG_PROBABILITY] = self._law(rows.copy()).log_prob(rows[Key.ACTION])
+        return found
+
+    def _imitate(self, played: TensorDict, batch_index: int) -> bool:
+        """Let the reward take its steps, and put what it says in the place of the simulator's own.
+
+        :returns: whether the policy learns from it already.
+        """
+        reward = self.reward
+        if reward is None:
+            return True
+        iteration = self.current_epoch * int(self.trainer.num_training_batches) + batch_index
+        if iteration == 0 and reward.cloning:
+            for _ in range(reward.cloning):
+                rows = drawn(self.demonstrations, reward.batch_size)
+                likelihood = self._law(rows).log_prob(rows[Key.ACTION]).mean()
+                outcome = self._update({"loss_cloning": -likelihood})
+            self._log_means(outcome)
+            return False  # what was played is no longer this policy's
+        own = self._for_reward(played.flatten(), own=True)
+        size, outcomes = min(reward.batch_size, len(own)), []
+        for _ in range(reward.updates):
+            expert = self._for_reward(drawn(self.demonstrations, size))
+            outcomes.append(self._update(reward.losses(expert, drawn(own, size)), 1))
+        waiting = iteration < reward.warm_up + bool(reward.cloning)
+        reward.end_iteration(waiting)
+        self._log_means(*outcomes)
+        played["next", "reward"] = reward(own).unflatten(0, played.batch_size)
+        return not waiting
 
     def _ended(self, following: TensorDictBase) -> Tensor:
         """Say after which steps nothing more was to come.
@@ -307,12 +404,14 @@ class PolicyStage(StageModule):
         return sessions.metrics()
 
     def write(self, folder: Path) -> dict[str, float]:
-        """Save the policy, its encoder included, and judge it once more.
+        """Save the policy, its encoder included, and the reward if one was learned; judge again.
 
         :returns: next to the judging's metrics, how many steps of users were played in all, to
             train and to judge.
         """
         self.policy.save_pretrained(folder)
+        if self.reward is not None:
+            self.reward.save_pretrained(folder / REWARD)
         # Lightning has moved the networks to the CPU, and the sessions are where they were.
         self.to(self.ground.judging.device)
         found = {f"validation/{name}": value for name, value in self.judge().items()}

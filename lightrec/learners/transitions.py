@@ -28,8 +28,7 @@ STEPS_AHEAD = "steps_to_next_obs"
 
 def drawn(rows: TensorDictBase, count: int) -> TensorDictBase:
     """Draw transitions evenly with replacement, from torch's global generator."""
-    found: TensorDictBase = rows[torch.randint(len(rows), (count,), device=rows.device)]
-    return found
+    return rows[torch.randint(len(rows), (count,), device=rows.device)]
 
 
 def stretches(

@@ -108,16 +108,14 @@ class WorldData(SimulatorData):
     def vectors(self) -> Tensor:
         """(N + 1, D) float32: what may be seen of items."""
         if self.text_encoder is None:
-            vectors: Tensor = self.single.item_vectors
-            return vectors
+            return self.single.item_vectors
         return text_vectors(self.single.catalog(), self.text_encoder)
 
     def make_policy(self) -> LearnedPolicy:
         """Make an untrained policy, for what the simulator lets policies see."""
         kind, settings = class_and_settings(self.policy)
         if not issubclass(kind, TowerPolicy):
-            named: LearnedPolicy = make_of(kind, settings, num_items=self.num_items)
-            return named
+            return make_of(kind, settings, num_items=self.num_items)
         # What texts are read for; vectors of the world's own are taken as they are.
         meanings = None if self.text_encoder is None else self.single.item_vectors
         policy: TowerPolicy = make_of(

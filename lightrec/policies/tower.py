@@ -168,8 +168,7 @@ class TowerPolicy(TwoTowerPolicy, LearnedPolicy):
 
     def query(self, state: TensorDictBase) -> Tensor:
         """Give a session's query, ``(..., W + size)``."""
-        query: Tensor = self.query_network(self.session_features(state))
-        return query
+        return self.query_network(self.session_features(state))
 
     def session_features(self, state: TensorDictBase) -> Tensor:
         """Give the sums over the history, the observation, time, and success so far.

@@ -86,7 +86,7 @@ def test_airl_is_reward_potential_and_policy():
     reward = AIRL(0.9, hidden=[]).fitted_to(1, TWO, 1)
     reward.vectors.copy_(TWO)
     with torch.no_grad():
-        tower = reward.discriminator["choice"].tower[0]
+        tower = reward.discriminator["choice"][0]
         tower.weight.copy_(torch.tensor([[1.0, 9], [2, 9], [0.5, 9]]))
         tower.bias.copy_(torch.tensor([0.1, 0.2, 0.0]))
         potential = reward.discriminator["potential"][0]
@@ -143,8 +143,8 @@ def linear(weight, bias):
     with torch.no_grad():
         for parameter in reward.discriminator["choice"].parameters():
             parameter.zero_()
-        reward.discriminator["choice"].tower[0].weight[-1, 0] = weight
-        reward.discriminator["choice"].tower[0].bias[-1] = bias
+        reward.discriminator["choice"][0].weight[-1, 0] = weight
+        reward.discriminator["choice"][0].bias[-1] = bias
     return reward
 
 
@@ -190,7 +190,7 @@ def test_penalty_is_finite_and_leaves_embeddings_alone(kind):
 def test_spectral_norm_bounds_the_slope():
     torch.manual_seed(0)
     reward = GAIL(hidden=[16, 16], spectral=True).fitted_to(3, TWO, 1)
-    tower = reward.discriminator["choice"].tower
+    tower = reward.discriminator["choice"]
     with torch.no_grad():
         for layer in tower[::2]:
             layer.parametrizations.weight.original.mul_(50)
@@ -231,7 +231,7 @@ def test_what_is_left_is_an_average_of_discriminators():
     reward = linear(1.0, 0.0)
     reward.end_iteration(waiting=True)
     with torch.no_grad():
-        reward.discriminator["choice"].tower[0].bias[-1] = 1.0
+        reward.discriminator["choice"][0].bias[-1] = 1.0
     reward.end_iteration(waiting=False)
     assert reward.logit(at(2.0)).item() == 3.0
     assert reward.learned(at(2.0)).item() == pytest.approx(2.0 + reward.average)

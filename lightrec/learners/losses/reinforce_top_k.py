@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import smooth_l1_loss
 
 from lightrec.keys import Key
-from lightrec.learners.losses.actor_value import logits_of
+from lightrec.learners.losses.actor_value import logits_of, positive
 from lightrec.learners.transitions import FEATURES
 from lightrec.nn.plackett_luce import at, log_probabilities
 from lightrec.policies.base import ScoredPolicy
@@ -57,8 +57,7 @@ class ReinforceTopKLoss(nn.Module):
         cap: float = 10.0,
     ) -> None:
         super().__init__()
-        if cap <= 0:
-            raise ValueError(f"cap is {cap}; it must be above 0")
+        positive(cap=cap)
         self.actor, self.critic, self.behavior = actor, critic, behavior
         self.top_k, self.cap = top_k, cap
 
