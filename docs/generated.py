@@ -189,9 +189,9 @@ def modules(*names: str) -> str:
 
 
 def _is_public(name: str, thing: object, module: str) -> bool:
-    if name.startswith("_") or getattr(thing, "__module__", None) != module:
+    if not (inspect.isclass(thing) or inspect.isroutine(thing)) or name.startswith("_"):
         return False
-    return inspect.isclass(thing) or inspect.isroutine(thing)
+    return (thing.__module__, thing.__name__) == (module, name)
 
 
 def _line(name: str, thing: Callable) -> str:
