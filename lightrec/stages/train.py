@@ -222,15 +222,6 @@ class ParsedRecipe(RecipeCLI):
     def instantiate_classes(self) -> None:
         """Build nothing."""
 
-    @property
-    def module(self) -> type[StageModule]:
-        """The class that the recipe trains."""
-        return resolve_name(self.config["model"]["class_path"])
-
-    def value(self, setting: str) -> object:
-        """Give the value of a setting such as ``model.init_args.size``; None without one."""
-        return self.config.get(setting)
-
 
 def check_planned_halves(stages: Sequence[Stage]) -> None:
     """See that the stages users_a and users_b will learn from disjoint halves of the users.

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import lightning.pytorch as pl
@@ -26,6 +27,7 @@ from optuna.trial import Trial, TrialState
 
 from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.evaluation.base import Table
+from lightrec.nn.stage import StageModule
 from lightrec.stages.space import Space, ends, held, text
 from lightrec.stages.stage import Stage, write_whole
 from lightrec.stages.train import ParsedRecipe, fit
@@ -126,7 +128,8 @@ class Search:
         fingerprint = stage.fingerprint()  # first, because it says which stage is missing
         self.stage, self.space, self.out, self.prune = stage, space, out, prune
         self.recipe = ParsedRecipe(stage)
-        self.monitor, self.mode = self.recipe.module.monitor, self.recipe.module.mode
+        module: type[StageModule] = resolve_name(self.recipe.config["model"]["class_path"])
+        self.monitor, self.mode = module.monitor, module.mode
         extremes = {name: ends(given) for name, given in space.items()}
         for number in range(max(map(len, extremes.values()))):
             chosen = {name: values[number % len(values)] for name, values in extremes.items()}
@@ -162,7 +165,8 @@ class Search:
             )
         study.set_user_attr("fingerprint", fingerprint)
         # The recipe's own settings come first, so that the best is never worse than they are.
-        own = {name: held(given, self.recipe.value(name)) for name, given in self.space.items()}
+        value = self.recipe.config.get
+        own = {name: held(given, value(name)) for name, given in self.space.items()}
         if not trials and None not in own.values():
             study.enqueue_trial(own)
         return study

@@ -5,11 +5,10 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from unittest import SkipTest
 
 from lightrec.errors import FetchError, NotApplicable
@@ -108,25 +107,19 @@ def promise(advice: str) -> Callable[[Promise], Promise]:
 
 
 def checks_of(
-    part: str,
-    functions: Iterable[Promise],
-    *arguments: object,
-    around: Callable[[], AbstractContextManager[Any]] = nullcontext,
-    **words: str,
+    part: str, functions: Iterable[Promise], *arguments: object, **words: str
 ) -> list[Check]:
     """Make checks of functions that are marked with :func:`promise`.
 
     :param arguments: of the functions.
-    :param around: gives the context of each run.
     :param words: fill in the braces.
     """
 
     def run(function: Promise) -> None:
-        with around():
-            for found in function(*arguments):
-                expected = " ".join((function.__doc__ or "").format_map(words).split())
-                advice: str = function.advice  # type: ignore[attr-defined]
-                raise ContractError(expected, found, advice.format_map(words))
+        for found in function(*arguments):
+            expected = " ".join((function.__doc__ or "").format_map(words).split())
+            advice: str = function.advice  # type: ignore[attr-defined]
+            raise ContractError(expected, found, advice.format_map(words))
 
     return [Check(part, f.__name__.replace("_", " "), partial(run, f)) for f in functions]
 

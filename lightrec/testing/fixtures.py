@@ -7,6 +7,7 @@ standard library are imported at its top.
 import sys
 import textwrap
 from collections.abc import Iterator
+from functools import lru_cache, partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,6 @@ import pytest
 
 if TYPE_CHECKING:
     from lightrec.encoders.text import TextEncoder
-    from lightrec.plugins import Plugins
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +44,12 @@ class IsolatedPlugins:
     """
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from lightrec import plugins
+
         self.folder, self._monkeypatch = folder, monkeypatch
         self.entry_points: list[EntryPoint] = []
-        self._found: Plugins | None = None
+        self.installed = lru_cache(partial(plugins.discover, self.entry_points))
+        """Gives what ``lightrec.plugins.installed`` gives during the test."""
 
     def add(self, name: str, hooks: str) -> EntryPoint:
         """Install a plugin.
@@ -60,16 +63,8 @@ class IsolatedPlugins:
         (self.folder / f"{module}.py").write_text(source)
         self._monkeypatch.delitem(sys.modules, module, raising=False)
         self.entry_points.append(EntryPoint(name=name, value=module, group="lightrec"))
-        self._found = None
+        self.installed.cache_clear()
         return self.entry_points[-1]
-
-    def installed(self) -> "Plugins":
-        """Give what ``lightrec.plugins.installed`` gives during the test."""
-        from lightrec import plugins
-
-        if self._found is None:
-            self._found = plugins.discover(self.entry_points)
-        return self._found
 
 
 @pytest.fixture

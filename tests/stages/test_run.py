@@ -133,10 +133,10 @@ def test_paths_within_settings_follow_the_run_folder(tmp_path):
     path.write_text(yaml.safe_dump(recipe))
     ranker = plan(recipes.load(str(own)), tmp_path / "elsewhere", {})[1]
     parsed = training.ParsedRecipe(ranker)
-    moved = parsed.value("data.init_args.text_encoder")["init_args"]
+    moved = parsed.config.get("data.init_args.text_encoder")["init_args"]
     assert moved["model"] == str(tmp_path / "elsewhere/data")
     assert moved["device"] == "runs/other/data"
-    assert parsed.value("data.init_args.data") == str(tmp_path / "elsewhere/data")
+    assert parsed.config.get("data.init_args.data") == str(tmp_path / "elsewhere/data")
 
 
 def test_killed_in_every_stage_the_metrics_end_identical(tiny_run, lightrec_tiny_files, tmp_path):
