@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor, nn
-from torch.nn.functional import embedding, pad, softplus
+from torch.nn.functional import embedding, softplus
 
 from lightrec.keys import PADDING, Key
 from lightrec.learners.imitation import LearnableReward
@@ -117,18 +117,14 @@ class AdversarialReward(LearnableReward):
     def states(self, state: TensorDictBase) -> Tensor:
         """Give a state's features, and whether it absorbs; then all else is 0: (..., S + 1)."""
         features = state[FEATURES]
-        absorbing = state.get(Key.ABSORBING, None)
-        if absorbing is None:
-            return pad(features, (0, 1))
-        over = absorbing.to(features)
+        over = state.get(Key.ABSORBING, torch.zeros_like(features[..., :1])).to(features)
         return torch.cat([features * (1 - over), over], -1)
 
     def choices(self, networks: nn.ModuleDict, state: TensorDictBase, items: Tensor) -> Tensor:
         """Give the vectors (..., C, D) of items (..., C); zeros where a state absorbs."""
         counts = (items > PADDING).unsqueeze(-1)
-        absorbing = state.get(Key.ABSORBING, None)
-        if absorbing is not None:
-            counts = counts & ~absorbing.unsqueeze(-1)
+        if Key.ABSORBING in state:
+            counts = counts & ~state[Key.ABSORBING].unsqueeze(-1)
         return torch.cat([embedding(items, self.vectors), networks["identity"](items)], -1) * counts
 
     def logit(self, transition: TensorDictBase) -> Tensor:

@@ -126,6 +126,8 @@ class Learner(nn.Module, ABC):
     """Whether the loss looks at the items shown alone, and not at all that might have been."""
     values_single_items: bool = False
     """Whether slates of several places are refused."""
+    greedy: bool = False
+    """Whether the best slate is shown, or with probability ε any; the policy is no law itself."""
 
     def __init__(
         self,
@@ -190,20 +192,11 @@ class Learner(nn.Module, ABC):
     def act(self, state: TensorDictBase, epsilon: float) -> tuple[Tensor, Tensor]:
         """Choose columns (B, K) to be shown, and give the logarithm of their probability (B,).
 
-        :param epsilon: with which probability to explore, for policies that are no laws.
+        :param epsilon: with which probability to explore, where the learner is greedy.
         """
         law = self.policy.columns(state, self.slate_size)
-        columns = law.sample()
-        return columns, law.log_prob(columns)
-
-
-class Greedy(Learner):
-    """A learner that shows what it values most, or with probability ε anything."""
-
-    def act(self, state: TensorDictBase, epsilon: float) -> tuple[Tensor, Tensor]:
-        """Show the best slate, or with probability ε any that may be shown."""
-        best = self.policy.columns(state, self.slate_size)
-        law = EpsilonSlates(best.mode, may_be_shown(best.logits), epsilon)
+        if self.greedy:
+            law = EpsilonSlates(law.mode, may_be_shown(law.logits), epsilon)
         columns = law.sample()
         return columns, law.log_prob(columns)
 
@@ -277,10 +270,10 @@ class SlateSarsa(Learner):
         return SlateSarsaLoss(self.policy, self.critic, **settings)
 
 
-class DQN(Greedy):
+class DQN(Learner):
     """Deep Q-learning over candidates (Mnih et al. 2015; dueling, Wang et al. 2016)."""
 
-    values_single_items = True
+    values_single_items = greedy = True
     prefers_learned = False
     """Whether targets value the column that the learned network prefers."""
     temperature: float | None = None
@@ -309,7 +302,7 @@ class DoubleDQN(DQN):
 class SoftQ(DQN):
     """Soft Q-learning (Haarnoja et al. 2017): the policy's law is ∝ exp(Q / ``temperature``)."""
 
-    act = Learner.act
+    greedy = False
 
     def make_loss(self, temperature: float = 0.1, **settings: Any) -> LossModule:
         """Build TorchRL's loss of Q-learning around soft values."""
@@ -350,10 +343,11 @@ class MPO(Learner):
         return CandidateMPOLoss(self.policy, values, discount=self.discount, **settings)
 
 
-class SlateQ(Greedy):
+class SlateQ(Learner):
     """SlateQ: values of single items, and a model of what is taken of a slate."""
 
     policy: SlatePolicy
+    greedy = True
     wrap = SlateSarsa.wrap
 
     def make_loss(self, **settings: Any) -> nn.Module:

@@ -82,15 +82,12 @@ class PolicyData(LogData, SimulatorData):
         super().__init__(data)
         self.ranker_folder, self.users_a = ranker, users_a
         self.policy = policy or CandidatePolicy
+        self._run = Run(Path(users_a).parent)
         self.reward, self.penalty = reward or SurplusReward(), penalty
         self.slate_size, self.leave_rate, self.max_steps = slate_size, leave_rate, max_steps
         self.ending, self.max_candidates = ending, max_candidates
         self.history_length, self.iterations = history_length, iterations
         self.cut, self.held_out, self.seed = cut, held_out, seed
-
-    @property
-    def _run(self) -> Run:
-        return Run(Path(self.users_a).parent)
 
     @cached_property
     def ranker(self) -> Ranker:

@@ -230,7 +230,9 @@ def test_rewards_within_rewards_reach_the_policy_stage():
     wrong = {"class_path": "RepetitionPenalty", "init_args": {"windows": 3}}
     with pytest.raises(RecipeError, match="There is no setting 'windows' here"):
         reward_of("WeightedSum", {"parts": [wrong]})
-    with pytest.raises(RecipeError, match=r"WeightedSum cannot be made with .*Give a value for parts"):
+    with pytest.raises(
+        RecipeError, match=r"WeightedSum cannot be made with .*Give a value for parts"
+    ):
         reward_of("WeightedSum", {})
 
 
