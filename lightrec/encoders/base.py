@@ -95,7 +95,7 @@ class TrainableEncoder(Encoder, nn.Module):
 
         :returns: ``(len(values), size)`` float32 on the CPU.
         """
-        return _through_cache(self.fingerprint, self.size, values, self._in_batches)
+        return _through_cache(self, values, self._in_batches)
 
     @torch.no_grad()
     def _in_batches(self, values: Sequence[Any]) -> Tensor:
@@ -118,7 +118,6 @@ def encoded(encoder: Encoder, values: Sequence[Any], items: Sequence[str]) -> Te
     :returns: ``(len(values), encoder.size)`` float32 on the CPU.
     :raises PluginError: where the encoder fails, or gives something else.
     """
-
     name = plugins.provider(encoder)
 
     def checked(some: Sequence[Any]) -> Tensor:
@@ -143,7 +142,7 @@ def encoded(encoder: Encoder, values: Sequence[Any], items: Sequence[str]) -> Te
 
     if encoder.fingerprint is None or isinstance(encoder, TrainableEncoder):
         return checked(values)
-    return _through_cache(encoder.fingerprint, encoder.size, values, checked)
+    return _through_cache(encoder, values, checked)
 
 
 def item_vectors(encoder: Encoder, catalog: pl.DataFrame, encode_empty: bool = False) -> Tensor:
@@ -194,10 +193,7 @@ def text_vectors(catalog: Catalog, encoder: Encoder) -> Tensor:
 
 
 def _through_cache(
-    fingerprint: str | None,
-    size: int,
-    values: Sequence[Any],
-    compute: Callable[[Sequence[Any]], Tensor],
+    encoder: Encoder, values: Sequence[Any], compute: Callable[[Sequence[Any]], Tensor]
 ) -> Tensor:
     """Encode different values once, and with a fingerprint only those that are not on disk yet."""
     # By digest: a list of numbers is a value too, and cannot be a key itself.
@@ -206,10 +202,10 @@ def _through_cache(
     found = dict(zip(own, values, strict=True))
     keys, different = list(found), list(found.values())
     place = {key: row for row, key in enumerate(keys)}
-    table = np.zeros((len(place), size), dtype=np.float32)
+    table = np.zeros((len(place), encoder.size), dtype=np.float32)
     folder, missing = None, np.arange(len(place))
-    if fingerprint is not None:
-        folder = cache_folder() / "vectors" / fingerprint
+    if encoder.fingerprint is not None:
+        folder = cache_folder() / "vectors" / encoder.fingerprint
         missing = np.flatnonzero(~_read_vectors(folder, keys, table))
     # By length, so that a batch holds little padding; characters stand in for tokens.
     missing = missing[np.argsort([len(str(different[row])) for row in missing], kind="stable")]

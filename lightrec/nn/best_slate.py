@@ -2,8 +2,8 @@
 
 A user shown a slate A takes item i with probability v_i / (v_0 + Σ v_j) over A, v = exp of a score
 and v_0 = 1 for nothing. The value of A is the mean of Q(s, i), and of the value of nothing, under
-this law (Ie et al. 2019, eq. 13): a fraction of two sums, which is made largest exactly by
-Dinkelbach's method.
+this law (Ie et al. 2019, eq. 13): a fraction of two sums, which Dinkelbach's method (1967, "On
+nonlinear fractional programming") makes largest exactly.
 """
 
 from typing import NamedTuple
@@ -33,10 +33,9 @@ def best_slate(
     """Choose the K columns whose slate is worth most.
 
     With λ the value of the best slate, Σ v_j (Q_j - λ) + v_0 (Q_0 - λ) is at most 0 for every
-    slate, and 0 for the best, which therefore holds the K largest v_j (Q_j - λ). λ is found by
-    Dinkelbach's method (1967, "On nonlinear fractional programming"): it rises from slate to slate,
-    in a few rounds, to the fixed point. All K places are filled where K columns may be shown, even
-    if an empty place were worth more.
+    slate, and 0 for the best, which therefore holds the K largest v_j (Q_j - λ). λ rises from slate
+    to slate, in a few rounds, to this fixed point. All K places are filled where K columns may be
+    shown, even if an empty place were worth more.
 
     Scores are v_j (Q_j - λ) / V, V being the sum of v over the best slate and nothing. Those of
     slates of one are each slate's own value, which is at hand, so that nothing is searched.

@@ -108,8 +108,7 @@ class PlackettLuce(Distribution):
         """
         learning = torch.is_grad_enabled() and self.logits.requires_grad
         if self._pays(sample_shape) and not learning:
-            drawn = self._draw(sample_shape)
-            return drawn.columns, drawn.log_probabilities
+            return self._draw(sample_shape)
         slates = self.sample(sample_shape)
         return slates, self.log_prob(slates)
 

@@ -37,8 +37,7 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
 
     def __init__(self, num_items: int, vector_size: int) -> None:
         super().__init__()
-        self.num_items = num_items
-        self.vector_size = vector_size
+        self.num_items, self.vector_size = num_items, vector_size
 
     def _set_hparams(self, given: Any) -> None:
         super()._set_hparams(described(given))

@@ -49,7 +49,6 @@ ELEMENTS = 1 << 26
 """How many places of rows times items are looked at once: 64 MiB."""
 LOGITS = 1 << 22
 """How many logits exist at once: 16 MiB in float32."""
-
 ROWS = 64
 """At least so many rows are looked at together, where the catalog is large: reading all weights for
 every few rows would take longer than the sums. A block is then as large as weights of width 64."""
@@ -192,11 +191,7 @@ def candidate_softmax(
 
 def _with_own(target: Tensor, seen: Rows) -> Rows:
     """What no row may have among its negatives: its own item, padding, and what it has seen."""
-
-    def blocked(rows: slice) -> Tensor:
-        return torch.cat([functional.pad(target[rows, None], (0, 1)), seen(rows)], dim=1)
-
-    return blocked
+    return lambda rows: torch.cat([functional.pad(target[rows, None], (0, 1)), seen(rows)], dim=1)
 
 
 class DrawnLoss(RankingLoss):

@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
@@ -110,8 +111,10 @@ def top_items(
     scores = scores.where(allowed, -torch.inf)
     columns = scores.shape[1]
     values, found = scores.topk(min(length + 1, columns), dim=1)
-    listed = found.new_zeros(len(scores), length)
-    listed[:, : found.shape[1]] = found[:, :length]
+    # Equal items by index.
+    found = found[:, :length].sort(dim=1).values
+    order = scores.gather(1, found).sort(dim=1, descending=True, stable=True).indices
+    listed = functional.pad(found.gather(1, order), (0, length - found.shape[1]))
     # Which of several equal items topk takes is left open: where the list ends among equals, or
     # runs out of items, the whole row is sorted.
     last = values[:, min(length, columns) - 1]
@@ -121,11 +124,7 @@ def top_items(
         first = (~allowed[unsure].gather(1, order)).to(torch.int8).sort(dim=1, stable=True).indices
         best = order.gather(1, first)[:, :length]
         listed[unsure, : best.shape[1]] = best * allowed[unsure].gather(1, best)
-    # Equal items by index, padding behind them all.
-    listed = listed.where(listed != PADDING, columns).sort(dim=1).values
-    listed = listed.where(listed != columns, PADDING)
-    order = scores.gather(1, listed).sort(dim=1, descending=True, stable=True).indices
-    return listed.gather(1, order)
+    return listed
 
 
 def event_metrics(ranks: Tensor, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, Tensor]:

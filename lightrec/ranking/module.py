@@ -110,7 +110,7 @@ class RankingModule(StageModule):
 
     def setup(self, stage: str) -> None:
         """Take text vectors, and let id embeddings start where the log says."""
-        data = self._data
+        data = self.data_of(SequenceData)
         if self.mask_seen is None:
             self.mask_seen = not data.store.repeats
         if stage != "fit":
@@ -158,10 +158,6 @@ class RankingModule(StageModule):
         if problems:
             raise RecipeError(problems)
 
-    @property
-    def _data(self) -> SequenceData:
-        return self.data_of(SequenceData)
-
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Give the loss and log its mean over the epoch."""
         loss, count = self.loss(batch), (batch[Key.TARGET] != PADDING).sum()
@@ -204,7 +200,7 @@ class RankingModule(StageModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Rank held-out events among all items."""
-        seen = None if self._data.store.repeats else batch[Key.SEEN]
+        seen = None if self.data_of(SequenceData).store.repeats else batch[Key.SEEN]
         self.metrics.update(self.scores(batch), batch[Key.TARGET], seen)
 
     def on_validation_epoch_end(self) -> None:
@@ -246,7 +242,8 @@ class RankingModule(StageModule):
         self.ranker.save_pretrained(folder)
         tables = {"vectors": self.ranker.item_vectors(), "bias": self.ranker.bias}
         save_tensors(tables, folder / "items.safetensors")
-        blended, metrics = blend(self.ranker.cpu(), self.item_models or [], self._data)
+        data = self.data_of(SequenceData)
+        blended, metrics = blend(self.ranker.cpu(), self.item_models or [], data)
         if self.item_models:
             blended.save(folder)
         return {f"validation/{name}": value for name, value in metrics.items()}

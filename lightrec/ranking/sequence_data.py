@@ -79,16 +79,13 @@ class TrainWindows(Dataset[Batch]):
         begin = self.sequences.offsets[self.sequences.users_of(starts)]
         seen = padded(items, np.maximum(begin, starts - self.seen_length), starts)
         found = {Key.HISTORY: padded(items, starts, ends), Key.TARGET: target, Key.SEEN: seen}
-        batch = whole = _tensors(found | self.sequences.details(starts, ends))
+        found |= self.sequences.details(starts, ends)
+        batch = whole = {name: torch.from_numpy(table) for name, table in found.items()}
         generator = np.random.default_rng(key)
         for transform in self.transforms:
             batch = transform(batch, generator)
         # With context in histories, a small batch may lose its last target.
         return batch if (batch[Key.TARGET] != PADDING).any() else whole
-
-
-def _tensors(tables: dict[str, NDArray[np.int64]]) -> Batch:
-    return {name: torch.from_numpy(table) for name, table in tables.items()}
 
 
 class WindowSampler(Sampler[Draw]):
@@ -189,8 +186,8 @@ class EvaluationEvents(Dataset[Batch]):
             begin = np.maximum(begin, events - self.max_length)
             history = padded(items, begin, events)
         found = {Key.HISTORY: history, Key.TARGET: self.targets[rows].astype(np.int64)}
-        found |= {Key.SEEN: seen, Key.USER: users}
-        return _tensors(found | self.sequences.details(begin, events))
+        found |= {Key.SEEN: seen, Key.USER: users} | self.sequences.details(begin, events)
+        return {name: torch.from_numpy(table) for name, table in found.items()}
 
 
 class SequenceData(LogData):

@@ -45,8 +45,7 @@ class Evidence:
 
     def counts(self) -> Tensor:
         """(N + 1,) float32: how many training events each item has."""
-        items = torch.from_numpy(self.log.items.astype("int64"))
-        return torch.bincount(items, minlength=self.num_items + 1).float()
+        return torch.from_numpy(np.bincount(self.log.items, minlength=self.num_items + 1)).float()
 
 
 class ItemModel(nn.Module, ABC):
@@ -173,7 +172,7 @@ class RecentPopularity(Popularity):
             raise NotApplicable("The log has no times, so that nothing is recent.")
         age = (times.max() - times) / (times.max() - times.min())
         half_life = 0.03 if self.half_life is None else self.half_life
-        items = np.asarray(evidence.log.items, dtype=np.int64)
-        counts = np.bincount(items, 0.5 ** (age / half_life), evidence.num_items + 1)
+        weights = 0.5 ** (age / half_life)
+        counts = np.bincount(evidence.log.items, weights, evidence.num_items + 1)
         self.register_buffer("counts", torch.from_numpy(counts).float())
         return self

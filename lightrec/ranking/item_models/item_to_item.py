@@ -93,10 +93,8 @@ class ItemToItem(ItemModel):
 
 def users_by_items(log: Sequences, num_items: int) -> sparse.csr_array:
     """(U, N) float32: 1 where a user had an item; column i - 1 is item i."""
-    users = log.users_of(np.arange(len(log.items)))
-    ones = np.ones(len(users), np.float32)
-    shape = (len(log.offsets) - 1, num_items)
-    matrix = sparse.csr_array((ones, (users, np.asarray(log.items) - 1)), shape=shape)
+    entries = np.ones(len(log.items), np.float32), np.asarray(log.items) - 1, log.offsets
+    matrix = sparse.csr_array(entries, shape=(len(log.offsets) - 1, num_items), copy=True)
     matrix.sum_duplicates()
     matrix.data[:] = 1
     return matrix
@@ -326,8 +324,7 @@ class NextItemRidge(ItemToItem):
         entries = weights.astype(np.float32), (np.concatenate(rows), np.concatenate(columns))
         histories = sparse.csr_array(entries, shape=(len(items), evidence.num_items))
         after = np.flatnonzero(place > 0)
-        ones, rows_after = np.ones(len(after), np.float32), np.arange(len(after))
-        following = sparse.csr_array(
-            (ones, (rows_after, items[after])), shape=(len(after), evidence.num_items)
-        )
+        # One entry a row.
+        ones = np.ones(len(after), np.float32), items[after], np.arange(len(after) + 1)
+        following = sparse.csr_array(ones, shape=(len(after), evidence.num_items))
         return histories[after - 1], following

@@ -47,7 +47,6 @@ class TextMap:
     def __init__(self, vectors: Tensor, texts: Sequence[str], counts: Tensor, l2: float) -> None:
         self.l2 = l2
         worded = vectors.any(dim=1)
-        worded[0] = False
         self.cold = worded & (counts == 0)
         """(N + 1,) bool: items without events, with a text."""
         warm = (worded & (counts > 0)).nonzero().squeeze(1)
