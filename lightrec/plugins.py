@@ -217,10 +217,7 @@ def _selected(package: Package) -> bool:
 
 
 def _parts(manager: pluggy.PluginManager, module: ModuleType, package: Package) -> list[Part]:
-    """Call a package's hooks one by one, because what is merged has lost its origin.
-
-    :raises PluginError: where the hook module is not as it must be.
-    """
+    """Call a package's hooks one by one, because what is merged has lost its origin."""
     version = getattr(module, "LIGHTREC_API", hookspecs.API_VERSION)
     if version != hookspecs.API_VERSION:
         raise PluginError(

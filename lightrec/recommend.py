@@ -300,10 +300,7 @@ class Recommender:
 
     @cached_property
     def _text_map(self) -> TextMap:
-        """What gives items without events their scores.
-
-        :raises RunError: where the ranker reads no texts.
-        """
+        """What gives items without events their scores, where the ranker reads texts."""
         mapped = self.run.blend.text_map(self.store)
         if mapped is None:
             raise RunError(

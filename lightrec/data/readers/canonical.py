@@ -52,10 +52,7 @@ def write_tables(tables: Tables, folder: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Check that :func:`write_folder` may write a folder.
-
-    :raises DataError: if the path is a file, a folder of something else, or not writable.
-    """
+    """Raise a DataError if the path is a file, a folder of something else, or not writable."""
     if folder.is_dir():
         others = sorted({path.name for path in folder.iterdir()} - set(_FILES))
         if others:
