@@ -47,11 +47,6 @@ def check_file(path: Path) -> None:
         raise DataError("The file may not be read; change its permissions (chmod +r).", path)
 
 
-def is_there(path: Path) -> bool:
-    """Whether an optional file exists, if only as a broken link."""
-    return path.exists() or path.is_symlink()
-
-
 def check_input(path: Path) -> None:
     """Raise a DataError if a path is neither a file nor a folder that can be read."""
     if not path.is_dir():

@@ -134,6 +134,4 @@ def gap_buckets(gaps: NDArray[np.int64]) -> NDArray[np.int64]:
     :param gaps: any shape, int64 milliseconds since the user's previous event.
     :returns: the same shape, int64, 1 to :data:`GAP_BUCKETS`.
     """
-    minutes = np.maximum(gaps, 0) // 60_000
-    # The exponent of a float is exactly the number of binary digits; 0 has none.
-    return np.minimum(1 + np.frexp(minutes.astype(float))[1], GAP_BUCKETS).astype(np.int64)
+    return np.searchsorted(60_000 * 2 ** np.arange(GAP_BUCKETS - 1), gaps, side="right") + 1

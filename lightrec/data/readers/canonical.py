@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Mapping
+from os.path import lexists
 from pathlib import Path
 from typing import Final
 
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.files import appearing, is_there
+from lightrec.data.files import appearing
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Reader, Tables
 from lightrec.errors import DataError
@@ -36,12 +37,12 @@ class CanonicalReader(Reader):
     def read_items(self, path: Path) -> Catalog | None:
         """Read the item table, if there is one."""
         file = path / CATALOG_FILE
-        return Catalog.read_parquet(file) if is_there(file) else None
+        return Catalog.read_parquet(file) if lexists(file) else None
 
     def read_users(self, path: Path) -> Users | None:
         """Read the user table, if there is one."""
         file = path / USERS_FILE
-        return Users.read_parquet(file) if is_there(file) else None
+        return Users.read_parquet(file) if lexists(file) else None
 
 
 def write_tables(tables: Tables, folder: Path) -> None:
@@ -61,7 +62,7 @@ def check_folder(folder: Path) -> None:
                 "folder that does not exist, or an empty one.",
                 folder,
             )
-    elif is_there(folder):
+    elif lexists(folder):
         raise DataError("This is a file, and a folder is to be written; name another.", folder)
     above = next(path for path in folder.absolute().parents if path.exists())
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):

@@ -20,7 +20,6 @@ from lightrec.errors import DataError
 
 LONGEST_LINE: Final = 1 << 20
 _BLOCK: Final = 1 << 20
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class TextTable:
@@ -43,7 +42,7 @@ class TextTable:
     ) -> None:
         self.path, self.names = path, list(names or ())
         self._text = text = _open(path)
-        self._begin = len(_BYTE_ORDER_MARK) if text[:3] == _BYTE_ORDER_MARK else 0
+        self._begin = 3 if text[:3] == codecs.BOM_UTF8 else 0
         self._stop = len(text)
         while self._stop > self._begin and text[self._stop - 1] in b"\r\n":
             self._stop -= 1

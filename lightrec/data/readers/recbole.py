@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from os.path import lexists
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from lightrec.data.casts import to_numbers
-from lightrec.data.files import is_there
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Reader
 from lightrec.data.readers.delimited import TextTable
@@ -47,7 +47,7 @@ class RecBoleReader(TableReader):
         """Read the table next to the log, ``.item`` or ``.user``, if there is one."""
         logs = _logs(path)
         file = logs[0].with_suffix(f".{kind.key}") if len(logs) == 1 else None
-        return super()._table(kind, file) if file and is_there(file) else None
+        return super()._table(kind, file) if file and lexists(file) else None
 
     def open(self, path: Path) -> TextTable:
         """Open one of the three files."""

@@ -5,13 +5,14 @@ zip_code, as far as the set has them.
 """
 
 from collections.abc import Mapping, Sequence
+from os.path import lexists
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.files import check_file, is_there
+from lightrec.data.files import check_file
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Reader
 from lightrec.data.readers.delimited import TextTable
@@ -111,7 +112,7 @@ class MovieLensReader(Reader):
         if kind is None:
             found = RecBoleReader().read_items(path)
         else:
-            found = TableReader().read_items(movies) if is_there(movies) else None
+            found = TableReader().read_items(movies) if lexists(movies) else None
         if found is None:
             return None
         if kind is None:
@@ -231,7 +232,7 @@ def _user_rows(path: Path, separator: str, names: Sequence[str]) -> Users | None
 
 def _rows(path: Path, separator: str, fields: int) -> list[list[str]] | None:
     """The fields of a small file without a header; None where there is no such file."""
-    if not is_there(path):
+    if not lexists(path):
         return None
     check_file(path)
     content = path.read_bytes()
