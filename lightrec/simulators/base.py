@@ -12,7 +12,7 @@ import polars as pl
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
-from torchrl.data import Binary, Composite, TensorSpec
+from torchrl.data import Composite, TensorSpec
 
 from lightrec import plugins
 from lightrec.data.catalog import Catalog
@@ -126,8 +126,8 @@ class Simulator(SessionEnv):
     def start(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Begin sessions in some rows; see :meth:`first_state`.
 
-        :returns: for R sessions: ``user`` (R,) int64, ``history`` (R, L) int64, ``mask``
-            (R, N + 1) bool unless the simulator makes offers, and its own keys.
+        :returns: for R sessions: ``user`` (R,) int64, and what does not begin with 0: ``history``
+            (R, L) int64, keys of its own, and ``mask`` (R, N + 1) bool where not all may be shown.
         """
 
     @abstractmethod
@@ -199,11 +199,11 @@ class Simulator(SessionEnv):
 
     def _make_specs(self) -> None:
         """Write the specs, which follow from the settings."""
-        places, own = (*self.batch_size, self.slate_size), self.own_specs()
+        own = self.own_specs()
         specs: dict[str, TensorSpec] = {
             Key.USER: self._numbers(dtype=torch.int64),
             Key.HISTORY: self._indices(self.history_length, self.num_items + 1),
-            Key.TAKEN: Binary(shape=places, dtype=torch.bool, device=self.device),
+            Key.TAKEN: self._flags(self.slate_size),
             Key.VALUE: self._numbers(self.slate_size),
             Key.STEP: self._indices(1, self.max_steps),
             Key.ACCEPTED: self._numbers(1),
@@ -211,41 +211,28 @@ class Simulator(SessionEnv):
             Key.SESSION: self._numbers(1, dtype=torch.int64),
         }
         if self.offer_size is None:
-            shape = (*self.batch_size, self.num_items + 1)
-            specs[Key.MASK] = Binary(shape=shape, dtype=torch.bool, device=self.device)
+            specs[Key.MASK] = self._flags(self.num_items + 1)
         else:
             specs[Key.CANDIDATES] = self._indices(self.offer_size, self.num_items)
             if not self.repeats:
                 specs[Key.SEEN] = self._indices(self.max_steps * self.slate_size, self.num_items)
         if self.ending == "absorbing":
-            mark = Binary(shape=(*self.batch_size, 1), dtype=torch.bool, device=self.device)
-            specs[Key.ABSORBING] = mark
+            specs[Key.ABSORBING] = self._flags(1)
         self._own = list(own)
         self.observation_spec = Composite({**specs, **own}, shape=self.batch_size)
         self.action_spec = self._indices(self.slate_size, self.num_items)
 
     def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:
-        """Begin with nothing accepted; the rest is :meth:`start`'s."""
-        count, state = len(rows), self.start(rows, session)
-        none = torch.zeros(count, 1, device=self.device)
-        state.update(
-            {
-                Key.SESSION: session,  # an offer's chance follows from it
-                Key.STEP: torch.zeros_like(session),
-                Key.TAKEN: session.new_zeros(count, self.slate_size, dtype=torch.bool),
-                Key.VALUE: torch.zeros(count, self.slate_size, device=self.device),
-                Key.ACCEPTED: none,
-                Key.ACCEPTED_TOTAL: none.clone(),
-            }
-        )
-        if self.ending == "absorbing":
-            state[Key.ABSORBING] = torch.zeros_like(session, dtype=torch.bool)
+        """Begin as :meth:`start` says, with 0 in every key that it leaves out."""
+        state = self.start(rows, session).set(Key.SESSION, session)
         if self.offer_size is None:
-            state[Key.MASK] = state[Key.MASK] & self.offered
-            return state
-        if not self.repeats:
-            state[Key.SEEN] = session.new_zeros(count, self.max_steps * self.slate_size)
-        return state.set(Key.CANDIDATES, self.offer(state))
+            mask = state.get(Key.MASK, self.offered.repeat(len(rows), 1))
+            state[Key.MASK] = mask & self.offered
+        for name, spec in self.observation_spec.items():
+            if name not in state:
+                shape = (len(rows), *spec.shape[1:])
+                state[name] = torch.zeros(shape, dtype=spec.dtype, device=self.device)
+        return state if self.offer_size is None else state.set(Key.CANDIDATES, self.offer(state))
 
     def _step(self, tensordict: TensorDictBase) -> TensorDict:
         slate = tensordict[Key.ACTION]

@@ -107,8 +107,7 @@ class SessionEnv(EnvBase):
         self.given: tuple[torch.Tensor, int] | None = None
         """Users (B,) and the seed of all chance, as :meth:`fix` was given them."""
         self.reward_spec = self._numbers(1)
-        mark = Binary(shape=(batch_size, 1), dtype=torch.bool, device=self.device)
-        self.full_done_spec = Composite(dict.fromkeys(ENDS, mark), shape=self.batch_size)
+        self.full_done_spec = Composite(dict.fromkeys(ENDS, self._flags(1)), shape=self.batch_size)
 
     @abstractmethod
     def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:
@@ -183,6 +182,10 @@ class SessionEnv(EnvBase):
 
     def _set_seed(self, seed: int | None) -> None:
         self.generator = None if seed is None else torch.Generator().manual_seed(seed)
+
+    def _flags(self, length: int) -> Binary:
+        """The spec of bools, so many in each session."""
+        return Binary(shape=(*self.batch_size, length), dtype=torch.bool, device=self.device)
 
     def _numbers(self, *shape: int, dtype: torch.dtype = torch.float32) -> Unbounded:
         """The spec of numbers without bounds, of this shape in each session."""

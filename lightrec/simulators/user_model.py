@@ -181,8 +181,6 @@ class UserModelSimulator(Simulator):
             mask &= allowed.to(self.device)
         history = self.starts.history(users, ends, self.history_length)
         state = {Key.USER: users, Key.HISTORY: history, Key.MASK: mask}
-        if self.is_ensemble:
-            state[Key.UNCERTAINTY] = torch.zeros(count, 1)
         return TensorDict(state, batch_size=[count], device=self.device)
 
     @torch.no_grad()

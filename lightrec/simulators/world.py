@@ -105,12 +105,6 @@ class World(Simulator):
 
     def start(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Begin sessions; everything follows from their numbers."""
-        count = len(session)
-        state: dict[str, object] = {
-            Key.USER: rows if self.given is None else self.given[0][rows],
-            Key.HISTORY: session.new_zeros(count, self.history_length),
-            Key.TRUE_REWARD: torch.zeros_like(session, dtype=torch.float32),
-        }
-        if self.offer_size is None:
-            state[Key.MASK] = self.offered.repeat(count, 1)
-        return TensorDict(state | self.begin(session), batch_size=[count], device=self.device)
+        users = rows if self.given is None else self.given[0][rows]
+        state = {Key.USER: users, **self.begin(session)}
+        return TensorDict(state, batch_size=[len(session)], device=self.device)

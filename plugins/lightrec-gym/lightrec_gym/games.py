@@ -94,15 +94,11 @@ class DiscreteGymnasium(Simulator):
             observation, _ = self.games[row].reset(seed=number & (2**63 - 1))
             self._see(row, observation)
             self._over[row], self._at[row] = False, (number, 0)
-        count = len(rows)
         state = {
             Key.USER: rows.to(self.device),
-            Key.HISTORY: session.new_zeros(count, 1),
-            Key.MASK: torch.ones(count, self.num_items + 1, dtype=torch.bool, device=self.device),
             Key.OBSERVATION: self._observed(rows.numpy()),
-            Key.TRUE_REWARD: torch.zeros(count, 1, device=self.device),
         }
-        return TensorDict(state, batch_size=[count], device=self.device)
+        return TensorDict(state, batch_size=[len(rows)], device=self.device)
 
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Take the actions.
