@@ -74,7 +74,7 @@ class Simulator(SessionEnv):
         num_items: int,
         batch_size: int,
         *,
-        history_length: int,
+        history_length: int = 20,
         slate_size: int = 1,
         max_steps: int = 40,
         ending: Ending = "leave",

@@ -4,7 +4,7 @@ Why three: a long session alone makes a large return, and so may showing one ite
 """
 
 import copy
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 from lightrec.errors import RecipeError
 from lightrec.simulators.base import Simulator
@@ -14,7 +14,12 @@ Mode = Literal["free", "no-repeats", "fixed"]
 """``free``: the simulator's own rules, users leave and items repeat as it says. ``no-repeats``: the
 same, but what was shown in a session is not shown in it again. ``fixed``: nobody leaves before
 ``max_steps``, so that all returns are of equal length."""
-MODES: tuple[Mode, ...] = get_args(Mode)
+_RULES: dict[Mode, dict[str, Any]] = {
+    "free": {},
+    "no-repeats": {"repeats": False},
+    "fixed": {"ending": "fixed"},
+}
+MODES = tuple(_RULES)
 
 _AnyEnv = TypeVar("_AnyEnv", bound=SessionEnv)
 
@@ -36,15 +41,13 @@ def in_mode(simulator: _AnyEnv, mode: Mode) -> _AnyEnv:
             f"{type(simulator).__name__} shows no items by their number, so nothing can be kept "
             "from being repeated. Judge it in the modes free and fixed."
         )
-    changed: dict[str, object] = {}
-    if mode != "free":
-        changed = {"ending": "fixed"} if mode == "fixed" else {"repeats": False}
-    if all(getattr(simulator, name) == value for name, value in changed.items()):
+    rules = _RULES[mode]
+    if all(getattr(simulator, name) == value for name, value in rules.items()):
         return simulator
     played = copy.copy(simulator)  # shallow: parameters and items are shared
     # TorchRL keeps specs and what follows from them in these; the copy has others.
     own = {"_output_spec": played.output_spec.clone(), "_input_spec": played.input_spec.clone()}
-    played.__dict__ |= {**own, "_cache": {}, **changed}
+    played.__dict__ |= {**own, "_cache": {}, **rules}
     if isinstance(played, Simulator):
         played._make_specs()
     return played

@@ -60,9 +60,7 @@ class SessionLog:
         session = pl.Series("session", steps["user"]).cast(pl.String)
         if self.users is None or self._rounds > 1:
             session = session + "-" + pl.Series(steps["round"]).cast(pl.String)
-        user = session
-        if self.users is not None:
-            user = pl.Series(self.users).gather(steps["user"])
+        user = session if self.users is None else pl.Series(self.users).gather(steps["user"])
         shown = pl.Series(steps["slate"].flatten() - 1)
         names = self.items.gather(shown.set(shown < 0, None)).reshape((count, -1))
         offered = names.arr.to_list().list.drop_nulls()

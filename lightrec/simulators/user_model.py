@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 from torchrl.data import TensorSpec
 
 from lightrec.data.domain import Showable, showable
-from lightrec.data.store import EventStore
+from lightrec.data.store import EventStore, padded
 from lightrec.errors import DataError, RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.simulators import noise
@@ -43,8 +43,7 @@ class LogStarts:
     ) -> None:
         self.allowed = allowed
         self.offsets = offsets.long()
-        # One more, so that a log without events can be read at all.
-        self.items = torch.cat([items, items.new_zeros(1)])
+        self.items = items
         self.ends = self.offsets[1:] if ends is None else ends.long()
         self.users = torch.arange(len(self.ends)) if users is None else users.long()
         self.num_users, self.cut = len(self.users), cut
@@ -87,9 +86,8 @@ class LogStarts:
 
     def history(self, users: Tensor, ends: Tensor, length: int) -> Tensor:
         """Give the last events before ``ends``: ``(B, length)`` int64, padded on the left."""
-        positions = ends[:, None] + torch.arange(-length, 0)
-        inside = positions >= self.offsets[users][:, None]
-        return torch.where(inside, self.items[positions.clamp_min(0)].long(), 0)
+        first = self.offsets[users].numpy()
+        return torch.from_numpy(padded(self.items.numpy(), first, ends.numpy(), length))
 
     def seen(self, users: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
         """Give all events before ``ends`` as pairs: rows (S,) of the batch and items (S,)."""

@@ -49,8 +49,8 @@ class World(Simulator):
     def begin(self, session: Tensor) -> dict[str, State]:
         """Let users be born, as the numbers (R, 1) of their sessions say.
 
-        :returns: ``latent``, ``observation`` where the world has one, and what else differs from an
-            empty history.
+        :returns: ``latent``, and what else does not begin with 0, such as ``observation``; ``mask``
+            (R, N + 1) bool where a user may not be shown everything.
         """
 
     @abstractmethod

@@ -6,11 +6,11 @@ recommender are written by :mod:`lightrec.simulators.worlds.far_log`.
 """
 
 from contextlib import suppress
-from copy import copy, deepcopy
+from copy import deepcopy
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ class UserState(NamedTuple):
     """(B, 20) discounted counts f of the categories chosen."""
 
 
-class FarLaws:
+class FarLaws(nn.Module):
     """Items of the world `far`, and how its users feel, choose and change.
 
     :param seed: of the items and of the fitted values.
@@ -82,23 +82,21 @@ class FarLaws:
         fit_users: int = 256,
         fit_steps: int = 2000,
     ) -> None:
-        self.seed = seed
-        self.discount = discount
-        generator = self._generator(0)
-        self.centres = normalize(self._normal(generator, self.CATEGORIES, self.SIZE), dim=-1)
-        self.category = torch.arange(self.ITEMS) % self.CATEGORIES
-        self.vectors = normalize(
-            0.8 * self.centres[self.category] + self._normal(generator, self.ITEMS, self.SIZE) / 4,
-            dim=-1,
-        )
-        self.quality = (
-            0.6 * self._normal(generator, self.ITEMS)
-            + 0.5 * self._normal(generator, self.CATEGORIES)[self.category]
-        )
-        shuffle = torch.randperm(self.CATEGORIES, generator=generator)
-        self.fatigue = torch.linspace(0.1, 1, self.CATEGORIES)[shuffle]
-        shuffle = torch.randperm(self.CATEGORIES, generator=generator)
-        self.after_effect = torch.linspace(-after_effect, after_effect, self.CATEGORIES)[shuffle]
+        super().__init__()
+        self.seed, self.discount = seed, discount
+        draws, size, count = self._generator(0), self.SIZE, self.CATEGORIES
+        category = torch.arange(self.ITEMS) % count
+        centres = normalize(self._normal(draws, count, size), dim=-1)
+        spread = self._normal(draws, self.ITEMS, size) / 4
+        quality = 0.6 * self._normal(draws, self.ITEMS)
+        quality = quality + 0.5 * self._normal(draws, count)[category]
+        self.category, self.centres = nn.Buffer(category), nn.Buffer(centres)
+        self.vectors = nn.Buffer(normalize(0.8 * centres[category] + spread, dim=-1))
+        self.quality = nn.Buffer(quality)
+        fatigue = torch.linspace(0.1, 1, count)[torch.randperm(count, generator=draws)]
+        effects = torch.linspace(-after_effect, after_effect, count)
+        self.fatigue = nn.Buffer(fatigue)
+        self.after_effect = nn.Buffer(effects[torch.randperm(count, generator=draws)])
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.value = SoftValue(self.SIZE, self.CATEGORIES).requires_grad_(False)
@@ -172,15 +170,6 @@ class FarLaws:
         """The items, named, with titles and texts."""
         parts = (self.vectors, self.quality, self.category)
         return describe_films(*(part.cpu().numpy() for part in parts))
-
-    def to(self, device: torch.device | str) -> Self:
-        """Copy the laws to a device; drawing from generators stays an affair of the CPU."""
-        moved = copy(self)
-        for name, value in vars(self).items():
-            if isinstance(value, Tensor):
-                setattr(moved, name, value.to(device))
-        moved.value = deepcopy(self.value).to(device)
-        return moved
 
     def _fit(self, settings: str, users: int, steps: int) -> None:
         """Fit V, or read it from the cache, where it lies by its settings and by this very code."""
@@ -269,7 +258,6 @@ class Far(World):
         *,
         seed: int = 0,
         laws: FarLaws | None = None,
-        history_length: int = FarLaws.LOGGED,
         **settings: Any,
     ) -> None:
         laws = fitted_laws(seed) if laws is None else laws
@@ -279,12 +267,11 @@ class Far(World):
             pad(seen, (0, 0, 1, 0)),
             batch_size,
             latent={"taste": (laws.SIZE,), "exposure": (laws.CATEGORIES,)},
-            history_length=history_length,
             offer_size=laws.OFFER,
             repeats=True,
             **settings,
         )
-        self.laws = laws.to(self.device)
+        self.laws = deepcopy(laws).to(self.device)
 
     def begin(self, session: Tensor) -> dict[str, State]:
         """Users who live in one of the categories."""

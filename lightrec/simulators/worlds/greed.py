@@ -111,7 +111,6 @@ class Greed(BaitWorld):
         seed: int = 59,
         words: Words = "plain",
         twins: Sequence[int] = (),
-        history_length: int = 20,
         **settings: Any,
     ) -> None:
         vector = (self.SIZE,)
@@ -123,7 +122,6 @@ class Greed(BaitWorld):
             words=words,
             twins=twins,
             observation_size=2 * self.SIZE + 3,
-            history_length=history_length,
             **settings,
         )
 

@@ -132,6 +132,9 @@ class LongTermSatisfaction(World):
         )
         self.sensitivity, self.memory, self.innovation = sensitivity, memory, innovation
         self.time_budget = time_budget
+        # No policy brings exposure further than 1 / (1 - memory) but by noise.
+        self._edge = 1.1 / (1 - memory) + 4 * innovation
+        self._grid = torch.linspace(-self._edge, self._edge, STATES, dtype=torch.float64)
         self.score = self.item_vectors.squeeze(1)
         """(N + 1,) float32: clickbait scores, uniform between 0 and 1."""
 
@@ -139,7 +142,7 @@ class LongTermSatisfaction(World):
         """Users of different exposure."""
         even = noise.uniform(noise.mix(session, 0)).float() - 0.5
         latent = {"exposure": even.squeeze(1) / (1 - self.memory)}
-        return {Key.LATENT: latent, Key.OBSERVATION: torch.zeros_like(even)}
+        return {Key.LATENT: latent}
 
     def offer(self, state: TensorDictBase) -> Tensor:
         """One document of each part of the catalog; parts are alike."""
@@ -211,15 +214,6 @@ class LongTermSatisfaction(World):
     def catalog(self) -> Catalog:
         """Documents named ``document-1`` to ``document-N``; texts tell chocolate from kale."""
         return describe_documents(self.score[1:].cpu().numpy())
-
-    @property
-    def _edge(self) -> float:
-        # No policy brings exposure further than 1 / (1 - memory) but by noise.
-        return 1.1 / (1 - self.memory) + 4 * self.innovation
-
-    @property
-    def _grid(self) -> Tensor:
-        return torch.linspace(-self._edge, self._edge, STATES, dtype=torch.float64)
 
     @property
     def _spread(self) -> Tensor:

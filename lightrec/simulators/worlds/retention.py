@@ -73,7 +73,6 @@ class Retention(BaitWorld):
         levels: int = 9,
         pull: float = PULL,
         max_steps: int = 300,
-        history_length: int = 20,
         **settings: Any,
     ) -> None:
         if horizon < 2 or levels < 3:
@@ -89,7 +88,6 @@ class Retention(BaitWorld):
             latent={"taste": (self.SIZE,), **dict.fromkeys(single, ())},
             observation_size=self.SIZE + 5,
             max_steps=max_steps,
-            history_length=history_length,
             offer_size=offer_size,
             repeats=True,
             **settings,
