@@ -20,15 +20,7 @@ from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import PADDING, Column, Key
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.simulators import noise
-from lightrec.simulators.session_env import (
-    HIDDEN,
-    Ending,
-    Outcomes,
-    Pay,
-    Response,
-    SessionEnv,
-    State,
-)
+from lightrec.simulators.session_env import Ending, Outcomes, Pay, Response, SessionEnv, State
 
 __all__ = ["Ending", "Outcomes", "Pay", "Response", "Simulator", "State"]
 
@@ -199,7 +191,6 @@ class Simulator(SessionEnv):
 
     def _make_specs(self) -> None:
         """Write the specs, which follow from the settings."""
-        own = self.own_specs()
         specs: dict[str, TensorSpec] = {
             Key.USER: self._numbers(dtype=torch.int64),
             Key.HISTORY: self._indices(self.history_length, self.num_items + 1),
@@ -218,8 +209,9 @@ class Simulator(SessionEnv):
                 specs[Key.SEEN] = self._indices(self.max_steps * self.slate_size, self.num_items)
         if self.ending == "absorbing":
             specs[Key.ABSORBING] = self._flags(1)
-        self._own = list(own)
-        self.observation_spec = Composite({**specs, **own}, shape=self.batch_size)
+        specs |= self.own_specs()
+        self._keys = [*specs]
+        self.observation_spec = Composite(specs, shape=self.batch_size)
         self.action_spec = self._indices(self.slate_size, self.num_items)
 
     def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:
@@ -240,7 +232,7 @@ class Simulator(SessionEnv):
             self._look_at(tensordict, slate)
         response = self.respond(tensordict, slate)
         changed = response.changed
-        if Key.TRUE_REWARD in self._own:  # the value of what was taken, unless a world says another
+        if Key.TRUE_REWARD in self._keys:  # that of what was taken, unless a world says another
             changed = {Key.TRUE_REWARD: response.value.sum(1, keepdim=True), **changed}
         step = tensordict[Key.STEP] + 1
         accepted = response.taken.sum(1, keepdim=True, dtype=torch.float32)
@@ -252,15 +244,13 @@ class Simulator(SessionEnv):
             key = noise.mix(self.chance(tensordict), -2)
             terminated = noise.uniform(key) < response.leave.unsqueeze(1)
         following = {
-            Key.USER: tensordict[Key.USER],
+            **{name: changed.get(name, tensordict[name]) for name in self._keys},
             Key.HISTORY: self.remember(tensordict[Key.HISTORY], slate * response.taken),
             Key.TAKEN: response.taken,
             Key.VALUE: response.value,
             Key.STEP: step,
             Key.ACCEPTED: accepted,
             Key.ACCEPTED_TOTAL: tensordict[Key.ACCEPTED_TOTAL] + accepted,
-            Key.SESSION: tensordict[Key.SESSION],
-            **{name: changed.get(name, tensordict[name]) for name in self._own},
             "reward": self._paid(tensordict, slate, response, changed),
         }
         state = TensorDict(following, batch_size=self.batch_size, device=self.device)
@@ -326,7 +316,7 @@ class Simulator(SessionEnv):
             return (law.probability * law.value.sum(2)).sum(1, keepdim=True)
         known = state.select(Key.USER, Key.HISTORY, Key.STEP, Key.ACCEPTED_TOTAL)
         known[Key.ACTION] = slate
-        seen = {k: x for k, x in changed.items() if isinstance(x, Tensor) and k not in HIDDEN}
+        seen = {k: x for k, x in changed.items() if isinstance(x, Tensor) and k != Key.TRUE_REWARD}
         known["next"] = TensorDict(seen, known.batch_size, device=self.device)
         taken, value = response.taken, response.value
         if law is not None:

@@ -86,10 +86,9 @@ def play(
 
 def even_chance(world: World) -> Callable[[TensorDictBase], Tensor]:
     """Give scores that show anything, evenly, for :func:`play`; the same in every repetition."""
-    width = world.num_items + 1 if world.offer_size is None else world.offer_size
+    columns = torch.arange(world.offer_size or world.num_items + 1, device=world.device)
 
     def scores(state: TensorDictBase) -> Tensor:
-        columns = torch.arange(width, device=world.device)
         return noise.uniform(noise.mix(noise.mix(world.chance(state), -4), columns)).float()
 
     return scores
@@ -200,10 +199,6 @@ def constantly(world: World, appeal: Tensor) -> Callable[[TensorDictBase], Tenso
 
     :param appeal: (N + 1,).
     """
-
-    def scores(state: TensorDictBase) -> Tensor:
-        if world.offer_size is None:
-            return appeal.expand(world.batch_size[0], -1)
-        return appeal[state[Key.CANDIDATES]]
-
-    return scores
+    if world.offer_size is None:
+        return lambda state: appeal.expand(len(state), -1)
+    return lambda state: appeal[state[Key.CANDIDATES]]

@@ -31,21 +31,6 @@ from lightrec.simulators.world import World
 from lightrec.simulators.worlds.texts import describe_films
 
 
-class SoftValue(nn.Module):
-    """V(u, f) of a taste u and an exposure f of so many numbers, averaged over offers."""
-
-    def __init__(self, topics: int, categories: int, width: int = 64) -> None:
-        super().__init__()
-        sizes = (topics + categories, width), (width, width)
-        layers = [layer for size in sizes for layer in (nn.Linear(*size), nn.SiLU())]
-        self.net = nn.Sequential(*layers, nn.Linear(width, 1))
-
-    def forward(self, taste: Tensor, exposure: Tensor) -> Tensor:
-        """Values (...,) of tastes (..., 16) and exposures (..., 20)."""
-        # Values are of the order of ten: the factor keeps the last layer's weights near one.
-        return 10 * self.net(torch.cat([2 * taste, 0.5 * exposure], -1)).squeeze(-1)
-
-
 class UserState(NamedTuple):
     """Hidden state of a batch of B users."""
 
@@ -99,7 +84,9 @@ class FarLaws(nn.Module):
         self.after_effect = nn.Buffer(effects[torch.randperm(count, generator=draws)])
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.value = SoftValue(self.SIZE, self.CATEGORIES).requires_grad_(False)
+            sizes = (size + count, 64), (64, 64)
+            layers = [layer for pair in sizes for layer in (nn.Linear(*pair), nn.SiLU())]
+            self.network = nn.Sequential(*layers, nn.Linear(64, 1)).requires_grad_(False)
         self.bellman_error = 0.0
         """Root mean square over the last tenth of the fit, offers' noise included."""
         if discount > 0:
@@ -134,6 +121,12 @@ class FarLaws(nn.Module):
         tired = self.fatigue[category] * state.exposure.gather(1, category)
         after = (state.exposure @ self.after_effect).unsqueeze(-1)
         return 4 * appeal + self.quality[rows] - tired + after - 2.2
+
+    def value(self, taste: Tensor, exposure: Tensor) -> Tensor:
+        """Soft values V (...,) of tastes (..., 16), exposures (..., 20), averaged over offers."""
+        # Values are of the order of ten: the factor keeps the last layer's weights near one.
+        found: Tensor = self.network(torch.cat([2 * taste, 0.5 * exposure], -1))
+        return 10 * found.squeeze(-1)
 
     @torch.no_grad()
     def action_values(self, state: UserState, items: Tensor) -> Tensor:
@@ -179,18 +172,18 @@ class FarLaws(nn.Module):
         with suppress(OSError, SafetensorError):
             found = load_file(folder / "value.safetensors")
             self.bellman_error = float(found.pop("bellman_error"))
-            self.value.load_state_dict(found)
+            self.network.load_state_dict(found)
             return
         self.bellman_error = self._iterate(users, steps)
-        found = {**self.value.state_dict(), "bellman_error": torch.tensor(self.bellman_error)}
+        found = {**self.network.state_dict(), "bellman_error": torch.tensor(self.bellman_error)}
         with suppress(OSError), appearing(folder) as part:
             save_tensors(found, part / "value.safetensors")
 
     def _iterate(self, users: int, steps: int) -> float:
         """Fit V by soft value iteration along walks of users; gives the RMS Bellman error."""
         generator = self._generator(3)
-        self.value.requires_grad_(True)
-        optimizer = torch.optim.Adam(self.value.parameters(), lr=1e-2)
+        self.network.requires_grad_(True)
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-2)
         schedule = OneCycleLR(optimizer, 1e-2, total_steps=steps, pct_start=0.1)
         state = self.new_users(users, generator)
         # Users of every age are in the batch at once, so that no step sees only young ones.
@@ -210,7 +203,7 @@ class FarLaws(nn.Module):
             age = (age + 1) % self.SESSION
             begun, fresh = (age == 0).unsqueeze(1), self.new_users(users, generator)
             state = UserState(*map(torch.where, (begun, begun), fresh, old))
-        self.value.requires_grad_(False)
+        self.network.requires_grad_(False)
         return float(torch.tensor(errors).mean().sqrt())
 
     def _generator(self, purpose: int) -> torch.Generator:
