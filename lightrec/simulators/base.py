@@ -79,12 +79,10 @@ class Simulator(SessionEnv):
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(batch_size, max_steps=max_steps, ending=ending, device=device)
-        offered = torch.ones(num_items + 1, dtype=torch.bool)
-        if candidates is not None:
-            offered = torch.zeros_like(offered).index_fill_(0, candidates.cpu(), True)
-        offered[0] = False
-        self.offered = offered.to(self.device)
-        self._showable = self.offered.nonzero().squeeze(1)
+        showable = torch.arange(1, num_items + 1) if candidates is None else candidates
+        self._showable = showable.to(self.device)
+        nothing = torch.zeros(num_items + 1, dtype=torch.bool, device=self.device)
+        self.offered = nothing.index_fill(0, self._showable, True)
         if offer_size is not None and offer_size > len(self._showable):
             raise RecipeError(
                 f"offer_size is {offer_size}, and {len(self._showable)} items may be shown at all; "
@@ -164,11 +162,11 @@ class Simulator(SessionEnv):
             declined = (taken == PADDING).all(1, keepdim=True) * (self.num_items + 1)
             taken = torch.cat([taken[:, :1] + declined, taken[:, 1:]], 1)
         enters = taken > PADDING
-        at_most_one = taken.shape[1] == 1
-        if not (at_most_one or torch.compiler.is_compiling()):
+        several = taken.shape[1] > 1
+        if several and not torch.compiler.is_compiling():
             # A look that pays: baskets move more memory, and most batches hold none.
-            at_most_one = not bool((enters[:, 1:] & enters[:, :-1].cumsum(1).bool()).any())
-        if at_most_one:
+            several = bool((enters.sum(1) > 1).any())
+        if not several:
             item = taken.sum(1, keepdim=True)
             return torch.where(item > PADDING, torch.cat([history[:, 1:], item], 1), history)
         rank = enters.cumsum(1)
@@ -303,11 +301,7 @@ class Simulator(SessionEnv):
         return true if isinstance(true, Tensor) else response.value.sum(1, keepdim=True)
 
     def _paid(
-        self,
-        state: TensorDictBase,
-        slate: Tensor,
-        response: Response,
-        changed: Mapping[str, State],
+        self, state: TensorDictBase, slate: Tensor, response: Response, changed: Mapping[str, State]
     ) -> Tensor:
         law = (response.outcomes or self.outcomes(state, slate)) if self.expected else None
         if self.reward is None:

@@ -1,8 +1,7 @@
 """Contenders that show what scores highest, among them those that know a world's truth.
 
-The best list that is the same for everybody is searched for here. Whoever recommends one list to
-all has looked at no user: a policy that does not beat the best such list has learned nothing of
-people, however well it does.
+The best list that is the same for everybody is searched for here: a policy that does not beat it
+has learned nothing of people, however well it does.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,9 +16,11 @@ from lightrec.keys import PADDING, Key
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.slate_law import ItemSlates, may_be_shown
 from lightrec.simulators import noise
-from lightrec.simulators.rollout import Recorder
+from lightrec.simulators.rollout import Recorder, Sessions
 from lightrec.simulators.rollout import play as play_sessions
 from lightrec.simulators.world import World
+
+Scores = Callable[[TensorDictBase], Tensor]
 
 
 class Scored:
@@ -31,7 +32,7 @@ class Scored:
 
     knows_truth = True
 
-    def __init__(self, scores: Callable[[TensorDictBase], Tensor]) -> None:
+    def __init__(self, scores: Scores) -> None:
         self.scores = scores
 
     def user_vectors(self, history: Tensor) -> Tensor:
@@ -58,33 +59,28 @@ class Played(NamedTuple):
     """(B,) int64: steps."""
 
 
-def play(
-    world: World,
-    scores: Callable[[TensorDictBase], Tensor],
-    seed: int,
-    record: Recorder | None = None,
-) -> Played:
+def play(world: World, scores: Scores, seed: int) -> Played:
     """Play one session a row under common random numbers, showing the highest scores.
 
     Equal seeds bring equal users who meet equal chance, whatever is shown to them: two ways of
     scoring can be compared user by user.
 
     :param scores: see :class:`Scored`.
-    :param record: takes note of every step.
     """
     returns = torch.zeros(world.batch_size[0], device=world.device)
 
     def note(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
         returns.add_(following[Key.TRUE_REWARD].squeeze(1) * alive)
-        if record is not None:
-            record(state, following, alive)
 
+    return Played(returns, _sessions(world, scores, seed, note).length[0].long())
+
+
+def _sessions(world: World, scores: Scores, seed: int, record: Recorder) -> Sessions:
     users = torch.arange(world.batch_size[0])
-    sessions, _ = play_sessions(Scored(scores), world, users, seed, record=note)
-    return Played(returns, sessions.length[0].long())
+    return play_sessions(Scored(scores), world, users, seed, record=record)[0]
 
 
-def even_chance(world: World) -> Callable[[TensorDictBase], Tensor]:
+def even_chance(world: World) -> Scores:
     """Give scores that show anything, evenly, for :func:`play`; the same in every repetition."""
     columns = torch.arange(world.offer_size or world.num_items + 1, device=world.device)
 
@@ -182,7 +178,7 @@ def brings_later(world: World, seed: int, rounds: int) -> Tensor:
 
     for round_ in range(rounds):
         steps.clear()
-        play(world, even_chance(world), seed + 1 + round_, note)
+        _sessions(world, even_chance(world), seed + 1 + round_, note)
         time, clicked, reward, alive = map(torch.stack, zip(*steps, strict=True))
         click = (clicked > PADDING).float().unsqueeze(2)
         known = [torch.ones_like(time), time, time.square(), click, world.item_vectors[clicked]]
@@ -194,7 +190,7 @@ def brings_later(world: World, seed: int, rounds: int) -> Tensor:
     return pad(world.item_vectors, (1, 0), value=1.0) @ weights
 
 
-def constantly(world: World, appeal: Tensor) -> Callable[[TensorDictBase], Tensor]:
+def constantly(world: World, appeal: Tensor) -> Scores:
     """Give scores that show the same list to everybody, for :func:`play`.
 
     :param appeal: (N + 1,).

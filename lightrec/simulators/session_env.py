@@ -149,7 +149,6 @@ class SessionEnv(EnvBase):
         # TorchRL takes the rows it asked for out of a whole batch; the others are not computed.
         rows = asked.reshape(-1).nonzero().squeeze(1)
         fresh, size = self._begin(rows.cpu()), self.batch_size[0]
-
         return fresh.apply(
             lambda part: part.new_zeros(size, *part.shape[1:]).index_copy_(0, rows, part),
             batch_size=[size],
@@ -161,7 +160,6 @@ class SessionEnv(EnvBase):
         if not len(rows):
             return tensordict
         fresh = self._begin(rows.cpu())
-
         return tensordict.apply(
             lambda old, new: old if new is None else old.index_copy(0, rows, new),
             fresh,

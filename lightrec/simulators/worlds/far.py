@@ -246,12 +246,7 @@ class Far(World):
     declined_enter = True
 
     def __init__(
-        self,
-        batch_size: int,
-        *,
-        seed: int = 0,
-        laws: FarLaws | None = None,
-        **settings: Any,
+        self, batch_size: int, *, seed: int = 0, laws: FarLaws | None = None, **settings: Any
     ) -> None:
         laws = fitted_laws(seed) if laws is None else laws
         category = one_hot(laws.category, laws.CATEGORIES)

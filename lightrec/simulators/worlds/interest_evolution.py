@@ -108,10 +108,7 @@ class InterestEvolution(World):
         key = noise.mix(noise.mix(session, 0), torch.arange(len(TOPICS), device=self.device))
         interests = (2 * noise.uniform(key) - 1).float()
         latent = {"interests": interests, "budget": torch.full_like(interests[:, 0], BUDGET)}
-        return {
-            Key.LATENT: latent,
-            Key.OBSERVATION: pad(interests, (0, 1 + self.slate_size)),
-        }
+        return {Key.LATENT: latent, Key.OBSERVATION: pad(interests, (0, 1 + self.slate_size))}
 
     def offer(self, state: TensorDictBase) -> Tensor:
         """One video of each part of the catalog.
