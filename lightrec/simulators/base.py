@@ -264,12 +264,8 @@ class Simulator(SessionEnv):
     ) -> tuple[TensorDict, Tensor, Tensor]:
         """Leave sessions that had ended as they were; give the state, and which end and are cut."""
         gone = before[Key.ABSORBING]
-
-        def stay(new: Tensor, old: Tensor) -> Tensor:
-            return torch.where(gone.view(-1, *[1] * (new.dim() - 1)), old, new)
-
         reward, step = state.pop("reward") * ~gone, state[Key.STEP]
-        state = state.apply(stay, before.select(*state.keys()))
+        state = before.select(*state.keys()).where(gone.squeeze(1), state)
         absorbing = gone | terminated
         state.update({Key.STEP: step, Key.ABSORBING: absorbing, "reward": reward})
         over = (step >= self.max_steps) | (over & ~absorbing)

@@ -95,8 +95,7 @@ def transitions(history: Tensor, candidates: Tensor, choice: Tensor, num_items: 
             f"{choice.shape[1]} steps are not on offer. Give two steps or more, choices among the "
             "candidates, and N + 1 for nothing."
         )
-    steps = choice.shape[1]
-    size = [len(choice), steps]
+    size, steps = choice.shape, choice.shape[1]
     state = {
         Key.USER: torch.arange(len(choice)).unsqueeze(1).expand(size),
         Key.HISTORY: torch.cat([history, choice], 1).unfold(1, history.shape[1], 1)[:, :steps],

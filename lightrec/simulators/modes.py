@@ -30,7 +30,6 @@ def in_mode(simulator: _AnyEnv, mode: Mode) -> _AnyEnv:
     Where a simulator's own rules are already those of the mode it is given back itself, so that
     ``in_mode(simulator, mode) is simulator`` tells that the mode adds nothing there.
 
-    :param simulator: any, of items by mask or by offer, or of continuous actions.
     :raises RecipeError: where there is no such mode, or repeats are forbidden to a simulator that
         shows no items.
     """

@@ -62,9 +62,6 @@ class Played(NamedTuple):
 def play(world: World, scores: Scores, seed: int) -> Played:
     """Play one session a row under common random numbers, showing the highest scores.
 
-    Equal seeds bring equal users who meet equal chance, whatever is shown to them: two ways of
-    scoring can be compared user by user.
-
     :param scores: see :class:`Scored`.
     """
     returns = torch.zeros(world.batch_size[0], device=world.device)

@@ -91,11 +91,9 @@ class LogStarts:
 
     def seen(self, users: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
         """Give all events before ``ends`` as pairs: rows (S,) of the batch and items (S,)."""
-        first = self.offsets[users]
-        counts = ends - first
+        counts = ends - self.offsets[users]
         rows = torch.repeat_interleave(torch.arange(len(users)), counts)
-        before = counts.cumsum(0) - counts
-        positions = torch.arange(len(rows)) - before[rows] + first[rows]
+        positions = torch.arange(len(rows)) + (ends - counts.cumsum(0))[rows]
         return rows, self.items[positions].long()
 
 

@@ -106,5 +106,4 @@ class World(Simulator):
     def start(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Begin sessions; everything follows from their numbers."""
         users = rows if self.given is None else self.given[0][rows]
-        state = {Key.USER: users, **self.begin(session)}
-        return TensorDict(state, batch_size=[len(session)], device=self.device)
+        return TensorDict({Key.USER: users, **self.begin(session)}, [len(rows)], self.device)

@@ -74,14 +74,13 @@ class FarLaws(nn.Module):
         centres = normalize(self._normal(draws, count, size), dim=-1)
         spread = self._normal(draws, self.ITEMS, size) / 4
         quality = 0.6 * self._normal(draws, self.ITEMS)
-        quality = quality + 0.5 * self._normal(draws, count)[category]
+        self.quality = nn.Buffer(quality + 0.5 * self._normal(draws, count)[category])
         self.category, self.centres = nn.Buffer(category), nn.Buffer(centres)
         self.vectors = nn.Buffer(normalize(0.8 * centres[category] + spread, dim=-1))
-        self.quality = nn.Buffer(quality)
-        fatigue = torch.linspace(0.1, 1, count)[torch.randperm(count, generator=draws)]
-        effects = torch.linspace(-after_effect, after_effect, count)
-        self.fatigue = nn.Buffer(fatigue)
-        self.after_effect = nn.Buffer(effects[torch.randperm(count, generator=draws)])
+        grid = torch.linspace(0.1, 1, count)
+        self.fatigue = nn.Buffer(grid[torch.randperm(count, generator=draws)])
+        grid = torch.linspace(-after_effect, after_effect, count)
+        self.after_effect = nn.Buffer(grid[torch.randperm(count, generator=draws)])
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             sizes = (size + count, 64), (64, 64)

@@ -149,8 +149,7 @@ class InterestEvolution(World):
             Key.LATENT: {"interests": interests, "budget": budget.squeeze(1)},
             Key.OBSERVATION: torch.cat([interests, watched, self.quality.take(slate)], 1),
         }
-        leave = (budget <= 0).squeeze(1)
-        return Response(taken, taken * reward, leave, changed)
+        return Response(taken, taken * reward, (budget <= 0).squeeze(1), changed)
 
     def oracle(self, state: TensorDictBase) -> Tensor:
         """Weight of a click times what it brings: minutes watched, less what they cost of others.

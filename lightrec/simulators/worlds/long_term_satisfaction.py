@@ -182,9 +182,8 @@ class LongTermSatisfaction(World):
         """Best expected engagement until the session's end, by dynamic programming in the twin."""
         score = self.score.take(state[Key.CANDIDATES])
         exposure = state[Key.LATENT, "exposure"].unsqueeze(1)
-        steps = self.max_steps
-        if self.ending != "fixed":
-            steps = min(steps, self.time_budget)
+        budget = self.max_steps if self.ending == "fixed" else self.time_budget
+        steps = min(self.max_steps, budget)
         left = (steps - 1 - state[Key.STEP]).clamp_min(0)
         moved = self.memory * exposure - 2 * (score - 0.5)
         place = ((moved / self._edge + 1) / 2 * (STATES - 1)).clamp(0, STATES - 1.001)
