@@ -323,8 +323,8 @@ class SAC(Learner):
 
     def make_loss(self, **settings: Any) -> nn.Module:
         """Build lightrec's loss."""
-        values: Any = list(self.others.values())
-        return CandidateSACLoss(self.policy, values, discount=self.discount, **settings)
+        networks = list(self.others.values())
+        return CandidateSACLoss(self.policy, networks, discount=self.discount, **settings)
 
 
 class MPO(Learner):
@@ -339,8 +339,8 @@ class MPO(Learner):
 
     def make_loss(self, **settings: Any) -> nn.Module:
         """Build lightrec's loss."""
-        values: Any = self.others["first"]
-        return CandidateMPOLoss(self.policy, values, discount=self.discount, **settings)
+        network = self.others["first"]
+        return CandidateMPOLoss(self.policy, network, discount=self.discount, **settings)
 
 
 class SlateQ(Learner):

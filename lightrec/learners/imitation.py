@@ -111,7 +111,5 @@ class SQIL(LearnableReward):
 
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give rewards (..., 1)."""
-        marked: Tensor | None = transition.get(DEMONSTRATED, None)
-        if marked is None:
-            return torch.zeros_like(transition["next", "terminated"], dtype=torch.float32)
-        return marked
+        unmarked = torch.zeros_like(transition["next", "terminated"], dtype=torch.float32)
+        return transition.get(DEMONSTRATED, unmarked)

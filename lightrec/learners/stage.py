@@ -103,14 +103,13 @@ class PolicyStage(StageModule):
                 f"recipe asks for {self.trainer.world_size}. Set trainer.devices to 1; the ranker, "
                 "users_a and users_b stages can train in several."
             )
+        data, hidden = self._data, self.settings.critic_hidden
         if not hasattr(self, "policy"):
-            plain = self._data.make_policy()
-            size, hidden = self._data.slate_size, self.settings.critic_hidden
-            self._build(self._kind.wrap(plain, size, hidden))
+            self._build(self._kind.wrap(data.make_policy(), data.slate_size, hidden))
         (given,) = self._template
         if given is not None and self.reward is None:
-            vectors, size = self._data.vectors, self._data.slate_size
-            self.reward = given.fitted_to(self.policy.feature_size, vectors, size)
+            size = self.policy.feature_size
+            self.reward = given.fitted_to(size, data.vectors, data.slate_size)
 
     @property
     def _kind(self) -> type[Learner]:
@@ -378,9 +377,9 @@ class PolicyStage(StageModule):
             "length": (following[Key.STEP] * following["done"]).sum() / ended,
             "coverage": self._shown[PADDING + 1 :].float().mean(),
         }
-        utility_weight = getattr(self.policy, "utility_weight", None)
-        if isinstance(utility_weight, Tensor):
-            values["utility_weight"] = utility_weight.detach()
+        weight = getattr(self.policy, "utility_weight", None)
+        if weight is not None:
+            values["utility_weight"] = weight.detach()
         self._log_means(values)
 
     def _log_means(self, *outcomes: Mapping[str, Tensor]) -> None:
@@ -391,17 +390,16 @@ class PolicyStage(StageModule):
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Judge the policy on the judging users, always under the same chance."""
-        for name, value in self.judge().items():
-            self.log(f"validation/{name}", value, prog_bar=name == "return", batch_size=1)
+        self.log_dict(self.judge(), batch_size=1)
 
     def judge(self) -> dict[str, float]:
-        """Play the judging sessions, showing the items of highest score."""
+        """Play the judging sessions, showing the items of highest score; give their metrics."""
         ground, seed = self.ground, self.settings.validation_seed
         # Nothing here may move the generator that training draws from.
         with torch.random.fork_rng(), full_precision(self.device):
             sessions, _ = play(self.policy, ground.judging, ground.users, seed)
         self._steps["validation"] += int(sessions.length.sum())
-        return sessions.metrics()
+        return {f"validation/{name}": value for name, value in sessions.metrics().items()}
 
     def write(self, folder: Path) -> dict[str, float]:
         """Save the policy, its encoder included, and the reward if one was learned; judge again.
@@ -414,5 +412,4 @@ class PolicyStage(StageModule):
             self.reward.save_pretrained(folder / REWARD)
         # Lightning has moved the networks to the CPU, and the sessions are where they were.
         self.to(self.ground.judging.device)
-        found = {f"validation/{name}": value for name, value in self.judge().items()}
-        return found | {f"{name}/environment_steps": n for name, n in self._steps.items()}
+        return self.judge() | {f"{name}/environment_steps": n for name, n in self._steps.items()}
