@@ -304,7 +304,7 @@ def summary(metrics: Metrics) -> str:
         head.append(f"with {int(metrics.get(f'{NEW}/users', 0)):,} new users")
     rows = []
     for name, title in titles.items():
-        accepted, length, step = (metrics[f"{ALL}/{name}/{key}"] for key in list(COLUMNS)[:3])
+        accepted, step, length = (metrics[f"{ALL}/{name}/{key}"] for key in RATIOS)
         shown = [spread(of[title]) if title in of else "" for of in groups]
         rows.append([title, number(accepted), number(length, 2), number(step), *shown])
     note = f"B was fitted {_times(metrics)}; intervals count users and fits."

@@ -6,7 +6,6 @@ fitted to the choice among few others, drawn evenly, leaves that law as it is (M
 "Modelling the choice of residential location").
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,6 +30,8 @@ LENGTHS = ("1", "2", "3-4", "5-8", "9-16", "17-32", "33+")
 """Bins of session length."""
 TOP = (1, 2, 5, 10, 20, 50)
 """Per cent of the items, the most frequently chosen first, whose share of the choices is given."""
+Choices = list[tuple[Tensor, Tensor]]
+"""Of each step: sessions, and the items chosen in them."""
 
 
 @dataclass(frozen=True)
@@ -186,8 +187,8 @@ class SimulatedStatistics(Evaluator):
         )
         real = _logged(store, begins, ends)
         if store.candidates is None:
-            rows, items = _chosen_freely(users, starts, real.length, seed, repeats=store.repeats)
-            simulated = replace(real, session=rows, item=items)
+            length = real.length
+            noted = _chosen_freely(users, starts, length, seed, repeats=store.repeats)
         else:
             simulator = UserModelSimulator(
                 users,
@@ -201,10 +202,12 @@ class SimulatedStatistics(Evaluator):
             )
             offers = torch.from_numpy(np.array(store.candidates, dtype=np.int64))
             logged = LoggedOffers(offers, torch.from_numpy(begins), torch.from_numpy(ends))
-            length, rows, items = _played(logged, simulator, seed)
-            simulated = replace(real, length=length, session=rows, item=items)
-            if users.leaving is None:
-                simulated = simulated.cut(real.session.bincount(minlength=len(begins)))
+            length, noted = _played(logged, simulator, seed)
+        session, item = map(torch.cat, zip(*noted, strict=True))
+        order = session.argsort(stable=True)
+        simulated = replace(real, length=length, session=session[order], item=item[order])
+        if store.candidates is not None and users.leaving is None:
+            simulated = simulated.cut(real.session.bincount(minlength=len(begins)))
         found = compare(real, simulated, lengths=users.leaving is not None)
         metrics = {f"statistics/{key}": value for key, value in found.items()}
         return Findings(metrics, [statistics_section(metrics)])
@@ -239,17 +242,10 @@ def _logged(
     )
 
 
-def _by_session(noted: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Put sessions and items that were noted step by step in the order of sessions."""
-    session, item = map(torch.cat, zip(*noted, strict=True))
-    order = session.argsort(stable=True)
-    return session[order], item[order]
-
-
 def _played(
     policy: LoggedOffers, simulator: UserModelSimulator, seed: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Play offers: the sessions' lengths, and sessions and items of all choices."""
+) -> tuple[Tensor, Choices]:
+    """Play offers: the sessions' lengths, and all choices."""
     noted = []
 
     def note(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
@@ -258,14 +254,14 @@ def _played(
 
     everybody = torch.arange(simulator.batch_size[0])
     played, _ = play(policy, simulator, everybody, seed, record=note)
-    return played.length[0].long(), *_by_session(noted)
+    return played.length[0].long(), noted
 
 
 @torch.no_grad()
 def _chosen_freely(
     users: UserModel, starts: LogStarts, length: Tensor, seed: int, *, repeats: bool
-) -> tuple[Tensor, Tensor]:
-    """Let everybody choose among all items, so often (S,): sessions and items of all choices."""
+) -> Choices:
+    """Let everybody choose among all items, so often (S,)."""
     everybody, items = torch.arange(starts.num_users), torch.arange(users.num_items + 1)
     history = starts.history(everybody, starts.ends, users.history_length)
     closed = (items == PADDING).repeat(len(everybody), 1)
@@ -284,7 +280,7 @@ def _chosen_freely(
         if not repeats:
             closed[rows, chosen] = True
         noted.append((rows, chosen))
-    return _by_session(noted)
+    return noted
 
 
 COMPARED = {
