@@ -196,7 +196,7 @@ def choice_auc(users: UserModel, data: ChoiceData, part: int, half: Half) -> flo
     :returns: the share of the other items whose reward is below that of the choice, ties counting
         half; the mean over sets of which something was chosen, NaN where there is none.
     """
-    sums = torch.zeros(2, dtype=torch.float64)
+    found = [torch.zeros(0, dtype=torch.float64)]
     for history, sets, choice, _ in _held_out(users, data, part, half):
         taken = choice < sets.shape[1]
         offered, slot = sets[taken], choice[taken].unsqueeze(1)
@@ -204,11 +204,8 @@ def choice_auc(users: UserModel, data: ChoiceData, part: int, half: Half) -> flo
         own = rewards.gather(1, slot)
         others = (offered.cpu() != PADDING).scatter(1, slot, False)
         below = ((rewards < own).double() + 0.5 * (rewards == own)) * others
-        counts = others.sum(1)
-        several = counts > 0
-        sums[0] += (below.sum(1)[several] / counts[several]).sum()
-        sums[1] += several.sum()
-    return float(sums[0] / sums[1])
+        found.append(below.sum(1) / others.sum(1))  # NaN of a set without other items
+    return float(torch.cat(found).nanmean())
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """Data of the stages users_a and users_b: choices of one half of the users, and item vectors."""
 
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.encoders.base import Encoder, item_vectors
 from lightrec.errors import RecipeError, RunError
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
-from lightrec.users.choice_sets import Batch, ChoiceSets, EventBatches
+from lightrec.users.choice_sets import Batch, ChoiceSets, EventBatches, own_rows
 from lightrec.users.halves import Half, in_half
 
 ITEMS = "items.safetensors"
@@ -174,7 +174,8 @@ class ChoiceData(LogData):
         events = self.events(part, half)
         share.check(len(events), "events")
         sampler = EventBatches(events, size, self.seed, shuffle=shuffle, limit=limit, share=share)
-        return DataLoader(self.sets, batch_size=None, sampler=sampler, num_workers=self.num_workers)
+        loading: dict[str, Any] = {"sampler": sampler, "num_workers": self.num_workers}
+        return DataLoader(self.sets, None, collate_fn=partial(own_rows, share=share), **loading)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Training choices, in an order that follows from seed and epoch."""

@@ -20,8 +20,8 @@ from lightrec.keys import PADDING, Key
 
 Batch: TypeAlias = dict[str, Tensor]
 Integers: TypeAlias = NDArray[np.int64]
-Request: TypeAlias = tuple[tuple[int, ...], Integers] | tuple[tuple[int, ...], Integers, Share]
-"""Seeds of the draws, positions (B,) of events in the store, and the process that asks."""
+Request: TypeAlias = tuple[tuple[int, ...], Integers]
+"""Seeds of the draws, and positions (B,) of events in the store."""
 
 
 class ChoiceSets(Dataset[Batch]):
@@ -83,15 +83,13 @@ class ChoiceSets(Dataset[Batch]):
 
     def __getitem__(self, request: Request) -> Batch:
         """Give the batch of some events."""
-        seeds, events, *share = request
+        seeds, events = request
         generator = np.random.default_rng(seeds)
         store = self.store
         users = store.users_of(events)
         history = store.histories(users, events, self.history_length)
         taken = np.asarray(store.items)[events].astype(np.int64)
-        first = np.zeros((len(events), self.candidates), np.int64)
-        first[:, 0] = taken
-        sets = self._offers(first, users, events, generator)
+        sets = self._offers(users, events, generator, taken)
         number = sets.shape[1]
         slot = np.where(taken > store.num_items, number, (sets == taken[:, None]).argmax(1))
         weight = np.ones(len(events), np.float32)
@@ -117,8 +115,7 @@ class ChoiceSets(Dataset[Batch]):
             Key.WEIGHT: weight,
             **dict(zip((Key.NEXT_CANDIDATES, Key.ENDED, Key.CUT), following, strict=False)),
         }
-        number = len(events)
-        return {key: torch.from_numpy(_own(x, number, *share)) for key, x in arrays.items()}
+        return {key: torch.from_numpy(x) for key, x in arrays.items()}
 
     def _following(
         self, users: Integers, events: Integers, generator: np.random.Generator
@@ -127,11 +124,8 @@ class ChoiceSets(Dataset[Batch]):
         if self.ended is None:
             return []
         ended, last = self.ended[events], self.last[events]
-        after = events + 1  # an item taken counts as met
-        if self.store.candidates is not None:
-            after = np.minimum(after, len(self.store) - 1)
-        empty = np.zeros((len(events), self.candidates), np.int64)
-        sets = self._offers(empty, users, after, generator)
+        # An item taken counts as met.
+        sets = self._offers(users, events + 1, generator)
         return [np.where(last[:, None], PADDING, sets), ended, last & ~ended]
 
     def _declined(
@@ -140,19 +134,25 @@ class ChoiceSets(Dataset[Batch]):
         """Sets of which nothing was chosen (B, C): of other events, or drawn."""
         if self.store.candidates is not None:
             events = generator.choice(self.offered, len(events))
-        empty = np.zeros((len(events), self.candidates), np.int64)
-        return self._offers(empty, users, events, generator)
+        return self._offers(users, events, generator)
 
     def _offers(
-        self, sets: Integers, users: Integers, events: Integers, generator: np.random.Generator
+        self,
+        users: Integers,
+        events: Integers,
+        generator: np.random.Generator,
+        taken: Integers | int = PADDING,
     ) -> Integers:
-        """The logged sets (B, C) of events; else given ones, whose zeros are filled.
+        """The logged sets (B, C) of events; else what was taken (B,), if any, and drawn items.
 
-        They become different items, each drawn evenly from those that may be shown to the user and,
+        They are different items, each drawn evenly from those that may be shown to the user and,
         unless items repeat, that the user had not met before the event.
         """
         if self.store.candidates is not None:
-            return np.asarray(self.store.candidates[events]).astype(np.int64)
+            logged = self.store.candidates[np.minimum(events, len(self.store) - 1)]
+            return np.asarray(logged).astype(np.int64)
+        sets = np.zeros((len(events), self.candidates), np.int64)
+        sets[:, 0] = taken
         free = sets == PADDING
         allowed = eligible(self.store, users)
         for _ in range(self.ROUNDS):
@@ -189,12 +189,10 @@ def forgetting(history: Integers, rate: float, generator: np.random.Generator) -
     return np.take_along_axis(kept, order, 1)
 
 
-def _own(array: NDArray[Any], rows: int, share: Share = Share(0, 1)) -> NDArray[Any]:  # noqa: B008
-    """Take a process's rows out of arrays (M · B, ...) of M blocks of B rows."""
-    if share.world == 1:
-        return array
-    blocks = array.reshape(-1, rows, *array.shape[1:])
-    return blocks[:, share.rows].reshape(-1, *array.shape[1:])
+def own_rows(batch: Batch, share: Share) -> Batch:
+    """Take a process's rows out of a batch, whose columns (M · B, ...) are M blocks of B rows."""
+    each = {key: x.unflatten(0, (-1, len(batch[Key.HISTORY]))) for key, x in batch.items()}
+    return {key: x[:, share.rows].flatten(0, 1) for key, x in each.items()}
 
 
 class EventBatches(Sampler[Request]):
@@ -203,7 +201,7 @@ class EventBatches(Sampler[Request]):
     :param events: positions in the store.
     :param shuffle: a new order and new draws each epoch; otherwise the same each time.
     :param limit: at most so many events an epoch, drawn anew each time; None for all.
-    :param share: of a process among several; each gets its rows of every batch.
+    :param share: of a process among several, which :func:`own_rows` gives its rows of every batch.
     """
 
     def __init__(
@@ -238,4 +236,4 @@ class EventBatches(Sampler[Request]):
             # The last batch takes the rows that are too few for a batch of all processes.
             end = None if number == len(self) - 1 else (number + 1) * self.batch_size
             rows, seeds = events[number * self.batch_size : end], (self.seed, int(self.shuffle))
-            yield (*seeds, epoch, number), rows, self.share
+            yield (*seeds, epoch, number), rows

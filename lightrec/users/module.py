@@ -217,8 +217,8 @@ class ChoiceModule(StageModule):
         own, other = data.half, OTHER[data.half]
         popularity = fit_popularity(data)
         alone = users.replaced(members=users.members[:1])
-        metrics = assess(alone, popularity, data, TEST, own)
-        cells = {"validation/": (alone, VALIDATION, own)}
+        metrics = {}
+        cells = {"": (alone, TEST, own), "validation/": (alone, VALIDATION, own)}
         if len(users.members) > 1:
             cells["ensemble/"] = users, TEST, own
         if other != own:

@@ -35,9 +35,9 @@ class UserPart(Part):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def _inputs(self, *row: Tensor) -> tuple[Tensor, ...]:
+    def _inputs(self, *row: Tensor) -> Tensor:
         # A state (B, S) and numbers (B, ·), of the arguments of ``forward``.
-        return row[:2]
+        return torch.cat(row[:2], 1)
 
     @abstractmethod
     def log_likelihood(self, *row: Tensor) -> Tensor:
@@ -45,14 +45,14 @@ class UserPart(Part):
 
     def network(self, *row: Tensor) -> Tensor:
         """Outputs (B, outputs) given arguments of ``forward``, clamped to the logged range."""
-        known = (torch.cat([x.float() for x in self._inputs(*row)], 1) - self.mean) / self.scale
+        known = (self._inputs(*row) - self.mean) / self.scale
         known = known.clamp(-FARTHEST, FARTHEST)  # simulated sessions go beyond
         found: Tensor = self.linear(known) + self.hidden(known)
         return found
 
     def standardise(self, *row: Tensor) -> None:
         """Take the inputs' mean and spread; one that is constant in the log has no effect."""
-        known = torch.cat([x.float() for x in self._inputs(*row)], 1)
+        known = self._inputs(*row)
         self.mean.copy_(known.mean(0))
         spread = known.std(0, correction=0)
         self.scale.copy_(spread.where(spread > 1e-4, torch.inf))
@@ -92,9 +92,9 @@ class LeavingModel(UserPart):
         level = self.levels(step.squeeze(1).clamp_max(self.levels.num_embeddings - 1))
         return (level + self.network(state, step, accepted_total, accepted)).squeeze(1)
 
-    def _inputs(self, *row: Tensor) -> tuple[Tensor, ...]:
-        state, step, accepted_total, accepted = row
-        return state, step.float().log(), accepted_total / step, accepted_total.log1p(), accepted
+    def _inputs(self, *row: Tensor) -> Tensor:
+        state, step, total, accepted = row
+        return torch.cat([state, step.float().log(), total / step, total.log1p(), accepted], 1)
 
     def log_likelihood(self, *row: Tensor) -> Tensor:
         """Log-likelihood (B,) of whether sessions end, (B,) bool, after a step."""
@@ -177,9 +177,9 @@ class ReturnModel(UserPart):
         density = torch.exp(-standard.square() / 2) / math.sqrt(2 * math.pi)
         return self.log_longest - deviation * (standard * below + density), 1 - below
 
-    def _inputs(self, *row: Tensor) -> tuple[Tensor, ...]:
+    def _inputs(self, *row: Tensor) -> Tensor:
         state, step, accepted_total = row
-        return state, step.float().log(), accepted_total / step
+        return torch.cat([state, step.float().log(), accepted_total / step], 1)
 
     def log_likelihood(self, *row: Tensor) -> Tensor:
         """Log-likelihood (B,) of the seconds (B,) until the next session, or, where (B,) bool is

@@ -109,7 +109,7 @@ def _linear_sets(
 ) -> Iterator[LinearSets]:
     """Give a part's choices as features, with their effects on later offers as an offset."""
     events = data.events(part)
-    for seeds, rows, *_ in EventBatches(events, 2048, data.seed, shuffle=False, limit=limit):
+    for seeds, rows in EventBatches(events, 2048, data.seed, shuffle=False, limit=limit):
         batch = data.sets[seeds, rows]
         history, items = batch[Key.HISTORY], batch[Key.CANDIDATES]
         # Padding has neither value nor reward.

@@ -149,7 +149,8 @@ class UserModel(Part):
             return alone, alone.new_zeros(len(alone))
         each = torch.stack([m.log_probabilities(history, items) for m in self.members])
         mean = each.logsumexp(0) - torch.tensor(float(len(each)), device=each.device).log()
-        return mean, (_entropy(mean) - _entropy(each).mean(0)).clamp_min(0)
+        whole, own = (torch.special.entr(law.exp()).sum(-1) for law in (mean, each))
+        return mean, (whole - own.mean(0)).clamp_min(0)
 
     def leave(
         self,
@@ -204,8 +205,3 @@ class UserModel(Part):
     def reward(self, history: Tensor, items: Tensor, user: Tensor | None = None) -> Tensor:
         """Rewards (B, C) of items (B, C), in nats, nothing being worth 0."""
         return (self.reward_model or self.choice).reward(history, items)
-
-
-def _entropy(log_probabilities: Tensor) -> Tensor:
-    there = log_probabilities > -torch.inf
-    return -torch.where(there, log_probabilities.exp() * log_probabilities, 0).sum(-1)

@@ -117,7 +117,7 @@ def test_batches_are_shuffled_by_seed_and_epoch():
         sampler.set_epoch(epoch)
         requests = list(sampler)
         assert len(requests) == len(sampler)
-        return np.concatenate([rows for _, rows, _ in requests]), [seeds for seeds, *_ in requests]
+        return np.concatenate([rows for _, rows in requests]), [seeds for seeds, _ in requests]
 
     (first, seeds), (again, _), (later, other) = order(0), order(0), order(1)
     assert (np.sort(first) == events).all()

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
@@ -185,8 +185,10 @@ def fit_continuation(
     for batch in batches:
         columns = (Key.HISTORY, Key.CANDIDATES, Key.WEIGHT)
         history, items, weight = (batch[column].to(normal.device) for column in columns)
-        now = blocks(_with_one(model.state(history)), len(items))
-        idle = blocks(_with_one(model.after_nothing(history)), len(items))
+        now, idle = (
+            blocks(pad(state, (0, 1), value=1.0).double(), len(items))
+            for state in (model.state(history), model.after_nothing(history))
+        )
         surprise = -model.log_probabilities(history, items)[:, -1].double()
         weighted = now * weight.double().unsqueeze(-1)
         normal += weighted.T @ (now - model.survival_discount * idle)
@@ -214,7 +216,3 @@ def with_assumptions(
     other.nothing_shift += math.log(nothing_odds_ratio)
     fit_continuation(other, batches, **given)
     return other
-
-
-def _with_one(state: Tensor) -> Tensor:
-    return torch.cat([state, torch.ones_like(state[:, :1])], -1).double()

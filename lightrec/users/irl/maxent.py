@@ -93,9 +93,8 @@ class TasteMixture(RewardLearner):
         super().__init__()
         if kinds < 2:
             raise RecipeError(f"kinds is {kinds}; a mixture has two kinds of people or more.")
-        self.kinds, self.memory, self.rate, self.ramp = kinds, memory, rate, ramp
+        self.kinds, self.memory = kinds, memory
         self.parts = nn.ModuleList(MaxEnt(rate=rate, ramp=ramp) for _ in range(kinds))
-        self.gate: Gate
 
     def build(self, make: Make, discount: float) -> None:
         """Make the parts, which differ by their random beginnings, and the gate."""
