@@ -56,13 +56,12 @@ class SessionLog:
         steps = {name: torch.cat([s[name] for s in self._steps]).numpy() for name in self._steps[0]}
         order = np.lexsort((steps["step"], steps["round"], steps["user"]))
         steps = {name: values[order] for name, values in steps.items()}
-        count = len(order)
         session = pl.Series("session", steps["user"]).cast(pl.String)
         if self.users is None or self._rounds > 1:
             session = session + "-" + pl.Series(steps["round"]).cast(pl.String)
         user = session if self.users is None else pl.Series(self.users).gather(steps["user"])
         shown = pl.Series(steps["slate"].flatten() - 1)
-        names = self.items.gather(shown.set(shown < 0, None)).reshape((count, -1))
+        names = self.items.gather(shown.set(shown < 0, None)).reshape((len(order), -1))
         offered = names.arr.to_list().list.drop_nulls()
         # An event for each item taken, or one for a slate of which nothing was.
         took = steps["taken"]

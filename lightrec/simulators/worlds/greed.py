@@ -54,8 +54,7 @@ class BaitWorld(World):
         bait = -0.7 * quality + 0.5 * torch.randn(num_items, 1, generator=draws)
         items = torch.cat([normalize(topics[topic] + spread, dim=1), quality, bait], 1)
         chosen = torch.tensor([*range(num_items), *(item - 1 for item in twins)])
-        vectors = pad(items[chosen], (0, 0, 1, 0))
-        super().__init__(vectors, batch_size, latent=latent, **settings)
+        super().__init__(pad(items[chosen], (0, 0, 1, 0)), batch_size, latent=latent, **settings)
         self.seed, self.words, self.twins = seed, words, twins
         self.topic = topic[chosen]
         self.topics = topics.to(self.device)
