@@ -148,13 +148,23 @@ def arguments_of(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not any(isinstance(value, Mapping | list) for value in given.values()):
         return dict(given)
-    types = get_type_hints(kind.__init__)  # type: ignore[misc]
+    types = _types(kind)
     return {name: built(value, types.get(name, object)) for name, value in given.items()}
 
 
 def instantiate(kind: type[_Base], given: Mapping[str, Any]) -> _Base:
     """Make a Lightning module of the arguments that its checkpoint holds."""
-    return kind(**arguments_of(kind, given))
+    # Where a constructor passes settings on, Lightning hands over more than the bases' take.
+    taken = _types(kind)
+    return kind(**arguments_of(kind, {name: v for name, v in given.items() if name in taken}))
+
+
+def _types(kind: type) -> dict[str, Any]:
+    """Give the types of a constructor's arguments, and of those that it passes on to its bases'."""
+    types: dict[str, Any] = {}
+    for base in reversed(kind.__mro__):
+        types |= get_type_hints(base.__init__)  # type: ignore[misc]
+    return types
 
 
 def _may_import(module: str, dotted: str) -> bool:

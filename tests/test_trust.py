@@ -391,11 +391,11 @@ def test_a_plugin_s_own_package_is_imported_where_it_may_load(lightrec_plugins, 
         trusted_class(name, Policy)
     monkeypatch.delenv("LIGHTREC_DISABLED_PLUGINS")
     monkeypatch.setenv("LIGHTREC_LOAD_PLUGINS", "video")
-    lightrec_plugins._found = None
+    lightrec_plugins.installed.cache_clear()
     with pytest.raises(RunError):
         trusted_class(name, Policy)
     monkeypatch.delenv("LIGHTREC_LOAD_PLUGINS")
-    lightrec_plugins._found = None
+    lightrec_plugins.installed.cache_clear()
     # The module is not the plugin's own package: only the class that it declares may be imported.
     assert point.value == "hooks_of_chess"
     with pytest.raises(RunError):
