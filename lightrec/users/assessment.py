@@ -1,5 +1,6 @@
 """Measures of user models: likelihood, calibration, order within sets, disagreement of members."""
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -190,11 +191,11 @@ def assess(
 
 
 @torch.no_grad()
-def choice_auc(users: UserModel, data: ChoiceData, part: int, half: Half) -> float:
+def choice_auc(users: UserModel, data: ChoiceData, part: int, half: Half) -> float | None:
     """How well a reward separates the choice from the rest of its set.
 
     :returns: the share of the other items whose reward is below that of the choice, ties counting
-        half; the mean over sets of which something was chosen, NaN where there is none.
+        half; the mean over sets of which something was chosen, None where none has a second item.
     """
     found = [torch.zeros(0, dtype=torch.float64)]
     for history, sets, choice, _ in _held_out(users, data, part, half):
@@ -205,15 +206,17 @@ def choice_auc(users: UserModel, data: ChoiceData, part: int, half: Half) -> flo
         others = (offered.cpu() != PADDING).scatter(1, slot, False)
         below = ((rewards < own).double() + 0.5 * (rewards == own)) * others
         found.append(below.sum(1) / others.sum(1))  # NaN of a set without other items
-    return float(torch.cat(found).nanmean())
+    mean = float(torch.cat(found).nanmean())
+    return None if math.isnan(mean) else mean
 
 
 @torch.no_grad()
-def future_share(users: UserModel, data: ChoiceData, part: int, half: Half) -> float:
+def future_share(users: UserModel, data: ChoiceData, part: int, half: Half) -> float | None:
     """The share of the future, as opposed to reward, in the utilities of a choice.
 
     :returns: the root mean square of utility minus reward within sets, over that of the utility,
-        each less its mean over the set; 0 where users do not look ahead, NaN without any set.
+        each less its mean over the set; 0 where users do not look ahead, None where no set has two
+        items of different utility.
     """
     sums = torch.zeros(2, dtype=torch.float64)
     for history, sets, *_ in _held_out(users, data, part, half):
@@ -224,7 +227,7 @@ def future_share(users: UserModel, data: ChoiceData, part: int, half: Half) -> f
             values = torch.where(there > 0, values.double().cpu(), 0.0)
             centred = values - values.sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp_min(1)
             sums[number] += (centred.square() * there).sum()
-    return float((sums[0] / sums[1]).sqrt())
+    return float((sums[0] / sums[1]).sqrt()) if sums[1] else None
 
 
 def events_of(store: EventStore, sessions: NDArray[np.int64]) -> NDArray[np.int64]:

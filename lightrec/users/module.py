@@ -217,19 +217,21 @@ class ChoiceModule(StageModule):
         own, other = data.half, OTHER[data.half]
         popularity = fit_popularity(data)
         alone = users.replaced(members=users.members[:1])
-        metrics = {}
+        metrics: dict[str, float] = {}
+        within = {
+            "auc": choice_auc(users, data, TEST, own),
+            "future_share": future_share(users, data, TEST, own),
+        }
         cells = {"": (alone, TEST, own), "validation/": (alone, VALIDATION, own)}
         if len(users.members) > 1:
             cells["ensemble/"] = users, TEST, own
         if other != own:
             cells["other_half/"] = alone, TEST, other
-            metrics["other_half/auc"] = choice_auc(users, data, TEST, other)
+            within["other_half/auc"] = choice_auc(users, data, TEST, other)
         for prefix, (model, part, half) in cells.items():
             found = assess(model, popularity, data, part, half)
             metrics |= {f"{prefix}{name}": value for name, value in found.items()}
-        metrics["auc"] = choice_auc(users, data, TEST, own)
-        metrics["future_share"] = future_share(users, data, TEST, own)
-        return metrics
+        return metrics | {name: value for name, value in within.items() if value is not None}
 
 
 def bootstrap_times(data: ChoiceData, number: int) -> Tensor:

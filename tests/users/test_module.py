@@ -12,6 +12,7 @@ from lightrec.data.store import TRAIN, VALIDATION, EventStore
 from lightrec.errors import RecipeError
 from lightrec.rewards.accepted import LearnedReward
 from lightrec.rewards.base import RewardContext
+from lightrec.users import assessment
 from lightrec.users.assessment import (
     assess,
     calibrate,
@@ -186,6 +187,16 @@ class Ranks(torch.nn.Module):
 def test_auc_of_choices_by_hand(folders, rewards, expected):
     found = choice_auc(Ranks(rewards), data_of(folders), VALIDATION, "a")
     assert found == pytest.approx(expected)
+
+
+def test_offers_of_one_item_have_no_order(folders, monkeypatch):
+    data, users = data_of(folders), Ranks([2.0])
+    users.utilities = users.reward
+    alone = torch.tensor([[3], [1]])
+    held_out = [(torch.zeros(2, 1, dtype=torch.int64), alone, torch.tensor([0, 1]), torch.ones(2))]
+    monkeypatch.setattr(assessment, "_held_out", lambda *arguments: held_out)
+    assert choice_auc(users, data, VALIDATION, "a") is None
+    assert future_share(users, data, VALIDATION, "a") is None
 
 
 def test_halves_do_not_meet(folders):
