@@ -222,11 +222,11 @@ def future_share(users: UserModel, data: ChoiceData, part: int, half: Half) -> f
     for history, sets, *_ in _held_out(users, data, part, half):
         history = blocks(history, len(sets))
         utility = users.utilities(history, sets)
-        there = (sets != PADDING).double().cpu()
-        for number, values in enumerate((utility - users.reward(history, sets), utility)):
-            values = torch.where(there > 0, values.double().cpu(), 0.0)
-            centred = values - values.sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp_min(1)
-            sums[number] += (centred.square() * there).sum()
+        there = (sets != PADDING).cpu()
+        both = torch.stack([utility - users.reward(history, sets), utility]).double().cpu()
+        both = both.masked_fill(~there, 0.0)
+        centred = both - both.sum(2, keepdim=True) / there.sum(1, keepdim=True).clamp_min(1)
+        sums += (centred.square() * there).sum((1, 2))
     return float((sums[0] / sums[1]).sqrt()) if sums[1] else None
 
 

@@ -104,9 +104,8 @@ class ChoiceSets(Dataset[Batch]):
             weight = np.concatenate([weight, np.float32(self.nothing_odds) * weight])
             if following:
                 goes_on = np.zeros(len(events), bool)
-                again = self._declined(users, events, coming)
-                more = zip(following, (again, goes_on, goes_on), strict=True)
-                following = [np.concatenate(pair) for pair in more]
+                again = [self._declined(users, events, coming), goes_on, goes_on]
+                following = [np.concatenate(pair) for pair in zip(following, again, strict=True)]
         arrays = {
             Key.USER: np.tile(users, len(slot) // max(len(users), 1)),
             Key.HISTORY: history,

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
@@ -77,11 +78,8 @@ class IQLearn(LookingAhead):
     def build(self, make: Make, discount: float) -> None:
         """Make u, W, and b on W's states."""
         super().build(make, discount)
-        self.base = nn.Sequential(
-            nn.Linear(self.value.trunk.state_size, self.value.hidden_size),
-            nn.SiLU(),
-            nn.Linear(self.value.hidden_size, 1),
-        )
+        size, width = self.value.trunk.state_size, self.value.hidden_size
+        self.base = nn.Sequential(nn.Linear(size, width), nn.SiLU(), nn.Linear(width, 1))
 
     def loss(self, batch: Batch, progress: float) -> Tensor:
         """Minus the objective, the anchor, and half W's squared error."""
@@ -112,12 +110,11 @@ class IQLearn(LookingAhead):
 
     def _later(self, history: Tensor, batch: Batch) -> Tensor:
         """V(s′) (R,) after the choices, 0 where the session ended."""
-        nothing = torch.full_like(history[:, :1], self.reward_network.num_items + 1)
-        options = torch.cat([batch[Key.CANDIDATES], nothing], 1)
-        taken = options.gather(1, batch[Key.CHOICE].unsqueeze(1))
+        nothing = self.reward_network.num_items + 1
+        taken = chosen(pad(batch[Key.CANDIDATES], (0, 1), value=nothing), batch).unsqueeze(1)
         after = torch.cat([history[:, 1:], taken], 1)
         if not self.reward_network.records_nothing:
-            after = torch.where(taken > self.reward_network.num_items, history, after)
+            after = torch.where(taken == nothing, history, after)
         base, utilities = self._parts(after, batch[Key.NEXT_CANDIDATES])
         with torch.no_grad():
             predicted = self.slow(after)
