@@ -199,7 +199,7 @@ class EventBatches(Sampler[Request]):
 
     :param events: positions in the store.
     :param shuffle: a new order and new draws each epoch; otherwise the same each time.
-    :param limit: at most so many events an epoch, drawn anew each time; None for all.
+    :param limit: at most so many events an epoch, drawn from all; None for all.
     :param share: of a process among several, which :func:`own_rows` gives its rows of every batch.
     """
 
@@ -227,10 +227,10 @@ class EventBatches(Sampler[Request]):
 
     def __iter__(self) -> Iterator[Request]:
         epoch = self.epoch if self.shuffle else 0
-        events = self.events[: self.limit]
+        events = self.events
         if self.shuffle or self.limit < len(events):
-            order = np.random.default_rng((self.seed, epoch)).permutation(len(self.events))
-            events = self.events[order[: self.limit]]
+            order = np.random.default_rng((self.seed, epoch)).permutation(len(events))
+            events = events[order[: self.limit]]
         for number in range(len(self)):
             # The last batch takes the rows that are too few for a batch of all processes.
             end = None if number == len(self) - 1 else (number + 1) * self.batch_size
