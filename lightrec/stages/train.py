@@ -285,12 +285,13 @@ def fit(stage: Stage, watchers: Sequence[Callback] = ()) -> RecipeCLI:
     return cli
 
 
-def train(stage: Stage) -> None:
+def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
     """Train a stage, or go on from the last finished epoch, and put its files in place.
 
+    :param watchers: callbacks in addition to the stage's and the recipe's own.
     :raises RecipeError: where the recipe has no seed.
     """
-    cli = fit(stage)
+    cli = fit(stage, watchers)
     end_processes(cli.trainer)
     best = stage.work / "best.ckpt"
     if best.is_file():
