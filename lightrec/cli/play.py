@@ -73,7 +73,7 @@ def simulate(
     on = arena(what, sessions, seed, dict(map(setting, set)), model).in_mode(mode)
     if out is not None:
         print(table({policy[0]: on.write_log(policy[0], sessions, seed, out)}))
-        print(f"{out}: read it with `lightrec run generic --log {out}`")
+        print(f"{out}: read it with `lightrec run {on.domain} --log {out}`")
         return
     players = {name: on.policy(name) for name in policy}
     play = partial(on.play, sessions=sessions, seed=seed, deterministic=not draw)

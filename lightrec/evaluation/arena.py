@@ -1,7 +1,7 @@
 """A simulator to play in: a world by its name, or the user models of a run."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 
 from lightrec import plugins
-from lightrec.data.catalog import Catalog
+from lightrec.data.catalog import Catalog, Users
+from lightrec.data.domain import Domain
+from lightrec.data.readers.base import Tables
+from lightrec.data.readers.canonical import write_tables
 from lightrec.errors import RecipeError
 from lightrec.evaluation.base import Table
 from lightrec.evaluation.contenders import chosen_users, run_contenders, world_contenders
@@ -41,18 +44,20 @@ class Arena:
     :param simulator: of U sessions.
     :param users: (U,) int64.
     :param catalog: the items in the order of their numbers.
-    :param names: of the users, where they have any.
+    :param people: the user table, where the users have names.
     :param policies: how the contenders that are known by a word are made.
     :param build: makes a policy of an installed class with settings; None where none plays.
+    :param domain: whose rules the sessions keep.
     """
 
     title: str
     simulator: Simulator
     users: Tensor
     catalog: Catalog
-    names: Sequence[str] | None
+    people: Users | None
     policies: Mapping[str, Callable[[], Contender]]
     build: Callable[[type[Policy], Mapping[str, Any]], Policy] | None = None
+    domain: str = Domain.name
 
     def in_mode(self, mode: Mode) -> "Arena":
         """Give the same in a mode of judging; itself where the mode adds nothing to its rules."""
@@ -101,15 +106,16 @@ class Arena:
     def write_log(self, policy: str, sessions: int, seed: int, out: Path) -> Sessions:
         """Play at least so many sessions with drawn slates and write them as a canonical log.
 
-        :param out: a folder, which gets ``log.parquet``, ``catalog.parquet``, and in
-            ``simulation.json`` what they came from: the simulator, the behavior policy, the seed.
+        :param out: a folder, which gets ``log.parquet``, ``catalog.parquet``, ``users.parquet``
+            where the users have names, and in ``simulation.json`` what they came from: the
+            simulator, the behavior policy, the seed.
         """
-        log = SessionLog(self.catalog.items[Column.ITEM].to_list(), self.names)
+        names = None if self.people is None else self.people.users[Column.USER].to_list()
+        log = SessionLog(self.catalog.items[Column.ITEM].to_list(), names)
         contender = self.policy(policy)
         found = self.play(contender, sessions, seed, deterministic=False, record=log.round)
         out.mkdir(parents=True, exist_ok=True)
-        log.log().write_parquet(out / "log.parquet")
-        self.catalog.write_parquet(out / "catalog.parquet")
+        write_tables(Tables(log.log(), self.catalog, self.people), out)
         facts = {
             "simulator": self.title,
             "behavior_policy": policy,
@@ -181,9 +187,10 @@ def _of_run(run: Run, count: int, seed: int, settings: Mapping[str, Any], model:
         played(model),
         users,
         Catalog(store.catalog),
-        store.user_ids.to_list(),
+        Users(store.users),
         policies,
         lambda kind, settings: kind.from_run(run, **settings),
+        run.domain.name,
     )
 
 

@@ -323,7 +323,9 @@ class Simulator(SessionEnv):
             )
         if law is None:
             return worth.float()
-        return (law.probability * worth.float().view_as(law.probability)).sum(1, keepdim=True)
+        each = worth.float().view_as(law.probability)
+        # What cannot be taken, such as an empty place, may be worth anything, even without bound.
+        return (law.probability * each).where(law.probability > 0, 0).sum(1, keepdim=True)
 
     def _look_at(self, state: TensorDictBase, slate: Tensor) -> None:
         """Refuse slates that a policy may not show.

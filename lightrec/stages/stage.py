@@ -210,10 +210,11 @@ def function_of(stage: Stage) -> tuple[Callable[..., None], dict[str, Any]]:
 
 
 def plugin_marks(settings: str, readers: bool = False) -> dict[str, str]:
-    """Give a content hash of the code of each plugin of which a stage's settings name a part.
+    """Give a content hash of the code of each plugin that a stage's settings name.
 
     A plugin that is being written changes without a change of its version. What counts is the
-    module of each part, and the modules of its package that this one imports.
+    module of each part, function or class that is named, and the modules of its package that this
+    one imports.
 
     :param settings: recipe and overrides as one text.
     :param readers: whether all readers count as named; the one that fits a file is chosen from
@@ -223,8 +224,11 @@ def plugin_marks(settings: str, readers: bool = False) -> dict[str, str]:
     words = {word for token in WORD.findall(settings) for word in (token, token.split(".")[-1])}
     marks = {}
     for package in found.packages[1:]:
-        modules = []
-        for part in found.parts_of(package):
+        parts = found.parts_of(package)
+        own = {path.partition(".")[0] for path in (package.module, *(part.path for part in parts))}
+        dotted = sorted(word for word in words if word.partition(".")[0] in own)
+        modules = [word.rpartition(".")[0] for word in dotted if "." in word]
+        for part in parts:
             module, _, name = part.path.partition(":")
             named = {part.name, name} & words or (readers and part.slot == "readers")
             if named and part.slot != plugins.RECIPES:

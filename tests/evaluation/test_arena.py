@@ -8,6 +8,7 @@ import torch
 
 from lightrec.__main__ import main as lightrec
 from lightrec.data.readers.canonical import CanonicalReader
+from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError
 from lightrec.evaluation import arena as arenas
 from lightrec.keys import Column
@@ -108,10 +109,12 @@ def test_a_run_is_played_in_its_user_models(tiny_run, tmp_path):
     saved = on.play(on.policy(str(tiny_run / "policy")), 80, seed=0)
     assert torch.equal(saved.reward, found["policy"].reward)
     on.write_log("policy", 80, 0, tmp_path / "log")
-    events = CanonicalReader().read(tmp_path / "log").log.events
+    tables = CanonicalReader().read(tmp_path / "log")
+    events = tables.log.events
+    assert tables.users.users.equals(EventStore(tiny_run / "data").users)
     assert events[Column.USER].n_unique() == 40
     assert events[Column.SESSION].n_unique() == 80
-    assert set(events[Column.USER]) <= set(on.names)
+    assert set(events[Column.USER]) <= set(tables.users.users[Column.USER])
 
 
 def test_the_command_says_what_cannot_be_done(tiny_run, tmp_path, capsys):

@@ -174,6 +174,19 @@ def test_expected_reward_is_the_mean_over_the_outcomes():
     torch.testing.assert_close(found, torch.full((3,), expected))
 
 
+def test_an_empty_place_cannot_be_taken_and_pays_nothing():
+    def reward(transition):
+        taken = transition["next", Key.TAKEN]
+        worth = taken / transition[Key.ACTION]  # without bound in an empty place
+        return worth.nan_to_num(0, posinf=torch.inf).sum(1, keepdim=True)
+
+    simulator = make([0.5, 0.5, 0.5], users=3, reward=reward, expected=True, slate_size=2)
+    found = play(simulator, lowest(2))["reward"][:2].squeeze(-1)
+    # Of items 1 and 2, and nothing, each has a third; of item 3 and nothing, each a half.
+    expected = torch.tensor([(1 + 1 / 2) / 3, (1 / 3) / 2]).unsqueeze(1).expand(2, 3)
+    torch.testing.assert_close(found, expected)
+
+
 def test_declined_slates_enter_only_where_the_model_knows_them():
     settings = {"users": 2, "ending": "fixed", "max_steps": 2}
     for known, expected in ((False, [0, 0, 0, 2]), (True, [0, 0, 4, 2])):

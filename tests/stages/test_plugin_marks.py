@@ -55,6 +55,7 @@ EVALUATE = "{'evaluators': [{'class_path': 'mine.evaluators.Calmness'}]}"
     [
         (POLICY, False, {"rewards.py", "maths.py", "deep/numbers.py", "words.py", "__init__.py"}),
         (EVALUATE, False, {"evaluators.py"}),
+        ("{'function': 'mine.words.count', 'reads': ['data']}", False, {"words.py"}),
         ("{'domain': 'calm'}", True, {"evaluators.py", "readers.py"}),
         ("{'domain': 'calmer', 'out': 'runs/calm/data'}", False, set()),
         ("{} ['--evaluators+=Calmness']", False, {"evaluators.py"}),
