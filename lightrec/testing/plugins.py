@@ -144,14 +144,17 @@ def recipes(part: Part) -> Faults:
     """A set of recipes is a folder of YAML files, each of them a mapping of settings that its
     stage has.
     """
-    for path in sorted(Path(part.path).glob("*.yaml")):
+    paths = sorted(Path(part.path).glob("*.yaml"))
+    own = {path.stem for path in paths}
+    for path in paths:
         try:
             if not files.read(path):
                 yield f"{path} is empty."
             whole = files.load(part.path)
             if whole.overlay:
                 whole = files.load("generic", [part.path])
-            for name in whole.recipes if path.name == files.SET else [path.stem]:
+            others = [name for name in whole.recipes if name not in own]
+            for name in others if path.name == files.SET else [path.stem]:
                 check(Stage(name, whole.resolved(name), Path("runs", part.name, path.stem)))
         except LightrecError as error:
             said = " ".join(str(error).removesuffix(ALL_SETTINGS).split())

@@ -175,6 +175,16 @@ def test_a_fault_in_the_recipe_of_a_training_is_named_with_its_file(chess, old, 
     assert "--print_config" not in found
 
 
+def test_a_fault_is_not_laid_on_the_file_of_the_set(chess, lightrec_plugins):
+    wrong = yaml.safe_dump(recipes.find("generic/ranker")[1]).replace("max_epochs:", "epochs:", 1)
+    (check,) = (c for c in chess(recipe=wrong, name="ranker") if c.name == "recipes")
+    (lightrec_plugins.folder / "recipes" / "chess" / "set.yaml").write_text("over: generic\n")
+    with pytest.raises(ContractError) as raised:
+        check()
+    assert "ranker.yaml: " in raised.value.found
+    assert "set.yaml" not in raised.value.found
+
+
 def test_a_part_that_raises_is_named_with_the_line_to_mend(chess):
     found = chess("super().__init__()", "self.weight = 1 / 0")
     (check,) = (c for c in found if c.id == "Patience-padding")
