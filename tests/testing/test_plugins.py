@@ -176,12 +176,12 @@ def test_a_fault_in_the_recipe_of_a_training_is_named_with_its_file(chess, old, 
 
 
 def test_a_fault_is_not_laid_on_the_file_of_the_set(chess, lightrec_plugins):
-    wrong = yaml.safe_dump(recipes.find("generic/ranker")[1]).replace("max_epochs:", "epochs:", 1)
-    (check,) = (c for c in chess(recipe=wrong, name="ranker") if c.name == "recipes")
+    wrong = yaml.safe_dump(recipes.find("generic/users_a")[1]).replace("max_epochs:", "epochs:", 1)
+    (check,) = (c for c in chess(recipe=wrong, name="users_a") if c.name == "recipes")
     (lightrec_plugins.folder / "recipes" / "chess" / "set.yaml").write_text("over: generic\n")
     with pytest.raises(ContractError) as raised:
         check()
-    assert "ranker.yaml: " in raised.value.found
+    assert "users_a.yaml: " in raised.value.found
     assert "set.yaml" not in raised.value.found
 
 
