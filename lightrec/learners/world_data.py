@@ -8,11 +8,11 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from lightrec import plugins
 from lightrec.encoders.base import Encoder, text_vectors
 from lightrec.errors import RecipeError
 from lightrec.learners.simulator_data import Playground, PolicySlot, SimulatorData
 from lightrec.learners.transitions import demonstrate
-from lightrec.plugins import installed
 from lightrec.policies.base import LearnedPolicy, Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.policies.tower import TowerPolicy
@@ -71,7 +71,7 @@ class WorldData(SimulatorData):
     @classmethod
     def check_settings(cls, settings: Mapping[str, Any]) -> None:
         """See that the world takes its settings."""
-        kind = installed().get("simulators", settings["world"]).load()
+        kind = plugins.installed().get("simulators", settings["world"]).load()
         check_of(kind, settings["settings"] or {}, "batch_size", "device")
 
     def make(self, sessions: int, device: torch.device | str = "cpu") -> Simulator:
@@ -80,7 +80,7 @@ class WorldData(SimulatorData):
         :raises PluginError: where no installed package provides it.
         :raises RecipeError: where it has no ``item_vectors``, or no such setting.
         """
-        kind = installed().get("simulators", self.world).load()
+        kind = plugins.installed().get("simulators", self.world).load()
         simulator: Simulator = make_of(kind, self.settings, batch_size=sessions, device=device)
         if not hasattr(simulator, "item_vectors"):
             raise RecipeError(
