@@ -9,6 +9,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
+from inspect import signature
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -155,7 +156,7 @@ def arguments_of(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
 def instantiate(kind: type[_Base], given: Mapping[str, Any]) -> _Base:
     """Make a Lightning module of the arguments that its checkpoint holds."""
     # Where a constructor passes settings on, Lightning hands over more than the bases' take.
-    taken = _types(kind)
+    taken = {name for base in kind.__mro__ for name in signature(base.__init__).parameters}  # type: ignore[misc]
     return kind(**arguments_of(kind, {name: v for name, v in given.items() if name in taken}))
 
 
