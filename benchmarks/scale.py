@@ -13,11 +13,11 @@ import numpy as np
 import polars as pl
 
 from benchmarks.cells import LIGHTREC, Benchmark, markdown
+from benchmarks.memory import WORDS
 
 USERS, ITEMS, EVENTS = 200_000, 100_000, 10_000_000
 KINDS = {"view": 0.85, "cart": 0.1, "purchase": 0.05}
-WORDS = "river stone silver night garden paper winter engine honey glass copper violet".split()
-CATEGORIES = "shoes lamps books tools toys plants bags mugs coats games phones chairs".split()
+CATEGORIES = ("shoes", "lamps", "books", "tools", "toys", "plants", "bags", "mugs", "games")
 MOST_SECONDS, MOST_MIB = 90, 4096
 
 
