@@ -1,6 +1,7 @@
 """The canonical schema of logs, and the problems that are reported with their places."""
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +28,10 @@ LOG_SCHEMA: Final[dict[str, pl.DataType]] = {
 """All columns of a log. None is ever missing; all but ``feedback`` may be null."""
 
 _LONGEST: Final = 60
+_NUMBERED: Final = re.compile(r"(Row|Line) (\d+)( has\b| is\b| holds\b| lists\b)?(.*)", re.DOTALL)
+_PLURAL: Final = {" has": " have", " is": " are", " holds": " hold", " lists": " list"}
+NAMED: Final = 3
+"""How many places of one cause are named."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +101,33 @@ class Problems:
             self.more += 1
 
     def add_rows(self, bad: pl.Series, sentence: Callable[[int], str]) -> None:
-        """Add a sentence for each bad row.
+        """Add one sentence for all bad rows, as :meth:`add_places` does.
 
         :param bad: (rows,) bool; null counts as good.
         :param sentence: from a row, counted from 0, to its problem.
         """
         rows = bad.fill_null(False).arg_true()
-        shown = rows.head(DataError.SHOWN - len(self.sentences)).to_list()
-        self.sentences += [sentence(row) for row in shown]
-        self.more += len(rows) - len(shown)
+        self.add_places([sentence(row) for row in rows.head(NAMED)], len(rows))
+
+    def add_places(self, sentences: Sequence[str], count: int) -> None:
+        """Add one sentence for one cause: ``Lines 3, 17, 40 and 212 others have no item.``
+
+        :param sentences: of the first three places at most, each beginning with ``Line 3``.
+        :param count: of all places.
+        """
+        found = [match for text in sentences[:NAMED] if (match := _NUMBERED.match(text))]
+        if count < 2 or not found:
+            for sentence in sentences[:count]:
+                self.add(sentence)
+            return
+        unit, _, verb, rest = found[0].groups()
+        if any(match[4] != rest for match in found):
+            rest = rest.replace(": ", ": for example, ", 1)
+        numbers = [match[2] for match in found]
+        if others := count - len(numbers):
+            numbers.append(f"{others:,} other{'s' * (others > 1)}")
+        places = f"{', '.join(numbers[:-1])} and {numbers[-1]}"
+        self.add(f"{unit}s {places}{_PLURAL.get(verb, '')}{rest}")
 
     @contextmanager
     def taking(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ import mmap
 import re
 import zlib
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Final
 import polars as pl
 
 from lightrec.data.files import check_content
-from lightrec.data.schema import Place, Problems
+from lightrec.data.schema import NAMED, Place, Problems
 from lightrec.errors import DataError
 
 LONGEST_LINE: Final = 1 << 20
@@ -133,28 +134,30 @@ class TextTable:
         return frame.rename(dict(zip(frame.columns, found, strict=True)))
 
     def _sift(self, problems: Problems) -> tuple[bytearray, "array[int]"]:
-        """Go through the text record by record and describe each fault.
+        """Go through the text record by record and describe each kind of fault.
 
         :returns: the records without a fault, and the line on which each begins.
         """
         good, lines = bytearray(), array("q")
-        advised: set[str] = set()
+        faults: dict[str, list[str]] = {}
+        counts: Counter[str] = Counter()
         at, number = self._begin, self._first_line
         while at < self._stop:
             found = self._good_record.match(self._text, at, self._stop)
             text, fault = (found[0], "") if found else self._record_at(at)
-            # All lines may need what a second sentence advises for the file: it is said once.
-            advice = fault.partition(". ")[2]
-            if not fault:
+            if fault:
+                # All lines may need what a second sentence advises for the file: it is said once.
+                kind = fault.partition(". ")[2] or fault
+                counts[kind] += 1
+                if counts[kind] <= NAMED:
+                    faults.setdefault(kind, []).append(f"Line {number}{fault}")
+            else:
                 good += text
                 lines.append(number)
-            elif advice in advised:
-                problems.more += 1
-            else:
-                problems.add(f"Line {number}{fault}")
-                advised |= {advice} - {""}
             number += text.count(self._end)
             at += len(text)
+        for kind, sentences in faults.items():
+            problems.add_places(sentences, counts[kind])
         return good, lines
 
     def _record_at(self, at: int) -> tuple[bytes, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 LINES = 300_000
 
 SCRIPT = """
-import resource, sys
+import re, resource, sys
 from pathlib import Path
 from lightrec.data.readers.base import find_reader
 from lightrec.errors import DataError
@@ -26,7 +26,8 @@ before, problems = peak(), 0
 try:
     find_reader(path).read(path)
 except DataError as error:
-    problems = len(error.problems) + error.more
+    counts = [re.search(r"and ([\\d,]+) other", text) for text in error.problems]
+    problems = sum(int(count[1].replace(",", "")) + 3 if count else 1 for count in counts)
 print(peak() - before, problems)
 """
 

@@ -38,9 +38,7 @@ def test_the_apostrophe_before_a_formula_is_taken_off_in_csv_alone(tmp_path: Pat
             "user,item,score\n1,2,nan\n1,3,good\n1,,1\n1,4,1\n1,4,2\n1,5,\n",
             [
                 "Line 4 has no item.",
-                "Line 2, column 'score': 'nan' is not a finite number.",
-                "Line 3, column 'score': 'good' is not a finite number.",
-                "Line 7, column 'score': None is not a finite number.",
+                "Lines 2, 3 and 7, column 'score': for example, 'nan' is not a finite number.",
                 "Line 6 lists a user and an item that an earlier row lists too.",
             ],
         ),
