@@ -14,7 +14,6 @@ Times are read by one of these rules, chosen once for a whole column and never v
 """
 
 import math
-from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
 import polars as pl
@@ -23,14 +22,6 @@ from lightrec.data.schema import LOG_SCHEMA, Place, Problems
 from lightrec.keys import Column
 
 TimeFormat: TypeAlias = Literal["auto", "seconds", "milliseconds", "iso"]
-
-_WRITTEN: Final[tuple[tuple[str, Callable[[pl.Series], pl.Series]], ...]] = (
-    (r"^-?(0|[1-9]\d{0,17})$", lambda text: text.cast(pl.Int64)),
-    (r"^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,2})?$", lambda text: text.cast(pl.Float64)),
-    (r"^(?i)(true|false)$", lambda text: text.str.to_lowercase() == "true"),
-    (r"^\d{4}-\d\d-\d\d$", lambda text: text.str.to_date("%Y-%m-%d", strict=False)),
-)
-"""Patterns of the values of an attribute, and the conversion for each."""
 
 # Values are held as float32 later, with room for a weight.
 LIMITS: Final[dict[str, tuple[float, float, str]]] = {
@@ -72,20 +63,6 @@ def to_ids(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
         limits = -limit, limit, f"an id; a float must hold a whole number up to {limit}"
         return to_numbers(column, pl.Int64(), limits, place, problems).cast(pl.String)
     return _refused(column, pl.String(), "text or whole numbers", problems)
-
-
-def written_type(column: pl.Series) -> pl.Series:
-    """Convert a text column to the type in which all of its values are written, if there is one.
-
-    Numbers with leading zeros stay text, because they may be codes.
-    """
-    values = column.drop_nulls()
-    if column.dtype == pl.String and len(values):
-        for pattern, convert in _WRITTEN:
-            if values.str.contains(pattern).all():
-                typed = convert(column)
-                return typed if typed.null_count() == column.null_count() else column
-    return column
 
 
 def to_required_ids(column: pl.Series, name: str, place: Place, problems: Problems) -> pl.Series:

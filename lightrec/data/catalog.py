@@ -1,23 +1,39 @@
 """The item and user tables that accompany a log, with their texts and attributes."""
 
-from typing import ClassVar
+import json
+from collections.abc import Mapping
+from typing import ClassVar, Final, Self
 
 import polars as pl
 
 from lightrec.data.casts import check_attribute, to_required_ids, to_words
 from lightrec.data.parquet import CanonicalTable
 from lightrec.data.schema import Place, Problems
+from lightrec.data.types import Kind, typed
 from lightrec.keys import Column
+
+KINDS_KEY: Final = "lightrec.kinds"
 
 
 class _Table(CanonicalTable):
-    """Rows with a unique id and any attributes, in the order given."""
+    """Rows with a unique id and any attributes, in the order given.
+
+    :param types: kinds of attributes, in place of those that are recognised; other names in it do
+        not count, see :meth:`retyped`.
+    """
 
     key: ClassVar[str]
     words: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, rows: pl.DataFrame, *, place: Place | None = None) -> None:
+    def __init__(
+        self,
+        rows: pl.DataFrame,
+        *,
+        place: Place | None = None,
+        types: Mapping[str, Kind] | None = None,
+    ) -> None:
         place = place or Place()
+        self._given = rows, place, dict(types or {})
         problems = Problems(place.source)
         if self.key not in rows.columns:
             has = ", ".join(rows.columns) or "no columns"
@@ -37,7 +53,28 @@ class _Table(CanonicalTable):
         for attribute in attributes:
             check_attribute(attribute, place, problems)
         problems.check()
-        self._rows = pl.DataFrame([ids, *words, *attributes])
+        values, self.kinds = typed(pl.DataFrame(attributes), types or {}, place, problems)
+        """The kind of each attribute; see :mod:`lightrec.data.types`."""
+        problems.check()
+        self._rows = pl.DataFrame([ids, *words, *values])
+
+    def retyped(self, types: Mapping[str, Kind]) -> Self:
+        """Give the same table with other kinds of some attributes, read anew from what was given.
+
+        :raises DataError: where a value does not fit its kind.
+        """
+        rows, place, known = self._given
+        return type(self)(rows, place=place, types=known | dict(types)) if types else self
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the table's file says beside its rows."""
+        return {KINDS_KEY: json.dumps(self.kinds)}
+
+    @classmethod
+    def of_file(cls, rows: pl.DataFrame, place: Place, metadata: Mapping[str, str]) -> Self:
+        """Make the table of a file again, with the kinds that it had."""
+        return cls(rows, place=place, types=json.loads(metadata.get(KINDS_KEY, "{}")))
 
 
 class Catalog(_Table):

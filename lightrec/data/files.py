@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 STAMP = "stage.json"
 """What a finished stage notes in its folder: the fingerprint of all that went in, and those of the
 stages that it read."""
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 """Of the prepared log that the stage ``data`` leaves; what has another one is prepared again."""
 
 _UTF_16: Final = ("utf-16", "text in UTF-16", "convert it, as with `iconv -f utf-16 -t utf-8`")

@@ -5,7 +5,7 @@ metadata of every file that lightrec writes has the version of the schema.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
@@ -122,7 +122,17 @@ class CanonicalTable(ABC):
     def write_parquet(self, path: Path | str) -> None:
         """Write the table as canonical Parquet."""
         metadata = {VERSION_KEY: str(SCHEMA_VERSION), KIND_KEY: self.kind}
-        self._rows.write_parquet(path, metadata=metadata)
+        self._rows.write_parquet(path, metadata=metadata | self.metadata)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the table's file says beside its rows."""
+        return {}
+
+    @classmethod
+    def of_file(cls, rows: pl.DataFrame, place: Place, metadata: Mapping[str, str]) -> Self:
+        """Make the table of the rows and the metadata of a file that was written."""
+        return cls(rows, place=place)
 
     @classmethod
     def read_parquet(cls, path: Path | str) -> Self:
@@ -148,4 +158,4 @@ class CanonicalTable(ABC):
         problems = Problems(path)
         with problems.raising():
             rows, place = table.read(table.names, problems)
-        return cls(rows, place=place)
+        return cls.of_file(rows, place, table.metadata)

@@ -87,7 +87,12 @@ def prepare(
     worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.items)
     known_users = None if users is None else users.users
     tables = {"log": log.events, "catalog": worded if catalog else None, "users": known_users}
-    mark = fingerprint(tables, settings | {"format": FORMAT_VERSION, "restricts": domain.restricts})
+    kinds_of = {
+        "item_kinds": {} if catalog is None else catalog.kinds,
+        "user_kinds": {} if users is None else users.kinds,
+    }
+    format_ = {"format": FORMAT_VERSION, "restricts": domain.restricts}
+    mark = fingerprint(tables, settings | format_ | kinds_of)
     with suppress(DataError, OSError, ValueError, KeyError):
         if (made := EventStore(out)).meta["fingerprint"] == mark:
             return made
@@ -126,6 +131,7 @@ def prepare(
         "fingerprint": mark,
         "settings": settings,
         "restricts": domain.restricts,
+        **kinds_of,
         "has_nothing": bool((arrays["items"] > len(item_ids)).any()),
         "has_users": log.has(Column.USER),
         "order": "time" if log.has(Column.TIME) else "file",

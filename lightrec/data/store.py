@@ -14,6 +14,7 @@ import polars as pl
 
 from lightrec.data.files import FORMAT_VERSION, STAMP, mending, stamp
 from lightrec.data.schema import LOG_SCHEMA
+from lightrec.data.types import Kind
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Column
 
@@ -68,6 +69,10 @@ class EventStore:
         self.feedback: npt.NDArray[np.signedinteger[Any]] | None = self._array("feedback")
         """(E,) int8 or int16: each event's kind of feedback, 0 if nothing was chosen; None in logs
         with one kind."""
+        self.item_kinds: dict[str, Kind] = self.meta["item_kinds"]
+        """The kind of each attribute of the items; see :mod:`lightrec.data.types`."""
+        self.user_kinds: dict[str, Kind] = self.meta["user_kinds"]
+        """The kind of each attribute of the users."""
         self.num_items: int = self.meta["counts"]["items"]
         """N, not counting padding and "chose nothing"."""
         self.num_users: int = len(self.offsets) - 1

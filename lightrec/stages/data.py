@@ -12,6 +12,7 @@ from lightrec.data.casts import TimeFormat
 from lightrec.data.domain import Domain
 from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Tables, read_tables
+from lightrec.data.types import Kind
 from lightrec.errors import LightrecError, RecipeError
 from lightrec.keys import Column
 from lightrec.simulators.worlds.far_log import FarLog
@@ -29,6 +30,7 @@ def prepare_log(
     reader: str | None = None,
     columns: dict[str, str] | None = None,
     times: TimeFormat = "auto",
+    types: dict[str, Kind] | None = None,
     seed: int = 0,
     offline: bool = False,
     sessions: int = 10_000,
@@ -42,6 +44,8 @@ def prepare_log(
     :param reader: name of the reader; by default the one that recognises the path.
     :param columns: the log's column names by their meaning: ``{user: customer, item: sku}``.
     :param times: how times are written: auto, seconds, milliseconds or iso.
+    :param types: kinds of attributes in place of those recognised, such as ``{zip: category}``;
+        see :mod:`lightrec.data.types`.
     :param seed: of the shuffle, of the items kept out and of the synthetic world.
     :param offline: use the domain's synthetic log, or else the world ``far``, in place of a log.
     :param sessions: how many sessions of the world to log.
@@ -64,7 +68,9 @@ def prepare_log(
                         "--log, or use --offline for a synthetic world."
                     )
                 given = [stage.sources.get(role) for role in ("items", "users")]
-                tables = read_tables(source, *given, columns=columns, reader=reader, times=times)
+                tables = read_tables(
+                    source, *given, columns=columns, reader=reader, times=times, types=types
+                )
             store = prepare(
                 tables.log,
                 folder,

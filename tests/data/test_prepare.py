@@ -57,7 +57,9 @@ def test_movielens_100k(run: Prepare) -> None:
     assert (counts["dropped_k_core"], counts["dropped_repeated"]) == (713, 0)
     assert counts["items_without_text"] == 0
     assert store.catalog["title"][0] == "Toy Story"
-    assert store.users["age"][0] == "24"
+    assert store.users["age"][0] == 24
+    assert (store.item_kinds["class"], store.user_kinds["zip_code"]) == ("list", "category")
+    assert store.catalog["class"][0].to_list() == ["Animation", "Children's", "Comedy"]
     store = run(tables.log, minimum_value=4, split="global-time", k_core=5)
     assert store.meta["counts"]["dropped_below_minimum"] == 100_000 - 55_375
     assert store.meta["counts"]["users_without_train"] == 182

@@ -12,6 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from lightrec.data.catalog import Catalog, Users
+from lightrec.data.files import FORMAT_VERSION
 from lightrec.data.log import InteractionLog
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, EventStore
@@ -81,7 +82,7 @@ def test_an_older_format_is_refused_with_the_command_that_makes_it_anew(
     (store.folder / "meta.json").write_text(json.dumps({**store.meta, "version": 1}))
     sentence = (
         f"The prepared log in {store.folder} has format version 1, and this lightrec reads version "
-        f"2. Make it anew with `lightrec run {{}} --out {tmp_path}`."
+        f"{FORMAT_VERSION}. Make it anew with `lightrec run {{}} --out {tmp_path}`."
     )
     with pytest.raises(DataError) as raised:
         EventStore(store.folder)
@@ -231,5 +232,9 @@ def test_attributes_keep_their_types(tmp_path: Path) -> None:
     users = Users(attributes.with_columns(user=ids))
     events = {"user": ["x", "y"], "item": ["x", "y"]}
     store = prepared(events, tmp_path / "store", catalog=catalog, users=users)
+    names = ["number", "number", "number", "category", "list", "date", "date"]
+    kinds = dict(zip(attributes.columns, names, strict=True))
+    assert store.item_kinds == store.user_kinds == kinds
+    attributes = attributes.cast({"kind": pl.String})
     assert_frame_equal(store.catalog.select(attributes.columns), attributes)
     assert_frame_equal(store.users.select(attributes.columns), attributes)

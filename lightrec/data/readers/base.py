@@ -11,7 +11,9 @@ from lightrec.data.casts import TimeFormat
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.files import check_input
 from lightrec.data.log import InteractionLog
+from lightrec.data.names import no_such
 from lightrec.data.schema import Problems
+from lightrec.data.types import KINDS, Kind
 from lightrec.errors import DataError
 
 
@@ -83,6 +85,7 @@ def read_tables(
     columns: Mapping[str, str] | None = None,
     reader: str | None = None,
     times: TimeFormat = "auto",
+    types: Mapping[str, Kind] | None = None,
 ) -> Tables:
     """Read a log with the reader that recognises it, and item and user tables.
 
@@ -90,6 +93,8 @@ def read_tables(
     :param users: the user table's path; by default as for items.
     :param columns: the log's column names by their meaning: ``{user: customer, item: sku}``.
     :param reader: name of the log's reader; by default the one that recognises the path.
+    :param types: kinds of attributes of the items and users, in place of those recognised; see
+        :mod:`lightrec.data.types`.
     :raises DataError: with the problems of all the files, up to 20.
     """
     problems = Problems()
@@ -104,7 +109,29 @@ def read_tables(
         if path is not None and table is None and not problems:
             problems.add(f"{path} holds no {kind} table; name the table itself.")
     problems.check()
-    return Tables(tables.log, catalog or tables.catalog, known or tables.users)
+    return retyped(Tables(tables.log, catalog or tables.catalog, known or tables.users), types)
+
+
+def retyped(tables: Tables, types: Mapping[str, Kind] | None) -> Tables:
+    """Give attributes the kinds that somebody named.
+
+    :raises DataError: where there is no such attribute or kind, or a value does not fit.
+    """
+    if not types:
+        return tables
+    problems, catalog, users = Problems(), tables.catalog, tables.users
+    known = (catalog.kinds if catalog else {}) | (users.kinds if users else {})
+    for name, kind in types.items():
+        if name not in known:
+            problems.add(no_such("an attribute of the items or users", name, known))
+        if kind not in KINDS:
+            problems.add(no_such(f"a type that '{name}' can have", kind, KINDS))
+    problems.check()
+    with problems.taking():
+        catalog = catalog and catalog.retyped(types)
+    with problems.raising():
+        users = users and users.retyped(types)
+    return Tables(tables.log, catalog, users)
 
 
 def find_reader(path: Path, name: str | None = None, times: TimeFormat = "auto") -> Reader:

@@ -14,6 +14,7 @@ from lightrec.data.readers.base import Reader
 from lightrec.data.readers.delimited import TextTable
 from lightrec.data.readers.table import TableKind, TableReader
 from lightrec.data.schema import Place, Problems
+from lightrec.data.types import shared_words
 from lightrec.errors import DataError
 
 LOG: Final = ".inter"
@@ -23,8 +24,8 @@ ANY_NUMBER: Final = (-math.inf, math.inf, "a number")
 class RecBoleReader(TableReader):
     """A folder with one ``.inter`` file, that file, or the prefix that the files share.
 
-    ``.item`` and ``.user`` are optional. Columns of type ``float`` become numbers; all others stay
-    strings, including sequences.
+    ``.item`` and ``.user`` are optional. In these, columns of type ``float`` are numbers, and
+    sequences of tokens are lists where items share most tokens, and else words.
     """
 
     name = "recbole"
@@ -62,17 +63,21 @@ class RecBoleTable(TextTable):
         typed = [name.partition(":") for name in self.names]
         self.names = [name for name, _, _ in typed]
         # InteractionLog converts the numbers of a log.
-        self._numbers = {name for name, _, kind in typed if kind == "float" and path.suffix != LOG}
+        typed = [] if path.suffix == LOG else typed
+        self._numbers = {name for name, _, kind in typed if kind == "float"}
+        self._sequences = {name for name, _, kind in typed if kind == "token_seq"}
 
     def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
-        """Read some columns: numbers for ``float`` in item and user tables, else strings."""
+        """Read some columns: in item and user tables, numbers and lists for their types."""
         frame, place = super().read(names, problems)
         numbers = [
             to_numbers(frame[name], pl.Float64(), ANY_NUMBER, place, problems)
             for name in frame.columns
             if name in self._numbers
         ]
-        return frame.with_columns(numbers), place
+        # Titles are sequences too; only words that many rows share are members of lists.
+        lists = [shared_words(frame[name]) for name in frame.columns if name in self._sequences]
+        return frame.with_columns(numbers + lists), place
 
 
 def _logs(path: Path) -> list[Path]:

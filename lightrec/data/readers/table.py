@@ -9,7 +9,6 @@ from typing import Final, TypeVar
 
 import polars as pl
 
-from lightrec.data.casts import written_type
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
 from lightrec.data.parquet import ParquetTable
@@ -160,7 +159,7 @@ class TableReader(Reader):
         first = contexts.unique(Column.USER, keep="first", maintain_order=True)
         ignored = tuple(name for name in log.place.ignored if name not in frame.columns)
         log.place = replace(log.place, ignored=ignored)
-        return Tables(log, users=Users(_typed(table, first)))
+        return Tables(log, users=Users(first))
 
     def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
         """Read a log; ``place.ignored`` of the log names the columns that were not used."""
@@ -200,7 +199,7 @@ class TableReader(Reader):
         found = {column: frame[name] for column, name in matched.items() if name in frame.columns}
         frame = _with_own_names(found, frame.drop(matched.values(), strict=False), names)
         with problems.raising():
-            return kind(_typed(table, frame), place=place)
+            return kind(frame, place=place)
 
 
 def _with_own_names(
@@ -214,14 +213,6 @@ def _with_own_names(
             free += "_"
         taken[free] = attribute
     return pl.DataFrame([series.alias(name) for name, series in taken.items()])
-
-
-def _typed(table: TextTable | ParquetTable, frame: pl.DataFrame) -> pl.DataFrame:
-    """Convert the attributes of plain text to the types in which they are written."""
-    if type(table) is not TextTable:  # others know the types of their columns
-        return frame
-    known = (Column.ITEM, Column.USER, Column.TITLE, Column.TEXT)
-    return frame.with_columns(written_type(frame[n]) for n in frame.columns if n not in known)
 
 
 def _split_list(column: pl.Series) -> pl.Series:

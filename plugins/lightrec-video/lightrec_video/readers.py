@@ -46,6 +46,8 @@ GENRES: Final = (
 """The genre columns of ``u.item``, in their order."""
 
 _NO_GENRES: Final = ("unknown", "(no genres listed)", "")
+_CODES: Final = ("gender", "occupation", "zip_code")
+"""Attributes of people that are categories even where all of them are digits."""
 _NO_TITLES: Final = ("unknown", "unkonwn")
 _LOG_COLUMNS: Final = (Column.USER, Column.ITEM, Column.VALUE, Column.TIME)
 _DOUBLY_PARTED: Final = (Column.USER, "", Column.ITEM, "", Column.VALUE, "", Column.TIME)
@@ -117,13 +119,12 @@ class MovieLensReader(Reader):
             return None
         if kind is None:
             # Put together again, title and year are taken apart as GroupLens's own are.
-            full = pl.format("{} ({})", Column.TITLE, pl.col("release_year").fill_null(""))
+            year = pl.col("release_year").cast(pl.String).fill_null("")
+            full = pl.format("{} ({})", Column.TITLE, year)
             title = pl.coalesce(full, Column.TITLE).alias(Column.TITLE)
-            genres = pl.col("class").cast(pl.String).str.split(" ").alias("genres")
+            genres = _listed(found.items, "class", " ")
             return _catalog(found.items.select(Column.ITEM, title, genres), path)
-        there = "genres" in found.items.columns
-        genres = pl.col("genres") if there else pl.lit(None, pl.String).alias("genres")
-        rows = found.items.select(Column.ITEM, Column.TITLE, genres.cast(pl.String).str.split("|"))
+        rows = found.items.select(Column.ITEM, Column.TITLE, _listed(found.items, "genres", "|"))
         return _catalog(rows, movies)
 
     def read_users(self, path: Path) -> Users | None:
@@ -152,6 +153,14 @@ def _is_recbole(path: Path) -> bool:
     if not items.is_file():
         return False
     return {"movie_title", "release_year", "class"} <= set(RecBoleTable(items).names)
+
+
+def _listed(items: pl.DataFrame, name: str, mark: str) -> pl.Expr:
+    """Give a column as the lists ``genres``, whether it was recognised as lists or not."""
+    if isinstance(items.schema.get(name, pl.Null()), pl.List):
+        return pl.col(name).alias("genres")
+    column = pl.col(name) if name in items.columns else pl.lit(None)
+    return column.cast(pl.String).str.split(mark).alias("genres")
 
 
 def _catalog(rows: pl.DataFrame, path: Path) -> Catalog:
@@ -183,7 +192,7 @@ def _users(rows: pl.DataFrame, path: Path) -> Users:
         problems.add_rows(bad, lambda row: Place().value(rows["age"], row, "a whole number"))
         problems.check()
         rows = rows.with_columns(ages)
-    return Users(rows, place=Place(path))
+    return Users(rows, place=Place(path), types=dict.fromkeys(_CODES, "category"))
 
 
 def _u_item(path: Path) -> Catalog | None:

@@ -30,7 +30,7 @@ def test_all_ways_to_name_it(folder: Path, name: str) -> None:
     assert tables.catalog is not None
     assert tables.catalog.items.rows() == [("i2", 'The "Two"', None, 1.5)]
     assert tables.users is not None
-    assert tables.users.users.rows() == [("u1", "24")]
+    assert tables.users.users.rows() == [("u1", 24)]
 
 
 def test_tables_are_optional(folder: Path) -> None:

@@ -1,0 +1,273 @@
+"""What the columns of item and user tables hold: numbers, categories, lists, dates, images, words.
+
+A column's kind is recognised from all of its values and never value by value; ``types`` on the line
+or in a recipe overrides it. Kinds and the types of their values:
+
+- ``number``: Int64, Float64 or Boolean (``true``, ``false``). Prices such as ``€ 12,50`` and
+  ``$1,299.00`` are numbers where all values have the same currency and the same decimal mark.
+  Numbers with leading zeros stay text, because they may be codes.
+- ``date``: Date or Datetime, by the rules for times of :mod:`lightrec.data.casts`.
+- ``list``: List(String), from ``Adventure|Animation``, ``['a', 'b']``, ``["a", "b"]``, or
+  ``a; b`` and ``a, b`` where the rows share so many members that they can be nothing else.
+- ``image``: paths or addresses of pictures. ``words``: several words, mostly distinct. ``code``:
+  one distinct text a row, such as an SKU. ``category``: any other text.
+"""
+
+import ast
+import json
+from collections.abc import Callable, Mapping
+from typing import Final, Literal, TypeAlias, get_args
+
+import polars as pl
+
+from lightrec.data.casts import parse_times
+from lightrec.data.schema import Place, Problems
+
+_Reader: TypeAlias = Callable[[pl.Series, bool], pl.Series | None]
+Kind: TypeAlias = Literal["number", "category", "list", "date", "image", "words", "code"]
+KINDS: Final[tuple[str, ...]] = get_args(Kind)
+
+_MISSING: Final = ("", "na", "n/a", "nan", "null", "none", "-", "?", r"\n")
+"""What stands for a missing value among numbers and dates, in lower case."""
+_WHOLE: Final = r"^-?(0|[1-9]\d{0,17})$"
+_PLAIN: Final = r"^-?(0|[1-9]\d{0,17})(\.\d+)?([eE][+-]?\d{1,2})?$"
+_CURRENCY: Final = r"[€$£¥₹₩]|EUR|USD|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|kr|zł|Rs\.?"
+_PRICE: Final = rf"^(-?)\s*({_CURRENCY})?\s*(-?)(\d[\d.,'\s]*?)\s*({_CURRENCY})?$"
+_NUMERALS: Final = (
+    (r"^(0|[1-9]\d{0,14}|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?$", r"[,]", "."),
+    (r"^(0|[1-9]\d{0,14}|[1-9]\d{0,2}([.'\s]\d{3})+)(,\d+)?$", r"[.'\s]", ","),
+)
+"""Numbers with English and with other marks: pattern, mark of thousands, decimal mark."""
+_DATELIKE: Final = r"^\d[\d\s:./+\-]*\d.{0,12}$|^\d.*\d{4}|^[A-Za-z]{3,9}\.? \d.*\d{4}"
+_IMAGE: Final = r"(?i)\.(png|jpe?g|gif|webp|bmp|tiff?|avif)(\?\S*)?$"
+_BRACKETS: Final = r"^\[.*\]$"
+_MARKS: Final = ("|", ";", ",")
+
+
+def recognised(column: pl.Series) -> tuple[Kind, pl.Series]:
+    """Give a column's kind, and its values in that kind's type."""
+    if known := _kind_of(column.dtype):
+        return known, _cast(column, known)
+    text = column.cast(pl.String)
+    if text.null_count() == len(text):
+        return "category", text
+    distinct = text.drop_nulls().unique()
+    readers: tuple[tuple[Kind, _Reader], ...]
+    readers = ("number", _numbers), ("date", _dates), ("list", _lists)
+    for kind, convert in readers:
+        # Most columns are refused by a few of their values.
+        if convert(distinct.head(20), False) is None or convert(distinct, True) is None:
+            continue
+        values = convert(text, True)
+        if values is not None:
+            return kind, values
+    return _kind_of_text(text, distinct), text
+
+
+def converted(column: pl.Series, kind: Kind, place: Place, problems: Problems) -> pl.Series:
+    """Convert a column to a kind that somebody named.
+
+    :param problems: receives a sentence where values do not fit, with the first of them.
+    """
+    if kind == _kind_of(column.dtype) or kind not in ("number", "date", "list"):
+        return _cast(column, kind)
+    text = column if column.dtype.is_numeric() and kind == "date" else _cast(column, "words")
+    if kind == "list":
+        return _split(text)
+    numbers = _numbers(text, True) if kind == "number" else None
+    if kind == "date":
+        values = parse_times(text, "auto", place, Problems())
+    elif numbers is not None:
+        values = numbers
+    else:  # one by one, to see which do not fit
+        values = _unmissing(text).str.strip_chars().cast(pl.Float64, strict=False)
+    bad = (values.is_null() & _unmissing(text).is_not_null()).arg_true().to_list()
+    if bad:
+        some = ", ".join(f"{text[row]!r} ({place.row(row).lower()})" for row in bad[:3])
+        problems.add(
+            f"The column '{place.name(column)}' is to be a {kind}, and {len(bad):,} of its "
+            f"{len(text) - text.null_count():,} values cannot be read as one: {some}"
+            f"{', …' if len(bad) > 3 else ''}. Mend these values, or give another of the types "
+            f"{', '.join(KINDS)}."
+        )
+    return _days(values) if kind == "date" else values
+
+
+def typed(
+    frame: pl.DataFrame, types: Mapping[str, Kind], place: Place, problems: Problems
+) -> tuple[pl.DataFrame, dict[str, Kind]]:
+    """Give attributes in the types of their kinds, and the kinds by name.
+
+    :param types: kinds that take the place of what would be recognised.
+    """
+    found = {
+        column.name: (types[column.name], converted(column, types[column.name], place, problems))
+        if column.name in types
+        else recognised(column)
+        for column in frame
+    }
+    values = pl.DataFrame([values.alias(name) for name, (_, values) in found.items()])
+    return values, {name: kind for name, (kind, _) in found.items()}
+
+
+def shared_words(column: pl.Series) -> pl.Series:
+    """Split text at blanks where rows share so many words that they must be lists, else keep it."""
+    distinct = column.drop_nulls().unique()
+    return column.str.split(" ") if _are_shared(distinct.str.split(" "), 0.5) else column
+
+
+def _kind_of(dtype: pl.DataType) -> Kind | None:
+    """Give the kind that a column's type says; None for text."""
+    if isinstance(dtype, pl.List | pl.Array):
+        return "list"
+    if dtype.is_numeric() or dtype in (pl.Boolean, pl.Duration):
+        return "number"
+    if dtype in (pl.Categorical, pl.Enum):
+        return "category"
+    return "date" if dtype in (pl.Date, pl.Datetime) else None
+
+
+def _cast(column: pl.Series, kind: Kind) -> pl.Series:
+    """Bring values that are of a kind, or of any kind that becomes text, to its type."""
+    dtype = column.dtype
+    if kind == "list":
+        return column.cast(pl.List(pl.String))
+    if kind == "date" or (kind == "number" and dtype == pl.Boolean):
+        return column
+    if kind == "number":
+        if dtype == pl.Duration:
+            return column.dt.total_milliseconds() / 1000
+        if dtype.is_integer():
+            whole = column.cast(pl.Int64, strict=False)
+            return whole if whole.null_count() == column.null_count() else column.cast(pl.Float64)
+        # By way of text, a float32 of 0.1 stays 0.1.
+        return (column.cast(pl.String) if dtype == pl.Float32 else column).cast(pl.Float64)
+    if isinstance(dtype, pl.List | pl.Array):
+        return column.cast(pl.List(pl.String)).list.join(", ")
+    return column.cast(pl.String)
+
+
+def _unmissing(text: pl.Series) -> pl.Series:
+    """Null in place of what stands for a missing value."""
+    if text.dtype != pl.String:
+        return text
+    return text.set(text.str.strip_chars().str.to_lowercase().is_in(_MISSING), None)
+
+
+def _numbers(text: pl.Series, whole: bool) -> pl.Series | None:
+    """Read numbers and prices; None where a value is neither, or where no value is left."""
+    text = _unmissing(text).str.strip_chars()
+    values = text.drop_nulls()
+    if not len(values):
+        return None if whole else text
+    if values.str.contains(_WHOLE).all():
+        return text.cast(pl.Int64)
+    if values.str.contains(_PLAIN).all():
+        return text.cast(pl.Float64)
+    if values.str.contains(r"^(?i)(true|false)$").all():
+        return text.str.to_lowercase() == "true"
+    if not values.str.contains(_PRICE).all():
+        return None
+    parts = text.str.extract_groups(_PRICE).struct
+    currencies = pl.concat([parts.field("2"), parts.field("5")]).drop_nulls().unique()
+    figures = parts.field("4")
+    for pattern, thousands, mark in _NUMERALS:
+        if len(currencies) <= 1 and figures.drop_nulls().str.contains(pattern).all():
+            plain = figures.str.replace_all(thousands, "").str.replace(mark, ".", literal=True)
+            signed = parts.field("1") + parts.field("3") + plain
+            decimal = figures.str.contains(mark, literal=True).any()
+            return signed.cast(pl.Float64 if decimal else pl.Int64, strict=False)
+    return None
+
+
+def _dates(text: pl.Series, whole: bool) -> pl.Series | None:
+    """Read dates and times as a log's times are read; None where a value is none."""
+    text = _unmissing(text)
+    values = text.drop_nulls()
+    if not len(values):
+        return None if whole else text
+    if not values.str.contains(_DATELIKE).all() or values.str.contains(r"^\d+$").any():
+        return None
+    problems = Problems()
+    times = parse_times(text, "auto", Place(), problems)
+    return None if problems else _days(times)
+
+
+def _days(times: pl.Series) -> pl.Series:
+    """Dates in place of datetimes that are all midnights."""
+    days = times.dt.date()
+    return days if (days.cast(times.dtype) == times).all() else times
+
+
+def _lists(text: pl.Series, whole: bool) -> pl.Series | None:
+    """Split what can only be lists; None where it is no such column."""
+    values = text.drop_nulls()
+    if values.str.contains(_BRACKETS).all():
+        lists = _in_brackets(text)
+        return lists if lists.null_count() == text.null_count() else None
+    if not whole:
+        return text  # a few values do not show what they share
+    for mark, most in (("|", None), (";", 1.0), (",", 0.5)):
+        distinct = values.unique()
+        if distinct.str.contains(mark, literal=True).any() and _are_shared(
+            _parted(distinct, mark), most
+        ):
+            return _parted(text, mark)
+    return None
+
+
+def _are_shared(lists: pl.Series, most: float | None) -> bool:
+    """Whether distinct lists share members so much that they are lists and no sentences.
+
+    :param most: members for each distinct list; None: a single shared member is enough.
+    """
+    members = lists.explode().drop_nulls()
+    names = members.n_unique()
+    if most is None:
+        return names < len(members)
+    return names < most * len(lists) and float(members.str.len_chars().mean() or 0) < 30  # type: ignore[arg-type]
+
+
+def _parted(text: pl.Series, mark: str) -> pl.Series:
+    parts = text.str.split(mark).list.eval(pl.element().str.strip_chars())
+    return parts.list.eval(pl.element().filter(pl.element() != ""))
+
+
+def _split(text: pl.Series) -> pl.Series:
+    """Split text that is to be lists: as in brackets, or at the likeliest mark."""
+    values = text.drop_nulls()
+    if len(values) and values.str.contains(_BRACKETS).all():
+        return _in_brackets(text)
+    counts = {mark: int(values.str.count_matches(mark, literal=True).sum()) for mark in _MARKS}
+    return _parted(text, max(counts, key=counts.__getitem__))
+
+
+def _in_brackets(text: pl.Series) -> pl.Series:
+    """Read ``["a", "b"]`` (JSON) and ``['a', 'b']`` (Python); null where a value is neither."""
+    read = {value: _members(value) for value in text.drop_nulls().unique()}
+    return pl.Series(text.name, [read.get(value) for value in text], pl.List(pl.String))
+
+
+def _members(text: str) -> list[str] | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        try:
+            found = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
+    if not isinstance(found, list) or any(isinstance(each, list | dict | tuple) for each in found):
+        return None
+    return [str(each) for each in found if each is not None]
+
+
+def _kind_of_text(text: pl.Series, distinct: pl.Series) -> Kind:
+    """Tell images, codes, words and categories apart."""
+    if distinct.str.contains(_IMAGE).all():
+        return "image"
+    words = distinct.str.count_matches(r"\S+")
+    rows, repeats = len(text) - text.null_count(), len(distinct) < len(text) - text.null_count()
+    if not repeats and rows > 1:
+        return "code" if (words <= 1).mean() > 0.5 else "words"  # type: ignore[operator]
+    many = float(words.mean() or 0)  # type: ignore[arg-type]
+    return "words" if many >= 3 and len(distinct) > rows / 2 else "category"

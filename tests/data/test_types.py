@@ -1,0 +1,88 @@
+"""The kinds of columns: what is recognised of their values, and what is refused."""
+
+from datetime import date
+
+import polars as pl
+import pytest
+
+from lightrec.data.catalog import Catalog
+from lightrec.data.readers.base import Tables, retyped
+from lightrec.data.types import Kind, recognised
+from lightrec.errors import DataError
+
+GENRES = [["Adventure", "Animation"], ["Comedy"], ["Adventure", "Comedy"], ["Animation"]]
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "values"),
+    [
+        (["1", None, "-3"], "number", [1, None, -3]),
+        (["1", "2.5", "N/A"], "number", [1.0, 2.5, None]),
+        (["true", "False", None], "number", [True, False, None]),
+        (["€ 12,50", "€ 1.299,00", "€ 3"], "number", [12.5, 1299.0, 3.0]),
+        (["$1,299.00", "$5"], "number", [1299.0, 5.0]),
+        (["12,5 EUR", "7,25 EUR"], "number", [12.5, 7.25]),
+        (["1,299", "12,000"], "number", [1299, 12000]),
+        (["$5", "€5"], "code", None),
+        (["1,299.00", "1.299,00"], "code", None),
+        (["01067", "80331", "01067"], "category", None),
+        (["4006381333931", "123456789012345678901"], "code", None),
+        (["2024-05-01", "2024-05-02"], "date", [date(2024, 5, 1), date(2024, 5, 2)]),
+        (["2024-05-01", "2024-13-02"], "code", None),
+        (["|".join(row) for row in GENRES], "list", GENRES),
+        ([str(row) for row in GENRES], "list", GENRES),
+        ([str(row).replace("'", '"') for row in GENRES], "list", GENRES),
+        (["a; b", "b; a", "a", "b", None], "list", [["a", "b"], ["b", "a"], ["a"], ["b"], None]),
+        (["Paris, France", "Lyon, France", "Rome, Italy"], "words", None),
+        (["Smith; Son", "Meyer; Wolf", "Smith; Son"], "category", None),
+        (["[not a list]", "[[1]]", "[1]"], "code", None),
+        (["a/1.jpg", "https://x.org/2.PNG?w=3", "a/1.jpg"], "image", None),
+        (["A long red scarf", "A long red scarf", "Two socks of wool", "x y z"], "words", None),
+        (["red", "blue", "red", "red"], "category", None),
+        (["SKU-1", "SKU-2", "B17"], "code", None),
+        ([None, None], "category", None),
+        ([["a"], None], "list", [["a"], None]),
+    ],
+)
+def test_kinds_and_values(written: list[object], kind: Kind, values: list[object] | None) -> None:
+    found, column = recognised(pl.Series("x", written))
+    assert found == kind
+    assert column.to_list() == (written if values is None else values)
+
+
+def test_named_types_are_read_from_what_was_given() -> None:
+    rows = {
+        "item": ["a", "b"],
+        "zip": ["10.0", "20"],
+        "tags": ["x, y", "z"],
+        "day": ["20240501", None],
+    }
+    catalog = Catalog(pl.DataFrame(rows))
+    assert catalog.kinds == {"zip": "number", "tags": "words", "day": "number"}
+    again = catalog.retyped({"zip": "category", "tags": "list", "day": "date"})
+    assert again.items.select("zip", "tags", "day").rows() == [
+        ("10.0", ["x", "y"], date(2024, 5, 1)),
+        ("20", ["z"], None),
+    ]
+    assert again.retyped({"tags": "words"}).kinds == {
+        "zip": "category",
+        "tags": "words",
+        "day": "date",
+    }
+
+
+def test_types_that_do_not_fit_are_refused() -> None:
+    tables = Tables(None, Catalog(pl.DataFrame({"item": list("abcde"), "genre": list("xy1zx")})))  # type: ignore[arg-type]
+    with pytest.raises(DataError) as raised:
+        retyped(tables, {"genres": "list", "genre": "numbr"})  # type: ignore[dict-item]
+    assert str(raised.value).splitlines() == [
+        "'genres' is not an attribute of the items or users. Did you mean 'genre'?",
+        "'numbr' is not a type that 'genre' can have. Did you mean 'number'?",
+    ]
+    with pytest.raises(DataError) as raised:
+        retyped(tables, {"genre": "number"})
+    assert str(raised.value) == (
+        "The column 'genre' is to be a number, and 4 of its 5 values cannot be read as one: "
+        "'x' (row 1), 'y' (row 2), 'z' (row 4), …. Mend these values, or give another of the types "
+        "number, category, list, date, image, words, code."
+    )
