@@ -4,7 +4,7 @@ import shutil
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import yaml
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lightrec.data.readers.base import Tables
 
 _WIDTH = 14
+_EXAMPLES = {"--columns": "{user: customer, item: sku}", "--types": "{genres: list, zip: category}"}
 
 
 def read(
@@ -27,6 +28,7 @@ def read(
     columns: str | None = None,
     times: Literal["auto", "seconds", "milliseconds", "iso"] = "auto",
     reader: str | None = None,
+    types: str | None = None,
 ) -> "Tables":
     """Read a log as the line says.
 
@@ -36,11 +38,14 @@ def read(
     :param columns: the log's columns: {user: ..., item: ..., time: ...}.
     :param times: how times are written.
     :param reader: by default the one that recognises the log.
+    :param types: kinds of attributes in place of those recognised: {genres: list, zip: category}.
     """
     from lightrec.data.readers.base import read_tables
 
-    named = parse_columns(columns)
-    return read_tables(log, items, users, columns=named, reader=reader, times=times)
+    named, kinds = mapping(columns, "--columns"), mapping(types, "--types")
+    return read_tables(
+        log, items, users, columns=named, reader=reader, times=times, types=cast(Any, kinds)
+    )
 
 
 @with_options_of(read)
@@ -122,8 +127,8 @@ def fetch(name: str, *, to: Path | None = None) -> None:
     print(to or folder)
 
 
-def parse_columns(text: str | None) -> dict[str, str]:
-    """Read ``{user: customer, item: sku}``.
+def mapping(text: str | None, option: str) -> dict[str, str]:
+    """Read an option such as ``{user: customer, item: sku}``.
 
     :raises RecipeError: where it is no such mapping.
     """
@@ -133,7 +138,7 @@ def parse_columns(text: str | None) -> dict[str, str]:
         columns = None
     if not isinstance(columns, dict):
         raise RecipeError(
-            f"--columns must be a mapping such as '{{user: customer, item: sku}}', not {text!r}."
+            f"{option} must be a mapping such as '{_EXAMPLES[option]}', not {text!r}."
         )
     return {str(column): str(name) for column, name in columns.items()}
 
@@ -151,6 +156,16 @@ def render(path: Path, findings: "Findings") -> str:
     if findings.ignored:
         rows["not used"] = ", ".join(name or "''" for name in findings.ignored)
     lines = [f"{path} can be used.", "", *(f"{n:<{_WIDTH}}{text}" for n, text in rows.items())]
+    for title, attributes in (("items:", findings.items), ("users:", findings.users)):
+        lines += ["", title] if attributes else []
+        width = max([_WIDTH - 4, *(len(each.name) for each in attributes)]) + 2
+        for each in attributes:
+            said = "" if each.kind in ("number", "date") else "such as "
+            missing = f", {each.missing:.1%} missing" if each.missing else ""
+            lines.append(
+                f"  {each.name:<{width}}{each.kind:<10}{each.values:>7,} values, "
+                f"{said}{' '.join(each.example.split())[:40]}{missing}"
+            )
     for title, kinds in (("left out:", LEFT_OUT), ("kept, but:", KEPT)):
         if sentences := in_words(counts, kinds, findings.left_out):
             lines += ["", title, *(f"{n:>{_WIDTH - 2},}  {words}" for n, words in sentences)]

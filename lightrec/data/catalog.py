@@ -9,7 +9,7 @@ import polars as pl
 from lightrec.data.casts import check_attribute, to_required_ids, to_words
 from lightrec.data.parquet import CanonicalTable
 from lightrec.data.schema import Place, Problems
-from lightrec.data.types import Kind, typed
+from lightrec.data.types import Attribute, Kind, typed
 from lightrec.keys import Column
 
 KINDS_KEY: Final = "lightrec.kinds"
@@ -65,6 +65,10 @@ class _Table(CanonicalTable):
         """
         rows, place, known = self._given
         return type(self)(rows, place=place, types=known | dict(types)) if types else self
+
+    def attributes(self) -> list[Attribute]:
+        """Describe the attributes, in the order of the columns."""
+        return [Attribute.of(self._rows[name], kind) for name, kind in self.kinds.items()]
 
     @property
     def metadata(self) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """A summary of a log and its tables, and the wording of what is dropped or tolerated."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,6 +10,7 @@ import polars as pl
 from lightrec.data.domain import Domain, with_texts
 from lightrec.data.events import Dropped, Events, by_feedback, drop, encode, number
 from lightrec.data.readers.base import Tables
+from lightrec.data.types import Attribute
 from lightrec.keys import Column
 
 LEFT_OUT: Final = {
@@ -51,6 +52,8 @@ class Findings:
     :param columns: column of the log to column of the file, or to itself if the file does not name
         its columns.
     :param ignored: columns of the file that have no place in a log.
+    :param items: the attributes of the item table.
+    :param users: the attributes of the user table.
     :param left_out: the dropped events of ``counts`` by feedback; empty if there is only one kind.
     """
 
@@ -60,6 +63,8 @@ class Findings:
     columns: Mapping[str, str]
     ignored: tuple[str, ...]
     left_out: Dropped = field(default_factory=dict)
+    items: Sequence[Attribute] = ()
+    users: Sequence[Attribute] = ()
 
 
 def look_at(tables: Tables, domain: Domain) -> Findings:
@@ -87,6 +92,8 @@ def look_at(tables: Tables, domain: Domain) -> Findings:
         columns=dict(log.place.names) or {c: c for c in log.events.columns if log.has(c)},
         ignored=log.place.ignored,
         left_out=by_feedback(events, dropped),
+        items=() if catalog is None else catalog.attributes(),
+        users=() if tables.users is None else tables.users.attributes(),
     )
 
 

@@ -16,6 +16,7 @@ or in a recipe overrides it. Kinds and the types of their values:
 import ast
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
 import polars as pl
@@ -108,6 +109,36 @@ def typed(
     }
     values = pl.DataFrame([values.alias(name) for name, (_, values) in found.items()])
     return values, {name: kind for name, (kind, _) in found.items()}
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """What ``lightrec data check`` says of an attribute.
+
+    :param values: how many distinct ones there are; of lists, distinct members.
+    :param example: the least and the greatest number or date; else the most frequent value, and of
+        equally frequent ones the first.
+    :param missing: the share of rows without a value.
+    """
+
+    name: str
+    kind: Kind
+    values: int
+    example: str
+    missing: float
+
+    @classmethod
+    def of(cls, column: pl.Series, kind: Kind) -> "Attribute":
+        """Describe a typed column."""
+        values = (column.explode() if kind == "list" else column).drop_nulls().alias("value")
+        if kind in ("number", "date"):
+            example = " to ".join(map(str, dict.fromkeys([values.min(), values.max()])))
+        else:
+            # Sorted by value too, since counting gives no order.
+            counts = values.value_counts(name="n").sort("n", "value", descending=[True, False])
+            example = next(iter(counts["value"]), "")
+        missing = column.null_count() / max(len(column), 1)
+        return cls(column.name, kind, values.n_unique(), example, missing)
 
 
 def shared_words(column: pl.Series) -> pl.Series:

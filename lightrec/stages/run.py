@@ -35,6 +35,7 @@ def run(
     log: Path | str | None = None,
     items: Path | str | None = None,
     users: Path | str | None = None,
+    types: str | None = None,
     offline: bool = False,
     seed: int | None = None,
     fresh: bool = False,
@@ -53,6 +54,8 @@ def run(
     :param log: your interaction log (default: the domain's sample).
     :param items: your item table.
     :param users: your user table.
+    :param types: kinds of attributes of items and users, in place of those recognised:
+        {genres: list, zip: category}.
     :param offline: run on the domain's synthetic log, or else the world 'far', and no log.
     :param seed: the seed of every stage, in place of the recipes'.
     :param fresh: do every stage anew.
@@ -78,6 +81,9 @@ def run(
         check_input(path)
     if offline and sources:
         raise RecipeError("--offline makes its own log: leave out --log, --items and --users.")
+    if types is not None:
+        own = (overrides or {}).get(BEGINNING, ())
+        overrides = {**(overrides or {}), BEGINNING: ["--types", types, *own]}
     kinds = ["offline"] * offline + ["fast-dev-run"] * fast_dev_run
     command = command_of(domain, {**sources, "seed": seed}, kinds, overrides or {})
     chosen = {stage: list(settings) for stage, settings in (overrides or {}).items()}

@@ -16,12 +16,13 @@ COLUMNS = "{user: who, item: sku, value: stars, time: when}"
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     (tmp_path / "log.csv").write_text(LOG)
-    (tmp_path / "items.csv").write_text("id,title\nx,Ex\nz,Zed\n")
+    (tmp_path / "items.csv").write_text("id,title,zip,year\nx,Ex,123,\nz,Zed,17,1995\n")
     return tmp_path / "log.csv"
 
 
 def test_check_tells_what_is_there(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     items = ["--items", str(log.with_name("items.csv"))]
+    items += ["--types", "{zip: category}"]
     assert main(["data", "check", str(log), "--columns", COLUMNS, *items]) == 0
     told = capsys.readouterr()
     assert told.err == ""
@@ -35,6 +36,10 @@ def test_check_tells_what_is_there(log: Path, capsys: pytest.CaptureFixture[str]
         "feedback      rating 3",
         "columns       who as user, sku as item, stars as value, when as time",
         "not used      price",
+        "",
+        "items:",
+        "  zip         category        2 values, such as 123",
+        "  year        number          1 values, 1995, 50.0% missing",
         "",
         "kept, but:",
         "           1  users with one event, which is trained on and never tested",
