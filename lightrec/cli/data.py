@@ -169,4 +169,6 @@ def render(path: Path, findings: "Findings") -> str:
     for title, kinds in (("left out:", LEFT_OUT), ("kept, but:", KEPT)):
         if sentences := in_words(counts, kinds, findings.left_out):
             lines += ["", title, *(f"{n:>{_WIDTH - 2},}  {words}" for n, words in sentences)]
+    if findings.order:
+        lines += ["", findings.order]
     return "\n".join(lines) + "\n"

@@ -9,6 +9,7 @@ import polars as pl
 
 from lightrec.data.domain import Domain, with_texts
 from lightrec.data.events import Dropped, Events, by_feedback, drop, encode, number
+from lightrec.data.order import order_note, ties
 from lightrec.data.readers.base import Tables
 from lightrec.data.types import Attribute
 from lightrec.keys import Column
@@ -32,6 +33,11 @@ KEPT: Final = {
     "items_without_text": "items without text",
     "items_with_own_text": "items with the item table's own text in place of the domain's words",
     "choices_not_offered": "choices that were not among the candidates, kept as history only",
+    "events_at_one_time": "events at the same time as another of their user, ordered by the file "
+    "or, with equal_times: shuffle, at random",
+    "events_on_one_day": "events on the same day as another of their user (times are dates alone), "
+    "ordered by the file or, with equal_times: shuffle, at random",
+    "users_with_tied_end": "users whose last event is at the same time as the one before it",
     "ids_with_blanks": "ids with blanks around them, kept as they are",
 }
 """Oddities that are tolerated."""
@@ -55,6 +61,7 @@ class Findings:
     :param items: the attributes of the item table.
     :param users: the attributes of the user table.
     :param left_out: the dropped events of ``counts`` by feedback; empty if there is only one kind.
+    :param order: what the file seems to be sorted by, if its order counts; empty if nothing.
     """
 
     counts: Mapping[str, int]
@@ -65,6 +72,7 @@ class Findings:
     left_out: Dropped = field(default_factory=dict)
     items: Sequence[Attribute] = ()
     users: Sequence[Attribute] = ()
+    order: str = ""
 
 
 def look_at(tables: Tables, domain: Domain) -> Findings:
@@ -94,6 +102,7 @@ def look_at(tables: Tables, domain: Domain) -> Findings:
         left_out=by_feedback(events, dropped),
         items=() if catalog is None else catalog.attributes(),
         users=() if tables.users is None else tables.users.attributes(),
+        order=order_note(events),
     )
 
 
@@ -108,6 +117,7 @@ def tally(
     named = worded.filter(pl.col(Column.TEXT) != "")[Column.ITEM]
     return {
         **{why: sum(went.values()) for why, went in dropped.items()},
+        **ties(events),
         "choices_not_offered": events.not_offered,
         "users": len(users),
         "users_made_up": 0 if events.log.has(Column.USER) else len(users),

@@ -20,6 +20,7 @@ from lightrec.data.events import Dropped, Events, by_feedback, drop, encode, num
 from lightrec.data.files import FORMAT_VERSION, appearing
 from lightrec.data.findings import LEFT_OUT, NO_ITEMS, in_words, tally
 from lightrec.data.log import InteractionLog
+from lightrec.data.order import order_note
 from lightrec.data.schema import Problems
 from lightrec.data.store import CATALOG, LOG, META, PARTS, SAID, TRAIN, USERS, EventStore
 from lightrec.errors import DataError
@@ -125,7 +126,8 @@ def prepare(
         "users_without_train": len(user_ids) - len(np.unique(events.users[parts == TRAIN])),
         "items_with_own_text": _own_texts(item_ids, catalog, domain),
     }
-    _warn(counts, domain)
+    note = "" if equal_times == "shuffle" else order_note(events)
+    _warn(counts, domain, note)
     meta = {
         "version": FORMAT_VERSION,
         "fingerprint": mark,
@@ -135,6 +137,7 @@ def prepare(
         "has_nothing": bool((arrays["items"] > len(item_ids)).any()),
         "has_users": log.has(Column.USER),
         "order": "time" if log.has(Column.TIME) else "file",
+        "order_note": note,
         "feedback": chosen_kinds if len(chosen_kinds) > 1 else [],
         "left_out": by_feedback(events, dropped),
         "used": events.by_kind(),
@@ -175,7 +178,9 @@ def _own_texts(items: pl.Series, catalog: Catalog | None, domain: Domain) -> int
     return int(items.is_in(given.implode()).sum())
 
 
-def _warn(counts: Mapping[str, int], domain: Domain) -> None:
+def _warn(counts: Mapping[str, int], domain: Domain, note: str) -> None:
+    if note:
+        plugins.warn(note)
     if made_up := counts["users_made_up"]:
         plugins.warn(
             f"The log names no users: {made_up:,} are made up, one per session, impression or row. "

@@ -127,7 +127,7 @@ def data_section(meta: Mapping[str, Any]) -> Section:
     return Section(
         "Data",
         f"{counts['events']:,} events of {counts['users']:,} users with {counts['items']:,} items, "
-        f"ordered {order}.",
+        f"ordered {order}. {meta.get('order_note', '')}".rstrip(),
         tables,
     )
 
