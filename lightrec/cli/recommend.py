@@ -115,8 +115,10 @@ def recommend(
 
 def render(table: pl.DataFrame) -> str:
     """Set recommendations as a table that fits a terminal."""
-    width = min(60, max([5, *(len(title) for title in table["title"])]))
-    lines = [f"{'':>3}  {'title':<{width}}  {'score':>8}  id"]
+    from lightrec.data.languages import fitted, width
+
+    columns = min(60, max([5, *map(width, table["title"])]))
+    lines = [f"{'':>3}  {fitted('title', columns)}  {'score':>8}  id"]
     for rank, item, title, score in table.iter_rows():
-        lines.append(f"{rank:>3}  {title[:width]:<{width}}  {score:>8.3f}  {item}")
+        lines.append(f"{rank:>3}  {fitted(title, columns)}  {score:>8.3f}  {item}")
     return "\n".join(lines)

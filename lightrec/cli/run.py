@@ -30,7 +30,7 @@ def run(domain: str, *settings: str, **options: Any) -> None:
     for name in recipes.until(found.recipes, options["until"]):
         shown = recipes.names(found.recipes[name], "shows")
         if "summary.txt" in shown:
-            print((where / "summary.txt").read_text(), end="")
+            print((where / "summary.txt").read_text("utf-8"), end="")
         if (report := where / name / "report.html").is_file():
             at_top = "report.html" in shown
             print(f"report: {where / 'report.html'}" if at_top else f"{name}: {report}")

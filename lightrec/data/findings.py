@@ -9,6 +9,7 @@ import polars as pl
 
 from lightrec.data.domain import Domain, with_texts
 from lightrec.data.events import Dropped, Events, by_feedback, drop, encode, number
+from lightrec.data.languages import languages_of, wording
 from lightrec.data.order import order_note, ties
 from lightrec.data.readers.base import Tables
 from lightrec.data.types import Attribute
@@ -62,6 +63,8 @@ class Findings:
     :param users: the attributes of the user table.
     :param left_out: the dropped events of ``counts`` by feedback; empty if there is only one kind.
     :param order: what the file seems to be sorted by, if its order counts; empty if nothing.
+    :param languages: of the items' titles, the share of each by ISO 639-1 code; empty where there
+        are too few words to tell.
     """
 
     counts: Mapping[str, int]
@@ -73,6 +76,7 @@ class Findings:
     items: Sequence[Attribute] = ()
     users: Sequence[Attribute] = ()
     order: str = ""
+    languages: Mapping[str, float] = field(default_factory=dict)
 
 
 def look_at(tables: Tables, domain: Domain) -> Findings:
@@ -103,6 +107,7 @@ def look_at(tables: Tables, domain: Domain) -> Findings:
         items=() if catalog is None else catalog.attributes(),
         users=() if tables.users is None else tables.users.attributes(),
         order=order_note(events),
+        languages=languages_of(wording(worded)),
     )
 
 

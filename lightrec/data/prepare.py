@@ -19,6 +19,7 @@ from lightrec.data.domain import Domain, with_texts
 from lightrec.data.events import Dropped, Events, by_feedback, drop, encode, number, split_up
 from lightrec.data.files import FORMAT_VERSION, appearing
 from lightrec.data.findings import LEFT_OUT, NO_ITEMS, in_words, tally
+from lightrec.data.languages import languages_of, wording
 from lightrec.data.log import InteractionLog
 from lightrec.data.order import order_note
 from lightrec.data.schema import Problems
@@ -142,6 +143,7 @@ def prepare(
         "left_out": by_feedback(events, dropped),
         "used": events.by_kind(),
         "counts": counts,
+        "languages": languages_of(wording(worded)),
     }
     said = [name for name in SAID if log.has(name)]
     words = pl.Enum(events.feedback_words)

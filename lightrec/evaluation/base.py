@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lightrec.data.languages import fitted, width
 from lightrec.intervals import Interval
 from lightrec.run import Run
 
@@ -58,8 +59,12 @@ class Table:
     def _aligned(self, least: int = 0) -> list[list[str]]:
         """Give all cells columns of even width: the first to the left, numbers to the right."""
         rows = [list(self.head), *(list(row) for row in self.rows)]
-        widths = [max(least, *map(len, column)) for column in zip(*rows, strict=True)]
-        return [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
+        widths = [max(least, *map(width, column)) for column in zip(*rows, strict=True)]
+
+        def right(cell: str, columns: int) -> str:
+            return " " * (columns - width(cell)) + cell
+
+        return [[fitted(row[0], widths[0]), *map(right, row[1:], widths[1:])] for row in rows]
 
 
 @dataclass(frozen=True)

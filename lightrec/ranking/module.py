@@ -1,5 +1,6 @@
 """The ranker stage's LightningModule: next-item ranking over the whole catalog."""
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 from lightrec.data.files import save_tensors
 from lightrec.data.sequences import GAP_BUCKETS
 from lightrec.data.stage_data import part_of_all
+from lightrec.encoders.base import ENCODER
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
@@ -237,12 +239,15 @@ class RankingModule(StageModule):
 
     @torch.no_grad()
     def write(self, folder: Path) -> dict[str, float]:
-        """Write the ranker, item vectors with biases next to it, and the blend."""
+        """Write the ranker, item vectors with biases, what the encoder notes, and the blend."""
         self.eval()
         self.ranker.save_pretrained(folder)
         tables = {"vectors": self.ranker.item_vectors(), "bias": self.ranker.bias}
         save_tensors(tables, folder / "items.safetensors")
         data = self.data_of(SequenceData)
+        about = {} if data.text_encoder is None else dict(data.text_encoder.about)
+        noted = json.dumps(about, indent=2, ensure_ascii=False)
+        (folder / ENCODER).write_text(f"{noted}\n", encoding="utf-8")
         blended, metrics = blend(self.ranker.cpu(), self.item_models or [], data)
         if self.item_models:
             blended.save(folder)

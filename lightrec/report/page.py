@@ -7,6 +7,7 @@ import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -14,6 +15,11 @@ from jinja2 import Environment, FileSystemLoader
 
 import lightrec
 from lightrec.data.findings import KEPT, LEFT_OUT, in_words
+from lightrec.data.languages import in_words as in_languages
+from lightrec.data.languages import wording
+from lightrec.data.store import EventStore
+from lightrec.encoders.base import ENCODER
+from lightrec.encoders.card import advice, encoder_of
 from lightrec.evaluation import held_out, predictions, sessions, user_models
 from lightrec.evaluation.base import Curve, Findings, Metrics, Section, Table
 from lightrec.evaluation.evidence import BY, REASON, favoured
@@ -21,6 +27,8 @@ from lightrec.report import charts
 from lightrec.report.users import learned_reward, user_models_section
 from lightrec.run import Run
 
+LISTED = 8
+"""So many values of a list are shown."""
 ASSUMED = Section(
     "What the assumptions do",
     "A log without impressions says nothing of how far people look ahead, how often they choose "
@@ -53,14 +61,17 @@ def write(
     write_metrics(folder, {**metrics, BY: chosen.by, REASON: chosen.reason})
     meta = run.data.meta
     text = data_lines(meta) + "\n" + summary(metrics, [each.summary for each in found])
-    (folder / "summary.txt").write_text(text)
+    (folder / "summary.txt").write_text(text, encoding="utf-8")
     headline = [chart for each in found for chart in each.headline]
     if headline:
         picture = charts.draw(headline)
         picture.savefig(folder / "report.png", dpi=110, metadata={"Software": None})
     shown: list[Section | None] = [section for each in found for section in each.sections]
     shown += [user_models_section(metrics), learned_reward(run, metrics), ASSUMED, curves(run)]
-    sections = [*filter(None, shown), data_section(meta)]
+    path = run.folder("ranker") / ENCODER
+    about = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    warning = language_advice(run.data, run.stamp("ranker"))
+    sections = [*filter(None, shown), data_section(meta, about, warning)]
     verdict = [sentence for each in found for sentence in each.verdict] + [recommending(metrics)]
     write_page(run, folder, stages, sections, verdict, charts.svg(headline))
 
@@ -108,8 +119,14 @@ def summary(metrics: Metrics, tables: Sequence[str] | None = None) -> str:
     return "\n".join(f"{table}\n" for table in shown if table)
 
 
-def data_section(meta: Mapping[str, Any]) -> Section:
-    """Show what was read, what was left out and why, by the prepared log's ``meta.json``."""
+def data_section(
+    meta: Mapping[str, Any], encoder: Mapping[str, Any] = MappingProxyType({}), warning: str = ""
+) -> Section:
+    """Show what was read, what was left out and why, by the prepared log's ``meta.json``.
+
+    :param encoder: what the text encoder notes of itself.
+    :param warning: where it does not read the items' language.
+    """
     counts = meta["counts"]
     rows = [["events read", f"{counts['events_read']:,}"]]
     left_out = in_words(counts, LEFT_OUT, meta.get("left_out"))
@@ -123,13 +140,36 @@ def data_section(meta: Mapping[str, Any]) -> Section:
     kept = [[words, f"{count:,}"] for count, words in in_words(counts, KEPT)]
     if kept:
         tables.append(Table(["kept as they are", ""], kept))
+    if encoder:
+        noted = [[name.replace("_", " "), _listed(value)] for name, value in encoder.items()]
+        tables.append(Table(["text encoder", ""], noted))
+    titles = in_languages(meta.get("languages", {}))
     order = "by time" if meta["order"] == "time" else "by their order in the file, without times"
-    return Section(
-        "Data",
+    parts = [
         f"{counts['events']:,} events of {counts['users']:,} users with {counts['items']:,} items, "
-        f"ordered {order}. {meta.get('order_note', '')}".rstrip(),
-        tables,
-    )
+        f"ordered {order}.",
+        meta.get("order_note"),
+        titles and f"Titles are in {titles}.",
+        warning,
+    ]
+    return Section("Data", " ".join(filter(None, parts)), tables)
+
+
+def _listed(value: object) -> str:
+    """Set a value for a table; of a long list its beginning."""
+    if not isinstance(value, list | tuple):
+        return f"“{value}”" if isinstance(value, str) and value != value.strip() else str(value)
+    more = f" and {len(value) - LISTED} more" if len(value) > LISTED else ""
+    return ", ".join(map(str, value[:LISTED])) + more
+
+
+def language_advice(store: EventStore, ranker: Mapping[str, Any]) -> str:
+    """Say whether the ranker's text encoder reads the items' titles; see :func:`advice`.
+
+    :param ranker: the stage's ``recipe`` and ``overrides``.
+    """
+    encoder = encoder_of(ranker["recipe"], ranker["overrides"])
+    return advice(store.meta.get("languages", {}), wording(store.catalog), encoder)
 
 
 def data_lines(meta: Mapping[str, Any]) -> str:

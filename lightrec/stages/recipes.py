@@ -89,19 +89,26 @@ def load(
     """Load an installed set, or a folder, with all that it is laid over.
 
     :param overlays: names or folders of sets that are laid over it.
-    :param values: in place of the set's own.
+    :param values: in place of the set's own; ``name.argument`` is an argument of the class that a
+        value names.
     :raises RecipeError: where there is no such set, or a file in it is no recipe.
     """
     path = folder(name)
     found = RecipeSet(path.resolve().name, overlay=about_set(path)["overlay"])
     for layer in [*_layers(path, ()), *map(folder, overlays)]:
         found.lay(layer)
-    if unknown := set(values or {}) - set(found.values):
+    if unknown := {name.partition(".")[0] for name in values or {}} - set(found.values):
         raise RecipeError(
             f"There is no value {sorted(unknown)[0]!r} among those that the recipes of {name} "
             f"share: {', '.join(found.values) or 'there is none'}."
         )
-    found.values |= values or {}
+    for given, value in (values or {}).items():
+        name, dot, argument = given.partition(".")
+        if dot:
+            base = found.values[name]
+            named = base if isinstance(base, dict) else {"class_path": base}
+            value = merged(named, {"init_args": {argument.removeprefix("init_args."): value}})
+        found.values[name] = value
     return found
 
 

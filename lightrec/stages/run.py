@@ -209,10 +209,14 @@ def show(done: Stage, stages: Sequence[Stage]) -> None:
     Of the data, how much of the log is used; of the ranker, how it ranks the held-out log.
     """
     if done.name == BEGINNING:
-        from lightrec.data.store import META
-        from lightrec.report.page import data_lines
+        from lightrec.data.store import META, EventStore
+        from lightrec.report.page import data_lines, language_advice
 
         print(data_lines(json.loads((done.out / META).read_text())), end="", file=sys.stderr)
+        for stage in [planned for planned in stages if planned.name == "ranker"]:
+            chosen = {"recipe": stage.recipe, "overrides": stage.overrides}
+            if sentence := language_advice(EventStore(done.out), chosen):
+                plugins.warn(sentence)
     for planned in stages:
         if (done.name, planned.name) == ("ranker", EVALUATE):
             from lightrec.stages.evaluate import early_ranking

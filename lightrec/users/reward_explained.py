@@ -67,7 +67,9 @@ def explain(
 
     found, metrics = _linear(later, data)
     found |= _parts(rewards, data, device) | _extremes(rewards, data, device)
-    (folder / EXPLAINED).write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    (folder / EXPLAINED).write_text(
+        json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     return metrics
 
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from lightrec.encoders import base
-from lightrec.encoders import text as module
-from lightrec.encoders.text import MINILM, WHEEL, TextEncoder
+from lightrec.encoders import card as module
+from lightrec.encoders.card import MINILM, WHEEL
+from lightrec.encoders.text import TextEncoder
 from lightrec.errors import FetchError, RecipeError
 from lightrec.testing.tiny import tiny_text_model
 

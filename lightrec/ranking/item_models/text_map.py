@@ -8,7 +8,6 @@ is solved once and serves any history.
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
-from re import findall
 from typing import Final
 
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from lightrec.encoders.words import words_of
 from lightrec.ranking.item_models.item_to_item import unit_vectors
 
 PENALTIES: Final = (0.1, 0.3, 1.0, 3.0, 10.0)
@@ -114,7 +114,7 @@ def word_weights(texts: Sequence[str], fitted: np.ndarray) -> sparse.csr_array:
     :param fitted: (M,) items whose texts say how rare a word is, and which words count at all.
     :returns: (N + 1, W) float32; row 0 is empty.
     """
-    words = [set[str](), *(set(findall(r"\w+", text.lower())) for text in texts)]
+    words = [set[str](), *(set(words_of(text)) for text in texts)]
     frequency = Counter(word for item in fitted for word in words[item])
     common = sorted(word for word, number in frequency.items() if number >= MIN_ITEMS)
     column = {word: place for place, word in enumerate(common)}
@@ -125,5 +125,6 @@ def word_weights(texts: Sequence[str], fitted: np.ndarray) -> sparse.csr_array:
     shape = len(words), len(column)
     weights = sparse.csr_array((rarity[columns], (rows, columns)), shape=shape)
     lengths = np.sqrt((weights**2).sum(axis=1))
-    weights.data /= lengths[rows]
+    # A word of all texts weighs nothing, and may be the only one of a text.
+    weights.data /= np.where(lengths > 0, lengths, 1)[rows]
     return weights.astype(np.float32)

@@ -1,0 +1,70 @@
+"""Words of texts in any language, and an encoder that knows nothing but them."""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Final
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightrec.encoders.base import Encoder
+
+_UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+"""Scripts that are written without blanks: Thai, Lao, Burmese, Khmer, kana, Chinese."""
+_RUN: Final = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]+")
+_STARTS_UNSPACED: Final = re.compile(rf"[{_UNSPACED}]")
+GRAM: Final = 4
+"""Letters of the pieces of a word by which its compounds and endings are recognised."""
+
+
+def words_of(text: str) -> list[str]:
+    """Split a text into words, in small letters.
+
+    A script without blanks gives its characters and each pair of neighbours.
+    """
+    found: list[str] = []
+    for run in _RUN.findall(text.lower()):
+        found.append(run)
+        if _STARTS_UNSPACED.match(run) and len(run) > 1:
+            found[-1:] = [*run, *map("".join, pairwise(run))]
+    return found
+
+
+class WordEncoder(Encoder):
+    """Texts by their words and pieces of words, in any language, without a model or the network.
+
+    Each word, and each piece of :data:`GRAM` letters of a longer one, adds 1 or -1 to one place of
+    the vector (feature hashing; Weinberger et al. 2009), long words more than short ones, which
+    are often mere grammar. Texts are as alike as the words that they share: nothing is known of
+    what words mean.
+
+    :param size: length of the vectors; the longer, the fewer words share a place.
+    """
+
+    size: int = 512
+
+    def __init__(self, size: int = 512) -> None:
+        self.size = size
+
+    def encode(self, values: Sequence[str]) -> Tensor:
+        """Give vectors ``(n, size)`` of norm 1; zero where a text has no word."""
+        table = np.zeros((len(values), self.size), np.float32)
+        for row, text in enumerate(values):
+            for piece, weight in _pieces(text):
+                mark = crc32(piece.encode("utf-8", "surrogatepass"))
+                table[row, (mark >> 1) % self.size] += weight if mark & 1 else -weight
+        return torch.nn.functional.normalize(torch.from_numpy(table), dim=1)
+
+
+def _pieces(text: str) -> Iterator[tuple[str, float]]:
+    """Give a text's features with their weights: each word, and the pieces of long ones."""
+    for word in words_of(text):
+        weight = 1.0 if _STARTS_UNSPACED.match(word) else min(1.0, len(word) / 6)
+        yield word, weight
+        around = f" {word} "
+        if len(word) > GRAM:
+            grams = [around[i : i + GRAM] for i in range(len(around) - GRAM + 1)]
+            yield from ((gram, weight / len(grams) ** 0.5) for gram in grams)

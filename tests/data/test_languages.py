@@ -1,0 +1,49 @@
+import polars as pl
+import pytest
+
+from lightrec.data.languages import fitted, in_words, languages_of, width, wording
+
+TITLES = {
+    "de": "Die Verwandlung|Im Westen nichts Neues|Kleine Geschichte der Hanse|Das Parfum|Der "
+    "Besuch der alten Dame|Die unendliche Geschichte|Ansichten eines Clowns|Der Schimmelreiter",
+    "en": "The old man and the sea|Pride and prejudice|A room of one's own|The turn of the screw|"
+    "Great expectations|Far from the madding crowd|The remains of the day|Of mice and men",
+    "zh": "无线蓝牙耳机|不锈钢保温杯|儿童户外背包|复古台灯|智能手表|便携折叠雨伞|静音机械键盘|"
+    "迷你加湿器|红楼梦|城市的夜晚|平凡的世界|家常菜谱大全|中国通史|海边的房子|电热水壶|纯棉床单|竹制砧板|"
+    "男士运动鞋|女士羊毛围巾|陶瓷咖啡杯|四季花茶",
+}
+
+
+@pytest.mark.parametrize("code", TITLES)
+def test_the_language_of_titles_is_found(code):
+    titles = TITLES[code].split("|")
+    assert languages_of(titles) == {code: 1.0}
+    assert languages_of([*titles, None, "", "12 (1995)"]) == {code: 1.0}
+
+
+def test_shares_of_a_catalog_in_two_languages():
+    found = languages_of(TITLES["de"].split("|") * 6 + TITLES["en"].split("|") * 2)
+    assert [*found] == ["de", "en"]
+    assert found["de"] == pytest.approx(0.75, abs=0.1)
+    assert in_words({"de": 0.75, "en": 0.2, "xx": 0.05}) == (
+        "German (75 %), English (20 %) and xx (5 %)"
+    )
+
+
+def test_names_and_numbers_tell_no_language():
+    assert languages_of(f"tea number {number}" for number in range(99)) == {}
+    assert languages_of(f"SK-{number * 37}" for number in range(99)) == {}
+    assert languages_of([]) == {}
+
+
+def test_titles_tell_the_language_and_texts_where_there_are_none():
+    items = pl.DataFrame({"title": ["ein Buch", None], "text": ["genre: novel", "genre: poems"]})
+    assert wording(items).to_list() == ["ein Buch"]
+    bare = items.with_columns(title=pl.lit(None, pl.String))
+    assert wording(bare).to_list() == ["genre: novel", "genre: poems"]
+
+
+def test_wide_characters_take_two_columns():
+    assert [width(text) for text in ("Tee", "保温杯", "über", "u\u0308ber")] == [3, 6, 4, 4]
+    assert fitted("保温杯", 8) == "保温杯  "
+    assert fitted("保温杯", 5) == "保温 "

@@ -1,0 +1,177 @@
+"""Model folders as sentence-transformers and the E5 models have them, against plain sums."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from lightrec.encoders import card as module
+from lightrec.encoders.card import MULTILINGUAL, Card, advice, encoder_of, read_card
+from lightrec.encoders.text import TextEncoder
+from lightrec.errors import RecipeError
+from lightrec.stages import recipes
+from lightrec.testing.tiny import tiny_text_model
+
+TEXTS = ["a red lamp", "tea", "a song of tea and rope of red tea", ""]
+E5 = '# Each input text should start with "query: " or "passage: ", even for non-English texts.'
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return tiny_text_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def make(plain, tmp_path):
+    """Give a function that adds files to a copy of the model."""
+
+    def made(pool=None, modules=("Transformer", "Pooling", "Normalize"), card="", **files):
+        folder = tmp_path / "model"
+        shutil.copytree(plain, folder)
+        if pool is not None:
+            paths = {"Pooling": "1_Pooling", "Dense": "2_Dense"}
+            listed = [
+                {"type": f"sentence_transformers.models.{n}", "path": paths.get(n, "")}
+                for n in modules
+            ]
+            files["modules"] = listed
+            (folder / "1_Pooling").mkdir()
+            (folder / "1_Pooling" / "config.json").write_text(json.dumps(pool))
+        for name, content in files.items():
+            (folder / f"{name}.json").write_text(json.dumps(content))
+        if card:
+            (folder / "README.md").write_text(card, encoding="utf-8")
+        return folder
+
+    return made
+
+
+def pooled(encoder, texts, how):
+    """What texts' token states come to, one text after the other, without those of the padding."""
+    tokens = encoder.tokenize(texts)
+    with torch.no_grad():
+        states = encoder.load_weights()(**tokens).last_hidden_state
+    found = []
+    for own, mask in zip(states, tokens["attention_mask"].bool(), strict=True):
+        own = own[mask]
+        vector = {"mean": own.mean(0), "cls": own[0], "last": own[-1]}[how]
+        found.append(vector / vector.norm())
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize(
+    ("pool", "how"),
+    [
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
+        ({"pooling_mode_lasttoken": True, "pooling_mode_mean_tokens": False}, "last"),
+        ({"pooling_mode": "lasttoken", "include_prompt": True}, "last"),
+        ({"pooling_mode": "mean"}, "mean"),
+        (None, "mean"),
+    ],
+)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_pooling_prompt_and_length_are_the_models_own(make, pool, how, side):
+    folder = make(
+        pool,
+        sentence_bert_config={"max_seq_length": 9, "do_lower_case": False},
+        config_sentence_transformers={"prompts": {"query": "song: ", "document": "of: "}},
+    )
+    own = TextEncoder(str(folder), device="cpu", cache=False)
+    own._tokenizer.padding_side = side
+    assert torch.allclose(own.encode(TEXTS), pooled(own, TEXTS, how), atol=1e-5)
+    tokens = own.tokenize(TEXTS)["input_ids"]
+    assert tokens.shape == (4, 9)
+    assert "[CLS] of [UNK] tea [SEP]" in own._tokenizer.decode(tokens[1])
+    assert own.about == {
+        "class": "TextEncoder",
+        "model": str(folder),
+        "languages": (),
+        "prompt": "of: ",
+        "pooling": how,
+        "max_length": 9,
+    }
+    other = TextEncoder(str(folder), device="cpu", cache=False, pooling="cls", prompt="")
+    assert torch.allclose(other.encode(TEXTS), pooled(other, TEXTS, "cls"), atol=1e-5)
+    assert "[CLS] tea [SEP]" in other._tokenizer.decode(other.tokenize(TEXTS)["input_ids"][1])
+    marks = {TextEncoder(str(folder), device="cpu", **s).fingerprint for s in ({}, {"prompt": ""})}
+    assert len(marks) == 2
+
+
+def test_e5_says_its_prefix_in_its_card_alone(make):
+    front = "---\nlanguage:\n- multilingual\n- de\n- no\nlicense: mit\n---\n"
+    folder = make({"pooling_mode_mean_tokens": True}, card=front + E5)
+    found = read_card(folder)
+    assert (found.prompt, found.pooling) == ("query: ", "mean")
+    assert found.languages == ("multilingual", "de", "no")
+    assert found.reads("zh")
+
+
+def test_cards_without_a_word_on_languages_or_with_one():
+    assert not Card().reads("en")
+    assert Card(languages=("en",)).reads("en")
+    assert Card(languages=("zh-CN", "English")).reads("zh")
+    assert Card(languages=("zh-CN", "English")).reads("en")
+    assert not Card(languages=("en",)).reads("de")
+
+
+def test_what_lightrec_does_not_do_is_refused_unless_a_pooling_is_given(make):
+    pool = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+    folder = make(pool, modules=("Transformer", "Pooling", "Dense", "Normalize"))
+    with pytest.raises(RecipeError, match="vectors by Dense, which lightrec does not do"):
+        TextEncoder(str(folder), device="cpu", cache=False).encode(["tea"])
+    taken = TextEncoder(str(folder), device="cpu", cache=False, pooling="cls")
+    assert taken.encode(["tea"]).shape == (1, 12)
+
+
+def test_weights_that_are_no_safetensors_are_fetched_too(tmp_path, monkeypatch):
+    asked = []
+
+    def fetched(name, allow_patterns=(), local_files_only=False, **_):
+        if local_files_only:
+            raise OSError("not here yet")
+        asked.append(allow_patterns[-1])
+        if "bin" in allow_patterns[-1]:
+            (tmp_path / "pytorch_model.bin").write_text("")
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
+    assert TextEncoder("BAAI/bge-m3").source == tmp_path
+    assert asked == ["*.safetensors", "pytorch_model*.bin"]
+
+
+GERMAN = {"de": 0.93, "en": 0.07}
+
+
+def test_a_warning_says_what_was_found_and_what_to_do(make, monkeypatch):
+    folder = make(card="---\nlanguage: en\n---\n")
+    monkeypatch.setattr(module, "model_folder", lambda model: folder)
+    sentence = advice(GERMAN, ["rote Lampe", "a red lamp"], "TextEncoder")
+    assert sentence == (
+        "The items' titles are in German (93 %) and English (7 %). The text encoder "
+        "sentence-transformers/all-MiniLM-L6-v2 was made for English, and its tokenizer does not "
+        "know 40 % of what it finds in them: its vectors tell little of what they mean. Take a "
+        "multilingual model, which is fetched once from the Hugging Face hub, with "
+        f"`--values.text_encoder.model {MULTILINGUAL}`; or, without the hub, compare titles by "
+        "their words with `--values.text_encoder WordEncoder`."
+    )
+    assert advice({"en": 0.9, "fr": 0.1}, ["a red lamp"], "TextEncoder") == ""
+    assert advice({}, ["rote Lampe"], "TextEncoder") == ""
+    assert advice(GERMAN, ["rote Lampe"], None) == ""
+    assert advice(GERMAN, ["rote Lampe"], "WordEncoder") == ""
+    monkeypatch.setattr(module, "model_folder", lambda model: None)
+    assert advice(GERMAN, ["rote Lampe"], "TextEncoder") == ""
+
+
+def test_the_encoder_of_a_stage_is_the_last_one_named():
+    recipe = {"data": {"init_args": {"text_encoder": "TextEncoder"}}}
+    option = "--data.init_args.text_encoder"
+    assert encoder_of(recipe, []) == "TextEncoder"
+    assert encoder_of({"function": "f"}, []) is None
+    assert encoder_of(recipe, [f"{option}=null"]) is None
+    assert encoder_of(recipe, [option, "WordEncoder"]) == "WordEncoder"
+    named = {"class_path": "TextEncoder", "init_args": {"model": "m"}}
+    assert encoder_of(recipe, [f"{option}.init_args.model=m"]) == named
+    found = recipes.load("generic", values={"text_encoder.model": "m"})
+    assert encoder_of(found.resolved("ranker"), ["--seed_everything", "1"]) == named
+    assert encoder_of(found.resolved("users_b"), []) == named
