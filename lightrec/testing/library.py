@@ -33,8 +33,9 @@ NEW: Final = 2
 def write(folder: Path | str, seed: int = 0, readers: int = 150, loans: int = 16) -> None:
     """Write ``Ausleihen.csv`` and ``Bestand.csv`` into a folder, which is made if need be.
 
-    Half of a reader's loans are the next volume of the series that they are in, a seventh a book
-    that they have had before, and the others begin a series of one of their two subjects.
+    Half of all loans are followed by the next volume of the series; a seventh are of a book that
+    the reader has had, and the others begin a series of one of the reader's two subjects, so that a
+    quarter of all loans come again.
     """
     chance, folder = np.random.default_rng(seed), Path(folder)
     names = [(subject, series) for subject, own in SERIES.items() for series in own]

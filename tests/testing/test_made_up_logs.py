@@ -28,7 +28,7 @@ def test_the_library(tmp_path):
     )
     assert by_reader["follows"].mean() == pytest.approx(0.5, abs=0.05)
     again = loans.height - loans.select("Leser", "Signatur").n_unique()
-    assert again / loans.height == pytest.approx(0.15, abs=0.05)
+    assert again / loans.height == pytest.approx(0.25, abs=0.05)
 
 
 def test_the_market(tmp_path):
