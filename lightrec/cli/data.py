@@ -5,7 +5,7 @@ from dataclasses import asdict
 from json import dumps
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from lightrec.data.readers.base import Tables
 
 _WIDTH = 14
-_EXAMPLES = {"--columns": "{user: customer, item: sku}", "--types": "{genres: list, zip: category}"}
+_EXAMPLES = {
+    "--columns": "{user: customer, item: sku}",
+    "--item-columns": "{item: id, brand: maker}",
+    "--user-columns": "{user: id, born: birthday}",
+    "--types": "{genres: list, zip: category}",
+}
 
 
 def read(
@@ -27,7 +32,10 @@ def read(
     items: Path | None = None,
     users: Path | None = None,
     columns: str | None = None,
-    times: Literal["auto", "seconds", "milliseconds", "iso"] = "auto",
+    item_columns: str | None = None,
+    user_columns: str | None = None,
+    times: str = "auto",
+    drop_unreadable_times: bool = False,
     reader: str | None = None,
     types: str | None = None,
 ) -> "Tables":
@@ -36,16 +44,28 @@ def read(
     :param log: the log: a file or a folder.
     :param items: the item table.
     :param users: the user table.
-    :param columns: the log's columns: {user: ..., item: ..., time: ...}.
-    :param times: how times are written.
+    :param columns: the log's columns, by name or position: {user: customer, item: 3}.
+    :param item_columns: the item table's: {item: id, title: 2, brand: maker}.
+    :param user_columns: the user table's.
+    :param times: how times are written: auto, a unit such as milliseconds, iso, day-first,
+        month-first, or a pattern with the codes of strptime.
+    :param drop_unreadable_times: drop events whose time cannot be read.
     :param reader: by default the one that recognises the log.
     :param types: kinds of attributes in place of those recognised: {genres: list, zip: category}.
     """
     from lightrec.data.readers.base import read_tables
 
-    named, kinds = mapping(columns, "--columns"), mapping(types, "--types")
     return read_tables(
-        log, items, users, columns=named, reader=reader, times=times, types=cast(Any, kinds)
+        log,
+        items,
+        users,
+        columns=mapping(columns, "--columns"),
+        item_columns=mapping(item_columns, "--item-columns"),
+        user_columns=mapping(user_columns, "--user-columns"),
+        times=times,
+        drop_unreadable_times=drop_unreadable_times,
+        reader=reader,
+        types=cast(Any, mapping(types, "--types")),
     )
 
 

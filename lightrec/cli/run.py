@@ -10,7 +10,16 @@ from lightrec.stages import run as stages
 
 
 @with_options_of(stages.run, but="overrides")
-def run(domain: str, *settings: str, **options: Any) -> None:
+def run(
+    domain: str,
+    *settings: str,
+    columns: str | None = None,
+    item_columns: str | None = None,
+    user_columns: str | None = None,
+    times: str | None = None,
+    drop_unreadable_times: bool = False,
+    **options: Any,
+) -> None:
     """Do all stages in order, skipping those whose inputs have not changed.
 
     examples:
@@ -18,14 +27,29 @@ def run(domain: str, *settings: str, **options: Any) -> None:
       lightrec run video --offline
       lightrec run video --fast-dev-run
       lightrec run generic --log my.csv --items my_items.csv --out runs/mine
-      lightrec run generic --log my.csv --data.columns '{user: customer, item: sku, time: ts}'
+      lightrec run generic --log my.csv --columns '{user: customer, item: sku, time: ts}'
       lightrec run video --ranker.trainer.max_epochs 5 --policy.data.init_args.slate_size 3
 
     Any setting of any stage's recipe can be given as --STAGE.SETTING VALUE, and values that several
     recipes share as --values.NAME VALUE; `lightrec recipes show video` shows stages and settings.
+
+    :param columns: the log's columns, by name or position: {user: customer, item: 3}.
+    :param item_columns: the item table's: {item: id, title: 2, brand: maker}.
+    :param user_columns: the user table's.
+    :param times: how times are written: see `lightrec data check --help`.
+    :param drop_unreadable_times: drop events whose time cannot be read.
     """
     _, found = stages.find_recipes(domain)
-    overrides = stage_overrides(settings, [*recipes.in_order(found.recipes), stages.VALUES])
+    reading = {
+        "columns": columns,
+        "item_columns": item_columns,
+        "user_columns": user_columns,
+        "times": times,
+        "drop_unreadable_times": "true" if drop_unreadable_times else None,
+    }
+    given = [f"--data.{name}={value}" for name, value in reading.items() if value is not None]
+    names = [*recipes.in_order(found.recipes), stages.VALUES]
+    overrides = stage_overrides([*given, *settings], names)
     where = stages.run(domain, **options, overrides=overrides)
     for name in recipes.until(found.recipes, options["until"]):
         shown = recipes.names(found.recipes[name], "shows")

@@ -1,27 +1,17 @@
 """Conversion of columns of any type to the types of the canonical schema.
 
-Nothing is rounded, cut or guessed: a value that cannot be converted exactly is a problem.
-
-Times are read by one of these rules, chosen once for a whole column and never value by value:
-
-- Dates and datetimes (Parquet) are taken as they are; those without a zone are UTC.
-- Whole numbers that are all dates written as ``YYYYMMDD`` (1900 to 2099) are ISO 8601 dates.
-- Other numbers count from 1970 UTC; the largest magnitude gives the unit: below 1e11 seconds
-  (until the year 5138), below 1e14 milliseconds, below 1e17 microseconds, above that nanoseconds.
-  Milliseconds before March 1973 would be read as seconds: then say ``milliseconds``.
-- Everything else is ISO 8601: ``2024-05-01``, ``2024-05-01T10:30``, ``2024-05-01 10:30:00.250``,
-  with or without ``Z`` or an offset; without one it is UTC.
+Nothing is rounded, cut or guessed: a value that cannot be converted exactly is a problem. Times are
+in :mod:`lightrec.data.times`.
 """
 
 import math
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import polars as pl
 
 from lightrec.data.schema import LOG_SCHEMA, Place, Problems
+from lightrec.data.times import TimeFormat, outside_calendar, parse_times
 from lightrec.keys import Column
-
-TimeFormat: TypeAlias = Literal["auto", "seconds", "milliseconds", "iso"]
 
 # Values are held as float32 later, with room for a weight.
 LIMITS: Final[dict[str, tuple[float, float, str]]] = {
@@ -178,102 +168,8 @@ def _id_lists(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
     return lists
 
 
-_MILLISECONDS: Final = LOG_SCHEMA[Column.TIME]
-_FACTORS: Final = {"seconds": 1000.0, "milliseconds": 1.0}
-_MAGNITUDES: Final = ((1e11, 1000.0), (1e14, 1.0), (1e17, 1e-3), (math.inf, 1e-6))
-_ISO_FORMATS: Final = (
-    "%Y-%m-%dT%H:%M:%S%.f%#z",
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M%#z",
-    "%Y-%m-%dT%H:%M",
-    "%Y-%m-%d",
-    "%Y%m%d",
-)
-_EXPECTED: Final = {
-    "auto": "a point in time in seconds or milliseconds since 1970 or in ISO 8601",
-    "seconds": "a number of seconds since 1970",
-    "milliseconds": "a number of milliseconds since 1970",
-    "iso": "a point in time in ISO 8601, such as 2024-05-01T10:30:00Z",
-}
-
-
-def parse_times(
-    column: pl.Series, times: TimeFormat, place: Place, problems: Problems
-) -> pl.Series:
-    """Read a column of dates, datetimes, numbers or strings.
-
-    :param times: how the values are written.
-    :returns: datetimes in milliseconds UTC, null where the column is null or was not readable.
-    """
-    dtype = column.dtype
-    if dtype in (pl.Date, pl.Datetime):
-        parsed = column.cast(_MILLISECONDS)
-    elif dtype == pl.String or dtype.is_numeric() or dtype == pl.Null:
-        parsed = _parse(column, times)
-    else:
-        problems.add(f"Column '{place.name(column)}' has type {dtype}, which is no time.")
-        return _nulls(column, _MILLISECONDS)
-    parsed = parsed.set(_outside_calendar(parsed), None)
-    bad = parsed.is_null() & column.is_not_null()
-    problems.add_rows(bad, lambda row: place.value(column, row, _EXPECTED[times]))
-    return parsed.alias(column.name)
-
-
 def _is_in_calendar(column: pl.Series, place: Place, problems: Problems) -> bool:
-    outside = _outside_calendar(column)
+    outside = outside_calendar(column)
     expected = "a date of the years 1 to 9999"
     problems.add_rows(outside, lambda row: place.value(column, row, expected))
     return not outside.any()
-
-
-def _outside_calendar(column: pl.Series) -> pl.Series:
-    """Find dates outside the years 1 to 9999 and times outside the day: polars cannot format them.
-
-    :returns: (rows,) bool, False for nulls and values of other types.
-    """
-    if column.dtype == pl.Time:
-        inside = column.dt.hour().is_not_null()
-    elif column.dtype in (pl.Date, pl.Datetime):
-        inside = column.dt.year().is_between(1, 9999)
-    else:
-        return pl.repeat(False, len(column), dtype=pl.Boolean, eager=True)
-    return column.is_not_null() & ~inside.fill_null(False)
-
-
-def _parse(column: pl.Series, times: TimeFormat) -> pl.Series:
-    sample = column.drop_nulls().head(1000)
-    words = sample.cast(pl.String)
-    if times in _FACTORS:
-        return _from_numbers(column, _FACTORS[times])
-    days = len(sample) and words.str.contains(r"^(19|20)\d{6}$").all()
-    if times == "iso" or (days and not _from_iso(words).null_count()):
-        whole = column if column.dtype == pl.String else column.cast(pl.Int64, strict=False)
-        return _from_iso(whole.cast(pl.String))
-    numbers = words.str.strip_chars().cast(pl.Float64, strict=False)
-    if column.dtype != pl.String or len(sample) - numbers.null_count() > len(sample) / 2:
-        return _from_numbers(column, None)
-    return _from_iso(column)
-
-
-def _from_numbers(column: pl.Series, factor: float | None) -> pl.Series:
-    # Float64 holds milliseconds exactly up to 2^53, which is far beyond the year 9999.
-    numbers = _stripped(column).cast(pl.Float64, strict=False)
-    if factor is None:
-        finite = numbers.filter(numbers.is_finite()).abs()
-        factor = next(factor for limit, factor in _MAGNITUDES if (finite < limit).all())
-    return (numbers * factor).round().cast(pl.Int64, strict=False).cast(_MILLISECONDS)
-
-
-def _from_iso(column: pl.Series) -> pl.Series:
-    text = column.str.strip_chars().str.replace(r"^(\S+) +", "${1}T")
-    text = text.str.replace(r"[zZ]$", "+00:00")
-
-    def tried(text: pl.Series, pattern: str) -> pl.Series:
-        return text.str.to_datetime(pattern, strict=False, time_unit="ms", time_zone="UTC")
-
-    parsed, sample = _nulls(column, _MILLISECONDS), text.drop_nulls().head(100)
-    # No text fits two forms, so the order only affects speed: the likeliest first.
-    for pattern in sorted(_ISO_FORMATS, key=lambda form: tried(sample, form).null_count()):
-        if parsed.null_count() > text.null_count():
-            parsed = parsed.fill_null(tried(text, pattern))
-    return parsed

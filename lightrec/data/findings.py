@@ -17,7 +17,7 @@ from lightrec.keys import Column
 
 LEFT_OUT: Final = {
     "dropped_without_user": "events without a user",
-    "dropped_without_time": "events without a time, in a log that has times",
+    "dropped_without_time": "events without a time that can be read, in a log that has times",
     "dropped_without_weight": "events whose feedback has no weight, or weight 0",
     "dropped_below_minimum": "events below the minimum value",
     "dropped_duplicate": "duplicates: same user, item, time and feedback as an earlier event",

@@ -2,9 +2,10 @@
 
 import polars as pl
 
-from lightrec.data.casts import TimeFormat, to_log_column
+from lightrec.data.casts import to_log_column
 from lightrec.data.parquet import CanonicalTable
 from lightrec.data.schema import LOG_SCHEMA, Place, Problems
+from lightrec.data.times import TimeFormat
 from lightrec.keys import Column
 
 
@@ -18,7 +19,7 @@ class InteractionLog(CanonicalTable):
         ones are added as null; ``feedback`` becomes ``rating`` where there is a value, ``count``
         where there is a count, and ``implicit`` otherwise. An item may be null only where
         candidates are given: the user then chose nothing.
-    :param times: how numbers and strings in ``time`` are written (``lightrec.data.casts``).
+    :param times: how numbers and strings in ``time`` are written (``lightrec.data.times``).
     :param place: where the events come from, for messages, and what the file calls its columns.
     :raises DataError: with all problems (up to 20) if the table does not fit the schema.
     """

@@ -6,7 +6,7 @@ or in a recipe overrides it. Kinds and the types of their values:
 - ``number``: Int64, Float64 or Boolean (``true``, ``false``). Prices such as ``€ 12,50`` and
   ``$1,299.00`` are numbers where all values have the same currency and the same decimal mark.
   Numbers with leading zeros stay text, because they may be codes.
-- ``date``: Date or Datetime, by the rules for times of :mod:`lightrec.data.casts`.
+- ``date``: Date or Datetime, by the rules for times of :mod:`lightrec.data.times`.
 - ``list``: List(String), from ``Adventure|Animation``, ``['a', 'b']``, ``["a", "b"]``, or
   ``a; b`` and ``a, b`` where the rows share so many members that they can be nothing else.
 - ``image``: paths or addresses of pictures. ``words``: several words, mostly distinct. ``code``:
@@ -21,8 +21,8 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import polars as pl
 
-from lightrec.data.casts import parse_times
 from lightrec.data.schema import Place, Problems
+from lightrec.data.times import parse_times
 
 _Reader: TypeAlias = Callable[[pl.Series, bool], pl.Series | None]
 Kind: TypeAlias = Literal["number", "category", "list", "date", "image", "words", "code"]

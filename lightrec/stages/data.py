@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lightrec import plugins
-from lightrec.data.casts import TimeFormat
 from lightrec.data.domain import Domain
 from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Tables, read_tables
@@ -29,7 +28,10 @@ def prepare_log(
     domain: str = "generic",
     reader: str | None = None,
     columns: dict[str, str] | None = None,
-    times: TimeFormat = "auto",
+    item_columns: dict[str, str] | None = None,
+    user_columns: dict[str, str] | None = None,
+    times: str = "auto",
+    drop_unreadable_times: bool = False,
     types: dict[str, Kind] | None = None,
     seed: int = 0,
     offline: bool = False,
@@ -43,7 +45,13 @@ def prepare_log(
     :param domain: name of the domain, which puts items into words.
     :param reader: name of the reader; by default the one that recognises the path.
     :param columns: the log's column names by their meaning: ``{user: customer, item: sku}``.
-    :param times: how times are written: auto, seconds, milliseconds or iso.
+    :param item_columns: those of the item table, where an attribute may be given any name:
+        ``{item: id, brand: maker}``.
+    :param user_columns: those of the user table.
+    :param times: how times are written: auto, a unit of numbers such as milliseconds, iso,
+        day-first, month-first, or a pattern such as ``%d.%m.%Y %H:%M``.
+    :param drop_unreadable_times: whether to drop events whose time cannot be read; otherwise they
+        are refused.
     :param types: kinds of attributes in place of those recognised, such as ``{zip: category}``;
         see :mod:`lightrec.data.types`.
     :param seed: of the shuffle, of the items kept out and of the synthetic world.
@@ -69,7 +77,15 @@ def prepare_log(
                     )
                 given = [stage.sources.get(role) for role in ("items", "users")]
                 tables = read_tables(
-                    source, *given, columns=columns, reader=reader, times=times, types=types
+                    source,
+                    *given,
+                    columns=columns,
+                    item_columns=item_columns,
+                    user_columns=user_columns,
+                    reader=reader,
+                    times=times,
+                    drop_unreadable_times=drop_unreadable_times,
+                    types=types,
                 )
             store = prepare(
                 tables.log,

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from lightrec import plugins
-from lightrec.data.casts import TimeFormat
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.files import check_input
 from lightrec.data.log import InteractionLog
 from lightrec.data.names import no_such
 from lightrec.data.schema import Problems
+from lightrec.data.times import TimeFormat, Times
 from lightrec.data.types import KINDS, Kind
 from lightrec.errors import DataError
 
@@ -29,7 +29,7 @@ class Tables:
 class Reader(ABC):
     """Reads one format of logs; a plugin's hook ``lightrec_readers`` returns a subclass.
 
-    :param times: how the log's times are written; see ``lightrec.data.casts``.
+    :param times: how the log's times are written; see ``lightrec.data.times``.
     """
 
     name: ClassVar[str]
@@ -53,12 +53,16 @@ class Reader(ABC):
         :raises DataError: with all problems found, up to 20.
         """
 
-    def read_items(self, path: Path) -> Catalog | None:
-        """Read the item table at a path in this format; None if there is none."""
+    def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
+        """Read the item table at a path in this format; None if there is none.
+
+        :param columns: as for :meth:`read_log`; a column may also be given the name of an
+            attribute. They are passed only where they are given.
+        """
         return None
 
-    def read_users(self, path: Path) -> Users | None:
-        """Read the user table at a path in this format; None if there is none."""
+    def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
+        """Read the user table at a path in this format, as :meth:`read_items` does."""
         return None
 
     def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
@@ -83,8 +87,11 @@ def read_tables(
     users: Path | None = None,
     *,
     columns: Mapping[str, str] | None = None,
+    item_columns: Mapping[str, str] | None = None,
+    user_columns: Mapping[str, str] | None = None,
     reader: str | None = None,
-    times: TimeFormat = "auto",
+    times: str = "auto",
+    drop_unreadable_times: bool = False,
     types: Mapping[str, Kind] | None = None,
 ) -> Tables:
     """Read a log with the reader that recognises it, and item and user tables.
@@ -92,7 +99,13 @@ def read_tables(
     :param items: the item table's path; by default the table that came with the log, if any.
     :param users: the user table's path; by default as for items.
     :param columns: the log's column names by their meaning: ``{user: customer, item: sku}``.
+    :param item_columns: those of the item table, ``{item: id, brand: maker}``, where any name of
+        an attribute may be given.
+    :param user_columns: those of the user table.
     :param reader: name of the log's reader; by default the one that recognises the path.
+    :param times: how times are written, see :mod:`lightrec.data.times`.
+    :param drop_unreadable_times: whether events with a time that cannot be read count as events
+        without one, which are dropped; otherwise they are problems.
     :param types: kinds of attributes of the items and users, in place of those recognised; see
         :mod:`lightrec.data.types`.
     :raises DataError: with the problems of all the files, up to 20.
@@ -100,11 +113,14 @@ def read_tables(
     problems = Problems()
     catalog = known = None
     with problems.taking():
-        tables = find_reader(log, reader, times).read(log, columns)
+        form = Times(times, drop_unreadable_times)
+        tables = find_reader(log, reader, form).read(log, columns)
     with problems.taking():
-        catalog = None if items is None else find_reader(items).read_items(items)
+        given = [item_columns] if item_columns else []
+        catalog = None if items is None else find_reader(items).read_items(items, *given)
     with problems.taking():
-        known = None if users is None else find_reader(users).read_users(users)
+        given = [user_columns] if user_columns else []
+        known = None if users is None else find_reader(users).read_users(users, *given)
     for path, table, kind in ((items, catalog, "item"), (users, known, "user")):
         if path is not None and table is None and not problems:
             problems.add(f"{path} holds no {kind} table; name the table itself.")

@@ -30,19 +30,25 @@ class CanonicalReader(Reader):
 
     def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
         """Read the log; its columns have canonical names, so ``columns`` must be empty."""
-        if columns:
-            raise DataError("The columns of a canonical log cannot be named otherwise.", path)
+        _check_names(columns, path)
         return InteractionLog.read_parquet(path / LOG_FILE)
 
-    def read_items(self, path: Path) -> Catalog | None:
+    def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
         """Read the item table, if there is one."""
+        _check_names(columns, path)
         file = path / CATALOG_FILE
         return Catalog.read_parquet(file) if lexists(file) else None
 
-    def read_users(self, path: Path) -> Users | None:
+    def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
         """Read the user table, if there is one."""
+        _check_names(columns, path)
         file = path / USERS_FILE
         return Users.read_parquet(file) if lexists(file) else None
+
+
+def _check_names(columns: Mapping[str, str] | None, path: Path) -> None:
+    if columns:
+        raise DataError("The columns of a canonical log cannot be named otherwise.", path)
 
 
 def write_tables(tables: Tables, folder: Path) -> None:

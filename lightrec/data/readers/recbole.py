@@ -44,11 +44,13 @@ class RecBoleReader(TableReader):
             raise DataError(f"There are {len(logs)} .inter files; name one of them.", path)
         return super().read_log(logs[0], columns)
 
-    def _table(self, kind: type[TableKind], path: Path) -> TableKind | None:
+    def _table(
+        self, kind: type[TableKind], path: Path, columns: Mapping[str, str]
+    ) -> TableKind | None:
         """Read the table next to the log, ``.item`` or ``.user``, if there is one."""
         logs = _logs(path)
         file = logs[0].with_suffix(f".{kind.key}") if len(logs) == 1 else None
-        return super()._table(kind, file) if file and lexists(file) else None
+        return super()._table(kind, file, columns) if file and lexists(file) else None
 
     def open(self, path: Path) -> TextTable:
         """Open one of the three files."""

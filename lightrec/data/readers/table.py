@@ -127,7 +127,7 @@ class TableReader(Reader):
     Text files have a header and end in ``.csv`` or ``.tsv`` (or ``.csv.gz``, ``.tsv.gz``); their
     separator is the one that the header has most of. Parquet files end in ``.parquet``.
 
-    :param times: how the log's times are written; see ``lightrec.data.casts``.
+    :param times: how the log's times are written; see ``lightrec.data.times``.
     """
 
     name = "table"
@@ -181,18 +181,20 @@ class TableReader(Reader):
             place = replace(place, names=matched, ignored=ignored)
             return InteractionLog(frame, times=self.times, place=place)
 
-    def read_items(self, path: Path) -> Catalog | None:
+    def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
         """Read an item table; columns other than item, title and text become attributes."""
-        return self._table(Catalog, Path(path))
+        return self._table(Catalog, Path(path), columns or {})
 
-    def read_users(self, path: Path) -> Users | None:
+    def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
         """Read a user table; columns other than user become attributes."""
-        return self._table(Users, Path(path))
+        return self._table(Users, Path(path), columns or {})
 
-    def _table(self, kind: type[TableKind], path: Path) -> TableKind | None:
-        names = CATALOG_NAMES if kind is Catalog else USER_NAMES
+    def _table(
+        self, kind: type[TableKind], path: Path, columns: Mapping[str, str]
+    ) -> TableKind | None:
+        names = {**dict.fromkeys(columns, ()), **(CATALOG_NAMES if kind is Catalog else USER_NAMES)}
         problems, table = Problems(path), self.open(path)
-        matched = match_columns(table.names, names, None, [kind.key], problems)
+        matched = match_columns(table.names, names, columns, [kind.key], problems)
         frame, place = table.read(table.names, problems)
         if kind.key not in matched or not frame.height:
             problems.check()

@@ -82,8 +82,7 @@ class MovieLensReader(Reader):
         :param columns: must be empty, since the formats are fixed.
         :raises DataError: with all problems found, up to 20.
         """
-        if columns:
-            raise DataError("The columns of MovieLens files are fixed and cannot be named.", path)
+        _check_names(columns, path)
         folder, kind = _find(path)
         if kind is None:
             return RecBoleReader(times=self.times).read_log(path)
@@ -103,8 +102,9 @@ class MovieLensReader(Reader):
         problems.check()
         return log
 
-    def read_items(self, path: Path) -> Catalog | None:
+    def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
         """Read the films next to the ratings, where they are there."""
+        _check_names(columns, path)
         folder, kind = _find(path)
         if kind == "u.data":
             return _u_item(folder / "u.item")
@@ -127,8 +127,9 @@ class MovieLensReader(Reader):
         rows = found.items.select(Column.ITEM, Column.TITLE, _listed(found.items, "genres", "|"))
         return _catalog(rows, movies)
 
-    def read_users(self, path: Path) -> Users | None:
+    def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
         """Read the people next to the ratings, where they are there."""
+        _check_names(columns, path)
         folder, kind = _find(path)
         if kind == "u.data":
             return _u_user(folder / "u.user")
@@ -136,6 +137,11 @@ class MovieLensReader(Reader):
             return _users_dat(folder / "users.dat")
         found = RecBoleReader().read_users(path) if kind is None else None
         return None if found is None else _users(found.users, path)
+
+
+def _check_names(columns: Mapping[str, str] | None, path: Path) -> None:
+    if columns:
+        raise DataError("The columns of MovieLens files are fixed and cannot be named.", path)
 
 
 def _find(path: Path) -> tuple[Path, str | None]:

@@ -149,7 +149,7 @@ def test_the_context_of_a_log_without_users_belongs_to_whom_is_made_up(tmp_path:
         (
             "user,item,value,time\na,x,1,1714559400\nb,x,good,soon\nc,,1,1714559400\n",
             [
-                "Line 3, column 'time': 'soon' is not a point in time",
+                "Line 3, column 'time': 'soon' is not a number of seconds since 1970; ",
                 "Line 3, column 'value': 'good' is not a number between",
                 "Line 4 has no item and no candidates",
             ],

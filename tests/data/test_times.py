@@ -1,4 +1,4 @@
-"""Seconds, milliseconds and ISO 8601 name the same moment."""
+"""A moment is the same however it is written, and a column is written in one way."""
 
 from datetime import UTC, date, datetime
 
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightrec.data.casts import TimeFormat, parse_times
 from lightrec.data.schema import Place, Problems
+from lightrec.data.times import TimeFormat, Times, parse_times
 
 MOMENT = datetime(2024, 5, 1, 10, 30, 0, 250_000, tzinfo=UTC)
 WHOLE = MOMENT.replace(microsecond=0)
@@ -49,6 +49,23 @@ def parse(
         (date(2024, 5, 1), datetime(2024, 5, 1, tzinfo=UTC)),
         (MOMENT, MOMENT),
         (MOMENT.replace(tzinfo=None), MOMENT),
+        ("2024-05-01 10:30:00 UTC", WHOLE),
+        ("2024-05-01T10:30:00Z", WHOLE),
+        ("01.05.2024 10:30", WHOLE),
+        ("27.1.15", datetime(2015, 1, 27, tzinfo=UTC)),
+        ("1/27/2015 13:05", datetime(2015, 1, 27, 13, 5, tzinfo=UTC)),
+        ("27/01/2015 1:05 PM", datetime(2015, 1, 27, 13, 5, tzinfo=UTC)),
+        ("2015/1/27, 13:05", datetime(2015, 1, 27, 13, 5, tzinfo=UTC)),
+        ("2015年1月27日", datetime(2015, 1, 27, tzinfo=UTC)),
+        ("27-JAN-15", datetime(2015, 1, 27, tzinfo=UTC)),
+        ("January 27, 2015", datetime(2015, 1, 27, tzinfo=UTC)),
+        ("05 13, 2014", datetime(2014, 5, 13, tzinfo=UTC)),
+        ("Wed, 01 May 2024 10:30:00 GMT", WHOLE),
+        ("Wed May 01 03:30:00 -0700 2024", WHOLE),
+        ("01/May/2024:10:30:00 +0000", WHOLE),
+        ("20240501103000", WHOLE),
+        (202405011030, WHOLE),
+        ("20240501T103000Z", WHOLE),
         (0, datetime(1970, 1, 1, tzinfo=UTC)),
         (-1, datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)),
     ],
@@ -84,8 +101,8 @@ def test_what_cannot_be_read_is_named(bad: str) -> None:
     parsed, problems = parse(["1714559400", "1714559401", bad])
     assert parsed[2] is None
     assert problems == [
-        f"Line 4, column 'time': {bad!r} is not a point in time in seconds or milliseconds since "
-        "1970 or in ISO 8601."
+        f"Line 4, column 'time': {bad!r} is not a number of seconds since 1970; correct it, or "
+        "leave such rows out with --drop-unreadable-times."
     ]
 
 
@@ -113,6 +130,48 @@ def test_no_times_at_all() -> None:
     assert parse(pl.Series("time", [True]))[1] == [
         "Column 'time' has type Boolean, which is no time."
     ]
+
+
+def test_the_order_of_day_and_month_is_one_for_the_column() -> None:
+    months = ["1/2/2015", "1/27/2015", "12/3/2015 10:00"]
+    assert [time.month for time in parse(months)[0] if time] == [1, 1, 12]
+    assert [time.day for time in parse(["1/2/15", "27/2/15"])[0] if time] == [1, 27]
+    assert parse(["5/5/2015"]) == ([datetime(2015, 5, 5, tzinfo=UTC)], [])
+    assert parse(["1/2/2015", "3/3/2015"])[1] == [
+        "Column 'time' can be read in two ways: '1/2/2015' is 1 February 2015 day-first and "
+        "2 January 2015 month-first. Say which: --times day-first or --times month-first."
+    ]
+    assert "'24/05/13' is 24 May 2013 day-first and 13 May 2024 year-first" in str(
+        parse(["24/05/13"])[1]
+    )
+    assert parse(["1/2/2015"], "month-first") == ([datetime(2015, 1, 2, tzinfo=UTC)], [])
+    assert parse(["1/2/2015"], "%d/%m/%Y") == ([datetime(2015, 2, 1, tzinfo=UTC)], [])
+    assert (
+        "has times written month-first, such as '1/27/2015', among others written day-first"
+        in (parse(["27/1/2015", "1/27/2015", "28/1/2015"])[1][0])
+    )
+
+
+def test_what_times_cannot_be() -> None:
+    assert parse(["1/2/2015"], "soon")[1][0].startswith("Times cannot be 'soon': say auto, seconds")
+    assert parse(["1/2/2015"], "%H")[1][:1] == [
+        "'%H' is no pattern of times, such as '%d.%m.%Y %H:%M'."
+    ]
+    assert "'12' is not a time written as %Y" in parse(["2015-01-02", "12"], "%Y-%m-%d")[1][0]
+
+
+def test_slips_of_the_pen_can_be_left_out() -> None:
+    given = ["2021-06-22", "0021-06-22", "20222-08-09", "2021-02-30", "2021-06-23"] * 2
+    expected = [None if text[:5] not in ("2021-",) or "30" in text else text for text in given]
+    parsed, problems = parse(given)
+    assert [time and str(time.date()) for time in parsed] == expected
+    assert problems == [
+        "Lines 3, 4, 5 and 3 others, column 'time': for example, '0021-06-22' is not a time "
+        "written as %Y-%m-%d."
+    ]
+    assert parse([*given, *["2021-06-24"] * 9], Times(drop=True))[1] == []
+    # Where most cannot be read, they have been misunderstood.
+    assert len(parse(given, Times(drop=True))[1]) == 1
 
 
 @given(st.lists(st.integers(10**12, 253402300799999), min_size=1))

@@ -1,0 +1,294 @@
+"""How the times of a log are written, chosen once for a whole column and never value by value.
+
+- Dates and datetimes (Parquet, SQL) are taken as they are; those without a zone are UTC.
+- Numbers count from 1970 UTC; the largest magnitude gives the unit: below 1e11 seconds (until the
+  year 5138), below 1e14 milliseconds, below 1e17 microseconds, above that nanoseconds. Milliseconds
+  before March 1973 would be read as seconds: then say ``milliseconds``. Whole numbers that are all
+  dates as ``YYYYMMDD``, ``YYYYMMDDHHMM`` or ``YYYYMMDDHHMMSS`` (1900 to 2099) are dates.
+- Text has its parts in one order in the whole column, and perhaps a time of day: ``2024-05-01``,
+  ``2024-05-01T10:30:00.250+02:00``, ``1/27/2015 1:05 PM``, ``27 Jan 2015``. Whether day or month
+  comes first is known where some number is above 12, or between dots, where the day does; all other
+  columns are refused with both readings. Without a zone it is UTC.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+import polars as pl
+
+from lightrec.data.schema import LOG_SCHEMA, Place, Problems
+from lightrec.keys import Column
+
+
+class Times(NamedTuple):
+    """How times are written, and what happens where they are not written so.
+
+    :param form: ``auto``, a unit of numbers such as ``seconds``, ``iso``, ``day-first``,
+        ``month-first``, or a pattern such as ``%d.%m.%Y %H:%M``.
+    :param drop: whether times that cannot be read are nulls, as if none were given; otherwise they
+        are problems.
+    """
+
+    form: str = "auto"
+    drop: bool = False
+
+
+TimeFormat: TypeAlias = str | Times
+
+MILLISECONDS: Final = LOG_SCHEMA[Column.TIME]
+_UNITS: Final = {
+    "seconds": (1e11, 1000.0),
+    "milliseconds": (1e14, 1.0),
+    "microseconds": (1e17, 1e-3),
+    "nanoseconds": (math.inf, 1e-6),
+}
+"""By unit: the magnitude below which a number is taken for it, and its milliseconds."""
+WORDS: Final = ("auto", *_UNITS, "iso", "day-first", "month-first")
+
+_DIGITS: Final = (
+    r"^(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(([01]\d|2[0-3])[0-5]\d([0-5]\d)?)?$"
+)
+_CLOCK: Final = re.compile(
+    r"(?<!\d)\d{1,2}:\d\d(?P<s>:\d\d)?(?P<f>\.\d+)?(?P<p> ?[ap]m)?(?P<b> ?)"
+    r"(?P<z>Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?(?![\w:])",
+    re.IGNORECASE,
+)
+_WORD: Final = re.compile(r"\d+|T(?=[\d\0])|[^\W\d_年月日]+|[{}%]")
+_MONTHS: Final = dict.fromkeys(re.findall("...", "janfebmaraprmayjunjulaugsepoctnovdec"), "%B")
+_NAMES: Final = _MONTHS | dict.fromkeys(re.findall("...", "montuewedthufrisatsun"), "%A")
+_READINGS: Final[Mapping[tuple[bool, str], Mapping[str, Sequence[str]]]] = {
+    (False, "8"): {"": ["%Y%m%d"]},
+    (False, "12"): {"": ["%Y%m%d%H%M"]},
+    (False, "14"): {"": ["%Y%m%d%H%M%S"]},
+    (False, "8 6"): {"": ["%Y%m%d", "%H%M%S"]},
+    (False, "4 2 2"): {"": ["%Y", "%m", "%d"]},
+    (False, "2 2 4"): {"day-first": ["%d", "%m", "%Y"], "month-first": ["%m", "%d", "%Y"]},
+    (False, "2 2 2"): {
+        "day-first": ["%d", "%m", "%y"],
+        "month-first": ["%m", "%d", "%y"],
+        "year-first": ["%y", "%m", "%d"],
+    },
+    (True, "2 4"): {"": ["%d", "%Y"]},
+    (True, "2 2"): {"": ["%d", "%y"]},
+    (True, "4 2"): {"": ["%Y", "%d"]},
+}
+"""By whether a month is named and how many digits the numbers have: the readings of the numbers."""
+
+
+def parse_times(
+    column: pl.Series, times: TimeFormat, place: Place, problems: Problems
+) -> pl.Series:
+    """Read a column of dates, datetimes, numbers or strings.
+
+    :param times: how the values are written.
+    :returns: datetimes in milliseconds UTC, null where the column is null or was not readable.
+    """
+    times = Times(times) if isinstance(times, str) else times
+    dtype, name = column.dtype, place.name(column)
+    if times.form not in WORDS and "%" not in times.form:
+        problems.add(
+            f"Times cannot be {times.form!r}: say {', '.join(WORDS)}, or a pattern such as "
+            "'%d.%m.%Y %H:%M'."
+        )
+        return _nulls(column)
+    expected = "a point in time"
+    if dtype in (pl.Date, pl.Datetime):
+        parsed = column.cast(MILLISECONDS)
+    elif dtype == pl.String or dtype.is_numeric() or dtype == pl.Null:
+        parsed, expected = _parse(column, times.form, name, problems)
+    else:
+        problems.add(f"Column '{name}' has type {dtype}, which is no time.")
+        return _nulls(column)
+    parsed = parsed.set(outside_calendar(parsed), None)
+    bad = parsed.is_null() & column.is_not_null()
+    if bad.any() and (not times.drop or bad.sum() > parsed.count()):
+        more = "; correct it, or leave such rows out with --drop-unreadable-times"
+        more = more if parsed.count() >= bad.sum() else ""
+        problems.add_rows(bad, lambda row: place.value(column, row, expected + more))
+    return parsed.alias(column.name)
+
+
+def outside_calendar(column: pl.Series) -> pl.Series:
+    """Find dates outside the years 1 to 9999 and times outside the day: polars cannot format them.
+
+    :returns: (rows,) bool, False for nulls and values of other types.
+    """
+    if column.dtype == pl.Time:
+        inside = column.dt.hour().is_not_null()
+    elif column.dtype in (pl.Date, pl.Datetime):
+        inside = column.dt.year().is_between(1, 9999)
+    else:
+        return pl.repeat(False, len(column), dtype=pl.Boolean, eager=True)
+    return column.is_not_null() & ~inside.fill_null(False)
+
+
+def _nulls(column: pl.Series) -> pl.Series:
+    return pl.Series(column.name, [None], MILLISECONDS).new_from_index(0, len(column))
+
+
+def _parse(column: pl.Series, form: str, name: str, problems: Problems) -> tuple[pl.Series, str]:
+    """Read numbers or text; gives the times, and the words for what was expected."""
+    words = _stripped(column.drop_nulls().head(1000).cast(pl.String))
+    numbers = words.cast(pl.Float64, strict=False)
+    compact = len(words) and words.str.contains(_DIGITS).all()
+    mostly = column.dtype != pl.String or len(words) - numbers.null_count() > len(words) / 2
+    if form in _UNITS or (form == "auto" and mostly and not compact):
+        return _from_numbers(_stripped(column), form)
+    if column.dtype != pl.String:
+        column = column.cast(pl.Int64, strict=False).cast(pl.String)
+    text = _stripped(column)
+    if "%" not in form:
+        return _from_text(text, form, name, problems)
+    try:
+        return _tried(text, form), f"a time written as {form}"
+    except pl.exceptions.PolarsError:
+        problems.add(f"{form!r} is no pattern of times, such as '%d.%m.%Y %H:%M'.")
+        return _nulls(column), "a time"
+
+
+def _stripped(column: pl.Series) -> pl.Series:
+    return column.str.strip_chars() if column.dtype == pl.String else column
+
+
+def _from_numbers(column: pl.Series, unit: str) -> tuple[pl.Series, str]:
+    # Float64 holds milliseconds exactly up to 2^53, which is far beyond the year 9999.
+    numbers = column.cast(pl.Float64, strict=False)
+    if unit == "auto":
+        finite = numbers.filter(numbers.is_finite()).abs()
+        unit = next(unit for unit, (limit, _) in _UNITS.items() if (finite < limit).all())
+    times = (numbers * _UNITS[unit][1]).round().cast(pl.Int64, strict=False).cast(MILLISECONDS)
+    return times, f"a number of {unit} since 1970"
+
+
+def _tried(text: pl.Series, pattern: str) -> pl.Series:
+    parsed = text.str.to_datetime(pattern, strict=False, time_unit="ms", time_zone="UTC")
+    # A year such as 0021 is a slip of the pen.
+    early = (parsed.dt.year() < 1000).fill_null(False)
+    return parsed.set(early, None) if early.any() else parsed
+
+
+class _Form(NamedTuple):
+    """How a value is written, without saying which number is which."""
+
+    date: str
+    """The date with ``{}`` for each number, and ``\0`` for the time of day."""
+    clock: str
+    named: bool
+    digits: str
+
+    @property
+    def kind(self) -> tuple[str, bool, str]:
+        """What is one for a whole column; the time of day may be there or not."""
+        return re.sub(r"[T, ]*\0", "", self.date), self.named, self.digits
+
+
+def _form_of(value: str) -> _Form | None:
+    """Say how a value is written; None where it is no time."""
+    found = _CLOCK.search(value)
+    begin, end = found.span() if found else (len(value), len(value))
+    clock = ""
+    if found:
+        half, zone = found["p"] or "", found["z"] or ""
+        clock = f"%{'I' if half else 'H'}:%M" + ":%S" * bool(found["s"]) + "%.f" * bool(found["f"])
+        clock += (
+            half[:-2]
+            + "%p" * bool(half)
+            + found["b"]
+            + ("%#z" if zone.startswith(("+", "-")) else zone)
+        )
+    digits: list[str] = []
+    codes: list[str] = []
+
+    def code(part: "re.Match[str]") -> str:
+        word = part[0]
+        if word.isdigit():
+            digits.append({"1": "2"}.get(str(len(word)), str(len(word))))
+            return "{}"
+        codes.append("" if word in ("T", "Z") else _NAMES.get(word[:3].lower(), "?"))
+        return codes[-1] or word
+
+    date = _WORD.sub(code, f"{value[:begin]}\0{value[end:]}")
+    form = _Form(date, clock, "%B" in codes, " ".join(digits))
+    return form if "?" not in codes and (form.named, form.digits) in _READINGS else None
+
+
+def _from_text(text: pl.Series, order: str, name: str, problems: Problems) -> tuple[pl.Series, str]:
+    """Read times of words and digits.
+
+    :param order: ``auto``, ``iso`` or the reading.
+    """
+    given = text.drop_nulls()
+    forms = [form for form in _forms(given) if order != "iso" or form.digits in ("4 2 2", "8")]
+    if not forms:
+        others = "in days, months and years, or in seconds to nanoseconds since 1970"
+        known = "such as 2024-05-01T10:30:00Z" if order == "iso" else others
+        return _nulls(text), f"a point in time in ISO 8601, {known}"
+    kind = Counter(form.kind for form in forms).most_common(1)[0][0]
+    readings = dict(_READINGS[kind[1:]])
+    # Whoever writes 1/2/15 does not begin with the year.
+    if "year-first" in readings and given.str.contains(r"\b\d\D+\d+\D+\d\d\b|\d\D+\d\D").any():
+        del readings["year-first"]
+    if order in readings:
+        readings = {order: readings[order]}
+    read = {word: _read(text, forms, kind, codes) for word, codes in readings.items()}
+    counts = {word: times.count() for word, (times, _) in read.items()}
+    best = max(counts, key=lambda word: counts[word])
+    times, pattern = read[best]
+    rivals = [word for word in counts if word != best]
+    # Between dots the day comes first everywhere: only what it cannot read speaks against it.
+    if not (kind[0].startswith("{}.") and best == "day-first"):
+        for rival in rivals:
+            _check_order(text, {best: times, rival: read[rival][0]}, name, problems)
+    return times, f"a time written as {pattern}"
+
+
+def _check_order(
+    text: pl.Series, read: Mapping[str, pl.Series], name: str, problems: Problems
+) -> None:
+    """Refuse a column that can be read in two ways, or needs both."""
+    (best, times), (rival, others) = read.items()
+    if (lost := times.is_null() & others.is_not_null()).any():
+        shown = repr(text.filter(lost)[0]), repr(text.filter(times.is_not_null())[0])
+        problems.add(
+            f"Column '{name}' has times written {rival}, such as {shown[0]}, among others written "
+            f"{best}, such as {shown[1]}; write all in the same way."
+        )
+    elif times.count() == others.count() and (unlike := (times != others).fill_null(False)).any():
+        row = unlike.arg_true()[0]
+        days = [f"{series.dt.strftime('%-d %B %Y')[row]} {word}" for word, series in read.items()]
+        problems.add(
+            f"Column '{name}' can be read in two ways: {text[row]!r} is {days[0]} and {days[1]}. "
+            f"Say which: --times {best} or --times {rival}."
+        )
+
+
+def _forms(text: pl.Series) -> list[_Form]:
+    """Say how values are written, a thousand of them or all."""
+    few = text.gather_every(max(1, len(text) // 1000)).to_list()
+    return [form for value in few if (form := _form_of(value))]
+
+
+def _read(
+    text: pl.Series, forms: Sequence[_Form], kind: tuple[str, bool, str], codes: Sequence[str]
+) -> tuple[pl.Series, str]:
+    """Read the times of a kind, with any time of day; gives them and the most frequent pattern."""
+    parsed, tried = _nulls(text), list[str]()
+    while True:
+        patterns = Counter(
+            form.date.format(*codes).replace("\0", form.clock)
+            for form in forms
+            if form.kind == kind
+        )
+        new = [pattern for pattern, _ in patterns.most_common() if pattern not in tried]
+        for pattern in new:
+            parsed = parsed.fill_null(_tried(text, pattern)) if tried else _tried(text, pattern)
+            tried.append(pattern)
+            if parsed.null_count() == text.null_count():
+                return parsed, tried[0]
+        if not new:
+            return parsed, tried[0]
+        # What no value of the sample looked like.
+        forms = _forms(text.filter(parsed.is_null() & text.is_not_null()))
