@@ -64,6 +64,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "ranking.item_models.item_to_item": [
             *("ItemKNN", "TextNeighbours", "EASE", "NextItemRidge", "DirectionalCooccurrence"),
         ],
+        "ranking.item_models.demographic": ["Demographic"],
         "ranking.item_models.als": ["ALS"],
         "users.choice_model": ["PooledChoice", "RecurrentChoice"],
         "users.irl.maxent": ["MaxEnt", "TasteMixture"],

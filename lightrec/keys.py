@@ -49,6 +49,9 @@ class Key:
     known."""
     USER: Final = "user"
     """(B,) int64: row of the user table."""
+    PROFILE: Final = "profile"
+    """(B, G) float32: features of attributes of people who may not be in the user table, see
+    :mod:`lightrec.data.attributes`."""
     CANDIDATES: Final = "candidates"
     """(B, C) int64: what the user could choose from, padded on the right."""
     CHOICE: Final = "choice"

@@ -5,13 +5,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
 
+from lightrec.data.attributes import user_features
 from lightrec.data.domain import eligible
 from lightrec.data.readers.predictions import KNOWN
 from lightrec.data.sequences import Rows, Sequences, padded
@@ -19,11 +20,13 @@ from lightrec.data.store import TEST
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import By, Favoured, favoured_by
 from lightrec.keys import PADDING, Column, Key
-from lightrec.policies.base import session_start
-from lightrec.ranking.blend import Blend
+from lightrec.policies.base import Policy, session_start
+from lightrec.ranking.blend import described_models
 from lightrec.ranking.item_models.base import Evidence, Popularity, RecentPopularity
+from lightrec.ranking.item_models.demographic import Demographic
 from lightrec.ranking.item_models.text_map import TextMap
 from lightrec.ranking.lists import diversified, with_explored_places, with_reserved_places
+from lightrec.ranking.metrics import ItemScorer
 from lightrec.run import Run
 
 Placed = Callable[[Tensor, Tensor], Tensor]
@@ -44,6 +47,9 @@ class Recommender:
         chosen = Favoured(by, "It was asked for.") if by else favoured_by(self.run.path)
         self.by, self.reason = chosen.by, chosen.reason
         self.model = self.run.policy if self.by == "policy" else self.run.blend
+        self.ranked_by: By | Literal["attributes", "popularity"] = self.by
+        """How the last list was ranked: without a history, by what people with the same attributes
+        choose, or, where nothing is known of the person, by recent popularity and variety."""
         self.store = self.run.data
         _ = self.run.domain  # refused here where it is not installed
         title = pl.col(Column.TITLE).fill_null(pl.col(Column.ITEM))
@@ -69,10 +75,12 @@ class Recommender:
         on the error output says why a list is empty.
 
         :param user: a user id of the log.
-        :param history: in place of a user: titles or item ids, oldest first. Where it is empty,
-            recently popular items are recommended that differ from each other.
+        :param history: in place of a user: titles or item ids, oldest first. Where it is empty and
+            there is no profile, recently popular items are recommended that differ from each other.
         :param profile: in place of a user, with a history or without: values of the user table's
-            attributes, which the domain is asked about; all others are null.
+            attributes, which the domain is asked about; all others are null. Without a history,
+            items are ranked by what people with such attributes choose, where the run has an item
+            model ``Demographic``.
         :param k: how many items at most.
         :param exclude: titles, item ids or ``attribute=value`` that may not come.
         :param only: if given, nothing but these may come.
@@ -82,8 +90,9 @@ class Recommender:
             drawn by what its text foretells.
         :param seed: of those draws.
         :returns: ``rank``, ``item``, ``title``, ``score``, best first. Scores compare items of one
-            list: the policy's or the blend's; with an empty history the marginal relevance of
-            :func:`~lightrec.ranking.lists.diversified`, 0.5 for the most popular item.
+            list: the policy's or the blend's; without a history the share of people with such
+            attributes, or the marginal relevance of :func:`~lightrec.ranking.lists.diversified`,
+            0.5 for the most popular item.
         :raises RecipeError: where the user, a title, an attribute or its value is not known.
         """
         if (user is None) == (history is None and profile is None):
@@ -91,6 +100,8 @@ class Recommender:
         if user is None:
             items = torch.tensor([[self.item(name) for name in history or ()]], dtype=torch.long)
             known, person = {Key.HISTORY: items}, self._person(profile or {})
+            if profile:
+                known[Key.PROFILE] = user_features(self.store)[0](person)
         elif (row := self._rows.get(str(user))) is not None:
             known, person = self._events([row], *self._whole), self.store.users[[row]]
         else:
@@ -100,9 +111,16 @@ class Recommender:
             )
         asked = self._allowed(exclude, only)
         allowed = self._eligible(person, asked)
+        placed = self._placed(k, new, explore, seed)
+        told = Key.USER in known or Key.PROFILE in known
         if known[Key.HISTORY].any():
-            items, scores = self._best(known, allowed, k, self._placed(k, new, explore, seed))
+            self.ranked_by = self.by
+            items, scores = self._best(self.model, known, allowed, k, placed)
+        elif told and (alike := self._demographic) is not None:
+            self.ranked_by = "attributes"
+            items, scores = self._best(alike, known, allowed, k, placed)
         else:
+            self.ranked_by = "popularity"
             items, scores = self._popular(allowed[0], k)
         if not items.any():
             why = "the person has seen all that may be shown"
@@ -140,7 +158,7 @@ class Recommender:
             users = self.store.users[rows]
             events = self._events(rows, log, ends)
             which, table = self._table(
-                *self._best(events, self._eligible(users, allowed), k, placed)
+                *self._best(self.model, events, self._eligible(users, allowed), k, placed)
             )
             known = pl.Series(KNOWN, (ends - log.offsets[:-1])[rows][which])
             yield table.select(users[Column.USER][which], pl.all(), known)
@@ -261,14 +279,19 @@ class Recommender:
 
     @torch.inference_mode()
     def _best(
-        self, known: Mapping[str, Tensor], allowed: Tensor, k: int, placed: Placed | None
+        self,
+        model: ItemScorer | Policy,
+        known: Mapping[str, Tensor],
+        allowed: Tensor,
+        k: int,
+        placed: Placed | None,
     ) -> tuple[Tensor, Tensor]:
         """Items ``(B, k)``, best first, 0 where nothing is left, and their scores."""
         seen = known[Key.HISTORY]
-        if isinstance(self.model, Blend):
-            raw = self.model.scores(seen, known.get(Key.USER), details=known)
+        if isinstance(model, Policy):
+            raw = model.scores(session_start(seen, known.get(Key.USER)))
         else:
-            raw = self.model.scores(session_start(seen, known.get(Key.USER)))
+            raw = model.scores(seen, known.get(Key.USER), details=known)
         usual = raw.masked_fill(~allowed, -torch.inf)
         if not self.store.repeats:
             usual = usual.scatter(1, seen, -torch.inf)
@@ -281,12 +304,25 @@ class Recommender:
         shown = torch.where(fresh > -torch.inf, fresh, usual)
         return items, shown.gather(1, items)
 
+    @cached_property
+    def _demographic(self) -> Demographic | None:
+        """What ranks by attributes alone; None where the run found nothing that they tell."""
+        for name, model in described_models(self.run.folder("ranker")).items():
+            if isinstance(model, Demographic):
+                if name in self.run.blend.item_models:
+                    return cast(Demographic, self.run.blend.item_models[name])
+                return model.fit(self._evidence)
+        return None
+
+    @property
+    def _evidence(self) -> Evidence:
+        return Evidence.of(self.store, torch.zeros(self.store.num_items + 1, 0))
+
     @torch.inference_mode()
     def _popular(self, allowed: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Items ``(1, k)`` for somebody of whom nothing is known, and their marginal relevance."""
-        evidence = Evidence.of(self.store, torch.zeros(self.store.num_items + 1, 0))
         model = RecentPopularity() if self.store.has_times else Popularity()
-        popularity = model.fit(evidence).counts.masked_fill(~allowed, -torch.inf)
+        popularity = model.fit(self._evidence).counts.masked_fill(~allowed, -torch.inf)
         items, scores = diversified(popularity, self.run.ranker.item_vectors(), k)
         return items[None], scores[None]
 

@@ -11,6 +11,11 @@ import polars as pl
 from lightrec.data.readers.predictions import escaped
 from lightrec.errors import RecipeError
 
+WITHOUT_HISTORY = {
+    "attributes": "There is no history: ranked by what people with these attributes choose.",
+    "popularity": "There is no history: items that are popular of late and differ from each other.",
+}
+
 
 def recommend(
     run: Path,
@@ -47,7 +52,7 @@ def recommend(
     :param user: a user id of the log.
     :param history: titles or item ids, oldest first; with none, popular and varied items.
     :param profile: ATTRIBUTE=VALUE of the user table, of a person who is not in the log; with a
-        history or without.
+        history or without: then what people with such attributes choose.
     :param all: everybody in the log; needs --out.
     :param k: how many items.
     :param by: what ranks: the policy (the long run) or the blend (the next event); by default
@@ -96,7 +101,9 @@ def recommend(
     else:
         person = None if profile is None else {name: value for name, _, value in given}
         table = recommender.recommend(user, history=history, profile=person, **wishes)
-    if by is None:
+    if recommender.ranked_by in WITHOUT_HISTORY:
+        print(WITHOUT_HISTORY[recommender.ranked_by], file=sys.stderr)
+    elif by is None:
         print(
             f"Ranked by the {recommender.by} (--by {recommender.by}). {recommender.reason}",
             file=sys.stderr,

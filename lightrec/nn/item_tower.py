@@ -1,4 +1,4 @@
-"""The item tower: an id embedding, a projected text vector, or their sum."""
+"""The item tower: an id embedding, a projected text vector, what attributes add, or their sum."""
 
 import torch
 from torch import Tensor, nn
@@ -7,19 +7,29 @@ from lightrec.keys import PADDING
 
 
 class ItemTower(nn.Module):
-    """Item vectors from ids, from texts, projected by a linear map, or their sum.
+    """Item vectors from ids, from texts and attributes by linear maps, or their sum.
 
     :param num_items: number of items N.
     :param size: length D of the vectors given.
     :param vector_size: length of the text vectors V; 0 where there are none.
     :param use_ids: whether every item has a vector of its own.
-    :raises ValueError: where items have neither.
+    :param attribute_size: number of features of the items' attributes F; 0 where there are none.
+    :raises ValueError: where items have neither ids nor texts.
     """
 
     vectors: Tensor
     """(N + 1, V) float32 text vectors, row 0 zero; a buffer, saved with the weights."""
+    attributes: Tensor
+    """(N + 1, F) float32 features, row 0 zero; a buffer, where there are any."""
 
-    def __init__(self, num_items: int, size: int, vector_size: int, use_ids: bool) -> None:
+    def __init__(
+        self,
+        num_items: int,
+        size: int,
+        vector_size: int,
+        use_ids: bool,
+        attribute_size: int = 0,
+    ) -> None:
         super().__init__()
         if not (use_ids or vector_size):
             raise ValueError(
@@ -35,6 +45,10 @@ class ItemTower(nn.Module):
             nn.init.zeros_(self.project.weight)
         if self.ids is not None:
             self.ids.data[PADDING] = 0
+        # Zeros draw nothing, so that all else starts as it does without.
+        self.describe = nn.Parameter(torch.zeros(attribute_size, size)) if attribute_size else None
+        if attribute_size:
+            self.register_buffer("attributes", torch.zeros(num_items + 1, attribute_size))
 
     @property
     def uses_text(self) -> bool:
@@ -61,6 +75,9 @@ class ItemTower(nn.Module):
             parts.append(self.ids if items is None else nn.functional.embedding(items, self.ids))
         if self.project is not None:
             parts.append(self.project(self.vectors if items is None else self.vectors[items]))
+        if self.describe is not None:
+            known = self.attributes if items is None else self.attributes[items]
+            parts.append(known @ self.describe)
         total = sum(parts[1:], parts[0])
         if items is None:
             items = torch.arange(len(total), device=total.device)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lightrec.data.files import save_tensors
 from lightrec.data.store import EventStore
-from lightrec.keys import PADDING, Column
+from lightrec.keys import PADDING, Column, Key
 from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.item_models.text_map import TextMap
 from lightrec.ranking.metrics import Details
@@ -67,7 +67,8 @@ class Blend(nn.Module):
         if name == RANKER:
             scores = self.ranker.scores(history, details=details, items=self._table)
             return scores.index_fill(1, padding, 0.0)
-        scores = self.item_model(name).scores(history).clamp_min(0).index_fill(1, padding, 0.0)
+        scores = self.item_model(name).scores(history, details=details)
+        scores = scores.clamp_min(0).index_fill(1, padding, 0.0)
         total = scores.sum(dim=1, keepdim=True)
         share = scores / torch.where(total > 0, total, 1)
         return (share + self.smoothing / self.ranker.num_items).log()
@@ -81,8 +82,9 @@ class Blend(nn.Module):
 
         :returns: (B, N + 1) logits, higher is better; column 0 is -inf.
         """
+        known = dict(details or {}) | ({} if users is None else {Key.USER: users})
         parts = [
-            w * self.logarithms(name, histories, details) for name, w in self.weights.items() if w
+            w * self.logarithms(name, histories, known) for name, w in self.weights.items() if w
         ]
         total = sum(parts[1:], parts[0])
         return total.index_fill(1, torch.tensor([PADDING], device=total.device), -torch.inf)

@@ -60,6 +60,7 @@ class RankingModule(StageModule):
     :param forget: share of training windows, drawn anew each time, whose feedback and gaps are
         taken for unknown, so that a history of which only the items are known is ranked well, too.
     :param feedback_kinds: linked from the data.
+    :param attribute_size: linked from the data.
     :param item_models: fitted after training and blended with the ranker by weights that are
         chosen on validation events; null for the ranker alone.
     """
@@ -91,6 +92,7 @@ class RankingModule(StageModule):
         use_gaps: bool = False,
         forget: float = 0.2,
         feedback_kinds: int = 0,
+        attribute_size: int = 0,
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters(ignore=["item_models"])
@@ -104,6 +106,7 @@ class RankingModule(StageModule):
             use_ids=use_ids,
             feedback_kinds=feedback_kinds if use_feedback else 0,
             gaps=GAP_BUCKETS if use_gaps else 0,
+            attribute_size=attribute_size,
         )
         self.mask_seen = mask_seen
         self.criterion = SoftmaxLoss() if loss is None else loss
@@ -127,6 +130,8 @@ class RankingModule(StageModule):
         tower, given = self.ranker.items, self.settings
         if tower.uses_text:
             tower.set_vectors(data.vectors)
+        if tower.describe is not None:
+            tower.attributes.copy_(data.attributes)
         self.criterion.prepare(torch.from_numpy(data.store.popularity()).float().to(self.device))
         if given.start == "cooccurrence" and tower.ids is not None:
             log = data.training

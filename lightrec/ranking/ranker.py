@@ -25,6 +25,7 @@ class Ranker(Part):
     :param use_ids: whether items have id embeddings.
     :param feedback_kinds: kinds of feedback of a history's events that are told apart; 0 for none.
     :param gaps: buckets of the gaps between events that are told apart; 0 for none.
+    :param attribute_size: number of features of the items' attributes; 0 where there are none.
     :raises PluginError: where the tower cannot be built.
     """
 
@@ -38,10 +39,11 @@ class Ranker(Part):
         use_ids: bool = True,
         feedback_kinds: int = 0,
         gaps: int = 0,
+        attribute_size: int = 0,
     ) -> None:
         super().__init__()
         self.num_items, self.size, self.max_length = num_items, size, max_length
-        self.items = ItemTower(num_items, size, vector_size, use_ids)
+        self.items = ItemTower(num_items, size, vector_size, use_ids, attribute_size)
         with plugins.blaming(self, "build its user tower"):
             self.users = (tower or CausalTransformer)(size)
         self.bias = nn.Parameter(torch.zeros(num_items + 1))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lightrec.data.attributes import item_features
 from lightrec.data.sequences import Sequences, Targets, padded
 from lightrec.data.stage_data import LogData, Share, present_share
 from lightrec.data.store import TEST, TRAIN, VALIDATION
@@ -210,6 +211,8 @@ class SequenceData(LogData):
     :param num_workers: processes that make batches.
     :param transforms: change training windows by chance, one after the other, against overfitting;
         null for none.
+    :param use_attributes: whether the ranker reads what :mod:`lightrec.data.attributes` makes of
+        the items' attributes.
     :param seed: of the order and the draws.
     """
 
@@ -225,6 +228,7 @@ class SequenceData(LogData):
         seen_length: int = 1000,
         num_workers: int = 0,
         transforms: list[SequenceTransform] | None = None,
+        use_attributes: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__(data)
@@ -234,6 +238,7 @@ class SequenceData(LogData):
         self.max_validated, self.max_tested = max_validated, max_tested
         self.seen_length, self.num_workers, self.seed = seen_length, num_workers, seed
         self.transforms = transforms or []
+        self.use_attributes = use_attributes
 
     @property
     def vector_size(self) -> int:
@@ -246,6 +251,18 @@ class SequenceData(LogData):
         if self.text_encoder is None:
             return torch.zeros(self.num_items + 1, 0)
         return item_vectors(self.text_encoder, self.store.catalog)
+
+    @property
+    def attribute_size(self) -> int:
+        """Number of features of the items' attributes; 0 where they are not used."""
+        return self.attributes.shape[1]
+
+    @cached_property
+    def attributes(self) -> Tensor:
+        """(N + 1, attribute_size) float32, row 0 zero."""
+        if not self.use_attributes:
+            return torch.zeros(self.num_items + 1, 0)
+        return item_features(self.store)[1]
 
     @cached_property
     def histories(self) -> Sequences:

@@ -68,6 +68,19 @@ def test_text_starts_silent_beside_ids_and_loud_alone():
     assert Ranker(5, 3, size=8, use_ids=False).items.project.weight.abs().sum() > 0
 
 
+def test_attributes_start_silent_and_draw_nothing():
+    plain, model = ranker(), ranker(attribute_size=3)
+    model.items.attributes[1:] = torch.randn(model.num_items, 3)
+    assert torch.equal(model.scores(HISTORY), plain.scores(HISTORY))
+    with torch.no_grad():
+        model.items.describe += 1
+    assert torch.allclose(
+        model.item_vectors() - plain.item_vectors(),
+        model.items.attributes.sum(1, keepdim=True).expand(-1, model.size),
+        atol=1e-6,
+    )
+
+
 def test_items_need_something():
     with pytest.raises(ValueError, match="use_ids"):
         Ranker(5, 0, size=8, use_ids=False)

@@ -163,7 +163,7 @@ def test_a_profile_on_the_line_is_what_the_domain_is_asked_about(clinic, capsys)
 
     shown = recommended("--profile", "age=40")
     assert "lamp number" in shown.out
-    assert shown.err.startswith("No <medical> advice.\n")
+    assert shown.err.startswith("No <medical> advice.\nThere is no history: ")
     told = recommended("--profile", "age=12")
     assert "lamp number" not in told.out
     assert "list is empty: the domain clinic allows this person none of the 12 items." in told.err

@@ -5,7 +5,7 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lightrec.data.attributes import user_features
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
 from lightrec.errors import NotApplicable
@@ -30,18 +31,22 @@ class Evidence:
     :param num_items: N.
     :param vectors: (N + 1, V) float32 text vectors, row 0 zero; V is 0 where there are none.
     :param is_ordered: whether the order of a user's events means anything.
+    :param people: (U, G) float32 features of the users' attributes; see
+        :mod:`lightrec.data.attributes`.
     """
 
     log: Sequences
     num_items: int
     vectors: Tensor
     is_ordered: bool = True
+    people: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
 
     @classmethod
     def of(cls, store: EventStore, vectors: Tensor) -> "Evidence":
         """The training events of a prepared log."""
         log = Sequences.all_events(store).training()
-        return cls(log, store.num_items, vectors, store.is_ordered)
+        people = user_features(store)[1]
+        return cls(log, store.num_items, vectors, store.is_ordered, people)
 
     def counts(self) -> Tensor:
         """(N + 1,) float32: how many training events each item has."""

@@ -1,0 +1,189 @@
+"""Features of items and users: what their attributes say, in numbers.
+
+Free words, images and codes give none: words go through a text encoder.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lightrec.data.store import TRAIN, EventStore
+
+CAP: Final = 64
+"""At most so many categories, or members of lists, of an attribute have a feature of their own."""
+FEW: Final = 5
+"""Categories of fewer rows share one feature with all others that are rare."""
+SKEWED: Final = 2.0
+"""Positive numbers of a greater skewness are replaced by their logarithms."""
+FARTHEST: Final = 4.0
+"""Standard deviations from the mean at which numbers are clamped."""
+Rows = NDArray[np.float64]
+"""(R, C): a row of the table each, and the attribute's features."""
+
+
+@dataclass(frozen=True)
+class _Number:
+    """A number or a date, in standard deviations from the mean; unknown ones are the mean."""
+
+    logarithm: bool
+    mean: float
+    spread: float
+
+    @classmethod
+    def fitted(cls, column: pl.Series) -> "_Number | None":
+        values = _numbers(column)
+        known = values[np.isfinite(values)]
+        if len(np.unique(known)) < 2:
+            return None
+        skewed = known.min() > 0 and _skewness(known) > SKEWED
+        known = np.log(known) if skewed else known
+        return cls(bool(skewed), float(known.mean()), float(known.std()))
+
+    @property
+    def names(self) -> list[str]:
+        return [" (log)" if self.logarithm else ""]
+
+    def __call__(self, column: pl.Series) -> Rows:
+        values = _numbers(column)
+        if self.logarithm:
+            # Zero and less lie as far below as may be.
+            values = np.log(np.where(values > 0, values, np.where(values <= 0, 1e-300, np.nan)))
+        steps = ((values - self.mean) / self.spread).clip(-FARTHEST, FARTHEST)
+        return np.nan_to_num(steps)[:, None]
+
+
+@dataclass(frozen=True)
+class _Members:
+    """Categories or lists: 1 for each member that is there, and for any rare one."""
+
+    common: list[str]
+    rare: bool
+
+    @classmethod
+    def fitted(cls, column: pl.Series) -> "_Members | None":
+        counts = _lists(column).list.unique().explode().drop_nulls().value_counts()
+        counts = counts.sort(pl.col("count"), pl.col(column.name), descending=[True, False])
+        common = counts.filter(pl.col("count") >= FEW)[column.name].head(CAP).sort().to_list()
+        if len(common) + (len(common) < counts.height) < 2:
+            return None
+        return cls(common, len(common) < counts.height)
+
+    @property
+    def names(self) -> list[str]:
+        return [f": {member}" for member in self.common] + [": another"] * self.rare
+
+    def __call__(self, column: pl.Series) -> Rows:
+        found = np.zeros((len(column), len(self.common) + 1))
+        rows = pl.DataFrame({"row": np.arange(len(column)), "member": _lists(column)})
+        rows = rows.explode("member").drop_nulls()
+        place = {member: number for number, member in enumerate(self.common)}
+        places = rows["member"].replace_strict(place, default=len(place), return_dtype=pl.Int64)
+        found[rows["row"].to_numpy(), places.to_numpy()] = 1
+        return found[:, : len(self.names)]
+
+
+_MAKERS: Final[dict[str, type[_Number] | type[_Members]]] = {
+    **dict.fromkeys(("number", "date"), _Number),
+    **dict.fromkeys(("category", "list"), _Members),
+}
+
+
+class Features:
+    """Turns attributes into features, as fitted to the rows of a table.
+
+    Numbers and dates are in standard deviations; categories and lists have a feature for each
+    member, up to :data:`CAP`, and one for all that are rarer. Where rows lack an attribute, there
+    is a feature for that. An attribute's features are scaled to a mean square, over the rows, of 1
+    in sum: attributes count alike, however many features they have.
+
+    :param table: the rows to fit to; those of the training data.
+    :param kinds: of the attributes, by their names; see ``lightrec.data.types``.
+    """
+
+    def __init__(self, table: pl.DataFrame, kinds: Mapping[str, str]) -> None:
+        self.blocks: dict[str, slice] = {}
+        """The columns of each attribute that has features."""
+        self.names: list[str] = []
+        """What each feature is: ``price (log)``, ``genres: Comedy``, ``price: unknown``."""
+        self._made: dict[str, tuple[_Number | _Members, bool, float]] = {}
+        for name, kind in kinds.items():
+            fitted = _MAKERS[kind].fitted(table[name]) if kind in _MAKERS else None
+            if fitted is None:
+                continue
+            lacks = bool(_unknown(table[name]).any())
+            size = np.sqrt(np.square(_rows(table[name], fitted, lacks)).sum(1).mean())
+            self._made[name] = fitted, lacks, float(size)
+            begin = len(self.names)
+            self.names += [name + end for end in fitted.names] + [f"{name}: unknown"] * lacks
+            self.blocks[name] = slice(begin, len(self.names))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __call__(self, table: pl.DataFrame) -> Tensor:
+        """Give the features (R, F) float32 of a table's R rows, which may hold unknown values."""
+        found = [np.zeros((table.height, 0))]
+        found += [
+            _rows(table[n], made, lacks) / size for n, (made, lacks, size) in self._made.items()
+        ]
+        return torch.from_numpy(np.concatenate(found, 1)).float()
+
+
+def item_features(store: EventStore) -> tuple[Features, Tensor]:
+    """Features of a store's items, fitted to those with training events.
+
+    :returns: the maker, and (N + 1, F) float32, row 0 zero.
+    """
+    features = _fitted(store.catalog, store.item_kinds, store.popularity()[1:] > 0)
+    return features, torch.nn.functional.pad(features(store.catalog), (0, 0, 1, 0))
+
+
+def user_features(store: EventStore) -> tuple[Features, Tensor]:
+    """Features of a store's users, fitted to those with training events.
+
+    :returns: the maker, and (U, G) float32.
+    """
+    trained = np.zeros(store.num_users, dtype=bool)
+    trained[store.users_of(store.events(TRAIN))] = True
+    features = _fitted(store.users, store.user_kinds, trained)
+    return features, features(store.users)
+
+
+def _fitted(table: pl.DataFrame, kinds: Mapping[str, str], trained: NDArray[np.bool_]) -> Features:
+    return Features(table.filter(trained) if trained.any() else table, kinds)
+
+
+def _rows(column: pl.Series, fitted: _Number | _Members, lacks: bool) -> Rows:
+    unknown = _unknown(column).to_numpy()[:, None]
+    return np.concatenate([fitted(column), unknown[:, : int(lacks)]], 1)
+
+
+def _unknown(column: pl.Series) -> pl.Series:
+    if isinstance(column.dtype, pl.List):
+        return column.list.len().fill_null(0) == 0
+    return column.is_null() | (column.is_nan() if column.dtype.is_float() else False)
+
+
+def _numbers(column: pl.Series) -> NDArray[np.float64]:
+    """Numbers (R,), days of dates; NaN where they are unknown or infinite."""
+    if column.dtype.is_temporal():
+        column = column.cast(pl.Datetime("ms")).dt.epoch("ms") / 86_400_000
+    values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _skewness(values: NDArray[np.float64]) -> float:
+    return float((((values - values.mean()) / values.std()) ** 3).mean())
+
+
+def _lists(column: pl.Series) -> pl.Series:
+    """Members of rows as lists of strings."""
+    if isinstance(column.dtype, pl.List):
+        return column.cast(pl.List(pl.String))
+    return column.cast(pl.String).reshape((-1, 1)).arr.to_list()
