@@ -163,7 +163,7 @@ def advice(languages: Mapping[str, float], texts: Iterable[str | None], encoder:
         found = f"cuts their words into {pieces:.1f} pieces each"
     return (
         f"The items' titles are in {in_words(languages)}. The text encoder {model} was made for "
-        f"{made}, and its tokenizer {found}: its vectors tell little of what they mean. Take a "
+        f"{made}, and its tokenizer {found}: its vectors may tell little of what they mean. Take a "
         f"multilingual model, which is fetched once from the Hugging Face hub, with "
         f"`--values.text_encoder.model {MULTILINGUAL}`; or, without the hub, compare titles by "
         "their words with `--values.text_encoder WordEncoder`."

@@ -150,7 +150,7 @@ def test_a_warning_says_what_was_found_and_what_to_do(make, monkeypatch):
     assert sentence == (
         "The items' titles are in German (93 %) and English (7 %). The text encoder "
         "sentence-transformers/all-MiniLM-L6-v2 was made for English, and its tokenizer does not "
-        "know 40 % of what it finds in them: its vectors tell little of what they mean. Take a "
+        "know 40 % of what it finds in them: its vectors may tell little of what they mean. Take a "
         "multilingual model, which is fetched once from the Hugging Face hub, with "
         f"`--values.text_encoder.model {MULTILINGUAL}`; or, without the hub, compare titles by "
         "their words with `--values.text_encoder WordEncoder`."
