@@ -16,7 +16,7 @@ from torch import Tensor
 from torchmetrics.retrieval import RetrievalNormalizedDCG
 
 from benchmarks.cells import Benchmark, markdown
-from lightrec.ranking.metrics import QueryMetrics, RankingMetrics
+from lightrec.ranking.running_metrics import QueryMetrics, RankingMetrics
 
 QUERIES, ITEMS, RELEVANT, SEEN = 943, 1349, 20, 100
 RUNS = 9

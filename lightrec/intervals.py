@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from scipy.stats import t as student
+from scipy.special import stdtrit
 from torch import Tensor
 
 LEVEL = 0.95
@@ -41,7 +41,7 @@ def _around(mean: float, error: float, freedom: float) -> Interval:
 
 def _reach(freedom: float) -> float:
     """How many standard errors Student's interval reaches to either side."""
-    return float(student.ppf((1 + LEVEL) / 2, freedom))
+    return float(stdtrit(freedom, (1 + LEVEL) / 2))
 
 
 def standard_error(values: Tensor) -> tuple[float, float]:

@@ -14,7 +14,7 @@ PADDING: Final = 0
 
 
 class Column:
-    """Column names of the canonical log, catalog and user tables."""
+    """Column names of the canonical log, catalog and user tables, and of recommendations."""
 
     USER: Final = "user"
     ITEM: Final = "item"
@@ -29,6 +29,8 @@ class Column:
     CANDIDATES: Final = "candidates"
     TITLE: Final = "title"
     TEXT: Final = "text"
+    KNOWN_EVENTS: Final = "known_events"
+    """In lists of recommendations: how many of the user's events a list was made from."""
 
 
 class Key:

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from lightrec.data.attributes import user_features
 from lightrec.data.domain import eligible
-from lightrec.data.readers.predictions import KNOWN
 from lightrec.data.sequences import Rows, Sequences, padded
 from lightrec.data.store import TEST
 from lightrec.errors import RecipeError, RunError
@@ -160,7 +159,7 @@ class Recommender:
             which, table = self._table(
                 *self._best(self.model, events, self._eligible(users, allowed), k, placed)
             )
-            known = pl.Series(KNOWN, (ends - log.offsets[:-1])[rows][which])
+            known = pl.Series(Column.KNOWN_EVENTS, (ends - log.offsets[:-1])[rows][which])
             yield table.select(users[Column.USER][which], pl.all(), known)
 
     def item(self, name: str) -> int:

@@ -27,9 +27,10 @@ from lightrec.keys import Key
 from lightrec.policies.base import Policy, session_start
 from lightrec.policies.baselines import PopularityPolicy
 from lightrec.ranking.blend import Blend, described_models
+from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, ItemModel, Popularity, RecentPopularity
-from lightrec.ranking.metrics import CUTOFFS, ItemScorer, RankingResult, Scorer, evaluate_scores
-from lightrec.ranking.sequence_data import EvaluationEvents
+from lightrec.ranking.metrics import CUTOFFS, RankingResult, evaluate_scores
+from lightrec.ranking.scorers import ItemScorer, Scorer
 from lightrec.run import Run
 from lightrec.simulators import noise
 

@@ -13,7 +13,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from lightrec.data.readers.predictions import KNOWN, SCORE, read_predictions
+from lightrec.data.readers.predictions import SCORE, read_predictions
 from lightrec.errors import DataError
 from lightrec.evaluation.base import Metrics, Table, interval, keys_of, spread
 from lightrec.evaluation.held_out import HeldOutLog, by_history
@@ -130,8 +130,8 @@ class PredictionScorer:
         """(U,) bool: which of the log's users have predictions."""
         self.known_events = torch.zeros(len(user_ids), dtype=torch.int64)
         """(U,) int64: how many of a user's events the list was made from; 0 where none says."""
-        if KNOWN in known.columns:
-            self.known_events[rows] = known.get_column(KNOWN).to_torch()
+        if Column.KNOWN_EVENTS in known.columns:
+            self.known_events[rows] = known.get_column(Column.KNOWN_EVENTS).to_torch()
 
     def __call__(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Give (B, N + 1) scores, the lowest to all that is not listed."""

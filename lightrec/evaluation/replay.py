@@ -141,7 +141,8 @@ def bandit_events(log: InteractionLog) -> tuple[TensorDict, list[str]]:
     pairs = rows.explode(Column.CANDIDATES).drop_nulls()
     mask[pairs["row"].to_torch().long(), indices(pairs[Column.CANDIDATES])] = True
     mask[:, 0] = False
-    events = session_start(torch.zeros(len(log), 1, dtype=torch.int64))
+    start = session_start(torch.zeros(len(log), 1, dtype=torch.int64))
+    events = TensorDict(start, batch_size=[len(log)])
     events[Key.MASK] = mask
     events[Key.ACTION] = indices(frame[Column.ITEM]).unsqueeze(1)
     events[Key.LOG_PROBABILITY] = frame[Column.PROPENSITY].to_torch().log()

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
+import polars as pl
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -18,12 +18,13 @@ from lightrec.data.store import COLD, TEST, TRAIN, EventStore
 from lightrec.evaluation.base import NOTHING, Curve, Metrics, Section, Table, number
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend import Blend
+from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.item_models.item_to_item import TextNeighbours
 from lightrec.ranking.item_models.text_map import TextMap
 from lightrec.ranking.lists import with_explored_places, with_reserved_places
-from lightrec.ranking.metrics import RankingResult, Scorer, evaluate_scores, event_metrics
-from lightrec.ranking.sequence_data import EvaluationEvents
+from lightrec.ranking.metrics import RankingResult, evaluate_scores, event_metrics
+from lightrec.ranking.scorers import Scorer
 
 SLICES = {
     "warm": "items with training events",
@@ -54,7 +55,7 @@ def popularity_percentiles(counts: Tensor) -> Tensor:
     :returns: (N + 1,) float64: the share of items with smaller counts, and half of the share of
         those with equal ones (itself included), so that the catalog's mean is 1 / 2; column 0 is 0.
     """
-    ranks = torch.from_numpy(rankdata(counts[1:].cpu())).to(counts.device)
+    ranks = pl.Series(counts[1:].cpu().numpy()).rank().to_torch().to(counts.device)
     return pad((ranks - 0.5) / max(len(ranks), 1), (1, 0))
 
 

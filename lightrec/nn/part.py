@@ -1,11 +1,12 @@
 """The base class of parts: modules that serve after training, saved as a folder."""
 
-import contextlib
+import inspect
+import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-from huggingface_hub import ModelCard, PyTorchModelHubMixin
-from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
+from safetensors.torch import load_model, save_model
 from torch import nn
 
 from lightrec.data.files import usual_mode
@@ -14,21 +15,49 @@ from lightrec.trust import ARGUMENTS, arguments_of, described, trusted_class
 
 CLASS_FILE = "class.txt"
 """Names a saved part's class, ``module:Class``."""
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+"""The other files of a saved part, called as on the Hugging Face hub."""
 
 
-class Part(nn.Module, PyTorchModelHubMixin):
+class Part(nn.Module):
     """A module that saves and loads itself: constructor arguments as JSON, weights as safetensors.
 
-    ``save_pretrained(folder)`` and ``from_pretrained(folder)`` are those of the Hugging Face hub.
-    Constructor arguments are plain Python or parts, and typed. A part among them is written as its
-    class and arguments, and must be of the argument's type where it is built again.
+    The files are those of a model on the Hugging Face hub, from which a part can be loaded and to
+    which it can be pushed. Constructor arguments are plain Python or parts, and typed. A part among
+    them is written as its class and arguments, and must be of the argument's type where it is built
+    again.
     """
 
+    _arguments: dict[str, Any]
+
+    def __new__(cls, *arguments: Any, **settings: Any) -> Self:
+        """Note the constructor's arguments; what JSON cannot hold is left out."""
+        part = super().__new__(cls)
+        names = inspect.signature(cls.__init__).parameters
+        given = {n: p.default for n, p in names.items() if p.default is not p.empty}
+        given |= dict(zip([*names][1:], arguments, strict=False)) | settings
+        plain = {name: described(value) for name, value in given.items()}
+        part._arguments = {n: value for n, value in plain.items() if _can_be_written(value)}
+        return part
+
     @classmethod
-    def from_pretrained(cls, folder: str | Path, **settings: Any) -> Self:  # type: ignore[override]
-        """Load a part from a folder; what the hub prints is suppressed."""
-        with contextlib.redirect_stdout(None):
-            return super().from_pretrained(folder, **settings)
+    def from_pretrained(cls, folder: str | Path, **settings: Any) -> Self:
+        """Load a part of this class, in evaluation mode.
+
+        :param folder: that of a part; or a repository of the hub, such as ``somebody/ranker``.
+        :param settings: in place of arguments that the folder names.
+        """
+        if not (path := Path(folder)).is_dir():
+            from huggingface_hub import snapshot_download  # only for what lies elsewhere
+
+            path = Path(snapshot_download(str(folder)))
+        found = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        taken = inspect.signature(cls.__init__).parameters.values()
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
+            found = {p.name: found[p.name] for p in taken if p.name in found}
+        part = cls(**arguments_of(cls, found | settings))
+        load_model(part, path / WEIGHTS, strict=False)
+        return part.eval()
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -42,37 +71,47 @@ class Part(nn.Module, PyTorchModelHubMixin):
                 f"There is no {cls.__name__} in {folder}: {CLASS_FILE} is missing. Run the stage "
                 "that learns it first."
             )
-        return trusted_class(path.read_text().strip(), cls).from_pretrained(folder).eval()
+        return trusted_class(path.read_text().strip(), cls).from_pretrained(folder)
 
     @property
     def description(self) -> dict[str, Any]:
         """The part's class and constructor arguments, plain Python."""
-        given: Any = self._hub_mixin_config
-        return {**described(type(self)), ARGUMENTS: dict(given or {})}
+        return {**described(type(self)), ARGUMENTS: dict(self._arguments)}
 
-    @classmethod
-    def _is_jsonable(cls, value: Any) -> bool:
-        return bool(super()._is_jsonable(described(value)))
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the part into a folder, which is made where it is not there."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with usual_mode(folder / WEIGHTS):
+            save_model(self, str(folder / WEIGHTS))
+        (folder / CONFIG).write_text(json.dumps(self._arguments, sort_keys=True, indent=2))
+        kind = type(self)
+        (folder / CLASS_FILE).write_text(f"{kind.__module__}:{kind.__qualname__}\n")
+        if not (folder / CARD).exists():
+            (folder / CARD).write_text(
+                f"---\nlibrary_name: lightrec\n---\n\n# {kind.__name__}\n\nA part that lightrec "
+                f"learned: `{CONFIG}` holds its settings, `{WEIGHTS}` its weights. "
+                f"`{kind.__module__}.{kind.__qualname__}.from_pretrained(folder)` loads it.\n"
+            )
 
-    @classmethod
-    def _encode_arg(cls, arg: Any) -> Any:
-        return super()._encode_arg(described(arg))
+    def push_to_hub(self, repository: str, **settings: Any) -> str:
+        """Upload the part to the Hugging Face hub.
 
-    @classmethod
-    def _from_pretrained(cls, **settings: Any) -> Self:
-        return super()._from_pretrained(**arguments_of(cls, settings))
+        :param repository: such as ``somebody/ranker``; it is made where it is not there.
+        :param settings: of :func:`huggingface_hub.upload_folder`, such as ``commit_message``.
+        :returns: the address of the commit.
+        """
+        from huggingface_hub import create_repo, upload_folder
 
-    def _save_pretrained(self, save_directory: Path) -> None:
-        with usual_mode(Path(save_directory) / SAFETENSORS_SINGLE_FILE):
-            super()._save_pretrained(save_directory)
-        name = f"{type(self).__module__}:{type(self).__qualname__}\n"
-        (Path(save_directory) / CLASS_FILE).write_text(name)
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            name = create_repo(repository, exist_ok=True).repo_id
+            return str(upload_folder(repo_id=name, folder_path=folder, **settings))
 
-    def generate_model_card(self, *arguments: Any, **settings: Any) -> ModelCard:
-        """Describe the folder in its README.md; the mixin's own card says it was uploaded."""
-        kind = f"{type(self).__module__}.{type(self).__qualname__}"
-        return ModelCard(
-            f"---\nlibrary_name: lightrec\n---\n\n# {type(self).__name__}\n\nA part that lightrec "
-            "learned: `config.json` holds its settings, `model.safetensors` its weights. "
-            f"`{kind}.from_pretrained(folder)` loads it.\n"
-        )
+
+def _can_be_written(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True

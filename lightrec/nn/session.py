@@ -1,17 +1,20 @@
 """What networks see of a session."""
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from itertools import pairwise
+from typing import TypeAlias
 
 import torch
-from tensordict import TensorDictBase
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from lightrec.keys import Key
 
+State: TypeAlias = MutableMapping[str, Tensor]
+"""Sessions by :class:`~lightrec.keys.Key`, a row each: a simulator's TensorDict, or any mapping."""
 
-def with_progress(features: Tensor, state: TensorDictBase, horizon: int) -> Tensor:
+
+def with_progress(features: Tensor, state: State, horizon: int) -> Tensor:
     """Put time and success so far next to a session's features.
 
     :param features: ``(..., S)``.

@@ -7,11 +7,11 @@ offer. A law of slates is over the items themselves, so that whoever asks for it
 from typing import Protocol
 
 import torch
-from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.keys import PADDING, Key
 from lightrec.nn.plackett_luce import EMPTY, PlackettLuce
+from lightrec.nn.session import State
 
 
 class SlateLaw(Protocol):
@@ -69,7 +69,7 @@ class ItemSlates:
         return items_at(self.columns.mode, self.candidates)
 
 
-def may_be_shown(state: TensorDictBase) -> Tensor | None:
+def may_be_shown(state: State) -> Tensor | None:
     """Give which columns of a state may be shown, bool; None where the state forbids nothing."""
     candidates = state.get(Key.CANDIDATES, None)
     mask: Tensor | None = state.get(Key.MASK, None) if candidates is None else candidates > PADDING

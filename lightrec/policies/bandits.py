@@ -4,12 +4,12 @@ from abc import abstractmethod
 from typing import Any, Literal, Self
 
 import torch
-from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
 
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
+from lightrec.nn.session import State
 from lightrec.policies.base import (
     RunParts,
     ScoredPolicy,
@@ -116,7 +116,7 @@ class LinearBandit(ScoredPolicy):
         count = (known > PADDING).sum(1, keepdim=True).clamp_min(1)
         return pad(self.item_vectors[known].sum(1) / count, (0, self.observation_size))
 
-    def contexts(self, state: TensorDictBase) -> Tensor:
+    def contexts(self, state: State) -> Tensor:
         """Give the contexts ``(B, C)`` of a state."""
         vectors = vectors_of(self, state)
         if self.observation_size:
@@ -133,7 +133,7 @@ class LinearBandit(ScoredPolicy):
         :returns: ``(B, M)`` float64.
         """
 
-    def logits(self, state: TensorDictBase) -> Tensor:
+    def logits(self, state: State) -> Tensor:
         """Score a state's columns by inverse_temperature times :meth:`score_items`."""
         offered = state.get(Key.CANDIDATES, None)
         items = self.item_vectors[None] if offered is None else self.item_vectors[offered]
@@ -157,7 +157,7 @@ class LinearBandit(ScoredPolicy):
         torch.cholesky_inverse(factor, out=self.covariance)
         self.mean.copy_(torch.cholesky_solve(self.answers.unsqueeze(1), factor).squeeze(1))
 
-    def learn(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+    def learn(self, state: State, following: State, alive: Tensor) -> None:
         """Learn from a step; give this method to ``play`` as ``record``.
 
         :param state: with the slate shown under ``action``.

@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from typing import Any, Protocol, Self
 
 import torch
-from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torch.nn.functional import embedding
 
@@ -12,6 +11,7 @@ from lightrec.data.store import EventStore
 from lightrec.keys import PADDING, Key
 from lightrec.nn.part import Part
 from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec.nn.session import State
 from lightrec.nn.slate_law import ItemSlates, SlateLaw, may_be_shown
 from lightrec.ranking.ranker import Ranker
 from lightrec.users.user_model import UserModel
@@ -66,7 +66,7 @@ class Policy(Part, ABC):
         return cls(run.data.num_items, **settings)
 
     @abstractmethod
-    def distribution(self, state: TensorDictBase, slate_size: int = 1) -> SlateLaw:
+    def distribution(self, state: State, slate_size: int = 1) -> SlateLaw:
         """Give the law of the slate in a state, over items.
 
         :param state: that of B sessions in a simulator, with ``mask`` or ``candidates``.
@@ -90,7 +90,7 @@ class Policy(Part, ABC):
         return torch.zeros(len(history), 0, device=history.device)
 
     @torch.no_grad()
-    def scores(self, state: TensorDictBase) -> Tensor:
+    def scores(self, state: State) -> Tensor:
         """Score all items by their order in a slate of all of them.
 
         :param state: in which everything may be shown, see :func:`session_start`.
@@ -101,9 +101,7 @@ class Policy(Part, ABC):
         ranks = torch.arange(order.shape[1], device=order.device).expand_as(order)
         return without_padding(scores.scatter(1, order, -ranks.float()))
 
-    def act(
-        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
-    ) -> TensorDictBase:
+    def act(self, state: State, slate_size: int = 1, deterministic: bool = True) -> State:
         """Write the slate and its log-probability into a state.
 
         :param deterministic: show the best items, or draw.
@@ -117,29 +115,30 @@ class Policy(Part, ABC):
         else:
             slate = law.mode if best else law.sample()
             state[Key.LOG_PROBABILITY] = law.log_prob(slate)
-        return state.set(Key.ACTION, self.arrange(slate))
+        state[Key.ACTION] = self.arrange(slate)
+        return state
 
 
 class ScoredPolicy(Policy):
     """Scores what may be shown, and shows by the law of Plackett and Luce: high scores first."""
 
     @abstractmethod
-    def logits(self, state: TensorDictBase) -> Tensor:
+    def logits(self, state: State) -> Tensor:
         """Score the columns of a state: all items, or the candidates that it offers.
 
         :returns: ``(..., N + 1)`` float32, or ``(..., C)`` where the state has ``candidates``. What
             may not be shown may have any score; without a ``mask`` column 0 is minus infinity.
         """
 
-    def scores(self, state: TensorDictBase) -> Tensor:
+    def scores(self, state: State) -> Tensor:
         """Give the logits of all items, ``(B, N + 1)`` float32, column 0 minus infinity."""
         return without_padding(self.logits(state))
 
-    def columns(self, state: TensorDictBase, slate_size: int = 1) -> PlackettLuce:
+    def columns(self, state: State, slate_size: int = 1) -> PlackettLuce:
         """Give the law of the slate over the columns that :meth:`logits` scores, for learners."""
         return PlackettLuce(self.logits(state), may_be_shown(state), slate_size)
 
-    def distribution(self, state: TensorDictBase, slate_size: int = 1) -> ItemSlates:
+    def distribution(self, state: State, slate_size: int = 1) -> ItemSlates:
         """Give the law of the slate in a state, over items."""
         return ItemSlates(self.columns(state, slate_size), state.get(Key.CANDIDATES, None))
 
@@ -148,14 +147,14 @@ class TwoTowerPolicy(ScoredPolicy):
     """Scores an item by a state's query · the item's row in a table, which an index can search."""
 
     @abstractmethod
-    def query(self, state: TensorDictBase) -> Tensor:
+    def query(self, state: State) -> Tensor:
         """Give a state's query, ``(..., D)`` float32."""
 
     @abstractmethod
     def item_table(self) -> Tensor:
         """Give the items' rows, ``(N + 1, D)`` float32; row 0 counts for nothing."""
 
-    def logits(self, state: TensorDictBase) -> Tensor:
+    def logits(self, state: State) -> Tensor:
         """Score the columns of a state; of an offer only the candidates are computed."""
         query, table = self.query(state), self.item_table()
         candidates = state.get(Key.CANDIDATES, None)
@@ -176,7 +175,7 @@ class LearnedPolicy(ScoredPolicy):
     """Whether user vectors are learned, so that an update makes them stale."""
 
     @abstractmethod
-    def session_features(self, state: TensorDictBase) -> Tensor:
+    def session_features(self, state: State) -> Tensor:
         """Give a state's features ``(..., feature_size)`` float32, each of order 1.
 
         They have no learned part, so that critics see the same.
@@ -208,7 +207,7 @@ class UserMemory:
         return self._vectors
 
 
-def vectors_of(policy: Policy, state: TensorDictBase) -> Tensor:
+def vectors_of(policy: Policy, state: State) -> Tensor:
     """Give a state's user vectors ``(..., D)``: those that it holds, or the policy's."""
     vectors: Tensor | None = state.get(Key.USER_VECTOR, None)
     return policy.user_vectors(state[Key.HISTORY]) if vectors is None else vectors
@@ -219,7 +218,7 @@ def with_biases(ranker: Ranker) -> Tensor:
     return torch.cat([ranker.item_vectors(), ranker.bias.unsqueeze(1)], 1)
 
 
-def session_start(history: Tensor, users: Tensor | None = None) -> TensorDict:
+def session_start(history: Tensor, users: Tensor | None = None) -> dict[str, Tensor]:
     """Make the state of sessions in which nothing was shown yet and all items may be.
 
     :param history: ``(B, L)`` int64, padded on the left.
@@ -229,10 +228,10 @@ def session_start(history: Tensor, users: Tensor | None = None) -> TensorDict:
     state = {Key.HISTORY: history, Key.STEP: zero.long(), Key.ACCEPTED_TOTAL: zero}
     if users is not None:
         state[Key.USER] = users
-    return TensorDict(state, batch_size=[len(history)])
+    return state
 
 
-def among_candidates(state: TensorDictBase, scores: Tensor) -> Tensor:
+def among_candidates(state: State, scores: Tensor) -> Tensor:
     """Turn scores ``(..., N + 1)`` of all items into those of a state's columns.
 
     :returns: the same, minus infinity for the padding, or ``(..., C)`` of the candidates.

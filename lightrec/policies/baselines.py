@@ -6,11 +6,11 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 import torch
-from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
 
 from lightrec.keys import Key
+from lightrec.nn.session import State
 from lightrec.policies.base import (
     RunParts,
     ScoredPolicy,
@@ -47,7 +47,7 @@ class ScoringPolicy(ScoredPolicy):
         # A few users at a time: the function may need several tables of this size.
         return torch.cat([self.all_scores(rows) for rows in history.split(AT_ONCE)])
 
-    def logits(self, state: TensorDictBase) -> Tensor:
+    def logits(self, state: State) -> Tensor:
         """Give the scores of a state's columns."""
         return among_candidates(state, vectors_of(self, state))
 
@@ -91,7 +91,7 @@ class ConstantListPolicy(ScoredPolicy):
         policy.appeal.copy_(appeal)
         return policy.to(appeal.device)
 
-    def logits(self, state: TensorDictBase) -> Tensor:
+    def logits(self, state: State) -> Tensor:
         """Give the appeal of a state's columns."""
         return among_candidates(state, self.appeal.expand(*state[Key.STEP].shape[:-1], -1))
 
@@ -116,7 +116,7 @@ class RandomPolicy(ScoredPolicy):
 
     always_drawn = True
 
-    def logits(self, state: TensorDictBase) -> Tensor:
+    def logits(self, state: State) -> Tensor:
         """Give the same score to all columns of a state."""
         step = state[Key.STEP]
         zero = torch.zeros(self.num_items + 1, device=step.device)
@@ -149,7 +149,7 @@ class GreedyRankerPolicy(TwoTowerPolicy):
         history = without_nothing(history, self.num_items)[:, -self.history_length :]
         return self.ranker.user_vectors(history)
 
-    def query(self, state: TensorDictBase) -> Tensor:
+    def query(self, state: State) -> Tensor:
         """Give the ranker's user vector, and a one for the items' biases."""
         return pad(vectors_of(self, state), (0, 1), value=1.0)
 

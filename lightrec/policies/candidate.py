@@ -4,12 +4,11 @@ from copy import deepcopy
 from typing import Any, Self
 
 import torch
-from tensordict import TensorDictBase
 from torch import Tensor, nn
 from torch.nn.functional import pad, rms_norm
 
 from lightrec.keys import Key
-from lightrec.nn.session import network_from_zero, with_progress
+from lightrec.nn.session import State, network_from_zero, with_progress
 from lightrec.policies.base import (
     SILENT,
     LearnedPolicy,
@@ -115,12 +114,12 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
         taste = self.user_model.tastes(self.user_model.state(history))[:, :-1]
         return torch.cat([vectors, taste], 1)
 
-    def session_features(self, state: TensorDictBase) -> Tensor:
+    def session_features(self, state: State) -> Tensor:
         """Give the user vector, of unit mean square, time, and success so far."""
         vectors = vectors_of(self, state)
         return with_progress(rms_norm(vectors, vectors.shape[-1:]), state, self.horizon)
 
-    def query(self, state: TensorDictBase) -> Tensor:
+    def query(self, state: State) -> Tensor:
         """Give the weights of the item table's columns, ``(..., D)``."""
         parts = vectors_of(self, state).split([width - 1 for width in self.widths], -1)
         # A one for the column of biases.

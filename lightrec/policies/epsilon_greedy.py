@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import torch
-from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec import plugins
 from lightrec.keys import PADDING, Key
 from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec.nn.session import State
 from lightrec.nn.slate_law import ItemSlates, columns_at, may_be_shown
 from lightrec.policies.base import Policy, RunParts
 from lightrec.trust import ARGUMENTS, CLASS
@@ -103,7 +103,7 @@ class EpsilonGreedy(Policy):
         """Rearrange a slate as the other policy does."""
         return self.policy.arrange(slate)
 
-    def distribution(self, state: TensorDictBase, slate_size: int = 1) -> ItemSlates:
+    def distribution(self, state: State, slate_size: int = 1) -> ItemSlates:
         """Give the law of the mixture."""
         candidates = state.get(Key.CANDIDATES, None)
         best = columns_at(self.policy.distribution(state, slate_size).mode, candidates)

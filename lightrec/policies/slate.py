@@ -3,14 +3,13 @@
 from copy import deepcopy
 
 import torch
-from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.best_slate import best_slate
 from lightrec.nn.plackett_luce import PlackettLuce
-from lightrec.nn.session import perceptron
+from lightrec.nn.session import State, perceptron
 from lightrec.nn.slate_law import may_be_shown
 from lightrec.policies.base import LearnedPolicy
 
@@ -59,11 +58,11 @@ class SlatePolicy(LearnedPolicy):
         """Summarise histories as the second policy does."""
         return self.values.user_vectors(history)
 
-    def session_features(self, state: TensorDictBase) -> Tensor:
+    def session_features(self, state: State) -> Tensor:
         """Give the second policy's features."""
         return self.values.session_features(state)
 
-    def action_values(self, state: TensorDictBase) -> tuple[Tensor, Tensor]:
+    def action_values(self, state: State) -> tuple[Tensor, Tensor]:
         """Give Q of a state's columns (B, C) and of nothing (B, 1).
 
         Columns that may not be shown have minus infinity.
@@ -75,12 +74,12 @@ class SlatePolicy(LearnedPolicy):
             values = torch.where(mask, values, -torch.inf)
         return values, self.nothing(features)
 
-    def logits(self, state: TensorDictBase) -> Tensor:
+    def logits(self, state: State) -> Tensor:
         """Score the columns of a state."""
         values, nothing = self.action_values(state)
         return best_slate(values, self.choices.logits(state), nothing, self.slate_size).scores
 
-    def columns(self, state: TensorDictBase, slate_size: int = 1) -> PlackettLuce:
+    def columns(self, state: State, slate_size: int = 1) -> PlackettLuce:
         """Give the law of the slate over a state's columns, at the temperature."""
         scores = self.logits(state) / self.temperature
         return PlackettLuce(scores, may_be_shown(state), slate_size)

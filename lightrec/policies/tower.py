@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
-from tensordict import TensorDictBase
 from torch import Tensor, nn
 from torch.nn.functional import embedding, pad
 
 from lightrec.keys import Key
 from lightrec.nn.left_out import fit_left_out
-from lightrec.nn.session import network_from_zero, with_progress
+from lightrec.nn.session import State, network_from_zero, with_progress
 from lightrec.policies.base import SILENT, LearnedPolicy, RunParts, TwoTowerPolicy, vectors_of
 from lightrec.trust import ARGUMENTS
 
@@ -166,11 +165,11 @@ class TowerPolicy(TwoTowerPolicy, LearnedPolicy):
         vectors = self.vectors[:-1, :-1]
         return vectors if self.items is None else torch.cat([vectors, self.items(vectors)], 1)
 
-    def query(self, state: TensorDictBase) -> Tensor:
+    def query(self, state: State) -> Tensor:
         """Give a session's query, ``(..., W + size)``."""
         return self.query_network(self.session_features(state))
 
-    def session_features(self, state: TensorDictBase) -> Tensor:
+    def session_features(self, state: State) -> Tensor:
         """Give the sums over the history, the observation, time, and success so far.
 
         An observation that the state lacks is 0.

@@ -14,8 +14,8 @@ from lightrec.data.store import EventStore
 from lightrec.keys import PADDING, Column, Key
 from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.item_models.text_map import TextMap
-from lightrec.ranking.metrics import Details
 from lightrec.ranking.ranker import Ranker
+from lightrec.ranking.scorers import Details
 from lightrec.trust import built
 
 DESCRIPTION: Final = "blend.json"
@@ -76,7 +76,7 @@ class Blend(nn.Module):
     def scores(
         self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
     ) -> Tensor:
-        """Score all items; see :class:`~lightrec.ranking.metrics.ItemScorer`.
+        """Score all items; see :class:`~lightrec.ranking.scorers.ItemScorer`.
 
         The ranker reads the last events, and their details where it learned to.
 

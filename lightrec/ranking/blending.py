@@ -15,11 +15,13 @@ from lightrec.errors import NotApplicable
 from lightrec.keys import Column, Key
 from lightrec.progress import progress_bar
 from lightrec.ranking.blend import RANKER, Blend, names_of
+from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, ItemModel, choose, combinations
 from lightrec.ranking.item_models.text_map import PENALTIES, TextMap
-from lightrec.ranking.metrics import ItemScorer, Scorer, evaluate_scores
+from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.ranker import Ranker
-from lightrec.ranking.sequence_data import EvaluationEvents, SequenceData
+from lightrec.ranking.scorers import ItemScorer, Scorer
+from lightrec.ranking.sequence_data import SequenceData
 
 JUDGED: Final = 2_000
 """So many validation events choose the settings of item models."""

@@ -5,46 +5,22 @@ several: a user with all of its held-out items, a basket, a search. Items alread
 and items with equal scores gain no more than by chance.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from lightrec.data.domain import Showable
 from lightrec.errors import RunError
 from lightrec.intervals import Interval, bootstrap_interval
 from lightrec.keys import PADDING, Key
 from lightrec.nn.precision import as_float64
+from lightrec.ranking.scorers import Scorer
 
 CUTOFFS = (5, 10, 20)
 QUERY_METRICS = ("ndcg", "recall", "mrr", "hitrate")
-Details: TypeAlias = Mapping[str, Tensor] | None
-"""A batch of which histories are, or what else has their ``Key.FEEDBACK`` and ``Key.GAP``,
-(B, L) int64; None where nothing but the items is known."""
-
-
-class ItemScorer(Protocol):
-    """What scores all items for histories: rankers, item models, their blend, user models."""
-
-    def scores(
-        self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
-    ) -> Tensor:
-        """Score all items.
-
-        :param histories: (B, L) int64, padded on the left, any L.
-        :param users: (B,) int64, rows of the log's user table; None where they are not known.
-        :returns: (B, N + 1), higher is better; column 0 means nothing.
-        """
-        ...
-
-
-Scorer = Callable[[Mapping[str, Tensor]], Tensor]
-"""From a batch (history (B, L), user (B,), …) to scores (B, N + 1), higher is better."""
 
 
 def rankable(
@@ -143,32 +119,6 @@ def event_metrics(ranks: Tensor, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, 
         for name, gain in gains.items()
         for cutoff in cutoffs
     }
-
-
-class RankingMetrics(Metric):
-    """Means of NDCG, recall and MRR at some cutoffs; keeps one number an event.
-
-    :param cutoffs: the k of each metric.
-    """
-
-    full_state_update = False
-    higher_is_better = True
-    ranks: list[Tensor]
-
-    def __init__(self, cutoffs: Sequence[int] = CUTOFFS) -> None:
-        super().__init__()
-        self.cutoffs = tuple(cutoffs)
-        self.add_state("ranks", default=[], dist_reduce_fx="cat")
-
-    def update(self, scores: Tensor, target: Tensor, seen: Tensor | None = None) -> None:
-        """Take a batch, as in :func:`mean_ranks`."""
-        self.ranks.append(mean_ranks(scores, target, seen).float().to(self.device))
-
-    def compute(self) -> dict[str, Tensor]:
-        """Give the mean of each metric over all events; 0 where there were none."""
-        ranks = dim_zero_cat(self.ranks) if len(self.ranks) else torch.zeros(0, device=self.device)
-        values = event_metrics(ranks, self.cutoffs)
-        return {name: value.sum() / max(len(ranks), 1) for name, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -350,36 +300,3 @@ def _first_found(
     miss = (size - hits - drawn).clamp(min=0).double() / (size - drawn).clamp(min=1)
     missed = torch.cat([torch.ones_like(miss[:, :1]), miss.cumprod(dim=1)], dim=1)
     return first, missed
-
-
-class QueryMetrics(Metric):
-    """Means over queries of NDCG, recall, MRR and hit rate at some cutoffs.
-
-    Keeps sums only, whatever the number of queries.
-
-    :param cutoffs: the k of each metric.
-    """
-
-    full_state_update = False
-    higher_is_better = True
-    sums: Tensor
-    count: Tensor
-
-    def __init__(self, cutoffs: Sequence[int] = CUTOFFS) -> None:
-        super().__init__()
-        self.cutoffs = tuple(cutoffs)
-        zeros = torch.zeros(len(QUERY_METRICS) * len(self.cutoffs), dtype=torch.float64)
-        self.add_state("sums", default=zeros, dist_reduce_fx="sum")
-        self.add_state("count", default=torch.tensor(0), dist_reduce_fx="sum")
-
-    def update(self, scores: Tensor, relevant: Tensor, seen: Tensor | None = None) -> None:
-        """Take a batch, as in :func:`query_metrics`."""
-        values = query_metrics(scores, relevant, seen, self.cutoffs)
-        self.sums += torch.stack([value.sum() for value in values.values()])
-        self.count += len(scores)
-
-    def compute(self) -> dict[str, Tensor]:
-        """Give the mean of each metric over all queries; 0 where there were none."""
-        names = [f"{name}@{cutoff}" for name in QUERY_METRICS for cutoff in self.cutoffs]
-        means = self.sums / self.count.clamp(min=1)
-        return dict(zip(names, means.unbind(), strict=True))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lightrec.data.files import save_tensors
 from lightrec.data.sequences import GAP_BUCKETS
-from lightrec.data.stage_data import part_of_all
+from lightrec.data.share import part_of_all
 from lightrec.encoders.base import ENCODER
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
@@ -22,8 +22,8 @@ from lightrec.nn.towers import UserTower
 from lightrec.ranking.blending import blend
 from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.losses import RankingLoss, SoftmaxLoss
-from lightrec.ranking.metrics import RankingMetrics
 from lightrec.ranking.ranker import Ranker
+from lightrec.ranking.running_metrics import RankingMetrics
 from lightrec.ranking.sequence_data import Batch, SequenceData
 
 

@@ -11,7 +11,7 @@ from lightrec.nn.item_tower import ItemTower
 from lightrec.nn.part import Part
 from lightrec.nn.precision import at_least_float32, full_precision
 from lightrec.nn.towers import CausalTransformer, UserTower
-from lightrec.ranking.metrics import Details
+from lightrec.ranking.scorers import Details
 
 
 class Ranker(Part):
@@ -96,7 +96,7 @@ class Ranker(Part):
         details: Details = None,
         items: Tensor | None = None,
     ) -> Tensor:
-        """Score all items; see :class:`~lightrec.ranking.metrics.ItemScorer`.
+        """Score all items; see :class:`~lightrec.ranking.scorers.ItemScorer`.
 
         :param items: (N + 1, D) what :meth:`item_vectors` gave, to compute it only once.
         :returns: (B, N + 1) logits, higher is better; column 0 is -inf.

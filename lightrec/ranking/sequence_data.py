@@ -13,12 +13,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightrec.data.attributes import item_features
-from lightrec.data.sequences import Sequences, Targets, padded
-from lightrec.data.stage_data import LogData, Share, present_share
+from lightrec.data.sequences import Sequences, padded
+from lightrec.data.share import present_share
+from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.encoders.base import Encoder, item_vectors
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Key
+from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.sequence_transforms import Batch, SequenceTransform
 
 Windows = NDArray[np.int64]
@@ -127,68 +129,6 @@ class WindowSampler(Sampler[Draw]):
         whole = [i for i in generator.permutation(len(batches)) if len(batches[i]) >= share.world]
         for number, index in enumerate(whole):
             yield (self.seed, self.epoch, number), batches[index][share.rows]
-
-
-class EvaluationEvents(Dataset[Batch]):
-    """Held-out events, each with all that its user did before.
-
-    :param sequences: from :meth:`~lightrec.data.sequences.Sequences.all_events`.
-    :param part: VALIDATION or TEST; or the events themselves, from
-        :meth:`~lightrec.data.sequences.Sequences.targets`.
-    :param max_length: how many events a history holds, the last ones; None for all.
-    :param batch_size: events in a batch.
-    :param limit: at most so many events, drawn by ``seed``; None for all.
-    :param seed: of the run.
-    :param share: of a process among several, each of which takes part of the events.
-    """
-
-    def __init__(
-        self,
-        sequences: Sequences,
-        part: int | Targets,
-        max_length: int | None,
-        batch_size: int,
-        limit: int | None,
-        seed: int,
-        share: Share = Share(0, 1),  # noqa: B008 (a constant)
-    ) -> None:
-        self.sequences, self.max_length, self.batch_size = sequences, max_length, batch_size
-        if isinstance(part, Targets):
-            events, users, items, mark = part.ends, part.users, part.items, len(part.items)
-        else:
-            events, mark = np.flatnonzero(np.asarray(sequences.parts) == part), part
-            users, items = sequences.users_of(events), np.asarray(sequences.items)[events]
-        if limit is not None and len(events) > limit:
-            generator = np.random.default_rng((seed, mark))
-            kept = np.sort(generator.choice(len(events), limit, replace=False))
-            events, users, items = events[kept], users[kept], items[kept]
-        # Batches of like lengths; their order does not matter to a metric.
-        order = np.argsort(events - sequences.offsets[users], kind="stable")[share.rows]
-        self.events, self.users, self.targets = events[order], users[order], items[order]
-
-    def __len__(self) -> int:
-        return -(-len(self.events) // self.batch_size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, index: int) -> Batch:
-        """Give batch ``index``: history (B, L), target (B,), seen (B, S), user (B,).
-
-        Where the log has them, also feedback and gap (B, L), of the history's events.
-        """
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        events, users = self.events[rows], self.users[rows]
-        begin, items = self.sequences.offsets[users], self.sequences.items
-        seen = history = padded(items, begin, events)
-        if self.max_length is not None:
-            begin = np.maximum(begin, events - self.max_length)
-            history = padded(items, begin, events)
-        found = {Key.HISTORY: history, Key.TARGET: self.targets[rows].astype(np.int64)}
-        found |= {Key.SEEN: seen, Key.USER: users} | self.sequences.details(begin, events)
-        return {name: torch.from_numpy(table) for name, table in found.items()}
 
 
 class SequenceData(LogData):

@@ -49,7 +49,8 @@ class PolicyChecks(HistoryChecks):
         return TensorDict(state, [ROWS])
 
     def _call(self, part: Policy, given: TensorDictBase) -> Tensor:
-        return part.scores(given.exclude(Key.MASK))
+        # Outside simulators a state is a plain mapping.
+        return part.scores(dict(given.exclude(Key.MASK).items()))
 
     def _declared(self, part: Policy, given: TensorDictBase) -> tuple[tuple[int, ...], torch.dtype]:
         return (len(given), part.num_items + 1), torch.float32

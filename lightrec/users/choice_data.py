@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.data import DataLoader
 
-from lightrec.data.stage_data import LogData, Share, present_share
+from lightrec.data.share import Share, present_share
+from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.encoders.base import Encoder, item_vectors
 from lightrec.errors import RecipeError, RunError

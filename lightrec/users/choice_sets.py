@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from lightrec.data.domain import eligible
-from lightrec.data.stage_data import Share
+from lightrec.data.share import Share
 from lightrec.data.store import TEST, VALIDATION, EventStore
 from lightrec.keys import PADDING, Key
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from benchmarks.ranking.export import export
 from benchmarks.ranking.peers import protocol
 from benchmarks.ranking.table import numbers, ratio, table
+from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST, VALIDATION, EventStore
 from lightrec.keys import Key
 from lightrec.ranking import metrics as ranking
-from lightrec.ranking.sequence_data import EvaluationEvents, Sequences
+from lightrec.ranking.evaluation_events import EvaluationEvents
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(2, 40), st.integers(1, 5))

@@ -9,7 +9,7 @@ from lightrec.data.store import COLD, EventStore
 from lightrec.errors import RecipeError
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.evaluation.slices import cold_section
-from lightrec.ranking.sequence_data import EvaluationEvents
+from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.recommend import Recommender
 from lightrec.run import Run
 from lightrec.stages.run import run

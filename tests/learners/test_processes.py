@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from lightrec.data.stage_data import Share
+from lightrec.data.share import Share
 from tests.learners.two_processes import train
 
 SHARED = ["ranking softmax", "ranking sampled", "choice pooled", "choice maxent"]

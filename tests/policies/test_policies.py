@@ -72,9 +72,10 @@ def test_time_and_success_matter_once_learned(ranker):
     policy = CandidatePolicy(ranker, size=4)
     torch.nn.init.normal_(policy.query_network[-1].weight)
     early = session_start(histories(2))
-    late = early.clone()
-    late[Key.STEP] += 30
-    late[Key.ACCEPTED_TOTAL] += 20
+    late = early | {
+        Key.STEP: early[Key.STEP] + 30,
+        Key.ACCEPTED_TOTAL: early[Key.ACCEPTED_TOTAL] + 20,
+    }
     assert not torch.allclose(policy.scores(late)[:, 1:], policy.scores(early)[:, 1:])
 
 
@@ -157,7 +158,7 @@ class Sure:
 def test_a_policy_needs_nothing_but_a_law():
     state = session_start(torch.tensor([[0, 3], [1, 11]]))
     for deterministic in (True, False):
-        acted = Circle(N).act(state.clone(), 3, deterministic)
+        acted = Circle(N).act(dict(state), 3, deterministic)
         assert acted[Key.ACTION].tolist() == [[6, 5, 4], [2, 1, 12]]
         assert acted[Key.LOG_PROBABILITY].tolist() == [0, 0]
     scores = Circle(N).scores(state)

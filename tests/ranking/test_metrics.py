@@ -5,13 +5,13 @@ import torch
 
 from lightrec.errors import RunError
 from lightrec.ranking.metrics import (
-    RankingMetrics,
     RankingResult,
     evaluate_scores,
     event_metrics,
     mean_ranks,
     top_items,
 )
+from lightrec.ranking.running_metrics import RankingMetrics
 
 
 def naive_rank(scores, target, seen):

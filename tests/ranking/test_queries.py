@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightrec.errors import RunError
-from lightrec.ranking.metrics import QueryMetrics, event_metrics, mean_ranks, query_metrics
+from lightrec.ranking.metrics import event_metrics, mean_ranks, query_metrics
+from lightrec.ranking.running_metrics import QueryMetrics
 
 RANX = {
     "ndcg@1": 0.1,

@@ -4,11 +4,8 @@ import torch
 
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION
-from lightrec.ranking.sequence_data import (
-    EvaluationEvents,
-    TrainWindows,
-    WindowSampler,
-)
+from lightrec.ranking.evaluation_events import EvaluationEvents
+from lightrec.ranking.sequence_data import TrainWindows, WindowSampler
 
 
 class Store:

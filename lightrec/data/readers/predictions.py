@@ -1,30 +1,22 @@
-"""The reader of predictions by another recommender, and CSV that is safe to open in a spreadsheet.
-
-A spreadsheet computes a cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage
-return, and the words of a log may come from anybody. Such a cell gets an apostrophe in front, as
-OWASP recommends ("CSV Injection"); so does one with apostrophes before such a character, so that
-the original can be read back exactly.
-"""
+"""The reader of predictions by another recommender."""
 
 import sys
 from pathlib import Path
 from typing import Final
 
 import polars as pl
-from polars import selectors
 
 from lightrec.data.casts import to_numbers, to_required_ids
 from lightrec.data.parquet import ParquetTable
 from lightrec.data.readers.table import LOG_NAMES, TableReader, match_columns
 from lightrec.data.schema import Problems
+from lightrec.data.spreadsheet import unescaped
 from lightrec.keys import Column
 
 SCORE: Final = "score"
 RANK: Final = "rank"
 _FINITE: Final = (-sys.float_info.max, sys.float_info.max, "a finite number")
 _WHOLE: Final = (0, 2**63 - 1, "a whole number")
-KNOWN: Final = "known_events"
-"""Column with the number of the user's events from which the list was made."""
 
 
 def read_predictions(path: Path) -> pl.DataFrame:
@@ -43,7 +35,7 @@ def read_predictions(path: Path) -> pl.DataFrame:
     names = {name: LOG_NAMES.get(name, [value]) for name in required}
     matched = match_columns(table.names, names, None, required, problems)
     problems.check()
-    extra = [KNOWN] if KNOWN in table.names else []
+    extra = [Column.KNOWN_EVENTS] if Column.KNOWN_EVENTS in table.names else []
     frame, place = table.read([*(matched[name] for name in required), *extra], problems)
     if not frame.height:
         problems.add("There are no predictions.")
@@ -56,8 +48,10 @@ def read_predictions(path: Path) -> pl.DataFrame:
     users, items = (to_required_ids(ids, ids.name, place, problems) for ids in found[:2])
     scores = to_numbers(found[2], pl.Float64(), _FINITE, place, problems, required=True)
     result = pl.DataFrame({Column.USER: users, Column.ITEM: items, SCORE: scores})
-    if KNOWN in frame.columns:
-        counts = to_numbers(frame[KNOWN], pl.Int64(), _WHOLE, place, problems, required=True)
+    if Column.KNOWN_EVENTS in frame.columns:
+        counts = to_numbers(
+            frame[Column.KNOWN_EVENTS], pl.Int64(), _WHOLE, place, problems, required=True
+        )
         result = result.with_columns(counts)
     first = result.select(pl.struct(Column.USER, Column.ITEM).is_first_distinct()).to_series()
     problems.add_rows(
@@ -66,17 +60,3 @@ def read_predictions(path: Path) -> pl.DataFrame:
     )
     problems.check()
     return result if value == SCORE else result.with_columns(-pl.col(SCORE))
-
-
-FORMULA: Final = r"^('*[=+\-@\t\r])"
-ESCAPED: Final = r"^'('*[=+\-@\t\r])"
-
-
-def escaped(table: pl.DataFrame) -> pl.DataFrame:
-    """Escape the formulas in the text columns of a table; numbers stay as they are."""
-    return table.with_columns(selectors.string().str.replace(FORMULA, "'$1"))
-
-
-def unescaped(table: pl.DataFrame) -> pl.DataFrame:
-    """Restore a table as it was before :func:`escaped`."""
-    return table.with_columns(selectors.string().str.replace(ESCAPED, "$1"))

@@ -10,7 +10,7 @@ from torch.nn import functional
 from lightrec.errors import NotApplicable
 from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.item_models.item_to_item import users_by_items
-from lightrec.ranking.metrics import Details
+from lightrec.ranking.scorers import Details
 
 
 class ALS(ItemModel):

@@ -17,7 +17,7 @@ from lightrec.data.attributes import user_features
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
 from lightrec.errors import NotApplicable
-from lightrec.ranking.metrics import Details
+from lightrec.ranking.scorers import Details
 from lightrec.trust import ARGUMENTS, described
 
 Setting: TypeAlias = int | float | str | bool | None
@@ -90,7 +90,7 @@ class ItemModel(nn.Module, ABC):
     def scores(
         self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
     ) -> Tensor:
-        """Score all items; see :class:`~lightrec.ranking.metrics.ItemScorer`.
+        """Score all items; see :class:`~lightrec.ranking.scorers.ItemScorer`.
 
         :returns: (B, N + 1) float32; what is below 0 counts as 0 in a blend.
         """

@@ -18,7 +18,7 @@ from lightrec.data.sequences import Sequences
 from lightrec.errors import NotApplicable
 from lightrec.nn.cooccurrence import cooccurrence
 from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
-from lightrec.ranking.metrics import Details
+from lightrec.ranking.scorers import Details
 
 DENSE: Final = 8_000
 """Up to so many items a matrix is kept whole."""

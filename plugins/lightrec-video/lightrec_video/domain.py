@@ -7,7 +7,6 @@ import polars as pl
 
 from lightrec.data.domain import Domain
 from lightrec.keys import Column
-from lightrec_video.fetch import fetch_movielens_100k
 
 # "Usual Suspects, The (…)": the article stands behind the name for sorting.
 _ARTICLE_BEHIND: Final = r"^(.+?), (The|An?|La|Le|Les|Il|El|Der|Die|Das)((?: \(.*\))?)$"
@@ -52,4 +51,8 @@ class VideoDomain(Domain):
         :returns: a folder of canonical Parquet files.
         :raises FetchError: where neither source can be reached.
         """
+        from lightrec_video.fetch import (
+            fetch_movielens_100k,  # whoever asks only for words needs none
+        )
+
         return fetch_movielens_100k()
