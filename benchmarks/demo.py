@@ -16,7 +16,7 @@ from pathlib import Path
 import lightrec
 from benchmarks.cells import Benchmark, today
 from lightrec.__main__ import main as command
-from lightrec.report.page import summary as tables
+from lightrec.report.summary import summary as tables
 
 KEY = "make-demo"
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "demo.png"

@@ -7,7 +7,7 @@ halves of the users, so that user models A and B are others too.
 from statistics import fmean
 
 from benchmarks.cells import LIGHTREC, Benchmark, markdown, today
-from lightrec.evaluation.sessions import contenders
+from lightrec.evaluation.session_tables import contenders
 
 SEEDS = (3, 4, 5)
 RANKED = {

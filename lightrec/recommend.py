@@ -23,9 +23,8 @@ from lightrec.policies.base import Policy, session_start
 from lightrec.ranking.blend import described_models
 from lightrec.ranking.item_models.base import Evidence, Popularity, RecentPopularity
 from lightrec.ranking.item_models.demographic import Demographic
-from lightrec.ranking.item_models.text_map import TextMap
 from lightrec.ranking.lists import diversified, with_explored_places, with_reserved_places
-from lightrec.ranking.metrics import ItemScorer
+from lightrec.ranking.scorers import ItemScorer
 from lightrec.run import Run
 
 Placed = Callable[[Tensor, Tensor], Tensor]
@@ -298,7 +297,7 @@ class Recommender:
         if placed is None:
             items = with_reserved_places(usual, fresh, k, 0)
         else:
-            fresh = self._text_map.scores(raw).masked_fill(~allowed, -torch.inf)
+            fresh = self._new_scores(raw).masked_fill(~allowed, -torch.inf)
             items = placed(usual, fresh)
         shown = torch.where(fresh > -torch.inf, fresh, usual)
         return items, shown.gather(1, items)
@@ -333,16 +332,14 @@ class Recommender:
         chosen = self.catalog[(items[which, places] - 1).tolist()]
         return which.tolist(), chosen.select(rank, Column.ITEM, Column.TITLE, score)
 
-    @cached_property
-    def _text_map(self) -> TextMap:
-        """What gives items without events their scores, where the ranker reads texts."""
-        mapped = self.run.blend.text_map(self.store)
-        if mapped is None:
+    def _new_scores(self, scores: Tensor) -> Tensor:
+        """Give items without events their scores ``(B, N + 1)``, where the ranker reads texts."""
+        if self.run.text_map is None:
             raise RunError(
                 f"New items are ranked by their texts, and the ranker of {self.run.path} reads "
                 "none: give its recipe a text encoder, and the log an item table."
             )
-        return mapped
+        return self.run.text_map.scores(scores)
 
 
 load = Recommender

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lightrec.data.store import EventStore
     from lightrec.policies.base import Policy
     from lightrec.ranking.blend import Blend
+    from lightrec.ranking.item_models.text_map import TextMap
     from lightrec.ranking.ranker import Ranker
     from lightrec.users.user_model import UserModel
 
@@ -134,6 +135,13 @@ class Run:
     def ranker(self) -> "Ranker":
         """The ranker alone."""
         return self.blend.ranker
+
+    @cached_property
+    def text_map(self) -> "TextMap | None":
+        """What gives items without events their scores; None where the ranker reads no texts."""
+        from lightrec.ranking.item_models.text_map import TextMap
+
+        return TextMap.of(self.blend, self.data)
 
     @cached_property
     def users_a(self) -> "UserModel":

@@ -7,6 +7,19 @@ import pytest
 
 from lightrec.__main__ import commands, main
 
+SLOW = (
+    "pyarrow",
+    "lightning",
+    "torchrl",
+    "tensordict",
+    "transformers",
+    "torchmetrics",
+    "jsonargparse",
+    "huggingface_hub",
+    "scipy.stats",
+    "scipy.signal",
+    "matplotlib",
+)
 HEAVY = ("torch", "lightning", "transformers", "torchrl", "polars")
 
 
@@ -18,6 +31,24 @@ def test_light_commands_import_nothing_heavy(arguments):
         f"heavy = [m for m in {HEAVY!r} if m in sys.modules]; "
         "sys.exit(f'imported {heavy}' if heavy or status else 0)"
     )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_answers_import_no_more_than_torch_and_polars_need(tiny_run, tmp_path):
+    (tmp_path / "mine.csv").write_text("user,item,score\nu3,i0,1\n")
+    code = f"""
+import sys
+from lightrec.__main__ import main
+for words in (
+    ["recommend", {str(tiny_run)!r}, "--user", "u3", "--by", "blend"],
+    ["recommend", {str(tiny_run)!r}, "--user", "u3", "--by", "policy"],
+    ["evaluate", {str(tiny_run)!r}, "--predictions", {str(tmp_path / "mine.csv")!r}],
+):
+    assert main(words) == 0, words
+    named = {SLOW!r} if words[0] == "recommend" else {SLOW[1:]!r}
+    assert not (found := [name for name in named if name in sys.modules]), (words, found)
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -39,6 +39,6 @@ def evaluate(run: Path, *, predictions: Path | None = None) -> None:
         from lightrec.evaluation.predictions import evaluate_predictions
 
         metrics |= evaluate_predictions(found, predictions)
-    from lightrec.report.page import summary
+    from lightrec.report.summary import summary
 
     print(summary(metrics), end="")

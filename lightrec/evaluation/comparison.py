@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 
 from lightrec.evaluation.base import keys_of
+from lightrec.evaluation.session_tables import RATIOS
 from lightrec.intervals import Interval, function_interval, mean_interval, ratio_interval
 from lightrec.simulators.rollout import Refits, Sessions, together
-
-RATIOS = ("accepted", "per_step", "length")
-"""The metrics whose advantages are followed from one simulator to another."""
 
 
 def per_user(*sessions: Sessions) -> Tensor:

@@ -164,7 +164,7 @@ def cold_metrics(
     :param limit: at most so many events, drawn by the seed; None for all.
     :returns: ``cold/…``; nothing where no held-out event is about a cold item with a text.
     """
-    mapped = blend.text_map(store)
+    mapped = TextMap.of(blend, store)
     if mapped is None:
         return {}
     tested = Sequences.targets(store, TEST)

@@ -18,6 +18,7 @@ from torch.nn.functional import pad
 
 from lightrec.data.store import EventStore
 from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Sides, Table
+from lightrec.evaluation.session_tables import TRUTH, truth_line
 from lightrec.keys import PADDING, Key
 from lightrec.run import Run
 from lightrec.simulators import noise
@@ -328,13 +329,6 @@ def statistics_section(metrics: Metrics) -> Section:
     )
 
 
-TITLES = {
-    "learned": "learned reward",
-    "logit": "conditional logit (γ = 0)",
-    "popularity": "popularity",
-}
-
-
 class KnownTruth(Evaluator):
     """In a world whose truth is known: how a learned reward orders the items of an offer."""
 
@@ -362,17 +356,9 @@ class KnownTruth(Evaluator):
             "The truth, known in this world",
             "Mean within-set Spearman correlation of each score with the true reward, over the "
             "candidates of fresh sessions that no stage has seen.",
-            [Table.of(metrics, "truth/{}/{}", TITLES, head, own="learned reward")],
+            [Table.of(metrics, "truth/{}/{}", TRUTH, head, own="learned reward")],
         )
         return Findings(metrics, [section], summary=truth_line(metrics))
-
-
-def truth_line(metrics: Metrics) -> str:
-    """Set how much of the truth was recovered for a terminal; nothing in a log of people."""
-    if "truth/learned/spearman" not in metrics:
-        return ""
-    found = (f"{name} {metrics[f'truth/{name}/spearman']:.3f}" for name in TITLES)
-    return "within-set Spearman with the true reward: " + ", ".join(found)
 
 
 def spearman_within_sets(score: Tensor, truth: Tensor) -> float:

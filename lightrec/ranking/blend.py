@@ -10,10 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lightrec.data.files import save_tensors
-from lightrec.data.store import EventStore
-from lightrec.keys import PADDING, Column, Key
+from lightrec.keys import PADDING, Key
 from lightrec.ranking.item_models.base import ItemModel
-from lightrec.ranking.item_models.text_map import TextMap
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.scorers import Details
 from lightrec.trust import built
@@ -88,14 +86,6 @@ class Blend(nn.Module):
         ]
         total = sum(parts[1:], parts[0])
         return total.index_fill(1, torch.tensor([PADDING], device=total.device), -torch.inf)
-
-    def text_map(self, store: EventStore) -> TextMap | None:
-        """The map that gives items without training events their scores; None without texts."""
-        items = self.ranker.items
-        if self.l2 is None or not items.uses_text:
-            return None
-        counts = torch.from_numpy(store.popularity())
-        return TextMap(items.vectors, store.catalog[Column.TEXT].to_list(), counts, self.l2)
 
     def save(self, folder: Path) -> None:
         """Write what is added to the ranker; item models without weight are described only."""

@@ -4,7 +4,6 @@ Evaluators bring their own sections; here they are laid out, next to what the st
 """
 
 import json
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -20,10 +19,11 @@ from lightrec.data.languages import wording
 from lightrec.data.store import EventStore
 from lightrec.encoders.base import ENCODER
 from lightrec.encoders.card import advice, encoder_of
-from lightrec.evaluation import held_out, predictions, sessions, user_models
+from lightrec.evaluation import session_tables
 from lightrec.evaluation.base import Curve, Findings, Metrics, Section, Table
 from lightrec.evaluation.evidence import BY, REASON, favoured
 from lightrec.report import charts
+from lightrec.report.summary import recommending, summary
 from lightrec.report.users import learned_reward, user_models_section
 from lightrec.run import Run
 
@@ -36,8 +36,6 @@ ASSUMED = Section(
     "command that made this run once more with `--until assumptions`: it halves and doubles each "
     "assumption and leaves assumptions/report.html.",
 )
-WIDTH = 100
-"""Characters of a line in a terminal."""
 CURVES = {
     ("ranker", "validation/ndcg@10"): "ranker: validation NDCG@10",
     ("users_a", "validation/log_likelihood"): "user model A: validation log-likelihood",
@@ -94,29 +92,6 @@ def curves(run: Run) -> Section | None:
             lines.append(Curve(range(1, len(values) + 1), values, ("epoch", ""), title))
     text = "By epoch; `tensorboard --logdir` shows more."
     return Section("Learning curves", text, charts=lines) if lines else None
-
-
-def recommending(metrics: Metrics) -> str:
-    """Say what `lightrec recommend` ranks by, and why."""
-    chosen = favoured(metrics)
-    by = "the policy" if chosen.by == "policy" else "the blend (--by blend)"
-    return f"`lightrec recommend` ranks by {by}. {chosen.reason}"
-
-
-def summary(metrics: Metrics, tables: Sequence[str] | None = None) -> str:
-    """Set the headline numbers of a finished run, or of its ranker's stage, and of predictions.
-
-    :param tables: of its evaluators; None for those of lightrec's own.
-    """
-    if tables is None:
-        ranked = held_out.ranking_table(metrics).text() if held_out.rankers(metrics) else ""
-        played = sessions.summary(metrics), user_models.truth_line(metrics)
-        tables = [ranked, predictions.lines(metrics), *played]
-    validated = None if "test/events" in metrics else held_out.validation_table(metrics)
-    by = "\n".join(textwrap.wrap(recommending(metrics), WIDTH))
-    shown = ["" if validated is None else validated.text(), *tables]
-    shown.append(by if sessions.contenders(metrics) else "")
-    return "\n".join(f"{table}\n" for table in shown if table)
 
 
 def data_section(
@@ -236,4 +211,4 @@ def write_assumptions(
         for key, value in cell["metrics"].items()
     }
     write_metrics(folder, metrics)
-    write_page(run, folder, stages, [sessions.sensitivity(metrics, cells)], [], "")
+    write_page(run, folder, stages, [session_tables.sensitivity(metrics, cells)], [], "")

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from lightrec.evaluation import held_out, sessions
+from lightrec.evaluation import held_out, session_tables
 from lightrec.evaluation.base import Findings
 from lightrec.evaluation.evidence import CONTENDERS
 from lightrec.report import page as report
@@ -23,7 +23,7 @@ def metrics_of(tiny_run):
 def test_a_loss_is_told_in_plain_words(tiny_run):
     key = "simulator/policy-minus-blend/accepted"
     loss = {key: -0.7, f"{key}/low": -0.9, f"{key}/high": -0.5}
-    sentences = sessions.verdict(metrics_of(tiny_run) | loss)
+    sentences = session_tables.verdict(metrics_of(tiny_run) | loss)
     assert any(
         "hold fewer accepted items than those of greedy by the blend" in s for s in sentences
     )
@@ -46,7 +46,7 @@ def subsets(metrics):
     sessions_alone = {k: v for k, v in metrics.items() if not k.startswith(ranked)}
     return {
         "held-out log": (held, held_out.findings(held, metrics)),
-        "sessions": (sessions_alone, sessions.findings(sessions_alone)),
+        "sessions": (sessions_alone, session_tables.findings(sessions_alone)),
         "a plugin's": ({**others, "mine/score": 0.5}, Findings({"mine/score": 0.5})),
     }
 

@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 from lightrec.errors import NotApplicable
 from lightrec.keys import Key
 from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
-from lightrec.ranking.metrics import Details
+from lightrec.ranking.scorers import Details
 
 FOLDS: Final = 5
 """Parts of the users, of which each is judged by what the others chose."""

@@ -8,14 +8,17 @@ is solved once and serves any history.
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
 
+from lightrec.data.store import EventStore
 from lightrec.encoders.words import words_of
+from lightrec.keys import Column
+from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.item_to_item import unit_vectors
 
 PENALTIES: Final = (0.1, 0.3, 1.0, 3.0, 10.0)
@@ -59,6 +62,15 @@ class TextMap:
         penalty = l2 * torch.eye(len(self.fitted), dtype=torch.float64)
         self.inverse = torch.linalg.inv(known + penalty).float()
         """(M, M)."""
+
+    @classmethod
+    def of(cls, blend: Blend, store: EventStore) -> Self | None:
+        """Give the map of a run's blend; None where its ranker reads no texts."""
+        items = blend.ranker.items
+        if blend.l2 is None or not items.uses_text:
+            return None
+        counts = torch.from_numpy(store.popularity())
+        return cls(items.vectors, store.catalog[Column.TEXT].to_list(), counts, blend.l2)
 
     def similarity(self, items: Tensor) -> Tensor:
         """How similar texts are to those regressed on.

@@ -1,0 +1,196 @@
+"""What the metrics of sessions and of a world's truth say: sections, tables and sentences."""
+
+from collections.abc import Mapping, Sequence
+
+from lightrec.evaluation.base import (
+    Bars,
+    Findings,
+    Intervals,
+    Metrics,
+    Section,
+    Table,
+    interval,
+    number,
+    spread,
+)
+from lightrec.evaluation.evidence import CONTENDERS
+
+ALL, NEW, HOME = "simulator", "simulator_new", "simulator_a"
+"""Prefixes of metrics: of all users in B, of those new to A and to the policy, of all in A."""
+COLUMNS = {
+    "accepted": "accepted a session",
+    "length": "steps",
+    "per_step": "accepted a step",
+    "reward_a": "learned reward (A)",
+    "reward_b": "learned reward (B)",
+    "coverage": "catalog shown",
+}
+RATIOS = ("accepted", "per_step", "length")
+"""The metrics whose advantages are followed from one simulator to another."""
+RATIO_TITLES = dict(zip(RATIOS, ("accepted", "per step", "steps"), strict=True))
+
+
+TRUTH = {
+    "learned": "learned reward",
+    "logit": "conditional logit (γ = 0)",
+    "popularity": "popularity",
+}
+"""Titles of what is compared with the truth of a world."""
+
+
+def findings(metrics: Metrics) -> Findings:
+    """Say what the metrics of sessions mean."""
+    played = section(metrics)
+    return Findings(metrics, [played], verdict(metrics), summary(metrics), played.charts[:1])
+
+
+def contenders(metrics: Metrics) -> dict[str, str]:
+    """Give the titles of those that played in user model B; none where the recipe plays nothing."""
+    return {n: t for n, t in CONTENDERS.items() if f"{ALL}/{n}/accepted" in metrics}
+
+
+def paired(
+    metrics: Metrics, prefix: str = ALL, of: str = "accepted"
+) -> dict[str, tuple[float, float, float]]:
+    """Collect the policy's paired advantages: mean, low, high."""
+    found = {
+        title: interval(metrics, f"{prefix}/policy-minus-{name}/{of}")
+        for name, title in CONTENDERS.items()
+    }
+    return {title: ends for title, ends in found.items() if ends is not None}
+
+
+def verdict(metrics: Metrics) -> list[str]:
+    """Say whose sessions hold more accepted items."""
+    found = []
+    for title, ends in paired(metrics).items():
+        _, low, high = ends
+        outcome = "more" if low > 0 else "fewer" if high < 0 else "no clearly different number of"
+        found.append(
+            f"In user model B the policy's sessions hold {outcome} accepted items than those of "
+            f"{title}: {spread(ends)}."
+        )
+    return found
+
+
+def section(metrics: Metrics) -> Section:
+    """Report how sessions go in user model B."""
+    titles, everyone, new = contenders(metrics), paired(metrics), paired(metrics, NEW)
+    charts = (
+        Bars(
+            {title: metrics[f"{ALL}/{name}/accepted"] for name, title in titles.items()},
+            "accepted items a session, user model B",
+            "policy",
+        ),
+        Intervals(
+            {f"policy − {title}": ends for title, ends in (new or everyone).items()},
+            "difference, new users" if new else "difference, all users",
+        ),
+    )
+    groups = everyone, new, paired(metrics, of="reward_b")
+    head = ["", "accepted a session, all users", "new users", "learned reward (B), all users"]
+    differences = [
+        [f"policy − {title}", *(spread(of.get(title)) for of in groups)] for title in everyone
+    ]
+    reached = Table.of(metrics, ALL + "/{}/{}", titles, COLUMNS, own="policy")
+    return Section(
+        "Whole sessions, in user model B",
+        "User model B is of another class than A, was fitted on the other half of the users, and "
+        f"has item vectors of its own; it was fitted {_times(metrics)}, and every contender plays "
+        "in each fit. All contenders meet the same users with the same chance.",
+        [reached, Table(head, differences), *_ratios(metrics, titles)],
+        charts,
+        "The mixture adds user model A's utilities to the blend's scores, with the weight "
+        f"{metrics.get('simulator/mixture/weight', 0):g}, which was accepted most in A; the even "
+        "mixture adds them to the transformer's scores as they are. The constant list is the best "
+        "that a search in B found. New users are those from whom neither A nor the policy learned. "
+        "Length and acceptance per step are shown separately, because a longer session alone makes "
+        "a larger number. Differences are paired by user; their 95 % intervals count users and "
+        "fits of B. The transfer ratio is the advantage in B over that in A, where the policy "
+        "learned; there is none where the advantage in A is not clearly above 0.",
+    )
+
+
+def _ratios(metrics: Metrics, titles: Mapping[str, str]) -> list[Table]:
+    """Set each advantage in A, in B, and the transfer ratio; no table where A was not played."""
+    rows = []
+    for name, title in titles.items():
+        for key, column in RATIO_TITLES.items():
+            end = f"policy-minus-{name}/{key}"
+            if f"{HOME}/{end}" in metrics:
+                sides = (spread(interval(metrics, f"{place}/{end}")) for place in (HOME, ALL))
+                rows.append([f"policy − {title}, {column}", *sides, _ratio(metrics, name, key)])
+    head = ["", "in user model A", "in user model B", "transfer ratio"]
+    return [Table(head, rows)] if rows else []
+
+
+def _ratio(metrics: Metrics, name: str, key: str) -> str:
+    return spread(interval(metrics, f"transfer_ratio/{name}/{key}"), ".2f")
+
+
+def summary(metrics: Metrics) -> str:
+    """Set how sessions go in user model B for a terminal; nothing where the recipe plays none."""
+    titles = contenders(metrics)
+    if not titles:
+        return ""
+    groups = [paired(metrics)]
+    head = ["user model B", "accepted", "steps", "per step", "policy’s advantage (95 %)"]
+    if new := paired(metrics, NEW):
+        groups.append(new)
+        head.append(f"with {int(metrics.get(f'{NEW}/users', 0)):,} new users")
+    rows = []
+    for name, title in titles.items():
+        accepted, step, length = (metrics[f"{ALL}/{name}/{key}"] for key in RATIOS)
+        shown = [spread(of[title]) if title in of else "" for of in groups]
+        rows.append([title, number(accepted), number(length, 2), number(step), *shown])
+    note = f"B was fitted {_times(metrics)}; intervals count users and fits."
+    lines = [Table(head, rows).text(), note]
+    ratios = [
+        [f"over {title}", *(_ratio(metrics, name, key) for key in RATIOS[:2])]
+        for name, title in titles.items()
+        if f"transfer_ratio/{name}/accepted" in metrics
+    ]
+    if ratios:
+        columns = ["transfer ratio: advantage in B over A", "accepted", "per step"]
+        lines += ["", Table(columns, ratios).text()]
+    elif f"{HOME}/policy/accepted" in metrics:
+        lines += ["", "The policy has no advantage in A that is clearly above 0."]
+    return "\n".join(lines)
+
+
+def _times(metrics: Metrics) -> str:
+    refits = int(metrics.get("simulator/refits", 1))
+    return "once" if refits == 1 else f"{refits} times"
+
+
+def sensitivity(metrics: Metrics, rows: Sequence[Mapping[str, str]]) -> Section:
+    """Say what the result owes to the named assumptions.
+
+    :param metrics: ``sensitivity/CELL/…``.
+    :param rows: the cells: ``name`` and ``title``.
+    """
+    table, drawn = [], {}
+    for row in rows:
+        advantages = paired(metrics, f"sensitivity/{row['name']}")
+        accepted = number(metrics[f"sensitivity/{row['name']}/policy/accepted"])
+        table.append([row["title"], accepted, *map(spread, advantages.values())])
+        drawn[row["title"]] = advantages[CONTENDERS["blend"]]
+    heads = [f"policy − {title}" for title in paired(metrics, f"sensitivity/{rows[0]['name']}")]
+    return Section(
+        "What the assumptions do",
+        "A log without impressions says nothing of how far people look ahead (γ), how often they "
+        "choose nothing and how often they leave. Here each named assumption is halved and "
+        "doubled: γ by its horizon 1 / (1 − γ), choosing nothing by its odds, leaving by its rate. "
+        "Reward and policy are learned anew each time, and judged in user model B under the same "
+        "assumption.",
+        [Table(["", "policy: accepted", *heads], table)],
+        [Intervals(drawn, "policy − greedy by the blend, accepted a session")],
+    )
+
+
+def truth_line(metrics: Metrics) -> str:
+    """Set how much of the truth was recovered for a terminal; nothing in a log of people."""
+    if "truth/learned/spearman" not in metrics:
+        return ""
+    found = (f"{name} {metrics[f'truth/{name}/spearman']:.3f}" for name in TRUTH)
+    return "within-set Spearman with the true reward: " + ", ".join(found)
