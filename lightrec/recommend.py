@@ -15,12 +15,13 @@ from torch import Tensor
 from lightrec.data.attributes import user_features
 from lightrec.data.domain import eligible
 from lightrec.data.sequences import Rows, Sequences, padded
-from lightrec.data.store import TEST
+from lightrec.data.store import TEST, EventStore
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import By, Favoured, favoured_by
 from lightrec.keys import PADDING, Column, Key
-from lightrec.policies.base import Policy, session_start
+from lightrec.policies.base import Policy, session_start, without_nothing
 from lightrec.ranking.blend import described_models
+from lightrec.ranking.continued import items_before, numbers_before
 from lightrec.ranking.item_models.base import Evidence, Popularity, RecentPopularity
 from lightrec.ranking.item_models.demographic import Demographic
 from lightrec.ranking.lists import diversified, with_explored_places, with_reserved_places
@@ -42,13 +43,21 @@ class Recommender:
 
     def __init__(self, run: str | Path, by: By | None = None) -> None:
         self.run = Run(run)
-        chosen = Favoured(by, "It was asked for.") if by else favoured_by(self.run.path)
+        chosen = Favoured(by, "It was asked for.") if by else favoured_by(self.run)
         self.by, self.reason = chosen.by, chosen.reason
-        self.model = self.run.policy if self.by == "policy" else self.run.blend
+        learned = self.run.holding("policy") if self.by == "policy" else self.run
+        self.model = learned.policy if self.by == "policy" else learned.blend
         self.ranked_by: By | Literal["attributes", "popularity"] = self.by
         """How the last list was ranked: without a history, by what people with the same attributes
         choose, or, where nothing is known of the person, by recent popularity and variety."""
         self.store = self.run.data
+        self._earlier = None if learned is self.run else Earlier(self.store, learned.data)
+        """Where the policy is that of an earlier version: how its items and users are numbered."""
+        if self._earlier is not None:
+            self.reason += (
+                f" The policy is that of version {learned.version}, and does not know "
+                f"{self._earlier.unknown:,} of the items."
+            )
         _ = self.run.domain  # refused here where it is not installed
         title = pl.col(Column.TITLE).fill_null(pl.col(Column.ITEM))
         self.catalog = self.store.catalog.with_columns(title)
@@ -73,8 +82,9 @@ class Recommender:
         on the error output says why a list is empty.
 
         :param user: a user id of the log.
-        :param history: in place of a user: titles or item ids, oldest first. Where it is empty and
-            there is no profile, recently popular items are recommended that differ from each other.
+        :param history: titles or item ids, oldest first: of somebody who is not in the log, or with
+            a user what came after their events in it. Where it is empty and there is no profile,
+            recently popular items are recommended that differ from each other.
         :param profile: in place of a user, with a history or without: values of the user table's
             attributes, which the domain is asked about; all others are null. Without a history,
             items are ranked by what people with such attributes choose, where the run has an item
@@ -93,8 +103,10 @@ class Recommender:
             0.5 for the most popular item.
         :raises RecipeError: where the user, a title, an attribute or its value is not known.
         """
-        if (user is None) == (history is None and profile is None):
+        if user is None and history is None and profile is None:
             raise RecipeError("Give a user of the log, or a history, a profile or both of these.")
+        if user is not None and profile is not None:
+            raise RecipeError("A user of the log has a profile there: give one or the other.")
         if user is None:
             items = torch.tensor([[self.item(name) for name in history or ()]], dtype=torch.long)
             known, person = {Key.HISTORY: items}, self._person(profile or {})
@@ -102,6 +114,7 @@ class Recommender:
                 known[Key.PROFILE] = user_features(self.store)[0](person)
         elif (row := self._rows.get(str(user))) is not None:
             known, person = self._events([row], *self._whole), self.store.users[[row]]
+            known = self._with_more(known, [self.item(name) for name in history or ()])
         else:
             raise RecipeError(
                 f"There is no user {user!r} in {self.run.folder('data')}. "
@@ -228,6 +241,19 @@ class Recommender:
         found |= {Key.HISTORY: padded(log.items, begins, ends[users]), Key.USER: users}
         return {name: torch.from_numpy(table) for name, table in found.items()}
 
+    def _with_more(self, known: dict[str, Tensor], items: Sequence[int]) -> dict[str, Tensor]:
+        """Append items to a user's history (1, L); nothing else is known of these events."""
+        if not items:
+            return known
+        more = torch.tensor([items], dtype=torch.long)
+        zeros = torch.zeros_like(more)
+        return {
+            name: table
+            if name == Key.USER
+            else torch.cat([table, more if name == Key.HISTORY else zeros], dim=1)
+            for name, table in known.items()
+        }
+
     def _select(self, wish: str) -> Tensor:
         """Give ``(N,)`` bool: the items that are meant."""
         column, equals, value = wish.partition("=")
@@ -286,7 +312,9 @@ class Recommender:
     ) -> tuple[Tensor, Tensor]:
         """Items ``(B, k)``, best first, 0 where nothing is left, and their scores."""
         seen = known[Key.HISTORY]
-        if isinstance(model, Policy):
+        if isinstance(model, Policy) and self._earlier is not None:
+            raw = self._earlier.scores(model, seen, known.get(Key.USER))
+        elif isinstance(model, Policy):
             raw = model.scores(session_start(seen, known.get(Key.USER)))
         else:
             raw = model.scores(seen, known.get(Key.USER), details=known)
@@ -340,6 +368,31 @@ class Recommender:
                 "none: give its recipe a text encoder, and the log an item table."
             )
         return self.run.text_map.scores(scores)
+
+
+class Earlier:
+    """How the items and users of a store are numbered in the one that an earlier policy knows.
+
+    :param store: the store of today, and ``before`` the policy's.
+    """
+
+    def __init__(self, store: EventStore, before: EventStore) -> None:
+        self.items = items_before(store, before)
+        rows = numbers_before(store.user_ids, before.user_ids)
+        self.users = torch.from_numpy(rows)
+        self.unknown = int((self.items[1:] == PADDING).sum())
+
+    def scores(self, policy: Policy, history: Tensor, users: Tensor | None) -> Tensor:
+        """Score today's items: (B, N + 1), minus infinity for those that the policy does not know.
+
+        A history is what it knows of it; so are users, of whom it knows all or none of a batch.
+        """
+        seen = without_nothing(self.items[history], int(self.items.max()))
+        known = None if users is None else self.users[users]
+        if known is not None and (known < 0).any():
+            known = None
+        raw = policy.scores(session_start(seen, known))
+        return raw[:, self.items].masked_fill(self.items == PADDING, -torch.inf)
 
 
 load = Recommender

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from lightrec.users.user_model import UserModel
 
 METRICS = "metrics.json"
+VERSIONS, CURRENT = "versions", "current"
+"""In a run that was updated: its later versions, and the link to the one that answers."""
+VERSION = "version.json"
+"""In a later version's folder: what it was made from."""
 
 
 class Run:
@@ -33,11 +37,64 @@ class Run:
     Each part is loaded once, when it is first asked for, and shared by all who ask: copy what you
     change.
 
-    :param path: a run folder such as ``runs/video``.
+    A run that was updated has versions, each a whole run folder. Which one answers is looked up
+    once, here: whoever holds a run sees one version, whatever is promoted meanwhile.
+
+    :param path: a run folder such as ``runs/video``, or a version's such as
+        ``runs/video/versions/2``.
+    :param follow: whether to open the version that answers; otherwise the stages that lie in the
+        folder itself.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, follow: bool = True) -> None:
         self.path = Path(path)
+        if follow and (link := self.path / CURRENT).is_symlink():
+            self.path /= link.readlink()
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What an update notes of the version that it makes; of the run's first version, nothing.
+
+        ``version`` and ``updated`` are its number and that of the version it was made from,
+        ``elsewhere`` the stages that were not made anew, each with ``version`` and ``fingerprint``.
+        """
+        path = self.path / VERSION
+        return dict(json.loads(path.read_text())) if path.is_file() else {}
+
+    @property
+    def version(self) -> int:
+        """The number of this version; 1 for the run folder itself."""
+        return int(self.about.get("version", 1))
+
+    @property
+    def base(self) -> Path:
+        """The folder of the whole run, in which version 1 lies."""
+        return self.path.absolute().parents[1] if self.about else self.path
+
+    @property
+    def name(self) -> str:
+        """What the run goes by, such as ``video``, or ``video, version 2``."""
+        own = self.base.resolve().name
+        return f"{own}, version {self.version}" if self.about else own
+
+    def holding(self, stage: str) -> "Run":
+        """Give the version in which a stage is found: this one, or an earlier one.
+
+        An update does not make every stage anew.
+
+        :raises RunError: where the earlier stage is not the one any more that it was.
+        """
+        found = self.about.get("elsewhere", {}).get(stage)
+        if self.has(stage) or found is None:
+            return self
+        number = found["version"]
+        earlier = Run(self.base / VERSIONS / str(number) if number > 1 else self.base, follow=False)
+        if not earlier.has(stage) or earlier.stamp(stage)["fingerprint"] != found["fingerprint"]:
+            raise RunError(
+                f"The stage {stage} of {self.name} was that of version {number}, which has another "
+                "one now, or none: promote another version with `lightrec runs promote`."
+            )
+        return earlier
 
     def folder(self, stage: str) -> Path:
         """Give the folder of a stage, whether it is there or not."""

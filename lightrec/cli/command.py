@@ -108,7 +108,8 @@ def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, text: st
             words = " ".join(map(str, default)) if isinstance(default, tuple) else default
             settings["help"] += f" (default: {words})"
         elif "nargs" in settings and default is None:
-            settings["nargs"] = "*"
+            # An option given twice has the words of both.
+            settings |= {"nargs": "*", "action": "extend"}
     dashes = "-" if len(parameter.name) == 1 else "--"
     parser.add_argument(*flags, f"{dashes}{parameter.name.replace('_', '-')}", **settings)
 

@@ -39,6 +39,7 @@ def recommend(
     examples:
       lightrec recommend runs/video --user 42 -k 10
       lightrec recommend runs/video --history "Toy Story" "Fargo"
+      lightrec recommend runs/video --user 42 --history "Fargo"
       lightrec recommend runs/video --profile age=30 occupation=writer
       lightrec recommend runs/video --user 42 --exclude "Star Wars" genres=Horror
       lightrec recommend runs/video --history "Fargo" --only genres=Comedy
@@ -50,7 +51,8 @@ def recommend(
 
     :param run: a run folder, such as runs/video.
     :param user: a user id of the log.
-    :param history: titles or item ids, oldest first; with none, popular and varied items.
+    :param history: titles or item ids, oldest first: of a new person, where none gives popular and
+        varied items, or with --user what came after that user's events in the log.
     :param profile: ATTRIBUTE=VALUE of the user table, of a person who is not in the log; with a
         history or without: then what people with such attributes choose.
     :param all: everybody in the log; needs --out.
@@ -67,9 +69,11 @@ def recommend(
         `lightrec evaluate --predictions` can judge the file.
     :param out: a .parquet or .csv file.
     """
-    if (user is not None) + (history is not None or profile is not None) + all != 1:
+    new_person = user is None and (history is not None or profile is not None)
+    if (user is not None) + new_person + all != 1 or (all and history):
         raise RecipeError(
-            "Say for whom: give --user, or --all, or --history and --profile of a new person."
+            "Say for whom: give --user, perhaps with --history of the last minute, or --all, or "
+            "--history and --profile of a new person."
         )
     given = [each.partition("=") for each in profile or ()]
     if wrong := [name for name, equals, _ in given if not equals]:

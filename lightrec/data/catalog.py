@@ -57,6 +57,13 @@ class _Table(CanonicalTable):
         """The kind of each attribute; see :mod:`lightrec.data.types`."""
         problems.check()
         self._rows = pl.DataFrame([ids, *words, *values])
+        self.place = place
+        """The source of the rows."""
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """The table, one row per item or user."""
+        return self._rows
 
     def retyped(self, types: Mapping[str, Kind]) -> Self:
         """Give the same table with other kinds of some attributes, read anew from what was given.

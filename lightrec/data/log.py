@@ -1,5 +1,7 @@
 """The interaction log: events of any kind in the canonical schema."""
 
+from typing import Final
+
 import polars as pl
 
 from lightrec.data.casts import to_log_column
@@ -7,6 +9,8 @@ from lightrec.data.parquet import CanonicalTable
 from lightrec.data.schema import LOG_SCHEMA, Place, Problems
 from lightrec.data.times import TimeFormat
 from lightrec.keys import Column
+
+NO_EVENTS: Final = "There are no events."
 
 
 class InteractionLog(CanonicalTable):
@@ -38,7 +42,7 @@ class InteractionLog(CanonicalTable):
                     f"{', '.join(LOG_SCHEMA)}. Drop it, or rename it to one of these."
                 )
         if events.height == 0:
-            problems.add("There are no events.")
+            problems.add(NO_EVENTS)
         frame = events.with_columns(
             to_log_column(events[name], times, place, problems)
             if name in events.columns

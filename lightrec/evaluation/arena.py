@@ -143,7 +143,7 @@ def arena(
     """
     count = min(sessions, AT_ONCE)
     if Path(what).is_dir():
-        return _of_run(Run(what), count, seed, settings, model)
+        return _of_run(Run(what).holding(model), count, seed, settings, model)
     kind = plugins.installed().get("simulators", what).load()
     simulator = make_of(kind, settings, batch_size=count)
     if not isinstance(simulator, Simulator):
@@ -183,7 +183,7 @@ def _of_run(run: Run, count: int, seed: int, settings: Mapping[str, Any], model:
 
     policies = run_contenders(run, lambda: played("users_a"), users, starts)
     return Arena(
-        f"user model of {run.path.name}/{model}",
+        f"user model of {run.name}/{model}",
         played(model),
         users,
         Catalog(store.catalog, types=store.item_kinds),

@@ -66,10 +66,18 @@ def favoured(metrics: Mapping[str, float]) -> Favoured:
     )
 
 
-def favoured_by(run: Path) -> Favoured:
-    """Read what a run folder's last stage wrote; before an evaluation nothing favours a policy."""
+def favoured_by(run: Run | Path) -> Favoured:
+    """Read what a run's last stage wrote; before an evaluation nothing favours a policy.
+
+    An update makes no policy: that of an earlier version is weighed by what was measured there.
+    """
+    run = run if isinstance(run, Run) else Run(run)
     try:
-        metrics = Run(run).metrics()
+        if (learned := run.holding("policy")) is not run:
+            earlier = favoured_by(learned)
+            measured = f"{earlier.reason} That was measured in version {learned.version}."
+            return Favoured(earlier.by, measured)
+        metrics = run.metrics()
     except RunError:
         return Favoured("blend", "The run has not been evaluated, so nothing favours a policy.")
     if BY not in metrics:

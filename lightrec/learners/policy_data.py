@@ -82,7 +82,7 @@ class PolicyData(LogData, SimulatorData):
         super().__init__(data)
         self.ranker_folder, self.users_a = ranker, users_a
         self.policy = policy or CandidatePolicy
-        self._run = Run(Path(users_a).parent)
+        self._run = Run(Path(users_a).parent, follow=False)
         self.reward, self.penalty = reward or SurplusReward(), penalty
         self.slate_size, self.leave_rate, self.max_steps = slate_size, leave_rate, max_steps
         self.ending, self.max_candidates = ending, max_candidates

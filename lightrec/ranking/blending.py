@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from lightrec.data.store import VALIDATION
 from lightrec.errors import NotApplicable
 from lightrec.keys import Column, Key
 from lightrec.progress import progress_bar
-from lightrec.ranking.blend import RANKER, Blend, names_of
+from lightrec.ranking.blend import RANKER, Blend, described_models, names_of
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, ItemModel, choose, combinations
 from lightrec.ranking.item_models.text_map import PENALTIES, TextMap
@@ -78,6 +79,31 @@ def blend(
         values |= judge(scorer(mixed), validation_events(data, data.max_validated), data)
         bar.update(total - bar.n)
     return mixed, values
+
+
+def refitted(
+    ranker: Ranker, earlier: Path | str, data: SequenceData
+) -> tuple[Blend, dict[str, float]]:
+    """Fit anew what a blend was made of, with the settings chosen then, and choose its weights.
+
+    Item models that had no weight are only described, as they were.
+
+    :param ranker: trained; not changed.
+    :param earlier: folder of the ranker stage whose settings are taken.
+    :returns: as :func:`blend`.
+    """
+    evidence, before = Evidence.of(data.store, data.vectors), Blend.load(earlier)
+    described = described_models(earlier)
+    fitted: dict[str, ItemModel] = {}
+    for name in before.item_models:
+        try:
+            fitted[name] = described[name].fit(evidence)
+        except NotApplicable as reason:
+            print(f"{name} is left out. {reason}", file=sys.stderr)
+    mixed = Blend(ranker, fitted)
+    mixed.weights, mixed.l2 = _weights(mixed, data), before.l2
+    mixed.item_models.update({name: m for name, m in described.items() if name not in fitted})
+    return mixed, judge(scorer(mixed), validation_events(data, data.max_validated), data)
 
 
 @torch.no_grad()

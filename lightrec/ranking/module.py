@@ -19,7 +19,8 @@ from lightrec.keys import PADDING, Key
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
 from lightrec.nn.stage import StageModule
 from lightrec.nn.towers import UserTower
-from lightrec.ranking.blending import blend
+from lightrec.ranking.blending import blend, refitted
+from lightrec.ranking.continued import take_over
 from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.losses import RankingLoss, SoftmaxLoss
 from lightrec.ranking.ranker import Ranker
@@ -63,6 +64,9 @@ class RankingModule(StageModule):
     :param attribute_size: linked from the data.
     :param item_models: fitted after training and blended with the ranker by weights that are
         chosen on validation events; null for the ranker alone.
+    :param continues: folder of an earlier ranker stage: training goes on from its weights, and its
+        item models are fitted anew with the settings chosen there. The data's ``since`` is the log
+        that it was trained on.
     """
 
     monitor: ClassVar[str] = "validation/ndcg@10"
@@ -93,6 +97,7 @@ class RankingModule(StageModule):
         forget: float = 0.2,
         feedback_kinds: int = 0,
         attribute_size: int = 0,
+        continues: str | None = None,
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters(ignore=["item_models"])
@@ -142,8 +147,22 @@ class RankingModule(StageModule):
                 met = start.any(dim=1, keepdim=True)
                 tower.ids.copy_(torch.where(met, start, tower.ids.cpu()))
 
+    def on_fit_start(self) -> None:
+        """Go on from an earlier ranker, unless this training is itself resumed."""
+        data, folder = self.data_of(SequenceData), self.settings.continues
+        if folder is not None and self.trainer.ckpt_path is None:
+            assert data.before is not None
+            anew = take_over(self.ranker, Ranker.load(folder), data.store, data.before)
+            if anew:
+                print(f"Learned anew, for want of earlier weights: {', '.join(anew)}.")
+
     def _check_details(self, data: SequenceData) -> None:
         problems, given = [], self.settings
+        if (given.continues is None) != (data.since is None):
+            problems.append(
+                "A training that goes on takes `continues` in its model section and `since` in its "
+                "data section: give both or neither."
+            )
         if given.use_feedback and not data.feedback_kinds:
             problems.append(
                 f"use_feedback is true, and the events in {data.data} have one kind of feedback or "
@@ -253,7 +272,11 @@ class RankingModule(StageModule):
         about = {} if data.text_encoder is None else dict(data.text_encoder.about)
         noted = json.dumps(about, indent=2, ensure_ascii=False)
         (folder / ENCODER).write_text(f"{noted}\n", encoding="utf-8")
-        blended, metrics = blend(self.ranker.cpu(), self.item_models or [], data)
-        if self.item_models:
+        earlier = self.settings.continues
+        if earlier is not None:
+            blended, metrics = refitted(self.ranker.cpu(), earlier, data)
+        else:
+            blended, metrics = blend(self.ranker.cpu(), self.item_models or [], data)
+        if self.item_models or blended.item_models:
             blended.save(folder)
         return {f"validation/{name}": value for name, value in metrics.items()}

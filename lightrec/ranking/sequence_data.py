@@ -16,10 +16,11 @@ from lightrec.data.attributes import item_features
 from lightrec.data.sequences import Sequences, padded
 from lightrec.data.share import present_share
 from lightrec.data.stage_data import LogData
-from lightrec.data.store import TEST, TRAIN, VALIDATION
+from lightrec.data.store import TEST, TRAIN, VALIDATION, EventStore
 from lightrec.encoders.base import Encoder, item_vectors
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Key
+from lightrec.ranking.continued import windows_to_train
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.sequence_transforms import Batch, SequenceTransform
 
@@ -36,6 +37,7 @@ class TrainWindows(Dataset[Batch]):
     :param max_length: positions in a window; a longer history is cut into several.
     :param seen_length: how many of the items before a window are given, the last ones.
     :param transforms: applied to each batch, one after the other.
+    :param last: (U,) how many of each user's windows count, the last ones; None for all.
     """
 
     def __init__(
@@ -44,15 +46,17 @@ class TrainWindows(Dataset[Batch]):
         max_length: int,
         seen_length: int,
         transforms: Sequence[SequenceTransform] = (),
+        last: NDArray[np.int64] | None = None,
     ) -> None:
         self.sequences, self.max_length, self.seen_length = sequences, max_length, seen_length
         self.transforms = transforms
         steps = np.maximum(np.diff(sequences.offsets) - 1, 0)
         self.counts = -(-steps // max_length)
         self.slack = self.counts * max_length - steps
+        self.last = self.counts if last is None else np.minimum(last, self.counts)
 
     def __len__(self) -> int:
-        return int(self.counts.sum())
+        return int(self.last.sum())
 
     def windows(self, generator: np.random.Generator) -> Windows:
         """Cut all histories, anew each epoch.
@@ -67,7 +71,8 @@ class TrainWindows(Dataset[Batch]):
         begin = self.sequences.offsets[:-1][users]
         start = begin + number * self.max_length - shift[users]
         last = self.sequences.offsets[1:][users] - 1
-        return np.stack([np.maximum(start, begin), np.minimum(start + self.max_length, last)], 1)
+        cut = np.stack([np.maximum(start, begin), np.minimum(start + self.max_length, last)], 1)
+        return cut[number >= (self.counts - self.last)[users]]
 
     def __getitem__(self, draw: Draw) -> Batch:
         """Give a batch of B windows: history and target (B, L), seen (B, S).
@@ -153,6 +158,9 @@ class SequenceData(LogData):
         null for none.
     :param use_attributes: whether the ranker reads what :mod:`lightrec.data.attributes` makes of
         the items' attributes.
+    :param since: folder of an earlier prepared log; training then sees the windows with events that
+        are new since, and those of some other users. Null for all windows.
+    :param replay: share of those other users.
     :param seed: of the order and the draws.
     """
 
@@ -169,6 +177,8 @@ class SequenceData(LogData):
         num_workers: int = 0,
         transforms: list[SequenceTransform] | None = None,
         use_attributes: bool = False,
+        since: str | None = None,
+        replay: float = 0.1,
         seed: int = 0,
     ) -> None:
         super().__init__(data)
@@ -179,6 +189,7 @@ class SequenceData(LogData):
         self.seen_length, self.num_workers, self.seed = seen_length, num_workers, seed
         self.transforms = transforms or []
         self.use_attributes = use_attributes
+        self.since, self.replay = since, replay
 
     @property
     def vector_size(self) -> int:
@@ -214,12 +225,22 @@ class SequenceData(LogData):
         """The events of the training windows."""
         return self.histories.training()
 
+    @cached_property
+    def before(self) -> EventStore | None:
+        """The earlier log from which training goes on, if there is one."""
+        return None if self.since is None else EventStore(self.since).without_cold
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Windows, in an order that follows from seed and epoch.
 
         :raises DataError: where no user has two training events.
         """
-        windows = TrainWindows(self.training, self.max_length, self.seen_length, self.transforms)
+        last = None
+        if self.before is not None:
+            chosen = self.max_length, self.replay, self.seed
+            last = windows_to_train(self.training, self.store, self.before, *chosen)
+        own = self.seen_length, self.transforms, last
+        windows = TrainWindows(self.training, self.max_length, *own)
         if not len(windows):
             raise DataError(
                 "No user has two training events, so that there is nothing to learn an order from. "

@@ -184,7 +184,7 @@ def write_page(
     counts = run.data.meta["counts"]
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     page = environment.get_template("report.html.j2").render(
-        name=run.path.name,
+        name=run.name,
         version=lightrec.__version__,
         seed=run.stamp("ranker")["seed"],
         counts=", ".join(f"{counts[key]:,} {key}" for key in ("users", "items", "events")),

@@ -94,7 +94,7 @@ def assume(
     sessions = SimulatedSessions(
         rounds=rounds, max_users=max_users, max_steps=max_steps, rounds_at_home=0
     )
-    run = Run(stage.run)
+    run = Run(stage.run, follow=False)
     run.check_halves()
     stage.prepare_work()
     # Not read from the policy's folder, which may be somebody else's.

@@ -1,23 +1,31 @@
 """The data stage: from files, a domain's sample or a synthetic world to a prepared log."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from lightrec import plugins
+from lightrec.data.append import append
+from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain
+from lightrec.data.log import NO_EVENTS, InteractionLog
 from lightrec.data.prepare import prepare
-from lightrec.data.readers.base import Tables, read_tables
+from lightrec.data.readers.base import Tables, find_reader, read_tables
+from lightrec.data.readers.canonical import CanonicalReader, write_tables
+from lightrec.data.schema import Problems
 from lightrec.data.types import Kind
-from lightrec.errors import LightrecError, RecipeError
+from lightrec.errors import DataError, LightrecError, RecipeError
 from lightrec.keys import Column
 from lightrec.simulators.worlds.far_log import FarLog
 from lightrec.stages.stage import Stage
 
 HELD_OUT_SESSIONS = 4000
+READ = "read"
+"""In the stage's folder: the tables as they were read, to which an update appends."""
 TRUTH = "truth.safetensors"
 """In worlds whose truth is known: fresh sessions with their true rewards, for evaluation only."""
 
@@ -38,10 +46,11 @@ def prepare_log(
     sessions: int = 10_000,
     **settings: Any,
 ) -> None:
-    """Read a log and prepare it.
+    """Read a log and prepare it, and keep what was read, so that more can be appended.
 
     :param stage: whose sources are the paths of the log, by default the domain's sample, and of
-        the item and user tables.
+        the item and user tables. With the source ``before``, the tables that another such stage
+        kept, all others are appended to them.
     :param domain: name of the domain, which puts items into words.
     :param reader: name of the reader; by default the one that recognises the path.
     :param columns: the log's column names by their meaning: ``{user: customer, item: sku}``.
@@ -64,10 +73,22 @@ def prepare_log(
     with leaving_nothing(stage), TemporaryDirectory() as scratch:
         stage.prepare_work()
         with stage.output(seed) as folder:
+            read = partial(
+                read_tables,
+                columns=columns,
+                reader=reader,
+                times=times,
+                drop_unreadable_times=drop_unreadable_times,
+            )
+            named: dict[str, Any] = {"item_columns": item_columns, "user_columns": user_columns}
+            before = stage.sources.get("before")
+            offline = offline and before is None
             made = chosen.synthetic(Path(scratch), seed) if offline else None
             world = FarLog(seed) if offline and made is None else None
             if world is not None:
                 tables = Tables(*world.log(sessions), None)
+            elif before is not None:
+                tables = append(CanonicalReader().read(before), *more(stage.sources, read, **named))
             else:
                 source = made or stage.sources.get("log") or chosen.sample()
                 if source is None:
@@ -76,17 +97,7 @@ def prepare_log(
                         "--log, or use --offline for a synthetic world."
                     )
                 given = [stage.sources.get(role) for role in ("items", "users")]
-                tables = read_tables(
-                    source,
-                    *given,
-                    columns=columns,
-                    item_columns=item_columns,
-                    user_columns=user_columns,
-                    reader=reader,
-                    times=times,
-                    drop_unreadable_times=drop_unreadable_times,
-                    types=types,
-                )
+                tables = read(source, *given, types=types, **named)
             store = prepare(
                 tables.log,
                 folder,
@@ -96,10 +107,54 @@ def prepare_log(
                 seed=seed,
                 **settings,
             )
+            (folder / READ).mkdir()
+            write_tables(tables, folder / READ)
             if world is not None:
                 # Fresh sessions, in the store's item indices; no stage but the last looks at them.
                 fresh = world.held_out(HELD_OUT_SESSIONS)
                 fresh.reindex(store.catalog[Column.ITEM].to_list()).save(folder / TRUTH)
+
+
+def more(
+    sources: Mapping[str, Path],
+    read: Callable[[Path], Tables],
+    item_columns: Mapping[str, str] | None = None,
+    user_columns: Mapping[str, str] | None = None,
+) -> tuple[list[InteractionLog], Catalog | None, Users | None]:
+    """Read what is appended: logs, each by itself, and tables of items and users.
+
+    A log without events counts for none.
+
+    :param sources: the tables' by ``items`` and ``users``, the logs' by names with ``log``.
+    :param read: of a log's path, with the tables that come with it.
+    :raises DataError: where one of them cannot be used.
+    """
+    found, problems = [], Problems()
+    catalog = users = None
+    for role, path in sources.items():
+        with problems.taking():
+            if role == "items":
+                catalog = find_reader(path).read_items(path, *filter(None, [item_columns]))
+            elif role == "users":
+                users = find_reader(path).read_users(path, *filter(None, [user_columns]))
+            elif role.startswith("log"):
+                found += _read(path, read)
+    problems.check()
+    for tables in found:
+        catalog, users = catalog or tables.catalog, users or tables.users
+    return [tables.log for tables in found], catalog, users
+
+
+def _read(path: Path, read: Callable[[Path], Tables]) -> list[Tables]:
+    """Read a log; one without events is none."""
+    if path.is_file() and not path.stat().st_size:
+        return []
+    try:
+        return [read(path)]
+    except DataError as error:
+        if len(error.problems) == 1 and error.problems[0].endswith(NO_EVENTS):
+            return []
+        raise
 
 
 @contextmanager

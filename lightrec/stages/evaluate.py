@@ -28,7 +28,7 @@ def early_ranking(stage: Stage) -> str:
     :returns: the table for a terminal; empty where the recipe does not rank the held-out log.
     """
     _, chosen = function_of(stage)
-    run, tables = Run(stage.run), []
+    run, tables = Run(stage.run, follow=False), []
     for evaluator in chosen["evaluators"]:
         if type(evaluator) is HeldOutLog:
             metrics = evaluator.without_policy(run, chosen["seed"])
@@ -55,13 +55,15 @@ def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
         metric that is there already.
     :raises RunError: where a metric of an earlier stage is no finite number.
     """
-    run = Run(stage.run)
-    run.check_halves()
+    run = Run(stage.run, follow=False)
+    halves = [name for name in ("users_a", "users_b") if name in stage.inputs]
+    if len(halves) == 2:
+        run.check_halves()
     stage.prepare_work()
     early = run.path / ".work" / EARLY
     noted = json.loads(early.read_text()) if early.is_file() else {}
     metrics: dict[str, float] = run.metrics("ranker")
-    for name in ("users_a", "users_b"):
+    for name in halves:
         metrics |= {f"choice/{name[-1]}/{k}": v for k, v in run.metrics(name).items()}
     if bad := _not_finite(metrics):
         raise RunError(

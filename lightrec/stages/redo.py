@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lightrec.data.files import STAMP
+from lightrec.run import CURRENT
 from lightrec.stages.stage import write_whole
 
 NOTE = Path(".work", "exchange.json")
@@ -73,6 +74,8 @@ def complete(run: Path) -> None:
         if os.path.lexists(run / path):
             os.replace(run / path, old / path)
         os.replace(room / path, run / path)
+    # Later versions were made from the old stages; until here the one that answers is whole.
+    (run / CURRENT).unlink(missing_ok=True)
     note.unlink()
     for begun in (old, *(run / ".work" / name for name in redone)):
         shutil.rmtree(begun, ignore_errors=True)

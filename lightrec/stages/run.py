@@ -101,7 +101,7 @@ def run(
         from lightrec.stages.train import check_planned_halves
 
         check_planned_halves(stages)
-    first = ROOM not in os.environ
+    first, later = ROOM not in os.environ, Run(where).version
     try:
         work_off(stages, left, fresh)
     finally:
@@ -110,7 +110,14 @@ def run(
             redo.tidy(where)
     for stage in stages:
         publish(stage)
-    if outdated := Run(where).stale(recipes.in_order(found.recipes)):
+    if later > 1:
+        said = "version 1 has new stages, and answers" if left else f"version {later} answers"
+        print(
+            f"lightrec: {where} was updated since: {said}. `lightrec runs list {where}` shows all "
+            "versions, and `lightrec runs promote` lets another one answer.",
+            file=sys.stderr,
+        )
+    if outdated := Run(where, follow=False).stale(recipes.in_order(found.recipes)):
         print(
             f"lightrec: {where} still holds {', '.join(outdated)}, made from earlier inputs; no "
             f"command will open them. The same command with --until {outdated[-1]} makes them "

@@ -116,11 +116,12 @@ class Stage:
 
         :raises RunError: where a stage before it has not been run.
         """
+        run = Run(self.run, follow=False)
         facts = {
             "lightrec": lightrec.__version__,
             "recipe": self.recipe,
             "overrides": list(self.overrides),
-            "inputs": {name: Run(self.run).stamp(name)["fingerprint"] for name in self.inputs},
+            "inputs": {name: run.stamp(name)["fingerprint"] for name in self.inputs},
         }
         reads_log = self.name == "data"
         content = facts | {
@@ -139,7 +140,7 @@ class Stage:
 
     def is_current(self) -> bool:
         """Tell whether the files left are those that running it now would leave."""
-        run = Run(self.run)
+        run = Run(self.run, follow=False)
         return run.has(self.name) and run.stamp(self.name)["fingerprint"] == self.fingerprint()
 
     def prepare_work(self) -> bool:
@@ -148,7 +149,7 @@ class Stage:
         :returns: whether there is earlier work to go on from.
         :raises RunError: where the stages that it reads do not belong together.
         """
-        Run(self.run).check(*self.inputs)
+        Run(self.run, follow=False).check(*self.inputs)
         mark, facts = self.work / BEGUN, self.facts()
         if mark.is_file() and json.loads(mark.read_text())["fingerprint"] == facts["fingerprint"]:
             return True

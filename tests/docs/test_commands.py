@@ -99,6 +99,8 @@ def check_lightrec(words: list[str]) -> None:
     if command == "run":
         domain = next((word for word in rest if not word.startswith("-")), "generic")
         check_overrides(domain, overrides)
+    elif command == "update":
+        check_overrides("generic", overrides)
     elif overrides:
         named = [rest[i + 1] for i, word in enumerate(rest) if word in ("-c", "--config")]
         settings = tuple(word for word in overrides if word != "--print_config")

@@ -1,0 +1,238 @@
+"""`lightrec update`: a run's next version, from the present one and what has happened since.
+
+The new version is made out of sight in ``versions/.next`` and takes its place by renames: its
+folder appears whole, then the link that names the version that answers is replaced. A stopped
+update goes on where it was.
+"""
+
+import fcntl
+import json
+import os
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from lightrec.data.append import NothingNew
+from lightrec.data.files import check_input
+from lightrec.errors import RecipeError, RunError
+from lightrec.run import VERSION, VERSIONS, Run
+from lightrec.stages import redo, versions
+from lightrec.stages.data import READ
+from lightrec.stages.run import EVALUATE, duration, execute, publish
+from lightrec.stages.stage import Stage, hash_file, write_whole
+
+NEXT: Final = Path(VERSIONS, ".next")
+"""In a run: the version that is being made."""
+CONTINUED: Final = (
+    "--trainer.max_epochs=2",
+    "--model.init_args.learning_rate=0.0005",
+    "--data.init_args.replay=0.1",
+)
+"""How the ranker goes on, chosen on validation: see docs/how-to/update.md."""
+EVALUATORS: Final = [{"class_path": "HeldOutLog", "init_args": {"max_events": 20_000}}]
+STAGES: Final = ("data", "ranker", EVALUATE)
+
+
+def update(
+    run: Path,
+    *,
+    log: Sequence[Path] | None = None,
+    items: Path | None = None,
+    users: Path | None = None,
+    keep: int = 5,
+    overrides: Mapping[str, Sequence[str]] | None = None,
+) -> int | None:
+    """Append to a run's log, and let a new version of the run answer.
+
+    The arguments are the options of ``lightrec update``.
+
+    :param run: a run folder, such as runs/mine.
+    :param log: new events: files as the run's own log, or folders with such files.
+    :param items: a table of new or changed items.
+    :param users: a table of new or changed users.
+    :param keep: how many of the newest versions stay; version 1 and the one that answers stay, too.
+    :param overrides: settings of the stages ``data`` and ``ranker``, as for ``lightrec run``.
+    :returns: the number of the new version; None where there is nothing new.
+    :raises LightrecError: where the input or the run cannot be used.
+    """
+    if not log and items is None and users is None:
+        raise RecipeError("Say what is new: give --log, --items, --users or several of them.")
+    if keep < 1:
+        raise RecipeError(f"--keep takes the number of versions that stay, from 1, and not {keep}.")
+    if unknown := set(overrides or {}) - {"data", "ranker"}:
+        raise RecipeError(
+            f"An update has the stages data and ranker, and none called {sorted(unknown)[0]!r}."
+        )
+    given = {f"log-{n}": path for n, path in enumerate(files_of(log or ()), start=1)}
+    given |= {role: path for role, path in (("items", items), ("users", users)) if path is not None}
+    for path in given.values():
+        check_input(path)
+    run = run.absolute()
+    with alone(run):
+        redo.complete(run)
+        present = Run(run)
+        check(present)
+        known = present.about.get("sources", {})
+        marks = {hash_file(path): str(path) for path in given.values()}
+        sources = {r: p for r, p in given.items() if hash_file(p) not in known}
+        number = versions.numbers(run)[-1] + 1
+        about = noted(present, number, known | marks, overrides or {})
+        try:
+            if not sources:
+                raise NothingNew("There is nothing new.")
+            if (made := same(run, about)) is None:
+                make(run, present, about, sources, overrides or {})
+                os.replace(run / NEXT, versions.folder(run, number))
+        except NothingNew:
+            shutil.rmtree(run / NEXT, ignore_errors=True)
+            versions.promote(run, present.version)
+            return None
+        number = number if made is None else made
+        versions.promote(run, number)
+        for old in versions.prune(run, keep):
+            print(f"version {old} is removed (--keep {keep})", file=sys.stderr)
+    return number
+
+
+def files_of(paths: Sequence[Path]) -> Iterator[Path]:
+    """Give logs one by one; of a folder that no reader takes as one log, the files in it."""
+    from lightrec import plugins
+
+    readers = [part.load() for part in plugins.installed().parts["readers"].values()]
+    for path in paths:
+        if path.is_dir() and not any(reader.recognises(path) for reader in readers):
+            yield from sorted(p for p in path.iterdir() if p.is_file() and p.name[0] not in "._")
+        else:
+            yield path
+
+
+def check(present: Run) -> None:
+    """See that a run can be updated.
+
+    :raises RunError: where it lacks stages, or does not have the tables that it was made from.
+    """
+    present.check("data", "ranker")
+    if not (present.folder("data") / READ).is_dir():
+        raise RunError(
+            f"{present.path} has not kept the log that it was made from, as runs of earlier "
+            "releases: make it again with `lightrec run`, once."
+        )
+
+
+def noted(
+    present: Run,
+    number: int,
+    sources: Mapping[str, str],
+    more: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    """What a new version notes of itself.
+
+    :param sources: names of the files that were ever appended, by their content's hash.
+    :param more: settings of this update alone.
+    """
+    elsewhere = dict(present.about.get("elsewhere", {}))
+    for path in sorted(present.path.glob("*/stage.json")):
+        stage = path.parent.name
+        if stage not in STAGES:
+            mark = present.stamp(stage)["fingerprint"]
+            elsewhere[stage] = {"version": present.version, "fingerprint": mark}
+    given = present.about.get("overrides") or {
+        stage: present.stamp(stage)["overrides"] for stage in ("data", "ranker")
+    }
+    return {
+        "version": number,
+        "updated": present.version,
+        "sources": dict(sources),
+        "elsewhere": elsewhere,
+        "overrides": given,
+        "asked": {stage: list(words) for stage, words in more.items()},
+    }
+
+
+def same(run: Path, about: Mapping[str, Any]) -> int | None:
+    """Find a finished version that was made of the same, as by an update stopped at its end."""
+    for number in versions.numbers(run)[1:]:
+        made = Run(versions.folder(run, number), follow=False).about
+        if {**made, "version": 0} == {**about, "version": 0}:
+            return number
+    return None
+
+
+def make(
+    run: Path,
+    present: Run,
+    about: Mapping[str, Any],
+    sources: Mapping[str, Path],
+    overrides: Mapping[str, Sequence[str]],
+) -> None:
+    """Make the stages of a new version, or go on with them.
+
+    :raises NothingNew: where all that is given is known.
+    """
+    room = run / NEXT
+    (room / "logs").mkdir(parents=True, exist_ok=True)
+    write_whole(room / VERSION, json.dumps(about, indent=2))
+    for number, stage in enumerate(stages := plan(room, present, about, sources, overrides), 1):
+        headline = f"[{number}/{len(stages)}] {stage.name}"
+        if stage.is_current():
+            print(f"{headline}: up to date", file=sys.stderr)
+        else:
+            print(headline, file=sys.stderr)
+            begin = time.monotonic()
+            execute(stage)
+            print(f"{headline}: {duration(time.monotonic() - begin)}", file=sys.stderr)
+        publish(stage)
+
+
+def plan(
+    room: Path,
+    present: Run,
+    about: Mapping[str, Any],
+    sources: Mapping[str, Path],
+    overrides: Mapping[str, Sequence[str]],
+) -> list[Stage]:
+    """List the stages of an update: the data with what is appended, the ranker, its evaluation."""
+    stages: dict[str, Stage] = {}
+    words = [w for role, path in sources.items() for w in (f"--{role.partition('-')[0]}", path)]
+    command = shlex.join(["lightrec", "update", str(present.base), *map(str, words)])
+    more: dict[str, Sequence[str]] = {
+        "data": [],
+        "ranker": [
+            f"--model.init_args.continues={present.folder('ranker')}",
+            f"--data.init_args.since={present.folder('data')}",
+            *CONTINUED,
+        ],
+    }
+    for name in ("data", "ranker"):
+        made = present.stamp(name)
+        own = [*about["overrides"][name], *more[name], *overrides.get(name, ())]
+        read = {**sources, "before": present.folder("data") / READ} if name == "data" else {}
+        recipe = made["recipe"]
+        stages[name] = Stage(name, recipe, room / name, own, read, command, dict(stages))
+    if present.has(EVALUATE):
+        made = present.stamp(EVALUATE)
+        recipe = {**made["recipe"], "reads": ["data", "ranker"], "evaluators": EVALUATORS}
+        stages[EVALUATE] = Stage(EVALUATE, recipe, room / EVALUATE, [], {}, command, dict(stages))
+    return list(stages.values())
+
+
+@contextmanager
+def alone(run: Path) -> Iterator[None]:
+    """See that no other update of a run is under way; the lock goes with the process.
+
+    :raises RunError: where there is one.
+    """
+    if not run.is_dir():
+        raise RunError(f"There is no run folder {run}.")
+    (run / ".work").mkdir(exist_ok=True)
+    with (run / ".work" / "update.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunError(f"Another update of {run} is under way; wait until it ends.") from error
+        yield

@@ -1,0 +1,67 @@
+"""Appending to tables: what is known counts once, types stay, the order of time decides."""
+
+import polars as pl
+import pytest
+
+from lightrec.data.append import NothingNew, append
+from lightrec.data.catalog import Catalog
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
+from lightrec.data.readers.base import Tables
+from lightrec.errors import DataError
+
+
+def log(*rows):
+    return InteractionLog(pl.DataFrame(rows, ["user", "item", "time"], orient="row"))
+
+
+ROWS = [(u, i, 1_700_000_000 + 100 * n) for n, (u, i) in enumerate(["aw", "ax", "by", "bw", "az"])]
+FILMS = {"item": ["w", "x"], "title": ["Woe", "Xi"], "price": [1.5, 2], "tags": ["a|b", "b|c"]}
+
+
+def test_appended_in_pieces_a_log_is_prepared_as_if_it_had_come_whole(tmp_path):
+    # An event older than the last one, a known one and an item that nobody had.
+    first, late = [ROWS[0], *ROWS[2:4]], [ROWS[4], ROWS[1], ROWS[3]]
+    pieces = append(Tables(log(*first)), [log(*late)])
+    given = {"domain": Domain(), "k_core": 0, "seed": 0}
+    one, other = (
+        prepare(each, tmp_path / name, **given)
+        for each, name in ((pieces.log, "one"), (log(*ROWS), "other"))
+    )
+    assert one.catalog.equals(other.catalog)
+    assert one.items.tolist() == other.items.tolist()
+    assert one.times.tolist() == other.times.tolist()
+    assert len(pieces.log) == 5
+
+
+def test_without_times_a_repetition_counts():
+    untimed = InteractionLog(pl.DataFrame({"user": ["a"], "item": ["w"]}))
+    assert len(append(Tables(untimed), [untimed]).log) == 2
+
+
+def test_nothing_new_is_said():
+    known = Tables(log(*ROWS), Catalog(pl.DataFrame(FILMS)))
+    same = Catalog(pl.DataFrame({"item": ["x"], "title": ["Xi"]}))
+    for logs, items in (([log(*ROWS[1:3])], None), ([], None), ([], same)):
+        with pytest.raises(NothingNew):
+            append(known, logs, items)
+
+
+def test_items_are_added_and_changed_and_columns_keep_their_kinds():
+    known = Tables(log(*ROWS), Catalog(pl.DataFrame(FILMS)))
+    # By itself `tags` would be a category, and `price` is whole.
+    new = {"item": ["y", "x"], "title": ["Why", None], "price": [3, 4], "tags": ["c", None]}
+    table = append(known, [], Catalog(pl.DataFrame({**new, "year": [1990, 1991]}))).catalog
+    assert table.rows.drop("text").rows() == [
+        ("w", "Woe", 1.5, ["a", "b"], None),
+        ("x", "Xi", 4.0, ["b", "c"], 1991),
+        ("y", "Why", 3.0, ["c"], 1990),
+    ]
+    assert table.kinds == {"price": "number", "tags": "list", "year": "number"}
+
+
+def test_a_value_that_is_no_number_where_numbers_were_is_refused():
+    known = Tables(log(*ROWS), Catalog(pl.DataFrame(FILMS)))
+    with pytest.raises(DataError, match="price"):
+        append(known, [], Catalog(pl.DataFrame({"item": ["y"], "price": ["cheap"]})))
