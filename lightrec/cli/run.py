@@ -1,10 +1,13 @@
 """`lightrec run`."""
 
+import shlex
+import textwrap
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from lightrec.cli.command import with_options_of
 from lightrec.errors import RecipeError
+from lightrec.run import Run
 from lightrec.stages import recipes
 from lightrec.stages import run as stages
 
@@ -26,6 +29,7 @@ def run(
       lightrec run video
       lightrec run video --offline
       lightrec run video --fast-dev-run
+      lightrec run generic --log my.csv --goal next
       lightrec run generic --log my.csv --items my_items.csv --out runs/mine
       lightrec run generic --log my.csv --columns '{user: customer, item: sku, time: ts}'
       lightrec run video --ranker.trainer.max_epochs 5 --policy.data.init_args.slate_size 3
@@ -39,7 +43,8 @@ def run(
     :param times: how times are written: see `lightrec data check --help`.
     :param drop_unreadable_times: drop events whose time cannot be read.
     """
-    _, found = stages.find_recipes(domain)
+    brief = stages.NEXT in options["goal"]
+    _, found = stages.find_recipes(domain, [stages.NEXT] if brief else [])
     reading = {
         "columns": columns,
         "item_columns": item_columns,
@@ -58,6 +63,16 @@ def run(
         if (report := where / name / "report.html").is_file():
             at_top = "report.html" in shown
             print(f"report: {where / 'report.html'}" if at_top else f"{name}: {report}")
+    if brief and options["until"] is None:
+        from lightrec.report.summary import LONG_RUN, WIDTH
+
+        words = shlex.split(Run(where, follow=False).stamp(stages.EVALUATE)["command"])
+        words = [word for word in words if word != stages.NEXT]
+        at = words.index("--goal")
+        if [word[:2] for word in words[at + 1 : at + 2]] in ([], ["--"]):
+            words.pop(at)
+        command = shlex.join([*words, "--out", str(where)])
+        print(f"\n{textwrap.fill(f'{LONG_RUN} This command goes on to it:', WIDTH)}\n  {command}")
 
 
 def stage_overrides(words: Sequence[str], stages: Collection[str]) -> dict[str, list[str]]:

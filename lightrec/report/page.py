@@ -23,12 +23,13 @@ from lightrec.evaluation import session_tables
 from lightrec.evaluation.base import Curve, Findings, Metrics, Section, Table
 from lightrec.evaluation.evidence import BY, REASON, favoured
 from lightrec.report import charts
-from lightrec.report.summary import recommending, summary
+from lightrec.report.summary import LONG_RUN, recommending, summary
 from lightrec.report.users import learned_reward, user_models_section
 from lightrec.run import Run
 
 LISTED = 8
 """So many values of a list are shown."""
+WITHOUT_NEXT = "The same command without `--goal next` goes on to it."
 ASSUMED = Section(
     "What the assumptions do",
     "A log without impressions says nothing of how far people look ahead, how often they choose "
@@ -55,7 +56,7 @@ def write(
     :param found: what the evaluators found, in their order.
     :param stages: the stages whose settings are quoted.
     """
-    chosen = favoured(metrics)
+    chosen = favoured(metrics, "policy" in stages)
     write_metrics(folder, {**metrics, BY: chosen.by, REASON: chosen.reason})
     meta = run.data.meta
     text = data_lines(meta) + "\n" + summary(metrics, [each.summary for each in found])
@@ -65,12 +66,16 @@ def write(
         picture = charts.draw(headline)
         picture.savefig(folder / "report.png", dpi=110, metadata={"Software": None})
     shown: list[Section | None] = [section for each in found for section in each.sections]
-    shown += [user_models_section(metrics), learned_reward(run, metrics), ASSUMED, curves(run)]
+    if "users_a" in stages:
+        shown += [user_models_section(metrics), learned_reward(run, metrics), ASSUMED]
+    else:
+        shown.append(Section("The long run", f"{LONG_RUN} {WITHOUT_NEXT}"))
+    shown.append(curves(run))
     path = run.folder("ranker") / ENCODER
     about = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     warning = language_advice(run.data, run.stamp("ranker"))
     sections = [*filter(None, shown), data_section(meta, about, warning)]
-    verdict = [sentence for each in found for sentence in each.verdict] + [recommending(metrics)]
+    verdict = [sentence for each in found for sentence in each.verdict] + [recommending(chosen)]
     write_page(run, folder, stages, sections, verdict, charts.svg(headline))
 
 

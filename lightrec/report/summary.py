@@ -5,15 +5,22 @@ from collections.abc import Sequence
 
 from lightrec.evaluation import held_out, predictions, session_tables
 from lightrec.evaluation.base import Metrics
-from lightrec.evaluation.evidence import favoured
+from lightrec.evaluation.evidence import Favoured, favoured
 
 WIDTH = 100
 """Characters of a line in a terminal."""
 
 
-def recommending(metrics: Metrics) -> str:
+LONG_RUN = (
+    "This run ranks the next event. The long run, which takes many times as long, adds user models "
+    "that are learned from what people chose, a policy that is trained in them to please for whole "
+    "sessions, and a report on whether it does."
+)
+"""What a run with the goal `next` lacks."""
+
+
+def recommending(chosen: Favoured) -> str:
     """Say what `lightrec recommend` ranks by, and why."""
-    chosen = favoured(metrics)
     by = "the policy" if chosen.by == "policy" else "the blend (--by blend)"
     return f"`lightrec recommend` ranks by {by}. {chosen.reason}"
 
@@ -28,7 +35,7 @@ def summary(metrics: Metrics, tables: Sequence[str] | None = None) -> str:
         played = session_tables.summary(metrics), session_tables.truth_line(metrics)
         tables = [ranked, predictions.lines(metrics), *played]
     validated = None if "test/events" in metrics else held_out.validation_table(metrics)
-    by = "\n".join(textwrap.wrap(recommending(metrics), WIDTH))
+    by = "\n".join(textwrap.wrap(recommending(favoured(metrics)), WIDTH))
     shown = ["" if validated is None else validated.text(), *tables]
     shown.append(by if session_tables.contenders(metrics) else "")
     return "\n".join(f"{table}\n" for table in shown if table)

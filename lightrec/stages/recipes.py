@@ -3,7 +3,8 @@
 A recipe is one stage's YAML. Next to the stage's settings it says what it ``reads``, and where the
 stage trains nothing which ``function`` runs it. Recipes in one folder are a set. Its ``set.yaml``
 may name the sets that it is laid ``over``, ``values`` that several recipes refer to as ``${name}``,
-and settings of every ``trained`` stage. Nothing heavy is imported here.
+settings of every ``trained`` stage, and stages that it does ``without``. Nothing heavy is imported
+here.
 """
 
 import copy
@@ -44,7 +45,8 @@ class RecipeSet:
     def lay(self, folder: Path) -> None:
         """Lay a folder of recipes over these, file by file and key by key.
 
-        An overlay changes stages that are there; another set adds its own.
+        An overlay changes stages that are there; another set adds its own. Stages that the set does
+        without are taken away, and with them those that read them in the end.
 
         :raises RecipeError: where a file is no recipe.
         """
@@ -58,6 +60,10 @@ class RecipeSet:
         for name, recipe in self.recipes.items():
             if TRAINED in recipe:
                 self.recipes[name] = merged(merged(recipe, about["trained"]), own.get(name, {}))
+        gone = {*names(about, "without")}
+        while gone:
+            self.recipes = {n: recipe for n, recipe in self.recipes.items() if n not in gone}
+            gone = {n for n, recipe in self.recipes.items() if gone.intersection(names(recipe))}
 
     def resolved(self, name: str) -> Recipe:
         """Give a stage's recipe with its values in their places; ``${run}`` stays.
@@ -189,7 +195,8 @@ def merged(base: Recipe, over: Recipe) -> Recipe:
 
 
 def names(recipe: Recipe, key: str = "reads") -> list[str]:
-    """Give what a recipe lists: the stages that it ``reads``, or the files that it ``shows``.
+    """Give what a recipe lists: the stages that it ``reads``, or the files that it ``shows``; or
+    the stages that a set does ``without``.
 
     :raises RecipeError: where it is no list of names.
     """

@@ -24,6 +24,8 @@ ROOM = "LIGHTREC_ROOM"
 """Environment variable by which the processes that a training starts find the stages' folder."""
 BEGINNING, EVALUATE = "data", "evaluate"
 """The stage that reads the log, and the one that shows how good all others are."""
+NEXT = "next"
+"""The goal that needs no long run, and the set of recipes that leaves it out."""
 VALUES = "values"
 """What settings of the recipes' shared values begin with, in place of a stage's name."""
 
@@ -41,6 +43,7 @@ def run(
     fresh: bool = False,
     fast_dev_run: bool = False,
     until: str | None = None,
+    goal: Sequence[str] = (),
     strict: bool = False,
     overrides: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
@@ -63,6 +66,8 @@ def run(
         results mean nothing and go into a folder of their own, runs/DOMAIN-fast-dev-run.
     :param until: the last stage to do, such as ranker (default: all but optional ones, such as
         assumptions, which are done only where they are named here).
+    :param goal: next, to rank the next event and no more: data, ranker and evaluate alone, in a
+        fraction of the time.
     :param strict: refuse to run while any plugin is broken, instead of a warning.
     :param overrides: LightningCLI settings by stage, such as
         ``{"ranker": ["--trainer.max_epochs", "5"]}``; under ``values``, the recipes' shared values,
@@ -84,13 +89,22 @@ def run(
     if types is not None:
         own = (overrides or {}).get(BEGINNING, ())
         overrides = {**(overrides or {}), BEGINNING: ["--types", types, *own]}
+    if unknown := [word for word in goal if word != NEXT]:
+        raise RecipeError(f"--goal takes {NEXT}, and not {unknown[0]!r}.")
     kinds = ["offline"] * offline + ["fast-dev-run"] * fast_dev_run
-    command = command_of(domain, {**sources, "seed": seed}, kinds, overrides or {})
+    brief = [NEXT] if NEXT in goal else []
+    options = {**sources, "goal": [*goal] or None, "seed": seed}
+    command = command_of(domain, options, kinds, overrides or {})
     chosen = {stage: list(settings) for stage, settings in (overrides or {}).items()}
-    name, found = find_recipes(domain, kinds, values_of(chosen.pop(VALUES, [])))
+    name, found = find_recipes(domain, [*kinds, *brief], values_of(chosen.pop(VALUES, [])))
     where = Path(out) if out else Path("runs") / "-".join([name, *kinds])
     if name != found.name:
         chosen[BEGINNING] = ["--domain", name, *chosen.get(BEGINNING, [])]
+    if brief and Run(where, follow=False).has("policy"):
+        raise RecipeError(
+            f"{where} holds the long run, whose evaluation would give way to that of a run without "
+            f"it: leave out --goal {NEXT}, or name another folder with --out."
+        )
     stages = plan(found, where, sources, seed, chosen, until, command)
     redo.complete(where)
     left = to_do(stages, fresh)
@@ -136,7 +150,8 @@ def command_of(
     """Write down the command of a run, without its folder and its last stage."""
     words = ["lightrec", "run", domain, *(f"--{flag}" for flag in flags)]
     for option, value in options.items():
-        words += [] if value is None else [f"--{option}", str(value)]
+        values = value if isinstance(value, list) else [value]
+        words += [] if value is None else [f"--{option}", *map(str, values)]
     for stage, given in overrides.items():
         words += [f"--{stage}.{word[2:]}" if word.startswith("--") else word for word in given]
     return shlex.join(words)
@@ -230,6 +245,10 @@ def show(done: Stage, stages: Sequence[Stage]) -> None:
 
             table = early_ranking(replace(planned, out=done.run / EVALUATE))
             print(f"\n{table}\n\n" if table else "", end="", file=sys.stderr)
+    if done.name == "ranker":
+        from lightrec.stages.first_lists import first_lists
+
+        print(f"{first_lists(done.run)}\n", file=sys.stderr)
 
 
 def duration(seconds: float) -> str:

@@ -5,12 +5,16 @@ from pathlib import Path
 import pytest
 
 from lightrec import plugins
+from lightrec.__main__ import main
 from lightrec.errors import RecipeError
+from lightrec.evaluation.evidence import REASON, favoured_by
 from lightrec.plugins import Part
 from lightrec.policies.base import Policy
 from lightrec.run import Run
 from lightrec.simulators.worlds.far_log import FarLog
 from lightrec.stages import assumptions, recipes
+from lightrec.stages.first_lists import first_lists
+from lightrec.stages.run import execute as run_stage
 from lightrec.stages.run import find_recipes, run
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import ParsedRecipe, train
@@ -164,6 +168,26 @@ def test_recipes_that_make_no_run_are_refused(tmp_path, monkeypatch, files, told
     with pytest.raises(RecipeError, match=told):
         run("own", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_without_the_long_run_data_ranker_and_evaluate_are_left(tiny_run, tmp_path, capsys):
+    found = recipes.load("generic", ["next"])
+    assert recipes.in_order(found.recipes) == ["data", "ranker", "evaluate"]
+    for name in ("data", "ranker"):
+        (tmp_path / name).symlink_to(tiny_run / name)
+    run_stage(Stage("evaluate", found.resolved("evaluate"), tmp_path / "evaluate"))
+    done = Run(tmp_path)
+    assert {"test/ndcg@10", "test/popularity/ndcg@10"} <= done.metrics().keys()
+    assert favoured_by(tmp_path) == ("blend", done.metrics()[REASON])
+    page = (tmp_path / "evaluate" / "report.html").read_text()
+    assert "The long run" in page
+    assert "user models" not in page.partition("The long run")[0]
+    assert main(["evaluate", str(tmp_path)]) == 0
+    assert "policy" not in capsys.readouterr().out
+    shown = first_lists(tmp_path).splitlines()
+    assert len([line for line in shown if "had last:" in line]) == 3
+    with pytest.raises(RecipeError, match="holds the long run"):
+        run("generic", out=tiny_run, offline=True, goal=["next"])
 
 
 def test_an_overlay_is_no_run_and_a_value_that_nobody_shares_is_refused():
