@@ -180,7 +180,8 @@ def render(path: Path, findings: "Findings") -> str:
     counts, times = findings.counts, findings.times
     feedback = [f"{name} {count:,}" for name, count in list(findings.feedback.items())[:10]]
     columns = [n if c == n else f"{n} as {c}" for c, n in findings.columns.items()]
-    rows = {name: f"{counts[name]:,}" for name in ("events", "users", "items")}
+    rows = {"format": findings.form} if findings.form else {}
+    rows |= {name: f"{counts[name]:,}" for name in ("events", "users", "items")}
     rows["time"] = f"{times[0]} to {times[1]}" if times else "none; the order of the file counts"
     rows |= {"feedback": ", ".join(feedback), "columns": ", ".join(columns)}
     if findings.languages:

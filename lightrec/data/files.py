@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,15 +20,21 @@ stages that it read."""
 FORMAT_VERSION: Final = 3
 """Of the prepared log that the stage ``data`` leaves; what has another one is prepared again."""
 
-_UTF_16: Final = ("utf-16", "text in UTF-16", "convert it, as with `iconv -f utf-16 -t utf-8`")
 _KINDS: Final = {
     b"PAR1": ("parquet", "a Parquet file", "name it with the ending .parquet"),
     b"\x1f\x8b": ("gzip", "compressed with gzip", "name it with the ending .csv.gz or .tsv.gz"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "compressed with Zstandard", "name it with the ending .csv.zst"),
     b"PK\x03\x04": ("zip", "a zip file or a workbook", "unpack it, or save the sheet as CSV"),
-    b"\xff\xfe": _UTF_16,
-    b"\xfe\xff": _UTF_16,
 }
 """By first bytes: short name, description, and what to do if text was expected."""
+
+
+_URL: Final = re.compile(r"[a-z][a-z+]{2,}:/+[^/]")
+
+
+def is_url(path: Path | str) -> bool:
+    """Whether this is the URL of a database, which a path writes with a single slash."""
+    return bool(_URL.match(str(path)))
 
 
 def check_file(path: Path) -> None:
@@ -58,7 +65,7 @@ def check_input(path: Path) -> None:
 def check_content(path: Path, expected: str) -> None:
     """Raise a DataError if a file cannot be read, or its first bytes are not of the expected kind.
 
-    :param expected: ``parquet``, ``gzip`` or ``text``.
+    :param expected: ``parquet``, ``gzip``, ``zstd`` or ``text``.
     """
     check_file(path)
     with path.open("rb") as file:
@@ -67,14 +74,10 @@ def check_content(path: Path, expected: str) -> None:
         raise DataError("The file is empty.", path)
     unknown = ("", f"something that begins with {head[:16].decode('latin-1')!r}", "")
     kind, words, advice = next((_KINDS[m] for m in _KINDS if head.startswith(m)), unknown)
-    # Between plain letters, UTF-16 has zeros.
-    wide = [name for at, name in enumerate(("be", "le")) if head[3:] and not any(head[at::2])]
-    if wide and not kind:
-        kind, words, advice = (text.replace("utf-16", f"utf-16{wide[0]}") for text in _UTF_16)
     if expected == "text" and kind:
         raise DataError(f"The file is {words}, not plain text; {advice}.", path)
     if expected not in ("text", kind):
-        wanted = "a Parquet file" if expected == "parquet" else "compressed with gzip"
+        wanted = next(words for kind, words, _ in _KINDS.values() if kind == expected)
         named = f"The file's ending says that it is {wanted}, but it is {words}"
         raise DataError(f"{named}; name it by what it is.", path)
 

@@ -59,6 +59,7 @@ class Findings:
     :param columns: column of the log to column of the file, or to itself if the file does not name
         its columns.
     :param ignored: columns of the file that have no place in a log.
+    :param form: the format of the log's file in words, empty where the reader does not say.
     :param items: the attributes of the item table.
     :param users: the attributes of the user table.
     :param left_out: the dropped events of ``counts`` by feedback; empty if there is only one kind.
@@ -76,6 +77,7 @@ class Findings:
     items: Sequence[Attribute] = ()
     users: Sequence[Attribute] = ()
     order: str = ""
+    form: str = ""
     languages: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -103,6 +105,7 @@ def look_at(tables: Tables, domain: Domain) -> Findings:
         feedback=kinds,
         columns=dict(log.place.names) or {c: c for c in log.events.columns if log.has(c)},
         ignored=log.place.ignored,
+        form=log.place.form,
         left_out=by_feedback(events, dropped),
         items=() if catalog is None else catalog.attributes(),
         users=() if tables.users is None else tables.users.attributes(),

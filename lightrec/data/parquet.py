@@ -7,14 +7,14 @@ metadata of every file that lightrec writes has the version of the schema.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lightrec.data.files import check_content
-from lightrec.data.schema import Place, Problems
+from lightrec.data.schema import Place, Problems, Table
 from lightrec.errors import DataError
 
 SCHEMA_VERSION: Final = 1
@@ -27,23 +27,51 @@ _TEXT: Final = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string
 _SIMPLE: Final = (*_TEXT, pa.types.is_null, pa.types.is_primitive, pa.types.is_decimal128)
 
 
-class ParquetTable:
-    """A Parquet file: its columns, its metadata, and the values of some columns.
+class ParquetTable(Table):
+    """Parquet: its columns, its metadata, and the values of some columns.
 
+    :param path: a file, or a folder of files with the same columns, perhaps in folders such as
+        ``day=2024-05-01``, which are columns too. Names that begin with ``_`` or ``.`` are
+        left out.
     :raises DataError: if it is missing, not readable, or not a whole Parquet file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        check_content(path, "parquet")
+        files = [path]
+        if path.is_dir():
+            inside = [(file, file.relative_to(path).parts) for file in path.rglob("*.parquet")]
+            files = sorted(f for f, parts in inside if not any(p[0] in "_." for p in parts))
+        for file in files or [path]:
+            check_content(file, "parquet")
+        metadata: dict[bytes, bytes] = {}
         try:
-            self._file = pq.ParquetFile(str(path))
-            self._schema = self._file.schema_arrow
+            if path.is_dir():
+                self._file: Any = pq.ParquetDataset(list(map(str, files)), partitioning="hive")
+                self._schema = self._file.schema
+                self._check_alike(files)
+            else:
+                self._file = pq.ParquetFile(str(path))
+                self._schema = self._file.schema_arrow
+                metadata = self._file.metadata.metadata or {}
             self.names = list(self._schema.names)
-            metadata = self._file.metadata.metadata or {}
             self.metadata = {k.decode(): v.decode("utf-8", "replace") for k, v in metadata.items()}
         except _FAILURES as error:
             raise self._damaged(error) from None
+        self.form = f"Parquet, {len(files):,} files" if path.is_dir() else "Parquet"
+
+    def _check_alike(self, files: Sequence[Path]) -> None:
+        """Refuse a folder whose files have other columns or types than the first."""
+        first, problems = pq.read_schema(files[0]), Problems(self.path)
+        for file in files[1:]:
+            if (own := pq.read_schema(file)) != first:
+                unlike = {str(field) for field in own} ^ {str(field) for field in first}
+                names = ", ".join(sorted(unlike)) or "another order"
+                problems.add(
+                    f"{file.name} has not the columns and types of {files[0].name} ({names}); "
+                    "write them alike, or name the files one by one."
+                )
+        problems.check()
 
     def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
         """Read some columns with their types.

@@ -1,6 +1,7 @@
 """The canonical schema of logs, and the problems that are reported with their places."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -43,13 +44,17 @@ class Place:
     :param number: from a row, counted from 0, to its number in the file.
     :param names: the file's names of columns that are renamed.
     :param ignored: columns of the file that a log does not have, which were not used.
+    :param form: the file's format in words, such as ``text parted by tabs, UTF-8``.
+    :param spread: whether a row of the file may have become several rows of the table.
     """
 
-    source: Path | None = None
+    source: Path | str | None = None
     unit: Literal["Row", "Line"] = "Row"
     number: Callable[[int], int] = (1).__add__
     names: Mapping[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
+    form: str = ""
+    spread: bool = False
 
     def row(self, index: int) -> str:
         """Name a row, counted from 0, as it appears in the file."""
@@ -74,6 +79,36 @@ class Place:
         if len(shown) > _LONGEST:
             shown = f"{shown[:_LONGEST]}…"
         return f"{self.row(row)}, column '{self.name(column)}': {shown} is not {expected}."
+
+
+class Table(ABC):
+    """Columns of a file or a database, read when asked for."""
+
+    path: Path | str
+    names: list[str]
+    headed = True
+    """Whether the columns have names of their own, and not only positions."""
+    form = ""
+    """The format in words."""
+
+    @abstractmethod
+    def read(self, names: Sequence[str], problems: "Problems") -> tuple[pl.DataFrame, Place]:
+        """Read some columns.
+
+        :param names: out of ``names``.
+        :param problems: receives a sentence for each fault; the columns and rows without are read.
+        :returns: the columns, and the place that names their rows.
+        """
+
+    def shown(self) -> str:
+        """List the columns for a message."""
+        return ", ".join(f"'{name}'" for name in self.names) or "no columns"
+
+    def sample(self, name: str) -> list[str]:
+        """Return the first values of a column as strings, at most 200."""
+        frame = self.read([name], Problems())[0]
+        plain = [column for column in frame if not column.dtype.is_nested()]
+        return [text for c in plain for text in c.drop_nulls().head(200).cast(pl.String)]
 
 
 class Problems:

@@ -111,6 +111,15 @@ def parse_times(
     return parsed.alias(column.name)
 
 
+def looks_like_times(values: Sequence[str]) -> bool:
+    """Whether values are written as times, or as numbers of an epoch of 1990 to 2100."""
+    if all(_form_of(value.strip()) for value in values):
+        return bool(values)
+    numbers = pl.Series(values, dtype=pl.String).cast(pl.Float64, strict=False).abs()
+    bounds = [(6.3e8 * 10**power, 4.2e9 * 10**power) for power in (0, 3, 6, 9)]
+    return any(numbers.is_between(low, high).fill_null(False).all() for low, high in bounds)
+
+
 def outside_calendar(column: pl.Series) -> pl.Series:
     """Find dates outside the years 1 to 9999 and times outside the day: polars cannot format them.
 

@@ -193,7 +193,7 @@ class ReaderChecks(FileChecks):
             yield f"It gave {found!r:.200}."
 
     @promise(
-        "Match columns with `lightrec.data.readers.table.match_columns`, or refuse `columns` "
+        "Match columns with `lightrec.data.readers.columns.match_columns`, or refuse `columns` "
         "where the format is fixed; raise `DataError('The file does not exist.', path)`."
     )
     def refusals(self) -> Faults:

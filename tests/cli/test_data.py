@@ -29,6 +29,7 @@ def test_check_tells_what_is_there(log: Path, capsys: pytest.CaptureFixture[str]
     assert told.out.splitlines() == [
         f"{log} can be used.",
         "",
+        "format        text parted by commas, UTF-8",
         "events        3",
         "users         2",
         "items         2",

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.files import check_input
+from lightrec.data.files import check_input, is_url
 from lightrec.data.log import InteractionLog
 from lightrec.data.names import no_such
 from lightrec.data.schema import Problems
@@ -156,6 +156,8 @@ def find_reader(path: Path, name: str | None = None, times: TimeFormat = "auto")
     :raises DataError: if the path cannot be read, or no reader recognises it.
     """
     found = plugins.installed()
+    if is_url(path):
+        name = name or "TableReader"
     parts = found.parts["readers"].values() if name is None else [found.get("readers", name)]
     # False sorts before True: the readers of plugins are asked first.
     for part in sorted(parts, key=lambda part: part.path.startswith("lightrec.")):
@@ -168,6 +170,7 @@ def find_reader(path: Path, name: str | None = None, times: TimeFormat = "auto")
     check_input(path)
     raise DataError(
         f"No installed reader recognises it. Readers: {', '.join(found.parts['readers'])}. "
-        "A table's name ends in .csv, .tsv (perhaps .gz) or .parquet; other formats need a plugin.",
+        "A table's name ends in .csv, .tsv, .txt, .dat, .jsonl (perhaps .gz or .zst) or .parquet; "
+        "other formats need a plugin.",
         source=path,
     )

@@ -2,35 +2,42 @@
 
 import codecs
 import csv
-import gzip
 import mmap
 import re
-import zlib
 from array import array
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from lightrec.data.files import check_content
-from lightrec.data.schema import NAMED, Place, Problems
+from lightrec.data.readers.columns import looks_like_data
+from lightrec.data.readers.text import is_utf8, open_text
+from lightrec.data.schema import NAMED, Place, Problems, Table
 from lightrec.errors import DataError
 
 LONGEST_LINE: Final = 1 << 20
-_BLOCK: Final = 1 << 20
 
 
-class TextTable:
-    """A delimited text file, gzipped or not: its columns, and the values of some of them.
+_SEPARATORS: Final = ("\t", "::", ";", "|", ",")
+_UNIT: Final = "\x1f"
+"""What stands for a separator of several letters."""
 
-    :param path: the file; UTF-8, with or without a byte-order mark.
-    :param separator: one character; None: the one of comma, tab, semicolon and bar that is in the
-        first line most often.
-    :param quote: whether fields may be in double quotes.
+
+class TextTable(Table):
+    """A delimited text file, compressed or not: its columns, and the values of some of them.
+
+    :param path: the file, in an encoding of :func:`lightrec.data.readers.text.open_text`.
+    :param separator: None: the one of comma, tab, semicolon, bar and ``::`` that parts most lines
+        into the same number of fields.
+    :param quote: whether fields may be in double quotes; None: unless quotes stand between tabs,
+        bars or ``::`` in a way that makes no fields.
     :param names: the columns of a file without a header line.
+    :param header: whether the first line names the columns; None: unless it looks like data. The
+        columns of a file without names are called ``1``, ``2`` and so on.
     :raises DataError: if the file is missing, not readable, empty or no such text.
     """
 
@@ -38,27 +45,83 @@ class TextTable:
         self,
         path: Path,
         separator: str | None = None,
-        quote: bool = True,
+        quote: bool | None = None,
         names: Sequence[str] | None = None,
+        header: bool | None = None,
     ) -> None:
         self.path, self.names = path, list(names or ())
-        self._text = text = _open(path)
+        text, encoding = open_text(path)
         self._begin = 3 if text[:3] == codecs.BOM_UTF8 else 0
-        self._stop = len(text)
+        self._end = b"\n" if text.find(b"\n") >= 0 or text.find(b"\r") < 0 else b"\r"
+        head = self._head(text)
+        shown = separator or max(_SEPARATORS, key=lambda mark: _fit(head, mark))
+        self._separator = shown if len(shown) == 1 else _UNIT
+        if self._separator != shown:
+            text = bytes(text).replace(shown.encode(), _UNIT.encode())
+            head = self._head(text)
+        self._text, self._stop = text, len(text)
         while self._stop > self._begin and text[self._stop - 1] in b"\r\n":
             self._stop -= 1
-        self._end = b"\n" if text.find(b"\n") >= 0 or text.find(b"\r") < 0 else b"\r"
-        head = text[self._begin : self._begin + LONGEST_LINE].partition(self._end)[0]
-        self._separator = separator or max(",\t;|", key=head.decode("latin-1").count)
-        self._quote = quote and text.find(b'"') >= 0
         self._first_line = 1
+        # Where the text is not UTF-8, records of plain letters are good, and all others suspicious.
+        self._unlikely = rb"\0" if is_utf8(text) else rb"\0\x80-\xff"
+        if quote is None and shown in ("\t", "|", "::") and text.find(b'"') >= 0:
+            quote = (
+                self._with_quotes(head, names, True)._is_good()
+                or not self._with_quotes(head, names, False)._is_good()
+            )
+        self._with_quotes(head, names, quote is not False and text.find(b'"') >= 0)
+        self.headed = names is not None or not self._is_data
+        if names is None and header is not False and (header or self.headed):
+            self.names, self.headed = [], True
+            self._read_header()
+            self._good_record = self._pattern(len(self.names), self._unlikely, rb"\r")
+        named = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
+        parts = [f"text parted by {named.get(shown, shown)}", encoding]
+        self.form = ", ".join(parts + ["no header line"] * (not self.headed))
+
+    def _with_quotes(
+        self, head: Sequence[str], names: Sequence[str] | None, quote: bool
+    ) -> "TextTable":
+        """Read fields with or without quotes from now on."""
+        self._quote = quote
+        rows = _rows(head, self._separator, quote)
+        self._is_data = names is None and looks_like_data(rows)
+        width = len(rows[0]) if rows else 0
+        self.names = [str(number + 1) for number in range(width)] if names is None else list(names)
         # Records of the right form, but perhaps with other faults.
         self._any_record = self._pattern(None, b"", b"")
-        if names is None:
-            self._read_header()
-        # Where the text is not UTF-8, records of plain letters are good, and all others suspicious.
-        unlikely = rb"\0" if self._is_utf8() else rb"\0\x80-\xff"
-        self._good_record = self._pattern(len(self.names), unlikely, rb"\r")
+        self._good_record = self._pattern(len(self.names) or None, self._unlikely, rb"\r")
+        return self
+
+    def _is_good(self) -> bool:
+        """Whether no record has a fault."""
+        all_good = re.compile(b"(?:" + self._good_record.pattern + b")*+")
+        return bool(all_good.fullmatch(self._text, self._begin, self._stop))
+
+    def _head(self, text: bytes | mmap.mmap) -> list[str]:
+        """Return the first lines, at most 200."""
+        head = text[self._begin : self._begin + LONGEST_LINE]
+        lines = head.decode("utf-8", "replace").split(self._end.decode())
+        # The last one may be cut.
+        return [
+            line.removesuffix("\r") + "\n" for line in lines[: -1 if len(lines) > 1 else 1][:200]
+        ]
+
+    def shown(self) -> str:
+        """List the columns, with their first values where they have no names."""
+        if self.headed:
+            return super().shown()
+        rows = _rows(self._head(self._text), self._separator, self._quote)
+        return ", ".join(f"{n} ({value:.30})" for row in rows[:1] for n, value in enumerate(row, 1))
+
+    def sample(self, name: str) -> list[str]:
+        """Return the first values of a column, at most 200."""
+        rows, at = (
+            _rows(self._head(self._text), self._separator, self._quote),
+            self.names.index(name),
+        )
+        return [row[at] for row in rows if len(row) > at and row[at].strip()]
 
     def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
         """Read some columns as strings; an empty field is null.
@@ -69,8 +132,7 @@ class TextTable:
         :param problems: receives a sentence for each faulty line; the other lines are read.
         :returns: the columns, and the place that names their rows.
         """
-        all_good = re.compile(b"(?:" + self._good_record.pattern + b")*+")
-        if all_good.fullmatch(self._text, self._begin, self._stop):
+        if self._is_good():
             good = self._text[self._begin : self._stop]
             lines = cache(lambda: self._sift(Problems())[1])
             return self._parse(good, names), Place(self.path, "Line", lambda row: lines()[row])
@@ -107,13 +169,6 @@ class TextTable:
         other = separator + field
         others = b"(?:" + other + b")*+" if fields is None else other * (fields - 1)
         return re.compile(rb"(?=[^\r\n])" + field + others + end)
-
-    def _is_utf8(self) -> bool:
-        blocks = (self._text[at : at + _BLOCK] for at in range(self._begin, self._stop, _BLOCK))
-        try:
-            return all(block is not None for block in codecs.iterdecode(blocks, "utf-8"))
-        except UnicodeDecodeError:
-            return False
 
     def _parse(self, text: bytes, names: Sequence[str]) -> pl.DataFrame:
         """Parse some columns of records without a fault."""
@@ -210,17 +265,21 @@ class TextTable:
         return (re.sub(rb'"[^"]*"', b"", text) if self._quote else text).decode("latin-1")
 
 
-def _open(path: Path) -> bytes | mmap.mmap:
-    """Return the bytes of a text file, mapped from disk unless it is compressed."""
-    zipped = path.name.lower().endswith(".gz")
-    check_content(path, "gzip" if zipped else "text")
-    if not zipped:
-        with path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    try:
-        return gzip.decompress(path.read_bytes())
-    except EOFError:
-        problem = "The gzip file ends too early; copy or download it again."
-    except (OSError, zlib.error) as error:
-        problem = f"The gzip file is damaged ({error}); copy or download it again."
-    raise DataError(problem, path)
+def _rows(lines: Sequence[str], separator: str, quote: bool) -> list[list[str]]:
+    """Part lines into fields; blank ones are left out."""
+    if quote:
+        with suppress(csv.Error):
+            return [row for row in csv.reader(lines, delimiter=separator) if row]
+    return [line.rstrip("\r\n").split(separator) for line in lines if line.strip()]
+
+
+def _fit(lines: Sequence[str], separator: str) -> tuple[bool, float, int]:
+    """Say how well a separator parts lines: whether all alike, the share of such, their fields."""
+    mark = separator if len(separator) == 1 else _UNIT
+    rows = _rows([line.replace(separator, mark) for line in lines], mark, True)
+    counts = Counter(map(len, rows)).most_common(1)
+    fields, times = counts[0] if counts else (0, 0)
+    if fields < 2:
+        return False, 0.0, 0
+    # Commas also stand within words and numbers.
+    return times == len(rows) and separator != ",", round(times / len(rows), 1), fields

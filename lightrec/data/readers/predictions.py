@@ -8,7 +8,8 @@ import polars as pl
 
 from lightrec.data.casts import to_numbers, to_required_ids
 from lightrec.data.parquet import ParquetTable
-from lightrec.data.readers.table import LOG_NAMES, TableReader, match_columns
+from lightrec.data.readers.columns import LOG_NAMES, match_columns
+from lightrec.data.readers.table import TableReader
 from lightrec.data.schema import Problems
 from lightrec.data.spreadsheet import unescaped
 from lightrec.keys import Column

@@ -61,7 +61,7 @@ class RecBoleTable(TextTable):
     """One atomic file; ``names`` are its columns without their types."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, "\t", quote=False)
+        super().__init__(path, "\t", quote=False, header=True)
         typed = [name.partition(":") for name in self.names]
         self.names = [name for name, _, _ in typed]
         # InteractionLog converts the numbers of a log.

@@ -1,7 +1,5 @@
-"""The reader of tables with named columns (CSV and Parquet), and how columns are recognised."""
+"""The reader of tables with named columns: text, JSON lines, Parquet and SQL."""
 
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,123 +7,45 @@ from typing import Final, TypeVar
 
 import polars as pl
 
+from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
+from lightrec.data.files import is_url
 from lightrec.data.log import InteractionLog
 from lightrec.data.parquet import ParquetTable
 from lightrec.data.readers.base import Reader, Tables
+from lightrec.data.readers.columns import (
+    CATALOG_NAMES,
+    LOG_NAMES,
+    USER_NAMES,
+    likely_columns,
+    match_columns,
+)
 from lightrec.data.readers.delimited import TextTable
-from lightrec.data.schema import Problems
+from lightrec.data.readers.json_lines import JsonTable
+from lightrec.data.readers.sql import SqlTable
+from lightrec.data.readers.text import COMPRESSED
+from lightrec.data.schema import Place, Problems, Table
+from lightrec.data.times import looks_like_times
 from lightrec.keys import Column
 
-_DATUM: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|\d{4}-\d\d-\d\d")
-
-_MARKS: Final = re.compile(r"[\s_.\-]")
-
-_words: Final = str.split
-
 TableKind = TypeVar("TableKind", Catalog, Users)
-_USER: Final = _words(
-    "user userid uid customer customerid visitor visitorid member memberid account accountid "
-    "reviewer reviewerid person personid"
-)
-_ITEM: Final = _words(
-    "item itemid iid movie movieid product productid sku asin parentasin article articleid news "
-    "newsid song songid track trackid artist artistid book bookid video videoid content contentid "
-    "recipe recipeid ticker"
-)
-
-LOG_NAMES: Final[dict[str, Sequence[str]]] = {
-    Column.USER: _USER,
-    Column.ITEM: _ITEM,
-    Column.TIME: _words("time timestamp timestampms ts datetime date eventtime createdat"),
-    Column.FEEDBACK: _words("feedback event eventtype action behavior behaviour interaction"),
-    Column.VALUE: _words("value rating score stars overall preference label click clicked"),
-    Column.COUNT: _words("count plays playcount listens quantity"),
-    Column.SESSION: _words("session sessionid"),
-    Column.IMPRESSION: _words("impression impressionid"),
-    Column.POSITION: _words("position slot rank"),
-    Column.PROPENSITY: _words("propensity propensityscore pscore"),
-    Column.CANDIDATES: _words("candidates candidateset"),
-}
-"""Names by which each column of a log is recognised, in order of preference. Case, blanks,
-underscores, hyphens and dots do not count: ``userId``, ``user_id`` and ``User ID`` are one name."""
-
-CATALOG_NAMES: Final[dict[str, Sequence[str]]] = {
-    Column.ITEM: [*_ITEM, "id"],
-    Column.TITLE: _words(
-        "title name movietitle itemtitle itemname producttitle productname headline"
-    ),
-    Column.TEXT: ["text"],
-}
-"""Names of the columns of an item table; all others are attributes."""
-
-USER_NAMES: Final[dict[str, Sequence[str]]] = {Column.USER: [*_USER, "id"]}
-"""Names of the columns of a user table; all others are attributes."""
-
 
 CLICKS: Final = ("click", "clicked")
 """Names of columns whose values (0 or 1) are clicks rather than ratings."""
 
-
-def match_columns(
-    found: Sequence[str],
-    names: Mapping[str, Sequence[str]],
-    given: Mapping[str, str] | None,
-    required: Sequence[str],
-    problems: Problems,
-) -> dict[str, str]:
-    """Find the file's column for each canonical column.
-
-    :param found: the file's columns.
-    :param names: ``LOG_NAMES``, ``CATALOG_NAMES`` or ``USER_NAMES``.
-    :param given: canonical name to file name, used before recognition; None if the columns of the
-        file cannot be named.
-    :param required: canonical columns that must be there.
-    :param problems: receives a sentence for each column that is missing, unknown or there twice.
-    :returns: canonical name to file name.
-    """
-    has = ", ".join(f"'{name}'" for name in found) or "no columns"
-    for name, times in Counter(found).items():
-        if times > 1:
-            problems.add(
-                f"The column '{name}' is there {times} times; give each column a name of its own."
-            )
-    matched: dict[str, str] = {}
-    for canonical, name in (given or {}).items():
-        if canonical not in names:
-            problems.add(f"'{canonical}' is none of the columns {', '.join(names)}.")
-        elif name not in found:
-            problems.add(f"There is no column '{name}' (named as {canonical}); there are {has}.")
-        else:
-            matched[canonical] = name
-    like_data = sum(bool(_DATUM.match(name.strip())) for name in found) > len(found) / 2
-    taken = set(matched.values())
-    plain = {_MARKS.sub("", name).lower(): name for name in reversed(found) if name not in taken}
-    for canonical in [name for name in names if name not in (given or {})]:
-        known = next((plain[alias] for alias in names[canonical] if alias in plain), None)
-        if known is not None:
-            matched[canonical] = known
-        elif canonical in required and like_data:
-            problems.add(
-                f"The first line ({', '.join(found)}) looks like data; the file needs a first line "
-                "that names the columns, such as user,item,time."
-            )
-        elif canonical in required:
-            free = next((name for name in found if name not in matched.values()), "…")
-            example = f"{{{canonical}: {free}}}"
-            named = f", or name it in the setting columns, for example {example}"
-            problems.add(
-                f"No column was recognised as {canonical}; there are {has}. Rename the one that it "
-                f"is{'' if given is None else named}."
-            )
-    return matched
+_TEXT: Final = (".csv", ".tsv", ".txt", ".dat")
+_JSON: Final = (".jsonl", ".ndjson", ".json")
+_OFFERS: Final = (Column.SESSION, Column.IMPRESSION, Column.PROPENSITY, Column.CANDIDATES)
+"""What may stand for a user: nobody is missed in a log that has one of these."""
 
 
 class TableReader(Reader):
-    """A log in one table with named columns: CSV or Parquet. Reads item and user tables too.
+    """A log in one table: delimited text, JSON lines, Parquet or SQL; item and user tables too.
 
-    Text files have a header and end in ``.csv`` or ``.tsv`` (or ``.csv.gz``, ``.tsv.gz``); their
-    separator is the one that the header has most of. Parquet files end in ``.parquet``.
+    Text files end in ``.csv``, ``.tsv``, ``.txt`` or ``.dat``, files of one JSON object a line in
+    ``.jsonl``, ``.ndjson`` or ``.json``, perhaps with ``.gz`` or ``.zst`` behind. Parquet is a file
+    that ends in ``.parquet``, or a folder of such files. A URL such as
+    ``sqlite:///shop.db#orders`` names a table or a query behind the ``#``.
 
     :param times: how the log's times are written; see ``lightrec.data.times``.
     """
@@ -134,15 +54,18 @@ class TableReader(Reader):
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Whether it is a file with one of these endings."""
-        endings = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
-        return path.is_file() and path.name.lower().endswith(endings)
+        """Whether it is a file with one of these endings, or a folder of Parquet files."""
+        if path.is_dir():
+            return not (path / "log.parquet").exists() and any(path.rglob("*.parquet"))
+        return path.is_file() and _ending(path) in (*_TEXT, *_JSON, ".parquet")
 
-    def open(self, path: Path) -> TextTable | ParquetTable:
-        """Open a file in any of the formats."""
-        if path.suffix.lower() == ".parquet":
+    def open(self, path: Path) -> Table:
+        """Open a table in any of the formats."""
+        if is_url(path):
+            return SqlTable(path)
+        if _ending(path) == ".parquet" or path.is_dir():
             return ParquetTable(path)
-        return TextTable(path)
+        return JsonTable(path) if _ending(path) in _JSON else TextTable(path)
 
     def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
         """Read a log; in a log without users, other columns become attributes of the made-up users.
@@ -151,7 +74,7 @@ class TableReader(Reader):
         """
         log = self.read_log(path, columns)
         names = [name for name in log.place.ignored if name]
-        if log.has(Column.USER) or not names:
+        if log.has(Column.USER) or not names or log.place.spread:
             return Tables(log)
         table = self.open(path)
         frame, _ = table.read(names, Problems(path))
@@ -163,11 +86,14 @@ class TableReader(Reader):
 
     def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
         """Read a log; ``place.ignored`` of the log names the columns that were not used."""
-        problems, table = Problems(path), self.open(Path(path))
-        matched = match_columns(table.names, LOG_NAMES, columns or {}, [Column.ITEM], problems)
+        problems, table = Problems(path), self.open(path)
+        asked = {c: n for c, n in (columns or {}).items() if n.lower() not in ("none", "null")}
+        names = {c: n for c, n in LOG_NAMES.items() if c in asked or c not in (columns or {})}
+        needed = [] if Column.CANDIDATES in asked else [Column.ITEM]
+        matched = self._match(table, names, asked, needed, problems)
         frame, place = table.read(list(matched.values()) or table.names[:1], problems)
         # The values of columns that are missing or duplicated cannot be checked.
-        if Column.ITEM not in matched or not frame.height:
+        if not matched or not frame.height or (needed and Column.ITEM not in matched):
             problems.check()
         frame = frame.select(
             pl.col(name).alias(column) for column, name in matched.items() if name in frame.columns
@@ -176,10 +102,46 @@ class TableReader(Reader):
             frame = frame.with_columns(_split_list(frame[Column.CANDIDATES]))
         if Column.FEEDBACK not in matched and matched.get(Column.VALUE, "").lower() in CLICKS:
             frame = frame.with_columns(pl.lit("click").alias(Column.FEEDBACK))
+        frame, place = _marked(*_returned(frame, place))
         ignored = tuple(name for name in table.names if name not in matched.values())
+        if Column.TIME in names and Column.TIME not in matched:
+            _mention_times(table, ignored)
         with problems.raising():
-            place = replace(place, names=matched, ignored=ignored)
+            place = replace(place, names=matched, ignored=ignored, form=table.form)
             return InteractionLog(frame, times=self.times, place=place)
+
+    def _match(
+        self,
+        table: Table,
+        names: Mapping[str, Sequence[str]],
+        given: Mapping[str, str],
+        required: Sequence[str],
+        problems: Problems,
+    ) -> dict[str, str]:
+        """Match columns, and say by their values which may be those that were not recognised."""
+        in_log = Column.TIME in names
+        option = "--columns" if in_log else f"--{required[0]}-columns"
+
+        def likely(matched: Mapping[str, str]) -> str:
+            rows = table.read(table.names, Problems())[0].head(20_000)
+            found = likely_columns(rows, matched, names)
+            if found == matched:
+                return "Rename the one that it is."
+            pairs = ", ".join(f"{column}: {_quoted(name)}" for column, name in found.items())
+            begin = "" if table.headed else "No line names the columns, so give their positions. "
+            return f"{begin}By their values the likeliest is {option} '{{{pairs}}}'."
+
+        shown = table.shown()
+        matched = match_columns(table.names, names, given, required, problems, likely, shown)
+        known = {Column.USER, *_OFFERS} & {*matched}
+        if in_log and Column.USER in names and Column.ITEM in matched and not (known or problems):
+            sentence = likely(matched)
+            if f"{Column.USER}: " in sentence:
+                problems.add(
+                    f"No column was recognised as user; there are {shown}. {sentence} Where the "
+                    f"log names no users, say {option} '{{user: none}}'."
+                )
+        return matched
 
     def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
         """Read an item table; columns other than item, title and text become attributes."""
@@ -194,8 +156,9 @@ class TableReader(Reader):
     ) -> TableKind | None:
         names = {**dict.fromkeys(columns, ()), **(CATALOG_NAMES if kind is Catalog else USER_NAMES)}
         problems, table = Problems(path), self.open(path)
-        matched = match_columns(table.names, names, columns, [kind.key], problems)
-        frame, place = table.read(table.names, problems)
+        matched: dict[str, str] = self._match(table, names, columns, [kind.key], problems)
+        # Columns without names are attributes only where they are given one.
+        frame, place = table.read(table.names if table.headed else [*matched.values()], problems)
         if kind.key not in matched or not frame.height:
             problems.check()
         found = {column: frame[name] for column, name in matched.items() if name in frame.columns}
@@ -223,3 +186,55 @@ def _split_list(column: pl.Series) -> pl.Series:
         if column.str.contains(mark, literal=True).any():
             return column.str.split(mark)
     return column.str.strip_chars().str.split(" ")
+
+
+def _ending(path: Path) -> str:
+    """Return the ending of a file's name without that of its compression."""
+    name = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
+    return name.suffix.lower()
+
+
+def _quoted(name: str) -> str:
+    """Write a name in a mapping of YAML."""
+    return name if name.replace(" ", "").replace("_", "").isalnum() else f'"{name}"'
+
+
+def _returned(frame: pl.DataFrame, place: Place) -> tuple[pl.DataFrame, Place]:
+    """Turn negative counts into returns, which are a kind of feedback."""
+    if Column.COUNT not in frame.columns or Column.FEEDBACK in frame.columns:
+        return frame, place
+    counts = frame[Column.COUNT].cast(pl.Int64, strict=False)
+    if not (counts < 0).any():
+        return frame, place
+    kind = pl.when(counts < 0).then(pl.lit("return")).otherwise(pl.lit("count"))
+    number = pl.when(counts < 0).then(-counts).otherwise(frame[Column.COUNT])
+    return frame.with_columns(kind.alias(Column.FEEDBACK), number.alias(Column.COUNT)), place
+
+
+def _marked(frame: pl.DataFrame, place: Place) -> tuple[pl.DataFrame, Place]:
+    """Take the clicks from marks behind candidates (``N1-1 N2-0``): an event for each, or one."""
+    lists = frame.get_column(Column.CANDIDATES, default=None)
+    if Column.ITEM in frame.columns or lists is None or lists.dtype != pl.List(pl.String):
+        return frame, place
+    if not lists.explode().drop_nulls().str.contains(r".-[01]$").all():
+        return frame, place
+    one = pl.element()
+    chosen = lists.list.eval(one.filter(one.str.ends_with("-1")).str.head(-2))
+    rows = frame.with_columns(
+        lists.list.eval(one.str.head(-2)),
+        chosen.alias(Column.ITEM),
+        pl.lit("click").alias(Column.FEEDBACK),
+    ).with_row_index("row")
+    rows = rows.explode(Column.ITEM)
+    return rows.drop("row"), replace(place.within(rows["row"]), spread=True)
+
+
+def _mention_times(table: Table, names: Sequence[str]) -> None:
+    """Warn of columns of times that nobody has named."""
+    for name in names:
+        values = table.sample(name)
+        if values and looks_like_times(values):
+            plugins.warn(
+                f"The column '{name}' of {table.path} holds times and is not used: if they are the "
+                f"events' own, say --columns '{{time: {_quoted(name)}}}'."
+            )

@@ -34,7 +34,11 @@ def opened(path: Path, text: bytes) -> TextTable:
 
 
 def as_csv_reads(text: bytes) -> list[list[str]]:
-    return list(csv.reader(io.StringIO(text.decode(), newline="")))
+    try:
+        letters = text.decode()
+    except UnicodeDecodeError:
+        letters = text.decode("cp1252")
+    return list(csv.reader(io.StringIO(letters, newline="")))
 
 
 @settings(

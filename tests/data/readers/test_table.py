@@ -141,8 +141,8 @@ def test_the_context_of_a_log_without_users_belongs_to_whom_is_made_up(tmp_path:
         (
             "who,what\na,x\n",
             [
-                "No column was recognised as item; there are 'who', 'what'. Rename the one that it "
-                "is, or name it in the setting columns, for example {item: who}."
+                "No column was recognised as item; there are 'who', 'what'. By their values the "
+                "likeliest is --columns '{user: who, item: what}'."
             ],
         ),
         ("item,item\n1,2\n", ["The column 'item' is there 2 times; give each column a name"]),
@@ -224,7 +224,10 @@ def read(path: Path, content: bytes) -> list[tuple[str | None, str | None]]:
     [
         (b"user,item\n\n\n", ["There are no events."]),
         (b"\nuser,item\n", ["Line 1 is empty; delete it."]),
-        (b"1,2,3.5\n4,5,6\n", ["The first line (1, 2, 3.5) looks like data"]),
+        (
+            b"1,2,3.5\n4,5,6\n",
+            ["No column was recognised as item; there are 1 (1), 2 (2), 3"],
+        ),
         (b"user,item,value\na,x\n", ["Line 2 has 2 fields where 3 are expected; every line"]),
         (b"user,item\na,x\nb\n", ["Line 3 has 1 field where 2 are expected"]),
         (b"user,item\na,x\nb", ["Line 3 has 1 field where 2 are expected"]),
@@ -232,12 +235,13 @@ def read(path: Path, content: bytes) -> list[tuple[str | None, str | None]]:
         (b"user,item\na,x\n\n\nb,y\n", ["Lines 3 and 4 are empty; delete it."]),
         (b"user,item\na,x\n\nb,y\n", ["Line 3 is empty; delete it."]),
         (
-            b"user,item\na,x\nzo\xeb,y\n\xeb,z\n",
+            "user,item\na,été\n".encode() + b"zo\xeb,y\n\xeb,z\n",
             ["Lines 3 and 4, column 'user': the byte 0xEB is not UTF-8 text. Convert the"],
         ),
-        (b"us\xeb,item\na,x\n", ["Line 1: the byte 0xEB is not UTF-8 text."]),
-        ("user,item\na,x\n".encode("utf-16"), ["The file is text in UTF-16, not plain text"]),
-        ("user,item\na,x\n".encode("utf-16-le"), ["The file is text in UTF-16, not plain text"]),
+        (
+            "user,item\nИванов,Книга\n".encode("cp1251"),
+            ["The text is neither UTF-8 nor UTF-16, Windows-1252 or GB 18030"],
+        ),
         (b"user,item\na,x\0\n", ["Line 2 holds a NUL byte, which no text has."]),
         (b"user,item\na,x\rb,y\nc,z\n", ["Line 2 holds a second kind of line end"]),
         (b'user,item\na,"x\nb,y\n', ["Line 2 has a quote that is not closed, or one inside"]),
@@ -271,14 +275,17 @@ def test_lines_are_counted_over_breaks_in_quotes(tmp_path: Path) -> None:
     assert problems_of(tmp_path / "log.csv", content)[0].startswith("Line 7, column 'value': 'bad'")
 
 
-def test_latin_1_is_reported_once(tmp_path: Path) -> None:
-    (tmp_path / "log.csv").write_bytes(b"user,item,title\n" + b"a,x,\xe9t\xe9\n" * 5)
-    with pytest.raises(DataError) as raised:
-        TableReader().read(tmp_path / "log.csv")
-    assert raised.value.problems == [
-        "Lines 2, 3, 4 and 2 others, column 'title': the byte 0xE9 is not UTF-8 text. Convert the "
-        "file, for example with `iconv -f latin1 -t utf-8 OLD > NEW`."
-    ]
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [("cp1252", "Windows-1252"), ("utf-16", "UTF-16"), ("gb18030", "GB 18030")],
+)
+def test_other_encodings_are_recognised(encoding: str, name: str, tmp_path: Path) -> None:
+    words = "苹果手机" if encoding == "gb18030" else "été"
+    path = tmp_path / "log.csv"
+    path.write_bytes(f"user,item\na,{words}\n".encode(encoding))
+    log = TableReader().read(path).log
+    assert log.events["item"].to_list() == [words]
+    assert log.place.form == f"text parted by commas, {name}"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,237 @@
+"""Which column of a file is which: by the names people give them, and by what they hold."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from itertools import permutations
+from typing import Final
+
+import polars as pl
+
+from lightrec.data.schema import Problems
+from lightrec.data.times import looks_like_times
+from lightrec.keys import Column
+
+_MARKS: Final = re.compile(r"[\s_.\-]")
+_NUMBER: Final = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?$")
+
+_words: Final = str.split
+
+_KINDS: Final = ("type", "event", "action", "kind", "behav", "feedback")
+
+_USER: Final = _words(
+    "user userid uid customer customerid visitor visitorid member memberid account accountid "
+    "reviewer reviewerid person personid client clientid shopper shopperid username kunde "
+    "kundennummer kundenid nutzer nutzerid benutzer utilisateur usuario cliente 用户 用户id 顾客"
+)
+_ITEM: Final = _words(
+    "item itemid iid movie movieid product productid sku asin parentasin article articleid news "
+    "newsid song songid track trackid artist artistid book bookid video videoid content contentid "
+    "recipe recipeid ticker stockcode game gameid business businessid film filmid anime animeid "
+    "artikel artikelnummer artikelnr produkt produit articulo producto 商品 商品id 物品"
+)
+
+LOG_NAMES: Final[dict[str, Sequence[str]]] = {
+    Column.USER: _USER,
+    Column.ITEM: _ITEM,
+    Column.TIME: _words(
+        "time timestamp timestampms ts datetime date eventtime createdat unixreviewtime reviewtime "
+        "invoicedate orderdate purchasedate transactiondate datum zeit zeitpunkt bestelldatum "
+        "fecha 时间 日期"
+    ),
+    Column.FEEDBACK: _words(
+        "feedback event eventtype action behavior behaviour interaction behaviortype 行为"
+    ),
+    Column.VALUE: _words(
+        "value rating score stars overall preference label click clicked bewertung note 评分"
+    ),
+    Column.COUNT: _words("count plays playcount listens quantity menge anzahl"),
+    Column.SESSION: _words("session sessionid invoiceno orderid transactionid basketid"),
+    Column.IMPRESSION: _words("impression impressionid"),
+    Column.POSITION: _words("position slot rank"),
+    Column.PROPENSITY: _words("propensity propensityscore pscore"),
+    Column.CANDIDATES: _words("candidates candidateset impressions"),
+}
+"""Names by which each column of a log is recognised, in order of preference. Case, blanks,
+underscores, hyphens and dots do not count: ``userId``, ``user_id`` and ``User ID`` are one name."""
+
+CATALOG_NAMES: Final[dict[str, Sequence[str]]] = {
+    Column.ITEM: [*_ITEM, "id"],
+    Column.TITLE: _words(
+        "title name movietitle itemtitle itemname producttitle productname headline description "
+        "titel bezeichnung titre titulo 标题 名称"
+    ),
+    Column.TEXT: ["text"],
+}
+"""Names of the columns of an item table; all others are attributes."""
+
+USER_NAMES: Final[dict[str, Sequence[str]]] = {Column.USER: [*_USER, "id"]}
+"""Names of the columns of a user table; all others are attributes."""
+
+_KNOWN: Final = {name for n in (LOG_NAMES, CATALOG_NAMES) for names in n.values() for name in names}
+
+
+def match_columns(
+    found: Sequence[str],
+    names: Mapping[str, Sequence[str]],
+    given: Mapping[str, str] | None,
+    required: Sequence[str],
+    problems: Problems,
+    likely: Callable[[Mapping[str, str]], str] = lambda matched: "Rename the one that it is.",
+    shown: str | None = None,
+) -> dict[str, str]:
+    """Find the file's column for each canonical column.
+
+    :param found: the file's columns.
+    :param names: ``LOG_NAMES``, ``CATALOG_NAMES`` or ``USER_NAMES``.
+    :param given: canonical name to file name or position, used before recognition.
+    :param required: canonical columns that must be there.
+    :param problems: receives a sentence for each column that is missing, unknown or there twice.
+    :param likely: gives the sentence that says which column may be the missing one.
+    :param shown: the columns as a message lists them, by default by their names.
+    :returns: canonical name to file name.
+    """
+    has = shown or ", ".join(f"'{name}'" for name in found) or "no columns"
+    for name, times in Counter(found).items():
+        if times > 1:
+            problems.add(
+                f"The column '{name}' is there {times} times; give each column a name of its own."
+            )
+    matched: dict[str, str] = {}
+    for canonical, name in (given or {}).items():
+        at = int(name) - 1 if name.isdecimal() else -1
+        if canonical not in names:
+            problems.add(f"'{canonical}' is none of the columns {', '.join(names)}.")
+        elif name in found or 0 <= at < len(found):
+            matched[canonical] = name if name in found else found[at]
+        else:
+            problems.add(f"There is no column '{name}' (named as {canonical}); there are {has}.")
+    taken = set(matched.values())
+    plain = {_plain(name): name for name in reversed(found) if name not in taken}
+    missing = []
+    for canonical in [name for name in names if name not in (given or {})]:
+        known = next((plain[alias] for alias in names[canonical] if alias in plain), None)
+        if known is not None:
+            matched[canonical] = known
+        elif canonical in required:
+            missing.append(canonical)
+    for canonical in missing:
+        problems.add(f"No column was recognised as {canonical}; there are {has}. {likely(matched)}")
+    return matched
+
+
+def _plain(name: str) -> str:
+    return _MARKS.sub("", name).lower()
+
+
+def looks_like_data(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first of the rows holds values, as all others do, and does not name the columns.
+
+    That is where a field of it comes again in its column, or where no name is known and one is a
+    number or a time, or has letters and digits in the places of all other values of its column.
+    """
+    first, others = (list(rows[0]), rows[1:]) if rows else ([], [])
+    columns = [
+        [row[at] for row in others if len(row) == len(first) and list(row) != first]
+        for at in range(len(first))
+    ]
+    if any(field and field in column for field, column in zip(first, columns, strict=True)):
+        return True
+    numbers = [str(number) for number in range(len(first))]
+    if any(_plain(name) in _KNOWN for name in first) or numbers in (first, ["0", *first[1:]]):
+        return False
+    if any(_NUMBER.match(field.strip()) or looks_like_times([field]) for field in first):
+        return True
+    return any(
+        len(c) > 1 and re.search(r"\d", field) and {_shape(value) for value in c} == {_shape(field)}
+        for field, c in zip(first, columns, strict=True)
+    )
+
+
+def _shape(value: str) -> str:
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", value))
+
+
+def likely_columns(
+    rows: pl.DataFrame, matched: Mapping[str, str], names: Mapping[str, object]
+) -> dict[str, str]:
+    """Say which columns may be those of a log or a table, by what they hold.
+
+    In a log users repeat over items and items over users, and neither tells the other; in a table
+    every row has another id.
+
+    :param rows: some rows, as strings or with their types.
+    :param matched: what is known, which stays.
+    :param names: such as ``LOG_NAMES``.
+    :returns: canonical name to column, for what is known and what is likely.
+    """
+    texts = {c.name: c.cast(pl.String).drop_nulls() for c in rows if not c.dtype.is_nested()}
+    texts = {name: text for name, text in texts.items() if len(text)}
+    found = dict(matched)
+    taken = set(matched.values())
+    times = [
+        name
+        for name, text in texts.items()
+        if name not in taken and looks_like_times(text.head(100).to_list())
+    ]
+    if Column.TIME in names and Column.TIME not in found and times:
+        found[Column.TIME] = times[0]
+    kinds = {name: text.n_unique() for name, text in texts.items() if name not in times}
+    if Column.TIME not in names:
+        unique = [name for name, count in kinds.items() if count == len(texts[name])]
+        words = [n for n in kinds if texts[n].str.contains(" ").sum() > len(texts[n]) / 2]
+        key = next(iter(names if Column.USER in names else [Column.ITEM]))
+        ids = [n for n in unique if n not in words and key not in found]
+        found |= {key: ids[0]} if ids else {}
+        if Column.TITLE in names and Column.TITLE not in found and words:
+            found[Column.TITLE] = words[0]
+        return found
+    is_marked = {n: text.str.contains(r"-[01]( \S+-[01])*$").all() for n, text in texts.items()}
+    marked = [name for name in kinds if is_marked[name] and name not in taken]
+    if marked and not {Column.ITEM, Column.CANDIDATES} & {*found}:
+        found[Column.CANDIDATES] = marked[0]
+    number = {n: texts[n].cast(pl.Float64, strict=False).null_count() == 0 for n in kinds}
+    few = [n for n, count in kinds.items() if count <= max(2, min(12, len(texts[n]) // 3))]
+    ids = [
+        n
+        for n in kinds
+        if (not number[n] or texts[n].str.contains(r"^-?\d+(\.0)?$").all())
+        and texts[n].str.count_matches(" ").sum() < 1.5 * len(texts[n])
+        and (n not in taken or n in (matched.get(Column.USER), matched.get(Column.ITEM)))
+        and n not in marked
+    ]
+    many = [name for name in ids if name not in few or name in taken]
+    found |= _likely_pair(rows, many if len(many) > 1 else ids, kinds, matched)
+    if Column.CANDIDATES in found and Column.ITEM not in matched:
+        found.pop(Column.ITEM, None)
+    rest = [n for n in kinds if n in few and n not in found.values()]
+    values = [n for n in rest if number[n] and texts[n].cast(pl.Float64).is_between(-10, 100).all()]
+    words = [n for n in rest if not number[n] and _hints(n, _KINDS)]
+    for role, columns in ((Column.VALUE, values), (Column.FEEDBACK, words)):
+        if role not in found and columns and kinds[columns[0]] > 1:
+            found[role] = columns[0]
+    return {name: found[name] for name in names if name in found}
+
+
+def _likely_pair(
+    rows: pl.DataFrame, ids: Sequence[str], kinds: Mapping[str, int], matched: Mapping[str, str]
+) -> dict[str, str]:
+    """Say which two columns may be users and items."""
+    again = [name for name in ids if kinds[name] < rows.height] or ids
+    best, pair = -1.0, dict[str, str]()
+    for user, item in permutations(ids[:10], 2):
+        if user not in again or user != matched.get(Column.USER, user):
+            continue
+        if item != matched.get(Column.ITEM, item):
+            continue
+        pairs = rows.select(pl.struct(user, item).n_unique()).item()
+        # Where one column tells the other, both say the same thing.
+        score = pairs / max(kinds[user], kinds[item]) + min(kinds[user], kinds[item]) / rows.height
+        score += 9 * (_hints(user, _USER) + _hints(item, _ITEM))
+        if (score := score + (ids.index(user) < ids.index(item))) > best:
+            best, pair = score, {Column.USER: user, Column.ITEM: item}
+    return pair
+
+
+def _hints(name: str, words: Sequence[str]) -> bool:
+    return any(len(word) > 3 and word in _plain(name) for word in words)

@@ -1,0 +1,65 @@
+"""Files of one JSON object a line; every faulty line is named."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from lightrec.data.readers.text import open_text
+from lightrec.data.schema import NAMED, Place, Problems, Table
+from lightrec.errors import DataError
+
+
+class JsonTable(Table):
+    """A file of one JSON object a line, compressed or not: its columns and their values.
+
+    :raises DataError: if it is missing, not readable, or has lines that are no JSON objects.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        text, encoding = open_text(path)
+        self.form = f"JSON lines, {encoding}"
+        if bytes(text[:64]).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"[":
+            raise DataError(
+                "The file is one JSON list, and a line for each object is needed; write it so, for "
+                "example with `jq -c '.[]' OLD > NEW.jsonl`.",
+                path,
+            )
+        try:
+            self._rows = pl.read_ndjson(bytes(text), infer_schema_length=None)
+        except pl.exceptions.PolarsError as error:
+            self._refuse(bytes(text), error)
+        self.names = self._rows.columns
+
+    def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
+        """Read some columns with their types; an empty text is null.
+
+        :param problems: receives a sentence for each column of objects, which is left out.
+        """
+        usable = []
+        for name in dict.fromkeys(names):
+            dtype = self._rows.schema[name]
+            if isinstance(dtype.inner if isinstance(dtype, pl.List) else dtype, pl.Struct):
+                problems.add(f"Column '{name}' holds objects, which have no place in a table.")
+            else:
+                usable.append(name)
+        return self._rows.select(usable), Place(self.path, "Line")
+
+    def _refuse(self, text: bytes, error: Exception) -> None:
+        """Name the lines that are no JSON objects."""
+        problems, faults, count = Problems(self.path), list[str](), 0
+        for number, line in enumerate(text.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+            try:
+                good = not line.strip() or isinstance(json.loads(line), dict)
+            except ValueError:
+                good = False
+            if not good:
+                count += 1
+                if count <= NAMED:
+                    faults.append(f'Line {number} is no JSON object, such as {{"user": 1}}.')
+        problems.add_places(faults, count)
+        if not count:
+            problems.add(f"The lines have no columns in common ({str(error).splitlines()[0]}).")
+        problems.check()
