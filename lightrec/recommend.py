@@ -1,19 +1,21 @@
 """Recommending with a finished run: for a known person, a new one, or everybody."""
 
-import difflib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, reduce
+from operator import or_
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
 
+from lightrec.data import filters
 from lightrec.data.attributes import user_features
 from lightrec.data.domain import eligible
+from lightrec.data.names import Names, no_such
 from lightrec.data.sequences import Rows, Sequences, padded
 from lightrec.data.store import TEST, EventStore
 from lightrec.errors import RecipeError, RunError
@@ -29,6 +31,18 @@ from lightrec.ranking.scorers import ItemScorer
 from lightrec.run import Run
 
 Placed = Callable[[Tensor, Tensor], Tensor]
+
+
+class Allowed(NamedTuple):
+    """What may come at all.
+
+    :param items: (N + 1,) bool.
+    :param account: how many items each condition leaves, as the begin of a sentence; empty where
+        there is no condition.
+    """
+
+    items: Tensor
+    account: str
 
 
 class Recommender:
@@ -67,11 +81,11 @@ class Recommender:
         self,
         user: str | int | None = None,
         *,
-        history: Sequence[str] | None = None,
+        history: str | Sequence[str] | None = None,
         profile: Mapping[str, object] | None = None,
         k: int = 10,
-        exclude: Sequence[str] = (),
-        only: Sequence[str] = (),
+        exclude: str | Sequence[str] = (),
+        only: str | Sequence[str] = (),
         new: int = 0,
         explore: float = 0.0,
         seed: int = 0,
@@ -82,16 +96,18 @@ class Recommender:
         on the error output says why a list is empty.
 
         :param user: a user id of the log.
-        :param history: titles or item ids, oldest first: of somebody who is not in the log, or with
-            a user what came after their events in it. Where it is empty and there is no profile,
-            recently popular items are recommended that differ from each other.
+        :param history: titles or item ids, oldest first, see :mod:`lightrec.data.names`: of
+            somebody who is not in the log, or with a user what came after their events in it.
+            Where it is empty and there is no profile, recently popular items are recommended that
+            differ from each other.
         :param profile: in place of a user, with a history or without: values of the user table's
             attributes, which the domain is asked about; all others are null. Without a history,
             items are ranked by what people with such attributes choose, where the run has an item
             model ``Demographic``.
         :param k: how many items at most.
-        :param exclude: titles, item ids or ``attribute=value`` that may not come.
-        :param only: if given, nothing but these may come.
+        :param exclude: what may not come: titles, item ids or conditions such as
+            ``genres=Horror and year<1990``; see :mod:`lightrec.data.filters`. One or several.
+        :param only: if given, nothing but what is one of these may come.
         :param new: how many of the last places are reserved for items without events, which are
             ranked by their texts; where there are fewer of them, the others keep the places.
         :param explore: in place of ``new``: the probability with which each place is a new item's,
@@ -107,21 +123,22 @@ class Recommender:
             raise RecipeError("Give a user of the log, or a history, a profile or both of these.")
         if user is not None and profile is not None:
             raise RecipeError("A user of the log has a profile there: give one or the other.")
+        given = [self.item(name) for name in _several(history or ())]
         if user is None:
-            items = torch.tensor([[self.item(name) for name in history or ()]], dtype=torch.long)
+            items = torch.tensor([given], dtype=torch.long)
             known, person = {Key.HISTORY: items}, self._person(profile or {})
             if profile:
                 known[Key.PROFILE] = user_features(self.store)[0](person)
         elif (row := self._rows.get(str(user))) is not None:
             known, person = self._events([row], *self._whole), self.store.users[[row]]
-            known = self._with_more(known, [self.item(name) for name in history or ()])
+            known = self._with_more(known, given)
         else:
             raise RecipeError(
                 f"There is no user {user!r} in {self.run.folder('data')}. "
                 "For a person who is not in the log, give a history of titles or a profile."
             )
         asked = self._allowed(exclude, only)
-        allowed = self._eligible(person, asked)
+        allowed = self._eligible(person, asked.items)
         placed = self._placed(k, new, explore, seed)
         told = Key.USER in known or Key.PROFILE in known
         if known[Key.HISTORY].any():
@@ -134,19 +151,20 @@ class Recommender:
             self.ranked_by = "popularity"
             items, scores = self._popular(allowed[0], k)
         if not items.any():
-            why = "the person has seen all that may be shown"
+            why = f"the person has seen all {int(allowed.sum())} items that may be shown"
             if not allowed.any():
-                domain = self.run.domain.name
-                why = f"the domain {domain} allows this person none of the {int(asked.sum())} items"
-            print(f"The list is empty: {why}.", file=sys.stderr)
+                count, domain = int(asked.items.sum()), self.run.domain.name
+                why = f"the domain {domain} allows this person none of the {count} items"
+            account = f"{asked.account}; " if asked.account else ""
+            print(f"The list is empty: {account}{why}.", file=sys.stderr)
         return self._table(items, scores)[1]
 
     def recommend_all(
         self,
         *,
         k: int = 10,
-        exclude: Sequence[str] = (),
-        only: Sequence[str] = (),
+        exclude: str | Sequence[str] = (),
+        only: str | Sequence[str] = (),
         new: int = 0,
         explore: float = 0.0,
         seed: int = 0,
@@ -169,54 +187,35 @@ class Recommender:
             users = self.store.users[rows]
             events = self._events(rows, log, ends)
             which, table = self._table(
-                *self._best(self.model, events, self._eligible(users, allowed), k, placed)
+                *self._best(self.model, events, self._eligible(users, allowed.items), k, placed)
             )
             known = pl.Series(Column.KNOWN_EVENTS, (ends - log.offsets[:-1])[rows][which])
             yield table.select(users[Column.USER][which], pl.all(), known)
 
-    def item(self, name: str) -> int:
-        """Find an item by id or title; case does not count, and a beginning is enough if unique.
+    def item(self, name: str | int) -> int:
+        """Find an item by its id or its title, however it is written; see
+        :mod:`lightrec.data.names`.
 
         :returns: its index, 1 to N.
         :raises RecipeError: where none or several fit.
         """
-        ids = self.catalog[Column.ITEM]
-        titles = self.catalog[Column.TITLE].str.to_lowercase()
-        wanted = str(name).lower()
-        for match in (titles == wanted, ids == str(name), titles.str.starts_with(wanted)):
-            rows = match.arg_true().to_list()
-            if len(rows) == 1:
-                return rows[0] + 1
-            if rows:
-                some = ", ".join(f"{self.catalog[Column.TITLE][r]} (id {ids[r]})" for r in rows[:5])
-                raise RecipeError(f"{name!r} fits several items: {some}. Give one's id instead.")
-        raise self._unknown(f"item {name!r}", wanted, titles)
+        return self.names.find(str(name)) + 1
 
-    def _unknown(self, what: str, wanted: str, known: Iterable[str]) -> RecipeError:
-        near = difflib.get_close_matches(wanted, [*known], n=3, cutoff=0.5)
-        hint = f" Did you mean: {', '.join(near)}?" if near else ""
-        return RecipeError(f"There is no {what} in {self.run.folder('data')}.{hint}")
+    @cached_property
+    def names(self) -> Names:
+        """The items by their names."""
+        return Names.of(self.store)
 
     def _person(self, profile: Mapping[str, object]) -> pl.DataFrame:
         """Give the row of a user table for a person of whom nothing but a profile is known."""
         people = self.store.users
         person = people.clear(1)
+        kinds = self.store.user_kinds
         for name, value in profile.items():
-            if name not in people.columns or name == Column.USER:
-                known = [column for column in people.columns if column != Column.USER]
-                raise self._unknown(f"user attribute {name!r}", name, known)
-            listed = isinstance(people[name].dtype, pl.List)
-            column = people[name].explode() if listed else people[name]
-            found = column.drop_nulls().unique()
-            texts = found.cast(pl.String)
-            fitting = found.filter(texts.str.to_lowercase() == str(value).lower())
-            if fitting.is_empty() and column.dtype.is_numeric():
-                # A number need not be in the log.
-                fitting = pl.Series([str(value)]).cast(column.dtype, strict=False).drop_nulls()
-            if fitting.is_empty():
-                raise self._unknown(f"{name} {value!r} of a user", str(value), texts.sort())
-            chosen = fitting.head(1).implode() if listed else fitting.head(1)
-            person = person.with_columns(chosen.alias(name))
+            if name not in kinds:
+                raise RecipeError(no_such("an attribute of the users", name, kinds))
+            given = filters.as_value(people[name], kinds[name], value)
+            person = person.with_columns(pl.Series(name, [given], people.schema[name]))
         return person
 
     @cached_property
@@ -254,32 +253,39 @@ class Recommender:
             for name, table in known.items()
         }
 
-    def _select(self, wish: str) -> Tensor:
-        """Give ``(N,)`` bool: the items that are meant."""
-        column, equals, value = wish.partition("=")
-        if not equals or column not in self.catalog.columns:
-            return torch.arange(1, self.catalog.height + 1) == self.item(wish)
-        series, value = self.catalog[column], value.lower()
-        if isinstance(series.dtype, pl.List):
-            each = pl.element().cast(pl.String).str.to_lowercase()
-            match = series.list.eval(each == value).list.any()
-        else:
-            text = series.cast(pl.String).str.to_lowercase()
-            whole = series.dtype.is_numeric()
-            match = text == value if whole else text.str.contains(value, literal=True)
-        return torch.tensor(match.fill_null(False).to_list())
+    def _allowed(self, exclude: str | Sequence[str], only: str | Sequence[str]) -> Allowed:
+        """Give which items may come at all.
 
-    def _allowed(self, exclude: Sequence[str], only: Sequence[str]) -> Tensor:
-        """Give ``(N + 1,)`` bool: which items may come at all."""
-        allowed = torch.ones(self.store.num_items + 1, dtype=torch.bool)
-        allowed[0] = False
-        if only:
-            allowed[1:] = torch.stack([self._select(wish) for wish in only]).any(dim=0)
-        for wish in exclude:
-            allowed[1:] &= ~self._select(wish)
-        if not allowed.any():
-            raise RecipeError("Nothing is left to recommend: --only and --exclude rule out all.")
-        return allowed
+        :raises RecipeError: where none may, with how many items each condition leaves.
+        """
+        left = pl.repeat(True, self.store.num_items, eager=True)
+        account: list[str] = []
+
+        def leave(said: str, mask: pl.Series) -> pl.Series:
+            rest = left & mask
+            account.append(f"{said} leaves {rest.sum():,} {'of them' if account else 'items'}")
+            return rest
+
+        wanted = [self._wish(wish) for wish in _several(only)]
+        if len(wanted) == 1:
+            for part in wanted[0].parts or wanted:
+                left = leave(part.text, part.mask(self.catalog))
+        elif wanted:
+            masks = [wish.mask(self.catalog) for wish in wanted]
+            left = leave(" or ".join(wish.text for wish in wanted), reduce(or_, masks))
+        for wish in map(self._wish, _several(exclude)):
+            left = leave(f"without {wish.text}", ~wish.mask(self.catalog))
+        if not left.any():
+            raise RecipeError(f"Nothing is left to recommend: {', '.join(account)}.")
+        items = torch.from_numpy(np.append(False, left.to_numpy()))
+        return Allowed(items, ", ".join(account))
+
+    def _wish(self, wish: str) -> filters.Filter:
+        """Read a condition, or a title or id, which counts as a condition on the id."""
+        if filters.looks_like_one(wish) and not self.names.exactly(wish):
+            return filters.parse(wish, self.catalog, self.store.item_kinds)
+        row = self.names.find(wish)
+        return filters.Filter(wish, pl.col(Column.ITEM) == self.names.ids[row])
 
     def _eligible(self, people: pl.DataFrame, allowed: Tensor) -> Tensor:
         """Take from ``allowed`` (N + 1,) what the domain forbids people: ``(B, N + 1)`` bool."""
@@ -393,6 +399,11 @@ class Earlier:
             known = None
         raw = policy.scores(session_start(seen, known))
         return raw[:, self.items].masked_fill(self.items == PADDING, -torch.inf)
+
+
+def _several(texts: str | Sequence[str]) -> Sequence[str]:
+    """Take one text for a list of one, and not for its letters."""
+    return [texts] if isinstance(texts, str) else texts
 
 
 load = Recommender

@@ -60,7 +60,7 @@ def test_only_and_exclude(recommender):
     assert lamps.height == 12
     assert all(title.startswith("lamp") for title in lamps["title"])
     less = recommender.recommend(
-        history=[], k=100, only=["kind=lamp"], exclude=["lamp number 3", "i25"]
+        history=[], k=100, only="kind=Lamp", exclude=["lamp number 3", "i25"]
     )
     assert set(lamps["item"]) - set(less["item"]) == {"i27", "i25"}
 
@@ -69,15 +69,38 @@ def test_only_and_exclude(recommender):
     ("arguments", "told"),
     [
         ({"user": "nobody"}, "no user 'nobody'"),
-        ({"history": ["lamp nmber 3"]}, "Did you mean: lamp number 3"),
-        ({"history": ["lamp"]}, "fits several items"),
-        ({"history": [], "only": ["kind=sword"]}, "Nothing is left"),
+        ({"history": ["lamp nmber 33"]}, "no item 'lamp nmber 33'. Did you mean lamp number 3, id"),
+        ({"history": "lamp"}, "fits several items: lamp number .*, id i.*; and 7 others. Give"),
+        ({"history": [], "only": ["kind=lmap"]}, "'lmap' is not a value of 'kind'. Did .* 'lamp'"),
+        ({"history": [], "only": "knd=lamp"}, "'knd' is not an attribute .* mean 'kind'"),
+        (
+            {"history": [], "only": "kind=lamp and kind!=lamp"},
+            "Nothing is left to recommend: kind=lamp leaves 12 items, kind!=lamp leaves 0 of them.",
+        ),
+        (
+            {
+                "history": [],
+                "only": ["kind=tea", "lamp number 3"],
+                "exclude": "kind in (tea, lamp)",
+            },
+            "kind=tea or lamp number 3 leaves 13 items, without kind in .tea, lamp. leaves 0 of",
+        ),
         ({}, "a user of the log, or a history, a profile or both"),
     ],
 )
 def test_mistakes_are_told(recommender, arguments, told):
     with pytest.raises(RecipeError, match=told):
         recommender.recommend(**arguments)
+
+
+def test_an_empty_list_says_why(recommender, capsys):
+    table = recommender.recommend(history="lamp nmber 3", only="LAMP NUMBER 3")
+    assert table.is_empty()
+    assert capsys.readouterr().err.splitlines() == [
+        "'lamp nmber 3' is taken as lamp number 3.",
+        "The list is empty: LAMP NUMBER 3 leaves 1 items; the person has seen all 1 items that may "
+        "be shown.",
+    ]
 
 
 def test_the_command_prints_a_table_and_writes_files(tiny_run, tmp_path, capsys):

@@ -42,12 +42,13 @@ def recommend(
       lightrec recommend runs/video --user 42 --history "Fargo"
       lightrec recommend runs/video --profile age=30 occupation=writer
       lightrec recommend runs/video --user 42 --exclude "Star Wars" genres=Horror
-      lightrec recommend runs/video --history "Fargo" --only genres=Comedy
+      lightrec recommend runs/video --history "Fargo" --only "genres=Comedy and year>=1996"
       lightrec recommend runs/video --user 42 --new 2
       lightrec recommend runs/video --all --out recs.parquet
       lightrec recommend runs/video --all --before test --out recs.parquet
 
-    --exclude and --only take titles, item ids, or ATTRIBUTE=VALUE of the item table.
+    --exclude and --only take titles, item ids, or conditions on attributes of the items, joined
+    by and, or, not; put each in quotes. Titles need not be written exactly.
 
     :param run: a run folder, such as runs/video.
     :param user: a user id of the log.
@@ -59,8 +60,8 @@ def recommend(
     :param k: how many items.
     :param by: what ranks: the policy (the long run) or the blend (the next event); by default
         the one that the run's evaluation favours.
-    :param exclude: never these.
-    :param only: nothing but these.
+    :param exclude: nothing that is one of these.
+    :param only: nothing but what is one of these.
     :param new: last places kept for items without events.
     :param explore: in place of --new: the probability of each place to be an item's without
         events.

@@ -1,7 +1,32 @@
-"""Names as people write them, and what they may have meant."""
+"""Names as people write them: which item a title or an id means, and what may have been meant.
+
+Case, accents, punctuation, years and articles (English, German, French, Spanish and Italian ones,
+in front or behind) do not count where what is left names one item, such as ``rock, the (1996)``.
+"""
 
 import difflib
+import sys
 from collections.abc import Iterable
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from lightrec.data.store import EventStore
+from lightrec.errors import RecipeError
+from lightrec.keys import Column
+
+_ARTICLES: Final = (
+    "the|a|an|der|die|das|den|dem|des|ein|eine|le|la|les|l|un|une|el|los|las|una|il|lo|gli"
+)
+_YEAR: Final = r"\s*\((\d{4})(?:[-–]\d{0,4})?\)\s*$"
+_TRAILING_YEAR: Final = r"^(.*\S)\s+(\d{4})$"
+_BEHIND: Final = rf"(?i)^(.+?),\s+({_ARTICLES})'?((?:\s*\(.*\))?)$"
+_IN_FRONT: Final = rf"^(?:{_ARTICLES}) (.+)$"
+_NUMERAL: Final = r"\b(\d+|[ivx]+)\b"
+_SHOWN: Final = 5
 
 
 def no_such(what: str, name: str, known: Iterable[str]) -> str:
@@ -18,3 +43,170 @@ def no_such(what: str, name: str, known: Iterable[str]) -> str:
         some = ", ".join(names[:20]) or "none"
         hint = f"There are {some}{', …' if len(names) > 20 else ''}."
     return f"{name!r} is not {what}. {hint}"
+
+
+class Names:
+    """The items of a log by their names.
+
+    :param items: a catalog: ``item``, ``title`` (which may be null) and perhaps ``year``.
+    :param popularity: (N,) by which equally likely items are ordered.
+    """
+
+    def __init__(self, items: pl.DataFrame, popularity: npt.ArrayLike | None = None) -> None:
+        self.ids = items[Column.ITEM]
+        self.titles = items[Column.TITLE].fill_null(self.ids)
+        self.popularity = (
+            np.zeros(len(items)) if popularity is None else np.asarray(popularity, float)
+        )
+        years = items["year"] if "year" in items.columns else pl.Series([None] * len(items))
+        self._years = years.cast(pl.Int64, strict=False)
+
+    @classmethod
+    def of(cls, store: EventStore) -> "Names":
+        """Give the names of a prepared log's items."""
+        return cls(store.catalog, store.popularity()[1:])
+
+    def exactly(self, name: str) -> list[int]:
+        """Give the rows that have a name as their id, or else as their title, whatever its case."""
+        found: list[int] = []
+        for names, asked in (
+            (self.ids, name),
+            (self.titles, name),
+            (self._lower, name.lower()),
+        ):
+            found = found or (names == asked).arg_true().to_list()
+        return found
+
+    def find(self, name: str) -> int:
+        """Give the row of the item that is meant, 0 to N - 1.
+
+        What is taken for a misspelt name or a beginning is said on the error output.
+
+        :raises RecipeError: where none is, or several may be, with the likeliest first.
+        """
+        name = str(name)
+        if rows := self.exactly(name) or self._alike(name):
+            return self._one(name, rows)
+        row = self._beginning(name)
+        row = self._misspelt(name) if row is None else row
+        if row is None:
+            near = self._likeliest(name)
+            hint = f" Did you mean {'; '.join(map(self.shown, near))}?" if near else ""
+            raise RecipeError(f"There is no item {name!r}.{hint}")
+        print(f"{name!r} is taken as {self.shown(row, False)}.", file=sys.stderr)
+        return row
+
+    def shown(self, row: int, with_id: bool = True) -> str:
+        """Write an item as ``Toy Story (1995), id 1``."""
+        title, year = self.titles[row], self._years[row]
+        title += f" ({year})" if year is not None and f"({year})" not in title else ""
+        return f"{title}, id {self.ids[row]}" if with_id and title != self.ids[row] else title
+
+    @cached_property
+    def _lower(self) -> pl.Series:
+        return self.titles.str.to_lowercase()
+
+    @cached_property
+    def _keys(self) -> pl.DataFrame:
+        """The titles without what does not count; see :func:`_plain`."""
+        keys = _plain(self.titles)
+        return keys.with_columns(pl.coalesce(pl.col("year"), self._years).alias("year"))
+
+    def _alike(self, name: str) -> list[int]:
+        """Give the rows whose titles differ in nothing that counts."""
+        asked = _asked(name)
+        for key in ("whole", "bare", "outer", "inner"):
+            for row in asked.iter_rows(named=True):
+                match = self._keys[key] == row["whole" if key == "whole" else "bare"]
+                if row["year"] is not None:
+                    match &= self._keys["year"].eq_missing(row["year"])
+                if rows := match.arg_true().to_list():
+                    return rows
+        return []
+
+    def _one(self, name: str, rows: list[int]) -> int:
+        if len(rows) == 1:
+            return rows[0]
+        rows.sort(key=lambda row: -self.popularity[row])
+        some = "; ".join(map(self.shown, rows[:_SHOWN]))
+        more = f"; and {len(rows) - _SHOWN} others" if len(rows) > _SHOWN else ""
+        raise RecipeError(
+            f"{name!r} fits several items: {some}{more}. Give the id of one, or its whole title."
+        )
+
+    def _beginning(self, name: str) -> int | None:
+        asked = _asked(name).row(0, named=True)
+        if asked["year"] is not None:
+            return None
+        for key in dict.fromkeys([asked["whole"], asked["bare"]]):
+            match = self._keys.select(
+                pl.any_horizontal(pl.col("whole", "bare").str.starts_with(f"{key} "))
+            )
+            if rows := match.to_series().arg_true().to_list():
+                return self._one(name, rows)
+        return None
+
+    def _misspelt(self, name: str) -> int | None:
+        """Give the only row within one mistake per five letters whose numerals are the same."""
+        from rapidfuzz import process
+        from rapidfuzz.distance import OSA
+
+        asked = _asked(name).row(-1, named=True)
+        for column in ("whole", "bare"):
+            key, keys = asked[column], self._keys[column].to_list()
+            most = max(len(key) // 5, 1) if len(key) >= 4 else 0
+            near = process.extract(key, keys, scorer=OSA.distance, limit=2, score_cutoff=most)
+            if near and (len(near) == 1 or near[0][1] < near[1][1]):
+                row: int = near[0][2]
+                one, other = pl.Series([key, keys[row]]).str.extract_all(_NUMERAL).to_list()
+                if one == other and asked["year"] in (None, self._keys["year"][row]):
+                    return row
+        return None
+
+    def _likeliest(self, name: str) -> list[int]:
+        from rapidfuzz import fuzz, process
+
+        keys, key = self._keys["whole"].to_list(), _asked(name)["whole"][-1]
+        found = process.extract(key, keys, scorer=fuzz.WRatio, limit=50, score_cutoff=60)
+        found.sort(key=lambda each: (-round(each[1]), -self.popularity[each[2]]))
+        return [row for _, score, row in found[:_SHOWN] if score > found[0][1] - 10]
+
+
+def _asked(name: str) -> pl.DataFrame:
+    """Give the ways in which a name can be read: a year at its end may be part of the title."""
+    readings = _plain(pl.Series([name]))
+    parts = pl.Series([name]).str.extract_groups(_TRAILING_YEAR).struct
+    if parts.field("1")[0] is None:
+        return readings
+    dated = _plain(parts.field("1")).with_columns(parts.field("2").cast(pl.Int64).alias("year"))
+    return pl.concat([readings, dated])
+
+
+def _plain(titles: pl.Series) -> pl.DataFrame:
+    """Take from titles what does not count.
+
+    :returns: ``whole``: with its article in front; ``bare``: without it; ``outer`` and ``inner``:
+        bare, outside and inside parentheses, null where there are none; ``year``: in parentheses.
+    """
+    base = titles.str.replace(_YEAR, "")
+    parts = base.str.extract_groups(r"^(.+?)\s*\((.+)\)$").struct
+    whole = _letters(base)
+    return pl.DataFrame(
+        {
+            "whole": whole,
+            "bare": whole.str.replace(_IN_FRONT, "${1}"),
+            "outer": _letters(parts.field("1")).str.replace(_IN_FRONT, "${1}"),
+            "inner": _letters(parts.field("2")).str.replace(_IN_FRONT, "${1}"),
+            "year": titles.str.extract(_YEAR).cast(pl.Int64),
+        }
+    )
+
+
+def _letters(text: pl.Series) -> pl.Series:
+    """Bring a trailing article to the front, and leave lower-case letters and digits."""
+    moved = text.str.replace(_BEHIND, "${2} ${1}${3}").str.normalize("NFKD")
+    lower = moved.str.replace_all(r"\p{M}", "").str.to_lowercase().str.replace_all("ß", "ss")
+    lower = lower.str.replace_all("&", " and ", literal=True)
+    lower = lower.str.replace_all(r"\bl['’]", "l ").str.replace_all("['’`´]", "")
+    plain = lower.str.replace_all(r"[^\p{L}\p{N}]+", " ").str.strip_chars()
+    return plain.zip_with((plain != "").fill_null(True), text)

@@ -77,7 +77,11 @@ def converted(column: pl.Series, kind: Kind, place: Place, problems: Problems) -
         return _split(text)
     numbers = _numbers(text, True) if kind == "number" else None
     if kind == "date":
-        values = parse_times(text, "auto", place, Problems())
+        said = Problems()
+        values = parse_times(_unmissing(text), "auto", place, said)
+        if said and values.null_count() == len(values):  # such as that day and month are not clear
+            problems.sentences += said.sentences
+            return values
     elif numbers is not None:
         values = numbers
     else:  # one by one, to see which do not fit

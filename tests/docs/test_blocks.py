@@ -4,6 +4,7 @@ What a console prints is compared only where the page says so. Python keeps its 
 all blocks of a page work in one folder, which holds a finished run as the demo leaves it.
 """
 
+import json
 import shutil
 import tomllib
 from pathlib import Path
@@ -39,9 +40,14 @@ def demo_run(tiny_run, tmp_path_factory) -> Path:
     catalog = EventStore(run / "data").catalog
     films = list(FILMS.items())
     titles = [f for f, _ in films] + catalog["title"].to_list()[len(films) :]
-    kinds = [g for _, g in films] + ["Drama"] * (catalog.height - len(films))
-    catalog = catalog.with_columns(pl.Series("title", titles), pl.Series("genres", kinds))
+    genres = [[g] for _, g in films] + [["Drama"]] * (catalog.height - len(films))
+    catalog = catalog.with_columns(
+        pl.Series("title", titles), pl.Series("genres", genres), year=1996
+    )
     catalog.write_parquet(run / "data" / "catalog.parquet")
+    meta = json.loads((run / "data" / "meta.json").read_text())
+    meta["item_kinds"] |= {"genres": "list", "year": "number"}
+    (run / "data" / "meta.json").write_text(json.dumps(meta))
     users = pl.read_parquet(run / "data" / "users.parquet")
     users = users.with_columns(pl.col("user").str.strip_prefix("u"))
     users.write_parquet(run / "data" / "users.parquet")

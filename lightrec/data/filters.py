@@ -1,0 +1,369 @@
+"""One language to choose items by attributes: ``genres=Comedy and (year>=1996 or price<5)``.
+
+::
+
+    condition  = part {"or" part}
+    part       = single {"and" single}
+    single     = "not" single | "(" condition ")" | comparison
+    comparison = ATTRIBUTE ("=" | "!=" | "<" | "<=" | ">" | ">=") VALUE
+               | ATTRIBUTE ["not"] "in" "(" VALUE {"," VALUE} ")"
+
+Values are whole, and their case does not count; lists are compared by membership, numbers as
+numbers, and a date such as ``1996`` or ``1996-05`` is the whole year or month. A value with blanks
+needs no quotes up to the next ``and`` or ``or`` that begins a comparison; ``"…"`` and ``'…'`` take
+everything between them. ``missing`` stands for no value; any other comparison of a missing value is
+false, and its ``not`` therefore true.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import reduce
+from operator import and_, or_
+from typing import Final
+
+import polars as pl
+
+from lightrec.data.casts import parse_times
+from lightrec.data.names import no_such
+from lightrec.data.schema import Place, Problems
+from lightrec.data.types import Kind, recognised
+from lightrec.errors import RecipeError
+from lightrec.keys import Column
+
+_TOKEN: Final = re.compile(
+    r"""\s*(?:(?P<quoted>"[^"]*"|'[^']*')(?=[\s()<>=!,]|$)
+    |(?P<sign><=|>=|!=|==?|<|>)|(?P<mark>[(),])|(?P<word>(?:[^\s()<>=!,]|!(?!=))+))""",
+    re.VERBOSE,
+)
+_LOOKS: Final = re.compile(r"[<>=]|\bin\s*\(", re.IGNORECASE)
+_COMPARE: Final[Mapping[str, Callable[..., pl.Expr]]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_MISSING: Final = "missing"
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A condition on items.
+
+    :param text: as it was written.
+    :param expression: of bool, never null, for the table that it was parsed for.
+    :param parts: the conditions that must all hold; the condition itself if it is only one.
+    """
+
+    text: str
+    expression: pl.Expr
+    parts: "tuple[Filter, ...]" = ()
+
+    def mask(self, items: pl.DataFrame) -> pl.Series:
+        """Give the items that meet the condition: (N,) bool."""
+        return items.select(self.expression.alias("meets")).to_series()
+
+
+def looks_like_one(text: str) -> bool:
+    """Whether a text has a comparison, and so is a filter rather than a title."""
+    return bool(_LOOKS.search(text))
+
+
+def parse(text: str, items: pl.DataFrame, kinds: Mapping[str, Kind]) -> Filter:
+    """Read a condition on a table.
+
+    :param items: the table, whose values say what is misspelt.
+    :param kinds: the kind of each attribute, such as ``store.item_kinds``.
+    :raises RecipeError: where an attribute or a value is not there, or the text is no condition.
+    """
+    return _Parser(text, items, kinds).whole()
+
+
+@dataclass(frozen=True)
+class _Token:
+    kind: str
+    text: str
+    begin: int
+    end: int
+
+
+def _tokens(text: str) -> list[_Token]:
+    found, at = [], 0
+    text = text.rstrip()
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise RecipeError(f"In the filter {text!r}, I do not understand {text[at:]!r}.")
+        kind = match.lastgroup or ""
+        found.append(_Token(kind, match[kind], match.start(kind), match.end()))
+        at = match.end()
+    return found
+
+
+class _Parser:
+    """Recursive descent over the tokens of one text."""
+
+    def __init__(self, text: str, items: pl.DataFrame, kinds: Mapping[str, Kind]) -> None:
+        self.text, self.items = text, items
+        words: dict[str, Kind] = {Column.ITEM: "code", Column.TITLE: "words", Column.TEXT: "words"}
+        self.kinds = {n: k for n, k in (words | dict(kinds)).items() if n in items.columns}
+        self.tokens, self.at = _tokens(text), 0
+
+    def whole(self) -> Filter:
+        found = self.condition()
+        if self.at < len(self.tokens):
+            raise self.fault("I do not understand {}; join conditions by 'and' or 'or'")
+        return found
+
+    def condition(self) -> Filter:
+        return self.joined("or", or_, lambda: self.joined("and", and_, self.single))
+
+    def joined(
+        self, word: str, join: Callable[[pl.Expr, pl.Expr], pl.Expr], one: Callable[[], Filter]
+    ) -> Filter:
+        begin, found = self.at, [one()]
+        while self.take(word):
+            found.append(one())
+        if len(found) == 1:
+            return found[0]
+        expression = reduce(join, [each.expression for each in found])
+        return Filter(self.written(begin), expression, tuple(found) if word == "and" else ())
+
+    def single(self) -> Filter:
+        begin = self.at
+        if self.take("not"):
+            denied = self.single()
+            return Filter(self.written(begin), ~denied.expression)
+        if self.take("("):
+            inner = self.condition()
+            if not self.take(")"):
+                raise self.fault("a ')' is missing before {}")
+            return inner
+        return self.comparison()
+
+    def comparison(self) -> Filter:
+        begin = self.at
+        while self.kind() in ("word", "quoted") and not (
+            self.at > begin and (self.is_in(0) or (self.word() == "not" and self.is_in(1)))
+        ):
+            self.at += 1
+        name = self.written(begin).strip("\"'")
+        if self.at == begin:
+            raise self.fault("an attribute is expected in place of {}")
+        negated = self.word() == "not" and self.is_in(1)
+        self.at += negated
+        if self.is_in(0):
+            self.at += 2
+            values = [self.value(")", ",")]
+            while self.take(","):
+                values.append(self.value(")", ","))
+            if not self.take(")"):
+                raise self.fault("a ')' is missing before {}")
+            if negated:
+                found = reduce(and_, [self.compared(name, "!=", [value]) for value in values])
+            else:
+                found = self.compared(name, "=", values)
+        elif self.kind() == "sign":
+            sign = self.tokens[self.at].text.replace("==", "=")
+            self.at += 1
+            found = self.compared(name, sign, [self.value()])
+        else:
+            raise self.fault(
+                f"a comparison such as {name}=VALUE is expected, and {name!r} is followed by {{}}"
+            )
+        return Filter(self.written(begin), found)
+
+    def value(self, *ends: str) -> tuple[str, bool]:
+        """Give a value, and whether it was in quotes."""
+        begin, depth = self.at, 0
+        while self.at < len(self.tokens):
+            token = self.tokens[self.at]
+            if token.kind == "sign":
+                raise self.fault("a value is expected before {}; put it in quotes if it has signs")
+            if depth == 0 and (token.text in ends or token.text == ")"):
+                break
+            if depth == 0 and self.at > begin and self.begins_another():
+                break
+            depth += (token.text == "(") - (token.text == ")")
+            self.at += 1
+        if self.at == begin:
+            raise self.fault("a value is expected before {}")
+        if self.at == begin + 1 and self.tokens[begin].kind == "quoted":
+            return self.tokens[begin].text[1:-1], True
+        return self.written(begin), False
+
+    def begins_another(self) -> bool:
+        """Whether an ``and`` or ``or`` here joins a comparison, and is no word of the value."""
+        if self.word() not in ("and", "or"):
+            return False
+        for token in self.tokens[self.at + 1 :]:
+            if token.kind == "sign" or (token.kind == "mark" and token.text == "("):
+                return True
+            if token.kind == "mark" or token.text.lower() in ("and", "or"):
+                return False
+        return False
+
+    def compared(self, name: str, sign: str, values: Sequence[tuple[str, bool]]) -> pl.Expr:
+        """Compare an attribute with a value, or for ``=`` with any of several."""
+        column, name, kind = self.column(name)
+        found = []
+        for value, quoted in values:
+            if not quoted and value.lower() == _MISSING:
+                if sign not in ("=", "!="):
+                    raise self.refused(f"{name!r} can be =missing or !=missing, and not {sign}.")
+                null = column.is_null() if kind != "list" else column.list.len().fill_null(0) == 0
+                found.append(null if sign == "=" else ~null)
+            elif self.items.schema[name] == pl.Boolean:
+                if sign not in ("=", "!="):
+                    raise self.refused(f"{name!r} is true or false, which {sign} does not compare.")
+                found.append(_COMPARE[sign](column, as_boolean(name, value)))
+            elif kind == "number":
+                found.append(_COMPARE[sign](column, as_number(name, value)))
+            elif kind == "date":
+                found.append(self.dated(column, name, sign, value))
+            else:
+                found.append(self.worded(column, name, sign, value))
+        return reduce(or_, [each.fill_null(False) for each in found])
+
+    def column(self, name: str) -> tuple[pl.Expr, str, Kind]:
+        plain = {each.lower().replace("_", " "): each for each in self.kinds}
+        known = name if name in self.kinds else plain.get(name.lower().replace("_", " "))
+        if known is None:
+            raise self.refused(no_such("an attribute of the items", name, self.kinds))
+        return pl.col(known), known, self.kinds[known]
+
+    def dated(self, column: pl.Expr, name: str, sign: str, value: str) -> pl.Expr:
+        begin, end = as_times(name, value)
+        moment = column.cast(pl.Datetime("ms"))
+        if sign in ("=", "!="):
+            inside = (moment >= begin) & (moment < end)
+            return inside if sign == "=" else ~inside
+        last = end - timedelta(milliseconds=1)
+        return _COMPARE[sign](moment, last if sign in (">", "<=") else begin)
+
+    def worded(self, column: pl.Expr, name: str, sign: str, value: str) -> pl.Expr:
+        if sign not in ("=", "!="):
+            raise self.refused(
+                f"{name!r} holds words, and {sign} compares numbers and dates; use =, != or in."
+            )
+        values = self.items[name].explode() if self.kinds[name] == "list" else self.items[name]
+        wanted = matching(values, name, value)
+        if self.kinds[name] == "list":
+            has = column.list.eval(pl.element().is_in(wanted)).list.any()
+            has = pl.when(column.list.len() > 0).then(has)
+        else:
+            has = column.is_in(wanted)
+        return has if sign == "=" else ~has
+
+    def kind(self) -> str:
+        return self.tokens[self.at].kind if self.at < len(self.tokens) else ""
+
+    def word(self, ahead: int = 0) -> str:
+        """Give a word in lower case, or a mark; nothing for what is in quotes."""
+        if self.at + ahead >= len(self.tokens):
+            return ""
+        token = self.tokens[self.at + ahead]
+        return "" if token.kind == "quoted" else token.text.lower()
+
+    def is_in(self, ahead: int) -> bool:
+        return self.word(ahead) == "in" and self.word(ahead + 1) == "("
+
+    def take(self, word: str) -> bool:
+        found = self.word() == word
+        self.at += found
+        return found
+
+    def written(self, begin: int) -> str:
+        """Give the text from a token up to here."""
+        if begin == self.at:
+            return ""
+        return self.text[self.tokens[begin].begin : self.tokens[self.at - 1].end]
+
+    def fault(self, sentence: str) -> RecipeError:
+        here = repr(self.tokens[self.at].text) if self.at < len(self.tokens) else "its end"
+        return self.refused(f"{sentence.format(here)}.")
+
+    def refused(self, sentence: str) -> RecipeError:
+        return RecipeError(f"In the filter {self.text!r}: {sentence}")
+
+
+def matching(values: pl.Series, name: str, value: str) -> list[str]:
+    """Give the words of an attribute that a value means, whatever its case.
+
+    :raises RecipeError: where it is none of them.
+    """
+    known = values.drop_nulls().unique()
+    found = known.filter(known.str.to_lowercase() == value.lower()).to_list()
+    if not found:
+        hint = ""
+        if re.search(r"\b(and|or)\b", value, re.IGNORECASE):
+            hint = f" Each side of 'and' and 'or' needs its {name}=…"
+        raise RecipeError(no_such(f"a value of {name!r}", value, known.sort()) + hint)
+    return found
+
+
+def as_value(column: pl.Series, kind: Kind, value: object) -> object:
+    """Read a value that an attribute of a kind may have; for a list, one member or several.
+
+    :raises RecipeError: where the value does not fit, or is not among a column's words.
+    """
+    name, text = column.name, str(value)
+    if kind == "list":
+        members = value if isinstance(value, list | tuple) else [value]
+        return [matching(column.explode(), name, str(member))[0] for member in members]
+    if column.dtype == pl.Boolean:
+        return as_boolean(name, text)
+    if kind == "number":
+        number = as_number(name, text)
+        if column.dtype.is_integer() and number != int(number):
+            raise RecipeError(f"{name!r} is a whole number, and {text!r} is none.")
+        return number
+    return as_times(name, text)[0] if kind == "date" else matching(column, name, text)[0]
+
+
+def as_boolean(name: str, value: str) -> bool:
+    """Read true or false.
+
+    :raises RecipeError: where it is neither.
+    """
+    if value.lower() not in _BOOLEANS:
+        raise RecipeError(f"{name!r} is true or false, and {value!r} is neither.")
+    return _BOOLEANS[value.lower()]
+
+
+def as_number(name: str, value: str) -> float:
+    """Read a number or a price.
+
+    :raises RecipeError: where it is none.
+    """
+    kind, numbers = recognised(pl.Series([value]))
+    if kind != "number" or numbers.dtype == pl.Boolean or numbers[0] is None:
+        raise RecipeError(f"{name!r} is a number, and {value!r} is none.")
+    number: float = numbers[0]
+    return number
+
+
+def as_times(name: str, value: str) -> tuple[datetime, datetime]:
+    """Read a year, a month, a day or a moment: its begin, and the end after it.
+
+    :raises RecipeError: where it is none of these.
+    """
+    if match := re.fullmatch(r"(\d{4})(?:-(\d\d?))?", value):
+        year, month = int(match[1]), int(match[2] or 1)
+        if 1 <= year < 9999 and 1 <= month <= 12:
+            after = (year + month // 12, month % 12 + 1) if match[2] else (year + 1, 1)
+            return datetime(year, month, 1), datetime(*after, 1)
+    problems = Problems()
+    moments = parse_times(pl.Series([value]), "auto", Place(), problems)
+    if problems or value.isdigit():
+        raise RecipeError(
+            f"{name!r} is a date, and {value!r} is none: write 1996, 1996-05 or 1996-05-31."
+        )
+    begin: datetime = moments.dt.replace_time_zone(None)[0]
+    whole_day = begin.time() == datetime.min.time() and ":" not in value
+    return begin, begin + (timedelta(days=1) if whole_day else timedelta(milliseconds=1))

@@ -1,0 +1,199 @@
+"""The filter language: what it means, by a plain evaluation in Python, and what it refuses."""
+
+import operator
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightrec.data.filters import looks_like_one, parse
+from lightrec.data.types import Kind
+from lightrec.errors import RecipeError
+
+KINDS: dict[str, Kind] = {
+    "genres": "list",
+    "year": "number",
+    "price": "number",
+    "brand": "category",
+    "released": "date",
+    "new_one": "number",
+}
+ROWS: list[dict[str, Any]] = [
+    {
+        "item": "a",
+        "title": "Toy Story",
+        "genres": ["Comedy", "Kids"],
+        "year": 1995,
+        "price": 3.5,
+        "brand": "Estee Lauder",
+        "released": datetime(1995, 5, 1),
+        "new_one": True,
+    },
+    {
+        "item": "b",
+        "title": "Fargo (x)",
+        "genres": ["Crime", "Horror"],
+        "year": 1996,
+        "price": 50.0,
+        "brand": "Johnson and Johnson",
+        "released": datetime(1996, 1, 1, 10, 30),
+        "new_one": False,
+    },
+    {
+        "item": "c",
+        "title": "Il, P",
+        "genres": ["Comedy"],
+        "year": 1994,
+        "price": 12.5,
+        "brand": "ACME",
+        "released": datetime(1994, 1, 1),
+        "new_one": False,
+    },
+    {
+        "item": "d",
+        "title": "A=B",
+        "genres": None,
+        "year": None,
+        "price": None,
+        "brand": None,
+        "released": None,
+        "new_one": None,
+    },
+    {
+        "item": "e",
+        "title": "not here",
+        "genres": [],
+        "year": 1980,
+        "price": 0.0,
+        "brand": "Kid's",
+        "released": datetime(2000, 1, 1),
+        "new_one": True,
+    },
+]
+ITEMS = pl.DataFrame(ROWS, schema_overrides={"genres": pl.List(pl.String)})
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("genres=comedy and year>=1995 and price<50", "a"),
+        ("not genres=Horror", "acde"),
+        ("genres!=Comedy", "b"),
+        ("(year=1995 or year=1996) and price<50", "a"),
+        ("year=1995 or year=1996 and price<50", "a"),
+        ("year=1996 or year=1995 and price>50", "b"),
+        ("genres in (comedy, Crime)", "abc"),
+        ("genres not in (Kids, Crime)", "c"),
+        ("title=\"Toy Story\" or title='A=B'", "ad"),
+        ("title=Fargo (x) or TITLE = il, p", "bc"),
+        ("title=not here", "e"),
+        ("brand=Estee Lauder and price<50", "a"),
+        ("brand=Johnson and Johnson and price<=50", "b"),
+        ("brand in (johnson and johnson, Kid's)", "be"),
+        ("price<€ 12,60 and not price=0", "ac"),
+        ("released=1996", "b"),
+        ("released>1995", "be"),
+        ("released<=1995-05 and released>=1994-01-01", "ac"),
+        ("released=1996-01-01", "b"),
+        ("released<1996-01-01 10:30", "ac"),
+        ("new one=yes", "ae"),
+        ("new_one!=true", "bc"),
+        ("price=missing", "d"),
+        ("genres=missing", "de"),
+        ("not (brand!=missing)", "d"),
+        ("not not (not year>1990)", "de"),
+    ],
+)
+def test_meaning(text: str, items: str) -> None:
+    assert looks_like_one(text)
+    found = parse(text, ITEMS, KINDS)
+    assert "".join(ITEMS.filter(found.mask(ITEMS))["item"]) == items
+    assert found.text in text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("genre=Comedy", "'genre' is not an attribute of the items. Did you mean 'genres'?"),
+        ("genres=Comdy", "'Comdy' is not a value of 'genres'. Did you mean 'Comedy'?"),
+        ("genres=Comedy or Horror", "Each side of 'and' and 'or' needs its genres="),
+        ("brand<5", "'brand' holds words, and < compares numbers and dates; use =, != or in."),
+        ("genres>=Comedy", "'genres' holds words"),
+        ("price<cheap", "'price' is a number, and 'cheap' is none."),
+        ("released=yesterday", "'released' is a date, and 'yesterday' is none"),
+        ("new_one<1", "'new_one' is true or false, which < does not compare."),
+        ("new_one=maybe", "'new_one' is true or false, and 'maybe' is neither."),
+        ("year<missing", "'year' can be =missing or !=missing, and not <."),
+        ("year=", "a value is expected before its end."),
+        ("= 5", "an attribute is expected in place of '='."),
+        ("(year=1995", "a ')' is missing before its end."),
+        ("year=1995)", "I do not understand ')'"),
+        ("year", "'year' is followed by its end."),
+        ("title=A=B", "a value is expected before '='; put it in quotes if it has signs."),
+    ],
+)
+def test_refused(text: str, told: str) -> None:
+    with pytest.raises(RecipeError) as raised:
+        parse(text, ITEMS, KINDS)
+    assert told in str(raised.value)
+
+
+def test_parts_that_all_must_hold() -> None:
+    text = "genres=Comedy and (year>=1996 or price<5) and brand=Estee Lauder"
+    parts = [part.text for part in parse(text, ITEMS, KINDS).parts]
+    assert parts == ["genres=Comedy", "year>=1996 or price<5", "brand=Estee Lauder"]
+
+
+SIGNS = {"=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
+         ">": operator.gt, ">=": operator.ge}  # fmt: skip
+numbers = st.tuples(
+    st.sampled_from(["year", "price"]), st.sampled_from([*SIGNS]), st.sampled_from([0, 12.5, 1995])
+)
+texts = st.tuples(
+    st.sampled_from(["brand", "genres"]), st.sampled_from(["=", "!="]), st.integers(0, 3)
+)
+conditions = st.recursive(
+    numbers | texts,
+    lambda inner: (
+        st.tuples(st.just("not"), inner)
+        | st.tuples(st.sampled_from(["and", "or"]), st.lists(inner, min_size=2, max_size=3))
+    ),
+    max_leaves=6,
+)
+
+
+def words(name: str, number: int) -> str:
+    known = {each for row in ROWS for each in ([row[name]] if name == "brand" else row[name] or [])}
+    return sorted(known - {None})[number]
+
+
+def written(tree: Any) -> str:
+    if tree[0] == "not":
+        return f"not ({written(tree[1])})"
+    if tree[0] in ("and", "or"):
+        return f" {tree[0]} ".join(f"({written(each)})" for each in tree[1])
+    name, sign, value = tree
+    return f"{name}{sign}{words(name, value).swapcase() if name in ('brand', 'genres') else value}"
+
+
+def holds(tree: Any, row: dict[str, Any]) -> bool:
+    if tree[0] == "not":
+        return not holds(tree[1], row)
+    if tree[0] in ("and", "or"):
+        return (all if tree[0] == "and" else any)(holds(each, row) for each in tree[1])
+    name, sign, value = tree
+    if row[name] in (None, []):
+        return False
+    if name == "genres":
+        return (words(name, value) in row[name]) == (sign == "=")
+    return bool(SIGNS[sign](row[name], words(name, value) if name == "brand" else value))
+
+
+@given(conditions)
+@settings(max_examples=60)
+def test_any_condition_means_what_python_says(tree: Any) -> None:
+    found = parse(written(tree), ITEMS, KINDS).mask(ITEMS)
+    assert found.to_list() == [holds(tree, row) for row in ROWS]
