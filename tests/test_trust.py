@@ -42,7 +42,7 @@ NAMES_CLASSES = {"class.txt", "config.json", "blend.json", "model.ckpt"}
 MAY_HOLD_PICKLES = {".npy", ".ckpt"}
 PLAIN = {".safetensors", ".parquet", ".arrow", ".json", ".txt", ".md", ".html", ".png"}
 """Numbers, tables, settings and pages: read without building anything, or not read at all."""
-WRITTEN_ONLY = {"hparams.yaml"}
+WRITTEN_ONLY = {"hparams.yaml", "items.tsv", "metadata.tsv", "projector_config.pbtxt"}
 """TensorBoard's; nobody reads it."""
 
 

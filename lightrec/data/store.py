@@ -175,6 +175,21 @@ class EventStore:
             begins[1:] |= np.diff(np.asarray(self.times)) > SESSION_GAP
         return np.append(np.flatnonzero(begins), len(self)).astype(np.int64)
 
+    def category(self, name: str | None = None) -> pl.Series | None:
+        """Return each item's category in words, (N,), null if unknown.
+
+        Arguments and what counts as a category are those of :meth:`categories`.
+        """
+        plain = (Column.ITEM, Column.TITLE, Column.TEXT)
+        for words in self.catalog.select([name] if name else pl.exclude(plain)):
+            if isinstance(words.dtype, pl.List):
+                words = words.list.first()
+            if words.dtype not in (pl.String, pl.Categorical, pl.Enum):
+                continue
+            if name or 2 <= words.drop_nulls().n_unique() <= CATEGORIES:
+                return words.cast(pl.String)
+        return None
+
     def categories(self, name: str | None = None) -> npt.NDArray[np.int64] | None:
         """Return the number of each item's category: (N + 1,) int64, -1 if unknown.
 
@@ -183,16 +198,11 @@ class EventStore:
         :param name: of an attribute; None for the first with 2 to :data:`CATEGORIES` values.
         :returns: None if there is no such attribute.
         """
-        plain = (Column.ITEM, Column.TITLE, Column.TEXT)
-        for words in self.catalog.select([name] if name else pl.exclude(plain)):
-            if isinstance(words.dtype, pl.List):
-                words = words.list.first()
-            if words.dtype not in (pl.String, pl.Categorical, pl.Enum):
-                continue
-            ranks = words.cast(pl.String).rank("dense").cast(pl.Int64).fill_null(0).to_numpy()
-            if name or 2 <= ranks.max(initial=0) <= CATEGORIES:
-                return np.append(-1, ranks - 1)
-        return None
+        words = self.category(name)
+        if words is None:
+            return None
+        ranks = words.rank("dense").cast(pl.Int64).fill_null(0).to_numpy()
+        return np.append(-1, ranks - 1)
 
     def popularity(self, events: Integers | None = None) -> npt.NDArray[np.int64]:
         """Return how often each item was chosen in some events, or in training: (N + 1,) int64."""

@@ -1,5 +1,6 @@
 """The LightningModule that trains a policy on what was ever played: DQN, SAC, SlateQ, MPO."""
 
+import logging
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -82,6 +83,8 @@ class ReplayPolicyModule(PolicyStage):
     @cached_property
     def buffer(self) -> TensorDictReplayBuffer:
         """What was played, as it was left by a checkpoint or empty."""
+        # TorchRL would write "Initialized LazyTensorStorage" into the progress bar.
+        logging.getLogger("torchrl").setLevel(logging.WARNING)
         storage = LazyTensorStorage(self.settings.capacity, device=self.device)
         buffer = TensorDictReplayBuffer(storage=storage, batch_size=self.settings.batch_size)
         if self._memory_state is not None:

@@ -34,7 +34,7 @@ from lightrec.nn.precision import full_precision
 from lightrec.nn.session import perceptron
 from lightrec.nn.slate_law import columns_at, items_at
 from lightrec.nn.stage import StageModule
-from lightrec.policies.base import LearnedPolicy, UserMemory
+from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy, UserMemory, session_start
 from lightrec.rewards.combined import moments
 from lightrec.simulators.rollout import play
 from lightrec.trust import built
@@ -338,6 +338,14 @@ class PolicyStage(StageModule):
         played["next", "reward"] = reward(own).unflatten(0, played.batch_size)
         return not waiting
 
+    def item_vectors(self) -> Tensor | None:
+        """Give the rows of the policy's item table, (N + 1, D); None where it has none."""
+        return self.policy.item_table() if isinstance(self.policy, TwoTowerPolicy) else None
+
+    def scores_of(self, histories: Tensor) -> Tensor:
+        """Give the policy's scores of all items at the start of sessions."""
+        return self.policy.scores(session_start(histories))
+
     def _ended(self, following: TensorDictBase) -> Tensor:
         """Say after which steps nothing more was to come.
 
@@ -358,6 +366,7 @@ class PolicyStage(StageModule):
         :param which: of the optimizers; 0 is the policy's.
         """
         optimizer = self._optimizer(which)
+        self.latest |= {f"train/{name}": value.detach().mean() for name, value in losses.items()}
         total = torch.stack([v.sum() for n, v in losses.items() if n.startswith("loss")]).sum()
         optimizer.zero_grad()
         self.manual_backward(total)

@@ -10,6 +10,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.data import AttributeDict
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
 from torch.optim import Optimizer
 
 from lightrec.errors import RecipeError
@@ -38,6 +39,26 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
     def __init__(self, num_items: int, vector_size: int) -> None:
         super().__init__()
         self.num_items, self.vector_size = num_items, vector_size
+        self.latest: dict[str, Any] = {}
+        """What was noted or logged since the last step, by name; TensorBoard's curves take it."""
+
+    def log(self, name: str, value: Any, *arguments: Any, **how: Any) -> None:
+        """Log as Lightning does, and keep the value for the curves by step."""
+        if name.startswith("train/"):
+            self.latest[name] = value.detach() if isinstance(value, Tensor) else value
+        super().log(name, value, *arguments, **how)
+
+    def item_vectors(self) -> Tensor | None:
+        """Give the items as the module sees them, (N + 1, D); None where there are no such."""
+        return None
+
+    def scores_of(self, histories: Tensor) -> Tensor | None:
+        """Score all items for histories, to show lists while training goes on.
+
+        :param histories: (B, L) int64, padded on the left; N + 1 where nothing was chosen.
+        :returns: (B, N + 1), higher is better, row 0 minus infinity; None where it scores none.
+        """
+        return None
 
     def _set_hparams(self, given: Any) -> None:
         super()._set_hparams(described(given))

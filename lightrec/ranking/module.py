@@ -220,6 +220,16 @@ class RankingModule(StageModule):
         """Score all items for a batch's histories: (B, N + 1)."""
         return self.ranker.scores(batch[Key.HISTORY], details=batch, items=self._table)
 
+    def item_vectors(self) -> Tensor:
+        """Give the ranker's item vectors, (N + 1, D)."""
+        return self.ranker.item_vectors()
+
+    def scores_of(self, histories: Tensor) -> Tensor:
+        """Score all items for histories (B, L), from which declined offers are taken out."""
+        known = histories * (histories <= self.num_items)
+        order = (known != PADDING).int().argsort(dim=1, stable=True)
+        return self.ranker.scores(known.gather(1, order))
+
     def on_validation_epoch_start(self) -> None:
         """Compute the item vectors once for all batches."""
         self._table = self.ranker.item_vectors()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 
 from torch.utils.tensorboard import SummaryWriter
@@ -13,8 +14,14 @@ from lightrec.evaluation.base import Evaluator, Findings, Section
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.report import page as report
 from lightrec.run import Run
+from lightrec.stages import tensorboard
 from lightrec.stages.stage import Stage, function_of, write_whole
 
+HEADLINE = re.compile(
+    r"test/(blend|ranker|policy|popularity)/(ndcg|recall)@10|"
+    r"simulator/(policy|blend|popularity)/(accepted|return|length)"
+)
+"""The metrics by which TensorBoard compares whole runs; ``metrics.json`` holds all."""
 EARLY = "early-ranking.json"
 """In a run's work: how the held-out log was ranked before there was a policy, and with what."""
 
@@ -86,9 +93,14 @@ def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
         owners |= dict.fromkeys(found.metrics, whose)
         metrics |= found.metrics
         findings.append(found)
-    with SummaryWriter(str(stage.logs)) as writer:
-        for key, value in metrics.items():
-            writer.add_scalar(key, value)
+    made = [name for name in stage.inputs if run.has(name)]
+    settings = tensorboard.of_run({name: run.stamp(name) for name in made})
+    tensorboard.write_final(
+        stage.logs, settings, {k: v for k, v in metrics.items() if HEADLINE.fullmatch(k)}
+    )
+    with SummaryWriter(str(stage.logs), filename_suffix=".report") as writer:
+        for section in (section for found in findings for section in found.sections):
+            writer.add_text(f"report/{section.title}", section.markdown())
     with stage.output(seed) as folder:
         report.write(run, folder, metrics, findings, stage.inputs)
     early.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from torch import distributed
 from tqdm.auto import tqdm
 
 from lightrec import plugins
-from lightrec.data.stage_data import StageData
+from lightrec.data.stage_data import LogData, StageData
 from lightrec.errors import RecipeError
 from lightrec.nn.stage import StageModule
 from lightrec.policies.base import Policy
@@ -31,6 +31,7 @@ from lightrec.report.users import to_tensorboard
 from lightrec.settings import ALL_SETTINGS, CANNOT, in_sentences
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage
+from lightrec.stages.tensorboard import Curves, flat, write_final, write_items
 from lightrec.users.halves import overlap
 
 CHECKPOINT = "model.ckpt"
@@ -176,6 +177,7 @@ class RecipeCLI(LightningCLI):
         saved: dict[str, Any] = {"dirpath": stage.work, "enable_version_counter": False}
         own = [
             EpochSeed(self.seed),
+            Curves(),
             StageProgress(model.monitor),
             ModelCheckpoint(filename="best", monitor=model.monitor, mode=model.mode, **saved),
             ModelCheckpoint(
@@ -204,6 +206,14 @@ class RecipeCLI(LightningCLI):
                 "same run can be had twice."
             )
         return seed
+
+    @property
+    def shown_settings(self) -> dict[str, str | float]:
+        """Model, data and trainer settings as TensorBoard lists them, without the run's folders."""
+        given = {name: self.config[name].as_dict() for name in ("model", "data", "trainer")}
+        inputs = {f"data.{name}" for name in (self.stage.inputs if self.stage else ())}
+        shown = {key: value for key, value in flat(given).items() if key not in inputs}
+        return shown | {"seed": self.seed}
 
 
 class ParsedRecipe(RecipeCLI):
@@ -300,9 +310,13 @@ def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
     with stage.output(cli.seed) as folder:
         if best.is_file():
             shutil.copyfile(best, folder / CHECKPOINT)
-        metrics = json.dumps(cli.model.write(folder), indent=2, sort_keys=True)
-        (folder / "metrics.json").write_text(f"{metrics}\n")
+        metrics = cli.model.write(folder)
+        text = json.dumps(metrics, indent=2, sort_keys=True)
+        (folder / "metrics.json").write_text(f"{text}\n")
         to_tensorboard(folder, stage.logs)
+        write_final(stage.logs, cli.shown_settings, metrics)
+        if isinstance(cli.datamodule, LogData):
+            write_items(cli.model, cli.datamodule.store, stage.logs)
 
 
 def end_processes(trainer: pl.Trainer) -> None:

@@ -30,6 +30,7 @@ from lightrec.evaluation.base import Table
 from lightrec.nn.stage import StageModule
 from lightrec.stages.space import Space, ends, held, text
 from lightrec.stages.stage import Stage, write_whole
+from lightrec.stages.tensorboard import write_final
 from lightrec.stages.train import ParsedRecipe, fit
 
 STUDY = "study.db"
@@ -236,6 +237,7 @@ class Search:
             trial.set_user_attr("error", str(error))
             self.study.tell(trial, state=TrialState.FAIL)
             return f"failed: {error}"
+        write_final(stage.logs, trial.params, {self.monitor: value})
         shutil.rmtree(stage.work)
         if watch.pruned:
             self.study.tell(trial, state=TrialState.PRUNED)

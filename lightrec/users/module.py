@@ -137,6 +137,14 @@ class ChoiceModule(StageModule):
     def _data(self) -> ChoiceData:
         return self.data_of(ChoiceData)
 
+    def item_vectors(self) -> Tensor:
+        """Give the features in which the first choice model's utilities are linear, (N + 1, F)."""
+        return self.choice.item_features()[0]
+
+    def scores_of(self, histories: Tensor) -> Tensor:
+        """Give the first choice model's utilities of all items for histories (B, L)."""
+        return self.choice.utilities(self.choice.state(histories))
+
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Minus the mean log-posterior of the batch's choices."""
         drawn = [1.0] * len(self.members) if self.times is None else self.times[:, batch[Key.USER]]
