@@ -77,7 +77,7 @@ def match_columns(
     given: Mapping[str, str] | None,
     required: Sequence[str],
     problems: Problems,
-    likely: Callable[[Mapping[str, str]], str] = lambda matched: "Rename the one that it is.",
+    likely: Callable[[Mapping[str, str]], str] | None = None,
     shown: str | None = None,
 ) -> dict[str, str]:
     """Find the file's column for each canonical column.
@@ -116,7 +116,8 @@ def match_columns(
         elif canonical in required:
             missing.append(canonical)
     for canonical in missing:
-        problems.add(f"No column was recognised as {canonical}; there are {has}. {likely(matched)}")
+        advice = "Rename the one that it is." if likely is None else likely(matched)
+        problems.add(f"No column was recognised as {canonical}; there are {has}. {advice}")
     return matched
 
 
