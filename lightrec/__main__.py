@@ -15,8 +15,9 @@ commands:
 {commands}
 examples:
   lightrec run video
-  lightrec run generic --log my.csv --items my_items.csv
+  lightrec run generic --log my.csv --items my_items.csv --goal next
   lightrec recommend runs/video --user 42 -k 10
+  lightrec similar runs/video "Toy Story"
   lightrec fit -c video/ranker --trainer.max_epochs 5
   lightrec tune -c video/ranker --trials 30
 

@@ -101,6 +101,7 @@ def lightrec_commands() -> dict[str, str]:
     return {
         "run": "lightrec.cli.run:run",
         "recommend": "lightrec.cli.recommend:recommend",
+        "similar": "lightrec.cli.similar:similar",
         "evaluate": "lightrec.cli.evaluate:evaluate",
         "update": "lightrec.cli.update:update",
         "runs list": "lightrec.cli.runs:list_versions",

@@ -192,6 +192,33 @@ class Recommender:
             known = pl.Series(Column.KNOWN_EVENTS, (ends - log.offsets[:-1])[rows][which])
             yield table.select(users[Column.USER][which], pl.all(), known)
 
+    def similar(
+        self,
+        item: str | int,
+        *,
+        k: int = 10,
+        by: Literal["both", "words"] = "both",
+        exclude: str | Sequence[str] = (),
+        only: str | Sequence[str] = (),
+    ) -> pl.DataFrame:
+        """List the items that are like an item; see :func:`~lightrec.ranking.similar.likeness`.
+
+        :param item: a title or an item id.
+        :param k: how many items at most.
+        :param by: what people choose near each other and the texts, or the ``words`` alone.
+        :param exclude: as in :meth:`recommend`, and so is ``only``.
+        :returns: ``rank``, ``item``, ``title``, ``score``, the most alike first; 1 is the highest.
+        :raises RecipeError: as :meth:`recommend`.
+        :raises RunError: where words are asked for and the ranker reads none.
+        """
+        from lightrec.ranking.similar import likeness
+
+        counts = torch.from_numpy(self.store.popularity())
+        alike = likeness(self.run.ranker, counts, self.item(item), by)
+        scores = alike.masked_fill(~self._allowed(exclude, only).items, -torch.inf)[None]
+        items = with_reserved_places(scores, torch.full_like(scores, -torch.inf), k, 0)
+        return self._table(items, scores.gather(1, items))[1]
+
     def item(self, name: str | int) -> int:
         """Find an item by its id or its title, however it is written; see
         :mod:`lightrec.data.names`.

@@ -55,6 +55,16 @@ def test_everybody_gets_what_each_would_get_alone(recommender):
         assert own["item"].to_list() == alone["item"].to_list()
 
 
+def test_similar_items_leave_out_the_item_and_keep_to_wishes(recommender, tiny_run, capsys):
+    table = recommender.similar("lamp number 1", k=4, only=["kind=lamp"])
+    assert table.height == 4
+    assert table["title"].str.starts_with("lamp").all()
+    assert "lamp number 1" not in table["title"]
+    assert table["score"].is_sorted(descending=True)
+    assert main(["similar", str(tiny_run), "lamp number 1", "-k", "4", "--only", "kind=lamp"]) == 0
+    assert table["title"][3] in capsys.readouterr().out
+
+
 def test_only_and_exclude(recommender):
     lamps = recommender.recommend(history=[], k=100, only=["kind=lamp"])
     assert lamps.height == 12
