@@ -175,6 +175,7 @@ def mapping(text: str | None, option: str) -> dict[str, str]:
 def render(path: Path, findings: "Findings") -> str:
     """Set findings as a short table."""
     from lightrec.data.findings import KEPT, LEFT_OUT, in_words
+    from lightrec.data.languages import fitted, width
     from lightrec.data.languages import in_words as in_languages
 
     counts, times = findings.counts, findings.times
@@ -191,12 +192,12 @@ def render(path: Path, findings: "Findings") -> str:
     lines = [f"{path} can be used.", "", *(f"{n:<{_WIDTH}}{text}" for n, text in rows.items())]
     for title, attributes in (("items:", findings.items), ("users:", findings.users)):
         lines += ["", title] if attributes else []
-        width = max([_WIDTH - 4, *(len(each.name) for each in attributes)]) + 2
+        columns = max([_WIDTH - 4, *(width(each.name) for each in attributes)]) + 2
         for each in attributes:
             said = "" if each.kind in ("number", "date") else "such as "
             missing = f", {each.missing:.1%} missing" if each.missing else ""
             lines.append(
-                f"  {each.name:<{width}}{each.kind:<10}{each.values:>7,} values, "
+                f"  {fitted(each.name, columns)}{each.kind:<10}{each.values:>7,} values, "
                 f"{said}{' '.join(each.example.split())[:40]}{missing}"
             )
     for title, kinds in (("left out:", LEFT_OUT), ("kept, but:", KEPT)):
