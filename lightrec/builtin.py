@@ -66,6 +66,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         ],
         "ranking.item_models.demographic": ["Demographic"],
         "ranking.item_models.als": ["ALS"],
+        "ranking.item_models.repeats": ["RepeatConsumption"],
         "users.choice_model": ["PooledChoice", "RecurrentChoice"],
         "users.irl.maxent": ["MaxEnt", "TasteMixture"],
         "users.irl.iq_learn": ["IQLearn"],

@@ -42,6 +42,11 @@ class Key:
     """(B, L) int64 in training: the item that followed each position; (B,) in evaluation."""
     SEEN: Final = "seen"
     """(B, S) int64: items that may not be ranked, padded with 0 in any place."""
+    REACHED: Final = "reached"
+    """(B, L) int64 in training, in a log with a goal: the history's item where its event makes it
+    seen, else 0."""
+    ASKED: Final = "asked"
+    """(B, L) int64 in training: what kind of event the target of each position was, as FEEDBACK."""
     FEEDBACK: Final = "feedback"
     """(B, L) int64: what kind of event each step of the history was, 1 to the number of kinds in
     the log; 0 at padding and where it is not known."""

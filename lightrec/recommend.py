@@ -126,7 +126,8 @@ class Recommender:
         given = [self.item(name) for name in _several(history or ())]
         if user is None:
             items = torch.tensor([given], dtype=torch.long)
-            known, person = {Key.HISTORY: items}, self._person(profile or {})
+            known = {Key.HISTORY: items, Key.SEEN: items * (not self.store.repeats)}
+            person = self._person(profile or {})
             if profile:
                 known[Key.PROFILE] = user_features(self.store)[0](person)
         elif (row := self._rows.get(str(user))) is not None:
@@ -265,6 +266,7 @@ class Recommender:
         begins = log.offsets[users]
         found = log.details(begins, ends[users])
         found |= {Key.HISTORY: padded(log.items, begins, ends[users]), Key.USER: users}
+        found[Key.SEEN] = log.known(begins, ends[users])
         return {name: torch.from_numpy(table) for name, table in found.items()}
 
     def _with_more(self, known: dict[str, Tensor], items: Sequence[int]) -> dict[str, Tensor]:
@@ -272,11 +274,11 @@ class Recommender:
         if not items:
             return known
         more = torch.tensor([items], dtype=torch.long)
-        zeros = torch.zeros_like(more)
+        added = {Key.HISTORY: more, Key.SEEN: more * (not self.store.repeats)}
         return {
             name: table
             if name == Key.USER
-            else torch.cat([table, more if name == Key.HISTORY else zeros], dim=1)
+            else torch.cat([table, added.get(name, torch.zeros_like(more))], dim=1)
             for name, table in known.items()
         }
 
@@ -344,16 +346,14 @@ class Recommender:
         placed: Placed | None,
     ) -> tuple[Tensor, Tensor]:
         """Items ``(B, k)``, best first, 0 where nothing is left, and their scores."""
-        seen = known[Key.HISTORY]
+        history = known[Key.HISTORY]
         if isinstance(model, Policy) and self._earlier is not None:
-            raw = self._earlier.scores(model, seen, known.get(Key.USER))
+            raw = self._earlier.scores(model, history, known.get(Key.USER))
         elif isinstance(model, Policy):
-            raw = model.scores(session_start(seen, known.get(Key.USER)))
+            raw = model.scores(session_start(history, known.get(Key.USER)))
         else:
-            raw = model.scores(seen, known.get(Key.USER), details=known)
-        usual = raw.masked_fill(~allowed, -torch.inf)
-        if not self.store.repeats:
-            usual = usual.scatter(1, seen, -torch.inf)
+            raw = model.scores(history, known.get(Key.USER), details=known)
+        usual = raw.masked_fill(~allowed, -torch.inf).scatter(1, known[Key.SEEN], -torch.inf)
         fresh = torch.full_like(usual, -torch.inf)
         if placed is None:
             items = with_reserved_places(usual, fresh, k, 0)

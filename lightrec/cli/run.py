@@ -31,6 +31,8 @@ def run(
       lightrec run video --fast-dev-run
       lightrec run generic --log my.csv --goal next
       lightrec run generic --log my.csv --items my_items.csv --out runs/mine
+      lightrec run generic --log shop.csv --goal purchase
+      lightrec run generic --log shop.csv --goal purchase --weights '{view: 0.1, purchase: 1}'
       lightrec run generic --log my.csv --columns '{user: customer, item: sku, time: ts}'
       lightrec run video --ranker.trainer.max_epochs 5 --policy.data.init_args.slate_size 3
 

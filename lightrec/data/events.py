@@ -1,7 +1,7 @@
 """Events as arrays of integer codes: encoding, filtering, numbering and splitting."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, TypeAlias
 
@@ -44,6 +44,8 @@ class Events:
     user_words: pl.Series
     item_words: pl.Series
     feedback_words: pl.Series
+    goal: tuple[str, ...] = ()
+    """The kinds of events that are to be brought about; none: every kind."""
     not_offered: int = 0
 
     def take(self, rows: Codes | Mask) -> dict[str, int]:
@@ -81,8 +83,17 @@ class Events:
             return ~self.unwanted
         return ~self.unwanted & (self.candidates != NOTHING).any(axis=1)
 
+    @property
+    def reaches(self) -> Mask:
+        """(E,) whether an event is of a kind of the goal; every one is where there is no goal."""
+        if not self.goal:
+            return np.ones(len(self.users), bool)
+        return self.feedback_words.is_in(self.goal).to_numpy()[self.feedback]
 
-def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
+
+def encode(
+    log: InteractionLog, weights: Mapping[str, float] | None, goal: Sequence[str] = ()
+) -> Events:
     """Encode a log as arrays; ``strengths`` is NaN where a feedback has no weight, or weight 0."""
     events, users = log.events, log.users()
     items, feedback = events[Column.ITEM], events[Column.FEEDBACK]
@@ -104,6 +115,7 @@ def encode(log: InteractionLog, weights: Mapping[str, float] | None) -> Events:
         user_words=user_words,
         item_words=item_words,
         feedback_words=feedback_words,
+        goal=tuple(goal),
     )
 
 
@@ -203,8 +215,12 @@ def drop(
     if events.candidates is None:
         # With propensities every row is a decision of its own.
         if not repeats and not log.has(Column.PROPENSITY):
-            strongest = strongest_of_pairs(events.users, events.items, events.strengths)
-            dropped["dropped_repeated"] = events.take(strongest)
+            reaches = events.reaches
+            stays = ~reaches  # what does not reach the goal may come again
+            stays[reaches] = strongest_of_pairs(
+                events.users[reaches], events.items[reaches], events.strengths[reaches]
+            )
+            dropped["dropped_repeated"] = events.take(stays)
         if least > 1:
             users = events.users if has_users else events.items  # made-up users do not count
             dropped["dropped_k_core"] = events.take(k_core(users, events.items, least))
@@ -276,56 +292,74 @@ def split_up(
 
     :raises DataError: if there is no event to train on.
     """
-    offsets, is_target = arrays["offsets"], events.is_target
+    offsets, is_target, reaches = arrays["offsets"], events.is_target, events.reaches
     if settings["split"] == "leave-one-out":
-        parts = leave_one_out(offsets, is_target)
+        parts = leave_one_out(offsets, is_target, reaches)
     elif settings["split"] == "item-cold":
         drawn = settings["cold_fraction"], settings["seed"]
-        parts = item_cold(arrays["items"], offsets, is_target, *drawn)
+        parts = item_cold(arrays["items"], offsets, is_target, *drawn, reaches)
     else:
         fractions = settings["validation_fraction"], settings["test_fraction"]
-        parts = global_time(events.times, is_target, *fractions)
+        parts = global_time(events.times, is_target, *fractions, reaches)
     if TRAIN not in parts:
         raise DataError("The split leaves no event to train on; the log is too small for it.")
     return parts
 
 
-def leave_one_out(offsets: NDArray[np.int64], is_target: Mask) -> NDArray[np.int8]:
+def leave_one_out(
+    offsets: NDArray[np.int64], is_target: Mask, reaches: Mask | None = None
+) -> NDArray[np.int8]:
     """Assign each user's last event to test, the one before to validation, all others to training.
 
-    A user always has a training event: with two events there is no validation event, and with one
-    no test event either.
+    With a goal, the last events of the goal are held out, and what follows the first of them is
+    CONTEXT. A user always has a training event: what has none before it is not held out.
 
     :param offsets: (U + 1,) where each user's events begin.
     :param is_target: (E,) whether an event may be a target; the others are CONTEXT.
+    :param reaches: (E,) whether an event is one of the goal; None: all are.
     :returns: (E,) int8 parts.
     """
+    goal = is_target if reaches is None else is_target & reaches
     parts = np.where(is_target, TRAIN, CONTEXT).astype(np.int8)
-    targets = np.flatnonzero(is_target)
-    # Boundaries of users among the targets alone.
-    bounds = np.searchsorted(targets, offsets)
+    users = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    before = np.concatenate([[0], np.cumsum(is_target)])
+    follows = before[:-1] > before[offsets[:-1]][users]
+    # Boundaries of users among the events that may be held out.
+    held_out = np.flatnonzero(goal & follows)
+    bounds = np.searchsorted(held_out, offsets)
     counts, ends = np.diff(bounds), bounds[1:]
-    parts[targets[ends[counts >= 2] - 1]] = TEST
-    parts[targets[ends[counts >= 3] - 2]] = VALIDATION
+    parts[held_out[ends[counts >= 1] - 1]] = TEST
+    parts[held_out[ends[counts >= 2] - 2]] = VALIDATION
+    known_to = np.array(offsets[1:])
+    held_out = held_out[parts[held_out] != TRAIN]
+    np.minimum.at(known_to, users[held_out], held_out)
+    parts[(parts == TRAIN) & (np.arange(len(parts)) > known_to[users])] = CONTEXT
     return parts
 
 
 def global_time(
-    times: NDArray[np.int64], is_target: Mask, validation_fraction: float, test_fraction: float
+    times: NDArray[np.int64],
+    is_target: Mask,
+    validation_fraction: float,
+    test_fraction: float,
+    reaches: Mask | None = None,
 ) -> NDArray[np.int8]:
     """Assign the last stretch of time to test, the one before to validation, the rest to training.
 
     The fractions are of the time between the first and the last event, not of the events. Events
-    with equal times are in the same part.
+    with equal times are in the same part. With a goal, the other events of the held-out time are
+    CONTEXT.
 
     :param times: (E,) milliseconds.
-    :param is_target: as for :func:`leave_one_out`.
+    :param is_target: as for :func:`leave_one_out`, as is ``reaches``.
     :returns: (E,) int8 parts.
     """
     first, last = int(times.min()), int(times.max())
     test_from = last - (last - first) * test_fraction
     validation_from = test_from - (last - first) * validation_fraction
-    rules = [~is_target, times > test_from, times > validation_from]
+    late = times > validation_from
+    goal = is_target if reaches is None else is_target & reaches
+    rules = [~is_target | (late & ~goal), times > test_from, late]
     return np.select(rules, [CONTEXT, TEST, VALIDATION], TRAIN).astype(np.int8)
 
 
@@ -335,17 +369,18 @@ def item_cold(
     is_target: Mask,
     fraction: float,
     seed: int,
+    reaches: Mask | None = None,
 ) -> NDArray[np.int8]:
     """Leave-one-out among most items; all events of the others, drawn uniformly, are COLD.
 
     :param items: (E,) item indices.
-    :param offsets: as for :func:`leave_one_out`, and so is ``is_target``.
-    :param fraction: of the items, rounded down, held out.
+    :param offsets: as for :func:`leave_one_out`, and so are ``is_target`` and ``reaches``.
+    :param fraction: of the items, of those with an event of the goal, rounded down, held out.
     :returns: (E,) int8 parts.
     """
-    there = np.unique(items[is_target])
+    there = np.unique(items[is_target if reaches is None else is_target & reaches])
     drawn = np.random.default_rng(seed).permutation(there)[: int(len(there) * fraction)]
     cold = np.isin(items, drawn) & is_target
-    parts = leave_one_out(offsets, is_target & ~cold)
+    parts = leave_one_out(offsets, is_target & ~cold, reaches)
     parts[cold] = COLD
     return parts

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import polars as pl
@@ -27,6 +27,9 @@ from lightrec.data.store import CATALOG, LOG, META, PARTS, SAID, TRAIN, USERS, E
 from lightrec.errors import DataError
 from lightrec.keys import Column
 
+ON_THE_WAY: Final = 0.1
+"""The worth of an event that is not of the goal, where nobody says another."""
+
 
 def prepare(
     log: InteractionLog,
@@ -36,7 +39,9 @@ def prepare(
     users: Users | None = None,
     domain: Domain,
     minimum_value: float | None = None,
+    goal: Sequence[str] = (),
     weights: Mapping[str, float] | None = None,
+    repeats: bool | None = None,
     k_core: int = 5,
     split: Literal["leave-one-out", "global-time", "item-cold"] = "leave-one-out",
     validation_fraction: float = 0.1,
@@ -57,8 +62,12 @@ def prepare(
     :param domain: describes items and says whether they repeat in a history.
     :param minimum_value: events of a lower strength are dropped; the strength is the value (else
         the count, else 1) times the weight of the feedback.
-    :param weights: weight of each feedback; events of weight 0 and of feedback without a weight are
-        dropped, and those of negative weight are no targets. None: the domain's, or else all 1.
+    :param goal: the kinds of feedback that are to be brought about, such as purchases: they alone
+        are held out, and only they make an item seen. None: every kind.
+    :param weights: worth of each feedback; events of worth 0 and of feedback without a worth are
+        dropped, and those of negative worth are no targets. None: the domain's, or else 1 each,
+        but :data:`ON_THE_WAY` for what is not the goal.
+    :param repeats: whether an item may come again to a user; None: as the domain says.
     :param k_core: the least number of events of every user and every item; 0 for no limit.
     :param split: see :mod:`lightrec.data.events`.
     :param validation_fraction: of the log's time; for ``global-time`` only.
@@ -71,9 +80,13 @@ def prepare(
     """
     out = Path(out)
     kinds = log.events[Column.FEEDBACK].unique().sort().to_list()
+    repeats = domain.repeats if repeats is None else repeats
     weights = domain.weights(kinds) if weights is None else weights
+    if weights is None and goal:
+        weights = {kind: 1.0 if kind in goal else ON_THE_WAY for kind in kinds}
     settings: dict[str, Any] = {
         "minimum_value": minimum_value,
+        "goal": [*goal],
         "weights": None if weights is None else dict(weights),
         "k_core": k_core,
         "split": split,
@@ -84,7 +97,7 @@ def prepare(
         "equal_times": equal_times,
         "seed": seed,
         "domain": domain.name,
-        "repeats": domain.repeats,
+        "repeats": repeats,
     }
     worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.items)
     known_users = None if users is None else users.users
@@ -99,15 +112,15 @@ def prepare(
         if (made := EventStore(out)).meta["fingerprint"] == mark:
             return made
     _check(log, kinds, settings)
-    events = encode(log, weights)
+    events = encode(log, weights, goal)
     dropped = drop(
         events,
-        repeats=domain.repeats,
+        repeats=repeats,
         minimum_value=minimum_value,
         least=k_core,
         shuffle_seed=seed if equal_times == "shuffle" else None,
     )
-    if not len(events.users):
+    if not events.reaches.any():
         raise _nothing_left(events, dropped, settings)
     arrays, item_ids, user_ids = number(events)
     arrays["parts"] = parts = split_up(events, arrays, settings)
@@ -168,7 +181,8 @@ def _nothing_left(events: Events, dropped: Dropped, settings: Mapping[str, Any])
         "dropped_k_core": f"Lower k_core ({settings['k_core']}).",
     }
     ways = [way for why, way in advice.items() if counts.get(why)] or ["Give a log with events."]
-    first = f"Nothing is left of the log's {len(events.log)} events. Left out: {left_out}."
+    what = f"No {' or '.join(events.goal)}" if len(events.users) else "Nothing"
+    first = f"{what} is left of the log's {len(events.log)} events. Left out: {left_out}."
     return DataError(" ".join([first, *ways]))
 
 
@@ -216,18 +230,31 @@ def _check(log: InteractionLog, kinds: Sequence[str], settings: Mapping[str, Any
         )
     for name, weight in (settings["weights"] or {}).items():
         if name not in kinds:
-            near = difflib.get_close_matches(name, kinds, n=1, cutoff=0.5)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            problems.add(
-                f"weights names the feedback {name!r}, of which the log has no event.{hint} The "
-                f"log's kinds of feedback are: {', '.join(map(repr, kinds))}."
-            )
+            problems.add(f"weights names {_unknown(name, kinds)}")
         if not math.isfinite(weight):
             problems.add(
                 f"The weight of {name!r} is {weight}; a weight is a finite number, and events of "
                 "weight 0 are left out."
             )
+    worth = settings["weights"] or dict.fromkeys(kinds, 1.0)
+    for name in settings["goal"]:
+        if name not in kinds:
+            problems.add(f"The goal names {_unknown(name, kinds)}")
+        elif not worth.get(name, 0) > 0:
+            problems.add(
+                f"The goal {name!r} has the worth {worth.get(name, 0):g} in weights; what is to be "
+                "brought about is worth more than 0."
+            )
     problems.check()
+
+
+def _unknown(name: str, kinds: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, kinds, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return (
+        f"the feedback {name!r}, of which the log has no event.{hint} The log's kinds of feedback "
+        f"are: {', '.join(map(repr, kinds))}."
+    )
 
 
 def _joined(ids: pl.Series, table: pl.DataFrame | None) -> pl.DataFrame:

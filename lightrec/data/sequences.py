@@ -23,6 +23,7 @@ class Sequences:
     :param times: (E,) int64 milliseconds since 1970; all equal in a log without times.
     :param feedback: (E,) each event's kind of feedback as in the store; None if there is one kind.
     :param has_times: whether the log has times.
+    :param seen: (E,) int32 what an event makes seen, see the store; None: its item.
     """
 
     items: NDArray[np.int32]
@@ -31,6 +32,7 @@ class Sequences:
     times: NDArray[np.int64]
     feedback: NDArray[np.signedinteger[Any]] | None = None
     has_times: bool = False
+    seen: NDArray[np.int32] | None = None
 
     @classmethod
     def all_events(cls, store: EventStore) -> "Sequences":
@@ -41,7 +43,8 @@ class Sequences:
     def chosen(cls, store: EventStore) -> "Sequences":
         """All events in which an item was chosen, held out or not: what is known in service."""
         arrays = (store.items, store.parts, store.offsets, store.times)
-        whole = cls(*arrays, store.feedback, store.has_times)
+        seen = None if store.seen is store.items else store.seen
+        whole = cls(*arrays, store.feedback, store.has_times, seen)
         if not store.has_nothing:
             return whole
         return whole._keep(np.asarray(store.items) <= store.num_items)
@@ -54,7 +57,7 @@ class Sequences:
         """
         events = store.events(part)
         chosen = np.asarray(store.items) <= store.num_items
-        events = events[chosen[events]]
+        events = events[(chosen & store.reaches)[events]]
         before = np.concatenate([[0], np.cumsum(chosen & store.in_histories)])
         return Targets(np.asarray(store.items)[events], store.users_of(events), before[events])
 
@@ -76,7 +79,12 @@ class Sequences:
             offsets=before[self.offsets],
             times=self.times[kept],
             feedback=None if self.feedback is None else self.feedback[kept],
+            seen=None if self.seen is None else self.seen[kept],
         )
+
+    def known(self, starts: Rows, ends: Rows) -> NDArray[np.int64]:
+        """Cut out what the events of a piece make seen, as :meth:`details` cuts: (B, L)."""
+        return padded(self.items if self.seen is None else self.seen, starts, ends)
 
     def users_of(self, events: Rows) -> Rows:
         """Return the users of events: the same shape, int64."""
@@ -91,12 +99,12 @@ class Sequences:
         :param ends: (B,) positions after the last, of the same users.
         :returns: (B, L) each: ``Key.FEEDBACK`` and ``Key.GAP``, if the log has them.
         """
-        columns = {Key.FEEDBACK: self.feedback, Key.GAP: self._gaps if self.has_times else None}
+        columns = {Key.FEEDBACK: self.feedback, Key.GAP: self.gaps if self.has_times else None}
         there = {key: values for key, values in columns.items() if values is not None}
         return {key: padded(values, starts, ends) for key, values in there.items()}
 
     @cached_property
-    def _gaps(self) -> NDArray[np.int8]:
+    def gaps(self) -> NDArray[np.int8]:
         """(E,) buckets of the times since the user's event before; 0 at a user's first event."""
         buckets = gap_buckets(np.diff(self.times, prepend=self.times[:1])).astype(np.int8)
         buckets[self.offsets[:-1][np.diff(self.offsets) > 0]] = 0

@@ -79,7 +79,9 @@ class EventStore:
         self.has_nothing: bool = self.meta["has_nothing"]
         """Whether the log records that a user chose nothing, as item N + 1."""
         self.repeats: bool = self.meta["settings"]["repeats"]
-        """Whether an item may come again in a history, according to the domain."""
+        """Whether an item may come again, according to the domain or the setting ``repeats``."""
+        self.goal: list[str] = self.meta["settings"]["goal"]
+        """The kinds of events that are to be brought about and are held out; empty: every kind."""
         self.has_users: bool = self.meta["has_users"]
         """Whether the log names users; otherwise they are made up, see ``prepare``."""
         self.has_times: bool = self.meta["order"] == "time"
@@ -141,6 +143,29 @@ class EventStore:
         if self.catalog.schema.get("created") in (pl.Date, pl.Datetime):
             appeared = self.catalog["created"].dt.epoch("ms").fill_null(appeared)
         return appeared.to_numpy()
+
+    @cached_property
+    def reaches(self) -> npt.NDArray[np.bool_]:
+        """(E,) bool: whether an event is one of the goal; all are where there is no goal."""
+        if not self.goal or self.feedback is None:
+            return np.broadcast_to(np.True_, len(self))
+        return np.isin(self.feedback, self.goal_kinds)
+
+    @property
+    def goal_kinds(self) -> tuple[int, ...]:
+        """The numbers of the goal's kinds of feedback; none where there is no goal or one kind."""
+        return tuple(n for n, kind in enumerate(self.feedback_kinds, 1) if kind in self.goal)
+
+    @cached_property
+    def seen(self) -> npt.NDArray[np.int32]:
+        """(E,) int32: the item that must not come again after an event, 0 where none must not.
+
+        Everything that leaves out what a user has seen goes by this: an item is seen once an event
+        of the goal was about it (any event, where there is no goal), unless items may come again.
+        """
+        if self.repeats:
+            return np.broadcast_to(np.int32(PADDING), len(self))
+        return np.where(self.reaches, self.items, np.int32(PADDING)) if self.goal else self.items
 
     @property
     def in_histories(self) -> npt.NDArray[np.bool_]:

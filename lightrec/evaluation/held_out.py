@@ -105,12 +105,12 @@ class HeldOutLog(Evaluator):
         )
 
     def rank(self, store: EventStore, scorer: Scorer, seed: int) -> RankingResult:
-        """Rank the test events with one scorer, seen items left out unless items repeat.
+        """Rank the test events with one scorer, seen items left out.
 
         What the domain forbids a user is not ranked; an event about such an item is a miss.
         """
-        events, seen = self.events(store, seed), not store.repeats
-        return evaluate_scores(scorer, events, seen, "cpu", LIST_LENGTH, showable(store))
+        events = self.events(store, seed)
+        return evaluate_scores(scorer, events, list_length=LIST_LENGTH, showable=showable(store))
 
 
 def by_history(part: ItemScorer | Policy) -> Scorer:

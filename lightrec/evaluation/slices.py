@@ -192,7 +192,7 @@ def cold_metrics(
     metrics: dict[str, float] = {"cold/events": len(cold.events)}
     metrics["cold/items"] = int(mapped.cold.sum())
     for name, scorer in scorers.items():
-        result = evaluate_scores(scorer, cold, not store.repeats, showable=showable(store))
+        result = evaluate_scores(scorer, cold, showable=showable(store))
         metrics |= {f"cold/{name}/{key}": value for key, value in result.metrics([10]).items()}
     chance = torch.Generator().manual_seed(seed)
     explored = partial(with_explored_places, length=10, generator=chance)
@@ -222,8 +222,7 @@ def _in_lists(
     for batch in events:
         usual = blend.scores(batch[Key.HISTORY], details=batch)
         new = mapped.scores(usual)
-        if not store.repeats:
-            usual = usual.scatter(1, batch[Key.SEEN], -torch.inf)
+        usual = usual.scatter(1, batch[Key.SEEN], -torch.inf)
         eligible = allowed(batch[Key.USER])
         if eligible is not None:
             usual, new = (scores.where(eligible, -torch.inf) for scores in (usual, new))

@@ -184,6 +184,7 @@ class SimulatedStatistics(Evaluator):
         starts = LogStarts(
             torch.from_numpy(store.offsets[store.users_of(begins)]),
             torch.from_numpy(np.array(store.items)),
+            known=torch.from_numpy(np.array(store.seen)),
             ends=torch.from_numpy(begins),
         )
         real = _logged(store, begins, ends)

@@ -59,7 +59,7 @@ def blend(
     with progress_bar(total, "setting") as bar:
 
         def ndcg(model: ItemScorer) -> float:
-            value = judge(scorer(model), judged, data)["ndcg@10"]
+            value = judge(scorer(model), judged)["ndcg@10"]
             bar.update()
             return value
 
@@ -76,7 +76,7 @@ def blend(
         bar.update()
         mixed.l2 = choose_l2(mixed, judged, data)
         bar.update()
-        values |= judge(scorer(mixed), validation_events(data, data.max_validated), data)
+        values |= judge(scorer(mixed), validation_events(data, data.max_validated))
         bar.update(total - bar.n)
     return mixed, values
 
@@ -103,7 +103,7 @@ def refitted(
     mixed = Blend(ranker, fitted)
     mixed.weights, mixed.l2 = _weights(mixed, data), before.l2
     mixed.item_models.update({name: m for name, m in described.items() if name not in fitted})
-    return mixed, judge(scorer(mixed), validation_events(data, data.max_validated), data)
+    return mixed, judge(scorer(mixed), validation_events(data, data.max_validated))
 
 
 @torch.no_grad()
@@ -123,7 +123,7 @@ def choose_l2(mixed: Blend, events: EvaluationEvents, data: SequenceData) -> flo
 
     def ndcg(l2: float) -> float:
         mapped, scores = TextMap(items.vectors, texts, counts, l2), scorer(mixed)
-        return judge(lambda batch: mapped.as_if_cold(scores(batch)), events, data)["ndcg@10"]
+        return judge(lambda batch: mapped.as_if_cold(scores(batch)), events)["ndcg@10"]
 
     return max(PENALTIES, key=ndcg)
 
@@ -139,9 +139,9 @@ def scorer(part: ItemScorer) -> Scorer:
     return lambda batch: part.scores(batch[Key.HISTORY], batch[Key.USER], details=batch)
 
 
-def judge(scores: Scorer, events: EvaluationEvents, data: SequenceData) -> dict[str, float]:
+def judge(scores: Scorer, events: EvaluationEvents) -> dict[str, float]:
     """Rank validation events: means of all metrics."""
-    return evaluate_scores(scores, events, filter_seen=not data.store.repeats).metrics()
+    return evaluate_scores(scores, events).metrics()
 
 
 @torch.no_grad()
@@ -166,8 +166,7 @@ def _weights(mixed: Blend, data: SequenceData) -> dict[str, float]:
             others[part, rows] = logarithms[:, items]
             own[part, rows] = logarithms.gather(1, target).squeeze(1)
         taken = torch.zeros(len(target), num_items + 1, dtype=torch.bool)
-        if not data.store.repeats:
-            taken.scatter_(1, batch[Key.SEEN], True)
+        taken.scatter_(1, batch[Key.SEEN], True)
         blocked[rows] = taken.scatter_(1, target, True)[:, items]
     start = torch.tensor([1.0] + [0.0] * (len(names) - 1))
     correction = torch.tensor(num_items / len(items)).log().item()

@@ -65,7 +65,7 @@ class EvaluationEvents(Dataset[Batch]):
         rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
         events, users = self.events[rows], self.users[rows]
         begin, items = self.sequences.offsets[users], self.sequences.items
-        seen = history = padded(items, begin, events)
+        history, seen = padded(items, begin, events), self.sequences.known(begin, events)
         if self.max_length is not None:
             begin = np.maximum(begin, events - self.max_length)
             history = padded(items, begin, events)

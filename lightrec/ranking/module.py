@@ -55,8 +55,8 @@ class RankingModule(StageModule):
     :param weight_decay: AdamW's, on matrices and embeddings.
     :param schedule: of the learning rate, after the warm-up.
     :param warmup: share of all steps in which the learning rate rises.
-    :param use_feedback: whether the user tower reads what kind of event each one was, in a log with
-        several kinds of feedback.
+    :param use_feedback: whether the user tower reads what kind of event each one was, and learns
+        which kind comes next; null: in a log with several kinds of feedback.
     :param use_gaps: whether it reads the time between a user's events, in a log with times.
     :param forget: share of training windows, drawn anew each time, whose feedback and gaps are
         taken for unknown, so that a history of which only the items are known is ranked well, too.
@@ -92,7 +92,7 @@ class RankingModule(StageModule):
         schedule: Literal["cosine", "constant"] = "cosine",
         warmup: float = 0.1,
         item_models: list[ItemModel] | None = None,
-        use_feedback: bool = False,
+        use_feedback: bool | None = None,
         use_gaps: bool = False,
         forget: float = 0.2,
         feedback_kinds: int = 0,
@@ -109,7 +109,7 @@ class RankingModule(StageModule):
             tower=tower,
             max_length=max_length,
             use_ids=use_ids,
-            feedback_kinds=feedback_kinds if use_feedback else 0,
+            feedback_kinds=0 if use_feedback is False else feedback_kinds,
             gaps=GAP_BUCKETS if use_gaps else 0,
             attribute_size=attribute_size,
         )
@@ -132,6 +132,8 @@ class RankingModule(StageModule):
                 "same in both."
             )
         self._check_details(data)
+        if data.store.goal_kinds and self.ranker.asked is not None:
+            self.ranker.asks.fill_(data.store.goal_kinds[0])
         tower, given = self.ranker.items, self.settings
         if tower.uses_text:
             tower.set_vectors(data.vectors)
@@ -194,6 +196,7 @@ class RankingModule(StageModule):
     def loss(self, batch: Batch) -> Tensor:
         """Mean loss over a training batch's targets, a scalar."""
         history, target = batch[Key.HISTORY], batch[Key.TARGET]
+        reached = batch.get(Key.REACHED, history)
         row, column = (target != PADDING).nonzero(as_tuple=True)
         states = self.ranker.states(history, self._details(batch))[row, column]
 
@@ -202,19 +205,26 @@ class RankingModule(StageModule):
                 return row.new_zeros(len(row[rows]), 0)
             steps = torch.arange(history.shape[1], device=history.device)
             until = steps <= column[rows, None]
-            return torch.cat([history[row[rows]] * until, batch[Key.SEEN][row[rows]]], dim=1)
+            return torch.cat([reached[row[rows]] * until, batch[Key.SEEN][row[rows]]], dim=1)
 
         return self.criterion(self.ranker, states, target[row, column], seen)
 
     def _details(self, batch: Batch) -> Batch:
         """Feedback and gaps of a training batch, of some windows forgotten."""
-        reads = {Key.FEEDBACK: self.settings.use_feedback, Key.GAP: self.settings.use_gaps}
-        details = {key: batch[key] for key, read in reads.items() if read and key in batch}
+        reads = {Key.FEEDBACK: self.ranker.feedback, Key.GAP: self.ranker.gaps}
+        details = {key: batch[key] for key, x in reads.items() if x is not None and key in batch}
         if not details:
             return details
         history = batch[Key.HISTORY]
         known = torch.rand(len(history), 1, device=history.device) >= self.settings.forget
-        return {key: rows * known for key, rows in details.items()}
+        details = {key: rows * known for key, rows in details.items()}
+        if self.ranker.asked is not None and Key.ASKED in batch:
+            # All kinds of the goal are asked for as one; where there is no goal, nothing is.
+            goal = self.data_of(SequenceData).store.goal_kinds
+            asked = batch[Key.ASKED] * bool(goal)
+            reached = torch.isin(asked, asked.new_tensor(goal))
+            details[Key.ASKED] = self.ranker.asks.where(reached, asked)
+        return details
 
     def scores(self, batch: Batch) -> Tensor:
         """Score all items for a batch's histories: (B, N + 1)."""
@@ -236,8 +246,7 @@ class RankingModule(StageModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Rank held-out events among all items."""
-        seen = None if self.data_of(SequenceData).store.repeats else batch[Key.SEEN]
-        self.metrics.update(self.scores(batch), batch[Key.TARGET], seen)
+        self.metrics.update(self.scores(batch), batch[Key.TARGET], batch[Key.SEEN])
 
     def on_validation_epoch_end(self) -> None:
         """Log the means of the ranking metrics."""

@@ -52,24 +52,36 @@ class Ranker(Part):
         self.feedback = (
             nn.Parameter(torch.zeros(feedback_kinds + 1, size)) if feedback_kinds else None
         )
+        self.asked = nn.Parameter(torch.zeros(feedback_kinds + 1, size)) if feedback_kinds else None
+        if feedback_kinds:
+            self.register_buffer("asks", torch.zeros((), dtype=torch.int64))
         self.gaps = nn.Parameter(torch.zeros(gaps + 1, size)) if gaps else None
+
+    asks: Tensor
+    """The kind of feedback asked for, () int64; 0 for none. Only where feedback is told apart."""
 
     def states(self, history: Tensor, details: Details = None) -> Tensor:
         """Read histories.
 
         At each position the tower reads the item's vector plus one of its feedback and one of the
         gap before it. What is not known adds nothing, and neither does what the ranker was not
-        made to tell apart.
+        made to tell apart. To what the tower says is added a vector of the kind of event that is
+        asked for: in training that of the next event, else that of the goal, if there is one.
 
         :param history: (B, L) int64, padded on the left, at most ``max_length`` long.
-        :param details: of which ``Key.FEEDBACK`` and ``Key.GAP`` are read, where they are known.
+        :param details: of which ``Key.FEEDBACK``, ``Key.GAP`` and ``Key.ASKED`` are read, where
+            they are known.
         :returns: (B, L, D): at each position the user vector after that item.
         """
         read, known = self.items(history), details or {}
         for key, table in ((Key.FEEDBACK, self.feedback), (Key.GAP, self.gaps)):
             if table is not None and key in known:
                 read = read + nn.functional.embedding(known[key], table, padding_idx=0)
-        return self.users(read * self.size**0.5, history != PADDING)
+        states = self.users(read * self.size**0.5, history != PADDING)
+        if self.asked is None:
+            return states
+        asked = known.get(Key.ASKED, self.asks.expand(history.shape))
+        return states + nn.functional.embedding(asked, self.asked, padding_idx=0)
 
     def user_vectors(self, history: Tensor, details: Details = None) -> Tensor:
         """Give user vectors.

@@ -77,7 +77,8 @@ class TrainWindows(Dataset[Batch]):
     def __getitem__(self, draw: Draw) -> Batch:
         """Give a batch of B windows: history and target (B, L), seen (B, S).
 
-        Where the log has them, also feedback and gap (B, L), of the history's events.
+        Where the log has them, also feedback and gap (B, L) of the history's events, the targets'
+        feedback as asked (B, L), and with a goal what of the history was reached (B, L).
         """
         key, windows = draw
         starts, ends = windows[:, 0], windows[:, 1]
@@ -85,9 +86,13 @@ class TrainWindows(Dataset[Batch]):
         target = padded(items, starts + 1, ends + 1)
         target[padded(parts != TRAIN, starts + 1, ends + 1) != 0] = PADDING
         begin = self.sequences.offsets[self.sequences.users_of(starts)]
-        seen = padded(items, np.maximum(begin, starts - self.seen_length), starts)
+        seen = self.sequences.known(np.maximum(begin, starts - self.seen_length), starts)
         found = {Key.HISTORY: padded(items, starts, ends), Key.TARGET: target, Key.SEEN: seen}
         found |= self.sequences.details(starts, ends)
+        if self.sequences.feedback is not None:
+            found[Key.ASKED] = padded(self.sequences.feedback, starts + 1, ends + 1)
+        if self.sequences.seen is not None:
+            found[Key.REACHED] = self.sequences.known(starts, ends)
         batch = whole = {name: torch.from_numpy(table) for name, table in found.items()}
         generator = np.random.default_rng(key)
         for transform in self.transforms:

@@ -38,8 +38,8 @@ class SequenceTransform(ABC):
     def __call__(self, batch: Batch, generator: np.random.Generator) -> Batch:
         """Give a changed batch, and leave the given one as it is.
 
-        :param batch: history and target (B, L), padded on the left, and seen (B, S); feedback and
-            gap (B, L) where the log has them.
+        :param batch: history and target (B, L), padded on the left, and seen (B, S); feedback,
+            gap, asked and reached (B, L) where the log has them.
         :param generator: the only source of chance.
         :returns: the same keys; L and S may differ. Where a position has a target, it is an item
             that followed the position's input, and its feedback is that input's own.
@@ -77,7 +77,8 @@ class Crop(SequenceTransform):
         before = inside & (place < first)
         changed = _select(batch, inside & (place >= first) & (place < first + width))
         if before.any():
-            passed = torch.from_numpy(np.where(before, history, PADDING))
+            known = batch.get(Key.REACHED, batch[Key.HISTORY]).numpy()
+            passed = torch.from_numpy(np.where(before, known, PADDING))
             changed[Key.SEEN] = torch.cat([batch[Key.SEEN], passed], dim=1)
         return changed
 
@@ -110,7 +111,7 @@ class Reorder(SequenceTransform):
 
     def __call__(self, batch: Batch, generator: np.random.Generator) -> Batch:
         """Shuffle a span of some windows."""
-        history, target = batch[Key.HISTORY].numpy(), batch[Key.TARGET].numpy()
+        history = batch[Key.HISTORY].numpy()
         _, length, chosen = self._drawn(history, generator)
         width = np.minimum((self.share * length).astype(np.int64), length - 1) * chosen
         columns = np.arange(history.shape[1])[None]
@@ -122,14 +123,16 @@ class Reorder(SequenceTransform):
         order = key.argsort(axis=1, kind="stable")
         moved: Batch = {
             name: torch.from_numpy(np.take_along_axis(batch[name].numpy(), order, 1))
-            for name in (Key.HISTORY, Key.FEEDBACK)
+            for name in (Key.HISTORY, Key.FEEDBACK, Key.REACHED)
             if name in batch
         }
         # The event at column c is the target at column c - 1.
-        aims = np.take_along_axis(target, np.maximum(order[:, 1:] - 1, 0), 1)
-        aims = np.where(span[:, 1:], aims, target[:, :-1])
-        aims = np.concatenate([aims, target[:, -1:]], axis=1)
-        return {**batch, **moved, Key.TARGET: torch.from_numpy(aims)}
+        for name in {Key.TARGET, Key.ASKED} & batch.keys():
+            told = batch[name].numpy()
+            aims = np.take_along_axis(told, np.maximum(order[:, 1:] - 1, 0), 1)
+            aims = np.where(span[:, 1:], aims, told[:, :-1])
+            moved[name] = torch.from_numpy(np.concatenate([aims, told[:, -1:]], axis=1))
+        return {**batch, **moved}
 
 
 def _select(batch: Batch, kept: NDArray[np.bool_]) -> Batch:
@@ -137,6 +140,6 @@ def _select(batch: Batch, kept: NDArray[np.bool_]) -> Batch:
     length = max(int(kept.sum(axis=1).max(initial=1)), 1)
     order = kept.argsort(axis=1, kind="stable")[:, -length:]
     stays = np.take_along_axis(kept, order, 1)
-    names = {Key.HISTORY, Key.TARGET, Key.FEEDBACK, Key.GAP} & batch.keys()
+    names = batch.keys() - {Key.SEEN}
     moved = {name: np.take_along_axis(batch[name].numpy(), order, 1) for name in names}
     return batch | {n: torch.from_numpy(np.where(stays, t, PADDING)) for n, t in moved.items()}

@@ -24,6 +24,7 @@ class LogStarts:
     :param offsets: ``(U + 1,)`` int64: user u's events lie from ``offsets[u]`` to before
         ``offsets[u + 1]``.
     :param items: ``(E,)`` item indices, each user's oldest first.
+    :param known: ``(E,)`` items that an event makes seen, 0 where none; None means its own.
     :param ends: ``(U,)`` int64: where each user's usable events end; None means at their last.
     :param users: ``(M,)`` int64 users to draw from; None means all.
     :param cut: whether a drawn session starts anywhere in its user's events, or at their end.
@@ -36,6 +37,7 @@ class LogStarts:
         offsets: Tensor,
         items: Tensor,
         *,
+        known: Tensor | None = None,
         ends: Tensor | None = None,
         users: Tensor | None = None,
         cut: bool = False,
@@ -43,7 +45,7 @@ class LogStarts:
     ) -> None:
         self.allowed = allowed
         self.offsets = offsets.long()
-        self.items = items
+        self.items, self.known = items, items if known is None else known
         self.ends = self.offsets[1:] if ends is None else ends.long()
         self.users = torch.arange(len(self.ends)) if users is None else users.long()
         self.num_users, self.cut = len(self.users), cut
@@ -65,6 +67,7 @@ class LogStarts:
         return cls(
             torch.from_numpy(np.array(store.offsets)),
             torch.from_numpy(np.array(store.items)),
+            known=torch.from_numpy(np.array(store.seen)),
             ends=torch.from_numpy(np.array(stops)),
             allowed=showable(store),
             **settings,
@@ -90,11 +93,11 @@ class LogStarts:
         return torch.from_numpy(padded(self.items.numpy(), first, ends.numpy(), length))
 
     def seen(self, users: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
-        """Give all events before ``ends`` as pairs: rows (S,) of the batch and items (S,)."""
+        """Give what was seen before ``ends`` as pairs: rows (S,) of the batch and items (S,)."""
         counts = ends - self.offsets[users]
         rows = torch.repeat_interleave(torch.arange(len(users)), counts)
         positions = torch.arange(len(rows)) + (ends - counts.cumsum(0))[rows]
-        return rows, self.items[positions].long()
+        return rows, self.known[positions].long()
 
 
 class UserModelSimulator(Simulator):

@@ -38,12 +38,14 @@ def run(
     items: Path | str | None = None,
     users: Path | str | None = None,
     types: str | None = None,
+    goal: Sequence[str] = (),
+    weights: str | Mapping[str, float] | None = None,
+    repeats: bool = False,
     offline: bool = False,
     seed: int | None = None,
     fresh: bool = False,
     fast_dev_run: bool = False,
     until: str | None = None,
-    goal: Sequence[str] = (),
     strict: bool = False,
     overrides: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
@@ -59,6 +61,14 @@ def run(
     :param users: your user table.
     :param types: kinds of attributes of items and users, in place of those recognised:
         {genres: list, zip: category}.
+    :param goal: the kinds of events to bring about, such as purchase: only they are held out and
+        judged on, and only what they are about is not recommended again (default: every kind).
+        Next, alone or besides, ranks the next event and does no more: data, ranker and evaluate
+        alone, in a fraction of the time.
+    :param weights: what an event of each kind is worth, '{view: 0.1, cart: 0.3, purchase: 1}'; of
+        negative worth: in histories, never to be brought about; 0: left out (default: as the
+        domain says, else 1 each, but 0.1 for what is not the goal).
+    :param repeats: items may come again, and be recommended again (default: as the domain says).
     :param offline: run on the domain's synthetic log, or else the world 'far', and no log.
     :param seed: the seed of every stage, in place of the recipes'.
     :param fresh: do every stage anew.
@@ -66,8 +76,6 @@ def run(
         results mean nothing and go into a folder of their own, runs/DOMAIN-fast-dev-run.
     :param until: the last stage to do, such as ranker (default: all but optional ones, such as
         assumptions, which are done only where they are named here).
-    :param goal: next, to rank the next event and no more: data, ranker and evaluate alone, in a
-        fraction of the time.
     :param strict: refuse to run while any plugin is broken, instead of a warning.
     :param overrides: LightningCLI settings by stage, such as
         ``{"ranker": ["--trainer.max_epochs", "5"]}``; under ``values``, the recipes' shared values,
@@ -86,16 +94,17 @@ def run(
         check_input(path)
     if offline and sources:
         raise RecipeError("--offline makes its own log: leave out --log, --items and --users.")
-    if types is not None:
-        own = (overrides or {}).get(BEGINNING, ())
-        overrides = {**(overrides or {}), BEGINNING: ["--types", types, *own]}
-    if unknown := [word for word in goal if word != NEXT]:
-        raise RecipeError(f"--goal takes {NEXT}, and not {unknown[0]!r}.")
+    overrides = {**(overrides or {})}
+    brief = [word for word in goal if word == NEXT]
+    asked = [word for word in goal if word != NEXT]
+    own = {"types": types, "goal": asked or None, "weights": weights, "repeats": repeats or None}
+    words = [f"--{name}={_written(x)}" for name, x in own.items() if x is not None]
+    if words:
+        overrides[BEGINNING] = [*words, *overrides.get(BEGINNING, ())]
     kinds = ["offline"] * offline + ["fast-dev-run"] * fast_dev_run
-    brief = [NEXT] if NEXT in goal else []
-    options = {**sources, "goal": [*goal] or None, "seed": seed}
-    command = command_of(domain, options, kinds, overrides or {})
-    chosen = {stage: list(settings) for stage, settings in (overrides or {}).items()}
+    options = {**sources, "goal": brief or None, "seed": seed}
+    command = command_of(domain, options, kinds, overrides)
+    chosen = {stage: list(settings) for stage, settings in overrides.items()}
     name, found = find_recipes(domain, [*kinds, *brief], values_of(chosen.pop(VALUES, [])))
     where = Path(out) if out else Path("runs") / "-".join([name, *kinds])
     if name != found.name:
@@ -139,6 +148,11 @@ def run(
             file=sys.stderr,
         )
     return where
+
+
+def _written(value: object) -> str:
+    """Write a setting as on a command line."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def command_of(

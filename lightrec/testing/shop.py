@@ -1,7 +1,8 @@
 """A made-up shop whose truth is known: 30,000 views, carts and purchases, goods and customers.
 
-What is viewed follows popularity and curiosity; what is bought follows taste, price and who the
-customer is. ``python -m lightrec.testing.shop FOLDER`` writes the files.
+What is viewed follows popularity and curiosity. What is bought follows taste, price and who the
+customer is, and one purchase in four is of something that its buyer had never looked at.
+``python -m lightrec.testing.shop FOLDER`` writes the files.
 """
 
 import sys
@@ -171,11 +172,20 @@ def _visits(
                 basket.append(int(product))
                 rows.append((customer, int(product), "cart", second))
         for product in [*basket]:
-            if chance.random() < _sigmoid(appeal[product]):
+            if product in bought:
+                basket.remove(product)
+            elif chance.random() < _sigmoid(appeal[product] - 0.5):
                 second += int(chance.integers(2, 30))
                 basket.remove(product)
                 bought.add(product)
                 rows.append((customer, product, "purchase", second))
+        # Some know what they want, and order it from the catalog without a look.
+        wanted = np.exp(appeal - appeal.max())
+        for product in chance.choice(len(wanted), chance.poisson(0.4), p=wanted / wanted.sum()):
+            if product not in bought:
+                second += int(chance.integers(5, 60))
+                bought.add(int(product))
+                rows.append((customer, int(product), "purchase", second))
     return rows
 
 

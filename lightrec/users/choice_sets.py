@@ -60,10 +60,10 @@ class ChoiceSets(Dataset[Batch]):
         if store.candidates is not None:
             self.offered = np.flatnonzero(np.asarray(store.candidates[:, 0]) != PADDING)
             return
-        # Every event of a user counts as a meeting, whatever its part; of equal keys the first one.
+        # Whatever its part, an event makes its item seen; of equal keys the first one.
         self.stride = store.num_items + 2
         users = np.repeat(np.arange(store.num_users), np.diff(store.offsets))
-        keys = users * self.stride + np.asarray(store.items)
+        keys = users * self.stride + store.seen
         self.keys, self.first = np.unique(keys, return_index=True)
 
     def read_next(self, ended: NDArray[np.bool_]) -> None:
@@ -159,10 +159,9 @@ class ChoiceSets(Dataset[Batch]):
             if not len(row):
                 break
             drawn = generator.integers(1, self.store.num_items + 1, len(row))
-            if not self.store.repeats:
-                keys = users[row] * self.stride + drawn
-                place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-                drawn[(self.keys[place] == keys) & (self.first[place] < events[row])] = PADDING
+            keys = users[row] * self.stride + drawn
+            place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+            drawn[(self.keys[place] == keys) & (self.first[place] < events[row])] = PADDING
             if allowed is not None:
                 drawn[~allowed[row, drawn]] = PADDING
             sets[row, column] = drawn

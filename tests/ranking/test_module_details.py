@@ -87,7 +87,7 @@ def fitted(store, folder, epochs=12, transforms=None, **settings):
         "tower": partial(CausalTransformer, layers=1, dropout=0.0),
         "learning_rate": 0.02,
     }
-    given |= {"feedback_kinds": data.feedback_kinds}
+    given |= {"feedback_kinds": data.feedback_kinds, "use_feedback": False}
     module = RankingModule(data.num_items, 0, **given | settings)
     training = trainer(epochs, folder)
     training.fit(module, datamodule=data)
@@ -143,9 +143,7 @@ def test_written_blended_and_judged_with_details(liked, tmp_path):
     assert bare[:, 1:].isfinite().all()
     assert (bare.argmax(1) == batch["target"]).float().mean() < 0.8
     events = validation_events(data, None)
-    assert judge(scorer(blend), events, data)["ndcg@10"] == pytest.approx(
-        metrics["validation/ndcg@10"]
-    )
+    assert judge(scorer(blend), events)["ndcg@10"] == pytest.approx(metrics["validation/ndcg@10"])
     for stage in (liked, tmp_path / "run" / "ranker"):
         (stage / STAMP).write_text('{"fingerprint": ""}')
     found = HeldOutLog().without_policy(Run(tmp_path / "run"), 0)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightrec.data.attributes import user_features
@@ -33,6 +34,8 @@ class Evidence:
     :param is_ordered: whether the order of a user's events means anything.
     :param people: (U, G) float32 features of the users' attributes; see
         :mod:`lightrec.data.attributes`.
+    :param worth: of an event by its kind of feedback, (K + 1,) float32 with the goal's highest;
+        None in a log without a goal, where all events are alike.
     """
 
     log: Sequences
@@ -40,17 +43,36 @@ class Evidence:
     vectors: Tensor
     is_ordered: bool = True
     people: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+    worth: NDArray[np.float32] | None = None
 
     @classmethod
     def of(cls, store: EventStore, vectors: Tensor) -> "Evidence":
         """The training events of a prepared log."""
         log = Sequences.all_events(store).training()
         people = user_features(store)[1]
-        return cls(log, store.num_items, vectors, store.is_ordered, people)
+        worth = worth_of_kinds(store)
+        return cls(log, store.num_items, vectors, store.is_ordered, people, worth)
+
+    @property
+    def worths(self) -> NDArray[np.float32]:
+        """(E,) float32: the worth of each training event."""
+        if self.worth is None or self.log.feedback is None:
+            return np.ones(len(self.log.items), np.float32)
+        return self.worth[self.log.feedback]
 
     def counts(self) -> Tensor:
         """(N + 1,) float32: how many training events each item has."""
-        return torch.from_numpy(np.bincount(self.log.items, minlength=self.num_items + 1)).float()
+        counts = np.bincount(self.log.items, self.worths, self.num_items + 1)
+        return torch.from_numpy(counts).float()
+
+
+def worth_of_kinds(store: EventStore) -> NDArray[np.float32] | None:
+    """What an event of each kind is worth to the goal, 1 at most; None where there is no goal."""
+    if not store.goal_kinds:
+        return None
+    given = store.meta["settings"]["weights"]
+    worth = np.array([0.0, *(given[kind] for kind in store.feedback_kinds)], np.float32).clip(0)
+    return worth / worth.max()
 
 
 class ItemModel(nn.Module, ABC):
@@ -177,7 +199,7 @@ class RecentPopularity(Popularity):
             raise NotApplicable("The log has no times, so that nothing is recent.")
         age = (times.max() - times) / (times.max() - times.min())
         half_life = 0.03 if self.half_life is None else self.half_life
-        weights = 0.5 ** (age / half_life)
+        weights = 0.5 ** (age / half_life) * evidence.worths
         counts = np.bincount(evidence.log.items, weights, evidence.num_items + 1)
         self.register_buffer("counts", torch.from_numpy(counts).float())
         return self

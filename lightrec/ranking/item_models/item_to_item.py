@@ -235,7 +235,8 @@ class DirectionalCooccurrence(ItemToItem):
         decay = 0.8 if self.decay is None else self.decay
         after = 0.25 if self.power_after is None else self.power_after
         log = evidence.log
-        counts = cooccurrence(log.items, log.offsets, evidence.num_items, decay, self.reach)
+        given = log.items, log.offsets, evidence.num_items, decay, self.reach, evidence.worths
+        counts = cooccurrence(*given)
         popularity = np.maximum(evidence.counts()[1:].numpy(), 1)
         earlier = sparse.diags_array(popularity**-self.power)
         later = sparse.diags_array(popularity**-after)
@@ -311,7 +312,8 @@ class NextItemRidge(ItemToItem):
     def _histories(self, evidence: Evidence) -> tuple[sparse.csr_array, sparse.csr_array]:
         """Give the decayed history up to each event that another follows, and the item of that one.
 
-        :returns: (P, N) float32 each; an item g events ago counts ``decay ** g``.
+        :returns: (P, N) float32 each; an item g events ago counts ``decay ** g``. Both are times
+            the root of the following event's worth, so that its square counts by its worth.
         """
         log, decay = evidence.log, 0.8 if self.decay is None else self.decay
         items = np.asarray(log.items) - 1
@@ -324,7 +326,8 @@ class NextItemRidge(ItemToItem):
         entries = weights.astype(np.float32), (np.concatenate(rows), np.concatenate(columns))
         histories = sparse.csr_array(entries, shape=(len(items), evidence.num_items))
         after = np.flatnonzero(place > 0)
+        roots = np.sqrt(evidence.worths[after])
         # One entry a row.
-        ones = np.ones(len(after), np.float32), items[after], np.arange(len(after) + 1)
-        following = sparse.csr_array(ones, shape=(len(after), evidence.num_items))
-        return histories[after - 1], following
+        each = roots, items[after], np.arange(len(after) + 1)
+        following = sparse.csr_array(each, shape=(len(after), evidence.num_items))
+        return sparse.csr_array(sparse.diags_array(roots) @ histories[after - 1]), following

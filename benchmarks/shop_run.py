@@ -1,0 +1,134 @@
+"""One contender on the made-up shop's held-out purchases: a cell of `make bench NAME=shop`.
+
+``python -m benchmarks.shop_run CONTENDER SEED OUT``: ``goal`` learns from all kinds and is asked
+for purchases; ``views`` and ``purchases`` learn from events of one kind alone, and know no
+others in histories. All choose their epoch, settings and weights on the same validation purchases.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightrec.data.sequences import Sequences
+from lightrec.data.store import LOG, META, TEST, VALIDATION, EventStore
+from lightrec.evaluation.held_out import by_history, item_models
+from lightrec.keys import PADDING, Key
+from lightrec.ranking.blend import Blend
+from lightrec.ranking.evaluation_events import EvaluationEvents
+from lightrec.ranking.metrics import evaluate_scores
+from lightrec.ranking.scorers import Scorer
+from lightrec.run import Run
+from lightrec.stages.run import run
+from lightrec.testing.shop import WORTH, write
+
+GOAL = "purchase"
+SHOP = 0
+"""The seed of the shop itself: seeds of cells are those of training."""
+KINDS = {"goal": None, "views": "view", "purchases": GOAL}
+
+
+def trained(contender: str, seed: int, folder: Path, more: list[str], shop: int = SHOP) -> Run:
+    """Run data and ranker, of one kind's events alone where the contender is so named."""
+    write(folder / "files", shop)
+    out, kind = folder / "run", KINDS[contender]
+
+    def stages(until: str) -> None:
+        files = {"log": "shop.csv", "items": "products.csv", "users": "customers.csv"}
+        run(
+            "generic",
+            out=out,
+            **{role: folder / "files" / name for role, name in files.items()},
+            goal=[GOAL],
+            weights=WORTH,
+            seed=seed,
+            until=until,
+            overrides={"values": ["--text_encoder=null"], "ranker": more}
+            if until != "data"
+            else {},
+        )
+
+    stages("data")
+    (out / "data").rename(folder / "whole")
+    stages("data")
+    if kind is not None:
+        restrict(out / "data", kind)
+    stages("ranker")
+    return Run(out)
+
+
+def restrict(folder: Path, kind: str) -> None:
+    """Take all events of other kinds out of a store, but for the held-out ones."""
+    store = EventStore(folder)
+    own = np.asarray(store.feedback) == store.feedback_kinds.index(kind) + 1
+    kept = own | np.isin(store.parts, (VALIDATION, TEST))
+    arrays = {
+        n: np.array(getattr(store, n))[kept] for n in ("items", "times", "strengths", "parts")
+    }
+    arrays["offsets"] = np.concatenate([[0], np.cumsum(kept)])[store.offsets]
+    log, meta = store.log.filter(kept), store.meta
+    meta["feedback"], meta["settings"]["goal"] = [], []
+    meta["settings"]["repeats"] = kind != GOAL  # what was only viewed may still be bought
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    (folder / "feedback.npy").unlink()
+    log.write_ipc(folder / LOG)
+    (folder / META).write_text(json.dumps(meta))
+
+
+def only(kind: int | None, scorer: Scorer) -> Scorer:
+    """Let a scorer see nothing of histories but the events of a kind."""
+
+    def scores(batch: Mapping[str, Tensor]) -> Tensor:
+        if kind is None:
+            return scorer(batch)
+        kept = batch[Key.FEEDBACK] == kind
+        order = kept.to(torch.int8).argsort(dim=1, stable=True)
+        history = batch[Key.HISTORY].where(kept, PADDING).gather(1, order)
+        gap = torch.zeros_like(history)
+        return scorer({**batch, Key.HISTORY: history, Key.FEEDBACK: gap, Key.GAP: gap})
+
+    return scores
+
+
+def ranked(contender: str, found: Run, whole: EventStore) -> dict[str, dict[str, list[float]]]:
+    """Rank the held-out purchases: by part and scorer, NDCG@10 of each user in order."""
+    name = KINDS[contender]
+    kind = None if name is None else whole.feedback_kinds.index(name) + 1
+    scorers: dict[str, Scorer] = {
+        "blend": by_history(found.blend),
+        "ranker": by_history(Blend(found.blend.ranker)),
+        **{name: by_history(model) for name, model in item_models(found).items()},
+    }
+    sequences = Sequences.all_events(whole)
+    values: dict[str, dict[str, list[float]]] = {}
+    for part, number in (("validation", VALIDATION), ("test", TEST)):
+        values[part] = {}
+        for name, scorer in scorers.items():
+            events = EvaluationEvents(sequences, number, None, 256, None, 0)
+            result = evaluate_scores(only(kind, scorer), events)
+            order = result.users.argsort()
+            values[part][name] = result.per_event([10])["ndcg@10"][order].tolist()
+    return values
+
+
+def main(contender: str, seed: int, out: Path, shop: int = SHOP, more: list[str] | None = None):
+    """Train and rank, and write the metrics."""
+    found = trained(contender, seed, out, more or [], shop)
+    values = ranked(contender, found, EventStore(out / "whole"))
+    metrics = {
+        f"{part}/{name}/ndcg@10": float(np.mean(own))
+        for part, scorers in values.items()
+        for name, own in scorers.items()
+    }
+    each = {"users/blend": [round(value, 4) for value in values["test"]["blend"]]}
+    (out / "metrics.json").write_text(json.dumps(metrics | each))
+    return metrics, found
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,120 @@
+"""A goal among several kinds of feedback: what is held out, what is seen, what is accounted for."""
+
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
+from lightrec.data.sequences import Sequences
+from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION, EventStore
+from lightrec.errors import DataError
+from lightrec.ranking.evaluation_events import EvaluationEvents
+from lightrec.ranking.sequence_data import TrainWindows
+
+KINDS = ("view", "cart", "buy", "skip")
+WORTH = {"view": 0.1, "cart": 0.3, "buy": 1, "skip": -1}
+
+
+def log_of(rows: list[tuple[str, str, str]]) -> InteractionLog:
+    frame = pl.DataFrame(rows, ["user", "item", "feedback"], orient="row").with_row_index("second")
+    return InteractionLog(
+        frame.select("user", "item", "feedback", pl.from_epoch("second").alias("time"))
+    )
+
+
+def made(rows: list[tuple[str, str, str]], folder: Path, **chosen: object) -> EventStore:
+    usual = {"goal": ["buy"], "weights": WORTH, "k_core": 0, "seed": 0}
+    kinds = {kind for _, _, kind in rows}
+    usual["weights"] = {kind: worth for kind, worth in WORTH.items() if kind in kinds}
+    return prepare(log_of(rows), folder, domain=Domain(), **usual | chosen)  # type: ignore[arg-type]
+
+
+SHOPPER = [
+    ("u", item, kind)
+    for item, kind in [
+        *(("a", "view"), ("b", "view"), ("a", "view"), ("a", "buy"), ("c", "view"), ("c", "buy")),
+        *(("d", "view"), ("a", "buy"), ("d", "cart"), ("d", "buy"), ("b", "view")),
+    ]
+]
+
+
+def test_the_last_events_of_the_goal_are_held_out_and_what_follows_is_not_trained_on(
+    tmp_path: Path,
+) -> None:
+    store = made(SHOPPER, tmp_path / "s")
+    # The second purchase of a is a repeat; that a was viewed twice stays.
+    assert store.meta["left_out"] == {"dropped_repeated": {"buy": 1}}
+    assert store.items.tolist() == [1, 2, 1, 1, 3, 3, 4, 4, 4, 2]
+    held = [VALIDATION, CONTEXT, CONTEXT, TEST, CONTEXT]
+    assert store.parts.tolist() == [TRAIN] * 5 + held
+    assert store.seen.tolist() == [0, 0, 0, 1, 0, 3, 0, 0, 4, 0]
+    events = EvaluationEvents(Sequences.all_events(store), TEST, None, 4, None, 0)[0]
+    assert events["history"].tolist() == [[1, 2, 1, 1, 3, 3, 4, 4]]
+    assert events["seen"].tolist() == [[0, 0, 0, 1, 0, 3, 0, 0]]
+    training = Sequences.all_events(store).training()
+    batch = TrainWindows(training, 9, 9)[(0, 0, 0), np.array([[0, 4]])]
+    assert batch["target"].tolist() == [[2, 1, 1, 3]]
+    assert [store.feedback_kinds[k - 1] for k in batch["asked"][0]] == [
+        "view",
+        "view",
+        "buy",
+        "view",
+    ]
+    assert batch["reached"].tolist() == [[0, 0, 0, 1]]
+    again = made(SHOPPER, tmp_path / "again", repeats=True)
+    assert len(again) == len(SHOPPER)
+    assert not again.seen.any()
+    by_time = made(SHOPPER, tmp_path / "t", split="global-time", test_fraction=0.3)
+    assert by_time.parts.tolist() == [TRAIN] * 6 + [TRAIN, CONTEXT, TEST, CONTEXT]
+
+
+def test_a_goal_that_the_log_does_not_have_or_want_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"goal names the feedback 'buyy'.* Did you mean 'buy'\?"):
+        made(SHOPPER, tmp_path / "s", goal=["buyy"])
+    with pytest.raises(DataError, match="'view' has the worth 0 in weights"):
+        made(SHOPPER, tmp_path / "s", goal=["view"], weights={"buy": 1, "view": 0, "cart": 1})
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("uvw"), st.sampled_from("abcd"), st.sampled_from(KINDS)),
+        min_size=1,
+        max_size=25,
+    ),
+    st.booleans(),
+    st.sampled_from([0, 2]),
+    st.sampled_from(["leave-one-out", "global-time", "item-cold"]),
+)
+def test_every_event_is_accounted_for_by_kind(
+    rows: list[tuple[str, str, str]], repeats: bool, core: int, split: str
+) -> None:
+    read = Counter(kind for *_, kind in rows)
+    with TemporaryDirectory() as folder:
+        try:
+            given = {"repeats": repeats, "k_core": core, "split": split, "cold_fraction": 0.5}
+            store = made(rows, Path(folder) / "s", **given)
+        except DataError:
+            return
+        left_out = sum(map(Counter, store.meta["left_out"].values()), Counter[str]())
+        if len(read) > 1:
+            assert Counter(store.meta["used"]) + left_out == read
+        kinds = store.log["feedback"].cast(pl.String).to_numpy()
+        parts = np.asarray(store.parts)
+        assert set(kinds[np.isin(parts, (VALIDATION, TEST))]) <= {"buy"}
+        assert set(kinds[parts == TRAIN]) <= {"view", "cart", "buy"}
+        assert {kinds[e] for e in store.events(COLD) if store.reaches[e]} <= {"buy"}
+        ends = store.train_ends()
+        trained = store.events(TRAIN)
+        assert (trained < ends[store.users_of(trained)]).all()
+        owners = store.users_of(np.arange(len(store)))
+        pairs = [(u, i) for u, i in zip(owners, store.seen, strict=True) if i]
+        assert repeats or len(pairs) == len({*pairs})

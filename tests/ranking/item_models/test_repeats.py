@@ -1,0 +1,76 @@
+"""What comes again: weekly buyers, and baskets that are bought."""
+
+import numpy as np
+import pytest
+import torch
+
+from lightrec.data.sequences import Sequences
+from lightrec.errors import NotApplicable
+from lightrec.ranking.item_models.base import Evidence
+from lightrec.ranking.item_models.repeats import RepeatConsumption
+
+DAY = 86_400_000
+
+
+def evidence(items, offsets, times, feedback=None, worth=None):
+    numbers = np.asarray(items, np.int32)
+    log = Sequences(
+        numbers,
+        np.zeros(len(numbers), np.int8),
+        np.asarray(offsets),
+        np.asarray(times, np.int64),
+        feedback,
+        has_times=True,
+    )
+    return Evidence(log, int(numbers.max()), torch.zeros(0, 0), worth=worth)
+
+
+def weekly(users=60, weeks=12):
+    """Item 1 every week, item 2 every fourth week, others at random and once."""
+    generator, items, times, offsets = np.random.default_rng(0), [], [], [0]
+    for _ in range(users):
+        for week in range(weeks):
+            basket = [1, *([2] if week % 4 == 0 else []), *generator.integers(3, 400, 2)]
+            items += basket
+            times += [week * 7 * DAY + minute * 60_000 for minute in range(len(basket))]
+        offsets.append(len(items))
+    return items, offsets, times
+
+
+def test_what_is_due_comes_before_what_is_not_and_before_what_came_once():
+    model = RepeatConsumption().fit(evidence(*weekly()))
+    # Four visits, the last one four weeks after item 2 came first: it is due, with item 1.
+    history = [1, 2, 3, 4, 1, 5, 6, 1, 7, 8, 1, 9, 10]
+    gap = [0, 1, 1, 1, 15, 1, 1, 15, 1, 1, 15, 1, 1]
+    details = {"gap": torch.tensor([gap]), "feedback": torch.zeros(1, 13, dtype=torch.int64)}
+    scores = model.scores(torch.tensor([history]), details=details)[0]
+    assert scores.argmax() == 1
+    assert scores[1] > 3 * scores[3:11].max()
+    assert not scores[11:].any()
+    # Padding on the left changes nothing.
+    padded = {key: torch.nn.functional.pad(x, (3, 0)) for key, x in details.items()}
+    again = model.scores(torch.tensor([[0, 0, 0, *history]]), details=padded)[0]
+    torch.testing.assert_close(again, scores)
+
+
+def test_probabilities_by_kind_are_those_of_the_log():
+    """Of ten that are put into the basket six are bought next; of what is viewed, none is."""
+    items, kinds, offsets = [], [], [0]
+    for user in range(400):
+        cart, other = 1 + user % 50, 60 + user % 7
+        items += [other, cart, cart if user % 10 < 6 else 80 + user % 30]
+        kinds += [1, 2, 3]
+        offsets.append(len(items))
+    worth = np.array([0, 0.1, 0.3, 1], np.float32)
+    log = evidence(items, offsets, np.arange(len(items)), np.array(kinds, np.int8), worth)
+    model = RepeatConsumption().fit(log)
+    details = {"feedback": torch.tensor([[1, 2]])}
+    scores = model.scores(torch.tensor([[60, 7]]), details=details)[0]
+    assert scores[7] == pytest.approx(0.6, abs=0.02)
+    assert scores[60] < 0.02
+
+
+def test_where_nothing_comes_again_it_does_not_apply():
+    items = np.arange(1, 301)
+    with pytest.raises(NotApplicable, match="no more than 0 events"):
+        RepeatConsumption().fit(evidence(items, [0, 100, 200, 300], np.arange(300)))
