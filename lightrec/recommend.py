@@ -152,7 +152,7 @@ class Recommender:
             self.ranked_by = "popularity"
             items, scores = self._popular(allowed[0], k)
         if not items.any():
-            why = f"the person has seen all {int(allowed.sum())} items that may be shown"
+            why = f"the person has seen all that may be shown ({int(allowed.sum())})"
             if not allowed.any():
                 count, domain = int(asked.items.sum()), self.run.domain.name
                 why = f"the domain {domain} allows this person none of the {count} items"
@@ -292,7 +292,8 @@ class Recommender:
 
         def leave(said: str, mask: pl.Series) -> pl.Series:
             rest = left & mask
-            account.append(f"{said} leaves {rest.sum():,} {'of them' if account else 'items'}")
+            kept = f"{rest.sum():,} item{'s' * (rest.sum() != 1)}"
+            account.append(f"{said} leaves {f'{rest.sum():,} of them' if account else kept}")
             return rest
 
         wanted = [self._wish(wish) for wish in _several(only)]

@@ -108,8 +108,8 @@ def test_an_empty_list_says_why(recommender, capsys):
     assert table.is_empty()
     assert capsys.readouterr().err.splitlines() == [
         "'lamp nmber 3' is taken as lamp number 3.",
-        "The list is empty: LAMP NUMBER 3 leaves 1 items; the person has seen all 1 items that may "
-        "be shown.",
+        "The list is empty: LAMP NUMBER 3 leaves 1 item; the person has seen all that may be shown "
+        "(1).",
     ]
 
 

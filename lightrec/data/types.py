@@ -42,7 +42,9 @@ _NUMERALS: Final = (
 _DATELIKE: Final = r"^\d[\d\s:./+\-]*\d.{0,12}$|^\d.*\d{4}|^[A-Za-z]{3,9}\.? \d.*\d{4}"
 _IMAGE: Final = r"(?i)\.(png|jpe?g|gif|webp|bmp|tiff?|avif)(\?\S*)?$"
 _BRACKETS: Final = r"^\[.*\]$"
-_MARKS: Final = ("|", ";", ",")
+_MARKS: Final = {"|": (0.0001, 0.8), ";": (0.2, 0.8), ",": (0.5, 0.5)}
+"""Marks between members: the least share of distinct values with one, and the most distinct members
+for each member (for the comma, which sentences have too, for each value) that lists have."""
 
 
 def recognised(column: pl.Series) -> tuple[Kind, pl.Series]:
@@ -135,12 +137,12 @@ class Attribute:
     def of(cls, column: pl.Series, kind: Kind) -> "Attribute":
         """Describe a typed column."""
         values = (column.explode() if kind == "list" else column).drop_nulls().alias("value")
-        if kind in ("number", "date"):
+        if kind in ("number", "date") and values.dtype != pl.Boolean:
             example = " to ".join(map(str, dict.fromkeys([values.min(), values.max()])))
         else:
             # Sorted by value too, since counting gives no order.
             counts = values.value_counts(name="n").sort("n", "value", descending=[True, False])
-            example = next(iter(counts["value"]), "")
+            example = str(next(iter(counts["value"]), ""))
         missing = column.null_count() / max(len(column), 1)
         return cls(column.name, kind, values.n_unique(), example, missing)
 
@@ -242,25 +244,25 @@ def _lists(text: pl.Series, whole: bool) -> pl.Series | None:
         return lists if lists.null_count() == text.null_count() else None
     if not whole:
         return text  # a few values do not show what they share
-    for mark, most in (("|", None), (";", 1.0), (",", 0.5)):
-        distinct = values.unique()
-        if distinct.str.contains(mark, literal=True).any() and _are_shared(
-            _parted(distinct, mark), most
-        ):
+    distinct = values.unique()
+    for mark, (least, most) in _MARKS.items():
+        if distinct.str.contains(mark, literal=True).sum() < least * len(distinct):
+            continue
+        parted = _parted(distinct, mark)
+        length = 1.0 if mark == "," else parted.explode().len() / len(parted)
+        if _are_shared(parted, most * length):
             return _parted(text, mark)
     return None
 
 
-def _are_shared(lists: pl.Series, most: float | None) -> bool:
+def _are_shared(lists: pl.Series, most: float) -> bool:
     """Whether distinct lists share members so much that they are lists and no sentences.
 
-    :param most: members for each distinct list; None: a single shared member is enough.
+    :param most: distinct members for each list.
     """
     members = lists.explode().drop_nulls()
-    names = members.n_unique()
-    if most is None:
-        return names < len(members)
-    return names < most * len(lists) and float(members.str.len_chars().mean() or 0) < 30  # type: ignore[arg-type]
+    length = float(members.str.len_chars().mean() or 0)  # type: ignore[arg-type]
+    return members.n_unique() <= most * len(lists) and length < 30
 
 
 def _parted(text: pl.Series, mark: str) -> pl.Series:
@@ -301,8 +303,8 @@ def _kind_of_text(text: pl.Series, distinct: pl.Series) -> Kind:
     if distinct.str.contains(_IMAGE).all():
         return "image"
     words = distinct.str.count_matches(r"\S+")
-    rows, repeats = len(text) - text.null_count(), len(distinct) < len(text) - text.null_count()
-    if not repeats and rows > 1:
+    rows = len(text) - text.null_count()
+    if len(distinct) >= 0.95 * rows > 1:
         return "code" if (words <= 1).mean() > 0.5 else "words"  # type: ignore[operator]
     many = float(words.mean() or 0)  # type: ignore[arg-type]
     return "words" if many >= 3 and len(distinct) > rows / 2 else "category"

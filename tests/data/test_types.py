@@ -35,6 +35,8 @@ GENRES = [["Adventure", "Animation"], ["Comedy"], ["Adventure", "Comedy"], ["Ani
         (["a; b", "b; a", "a", "b", None], "list", [["a", "b"], ["b", "a"], ["a"], ["b"], None]),
         (["Paris, France", "Lyon, France", "Rome, Italy"], "words", None),
         (["Smith; Son", "Meyer; Wolf", "Smith; Son"], "category", None),
+        ([f"{n} Band" for n in range(30)] + ["3 Band|4 Band"], "words", None),
+        ([f"{n} Inc" for n in range(30)] + ["3 Inc; 4 Inc"], "words", None),
         (["[not a list]", "[[1]]", "[1]"], "code", None),
         (["a/1.jpg", "https://x.org/2.PNG?w=3", "a/1.jpg"], "image", None),
         (["A long red scarf", "A long red scarf", "Two socks of wool", "x y z"], "words", None),
