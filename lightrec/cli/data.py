@@ -196,6 +196,7 @@ def render(path: Path, findings: "Findings") -> str:
         for each in attributes:
             said = "" if each.kind in ("number", "date") else "such as "
             missing = f", {each.missing:.1%} missing" if each.missing else ""
+            missing += f"; {each.note}" if each.note else ""
             lines.append(
                 f"  {fitted(each.name, columns)}{each.kind:<10}{each.values:>7,} values, "
                 f"{said}{' '.join(each.example.split())[:40]}{missing}"

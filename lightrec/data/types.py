@@ -125,6 +125,7 @@ class Attribute:
     :param example: the least and the greatest number or date; else the most frequent value, and of
         equally frequent ones the first.
     :param missing: the share of rows without a value.
+    :param note: of text that is nearly all numbers, which values are none.
     """
 
     name: str
@@ -132,6 +133,7 @@ class Attribute:
     values: int
     example: str
     missing: float
+    note: str = ""
 
     @classmethod
     def of(cls, column: pl.Series, kind: Kind) -> "Attribute":
@@ -144,7 +146,17 @@ class Attribute:
             counts = values.value_counts(name="n").sort("n", "value", descending=[True, False])
             example = str(next(iter(counts["value"]), ""))
         missing = column.null_count() / max(len(column), 1)
-        return cls(column.name, kind, values.n_unique(), example, missing)
+        note = _almost(values) if kind in ("category", "words", "code") else ""
+        return cls(column.name, kind, values.n_unique(), example, missing, note)
+
+
+def _almost(values: pl.Series) -> str:
+    """Say which few values keep text from being numbers; nothing where most do, or of postcodes."""
+    others = values.filter(~values.str.contains(_PLAIN))
+    if not 0 < len(others) <= len(values) / 10 or others.str.contains(r"^0\d").any():
+        return ""
+    some = ", ".join(map(repr, others.unique(maintain_order=True).head(3)))
+    return f"text because of {len(others):,} value{'s' * (len(others) != 1)}: {some}"
 
 
 def shared_words(column: pl.Series) -> pl.Series:

@@ -7,7 +7,7 @@ import pytest
 
 from lightrec.data.catalog import Catalog
 from lightrec.data.readers.base import Tables, retyped
-from lightrec.data.types import Kind, recognised
+from lightrec.data.types import Attribute, Kind, recognised
 from lightrec.errors import DataError
 
 GENRES = [["Adventure", "Animation"], ["Comedy"], ["Adventure", "Comedy"], ["Animation"]]
@@ -50,6 +50,14 @@ def test_kinds_and_values(written: list[object], kind: Kind, values: list[object
     found, column = recognised(pl.Series("x", written))
     assert found == kind
     assert column.to_list() == (written if values is None else values)
+
+
+def test_the_few_values_that_are_no_numbers_are_named() -> None:
+    years = pl.Series("year", [str(1990 + n) for n in range(20)])
+    for more, note in (("V", "text because of 1 value: 'V'"), ("0199", "")):
+        column = pl.concat([years, pl.Series("year", [more, None])])
+        found = Attribute.of(*reversed(recognised(column)))
+        assert (found.values, found.missing, found.note) == (21, 1 / 22, note)
 
 
 def test_named_types_are_read_from_what_was_given() -> None:
