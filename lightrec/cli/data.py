@@ -192,13 +192,13 @@ def render(path: Path, findings: "Findings") -> str:
     lines = [f"{path} can be used.", "", *(f"{n:<{_WIDTH}}{text}" for n, text in rows.items())]
     for title, attributes in (("items:", findings.items), ("users:", findings.users)):
         lines += ["", title] if attributes else []
-        columns = max([_WIDTH - 4, *(width(each.name) for each in attributes)]) + 2
+        widest = max([_WIDTH - 4, *(width(each.name) for each in attributes)]) + 2
         for each in attributes:
             said = "" if each.kind in ("number", "date") else "such as "
             missing = f", {each.missing:.1%} missing" if each.missing else ""
             missing += f"; {each.note}" if each.note else ""
             lines.append(
-                f"  {fitted(each.name, columns)}{each.kind:<10}{each.values:>7,} values, "
+                f"  {fitted(each.name, widest)}{each.kind:<10}{each.values:>7,} values, "
                 f"{said}{' '.join(each.example.split())[:40]}{missing}"
             )
     for title, kinds in (("left out:", LEFT_OUT), ("kept, but:", KEPT)):
