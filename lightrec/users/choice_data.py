@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.data import DataLoader
 
+from lightrec.data.attributes import item_features
 from lightrec.data.share import Share, present_share
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, VALIDATION
@@ -48,6 +49,8 @@ class ChoiceData(LogData):
     :param events: a ``.npy`` file with positions, in this data's ``store``, of the training events
         to learn from, such as actively chosen ones; null for all.
     :param forget: the probability that a training history lacks a step, drawn anew in each epoch.
+    :param use_attributes: whether the vectors hold the features of the items' attributes, see
+        :mod:`lightrec.data.attributes`.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class ChoiceData(LogData):
         seed: int = 0,
         events: str | None = None,
         forget: float = 0.0,
+        use_attributes: bool = False,
     ) -> None:
         super().__init__(data)
         for name, rate in (("nothing_rate", nothing_rate), ("forget", forget)):
@@ -83,7 +87,7 @@ class ChoiceData(LogData):
         self.candidates, self.nothing_rate = candidates, nothing_rate
         self.longest_session = longest_session
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
-        self.chosen, self.forget = events, forget
+        self.chosen, self.forget, self.use_attributes = events, forget, use_attributes
         self.max_train, self.max_evaluated = max_train, max_evaluated
 
     @property
@@ -114,6 +118,9 @@ class ChoiceData(LogData):
             if self.text_size is not None:
                 vectors = pad(_principal(vectors[1:], self.text_size), (0, 0, 1, 0))
             blocks["text"] = vectors
+        if self.use_attributes:
+            features, table = item_features(self.store)
+            blocks |= {name: table[:, columns] for name, columns in features.blocks.items()}
         for name, block in blocks.items():
             items = block[1:] - block[1:].mean(0)
             scaled = items / items.square().mean().sqrt().clamp_min(1e-8)
