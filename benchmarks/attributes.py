@@ -1,7 +1,7 @@
 """What attributes of items and users gain: `make bench NAME=attributes`.
 
 Newcomers are ranked for by their attributes alone, each by what other users chose; user models and
-rankers read the items' attributes or do not. On the purchases of the made-up shop, another one for
+rankers read attributes or do not (the rankers: the items' alone). On the purchases of the made-up shop, another one for
 each seed, and on MovieLens-100K, as published, from the folder that ``--data`` or the variable
 LIGHTREC_TEST_DATA names.
 """
@@ -26,7 +26,7 @@ ROWS = {
     "… its 95 % interval, ±": ("newcomers", "demographic/first_ten/ndcg@10/gain_error"),
     "held-out choice, popularity (log-likelihood)": ("choices", "popularity/log_likelihood"),
     "… user model with texts": ("choices", "texts/log_likelihood"),
-    "… with the items' attributes": ("choices", "attributes/log_likelihood"),
+    "… with attributes of items and users": ("choices", "attributes/log_likelihood"),
     "… with both": ("choices", "both/log_likelihood"),
     "ranker with texts (NDCG@10)": ("ranking", "without/ndcg@10"),
     "… and the items' attributes": ("ranking", "with/ndcg@10"),

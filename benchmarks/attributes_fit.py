@@ -130,7 +130,12 @@ def choices(folder: Path, seed: int) -> dict[str, float]:
         data.max_train = 60_000
         model = partial(PooledChoice, hidden_size=64)
         module = ChoiceModule(
-            data.num_items, data.vector_size, model, identity_precision=50.0, discount=0.0
+            data.num_items,
+            data.vector_size,
+            model,
+            people=data.people,
+            identity_precision=50.0,
+            discount=0.0,
         )
         trained(module, data, 4)
         calibrate(module.choice, data)

@@ -273,7 +273,7 @@ def _chosen_freely(
     noted = []
     for step in range(int(length.max())):
         rows = (length > step).nonzero().squeeze(1)
-        utilities = [m.utilities(m.state(history[rows]), None) for m in users.members]
+        utilities = [m.utilities(m.state(history[rows]), None, rows) for m in users.members]
         laws = [u.masked_fill(closed[rows], -torch.inf).log_softmax(1) for u in utilities]
         key = noise.mix(noise.mix(torch.tensor(seed), rows), step).unsqueeze(1)
         luck = noise.gumbel(noise.mix(key, items))

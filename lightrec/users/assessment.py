@@ -136,9 +136,9 @@ def fit_popularity(data: ChoiceData, limit: int = 20_000) -> Callable[[Tensor], 
 def calibrate(model: ChoiceModel, data: ChoiceData) -> None:
     """Fit a model's temperature and its shift of nothing on validation choices, in place."""
     found = []
-    for history, sets, choice, weight in _held_out(model, data, VALIDATION, data.half):
+    for history, sets, user, choice, weight in _held_out(model, data, VALIDATION, data.half):
         state = blocks(model.state(history), len(sets))
-        found.append((model.utilities(state, sets).cpu(), choice, weight))
+        found.append((model.utilities(state, sets, user).cpu(), choice, weight))
     if not found:
         return
     temperature, shift = fit_temperature(*map(torch.cat, zip(*found, strict=True)))
@@ -149,12 +149,12 @@ def calibrate(model: ChoiceModel, data: ChoiceData) -> None:
 
 def _held_out(
     model: ChoiceModel | UserModel, data: ChoiceData, part: int, half: Half
-) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Batches of histories (B, L) and sets (M · B, C) on the model's device, choices, weights."""
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]:
+    """Batches: histories (B, L), sets (M · B, C), users on the model's device; choices, weights."""
     device = next(model.parameters()).device
     for batch in data.batches(part, half, limit=data.max_evaluated):
-        history, sets = batch[Key.HISTORY].to(device), batch[Key.CANDIDATES].to(device)
-        yield history, sets, batch[Key.CHOICE], batch[Key.WEIGHT]
+        asked = (batch[key].to(device) for key in (Key.HISTORY, Key.CANDIDATES, Key.USER))
+        yield *asked, batch[Key.CHOICE], batch[Key.WEIGHT]
 
 
 @torch.no_grad()
@@ -175,8 +175,8 @@ def assess(
     names += ["disagreement"] * (len(users.members) > 1)
     total, sums = torch.zeros((), dtype=torch.float64), torch.zeros(4, dtype=torch.float64)
     counts = torch.zeros(3, BINS, dtype=torch.float64)
-    for history, sets, choice, weight in _held_out(users, data, part, half):
-        found, uncertainty = users.predict(history, sets)
+    for history, sets, user, choice, weight in _held_out(users, data, part, half):
+        found, uncertainty = users.predict(history, sets, user)
         ours, theirs = found.double().cpu(), popularity(sets.cpu())
         counts += reliability(ours, choice, weight)
         likely = (law.gather(1, choice.unsqueeze(1)).squeeze(1) for law in (ours, theirs))
@@ -198,10 +198,10 @@ def choice_auc(users: UserModel, data: ChoiceData, part: int, half: Half) -> flo
         half; the mean over sets of which something was chosen, None where none has a second item.
     """
     found = [torch.zeros(0, dtype=torch.float64)]
-    for history, sets, choice, _ in _held_out(users, data, part, half):
+    for history, sets, user, choice, _ in _held_out(users, data, part, half):
         taken = choice < sets.shape[1]
         offered, slot = sets[taken], choice[taken].unsqueeze(1)
-        rewards = users.reward(blocks(history, len(sets))[taken], offered).cpu()
+        rewards = users.reward(blocks(history, len(sets))[taken], offered, user[taken]).cpu()
         own = rewards.gather(1, slot)
         others = (offered.cpu() != PADDING).scatter(1, slot, False)
         below = ((rewards < own).double() + 0.5 * (rewards == own)) * others
@@ -219,11 +219,11 @@ def future_share(users: UserModel, data: ChoiceData, part: int, half: Half) -> f
         items of different utility.
     """
     sums = torch.zeros(2, dtype=torch.float64)
-    for history, sets, *_ in _held_out(users, data, part, half):
+    for history, sets, user, *_ in _held_out(users, data, part, half):
         history = blocks(history, len(sets))
-        utility = users.utilities(history, sets)
+        utility = users.utilities(history, sets, user)
         there = (sets != PADDING).cpu()
-        both = torch.stack([utility - users.reward(history, sets), utility]).double().cpu()
+        both = torch.stack([utility - users.reward(history, sets, user), utility]).double().cpu()
         both = both.masked_fill(~there, 0.0)
         centred = both - both.sum(2, keepdim=True) / there.sum(1, keepdim=True).clamp_min(1)
         sums += (centred.square() * there).sum((1, 2))
@@ -245,7 +245,8 @@ def uncertainty(users: UserModel, data: ChoiceData, events: NDArray[np.int64]) -
         rows = events[begin : begin + 2048]
         batch = data.sets[(data.seed, 0, 0, begin), rows]
         sets = batch[Key.CANDIDATES][: len(rows)]
-        found.append(users.predict(batch[Key.HISTORY], sets)[1])
+        user = batch[Key.USER][: len(rows)]
+        found.append(users.predict(batch[Key.HISTORY], sets, user)[1])
     return torch.cat(found)
 
 

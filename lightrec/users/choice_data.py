@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.data import DataLoader
 
-from lightrec.data.attributes import item_features
+from lightrec.data.attributes import item_features, user_features
 from lightrec.data.share import Share, present_share
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, VALIDATION
@@ -49,8 +49,8 @@ class ChoiceData(LogData):
     :param events: a ``.npy`` file with positions, in this data's ``store``, of the training events
         to learn from, such as actively chosen ones; null for all.
     :param forget: the probability that a training history lacks a step, drawn anew in each epoch.
-    :param use_attributes: whether the vectors hold the features of the items' attributes, see
-        :mod:`lightrec.data.attributes`.
+    :param use_attributes: whether the vectors hold the features of the items' attributes, and
+        choices read those of the users'; see :mod:`lightrec.data.attributes`.
     """
 
     def __init__(
@@ -126,6 +126,19 @@ class ChoiceData(LogData):
             scaled = items / items.square().mean().sqrt().clamp_min(1e-8)
             blocks[name] = pad(scaled, (0, 0, 1, 0))
         return blocks
+
+    @cached_property
+    def people_features(self) -> Tensor:
+        """(U, G) float32 features of the users' attributes; G is 0 where they are not used."""
+        if not self.use_attributes:
+            return torch.zeros(self.store.num_users, 0)
+        return user_features(self.store)[1]
+
+    @property
+    def people(self) -> tuple[int, int]:
+        """U and G."""
+        users, features = self.people_features.shape
+        return users, features
 
     def _cooccurrence_vectors(self) -> Tensor:
         """(N + 1, cooccurrence_size): which items this half's users chose near each other."""

@@ -34,9 +34,12 @@ class ChoiceModel(Part):
         it leaves the state unchanged.
     :param discount: γ of one step.
     :param leave_rate: probability that a session ends after a step.
+    :param people: users U and features G of their attributes, which move the tastes of those who
+        are known by name; see :mod:`lightrec.data.attributes`.
     """
 
     vectors: Tensor
+    people: Tensor
     offsets: Tensor
     discount: Tensor
     leave_rate: Tensor
@@ -57,6 +60,7 @@ class ChoiceModel(Part):
         records_nothing: bool = True,
         discount: float = 0.0,
         leave_rate: float = 0.0,
+        people: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__()
         self.num_items = num_items
@@ -83,6 +87,10 @@ class ChoiceModel(Part):
         )
         self.linear_head = nn.Linear(state_size, feature_size + 1, bias=False)
         self.value = nn.Linear(state_size, 1)
+        # Zeros draw nothing, so that all else starts as it does without.
+        self.profile = nn.Parameter(torch.zeros(people[1], feature_size + 1)) if people[1] else None
+        if people[1]:
+            self.register_buffer("people", torch.zeros(*people))
 
     @property
     def records_nothing(self) -> bool:
@@ -116,25 +124,37 @@ class ChoiceModel(Part):
     def after(self, history: Tensor, items: Tensor) -> Tensor:
         """States (B, C, S) when each of items (B, C), in turn, is added to histories (B, any)."""
 
-    def tastes(self, state: Tensor) -> Tensor:
-        """Weights of the items' features: (B, F + 1), the last column being a level for all."""
-        user: Tensor = self.head(state) + self.linear_head(state)
-        return user
+    def set_people(self, features: Tensor) -> None:
+        """Take the features (U, G) of users, which are centred: who is not known is the mean."""
+        self.people.copy_(features - features.mean(0))
+
+    def tastes(self, state: Tensor, user: Tensor | None = None) -> Tensor:
+        """Weights of the items' features: (B, F + 1), the last column being a level for all.
+
+        :param user: (B,) int64, rows of the user table; None where nobody is known.
+        """
+        tastes: Tensor = self.head(state) + self.linear_head(state)
+        if self.profile is not None and user is not None:
+            tastes = tastes + self.people[user] @ self.profile
+        return tastes
 
     def item_features(self) -> tuple[Tensor, Tensor]:
         """Features (N + 1, F) and constants (N + 1,) in which utilities are linear."""
         features: Tensor = self.as_candidate(self._features())
         return features, self.bias + self.offset_weight * self.offsets
 
-    def utilities(self, state: Tensor, items: Tensor | None = None) -> Tensor:
+    def utilities(
+        self, state: Tensor, items: Tensor | None = None, user: Tensor | None = None
+    ) -> Tensor:
         """Q(s, i) - Q(s, nothing), in nats.
 
         :param state: (B, S).
         :param items: (B, C) int64, or None for all items.
+        :param user: (B,) int64, see :meth:`tastes`.
         :returns: (B, C), or (B, N + 1); minus infinity for padding.
         """
-        user = self.tastes(state)
-        taste, level = user[:, :-1], user[:, -1:]
+        tastes = self.tastes(state, user)
+        taste, level = tastes[:, :-1], tastes[:, -1:]
         features, constant = self.item_features()
         if items is None:
             scores = torch.addmm(constant, taste, features.T) + level
@@ -145,15 +165,19 @@ class ChoiceModel(Part):
         scores = scores / self.temperature - self.nothing_shift
         return scores.masked_fill(items == PADDING, -torch.inf)
 
-    def log_probabilities(self, history: Tensor, items: Tensor) -> Tensor:
+    def log_probabilities(
+        self, history: Tensor, items: Tensor, user: Tensor | None = None
+    ) -> Tensor:
         """Log-probabilities of sets, and of nothing in the last column.
 
         :param history: (B, any length) int64.
         :param items: (M · B, C) int64: M blocks of sets, each in the order of the histories.
+        :param user: (B,) or (M · B,) int64, see :meth:`tastes`.
         :returns: (M · B, C + 1).
         """
         state = blocks(self.state(history), len(items))
-        return with_nothing(self.utilities(state, items)).log_softmax(-1)
+        user = None if user is None else blocks(user, len(items))
+        return with_nothing(self.utilities(state, items, user)).log_softmax(-1)
 
     def continuation(self, state: Tensor) -> Tensor:
         """W (...,): the expected value of the next offer in states (..., S)."""
@@ -166,9 +190,9 @@ class ChoiceModel(Part):
         nothing = torch.full_like(history[:, :1], self.num_items + 1)
         return self.after(history, nothing).squeeze(1)
 
-    def reward(self, history: Tensor, items: Tensor) -> Tensor:
+    def reward(self, history: Tensor, items: Tensor, user: Tensor | None = None) -> Tensor:
         """Rewards (B, C) of items (B, C), in nats, nothing being worth 0; -inf for padding."""
-        utilities = self.utilities(self.state(history), items)
+        utilities = self.utilities(self.state(history), items, user)
         if self.survival_discount == 0:
             return utilities
         gain = self.continuation(self.after(history, items))

@@ -59,6 +59,7 @@ class ChoiceModule(StageModule):
         null for the two-step estimator, which reads the reward off the first choice model.
     :param use_popularity: whether the items' log popularity enters utilities, with a learned
         weight. Counts include the choices that they explain: the weight of rare items is too high.
+    :param people: linked from the data.
     """
 
     monitor: ClassVar[str] = "validation/log_likelihood"
@@ -83,6 +84,7 @@ class ChoiceModule(StageModule):
         max_offers: int | None = 100_000,
         learner: RewardLearner | None = None,
         use_popularity: bool = True,
+        people: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters()
@@ -91,11 +93,15 @@ class ChoiceModule(StageModule):
 
         kinds = model if isinstance(model, list) else [model or PooledChoice]
 
-        def make(number: int = 0) -> ChoiceModel:
-            return kinds[number % len(kinds)](num_items, vector_size, history_length)
+        # A learner of rewards does not read who the users are.
+        def make(number: int = 0, **further: Any) -> ChoiceModel:
+            kind: Callable[..., ChoiceModel] = kinds[number % len(kinds)]
+            return kind(num_items, vector_size, history_length, **further)
 
-        self.choice = make()
-        self.others = torch.nn.ModuleList(make(number) for number in range(1, members))
+        further = {"people": people} if people[1] else {}
+
+        self.choice = make(**further)
+        self.others = torch.nn.ModuleList(make(number, **further) for number in range(1, members))
         self.learner = learner
         if learner is not None:
             learner.build(make, discount * (1 - leave_rate))
@@ -120,6 +126,9 @@ class ChoiceModule(StageModule):
             for network in self._networks:
                 network.set_items(data.vectors, popularity)
                 network.nothing_recorded.fill_(data.store.has_nothing)
+            if self.choice.profile is not None:
+                for member in self.members:
+                    member.set_people(data.people_features)
             if self.learner is not None and self.learner.reads_next:
                 data.sets.read_next(session_ends(data, self.settings.leave_rate))
 
@@ -253,7 +262,8 @@ def bootstrap_times(data: ChoiceData, number: int) -> Tensor:
 
 def _log_likelihood(model: ChoiceModel | UserModel, batch: Batch) -> Tensor:
     """Log-likelihoods (R,) of a batch's choices."""
-    return chosen(model.log_probabilities(batch[Key.HISTORY], batch[Key.CANDIDATES]), batch)
+    asked = batch[Key.HISTORY], batch[Key.CANDIDATES], batch[Key.USER]
+    return chosen(model.log_probabilities(*asked), batch)
 
 
 def session_ends(data: ChoiceData, leave_rate: float) -> NDArray[np.bool_]:

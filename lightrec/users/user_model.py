@@ -24,7 +24,8 @@ class UserModel(Part):
     gives utilities, and the states that leaving, value and return read.
 
     All methods take histories (B, any length) int64, padded on the left, and may take the users as
-    ``user`` (B,) int64, rows of the log's user table. The models of today ignore them.
+    ``user`` (B,) int64, rows of the log's user table, whose attributes choices and rewards read
+    where the choice models learned to.
 
     :param members: the choice models, of the same items.
     :param leaving: how users leave; None for the leave rate of the first member.
@@ -115,7 +116,7 @@ class UserModel(Part):
         self, history: Tensor, items: Tensor | None = None, user: Tensor | None = None
     ) -> Tensor:
         """Utilities by the first member, of items (B, C) or of all (B, N + 1), nothing having 0."""
-        return self.choice.utilities(self.choice.state(history), items)
+        return self.choice.utilities(self.choice.state(history), items, user)
 
     def scores(
         self,
@@ -145,9 +146,9 @@ class UserModel(Part):
         :returns: (M · B, C + 1), nothing in the last column, and (M · B,).
         """
         if len(self.members) == 1:
-            alone = self.members[0].log_probabilities(history, items)
+            alone = self.members[0].log_probabilities(history, items, user)
             return alone, alone.new_zeros(len(alone))
-        each = torch.stack([m.log_probabilities(history, items) for m in self.members])
+        each = torch.stack([m.log_probabilities(history, items, user) for m in self.members])
         mean = each.logsumexp(0) - torch.tensor(float(len(each)), device=each.device).log()
         whole, own = (torch.special.entr(law.exp()).sum(-1) for law in (mean, each))
         return mean, (whole - own.mean(0)).clamp_min(0)
@@ -204,4 +205,6 @@ class UserModel(Part):
 
     def reward(self, history: Tensor, items: Tensor, user: Tensor | None = None) -> Tensor:
         """Rewards (B, C) of items (B, C), in nats, nothing being worth 0."""
-        return (self.reward_model or self.choice).reward(history, items)
+        if self.reward_model is not None:
+            return self.reward_model.reward(history, items)
+        return self.choice.reward(history, items, user)

@@ -171,7 +171,7 @@ def test_a_profile_on_the_line_is_what_the_domain_is_asked_about(clinic, capsys)
     assert "'agee' is not an attribute of the users. Did you mean 'age'?" in told
     assert "'age' is a number, and 'forty' is none." in recommended("--profile", "age=forty").err
     assert "takes ATTRIBUTE=VALUE" in recommended("--profile", "age").err
-    assert "Say for whom" in recommended("--user", "u3", "--profile", "age=40").err
+    assert "has a profile there" in recommended("--user", "u3", "--profile", "age=40").err
 
 
 def test_forbidden_items_are_not_ranked_and_events_about_them_are_misses(clinic, lamps):

@@ -98,7 +98,7 @@ def test_nothing_is_for_the_future_without_discount_and_all_without_reward(folde
     history, items = torch.tensor([[0, 1, 2]]), torch.tensor([[5, 6]])
     assert torch.equal(users.reward(history, items), users.utilities(history, items))
     assert future_share(users, data, VALIDATION, "a") == pytest.approx(0, abs=1e-6)
-    users.reward = lambda history, items: torch.zeros(items.shape)
+    users.reward = lambda history, items, user=None: torch.zeros(items.shape)
     assert future_share(users, data, VALIDATION, "a") == pytest.approx(1)
 
 
@@ -170,7 +170,7 @@ class Ranks(torch.nn.Module):
         super().__init__()
         self.rewards = torch.nn.Parameter(torch.tensor(rewards))
 
-    def reward(self, history, items):
+    def reward(self, history, items, user=None):
         return self.rewards.expand(len(items), -1)
 
 
@@ -193,7 +193,8 @@ def test_offers_of_one_item_have_no_order(folders, monkeypatch):
     data, users = data_of(folders), Ranks([2.0])
     users.utilities = users.reward
     alone = torch.tensor([[3], [1]])
-    held_out = [(torch.zeros(2, 1, dtype=torch.int64), alone, torch.tensor([0, 1]), torch.ones(2))]
+    history, user = torch.zeros(2, 1, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)
+    held_out = [(history, alone, user, torch.tensor([0, 1]), torch.ones(2))]
     monkeypatch.setattr(assessment, "_held_out", lambda *arguments: held_out)
     assert choice_auc(users, data, VALIDATION, "a") is None
     assert future_share(users, data, VALIDATION, "a") is None

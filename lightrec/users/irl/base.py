@@ -185,11 +185,12 @@ def fit_continuation(
     for batch in batches:
         columns = (Key.HISTORY, Key.CANDIDATES, Key.WEIGHT)
         history, items, weight = (batch[column].to(normal.device) for column in columns)
+        user = None if model.profile is None else batch[Key.USER].to(normal.device)
         now, idle = (
             blocks(pad(state, (0, 1), value=1.0).double(), len(items))
             for state in (model.state(history), model.after_nothing(history))
         )
-        surprise = -model.log_probabilities(history, items)[:, -1].double()
+        surprise = -model.log_probabilities(history, items, user)[:, -1].double()
         weighted = now * weight.double().unsqueeze(-1)
         normal += weighted.T @ (now - model.survival_discount * idle)
         squares += (weighted * now).sum(0)

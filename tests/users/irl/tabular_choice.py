@@ -36,7 +36,7 @@ class TabularChoice(ChoiceModel):
     def after(self, history, items):
         return one_hot(items - 1, N + 1).to(self.table.dtype)
 
-    def utilities(self, state, items=None):
+    def utilities(self, state, items=None, user=None):
         return pad(state @ self.table, (1, 0)).gather(1, items) - self.nothing_shift
 
 
