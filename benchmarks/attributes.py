@@ -1,9 +1,9 @@
 """What attributes of items and users gain: `make bench NAME=attributes`.
 
-Newcomers are ranked for by their attributes alone, each by what other users chose; user models and
-rankers read attributes or do not (the rankers: the items' alone). On the purchases of the made-up shop, another one for
-each seed, and on MovieLens-100K, as published, from the folder that ``--data`` or the variable
-LIGHTREC_TEST_DATA names.
+Newcomers are ranked for by their attributes alone, each by what other users chose; user models
+(of users and items) and rankers (of items alone) read attributes or do not. On the purchases of the
+made-up shop, another one for each seed, and on MovieLens-100K, as published, from the folder that
+``--data`` or the variable LIGHTREC_TEST_DATA names.
 """
 
 import os

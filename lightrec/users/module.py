@@ -94,14 +94,13 @@ class ChoiceModule(StageModule):
         kinds = model if isinstance(model, list) else [model or PooledChoice]
 
         # A learner of rewards does not read who the users are.
-        def make(number: int = 0, **further: Any) -> ChoiceModel:
+        def make(number: int = 0, people: tuple[int, int] = (0, 0)) -> ChoiceModel:
             kind: Callable[..., ChoiceModel] = kinds[number % len(kinds)]
+            further = {"people": people} if people[1] else {}
             return kind(num_items, vector_size, history_length, **further)
 
-        further = {"people": people} if people[1] else {}
-
-        self.choice = make(**further)
-        self.others = torch.nn.ModuleList(make(number, **further) for number in range(1, members))
+        self.choice = make(0, people)
+        self.others = torch.nn.ModuleList(make(number, people) for number in range(1, members))
         self.learner = learner
         if learner is not None:
             learner.build(make, discount * (1 - leave_rate))
