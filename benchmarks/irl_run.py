@@ -55,7 +55,7 @@ class Popularity(nn.Module):
         super().__init__()
         self.counts = counts
 
-    def reward(self, history: Tensor, items: Tensor) -> Tensor:
+    def reward(self, history: Tensor, items: Tensor, user: Tensor | None = None) -> Tensor:
         """Give the counts of items."""
         return self.counts[items]
 
