@@ -117,6 +117,15 @@ def to_numbers(
     if not (column.dtype.is_numeric() or column.dtype in (pl.String, pl.Boolean, pl.Null)):
         return _refused(column, dtype, "numbers", problems)
     text = _stripped(column)
+    if column.dtype == pl.String and (read := plain_decimals(text)) is not None:
+        text = read
+        if text.null_count() > column.null_count():
+            one = next(value for value in _stripped(column) if value and "," in value)
+            problems.add(
+                f"Column '{place.name(column)}': {one!r} may be {one.replace(',', '')} or "
+                f"{one.replace(',', '.')}; write it without the comma."
+            )
+            return _nulls(column, dtype)
     cast = _whole(text, dtype) if dtype.is_integer() else text.cast(dtype, strict=False)
     # NaN is above every number, and so outside.
     bad = ~cast.is_between(low, high).fill_null(False) & (column.is_not_null() | required)
@@ -124,6 +133,23 @@ def to_numbers(
         problems.add_rows(bad, lambda row: place.value(column, row, expected))
         cast = cast.set(bad, None)
     return cast
+
+
+def plain_decimals(text: pl.Series) -> pl.Series | None:
+    """Write numbers with decimal commas, or with thousands parted, as other numbers are written.
+
+    :returns: nulls alone where both readings are possible; None where there is nothing to change.
+    """
+    given = text.drop_nulls()
+    if not given.str.contains(",", literal=True).any():
+        return None
+    commas = given.str.contains(r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$").all()
+    points = given.str.contains(r"^[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?$").all()
+    if commas and points:
+        return _nulls(text, pl.String())
+    if commas:
+        return text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+    return text.str.replace_all(",", "", literal=True) if points else None
 
 
 def _stripped(column: pl.Series) -> pl.Series:

@@ -35,9 +35,9 @@ def prepare_log(
     *,
     domain: str = "generic",
     reader: str | None = None,
-    columns: dict[str, str] | None = None,
-    item_columns: dict[str, str] | None = None,
-    user_columns: dict[str, str] | None = None,
+    columns: dict[str, str | int | None] | None = None,
+    item_columns: dict[str, str | int | None] | None = None,
+    user_columns: dict[str, str | int | None] | None = None,
     times: str = "auto",
     drop_unreadable_times: bool = False,
     types: dict[str, Kind] | None = None,
@@ -155,6 +155,10 @@ def _read(path: Path, read: Callable[[Path], Tables]) -> list[Tables]:
         if len(error.problems) == 1 and error.problems[0].endswith(NO_EVENTS):
             return []
         raise
+
+
+def _names(columns: dict[str, str | int | None] | None) -> dict[str, str] | None:
+    return columns and {column: str(name) for column, name in columns.items()}
 
 
 @contextmanager

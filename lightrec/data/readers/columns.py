@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import permutations
+from math import log10
 from typing import Final
 
 import polars as pl
@@ -136,10 +137,11 @@ def looks_like_data(rows: Sequence[Sequence[str]]) -> bool:
         [row[at] for row in others if len(row) == len(first) and list(row) != first]
         for at in range(len(first))
     ]
+    if first == [str(number) for number in range(len(first))]:  # as pandas names columns
+        return False
     if any(field and field in column for field, column in zip(first, columns, strict=True)):
         return True
-    numbers = [str(number) for number in range(len(first))]
-    if any(_plain(name) in _KNOWN for name in first) or numbers in (first, ["0", *first[1:]]):
+    if any(_plain(name) in _KNOWN for name in first):
         return False
     if any(_NUMBER.match(field.strip()) or looks_like_times([field]) for field in first):
         return True
@@ -196,7 +198,7 @@ def likely_columns(
     ids = [
         n
         for n in kinds
-        if (not number[n] or texts[n].str.contains(r"^-?\d+(\.0)?$").all())
+        if (not number[n] or rows[n].dtype.is_float() or texts[n].str.contains(r"^-?\d+$").all())
         and texts[n].str.count_matches(" ").sum() < 1.5 * len(texts[n])
         and (n not in taken or n in (matched.get(Column.USER), matched.get(Column.ITEM)))
         and n not in marked
@@ -226,10 +228,10 @@ def _likely_pair(
         if item != matched.get(Column.ITEM, item):
             continue
         pairs = rows.select(pl.struct(user, item).n_unique()).item()
-        # Where one column tells the other, both say the same thing.
-        score = pairs / max(kinds[user], kinds[item]) + min(kinds[user], kinds[item]) / rows.height
+        # Where one column tells the other, both say the same thing; few values say little.
+        score = 3 * (pairs > max(kinds[user], kinds[item])) + log10(kinds[user] * kinds[item])
         score += 9 * (_hints(user, _USER) + _hints(item, _ITEM))
-        if (score := score + (ids.index(user) < ids.index(item))) > best:
+        if (score := score + (ids.index(user) < ids.index(item)) / 2) > best:
             best, pair = score, {Column.USER: user, Column.ITEM: item}
     return pair
 

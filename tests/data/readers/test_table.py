@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from lightrec.data.readers.base import read_tables
 from lightrec.data.readers.table import TableReader
 from lightrec.errors import DataError
 
@@ -383,3 +384,59 @@ def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_attributes_keep_names_of_their_own(tmp_path: Path) -> None:
     path = write(tmp_path / "items.csv", "Item,item,item_,title\n1,a,b,c\n")
     assert items_of(path).columns == ["item", "title", "text", "item_", "item__"]
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.jsonl", '{"user": 1, "item": "x", "n": {"a": 1}}\n{"item": "y"}\n')
+    log = TableReader().read(path).log
+    assert log.events.select("user", "item").rows() == [("1", "x"), (None, "y")]
+    assert log.place.form == "JSON lines, UTF-8"
+    assert log.place.ignored == ("n",)
+    with pytest.raises(DataError, match="Lines 2 and 4 are no JSON object"):
+        TableReader().read(write(path, '{"item": 1}\n{"item"\n{"item": 2}\n[1]\n'))
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("day=2024-05-01/a", "day=2024-05-02/b")])
+def test_folders_of_parquet(names: tuple[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    for name, item in zip(names, "xy", strict=True):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        pl.DataFrame({"user": [1], "item": [item]}).write_parquet(folder / f"{name}.parquet")
+    assert TableReader.recognises(folder)
+    log = TableReader().read(folder, {"time": "day"} if "=" in names[0] else None).log
+    assert log.events["item"].to_list() == ["x", "y"]
+    assert log.place.form == "Parquet, 2 files"
+    if "=" in names[0]:
+        assert log.events["time"].dt.day().to_list() == [1, 2]
+    pl.DataFrame({"user": [1], "sku": ["z"]}).write_parquet(folder / "c.parquet")
+    with pytest.raises(DataError, match=r"has not the columns and types of"):
+        TableReader().read(folder)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+def test_databases(kind: str, tmp_path: Path) -> None:
+    if kind == "duckdb":
+        pytest.importorskip("duckdb_sqlalchemy")
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    url = f"{kind}:///{tmp_path / 'shop.db'}"
+    with sqlalchemy.create_engine(url).begin() as connection:
+        connection.execute(
+            sqlalchemy.text("CREATE TABLE orders (customer TEXT, sku TEXT, ts TEXT)")
+        )
+        connection.execute(sqlalchemy.text("INSERT INTO orders VALUES ('a', 'x', '2024-05-01')"))
+    sqlalchemy.create_engine(url).dispose()
+    for query in ("orders", "SELECT customer, sku FROM orders"):
+        log = read_tables(Path(f"{url}#{query}")).log
+        assert log.events.select("user", "item").rows() == [("a", "x")]
+        assert log.place.form == f"SQL, {kind}"
+    for wrong, sentence in (("", "No table is named; there are orders."), ("#x", "no table 'x'")):
+        with pytest.raises(DataError, match=sentence):
+            read_tables(Path(url + wrong))
+    with pytest.raises(DataError, match="The file does not exist"):
+        read_tables(Path(f"{kind}:///none.db#orders"))
+
+
+def test_what_returned_is_a_kind_of_feedback(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", "customer,stockcode,quantity\na,x,2\na,x,-1\n")
+    events = TableReader().read(path).log.events
+    assert events.select("feedback", "count").rows() == [("count", 2), ("return", 1)]
