@@ -37,6 +37,11 @@ def is_url(path: Path | str) -> bool:
     return bool(_URL.match(str(path)))
 
 
+def without_password(url: str) -> str:
+    """Hide the password of a URL."""
+    return re.sub(r"(:/+[^:/@]+):[^@]*@", r"\1:***@", url)
+
+
 def check_file(path: Path) -> None:
     """Raise a DataError if a path is not a file that can be read."""
     try:

@@ -75,12 +75,15 @@ def prepare_log(
         with stage.output(seed) as folder:
             read = partial(
                 read_tables,
-                columns=columns,
+                columns=_names(columns),
                 reader=reader,
                 times=times,
                 drop_unreadable_times=drop_unreadable_times,
             )
-            named: dict[str, Any] = {"item_columns": item_columns, "user_columns": user_columns}
+            named: dict[str, Any] = {
+                "item_columns": _names(item_columns),
+                "user_columns": _names(user_columns),
+            }
             before = stage.sources.get("before")
             offline = offline and before is None
             made = chosen.synthetic(Path(scratch), seed) if offline else None
@@ -158,7 +161,7 @@ def _read(path: Path, read: Callable[[Path], Tables]) -> list[Tables]:
 
 
 def _names(columns: dict[str, str | int | None] | None) -> dict[str, str] | None:
-    return columns and {column: str(name) for column, name in columns.items()}
+    return None if columns is None else {column: str(name) for column, name in columns.items()}
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from lightrec import plugins
-from lightrec.data.files import check_input
+from lightrec.data.files import check_input, is_url, without_password
 from lightrec.errors import PluginError, RecipeError
 from lightrec.run import Run
 from lightrec.stages import recipes, redo
@@ -91,7 +91,8 @@ def run(
     given = {"log": log, "items": items, "users": users}
     sources = {role: Path(path) for role, path in given.items() if path is not None}
     for path in sources.values():
-        check_input(path)
+        if not is_url(path):
+            check_input(path)
     if offline and sources:
         raise RecipeError("--offline makes its own log: leave out --log, --items and --users.")
     overrides = {**(overrides or {})}
@@ -102,7 +103,8 @@ def run(
     if words:
         overrides[BEGINNING] = [*words, *overrides.get(BEGINNING, ())]
     kinds = ["offline"] * offline + ["fast-dev-run"] * fast_dev_run
-    options = {**sources, "goal": brief or None, "seed": seed}
+    noted = {role: without_password(str(path)) for role, path in sources.items()}
+    options = {**noted, "goal": brief or None, "seed": seed}
     command = command_of(domain, options, kinds, overrides)
     chosen = {stage: list(settings) for stage, settings in overrides.items()}
     name, found = find_recipes(domain, [*kinds, *brief], values_of(chosen.pop(VALUES, [])))
@@ -114,6 +116,7 @@ def run(
             f"{where} holds the long run, whose evaluation would give way to that of a run without "
             f"it: leave out --goal {NEXT}, or name another folder with --out."
         )
+    sources = {role: in_file(path, where, role) for role, path in sources.items()}
     stages = plan(found, where, sources, seed, chosen, until, command)
     redo.complete(where)
     left = to_do(stages, fresh)
@@ -306,6 +309,20 @@ def publish(stage: Stage) -> None:
             write_whole(stage.run / name, (stage.out / name).read_bytes())
         else:
             (stage.run / name).unlink(missing_ok=True)
+
+
+def in_file(path: Path, where: Path, role: str) -> Path:
+    """Copy the table of a URL into a file of the run, so that its content can be told from others'.
+
+    :returns: the path itself where it is no URL.
+    """
+    if not is_url(path):
+        return path
+    from lightrec.data.readers.sql import SqlTable
+
+    copy = where / "sources" / f"{role}.parquet"
+    SqlTable(path).write_parquet(copy)
+    return copy
 
 
 def plan(

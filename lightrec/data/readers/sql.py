@@ -7,6 +7,7 @@ from typing import Final
 
 import polars as pl
 
+from lightrec.data.files import without_password
 from lightrec.data.schema import Place, Problems, Table
 from lightrec.errors import DataError
 
@@ -30,7 +31,7 @@ class SqlTable(Table):
         file = kind.partition("+")[0] in ("sqlite", "duckdb")
         if file:
             rest = rest if Path(rest).exists() else f"/{rest}"
-        self.path = bare = self._bare(self.path)
+        self.path = bare = without_password(self.path)
         driver = "pip install 'lightrec[sql]'"
         try:
             from sqlalchemy import create_engine, inspect, text
@@ -64,11 +65,11 @@ class SqlTable(Table):
         self.names = self._rows.columns
         self.form = f"SQL, {kind}"
 
-    @staticmethod
-    def _bare(url: str) -> str:
-        """Return a URL without its password."""
-        return re.sub(r"(://?[^:/@]+):[^@]*@", r"\1:***@", url)
-
     def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
         """Read some columns with their types."""
-        return self._rows.select(dict.fromkeys(names)), Place()
+        return self._rows.select(list(dict.fromkeys(names))), Place()
+
+    def write_parquet(self, file: Path) -> None:
+        """Write all columns to a file."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._rows.write_parquet(file)
