@@ -74,9 +74,8 @@ def call(function: Function, name: str, words: list[str]) -> int:
 def parser_of(function: Function, name: str) -> argparse.ArgumentParser:
     """Give the parser of a command."""
     parameters = inspect.signature(function, eval_str=True).parameters
-    text, *fields = re.split(r"^:", inspect.getdoc(function) or "", flags=re.MULTILINE)
+    text, helps = documented(function)
     first, _, more = text.partition("\n")
-    helps = dict(field.split(":", 1) for field in fields)
     parser = argparse.ArgumentParser(
         prog=f"lightrec {name}",
         description=first,
@@ -87,8 +86,16 @@ def parser_of(function: Function, name: str) -> argparse.ArgumentParser:
     )
     for parameter in parameters.values():
         if parameter.kind is not parameter.VAR_POSITIONAL:
-            _add(parser, parameter, " ".join(helps.get(f"param {parameter.name}", "").split()))
+            _add(parser, parameter, helps.get(parameter.name, ""))
     return parser
+
+
+def documented(thing: Callable[..., object]) -> tuple[str, dict[str, str]]:
+    """Read a function's or a class's docstring: its text, and what it says of each parameter."""
+    text, *fields = re.split(r"^:", inspect.getdoc(thing) or "", flags=re.MULTILINE)
+    said = dict(field.split(":", 1) for field in fields)
+    words = {name: " ".join(each.split()) for name, each in said.items()}
+    return text, {n.removeprefix("param "): w for n, w in words.items() if n.startswith("param ")}
 
 
 def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, text: str) -> None:

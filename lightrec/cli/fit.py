@@ -1,44 +1,86 @@
 """`lightrec fit`, `validate` and `test`: LightningCLI on one recipe."""
 
-from collections.abc import Sequence
+import inspect
+import json
+import re
+import textwrap
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated
 
+import yaml
+
+from lightrec import plugins
+from lightrec.cli.command import documented, parser_of
 from lightrec.errors import RecipeError, RunError
 from lightrec.stages import recipes
+from lightrec.stages.recipes import Recipe
 from lightrec.stages.stage import Stage
+from lightrec.trust import described
 
 Config = Annotated[str | None, "the recipe: a YAML file, or a name such as video/ranker", "-c"]
 Out = Annotated[Path | None, "the folder that the stage leaves (default: the recipe's)"]
-Help = Annotated[bool, "show every setting of the recipe", "-h"]
+Help = Annotated[bool, "show this; with -c RECIPE, its stage's settings as well", "-h"]
+HelpTrainer = Annotated[bool, "show the settings of Lightning's Trainer, --trainer.…"]
+REFERENCE = r":\w+:`~?(?:\w+\.)*(\w+)`"
+"""How docstrings refer to code."""
+LINKED = "linked from the data"
+"""So a parameter's help begins that nobody sets."""
 
 
-def fit(*settings: str, config: Config = None, out: Out = None, help: Help = False) -> None:
+def fit(
+    *settings: str,
+    config: Config = None,
+    out: Out = None,
+    help: Help = False,
+    help_trainer: HelpTrainer = False,
+) -> None:
     """Train one stage from its recipe, as LightningCLI does.
 
-    Every setting of the recipe can be given on the line; `lightrec fit -c RECIPE --help` shows them
-    all, `--print_config` with their values.
+    Every setting can be given on the line, as --SETTING VALUE. `lightrec fit -c RECIPE --help`
+    lists those of the stage's model and data, `--print_config` prints all with their values.
 
     examples:
       lightrec fit -c video/ranker --trainer.max_epochs 5
       lightrec fit -c my_ranker.yaml --out runs/mine/ranker
       lightrec fit -c video/ranker --print_config
     """
-    if (stage := _stage("fit", settings, config, out, help)) is not None:
+    if help or help_trainer:
+        show_help(fit, "fit", config, help_trainer)
+    elif (stage := _stage("fit", settings, config, out)) is not None:
         from lightrec.stages import train
 
         train.train(stage)
         print(f"{stage.name}: {stage.out}")
 
 
-def validate(*settings: str, config: Config = None, out: Out = None, help: Help = False) -> None:
+def validate(
+    *settings: str,
+    config: Config = None,
+    out: Out = None,
+    help: Help = False,
+    help_trainer: HelpTrainer = False,
+) -> None:
     """Validate one trained stage; takes what `lightrec fit` takes."""
-    _assess("validate", _stage("validate", settings, config, out, help))
+    if help or help_trainer:
+        show_help(validate, "validate", config, help_trainer)
+    else:
+        _assess("validate", _stage("validate", settings, config, out))
 
 
-def assess_test(*settings: str, config: Config = None, out: Out = None, help: Help = False) -> None:
+def assess_test(
+    *settings: str,
+    config: Config = None,
+    out: Out = None,
+    help: Help = False,
+    help_trainer: HelpTrainer = False,
+) -> None:
     """Test one trained stage; takes what `lightrec fit` takes."""
-    _assess("test", _stage("test", settings, config, out, help))
+    if help or help_trainer:
+        show_help(assess_test, "test", config, help_trainer)
+    else:
+        _assess("test", _stage("test", settings, config, out))
 
 
 def stage_of(
@@ -73,15 +115,59 @@ def stage_of(
     return stage
 
 
+def show_help(
+    command: Callable[..., None], name: str, config: str | None, trainer: bool = False
+) -> None:
+    """Print a command's help: its own, that of a recipe's settings, or that of the Trainer."""
+    if trainer:
+        from lightrec.stages import train
+
+        print(train.trainer_help(), end="")
+        return
+    print(parser_of(command, name).format_help(), end="")
+    if config is not None:
+        print(settings_help(stage_of(name, (), config).recipe), end="")
+
+
+def settings_help(recipe: Recipe) -> str:
+    """List the settings of a recipe's model and data, with their values and what they mean."""
+    parts = plugins.installed().every_part
+    lines = []
+    for section in ("model", "data"):
+        named, given = recipe[section]["class_path"], recipe[section].get("init_args") or {}
+        known = [part for part in parts if part.name == named]
+        kind = known[0].load() if known else resolve_name(named)
+        text, helps = documented(kind)
+        lines += ["", f"{section}: {kind.__name__}", f"  {text.partition(chr(10))[0]}"]
+        for name, parameter in inspect.signature(kind).parameters.items():
+            said = helps.get(name, "")
+            if said.startswith(LINKED) or parameter.kind is parameter.VAR_KEYWORD:
+                continue
+            value = given.get(name, parameter.default)
+            shown = "" if value is parameter.empty else textwrap.shorten(_written(value), 50)
+            lines.append(f"  --{section}.init_args.{name} {shown}".rstrip())
+            indent = " " * 6
+            lines += textwrap.wrap(said, 100, initial_indent=indent, subsequent_indent=indent)
+    return re.sub(REFERENCE, r"\1", "\n".join(lines)).replace("``", "`") + "\n"
+
+
+def _written(value: object) -> str:
+    """Write a setting as on the command line."""
+    plain = json.loads(json.dumps(described(value), default=str))
+    return (
+        yaml.safe_dump(plain, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+    )
+
+
 def _stage(
-    command: str, settings: Sequence[str], config: str | None, out: Path | None, help: bool
+    command: str, settings: Sequence[str], config: str | None, out: Path | None
 ) -> Stage | None:
-    """Give the stage that is meant; None where all settings were to be shown, and have been."""
-    if help or any(word.startswith("--print_config") for word in settings):
+    """Give the stage that is meant; None where its settings were to be printed, and have been."""
+    if any(word.startswith("--print_config") for word in settings):
         from lightrec.stages import train
 
         own = train.arguments(stage_of(command, settings, config, out)) if config else [*settings]
-        train.RecipeCLI([*own, *(["--help"] if help else [])], None, command)
+        train.RecipeCLI(own, None, command)
         return None
     return stage_of(command, settings, config, out)
 

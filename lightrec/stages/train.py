@@ -116,6 +116,13 @@ class RecipeParser(LightningArgumentParser):
         raise RecipeError(f"{CANNOT} {in_sentences(message)}{ALL_SETTINGS}") from ex
 
 
+def trainer_help() -> str:
+    """Describe the settings of Lightning's Trainer."""
+    parser = RecipeParser(prog="lightrec fit -c RECIPE", usage="%(prog)s [--trainer.SETTING VALUE]")
+    parser.add_lightning_class_args(pl.Trainer, "trainer")
+    return str(parser.format_help())
+
+
 class RecipeCLI(LightningCLI):
     """LightningCLI for recipes: a StageModule, a StageData, and the folder that they leave.
 

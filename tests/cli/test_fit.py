@@ -57,11 +57,16 @@ def test_print_config_shows_every_setting(data, capsys):
     assert shown["trainer"]["deterministic"] == "warn"
 
 
-def test_help_shows_the_trainer(capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(["fit", "--help"])
-    assert stopped.value.code == 0
-    assert "--trainer.max_epochs" in capsys.readouterr().out
+def test_help_lists_settings_of_the_stage_and_leaves_the_trainers_apart(capsys):
+    assert main(["fit", "-c", "generic/ranker", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: lightrec fit")
+    assert "--model.init_args.learning_rate 0.002\n      AdamW's, at its highest." in text
+    assert "--data.init_args.batch_size 32\n" in text
+    assert "num_items" not in text
+    assert "--trainer.accelerator" not in text
+    assert main(["fit", "--help-trainer"]) == 0
+    assert "--trainer.accelerator" in capsys.readouterr().out
 
 
 def test_validating_what_was_never_trained_says_so(data, capsys):
