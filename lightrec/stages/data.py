@@ -20,7 +20,6 @@ from lightrec.data.schema import Problems
 from lightrec.data.types import Kind
 from lightrec.errors import DataError, LightrecError, RecipeError
 from lightrec.keys import Column
-from lightrec.simulators.worlds.far_log import FarLog
 from lightrec.stages.stage import Stage
 
 HELD_OUT_SESSIONS = 4000
@@ -87,7 +86,11 @@ def prepare_log(
             before = stage.sources.get("before")
             offline = offline and before is None
             made = chosen.synthetic(Path(scratch), seed) if offline else None
-            world = FarLog(seed) if offline and made is None else None
+            world = None
+            if offline and made is None:
+                from lightrec.simulators.worlds.far_log import FarLog  # others need no simulator
+
+                world = FarLog(seed)
             if world is not None:
                 tables = Tables(*world.log(sessions), None)
             elif before is not None:
