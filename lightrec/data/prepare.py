@@ -137,6 +137,7 @@ def prepare(
         "events": len(parts),
         **tally(events, dropped, item_ids, user_ids, worded),
         **{name: int((parts == part).sum()) for name, part in PARTS.items()},
+        "users_with_goal": len(np.unique(events.users[events.reaches])),
         "users_without_train": len(user_ids) - len(np.unique(events.users[parts == TRAIN])),
         "items_with_own_text": _own_texts(item_ids, catalog, domain),
     }

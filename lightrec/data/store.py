@@ -215,6 +215,11 @@ class EventStore:
                 return words.cast(pl.String)
         return None
 
+    @property
+    def conversion(self) -> float:
+        """The share of sessions with an event of the goal."""
+        return float(np.add.reduceat(self.reaches, self.session_offsets[:-1]).astype(bool).mean())
+
     def categories(self, name: str | None = None) -> npt.NDArray[np.int64] | None:
         """Return the number of each item's category: (N + 1,) int64, -1 if unknown.
 

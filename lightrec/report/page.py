@@ -74,6 +74,8 @@ def write(
     path = run.folder("ranker") / ENCODER
     about = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     warning = language_advice(run.data, run.stamp("ranker"))
+    if run.data.goal:
+        warning = f"So did {run.data.conversion:.1%} of the sessions. {warning}".strip()
     sections = [*filter(None, shown), data_section(meta, about, warning)]
     verdict = [sentence for each in found for sentence in each.verdict] + [recommending(chosen)]
     write_page(run, folder, stages, sections, verdict, charts.svg(headline))
@@ -130,9 +132,23 @@ def data_section(
         f"ordered {order}.",
         meta.get("order_note"),
         titles and f"Titles are in {titles}.",
+        _goal(meta),
         warning,
     ]
     return Section("Data", " ".join(filter(None, parts)), tables)
+
+
+def _goal(meta: Mapping[str, Any]) -> str:
+    """Say what is held out and judged on, and how many users reached it; empty without a goal."""
+    if not (goal := meta["settings"].get("goal")):
+        return ""
+    counts = meta["counts"]
+    users, reached = counts["users"], counts["users_with_goal"]
+    return (
+        f"The goal is {' or '.join(goal)}: {counts['validation']:,} validation and "
+        f"{counts['test']:,} test events, all NDCG is of it, and {reached:,} of {users:,} users "
+        f"({reached / users:.1%}) reached it."
+    )
 
 
 def _listed(value: object) -> str:
@@ -158,11 +174,14 @@ def data_lines(meta: Mapping[str, Any]) -> str:
     found = in_words(counts, LEFT_OUT, meta.get("left_out"))
     left_out = "; ".join(f"{count:,} {words}" for count, words in found) or "nothing"
     own = counts.get("items_with_own_text", 0)
+    goal, used = _goal(meta), meta.get("used", {})
+    if goal:
+        goal += " Used are " + ", ".join(f"{kind} {n:,}" for kind, n in used.items() if n) + "."
     texts = f"texts: the item table's own for {own:,} items, the domain's words for the rest\n"
     return (
         f"data: {counts['events']:,} of {counts['events_read']:,} events read are used: "
         f"{counts['users']:,} users, {counts['items']:,} items\n"
-        f"left out: {left_out}\n" + (texts if own else "")
+        f"left out: {left_out}\n" + (texts if own else "") + (f"{goal}\n" if goal else "")
     )
 
 

@@ -56,6 +56,8 @@ def test_the_last_events_of_the_goal_are_held_out_and_what_follows_is_not_traine
     held = [VALIDATION, CONTEXT, CONTEXT, TEST, CONTEXT]
     assert store.parts.tolist() == [TRAIN] * 5 + held
     assert store.seen.tolist() == [0, 0, 0, 1, 0, 3, 0, 0, 4, 0]
+    assert store.conversion == 1
+    assert store.meta["counts"]["users_with_goal"] == 1
     events = EvaluationEvents(Sequences.all_events(store), TEST, None, 4, None, 0)[0]
     assert events["history"].tolist() == [[1, 2, 1, 1, 3, 3, 4, 4]]
     assert events["seen"].tolist() == [[0, 0, 0, 1, 0, 3, 0, 0]]

@@ -36,6 +36,18 @@ def test_what_is_left_out_is_told_by_feedback() -> None:
     assert line.endswith("as an earlier event (view 12,345, purchase 3)")
 
 
+def test_a_goal_is_told_with_its_events_and_who_reached_it() -> None:
+    settings = {**META["settings"], "goal": ["purchase"]}
+    counts = {**META["counts"], "validation": 7, "test": 8, "users_with_goal": 9}
+    meta = {**META, "settings": settings, "counts": counts}
+    sentence = (
+        "The goal is purchase: 7 validation and 8 test events, all NDCG is of it, and 9 of 10 "
+        "users (90.0%) reached it."
+    )
+    assert data_lines(meta).splitlines()[2] == f"{sentence} Used are view 900, purchase 100."
+    assert sentence in data_section(meta).text
+
+
 def test_the_section_adds_up() -> None:
     events, used, kept = data_section(META).tables
     assert used.rows == [["view", "900", "1"], ["purchase", "100", "2.5"]]

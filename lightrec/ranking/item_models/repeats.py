@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightrec.data.store import TRAIN
 from lightrec.errors import NotApplicable
-from lightrec.keys import Key
+from lightrec.keys import PADDING, Key
 from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.scorers import Details
 
@@ -23,6 +23,8 @@ REACH: Final = 200
 """Events that fitting looks back at."""
 MOST: Final = 500_000
 """Events of so many, of users taken evenly, are fitted to."""
+LEFT: Final = 0.05
+"""At least so much of the probability is that of items that are not in the history."""
 LEAST: Final = 20
 """So many events must be about an item of their user's history."""
 EVENTS: Final = (1, 2, 4, 8, 16, 32, 64)
@@ -101,7 +103,7 @@ class RepeatConsumption(ItemModel):
     def scores(
         self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
     ) -> Tensor:
-        """Score all items: (B, N + 1), 0 for what is not in the history."""
+        """Score all items: (B, N + 1); what is not in the history shares what is left, evenly."""
         known, length, size = details or {}, histories.shape[1], int(self.size)
         gaps = known.get(Key.GAP, torch.zeros_like(histories))
         kinds = known.get(Key.FEEDBACK, torch.zeros_like(histories))
@@ -122,7 +124,11 @@ class RepeatConsumption(ItemModel):
         found = torch.zeros(len(histories), size)
         odds = self.weights[kind, *buckets]
         found[row, items.flatten()[last]] = odds.sigmoid()
-        return found
+        # So that what has just been had is less likely, and not more, than what never was.
+        rest = (1 - found.sum(1, keepdim=True)).clamp_min(LEFT) / max(size - 1, 1)
+        met = torch.zeros_like(found, dtype=torch.bool)
+        met[row, items.flatten()[last]] = True
+        return found.where(met, rest).index_fill(1, torch.tensor([PADDING]), 0.0)
 
 
 def _times(keys: Codes, visits: Codes) -> tuple[Codes, ...]:
