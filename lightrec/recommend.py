@@ -135,7 +135,7 @@ class Recommender:
             known = self._with_more(known, given)
         else:
             raise RecipeError(
-                f"There is no user {user!r} in {self.run.folder('data')}. "
+                f"There is no user {user!r} in {self.run.folder('data')}.{self.names.left_out} "
                 "For a person who is not in the log, give a history of titles or a profile."
             )
         asked = self._allowed(exclude, only)

@@ -60,7 +60,9 @@ def check_file(path: Path) -> None:
 
 
 def check_input(path: Path) -> None:
-    """Raise a DataError if a path is neither a file nor a folder that can be read."""
+    """Raise a DataError if a path is neither a URL nor a file or a folder that can be read."""
+    if is_url(path):
+        return
     if not path.is_dir():
         check_file(path)
     elif not os.access(path, os.R_OK | os.X_OK):

@@ -50,9 +50,16 @@ class Names:
 
     :param items: a catalog: ``item``, ``title`` (which may be null) and perhaps ``year``.
     :param popularity: (N,) by which equally likely items are ordered.
+    :param left_out: says what else has a name, where the items are not all that there are.
     """
 
-    def __init__(self, items: pl.DataFrame, popularity: npt.ArrayLike | None = None) -> None:
+    def __init__(
+        self,
+        items: pl.DataFrame,
+        popularity: npt.ArrayLike | None = None,
+        left_out: str = "",
+    ) -> None:
+        self.left_out = left_out
         self.ids = items[Column.ITEM]
         self.titles = items[Column.TITLE].fill_null(self.ids)
         self.popularity = (
@@ -64,7 +71,11 @@ class Names:
     @classmethod
     def of(cls, store: EventStore) -> "Names":
         """Give the names of a prepared log's items."""
-        return cls(store.catalog, store.popularity()[1:])
+        rare = ""
+        if store.meta["counts"].get("dropped_k_core"):
+            least = store.meta["settings"]["k_core"]
+            rare = f" Users and items with fewer than {least} events (k_core) are not in the run."
+        return cls(store.catalog, store.popularity()[1:], rare)
 
     def exactly(self, name: str) -> list[int]:
         """Give the rows that have a name as their id, or else as their title, whatever its case."""
@@ -92,7 +103,7 @@ class Names:
         if row is None:
             near = self._likeliest(name)
             hint = f" Did you mean {'; '.join(map(self.shown, near))}?" if near else ""
-            raise RecipeError(f"There is no item {name!r}.{hint}")
+            raise RecipeError(f"There is no item {name!r}.{hint}{self.left_out}")
         print(f"{name!r} is taken as {self.shown(row, False)}.", file=sys.stderr)
         return row
 
@@ -166,10 +177,17 @@ class Names:
     def _likeliest(self, name: str) -> list[int]:
         from rapidfuzz import fuzz, process
 
-        keys, key = self._keys["whole"].to_list(), _asked(name)["whole"][-1]
-        found = process.extract(key, keys, scorer=fuzz.WRatio, limit=50, score_cutoff=60)
-        found.sort(key=lambda each: (-round(each[1]), -self.popularity[each[2]]))
-        return [row for _, score, row in found[:_SHOWN] if score > found[0][1] - 10]
+        key, keys = _asked(name)["whole"][-1], dict(enumerate(self._keys["whole"]))
+        # A short title within a long name, such as SO in "microsoft", is chance.
+        longer = {row: title for row, title in keys.items() if len(title) >= len(key)}
+        scores: dict[int, float] = {}
+        for scorer, titles in ((fuzz.partial_ratio, longer), (fuzz.token_set_ratio, keys)):
+            for _, score, row in process.extract(
+                key, titles, scorer=scorer, limit=50, score_cutoff=60
+            ):
+                scores[row] = max(score, scores.get(row, 0))
+        found = sorted(scores, key=lambda row: (-round(scores[row]), -self.popularity[row]))
+        return [row for row in found[:_SHOWN] if scores[row] > scores[found[0]] - 10]
 
 
 def _asked(name: str) -> pl.DataFrame:

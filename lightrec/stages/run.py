@@ -91,8 +91,7 @@ def run(
     given = {"log": log, "items": items, "users": users}
     sources = {role: Path(path) for role, path in given.items() if path is not None}
     for path in sources.values():
-        if not is_url(path):
-            check_input(path)
+        check_input(path)
     if offline and sources:
         raise RecipeError("--offline makes its own log: leave out --log, --items and --users.")
     overrides = {**(overrides or {})}

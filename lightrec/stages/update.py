@@ -23,7 +23,7 @@ from lightrec.errors import RecipeError, RunError
 from lightrec.run import VERSION, VERSIONS, Run
 from lightrec.stages import redo, versions
 from lightrec.stages.data import READ
-from lightrec.stages.run import EVALUATE, duration, execute, publish
+from lightrec.stages.run import EVALUATE, duration, execute, in_file, publish
 from lightrec.stages.stage import Stage, hash_file, write_whole
 
 NEXT: Final = Path(VERSIONS, ".next")
@@ -52,7 +52,7 @@ def update(
     The arguments are the options of ``lightrec update``.
 
     :param run: a run folder, such as runs/mine.
-    :param log: new events: files as the run's own log, or folders with such files.
+    :param log: new events: files as the run's own log, folders with such files, or databases.
     :param items: a table of new or changed items.
     :param users: a table of new or changed users.
     :param keep: how many of the newest versions stay; version 1 and the one that answers stay, too.
@@ -78,6 +78,7 @@ def update(
         present = Run(run)
         check(present)
         known = present.about.get("sources", {})
+        given = {role: in_file(path, run / ".work", role) for role, path in given.items()}
         marks = {hash_file(path): str(path) for path in given.values()}
         sources = {r: p for r, p in given.items() if hash_file(p) not in known}
         number = versions.numbers(run)[-1] + 1

@@ -36,7 +36,7 @@ FILMS = [
 @pytest.fixture(scope="module")
 def films() -> Names:
     table = pl.DataFrame(FILMS, ["item", "title", "year"], orient="row")
-    return Names(table, list(range(len(FILMS))))
+    return Names(table, list(range(len(FILMS))), " Rare ones are left out.")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,8 @@ def test_found(
         ("Toy Story (1959)", "Did you mean Toy Story (1995), id 1?"),
         ("Rocky IV", "There is no item 'Rocky IV'. Did you mean Rocky II"),
         ("Rocky", "'Rocky' fits several items: Rocky III (1982), id 14; Rocky II (1979), id 13."),
-        ("xyzzy", "There is no item 'xyzzy'."),
+        ("xyzzy", "There is no item 'xyzzy'. Rare ones are left out."),
+        ("Microsoft 3d", "There is no item 'Microsoft 3d'. Rare"),
         ("", "There is no item ''."),
     ],
 )
