@@ -153,7 +153,7 @@ class LoggedOffers:
         self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
     ) -> TensorDictBase:
         """Write the offer under ``action``."""
-        session = state[Key.USER].cpu()
+        session = torch.arange(len(self.begins))
         event = self.begins[session] + state[Key.STEP].squeeze(1).cpu()
         key = noise.mix(noise.mix(state[Key.SESSION], state[Key.STEP]), -4).squeeze(1).cpu()
         others = (self.offers[:, 0] != PADDING).nonzero().squeeze(1)
@@ -186,6 +186,7 @@ class SimulatedStatistics(Evaluator):
             torch.from_numpy(np.array(store.items)),
             known=torch.from_numpy(np.array(store.seen)),
             ends=torch.from_numpy(begins),
+            rows=torch.from_numpy(store.users_of(begins)),
         )
         real = _logged(store, begins, ends)
         if store.candidates is None:
@@ -273,7 +274,8 @@ def _chosen_freely(
     noted = []
     for step in range(int(length.max())):
         rows = (length > step).nonzero().squeeze(1)
-        utilities = [m.utilities(m.state(history[rows]), None, rows) for m in users.members]
+        person = starts.rows[rows]
+        utilities = [m.utilities(m.state(history[rows]), None, person) for m in users.members]
         laws = [u.masked_fill(closed[rows], -torch.inf).log_softmax(1) for u in utilities]
         key = noise.mix(noise.mix(torch.tensor(seed), rows), step).unsqueeze(1)
         luck = noise.gumbel(noise.mix(key, items))

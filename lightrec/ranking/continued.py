@@ -51,6 +51,10 @@ def take_over(ranker: Ranker, earlier: Ranker, store: EventStore, before: EventS
     counts = torch.from_numpy(store.popularity()).float().log1p()[:, None]
     ids = [] if ranker.items.ids is None else [ranker.items.ids.cpu()]
     start = torch.cat([*ids, counts, torch.ones_like(counts)], dim=1).double()
+    kinds = [["", *each.feedback_kinds] for each in (store, before)]
+    named = {"feedback": kinds, "asked": kinds}
+    if ranker.items.describe is not None:
+        named["items.describe"] = [item_features(each)[0].names for each in (store, before)]
     for name, weights in ranker.named_parameters():
         own = known.get(name)
         if name in ITEM_TABLES and own is not None and own.shape[1:] == weights.shape[1:]:
@@ -61,15 +65,9 @@ def take_over(ranker: Ranker, earlier: Ranker, store: EventStore, before: EventS
                 foretold[new] = start[new] @ solved
             weights.copy_(foretold.reshape(weights.shape))
             weights[PADDING] = own[PADDING]
-        elif name == "feedback" and own is not None:
-            kinds = (pl.Series(s.feedback_kinds, dtype=pl.String) for s in (store, before))
-            rows = torch.from_numpy(np.append(0, numbers_before(*kinds) + 1))
-            weights.copy_(torch.where((rows > 0)[:, None], own[rows], weights.cpu()))
-        elif name == "items.describe" and own is not None:
-            features = (
-                pl.Series(item_features(s)[0].names, dtype=pl.String) for s in (store, before)
-            )
-            rows = torch.from_numpy(numbers_before(*features))
+        elif name in named and own is not None:
+            now, then = (pl.Series(rows, dtype=pl.String) for rows in named[name])
+            rows = torch.from_numpy(numbers_before(now, then))
             weights.copy_(torch.where((rows >= 0)[:, None], own[rows], weights.cpu()))
         elif own is not None and own.shape == weights.shape:
             weights.copy_(own)

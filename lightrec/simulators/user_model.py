@@ -27,6 +27,7 @@ class LogStarts:
     :param known: ``(E,)`` items that an event makes seen, 0 where none; None means its own.
     :param ends: ``(U,)`` int64: where each user's usable events end; None means at their last.
     :param users: ``(M,)`` int64 users to draw from; None means all.
+    :param rows: ``(U,)`` int64 rows of the log's user table; None means u itself.
     :param cut: whether a drawn session starts anywhere in its user's events, or at their end.
     :param allowed: gives what may be shown to users; None where everything may be.
     :raises DataError: where there is no user to draw from.
@@ -40,6 +41,7 @@ class LogStarts:
         known: Tensor | None = None,
         ends: Tensor | None = None,
         users: Tensor | None = None,
+        rows: Tensor | None = None,
         cut: bool = False,
         allowed: Showable | None = None,
     ) -> None:
@@ -48,6 +50,7 @@ class LogStarts:
         self.items, self.known = items, items if known is None else known
         self.ends = self.offsets[1:] if ends is None else ends.long()
         self.users = torch.arange(len(self.ends)) if users is None else users.long()
+        self.rows = torch.arange(len(self.ends)) if rows is None else rows.long()
         self.num_users, self.cut = len(self.users), cut
         if not self.num_users:
             raise DataError("There is no user whose history a simulated session could start from.")
@@ -179,7 +182,7 @@ class UserModelSimulator(Simulator):
         if allowed is not None:
             mask &= allowed.to(self.device)
         history = self.starts.history(users, ends, self.history_length)
-        state = {Key.USER: users, Key.HISTORY: history, Key.MASK: mask}
+        state = {Key.USER: self.starts.rows[users], Key.HISTORY: history, Key.MASK: mask}
         return TensorDict(state, batch_size=[count], device=self.device)
 
     @torch.no_grad()

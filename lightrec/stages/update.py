@@ -115,13 +115,21 @@ def files_of(paths: Sequence[Path]) -> Iterator[Path]:
 def check(present: Run) -> None:
     """See that a run can be updated.
 
-    :raises RunError: where it lacks stages, or does not have the tables that it was made from.
+    :raises RunError: where it lacks stages, does not have the tables that it was made from, or
+        holds out items.
     """
     present.check("data", "ranker")
     if not (present.folder("data") / READ).is_dir():
         raise RunError(
             f"{present.path} has not kept the log that it was made from, as runs of earlier "
             "releases: make it again with `lightrec run`, once."
+        )
+    meta = json.loads((present.folder("data") / "meta.json").read_text(encoding="utf-8"))
+    if meta["settings"]["split"] == "item-cold":
+        raise RunError(
+            f"{present.path} holds items out of training (split: item-cold), which would be drawn "
+            "anew from the longer log, among items that its ranker has learned. Make the run again "
+            "with `lightrec run`, or with another split."
         )
 
 

@@ -72,4 +72,4 @@ def _mark(series: int, volume: int) -> str:
 
 
 if __name__ == "__main__":
-    write(*sys.argv[1:2] or ["."])
+    write(sys.argv[1] if len(sys.argv) > 1 else ".")

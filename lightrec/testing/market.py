@@ -52,4 +52,4 @@ def write(folder: Path | str, seed: int = 0, people: int = 200, visits: int = 6)
 
 
 if __name__ == "__main__":
-    write(*sys.argv[1:2] or ["."])
+    write(sys.argv[1] if len(sys.argv) > 1 else ".")

@@ -15,11 +15,13 @@ from lightrec.data.prepare import prepare
 from lightrec.evaluation.user_models import (
     SessionStatistics,
     SimulatedStatistics,
+    _chosen_freely,
     compare,
     spearman_within_sets,
     total_variation,
 )
 from lightrec.run import Run
+from lightrec.simulators.user_model import LogStarts
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LeavingModel
 from lightrec.users.user_model import UserModel
@@ -128,6 +130,24 @@ def test_the_true_law_makes_the_log_again(tmp_path):
     panels = [chart.label.split(" by ")[0] for chart in section.charts]
     assert panels == ["share of choices", "share of sessions"]
     assert [row[0] for row in section.tables[0].rows] == ["session length", "popularity of items"]
+
+
+def test_everybody_chooses_by_their_own_attributes():
+    """More sessions than users, each of whom takes one item alone."""
+    model = PooledChoice(3, 1, 2, pools=1, feature_size=1, hidden_size=1, people=(3, 3))
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    model.people.copy_(torch.eye(3))
+    features = torch.tensor([[0.0], [-1.0], [0.0], [1.0]])
+    model.item_features = lambda: (features, -3 * features.squeeze(1).square())
+    # Items of features -1, 0 and 1 for tastes -6, 0 and 6.
+    model.profile.data = 10.0 * torch.tensor([[-6.0, 0.0], [0.0, 0.0], [6.0, 0.0]])
+    user = torch.tensor([2, 0, 1, 2, 0])
+    starts = LogStarts(torch.zeros(6), torch.zeros(0), rows=user)
+    found = _chosen_freely(UserModel([model]), starts, torch.ones(5), 0, repeats=True)
+    ((session, item),) = found
+    assert session.tolist() == [0, 1, 2, 3, 4]
+    assert item[[0, 1, 3, 4]].tolist() == [3, 1, 3, 1]
 
 
 def test_a_run_compares_what_its_log_can_tell(tiny_run):

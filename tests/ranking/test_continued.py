@@ -53,6 +53,28 @@ def test_items_keep_their_weights_by_id_and_new_ones_lie_where_a_linear_map_puts
     torch.testing.assert_close(ranker.scores(history)[:, 2:], earlier.scores(history - 1)[:, 1:])
 
 
+def test_kinds_of_feedback_keep_their_weights_by_name(tmp_path):
+    def told(folder, kinds):
+        rows = [
+            ("a", item, n, kind) for n, (item, kind) in enumerate(zip("pqrs", kinds, strict=True))
+        ]
+        frame = pl.DataFrame(rows, ["user", "item", "time", "feedback"], orient="row")
+        return prepare(InteractionLog(frame), folder, domain=Domain(), k_core=0, seed=0)
+
+    old = told(tmp_path / "old", ["view", "like", "view", "like"])
+    new = told(tmp_path / "new", ["view", "like", "cart", "like"])
+    earlier, ranker = (Ranker(4, size=4, feedback_kinds=n) for n in (2, 3))
+    for table in (earlier.feedback, earlier.asked):
+        torch.nn.init.normal_(table)
+    assert take_over(ranker, earlier, new, old) == []
+    for name in ("feedback", "asked"):
+        own, before = getattr(ranker, name), getattr(earlier, name)
+        for kind in ("view", "like"):
+            row = 1 + new.feedback_kinds.index(kind)
+            assert torch.equal(own[row], before[1 + old.feedback_kinds.index(kind)])
+        assert not own[1 + new.feedback_kinds.index("cart")].any()
+
+
 def test_training_sees_the_windows_with_new_events_and_some_others(stores):
     old, new = stores
     training = Sequences.all_events(new).training()

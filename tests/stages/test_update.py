@@ -118,6 +118,10 @@ def test_versions_are_listed_promoted_and_rolled_back(updated, capsys):
     assert capsys.readouterr().out.splitlines()[-1].split()[:2] == ["*", "2"]
 
 
+def split(folder, name):
+    (folder / "data" / "meta.json").write_text(json.dumps({"settings": {"split": name}}))
+
+
 @pytest.fixture
 def cheap(tmp_path, monkeypatch):
     """A run of one stage whose updates only note what they are made of."""
@@ -128,6 +132,7 @@ def cheap(tmp_path, monkeypatch):
         for name in ("data", "ranker"):
             (folder / name).mkdir(exist_ok=True)
             (folder / name / "stage.json").write_text(json.dumps(facts))
+        split(folder, "leave-one-out")
 
     def make(run, present, about, sources, overrides):
         stage(run / updating.NEXT, "new")
@@ -188,6 +193,9 @@ def test_two_updates_at_once_and_settings_of_other_stages_are_refused(cheap):
         update(run, log=[log], overrides={"policy": []})
     with pytest.raises(RecipeError, match="Say what is new"):
         update(run)
+    split(run, "item-cold")
+    with pytest.raises(RunError, match="among items that its ranker has learned"):
+        update(run, log=[log])
     shutil.rmtree(run / "data" / updating.READ)
     with pytest.raises(RunError, match="has not kept the log"):
         update(run, log=[log])
