@@ -17,6 +17,7 @@ from torch import Tensor
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import LOG, META, TEST, VALIDATION, EventStore
 from lightrec.evaluation.held_out import by_history, item_models
+from lightrec.evaluation.slices import were_met
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.evaluation_events import EvaluationEvents
@@ -95,7 +96,10 @@ def only(kind: int | None, scorer: Scorer) -> Scorer:
 
 
 def ranked(contender: str, found: Run, whole: EventStore) -> dict[str, dict[str, list[float]]]:
-    """Rank the held-out purchases: by part and scorer, NDCG@10 of each user in order."""
+    """Rank the held-out purchases: by part and scorer, NDCG@10 of each user in order.
+
+    Of a scorer also those of purchases of what was met before, ``/met``, and of discoveries.
+    """
     name = KINDS[contender]
     kind = None if name is None else whole.feedback_kinds.index(name) + 1
     scorers: dict[str, Scorer] = {
@@ -112,7 +116,10 @@ def ranked(contender: str, found: Run, whole: EventStore) -> dict[str, dict[str,
             events = EvaluationEvents(sequences, number, None, 256, None, 0)
             result = evaluate_scores(only(kind, scorer), events)
             order = result.users.argsort()
-            values[part][name] = result.per_event([10])["ndcg@10"][order].tolist()
+            own, met = result.per_event([10])["ndcg@10"][order], were_met(events)[order]
+            values[part][name] = own.tolist()
+            values[part] |= {f"{name}/met": own[met].tolist()}
+            values[part] |= {f"{name}/discovered": own[~met].tolist()}
     return values
 
 
@@ -125,6 +132,8 @@ def main(contender: str, seed: int, out: Path) -> None:
         for part, scorers in values.items()
         for name, own in scorers.items()
     }
+    for slice_ in ("met", "discovered"):
+        metrics[f"test/{slice_}/events"] = len(values["test"][f"blend/{slice_}"])
     each = {"users/blend": [round(value, 4) for value in values["test"]["blend"]]}
     (out / "metrics.json").write_text(json.dumps(metrics | each))
 

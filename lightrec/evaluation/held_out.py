@@ -22,7 +22,13 @@ from lightrec.evaluation.base import (
     keys_of,
     spread,
 )
-from lightrec.evaluation.slices import SLICES, cold_metrics, cold_section, held_out_metrics
+from lightrec.evaluation.slices import (
+    SLICES,
+    cold_metrics,
+    cold_section,
+    held_out_metrics,
+    were_met,
+)
 from lightrec.keys import Key
 from lightrec.policies.base import Policy, session_start
 from lightrec.policies.baselines import PopularityPolicy
@@ -51,6 +57,8 @@ RECOMMENDED = {
     "popularity_percentile@10": "popularity percentile",
     "popularity_ratio@10": "popularity, over that of choices",
 }
+MET = "RepeatConsumption"
+"""The item model that knows nothing but what its user had met before."""
 ADVANTAGE = "test/blend-minus-{}/ndcg@10"
 
 
@@ -71,7 +79,8 @@ class HeldOutLog(Evaluator):
         metrics = dict(self.without_policy(run, seed) if self.ranked is None else self.ranked)
         if run.has("policy"):
             result = self.rank(run.data, by_history(run.policy), seed)
-            metrics |= held_out_metrics(run.data, result, "test/policy/")
+            met = were_met(self.events(run.data, seed))
+            metrics |= held_out_metrics(run.data, result, "test/policy/", met)
         return findings(metrics, run.metrics("ranker"))
 
     def without_policy(self, run: Run, seed: int) -> dict[str, float]:
@@ -87,8 +96,9 @@ class HeldOutLog(Evaluator):
         scorers |= {name: by_history(model) for name, model in models.items()}
         results = {name: self.rank(store, scorer, seed) for name, scorer in scorers.items()}
         metrics: dict[str, float] = {}
+        met = were_met(self.events(store, seed))
         for name, result in results.items():
-            metrics |= held_out_metrics(store, result, f"test/{name}/")
+            metrics |= held_out_metrics(store, result, f"test/{name}/", met)
         own = results["blend"]
         metrics |= {f"test/{metric}": value for metric, value in own.metrics().items()}
         metrics["test/events"] = len(own.ranks)
@@ -227,6 +237,7 @@ def verdict(metrics: Metrics, validation: Metrics) -> list[str]:
     ]
     if own <= popularity:
         found.append("The blend does not beat popularity on this log.")
+    found += met_before(metrics)
     values = {n: validation.get(f"validation/{n}/ndcg@10", 0.0) for n in model_names(metrics)}
     if not values:
         return found
@@ -240,6 +251,23 @@ def verdict(metrics: Metrics, validation: Metrics) -> list[str]:
         outcome = "is better" if low > 0 else "is worse" if high < 0 else "is not clearly different"
         sentence += f", and the blend {outcome}: {spread(gained)}"
     return [*found, f"{sentence}."]
+
+
+def met_before(metrics: Metrics) -> list[str]:
+    """Set what its user had met before, which recency alone may foretell, apart from discoveries.
+
+    :returns: a sentence on each; none where no held-out event is about an item met before.
+    """
+    rows = {"blend": "the blend", MET: MET, "popularity": "popularity"}
+    shown = {name: title for name, title in rows.items() if f"test/{name}/met/ndcg@10" in metrics}
+    found = []
+    for part in ("met", "discovered"):
+        if shown and (count := int(metrics[f"test/blend/{part}/events"])):
+            each = (f"{t} {metrics[f'test/{n}/{part}/ndcg@10']:.3f}" for n, t in shown.items())
+            found.append(
+                f"NDCG@10 of {count:,} held-out events, about {SLICES[part]}: {', '.join(each)}."
+            )
+    return found
 
 
 def beyond_the_mean(metrics: Metrics) -> Section | None:

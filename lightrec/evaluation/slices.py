@@ -1,6 +1,6 @@
 """Beyond the mean of a ranking: whom and what it serves, what it recommends, and new items.
 
-Slices are made from the training events alone, so that they are the same for all contenders.
+Slices are made from the log alone, so that they are the same for all contenders.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,6 +34,8 @@ SLICES = {
     "short": "users with short histories",
     "medium": "users with medium histories",
     "long": "users with long histories",
+    "met": "items that their user had met before",
+    "discovered": "items new to their user",
 }
 """Titles of slices, in the order of reports."""
 PLACES = (0, 1, 2, 3)
@@ -101,8 +103,26 @@ def head_items(counts: Tensor) -> Tensor:
     return torch.zeros_like(counts, dtype=torch.bool).index_fill(0, order[needed] + 1, True)
 
 
+def were_met(events: EvaluationEvents) -> Tensor:
+    """Tell events about an item of their user's history from discoveries: (E,) bool.
+
+    Where a goal is set, that is a purchase of what had been viewed; else what came again.
+    """
+    sequences = events.sequences
+    size = int(max(sequences.items.max(initial=0), events.targets.max(initial=0))) + 1
+    owners = np.repeat(np.arange(len(sequences.offsets) - 1), np.diff(sequences.offsets))
+    pairs, first = np.unique(owners * size + sequences.items, return_index=True)
+    own = events.users * size + events.targets
+    place = np.searchsorted(pairs, own).clip(max=max(len(pairs) - 1, 0))
+    return torch.from_numpy((pairs[place] == own) & (first[place] < events.events))
+
+
 def event_slices(
-    users: Tensor, targets: Tensor, counts: Tensor, lengths: Tensor
+    users: Tensor,
+    targets: Tensor,
+    counts: Tensor,
+    lengths: Tensor,
+    met: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Sort held-out events into slices by whether the target has training events and is popular.
 
@@ -113,6 +133,8 @@ def event_slices(
     :param targets: (E,) int64, 1 to N.
     :param counts: (N + 1,) training events of each item.
     :param lengths: (U,) int64 training events of each user.
+    :param met: (E,) bool from :func:`were_met`; its slices are left out where it is None or no
+        event is about an item met before.
     :returns: by the names of :data:`SLICES`, (E,) bool.
     """
     cold = counts[targets] == 0
@@ -121,8 +143,10 @@ def event_slices(
     ordered = lengths[users.unique()].sort().values if len(users) else lengths.new_zeros(1)
     last = len(ordered) - 1
     low, high = ordered[last // 3], ordered[2 * last // 3]
-    parts = (~cold, cold, head, ~head, own <= low, (own > low) & (own <= high), own > high)
-    return dict(zip(SLICES, parts, strict=True))
+    parts = [~cold, cold, head, ~head, own <= low, (own > low) & (own <= high), own > high]
+    if met is not None and met.any():
+        parts += [met, ~met]
+    return dict(zip(SLICES, parts, strict=False))
 
 
 def slice_metrics(result: RankingResult, slices: Mapping[str, Tensor]) -> dict[str, float]:
@@ -137,8 +161,13 @@ def slice_metrics(result: RankingResult, slices: Mapping[str, Tensor]) -> dict[s
     return found
 
 
-def held_out_metrics(store: EventStore, result: RankingResult, prefix: str) -> dict[str, float]:
-    """Describe one contender: ``ndcg@10``, ``tail/ndcg@10``, ``coverage@10`` after the prefix."""
+def held_out_metrics(
+    store: EventStore, result: RankingResult, prefix: str, met: Tensor | None = None
+) -> dict[str, float]:
+    """Describe one contender: ``ndcg@10``, ``tail/ndcg@10``, ``coverage@10`` after the prefix.
+
+    :param met: as for :func:`event_slices`.
+    """
     counts = torch.from_numpy(store.popularity())
     found = result.metrics()
     if result.lists is not None:
@@ -146,7 +175,7 @@ def held_out_metrics(store: EventStore, result: RankingResult, prefix: str) -> d
     train = store.events(TRAIN)
     train = train[np.asarray(store.items)[train] <= store.num_items]
     lengths = np.bincount(store.users_of(train), minlength=store.num_users)
-    slices = event_slices(result.users, result.targets, counts, torch.from_numpy(lengths))
+    slices = event_slices(result.users, result.targets, counts, torch.from_numpy(lengths), met)
     found |= slice_metrics(result, slices)
     return {f"{prefix}{metric}": value for metric, value in found.items()}
 

@@ -72,7 +72,7 @@ def blend(
         bar.set_description("blend")
         mixed = Blend(ranker, fitted)
         values[f"{RANKER}/ndcg@10"] = ndcg(mixed)
-        mixed.weights = _weights(mixed, data)
+        mixed.weights = weights_of(mixed, data)
         bar.update()
         mixed.l2 = choose_l2(mixed, judged, data)
         bar.update()
@@ -101,7 +101,7 @@ def refitted(
         except NotApplicable as reason:
             print(f"{name} is left out. {reason}", file=sys.stderr)
     mixed = Blend(ranker, fitted)
-    mixed.weights, mixed.l2 = _weights(mixed, data), before.l2
+    mixed.weights, mixed.l2 = weights_of(mixed, data), before.l2
     mixed.item_models.update({name: m for name, m in described.items() if name not in fitted})
     return mixed, judge(scorer(mixed), validation_events(data, data.max_validated))
 
@@ -145,7 +145,8 @@ def judge(scores: Scorer, events: EvaluationEvents) -> dict[str, float]:
 
 
 @torch.no_grad()
-def _weights(mixed: Blend, data: SequenceData) -> dict[str, float]:
+def weights_of(mixed: Blend, data: SequenceData) -> dict[str, float]:
+    """Choose the weights of the ranker and fitted item models, by name, on validation events."""
     names = [RANKER, *mixed.item_models]
     num_items = data.num_items
     items = torch.arange(1, num_items + 1)

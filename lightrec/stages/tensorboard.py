@@ -24,7 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from lightrec.data.stage_data import LogData
-from lightrec.data.store import VALIDATION, EventStore
+from lightrec.data.store import VALIDATION, EventStore, padded
 from lightrec.keys import Column
 from lightrec.nn.stage import StageModule
 
@@ -130,9 +130,9 @@ def sample_lists(module: StageModule, store: EventStore) -> str:
     scores = module.scores_of(histories) if len(users) else None
     if scores is None:
         return ""
-    if not store.repeats:
-        seen = histories * (histories < scores.shape[1])
-        scores = scores.scatter(1, seen, -torch.inf)
+    seen = padded(store.seen, store.offsets[users], ends[users], HISTORY)
+    seen *= seen < scores.shape[1]
+    scores = scores.scatter(1, torch.from_numpy(seen).to(scores.device), -torch.inf)
     best = scores.topk(min(LISTED, scores.shape[1] - 1)).indices.tolist()
     titles = _titles(store)
     rows = ["| user | came last | list, best first | came next |", "| --- " * 4 + "|"]

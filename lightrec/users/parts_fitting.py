@@ -53,8 +53,7 @@ class SessionTable:
             tests = store.events(TEST)
             self.held_out = np.searchsorted(tests, self.begins) < np.searchsorted(tests, whole_ends)
         else:
-            seeds = [data.split_seed + 1000 + n for n in range(SIXTEENTH)]
-            self.held_out = np.logical_and.reduce([in_half(self.owners, "a", s) for s in seeds])
+            self.held_out = _sixteenth(self.owners, data.split_seed)
         all_events = store.offsets[self.owners + 1]
         self.known_to = np.where(self.held_out, all_events, store.train_ends()[self.owners])
         self.ends = np.minimum(whole_ends, self.known_to)
@@ -73,6 +72,12 @@ class SessionTable:
         self.cut = truncated | (lengths >= (self.longest or np.inf))
         if not store.has_sessions and store.has_times:
             self.cut |= times[self.ends - 1] + SESSION_GAP > self.horizon
+
+
+def _sixteenth(owners: NDArray[np.int64], split_seed: int) -> NDArray[np.bool_]:
+    """Tell which users (S,) test."""
+    seeds = [split_seed + 1000 + n for n in range(SIXTEENTH)]
+    return np.logical_and.reduce([in_half(owners, "a", seed) for seed in seeds])
 
 
 def _longest(lengths: NDArray[np.int64]) -> int | None:
@@ -173,6 +178,11 @@ class UserParts:
 
     def _value_rows(self, which: int) -> Rows:
         events = self.data.events(which)
+        if self.store.goal_kinds:
+            # Held out are events of the goal alone, whose worth is not that of any choice.
+            events = self.data.events(TRAIN)
+            tests = _sixteenth(self.store.users_of(events), self.data.split_seed)
+            events = events[tests == (which == TEST)]
         items = np.asarray(self.store.items)
         events = self._some(events[items[events] <= self.store.num_items])
         if len(events) < LEAST:

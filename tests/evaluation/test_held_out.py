@@ -96,6 +96,23 @@ def test_a_loss_to_popularity_is_told(metrics):
     assert held_out.verdict(changed, {})[1] == "The blend does not beat popularity on this log."
 
 
+def test_what_comes_again_is_told_apart_from_discoveries():
+    values = {"blend": (0.7, 0.1), "popularity": (0.2, 0.05), "RepeatConsumption": (0.7, 0)}
+    events = {"test/blend/met/events": 560, "test/blend/discovered/events": 358}
+    parts = {
+        f"test/{name}/{part}/ndcg@10": value
+        for name, pair in values.items()
+        for part, value in zip(("met", "discovered"), pair, strict=True)
+    }
+    met, new = held_out.met_before(events | parts)
+    assert met == (
+        "NDCG@10 of 560 held-out events, about items that their user had met before: "
+        "the blend 0.700, RepeatConsumption 0.700, popularity 0.200."
+    )
+    assert new.endswith("the blend 0.100, RepeatConsumption 0.000, popularity 0.050.")
+    assert held_out.met_before({"test/ndcg@10": 0.1}) == []
+
+
 def test_what_was_ranked_before_there_was_a_policy_is_not_ranked_again(
     tiny_run, metrics, monkeypatch
 ):

@@ -1,17 +1,23 @@
 """Slices by hand, that they partition whatever is held out, and recommendations in closed form."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lightrec.data.sequences import Sequences
+from lightrec.data.store import TEST, TRAIN
 from lightrec.evaluation.slices import (
+    SLICES,
     event_slices,
     head_items,
     popularity_percentiles,
     recommended,
     slice_metrics,
+    were_met,
 )
+from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import RankingResult
 
 COUNTS = torch.tensor([99, 8, 4, 4, 0])
@@ -46,6 +52,20 @@ def test_slices_by_hand():
     assert metrics["tail/recall@10"] == pytest.approx(2 / 3)
     assert metrics["tail/events"] == 3
     assert metrics["cold/mrr@10"] == 1
+    met = torch.tensor([True, False, False, True, False])
+    assert {*event_slices(users, targets, counts, lengths, met)} == {*SLICES}
+    assert event_slices(users, targets, counts, lengths, ~met)["met"].equal(~met)
+    assert {*event_slices(users, targets, counts, lengths, met & ~met)} == {*found}
+
+
+def test_an_item_is_met_where_its_own_user_has_an_earlier_event_of_it():
+    items, parts = np.array([1, 2, 1, 3, 3, 1, 2]), np.array([TRAIN] * 2 + [TEST] * 2 + [TRAIN] * 3)
+    parts[[5, 6]] = TEST
+    sequences = Sequences(items, parts, np.array([0, 4, 7]), np.zeros(7))
+    events = EvaluationEvents(sequences, TEST, None, 4, None, 0)
+    found = dict(zip(events.events.tolist(), were_met(events).tolist(), strict=True))
+    # Item 3 of the second user, which the first had met, would be new to him; so are 1 and 2.
+    assert found == {2: True, 3: False, 5: False, 6: False}
 
 
 def test_an_empty_slice_has_no_mean():

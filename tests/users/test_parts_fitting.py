@@ -6,7 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from tensordict import TensorDict
 
+from lightrec.keys import Key
+from lightrec.rewards.accepted import ValueReward
+from lightrec.rewards.base import RewardContext
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import ReturnModel
@@ -86,6 +90,46 @@ def test_values_have_their_mean_and_spread(parts):
     names = parts.store.catalog["item"].to_list()
     assert mean.tolist() == pytest.approx([float(name[1:]) for name in names], abs=0.15)
     assert deviation.tolist() == pytest.approx([0.5] * ITEMS, abs=0.1)
+
+
+def test_with_a_goal_a_choice_is_worth_its_kind_times_what_was_paid(tmp_path):
+    rng = np.random.default_rng(0)
+    items, users = rng.integers(0, 3, 1_800), np.arange(1_800) // 30
+    # Item 0 is only looked at, item 1 always bought, item 2 in one of four times.
+    bought = np.where(items == 2, rng.random(1_800) < 0.25, items == 1)
+    events = pl.DataFrame(
+        {
+            "user": [f"u{user}" for user in users],
+            "item": [f"i{item}" for item in items],
+            "time": np.arange(1_800) * HOUR,
+            "feedback": np.where(bought, "purchase", "view"),
+            "value": np.where(bought, 40.0, 1.0),
+        }
+    )
+    settings = {"goal": ["purchase"], "weights": {"view": 0.1, "purchase": 0.5}, "repeats": True}
+    store = prepared(events, tmp_path / "data", **settings)
+    model = PooledChoice(3, 1, 2, pools=1, feature_size=2, hidden_size=4).eval()
+    data = ChoiceData(str(store.folder), history_length=2)
+    part, metrics = UserParts(model, data, epochs=150).value()
+    # Judged on choices of all kinds, by users that were not fitted to, and not on purchases alone.
+    assert 50 <= metrics["rows"] < 400
+    assert metrics["log_likelihood"] > metrics["constant"] + 0.3
+    reward = ValueReward()
+    reward.bind(RewardContext(UserModel([model], valuing=part)))
+    shown = torch.tensor([[1], [2], [3], [2]])
+    transition = TensorDict(
+        {
+            Key.USER: torch.zeros(4, dtype=torch.int64),
+            Key.HISTORY: torch.zeros(4, 2, dtype=torch.int64),
+            Key.ACTION: shown,
+            Key.TAKEN: torch.tensor([[True], [True], [True], [False]]),
+        },
+        [4],
+    )
+    share = bought[items == 2].mean()
+    worth = [0.1 * 1, 0.5 * 40, share * 0.5 * 40 + (1 - share) * 0.1, 0.0]
+    # A wide law's mean is learned slowly: that of item 2 is still some way from 5.
+    assert reward(transition).squeeze(1).tolist() == pytest.approx(worth, abs=1.2)
 
 
 def test_returns_a_fixed_time_apart_are_not_fitted(parts):
