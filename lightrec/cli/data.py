@@ -87,7 +87,7 @@ def check(log: Path, *, domain: str = "generic", json: bool = False, **reading: 
     from lightrec.data.findings import look_at
     from lightrec.data.languages import wording
     from lightrec.encoders.card import advice
-    from lightrec.stages.run import find_recipes
+    from lightrec.stages.run import BEGINNING, find_recipes
 
     kind = plugins.installed().get("domains", domain).load()
     try:
@@ -99,8 +99,8 @@ def check(log: Path, *, domain: str = "generic", json: bool = False, **reading: 
         more = len(error.problems) - len(shown) + error.more
         print(dumps({"problems": shown, "more": more}, indent=2))
         return 2
-    findings = look_at(tables, kind())
     _, found = find_recipes(domain)
+    findings = look_at(tables, kind(), found.recipes[BEGINNING].get("k_core") or 0)
     texts = [] if tables.catalog is None else wording(tables.catalog.items).to_list()
     sentence = advice(findings.languages, texts, found.values.get("text_encoder"))
     if json:
@@ -204,6 +204,12 @@ def render(path: Path, findings: "Findings") -> str:
     for title, kinds in (("left out:", LEFT_OUT), ("kept, but:", KEPT)):
         if sentences := in_words(counts, kinds, findings.left_out):
             lines += ["", title, *(f"{n:>{_WIDTH - 2},}  {words}" for n, words in sentences)]
+    if used := findings.used:
+        lines += [
+            "",
+            f"A run uses {used['events']:,} events of {used['users']:,} users and "
+            f"{used['items']:,} items, unless --data.k_core says otherwise.",
+        ]
     if findings.order:
         lines += ["", findings.order]
     return "\n".join(lines) + "\n"

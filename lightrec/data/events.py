@@ -194,7 +194,7 @@ def drop(
     :param shuffle_seed: draws the order of equal times; None leaves them in file order.
     """
     log = events.log
-    has_times, has_users = log.has(Column.TIME), log.has(Column.USER)
+    has_times = log.has(Column.TIME)
     dropped = {"dropped_without_user": events.take(events.users != NOTHING)}
     if has_times:
         dropped["dropped_without_time"] = events.take(events.times != NO_TIME)
@@ -221,19 +221,25 @@ def drop(
                 events.users[reaches], events.items[reaches], events.strengths[reaches]
             )
             dropped["dropped_repeated"] = events.take(stays)
-        if least > 1:
-            users = events.users if has_users else events.items  # made-up users do not count
-            dropped["dropped_k_core"] = events.take(k_core(users, events.items, least))
-        return dropped
+        return dropped | drop_rare(events, least)
     offered = (events.candidates == events.items[:, None]).any(axis=1)
     # A choice that was not on offer cannot be explained by the offer: it is history only.
     lost = ~offered & (events.items != NOTHING) & events.is_target
     events.candidates[lost] = NOTHING
     events.not_offered = int(lost.sum())
+    return dropped | drop_rare(events, least)
+
+
+def drop_rare(events: Events, least: int) -> Dropped:
+    """Drop what the k-core does not have, the last step of :func:`drop`."""
+    has_users = events.log.has(Column.USER)
+    if least > 1 and events.candidates is None:
+        users = events.users if has_users else events.items  # made-up users do not count
+        return {"dropped_k_core": events.take(k_core(users, events.items, least))}
     if least > 1 and len(events.users) and has_users:
         decisions = np.bincount(events.users, weights=events.is_target)
-        dropped["dropped_k_core"] = events.take(decisions[events.users] >= least)
-    return dropped
+        return {"dropped_k_core": events.take(decisions[events.users] >= least)}
+    return {}
 
 
 def by_feedback(events: Events, dropped: Dropped) -> dict[str, dict[str, int]]:

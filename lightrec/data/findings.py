@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 
 from lightrec.data.domain import Domain, with_texts
-from lightrec.data.events import Dropped, Events, by_feedback, drop, encode, number
+from lightrec.data.events import Dropped, Events, by_feedback, drop, drop_rare, encode, number
 from lightrec.data.languages import languages_of, wording
 from lightrec.data.order import order_note, ties
 from lightrec.data.readers.base import Tables
-from lightrec.data.types import Attribute
+from lightrec.data.types import MISSING, Attribute
 from lightrec.keys import Column
 
 LEFT_OUT: Final = {
@@ -35,11 +35,13 @@ KEPT: Final = {
     "items_with_own_text": "items with the item table's own text in place of the domain's words",
     "choices_not_offered": "choices that were not among the candidates, kept as history only",
     "events_at_one_time": "events at the same time as another of their user, ordered by the file "
-    "or, with equal_times: shuffle, at random",
+    "or, with --data.equal_times shuffle, at random",
     "events_on_one_day": "events on the same day as another of their user (times are dates alone), "
-    "ordered by the file or, with equal_times: shuffle, at random",
+    "ordered by the file or, with --data.equal_times shuffle, at random",
     "users_with_tied_end": "users whose last event is at the same time as the one before it",
     "ids_with_blanks": "ids with blanks around them, kept as they are",
+    "ids_of_nothing": "ids such as '--' or 'n/a', which often stand for a missing one",
+    "returns": "returns, which count as choices; --weights '{count: 1, return: 0}' leaves them out",
 }
 """Oddities that are tolerated."""
 
@@ -66,6 +68,7 @@ class Findings:
     :param order: what the file seems to be sorted by, if its order counts; empty if nothing.
     :param languages: of the items' titles, the share of each by ISO 639-1 code; empty where there
         are too few words to tell.
+    :param used: the events, users and items that are left after the k-core; empty if all are.
     """
 
     counts: Mapping[str, int]
@@ -79,14 +82,15 @@ class Findings:
     order: str = ""
     form: str = ""
     languages: Mapping[str, float] = field(default_factory=dict)
+    used: Mapping[str, int] = field(default_factory=dict)
 
 
-def look_at(tables: Tables, domain: Domain) -> Findings:
+def look_at(tables: Tables, domain: Domain, least: int = 0) -> Findings:
     """Count what a run over these tables would find, drop and tolerate.
 
-    What depends on the settings of a run, such as the k-core, is not counted.
-
     :param domain: describes items and says whether an item may repeat.
+    :param least: the k of the k-core. Users and items are counted, and oddities tolerated, before
+        it; it comes last.
     """
     log, catalog = tables.log, tables.catalog
     times = log.events[Column.TIME].drop_nulls().sort().dt.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -95,10 +99,16 @@ def look_at(tables: Tables, domain: Domain) -> Findings:
     dropped = drop(events, repeats=domain.repeats)
     worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.items)
     counts = {"events": len(log)} | tally(events, dropped, *number(events)[1:], worded)
+    order = order_note(events)
+    rare = drop_rare(events, least)
+    used = {}
+    if counts_rare := {why: sum(went.values()) for why, went in rare.items() if went}:
+        _, items, users = number(events)
+        used = {"events": len(events.users), "users": len(users), "items": len(items)}
     return Findings(
         counts={
             name: count
-            for name, count in counts.items()
+            for name, count in (counts | counts_rare).items()
             if catalog is not None or not name.startswith("items_without")
         },
         times=(times[0], times[-1]) if len(times) else None,
@@ -106,11 +116,12 @@ def look_at(tables: Tables, domain: Domain) -> Findings:
         columns=dict(log.place.names) or {c: c for c in log.events.columns if log.has(c)},
         ignored=log.place.ignored,
         form=log.place.form,
-        left_out=by_feedback(events, dropped),
+        left_out=by_feedback(events, dropped | rare),
         items=() if catalog is None else catalog.attributes(),
         users=() if tables.users is None else tables.users.attributes(),
-        order=order_note(events),
+        order=order,
         languages=languages_of(wording(worded)),
+        used=used,
     )
 
 
@@ -123,6 +134,8 @@ def tally(
     :param worded: the catalog with the domain's words, such as :data:`NO_ITEMS`.
     """
     named = worded.filter(pl.col(Column.TEXT) != "")[Column.ITEM]
+    nothing = pl.Series(MISSING)
+    returned = (events.feedback_words == "return").to_numpy()[events.feedback]
     return {
         **{why: sum(went.values()) for why, went in dropped.items()},
         **ties(events),
@@ -134,6 +147,10 @@ def tally(
         "items_without_row": int((~items.is_in(worded[Column.ITEM].implode())).sum()),
         "items_without_text": int((~items.is_in(named.implode())).sum()),
         "ids_with_blanks": sum(int((ids != ids.str.strip_chars()).sum()) for ids in (items, users)),
+        "ids_of_nothing": sum(
+            int(ids.str.to_lowercase().is_in(nothing.implode()).sum()) for ids in (items, users)
+        ),
+        "returns": int((returned & (events.strengths > 0)).sum()),
     }
 
 

@@ -51,12 +51,12 @@ def order_note(events: Events) -> str:
         return (
             f"{which} lean to {words}: {share:.0%} of neighbours are in that order, and 50% would "
             "be chance. Either newer items have later ids, or part of the file was sorted. "
-            "Compare with equal_times: shuffle."
+            "Compare with --data.equal_times shuffle."
         )
     return (
         f"{which} are in {words}, so that file order says nothing of what came first: "
-        "leave-one-out then holds out what stands last in that order. Use equal_times: shuffle"
-        f"{'' if has_times else ', or give a log with times'}."
+        "leave-one-out then holds out what stands last in that order. Use "
+        f"--data.equal_times shuffle{'' if has_times else ', or give a log with times'}."
     )
 
 
@@ -105,5 +105,5 @@ def _reversed(events: Events, pairs: Mask) -> str:
     return (
         "The file has a user's newest events first, and among events at the same time file order "
         "counts, which puts later ones first there. Sort the file with the oldest events first, or "
-        "use equal_times: shuffle."
+        "use --data.equal_times shuffle."
     )

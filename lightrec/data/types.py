@@ -28,7 +28,7 @@ _Reader: TypeAlias = Callable[[pl.Series, bool], pl.Series | None]
 Kind: TypeAlias = Literal["number", "category", "list", "date", "image", "words", "code"]
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 
-_MISSING: Final = ("", "na", "n/a", "nan", "null", "none", "-", "?", r"\n")
+MISSING: Final = ("", "na", "n/a", "nan", "null", "none", "-", "--", "?", r"\n")
 """What stands for a missing value among numbers and dates, in lower case."""
 _WHOLE: Final = r"^-?(0|[1-9]\d{0,17})$"
 _PLAIN: Final = r"^-?(0|[1-9]\d{0,17})(\.\d+)?([eE][+-]?\d{1,2})?$"
@@ -139,7 +139,9 @@ class Attribute:
     def of(cls, column: pl.Series, kind: Kind) -> "Attribute":
         """Describe a typed column."""
         values = (column.explode() if kind == "list" else column).drop_nulls().alias("value")
-        if kind in ("number", "date") and values.dtype != pl.Boolean:
+        if values.dtype == pl.Boolean:
+            example = "true and false" if values.n_unique() == 2 else str(values.first()).lower()
+        elif kind in ("number", "date"):
             example = " to ".join(map(str, dict.fromkeys([values.min(), values.max()])))
         else:
             # Sorted by value too, since counting gives no order.
@@ -200,7 +202,7 @@ def _unmissing(text: pl.Series) -> pl.Series:
     """Null in place of what stands for a missing value."""
     if text.dtype != pl.String:
         return text
-    return text.set(text.str.strip_chars().str.to_lowercase().is_in(_MISSING), None)
+    return text.set(text.str.strip_chars().str.to_lowercase().is_in(MISSING), None)
 
 
 def _numbers(text: pl.Series, whole: bool) -> pl.Series | None:

@@ -42,10 +42,15 @@ def test_check_tells_what_is_there(log: Path, capsys: pytest.CaptureFixture[str]
         "  zip         category        2 values, such as 123",
         "  year        number          1 values, 1995, 50.0% missing",
         "",
+        "left out:",
+        "           3  events of users or items with too few events (k-core)",
+        "",
         "kept, but:",
         "           1  users with one event, which is trained on and never tested",
         "           1  items without a row in the item table, kept with empty text",
         "           1  items without text",
+        "",
+        "A run uses 0 events of 0 users and 0 items, unless --data.k_core says otherwise.",
     ]
 
 

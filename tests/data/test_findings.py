@@ -54,7 +54,27 @@ def test_counts_are_those_of_a_run(tmp_path: Path) -> None:
         "items_without_row": 1,
         "items_without_text": 2,
         "ids_with_blanks": 1,
+        "ids_of_nothing": 0,
+        "returns": 0,
     }
+
+
+def test_the_k_core_is_that_of_a_run(tmp_path: Path) -> None:
+    users = [user for user in "abcd" for _ in range(4)] + ["e"]
+    events = {
+        "user": users,
+        "item": [*"wxy-wxy-wx-zwxz-", "z"],
+        "feedback": ["return" if n % 4 == 1 else "count" for n in range(17)],
+    }
+    tables = Tables(InteractionLog(pl.DataFrame(events)), None)
+    findings = look_at(tables, Domain(), least=3)
+    made = prepared(tables.log, tmp_path / "store", k_core=3).meta
+    assert findings.counts["dropped_k_core"] == made["counts"]["dropped_k_core"] == 5
+    assert findings.left_out["dropped_k_core"] == made["left_out"]["dropped_k_core"]
+    assert findings.used == {name: made["counts"][name] for name in ("events", "users", "items")}
+    assert findings.used == {"events": 12, "users": 4, "items": 3}
+    assert (findings.counts["ids_of_nothing"], findings.counts["returns"]) == (1, 4)
+    assert "A run uses 12 events of 4 users and 3 items" in render(tmp_path, findings)
 
 
 def test_what_is_left_out_is_told_by_feedback(tmp_path: Path) -> None:
