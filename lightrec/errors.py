@@ -12,7 +12,8 @@ Messages are whole sentences: what was found, what was expected, what to do. The
 prints them without a traceback and exits with code 2.
 """
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 
 class LightrecError(Exception):
@@ -60,3 +61,21 @@ class RunError(LightrecError):
 
 class NotApplicable(RunError):
     """A part needs what a log does not say; the message says what, and other parts go on."""
+
+
+def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str:
+    """Ask whether one of the nearest names was meant, whatever its case; empty if none is near."""
+    plain = {each.lower(): each for each in reversed([*known])}
+    near = difflib.get_close_matches(name.lower(), plain, n=most, cutoff=0.6)
+    return f" Did you mean {' or '.join(repr(plain[each]) for each in near)}?" if near else ""
+
+
+def no_such(what: str, name: str, known: Iterable[str]) -> str:
+    """Say that a name is not known, with the nearest ones, or else with all of the few there are.
+
+    :param what: what has the name, such as ``an attribute of the items``.
+    """
+    names = [str(each) for each in known]
+    some = ", ".join(names[:20]) or "none"
+    others = f" There are {some}{', …' if len(names) > 20 else ''}."
+    return f"{name!r} is not {what}.{did_you_mean(name, names, 3) or others}"

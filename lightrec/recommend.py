@@ -15,10 +15,10 @@ from torch import Tensor
 from lightrec.data import filters
 from lightrec.data.attributes import user_features
 from lightrec.data.domain import eligible
-from lightrec.data.names import Names, no_such
+from lightrec.data.names import Names
 from lightrec.data.sequences import Rows, Sequences, padded
 from lightrec.data.store import TEST, EventStore
-from lightrec.errors import RecipeError, RunError
+from lightrec.errors import RecipeError, RunError, no_such
 from lightrec.evaluation.evidence import By, Favoured, favoured_by
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import Policy, session_start, without_nothing

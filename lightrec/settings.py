@@ -1,9 +1,8 @@
 """Parts made with settings that people wrote, and what is wrong with settings, in sentences."""
 
-import difflib
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final
 
@@ -11,7 +10,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from lightrec import plugins
-from lightrec.errors import PluginError, RecipeError
+from lightrec.errors import PluginError, RecipeError, did_you_mean
 
 CANNOT: Final = "The recipe or its settings cannot be used."
 ALL_SETTINGS: Final = "\n`lightrec fit -c RECIPE --print_config` shows all settings."
@@ -67,7 +66,7 @@ def check_of(
     parser.add_class_arguments(kind, skip={*given}, fail_untyped=False)
     known = {action.dest for action in parser._actions} - {"help"}
     for name in settings.keys() - known:
-        raise RecipeError(f"{kind.__name__} has no setting {name!r}.{_did_you_mean(name, known)}")
+        raise RecipeError(f"{kind.__name__} has no setting {name!r}.{did_you_mean(name, known)}")
     try:
         return parser, parser.parse_object(dict(settings))
     except ArgumentError as error:
@@ -98,11 +97,6 @@ def setting(text: str, what: str = "--set") -> tuple[str, Any]:
         return name, yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise RecipeError(f"The value in {text!r} cannot be read as YAML: {error}.") from error
-
-
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def in_sentences(message: str) -> str:
@@ -142,7 +136,7 @@ def _unknown_class(name: str, base: str | None) -> str:
     sentence += f" among those of the kind {kind}. Installed are: "
     sentence += f"{', '.join(sorted(known)) or 'none'}."
     mend = " Install the package that provides it, or correct the name."
-    return f"{sentence}{_did_you_mean(name, known) or mend}"
+    return f"{sentence}{did_you_mean(name, known) or mend}"
 
 
 def _abstract_class(name: str) -> str:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from lightrec.data.findings import Findings
     from lightrec.data.readers.base import Tables
 
-_WIDTH = 14
 _EXAMPLES = {
     "--columns": "{user: customer, item: sku}",
     "--item-columns": "{item: id, brand: maker}",
@@ -174,36 +173,12 @@ def mapping(text: str | None, option: str) -> dict[str, str]:
 
 def render(path: Path, findings: "Findings") -> str:
     """Set findings as a short table."""
-    from lightrec.data.findings import KEPT, LEFT_OUT, in_words
-    from lightrec.data.languages import fitted, width
-    from lightrec.data.languages import in_words as in_languages
+    from lightrec.data.findings import KEPT, LEFT_OUT, WIDTH, in_words, recognised
 
-    counts, times = findings.counts, findings.times
-    feedback = [f"{name} {count:,}" for name, count in list(findings.feedback.items())[:10]]
-    columns = [n if c == n else f"{n} as {c}" for c, n in findings.columns.items()]
-    rows = {"format": findings.form} if findings.form else {}
-    rows |= {name: f"{counts[name]:,}" for name in ("events", "users", "items")}
-    rows["time"] = f"{times[0]} to {times[1]}" if times else "none; the order of the file counts"
-    rows |= {"feedback": ", ".join(feedback), "columns": ", ".join(columns)}
-    if findings.languages:
-        rows["titles in"] = in_languages(findings.languages)
-    if findings.ignored:
-        rows["not used"] = ", ".join(name or "''" for name in findings.ignored)
-    lines = [f"{path} can be used.", "", *(f"{n:<{_WIDTH}}{text}" for n, text in rows.items())]
-    for title, attributes in (("items:", findings.items), ("users:", findings.users)):
-        lines += ["", title] if attributes else []
-        widest = max([_WIDTH - 4, *(width(each.name) for each in attributes)]) + 2
-        for each in attributes:
-            said = "" if each.kind in ("number", "date") else "such as "
-            missing = f", {each.missing:.1%} missing" if each.missing else ""
-            missing += f"; {each.note}" if each.note else ""
-            lines.append(
-                f"  {fitted(each.name, widest)}{each.kind:<10}{each.values:>7,} values, "
-                f"{said}{' '.join(each.example.split())[:40]}{missing}"
-            )
+    lines = [f"{path} can be used.", "", *recognised(findings)]
     for title, kinds in (("left out:", LEFT_OUT), ("kept, but:", KEPT)):
-        if sentences := in_words(counts, kinds, findings.left_out):
-            lines += ["", title, *(f"{n:>{_WIDTH - 2},}  {words}" for n, words in sentences)]
+        if sentences := in_words(findings.counts, kinds, findings.left_out):
+            lines += ["", title, *(f"{n:>{WIDTH - 2},}  {words}" for n, words in sentences)]
     if used := findings.used:
         lines += [
             "",

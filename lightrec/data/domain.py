@@ -1,10 +1,11 @@
 """Domains: what lightrec needs to know about a field of use, and what that forbids to show."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 
 Showable: TypeAlias = Callable[["torch.Tensor"], "torch.Tensor | None"]
 """From users (B,) to what may be shown to them, (B, N + 1) bool; None where everything may be."""
+
+NEGATIVE: Final = frozenset(
+    re.findall(
+        r"\w+",
+        "return returned refund refunded skip skipped dislike disliked thumbsdown downvote hide "
+        "hidden notinterested reject rejected block blocked",
+    )
+)
+"""Kinds of feedback, without case and punctuation, of worth -1 where nobody says another."""
+ON_THE_WAY: Final = 0.1
+"""The worth of an event that is not of the goal, where nobody says another."""
 
 
 class Domain:
@@ -37,9 +49,10 @@ class Domain:
     sample_name: str | None = None
     """The name under which `lightrec data fetch` knows the domain's sample."""
     feedback: Mapping[str, float] = MappingProxyType({})
-    """The worth of an event of each kind, for logs whose recipe states no `weights`; a kind that is
-    not named has worth 1, and worth 0 leaves events out. An event of negative worth, such as a
-    skip, is in histories but is never a target."""
+    """The worth of an event of each kind, for logs whose recipe states no `weights`; worth 0 leaves
+    events out. An event of negative worth is in histories but is never a target. A kind that is
+    not named has worth -1 where its name says that it was not liked, such as `skip` or `return`,
+    else 0.1 where it is not of the goal, else 1."""
     lifetime: timedelta | None = None
     """How long an item is eligible after it was created, which its attribute `created` says, or
     else after its first event in the log."""
@@ -87,11 +100,18 @@ class Domain:
         """
         return None
 
-    def weights(self, kinds: Sequence[str]) -> dict[str, float] | None:
-        """Return the worth of each kind of feedback; None if ``feedback`` names none of them."""
-        if self.feedback.keys().isdisjoint(kinds):
+    def weights(self, kinds: Sequence[str], goal: Sequence[str] = ()) -> dict[str, float] | None:
+        """Return the worth of each kind of feedback, see ``feedback``; None if nothing tells them.
+
+        :param goal: the kinds that are to be brought about.
+        """
+        plain = {kind: re.sub(r"[\W_]", "", kind.lower()) for kind in kinds}
+        unliked = {kind: -1.0 for kind in kinds if plain[kind] in NEGATIVE and kind not in goal}
+        if not goal and not unliked and self.feedback.keys().isdisjoint(kinds):
             return None
-        return {kind: float(self.feedback.get(kind, 1)) for kind in kinds}
+        usual = {kind: ON_THE_WAY if goal and kind not in goal else 1.0 for kind in kinds}
+        stated = {kind: float(worth) for kind, worth in self.feedback.items() if kind in kinds}
+        return usual | unliked | stated
 
     @property
     def restricts(self) -> bool:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from lightrec.errors import DataError, RunError
+from lightrec.errors import DataError, LightrecError, RunError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 STAMP = "stage.json"
 """What a finished stage notes in its folder: the fingerprint of all that went in, and those of the
 stages that it read."""
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 """Of the prepared log that the stage ``data`` leaves; what has another one is prepared again."""
 
 _KINDS: Final = {
@@ -130,6 +130,24 @@ def appearing(folder: Path, replaces: bool = False) -> Iterator[Path]:
     finally:
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def leaving_nothing(folder: Path, finished: Path | None = None) -> Iterator[None]:
+    """Take away a folder that is filled within the block where the input is refused.
+
+    :param finished: where this is there by then, the folder stays.
+    """
+    made = [above for above in (folder, *folder.parents) if not above.exists()]
+    try:
+        yield
+    except LightrecError:
+        if finished is None or not finished.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            for above in made:
+                with suppress(OSError):  # somebody else may have put something there meanwhile
+                    above.rmdir()
+        raise
 
 
 def stamp(folder: Path) -> dict[str, Any]:

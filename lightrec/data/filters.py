@@ -27,10 +27,9 @@ from typing import Final
 import polars as pl
 
 from lightrec.data.casts import parse_times
-from lightrec.data.names import no_such
 from lightrec.data.schema import Place, Problems
 from lightrec.data.types import Kind, recognised
-from lightrec.errors import RecipeError
+from lightrec.errors import RecipeError, no_such
 from lightrec.keys import Column
 
 _TOKEN: Final = re.compile(

@@ -1,7 +1,7 @@
 """A summary of a log and its tables, and the wording of what is dropped or tolerated."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -9,7 +9,8 @@ import polars as pl
 
 from lightrec.data.domain import Domain, with_texts
 from lightrec.data.events import Dropped, Events, by_feedback, drop, drop_rare, encode, number
-from lightrec.data.languages import languages_of, wording
+from lightrec.data.languages import fitted, languages_of, width, wording
+from lightrec.data.languages import in_words as in_languages
 from lightrec.data.order import order_note, ties
 from lightrec.data.readers.base import Tables
 from lightrec.data.types import MISSING, Attribute
@@ -41,14 +42,16 @@ KEPT: Final = {
     "users_with_tied_end": "users whose last event is at the same time as the one before it",
     "ids_with_blanks": "ids with blanks around them, kept as they are",
     "ids_of_nothing": "ids such as '--' or 'n/a', which often stand for a missing one",
-    "returns": "returns, which count as choices; --weights '{count: 1, return: 0}' leaves them out",
 }
 """Oddities that are tolerated."""
+TIES: Final = {name: KEPT[name] for name in ("events_at_one_time", "events_on_one_day")}
 
 NO_ITEMS: Final = pl.DataFrame(
     schema=dict.fromkeys([Column.ITEM, Column.TITLE, Column.TEXT], pl.String)
 )
 """The item table of a log without one."""
+WIDTH: Final = 14
+"""Of the names in front of what is told."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Findings:
     :param counts: events, users, items, and the counts of ``LEFT_OUT`` and ``KEPT``.
     :param times: the first and the last time in ISO 8601; None in a log without times.
     :param feedback: how many events there are of each feedback.
+    :param negative: the kinds of feedback of negative worth.
     :param columns: column of the log to column of the file, or to itself if the file does not name
         its columns.
     :param ignored: columns of the file that have no place in a log.
@@ -76,6 +80,7 @@ class Findings:
     feedback: Mapping[str, int]
     columns: Mapping[str, str]
     ignored: tuple[str, ...]
+    negative: Sequence[str] = ()
     left_out: Dropped = field(default_factory=dict)
     items: Sequence[Attribute] = ()
     users: Sequence[Attribute] = ()
@@ -85,6 +90,39 @@ class Findings:
     used: Mapping[str, int] = field(default_factory=dict)
 
 
+def glance(
+    tables: Tables,
+    domain: Domain,
+    weights: Mapping[str, float] | None = None,
+    goal: Sequence[str] = (),
+) -> Findings:
+    """Say what was recognised in tables, before anything is counted that takes long.
+
+    :param weights: the worth of each kind of feedback; None: as the domain says.
+    :param goal: the kinds that are to be brought about.
+    """
+    log, catalog, users = tables.log, tables.catalog, tables.users
+    times = log.events[Column.TIME].drop_nulls()
+    ends = pl.Series([times.min(), times.max()], dtype=times.dtype)
+    kinds = dict(log.events[Column.FEEDBACK].value_counts(sort=True).iter_rows())
+    worth = domain.weights(list(kinds), goal) if weights is None else weights
+    return Findings(
+        counts={
+            "events": len(log),
+            "users": log.users().drop_nulls().n_unique(),
+            "items": log.events[Column.ITEM].drop_nulls().n_unique(),
+        },
+        times=tuple(ends.dt.strftime("%Y-%m-%dT%H:%M:%SZ")) if len(times) else None,
+        feedback=kinds,
+        columns=dict(log.place.names) or {c: c for c in log.events.columns if log.has(c)},
+        ignored=log.place.ignored,
+        negative=[kind for kind in kinds if (worth or {}).get(kind, 0) < 0],
+        items=() if catalog is None else catalog.attributes(),
+        users=() if users is None else users.attributes(),
+        form=log.place.form,
+    )
+
+
 def look_at(tables: Tables, domain: Domain, least: int = 0) -> Findings:
     """Count what a run over these tables would find, drop and tolerate.
 
@@ -92,37 +130,59 @@ def look_at(tables: Tables, domain: Domain, least: int = 0) -> Findings:
     :param least: the k of the k-core. Users and items are counted, and oddities tolerated, before
         it; it comes last.
     """
-    log, catalog = tables.log, tables.catalog
-    times = log.events[Column.TIME].drop_nulls().sort().dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-    kinds = dict(log.events[Column.FEEDBACK].value_counts(sort=True).iter_rows())
-    events = encode(log, domain.weights(list(kinds)))
+    seen, catalog = glance(tables, domain), tables.catalog
+    events = encode(tables.log, domain.weights(list(seen.feedback)))
     dropped = drop(events, repeats=domain.repeats)
     worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.items)
-    counts = {"events": len(log)} | tally(events, dropped, *number(events)[1:], worded)
-    order = order_note(events)
-    rare = drop_rare(events, least)
+    counts = tally(events, dropped, *number(events)[1:], worded)
+    order, rare = order_note(events), drop_rare(events, least)
+    counts |= {why: sum(went.values()) for why, went in rare.items() if went}
     used = {}
-    if counts_rare := {why: sum(went.values()) for why, went in rare.items() if went}:
-        _, items, users = number(events)
-        used = {"events": len(events.users), "users": len(users), "items": len(items)}
-    return Findings(
-        counts={
-            name: count
-            for name, count in (counts | counts_rare).items()
-            if catalog is not None or not name.startswith("items_without")
-        },
-        times=(times[0], times[-1]) if len(times) else None,
-        feedback=kinds,
-        columns=dict(log.place.names) or {c: c for c in log.events.columns if log.has(c)},
-        ignored=log.place.ignored,
-        form=log.place.form,
+    if any(rare.values()):
+        _, items, people = number(events)
+        used = {"events": len(events.users), "users": len(people), "items": len(items)}
+    without = {n: c for n, c in counts.items() if catalog or not n.startswith("items_without")}
+    return replace(
+        seen,
+        counts={**seen.counts, **without},
         left_out=by_feedback(events, dropped | rare),
-        items=() if catalog is None else catalog.attributes(),
-        users=() if tables.users is None else tables.users.attributes(),
         order=order,
         languages=languages_of(wording(worded)),
         used=used,
     )
+
+
+def recognised(findings: Findings) -> list[str]:
+    """Set in lines what was recognised in files: their format, times, kinds and columns."""
+    times = findings.times
+    kinds = [f"{name} {count:,}" for name, count in list(findings.feedback.items())[:10]]
+    columns = [n if c == n else f"{n} as {c}" for c, n in findings.columns.items()]
+    rows = {
+        "format": findings.form,
+        **{name: f"{findings.counts[name]:,}" for name in ("events", "users", "items")},
+        "time": f"{times[0]} to {times[1]}" if times else "none; the order of the file counts",
+        "feedback": ", ".join(kinds),
+        "negative": f"{', '.join(findings.negative)}: in histories, never to be brought about; "
+        "weights may say otherwise"
+        if findings.negative
+        else "",
+        "columns": ", ".join(columns),
+        "titles in": in_languages(findings.languages),
+        "not used": ", ".join(name or "''" for name in findings.ignored),
+    }
+    lines = [f"{name:<{WIDTH}}{text}" for name, text in rows.items() if text]
+    for title, attributes in (("items:", findings.items), ("users:", findings.users)):
+        lines += ["", title] if attributes else []
+        widest = max([WIDTH - 4, *(width(each.name) for each in attributes)]) + 2
+        for each in attributes:
+            said = "" if each.kind in ("number", "date") else "such as "
+            missing = f", {each.missing:.1%} missing" if each.missing else ""
+            missing += f"; {each.note}" if each.note else ""
+            lines.append(
+                f"  {fitted(each.name, widest)}{each.kind:<10}{each.values:>7,} values, "
+                f"{said}{' '.join(each.example.split())[:40]}{missing}"
+            )
+    return lines
 
 
 def tally(
@@ -134,8 +194,7 @@ def tally(
     :param worded: the catalog with the domain's words, such as :data:`NO_ITEMS`.
     """
     named = worded.filter(pl.col(Column.TEXT) != "")[Column.ITEM]
-    nothing = pl.Series(MISSING)
-    returned = (events.feedback_words == "return").to_numpy()[events.feedback]
+    nothing = pl.Series(MISSING).implode()
     return {
         **{why: sum(went.values()) for why, went in dropped.items()},
         **ties(events),
@@ -148,9 +207,8 @@ def tally(
         "items_without_text": int((~items.is_in(named.implode())).sum()),
         "ids_with_blanks": sum(int((ids != ids.str.strip_chars()).sum()) for ids in (items, users)),
         "ids_of_nothing": sum(
-            int(ids.str.to_lowercase().is_in(nothing.implode()).sum()) for ids in (items, users)
+            int(ids.str.to_lowercase().is_in(nothing).sum()) for ids in (items, users)
         ),
-        "returns": int((returned & (events.strengths > 0)).sum()),
     }
 
 

@@ -4,9 +4,7 @@ Case, accents, punctuation, years and articles (English, German, French, Spanish
 in front or behind) do not count where what is left names one item, such as ``rock, the (1996)``.
 """
 
-import difflib
 import sys
-from collections.abc import Iterable
 from functools import cached_property
 from typing import Final
 
@@ -27,22 +25,6 @@ _BEHIND: Final = rf"(?i)^(.+?),\s+({_ARTICLES})'?((?:\s*\(.*\))?)$"
 _IN_FRONT: Final = rf"^(?:{_ARTICLES}) (.+)$"
 _NUMERAL: Final = r"\b(\d+|[ivx]+)\b"
 _SHOWN: Final = 5
-
-
-def no_such(what: str, name: str, known: Iterable[str]) -> str:
-    """Say that a name is not known, with the nearest ones, or else with all of the few there are.
-
-    :param what: what has the name, such as ``an attribute of the items``.
-    """
-    names = [str(each) for each in known]
-    plain = {each.lower(): each for each in reversed(names)}
-    near = [plain[each] for each in difflib.get_close_matches(name.lower(), plain, n=3, cutoff=0.6)]
-    if near:
-        hint = f"Did you mean {' or '.join(map(repr, near))}?"
-    else:
-        some = ", ".join(names[:20]) or "none"
-        hint = f"There are {some}{', …' if len(names) > 20 else ''}."
-    return f"{name!r} is not {what}. {hint}"
 
 
 class Names:
@@ -79,25 +61,30 @@ class Names:
 
     def exactly(self, name: str) -> list[int]:
         """Give the rows that have a name as their id, or else as their title, whatever its case."""
-        found: list[int] = []
-        for names, asked in (
-            (self.ids, name),
-            (self.titles, name),
-            (self._lower, name.lower()),
-        ):
-            found = found or (names == asked).arg_true().to_list()
-        return found
+        names = (self.ids, name), (self.titles, name), (self._lower, name.lower())
+        rows = ((known == asked).arg_true().to_list() for known, asked in names)
+        return next(filter(None, rows), [])
 
     def find(self, name: str) -> int:
         """Give the row of the item that is meant, 0 to N - 1.
 
-        What is taken for a misspelt name or a beginning is said on the error output.
+        What is taken for a misspelt name or a beginning is said on the error output, as is an id
+        that is another item's title, too.
 
         :raises RecipeError: where none is, or several may be, with the likeliest first.
         """
         name = str(name)
         if rows := self.exactly(name) or self._alike(name):
-            return self._one(name, rows)
+            found = self._one(name, rows)
+            others = [other for other in self._called(name) if other != found]
+            if self.ids[found] == name and others:
+                more = "; ".join(map(self.shown, others[:_SHOWN]))
+                print(
+                    f"{name!r} is taken as the id of {self.shown(found, False)}. It is also the "
+                    f"title of {more}: give that id where it is meant.",
+                    file=sys.stderr,
+                )
+            return found
         row = self._beginning(name)
         row = self._misspelt(name) if row is None else row
         if row is None:
@@ -112,6 +99,9 @@ class Names:
         title, year = self.titles[row], self._years[row]
         title += f" ({year})" if year is not None and f"({year})" not in title else ""
         return f"{title}, id {self.ids[row]}" if with_id and title != self.ids[row] else title
+
+    def _called(self, name: str) -> list[int]:
+        return (self._lower == name.lower()).arg_true().to_list()
 
     @cached_property
     def _lower(self) -> pl.Series:

@@ -1,13 +1,12 @@
 """Preparation of a log and its tables: filter, sort, split, and write the store."""
 
-import difflib
 import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -24,11 +23,10 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.order import order_note
 from lightrec.data.schema import Problems
 from lightrec.data.store import CATALOG, LOG, META, PARTS, SAID, TRAIN, USERS, EventStore
-from lightrec.errors import DataError
+from lightrec.errors import DataError, no_such
 from lightrec.keys import Column
 
-ON_THE_WAY: Final = 0.1
-"""The worth of an event that is not of the goal, where nobody says another."""
+LOGS_KIND = "a kind of feedback that the log has"
 
 
 def prepare(
@@ -65,8 +63,7 @@ def prepare(
     :param goal: the kinds of feedback that are to be brought about, such as purchases: they alone
         are held out, and only they make an item seen. None: every kind.
     :param weights: worth of each feedback; events of worth 0 and of feedback without a worth are
-        dropped, and those of negative worth are no targets. None: the domain's, or else 1 each,
-        but :data:`ON_THE_WAY` for what is not the goal.
+        dropped, and those of negative worth are no targets. None: as ``domain.weights`` says.
     :param repeats: whether an item may come again to a user; None: as the domain says.
     :param k_core: the least number of events of every user and every item; 0 for no limit.
     :param split: see :mod:`lightrec.data.events`.
@@ -81,9 +78,7 @@ def prepare(
     out = Path(out)
     kinds = log.events[Column.FEEDBACK].unique().sort().to_list()
     repeats = domain.repeats if repeats is None else repeats
-    weights = domain.weights(kinds) if weights is None else weights
-    if weights is None and goal:
-        weights = {kind: 1.0 if kind in goal else ON_THE_WAY for kind in kinds}
+    weights = domain.weights(kinds, goal) if weights is None else weights
     settings: dict[str, Any] = {
         "minimum_value": minimum_value,
         "goal": [*goal],
@@ -231,7 +226,7 @@ def _check(log: InteractionLog, kinds: Sequence[str], settings: Mapping[str, Any
         )
     for name, weight in (settings["weights"] or {}).items():
         if name not in kinds:
-            problems.add(f"weights names {_unknown(name, kinds)}")
+            problems.add(f"weights: {no_such(LOGS_KIND, name, kinds)}")
         if not math.isfinite(weight):
             problems.add(
                 f"The weight of {name!r} is {weight}; a weight is a finite number, and events of "
@@ -240,22 +235,13 @@ def _check(log: InteractionLog, kinds: Sequence[str], settings: Mapping[str, Any
     worth = settings["weights"] or dict.fromkeys(kinds, 1.0)
     for name in settings["goal"]:
         if name not in kinds:
-            problems.add(f"The goal names {_unknown(name, kinds)}")
+            problems.add(f"goal: {no_such(LOGS_KIND, name, kinds)}")
         elif not worth.get(name, 0) > 0:
             problems.add(
                 f"The goal {name!r} has the worth {worth.get(name, 0):g} in weights; what is to be "
                 "brought about is worth more than 0."
             )
     problems.check()
-
-
-def _unknown(name: str, kinds: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, kinds, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return (
-        f"the feedback {name!r}, of which the log has no event.{hint} The log's kinds of feedback "
-        f"are: {', '.join(map(repr, kinds))}."
-    )
 
 
 def _joined(ids: pl.Series, table: pl.DataFrame | None) -> pl.DataFrame:

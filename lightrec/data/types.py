@@ -22,7 +22,7 @@ from typing import Final, Literal, TypeAlias, get_args
 import polars as pl
 
 from lightrec.data.schema import Place, Problems
-from lightrec.data.times import parse_times
+from lightrec.data.times import Times, parse_times
 
 _Reader: TypeAlias = Callable[[pl.Series, bool], pl.Series | None]
 Kind: TypeAlias = Literal["number", "category", "list", "date", "image", "words", "code"]
@@ -125,7 +125,7 @@ class Attribute:
     :param example: the least and the greatest number or date; else the most frequent value, and of
         equally frequent ones the first.
     :param missing: the share of rows without a value.
-    :param note: of text that is nearly all numbers, which values are none.
+    :param note: of text that is nearly all numbers or all dates, which values are none.
     """
 
     name: str
@@ -153,8 +153,14 @@ class Attribute:
 
 
 def _almost(values: pl.Series) -> str:
-    """Say which few values keep text from being numbers; nothing where most do, or of postcodes."""
-    others = values.filter(~values.str.contains(_PLAIN))
+    """Say which few values keep text from being numbers or dates; nothing of postcodes."""
+    values = _unmissing(values).drop_nulls()
+    fits = values.str.contains(_PLAIN)
+    if not fits.any():
+        fits = values.str.contains(_DATELIKE)
+        if fits.sum() >= 0.9 * len(values):  # otherwise reading them is for nothing
+            fits = parse_times(values, Times(drop=True), Place(), Problems()).is_not_null()
+    others = values.filter(~fits)
     if not 0 < len(others) <= len(values) / 10 or others.str.contains(r"^0\d").any():
         return ""
     some = ", ".join(map(repr, others.unique(maintain_order=True).head(3)))

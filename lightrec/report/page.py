@@ -13,7 +13,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader
 
 import lightrec
-from lightrec.data.findings import KEPT, LEFT_OUT, in_words
+from lightrec.data.findings import KEPT, LEFT_OUT, TIES, in_words
 from lightrec.data.languages import in_words as in_languages
 from lightrec.data.languages import wording
 from lightrec.data.store import EventStore
@@ -181,7 +181,10 @@ def data_lines(meta: Mapping[str, Any]) -> str:
     return (
         f"data: {counts['events']:,} of {counts['events_read']:,} events read are used: "
         f"{counts['users']:,} users, {counts['items']:,} items\n"
-        f"left out: {left_out}\n" + (texts if own else "") + (f"{goal}\n" if goal else "")
+        f"left out: {left_out}\n"
+        + "".join(f"ties: {count:,} {words}\n" for count, words in in_words(counts, TIES))
+        + (texts if own else "")
+        + (f"{goal}\n" if goal else "")
     )
 
 

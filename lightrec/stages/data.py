@@ -1,8 +1,7 @@
 """The data stage: from files, a domain's sample or a synthetic world to a prepared log."""
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+import sys
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,13 +11,15 @@ from lightrec import plugins
 from lightrec.data.append import append
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain
+from lightrec.data.files import leaving_nothing
+from lightrec.data.findings import glance, recognised
 from lightrec.data.log import NO_EVENTS, InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Tables, find_reader, read_tables
 from lightrec.data.readers.canonical import CanonicalReader, write_tables
 from lightrec.data.schema import Problems
 from lightrec.data.types import Kind
-from lightrec.errors import DataError, LightrecError, RecipeError
+from lightrec.errors import DataError, RecipeError
 from lightrec.keys import Column
 from lightrec.stages.stage import Stage
 
@@ -69,7 +70,7 @@ def prepare_log(
     :raises DataError: where the input cannot be used.
     """
     chosen: Domain = plugins.installed().get("domains", domain).load()()
-    with leaving_nothing(stage), TemporaryDirectory() as scratch:
+    with leaving_nothing(stage.work), TemporaryDirectory() as scratch:
         stage.prepare_work()
         with stage.output(seed) as folder:
             read = partial(
@@ -104,6 +105,9 @@ def prepare_log(
                     )
                 given = [stage.sources.get(role) for role in ("items", "users")]
                 tables = read(source, *given, types=types, **named)
+                chosen_kinds = {n: settings[n] for n in ("weights", "goal") if settings.get(n)}
+                found = recognised(glance(tables, chosen, **chosen_kinds))
+                print(f"{source}:", *found, "", sep="\n", file=sys.stderr)
             store = prepare(
                 tables.log,
                 folder,
@@ -165,17 +169,3 @@ def _read(path: Path, read: Callable[[Path], Tables]) -> list[Tables]:
 
 def _names(columns: dict[str, str | int | None] | None) -> dict[str, str] | None:
     return None if columns is None else {column: str(name) for column, name in columns.items()}
-
-
-@contextmanager
-def leaving_nothing(stage: Stage) -> Iterator[None]:
-    """Take away what was made for a stage whose input is refused: the run folder is as before."""
-    made = [folder for folder in (stage.work, *stage.work.parents) if not folder.exists()]
-    try:
-        yield
-    except LightrecError:
-        shutil.rmtree(stage.work, ignore_errors=True)
-        for folder in made:
-            with suppress(OSError):  # somebody else may have put something there meanwhile
-                folder.rmdir()
-        raise

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from lightrec import plugins
-from lightrec.data.files import check_input, is_url, without_password
+from lightrec.data.files import check_input, is_url, leaving_nothing, without_password
 from lightrec.errors import PluginError, RecipeError
 from lightrec.run import Run
 from lightrec.stages import recipes, redo
@@ -24,6 +24,8 @@ ROOM = "LIGHTREC_ROOM"
 """Environment variable by which the processes that a training starts find the stages' folder."""
 BEGINNING, EVALUATE = "data", "evaluate"
 """The stage that reads the log, and the one that shows how good all others are."""
+SOURCES = "sources"
+"""In a run: copies of tables from databases."""
 NEXT = "next"
 """The goal that needs no long run, and the set of recipes that leaves it out."""
 VALUES = "values"
@@ -115,24 +117,25 @@ def run(
             f"{where} holds the long run, whose evaluation would give way to that of a run without "
             f"it: leave out --goal {NEXT}, or name another folder with --out."
         )
-    sources = {role: in_file(path, where, role) for role, path in sources.items()}
-    stages = plan(found, where, sources, seed, chosen, until, command)
-    redo.complete(where)
-    left = to_do(stages, fresh)
-    for stage in stages:
-        if stage.name in left:
-            check(stage)
-    if {"users_a", "users_b"} & {*left}:
-        from lightrec.stages.train import check_planned_halves
+    with leaving_nothing(where / SOURCES, where / BEGINNING):
+        sources = {role: in_file(path, where, role) for role, path in sources.items()}
+        stages = plan(found, where, sources, seed, chosen, until, command)
+        redo.complete(where)
+        left = to_do(stages, fresh)
+        for stage in stages:
+            if stage.name in left:
+                check(stage)
+        if {"users_a", "users_b"} & {*left}:
+            from lightrec.stages.train import check_planned_halves
 
-        check_planned_halves(stages)
-    first, later = ROOM not in os.environ, Run(where).version
-    try:
-        work_off(stages, left, fresh)
-    finally:
-        if first:
-            os.environ.pop(ROOM, None)
-            redo.tidy(where)
+            check_planned_halves(stages)
+        first, later = ROOM not in os.environ, Run(where).version
+        try:
+            work_off(stages, left, fresh)
+        finally:
+            if first:
+                os.environ.pop(ROOM, None)
+                redo.tidy(where)
     for stage in stages:
         publish(stage)
     if later > 1:
@@ -319,7 +322,7 @@ def in_file(path: Path, where: Path, role: str) -> Path:
         return path
     from lightrec.data.readers.sql import SqlTable
 
-    copy = where / "sources" / f"{role}.parquet"
+    copy = where / SOURCES / f"{role}.parquet"
     SqlTable(path).write_parquet(copy)
     return copy
 

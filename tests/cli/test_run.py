@@ -1,7 +1,11 @@
 """How the settings of stages are told on the command line."""
 
+import sqlite3
+from pathlib import Path
+
 import pytest
 
+from lightrec.__main__ import main
 from lightrec.cli.run import stage_overrides
 from lightrec.errors import RecipeError
 
@@ -20,3 +24,23 @@ def test_settings_are_sorted_by_stage_and_keep_their_values():
 def test_what_belongs_to_no_stage_is_refused(arguments):
     with pytest.raises(RecipeError):
         stage_overrides(arguments, STAGES)
+
+
+def test_what_is_recognised_is_printed_first_and_a_refused_database_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("sqlalchemy")
+    with sqlite3.connect(tmp_path / "shop.db") as shop:
+        shop.execute("CREATE TABLE orders (customer TEXT, sku TEXT, event TEXT)")
+        shop.execute("INSERT INTO orders VALUES ('a', 'x', 'buy'), ('a', 'x', 'return')")
+    url, out = f"sqlite:///{tmp_path / 'shop.db'}#orders", tmp_path / "runs" / "shop"
+    arguments = ["run", "generic", "--log", url, "--out", str(out), "--goal", "by"]
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert "Did you mean 'buy'?" in told
+    assert not out.parent.exists()
+    assert main(["data", "check", url]) == 0
+    checked = capsys.readouterr().out.split("\n\n")[1].splitlines()[1:]  # all but the format
+    assert "feedback      buy 1, return 1" in checked
+    assert "negative      return: in histories, never to be brought about; weights may" in told
+    assert "\n".join(checked) in told

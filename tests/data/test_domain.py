@@ -40,8 +40,21 @@ def test_a_domain_says_what_feedback_is_worth(tmp_path: Path) -> None:
     # The recipe's weights go first, and a log of other kinds is none of the domain's business.
     own = prepared(HEARD, tmp_path, domain=Radio(), weights={"skip": 1})
     assert own.meta["settings"]["weights"] == {"skip": 1}
+    assert prepared(HEARD, tmp_path, domain=Domain()).meta["settings"]["weights"] == {
+        **dict.fromkeys(["advertisement", "like", "play"], 1.0),
+        "skip": -1.0,
+    }
     ratings = {"user": ["a"], "item": ["x"], "value": [4.0]}
     assert prepared(ratings, tmp_path, domain=Radio()).meta["settings"]["weights"] is None
+
+
+def test_names_of_kinds_say_what_was_not_liked() -> None:
+    kinds = ["Thumbs_Down", "view", "purchase"]
+    assert Domain().weights(kinds) == {"Thumbs_Down": -1, "view": 1, "purchase": 1}
+    bought = {"Thumbs_Down": -1, "view": 0.1, "purchase": 1}
+    assert Domain().weights(kinds, ["purchase"]) == bought
+    assert Domain().weights(["skip"], ["skip"]) == {"skip": 1}
+    assert Domain().weights(["view", "purchase"]) is None
 
 
 def test_an_item_is_eligible_for_its_lifetime(

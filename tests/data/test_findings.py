@@ -55,7 +55,6 @@ def test_counts_are_those_of_a_run(tmp_path: Path) -> None:
         "items_without_text": 2,
         "ids_with_blanks": 1,
         "ids_of_nothing": 0,
-        "returns": 0,
     }
 
 
@@ -73,7 +72,7 @@ def test_the_k_core_is_that_of_a_run(tmp_path: Path) -> None:
     assert findings.left_out["dropped_k_core"] == made["left_out"]["dropped_k_core"]
     assert findings.used == {name: made["counts"][name] for name in ("events", "users", "items")}
     assert findings.used == {"events": 12, "users": 4, "items": 3}
-    assert (findings.counts["ids_of_nothing"], findings.counts["returns"]) == (1, 4)
+    assert (findings.counts["ids_of_nothing"], findings.negative) == (1, ["return"])
     assert "A run uses 12 events of 4 users and 3 items" in render(tmp_path, findings)
 
 

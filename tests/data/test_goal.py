@@ -79,7 +79,7 @@ def test_the_last_events_of_the_goal_are_held_out_and_what_follows_is_not_traine
 
 
 def test_a_goal_that_the_log_does_not_have_or_want_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"goal names the feedback 'buyy'.* Did you mean 'buy'\?"):
+    with pytest.raises(DataError, match=r"goal: 'buyy' is not a kind .* Did you mean 'buy'\?"):
         made(SHOPPER, tmp_path / "s", goal=["buyy"])
     with pytest.raises(DataError, match="'view' has the worth 0 in weights"):
         made(SHOPPER, tmp_path / "s", goal=["view"], weights={"buy": 1, "view": 0, "cart": 1})

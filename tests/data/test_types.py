@@ -52,10 +52,16 @@ def test_kinds_and_values(written: list[object], kind: Kind, values: list[object
     assert column.to_list() == (written if values is None else values)
 
 
-def test_the_few_values_that_are_no_numbers_are_named() -> None:
+def test_the_few_values_that_are_no_numbers_or_dates_are_named() -> None:
     years = pl.Series("year", [str(1990 + n) for n in range(20)])
-    for more, note in (("V", "text because of 1 value: 'V'"), ("0199", "")):
-        column = pl.concat([years, pl.Series("year", [more, None])])
+    for before, more, note in (
+        ("", "V", "text because of 1 value: 'V'"),
+        ("", "0199", ""),
+        ("27.5.", "soon", "text because of 1 value: 'soon'"),
+        ("27.5.", "31.2.2001", "text because of 1 value: '31.2.2001'"),
+        ("v", "soon", ""),
+    ):
+        column = pl.concat([before + years, pl.Series("year", [more, None])])
         found = Attribute.of(*reversed(recognised(column)))
         assert (found.values, found.missing, found.note) == (21, 1 / 22, note)
 

@@ -10,11 +10,10 @@ from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.files import check_input, is_url
 from lightrec.data.log import InteractionLog
-from lightrec.data.names import no_such
 from lightrec.data.schema import Problems
 from lightrec.data.times import TimeFormat, Times
 from lightrec.data.types import KINDS, Kind
-from lightrec.errors import DataError
+from lightrec.errors import DataError, no_such
 
 
 @dataclass(frozen=True)
