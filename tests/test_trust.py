@@ -313,6 +313,9 @@ def test_a_part_of_parts_is_built_again_with_its_weights(tmp_path):
     assert again.description["init_args"]["several"][1] == Leaf(4).description
     for name, value in tower.state_dict().items():
         assert torch.equal(again.state_dict()[name], value)
+    edit(tmp_path / "config.json", lambda content: content.update(several=[]))
+    with pytest.raises(RunError, match=r"several\.0\.linear\.bias, .* belong to no part"):
+        Part.load(tmp_path)
     plain = Tower(Leaf(), [])
     assert type(built(plain.description, Part).made) is Leaf
     assert not plain.description["init_args"]["several"]

@@ -46,6 +46,7 @@ class Part(nn.Module):
 
         :param folder: that of a part; or a repository of the hub, such as ``somebody/ranker``.
         :param settings: in place of arguments that the folder names.
+        :raises RunError: where the weights are not those of such a part.
         """
         if not (path := Path(folder)).is_dir():
             from huggingface_hub import snapshot_download  # only for what lies elsewhere
@@ -56,7 +57,14 @@ class Part(nn.Module):
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
             found = {p.name: found[p.name] for p in taken if p.name in found}
         part = cls(**arguments_of(cls, found | settings))
-        load_model(part, path / WEIGHTS, strict=False)
+        lacking, left = load_model(part, path / WEIGHTS, strict=False)
+        if lacking or left:
+            raise RunError(
+                f"The weights in {path / WEIGHTS} are not those of a {cls.__name__} with the "
+                f"settings in {CONFIG}: {', '.join(sorted(lacking)) or 'none'} are missing, and "
+                f"{', '.join(sorted(left)) or 'none'} belong to no part of it. Another release may "
+                "have saved it: make its stage again."
+            )
         return part.eval()
 
     @classmethod

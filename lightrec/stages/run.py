@@ -136,13 +136,15 @@ def run(
             if first:
                 os.environ.pop(ROOM, None)
                 redo.tidy(where)
-    for stage in stages:
-        publish(stage)
+    answers = Run(where).version
+    if answers == 1:
+        for stage in stages:
+            publish(stage)
     if later > 1:
-        said = "version 1 has new stages, and answers" if left else f"version {later} answers"
+        said = "version 1 was made again, and" if answers == 1 else f"version {answers}"
         print(
-            f"lightrec: {where} was updated since: {said}. `lightrec runs list {where}` shows all "
-            "versions, and `lightrec runs promote` lets another one answer.",
+            f"lightrec: {where} was updated since: {said} answers. `lightrec runs list {where}` "
+            "shows all versions, and `lightrec runs promote` lets another one answer.",
             file=sys.stderr,
         )
     if outdated := Run(where, follow=False).stale(recipes.in_order(found.recipes)):
@@ -239,7 +241,8 @@ def work_off(stages: Sequence[Stage], left: Sequence[str], fresh: bool) -> None:
             redo.drop(room, [later.name for later in stages if stage.name in later.inputs])
         execute(stage, anew=fresh)
         print(f"{headline}: {duration(time.monotonic() - begin)}", file=sys.stderr)
-        show(stage, stages)
+        if first:
+            show(stage, stages)
     if replacing:
         redo.exchange(run, left)
 

@@ -122,6 +122,13 @@ def test_the_old_run_answers_while_it_is_redone(
     )
     with pytest.raises(RunError, match="The stage policy in"):
         load(out, "policy")
+    # Where a later version answers, nothing of the first one takes its place.
+    (out / "versions/2").mkdir(parents=True)
+    (out / "versions/2/version.json").write_text('{"version": 2}')
+    (out / "current").symlink_to("versions/2")
+    monkeypatch.setattr(pipeline, "publish", lambda stage: pytest.fail("It was published."))
+    go(until="ranker")
+    assert f"{out} was updated since: version 2 answers. " in capsys.readouterr().err
 
 
 def test_a_stage_that_stays_is_read_where_it_is(waiting):
