@@ -86,3 +86,11 @@ def test_mistakes_end_with_a_sentence_and_status_2(arguments, told, capsys, tmp_
     assert main(arguments) == 2
     assert told in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_value_that_argparse_would_lose_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["recommend", "runs/none", "--history", "x", "--exclude=--"])
+    assert "--exclude=--: -- cannot be a value; an item is named so by item=--" in (
+        capsys.readouterr().err
+    )

@@ -63,6 +63,9 @@ def call(function: Function, name: str, words: list[str]) -> int:
     """Call a command's function with the words of a line; gives the exit status, 0 for None."""
     parameters = inspect.signature(function).parameters.values()
     parser = parser_of(function, name)
+    if lost := [word for word in words if re.fullmatch(r"--\w[\w-]*=--", word)]:
+        # argparse would take -- for the end of the options, and the option for one without a value.
+        parser.error(f"{lost[0]}: -- cannot be a value; an item is named so by item=--")
     chosen, others = parser.parse_known_args(words)
     if others and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
         parser.error(f"unrecognized arguments: {' '.join(others)}")

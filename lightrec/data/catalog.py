@@ -74,8 +74,13 @@ class _Table(CanonicalTable):
         return type(self)(rows, place=place, types=known | dict(types)) if types else self
 
     def attributes(self) -> list[Attribute]:
-        """Describe the attributes, in the order of the columns."""
-        return [Attribute.of(self._rows[name], kind) for name, kind in self.kinds.items()]
+        """Describe the titles, if there are any, and the attributes in the order of the columns."""
+        kinds: dict[str, Kind] = {
+            name: "words"
+            for name in self.words[:1]
+            if self._rows[name].null_count() < len(self._rows)
+        }
+        return [Attribute.of(self._rows[n], kind) for n, kind in (kinds | self.kinds).items()]
 
     @property
     def metadata(self) -> dict[str, str]:

@@ -24,6 +24,11 @@ _KINDS: Final = {
     b"PAR1": ("parquet", "a Parquet file", "name it with the ending .parquet"),
     b"\x1f\x8b": ("gzip", "compressed with gzip", "name it with the ending .csv.gz or .tsv.gz"),
     b"\x28\xb5\x2f\xfd": ("zstd", "compressed with Zstandard", "name it with the ending .csv.zst"),
+    b"SQLite format 3": (
+        "sqlite",
+        "a SQLite database",
+        "name one of its tables, as in 'sqlite:///shop.db#orders'",
+    ),
     b"PK\x03\x04": ("zip", "a zip file or a workbook", "unpack it, or save the sheet as CSV"),
 }
 """By first bytes: short name, description, and what to do if text was expected."""

@@ -39,6 +39,7 @@ def test_check_tells_what_is_there(log: Path, capsys: pytest.CaptureFixture[str]
         "not used      price",
         "",
         "items:",
+        "  title       words           2 values, such as Ex",
         "  zip         category        2 values, such as 123",
         "  year        number          1 values, 1995, 50.0% missing",
         "",
@@ -143,11 +144,13 @@ def test_every_action_has_examples(action: str, capsys: pytest.CaptureFixture[st
 
 def test_a_path_without_a_reader(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "log.doc").write_text("user,item\n")
+    (tmp_path / "shop.db").write_bytes(b"SQLite format 3\0" + bytes(84))
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "gone")
     for path, message in (
         (tmp_path / "log.doc", "No installed reader recognises it."),
         (tmp_path, "No installed reader recognises it."),
+        (tmp_path / "shop.db", "is a SQLite database, not plain text; name one of its tables"),
         (tmp_path / "none.csv", "The file does not exist."),
         (link, "which does not exist."),
     ):

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.files import check_input, is_url
+from lightrec.data.files import check_content, check_input, is_url
 from lightrec.data.log import InteractionLog
 from lightrec.data.schema import Problems
 from lightrec.data.times import TimeFormat, Times
@@ -167,6 +167,8 @@ def find_reader(path: Path, name: str | None = None, times: TimeFormat = "auto")
         except OSError as error:
             raise DataError(f"The path cannot be looked at ({error.strerror}).", path) from None
     check_input(path)
+    if path.is_file():
+        check_content(path, "text")
     raise DataError(
         f"No installed reader recognises it. Readers: {', '.join(found.parts['readers'])}. "
         "A table's name ends in .csv, .tsv, .txt, .dat, .jsonl (perhaps .gz or .zst) or .parquet; "
