@@ -16,8 +16,13 @@ from lightrec.data.prepare import prepare
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION, EventStore
 from lightrec.errors import DataError
+from lightrec.keys import Key
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.sequence_data import TrainWindows
+from lightrec.simulators.user_model import LogStarts, UserModelSimulator
+from lightrec.users.choice_model import PooledChoice
+from lightrec.users.choice_sets import ChoiceSets
+from lightrec.users.user_model import UserModel
 
 KINDS = ("view", "cart", "buy", "skip")
 WORTH = {"view": 0.1, "cart": 0.3, "buy": 1, "skip": -1}
@@ -76,6 +81,20 @@ def test_the_last_events_of_the_goal_are_held_out_and_what_follows_is_not_traine
     assert not again.seen.any()
     by_time = made(SHOPPER, tmp_path / "t", split="global-time", test_fraction=0.3)
     assert by_time.parts.tolist() == [TRAIN] * 6 + [TRAIN, CONTEXT, TEST, CONTEXT]
+
+
+def test_what_was_viewed_may_be_offered_and_what_was_bought_may_not(tmp_path: Path) -> None:
+    store = made(SHOPPER, tmp_path / "s")
+    # Before the first held-out purchase, a was bought, and b and c were viewed.
+    users = UserModel([PooledChoice(4, 1, 4, pools=1, feature_size=2, hidden_size=2)])
+    simulator = UserModelSimulator(users, LogStarts.from_store(store), 3)
+    assert simulator.reset()[Key.MASK].tolist() == [[False, False, True, True, True]] * 3
+    again = UserModelSimulator(users, LogStarts.from_store(store), 3, repeats=True)
+    assert again.reset()[Key.MASK].tolist() == [[False, True, True, True, True]] * 3
+    sets = ChoiceSets(store, history_length=4, candidates=3, nothing_odds=0.0)
+    batch = sets[(0, 0, 0), np.array([4, 4, 4])]
+    assert batch[Key.HISTORY].tolist() == [[1, 2, 1, 1]] * 3
+    assert batch[Key.CANDIDATES].sort(dim=1).values.tolist() == [[2, 3, 4]] * 3
 
 
 def test_a_goal_that_the_log_does_not_have_or_want_is_refused(tmp_path: Path) -> None:
