@@ -104,31 +104,31 @@ class RepeatConsumption(ItemModel):
         self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
     ) -> Tensor:
         """Score all items: (B, N + 1); what is not in the history shares what is left, evenly."""
-        known, length, size = details or {}, histories.shape[1], int(self.size)
-        gaps = known.get(Key.GAP, torch.zeros_like(histories))
-        kinds = known.get(Key.FEEDBACK, torch.zeros_like(histories))
-        visits = (gaps >= VISIT).cumsum(1)
-        order = histories.argsort(dim=1, stable=True)
-        rows = torch.arange(len(histories))[:, None].expand_as(order) * size
-        items = histories.gather(1, order)
-        keys = (items + rows).flatten().numpy()
-        when = visits.gather(1, order).flatten().numpy()
-        times, first = _times(keys, when)
-        last = np.flatnonzero(
-            np.append(keys[1:] != keys[:-1], True) & (items.flatten().numpy() > 0)
+        known, size = details or {}, int(self.size)
+        items = histories.cpu().numpy()
+        gaps, kinds = (
+            known[key].cpu().numpy() if key in known else np.zeros_like(items)
+            for key in (Key.GAP, Key.FEEDBACK)
         )
-        place, row = order.flatten().numpy()[last], last // max(length, 1)
-        since = visits[:, -1].numpy()[row] - when[last]
-        buckets = _buckets(length - 1 - place, since, times[last], when[last] - first[last])
-        kind = kinds.gather(1, order).flatten().numpy()[last].clip(max=len(self.weights) - 1)
-        found = torch.zeros(len(histories), size)
-        odds = self.weights[kind, *buckets]
-        found[row, items.flatten()[last]] = odds.sigmoid()
+        visits = (gaps >= VISIT).cumsum(1)
+        order = items.argsort(axis=1, kind="stable")
+        item, when, kind = (np.take_along_axis(x, order, 1).ravel() for x in (items, visits, kinds))
+        rows = np.repeat(np.arange(len(items)), items.shape[1])
+        keys = item + rows * size
+        times, first = _times(keys, when)
+        last = np.flatnonzero(np.append(keys[1:] != keys[:-1], True) & (item > 0))
+        row, column = rows[last], item[last]
+        events, since = items.shape[1] - 1 - order.ravel()[last], visits[row, -1] - when[last]
+        buckets = _buckets(events, since, times[last], when[last] - first[last])
+        odds = self.weights[kind[last].clip(max=len(self.weights) - 1), *buckets]
+        found = odds.new_zeros(len(items), size)
+        found[row, column] = odds.sigmoid()
         # So that what has just been had is less likely, and not more, than what never was.
         rest = (1 - found.sum(1, keepdim=True)).clamp_min(LEFT) / max(size - 1, 1)
-        met = torch.zeros_like(found, dtype=torch.bool)
-        met[row, items.flatten()[last]] = True
-        return found.where(met, rest).index_fill(1, torch.tensor([PADDING]), 0.0)
+        scores = rest.repeat(1, size)
+        scores[row, column] = found[row, column]
+        scores[:, PADDING] = 0
+        return scores
 
 
 def _times(keys: Codes, visits: Codes) -> tuple[Codes, ...]:
