@@ -1,11 +1,8 @@
 """Trains stages, and plays worlds, on a device that is not the processor.
 
-``python -m tests.learners.on_second_device FOLDER NAME ...`` prints a JSON object: by name, what
-went wrong, or nothing.
+To be imported in a process of its own, as :mod:`tests.second_device` is.
 """
 
-import json
-import sys
 import tempfile
 import traceback
 from functools import partial
@@ -91,17 +88,14 @@ WORLDS = {
 }
 
 
-def main(folder, names):
+def look(folder, names):
+    """Give by name what went wrong, or nothing."""
     found = {}
     with second_device():
         for name in names:
             try:
-                walk(WORLDS[name]) if name in WORLDS else train(name, Path(folder))
+                walk(WORLDS[name]) if name in WORLDS else train(name, folder)
                 found[name] = ""
             except Exception:
                 found[name] = traceback.format_exc()
-    print(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    return found

@@ -1,15 +1,11 @@
 """Stages and worlds keep to one device, whichever it is, and to numbers that every device has."""
 
-import json
-import os
-import subprocess
-import sys
-
 import lightning.pytorch as pl
 import pytest
 import torch
 
 from tests.learners.stages import STAGES, make
+from tests.processes import apart
 
 WORLDS = [
     "UserModelSimulator", "TinyWorld", "Far", "Greed", "Retention", "InterestEvolution",
@@ -24,15 +20,17 @@ TRAINED = [
 """One stage of each kind of network, loss and buffer."""
 
 
+def look(folder, names):
+    # Who imports it has a second device.
+    from tests.learners import on_second_device
+
+    return on_second_device.look(folder, names)
+
+
 @pytest.fixture(scope="module")
 def found(bandit):
     """What went wrong, by name; one process for all, as it must know the device from its start."""
-    command = [sys.executable, "-m", "tests.learners.on_second_device", str(bandit)]
-    run = subprocess.run(
-        [*command, *WORLDS, *TRAINED], capture_output=True, text=True, env=dict(os.environ)
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    return json.loads(run.stdout.splitlines()[-1])
+    return apart(look, (bandit, [*WORLDS, *TRAINED]))[0]
 
 
 @pytest.mark.parametrize("name", [*WORLDS, *TRAINED])

@@ -1,15 +1,13 @@
 """Two processes train what one would have trained, step by step, or refuse to."""
 
-import os
 import socket
-import subprocess
-import sys
 
 import pytest
 import torch
 
 from lightrec.data.share import Share
-from tests.learners.two_processes import train
+from tests.learners.two_processes import train, train_together
+from tests.processes import apart
 
 SHARED = ["ranking softmax", "ranking sampled", "choice pooled", "choice maxent"]
 ALONE = {
@@ -24,21 +22,11 @@ def both(bandit, tmp_path_factory):
     out = tmp_path_factory.mktemp("processes")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "tests.learners.two_processes", str(bandit), str(out)]
-    running = [
-        subprocess.Popen(
-            [*command, str(rank), "2", port, *SHARED, *ALONE],
-            env=dict(os.environ),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    for process in running:
-        _, said = process.communicate(timeout=300)
-        assert process.returncode == 0, said[-2000:]
-    return [torch.load(out / f"{rank}-of-2.pt", weights_only=True) for rank in range(2)]
+        port = free.getsockname()[1]
+    files = [out / "first.pt", out / "second.pt"]
+    names = [*SHARED, *ALONE]
+    apart(train_together, *((rank, 2, port, bandit, files[rank], names) for rank in range(2)))
+    return [torch.load(file, weights_only=True) for file in files]
 
 
 @pytest.mark.parametrize("name", SHARED)

@@ -1,11 +1,6 @@
-"""Trains stages by 20 steps: ``python -m … FOLDER OUT RANK WORLD PORT NAME ...``.
-
-Writes by name the losses of all steps, the metrics and the weights that came of them.
-"""
+"""Trains stages by 20 steps, alone or as one of several processes."""
 
 import os
-import sys
-from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
@@ -28,7 +23,7 @@ class Losses(pl.Callback):
 
 def train(name, folder, world):
     """Give what a training of 20 steps came to."""
-    module, data = make(name, Path(folder))
+    module, data = make(name, folder)
     kept = Losses()
     ddp = DDPStrategy(process_group_backend="gloo", find_unused_parameters=True)
     strategy = ddp if world > 1 else "auto"
@@ -54,12 +49,8 @@ def train(name, folder, world):
     return {"losses": kept.found, "metrics": metrics, "weights": module.state_dict()}
 
 
-def main(folder, out, rank, world, port, names):
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    os.environ |= {"LOCAL_RANK": rank, "NODE_RANK": "0", "WORLD_SIZE": world}
-    found = {name: train(name, folder, int(world)) for name in names}
-    torch.save(found, Path(out) / f"{rank}-of-{world}.pt")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:6], sys.argv[6:])
+def train_together(rank, world, port, folder, out, names):
+    """Write by name what trainings came to."""
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(world)}
+    torch.save({name: train(name, folder, world) for name in names}, out)

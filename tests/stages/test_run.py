@@ -1,7 +1,6 @@
 """A run from files to report: complete, resumable, the same twice."""
 
 import json
-import multiprocessing
 import shutil
 import time
 
@@ -17,6 +16,7 @@ from lightrec.stages import train as training
 from lightrec.stages.run import plan, run
 from lightrec.testing.tiny import FAST
 from lightrec.users.user_model import UserModel
+from tests.processes import SERVER
 
 DEFAULT = ("data", "ranker", "users_a", "users_b", "policy", "evaluate")
 
@@ -149,11 +149,8 @@ def test_killed_in_every_stage_the_metrics_end_identical(tiny_run, lightrec_tiny
     out = tmp_path / "run"
     files = ["--log", str(log), "--items", str(items), "--out", str(out)]
     command = ["run", "generic", *files, *overrides]
-    # Processes of their own, from one that has imported torch already.
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["lightrec.stages.train", "lightrec.stages.evaluate"])
     for stage in DEFAULT:
-        process = server.Process(target=main, args=(command,))
+        process = SERVER.Process(target=main, args=(command,))
         process.start()
         deadline = time.monotonic() + 120
         while not (out / ".work" / stage).exists():
