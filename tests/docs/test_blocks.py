@@ -1,7 +1,8 @@
 """Every block of code in the documentation passes: Python and consoles run, YAML and TOML parse.
 
 What a console prints is compared only where the page says so. Python keeps its names for a page;
-all blocks of a page work in one folder, which holds a finished run as the demo leaves it.
+all blocks of a page work in one folder, which holds a finished run as the demo leaves it. What the
+pages train, they train for one epoch here.
 """
 
 import json
@@ -15,6 +16,7 @@ import yaml
 
 from lightrec import plugins
 from lightrec.data.store import EventStore
+from lightrec.stages.train import RecipeCLI
 from tests.docs.pages import PAGES, ROOT, TUTORIALS, Block, blocks, commands, lines, name
 from tests.docs.settings import check_recipe
 from tests.docs.shell import Environment, Here
@@ -52,6 +54,13 @@ def demo_run(tiny_run, tmp_path_factory) -> Path:
     users = users.with_columns(pl.col("user").str.strip_prefix("u"))
     users.write_parquet(run / "data" / "users.parquet")
     return run
+
+
+@pytest.fixture(autouse=True)
+def one_epoch(monkeypatch):
+    """Trainings of the pages' commands end after an epoch."""
+    whole = RecipeCLI.instantiate_trainer
+    monkeypatch.setattr(RecipeCLI, "instantiate_trainer", lambda cli: whole(cli, max_epochs=1))
 
 
 @pytest.mark.parametrize("page", RUN_PAGES, ids=name)
