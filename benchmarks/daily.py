@@ -18,9 +18,9 @@ from benchmarks.cells import LIGHTREC, Benchmark, markdown
 from benchmarks.daily_logs import SETS, write
 from lightrec.run import Run
 
-RECIPES = {"ml-100k": "video", "online-retail": "generic"}
+RECIPES = {"ml-100k": ["video"], "online-retail": ["generic", "--repeats"]}
 HEAD = ["log", "day", "events judged", "update", "anew", "left as it was", "popularity"]
-HEAD += ["update − anew", "95 %", "CPU s, update", "CPU s, anew"]
+HEAD += ["update − anew", "95 %", "CPU s, update", "CPU s, anew", "ratio"]
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def run_days(benchmark: Benchmark, name: str, seed: int, every: int, until: int 
     run, anew = logs / f"run-{seed}", logs / f"anew-{seed}"
     paths = {"logs": logs, "run": run, "anew": anew}
     days = write(name, Path(os.environ["LIGHTREC_TEST_DATA"]), logs)
-    begin = [LIGHTREC, "run", RECIPES[name], "--items", "{logs}/items.csv", "--until", "ranker"]
+    begin = [LIGHTREC, "run", *RECIPES[name], "--items", "{logs}/items.csv", "--until", "ranker"]
     begin += ["--seed", str(seed)] if seed else []
     here = f"{name}/seed-{seed}"
     if not Run(run).has("ranker"):  # nothing is measured of it
@@ -84,7 +84,8 @@ def rows(cells: dict[str, dict]) -> list[list[str]]:
         row.append(f"{metrics[difference]:+.4f}")
         ends = [metrics.get(f"{difference}/{end}") for end in ("low", "high")]
         row.append("–" if None in ends else f"{ends[0]:+.4f} to {ends[1]:+.4f}")
-        row += [f"{cells[f'{stem}{one}']['cpu_seconds']:.1f}" for one in ("update", "anew")]
+        seconds = [cells[f"{stem}{one}"]["cpu_seconds"] for one in ("update", "anew")]
+        row += [*(f"{each:.1f}" for each in seconds), f"{seconds[0] / seconds[1]:.3f}"]
         found.append(row)
     return found
 

@@ -1,10 +1,12 @@
 """The command line: one table of commands, looked up before anything heavy is imported."""
 
+import gc
 import sys
 from importlib.metadata import version
 
 from lightrec import plugins
 from lightrec.cli.command import call, summary
+from lightrec.cli.metrics import SparseMetrics
 from lightrec.errors import LightrecError, RecipeError
 
 USAGE = """usage: lightrec COMMAND [ARGUMENTS]
@@ -63,6 +65,10 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments[0] in ("-V", "--version"):
         print(f"lightrec {version('lightrec')}")
         return 0
+    if SparseMetrics not in sys.meta_path:
+        sys.meta_path.insert(0, SparseMetrics)
+    # Imports make a million objects that stay; looking for garbage among them takes a second.
+    gc.set_threshold(20_000)
     try:
         return _do(arguments)
     except LightrecError as error:

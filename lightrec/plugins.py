@@ -9,6 +9,7 @@ import difflib
 import importlib
 import inspect
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,6 +28,7 @@ from lightrec.errors import LightrecError, PluginError
 
 ENTRY_POINT_GROUP, PREFIX = "lightrec", "lightrec_"
 BUILTIN = "lightrec.builtin"
+WORD = re.compile(r"[\w-]+")
 _Kind = TypeVar("_Kind")
 
 SLOTS = hookspecs.SLOTS
@@ -163,13 +165,18 @@ class Plugins:
             f"Install the package that provides it, or correct the name.{broken}"
         )
 
-    def load_all(self) -> list[str]:
-        """Import every class, and give one sentence for each that could not be used."""
+    def load_all(self, named: str | None = None) -> list[str]:
+        """Import every class, and give one sentence for each that could not be used.
+
+        :param named: settings as one text: only classes whose names stand in it.
+        """
+        words = None if named is None else {*WORD.findall(named)}
         problems = []
         for part in self.every_part:
+            if part.slot not in SLOTS or (words is not None and part.name not in words):
+                continue
             try:
-                if part.slot in SLOTS:
-                    part.load()
+                part.load()
             except PluginError as error:
                 problems.append(str(error))
         return problems
@@ -313,9 +320,14 @@ def warn(sentence: str) -> None:
     print(f"warning: {sentence}", file=sys.stderr)
 
 
-def load_parts() -> None:
-    """Import every class that recipes can name by short name; warn of those that cannot be used."""
-    for sentence in installed().load_all():
+def load_parts(settings: object) -> None:
+    """Import the classes that settings name by short name; warn of those that cannot be used.
+
+    A parser finds a class by its short name among those that are imported.
+
+    :param settings: in any form whose text holds the names.
+    """
+    for sentence in installed().load_all(str(settings)):
         warn(sentence)
 
 

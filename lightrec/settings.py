@@ -61,7 +61,7 @@ def check_of(
     :raises RecipeError: where there is no such setting, or a value does not fit.
     """
     if any(isinstance(value, str | list | Mapping) for value in settings.values()):
-        plugins.installed().load_all()  # what is named within is found among imported classes
+        plugins.installed().load_all(str(settings))
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, skip={*given}, fail_untyped=False)
     known = {action.dest for action in parser._actions} - {"help"}
@@ -127,6 +127,7 @@ def _unknown_class(name: str, base: str | None) -> str:
     sentence = f"There is no class {name!r}"
     if base is None:
         return f"{sentence} that could be used here."
+    plugins.installed().load_all()
     module, _, kind = base.rpartition(".")
     known = {
         child.__name__

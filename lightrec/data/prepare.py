@@ -47,6 +47,7 @@ def prepare(
     cold_fraction: float = 0.1,
     new_items: bool = False,
     equal_times: Literal["file", "shuffle"] = "file",
+    languages: dict[str, float] | None = None,
     seed: int,
 ) -> EventStore:
     """Filter, sort and split a log and write its store; the data reference describes the steps.
@@ -73,6 +74,8 @@ def prepare(
     :param new_items: whether to include items of the catalog that the log never names.
     :param equal_times: order of a user's events with equal times: that of the ``file``, or drawn
         from ``seed`` (``shuffle``). Without times, all times are equal.
+    :param languages: shares of the items' texts by ISO 639-1 code, such as ``{de: 1}``; null: they
+        are recognised.
     :raises DataError: if the log does not allow these settings, or no event is left.
     """
     out = Path(out)
@@ -152,7 +155,7 @@ def prepare(
         "left_out": by_feedback(events, dropped),
         "used": events.by_kind(),
         "counts": counts,
-        "languages": languages_of(wording(worded)),
+        "languages": languages_of(wording(worded)) if languages is None else languages,
     }
     said = [name for name in SAID if log.has(name)]
     words = pl.Enum(events.feedback_words)

@@ -1,7 +1,7 @@
 """From a trained ranker and item models to a blend, with nothing but training and validation."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.scorers import ItemScorer, Scorer
 from lightrec.ranking.sequence_data import SequenceData
+from lightrec.ranking.sequence_transforms import Batch
 
 JUDGED: Final = 2_000
 """So many validation events choose the settings of item models."""
@@ -101,9 +102,15 @@ def refitted(
         except NotApplicable as reason:
             print(f"{name} is left out. {reason}", file=sys.stderr)
     mixed = Blend(ranker, fitted)
-    mixed.weights, mixed.l2 = weights_of(mixed, data), before.l2
+    # Histories are read once, for the weights and for the metrics.
+    with torch.no_grad():
+        batches = [
+            {**batch, Key.USER_VECTOR: ranker.user_vectors(batch[Key.HISTORY], batch)}
+            for batch in fitting_events(mixed, data)
+        ]
+    mixed.weights, mixed.l2 = weights_of(mixed, data, batches), before.l2
     mixed.item_models.update({name: m for name, m in described.items() if name not in fitted})
-    return mixed, judge(scorer(mixed), validation_events(data, data.max_validated))
+    return mixed, judge(scorer(mixed), batches)
 
 
 @torch.no_grad()
@@ -139,28 +146,37 @@ def scorer(part: ItemScorer) -> Scorer:
     return lambda batch: part.scores(batch[Key.HISTORY], batch[Key.USER], details=batch)
 
 
-def judge(scores: Scorer, events: EvaluationEvents) -> dict[str, float]:
+def judge(scores: Scorer, events: Iterable[Batch]) -> dict[str, float]:
     """Rank validation events: means of all metrics."""
     return evaluate_scores(scores, events).metrics()
 
 
+def fitting_events(mixed: Blend, data: SequenceData) -> EvaluationEvents:
+    """Give the validation events that decide a blend's weights."""
+    held = (1 + len(mixed.item_models)) * min(data.num_items, COLUMNS)
+    return validation_events(data, min(FITTED, max(1, FEATURES // held)))
+
+
 @torch.no_grad()
-def weights_of(mixed: Blend, data: SequenceData) -> dict[str, float]:
-    """Choose the weights of the ranker and fitted item models, by name, on validation events."""
+def weights_of(
+    mixed: Blend, data: SequenceData, batches: Iterable[Batch] | None = None
+) -> dict[str, float]:
+    """Choose the weights of the ranker and fitted item models, by name, on validation events.
+
+    :param batches: those of :func:`fitting_events`, where they are there already.
+    """
     names = [RANKER, *mixed.item_models]
-    num_items = data.num_items
+    num_items, events = data.num_items, fitting_events(mixed, data)
     items = torch.arange(1, num_items + 1)
     if num_items > COLUMNS:
         generator = torch.Generator().manual_seed(data.seed)
         items = items[torch.randperm(num_items, generator=generator)[:COLUMNS]].sort().values
-    limit = min(FITTED, max(1, FEATURES // (len(names) * len(items))))
-    events = validation_events(data, limit)
     count = len(events.events)
     others = torch.empty(len(names), count, len(items))
     own = torch.empty(len(names), count)
     blocked = torch.empty(count, len(items), dtype=torch.bool)
     places = torch.arange(count).split(events.batch_size)
-    for rows, batch in zip(places, events, strict=False):
+    for rows, batch in zip(places, batches or events, strict=False):
         history, target = batch[Key.HISTORY], batch[Key.TARGET][:, None]
         for part, name in enumerate(names):
             logarithms = mixed.logarithms(name, history, batch)

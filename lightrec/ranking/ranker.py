@@ -110,11 +110,15 @@ class Ranker(Part):
     ) -> Tensor:
         """Score all items; see :class:`~lightrec.ranking.scorers.ItemScorer`.
 
+        :param details: as for :meth:`states`; a ``Key.USER_VECTOR`` among them, (B, D), is taken
+            for what :meth:`user_vectors` gives.
         :param items: (N + 1, D) what :meth:`item_vectors` gave, to compute it only once.
         :returns: (B, N + 1) logits, higher is better; column 0 is -inf.
         """
         table = self.item_vectors() if items is None else items
-        vectors = self.user_vectors(histories, details)
+        vectors = (details or {}).get(Key.USER_VECTOR)
+        if vectors is None:
+            vectors = self.user_vectors(histories, details)
         # With fewer bits many scores would be equal, and nothing could be ranked by them.
         with full_precision(histories.device):
             vectors, table = at_least_float32(vectors, table)

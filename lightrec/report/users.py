@@ -8,9 +8,7 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from lightrec.evaluation.base import NOTHING, Bars, Chart, Intervals, Metrics, Section, Table
-from lightrec.report import charts
-from lightrec.run import Run
-from lightrec.users.reward_explained import EXPLAINED
+from lightrec.run import EXPLAINED, Run
 
 MODELS = {"a": "user model A", "b": "user model B"}
 COLUMNS = {
@@ -101,6 +99,8 @@ def to_tensorboard(folder: Path, logs: Path) -> None:
         return
     with SummaryWriter(str(logs), filename_suffix=".reward") as writer:
         if _charts(found):
+            from lightrec.report import charts  # Matplotlib, which other stages do without
+
             writer.add_figure("reward", charts.draw(_charts(found)), close=False)
         for table in tables(found):
             writer.add_text(f"reward/{table.head[0]}", table.markdown())

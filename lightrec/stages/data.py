@@ -1,5 +1,6 @@
 """The data stage: from files, a domain's sample or a synthetic world to a prepared log."""
 
+import json
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,6 +19,7 @@ from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Tables, find_reader, read_tables
 from lightrec.data.readers.canonical import CanonicalReader, write_tables
 from lightrec.data.schema import Problems
+from lightrec.data.store import META
 from lightrec.data.types import Kind
 from lightrec.errors import DataError, RecipeError
 from lightrec.keys import Column
@@ -95,7 +97,11 @@ def prepare_log(
             if world is not None:
                 tables = Tables(*world.log(sessions), None)
             elif before is not None:
-                tables = append(CanonicalReader().read(before), *more(stage.sources, read, **named))
+                known = CanonicalReader().read(before)
+                tables = append(known, *more(stage.sources, read, **named))
+                if tables.catalog is known.catalog and settings.get("languages") is None:
+                    noted = json.loads((before.parent / META).read_text())
+                    settings["languages"] = noted["languages"]
             else:
                 source = made or stage.sources.get("log") or chosen.sample()
                 if source is None:

@@ -194,7 +194,7 @@ def function_of(stage: Stage) -> tuple[Callable[..., None], dict[str, Any]]:
             f"The recipe {stage.name} names the function {stage.function!r}, which cannot be "
             f"imported: {error}. Write it as package.module.function."
         ) from error
-    plugins.load_parts()
+    plugins.load_parts([stage.recipe, *stage.overrides])
     given_by_us = next(iter(inspect.signature(function).parameters))
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--config", action="config")

@@ -27,7 +27,7 @@ from lightrec.errors import RecipeError
 from lightrec.nn.stage import StageModule
 from lightrec.policies.base import Policy
 from lightrec.progress import progress_bar
-from lightrec.report.users import to_tensorboard
+from lightrec.run import EXPLAINED
 from lightrec.settings import ALL_SETTINGS, CANNOT, in_sentences
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage
@@ -140,8 +140,7 @@ class RecipeCLI(LightningCLI):
     ) -> None:
         self.stage, self.watchers = stage, watchers
         _quiet()
-        # Recipes name classes by short name, which a parser finds among those that are imported.
-        plugins.load_parts()
+        plugins.load_parts(arguments)
         # LightningCLI warns where it is called with arguments in a process that has its own.
         with mock.patch.object(sys, "argv", sys.argv[:1]):
             super().__init__(
@@ -311,6 +310,8 @@ def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
     cli = fit(stage, watchers)
     end_processes(cli.trainer)
     best = stage.work / "best.ckpt"
+    if not best.is_file():  # nothing was validated
+        best = stage.work / "last.ckpt"
     if best.is_file():
         state = torch.load(best, map_location="cpu", weights_only=True)
         cli.model.load_state_dict(state["state_dict"])
@@ -320,7 +321,10 @@ def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
         metrics = cli.model.write(folder)
         text = json.dumps(metrics, indent=2, sort_keys=True)
         (folder / "metrics.json").write_text(f"{text}\n")
-        to_tensorboard(folder, stage.logs)
+        if (folder / EXPLAINED).is_file():
+            from lightrec.report.users import to_tensorboard  # much, of use to user models alone
+
+            to_tensorboard(folder, stage.logs)
         write_final(stage.logs, cli.shown_settings, metrics)
         if isinstance(cli.datamodule, LogData):
             write_items(cli.model, cli.datamodule.store, stage.logs)

@@ -30,6 +30,8 @@ NEXT: Final = Path(VERSIONS, ".next")
 """In a run: the version that is being made."""
 CONTINUED: Final = (
     "--trainer.max_epochs=2",
+    "--trainer.check_val_every_n_epoch=2",  # early stopping waits for what is not validated
+    "--trainer.limit_val_batches=0",
     "--model.init_args.learning_rate=0.0005",
     "--data.init_args.replay=0.1",
 )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.keys import PADDING, Column, Key
+from lightrec.run import EXPLAINED
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel, blocks
 from lightrec.users.choice_sets import EventBatches
@@ -34,7 +35,6 @@ from lightrec.users.user_model import UserModel
 Model: TypeAlias = ChoiceModel | RewardModel
 Later: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """From histories (B, L) and sets (M · B, C) to effects of choices on later offers (M · B, C)."""
-EXPLAINED = "explained.json"
 SHOWN = 10
 """How many of the best and of the worst items are named."""
 EVENTS, STATES, ITEMS, NUMBERS = 20_000, 200, 20_000, 50_000_000
