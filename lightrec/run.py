@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lightrec.ranking.ranker import Ranker
     from lightrec.users.user_model import UserModel
 
-METRICS, EXPLAINED = "metrics.json", "explained.json"
+METRICS = "metrics.json"
 VERSIONS, CURRENT = "versions", "current"
 """In a run that was updated: its later versions, and the link to the one that answers."""
 VERSION = "version.json"

@@ -14,7 +14,7 @@ from lightrec.errors import DataError, LightrecError, RunError
 if TYPE_CHECKING:
     from torch import Tensor
 
-STAMP = "stage.json"
+STAMP, EXPLAINED = "stage.json", "explained.json"
 """What a finished stage notes in its folder: the fingerprint of all that went in, and those of the
 stages that it read."""
 FORMAT_VERSION: Final = 4

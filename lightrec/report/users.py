@@ -7,8 +7,9 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
+from lightrec.data.files import EXPLAINED
 from lightrec.evaluation.base import NOTHING, Bars, Chart, Intervals, Metrics, Section, Table
-from lightrec.run import EXPLAINED, Run
+from lightrec.run import Run
 
 MODELS = {"a": "user model A", "b": "user model B"}
 COLUMNS = {

@@ -22,12 +22,12 @@ from torch import distributed
 from tqdm.auto import tqdm
 
 from lightrec import plugins
+from lightrec.data.files import EXPLAINED
 from lightrec.data.stage_data import LogData, StageData
 from lightrec.errors import RecipeError
 from lightrec.nn.stage import StageModule
 from lightrec.policies.base import Policy
 from lightrec.progress import progress_bar
-from lightrec.run import EXPLAINED
 from lightrec.settings import ALL_SETTINGS, CANNOT, in_sentences
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lightrec.data.files import EXPLAINED
 from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.keys import PADDING, Column, Key
-from lightrec.run import EXPLAINED
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel, blocks
 from lightrec.users.choice_sets import EventBatches
