@@ -3,7 +3,8 @@
 Both are judged on the next day's events; so are the run that is left as it was, and popularity.
 Logs and runs lie in the system's folder for temporary files, and finished cells are kept. `--set
 NAME` takes one log, `--every N` trains anew and judges on every Nth day only, `--until K` stops
-after day K.
+after day K. `--kills N` kills N updates instead, each at a moment drawn from the seed, and sees who
+answers then, and that the same command ends as if nothing had been.
 """
 
 import argparse
@@ -30,26 +31,55 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--until", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kills", type=int)
     parser.add_argument("--fresh", action="store_true")
     chosen = parser.parse_args()
     benchmark = Benchmark("daily")
     for name in [chosen.set] if chosen.set else SETS:
-        run_days(benchmark, name, chosen.seed, chosen.every, chosen.until)
+        if chosen.kills:
+            run_kills(benchmark, name, chosen.seed, chosen.kills)
+        else:
+            run_days(benchmark, name, chosen.seed, chosen.every, chosen.until)
     print(markdown(HEAD, rows(benchmark.cells)))
+
+
+def folder(name: str) -> Path:
+    """Give the folder of a log's days and runs."""
+    return Path(tempfile.gettempdir()) / "lightrec-benchmark-daily" / name
+
+
+def beginning(name: str, seed: int) -> list[str]:
+    """Give the command that trains on a log, without the log and where the run lies."""
+    command = [LIGHTREC, "run", *RECIPES[name], "--items", "{logs}/items.csv", "--until", "ranker"]
+    return command + (["--seed", str(seed)] if seed else [])
+
+
+def make_base(begin: list[str], paths: dict[str, Path]) -> None:
+    """Train on what was before the first day, unless it was; nothing is measured of it."""
+    if not Run(paths["run"]).has("ranker"):
+        base = [*begin, "--log", "{logs}/base.csv", "--out", "{run}"]
+        subprocess.run([word.format(**paths) for word in base], check=True)
+
+
+def run_kills(benchmark: Benchmark, name: str, seed: int, kills: int) -> None:
+    """Kill updates with a log's first day."""
+    logs = folder(name)
+    paths = {"logs": logs, "run": logs / f"killed-{seed}", "copy": logs / f"killed-{seed}-copy"}
+    write(name, Path(os.environ["LIGHTREC_TEST_DATA"]), logs)
+    make_base(beginning(name, seed), paths)
+    command = [sys.executable, "-m", "benchmarks.daily_kills", "{run}", "{copy}"]
+    command += ["{logs}/day-1.csv", str(kills), str(seed), "{out}/metrics.json"]
+    benchmark.cell(f"{name}/seed-{seed}/kills", command, seed, "metrics.json", **paths)
 
 
 def run_days(benchmark: Benchmark, name: str, seed: int, every: int, until: int | None) -> None:
     """Go through the days of a log."""
-    logs = Path(tempfile.gettempdir()) / "lightrec-benchmark-daily" / name
+    logs = folder(name)
     run, anew = logs / f"run-{seed}", logs / f"anew-{seed}"
     paths = {"logs": logs, "run": run, "anew": anew}
     days = write(name, Path(os.environ["LIGHTREC_TEST_DATA"]), logs)
-    begin = [LIGHTREC, "run", *RECIPES[name], "--items", "{logs}/items.csv", "--until", "ranker"]
-    begin += ["--seed", str(seed)] if seed else []
-    here = f"{name}/seed-{seed}"
-    if not Run(run).has("ranker"):  # nothing is measured of it
-        base = [*begin, "--log", "{logs}/base.csv", "--out", "{run}"]
-        subprocess.run([word.format(**paths) for word in base], check=True)
+    begin, here = beginning(name, seed), f"{name}/seed-{seed}"
+    make_base(begin, paths)
     for day in range(1, min(days, until or days) + 1):
         update = [LIGHTREC, "update", "{run}", "--log", f"{{logs}}/day-{day}.csv"]
         if Run(run).version <= day:
