@@ -1,4 +1,4 @@
-"""Updates killed at random moments: who answers then, and what the same command makes in the end."""
+"""Updates killed at random moments: who answers then, and what the same command makes at last."""
 
 import json
 import os
