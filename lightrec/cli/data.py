@@ -1,6 +1,7 @@
 """`lightrec data`: check a log, convert it, fetch a sample."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
@@ -69,24 +70,35 @@ def read(
 
 
 @with_options_of(read)
-def check(log: Path, *, domain: str = "generic", json: bool = False, **reading: Any) -> int:
+def check(
+    log: Path,
+    *,
+    domain: str = "generic",
+    goal: Sequence[str] = (),
+    repeats: bool = False,
+    json: bool = False,
+    **reading: Any,
+) -> int:
     """Say what a run would find in your files: what is wrong, or what is there.
 
     examples:
       lightrec data check my.csv
       lightrec data check my.csv --items my_items.csv --users my_users.csv
       lightrec data check my.csv --columns '{user: customer, item: sku, time: bought_at}'
+      lightrec data check shop.csv --goal purchase
       lightrec data check ml-100k --reader MovieLensReader --domain video --json
 
     Exit status: 0 where a run can use the files, 2 where it cannot.
 
     :param domain: whose rules the log is held to.
+    :param goal: as in `lightrec run`: what is not of the goal may come again.
+    :param repeats: as in `lightrec run`: items may come again.
     :param json: for programs to read.
     """
     from lightrec.data.findings import look_at
     from lightrec.data.languages import wording
     from lightrec.encoders.card import advice
-    from lightrec.stages.run import BEGINNING, find_recipes
+    from lightrec.stages.run import BEGINNING, NEXT, find_recipes
 
     kind = plugins.installed().get("domains", domain).load()
     try:
@@ -99,7 +111,9 @@ def check(log: Path, *, domain: str = "generic", json: bool = False, **reading: 
         print(dumps({"problems": shown, "more": more}, indent=2))
         return 2
     _, found = find_recipes(domain)
-    findings = look_at(tables, kind(), found.recipes[BEGINNING].get("k_core") or 0)
+    least = found.recipes[BEGINNING].get("k_core") or 0
+    kinds = [word for word in goal if word != NEXT]
+    findings = look_at(tables, kind(), least, kinds, repeats)
     texts = [] if tables.catalog is None else wording(tables.catalog.items).to_list()
     sentence = advice(findings.languages, texts, found.values.get("text_encoder"))
     if json:

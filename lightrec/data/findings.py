@@ -14,8 +14,10 @@ from lightrec.data.languages import in_words as in_languages
 from lightrec.data.order import order_note, ties
 from lightrec.data.readers.base import Tables
 from lightrec.data.types import MISSING, Attribute
+from lightrec.errors import DataError, no_such
 from lightrec.keys import Column
 
+LOGS_KIND: Final = "a kind of feedback that the log has"
 LEFT_OUT: Final = {
     "dropped_without_user": "events without a user",
     "dropped_without_time": "events without a time that can be read, in a log that has times",
@@ -123,16 +125,30 @@ def glance(
     )
 
 
-def look_at(tables: Tables, domain: Domain, least: int = 0) -> Findings:
+def look_at(
+    tables: Tables,
+    domain: Domain,
+    least: int = 0,
+    goal: Sequence[str] = (),
+    repeats: bool = False,
+) -> Findings:
     """Count what a run over these tables would find, drop and tolerate.
 
     :param domain: describes items and says whether an item may repeat.
     :param least: the k of the k-core. Users and items are counted, and oddities tolerated, before
         it; it comes last.
+    :param goal: the kinds of feedback that are to be brought about.
+    :param repeats: whether items may repeat even where the domain does not say so.
+    :raises DataError: where the log has no event of a kind of the goal.
     """
-    seen, catalog = glance(tables, domain), tables.catalog
-    events = encode(tables.log, domain.weights(list(seen.feedback)))
-    dropped = drop(events, repeats=domain.repeats)
+    seen, catalog = glance(tables, domain, goal=goal), tables.catalog
+    kinds = list(seen.feedback)
+    if unknown := [
+        f"goal: {no_such(LOGS_KIND, kind, kinds)}" for kind in goal if kind not in kinds
+    ]:
+        raise DataError(unknown)
+    events = encode(tables.log, domain.weights(kinds, goal), goal)
+    dropped = drop(events, repeats=repeats or domain.repeats)
     worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.items)
     counts = tally(events, dropped, *number(events)[1:], worded)
     order, rare = order_note(events), drop_rare(events, least)

@@ -159,7 +159,7 @@ def run(
 
 def _written(value: object) -> str:
     """Write a setting as on a command line."""
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def command_of(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from lightrec.cli.data import render
 from lightrec.data.catalog import Catalog
@@ -11,6 +12,7 @@ from lightrec.data.findings import KEPT, LEFT_OUT, in_words, look_at
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Tables
 from lightrec.data.schema import Place
+from lightrec.errors import DataError
 from tests.users.stores import prepared
 
 EVENTS = pl.DataFrame(
@@ -74,6 +76,20 @@ def test_the_k_core_is_that_of_a_run(tmp_path: Path) -> None:
     assert findings.used == {"events": 12, "users": 4, "items": 3}
     assert (findings.counts["ids_of_nothing"], findings.negative) == (1, ["return"])
     assert "A run uses 12 events of 4 users and 3 items" in render(tmp_path, findings)
+
+
+def test_what_a_run_with_a_goal_or_with_repeats_keeps_is_not_told_as_left_out() -> None:
+    kinds = ["view", "view", "buy", "buy"]
+    frame = pl.DataFrame({"user": ["a"] * 4, "item": ["x"] * 4, "feedback": kinds})
+    tables = Tables(InteractionLog(frame))
+
+    def repeated(*goal: str, repeats: bool = False) -> int:
+        found = look_at(tables, Domain(), goal=goal, repeats=repeats)
+        return found.counts.get("dropped_repeated", 0)
+
+    assert [repeated(), repeated("buy"), repeated(repeats=True)] == [3, 1, 0]
+    with pytest.raises(DataError, match="Did you mean 'buy'"):
+        repeated("buyy")
 
 
 def test_what_is_left_out_is_told_by_feedback(tmp_path: Path) -> None:

@@ -30,6 +30,9 @@ FILMS = [
     ("16", None, None),
     ("17", "???", None),
     ("18", "3", 1999),
+    ("19", "Das große Backbuch an der Elbe", 1998),
+    ("20", "Suppen an der Elbe", 1999),
+    ("21", "Das große Backbuch am Meer", 2001),
 ]
 
 
@@ -84,6 +87,7 @@ def test_found(
         ("Toy Story (1959)", "Did you mean Toy Story (1995), id 1?"),
         ("Rocky IV", "There is no item 'Rocky IV'. Did you mean Rocky II"),
         ("Rocky", "'Rocky' fits several items: Rocky III (1982), id 14; Rocky II (1979), id 13."),
+        ("Backbuch Elbe", "Did you mean Das große Backbuch an der Elbe (1998), id 19?"),
         ("xyzzy", "There is no item 'xyzzy'. Rare ones are left out."),
         ("Microsoft 3d", "There is no item 'Microsoft 3d'. Rare"),
         ("", "There is no item ''."),

@@ -48,19 +48,21 @@ class ALS(ItemModel):
         """Alternate."""
         try:
             from implicit.cpu.als import AlternatingLeastSquares
+            from threadpoolctl import threadpool_limits  # implicit needs it itself
         except ImportError:
             raise NotApplicable("It needs the package implicit: install lightrec[als].") from None
-        model = AlternatingLeastSquares(
-            factors=64 if self.factors is None else self.factors,
-            regularization=self.l2,
-            alpha=1.0,
-            iterations=self.iterations,
-            num_threads=torch.get_num_threads(),
-            random_state=self.seed,
-        )
         # implicit reads a matrix of confidences less 1 for what was not seen.
         events = users_by_items(evidence.log, evidence.num_items) * (1 + self._alpha)
-        model.fit(sparse.csr_matrix(events), show_progress=False)
+        with threadpool_limits(1, "blas"):  # implicit has threads of its own
+            model = AlternatingLeastSquares(
+                factors=64 if self.factors is None else self.factors,
+                regularization=self.l2,
+                alpha=1.0,
+                iterations=self.iterations,
+                num_threads=torch.get_num_threads(),
+                random_state=self.seed,
+            )
+            model.fit(sparse.csr_matrix(events), show_progress=False)
         factors = torch.from_numpy(model.item_factors)
         self.register_buffer("items", functional.pad(factors, (0, 0, 1, 0)))
         return self
