@@ -83,7 +83,8 @@ def listed(run: Path) -> list[dict[str, Any]]:
     """
     present, found = Run(run).version, []
     if not numbers(run):
-        raise RunError(f"{run} holds no run: name a run folder, such as runs/video.")
+        example = next((inner for inner in sorted(run.glob("*")) if numbers(inner)), "runs/video")
+        raise RunError(f"{run} holds no run: name a run folder, such as {example}.")
     for number in numbers(run):
         version = Run(folder(run, number), follow=False)
         data = version.folder("data")

@@ -104,6 +104,8 @@ def test_versions_are_listed_promoted_and_rolled_back(updated, capsys):
         (1, False),
         (2, True),
     ]
+    assert main(["runs", "list", str(run.parent)]) == 2
+    assert capsys.readouterr().err.endswith(f"name a run folder, such as {run}.\n")
     held = lightrec.load(run, by="blend")
     assert main(["runs", "rollback", str(run)]) == 0
     assert Run(run).version == 1
