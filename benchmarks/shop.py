@@ -52,7 +52,7 @@ def table(cells: dict[str, dict]) -> str:
 def discoveries(cells: dict[str, dict]) -> str:
     """Set purchases of what had been viewed or carted apart from all others, as Markdown."""
     own, names = [cells[key]["metrics"] for key in _keys(cells, "goal")], ("blend", REPEATS)
-    rows = []
+    own, rows = [metrics for metrics in own if "test/met/events" in metrics], []
     for part, title in MET.items():
         keys = [f"test/{name}/{part}/ndcg@10" for name in (*names, "Popularity")]
         means = [fmean(metrics[key] for metrics in own) for key in keys]
