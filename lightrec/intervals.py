@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import scipy
 import torch
-from scipy.special import stdtrit
 from torch import Tensor
 
 LEVEL = 0.95
@@ -41,7 +41,7 @@ def _around(mean: float, error: float, freedom: float) -> Interval:
 
 def _reach(freedom: float) -> float:
     """How many standard errors Student's interval reaches to either side."""
-    return float(stdtrit(freedom, (1 + LEVEL) / 2))
+    return float(scipy.special.stdtrit(freedom, (1 + LEVEL) / 2))
 
 
 def standard_error(values: Tensor) -> tuple[float, float]:

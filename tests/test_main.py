@@ -16,8 +16,9 @@ SLOW = (
     "torchmetrics",
     "jsonargparse",
     "huggingface_hub",
-    "scipy.stats",
-    "scipy.signal",
+    "scipy.linalg",
+    "scipy.sparse",
+    "scipy.special",
     "matplotlib",
 )
 HEAVY = ("torch", "lightning", "transformers", "torchrl", "polars")

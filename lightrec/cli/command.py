@@ -90,6 +90,11 @@ def parser_of(function: Function, name: str) -> argparse.ArgumentParser:
     for parameter in parameters.values():
         if parameter.kind is not parameter.VAR_POSITIONAL:
             _add(parser, parameter, helps.get(parameter.name, ""))
+    # argparse would list all options here, and once more below.
+    needed = [action for action in parser._actions if action.required]
+    words = [f"{a.option_strings[-1]} {a.dest.upper()}" for a in needed if a.option_strings]
+    words += ["[OPTIONS]", *(a.dest for a in needed if not a.option_strings)]
+    parser.usage = " ".join(["%(prog)s", *words])
     return parser
 
 

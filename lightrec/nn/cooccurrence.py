@@ -1,9 +1,7 @@
 """Where item embeddings start: leading eigenvectors of a decayed co-occurrence matrix."""
 
 import numpy as np
-import scipy.linalg
-import scipy.sparse as sparse
-import scipy.sparse.linalg as sparse_linalg
+import scipy
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -21,7 +19,7 @@ def cooccurrence(
     decay: float,
     reach: int,
     worths: NDArray[np.float32] | None = None,
-) -> sparse.csr_array:
+) -> "scipy.sparse.csr_array":
     """Count how often items come near each other in a history.
 
     :param items: (E,) item indices 1 to N, each user's together and in order.
@@ -35,7 +33,7 @@ def cooccurrence(
     reach = max(1, min(reach, PAIRS // max(len(items), 1)))
     users = np.repeat(np.arange(len(offsets) - 1, dtype=np.int32), np.diff(offsets))
     items = np.asarray(items, dtype=np.int32) - 1
-    total = sparse.csr_array((num_items, num_items), dtype=np.float32)
+    total = scipy.sparse.csr_array((num_items, num_items), dtype=np.float32)
     for gap in range(1, min(reach, len(items) - 1) + 1):
         same = users[:-gap] == users[gap:]
         if not same.any():
@@ -44,12 +42,12 @@ def cooccurrence(
         value = np.full(same.sum(), decay ** (gap - 1), dtype=np.float32)
         if worths is not None:
             value *= worths[gap:][same]
-        total = total + sparse.coo_array((value, pair), shape=total.shape).tocsr()
+        total = total + scipy.sparse.coo_array((value, pair), shape=total.shape).tocsr()
     return total
 
 
 def leading_vectors(
-    matrix: sparse.csr_array, size: int, power: float = 0.5, seed: int = 0
+    matrix: "scipy.sparse.csr_array", size: int, power: float = 0.5, seed: int = 0
 ) -> Tensor:
     """Leading eigenvectors of a symmetrised, degree-normalised co-occurrence matrix.
 
@@ -79,9 +77,9 @@ def leading_vectors(
             x = x.reshape(-1) * scale
             return scale * (matrix @ x + transposed @ x)
 
-        operator = sparse_linalg.LinearOperator(matrix.shape, matvec=times, dtype=np.float32)
+        operator = scipy.sparse.linalg.LinearOperator(matrix.shape, matvec=times, dtype=np.float32)
         first = np.random.default_rng(seed).standard_normal(num_items).astype(np.float32)
-        value, vector = sparse_linalg.eigsh(
+        value, vector = scipy.sparse.linalg.eigsh(
             operator, k=count, which="LA", v0=first, ncv=2 * count + 1, tol=1e-2
         )
     vector = vector * np.sqrt(np.maximum(value, 0))

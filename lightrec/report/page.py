@@ -29,7 +29,7 @@ from lightrec.run import Run
 
 LISTED = 8
 """So many values of a list are shown."""
-WITHOUT_NEXT = "The same command without `--goal next` goes on to it."
+WITHOUT_NEXT = "The same command without `next` goes on to it."
 ASSUMED = Section(
     "What the assumptions do",
     "A log without impressions says nothing of how far people look ahead, how often they choose "

@@ -100,13 +100,14 @@ def run(
     brief = [word for word in goal if word == NEXT]
     asked = [word for word in goal if word != NEXT]
     own = {"types": types, "goal": asked or None, "weights": weights, "repeats": repeats or None}
-    words = [f"--{name}={_written(x)}" for name, x in own.items() if x is not None]
-    if words:
-        overrides[BEGINNING] = [*words, *overrides.get(BEGINNING, ())]
+    told = {option: _written(value) for option, value in own.items() if value is not None}
     kinds = ["offline"] * offline + ["fast-dev-run"] * fast_dev_run
-    noted = {role: without_password(str(path)) for role, path in sources.items()}
-    options = {**noted, "goal": brief or None, "seed": seed}
-    command = command_of(domain, options, kinds, overrides)
+    options: dict[str, object] = {r: without_password(str(path)) for r, path in sources.items()}
+    options |= {**told, "goal": [*goal] or None, "repeats": None, "seed": seed}
+    command = command_of(domain, options, [*kinds, *["repeats"] * repeats], overrides)
+    if told:
+        words = [f"--{option}={value}" for option, value in told.items()]
+        overrides[BEGINNING] = [*words, *overrides.get(BEGINNING, ())]
     chosen = {stage: list(settings) for stage, settings in overrides.items()}
     name, found = find_recipes(domain, [*kinds, *brief], values_of(chosen.pop(VALUES, [])))
     where = Path(out) if out else Path("runs") / "-".join([name, *kinds])

@@ -2,8 +2,8 @@
 
 from typing import ClassVar, Self
 
+import scipy
 import torch
-from scipy import sparse
 from torch import Tensor
 from torch.nn import functional
 
@@ -62,7 +62,7 @@ class ALS(ItemModel):
                 num_threads=torch.get_num_threads(),
                 random_state=self.seed,
             )
-            model.fit(sparse.csr_matrix(events), show_progress=False)
+            model.fit(scipy.sparse.csr_matrix(events), show_progress=False)
         factors = torch.from_numpy(model.item_factors)
         self.register_buffer("items", functional.pad(factors, (0, 0, 1, 0)))
         return self

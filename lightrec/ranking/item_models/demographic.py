@@ -8,8 +8,8 @@ from itertools import product
 from typing import ClassVar, Final, Self
 
 import numpy as np
+import scipy
 import torch
-from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -128,7 +128,7 @@ class Demographic(ItemModel):
         return best
 
 
-def _events(evidence: Evidence, first: int) -> sparse.csr_array:
+def _events(evidence: Evidence, first: int) -> "scipy.sparse.csr_array":
     """(U, N): how often users had items, in so many of their first events, or in all where 0."""
     log = evidence.log
     items, users = np.asarray(log.items) - 1, log.users_of(np.arange(len(log.items)))
@@ -136,11 +136,11 @@ def _events(evidence: Evidence, first: int) -> sparse.csr_array:
         early = np.arange(len(items)) - log.offsets[users] < first
         items, users = items[early], users[early]
     entries = np.ones(len(items), np.float32), (users, items)
-    return sparse.csr_array(entries, shape=(len(log.offsets) - 1, evidence.num_items))
+    return scipy.sparse.csr_array(entries, shape=(len(log.offsets) - 1, evidence.num_items))
 
 
 def _regression(
-    events: sparse.csr_array, features: Tensor
+    events: "scipy.sparse.csr_array", features: Tensor
 ) -> tuple[Tensor, Tensor, Callable[[float], Tensor]]:
     """Give levels (N,), the features' mean (G,), and what solves for weights (G, N), given l2.
 

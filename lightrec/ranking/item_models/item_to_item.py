@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from typing import ClassVar, Final, Self
 
 import numpy as np
-import scipy.linalg
+import scipy
 import torch
-from scipy import sparse
 from torch import Tensor
 from torch.nn import functional
 
@@ -91,10 +90,10 @@ class ItemToItem(ItemModel):
         return total
 
 
-def users_by_items(log: Sequences, num_items: int) -> sparse.csr_array:
+def users_by_items(log: Sequences, num_items: int) -> "scipy.sparse.csr_array":
     """(U, N) float32: 1 where a user had an item; column i - 1 is item i."""
     entries = np.ones(len(log.items), np.float32), np.asarray(log.items) - 1, log.offsets
-    matrix = sparse.csr_array(entries, shape=(len(log.offsets) - 1, num_items), copy=True)
+    matrix = scipy.sparse.csr_array(entries, shape=(len(log.offsets) - 1, num_items), copy=True)
     matrix.sum_duplicates()
     matrix.data[:] = 1
     return matrix
@@ -121,7 +120,7 @@ class ItemKNN(ItemToItem):
         """Count shared users."""
         shrinkage = 10.0 if self.shrinkage is None else self.shrinkage
         events = users_by_items(evidence.log, evidence.num_items)
-        shared = sparse.csr_array(events.T @ events)
+        shared = scipy.sparse.csr_array(events.T @ events)
         norms = np.sqrt(shared.diagonal())
         rows = np.repeat(np.arange(shared.shape[0]), np.diff(shared.indptr))
         shared.data /= norms[rows] * norms[shared.indices] + shrinkage
@@ -179,7 +178,7 @@ def unit_vectors(vectors: Tensor) -> Tensor:
     return functional.normalize((vectors - vectors.sum(0) / count) * known, dim=1)
 
 
-def keep_sparse(model: ItemToItem, matrix: sparse.csr_array, size: int) -> None:
+def keep_sparse(model: ItemToItem, matrix: "scipy.sparse.csr_array", size: int) -> None:
     """Keep a sparse (N, N) matrix whole where the catalog is small, else each row's heaviest.
 
     :param size: how many entries a row of a large matrix keeps.
@@ -238,9 +237,9 @@ class DirectionalCooccurrence(ItemToItem):
         given = log.items, log.offsets, evidence.num_items, decay, self.reach, evidence.worths
         counts = cooccurrence(*given)
         popularity = np.maximum(evidence.counts()[1:].numpy(), 1)
-        earlier = sparse.diags_array(popularity**-self.power)
-        later = sparse.diags_array(popularity**-after)
-        keep_sparse(self, sparse.csr_array(earlier @ counts @ later), self.size)
+        earlier = scipy.sparse.diags_array(popularity**-self.power)
+        later = scipy.sparse.diags_array(popularity**-after)
+        keep_sparse(self, scipy.sparse.csr_array(earlier @ counts @ later), self.size)
         return self
 
 
@@ -309,7 +308,9 @@ class NextItemRidge(ItemToItem):
         self.keep_matrix(torch.from_numpy(matrix))
         return self
 
-    def _histories(self, evidence: Evidence) -> tuple[sparse.csr_array, sparse.csr_array]:
+    def _histories(
+        self, evidence: Evidence
+    ) -> tuple["scipy.sparse.csr_array", "scipy.sparse.csr_array"]:
         """Give the decayed history up to each event that another follows, and the item of that one.
 
         :returns: (P, N) float32 each; an item g events ago counts ``decay ** g``. Both are times
@@ -324,10 +325,11 @@ class NextItemRidge(ItemToItem):
         columns = [items[row - gap] for gap, row in zip(gaps, rows, strict=True)]
         weights = np.repeat([decay**gap for gap in gaps], [len(row) for row in rows])
         entries = weights.astype(np.float32), (np.concatenate(rows), np.concatenate(columns))
-        histories = sparse.csr_array(entries, shape=(len(items), evidence.num_items))
+        histories = scipy.sparse.csr_array(entries, shape=(len(items), evidence.num_items))
         after = np.flatnonzero(place > 0)
         roots = np.sqrt(evidence.worths[after])
         # One entry a row.
         each = roots, items[after], np.arange(len(after) + 1)
-        following = sparse.csr_array(each, shape=(len(after), evidence.num_items))
-        return sparse.csr_array(sparse.diags_array(roots) @ histories[after - 1]), following
+        following = scipy.sparse.csr_array(each, shape=(len(after), evidence.num_items))
+        weighed = scipy.sparse.diags_array(roots) @ histories[after - 1]
+        return scipy.sparse.csr_array(weighed), following

@@ -3,8 +3,7 @@
 from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
-import scipy.optimize
-import scipy.special
+import scipy
 import torch
 from numpy.typing import NDArray
 from torch import Tensor

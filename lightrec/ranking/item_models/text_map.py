@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Final, Self
 
 import numpy as np
+import scipy
 import torch
-from scipy import sparse
 from torch import Tensor
 
 from lightrec.data.store import EventStore
@@ -119,7 +119,7 @@ class TextMap:
         return found
 
 
-def word_weights(texts: Sequence[str], fitted: np.ndarray) -> sparse.csr_array:
+def word_weights(texts: Sequence[str], fitted: np.ndarray) -> "scipy.sparse.csr_array":
     """Weigh the words of texts: tf-idf with a word once per text, rows of length 1.
 
     :param texts: N texts, of the items 1 … N.
@@ -135,7 +135,7 @@ def word_weights(texts: Sequence[str], fitted: np.ndarray) -> sparse.csr_array:
     columns = np.array([place for own in kept for place in own], dtype=np.int64)
     rows = np.repeat(np.arange(len(words)), [len(own) for own in kept])
     shape = len(words), len(column)
-    weights = sparse.csr_array((rarity[columns], (rows, columns)), shape=shape)
+    weights = scipy.sparse.csr_array((rarity[columns], (rows, columns)), shape=shape)
     lengths = np.sqrt((weights**2).sum(axis=1))
     # A word of all texts weighs nothing, and may be the only one of a text.
     weights.data /= np.where(lengths > 0, lengths, 1)[rows]
