@@ -4,6 +4,7 @@ Evaluators bring their own sections; here they are laid out, next to what the st
 """
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +24,7 @@ from lightrec.evaluation import session_tables
 from lightrec.evaluation.base import Curve, Findings, Metrics, Section, Table
 from lightrec.evaluation.evidence import BY, REASON, favoured
 from lightrec.report import charts
-from lightrec.report.summary import LONG_RUN, recommending, summary
+from lightrec.report.summary import LONG_RUN, WIDTH, from_before, recommending, summary
 from lightrec.report.users import learned_reward, user_models_section
 from lightrec.run import Run
 
@@ -60,6 +61,8 @@ def write(
     write_metrics(folder, {**metrics, BY: chosen.by, REASON: chosen.reason})
     meta = run.data.meta
     text = data_lines(meta) + "\n" + summary(metrics, [each.summary for each in found])
+    if older := from_before(run):
+        text += "\n" + textwrap.fill(older, WIDTH) + "\n"
     (folder / "summary.txt").write_text(text, encoding="utf-8")
     headline = [chart for each in found for chart in each.headline]
     if headline:
@@ -68,8 +71,10 @@ def write(
     shown: list[Section | None] = [section for each in found for section in each.sections]
     if "users_a" in stages:
         shown += [user_models_section(metrics), learned_reward(run, metrics), ASSUMED]
+    elif older:
+        shown.append(Section("From earlier versions", older))
     else:
-        shown.append(Section("The long run", f"{LONG_RUN} {WITHOUT_NEXT}"))
+        shown.append(Section("The long run", f"{LONG_RUN} {'' if run.about else WITHOUT_NEXT}"))
     shown.append(curves(run))
     path = run.folder("ranker") / ENCODER
     about = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

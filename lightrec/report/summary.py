@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from lightrec.evaluation import held_out, predictions, session_tables
 from lightrec.evaluation.base import Metrics
 from lightrec.evaluation.evidence import Favoured, favoured
+from lightrec.run import Run
 
 WIDTH = 100
 """Characters of a line in a terminal."""
@@ -17,6 +18,25 @@ LONG_RUN = (
     "sessions, and a report on whether it does."
 )
 """What a run with the goal `next` lacks."""
+
+
+_STAGES = {"users_a": "user model A", "users_b": "user model B", "assumptions": "the assumptions"}
+
+
+def from_before(run: Run) -> str:
+    """Say from which versions the stages are that an update left as they were; empty for none."""
+    by_version: dict[int, list[str]] = {}
+    for stage, noted in run.about.get("elsewhere", {}).items():
+        by_version.setdefault(noted["version"], []).append(_STAGES.get(stage, f"the {stage}"))
+    parts = [
+        f"of version {number}: {', '.join(names)}" for number, names in sorted(by_version.items())
+    ]
+    if not parts:
+        return ""
+    return (
+        "An update makes data, ranker and their evaluation. All else is as it was before, and so "
+        f"are the figures of simulated sessions in that version's report; {'; '.join(parts)}."
+    )
 
 
 def recommending(chosen: Favoured) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lightrec.data.append import NothingNew
-from lightrec.data.files import check_input
+from lightrec.data.files import check_input, is_url, without_password
 from lightrec.errors import RecipeError, RunError
 from lightrec.run import VERSION, VERSIONS, Run
 from lightrec.stages import redo, versions
@@ -73,18 +73,23 @@ def update(
     given = {f"log-{n}": path for n, path in enumerate(files_of(log or ()), start=1)}
     given |= {role: path for role, path in (("items", items), ("users", users)) if path is not None}
     for path in given.values():
-        check_input(path)
+        if not is_url(path):
+            check_input(path)
     run = run.absolute()
+    shown = {role: without_password(str(path)) for role, path in given.items()}
+    words = [w for role, name in shown.items() for w in (f"--{role.partition('-')[0]}", name)]
     with alone(run):
         redo.complete(run)
+        given = {role: in_file(path, run / NEXT, role) for role, path in given.items()}
         present = Run(run)
         check(present)
         known = present.about.get("sources", {})
         given = {role: in_file(path, run / ".work", role) for role, path in given.items()}
-        marks = {hash_file(path): str(path) for path in given.values()}
+        marks = {hash_file(path): shown[role] for role, path in given.items()}
         sources = {r: p for r, p in given.items() if hash_file(p) not in known}
         number = versions.numbers(run)[-1] + 1
         about = noted(present, number, known | marks, overrides or {})
+        about["command"] = shlex.join(["lightrec", "update", str(run), *words])
         try:
             if not sources:
                 raise NothingNew("There is nothing new.")
@@ -209,8 +214,7 @@ def plan(
 ) -> list[Stage]:
     """List the stages of an update: the data with what is appended, the ranker, its evaluation."""
     stages: dict[str, Stage] = {}
-    words = [w for role, path in sources.items() for w in (f"--{role.partition('-')[0]}", path)]
-    command = shlex.join(["lightrec", "update", str(present.base), *map(str, words)])
+    command = about["command"]
     more: dict[str, Sequence[str]] = {
         "data": [],
         "ranker": [

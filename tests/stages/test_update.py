@@ -54,7 +54,8 @@ def test_the_new_version_ranks_as_well_and_its_report_is_at_the_top(updated, tin
     assert top == Run(run).metrics()
     assert top["test/events"] == 61
     assert top["test/ndcg@10"] > Run(tiny_run).metrics()["test/ndcg@10"] - 0.1
-    assert "run, version 2" in (run / "report.html").read_text()
+    assert "run, version 2" in (page := (run / "report.html").read_text())
+    assert "of version 1: the policy, user model A, user model B." in page
 
 
 def test_what_is_known_is_nothing_new(updated, tmp_path, capsys):
