@@ -56,17 +56,18 @@ def kill(pristine: Path, run: Path, log: Path, kills: int, seed: int) -> dict[st
     :param run: where its copies lie, one after the other.
     :raises RuntimeError: where an answer is neither the old version's nor the new one's.
     """
-    chance, found = random.Random(seed), {"old": 0, "new": 0, "ended": 0, "equal": 0}
+    chance, found = random.Random(seed), {"old": 0, "new": 0, "equal": 0}
     renew(pristine, run)
     old, begin = answer(run), time.monotonic()
     update(run, log)
     usual, new = time.monotonic() - begin, answer(run)
     if same(old, new):
         raise RuntimeError("The update changes nothing, so that nothing can be told from it.")
-    for number in range(kills):
+    while (number := found["old"] + found["new"]) < kills:
         renew(pristine, run)
         moment = chance.uniform(0, usual)
-        found["ended"] += update(run, log, moment)
+        if update(run, log, moment):
+            continue  # it was quicker than usual: another moment
         then = answer(run)
         who = [name for name, one in (("old", old), ("new", new)) if same(then, one)]
         print(f"kill {number + 1}, after {moment:.1f} s: {who or 'neither'} answers", flush=True)
