@@ -20,6 +20,18 @@ def test_lightrecs_own_parts_come_through_the_hooks_and_load():
     assert not found.broken
 
 
+def test_only_the_parts_that_settings_name_are_imported(lightrec_plugins):
+    body = """
+        @hookimpl
+        def lightrec_encoders():
+            return {"Lost": "nowhere:Lost", "Gone": "nowhere:Gone"}
+    """
+    found = plugins.discover([lightrec_plugins.add("bad", body)])
+    assert found.load_all("{'text_encoder': 'TextEncoder'} --loss=SoftmaxLoss") == []
+    (told,) = found.load_all("--data.init_args.text_encoder=plugin.Lost")
+    assert "nowhere:Lost" in told
+
+
 def test_a_part_knows_who_provides_it(lightrec_plugins):
     found = plugins.discover([lightrec_plugins.add("good", GOOD)])
     assert found.parts["domains"]["chess"].distribution == "good"

@@ -103,7 +103,8 @@ def prepare(
         "user_kinds": {} if users is None else users.kinds,
     }
     format_ = {"format": FORMAT_VERSION, "restricts": domain.restricts}
-    mark = fingerprint(tables, settings | format_ | kinds_of)
+    told = {} if languages is None else {"languages": languages}
+    mark = fingerprint(tables, settings | format_ | kinds_of | told)
     with suppress(DataError, OSError, ValueError, KeyError):
         if (made := EventStore(out)).meta["fingerprint"] == mark:
             return made
