@@ -38,7 +38,7 @@ class Events:
     times: NDArray[np.int64]
     strengths: NDArray[np.float32]
     unwanted: Mask
-    """Whether the weight of the event's feedback is negative."""
+    """Whether the event is about an item, and the weight of its feedback is negative."""
     candidates: NDArray[np.int32] | None
     feedback: NDArray[np.int32]
     user_words: pl.Series
@@ -102,6 +102,7 @@ def encode(
     user_words, feedback_words = _words(users), _words(feedback)
     item_words = _words(pl.concat([items, offered.explode()]) if has_candidates else items)
     times = events[Column.TIME].to_physical().fill_null(NO_TIME).to_numpy()
+    unwanted = [kind for kind, worth in (weights or {}).items() if worth < 0]
     return Events(
         log,
         rows=np.arange(len(log)),
@@ -109,7 +110,8 @@ def encode(
         items=_codes(items, item_words),
         times=times if log.has(Column.TIME) else np.zeros_like(times),
         strengths=_strength(events, weights),
-        unwanted=feedback.is_in([k for k, w in (weights or {}).items() if w < 0]).to_numpy(),
+        # An offer that was declined as a whole is a decision, whatever its feedback is called.
+        unwanted=(feedback.is_in(unwanted) & items.is_not_null()).to_numpy(),
         candidates=_matrix(offered, item_words) if has_candidates else None,
         feedback=_codes(feedback, feedback_words),
         user_words=user_words,
