@@ -40,7 +40,7 @@ def main() -> None:
             run_kills(benchmark, name, chosen.seed, chosen.kills)
         else:
             run_days(benchmark, name, chosen.seed, chosen.every, chosen.until)
-    print(markdown(HEAD, rows(benchmark.cells)))
+    print(table(benchmark.cells))
 
 
 def folder(name: str) -> Path:
@@ -100,6 +100,11 @@ def run_days(benchmark: Benchmark, name: str, seed: int, every: int, until: int 
         judge = [sys.executable, "-m", "benchmarks.daily_judge", "{run}", "{anew}"]
         judge += [f"{{logs}}/upto-{day}.csv", f"{{logs}}/day-{day + 1}.csv", "{out}/metrics.json"]
         benchmark.cell(f"{here}/day-{day}/judge", judge, seed, "metrics.json", **paths)
+
+
+def table(cells: dict[str, dict]) -> str:
+    """Set the judged days as Markdown."""
+    return markdown(HEAD, rows(cells))
 
 
 def rows(cells: dict[str, dict]) -> list[list[str]]:
