@@ -42,7 +42,7 @@ nitpick_ignore_regex = [
     ),
     (
         r"py:.*",
-        r"(abc|argparse|array|collections|contextlib|datetime|importlib|pathlib|types|unittest)(\..*)?",
+        r"(abc|argparse|array|collections|contextlib|datetime|importlib|mmap|pathlib|types|unittest)(\..*)?",
     ),
     # Types that stand for themselves, and classes that are for their module alone, have no entry.
     (r"py:class", r"Json"),

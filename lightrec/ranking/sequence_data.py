@@ -106,7 +106,7 @@ class WindowSampler(Sampler[Draw]):
 
     What a batch's transforms draw from travels with it, so that it is the same in any number of
     worker processes. Of each batch a process gets its own share, see
-    :class:`~lightrec.data.stage_data.Share`.
+    :class:`~lightrec.data.share.Share`.
 
     :param dataset: the windows.
     :param batch_size: windows in a batch.
@@ -147,7 +147,7 @@ class SequenceData(LogData):
     Only training events are targets in training; events without a role of their own (context) may
     stand in histories; events at which a user chose nothing are left out. A held-out event's
     history is all that its user did before, other held-out events included. Batches are those of
-    :class:`TrainWindows` and :class:`EvaluationEvents`.
+    :class:`TrainWindows` and :class:`~lightrec.ranking.evaluation_events.EvaluationEvents`.
 
     :param data: folder of the prepared log.
     :param text_encoder: makes the items' vectors from their texts; null does without.

@@ -165,7 +165,9 @@ def _listed(value: object) -> str:
 
 
 def language_advice(store: EventStore, ranker: Mapping[str, Any]) -> str:
-    """Say whether the ranker's text encoder reads the items' titles; see :func:`advice`.
+    """Say whether the ranker's text encoder reads the items' titles.
+
+    See :func:`~lightrec.encoders.card.advice`.
 
     :param ranker: the stage's ``recipe`` and ``overrides``.
     """
