@@ -1,10 +1,11 @@
 """Commands from functions: the signature gives the options, the docstring the help.
 
 A parameter without a default is an argument, one with a default an option: a ``bool`` is a flag, a
-list takes several words, a ``Literal`` names its choices, a single letter has one dash. ``*words``
-takes what no option of the function's own is. The docstring's first line is the description, what
-follows it up to ``:param`` the end of the help, and ``:param name:`` the help of an option; an
-option that several commands share has its help in its type, ``Annotated[int, "sessions"]``.
+list takes several words, a mapping is one word such as ``{user: customer}``, a ``Literal`` names
+its choices, a single letter has one dash. ``*words`` takes what no option of the function's own is.
+The docstring's first line is the description, what follows it up to ``:param`` the end of the help,
+and ``:param name:`` the help of an option; an option that several commands share has its help in
+its type, ``Annotated[int, "sessions"]``.
 
 An ``Annotated`` type may name further flags after its help. A function that takes ``help`` shows
 its help by itself. What a function hands on as ``**options`` has its types and its help from the
@@ -16,11 +17,16 @@ import ast
 import inspect
 import re
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import yaml
+
+from lightrec.errors import RecipeError
 
 Function = Callable[..., int | None]
 
@@ -43,17 +49,17 @@ def summary(path: str) -> str:
 def with_options_of(other: Callable[..., object], but: str = "") -> Callable[[Function], Function]:
     """Give a command the keyword arguments of a function, with their help, for its ``**options``.
 
-    :param but: one that is left out.
+    :param but: names of those that are left out.
     """
 
     def mark(command: Function) -> Function:
         own, more = inspect.signature(command), inspect.signature(other).parameters.values()
-        kept = [p for p in more if p.kind is p.KEYWORD_ONLY and p.name != but]
+        kept = [p for p in more if p.kind is p.KEYWORD_ONLY and p.name not in but.split()]
         kept += [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
         kept.sort(key=lambda parameter: parameter.kind)
         command.__signature__ = own.replace(parameters=kept)  # type: ignore[attr-defined]
         text, fields = (inspect.getdoc(function) or "" for function in (command, other))
-        command.__doc__ = f"{text}\n\n{fields[fields.index(':param') :]}"
+        command.__doc__ = text + "".join(fields.partition("\n\n:param")[1:])
         return command
 
     return mark
@@ -125,8 +131,26 @@ def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, text: st
         elif "nargs" in settings and default is None:
             # An option given twice has the words of both.
             settings |= {"nargs": "*", "action": "extend"}
-    dashes = "-" if len(parameter.name) == 1 else "--"
-    parser.add_argument(*flags, f"{dashes}{parameter.name.replace('_', '-')}", **settings)
+    option = f"{'-' if len(parameter.name) == 1 else '--'}{parameter.name.replace('_', '-')}"
+    if settings.get("type") is mapping:
+        settings["type"] = partial(mapping, option=option, example=text[text.find("{") :])
+    parser.add_argument(*flags, option, **settings)
+
+
+def mapping(text: str, option: str, example: str) -> dict[str, str]:
+    """Read an option such as ``{user: customer, item: sku}``.
+
+    :raises RecipeError: where it is no such mapping.
+    """
+    found = None
+    with suppress(yaml.YAMLError):
+        # Without types: a column may be called `yes`.
+        found = yaml.load(text, yaml.BaseLoader)
+    if not isinstance(found, dict):
+        raise RecipeError(
+            f"{option} must be a mapping such as '{example.rstrip('.')}', not {text!r}."
+        )
+    return found
 
 
 def _kind(annotation: Any) -> dict[str, Any]:
@@ -138,6 +162,8 @@ def _kind(annotation: Any) -> dict[str, Any]:
         return {"action": "store_true"}
     if origin is Literal:
         return {"choices": get_args(annotation)}
+    if origin is Mapping:
+        return {"type": mapping}
     if isinstance(origin, type) and issubclass(origin, Iterable):
         return {"nargs": "+", **_kind(get_args(annotation)[0])}
     return {"type": annotation}

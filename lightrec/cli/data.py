@@ -6,70 +6,18 @@ from dataclasses import asdict
 from json import dumps
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any, cast
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from lightrec import plugins
 from lightrec.cli.command import with_options_of
+from lightrec.data.readers.base import read_tables
 from lightrec.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
     from lightrec.data.findings import Findings
-    from lightrec.data.readers.base import Tables
-
-_EXAMPLES = {
-    "--columns": "{user: customer, item: sku}",
-    "--item-columns": "{item: id, brand: maker}",
-    "--user-columns": "{user: id, born: birthday}",
-    "--types": "{genres: list, zip: category}",
-}
 
 
-def read(
-    log: Path,
-    *,
-    items: Path | None = None,
-    users: Path | None = None,
-    columns: str | None = None,
-    item_columns: str | None = None,
-    user_columns: str | None = None,
-    times: str = "auto",
-    drop_unreadable_times: bool = False,
-    reader: str | None = None,
-    types: str | None = None,
-) -> "Tables":
-    """Read a log as the line says.
-
-    :param log: the log: a file or a folder.
-    :param items: the item table.
-    :param users: the user table.
-    :param columns: the log's columns, by name or position: {user: customer, item: 3}.
-    :param item_columns: the item table's: {item: id, title: 2, brand: maker}.
-    :param user_columns: the user table's.
-    :param times: how times are written: auto, a unit such as milliseconds, iso, day-first,
-        month-first, or a pattern with the codes of strptime.
-    :param drop_unreadable_times: drop events whose time cannot be read.
-    :param reader: by default the one that recognises the log.
-    :param types: kinds of attributes in place of those recognised: {genres: list, zip: category}.
-    """
-    from lightrec.data.readers.base import read_tables
-
-    return read_tables(
-        log,
-        items,
-        users,
-        columns=mapping(columns, "--columns"),
-        item_columns=mapping(item_columns, "--item-columns"),
-        user_columns=mapping(user_columns, "--user-columns"),
-        times=times,
-        drop_unreadable_times=drop_unreadable_times,
-        reader=reader,
-        types=cast(Any, mapping(types, "--types")),
-    )
-
-
-@with_options_of(read)
+@with_options_of(read_tables)
 def check(
     log: Path,
     *,
@@ -102,7 +50,7 @@ def check(
 
     kind = plugins.installed().get("domains", domain).load()
     try:
-        tables = read(log, **reading)
+        tables = read_tables(log, **reading)
     except DataError as error:
         if not json:
             raise
@@ -125,7 +73,7 @@ def check(
     return 0
 
 
-@with_options_of(read)
+@with_options_of(read_tables)
 def convert(log: Path, to: Path, **reading: Any) -> None:
     """Write a log as canonical Parquet, with the reader that recognises it.
 
@@ -140,7 +88,7 @@ def convert(log: Path, to: Path, **reading: Any) -> None:
     from lightrec.data.readers.canonical import check_folder, write_folder
 
     check_folder(to)
-    tables = read(log, **reading)
+    tables = read_tables(log, **reading)
     write_folder(tables, to)
     print(f"{to}: {len(tables.log):,} events")
 
@@ -167,22 +115,6 @@ def fetch(name: str, *, to: Path | None = None) -> None:
         except OSError as error:
             raise DataError(f"The sample cannot be copied there ({error}).", to) from None
     print(to or folder)
-
-
-def mapping(text: str | None, option: str) -> dict[str, str]:
-    """Read an option such as ``{user: customer, item: sku}``.
-
-    :raises RecipeError: where it is no such mapping.
-    """
-    try:
-        columns = {} if text is None else yaml.safe_load(text)
-    except yaml.YAMLError:
-        columns = None
-    if not isinstance(columns, dict):
-        raise RecipeError(
-            f"{option} must be a mapping such as '{_EXAMPLES[option]}', not {text!r}."
-        )
-    return {str(column): str(name) for column, name in columns.items()}
 
 
 def render(path: Path, findings: "Findings") -> str:

@@ -4,15 +4,15 @@ import inspect
 import json
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
 
 from lightrec import plugins
-from lightrec.cli.command import documented, parser_of
+from lightrec.cli.command import Function, documented, parser_of, with_options_of
 from lightrec.errors import RecipeError, RunError
 from lightrec.stages import recipes
 from lightrec.stages.recipes import Recipe
@@ -55,32 +55,16 @@ def fit(
         print(f"{stage.name}: {stage.out}")
 
 
-def validate(
-    *settings: str,
-    config: Config = None,
-    out: Out = None,
-    help: Help = False,
-    help_trainer: HelpTrainer = False,
-) -> None:
+@with_options_of(fit)
+def validate(*settings: str, **options: Any) -> None:
     """Validate one trained stage; takes what `lightrec fit` takes."""
-    if help or help_trainer:
-        show_help(validate, "validate", config, help_trainer)
-    else:
-        _assess("validate", _stage("validate", settings, config, out))
+    _assess(validate, "validate", settings, **options)
 
 
-def assess_test(
-    *settings: str,
-    config: Config = None,
-    out: Out = None,
-    help: Help = False,
-    help_trainer: HelpTrainer = False,
-) -> None:
+@with_options_of(fit)
+def assess_test(*settings: str, **options: Any) -> None:
     """Test one trained stage; takes what `lightrec fit` takes."""
-    if help or help_trainer:
-        show_help(assess_test, "test", config, help_trainer)
-    else:
-        _assess("test", _stage("test", settings, config, out))
+    _assess(assess_test, "test", settings, **options)
 
 
 def stage_of(
@@ -115,9 +99,7 @@ def stage_of(
     return stage
 
 
-def show_help(
-    command: Callable[..., None], name: str, config: str | None, trainer: bool = False
-) -> None:
+def show_help(command: Function, name: str, config: str | None, trainer: bool = False) -> None:
     """Print a command's help: its own, that of a recipe's settings, or that of the Trainer."""
     if trainer:
         from lightrec.stages import train
@@ -172,8 +154,19 @@ def _stage(
     return stage_of(command, settings, config, out)
 
 
-def _assess(command: str, stage: Stage | None) -> None:
-    if stage is not None:
+def _assess(
+    function: Function,
+    command: str,
+    settings: Sequence[str],
+    *,
+    config: str | None,
+    out: Path | None,
+    help: bool,
+    help_trainer: bool,
+) -> None:
+    if help or help_trainer:
+        show_help(function, command, config, help_trainer)
+    elif (stage := _stage(command, settings, config, out)) is not None:
         from lightrec.stages import train
 
         checkpoint = stage.out / train.CHECKPOINT

@@ -1,28 +1,25 @@
 """`lightrec run`."""
 
+import json
 import shlex
 import textwrap
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from lightrec.cli.command import with_options_of
+from lightrec.data.readers.base import read_tables
 from lightrec.errors import RecipeError
 from lightrec.run import Run
 from lightrec.stages import recipes
 from lightrec.stages import run as stages
 
+READING = ("columns", "item_columns", "user_columns", "times", "drop_unreadable_times")
+"""Options that are settings of the stage that reads the log."""
+
 
 @with_options_of(stages.run, but="overrides")
-def run(
-    domain: str,
-    *settings: str,
-    columns: str | None = None,
-    item_columns: str | None = None,
-    user_columns: str | None = None,
-    times: str | None = None,
-    drop_unreadable_times: bool = False,
-    **options: Any,
-) -> None:
+@with_options_of(read_tables, but="items users reader types")
+def run(domain: str, *settings: str, **options: Any) -> None:
     """Do all stages in order, skipping those whose inputs have not changed.
 
     examples:
@@ -38,23 +35,14 @@ def run(
 
     Any setting of any stage's recipe can be given as --STAGE.SETTING VALUE, and values that several
     recipes share as --values.NAME VALUE; `lightrec recipes show video` shows stages and settings.
-
-    :param columns: the log's columns, by name or position: {user: customer, item: 3}.
-    :param item_columns: the item table's: {item: id, title: 2, brand: maker}.
-    :param user_columns: the user table's.
-    :param times: how times are written: see `lightrec data check --help`.
-    :param drop_unreadable_times: drop events whose time cannot be read.
     """
     brief = stages.NEXT in options["goal"]
     _, found = stages.find_recipes(domain, [stages.NEXT] if brief else [])
-    reading = {
-        "columns": columns,
-        "item_columns": item_columns,
-        "user_columns": user_columns,
-        "times": times,
-        "drop_unreadable_times": "true" if drop_unreadable_times else None,
-    }
-    given = [f"--data.{name}={value}" for name, value in reading.items() if value is not None]
+    reading = {name: value for name in READING if (value := options.pop(name))}
+    given = [
+        f"--data.{name}={v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)}"
+        for name, v in reading.items()
+    ]
     names = [*recipes.in_order(found.recipes), stages.VALUES]
     overrides = stage_overrides([*given, *settings], names)
     where = stages.run(domain, **options, overrides=overrides)

@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from lightrec.data.schema import LOG_SCHEMA, Place, Problems
-from lightrec.data.times import TimeFormat, outside_calendar, parse_times
+from lightrec.data.times import TimeFormat, nulls, outside_calendar, parse_times, stripped
 from lightrec.keys import Column
 
 # Values are held as float32 later, with room for a weight.
@@ -70,7 +70,7 @@ def to_words(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
     if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
         return _refused(column, pl.String(), "text", problems)
     inside = _is_in_calendar(column, place, problems)
-    return column.cast(pl.String) if inside else _nulls(column, pl.String())
+    return column.cast(pl.String) if inside else nulls(column, pl.String())
 
 
 def check_attribute(column: pl.Series, place: Place, problems: Problems) -> None:
@@ -85,17 +85,13 @@ def check_attribute(column: pl.Series, place: Place, problems: Problems) -> None
         _is_in_calendar(column, place, problems)
 
 
-def _nulls(column: pl.Series, dtype: pl.DataType) -> pl.Series:
-    return pl.Series(column.name, [None], dtype).new_from_index(0, len(column))
-
-
 def _refused(column: pl.Series, dtype: pl.DataType, expected: str, problems: Problems) -> pl.Series:
     """Report the type of a column, and give nulls in its place."""
     problems.add(
         f"Column '{column.name}' has type {column.dtype}; expected {expected}. Convert the column "
         "or leave it out."
     )
-    return _nulls(column, dtype)
+    return nulls(column, dtype)
 
 
 def to_numbers(
@@ -116,16 +112,16 @@ def to_numbers(
     low, high, expected = limits
     if not (column.dtype.is_numeric() or column.dtype in (pl.String, pl.Boolean, pl.Null)):
         return _refused(column, dtype, "numbers", problems)
-    text = _stripped(column)
+    text = stripped(column)
     if column.dtype == pl.String and (read := plain_decimals(text)) is not None:
         text = read
         if text.null_count() > column.null_count():
-            one = next(value for value in _stripped(column) if value and "," in value)
+            one = next(value for value in stripped(column) if value and "," in value)
             problems.add(
                 f"Column '{place.name(column)}': {one!r} may be {one.replace(',', '')} or "
                 f"{one.replace(',', '.')}; write it without the comma."
             )
-            return _nulls(column, dtype)
+            return nulls(column, dtype)
     cast = _whole(text, dtype) if dtype.is_integer() else text.cast(dtype, strict=False)
     # NaN is above every number, and so outside.
     bad = ~cast.is_between(low, high).fill_null(False) & (column.is_not_null() | required)
@@ -146,14 +142,10 @@ def plain_decimals(text: pl.Series) -> pl.Series | None:
     commas = given.str.contains(r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$").all()
     points = given.str.contains(r"^[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?$").all()
     if commas and points:
-        return _nulls(text, pl.String())
+        return nulls(text, pl.String())
     if commas:
         return text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
     return text.str.replace_all(",", "", literal=True) if points else None
-
-
-def _stripped(column: pl.Series) -> pl.Series:
-    return column.str.strip_chars() if column.dtype == pl.String else column
 
 
 def _whole(source: pl.Series, dtype: pl.DataType) -> pl.Series:
@@ -171,7 +163,7 @@ def _id_lists(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
     dtype = LOG_SCHEMA[Column.CANDIDATES]
     lists = column.arr.to_list() if isinstance(column.dtype, pl.Array) else column
     if lists.dtype == pl.Null:
-        return _nulls(column, dtype)
+        return nulls(column, dtype)
     if not isinstance(lists.dtype, pl.List):
         return _refused(column, dtype, "lists of ids", problems)
     if lists.dtype != dtype:
@@ -181,7 +173,7 @@ def _id_lists(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
         # Nulls and empty texts are reported below, with their list.
         ids = to_ids(flat, place.within(rows["row"]), problems)
         if ids.null_count() == len(ids) > flat.null_count():
-            return _nulls(column, dtype)
+            return nulls(column, dtype)
         whole = lists.cast(pl.List(pl.Int64), strict=False) if flat.dtype.is_float() else lists
         lists = whole.cast(dtype)
     inner = pl.element()

@@ -93,7 +93,7 @@ def parse_times(
             f"Times cannot be {times.form!r}: say {', '.join(WORDS)}, or a pattern such as "
             "'%d.%m.%Y %H:%M'."
         )
-        return _nulls(column)
+        return nulls(column)
     expected = "a point in time"
     if dtype in (pl.Date, pl.Datetime):
         parsed = column.cast(MILLISECONDS)
@@ -101,7 +101,7 @@ def parse_times(
         parsed, expected = _parse(column, times.form, name, problems)
     else:
         problems.add(f"Column '{name}' has type {dtype}, which is no time.")
-        return _nulls(column)
+        return nulls(column)
     parsed = parsed.set(outside_calendar(parsed), None)
     bad = parsed.is_null() & column.is_not_null()
     if bad.any() and (not times.drop or bad.sum() > parsed.count()):
@@ -134,31 +134,33 @@ def outside_calendar(column: pl.Series) -> pl.Series:
     return column.is_not_null() & ~inside.fill_null(False)
 
 
-def _nulls(column: pl.Series) -> pl.Series:
-    return pl.Series(column.name, [None], MILLISECONDS).new_from_index(0, len(column))
+def nulls(column: pl.Series, dtype: pl.DataType = MILLISECONDS) -> pl.Series:
+    """Give as many nulls as a column has rows."""
+    return pl.Series(column.name, [None], dtype).new_from_index(0, len(column))
 
 
 def _parse(column: pl.Series, form: str, name: str, problems: Problems) -> tuple[pl.Series, str]:
     """Read numbers or text; gives the times, and the words for what was expected."""
-    words = _stripped(column.drop_nulls().head(1000).cast(pl.String))
+    words = stripped(column.drop_nulls().head(1000).cast(pl.String))
     numbers = words.cast(pl.Float64, strict=False)
     compact = len(words) and words.str.contains(_DIGITS).all()
     mostly = column.dtype != pl.String or len(words) - numbers.null_count() > len(words) / 2
     if form in _UNITS or (form == "auto" and mostly and not compact):
-        return _from_numbers(_stripped(column), form)
+        return _from_numbers(stripped(column), form)
     if column.dtype != pl.String:
         column = column.cast(pl.Int64, strict=False).cast(pl.String)
-    text = _stripped(column)
+    text = stripped(column)
     if "%" not in form:
         return _from_text(text, form, name, problems)
     try:
         return _tried(text, form), f"a time written as {form}"
     except pl.exceptions.PolarsError:
         problems.add(f"{form!r} is no pattern of times, such as '%d.%m.%Y %H:%M'.")
-        return _nulls(column), "a time"
+        return nulls(column), "a time"
 
 
-def _stripped(column: pl.Series) -> pl.Series:
+def stripped(column: pl.Series) -> pl.Series:
+    """Take the blanks around text."""
     return column.str.strip_chars() if column.dtype == pl.String else column
 
 
@@ -234,7 +236,7 @@ def _from_text(text: pl.Series, order: str, name: str, problems: Problems) -> tu
     if not forms:
         others = "in days, months and years, or in seconds to nanoseconds since 1970"
         known = "such as 2024-05-01T10:30:00Z" if order == "iso" else others
-        return _nulls(text), f"a point in time in ISO 8601, {known}"
+        return nulls(text), f"a point in time in ISO 8601, {known}"
     kind = Counter(form.kind for form in forms).most_common(1)[0][0]
     readings = dict(_READINGS[kind[1:]])
     # Whoever writes 1/2/15 does not begin with the year.
@@ -284,7 +286,7 @@ def _read(
     text: pl.Series, forms: Sequence[_Form], kind: tuple[str, bool, str], codes: Sequence[str]
 ) -> tuple[pl.Series, str]:
     """Read the times of a kind, with any time of day; gives them and the most frequent pattern."""
-    parsed, tried = _nulls(text), list[str]()
+    parsed, tried = nulls(text), list[str]()
     while True:
         patterns = Counter(
             form.date.format(*codes).replace("\0", form.clock)

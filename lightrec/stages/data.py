@@ -16,7 +16,7 @@ from lightrec.data.files import leaving_nothing
 from lightrec.data.findings import glance, recognised
 from lightrec.data.log import NO_EVENTS, InteractionLog
 from lightrec.data.prepare import prepare
-from lightrec.data.readers.base import Tables, find_reader, read_tables
+from lightrec.data.readers.base import Columns, Tables, read_table, read_tables
 from lightrec.data.readers.canonical import CanonicalReader, write_tables
 from lightrec.data.schema import Problems
 from lightrec.data.store import META
@@ -54,17 +54,8 @@ def prepare_log(
         the item and user tables. With the source ``before``, the tables that another such stage
         kept, all others are appended to them.
     :param domain: name of the domain, which puts items into words.
-    :param reader: name of the reader; by default the one that recognises the path.
-    :param columns: the log's column names by their meaning: ``{user: customer, item: sku}``.
-    :param item_columns: those of the item table, where an attribute may be given any name:
-        ``{item: id, brand: maker}``.
-    :param user_columns: those of the user table.
-    :param times: how times are written: auto, a unit of numbers such as milliseconds, iso,
-        day-first, month-first, or a pattern such as ``%d.%m.%Y %H:%M``.
-    :param drop_unreadable_times: whether to drop events whose time cannot be read; otherwise they
-        are refused.
-    :param types: kinds of attributes in place of those recognised, such as ``{zip: category}``;
-        see :mod:`lightrec.data.types`.
+    :param reader: as for :func:`lightrec.data.readers.base.read_tables`, as are the settings up to
+        ``types``.
     :param seed: of the shuffle, of the items kept out and of the synthetic world.
     :param offline: use the domain's synthetic log, or else the world ``far``, in place of a log.
     :param sessions: how many sessions of the world to log.
@@ -77,15 +68,12 @@ def prepare_log(
         with stage.output(seed) as folder:
             read = partial(
                 read_tables,
-                columns=_names(columns),
+                columns=columns,
                 reader=reader,
                 times=times,
                 drop_unreadable_times=drop_unreadable_times,
             )
-            named: dict[str, Any] = {
-                "item_columns": _names(item_columns),
-                "user_columns": _names(user_columns),
-            }
+            named: Any = {"item_columns": item_columns, "user_columns": user_columns}
             before = stage.sources.get("before")
             offline = offline and before is None
             made = chosen.synthetic(Path(scratch), seed) if offline else None
@@ -109,8 +97,8 @@ def prepare_log(
                         f"The domain {domain!r} has no sample of its own: give your log with "
                         "--log, or use --offline for a synthetic world."
                     )
-                given = [stage.sources.get(role) for role in ("items", "users")]
-                tables = read(source, *given, types=types, **named)
+                named |= {role: stage.sources.get(role) for role in ("items", "users")}
+                tables = read(source, types=types, **named)
                 chosen_kinds = {n: settings[n] for n in ("weights", "goal") if settings.get(n)}
                 found = recognised(glance(tables, chosen, **chosen_kinds))
                 print(f"{source}:", *found, "", sep="\n", file=sys.stderr)
@@ -134,8 +122,8 @@ def prepare_log(
 def more(
     sources: Mapping[str, Path],
     read: Callable[[Path], Tables],
-    item_columns: Mapping[str, str] | None = None,
-    user_columns: Mapping[str, str] | None = None,
+    item_columns: Columns | None = None,
+    user_columns: Columns | None = None,
 ) -> tuple[list[InteractionLog], Catalog | None, Users | None]:
     """Read what is appended: logs, each by itself, and tables of items and users.
 
@@ -150,9 +138,9 @@ def more(
     for role, path in sources.items():
         with problems.taking():
             if role == "items":
-                catalog = find_reader(path).read_items(path, *filter(None, [item_columns]))
+                catalog = read_table(path, "item", item_columns)
             elif role == "users":
-                users = find_reader(path).read_users(path, *filter(None, [user_columns]))
+                users = read_table(path, "user", user_columns)
             elif role.startswith("log"):
                 found += _read(path, read)
     problems.check()
@@ -171,7 +159,3 @@ def _read(path: Path, read: Callable[[Path], Tables]) -> list[Tables]:
         if len(error.problems) == 1 and error.problems[0].endswith(NO_EVENTS):
             return []
         raise
-
-
-def _names(columns: dict[str, str | int | None] | None) -> dict[str, str] | None:
-    return None if columns is None else {column: str(name) for column, name in columns.items()}

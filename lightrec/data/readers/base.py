@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
@@ -14,6 +14,9 @@ from lightrec.data.schema import Problems
 from lightrec.data.times import TimeFormat, Times
 from lightrec.data.types import KINDS, Kind
 from lightrec.errors import DataError, no_such
+
+Columns: TypeAlias = Mapping[str, str | int | None]
+"""From what a column means to its name or its position in a file; None says that there is none."""
 
 
 @dataclass(frozen=True)
@@ -82,49 +85,63 @@ class Reader(ABC):
 
 def read_tables(
     log: Path,
+    *,
     items: Path | None = None,
     users: Path | None = None,
-    *,
-    columns: Mapping[str, str] | None = None,
-    item_columns: Mapping[str, str] | None = None,
-    user_columns: Mapping[str, str] | None = None,
+    columns: Columns | None = None,
+    item_columns: Columns | None = None,
+    user_columns: Columns | None = None,
     reader: str | None = None,
-    times: str = "auto",
+    times: str | None = None,
     drop_unreadable_times: bool = False,
     types: Mapping[str, Kind] | None = None,
 ) -> Tables:
     """Read a log with the reader that recognises it, and item and user tables.
 
-    :param items: the item table's path; by default the table that came with the log, if any.
-    :param users: the user table's path; by default as for items.
-    :param columns: the log's column names by their meaning: ``{user: customer, item: sku}``.
-    :param item_columns: those of the item table, ``{item: id, brand: maker}``, where any name of
-        an attribute may be given.
-    :param user_columns: those of the user table.
-    :param reader: name of the log's reader; by default the one that recognises the path.
-    :param times: how times are written, see :mod:`lightrec.data.times`.
-    :param drop_unreadable_times: whether events with a time that cannot be read count as events
-        without one, which are dropped; otherwise they are problems.
-    :param types: kinds of attributes of the items and users, in place of those recognised; see
-        :mod:`lightrec.data.types`.
+    The arguments are options of ``lightrec data check``, ``lightrec data convert`` and ``lightrec
+    run``.
+
+    :param log: the log: a file, a folder or the URL of a database.
+    :param items: the item table (default: the one that comes with the log).
+    :param users: the user table (default: the one that comes with the log).
+    :param columns: the log's columns, by name or position: {user: customer, item: 3}.
+    :param item_columns: the item table's: {item: id, title: 2, brand: maker}.
+    :param user_columns: the user table's: {user: id, born: birthday}.
+    :param reader: by default the one that recognises the log.
+    :param times: how times are written: auto, a unit such as milliseconds, iso, day-first,
+        month-first, or a pattern with the codes of strptime (default: auto).
+    :param drop_unreadable_times: drop events whose time cannot be read, which are problems
+        otherwise.
+    :param types: kinds of attributes in place of those recognised: {genres: list, zip: category}.
     :raises DataError: with the problems of all the files, up to 20.
     """
-    problems = Problems()
-    catalog = known = None
+    problems, catalog, known = Problems(), None, None
     with problems.taking():
-        form = Times(times, drop_unreadable_times)
-        tables = find_reader(log, reader, form).read(log, columns)
+        form = Times(times or "auto", drop_unreadable_times)
+        tables = find_reader(log, reader, form).read(log, _names(columns))
     with problems.taking():
-        given = [item_columns] if item_columns else []
-        catalog = None if items is None else find_reader(items).read_items(items, *given)
-    with problems.taking():
-        given = [user_columns] if user_columns else []
-        known = None if users is None else find_reader(users).read_users(users, *given)
-    for path, table, kind in ((items, catalog, "item"), (users, known, "user")):
-        if path is not None and table is None and not problems:
-            problems.add(f"{path} holds no {kind} table; name the table itself.")
-    problems.check()
+        catalog = items and read_table(items, "item", item_columns)
+    with problems.raising():
+        known = users and read_table(users, "user", user_columns)
     return retyped(Tables(tables.log, catalog or tables.catalog, known or tables.users), types)
+
+
+def read_table(path: Path, kind: str, columns: Columns | None = None) -> Any:
+    """Read an item or a user table with the reader that recognises it.
+
+    :param kind: ``item`` or ``user``.
+    :returns: a Catalog or Users.
+    :raises DataError: if there is no such table.
+    """
+    read = getattr(find_reader(path), f"read_{kind}s")
+    table = read(path, _names(columns)) if columns else read(path)
+    if table is None:
+        raise DataError(f"{path} holds no {kind} table; name the table itself.")
+    return table
+
+
+def _names(columns: Columns | None) -> dict[str, str]:
+    return {column: str(name) for column, name in (columns or {}).items()}
 
 
 def retyped(tables: Tables, types: Mapping[str, Kind] | None) -> Tables:

@@ -49,17 +49,15 @@ class JsonTable(Table):
 
     def _refuse(self, text: bytes, error: Exception) -> None:
         """Name the lines that are no JSON objects."""
-        problems, faults, count = Problems(self.path), list[str](), 0
+        problems, bad = Problems(self.path), list[int]()
         for number, line in enumerate(text.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
             try:
                 good = not line.strip() or isinstance(json.loads(line), dict)
             except ValueError:
                 good = False
-            if not good:
-                count += 1
-                if count <= NAMED:
-                    faults.append(f'Line {number} is no JSON object, such as {{"user": 1}}.')
-        problems.add_places(faults, count)
-        if not count:
+            bad += [] if good else [number]
+        said = [f'Line {n} is no JSON object, such as {{"user": 1}}.' for n in bad[:NAMED]]
+        problems.add_places(said, len(bad))
+        if not bad:
             problems.add(f"The lines have no columns in common ({str(error).splitlines()[0]}).")
         problems.check()
