@@ -10,6 +10,7 @@ from typing import ClassVar, Final, Self
 import numpy as np
 import scipy
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -301,35 +302,42 @@ class NextItemRidge(ItemToItem):
         if not evidence.is_ordered:
             raise NotApplicable("The log has no order, so that there is no next item.")
         _small_enough(evidence)
-        histories, following = self._histories(evidence)
-        gram, cross = (histories.T @ histories).toarray(), (histories.T @ following).toarray()
+        gram, cross = self._products(evidence)
         gram[np.diag_indices_from(gram)] += 300.0 if self.l2 is None else self.l2
         matrix = scipy.linalg.solve(gram, cross, assume_a="pos", overwrite_a=True)
         self.keep_matrix(torch.from_numpy(matrix))
         return self
 
-    def _histories(
-        self, evidence: Evidence
-    ) -> tuple["scipy.sparse.csr_array", "scipy.sparse.csr_array"]:
-        """Give the decayed history up to each event that another follows, and the item of that one.
+    def _products(self, evidence: Evidence) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Sum the products of decayed histories with themselves, and with what followed them.
 
-        :returns: (P, N) float32 each; an item g events ago counts ``decay ** g``. Both are times
-            the root of the following event's worth, so that its square counts by its worth.
+        In a history, the item g events ago counts ``decay ** g``, and a history counts by the worth
+        of the event that follows it. Two events of a user are in all histories from the later one
+        on that reach back to the earlier one: each pair is added once, times what these sum to.
+
+        :returns: (N, N) each: items by items, and items by the next item.
         """
-        log, decay = evidence.log, 0.8 if self.decay is None else self.decay
-        items = np.asarray(log.items) - 1
-        events = np.arange(len(items))
-        place = events - log.offsets[log.users_of(events)]
-        gaps = [gap for gap in range(self.reach) if decay**gap >= SMALLEST]
-        rows = [np.flatnonzero(place >= gap) for gap in gaps]
-        columns = [items[row - gap] for gap, row in zip(gaps, rows, strict=True)]
-        weights = np.repeat([decay**gap for gap in gaps], [len(row) for row in rows])
-        entries = weights.astype(np.float32), (np.concatenate(rows), np.concatenate(columns))
-        histories = scipy.sparse.csr_array(entries, shape=(len(items), evidence.num_items))
-        after = np.flatnonzero(place > 0)
-        roots = np.sqrt(evidence.worths[after])
-        # One entry a row.
-        each = roots, items[after], np.arange(len(after) + 1)
-        following = scipy.sparse.csr_array(each, shape=(len(after), evidence.num_items))
-        weighed = scipy.sparse.diags_array(roots) @ histories[after - 1]
-        return scipy.sparse.csr_array(weighed), following
+        log, decay, size = (
+            evidence.log,
+            0.8 if self.decay is None else self.decay,
+            evidence.num_items,
+        )
+        items, events = np.asarray(log.items, np.int64) - 1, np.arange(len(log.items))
+        left = log.offsets[log.users_of(events) + 1] - events - 1
+        follows = np.append(evidence.worths[1:], np.float32(0))
+        gram, cross = np.zeros((2, size * size), np.float32)
+        both = np.zeros(len(items), np.float32)
+        reach = sum(decay**gap >= SMALLEST for gap in range(self.reach))
+        for gap in reversed(range(reach)):
+            further = reach - 1 - gap
+            later = np.flatnonzero(left > further)
+            both[later] += decay ** (2 * further) * follows[later + further]
+            earlier = np.flatnonzero(left >= gap)
+            pair = items[earlier] * size + items[earlier + gap]
+            # The transpose adds the other half.
+            np.add.at(gram, pair, decay**gap * both[earlier + gap] / (1 if gap else 2))
+            earlier = earlier[left[earlier] > gap]
+            pair = items[earlier] * size + items[earlier + gap + 1]
+            np.add.at(cross, pair, decay**gap * follows[earlier + gap])
+        gram, cross = gram.reshape(size, size), cross.reshape(size, size)
+        return gram + gram.T, cross
