@@ -62,7 +62,7 @@ def check(
     least = found.recipes[BEGINNING].get("k_core") or 0
     kinds = [word for word in goal if word != NEXT]
     findings = look_at(tables, kind(), least, kinds, repeats)
-    texts = [] if tables.catalog is None else wording(tables.catalog.items).to_list()
+    texts = [] if tables.catalog is None else wording(tables.catalog.rows).to_list()
     sentence = advice(findings.languages, texts, found.values.get("text_encoder"))
     if json:
         print(dumps({"problems": [], "more": 0, **asdict(findings), "advice": sentence}, indent=2))

@@ -1,8 +1,7 @@
 """The item and user tables that accompany a log, with their texts and attributes."""
 
-import json
 from collections.abc import Mapping
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Self
 
 import polars as pl
 
@@ -11,8 +10,6 @@ from lightrec.data.parquet import CanonicalTable
 from lightrec.data.schema import Place, Problems
 from lightrec.data.types import Attribute, Kind, typed
 from lightrec.keys import Column
-
-KINDS_KEY: Final = "lightrec.kinds"
 
 
 class _Table(CanonicalTable):
@@ -24,6 +21,7 @@ class _Table(CanonicalTable):
 
     key: ClassVar[str]
     words: ClassVar[tuple[str, ...]] = ()
+    kinds: dict[str, Kind]
 
     def __init__(
         self,
@@ -54,16 +52,10 @@ class _Table(CanonicalTable):
             check_attribute(attribute, place, problems)
         problems.check()
         values, self.kinds = typed(pl.DataFrame(attributes), types or {}, place, problems)
-        """The kind of each attribute; see :mod:`lightrec.data.types`."""
         problems.check()
-        self._rows = pl.DataFrame([ids, *words, *values])
+        self.rows = pl.DataFrame([ids, *words, *values])
         self.place = place
         """The source of the rows."""
-
-    @property
-    def rows(self) -> pl.DataFrame:
-        """The table, one row per item or user."""
-        return self._rows
 
     def retyped(self, types: Mapping[str, Kind]) -> Self:
         """Give the same table with other kinds of some attributes, read anew from what was given.
@@ -78,19 +70,9 @@ class _Table(CanonicalTable):
         kinds: dict[str, Kind] = {
             name: "words"
             for name in self.words[:1]
-            if self._rows[name].null_count() < len(self._rows)
+            if self.rows[name].null_count() < len(self.rows)
         }
-        return [Attribute.of(self._rows[n], kind) for n, kind in (kinds | self.kinds).items()]
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What the table's file says beside its rows."""
-        return {KINDS_KEY: json.dumps(self.kinds)}
-
-    @classmethod
-    def of_file(cls, rows: pl.DataFrame, place: Place, metadata: Mapping[str, str]) -> Self:
-        """Make the table of a file again, with the kinds that it had."""
-        return cls(rows, place=place, types=json.loads(metadata.get(KINDS_KEY, "{}")))
+        return [Attribute.of(self.rows[n], kind) for n, kind in (kinds | self.kinds).items()]
 
 
 class Catalog(_Table):
@@ -105,11 +87,6 @@ class Catalog(_Table):
     key = Column.ITEM
     words = (Column.TITLE, Column.TEXT)
 
-    @property
-    def items(self) -> pl.DataFrame:
-        """The table, one row per item."""
-        return self._rows
-
 
 class Users(_Table):
     """The users: ``user`` (str, unique) and any attributes.
@@ -121,8 +98,3 @@ class Users(_Table):
 
     kind = "users"
     key = Column.USER
-
-    @property
-    def users(self) -> pl.DataFrame:
-        """The table, one row per user."""
-        return self._rows

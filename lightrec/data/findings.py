@@ -149,7 +149,7 @@ def look_at(
         raise DataError(unknown)
     events = encode(tables.log, domain.weights(kinds, goal), goal)
     dropped = drop(events, repeats=repeats or domain.repeats)
-    worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.items)
+    worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.rows)
     counts = tally(events, dropped, *number(events)[1:], worded)
     order, rare = order_note(events), drop_rare(events, least)
     counts |= {why: sum(went.values()) for why, went in rare.items() if went}

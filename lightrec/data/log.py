@@ -57,12 +57,12 @@ class InteractionLog(CanonicalTable):
         problems.check()
         self.place = place
         """The source of the events, and the file's names of the columns."""
-        self._rows = frame
+        self.rows = frame
 
     @property
     def events(self) -> pl.DataFrame:
         """The events, with all columns of the schema in its order."""
-        return self._rows
+        return self.rows
 
     def users(self) -> pl.Series:
         """Return the user of each event, made up if the log has no users.

@@ -4,9 +4,11 @@ PyArrow reads them because it validates what it reads; polars then takes over th
 metadata of every file that lightrec writes has the version of the schema.
 """
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Final, Self
 
 import polars as pl
@@ -15,11 +17,13 @@ import pyarrow.parquet as pq
 
 from lightrec.data.files import check_content
 from lightrec.data.schema import Place, Problems, Table
+from lightrec.data.types import Kind
 from lightrec.errors import DataError
 
 SCHEMA_VERSION: Final = 1
 VERSION_KEY: Final = "lightrec.schema_version"
 KIND_KEY: Final = "lightrec.table"
+KINDS_KEY: Final = "lightrec.kinds"
 
 _FAILURES: Final = (OSError, pa.ArrowException, ValueError, MemoryError, OverflowError)
 _TEXT: Final = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
@@ -131,36 +135,32 @@ class CanonicalTable(ABC):
 
     kind: ClassVar[str]
     """What the table is called in files and messages."""
-    _rows: pl.DataFrame
+    rows: pl.DataFrame
+    """The table, checked and with its types."""
+    kinds: Mapping[str, Kind] = MappingProxyType({})
+    """The kind of each attribute; see :mod:`lightrec.data.types`."""
 
     @abstractmethod
-    def __init__(self, rows: pl.DataFrame, *, place: Place | None = None) -> None: ...
+    def __init__(self, rows: pl.DataFrame, *, place: Place, **types: Mapping[str, Kind]) -> None:
+        """Check the rows."""
 
     def __len__(self) -> int:
-        return self._rows.height
+        return self.rows.height
 
     def __repr__(self) -> str:
-        known = filter(self.has, self._rows.columns)
+        known = filter(self.has, self.rows.columns)
         return f"{type(self).__name__}({len(self)} rows: {', '.join(known)})"
 
     def has(self, column: str) -> bool:
         """Whether a column is known for at least one row."""
-        return self._rows[column].null_count() < len(self)
+        return self.rows[column].null_count() < len(self)
 
     def write_parquet(self, path: Path | str) -> None:
         """Write the table as canonical Parquet."""
         metadata = {VERSION_KEY: str(SCHEMA_VERSION), KIND_KEY: self.kind}
-        self._rows.write_parquet(path, metadata=metadata | self.metadata)
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What the table's file says beside its rows."""
-        return {}
-
-    @classmethod
-    def of_file(cls, rows: pl.DataFrame, place: Place, metadata: Mapping[str, str]) -> Self:
-        """Make the table of the rows and the metadata of a file that was written."""
-        return cls(rows, place=place)
+        if self.kinds:
+            metadata[KINDS_KEY] = json.dumps(self.kinds)
+        self.rows.write_parquet(path, metadata=metadata)
 
     @classmethod
     def read_parquet(cls, path: Path | str) -> Self:
@@ -186,4 +186,5 @@ class CanonicalTable(ABC):
         problems = Problems(path)
         with problems.raising():
             rows, place = table.read(table.names, problems)
-        return cls.of_file(rows, place, table.metadata)
+        kinds = json.loads(table.metadata.get(KINDS_KEY, "{}"))
+        return cls(rows, place=place, **({"types": kinds} if kinds else {}))

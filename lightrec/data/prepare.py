@@ -95,8 +95,8 @@ def prepare(
         "domain": domain.name,
         "repeats": repeats,
     }
-    worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.items)
-    known_users = None if users is None else users.users
+    worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.rows)
+    known_users = None if users is None else users.rows
     tables = {"log": log.events, "catalog": worded if catalog else None, "users": known_users}
     kinds_of = {
         "item_kinds": {} if catalog is None else catalog.kinds,
@@ -188,7 +188,7 @@ def _own_texts(items: pl.Series, catalog: Catalog | None, domain: Domain) -> int
     """Count the items whose text in the table replaces the domain's own words."""
     if catalog is None or type(domain).text is Domain.text:
         return 0
-    given = catalog.items.filter(pl.col(Column.TEXT).fill_null("") != "")[Column.ITEM]
+    given = catalog.rows.filter(pl.col(Column.TEXT).fill_null("") != "")[Column.ITEM]
     return int(items.is_in(given.implode()).sum())
 
 

@@ -187,10 +187,10 @@ def text_vectors(catalog: Catalog, encoder: Encoder) -> Tensor:
     """
     parts = []
     for name in (Column.TITLE, Column.TEXT):
-        texts = catalog.items[name].fill_null("").to_list()
+        texts = catalog.rows[name].fill_null("").to_list()
         sentences = [_ENDS.split(text.strip()) for text in texts]
         owners: dict[str, str] = {}
-        for own, item in zip(sentences, catalog.items[Column.ITEM], strict=True):
+        for own, item in zip(sentences, catalog.rows[Column.ITEM], strict=True):
             for sentence in own:
                 owners.setdefault(sentence, item)
         place = {sentence: row for row, sentence in enumerate(owners)}

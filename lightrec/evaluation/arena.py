@@ -110,8 +110,8 @@ class Arena:
             where the users have names, and in ``simulation.json`` what they came from: the
             simulator, the behavior policy, the seed.
         """
-        names = None if self.people is None else self.people.users[Column.USER].to_list()
-        log = SessionLog(self.catalog.items[Column.ITEM].to_list(), names)
+        names = None if self.people is None else self.people.rows[Column.USER].to_list()
+        log = SessionLog(self.catalog.rows[Column.ITEM].to_list(), names)
         contender = self.policy(policy)
         found = self.play(contender, sessions, seed, deterministic=False, record=log.round)
         out.mkdir(parents=True, exist_ok=True)

@@ -12,16 +12,16 @@ from lightrec.errors import DataError
 
 def test_catalog_round_trip(tmp_path: Path) -> None:
     catalog = Catalog(pl.DataFrame({"year": [1995, 1996], "item": [1, 2], "tags": [["a"], None]}))
-    assert catalog.items.columns == ["item", "title", "text", "year", "tags"]
-    assert catalog.items["item"].to_list() == ["1", "2"]
+    assert catalog.rows.columns == ["item", "title", "text", "year", "tags"]
+    assert catalog.rows["item"].to_list() == ["1", "2"]
     catalog.write_parquet(tmp_path / "catalog.parquet")
-    assert_frame_equal(Catalog.read_parquet(tmp_path / "catalog.parquet").items, catalog.items)
+    assert_frame_equal(Catalog.read_parquet(tmp_path / "catalog.parquet").rows, catalog.rows)
 
 
 def test_users_round_trip(tmp_path: Path) -> None:
     users = Users(pl.DataFrame({"user": ["b", "a"], "age": [20, None]}))
     users.write_parquet(tmp_path / "users.parquet")
-    assert_frame_equal(Users.read_parquet(tmp_path / "users.parquet").users, users.users)
+    assert_frame_equal(Users.read_parquet(tmp_path / "users.parquet").rows, users.rows)
     with pytest.raises(DataError, match="no catalog table"):
         Catalog.read_parquet(tmp_path / "users.parquet")
 

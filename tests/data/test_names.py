@@ -111,7 +111,7 @@ def test_all_titles_of_movielens(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.skip("LIGHTREC_TEST_DATA is not set")
     catalog = RecBoleReader().read_items(Path(data) / "ml-100k")
     assert catalog is not None
-    films = catalog.items.rename({"release_year": "year"})
+    films = catalog.rows.rename({"release_year": "year"})
     names = Names(films)
     plain = films["title"].str.to_lowercase().str.replace(r"^(.*), (the|an?)$", "${2} ${1}")
     once, bare = ~plain.is_duplicated(), plain.str.replace("^(the|an?) ", "")

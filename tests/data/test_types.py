@@ -76,7 +76,7 @@ def test_named_types_are_read_from_what_was_given() -> None:
     catalog = Catalog(pl.DataFrame(rows))
     assert catalog.kinds == {"zip": "number", "tags": "words", "day": "number"}
     again = catalog.retyped({"zip": "category", "tags": "list", "day": "date"})
-    assert again.items.select("zip", "tags", "day").rows() == [
+    assert again.rows.select("zip", "tags", "day").rows() == [
         ("10.0", ["x", "y"], date(2024, 5, 1)),
         ("20", ["z"], None),
     ]

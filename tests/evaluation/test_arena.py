@@ -111,10 +111,10 @@ def test_a_run_is_played_in_its_user_models(tiny_run, tmp_path):
     on.write_log("policy", 80, 0, tmp_path / "log")
     tables = CanonicalReader().read(tmp_path / "log")
     events = tables.log.events
-    assert tables.users.users.equals(EventStore(tiny_run / "data").users)
+    assert tables.users.rows.equals(EventStore(tiny_run / "data").users)
     assert events[Column.USER].n_unique() == 40
     assert events[Column.SESSION].n_unique() == 80
-    assert set(events[Column.USER]) <= set(tables.users.users[Column.USER])
+    assert set(events[Column.USER]) <= set(tables.users.rows[Column.USER])
 
 
 def test_the_command_says_what_cannot_be_done(tiny_run, tmp_path, capsys):

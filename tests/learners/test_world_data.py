@@ -35,7 +35,7 @@ def test_without_an_encoder_items_are_the_worlds_vectors():
 
 def test_titles_and_texts_stand_side_by_side():
     data = WorldData("Greed", {"words": "varied"}, text_encoder=Bag())
-    items = data.make(1).catalog().items
+    items = data.make(1).catalog().rows
     assert data.vector_size == 80
     assert data.vectors.shape == (1001, 80)
     assert not data.vectors[0].any()

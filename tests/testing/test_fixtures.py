@@ -27,7 +27,7 @@ DOMAIN = """
 def test_the_log_is_the_files(lightrec_tiny_files):
     log, items = lightrec_tiny_files
     assert_frame_equal(TableReader().read(log).log.events, tiny.tiny_log().events)
-    assert_frame_equal(TableReader().read_items(items).items, tiny.tiny_catalog().items)
+    assert_frame_equal(TableReader().read_items(items).rows, tiny.tiny_catalog().rows)
     assert (len(tiny.tiny_log()), len(tiny.tiny_catalog())) == (600, 48)
 
 

@@ -105,7 +105,7 @@ class FarLog(FarLaws):
         :returns: the log, with a null item where nothing was chosen, and the catalog.
         """
         walk, catalog = self.walk(sessions, seed), self.catalog()
-        names = catalog.items[Column.ITEM]
+        names = catalog.rows[Column.ITEM]
         choices = pl.Series(walk.choices.flatten().numpy())
         step = np.tile(np.arange(self.SESSION), sessions)
         offered = names.gather(walk.offers.flatten().numpy() - 1).reshape((-1, self.OFFER))

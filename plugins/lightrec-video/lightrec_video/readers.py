@@ -122,9 +122,9 @@ class MovieLensReader(Reader):
             year = pl.col("release_year").cast(pl.String).fill_null("")
             full = pl.format("{} ({})", Column.TITLE, year)
             title = pl.coalesce(full, Column.TITLE).alias(Column.TITLE)
-            genres = _listed(found.items, "class", " ")
-            return _catalog(found.items.select(Column.ITEM, title, genres), path)
-        rows = found.items.select(Column.ITEM, Column.TITLE, _listed(found.items, "genres", "|"))
+            genres = _listed(found.rows, "class", " ")
+            return _catalog(found.rows.select(Column.ITEM, title, genres), path)
+        rows = found.rows.select(Column.ITEM, Column.TITLE, _listed(found.rows, "genres", "|"))
         return _catalog(rows, movies)
 
     def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
@@ -136,7 +136,7 @@ class MovieLensReader(Reader):
         if kind == "ratings.dat":
             return _users_dat(folder / "users.dat")
         found = RecBoleReader().read_users(path) if kind is None else None
-        return None if found is None else _users(found.users, path)
+        return None if found is None else _users(found.rows, path)
 
 
 def _check_names(columns: Mapping[str, str] | None, path: Path) -> None:

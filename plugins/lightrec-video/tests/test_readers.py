@@ -37,8 +37,8 @@ def assert_same(one: Tables, other: Tables) -> None:
     assert one.users is not None
     assert other.users is not None
     assert_frame_equal(one.log.events, other.log.events)
-    assert_frame_equal(one.catalog.items, other.catalog.items)
-    assert_frame_equal(one.users.users, other.users.users)
+    assert_frame_equal(one.catalog.rows, other.catalog.rows)
+    assert_frame_equal(one.users.rows, other.users.rows)
 
 
 def test_both_copies_of_100k_are_one(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_both_copies_of_100k_are_one(tmp_path: Path) -> None:
     tables = MovieLensReader().read(recbole)
     assert_same(MovieLensReader().read(tmp_path), tables)
     assert tables.catalog is not None
-    items = {row["item"]: row for row in tables.catalog.items.iter_rows(named=True)}
+    items = {row["item"]: row for row in tables.catalog.rows.iter_rows(named=True)}
     assert items["1"]["title"] == "Toy Story"
     assert items["1"]["year"] == 1995
     assert items["1"]["genres"] == ["Animation", "Children's", "Comedy"]
@@ -79,12 +79,12 @@ def test_100k(small: Path) -> None:
         check_all(ReaderChecks(MovieLensReader, path))
         tables = MovieLensReader().read(path)
         assert tables.catalog is not None
-        assert tables.catalog.items.drop("text").rows() == [
+        assert tables.catalog.rows.drop("text").rows() == [
             ("1", "Tin Drum, The (Blechtrommel, Die)", 1979, ["Comedy", "War"]),
             ("2", None, None, None),
         ]
         assert tables.users is not None
-        assert tables.users.users.rows() == [("7", 24, "M", "technician", "85711")]
+        assert tables.users.rows.rows() == [("7", 24, "M", "technician", "85711")]
         assert tables.log.events["item"].to_list() == ["2", "1"]
         assert str(tables.log.events["time"][0]) == "1997-12-04 15:55:49+00:00"
 
@@ -100,12 +100,12 @@ def test_1m(tmp_path: Path) -> None:
     tables = MovieLensReader().read(tmp_path)
     assert tables.log.events["value"].to_list() == [4.5, 3.0]
     assert tables.catalog is not None
-    assert tables.catalog.items.drop("text").rows() == [
+    assert tables.catalog.rows.drop("text").rows() == [
         ("661", "James and the Giant Peach", 1996, ["Animation", "Children's"]),
         ("1193", "Été: x (TV)", 1975, None),
     ]
     assert tables.users is not None
-    assert tables.users.users.rows() == [("1", 1, "F", "10", "48067")]
+    assert tables.users.rows.rows() == [("1", 1, "F", "10", "48067")]
 
 
 def test_latest(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_latest(tmp_path: Path) -> None:
     tables = MovieLensReader().read(tmp_path)
     assert tables.log.events["value"].to_list() == [4.0]
     assert tables.catalog is not None
-    assert tables.catalog.items.drop("text").rows() == [
+    assert tables.catalog.rows.drop("text").rows() == [
         ("16", "Casino, Le", 1995, ["Crime", "Drama"]),
         ("17", "Babylon 5", None, None),
     ]

@@ -28,7 +28,7 @@ def test_round_trip(tmp_path: Path) -> None:
     tables = CanonicalReader().read(tmp_path)
     assert tables.catalog is not None
     assert tables.users is not None
-    assert_frame_equal(tables.catalog.items, catalog.items)
-    assert_frame_equal(tables.users.users, users.users)
+    assert_frame_equal(tables.catalog.rows, catalog.rows)
+    assert_frame_equal(tables.users.rows, users.rows)
     with pytest.raises(DataError, match="cannot be named otherwise"):
         CanonicalReader().read(tmp_path, {"item": "sku"})

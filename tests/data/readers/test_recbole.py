@@ -28,9 +28,9 @@ def test_all_ways_to_name_it(folder: Path, name: str) -> None:
     assert tables.log.events["value"].to_list() == [4.0]
     assert tables.log.events["time"].dt.year().to_list() == [2024]
     assert tables.catalog is not None
-    assert tables.catalog.items.rows() == [("i2", 'The "Two"', None, 1.5)]
+    assert tables.catalog.rows.rows() == [("i2", 'The "Two"', None, 1.5)]
     assert tables.users is not None
-    assert tables.users.users.rows() == [("u1", 24)]
+    assert tables.users.rows.rows() == [("u1", 24)]
 
 
 def test_tables_are_optional(folder: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_logged_bandit(tmp_path: Path) -> None:
     tables = TableReader().read(write(tmp_path / "men.csv", f"{header}\n{row}\n"))
     assert tables.log.place.ignored == ("",)
     assert tables.users is not None
-    assert tables.users.users.rows() == [("row 1", "81ce123cbb5bd8ce818f60fb3586bba5")]
+    assert tables.users.rows.rows() == [("row 1", "81ce123cbb5bd8ce818f60fb3586bba5")]
     event = tables.log.events.row(0, named=True)
     assert (event["user"], event["item"], event["position"]) == (None, "28", 2)
     assert (event["feedback"], event["value"]) == ("click", 0.0)
@@ -96,7 +96,7 @@ def test_item_and_user_tables(tmp_path: Path) -> None:
     people = write(tmp_path / "users.csv", "age,user_id\n20,a\n")
     users = TableReader().read_users(people)
     assert users is not None
-    assert users.users.rows() == [("a", 20)]
+    assert users.rows.rows() == [("a", 20)]
     with pytest.raises(DataError, match="Line 3 has no item"):
         items_of(write(tmp_path / "items.csv", "id,name\n1,One\n,Two\n"))
 
@@ -129,7 +129,7 @@ def test_the_context_of_a_log_without_users_belongs_to_whom_is_made_up(tmp_path:
     path = write(tmp_path / "log.csv", text)
     tables = TableReader().read(path, {"value": "reward"})
     assert tables.users is not None
-    assert tables.users.users.rows() == [("session s", 9), ("row 3", 17)]
+    assert tables.users.rows.rows() == [("session s", 9), ("row 3", 17)]
     assert tables.log.users().to_list() == ["session s", "session s", "row 3"]
     assert TableReader().read(write(path, "user,item,hour\na,x,9\n")).users is None
 
@@ -204,7 +204,7 @@ def test_missing_files(tmp_path: Path) -> None:
 def items_of(path: Path) -> pl.DataFrame:
     catalog = TableReader().read_items(path)
     assert catalog is not None
-    return catalog.items
+    return catalog.rows
 
 
 def problems_of(path: Path, content: bytes, columns: dict[str, str] | None = None) -> list[str]:

@@ -135,7 +135,7 @@ def test_held_out_survives_a_file(world, tmp_path):
 
 
 def test_texts_name_the_category(world):
-    items = world.catalog().items
+    items = world.catalog().rows
     texts = items["text"]
     assert texts.null_count() == 0
     assert items["title"].n_unique() == world.ITEMS
@@ -201,6 +201,6 @@ def test_users_foresight_beats_what_they_like_now(world):
 
 def test_the_laws_take_any_state_and_item():
     laws = FarLaws(2, discount=0)
-    assert laws.catalog().items.height == 2000
+    assert laws.catalog().rows.height == 2000
     born = laws.born(torch.tensor([3]), torch.zeros(1, 16))
     torch.testing.assert_close(born.taste[0], laws.centres[3])

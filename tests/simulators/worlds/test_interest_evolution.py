@@ -155,7 +155,7 @@ def test_the_step_compiles_and_keeps_its_specs():
 
 
 def test_texts_tell_topic_and_quality():
-    items = InterestEvolution(1).catalog().items
+    items = InterestEvolution(1).catalog().rows
     texts = items[Column.TEXT].to_list()
     assert len(set(items[Column.TITLE].to_list())) == 2000
     assert all(text.startswith(TOPICS[row % 20][0]) for row, text in enumerate(texts))

@@ -162,7 +162,7 @@ def test_the_step_compiles_and_keeps_its_specs():
 
 def test_texts_tell_chocolate_from_kale():
     world = LongTermSatisfaction(1)
-    items = world.catalog().items
+    items = world.catalog().rows
     texts = items[Column.TEXT].to_list()
     fifth = (world.score[1:] * 5).long().tolist()
     assert all((f == 0) == t.startswith("pure kale") for f, t in zip(fifth, texts, strict=True))

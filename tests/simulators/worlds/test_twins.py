@@ -49,8 +49,8 @@ def test_a_twin_of_no_item_is_refused(twins):
 
 @pytest.mark.parametrize("words", ["plain", "varied", "unheard"])
 def test_earlier_items_keep_their_words(words):
-    before = Greed(1, words=words).catalog().items
-    after = Greed(1, words=words, twins=[1000, 7]).catalog().items
+    before = Greed(1, words=words).catalog().rows
+    after = Greed(1, words=words, twins=[1000, 7]).catalog().rows
     assert after[:1000].equals(before)
     assert after[Column.ITEM].n_unique() == 1002
 
@@ -59,7 +59,7 @@ def test_twins_have_the_grades_of_their_originals():
     """Added items move no grade: all of them are as good as the best."""
     quality = np.linspace(-1, 1, 10, dtype=np.float32)
     quality = np.append(quality, np.ones(30, dtype=np.float32))
-    texts = describe_bait(np.zeros(40, dtype=np.int64), quality, quality, added=30).items["text"]
+    texts = describe_bait(np.zeros(40, dtype=np.int64), quality, quality, added=30).rows["text"]
     assert sum("weeks" in text for text in texts[:10]) == 2
     assert all("weeks" in text for text in texts[10:])
 
@@ -69,7 +69,7 @@ def test_wordings_are_drawn_evenly_and_the_unheard_ones_stay_unheard():
     grade = np.resize(np.linspace(-1, 1, 5, dtype=np.float32), count)
     topic = np.zeros(count, dtype=np.int64)
     catalog = describe_bait(topic, grade, grade, words="unheard", added=count // 2)
-    texts = catalog.items["text"].to_list()
+    texts = catalog.rows["text"].to_list()
     old, new = texts[: count // 2], texts[count // 2 :]
     for ways in wordings._VERDICTS:
         found = [sum(f". {way}. " in text for text in old) for way in ways]

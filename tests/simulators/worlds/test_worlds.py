@@ -53,7 +53,7 @@ def test_a_step_is_one_graph(make):
 @every_world
 def test_items_are_put_into_words(make):
     world = make(1)
-    items = world.catalog().items
+    items = world.catalog().rows
     assert items.height == world.num_items
     assert items[Column.TEXT].null_count() == 0
     assert items[Column.TITLE].n_unique() == world.num_items
@@ -62,7 +62,7 @@ def test_items_are_put_into_words(make):
 
 def test_words_tell_quality_and_bait_apart():
     levels = np.linspace(-1, 1, 5, dtype=np.float32)
-    items = describe_bait(np.arange(5), levels, levels[::-1].copy()).items
+    items = describe_bait(np.arange(5), levels, levels[::-1].copy()).rows
     titles, texts = items[Column.TITLE], items[Column.TEXT]
     assert titles[0].startswith("You Will Not Believe This Western")
     assert "regrets" in texts[0]
