@@ -193,8 +193,8 @@ def _by_ndcg(metrics: Metrics, part: str) -> list[str]:
 def ranking(metrics: Metrics) -> Section:
     """Show how well the held-out events are ranked."""
     text = (
-        f"{int(metrics['test/events'])} held-out events; all items are ranked, those already seen "
-        "left out, equal scores counted at the mean of their ranks."
+        f"{int(metrics['test/events'])} held-out events; all items are ranked but those that may "
+        "not come again, equal scores counted at the mean of their ranks."
     )
     if forbidden := int(metrics.get("test/ineligible_events", 0)):
         text += (

@@ -264,7 +264,8 @@ def show(done: Stage, stages: Sequence[Stage]) -> None:
             if sentence := language_advice(EventStore(done.out), chosen):
                 plugins.warn(sentence)
     for planned in stages:
-        if (done.name, planned.name) == ("ranker", EVALUATE):
+        # Where evaluation comes next, the table comes with it.
+        if (done.name, planned.name) == ("ranker", EVALUATE) and len(planned.inputs) > 2:
             from lightrec.stages.evaluate import early_ranking
 
             table = early_ranking(replace(planned, out=done.run / EVALUATE))
