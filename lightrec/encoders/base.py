@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -203,70 +202,55 @@ def _through_cache(
     encoder: Encoder, values: Sequence[Any], compute: Callable[[Sequence[Any]], Tensor]
 ) -> Tensor:
     """Encode different values once, and with a fingerprint only those that are not on disk yet."""
-    # By digest: a list of numbers is a value too, and cannot be a key itself.
+    # By hash: a list of numbers is a value too, and cannot be a key itself.
     texts = (value if isinstance(value, str) else repr(value) for value in values)
     own = [_hash(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
-    found = dict(zip(own, values, strict=True))
-    keys, different = list(found), list(found.values())
-    place = {key: row for row, key in enumerate(keys)}
-    table = np.zeros((len(place), encoder.size), dtype=np.float32)
-    folder, missing = None, np.arange(len(place))
+    different = dict(zip(own, values, strict=True))
+    folder, found = None, dict[bytes, Tensor]()
     if encoder.fingerprint is not None:
         folder = cache_folder() / "vectors" / encoder.fingerprint
-        missing = np.flatnonzero(~_read_vectors(folder, keys, table))
+        found = _read_vectors(folder, different.keys())
     # By length, so that a batch holds little padding; characters stand in for tokens.
-    missing = missing[np.argsort([len(str(different[row])) for row in missing], kind="stable")]
+    missing = [key for key in different if key not in found]
+    missing.sort(key=lambda key: len(str(different[key])))
     with tqdm(total=len(missing), desc="Encoding texts", disable=len(missing) < 2000) as bar:
         for start in range(0, len(missing), SHARD):
             shard = missing[start : start + SHARD]
-            vectors = compute([different[row] for row in shard])
-            table[shard] = vectors.numpy()
+            vectors = dict(zip(shard, compute([different[key] for key in shard]), strict=True))
+            found |= vectors
             bar.update(len(shard))
             if folder is not None:
-                _write_vectors(folder, [keys[row] for row in shard], vectors)
-    return torch.from_numpy(table[[place[key] for key in own]])
+                _write_vectors(folder, vectors)
+    return torch.stack([found[key] for key in own]) if own else torch.zeros(0, encoder.size)
 
 
-def _read_vectors(
-    folder: Path, keys: Sequence[bytes], table: NDArray[np.float32]
-) -> NDArray[np.bool_]:
-    """Copy the vectors of one model that are on disk into a table.
+def _read_vectors(folder: Path, keys: Set[bytes]) -> dict[bytes, Tensor]:
+    """Read the vectors of one model that are on disk, of those with some hashes.
 
     Its folder holds shards, each written under a temporary name and renamed, so that a killed
     process leaves whole shards only. One that cannot be read or written is an empty cache.
-
-    :param keys: (T,) digests, no two alike.
-    :param table: (T, size); rows found are overwritten.
-    :returns: (T,) bool, which rows were found.
     """
-    rows = {key: row for row, key in enumerate(keys)}
-    found = np.zeros(len(keys), dtype=bool)
+    found: dict[bytes, Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(path, "np") as shard:
-                names, vectors = shard.get_tensor("keys"), shard.get_tensor("vectors")
-        except (OSError, SafetensorError):
-            continue  # written by something else, or the disk is broken: encode again
-        if vectors.shape != (len(names), table.shape[1]):
-            continue
-        into = np.array([rows.get(name.tobytes(), -1) for name in names], dtype=np.int64)
-        table[into[into >= 0]] = vectors[into >= 0]
-        found[into[into >= 0]] = True
-        if found.all():
-            break
+        # It may be written by something else, or the disk is broken: then texts are encoded again.
+        with contextlib.suppress(OSError, SafetensorError), safe_open(path, "pt") as shard:
+            names = map(np.ndarray.tobytes, shard.get_tensor("keys").numpy())
+            found |= {
+                n: v for n, v in zip(names, shard.get_tensor("vectors"), strict=True) if n in keys
+            }
     return found
 
 
-def _write_vectors(folder: Path, keys: Sequence[bytes], vectors: Tensor) -> None:
-    """Write a shard of vectors (T, size), under the digests of their texts."""
-    names = b"".join(keys)
+def _write_vectors(folder: Path, vectors: Mapping[bytes, Tensor]) -> None:
+    """Write a shard of vectors (size,), under the hashes of their texts."""
+    names = b"".join(vectors)
     path = folder / f"{_hash(names).hexdigest()}.safetensors"
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     table = torch.frombuffer(bytearray(names), dtype=torch.uint8).view(-1, DIGEST)
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            save_tensors({"keys": table, "vectors": vectors}, temporary)
+            save_tensors({"keys": table, "vectors": torch.stack([*vectors.values()])}, temporary)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -8,9 +8,8 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
@@ -71,9 +70,9 @@ def read_card(folder: Path) -> Card:
     ``encode_document`` takes: the one named ``document``, ``passage`` or ``corpus``, else the
     default one; of the E5 models, that of their card.
     """
-    modules = _read(folder / "modules.json", [])
+    modules = read_json(folder / "modules.json", [])
     paths = {module["type"].rpartition(".")[2]: module["path"] for module in modules}
-    pools = _read(folder / paths.get("Pooling", "1_Pooling") / "config.json") if modules else {}
+    pools = read_json(folder / paths.get("Pooling", "1_Pooling") / "config.json") if modules else {}
     # One key holds the mode or modes; in older files there is a key for each, of which one is true.
     older = [key for key, on in pools.items() if key.startswith("pooling_mode_") and on is True]
     older = [re.sub("^pooling_mode_|_tokens?$", "", key) for key in older]
@@ -83,12 +82,12 @@ def read_card(folder: Path) -> Card:
     if pools.get("include_prompt") is False:
         steps.add("pooling without the prompt")
     unknown = steps - _MODES.keys() or (steps if len(steps) > 1 else set())
-    prompts = _read(folder / "config_sentence_transformers.json")
+    prompts = read_json(folder / "config_sentence_transformers.json")
     own = prompts.get("prompts") or {}
     names = ["document", "passage", "corpus", prompts.get("default_prompt_name")]
     path = folder / "README.md"
     text = path.read_text("utf-8", "replace") if path.is_file() else ""
-    about: dict[str, Any] = next(map(_read, sorted(folder.glob("sentence_*_config.json"))), {})
+    about: dict[str, Any] = next(map(read_json, sorted(folder.glob("sentence_*_config.json"))), {})
     return Card(
         pooling=None if unknown else _MODES[steps.pop()],
         prompt=next((own[name] for name in names if own.get(name)), "".join(_E5.findall(text)[:1])),
@@ -117,30 +116,12 @@ def model_folder(model: str) -> Path | None:
     return None
 
 
-def encoder_of(recipe: Mapping[str, Any], overrides: Sequence[str]) -> object:
-    """Give the text encoder of a trained stage: a name, a mapping with ``class_path``, or None.
-
-    :param overrides: of the stage's settings; the last word on the encoder counts.
-    """
-    found = ((recipe.get("data") or {}).get("init_args") or {}).get("text_encoder")
-    words = [part for word in overrides for part in word.split("=", 1)]
-    for option, value in pairwise(words):
-        _, dot, tail = option.partition("data.init_args.text_encoder")
-        if dot and not tail:
-            found = yaml.safe_load(value)
-        elif dot:
-            base: Any = {"class_path": found} if isinstance(found, str) else found or {}
-            own = {tail.removeprefix(".init_args").removeprefix("."): value}
-            found = base | {"init_args": (base.get("init_args") or {}) | own}
-    return found
-
-
 def advice(languages: Mapping[str, float], texts: Iterable[str | None], encoder: object) -> str:
     """Say whether a text encoder reads the languages of the items' texts.
 
     :param languages: shares by ISO 639-1 code.
     :param texts: of the items.
-    :param encoder: as :func:`encoder_of` gives it.
+    :param encoder: as recipes name it: a class, a mapping with ``class_path``, or None.
     :returns: sentences with what was found and what to do; empty where it reads them, and where
         that cannot be known.
     """
@@ -196,5 +177,6 @@ def _languages(text: str) -> tuple[str, ...]:
     return tuple(map(str, said)) if isinstance(said, list) else (str(said),) if said else ()
 
 
-def _read(path: Path, default: Any = MappingProxyType({})) -> Any:
+def read_json(path: Path, default: Any = MappingProxyType({})) -> Any:
+    """Read one of a model's files, which tell most things without importing transformers."""
     return json.loads(path.read_text("utf-8")) if path.is_file() else default

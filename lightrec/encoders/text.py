@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -21,6 +20,7 @@ from lightrec.encoders.card import (
     Pooling,
     model_folder,
     read_card,
+    read_json,
 )
 from lightrec.errors import FetchError, RecipeError
 
@@ -77,7 +77,7 @@ class TextEncoder(TrainableEncoder):
     @cached_property
     def size(self) -> int:
         """Length of the vectors: the model's hidden size."""
-        if "hidden_size" in (said := _said(self.source / "config.json")):
+        if "hidden_size" in (said := read_json(self.source / "config.json")):
             return int(said["hidden_size"])
         from transformers import AutoConfig  # it knows the names that models have for this
 
@@ -98,7 +98,7 @@ class TextEncoder(TrainableEncoder):
                 "one so all the same."
             )
         prompt = own.prompt if self.prompt is None else self.prompt
-        known = _said(self.source / "tokenizer_config.json").get("model_max_length")
+        known = read_json(self.source / "tokenizer_config.json").get("model_max_length")
         known = self._tokenizer.model_max_length if known is None else known
         limits = [own.max_length, known, self.max_length or LONGEST]
         return replace(own, pooling=pooling, prompt=prompt, max_length=min(filter(None, limits)))
@@ -175,12 +175,6 @@ class TextEncoder(TrainableEncoder):
         from transformers import AutoTokenizer
 
         return AutoTokenizer.from_pretrained(self.source, **_SAFELY)
-
-
-def _said(path: Path) -> dict[str, Any]:
-    """Read one of a model's files, which tell most things without importing transformers."""
-    said = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    return said if isinstance(said, dict) else {}
 
 
 _SAFELY: Final = {"local_files_only": True, "trust_remote_code": False}

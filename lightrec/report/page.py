@@ -19,7 +19,7 @@ from lightrec.data.languages import in_words as in_languages
 from lightrec.data.languages import wording
 from lightrec.data.store import EventStore
 from lightrec.encoders.base import ENCODER
-from lightrec.encoders.card import advice, encoder_of
+from lightrec.encoders.card import advice
 from lightrec.evaluation import session_tables
 from lightrec.evaluation.base import Curve, Findings, Metrics, Section, Table
 from lightrec.evaluation.evidence import BY, REASON, favoured
@@ -78,7 +78,7 @@ def write(
     shown.append(curves(run))
     path = run.folder("ranker") / ENCODER
     about = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    warning = language_advice(run.data, run.stamp("ranker"))
+    warning = language_advice(run.data, {"class_path": about.get("class"), "init_args": about})
     if run.data.goal:
         warning = f"So did {run.data.conversion:.1%} of the sessions. {warning}".strip()
     sections = [*filter(None, shown), data_section(meta, about, warning)]
@@ -164,14 +164,11 @@ def _listed(value: object) -> str:
     return ", ".join(map(str, value[:LISTED])) + more
 
 
-def language_advice(store: EventStore, ranker: Mapping[str, Any]) -> str:
-    """Say whether the ranker's text encoder reads the items' titles.
+def language_advice(store: EventStore, encoder: object) -> str:
+    """Say whether a text encoder reads the items' titles, see :mod:`lightrec.encoders.card`.
 
-    See :func:`~lightrec.encoders.card.advice`.
-
-    :param ranker: the stage's ``recipe`` and ``overrides``.
+    :param encoder: as recipes name it.
     """
-    encoder = encoder_of(ranker["recipe"], ranker["overrides"])
     return advice(store.meta.get("languages", {}), wording(store.catalog), encoder)
 
 

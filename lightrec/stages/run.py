@@ -260,8 +260,10 @@ def show(done: Stage, stages: Sequence[Stage]) -> None:
 
         print(data_lines(json.loads((done.out / META).read_text())), end="", file=sys.stderr)
         for stage in [planned for planned in stages if planned.name == "ranker"]:
-            chosen = {"recipe": stage.recipe, "overrides": stage.overrides}
-            if sentence := language_advice(EventStore(done.out), chosen):
+            from lightrec.stages.train import ParsedRecipe
+
+            settings = ParsedRecipe(stage).config["data"]["init_args"].as_dict()
+            if sentence := language_advice(EventStore(done.out), settings.get("text_encoder")):
                 plugins.warn(sentence)
     for planned in stages:
         # Where evaluation comes next, the table comes with it.

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from lightrec.encoders import card as module
-from lightrec.encoders.card import MULTILINGUAL, Card, advice, encoder_of, read_card
+from lightrec.encoders.card import MULTILINGUAL, Card, advice, read_card
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError
-from lightrec.stages import recipes
 from lightrec.testing.tiny import tiny_text_model
 
 TEXTS = ["a red lamp", "tea", "a song of tea and rope of red tea", ""]
@@ -161,17 +160,3 @@ def test_a_warning_says_what_was_found_and_what_to_do(make, monkeypatch):
     assert advice(GERMAN, ["rote Lampe"], "WordEncoder") == ""
     monkeypatch.setattr(module, "model_folder", lambda model: None)
     assert advice(GERMAN, ["rote Lampe"], "TextEncoder") == ""
-
-
-def test_the_encoder_of_a_stage_is_the_last_one_named():
-    recipe = {"data": {"init_args": {"text_encoder": "TextEncoder"}}}
-    option = "--data.init_args.text_encoder"
-    assert encoder_of(recipe, []) == "TextEncoder"
-    assert encoder_of({"function": "f"}, []) is None
-    assert encoder_of(recipe, [f"{option}=null"]) is None
-    assert encoder_of(recipe, [option, "WordEncoder"]) == "WordEncoder"
-    named = {"class_path": "TextEncoder", "init_args": {"model": "m"}}
-    assert encoder_of(recipe, [f"{option}.init_args.model=m"]) == named
-    found = recipes.load("generic", values={"text_encoder.model": "m"})
-    assert encoder_of(found.resolved("ranker"), ["--seed_everything", "1"]) == named
-    assert encoder_of(found.resolved("users_b"), []) == named
