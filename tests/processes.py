@@ -1,9 +1,16 @@
 """Processes of their own, from one that has imported torch and Lightning already."""
 
+import contextlib
+import io
 import multiprocessing
+import os
+import sys
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any
+
+import pytest
 
 SERVER = multiprocessing.get_context("forkserver")
 # All tests share one server, which starts with the first process that is asked for.
@@ -18,3 +25,33 @@ def apart(function: Callable[..., Any], *each: tuple[Any, ...]) -> list[Any]:
     with ProcessPoolExecutor(len(each), SERVER) as pool:
         calls: list[Future[Any]] = [pool.submit(function, *arguments) for arguments in each]
         return [call.result(timeout=300) for call in calls]
+
+
+def run_python(code: str, *arguments: str) -> tuple[str, str]:
+    """Do what :func:`lightrec.testing.contract.run_python` does, at no cost of imports.
+
+    The server was started as any interpreter, so that strings have other hashes there too.
+    """
+    return apart(_exec, (code, arguments, sys.path, os.getcwd()))[0]
+
+
+def _exec(code: str, arguments: tuple[str, ...], path: list[str], folder: str) -> tuple[str, str]:
+    sys.argv, sys.path[:] = ["-c", *arguments], path
+    os.chdir(folder)
+    printed, error = io.StringIO(), ""
+    with contextlib.redirect_stdout(printed):
+        try:
+            exec(code, {"__name__": "__main__"})
+        except BaseException as raised:
+            error = traceback.format_exception_only(raised)[-1].strip()
+    return printed.getvalue(), error
+
+
+def run_pytest(arguments: list[str], path: list[str], folder: str) -> tuple[int, str]:
+    """Run pytest, in a process of its own; gives its status and what it printed."""
+    sys.path[:] = path
+    os.chdir(folder)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        status = pytest.main(arguments)
+    return int(status), printed.getvalue()

@@ -14,6 +14,7 @@ import pytest
 
 from lightrec import plugins
 from lightrec.__main__ import main
+from tests.processes import apart, run_pytest
 
 LEFT_OUT = "lightrec_hello"
 """What a tutorial installs must not be there already."""
@@ -41,8 +42,9 @@ class Here:
 class Environment(Here):
     """A throw-away environment in which packages can be installed and removed.
 
-    It sees the packages of this one, without their being copied. `lightrec plugins list` runs in
-    it as any program does; all other commands run here, where its packages are imported anew.
+    It sees the packages of this one, without their being copied. `pip` and `lightrec plugins list`
+    run in it as any program does; all other commands of lightrec run here, where its packages are
+    imported anew, and pytest in a process that has imported torch already.
     """
 
     def __init__(self, capture: pytest.CaptureFixture[str], folder: Path) -> None:
@@ -53,11 +55,17 @@ class Environment(Here):
         for path in Path(sysconfig.get_path("purelib")).iterdir():
             if LEFT_OUT not in path.name:
                 (self.site / path.name).symlink_to(path)
-        for module in ("pip", "lightrec", "pytest"):
+        for module in ("pip", "lightrec"):
             script = folder / "bin" / module
             script.write_text(f'#!/bin/sh\nexec {folder}/bin/python -m {module} "$@"\n')
             script.chmod(0o755)
-        self.variables = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "VIRTUAL_ENV": ""}
+        self.variables = {
+            "PATH": f"{folder}/bin:{os.environ['PATH']}",
+            "VIRTUAL_ENV": "",
+            # The backend that builds packages is installed here, and need not be fetched.
+            "PIP_NO_BUILD_ISOLATION": "0",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        }
 
     def run(self, command: str) -> tuple[int, str]:
         if command == "lightrec plugins list":
@@ -67,6 +75,9 @@ class Environment(Here):
         site.addsitedir(str(self.site))
         importlib.invalidate_caches()
         plugins.installed.cache_clear()
+        program, *words = shlex.split(command)
+        if program == "pytest":
+            return apart(run_pytest, (words, sys.path, os.getcwd()))[0]
         return super().run(command)
 
 

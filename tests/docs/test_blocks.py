@@ -17,9 +17,11 @@ import yaml
 from lightrec import plugins
 from lightrec.data.store import EventStore
 from lightrec.stages.train import RecipeCLI
+from lightrec.testing import models
 from tests.docs.pages import PAGES, ROOT, TUTORIALS, Block, blocks, commands, lines, name
 from tests.docs.settings import check_recipe
 from tests.docs.shell import Environment, Here
+from tests.processes import run_python
 
 FRONT = ROOT / "README.md"
 """Its Python makes a whole run of the demo; the tutorials run the same calls on less."""
@@ -57,10 +59,11 @@ def demo_run(tiny_run, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def one_epoch(monkeypatch):
-    """Trainings of the pages' commands end after an epoch."""
+def quickly(monkeypatch):
+    """Trainings of the pages' commands end after an epoch; another process has its imports."""
     whole = RecipeCLI.instantiate_trainer
     monkeypatch.setattr(RecipeCLI, "instantiate_trainer", lambda cli: whole(cli, max_epochs=1))
+    monkeypatch.setattr(models, "run_python", run_python)
 
 
 @pytest.mark.parametrize("page", RUN_PAGES, ids=name)

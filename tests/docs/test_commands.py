@@ -9,6 +9,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ WORDS = re.compile(r"^(\w+\|)*[A-Z…]+$|^…|^\[|^\{|…$")
 """What stands for something else, such as NAME or DOMAIN|FOLDER."""
 
 
+@cache
 def parsers() -> dict[str, argparse.ArgumentParser]:
     return {name: parser_of(part.load(), name) for name, part in commands().items()}
 
