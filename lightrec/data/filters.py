@@ -33,8 +33,8 @@ from lightrec.errors import RecipeError, no_such
 from lightrec.keys import Column
 
 _TOKEN: Final = re.compile(
-    r"""\s*(?:(?P<quoted>"[^"]*"|'[^']*')(?=[\s()<>=!,]|$)
-    |(?P<sign><=|>=|!=|==?|<|>)|(?P<mark>[(),])|(?P<word>(?:[^\s()<>=!,]|!(?!=))+))""",
+    r"""(?P<quoted>"[^"]*"|'[^']*')(?=[\s()<>=!,]|$)
+    |(?P<sign><=|>=|!=|==?|<|>)|(?P<mark>[(),])|(?P<word>(?:[^\s()<>=!,]|!(?!=))+)""",
     re.VERBOSE,
 )
 _LOOKS: Final = re.compile(r"[<>=]|\bin\s*\(", re.IGNORECASE)
@@ -83,27 +83,6 @@ def parse(text: str, items: pl.DataFrame, kinds: Mapping[str, Kind]) -> Filter:
     return _Parser(text, items, kinds).whole()
 
 
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    text: str
-    begin: int
-    end: int
-
-
-def _tokens(text: str) -> list[_Token]:
-    found, at = [], 0
-    text = text.rstrip()
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise RecipeError(f"In the filter {text!r}, I do not understand {text[at:]!r}.")
-        kind = match.lastgroup or ""
-        found.append(_Token(kind, match[kind], match.start(kind), match.end()))
-        at = match.end()
-    return found
-
-
 class _Parser:
     """Recursive descent over the tokens of one text."""
 
@@ -111,7 +90,7 @@ class _Parser:
         self.text, self.items = text, items
         words: dict[str, Kind] = {Column.ITEM: "code", Column.TITLE: "words", Column.TEXT: "words"}
         self.kinds = {n: k for n, k in (words | dict(kinds)).items() if n in items.columns}
-        self.tokens, self.at = _tokens(text), 0
+        self.tokens, self.at = [*_TOKEN.finditer(text)], 0
 
     def whole(self) -> Filter:
         found = self.condition()
@@ -168,7 +147,7 @@ class _Parser:
             else:
                 found = self.compared(name, "=", values)
         elif self.kind() == "sign":
-            sign = self.tokens[self.at].text.replace("==", "=")
+            sign = self.tokens[self.at][0].replace("==", "=")
             self.at += 1
             found = self.compared(name, sign, [self.value()])
         else:
@@ -182,18 +161,18 @@ class _Parser:
         begin, depth = self.at, 0
         while self.at < len(self.tokens):
             token = self.tokens[self.at]
-            if token.kind == "sign":
+            if token.lastgroup == "sign":
                 raise self.fault("a value is expected before {}; put it in quotes if it has signs")
-            if depth == 0 and (token.text in ends or token.text == ")"):
+            if depth == 0 and (token[0] in ends or token[0] == ")"):
                 break
             if depth == 0 and self.at > begin and self.begins_another():
                 break
-            depth += (token.text == "(") - (token.text == ")")
+            depth += (token[0] == "(") - (token[0] == ")")
             self.at += 1
         if self.at == begin:
             raise self.fault("a value is expected before {}")
-        if self.at == begin + 1 and self.tokens[begin].kind == "quoted":
-            return self.tokens[begin].text[1:-1], True
+        if self.at == begin + 1 and self.tokens[begin].lastgroup == "quoted":
+            return self.tokens[begin][0][1:-1], True
         return self.written(begin), False
 
     def begins_another(self) -> bool:
@@ -201,9 +180,9 @@ class _Parser:
         if self.word() not in ("and", "or"):
             return False
         for token in self.tokens[self.at + 1 :]:
-            if token.kind == "sign" or (token.kind == "mark" and token.text == "("):
+            if token.lastgroup == "sign" or (token.lastgroup == "mark" and token[0] == "("):
                 return True
-            if token.kind == "mark" or token.text.lower() in ("and", "or"):
+            if token.lastgroup == "mark" or token[0].lower() in ("and", "or"):
                 return False
         return False
 
@@ -259,15 +238,15 @@ class _Parser:
             has = column.is_in(wanted)
         return has if sign == "=" else ~has
 
-    def kind(self) -> str:
-        return self.tokens[self.at].kind if self.at < len(self.tokens) else ""
+    def kind(self) -> str | None:
+        return self.tokens[self.at].lastgroup if self.at < len(self.tokens) else None
 
     def word(self, ahead: int = 0) -> str:
         """Give a word in lower case, or a mark; nothing for what is in quotes."""
         if self.at + ahead >= len(self.tokens):
             return ""
         token = self.tokens[self.at + ahead]
-        return "" if token.kind == "quoted" else token.text.lower()
+        return "" if token.lastgroup == "quoted" else token[0].lower()
 
     def is_in(self, ahead: int) -> bool:
         return self.word(ahead) == "in" and self.word(ahead + 1) == "("
@@ -281,10 +260,10 @@ class _Parser:
         """Give the text from a token up to here."""
         if begin == self.at:
             return ""
-        return self.text[self.tokens[begin].begin : self.tokens[self.at - 1].end]
+        return self.text[self.tokens[begin].start() : self.tokens[self.at - 1].end()]
 
     def fault(self, sentence: str) -> RecipeError:
-        here = repr(self.tokens[self.at].text) if self.at < len(self.tokens) else "its end"
+        here = repr(self.tokens[self.at][0]) if self.at < len(self.tokens) else "its end"
         return self.refused(f"{sentence.format(here)}.")
 
     def refused(self, sentence: str) -> RecipeError:

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lightrec.data.events import Events, Mask
+from lightrec.data.events import Events, Mask, tied
 from lightrec.keys import Column
 
 DAY: Final = 86_400_000
@@ -23,14 +23,13 @@ def ties(events: Events) -> dict[str, int]:
 
     :param events: sorted by user and time.
     """
-    times, tied = events.times, _tied(events)
-    there = events.log.has(Column.TIME)
-    dates = not (times % DAY).any()
-    last = np.append(events.users[1:] != events.users[:-1], True)[: len(tied)]
+    shared, there = tied(events.users, events.times), events.log.has(Column.TIME)
+    dates = not (events.times % DAY).any()
+    last = np.append(events.users[1:] != events.users[:-1], True)[: len(shared)]
     return {
-        "events_at_one_time": int(tied.sum()) * (there and not dates),
-        "events_on_one_day": int(tied.sum()) * (there and dates),
-        "users_with_tied_end": int((tied & last).sum()) * there,
+        "events_at_one_time": int(shared.sum()) * (there and not dates),
+        "events_on_one_day": int(shared.sum()) * (there and dates),
+        "users_with_tied_end": int((shared & last).sum()) * there,
     }
 
 
@@ -64,11 +63,6 @@ def _same(events: Events) -> Mask:
     """(E - 1,) whether an event and the next are of the same user and time."""
     users, times = events.users, events.times
     return (users[1:] == users[:-1]) & (times[1:] == times[:-1])
-
-
-def _tied(events: Events) -> Mask:
-    same = _same(events)
-    return (np.pad(same, (0, 1)) | np.pad(same, (1, 0)))[: len(events.users)]
 
 
 def _orders(events: Events, pairs: Mask) -> Iterator[tuple[float, str]]:

@@ -21,6 +21,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import polars as pl
 
+from lightrec.data.casts import plain_numbers
 from lightrec.data.schema import Place, Problems
 from lightrec.data.times import Times, parse_times
 
@@ -34,11 +35,6 @@ _WHOLE: Final = r"^-?(0|[1-9]\d{0,17})$"
 _PLAIN: Final = r"^-?(0|[1-9]\d{0,17})(\.\d+)?([eE][+-]?\d{1,2})?$"
 _CURRENCY: Final = r"[€$£¥₹₩]|EUR|USD|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|kr|zł|Rs\.?"
 _PRICE: Final = rf"^(-?)\s*({_CURRENCY})?\s*(-?)(\d[\d.,'\s]*?)\s*({_CURRENCY})?$"
-_NUMERALS: Final = (
-    (r"^(0|[1-9]\d{0,14}|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?$", r"[,]", "."),
-    (r"^(0|[1-9]\d{0,14}|[1-9]\d{0,2}([.'\s]\d{3})+)(,\d+)?$", r"[.'\s]", ","),
-)
-"""Numbers with English and with other marks: pattern, mark of thousands, decimal mark."""
 _DATELIKE: Final = r"^\d[\d\s:./+\-]*\d.{0,12}$|^\d.*\d{4}|^[A-Za-z]{3,9}\.? \d.*\d{4}"
 _IMAGE: Final = r"(?i)\.(png|jpe?g|gif|webp|bmp|tiff?|avif)(\?\S*)?$"
 _BRACKETS: Final = r"^\[.*\]$"
@@ -227,14 +223,12 @@ def _numbers(text: pl.Series, whole: bool) -> pl.Series | None:
         return None
     parts = text.str.extract_groups(_PRICE).struct
     currencies = pl.concat([parts.field("2"), parts.field("5")]).drop_nulls().unique()
-    figures = parts.field("4")
-    for pattern, thousands, mark in _NUMERALS:
-        if len(currencies) <= 1 and figures.drop_nulls().str.contains(pattern).all():
-            plain = figures.str.replace_all(thousands, "").str.replace(mark, ".", literal=True)
-            signed = parts.field("1") + parts.field("3") + plain
-            decimal = figures.str.contains(mark, literal=True).any()
-            return signed.cast(pl.Float64 if decimal else pl.Int64, strict=False)
-    return None
+    readings = plain_numbers(parts.field("4"))
+    if len(currencies) > 1 or not readings:
+        return None
+    signed = parts.field("1") + parts.field("3") + readings[0]
+    decimal = signed.str.contains(".", literal=True).any()
+    return signed.cast(pl.Float64 if decimal else pl.Int64, strict=False)
 
 
 def _dates(text: pl.Series, whole: bool) -> pl.Series | None:

@@ -3,7 +3,6 @@
 import inspect
 import json
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from safetensors.torch import load_model, save_model
@@ -22,10 +21,10 @@ CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 class Part(nn.Module):
     """A module that saves and loads itself: constructor arguments as JSON, weights as safetensors.
 
-    The files are those of a model on the Hugging Face hub, from which a part can be loaded and to
-    which it can be pushed. Constructor arguments are plain Python or parts, and typed. A part among
-    them is written as its class and arguments, and must be of the argument's type where it is built
-    again.
+    The files are those of a model on the Hugging Face hub, from which a part can be loaded; `hf
+    upload` takes its folder there. Constructor arguments are plain Python or parts, and typed. A
+    part among them is written as its class and arguments, and must be of the argument's type where
+    it is built again.
     """
 
     _arguments: dict[str, Any]
@@ -101,20 +100,6 @@ class Part(nn.Module):
                 f"learned: `{CONFIG}` holds its settings, `{WEIGHTS}` its weights. "
                 f"`{kind.__module__}.{kind.__qualname__}.from_pretrained(folder)` loads it.\n"
             )
-
-    def push_to_hub(self, repository: str, **settings: Any) -> str:
-        """Upload the part to the Hugging Face hub.
-
-        :param repository: such as ``somebody/ranker``; it is made where it is not there.
-        :param settings: of :func:`huggingface_hub.upload_folder`, such as ``commit_message``.
-        :returns: the address of the commit.
-        """
-        from huggingface_hub import create_repo, upload_folder
-
-        with TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            name = create_repo(repository, exist_ok=True).repo_id
-            return str(upload_folder(repo_id=name, folder_path=folder, **settings))
 
 
 def _can_be_written(value: Any) -> bool:

@@ -64,7 +64,8 @@ users_events = st.lists(st.lists(st.booleans(), min_size=1, max_size=6), min_siz
 @given(targets=users_events)
 def test_leave_one_out(targets: list[list[bool]]) -> None:
     offsets = np.cumsum([0, *map(len, targets)])
-    parts = leave_one_out(offsets, np.array([t for user in targets for t in user]))
+    flat = np.array([t for user in targets for t in user])
+    parts = leave_one_out(offsets, flat, flat)
     expected = {0: [], 1: [TRAIN], 2: [TRAIN, TEST]}
     for user, is_target in enumerate(targets):
         own = parts[offsets[user] : offsets[user + 1]]
@@ -81,7 +82,8 @@ def test_leave_one_out(targets: list[list[bool]]) -> None:
 )
 def test_global_time_is_ordered(times: list[int], validation: float, test: float) -> None:
     stamps = np.array(times)
-    parts = global_time(stamps, np.ones(len(times), bool), validation, test)
+    all_of_them = np.ones(len(times), bool)
+    parts = global_time(stamps, all_of_them, all_of_them, validation, test)
     assert set(parts.tolist()) <= {TRAIN, VALIDATION, TEST}
     assert TRAIN in parts
     # The numbers of the parts are in their order in time, and one moment is in one part.
@@ -93,7 +95,7 @@ def test_global_time_is_ordered(times: list[int], validation: float, test: float
 
 def test_global_time_takes_the_last_tenths() -> None:
     times = np.arange(101)
-    parts = global_time(times, times != 95, 0.1, 0.1)
+    parts = global_time(times, times != 95, times != 95, 0.1, 0.1)
     assert np.bincount(parts, minlength=4).tolist() == [81, 10, 9, 1]
     assert parts[[80, 81, 90, 91, 95]].tolist() == [TRAIN, VALIDATION, VALIDATION, TEST, CONTEXT]
 
@@ -103,7 +105,7 @@ def test_item_cold_keeps_all_events_of_some_items_out():
     offsets = np.array([0, 8, 16, 30])
     items = generator.integers(1, 21, 30).astype(np.int32)
     target = np.ones(30, bool)
-    parts = item_cold(items, offsets, target, 0.2, seed=1)
+    parts = item_cold(items, offsets, target, target, 0.2, seed=1)
     cold = np.unique(items[parts == COLD])
     assert len(cold) == int(len(np.unique(items)) * 0.2)
     assert (parts[np.isin(items, cold)] == COLD).all()
@@ -112,5 +114,5 @@ def test_item_cold_keeps_all_events_of_some_items_out():
         own = parts[begin:end][warm[begin:end]]
         assert own[-2:].tolist() == [VALIDATION, TEST]
         assert (own[:-2] == TRAIN).all()
-    assert (item_cold(items, offsets, target, 0.2, seed=1) == parts).all()
-    assert (item_cold(items, offsets, target, 0.2, seed=2) != parts).any()
+    assert (item_cold(items, offsets, target, target, 0.2, seed=1) == parts).all()
+    assert (item_cold(items, offsets, target, target, 0.2, seed=2) != parts).any()

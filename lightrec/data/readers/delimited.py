@@ -85,7 +85,7 @@ class TextTable(Table):
     ) -> "TextTable":
         """Read fields with or without quotes from now on."""
         self._quote = quote
-        rows = _rows(head, self._separator, quote)
+        self._first = rows = _rows(head, self._separator, quote)
         self._is_data = names is None and looks_like_data(rows)
         width = len(rows[0]) if rows else 0
         self.names = [str(number + 1) for number in range(width)] if names is None else list(names)
@@ -112,16 +112,14 @@ class TextTable(Table):
         """List the columns, with their first values where they have no names."""
         if self.headed:
             return super().shown()
-        rows = _rows(self._head(self._text), self._separator, self._quote)
-        return ", ".join(f"{n} ({value:.30})" for row in rows[:1] for n, value in enumerate(row, 1))
+        return ", ".join(
+            f"{n} ({value:.30})" for row in self._first[:1] for n, value in enumerate(row, 1)
+        )
 
     def sample(self, name: str) -> list[str]:
         """Return the first values of a column, at most 200."""
-        rows, at = (
-            _rows(self._head(self._text), self._separator, self._quote),
-            self.names.index(name),
-        )
-        return [row[at] for row in rows if len(row) > at and row[at].strip()]
+        at = self.names.index(name)
+        return [row[at] for row in self._first if len(row) > at and row[at].strip()]
 
     def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
         """Read some columns as strings; an empty field is null.
@@ -149,6 +147,7 @@ class TextTable(Table):
         text = line.decode().rstrip("\r\n")
         rows = csv.reader([text], delimiter=self._separator)
         self.names += next(rows) if self._quote else text.split(self._separator)
+        self._first = self._first[1:]
         self._begin += len(line)
         self._first_line += line.count(self._end)
 
