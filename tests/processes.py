@@ -10,8 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any
 
-import pytest
-
 SERVER = multiprocessing.get_context("forkserver")
 # All tests share one server, which starts with the first process that is asked for.
 SERVER.set_forkserver_preload(["lightrec.stages.train", "lightrec.stages.evaluate"])
@@ -49,6 +47,8 @@ def _exec(code: str, arguments: tuple[str, ...], path: list[str], folder: str) -
 
 def run_pytest(arguments: list[str], path: list[str], folder: str) -> tuple[int, str]:
     """Run pytest, in a process of its own; gives its status and what it printed."""
+    import pytest
+
     sys.path[:] = path
     os.chdir(folder)
     printed = io.StringIO()

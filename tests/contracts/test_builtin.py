@@ -23,6 +23,8 @@ from lightrec.rewards.combined import NormalisedReward, WeightedSum
 from lightrec.rewards.penalties import FatiguePenalty
 from lightrec.rewards.staying import ContinuationShaping
 from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.simulators.worlds.far import FarLaws
+from lightrec.simulators.worlds.retention import Retention
 from lightrec.testing import (
     EncoderChecks,
     EvaluatorChecks,
@@ -31,12 +33,14 @@ from lightrec.testing import (
     RewardChecks,
     SimulatorChecks,
     check_all,
+    models,
     parametrize_checks,
     plugin_checks,
     tiny,
 )
 from lightrec.users.choice_model import RecurrentChoice
 from lightrec.users.user_model import UserModel
+from tests.processes import run_python
 
 ELSEWHERE = ("encoders", "evaluators")
 """Slots whose parts the kit builds at full size; here they are checked at a tiny one."""
@@ -101,6 +105,11 @@ def combined_reward():
 def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIGHTREC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(models, "run_python", run_python)
+        # How well a world's people know what follows, and for how many days, is none of the
+        # contract's business.
+        patch.setitem(FarLaws.__init__.__kwdefaults__, "fit_steps", 20)
+        patch.setitem(Retention.__init__.__kwdefaults__, "horizon", 5)
         yield
 
 

@@ -9,6 +9,7 @@ import pytest
 from lightrec.errors import FetchError, NotApplicable
 from lightrec.testing import ContractError, DoesNotApply, check_all
 from lightrec.testing.contract import checks_of, name_of, promise
+from tests.processes import run_python
 
 
 @promise("Nothing.")
@@ -102,15 +103,14 @@ def test_an_ordinary_run_of_pytest_imports_nothing_heavy(pytester_file):
 
 def test_checks_run_where_there_is_no_pytest():
     program = (
-        "import sys; sys.modules['pytest'] = None\n"
+        "import sys; assert 'pytest' not in sys.modules; sys.modules['pytest'] = None\n"
         "from lightrec.testing import DomainChecks, check_all, plugin_checks\n"
         "from lightrec.data.domain import Domain\n"
         "class Mine(Domain):\n"
         "    def text(self, items): return super().text(items.select('item'))\n"
         "check_all(DomainChecks(Mine))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert run_python(program)[1] == ""
 
 
 @pytest.fixture
