@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, reduce
 from operator import or_
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Literal, cast
 
 import numpy as np
 import polars as pl
@@ -31,18 +31,6 @@ from lightrec.ranking.scorers import ItemScorer
 from lightrec.run import Run
 
 Placed = Callable[[Tensor, Tensor], Tensor]
-
-
-class Allowed(NamedTuple):
-    """What may come at all.
-
-    :param items: (N + 1,) bool.
-    :param account: how many items each condition leaves, as the begin of a sentence; empty where
-        there is no condition.
-    """
-
-    items: Tensor
-    account: str
 
 
 class Recommender:
@@ -104,15 +92,9 @@ class Recommender:
             attributes, which the domain is asked about; all others are null. Without a history,
             items are ranked by what people with such attributes choose, where the run has an item
             model ``Demographic``.
-        :param k: how many items at most.
-        :param exclude: what may not come: titles, item ids or conditions such as
-            ``genres=Horror and year<1990``; see :mod:`lightrec.data.filters`. One or several.
-        :param only: if given, nothing but what is one of these may come.
-        :param new: how many of the last places are reserved for items without events, which are
-            ranked by their texts; where there are fewer of them, the others keep the places.
-        :param explore: in place of ``new``: the probability with which each place is a new item's,
-            drawn by what its text foretells.
-        :param seed: of those draws.
+        :param exclude: titles, item ids or conditions such as ``genres=Horror and year<1990``, see
+            :mod:`lightrec.data.filters`, one or several, as is ``only``. These and ``k``, ``new``,
+            ``explore`` and ``seed`` are the options of ``lightrec recommend``.
         :returns: ``rank``, ``item``, ``title``, ``score``, best first. Scores compare items of one
             list: the policy's or the blend's; without a history the share of people with such
             attributes, or the marginal relevance of :func:`~lightrec.ranking.lists.diversified`,
@@ -138,8 +120,8 @@ class Recommender:
                 f"There is no user {user!r} in {self.run.folder('data')}.{self.names.left_out} "
                 "For a person who is not in the log, give a history of titles or a profile."
             )
-        asked = self._allowed(exclude, only)
-        allowed = self._eligible(person, asked.items)
+        asked, account = self._allowed(exclude, only)
+        allowed = self._eligible(person, asked)
         placed = self._placed(k, new, explore, seed)
         told = Key.USER in known or Key.PROFILE in known
         if known[Key.HISTORY].any():
@@ -154,10 +136,9 @@ class Recommender:
         if not items.any():
             why = f"the person has seen all that may be shown ({int(allowed.sum())})"
             if not allowed.any():
-                count, domain = int(asked.items.sum()), self.run.domain.name
+                count, domain = int(asked.sum()), self.run.domain.name
                 why = f"the domain {domain} allows this person none of the {count} items"
-            account = f"{asked.account}; " if asked.account else ""
-            print(f"The list is empty: {account}{why}.", file=sys.stderr)
+            print(f"The list is empty: {account}{'; ' if account else ''}{why}.", file=sys.stderr)
         return self._table(items, scores)[1]
 
     def recommend_all(
@@ -180,7 +161,7 @@ class Recommender:
             ``known_events``: how many of the user's events the list was made from.
         """
         log, ends = self._whole if before is None else self._before_test()
-        allowed = self._allowed(exclude, only)
+        allowed, _ = self._allowed(exclude, only)
         k = min(k, self.store.num_items)
         placed = self._placed(k, new, explore, seed)
         for start in range(0, self.store.num_users, batch_size):
@@ -188,7 +169,7 @@ class Recommender:
             users = self.store.users[rows]
             events = self._events(rows, log, ends)
             which, table = self._table(
-                *self._best(self.model, events, self._eligible(users, allowed.items), k, placed)
+                *self._best(self.model, events, self._eligible(users, allowed), k, placed)
             )
             known = pl.Series(Column.KNOWN_EVENTS, (ends - log.offsets[:-1])[rows][which])
             yield table.select(users[Column.USER][which], pl.all(), known)
@@ -216,7 +197,7 @@ class Recommender:
 
         counts = torch.from_numpy(self.store.popularity())
         alike = likeness(self.run.ranker, counts, self.item(item), by)
-        scores = alike.masked_fill(~self._allowed(exclude, only).items, -torch.inf)[None]
+        scores = alike.masked_fill(~self._allowed(exclude, only)[0], -torch.inf)[None]
         items = with_reserved_places(scores, torch.full_like(scores, -torch.inf), k, 0)
         return self._table(items, scores.gather(1, items))[1]
 
@@ -282,9 +263,12 @@ class Recommender:
             for name, table in known.items()
         }
 
-    def _allowed(self, exclude: str | Sequence[str], only: str | Sequence[str]) -> Allowed:
-        """Give which items may come at all.
+    def _allowed(
+        self, exclude: str | Sequence[str], only: str | Sequence[str]
+    ) -> tuple[Tensor, str]:
+        """Give which items may come at all, (N + 1,) bool, and how many each condition leaves.
 
+        :returns: these, and the begin of a sentence, empty where there is no condition.
         :raises RecipeError: where none may, with how many items each condition leaves.
         """
         left = pl.repeat(True, self.store.num_items, eager=True)
@@ -307,8 +291,7 @@ class Recommender:
             left = leave(f"without {wish.text}", ~wish.mask(self.catalog))
         if not left.any():
             raise RecipeError(f"Nothing is left to recommend: {', '.join(account)}.")
-        items = torch.from_numpy(np.append(False, left.to_numpy()))
-        return Allowed(items, ", ".join(account))
+        return torch.from_numpy(np.append(False, left.to_numpy())), ", ".join(account)
 
     def _wish(self, wish: str) -> filters.Filter:
         """Read a condition, or a title or id, which counts as a condition on the id."""

@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from lightrec.data.schema import Problems
+from lightrec.data.schema import Problems, Table
 from lightrec.data.times import looks_like_times
 from lightrec.keys import Column
 
@@ -73,26 +73,23 @@ _KNOWN: Final = {name for n in (LOG_NAMES, CATALOG_NAMES) for names in n.values(
 
 
 def match_columns(
-    found: Sequence[str],
+    table: Table,
     names: Mapping[str, Sequence[str]],
     given: Mapping[str, str] | None,
     required: Sequence[str],
     problems: Problems,
-    likely: Callable[[Mapping[str, str]], str] | None = None,
-    shown: str | None = None,
+    likely: Callable[[Mapping[str, str]], str] = lambda matched: "Rename the one that it is.",
 ) -> dict[str, str]:
-    """Find the file's column for each canonical column.
+    """Find a table's column for each canonical column.
 
-    :param found: the file's columns.
     :param names: ``LOG_NAMES``, ``CATALOG_NAMES`` or ``USER_NAMES``.
     :param given: canonical name to file name or position, used before recognition.
     :param required: canonical columns that must be there.
     :param problems: receives a sentence for each column that is missing, unknown or there twice.
     :param likely: gives the sentence that says which column may be the missing one.
-    :param shown: the columns as a message lists them, by default by their names.
     :returns: canonical name to file name.
     """
-    has = shown or ", ".join(f"'{name}'" for name in found) or "no columns"
+    found, has = table.names, table.shown()
     for name, times in Counter(found).items():
         if times > 1:
             problems.add(
@@ -117,8 +114,7 @@ def match_columns(
         elif canonical in required:
             missing.append(canonical)
     for canonical in missing:
-        advice = "Rename the one that it is." if likely is None else likely(matched)
-        problems.add(f"No column was recognised as {canonical}; there are {has}. {advice}")
+        problems.add(f"No column was recognised as {canonical}; there are {has}. {likely(matched)}")
     return matched
 
 

@@ -34,7 +34,7 @@ def read_predictions(path: Path) -> pl.DataFrame:
     value = SCORE if SCORE in table.names or RANK not in table.names else RANK
     required = [Column.USER, Column.ITEM, value]
     names = {name: LOG_NAMES.get(name, [value]) for name in required}
-    matched = match_columns(table.names, names, None, required, problems)
+    matched = match_columns(table, names, None, required, problems)
     problems.check()
     extra = [Column.KNOWN_EVENTS] if Column.KNOWN_EVENTS in table.names else []
     frame, place = table.read([*(matched[name] for name in required), *extra], problems)

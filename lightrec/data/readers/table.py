@@ -131,15 +131,14 @@ class TableReader(Reader):
             begin = "" if table.headed else "No line names the columns, so give their positions. "
             return f"{begin}By their values the likeliest is {option} '{{{pairs}}}'."
 
-        shown = table.shown()
-        matched = match_columns(table.names, names, given, required, problems, likely, shown)
+        matched = match_columns(table, names, given, required, problems, likely)
         known = {Column.USER, *_OFFERS} & {*matched}
         if in_log and Column.USER in names and Column.ITEM in matched and not (known or problems):
             sentence = likely(matched)
             if f"{Column.USER}: " in sentence:
                 problems.add(
-                    f"No column was recognised as user; there are {shown}. {sentence} Where the "
-                    f"log names no users, say {option} '{{user: none}}'."
+                    f"No column was recognised as user; there are {table.shown()}. {sentence} "
+                    f"Where the log names no users, say {option} '{{user: none}}'."
                 )
         return matched
 
