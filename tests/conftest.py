@@ -2,6 +2,8 @@
 
 import gc
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,3 +28,23 @@ gc.set_threshold(10_000, 20, 50)
 @pytest.fixture(scope="session")
 def tiny_run() -> Path:
     return tiny.kit_run()
+
+
+@pytest.fixture
+def stopping(monkeypatch) -> Callable[[int], AbstractContextManager[None]]:
+    """Interrupt a block where it has renamed so many files and would rename one more."""
+
+    @contextmanager
+    def stopping(renames: int) -> Iterator[None]:
+        left, rename = iter(range(renames)), os.replace
+
+        def counted(source, target):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            rename(source, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", counted)
+            yield
+
+    return stopping

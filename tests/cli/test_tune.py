@@ -181,6 +181,7 @@ def test_stopped_within_its_trials_it_goes_on_from_the_last_epoch(
 
 
 def test_a_bad_trial_is_given_up_early_and_says_so(folder, monkeypatch, capsys):
+    monkeypatch.setattr(tune, "write", lambda search: None)
     monkeypatch.setattr(optuna.trial.Trial, "should_prune", lambda trial: trial.number == 1)
     assert search(trials=2) == 0
     assert [trial[1].name for trial in trials()] == ["COMPLETE", "PRUNED"]

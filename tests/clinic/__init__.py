@@ -37,7 +37,10 @@ SETTINGS: Mapping[str, Sequence[str]] = {
         "--model.init_args.steps=4",
         "--data.init_args.iterations=1",
     ],
-    "evaluate": ["--evaluators=[HeldOutLog,SimulatedSessions,Minors]"],
+    "evaluate": [
+        "--evaluators=[HeldOutLog,"
+        "{class_path: SimulatedSessions, init_args: {max_steps: 5}},Minors]"
+    ],
 }
 """Settings with which a run takes seconds, and in which each part of the plugin has its place."""
 

@@ -57,7 +57,7 @@ def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path, monkeypatch):
     monkeypatch.setattr(assumptions, "cells", lambda *given: [*cells(*given)][:1])
     log, items = lightrec_tiny_files
     rated = tmp_path / "log.csv"
-    head, *rows = log.read_text().splitlines()
+    head, *rows = log.read_text().splitlines()[:201]  # 20 users
     rated.write_text("\n".join([f"{head},rating", *(f"{row},5" for row in rows)]) + "\n")
     out = run(
         name,

@@ -1,6 +1,5 @@
 """While a run is redone the old one answers, and its new stages appear together."""
 
-import os
 import re
 import shutil
 
@@ -43,21 +42,10 @@ def words(out):
 
 
 @pytest.mark.parametrize("stop", range(9))
-def test_stopped_between_any_two_renames_the_exchange_is_completed(waiting, monkeypatch, stop):
+def test_stopped_between_any_two_renames_the_exchange_is_completed(waiting, stopping, stop):
     assert words(waiting) == ["old"] * 4
-    renames, rename = 0, os.replace
-
-    def counted(source, target):
-        nonlocal renames
-        if renames == stop:
-            raise KeyboardInterrupt
-        renames += 1
-        rename(source, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", counted)
-        with pytest.raises(KeyboardInterrupt):
-            redo.exchange(waiting, ["data", "ranker"])
+    with stopping(stop), pytest.raises(KeyboardInterrupt):
+        redo.exchange(waiting, ["data", "ranker"])
     try:
         Run(waiting).check("data", "ranker")
         together = True

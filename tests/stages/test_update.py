@@ -1,9 +1,9 @@
 """A run is updated: its new version goes on from the old one and answers by one rename."""
 
 import json
-import os
 import shutil
 import sqlite3
+from contextlib import nullcontext
 from pathlib import Path
 
 import polars as pl
@@ -149,25 +149,11 @@ def cheap(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("stop", range(3))
 def test_stopped_between_any_two_renames_one_version_answers_and_the_next_goes_on(
-    cheap, monkeypatch, stop
+    cheap, stopping, stop
 ):
     run, log = cheap
-    renames, rename = 0, os.replace
-
-    def counted(source, target):
-        nonlocal renames
-        if renames == stop:
-            raise KeyboardInterrupt
-        renames += 1
-        rename(source, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", counted)
-        if stop < 2:
-            with pytest.raises(KeyboardInterrupt):
-                update(run, log=[log])
-        else:
-            update(run, log=[log])
+    with stopping(stop), pytest.raises(KeyboardInterrupt) if stop < 2 else nullcontext():
+        update(run, log=[log])
     assert Run(run).stamp("ranker")["fingerprint"] == ("new" if stop == 2 else "old")
     assert update(run, log=[log]) == (None if stop == 2 else 2)
     assert Run(run).stamp("ranker")["fingerprint"] == "new"
