@@ -60,24 +60,18 @@ def test_clipped_ppo():
     finite(loss)
 
 
-def test_a2c():
-    loss = A2CLoss(*networks(), loss_critic_type="l2", functional=False)
+@pytest.mark.parametrize(
+    ("kind", "actor", "critic"),
+    [(A2CLoss, "loss_objective", "loss_critic"), (ReinforceLoss, "loss_actor", "loss_value")],
+)
+def test_a2c_and_reinforce(kind, actor, critic):
+    loss = kind(*networks(), loss_critic_type="l2", functional=False)
     loss.make_value_estimator(ValueEstimators.TD0, gamma=DISCOUNT)
     found = loss(batch(SLATES))
     expected = -first_log_probability() * advantages()[0] / 2
-    assert found["loss_objective"].item() == pytest.approx(expected)
-    assert found["loss_critic"].item() == pytest.approx(sum(a**2 for a in advantages()) / 2)
-    assert found["loss_entropy"].item() == pytest.approx(-0.01 * entropy() / 2)
+    assert found[actor].item() == pytest.approx(expected)
+    assert found[critic].item() == pytest.approx(sum(a**2 for a in advantages()) / 2)
+    if kind is A2CLoss:
+        assert found["loss_entropy"].item() == pytest.approx(-0.01 * entropy() / 2)
     sum(value for key, value in found.items() if key.startswith("loss")).backward()
-    finite(loss)
-
-
-def test_reinforce():
-    loss = ReinforceLoss(*networks(), loss_critic_type="l2", functional=False)
-    loss.make_value_estimator(ValueEstimators.TD0, gamma=DISCOUNT)
-    found = loss(batch(SLATES))
-    expected = -first_log_probability() * advantages()[0] / 2
-    assert found["loss_actor"].item() == pytest.approx(expected)
-    assert found["loss_value"].item() == pytest.approx(sum(a**2 for a in advantages()) / 2)
-    (found["loss_actor"] + found["loss_value"]).backward()
     finite(loss)

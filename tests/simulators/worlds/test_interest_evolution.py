@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Column, Key
@@ -141,17 +140,6 @@ def test_the_oracle_beats_showing_the_best_quality():
     best = watched(lambda state, items: world.oracle(state))
     assert best > watched(lambda state, items: world.quality[items]) > 200
     assert best > 1.5 * watched(lambda state, items: torch.rand(items.shape))
-
-
-def test_the_step_compiles_and_keeps_its_specs():
-    world = InterestEvolution(6, max_steps=5)
-    check_env_specs(world)
-    torch.manual_seed(1)
-    state = world.rand_action(world.reset())
-    compiled = torch.compile(world._step, fullgraph=True, backend="eager")
-    expected, found = world._step(state), compiled(state)
-    for key in expected.keys(include_nested=True, leaves_only=True):
-        torch.testing.assert_close(found[key], expected[key])
 
 
 def test_texts_tell_topic_and_quality():

@@ -5,7 +5,6 @@ import math
 
 import pytest
 import torch
-from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Column, Key
@@ -147,17 +146,6 @@ def test_the_oracle_values_the_whole_session():
     best = world.oracle(world.reset()).max(1).values.mean()
     wanted = expected(world, world.twin(), ranks(ACTIONS, 10))
     assert float(best) == pytest.approx(wanted, rel=0.005)
-
-
-def test_the_step_compiles_and_keeps_its_specs():
-    world = LongTermSatisfaction(6, max_steps=5)
-    check_env_specs(world)
-    torch.manual_seed(1)
-    state = world.rand_action(world.reset())
-    compiled = torch.compile(world._step, fullgraph=True, backend="eager")
-    expected, found = world._step(state), compiled(state)
-    for key in expected.keys(include_nested=True, leaves_only=True):
-        torch.testing.assert_close(found[key], expected[key])
 
 
 def test_texts_tell_chocolate_from_kale():
