@@ -46,9 +46,8 @@ def fit(
       lightrec fit -c my_ranker.yaml --out runs/mine/ranker
       lightrec fit -c video/ranker --print_config
     """
-    if help or help_trainer:
-        show_help(fit, "fit", config, help_trainer)
-    elif (stage := _stage("fit", settings, config, out)) is not None:
+    stage = _stage(fit, "fit", settings, config, out, help, help_trainer)
+    if stage is not None:
         from lightrec.stages import train
 
         train.train(stage)
@@ -99,18 +98,6 @@ def stage_of(
     return stage
 
 
-def show_help(command: Function, name: str, config: str | None, trainer: bool = False) -> None:
-    """Print a command's help: its own, that of a recipe's settings, or that of the Trainer."""
-    if trainer:
-        from lightrec.stages import train
-
-        print(train.trainer_help(), end="")
-        return
-    print(parser_of(command, name).format_help(), end="")
-    if config is not None:
-        print(settings_help(stage_of(name, (), config).recipe), end="")
-
-
 def settings_help(recipe: Recipe) -> str:
     """List the settings of a recipe's model and data, with their values and what they mean."""
     parts = plugins.installed().every_part
@@ -142,31 +129,36 @@ def _written(value: object) -> str:
 
 
 def _stage(
-    command: str, settings: Sequence[str], config: str | None, out: Path | None
-) -> Stage | None:
-    """Give the stage that is meant; None where its settings were to be printed, and have been."""
-    if any(word.startswith("--print_config") for word in settings):
-        from lightrec.stages import train
-
-        own = train.arguments(stage_of(command, settings, config, out)) if config else [*settings]
-        train.RecipeCLI(own, None, command)
-        return None
-    return stage_of(command, settings, config, out)
-
-
-def _assess(
     function: Function,
     command: str,
     settings: Sequence[str],
-    *,
     config: str | None,
     out: Path | None,
     help: bool,
     help_trainer: bool,
-) -> None:
-    if help or help_trainer:
-        show_help(function, command, config, help_trainer)
-    elif (stage := _stage(command, settings, config, out)) is not None:
+) -> Stage | None:
+    """Give the stage that is meant; None where help or settings were asked for, and are printed."""
+    if help and not help_trainer:
+        print(parser_of(function, command).format_help(), end="")
+        if config is not None:
+            print(settings_help(stage_of(command, (), config).recipe), end="")
+        return None
+    shows_settings = any(word.startswith("--print_config") for word in settings)
+    if not (help_trainer or shows_settings):
+        return stage_of(command, settings, config, out)
+    from lightrec.stages import train
+
+    if help_trainer:
+        print(train.trainer_help(), end="")
+    else:
+        own = train.arguments(stage_of(command, settings, config, out)) if config else [*settings]
+        train.RecipeCLI(own, None, command)
+    return None
+
+
+def _assess(function: Function, command: str, settings: Sequence[str], **options: Any) -> None:
+    stage = _stage(function, command, settings, **options)
+    if stage is not None:
         from lightrec.stages import train
 
         checkpoint = stage.out / train.CHECKPOINT

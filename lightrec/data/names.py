@@ -76,7 +76,8 @@ class Names:
         name = str(name)
         if rows := self.exactly(name) or self._alike(name):
             found = self._one(name, rows)
-            others = [other for other in self._called(name) if other != found]
+            called = (self._lower == name.lower()).arg_true().to_list()
+            others = [other for other in called if other != found]
             if self.ids[found] == name and others:
                 more = "; ".join(map(self.shown, others[:_SHOWN]))
                 print(
@@ -99,9 +100,6 @@ class Names:
         title, year = self.titles[row], self._years[row]
         title += f" ({year})" if year is not None and f"({year})" not in title else ""
         return f"{title}, id {self.ids[row]}" if with_id and title != self.ids[row] else title
-
-    def _called(self, name: str) -> list[int]:
-        return (self._lower == name.lower()).arg_true().to_list()
 
     @cached_property
     def _lower(self) -> pl.Series:

@@ -41,7 +41,8 @@ def order_note(events: Events) -> str:
     """
     has_times = events.log.has(Column.TIME)
     which = "Events of a user at the same time" if has_times else "The events of a user"
-    pairs = _same(events)
+    users, times = events.users, events.times
+    pairs = (users[1:] == users[:-1]) & (times[1:] == times[:-1])
     found = [(share, words) for share, words in _orders(events, pairs) if share >= LEANING]
     if not found:
         return _reversed(events, pairs) if has_times else ""
@@ -57,12 +58,6 @@ def order_note(events: Events) -> str:
         "leave-one-out then holds out what stands last in that order. Use "
         f"--data.equal_times shuffle{'' if has_times else ', or give a log with times'}."
     )
-
-
-def _same(events: Events) -> Mask:
-    """(E - 1,) whether an event and the next are of the same user and time."""
-    users, times = events.users, events.times
-    return (users[1:] == users[:-1]) & (times[1:] == times[:-1])
 
 
 def _orders(events: Events, pairs: Mask) -> Iterator[tuple[float, str]]:

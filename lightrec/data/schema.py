@@ -45,7 +45,6 @@ class Place:
     :param names: the file's names of columns that are renamed.
     :param ignored: columns of the file that a log does not have, which were not used.
     :param form: the file's format in words, such as ``text parted by tabs, UTF-8``.
-    :param spread: whether a row of the file may have become several rows of the table.
     """
 
     source: Path | str | None = None
@@ -54,7 +53,6 @@ class Place:
     names: Mapping[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     form: str = ""
-    spread: bool = False
 
     def row(self, index: int) -> str:
         """Name a row, counted from 0, as it appears in the file."""

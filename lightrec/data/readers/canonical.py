@@ -36,14 +36,12 @@ class CanonicalReader(Reader):
     def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
         """Read the item table, if there is one."""
         _check_names(columns, path)
-        file = path / CATALOG_FILE
-        return Catalog.read_parquet(file) if lexists(file) else None
+        return Catalog.read_parquet(file) if lexists(file := path / CATALOG_FILE) else None
 
     def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
         """Read the user table, if there is one."""
         _check_names(columns, path)
-        file = path / USERS_FILE
-        return Users.read_parquet(file) if lexists(file) else None
+        return Users.read_parquet(file) if lexists(file := path / USERS_FILE) else None
 
 
 def _check_names(columns: Mapping[str, str] | None, path: Path) -> None:

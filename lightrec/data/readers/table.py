@@ -74,10 +74,11 @@ class TableReader(Reader):
         """
         log = self.read_log(path, columns)
         names = [name for name in log.place.ignored if name]
-        if log.has(Column.USER) or not names or log.place.spread:
+        if log.has(Column.USER) or not names:
             return Tables(log)
-        table = self.open(path)
-        frame, _ = table.read(names, Problems(path))
+        frame, _ = self.open(path).read(names, Problems(path))
+        if frame.height != len(log):  # a row of the file has become several events
+            return Tables(log)
         contexts = _with_own_names({Column.USER: log.users()}, frame, USER_NAMES)
         first = contexts.unique(Column.USER, keep="first", maintain_order=True)
         ignored = tuple(name for name in log.place.ignored if name not in frame.columns)
@@ -102,7 +103,7 @@ class TableReader(Reader):
             frame = frame.with_columns(_split_list(frame[Column.CANDIDATES]))
         if Column.FEEDBACK not in matched and matched.get(Column.VALUE, "").lower() in CLICKS:
             frame = frame.with_columns(pl.lit("click").alias(Column.FEEDBACK))
-        frame, place = _marked(*_returned(frame, place))
+        frame, place = _marked(_returned(frame), place)
         ignored = tuple(name for name in table.names if name not in matched.values())
         if Column.TIME in names and Column.TIME not in matched:
             _mention_times(table, ignored)
@@ -198,16 +199,16 @@ def _quoted(name: str) -> str:
     return name if name.replace(" ", "").replace("_", "").isalnum() else f'"{name}"'
 
 
-def _returned(frame: pl.DataFrame, place: Place) -> tuple[pl.DataFrame, Place]:
+def _returned(frame: pl.DataFrame) -> pl.DataFrame:
     """Turn negative counts into returns, which are a kind of feedback."""
     if Column.COUNT not in frame.columns or Column.FEEDBACK in frame.columns:
-        return frame, place
+        return frame
     counts = frame[Column.COUNT].cast(pl.Int64, strict=False)
     if not (counts < 0).any():
-        return frame, place
+        return frame
     kind = pl.when(counts < 0).then(pl.lit("return")).otherwise(pl.lit("count"))
     number = pl.when(counts < 0).then(-counts).otherwise(frame[Column.COUNT])
-    return frame.with_columns(kind.alias(Column.FEEDBACK), number.alias(Column.COUNT)), place
+    return frame.with_columns(kind.alias(Column.FEEDBACK), number.alias(Column.COUNT))
 
 
 def _marked(frame: pl.DataFrame, place: Place) -> tuple[pl.DataFrame, Place]:
@@ -225,7 +226,7 @@ def _marked(frame: pl.DataFrame, place: Place) -> tuple[pl.DataFrame, Place]:
         pl.lit("click").alias(Column.FEEDBACK),
     ).with_row_index("row")
     rows = rows.explode(Column.ITEM)
-    return rows.drop("row"), replace(place.within(rows["row"]), spread=True)
+    return rows.drop("row"), place.within(rows["row"])
 
 
 def _mention_times(table: Table, names: Sequence[str]) -> None:
