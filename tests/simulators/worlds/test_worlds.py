@@ -15,7 +15,7 @@ from lightrec.simulators.worlds.retention import Retention
 from lightrec.simulators.worlds.texts import describe_bait
 
 LAWS = FarLaws(0, fit_users=32, fit_steps=20)
-WORLDS = [partial(Far, laws=LAWS), Greed, Retention]
+WORLDS = [partial(Far, laws=LAWS), Greed, partial(Retention, horizon=5)]
 every_world = pytest.mark.parametrize("make", WORLDS, ids=["Far", "Greed", "Retention"])
 
 
