@@ -149,10 +149,11 @@ class Run:
 
         :raises RunError: where the halves overlap.
         """
-        from lightrec.users.halves import noted_overlap
+        from lightrec.users.halves import OFFERS, overlap
 
-        sentence = noted_overlap(self.folder("users_a"), self.folder("users_b"))
-        if sentence is not None:
+        files = [self.folder(name) / "config.json" for name in ("users_a", "users_b")]
+        notes = [json.loads(file.read_text()).get(OFFERS) for file in files if file.is_file()]
+        if len(notes) == 2 and all(notes) and (sentence := overlap(*notes)):
             raise RunError(f"{self.path}: {sentence} Then run the stage that changed again.")
 
     def metrics(self, stage: str = "evaluate") -> dict[str, Any]:

@@ -1,10 +1,13 @@
-"""The last stage: every evaluator of the recipe, then the report."""
+"""The last stage: every evaluator of the recipe, then the report; and what is shown before it."""
 
 import json
 import math
 import re
+import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 
+import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 from lightrec import plugins
@@ -13,6 +16,7 @@ from lightrec.evaluation import held_out
 from lightrec.evaluation.base import Evaluator, Findings, Section
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.report import page as report
+from lightrec.report.summary import WIDTH
 from lightrec.run import Run
 from lightrec.stages import tensorboard
 from lightrec.stages.stage import Stage, function_of, write_whole
@@ -24,6 +28,30 @@ HEADLINE = re.compile(
 """The metrics by which TensorBoard compares whole runs; ``metrics.json`` holds all."""
 EARLY = "early-ranking.json"
 """In a run's work: how the held-out log was ranked before there was a policy, and with what."""
+SHOWN, LAST, LISTED = 3, 3, 5
+"""Users, their last items, and what is recommended to each."""
+
+
+def first_lists(run: Path) -> str:
+    """Give lists of the blend for users whose histories are of usual lengths, for a terminal."""
+    from lightrec.recommend import Recommender  # an update shows no lists
+
+    recommender = Recommender(run, "blend")
+    titles, store = recommender.catalog["title"], recommender.store
+    lengths = np.diff(store.offsets)
+    middle = np.argsort(lengths, kind="stable")[len(lengths) // 2 :][:SHOWN]
+    lines = ["for example, to three users the blend recommends:"]
+    for row in np.sort(middle):
+        events = np.asarray(store.items[store.offsets[row] : store.offsets[row + 1]])
+        last = [titles[int(item) - 1] for item in events[events <= store.num_items][-LAST:]]
+        user = store.user_ids[int(row)]
+        found = recommender.recommend(user, k=LISTED)["title"].to_list()
+        for word, names in ((f"{user} had last:", last), ("so perhaps:", found)):
+            shown = "; ".join(textwrap.shorten(name, 30, placeholder="…") for name in names)
+            lines += textwrap.wrap(
+                f"{word} {shown}", WIDTH, initial_indent="  ", subsequent_indent="    "
+            )
+    return "\n".join(lines)
 
 
 def early_ranking(stage: Stage) -> str:

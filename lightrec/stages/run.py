@@ -101,7 +101,11 @@ def run(
     brief = [word for word in goal if word == NEXT]
     asked = [word for word in goal if word != NEXT]
     own = {"types": types, "goal": asked or None, "weights": weights, "repeats": repeats or None}
-    told = {option: _written(value) for option, value in own.items() if value is not None}
+    told = {
+        option: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for option, value in own.items()
+        if value is not None
+    }
     kinds = ["offline"] * offline + ["fast-dev-run"] * fast_dev_run
     options: dict[str, object] = {r: without_password(str(path)) for r, path in sources.items()}
     options |= {**told, "goal": [*goal] or None, "repeats": None, "seed": seed}
@@ -157,11 +161,6 @@ def run(
             file=sys.stderr,
         )
     return where
-
-
-def _written(value: object) -> str:
-    """Write a setting as on a command line."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def command_of(
@@ -230,23 +229,26 @@ def work_off(stages: Sequence[Stage], left: Sequence[str], fresh: bool) -> None:
     else:  # another process of a training: it begins with the command line of the first
         room, fresh = Path(os.environ[ROOM]), False
         replacing = room != run
+    resumes = (replacing or not first) and not fresh
     for number, planned in enumerate(stages, start=1):
-        headline = f"[{number}/{len(stages)}] {planned.name}"
         stage = replace(planned, out=room / planned.name)
-        resumes = (replacing or not first) and not fresh
-        if planned.name in kept or (resumes and stage.is_current()):
-            print(f"{headline}: up to date", file=sys.stderr)
-            continue
-        print(headline, file=sys.stderr)
-        begin = time.monotonic()
-        if replacing and first:
+        todo = planned.name in left and not (resumes and stage.is_current())
+        if todo and replacing and first:
             redo.drop(room, [later.name for later in stages if stage.name in later.inputs])
-        execute(stage, anew=fresh)
-        print(f"{headline}: {duration(time.monotonic() - begin)}", file=sys.stderr)
-        if first:
+        do(stage, f"[{number}/{len(stages)}] {stage.name}", todo, anew=fresh)
+        if todo and first:
             show(stage, stages)
     if replacing:
         redo.exchange(run, left)
+
+
+def do(stage: Stage, headline: str, todo: bool, *, anew: bool = False) -> None:
+    """Do a stage and say how long it took, or that it is up to date where there is nothing todo."""
+    print(headline if todo else f"{headline}: up to date", file=sys.stderr)
+    if todo:
+        begin = time.monotonic()
+        execute(stage, anew)
+        print(f"{headline}: {duration(time.monotonic() - begin)}", file=sys.stderr)
 
 
 def show(done: Stage, stages: Sequence[Stage]) -> None:
@@ -265,16 +267,13 @@ def show(done: Stage, stages: Sequence[Stage]) -> None:
             settings = ParsedRecipe(stage).config["data"]["init_args"].as_dict()
             if sentence := language_advice(EventStore(done.out), settings.get("text_encoder")):
                 plugins.warn(sentence)
-    for planned in stages:
-        # Where evaluation comes next, the table comes with it.
-        if (done.name, planned.name) == ("ranker", EVALUATE) and len(planned.inputs) > 2:
-            from lightrec.stages.evaluate import early_ranking
-
-            table = early_ranking(replace(planned, out=done.run / EVALUATE))
-            print(f"\n{table}\n\n" if table else "", end="", file=sys.stderr)
     if done.name == "ranker":
-        from lightrec.stages.first_lists import first_lists
+        from lightrec.stages.evaluate import early_ranking, first_lists
 
+        # Where evaluation comes next, the table comes with it.
+        for stage in [each for each in stages if each.name == EVALUATE and len(each.inputs) > 2]:
+            table = early_ranking(replace(stage, out=done.run / EVALUATE))
+            print(f"\n{table}\n\n" if table else "", end="", file=sys.stderr)
         print(f"{first_lists(done.run)}\n", file=sys.stderr)
 
 

@@ -27,9 +27,8 @@ from lightrec.data.stage_data import LogData
 from lightrec.data.store import VALIDATION, EventStore, padded
 from lightrec.keys import Column
 from lightrec.nn.stage import StageModule
+from lightrec.stages.recipes import OWN
 
-NO_SETTINGS: Final = ("reads", "function", "shows", "optional")
-"""What a recipe says of its stage, and not of how it is run."""
 LISTED: Final = 10
 """Users whose lists are shown, and items of a list."""
 LATEST: Final = 5
@@ -178,7 +177,7 @@ def of_run(stamps: Mapping[str, Mapping[str, Any]]) -> dict[str, str | float]:
     """
     found: dict[str, str | float] = {}
     for stage, facts in stamps.items():
-        recipe = {k: v for k, v in facts["recipe"].items() if k not in NO_SETTINGS}
+        recipe = {k: v for k, v in facts["recipe"].items() if k not in OWN}
         found |= {f"{stage}.{name}": value for name, value in flat(recipe).items()}
         for name, value in pairwise([*facts["overrides"], ""]):
             if name.startswith("--"):

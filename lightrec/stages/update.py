@@ -11,7 +11,6 @@ import os
 import shlex
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ from lightrec.errors import RecipeError, RunError
 from lightrec.run import VERSION, VERSIONS, Run
 from lightrec.stages import redo, versions
 from lightrec.stages.data import READ
-from lightrec.stages.run import EVALUATE, duration, execute, in_file, publish
+from lightrec.stages.run import EVALUATE, do, in_file, publish
 from lightrec.stages.stage import Stage, hash_file, write_whole
 
 NEXT: Final = Path(VERSIONS, ".next")
@@ -84,7 +83,6 @@ def update(
         present = Run(run)
         check(present)
         known = present.about.get("sources", {})
-        given = {role: in_file(path, run / ".work", role) for role, path in given.items()}
         marks = {hash_file(path): shown[role] for role, path in given.items()}
         sources = {r: p for r, p in given.items() if hash_file(p) not in known}
         number = versions.numbers(run)[-1] + 1
@@ -186,34 +184,14 @@ def make(
     sources: Mapping[str, Path],
     overrides: Mapping[str, Sequence[str]],
 ) -> None:
-    """Make the stages of a new version, or go on with them.
+    """Make the stages of a new version, or go on with them: data with what is appended, the ranker
+    trained on, and its evaluation.
 
     :raises NothingNew: where all that is given is known.
     """
-    room = run / NEXT
+    room, stages = run / NEXT, dict[str, Stage]()
     (room / "logs").mkdir(parents=True, exist_ok=True)
     write_whole(room / VERSION, json.dumps(about, indent=2))
-    for number, stage in enumerate(stages := plan(room, present, about, sources, overrides), 1):
-        headline = f"[{number}/{len(stages)}] {stage.name}"
-        if stage.is_current():
-            print(f"{headline}: up to date", file=sys.stderr)
-        else:
-            print(headline, file=sys.stderr)
-            begin = time.monotonic()
-            execute(stage)
-            print(f"{headline}: {duration(time.monotonic() - begin)}", file=sys.stderr)
-        publish(stage)
-
-
-def plan(
-    room: Path,
-    present: Run,
-    about: Mapping[str, Any],
-    sources: Mapping[str, Path],
-    overrides: Mapping[str, Sequence[str]],
-) -> list[Stage]:
-    """List the stages of an update: the data with what is appended, the ranker, its evaluation."""
-    stages: dict[str, Stage] = {}
     command = about["command"]
     more: dict[str, Sequence[str]] = {
         "data": [],
@@ -233,7 +211,9 @@ def plan(
         made = present.stamp(EVALUATE)
         recipe = {**made["recipe"], "reads": ["data", "ranker"], "evaluators": EVALUATORS}
         stages[EVALUATE] = Stage(EVALUATE, recipe, room / EVALUATE, [], {}, command, dict(stages))
-    return list(stages.values())
+    for number, stage in enumerate(stages.values(), start=1):
+        do(stage, f"[{number}/{len(stages)}] {stage.name}", not stage.is_current())
+        publish(stage)
 
 
 @contextmanager

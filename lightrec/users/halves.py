@@ -1,8 +1,6 @@
 """The halves of the users: user model A learns from one, and B, which judges, from the other."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -42,13 +40,3 @@ def overlap(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
         "learned. Give both stages the same seed_everything, as `lightrec run --seed` does, or "
         "the same data.init_args.split_seed."
     )
-
-
-def noted_overlap(*folders: Path) -> str | None:
-    """Say in a sentence that the halves that two stages noted overlap; None where they do not.
-
-    :param folders: of the stages users_a and users_b; one that noted no half is not checked.
-    """
-    files = [folder / "config.json" for folder in folders]
-    notes = [json.loads(file.read_text()).get(OFFERS) for file in files if file.is_file()]
-    return overlap(*notes) if len(notes) == 2 and all(notes) else None

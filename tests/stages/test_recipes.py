@@ -13,7 +13,7 @@ from lightrec.policies.base import Policy
 from lightrec.run import Run
 from lightrec.simulators.worlds.far_log import FarLog
 from lightrec.stages import assumptions, recipes
-from lightrec.stages.first_lists import first_lists
+from lightrec.stages.evaluate import first_lists
 from lightrec.stages.run import execute as run_stage
 from lightrec.stages.run import find_recipes, run
 from lightrec.stages.stage import Stage
