@@ -18,8 +18,7 @@ from lightrec.simulators.worlds.far_log import HeldOut
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.irl.base import ClickClassifier, RewardLearner, RewardWeightedLikelihood
-from lightrec.users.irl.iq_learn import IQLearn
-from lightrec.users.irl.maxent import MaxEnt, TasteMixture
+from lightrec.users.irl.looking_ahead import IQLearn, MaxEnt, TasteMixture
 from lightrec.users.module import ChoiceModule
 from lightrec.users.reward_model import RewardModel
 from lightrec.users.user_model import UserModel

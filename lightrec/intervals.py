@@ -35,11 +35,11 @@ def mean_interval(values: Tensor) -> Interval:
 
 
 def _around(mean: float, error: float, freedom: float) -> Interval:
-    half = _reach(freedom) * error if freedom else float("inf")
+    half = reach(freedom) * error if freedom else float("inf")
     return Interval(mean, mean - half, mean + half)
 
 
-def _reach(freedom: float) -> float:
+def reach(freedom: float) -> float:
     """How many standard errors Student's interval reaches to either side."""
     return float(scipy.special.stdtrit(freedom, (1 + LEVEL) / 2))
 
@@ -105,7 +105,7 @@ def ratio_interval(above: Tensor, below: Tensor, *, paired: bool) -> Interval | 
     error_y, freedom_y = standard_error(below)
     if not min(freedom_x, freedom_y):
         return None
-    t = _reach(min(freedom_x, freedom_y))
+    t = reach(min(freedom_x, freedom_y))
     # What refits add to one mean has no part in the other.
     x, y = above.double().reshape(-1, above.shape[-1]).mean(0), below.double()
     mean, base = float(x.mean()), float(y.mean())

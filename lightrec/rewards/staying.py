@@ -75,7 +75,8 @@ class ReturnReward(UserReward):
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Give rewards (B, 1), from 0 to 1."""
         history, step, total, _ = after_step(self.users, transition)
-        mean, deviation = self.users.return_(history, step, total, transition.get(Key.USER, None))
+        assert self.users.returning is not None
+        mean, deviation = self.users.returning(self.users.state(history), step, total)
         limit = torch.tensor(self.days * DAY, device=mean.device).log()
         soon = torch.special.ndtr((limit - mean) / deviation)
         return ending(self.users, transition) * soon.unsqueeze(1)

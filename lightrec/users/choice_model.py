@@ -10,6 +10,7 @@ from torch.nn.functional import embedding, pad
 
 from lightrec.keys import PADDING
 from lightrec.nn.part import Part
+from lightrec.nn.session import perceptron
 
 
 class ChoiceModel(Part):
@@ -82,9 +83,8 @@ class ChoiceModel(Part):
         self.past_nothing = nn.Parameter(0.1 * torch.randn(feature_size))
         self.bias = nn.Parameter(torch.zeros(num_items + 1))
         self.offset_weight = nn.Parameter(torch.ones(()))
-        self.head = nn.Sequential(
-            nn.Linear(state_size, hidden_size), nn.SiLU(), nn.Linear(hidden_size, feature_size + 1)
-        )
+        sizes = [state_size, hidden_size, feature_size + 1]
+        self.head = perceptron(sizes, activation=nn.SiLU)
         self.linear_head = nn.Linear(state_size, feature_size + 1, bias=False)
         self.value = nn.Linear(state_size, 1)
         # Zeros draw nothing, so that all else starts as it does without.

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lightrec.data.share import part_of_all
@@ -30,6 +29,9 @@ from lightrec.users.parts_fitting import SessionTable, UserParts
 from lightrec.users.reward_explained import explain
 from lightrec.users.user_model import UserModel
 
+WARMUP, MAX_OFFERS = 0.1, 100_000
+"""The share of all steps in which the learning rate rises, and how many training states serve to
+fit the continuation value at most."""
 ChoiceModelClass: TypeAlias = Callable[[int, int, int], ChoiceModel]
 """Makes a choice model of the number of items, the vectors' length, and that of histories."""
 
@@ -53,8 +55,6 @@ class ChoiceModule(StageModule):
     :param weight_decay: AdamW's, on matrices.
     :param identity_precision: of the Gaussian prior on each item's own vector; that of biases is 1.
     :param ridge: of the continuation value's least squares.
-    :param warmup: share of all steps in which the learning rate rises.
-    :param max_offers: at most so many training states serve to fit the continuation value.
     :param learner: of the reward, such as ``{class_path: MaxEnt}``, trained next to the user model;
         null for the two-step estimator, which reads the reward off the first choice model.
     :param use_popularity: whether the items' log popularity enters utilities, with a learned
@@ -80,8 +80,6 @@ class ChoiceModule(StageModule):
         weight_decay: float = 1e-4,
         identity_precision: float = 20.0,
         ridge: float = 1e-3,
-        warmup: float = 0.1,
-        max_offers: int | None = 100_000,
         learner: RewardLearner | None = None,
         use_popularity: bool = True,
         people: tuple[int, int] = (0, 0),
@@ -129,7 +127,13 @@ class ChoiceModule(StageModule):
                 for member in self.members:
                     member.set_people(data.people_features)
             if self.learner is not None and self.learner.reads_next:
-                data.sets.read_next(session_ends(data, self.settings.leave_rate))
+                ended = np.zeros(len(data.store), bool)
+                # Without declined slates a session may go on after the last choice; and with a
+                # leave rate the discount contains the ends already.
+                if data.store.has_nothing and self.settings.leave_rate == 0:
+                    table = SessionTable(data)
+                    ended[table.ends[~table.cut] - 1] = True
+                data.sets.read_next(ended)
 
     @property
     def members(self) -> list[ChoiceModel]:
@@ -156,8 +160,9 @@ class ChoiceModule(StageModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Minus the mean log-posterior of the batch's choices."""
         drawn = [1.0] * len(self.members) if self.times is None else self.times[:, batch[Key.USER]]
+        asked = batch[Key.HISTORY], batch[Key.CANDIDATES], batch[Key.USER]
         losses = [
-            -mean(_log_likelihood(member, batch), batch, times)
+            -mean(chosen(member.log_probabilities(*asked), batch), batch, times)
             for member, times in zip(self.members, drawn, strict=True)
         ]
         found = -losses[0] if len(losses) == 1 else -torch.stack(losses).mean()
@@ -180,7 +185,9 @@ class ChoiceModule(StageModule):
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Log the mean log-likelihood of held-out choices."""
         part = "test" if self.trainer.testing else "validation"
-        found = {f"{part}/log_likelihood": _log_likelihood(UserModel(self.members), batch)}
+        asked = batch[Key.HISTORY], batch[Key.CANDIDATES], batch[Key.USER]
+        law, _ = UserModel(self.members).predict(*asked)
+        found = {f"{part}/log_likelihood": chosen(law, batch)}
         if self.learner is not None:
             values = self.learner.utilities(batch[Key.HISTORY], batch[Key.CANDIDATES])
             log_p = with_nothing(values).log_softmax(-1)
@@ -199,11 +206,11 @@ class ChoiceModule(StageModule):
         free = [p for n, p in learned if p.ndim <= 1 or n.endswith("identity")]
         decayed = [p for n, p in learned if p.ndim > 1 and not n.endswith("identity")]
         groups: list[dict[str, Any]] = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
-        decay, warmup = settings.weight_decay, settings.warmup
+        decay = settings.weight_decay
         optimizer = torch.optim.AdamW(groups, settings.learning_rate, weight_decay=decay)
 
         def rate(step: int, total: float) -> float:
-            rising = min(1.0, (step + 1) / (warmup * total)) if warmup else 1.0
+            rising = min(1.0, (step + 1) / (WARMUP * total))
             return rising * (1 + math.cos(math.pi * min(step / total, 1.0))) / 2
 
         return self.scheduled(optimizer, rate)
@@ -216,7 +223,7 @@ class ChoiceModule(StageModule):
         given = {name: settings[name] for name in ("discount", "leave_rate", "ridge")}
         for member in self.members:
             calibrate(member, data)
-            fit_continuation(member, data.batches(TRAIN, limit=settings.max_offers), **given)
+            fit_continuation(member, data.batches(TRAIN, limit=MAX_OFFERS), **given)
         parts, fitted = UserParts(self.choice, data).fit()
         reward_model = None if self.learner is None else self.learner.reward_model()
         parts |= {"reward_model": reward_model, "offers": data.offer_settings}
@@ -257,20 +264,3 @@ def bootstrap_times(data: ChoiceData, number: int) -> Tensor:
     """
     counts = np.random.default_rng((data.seed, number)).poisson(1.0, data.store.num_users)
     return torch.from_numpy(counts.astype(np.float32))
-
-
-def _log_likelihood(model: ChoiceModel | UserModel, batch: Batch) -> Tensor:
-    """Log-likelihoods (R,) of a batch's choices."""
-    asked = batch[Key.HISTORY], batch[Key.CANDIDATES], batch[Key.USER]
-    return chosen(model.log_probabilities(*asked), batch)
-
-
-def session_ends(data: ChoiceData, leave_rate: float) -> NDArray[np.bool_]:
-    """(E,) whether a session of one's own half of the users ended with an event."""
-    ended = np.zeros(len(data.store), bool)
-    # Without declined slates a session may go on after the last choice; and with a leave rate the
-    # discount contains the ends already.
-    if data.store.has_nothing and leave_rate == 0:
-        table = SessionTable(data)
-        ended[table.ends[~table.cut] - 1] = True
-    return ended

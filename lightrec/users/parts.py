@@ -155,8 +155,9 @@ class ReturnModel(UserPart):
     def forward(self, state: Tensor, step: Tensor, accepted_total: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (B,) of the logarithm of the seconds.
 
-        :param state: (B, S) at the session's end; for the others see
-            :meth:`~lightrec.users.user_model.UserModel.return_`.
+        :param state: (B, S) at the session's end.
+        :param step: (B, 1) int64 slates shown in the session.
+        :param accepted_total: (B, 1) items accepted in it.
         """
         found = self.network(state, step, accepted_total)
         return found[:, 0], found[:, 1].clamp(-4, 4).exp()

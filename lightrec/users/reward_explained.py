@@ -19,7 +19,6 @@ from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.keys import PADDING, Column, Key
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel, blocks
-from lightrec.users.choice_sets import EventBatches
 from lightrec.users.irl.base import RewardLearner
 from lightrec.users.irl.linear import (
     POPULARITY,
@@ -110,9 +109,7 @@ def _linear_sets(
     later: Later, data: ChoiceData, features: RewardFeatures, part: int, limit: int | None
 ) -> Iterator[LinearSets]:
     """Give a part's choices as features, with their effects on later offers as an offset."""
-    events = data.events(part)
-    for seeds, rows in EventBatches(events, 2048, data.seed, shuffle=False, limit=limit):
-        batch = data.sets[seeds, rows]
+    for batch in data.batches(part, limit=limit):
         history, items = batch[Key.HISTORY], batch[Key.CANDIDATES]
         # Padding has neither value nor reward.
         offset = later(history, items).masked_fill(items == PADDING, -torch.inf)

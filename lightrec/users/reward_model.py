@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lightrec.keys import PADDING
 from lightrec.nn.part import Part
+from lightrec.nn.session import perceptron
 from lightrec.users.choice_model import ChoiceModel
 
 
@@ -21,13 +22,8 @@ class Continuation(Part):
     def __init__(self, trunk: ChoiceModel, hidden_size: int = 64) -> None:
         super().__init__()
         self.trunk, self.hidden_size = trunk, hidden_size
-        self.network = nn.Sequential(
-            nn.Linear(self.trunk.state_size, hidden_size),
-            nn.SiLU(),
-            nn.Linear(hidden_size, hidden_size),
-            nn.SiLU(),
-            nn.Linear(hidden_size, 1),
-        )
+        sizes = [self.trunk.state_size, hidden_size, hidden_size, 1]
+        self.network = perceptron(sizes, activation=nn.SiLU)
         self.linear = nn.Linear(self.trunk.state_size, 1, bias=False)
 
     def forward(self, history: Tensor) -> Tensor:

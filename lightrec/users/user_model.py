@@ -128,12 +128,6 @@ class UserModel(Part):
         """Score all items by their utilities: (B, N + 1), minus infinity for the padding."""
         return self.utilities(histories, None, users)
 
-    def log_probabilities(
-        self, history: Tensor, items: Tensor, user: Tensor | None = None
-    ) -> Tensor:
-        """Log-probabilities of choices from sets by the members' mean law, as :meth:`predict`."""
-        return self.predict(history, items, user)[0]
-
     def predict(
         self, history: Tensor, items: Tensor, user: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -188,20 +182,6 @@ class UserModel(Part):
             raise ValueError("The log has no values, so that none were fitted.")
         mean, deviation = self.valuing(state, features[flat], flat)
         return mean.view_as(items), deviation.view_as(items)
-
-    def return_(
-        self, history: Tensor, step: Tensor, accepted_total: Tensor, user: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (B,) of the logarithm of the seconds to the next session.
-
-        :param step: (B, 1) int64 slates shown in the session.
-        :param accepted_total: (B, 1) items accepted in it.
-        :raises ValueError: where returns were not fitted.
-        """
-        if self.returning is None:
-            raise ValueError("The log has no times of return, so that none were fitted.")
-        mean, deviation = self.returning(self.state(history), step, accepted_total)
-        return mean, deviation
 
     def reward(self, history: Tensor, items: Tensor, user: Tensor | None = None) -> Tensor:
         """Rewards (B, C) of items (B, C), in nats, nothing being worth 0."""

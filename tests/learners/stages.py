@@ -28,8 +28,7 @@ from lightrec.rewards.combined import NormalisedReward
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.irl.base import ClickClassifier
-from lightrec.users.irl.iq_learn import IQLearn
-from lightrec.users.irl.maxent import MaxEnt
+from lightrec.users.irl.looking_ahead import IQLearn, MaxEnt
 from lightrec.users.module import ChoiceModule
 
 LOSSES = {

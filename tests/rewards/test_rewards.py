@@ -59,7 +59,7 @@ def test_learned_reward_is_the_models(transition, users):
 
 def test_probability_log_reward(transition, users):
     reward = bound(ProbabilityLogReward(), users)
-    p = users.log_probabilities(transition[Key.HISTORY], transition[Key.ACTION]).exp()
+    p = users.predict(transition[Key.HISTORY], transition[Key.ACTION])[0].exp()
     expected = [p[0, 0] * p[0, 0].log(), 0, p[2, 1] * p[2, 1].log()]
     assert reward(transition).flatten().tolist() == pytest.approx([float(x) for x in expected])
 

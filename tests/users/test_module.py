@@ -24,8 +24,7 @@ from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.halves import in_half
 from lightrec.users.irl.base import mean
-from lightrec.users.irl.iq_learn import IQLearn
-from lightrec.users.irl.maxent import MaxEnt
+from lightrec.users.irl.looking_ahead import IQLearn, MaxEnt
 from lightrec.users.module import ChoiceModule, bootstrap_times
 from lightrec.users.user_model import UserModel
 from tests.users.stores import prepared
@@ -113,7 +112,7 @@ def test_all_members_are_written(folders, tmp_path):
     assert [type(m) for m in users.members] == [PooledChoice, RecurrentChoice, PooledChoice]
     history, items = torch.tensor([[0, 0, 0, 1, 3]]), torch.tensor([[5, 6, 7]])
     each = torch.stack([m.log_probabilities(history, items).exp() for m in users.members])
-    found = users.log_probabilities(history, items).exp()
+    found = users.predict(history, items)[0].exp()
     torch.testing.assert_close(found, each.mean(0))
     assert torch.equal(users.choice.bias, module.choice.bias)
 

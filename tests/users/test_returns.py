@@ -26,7 +26,7 @@ def test_days_are_the_geometric_mean_over_the_ends_of_sessions():
     # Two days times 4 to the power of the share accepted.
     returning.linear.bias.data[0] = math.log(2 * 24 * 3600)
     returning.linear.weight.data[0, -1] = math.log(4)
-    returns = Returns(users.replaced(returning=returning)).round(0)
+    returns = Returns(users.replaced(returning=returning))
     following = ends_of_sessions()
     following["done"][2] = False
     following[Key.ACCEPTED_TOTAL] = torch.tensor([[0.0], [4.0], [1.0], [3.0]])
@@ -42,7 +42,7 @@ def test_days_beyond_what_the_log_spans_are_left_out():
     def days(expected):
         returning = ReturnModel(users.choice.state_size, longest=10 * 24 * 3600.0)
         returning.linear.bias.data[0] = math.log(expected * 24 * 3600)
-        returns = Returns(users.replaced(returning=returning)).round(0)
+        returns = Returns(users.replaced(returning=returning))
         returns(ends, ends, torch.ones(4, dtype=torch.bool))
         return returns.days()
 

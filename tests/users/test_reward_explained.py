@@ -13,7 +13,7 @@ from lightrec.keys import Column
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.irl.linear import RewardFeatures
-from lightrec.users.irl.maxent import MaxEnt
+from lightrec.users.irl.looking_ahead import MaxEnt
 from lightrec.users.reward_explained import EXPLAINED, explain
 from lightrec.users.user_model import UserModel
 from tests.users.stores import prepared

@@ -18,7 +18,7 @@ from lightrec.keys import PADDING, Key
 from lightrec.nn.part import Part
 from lightrec.users.choice_model import ChoiceModel, blocks, with_nothing
 from lightrec.users.choice_sets import Batch
-from lightrec.users.reward_model import Continuation, RewardModel, average
+from lightrec.users.reward_model import RewardModel
 
 Make = Callable[[], ChoiceModel]
 """Makes an untrained choice model."""
@@ -64,30 +64,6 @@ class RewardLearner(Part, ABC):
     def reward_model(self) -> RewardModel:
         """Give the learned reward."""
         return RewardModel(self.reward_network)
-
-
-class LookingAhead(RewardLearner):
-    """Base of learners with a network of rewards, W next to it, and an averaged copy of W."""
-
-    def __init__(self, rate: float, ramp: float) -> None:
-        super().__init__()
-        self.rate, self.ramp = rate, ramp
-        self.discount = 0.0
-
-    def build(self, make: Make, discount: float) -> None:
-        """Make the reward network, W, and its averaged copy."""
-        super().build(make, discount)
-        self.discount = discount
-        self.value = Continuation(make())
-        self.slow = copy.deepcopy(self.value).requires_grad_(False)
-
-    def stepped(self) -> None:
-        """Move the averaged copy of W."""
-        average(self.slow, self.value, self.rate)
-
-    def discount_at(self, progress: float) -> float:
-        """γ' at a point of the training, from 0 to 1."""
-        return self.discount * min(1.0, progress / self.ramp) if self.ramp else self.discount
 
 
 def mean(values: Tensor, batch: Batch, times: Tensor | float = 1.0) -> Tensor:

@@ -12,12 +12,12 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
-from scipy.stats import t as student
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot, pad
 
 from lightrec.data.store import CATEGORIES, EventStore
 from lightrec.errors import DataError
+from lightrec.intervals import reach
 from lightrec.keys import PADDING, Column
 from lightrec.users.choice_model import with_nothing
 
@@ -148,9 +148,9 @@ class LinearReward(NamedTuple):
     users: int
     """How many independent people chose."""
 
-    def intervals(self, level: float = 0.95) -> tuple[Tensor, Tensor]:
-        """Lower and upper ends (F,) of Student's intervals with one degree less than users."""
-        wide = float(student.ppf((1 + level) / 2, self.users - 1)) * self.errors
+    def intervals(self) -> tuple[Tensor, Tensor]:
+        """Lower and upper ends (F,) of Student's 95 % intervals, of one degree less than users."""
+        wide = reach(self.users - 1) * self.errors
         return self.weights - wide, self.weights + wide
 
 

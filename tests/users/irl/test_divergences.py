@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightrec.users.irl.iq_learn import phi
+from lightrec.users.irl.looking_ahead import phi
 
 F = {
     "chi2": lambda t: (t - 1).square(),

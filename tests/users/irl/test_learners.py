@@ -8,8 +8,7 @@ from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.users.choice_model import PooledChoice, with_nothing
 from lightrec.users.irl.base import ClickClassifier, RewardWeightedLikelihood, chosen, mean
-from lightrec.users.irl.iq_learn import IQLearn
-from lightrec.users.irl.maxent import MaxEnt
+from lightrec.users.irl.looking_ahead import IQLearn, MaxEnt
 from lightrec.users.reward_model import RewardModel
 from tests.users.irl.tabular_choice import SETS, N, TabularChoice, solve
 
@@ -162,7 +161,7 @@ def test_what_is_learned_is_saved_and_loaded(world, tmp_path):
 def test_settings_are_those_of_the_recipe_and_strength_is_checked():
     assert IQLearn(divergence="reverse-kl").description["init_args"]["divergence"] == "reverse-kl"
     assert MaxEnt(False).description == {
-        "class_path": "lightrec.users.irl.maxent.MaxEnt",
+        "class_path": "lightrec.users.irl.looking_ahead.MaxEnt",
         "init_args": {"anchored": False, "rate": 0.02, "ramp": 0.15},
     }
     with pytest.raises(RecipeError, match="strength"):

@@ -1,0 +1,275 @@
+"""Inverse reinforcement learning of people who look ahead, from choices with known sets.
+
+By maximum entropy, and by inverse soft Q-learning with a none-option of known reward.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Final, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Key
+from lightrec.nn.session import perceptron
+from lightrec.users.choice_model import blocks, with_nothing
+from lightrec.users.choice_sets import Batch
+from lightrec.users.irl.base import Make, RewardLearner, chosen, mean
+from lightrec.users.reward_model import Continuation, Gate, RewardModel, average, recent
+
+ANYWHERE = 0.6
+"""Deviation of the initial weights of nothing's reward where it is free, of some nats: learning
+that begins near the truth also ends near it."""
+
+
+class LookingAhead(RewardLearner):
+    """Base of learners with a network of rewards, W next to it, and an averaged copy of W."""
+
+    def __init__(self, rate: float, ramp: float) -> None:
+        super().__init__()
+        self.rate, self.ramp = rate, ramp
+        self.discount = 0.0
+
+    def build(self, make: Make, discount: float) -> None:
+        """Make the reward network, W, and its averaged copy."""
+        super().build(make, discount)
+        self.discount = discount
+        self.value = Continuation(make())
+        self.slow = copy.deepcopy(self.value).requires_grad_(False)
+
+    def stepped(self) -> None:
+        """Move the averaged copy of W."""
+        average(self.slow, self.value, self.rate)
+
+    def discount_at(self, progress: float) -> float:
+        """γ' at a point of the training, from 0 to 1."""
+        return self.discount * min(1.0, progress / self.ramp) if self.ramp else self.discount
+
+
+class MaxEnt(LookingAhead):
+    """The reward under which the log's choices are likeliest, by maximum entropy.
+
+    People choose with probability ∝ exp Q, Q(s, i) = r(s, i) + γ' W(s after i). W(s), the mean of
+    log Σ exp Q over the offers of s, is a network that follows its own targets (Ziebart et al.
+    2010; fitted soft value iteration in place of the nested solution of Rust 1987).
+
+    Here the reward is the network that priors keep simple; in the two-step estimator it is Q.
+
+    :param anchored: whether nothing has reward 0. If its reward is learned, choices are explained
+        as well and the reward is arbitrary: a number may be added to the rewards of all choices in
+        s, nothing included, and subtracted from those that lead to s. The option shows just that.
+    :param rate: the share of a step by which the averaged copy of W moves.
+    :param ramp: the share of training in which γ' rises to its value.
+    """
+
+    def __init__(self, anchored: bool = True, rate: float = 0.02, ramp: float = 0.15) -> None:
+        super().__init__(rate, ramp)
+        self.anchored = anchored
+
+    def build(self, make: Make, discount: float) -> None:
+        """Make r and W, and nothing's reward where that is free."""
+        super().build(make, discount)
+        self.nothing = None
+        if not self.anchored:
+            self.nothing = nn.Linear(self.reward_network.state_size, 1)
+            nn.init.normal_(self.nothing.weight, std=ANYWHERE)
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        """Minus the log-likelihood, and half W's squared error."""
+        likely, error = self.terms(batch, progress)
+        return mean(error / 2 - likely, batch)
+
+    def terms(self, batch: Batch, progress: float) -> tuple[Tensor, Tensor]:
+        """Log-likelihoods of the choices, and W's squared errors: (R,) each."""
+        history, items = batch[Key.HISTORY], batch[Key.CANDIDATES]
+        discount = self.discount_at(progress)
+        values, idle = self._values(history, items, discount)
+        likely = chosen(values.log_softmax(-1), batch)
+        target = (discount * idle + values.logsumexp(-1)).detach()
+        error = blocks(self.value(history), len(items)) - target
+        return likely, error.square()
+
+    def utilities(self, history: Tensor, items: Tensor) -> Tensor:
+        """Give Q(s, i) - Q(s, nothing), by the averaged W."""
+        values, _ = self._values(history, items, self.discount)
+        return values[:, :-1] - values[:, -1:]
+
+    def _values(self, history: Tensor, items: Tensor, discount: float) -> tuple[Tensor, Tensor]:
+        """Q - γ' W(s after nothing), which is the same for all of a set, (R, C + 1); and W (R,)."""
+        with torch.no_grad():
+            idle = blocks(self.slow.after_nothing(history), len(items))
+            gain = torch.zeros_like(items, dtype=idle.dtype)
+            if self.discount:
+                gain = self.slow.after(blocks(history, len(items)), items) - idle.unsqueeze(1)
+        state = blocks(self.reward_network.state(history), len(items))
+        rewards = self.reward_network.utilities(state, items)
+        nothing = None if self.nothing is None else self.nothing(state).squeeze(1)
+        return with_nothing(rewards + discount * gain, nothing), idle
+
+
+class TasteMixture(RewardLearner):
+    """K kinds of people, each with a reward and a W of its own: P(i | s) = Σ_k g_k(s) P_k(i | s).
+
+    :param kinds: K.
+    :param memory: how many of the last steps a kind's own reward reads. One that reads the whole
+        history distinguishes kinds by itself, and leaves nothing to the mixture.
+    :param rate: the share of a step by which the averaged copies of W move.
+    :param ramp: the share of training in which γ' rises to its value.
+    """
+
+    def __init__(
+        self, kinds: int = 2, memory: int = 3, rate: float = 0.02, ramp: float = 0.15
+    ) -> None:
+        super().__init__()
+        if kinds < 2:
+            raise RecipeError(f"kinds is {kinds}; a mixture has two kinds of people or more.")
+        self.kinds, self.memory = kinds, memory
+        self.parts = nn.ModuleList(MaxEnt(rate=rate, ramp=ramp) for _ in range(kinds))
+
+    def build(self, make: Make, discount: float) -> None:
+        """Make the parts, which differ by their random beginnings, and the gate."""
+        for part in self._learners:
+            part.build(make, discount)
+        self.gate = Gate(make(), self.kinds)
+
+    def stepped(self) -> None:
+        """Move the averaged copies of W."""
+        for part in self._learners:
+            part.stepped()
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        """Minus the mixture's log-likelihood, and each kind's error of W by its share in a row."""
+        short = batch | {Key.HISTORY: recent(batch[Key.HISTORY], self.memory)}
+        parts = [part.terms(short, progress) for part in self._learners]
+        likely, errors = (torch.stack(terms, 1) for terms in zip(*parts, strict=True))
+        weights = blocks(self.gate(batch[Key.HISTORY]), len(likely))
+        joint = weights + likely
+        share = joint.detach().softmax(1)
+        return mean((share * errors).sum(1) / 2 - joint.logsumexp(1), batch)
+
+    def utilities(self, history: Tensor, items: Tensor) -> Tensor:
+        """Give log-odds against nothing (M · B, C) under the mixture."""
+        short = recent(history, self.memory)
+        each = [with_nothing(part.utilities(short, items)) for part in self._learners]
+        log_p = torch.stack([values.log_softmax(1) for values in each])
+        weights = blocks(self.gate(history), len(items)).T.unsqueeze(2)
+        mixed = (weights + log_p).logsumexp(0)
+        return mixed[:, :-1] - mixed[:, -1:]
+
+    def reward_model(self) -> RewardModel:
+        """Give the first kind's reward and the others', weighted by the gate."""
+        first, *others = (part.reward_network for part in self._learners)
+        return RewardModel(first, others=others, gate=self.gate, memory=self.memory)
+
+    @property
+    def _learners(self) -> list[MaxEnt]:
+        return [part for part in self.parts if isinstance(part, MaxEnt)]
+
+
+Divergence = Literal["chi2", "forward-kl", "hellinger", "jensen-shannon", "reverse-kl"]
+
+
+# φ of each divergence's f, and an edge a little inside the range where φ is finite.
+_FUNCTIONS: Final[dict[str, tuple[Callable[[Tensor], Tensor], float]]] = {
+    # f(t) = (t - 1)²
+    "chi2": (lambda x: x - x.square() / 4, -torch.inf),
+    # f(t) = t - 1 - log t; φ is finite above -1.
+    "forward-kl": (torch.log1p, -0.9),
+    # f(t) = (√t - 1)²; φ is finite above -1.
+    "hellinger": (lambda x: x / (1 + x), -0.7),
+    # f(t) = t log t - (t + 1) log((t + 1) / 2); φ is finite above -log 2.
+    "jensen-shannon": (lambda x: torch.log(2 - torch.exp(-x)), -0.6),
+    # f(t) = t log t - t + 1; φ is finite everywhere, but falls exponentially.
+    "reverse-kl": (lambda x: 1 - torch.exp(-x), -3.0),
+}
+
+
+def phi(divergence: Divergence, x: Tensor) -> Tensor:
+    """φ of rewards, elementwise; below its edge the tangent replaces it, to draw rewards back."""
+    value, edge = _FUNCTIONS[divergence]
+    if edge == -torch.inf:
+        return value(x)
+    end, slope = torch.func.jvp(value, (x.new_tensor(edge),), (x.new_ones(()),))[:2]
+    return torch.where(x > edge, value(x.clamp_min(edge)), end + slope * (x - edge))
+
+
+class IQLearn(LookingAhead):
+    """Learns Q(s, i) = b(s) + u(s, i), u of nothing being 0; r = Q(s, i) - γ' V(s′).
+
+    Garg et al. 2021, "IQ-Learn: inverse soft-Q learning for imitation", from logs alone.
+
+    It maximises the mean over the log's steps of α φ(r / α) - (V(s) - γ' V(s′)), with V(s) =
+    b(s) + log(1 + Σ exp u) over the offer. With φ of χ² this is the log-likelihood of the choices
+    less r² / 4α. Where the log of a session was cut, W predicts V(s′); where the session ended,
+    V(s′) is 0.
+
+    :param anchor: weight of (b(s) - γ' W(s after nothing))², by which nothing has reward 0. With 0
+        the published method remains, whose reward leaves open how values differ by state.
+    :param divergence: in which occupancies are matched.
+    :param strength: α: the larger, the weaker the penalty on large rewards.
+    :param rate: the share of a step by which the averaged copy of W moves.
+    :param ramp: the share of training in which γ' rises to its value.
+    """
+
+    reads_next = True
+
+    def __init__(
+        self,
+        anchor: float = 1.0,
+        divergence: Divergence = "chi2",
+        strength: float = 10.0,
+        rate: float = 0.02,
+        ramp: float = 0.15,
+    ) -> None:
+        super().__init__(rate, ramp)
+        if strength <= 0:
+            raise RecipeError(f"strength is {strength}; it must be above 0.")
+        self.anchor, self.divergence, self.strength = anchor, divergence, strength
+
+    def build(self, make: Make, discount: float) -> None:
+        """Make u, W, and b on W's states."""
+        super().build(make, discount)
+        size, width = self.value.trunk.state_size, self.value.hidden_size
+        self.base = perceptron([size, width, 1], activation=nn.SiLU)
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        """Minus the objective, the anchor, and half W's squared error."""
+        items = batch[Key.CANDIDATES]
+        history = blocks(batch[Key.HISTORY], len(items))
+        discount = self.discount_at(progress)
+        base, utilities = self._parts(history, items)
+        value = base + utilities.logsumexp(-1)
+        later = self._later(history, batch)
+        reward = base + chosen(utilities, batch) - discount * later
+        gained = self.strength * phi(self.divergence, reward / self.strength)
+        with torch.no_grad():
+            idle = self.slow.after_nothing(history)
+        loose = (base - discount * idle).square()
+        error = (self.value(history) - value.detach()).square()
+        each = value - discount * later - gained + self.anchor / 2 * loose + error / 2
+        return mean(each, batch)
+
+    def reward_model(self) -> RewardModel:
+        """Give Q less the averaged continuation value, both relative to nothing."""
+        return RewardModel(self.reward_network, self.slow, self.discount)
+
+    def _parts(self, history: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """b (R,), and u (R, C + 1) with nothing last."""
+        utilities = self.reward_network.utilities(self.reward_network.state(history), items)
+        base = self.base(self.value.trunk.state(history)).squeeze(-1)
+        return base, with_nothing(utilities)
+
+    def _later(self, history: Tensor, batch: Batch) -> Tensor:
+        """V(s′) (R,) after the choices, 0 where the session ended."""
+        nothing = self.reward_network.num_items + 1
+        taken = chosen(pad(batch[Key.CANDIDATES], (0, 1), value=nothing), batch).unsqueeze(1)
+        after = torch.cat([history[:, 1:], taken], 1)
+        if not self.reward_network.records_nothing:
+            after = torch.where(taken == nothing, history, after)
+        base, utilities = self._parts(after, batch[Key.NEXT_CANDIDATES])
+        with torch.no_grad():
+            predicted = self.slow(after)
+        later = torch.where(batch[Key.CUT], predicted, base + utilities.logsumexp(-1))
+        return torch.where(batch[Key.ENDED], 0.0, later)
