@@ -20,7 +20,7 @@ Policies = Annotated[
 Sessions = Annotated[int, "sessions of each policy"]
 Seed = Annotated[int, "seed of all chance"]
 Model = Annotated[Literal["users_a", "users_b"], "which user model of a run"]
-Mode = Literal["free", "no-repeats", "fixed"]  # of simulators.modes, without importing them
+Mode = Literal["free", "no-repeats", "fixed"]  # of simulators.session_env, without importing it
 OneMode = Annotated[
     Mode,
     "of judging: the simulator's own rules, nothing shown twice in a session, or nobody leaves",

@@ -25,10 +25,10 @@ from lightrec.policies.baselines import RandomPolicy
 from lightrec.run import Run
 from lightrec.settings import make_of, with_settings
 from lightrec.simulators.base import Simulator
-from lightrec.simulators.modes import Mode, in_mode
 from lightrec.simulators.record import SessionLog
 from lightrec.simulators.rollout import Contender, Sessions, judge
 from lightrec.simulators.scored import Scored
+from lightrec.simulators.session_env import Mode
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.simulators.world import World
 
@@ -61,7 +61,7 @@ class Arena:
 
     def in_mode(self, mode: Mode) -> "Arena":
         """Give the same in a mode of judging; itself where the mode adds nothing to its rules."""
-        played = in_mode(self.simulator, mode)
+        played = self.simulator.in_mode(mode)
         if played is self.simulator:
             return self
         policies = dict(self.policies)
@@ -113,7 +113,7 @@ class Arena:
         names = None if self.people is None else self.people.rows[Column.USER].to_list()
         log = SessionLog(self.catalog.rows[Column.ITEM].to_list(), names)
         contender = self.policy(policy)
-        found = self.play(contender, sessions, seed, deterministic=False, record=log.round)
+        found = self.play(contender, sessions, seed, deterministic=False, record=log)
         out.mkdir(parents=True, exist_ok=True)
         write_tables(Tables(log.log(), self.catalog, self.people), out)
         facts = {

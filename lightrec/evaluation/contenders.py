@@ -145,14 +145,9 @@ def utilities(users: UserModel) -> Scores:
 
     It reads declined slates only where the model learned from them, as every policy on it does.
     """
-
-    @torch.no_grad()
-    def scores(history: Tensor) -> Tensor:
-        if not users.records_nothing:
-            history = without_nothing(history, users.num_items)
-        return users.scores(history)
-
-    return scores
+    if users.records_nothing:
+        return users.scores
+    return lambda history: users.scores(without_nothing(history, users.num_items))
 
 
 def even_mixture(blend: Blend, users: UserModel) -> ScoringPolicy:

@@ -13,8 +13,8 @@ from lightrec.evaluation.base import NOTHING, Json, Section, Table, give, to_pla
 from lightrec.evaluation.comparison import advantage, earned, normalised, per_user
 from lightrec.intervals import mean_interval, ratio_interval
 from lightrec.progress import progress_bar
-from lightrec.simulators.modes import Mode
 from lightrec.simulators.rollout import Sessions
+from lightrec.simulators.session_env import Mode
 
 Showing = Literal["mode", "sample"]
 """How slates were shown: ``mode``, the highest scores; ``sample``, drawn from the policy's law."""
@@ -220,16 +220,10 @@ def transfers(
     found = []
     for slates in SHOWINGS:
         both = [per_user(on[policy, slates], on[reference, "mode"]) for on in (home, away)]
-        at_home, elsewhere = (users[:, 0] - users[:, 2] for users in both)
-        found.append(
-            {
-                "policy": policy,
-                "slates": slates,
-                "at_home": mean_interval(at_home),
-                "elsewhere": mean_interval(elsewhere),
-                "ratio": ratio_interval(elsewhere, at_home, paired=same_users),
-            }
-        )
+        here, there = (users[:, 0] - users[:, 2] for users in both)
+        gained = {"at_home": mean_interval(here), "elsewhere": mean_interval(there)}
+        ratio = ratio_interval(there, here, paired=same_users)
+        found.append({"policy": policy, "slates": slates, **gained, "ratio": ratio})
     return found
 
 

@@ -7,7 +7,7 @@ and has half of the highest reward or more, or earns a session no less than the 
 oracle next to it. No list of a real shop is taken by half of all people whenever it is shown.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +24,10 @@ from lightrec.evaluation.comparison import earned, per_user
 from lightrec.evaluation.contenders import best_constant_lists
 from lightrec.evaluation.judge import ORACLE
 from lightrec.intervals import Interval, function_interval
-from lightrec.keys import Key
 from lightrec.progress import progress_bar
 from lightrec.settings import make_of
-from lightrec.simulators.modes import Mode, in_mode
-from lightrec.simulators.rollout import Contender, Sessions, play
+from lightrec.simulators.rollout import Acting, Contender, Sessions, play
+from lightrec.simulators.session_env import Mode
 
 TIMES, HALF = 10.0, 0.5
 """How many times the share of random actions, and which share of the highest, is suspicious."""
@@ -143,7 +142,7 @@ def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessi
     bar = progress_bar(len(played), "play", iterable=played)
     for name, player, where in bar:
         bar.set_description(name, refresh=False)
-        record = None if name == UNREPEATED else lambda seed: note
+        record = None if name == UNREPEATED else note
         found[name] = where.play(player, sessions, seed, record=record)
     ends = torch.stack(bounds)
     action = "list of items" if there.simulator.slate_size > 1 or not again else "item"
@@ -224,40 +223,25 @@ def _probe_actions(
 ) -> Probe:
     """Let a simulator search the best constant action, and play it next to random ones."""
     played, searched = (make_of(kind, settings, batch_size=n) for n in (sessions, SEARCHED))
-    chance, simulator = torch.Generator().manual_seed(seed), in_mode(played, mode)
+    chance, simulator = torch.Generator().manual_seed(seed), played.in_mode(mode)
     low, high = simulator.action_spec.space.low, simulator.action_spec.space.high
     if not isinstance(simulator.reward_spec, Bounded):
         raise RecipeError(
             f"{kind.__name__} does not say what a step can pay: make its reward_spec a Bounded."
         )
-    paid = simulator.reward_spec.space
+    paid, span = simulator.reward_spec.space, high - low
     with progress_bar(3, "play") as bar:
         searched.set_seed(seed)
         best = searched.best_constant_action(seed=seed)
         bar.update()
         found = {}
         for name, action in (
-            (RANDOM, lambda: torch.rand(low.shape, generator=chance).to(low) * (high - low) + low),
-            (CONSTANT, lambda: best.expand_as(low)),
+            (RANDOM, lambda _: torch.rand(low.shape, generator=chance).to(low) * span + low),
+            (CONSTANT, lambda _: best.expand_as(low)),
         ):
             users = torch.arange(sessions)
-            found[name], _ = play(_Actions(action), simulator, users, seed)
+            found[name], _ = play(Acting(action), simulator, users, seed)
             bar.update()
     return judge_probe(
         kind.__name__, mode, "action", found, (float(paid.low.min()), float(paid.high.max()))
     )
-
-
-class _Actions:
-    """A contender that gives actions (B, …) and looks at nothing."""
-
-    def __init__(self, action: Callable[[], Tensor]) -> None:
-        self.action = action
-
-    def user_vectors(self, history: Tensor) -> Tensor:
-        return history[:, :0].float()
-
-    def act(
-        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
-    ) -> TensorDictBase:
-        return state.set(Key.ACTION, self.action())

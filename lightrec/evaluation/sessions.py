@@ -1,15 +1,13 @@
 """The evaluator of whole sessions: policies in user model B, which neither A nor they have met."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.evaluation.base import (
-    Evaluator,
-    Findings,
-)
+from lightrec.evaluation.base import Evaluator, Findings
 from lightrec.evaluation.comparison import compare, transfer_ratios
 from lightrec.evaluation.contenders import (
     best_constant_lists,
@@ -35,6 +33,7 @@ SEEN = 200
 """Steps of a history that contenders may read."""
 
 
+@dataclass
 class SimulatedSessions(Evaluator):
     """Plays whole sessions in user model B, which neither user model A nor the policy has met.
 
@@ -50,16 +49,11 @@ class SimulatedSessions(Evaluator):
     :param rounds_at_home: sessions of each user in user model A; 0 does without.
     """
 
-    def __init__(
-        self,
-        rounds: int = 1,
-        max_users: int = 1000,
-        slate_size: int = 1,
-        max_steps: int = 40,
-        rounds_at_home: int = 1,
-    ) -> None:
-        self.rounds, self.max_users, self.rounds_at_home = rounds, max_users, rounds_at_home
-        self.slate_size, self.max_steps = slate_size, max_steps
+    rounds: int = 1
+    max_users: int = 1000
+    slate_size: int = 1
+    max_steps: int = 40
+    rounds_at_home: int = 1
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """Give what the contenders reached, and the policy's paired advantages.
@@ -120,7 +114,7 @@ class SimulatedSessions(Evaluator):
         for name, contender in contenders.items():
             ends, alone = Returns(judging), {name: contender}
             found[name] = [
-                judge(alone, each, users, seeds, rewards=learned, record=ends.round)[name]
+                judge(alone, each, users, seeds, rewards=learned, record=ends)[name]
                 for each in simulators
             ]
             if (days := ends.days()) is not None:
@@ -155,10 +149,6 @@ class Returns:
     def __init__(self, users: UserModel) -> None:
         self.users = users
         self.found: list[tuple[Tensor, Tensor]] = []
-
-    def round(self, seed: int) -> "Returns":
-        """Go on with another round of sessions."""
-        return self
 
     @torch.no_grad()
     def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:

@@ -22,7 +22,7 @@ from lightrec.evaluation.session_tables import TRUTH, truth_line
 from lightrec.keys import PADDING, Key
 from lightrec.run import Run
 from lightrec.simulators import noise
-from lightrec.simulators.rollout import play
+from lightrec.simulators.rollout import Acting, play
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.simulators.worlds.far_log import HeldOut
 from lightrec.users.user_model import UserModel
@@ -133,33 +133,21 @@ def compare(
     return {key: v for key, v in found.items() if lengths or not key.startswith("length")}
 
 
-@dataclass(frozen=True)
-class LoggedOffers:
-    """Shows a session's own offers again, step by step; after its end, others of the log.
+def logged_offers(offers: Tensor, begins: Tensor, ends: Tensor) -> Acting:
+    """Show a session's own offers again, step by step; after its end, others of the log.
 
     :param offers: (E, C) int64 candidates of the log's events, 0 where there are none.
     :param begins: (S,) int64 positions of the sessions' first offers; ``ends`` after their last.
     """
+    others = (offers[:, 0] != PADDING).nonzero().squeeze(1)
 
-    offers: Tensor
-    begins: Tensor
-    ends: Tensor
-
-    def user_vectors(self, history: Tensor) -> Tensor:
-        """Nothing is known of users."""
-        return history.new_zeros(len(history), 1)
-
-    def act(
-        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
-    ) -> TensorDictBase:
-        """Write the offer under ``action``."""
-        session = torch.arange(len(self.begins))
-        event = self.begins[session] + state[Key.STEP].squeeze(1).cpu()
+    def shown(state: TensorDictBase) -> Tensor:
+        event = begins + state[Key.STEP].squeeze(1).cpu()
         key = noise.mix(noise.mix(state[Key.SESSION], state[Key.STEP]), -4).squeeze(1).cpu()
-        others = (self.offers[:, 0] != PADDING).nonzero().squeeze(1)
         other = others[noise.below(key, len(others))]
-        event = torch.where(event < self.ends[session], event, other)
-        return state.set(Key.ACTION, self.offers[event].to(state[Key.SESSION].device))
+        return offers[torch.where(event < ends, event, other)].to(state[Key.SESSION].device)
+
+    return Acting(shown)
 
 
 class SimulatedStatistics(Evaluator):
@@ -204,7 +192,7 @@ class SimulatedStatistics(Evaluator):
                 repeats=True,
             )
             offers = torch.from_numpy(np.array(store.candidates, dtype=np.int64))
-            logged = LoggedOffers(offers, torch.from_numpy(begins), torch.from_numpy(ends))
+            logged = logged_offers(offers, torch.from_numpy(begins), torch.from_numpy(ends))
             length, noted = _played(logged, simulator, seed)
         session, item = map(torch.cat, zip(*noted, strict=True))
         order = session.argsort(stable=True)
@@ -245,9 +233,7 @@ def _logged(
     )
 
 
-def _played(
-    policy: LoggedOffers, simulator: UserModelSimulator, seed: int
-) -> tuple[Tensor, Choices]:
+def _played(policy: Acting, simulator: UserModelSimulator, seed: int) -> tuple[Tensor, Choices]:
     """Play offers: the sessions' lengths, and all choices."""
     noted = []
 

@@ -32,7 +32,7 @@ class LearnableReward(Reward, Part):
     Transitions hold ``features`` of a state, ``action``, the items shown, and ``action_log_prob``
     under the present policy at the root, and ``features`` and ``terminated`` under ``next``;
     ``absorbing`` on both sides where endings are played on, see
-    :mod:`lightrec.simulators.modes`.
+    :class:`~lightrec.simulators.base.Simulator`.
 
     :param updates: optimizer steps of the reward in an iteration of the policy's.
     :param batch_size: transitions of either side in such a step.

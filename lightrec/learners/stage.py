@@ -34,9 +34,9 @@ from lightrec.nn.precision import full_precision
 from lightrec.nn.session import perceptron
 from lightrec.nn.slate_law import columns_at, items_at
 from lightrec.nn.stage import StageModule
-from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy, UserMemory, session_start
+from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy, session_start
 from lightrec.rewards.combined import moments
-from lightrec.simulators.rollout import play
+from lightrec.simulators.rollout import UserMemory, play
 from lightrec.trust import built
 
 

@@ -13,6 +13,7 @@ from torchrl.envs import EnvBase
 from lightrec.keys import PADDING, Key
 from lightrec.nn.plackett_luce import EMPTY
 from lightrec.simulators.rollout import Contender
+from lightrec.simulators.session_env import HIDDEN
 
 FEATURES = "features"
 """Key of a state's features (..., S), which critics see."""
@@ -113,12 +114,11 @@ def demonstrate(simulator: EnvBase, expert: Contender, steps: int) -> TensorDict
         under ``next``, which no learner reads.
     """
     state, rows = simulator.reset(), []
-    secret = (Key.LATENT, Key.TRUE_REWARD)
     for _ in range(steps):
-        seen = state if getattr(expert, "knows_truth", False) else state.exclude(*secret)
+        seen = state if getattr(expert, "knows_truth", False) else state.exclude(*HIDDEN)
         acted = expert.act(seen.copy(), simulator.slate_size, deterministic=True)
         played, state = simulator.step_and_maybe_reset(state.set(Key.ACTION, acted[Key.ACTION]))
-        row = played.exclude(*secret)
-        row["next"] = played["next"].exclude(*secret)
+        row = played.exclude(*HIDDEN)
+        row["next"] = played["next"].exclude(*HIDDEN)
         rows.append(row)
     return TensorDict.stack(rows, 1)

@@ -182,31 +182,6 @@ class LearnedPolicy(ScoredPolicy):
         """
 
 
-class UserMemory:
-    """Computes user vectors anew only where histories have changed.
-
-    :param policy: whose vectors they are. It must not change in between.
-    """
-
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-        self._history: Tensor | None = None
-        self._vectors = torch.empty(0)
-
-    def __call__(self, history: Tensor) -> Tensor:
-        """Give the user vectors ``(B, D)`` of the same sessions' histories ``(B, L)``."""
-        if self._history is None or self._history.shape != history.shape:
-            self._vectors = self.policy.user_vectors(history)
-        else:
-            rows = (history != self._history).any(1).nonzero().squeeze(1)
-            if len(rows):
-                # Out of place: earlier steps' vectors are still in use.
-                fresh = self.policy.user_vectors(history[rows])
-                self._vectors = self._vectors.index_copy(0, rows, fresh)
-        self._history = history
-        return self._vectors
-
-
 def vectors_of(policy: Policy, state: State) -> Tensor:
     """Give a state's user vectors ``(..., D)``: those that it holds, or the policy's."""
     vectors: Tensor | None = state.get(Key.USER_VECTOR, None)

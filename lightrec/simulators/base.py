@@ -52,7 +52,7 @@ class Simulator(SessionEnv):
         looks; None: all alike.
     :param reward: what policies are paid; None pays as :meth:`pay` says.
     :param expected: whether a step pays the mean over all outcomes, which is less noise to learn
-        from than the outcome that was drawn; see :meth:`outcomes`.
+        from than the outcome that was drawn, where answers come with their law.
     :param device: where everything is computed.
     :raises RecipeError: where a size is out of range.
     """
@@ -123,10 +123,6 @@ class Simulator(SessionEnv):
     @abstractmethod
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Let the users answer a slate ``(B, K)`` int64, which they are shown in a state."""
-
-    def outcomes(self, state: TensorDictBase, slate: Tensor) -> Outcomes | None:
-        """Give the law from which :meth:`respond` draws; None where it is not known."""
-        return None
 
     def offer(self, state: TensorDictBase) -> Tensor:
         """Choose what may be shown, where ``offer_size`` is given; by default it is drawn evenly.
@@ -299,7 +295,7 @@ class Simulator(SessionEnv):
     def _paid(
         self, state: TensorDictBase, slate: Tensor, response: Response, changed: Mapping[str, State]
     ) -> Tensor:
-        law = (response.outcomes or self.outcomes(state, slate)) if self.expected else None
+        law = response.outcomes if self.expected else None
         if self.reward is None:
             if law is None:
                 return self.pay(response, changed)

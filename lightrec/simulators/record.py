@@ -33,13 +33,12 @@ class SessionLog:
         self._rounds = 0
         self._steps: list[dict[str, Tensor]] = []
 
-    def round(self, seed: int) -> "SessionLog":
-        """Begin a further session of every user."""
-        self._rounds += 1
-        return self
-
     def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
-        """Collect a step, as a :data:`~lightrec.simulators.rollout.Recorder`."""
+        """Collect a step, as a :data:`~lightrec.simulators.rollout.Recorder`.
+
+        A first step begins a further session of every user.
+        """
+        self._rounds += not state[Key.STEP].any()
         step = {
             "round": torch.full_like(state[Key.USER], self._rounds - 1),
             "user": state[Key.USER],

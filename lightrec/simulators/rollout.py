@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from tensordict import TensorDictBase
@@ -18,16 +18,63 @@ Recorder = Callable[[TensorDictBase, TensorDictBase, Tensor], None]
 """Called at each step: the state with its slate, what followed, and which sessions were on (B,)."""
 
 
-class Contender(Protocol):
-    """What judging asks of a policy."""
+@runtime_checkable
+class HasUserVectors(Protocol):
+    """What reads histories."""
 
     def user_vectors(self, history: Tensor) -> Tensor:
         """Sum histories (B, L) up in (B, D)."""
+
+
+class Contender(Protocol):
+    """What judging asks of a policy; ``user_vectors`` besides, where it reads such."""
 
     def act(
         self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
     ) -> TensorDictBase:
         """Write a slate under ``action``; may use the key ``user_vector``."""
+
+
+@dataclass(frozen=True)
+class Acting:
+    """A contender that shows what a function of states gives: slates (B, K), or other actions."""
+
+    slates: Callable[[TensorDictBase], Tensor]
+
+    def act(
+        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
+    ) -> TensorDictBase:
+        """Write the slate, whatever its size."""
+        return state.set(Key.ACTION, self.slates(state))
+
+
+class UserMemory:
+    """Computes user vectors anew only where histories have changed.
+
+    :param policy: whose vectors they are. It must not change in between.
+    """
+
+    def __init__(self, policy: HasUserVectors) -> None:
+        self.policy = policy
+        self._history: Tensor | None = None
+        self._vectors = torch.empty(0)
+
+    def __call__(self, history: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """Give the user vectors ``(B, D)`` of the same sessions' histories ``(B, L)``.
+
+        :param wanted: ``(B,)`` bool, whose vectors are asked for; those of others may be old.
+        """
+        if self._history is None or self._history.shape != history.shape:
+            self._vectors = self.policy.user_vectors(history)
+        else:
+            changed = (history != self._history).any(1)
+            rows = (changed if wanted is None else changed & wanted).nonzero().squeeze(1)
+            if len(rows):
+                # Out of place: earlier steps' vectors are still in use.
+                fresh = self.policy.user_vectors(history[rows])
+                self._vectors = self._vectors.index_copy(0, rows, fresh)
+        self._history = history
+        return self._vectors
 
 
 @dataclass(frozen=True)
@@ -91,8 +138,7 @@ def play(
 
     Policies see no truth of a world, unless they have an attribute ``knows_truth`` that is True.
 
-    :param simulator: with a session for each user; where it shows no items, the policy needs no
-        ``user_vectors``.
+    :param simulator: with a session for each user.
     :param users: ``(U,)`` int64.
     :param rewards: further rewards of accepted items, by name.
     :param deterministic: show the items of highest score, or draw slates.
@@ -108,15 +154,10 @@ def play(
     shown = torch.zeros(items + 1, dtype=torch.bool, device=device)
     choices: list[tuple[Tensor, Tensor, Tensor]] = []
     hidden = () if getattr(policy, "knows_truth", False) else HIDDEN
-    if items:
-        vectors, before = policy.user_vectors(state[Key.HISTORY]), state[Key.HISTORY]
+    memory = UserMemory(policy) if items and isinstance(policy, HasUserVectors) else None
     for _ in range(simulator.max_steps):
-        if items:
-            rows = (alive & (state[Key.HISTORY] != before).any(1)).nonzero().squeeze(1)
-            before = state[Key.HISTORY]
-            if len(rows):
-                vectors = vectors.index_copy(0, rows, policy.user_vectors(before[rows]))
-            state[Key.USER_VECTOR] = vectors
+        if memory is not None:
+            state[Key.USER_VECTOR] = memory(state[Key.HISTORY], alive)
         slate_size = getattr(simulator, "slate_size", 1)
         acted = policy.act(state.exclude(*hidden), slate_size, deterministic)
         state[Key.ACTION] = acted[Key.ACTION]
@@ -131,7 +172,7 @@ def play(
             shown[state[Key.ACTION][alive]] = True
         if rewards:
             row, place = (following[Key.TAKEN] & alive.unsqueeze(1)).nonzero(as_tuple=True)
-            choices.append((row, before[row], state[Key.ACTION][row, place]))
+            choices.append((row, state[Key.HISTORY][row], state[Key.ACTION][row, place]))
         alive = alive & ~following["done"].squeeze(1)
         if not alive.any():
             break
@@ -166,16 +207,13 @@ def judge(
     simulator: SessionEnv,
     users: Tensor,
     seeds: Sequence[int],
-    *,
-    record: Callable[[int], Recorder] | None = None,
     **how: Any,
 ) -> dict[str, Sessions]:
     """Play the sessions of several contenders on the same users, under the same chance.
 
     :param policies: the contenders by name.
     :param seeds: one round of sessions for each.
-    :param record: gives, for a round's seed, what is called at every step.
-    :param how: ``rewards`` and ``deterministic``, as for :func:`play`.
+    :param how: ``rewards``, ``deterministic`` and ``record``, as for :func:`play`.
     :returns: sessions by contender.
     """
     found = {}
@@ -185,8 +223,7 @@ def judge(
             # Policies that draw do so from torch's generator; each round begins it anew.
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                noted = None if record is None else record(seed)
-                rounds.append(play(policy, simulator, users, seed, record=noted, **how))
+                rounds.append(play(policy, simulator, users, seed, **how))
         shown = torch.stack([shown for _, shown in rounds]).any(0)
         sessions = together([sessions for sessions, _ in rounds])
         found[name] = replace(sessions, coverage=float(shown.sum() / simulator.num_items))

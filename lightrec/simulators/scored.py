@@ -35,10 +35,6 @@ class Scored:
     def __init__(self, scores: Scores) -> None:
         self.scores = scores
 
-    def user_vectors(self, history: Tensor) -> Tensor:
-        """(B, 0): it does not go by histories alone."""
-        return torch.zeros(len(history), 0, device=history.device)
-
     def act(
         self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
     ) -> TensorDictBase:

@@ -1,8 +1,11 @@
 """What all of lightrec's environments share: sessions, computed chance, and the form of answers.
 
+Judging has three modes: a long session alone makes a large return, and so may showing one item over
+and over.
 What an action is belongs to subclasses: slates of items in :mod:`lightrec.simulators.base`.
 """
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +23,15 @@ from lightrec.nn.precision import full_precision
 from lightrec.simulators import noise
 
 Ending = Literal["leave", "fixed", "absorbing"]
+Mode = Literal["free", "no-repeats", "fixed"]
+"""``free``: the simulator's own rules, users leave and items repeat as it says. ``no-repeats``: the
+same, but what was shown in a session is not shown in it again. ``fixed``: nobody leaves before
+``max_steps``, so that all returns are of equal length."""
+RULES: dict[Mode, dict[str, Any]] = {
+    "free": {},
+    "no-repeats": {"repeats": False},
+    "fixed": {"ending": "fixed"},
+}
 ENDS = ("done", "terminated", "truncated")
 HIDDEN = (Key.LATENT, Key.TRUE_REWARD)
 """Keys that only worlds know, and no reward or policy reads."""
@@ -59,8 +71,8 @@ class Response:
     changed: Mapping[str, State] = field(default_factory=dict)
     """New values of keys that the simulator itself announced; others stay as they are."""
     outcomes: Outcomes | None = None
-    """The law from which the answers were drawn, where it comes with them; where it does not,
-    :meth:`~lightrec.simulators.base.Simulator.outcomes` is asked for it."""
+    """The law from which the answers were drawn, where it is known; simulators that are
+    ``expected`` to pay the mean over it need it."""
 
 
 class SessionEnv(EnvBase):
@@ -117,6 +129,35 @@ class SessionEnv(EnvBase):
         :param session: (R, 1) int64, from which all chance should follow.
         :returns: for R sessions, all keys but ``session`` and those that tell of ends.
         """
+
+    def in_mode(self, mode: Mode) -> Self:
+        """Give a simulator that plays in a mode: the same users and chance by other rules.
+
+        Where its own rules are already those of the mode it is given back itself, so that
+        ``simulator.in_mode(mode) is simulator`` tells that the mode adds nothing there.
+
+        :raises RecipeError: where there is no such mode, or repeats are forbidden to a simulator
+            that shows no items.
+        """
+        if mode not in RULES:
+            known = ", ".join(RULES)
+            raise RecipeError(f"There is no mode {mode!r} of judging; give one of {known}.")
+        if mode == "no-repeats" and not hasattr(self, "repeats"):
+            raise RecipeError(
+                f"{type(self).__name__} shows no items by their number, so nothing can be kept "
+                "from being repeated. Judge it in the modes free and fixed."
+            )
+        if all(getattr(self, name) == value for name, value in RULES[mode].items()):
+            return self
+        played = copy.copy(self)  # shallow: parameters and items are shared
+        # TorchRL keeps specs and what follows from them in these; the copy has others.
+        own = {"_output_spec": played.output_spec.clone(), "_input_spec": played.input_spec.clone()}
+        played.__dict__ |= {**own, "_cache": {}, **RULES[mode]}
+        played._make_specs()
+        return played
+
+    def _make_specs(self) -> None:
+        """Write the specs that follow from settings; here none do."""
 
     def step(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Go on a step, as TorchRL does it; its laws are the same in mixed precision."""

@@ -188,7 +188,11 @@ class UserModelSimulator(Simulator):
     @torch.no_grad()
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Choose by utilities plus Gumbel noise, which is the law ∝ exp(utility)."""
-        utilities, changed = self._utilities(state, slate)
+        history = state[Key.HISTORY][:, -self.user_model.history_length :]
+        utilities, uncertainty = self.user_model.predict(history, slate, state[Key.USER])
+        changed = {Key.UNCERTAINTY: uncertainty.unsqueeze(1)} if self.is_ensemble else {}
+        # (B, K + 1), nothing last.
+        utilities = torch.cat([self.biased(utilities[:, :-1]), utilities[:, -1:]], 1)
         offered = pad(slate, (0, 1), value=self.num_items + 1)
         key = noise.mix(self.chance(state), offered)
         keys = (utilities + noise.gumbel(key)).masked_fill(offered == PADDING, -torch.inf)
@@ -196,19 +200,8 @@ class UserModelSimulator(Simulator):
         law = self._law(utilities) if self.expected else None
         return Response(taken, taken.float(), self._leave(state, slate, taken), changed, law)
 
-    @torch.no_grad()
-    def outcomes(self, state: TensorDictBase, slate: Tensor) -> Outcomes:
-        """Give the law of what is chosen: each place in turn, and nothing last; O = K + 1."""
-        return self._law(self._utilities(state, slate)[0])
-
-    def _utilities(self, state: TensorDictBase, slate: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Give utilities (B, K + 1), nothing last, and how uncertain an ensemble is of them."""
-        history = state[Key.HISTORY][:, -self.user_model.history_length :]
-        utilities, uncertainty = self.user_model.predict(history, slate, state[Key.USER])
-        changed = {Key.UNCERTAINTY: uncertainty.unsqueeze(1)} if self.is_ensemble else {}
-        return torch.cat([self.biased(utilities[:, :-1]), utilities[:, -1:]], 1), changed
-
     def _law(self, utilities: Tensor) -> Outcomes:
+        """Give the law of what is chosen: each place in turn, and nothing last; O = K + 1."""
         each = torch.eye(self.slate_size + 1, dtype=torch.bool, device=self.device)[:, :-1]
         taken = each.expand(len(utilities), -1, -1)
         return Outcomes(taken, taken.float(), utilities.softmax(1))

@@ -41,7 +41,7 @@ def test_bandits_learn_what_earns_now():
         def note(state, following, alive, to=shown[name]):
             to.append(world.score[state[Key.ACTION]].mean().item())
 
-        judge({name: contender}, world, users, [0], record=lambda _, note=note: note)
+        judge({name: contender}, world, users, [0], record=note)
     chocolate = {name: sum(values) / len(values) for name, values in shown.items()}
     assert chocolate["greedy"] > 0.85
     assert chocolate["random"] == pytest.approx(0.5, abs=0.03)

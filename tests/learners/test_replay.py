@@ -11,8 +11,9 @@ from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.replay import ReplayPolicyModule
 from lightrec.learners.world_data import WorldData
-from lightrec.policies.base import UserMemory, session_start
+from lightrec.policies.base import session_start
 from lightrec.rewards.accepted import EngagementReward
+from lightrec.simulators.rollout import UserMemory
 from tests.learners.arms import BEST, ArmsData
 from tests.learners.training import FIRST, fit, resumed
 

@@ -5,7 +5,7 @@ import torch
 from tensordict import TensorDict
 
 from lightrec.keys import Key
-from lightrec.policies.base import Policy, UserMemory, session_start, without_nothing
+from lightrec.policies.base import Policy, session_start, without_nothing
 from lightrec.policies.baselines import (
     ConstantListPolicy,
     GreedyRankerPolicy,
@@ -13,6 +13,7 @@ from lightrec.policies.baselines import (
 )
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
+from lightrec.simulators.rollout import UserMemory
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.user_model import UserModel
 

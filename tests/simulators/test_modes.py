@@ -8,13 +8,15 @@ from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.simulators.modes import MODES, in_mode
+from lightrec.simulators.session_env import RULES, SessionEnv
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
 from lightrec.testing.simulators import TinyWorld
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel
 from tests.simulators.dial import Dial
+
+in_mode = SessionEnv.in_mode
 
 
 def user_model(rows=40, items=6, **settings):
@@ -72,7 +74,7 @@ def test_nobody_leaves_before_the_last_step_of_a_fixed_session(make):
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 def test_modes_keep_the_contract_of_environments(make):
-    for mode in MODES:
+    for mode in RULES:
         check_env_specs(in_mode(make(), mode))
     played = in_mode(make(), "no-repeats")
     state = played.reset()

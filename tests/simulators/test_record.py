@@ -36,17 +36,12 @@ def policy(world: Greed) -> PopularityPolicy:
 def played(world: Greed, policy: PopularityPolicy) -> tuple[Sessions, SessionLog, list[float]]:
     log, noted = SessionLog([f"item {n}" for n in range(1, world.num_items + 1)]), []
 
-    def record(seed: int):
-        collect = log.round(seed)
-
-        def note(state, following, alive) -> None:
-            noted.extend(np.exp(state[Key.LOG_PROBABILITY][alive].double().numpy()))
-            collect(state, following, alive)
-
-        return note
+    def note(state, following, alive) -> None:
+        noted.extend(np.exp(state[Key.LOG_PROBABILITY][alive].double().numpy()))
+        log(state, following, alive)
 
     users = torch.arange(SESSIONS)
-    found = judge({"own": policy}, world, users, [4, 5], deterministic=False, record=record)
+    found = judge({"own": policy}, world, users, [4, 5], deterministic=False, record=note)
     return found["own"], log, noted
 
 

@@ -124,20 +124,10 @@ def test_a_reward_is_paid_for_the_transition_or_for_its_mean_over_all_outcomes()
         assert after[Key.TRUE_REWARD].tolist() == [[5], [4]]
 
 
-class Laws(Baskets):
-    """The same law, which is asked for and does not come with each answer."""
-
-    def respond(self, state, slate):
-        return replace(super().respond(state, slate), outcomes=None)
-
-    def outcomes(self, state, slate):
-        return super().respond(state, slate).outcomes
-
-
-def test_the_mean_is_over_the_outcomes_that_a_simulator_is_asked_for():
+def test_the_number_taken_is_paid_or_its_mean_over_all_outcomes():
     settings = {"slate_size": 2, "offer_size": None, "repeats": True, "reward": EngagementReward()}
     for expected, paid in ((False, [[1], [2]]), (True, [[1], [1.5]])):
-        world = Laws(2, expected=expected, **settings)
+        world = Baskets(2, expected=expected, **settings)
         state = world.reset()
         state[Key.ACTION] = torch.tensor([[5, 2], [1, 3]])
         assert world.step(state)["next"]["reward"].tolist() == paid

@@ -196,10 +196,8 @@ def test_no_contender_shows_what_is_forbidden(clinic, lamps, contender):
     on = arena(str(clinic), 60, 0, {"max_steps": 12})
     shown = []
 
-    def note(seed):
-        return lambda state, following, alive: shown.append(
-            torch.stack([state[Key.USER][alive], state[Key.ACTION][alive, 0]])
-        )
+    def note(state, following, alive):
+        shown.append(torch.stack([state[Key.USER][alive], state[Key.ACTION][alive, 0]]))
 
     judge({contender: on.policy(contender)}, on.simulator, on.users, [0], record=note)
     users, items = torch.cat(shown, 1)

@@ -25,6 +25,7 @@ from lightrec.data.catalog import Catalog
 from lightrec.data.fetch import cache_folder
 from lightrec.data.files import appearing, save_tensors
 from lightrec.keys import Key
+from lightrec.nn.session import perceptron
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, State
 from lightrec.simulators.world import World
@@ -83,9 +84,8 @@ class FarLaws(nn.Module):
         self.after_effect = nn.Buffer(grid[torch.randperm(count, generator=draws)])
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            sizes = (size + count, 64), (64, 64)
-            layers = [layer for pair in sizes for layer in (nn.Linear(*pair), nn.SiLU())]
-            self.network = nn.Sequential(*layers, nn.Linear(64, 1)).requires_grad_(False)
+            self.network = perceptron([size + count, 64, 64, 1], activation=nn.SiLU)
+        self.network.requires_grad_(False)
         self.bellman_error = 0.0
         """Root mean square over the last tenth of the fit, offers' noise included."""
         if discount > 0:

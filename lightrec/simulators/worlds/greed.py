@@ -25,6 +25,10 @@ class BaitWorld(World):
     """A world of items as in :class:`Greed`, N without twins.
 
     :param latent: as for :class:`~lightrec.simulators.world.World`.
+    :param words: how differently the catalog puts items that are alike, see
+        :data:`~lightrec.simulators.worlds.texts.Words`.
+    :param twins: items of which a second one is added, from N + 1 on, alike in all but words that
+        are not plain. The first N items and the chance that they meet stay as they are.
     :raises RecipeError: where a twin is one of no item.
     """
 
@@ -93,33 +97,19 @@ class Greed(BaitWorld):
     :param batch_size: sessions B.
     :param seed: of the items. Returns differ by about 3.5 % (standard deviation) between draws; 59
         is the draw, of the first 150, whose returns are nearest those expected of this world.
-    :param words: how differently the catalog puts items that are alike, see
-        :data:`~lightrec.simulators.worlds.texts.Words`.
-    :param twins: items of which a second one is added, from 1,001 on, alike in all but words that
-        are not plain. The first 1,000 items and the chance that they meet stay as they are.
-    :param settings: of :class:`~lightrec.simulators.base.Simulator`. Neither the rule nor the
-        oracle allows for ``position_bias``.
+    :param settings: of :class:`BaitWorld`, among them ``words`` and ``twins``. Neither the rule
+        nor the oracle allows for ``position_bias``.
     """
 
     ITEMS = 1000
 
-    def __init__(
-        self,
-        batch_size: int,
-        *,
-        seed: int = 59,
-        words: Words = "plain",
-        twins: Sequence[int] = (),
-        **settings: Any,
-    ) -> None:
+    def __init__(self, batch_size: int, *, seed: int = 59, **settings: Any) -> None:
         vector = (self.SIZE,)
         super().__init__(
             batch_size,
             seed,
             self.ITEMS,
             latent={"taste": vector, "satiation": vector, "satisfaction": (), "rate": ()},
-            words=words,
-            twins=twins,
             observation_size=2 * self.SIZE + 3,
             **settings,
         )

@@ -5,7 +5,7 @@ simulation platform for recommender systems"), those of Ie et al. 2019, "SlateQ:
 decomposition for reinforcement learning with recommendation sets".
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from tensordict import TensorDictBase
@@ -43,7 +43,8 @@ class InterestEvolution(World):
     weight u + 1, nothing with weight 2. A click costs the minutes watched, of which quality gives
     some back: the first 14 topics are trash and shorten a session, the last 6 prolong it. With
     probability (u + 1) / 2 the interest in the topic watched then moves towards 1, else towards -1,
-    by .3 (1 - abs(u)) (1 - u).
+    by .3 (1 - abs(u)) (1 - u). The reward is the minutes watched, unless another one is given, such
+    as :class:`~lightrec.rewards.accepted.EngagementReward`, which counts clicks.
 
     Policies see the topics of the candidates (``item_vectors``, one of 20), and in ``observation``
     (B, 20 + 1 + K) the user's interests, the minutes last watched, and the quality of what was last
@@ -52,7 +53,6 @@ class InterestEvolution(World):
     :param batch_size: sessions B.
     :param num_items: videos N; a multiple of ``20 * offer_size``.
     :param seed: of the videos' quality.
-    :param engagement: what the reward counts: minutes watched, as in RecSim, or clicks.
     :param settings: of :class:`~lightrec.simulators.base.Simulator`.
     :raises RecipeError: where the items cannot be spread evenly over offers and topics.
     """
@@ -67,7 +67,6 @@ class InterestEvolution(World):
         slate_size: int = 2,
         history_length: int = 10,
         max_steps: int = 1000,
-        engagement: Literal["watch_time", "clicks"] = "watch_time",
         **settings: Any,
     ) -> None:
         topics = len(TOPICS)
@@ -76,10 +75,6 @@ class InterestEvolution(World):
                 f"num_items is {num_items}; it must be a multiple of {topics * offer_size}, so that"
                 f" each of the {offer_size} parts that an offer draws from has all {topics} topics "
                 "equally often."
-            )
-        if engagement not in ("watch_time", "clicks"):
-            raise RecipeError(
-                f"engagement is {engagement!r}; the reward counts 'watch_time' or 'clicks'."
             )
         topic = torch.arange(num_items) % topics
         means = torch.cat([torch.linspace(-3, 0, 14), torch.linspace(0, 3, 6)])
@@ -97,7 +92,6 @@ class InterestEvolution(World):
             repeats=True,
             **settings,
         )
-        self.engagement = engagement
         self.topic = pad(topic, (1, 0)).to(self.device)
         """(N + 1,) int64, 0 to 19."""
         self.quality = pad(quality, (1, 0)).to(self.device)
@@ -144,12 +138,11 @@ class InterestEvolution(World):
         watched = click * budget.clamp(0, LENGTH)
         kept = EXTENSION * watched * self.quality.take(clicked)
         budget = budget - watched + kept - PENALTY * (1 - click)
-        reward = watched if self.engagement == "watch_time" else click
         changed = {
             Key.LATENT: {"interests": interests, "budget": budget.squeeze(1)},
             Key.OBSERVATION: torch.cat([interests, watched, self.quality.take(slate)], 1),
         }
-        return Response(taken, taken * reward, (budget <= 0).squeeze(1), changed)
+        return Response(taken, taken * watched, (budget <= 0).squeeze(1), changed)
 
     def oracle(self, state: TensorDictBase) -> Tensor:
         """Weight of a click times what it brings: minutes watched, less what they cost of others.

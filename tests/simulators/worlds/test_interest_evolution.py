@@ -6,6 +6,7 @@ import torch
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Column, Key
+from lightrec.rewards.accepted import EngagementReward
 from lightrec.simulators.worlds.interest_evolution import InterestEvolution
 from lightrec.simulators.worlds.texts import TOPICS
 
@@ -118,7 +119,7 @@ def test_users_leave_when_their_time_is_up_and_watch_no_longer_than_it_lasts(wor
 
 
 def test_clicks_may_be_the_reward():
-    world = InterestEvolution(ROWS, engagement="clicks")
+    world = InterestEvolution(ROWS, reward=EngagementReward())
     _, after = shown(world, [1, 2])
     assert torch.equal(after["reward"], after[Key.ACCEPTED])
 
@@ -155,5 +156,3 @@ def test_texts_tell_topic_and_quality():
 def test_what_cannot_be_is_refused():
     with pytest.raises(RecipeError, match="multiple of 200"):
         InterestEvolution(1, num_items=1999)
-    with pytest.raises(RecipeError, match="'watch_time' or 'clicks'"):
-        InterestEvolution(1, engagement="likes")
