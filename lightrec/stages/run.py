@@ -243,7 +243,7 @@ def work_off(stages: Sequence[Stage], left: Sequence[str], fresh: bool) -> None:
 
 
 def do(stage: Stage, headline: str, todo: bool, *, anew: bool = False) -> None:
-    """Do a stage and say how long it took, or that it is up to date where there is nothing todo."""
+    """Do a stage and say how long it took; say that it is up to date where nothing is to do."""
     print(headline if todo else f"{headline}: up to date", file=sys.stderr)
     if todo:
         begin = time.monotonic()
