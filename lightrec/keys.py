@@ -98,7 +98,7 @@ class Key:
     only where its user model has several members."""
     ABSORBING: Final = "absorbing"
     """(B, 1) bool: the session is over in truth, and stands in a state from which nothing leads;
-    only where endings are played on, see :mod:`lightrec.simulators.modes`."""
+    only where endings are played on, see ``ending`` of simulators."""
     LATENT: Final = "latent"
     """A nested TensorDict: what only a world knows of its users; no policy may read it."""
     TRUE_REWARD: Final = "true_reward"
