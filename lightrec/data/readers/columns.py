@@ -78,7 +78,7 @@ def match_columns(
     given: Mapping[str, str] | None,
     required: Sequence[str],
     problems: Problems,
-    likely: Callable[[Mapping[str, str]], str] = lambda matched: "Rename the one that it is.",
+    likely: Callable[[Mapping[str, str]], str] | None = None,
 ) -> dict[str, str]:
     """Find a table's column for each canonical column.
 
@@ -114,7 +114,8 @@ def match_columns(
         elif canonical in required:
             missing.append(canonical)
     for canonical in missing:
-        problems.add(f"No column was recognised as {canonical}; there are {has}. {likely(matched)}")
+        advice = likely(matched) if likely else "Rename the one that it is."
+        problems.add(f"No column was recognised as {canonical}; there are {has}. {advice}")
     return matched
 
 
