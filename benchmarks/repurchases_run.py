@@ -19,8 +19,9 @@ from lightrec.evaluation.base import keys_of
 from lightrec.evaluation.held_out import by_history, item_models
 from lightrec.evaluation.slices import held_out_metrics, were_met
 from lightrec.keys import PADDING, Key
-from lightrec.ranking.blend import Blend
-from lightrec.ranking.blending import weights_of
+from lightrec.ranking.blend import RANKER, Blend
+from lightrec.ranking.blend_weights import choose_weights
+from lightrec.ranking.blending import candidates, fitting_events
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, Popularity
 from lightrec.ranking.metrics import RankingResult, evaluate_scores
@@ -57,7 +58,9 @@ def without_repeats(found: Run) -> Blend:
     own = {name: found.blend.item_model(name) for name in found.blend.item_models}
     fitted = {n: model for n, model in {**item_models(found), **own}.items() if n != REPEATS}
     mixed = Blend(found.blend.ranker, fitted)
-    mixed.weights = weights_of(mixed, SequenceData(str(found.folder("data"))))
+    data = SequenceData(str(found.folder("data")))
+    given = candidates(mixed, data, fitting_events(data))
+    mixed.weights, *_ = choose_weights(given, [RANKER, *fitted])
     return mixed
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lightrec.data.files import save_tensors
 from lightrec.keys import PADDING, Key
+from lightrec.ranking.blend_weights import LIKELIHOOD, Choice
 from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.scorers import Details
@@ -47,6 +48,8 @@ class Blend(nn.Module):
         self.ranker, self.smoothing = ranker, smoothing
         self.item_models = nn.ModuleDict(item_models or {})
         self.weights = dict(weights or {RANKER: 1.0})
+        self.chosen: Choice = LIKELIHOOD
+        """How the weights were chosen."""
         self.l2: float | None = None
         """The penalty of the map from texts to scores, for items without events; None without."""
         self.eval()
@@ -93,6 +96,7 @@ class Blend(nn.Module):
         content = {
             "smoothing": self.smoothing,
             "l2_of_texts": self.l2,
+            "chosen": self.chosen,
             "weights": weights,
             "item_models": {name: self.item_model(name).description for name in self.item_models},
         }
@@ -120,7 +124,7 @@ class Blend(nn.Module):
             name, _, key = path.partition("/")
             models[name].register_buffer(key, tensor)
         blend = cls(ranker, models, weights, content["smoothing"])
-        blend.l2 = content["l2_of_texts"]
+        blend.l2, blend.chosen = content["l2_of_texts"], content.get("chosen", LIKELIHOOD)
         return blend
 
 

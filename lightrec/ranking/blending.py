@@ -5,17 +5,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.optimize import minimize
-from torch import Tensor
 
 from lightrec.data.store import VALIDATION
 from lightrec.errors import NotApplicable
-from lightrec.keys import Column, Key
+from lightrec.keys import PADDING, Column, Key
 from lightrec.progress import progress_bar
 from lightrec.ranking.blend import RANKER, Blend, described_models, names_of
+from lightrec.ranking.blend_weights import (
+    ABSENT,
+    LIKELIHOOD,
+    Candidates,
+    beginning,
+    choose_weights,
+    fit_weights,
+    told,
+)
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, ItemModel, choose, combinations
 from lightrec.ranking.item_models.text_map import PENALTIES, TextMap
@@ -27,14 +32,14 @@ from lightrec.ranking.sequence_transforms import Batch
 
 JUDGED: Final = 2_000
 """So many validation events choose the settings of item models."""
-COLUMNS: Final = 8_192
-"""So many items stand for all others where the catalog is larger."""
 FITTED: Final = 4_000
 """So many validation events decide the weights, a handful of numbers."""
-FEATURES: Final = 1 << 26
-"""At most so many logarithms are held, which may limit those events further."""
-BLOCK: Final = 1 << 24
-"""How many logits exist at once."""
+REFITTED: Final = 1 << 24
+"""In an update so many logits decide them, of 1,000 events or more."""
+HEAD: Final = 32
+"""The items that each part puts first are compared with the one that came."""
+SAMPLE: Final = 1_024
+"""So many items stand for all others."""
 BLENDING: Final = 4
 """So many steps of the progress bar follow the item models."""
 
@@ -48,7 +53,8 @@ def blend(
 
     :param ranker: trained; not changed.
     :param item_models: not changed.
-    :returns: the blend, and metrics on validation events: its own, and the NDCG@10 of its parts.
+    :returns: the blend, and metrics on validation events: its own, and NDCG@10 of its parts and of
+        the weights that were to choose from.
     """
     evidence = Evidence.of(data.store, data.vectors)
     judged = validation_events(data, JUDGED)
@@ -67,27 +73,31 @@ def blend(
         for name, model in named.items():
             bar.set_description(name)
             try:
-                fitted[name], values[f"{name}/ndcg@10"] = choose(model, evidence, ndcg)
+                fitted[name], _ = choose(model, evidence, ndcg)
             except NotApplicable as reason:
                 print(f"{name} is left out. {reason}", file=sys.stderr)
         bar.set_description("blend")
         mixed = Blend(ranker, fitted)
-        values[f"{RANKER}/ndcg@10"] = ndcg(mixed)
-        mixed.weights = weights_of(mixed, data)
+        given = candidates(mixed, data, fitting_events(data))
+        bar.update()
+        mixed.weights, mixed.chosen, found = choose_weights(given, [RANKER, *fitted])
+        mixed.weights = heard(mixed.weights)
         bar.update()
         mixed.l2 = choose_l2(mixed, judged, data)
         bar.update()
-        values |= judge(scorer(mixed), validation_events(data, data.max_validated))
+        values |= found | judge(scorer(mixed), validation_events(data, data.max_validated))
         bar.update(total - bar.n)
+    print(f"The blend's weights: {told(mixed.chosen, found)}", file=sys.stderr)
     return mixed, values
 
 
 def refitted(
     ranker: Ranker, earlier: Path | str, data: SequenceData
 ) -> tuple[Blend, dict[str, float]]:
-    """Fit anew what a blend was made of, with the settings chosen then, and choose its weights.
+    """Fit anew what a blend was made of, with the settings chosen then, and its weights.
 
-    Item models that had no weight are only described, as they were.
+    Weights that were not of highest likelihood stay as they are. Item models that had no weight are
+    only described, as they were.
 
     :param ranker: trained; not changed.
     :param earlier: folder of the ranker stage whose settings are taken.
@@ -102,13 +112,20 @@ def refitted(
         except NotApplicable as reason:
             print(f"{name} is left out. {reason}", file=sys.stderr)
     mixed = Blend(ranker, fitted)
+    mixed.l2, mixed.chosen = before.l2, before.chosen
+    events = validation_events(data, min(FITTED, max(1_000, REFITTED // data.num_items)))
     # Histories are read once, for the weights and for the metrics.
     with torch.no_grad():
         batches = [
             {**batch, Key.USER_VECTOR: ranker.user_vectors(batch[Key.HISTORY], batch)}
-            for batch in fitting_events(mixed, data)
+            for batch in events
         ]
-    mixed.weights, mixed.l2 = weights_of(mixed, data, batches), before.l2
+    names = [RANKER, *fitted]
+    if before.chosen == LIKELIHOOD or not before.weights.keys() & set(names):
+        found = fit_weights(candidates(mixed, data, batches), beginning(len(names)))
+        mixed.weights = heard(dict(zip(names, found.tolist(), strict=True)))
+    else:
+        mixed.weights = {name: before.weights[name] for name in names}
     mixed.item_models.update({name: m for name, m in described.items() if name not in fitted})
     return mixed, judge(scorer(mixed), batches)
 
@@ -151,94 +168,52 @@ def judge(scores: Scorer, events: Iterable[Batch]) -> dict[str, float]:
     return evaluate_scores(scores, events).metrics()
 
 
-def fitting_events(mixed: Blend, data: SequenceData) -> EvaluationEvents:
+def fitting_events(data: SequenceData) -> EvaluationEvents:
     """Give the validation events that decide a blend's weights."""
-    held = (1 + len(mixed.item_models)) * min(data.num_items, COLUMNS)
-    return validation_events(data, min(FITTED, max(1, FEATURES // held)))
+    return validation_events(data, FITTED)
 
 
 @torch.no_grad()
-def weights_of(
-    mixed: Blend, data: SequenceData, batches: Iterable[Batch] | None = None
-) -> dict[str, float]:
-    """Choose the weights of the ranker and fitted item models, by name, on validation events.
+def candidates(mixed: Blend, data: SequenceData, batches: Iterable[Batch]) -> Candidates:
+    """Collect what the ranker and fitted item models say at validation events.
 
-    :param batches: those of :func:`fitting_events`, where they are there already.
+    Of a large catalog, what each part puts first, and a sample of all other items.
     """
-    names = [RANKER, *mixed.item_models]
-    num_items, events = data.num_items, fitting_events(mixed, data)
-    items = torch.arange(1, num_items + 1)
-    if num_items > COLUMNS:
-        generator = torch.Generator().manual_seed(data.seed)
-        items = items[torch.randperm(num_items, generator=generator)[:COLUMNS]].sort().values
-    count = len(events.events)
-    others = torch.empty(len(names), count, len(items))
-    own = torch.empty(len(names), count)
-    blocked = torch.empty(count, len(items), dtype=torch.bool)
-    places = torch.arange(count).split(events.batch_size)
-    for rows, batch in zip(places, batches or events, strict=False):
-        history, target = batch[Key.HISTORY], batch[Key.TARGET][:, None]
-        for part, name in enumerate(names):
-            logarithms = mixed.logarithms(name, history, batch)
-            others[part, rows] = logarithms[:, items]
-            own[part, rows] = logarithms.gather(1, target).squeeze(1)
-        taken = torch.zeros(len(target), num_items + 1, dtype=torch.bool)
-        taken.scatter_(1, batch[Key.SEEN], True)
-        blocked[rows] = taken.scatter_(1, target, True)[:, items]
-    start = torch.tensor([1.0] + [0.0] * (len(names) - 1))
-    correction = torch.tensor(num_items / len(items)).log().item()
-    found = fit_weights(others, blocked, own, start, correction)
-    return heard(dict(zip(names, found.tolist(), strict=True)))
+    names, count = [RANKER, *mixed.item_models], data.num_items
+    generator = torch.Generator().manual_seed(data.seed)
+    drawn = count if count <= 2 * SAMPLE else SAMPLE
+    sample = torch.randperm(count, generator=generator)[:drawn].sort().values + 1
+    first = len(names) * min(HEAD, count)
+    size = first + drawn
+    found = [(torch.zeros(len(names), 0, size), torch.zeros(0, size), torch.zeros(0).long())]
+    for batch in batches:
+        target = batch[Key.TARGET][:, None]
+        parts = torch.stack([mixed.logarithms(name, batch[Key.HISTORY], batch) for name in names])
+        parts -= parts.gather(2, target.expand(len(names), -1, -1))
+        rest = torch.ones(parts.shape[1:], dtype=torch.bool)
+        rest.scatter_(1, batch[Key.SEEN], False).scatter_(1, target, False)
+        rest[:, PADDING] = False
+        top = parts.where(rest, -torch.inf).topk(first // len(names), dim=2).indices
+        top = top.transpose(0, 1).flatten(1).sort(dim=1).values
+        held = rest.gather(1, top)
+        held[:, 1:] &= top[:, 1:] != top[:, :-1]
+        rest.scatter_(1, top, False)
+        others = rest[:, sample]
+        each = rest.sum(1, keepdim=True) / others.sum(1, keepdim=True).clamp_min(1)
+        stands = torch.cat([torch.zeros(top.shape), each.log().expand(others.shape)], 1)
+        held = torch.cat([held, others], 1)
+        places = torch.cat([top, sample.expand(len(target), -1)], 1)
+        differences = parts.gather(2, places.expand(len(names), -1, -1)).where(held, ABSENT)
+        found.append((differences, stands.where(held, -torch.inf), batch[Key.USER]))
+    pieces = [torch.cat(kind, -2 if kind[0].ndim > 1 else 0) for kind in zip(*found, strict=True)]
+    return Candidates(pieces[0], pieces[1], first, pieces[2])
 
 
 def heard(weights: Mapping[str, float]) -> dict[str, float]:
-    """Set weights below 0.01 to 0: such scores need not be kept and computed.
+    """Set weights below 0.01 of all to 0: such scores need not be kept and computed.
 
     Where nothing is left, as in a log of chance alone, the ranker ranks alone.
     """
-    left = {name: weight if weight >= 0.01 else 0.0 for name, weight in weights.items()}
+    least = 0.01 * sum(weights.values())
+    left = {name: weight if weight >= least else 0.0 for name, weight in weights.items()}
     return left if any(left.values()) else left | {RANKER: 1.0}
-
-
-def fit_weights(
-    others: Tensor, blocked: Tensor, own: Tensor, start: Tensor, correction: float = 0.0
-) -> Tensor:
-    """Maximum likelihood of a softmax whose logits are weighted sums, all weights 0 or more.
-
-    The problem is convex. A penalty of ``(weight - start) ** 2 / 2``, worth one event or so,
-    decides where the events say nothing.
-
-    :param others: (K, E, C) float32: logarithms of K parts for C items of E events.
-    :param blocked: (E, C) bool: what takes no part, the events' own items among it.
-    :param own: (K, E) float32: logarithms for the items that came.
-    :param start: (K,) float32: the weights without evidence.
-    :param correction: added to the others' logits, where they stand for more than themselves.
-    :returns: (K,) float32 weights.
-    """
-    events = own.shape[1]
-    if not events:
-        return start.clone()
-    step, origin = max(1, BLOCK // max(others.shape[2], 1)), start.double().numpy()
-
-    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        w = torch.from_numpy(weights).float()
-        total, slope = 0.0, torch.zeros(len(w), dtype=torch.float64)
-        for begin in range(0, events, step):
-            rows = slice(begin, begin + step)
-            part = others[:, rows]
-            logits = torch.einsum("k,kec->ec", w, part) + correction
-            logits = logits.masked_fill(blocked[rows], -torch.inf)
-            mine = w @ own[:, rows]
-            everything = torch.logaddexp(logits.logsumexp(1), mine)
-            chance = (logits - everything[:, None]).exp()
-            total += float((everything - mine).double().sum())
-            expected = torch.einsum("ec,kec->ke", chance, part)
-            expected += (mine - everything).exp() * own[:, rows]
-            # Event by event, and in double precision only then: both sums are large, nearly alike.
-            slope += (expected - own[:, rows]).double().sum(1)
-        off = weights - origin
-        return (total + float(off @ off) / 2) / events, (slope.numpy() + off) / events
-
-    bounds, options = [(0, None)] * len(start), {"maxiter": 200}
-    found = minimize(loss, origin, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    return torch.from_numpy(np.asarray(found.x)).float()

@@ -5,9 +5,9 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Final, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -22,6 +22,10 @@ from lightrec.ranking.scorers import Details
 from lightrec.trust import ARGUMENTS, described
 
 Setting: TypeAlias = int | float | str | bool | None
+SOLVED: Final = 20_000
+"""Systems of up to so many items are solved."""
+TRIED: Final = 4_000
+"""So many, the most popular ones, choose the settings with which a larger system is solved."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Evidence:
         :mod:`lightrec.data.attributes`.
     :param worth: of an event by its kind of feedback, (K + 1,) float32 with the goal's highest;
         None in a log without a goal, where all events are alike.
+    :param most: of how many items at most a system is solved.
     """
 
     log: Sequences
@@ -44,6 +49,7 @@ class Evidence:
     is_ordered: bool = True
     people: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
     worth: NDArray[np.float32] | None = None
+    most: int = SOLVED
 
     @classmethod
     def of(cls, store: EventStore, vectors: Tensor) -> "Evidence":
@@ -64,6 +70,12 @@ class Evidence:
         """(N + 1,) float32: how many training events each item has."""
         counts = np.bincount(self.log.items, self.worths, self.num_items + 1)
         return torch.from_numpy(counts).float()
+
+    @property
+    def solved(self) -> NDArray[np.int64]:
+        """(M,) in order: the rows, item less 1, of the most popular items, of which systems are."""
+        popular = self.counts()[1:].argsort(descending=True, stable=True)[: self.most]
+        return popular.sort().values.numpy()
 
 
 def worth_of_kinds(store: EventStore) -> NDArray[np.float32] | None:
@@ -86,6 +98,8 @@ class ItemModel(nn.Module, ABC):
     """Arguments that may be None, with the values that are tried."""
     SCORING: ClassVar[frozenset[str]] = frozenset({"decay"})
     """Arguments that :meth:`fit` does not look at."""
+    CUBIC: ClassVar[bool] = False
+    """Whether the work of :meth:`fit` grows with the cube of ``Evidence.solved``."""
 
     @property
     def settings(self) -> dict[str, Setting]:
@@ -123,7 +137,8 @@ def choose(
 ) -> tuple[ItemModel, float]:
     """Fit an item model with each combination of the values that are open, and keep the best.
 
-    What only scoring looks at is varied without fitting anew. Of equals the first stays.
+    What only scoring looks at is varied without fitting anew. Of equals the first stays. Where the
+    work grows with the cube of the items, a part of them chooses.
 
     :param model: not changed.
     :param judge: gives a fitted item model a number on validation events, higher is better.
@@ -134,13 +149,17 @@ def choose(
     fitting = {name: tried for name, tried in values.items() if name not in model.SCORING}
     scoring = {name: tried for name, tried in values.items() if name in model.SCORING}
     best, highest = model, -math.inf
+    most = TRIED if model.CUBIC and len(combinations(fitting)) > 1 else evidence.most
+    tried = replace(evidence, most=min(most, evidence.most))
     for fit in combinations(fitting):
-        fitted = _with(model, fit).fit(evidence)
+        fitted = _with(model, fit).fit(tried)
         for score in combinations(scoring):
             candidate = _with(fitted, score)
             value = judge(candidate)
             if best is model or value > highest:
                 best, highest = candidate, value
+    if tried.most < min(evidence.most, evidence.num_items):
+        best.fit(evidence)
     return best, highest
 
 

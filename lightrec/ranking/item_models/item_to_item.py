@@ -30,6 +30,8 @@ BLOCK: Final = 1 << 26
 """Similarities computed at once."""
 SORTED: Final = 1 << 12
 """Rows whose neighbours are sorted at once."""
+SOLVED: Final = 1 << 10
+"""Rows of a solved system that exist twice at once."""
 
 
 class ItemToItem(ItemModel):
@@ -244,68 +246,117 @@ class DirectionalCooccurrence(ItemToItem):
         return self
 
 
-def _small_enough(evidence: Evidence) -> None:
-    if evidence.num_items > DENSE:
-        raise NotApplicable(
-            f"It solves a system as large as the catalog: {evidence.num_items:,} items, where up "
-            f"to {DENSE:,} are taken."
-        )
+class Regression(ItemToItem):
+    """An item-to-item matrix that solves a linear system of all items, or of the most popular.
+
+    All is computed in place, in single precision: of 20,000 items a matrix takes 1.6 GB, and the
+    work grows with their cube.
+    """
+
+    CUBIC: ClassVar = True
+    size: int
+
+    def keep_solution(self, matrix: NDArray[np.float32], evidence: Evidence) -> None:
+        """Keep what was solved whole where the catalog is small, else each row's heaviest.
+
+        :param matrix: (M, M), of the items ``evidence.solved``.
+        """
+        solved, count = torch.from_numpy(evidence.solved), evidence.num_items
+        if len(solved) == count <= DENSE:
+            self.keep_matrix(torch.from_numpy(np.ascontiguousarray(matrix)))
+            return
+        width = min(self.size, len(solved))
+        neighbours = torch.zeros(count, width, dtype=torch.int64)
+        weights = torch.zeros(count, width)
+        for first in range(0, len(solved), SOLVED):
+            part = np.ascontiguousarray(matrix[first : first + SOLVED])
+            heaviest = torch.from_numpy(part).topk(width, dim=1)
+            rows = solved[first : first + SOLVED]
+            neighbours[rows], weights[rows] = solved[heaviest.indices] + 1, heaviest.values
+        self.keep_neighbours(neighbours, weights)
 
 
-class EASE(ItemToItem):
+def cholesky(gram: NDArray[np.float32], l2: float) -> NDArray[np.float32]:
+    """Factor a matrix with ``l2`` on its diagonal, in its own memory.
+
+    :param gram: (M, M) in rows, symmetric; what is above its diagonal is not looked at.
+    :returns: (M, M) in columns; what is below its diagonal means nothing.
+    """
+    gram[np.diag_indices_from(gram)] += l2
+    return scipy.linalg.cho_factor(gram.T, overwrite_a=True, check_finite=False)[0]
+
+
+class EASE(Regression):
     """Each item regressed on all others, over users (Steck 2019, "Embarrassingly shallow
     autoencoders", equation 8).
 
     :param l2: of the regression.
     :param decay: what an item of a history counts less for each event since, in scoring.
+    :param size: how many heaviest columns of a row are kept where the catalog is large.
     """
 
     GRID: ClassVar = {"l2": (50.0, 200.0, 800.0), "decay": (1.0, 0.95, 0.9, 0.8)}
 
-    def __init__(self, l2: float | None = None, decay: float | None = None) -> None:
+    def __init__(
+        self, l2: float | None = None, decay: float | None = None, size: int = 200
+    ) -> None:
         super().__init__()
-        self.l2, self.decay = l2, decay
+        self.l2, self.decay, self.size = l2, decay, size
 
     def fit(self, evidence: Evidence) -> Self:
         """Solve for the matrix, whose diagonal is 0."""
-        _small_enough(evidence)
-        events = users_by_items(evidence.log, evidence.num_items)
-        gram = (events.T @ events).toarray().astype(np.float64)
-        gram[np.diag_indices_from(gram)] += 200.0 if self.l2 is None else self.l2
-        inverse = scipy.linalg.inv(gram, overwrite_a=True)
-        matrix = inverse / -np.diag(inverse)
-        np.fill_diagonal(matrix, 0)
-        self.keep_matrix(torch.from_numpy(matrix.astype(np.float32)))
+        solved = evidence.solved
+        events = users_by_items(evidence.log, evidence.num_items)[:, solved]
+        transposed = scipy.sparse.csr_array(events.T)
+        matrix = np.empty((len(solved), len(solved)), np.float32)
+        for first in range(0, len(solved), SOLVED):
+            rows = slice(first, first + SOLVED)
+            (transposed[rows] @ events).toarray(out=matrix[rows])
+        factor = cholesky(matrix, 200.0 if self.l2 is None else self.l2)
+        # The inverse's upper half in columns is its lower half in rows.
+        inverse = scipy.linalg.lapack.spotri(factor, overwrite_c=True)[0].T
+        for first in range(0, len(solved), SOLVED):
+            rows, later = slice(first, first + SOLVED), slice(first + SOLVED, None)
+            inverse[rows, later] = inverse[later, rows].T
+            lower = np.tril(inverse[rows, rows], -1)
+            inverse[rows, rows] = lower + lower.T + np.diag(np.diag(inverse[rows, rows]))
+        inverse /= -np.diag(inverse)
+        np.fill_diagonal(inverse, 0)
+        self.keep_solution(inverse, evidence)
         return self
 
 
-class NextItemRidge(ItemToItem):
+class NextItemRidge(Regression):
     """The next item regressed on the decayed history before it, at every event (SLIST, Choe et al.
     2021, "Session-aware linear item-item models", without its weights over sessions).
 
     :param l2: of the regression.
     :param decay: what an item of a history counts less for each event since.
     :param reach: events that a history looks back at in fitting.
+    :param size: how many heaviest columns of a row are kept where the catalog is large.
     """
 
     GRID: ClassVar = {"l2": (100.0, 300.0, 1000.0), "decay": (0.8, 0.9)}
     SCORING: ClassVar = frozenset[str]()
 
     def __init__(
-        self, l2: float | None = None, decay: float | None = None, reach: int = 30
+        self,
+        l2: float | None = None,
+        decay: float | None = None,
+        reach: int = 30,
+        size: int = 200,
     ) -> None:
         super().__init__()
-        self.l2, self.decay, self.reach = l2, decay, reach
+        self.l2, self.decay, self.reach, self.size = l2, decay, reach, size
 
     def fit(self, evidence: Evidence) -> Self:
         """Solve for the matrix."""
         if not evidence.is_ordered:
             raise NotApplicable("The log has no order, so that there is no next item.")
-        _small_enough(evidence)
         gram, cross = self._products(evidence)
-        gram[np.diag_indices_from(gram)] += 300.0 if self.l2 is None else self.l2
-        matrix = scipy.linalg.solve(gram, cross, assume_a="pos", overwrite_a=True)
-        self.keep_matrix(torch.from_numpy(matrix))
+        factor = cholesky(gram, 300.0 if self.l2 is None else self.l2), False
+        solution = scipy.linalg.cho_solve(factor, cross.T, overwrite_b=True, check_finite=False)
+        self.keep_solution(solution, evidence)
         return self
 
     def _products(self, evidence: Evidence) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -315,17 +366,27 @@ class NextItemRidge(ItemToItem):
         of the event that follows it. Two events of a user are in all histories from the later one
         on that reach back to the earlier one: each pair is added once, times what these sum to.
 
-        :returns: (N, N) each: items by items, and items by the next item.
+        :returns: (M, M) each: items by items, of which the half above the diagonal is left out,
+            and the next item by items.
         """
-        log, decay, size = (
-            evidence.log,
-            0.8 if self.decay is None else self.decay,
-            evidence.num_items,
-        )
-        items, events = np.asarray(log.items, np.int64) - 1, np.arange(len(log.items))
+        log, decay = evidence.log, 0.8 if self.decay is None else self.decay
+        solved = evidence.solved
+        place = np.full(evidence.num_items, -1)
+        place[solved] = np.arange(len(solved))
+        items, events = place[np.asarray(log.items) - 1], np.arange(len(log.items))
         left = log.offsets[log.users_of(events) + 1] - events - 1
         follows = np.append(evidence.worths[1:], np.float32(0))
-        gram, cross = np.zeros((2, size * size), np.float32)
+        gram, cross = (np.zeros(len(solved) ** 2, np.float32) for _ in range(2))
+
+        def add(
+            table: NDArray[np.float32],
+            rows: NDArray[np.int64],
+            columns: NDArray[np.int64],
+            values: NDArray[np.float32],
+        ) -> None:
+            known = (rows >= 0) & (columns >= 0)
+            np.add.at(table, (rows * len(solved) + columns)[known], values[known])
+
         both = np.zeros(len(items), np.float32)
         reach = sum(decay**gap >= SMALLEST for gap in range(self.reach))
         for gap in reversed(range(reach)):
@@ -333,11 +394,13 @@ class NextItemRidge(ItemToItem):
             later = np.flatnonzero(left > further)
             both[later] += decay ** (2 * further) * follows[later + further]
             earlier = np.flatnonzero(left >= gap)
-            pair = items[earlier] * size + items[earlier + gap]
-            # The transpose adds the other half.
-            np.add.at(gram, pair, decay**gap * both[earlier + gap] / (1 if gap else 2))
+            one, other = items[earlier], items[earlier + gap]
+            # An item that came twice meets itself in both orders.
+            times = np.where((one == other) & (gap > 0), np.float32(2), np.float32(1))
+            values = decay**gap * both[earlier + gap] * times
+            add(gram, np.maximum(one, other), np.minimum(one, other), values)
             earlier = earlier[left[earlier] > gap]
-            pair = items[earlier] * size + items[earlier + gap + 1]
-            np.add.at(cross, pair, decay**gap * follows[earlier + gap])
-        gram, cross = gram.reshape(size, size), cross.reshape(size, size)
-        return gram + gram.T, cross
+            add(
+                cross, items[earlier + gap + 1], items[earlier], decay**gap * follows[earlier + gap]
+            )
+        return gram.reshape(len(solved), -1), cross.reshape(len(solved), -1)

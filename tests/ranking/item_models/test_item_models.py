@@ -1,6 +1,7 @@
 """Each item model against its definition, computed in plain loops or by another library."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,6 +88,14 @@ def test_next_item_ridge_is_a_regression_on_decayed_histories():
     expected = np.linalg.lstsq(x, y, rcond=None)[0]
     found = matrix(NextItemRidge(l2, decay).fit(evidence()))
     np.testing.assert_allclose(found, expected, atol=1e-6)
+    kept, large = [0, 1, 2, 3], NextItemRidge(l2, decay).fit(replace(evidence(), most=4))
+    part = np.linalg.lstsq(
+        np.vstack([x[:-N, kept], math.sqrt(l2) * np.eye(4)]),
+        np.vstack([y[:-N, kept], np.zeros((4, 4))]),
+        rcond=None,
+    )[0]
+    np.testing.assert_allclose(large.scores(torch.tensor([[2], [5]]))[0, 1:5], part[1], atol=1e-6)
+    assert not large.scores(torch.tensor([[5]])).any()
 
 
 def test_item_knn_is_a_shrunk_cosine():
@@ -145,11 +154,14 @@ def test_without_an_order_nothing_follows(model):
     assert EASE().values(evidence(is_ordered=False))["decay"] == [1.0]
 
 
-@pytest.mark.parametrize("model", [EASE(), NextItemRidge()])
-def test_systems_as_large_as_the_catalog_have_a_limit(model, monkeypatch):
-    monkeypatch.setattr(item_to_item, "DENSE", 5)
-    with pytest.raises(NotApplicable, match="6 items, where up to 5"):
-        model.fit(evidence())
+def test_a_system_of_the_most_popular_items_is_that_of_a_log_without_the_others():
+    part = replace(evidence(), most=4)
+    kept = (part.solved + 1).tolist()
+    assert kept == [1, 2, 3, 4]
+    without = evidence([[item for item in user if item in kept] for user in USERS])
+    history = torch.tensor([[1, 4], [6, 2]])
+    expected = EASE(3.0, 0.8).fit(without).scores(history)
+    torch.testing.assert_close(EASE(3.0, 0.8).fit(part).scores(history), expected)
 
 
 def test_history_adds_up_recent_items_louder():
@@ -169,6 +181,8 @@ def test_history_adds_up_recent_items_louder():
 @pytest.mark.parametrize(
     "model",
     [
+        EASE(3.0, 0.8),
+        NextItemRidge(2.0, 0.8),
         ItemKNN(2.0, 0.8),
         DirectionalCooccurrence(0.8, power_after=0.25),
         TextNeighbours(1.0, 0.8),
@@ -182,6 +196,7 @@ def test_large_catalogs_keep_neighbours_that_score_alike(model, monkeypatch):
     expected, table = whole.scores(history), matrix(whole)
     monkeypatch.setattr(item_to_item, "DENSE", 1)
     monkeypatch.setattr(item_to_item, "SORTED", 4)
+    monkeypatch.setattr(item_to_item, "SOLVED", 4)
     monkeypatch.setattr(item_to_item, "ROWS", 1)
     large = type(model)(**model.settings).fit(evidence(vectors=vectors))
     assert large.matrix is None

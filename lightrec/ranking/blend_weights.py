@@ -1,0 +1,222 @@
+"""The weights of a blend, chosen on held-out events: by likelihood, by NDCG@10, or one part alone.
+
+What the parts say is computed elsewhere, once: see :mod:`lightrec.ranking.blending`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from lightrec.ranking.metrics import event_metrics
+
+ABSENT: Final = -1e4
+"""The difference of a candidate that takes no part."""
+FOLDS: Final = 5
+"""Weights are searched without a fold, and judged on it."""
+SHARES: Final = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8)
+"""What the search tries as the share of one part in all weights."""
+ROUNDS: Final = 3
+"""So many times the search goes through all parts."""
+CUTOFF: Final = 10
+
+Choice: TypeAlias = Literal["likelihood", "ndcg", "part"]
+LIKELIHOOD: Final = "likelihood"
+SEARCH: Final = "ndcg"
+PART: Final = "part"
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What the K parts of a blend say of candidates, beside the items that came at E events.
+
+    :param differences: (K, E, C) float32: a part's logarithm for a candidate, less that for the
+        item that came; ``ABSENT`` where a candidate takes no part.
+    :param corrections: (E, C) float32: logarithm of how many items a candidate stands for; -inf
+        where it takes no part.
+    :param ranked: the first so many candidates of an event are those that can be before the item
+        that came; the others are a sample.
+    :param users: (E,) int64.
+    """
+
+    differences: Tensor
+    corrections: Tensor
+    ranked: int
+    users: Tensor
+
+    def part(self, rows: Tensor) -> "Candidates":
+        """Those of some events, (E',) int64."""
+        return Candidates(
+            self.differences[:, rows], self.corrections[rows], self.ranked, self.users[rows]
+        )
+
+    def heads(self) -> Tensor:
+        """(K, E, H): of the candidates that are ranked."""
+        return self.differences[:, :, : self.ranked]
+
+
+def gains(scores: Tensor) -> Tensor:
+    """NDCG@10 of events, (E,) float64, from candidates' scores less those of what came, (E, C)."""
+    # Half an item for an equal one.
+    ranks = 1 + (scores.shape[1] + scores.sign().sum(1)) / 2
+    return event_metrics(ranks, [CUTOFF])[f"ndcg@{CUTOFF}"]
+
+
+def weighed(weights: Tensor, differences: Tensor) -> Tensor:
+    """Add up the parts: (E, C)."""
+    return torch.einsum("k,kec->ec", weights.float(), differences)
+
+
+def fit_weights(given: Candidates, start: Tensor) -> Tensor:
+    """Maximum likelihood of a softmax whose logits are weighted sums, all weights 0 or more.
+
+    The problem is convex, and solved by Newton's method: each step solves its quadratic model under
+    the bounds, one weight after the other, and is halved until the likelihood grows. A penalty of
+    ``(weight - start) ** 2 / 2``, worth one event or so, decides where the events say nothing.
+
+    :param start: (K,): the weights without evidence.
+    :returns: (K,) float32 weights.
+    """
+    parts, origin = given.differences, start.double()
+
+    def negative(weights: Tensor) -> tuple[float, Tensor]:
+        logits = weighed(weights, parts) + given.corrections
+        everything = torch.logaddexp(logits.logsumexp(1), logits.new_zeros(()))
+        loss = everything.double().sum() + (weights - origin).square().sum() / 2
+        return float(loss), (logits - everything[:, None]).exp_()
+
+    weights = origin.clone()
+    loss, chances = negative(weights)
+    for _ in range(50):
+        expected = torch.einsum("ec,kec->ke", chances, parts).double()
+        slope = expected.sum(1) + weights - origin
+        second = torch.stack(
+            [torch.einsum("ec,kec->k", chances * part, parts).double() for part in parts]
+        )
+        second = second - expected @ expected.T + torch.eye(len(start))
+        reached, rest = weights.clone(), slope.clone()
+        for place in list(range(len(start))) * 100:
+            step = torch.maximum(-reached[place], -rest[place] / second[place, place])
+            reached[place] += step
+            rest += second[:, place] * step
+        ahead, length = reached - weights, 1.0
+        nearer, likely = negative(reached)
+        while nearer > loss and length > 1e-3:
+            length /= 2
+            nearer, likely = negative(weights + length * ahead)
+        if nearer >= loss:
+            break
+        done = loss - nearer < 1e-7 * abs(loss)
+        weights, loss, chances = weights + length * ahead, nearer, likely
+        if done:
+            break
+    return weights.float()
+
+
+def search_weights(heads: Tensor, starts: Sequence[Tensor]) -> Tensor:
+    """Search weights for NDCG@10, from the best of some starts: one part's share after the other.
+
+    :param heads: (K, E, H), from :meth:`Candidates.heads`.
+    :param starts: (K,) each.
+    :returns: (K,) float32, their sum is 1.
+    """
+    # Where ten are before in all parts, no weights find what came.
+    reachable = (heads.amin(0) > 0).sum(1) < CUTOFF
+    heads = heads[:, reachable]
+
+    def value(weights: Tensor) -> float:
+        return float(gains(weighed(weights, heads)).sum())
+
+    weights = max((start / start.sum() for start in starts), key=value).float()
+    best = value(weights)
+    for _ in range(ROUNDS):
+        before = best
+        for place in range(len(weights)):
+            rest = weights.clone()
+            rest[place] = 0
+            if not rest.any():
+                continue
+            rest /= rest.sum()
+            others = weighed(rest, heads)
+            for share in SHARES:
+                found = float(gains((1 - share) * others + share * heads[place]).sum())
+                if found > best:
+                    best, weights = found, rest * (1 - share)
+                    weights[place] = share
+        if best == before:
+            break
+    return weights
+
+
+def choose_weights(
+    given: Candidates, names: Sequence[str]
+) -> tuple[dict[str, float], Choice, dict[str, float]]:
+    """Choose weights by likelihood, or searched for NDCG@10, or of the best part alone.
+
+    The likelihood's are kept unless others rank better by more than one standard error, users
+    being what is drawn. Searched weights are judged on users that took no part in the search; taken
+    are their means over the folds. All but the likelihood's are scaled to the highest likelihood.
+
+    :param names: K, of the parts.
+    :returns: weights by name, how they were chosen, and metrics: NDCG@10 of each part, and of each
+        way to choose.
+    """
+    heads, users = given.heads(), given.users
+    likely, alone = fit_weights(given, beginning(len(names))), torch.eye(len(names))
+    if not len(users):
+        return dict(zip(names, likely.tolist(), strict=True)), LIKELIHOOD, {}
+    parts = torch.stack([gains(head) for head in heads])
+    best = int(parts.mean(1).argmax())
+    found: dict[Choice, Tensor] = {LIKELIHOOD: gains(weighed(likely, heads)), PART: parts[best]}
+    weights: dict[Choice, Tensor] = {LIKELIHOOD: likely, PART: alone[best]}
+    folds = users % FOLDS
+    if len(folds.unique()) == FOLDS:
+        searched, found[SEARCH] = [], torch.zeros_like(parts[0])
+        for fold in range(FOLDS):
+            own = folds == fold
+            searched.append(search_weights(heads[:, ~own], [likely, alone[best]]))
+            found[SEARCH][own] = gains(weighed(searched[-1], heads[:, own]))
+        weights[SEARCH] = torch.stack(searched).mean(0)
+    chosen: Choice = LIKELIHOOD
+    for other in found:
+        if _ahead(found[other] - found[chosen], users) > 1:
+            chosen = other
+    taken = weights[chosen]
+    if chosen != LIKELIHOOD:
+        summed = weighed(taken, given.differences)[None]
+        scaled = Candidates(summed, given.corrections, given.ranked, users)
+        # No ranking depends on it, and none is left at 0.
+        taken = taken * fit_weights(scaled, beginning(1)).clamp_min(0.1)
+    values = dict(zip(names, parts.mean(1).tolist(), strict=True))
+    values |= {f"weights/{name}": float(value.mean()) for name, value in found.items()}
+    metrics = {f"{name}/ndcg@{CUTOFF}": value for name, value in values.items()}
+    return dict(zip(names, taken.tolist(), strict=True)), chosen, metrics
+
+
+def beginning(count: int) -> Tensor:
+    """The weights without evidence, (K,): the first part's alone."""
+    return torch.eye(count)[0]
+
+
+def told(chosen: Choice, metrics: Mapping[str, float]) -> str:
+    """Say in words how weights were chosen, and what there was to choose from."""
+    ways = {
+        LIKELIHOOD: "by likelihood",
+        SEARCH: "searched for NDCG@10",
+        PART: "the best part alone",
+    }
+    values = {w: metrics.get(f"weights/{w}/ndcg@{CUTOFF}") for w in ways}
+    compared = ", ".join(
+        f"{ways[w]} {value:.4f}" for w, value in values.items() if value is not None
+    )
+    return f"{ways[chosen]} (NDCG@10 on validation events: {compared or 'there are none'})."
+
+
+def _ahead(differences: Tensor, users: Tensor) -> float:
+    """How many standard errors a mean is above 0, users being what is drawn."""
+    mean = differences.mean()
+    sums = differences.new_zeros(int(users.max()) + 1).index_add(0, users, differences - mean)
+    error = sums.square().sum().sqrt() / len(users)
+    return float(mean / error) if error > 0 else 0.0

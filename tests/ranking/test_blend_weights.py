@@ -1,0 +1,116 @@
+"""Weights against those that made the events, a maximum found otherwise, and known rankings."""
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import log_softmax
+
+from lightrec.ranking.blend_weights import (
+    ABSENT,
+    Candidates,
+    choose_weights,
+    fit_weights,
+    gains,
+    search_weights,
+    weighed,
+)
+
+START = torch.tensor([1.0, 0.0])
+
+
+def sampled(weights, events=4000, items=30, seed=0) -> Candidates:
+    """Events drawn from the softmax of known weights."""
+    generator = torch.Generator().manual_seed(seed)
+    parts = torch.randn(len(weights), events, items, generator=generator)
+    logits = torch.einsum("k,kec->ec", torch.tensor(weights), parts)
+    came = torch.multinomial(logits.softmax(1), 1, generator=generator)
+    own = came.expand(len(weights), -1, 1)
+    differences = (parts - parts.gather(2, own)).scatter(2, own, ABSENT)
+    corrections = torch.zeros(events, items).scatter(1, came, -torch.inf)
+    return Candidates(differences, corrections, items, torch.arange(events))
+
+
+def test_weights_that_made_the_events_are_found():
+    found = fit_weights(sampled([0.8, 0.0, 1.5]), torch.eye(3)[0])
+    assert found.tolist() == pytest.approx([0.8, 0.0, 1.5], abs=0.06)
+    assert (found >= 0).all()
+
+
+def test_weights_are_at_the_maximum_of_the_likelihood():
+    given = sampled([0.8, 0.4], events=200)
+    found = fit_weights(given, START)
+
+    def loss(weights):
+        logits = weighed(weights, given.differences) + given.corrections
+        everything = torch.cat([torch.zeros(200, 1), logits], 1).double()
+        return -log_softmax(everything, 1)[:, 0].sum() + (weights - START).square().sum() / 2
+
+    for step in torch.tensor([[0.02, 0.0], [-0.02, 0.0], [0.0, 0.02], [0.0, -0.02]]):
+        assert loss(found + step) > loss(found)
+
+
+def test_a_sample_of_items_stands_for_all():
+    given = sampled([0.8, 0.4], items=60)
+    corrections = given.corrections[:, ::2] + math.log(2)
+    sample = Candidates(given.differences[:, :, ::2], corrections, 0, given.users)
+    whole = fit_weights(given, START)
+    assert fit_weights(sample, START).tolist() == pytest.approx(whole.tolist(), abs=0.1)
+
+
+def test_without_events_the_weights_stay_as_they_were():
+    nothing = Candidates(torch.zeros(2, 0, 5), torch.zeros(0, 5), 5, torch.zeros(0).long())
+    assert torch.equal(fit_weights(nothing, START), START)
+    assert choose_weights(nothing, ["a", "b"]) == ({"a": 1.0, "b": 0.0}, "likelihood", {})
+
+
+def test_gains_are_those_of_the_rank_and_equals_share_theirs():
+    scores = torch.tensor([[ABSENT, -1.0, -2.0], [1.0, -1.0, ABSENT], [0.0, 1.0, -1.0]])
+    ranks = [1, 2, 2.5]
+    assert gains(scores).tolist() == pytest.approx([1 / math.log2(1 + rank) for rank in ranks])
+    assert gains(torch.ones(1, 10)).tolist() == [0.0]
+
+
+def ranked(*parts) -> Candidates:
+    """200 events of as many users, alike but for users' parity, each with two candidates."""
+    kinds = torch.tensor(parts)
+    differences = kinds[:, torch.arange(200) % 2]
+    return Candidates(differences, torch.zeros(200, kinds.shape[2]), 2, torch.arange(200))
+
+
+def test_the_search_finds_shares_at_which_two_parts_outrank_either():
+    # Each part alone puts another item before what came; at shares of 1/5 to 4/5 neither is.
+    given = ranked(
+        [[1.0, -4.0], [1.0, -4.0]],
+        [[-4.0, 1.0], [-4.0, 1.0]],
+    )
+    assert gains(given.heads()[0]).mean() == pytest.approx(1 / math.log2(3))
+    found = search_weights(given.heads(), [torch.eye(2)[0], torch.eye(2)[1]])
+    assert gains(weighed(found, given.heads())).mean() == 1
+    assert float(found.sum()) == pytest.approx(1)
+
+
+def test_a_part_that_alone_ranks_best_is_left_alone():
+    # The first part is sure of what came in every other event, which is most likely, and puts
+    # another item before it in the rest. The second part puts it first always, by a little.
+    given = ranked(
+        [[-5.0, -5.0], [0.1, -5.0]],
+        [[-0.001, -0.001], [-0.001, -0.001]],
+    )
+    likely = fit_weights(given, torch.eye(2)[0])
+    mean = (1 + 1 / math.log2(3)) / 2
+    assert gains(weighed(likely, given.heads())).mean() == pytest.approx(mean)
+    weights, chosen, metrics = choose_weights(given, ["sure", "first"])
+    assert chosen == "part"
+    assert weights["sure"] == 0 < weights["first"]
+    found = {name: metrics[f"weights/{name}/ndcg@10"] for name in ("likelihood", "part", "ndcg")}
+    assert found == pytest.approx({"likelihood": mean, "part": 1, "ndcg": 1})
+    assert metrics["sure/ndcg@10"] == pytest.approx(mean)
+
+
+def test_chance_changes_nothing():
+    generator = torch.Generator().manual_seed(1)
+    given = Candidates(
+        torch.randn(3, 300, 20, generator=generator), torch.zeros(300, 20), 20, torch.arange(300)
+    )
+    assert choose_weights(given, ["a", "b", "c"])[1] == "likelihood"
