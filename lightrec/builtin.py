@@ -102,6 +102,7 @@ def lightrec_commands() -> dict[str, str]:
         "run": "lightrec.cli.run:run",
         "recommend": "lightrec.cli.recommend:recommend",
         "similar": "lightrec.cli.similar:similar",
+        "encode": "lightrec.cli.encode:encode",
         "evaluate": "lightrec.cli.evaluate:evaluate",
         "update": "lightrec.cli.update:update",
         "runs list": "lightrec.cli.runs:list_versions",

@@ -1,0 +1,77 @@
+"""`lightrec encode`."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from lightrec.errors import RecipeError
+
+
+def encode(
+    items: Path,
+    *,
+    out: Path,
+    encoder: str = "TextEncoder",
+    domain: str = "generic",
+    columns: Mapping[str, str] | None = None,
+) -> None:
+    """Put items into vectors, for a search index or a model of your own.
+
+    examples:
+      lightrec encode my_items.csv --out vectors.parquet
+      lightrec encode my_items.csv --encoder BAAI/bge-m3 --out vectors.parquet
+      lightrec encode my_items.csv --encoder WordEncoder --out vectors.safetensors
+      lightrec encode runs/video --out vectors.parquet
+
+    A .parquet file has the columns item, title and vector. A .safetensors file has the tensor
+    `vectors`, a row an item; its metadata has their ids, under `items`, as a JSON list. An item
+    without words has a vector of zeros.
+
+    :param items: an item table, or a run folder such as runs/video, for the items of its log.
+    :param out: a .parquet or .safetensors file.
+    :param encoder: an installed encoder; or the name of a model on the Hugging Face hub, or its
+        folder.
+    :param domain: whose words describe the items of a table.
+    :param columns: the table's columns, by name or position: {item: id, title: 2}.
+    """
+    if out.suffix not in (".parquet", ".safetensors"):
+        raise RecipeError(f"--out must end in .parquet or .safetensors, not {out.name}.")
+    import polars as pl
+    from safetensors.torch import save_file
+
+    from lightrec import plugins
+    from lightrec.data.domain import with_texts
+    from lightrec.data.files import usual_mode
+    from lightrec.data.readers.base import read_table
+    from lightrec.encoders.base import item_vectors
+    from lightrec.encoders.text import TextEncoder
+    from lightrec.keys import Column
+    from lightrec.run import Run
+
+    installed = plugins.installed()
+    if encoder in installed.parts["encoders"]:
+        chosen = installed.get("encoders", encoder).load()()
+    else:
+        chosen = TextEncoder(encoder)
+    if (items / "data").is_dir():
+        if columns:
+            raise RecipeError("--columns goes with an item table, and a run has read its own.")
+        catalog = Run(items).data.catalog
+    else:
+        rows = read_table(items, "item", columns).rows
+        catalog = with_texts(installed.get("domains", domain).load()(), rows)
+    vectors = item_vectors(chosen, catalog)[1:]
+    partial = out.with_suffix(f".partial{out.suffix}")
+    if out.suffix == ".parquet":
+        kind = pl.Array(pl.Float32, chosen.size)
+        column = pl.Series("vector", vectors.numpy(), kind)
+        catalog.select(Column.ITEM, Column.TITLE).with_columns(column).write_parquet(partial)
+    else:
+        with usual_mode(partial):
+            named = {"items": json.dumps(catalog[Column.ITEM].to_list(), ensure_ascii=False)}
+            save_file({"vectors": vectors.contiguous()}, partial, named)
+    os.replace(partial, out)
+    wordless = int((~vectors.any(dim=1)).sum())
+    left = f", {wordless:,} of them without words" if wordless else ""
+    print(f"{out}: {len(vectors):,} items{left}, {chosen.size} numbers each")
