@@ -129,7 +129,7 @@ def render(path: Path, findings: "Findings") -> str:
         lines += [
             "",
             f"A run uses {used['events']:,} events of {used['users']:,} users and "
-            f"{used['items']:,} items, unless --data.k_core says otherwise.",
+            f"{used['items']:,} items, unless its --data.k_core says otherwise.",
         ]
     if findings.order:
         lines += ["", findings.order]

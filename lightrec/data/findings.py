@@ -136,7 +136,7 @@ def look_at(
 
     :param domain: describes items and says whether an item may repeat.
     :param least: the k of the k-core. Users and items are counted, and oddities tolerated, before
-        it; it comes last.
+        it, but for users with one event; it comes last.
     :param goal: the kinds of feedback that are to be brought about.
     :param repeats: whether items may repeat even where the domain does not say so.
     :raises DataError: where the log has no event of a kind of the goal.
@@ -153,6 +153,7 @@ def look_at(
     counts = tally(events, dropped, *number(events)[1:], worded)
     order, rare = order_note(events), drop_rare(events, least)
     counts |= {why: sum(went.values()) for why, went in rare.items() if went}
+    counts["users_with_one_event"] = _with_one_event(events)
     used = {}
     if any(rare.values()):
         _, items, people = number(events)
@@ -217,7 +218,7 @@ def tally(
         "choices_not_offered": events.not_offered,
         "users": len(users),
         "users_made_up": 0 if events.log.has(Column.USER) else len(users),
-        "users_with_one_event": int((np.unique(events.users, return_counts=True)[1] == 1).sum()),
+        "users_with_one_event": _with_one_event(events),
         "items": len(items),
         "items_without_row": int((~items.is_in(worded[Column.ITEM].implode())).sum()),
         "items_without_text": int((~items.is_in(named.implode())).sum()),
@@ -226,6 +227,10 @@ def tally(
             int(ids.str.to_lowercase().is_in(nothing).sum()) for ids in (items, users)
         ),
     }
+
+
+def _with_one_event(events: Events) -> int:
+    return int((np.unique(events.users, return_counts=True)[1] == 1).sum())
 
 
 def in_words(

@@ -47,7 +47,7 @@ def favoured(metrics: Mapping[str, float], has_policy: bool = True) -> Favoured:
     An advantage is clear where its 95 % interval lies above 0.
     """
     if not has_policy:
-        return Favoured("blend", "The run has no policy, which would look further than that.")
+        return Favoured("blend", "The run has no trained policy.")
     keys = {f"simulator_new/policy-minus-{name}/accepted": t for name, t in RIVALS.items()}
     least = min(keys, key=lambda key: metrics.get(f"{key}/low", float("inf")))
     if least not in metrics:

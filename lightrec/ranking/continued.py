@@ -26,7 +26,7 @@ def numbers_before(ids: pl.Series, before: pl.Series) -> NDArray[np.int64]:
     """
     known = before.to_frame("id").with_row_index("place")
     found = ids.to_frame("id").join(known, on="id", how="left", maintain_order="left")
-    return found["place"].cast(pl.Int64).fill_null(-1).to_numpy()
+    return found["place"].cast(pl.Int64).fill_null(-1).to_numpy(writable=True)
 
 
 def items_before(store: EventStore, before: EventStore) -> Tensor:

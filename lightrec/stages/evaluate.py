@@ -46,7 +46,7 @@ def first_lists(run: Path) -> str:
         last = [titles[int(item) - 1] for item in events[events <= store.num_items][-LAST:]]
         user = store.user_ids[int(row)]
         found = recommender.recommend(user, k=LISTED)["title"].to_list()
-        for word, names in ((f"{user} had last:", last), ("so perhaps:", found)):
+        for word, names in ((f"{user}'s last events:", last), ("so perhaps:", found)):
             shown = "; ".join(textwrap.shorten(name, 30, placeholder="…") for name in names)
             lines += textwrap.wrap(
                 f"{word} {shown}", WIDTH, initial_indent="  ", subsequent_indent="    "

@@ -2,7 +2,7 @@
 
 What is viewed follows popularity and curiosity. What is bought follows taste, price and who the
 customer is, and one purchase in four is of something that its buyer had never looked at.
-``python -m lightrec.testing.shop FOLDER`` writes the files.
+``python -m lightrec.testing.shop FOLDER EVENTS`` writes the files.
 """
 
 import sys
@@ -194,4 +194,5 @@ def _sigmoid(x: float) -> float:
 
 
 if __name__ == "__main__":
-    print(write(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0).log.head())
+    where = sys.argv[1] if len(sys.argv) > 1 else "."
+    write(where, events=int(sys.argv[2]) if len(sys.argv) > 2 else 30_000)

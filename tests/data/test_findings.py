@@ -72,6 +72,7 @@ def test_the_k_core_is_that_of_a_run(tmp_path: Path) -> None:
     made = prepared(tables.log, tmp_path / "store", k_core=3).meta
     assert findings.counts["dropped_k_core"] == made["counts"]["dropped_k_core"] == 5
     assert findings.left_out["dropped_k_core"] == made["left_out"]["dropped_k_core"]
+    assert findings.counts["users_with_one_event"] == made["counts"]["users_with_one_event"] == 0
     assert findings.used == {name: made["counts"][name] for name in ("events", "users", "items")}
     assert findings.used == {"events": 12, "users": 4, "items": 3}
     assert (findings.counts["ids_of_nothing"], findings.negative) == (1, ["return"])

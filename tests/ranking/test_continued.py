@@ -53,6 +53,7 @@ def test_items_keep_their_weights_by_id_and_new_ones_lie_where_a_linear_map_puts
     torch.testing.assert_close(ranker.scores(history)[:, 2:], earlier.scores(history - 1)[:, 1:])
 
 
+@pytest.mark.filterwarnings("error")
 def test_kinds_of_feedback_keep_their_weights_by_name(tmp_path):
     def told(folder, kinds):
         rows = [

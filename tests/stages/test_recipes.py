@@ -185,7 +185,7 @@ def test_without_the_long_run_data_ranker_and_evaluate_are_left(tiny_run, tmp_pa
     assert main(["evaluate", str(tmp_path)]) == 0
     assert "policy" not in capsys.readouterr().out
     shown = first_lists(tmp_path).splitlines()
-    assert len([line for line in shown if "had last:" in line]) == 3
+    assert len([line for line in shown if "'s last events:" in line]) == 3
     with pytest.raises(RecipeError, match="holds the long run"):
         run("generic", out=tiny_run, offline=True, goal=["next"])
 

@@ -91,8 +91,8 @@ class RepeatConsumption(ItemModel):
             hits += np.bincount(cells[following[earlier] == now], minlength=len(hits))
         if hits.sum() < LEAST:
             raise NotApplicable(
-                "Items do not come again in this log: no more than "
-                f"{int(hits.sum())} events are about an item of their user's history."
+                f"It needs {LEAST} events about an item of their user's history, and the prepared "
+                f"log has {int(hits.sum())}. With --repeats a run keeps such events."
             )
         weights = _regress(shown, hits, shape, self.ridge).reshape(shape)
         self.register_buffer("weights", torch.from_numpy(weights).float())

@@ -74,5 +74,5 @@ def test_probabilities_by_kind_are_those_of_the_log():
 
 def test_where_nothing_comes_again_it_does_not_apply():
     items = np.arange(1, 301)
-    with pytest.raises(NotApplicable, match="no more than 0 events"):
+    with pytest.raises(NotApplicable, match="the prepared log has 0"):
         RepeatConsumption().fit(evidence(items, [0, 100, 200, 300], np.arange(300)))
