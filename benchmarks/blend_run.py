@@ -15,7 +15,7 @@ from lightrec.data.store import TEST
 from lightrec.evaluation.base import keys_of
 from lightrec.evaluation.held_out import by_history, item_models
 from lightrec.ranking.blend import RANKER, Blend
-from lightrec.ranking.blend_weights import LIKELIHOOD, beginning, fit_weights
+from lightrec.ranking.blend_weights import LIKELIHOOD, fit_weights
 from lightrec.ranking.blending import candidates, fitting_events
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, Popularity
@@ -34,7 +34,7 @@ def likeliest(found: Run, parts: Blend) -> Blend:
     data = SequenceData(str(found.folder("data")))
     given = candidates(parts, data, fitting_events(data))
     names = [RANKER, *parts.item_models]
-    weights = fit_weights(given, beginning(len(names)))
+    weights = fit_weights(given)
     parts.weights = dict(zip(names, weights.tolist(), strict=True))
     return parts
 

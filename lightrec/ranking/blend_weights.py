@@ -46,12 +46,6 @@ class Candidates:
     ranked: int
     users: Tensor
 
-    def part(self, rows: Tensor) -> "Candidates":
-        """Those of some events, (E',) int64."""
-        return Candidates(
-            self.differences[:, rows], self.corrections[rows], self.ranked, self.users[rows]
-        )
-
     def heads(self) -> Tensor:
         """(K, E, H): of the candidates that are ranked."""
         return self.differences[:, :, : self.ranked]
@@ -69,17 +63,19 @@ def weighed(weights: Tensor, differences: Tensor) -> Tensor:
     return torch.einsum("k,kec->ec", weights.float(), differences)
 
 
-def fit_weights(given: Candidates, start: Tensor) -> Tensor:
+def fit_weights(given: Candidates) -> Tensor:
     """Maximum likelihood of a softmax whose logits are weighted sums, all weights 0 or more.
 
     The problem is convex, and solved by Newton's method: each step solves its quadratic model under
     the bounds, one weight after the other, and is halved until the likelihood grows. A penalty of
-    ``(weight - start) ** 2 / 2``, worth one event or so, decides where the events say nothing.
+    ``(weight - start) ** 2 / 2``, worth one event or so, decides where the events say nothing: then
+    the first part, the ranker, is alone.
 
-    :param start: (K,): the weights without evidence.
     :returns: (K,) float32 weights.
     """
-    parts, origin = given.differences, start.double()
+    parts = given.differences
+    unit = torch.eye(len(parts), dtype=torch.float64)
+    origin = unit[0]
 
     def negative(weights: Tensor) -> tuple[float, Tensor]:
         logits = weighed(weights, parts) + given.corrections
@@ -95,9 +91,9 @@ def fit_weights(given: Candidates, start: Tensor) -> Tensor:
         second = torch.stack(
             [torch.einsum("ec,kec->k", chances * part, parts).double() for part in parts]
         )
-        second = second - expected @ expected.T + torch.eye(len(start))
+        second = second - expected @ expected.T + unit
         reached, rest = weights.clone(), slope.clone()
-        for place in list(range(len(start))) * 100:
+        for place in list(range(len(parts))) * 100:
             step = torch.maximum(-reached[place], -rest[place] / second[place, place])
             reached[place] += step
             rest += second[:, place] * step
@@ -129,7 +125,7 @@ def search_weights(heads: Tensor, starts: Sequence[Tensor]) -> Tensor:
     def value(weights: Tensor) -> float:
         return float(gains(weighed(weights, heads)).sum())
 
-    weights = max((start / start.sum() for start in starts), key=value).float()
+    weights = max((start / start.sum().clamp_min(1e-6) for start in starts), key=value)
     best = value(weights)
     for _ in range(ROUNDS):
         before = best
@@ -157,14 +153,14 @@ def choose_weights(
 
     The likelihood's are kept unless others rank better by more than one standard error, users
     being what is drawn. Searched weights are judged on users that took no part in the search; taken
-    are their means over the folds. All but the likelihood's are scaled to the highest likelihood.
+    are their means over the folds. The sum of all weights is that of the likelihood's.
 
     :param names: K, of the parts.
     :returns: weights by name, how they were chosen, and metrics: NDCG@10 of each part, and of each
         way to choose.
     """
     heads, users = given.heads(), given.users
-    likely, alone = fit_weights(given, beginning(len(names))), torch.eye(len(names))
+    likely, alone = fit_weights(given), torch.eye(len(names))
     if not len(users):
         return dict(zip(names, likely.tolist(), strict=True)), LIKELIHOOD, {}
     parts = torch.stack([gains(head) for head in heads])
@@ -185,38 +181,24 @@ def choose_weights(
             chosen = other
     taken = weights[chosen]
     if chosen != LIKELIHOOD:
-        summed = weighed(taken, given.differences)[None]
-        scaled = Candidates(summed, given.corrections, given.ranked, users)
-        # No ranking depends on it, and none is left at 0.
-        taken = taken * fit_weights(scaled, beginning(1)).clamp_min(0.1)
+        # No ranking depends on it.
+        taken = taken * likely.sum().clamp_min(0.1)
     values = dict(zip(names, parts.mean(1).tolist(), strict=True))
     values |= {f"weights/{name}": float(value.mean()) for name, value in found.items()}
     metrics = {f"{name}/ndcg@{CUTOFF}": value for name, value in values.items()}
     return dict(zip(names, taken.tolist(), strict=True)), chosen, metrics
 
 
-def beginning(count: int) -> Tensor:
-    """The weights without evidence, (K,): the first part's alone."""
-    return torch.eye(count)[0]
-
-
 def told(chosen: Choice, metrics: Mapping[str, float]) -> str:
     """Say in words how weights were chosen, and what there was to choose from."""
-    ways = {
-        LIKELIHOOD: "by likelihood",
-        SEARCH: "searched for NDCG@10",
-        PART: "the best part alone",
-    }
-    values = {w: metrics.get(f"weights/{w}/ndcg@{CUTOFF}") for w in ways}
-    compared = ", ".join(
-        f"{ways[w]} {value:.4f}" for w, value in values.items() if value is not None
-    )
-    return f"{ways[chosen]} (NDCG@10 on validation events: {compared or 'there are none'})."
+    ways = {LIKELIHOOD: "by likelihood", SEARCH: "searched", PART: "the best part alone"}
+    keys = {f"weights/{way}/ndcg@{CUTOFF}": title for way, title in ways.items()}
+    values = [f"{title} {metrics[key]:.4f}" for key, title in keys.items() if key in metrics]
+    return f"{ways[chosen]} (validation NDCG@{CUTOFF}: {', '.join(values) or 'no events'})"
 
 
 def _ahead(differences: Tensor, users: Tensor) -> float:
     """How many standard errors a mean is above 0, users being what is drawn."""
     mean = differences.mean()
     sums = differences.new_zeros(int(users.max()) + 1).index_add(0, users, differences - mean)
-    error = sums.square().sum().sqrt() / len(users)
-    return float(mean / error) if error > 0 else 0.0
+    return float(mean * len(users) / sums.norm())

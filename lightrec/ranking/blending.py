@@ -16,7 +16,6 @@ from lightrec.ranking.blend_weights import (
     ABSENT,
     LIKELIHOOD,
     Candidates,
-    beginning,
     choose_weights,
     fit_weights,
     told,
@@ -122,7 +121,7 @@ def refitted(
         ]
     names = [RANKER, *fitted]
     if before.chosen == LIKELIHOOD or not before.weights.keys() & set(names):
-        found = fit_weights(candidates(mixed, data, batches), beginning(len(names)))
+        found = fit_weights(candidates(mixed, data, batches))
         mixed.weights = heard(dict(zip(names, found.tolist(), strict=True)))
     else:
         mixed.weights = {name: before.weights[name] for name in names}

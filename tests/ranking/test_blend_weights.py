@@ -32,14 +32,14 @@ def sampled(weights, events=4000, items=30, seed=0) -> Candidates:
 
 
 def test_weights_that_made_the_events_are_found():
-    found = fit_weights(sampled([0.8, 0.0, 1.5]), torch.eye(3)[0])
+    found = fit_weights(sampled([0.8, 0.0, 1.5]))
     assert found.tolist() == pytest.approx([0.8, 0.0, 1.5], abs=0.06)
     assert (found >= 0).all()
 
 
 def test_weights_are_at_the_maximum_of_the_likelihood():
     given = sampled([0.8, 0.4], events=200)
-    found = fit_weights(given, START)
+    found = fit_weights(given)
 
     def loss(weights):
         logits = weighed(weights, given.differences) + given.corrections
@@ -54,13 +54,13 @@ def test_a_sample_of_items_stands_for_all():
     given = sampled([0.8, 0.4], items=60)
     corrections = given.corrections[:, ::2] + math.log(2)
     sample = Candidates(given.differences[:, :, ::2], corrections, 0, given.users)
-    whole = fit_weights(given, START)
-    assert fit_weights(sample, START).tolist() == pytest.approx(whole.tolist(), abs=0.1)
+    whole = fit_weights(given)
+    assert fit_weights(sample).tolist() == pytest.approx(whole.tolist(), abs=0.1)
 
 
 def test_without_events_the_weights_stay_as_they_were():
     nothing = Candidates(torch.zeros(2, 0, 5), torch.zeros(0, 5), 5, torch.zeros(0).long())
-    assert torch.equal(fit_weights(nothing, START), START)
+    assert torch.equal(fit_weights(nothing), START)
     assert choose_weights(nothing, ["a", "b"]) == ({"a": 1.0, "b": 0.0}, "likelihood", {})
 
 
@@ -97,7 +97,7 @@ def test_a_part_that_alone_ranks_best_is_left_alone():
         [[-5.0, -5.0], [0.1, -5.0]],
         [[-0.001, -0.001], [-0.001, -0.001]],
     )
-    likely = fit_weights(given, torch.eye(2)[0])
+    likely = fit_weights(given)
     mean = (1 + 1 / math.log2(3)) / 2
     assert gains(weighed(likely, given.heads())).mean() == pytest.approx(mean)
     weights, chosen, metrics = choose_weights(given, ["sure", "first"])

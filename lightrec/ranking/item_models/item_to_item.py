@@ -5,7 +5,7 @@ next-item ridge), or of texts.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, Self, TypeAlias
 
 import numpy as np
 import scipy
@@ -32,6 +32,9 @@ SORTED: Final = 1 << 12
 """Rows whose neighbours are sorted at once."""
 SOLVED: Final = 1 << 10
 """Rows of a solved system that exist twice at once."""
+
+
+Values: TypeAlias = NDArray[np.float32]
 
 
 class ItemToItem(ItemModel):
@@ -256,7 +259,7 @@ class Regression(ItemToItem):
     CUBIC: ClassVar = True
     size: int
 
-    def keep_solution(self, matrix: NDArray[np.float32], evidence: Evidence) -> None:
+    def keep_solution(self, matrix: Values, evidence: Evidence) -> None:
         """Keep what was solved whole where the catalog is small, else each row's heaviest.
 
         :param matrix: (M, M), of the items ``evidence.solved``.
@@ -276,7 +279,7 @@ class Regression(ItemToItem):
         self.keep_neighbours(neighbours, weights)
 
 
-def cholesky(gram: NDArray[np.float32], l2: float) -> NDArray[np.float32]:
+def cholesky(gram: Values, l2: float) -> Values:
     """Factor a matrix with ``l2`` on its diagonal, in its own memory.
 
     :param gram: (M, M) in rows, symmetric; what is above its diagonal is not looked at.
@@ -359,7 +362,7 @@ class NextItemRidge(Regression):
         self.keep_solution(solution, evidence)
         return self
 
-    def _products(self, evidence: Evidence) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _products(self, evidence: Evidence) -> tuple[Values, Values]:
         """Sum the products of decayed histories with themselves, and with what followed them.
 
         In a history, the item g events ago counts ``decay ** g``, and a history counts by the worth
@@ -379,13 +382,10 @@ class NextItemRidge(Regression):
         gram, cross = (np.zeros(len(solved) ** 2, np.float32) for _ in range(2))
 
         def add(
-            table: NDArray[np.float32],
-            rows: NDArray[np.int64],
-            columns: NDArray[np.int64],
-            values: NDArray[np.float32],
+            table: Values, rows: NDArray[np.int64], columns: NDArray[np.int64], by: Values
         ) -> None:
             known = (rows >= 0) & (columns >= 0)
-            np.add.at(table, (rows * len(solved) + columns)[known], values[known])
+            np.add.at(table, (rows * len(solved) + columns)[known], by[known])
 
         both = np.zeros(len(items), np.float32)
         reach = sum(decay**gap >= SMALLEST for gap in range(self.reach))
