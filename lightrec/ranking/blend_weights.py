@@ -60,7 +60,7 @@ def gains(scores: Tensor) -> Tensor:
 
 def weighed(weights: Tensor, differences: Tensor) -> Tensor:
     """Add up the parts: (E, C)."""
-    return torch.einsum("k,kec->ec", weights.float(), differences)
+    return torch.tensordot(weights.float(), differences, 1)
 
 
 def fit_weights(given: Candidates) -> Tensor:
@@ -86,17 +86,16 @@ def fit_weights(given: Candidates) -> Tensor:
     weights = origin.clone()
     loss, chances = negative(weights)
     for _ in range(50):
-        expected = torch.einsum("ec,kec->ke", chances, parts).double()
-        slope = expected.sum(1) + weights - origin
-        second = torch.stack(
-            [torch.einsum("ec,kec->k", chances * part, parts).double() for part in parts]
-        )
-        second = second - expected @ expected.T + unit
-        reached, rest = weights.clone(), slope.clone()
+        expected = (parts * chances).sum(2).double()
+        slope = (expected.sum(1) + weights - origin).numpy()
+        spread = (parts * chances.sqrt()).flatten(1)
+        second = ((spread @ spread.T).double() - expected @ expected.T + unit).numpy()
+        solved = weights.numpy().copy()
         for place in list(range(len(parts))) * 100:
-            step = torch.maximum(-reached[place], -rest[place] / second[place, place])
-            reached[place] += step
-            rest += second[:, place] * step
+            step = max(-solved[place], -slope[place] / second[place, place])
+            solved[place] += step
+            slope += second[:, place] * step
+        reached = torch.from_numpy(solved)
         ahead, length = reached - weights, 1.0
         nearer, likely = negative(reached)
         while nearer > loss and length > 1e-3:
