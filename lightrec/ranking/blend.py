@@ -52,6 +52,8 @@ class Blend(nn.Module):
         """How the weights were chosen."""
         self.l2: float | None = None
         """The penalty of the map from texts to scores, for items without events; None without."""
+        self.text_weights: tuple[float, ...] = (0.0, 0.0, 1.0)
+        """Its weights, see :class:`~lightrec.ranking.item_models.text_map.TextMap`."""
         self.eval()
         with torch.no_grad():
             self._table = ranker.item_vectors()
@@ -96,6 +98,7 @@ class Blend(nn.Module):
         content = {
             "smoothing": self.smoothing,
             "l2_of_texts": self.l2,
+            "weights_of_texts": self.text_weights,
             "chosen": self.chosen,
             "weights": weights,
             "item_models": {name: self.item_model(name).description for name in self.item_models},
@@ -125,6 +128,8 @@ class Blend(nn.Module):
             models[name].register_buffer(key, tensor)
         blend = cls(ranker, models, weights, content["smoothing"])
         blend.l2, blend.chosen = content["l2_of_texts"], content.get("chosen", LIKELIHOOD)
+        # Earlier runs had the regression alone.
+        blend.text_weights = tuple(content.get("weights_of_texts", blend.text_weights))
         return blend
 
 

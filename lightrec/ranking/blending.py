@@ -22,7 +22,7 @@ from lightrec.ranking.blend_weights import (
 )
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, ItemModel, choose, combinations
-from lightrec.ranking.item_models.text_map import PENALTIES, TextMap
+from lightrec.ranking.item_models.text_map import choose_map
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.scorers import ItemScorer, Scorer
@@ -82,7 +82,13 @@ def blend(
         mixed.weights, mixed.chosen, found = choose_weights(given, [RANKER, *fitted])
         mixed.weights = heard(mixed.weights)
         bar.update()
-        mixed.l2 = choose_l2(mixed, judged, data)
+        items, scores = ranker.items, scorer(mixed)
+        if items.uses_text and items.vectors.any():
+            texts = data.store.catalog[Column.TEXT].to_list()
+            counts = torch.from_numpy(data.store.popularity())
+            found_for = ((scores(batch), batch[Key.TARGET], batch[Key.SEEN]) for batch in judged)
+            chosen = choose_map(items.vectors, texts, counts, found_for, data.seed)
+            mixed.l2, mixed.text_weights = chosen
         bar.update()
         values |= found | judge(scorer(mixed), validation_events(data, data.max_validated))
         bar.update(total - bar.n)
@@ -111,7 +117,8 @@ def refitted(
         except NotApplicable as reason:
             print(f"{name} is left out. {reason}", file=sys.stderr)
     mixed = Blend(ranker, fitted)
-    mixed.l2, mixed.chosen = before.l2, before.chosen
+    mixed.l2, mixed.text_weights = before.l2, before.text_weights
+    mixed.chosen = before.chosen
     events = validation_events(data, min(FITTED, max(1_000, REFITTED // data.num_items)))
     # Histories are read once, for the weights and for the metrics.
     with torch.no_grad():
@@ -127,28 +134,6 @@ def refitted(
         mixed.weights = {name: before.weights[name] for name in names}
     mixed.item_models.update({name: m for name, m in described.items() if name not in fitted})
     return mixed, judge(scorer(mixed), batches)
-
-
-@torch.no_grad()
-def choose_l2(mixed: Blend, events: EvaluationEvents, data: SequenceData) -> float | None:
-    """Choose the penalty with which texts foretell best what the blend says of warm items.
-
-    Each warm item is scored as if it were cold, and the validation events are ranked by that. In a
-    large catalog these are the popular items, which alone are regressed on.
-
-    :returns: the penalty with the highest NDCG@10; None where items have no texts.
-    """
-    items = mixed.ranker.items
-    if not items.uses_text or not items.vectors.any():
-        return None
-    counts = torch.from_numpy(data.store.popularity())
-    texts = data.store.catalog[Column.TEXT].to_list()
-
-    def ndcg(l2: float) -> float:
-        mapped, scores = TextMap(items.vectors, texts, counts, l2), scorer(mixed)
-        return judge(lambda batch: mapped.as_if_cold(scores(batch)), events)["ndcg@10"]
-
-    return max(PENALTIES, key=ndcg)
 
 
 def validation_events(data: SequenceData, limit: int | None) -> EvaluationEvents:

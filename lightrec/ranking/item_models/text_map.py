@@ -1,67 +1,113 @@
 """What is known of warm items, carried over to cold ones by their texts.
 
 A cold item has no training event: nothing was learned about it, and whatever a model scores it is
-an accident. Here its score is the one that its text foretells, by a regression over warm items that
-is solved once and serves any history.
+an accident. Here its score is the one that its text foretells, by the scores of the warm items with
+the most similar texts and by a regression over warm items, solved once for any history.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import scipy
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lightrec.data.store import EventStore
 from lightrec.encoders.words import words_of
 from lightrec.keys import Column
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.item_to_item import unit_vectors
+from lightrec.ranking.metrics import event_metrics, mean_ranks
 
 PENALTIES: Final = (0.1, 0.3, 1.0, 3.0, 10.0)
 """The ridge penalties to choose from."""
+RIDGE: Final = (0.0, 0.0, 1.0)
+"""The weights of the regression alone."""
+_RATIOS: Final = ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (2.0, 1.0), (1.0, 2.0))
+WEIGHTS: Final = (RIDGE, *((*own, ridge) for own in _RATIOS for ridge in (0.0, 0.5, 1.0, 2.0, 4.0)))
+"""The weights of neighbours by vectors, neighbours by words and the regression to choose from."""
 FITTED: Final = 2_048
 """At most so many warm items are regressed on, the most popular ones: the cost is their cube."""
+NEIGHBOURS: Final = 50
+"""So many warm items with the most similar texts speak for an item."""
+POWER: Final = 4
+"""Of their similarities: the nearest speak loudest."""
+SMOOTHING: Final = 0.1
+"""What is added to the neighbours' shares, as a multiple of 1 / N."""
+FOLDS: Final = 10
+"""A tenth of the warm items is treated as new at once, as many as the split item-cold holds out."""
+FOLD: Final = (100, 1_024)
+"""The least and the most items of a fold."""
 BLOCK: Final = 1 << 26
 """Similarities held at once."""
 MIN_ITEMS: Final = 3
 """A word that fewer warm items have tells nothing of cold ones."""
 
 
-class TextMap:
-    """Regresses any scores of warm items on their texts, and predicts those of cold items.
+class Asked(NamedTuple):
+    """Items that are to be scored by their texts."""
 
-    A kernel ridge regression (Saunders, Gammerman and Vovk 1998). Two texts are as similar as
-    ``exp(c - 1) + exp(w - 1)``, with c the cosine of their centred vectors and w that of their
-    words: a language model knows what a text is about, and may miss a year or a name that words
-    tell exactly. With K the similarities of warm items and z their centred scores for a history, a
-    cold item whose similarities are k has the score ``k (K + l2 I)^-1 z``. It is linear in z, so
-    that one matrix serves all histories.
+    items: Tensor
+    """(C,) int64."""
+    near: list[tuple[Tensor, Tensor]]
+    """By vectors and by words: (C, K) int64 warm items, and float32 weights that sum to 1, or to 0
+    where no text is like the item's."""
+    similar: Tensor | None
+    """(C, M) float32, see :meth:`TextMap.similarity`; None where that is too large to be held."""
+
+
+class TextMap:
+    """Carries any scores of warm items over to cold items with similar texts.
+
+    Three predictions are added with weights, so that their exponentials are multiplied:
+
+    - by vectors and by words: the logarithm of what the scores' softmax gives the nearest warm
+      items on average, the more similar ones counting more. A language model knows what a text is
+      about, and may miss a brand, a year or a name, which words tell exactly.
+    - a kernel ridge regression (Saunders, Gammerman and Vovk 1998). Two texts are as similar as
+      ``exp(c - 1) + exp(w - 1)``, with c the cosine of their centred vectors and w that of their
+      words. With K the similarities of warm items and z their centred scores for a history, a cold
+      item whose similarities are k has the score ``k (K + l2 I)^-1 z``.
 
     :param vectors: (N + 1, V) float32 text vectors, row 0 zero.
     :param texts: N texts, of the items 1 … N.
     :param counts: (N + 1,) training events of each item; without any, an item is cold.
     :param l2: of the regression.
+    :param weights: of neighbours by vectors, of neighbours by words and of the regression; what has
+        a weight of 0 is not computed.
     """
 
-    def __init__(self, vectors: Tensor, texts: Sequence[str], counts: Tensor, l2: float) -> None:
-        self.l2 = l2
+    def __init__(
+        self,
+        vectors: Tensor,
+        texts: Sequence[str],
+        counts: Tensor,
+        l2: float,
+        weights: Sequence[float] = RIDGE,
+    ) -> None:
+        self.weights = tuple(weights)
         worded = vectors.any(dim=1)
         self.cold = worded & (counts == 0)
         """(N + 1,) bool: items without events, with a text."""
-        warm = (worded & (counts > 0)).nonzero().squeeze(1)
-        popular = counts[warm].argsort(descending=True, stable=True)[:FITTED]
-        self.fitted = warm[popular].sort().values
+        self.warm = (worded & (counts > 0)).nonzero().squeeze(1)
+        """(W,) int64: items with events and a text."""
+        popular = counts[self.warm].argsort(descending=True, stable=True)[:FITTED]
+        self.fitted = self.warm[popular].sort().values
         """(M,) int64: the warm items that the regression is on."""
         self._units = unit_vectors(vectors)
-        self._words = word_weights(texts, self.fitted.numpy())
-        known = self.similarity(self.fitted).double()
+        self._words = word_weights(texts, self.warm.numpy())
+        if self.weights[2]:
+            self._known = self.similarity(self.fitted).double()
+            self.regress(l2)
+
+    def regress(self, l2: float) -> None:
+        """Solve the regression with another penalty."""
         penalty = l2 * torch.eye(len(self.fitted), dtype=torch.float64)
-        self.inverse = torch.linalg.inv(known + penalty).float()
-        """(M, M)."""
+        self.l2, self.inverse = l2, torch.linalg.inv(self._known + penalty).float()
 
     @classmethod
     def of(cls, blend: Blend, store: EventStore) -> Self | None:
@@ -70,7 +116,13 @@ class TextMap:
         if blend.l2 is None or not items.uses_text:
             return None
         counts = torch.from_numpy(store.popularity())
-        return cls(items.vectors, store.catalog[Column.TEXT].to_list(), counts, blend.l2)
+        texts = store.catalog[Column.TEXT].to_list()
+        return cls(items.vectors, texts, counts, blend.l2, blend.text_weights)
+
+    def _cosines(self, items: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines of vectors and of words: (C, M) each."""
+        words = self._words[items.numpy()] @ self._words[others.numpy()].T
+        return self._units[items] @ self._units[others].T, torch.from_numpy(words.toarray())
 
     def similarity(self, items: Tensor) -> Tensor:
         """How similar texts are to those regressed on.
@@ -78,21 +130,73 @@ class TextMap:
         :param items: (C,) int64.
         :returns: (C, M) float32.
         """
-        own, other = self._units[items], self._units[self.fitted]
-        words = self._words[items.numpy()] @ self._words[self.fitted.numpy()].T
-        return (own @ other.T - 1).exp() + (torch.from_numpy(words.toarray()) - 1).exp()
+        vectors, words = self._cosines(items, self.fitted)
+        return (vectors - 1).exp() + (words - 1).exp()
+
+    def ask(self, items: Tensor) -> Asked:
+        """Compare items' texts with those of warm items, once for any histories.
+
+        :param items: (C,) int64, cold or warm; none is its own neighbour.
+        """
+        found: list[list[tuple[Tensor, Tensor]]] = [[], []]
+        for block in items.split(max(1, BLOCK // max(1, len(self.warm)))):
+            if any(self.weights[:2]):
+                own = block[:, None] == self.warm
+                for near, cosines in zip(found, self._cosines(block, self.warm), strict=True):
+                    count = min(NEIGHBOURS, len(self.warm))
+                    cosine, place = cosines.masked_fill(own, 0).topk(count, dim=1)
+                    loud = cosine.clamp_min(0) ** POWER
+                    near.append((self.warm[place], functional.normalize(loud, p=1, dim=1)))
+        near = [(torch.cat([at for at, _ in f]), torch.cat([w for _, w in f])) for f in found if f]
+        hold = self.weights[2] and len(items) * len(self.fitted) <= BLOCK
+        return Asked(items, near, self.similarity(items) if hold else None)
 
     @cached_property
-    def _held(self) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        """Cold items, as many at once as may be, and their similarities where all can be held."""
-        items = self.cold.nonzero().squeeze(1)
-        blocks = items.split(max(1, BLOCK // max(1, len(self.fitted))))
-        return blocks, self.similarity(blocks[0]) if len(blocks) == 1 else None
+    def _asked(self) -> Asked:
+        return self.ask(self.cold.nonzero().squeeze(1))
 
-    def _centred(self, scores: Tensor) -> Tensor:
-        """Scores of the items regressed on, less their mean for each row: (B, M)."""
+    def neighbours(self, scores: Tensor, asked: Asked) -> list[Tensor]:
+        """Predict scores by neighbours in vectors, and in words: (B, C) each."""
+        rest = torch.ones(scores.shape[1], dtype=torch.bool).index_fill(0, self.warm, False)
+        shares = scores.masked_fill(rest, -torch.inf).softmax(1).T.contiguous()
+        smoothing, found = SMOOTHING / (len(self.cold) - 1), []
+        for items, weights in asked.near:
+            mixed = functional.embedding_bag(items, shares, per_sample_weights=weights, mode="sum")
+            # Where no text is alike, all warm items speak alike.
+            mixed += (1 - weights.sum(1, keepdim=True)) / len(self.warm)
+            found.append((mixed + smoothing).log().T)
+        return found
+
+    def regression(self, scores: Tensor, asked: Asked) -> Tensor:
+        """Predict scores by the regression: (B, C).
+
+        An item regressed on is predicted as if its own score were unknown (leave-one-out, exact).
+        """
         own = scores[:, self.fitted]
-        return own - own.mean(dim=1, keepdim=True)
+        weights = (own - own.mean(dim=1, keepdim=True)) @ self.inverse
+        blocks = asked.items.split(max(1, BLOCK // max(1, len(self.fitted))))
+        similar = map(self.similarity, blocks) if asked.similar is None else [asked.similar]
+        found = torch.cat([weights @ part.T for part in similar], 1)
+        # Its solution divided by the inverse's diagonal is an item's residual without itself.
+        place = torch.searchsorted(self.fitted, asked.items).clamp_max(len(self.fitted) - 1)
+        at = (self.fitted[place] == asked.items).nonzero().squeeze(1)
+        place = place[at]
+        left = self.l2 - 1 / self.inverse.diagonal()[place]
+        return found.index_add(1, at, weights[:, place] * left)
+
+    def predicted(self, scores: Tensor, asked: Asked) -> Tensor:
+        """Predict scores, each item's as if its own were unknown.
+
+        :param scores: (B, N + 1) of any recommender.
+        :returns: (B, C).
+        """
+        if not len(self.warm):
+            return scores.new_zeros(len(scores), len(asked.items))
+        parts = self.neighbours(scores, asked) if any(self.weights[:2]) else []
+        weights = list(self.weights[: len(parts)])
+        if self.weights[2]:
+            parts, weights = [*parts, self.regression(scores, asked)], [*weights, self.weights[2]]
+        return torch.einsum("k,kbc->bc", scores.new_tensor(weights), torch.stack(parts))
 
     def scores(self, scores: Tensor) -> Tensor:
         """Predict cold items' scores.
@@ -100,23 +204,57 @@ class TextMap:
         :param scores: (B, N + 1) of any recommender; those of cold items are not looked at.
         :returns: (B, N + 1): cold items' scores; -inf for warm ones and for those without a text.
         """
-        weights = self._centred(scores) @ self.inverse
         found = torch.full_like(scores, -torch.inf)
-        blocks, held = self._held
-        for items in blocks:
-            found[:, items] = weights @ (self.similarity(items) if held is None else held).T
+        found[:, self.cold] = self.predicted(scores, self._asked)
         return found
 
-    def as_if_cold(self, scores: Tensor) -> Tensor:
-        """Predict the score of each item regressed on as if its own were unknown (leave-one-out).
 
-        :returns: (B, N + 1): -inf for all other items.
-        """
-        found = torch.full_like(scores, -torch.inf)
-        own = self._centred(scores)
-        # The residual without an item is its solution divided by the inverse's diagonal.
-        found[:, self.fitted] = own - own @ self.inverse / self.inverse.diagonal()
-        return found
+@torch.no_grad()
+def choose_map(
+    vectors: Tensor,
+    texts: Sequence[str],
+    counts: Tensor,
+    judged: Iterable[tuple[Tensor, Tensor, Tensor]],
+    seed: int,
+) -> tuple[float, tuple[float, ...]]:
+    """Choose the penalty and the weights of a map on warm items, scored as if they were cold.
+
+    The warm items are parted at random, and each event is ranked among the items of its own part.
+
+    :param vectors: as for :class:`TextMap`, like ``texts`` and ``counts``.
+    :param judged: scores (B, N + 1), targets (B,) and items already seen (B, S) of held-out events.
+    :param seed: of the parts.
+    :returns: the penalty and the weights with the highest NDCG@10; of equals the first.
+    """
+    mapped, solved = TextMap(vectors, texts, counts, PENALTIES[0], (1, 1, 1)), {}
+    if not len(mapped.warm):
+        return PENALTIES[0], RIDGE
+    for l2 in PENALTIES:
+        mapped.regress(l2)
+        solved[l2] = mapped.inverse
+    drawn = torch.randperm(len(mapped.warm), generator=torch.Generator().manual_seed(seed))
+    least, most = FOLD
+    parts = max(1, min(FOLDS, len(drawn) // least))
+    folds = [
+        mapped.ask(part.sort().values)
+        for part in mapped.warm[drawn[: parts * most]].tensor_split(parts)
+    ]
+    weights, gains = torch.tensor(WEIGHTS), torch.zeros(len(PENALTIES), len(WEIGHTS)).double()
+    for scores, target, seen in judged:
+        barred = torch.zeros_like(scores, dtype=torch.bool).scatter(1, seen, True)
+        barred.scatter_(1, target[:, None], False)
+        for fold in folds:
+            rows, place = (target[:, None] == fold.items).nonzero(as_tuple=True)
+            near, many = mapped.neighbours(scores[rows], fold), len(weights)
+            allowed = functional.pad(~barred[rows][:, fold.items], (1, 0)).repeat(many, 1)
+            for gain, l2 in zip(gains, PENALTIES, strict=True):
+                mapped.l2, mapped.inverse = l2, solved[l2]
+                own = torch.stack([*near, mapped.regression(scores[rows], fold)])
+                mixed = functional.pad(torch.einsum("wk,kbc->wbc", weights, own), (1, 0))
+                ranks = mean_ranks(mixed.flatten(0, 1), place.repeat(many) + 1, None, allowed)
+                gain += event_metrics(ranks, [10])["ndcg@10"].view(many, -1).sum(1)
+    best = int(gains.argmax())
+    return PENALTIES[best // len(WEIGHTS)], WEIGHTS[best % len(WEIGHTS)]
 
 
 def word_weights(texts: Sequence[str], fitted: np.ndarray) -> "scipy.sparse.csr_array":

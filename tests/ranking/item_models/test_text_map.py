@@ -8,7 +8,7 @@ from sklearn.kernel_ridge import KernelRidge
 
 from lightrec.ranking.item_models import text_map
 from lightrec.ranking.item_models.item_to_item import unit_vectors
-from lightrec.ranking.item_models.text_map import TextMap, word_weights
+from lightrec.ranking.item_models.text_map import TextMap, choose_map, word_weights
 
 N, V = 12, 4
 GENERATOR = torch.Generator().manual_seed(0)
@@ -33,8 +33,8 @@ TEXTS = [
 ]
 
 
-def similarities():
-    """(N, N) of the items 1 … N, by other means."""
+def cosines_of_texts():
+    """Of vectors and of words, (N, N) each of the items 1 … N, by other means."""
     # scikit-learn's smoothed idf is ours plus 1; its counts are of the texts it is fitted on.
     kept = TfidfVectorizer(min_df=3, binary=True, smooth_idf=True, norm=None)
     kept.set_params(token_pattern=r"\w+").fit([TEXTS[i - 1] for i in WARM])
@@ -42,7 +42,11 @@ def similarities():
     raw = np.where(raw > 0, raw - 1, 0)
     words = raw / np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 1e-12)
     units = unit_vectors(VECTORS).double().numpy()[1:]
-    return np.exp(units @ units.T - 1) + np.exp(words @ words.T - 1)
+    return units @ units.T, words @ words.T
+
+
+def similarities():
+    return sum(np.exp(cosines - 1) for cosines in cosines_of_texts())
 
 
 def regressed(kept, asked, scores):
@@ -67,13 +71,59 @@ def test_cold_items_have_the_scores_that_a_regression_on_texts_foretells():
 
 
 def test_warm_items_as_if_cold_are_foretold_by_all_others():
-    found = TextMap(VECTORS, TEXTS, COUNTS, l2=0.5).as_if_cold(SCORES)
+    mapped = TextMap(VECTORS, TEXTS, COUNTS, l2=0.5)
+    found = mapped.predicted(SCORES, mapped.ask(torch.tensor([*WARM, 3])))
     z = centred(WARM)
     for place, item in enumerate(WARM):
         rest = [i for i in range(len(WARM)) if i != place]
         expected = regressed([WARM[i] for i in rest], [item], z[:, rest])
-        np.testing.assert_allclose(found[:, [item]].numpy(), expected, atol=1e-5)
-    assert (found[:, [*COLD, 0, 11]] == -torch.inf).all()
+        np.testing.assert_allclose(found[:, [place]].numpy(), expected, atol=1e-5)
+    torch.testing.assert_close(found[:, -1], mapped.scores(SCORES)[:, 3])
+
+
+@pytest.mark.parametrize(("weights", "count"), [((1, 0, 0), 3), ((0, 1, 0), 8), ((2, 1, 0.5), 8)])
+def test_neighbours_by_vectors_and_words_and_the_regression_are_added(weights, count, monkeypatch):
+    monkeypatch.setattr(text_map, "NEIGHBOURS", count)
+    mapped, items = TextMap(VECTORS, TEXTS, COUNTS, 0.5, weights), [*COLD, 1]
+    found = mapped.predicted(SCORES, mapped.ask(torch.tensor(items))).numpy()
+    shares = SCORES[:, WARM].softmax(1).double().numpy()
+    expected = np.zeros((3, 4))
+    for weight, cosines in zip(weights, cosines_of_texts(), strict=False):
+        for column, item in enumerate(items):
+            near = cosines[item - 1, np.array(WARM) - 1].clip(0) * (np.array(WARM) != item)
+            loud = np.where(near >= np.sort(near)[-count], near**4, 0)
+            # Item 12 shares no word with any other.
+            loud = loud / loud.sum() if loud.sum() else np.full(len(WARM), 1 / len(WARM))
+            expected[:, column] += weight * np.log(shares @ loud + 0.1 / N)
+    alone = TextMap(VECTORS, TEXTS, COUNTS, 0.5)
+    expected += weights[2] * alone.predicted(SCORES, alone.ask(torch.tensor(items))).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    monkeypatch.setattr(text_map, "BLOCK", 8)  # an item at once
+    blocked = TextMap(VECTORS, TEXTS, COUNTS, 0.5, weights).scores(SCORES)[:, COLD].numpy()
+    np.testing.assert_allclose(blocked, expected[:, :3], atol=1e-5)
+
+
+def test_weights_are_those_that_rank_warm_items_best_as_if_they_were_cold():
+    generator = torch.Generator().manual_seed(1)
+    kind, noise = torch.arange(240) % 12, torch.randn(240, 8, generator=generator)
+    events = torch.arange(1, 241)
+    # Each history is after items of one kind, and has not learned of the one that comes.
+    scores = 4.0 * (kind == kind[:, None]).float() - 4.0 * torch.eye(240)
+    judged = [(torch.nn.functional.pad(scores, (1, 0)), events, torch.zeros(240, 1).long())]
+    told, mute = [f"kind{k} item" for k in kind.tolist()], ["item"] * 240
+    clear = torch.nn.functional.one_hot(kind).float()
+    counts = torch.ones(241).long()
+
+    def chosen(vectors, texts):
+        padded = torch.nn.functional.pad(vectors, (0, 0, 1, 0))
+        weights = choose_map(padded, texts, counts, judged, 0)[1]
+        mapped = TextMap(padded, texts, counts, 1.0, weights)
+        found = mapped.predicted(judged[0][0], mapped.ask(events))
+        own = (kind == kind[:, None]) & ~torch.eye(240, dtype=torch.bool)
+        return weights, bool(found[own].min() > found[kind != kind[:, None]].max())
+
+    assert chosen(noise, told)[0][1] > 0
+    assert chosen(clear, mute)[0][1] == 0
 
 
 def test_scores_of_cold_items_are_not_looked_at():
@@ -90,8 +140,6 @@ def test_in_large_catalogs_the_popular_items_are_regressed_on(monkeypatch):
     mapped = TextMap(VECTORS, TEXTS, COUNTS, l2=0.5)
     popular = [1, 5, 8, 10]
     assert mapped.fitted.tolist() == popular
-    weights = word_weights(TEXTS, np.array(popular)).toarray()
-    assert weights.shape == (N + 1, 1)  # only "war" is in three of their texts
     found = mapped.scores(SCORES)[:, COLD]
     similar = mapped.similarity(torch.tensor(COLD)).double().numpy()
     inner = mapped.similarity(torch.tensor(popular)).double().numpy() + 0.5 * np.eye(4)
@@ -110,3 +158,9 @@ def test_a_score_that_texts_cannot_tell_is_drawn_to_the_mean(l2):
     flat = torch.full((1, N + 1), 3.0)
     mapped = TextMap(VECTORS, TEXTS, COUNTS, l2)
     torch.testing.assert_close(mapped.scores(flat)[:, COLD], torch.zeros(1, len(COLD)))
+
+
+def test_where_no_warm_item_has_a_text_new_items_are_all_alike():
+    none = torch.zeros(N + 1).long()
+    assert not TextMap(VECTORS, TEXTS, none, 1.0, (1, 1, 1)).scores(SCORES)[:, COLD].any()
+    assert choose_map(VECTORS, TEXTS, none, [], 0) == (text_map.PENALTIES[0], text_map.RIDGE)
