@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property, reduce
+from functools import cached_property, lru_cache, reduce
 from operator import or_
 from pathlib import Path
 from typing import Literal, cast
@@ -22,9 +22,9 @@ from lightrec.errors import RecipeError, RunError, no_such
 from lightrec.evaluation.evidence import By, Favoured, favoured_by
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import Policy, session_start, without_nothing
-from lightrec.ranking.blend import described_models
+from lightrec.ranking.blend import described_models, log_shares
 from lightrec.ranking.continued import items_before, numbers_before
-from lightrec.ranking.item_models.base import Evidence, Popularity, RecentPopularity
+from lightrec.ranking.item_models.base import Evidence, ItemModel, popular
 from lightrec.ranking.item_models.demographic import Demographic
 from lightrec.ranking.lists import diversified, with_explored_places, with_reserved_places
 from lightrec.ranking.scorers import ItemScorer
@@ -49,9 +49,10 @@ class Recommender:
         self.by, self.reason = chosen.by, chosen.reason
         learned = self.run.holding("policy") if self.by == "policy" else self.run
         self.model = learned.policy if self.by == "policy" else learned.blend
-        self.ranked_by: By | Literal["attributes", "popularity"] = self.by
+        self.ranked_by: By | Literal["attributes", "popularity", "wish"] = self.by
         """How the last list was ranked: without a history, by what people with the same attributes
-        choose, or, where nothing is known of the person, by recent popularity and variety."""
+        choose, or, where nothing is known of the person, by recent popularity and variety; with a
+        wish besides, by it and one of these."""
         self.store = self.run.data
         self._earlier = None if learned is self.run else Earlier(self.store, learned.data)
         """Where the policy is that of an earlier version: how its items and users are numbered."""
@@ -63,6 +64,8 @@ class Recommender:
         _ = self.run.domain  # refused here where it is not installed
         title = pl.col(Column.TITLE).fill_null(pl.col(Column.ITEM))
         self.catalog = self.store.catalog.with_columns(title)
+        # Read once for all batches of users.
+        self._wished = lru_cache(4)(lambda *wish: self.run.wishes.scores(*wish))
         self._rows = {user: row for row, user in enumerate(self.store.user_ids)}
 
     def recommend(
@@ -71,6 +74,7 @@ class Recommender:
         *,
         history: str | Sequence[str] | None = None,
         profile: Mapping[str, object] | None = None,
+        ask: str | None = None,
         k: int = 10,
         exclude: str | Sequence[str] = (),
         only: str | Sequence[str] = (),
@@ -92,6 +96,9 @@ class Recommender:
             attributes, which the domain is asked about; all others are null. Without a history,
             items are ranked by what people with such attributes choose, where the run has an item
             model ``Demographic``.
+        :param ask: a wish in words, such as ``slow crime story``; see
+            :mod:`lightrec.ranking.wishes`. It is weighed against what the blend says of the
+            history or, without one, against popularity or what people with such attributes choose.
         :param exclude: titles, item ids or conditions such as ``genres=Horror and year<1990``, see
             :mod:`lightrec.data.filters`, one or several, as is ``only``. These and ``k``, ``new``,
             ``explore`` and ``seed`` are the options of ``lightrec recommend``.
@@ -101,8 +108,10 @@ class Recommender:
             0.5 for the most popular item.
         :raises RecipeError: where the user, a title, an attribute or its value is not known.
         """
-        if user is None and history is None and profile is None:
-            raise RecipeError("Give a user of the log, or a history, a profile or both of these.")
+        if user is None and history is None and profile is None and ask is None:
+            raise RecipeError(
+                "Give a user of the log, or a history, a profile or both of these, or a wish."
+            )
         if user is not None and profile is not None:
             raise RecipeError("A user of the log has a profile there: give one or the other.")
         given = [self.item(name) for name in _several(history or ())]
@@ -124,10 +133,15 @@ class Recommender:
         allowed = self._eligible(person, asked)
         placed = self._placed(k, new, explore, seed)
         told = Key.USER in known or Key.PROFILE in known
+        alike = self._demographic if told and not known[Key.HISTORY].any() else None
         if known[Key.HISTORY].any():
-            self.ranked_by = self.by
-            items, scores = self._best(self.model, known, allowed, k, placed)
-        elif told and (alike := self._demographic) is not None:
+            self.ranked_by = self.by if ask is None else "blend"
+            items, scores = self._best(self.model, known, allowed, k, placed, ask)
+        elif ask is not None:
+            self.ranked_by = "wish"
+            model = popular(self.store) if alike is None else alike
+            items, scores = self._best(model, known, allowed, k, placed, ask)
+        elif alike is not None:
             self.ranked_by = "attributes"
             items, scores = self._best(alike, known, allowed, k, placed)
         else:
@@ -144,6 +158,7 @@ class Recommender:
     def recommend_all(
         self,
         *,
+        ask: str | None = None,
         k: int = 10,
         exclude: str | Sequence[str] = (),
         only: str | Sequence[str] = (),
@@ -169,7 +184,7 @@ class Recommender:
             users = self.store.users[rows]
             events = self._events(rows, log, ends)
             which, table = self._table(
-                *self._best(self.model, events, self._eligible(users, allowed), k, placed)
+                *self._best(self.model, events, self._eligible(users, allowed), k, placed, ask)
             )
             known = pl.Series(Column.KNOWN_EVENTS, (ends - log.offsets[:-1])[rows][which])
             yield table.select(users[Column.USER][which], pl.all(), known)
@@ -328,21 +343,33 @@ class Recommender:
         allowed: Tensor,
         k: int,
         placed: Placed | None,
+        ask: str | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Items ``(B, k)``, best first, 0 where nothing is left, and their scores."""
-        history = known[Key.HISTORY]
+        """Items ``(B, k)``, best first, 0 where nothing is left, and their scores.
+
+        With a wish, the blend answers in place of the policy, and the logarithm of what other
+        models say of people without a history is weighed as that of popularity.
+        """
+        history, weight, more = known[Key.HISTORY], 1.0, torch.zeros(())
+        if ask is not None:
+            model = self.run.blend if model is self.model else model
+            more, weight = self._wished(ask, "history" if history.any() else "alone")
         if isinstance(model, Policy) and self._earlier is not None:
             raw = self._earlier.scores(model, history, known.get(Key.USER))
         elif isinstance(model, Policy):
             raw = model.scores(session_start(history, known.get(Key.USER)))
         else:
             raw = model.scores(history, known.get(Key.USER), details=known)
-        usual = raw.masked_fill(~allowed, -torch.inf).scatter(1, known[Key.SEEN], -torch.inf)
+        if ask is not None and isinstance(model, ItemModel):
+            raw = log_shares(raw, self.run.blend.smoothing)
+        usual = (weight * raw + more).masked_fill(~allowed, -torch.inf)
+        usual = usual.scatter(1, known[Key.SEEN], -torch.inf)
         fresh = torch.full_like(usual, -torch.inf)
         if placed is None:
             items = with_reserved_places(usual, fresh, k, 0)
         else:
-            fresh = self._new_scores(raw).masked_fill(~allowed, -torch.inf)
+            fresh = weight * self._new_scores(raw) + more
+            fresh = fresh.masked_fill(~allowed, -torch.inf)
             items = placed(usual, fresh)
         shown = torch.where(fresh > -torch.inf, fresh, usual)
         return items, shown.gather(1, items)
@@ -354,18 +381,13 @@ class Recommender:
             if isinstance(model, Demographic):
                 if name in self.run.blend.item_models:
                     return cast(Demographic, self.run.blend.item_models[name])
-                return model.fit(self._evidence)
+                return model.fit(Evidence.of(self.store, torch.zeros(self.store.num_items + 1, 0)))
         return None
-
-    @property
-    def _evidence(self) -> Evidence:
-        return Evidence.of(self.store, torch.zeros(self.store.num_items + 1, 0))
 
     @torch.inference_mode()
     def _popular(self, allowed: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Items ``(1, k)`` for somebody of whom nothing is known, and their marginal relevance."""
-        model = RecentPopularity() if self.store.has_times else Popularity()
-        popularity = model.fit(self._evidence).counts.masked_fill(~allowed, -torch.inf)
+        popularity = popular(self.store).counts.masked_fill(~allowed, -torch.inf)
         items, scores = diversified(popularity, self.run.ranker.item_vectors(), k)
         return items[None], scores[None]
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lightrec.ranking.blend import Blend
     from lightrec.ranking.item_models.text_map import TextMap
     from lightrec.ranking.ranker import Ranker
+    from lightrec.ranking.wishes import Wishes
     from lightrec.users.user_model import UserModel
 
 METRICS = "metrics.json"
@@ -200,6 +201,16 @@ class Run:
         from lightrec.ranking.item_models.text_map import TextMap
 
         return TextMap.of(self.blend, self.data)
+
+    @cached_property
+    def wishes(self) -> "Wishes":
+        """What reads wishes in words.
+
+        :raises RunError: where the ranker has learned nothing of them.
+        """
+        from lightrec.ranking.wishes import Wishes
+
+        return Wishes.load(self._checked("ranker"), self.data, self.ranker.items)
 
     @cached_property
     def users_a(self) -> "UserModel":

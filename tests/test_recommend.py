@@ -95,12 +95,40 @@ def test_only_and_exclude(recommender):
             },
             "kind=tea or lamp number 3 leaves 13 items, without kind in .tea, lamp. leaves 0 of",
         ),
-        ({}, "a user of the log, or a history, a profile or both"),
+        ({}, "a user of the log, or a history, a profile or both of these, or a wish"),
+        ({"ask": "sofa"}, "No item knows any of the words .* such as lamp, rope, song, tea"),
     ],
 )
 def test_mistakes_are_told(recommender, arguments, told):
     with pytest.raises(RecipeError, match=told):
         recommender.recommend(**arguments)
+
+
+def test_wishes_join_a_history_or_stand_alone(recommender, tiny_run, capsys):
+    settings = recommender.run.wishes.settings
+    assert settings["share"] == 0.9
+    assert settings["history"][1] > 0.3, "words tell what is wanted"
+    assert recommender.recommend(ask="tea", k=12)["title"].str.starts_with("tea").all()
+    assert recommender.ranked_by == "wish"
+    table = recommender.recommend("u3", ask="tea rope", k=48, exclude="kind=rope")
+    plain = recommender.recommend("u3", k=48, exclude="kind=rope")
+    asked, rest = (each.filter(pl.col("title").str.starts_with("tea")) for each in (table, plain))
+    assert asked["rank"].mean() < rest["rank"].mean()
+    assert set(table["title"]) == set(plain["title"])
+    assert not seen(recommender, "u3") & set(table["item"])
+    everybody = pl.concat(recommender.recommend_all(ask="tea rope", k=48, exclude="kind=rope"))
+    own = everybody.filter(pl.col("user") == "u3")
+    assert own["item"].equals(table["item"])
+    line = ["recommend", str(tiny_run), "--ask", "TEA number 3", "-k", "2"]
+    capsys.readouterr()
+    assert main(line) == 0
+    written = capsys.readouterr()
+    assert "tea number 3" in written.out.splitlines()[1]
+    assert written.err == (
+        "There is no history: ranked by the wish and by what people choose of late.\n"
+    )
+    assert main([*line, "--by", "policy"]) == 2
+    assert "leave out --by policy" in capsys.readouterr().err
 
 
 def test_an_empty_list_says_why(recommender, capsys):

@@ -14,6 +14,7 @@ from lightrec.errors import RecipeError
 WITHOUT_HISTORY = {
     "attributes": "There is no history: ranked by what people with these attributes choose.",
     "popularity": "There is no history: items that are popular of late and differ from each other.",
+    "wish": "There is no history: ranked by the wish and by what people choose of late.",
 }
 
 
@@ -23,6 +24,7 @@ def recommend(
     user: str | None = None,
     history: list[str] | None = None,
     profile: list[str] | None = None,
+    ask: str | None = None,
     all: bool = False,
     k: int = 10,
     by: Literal["policy", "blend"] | None = None,
@@ -41,6 +43,7 @@ def recommend(
       lightrec recommend runs/video --history "Toy Story" "Fargo"
       lightrec recommend runs/video --user 42 --history "Fargo"
       lightrec recommend runs/video --profile age=30 occupation=writer
+      lightrec recommend runs/video --user 42 --ask "slow crime story with dark humour"
       lightrec recommend runs/video --user 42 --exclude "Star Wars" genres=Horror
       lightrec recommend runs/video --history "Fargo" --only "genres=Comedy and year>=1996"
       lightrec recommend runs/video --user 42 --new 2
@@ -56,6 +59,8 @@ def recommend(
         varied items, or with --user what came after that user's events in the log.
     :param profile: ATTRIBUTE=VALUE of the user table, of a person who is not in the log; with a
         history or without: then what people with such attributes choose.
+    :param ask: a wish in words, which the texts and attributes of items answer; with a history or
+        without, or for everybody.
     :param all: everybody in the log; needs --out.
     :param k: how many items.
     :param by: what ranks: the policy (the long run) or the blend (the next event); by default
@@ -70,11 +75,12 @@ def recommend(
         `lightrec evaluate --predictions` can judge the file.
     :param out: a .parquet or .csv file.
     """
-    new_person = user is None and (history is not None or profile is not None)
+    described = history is not None or profile is not None or (ask is not None and not all)
+    new_person = user is None and described
     if (user is not None) + new_person + all != 1 or (all and history):
         raise RecipeError(
             "Say for whom: give --user, perhaps with --history of the last minute, or --all, or "
-            "--history and --profile of a new person."
+            "--history, --profile and --ask of a new person."
         )
     given = [each.partition("=") for each in profile or ()]
     if wrong := [name for name, equals, _ in given if not equals]:
@@ -85,6 +91,8 @@ def recommend(
         raise RecipeError(
             "--all writes a file: name it with --out, for example --out recs.parquet."
         )
+    if ask is not None and by == "policy":
+        raise RecipeError("A wish goes with what the blend says: leave out --by policy.")
     if before and not all:
         raise RecipeError("--before goes with --all: it makes a file for everybody to be judged.")
     if out is not None and out.suffix not in (".parquet", ".csv"):
@@ -95,7 +103,7 @@ def recommend(
     recommender = Recommender(run, by)
     if disclaimer := recommender.run.domain.disclaimer:
         print(disclaimer, file=sys.stderr)
-    wishes: dict[str, Any] = {"k": k, "exclude": exclude, "only": only}
+    wishes: dict[str, Any] = {"ask": ask, "k": k, "exclude": exclude, "only": only}
     wishes |= {"new": new, "explore": explore, "seed": seed}
     if all:
         from tqdm.auto import tqdm
@@ -108,6 +116,8 @@ def recommend(
         table = recommender.recommend(user, history=history, profile=person, **wishes)
     if recommender.ranked_by in WITHOUT_HISTORY:
         print(WITHOUT_HISTORY[recommender.ranked_by], file=sys.stderr)
+    elif ask is not None:
+        print("Ranked by the wish and the blend.", file=sys.stderr)
     elif by is None:
         print(
             f"Ranked by the {recommender.by} (--by {recommender.by}). {recommender.reason}",

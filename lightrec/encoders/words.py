@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 import numpy as np
@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 
 from lightrec.encoders.base import Encoder
+
+if TYPE_CHECKING:
+    import scipy.sparse
 
 _UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 """Scripts that are written without blanks: Thai, Lao, Burmese, Khmer, kana, Chinese."""
@@ -31,6 +34,23 @@ def words_of(text: str) -> list[str]:
         if _STARTS_UNSPACED.match(run) and len(run) > 1:
             found[-1:] = [*run, *map("".join, pairwise(run))]
     return found
+
+
+def word_table(texts: Sequence[str]) -> tuple["scipy.sparse.csr_array", list[str]]:
+    """Say which words each text has.
+
+    :param texts: N texts, of the items 1 … N.
+    :returns: (N + 1, W), 1 for a word that a text has, row 0 empty; and the W words, sorted.
+    """
+    import scipy.sparse
+
+    own = [set[str](), *(set(words_of(text)) for text in texts)]
+    words = sorted(set().union(*own))
+    column = {word: place for place, word in enumerate(words)}
+    places = np.array([place for each in own for place in sorted(column[w] for w in each)], int)
+    begins = np.cumsum([0, *map(len, own)])
+    shape = len(own), len(words)
+    return scipy.sparse.csr_array((np.ones(len(places)), places, begins), shape=shape), words
 
 
 class WordEncoder(Encoder):

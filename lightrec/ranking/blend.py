@@ -70,11 +70,7 @@ class Blend(nn.Module):
         if name == RANKER:
             scores = self.ranker.scores(history, details=details, items=self._table)
             return scores.index_fill(1, padding, 0.0)
-        scores = self.item_model(name).scores(history, details=details)
-        scores = scores.clamp_min(0).index_fill(1, padding, 0.0)
-        total = scores.sum(dim=1, keepdim=True)
-        share = scores / torch.where(total > 0, total, 1)
-        return (share + self.smoothing / self.ranker.num_items).log()
+        return log_shares(self.item_model(name).scores(history, details=details), self.smoothing)
 
     def scores(
         self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
@@ -131,6 +127,15 @@ class Blend(nn.Module):
         # Earlier runs had the regression alone.
         blend.text_weights = tuple(content.get("weights_of_texts", blend.text_weights))
         return blend
+
+
+def log_shares(scores: Tensor, smoothing: float) -> Tensor:
+    """Make logarithms of an item model's scores, (B, N + 1): of shares, ``smoothing / N`` added."""
+    padding = torch.tensor([PADDING], device=scores.device)
+    scores = scores.clamp_min(0).index_fill(1, padding, 0.0)
+    total = scores.sum(dim=1, keepdim=True)
+    share = scores / torch.where(total > 0, total, 1)
+    return (share + smoothing / (scores.shape[1] - 1)).log()
 
 
 def described_models(folder: Path | str) -> dict[str, ItemModel]:

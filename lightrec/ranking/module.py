@@ -26,6 +26,7 @@ from lightrec.ranking.losses import RankingLoss, SoftmaxLoss
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.running_metrics import RankingMetrics
 from lightrec.ranking.sequence_data import Batch, SequenceData
+from lightrec.ranking.wishes import write_wishes
 
 
 class RankingModule(StageModule):
@@ -282,7 +283,7 @@ class RankingModule(StageModule):
 
     @torch.no_grad()
     def write(self, folder: Path) -> dict[str, float]:
-        """Write the ranker, item vectors with biases, what the encoder notes, and the blend."""
+        """Write the ranker, item vectors, biases, what the encoder notes, blend and wishes."""
         self.eval()
         self.ranker.save_pretrained(folder)
         tables = {"vectors": self.ranker.item_vectors(), "bias": self.ranker.bias}
@@ -298,4 +299,5 @@ class RankingModule(StageModule):
             blended, metrics = blend(self.ranker.cpu(), self.item_models or [], data)
         if self.item_models or blended.item_models:
             blended.save(folder)
+        write_wishes(folder, blended, data, earlier)
         return {f"validation/{name}": value for name, value in metrics.items()}

@@ -222,3 +222,9 @@ class RecentPopularity(Popularity):
         counts = np.bincount(evidence.log.items, weights, evidence.num_items + 1)
         self.register_buffer("counts", torch.from_numpy(counts).float())
         return self
+
+
+def popular(store: EventStore) -> "Popularity | RecentPopularity":
+    """Rank for somebody unknown: by popularity, that of late where there are times."""
+    model = RecentPopularity() if store.has_times else Popularity()
+    return model.fit(Evidence.of(store, torch.zeros(store.num_items + 1, 0)))

@@ -5,7 +5,6 @@ an accident. Here its score is the one that its text foretells, by the scores of
 the most similar texts and by a regression over warm items, solved once for any history.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Final, NamedTuple, Self
@@ -17,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightrec.data.store import EventStore
-from lightrec.encoders.words import words_of
+from lightrec.encoders.words import word_table
 from lightrec.keys import Column
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.item_to_item import unit_vectors
@@ -264,16 +263,12 @@ def word_weights(texts: Sequence[str], fitted: np.ndarray) -> "scipy.sparse.csr_
     :param fitted: (M,) items whose texts say how rare a word is, and which words count at all.
     :returns: (N + 1, W) float32; row 0 is empty.
     """
-    words = [set[str](), *(set(words_of(text)) for text in texts)]
-    frequency = Counter(word for item in fitted for word in words[item])
-    common = sorted(word for word, number in frequency.items() if number >= MIN_ITEMS)
-    column = {word: place for place, word in enumerate(common)}
-    kept = [sorted(column[word] for word in own if word in column) for own in words]
-    rarity = np.log((1 + len(fitted)) / (1 + np.array([frequency[word] for word in column])))
-    columns = np.array([place for own in kept for place in own], dtype=np.int64)
-    rows = np.repeat(np.arange(len(words)), [len(own) for own in kept])
-    shape = len(words), len(column)
-    weights = scipy.sparse.csr_array((rarity[columns], (rows, columns)), shape=shape)
+    table, _ = word_table(texts)
+    frequency = table[fitted].sum(axis=0)
+    common = np.flatnonzero(frequency >= MIN_ITEMS)
+    weights = scipy.sparse.csr_array(table[:, common])
+    weights.data *= np.log((1 + len(fitted)) / (1 + frequency[common]))[weights.indices]
+    rows = np.repeat(np.arange(len(texts) + 1), np.diff(weights.indptr))
     lengths = np.sqrt((weights**2).sum(axis=1))
     # A word of all texts weighs nothing, and may be the only one of a text.
     weights.data /= np.where(lengths > 0, lengths, 1)[rows]

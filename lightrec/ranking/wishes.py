@@ -1,0 +1,335 @@
+"""Wishes in words: how well each item answers a sentence, and what that counts next to a history.
+
+A word of a wish is either one of an item's words or paraphrases them. How much likelier it is to be
+said of item i than of any item is a mixture of the two, with M words in all items, m in i, and n
+items that have the word q::
+
+    share * [q in i] * M / (m * n)  +  (1 - share) * exp(focus * c(q, i)) / its mean over items
+
+The first part is the query likelihood of Ponte and Croft (1998), the second a translation (Berger
+and Lafferty 1999) by c, the cosine of the word's vector and the item's. The logarithms are added up
+over the wish's words. A word counts by how far the wish's vector moves without it, next to the word
+without which it moves farthest: grammar counts little, in every language that the encoder reads.
+"""
+
+import inspect
+import json
+import sys
+from collections.abc import Mapping, Sequence, Set
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from zlib import crc32
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from lightrec.data.store import EventStore
+from lightrec.encoders.base import Encoder, encoded
+from lightrec.encoders.words import word_table, words_of
+from lightrec.errors import RecipeError, RunError
+from lightrec.keys import Column, Key
+from lightrec.nn.item_tower import ItemTower
+from lightrec.ranking.blend import Blend, log_shares
+from lightrec.ranking.blend_weights import ABSENT, Candidates, fit_weights, weighed
+from lightrec.ranking.item_models.base import popular
+from lightrec.ranking.item_models.item_to_item import unit_vectors
+from lightrec.trust import ARGUMENTS, built, described
+
+if TYPE_CHECKING:
+    from lightrec.ranking.evaluation_events import EvaluationEvents
+    from lightrec.ranking.sequence_data import SequenceData
+
+FILE: Final = "wishes.json"
+HISTORY, ALONE = "history", "alone"
+SHARES: Final = (0.9, 0.6, 0.3)
+"""What is tried as the share of words that an item has."""
+FOCUS: Final = (1.5, 0.75, 3.0)
+"""What is tried as the weight of a cosine, in cosines as far as two items have them on average."""
+EVENTS: Final = 500
+"""So many validation events have a wish made up."""
+COLUMNS: Final = 4_096
+"""So many items stand for all others where the catalog is larger."""
+LONGEST: Final = 5
+"""Words of a wish that is made up, at most."""
+VOCABULARY: Final = 5_000
+"""So many words, the most common ones, stand in for others."""
+NEAR: Final = 3
+"""One of so many nearest words stands in for another."""
+
+
+class Reading(NamedTuple):
+    """What words and vectors say of C items.
+
+    :param salience: (n,) what each word of a wish counts, 1 at most.
+    :param lifts: (n, C) how much likelier an item's words are the word than any item's.
+    :param cosines: (n, C) of words and items, and ``whole`` (C,) of the wish and items, in units
+        of the items' own.
+    """
+
+    salience: Tensor
+    lifts: Tensor
+    cosines: Tensor
+    whole: Tensor
+
+    def parts(self, share: float, focus: float) -> Tensor:
+        """Give the sum over words and the wish's cosine: (2, C)."""
+        near = focus * self.cosines
+        near = (near - near.logsumexp(1, keepdim=True)).exp() * near.shape[1]
+        words = (share * self.lifts + (1 - share) * near).log()
+        return torch.stack([self.salience @ words, self.whole])
+
+
+class Wishes:
+    """Reads wishes, and says what they count.
+
+    :param store: a prepared log, whose items' titles, texts, categories and lists are read.
+    :param items: the ranker's, which hold the vectors of texts.
+    :param encoder: made these vectors; None where there are none.
+    :param settings: what :meth:`learn` found: ``share``, ``focus``, and by :data:`HISTORY` and
+        :data:`ALONE` the weights of what the history says (without one, of the logarithm of
+        popularity), of the sum over words, and of the whole wish's cosine.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        items: ItemTower,
+        encoder: Encoder | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        vectors = items.vectors if items.uses_text else torch.zeros(store.num_items + 1, 0)
+        self.encoder, self.settings = encoder if vectors.any() else None, dict(settings or {})
+        self.table, words = word_table(_texts(store))
+        """(N + 1, W) the words of each item."""
+        self.column = {word: place for place, word in enumerate(words)}
+        self._said = self.table.tocsc()
+        self._counts = np.diff(self._said.indptr)
+        self._rarity = self.table.nnz / np.maximum(1, np.diff(self.table.indptr))
+        self._mean, self._units = vectors[1:].mean(0), unit_vectors(vectors)
+        gram = self._units.T @ self._units / max(1, store.num_items)
+        self._spread = float(gram.square().sum().sqrt()) or 1.0
+
+    def scores(self, wish: str, kind: str) -> tuple[Tensor, float]:
+        """Score all items for a wish. What of it no item has is said on the error output.
+
+        :param kind: :data:`HISTORY` or :data:`ALONE`.
+        :returns: (N + 1,), and the weight of what the history says, to which they are to be added.
+        :raises RecipeError: where nothing of the wish can be read.
+        """
+        words = list(dict.fromkeys(words_of(wish)))
+        unknown = [word for word in words if word not in self.column]
+        if len(unknown) == len(words) and (self.encoder is None or not words):
+            telling = np.where(self._counts * 2 > self.table.shape[0], 0, self._counts)
+            common = [[*self.column][place] for place in (-telling).argsort(kind="stable")[:5]]
+            raise RecipeError(
+                f"No item knows any of the words of the wish {wish!r}, and the run has no text "
+                "encoder that reads others. Say it in words of titles, texts or attributes, such "
+                f"as {', '.join(common)}."
+            )
+        if unknown:
+            how = "its vector alone reads" if self.encoder else "nothing reads"
+            what = " or ".join(map(repr, unknown)) if len(unknown) < len(words) else "of the wish"
+            print(f"No item has the word {what}: {how} it.", file=sys.stderr)
+        reading = self.read([wish], torch.arange(len(self._units))[None])[0]
+        parts = reading.parts(self.settings["share"], self.settings["focus"])
+        weights = torch.tensor(self.settings[kind])
+        return weights[1:] @ parts, float(weights[0])
+
+    def read(self, wishes: Sequence[str], items: Tensor) -> list[Reading]:
+        """Read wishes, each of which has words, for items: (B, C) int64."""
+        split = [list(dict.fromkeys(words_of(wish))) for wish in wishes]
+        without = [[" ".join(w for w in own if w != each) for each in own] for own in split]
+        texts = sorted({*wishes, *chain(*split), *chain(*without)})
+        vectors = dict(zip(texts, self._encoded(texts), strict=True))
+        found = []
+        for wish, own, rest, places in zip(wishes, split, without, items, strict=True):
+            table = torch.stack([vectors[text] for text in (wish, *own, *rest)])
+            units = normalize(table[: len(own) + 1] - self._mean, dim=1)
+            cosines = units @ self._units[places].T / self._spread
+            same = normalize(table, dim=1) @ normalize(table[0], dim=0)
+            moved = (1 - same[len(own) + 1 :]).clamp_min(1e-6)
+            lifts = torch.stack([self._lift(word)[places] for word in own])
+            found.append(Reading(moved / moved.max(), lifts, cosines[1:], cosines[0]))
+        return found
+
+    def _encoded(self, texts: Sequence[str]) -> Tensor:
+        if self.encoder is None:
+            return torch.zeros(len(texts), self._units.shape[1])
+        return encoded(self.encoder, texts, texts)
+
+    def _lift(self, word: str) -> Tensor:
+        """Say how much likelier an item's words are a word than any item's: (N + 1,) float32."""
+        found = torch.zeros(self.table.shape[0])
+        if (column := self.column.get(word)) is not None:
+            rows = self._said.indices[slice(*self._said.indptr[column : column + 2])]
+            lifts = self._rarity[rows] / self._counts[column]
+            found[torch.from_numpy(rows).long()] = torch.from_numpy(lifts).float()
+        return found
+
+    @classmethod
+    @torch.no_grad()
+    def learn(
+        cls,
+        blend: Blend,
+        store: EventStore,
+        encoder: Encoder | None,
+        events: "EvaluationEvents",
+        seed: int,
+    ) -> Self | None:
+        """Find what wishes count: by the likelihood of events with wishes made up for them.
+
+        :param events: held-out ones, some :data:`EVENTS`.
+        :param seed: of the wishes.
+        :returns: None where items have no words, or no event has an item with some.
+        """
+        own, rng = (
+            cls(store, blend.ranker.items, encoder),
+            np.random.default_rng((seed, EVENTS)),
+        )
+        sample = np.sort(rng.permutation(store.num_items)[:COLUMNS]) + 1
+        prior = log_shares(popular(store).scores(torch.zeros(1, 1).long()), blend.smoothing)
+        said, held, read = list[Tensor](), list[Tensor](), list[Reading]()
+        for batch in events:
+            wishes = own.made_up(batch[Key.TARGET].tolist(), rng)
+            rows = torch.tensor([row for row, wish in enumerate(wishes) if wish], dtype=torch.long)
+            target = batch[Key.TARGET][rows, None]
+            here = torch.cat([target, torch.from_numpy(sample).expand(len(rows), -1)], 1)
+            logits = blend.scores(batch[Key.HISTORY], batch[Key.USER], details=batch)[rows]
+            said.append(
+                torch.stack([logits, prior.expand_as(logits)]).gather(2, here.expand(2, -1, -1))
+            )
+            seen = torch.zeros(logits.shape, dtype=torch.bool).scatter_(
+                1, batch[Key.SEEN][rows], True
+            )
+            held.append(~seen.scatter_(1, target, True).gather(1, here[:, 1:]))
+            read += own.read([wish for wish in wishes if wish], here)
+        if not read:
+            return None
+        before, free = torch.cat(said, 1), torch.cat(held)
+        each = torch.full(free.shape, float(np.log(store.num_items / len(sample))))
+        users = torch.zeros(len(read), dtype=torch.int64)
+
+        def fit(share: float, focus: float, kind: str) -> tuple[float, list[float]]:
+            parts = torch.stack([reading.parts(share, focus) for reading in read], 1)
+            every = torch.cat([before[[int(kind == ALONE)]], parts])
+            every = (every[:, :, 1:] - every[:, :, :1]).where(free, ABSENT)
+            given = Candidates(every, each.where(free, -torch.inf), 0, users)
+            weights = fit_weights(given)
+            logits = weighed(weights, every) + given.corrections
+            likelihood = -float(torch.logaddexp(logits.logsumexp(1), torch.tensor(0.0)).mean())
+            return likelihood, weights.tolist()
+
+        share = max(SHARES, key=lambda value: fit(value, FOCUS[0], HISTORY)[0])
+        focus = max(FOCUS, key=lambda value: fit(share, value, HISTORY)[0])
+        own.settings = {"share": share, "focus": focus}
+        own.settings |= {kind: fit(share, focus, kind)[1] for kind in (HISTORY, ALONE)}
+        return own
+
+    def made_up(self, items: Sequence[int], rng: np.random.Generator) -> list[str]:
+        """Make up a wish for each item: one to five of its words, some replaced by near ones.
+
+        None, half or all of a wish's words are replaced; see :meth:`near`.
+
+        :returns: an empty one where an item has no words.
+        """
+        names, wishes = [*self.column], []
+        for item in items:
+            own = self.table.indices[slice(*self.table.indptr[item : item + 2])]
+            count = min(len(own), int(rng.integers(1, LONGEST + 1)))
+            replaced = rng.choice([0.0, 0.5, 1.0])
+            chosen = [names[word] for word in rng.choice(own, count, replace=False)]
+            known = {names[word] for word in own}
+            wishes.append(
+                " ".join(
+                    self.near(word, known, rng) if rng.random() < replaced else word
+                    for word in chosen
+                )
+            )
+        return wishes
+
+    def near(self, word: str, without: Set[str], rng: np.random.Generator, half: int = 0) -> str:
+        """Give one of the :data:`NEAR` words nearest to another; itself where none are known.
+
+        :param without: words that it must not be.
+        :param half: of the vocabulary from which it comes; what is learned knows half 0 alone.
+        """
+        words, units, halves = self._vocabulary
+        if self.encoder is None or word not in words:
+            return word
+        likeness = (units @ units[words[word]]).masked_fill(halves != half, -torch.inf)
+        likeness[[words[each] for each in {word, *without} if each in words]] = -torch.inf
+        best, places = likeness.topk(min(NEAR, len(words)))
+        return [*words][int(rng.choice(places))] if best.isfinite().all() else word
+
+    @cached_property
+    def _vocabulary(self) -> tuple[dict[str, int], Tensor, Tensor]:
+        """The most common words, their vectors, centred and of length 1, and their halves."""
+        common = (-self._counts).argsort(kind="stable")[:VOCABULARY]
+        names = [*self.column]
+        words = [names[place] for place in common if self._counts[place] > 1]
+        halves = torch.tensor([crc32(word.encode()) % 2 for word in words])
+        known = {word: row for row, word in enumerate(words)}
+        return known, unit_vectors(self._encoded(words)), halves
+
+    @classmethod
+    def load(cls, folder: Path, store: EventStore, items: ItemTower) -> Self:
+        """Load what a ranker stage left.
+
+        :raises RunError: where it left nothing, or names a class that is not trusted.
+        """
+        if not (folder / FILE).is_file():
+            raise RunError(
+                f"{folder} has learned nothing of wishes: its items have no words, or an earlier "
+                "release has made it. In the latter case make the run again with `lightrec run`."
+            )
+        content = json.loads((folder / FILE).read_text())
+        return cls(store, items, built(content.pop("encoder"), Encoder | None), content)
+
+
+def write_wishes(
+    folder: Path, blend: Blend, data: "SequenceData", earlier: Path | str | None = None
+) -> None:
+    """Learn what wishes count, and write it beside the ranker, where items have words.
+
+    :param earlier: folder of a ranker stage, in place of learning: what was learned there stays.
+    """
+    if earlier is None:
+        # Not above: who recommends needs no more than torch.
+        from lightrec.ranking.blending import validation_events
+
+        events = validation_events(data, EVENTS)
+        learned = Wishes.learn(blend, data.store, data.text_encoder, events, data.seed)
+        content = {} if learned is None else learned.settings
+    else:
+        path = Path(earlier) / FILE
+        content = json.loads(path.read_text()) if path.is_file() else {}
+    if content:
+        made = None if data.text_encoder is None else _description(data.text_encoder)
+        (folder / FILE).write_text(json.dumps(content | {"encoder": made}, indent=2) + "\n")
+
+
+def _texts(store: EventStore) -> list[str]:
+    """Give all that items' words are taken from: titles, texts, categories and lists."""
+    named = [name for name, kind in store.item_kinds.items() if kind in ("category", "list")]
+    parts = [
+        pl.col(name).cast(pl.List(pl.String)).list.join(" ")
+        if isinstance(store.catalog.schema[name], pl.List)
+        else pl.col(name).cast(pl.String)
+        for name in (Column.TITLE, Column.TEXT, *named)
+    ]
+    return (
+        store.catalog.select(pl.concat_str(parts, separator=" ", ignore_nulls=True))
+        .to_series()
+        .to_list()
+    )
+
+
+def _description(encoder: Encoder) -> dict[str, Any]:
+    """Describe an encoder by its class and arguments, which it must keep under their names."""
+    names = [name for name in inspect.signature(type(encoder)).parameters if name != "device"]
+    return {**described(type(encoder)), ARGUMENTS: {name: getattr(encoder, name) for name in names}}

@@ -1,0 +1,121 @@
+"""Reading wishes in words, and what they count."""
+
+import json
+from types import SimpleNamespace
+from zlib import crc32
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from lightrec.encoders.base import Encoder
+from lightrec.encoders.text import TextEncoder
+from lightrec.encoders.words import WordEncoder
+from lightrec.errors import RecipeError, RunError
+from lightrec.ranking.wishes import ALONE, FILE, HISTORY, Wishes, _description, write_wishes
+from lightrec.trust import built
+
+MEANINGS = {"red": (1.0, 0.0), "scarlet": (0.9, 0.1), "lamp": (0.0, 1.0), "of": (0.01, 0.01)}
+STORE = SimpleNamespace(
+    catalog=pl.DataFrame(
+        {
+            "item": ["a", "b", "c"],
+            "title": ["Red lamp", "Blue lamp", None],
+            "text": ["a lamp", "", "Tea"],
+            "kinds": [["light"], ["light"], None],
+            "price": ["1 cent", "2 cents", ""],
+        }
+    ),
+    item_kinds={"kinds": "list", "price": "words"},
+    num_items=3,
+)
+ITEMS = SimpleNamespace(
+    uses_text=True,
+    vectors=torch.tensor([[0.0, 0.0], [1.0, 1.0], [-1.0, 0.5], [0.0, -1.5]]),
+)
+SETTINGS = {"share": 0.6, "focus": 2.0, HISTORY: [0.9, 0.5, 0.7], ALONE: [1.1, 0.4, 0.3]}
+
+
+class Meanings(Encoder):
+    """Texts by the sum of what their words mean."""
+
+    size = 2
+
+    def encode(self, values):
+        words = [[MEANINGS.get(word, (-1.0, 0.3)) for word in value.split()] for value in values]
+        return torch.tensor([np.sum([(0.0, 1e-3), *each], axis=0) for each in words]).float()
+
+
+def unit(vector):
+    return np.asarray(vector) / np.linalg.norm(vector)
+
+
+def test_a_wish_is_read_by_words_and_by_vectors():
+    wishes = Wishes(STORE, ITEMS, Meanings(), SETTINGS)
+    scores, weight = wishes.scores("scarlet lamp", HISTORY)
+    # The items' mean is 0, so that nothing has to be centred.
+    items = np.stack([unit(vector) for vector in ITEMS.vectors[1:].numpy()])
+    spread = np.sqrt(np.square(items.T @ items / 3).sum())
+    items = np.concatenate([np.zeros((1, 2)), items]) / spread
+    whole = unit((0.9, 1.101))
+    moved = np.array([1 - unit((0.0, 1.001)) @ whole, 1 - unit((0.9, 0.101)) @ whole])
+    total = np.zeros(4)
+    # 8 words in all items: a has four (red, lamp, a, light), two items have a lamp.
+    lifts = np.array([[0, 0, 0, 0], [0, 8 / (4 * 2), 8 / (3 * 2), 0]])
+    for salience, vector, lift in zip(
+        moved / moved.max(), ((0.9, 0.101), (0.0, 1.001)), lifts, strict=True
+    ):
+        near = np.exp(2 * items @ unit(vector))
+        total += salience * np.log(0.6 * lift + 0.4 * near / near.mean())
+    expected = 0.5 * total + 0.7 * items @ whole
+    np.testing.assert_allclose(scores.numpy(), expected, atol=1e-5)
+    assert weight == pytest.approx(0.9)
+    assert scores.argmax() == 1
+
+
+def test_grammar_and_words_that_no_item_has(capsys):
+    wishes = Wishes(STORE, ITEMS, Meanings(), SETTINGS)
+    places = torch.arange(4)[None]
+    with_grammar, one = wishes.read(["lamp of", "lamp"], places.expand(2, -1))
+    assert with_grammar.salience.tolist() == pytest.approx([1.0, 0.0], abs=1e-3)
+    assert one.salience.tolist() == [1.0]
+    wishes.scores("red sofa", ALONE)
+    assert capsys.readouterr().err == "No item has the word 'sofa': its vector alone reads it.\n"
+    plain = Wishes(STORE, ITEMS, None, SETTINGS)
+    scores, _ = plain.scores("LIGHT sofa", HISTORY)
+    assert scores[1:].argsort(descending=True).tolist() == [1, 0, 2], "b has fewer words than a"
+    assert capsys.readouterr().err == "No item has the word 'sofa': nothing reads it.\n"
+    with pytest.raises(RecipeError, match="No item knows any of the words of the wish 'sofa cent'"):
+        plain.scores("sofa cent", HISTORY)
+    with pytest.raises(RecipeError, match="the wish '!'"):
+        wishes.scores("!", HISTORY)
+
+
+def test_words_that_stand_in_come_from_one_half(tmp_path):
+    words = [f"word{number}" for number in range(40)]
+    catalog = {"item": ["a", "b"], "title": [" ".join(words)] * 2, "text": ["", ""]}
+    store = SimpleNamespace(catalog=pl.DataFrame(catalog), item_kinds={}, num_items=2)
+    vectors = torch.nn.functional.pad(WordEncoder().encode(["word", "words"]), (0, 0, 1, 0))
+    items = SimpleNamespace(uses_text=True, vectors=vectors)
+    wishes, rng = Wishes(store, items, WordEncoder()), np.random.default_rng(0)
+    for half in (0, 1):
+        found = {wishes.near("word0", {"word1", "word2"}, rng, half) for _ in range(30)}
+        assert len(found) == 3
+        assert {crc32(word.encode()) % 2 for word in found} == {half}
+        assert not found & {"word0", "word1", "word2"}
+    assert wishes.near("word0", set(words), rng) == "word0"
+
+
+def test_an_update_keeps_what_was_learned(tmp_path):
+    with pytest.raises(RunError, match="has learned nothing of wishes"):
+        Wishes.load(tmp_path, STORE, ITEMS)
+    (tmp_path / FILE).write_text(json.dumps(SETTINGS | {"encoder": None}))
+    (tmp_path / "next").mkdir()
+    data = SimpleNamespace(text_encoder=WordEncoder(2))
+    write_wishes(tmp_path / "next", None, data, earlier=tmp_path)
+    again = Wishes.load(tmp_path / "next", STORE, ITEMS)
+    assert again.settings == SETTINGS
+    assert again.encoder.size == 2
+    made = built(_description(TextEncoder("some/model", prompt="query: ", device="cpu")), Encoder)
+    assert (made.model, made.prompt, made.pooling) == ("some/model", "query: ", None)
