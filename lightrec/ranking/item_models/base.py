@@ -99,7 +99,7 @@ class ItemModel(nn.Module, ABC):
     SCORING: ClassVar[frozenset[str]] = frozenset({"decay"})
     """Arguments that :meth:`fit` does not look at."""
     CUBIC: ClassVar[bool] = False
-    """Whether the work of :meth:`fit` grows with the cube of ``Evidence.solved``."""
+    """Whether the work of ``fit`` grows with the cube of ``Evidence.solved``."""
 
     @property
     def settings(self) -> dict[str, Setting]:
