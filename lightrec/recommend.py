@@ -78,6 +78,7 @@ class Recommender:
         k: int = 10,
         exclude: str | Sequence[str] = (),
         only: str | Sequence[str] = (),
+        discover: bool = False,
         new: int = 0,
         explore: float = 0.0,
         seed: int = 0,
@@ -100,8 +101,8 @@ class Recommender:
             :mod:`lightrec.ranking.wishes`. It is weighed against what the blend says of the
             history or, without one, against popularity or what people with such attributes choose.
         :param exclude: titles, item ids or conditions such as ``genres=Horror and year<1990``, see
-            :mod:`lightrec.data.filters`, one or several, as is ``only``. These and ``k``, ``new``,
-            ``explore`` and ``seed`` are the options of ``lightrec recommend``.
+            :mod:`lightrec.data.filters`, one or several, as is ``only``. These, ``k``,
+            ``discover``, ``new``, ``explore`` and ``seed`` are options of ``lightrec recommend``.
         :returns: ``rank``, ``item``, ``title``, ``score``, best first. Scores compare items of one
             list: the policy's or the blend's; without a history the share of people with such
             attributes, or the marginal relevance of :func:`~lightrec.ranking.lists.diversified`,
@@ -129,6 +130,8 @@ class Recommender:
                 f"There is no user {user!r} in {self.run.folder('data')}.{self.names.left_out} "
                 "For a person who is not in the log, give a history of titles or a profile."
             )
+        if discover:
+            known[Key.SEEN] = self._met(known)
         asked, account = self._allowed(exclude, only)
         allowed = self._eligible(person, asked)
         placed = self._placed(k, new, explore, seed)
@@ -162,6 +165,7 @@ class Recommender:
         k: int = 10,
         exclude: str | Sequence[str] = (),
         only: str | Sequence[str] = (),
+        discover: bool = False,
         new: int = 0,
         explore: float = 0.0,
         seed: int = 0,
@@ -183,6 +187,8 @@ class Recommender:
             rows = np.arange(start, min(start + batch_size, self.store.num_users))
             users = self.store.users[rows]
             events = self._events(rows, log, ends)
+            if discover:
+                events[Key.SEEN] = self._met(events)
             which, table = self._table(
                 *self._best(self.model, events, self._eligible(users, allowed), k, placed, ask)
             )
@@ -264,6 +270,11 @@ class Recommender:
         found |= {Key.HISTORY: padded(log.items, begins, ends[users]), Key.USER: users}
         found[Key.SEEN] = log.known(begins, ends[users])
         return {name: torch.from_numpy(table) for name, table in found.items()}
+
+    def _met(self, known: Mapping[str, Tensor]) -> Tensor:
+        """Give all items of histories, (B, L), also those that may come again; 0 for no item."""
+        history = known[Key.HISTORY]
+        return history * (history <= self.store.num_items)
 
     def _with_more(self, known: dict[str, Tensor], items: Sequence[int]) -> dict[str, Tensor]:
         """Append items to a user's history (1, L); nothing else is known of these events."""

@@ -9,6 +9,7 @@ import torch
 
 from lightrec.__main__ import main
 from lightrec.data.readers.predictions import read_predictions
+from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import favoured_by
@@ -36,6 +37,18 @@ def test_a_known_user_gets_unseen_items_best_first(recommender):
     assert table["rank"].to_list() == [1, 2, 3, 4, 5]
     assert table["score"].is_sorted(descending=True)
     assert not seen(recommender, "u3") & set(table["item"])
+
+
+def test_discoveries_are_what_was_not_met_even_where_items_come_again(recommender, monkeypatch):
+    nothing = lambda self, starts, ends: np.zeros((len(starts), 1), np.int64)  # noqa: E731
+    monkeypatch.setattr(Sequences, "known", nothing)
+    count = recommender.store.num_items
+    met = seen(recommender, "u3")
+    assert met < set(recommender.recommend("u3", k=count)["item"])
+    found = recommender.recommend("u3", k=count, discover=True)["item"]
+    assert set(found) == set(recommender.catalog["item"]) - met
+    lists = pl.concat(recommender.recommend_all(k=count, discover=True))
+    assert lists.filter(user="u3")["item"].to_list() == found.to_list()
 
 
 def test_a_history_of_titles_stands_for_a_user(recommender):

@@ -30,6 +30,7 @@ def recommend(
     by: Literal["policy", "blend"] | None = None,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
+    discover: bool = False,
     new: int = 0,
     explore: float = 0.0,
     seed: int = 0,
@@ -67,6 +68,7 @@ def recommend(
         the one that the run's evaluation favours.
     :param exclude: nothing that is one of these.
     :param only: nothing but what is one of these.
+    :param discover: nothing that the person has met before, even where items come again.
     :param new: last places kept for items without events.
     :param explore: in place of --new: the probability of each place to be an item's without
         events.
@@ -104,7 +106,7 @@ def recommend(
     if disclaimer := recommender.run.domain.disclaimer:
         print(disclaimer, file=sys.stderr)
     wishes: dict[str, Any] = {"ask": ask, "k": k, "exclude": exclude, "only": only}
-    wishes |= {"new": new, "explore": explore, "seed": seed}
+    wishes |= {"discover": discover, "new": new, "explore": explore, "seed": seed}
     if all:
         from tqdm.auto import tqdm
 
