@@ -45,6 +45,8 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "data.readers.table": ["TableReader"],
     },
     "components": {
+        "encoders.tuning": ["TextModule"],
+        "encoders.tuning_data": ["TextData"],
         "ranking.module": ["RankingModule"],
         "ranking.sequence_data": ["SequenceData"],
         "users.module": ["ChoiceModule"],

@@ -19,7 +19,7 @@ import polars as pl
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import normalize, pad
 from tqdm.auto import tqdm
 
 from lightrec import plugins
@@ -101,15 +101,21 @@ class TrainableEncoder(Encoder, nn.Module):
 
         :returns: ``(len(values), size)`` float32 on the CPU.
         """
-        return _through_cache(self, values, self._in_batches)
+        return through_cache(self.fingerprint, self.size, values, partial(self.in_batches, self))
 
     @torch.no_grad()
-    def _in_batches(self, values: Sequence[Any]) -> Tensor:
+    def in_batches(
+        self, compute: Callable[[dict[str, Tensor]], Tensor], values: Sequence[Any]
+    ) -> Tensor:
+        """Compute something of values' tokens, a batch at a time, nothing left out by chance.
+
+        :returns: float32 on the CPU.
+        """
         training = self.training
         self.eval()
         try:
             parts = [
-                self(self.tokenize(values[at : at + self.batch_size])).float().cpu()
+                compute(self.tokenize(values[at : at + self.batch_size])).float().cpu()
                 for at in range(0, len(values), self.batch_size)
             ]
         finally:
@@ -148,7 +154,7 @@ def encoded(encoder: Encoder, values: Sequence[Any], items: Sequence[str]) -> Te
 
     if encoder.fingerprint is None or isinstance(encoder, TrainableEncoder):
         return checked(values)
-    return _through_cache(encoder, values, checked)
+    return through_cache(encoder.fingerprint, encoder.size, values, checked)
 
 
 def item_vectors(encoder: Encoder, catalog: pl.DataFrame, encode_empty: bool = False) -> Tensor:
@@ -198,17 +204,33 @@ def text_vectors(catalog: Catalog, encoder: Encoder) -> Tensor:
     return pad(torch.cat(parts, 1), (0, 0, 1, 0))
 
 
-def _through_cache(
-    encoder: Encoder, values: Sequence[Any], compute: Callable[[Sequence[Any]], Tensor]
+def unit_vectors(vectors: Tensor) -> Tensor:
+    """Centre text vectors and bring them to length 1; rows of zeros, which are no text, stay so.
+
+    :param vectors: (M, V); differentiable.
+    """
+    known = vectors.any(dim=1, keepdim=True)
+    count = known.sum().clamp_min(1)
+    return normalize((vectors - vectors.sum(0) / count) * known, dim=1)
+
+
+def through_cache(
+    fingerprint: str | None,
+    size: int,
+    values: Sequence[Any],
+    compute: Callable[[Sequence[Any]], Tensor],
 ) -> Tensor:
-    """Encode different values once, and with a fingerprint only those that are not on disk yet."""
+    """Encode different values once, and with a fingerprint only those that are not on disk yet.
+
+    :param size: length of the vectors.
+    """
     # By hash: a list of numbers is a value too, and cannot be a key itself.
     texts = (value if isinstance(value, str) else repr(value) for value in values)
     own = [_hash(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
     different = dict(zip(own, values, strict=True))
     folder, found = None, dict[bytes, Tensor]()
-    if encoder.fingerprint is not None:
-        folder = cache_folder() / "vectors" / encoder.fingerprint
+    if fingerprint is not None:
+        folder = cache_folder() / "vectors" / fingerprint
         found = _read_vectors(folder, different.keys())
     # By length, so that a batch holds little padding; characters stand in for tokens.
     missing = [key for key in different if key not in found]
@@ -221,7 +243,7 @@ def _through_cache(
             bar.update(len(shard))
             if folder is not None:
                 _write_vectors(folder, vectors)
-    return torch.stack([found[key] for key in own]) if own else torch.zeros(0, encoder.size)
+    return torch.stack([found[key] for key in own]) if own else torch.zeros(0, size)
 
 
 def _read_vectors(folder: Path, keys: Set[bytes]) -> dict[bytes, Tensor]:

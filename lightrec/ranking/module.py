@@ -289,8 +289,7 @@ class RankingModule(StageModule):
         tables = {"vectors": self.ranker.item_vectors(), "bias": self.ranker.bias}
         save_tensors(tables, folder / "items.safetensors")
         data = self.data_of(SequenceData)
-        about = {} if data.text_encoder is None else dict(data.text_encoder.about)
-        noted = json.dumps(about, indent=2, ensure_ascii=False)
+        noted = json.dumps(data.about_texts, indent=2, ensure_ascii=False)
         (folder / ENCODER).write_text(f"{noted}\n", encoding="utf-8")
         earlier = self.settings.continues
         if earlier is not None:

@@ -5,6 +5,7 @@ Batches are plain NumPy over the memory-mapped log.
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from lightrec.data.share import present_share
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, VALIDATION, EventStore
 from lightrec.encoders.base import Encoder, item_vectors
+from lightrec.encoders.card import read_json
+from lightrec.encoders.text import TUNED, tuned
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.continued import windows_to_train
@@ -151,6 +154,8 @@ class SequenceData(LogData):
 
     :param data: folder of the prepared log.
     :param text_encoder: makes the items' vectors from their texts; null does without.
+    :param text: folder of the stage `text`: the encoder that it has tuned, if it has, is taken in
+        place of the one that it was made from.
     :param max_length: positions in a training window and in an evaluated history.
     :param batch_size: training windows in a batch.
     :param evaluation_batch_size: held-out events in a batch.
@@ -184,10 +189,11 @@ class SequenceData(LogData):
         use_attributes: bool = False,
         since: str | None = None,
         replay: float = 0.1,
+        text: str | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(data)
-        self.text_encoder = text_encoder
+        self.text_encoder, self.text = tuned(text_encoder, text), text
         self.max_length, self.batch_size = max_length, batch_size
         self.evaluation_batch_size = evaluation_batch_size
         self.max_validated, self.max_tested = max_validated, max_tested
@@ -200,6 +206,14 @@ class SequenceData(LogData):
     def vector_size(self) -> int:
         """Length of the text vectors; 0 without a text encoder."""
         return 0 if self.text_encoder is None else self.text_encoder.size
+
+    @property
+    def about_texts(self) -> dict[str, object]:
+        """What the text encoder notes of itself, and the stage `text` of what it has done."""
+        if self.text_encoder is None:
+            return {}
+        tuning = {} if self.text is None else read_json(Path(self.text) / TUNED)
+        return {**self.text_encoder.about, **tuning}
 
     @cached_property
     def vectors(self) -> Tensor:

@@ -5,9 +5,9 @@ from typing import Final, Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from lightrec.encoders.base import unit_vectors
 from lightrec.errors import RunError
 from lightrec.keys import PADDING
-from lightrec.ranking.item_models.item_to_item import unit_vectors
 from lightrec.ranking.ranker import Ranker
 
 Likeness: TypeAlias = Literal["both", "words"]

@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from lightrec.data.store import EventStore
-from lightrec.encoders.base import Encoder, encoded
+from lightrec.encoders.base import Encoder, encoded, unit_vectors
 from lightrec.encoders.words import word_table, words_of
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import Column, Key
@@ -37,7 +37,6 @@ from lightrec.nn.item_tower import ItemTower
 from lightrec.ranking.blend import Blend, log_shares
 from lightrec.ranking.blend_weights import ABSENT, Candidates, fit_weights, weighed
 from lightrec.ranking.item_models.base import popular
-from lightrec.ranking.item_models.item_to_item import unit_vectors
 from lightrec.trust import ARGUMENTS, built, described
 
 if TYPE_CHECKING:
@@ -288,7 +287,11 @@ class Wishes:
                 "release has made it. In the latter case make the run again with `lightrec run`."
             )
         content = json.loads((folder / FILE).read_text())
-        return cls(store, items, built(content.pop("encoder"), Encoder | None), content)
+        made = content.pop("encoder")
+        given = {} if made is None else made[ARGUMENTS]
+        if (model := Path(given.get("model", ""))).is_absolute() and not model.is_dir():
+            given["model"] = str(folder.parent / model.name)  # a tuned one moves with its run
+        return cls(store, items, built(made, Encoder | None), content)
 
 
 def write_wishes(

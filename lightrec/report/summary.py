@@ -20,7 +20,12 @@ LONG_RUN = (
 """What a run with the goal `next` lacks."""
 
 
-_STAGES = {"users_a": "user model A", "users_b": "user model B", "assumptions": "the assumptions"}
+_STAGES = {
+    "text": "the tuning of texts",
+    "users_a": "user model A",
+    "users_b": "user model B",
+    "assumptions": "the assumptions",
+}
 
 
 def from_before(run: Run) -> str:

@@ -98,6 +98,8 @@ def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
     early = run.path / ".work" / EARLY
     noted = json.loads(early.read_text()) if early.is_file() else {}
     metrics: dict[str, float] = run.metrics("ranker")
+    if run.has("text"):
+        metrics |= run.metrics("text")
     for name in halves:
         metrics |= {f"choice/{name[-1]}/{k}": v for k, v in run.metrics(name).items()}
     if bad := _not_finite(metrics):

@@ -20,7 +20,7 @@ from lightrec.data.append import NothingNew
 from lightrec.data.files import check_input, is_url, without_password
 from lightrec.errors import RecipeError, RunError
 from lightrec.run import VERSION, VERSIONS, Run
-from lightrec.stages import redo, versions
+from lightrec.stages import recipes, redo, versions
 from lightrec.stages.data import READ
 from lightrec.stages.run import EVALUATE, do, in_file, publish
 from lightrec.stages.stage import Stage, hash_file, write_whole
@@ -206,6 +206,11 @@ def make(
         own = [*about["overrides"][name], *more[name], *overrides.get(name, ())]
         read = {**sources, "before": present.folder("data") / READ} if name == "data" else {}
         recipe = made["recipe"]
+        tuned = "text" in (*recipes.names(recipe), *about["elsewhere"])
+        if name == "ranker" and tuned:  # no update tunes texts
+            texts = present.holding("text").folder("text")
+            own.insert(0, f"--data.init_args.text={texts}")
+            recipe = {**recipe, "reads": ["data"]}
         stages[name] = Stage(name, recipe, room / name, own, read, command, dict(stages))
     if present.has(EVALUATE):
         made = present.stamp(EVALUATE)

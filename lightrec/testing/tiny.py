@@ -42,6 +42,7 @@ HISTORY_LENGTH: Final = 5
 FAST: Final = {
     "values": ["--max_steps=12"],
     "data": ["--k_core", "1"],
+    "text": ["--model.init_args.tune=none"],
     "ranker": [
         "--trainer.max_epochs=3",
         "--model.init_args.size=16",

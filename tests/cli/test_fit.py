@@ -18,7 +18,8 @@ from tests.processes import apart
 @pytest.fixture
 def data(tiny_run, tmp_path, monkeypatch):
     """A run folder whose data stage is done, in the folder where recipes expect it."""
-    shutil.copytree(tiny_run / "data", tmp_path / "runs" / "generic" / "data")
+    for stage in ("data", "text"):
+        shutil.copytree(tiny_run / stage, tmp_path / "runs" / "generic" / stage)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "runs" / "generic"
 

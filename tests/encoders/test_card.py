@@ -116,11 +116,33 @@ def test_cards_without_a_word_on_languages_or_with_one():
 
 def test_what_lightrec_does_not_do_is_refused_unless_a_pooling_is_given(make):
     pool = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
-    folder = make(pool, modules=("Transformer", "Pooling", "Dense", "Normalize"))
-    with pytest.raises(RecipeError, match="vectors by Dense, which lightrec does not do"):
+    folder = make(pool, modules=("Transformer", "Pooling", "LayerNorm", "Normalize"))
+    with pytest.raises(RecipeError, match="vectors by LayerNorm, which lightrec does not do"):
         TextEncoder(str(folder), device="cpu", cache=False).encode(["tea"])
     taken = TextEncoder(str(folder), device="cpu", cache=False, pooling="cls")
     assert taken.encode(["tea"]).shape == (1, 12)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_a_dense_layer_is_laid_over_the_pooled_states(make, residual):
+    folder = make({"pooling_mode": "cls"}, modules=("Transformer", "Pooling", "Dense"))
+    (folder / "2_Dense").mkdir()
+    said = {"activation_function": "torch.nn.modules.activation.Tanh", "use_residual": residual}
+    (folder / "2_Dense" / "config.json").write_text(json.dumps(said))
+    layer = torch.nn.Linear(12, 5)
+    linear = {f"linear.{name}": value for name, value in layer.state_dict().items()}
+    torch.save(linear, folder / "2_Dense" / "pytorch_model.bin")
+    own = TextEncoder(str(folder), device="cpu")
+    if residual:
+        with pytest.raises(RecipeError, match="vectors by a dense layer with a residual"):
+            own.encode(TEXTS)
+        return
+    with torch.no_grad():
+        states = own.load_weights()(**own.tokenize(TEXTS)).last_hidden_state[:, 0]
+        expected = torch.nn.functional.normalize(layer(states).tanh(), dim=1)
+    assert own.size == 5
+    torch.testing.assert_close(own.encode(TEXTS), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(TextEncoder(str(folder), device="cpu").encode(TEXTS), expected)
 
 
 def test_weights_that_are_no_safetensors_are_fetched_too(tmp_path, monkeypatch):

@@ -93,14 +93,16 @@ def test_the_old_run_answers_while_it_is_redone(
     assert Run(out).stamp("data") == Run(tiny_run).stamp("data")
     assert load(out, "policy").recommend(user="u3", k=3).height == 3
     told = capsys.readouterr().err
-    assert re.search(r"\[2/6\] ranker: (\d+ min )?\d+ s\n", told)
+    assert re.search(r"\[3/7\] ranker: (\d+ min )?\d+ s\n", told)
     # Item models and their blend count what is done, to its end.
     assert re.search(r"blend: 100%\|.*\| (\d+)/\1 ", told)
     # The ranking is known before the other stages begin.
-    assert told.index("held-out log ") < told.index("[3/6] users_a")
+    assert told.index("held-out log ") < told.index("[4/7] users_a")
     go(until="ranker")
     lines = capsys.readouterr().err.splitlines()
-    assert lines[:2] == ["[1/2] data: up to date", "[2/2] ranker: up to date"]
+    assert lines[:3] == [
+        *("[1/3] data: up to date", "[2/3] text: up to date", "[3/3] ranker: up to date")
+    ]
     assert "a" in load(out, "blend").store.catalog["item"].to_list()
     assert not (out / ".work/next").exists()
     assert lines[-1] == (

@@ -55,7 +55,7 @@ def test_the_new_version_ranks_as_well_and_its_report_is_at_the_top(updated, tin
     assert top["test/events"] == 61
     assert top["test/ndcg@10"] > Run(tiny_run).metrics()["test/ndcg@10"] - 0.1
     assert "run, version 2" in (page := (run / "report.html").read_text())
-    assert "of version 1: the policy, user model A, user model B." in page
+    assert "of version 1: the policy, the tuning of texts, user model A, user model B." in page
 
 
 def test_what_is_known_is_nothing_new(updated, tmp_path, capsys):

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightrec.data.sequences import Sequences
+from lightrec.encoders.base import unit_vectors
 from lightrec.errors import NotApplicable
 from lightrec.nn.cooccurrence import cooccurrence
 from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
@@ -172,16 +173,6 @@ class TextNeighbours(ItemToItem):
         weights = torch.cat([near.values for near in found])
         self.keep_neighbours(torch.cat([near.indices for near in found]) + 1, weights)
         return self
-
-
-def unit_vectors(vectors: Tensor) -> Tensor:
-    """Centre text vectors and bring them to length 1; rows of zeros, which are no text, stay so.
-
-    :param vectors: (M, V).
-    """
-    known = vectors.any(dim=1, keepdim=True)
-    count = known.sum().clamp_min(1)
-    return functional.normalize((vectors - vectors.sum(0) / count) * known, dim=1)
 
 
 def keep_sparse(model: ItemToItem, matrix: "scipy.sparse.csr_array", size: int) -> None:

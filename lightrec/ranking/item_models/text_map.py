@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightrec.data.store import EventStore
+from lightrec.encoders.base import unit_vectors
 from lightrec.encoders.words import word_table
 from lightrec.keys import Column
 from lightrec.ranking.blend import Blend
-from lightrec.ranking.item_models.item_to_item import unit_vectors
 from lightrec.ranking.metrics import event_metrics, mean_ranks
 
 PENALTIES: Final = (0.1, 0.3, 1.0, 3.0, 10.0)

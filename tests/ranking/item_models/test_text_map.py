@@ -6,8 +6,8 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.kernel_ridge import KernelRidge
 
+from lightrec.encoders.base import unit_vectors
 from lightrec.ranking.item_models import text_map
-from lightrec.ranking.item_models.item_to_item import unit_vectors
 from lightrec.ranking.item_models.text_map import TextMap, choose_map, word_weights
 
 N, V = 12, 4

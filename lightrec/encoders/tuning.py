@@ -1,0 +1,202 @@
+"""The stage `text`'s LightningModule: a text encoder learns from the log what goes with what."""
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
+
+from lightrec.data.share import part_of_all
+from lightrec.encoders.base import unit_vectors
+from lightrec.encoders.text import TUNED
+from lightrec.encoders.tuned import LinearMap, Tuned
+from lightrec.encoders.tuning_data import Batch, TextData
+from lightrec.errors import RecipeError
+from lightrec.nn.stage import StageModule
+
+RECALLED = 10
+"""How many of the texts held out may stand before the one that was chosen."""
+HELD_OUT = "items held out that are found in ten"
+"""What the report calls the recall."""
+WARMUP = 0.1
+"""Share of all steps in which the learning rate rises."""
+
+
+class TextModule(StageModule):
+    """Tunes a text encoder, so that texts are alike whose items people choose one after the other.
+
+    Each text's softmax over all texts is to be the share of training events in which they stand
+    near it. Its logits are cosines of centred vectors, divided by a temperature that is learned,
+    plus the logarithm of the other text's popularity: what everybody chooses says nothing of a
+    text. Cost follows the number of items, and not of events.
+
+    The best epoch, and whether what was learned is taken at all, are decided by the recall of items
+    that were never trained on, see :class:`~lightrec.encoders.tuning_data.TextData`. Where a log
+    says too little, the encoder is left as it is, and the stage says why.
+
+    :param num_items: linked from the data.
+    :param vector_size: linked from the data.
+    :param tune: what is tuned: ``map``, a square linear map of the vectors, laid over the frozen
+        model; or ``none``.
+    :param learning_rate: AdamW's, at its highest; null: what suits what is tuned.
+    :param weight_decay: AdamW's.
+    :param temperature: where it starts.
+    :param popularity: how much of the popularity goes into the logits, 0 to 1.
+    """
+
+    monitor: ClassVar[str] = "validation/recall@10"
+    mode: ClassVar[Literal["min", "max"]] = "max"
+
+    trained: Tensor
+    """(M,) int64, numbers of the texts trained on."""
+    popular: Tensor
+    """(M,) float32: what popularity adds to their logits."""
+
+    def __init__(
+        self,
+        num_items: int,
+        vector_size: int,
+        tune: Literal["map", "none"] = "map",
+        learning_rate: float | None = None,
+        weight_decay: float = 0.0,
+        temperature: float = 0.125,
+        popularity: float = 1.0,
+    ) -> None:
+        super().__init__(num_items, vector_size)
+        self.save_hyperparameters()
+        if temperature <= 0:
+            raise RecipeError(f"The temperature is {temperature}, and must be above 0.")
+        self.sharpness = nn.Parameter(torch.tensor(-math.log(temperature)))
+        """The logarithm of the inverse temperature."""
+        self.part: Tuned | None = LinearMap(vector_size) if tune == "map" else None
+        self.register_buffer("trained", torch.zeros(0, dtype=torch.long), persistent=False)
+        self.register_buffer("popular", torch.zeros(0), persistent=False)
+        self._table: Tensor | None = None
+        self._hits: list[Tensor] = []
+
+    def setup(self, stage: str) -> None:
+        """Take the frozen vectors and what the texts are trained towards."""
+        data = self.data_of(TextData)
+        if self.part is None or data.without:
+            return
+        self.part.given = data.given.to(self.device)
+        self.trained = torch.from_numpy(data.examples.trained).to(self.device)
+        shares = torch.from_numpy(data.examples.shares).to(self.device)
+        self.popular = self.settings.popularity * shares.log()
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Give the loss and log its mean over the epoch."""
+        loss, size = self.loss(batch), len(batch["text"])
+        self.log("train/loss", loss, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)
+        return loss * part_of_all(torch.tensor(float(size), device=self.device))
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean cross-entropy of a batch's texts over all that are trained on, a scalar."""
+        assert self.part is not None
+        text = batch["text"]
+        table = unit_vectors(self.part(self.trained))
+        scores = (table[text] @ table.T).float() * self.sharpness.exp() + self.popular
+        scores = scores.scatter(1, text[:, None], -torch.inf)
+        found = scores[batch["entry"], batch["near"]] * batch["share"]
+        return (scores.logsumexp(dim=1).sum() - found.sum()) / len(text)
+
+    @torch.no_grad()
+    def vectors(self) -> Tensor:
+        """Give the vectors of all texts as they are now, (D + 1, V); row 0 zero."""
+        assert self.part is not None
+        count = len(self.data_of(TextData).examples.texts)
+        numbers = torch.arange(1, count + 1, device=self.device)
+        found = [self.part(some) for some in numbers.split(self.part.batch_size)]
+        return torch.cat([torch.zeros_like(found[0][:1]), *found]).float()
+
+    def recalled(self, units: Tensor, batch: Batch) -> Tensor:
+        """Tell whether the text chosen is among the ten of those held out that a history asks for.
+
+        :param units: (D + 1, V), centred.
+        :returns: (B,) bool.
+        """
+        data, histories = self.data_of(TextData), batch["histories"]
+        ages = torch.arange(histories.shape[1] - 1, -1, -1, device=histories.device)
+        loudness = (data.decay**ages).float().expand(histories.shape).contiguous()
+        asked = embedding_bag(
+            histories, units, per_sample_weights=loudness, mode="sum", padding_idx=0
+        )
+        held = torch.from_numpy(data.examples.held_out).to(units.device)
+        scores = asked @ units[held].T
+        # A column more takes what is in the history and not held out.
+        place = torch.full((len(units),), len(held), device=units.device)
+        place[held] = torch.arange(len(held), device=units.device)
+        scores = torch.cat([scores, scores[:, :1]], 1).scatter(1, place[histories], -torch.inf)
+        own = scores.gather(1, batch["chosen"][:, None])
+        return (scores[:, : len(held)] > own).sum(dim=1) < RECALLED
+
+    def on_validation_epoch_start(self) -> None:
+        """Compute all vectors once for all batches."""
+        self._table, self._hits = unit_vectors(self.vectors()), []
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Look for held-out texts among each other."""
+        assert self._table is not None
+        self._hits.append(self.recalled(self._table, batch))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the share that was found; all processes have found the same."""
+        self.log(self.monitor, torch.cat(self._hits).float().mean(), sync_dist=True)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW; the temperature learns ten times as fast, and does not decay."""
+        given = self.settings
+        rate = given.learning_rate or getattr(self.part, "learning_rate", 1e-3)
+        learned = [] if self.part is None else list(self.part.parameters())
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in learned if p.requires_grad]},
+            {"params": [self.sharpness], "lr": 10 * rate, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=given.weight_decay)
+
+        def share(step: int, total: float) -> float:
+            done = step / max(total, 1)
+            rising = min(1.0, (done + 1e-3) / WARMUP)
+            return rising * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+
+        return self.scheduled(optimizer, share)
+
+    def item_vectors(self) -> Tensor | None:
+        """Give the items' vectors as they are now, (N + 1, V); None where nothing is tuned."""
+        data = self.data_of(TextData)
+        if self.part is None or data.without:
+            return None
+        return self.vectors()[torch.from_numpy(data.examples.numbers).to(self.device)]
+
+    @torch.no_grad()
+    def write(self, folder: Path) -> dict[str, float]:
+        """Write the tuned encoder where it is better than the frozen one, and what each recalls."""
+        data, part = self.data_of(TextData), self.part
+        reason = "The recipe says `tune: none`." if part is None else data.without
+        recalls: dict[str, Tensor] = {}
+        if part is not None and not reason:
+            recalls = {"frozen": self._recall(data.given), "mapped": self._recall(self.vectors())}
+            gain = recalls["mapped"] - recalls["frozen"]
+            if gain.mean() <= gain.std() / math.sqrt(len(gain)):
+                reason = "Items held out of training are not found better by what was learned."
+        shares = {name: hits.mean().item() for name, hits in recalls.items()}
+        said = {HELD_OUT: ", ".join(f"{name} {share:.3f}" for name, share in shares.items())}
+        if part is not None and not reason:
+            part.save(data.encoder, folder, {"tuned": self.settings.tune, **said})
+        else:
+            noted = {"left as it is": reason, **(said if shares else {})}
+            (folder / TUNED).write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
+        print(reason or f"{HELD_OUT}: {said[HELD_OUT]}.", file=sys.stderr)
+        return {f"text/{name}/recall@10": share for name, share in shares.items()}
+
+    def _recall(self, vectors: Tensor) -> Tensor:
+        """Tell of each event whether vectors (D + 1, V) find what was chosen: (E,) 0 or 1."""
+        units = unit_vectors(vectors.to(self.device))
+        events = self.data_of(TextData).val_dataloader()
+        batches = ({n: x.to(self.device) for n, x in batch.items()} for batch in events)
+        return torch.cat([self.recalled(units, batch) for batch in batches]).float()

@@ -1,0 +1,313 @@
+"""The data of the stage `text`: which texts go with which, and events of items held out of that."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, TypeAlias
+
+import numpy as np
+import scipy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from lightrec import plugins
+from lightrec.data.sequences import Sequences, padded
+from lightrec.data.share import present_share
+from lightrec.data.stage_data import LogData
+from lightrec.data.store import TRAIN, VALIDATION
+from lightrec.encoders.base import Encoder, item_vectors
+from lightrec.encoders.text import TextEncoder
+from lightrec.errors import NotApplicable
+from lightrec.nn.cooccurrence import cooccurrence
+
+Batch: TypeAlias = dict[str, Tensor]
+MIN_TEXTS: Final = 300
+"""Fewer texts that go with others say too little of what goes with what."""
+MIN_EVENTS: Final = 100
+"""Fewer events of items held out cannot tell whether the vectors have become better."""
+HISTORY: Final = 50
+"""Items of a history that are compared with those held out."""
+JUDGED: Final = 256
+"""Events judged at once."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a log says of its items' texts, each different text once.
+
+    :param texts: D different texts; text number d, from 1, is ``texts[d - 1]``.
+    :param numbers: (N + 1,) int64, of each item its text's number; 0 where it has none.
+    :param trained: (M,) int64, numbers of the texts trained on.
+    :param targets: (M, M) float32: what share of the events near a text each other one has; a row
+        sums to 1, or to 0 where a text stands alone.
+    :param shares: (M,) float32: how popular the texts are, as shares of all these events.
+    :param held_out: (H,) int64, numbers of warm texts that are not trained on.
+    :param histories: (E, L) int64, numbers of the texts before events, padded on the left.
+    :param chosen: (E,) int64: which of ``held_out`` was chosen.
+    """
+
+    texts: list[str]
+    numbers: NDArray[np.int64]
+    trained: NDArray[np.int64]
+    targets: "scipy.sparse.csr_array"
+    shares: NDArray[np.float32]
+    held_out: NDArray[np.int64]
+    histories: NDArray[np.int64]
+    chosen: NDArray[np.int64]
+
+
+class TextData(LogData):
+    """The texts of a prepared log's items, and what stands near what in its training events.
+
+    :param data: folder of the prepared log.
+    :param text_encoder: what is tuned; null does without.
+    :param batch_size: texts in a batch, of all processes together; null: as what is tuned has it.
+    :param held_out: share of warm texts that are kept out of training, drawn by the seed: how well
+        their vectors tell who chooses them decides when training stops, and whether what it has
+        made is taken at all.
+    :param decay: two events g steps apart count ``decay ** (g - 1)``.
+    :param reach: steps up to which they count.
+    :param directed: whether only what followed a text counts as near it.
+    :param max_texts: at most so many texts are trained on, the most popular ones: an epoch's cost
+        is their square.
+    :param max_events: at most so many events of held-out texts are judged: validation events, then
+        training events, drawn by the seed.
+    :param seed: of the order and the draws.
+    """
+
+    def __init__(
+        self,
+        data: str,
+        text_encoder: Encoder | None = None,
+        batch_size: int | None = None,
+        held_out: float = 0.1,
+        decay: float = 0.8,
+        reach: int = 10,
+        directed: bool = False,
+        max_texts: int = 20_000,
+        max_events: int = 5_000,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(data)
+        self.text_encoder, self.batch_size, self.held_out = text_encoder, batch_size, held_out
+        self.decay, self.reach, self.directed = decay, reach, directed
+        self.max_texts, self.max_events, self.seed = max_texts, max_events, seed
+
+    @property
+    def vector_size(self) -> int:
+        """Length of the text vectors; 0 without a text encoder."""
+        return 0 if self.text_encoder is None else self.text_encoder.size
+
+    @cached_property
+    def vectors(self) -> Tensor:
+        """(N + 1, vector_size) float32: vectors of the encoder as it is; zeros without a text."""
+        if self.text_encoder is None:
+            return torch.zeros(self.num_items + 1, 0)
+        return item_vectors(self.text_encoder, self.store.catalog)
+
+    @cached_property
+    def given(self) -> Tensor:
+        """(D + 1, vector_size) float32: the same of the different texts; row 0 zero."""
+        return self.vectors[np.unique(self.examples.numbers, return_index=True)[1]]
+
+    @property
+    def encoder(self) -> TextEncoder:
+        """The encoder that is tuned.
+
+        :raises NotApplicable: where it is none that can be.
+        """
+        if not isinstance(self.text_encoder, TextEncoder):
+            name = plugins.provider(self.text_encoder) if self.text_encoder else "no text encoder"
+            raise NotApplicable(f"There is {name}, and what is tuned is a TextEncoder.")
+        return self.text_encoder
+
+    @cached_property
+    def without(self) -> str:
+        """Say why nothing can be learned here; empty where it can."""
+        try:
+            self.examples  # noqa: B018
+        except NotApplicable as reason:
+            return str(reason)
+        return ""
+
+    @cached_property
+    def examples(self) -> Examples:
+        """What the log says of its items' texts.
+
+        :raises NotApplicable: where there are too few texts or events to learn and judge by.
+        """
+        column = self.store.catalog[self.encoder.column].fill_null("").to_list()
+        places = {text: n for n, text in enumerate(dict.fromkeys(filter(None, column)), start=1)}
+        numbers = np.array([0, *(places.get(text, 0) for text in column)])
+        events = np.bincount(numbers, self.store.popularity(), len(places) + 1)
+        events[0] = 0
+        warm = np.argsort(-events, kind="stable")[: min(self.max_texts, int((events > 0).sum()))]
+        generator = np.random.default_rng(self.seed)
+        held = np.sort(generator.permutation(warm)[: round(self.held_out * len(warm))])
+        trained = np.setdiff1d(warm, held)
+        near = self._near(numbers, trained)
+        mass = near.sum(axis=1)
+        if (enough := int((mass > 0).sum())) < MIN_TEXTS:
+            raise NotApplicable(
+                f"There are {enough} items with a text of their own and events near it, and "
+                f"{MIN_TEXTS} or more can say what goes with what."
+            )
+        histories, chosen = self._events(numbers, held, generator)
+        if len(chosen) < MIN_EVENTS:
+            raise NotApplicable(
+                f"Items held out have {len(chosen)} events, and {MIN_EVENTS} or more can say "
+                "whether tuned vectors are the better ones."
+            )
+        scale = np.divide(1, mass, out=np.zeros_like(mass), where=mass > 0)
+        shares = near.sum(axis=0) + near.sum() / len(trained) / 10  # none is impossible
+        targets = (scipy.sparse.diags_array(scale) @ near).tocsr().astype(np.float32)
+        shares = (shares / shares.sum()).astype(np.float32)
+        whole = (list(places), numbers, trained, targets, shares)
+        return Examples(*whole, held, histories, chosen)
+
+    def _near(
+        self, numbers: NDArray[np.int64], trained: NDArray[np.int64]
+    ) -> "scipy.sparse.csr_array":
+        """Count how often texts trained on come near each other: (M, M)."""
+        log, items = self.histories.training(), self.num_items
+        counts = cooccurrence(log.items, log.offsets, items, self.decay, self.reach)
+        place = np.full(numbers.max(initial=0) + 1, -1)
+        place[trained] = np.arange(len(trained))
+        own = place[numbers[1:]]
+        entries = np.ones((own >= 0).sum(), np.float32), (np.flatnonzero(own >= 0), own[own >= 0])
+        gather = scipy.sparse.coo_array(entries, shape=(items, len(trained))).tocsr()
+        near = gather.T @ counts @ gather
+        near = near if self.directed else near + near.T
+        near = (near - scipy.sparse.diags_array(near.diagonal())).tocsr()
+        near.eliminate_zeros()
+        return near
+
+    def _events(
+        self, numbers: NDArray[np.int64], held: NDArray[np.int64], generator: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give histories before events of held-out texts, and which of these was chosen."""
+        found: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        for part in (VALIDATION, TRAIN):
+            events = Sequences.targets(self.store, part)
+            own = events.only(np.isin(numbers[events.items], held))
+            starts = self.histories.offsets[:-1][own.users]
+            own, starts = own.only(own.ends > starts), starts[own.ends > starts]
+            cut = padded(self.histories.items, np.maximum(starts, own.ends - HISTORY), own.ends)
+            texts, target = numbers[cut], numbers[own.items]
+            new = texts.any(axis=1) & (texts != target[:, None]).all(axis=1)
+            left = self.max_events - sum(len(target) for _, target in found)
+            some = generator.permutation(np.flatnonzero(new))[:left]
+            wide = np.pad(texts[some], ((0, 0), (HISTORY - texts.shape[1], 0)))
+            found.append((wide, target[some]))
+        histories, targets = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return histories, np.searchsorted(held, targets)
+
+    @cached_property
+    def histories(self) -> Sequences:
+        """All events that may stand in a history."""
+        return Sequences.all_events(self.store)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Texts with what is near them, in an order that follows from seed and epoch.
+
+        No batches where nothing is learned.
+        """
+        part = getattr(getattr(self.trainer, "lightning_module", None), "part", None)
+        if self.without or part is None:
+            return DataLoader(Nearby(None), batch_size=None)
+        nearby = Nearby(self.examples)
+        sampler = TextSampler(nearby, self.batch_size or part.batch_size, self.seed)
+        # Its own generator, as in the ranker's data: a resumed run would draw at another moment.
+        return DataLoader(nearby, batch_size=None, sampler=sampler, generator=torch.Generator())
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Events of held-out texts; every process judges all of them."""
+        return DataLoader(Judged(None if self.without else self.examples), batch_size=None)
+
+
+class Nearby(Dataset[Batch]):
+    """Texts, and what is near each.
+
+    :param examples: of the log; None for none.
+    """
+
+    def __init__(self, examples: Examples | None) -> None:
+        self.examples = examples
+        self.rows = np.zeros(0, np.int64)
+        """(R,) which of the texts trained on have anything near them."""
+        if examples is not None:
+            self.rows = np.flatnonzero(np.diff(examples.targets.indptr))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> Batch:
+        """Give a batch of B texts with E entries: text (B,), entry, near and share (E,).
+
+        ``text`` and ``near`` are places among those trained on, ``entry`` is a row of the batch.
+        """
+        assert self.examples is not None
+        own = self.examples.targets[rows].tocoo()
+        entry, near = (place.astype(np.int64) for place in own.coords)
+        found = {"text": rows, "entry": entry, "near": near, "share": own.data}
+        return {name: torch.from_numpy(values) for name, values in found.items()}
+
+
+class TextSampler(Sampler[NDArray[np.int64]]):
+    """Batches of texts of like lengths, in an order that follows from seed and epoch alone.
+
+    :param nearby: the texts.
+    :param batch_size: texts in a batch of all processes together.
+    :param seed: of the run.
+    """
+
+    POOL = 16
+    """Texts are sorted by length among so many batches, which saves padding."""
+
+    def __init__(self, nearby: Nearby, batch_size: int, seed: int) -> None:
+        self.nearby, self.batch_size, self.seed, self.epoch = nearby, batch_size, seed, 0
+        assert nearby.examples is not None
+        texts, trained = nearby.examples.texts, nearby.examples.trained
+        self.lengths = np.array([len(texts[trained[row] - 1]) for row in nearby.rows])
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before each pass."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return present_share().batches(len(self.nearby), self.batch_size)
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        share, size = present_share(), self.batch_size
+        generator = np.random.default_rng((self.seed, self.epoch))
+        order, batches = generator.permutation(len(self.nearby)), []
+        for start in range(0, len(order), self.POOL * size):
+            pool = order[start : start + self.POOL * size]
+            pool = pool[np.argsort(self.lengths[pool], kind="stable")]
+            batches += [pool[i : i + size] for i in range(0, len(pool), size)]
+        for number in generator.permutation(len(batches)):
+            if len(batches[number]) >= share.world:
+                yield self.nearby.rows[batches[number][share.rows]]
+
+
+class Judged(Dataset[Batch]):
+    """Events of held-out texts: histories (B, L) and chosen (B,).
+
+    :param examples: of the log; None for none.
+    """
+
+    def __init__(self, examples: Examples | None) -> None:
+        self.examples = examples
+
+    def __len__(self) -> int:
+        return 0 if self.examples is None else -(-len(self.examples.chosen) // JUDGED)
+
+    def __getitem__(self, number: int) -> Batch:
+        assert self.examples is not None
+        if number >= len(self):
+            raise IndexError(number)
+        rows = slice(number * JUDGED, (number + 1) * JUDGED)
+        found = {"histories": self.examples.histories, "chosen": self.examples.chosen}
+        return {name: torch.from_numpy(values[rows]) for name, values in found.items()}
