@@ -37,10 +37,8 @@ POWER: Final = 4
 """Of their similarities: the nearest speak loudest."""
 SMOOTHING: Final = 0.1
 """What is added to the neighbours' shares, as a multiple of 1 / N."""
-FOLDS: Final = 10
-"""A tenth of the warm items is treated as new at once, as many as the split item-cold holds out."""
-FOLD: Final = (100, 1_024)
-"""The least and the most items of a fold."""
+SAMPLE: Final = (100, 1_024)
+"""A tenth of the warm items, so many at least and at most, is what chooses the map."""
 BLOCK: Final = 1 << 26
 """Similarities held at once."""
 MIN_ITEMS: Final = 3
@@ -76,8 +74,7 @@ class TextMap:
     :param texts: N texts, of the items 1 … N.
     :param counts: (N + 1,) training events of each item; without any, an item is cold.
     :param l2: of the regression.
-    :param weights: of neighbours by vectors, of neighbours by words and of the regression; what has
-        a weight of 0 is not computed.
+    :param weights: of neighbours by vectors, of neighbours by words and of the regression.
     """
 
     def __init__(
@@ -99,9 +96,8 @@ class TextMap:
         """(M,) int64: the warm items that the regression is on."""
         self._units = unit_vectors(vectors)
         self._words = word_weights(texts, self.warm.numpy())
-        if self.weights[2]:
-            self._known = self.similarity(self.fitted).double()
-            self.regress(l2)
+        self._known = self.similarity(self.fitted).double()
+        self.regress(l2)
 
     def regress(self, l2: float) -> None:
         """Solve the regression with another penalty."""
@@ -139,15 +135,14 @@ class TextMap:
         """
         found: list[list[tuple[Tensor, Tensor]]] = [[], []]
         for block in items.split(max(1, BLOCK // max(1, len(self.warm)))):
-            if any(self.weights[:2]):
-                own = block[:, None] == self.warm
-                for near, cosines in zip(found, self._cosines(block, self.warm), strict=True):
-                    count = min(NEIGHBOURS, len(self.warm))
-                    cosine, place = cosines.masked_fill(own, 0).topk(count, dim=1)
-                    loud = cosine.clamp_min(0) ** POWER
-                    near.append((self.warm[place], functional.normalize(loud, p=1, dim=1)))
-        near = [(torch.cat([at for at, _ in f]), torch.cat([w for _, w in f])) for f in found if f]
-        hold = self.weights[2] and len(items) * len(self.fitted) <= BLOCK
+            own = block[:, None] == self.warm
+            for near, cosines in zip(found, self._cosines(block, self.warm), strict=True):
+                count = min(NEIGHBOURS, len(self.warm))
+                cosine, place = cosines.masked_fill(own, 0).topk(count, dim=1)
+                loud = cosine.clamp_min(0) ** POWER
+                near.append((self.warm[place], functional.normalize(loud, p=1, dim=1)))
+        near = [(torch.cat([at for at, _ in f]), torch.cat([w for _, w in f])) for f in found]
+        hold = len(items) * len(self.fitted) <= BLOCK
         return Asked(items, near, self.similarity(items) if hold else None)
 
     @cached_property
@@ -191,11 +186,8 @@ class TextMap:
         """
         if not len(self.warm):
             return scores.new_zeros(len(scores), len(asked.items))
-        parts = self.neighbours(scores, asked) if any(self.weights[:2]) else []
-        weights = list(self.weights[: len(parts)])
-        if self.weights[2]:
-            parts, weights = [*parts, self.regression(scores, asked)], [*weights, self.weights[2]]
-        return torch.einsum("k,kbc->bc", scores.new_tensor(weights), torch.stack(parts))
+        parts = torch.stack([*self.neighbours(scores, asked), self.regression(scores, asked)])
+        return torch.einsum("k,kbc->bc", scores.new_tensor(self.weights), parts)
 
     def scores(self, scores: Tensor) -> Tensor:
         """Predict cold items' scores.
@@ -218,40 +210,43 @@ def choose_map(
 ) -> tuple[float, tuple[float, ...]]:
     """Choose the penalty and the weights of a map on warm items, scored as if they were cold.
 
-    The warm items are parted at random, and each event is ranked among the items of its own part.
+    Each event's item is ranked among a tenth of the warm items, drawn at random: as many as the
+    split item-cold holds out.
 
     :param vectors: as for :class:`TextMap`, like ``texts`` and ``counts``.
     :param judged: scores (B, N + 1), targets (B,) and items already seen (B, S) of held-out events.
-    :param seed: of the parts.
+    :param seed: of the draw.
     :returns: the penalty and the weights with the highest NDCG@10; of equals the first.
     """
-    mapped, solved = TextMap(vectors, texts, counts, PENALTIES[0], (1, 1, 1)), {}
+    mapped, solved = TextMap(vectors, texts, counts, PENALTIES[0]), []
     if not len(mapped.warm):
         return PENALTIES[0], RIDGE
     for l2 in PENALTIES:
         mapped.regress(l2)
-        solved[l2] = mapped.inverse
+        solved.append((l2, mapped.inverse))
     drawn = torch.randperm(len(mapped.warm), generator=torch.Generator().manual_seed(seed))
-    least, most = FOLD
-    parts = max(1, min(FOLDS, len(drawn) // least))
-    folds = [
-        mapped.ask(part.sort().values)
-        for part in mapped.warm[drawn[: parts * most]].tensor_split(parts)
-    ]
+    size = min(max(len(drawn) // 10, SAMPLE[0]), SAMPLE[1])
+    others = mapped.ask(mapped.warm[drawn[:size]])
     weights, gains = torch.tensor(WEIGHTS), torch.zeros(len(PENALTIES), len(WEIGHTS)).double()
-    for scores, target, seen in judged:
-        barred = torch.zeros_like(scores, dtype=torch.bool).scatter(1, seen, True)
-        barred.scatter_(1, target[:, None], False)
-        for fold in folds:
-            rows, place = (target[:, None] == fold.items).nonzero(as_tuple=True)
-            near, many = mapped.neighbours(scores[rows], fold), len(weights)
-            allowed = functional.pad(~barred[rows][:, fold.items], (1, 0)).repeat(many, 1)
-            for gain, l2 in zip(gains, PENALTIES, strict=True):
-                mapped.l2, mapped.inverse = l2, solved[l2]
-                own = torch.stack([*near, mapped.regression(scores[rows], fold)])
-                mixed = functional.pad(torch.einsum("wk,kbc->wbc", weights, own), (1, 0))
-                ranks = mean_ranks(mixed.flatten(0, 1), place.repeat(many) + 1, None, allowed)
-                gain += event_metrics(ranks, [10])["ndcg@10"].view(many, -1).sum(1)
+    for whole, targets, seen in judged:
+        known = torch.isin(targets, mapped.warm)
+        scores, target, many = whole[known], targets[known], len(weights)
+        own, barred = mapped.ask(target), torch.zeros_like(scores, dtype=torch.bool)
+        barred.scatter_(1, seen[known], True).scatter_(1, target[:, None], True)
+        allowed = functional.pad(~barred[:, others.items], (1, 0), value=True)
+        allowed = functional.pad(allowed, (1, 0)).repeat(many, 1)
+        near = [mapped.neighbours(scores, asked) for asked in (own, others)]
+        for gain, (mapped.l2, mapped.inverse) in zip(gains, solved, strict=True):
+            mine, rest = (
+                torch.stack([*found, mapped.regression(scores, asked)])
+                for found, asked in zip(near, (own, others), strict=True)
+            )
+            # Behind column 0, which stands for no item, each event's own item and all others.
+            parts = torch.cat([mine.diagonal(0, 1, 2)[..., None], rest], 2)
+            mixed = functional.pad(torch.einsum("wk,kbc->wbc", weights, parts), (1, 0))
+            first = torch.ones(many * len(target), dtype=torch.int64)
+            ranks = mean_ranks(mixed.flatten(0, 1), first, None, allowed)
+            gain += event_metrics(ranks, [10])["ndcg@10"].view(many, -1).sum(1)
     best = int(gains.argmax())
     return PENALTIES[best // len(WEIGHTS)], WEIGHTS[best % len(WEIGHTS)]
 
