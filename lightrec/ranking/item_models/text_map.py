@@ -50,9 +50,10 @@ class Asked(NamedTuple):
 
     items: Tensor
     """(C,) int64."""
-    near: list[tuple[Tensor, Tensor]]
-    """By vectors and by words: (C, K) int64 warm items, and float32 weights that sum to 1, or to 0
-    where no text is like the item's."""
+    near: Tensor
+    """(2, C, K) int64: warm items that are near by their vectors, and by their words."""
+    loud: Tensor
+    """(2, C, K) float32: their weights, which sum to 1, or to 0 where no text is alike."""
     similar: Tensor | None
     """(C, M) float32, see :meth:`TextMap.similarity`; None where that is too large to be held."""
 
@@ -120,46 +121,39 @@ class TextMap:
         return self._units[items] @ self._units[others].T, torch.from_numpy(words.toarray())
 
     def similarity(self, items: Tensor) -> Tensor:
-        """How similar texts are to those regressed on.
-
-        :param items: (C,) int64.
-        :returns: (C, M) float32.
-        """
+        """How similar texts of items (C,) are to those regressed on: (C, M) float32."""
         vectors, words = self._cosines(items, self.fitted)
         return (vectors - 1).exp() + (words - 1).exp()
 
     def ask(self, items: Tensor) -> Asked:
-        """Compare items' texts with those of warm items, once for any histories.
-
-        :param items: (C,) int64, cold or warm; none is its own neighbour.
-        """
-        found: list[list[tuple[Tensor, Tensor]]] = [[], []]
+        """Compare texts of items (C,) with those of warm ones; none is its own neighbour."""
+        found, count = [], min(NEIGHBOURS, len(self.warm))
         for block in items.split(max(1, BLOCK // max(1, len(self.warm)))):
-            own = block[:, None] == self.warm
-            for near, cosines in zip(found, self._cosines(block, self.warm), strict=True):
-                count = min(NEIGHBOURS, len(self.warm))
-                cosine, place = cosines.masked_fill(own, 0).topk(count, dim=1)
-                loud = cosine.clamp_min(0) ** POWER
-                near.append((self.warm[place], functional.normalize(loud, p=1, dim=1)))
-        near = [(torch.cat([at for at, _ in f]), torch.cat([w for _, w in f])) for f in found]
+            cosines = torch.stack(self._cosines(block, self.warm))
+            cosines.masked_fill_(block[:, None] == self.warm, 0)
+            found.append(cosines.clamp_min_(0).topk(count, dim=2))
+        cosine, place = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
+        loud = functional.normalize(cosine**POWER, p=1, dim=2)
         hold = len(items) * len(self.fitted) <= BLOCK
-        return Asked(items, near, self.similarity(items) if hold else None)
+        return Asked(items, self.warm[place], loud, self.similarity(items) if hold else None)
 
     @cached_property
     def _asked(self) -> Asked:
         return self.ask(self.cold.nonzero().squeeze(1))
 
-    def neighbours(self, scores: Tensor, asked: Asked) -> list[Tensor]:
-        """Predict scores by neighbours in vectors, and in words: (B, C) each."""
+    def neighbours(self, scores: Tensor, asked: Asked) -> Tensor:
+        """Predict scores by neighbours in vectors, and in words: (2, B, C)."""
         rest = torch.ones(scores.shape[1], dtype=torch.bool).index_fill(0, self.warm, False)
         shares = scores.masked_fill(rest, -torch.inf).softmax(1).T.contiguous()
-        smoothing, found = SMOOTHING / (len(self.cold) - 1), []
-        for items, weights in asked.near:
-            mixed = functional.embedding_bag(items, shares, per_sample_weights=weights, mode="sum")
-            # Where no text is alike, all warm items speak alike.
-            mixed += (1 - weights.sum(1, keepdim=True)) / len(self.warm)
-            found.append((mixed + smoothing).log().T)
-        return found
+        mixed = functional.embedding_bag(
+            asked.near.flatten(0, 1),
+            shares,
+            per_sample_weights=asked.loud.flatten(0, 1),
+            mode="sum",
+        ).view(2, len(asked.items), len(scores))
+        # Where no text is alike, all warm items speak alike.
+        mixed += (1 - asked.loud.sum(2, keepdim=True)) / len(self.warm)
+        return (mixed + SMOOTHING / (len(self.cold) - 1)).log().transpose(1, 2)
 
     def regression(self, scores: Tensor, asked: Asked) -> Tensor:
         """Predict scores by the regression: (B, C).
@@ -173,10 +167,8 @@ class TextMap:
         found = torch.cat([weights @ part.T for part in similar], 1)
         # Its solution divided by the inverse's diagonal is an item's residual without itself.
         place = torch.searchsorted(self.fitted, asked.items).clamp_max(len(self.fitted) - 1)
-        at = (self.fitted[place] == asked.items).nonzero().squeeze(1)
-        place = place[at]
-        left = self.l2 - 1 / self.inverse.diagonal()[place]
-        return found.index_add(1, at, weights[:, place] * left)
+        left = (self.l2 - 1 / self.inverse.diagonal())[place] * (self.fitted[place] == asked.items)
+        return found + weights[:, place] * left
 
     def predicted(self, scores: Tensor, asked: Asked) -> Tensor:
         """Predict scores, each item's as if its own were unknown.
@@ -186,8 +178,8 @@ class TextMap:
         """
         if not len(self.warm):
             return scores.new_zeros(len(scores), len(asked.items))
-        parts = torch.stack([*self.neighbours(scores, asked), self.regression(scores, asked)])
-        return torch.einsum("k,kbc->bc", scores.new_tensor(self.weights), parts)
+        parts = [self.neighbours(scores, asked), self.regression(scores, asked)[None]]
+        return torch.einsum("k,kbc->bc", scores.new_tensor(self.weights), torch.cat(parts))
 
     def scores(self, scores: Tensor) -> Tensor:
         """Predict cold items' scores.
@@ -238,7 +230,7 @@ def choose_map(
         near = [mapped.neighbours(scores, asked) for asked in (own, others)]
         for gain, (mapped.l2, mapped.inverse) in zip(gains, solved, strict=True):
             mine, rest = (
-                torch.stack([*found, mapped.regression(scores, asked)])
+                torch.cat([found, mapped.regression(scores, asked)[None]])
                 for found, asked in zip(near, (own, others), strict=True)
             )
             # Behind column 0, which stands for no item, each event's own item and all others.
