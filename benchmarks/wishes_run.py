@@ -1,6 +1,8 @@
-"""One cell of ``benchmarks.wishes``: a run's ranker, wishes made up for test events, NDCG@10.
+"""A cell of `make bench NAME=wishes`: NDCG@10 of wishes that are made up for test events.
 
-Near words of the test come from the half of the vocabulary from which nothing was learned.
+``python -m benchmarks.wishes_run SEED OUT LOG [ITEMS]`` trains data and ranker, with the recipes
+``video`` where the log has its own items. Near words of the test come from the half of the
+vocabulary that learning did not know.
 """
 
 import json
@@ -24,6 +26,7 @@ from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import popular
 from lightrec.ranking.wishes import ALONE, EVENTS, HISTORY, Wishes
 from lightrec.run import Run
+from lightrec.stages.run import run
 
 TESTED = 3_000
 
@@ -35,7 +38,7 @@ class Vectors(Wishes):
         return torch.zeros(self.table.shape[0])
 
 
-def made(wishes: Wishes, titles: list[list[str]], genres: list[list[str]], items: Sequence[int]):
+def made_up(wishes: Wishes, titles: list[list[str]], genres: list[list[str]], items: Sequence[int]):
     """Make wishes of one title word, of three near words and, where there are genres, of one."""
     rng = np.random.default_rng(1)
     known = wishes._vocabulary[0]
@@ -53,10 +56,17 @@ def made(wishes: Wishes, titles: list[list[str]], genres: list[list[str]], items
     return {name: each for name, each in found.items() if any(each)}
 
 
+def main(seed: int, out: Path, log: Path, items: Path | None = None) -> None:
+    """Train, and write the metrics."""
+    out.mkdir(parents=True, exist_ok=True)
+    domain = "generic" if items else "video"
+    made = run(domain, out=out / "run", log=log, items=items, seed=seed, until="ranker")
+    (out / "metrics.json").write_text(json.dumps(measured(Run(made))))
+
+
 @torch.no_grad()
-def main(folder: Path, out: Path) -> None:
-    """Learn each way of reading, rank the test events by it, and write the metrics."""
-    found = Run(folder)
+def measured(found: Run) -> dict[str, float]:
+    """Learn each way of reading, and rank the test events by it."""
     store, blend, seed = found.data, found.blend, int(found.stamp("ranker")["seed"])
     sequences, encoder = Sequences.all_events(store), TextEncoder()
     events = EvaluationEvents(sequences, VALIDATION, None, 128, EVENTS, seed)
@@ -88,12 +98,11 @@ def main(folder: Path, out: Path) -> None:
         said = {HISTORY: history, ALONE: alone}
         for kind, scores in said.items():
             gains.setdefault(f"without/{kind}", []).extend(gain(scores, target).tolist())
-        wished = made(ways["both"], titles, genres, target.tolist())
+        wished = made_up(ways["both"], titles, genres, target.tolist())
         for test, wishes in wished.items():
             rows = [row for row, wish in enumerate(wishes) if words_of(wish)]
-            places = torch.arange(store.num_items + 1).expand(len(rows), -1)
             for name, way in ways.items():
-                read = way.read([wishes[row] for row in rows], places)
+                read = way.read([wishes[row] for row in rows])
                 parts = torch.stack(
                     [each.parts(way.settings["share"], way.settings["focus"]) for each in read], 1
                 )
@@ -106,7 +115,7 @@ def main(folder: Path, out: Path) -> None:
         metrics[f"{name}/ndcg@10"] = float(np.mean(values))
         metrics[f"{name}/error"] = float(np.std(values) / len(values) ** 0.5)
         metrics[f"{name}/events"] = len(values)
-    (out / "metrics.json").write_text(json.dumps(metrics))
+    return metrics
 
 
 def gain(scores: Tensor, target: Tensor) -> Tensor:
@@ -117,4 +126,4 @@ def gain(scores: Tensor, target: Tensor) -> Tensor:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), *map(Path, sys.argv[2:]))

@@ -55,6 +55,8 @@ COLUMNS: Final = 4_096
 """So many items stand for all others where the catalog is larger."""
 LONGEST: Final = 5
 """Words of a wish that is made up, at most."""
+REPLACED: Final = (0.0, 0.5, 1.0)
+"""One of these shares of its words is replaced by near ones."""
 VOCABULARY: Final = 5_000
 """So many words, the most common ones, stand in for others."""
 NEAR: Final = 3
@@ -134,19 +136,20 @@ class Wishes:
             how = "its vector alone reads" if self.encoder else "nothing reads"
             what = " or ".join(map(repr, unknown)) if len(unknown) < len(words) else "of the wish"
             print(f"No item has the word {what}: {how} it.", file=sys.stderr)
-        reading = self.read([wish], torch.arange(len(self._units))[None])[0]
+        reading = self.read([wish])[0]
         parts = reading.parts(self.settings["share"], self.settings["focus"])
         weights = torch.tensor(self.settings[kind])
         return weights[1:] @ parts, float(weights[0])
 
-    def read(self, wishes: Sequence[str], items: Tensor) -> list[Reading]:
-        """Read wishes, each of which has words, for items: (B, C) int64."""
+    def read(self, wishes: Sequence[str], items: Tensor | None = None) -> list[Reading]:
+        """Read wishes, each of which has words, for items, (B, C) int64; None for all, 0 to N."""
         split = [list(dict.fromkeys(words_of(wish))) for wish in wishes]
         without = [[" ".join(w for w in own if w != each) for each in own] for own in split]
         texts = sorted({*wishes, *chain(*split), *chain(*without)})
         vectors = dict(zip(texts, self._encoded(texts), strict=True))
         found = []
-        for wish, own, rest, places in zip(wishes, split, without, items, strict=True):
+        for row, (wish, own, rest) in enumerate(zip(wishes, split, without, strict=True)):
+            places = slice(None) if items is None else items[row]
             table = torch.stack([vectors[text] for text in (wish, *own, *rest)])
             units = normalize(table[: len(own) + 1] - self._mean, dim=1)
             cosines = units @ self._units[places].T / self._spread
@@ -163,12 +166,11 @@ class Wishes:
 
     def _lift(self, word: str) -> Tensor:
         """Say how much likelier an item's words are a word than any item's: (N + 1,) float32."""
-        found = torch.zeros(self.table.shape[0])
+        found = np.zeros(self.table.shape[0], np.float32)
         if (column := self.column.get(word)) is not None:
             rows = self._said.indices[slice(*self._said.indptr[column : column + 2])]
-            lifts = self._rarity[rows] / self._counts[column]
-            found[torch.from_numpy(rows).long()] = torch.from_numpy(lifts).float()
-        return found
+            found[rows] = self._rarity[rows] / self._counts[column]
+        return torch.from_numpy(found)
 
     @classmethod
     @torch.no_grad()
@@ -186,27 +188,24 @@ class Wishes:
         :param seed: of the wishes.
         :returns: None where items have no words, or no event has an item with some.
         """
-        own, rng = (
-            cls(store, blend.ranker.items, encoder),
-            np.random.default_rng((seed, EVENTS)),
-        )
-        sample = np.sort(rng.permutation(store.num_items)[:COLUMNS]) + 1
+        own, rng = cls(store, blend.ranker.items, encoder), np.random.default_rng((seed, EVENTS))
+        sample = torch.from_numpy(np.sort(rng.permutation(store.num_items)[:COLUMNS]) + 1)
         prior = log_shares(popular(store).scores(torch.zeros(1, 1).long()), blend.smoothing)
         said, held, read = list[Tensor](), list[Tensor](), list[Reading]()
-        for batch in events:
-            wishes = own.made_up(batch[Key.TARGET].tolist(), rng)
-            rows = torch.tensor([row for row, wish in enumerate(wishes) if wish], dtype=torch.long)
-            target = batch[Key.TARGET][rows, None]
-            here = torch.cat([target, torch.from_numpy(sample).expand(len(rows), -1)], 1)
-            logits = blend.scores(batch[Key.HISTORY], batch[Key.USER], details=batch)[rows]
-            said.append(
-                torch.stack([logits, prior.expand_as(logits)]).gather(2, here.expand(2, -1, -1))
-            )
-            seen = torch.zeros(logits.shape, dtype=torch.bool).scatter_(
-                1, batch[Key.SEEN][rows], True
-            )
-            held.append(~seen.scatter_(1, target, True).gather(1, here[:, 1:]))
-            read += own.read([wish for wish in wishes if wish], here)
+        for whole in events:
+            wishes = own.made_up(whole[Key.TARGET].tolist(), rng)
+            if not any(wishes):
+                continue
+            rows = torch.tensor([wish != "" for wish in wishes])
+            batch = {name: column[rows] for name, column in whole.items()}
+            target = batch[Key.TARGET][:, None]
+            here = torch.cat([target, sample.expand(len(target), -1)], 1)
+            logits = blend.scores(batch[Key.HISTORY], batch[Key.USER], details=batch)
+            both = logits, prior.expand_as(logits)
+            said.append(torch.stack([each.gather(1, here) for each in both]))
+            away = torch.zeros_like(logits).scatter_(1, batch[Key.SEEN], 1).scatter_(1, target, 1)
+            held.append(away.gather(1, here[:, 1:]) == 0)
+            read += own.read([*filter(None, wishes)], here)
         if not read:
             return None
         before, free = torch.cat(said, 1), torch.cat(held)
@@ -230,25 +229,14 @@ class Wishes:
         return own
 
     def made_up(self, items: Sequence[int], rng: np.random.Generator) -> list[str]:
-        """Make up a wish for each item: one to five of its words, some replaced by near ones.
-
-        None, half or all of a wish's words are replaced; see :meth:`near`.
-
-        :returns: an empty one where an item has no words.
-        """
+        """Make up a wish for each item, of its own words and near ones; empty where it has none."""
         names, wishes = [*self.column], []
         for item in items:
-            own = self.table.indices[slice(*self.table.indptr[item : item + 2])]
+            own = [names[word] for word in self.table[[item]].indices]
             count = min(len(own), int(rng.integers(1, LONGEST + 1)))
-            replaced = rng.choice([0.0, 0.5, 1.0])
-            chosen = [names[word] for word in rng.choice(own, count, replace=False)]
-            known = {names[word] for word in own}
-            wishes.append(
-                " ".join(
-                    self.near(word, known, rng) if rng.random() < replaced else word
-                    for word in chosen
-                )
-            )
+            said, replaced = rng.choice(own or [""], count, replace=False), rng.choice(REPLACED)
+            wish = [self.near(w, {*own}, rng) if rng.random() < replaced else w for w in said]
+            wishes.append(" ".join(wish))
         return wishes
 
     def near(self, word: str, without: Set[str], rng: np.random.Generator, half: int = 0) -> str:
@@ -325,11 +313,8 @@ def _texts(store: EventStore) -> list[str]:
         else pl.col(name).cast(pl.String)
         for name in (Column.TITLE, Column.TEXT, *named)
     ]
-    return (
-        store.catalog.select(pl.concat_str(parts, separator=" ", ignore_nulls=True))
-        .to_series()
-        .to_list()
-    )
+    texts = store.catalog.select(texts=pl.concat_str(parts, separator=" ", ignore_nulls=True))
+    return texts["texts"].to_list()
 
 
 def _description(encoder: Encoder) -> dict[str, Any]:

@@ -76,8 +76,7 @@ def test_a_wish_is_read_by_words_and_by_vectors():
 
 def test_grammar_and_words_that_no_item_has(capsys):
     wishes = Wishes(STORE, ITEMS, Meanings(), SETTINGS)
-    places = torch.arange(4)[None]
-    with_grammar, one = wishes.read(["lamp of", "lamp"], places.expand(2, -1))
+    with_grammar, one = wishes.read(["lamp of", "lamp"])
     assert with_grammar.salience.tolist() == pytest.approx([1.0, 0.0], abs=1e-3)
     assert one.salience.tolist() == [1.0]
     wishes.scores("red sofa", ALONE)
