@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from lightrec import plugins
 from lightrec.data.store import EventStore
 from lightrec.encoders.base import Encoder, encoded, unit_vectors
 from lightrec.encoders.words import word_table, words_of
@@ -289,18 +290,18 @@ def write_wishes(
 
     :param earlier: folder of a ranker stage, in place of learning: what was learned there stays.
     """
+    made = None if data.text_encoder is None else _description(data.text_encoder)
     if earlier is None:
         # Not above: who recommends needs no more than torch.
         from lightrec.ranking.blending import validation_events
 
-        events = validation_events(data, EVENTS)
-        learned = Wishes.learn(blend, data.store, data.text_encoder, events, data.seed)
+        encoder, events = built(made, Encoder | None), validation_events(data, EVENTS)
+        learned = Wishes.learn(blend, data.store, encoder, events, data.seed)
         content = {} if learned is None else learned.settings
     else:
         path = Path(earlier) / FILE
         content = json.loads(path.read_text()) if path.is_file() else {}
     if content:
-        made = None if data.text_encoder is None else _description(data.text_encoder)
         (folder / FILE).write_text(json.dumps(content | {"encoder": made}, indent=2) + "\n")
 
 
@@ -317,7 +318,18 @@ def _texts(store: EventStore) -> list[str]:
     return texts["texts"].to_list()
 
 
-def _description(encoder: Encoder) -> dict[str, Any]:
-    """Describe an encoder by its class and arguments, which it must keep under their names."""
+def _description(encoder: Encoder) -> dict[str, Any] | None:
+    """Describe an encoder by class and arguments; vectors on disk are those of items alone.
+
+    :returns: None, which is printed, where it does not keep its arguments under their names.
+    """
     names = [name for name in inspect.signature(type(encoder)).parameters if name != "device"]
-    return {**described(type(encoder)), ARGUMENTS: {name: getattr(encoder, name) for name in names}}
+    if lost := [name for name in names if not hasattr(encoder, name)]:
+        print(
+            f"Wishes are read by words alone: {plugins.provider(encoder)} does not keep its "
+            f"{' and '.join(lost)} as attributes, and cannot be made again.",
+            file=sys.stderr,
+        )
+        return None
+    given = {name: False if name == "cache" else getattr(encoder, name) for name in names}
+    return {**described(type(encoder)), ARGUMENTS: given}

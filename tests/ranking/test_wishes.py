@@ -118,3 +118,13 @@ def test_an_update_keeps_what_was_learned(tmp_path):
     assert again.encoder.size == 2
     made = built(_description(TextEncoder("some/model", prompt="query: ", device="cpu")), Encoder)
     assert (made.model, made.prompt, made.pooling) == ("some/model", "query: ", None)
+    assert not made.cache, "the vectors on disk are those of items"
+
+
+def test_an_encoder_that_cannot_be_made_again_is_told(capsys):
+    class Forgetful(WordEncoder):
+        def __init__(self, kind: str) -> None:
+            super().__init__()
+
+    assert _description(Forgetful("a")) is None
+    assert "by words alone" in capsys.readouterr().err
