@@ -119,7 +119,6 @@ def test_mistakes_are_told(recommender, arguments, told):
 
 def test_wishes_join_a_history_or_stand_alone(recommender, tiny_run, capsys):
     settings = recommender.run.wishes.settings
-    assert settings["share"] == 0.9
     assert settings["history"][1] > 0.3, "words tell what is wanted"
     assert recommender.recommend(ask="tea", k=12)["title"].str.starts_with("tea").all()
     assert recommender.ranked_by == "wish"

@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 
 FILE: Final = "wishes.json"
 HISTORY, ALONE = "history", "alone"
-SHARES: Final = (0.9, 0.6, 0.3)
+SHARES: Final = (0.6, 0.3, 0.9)
 """What is tried as the share of words that an item has."""
-FOCUS: Final = (1.5, 0.75, 3.0)
+FOCUS: Final = (2.5, 1.25, 5.0)
 """What is tried as the weight of a cosine, in cosines as far as two items have them on average."""
 EVENTS: Final = 500
 """So many validation events have a wish made up."""
@@ -233,9 +233,16 @@ class Wishes:
         """Make up a wish for each item, of its own words and near ones; empty where it has none."""
         names, wishes = [*self.column], []
         for item in items:
-            own = [names[word] for word in self.table[[item]].indices]
-            count = min(len(own), int(rng.integers(1, LONGEST + 1)))
-            said, replaced = rng.choice(own or [""], count, replace=False), rng.choice(REPLACED)
+            own, replaced = (
+                [names[word] for word in self.table[[item]].indices],
+                rng.choice(REPLACED),
+            )
+            # A word that nothing can replace would look as if people never paraphrased it.
+            some = (
+                [w for w in own if w in self._vocabulary[0]] if self.encoder and replaced else own
+            )
+            count = min(len(some), int(rng.integers(1, LONGEST + 1)))
+            said = rng.choice(some or [""], count, replace=False)
             wish = [self.near(w, {*own}, rng) if rng.random() < replaced else w for w in said]
             wishes.append(" ".join(wish))
         return wishes
