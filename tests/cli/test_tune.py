@@ -40,7 +40,8 @@ QUICK = [
 def whole(tiny_run, tmp_path_factory):
     """An unbroken search of three trials, with what it printed."""
     where = tmp_path_factory.mktemp("whole")
-    shutil.copytree(tiny_run / "data", where / "runs" / "generic" / "data")
+    for name in ("data", "text"):
+        shutil.copytree(tiny_run / name, where / "runs" / "generic" / name)
     (where / "space.yaml").write_text(SPACE)
     out, err = io.StringIO(), io.StringIO()
     looked = []
@@ -62,7 +63,8 @@ def whole(tiny_run, tmp_path_factory):
 @pytest.fixture
 def folder(tiny_run, tmp_path, monkeypatch):
     """A folder with a space, and a run whose data stage is done."""
-    shutil.copytree(tiny_run / "data", tmp_path / "runs" / "generic" / "data")
+    for name in ("data", "text"):
+        shutil.copytree(tiny_run / name, tmp_path / "runs" / "generic" / name)
     (tmp_path / "space.yaml").write_text(SPACE)
     monkeypatch.chdir(tmp_path)
     return tmp_path

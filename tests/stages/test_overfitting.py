@@ -32,11 +32,12 @@ SLOW = ["--model.init_args.start=random"]
 
 @pytest.fixture(scope="module")
 def encoder(tiny_run, tmp_path_factory):
-    """The ranker stage over the tiny log with further settings, its data stage done."""
+    """The ranker stage over the tiny log with further settings, the stages that it reads done."""
 
     def make(settings):
         out = tmp_path_factory.mktemp("encoder") / "ranker"
-        (out.parent / "data").symlink_to(tiny_run / "data")
+        for name in ("data", "text"):
+            (out.parent / name).symlink_to(tiny_run / name)
         recipe = recipes.load("generic").resolved("ranker")
         return Stage("ranker", recipe, out, [*FAST["ranker"], *SLOW, *settings])
 
