@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -23,11 +23,13 @@ from torch.nn.functional import normalize, pad
 from tqdm.auto import tqdm
 
 from lightrec import plugins
-from lightrec.data.catalog import Catalog
 from lightrec.data.fetch import cache_folder
 from lightrec.data.files import save_tensors
 from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Column
+
+if TYPE_CHECKING:
+    from lightrec.data.catalog import Catalog
 
 ENCODER = "encoder.json"
 """In the ranker's folder: what the text encoder notes of itself."""
@@ -183,7 +185,7 @@ def item_vectors(encoder: Encoder, catalog: pl.DataFrame, encode_empty: bool = F
     return table
 
 
-def text_vectors(catalog: Catalog, encoder: Encoder) -> Tensor:
+def text_vectors(catalog: "Catalog", encoder: Encoder) -> Tensor:
     """Encode titles and texts, each by itself, sentence by sentence: one would drown the other.
 
     :param catalog: N items; a title or text that is missing counts as empty.
