@@ -269,6 +269,7 @@ def _quiet() -> None:
         ".*GPU available but not used.*",
         ".*LeafSpec.*is deprecated.*",
         ".*in eval mode at the start of training.*",
+        ".*across ranks is zero.*",  # the stage text says itself that it has nothing to learn
     ):
         warnings.filterwarnings("ignore", text)
 
