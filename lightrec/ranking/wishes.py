@@ -92,8 +92,8 @@ class Wishes:
     :param store: a prepared log, whose items' titles, texts, categories and lists are read.
     :param items: the ranker's, which hold the vectors of texts.
     :param encoder: made these vectors; None where there are none.
-    :param settings: what :meth:`learn` found: ``share``, ``focus``, and by :data:`HISTORY` and
-        :data:`ALONE` the weights of what the history says (without one, of the logarithm of
+    :param settings: what :meth:`learn` found: ``share``, ``focus``, and by ``HISTORY`` and
+        ``ALONE`` the weights of what the history says (without one, of the logarithm of
         popularity), of the sum over words, and of the whole wish's cosine.
     """
 
@@ -119,7 +119,7 @@ class Wishes:
     def scores(self, wish: str, kind: str) -> tuple[Tensor, float]:
         """Score all items for a wish. What of it no item has is said on the error output.
 
-        :param kind: :data:`HISTORY` or :data:`ALONE`.
+        :param kind: ``HISTORY`` or ``ALONE``.
         :returns: (N + 1,), and the weight of what the history says, to which they are to be added.
         :raises RecipeError: where nothing of the wish can be read.
         """
