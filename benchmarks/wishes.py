@@ -11,7 +11,7 @@ from statistics import fmean
 
 from benchmarks.cells import Benchmark, markdown
 
-SEEDS = range(3)
+SEEDS = range(3, 6)
 LOGS = {
     "ml-100k": ["{data}/ml-100k"],
     "beauty": ["{data}/amazon-beauty-p5/log.csv", "{data}/amazon-beauty-p5/items.csv"],
