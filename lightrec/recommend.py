@@ -17,13 +17,13 @@ from lightrec.data.attributes import user_features
 from lightrec.data.domain import eligible
 from lightrec.data.names import Names
 from lightrec.data.sequences import Rows, Sequences, padded
-from lightrec.data.store import TEST, EventStore
+from lightrec.data.store import TEST
 from lightrec.errors import RecipeError, RunError, no_such
 from lightrec.evaluation.evidence import By, Favoured, favoured_by
 from lightrec.keys import PADDING, Column, Key
-from lightrec.policies.base import Policy, session_start, without_nothing
+from lightrec.policies.base import Policy, session_start
+from lightrec.policies.earlier import Earlier
 from lightrec.ranking.blend import described_models, log_shares
-from lightrec.ranking.continued import items_before, numbers_before
 from lightrec.ranking.item_models.base import Evidence, ItemModel, popular
 from lightrec.ranking.item_models.demographic import Demographic
 from lightrec.ranking.lists import diversified, with_explored_places, with_reserved_places
@@ -418,31 +418,6 @@ class Recommender:
                 "none: give its recipe a text encoder, and the log an item table."
             )
         return self.run.text_map.scores(scores)
-
-
-class Earlier:
-    """How the items and users of a store are numbered in the one that an earlier policy knows.
-
-    :param store: the store of today, and ``before`` the policy's.
-    """
-
-    def __init__(self, store: EventStore, before: EventStore) -> None:
-        self.items = items_before(store, before)
-        rows = numbers_before(store.user_ids, before.user_ids)
-        self.users = torch.from_numpy(rows)
-        self.unknown = int((self.items[1:] == PADDING).sum())
-
-    def scores(self, policy: Policy, history: Tensor, users: Tensor | None) -> Tensor:
-        """Score today's items: (B, N + 1), minus infinity for those that the policy does not know.
-
-        A history is what it knows of it; so are users, of whom it knows all or none of a batch.
-        """
-        seen = without_nothing(self.items[history], int(self.items.max()))
-        known = None if users is None else self.users[users]
-        if known is not None and (known < 0).any():
-            known = None
-        raw = policy.scores(session_start(seen, known))
-        return raw[:, self.items].masked_fill(self.items == PADDING, -torch.inf)
 
 
 def _several(texts: str | Sequence[str]) -> Sequence[str]:
