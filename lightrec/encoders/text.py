@@ -148,14 +148,17 @@ class TextEncoder(TrainableEncoder):
         model = self.load_weights()
         device = next(model.parameters()).device
         tokens = {name: value.to(device) for name, value in tokens.items()}
-        mask, states = tokens["attention_mask"], model(**tokens).last_hidden_state
+        return self.pool(model(**tokens).last_hidden_state, tokens["attention_mask"])
+
+    def pool(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Make one vector of each text's last hidden states, (n, T, hidden_size), mask (n, T)."""
         if self.card.pooling == "mean":
             weights = mask[..., None].float()
             return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
         # Padding may stand on either side.
         first, last = mask.argmax(dim=1), mask.shape[1] - 1 - mask.flip(1).argmax(dim=1)
         place = first if self.card.pooling == "cls" else last
-        return states[torch.arange(len(states), device=device), place]
+        return states[torch.arange(len(states), device=states.device), place]
 
     def finish(self, pooled: Tensor) -> Tensor:
         """Send pooled states through the dense layers, and bring them to norm 1: (n, size)."""

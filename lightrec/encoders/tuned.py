@@ -1,13 +1,12 @@
 """What of a text encoder is tuned on a log: parts that give vectors, learn, and save themselves.
 
-Each knows the catalog's different texts by their numbers. Layers, adapters and whole models belong
-here, next to the linear map.
+Each knows the catalog's different texts by their numbers.
 """
 
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +27,10 @@ class Tuned(nn.Module):
     @abstractmethod
     def forward(self, numbers: Tensor) -> Tensor:
         """Give the vectors of texts, (B,) int64 from 1, as (B, V) of norm 1; differentiable."""
+
+    def groups(self, rate: float) -> list[dict[str, Any]]:
+        """Give what learns as the optimizer's groups; without a rate of their own, at ``rate``."""
+        return [{"params": [own for own in self.parameters() if own.requires_grad]}]
 
     @abstractmethod
     def save(self, encoder: TextEncoder, folder: Path, noted: Mapping[str, object]) -> None:

@@ -4,15 +4,16 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.nn.functional import embedding_bag
+from torch.nn.functional import embedding_bag, normalize
 
 from lightrec.data.share import part_of_all
 from lightrec.encoders.base import unit_vectors
+from lightrec.encoders.layers import Layers
 from lightrec.encoders.text import TUNED
 from lightrec.encoders.tuned import LinearMap, Tuned
 from lightrec.encoders.tuning_data import Batch, TextData
@@ -23,6 +24,10 @@ RECALLED = 10
 """How many of the texts held out may stand before the one that was chosen."""
 HELD_OUT = "items held out that are found in ten"
 """What the report calls the recall."""
+MANY = 1 << 14
+"""So many texts go into vectors at once."""
+SHARPNESS_RATE = 0.03
+"""The learning rate of the temperature's logarithm."""
 WARMUP = 0.1
 """Share of all steps in which the learning rate rises."""
 
@@ -42,7 +47,12 @@ class TextModule(StageModule):
     :param num_items: linked from the data.
     :param vector_size: linked from the data.
     :param tune: what is tuned: ``map``, a square linear map of the vectors, laid over the frozen
-        model; or ``none``.
+        model; with it ``layers``, the model's upper layers, ``lora`` or ``dora``, adapters in them,
+        or ``full``, all of the model, see :class:`~lightrec.encoders.layers.Layers`; or ``none``.
+    :param layers: how many layers, from above, are trained or get adapters; null for all.
+    :param rank: of adapters.
+    :param gradient_checkpointing: whether the model computes states anew on the way back, which
+        takes a third more time and much less memory.
     :param learning_rate: AdamW's, at its highest; null: what suits what is tuned.
     :param weight_decay: AdamW's.
     :param temperature: where it starts.
@@ -56,12 +66,19 @@ class TextModule(StageModule):
     """(M,) int64, numbers of the texts trained on."""
     popular: Tensor
     """(M,) float32: what popularity adds to their logits."""
+    bank: Tensor
+    """(M, V) float32: their vectors, centred, each as of when it was last computed."""
+    centre: Tensor
+    """(V,) float32: the mean that was taken from them."""
 
     def __init__(
         self,
         num_items: int,
         vector_size: int,
-        tune: Literal["map", "none"] = "map",
+        tune: Literal["map", "layers", "lora", "dora", "full", "none"] = "map",
+        layers: int | None = 2,
+        rank: int = 8,
+        gradient_checkpointing: bool = False,
         learning_rate: float | None = None,
         weight_decay: float = 0.0,
         temperature: float = 0.125,
@@ -76,18 +93,35 @@ class TextModule(StageModule):
         self.part: Tuned | None = LinearMap(vector_size) if tune == "map" else None
         self.register_buffer("trained", torch.zeros(0, dtype=torch.long), persistent=False)
         self.register_buffer("popular", torch.zeros(0), persistent=False)
+        self.register_buffer("bank", torch.zeros(0, vector_size), persistent=False)
+        self.register_buffer("centre", torch.zeros(vector_size), persistent=False)
+        self._latest: Tensor | None = None
         self._table: Tensor | None = None
         self._hits: list[Tensor] = []
 
     def setup(self, stage: str) -> None:
         """Take the frozen vectors and what the texts are trained towards."""
         data = self.data_of(TextData)
-        if self.part is None or data.without:
+        given = self.settings
+        if given.tune == "none" or data.without:
             return
-        self.part.given = data.given.to(self.device)
+        if isinstance(self.part, LinearMap):
+            self.part.given = data.given.to(self.device)
+        elif self.part is None:
+            data.given  # noqa: B018  # by the encoder as it is
+            full, adapters = given.tune == "full", given.tune if "ora" in given.tune else None
+            how = (given.layers, full, adapters, given.rank, given.gradient_checkpointing)
+            self.part = Layers(data.encoder, data.examples.texts, *how)
         self.trained = torch.from_numpy(data.examples.trained).to(self.device)
         shares = torch.from_numpy(data.examples.shares).to(self.device)
-        self.popular = self.settings.popularity * shares.log()
+        self.popular = given.popularity * shares.log()
+
+    def on_train_epoch_start(self) -> None:
+        """Bring the bank up to date, which validation has computed where training goes on."""
+        if self.part is not None and not self.part.exact:
+            found = self.vectors() if self._latest is None else self._latest
+            found, self._latest = found[self.trained], None
+            self.centre, self.bank = found.mean(0), unit_vectors(found)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Give the loss and log its mean over the epoch."""
@@ -99,8 +133,15 @@ class TextModule(StageModule):
         """Mean cross-entropy of a batch's texts over all that are trained on, a scalar."""
         assert self.part is not None
         text = batch["text"]
-        table = unit_vectors(self.part(self.trained))
-        scores = (table[text] @ table.T).float() * self.sharpness.exp() + self.popular
+        if self.part.exact:
+            table = unit_vectors(self.part(self.trained))
+            own = table[text]
+        else:
+            own = normalize(self.part(self.trained[text]).float() - self.centre, dim=1)
+            # All but the batch's own are as they were when they were last computed.
+            table = self.bank.index_copy(0, text, own)
+            self.bank = table.detach()
+        scores = (own @ table.T).float() * self.sharpness.exp() + self.popular
         scores = scores.scatter(1, text[:, None], -torch.inf)
         found = scores[batch["entry"], batch["near"]] * batch["share"]
         return (scores.logsumexp(dim=1).sum() - found.sum()) / len(text)
@@ -109,10 +150,12 @@ class TextModule(StageModule):
     def vectors(self) -> Tensor:
         """Give the vectors of all texts as they are now, (D + 1, V); row 0 zero."""
         assert self.part is not None
-        count = len(self.data_of(TextData).examples.texts)
+        count, training = len(self.data_of(TextData).examples.texts), self.part.training
         numbers = torch.arange(1, count + 1, device=self.device)
-        found = [self.part(some) for some in numbers.split(self.part.batch_size)]
-        return torch.cat([torch.zeros_like(found[0][:1]), *found]).float()
+        self.part.eval()
+        found = [self.part(some).float() for some in numbers.split(MANY)]
+        self.part.train(training)
+        return torch.cat([torch.zeros_like(found[0][:1]), *found])
 
     def recalled(self, units: Tensor, batch: Batch) -> Tensor:
         """Tell whether the text chosen is among the ten of those held out that a history asks for.
@@ -137,7 +180,8 @@ class TextModule(StageModule):
 
     def on_validation_epoch_start(self) -> None:
         """Compute all vectors once for all batches."""
-        self._table, self._hits = unit_vectors(self.vectors()), []
+        self._latest = self.vectors()
+        self._table, self._hits = unit_vectors(self._latest), []
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Look for held-out texts among each other."""
@@ -149,15 +193,13 @@ class TextModule(StageModule):
         self.log(self.monitor, torch.cat(self._hits).float().mean(), sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW; the temperature learns ten times as fast, and does not decay."""
+        """AdamW; the temperature learns faster, and does not decay."""
         given = self.settings
         rate = given.learning_rate or getattr(self.part, "learning_rate", 1e-3)
-        learned = [] if self.part is None else list(self.part.parameters())
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in learned if p.requires_grad]},
-            {"params": [self.sharpness], "lr": 10 * rate, "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=given.weight_decay)
+        groups = [] if self.part is None else self.part.groups(rate)
+        groups.append({"params": [self.sharpness], "lr": SHARPNESS_RATE, "weight_decay": 0.0})
+        decay = given.weight_decay
+        optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=True)
 
         def share(step: int, total: float) -> float:
             done = step / max(total, 1)
@@ -180,8 +222,8 @@ class TextModule(StageModule):
         reason = "The recipe says `tune: none`." if part is None else data.without
         recalls: dict[str, Tensor] = {}
         if part is not None and not reason:
-            recalls = {"frozen": self._recall(data.given), "mapped": self._recall(self.vectors())}
-            gain = recalls["mapped"] - recalls["frozen"]
+            recalls = {"frozen": self._recall(data.given), "tuned": self._recall(self.vectors())}
+            gain = recalls["tuned"] - recalls["frozen"]
             if gain.mean() <= gain.std() / math.sqrt(len(gain)):
                 reason = "Items held out of training are not found better by what was learned."
         shares = {name: hits.mean().item() for name, hits in recalls.items()}

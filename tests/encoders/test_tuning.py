@@ -3,25 +3,32 @@
 import itertools
 import json
 import math
+import os
+import socket
 
 import lightning.pytorch as pl
 import numpy as np
 import polars
 import pytest
 import torch
+from lightning.pytorch.strategies import DDPStrategy
+from safetensors.torch import load_file
 
 from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.encoders import text, tuning, tuning_data
+from lightrec.encoders.layers import Cut, Layers
 from lightrec.encoders.text import TUNED, TextEncoder
 from lightrec.encoders.tuning import TextModule
 from lightrec.encoders.tuning_data import Nearby, TextData
 from lightrec.encoders.words import WordEncoder
 from lightrec.errors import FetchError, RecipeError
 from lightrec.ranking.sequence_data import SequenceData
+from lightrec.stages.train import EpochSeed
 from lightrec.testing.tiny import tiny_text_model
+from tests.processes import apart
 from tests.ranking.training import trainer
 
 TOPICS = ("red", "lamp", "tea", "rope")
@@ -75,10 +82,13 @@ def texts_of(folders, **settings):
     return TextData(str(data), **settings)
 
 
-def fitted(folders, folder, data=None, epochs=2, checkpoint=None, seed=0, callbacks=(), **how):
+def fitted(
+    folders, folder, data=None, epochs=2, checkpoint=None, seed=0, callbacks=(), given=None, **how
+):
     data = data or texts_of(folders)
     torch.manual_seed(seed)
-    module = TextModule(data.num_items, data.vector_size, learning_rate=0.03, temperature=0.3)
+    given = {"learning_rate": 0.03, "temperature": 0.3} | (given or {})
+    module = TextModule(data.num_items, data.vector_size, **given)
     training = trainer(epochs, folder, callbacks=[*callbacks], **how)
     training.fit(module, data, ckpt_path=checkpoint)
     return module, data
@@ -146,7 +156,7 @@ def test_a_map_finds_items_it_never_saw_and_leaves_a_model_for_any_stage(
     folders, learned, tmp_path
 ):
     module, data, folder, metrics = learned
-    assert metrics["text/mapped/recall@10"] > metrics["text/frozen/recall@10"] + 0.08
+    assert metrics["text/tuned/recall@10"] > metrics["text/frozen/recall@10"] + 0.08
     weights = "model.safetensors"
     assert (folder / weights).read_bytes() == (folders[1] / weights).read_bytes()
 
@@ -175,7 +185,7 @@ def test_a_map_finds_items_it_never_saw_and_leaves_a_model_for_any_stage(
 def test_what_does_not_help_is_not_taken(folders, tmp_path):
     module, data = fitted(folders, tmp_path, epochs=0)
     metrics = written(module, folder := tmp_path / "text")
-    assert metrics["text/mapped/recall@10"] == metrics["text/frozen/recall@10"]
+    assert metrics["text/tuned/recall@10"] == metrics["text/frozen/recall@10"]
     assert "not found better" in json.loads((folder / TUNED).read_text())["left as it is"]
     ranker = SequenceData(str(folders[0]), data.text_encoder, text=str(folder))
     assert ranker.text_encoder is data.text_encoder
@@ -222,16 +232,132 @@ def test_a_damaged_folder_is_refused_in_a_sentence(folders, tmp_path, name):
         TextEncoder(str(folder), device="cpu").encode(["tea"])
 
 
-def test_a_resumed_training_ends_where_an_unbroken_one_does(folders, tmp_path):
-    whole, _ = fitted(folders, tmp_path, epochs=4)
+@pytest.mark.parametrize("tune", ["map", "layers"])
+def test_a_resumed_training_ends_where_an_unbroken_one_does(folders, tmp_path, tune):
+    how = {"given": {**LAYERS, "tune": tune}, "epochs": 4}
+    seeds = EpochSeed(0)
+    whole, _ = fitted(folders, tmp_path, callbacks=[seeds], **how)
 
-    class Stop(pl.Callback):
-        def on_train_epoch_end(self, trainer, pl_module):
-            if trainer.current_epoch == 1:
-                trainer.save_checkpoint(tmp_path / "half.ckpt")
-
-    fitted(folders, tmp_path, epochs=4, callbacks=[Stop()])
     half = tmp_path / "half.ckpt"
-    rest, _ = fitted(folders, tmp_path, epochs=4, seed=7, checkpoint=half)
-    assert torch.equal(whole.part.change, rest.part.change)
-    assert TextModule.load_from_checkpoint(half, weights_only=True).part.change.any()
+    fitted(folders, tmp_path, callbacks=[seeds, Stop(half)], **how)
+    rest, _ = fitted(folders, tmp_path, seed=7, checkpoint=half, callbacks=[seeds], **how)
+    ended = rest.state_dict()
+    assert all(torch.equal(value, ended[name]) for name, value in whole.state_dict().items())
+    assert whole.part.change.any()
+
+
+LAYERS = {"learning_rate": 0.003, "layers": 1}
+UPPER = "encoder.layer.1."
+
+
+def weights_of(folder):
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("tune", "layers"), [("layers", 1), ("layers", None), ("lora", 1), ("dora", None), ("full", 1)]
+)
+def test_layers_and_adapters_learn_and_all_else_stays_bit_for_bit(
+    folders, tmp_path, capsys, tune, layers
+):
+    if "ora" in tune:
+        pytest.importorskip("peft")
+    given = {**LAYERS, "tune": tune, "layers": layers}
+    module, data = fitted(folders, tmp_path, epochs=20, given=given)
+    metrics = written(module, folder := tmp_path / "text")
+    assert metrics["text/tuned/recall@10"] > metrics["text/frozen/recall@10"] + 0.04
+    before = {name: value.float() for name, value in weights_of(folders[1]).items()}
+    after = weights_of(folder)
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    linear = {n for n in before if n.startswith("encoder.") and before[n].ndim == 2}
+    expected = {
+        ("layers", 1): {name for name in before if name.startswith(UPPER)},
+        ("layers", None): {name for name in before if name.startswith("encoder.")},
+        ("lora", 1): {name for name in linear if name.startswith(UPPER)},
+        ("dora", None): linear,
+        ("full", 1): {name for name in before if not name.startswith("pooler.")},
+    }[tune, layers]
+    assert changed == expected
+    # The folder is any TextEncoder's, and the states that were rounded have changed little.
+    again = TextEncoder(str(folder), device="cpu").encode(data.examples.texts)
+    torch.testing.assert_close(again, module.vectors()[1:], atol=0.03, rtol=0)
+    assert {name.split(".")[0] for name in module.state_dict()} == {"part", "sharpness"}
+
+
+def test_lower_states_are_read_from_disk_and_damaged_ones_refused(folders, tmp_path, capsys):
+    data = texts_of(folders)
+    first = Layers(data.encoder, data.examples.texts, 1).texts
+    (path,) = (tmp_path / "cache" / "states").iterdir()
+    again = Layers(data.encoder, data.examples.texts, 1).texts
+    assert torch.equal(first.given, again.given)
+    assert first.given.dtype == torch.bfloat16
+    assert not capsys.readouterr().err
+    content = bytearray(path.read_bytes())
+    for damaged in (content[:-7], content[:-7] + b"damaged"):
+        path.write_bytes(damaged)
+        mended = Layers(data.encoder, data.examples.texts, 1).texts
+        assert torch.equal(first.given, mended.given)
+        assert "are damaged, and are computed anew" in capsys.readouterr().err
+
+
+def test_layers_that_are_not_there_and_models_that_cannot_be_cut_are_refused(folders, monkeypatch):
+    data = texts_of(folders)
+    with pytest.raises(
+        RecipeError, match="3 upper layers are to be tuned in BertModel, which has 2"
+    ):
+        Layers(data.encoder, data.examples.texts, 3)
+    monkeypatch.setattr(Cut, "__call__", lambda self, states, mask: states)
+    with pytest.raises(RecipeError, match="cannot be run by themselves"):
+        Layers(data.encoder, data.examples.texts, 1)
+
+
+def test_layers_of_a_causal_model_are_cut_too(tmp_path):
+    from transformers import LlamaConfig, LlamaModel
+
+    sizes = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 3}
+    model = LlamaModel(LlamaConfig(vocab_size=9, intermediate_size=16, **sizes)).eval()
+    cut = Cut(model, 2)
+    tokens, mask = torch.tensor([[1, 2, 3], [4, 5, 0]]), torch.tensor([[1, 1, 1], [1, 1, 0]])
+    whole = model(input_ids=tokens, attention_mask=mask).last_hidden_state
+    torch.testing.assert_close(cut(cut.lower(tokens, mask), mask), whole)
+
+
+class Stop(pl.Callback):
+    """Keeps a checkpoint after two epochs."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        if trainer.current_epoch == 1:
+            trainer.save_checkpoint(self.path)
+
+
+def trained_as(rank, world, port, data, model, folder, given, precision):
+    """Train by one of several processes, and give what is learned."""
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
+    os.environ |= {"NODE_RANK": "0", "WORLD_SIZE": str(world)}
+    with pytest.MonkeyPatch.context() as patch:
+        patched(patch, folder)
+        ddp = DDPStrategy(process_group_backend="gloo")
+        how = {"strategy": ddp, "devices": world, "use_distributed_sampler": False}
+        module, _ = fitted((data, model), folder, epochs=2, given=given, precision=precision, **how)
+    weights = {name: value.float().numpy() for name, value in module.state_dict().items()}
+    return weights, float(module.trainer.callback_metrics["train/loss"])
+
+
+@pytest.mark.parametrize(("tune", "precision"), [("map", "32-true"), ("layers", "bf16-mixed")])
+def test_two_processes_learn_what_one_does(folders, tmp_path, tune, precision):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    given = {**LAYERS, "tune": tune, "learning_rate": 0.03 if tune == "map" else 0.003}
+    how = (2, port, *folders, tmp_path, given, precision)
+    (first, loss), (second, _) = apart(trained_as, *((rank, *how) for rank in range(2)))
+    alone, _ = fitted(folders, tmp_path, epochs=2, given=given, precision=precision)
+    assert loss == pytest.approx(float(alone.trainer.callback_metrics["train/loss"]), rel=0.02)
+    for name, value in alone.state_dict().items():
+        np.testing.assert_array_equal(first[name], second[name])
+        if tune == "map":  # layers drop out others in each process
+            np.testing.assert_allclose(first[name], value, atol=1e-4)
+    assert abs(first["part.change"]).max() > 0.001

@@ -1,0 +1,311 @@
+"""Upper layers of a text encoder, or adapters in them, tuned over what the lower ones give."""
+
+import copy
+import hashlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import normalize
+from torch.nn.utils.rnn import pad_sequence
+
+from lightrec.data.fetch import cache_folder
+from lightrec.data.files import save_tensors
+from lightrec.encoders.text import TextEncoder
+from lightrec.encoders.tuned import LinearMap, Tuned
+from lightrec.errors import RecipeError
+from lightrec.progress import progress_bar
+
+Adapters = Literal["lora", "dora"]
+CHUNK: Final = 64
+"""Texts that are read at once, of like lengths."""
+BAR: Final = 2_000
+"""Fewer texts are read without a progress bar."""
+ALIKE: Final = 8
+"""So many texts tell whether a model can be cut."""
+NEAR: Final = 0.02
+"""How far a cut model's vectors, of norm 1, may be from the whole one's: bfloat16 rounds states."""
+
+
+class Layers(Tuned):
+    """The upper layers of an encoder's transformer, or adapters in them; what is below stays.
+
+    What the layers below give is computed once for every text and kept in bfloat16, in memory and
+    on disk. Over the transformer lies a square linear map as in
+    :class:`~lightrec.encoders.tuned.LinearMap`, which learns along.
+
+    Only what is trained belongs to the module: checkpoints hold nothing else.
+
+    :param encoder: is copied.
+    :param texts: D different texts, by number less 1.
+    :param layers: how many layers, from above, are trained or get adapters; None for all.
+    :param embeddings: whether the embeddings are trained, too, and nothing is computed before.
+    :param adapters: matrices of low rank beside a layer's own: ``lora`` (Hu et al. 2021) or
+        ``dora`` (Liu et al. 2024), by peft; None trains the layers' own weights.
+    :param rank: of the adapters.
+    :param checkpointing: whether states are computed anew on the way back: memory for time.
+    :raises RecipeError: where the model has fewer layers or cannot be cut, or peft is missing.
+    """
+
+    exact = False
+    batch_size = 64
+    learning_rate = 3e-4
+
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        texts: Sequence[str],
+        layers: int | None = 2,
+        embeddings: bool = False,
+        adapters: Adapters | None = None,
+        rank: int = 8,
+        checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        encoder = copy.deepcopy(encoder)
+        encoder.cache, encoder.fingerprint = False, encoder.fingerprint  # other weights, soon
+        model: Any = encoder.load_weights()
+        model.requires_grad_(False)
+        cut = None if embeddings else Cut(model, layers)
+        self._hidden: tuple[TextEncoder, Cut | None, Any] = (encoder, cut, None)
+        self.texts = Texts.of(encoder, cut, texts)
+        if cut is not None:
+            self._see_that_cut_is_whole(texts[:ALIKE])
+        upper = model if cut is None else cut.upper
+        if adapters is None:
+            upper.requires_grad_(True)
+            if getattr(model, "pooler", None) is not None:
+                model.pooler.requires_grad_(False)
+        else:
+            self._hidden = (encoder, cut, _adapted(model, upper, adapters, rank))
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        self.change = nn.Parameter(torch.zeros(encoder.size, encoder.size))
+        learned = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        self.learned = nn.ParameterDict({name.replace(".", "/"): p for name, p in learned})
+
+    def _apply(self, *how: Any, **named: Any) -> Self:
+        """Move what is not trained along with what is."""
+        self._hidden[0]._apply(*how, **named)
+        return super()._apply(*how, **named)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """Give the vectors of texts, a batch of like lengths at a time where there are many."""
+        rows = numbers.cpu() - 1
+        if len(rows) <= 2 * CHUNK:
+            return self._vectors(rows)
+        order = self.texts.lengths[rows].argsort(stable=True)
+        found = torch.cat([self._vectors(some) for some in rows[order].split(CHUNK)])
+        return torch.empty_like(found).index_copy(0, order.to(found.device), found)
+
+    def _vectors(self, rows: Tensor) -> Tensor:
+        encoder, cut, _ = self._hidden
+        encoder.train(self.training)  # Lightning sets the mode of each module that it sees
+        device = self.change.device
+        given, mask = (part.to(device) for part in self.texts.batch(rows))
+        # On CPUs the fused attention is the slower one, by a third of a step in bfloat16.
+        with sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext():
+            states = _states(encoder, given, mask) if cut is None else cut(given, mask)
+        own = encoder.finish(encoder.pool(states, mask))
+        return normalize(own + own @ self.change.T, dim=1)
+
+    def groups(self, rate: float) -> list[dict[str, Any]]:
+        """Let the map learn at its own rate, as many times faster as it is by default."""
+        faster = rate * LinearMap.learning_rate / self.learning_rate
+        return [{"params": self.learned.values()}, {"params": [self.change], "lr": faster}]
+
+    def save(self, encoder: TextEncoder, folder: Path, noted: Mapping[str, object]) -> None:
+        """Write the encoder with its weights as they are now, adapters merged, and the map."""
+        own, _, adapted = self._hidden
+        if adapted is not None:
+            own.transformer = adapted.merge_and_unload()
+        change = self.change.detach().cpu()
+        own.cpu().save(folder, noted, torch.eye(len(change)) + change, changed=True)
+
+    @torch.no_grad()
+    def _see_that_cut_is_whole(self, texts: Sequence[str]) -> None:
+        """See that cut and whole model give the same vectors.
+
+        :raises RecipeError: where they do not.
+        """
+        (encoder, cut, _), n = self._hidden, torch.arange(len(texts))
+        assert cut is not None
+        given, mask = (part.to(encoder.device) for part in self.texts.batch(n))
+        whole, ours = encoder.encode(texts), encoder.finish(encoder.pool(cut(given, mask), mask))
+        if not (ours.cpu() - whole).abs().max() < NEAR:
+            raise RecipeError(
+                f"The layers of {encoder.model} ({type(encoder.transformer).__name__}) cannot be "
+                "run by themselves: they do not give what the whole model gives. Set `tune: full` "
+                "to train all of it, or `tune: map`."
+            )
+
+
+class Cut:
+    """A transformer that is cut below one of its layers.
+
+    :param model: a Hugging Face model whose layers stand in one list; is not changed.
+    :param layers: how many are above the cut; None for all, so that the embeddings are below.
+    :raises RecipeError: where there are no such layers.
+    """
+
+    def __init__(self, model: Any, layers: int | None) -> None:
+        count = model.config.num_hidden_layers
+        lists = [
+            (module, name, stack)
+            for module in model.modules()
+            for name, stack in module.named_children()
+            if isinstance(stack, nn.ModuleList) and len(stack) == count
+        ]
+        layers = count if layers is None else layers
+        if not lists or not 0 < layers <= count:
+            raise RecipeError(
+                f"{layers} upper layers are to be tuned in {type(model).__name__}, which has "
+                f"{count if lists else 'none in one list'}: set `layers` from 1 to that, or "
+                "`tune: full`."
+            )
+        self.model, (self.owner, self.name, self.stack) = model, lists[0]
+        self.upper = self.stack[count - layers :]
+        self.below = count - len(self.upper)
+
+    def lower(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Give what enters the lowest of the upper layers, (B, T, H), of tokens (B, T)."""
+        found: list[Tensor] = []
+
+        def catch(_: nn.Module, given: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> None:
+            found.append(given[0] if given else named["hidden_states"])
+            raise _Reached
+
+        hook = self.upper[0].register_forward_pre_hook(catch, with_kwargs=True)
+        with suppress(_Reached):
+            self.model(input_ids=tokens, attention_mask=mask)
+        hook.remove()
+        return found[0]
+
+    def __call__(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Give the last hidden states, (B, T, H), of what :meth:`lower` gave."""
+        with self._lower_left_out():
+            return self.model(inputs_embeds=states, attention_mask=mask).last_hidden_state
+
+    @contextmanager
+    def _lower_left_out(self) -> Iterator[None]:
+        """Let the model pass states on to its upper layers."""
+        embeddings = getattr(self.model, "embeddings", None)
+        setattr(self.owner, self.name, self.upper)
+        if embeddings is not None:  # models of BERT's kind add positions there
+            self.model.embeddings = _Passing()
+        try:
+            yield
+        finally:
+            setattr(self.owner, self.name, self.stack)
+            if embeddings is not None:
+                self.model.embeddings = embeddings
+
+
+class Texts:
+    """Texts one after the other, as tokens or as the states below a cut.
+
+    :param given: (S,) int64 tokens, or (S, H) bfloat16 states.
+    :param lengths: (D,) int64: how many of them each text has.
+    """
+
+    def __init__(self, given: Tensor, lengths: Tensor) -> None:
+        self.given, self.lengths = given, lengths
+        self.ends = lengths.cumsum(0)
+
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Give some texts padded on the right, (B, T) or (B, T, H), and their mask, (B, T)."""
+        lengths, ends = self.lengths[rows].tolist(), self.ends[rows].tolist()
+        parts = [self.given[end - n : end] for n, end in zip(lengths, ends, strict=True)]
+        padded = pad_sequence(parts, batch_first=True)
+        mask = torch.arange(padded.shape[1]) < self.lengths[rows][:, None]
+        return padded if padded.ndim == 2 else padded.float(), mask.long()
+
+    @classmethod
+    def of(cls, encoder: TextEncoder, cut: Cut | None, texts: Sequence[str]) -> "Texts":
+        """Read texts up to a cut, which takes one pass; on disk by the content of all."""
+        parts = [encoder.tokenize(texts[at : at + 1024]) for at in range(0, len(texts), 1024)]
+        masks = [part["attention_mask"] for part in parts]
+        tokens = [part["input_ids"][mask.bool()] for part, mask in zip(parts, masks, strict=True)]
+        read = cls(torch.cat(tokens), torch.cat([mask.sum(1) for mask in masks]))
+        return read if cut is None else read._below(encoder, cut)
+
+    @torch.no_grad()
+    def _below(self, encoder: TextEncoder, cut: Cut) -> "Texts":
+        path = None
+        if encoder.fingerprint is not None:
+            mark = hashlib.blake2b(f"{encoder.fingerprint} {cut.below}".encode(), digest_size=16)
+            mark.update(self.given.numpy().tobytes() + self.lengths.numpy().tobytes())
+            path = cache_folder() / "states" / f"{mark.hexdigest()}.safetensors"
+        if path is not None and path.is_file():
+            if (states := _read(path, len(self.given))) is not None:
+                return Texts(states, self.lengths)
+            print(f"The states in {path} are damaged, and are computed anew.", file=sys.stderr)
+        encoder.eval()
+        order = self.lengths.argsort(stable=True)
+        states = torch.zeros(len(self.given), encoder.hidden_size, dtype=torch.bfloat16)
+        with progress_bar(len(order), "text", disable=len(order) < BAR) as bar:
+            for rows in order.split(CHUNK):
+                tokens, mask = (part.to(encoder.device) for part in self.batch(rows))
+                found = cut.lower(tokens, mask)[mask.bool()].to("cpu", torch.bfloat16)
+                starts = (self.ends - self.lengths)[rows].repeat_interleave(self.lengths[rows])
+                within = torch.cat([torch.arange(n) for n in self.lengths[rows].tolist()])
+                states[starts + within] = found
+                bar.update(len(rows))
+        if path is not None:
+            with suppress(OSError):  # a full disk costs the next run this pass
+                path.parent.mkdir(parents=True, exist_ok=True)
+                sums = states.view(torch.int16).long().sum()
+                save_tensors({"states": states, "sum": sums}, path)
+        return Texts(states, self.lengths)
+
+
+class _Reached(Exception):
+    """The lower layers are done."""
+
+
+class _Passing(nn.Module):
+    """In the place of embeddings."""
+
+    def forward(self, *_: Any, inputs_embeds: Tensor, **__: Any) -> Tensor:
+        return inputs_embeds
+
+
+def _states(encoder: TextEncoder, tokens: Tensor, mask: Tensor) -> Tensor:
+    found: Tensor = encoder.load_weights()(input_ids=tokens, attention_mask=mask).last_hidden_state
+    return found
+
+
+def _read(path: Path, count: int) -> Tensor | None:
+    """Read states from disk; None where they are damaged."""
+    with suppress(OSError, SafetensorError, KeyError):
+        found = load_file(path)
+        states = found["states"]
+        if len(states) == count and states.view(torch.int16).long().sum() == found["sum"]:
+            return states
+    return None
+
+
+def _adapted(model: Any, upper: nn.Module, adapters: Adapters, rank: int) -> Any:
+    """Put adapters beside the linear layers of a model's upper part; gives peft's model.
+
+    :raises RecipeError: where peft is missing.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as missing:
+        raise RecipeError(
+            f"`tune: {adapters}` needs peft: `pip install lightrec[lora]` brings it."
+        ) from missing
+    inside = {id(module) for module in upper.modules() if isinstance(module, nn.Linear)}
+    names = [name for name, module in model.named_modules() if id(module) in inside]
+    config = LoraConfig(
+        r=rank, lora_alpha=2 * rank, target_modules=names, use_dora=adapters == "dora"
+    )
+    return get_peft_model(model, config)
