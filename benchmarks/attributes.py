@@ -6,12 +6,10 @@ made-up shop, another one for each seed, and on MovieLens-100K, as published, fr
 ``--data`` or the variable LIGHTREC_TEST_DATA names.
 """
 
-import os
 import sys
-from pathlib import Path
 from statistics import fmean
 
-from benchmarks.cells import Benchmark, markdown
+from benchmarks.cells import Benchmark, data_folder, markdown
 
 FIT = [sys.executable, "-m", "benchmarks.attributes_fit", "{out}"]
 SEEDS = (3, 4, 5)
@@ -36,9 +34,7 @@ ROWS = {
 def main() -> None:
     """Run the cells and print the table."""
     benchmark = Benchmark("attributes")
-    folder = os.environ.get("LIGHTREC_TEST_DATA")
-    if "--data" in sys.argv:
-        folder = sys.argv[sys.argv.index("--data") + 1]
+    folder = data_folder()
     for part in ("newcomers", "choices", "ranking"):
         for log in LOGS:
             if log != "shop" and folder is None:
@@ -48,7 +44,7 @@ def main() -> None:
                 command = [*FIT, log, part, "--seed", str(seed)]
                 paths = {}
                 if log != "shop":
-                    command, paths = [*command, "--data", "{data}"], {"data": Path(folder)}
+                    command, paths = [*command, "--data", "{data}"], {"data": folder}
                 key = f"{log}/{part}/seed-{seed}"
                 benchmark.cell(key, command, seed, "metrics.json", **paths)
     print(table(benchmark.cells))

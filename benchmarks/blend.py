@@ -5,7 +5,6 @@ Logs as published are read from the folder that ``--data`` or the variable LIGHT
 the one before it, so that what counts transitions is far the best.
 """
 
-import os
 import re
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from benchmarks.cells import Benchmark, markdown
+from benchmarks.cells import Benchmark, data_folder, markdown
 from benchmarks.daily_logs import movielens, retail
 from benchmarks.sets import lastfm
 from lightrec.evaluation.base import interval, spread
@@ -86,19 +85,15 @@ def write(data: Path, to: Path) -> None:
 def main() -> None:
     """Run the cells and print the table."""
     benchmark = Benchmark("blend")
-    folder = os.environ.get("LIGHTREC_TEST_DATA")
-    if "--data" in sys.argv:
-        folder = sys.argv[sys.argv.index("--data") + 1]
-    only = sys.argv[sys.argv.index("--only") + 1] if "--only" in sys.argv else ""
+    folder = data_folder()
     if folder is None:
         sys.exit("Name the folder of the logs with --data.")
-    data = Path(folder)
     with tempfile.TemporaryDirectory() as files:
-        write(data, Path(files))
+        write(folder, Path(files))
         for key, options in CELLS.items():
-            if key.startswith(only):
+            if benchmark.wants(key):
                 command = [sys.executable, "-m", "benchmarks.blend_run", "{out}", *options]
-                paths = {"data": Path(files), "beauty": data / "amazon-beauty-p5"}
+                paths = {"data": Path(files), "beauty": folder / "amazon-beauty-p5"}
                 benchmark.cell(f"{key}/seed-0", command, 0, "metrics.json", **paths)
     print(table(benchmark.cells))
 

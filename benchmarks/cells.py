@@ -2,8 +2,8 @@
 
 A cell's result lies in ``benchmarks/results/NAME.json`` under its key, with commit, command, seed,
 CPU seconds, peak memory, versions and machine. A cell that is there is not run again; ``--fresh``
-as an argument measures anew whatever is run. Beside the cells the file may hold plain numbers under
-flat keys.
+as an argument measures anew whatever is run. ``--only NAME`` runs the cells whose keys begin so,
+where a benchmark asks for it. Beside the cells the file may hold plain numbers under flat keys.
 """
 
 import json
@@ -49,6 +49,17 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, {platform.system()}"
 
 
+def option(name: str, default: str = "") -> str:
+    """Give what follows an option on the command line, such as ``--only``."""
+    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else default
+
+
+def data_folder() -> Path | None:
+    """Give the folder of the data sets: ``--data``, or else the variable LIGHTREC_TEST_DATA."""
+    found = option("--data", os.environ.get("LIGHTREC_TEST_DATA", ""))
+    return Path(found) if found else None
+
+
 class Benchmark:
     """The cells of one benchmark.
 
@@ -65,6 +76,10 @@ class Benchmark:
     def has(self, key: str) -> bool:
         """Say whether a cell is there and need not be measured anew."""
         return key in self.cells and key not in self.stale
+
+    def wants(self, key: str) -> bool:
+        """Say whether a cell is among those asked for by ``--only``."""
+        return key.startswith(option("--only"))
 
     def cell(
         self,

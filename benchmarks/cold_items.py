@@ -7,21 +7,22 @@ time the blend is one of item models alone: the transformer is not trained.
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 from statistics import fmean
 
 import torch
 
-from benchmarks.cells import Benchmark, markdown
+from benchmarks.cells import Benchmark, data_folder, markdown
 from lightrec.__main__ import main as lightrec
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import COLD
+from lightrec.encoders.base import item_vectors
+from lightrec.encoders.text import TextEncoder
 from lightrec.evaluation.base import keys_of
 from lightrec.keys import Column, Key
 from lightrec.ranking.evaluation_events import EvaluationEvents
-from lightrec.ranking.item_models.text_map import PENALTIES, TextMap
+from lightrec.ranking.item_models.text_map import TextMap
 from lightrec.ranking.metrics import RankingResult, evaluate_scores
 from lightrec.run import Run
 
@@ -29,10 +30,12 @@ SEEDS = (3, 4, 5)
 EVENTS = 4_000
 """At most so many events of held-out items are ranked."""
 MODELS = ("Popularity", "ItemKNN", "DirectionalCooccurrence", "TextNeighbours")
-WAYS = {"vectors": (1.0, 0.0, 0.0), "words": (0.0, 1.0, 0.0), "both": (1.0, 1.0, 0.0)}
+VECTORS = (1.0, 0.0, 0.0)
+WAYS = {"vectors": VECTORS, "words": (0.0, 1.0, 0.0), "both": (1.0, 1.0, 0.0)}
 COLUMNS = {
     "ridge": "ridge alone",
-    "vectors": "neighbours by vectors",
+    "frozen": "neighbours by frozen vectors",
+    "vectors": "by the stage's",
     "words": "by words",
     "both": "by both",
     "together": "together",
@@ -53,6 +56,7 @@ def judged(run: Run) -> dict[str, object]:
     events = EvaluationEvents(Sequences.all_events(store), targets, None, 256, EVENTS, 0)
     usual = [blend.scores(batch[Key.HISTORY], details=batch) for batch in events]
     vectors, texts = blend.ranker.items.vectors, store.catalog[Column.TEXT].to_list()
+    frozen = item_vectors(TextEncoder(), store.catalog)
     given = vectors, texts, torch.from_numpy(store.popularity())
 
     def result(mapped: TextMap) -> RankingResult:
@@ -60,9 +64,10 @@ def judged(run: Run) -> dict[str, object]:
         return evaluate_scores(lambda _: mapped.scores(next(scores)), events)
 
     found = {name: result(TextMap(*given, 1.0, weights)) for name, weights in WAYS.items()}
+    found["frozen"] = result(TextMap(frozen, *given[1:], 1.0, VECTORS))
     found["together"] = result(run.text_map)
-    ridge, ridges = TextMap(*given, PENALTIES[0]), []
-    for l2 in PENALTIES[:3]:
+    ridge, ridges = TextMap(*given, 1.0), []
+    for l2 in (0.1, 0.3, 1.0):
         ridge.regress(l2)
         ridges.append(result(ridge))
     found["ridge"] = max(ridges, key=lambda own: own.metrics()["recall@10"])
@@ -89,15 +94,16 @@ def main() -> None:
     models = json.dumps([{"class_path": name} for name in MODELS])
     recipe = ["--ranker.trainer.max_epochs", "0", "--ranker.model.init_args.item_models", models]
     logs = {"ml-100k": ["video"]}
-    if data := os.environ.get("LIGHTREC_TEST_DATA"):
+    if data := data_folder():
         files = ["--log", "{data}/log.csv", "--items", "{data}/items.csv"]
         logs["beauty"] = ["generic", *files]
     for name, given in logs.items():
         for seed in SEEDS:
             command = [sys.executable, "-m", "benchmarks.cold_items", "{out}", *given, *recipe]
             command += ["--data.split", "item-cold", "--data.seed", str(seed)]
-            folder = Path(data or "") / "amazon-beauty-p5"
-            benchmark.cell(f"{name}/seed-{seed}", command, seed, "metrics.json", data=folder)
+            folder, key = (data or Path()) / "amazon-beauty-p5", f"{name}/seed-{seed}"
+            if benchmark.wants(key):
+                benchmark.cell(key, command, seed, "metrics.json", data=folder)
     print(table(benchmark.cells))
 
 

@@ -5,11 +5,9 @@ seed; the interval is over customers. The last and the second last line of a cus
 are held out, of which most are further lines of the same invoice.
 """
 
-import os
 import sys
-from pathlib import Path
 
-from benchmarks.cells import Benchmark, markdown
+from benchmarks.cells import Benchmark, data_folder, markdown
 from lightrec.evaluation.base import interval, spread
 
 CELL = "online-retail/seed-0"
@@ -26,13 +24,11 @@ ROWS = {
 def main() -> None:
     """Run the cell and print the tables."""
     benchmark = Benchmark("repurchases")
-    folder = os.environ.get("LIGHTREC_TEST_DATA")
-    if "--data" in sys.argv:
-        folder = sys.argv[sys.argv.index("--data") + 1]
+    folder = data_folder()
     if folder is None and not benchmark.has(CELL):
         sys.exit("Name the folder of Online Retail with --data.")
     command = [sys.executable, "-m", "benchmarks.repurchases_run", "0", "{data}", "{out}"]
-    benchmark.cell(CELL, command, 0, "metrics.json", data=Path(folder or "."))
+    benchmark.cell(CELL, command, 0, "metrics.json", data=folder)
     print(table(benchmark.cells))
 
 

@@ -7,7 +7,6 @@ ratings, Amazon reviews. Nothing is tuned on any of them but on its own validati
 
 import ast
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -16,7 +15,7 @@ from statistics import fmean
 import numpy as np
 import polars as pl
 
-from benchmarks.cells import Benchmark, markdown, today
+from benchmarks.cells import Benchmark, data_folder, markdown, today
 from lightrec.data.store import EventStore
 from lightrec.stages.run import run
 
@@ -144,9 +143,7 @@ def main() -> None:
             "ml-100k-quarter": [*VIDEO, "--log", "{data}/quarter.csv", *films],
             "ml-100k-no-texts": [*VIDEO, "--ranker.data.init_args.text_encoder", "null"],
         }
-        data = os.environ.get("LIGHTREC_TEST_DATA")
-        if "--data" in sys.argv:
-            data = sys.argv[sys.argv.index("--data") + 1]
+        data = data_folder()
         if data is None:
             print("Last.fm, food and Amazon are left out: name their folder with --data.")
         else:
@@ -155,7 +152,7 @@ def main() -> None:
                 (food, SHUFFLED),
                 (amazon, ["--data.k_core", "0"]),
             ):
-                write(Path(data), files)
+                write(data, files)
                 log = ["--log", f"{{data}}/{write.__name__}.csv"]
                 items = ["--items", f"{{data}}/{write.__name__}_items.csv"]
                 cells[write.__name__] = [*GENERIC, *log, *items, *more]

@@ -5,11 +5,9 @@ from one with hidden types of users (`types-6`). MovieLens-100K and the MIND sam
 published, from the folder that ``--data`` or the variable LIGHTREC_TEST_DATA names.
 """
 
-import os
 import sys
-from pathlib import Path
 
-from benchmarks.cells import Benchmark, markdown, today
+from benchmarks.cells import Benchmark, data_folder, markdown, today
 
 FIT = [sys.executable, "-m", "benchmarks.user_models_fit", "{out}"]
 
@@ -20,15 +18,13 @@ def main() -> None:
     for types in (1, 6):
         command = [*FIT, "world", "--types", str(types)]
         benchmark.cell(f"world/types-{types}", command, 0, "metrics.json")
-    folder = os.environ.get("LIGHTREC_TEST_DATA")
-    if "--data" in sys.argv:
-        folder = sys.argv[sys.argv.index("--data") + 1]
+    folder = data_folder()
     if folder is None:
         print("MovieLens-100K and MIND are left out: name their folder with --data.")
     else:
         for log in ("ml-100k", "mind"):
             command = [*FIT, log, "--data", "{data}"]
-            benchmark.cell(log, command, 0, "metrics.json", data=Path(folder))
+            benchmark.cell(log, command, 0, "metrics.json", data=folder)
     cells = today(benchmark.cells)
     print(world(cells), real(cells), sep="\n\n")
 

@@ -4,12 +4,10 @@ The data are read from the folder that ``--data`` or the variable LIGHTREC_TEST_
 NAME`` runs the cells whose names begin so.
 """
 
-import os
 import sys
-from pathlib import Path
 from statistics import fmean
 
-from benchmarks.cells import Benchmark, markdown
+from benchmarks.cells import Benchmark, data_folder, markdown
 
 SEEDS = range(3, 6)
 LOGS = {
@@ -28,19 +26,16 @@ WAYS = {"words": "words", "vectors": "vectors", "both": "both"}
 def main() -> None:
     """Run the cells and print the table."""
     benchmark = Benchmark("wishes")
-    folder = os.environ.get("LIGHTREC_TEST_DATA")
-    if "--data" in sys.argv:
-        folder = sys.argv[sys.argv.index("--data") + 1]
-    only = sys.argv[sys.argv.index("--only") + 1] if "--only" in sys.argv else ""
+    folder = data_folder()
     for seed in SEEDS:
         for name, paths in LOGS.items():
             key = f"{name}/seed-{seed}"
-            if not key.startswith(only):
+            if not benchmark.wants(key):
                 continue
             if folder is None and not benchmark.has(key):
                 sys.exit("Name the folder of the data sets with --data.")
             command = [sys.executable, "-m", "benchmarks.wishes_run", str(seed), "{out}", *paths]
-            benchmark.cell(key, command, seed, "metrics.json", data=Path(folder or "."))
+            benchmark.cell(key, command, seed, "metrics.json", data=folder)
     print(table(benchmark.cells))
 
 

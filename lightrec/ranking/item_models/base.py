@@ -73,8 +73,13 @@ class Evidence:
 
     @property
     def solved(self) -> NDArray[np.int64]:
-        """(M,) in order: the rows, item less 1, of the most popular items, of which systems are."""
-        popular = self.counts()[1:].argsort(descending=True, stable=True)[: self.most]
+        """(M,) in order: the rows, item less 1, of the most popular items, of which systems are.
+
+        An item without events says nothing, and nothing is said of it.
+        """
+        met = np.bincount(self.log.items, minlength=self.num_items + 1)[1:] > 0
+        counts = self.counts()[1:].where(torch.from_numpy(met), -1.0)
+        popular = counts.argsort(descending=True, stable=True)[: min(self.most, int(met.sum()))]
         return popular.sort().values.numpy()
 
 

@@ -4,7 +4,7 @@ The matrix is made of who had what (neighbours, EASE), of what followed what (co
 next-item ridge), or of texts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Final, Self, TypeAlias
 
 import numpy as np
@@ -159,20 +159,27 @@ class TextNeighbours(ItemToItem):
         vectors = unit_vectors(evidence.vectors)[1:]
         if not vectors.any():
             raise NotApplicable("The items have no texts, or there is no text encoder.")
+        self.keep_near(len(vectors), lambda rows: vectors[rows] @ vectors.T)
+        return self
+
+    def keep_near(self, count: int, cosines: Callable[[slice], Tensor]) -> None:
+        """Keep powers of cosines.
+
+        :param count: N.
+        :param cosines: gives those of some rows, (n, N).
+        """
         power = 3.0 if self.power is None else self.power
-        whole = evidence.num_items <= DENSE
-        step = len(vectors) if whole else max(1, BLOCK // len(vectors))
-        found = []
-        for start in range(0, len(vectors), step):
-            near = (vectors[start : start + step] @ vectors.T).clamp_min(0) ** power
+        whole, found = count <= DENSE, []
+        step = count if whole else max(1, BLOCK // count)
+        for start in range(0, count, step):
+            near = cosines(slice(start, start + step)).clamp_min_(0) ** power
             near.diagonal(start).zero_()
             if whole:
                 self.keep_matrix(near)
-                return self
-            found.append(near.topk(min(self.size, len(vectors)), dim=1))
+                return
+            found.append(near.topk(min(self.size, count), dim=1))
         weights = torch.cat([near.values for near in found])
         self.keep_neighbours(torch.cat([near.indices for near in found]) + 1, weights)
-        return self
 
 
 def keep_sparse(model: ItemToItem, matrix: "scipy.sparse.csr_array", size: int) -> None:
@@ -256,8 +263,10 @@ class Regression(ItemToItem):
         :param matrix: (M, M), of the items ``evidence.solved``.
         """
         solved, count = torch.from_numpy(evidence.solved), evidence.num_items
-        if len(solved) == count <= DENSE:
-            self.keep_matrix(torch.from_numpy(np.ascontiguousarray(matrix)))
+        if count <= DENSE:
+            whole = torch.zeros(count, count)
+            whole[solved[:, None], solved] = torch.from_numpy(np.ascontiguousarray(matrix))
+            self.keep_matrix(whole)
             return
         width = min(self.size, len(solved))
         neighbours = torch.zeros(count, width, dtype=torch.int64)
