@@ -18,7 +18,7 @@ from benchmarks.daily_logs import movielens, retail
 from benchmarks.sets import lastfm
 from lightrec.evaluation.base import interval, spread
 
-WAYS = {"likelihood": "likelihood", "ndcg": "searched", "part": "best part"}
+WAYS = {"likelihood": "likelihood", "ndcg": "searched", "part": "best part", "mean": "mean of all"}
 PLAIN = ["--values.text_encoder", "null"]
 GLOBAL = ["--data.split", "global-time"]
 FILMS = ["--log", "{data}/films.csv", "--items", "{data}/films_items.csv"]

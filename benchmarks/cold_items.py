@@ -127,7 +127,7 @@ def _recalls(found: list[dict]) -> list[str]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
+    if len(sys.argv) > 2 and not sys.argv[1].startswith("--"):
         measure(Path(sys.argv[1]), sys.argv[2:])
     else:
         main()

@@ -1,4 +1,5 @@
-"""The weights of a blend, chosen on held-out events: by likelihood, by NDCG@10, or one part alone.
+"""The weights of a blend, chosen on held-out events: by likelihood, by NDCG@10, one part alone, or
+the mean of all three.
 
 What the parts say is computed elsewhere, once: see :mod:`lightrec.ranking.blending`.
 """
@@ -22,10 +23,11 @@ ROUNDS: Final = 3
 """So many times the search goes through all parts."""
 CUTOFF: Final = 10
 
-Choice: TypeAlias = Literal["likelihood", "ndcg", "part"]
+Choice: TypeAlias = Literal["likelihood", "ndcg", "part", "mean"]
 LIKELIHOOD: Final = "likelihood"
 SEARCH: Final = "ndcg"
 PART: Final = "part"
+MEAN: Final = "mean"
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,10 @@ def choose_weights(
 ) -> tuple[dict[str, float], Choice, dict[str, float]]:
     """Choose weights by likelihood, or searched for NDCG@10, or of the best part alone.
 
-    The likelihood's are kept unless others rank better by more than one standard error, users
-    being what is drawn. Searched weights are judged on users that took no part in the search; taken
-    are their means over the folds. The sum of all weights is that of the likelihood's.
+    In doubt the mean of the three is taken, each with a sum of 1; one of them alone where it ranks
+    better by more than one standard error, users being what is drawn. Searched weights are judged
+    on users that took no part in the search; taken are their means over the folds. The sum of all
+    weights is that of the likelihood's.
 
     :param names: K, of the parts.
     :returns: weights by name, how they were chosen, and metrics: NDCG@10 of each part, and of each
@@ -167,14 +170,17 @@ def choose_weights(
     found: dict[Choice, Tensor] = {LIKELIHOOD: gains(weighed(likely, heads)), PART: parts[best]}
     weights: dict[Choice, Tensor] = {LIKELIHOOD: likely, PART: alone[best]}
     folds = users % FOLDS
+    chosen: Choice = LIKELIHOOD
     if len(folds.unique()) == FOLDS:
-        searched, found[SEARCH] = [], torch.zeros_like(parts[0])
+        searched, found[SEARCH], found[MEAN] = [], *parts.new_zeros(2, len(users))
+        others = likely / likely.sum().clamp_min(1e-6) + alone[best]
         for fold in range(FOLDS):
             own = folds == fold
             searched.append(search_weights(heads[:, ~own], [likely, alone[best]]))
             found[SEARCH][own] = gains(weighed(searched[-1], heads[:, own]))
+            found[MEAN][own] = gains(weighed(searched[-1] + others, heads[:, own]))
         weights[SEARCH] = torch.stack(searched).mean(0)
-    chosen: Choice = LIKELIHOOD
+        weights[MEAN], chosen = (weights[SEARCH] + others) / 3, MEAN
     for other in found:
         if _ahead(found[other] - found[chosen], users) > 1:
             chosen = other
@@ -191,6 +197,7 @@ def choose_weights(
 def told(chosen: Choice, metrics: Mapping[str, float]) -> str:
     """Say in words how weights were chosen, and what there was to choose from."""
     ways = {LIKELIHOOD: "by likelihood", SEARCH: "searched", PART: "the best part alone"}
+    ways[MEAN] = "the mean of these"
     keys = {f"weights/{way}/ndcg@{CUTOFF}": title for way, title in ways.items()}
     values = [f"{title} {metrics[key]:.4f}" for key, title in keys.items() if key in metrics]
     return f"{ways[chosen]} (validation NDCG@{CUTOFF}: {', '.join(values) or 'no events'})"

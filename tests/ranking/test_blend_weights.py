@@ -108,9 +108,18 @@ def test_a_part_that_alone_ranks_best_is_left_alone():
     assert metrics["sure/ndcg@10"] == pytest.approx(mean)
 
 
-def test_chance_changes_nothing():
+def test_in_doubt_all_three_ways_have_a_say():
     generator = torch.Generator().manual_seed(1)
     given = Candidates(
         torch.randn(3, 300, 20, generator=generator), torch.zeros(300, 20), 20, torch.arange(300)
     )
-    assert choose_weights(given, ["a", "b", "c"])[1] == "likelihood"
+    weights, chosen, metrics = choose_weights(given, ["a", "b", "c"])
+    assert chosen == "mean"
+    likely = fit_weights(given)
+    best = torch.eye(3)[max(range(3), key=lambda k: metrics[f"{'abc'[k]}/ndcg@10"])]
+    folds = [
+        search_weights(given.heads()[:, given.users % 5 != fold], [likely, best])
+        for fold in range(5)
+    ]
+    mean = (likely / likely.sum() + best + torch.stack(folds).mean(0)) / 3 * max(likely.sum(), 0.1)
+    assert [*weights.values()] == pytest.approx(mean.tolist(), rel=1e-5)
