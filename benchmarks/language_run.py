@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
 
 import torch
 
@@ -21,7 +20,7 @@ from lightrec.data.store import TEST
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import NotApplicable
 from lightrec.evaluation.base import keys_of
-from lightrec.keys import Column, Key
+from lightrec.keys import Key
 from lightrec.ranking.blend import RANKER, Blend
 from lightrec.ranking.blend_weights import Candidates, choose_weights
 from lightrec.ranking.blending import (
@@ -36,13 +35,12 @@ from lightrec.ranking.blending import (
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models import item_to_item as items
 from lightrec.ranking.item_models.base import Evidence, ItemModel, Popularity, choose
-from lightrec.ranking.item_models.text_map import word_weights
 from lightrec.ranking.metrics import RankingResult, mean_ranks
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.run import Run
 
-EVENTS = 10_000
+EVENTS = 5_000
 """At most so many test events are ranked, drawn by the seed."""
 IDS = (
     Popularity,
@@ -60,29 +58,8 @@ PAIRS = (
     ("blend", "mapped"),
 )
 """What is compared, paired by user."""
-LAYERS = ["--text.model.init_args.tune", "layers"]
-
-
-class WordNeighbours(items.TextNeighbours):
-    """Similarity of items' words: the cosine of tf-idf, raised to a power.
-
-    :param texts: N texts, of the items 1 … N.
-    """
-
-    def __init__(
-        self, power: float | None = None, decay: float | None = None, texts: tuple[str, ...] = ()
-    ) -> None:
-        super().__init__(power, decay)
-        self.texts = texts
-
-    def fit(self, evidence: Evidence) -> Self:
-        """Compare all texts."""
-        words = word_weights(self.texts, evidence.counts().nonzero().flatten().numpy())[1:]
-        near = words.T.tocsr()
-        self.keep_near(
-            len(self.texts), lambda rows: torch.from_numpy((words[rows] @ near).toarray())
-        )
-        return self
+LAYERS = ["--text.model.init_args.tune", "layers", "--text.trainer.max_epochs", "6"]
+LAYERS += ["--text.trainer.precision", "bf16-mixed"]
 
 
 class Log:
@@ -179,12 +156,11 @@ def measured(out: Path, group: str, seed: int, options: list[str]) -> dict[str, 
     if group != "blend":
         log.seconds["mapped"] += seconds
     if group == "closed":
-        catalog = log.data.store.catalog[Column.TEXT].fill_null("")
-        log.fit("words", WordNeighbours(texts=tuple(catalog)))
+        log.fit("words", items.WordNeighbours())
         for kind in IDS:
             log.fit(kind.__name__, kind())
         ids = [kind.__name__ for kind in IDS if kind.__name__ in log.models]
-        weights = log.mixed({"ids": ids, "both": [*ids, "mapped"]})
+        weights = log.mixed({"ids": ids, "both": [*ids, "mapped", "words"]})
         texts += ["words", "Popularity"]
     best = Run(run).blend if group == "blend" else None
     if best is not None:

@@ -64,7 +64,14 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         ],
         "ranking.item_models.base": ["Popularity", "RecentPopularity"],
         "ranking.item_models.item_to_item": [
-            *("ItemKNN", "TextNeighbours", "EASE", "NextItemRidge", "DirectionalCooccurrence"),
+            *(
+                "ItemKNN",
+                "TextNeighbours",
+                "WordNeighbours",
+                "EASE",
+                "NextItemRidge",
+                "DirectionalCooccurrence",
+            ),
         ],
         "ranking.item_models.demographic": ["Demographic"],
         "ranking.item_models.als": ["ALS"],

@@ -19,6 +19,8 @@ _UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\
 """Scripts that are written without blanks: Thai, Lao, Burmese, Khmer, kana, Chinese."""
 _RUN: Final = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]+")
 _STARTS_UNSPACED: Final = re.compile(rf"[{_UNSPACED}]")
+MIN_ITEMS: Final = 3
+"""A word that fewer known items have tells nothing of others."""
 GRAM: Final = 4
 """Letters of the pieces of a word by which its compounds and endings are recognised."""
 
@@ -51,6 +53,27 @@ def word_table(texts: Sequence[str]) -> tuple["scipy.sparse.csr_array", list[str
     begins = np.cumsum([0, *map(len, own)])
     shape = len(own), len(words)
     return scipy.sparse.csr_array((np.ones(len(places)), places, begins), shape=shape), words
+
+
+def word_weights(texts: Sequence[str], fitted: np.ndarray) -> "scipy.sparse.csr_array":
+    """Weigh the words of texts: tf-idf with a word once per text, rows of length 1.
+
+    :param texts: N texts, of the items 1 … N.
+    :param fitted: (M,) items whose texts say how rare a word is, and which words count at all.
+    :returns: (N + 1, W) float32; row 0 is empty.
+    """
+    import scipy.sparse
+
+    table, _ = word_table(texts)
+    frequency = table[fitted].sum(axis=0)
+    common = np.flatnonzero(frequency >= MIN_ITEMS)
+    weights = scipy.sparse.csr_array(table[:, common])
+    weights.data *= np.log((1 + len(fitted)) / (1 + frequency[common]))[weights.indices]
+    rows = np.repeat(np.arange(len(texts) + 1), np.diff(weights.indptr))
+    lengths = np.sqrt((weights**2).sum(axis=1))
+    # A word of all texts weighs nothing, and may be the only one of a text.
+    weights.data /= np.where(lengths > 0, lengths, 1)[rows]
+    return weights.astype(np.float32)
 
 
 class WordEncoder(Encoder):

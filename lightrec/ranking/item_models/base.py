@@ -18,6 +18,7 @@ from lightrec.data.attributes import user_features
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
 from lightrec.errors import NotApplicable
+from lightrec.keys import Column
 from lightrec.ranking.scorers import Details
 from lightrec.trust import ARGUMENTS, described
 
@@ -41,6 +42,7 @@ class Evidence:
     :param worth: of an event by its kind of feedback, (K + 1,) float32 with the goal's highest;
         None in a log without a goal, where all events are alike.
     :param most: of how many items at most a system is solved.
+    :param texts: N texts, of the items 1 … N; none where no text encoder reads them.
     """
 
     log: Sequences
@@ -50,6 +52,7 @@ class Evidence:
     people: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
     worth: NDArray[np.float32] | None = None
     most: int = SOLVED
+    texts: Sequence[str] = ()
 
     @classmethod
     def of(cls, store: EventStore, vectors: Tensor) -> "Evidence":
@@ -57,7 +60,8 @@ class Evidence:
         log = Sequences.all_events(store).training()
         people = user_features(store)[1]
         worth = worth_of_kinds(store)
-        return cls(log, store.num_items, vectors, store.is_ordered, people, worth)
+        texts = store.catalog[Column.TEXT].to_list() if vectors.shape[1] else []
+        return cls(log, store.num_items, vectors, store.is_ordered, people, worth, texts=texts)
 
     @property
     def worths(self) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from lightrec.data.sequences import Sequences
 from lightrec.encoders.base import unit_vectors
+from lightrec.encoders.words import word_weights
 from lightrec.errors import NotApplicable
 from lightrec.nn.cooccurrence import cooccurrence
 from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
@@ -136,10 +137,8 @@ class ItemKNN(ItemToItem):
         return self
 
 
-class TextNeighbours(ItemToItem):
-    """Similarity of items' texts: the cosine of their centred vectors, raised to a power.
-
-    The only item model that knows items without a single event.
+class Cosines(ItemToItem):
+    """Cosines of items' descriptions, raised to a power.
 
     :param power: of the cosine; the higher, the fewer neighbours speak.
     :param decay: what an item of a history counts less for each event since.
@@ -154,16 +153,8 @@ class TextNeighbours(ItemToItem):
         super().__init__()
         self.power, self.decay, self.size = power, decay, size
 
-    def fit(self, evidence: Evidence) -> Self:
-        """Compare all texts."""
-        vectors = unit_vectors(evidence.vectors)[1:]
-        if not vectors.any():
-            raise NotApplicable("The items have no texts, or there is no text encoder.")
-        self.keep_near(len(vectors), lambda rows: vectors[rows] @ vectors.T)
-        return self
-
-    def keep_near(self, count: int, cosines: Callable[[slice], Tensor]) -> None:
-        """Keep powers of cosines.
+    def keep_cosines(self, count: int, cosines: Callable[[slice], Tensor]) -> None:
+        """Keep powers of cosines, without those of items with themselves.
 
         :param count: N.
         :param cosines: gives those of some rows, (n, N).
@@ -180,6 +171,40 @@ class TextNeighbours(ItemToItem):
             found.append(near.topk(min(self.size, count), dim=1))
         weights = torch.cat([near.values for near in found])
         self.keep_neighbours(torch.cat([near.indices for near in found]) + 1, weights)
+
+
+class TextNeighbours(Cosines):
+    """Similarity of items' texts: the cosine of their centred vectors, raised to a power.
+
+    Like words, it knows items without a single event.
+    """
+
+    def fit(self, evidence: Evidence) -> Self:
+        """Compare all texts."""
+        vectors = unit_vectors(evidence.vectors)[1:]
+        if not vectors.any():
+            raise NotApplicable("The items have no texts, or there is no text encoder.")
+        self.keep_cosines(len(vectors), lambda rows: vectors[rows] @ vectors.T)
+        return self
+
+
+class WordNeighbours(Cosines):
+    """Similarity of items' words: the cosine of their tf-idf, raised to a power.
+
+    Words tell brands and names exactly, which vectors may miss.
+    """
+
+    def fit(self, evidence: Evidence) -> Self:
+        """Compare all words."""
+        met = np.unique(evidence.log.items)
+        words = word_weights(evidence.texts, met)[1:] if len(evidence.texts) else None
+        if words is None or not words.nnz:
+            raise NotApplicable("The items have no words in common, or there is no text encoder.")
+        across = words.T.tocsr()
+        self.keep_cosines(
+            words.shape[0], lambda rows: torch.from_numpy((words[rows] @ across).toarray())
+        )
+        return self
 
 
 def keep_sparse(model: ItemToItem, matrix: "scipy.sparse.csr_array", size: int) -> None:

@@ -9,15 +9,13 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Final, NamedTuple, Self
 
-import numpy as np
-import scipy
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from lightrec.data.store import EventStore
 from lightrec.encoders.base import unit_vectors
-from lightrec.encoders.words import word_table
+from lightrec.encoders.words import word_weights
 from lightrec.keys import Column
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.metrics import event_metrics, mean_ranks
@@ -42,8 +40,6 @@ SAMPLE: Final = (100, 1_024)
 """A tenth of the warm items, so many at least and at most, is what chooses the map."""
 BLOCK: Final = 1 << 26
 """Similarities held at once."""
-MIN_ITEMS: Final = 3
-"""A word that fewer warm items have tells nothing of cold ones."""
 
 
 class Asked(NamedTuple):
@@ -250,22 +246,3 @@ def choose_map(
     if difference.sum() <= difference.square().sum().sqrt():
         best = 0
     return PENALTIES[best // len(WEIGHTS)], WEIGHTS[best % len(WEIGHTS)]
-
-
-def word_weights(texts: Sequence[str], fitted: np.ndarray) -> "scipy.sparse.csr_array":
-    """Weigh the words of texts: tf-idf with a word once per text, rows of length 1.
-
-    :param texts: N texts, of the items 1 … N.
-    :param fitted: (M,) items whose texts say how rare a word is, and which words count at all.
-    :returns: (N + 1, W) float32; row 0 is empty.
-    """
-    table, _ = word_table(texts)
-    frequency = table[fitted].sum(axis=0)
-    common = np.flatnonzero(frequency >= MIN_ITEMS)
-    weights = scipy.sparse.csr_array(table[:, common])
-    weights.data *= np.log((1 + len(fitted)) / (1 + frequency[common]))[weights.indices]
-    rows = np.repeat(np.arange(len(texts) + 1), np.diff(weights.indptr))
-    lengths = np.sqrt((weights**2).sum(axis=1))
-    # A word of all texts weighs nothing, and may be the only one of a text.
-    weights.data /= np.where(lengths > 0, lengths, 1)[rows]
-    return weights.astype(np.float32)

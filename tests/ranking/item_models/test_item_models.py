@@ -18,6 +18,7 @@ from lightrec.ranking.item_models.item_to_item import (
     ItemKNN,
     NextItemRidge,
     TextNeighbours,
+    WordNeighbours,
     users_by_items,
 )
 
@@ -26,13 +27,15 @@ USERS = [[1, 2, 3, 4], [2, 3, 1], [5, 1, 2, 6, 3], [4, 3], [6, 5, 4, 1]]
 DAY = 86_400_000
 
 
-def evidence(users=USERS, num_items=N, vectors=None, has_times=True, is_ordered=True) -> Evidence:
+def evidence(
+    users=USERS, num_items=N, vectors=None, has_times=True, is_ordered=True, texts=()
+) -> Evidence:
     items = np.array([item for user in users for item in user], np.int32)
     offsets = np.cumsum([0, *map(len, users)])
     times = np.arange(len(items), dtype=np.int64) * DAY
     log = Sequences(items, np.zeros(len(items), np.int8), offsets, times, has_times=has_times)
     vectors = torch.zeros(num_items + 1, 0) if vectors is None else vectors
-    return Evidence(log, num_items, vectors, is_ordered)
+    return Evidence(log, num_items, vectors, is_ordered, texts=texts)
 
 
 def incidence() -> np.ndarray:
@@ -130,6 +133,17 @@ def test_text_neighbours_are_near_in_their_centred_vectors():
     np.testing.assert_allclose(found, expected, atol=1e-6)
     with pytest.raises(NotApplicable, match="no texts"):
         TextNeighbours().fit(evidence())
+
+
+def test_word_neighbours_are_near_in_their_words():
+    texts = ["blue nail polish", "blue hair mask", "nail file", "blue mask, nail file"]
+    found = matrix(WordNeighbours(1.0, 1.0).fit(evidence([[1, 2, 3, 4]], 4, texts=texts)))
+    # Of the words that three items have, all weigh alike; the others say nothing.
+    root = 2**-0.5
+    expected = [[0, root, root, 1], [root, 0, 0, root], [root, 0, 0, root], [1, root, root, 0]]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    with pytest.raises(NotApplicable, match="no words in common"):
+        WordNeighbours().fit(evidence())
 
 
 def test_als_folds_a_history_in_as_implicit_does():

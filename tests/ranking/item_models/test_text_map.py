@@ -7,8 +7,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.kernel_ridge import KernelRidge
 
 from lightrec.encoders.base import unit_vectors
+from lightrec.encoders.words import word_weights
 from lightrec.ranking.item_models import text_map
-from lightrec.ranking.item_models.text_map import TextMap, choose_map, word_weights
+from lightrec.ranking.item_models.text_map import TextMap, choose_map
 
 N, V = 12, 4
 GENERATOR = torch.Generator().manual_seed(0)
