@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
 import scipy
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -17,9 +19,9 @@ from lightrec.data.sequences import Sequences, padded
 from lightrec.data.share import present_share
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TRAIN, VALIDATION
-from lightrec.encoders.base import Encoder, item_vectors
+from lightrec.encoders.base import Encoder, item_vectors, unit_vectors
 from lightrec.encoders.text import TextEncoder
-from lightrec.errors import NotApplicable
+from lightrec.errors import NotApplicable, RecipeError
 from lightrec.nn.cooccurrence import cooccurrence
 
 Batch: TypeAlias = dict[str, Tensor]
@@ -31,6 +33,10 @@ HISTORY: Final = 50
 """Items of a history that are compared with those held out."""
 JUDGED: Final = 256
 """Events judged at once."""
+TAUGHT: Final = 50
+"""So many texts that a teacher has next to each are learned from."""
+WARMTH: Final = 0.1
+"""The temperature of its cosines."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,9 @@ class TextData(LogData):
     :param decay: two events g steps apart count ``decay ** (g - 1)``.
     :param reach: steps up to which they count.
     :param directed: whether only what followed a text counts as near it.
+    :param teacher: folder of the stage `ranker` of a run on the same log: what goes with a text is
+        then what the ranker's vectors are near, of those trained on the 50 nearest, and not what
+        events are near. Its vectors are so distilled into the encoder's.
     :param max_texts: at most so many texts are trained on, the most popular ones: an epoch's cost
         is their square.
     :param max_events: at most so many events of held-out texts are judged: validation events, then
@@ -86,13 +95,14 @@ class TextData(LogData):
         decay: float = 0.8,
         reach: int = 10,
         directed: bool = False,
+        teacher: str | None = None,
         max_texts: int = 20_000,
         max_events: int = 5_000,
         seed: int = 0,
     ) -> None:
         super().__init__(data)
         self.text_encoder, self.batch_size, self.held_out = text_encoder, batch_size, held_out
-        self.decay, self.reach, self.directed = decay, reach, directed
+        self.decay, self.reach, self.directed, self.teacher = decay, reach, directed, teacher
         self.max_texts, self.max_events, self.seed = max_texts, max_events, seed
 
     @property
@@ -147,7 +157,9 @@ class TextData(LogData):
         generator = np.random.default_rng(self.seed)
         held = np.sort(generator.permutation(warm)[: round(self.held_out * len(warm))])
         trained = np.setdiff1d(warm, held)
-        near = self._near(numbers, trained)
+        near = (
+            self._near(numbers, trained) if self.teacher is None else self._taught(numbers, trained)
+        )
         mass = near.sum(axis=1)
         if (enough := int((mass > 0).sum())) < MIN_TEXTS:
             raise NotApplicable(
@@ -183,6 +195,34 @@ class TextData(LogData):
         near = (near - scipy.sparse.diags_array(near.diagonal())).tocsr()
         near.eliminate_zeros()
         return near
+
+    def _taught(
+        self, numbers: NDArray[np.int64], trained: NDArray[np.int64]
+    ) -> "scipy.sparse.csr_array":
+        """Tell how near the teacher has texts trained on: (M, M), the nearest of each alone.
+
+        :raises RecipeError: where the teacher knows other items.
+        """
+        path = Path(str(self.teacher)) / "items.safetensors"
+        vectors = load_file(path)["vectors"] if path.is_file() else torch.zeros(0, 0)
+        if len(vectors) != len(numbers):
+            raise RecipeError(
+                f"The teacher {self.teacher} has vectors of {max(len(vectors) - 1, 0)} items, and "
+                f"the log has {len(numbers) - 1}: name the folder of the stage `ranker` of a run "
+                "on the same log, such as runs/NAME/ranker."
+            )
+        sums = torch.zeros(int(numbers.max()) + 1, vectors.shape[1])
+        sums.index_add_(0, torch.from_numpy(numbers), unit_vectors(vectors))
+        units = unit_vectors(sums[torch.from_numpy(trained)])
+        count = min(TAUGHT, len(trained) - 1)
+        found = []
+        for rows in torch.arange(len(units)).split(JUDGED):
+            cosines = (units[rows] @ units.T).scatter(1, rows[:, None], -torch.inf)
+            nearest = cosines.topk(count, dim=1)
+            found.append((nearest.indices, (nearest.values / WARMTH).softmax(dim=1)))
+        near, shares = (torch.cat(part).flatten().numpy() for part in zip(*found, strict=True))
+        starts = np.arange(len(trained) + 1) * count
+        return scipy.sparse.csr_array((shares, near, starts), shape=(len(trained), len(trained)))
 
     def _events(
         self, numbers: NDArray[np.int64], held: NDArray[np.int64], generator: np.random.Generator

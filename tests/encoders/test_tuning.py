@@ -12,7 +12,7 @@ import polars
 import pytest
 import torch
 from lightning.pytorch.strategies import DDPStrategy
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain
@@ -361,3 +361,38 @@ def test_two_processes_learn_what_one_does(folders, tmp_path, tune, precision):
         if tune == "map":  # layers drop out others in each process
             np.testing.assert_allclose(first[name], value, atol=1e-4)
     assert abs(first["part.change"]).max() > 0.001
+
+
+def test_a_teacher_says_what_goes_with_what(folders, tmp_path):
+    # Items whose vectors are alike are those of one topic; their events say the same.
+    (teacher := tmp_path / "ranker").mkdir()
+    vectors = torch.nn.functional.one_hot(torch.arange(len(TEXTS)) % 4, 4).float()
+    vectors = torch.cat([torch.zeros(1, 4), vectors]) + 0.01
+    save_file({"vectors": vectors}, teacher / "items.safetensors")
+    data = texts_of(folders, teacher=str(teacher))
+    targets = data.examples.targets.toarray()
+    topic = (data.examples.trained - 1) % 4
+    np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-5)
+    same = topic[:, None] == topic
+    assert (targets[same].sum() / targets.sum()) > 0.99
+    assert not targets.diagonal().any()
+    save_file({"vectors": vectors[:9]}, teacher / "items.safetensors")
+    with pytest.raises(RecipeError, match="has vectors of 8 items, and the log has 128"):
+        texts_of(folders, teacher=str(teacher)).examples  # noqa: B018
+
+
+def test_a_text_is_nearest_to_itself_read_again(folders, tmp_path):
+    given = {**LAYERS, "tune": "layers", "simcse": 0.5}
+    module, data = fitted(folders, tmp_path, epochs=1, given=given)
+    batch = Nearby(data.examples)[np.arange(8)]
+    module.eval()  # nothing drops out: a text is as near to itself as can be
+    module.settings.simcse = 0.0
+    alone = module.loss(batch)
+    own = module.part(module.trained[:8]).double()
+    wanted = torch.stack(
+        [(own @ own[n] / 0.05).logsumexp(0) - own[n] @ own[n] / 0.05 for n in range(8)]
+    ).mean()
+    module.settings.simcse = 0.5
+    torch.testing.assert_close(module.loss(batch), alone + 0.5 * wanted.float())
+    with pytest.raises(RecipeError, match="nothing drops out of a text"):
+        TextModule(3, 12, simcse=0.1)
