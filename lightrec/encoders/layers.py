@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -308,4 +309,6 @@ def _adapted(model: Any, upper: nn.Module, adapters: Adapters, rank: int) -> Any
     config = LoraConfig(
         r=rank, lora_alpha=2 * rank, target_modules=names, use_dora=adapters == "dora"
     )
-    return get_peft_model(model, config)
+    with warnings.catch_warnings():  # peft asks for what transformers has renamed
+        warnings.simplefilter("ignore", FutureWarning)
+        return get_peft_model(model, config)
