@@ -57,7 +57,10 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "learners.world_data": ["WorldData"],
         "learners.imitation": ["SQIL"],
         "learners.adversarial": ["GAIL", "AIRL"],
-        "nn.towers": ["CausalTransformer", "LigrTransformer", "GRU", "MeanPooling"],
+        "nn.towers": [
+            *("CausalTransformer", "LigrTransformer", "GRU", "MeanPooling", "AdditiveAttention"),
+        ],
+        "nn.readers": ["SelfAttentionReader", "ConvolutionReader"],
         "ranking.losses": [
             *("SoftmaxLoss", "SampledSoftmaxLoss", "InBatchLoss"),
             *("BPRLoss", "BCELoss", "GBCELoss"),

@@ -18,8 +18,8 @@ from lightrec.trust import PlainCheckpoint
 class StageData(PlainCheckpoint, pl.LightningDataModule, ABC):
     """A LightningDataModule that feeds a stage.
 
-    The command line links ``num_items``, ``vector_size``, ``attribute_size``, ``people`` and
-    ``feedback_kinds`` to the module.
+    The command line links ``num_items``, ``vector_size``, ``attribute_size``, ``reading``,
+    ``people`` and ``feedback_kinds`` to the module.
     """
 
     @classmethod
@@ -48,6 +48,11 @@ class StageData(PlainCheckpoint, pl.LightningDataModule, ABC):
     def attribute_size(self) -> int:
         """Number of features of the items' attributes; 0 where they are not read."""
         return 0
+
+    @property
+    def reading(self) -> tuple[int, int, int, int]:
+        """What of the items' words is read, see ``ItemTower``; zeros where nothing is."""
+        return 0, 0, 0, 0
 
     @property
     def people(self) -> tuple[int, int]:

@@ -1,26 +1,48 @@
-"""The item tower: an id embedding, a projected text vector, what attributes add, or their sum."""
+"""The item tower: ids, projected text vectors, attributes, what is read of words, or their sum."""
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lightrec import plugins
 from lightrec.keys import PADDING
+from lightrec.nn.readers import ItemReader, SelfAttentionReader
+
+BUCKETS = 4
+"""Items are read in so many parts, by their numbers of words, which spares padding."""
+BLOCK = 4096
+"""So many items are read at once where no gradient is asked for."""
 
 
 class ItemTower(nn.Module):
-    """Item vectors from ids, from texts and attributes by linear maps, or their sum.
+    """Item vectors from ids, from texts and attributes by linear maps, from words, or their sum.
+
+    What a reader makes of words is trained with all else. It is computed once for each distinct
+    item that is asked for; and once for all items, as long as nothing is trained.
 
     :param num_items: number of items N.
     :param size: length D of the vectors given.
     :param vector_size: length of the text vectors V; 0 where there are none.
     :param use_ids: whether every item has a vector of its own.
     :param attribute_size: number of features of the items' attributes F; 0 where there are none.
-    :raises ValueError: where items have neither ids nor texts.
+    :param reading: columns C that are read, words T of each, words of the vocabulary W, its word of
+        padding included, and length E of their vectors; C is 0 where nothing is read.
+    :param reader: makes what reads them of D, E and C; None for a SelfAttentionReader.
+    :param use_text: whether text vectors count; without, they are only there for others.
+    :raises ValueError: where items have neither ids, nor texts, nor words.
+    :raises PluginError: where the reader cannot be built.
     """
 
     vectors: Tensor
     """(N + 1, V) float32 text vectors, row 0 zero; a buffer, saved with the weights."""
     attributes: Tensor
     """(N + 1, F) float32 features, row 0 zero; a buffer, where there are any."""
+    tokens: Tensor
+    """(N + 1, C, T) int32 numbers of words, 0 for padding; a buffer, where any are read."""
+    _known: Tensor | None
+    """(N + 1, D) what the reader makes of all items, as long as nothing is trained."""
 
     def __init__(
         self,
@@ -29,16 +51,21 @@ class ItemTower(nn.Module):
         vector_size: int,
         use_ids: bool,
         attribute_size: int = 0,
+        reading: tuple[int, int, int, int] = (0, 0, 0, 0),
+        reader: Callable[[int, int, int], ItemReader] | None = None,
+        use_text: bool = True,
     ) -> None:
         super().__init__()
-        if not (use_ids or vector_size):
+        columns, length, words, width = reading
+        use_text = use_text and vector_size > 0
+        if not (use_ids or use_text or columns):
             raise ValueError(
-                "Items need an id embedding, text vectors or both: set use_ids to true, or give a "
-                "text encoder."
+                "Items need an id embedding, text vectors or words: set use_ids to true, give a "
+                "text encoder, or name columns to read in the data section, as `reads: [title]`."
             )
         self.num_items, self.size = num_items, size
         self.ids = nn.Parameter(torch.randn(num_items + 1, size) * 0.02) if use_ids else None
-        self.project = nn.Linear(vector_size, size, bias=False) if vector_size else None
+        self.project = nn.Linear(vector_size, size, bias=False) if use_text else None
         self.register_buffer("vectors", torch.zeros(num_items + 1, vector_size))
         if self.project is not None and use_ids:
             # Next to an id the text counts for nothing at first.
@@ -49,11 +76,22 @@ class ItemTower(nn.Module):
         self.describe = nn.Parameter(torch.zeros(attribute_size, size)) if attribute_size else None
         if attribute_size:
             self.register_buffer("attributes", torch.zeros(num_items + 1, attribute_size))
+        self.reader: ItemReader | None = None
+        if columns:
+            self.words = nn.Parameter(torch.randn(words, width) * width**-0.5)
+            self.words.data[0] = 0
+            with plugins.blaming(self, "build its reader"):
+                self.reader = (reader or SelfAttentionReader)(size, width, columns)
+            # As for texts: next to an id words count for nothing at first.
+            self.gain = nn.Parameter(torch.zeros(size) if use_ids else torch.ones(size))
+            shape = num_items + 1, columns, length
+            self.register_buffer("tokens", torch.zeros(shape, dtype=torch.int32))
+            self.register_buffer("_known", None, persistent=False)
 
     @property
     def uses_text(self) -> bool:
-        """Whether text vectors take part."""
-        return self.project is not None
+        """Whether there are text vectors."""
+        return self.vectors.shape[1] > 0
 
     def set_vectors(self, vectors: Tensor) -> None:
         """Take text vectors, (N + 1, V); the buffer becomes this very tensor where it can."""
@@ -63,6 +101,58 @@ class ItemTower(nn.Module):
                 f"{tuple(self.vectors.shape)}."
             )
         self.vectors = vectors.to(self.vectors.device, torch.float32)
+
+    @torch.no_grad()
+    def set_tokens(self, table: Tensor, start: Tensor | None = None) -> None:
+        """Take the numbers of words, (N + 1, C, T), and where their vectors start, (W, E)."""
+        self.tokens.copy_(table)
+        if start is not None:
+            self.words.copy_(start)
+
+    def train(self, mode: bool = True) -> "ItemTower":
+        """Train, or serve; what was read is read again."""
+        self._known = None
+        return super().train(mode)
+
+    def _load_from_state_dict(self, *arguments: Any, **settings: Any) -> None:
+        self._known = None
+        super()._load_from_state_dict(*arguments, **settings)
+
+    def read(self, items: Tensor | None = None) -> Tensor:
+        """Give what the reader makes of words; arguments and shapes are those of :meth:`forward`.
+
+        A model that is being trained reads what it is asked for, each distinct item once; any other
+        reads all items the first time.
+        """
+        changes = self.training or (torch.is_grad_enabled() and self.words.requires_grad)
+        if changes and items is not None:
+            distinct, place = items.unique(return_inverse=True)
+            return nn.functional.embedding(place, self._of_tokens(self.tokens[distinct]))
+        table = self._known
+        if changes:
+            table = self._of_tokens(self.tokens)
+        elif table is None:
+            with torch.no_grad():
+                table = torch.cat([self._of_tokens(some) for some in self.tokens.split(BLOCK)])
+            # A tensor of inference mode is of no use to whoever trains something later.
+            self._known = None if torch.is_inference_mode_enabled() else table
+        return table if items is None else nn.functional.embedding(items, table)
+
+    def _of_tokens(self, tokens: Tensor) -> Tensor:
+        """Read items (M, C, T), those with like numbers of words together: (M, D)."""
+        order = (tokens != 0).flatten(1).sum(1).argsort()
+        parts = order.tensor_split(min(BUCKETS, 1 + len(order) // BUCKETS))
+        return torch.cat([self._together(tokens[part]) for part in parts])[order.argsort()]
+
+    def _together(self, tokens: Tensor) -> Tensor:
+        """Read items (M, C, T), each distinct word projected once: (M, D)."""
+        assert self.reader is not None
+        # Padding is the first of them, whether there is any or not.
+        words, place = nn.functional.pad(tokens.flatten(), (1, 0)).unique(return_inverse=True)
+        places = place[1:].view(tokens.shape)
+        longest = (tokens != 0).any(0).sum(1).clamp_min(1).tolist()
+        columns = [places[:, c, :length] for c, length in enumerate(longest)]
+        return self.gain * self.reader(self.words[words], columns)
 
     def forward(self, items: Tensor | None = None) -> Tensor:
         """Give item vectors.
@@ -78,6 +168,8 @@ class ItemTower(nn.Module):
         if self.describe is not None:
             known = self.attributes if items is None else self.attributes[items]
             parts.append(known @ self.describe)
+        if self.reader is not None:
+            parts.append(self.read(items))
         total = sum(parts[1:], parts[0])
         if items is None:
             items = torch.arange(len(total), device=total.device)

@@ -265,3 +265,82 @@ class MeanPooling(UserTower):
         total = torch.einsum("hqk,bkhd->bqhd", weight, items)
         mass = torch.einsum("hqk,bk->bqh", weight, kept)[..., None]
         return self.out(self.dropout((total / mass.clamp_min(1e-9)).reshape(x.shape)))
+
+
+class AdditivePooling(nn.Module):
+    """A mean of vectors, weighted by what each is: exp(q · tanh(V h + v)) over their sum.
+
+    :param size: length of the vectors D.
+    :param hidden: length of q.
+    """
+
+    def __init__(self, size: int, hidden: int) -> None:
+        super().__init__()
+        score = nn.Linear(hidden, 1, bias=False)
+        self.score = nn.Sequential(nn.Linear(size, hidden), nn.Tanh(), score)
+
+    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
+        """Pool.
+
+        :param x: (B, L, D).
+        :param seen: (B, Q, L) bool, of Q means which vectors each is of.
+        :returns: (B, Q, D); zeros where a mean is of nothing.
+        """
+        scores = self.score(x).transpose(1, 2)
+        weights = scores.masked_fill(~seen, torch.finfo(scores.dtype).min).softmax(dim=2)
+        return (weights * seen) @ x
+
+
+class AdditiveAttention(UserTower):
+    """A mean of the items so far, weighted by what each is, as in two readers of news.
+
+    That is all of NAML's user encoder (Wu et al. 2019, IJCAI, equations 12 to 14). With ``heads``
+    items first attend to each other, each head by queries, keys and values of its own and without
+    any positions, as in NRMS (Wu et al. 2019, EMNLP, equations 5 to 8). There an item attends to
+    later ones too; here only to itself and those before it, since training asks for a user vector
+    after each item. The order of what both read counts little or nothing: the user vector of a
+    :class:`CausalTransformer` tells more where the last items count most.
+
+    :param size: width D.
+    :param heads: number of attention heads, which must divide D; 0 for none.
+    :param hidden: length of the vector that asks how much an item counts.
+    :param dropout: probability, on the input and on what attention gives.
+    :raises ValueError: where the heads do not fit the width.
+    """
+
+    def __init__(self, size: int, heads: int = 0, hidden: int = 64, dropout: float = 0.2) -> None:
+        super().__init__()
+        check_heads(size, heads)
+        self.heads, self.dropout = heads, nn.Dropout(dropout)
+        self.attention_in = nn.Linear(size, 3 * size, bias=False) if heads else None
+        self.pool = AdditivePooling(size, hidden)
+
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        """Read sequences; see :meth:`UserTower.forward`."""
+        seen, x = visible(present), self.dropout(x)
+        if self.attention_in is not None:
+            x = self.dropout(attended(self.attention_in(x), self.heads, seen))
+        return self.pool(x, seen[:, 0])
+
+
+def attended(projected: Tensor, heads: int, seen: Tensor) -> Tensor:
+    """Let vectors attend to each other, without positions.
+
+    :param projected: (B, L, 3 D), queries, keys and values side by side.
+    :param seen: (B, 1, L or 1, L) bool, query by key; no row without any.
+    :returns: (B, L, D), the heads side by side.
+    """
+    query, key, value = projected.unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+    found = functional.scaled_dot_product_attention(query, key, value, attn_mask=seen)
+    return found.transpose(1, 2).flatten(2)
+
+
+def check_heads(size: int, heads: int) -> None:
+    """See that heads divide a width.
+
+    :raises ValueError: where they do not.
+    """
+    if heads < 0 or (heads and size % heads):
+        raise ValueError(
+            f"The width {size} cannot be divided among {heads} heads: choose a multiple."
+        )

@@ -3,6 +3,8 @@
 Items and users have other numbers in the longer log; ids say who is who.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 import torch
@@ -36,7 +38,13 @@ def items_before(store: EventStore, before: EventStore) -> Tensor:
 
 
 @torch.no_grad()
-def take_over(ranker: Ranker, earlier: Ranker, store: EventStore, before: EventStore) -> list[str]:
+def take_over(
+    ranker: Ranker,
+    earlier: Ranker,
+    store: EventStore,
+    before: EventStore,
+    words: tuple[Sequence[str], Sequence[str]] | None = None,
+) -> list[str]:
     """Give a ranker the weights of an earlier one, those of items, features and feedback by name.
 
     A new item's vector and bias are those that a linear map foretells from where its vector starts
@@ -44,6 +52,7 @@ def take_over(ranker: Ranker, earlier: Ranker, store: EventStore, before: EventS
 
     :param ranker: as it is before training; changed in place.
     :param store: its log, and ``before`` that of the earlier ranker.
+    :param words: its reader's vocabulary, and that of the earlier ranker.
     :returns: names of parameters that had no earlier weights of their shape, and start anew.
     """
     places, known = items_before(store, before), dict(earlier.named_parameters())
@@ -52,7 +61,7 @@ def take_over(ranker: Ranker, earlier: Ranker, store: EventStore, before: EventS
     ids = [] if ranker.items.ids is None else [ranker.items.ids.cpu()]
     start = torch.cat([*ids, counts, torch.ones_like(counts)], dim=1).double()
     kinds = [["", *each.feedback_kinds] for each in (store, before)]
-    named = {"feedback": kinds, "asked": kinds}
+    named = {"feedback": kinds, "asked": kinds} | ({"items.words": words} if words else {})
     if ranker.items.describe is not None:
         named["items.describe"] = [item_features(each)[0].names for each in (store, before)]
     for name, weights in ranker.named_parameters():
@@ -65,7 +74,7 @@ def take_over(ranker: Ranker, earlier: Ranker, store: EventStore, before: EventS
                 foretold[new] = start[new] @ solved
             weights.copy_(foretold.reshape(weights.shape))
             weights[PADDING] = own[PADDING]
-        elif name in named and own is not None:
+        elif name in named and own is not None and own.shape[1:] == weights.shape[1:]:
             now, then = (pl.Series(rows, dtype=pl.String) for rows in named[name])
             rows = torch.from_numpy(numbers_before(now, then))
             weights.copy_(torch.where((rows >= 0)[:, None], own[rows], weights.cpu()))

@@ -17,6 +17,7 @@ from lightrec.encoders.base import ENCODER
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
+from lightrec.nn.readers import ItemReader
 from lightrec.nn.stage import StageModule
 from lightrec.nn.towers import UserTower
 from lightrec.ranking.blending import blend, refitted
@@ -42,6 +43,10 @@ class RankingModule(StageModule):
         CausalTransformer.
     :param max_length: how many of a history's last items are read; as in the data.
     :param use_ids: whether items have id embeddings.
+    :param use_text: whether text vectors count in item vectors; without, they only serve item
+        models, wishes and items without events.
+    :param reader: what learns to read the words of the columns that the data section names as
+        ``reads``, such as ``ConvolutionReader``; null for a SelfAttentionReader.
     :param mask_seen: whether items already seen are left out of the loss's negatives; null: where
         the domain says that items do not repeat. In ranking, the domain alone decides.
     :param loss: what training makes small; null for the softmax over all items. For large catalogs
@@ -63,6 +68,7 @@ class RankingModule(StageModule):
         taken for unknown, so that a history of which only the items are known is ranked well, too.
     :param feedback_kinds: linked from the data.
     :param attribute_size: linked from the data.
+    :param reading: linked from the data.
     :param item_models: fitted after training and blended with the ranker by weights that are
         chosen on validation events; null for the ranker alone.
     :param continues: folder of an earlier ranker stage: training goes on from its weights, and its
@@ -98,6 +104,9 @@ class RankingModule(StageModule):
         forget: float = 0.2,
         feedback_kinds: int = 0,
         attribute_size: int = 0,
+        reading: tuple[int, int, int, int] = (0, 0, 0, 0),
+        reader: Callable[[int, int, int], ItemReader] | None = None,
+        use_text: bool = True,
         continues: str | None = None,
     ) -> None:
         super().__init__(num_items, vector_size)
@@ -113,11 +122,15 @@ class RankingModule(StageModule):
             feedback_kinds=0 if use_feedback is False else feedback_kinds,
             gaps=GAP_BUCKETS if use_gaps else 0,
             attribute_size=attribute_size,
+            reading=reading,
+            reader=reader,
+            use_text=use_text,
         )
         self.mask_seen = mask_seen
         self.criterion = SoftmaxLoss() if loss is None else loss
         self.metrics = RankingMetrics()
         self._table: Tensor | None = None
+        self._unchosen = torch.zeros(0, dtype=torch.int64)
 
     def setup(self, stage: str) -> None:
         """Take text vectors, and let id embeddings start where the log says."""
@@ -140,6 +153,10 @@ class RankingModule(StageModule):
             tower.set_vectors(data.vectors)
         if tower.describe is not None:
             tower.attributes.copy_(data.attributes)
+        if tower.reader is not None:
+            tower.set_tokens(data.tokens.table, data.tokens.start)
+            # As a negative, an item that nobody chose teaches its words that nobody ever will.
+            self._unchosen = torch.from_numpy((data.store.popularity() == 0).nonzero()[0])
         self.criterion.prepare(torch.from_numpy(data.store.popularity()).float().to(self.device))
         if given.start == "cooccurrence" and tower.ids is not None:
             log = data.training
@@ -155,7 +172,10 @@ class RankingModule(StageModule):
         data, folder = self.data_of(SequenceData), self.settings.continues
         if folder is not None and self.trainer.ckpt_path is None:
             assert data.before is not None
-            anew = take_over(self.ranker, Ranker.load(folder), data.store, data.before)
+            earlier, words = Ranker.load(folder), None
+            if self.ranker.items.reader is not None:
+                words = data.tokens.names, data.tokens_of(data.before).names
+            anew = take_over(self.ranker, earlier, data.store, data.before, words)
             if anew:
                 print(f"Learned anew, for want of earlier weights: {', '.join(anew)}.")
 
@@ -182,6 +202,11 @@ class RankingModule(StageModule):
             problems.append(
                 f"use_gaps is true, and the log in {data.data} has no times: set use_gaps to false."
             )
+        if given.reader is not None and not data.reads:
+            problems.append(
+                "The model has a reader, and the data section names nothing to read: give it "
+                "`reads`, such as [title], or set reader to null."
+            )
         if not 0 <= given.forget <= 1:
             problems.append(f"forget is {given.forget}: give a share of windows, from 0 to 1.")
         if problems:
@@ -202,11 +227,13 @@ class RankingModule(StageModule):
         states = self.ranker.states(history, self._details(batch))[row, column]
 
         def seen(rows: slice) -> Tensor:
+            never = self._unchosen.to(row.device).expand(len(row[rows]), -1)
             if not self.mask_seen:
-                return row.new_zeros(len(row[rows]), 0)
+                return never
             steps = torch.arange(history.shape[1], device=history.device)
             until = steps <= column[rows, None]
-            return torch.cat([reached[row[rows]] * until, batch[Key.SEEN][row[rows]]], dim=1)
+            seen = [reached[row[rows]] * until, batch[Key.SEEN][row[rows]], never]
+            return torch.cat(seen, dim=1)
 
         return self.criterion(self.ranker, states, target[row, column], seen)
 

@@ -10,6 +10,7 @@ from lightrec.keys import PADDING, Key
 from lightrec.nn.item_tower import ItemTower
 from lightrec.nn.part import Part
 from lightrec.nn.precision import at_least_float32, full_precision
+from lightrec.nn.readers import ItemReader
 from lightrec.nn.towers import CausalTransformer, UserTower
 from lightrec.ranking.scorers import Details
 
@@ -26,7 +27,11 @@ class Ranker(Part):
     :param feedback_kinds: kinds of feedback of a history's events that are told apart; 0 for none.
     :param gaps: buckets of the gaps between events that are told apart; 0 for none.
     :param attribute_size: number of features of the items' attributes; 0 where there are none.
-    :raises PluginError: where the tower cannot be built.
+    :param reading: what of the items' words is read; see ``ItemTower``.
+    :param reader: makes what reads them of the width D and two more sizes; None for a
+        SelfAttentionReader.
+    :param use_text: whether text vectors count in item vectors.
+    :raises PluginError: where the reader or the user tower cannot be built.
     """
 
     def __init__(
@@ -40,10 +45,14 @@ class Ranker(Part):
         feedback_kinds: int = 0,
         gaps: int = 0,
         attribute_size: int = 0,
+        reading: tuple[int, int, int, int] = (0, 0, 0, 0),
+        reader: Callable[[int, int, int], ItemReader] | None = None,
+        use_text: bool = True,
     ) -> None:
         super().__init__()
         self.num_items, self.size, self.max_length = num_items, size, max_length
-        self.items = ItemTower(num_items, size, vector_size, use_ids, attribute_size)
+        sizes = num_items, size, vector_size, use_ids, attribute_size
+        self.items = ItemTower(*sizes, reading, reader, use_text)
         with plugins.blaming(self, "build its user tower"):
             self.users = (tower or CausalTransformer)(size)
         self.bias = nn.Parameter(torch.zeros(num_items + 1))

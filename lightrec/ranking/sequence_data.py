@@ -21,6 +21,7 @@ from lightrec.data.store import TEST, TRAIN, VALIDATION, EventStore
 from lightrec.encoders.base import Encoder, item_vectors
 from lightrec.encoders.card import read_json
 from lightrec.encoders.text import TUNED, tuned
+from lightrec.encoders.tokens import Tokens, tokens_of
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.continued import windows_to_train
@@ -168,6 +169,9 @@ class SequenceData(LogData):
         null for none.
     :param use_attributes: whether the ranker reads what :mod:`lightrec.data.attributes` makes of
         the items' attributes.
+    :param reads: columns of the items, such as ``[title, genres]``, whose words the ranker's reader
+        reads, by the pieces of the text encoder or, without one, word by word.
+    :param read_length: so many words of a column are read, the first ones.
     :param since: folder of an earlier prepared log; training then sees the windows with events that
         are new since, and those of some other users. Null for all windows.
     :param replay: share of those other users.
@@ -187,6 +191,8 @@ class SequenceData(LogData):
         num_workers: int = 0,
         transforms: list[SequenceTransform] | None = None,
         use_attributes: bool = False,
+        reads: list[str] | None = None,
+        read_length: int = 32,
         since: str | None = None,
         replay: float = 0.1,
         text: str | None = None,
@@ -200,6 +206,7 @@ class SequenceData(LogData):
         self.seen_length, self.num_workers, self.seed = seen_length, num_workers, seed
         self.transforms = transforms or []
         self.use_attributes = use_attributes
+        self.reads, self.read_length = reads or [], read_length
         self.since, self.replay = since, replay
 
     @property
@@ -233,6 +240,20 @@ class SequenceData(LogData):
         if not self.use_attributes:
             return torch.zeros(self.num_items + 1, 0)
         return item_features(self.store)[1]
+
+    @property
+    def reading(self) -> tuple[int, int, int, int]:
+        """Columns, words of each, words of the vocabulary and the length of their vectors."""
+        return self.tokens.shape if self.reads else super().reading
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """The words that the ranker's reader reads."""
+        return self.tokens_of(self.store)
+
+    def tokens_of(self, store: EventStore) -> Tokens:
+        """Give those of a log's items."""
+        return tokens_of(store.catalog, self.reads, self.read_length, self.text_encoder)
 
     @cached_property
     def histories(self) -> Sequences:

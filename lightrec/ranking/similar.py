@@ -32,9 +32,11 @@ def likeness(ranker: Ranker, counts: Tensor, item: int, by: Likeness = "both") -
     :raises RunError: where texts are asked for, or alone could tell, and the ranker reads none.
     """
     warm = counts > 0
-    texts = None
-    if ranker.items.uses_text and ranker.items.vectors.any():
-        units = unit_vectors(ranker.items.vectors)
+    texts, said = None, ranker.items.vectors if ranker.items.uses_text else None
+    if (said is None or not said.any()) and ranker.items.reader is not None:
+        said = ranker.items.read()
+    if said is not None and said.any():
+        units = unit_vectors(said)
         texts = units @ units[item]
     if texts is None and (by == "words" or not warm[item]):
         why = "Words are asked for" if by == "words" else "The item has no events to compare it by"

@@ -10,6 +10,7 @@ from torch import nn
 from lightrec.errors import PluginError
 from lightrec.nn.towers import (
     GRU,
+    AdditiveAttention,
     CausalTransformer,
     LigrBlock,
     LigrTransformer,
@@ -56,6 +57,28 @@ def test_pooling_by_hand():
                         mass += weight
                 pooled[feature] = total / mass
             assert torch.allclose(found[row, last], tower.out(pooled), atol=1e-5)
+
+
+@pytest.mark.parametrize("heads", [0, 2])
+def test_additive_attention_by_hand_over_torchs_own_self_attention(heads):
+    """NAML's user encoder, and with heads NRMS's: exp(q · tanh(V h + v)) over their sum."""
+    torch.manual_seed(0)
+    tower, x = AdditiveAttention(8, heads=heads, hidden=5, dropout=0.5).eval(), torch.randn(2, 5, 8)
+    found, (first, _, last) = tower(x, PRESENT), tower.pool.score
+    for row, start in enumerate((2, 0)):
+        items = x[row : row + 1, start:]
+        if heads:
+            attention = nn.MultiheadAttention(8, heads, bias=False, batch_first=True)
+            attention.in_proj_weight.data = tower.attention_in.weight
+            attention.out_proj.weight.data = torch.eye(8)
+            later = torch.ones(items.shape[1], items.shape[1], dtype=torch.bool).triu(1)
+            items = attention(items, items, items, attn_mask=later)[0]
+        for step in range(items.shape[1]):
+            total, mass = torch.zeros(8), 0.0
+            for item in items[0, : step + 1]:
+                weight = (last.weight[0] @ torch.tanh(first.weight @ item + first.bias)).exp()
+                total, mass = total + weight * item, mass + weight
+            torch.testing.assert_close(found[row, start + step], total / mass, atol=1e-5, rtol=0)
 
 
 def test_gru_is_torchs_own_where_nothing_is_padded():
@@ -141,6 +164,8 @@ def test_a_tower_of_ones_own():
 def test_settings_that_do_not_fit():
     with pytest.raises(ValueError, match="divided into 3 groups"):
         MeanPooling(8, heads=3)
+    with pytest.raises(ValueError, match="divided among 3 heads"):
+        AdditiveAttention(8, heads=3)
     with pytest.raises(ValueError, match="cannot have 0 layers"):
         GRU(8, layers=0)
 

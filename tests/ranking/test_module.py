@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from lightrec.encoders.base import Encoder
 from lightrec.errors import DataError, RecipeError
+from lightrec.nn.readers import SelfAttentionReader
 from lightrec.nn.towers import GRU, CausalTransformer, LigrTransformer, MeanPooling
 from lightrec.ranking.losses import (
     BCELoss,
@@ -155,6 +156,25 @@ def test_text_vectors_come_from_the_encoder(store, tmp_path):
     trainer(1, tmp_path).fit(module, datamodule=data)
     assert torch.equal(module.ranker.items.vectors, data.vectors)
     assert module.ranker.items.project.weight.abs().sum() > 0
+
+
+def test_a_ranker_learns_a_walk_from_words_alone(store, tmp_path):
+    pl.seed_everything(0, verbose=False)
+    data = SequenceData(str(store), max_length=8, batch_size=8, reads=["title"])
+    names = [f"at{i % 6} row{i // 6} lone{i}" for i in range(ITEMS)]
+    data.store.__dict__["catalog"] = data.store.catalog.with_columns(title=pl_frames.Series(names))
+    assert data.reading == (1, 2, 11, 64)
+    assert data.tokens.names[:3] == ["", "at0", "at1"]
+    own = {"tower": TOWER, "use_ids": False, "learning_rate": 0.03, "reading": data.reading}
+    module = RankingModule(ITEMS, 0, size=16, max_length=8, **own)
+    training = trainer(4, tmp_path)
+    training.fit(module, datamodule=data)
+    assert float(training.callback_metrics["validation/ndcg@10"]) > 0.8
+    training.save_checkpoint(tmp_path / "one.ckpt")
+    again = RankingModule.load_from_checkpoint(tmp_path / "one.ckpt", weights_only=True).eval()
+    assert torch.equal(again.ranker.item_vectors(), module.eval().ranker.item_vectors())
+    with pytest.raises(RecipeError, match="has a reader, and the data section names nothing"):
+        fitted(store, tmp_path, epochs=1, reader=SelfAttentionReader)
 
 
 def test_lengths_must_agree(store, tmp_path):
