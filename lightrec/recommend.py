@@ -37,8 +37,9 @@ class Recommender:
     """What a run learned, ready to use.
 
     :param run: a run folder such as ``runs/video``.
-    :param by: rank by the ``policy`` (the long run) or the ``blend`` (the next event); None
-        takes the one that the run's evaluation favours, and ``reason`` says why.
+    :param by: rank by the ``policy`` (the long run), the ``blend`` (the next event), or the blend
+        re-ranked by the ``reader``; None takes that of the first two which the run's evaluation
+        favours, and ``reason`` says why.
     :raises RunError: where the run lacks that stage, or its stages do not belong together.
     :raises PluginError: where the log's domain forbids items and is not installed.
     """
@@ -61,6 +62,9 @@ class Recommender:
                 f" The policy is that of version {learned.version}, and does not know "
                 f"{self._earlier.unknown:,} of the items."
             )
+        self._reranker = self.run.reranker if by == "reader" else None
+        if self._reranker is not None and not self._reranker.reader.weight:
+            self.reason = "The reader has no weight, and changes nothing: it did not help."
         _ = self.run.domain  # refused here where it is not installed
         title = pl.col(Column.TITLE).fill_null(pl.col(Column.ITEM))
         self.catalog = self.store.catalog.with_columns(title)
@@ -375,6 +379,8 @@ class Recommender:
             raw = log_shares(raw, self.run.blend.smoothing)
         usual = (weight * raw + more).masked_fill(~allowed, -torch.inf)
         usual = usual.scatter(1, known[Key.SEEN], -torch.inf)
+        if self._reranker is not None and model is self.model and ask is None:
+            usual = self._reranker.lifted(usual, history)
         fresh = torch.full_like(usual, -torch.inf)
         if placed is None:
             items = with_reserved_places(usual, fresh, k, 0)

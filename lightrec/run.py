@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lightrec.ranking.blend import Blend
     from lightrec.ranking.item_models.text_map import TextMap
     from lightrec.ranking.ranker import Ranker
+    from lightrec.ranking.reranking import Reranker
     from lightrec.ranking.wishes import Wishes
     from lightrec.users.user_model import UserModel
 
@@ -194,6 +195,19 @@ class Run:
     def ranker(self) -> "Ranker":
         """The ranker alone."""
         return self.blend.ranker
+
+    @cached_property
+    def reranker(self) -> "Reranker":
+        """What puts the blend's first items in order by what a language model reads.
+
+        :raises RunError: where the stage `reader` is not finished.
+        """
+        from lightrec.ranking.readers import LanguageReader, words_of_items
+        from lightrec.ranking.reranking import Reranker
+
+        held = self.holding("reader")
+        reader = LanguageReader.load(held._checked("reader"))
+        return Reranker(reader, words_of_items(self.data))
 
     @cached_property
     def text_map(self) -> "TextMap | None":

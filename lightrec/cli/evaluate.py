@@ -33,7 +33,8 @@ def evaluate(run: Path, *, predictions: Path | None = None) -> None:
         )
     metrics = found.metrics(finished[0])
     if predictions is None and finished[0] == "evaluate":
-        print((found.folder("evaluate") / "summary.txt").read_text("utf-8"), end="")
+        for stage in filter(found.has, ("evaluate", "reader")):
+            print((found.folder(stage) / "summary.txt").read_text("utf-8"), end="")
         return
     if predictions is not None:
         from lightrec.evaluation.predictions import evaluate_predictions

@@ -27,7 +27,7 @@ def recommend(
     ask: str | None = None,
     all: bool = False,
     k: int = 10,
-    by: Literal["policy", "blend"] | None = None,
+    by: Literal["policy", "blend", "reader"] | None = None,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
     discover: bool = False,
@@ -64,8 +64,8 @@ def recommend(
         without, or for everybody.
     :param all: everybody in the log; needs --out.
     :param k: how many items.
-    :param by: what ranks: the policy (the long run) or the blend (the next event); by default
-        the one that the run's evaluation favours.
+    :param by: what ranks: the policy (the long run), the blend (the next event), or the blend
+        re-ranked by the reader; by default what the run's evaluation favours of the first two.
     :param exclude: nothing that is one of these.
     :param only: nothing but what is one of these.
     :param discover: nothing that the person has met before, even where items come again.
@@ -93,8 +93,8 @@ def recommend(
         raise RecipeError(
             "--all writes a file: name it with --out, for example --out recs.parquet."
         )
-    if ask is not None and by == "policy":
-        raise RecipeError("A wish goes with what the blend says: leave out --by policy.")
+    if ask is not None and by not in (None, "blend"):
+        raise RecipeError(f"A wish goes with what the blend says: leave out --by {by}.")
     if before and not all:
         raise RecipeError("--before goes with --all: it makes a file for everybody to be judged.")
     if out is not None and out.suffix not in (".parquet", ".csv"):
@@ -120,7 +120,7 @@ def recommend(
         print(WITHOUT_HISTORY[recommender.ranked_by], file=sys.stderr)
     elif ask is not None:
         print("Ranked by the wish and the blend.", file=sys.stderr)
-    elif by is None:
+    elif by in (None, "reader"):
         print(
             f"Ranked by the {recommender.by} (--by {recommender.by}). {recommender.reason}",
             file=sys.stderr,

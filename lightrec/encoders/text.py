@@ -127,12 +127,16 @@ class TextEncoder(TrainableEncoder):
         known = {name: card[name] for name in NOTED}
         return {**super().about, "model": self.model, **known}
 
-    def tokenize(self, values: Sequence[str]) -> dict[str, Tensor]:
-        """Give token numbers and mask, ``(len(values), T)`` int64 each."""
+    def tokenize(self, values: Sequence[str], second: Sequence[str] = ()) -> dict[str, Tensor]:
+        """Give token numbers and mask, ``(len(values), T)`` int64 each.
+
+        :param second: where each value is the first of a pair of texts, the other ones.
+        """
         card = self.card
         settings = {"padding": True, "truncation": True, "max_length": card.max_length}
         texts = [card.prompt + (text.lower() if card.lower else text) for text in values]
-        return dict(self._tokenizer(texts, **settings, return_tensors="pt"))
+        pairs = [text.lower() if card.lower else text for text in second] or None
+        return dict(self._tokenizer(texts, pairs, **settings, return_tensors="pt"))
 
     def pieces(self, values: Sequence[str], length: int) -> list[list[str]]:
         """Split texts into the tokenizer's pieces, the first ``length`` of each."""
@@ -190,7 +194,7 @@ class TextEncoder(TrainableEncoder):
         if self.transformer is None:
             from transformers import AutoModel
 
-            with _quiet_loading(), _refusing(self.source):
+            with quiet_loading(), _refusing(self.source):
                 model = AutoModel.from_pretrained(self.source, dtype=torch.float32, **_SAFELY)
             if getattr(model, "pooler", None) is not None:
                 # Not read: distributed training waits for the gradient of all that is trained.
@@ -249,7 +253,7 @@ class TextEncoder(TrainableEncoder):
             if path.suffix in (*FILES, ".md") and path.is_file() and not own:
                 shutil.copyfile(path, folder / path.name)
         if changed:
-            with _quiet_loading():
+            with quiet_loading():
                 self.load_weights().save_pretrained(folder)  # type: ignore[operator]
         maps = [(self.source / path) for path in card.dense]
         layers = [("Transformer", ""), ("Pooling", "1_Pooling")]
@@ -397,7 +401,7 @@ def _from_hub(name: str) -> Path:
 
 
 @contextlib.contextmanager
-def _quiet_loading() -> Iterator[None]:
+def quiet_loading() -> Iterator[None]:
     """Hide transformers' bar and its notes on weights that a plain encoder does not use."""
     from transformers.utils import logging
 

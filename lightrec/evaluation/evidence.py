@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from lightrec.errors import RunError
 from lightrec.run import Run
 
-By = Literal["policy", "blend"]
+By = Literal["policy", "blend", "reader"]
 
 CONTENDERS = {
     "policy": "policy",

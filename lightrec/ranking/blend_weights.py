@@ -182,7 +182,7 @@ def choose_weights(
         weights[SEARCH] = torch.stack(searched).mean(0)
         weights[MEAN], chosen = (weights[SEARCH] + others) / 3, MEAN
     for other in found:
-        if _ahead(found[other] - found[chosen], users) > 1:
+        if ahead(found[other] - found[chosen], users) > 1:
             chosen = other
     taken = weights[chosen]
     if chosen != LIKELIHOOD:
@@ -203,7 +203,7 @@ def told(chosen: Choice, metrics: Mapping[str, float]) -> str:
     return f"{ways[chosen]} (validation NDCG@{CUTOFF}: {', '.join(values) or 'no events'})"
 
 
-def _ahead(differences: Tensor, users: Tensor) -> float:
+def ahead(differences: Tensor, users: Tensor) -> float:
     """How many standard errors a mean is above 0, users being what is drawn."""
     mean = differences.mean()
     sums = differences.new_zeros(int(users.max()) + 1).index_add(0, users, differences - mean)
