@@ -17,7 +17,6 @@ LOGS = {
     "beauty": ["{data}/amazon-beauty-p5/log.csv", "{data}/amazon-beauty-p5/items.csv"],
 }
 KINDS = {"classifier": "pair classifier (MiniLM)", "decoder": "decoder (SmolLM2-135M, LoRA)"}
-PLAIN = {"first": "first stage", "cosine": "frozen cosine"}
 
 
 def main() -> None:
@@ -40,25 +39,22 @@ def main() -> None:
 
 
 def table(cells: dict[str, dict]) -> str:
-    """Set how test lists of twenty are ordered, as Markdown."""
+    """Set what each reader makes of a first stage's test lists, as Markdown."""
     rows = []
-    for name in LOGS:
-        found = {key.split("/")[1]: each for key, each in cells.items() if key.startswith(name)}
-        for kind in [*PLAIN, *found]:
-            own = found.get(kind) or next(iter(found.values()))
-            metrics, read = own["metrics"], kind in found
-            called = "reader" if read else kind
-            row = [name, KINDS.get(kind) or PLAIN[kind], f"{metrics[f'test/{called}/auc']:.3f}"]
-            row.append("" if kind == "first" else f"{metrics[f'{called}/weight']:.2f}")
-            row.append(f"{metrics[f'test/{called}/ndcg@10']:.4f}")
-            for other in PLAIN:
-                ahead = interval(metrics, f"test/{called}-minus-{other}/ndcg@10")
-                row.append(spread(ahead) if ahead else "")
-            row += [f"{metrics[f'{called}/milliseconds']:.1f}"] if read else [""]
-            row += [f"{metrics['train/cpu_seconds']:.0f}"] if read else [""]
-            rows.append(row)
-    head = ["log", "re-ranked by", "AUC", "weight", "NDCG@10", "ahead of the first stage"]
-    return markdown([*head, "ahead of cosines", "ms a pair", "CPU s to train"], rows)
+    for key, cell in cells.items():
+        log, kind, _ = key.split("/")
+        found, names = cell["metrics"], ("first", "cosine", "reader")
+        row = [log, KINDS[kind], f"{found['test/events']:,}"]
+        for metric, digits in (("auc", 3), ("ndcg@10", 4)):
+            row.append(" / ".join(f"{found[f'test/{name}/{metric}']:.{digits}f}" for name in names))
+        for other in names[:2]:
+            row.append(spread(interval(found, f"test/reader-minus-{other}/ndcg@10")))
+        row += [f"{found['reader/milliseconds']:.1f}", f"{found['train/cpu_seconds']:.0f}"]
+        rows.append(row)
+    three = "first stage / with cosines / with the reader"
+    head = ["log", "reader", "users", f"AUC: {three}", f"NDCG@10: {three}"]
+    more = ["reader less first stage (95 %)", "reader less cosines", "ms a pair", "CPU s to train"]
+    return markdown([*head, *more], rows)
 
 
 if __name__ == "__main__":

@@ -32,14 +32,10 @@ from lightrec.ranking.reranking import DEPTH, Lists, choose_weight
 from lightrec.run import Run
 from lightrec.stages.run import run
 
-JUDGED = 1_000
 DECAY = 0.8
 """What an item of a history counts next to the one after it, where vectors are compared."""
-KINDS = {
-    "classifier": (PairClassifier, {"layers": 2}, 2_000, 2e-4, "32-true"),
-    "decoder": (Decoder, {}, 400, 1e-3, "bf16-mixed"),
-}
-"""Class, settings, training events, learning rate and precision."""
+KINDS = {"classifier": (PairClassifier, 1_500, 1_000, 2e-4), "decoder": (Decoder, 200, 300, 1e-3)}
+"""Class, training events, judged events of validation and of test each, and learning rate."""
 
 
 def first_stage(found: Run, folder: Path) -> None:
@@ -76,16 +72,15 @@ def main(kind: str, out: Path, log: Path, items: Path | None = None) -> None:
     domain = "generic" if items else "video"
     made = run(domain, out=out / "run", log=log, items=items, seed=0, until="data")
     first_stage(Run(made), out / "ranker")
-    part, settings, groups, rate, precision = KINDS[kind]
-    data = ReaderData(
-        str(made / "data"), str(out / "ranker"), max_trained=groups, max_judged=JUDGED
-    )
+    part, trained, judged, rate = KINDS[kind]
+    folders = str(made / "data"), str(out / "ranker")
+    data = ReaderData(*folders, max_trained=trained, max_judged=judged)
     torch.manual_seed(0)
-    module = ReaderModule(data.num_items, data.vector_size, part(**settings), learning_rate=rate)
+    module = ReaderModule(data.num_items, data.vector_size, part(), learning_rate=rate)
     trainer = pl.Trainer(
         max_epochs=1,
         accelerator="cpu",
-        precision=precision,
+        precision="bf16-mixed",
         gradient_clip_val=1.0,
         logger=False,
         enable_checkpointing=False,
@@ -98,7 +93,7 @@ def main(kind: str, out: Path, log: Path, items: Path | None = None) -> None:
     metrics: dict[str, float] = {"train/cpu_seconds": time.process_time() - begin}
     metrics["validation/mrr@20"] = float(trainer.callback_metrics["validation/mrr@20"])
     lists, validation, begin = data.lists(TEST), data.lists(VALIDATION), time.process_time()
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision != "32-true"):
+    with torch.autocast("cpu", torch.bfloat16):
         added = {"reader": module.read(lists)}
     pairs = int(lists.listed.sum()) * DEPTH
     metrics["reader/milliseconds"] = 1e3 * (time.process_time() - begin) / pairs

@@ -81,7 +81,9 @@ class ReaderData(LogData):
                 source=self.data,
             )
         events = TensorDataset(lists.histories, lists.items, lists.targets)
-        order = DistributedSampler(events, share.world, share.rank, seed=self.seed)
+        order: DistributedSampler[object] = DistributedSampler(
+            events, share.world, share.rank, seed=self.seed
+        )
         size = max(self.batch_size // share.world, 1)
         # Its own generator, as in the ranker's data: a resumed run would draw at another moment.
         return DataLoader(events, size, sampler=order, generator=torch.Generator())

