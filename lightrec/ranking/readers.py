@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from lightrec.data.store import EventStore
 from lightrec.encoders.card import MINILM, model_folder
+from lightrec.encoders.layers import Cut
 from lightrec.encoders.text import TextEncoder, quiet_loading
 from lightrec.errors import FetchError, RecipeError
 from lightrec.keys import PADDING, Column
@@ -132,10 +133,7 @@ class PairClassifier(LanguageReader):
         base: Any = self.encoder.load_weights()
         if layers is not None:
             base.requires_grad_(False)
-            count = base.config.num_hidden_layers
-            lists = (part for part in base.modules() if isinstance(part, nn.ModuleList))
-            stack = next(part for part in lists if len(part) == count)
-            stack[max(count - layers, 0) :].requires_grad_(True)
+            Cut(base, layers).upper.requires_grad_(True)
         self.head = nn.Linear(self.encoder.hidden_size, 1)
         self.keep_what_is_trained()
 
