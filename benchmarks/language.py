@@ -123,15 +123,20 @@ def found(cells: dict[str, dict], name: str, share: int, metric: str) -> list[fl
     return list(values.values())
 
 
-def table(cells: dict[str, dict], metric: str = "ndcg@10", form: str = ".4f") -> str:
-    """Set a metric of all contenders, means over the seeds that were measured, as Markdown."""
+def table(
+    cells: dict[str, dict], metric: str = "ndcg@10", form: str = ".4f", before: str = ""
+) -> str:
+    """Set a metric of all contenders, means over the seeds that were measured, as Markdown.
+
+    :param before: ``kept/`` where items already seen are ranked, too.
+    """
     rows = []
     for name, share in measured(cells):
-        values = [found(cells, name, share, f"{own}/{metric}") for own in COLUMNS]
+        values = [found(cells, name, share, f"{before}{own}/{metric}") for own in COLUMNS]
         counts = (found(cells, name, share, each)[0] for each in ("users", "events"))
         shown = [format(fmean(each), form) if each else "–" for each in values]
         rows.append([f"{TITLES[name]}, {share} %", *(f"{n:,}" for n in counts), *shown])
-    return markdown(["log, users", "users", "test events", *COLUMNS.values()], rows)
+    return markdown(["log, share of users", "users", "test events", *COLUMNS.values()], rows)
 
 
 def measured(cells: dict[str, dict]) -> list[tuple[str, int]]:
@@ -140,43 +145,45 @@ def measured(cells: dict[str, dict]) -> list[tuple[str, int]]:
     return [(name, n) for name, shares in SHARES.items() for n in shares if (name, str(n)) in there]
 
 
-def advantages(cells: dict[str, dict], prefix: str = "") -> str:
+def advantages(cells: dict[str, dict]) -> str:
     """Set what contenders are ahead of others in NDCG@10, means of intervals over seeds."""
     rows = []
     for name, share in measured(cells):
         shown = []
         for one, other in PAIRS:
-            key = f"{prefix}{one}-minus-{other}/ndcg@10"
+            key = f"{one}-minus-{other}/ndcg@10"
             ends = [found(cells, name, share, f"{key}{end}") for end in ("", "/low", "/high")]
             shown.append(spread(tuple(map(fmean, ends)), "+.4f") if ends[0] else "–")
         rows.append([f"{TITLES[name]}, {share} %", *shown])
     head = [f"{COLUMNS[one]} − {COLUMNS[other]}" for one, other in PAIRS]
-    return markdown(["log, users", *head], rows)
+    return markdown(["log, share of users", *head], rows)
 
 
 def draw(cells: dict[str, dict], path: Path) -> None:
     """Draw NDCG@10 over the share of users, a panel a log, seeds as dots."""
-    drawn = {
-        name: shares
-        for name, shares in SHARES.items()
-        if any(key.startswith(f"{name}/") for key in cells)
-    }
-    figure, panels = plt.subplots(1, len(drawn), figsize=(2.6 * len(drawn), 3), squeeze=False)
+    drawn: dict[str, list[int]] = {}
+    for name, share in measured(cells):
+        drawn.setdefault(name, []).append(share)
+    size = 1.6 + 2.4 * len(drawn), 3
+    figure, panels = plt.subplots(1, len(drawn), figsize=size, squeeze=False, layout="constrained")
+    lines = {}
     for axes, (name, shares) in zip(panels[0], drawn.items(), strict=True):
         for own, title in COLUMNS.items():
             values = {share: found(cells, name, share, f"{own}/ndcg@10") for share in shares}
             known = {share: each for share, each in values.items() if each}
-            color = COLORS[own]
-            axes.plot([*known], [fmean(each) for each in known.values()], color=color, label=title)
+            if not known:
+                continue
+            means, color = [fmean(each) for each in known.values()], COLORS[own]
+            (lines[title],) = axes.plot([*known], means, "-o", color=color, markersize=4)
             for share, each in known.items():
                 axes.plot([share] * len(each), each, ".", color=color, alpha=0.6)
         axes.set(xscale="log", title=TITLES[name], ylim=(0, None))
         axes.set_xticks(shares, [f"{share} %" for share in shares], minor=False)
         axes.xaxis.set_minor_locator(plt.NullLocator())
+        axes.spines[["top", "right"]].set_visible(False)
     panels[0, 0].set_ylabel("NDCG@10")
     figure.supxlabel("share of the users", fontsize=9)
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=8, frameon=False)
+    figure.legend(lines.values(), lines.keys(), loc="outside right upper", frameon=False)
     figure.savefig(path, dpi=110)
 
 
