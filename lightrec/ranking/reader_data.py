@@ -24,7 +24,8 @@ class ReaderData(LogData):
     :param ranker: folder of the stage `ranker`, whose blend is the first stage.
     :param hard: items of a list to learn from.
     :param batch_size: training events in a batch, of all processes together.
-    :param max_trained: at most so many training events, drawn by the seed.
+    :param max_trained: at most so many training events, drawn by the seed; those whose list holds
+        what came are learned from.
     :param max_judged: at most so many validation events, and as many test events.
     :param seed: of the draws and the order.
     """
@@ -73,8 +74,11 @@ class ReaderData(LogData):
         :raises DataError: where there is nothing to learn from.
         """
         lists, share = self.lists(TRAIN), present_share()
+        # What came is to be told from what the first stage ranks as high, and not by how popular
+        # it is: where it is not listed, it is mostly less popular than all that is.
+        lists = lists.only(lists.listed)
         if not len(lists.users) or not any(self.words):
-            what = "no training event has a history" if any(self.words) else "no item has words"
+            what = "no list holds what came" if any(self.words) else "no item has words"
             raise DataError(
                 f"A reader learns from items' words what follows on what, and {what}: give titles "
                 "or texts in an item table, or a longer log.",
