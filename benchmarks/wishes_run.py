@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.wishes_run SEED OUT LOG [ITEMS]`` trains data and ranker, with the recipes
 ``video`` where the log has its own items. Near words of the test come from the half of the
-vocabulary that learning did not know.
+vocabulary that learning did not know, and are near by the encoder as it was before the log tuned it.
 """
 
 import json
@@ -68,7 +68,8 @@ def main(seed: int, out: Path, log: Path, items: Path | None = None) -> None:
 def measured(found: Run) -> dict[str, float]:
     """Learn each way of reading, and rank the test events by it."""
     store, blend, seed = found.data, found.blend, int(found.stamp("ranker")["seed"])
-    sequences, encoder = Sequences.all_events(store), TextEncoder()
+    sequences, encoder = Sequences.all_events(store), found.wishes.encoder
+    untuned = Wishes(store, blend.ranker.items, TextEncoder())
     events = EvaluationEvents(sequences, VALIDATION, None, 128, EVENTS, seed)
     ways, metrics = dict[str, Wishes](), dict[str, float]()
     for name, kind, by in (
@@ -98,7 +99,7 @@ def measured(found: Run) -> dict[str, float]:
         said = {HISTORY: history, ALONE: alone}
         for kind, scores in said.items():
             gains.setdefault(f"without/{kind}", []).extend(gain(scores, target).tolist())
-        wished = made_up(ways["both"], titles, genres, target.tolist())
+        wished = made_up(untuned, titles, genres, target.tolist())
         for test, wishes in wished.items():
             rows = [row for row, wish in enumerate(wishes) if words_of(wish)]
             for name, way in ways.items():
