@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.wishes_run SEED OUT LOG [ITEMS]`` trains data and ranker, with the recipes
 ``video`` where the log has its own items. Near words of the test come from the half of the
-vocabulary that learning did not know, and are near by the encoder as it was before the log tuned it.
+vocabulary that learning did not know, and are near by the encoder as it was before it was tuned.
 """
 
 import json
