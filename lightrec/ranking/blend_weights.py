@@ -1,5 +1,4 @@
-"""The weights of a blend, chosen on held-out events: by likelihood, by NDCG@10, one part alone, or
-the mean of all three.
+"""The weights of a blend, chosen on held-out events in one of three ways, or their mean.
 
 What the parts say is computed elsewhere, once: see :mod:`lightrec.ranking.blending`.
 """
