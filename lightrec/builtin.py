@@ -51,7 +51,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "ranking.sequence_data": ["SequenceData"],
         "ranking.reader_module": ["ReaderModule"],
         "ranking.reader_data": ["ReaderData"],
-        "ranking.readers": ["PairClassifier", "Decoder"],
+        "ranking.language_readers": ["PairClassifier", "Decoder"],
         "users.module": ["ChoiceModule"],
         "users.choice_data": ["ChoiceData"],
         "learners.on_policy": ["PolicyModule"],
@@ -63,7 +63,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "nn.towers": [
             *("CausalTransformer", "LigrTransformer", "GRU", "MeanPooling", "AdditiveAttention"),
         ],
-        "nn.readers": ["SelfAttentionReader", "ConvolutionReader"],
+        "nn.item_readers": ["SelfAttentionReader", "ConvolutionReader"],
         "ranking.losses": [
             *("SoftmaxLoss", "SampledSoftmaxLoss", "InBatchLoss"),
             *("BPRLoss", "BCELoss", "GBCELoss"),

@@ -202,7 +202,7 @@ class Run:
 
         :raises RunError: where the stage `reader` is not finished.
         """
-        from lightrec.ranking.readers import LanguageReader, words_of_items
+        from lightrec.ranking.language_readers import LanguageReader, words_of_items
         from lightrec.ranking.reranking import Reranker
 
         held = self.holding("reader")

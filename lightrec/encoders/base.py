@@ -268,13 +268,18 @@ def _read_vectors(folder: Path, keys: Set[bytes]) -> dict[bytes, Tensor]:
 def _write_vectors(folder: Path, vectors: Mapping[bytes, Tensor]) -> None:
     """Write a shard of vectors (size,), under the hashes of their texts."""
     names = b"".join(vectors)
-    path = folder / f"{_hash(names).hexdigest()}.safetensors"
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     table = torch.frombuffer(bytearray(names), dtype=torch.uint8).view(-1, DIGEST)
+    tensors = {"keys": table, "vectors": torch.stack([*vectors.values()])}
+    to_cache(tensors, folder / f"{_hash(names).hexdigest()}.safetensors")
+
+
+def to_cache(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as a whole file or not at all: a full disk costs the next run some work."""
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            save_tensors({"keys": table, "vectors": torch.stack([*vectors.values()])}, temporary)
+            save_tensors(tensors, temporary)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

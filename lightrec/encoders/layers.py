@@ -18,7 +18,7 @@ from torch.nn.functional import normalize
 from torch.nn.utils.rnn import pad_sequence
 
 from lightrec.data.fetch import cache_folder
-from lightrec.data.files import save_tensors
+from lightrec.encoders.base import to_cache
 from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.tuned import LinearMap, Tuned
 from lightrec.errors import RecipeError
@@ -71,7 +71,6 @@ class Layers(Tuned):
     ) -> None:
         super().__init__()
         encoder = copy.deepcopy(encoder)
-        encoder.cache, encoder.fingerprint = False, encoder.fingerprint  # other weights, soon
         model: Any = encoder.load_weights()
         model.requires_grad_(False)
         cut = None if embeddings else Cut(model, layers)
@@ -79,6 +78,7 @@ class Layers(Tuned):
         self.texts = Texts.of(encoder, cut, texts)
         if cut is not None:
             self._see_that_cut_is_whole(texts[:ALIKE])
+        encoder.fingerprint = None  # what is on disk is of other weights than it will have
         upper = model if cut is None else cut.upper
         if adapters is None:
             upper.requires_grad_(True)
@@ -260,10 +260,8 @@ class Texts:
                 states[starts + within] = found
                 bar.update(len(rows))
         if path is not None:
-            with suppress(OSError):  # a full disk costs the next run this pass
-                path.parent.mkdir(parents=True, exist_ok=True)
-                sums = states.view(torch.int16).long().sum()
-                save_tensors({"states": states, "sum": sums}, path)
+            sums = states.view(torch.int16).long().sum()
+            to_cache({"states": states, "sum": sums}, path)
         return Texts(states, self.lengths)
 
 

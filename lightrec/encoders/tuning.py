@@ -18,7 +18,7 @@ from lightrec.encoders.text import TUNED
 from lightrec.encoders.tuned import LinearMap, Tuned
 from lightrec.encoders.tuning_data import Batch, TextData
 from lightrec.errors import RecipeError
-from lightrec.nn.stage import StageModule
+from lightrec.nn.stage import StageModule, warm_cosine
 
 RECALLED = 10
 """How many of the texts held out may stand before the one that was chosen."""
@@ -30,8 +30,6 @@ SHARPNESS_RATE = 0.03
 """The learning rate of the temperature's logarithm."""
 SIMCSE = 0.05
 """The temperature of the loss of that name, its authors'."""
-WARMUP = 0.1
-"""Share of all steps in which the learning rate rises."""
 
 
 class TextModule(StageModule):
@@ -51,10 +49,11 @@ class TextModule(StageModule):
     :param tune: what is tuned: ``map``, a square linear map of the vectors, laid over the frozen
         model; with it ``layers``, the model's upper layers, ``lora`` or ``dora``, adapters in them,
         or ``full``, all of the model, see :class:`~lightrec.encoders.layers.Layers`; or ``none``.
-    :param layers: how many layers, from above, are trained or get adapters; null for all.
+    :param layers: how many layers, from above, are trained or get adapters; null for all. It says
+        nothing of ``full``.
     :param rank: of adapters.
     :param gradient_checkpointing: whether the model computes states anew on the way back, which
-        takes a third more time and much less memory.
+        takes more time and less memory.
     :param learning_rate: AdamW's, at its highest; null: what suits what is tuned.
     :param weight_decay: AdamW's.
     :param temperature: where it starts.
@@ -120,8 +119,9 @@ class TextModule(StageModule):
             self.part.given = data.given.to(self.device)
         elif self.part is None:
             data.given  # noqa: B018  # by the encoder as it is
-            full, adapters = given.tune == "full", given.tune if "ora" in given.tune else None
-            how = (given.layers, full, adapters, given.rank, given.gradient_checkpointing)
+            adapters = given.tune if given.tune in ("lora", "dora") else None
+            full, saving = given.tune == "full", given.gradient_checkpointing
+            how = (given.layers, full, adapters, given.rank, saving)
             self.part = Layers(data.encoder, data.examples.texts, *how)
         self.trained = torch.from_numpy(data.examples.trained).to(self.device)
         shares = torch.from_numpy(data.examples.shares).to(self.device)
@@ -217,13 +217,7 @@ class TextModule(StageModule):
         groups.append({"params": [self.sharpness], "lr": SHARPNESS_RATE, "weight_decay": 0.0})
         decay = given.weight_decay
         optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=True)
-
-        def share(step: int, total: float) -> float:
-            done = step / max(total, 1)
-            rising = min(1.0, (done + 1e-3) / WARMUP)
-            return rising * (1 + math.cos(math.pi * min(done, 1.0))) / 2
-
-        return self.scheduled(optimizer, share)
+        return self.scheduled(optimizer, warm_cosine)
 
     def item_vectors(self) -> Tensor | None:
         """Give the items' vectors as they are now, (N + 1, V); None where nothing is tuned."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lightrec import plugins
 from lightrec.keys import PADDING
-from lightrec.nn.readers import ItemReader, SelfAttentionReader
+from lightrec.nn.item_readers import ItemReader, SelfAttentionReader
 
 BUCKETS = 4
 """Items are read in so many parts, by their numbers of words, which spares padding."""

@@ -4,7 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, cast
+from typing import Any, ClassVar, Final, Literal, TypeVar, cast
 
 import lightning.pytorch as pl
 import torch
@@ -17,6 +17,17 @@ from lightrec.errors import RecipeError
 from lightrec.trust import PlainCheckpoint, described
 
 _Data = TypeVar("_Data")
+
+
+WARMUP: Final = 0.1
+"""Share of all steps in which the learning rate of :func:`warm_cosine` rises."""
+
+
+def warm_cosine(step: int, total: float) -> float:
+    """Give the share of the highest learning rate: a short rise, then half a cosine down to 0."""
+    done = step / max(total, 1)
+    rising = min(1.0, (done + 1e-3) / WARMUP)
+    return rising * (1 + math.cos(math.pi * min(done, 1.0))) / 2
 
 
 class StageModule(PlainCheckpoint, pl.LightningModule):

@@ -17,7 +17,7 @@ from lightrec.encoders.base import ENCODER
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
-from lightrec.nn.readers import ItemReader
+from lightrec.nn.item_readers import ItemReader
 from lightrec.nn.stage import StageModule
 from lightrec.nn.towers import UserTower
 from lightrec.ranking.blending import blend, refitted

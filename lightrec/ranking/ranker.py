@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from lightrec import plugins
 from lightrec.keys import PADDING, Key
+from lightrec.nn.item_readers import ItemReader
 from lightrec.nn.item_tower import ItemTower
 from lightrec.nn.part import Part
 from lightrec.nn.precision import at_least_float32, full_precision
-from lightrec.nn.readers import ItemReader
 from lightrec.nn.towers import CausalTransformer, UserTower
 from lightrec.ranking.scorers import Details
 

@@ -13,7 +13,7 @@ from lightrec.data.store import TRAIN
 from lightrec.errors import DataError
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.evaluation_events import EvaluationEvents
-from lightrec.ranking.readers import words_of_items
+from lightrec.ranking.language_readers import words_of_items
 from lightrec.ranking.reranking import DEPTH, Lists, lists_of
 
 

@@ -1,6 +1,5 @@
 """The stage `reader`'s LightningModule: a language model learns to re-rank the first stage."""
 
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +11,10 @@ from torch import Tensor
 
 from lightrec.data.store import TEST, VALIDATION
 from lightrec.keys import PADDING
-from lightrec.nn.stage import StageModule
+from lightrec.nn.stage import StageModule, warm_cosine
+from lightrec.ranking.language_readers import LanguageReader
 from lightrec.ranking.reader_data import ReaderData
-from lightrec.ranking.readers import LanguageReader
 from lightrec.ranking.reranking import DEPTH, Lists, choose_weight
-
-WARMUP = 0.1
-"""Share of all steps in which the learning rate rises."""
 
 
 class ReaderModule(StageModule):
@@ -91,12 +87,7 @@ class ReaderModule(StageModule):
         trained, given = [p for p in self.reader.parameters() if p.requires_grad], self.settings
         rate, decay = given.learning_rate, given.weight_decay
         optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=decay)
-
-        def share(step: int, total: float) -> float:
-            done = step / max(total, 1)
-            return min(1.0, (done + 1e-3) / WARMUP) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
-
-        return self.scheduled(optimizer, share)
+        return self.scheduled(optimizer, warm_cosine)
 
     def write(self, folder: Path) -> dict[str, float]:
         """Write the reader, and what re-ranking by it brings at test events."""

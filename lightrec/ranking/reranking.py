@@ -14,7 +14,7 @@ from lightrec.ranking.metrics import RankingResult
 from lightrec.ranking.scorers import ItemScorer
 
 if TYPE_CHECKING:
-    from lightrec.ranking.readers import LanguageReader
+    from lightrec.ranking.language_readers import LanguageReader
 
 DEPTH: Final = 20
 """So many items of a list are re-ranked."""

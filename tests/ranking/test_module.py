@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from lightrec.encoders.base import Encoder
 from lightrec.errors import DataError, RecipeError
-from lightrec.nn.readers import SelfAttentionReader
+from lightrec.nn.item_readers import SelfAttentionReader
 from lightrec.nn.towers import GRU, CausalTransformer, LigrTransformer, MeanPooling
 from lightrec.ranking.losses import (
     BCELoss,

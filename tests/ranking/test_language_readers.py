@@ -11,9 +11,9 @@ import torch
 from lightrec.__main__ import main
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError
-from lightrec.ranking import readers
+from lightrec.ranking import language_readers
+from lightrec.ranking.language_readers import Decoder, LanguageReader, PairClassifier
 from lightrec.ranking.reader_module import ReaderModule
-from lightrec.ranking.readers import Decoder, LanguageReader, PairClassifier
 from lightrec.ranking.reranking import DEPTH, Lists, Reranker, choose_weight
 from lightrec.recommend import load
 from lightrec.stages.run import run
@@ -112,7 +112,7 @@ def test_what_is_frozen_stays_bit_for_bit_and_what_is_trained_is_all_that_is_sav
 
 
 def test_a_decoder_without_peft_says_what_to_install(models, monkeypatch):
-    monkeypatch.setattr(readers.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(language_readers.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(RecipeError, match=r"pip install lightrec\[lora\]"):
         Decoder(str(models[1]))
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from lightrec.errors import PluginError
+from lightrec.nn.item_readers import ConvolutionReader, SelfAttentionReader
 from lightrec.nn.item_tower import ItemTower
-from lightrec.nn.readers import ConvolutionReader, SelfAttentionReader
 from lightrec.nn.towers import AdditiveAttention
 from lightrec.ranking.ranker import Ranker
 
