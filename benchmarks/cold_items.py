@@ -42,6 +42,7 @@ COLUMNS = {
 }
 HEAD = ["log, seed", *COLUMNS.values(), "together − ridge", "weights (vectors, words, ridge)"]
 METRICS = ("recall@10", "ndcg@10")
+TUNED = ["--text.model.init_args.tune", "layers", "--text.trainer.max_epochs", "6"]
 
 
 @torch.no_grad()
@@ -97,6 +98,7 @@ def main() -> None:
     if data := data_folder():
         files = ["--log", "{data}/log.csv", "--items", "{data}/items.csv"]
         logs["beauty"] = ["generic", *files]
+        logs["beauty, layers tuned"] = ["generic", *files, *TUNED]
     for name, given in logs.items():
         for seed in SEEDS:
             command = [sys.executable, "-m", "benchmarks.cold_items", "{out}", *given, *recipe]
