@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
-PLUGINS = plugins/lightrec-ecommerce plugins/lightrec-gym
+PLUGINS = $(filter-out plugins/lightrec-hello plugins/lightrec-video,$(wildcard plugins/lightrec-*))
 
 .PHONY: help demo test check docs links pages format bench clean
 
