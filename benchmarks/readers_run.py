@@ -13,6 +13,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from benchmarks.tuning_speed import BFLOAT16
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST, VALIDATION
 from lightrec.encoders.base import item_vectors, unit_vectors
@@ -80,7 +81,7 @@ def main(kind: str, out: Path, log: Path, items: Path | None = None) -> None:
     trainer = pl.Trainer(
         max_epochs=1,
         accelerator="cpu",
-        precision="bf16-mixed",
+        precision="bf16-mixed" if BFLOAT16 else "32-true",
         gradient_clip_val=1.0,
         logger=False,
         enable_checkpointing=False,
@@ -93,7 +94,7 @@ def main(kind: str, out: Path, log: Path, items: Path | None = None) -> None:
     metrics: dict[str, float] = {"train/cpu_seconds": time.process_time() - begin}
     metrics["validation/mrr@20"] = float(trainer.callback_metrics["validation/mrr@20"])
     lists, validation, begin = data.lists(TEST), data.lists(VALIDATION), time.process_time()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=BFLOAT16):
         added = {"reader": module.read(lists)}
     pairs = int(lists.listed.sum()) * DEPTH
     metrics["reader/milliseconds"] = 1e3 * (time.process_time() - begin) / pairs
