@@ -154,5 +154,10 @@ def table(cells: dict[str, dict]) -> str:
     return markdown([*head, "loss afterwards", "CPU seconds before"], rows)
 
 
+def of_loop(cells: dict[str, dict], number: str, metric: str) -> str:
+    """Give a figure of the loop with a number, from 0."""
+    return f"{cells[[*LOOPS][int(number)]]['metrics'][metric]:.0f}"
+
+
 if __name__ == "__main__":
     main()
