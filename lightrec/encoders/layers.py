@@ -92,6 +92,16 @@ class Layers(Tuned):
         learned = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self.learned = nn.ParameterDict({name.replace(".", "/"): p for name, p in learned})
 
+    @classmethod
+    def of(cls, tune: str, encoder: TextEncoder, texts: Sequence[str], *how: Any) -> Self:
+        """Make what a setting names: ``layers``, ``lora``, ``dora`` or ``full``.
+
+        :param how: what follows: layers, rank and checkpointing.
+        """
+        layers, *more = how
+        adapters = tune if tune in ("lora", "dora") else None
+        return cls(encoder, texts, layers, tune == "full", adapters, *more)
+
     def _apply(self, *how: Any, **named: Any) -> Self:
         """Move what is not trained along with what is."""
         self._hidden[0]._apply(*how, **named)

@@ -36,6 +36,8 @@ NOTED = ("languages", "prompt", "pooling", "max_length")
 """What a run notes of a model's card."""
 TUNED = "tuned.json"
 """In a model's folder: from which model and how the stage `text` made it."""
+HEAD = "head.safetensors"
+"""In a model's folder: what randomised trials made a score of its vectors."""
 FILES = (".json", ".txt", ".model", ".safetensors", ".bin")
 """Endings of the files that a model is made of."""
 LONGEST = 512
@@ -342,7 +344,7 @@ class _Dense(NamedTuple):
 
 _OWN: Final = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
 """What sentence-transformers adds to a model's files; the card holds what they say."""
-_NOTES: Final = (*_OWN, TUNED, STAMP, "metrics.json")
+_NOTES: Final = (*_OWN, TUNED, HEAD, STAMP, "metrics.json")
 """These, and what a stage notes next to a model that it leaves: no part of the model itself."""
 _FLAGS: Final = {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "last"}
 """How its older releases, and all later ones, read a pooling."""

@@ -28,9 +28,10 @@ SETS = plugins.discover().parts[plugins.RECIPES]
 LOADED = {name: recipes.load(name) for name in SETS}
 RUNS = [name for name, found in LOADED.items() if "data" in found.recipes and not found.overlay]
 """Sets that make a whole run."""
-ALONE = ("gym", "worlds")
-SINGLE = [f"{name}/{recipe}" for name in ALONE for recipe in LOADED[name].recipes]
-"""Recipes that stand by themselves."""
+PLAYED = ("gym", "worlds")
+ALONE = (*PLAYED, "trials")  # the last runs in its own room's tests
+"""Sets of recipes that stand by themselves."""
+SINGLE = [f"{name}/{recipe}" for name in PLAYED for recipe in LOADED[name].recipes]
 
 
 def test_no_recipe_in_the_repository_is_left_out():

@@ -1,0 +1,200 @@
+"""Randomised trials of texts: the split, the listwise loss, and what a tuned encoder leaves."""
+
+import json
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lightrec.__main__ import main
+from lightrec.encoders.text import HEAD, TUNED, TextEncoder
+from lightrec.encoders.trials import TrialData, TrialModule, Trials, ridge
+from lightrec.encoders.tuned import LinearMap
+from lightrec.errors import DataError, RecipeError
+from lightrec.testing.tiny import tiny_text_model
+
+WORDS = ("red", "lamp", "tea", "rope", "song", "of", "and", "a")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A text model of random weights, and trials in which tea is clicked and rope is not."""
+    folder = tmp_path_factory.mktemp("trials")
+    (folder / "model").mkdir()
+    tiny_text_model(folder / "model")
+    generator, rows = np.random.default_rng(0), []
+    for trial in range(150):
+        for _ in range(int(generator.integers(2, 5))):
+            words = generator.choice(WORDS, 4, replace=False)
+            rate = 0.1 * math.exp(1.2 * ("tea" in words) - 1.2 * ("rope" in words))
+            shown = int(generator.integers(900, 1100))
+            rows.append((f"t{trial}", " ".join(words), shown, generator.binomial(shown, rate)))
+    table = pl.DataFrame(rows, ["trial", "text", "shown", "clicked"], orient="row")
+    table.write_csv(folder / "trials.csv")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path / "cache"))
+
+
+def data_of(folder, name="trials.csv", **settings):
+    return TrialData(
+        str(folder / name), TextEncoder(str(folder / "model"), device="cpu"), **settings
+    )
+
+
+def made_up(count=6, size=3):
+    """Trials of two to four arms, and vectors of their texts."""
+    generator = torch.Generator().manual_seed(0)
+    texts = torch.arange(1, 4 * count + 1).reshape(count, 4)
+    texts[::2, 3], texts[0, 2] = 0, 0
+    there = texts > 0
+    shown = torch.randint(500, 900, texts.shape, generator=generator) * there
+    clicked = torch.randint(1, 90, texts.shape, generator=generator) * there
+    vectors = torch.randn(4 * count + 1, size, generator=generator)
+    return Trials(texts, shown.float(), clicked.float()), vectors
+
+
+def linear(vectors, **settings):
+    """A module whose score is linear in given vectors."""
+    module = TrialModule(len(vectors) - 1, vectors.shape[1], **settings)
+    module.part = LinearMap(vectors.shape[1])
+    module.part.forward = lambda numbers: vectors[numbers]
+    return module
+
+
+def test_the_loss_is_the_multinomial_likelihood_of_clicks_given_what_was_shown():
+    trials, vectors = made_up()
+    module = linear(vectors, enough=1e12)
+    module.head.data = torch.tensor([0.5, -1.0, 0.2])
+    total = clicks = 0.0
+    for texts, shown, clicked in zip(*(part.double().numpy() for part in trials), strict=True):
+        arms = texts > 0
+        odds = (
+            shown[arms] * np.exp(vectors[texts[arms]].double() @ module.head.data.double()).numpy()
+        )
+        total -= (clicked[arms] * np.log(odds / odds.sum())).sum()
+        clicks += clicked.sum()
+    assert module.loss(trials).item() == pytest.approx(total / clicks, rel=1e-5)
+
+
+def test_trials_count_their_clicks_while_these_are_few():
+    trials, _ = made_up()
+    clicks, arms = trials.clicked.sum(1), (trials.texts > 0).sum(1)
+    torch.testing.assert_close(trials.weights(1e9), clicks)
+    torch.testing.assert_close(trials.weights(1e-6), arms * 1e-6)
+    torch.testing.assert_close(trials.weights(10.0), 1 / (1 / clicks + 1 / (10 * arms)))
+
+
+def test_the_ridge_is_a_newton_step_on_the_penalised_loss():
+    trials, vectors = made_up()
+    module = linear(vectors, enough=20.0)
+
+    del module.head
+
+    def loss(head):
+        module.head = head
+        return module.loss(trials) + 0.05 * head.square().sum() / 2
+
+    start = torch.zeros(3)
+    slope = torch.autograd.functional.jacobian(loss, start)
+    step = torch.linalg.solve(torch.autograd.functional.hessian(loss, start), -slope)
+    torch.testing.assert_close(ridge(vectors, trials, 20.0, 0.05), step, rtol=1e-3, atol=1e-5)
+
+
+def test_clear_pairs_are_those_of_a_two_proportion_test():
+    trials, _ = made_up()
+    scores = torch.randn(trials.texts.shape, generator=torch.Generator().manual_seed(1))
+    scores[1, :2] = 0.5  # equal scores are half right
+    for least in (0.0, 1.645, 4.0):
+        right = pairs = 0.0
+        for texts, n, c, own in zip(
+            *(part.double().numpy() for part in (*trials, scores)), strict=True
+        ):
+            arms = np.flatnonzero(texts)
+            for i in arms:
+                for j in arms[arms > i]:
+                    p = (c[i] + c[j]) / (n[i] + n[j])
+                    z = (c[i] / n[i] - c[j] / n[j]) / math.sqrt(p * (1 - p) * (1 / n[i] + 1 / n[j]))
+                    if abs(z) > least:
+                        pairs += 1
+                        right += (1 + np.sign(own[i] - own[j]) * np.sign(z)) / 2
+        found = trials.agreement(scores, least)
+        assert (len(found), found.sum().item()) == (pairs, right)
+
+
+def test_arms_that_share_a_text_are_one_and_held_out_texts_are_not_trained_on(folder, tmp_path):
+    rows = [("a", "red", 10, 1), ("a", "tea", 9, 2), ("a", "red", 5, 3)]
+    rows += [("b", "red", 9, 0), ("b", "tea", 9, 0), ("c", "red", 9, 3), ("c", "red", 9, 1)]
+    table = pl.DataFrame(rows, ["test", "text", "shown", "clicked"], orient="row")
+    table.write_parquet(tmp_path / "few.parquet")
+    arms = TrialData(str(tmp_path / "few.parquet"), TextEncoder("none"), trial="test").arms
+    assert arms.rows() == [("a", "red", 15, 4), ("a", "tea", 9, 2)]
+    data = data_of(folder)
+    sets = {n: {*own.texts.unique().tolist()} - {0} for n, own in data.parts.items()}
+    assert not sets["train"] & (sets["test"] | sets["validation"])
+    counts = [len(own.texts) for own in data.parts.values()]
+    assert counts[:2] == [30, 15]
+    assert 60 < counts[2] <= 105
+    other = data_of(folder, seed=1).parts["test"]
+    assert other.texts.tolist() != data.parts["test"].texts.tolist()
+    # Each arm has the numbers of its row.
+    rows = {row[1:] for row in data.arms.iter_rows()}
+    texts, *counts = (part.flatten().tolist() for part in other)
+    found = zip((data.texts[number - 1] for number in texts), *counts, strict=True)
+    assert {row for row in found if row[1]} <= rows
+
+
+def test_what_cannot_be_read_is_named(folder, tmp_path):
+    with pytest.raises(DataError, match=r"no column 'test'.*--data.init_args.trial NAME"):
+        data_of(folder, trial="test").arms  # noqa: B018
+    bad = tmp_path / "bad.csv"
+    bad.write_text("trial,text,shown,clicked\na,red,9,1\na,,9,1\na,tea,0,1\na,of,9,many\n,a,9,10\n")
+    with pytest.raises(DataError) as found:
+        TrialData(str(bad), TextEncoder("none")).arms  # noqa: B018
+    for said in (
+        "Line 6, column 'trial'",
+        "Line 3, column 'text': None is not a text",
+        "Line 4, column 'shown': '0' is not a number above 0",
+        "Lines 4, 5 and 6, column 'clicked': for example, '1' is not a number from 0 to that of",
+    ):
+        assert said in str(found.value)
+    with pytest.raises(RecipeError, match="together below 1"):
+        TrialData(str(bad), TextEncoder("none"), test=0.9, validation=0.2)
+    bad.write_text("trial,text,shown,clicked\na,red,9,1\na,tea,9,1\n")
+    with pytest.raises(DataError, match=r"There are 1 trials .* none is left for"):
+        TrialData(str(bad), TextEncoder("none")).parts  # noqa: B018
+
+
+@pytest.mark.parametrize("tune", ["map", "layers"])
+def test_the_recipe_learns_and_leaves_an_encoder_with_its_score(folder, tmp_path, tune, capsys):
+    out = tmp_path / "run" / "text"
+    settings = {
+        "data.init_args.path": folder / "trials.csv",
+        "data.init_args.text_encoder.init_args.model": folder / "model",
+        "data.init_args.text_encoder.init_args.device": "cpu",
+        "data.init_args.batch_size": 8,
+        "model.init_args.tune": tune,
+        "model.init_args.layers": 1,
+        "model.init_args.learning_rate": 0.003,
+        "trainer.max_epochs": 6,
+        "trainer.accelerator": "cpu",
+    }
+    given = [f"--{name}={value}" for name, value in settings.items()]
+    assert main(["fit", "-c", "trials/text", "--out", str(out), *given]) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["test/tuned/accuracy"] > 0.9
+    assert metrics["test/tuned/accuracy"] > metrics["test/frozen/accuracy"]
+    assert "clear pairs of test trials" in capsys.readouterr().err
+    assert json.loads((out / TUNED).read_text())["from"] == str(folder / "model")
+    # Whoever loads the folder orders the test's pairs as often as the module did.
+    data, head = data_of(folder), load_file(out / HEAD)["head"]
+    scores = torch.cat([torch.zeros(1), TextEncoder(str(out)).encode(data.texts) @ head])
+    trials = data.parts["test"]
+    found = trials.agreement(scores[trials.texts]).mean().item()
+    assert found == pytest.approx(metrics["test/tuned/accuracy"], abs=0.02)
