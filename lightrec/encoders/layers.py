@@ -93,14 +93,18 @@ class Layers(Tuned):
         self.learned = nn.ParameterDict({name.replace(".", "/"): p for name, p in learned})
 
     @classmethod
-    def of(cls, tune: str, encoder: TextEncoder, texts: Sequence[str], *how: Any) -> Self:
-        """Make what a setting names: ``layers``, ``lora``, ``dora`` or ``full``.
-
-        :param how: what follows: layers, rank and checkpointing.
-        """
-        layers, *more = how
-        adapters = tune if tune in ("lora", "dora") else None
-        return cls(encoder, texts, layers, tune == "full", adapters, *more)
+    def of(
+        cls,
+        tune: str,
+        encoder: TextEncoder,
+        texts: Sequence[str],
+        layers: int | None,
+        rank: int = 8,
+        checkpointing: bool = False,
+    ) -> Self:
+        """Make what the setting ``tune`` names: ``layers``, ``lora``, ``dora`` or ``full``."""
+        adapters: Adapters | None = "lora" if tune == "lora" else "dora" if tune == "dora" else None
+        return cls(encoder, texts, layers, tune == "full", adapters, rank, checkpointing)
 
     def _apply(self, *how: Any, **named: Any) -> Self:
         """Move what is not trained along with what is."""
