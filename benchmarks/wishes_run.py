@@ -24,7 +24,7 @@ from lightrec.keys import Column, Key
 from lightrec.ranking.blend import log_shares
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import popular
-from lightrec.ranking.wishes import ALONE, EVENTS, HISTORY, Wishes
+from lightrec.ranking.wishes import ALONE, EVENTS, HISTORY, SOUGHT, Wishes
 from lightrec.run import Run
 from lightrec.stages.run import run
 
@@ -82,9 +82,9 @@ def measured(found: Run) -> dict[str, float]:
         assert learned is not None
         ways[name], metrics[f"{name}/cpu_seconds"] = learned, time.process_time() - begin
         for each in (HISTORY, ALONE):
-            places = zip(("before", "words", "whole"), learned.settings[each], strict=True)
+            places = zip(("before", "wish"), learned.settings[each], strict=True)
             metrics |= {f"{name}/{each}/weight/{place}": weight for place, weight in places}
-        metrics |= {f"{name}/{each}": learned.settings[each] for each in ("share", "focus")}
+        metrics |= {f"{name}/{each}": learned.settings[each] for each in SOUGHT}
     titles = [[*dict.fromkeys(words_of(t or ""))] for t in store.catalog[Column.TITLE]]
     genres: list[list[str]] = [[] for _ in titles]
     if "genres" in store.catalog.columns:
@@ -99,18 +99,14 @@ def measured(found: Run) -> dict[str, float]:
         said = {HISTORY: history, ALONE: alone}
         for kind, scores in said.items():
             gains.setdefault(f"without/{kind}", []).extend(gain(scores, target).tolist())
-        wished = made_up(untuned, titles, genres, target.tolist())
-        for test, wishes in wished.items():
+        for test, wishes in made_up(untuned, titles, genres, target.tolist()).items():
             rows = [row for row, wish in enumerate(wishes) if words_of(wish)]
             for name, way in ways.items():
                 read = way.read([wishes[row] for row in rows])
-                parts = torch.stack(
-                    [each.parts(way.settings["share"], way.settings["focus"]) for each in read], 1
-                )
+                wished = torch.stack([way.likelihood(each) for each in read])
                 for kind, scores in said.items():
-                    weights = torch.tensor(way.settings[kind])
-                    more = torch.einsum("k,kbc->bc", weights[1:], parts)
-                    values = gain(weights[0] * scores[rows] + more, target[rows])
+                    before, weight = way.settings[kind]
+                    values = gain(before * scores[rows] + weight * wished, target[rows])
                     gains.setdefault(f"{test}/{name}/{kind}", []).extend(values.tolist())
     for name, values in gains.items():
         metrics[f"{name}/ndcg@10"] = float(np.mean(values))

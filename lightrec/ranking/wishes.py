@@ -1,19 +1,22 @@
 """Wishes in words: how well each item answers a sentence, and what that counts next to a history.
 
-A word of a wish is either one of an item's words or paraphrases them. How much likelier it is to be
-said of item i than of any item is a mixture of the two, with M words in all items, m in i, and n
-items that have the word q::
+A wish either says an item's words, or says in other words what it is about. How much likelier it is
+to be said of item i than of any item is the mean of the two likelihoods::
 
-    share * [q in i] * M / (m * n)  +  (1 - share) * exp(focus * c(q, i)) / its mean over items
+    product over words q of  share * [q in i] * M / (m * n)  +  (1 - share) * near(focus, q, i)
+    near(sharpness, whole wish, i)
 
-The first part is the query likelihood of Ponte and Croft (1998), the second a translation (Berger
-and Lafferty 1999) by c, the cosine of the word's vector and the item's. The logarithms are added up
-over the wish's words. A word counts by how far the wish's vector moves without it, next to the word
-without which it moves farthest: grammar counts little, in every language that the encoder reads.
+with M words in all items, m in i, and n items that have the word q. ``near(f, q, i)`` is
+``exp(f * c(q, i))`` over its mean over items, with c the cosine of vectors. The first is the query
+likelihood of Ponte and Croft (1998), with a translation (Berger and Lafferty 1999) in the place of
+smoothing; to the second it costs nothing that other items have a paraphrase's words by chance. A
+word counts by how far the wish's vector moves without it, next to the word without which it moves
+farthest: grammar counts little, in every language that the encoder reads.
 """
 
 import inspect
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence, Set
 from functools import cached_property
@@ -49,7 +52,11 @@ HISTORY, ALONE = "history", "alone"
 SHARES: Final = (0.6, 0.3, 0.9)
 """What is tried as the share of words that an item has."""
 FOCUS: Final = (2.5, 1.25, 5.0)
-"""What is tried as the weight of a cosine, in cosines as far as two items have them on average."""
+"""What is tried as the weight of a word's cosine, in cosines as two items have them on average."""
+SHARPNESS: Final = (2.5, 1.25, 5.0)
+"""What is tried as the weight of the whole wish's cosine."""
+SOUGHT: Final = {"share": SHARES, "focus": FOCUS, "sharpness": SHARPNESS}
+"""What is tried, one after the other."""
 EVENTS: Final = 500
 """So many validation events have a wish made up."""
 COLUMNS: Final = 4_096
@@ -78,12 +85,12 @@ class Reading(NamedTuple):
     cosines: Tensor
     whole: Tensor
 
-    def parts(self, share: float, focus: float) -> Tensor:
-        """Give the sum over words and the wish's cosine: (2, C)."""
-        near = focus * self.cosines
-        near = (near - near.logsumexp(1, keepdim=True)).exp() * near.shape[1]
-        words = (share * self.lifts + (1 - share) * near).log()
-        return torch.stack([self.salience @ words, self.whole])
+    def likelihood(self, share: float, focus: float, sharpness: float) -> Tensor:
+        """Give how much likelier the wish is of each item than of any, as a logarithm: (C,)."""
+        near = (self.cosines * focus).log_softmax(1).exp() * self.cosines.shape[1]
+        said = self.salience @ (share * self.lifts + (1 - share) * near).log()
+        meant = (self.whole * sharpness).log_softmax(0) + math.log(len(self.whole))
+        return torch.logaddexp(said, meant) - math.log(2)
 
 
 class Wishes:
@@ -92,9 +99,9 @@ class Wishes:
     :param store: a prepared log, whose items' titles, texts, categories and lists are read.
     :param items: the ranker's, which hold the vectors of texts.
     :param encoder: made these vectors; None where there are none.
-    :param settings: what :meth:`learn` found: ``share``, ``focus``, and by ``HISTORY`` and
-        ``ALONE`` the weights of what the history says (without one, of the logarithm of
-        popularity), of the sum over words, and of the whole wish's cosine.
+    :param settings: what :meth:`learn` found: ``share``, ``focus``, ``sharpness``, and by
+        ``HISTORY`` and ``ALONE`` the weights of what the history says (without one, of the
+        logarithm of popularity), and of the wish's likelihood.
     """
 
     def __init__(
@@ -138,9 +145,12 @@ class Wishes:
             what = " or ".join(map(repr, unknown)) if len(unknown) < len(words) else "of the wish"
             print(f"No item has the word {what}: {how} it.", file=sys.stderr)
         reading = self.read([wish])[0]
-        parts = reading.parts(self.settings["share"], self.settings["focus"])
-        weights = torch.tensor(self.settings[kind])
-        return weights[1:] @ parts, float(weights[0])
+        before, weight = self.settings[kind]
+        return weight * self.likelihood(reading), before
+
+    def likelihood(self, reading: Reading) -> Tensor:
+        """Give what a wish says of items, as a logarithm: (C,)."""
+        return reading.likelihood(*(self.settings[name] for name in SOUGHT))
 
     def read(self, wishes: Sequence[str], items: Tensor | None = None) -> list[Reading]:
         """Read wishes, each of which has words, for items, (B, C) int64; None for all, 0 to N."""
@@ -213,9 +223,9 @@ class Wishes:
         each = torch.full(free.shape, float(np.log(store.num_items / len(sample))))
         users = torch.zeros(len(read), dtype=torch.int64)
 
-        def fit(share: float, focus: float, kind: str) -> tuple[float, list[float]]:
-            parts = torch.stack([reading.parts(share, focus) for reading in read], 1)
-            every = torch.cat([before[[int(kind == ALONE)]], parts])
+        def fit(settings: Mapping[str, float], kind: str) -> tuple[float, list[float]]:
+            wished = torch.stack([reading.likelihood(**settings) for reading in read])
+            every = torch.stack([before[int(kind == ALONE)], wished])
             every = (every[:, :, 1:] - every[:, :, :1]).where(free, ABSENT)
             given = Candidates(every, each.where(free, -torch.inf), 0, users)
             weights = fit_weights(given)
@@ -223,10 +233,10 @@ class Wishes:
             likelihood = -float(torch.logaddexp(logits.logsumexp(1), torch.tensor(0.0)).mean())
             return likelihood, weights.tolist()
 
-        share = max(SHARES, key=lambda value: fit(value, FOCUS[0], HISTORY)[0])
-        focus = max(FOCUS, key=lambda value: fit(share, value, HISTORY)[0])
-        own.settings = {"share": share, "focus": focus}
-        own.settings |= {kind: fit(share, focus, kind)[1] for kind in (HISTORY, ALONE)}
+        found = {name: tried[0] for name, tried in SOUGHT.items()}
+        for name, tried in SOUGHT.items():
+            found[name] = max(tried, key=lambda value: fit({**found, name: value}, HISTORY)[0])
+        own.settings = found | {kind: fit(found, kind)[1] for kind in (HISTORY, ALONE)}
         return own
 
     def made_up(self, items: Sequence[int], rng: np.random.Generator) -> list[str]:
@@ -283,6 +293,11 @@ class Wishes:
                 "release has made it. In the latter case make the run again with `lightrec run`."
             )
         content = json.loads((folder / FILE).read_text())
+        if unknown := SOUGHT.keys() - content.keys():
+            raise RunError(
+                f"{folder / FILE} says nothing of {' and '.join(sorted(unknown))}: an earlier "
+                "release has made it. Make the run again with `lightrec run`."
+            )
         made = content.pop("encoder")
         given = {} if made is None else made[ARGUMENTS]
         if (model := Path(given.get("model", ""))).is_absolute() and not model.is_dir():

@@ -34,7 +34,8 @@ ITEMS = SimpleNamespace(
     uses_text=True,
     vectors=torch.tensor([[0.0, 0.0], [1.0, 1.0], [-1.0, 0.5], [0.0, -1.5]]),
 )
-SETTINGS = {"share": 0.6, "focus": 2.0, HISTORY: [0.9, 0.5, 0.7], ALONE: [1.1, 0.4, 0.3]}
+SETTINGS = {"share": 0.6, "focus": 2.0, "sharpness": 1.5}
+SETTINGS |= {HISTORY: [0.9, 0.5], ALONE: [1.1, 0.4]}
 
 
 class Meanings(Encoder):
@@ -68,7 +69,8 @@ def test_a_wish_is_read_by_words_and_by_vectors():
     ):
         near = np.exp(2 * items @ unit(vector))
         total += salience * np.log(0.6 * lift + 0.4 * near / near.mean())
-    expected = 0.5 * total + 0.7 * items @ whole
+    meant = np.exp(1.5 * items @ whole)
+    expected = 0.5 * np.log(np.exp(total) / 2 + meant / meant.mean() / 2)
     np.testing.assert_allclose(scores.numpy(), expected, atol=1e-5)
     assert weight == pytest.approx(0.9)
     assert scores.argmax() == 1
@@ -116,6 +118,9 @@ def test_an_update_keeps_what_was_learned(tmp_path):
     again = Wishes.load(tmp_path / "next", STORE, ITEMS)
     assert again.settings == SETTINGS
     assert again.encoder.size == 2
+    (tmp_path / FILE).write_text(json.dumps({"share": 0.5, "focus": 1.0, "encoder": None}))
+    with pytest.raises(RunError, match="says nothing of sharpness: an earlier release"):
+        Wishes.load(tmp_path, STORE, ITEMS)
     made = built(_description(TextEncoder("some/model", prompt="query: ", device="cpu")), Encoder)
     assert (made.model, made.prompt, made.pooling) == ("some/model", "query: ", None)
     assert not made.cache, "the vectors on disk are those of items"
