@@ -8,7 +8,12 @@ from lightrec.hookspecs import hookimpl
 LIGHTREC_API = 1
 
 PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "encoders": {"encoders.text": ["TextEncoder"], "encoders.words": ["WordEncoder"]},
+    "encoders": {
+        "encoders.text": ["TextEncoder"],
+        "encoders.words": ["WordEncoder"],
+        "encoders.fused": ["Fused"],
+        "encoders.given": ["Given"],
+    },
     "simulators": {
         "simulators.user_model": ["UserModelSimulator"],
         "simulators.worlds.interest_evolution": ["InterestEvolution"],

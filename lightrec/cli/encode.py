@@ -4,15 +4,19 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lightrec.errors import RecipeError
+
+if TYPE_CHECKING:
+    from lightrec.encoders.base import Encoder
 
 
 def encode(
     items: Path,
     *,
     out: Path,
-    encoder: str = "TextEncoder",
+    encoder: str | None = None,
     domain: str = "generic",
     columns: Mapping[str, str] | None = None,
 ) -> None:
@@ -22,6 +26,8 @@ def encode(
       lightrec encode my_items.csv --out vectors.parquet
       lightrec encode my_items.csv --encoder BAAI/bge-m3 --out vectors.parquet
       lightrec encode my_items.csv --encoder WordEncoder --out vectors.safetensors
+      lightrec encode my_items.csv --out vectors.parquet --encoder \
+        '{class_path: Fused, init_args: {encoders: [TextEncoder, WordEncoder]}}'
       lightrec encode runs/video --out vectors.parquet
 
     A .parquet file has the columns item, title and vector. A .safetensors file has the tensor
@@ -30,8 +36,9 @@ def encode(
 
     :param items: an item table, or a run folder such as runs/video, for the items of its log.
     :param out: a .parquet or .safetensors file.
-    :param encoder: an installed encoder; or the name of a model on the Hugging Face hub, or its
-        folder.
+    :param encoder: an installed encoder, by its name or as recipes have it, with settings; or the
+        name of a model on the Hugging Face hub, or its folder. By default TextEncoder; of a run
+        whose ranker reads texts, the vectors that it reads.
     :param domain: whose words describe the items of a table.
     :param columns: the table's columns, by name or position: {item: id, title: 2}.
     """
@@ -45,26 +52,25 @@ def encode(
     from lightrec.data.files import usual_mode
     from lightrec.data.readers.base import read_table
     from lightrec.encoders.base import item_vectors
-    from lightrec.encoders.text import TextEncoder
     from lightrec.keys import Column
     from lightrec.run import Run
 
     installed = plugins.installed()
-    if encoder in installed.parts["encoders"]:
-        chosen = installed.get("encoders", encoder).load()()
-    else:
-        chosen = TextEncoder(encoder)
-    if (items / "data").is_dir():
-        if columns:
-            raise RecipeError("--columns goes with an item table, and a run has read its own.")
-        catalog = Run(items).data.catalog
-    else:
+    run = Run(items) if (items / "data").is_dir() else None
+    if run is None:
         rows = read_table(items, "item", columns).rows
         catalog = with_texts(installed.get("domains", domain).load()(), rows)
-    vectors = item_vectors(chosen, catalog)[1:]
+    elif columns:
+        raise RecipeError("--columns goes with an item table, and a run has read its own.")
+    else:
+        catalog = run.data.catalog
+    if encoder is None and run and run.has("ranker") and run.ranker.items.uses_text:
+        vectors = run.ranker.items.vectors[1:].cpu()
+    else:
+        vectors = item_vectors(_named(encoder or "TextEncoder"), catalog)[1:]
     partial = out.with_suffix(f".partial{out.suffix}")
     if out.suffix == ".parquet":
-        kind = pl.Array(pl.Float32, chosen.size)
+        kind = pl.Array(pl.Float32, vectors.shape[1])
         column = pl.Series("vector", vectors.numpy(), kind)
         catalog.select(Column.ITEM, Column.TITLE).with_columns(column).write_parquet(partial)
     else:
@@ -74,4 +80,21 @@ def encode(
     os.replace(partial, out)
     wordless = int((~vectors.any(dim=1)).sum())
     left = f", {wordless:,} of them without words" if wordless else ""
-    print(f"{out}: {len(vectors):,} items{left}, {chosen.size} numbers each")
+    print(f"{out}: {len(vectors):,} items{left}, {vectors.shape[1]} numbers each")
+
+
+def _named(encoder: str) -> "Encoder":
+    """Make the encoder that the option names."""
+    from lightrec import plugins
+    from lightrec.encoders.text import TextEncoder
+    from lightrec.settings import make_of, setting
+
+    installed = plugins.installed()
+    given: dict[str, Any] = {"class_path": encoder}
+    if encoder.startswith("{"):
+        given = setting(f"encoder={encoder}", "--encoder")[1]
+    elif encoder not in installed.parts["encoders"]:
+        return TextEncoder(encoder)
+    kind = installed.get("encoders", str(given.get("class_path"))).load()
+    made: Encoder = make_of(kind, given.get("init_args"))
+    return made

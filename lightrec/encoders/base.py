@@ -53,6 +53,11 @@ class Encoder(ABC):
 
     column: str = Column.TEXT
     """The column of the catalog that is encoded."""
+    columns: Sequence[str] = ()
+    """Several columns, where one is not enough: a value is then a dict of what stands in each, None
+    or the empty string where nothing does."""
+    reads_words: bool = True
+    """Whether any text can be encoded, such as a wish; not where values are paths or ids."""
     fingerprint: str | None = None
     """All that a vector depends on besides its value, as a hash: vectors are then kept on disk and
     read from there. None keeps none."""
@@ -128,10 +133,18 @@ class TrainableEncoder(Encoder, nn.Module):
 def encoded(encoder: Encoder, values: Sequence[Any], items: Sequence[str]) -> Tensor:
     """Encode values of items, and see that the vectors are what they must be.
 
+    :param values: None for those that are missing.
     :param items: of each value, the id of an item that has it.
-    :returns: ``(len(values), encoder.size)`` float32 on the CPU.
+    :returns: ``(len(values), encoder.size)`` float32 on the CPU; zeros for missing values.
     :raises PluginError: where the encoder fails, or gives something else.
     """
+    rows = [row for row, value in enumerate(values) if value is not None]
+    if not rows or len(rows) < len(values):
+        table = torch.zeros(len(values), encoder.size)
+        if rows:
+            own = [values[row] for row in rows], [items[row] for row in rows]
+            table[rows] = encoded(encoder, *own)
+        return table
     name = plugins.provider(encoder)
 
     def checked(some: Sequence[Any]) -> Tensor:
@@ -160,29 +173,27 @@ def encoded(encoder: Encoder, values: Sequence[Any], items: Sequence[str]) -> Te
 
 
 def item_vectors(encoder: Encoder, catalog: pl.DataFrame, encode_empty: bool = False) -> Tensor:
-    """Encode the column of a catalog that an encoder reads.
+    """Encode the column, or the columns, of a catalog that an encoder reads.
 
     :param catalog: N items.
     :param encode_empty: whether the empty string is encoded, too, in place of missing texts.
     :returns: ``(N + 1, size)`` float32; zeros for padding and for items without a value.
     :raises RecipeError: where the catalog has no such column.
     """
-    if encoder.column not in catalog.columns:
+    names = [*dict.fromkeys(encoder.columns or [encoder.column])]
+    if missing := [repr(name) for name in names if name not in catalog.columns]:
         raise RecipeError(
-            f"{plugins.provider(encoder)} reads the items' column {encoder.column!r}, and the "
+            f"{plugins.provider(encoder)} reads the items' column {' and '.join(missing)}, and the "
             f"catalog has {', '.join(catalog.columns)}: prepare the log with items that have it, "
             "or take another encoder."
         )
-    column = catalog[encoder.column]
-    if column.dtype == pl.String:
-        column = column.fill_null("")
-    values, ids = column.to_list(), catalog[Column.ITEM]
-    table = torch.zeros(len(values) + 1, encoder.size)
-    rows = [i for i, v in enumerate(values) if v is not None and (encode_empty or v != "")]
-    if rows:
-        own = [values[row] for row in rows], [ids[row] for row in rows]
-        table[[row + 1 for row in rows]] = encoded(encoder, *own)
-    return table
+    rows = catalog.select(names).to_dicts()
+    values = rows if encoder.columns else [row[names[0]] for row in rows]
+    if encode_empty and encoder.reads_words:
+        values = ["" if value is None else value for value in values]
+    else:
+        values = [None if value == "" else value for value in values]
+    return pad(encoded(encoder, values, catalog[Column.ITEM].to_list()), (0, 0, 1, 0))
 
 
 def text_vectors(catalog: "Catalog", encoder: Encoder) -> Tensor:

@@ -111,7 +111,8 @@ class Wishes:
         encoder: Encoder | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        vectors = items.vectors if items.uses_text else torch.zeros(store.num_items + 1, 0)
+        reads = encoder is not None and items.uses_text
+        vectors = items.vectors if reads else torch.zeros(store.num_items + 1, 0)
         self.encoder, self.settings = encoder if vectors.any() else None, dict(settings or {})
         self.table, words = word_table(_texts(store))
         """(N + 1, W) the words of each item."""
@@ -312,7 +313,8 @@ def write_wishes(
 
     :param earlier: folder of a ranker stage, in place of learning: what was learned there stays.
     """
-    made = None if data.text_encoder is None else _description(data.text_encoder)
+    encoder = data.text_encoder
+    made = _description(encoder) if encoder is not None and encoder.reads_words else None
     if earlier is None:
         # Not above: who recommends needs no more than torch.
         from lightrec.ranking.blending import validation_events
@@ -353,5 +355,12 @@ def _description(encoder: Encoder) -> dict[str, Any] | None:
             file=sys.stderr,
         )
         return None
-    given = {name: False if name == "cache" else getattr(encoder, name) for name in names}
+    given = dict[str, Any]()
+    for name in names:
+        value = getattr(encoder, name)
+        given[name] = False if name == "cache" else value
+        if isinstance(value, list) and any(isinstance(each, Encoder) for each in value):
+            given[name] = [_description(each) for each in value]
+            if None in given[name]:
+                return None
     return {**described(type(encoder)), ARGUMENTS: given}

@@ -2,9 +2,10 @@
 
 import pickle
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import index
 from pathlib import Path
+from typing import Any
 
 import torch
 from tensordict import TensorDict
@@ -35,13 +36,16 @@ ODD_TEXTS: dict[str, list[str]] = {
     ],
 }
 _ELSEWHERE = """import pickle, sys, torch
-file, *texts = sys.argv[1:]
-encoder = pickle.load(open(file, "rb"))
-torch.save(encoder.encode(texts), file)"""
+encoder, values = pickle.load(open(sys.argv[1], "rb"))
+torch.save(encoder.encode(values), sys.argv[1])"""
 
 
 class EncoderChecks(BatchChecks):
-    """The checks of an encoder."""
+    """The checks of an encoder.
+
+    :param make: builds a fresh encoder, such as its class.
+    :param values: what it reads where that is no text: five or more, such as paths of pictures.
+    """
 
     base, inputs, outputs = Encoder, "texts", "vectors"
     hint = (
@@ -50,33 +54,43 @@ class EncoderChecks(BatchChecks):
         "texts, cut what is too long, and count what is not known as one unknown word, or as none."
     )
 
-    def _input(self, part: Encoder) -> list[str]:
-        return list(TEXTS)
+    def __init__(
+        self,
+        make: Callable[..., Encoder],
+        part: str | None = None,
+        values: Sequence[Any] | None = None,
+    ) -> None:
+        super().__init__(make, part)
+        self.values = list(TEXTS if values is None else values)
+        self.odd = ODD_TEXTS if values is None else {"no values": []}
 
-    def _call(self, part: Encoder, given: list[str]) -> Tensor:
+    def _input(self, part: Encoder) -> list[Any]:
+        return list(self.values)
+
+    def _call(self, part: Encoder, given: list[Any]) -> Tensor:
         return part.encode(given)
 
-    def _differentiable(self, part: Encoder, given: list[str]) -> Tensor:
+    def _differentiable(self, part: Encoder, given: list[Any]) -> Tensor:
         if isinstance(part, TrainableEncoder):
             return part(part.tokenize(given))
         return part.encode(given)
 
-    def _learned(self, part: Encoder, given: list[str]) -> dict[str, Tensor]:
+    def _learned(self, part: Encoder, given: list[Any]) -> dict[str, Tensor]:
         self._differentiable(part, given)  # weights may be loaded when they are first needed
         return super()._learned(part, given)
 
-    def _declared(self, part: Encoder, given: list[str]) -> Form:
+    def _declared(self, part: Encoder, given: list[Any]) -> Form:
         return (len(given), index(part.size)), torch.float32
 
-    def _odd(self, part: Encoder) -> dict[str, list[str]]:
-        return ODD_TEXTS
+    def _odd(self, part: Encoder) -> dict[str, list[Any]]:
+        return self.odd
 
     @promise("Check that the texts reach the computation, and that nothing multiplies them by 0.")
     def different_texts(self) -> Faults:
         """Different texts have different vectors."""
-        vectors = self.output(self._ready(), TEXTS[1:])
+        vectors = self.output(self._ready(), self.values[1:])
         if not any(differences(vectors, vectors[:1].expand_as(vectors))):
-            yield f"All of {len(TEXTS) - 1} different texts have the same one."
+            yield f"All of {len(self.values) - 1} different texts have the same one."
 
     @promise(
         "Save or load when first needed all that `encode` uses, and do not use Python's `hash` of "
@@ -88,8 +102,8 @@ class EncoderChecks(BatchChecks):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "encoder")
             if importable(type(encoder)):
-                file.write_bytes(pickle.dumps(encoder))
-                error = run_python(_ELSEWHERE, str(file), *TEXTS)[1]
+                file.write_bytes(pickle.dumps((encoder, self.values)))
+                error = run_python(_ELSEWHERE, str(file))[1]
             if error.startswith(("ModuleNotFoundError", "AttributeError: Can't get attribute")):
                 raise DoesNotApply("The encoder's class cannot be imported in another process.")
             if error:
