@@ -189,10 +189,9 @@ def item_vectors(encoder: Encoder, catalog: pl.DataFrame, encode_empty: bool = F
         )
     rows = catalog.select(names).to_dicts()
     values = rows if encoder.columns else [row[names[0]] for row in rows]
-    if encode_empty and encoder.reads_words:
-        values = ["" if value is None else value for value in values]
-    else:
-        values = [None if value == "" else value for value in values]
+    texts = catalog.schema[names[0]] == pl.String and encoder.reads_words
+    empty = "" if encode_empty and texts else None
+    values = [empty if value is None or value == "" else value for value in values]
     return pad(encoded(encoder, values, catalog[Column.ITEM].to_list()), (0, 0, 1, 0))
 
 

@@ -89,6 +89,7 @@ def test_an_encoder_reads_the_column_that_it_names():
     catalog = pl.DataFrame({"item": ["a", "b", "c"], "price": [3.0, None, 0.5]})
     found = base.item_vectors(Price(), catalog)
     assert found.tolist() == [[0.0, 0.0], [3.0, 1.0], [0.0, 0.0], [0.5, 1.0]]
+    assert torch.equal(base.item_vectors(Price(), catalog, encode_empty=True), found)
     with pytest.raises(
         RecipeError, match="reads the items' column 'price', and the catalog has item"
     ):
