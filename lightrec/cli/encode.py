@@ -26,8 +26,6 @@ def encode(
       lightrec encode my_items.csv --out vectors.parquet
       lightrec encode my_items.csv --encoder BAAI/bge-m3 --out vectors.parquet
       lightrec encode my_items.csv --encoder WordEncoder --out vectors.safetensors
-      lightrec encode my_items.csv --out vectors.parquet --encoder \
-        '{class_path: Fused, init_args: {encoders: [TextEncoder, WordEncoder]}}'
       lightrec encode runs/video --out vectors.parquet
 
     A .parquet file has the columns item, title and vector. A .safetensors file has the tensor
