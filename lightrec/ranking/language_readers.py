@@ -14,8 +14,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from lightrec.data.store import EventStore
 from lightrec.encoders.card import MINILM, model_folder
+from lightrec.encoders.hub import quiet_loading
 from lightrec.encoders.layers import Cut
-from lightrec.encoders.text import TextEncoder, quiet_loading
+from lightrec.encoders.text import TextEncoder
 from lightrec.errors import FetchError, RecipeError
 from lightrec.keys import PADDING, Column
 from lightrec.nn.part import Part

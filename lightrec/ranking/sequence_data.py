@@ -20,7 +20,8 @@ from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, VALIDATION, EventStore
 from lightrec.encoders.base import Encoder, item_vectors
 from lightrec.encoders.card import read_json
-from lightrec.encoders.text import TUNED, tuned
+from lightrec.encoders.hub import TUNED
+from lightrec.encoders.text import tuned
 from lightrec.encoders.tokens import Tokens, tokens_of
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Key

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from lightrec.__main__ import main
-from lightrec.encoders.text import HEAD, TUNED, TextEncoder
+from lightrec.encoders.hub import HEAD, TUNED
+from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.trials import TrialData, TrialModule, Trials, ridge
 from lightrec.encoders.tuned import LinearMap
 from lightrec.errors import DataError, RecipeError

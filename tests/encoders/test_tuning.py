@@ -19,8 +19,9 @@ from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.encoders import text, tuning, tuning_data
+from lightrec.encoders.hub import TUNED
 from lightrec.encoders.layers import Cut, Layers
-from lightrec.encoders.text import TUNED, TextEncoder
+from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.tuning import TextModule
 from lightrec.encoders.tuning_data import Nearby, TextData
 from lightrec.encoders.words import WordEncoder
