@@ -1,0 +1,96 @@
+"""Investments: their words, who may be shown which, and what a trade is worth."""
+
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from lightrec.data.domain import Domain
+from lightrec.keys import Column
+
+RISK: Final = "risk"
+"""Attribute of products: the risk class, 1 (lowest) to 7, as in European key information sheets."""
+RISK_LIMIT: Final = "risk_limit"
+"""Attribute of investors: the highest risk class that suits them."""
+CLASSES: Final = 7
+_BOUNDS: Final = (0.005, 0.05, 0.12, 0.20, 0.30, 0.80)
+
+
+def risk_class(volatility: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Sort yearly volatilities into risk classes, 1 to 7.
+
+    The bounds are those of the market risk measure in Annex II of the Commission Delegated
+    Regulation (EU) 2017/653: 0.5, 5, 12, 20, 30 and 80 % a year.
+
+    :param volatility: standard deviations of a year's returns, any shape; 0.2 is 20 %.
+    """
+    return np.searchsorted(_BOUNDS, volatility, side="right").astype(np.int64) + 1
+
+
+class FinanceDomain(Domain):
+    """Shares, funds and bonds: bought again and again, sold, and not suitable for everybody."""
+
+    name = "finance"
+    repeats = True
+    feedback = MappingProxyType({"purchase": 1.0, "exchange": 1.0, "sale": -1.0})
+    disclaimer = (
+        "This is no investment advice: lists show what similar investors chose, and what prices "
+        "did in the past says nothing sure of what they will do."
+    )
+
+    def text(self, items: pl.DataFrame) -> pl.Series:
+        """Put products into words: ``Harbour Energy. share. energy. risk class 5 of 7``.
+
+        :param items: a catalog, of which ``title``, ``kind``, ``sector``, ``industry`` and ``risk``
+            are used where they are there.
+        """
+        has = items.schema
+        words = [
+            pl.col(name).cast(pl.String)
+            for name in (Column.TITLE, "kind", "sector", "industry")
+            if name in has and not has[name].is_nested() and has[name] != pl.Binary
+        ]
+        if RISK in has:
+            words.append(pl.format(f"risk class {{}} of {CLASSES}", _classes(items, RISK)))
+        if not words:
+            return pl.Series(Column.TEXT, [""] * items.height, pl.String)
+        text = pl.concat_str(words, separator=". ", ignore_nulls=True)
+        return items.select(text.fill_null("").alias(Column.TEXT)).to_series()
+
+    def eligible(
+        self, users: pl.DataFrame, items: pl.DataFrame, time: pl.Series
+    ) -> npt.NDArray[np.bool_] | None:
+        """Allow products up to the investor's risk limit.
+
+        A product without a class counts as class 7, an investor without a limit as class 1; a
+        stranger is shown nothing riskier. Where the log classes neither products nor investors,
+        nobody has assessed suitability: everything is allowed, and the report says so.
+        """
+        if not is_assessed(users, items):
+            return None
+        limits = _classes(users, RISK_LIMIT).fill_null(1).to_numpy()
+        risks = _classes(items, RISK).fill_null(CLASSES).to_numpy()
+        return np.asarray(limits[:, None] >= risks)
+
+    def synthetic(self, folder: Path, seed: int) -> Path:
+        """Write a made-up log of investors in a market whose prices move on."""
+        from lightrec_finance.made_up import write
+
+        return write(folder, seed)
+
+
+def is_assessed(users: pl.DataFrame, items: pl.DataFrame) -> bool:
+    """Whether a log classes products or investors, so that suitability can be checked."""
+    return RISK_LIMIT in users.columns or RISK in items.columns
+
+
+def _classes(table: pl.DataFrame, name: str) -> pl.Series:
+    """Give a column of risk classes as whole numbers; null where there is no class from 1 to 7."""
+    if name not in table.columns or table[name].dtype.is_nested():
+        return pl.Series(name, [None] * table.height, pl.Int64)
+    found = table[name].cast(pl.Float64, strict=False)
+    good = found.is_between(1, CLASSES) & (found == found.floor())
+    return found.set(~good.fill_null(False), None).cast(pl.Int64)

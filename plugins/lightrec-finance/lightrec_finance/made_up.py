@@ -1,0 +1,111 @@
+"""A made-up market and its investors, whose truth is known.
+
+Prices follow one market, six sectors and noise of their own. Investors choose by taste for sectors,
+by how near a product's risk is to what suits them, by fame, and run after what has risen.
+"""
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lightrec.data.made_up import choose, write_made_up
+from lightrec.keys import Column
+from lightrec_finance.domain import RISK, RISK_LIMIT, risk_class
+from lightrec_finance.prices import Prices
+
+SECTORS: Final = ("energy", "health", "technology", "banks", "property", "food")
+KINDS: Final = {"bond fund": 0.15, "fund": 0.6, "share": 1.0, "small share": 1.7}
+"""How much of a product's market and sector risk a kind has."""
+NAMES: Final = ("Alder", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Ginkgo", "Hazel")
+INVESTORS, EVENTS = 400, 20
+DAYS, QUIET = 756, 252
+"""Trading days in all, and how many of them pass before the first trade."""
+FIRST_DAY: Final = np.datetime64("2021-01-04")
+MONTH: Final = 21
+CHASE: Final = 4.0
+"""Log-odds of a choice for a rise by 100 % in the last month."""
+UNSUITABLE: Final = -3.0
+"""Log-odds of a product above the investor's limit, which some buy all the same."""
+
+
+class Market(NamedTuple):
+    """Made-up products and their prices.
+
+    :param products: item, title, kind, sector, risk.
+    """
+
+    products: pl.DataFrame
+    prices: Prices
+
+
+def market(seed: int) -> Market:
+    """Make up 192 products and three years of prices, the same for the same seed."""
+    chance = np.random.default_rng((seed, 1))
+    named = [(name, kind, sector) for sector in SECTORS for kind in KINDS for name in NAMES]
+    count = len(named)
+    scale = np.array([KINDS[kind] for _, kind, _ in named]) * chance.uniform(0.7, 1.4, count)
+    sector = np.array([SECTORS.index(sector) for *_, sector in named])
+    of_market = chance.normal(0.0003, 0.008, DAYS - 1)
+    of_sectors = chance.normal(0, 0.006, (DAYS - 1, len(SECTORS)))
+    own = chance.normal(0, 0.008, (DAYS - 1, count))
+    drift = chance.normal(0, 0.0002, count)
+    returns = scale * (of_market[:, None] + of_sectors[:, sector] + own + drift)
+    steps = np.concatenate([chance.uniform(2.5, 5, (1, count)), returns])
+    days = np.busday_offset(FIRST_DAY, np.arange(DAYS))
+    items = [f"MU{number:03d}" for number in range(1, count + 1)]
+    volatility = returns.std(axis=0, ddof=1) * np.sqrt(252)
+    products = pl.DataFrame(
+        {
+            Column.ITEM: items,
+            Column.TITLE: [f"{name} {sector.title()} {kind}" for name, kind, sector in named],
+            "kind": [kind for _, kind, _ in named],
+            "sector": [sector for *_, sector in named],
+            RISK: risk_class(volatility),
+        }
+    )
+    return Market(products, Prices(days, tuple(items), np.exp(steps.cumsum(axis=0))))
+
+
+def write(folder: Path, seed: int) -> Path:
+    """Write a log of 400 investors with 20 purchases each, of which some are sold again.
+
+    :param folder: an existing folder.
+    """
+    products, prices = market(seed)
+    chance = np.random.default_rng((seed, 2))
+    risk, sectors = products[RISK].to_numpy(), products["sector"].to_list()
+    limit = chance.integers(2, 8, INVESTORS)
+    taste = chance.normal(0, 1.0, (INVESTORS, len(SECTORS)))
+    fame = chance.normal(0, 0.6, products.height)
+    below = limit[:, None] - risk
+    appeal = taste[:, [SECTORS.index(sector) for sector in sectors]] + fame
+    appeal += np.where(below >= 0, -0.4 * below, UNSUITABLE)
+    rows = np.sort(chance.integers(QUIET, DAYS, (INVESTORS, EVENTS)), axis=1)
+    # Trades happen in the morning, when the last prices known are those of the evening before.
+    seconds = prices.days.astype("datetime64[s]").astype(np.int64)[rows] + 9 * 3600
+    times = seconds + np.sort(chance.integers(0, 1800, rows.shape), axis=1)
+    logs = np.log(prices.values)
+
+    def rise(
+        event: int, now: NDArray[np.float64], chosen: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Add what prices did in the month until the evening before."""
+        last = rows[:, event] - 1
+        return np.asarray(CHASE * (logs[last] - logs[last - MONTH]))
+
+    found = choose(appeal, times.astype(float), chance, rise, repeats=True)
+    items = products[Column.ITEM].gather(found.items)
+    users = pl.Series([f"investor-{user + 1:03d}" for user in found.users])
+    bought = pl.DataFrame({Column.USER: users, Column.ITEM: items, Column.TIME: found.times})
+    bought = bought.with_columns(pl.lit("purchase").alias(Column.FEEDBACK))
+    later = found.times + 86_400 * chance.integers(20, 120, len(found.times))
+    sold = bought.with_columns(
+        pl.Series(Column.TIME, later), pl.lit("sale").alias(Column.FEEDBACK)
+    ).filter(pl.Series((chance.random(len(later)) < 0.15) & (later <= found.times.max())))
+    people = [f"investor-{user + 1:03d}" for user in range(INVESTORS)]
+    investors = pl.DataFrame({Column.USER: people, RISK_LIMIT: limit})
+    log = pl.concat([bought, sold]).sort(Column.TIME, maintain_order=True)
+    return write_made_up(folder, log, products, investors, appeal)

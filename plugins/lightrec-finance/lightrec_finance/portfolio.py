@@ -1,0 +1,108 @@
+"""What becomes of portfolios: returns, risk and costs, from prices and decisions."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightrec_finance.prices import Prices
+
+Floats = NDArray[np.float64]
+TRADING_DAYS: Final = 252
+"""A year has so many."""
+
+
+def volatility(returns: Floats, periods: int = TRADING_DAYS) -> Floats:
+    """Give yearly volatility: the sample deviation of returns, times the root of a year's periods.
+
+    :param returns: (T, …), two or more, of equal periods.
+    """
+    return np.asarray(returns.std(axis=0, ddof=1) * np.sqrt(periods))
+
+
+def drawdown(values: Floats) -> Floats:
+    """Give the largest fall from an earlier high, as a share of it: 0 to 1.
+
+    :param values: (T, …) above 0, in the order of time.
+    """
+    return np.asarray((1 - values / np.maximum.accumulate(values, axis=0)).max(axis=0))
+
+
+def turnover(before: Floats, after: Floats) -> Floats:
+    """Give what is bought and what is sold, together, as a share of the portfolio.
+
+    Going from cash into products is 1, changing all products for others is 2.
+
+    :param before: (…, N) shares of the products; what is missing to 1 is cash.
+    :param after: the same shape.
+    """
+    return np.asarray(np.abs(after - before).sum(axis=-1))
+
+
+class Decision(NamedTuple):
+    """What portfolios shall hold, decided in the evening of a day.
+
+    :param day: whose prices are the last ones known.
+    :param weights: (P, N) shares of each product; what is missing to 1 is cash.
+    """
+
+    day: np.datetime64
+    weights: Floats
+
+
+class Course(NamedTuple):
+    """What became of P portfolios.
+
+    :param days: (T,) the first is that of the first trade.
+    :param values: (T, P), from 1 before the first trade's costs.
+    :param turnover: (P,) over all trades, see :func:`turnover`.
+    """
+
+    days: NDArray[np.datetime64]
+    values: Floats
+    turnover: Floats
+
+    def figures(self) -> dict[str, Floats]:
+        """Give each portfolio's return over all days, yearly volatility, drawdown and turnover."""
+        whole = np.concatenate([np.ones_like(self.values[:1]), self.values])
+        return {
+            "return": self.values[-1] - 1,
+            "volatility": volatility(self.values[1:] / self.values[:-1] - 1),
+            "drawdown": drawdown(whole),
+            "turnover": self.turnover,
+        }
+
+
+def follow(decisions: Sequence[Decision], prices: Prices, cost: float) -> Course:
+    """Carry out decisions, each at the closing prices of the first trading day after its own.
+
+    So no decision can be carried out at a price that it was made with. Between trades shares drift
+    with the prices; a product that is not quoted keeps its last price.
+
+    :param decisions: in the order of their days.
+    :param prices: until the last day that is looked at.
+    :param cost: of each unit of :func:`turnover`; 0.001 is 10 basis points of what is traded.
+    :raises ValueError: where a decision cannot be carried out: no later day, or no price.
+    """
+    rows = [int(np.searchsorted(prices.days, d.day, side="right")) for d in decisions]
+    filled, end = prices.filled, len(prices.days) - 1
+    if not rows or rows[-1] > end:
+        raise ValueError("There is no trading day after the last decision.")
+    count = decisions[0].weights.shape[0]
+    held, value, traded = np.zeros_like(decisions[0].weights), np.ones(count), np.zeros(count)
+    path: list[Floats] = []
+    for decision, row, stop in zip(decisions, rows, [*rows[1:], end], strict=True):
+        wanted = decision.weights
+        if np.isnan(filled[row, (wanted > 0).any(0)]).any():
+            raise ValueError(f"A product without a price shall be bought after {decision.day}.")
+        changed = turnover(held, wanted)
+        traded += changed
+        value = value * (1 - cost * changed)
+        # Products that nobody holds may have no price yet.
+        growth = np.nan_to_num(filled[row : stop + 1] / filled[row], nan=1.0)
+        grown = growth @ wanted.T + (1 - wanted.sum(1))
+        path.append((grown * value)[: None if stop == end else -1])
+        held = wanted * growth[-1] / grown[-1][:, None]
+        value = value * grown[-1]
+    return Course(prices.days[rows[0] :], np.concatenate(path), traded)

@@ -1,0 +1,143 @@
+"""Daily prices: read from tables with a column for each product, and cut off at a day."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self, TypeAlias
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lightrec.data.files import check_file
+from lightrec.data.schema import Problems
+from lightrec.data.store import TEST, VALIDATION, EventStore
+from lightrec.errors import DataError, NotApplicable
+from lightrec.keys import Column
+
+MADE_UP: Final = "made-up"
+"""In place of files: the prices of the made-up log, which a seed gives again."""
+Days: TypeAlias = NDArray[np.datetime64]
+PriceFiles: TypeAlias = str | list[str]
+"""As in recipes: one or several files, or :data:`MADE_UP`."""
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What products cost at the end of each trading day.
+
+    :param days: (D,) dates, ascending.
+    :param names: N products, by their ids in a log.
+    :param values: (D, N) float64, NaN where a product was not quoted.
+    """
+
+    days: Days
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+
+    @classmethod
+    def read(cls, files: Sequence[Path]) -> Self:
+        """Read CSV tables: the date in the first column, a column for each product.
+
+        Of a product that stands in several files, the file named first counts. Days are those of
+        any file.
+
+        :raises DataError: with all problems found, up to 20.
+        """
+        problems = Problems()
+        tables: list[pl.DataFrame] = []
+        for file in files:
+            with problems.taking():
+                known = {name for table in tables for name in table.columns[1:]}
+                table = _table(file)
+                tables.append(table.select(n for n in table.columns if n not in known))
+        problems.check()
+        whole = tables[0]
+        for table in tables[1:]:
+            whole = whole.join(table, on="day", how="full", coalesce=True)
+        whole = whole.sort("day")
+        values = whole.drop("day").cast(pl.Float64).fill_null(np.nan).to_numpy()
+        return cls(whole["day"].to_numpy(), tuple(whole.columns[1:]), values)
+
+    @classmethod
+    def of(cls, files: PriceFiles, store: EventStore) -> Self:
+        """Give the prices of a log's items, (D, N), in the items' order.
+
+        :param files: of :meth:`read`, or :data:`MADE_UP`.
+        :raises NotApplicable: where no item of the log has a price.
+        """
+        items = store.catalog[Column.ITEM].to_list()
+        if files == MADE_UP:
+            from lightrec_finance.made_up import market
+
+            found = market(store.meta["settings"]["seed"]).prices
+        else:
+            paths = [files] if isinstance(files, str) else files
+            found = cls.read([Path(path) for path in paths])  # type: ignore[assignment]
+        columns = {name: column for column, name in enumerate(found.names)}
+        values = np.full((len(found.days), len(items)), np.nan)
+        for row, item in enumerate(items):
+            if item in columns:
+                values[:, row] = found.values[:, columns[item]]
+        if np.isnan(values).all():
+            raise NotApplicable(
+                f"None of the log's {len(items)} items has a price in {files}. Name tables of "
+                "daily prices, whose columns are the items' ids, with --values.prices FILE."
+            )
+        return cls(found.days, tuple(items), values)
+
+    def until(self, day: np.datetime64) -> "Prices":
+        """Give what was known in the evening of a day: nothing of later days."""
+        known = self.days <= day
+        return Prices(self.days[known], self.names, self.values[known])
+
+    @property
+    def filled(self) -> NDArray[np.float64]:
+        """(D, N): the last price of each day or before it; NaN before a product's first one."""
+        there = ~np.isnan(self.values)
+        last = np.maximum.accumulate(np.where(there, np.arange(len(self.days))[:, None], 0), 0)
+        return np.asarray(np.take_along_axis(self.values, last, 0))
+
+
+def decided_by(store: EventStore) -> np.datetime64:
+    """Give the last day before a log's first held-out event, beyond which no training may look.
+
+    :raises NotApplicable: in a log without times.
+    """
+    if not store.has_times:
+        raise NotApplicable("Prices are told apart by days, and the log has no times.")
+    held_out = np.isin(store.parts, (VALIDATION, TEST))
+    times = np.asarray(store.times)
+    first = times[held_out].min() if held_out.any() else times.max()
+    return np.datetime64(int(first), "ms").astype("datetime64[D]") - 1
+
+
+def _table(file: Path) -> pl.DataFrame:
+    check_file(file)
+    try:
+        table = pl.read_csv(file, infer_schema=False)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"It is no table with commas: {str(error).splitlines()[0]}", file) from None
+    problems = Problems(file)
+    if len(table.columns) < 2 or not table.height:
+        raise DataError("Expected are a column of dates and one of prices for each product.", file)
+    first, *names = table.columns
+    days = table[first].str.to_date("%Y-%m-%d", strict=False)
+    problems.add_rows(
+        days.is_null() | days.is_duplicated(),
+        lambda row: f"Line {row + 2}: {table[first][row]!r} is no date, or comes twice.",
+    )
+    columns = [days.alias("day")]
+    for name in names:
+        numbers = table[name].cast(pl.Float64, strict=False)
+        bad = (table[name].is_not_null() & numbers.is_null()) | (numbers <= 0) | numbers.is_nan()
+        problems.add_rows(
+            bad,
+            lambda row, name=name: (  # type: ignore[misc]
+                f"Line {row + 2}, column {name!r}: {table[name][row]!r} is no price above 0; "
+                "leave the field empty where there was none."
+            ),
+        )
+        columns.append(numbers)
+    problems.check()
+    return pl.DataFrame(columns)

@@ -1,0 +1,115 @@
+"""A reward after risk: what was accepted, and what it does to the user's portfolio."""
+
+from typing import Final
+
+import numpy as np
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+from torch.nn.functional import pad
+
+from lightrec.errors import NotApplicable, RecipeError
+from lightrec.keys import PADDING, Key
+from lightrec.rewards.base import Reward, RewardContext
+from lightrec_finance.portfolio import TRADING_DAYS
+from lightrec_finance.prices import PriceFiles, Prices, decided_by
+
+_APART: Final = 7919
+"""Users begin so many periods apart, a prime, so that together they see all of the past."""
+
+
+class RiskAdjustedReward(Reward):
+    """Engagement, and the net gain of the portfolio less its volatility and its drawdown.
+
+    The portfolio is what the history holds: the same amount for each purchase. A step of a session
+    is one period, and prices move on with it: after the step the portfolio earns the returns of the
+    next period, and its volatility and drawdown are those that it would have had in the periods
+    before. Each user begins at another moment of the past. All of it lies before the log's first
+    held-out event; later prices do not count.
+
+        reward = engagement · accepted + gain · (return − cost · bought)
+                 − volatility · yearly volatility − drawdown · largest drawdown
+
+    ``bought`` is the new purchases' share of the portfolio. Products without a price are left out
+    of the portfolio, and cash has no risk.
+
+    :param prices: one or several files of daily prices, or ``made-up`` for the made-up log's.
+    :param engagement: worth of an accepted product.
+    :param gain: weight of the net return of a period; 0.02 is 2 %.
+    :param volatility: weight of the yearly volatility.
+    :param drawdown: weight of the largest drawdown.
+    :param cost: of each unit bought; 0.001 is 10 basis points.
+    :param period: trading days in a step.
+    :param window: periods over which risk is measured.
+    :raises RecipeError: where a setting is out of range.
+    """
+
+    returns: Tensor
+    priced: Tensor
+
+    def __init__(
+        self,
+        prices: PriceFiles,
+        engagement: float = 1.0,
+        gain: float = 5.0,
+        volatility: float = 1.0,
+        drawdown: float = 1.0,
+        cost: float = 0.001,
+        period: int = 5,
+        window: int = 26,
+    ) -> None:
+        super().__init__()
+        if period < 1 or window < 2 or cost < 0:
+            raise RecipeError(
+                f"period is {period}, window {window} and cost {cost}; a period has 1 day or more, "
+                "risk takes 2 periods or more, and a cost is not negative."
+            )
+        self.prices, self.engagement, self.gain = prices, engagement, gain
+        self.volatility, self.drawdown, self.cost = volatility, drawdown, cost
+        self.period, self.window = period, window
+
+    def bind(self, context: RewardContext) -> None:
+        """Take the returns of all periods before the log's first held-out event.
+
+        :raises NotApplicable: where the log has no times, or there are too few prices before then.
+        """
+        store = context.store
+        known = Prices.of(self.prices, store).until(decided_by(store)).filled
+        values = known[(len(known) - 1) % self.period :: self.period] if len(known) else known
+        if len(values) < self.window + 2:
+            raise NotApplicable(
+                f"There are prices for {max(len(values) - 1, 0)} periods of {self.period} days "
+                f"before the first held-out event; a window of {self.window} takes "
+                f"{self.window + 1} or more. Name older prices, or make period or window smaller."
+            )
+        returns = torch.from_numpy(np.nan_to_num(values[1:] / values[:-1] - 1)).float()
+        # Column 0 is padding, and column N + 1 that nothing was chosen.
+        self.register_buffer("returns", pad(returns, (1, 1)))
+        self.register_buffer("priced", pad(torch.from_numpy(~np.isnan(values[-1])), (1, 1)))
+
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Give rewards (B, 1)."""
+        taken = self.taken(transition) & (transition[Key.ACTION] > PADDING)
+        held = self.after(transition)
+        counts = self.priced[held].float()
+        number = counts.sum(1, keepdim=True)
+        shares = counts / number.clamp_min(1)
+        now = self._now(transition)
+        before = torch.arange(-self.window, 0, device=now.device)
+        window, following = now.unsqueeze(1) + before, self.returns[now.unsqueeze(1), held]
+        past = (self.returns[window.unsqueeze(2), held.unsqueeze(1)] * shares.unsqueeze(1)).sum(2)
+        risk = past.std(1, keepdim=True) * (TRADING_DAYS / self.period) ** 0.5
+        values = pad((1 + past).cumprod(1), (1, 0), value=1.0)
+        fall = (1 - values / values.cummax(1).values).amax(1, keepdim=True)
+        new = (self.priced[transition[Key.ACTION]] & taken).sum(1, keepdim=True)
+        net = (following * shares).sum(1, keepdim=True) - self.cost * new / number.clamp_min(1)
+        accepted = taken.sum(1, keepdim=True).float()
+        paid = self.engagement * accepted + self.gain * net
+        return paid - self.volatility * risk - self.drawdown * fall
+
+    def _now(self, transition: TensorDictBase) -> Tensor:
+        """Give each session's period (B,), the first after its window."""
+        user = transition[Key.USER].long()
+        step: Tensor | None = transition.get(Key.STEP, None)
+        passed = 0 if step is None else step.flatten().long()
+        return self.window + (_APART * user + passed) % (len(self.returns) - self.window)
