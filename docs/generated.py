@@ -31,7 +31,14 @@ from lightrec.stages.recipes import in_order, load
 
 ROOT = Path(__file__).parents[1]
 MARKED = re.compile(r"<!-- from (\w+): (.+?) -->(.*?)<!-- end -->", re.DOTALL)
-SHIPPED = ("lightrec", "lightrec-ecommerce", "lightrec-gym", "lightrec-video")
+SHIPPED = (
+    "lightrec",
+    "lightrec-ecommerce",
+    "lightrec-finance",
+    "lightrec-gym",
+    "lightrec-health",
+    "lightrec-video",
+)
 """The distributions of this repository whose recipes and parts the reference shows."""
 
 

@@ -1,0 +1,1 @@
+"""Health for lightrec: allergens and contraindications, and a reward that weighs health."""

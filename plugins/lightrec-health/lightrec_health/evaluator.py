@@ -1,0 +1,140 @@
+"""What healthier lists cost in liking: the whole trade-off, from held-out events."""
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from lightrec.data.domain import showable
+from lightrec.data.sequences import Sequences
+from lightrec.data.store import TEST
+from lightrec.errors import NotApplicable, RecipeError
+from lightrec.evaluation.base import Curve, Evaluator, Findings, Section, Table
+from lightrec.evaluation.held_out import by_history
+from lightrec.keys import PADDING, Key
+from lightrec.ranking.evaluation_events import EvaluationEvents
+from lightrec.ranking.metrics import event_metrics, mean_ranks, rankable, top_items
+from lightrec.run import Run
+from lightrec_health.domain import SCORE, HealthDomain, is_asked
+from lightrec_health.reward import health_scores
+
+TITLE: Final = "Liking and health"
+SHOWN: Final = 10
+_NDCG: Final = f"ndcg@{SHOWN}"
+
+
+class HealthTradeOff(Evaluator):
+    """Re-ranks the blend's scores by health, with weights from 0 to 1, and measures both.
+
+    :param attribute: of the items, a number from 0 to 1, high for what is healthy.
+    :param steps: equal steps from weight 0 to weight 1.
+    :param max_events: at most so many test events, drawn by the seed; None for all.
+    :raises RecipeError: where there is no step.
+    """
+
+    def __init__(
+        self, attribute: str = SCORE, steps: int = 10, max_events: int | None = 20_000
+    ) -> None:
+        if steps < 1:
+            raise RecipeError(f"steps is {steps}; the trade-off takes 1 or more.")
+        self.attribute, self.steps, self.max_events = attribute, steps, max_events
+
+    def evaluate(self, run: Run, seed: int) -> Findings:
+        """Give ``health/WEIGHT/ndcg@10`` and ``health/WEIGHT/score``, the mean of what is shown.
+
+        Where the items have no health score there are no metrics, and the section says why.
+        """
+        store = run.data
+        note = HealthDomain.disclaimer
+        if self.attribute not in store.catalog.columns:
+            text = f"The items have no attribute {self.attribute!r}, so health was not looked at."
+            return Findings({}, [Section(TITLE, text, note=note)])
+        try:
+            scores = health_scores(store.catalog[self.attribute])
+        except NotApplicable as error:
+            return Findings({}, [Section(TITLE, str(error), note=note)])
+        metrics = self.measure(run, torch.cat([torch.zeros(1), scores]), seed)
+        return Findings(metrics, [self.section(run, metrics)])
+
+    @property
+    def weights(self) -> list[float]:
+        """The weights of health, ascending."""
+        return [step / self.steps for step in range(self.steps + 1)]
+
+    @torch.inference_mode()
+    def measure(self, run: Run, health: Tensor, seed: int) -> dict[str, float]:
+        """Rank the test events with each weight.
+
+        :param health: (N + 1,) with 0 for padding.
+        """
+        events = EvaluationEvents(
+            Sequences.all_events(run.data), TEST, None, 256, self.max_events, seed
+        )
+        allowed_for, scorer = showable(run.data), by_history(run.blend)
+        gains = {weight: 0.0 for weight in self.weights}
+        scores, shown, count = dict(gains), dict.fromkeys(gains, 0), 0
+        for batch in events:
+            given, seen = scorer(batch), batch[Key.SEEN]
+            allowed = allowed_for(batch[Key.USER])
+            count += len(given)
+            for weight in self.weights:
+                ranked = traded_off(given, health, weight, seen, allowed)
+                ranks = mean_ranks(ranked, batch[Key.TARGET], seen, allowed)
+                gains[weight] += float(event_metrics(ranks, [SHOWN])[_NDCG].sum())
+                listed = top_items(ranked, SHOWN, seen, allowed)
+                scores[weight] += float(health[listed].sum())
+                shown[weight] += int((listed != PADDING).sum())
+        metrics: dict[str, float] = {}
+        for weight in self.weights if count else ():
+            metrics[f"health/{weight:.2f}/{_NDCG}"] = gains[weight] / count
+            metrics[f"health/{weight:.2f}/score"] = scores[weight] / max(shown[weight], 1)
+        return metrics
+
+    def section(self, run: Run, metrics: dict[str, float]) -> Section:
+        """Set the trade-off as a table and a curve."""
+        asked = is_asked(run.data.users)
+        checked = (
+            f"Nothing is shown that goes against the {' or the '.join(asked)} of its user."
+            if asked
+            else "Nobody was asked for allergies or conditions, so nothing was left out for them."
+        )
+        rows = []
+        for weight in self.weights if metrics else ():
+            key = f"health/{weight:.2f}"
+            rows.append(
+                [f"{weight:.2f}", *(f"{metrics[f'{key}/{n}']:.3f}" for n in (_NDCG, "score"))]
+            )
+        points = [[float(row[column]) for row in rows] for column in (2, 1)]
+        text = (
+            "Lists are made anew with a weight of health: 0 is the blend's own order, 1 that of "
+            f"health alone. NDCG@10 says how well the held-out events are ranked, the score is the "
+            f"mean of the ten items shown. {checked}"
+        )
+        labels = "mean health score of what is shown", "NDCG@10"
+        curve = Curve(points[0], points[1], labels, TITLE, [row[0] for row in rows])
+        head = ["weight of health", "NDCG@10", "health score shown"]
+        return Section(TITLE, text, [Table(head, rows)], [curve], HealthDomain.disclaimer)
+
+
+def traded_off(
+    scores: Tensor,
+    health: Tensor,
+    weight: float,
+    seen: Tensor | None = None,
+    allowed: Tensor | None = None,
+) -> Tensor:
+    """Weigh scores with health: (1 − weight) · liking + weight · health.
+
+    Liking is the score on a scale from 0, that of the lowest item that may be shown to the user, to
+    1, that of the highest.
+
+    :param scores: (B, N + 1) of any scale.
+    :param health: (N + 1,) from 0 to 1.
+    :param seen: (B, S) items that may not be shown, as is ``allowed`` (B, N + 1).
+    :returns: (B, N + 1); what may not be shown has some finite number.
+    """
+    shown = rankable(scores, seen, eligible=allowed)
+    low = scores.masked_fill(~shown, torch.inf).amin(1, keepdim=True)
+    high = scores.masked_fill(~shown, -torch.inf).amax(1, keepdim=True)
+    liking = ((scores - low) / (high - low).clamp_min(1e-12)).masked_fill(~shown, 0.0)
+    return (1 - weight) * liking + weight * health

@@ -1,0 +1,90 @@
+"""Made-up recipes and people who cook, whose truth is known.
+
+People choose by taste for cuisines and like rich food better than healthy food; they avoid what
+they are allergic to, and mostly what is bad for them.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from lightrec.data.made_up import choose, write_made_up
+from lightrec.keys import Column
+from lightrec_health.domain import NOTHING, SCORE
+
+CUISINES: Final = ("Italian", "Indian", "Mexican", "Greek", "Thai", "Nordic")
+DISHES: Final = {"salad": 0.85, "soup": 0.7, "stew": 0.5, "bake": 0.35, "pie": 0.15}
+"""How healthy a kind of dish is on average."""
+MAINS: Final = {
+    "beans": None, "chicken": None, "salmon": "fish", "prawns": "shellfish",
+    "cheese": "milk", "egg": "eggs", "walnuts": "nuts", "noodles": "gluten",
+}  # fmt: skip
+"""Main ingredients with their allergens."""
+PEOPLE, EVENTS = 400, 20
+RICH: Final = 1.5
+"""Log-odds that a recipe of score 0 has over one of score 1."""
+CONDITIONS: Final = {"hypertension": 0.45, "diabetes": 0.3}
+"""Conditions, and the health score below which a recipe is bad for them."""
+
+
+def write(folder: Path, seed: int) -> Path:
+    """Write a log of 400 people with 20 recipes each, out of 240.
+
+    :param folder: an existing folder.
+    """
+    chance = np.random.default_rng(seed)
+    named = [(c, dish, main) for c in CUISINES for dish in DISHES for main in MAINS]
+    count = len(named)
+    around = np.array([DISHES[dish] for _, dish, _ in named])
+    score = np.clip(around + chance.normal(0, 0.1, count), 0, 1).round(3)
+    holds = [MAINS[main] or NOTHING for *_, main in named]
+    bad = [
+        [name for name, bound in CONDITIONS.items() if value < bound] or [NOTHING]
+        for value in score
+    ]
+    recipes = pl.DataFrame(
+        {
+            Column.ITEM: [f"R{number:03d}" for number in range(1, count + 1)],
+            Column.TITLE: [f"{cuisine} {dish} with {main}" for cuisine, dish, main in named],
+            "tags": [[cuisine, dish] for cuisine, dish, _ in named],
+            "ingredients": [[main, "salt", "olive oil"] for *_, main in named],
+            SCORE: score,
+            "allergens": [[allergen] for allergen in holds],
+            "contraindications": bad,
+        }
+    )
+    allergens = [allergen for allergen in MAINS.values() if allergen]
+    allergies = np.where(chance.random(PEOPLE) < 0.3, chance.choice(allergens, PEOPLE), NOTHING)
+    drawn = chance.choice([*CONDITIONS], PEOPLE)
+    conditions = np.where(chance.random(PEOPLE) < 0.2, drawn, NOTHING)
+    taste = chance.normal(0, 1.2, (PEOPLE, len(CUISINES)))
+    of_mains = chance.normal(0, 0.7, (PEOPLE, len(MAINS)))
+    cuisine = [CUISINES.index(cuisine) for cuisine, *_ in named]
+    main = [[*MAINS].index(main) for *_, main in named]
+    appeal = taste[:, cuisine] + of_mains[:, main] + chance.normal(0, 0.4, count)
+    appeal -= RICH * score
+    appeal -= 8.0 * (allergies[:, None] == np.array(holds))
+    for name, bound in CONDITIONS.items():
+        appeal -= 2.0 * ((conditions == name)[:, None] & (score < bound))
+    begin = np.datetime64("2024-01-01", "s").astype(np.int64)
+    times = begin + np.sort(chance.integers(0, 200, (PEOPLE, EVENTS)), axis=1) * 86_400.0
+    times += chance.integers(15 * 3600, 20 * 3600, times.shape)
+    found = choose(appeal, np.sort(times, axis=1), chance)
+    people = pl.Series([f"cook-{number:03d}" for number in range(1, PEOPLE + 1)])
+    log = pl.DataFrame(
+        {
+            Column.USER: people.gather(found.users),
+            Column.ITEM: recipes[Column.ITEM].gather(found.items),
+            Column.TIME: found.times,
+        }
+    )
+    users = pl.DataFrame(
+        {
+            Column.USER: people,
+            "allergies": [[allergy] for allergy in allergies.tolist()],
+            "conditions": [[condition] for condition in conditions.tolist()],
+        }
+    )
+    return write_made_up(folder, log, recipes, users, appeal)

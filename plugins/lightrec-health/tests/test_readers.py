@@ -1,0 +1,90 @@
+"""Recipes with health scores: by hand, broken, and the real files."""
+
+import os
+from pathlib import Path
+
+import pytest
+from lightrec_health.readers import FoodReader, allergens
+
+from lightrec.errors import DataError
+from lightrec.testing import ReaderChecks, check_all
+
+HEAD = (
+    "recipe_id,title,calories,totalFat,saturatedFat,sugars,sodium,protein,who_score,"
+    "who_normalized,health_category,tags,ingredients,duration,health_score\n"
+)
+RATINGS = "Unnamed: 0,member_id,recipe_id,rating,rating_normalized\n"
+CAKE = (
+    "7,Cake,500,24,9.4,30,100,8,.2,.4,unhealthy,\"['sweet']\","
+    "\"{'': [('large eggs', '2'), ('flour', '1')]}\",60,0.4\n"
+)
+BEANS = "8,Beans,200,2,1,3,800,8,.3,.9,healthy,,\"{'': [('beans', '2')]}\",,0.9\n"
+
+
+@pytest.fixture
+def small(tmp_path):
+    folder = tmp_path / "food"
+    folder.mkdir()
+    (folder / "recipes.csv").write_text(HEAD + CAKE + BEANS)
+    for number, name in enumerate(("train", "val", "test")):
+        row = f"{number},m{number},{7 + number % 2},{number + 2.5},0\n"
+        (folder / f"{name}_ratings.csv").write_text(RATINGS + row)
+    return folder
+
+
+def test_by_hand(small):
+    tables = FoodReader().read(small)
+    assert tables.log.events.select("user", "item", "value").rows() == [
+        ("m0", "7", 2.5),
+        ("m1", "8", 3.5),
+        ("m2", "7", 4.5),
+    ]
+    cake, beans = tables.catalog.rows.iter_rows(named=True)
+    assert (cake["allergens"], beans["allergens"]) == (["eggs", "gluten"], ["none"])
+    assert cake["contraindications"] == ["diabetes", "high cholesterol"]
+    assert beans["contraindications"] == ["hypertension"]
+    assert cake["ingredients"] == ["large eggs", "flour"]
+    assert (cake["tags"], beans["tags"]) == (["sweet"], None)
+    assert (cake["health_score"], beans["minutes"]) == (0.4, None)
+    assert len(FoodReader().read(small / "val_ratings.csv").log) == 1
+
+
+def test_allergens_are_whole_words_and_careful():
+    assert allergens(["eggplant", "nutmeg"]) == ["none"]
+    assert allergens(["crunchy peanut butter"]) == ["milk", "peanuts"]
+    assert allergens(["Worcestershire sauce", "toasted ALMONDS"]) == ["nuts", "fish"]
+    assert allergens(None) is None
+
+
+def test_the_contract(small, tmp_path):
+    check_all(ReaderChecks(FoodReader, small))
+    check_all(ReaderChecks(FoodReader, small / "val_ratings.csv"))
+    (small / "test_ratings.csv").unlink()
+    assert not FoodReader.recognises(small)
+    (small / "all_ratings.csv").write_text(RATINGS + "0,m,7,5,1\n")
+    assert len(FoodReader().read(small).log) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (CAKE.replace("0.4\n", "4\n"), "Line 2, column 'health_score': '4' is not a number"),
+        (CAKE.replace("500", "many"), "Line 2, column 'calories': 'many' is not a number"),
+        (CAKE.replace("'2')", "'2'"), "Line 2, column 'ingredients'.* is not a list as Python"),
+    ],
+)
+def test_what_is_broken_is_named(small, row, message):
+    (small / "recipes.csv").write_text(HEAD + row)
+    with pytest.raises(DataError, match=message):
+        FoodReader().read(small)
+
+
+def test_the_real_files():
+    data = os.environ.get("LIGHTREC_TEST_DATA")
+    if not data:
+        pytest.skip("LIGHTREC_TEST_DATA is not set")
+    tables = FoodReader().read(Path(data) / "food-who-health")
+    assert (len(tables.log), tables.catalog.rows.height) == (28491, 281)
+    assert tables.log.events["user"].n_unique() == 17208
+    score = tables.catalog.rows["health_score"]
+    assert (score.min(), score.max()) == pytest.approx((0.030378, 0.970195), abs=1e-6)
