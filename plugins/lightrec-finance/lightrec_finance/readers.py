@@ -89,7 +89,7 @@ class HouseReader(Reader):
         known = pl.col("disclosure_date").str.to_date("%m/%d/%Y", strict=False)
         traded = pl.col("transaction_date").str.to_date("%Y-%m-%d", strict=False)
         good = traded.is_between(pl.lit(OLDEST).str.to_date(), known)
-        broken = pl.format("{} (disclosed {})", "transaction_date", "disclosure_date")
+        broken = pl.format("{} (traded {})", "disclosure_date", "transaction_date")
         kept = kept.with_columns(traded.alias("traded"), known.alias("known")).sort(
             "known", "traded", maintain_order=True, nulls_last=True
         )
@@ -99,7 +99,7 @@ class HouseReader(Reader):
             pl.when(good).then(known.cast(pl.String)).otherwise(broken).alias(Column.TIME),
             pl.col("type").replace_strict(KINDS).alias(Column.FEEDBACK),
         )
-        names = {Column.TIME: "transaction_date", Column.USER: "representative"}
+        names = {Column.TIME: "disclosure_date", Column.USER: "representative"}
         inside = place.within(kept["row"])
         with problems.raising():
             place = Place(file, inside.unit, inside.number, names, form=place.form)

@@ -78,9 +78,7 @@ def test_a_day_that_cannot_be_is_named_or_dropped(tmp_path, traded):
     with pytest.raises(DataError) as raised:
         HouseReader().read_log(path)
     (problem,) = raised.value.problems
-    assert problem.startswith(
-        f"Line 5, column 'transaction_date': '{traded} (disclosed 10/04/2021)"
-    )
+    assert problem.startswith(f"Line 5, column 'disclosure_date': '10/04/2021 (traded {traded})'")
     assert "--drop-unreadable-times" in problem
     assert HouseReader(Times(drop=True)).read_log(path).events["time"].null_count() == 1
 
