@@ -63,7 +63,7 @@ class Portfolios(Evaluator):
             return Findings({}, [Section(TITLE, str(error), note=FinanceDomain.disclaimer)])
         courses = self.courses(run, prices, days)
         metrics = {
-            "finance/months": len(days),
+            "finance/months": len(days) - 1,
             "finance/users": courses["recommended"].turnover.size,
         }
         for name, course in courses.items():
@@ -74,9 +74,9 @@ class Portfolios(Evaluator):
     def courses(self, run: Run, prices: Prices, days: NDArray[np.datetime64]) -> dict[str, Course]:
         """Follow each contender's portfolios, those of P users or one, over the test time.
 
-        :param days: those of the decisions.
+        :param days: those of the decisions, and the last one that is looked at.
         """
-        store = run.data
+        store, prices, days = run.data, prices.until(days[-1]), days[:-1]
         counts = torch.from_numpy(store.popularity()).double()
         scorers: dict[str, Scores] = {
             "recommended": lambda known: run.blend.scores(
@@ -156,7 +156,7 @@ class Portfolios(Evaluator):
 
 
 def month_ends(store: EventStore, prices: Prices) -> NDArray[np.datetime64]:
-    """Give the last trading day of each month since shortly before the test events began.
+    """Give the last trading day of each month of the test time, and the last one of that time.
 
     The first is the last trading day before the first test event.
 
@@ -178,7 +178,7 @@ def month_ends(store: EventStore, prices: Prices) -> NDArray[np.datetime64]:
         )
     months = during.astype("datetime64[M]")
     lasts = during[:-1][months[1:] != months[:-1]]
-    return np.concatenate([before[-1:], lasts])
+    return np.concatenate([before[-1:], lasts, during[-1:]])
 
 
 def _span(times: NDArray[np.int64]) -> tuple[np.int64, np.int64]:
