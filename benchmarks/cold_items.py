@@ -31,16 +31,23 @@ EVENTS = 4_000
 """At most so many events of held-out items are ranked."""
 MODELS = ("Popularity", "ItemKNN", "DirectionalCooccurrence", "TextNeighbours")
 VECTORS = (1.0, 0.0, 0.0)
-WAYS = {"vectors": VECTORS, "words": (0.0, 1.0, 0.0), "both": (1.0, 1.0, 0.0)}
+HISTORY = (0.0, 0.0, 0.0, 1.0)
+WAYS = {"vectors": VECTORS, "words": (0.0, 1.0, 0.0), "both": (1.0, 1.0, 0.0), "history": HISTORY}
 COLUMNS = {
     "ridge": "ridge alone",
     "frozen": "neighbours by frozen vectors",
     "vectors": "by the stage's",
     "words": "by words",
     "both": "by both",
+    "history": "texts of the history",
     "together": "together",
 }
-HEAD = ["log, seed", *COLUMNS.values(), "together − ridge", "weights (vectors, words, ridge)"]
+HEAD = [
+    "log, seed",
+    *COLUMNS.values(),
+    "together − ridge",
+    "weights (vectors, words, ridge, history)",
+]
 METRICS = ("recall@10", "ndcg@10")
 TUNED = ["--text.model.init_args.tune", "layers", "--text.trainer.max_epochs", "6"]
 
@@ -55,14 +62,16 @@ def judged(run: Run) -> dict[str, object]:
     assert run.text_map is not None
     targets = Sequences.targets(store, COLD)
     events = EvaluationEvents(Sequences.all_events(store), targets, None, 256, EVENTS, 0)
-    usual = [blend.scores(batch[Key.HISTORY], details=batch) for batch in events]
+    usual = [
+        (blend.scores(batch[Key.HISTORY], details=batch), batch[Key.HISTORY]) for batch in events
+    ]
     vectors, texts = blend.ranker.items.vectors, store.catalog[Column.TEXT].to_list()
     frozen = item_vectors(TextEncoder(), store.catalog)
     given = vectors, texts, torch.from_numpy(store.popularity())
 
     def result(mapped: TextMap) -> RankingResult:
         scores = iter(usual)
-        return evaluate_scores(lambda _: mapped.scores(next(scores)), events)
+        return evaluate_scores(lambda _: mapped.scores(*next(scores)), events)
 
     found = {name: result(TextMap(*given, 1.0, weights)) for name, weights in WAYS.items()}
     found["frozen"] = result(TextMap(frozen, *given[1:], 1.0, VECTORS))

@@ -385,7 +385,7 @@ class Recommender:
         if placed is None:
             items = with_reserved_places(usual, fresh, k, 0)
         else:
-            fresh = weight * self._new_scores(raw) + more
+            fresh = weight * self._new_scores(raw, history) + more
             fresh = fresh.masked_fill(~allowed, -torch.inf)
             items = placed(usual, fresh)
         shown = torch.where(fresh > -torch.inf, fresh, usual)
@@ -416,14 +416,14 @@ class Recommender:
         chosen = self.catalog[(items[which, places] - 1).tolist()]
         return which.tolist(), chosen.select(rank, Column.ITEM, Column.TITLE, score)
 
-    def _new_scores(self, scores: Tensor) -> Tensor:
+    def _new_scores(self, scores: Tensor, histories: Tensor) -> Tensor:
         """Give items without events their scores ``(B, N + 1)``, where the ranker reads texts."""
         if self.run.text_map is None:
             raise RunError(
                 f"New items are ranked by their texts, and the ranker of {self.run.path} reads "
                 "none: give its recipe a text encoder, and the log an item table."
             )
-        return self.run.text_map.scores(scores)
+        return self.run.text_map.scores(scores, histories)
 
 
 def _several(texts: str | Sequence[str]) -> Sequence[str]:

@@ -211,7 +211,9 @@ def cold_metrics(
         return lambda batch: model.scores(batch[Key.HISTORY]).masked_fill(~mapped.cold, -torch.inf)
 
     scorers: dict[str, Scorer] = {
-        "map": lambda batch: mapped.scores(blend.scores(batch[Key.HISTORY], details=batch)),
+        "map": lambda batch: mapped.scores(
+            blend.scores(batch[Key.HISTORY], details=batch), batch[Key.HISTORY]
+        ),
         "text": among_cold(plain),
         "text-among-all": lambda batch: plain.scores(batch[Key.HISTORY]),
     }
@@ -250,7 +252,7 @@ def _in_lists(
     allowed = showable(store)
     for batch in events:
         usual = blend.scores(batch[Key.HISTORY], details=batch)
-        new = mapped.scores(usual)
+        new = mapped.scores(usual, batch[Key.HISTORY])
         usual = usual.scatter(1, batch[Key.SEEN], -torch.inf)
         eligible = allowed(batch[Key.USER])
         if eligible is not None:

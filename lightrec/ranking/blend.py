@@ -52,7 +52,7 @@ class Blend(nn.Module):
         """How the weights were chosen."""
         self.l2: float | None = None
         """The penalty of the map from texts to scores, for items without events; None without."""
-        self.text_weights: tuple[float, ...] = (0.0, 0.0, 1.0)
+        self.text_weights: tuple[float, ...] = (0.0, 0.0, 1.0, 0.0)
         """Its weights, see :class:`~lightrec.ranking.item_models.text_map.TextMap`."""
         self.eval()
         with torch.no_grad():

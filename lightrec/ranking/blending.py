@@ -86,7 +86,8 @@ def blend(
         if items.uses_text and items.vectors.any():
             texts = data.store.catalog[Column.TEXT].to_list()
             counts = torch.from_numpy(data.store.popularity())
-            found_for = ((scores(batch), batch[Key.TARGET], batch[Key.SEEN]) for batch in judged)
+            given = (Key.TARGET, Key.SEEN, Key.HISTORY)
+            found_for = ((scores(batch), *(batch[key] for key in given)) for batch in judged)
             chosen = choose_map(items.vectors, texts, counts, found_for, data.seed)
             mixed.l2, mixed.text_weights = chosen
         bar.update()

@@ -2,7 +2,8 @@
 
 A cold item has no training event: nothing was learned about it, and whatever a model scores it is
 an accident. Here its score is the one that its text foretells, by the scores of the warm items with
-the most similar texts and by a regression over warm items, solved once for any history.
+the most similar texts, by a regression over warm items, solved once for any history, and by how
+similar its text is to those of the history.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,12 +23,20 @@ from lightrec.ranking.metrics import event_metrics, mean_ranks
 
 PENALTIES: Final = (1.0, 0.1, 0.3, 3.0, 10.0)
 """The ridge penalties to choose from, what is taken in doubt first."""
-RIDGE: Final = (0.0, 0.0, 1.0)
+RIDGE: Final = (0.0, 0.0, 1.0, 0.0)
 """The weights of the regression alone."""
 _RATIOS: Final = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
-WEIGHTS: Final = (*((*own, ridge) for own in _RATIOS for ridge in (1.0, 0.0, 0.5, 2.0)), RIDGE)
-"""The weights of neighbours by vectors, neighbours by words and the regression to choose from, what
-is taken in doubt first."""
+WEIGHTS: Final = (
+    *((*own, ridge, 1.0) for own in _RATIOS for ridge in (1.0, 0.0, 0.5, 2.0)),
+    *((*own, ridge, 0.0) for own in _RATIOS for ridge in (1.0, 0.0, 0.5, 2.0)),
+    RIDGE,
+)
+"""The weights of neighbours by vectors, neighbours by words, the regression and the history's texts
+to choose from, what is taken in doubt first."""
+DECAY: Final = 0.8
+"""What an item of a history counts next to the one after it, where texts are compared with it."""
+RECENT: Final = 20
+"""So many items of it are looked at."""
 FITTED: Final = 2_048
 """At most so many warm items are regressed on, the most popular ones: the cost is their cube."""
 NEIGHBOURS: Final = 50
@@ -58,7 +67,7 @@ class Asked(NamedTuple):
 class TextMap:
     """Carries any scores of warm items over to cold items with similar texts.
 
-    Three predictions are added with weights, so that their exponentials are multiplied:
+    Four predictions are added with weights, so that their exponentials are multiplied:
 
     - by vectors and by words: the logarithm of what the scores' softmax gives the nearest warm
       items on average, the more similar ones counting more. A language model knows what a text is
@@ -68,11 +77,15 @@ class TextMap:
       words. With K the similarities of warm items and z their centred scores for a history, a cold
       item whose similarities are k has the score ``k (K + l2 I)^-1 z``.
 
+    - by the history: the logarithm of how similar the text is to those of its last items, the later
+      ones counting more, next to what a warm item's text is on average.
+
     :param vectors: (N + 1, V) float32 text vectors, row 0 zero.
     :param texts: N texts, of the items 1 … N.
     :param counts: (N + 1,) training events of each item; without any, an item is cold.
     :param l2: of the regression.
-    :param weights: of neighbours by vectors, of neighbours by words and of the regression.
+    :param weights: of neighbours by vectors, of neighbours by words, of the regression, and of the
+        history, which is 0 where only three are given.
     """
 
     def __init__(
@@ -83,7 +96,7 @@ class TextMap:
         l2: float,
         weights: Sequence[float] = RIDGE,
     ) -> None:
-        self.weights = tuple(weights)
+        self.weights = (*weights, 0.0)[:4]
         worded = vectors.any(dim=1)
         self.cold = worded & (counts == 0)
         """(N + 1,) bool: items without events, with a text."""
@@ -167,25 +180,52 @@ class TextMap:
         left = (self.l2 - 1 / self.inverse.diagonal())[place] * (self.fitted[place] == asked.items)
         return found + weights[:, place] * left
 
-    def predicted(self, scores: Tensor, asked: Asked) -> Tensor:
+    @cached_property
+    def _usual(self) -> Tensor:
+        """How similar warm items' texts are to each item's on average: (N + 1,)."""
+        blocks = self._units.split(max(1, BLOCK // len(self.warm)))
+        warm = self._units[self.warm].T
+        return torch.cat([(block @ warm).clamp_min_(0).square_().mean(1) for block in blocks])
+
+    def by_history(self, histories: Tensor, asked: Asked) -> Tensor:
+        """Predict scores by the texts of histories (B, L), padded on the left: (B, C)."""
+        histories = histories[:, -RECENT:]
+        ages = torch.arange(histories.shape[1] - 1, -1, -1)
+        loud = (DECAY**ages).float() * (histories != 0)
+        items, places = histories.unique(return_inverse=True)
+        table = (self._units[items] @ self._units[asked.items].T).clamp_min_(0).square_()
+        near = functional.embedding_bag(places, table, per_sample_weights=loud, mode="sum")
+        usual = (self._usual[histories] * loud).sum(1, keepdim=True).clamp_min(1e-12)
+        return (near / usual + SMOOTHING).log()
+
+    def parts(self, scores: Tensor, histories: Tensor | None, asked: Asked) -> Tensor:
+        """Give all predictions: (4, B, C); zeros for the last without histories."""
+        given = [self.neighbours(scores, asked), self.regression(scores, asked)[None]]
+        rest = given[-1].new_zeros(given[-1].shape)
+        given.append(rest if histories is None else self.by_history(histories, asked)[None])
+        return torch.cat(given)
+
+    def predicted(self, scores: Tensor, histories: Tensor | None, asked: Asked) -> Tensor:
         """Predict scores, each item's as if its own were unknown.
 
         :param scores: (B, N + 1) of any recommender.
+        :param histories: (B, L) items, padded on the left; None where nothing is known of them.
         :returns: (B, C).
         """
         if not len(self.warm):
             return scores.new_zeros(len(scores), len(asked.items))
-        parts = [self.neighbours(scores, asked), self.regression(scores, asked)[None]]
-        return torch.einsum("k,kbc->bc", scores.new_tensor(self.weights), torch.cat(parts))
+        given = self.parts(scores, histories, asked)
+        return torch.einsum("k,kbc->bc", scores.new_tensor(self.weights), given)
 
-    def scores(self, scores: Tensor) -> Tensor:
+    def scores(self, scores: Tensor, histories: Tensor | None = None) -> Tensor:
         """Predict cold items' scores.
 
         :param scores: (B, N + 1) of any recommender; those of cold items are not looked at.
+        :param histories: (B, L) items, padded on the left, which the scores are for.
         :returns: (B, N + 1): cold items' scores; -inf for warm ones and for those without a text.
         """
         found = torch.full_like(scores, -torch.inf)
-        found[:, self.cold] = self.predicted(scores, self._asked)
+        found[:, self.cold] = self.predicted(scores, histories, self._asked)
         return found
 
 
@@ -194,7 +234,7 @@ def choose_map(
     vectors: Tensor,
     texts: Sequence[str],
     counts: Tensor,
-    judged: Iterable[tuple[Tensor, Tensor, Tensor]],
+    judged: Iterable[tuple[Tensor, Tensor, Tensor, Tensor]],
     seed: int,
 ) -> tuple[float, tuple[float, ...]]:
     """Choose the penalty and the weights of a map on warm items, scored as if they were cold.
@@ -203,7 +243,8 @@ def choose_map(
     split item-cold holds out.
 
     :param vectors: as for :class:`TextMap`, like ``texts`` and ``counts``.
-    :param judged: scores (B, N + 1), targets (B,) and items already seen (B, S) of held-out events.
+    :param judged: scores (B, N + 1), targets (B,), items already seen (B, S) and histories (B, L)
+        of held-out events.
     :param seed: of the draw.
     :returns: the penalty and the weights with the highest NDCG@10, if they are ahead of the first
         of both by more than one standard error; else the first of both.
@@ -219,19 +260,23 @@ def choose_map(
     others = mapped.ask(mapped.warm[drawn[:size]])
     weights = torch.tensor(WEIGHTS)
     gains = [torch.zeros(len(PENALTIES) * len(WEIGHTS), 0).double()]
-    for whole, targets, seen in judged:
+    for whole, targets, seen, past in judged:
         known = torch.isin(targets, mapped.warm)
         scores, target, many = whole[known], targets[known], len(weights)
+        histories = past[known]
         own, barred = mapped.ask(target), torch.zeros_like(scores, dtype=torch.bool)
         barred.scatter_(1, seen[known], True).scatter_(1, target[:, None], True)
         allowed = functional.pad(~barred[:, others.items], (1, 0), value=True)
         allowed = functional.pad(allowed, (1, 0)).repeat(many, 1)
-        near = [mapped.neighbours(scores, asked) for asked in (own, others)]
+        fixed = [
+            (mapped.neighbours(scores, asked), mapped.by_history(histories, asked)[None])
+            for asked in (own, others)
+        ]
         found = []
         for mapped.l2, mapped.inverse in solved:
             mine, rest = (
-                torch.cat([each, mapped.regression(scores, asked)[None]])
-                for each, asked in zip(near, (own, others), strict=True)
+                torch.cat([near, mapped.regression(scores, asked)[None], like])
+                for (near, like), asked in zip(fixed, (own, others), strict=True)
             )
             # Behind column 0, which stands for no item, each event's own item and all others.
             parts = torch.cat([mine.diagonal(0, 1, 2)[..., None], rest], 2)

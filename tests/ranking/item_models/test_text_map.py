@@ -73,7 +73,7 @@ def test_cold_items_have_the_scores_that_a_regression_on_texts_foretells():
 
 def test_warm_items_as_if_cold_are_foretold_by_all_others():
     mapped = TextMap(VECTORS, TEXTS, COUNTS, l2=0.5)
-    found = mapped.predicted(SCORES, mapped.ask(torch.tensor([*WARM, 3])))
+    found = mapped.predicted(SCORES, None, mapped.ask(torch.tensor([*WARM, 3])))
     z = centred(WARM)
     for place, item in enumerate(WARM):
         rest = [i for i in range(len(WARM)) if i != place]
@@ -86,7 +86,7 @@ def test_warm_items_as_if_cold_are_foretold_by_all_others():
 def test_neighbours_by_vectors_and_words_and_the_regression_are_added(weights, count, monkeypatch):
     monkeypatch.setattr(text_map, "NEIGHBOURS", count)
     mapped, items = TextMap(VECTORS, TEXTS, COUNTS, 0.5, weights), [*COLD, 1]
-    found = mapped.predicted(SCORES, mapped.ask(torch.tensor(items))).numpy()
+    found = mapped.predicted(SCORES, None, mapped.ask(torch.tensor(items))).numpy()
     shares = SCORES[:, WARM].softmax(1).double().numpy()
     expected = np.zeros((3, 4))
     for weight, cosines in zip(weights, cosines_of_texts(), strict=False):
@@ -97,11 +97,22 @@ def test_neighbours_by_vectors_and_words_and_the_regression_are_added(weights, c
             loud = loud / loud.sum() if loud.sum() else np.full(len(WARM), 1 / len(WARM))
             expected[:, column] += weight * np.log(shares @ loud + 0.1 / N)
     alone = TextMap(VECTORS, TEXTS, COUNTS, 0.5)
-    expected += weights[2] * alone.predicted(SCORES, alone.ask(torch.tensor(items))).numpy()
+    expected += weights[2] * alone.predicted(SCORES, None, alone.ask(torch.tensor(items))).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-5)
     monkeypatch.setattr(text_map, "BLOCK", 8)  # an item at once
     blocked = TextMap(VECTORS, TEXTS, COUNTS, 0.5, weights).scores(SCORES)[:, COLD].numpy()
     np.testing.assert_allclose(blocked, expected[:, :3], atol=1e-5)
+
+
+def test_texts_of_the_history_count_by_how_recent_they_are():
+    mapped = TextMap(VECTORS, TEXTS, COUNTS, 0.5, (0, 0, 0, 2))
+    found = mapped.scores(SCORES[:2], torch.tensor([[0, 4, 8], [0, 0, 11]]))[:, COLD].numpy()
+    near = cosines_of_texts()[0].clip(0) ** 2
+    warm, cold = np.array(WARM) - 1, np.array(COLD) - 1
+    usual = 0.8 * near[3, warm].mean() + near[7, warm].mean()
+    expected = 2 * np.log((0.8 * near[3, cold] + near[7, cold]) / usual + 0.1)
+    np.testing.assert_allclose(found[0], expected, atol=1e-5)
+    np.testing.assert_allclose(found[1], 2 * np.log(0.1), atol=1e-5, err_msg="11 has no text")
 
 
 def test_in_doubt_all_speak_and_what_misleads_about_warm_items_as_if_they_were_cold_is_left_out():
@@ -109,7 +120,8 @@ def test_in_doubt_all_speak_and_what_misleads_about_warm_items_as_if_they_were_c
     events = torch.arange(1, 241)
     # Each history is after items of one kind, and has not learned of the one that comes.
     scores = 4.0 * (kind == kind[:, None]).float() - 4.0 * torch.eye(240)
-    judged = [(torch.nn.functional.pad(scores, (1, 0)), events, torch.zeros(240, 1).long())]
+    none = torch.zeros(240, 1).long()
+    judged = [(torch.nn.functional.pad(scores, (1, 0)), events, none, none)]
     other, mute = kind.sort().values, ["item"] * 240
     told, wrong = ([f"kind{k} item" for k in kinds.tolist()] for kinds in (kind, other))
     clear, misled = (torch.nn.functional.one_hot(kinds).float() for kinds in (kind, other))
@@ -119,7 +131,7 @@ def test_in_doubt_all_speak_and_what_misleads_about_warm_items_as_if_they_were_c
         padded = torch.nn.functional.pad(vectors, (0, 0, 1, 0))
         weights = choose_map(padded, texts, counts, judged, 0)[1]
         mapped = TextMap(padded, texts, counts, 1.0, weights)
-        found = mapped.predicted(judged[0][0], mapped.ask(events))
+        found = mapped.predicted(judged[0][0], none, mapped.ask(events))
         own = (kind == kind[:, None]) & ~torch.eye(240, dtype=torch.bool)
         return weights, bool(found[own].min() > found[kind != kind[:, None]].max())
 
