@@ -134,7 +134,10 @@ def table(cells: dict[str, dict]) -> str:
 
 
 def _recalls(found: list[dict]) -> list[str]:
-    return [f"{fmean(m[f'{name}/recall@10'] for m in found):.3f}" for name in COLUMNS]
+    keys = [f"{name}/recall@10" for name in COLUMNS]
+    whole = [key for key in keys if all(key in own for own in found)]
+    means = {key: f"{fmean(own[key] for own in found):.3f}" for key in whole}
+    return [means.get(key, "–") for key in keys]
 
 
 if __name__ == "__main__":
