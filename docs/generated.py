@@ -33,10 +33,12 @@ ROOT = Path(__file__).parents[1]
 MARKED = re.compile(r"<!-- from (\w+): (.+?) -->(.*?)<!-- end -->", re.DOTALL)
 SHIPPED = (
     "lightrec",
+    "lightrec-advertising",
     "lightrec-ecommerce",
     "lightrec-finance",
     "lightrec-gym",
     "lightrec-health",
+    "lightrec-news",
     "lightrec-video",
 )
 """The distributions of this repository whose recipes and parts the reference shows."""
@@ -44,7 +46,8 @@ SHIPPED = (
 
 def pages() -> list[Path]:
     """List the pages that may hold what is made."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    plugins_own = sorted((ROOT / "plugins").glob("*/README.md"))
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *plugins_own]
 
 
 def fill(text: str) -> str:

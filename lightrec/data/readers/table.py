@@ -220,6 +220,8 @@ def _marked(frame: pl.DataFrame, place: Place) -> tuple[pl.DataFrame, Place]:
         return frame, place
     one = pl.element()
     chosen = lists.list.eval(one.filter(one.str.ends_with("-1")).str.head(-2))
+    # Some versions of polars leave out a row whose list is empty, and none that of a null.
+    chosen = chosen.to_frame().select(pl.when(pl.all().list.len() > 0).then(pl.all())).to_series()
     rows = frame.with_columns(
         lists.list.eval(one.str.head(-2)),
         chosen.alias(Column.ITEM),

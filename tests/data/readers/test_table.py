@@ -438,3 +438,13 @@ def test_what_returned_is_a_kind_of_feedback(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", "customer,stockcode,quantity\na,x,2\na,x,-1\n")
     events = TableReader().read(path).log.events
     assert events.select("feedback", "count").rows() == [("count", 2), ("return", 1)]
+
+
+def test_an_impression_without_a_click_is_an_event_without_an_item(tmp_path: Path) -> None:
+    text = "user,shown\nu1,N1-1 N2-0 N3-1\nu2,N2-0 N1-0\n"
+    log = TableReader().read_log(write(tmp_path / "log.csv", text), {"candidates": "shown"})
+    assert log.events.select("user", "item", "candidates").rows() == [
+        ("u1", "N1", ["N1", "N2", "N3"]),
+        ("u1", "N3", ["N1", "N2", "N3"]),
+        ("u2", None, ["N2", "N1"]),
+    ]

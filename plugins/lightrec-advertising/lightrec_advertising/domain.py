@@ -1,0 +1,163 @@
+"""Advertising: caps, budgets and flights as a hard mask, and a made-up ad server."""
+
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lightrec.data.domain import Domain
+from lightrec.data.made_up import Floats, choose, write_made_up
+from lightrec.keys import Column
+
+USERS, ADS, VISITS, SHOWN = 400, 150, 25, 8
+DAY: Final = 86_400
+START: Final = 1_735_689_600
+"""1 January 2025 in seconds since 1970."""
+NOTHING: Final = 3.2
+"""Log-odds of clicking nothing, with which about half of the impressions are clicked."""
+AGES: Final = ("18-29", "30-49", "50+")
+DEVICES: Final = ("phone", "tablet", "desktop")
+CATEGORIES: Final = {
+    "games": "puzzle racing chess fantasy",
+    "travel": "beach city mountain island",
+    "garden": "roses tools seeds bench",
+    "phones": "camera battery folding budget",
+    "insurance": "car home travel dental",
+    "shoes": "running hiking summer leather",
+}
+OFFERS: Final = ["New", "Save", "Try", "Discover", "Compare", "Last"]
+
+
+class AdvertisingDomain(Domain):
+    """Advertisements, which come again until a cap, a budget or the end of a flight forbids it.
+
+    What must not be shown is read from attributes, each of which a log may lack:
+
+    - ``shown`` of users, a list of the ads shown to them of late, each as often as it was shown,
+      and ``cap`` of ads: an ad that was shown ``cap`` times is not shown again.
+    - ``budget_left`` of ads: an ad is shown while it is above 0.
+    - ``starts`` and ``ends`` of ads: an ad is shown from the one to the other.
+    """
+
+    name = "advertising"
+    repeats = True
+    feedback = MappingProxyType({"click": 1.0, "conversion": 10.0})
+
+    def eligible(
+        self, users: pl.DataFrame, items: pl.DataFrame, time: pl.Series
+    ) -> NDArray[np.bool_] | None:
+        """Return which ads may be shown to which users; see the class."""
+        allowed = np.ones((users.height, items.height), bool)
+        if "budget_left" in items.columns:
+            allowed &= (items["budget_left"] > 0).fill_null(True).to_numpy()
+        now = time.dt.epoch("ms").cast(pl.Float64).to_numpy()[:, None]
+        # What is not known is NaN, and neither before nor after anything.
+        if "starts" in items.columns:
+            allowed &= ~(now < _moments(items["starts"]))
+        if "ends" in items.columns:
+            allowed &= ~(now > _moments(items["ends"]))
+        if "cap" in items.columns and "shown" in users.columns:
+            cap = items["cap"].cast(pl.Float64).fill_null(np.inf).to_numpy()
+            allowed &= times_shown(users, items) < cap
+        return allowed
+
+    def synthetic(self, folder: Path, seed: int) -> Path:
+        """Write ten days of a made-up ad server.
+
+        It shows eight ads drawn at random. The user clicks one of them with probability ∝ exp of
+        its appeal, or nothing with ∝ exp(3.2); a click becomes a conversion with a probability that
+        grows with the appeal. What appeals is a matter of pairs: of age and category, of device and
+        category. The list ``shown`` says what was shown on the next day, about which there are no
+        events.
+
+        :param folder: an empty folder to write into.
+        :returns: the folder.
+        """
+        chance = np.random.default_rng(seed)
+        items = _ads(chance)
+        users = pl.DataFrame(
+            {
+                Column.USER: [f"user{user:03}" for user in range(USERS)],
+                "age": chance.choice(AGES, USERS),
+                "device": chance.choice(DEVICES, USERS),
+                "shown": chance.choice(items[Column.ITEM].to_numpy(), (USERS, 30)).tolist(),
+            }
+        )
+        kinds = _numbers(items["category"], [*CATEGORIES])
+        appeal = 0.4 * chance.normal(size=ADS) + np.zeros((USERS, 1))
+        for column, names in (("age", AGES), ("device", DEVICES)):
+            pairs = 1.8 * chance.normal(size=(len(names), len(CATEGORIES)))
+            # No category is for everybody: what a sum of single features can say is left out.
+            appeal += (pairs - pairs.mean(0))[_numbers(users[column], [*names])][:, kinds]
+        times = START + DAY * np.sort(chance.uniform(0, 10, (USERS, VISITS)), 1)
+        offers = chance.permuted(np.tile(np.arange(ADS), (VISITS, USERS, 1)), axis=2)[:, :, :SHOWN]
+
+        def moment(event: int, now: Floats, chosen: NDArray[np.int64]) -> Floats:
+            added = np.full((USERS, ADS + 1), -np.inf)
+            np.put_along_axis(added, offers[event], 0, 1)
+            added[:, ADS] = 0
+            return added
+
+        nothing = np.full((USERS, 1), NOTHING)
+        found = choose(np.hstack([appeal, nothing]), times, chance, moment, repeats=True)
+        of_user = pl.col(Column.USER).cum_count().over(Column.USER) - 1
+        visit = pl.DataFrame({Column.USER: found.users}).select(of_user).to_series().to_numpy()
+        clicked = found.items < ADS
+        wish = np.hstack([appeal, nothing])[found.users, found.items]
+        bought = chance.random(len(visit)) < 1 / (1 + np.exp(4 - wish))
+        names = np.append(items[Column.ITEM].to_numpy(), None)
+        log = pl.DataFrame(
+            {
+                Column.USER: users[Column.USER].gather(found.users),
+                Column.ITEM: pl.Series(names[found.items].tolist(), dtype=pl.String),
+                Column.TIME: found.times,
+                Column.FEEDBACK: np.where(bought & clicked, "conversion", "click"),
+                Column.CANDIDATES: names[offers[visit, found.users]].tolist(),
+                Column.PROPENSITY: 1 / ADS,
+            }
+        )
+        return write_made_up(folder, log, items, users, appeal)
+
+
+def times_shown(users: pl.DataFrame, items: pl.DataFrame) -> NDArray[np.int64]:
+    """Count how often each ad stands in each user's list ``shown``: (U, N) int64."""
+    counts = np.zeros((users.height, items.height), np.int64)
+    rows = pl.DataFrame({"row": range(users.height), Column.ITEM: users["shown"]})
+    places = items.select(Column.ITEM).with_row_index("place")
+    pairs = rows.explode(Column.ITEM).join(places, on=Column.ITEM)
+    np.add.at(counts, (pairs["row"].to_numpy(), pairs["place"].to_numpy()), 1)
+    return counts
+
+
+def _moments(dates: pl.Series) -> Floats:
+    """Give dates or datetimes as milliseconds since 1970, NaN where there is none."""
+    return dates.cast(pl.Datetime("ms")).dt.epoch("ms").cast(pl.Float64).to_numpy()
+
+
+def _numbers(values: pl.Series, names: list[str]) -> NDArray[np.int64]:
+    return values.cast(pl.Enum(names)).to_physical().cast(pl.Int64).to_numpy()
+
+
+def _ads(chance: np.random.Generator) -> pl.DataFrame:
+    """Make up the ads; a tenth each has no budget left or has ended."""
+    categories = chance.choice(list(CATEGORIES), ADS)
+    titles = [
+        f"{chance.choice(OFFERS)} {chance.choice(CATEGORIES[kind].split())} {kind}"
+        for kind in categories
+    ]
+    over = START + DAY * np.where(chance.random(ADS) < 0.1, 5, 60)
+    return pl.DataFrame(
+        {
+            Column.ITEM: [f"ad{number:03}" for number in range(ADS)],
+            Column.TITLE: titles,
+            "category": categories,
+            "bid": chance.lognormal(-1, 0.5, ADS).round(2),
+            "cap": chance.integers(1, 4, ADS),
+            "budget_left": np.where(chance.random(ADS) < 0.1, 0, 100.0),
+            "starts": pl.Series([START * 1000] * ADS).cast(pl.Datetime("ms", "UTC")),
+            "ends": pl.Series(over * 1000).cast(pl.Datetime("ms", "UTC")),
+        }
+    )

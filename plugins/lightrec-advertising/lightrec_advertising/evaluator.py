@@ -1,0 +1,31 @@
+"""What the click model is worth, and whether its probabilities can be paid for."""
+
+from lightrec.evaluation.base import Curve, Evaluator, Findings, Section, Table
+from lightrec.run import Run
+
+ROWS = {"crossed": "crossed features", "logistic": "logistic regression", "base": "the base rate"}
+COLUMNS = {"log_loss": "log-loss (nats)", "calibration_error": "calibration error"}
+
+
+class ClickCalibration(Evaluator):
+    """Log-loss and calibration of the stage `clicks`, on the offers of the test part."""
+
+    def evaluate(self, run: Run, seed: int) -> Findings:
+        """Give the metrics of the stage; nothing where a run has none."""
+        metrics = run.metrics("clicks") if run.has("clicks") else {}
+        if not metrics:
+            return Findings({})
+        pairs = []
+        while f"clicks/bin-{len(pairs)}/p" in metrics:
+            pairs.append([metrics[f"clicks/bin-{len(pairs)}/{name}"] for name in ("p", "rate")])
+        curve = Curve(
+            [p for p, _ in pairs], [rate for _, rate in pairs], ("predicted", "clicked"), "clicks"
+        )
+        text = (
+            f"{metrics['clicks/rows']:,.0f} offers of the test part, of which "
+            f"{metrics['clicks/rate']:.1%} were clicked. The calibration error is the mean distance"
+            " between prediction and share of clicks over ten groups of equal size. A bid is "
+            "multiplied by the probability, so that a bias of it is paid for."
+        )
+        table = Table.of(metrics, "clicks/{}/{}", ROWS, COLUMNS, "model", "crossed features")
+        return Findings(metrics, [Section("Click probabilities", text, [table], [curve])])

@@ -1,0 +1,190 @@
+"""Caps, clicks, calibration, pacing and the value of policies, against known truths."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from lightrec_advertising.calibration import calibration_error, log_loss, reliability
+from lightrec_advertising.clicks import ClickModel, Coding, fit_clicks
+from lightrec_advertising.domain import AdvertisingDomain, times_shown
+from lightrec_advertising.evaluator import ClickCalibration
+from lightrec_advertising.pacing import Pacing
+from lightrec_advertising.reward import ExpectedValueReward
+from lightrec_advertising.trials import policy_value, weighted
+from tensordict import TensorDict
+
+from lightrec.__main__ import main
+from lightrec.data.domain import showable
+from lightrec.data.prepare import prepare
+from lightrec.data.readers.canonical import CanonicalReader
+from lightrec.keys import Key
+from lightrec.policies.base import session_start
+from lightrec.policies.baselines import RandomPolicy
+from lightrec.run import Run
+from lightrec.testing import tiny
+from lightrec.testing.truth import recovered
+
+QUICK = ["--until", "ranker", "--values.text_encoder", "null", "--ranker.trainer.max_epochs", "0"]
+QUICK += ["--ranker.model.init_args.item_models", "[Popularity, ItemKNN, ALS, Demographic]"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return AdvertisingDomain().synthetic(tmp_path_factory.mktemp("server"), seed=3)
+
+
+def test_what_caps_budgets_and_flights_forbid() -> None:
+    users = pl.DataFrame({"user": ["u", "v"], "shown": [["a", "b", "a"], None]})
+    items = pl.DataFrame(
+        {
+            "item": ["a", "b", "c", "d"],
+            "cap": [2, 2, None, 1],
+            "budget_left": [1.0, None, 0.0, 5.0],
+            "starts": [None, None, None, datetime(2025, 1, 2)],
+        }
+    )
+    days = [datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 1, 3, tzinfo=UTC)]
+    time = pl.Series("time", days, pl.Datetime("ms", "UTC"))
+    assert times_shown(users, items).tolist() == [[2, 1, 0, 0], [0, 0, 0, 0]]
+    allowed = AdvertisingDomain().eligible(users, items, time)
+    assert allowed.tolist() == [[False, True, False, False], [True, True, False, True]]
+    nothing = AdvertisingDomain().eligible(users[["user"]], items[["item"]], time)
+    assert nothing.all()
+
+
+def test_nothing_capped_is_drawn(server: Path, tmp_path: Path) -> None:
+    """A million draws of a random policy: no cap, no budget and no flight is violated."""
+    tables = CanonicalReader().read(server)
+    store = prepare(
+        tables.log,
+        tmp_path / "data",
+        catalog=tables.catalog,
+        users=tables.users,
+        domain=AdvertisingDomain(),
+        seed=0,
+    )
+    users = torch.arange(store.num_users)
+    mask = showable(store)(users)
+    assert mask is not None
+    counts, ads = times_shown(store.users, store.catalog), store.catalog
+    now = np.asarray(store.times)[np.asarray(store.offsets[1:]) - 1]
+    over = now[:, None] > ads["ends"].dt.epoch("ms").to_numpy()
+    forbidden = (counts >= ads["cap"].to_numpy()) | (ads["budget_left"] <= 0).to_numpy() | over
+    assert 0.1 < forbidden.mean() < 0.9
+    torch.manual_seed(0)
+    policy, drawn = RandomPolicy(store.num_items), 0
+    while drawn < 1_000_000:
+        state = session_start(torch.zeros(len(users), 1, dtype=torch.int64), users)
+        slate = policy.act(state | {Key.MASK: mask}, 10, deterministic=False)[Key.ACTION].numpy()
+        rows, places = np.nonzero(slate)
+        assert not forbidden[rows, slate[rows, places] - 1].any()
+        drawn += slate.size
+
+
+def test_taste_and_clicks_are_found(server: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert main(["run", "advertising", "--log", str(server), "--out", str(run), *QUICK]) == 0
+    found = recovered(run, server)
+    assert found["blend"] > found["popularity"] + 0.05
+    findings = ClickCalibration().evaluate(Run(run), 0)
+    loss = {n: findings.metrics[f"clicks/{n}/log_loss"] for n in ("base", "logistic", "crossed")}
+    assert loss["crossed"] < loss["logistic"] < loss["base"], "what appeals is a matter of pairs"
+    assert findings.metrics["clicks/crossed/calibration_error"] < 0.02
+    assert ClickModel.load(run / "clicks").crosses[0].weight.isfinite().all()
+    assert json.loads((run / "clicks" / "coding.json").read_text())["user age"]
+
+
+def test_a_cross_is_learned_that_no_sum_can_say() -> None:
+    """Clicks of probability .9 where two features agree and .1 where not: entropy 0.325 nats."""
+    chance = np.random.default_rng(0)
+    rows = pl.DataFrame({name: chance.choice(["x", "y"], 6000) for name in "ab"})
+    p = np.where(rows["a"] == rows["b"], 0.9, 0.1)
+    clicks = torch.from_numpy((chance.random(6000) < p).astype(np.float32))
+    coding = Coding(rows)
+    parts = [slice(0, 3000), slice(3000, 4000), slice(4000, 6000)]
+    codes = coding(rows)
+    found = {}
+    for crosses in (0, 1):
+        model = fit_clicks(
+            [codes[s] for s in parts[:2]], [clicks[s] for s in parts[:2]], coding.sizes,
+            crosses=crosses, epochs=30, seed=1,
+        )  # fmt: skip
+        found[crosses] = log_loss(model.predict(codes[parts[2]]), clicks[parts[2]].double().numpy())
+    assert found[0] == pytest.approx(np.log(2), abs=0.01)
+    assert found[1] == pytest.approx(0.325, abs=0.03)
+
+
+def test_codes_know_what_is_unknown() -> None:
+    rows = pl.DataFrame(
+        {"kind": ["a"] * 30 + ["b"] * 30 + ["c"], "x": [float(i) for i in range(61)]}
+    )
+    coding = Coding(rows)
+    assert coding.sizes == [4, 9]
+    new = pl.DataFrame({"kind": ["b", "c", None], "x": [-1.0, None, 100.0]})
+    assert coding(new).tolist() == [[2, 1], [0, 0], [0, 8]]
+
+
+def test_calibration_of_known_predictions() -> None:
+    p = np.array([0.2, 0.2, 0.2, 0.2, 0.8, 0.8])
+    clicks = np.array([0.0, 0, 0, 1, 1, 0])
+    assert np.allclose(reliability(p, clicks, 2), [(0.2, 0.0), (0.6, 2 / 3)])
+    assert calibration_error(p, clicks, 2) == pytest.approx((0.2 + 2 / 30) / 2)
+    assert log_loss(np.array([0.5]), np.array([1.0])) == pytest.approx(np.log(2))
+
+
+def test_the_value_of_a_policy_is_that_of_its_arms() -> None:
+    """A policy of one arm has three times the sum of its arm; weights do not depend on rewards."""
+    shown = torch.tensor([0, 1, 2, 0, 1, 2])
+    rewards = torch.tensor([3.0, 0, 0, 5, 0, 1])
+    first = torch.zeros(6, dtype=torch.int64)
+    assert weighted(first, shown, rewards, 1 / 3).tolist() == pytest.approx([9, 0, 0, 15, 0, 0])
+    assert policy_value(first, shown, rewards, 1 / 3).mean == pytest.approx(4)
+    assert policy_value(shown, shown, rewards, 1 / 3, first).mean == pytest.approx(0.5)
+
+
+def test_intervals_of_values_cover_the_truth() -> None:
+    """Of 400 trials of 300 people, about 95 % have the true value 0.6 in their interval."""
+    torch.manual_seed(0)
+    covered = 0
+    for _ in range(400):
+        shown = torch.randint(0, 3, (300,))
+        rewards = (torch.rand(300) < torch.tensor([0.2, 0.4, 0.6])[shown]).float()
+        found = policy_value(torch.full((300,), 2), shown, rewards, 1 / 3)
+        covered += found.low <= 0.6 <= found.high
+    assert covered / 400 == pytest.approx(0.95, abs=0.035)
+
+
+def test_pacing_spreads_a_budget_and_never_overspends() -> None:
+    """Against prices even on [0, 1]: worth 1, budget of a quarter of what all auctions cost."""
+    chance, steps = np.random.default_rng(0), 4000
+    spent = {}
+    for rate in (0.0, 0.05):
+        pacing = Pacing(np.array([500.0]), steps, rate)
+        left = []
+        for price in chance.random(steps):
+            won = pacing.bids(np.ones(1)) >= price
+            pacing.pay(np.where(won, price, 0))
+            left.append(float(pacing.left[0]))
+        assert min(left) >= 0
+        spent[rate] = 500 - np.array(left)
+    assert spent[0.0][steps // 3] == pytest.approx(500, abs=1), "without pacing all is gone early"
+    for share in (0.25, 0.5, 0.75, 1.0):
+        assert spent[0.05][int(share * steps) - 1] == pytest.approx(500 * share, abs=30)
+
+
+def test_expected_value_is_bid_times_probability() -> None:
+    context = tiny.kit_context()
+    reward = ExpectedValueReward("price")
+    reward.bind(context)
+    price = context.item_attribute("price").cast(pl.Float64).to_list()
+    history, user = torch.tensor([[1, 2]]), torch.zeros(1, dtype=torch.int64)
+    slate = torch.tensor([[3, 5, 0]])
+    state = {Key.HISTORY: history, Key.USER: user, Key.ACTION: slate}
+    found = reward(TensorDict(state | {Key.TAKEN: slate > 9}, [1])).item()
+    odds = context.users.utilities(history, slate[:, :2], user).exp()[0].tolist()
+    expected = (price[2] * odds[0] + price[4] * odds[1]) / (1 + sum(odds))
+    assert found == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,105 @@
+"""Two trials, by hand and as published."""
+
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+from lightrec_advertising.readers import AdSmartReader, HillstromReader
+
+from lightrec.data.readers.base import find_reader
+from lightrec.errors import DataError
+from lightrec.testing import ReaderChecks, check_all
+
+HILLSTROM = (
+    "recency,history_segment,history,mens,womens,zip_code,newbie,channel,segment,visit,spend\n"
+    "10,2) $100 - $200,142.44,1,0,Rural,0,Phone,Womens E-Mail,1,0\n"
+    "6,3) $200 - $350,329.08,1,1,Urban,1,Web,No E-Mail,0,0\n"
+    "7,2) $100 - $200,180.65,0,1,Urban,1,Web,Mens E-Mail,1,29.99\n"
+)
+ADSMART = (
+    "AuctionID,Experiment,Date,Hour,Device,PlatformOS,Browser,Yes,No\n"
+    "a1,exposed,7/10/2020,8,Generic Smartphone,6,Chrome Mobile,1,0\n"
+    "a2,control,7/7/2020,10,Generic Smartphone,6,Chrome Mobile,0,0\n"
+)
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Path:
+    path = tmp_path / "trial.csv"
+    path.write_text(HILLSTROM)
+    return path
+
+
+def test_hillstrom(trial: Path) -> None:
+    check_all(ReaderChecks(HillstromReader, trial))
+    assert isinstance(find_reader(trial), HillstromReader)
+    tables = HillstromReader().read(trial)
+    events = tables.log.events
+    assert events.select("user", "item", "feedback", "value").rows() == [
+        ("1", "Womens E-Mail", "visit", 1),
+        ("2", "No E-Mail", "visit", 0),
+        ("3", "Mens E-Mail", "visit", 1),
+        ("1", "Womens E-Mail", "spend", 0),
+        ("2", "No E-Mail", "spend", 0),
+        ("3", "Mens E-Mail", "spend", 29.99),
+    ]
+    assert events["propensity"].to_list() == [1 / 3] * 6
+    assert events["candidates"][0].to_list() == ["Mens E-Mail", "No E-Mail", "Womens E-Mail"]
+    assert tables.users is not None
+    known = ["user", "recency", "history", "mens", "womens", "zip_code", "newbie", "channel"]
+    assert tables.users.rows.columns == known
+
+
+def test_adsmart(tmp_path: Path) -> None:
+    path = tmp_path / "test.csv"
+    path.write_text(ADSMART)
+    check_all(ReaderChecks(AdSmartReader, path))
+    assert isinstance(find_reader(path), AdSmartReader)
+    events = AdSmartReader().read(path).log.events
+    assert events.select("user", "item", "feedback", "value", "propensity").rows() == [
+        ("a1", "exposed", "yes", 1, 0.5),
+        ("a2", "control", "yes", 0, 0.5),
+        ("a1", "exposed", "no", 0, 0.5),
+        ("a2", "control", "no", 0, 0.5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("29.99", "much", "Line 4, column 'spend': 'much' is not a number from 0"),
+        ("Mens E-Mail,1,29", "No E-Mail,1,29", "has the arms 'No E-Mail', 'Womens E-Mail'"),
+    ],
+)
+def test_what_is_wrong_is_said(trial: Path, old: str, new: str, message: str) -> None:
+    trial.write_text(HILLSTROM.replace(old, new))
+    with pytest.raises(DataError, match=message):
+        HillstromReader().read(trial)
+
+
+def real(name: str) -> Path:
+    data = os.environ.get("LIGHTREC_TEST_DATA")
+    if not data:
+        pytest.skip("LIGHTREC_TEST_DATA is not set")
+    return Path(data) / name
+
+
+def test_the_arms_of_hillstrom() -> None:
+    path = real("hillstrom-email") / "hillstrom.csv"
+    assert HillstromReader.recognises(path)
+    log = HillstromReader().read_log(path).events.filter(feedback="spend")
+    means = dict(log.group_by("item").agg(pl.col("value").mean()).iter_rows())
+    assert means == pytest.approx(
+        {"Mens E-Mail": 1.4226, "Womens E-Mail": 1.0772, "No E-Mail": 0.6528}, abs=1e-4
+    )
+    assert log.height == 64_000
+
+
+def test_the_answers_of_adsmart() -> None:
+    path = real("adsmart-ab") / "AdSmartABdata.csv"
+    assert AdSmartReader.recognises(path)
+    log = AdSmartReader().read_log(path).events
+    counts = dict(log.group_by("feedback").agg(pl.col("value").sum()).iter_rows())
+    assert counts == {"yes": 572, "no": 671}
+    assert log.height == 2 * 8077

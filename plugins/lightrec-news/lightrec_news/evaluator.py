@@ -1,0 +1,104 @@
+"""What lists of news hold: how many topics, how different, and how old."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightrec.data.store import EventStore
+from lightrec.evaluation.base import Bars, Evaluator, Findings, Section, Table
+from lightrec.evaluation.held_out import LIST_LENGTH, HeldOutLog, by_history
+from lightrec.policies.base import Policy
+from lightrec.policies.baselines import PopularityPolicy
+from lightrec.ranking.scorers import ItemScorer
+from lightrec.run import Run
+
+HOUR = 3_600_000
+MEASURES = {
+    "topics": "topics in a list",
+    "diversity": "pairs of different topics",
+    "age_hours": "median age (hours)",
+    "empty": "empty places",
+}
+ROWS = {"blend": "blend", "policy": "policy", "popularity": "popularity", "read": "what was read"}
+
+
+class TopicsAndAge(Evaluator):
+    """Topics, intra-list diversity and age of the ten articles recommended at each test event.
+
+    Diversity is the share of a list's pairs whose articles differ in topic (Ziegler et al. 2005,
+    "Improving recommendation lists through topic diversification", with topics for similarity).
+    The age counts from the item's attribute ``created``, or else from its first event.
+
+    :param topic: the attribute that holds an item's topic; by default the first category.
+    :param max_events: at most so many test events, drawn by the seed; None for all.
+    """
+
+    def __init__(self, topic: str | None = None, max_events: int | None = 5_000) -> None:
+        self.topic, self.max_events = topic, max_events
+
+    def evaluate(self, run: Run, seed: int) -> Findings:
+        """Give ``news/<contender>/<measure>``, and what was read itself as ``news/read/age_hours``.
+
+        Without topics there are ages only, in a log without times only topics.
+        """
+        store, log = run.data, HeldOutLog(self.max_events)
+        events = log.events(store, seed).events
+        topics = store.categories(self.topic)
+        shown: dict[str, ItemScorer | Policy] = {
+            "blend": run.blend,
+            "popularity": PopularityPolicy.from_run(run),
+        }
+        if run.has("policy"):
+            shown["policy"] = run.policy
+        metrics: dict[str, float] = {}
+        for name, part in shown.items():
+            result = log.rank(store, by_history(part), seed)
+            assert result.lists is not None
+            metrics |= _measures(f"news/{name}", result.lists.numpy(), store, events, topics)
+        own = np.asarray(store.items, np.int64)[events][:, None]
+        metrics |= _measures("news/read", own, store, events, None)
+        del metrics["news/read/empty"]
+        return Findings(metrics, [_section(metrics)] if len(events) else [])
+
+
+def _measures(
+    key: str,
+    lists: NDArray[np.int64],
+    store: EventStore,
+    events: NDArray[np.int64],
+    topics: NDArray[np.int64] | None,
+) -> dict[str, float]:
+    """Measure lists (E, K), padded with 0, shown at the times of events (E,)."""
+    there = lists > 0
+    found = {f"{key}/empty": float((~there).sum(1).mean())} if len(lists) else {f"{key}/empty": 0.0}
+    if topics is not None:
+        own = topics[lists]
+        rows, places = np.nonzero(there & (own >= 0))
+        counts = np.zeros((len(lists), topics.max() + 1))
+        np.add.at(counts, (rows, own[rows, places]), 1)
+        counts = counts[(items := counts.sum(1)) > 1]
+        if len(counts):
+            items = items[items > 1]
+            alike = (counts * (counts - 1)).sum(1) / (items * (items - 1))
+            found[f"{key}/topics"] = float((counts > 0).sum(1).mean())
+            found[f"{key}/diversity"] = float(1 - alike.mean())
+    if store.has_times and there.any():
+        first = np.append(0, store.first_seen)
+        ages = (np.asarray(store.times)[events][:, None] - first[lists])[there]
+        # An item that appears only later, or never, has no age.
+        if len(ages := ages[ages >= 0]):
+            found[f"{key}/age_hours"] = float(np.median(ages)) / HOUR
+    return found
+
+
+def _section(metrics: Mapping[str, float]) -> Section:
+    table = Table.of(metrics, "news/{}/{}", ROWS, MEASURES, "lists of ten", "blend")
+    text = (
+        f"Of the {LIST_LENGTH} articles that each contender recommends at the held-out events: how "
+        "many topics they have, which share of their pairs differ in topic, and how long before "
+        "they appeared. Places stay empty where too few articles are still shown."
+    )
+    ages = {t: metrics[k] for n, t in ROWS.items() if (k := f"news/{n}/age_hours") in metrics}
+    charts = [Bars(ages, "median age in hours", "blend")] if ages else []
+    return Section("Topics and age", text, [table], charts)
