@@ -1,0 +1,124 @@
+"""A made-up log of listening: tastes, favourites that come again, satiation, radio and skips."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lightrec.data.made_up import Floats, choose, write_made_up
+
+PEOPLE: Final = 360
+ARTISTS: Final = 40
+TRACKS: Final = 5
+"""Of each artist."""
+EVENTS: Final = 24
+"""At most so many a person; the shortest history has two thirds of them."""
+SITTING: Final = 6
+"""Tracks that follow each other at once."""
+RADIO: Final = 0.3
+"""The share of events in which a station chooses, by fame alone. The listener may skip."""
+FAVOURITE: Final = 3.0
+"""What having played a track adds to its appeal for good,"""
+SATED: Final = 6.0
+"""what having heard it just now takes off,"""
+REST: Final = 2.0
+"""and the days after which so much less is left, by a factor of e."""
+DAY: Final = 86_400.0
+BEGIN: Final = 1_700_000_000.0
+
+GENRES: Final = {
+    "ambient": ("drone", "calm", "field recordings", "synthesizer"),
+    "folk": ("acoustic", "banjo", "singer-songwriter", "ballads"),
+    "hip hop": ("rap", "beats", "sampling", "underground"),
+    "jazz": ("saxophone", "improvisation", "swing", "trio"),
+    "metal": ("heavy", "distortion", "double bass drum", "growling"),
+    "pop": ("catchy", "dance", "choruses", "female vocalists"),
+    "reggae": ("dub", "roots", "offbeat", "summer"),
+    "techno": ("club", "four to the floor", "minimal", "drum machine"),
+}
+"""Genres, and the tags that artists of each are given."""
+FIRST: Final = ("Silver", "Paper", "Northern", "Hollow", "Electric", "Velvet", "Burning", "Lunar")
+SECOND: Final = ("Foxes", "Harbour", "Machine", "Orchard", "Lanterns")
+THINGS: Final = ("River", "Window", "Winter", "Satellite", "Garden", "Mirror", "Train", "Thunder")
+
+
+def listening(folder: Path, seed: int) -> Path:
+    """Write a log with kinds ``play`` and ``skip``, sittings as sessions, tracks and their truth.
+
+    People have tastes for genres and artists. What they played they like better, but not at once:
+    the truth of the log is the appeal without either.
+
+    :param folder: an empty folder, see :func:`~lightrec.data.made_up.write_made_up`.
+    :returns: the folder.
+    """
+    chance = np.random.default_rng(seed)
+    genre = np.repeat(np.arange(ARTISTS) % len(GENRES), TRACKS)
+    artist = np.repeat(np.arange(ARTISTS), TRACKS)
+    fame = chance.normal(0, 0.5, ARTISTS)[artist] + chance.normal(0, 0.3, len(artist))
+    taste = 1.6 * chance.normal(size=(PEOPLE, len(GENRES)))
+    liking = 1.0 * chance.normal(size=(PEOPLE, ARTISTS))
+    appeal = taste[:, genre] + liking[:, artist] + fame
+    times = _times(chance)
+    radio = chance.random(times.shape) < RADIO
+    patience = chance.random(times.shape)
+    people, middle = np.arange(PEOPLE), appeal.mean(1)
+
+    def skipped(
+        who: NDArray[np.int64], event: int | NDArray[np.int64], items: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """(B,) bool: who skips what a station plays; the less it appeals, the likelier."""
+        above = appeal[who, items] - middle[who]
+        return radio[who, event] & (patience[who, event] < 1 / (1 + np.exp(above)))
+
+    def moment(event: int, now: Floats, chosen: NDArray[np.int64]) -> Floats:
+        """Add favour and satiation; let stations choose by fame."""
+        heard, played = np.full(appeal.shape, -np.inf), np.zeros(appeal.shape, bool)
+        for earlier, items in enumerate(chosen.T):
+            heard[people, items] = times[:, earlier]
+            played[people, items] |= ~skipped(people, earlier, items)
+        days = (now[:, None] - heard) / DAY
+        added = FAVOURITE * played - SATED * np.exp(-days / REST)
+        return np.where(radio[:, event, None], fame - appeal, added)
+
+    made = choose(appeal, times, chance, moment, repeats=True)
+    log = pl.DataFrame({"person": made.users, "track": made.items, "second": made.times})
+    log = log.with_columns(event=pl.int_range(pl.len()).over("person"))
+    skips = skipped(*(log[name].to_numpy() for name in ("person", "event", "track")))
+    log = log.select(
+        user=pl.format("listener {}", "person"),
+        item=pl.format("track {}", "track"),
+        time=pl.from_epoch("second"),
+        feedback=pl.Series(np.where(skips, "skip", "play")),
+        session=pl.format("{} {}", "person", pl.col("event") // SITTING),
+    )
+    users = pl.DataFrame({"user": [f"listener {person}" for person in range(PEOPLE)]})
+    return write_made_up(folder, log, _tracks(genre, artist, chance), users, appeal)
+
+
+def _times(chance: np.random.Generator) -> Floats:
+    """(U, EVENTS) seconds: sittings some days apart, four minutes a track, NaN after the last."""
+    gaps = 0.3 + chance.exponential(4, (PEOPLE, EVENTS // SITTING))
+    sittings = BEGIN + DAY * np.cumsum(gaps, 1)
+    times = (sittings[:, :, None] + 240.0 * np.arange(SITTING)).reshape(PEOPLE, EVENTS)
+    lengths = chance.integers(2 * EVENTS // 3, EVENTS + 1, PEOPLE)
+    times[np.arange(EVENTS) >= lengths[:, None]] = np.nan
+    return times
+
+
+def _tracks(
+    genre: NDArray[np.int64], artist: NDArray[np.int64], chance: np.random.Generator
+) -> pl.DataFrame:
+    names = list(GENRES)
+    words = [[*chance.permutation(GENRES[names[g]])[:3]] for g in genre[::TRACKS]]
+    bands = [f"{FIRST[n % len(FIRST)]} {SECOND[n // len(FIRST)]}" for n in range(ARTISTS)]
+    titles = [f"{THINGS[t % len(THINGS)]} {t // len(THINGS) + 1}" for t in range(len(genre))]
+    return pl.DataFrame(
+        {
+            "item": [f"track {number}" for number in range(len(genre))],
+            "title": titles,
+            "artist": [bands[a] for a in artist],
+            "tags": [[names[g], *words[a]] for g, a in zip(genre, artist, strict=True)],
+        }
+    )
