@@ -8,11 +8,14 @@ names and tags are not read: no encoder of texts takes part.
 import sys
 from statistics import fmean
 
-from benchmarks.cells import Benchmark, data_folder, markdown, today
+from benchmarks.cells import RESULTS, Benchmark, data_folder, markdown, today
+from lightrec.evaluation.base import Bars, interval, spread
+from lightrec.report.charts import draw
 
 SEEDS = (3, 4, 5)
 SETTINGS = ["--data.equal_times", "shuffle", "--data.repeats", "false"]
 SETTINGS += ["--values.text_encoder", "null"]
+PICTURE = RESULTS.parents[1] / "plugins" / "lightrec-music" / "lastfm.png"
 NAMED = {"blend": "blend", "ranker": "its ranker alone", "popularity": "popularity"}
 
 
@@ -24,7 +27,18 @@ def main() -> None:
         command += ["--log", "{log}", "--seed", str(seed), *SETTINGS]
         log = data / "hetrec2011-lastfm-2k" if data else None
         benchmark.cell(f"lastfm/seed-{seed}", command, seed, "metrics.json", log=log)
-    print(table(today(benchmark.cells)))
+    cells = today(benchmark.cells)
+    print(table(cells))
+    draw([Bars(means(cells), "test NDCG@10, Last.fm", "blend")]).savefig(PICTURE, dpi=110)
+
+
+def means(cells: dict[str, dict]) -> dict[str, float]:
+    """Give the mean test NDCG@10 of all contenders."""
+    found = [cells[f"lastfm/seed-{seed}"]["metrics"] for seed in SEEDS]
+    keys = [key for key in found[0] if key.startswith("test/") and key.endswith("/ndcg@10")]
+    names = [key.split("/")[1] for key in keys if key.count("/") == 2 and "-minus-" not in key]
+    shown = {name: fmean(m[f"test/{name}/ndcg@10"] for m in found) for name in names}
+    return {NAMED.get(name, name): value for name, value in shown.items()}
 
 
 def table(cells: dict[str, dict]) -> str:
@@ -57,11 +71,7 @@ def best_model(cells: dict[str, dict]) -> str:
 
 
 def _gain(metrics: dict[str, float], name: str) -> str:
-    key = f"test/blend-minus-{name}/ndcg@10"
-    if key not in metrics:
-        return ""
-    mean, low, high = (metrics[f"{key}{end}"] for end in ("", "/low", "/high"))
-    return f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
+    return spread(interval(metrics, f"test/blend-minus-{name}/ndcg@10"), "+.4f")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from itertools import product
 from typing import Any, ClassVar, Final, Self, TypeAlias
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -43,6 +44,7 @@ class Evidence:
         None in a log without a goal, where all events are alike.
     :param most: of how many items at most a system is solved.
     :param texts: N texts, of the items 1 … N; none where no text encoder reads them.
+    :param users: the user table in the order of its rows: ``user`` and any attributes.
     """
 
     log: Sequences
@@ -53,6 +55,7 @@ class Evidence:
     worth: NDArray[np.float32] | None = None
     most: int = SOLVED
     texts: Sequence[str] = ()
+    users: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     @classmethod
     def of(cls, store: EventStore, vectors: Tensor) -> "Evidence":
@@ -61,7 +64,8 @@ class Evidence:
         people = user_features(store)[1]
         worth = worth_of_kinds(store)
         texts = store.catalog[Column.TEXT].to_list() if vectors.shape[1] else []
-        return cls(log, store.num_items, vectors, store.is_ordered, people, worth, texts=texts)
+        tables = {"texts": texts, "users": store.users}
+        return cls(log, store.num_items, vectors, store.is_ordered, people, worth, **tables)
 
     @property
     def worths(self) -> NDArray[np.float32]:

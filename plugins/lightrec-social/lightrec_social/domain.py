@@ -1,0 +1,70 @@
+"""Posts and people: who must not be shown to whom, what a report is worth, and a made-up log."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import ClassVar, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from lightrec.data.domain import Domain
+from lightrec.keys import Column
+
+MAKER: Final = "maker"
+"""The items' attribute: the user who made an item, or who it is where items are people."""
+FRIENDS: Final = "friends"
+"""The users' attribute: a list of users."""
+BLOCKED: Final = "blocked"
+"""The users' attribute: a list of users whom they do not want to see."""
+
+
+class SocialDomain(Domain):
+    """Posts of people, or people themselves, each shown until it is chosen.
+
+    Nobody is shown themselves, what they made, or anybody they blocked.
+    """
+
+    name = "social"
+    repeats = False
+    feedback: ClassVar[Mapping[str, float]] = MappingProxyType(
+        {"follow": 1.0, "like": 1.0, "comment": 1.0, "share": 2.0, "report": -1.0, "unfollow": -1.0}
+    )
+
+    def text(self, items: pl.DataFrame) -> pl.Series:
+        """Put posts into words: all that is known but who made them, which is a bare id."""
+        return super().text(items.drop(MAKER, strict=False))
+
+    def eligible(
+        self, users: pl.DataFrame, items: pl.DataFrame, time: pl.Series
+    ) -> npt.NDArray[np.bool_] | None:
+        """Forbid what users made themselves, and what people made whom they blocked.
+
+        :returns: (U, N) bool; None where the items name no makers.
+        """
+        if MAKER not in items.columns:
+            return None
+        people = users.with_row_index("person")
+        names = [people.select("person", name=pl.col(Column.USER).cast(pl.String))]
+        if BLOCKED in users.columns:
+            names.append(_members(people, "person", BLOCKED))
+        makers = _members(items.with_row_index("row"), "row", MAKER)
+        pairs = pl.concat(names).join(makers, on="name")
+        found = np.ones((users.height, items.height), bool)
+        found[pairs["person"].to_numpy(), pairs["row"].to_numpy()] = False
+        return found
+
+    def synthetic(self, folder: Path, seed: int) -> Path:
+        """Write the made-up log of :mod:`lightrec_social.made_up`."""
+        from lightrec_social.made_up import posts  # whoever asks only for words needs none
+
+        return posts(folder, seed)
+
+
+def _members(table: pl.DataFrame, index: str, column: str) -> pl.DataFrame:
+    """Give a row for each name in a column of names or of lists of names."""
+    rows = table.select(index, name=column)
+    if isinstance(rows.schema["name"], pl.List):
+        rows = rows.explode("name")
+    return rows.with_columns(pl.col("name").cast(pl.String)).drop_nulls()

@@ -1,0 +1,182 @@
+"""Who is shown: how exposure is spread over the people who made what is recommended."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lightrec.data.store import TRAIN, EventStore
+from lightrec.evaluation.base import Curve, Evaluator, Findings, Metrics, Section, Table, keys_of
+from lightrec.evaluation.held_out import HeldOutLog, by_history, item_models
+from lightrec.intervals import bootstrap_interval
+from lightrec.keys import PADDING
+from lightrec.policies.baselines import PopularityPolicy
+from lightrec.ranking.metrics import RankingResult
+from lightrec.ranking.scorers import Scorer
+from lightrec.run import Run
+from lightrec_social.domain import MAKER
+
+FEW: Final = 5
+"""At most so many training events are few for a user."""
+COLUMNS: Final = {
+    "gini": "Gini",
+    "reached": "makers shown",
+    "newcomers": "newcomers' share",
+    "ndcg@10": "NDCG@10",
+    "few/ndcg@10": "of users with few events",
+}
+CHOICES: Final = "choices"
+
+
+class Exposure(Evaluator):
+    """Both sides of a network: how exposure is spread over makers, and whom rankings serve.
+
+    What stands at rank r of a list of ten has exposure 1 / log2(1 + r) (Singh and Joachims 2018,
+    "Fairness of exposure in rankings"). It goes to the item's maker, or to the item itself where
+    the catalog names none.
+
+    :param max_events: at most so many test events, drawn by the seed; None for all.
+    :param few: a maker whose items have at most so many training events is a newcomer.
+    :param models: item models that are shown besides blend and popularity.
+    :param bonuses: in nats, what newcomers' items gain in the second table.
+    """
+
+    def __init__(
+        self,
+        max_events: int | None = 20_000,
+        few: int = 10,
+        models: Sequence[str] = ("FriendsTaste",),
+        bonuses: Sequence[float] = (0.0, 0.5, 1.0, 2.0),
+    ) -> None:
+        self.max_events, self.few = max_events, few
+        self.models, self.bonuses = tuple(models), tuple(bonuses)
+
+    def evaluate(self, run: Run, seed: int) -> Findings:
+        """Give ``social/<contender>/…``, ``social/choices/…`` and ``social/bonus-<nats>/…``."""
+        store, own = run.data, item_models(run)
+        makers, counts = events_of_makers(store)
+        new = counts <= self.few
+        scorers: dict[str, Scorer] = {"blend": by_history(run.blend)}
+        scorers |= {name: by_history(own[name]) for name in self.models if name in own}
+        scorers["popularity"] = by_history(PopularityPolicy.from_run(run))
+        item_new = torch.from_numpy(np.append(False, new[makers]))
+        for bonus in self.bonuses:
+            scorers[f"bonus-{bonus:g}"] = _raised(by_history(run.blend), bonus * item_new)
+        metrics: dict[str, float] = {
+            "social/makers": len(counts),
+            "social/newcomers": float(new.mean()),
+        }
+        log = HeldOutLog(self.max_events)
+        for name, scorer in scorers.items():
+            result = log.rank(store, scorer, seed)
+            assert result.lists is not None
+            found = spread_of(exposure(result.lists, makers, len(counts)), new)
+            found |= served(store, result, seed)
+            metrics |= {f"social/{name}/{key}": value for key, value in found.items()}
+            if name == "blend":
+                chosen = np.bincount(makers[result.targets.numpy() - 1], minlength=len(counts))
+                found = spread_of(chosen.astype(np.float64), new)
+                metrics |= {f"social/{CHOICES}/{key}": value for key, value in found.items()}
+        return Findings(metrics, [self.section(metrics)], [verdict(metrics)])
+
+    def section(self, metrics: Metrics) -> Section:
+        """Set how exposure is spread, and what a bonus for newcomers costs and gives."""
+        titles = {name: name for name in ("blend", *self.models, "popularity")}
+        titles[CHOICES] = "what people chose"
+        bonuses = {f"bonus-{bonus:g}": f"{bonus:g} nats" for bonus in self.bonuses}
+        text = (
+            f"The items have {int(metrics['social/makers']):,} makers, of whom "
+            f"{metrics['social/newcomers']:.0%} are newcomers, with at most {self.few} training "
+            "events. "
+            "Exposure is 1 / log2(1 + rank) in lists of ten. Its Gini coefficient is 0 where all "
+            "makers have the same, and 1 where one has all."
+        )
+        tables = [Table.of(metrics, "social/{}/{}", titles, COLUMNS, own="blend")]
+        charts = []
+        if bonuses:
+            tables.append(Table.of(metrics, "social/{}/{}", bonuses, COLUMNS, "newcomers gain"))
+            found = [
+                [metrics[f"social/{name}/{key}"] for name in bonuses]
+                for key in ("newcomers", "ndcg@10")
+            ]
+            words = [f"{bonus:g}" for bonus in self.bonuses]
+            axes = "newcomers' share of exposure", "NDCG@10"
+            charts.append(Curve(*found, axes, "a bonus for newcomers, in nats", words))
+        note = f"Users with few events have at most {FEW} in training."
+        return Section("Who is shown", text, tables, charts, note)
+
+
+def events_of_makers(store: EventStore) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give each item's maker, (N,) from 0, and each maker's training events, (M,).
+
+    An item whose maker is unknown is its own.
+    """
+    catalog = store.catalog
+    items = pl.format("item {}", "item")
+    known = MAKER in catalog.columns and not catalog.schema[MAKER].is_nested()
+    maker = pl.coalesce(pl.format("maker {}", MAKER), items) if known else items
+    names = catalog.select(maker.alias(MAKER))[MAKER]
+    rows = names.rank("dense").cast(pl.Int64).to_numpy() - 1
+    counts = np.bincount(rows, store.popularity()[1:], minlength=int(rows.max()) + 1)
+    return rows, counts.astype(np.int64)
+
+
+def exposure(lists: Tensor, makers: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """Sum the exposure of each maker: (M,).
+
+    :param lists: (B, K) int64 items, best first; 0 is no item.
+    :param makers: (N,) of the items.
+    :param count: M.
+    """
+    weights = 1 / np.log2(2 + np.arange(lists.shape[1]))
+    shown = lists.numpy()
+    there = shown != PADDING
+    spread = np.broadcast_to(weights, shown.shape)[there]
+    return np.bincount(makers[shown[there] - 1], spread, minlength=count)
+
+
+def gini(values: NDArray[np.float64]) -> float:
+    """Give the Gini coefficient of numbers of 0 or more: 0 where they are equal.
+
+    It is half the mean absolute difference of two of them, over their mean; 0 of all zeros.
+    """
+    total = values.sum()
+    if not total:
+        return 0.0
+    ranks = 2 * np.arange(1, len(values) + 1) - len(values) - 1
+    return float(ranks @ np.sort(values) / (len(values) * total))
+
+
+def spread_of(values: NDArray[np.float64], new: NDArray[np.bool_]) -> dict[str, float]:
+    """Describe exposure (M,): ``gini``, the share ``reached`` at all, that of ``newcomers``."""
+    share = float(values[new].sum() / values.sum()) if values.sum() else 0.0
+    return {"gini": gini(values), "reached": float((values > 0).mean()), "newcomers": share}
+
+
+def served(store: EventStore, result: RankingResult, seed: int) -> dict[str, float]:
+    """Give NDCG@10 of all users, and of those with few training events, with intervals."""
+    trained = np.bincount(store.users_of(store.events(TRAIN)), minlength=store.num_users)
+    few = torch.from_numpy(trained <= FEW)[result.users]
+    values, found = result.per_event([10])["ndcg@10"], {}
+    for prefix, part in (("", torch.ones_like(few)), ("few/", few)):
+        if len(result.users[part].unique()) > 1:
+            ends = bootstrap_interval(values[part], result.users[part], seed=seed)
+            found |= keys_of(f"{prefix}ndcg@10", ends)
+    return found
+
+
+def _raised(scorer: Scorer, bonus: Tensor) -> Scorer:
+    return lambda batch: scorer(batch) + bonus
+
+
+def verdict(metrics: Metrics) -> str:
+    """Compare newcomers' share of exposure with that of what people choose."""
+    shown, chosen = (metrics[f"social/{name}/newcomers"] for name in ("blend", CHOICES))
+    return (
+        f"Newcomers are {metrics['social/newcomers']:.0%} of the makers; they have {chosen:.1%} of "
+        f"what people chose and {shown:.1%} of the exposure that the blend gives."
+    )

@@ -1,0 +1,133 @@
+"""What friends chose: an item model of a graph of people."""
+
+from typing import Any, ClassVar, Final, Self
+
+import numpy as np
+import polars as pl
+import scipy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lightrec.errors import NotApplicable
+from lightrec.keys import PADDING, Column, Key
+from lightrec.ranking.item_models.base import Evidence, ItemModel
+from lightrec.ranking.scorers import Details
+
+PARTS: Final = ("data", "indices", "indptr")
+"""Of a sparse matrix, see ``scipy.sparse.csr_array``."""
+
+
+class FriendsTaste(ItemModel):
+    """Scores an item by the friends who chose it, and by their friends.
+
+    With A the friendships, either way, divided by the root of both people's numbers of friends, and
+    X the people's training events, divided by the root of a person's number of them, the scores
+    are (A + further · A²) X / c^rarity, where c are the items' counts: two steps of a graph
+    convolution without weights (He et al. 2020, "LightGCN"). Nobody is their own friends' friend.
+
+    :param further: what a friend's friend counts.
+    :param rarity: how much an item's popularity is divided out; 0: not at all.
+    :param attribute: of the user table, which lists each user's friends.
+    """
+
+    GRID: ClassVar = {"further": (0.0, 0.3, 1.0), "rarity": (0.0, 0.5)}
+    SCORING: ClassVar = frozenset({"further", "rarity"})
+
+    counts: Tensor
+    """(N + 1,) float32."""
+
+    def __init__(
+        self,
+        further: float | None = None,
+        rarity: float | None = None,
+        attribute: str = "friends",
+    ) -> None:
+        super().__init__()
+        self.further, self.rarity, self.attribute = further, rarity, attribute
+
+    def fit(self, evidence: Evidence) -> Self:
+        """Keep who is whose friend, and what everybody chose in training.
+
+        :raises NotApplicable: where the user table lists no friends who are in the log.
+        """
+        people = len(evidence.log.offsets) - 1
+        graph = friendships(evidence.users, self.attribute)
+        if not len(graph):
+            raise NotApplicable(
+                f"The user table has no lists {self.attribute!r} of users who are in the log."
+            )
+        log, count = evidence.log, evidence.num_items + 1
+        owners = log.users_of(np.arange(len(log.items)))
+        ones = np.ones(len(graph), np.float32)
+        friends = _even(graph[:, 0], graph[:, 1], ones, (people, people), both=True)
+        chosen = _even(owners, log.items, evidence.worths, (people, count), both=False)
+        self._keep("friends", friends)
+        self._keep("chosen", chosen)
+        self.register_buffer("counts", evidence.counts())
+        return self
+
+    def scores(
+        self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
+    ) -> Tensor:
+        """Score all items: (B, N + 1); all 0 for somebody without known friends.
+
+        :param users: (B,) rows of the user table; else ``Key.USER`` of the details.
+        """
+        users = (details or {}).get(Key.USER) if users is None else users
+        if users is None:
+            return torch.zeros(len(histories), len(self.counts), device=histories.device)
+        rows = users.cpu().numpy()
+        friends = self._kept("friends")
+        near = friends[rows]
+        if self.further:
+            far = (near @ friends).tocoo()
+            others = far.col != rows[far.row]
+            entries = far.data[others], (far.row[others], far.col[others])
+            near = near + self.further * scipy.sparse.csr_array(entries, shape=far.shape)
+        found = torch.from_numpy((near @ self._kept("chosen")).toarray()).float()
+        found /= self.counts.cpu().clamp(min=1) ** (self.rarity or 0.0)
+        found[:, PADDING] = 0
+        return found.to(histories.device)
+
+    def _keep(self, name: str, matrix: "scipy.sparse.csr_array") -> None:
+        for part in PARTS:
+            values = torch.from_numpy(np.asarray(getattr(matrix, part)))
+            self.register_buffer(f"{name}_{part}", values if part == "data" else values.long())
+
+    def _kept(self, name: str) -> "scipy.sparse.csr_array":
+        parts = [getattr(self, f"{name}_{part}").cpu().numpy() for part in PARTS]
+        rows = len(parts[2]) - 1
+        return scipy.sparse.csr_array(
+            tuple(parts), shape=(rows, rows if name == "friends" else len(self.counts))
+        )
+
+
+def friendships(users: pl.DataFrame, attribute: str) -> NDArray[np.int64]:
+    """Give the pairs of friends who both have a row, (F, 2) rows of the user table, either way.
+
+    :param users: ``user``, and ``attribute``, a list of users; none where it lacks that.
+    """
+    if not isinstance(users.schema.get(attribute), pl.List):
+        return np.zeros((0, 2), np.int64)
+    rows = users.select(Column.USER).with_row_index("row").cast({"row": pl.Int64})
+    pairs = users.with_row_index("one").cast({"one": pl.Int64}).select("one", attribute)
+    pairs = pairs.explode(attribute).drop_nulls()
+    found = pairs.join(rows, left_on=attribute, right_on=Column.USER).select("one", "row")
+    either = np.concatenate([found.to_numpy(), found.to_numpy()[:, ::-1]])
+    return np.unique(either[either[:, 0] != either[:, 1]], axis=0)
+
+
+def _even(
+    rows: NDArray[np.int64],
+    columns: NDArray[np.signedinteger[Any]],
+    values: NDArray[np.float32],
+    shape: tuple[int, int],
+    both: bool,
+) -> "scipy.sparse.csr_array":
+    """Make a matrix, each value divided by the roots of the sums of its row, and its column's."""
+    even = values.astype(np.float64)
+    for places in (rows, columns) if both else (rows,):
+        sums = np.bincount(places, values)[places]
+        even /= np.sqrt(np.where(sums > 0, sums, 1))
+    return scipy.sparse.csr_array((even.astype(np.float32), (rows, columns)), shape=shape)

@@ -1,0 +1,96 @@
+"""A made-up network: people with tastes, friends who are alike, and the posts that they like."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lightrec.data.made_up import Floats, choose, write_made_up
+
+PEOPLE: Final = 420
+POSTS: Final = 240
+MAKERS: Final = 120
+"""The first of the people, who write the posts; a few of them write many."""
+EVENTS: Final = 30
+"""At most so many a person."""
+LATENT: Final = 4
+"""Of tastes, besides topics: what a post's words do not say."""
+TOPIC: Final = 0.6
+HIDDEN: Final = 1.0
+"""What a standard deviation of taste adds to appeal, of topics and of what words do not say."""
+ALIKE: Final = 2.0
+"""What one of likeness adds to the log-odds of a friendship: homophily."""
+DAY: Final = 86_400.0
+BEGIN: Final = 1_700_000_000.0
+
+TOPICS: Final = {
+    "cycling": ("A climb", "New wheels", "Rain on the road", "Sunday ride"),
+    "cooking": ("Bread", "Three sauces", "Leftovers", "A market"),
+    "chess": ("An endgame", "Blitz", "Old openings", "A lost queen"),
+    "gardens": ("Tomatoes", "Compost", "First frost", "Bees"),
+    "cities": ("Night buses", "A square", "Rooftops", "Old shops"),
+    "books": ("A thick novel", "Poems", "The library", "Second-hand"),
+}
+"""Topics, and what posts about each are called."""
+
+
+def posts(folder: Path, seed: int) -> Path:
+    """Write a log of likes, posts with makers, people with friends, and the truth.
+
+    Friendships are likelier between people whose tastes are alike, so that friends' likes say
+    something of somebody who has liked little, as many have. Some people block a few makers.
+
+    :param folder: an empty folder, see :func:`~lightrec.data.made_up.write_made_up`.
+    :returns: the folder.
+    """
+    chance = np.random.default_rng(seed)
+    topic = chance.integers(len(TOPICS), size=POSTS)
+    maker = np.minimum(chance.geometric(0.03, POSTS), MAKERS) - 1
+    taste = chance.normal(size=(PEOPLE, len(TOPICS)))
+    hidden, kind = chance.normal(size=(PEOPLE, LATENT)), chance.normal(size=(POSTS, LATENT))
+    fame = chance.normal(0, 0.5, MAKERS)[maker]
+    appeal = TOPIC * taste[:, topic] + HIDDEN * hidden @ kind.T + fame
+    friends = friendships(np.concatenate([taste, hidden], 1), chance)
+    blocked = (chance.random((PEOPLE, MAKERS)) < 0.02) & ~friends[:, :MAKERS]
+    unseen = blocked[:, maker] | (np.arange(PEOPLE)[:, None] == maker)
+    times = BEGIN + DAY * np.sort(chance.uniform(0, 90, (PEOPLE, EVENTS)), 1)
+    lengths = np.clip(3 + chance.geometric(0.12, PEOPLE), 4, EVENTS)
+    times[np.arange(EVENTS) >= lengths[:, None]] = np.nan
+    barred = np.where(unseen, -np.inf, 0.0)
+    made = choose(appeal, times, chance, lambda event, now, chosen: barred)
+    names = np.array([f"person {number}" for number in range(PEOPLE)])
+    log = pl.DataFrame(
+        {
+            "user": names[made.users],
+            "item": [f"post {item}" for item in made.items],
+            "time": pl.from_epoch(pl.Series(made.times)),
+            "feedback": "like",
+        }
+    )
+    titles = [list(TOPICS.values())[t][n % 4] for n, t in enumerate(topic)]
+    items = {
+        "item": [f"post {number}" for number in range(POSTS)],
+        "title": [f"{title}, part {number // 4 + 1}" for number, title in enumerate(titles)],
+        "topic": [list(TOPICS)[t] for t in topic],
+        "maker": names[maker],
+    }
+    users = {
+        "user": names,
+        "friends": [names[row].tolist() for row in friends],
+        "blocked": [names[:MAKERS][row].tolist() for row in blocked],
+    }
+    return write_made_up(folder, log, pl.DataFrame(items), pl.DataFrame(users), appeal)
+
+
+def friendships(tastes: Floats, chance: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw friendships, (U, U) bool, symmetric: about a dozen a person.
+
+    The log-odds of a friendship are a constant, and :data:`ALIKE` times the product of two
+    people's tastes over its standard deviation.
+    """
+    product = tastes @ tastes.T
+    odds = ALIKE * product / product.std() - 5.2
+    drawn = np.triu(chance.random(odds.shape) < 1 / (1 + np.exp(-odds)), 1)
+    return drawn | drawn.T

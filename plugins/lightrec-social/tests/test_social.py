@@ -1,0 +1,175 @@
+"""Friends' tastes, what must not be shown, the made-up network, the reward, and who is shown."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from lightrec_social.domain import SocialDomain
+from lightrec_social.exposure import Exposure, events_of_makers, exposure, gini
+from lightrec_social.friends import FriendsTaste, friendships
+from lightrec_social.rewards import ExposureReward
+from tensordict import TensorDict
+
+from lightrec.data.domain import eligible
+from lightrec.data.sequences import Sequences
+from lightrec.errors import NotApplicable, RecipeError
+from lightrec.keys import Key
+from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec.ranking.item_models.base import Evidence
+from lightrec.rewards.base import RewardContext
+from lightrec.run import Run
+from lightrec.stages.run import run
+from lightrec.testing import EvaluatorChecks, check_all
+from lightrec.testing.truth import recovered
+
+
+@pytest.fixture(scope="session")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return SocialDomain().synthetic(tmp_path_factory.mktemp("posts"), 0)
+
+
+@pytest.fixture(scope="session")
+def finished(made_up: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on the made-up log up to item models alone."""
+    out = tmp_path_factory.mktemp("run") / "social"
+    models = "[Popularity, ItemKNN, EASE, WordNeighbours, FriendsTaste]"
+    settings = {
+        "values": ["--text_encoder", "null"],
+        "ranker": ["--trainer.max_epochs", "0", "--model.init_args.item_models", models],
+    }
+    return run("social", log=made_up, out=out, until="ranker", overrides=settings)
+
+
+def evidence(users: pl.DataFrame) -> Evidence:
+    """Four people: one chose nothing, one items 1 and 2, one item 2, one item 3."""
+    items, offsets = np.array([1, 2, 2, 3], np.int32), np.array([0, 0, 2, 3, 4])
+    zeros = np.zeros(4, np.int64)
+    log = Sequences(items, zeros.astype(np.int8), offsets, zeros)
+    return Evidence(log, 3, torch.zeros(4, 0), users=users)
+
+
+PEOPLE = pl.DataFrame(
+    {"user": ["a", "b", "c", "d"], "friends": [["b", "c", "x"], ["a"], None, ["b", "d"]]}
+)
+
+
+def test_friendships_go_either_way_and_leave_out_strangers() -> None:
+    found = friendships(PEOPLE, "friends")
+    assert found.tolist() == [[0, 1], [0, 2], [1, 0], [1, 3], [2, 0], [3, 1]]
+    assert not len(friendships(PEOPLE.drop("friends"), "friends"))
+
+
+def test_scores_by_hand() -> None:
+    """Of the chain c – a – b – d: a and b have two friends each, c and d have one."""
+    model = FriendsTaste(further=0.0, rarity=0.0).fit(evidence(PEOPLE))
+    history, everybody = torch.zeros(4, 1).long(), torch.arange(4)
+    found = model.scores(history, everybody)
+    root = 0.5**0.5
+    # a's friends: b (weight 1 / 2, each of two events 1 / √2), and c (weight 1 / √2).
+    assert found[0].tolist() == pytest.approx([0, 0.5 * root, 0.5 * root + root, 0])
+    assert found[2].tolist() == [0, 0, 0, 0], "c's one friend chose nothing"
+    model.further = 1.0
+    further = model.scores(history, everybody)
+    # c's friend's friend b, by way of a: 1 / √2 · 1 / 2; c itself does not count.
+    assert further[2].tolist() == pytest.approx([0, root * 0.5 * root, root * 0.5 * root, 0])
+    model.rarity = 1.0
+    assert model.scores(history, everybody)[0].tolist() == pytest.approx(
+        (further[0] / torch.tensor([1, 1, 2, 1])).tolist()
+    )
+    assert not model.scores(history).any(), "nothing is known of a stranger's friends"
+
+
+def test_without_friends_it_does_not_apply() -> None:
+    with pytest.raises(NotApplicable, match="no lists 'friends' of users who are in the log"):
+        FriendsTaste().fit(evidence(PEOPLE.drop("friends")))
+
+
+def test_the_truth_is_recovered_and_friends_know_of_it(finished: Path, made_up: Path) -> None:
+    found = recovered(finished, made_up)
+    assert found["blend"] > found["popularity"] + 0.2
+    validation = Run(finished).metrics("ranker")
+    own, popular = (validation[f"validation/{n}/ndcg@10"] for n in ("FriendsTaste", "Popularity"))
+    assert own > 1.2 * popular
+    assert Run(finished).blend.weights["FriendsTaste"] > 0
+
+
+def test_homophily(made_up: Path) -> None:
+    """Friends' appeals go together, and strangers' hardly do."""
+    truth = pl.read_parquet(made_up / "truth.parquet")
+    users = pl.read_parquet(made_up / "users.parquet")
+    appeal = truth["appeal"].to_numpy().reshape(len(users), -1)
+    alike = np.corrcoef(appeal - appeal.mean(0))
+    pairs = friendships(users, "friends")
+    friends, all_pairs = alike[*pairs.T].mean(), alike[np.triu_indices(len(users), 1)].mean()
+    assert friends > 0.2 > 10 * abs(all_pairs)
+    assert 8 < len(pairs) / len(users) < 16
+
+
+def test_nothing_of_ones_own_and_of_the_blocked() -> None:
+    users = pl.DataFrame({"user": ["a", "b", None], "blocked": [["c"], None, []]})
+    items = pl.DataFrame({"item": ["1", "2", "3", "4"], "maker": ["a", "c", "b", None]})
+    found = SocialDomain().eligible(users, items, pl.Series([None] * 3))
+    assert found is not None
+    assert found.tolist() == [
+        [False, False, True, True],
+        [True, True, False, True],
+        [True, True, True, True],
+    ]
+    assert SocialDomain().eligible(users, items.drop("maker"), pl.Series([None] * 3)) is None
+
+
+def test_a_million_draws_show_nothing_forbidden(finished: Path) -> None:
+    store = Run(finished).data
+    allowed = eligible(store, np.arange(store.num_users))
+    assert allowed is not None
+    may = torch.from_numpy(allowed)
+    logits = torch.randn(may.shape, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    policy = PlackettLuce(logits, mask=may, slate_size=10)
+    slates = policy.sample((1_000_000 // (10 * store.num_users) + 1,))
+    assert slates.numel() >= 1_000_000
+    assert may.expand(len(slates), -1, -1).gather(2, slates).all()
+
+
+def test_gini() -> None:
+    """The closed form of 0, 1, …, n - 1 is (n + 1) / 3n; of one who has all, 1 - 1 / n."""
+    assert gini(np.arange(7.0)) == pytest.approx(8 / 21)
+    assert gini(np.array([0.0, 0, 0, 5])) == pytest.approx(0.75)
+    assert gini(np.ones(4)) == pytest.approx(0)
+    assert gini(np.zeros(4)) == 0
+
+
+def test_exposure_by_hand() -> None:
+    lists = torch.tensor([[1, 2, 0], [3, 1, 2]])
+    found = exposure(lists, np.array([0, 1, 0]), 3)
+    second, third = 1 / np.log2(3), 0.5
+    assert found.tolist() == pytest.approx([2 + second, second + third, 0])
+
+
+def test_reward(finished: Path) -> None:
+    store = Run(finished).data
+    reward = ExposureReward(bonus=2.0)
+    reward.bind(RewardContext(store=store))
+    makers, counts = events_of_makers(store)
+    action = torch.tensor([[1, 2], [3, 0]])
+    taken = torch.tensor([[True, False], [True, False]])
+    found = reward(TensorDict({Key.ACTION: action, Key.TAKEN: taken}, [2])).flatten()
+    expected = [1 + 2 / (1 + counts[makers[item]]) ** 0.5 for item in (0, 2)]
+    assert found.tolist() == pytest.approx(expected)
+    with pytest.raises(RecipeError, match="bonus for seldom seen makers is -1"):
+        ExposureReward(bonus=-1)
+
+
+def test_the_evaluator(finished: Path) -> None:
+    check_all(EvaluatorChecks(lambda: Exposure(max_events=100, bonuses=(0, 2)), finished))
+    findings = Exposure(bonuses=(0.0, 1.0, 4.0)).evaluate(Run(finished), 0)
+    found = findings.metrics
+    assert found["social/bonus-0/gini"] == found["social/blend/gini"]
+    shares = [found[f"social/bonus-{bonus}/newcomers"] for bonus in (0, 1, 4)]
+    assert shares == sorted(shares)
+    assert shares[0] < shares[2]
+    assert found["social/popularity/gini"] > found["social/blend/gini"]
+    assert "newcomers gain" in findings.sections[0].markdown()
+    assert findings.verdict[0].startswith("Newcomers are ")
