@@ -38,7 +38,9 @@ SHIPPED = (
     "lightrec-finance",
     "lightrec-gym",
     "lightrec-health",
+    "lightrec-music",
     "lightrec-news",
+    "lightrec-social",
     "lightrec-video",
 )
 """The distributions of this repository whose recipes and parts the reference shows."""
