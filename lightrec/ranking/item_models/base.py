@@ -64,8 +64,8 @@ class Evidence:
         people = user_features(store)[1]
         worth = worth_of_kinds(store)
         texts = store.catalog[Column.TEXT].to_list() if vectors.shape[1] else []
-        tables = {"texts": texts, "users": store.users}
-        return cls(log, store.num_items, vectors, store.is_ordered, people, worth, **tables)
+        known = log, store.num_items, vectors, store.is_ordered, people, worth
+        return cls(*known, texts=texts, users=store.users)
 
     @property
     def worths(self) -> NDArray[np.float32]:
