@@ -53,6 +53,8 @@ from lightrec.run import Run
 SEEDS = (3, 4, 5)
 PICTURE = RESULTS.parents[1] / "plugins" / "lightrec-social" / "friends.png"
 FRIENDS, FEW = "FriendsTaste", 5
+LEAST = 100
+"""Of fewer test events nothing is shown."""
 MODELS = (
     Popularity,
     RecentPopularity,
@@ -151,7 +153,7 @@ def gains(cells: dict[str, dict]) -> dict[str, tuple[float, float, float]]:
     rows = {}
     for log in LOGS:
         found = [cells[k]["metrics"] for s in SEEDS if (k := f"{log}/seed-{s}") in cells]
-        for part, title in PARTS.items() if found else ():
+        for part, title in shown(found).items():
             key = f"{part}/with-minus-without/ndcg@10"
             ends = zip(*(interval(metrics, key) for metrics in found), strict=True)
             rows[f"{log}: {title}"] = tuple(map(fmean, ends))
@@ -159,22 +161,32 @@ def gains(cells: dict[str, dict]) -> dict[str, tuple[float, float, float]]:
 
 
 def table(cells: dict[str, dict]) -> str:
-    """Set NDCG@10 with and without friends, means over seeds, and each seed's paired interval."""
+    """Set NDCG@10 with and without friends, means over seeds, and each seed's paired interval.
+
+    Seeds that were not measured have a dash.
+    """
     rows = []
     for log in LOGS:
         found = [cells[k]["metrics"] for s in SEEDS if (k := f"{log}/seed-{s}") in cells]
-        for part, title in PARTS.items() if found else ():
+        for part, title in shown(found).items():
             best = best_model(found)
             values = [
                 f"{fmean(m[f'{part}/{name}/ndcg@10'] for m in found):.4f}"
                 for name in ("with", "without", best, FRIENDS, "Popularity")
             ]
-            gains = [_gain(metrics, f"{part}/with-minus-without/ndcg@10") for metrics in found]
+            key = f"{part}/with-minus-without/ndcg@10"
+            gained = [_gain(cells.get(f"{log}/seed-{seed}"), key) for seed in SEEDS]
             count = f"{fmean(m[f'{part}/events'] for m in found):,.0f}"
-            rows.append([f"{log}: {title}", count, *values, *gains])
+            rows.append([f"{log}: {title}", count, *values, *gained])
     head = ["NDCG@10", "users", "with friends", "without", "best item model", "friends alone"]
     head += ["popularity", *(f"gained, seed {seed}" for seed in SEEDS)]
     return markdown(head, rows)
+
+
+def shown(found: Sequence[dict[str, float]]) -> dict[str, str]:
+    """Give the parts of the users that have enough test events in all cells of a log."""
+    enough = [p for p in PARTS if found and all(m[f"{p}/events"] >= LEAST for m in found)]
+    return {part: PARTS[part] for part in enough}
 
 
 def best_model(found: Sequence[dict[str, float]]) -> str:
@@ -184,8 +196,8 @@ def best_model(found: Sequence[dict[str, float]]) -> str:
     return max(known, key=lambda name: fmean(m[f"validation/{name}/ndcg@10"] for m in found))
 
 
-def _gain(metrics: dict[str, float], key: str) -> str:
-    return spread(interval(metrics, key), "+.4f")
+def _gain(cell: dict | None, key: str) -> str:
+    return spread(None if cell is None else interval(cell["metrics"], key), "+.4f")
 
 
 if __name__ == "__main__":
