@@ -73,6 +73,9 @@ class ClickModel(Part):
     :param crosses: number of layers.
     """
 
+    offsets: Tensor
+    """(F,) int64: where each feature's codes begin in the table of embeddings."""
+
     def __init__(self, sizes: list[int], size: int = 4, crosses: int = 2) -> None:
         super().__init__()
         width = len(sizes) * size

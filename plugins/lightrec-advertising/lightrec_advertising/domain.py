@@ -108,7 +108,7 @@ class AdvertisingDomain(Domain):
         clicked = found.items < ADS
         wish = np.hstack([appeal, nothing])[found.users, found.items]
         bought = chance.random(len(visit)) < 1 / (1 + np.exp(4 - wish))
-        names = np.append(items[Column.ITEM].to_numpy(), None)
+        names = np.array([*items[Column.ITEM], None], object)
         log = pl.DataFrame(
             {
                 Column.USER: users[Column.USER].gather(found.users),

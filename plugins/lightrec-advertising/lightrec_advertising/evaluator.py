@@ -15,7 +15,7 @@ class ClickCalibration(Evaluator):
         metrics = run.metrics("clicks") if run.has("clicks") else {}
         if not metrics:
             return Findings({})
-        pairs = []
+        pairs: list[list[float]] = []
         while f"clicks/bin-{len(pairs)}/p" in metrics:
             pairs.append([metrics[f"clicks/bin-{len(pairs)}/{name}"] for name in ("p", "rate")])
         curve = Curve(
