@@ -86,8 +86,10 @@ def blend(
         if items.uses_text and items.vectors.any():
             texts = data.store.catalog[Column.TEXT].to_list()
             counts = torch.from_numpy(data.store.popularity())
-            given = (Key.TARGET, Key.SEEN, Key.HISTORY)
-            found_for = ((scores(batch), *(batch[key] for key in given)) for batch in judged)
+            found_for = (
+                (scores(batch), batch[Key.TARGET], batch[Key.SEEN], batch[Key.HISTORY])
+                for batch in judged
+            )
             chosen = choose_map(items.vectors, texts, counts, found_for, data.seed)
             mixed.l2, mixed.text_weights = chosen
         bar.update()
