@@ -1,7 +1,10 @@
 """Every shipped recipe runs: one batch of each training, over a tiny log."""
 
+from datetime import date
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
 from lightrec import plugins
@@ -23,6 +26,8 @@ from lightrec.testing.plugins import recipes as plugin_recipes
 
 SMALL = {"policy": ["--model.init_args.sessions=32", "--model.init_args.steps=2"]}
 """The policy's batch is made of sessions played; so few of them take no time."""
+START, END = date(2023, 1, 1), date(2024, 3, 1)
+"""A year before the tiny log begins, and after its end."""
 ROOT = Path(__file__).parents[2]
 SETS = plugins.discover().parts[plugins.RECIPES]
 LOADED = {name: recipes.load(name) for name in SETS}
@@ -60,16 +65,25 @@ def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path, monkeypatch):
     rated = tmp_path / "log.csv"
     head, *rows = log.read_text().splitlines()[:201]  # 20 users
     rated.write_text("\n".join([f"{head},rating", *(f"{row},5" for row in rows)]) + "\n")
+    values = {"max_steps": 5}
+    goods = pl.read_csv(items)
+    if "prices" in LOADED[name].values:  # a field whose reward needs them
+        ids, days = goods["sku"].to_list(), pl.date_range(START, END, "1d", eager=True)
+        own = {sku: 10.0 + (np.arange(len(days)) * (n + 1)) % 7 for n, sku in enumerate(ids)}
+        pl.DataFrame({"date": days, **own}).write_csv(tmp_path / "prices.csv")
+        values["prices"] = str(tmp_path / "prices.csv")
+    told = tmp_path / "items.csv"
+    goods.with_columns(health_score=pl.lit(0.5)).write_csv(told)  # a field asks for it
     out = run(
         name,
         out=tmp_path / "run",
         log=rated,
-        items=items,
+        items=told,
         fast_dev_run=True,
         until="assumptions",
-        overrides={"values": ["--max_steps=5"], **SMALL},
+        overrides={"values": [f"--{key}={value}" for key, value in values.items()], **SMALL},
     )
-    found = recipes.load(name, ["fast-dev-run"], {"max_steps": 5})
+    found = recipes.load(name, ["fast-dev-run"], values)
     for stage in found.recipes.keys() - {"reader"}:  # it runs in its own room's tests
         assert Run(out).stamp(stage)["recipe"] == found.resolved(stage)
     assert (out / "report.html").is_file()

@@ -123,7 +123,10 @@ class UpworthyReader(Reader):
         if not TableReader.recognises(path) or path.is_dir():
             return False
         if path.suffix == ".parquet":
-            return {_TEST, *_COUNTED} <= pl.read_parquet_schema(path).keys()
+            try:
+                return {_TEST, *_COUNTED} <= pl.read_parquet_schema(path).keys()
+            except pl.exceptions.PolarsError:  # the reader of tables says what is wrong with it
+                return False
         with path.open("rb") as stream:
             head = stream.read(1000).partition(b"\n")[0].decode("utf-8", "replace")
         return {_TEST, *_COUNTED} <= {name.strip('" \r') for name in head.split(",")}

@@ -91,7 +91,7 @@ VARIANTS: dict[str, tuple[str, str | bytes, dict[str, Any], Any]] = {
     ),
     "JSON list": ("review.json", '[{"user": 1, "item": 2}]', {}, "jq -c '.[]' OLD > NEW.jsonl"),
     "Steam as Python": ("steam.json", "{u'username': u'Chaos', u'product_id': u'725280'}\n", {}, "Line 1 is no JSON object"),
-    "Last.fm 2K": ("user_artists.dat", "userID\tartistID\tweight\r\n2\t51\t13883\r\n", {"columns": {"count": "weight"}}, ({"user": "userID", "item": "artistID", "count": "weight"}, "2", "51", None)),
+    "Last.fm 2K": ("plays.dat", "userID\tartistID\tweight\r\n2\t51\t13883\r\n", {"columns": {"count": "weight"}}, ({"user": "userID", "item": "artistID", "count": "weight"}, "2", "51", None)),
     "Last.fm 360K": ("plays.tsv", "00000c2\t3bd73256\tbetty \"blowtorch\" x\t2137\n00000c2\tf2fb0ff0\tdie Ärzte\t1099\n00001d4\tf2fb0ff0\tdie Ärzte\t10\n", {}, "No line names the columns"),
     "Last.fm 1K": ("events.tsv", "user_000001\t2009-05-04T23:08:57Z\tf1b1cf71\tDeep Dish\t\tFuck Me\n" * 2, {"columns": {"user": "1", "time": "2", "item": "3"}}, ({"user": "1", "item": "3", "time": "2"}, "user_000001", "f1b1cf71", "2009-05-04")),
     "Taobao UserBehavior": (
@@ -105,11 +105,11 @@ VARIANTS: dict[str, tuple[str, str | bytes, dict[str, Any], Any]] = {
     ),
     "Tianchi with digits for times": ("t.csv", "user_id,item_id,behavior_type,time\n1,2,3,20141206235959\n", {}, ({"user": "user_id", "item": "item_id", "feedback": "behavior_type", "time": "time"}, "1", "2", "2014-12-06")),
     "MIND behaviors": (
-        "behaviors.tsv", "1\tU13740\t11/11/2019 9:05:58 AM\tN55189 N42782\tN55689-1 N35729-0\n2\tU91836\t11/13/2019 6:11:30 PM\tN31739\tN20678-0 N39317-1\n", {},
+        "impressions.tsv", "1\tU13740\t11/11/2019 9:05:58 AM\tN55189 N42782\tN55689-1 N35729-0\n2\tU91836\t11/13/2019 6:11:30 PM\tN31739\tN20678-0 N39317-1\n", {},
         "candidates: 5}",
     ),
     "MIND by position": (
-        "behaviors.tsv", "1\tU13740\t11/11/2019 9:05:58 AM\tN55189 N42782\tN55689-1 N35729-0\n2\tU91836\t11/13/2019 6:11:30 PM\tN31739\tN20678-0 N39317-1\n",
+        "impressions.tsv", "1\tU13740\t11/11/2019 9:05:58 AM\tN55189 N42782\tN55689-1 N35729-0\n2\tU91836\t11/13/2019 6:11:30 PM\tN31739\tN20678-0 N39317-1\n",
         {"columns": {"impression": "1", "user": "2", "time": "3", "candidates": "5"}},
         ({"impression": "1", "user": "2", "time": "3", "candidates": "5"}, "U13740", "N55689", "2019-11-11"),
     ),
