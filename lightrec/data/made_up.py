@@ -73,7 +73,7 @@ def choose(
 def write_made_up(
     folder: Path, log: pl.DataFrame, items: pl.DataFrame, users: pl.DataFrame, appeal: Floats
 ) -> Path:
-    """Write a log and its truth into an existing folder, which :class:`CanonicalReader` reads.
+    """Write a log and its truth into an existing folder, which lightrec reads as it is.
 
     :param log: canonical columns (:class:`~lightrec.data.log.InteractionLog`).
     :param items: N rows with ``item`` and ``title``.
