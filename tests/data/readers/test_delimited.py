@@ -58,7 +58,8 @@ def test_what_is_kept_and_where_it_stands(text: bytes, tmp_path: Path) -> None:
         table = opened(tmp_path / "text", text)
     except DataError as error:
         # A lone wrong byte beside UTF-8 may leave the encoding in doubt, which is refused.
-        assert "neither UTF-8 nor" in str(error)
+        if "neither UTF-8 nor" not in str(error):
+            raise
         reject()
     problems, sifted = Problems(), Problems()
     frame, place = table.read(NAMES, problems)
