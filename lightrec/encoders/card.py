@@ -31,8 +31,14 @@ FOREIGN: Final = 0.2
 UNREAD: Final = 0.1
 """Share of unknown tokens from which to warn, whatever a model was made for."""
 
-Pooling: TypeAlias = Literal["mean", "cls", "last"]
-_MODES: Final[dict[str, Pooling]] = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
+Pooling: TypeAlias = Literal["mean", "cls", "last", "attention"]
+_MODES: Final[dict[str, Pooling]] = {
+    "mean": "mean",
+    "cls": "cls",
+    "lasttoken": "last",
+    "attention": "attention",
+}
+"""Poolings by the names that files have for them; the last is lightrec's own."""
 _BENDS: Final[dict[str, Literal["identity", "tanh"]]] = {"Identity": "identity", "Tanh": "tanh"}
 _E5: Final = re.compile(r'input text should start with "(query: )"')
 """How the cards of the E5 models, and no other of their files, tell of prefixes. They take this one
@@ -43,8 +49,8 @@ wherever texts are compared with each other, as items are here."""
 class Card:
     """How a model is used.
 
-    :param pooling: what of the last hidden states is the vector: their mean, the first or the last;
-        None where it is something else, which ``unknown`` names.
+    :param pooling: what of the last hidden states is the vector: their mean, the first, the last, or
+        a mean whose weights are learned (attention); None where it is something else, which ``unknown`` names.
     :param prompt: what goes before every text.
     :param max_length: tokens of a text that it reads; None where its tokenizer alone says.
     :param lower: whether texts are written in small letters first.

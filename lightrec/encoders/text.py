@@ -40,6 +40,8 @@ VERSION = 3
 """Counts changes of pooling or truncation: older vectors are then no longer used."""
 NOTED = ("languages", "prompt", "pooling", "max_length")
 """What a run notes of a model's card."""
+QUERY = "1_Pooling/model.safetensors"
+"""Where a model's folder keeps the query of attention pooling."""
 LONGEST = 512
 """Tokens of a text that are read where nobody says more: attention's cost is their square."""
 
@@ -61,7 +63,9 @@ class TextEncoder(TrainableEncoder):
     :param max_length: tokens of a text that are read, the prompt's included; null: the model's own
         limit, but 512 at most.
     :param pooling: what of the last hidden states is the vector: their ``mean``, that of the first
-        token (``cls``), or of the ``last`` one; null: what the model's files say.
+        token (``cls``), of the ``last`` one, or a mean weighted by ``attention``, whose query starts
+        at zero, so from the plain mean, and learns with the layers in the stage `text`;
+        sentence-transformers does not read this one. null: what the model's files say.
     :param prompt: what goes before every text, such as ``"query: "``; null: what they say.
     :param batch_size: texts encoded at once, of like lengths.
     :param cache: whether vectors are read from disk and written to it.
@@ -86,6 +90,8 @@ class TextEncoder(TrainableEncoder):
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.transformer: torch.nn.Module | None = None
         """The weights, once :meth:`load_weights` has loaded them."""
+        self.query: torch.nn.Parameter | None = None
+        """(hidden_size,) the query of attention pooling, loaded with the weights."""
 
     @cached_property
     def size(self) -> int:
@@ -175,6 +181,10 @@ class TextEncoder(TrainableEncoder):
         if self.card.pooling == "mean":
             weights = mask[..., None].float()
             return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+        if self.card.pooling == "attention":
+            assert self.query is not None
+            logits = (states @ self.query.to(states)).float().masked_fill(mask == 0, -torch.inf)
+            return (states * logits.softmax(dim=1)[..., None]).sum(dim=1)
         # Padding may stand on either side.
         first, last = mask.argmax(dim=1), mask.shape[1] - 1 - mask.flip(1).argmax(dim=1)
         place = first if self.card.pooling == "cls" else last
@@ -202,6 +212,12 @@ class TextEncoder(TrainableEncoder):
                 # Not read: distributed training waits for the gradient of all that is trained.
                 model.pooler.requires_grad_(False)
             self.transformer = model.train(self.training).to(self.device)
+            if self.card.pooling == "attention":
+                path, query = self.source / QUERY, torch.zeros(self.hidden_size)
+                if path.is_file():
+                    with refusing(path):
+                        query = load_file(path)["query"]
+                self.query = torch.nn.Parameter(query.to(self.device))
         return self.transformer
 
     @cached_property
@@ -221,7 +237,9 @@ class TextEncoder(TrainableEncoder):
         if not self.cache:
             return None
         card = replace(self.card, languages=(), dense=(), unknown=())
-        return fingerprint_of(self.source, f"{VERSION} {card}")
+        query = self.source / QUERY
+        own = query.read_bytes().hex() if query.is_file() else ""
+        return fingerprint_of(self.source, f"{VERSION} {card} {own}".rstrip())
 
     def moved(self, folder: Path) -> Self:
         """Give the encoder of a folder that :meth:`save` has written, used on the same device."""
@@ -265,7 +283,13 @@ class TextEncoder(TrainableEncoder):
         layers.append(("Normalize", f"{len(layers)}_Normalize"))
         for _, name in layers[1:]:
             (folder / name).mkdir(exist_ok=True)
+        kinds: dict[str, object]
         kinds = {f"pooling_mode_{key}": how == card.pooling for key, how in _FLAGS.items()}
+        if card.pooling == "attention":
+            self.load_weights()
+            assert self.query is not None
+            kinds = {"pooling_mode": "attention"}
+            save_tensors({"query": self.query.detach().float().cpu()}, folder / QUERY)
         pooling = {"word_embedding_dimension": self.hidden_size, **kinds}
         _write(folder / "1_Pooling" / "config.json", pooling)
         prompts = {"prompts": {"document": card.prompt}, "default_prompt_name": "document"}

@@ -285,6 +285,39 @@ def test_layers_and_adapters_learn_and_all_else_stays_bit_for_bit(
     assert {name.split(".")[0] for name in module.state_dict()} == {"part", "sharpness"}
 
 
+def test_attention_pooling_starts_at_the_mean_and_is_learned_and_kept(folders, tmp_path):
+    texts, settings = TEXTS[:8], {"device": "cpu", "pooling": "attention"}
+    encoder = TextEncoder(str(folders[1]), **settings)
+    mean = TextEncoder(str(folders[1]), device="cpu").encode(texts)
+    torch.testing.assert_close(encoder.encode(texts), mean)
+    data = texts_of(folders, text_encoder=encoder)
+    given = {**LAYERS, "tune": "layers", "layers": 1}
+    module, _ = fitted(folders, tmp_path, data=data, epochs=20, given=given)
+    metrics = written(module, folder := tmp_path / "text")
+    assert metrics["text/tuned/recall@10"] > metrics["text/frozen/recall@10"] + 0.04
+    again = TextEncoder(str(folder), device="cpu")
+    assert again.card.pooling == "attention"
+    torch.testing.assert_close(
+        again.encode(data.examples.texts), module.vectors()[1:], atol=0.03, rtol=0
+    )
+    # The vector by its formula: states weighted by the softmax of their products with the query.
+    with torch.no_grad():
+        tokens = again.tokenize(texts)
+        states = again.load_weights()(**tokens).last_hidden_state
+        assert again.query.abs().max() > 0
+        for text, own, pooled in zip(
+            tokens["attention_mask"], states, again.pooled(tokens), strict=True
+        ):
+            own = own[: text.sum()]
+            shares = (own @ again.query).exp()
+            torch.testing.assert_close(pooled, (shares / shares.sum()) @ own)
+    kept = weights_of(folder / "1_Pooling")
+    (folder / "1_Pooling" / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(FetchError, match="damaged or not whole"):
+        TextEncoder(str(folder), device="cpu", cache=False).encode(texts)
+    assert kept["query"].shape == (encoder.hidden_size,)
+
+
 def test_lower_states_are_read_from_disk_and_damaged_ones_refused(folders, tmp_path, capsys):
     data = texts_of(folders)
     first = Layers(data.encoder, data.examples.texts, 1).texts
