@@ -49,8 +49,9 @@ wherever texts are compared with each other, as items are here."""
 class Card:
     """How a model is used.
 
-    :param pooling: what of the last hidden states is the vector: their mean, the first, the last, or
-        a mean whose weights are learned (attention); None where it is something else, which ``unknown`` names.
+    :param pooling: what of the last hidden states is the vector: their mean, the first, the last,
+        or a mean whose weights are learned (attention); None where it is something else, which
+        ``unknown`` names.
     :param prompt: what goes before every text.
     :param max_length: tokens of a text that it reads; None where its tokenizer alone says.
     :param lower: whether texts are written in small letters first.

@@ -63,8 +63,8 @@ class TextEncoder(TrainableEncoder):
     :param max_length: tokens of a text that are read, the prompt's included; null: the model's own
         limit, but 512 at most.
     :param pooling: what of the last hidden states is the vector: their ``mean``, that of the first
-        token (``cls``), of the ``last`` one, or a mean weighted by ``attention``, whose query starts
-        at zero, so from the plain mean, and learns with the layers in the stage `text`;
+        token (``cls``), of the ``last`` one, or a mean weighted by ``attention``. Its query starts
+        at zero, which is the plain mean, and learns with the layers in the stage `text`;
         sentence-transformers does not read this one. null: what the model's files say.
     :param prompt: what goes before every text, such as ``"query: "``; null: what they say.
     :param batch_size: texts encoded at once, of like lengths.
