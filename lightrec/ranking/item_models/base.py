@@ -45,6 +45,7 @@ class Evidence:
     :param most: of how many items at most a system is solved.
     :param texts: N texts, of the items 1 … N; none where no text encoder reads them.
     :param users: the user table in the order of its rows: ``user`` and any attributes.
+    :param items: the catalog, of the items 1 … N: ``item``, ``title``, ``text`` and any attributes.
     """
 
     log: Sequences
@@ -56,6 +57,7 @@ class Evidence:
     most: int = SOLVED
     texts: Sequence[str] = ()
     users: pl.DataFrame = field(default_factory=pl.DataFrame)
+    items: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     @classmethod
     def of(cls, store: EventStore, vectors: Tensor) -> "Evidence":
@@ -65,7 +67,7 @@ class Evidence:
         worth = worth_of_kinds(store)
         texts = store.catalog[Column.TEXT].to_list() if vectors.shape[1] else []
         known = log, store.num_items, vectors, store.is_ordered, people, worth
-        return cls(*known, texts=texts, users=store.users)
+        return cls(*known, texts=texts, users=store.users, items=store.catalog)
 
     @property
     def worths(self) -> NDArray[np.float32]:

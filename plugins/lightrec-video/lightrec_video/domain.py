@@ -1,7 +1,9 @@
 """Films and series: how they are put into words, and the MovieLens sample."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import ClassVar, Final
 
 import polars as pl
 
@@ -13,11 +15,17 @@ _ARTICLE_BEHIND: Final = r"^(.+?), (The|An?|La|Le|Les|Il|El|Der|Die|Das)((?: \(.
 
 
 class VideoDomain(Domain):
-    """Films and series, seen once: title, year and genres make the text."""
+    """Films and series, seen once: title, year and genres make the text.
+
+    A title that was abandoned stays in the history and is never a target.
+    """
 
     name = "video"
     repeats = False
     sample_name = "movielens-100k"
+    feedback: ClassVar[Mapping[str, float]] = MappingProxyType(
+        {"watch": 1.0, "rating": 1.0, "trailer": 0.1, "abandon": -1.0}
+    )
 
     def text(self, items: pl.DataFrame) -> pl.Series:
         """Put films into words: ``Toy Story (1995). Genres: Animation, Children's, Comedy``.

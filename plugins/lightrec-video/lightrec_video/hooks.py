@@ -20,6 +20,18 @@ def lightrec_readers() -> dict[str, str]:
 
 
 @hookimpl
+def lightrec_components() -> dict[str, str]:
+    """Give the item model of series."""
+    return {"NextEpisode": "lightrec_video.watching:NextEpisode"}
+
+
+@hookimpl
+def lightrec_rewards() -> dict[str, str]:
+    """Give the reward of the time that is watched."""
+    return {"WatchTime": "lightrec_video.watching:WatchTime"}
+
+
+@hookimpl
 def lightrec_recipes() -> list[Path]:
     """Give the recipes of ``lightrec run video``."""
     return [Path(__file__).parent / "recipes"]
