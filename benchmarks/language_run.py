@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.tuning_speed import BFLOAT16
 from lightrec.__main__ import main as lightrec
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST
@@ -59,7 +60,7 @@ PAIRS = (
 )
 """What is compared, paired by user."""
 LAYERS = ["--text.model.init_args.tune", "layers", "--text.trainer.max_epochs", "6"]
-LAYERS += ["--text.trainer.precision", "bf16-mixed"]
+LAYERS += ["--text.trainer.precision", "bf16-mixed"] if BFLOAT16 else []
 
 
 class Log:

@@ -40,7 +40,7 @@ VECTOR_SIZE: Final = 3
 HISTORY_LENGTH: Final = 5
 
 FAST: Final = {
-    "values": ["--max_steps=12"],
+    "values": ["--max_steps=6"],
     "data": ["--k_core", "1"],
     "text": ["--model.init_args.tune=none"],
     "ranker": [
