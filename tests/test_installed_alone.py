@@ -1,0 +1,71 @@
+"""Each package in `plugins/` installs alone, keeps its contracts there, and leaves nothing."""
+
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
+
+
+def run(*command: object, cwd: Path | None = None) -> str:
+    """Run a command, and give what it prints."""
+    done = subprocess.run(map(str, command), cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def wheel(folder: Path, into: Path) -> Path:
+    """Build a project's wheel without fetching anything."""
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", into, cwd=folder)
+    (made,) = into.glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """An environment that has what lightrec depends on, by links, and lightrec's own wheel."""
+    folder = tmp_path_factory.mktemp("alone")
+    venv.create(folder / "env", symlinks=True)
+    there = Path(sysconfig.get_path("purelib"))
+    site = folder / "env" / there.relative_to(sys.prefix)
+    for entry in there.iterdir():
+        if "lightrec" not in entry.name:
+            (site / entry.name).symlink_to(entry)
+    python = folder / "env" / "bin" / "python"
+    pip(python, "install", "--no-deps", "--no-index", wheel(ROOT, folder / "wheel"))
+    return python, site
+
+
+def pip(python: Path, *command: object) -> None:
+    """Let pip change an environment."""
+    run(sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python, *command)
+
+
+LOOK = """
+from pathlib import Path
+from lightrec.testing import tiny
+tiny.kit_run = lambda: Path({run!r})  # made once for all packages
+from lightrec.__main__ import main
+assert main(["plugins", "list", "--strict"]) == 0
+assert main(["plugins", "check", {name!r}]) == 0
+"""
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=[folder.name for folder in FOLDERS])
+def test_a_plugin_alone(
+    folder: Path, environment: tuple[Path, Path], tiny_run: Path, tmp_path: Path
+) -> None:
+    """Installed alone it is listed and keeps its contracts; uninstalled nothing of it remains."""
+    python, site = environment
+    before = {path.name for path in site.iterdir()}
+    pip(python, "install", "--no-deps", "--no-index", wheel(folder, tmp_path / "wheel"))
+    listed = run(python, "-I", "-c", LOOK.format(name=folder.name, run=str(tiny_run)), cwd=tmp_path)
+    assert folder.name in listed
+    assert not [other.name for other in FOLDERS if other != folder and other.name in listed]
+    pip(python, "uninstall", "-y", folder.name)
+    assert {path.name for path in site.iterdir()} - before <= {"__pycache__"}
