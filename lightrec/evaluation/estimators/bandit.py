@@ -1,0 +1,285 @@
+"""Estimators for single choices: what a policy would earn a round, from a bandit's log.
+
+Names and formulas follow Saito et al. 2021, "Open Bandit Dataset and Pipeline".
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Final, Literal
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from lightrec.errors import DataError
+from lightrec.evaluation.estimators.estimate import Estimator, Parts, needed
+from lightrec.keys import Key
+from lightrec.policies.base import Policy
+
+Taming = Literal["clip", "switch", "optimistic", "harmonic"]
+NEAR: Final = 1e-6
+"""How far probabilities may be away from a sum of 1."""
+
+
+@dataclass(frozen=True)
+class BanditLog:
+    """Rounds in which one of A actions was shown at one of P positions, and a policy's law in each.
+
+    :param action: (n,) int64, from 0.
+    :param reward: (n,) numbers of any size.
+    :param target: (n, A) or (n, A, P): the probabilities with which the policy that is judged
+        takes each action.
+    :param propensity: (n,) the probability with which what was shown was shown; None where it is
+        not known.
+    :param position: (n,) int64, from 0; None for a single one.
+    :param behavior: as ``target``, of the policy that made the log; None where it is not known.
+    :param expected: as ``target``, a model's expected reward of each action.
+    :param users: (n,) int64, whose rounds depend on each other; None where all are independent.
+    :param estimated: whether the propensities are estimates.
+    :raises DataError: where something is not as it must be.
+    """
+
+    action: Tensor
+    reward: Tensor
+    target: Tensor
+    propensity: Tensor | None = None
+    position: Tensor | None = None
+    behavior: Tensor | None = None
+    expected: Tensor | None = None
+    users: Tensor | None = None
+    estimated: bool = False
+
+    def __post_init__(self) -> None:
+        problems, n, count = [], len(self.action), self.target.shape[1]
+        if not n:
+            raise DataError("The log has no rounds; estimates need at least one.")
+        if not 0 <= int(self.action.min()) <= int(self.action.max()) < count:
+            problems.append(
+                f"Actions lie between {int(self.action.min())} and {int(self.action.max())}, and "
+                f"the policy has probabilities of 0 to {count - 1}: number the log's actions as "
+                "the policy does."
+            )
+        p = self.propensity
+        if p is not None and not bool(((p > 0) & (p <= 1 + NEAR)).all()):
+            wrong = int((~((p > 0) & (p <= 1 + NEAR))).sum())
+            problems.append(
+                f"{wrong} of {n} propensities are not above 0 and at most 1. What was shown had a "
+                "probability of being shown: leave rounds without one out, or estimate all of them."
+            )
+        for name in ("target", "behavior"):
+            law = getattr(self, name)
+            if law is not None and not bool(((law.sum(1) - 1).abs() < 1e-4).all()):
+                off = float((law.sum(1) - 1).abs().max())
+                problems.append(
+                    f"The probabilities of {name} are off a sum of 1 by up to {off:.2g}: give one "
+                    "law over all actions for each round."
+                )
+        if not bool(self.reward.double().isfinite().all()):
+            problems.append("Some rewards are not finite: leave these rounds out.")
+        if problems:
+            raise DataError(problems)
+
+    def along(self, table: Tensor) -> Tensor:
+        """Give a table's row of each round at its position: (n, A) float64."""
+        if table.ndim == 2:
+            return table.double()
+        rows = torch.arange(len(table))
+        place = torch.zeros_like(rows) if self.position is None else self.position
+        return table[rows, :, place].double()
+
+    def of_shown(self, table: Tensor) -> Tensor:
+        """Give a table's entry of what was shown in each round: (n,) float64."""
+        return self.along(table).gather(1, self.action[:, None]).squeeze(1)
+
+    @property
+    def weights(self) -> Tensor:
+        """How much likelier the policy is to do what was done, (n,) float64.
+
+        :raises DataError: where there are no propensities.
+        """
+        needed(self, "propensity")
+        assert self.propensity is not None
+        return self.of_shown(self.target) / self.propensity.double()
+
+    @property
+    def uncovered(self) -> float:
+        """The share of what the policy does that the log cannot show.
+
+        By the law of the logging policy where it is known, else by what it never showed.
+        """
+        target = self.along(self.target)
+        if self.behavior is not None:
+            never = self.along(self.behavior) <= 0
+        else:
+            never = torch.bincount(self.action, minlength=target.shape[1]) == 0
+        return float((target * never).sum(1).mean())
+
+
+@torch.no_grad()
+def judged(policy: Policy, events: TensorDictBase, batch_size: int = 4096) -> BanditLog:
+    """Put a log of single items and a policy's law in each round together.
+
+    :param events: (E,) as :func:`~lightrec.evaluation.replay.bandit_events` gives them, with one
+        item in each ``action``; a propensity of 0 stands for none.
+    :param batch_size: events that the policy looks at together.
+    :returns: actions 0 to N - 1 are the items 1 to N.
+    :raises DataError: where slates were shown.
+    """
+    shown = events[Key.ACTION]
+    if shown.shape[1] != 1:
+        raise DataError(
+            f"The log has slates of {shown.shape[1]} items, and this judges single ones: put them "
+            "into a SlateLog."
+        )
+    items = torch.arange(1, policy.num_items + 1)
+    laws = []
+    for some in events.split(batch_size):
+        law = policy.distribution(some.exclude(Key.ACTION, "reward", "next"))
+        each = [law.log_prob(item.expand(len(some), 1)) for item in items]
+        laws.append(torch.stack(each, 1).double().exp())
+    propensity = events[Key.LOG_PROBABILITY].double().exp().reshape(-1)
+    return BanditLog(
+        shown.squeeze(1) - 1,
+        events["reward"].double().reshape(-1),
+        torch.cat(laws),
+        propensity if bool((propensity > 0).any()) else None,
+    )
+
+
+def tamed(weights: Tensor, how: Taming, at: float | None) -> Tensor:
+    """Bound importance weights, which trades variance for bias.
+
+    :param how: ``clip`` cuts them at a number; ``switch`` drops those above it (Wang et al. 2017);
+        ``optimistic`` gives at · w / (w² + at) (Su et al. 2020); ``harmonic`` w / (1 - at + at · w)
+        with ``at`` from 0 to 1 (Metelli et al. 2021).
+    :param at: None leaves weights as they are.
+    """
+    if at is None:
+        return weights
+    if how == "clip":
+        return weights.clamp(max=at)
+    if how == "switch":
+        return weights * (weights <= at)
+    if how == "optimistic":
+        return at * weights / (weights.square() + at)
+    return weights / (1 - at + at * weights)
+
+
+class IPS(Estimator[BanditLog]):
+    """Inverse propensity scoring: the mean of w · r (Horvitz and Thompson 1952).
+
+    :param at: bounds the weights, see :func:`tamed`; None: not at all.
+    :param how: in which way.
+    """
+
+    normalized: ClassVar[bool] = False
+    modelled: ClassVar[bool] = False
+
+    def __init__(self, at: float | None = None, how: Taming = "clip") -> None:
+        self.at, self.how = at, how
+
+    def parts(self, log: BanditLog) -> Parts:
+        """Give w · (r - q) + E[q] for each round, q being 0 without a model.
+
+        Weights that are divided by their mean enter with the influence that a round has on the
+        ratio, so that the spread of the values is the error of the estimate.
+        """
+        whole = self.importance(log)
+        weights, reward = tamed(whole, self.how, self.at), log.reward.double()
+        residual, base = reward, torch.zeros_like(reward)
+        if self.modelled:
+            needed(log, "expected")
+            assert log.expected is not None
+            residual = reward - log.of_shown(log.expected)
+            base = (log.along(log.target) * log.along(log.expected)).sum(1)
+        if self.normalized:
+            mean = weights.mean()
+            if mean <= 0:
+                raise DataError(
+                    "All weights are 0: the policy never does what the log shows, and a log of "
+                    "another policy is needed."
+                )
+            ratio = (weights * residual).mean() / mean
+            found = base + ratio + weights * (residual - ratio) / mean
+        else:
+            found = base + weights * residual
+        return Parts(found, whole, reward, log.uncovered)
+
+    def importance(self, log: BanditLog) -> Tensor:
+        """Give the weights (n,) before they are bounded."""
+        return log.weights
+
+
+class SNIPS(IPS):
+    """Self-normalised: Σ w · r / Σ w (Swaminathan and Joachims 2015)."""
+
+    normalized = True
+
+
+class DR(IPS):
+    """Doubly robust: E[q] plus IPS of what the model misses (Dudík et al. 2011).
+
+    ``DR(5, "switch")`` is Switch-DR, ``DR(10, "optimistic")`` DR with optimistic shrinkage, and on
+    expected rewards of :func:`~lightrec.evaluation.estimators.models.expected_rewards` with
+    ``robust=True`` it is MRDR (Farajtabar et al. 2018).
+    """
+
+    modelled = True
+
+
+class SNDR(DR):
+    """Doubly robust with self-normalised weights (Thomas and Brunskill 2016)."""
+
+    normalized = True
+
+
+class DM(Estimator[BanditLog]):
+    """Direct method: the model's expected reward of what the policy does (Beygelzimer 2009)."""
+
+    rests_on = "it rests on the reward model alone"
+
+    def parts(self, log: BanditLog) -> Parts:
+        """Give E[q] for each round."""
+        needed(log, "expected")
+        assert log.expected is not None
+        return Parts((log.along(log.target) * log.along(log.expected)).sum(1))
+
+
+class MIPS(IPS):
+    """Weights of what actions have in common, and not of actions (Saito and Joachims 2022).
+
+    Right where an action's effect goes through that alone; its variance does not grow with A.
+
+    :param law: (A, C, D) the probability of each of C categories in D dimensions, given the
+        action; dimensions are independent. ``one_hot(categories)`` for (A,) fixed ones.
+    :param observed: (n, D) int64, the categories of what was shown.
+    :param at: bounds the weights.
+    :param how: in which way.
+    """
+
+    rests_on = "it takes actions of equal categories to have equal effects"
+
+    def __init__(
+        self, law: Tensor, observed: Tensor, at: float | None = None, how: Taming = "clip"
+    ) -> None:
+        super().__init__(at, how)
+        self.law, self.observed = law.double(), observed
+
+    def importance(self, log: BanditLog) -> Tensor:
+        """Give the ratio of the categories' probabilities under both policies, (n,)."""
+        needed(log, "behavior")
+        assert log.behavior is not None
+        parts = [self.law[:, own, d] for d, own in enumerate(self.observed.T)]
+        likely = torch.stack(parts).prod(0).T  # (n, A)
+        below = (log.along(log.behavior) * likely).sum(1)
+        return (log.along(log.target) * likely).sum(1) / below
+
+
+class SNMIPS(MIPS):
+    """MIPS with self-normalised weights."""
+
+    normalized = True
+
+
+def one_hot(categories: Tensor) -> Tensor:
+    """Give the law of fixed categories (A,) int64: (A, C, 1)."""
+    return torch.nn.functional.one_hot(categories)[:, :, None].double()

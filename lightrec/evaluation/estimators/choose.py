@@ -1,0 +1,34 @@
+"""Which of several settings of an estimator to take, from the log at hand."""
+
+from collections.abc import Sequence
+
+from lightrec.evaluation.estimators.estimate import Estimate, Estimator, L
+
+
+def slope(estimators: Sequence[Estimator[L]], log: L) -> tuple[Estimator[L], Estimate]:
+    """Take the least varying estimator whose interval agrees with all that are less biased.
+
+    SLOPE (Su et al. 2020, "Adaptive estimator selection for off-policy evaluation", with the
+    constants of Tucker and Lee 2021): with half widths c of the intervals, the estimators stand in
+    falling order of c, and the last one is taken for which |θ_i - θ_j| ≤ c_i + (√6 - 1) · c_j for
+    all j before it.
+
+    :param estimators: such as ``[IPS(at) for at in (5, 50, None)]``, of which a narrower interval
+        comes with more bias.
+    :returns: the estimator, and what it finds.
+    """
+    found = [(each(log), each) for each in estimators]
+    found.sort(key=lambda pair: pair[0].high - pair[0].value, reverse=True)
+    best = 0
+    for i in range(len(found)):
+        own = found[i][0]
+        near = [
+            abs(own.value - other.value)
+            <= own.high - own.value + (6**0.5 - 1) * (other.high - other.value)
+            for other, _ in found[:i]
+        ]
+        if not all(near):
+            break
+        best = i
+    estimate, estimator = found[best]
+    return estimator, estimate

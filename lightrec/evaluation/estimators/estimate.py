@@ -1,0 +1,274 @@
+"""What an estimator finds: a number, its interval, and whether it can be believed."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, Final, Generic, Literal, NamedTuple, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from lightrec.errors import DataError
+from lightrec.intervals import LEVEL, Interval, bootstrap_interval, mean_interval
+
+IntervalName = Literal["student", "bootstrap", "bernstein"]
+DRAWN: Final = 1_000
+"""Units that a bootstrap draws at most: of more, random groups of like size stand together."""
+UNCOVERED: Final = 0.05
+"""A target that does more than this share of what the log never shows cannot be judged by it."""
+FEW: Final = 20
+"""With fewer effective rounds than this nothing is said,"""
+SOME: Final = 100
+"""with fewer than this it is weak,"""
+RARE: Final = 30
+"""and so it is with fewer effective rounds that have a reward."""
+HEAVY: Final = 0.7
+"""A Pareto tail whose k is above has means that converge too slowly (Vehtari et al. 2024)."""
+FAR: Final = 4.0
+"""Standard errors by which the weights' mean may be away from 1."""
+
+
+class Verdict(StrEnum):
+    """Whether an estimate can be believed."""
+
+    USABLE = "usable"
+    WEAK = "weak"
+    UNUSABLE = "unusable"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What importance weights say of an estimate.
+
+    :param rounds: n.
+    :param effective: effective sample size, (Σw)² / Σw² (Kish 1965).
+    :param rewarded: the same over the rounds whose reward is not zero.
+    :param mean: of the weights, which is 1 in expectation.
+    :param error: of that mean.
+    :param largest: weight.
+    :param tail: Pareto's k of the largest weights; -inf where these are bounded by few values.
+    :param uncovered: share of what the target does that the log never shows.
+    """
+
+    rounds: int
+    effective: float
+    rewarded: float
+    mean: float
+    error: float
+    largest: float
+    tail: float
+    uncovered: float = 0.0
+
+    @classmethod
+    def of(cls, weights: Tensor, rewards: Tensor, uncovered: float = 0.0) -> "Diagnosis":
+        """Look at weights and rewards, (n,) each."""
+        error = float(weights.std() / len(weights) ** 0.5) if len(weights) > 1 else math.inf
+        return cls(
+            len(weights),
+            effective_size(weights),
+            effective_size(weights[rewards != 0]),
+            float(weights.mean()),
+            error,
+            float(weights.max()),
+            pareto_k(weights),
+            uncovered,
+        )
+
+    def faults(self) -> list[tuple[Verdict, str]]:
+        """Say what speaks against an estimate, and how much."""
+        found = []
+        if self.uncovered > UNCOVERED:
+            found.append(
+                (
+                    Verdict.UNUSABLE,
+                    f"the log never shows {self.uncovered:.0%} of what the target does",
+                )
+            )
+        if self.effective < FEW:
+            found.append((Verdict.UNUSABLE, f"{self.effective:.0f} effective rounds"))
+        elif self.effective < SOME:
+            found.append((Verdict.WEAK, f"{self.effective:.0f} effective rounds"))
+        if abs(self.mean - 1) > FAR * self.error:
+            found.append(
+                (
+                    Verdict.UNUSABLE,
+                    f"the weights' mean is {self.mean:.3g} and must be 1: propensities are wrong, "
+                    "or the log lacks what the target does",
+                )
+            )
+        if self.tail > HEAVY:
+            found.append((Verdict.WEAK, f"a heavy tail of weights (Pareto k {self.tail:.2f})"))
+        if self.rewarded < RARE:
+            found.append((Verdict.WEAK, f"{self.rewarded:.0f} effective rounds with a reward"))
+        return found
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The value of a policy as a log tells it.
+
+    :param value: mean reward a round, a slate or a trajectory.
+    :param low: of the 95 % interval.
+    :param high: of it.
+    :param verdict: whether it can be believed.
+    :param reasons: why not, in words.
+    :param diagnosis: what the weights say; None where none are used.
+    :param parts: (n,) float64, the rounds' parts, whose mean is the value.
+    """
+
+    value: float
+    low: float
+    high: float
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    diagnosis: Diagnosis | None
+    parts: Tensor
+
+    def __str__(self) -> str:
+        """Give number, interval and verdict; an unusable estimate shows no number."""
+        why = f": {'; '.join(self.reasons)}" if self.reasons else ""
+        if self.verdict is Verdict.UNUSABLE:
+            return f"unusable{why}"
+        return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g}), {self.verdict}{why}"
+
+
+class Log(Protocol):
+    """What every log of an estimator has."""
+
+    @property
+    def users(self) -> Tensor | None:
+        """(n,) whose rounds depend on each other; None where all are independent."""
+
+    @property
+    def estimated(self) -> bool:
+        """Whether its propensities are estimates."""
+
+
+class Parts(NamedTuple):
+    """What an estimator makes of rounds, before an interval.
+
+    :param values: (n,) float64, whose mean is the estimate and whose spread is its error.
+    :param weights: (n,) importance weights that it rests on; None for none.
+    :param rewards: (n,) rewards that these multiply.
+    :param uncovered: share of what the target does that the log never shows.
+    """
+
+    values: Tensor
+    weights: Tensor | None = None
+    rewards: Tensor | None = None
+    uncovered: float = 0.0
+
+
+L = TypeVar("L", bound=Log, contravariant=True)
+
+
+class Estimator(ABC, Generic[L]):
+    """Estimates what a policy would earn from a log that another one made."""
+
+    rests_on: ClassVar[str] = ""
+    """What else it rests on, which no diagnosis shows; it makes an estimate weak."""
+
+    @abstractmethod
+    def parts(self, log: L) -> Parts:
+        """Give each round's part.
+
+        :raises DataError: where the log lacks what is needed.
+        """
+
+    def __call__(self, log: L, interval: IntervalName = "student", seed: int = 0) -> Estimate:
+        """Estimate, with a 95 % interval.
+
+        :param interval: ``student``; ``bootstrap``, percentiles of 1,000 resamples; ``bernstein``
+            (Maurer and Pontil 2009), which holds for any bounded rewards and is the widest. All
+            three take users, where the log names them, for what is independent.
+        :param seed: of the bootstrap.
+        :raises DataError: where the log lacks what is needed.
+        """
+        parts = self.parts(log)
+        found = around(parts.values, log.users, interval, seed)
+        faults = [(Verdict.WEAK, self.rests_on)] if self.rests_on else []
+        if log.estimated and parts.weights is not None:
+            faults.append((Verdict.WEAK, "its propensities are estimates"))
+        diagnosis = None
+        if parts.weights is not None and parts.rewards is not None:
+            diagnosis = Diagnosis.of(parts.weights, parts.rewards, parts.uncovered)
+            faults += diagnosis.faults()
+        ranks = [*Verdict]
+        verdict = max((fault for fault, _ in faults), key=ranks.index, default=Verdict.USABLE)
+        reasons = tuple(why for _, why in faults)
+        return Estimate(*found, verdict, reasons, diagnosis, parts.values)
+
+
+def around(
+    values: Tensor, users: Tensor | None, interval: IntervalName = "student", seed: int = 0
+) -> Interval:
+    """Give the mean of values (n,) with its interval, users being what is independent."""
+    count = len(values)
+    units = torch.arange(count) if users is None else users.unique(return_inverse=True)[1]
+    if interval == "bootstrap":
+        total = int(units.max()) + 1
+        if total > DRAWN:
+            order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
+            units = order[units] % DRAWN
+        return bootstrap_interval(values, units, DRAWN, seed)
+    mean = values.mean()
+    if users is not None:
+        # A user's share of the sum, times the number of users: a mean of independent numbers.
+        sums = values.new_zeros(int(units.max()) + 1).index_add(0, units, values - mean)
+        values = mean + sums * len(sums) / count
+    if interval == "student":
+        return mean_interval(values)._replace(mean=float(mean))
+    n, log = len(values), math.log(4 / (1 - LEVEL))
+    if n < 2:
+        return Interval(float(mean), -math.inf, math.inf)
+    width = float(values.max() - values.min())
+    half = (2 * float(values.var()) * log / n) ** 0.5 + 7 * width * log / (3 * (n - 1))
+    return Interval(float(mean), float(mean) - half, float(mean) + half)
+
+
+def effective_size(weights: Tensor) -> float:
+    """Effective sample size of weights, (Σw)² / Σw²; 0 for none."""
+    square = float(weights.square().sum())
+    return float(weights.sum()) ** 2 / square if square else 0.0
+
+
+def pareto_k(weights: Tensor) -> float:
+    """Fit a generalised Pareto law to the largest weights, and give its shape k.
+
+    Zhang and Stephens 2009, "A new and efficient estimation method for the generalized Pareto
+    distribution", with the prior of Vehtari et al. 2024, "Pareto smoothed importance sampling".
+
+    :returns: -inf where fewer than five different weights are in the tail: these are bounded.
+    """
+    n = len(weights)
+    count = min(n // 5, math.ceil(3 * n**0.5))
+    ordered = weights.double().sort().values
+    if count < 5:
+        return -math.inf
+    tail = ordered[-count:] - ordered[-count - 1]
+    if len(tail.unique()) < 5 or float(tail[-1]) <= 0:
+        return -math.inf
+    tail = tail.clamp(min=1e-12 * float(tail[-1]))
+    points = 30 + int(count**0.5)
+    quarter = tail[int(count / 4 + 0.5) - 1]
+    grid = torch.arange(1, points + 1, dtype=torch.float64)
+    theta = 1 / tail[-1] + (1 - (points / (grid - 0.5)).sqrt()) / (3 * quarter)
+    shapes = torch.log1p(-theta[:, None] * tail).mean(1)
+    likelihood = count * ((-theta / shapes).log() - shapes - 1)
+    weight = likelihood.softmax(0)
+    k = float(torch.log1p(-(theta * weight).sum() * tail).mean())
+    return (count * k + 5) / (count + 10)
+
+
+def needed(log: object, *names: str) -> None:
+    """See that a log has what an estimator needs.
+
+    :raises DataError: naming what it lacks.
+    """
+    lacking = [name for name in names if getattr(log, name) is None]
+    if lacking:
+        raise DataError(
+            f"The log has no {' and no '.join(lacking)}. Give what it lacks, or take an estimator "
+            "that does without: DM needs no propensities, IPS no expected rewards."
+        )

@@ -1,0 +1,135 @@
+"""What a log lacks, from a model: expected rewards of all actions, and propensities.
+
+Both are cross-fitted: what a model says of a round it has not learned from, so that its errors do
+not hide in the estimate (Chernozhukov et al. 2018).
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
+
+from lightrec.errors import DataError
+from lightrec.evaluation.estimators.bandit import BanditLog
+
+FOLDS = 3
+
+
+def expected_rewards(
+    log: BanditLog,
+    features: Tensor,
+    actions: Tensor | None = None,
+    robust: bool = False,
+    penalty: float = 1.0,
+    seed: int = 0,
+) -> BanditLog:
+    """Fit the expected reward of every action in every round: linear, or logistic for 0 and 1.
+
+    :param features: (n, F) of rounds.
+    :param actions: (A, G) of actions; None for one of each action's own.
+    :param robust: whether rounds count by what they add to the variance of a doubly robust
+        estimate, which makes DR on it MRDR (Farajtabar et al. 2018).
+    :param penalty: half of it times the square of the coefficients is added to the loss's sum.
+    :param seed: of the folds.
+    :returns: the log with ``expected`` (n, A, P).
+    """
+    count = log.target.shape[1]
+    given = torch.eye(count) if actions is None else actions
+    places = 1 if log.position is None else int(log.position.max()) + 1
+    place = torch.zeros_like(log.action) if log.position is None else log.position
+    binary = bool(((log.reward == 0) | (log.reward == 1)).all())
+    weights = torch.ones(len(log.action), dtype=torch.float64)
+    if robust:
+        if log.propensity is None:
+            raise DataError("Robust rewards weigh rounds by propensities, and the log has none.")
+        p = log.propensity.double()
+        weights = log.of_shown(log.target).square() * (1 - p) / p.square()
+    parts = [features.double(), given.double()[log.action], one_hot(place, places).double()]
+    known = _even(torch.cat(parts, 1))
+    found = torch.zeros(len(known), count, places, dtype=torch.float64)
+    loss = binary_cross_entropy_with_logits if binary else nn.functional.mse_loss
+    for train, rest in _folds(len(known), seed):
+        goal, counts = log.reward[train].double(), weights[train]
+
+        def missed(out: Tensor, goal: Tensor = goal, counts: Tensor = counts) -> Tensor:
+            return (loss(out.squeeze(1), goal, reduction="none") * counts).sum()
+
+        matrix, bias = _fitted(known[train], 1, penalty, missed)
+        rounds = features.double()[rest] @ matrix[: features.shape[1]]
+        own = given.double() @ matrix[features.shape[1] : features.shape[1] + given.shape[1]]
+        where = matrix[features.shape[1] + given.shape[1] :]
+        logits = rounds[:, None] + own[None] + bias
+        table = logits + where.T[None]
+        found[rest] = table.sigmoid() if binary else table
+    return replace(log, expected=found)
+
+
+def estimated_propensities(
+    log: BanditLog, features: Tensor, penalty: float = 1.0, seed: int = 0
+) -> BanditLog:
+    """Estimate how likely each round's action was: multinomial logistic, and calibrated.
+
+    :param features: (n, F) of rounds, all that the logging policy may have looked at.
+    :param penalty: as of :func:`expected_rewards`.
+    :param seed: of the folds.
+    :returns: the log with ``propensity`` (n,) and ``behavior`` (n, A), marked as estimates.
+    """
+    known, count = _even(features.double()), log.target.shape[1]
+    logits = torch.zeros(len(known), count, dtype=torch.float64)
+    for train, rest in _folds(len(known), seed):
+        own = log.action[train]
+
+        def surprise(out: Tensor, own: Tensor = own) -> Tensor:
+            return cross_entropy(out, own, reduction="sum")
+
+        matrix, bias = _fitted(known[train], count, penalty, surprise)
+        logits[rest] = known[rest] @ matrix + bias
+    # One temperature for all: logits of rounds that a model has not learned from are too sure.
+    heat = nn.Parameter(torch.zeros((), dtype=torch.float64))
+    _minimize([heat], lambda: cross_entropy(logits * heat.exp(), log.action))
+    law = (logits * heat.detach().exp()).softmax(1)
+    shown = law.gather(1, log.action[:, None]).squeeze(1)
+    return replace(log, propensity=shown, behavior=law, estimated=True)
+
+
+def _folds(count: int, seed: int) -> list[tuple[Tensor, Tensor]]:
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    parts = [order[fold::FOLDS] for fold in range(FOLDS)]
+    return [(torch.cat([p for p in parts if p is not rest]), rest) for rest in parts]
+
+
+def _even(features: Tensor) -> Tensor:
+    if not bool(features.isfinite().all()):
+        raise DataError("Some features are not finite: fill them in before a model reads them.")
+    return features
+
+
+def _fitted(
+    known: Tensor, size: int, penalty: float, loss: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Fit a linear map (F, size) and its bias (size,)."""
+    matrix = nn.Parameter(torch.zeros(known.shape[1], size, dtype=torch.float64))
+    bias = nn.Parameter(torch.zeros(size, dtype=torch.float64))
+
+    def whole() -> Tensor:
+        return loss(known @ matrix + bias) + penalty / 2 * matrix.square().sum()
+
+    _minimize([matrix, bias], whole)
+    return matrix.detach(), bias.detach()
+
+
+def _minimize(parameters: list[nn.Parameter], loss: Callable[[], Tensor]) -> None:
+    optimizer = torch.optim.LBFGS(
+        parameters, max_iter=200, history_size=20, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        optimizer.step(closure)

@@ -1,0 +1,194 @@
+"""Estimators for trajectories: what a policy would earn in a whole session.
+
+Names and formulas follow Kiyohara et al. 2023, "SCOPE-RL".
+"""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from lightrec.errors import DataError
+from lightrec.evaluation.estimators.estimate import Estimator, Parts, needed
+
+
+@dataclass(frozen=True)
+class SequenceLog:
+    """N trajectories of T steps at most.
+
+    :param action: (N, T) int64, from 0, of A actions.
+    :param reward: (N, T).
+    :param target: (N, T, A) the probabilities with which the policy that is judged takes each
+        action in the state at hand.
+    :param propensity: (N, T) of what was done; None where it is not known.
+    :param there: (N, T) bool, which steps were taken; None for all.
+    :param discount: γ.
+    :param state: (N, T) int64, numbers of states, from 0, for the marginalised estimator.
+    :param expected: (N, T, A) a model's values of actions under the policy that is judged, see
+        :func:`fitted_values`.
+    :param users: (N,) whose trajectories depend on each other.
+    :param estimated: whether propensities are estimates.
+    :raises DataError: where a propensity of a step that was taken is not above 0 and at most 1.
+    """
+
+    action: Tensor
+    reward: Tensor
+    target: Tensor
+    propensity: Tensor | None = None
+    there: Tensor | None = None
+    discount: float = 1.0
+    state: Tensor | None = None
+    expected: Tensor | None = None
+    users: Tensor | None = None
+    estimated: bool = False
+
+    def __post_init__(self) -> None:
+        p = self.propensity
+        if p is not None and not bool((((p > 0) & (p <= 1 + 1e-6)) | ~self.taken).all()):
+            raise DataError(
+                f"Propensities lie between {float(p.min()):.3g} and {float(p.max()):.3g}: those of "
+                "steps that were taken must be above 0 and at most 1."
+            )
+
+    @property
+    def taken(self) -> Tensor:
+        """(N, T) bool."""
+        return torch.ones_like(self.action, dtype=torch.bool) if self.there is None else self.there
+
+    @property
+    def ratios(self) -> Tensor:
+        """How much likelier the policy is to take each step, (N, T); 1 after the last one."""
+        needed(self, "propensity")
+        assert self.propensity is not None
+        own = self.target.double().gather(2, self.action[:, :, None]).squeeze(2)
+        return (own / self.propensity.double()).where(self.taken, 1.0)
+
+    @property
+    def discounted(self) -> Tensor:
+        """(N, T) rewards as they count at the beginning."""
+        steps = self.discount ** torch.arange(self.action.shape[1], dtype=torch.float64)
+        return self.reward.double() * steps * self.taken
+
+
+class _Weighted(Estimator[SequenceLog]):
+    """Weights of steps, divided by their means where that is asked for."""
+
+    def __init__(self, normalized: bool = False) -> None:
+        self.normalized = normalized
+
+    def weights(self, log: SequenceLog) -> Tensor:
+        """Give what each step's reward is multiplied by, (N, T)."""
+        return log.ratios.cumprod(1)
+
+    def parts(self, log: SequenceLog) -> Parts:
+        """Give the weighted sum over a trajectory's steps."""
+        weights, reward = self.weights(log), log.discounted
+        found = (weights * reward).sum(1)
+        if self.normalized:
+            mean = weights.mean(0)
+            ratio = (weights * reward).mean(0) / mean
+            found = (ratio + weights * (reward - ratio) / mean).sum(1)
+        return Parts(found, weights[:, -1], reward.abs().sum(1))
+
+
+class PerDecisionIPS(_Weighted):
+    """Each reward weighted by the steps up to it (Precup et al. 2000)."""
+
+
+class TrajectoryIPS(_Weighted):
+    """Each reward weighted by the whole trajectory."""
+
+    def weights(self, log: SequenceLog) -> Tensor:
+        """Give the weight of the last step at every step, (N, T)."""
+        return log.ratios.cumprod(1)[:, -1:].expand_as(log.reward)
+
+
+class SequentialDM(Estimator[SequenceLog]):
+    """The model's value of the first state, as of :func:`fitted_values`."""
+
+    rests_on = "it rests on the model of values alone"
+
+    def parts(self, log: SequenceLog) -> Parts:
+        """Give E[q] of each first state."""
+        needed(log, "expected")
+        assert log.expected is not None
+        return Parts((log.target[:, 0].double() * log.expected[:, 0].double()).sum(1))
+
+
+class SequentialDR(_Weighted):
+    """Per-decision IPS of what the model of values misses (Jiang and Li 2016)."""
+
+    def parts(self, log: SequenceLog) -> Parts:
+        """Give w_t · (r_t - q_t) + w_(t-1) · E[q_t], discounted and summed over steps."""
+        needed(log, "expected")
+        assert log.expected is not None
+        weights, expected = log.ratios.cumprod(1), log.expected.double()
+        steps = log.discount ** torch.arange(weights.shape[1], dtype=torch.float64)
+        own = expected.gather(2, log.action[:, :, None]).squeeze(2) * steps * log.taken
+        base = (log.target.double() * expected).sum(2) * steps * log.taken
+        mean = weights.mean(0) if self.normalized else torch.ones(weights.shape[1]).double()
+        scaled = weights / mean
+        before = torch.cat([torch.ones_like(weights[:, :1]), scaled[:, :-1]], 1)
+        found = (scaled * (log.discounted - own) + before * base).sum(1)
+        return Parts(found, weights[:, -1], log.discounted.abs().sum(1))
+
+
+class Marginalized(_Weighted):
+    """Weights of states, and not of the paths that lead to them (Xie et al. 2019).
+
+    A step's weight is how much likelier its state is under the policy that is judged, as the
+    weighted log says, times the ratio of the step itself. Its variance does not grow by powers of
+    the length.
+    """
+
+    rests_on: ClassVar[str] = "it takes the numbered states for all that counts"
+
+    def weights(self, log: SequenceLog) -> Tensor:
+        """Give the weights of states times those of steps, (N, T)."""
+        needed(log, "state")
+        assert log.state is not None
+        state, ratios, taken = log.state, log.ratios, log.taken
+        count, found = int(state.max()) + 1, []
+        carried = torch.ones(len(state), dtype=torch.float64)
+        for step in range(state.shape[1]):
+            here = taken[:, step]
+            mass = torch.zeros(count, dtype=torch.float64)
+            mass.index_add_(0, state[here, step], carried[here])
+            seen = torch.bincount(state[here, step], minlength=count)
+            # The law of states is one: weights that do not average to 1 are brought to it.
+            mass *= seen.sum() / mass.sum().clamp(min=1e-300)
+            ratio = (mass / seen.clamp(min=1))[state[:, step]]
+            carried = (ratio * ratios[:, step]).where(here, carried)
+            found.append(carried)
+        return torch.stack(found, 1)
+
+
+def fitted_values(log: SequenceLog, features: Tensor, penalty: float = 1.0) -> SequenceLog:
+    """Fit the values of actions under the policy that is judged: fitted Q evaluation.
+
+    Backwards from the last step, each step's value is a ridge regression of its reward and the
+    policy's expected value of the next step (Le et al. 2019), an own linear function of the
+    features for each action.
+
+    :param features: (N, T, F) of states; a constant is added.
+    :param penalty: of the regression.
+    :returns: the log with ``expected``.
+    """
+    rows, steps, count = *log.action.shape, log.target.shape[2]
+    one = torch.ones(rows, steps, 1, dtype=torch.float64)
+    known = torch.cat([features.double(), one], 2)
+    values = torch.zeros(rows, steps, count, dtype=torch.float64)
+    after = torch.zeros(rows, dtype=torch.float64)
+    eye = penalty * torch.eye(known.shape[2], dtype=torch.float64)
+    for step in range(steps - 1, -1, -1):
+        here = log.taken[:, step]
+        goal = log.reward[:, step].double() + log.discount * after
+        for action in range(count):
+            own = here & (log.action[:, step] == action)
+            x, y = known[own, step], goal[own]
+            if len(y):
+                slope = torch.linalg.solve(x.T @ x + eye, x.T @ y)
+                values[:, step, action] = known[:, step] @ slope
+        after = ((log.target[:, step].double() * values[:, step]).sum(1)).where(here, 0.0)
+    return replace(log, expected=values)

@@ -1,0 +1,143 @@
+"""Estimators for slates of K places, by how much of a slate what happens at a place depends on.
+
+Kiyohara et al. 2022, "Doubly robust off-policy evaluation for ranking policies under the cascade
+behavior model", and the papers named there.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from lightrec.errors import DataError
+from lightrec.evaluation.estimators.estimate import Estimator, Parts, needed
+
+
+@dataclass(frozen=True)
+class SlateLog:
+    """Slates that were shown, what each place brought, and how likely both policies were to do so.
+
+    The probabilities are those of what was shown: of the whole ``slate`` (n,), of the places up to
+    each one (``prefix``, (n, K)), and of each place by itself (``place``, (n, K)).
+
+    :param reward: (n, K).
+    :param slate: of the logging policy.
+    :param target_slate: of the policy that is judged.
+    :param prefix: of the logging policy.
+    :param target_prefix: of the one judged.
+    :param place: of the logging policy.
+    :param target_place: of the one judged.
+    :param shown: (n, K) int64, what was shown, from 0, among A items.
+    :param target: (n, K, A) what the policy that is judged does at each place, after the places
+        before it as they were shown.
+    :param expected: (n, K, A) a model's expected reward of the places from there on.
+    :param users: (n,) whose slates depend on each other.
+    :param estimated: whether propensities are estimates.
+    :raises DataError: where a propensity is not above 0 and at most 1.
+    """
+
+    reward: Tensor
+    slate: Tensor | None = None
+    target_slate: Tensor | None = None
+    prefix: Tensor | None = None
+    target_prefix: Tensor | None = None
+    place: Tensor | None = None
+    target_place: Tensor | None = None
+    shown: Tensor | None = None
+    target: Tensor | None = None
+    expected: Tensor | None = None
+    users: Tensor | None = None
+    estimated: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("slate", "prefix", "place"):
+            own = getattr(self, name)
+            if own is not None and not bool(((own > 0) & (own <= 1 + 1e-6)).all()):
+                raise DataError(
+                    f"Propensities of {name} lie between {float(own.min()):.3g} and "
+                    f"{float(own.max()):.3g}: each must be above 0 and at most 1."
+                )
+
+    def ratio(self, name: str) -> Tensor:
+        """Give the weights (n,) or (n, K) of ``slate``, ``prefix`` or ``place``, float64."""
+        needed(self, name, f"target_{name}")
+        found: Tensor = getattr(self, f"target_{name}").double() / getattr(self, name).double()
+        return found
+
+
+class SlateIPS(Estimator[SlateLog]):
+    """Weights of the whole slate: right for whatever users do (standard IPS).
+
+    :param normalized: whether weights are divided by their mean at each place.
+    """
+
+    by: ClassVar[str] = "slate"
+
+    def __init__(self, normalized: bool = False) -> None:
+        self.normalized = normalized
+
+    def parts(self, log: SlateLog) -> Parts:
+        """Give the weighted sum over a slate's places."""
+        reward, weights = log.reward.double(), log.ratio(self.by)
+        weights = weights.reshape(len(reward), -1).expand_as(reward)
+        if self.normalized:
+            mean = weights.mean(0)
+            ratio = (weights * reward).mean(0) / mean
+            found = (ratio + weights * (reward - ratio) / mean).sum(1)
+        else:
+            found = (weights * reward).sum(1)
+        return Parts(found, weights[:, -1], reward.abs().sum(1))
+
+
+class IndependentIPS(SlateIPS):
+    """Weights of each place: right where no place depends on another (Li et al. 2018)."""
+
+    by = "place"
+    rests_on = "it takes each place of a slate for itself"
+
+
+class CascadeIPS(SlateIPS):
+    """Weights of the places up to each one: right where users read from the top.
+
+    Reward-interaction IPS (McInerney et al. 2020).
+    """
+
+    by = "prefix"
+    rests_on = "it takes users to read from the top"
+
+
+class CascadeDR(Estimator[SlateLog]):
+    """Cascade IPS of what a model of the places from each one on misses."""
+
+    rests_on = "it takes users to read from the top"
+
+    def parts(self, log: SlateLog) -> Parts:
+        """Give w_k · (r_k - q_k) + w_(k-1) · E[q_k], summed over the places k."""
+        needed(log, "shown", "target", "expected")
+        assert log.shown is not None
+        assert log.target is not None
+        assert log.expected is not None
+        weights, expected = log.ratio("prefix"), log.expected.double()
+        own = expected.gather(2, log.shown[:, :, None]).squeeze(2)
+        base = (expected * log.target.double()).sum(2)
+        before = torch.cat([torch.ones_like(weights[:, :1]), weights[:, :-1]], 1)
+        found = (weights * (log.reward.double() - own) + before * base).sum(1)
+        return Parts(found, weights[:, -1], log.reward.abs().sum(1))
+
+
+class PseudoInverse(Estimator[SlateLog]):
+    """Right where a slate's reward is a sum over places that nobody sees (Swaminathan et al. 2017).
+
+    For a logging policy that fills places independently of each other: the weight of a slate is
+    then Σ_k w_k - K + 1, with the weights of the places.
+    """
+
+    rests_on = "it takes a slate's reward for a sum over its places"
+
+    def parts(self, log: SlateLog) -> Parts:
+        """Give the slate's whole reward, weighted."""
+        places = log.ratio("place")
+        weights = places.sum(1) - (places.shape[1] - 1)
+        whole = log.reward.double().sum(1)
+        return Parts(weights * whole, weights, whole)
