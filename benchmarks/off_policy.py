@@ -1,0 +1,292 @@
+"""Off-policy estimators on logs of known truth, and on real ones: `make bench NAME=off_policy`.
+
+``study`` repeats the synthetic study of Saito et al. 2021, "Open Bandit Dataset and Pipeline": a
+policy learned on one log is judged by another. ``coverage`` counts how often intervals hold the
+truth. Hillstrom's e-mails and Open Bandit's clicks are read from the folder that ``--data`` or the
+variable LIGHTREC_TEST_DATA names. ``--only NAME`` runs the cells whose names begin so.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from benchmarks.cells import Benchmark, data_folder, markdown
+from lightrec.evaluation.estimators import (
+    DM,
+    DR,
+    IPS,
+    SNDR,
+    SNIPS,
+    BanditLog,
+    Estimator,
+    Verdict,
+    expected_rewards,
+)
+from lightrec.evaluation.estimators.models import _fitted
+
+RUNS, ROUNDS, ACTIONS, DIMENSION = 20, 10_000, 30, 5
+PUBLISHED = {
+    "DM": 0.0744,
+    "IPS": 0.0095,
+    "SNIPS": 0.0067,
+    "DR": 0.0062,
+    "SNDR": 0.0061,
+    "Switch-DR": 0.0062,
+    "DRos": 0.0220,
+}
+"""Mean relative errors of that study."""
+ESTIMATORS: dict[str, Estimator] = {
+    "DM": DM(),
+    "IPS": IPS(),
+    "SNIPS": SNIPS(),
+    "DR": DR(),
+    "SNDR": SNDR(),
+    "Switch-DR": DR(100, "switch"),
+    "DRos": DR(30, "optimistic"),
+}
+SHARPNESS = 0.5
+"""Of the logging policy's logits. The study's tables do not say how far it was from uniform, nor
+where its weights were bounded: both are set so that weights are of a size like theirs."""
+LOGS = 1_000
+WAYS = ("student", "bootstrap", "bernstein")
+RESAMPLES = 500
+ARMS = ("Mens E-Mail", "Womens E-Mail", "No E-Mail")
+
+
+def world(seed: int) -> tuple[Tensor, Tensor]:
+    """Draw the coefficients of rewards and of the logging policy: (1 + F, A) each."""
+    chance = torch.Generator().manual_seed(seed)
+
+    def coefficients() -> Tensor:
+        return torch.rand(DIMENSION + 1, ACTIONS, generator=chance).double() * 2 - 1
+
+    return coefficients(), coefficients()
+
+
+def drawn(
+    rounds: int, truth: tuple[Tensor, Tensor], seed: int, rate: float = 1.0
+) -> tuple[BanditLog, Tensor, Tensor]:
+    """Draw a log; its target is uniform. Gives the expected rewards and contexts, too."""
+    chance = torch.Generator().manual_seed(seed)
+    context = torch.randn(rounds, DIMENSION, generator=chance).double()
+    known = torch.cat([context, torch.ones(rounds, 1).double()], 1)
+    logits = known @ truth[0]
+    means = rate * ((logits - logits.mean()) / logits.std()).sigmoid()
+    own_logits = known @ truth[1]
+    behavior = (SHARPNESS * own_logits / own_logits.std()).softmax(1)
+    action = behavior.multinomial(1, generator=chance).squeeze(1)
+    own = means.gather(1, action[:, None]).squeeze(1)
+    reward = (torch.rand(rounds, generator=chance).double() < own).double()
+    propensity = behavior.gather(1, action[:, None]).squeeze(1)
+    target = torch.full_like(behavior, 1 / ACTIONS)
+    log = BanditLog(action, reward, target, propensity, behavior=behavior)
+    return log, means, context
+
+
+def learned(log: BanditLog, context: Tensor) -> tuple[Tensor, Tensor]:
+    """Learn a policy: logistic regression of the actions, weighted by reward over propensity."""
+    assert log.propensity is not None
+    weights = log.reward / log.propensity
+
+    def loss(logits: Tensor) -> Tensor:
+        return torch.nn.functional.cross_entropy(logits, log.action, reduction="none") @ weights
+
+    return _fitted(context, ACTIONS, 1.0, loss)
+
+
+def study(seed: int) -> dict[str, float]:
+    """Give the relative errors of all estimators, means over the runs."""
+    errors: dict[str, list[float]] = {name: [] for name in ESTIMATORS}
+    for run in range(RUNS):
+        truth = world(seed)
+        first, _, seen = drawn(ROUNDS, truth, 2 * run + 1_000 * seed)
+        matrix, bias = learned(first, seen)
+        log, means, context = drawn(ROUNDS, truth, 2 * run + 1 + 1_000 * seed)
+        target = (context @ matrix + bias).softmax(1)
+        log = expected_rewards(replaced(log, target), context, penalty=1.0, seed=run)
+        value = float((target * means).sum(1).mean())
+        for name, estimator in ESTIMATORS.items():
+            errors[name].append(abs(estimator(log).value - value) / value)
+    return {f"{name}/error": float(np.mean(each)) for name, each in errors.items()}
+
+
+def replaced(log: BanditLog, target: Tensor) -> BanditLog:
+    """Give a log with another target."""
+    return BanditLog(log.action, log.reward, target, log.propensity, behavior=log.behavior)
+
+
+def coverage(seed: int) -> dict[str, float]:
+    """Count how often intervals of DR hold the truth, with common rewards and with rare ones."""
+    found: dict[str, float] = {}
+    truth = world(seed)
+    for name, rate, rounds in (("common", 1.0, 1_000), ("rare", 0.02, 1_000)):
+        _, means, _ = drawn(200_000, truth, 10**6, rate)
+        value = float(means.mean())
+        held = dict.fromkeys(WAYS, 0)
+        weak = {way: 0 for way in WAYS}
+        for number in range(LOGS):
+            log, means, _ = drawn(rounds, truth, number, rate)
+            # A model that knows the half of it: what it misses is weighed.
+            expected = 0.5 * means + 0.5 * means.mean()
+            log = BanditLog(
+                log.action, log.reward, log.target, log.propensity, None, log.behavior, expected
+            )
+            for way in WAYS:
+                estimate = DR()(log, way, number)
+                held[way] += estimate.low <= value <= estimate.high
+                weak[way] += estimate.verdict is not Verdict.USABLE
+        found |= {f"{name}/{way}/held": held[way] / LOGS for way in WAYS}
+        found |= {f"{name}/weak": weak["student"] / LOGS}
+    return found
+
+
+def hillstrom(seed: int, data: Path) -> dict[str, float]:
+    """Count over resamples of the trial how often intervals of an arm's spend hold the whole's."""
+    (path,) = (data / "hillstrom-email").glob("*.csv")
+    table = pl.read_csv(path)
+    names = {name.lower(): name for name in table.columns}
+    arms = table[names["segment"]]
+    spend = torch.from_numpy(table[names["spend"]].cast(pl.Float64).to_numpy().copy())
+    action = torch.tensor([ARMS.index(arm) for arm in arms.to_list()])
+    found: dict[str, float] = {}
+    chance = torch.Generator().manual_seed(seed)
+    count = 20_000
+    for number, arm in enumerate(ARMS):
+        value = float(spend[action == number].mean())
+        held = dict.fromkeys(WAYS, 0)
+        for resample in range(RESAMPLES):
+            rows = torch.randint(len(spend), (count,), generator=chance)
+            target = torch.zeros(count, 3).double()
+            target[:, number] = 1.0
+            third = torch.full((count,), 1 / 3).double()
+            log = BanditLog(action[rows], spend[rows], target, third)
+            for way in WAYS:
+                estimate = SNIPS()(log, way, resample)
+                held[way] += estimate.low <= value <= estimate.high
+        found[f"{arm}/spend"] = value
+        found |= {f"{arm}/{way}/held": held[way] / RESAMPLES for way in WAYS}
+    return found
+
+
+def open_bandit(seed: int, data: Path) -> dict[str, float]:
+    """Judge Thompson sampling by the uniform log, men's campaign, beside its own log."""
+    found: dict[str, float] = {}
+    logs = {}
+    for policy in ("random", "bts"):
+        folder = data / "open-bandit-small" / "obd" / policy / "men"
+        logs[policy] = pl.read_csv(folder / "men.csv")
+        clicks = logs[policy]["click"]
+        found[f"{policy}/own"] = float(clicks.mean())
+        found[f"{policy}/own/error"] = float(clicks.std()) / len(clicks) ** 0.5
+    log, other = logs["random"], logs["bts"]
+    items = int(max(log["item_id"].max(), other["item_id"].max())) + 1
+    places = torch.zeros(items, 3).double()
+    rows = other.group_by("item_id", "position").len()
+    places[rows["item_id"].to_torch().long(), rows["position"].to_torch().long() - 1] = (
+        rows["len"].to_torch().double()
+    )
+    law = places / places.sum(0)
+    given = BanditLog(
+        log["item_id"].to_torch().long(),
+        log["click"].to_torch().double(),
+        law[None].expand(len(log), items, 3),
+        log["propensity_score"].to_torch().double(),
+        log["position"].to_torch().long() - 1,
+    )
+    features = torch.ones(len(log), 1).double()
+    fitted = expected_rewards(given, features, seed=seed)
+    for name in ("IPS", "SNIPS", "DR"):
+        estimate = ESTIMATORS[name](fitted, "bootstrap", seed)
+        found |= {f"{name}": estimate.value, f"{name}/low": estimate.low}
+        found |= {f"{name}/high": estimate.high, f"{name}/usable": estimate.verdict == "usable"}
+    return {name: float(value) for name, value in found.items()}
+
+
+def speed(seed: int) -> dict[str, float]:
+    """Time DR with its interval on 100,000 rounds of 80 actions, and the bootstrap alone."""
+    chance = torch.Generator().manual_seed(seed)
+    rounds, actions = 100_000, 80
+    behavior = torch.rand(rounds, actions, generator=chance).double()
+    behavior /= behavior.sum(1, keepdim=True)
+    action = behavior.multinomial(1, generator=chance).squeeze(1)
+    own = behavior.gather(1, action[:, None]).squeeze(1)
+    reward = (torch.rand(rounds, generator=chance) < 0.1).double()
+    log = BanditLog(action, reward, behavior.flip(1), own, None, behavior, behavior.flip(0))
+    begin = time.process_time()
+    DR()(log, "student")
+    middle = time.process_time()
+    DR()(log, "bootstrap")
+    end = time.process_time()
+    return {"student/seconds": middle - begin, "bootstrap/seconds": end - middle}
+
+
+CELLS = {"study": study, "coverage": coverage, "speed": speed}
+REAL = {"hillstrom": hillstrom, "open-bandit": open_bandit}
+
+
+def main() -> None:
+    """Run the cells and print the tables."""
+    if "--measure" in sys.argv:
+        name, seed, out, *data = sys.argv[sys.argv.index("--measure") + 1 :]
+        torch.set_num_threads(1)
+        found = CELLS[name](int(seed)) if name in CELLS else REAL[name](int(seed), Path(data[0]))
+        Path(out).joinpath("metrics.json").write_text(json.dumps(found))
+        return
+    benchmark, data = Benchmark("off_policy"), data_folder()
+    for name in (*CELLS, *REAL):
+        key = f"{name}/seed-3"
+        if not benchmark.wants(key) or (name in REAL and data is None and not benchmark.has(key)):
+            continue
+        command = [sys.executable, "-m", "benchmarks.off_policy", "--measure", name, "3", "{out}"]
+        benchmark.cell(
+            key, [*command, *(["{data}"] * (name in REAL))], 3, "metrics.json", data=data
+        )
+    print(errors(benchmark.cells), held(benchmark.cells), clicks(benchmark.cells), sep="\n\n")
+
+
+def errors(cells: dict[str, dict]) -> str:
+    """Set relative errors beside the published ones, as Markdown."""
+    found = cells["study/seed-3"]["metrics"]
+    rows = [[n, f"{found[f'{n}/error']:.4f}", f"{PUBLISHED[n]:.4f}"] for n in PUBLISHED]
+    return markdown(["estimator", "relative error", "published"], rows)
+
+
+def held(cells: dict[str, dict]) -> str:
+    """Set how often nominal 95 % intervals hold the truth, as Markdown."""
+    rows = []
+    for cell, names in (("coverage", ("common", "rare")), ("hillstrom", ARMS)):
+        found = cells.get(f"{cell}/seed-3", {}).get("metrics", {})
+        for name in names if found else ():
+            shown = [f"{found[f'{name}/{way}/held']:.3f}" for way in WAYS]
+            weak = found.get(f"{name}/weak")
+            titles = {"common": "rewards of a half", "rare": "rewards of a hundredth"}
+            rows.append([titles.get(name, name), *shown, "" if weak is None else f"{weak:.0%}"])
+    return markdown(["log", *WAYS, "called weak"], rows)
+
+
+def clicks(cells: dict[str, dict]) -> str:
+    """Set what the uniform log says of Thompson sampling, as Markdown."""
+    found = cells.get("open-bandit/seed-3", {}).get("metrics", {})
+    if not found:
+        return ""
+    rows = [
+        [
+            f"uniform log, {name}",
+            f"{found[name]:.4f} ({found[f'{name}/low']:.4f} to {found[f'{name}/high']:.4f})",
+            "usable" if found[f"{name}/usable"] else "weak",
+        ]
+        for name in ("IPS", "SNIPS", "DR")
+    ]
+    own, error = found["bts/own"], 1.96 * found["bts/own/error"]
+    rows.append(["its own log", f"{own:.4f} ({own - error:.4f} to {own + error:.4f})", ""])
+    return markdown(["click rate of Thompson sampling", "estimate (95 %)", "verdict"], rows)
+
+
+if __name__ == "__main__":
+    main()
