@@ -25,8 +25,8 @@ from lightrec.evaluation.base import spread
 from lightrec.stages.run import run
 
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "language.png"
-SHARES = {"beauty": (2, 10, 100), "ml-100k": (10, 100), "food": (2, 10, 100), "lastfm": (10, 100)}
-"""Percentages of users, of 90 users or more."""
+SHARES = {"beauty": (2, 10, 100), "ml-100k": (10, 100), "food": (10, 100), "lastfm": (10, 100)}
+"""Percentages of users, of 80 users or more."""
 TITLES = {"beauty": "Beauty", "ml-100k": "MovieLens-100K", "food": "food", "lastfm": "Last.fm"}
 COLUMNS = {
     "Popularity": "popularity",
