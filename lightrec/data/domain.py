@@ -37,7 +37,7 @@ ON_THE_WAY: Final = 0.1
 class Domain:
     """A field of use, such as video or news.
 
-    The base class works by itself: it describes items by joining their attributes.
+    The base class works by itself: it describes items by their titles and all attributes.
     Subclass it in a plugin and return the class from ``lightrec_domains``.
     """
 
@@ -48,6 +48,10 @@ class Domain:
     has seen. A slate never holds an item twice either way."""
     sample_name: str | None = None
     """The name under which `lightrec data fetch` knows the domain's sample."""
+    words: Mapping[str, str] | None = None
+    """The columns of a catalog that describe an item, in their order, with what stands around each:
+    ``{"title": "{}", "tags": "Tags: {}"}`` makes ``Hyperballad. Tags: pop, electronic``. What an
+    item lacks is left out. None: the title, and then all attributes with their names."""
     feedback: Mapping[str, float] = MappingProxyType({})
     """The worth of an event of each kind, for logs whose recipe states no `weights`; worth 0 leaves
     events out. An event of negative worth is in histories but is never a target. A kind that is
@@ -60,21 +64,24 @@ class Domain:
     """A sentence that stands at the top of the report and above recommendations."""
 
     def text(self, items: pl.DataFrame) -> pl.Series:
-        """Describe items in words.
+        """Describe items in words, as :attr:`words` says.
 
         :param items: a catalog: ``item``, ``title`` and any attributes.
         :returns: one string per item, in the same order; empty if nothing is known.
         """
-        parts = [
-            pl.concat_str(pl.lit(f"{name.replace('_', ' ')}: "), words)
-            for name, dtype in items.schema.items()
-            if name not in (Column.ITEM, Column.TITLE, Column.TEXT)
-            and (words := _in_words(name, dtype)) is not None
-        ]
-        title = [pl.col(Column.TITLE)] if Column.TITLE in items.columns else []
-        if not title and not parts:
+        forms = self.words
+        if forms is None:
+            others = items.drop(Column.ITEM, Column.TITLE, Column.TEXT, strict=False).columns
+            forms = {Column.TITLE: "{}"} | {n: f"{n.replace('_', ' ')}: {{}}" for n in others}
+        parts = []
+        for name, form in forms.items():
+            words = _in_words(name, items.schema[name]) if name in items.columns else None
+            if words is not None:
+                before, _, behind = form.rpartition("{}")
+                parts.append(pl.concat_str(pl.lit(before), words, pl.lit(behind)))
+        if not parts:
             return pl.Series(Column.TEXT, [""] * items.height)
-        joined = pl.concat_str([*title, *parts], separator=". ", ignore_nulls=True)
+        joined = pl.concat_str(parts, separator=". ", ignore_nulls=True)
         return items.select(joined.fill_null("").alias(Column.TEXT)).to_series()
 
     def eligible(
@@ -162,10 +169,10 @@ def _in_words(name: str, dtype: pl.DataType) -> pl.Expr | None:
     wordless = (pl.Binary, pl.Duration, pl.Object, pl.Null)
     if inner in wordless or (isinstance(inner, pl.DataType) and inner.is_nested()):
         return None
-    if inner is dtype:
-        return pl.col(name).cast(pl.String)
-    listed = pl.col(name).list.eval(pl.element().cast(pl.String)).list.join(", ")
-    return pl.when(listed != "").then(listed)
+    words = pl.col(name).cast(pl.String)
+    if inner is not dtype:
+        words = pl.col(name).list.eval(pl.element().cast(pl.String)).list.join(", ")
+    return pl.when(words != "").then(words)
 
 
 def domain_of(store: EventStore) -> Domain:

@@ -39,6 +39,22 @@ class Choices(NamedTuple):
     items: NDArray[np.int64]
     times: NDArray[np.int64]
 
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """(E,) which of its person's events each is, from 0."""
+        people = pl.DataFrame({"user": self.users})
+        return people.select(pl.int_range(pl.len()).over("user")).to_series().to_numpy()
+
+    def log(self, users: pl.Series, items: pl.Series) -> pl.DataFrame:
+        """Give the events as a log: user, item and time.
+
+        :param users: (U,) names of the people.
+        :param items: (N,) those of the items.
+        """
+        people, things = users.gather(self.users), items.gather(self.items)
+        times = pl.from_epoch(pl.Series(self.times))
+        return pl.DataFrame({Column.USER: people, Column.ITEM: things, Column.TIME: times})
+
 
 def choose(
     appeal: Floats,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lightrec.testing.plugins import plugin_checks
     from lightrec.testing.policies import PolicyChecks
     from lightrec.testing.simulators import SimulatorChecks
+    from lightrec.testing.truth import TruthChecks
 
 __all__ = [
     "Check",
@@ -41,6 +42,7 @@ __all__ = [
     "RewardChecks",
     "SimulatorChecks",
     "TowerChecks",
+    "TruthChecks",
     "check_all",
     "parametrize_checks",
     "plugin_checks",
@@ -50,7 +52,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     # Every run of pytest imports this package for its fixtures and must not pay for torch.
     if name in __all__:
-        for module in ("contract", "data", "models", "policies", "simulators", "plugins"):
+        for module in ("contract", "data", "models", "policies", "simulators", "plugins", "truth"):
             found = vars(import_module(f"lightrec.testing.{module}"))
             if name in found:
                 return found[name]

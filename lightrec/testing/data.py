@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import math
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -16,7 +17,7 @@ import polars as pl
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
-from lightrec.data.readers.base import Reader, Tables
+from lightrec.data.readers.base import Reader, Tables, find_reader
 from lightrec.errors import DataError
 from lightrec.evaluation.base import Evaluator
 from lightrec.keys import Column
@@ -98,6 +99,23 @@ class DomainChecks(BatchChecks):
             yield f"`repeats` is {domain.repeats!r}."
         if domain.sample_name is not None and type(domain).sample is Domain.sample:
             yield f"`sample_name` is {domain.sample_name!r}, and `sample` is not defined."
+
+    @promise("Draw from a generator that is made from the seed, and write with `write_made_up`.")
+    def synthetic(self) -> Faults:
+        """A made-up log is read, has items, and is the same again for the same seed alone."""
+        found = list[dict[str, pl.DataFrame]]()
+        for seed in (1, 1, 2):
+            with tempfile.TemporaryDirectory() as folder:
+                path = self.make().synthetic(Path(folder), seed)
+                if path is None:
+                    raise DoesNotApply("It makes up no log.")
+                tables = find_reader(path).read(path)
+                found.append({"events": tables.log.events})
+                if tables.catalog is None:
+                    yield "There is no item table."
+        yield from differences(found[0], found[1])
+        if not any(differences(found[0], found[2])):
+            yield "Another seed gives the same log."
 
     @promise(
         "Compare columns of the tables as `to_numpy()`, the users' with `[:, None]`; compute each "
@@ -210,6 +228,40 @@ class ReaderChecks(FileChecks):
             except Exception as error:
                 found = f"It raised {type(error).__name__}: {error!s:.200}."
             yield f"For {arguments[-1]}: {found}"
+
+    @promise("Raise DataError with whole sentences; look at each value before it is converted.")
+    def broken_files(self) -> Faults:
+        """A file that is empty, cut off or damaged is read as far as it goes, or refused with a
+        DataError in whole sentences.
+        """
+        own = self.standard()
+        damages: dict[str, Callable[[bytes], bytes]] = {
+            "empty": lambda content: b"",
+            "cut off": lambda content: content[: len(content) // 2],
+            "of noise": lambda content: bytes(range(256)),
+            "of other letters": lambda content: re.sub(rb"[0-9'\"]", b"x", content),
+        }
+        for file in [own] if own.is_file() else sorted(f for f in own.iterdir() if f.is_file()):
+            for what, damage in damages.items():
+                with tempfile.TemporaryDirectory() as folder:
+                    copy = Path(folder) / own.name
+                    (shutil.copytree if own.is_dir() else shutil.copy)(own, copy)
+                    broken = copy / file.name if own.is_dir() else copy
+                    broken.write_bytes(damage(file.read_bytes()))
+                    try:
+                        self.make().read(copy)
+                        continue
+                    except DataError as error:
+                        fragments = [p for p in error.problems if not _is_sentence(p)]
+                        found = f"'{fragments[0]}' is no sentence" if fragments else ""
+                    except Exception as error:
+                        found = f"it raised {type(error).__name__}: {error!s:.200}"
+                if found:
+                    yield f"Where {file.name} is {what}, {found}."
+
+
+def _is_sentence(text: str) -> bool:
+    return len(text.split()) > 2 and text.rstrip().endswith((".", ")"))
 
 
 class EvaluatorChecks(FileChecks):

@@ -4,6 +4,7 @@ Every run of pytest in an environment with lightrec imports this module: only py
 standard library are imported at its top.
 """
 
+import os
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -34,6 +35,15 @@ def lightrec_tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> "TextEnco
 
     folder = tiny.tiny_text_model(tmp_path_factory.mktemp("lightrec-text-model"))
     return TextEncoder(str(folder), cache=False, device="cpu")
+
+
+@pytest.fixture
+def lightrec_data() -> Path:
+    """The folder of published sets that LIGHTREC_TEST_DATA names; tests are skipped without."""
+    folder = os.environ.get("LIGHTREC_TEST_DATA")
+    if not folder:
+        pytest.skip("LIGHTREC_TEST_DATA is not set")
+    return Path(folder)
 
 
 class IsolatedPlugins:

@@ -206,18 +206,18 @@ def kit_context() -> RewardContext:
 @cache
 def kit_run() -> Path:
     """Make a tiny run, once a process."""
-    with _kit_folder("run") as folder:
+    with kit_folder("run") as folder:
         return tiny_run(folder)
 
 
 @cache
 def _kit_store() -> EventStore:
-    with _kit_folder("store") as folder:
+    with kit_folder("store") as folder:
         return tiny_store(folder / "data")
 
 
 @contextlib.contextmanager
-def _kit_folder(name: str) -> Iterator[Path]:
+def kit_folder(name: str) -> Iterator[Path]:
     """Give a folder that goes when the process ends, and say nothing while it is filled."""
     folder = Path(tempfile.mkdtemp(prefix=f"lightrec-{name}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

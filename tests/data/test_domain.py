@@ -48,6 +48,17 @@ def test_a_domain_says_what_feedback_is_worth(tmp_path: Path) -> None:
     assert prepared(ratings, tmp_path, domain=Radio()).meta["settings"]["weights"] is None
 
 
+def test_words_say_what_describes_an_item() -> None:
+    class Songs(Domain):
+        words = MappingProxyType({"tags": "Tags: {}", "title": "{}", "year": "({})"})
+
+    rows = {"item": ["a", "b"], "title": ["A", ""], "tags": [["x", "y"], []], "year": [None, 1995]}
+    items = pl.DataFrame(rows | {"blob": [b"1", b"2"], "long_name": ["u", None]})
+    assert Songs().text(items).to_list() == ["Tags: x, y. A", "(1995)"]
+    assert Songs().text(items.select("item", "blob")).to_list() == ["", ""]
+    assert Domain().text(items).to_list() == ["A. tags: x, y. long name: u", "year: 1995"]
+
+
 def test_names_of_kinds_say_what_was_not_liked() -> None:
     kinds = ["Thumbs_Down", "view", "purchase"]
     assert Domain().weights(kinds) == {"Thumbs_Down": -1, "view": 1, "purchase": 1}

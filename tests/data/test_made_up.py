@@ -25,6 +25,11 @@ def test_nothing_comes_again_unless_it_may():
         (user, item) for user in range(2) for item in range(3)
     ]
     assert list(found.times) == [0, 1, 2, 10, 11, 12]
+    assert list(found.numbers) == [0, 1, 2, 0, 1, 2]
+    log = found.log(pl.Series(["u", "v"]), pl.Series(["x", "y", "z"]))
+    assert log["user"].to_list() == ["v"] * 3 + ["u"] * 3
+    assert log["item"].to_list() == ["xyz"[item] for item in found.items]
+    assert log["time"].dt.epoch("s").to_list() == [0, 1, 2, 10, 11, 12]
     sure = np.array([[50.0, 0, 0]])
     again = choose(sure, times[:1], np.random.default_rng(0), repeats=True)
     assert list(again.items) == [0, 0, 0]

@@ -1,10 +1,13 @@
 """Each check of a domain fails for a domain that is wrong in just that."""
 
+from itertools import count
+
 import numpy as np
 import polars as pl
 import pytest
 
 from lightrec.data.domain import Domain
+from lightrec.data.made_up import write_made_up
 from lightrec.testing import DomainChecks
 
 
@@ -85,6 +88,27 @@ class Dice(Right):
         return np.random.default_rng().random((users.height, items.height)) < 0.5
 
 
+class Invents(Right):
+    """Writes a log of its own, the same for the same seed."""
+
+    def synthetic(self, folder, seed):
+        chance = np.random.default_rng(seed)
+        log = pl.DataFrame({"user": ["u", "v"], "item": chance.choice(["a", "b", "c", "d"], 2)})
+        items = pl.DataFrame({"item": ["a", "b", "c", "d"], "title": ["A", "B", "C", "D"]})
+        users = pl.DataFrame({"user": ["u", "v"]})
+        return write_made_up(folder, log, items, users, np.zeros((2, 4)))
+
+
+class InventsAnew(Invents):
+    def synthetic(self, folder, seed):
+        return super().synthetic(folder, next(SEEDS))
+
+
+class InventsOnce(Invents):
+    def synthetic(self, folder, seed):
+        return super().synthetic(folder, 0)
+
+
 class RightAboutAge(Right):
     """What has no title is for those of age."""
 
@@ -93,7 +117,10 @@ class RightAboutAge(Right):
         return (np.array(age)[:, None] >= 18) | items["title"].is_not_null().to_numpy()
 
 
-@pytest.mark.parametrize("right", [Right, RightAboutAge])
+SEEDS = count()
+
+
+@pytest.mark.parametrize("right", [Right, RightAboutAge, Invents])
 def test_a_right_one_passes(right, failing):
     assert failing(DomainChecks(right)) == set()
 
@@ -113,6 +140,8 @@ def test_a_right_one_passes(right, failing):
         (NeedsAge, {"eligible"}),
         (FirstUser, {"eligible"}),
         (Dice, {"eligible"}),
+        (InventsAnew, {"synthetic"}),
+        (InventsOnce, {"synthetic"}),
     ],
 )
 def test_a_wrong_one_fails(wrong, names, failing):

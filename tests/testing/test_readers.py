@@ -23,8 +23,13 @@ class Right(Reader):
             raise DataError("The columns are fixed.", path)
         if not path.exists():
             raise DataError("The file does not exist.", path)
-        rows = [line.split() for line in path.read_text().splitlines()]
+        rows = [line.split() for line in self.text(path).splitlines()]
+        if any(len(row) != 2 for row in rows):
+            raise DataError("Each line needs a user and an item.", path)
         return InteractionLog(pl.DataFrame(rows, schema=["user", "item"], orient="row"))
+
+    def text(self, path):
+        return path.read_text(errors="replace")
 
 
 class Nameless(Right):
@@ -68,6 +73,18 @@ class Traceback(Right):
         return super().read(path, columns)
 
 
+class TrustsLetters(Right):
+    def text(self, path):
+        return path.read_text("utf-8")
+
+
+class Mutters(Right):
+    def read_log(self, path, columns=None):
+        if path.exists() and not path.read_bytes():
+            raise DataError("empty", path)
+        return super().read_log(path, columns)
+
+
 @pytest.fixture
 def path(tmp_path):
     (tmp_path / "log.pairs").write_text("u1 tea\nu1 rope\nu2 lamp\n")
@@ -88,7 +105,9 @@ def test_a_right_one_passes(path, failing):
         (OnlyTheLog, {"tables"}),
         (Shuffles, {"deterministic"}),
         (ForgivesColumns, {"refusals"}),
-        (Traceback, {"refusals"}),
+        (Traceback, {"refusals", "broken files"}),
+        (TrustsLetters, {"broken files"}),
+        (Mutters, {"broken files"}),
     ],
 )
 def test_a_wrong_one_fails(wrong, names, path, failing):

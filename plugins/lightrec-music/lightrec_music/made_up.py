@@ -83,18 +83,14 @@ def listening(folder: Path, seed: int) -> Path:
         return np.where(radio[:, event, None], fame - appeal, added)
 
     made = choose(appeal, times, chance, moment, repeats=True)
-    log = pl.DataFrame({"person": made.users, "track": made.items, "second": made.times})
-    log = log.with_columns(event=pl.int_range(pl.len()).over("person"))
-    skips = skipped(*(log[name].to_numpy() for name in ("person", "event", "track")))
-    log = log.select(
-        user=pl.format("listener {}", "person"),
-        item=pl.format("track {}", "track"),
-        time=pl.from_epoch("second"),
+    tracks = _tracks(genre, artist, chance)
+    users = pl.Series("user", [f"listener {person}" for person in people])
+    skips = skipped(made.users, made.numbers, made.items)
+    log = made.log(users, tracks["item"]).with_columns(
         feedback=pl.Series(np.where(skips, "skip", "play")),
-        session=pl.format("{} {}", "person", pl.col("event") // SITTING),
+        session=pl.format("{} {}", pl.Series(made.users), pl.Series(made.numbers // SITTING)),
     )
-    users = pl.DataFrame({"user": [f"listener {person}" for person in range(PEOPLE)]})
-    return write_made_up(folder, log, _tracks(genre, artist, chance), users, appeal)
+    return write_made_up(folder, log, tracks, users.to_frame(), appeal)
 
 
 def _times(chance: np.random.Generator) -> Floats:

@@ -61,27 +61,24 @@ def posts(folder: Path, seed: int) -> Path:
     barred = np.where(unseen, -np.inf, 0.0)
     made = choose(appeal, times, chance, lambda event, now, chosen: barred)
     names = np.array([f"person {number}" for number in range(PEOPLE)])
-    log = pl.DataFrame(
+    titles = [list(TOPICS.values())[t][n % 4] for n, t in enumerate(topic)]
+    items = pl.DataFrame(
         {
-            "user": names[made.users],
-            "item": [f"post {item}" for item in made.items],
-            "time": pl.from_epoch(pl.Series(made.times)),
-            "feedback": "like",
+            "item": [f"post {number}" for number in range(POSTS)],
+            "title": [f"{title}, part {number // 4 + 1}" for number, title in enumerate(titles)],
+            "topic": [list(TOPICS)[t] for t in topic],
+            "maker": names[maker],
         }
     )
-    titles = [list(TOPICS.values())[t][n % 4] for n, t in enumerate(topic)]
-    items = {
-        "item": [f"post {number}" for number in range(POSTS)],
-        "title": [f"{title}, part {number // 4 + 1}" for number, title in enumerate(titles)],
-        "topic": [list(TOPICS)[t] for t in topic],
-        "maker": names[maker],
-    }
-    users = {
-        "user": names,
-        "friends": [names[row].tolist() for row in friends],
-        "blocked": [names[:MAKERS][row].tolist() for row in blocked],
-    }
-    return write_made_up(folder, log, pl.DataFrame(items), pl.DataFrame(users), appeal)
+    users = pl.DataFrame(
+        {
+            "user": names,
+            "friends": [names[row].tolist() for row in friends],
+            "blocked": [names[:MAKERS][row].tolist() for row in blocked],
+        }
+    )
+    log = made.log(users["user"], items["item"]).with_columns(feedback=pl.lit("like"))
+    return write_made_up(folder, log, items, users, appeal)
 
 
 def friendships(tastes: Floats, chance: np.random.Generator) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
-"""Friends' tastes, what must not be shown, the made-up network, the reward, and who is shown."""
+"""The contracts, friends' tastes, what must not be shown, the reward, and who is shown."""
 
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -12,34 +12,32 @@ from lightrec_social.friends import FriendsTaste, friendships
 from lightrec_social.rewards import ExposureReward
 from tensordict import TensorDict
 
-from lightrec.data.domain import eligible
 from lightrec.data.sequences import Sequences
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
-from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.ranking.item_models.base import Evidence
 from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
-from lightrec.stages.run import run
-from lightrec.testing import EvaluatorChecks, check_all
-from lightrec.testing.truth import recovered
+from lightrec.testing import TruthChecks, parametrize_checks, plugin_checks
+from lightrec.testing.truth import made_up
+
+MODELS = "Popularity", "ItemKNN", "EASE", "WordNeighbours", "FriendsTaste"
+MADE_UP = partial(made_up, "social", *MODELS)
 
 
-@pytest.fixture(scope="session")
-def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return SocialDomain().synthetic(tmp_path_factory.mktemp("posts"), 0)
+def forbidden(store):
+    """Mark what users made themselves, and what people made whom they blocked."""
+    makers = store.catalog["maker"].to_list()
+    people = store.users.select("user", "blocked").rows()
+    return np.array([[maker in (user, *blocked) for maker in makers] for user, blocked in people])
 
 
-@pytest.fixture(scope="session")
-def finished(made_up: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on the made-up log up to item models alone."""
-    out = tmp_path_factory.mktemp("run") / "social"
-    models = "[Popularity, ItemKNN, EASE, WordNeighbours, FriendsTaste]"
-    settings = {
-        "values": ["--text_encoder", "null"],
-        "ranker": ["--trainer.max_epochs", "0", "--model.init_args.item_models", models],
-    }
-    return run("social", log=made_up, out=out, until="ranker", overrides=settings)
+@parametrize_checks(
+    plugin_checks("lightrec-social"),
+    TruthChecks("social", MADE_UP, ahead=0.2, forbidden=forbidden),
+)
+def test_contract(check):
+    check()
 
 
 def evidence(users: pl.DataFrame) -> Evidence:
@@ -55,13 +53,13 @@ PEOPLE = pl.DataFrame(
 )
 
 
-def test_friendships_go_either_way_and_leave_out_strangers() -> None:
+def test_friendships_go_either_way_and_leave_out_strangers():
     found = friendships(PEOPLE, "friends")
     assert found.tolist() == [[0, 1], [0, 2], [1, 0], [1, 3], [2, 0], [3, 1]]
     assert not len(friendships(PEOPLE.drop("friends"), "friends"))
 
 
-def test_scores_by_hand() -> None:
+def test_scores_by_hand():
     """Of the chain c – a – b – d: a and b have two friends each, c and d have one."""
     model = FriendsTaste(further=0.0, rarity=0.0).fit(evidence(PEOPLE))
     history, everybody = torch.zeros(4, 1).long(), torch.arange(4)
@@ -81,24 +79,25 @@ def test_scores_by_hand() -> None:
     assert not model.scores(history).any(), "nothing is known of a stranger's friends"
 
 
-def test_without_friends_it_does_not_apply() -> None:
+def test_without_friends_it_does_not_apply():
     with pytest.raises(NotApplicable, match="no lists 'friends' of users who are in the log"):
         FriendsTaste().fit(evidence(PEOPLE.drop("friends")))
 
 
-def test_the_truth_is_recovered_and_friends_know_of_it(finished: Path, made_up: Path) -> None:
-    found = recovered(finished, made_up)
-    assert found["blend"] > found["popularity"] + 0.2
-    validation = Run(finished).metrics("ranker")
-    own, popular = (validation[f"validation/{n}/ndcg@10"] for n in ("FriendsTaste", "Popularity"))
+def test_friends_know_of_the_truth():
+    run = Run(MADE_UP().run)
+    own, popular = (
+        run.metrics("ranker")[f"validation/{name}/ndcg@10"]
+        for name in ("FriendsTaste", "Popularity")
+    )
     assert own > 1.2 * popular
-    assert Run(finished).blend.weights["FriendsTaste"] > 0
+    assert run.blend.weights["FriendsTaste"] > 0
 
 
-def test_homophily(made_up: Path) -> None:
+def test_homophily():
     """Friends' appeals go together, and strangers' hardly do."""
-    truth = pl.read_parquet(made_up / "truth.parquet")
-    users = pl.read_parquet(made_up / "users.parquet")
+    truth = pl.read_parquet(MADE_UP().log / "truth.parquet")
+    users = pl.read_parquet(MADE_UP().log / "users.parquet")
     appeal = truth["appeal"].to_numpy().reshape(len(users), -1)
     alike = np.corrcoef(appeal - appeal.mean(0))
     pairs = friendships(users, "friends")
@@ -107,11 +106,10 @@ def test_homophily(made_up: Path) -> None:
     assert 8 < len(pairs) / len(users) < 16
 
 
-def test_nothing_of_ones_own_and_of_the_blocked() -> None:
+def test_nothing_of_ones_own_and_of_the_blocked():
     users = pl.DataFrame({"user": ["a", "b", None], "blocked": [["c"], None, []]})
     items = pl.DataFrame({"item": ["1", "2", "3", "4"], "maker": ["a", "c", "b", None]})
     found = SocialDomain().eligible(users, items, pl.Series([None] * 3))
-    assert found is not None
     assert found.tolist() == [
         [False, False, True, True],
         [True, True, False, True],
@@ -120,20 +118,7 @@ def test_nothing_of_ones_own_and_of_the_blocked() -> None:
     assert SocialDomain().eligible(users, items.drop("maker"), pl.Series([None] * 3)) is None
 
 
-def test_a_million_draws_show_nothing_forbidden(finished: Path) -> None:
-    store = Run(finished).data
-    allowed = eligible(store, np.arange(store.num_users))
-    assert allowed is not None
-    may = torch.from_numpy(allowed)
-    logits = torch.randn(may.shape, generator=torch.Generator().manual_seed(0))
-    torch.manual_seed(0)
-    policy = PlackettLuce(logits, mask=may, slate_size=10)
-    slates = policy.sample((1_000_000 // (10 * store.num_users) + 1,))
-    assert slates.numel() >= 1_000_000
-    assert may.expand(len(slates), -1, -1).gather(2, slates).all()
-
-
-def test_gini() -> None:
+def test_gini():
     """The closed form of 0, 1, …, n - 1 is (n + 1) / 3n; of one who has all, 1 - 1 / n."""
     assert gini(np.arange(7.0)) == pytest.approx(8 / 21)
     assert gini(np.array([0.0, 0, 0, 5])) == pytest.approx(0.75)
@@ -141,15 +126,15 @@ def test_gini() -> None:
     assert gini(np.zeros(4)) == 0
 
 
-def test_exposure_by_hand() -> None:
+def test_exposure_by_hand():
     lists = torch.tensor([[1, 2, 0], [3, 1, 2]])
     found = exposure(lists, np.array([0, 1, 0]), 3)
     second, third = 1 / np.log2(3), 0.5
     assert found.tolist() == pytest.approx([2 + second, second + third, 0])
 
 
-def test_reward(finished: Path) -> None:
-    store = Run(finished).data
+def test_reward():
+    store = Run(MADE_UP().run).data
     reward = ExposureReward(bonus=2.0)
     reward.bind(RewardContext(store=store))
     makers, counts = events_of_makers(store)
@@ -162,9 +147,8 @@ def test_reward(finished: Path) -> None:
         ExposureReward(bonus=-1)
 
 
-def test_the_evaluator(finished: Path) -> None:
-    check_all(EvaluatorChecks(lambda: Exposure(max_events=100, bonuses=(0, 2)), finished))
-    findings = Exposure(bonuses=(0.0, 1.0, 4.0)).evaluate(Run(finished), 0)
+def test_the_evaluator():
+    findings = Exposure(bonuses=(0.0, 1.0, 4.0)).evaluate(Run(MADE_UP().run), 0)
     found = findings.metrics
     assert found["social/bonus-0/gini"] == found["social/blend/gini"]
     shares = [found[f"social/bonus-{bonus}/newcomers"] for bonus in (0, 1, 4)]
