@@ -113,6 +113,14 @@ class Run:
         """
         return stamp(self.folder(stage))
 
+    def overrides(self, stage: str) -> list[str]:
+        """Give the settings that a finished stage was given beside its recipe, save an update's.
+
+        :raises RunError: where the stage is not finished.
+        """
+        given = self.about.get("overrides", {}).get(stage)
+        return list(self.stamp(stage)["overrides"] if given is None else given)
+
     def check(self, *stages: str) -> None:
         """See that stages belong together, and with all stages that they were made from.
 

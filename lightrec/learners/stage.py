@@ -57,6 +57,8 @@ class PolicyStage(StageModule):
         (Pardo et al. 2018, "Time limits in reinforcement learning").
     :param reward_scale: what rewards are multiplied by, so that returns are of order 1 to 10.
     :param validation_seed: seed of the judging sessions.
+    :param continues: folder of an earlier policy of the same class, of this catalog or another:
+        what learns starts from its weights, save those with a row for every item.
     :param reward: learned from the data's demonstrations, and what the policy is trained on in
         place of the simulator's own reward, by which it is still judged: ``GAIL``, ``AIRL`` or,
         with a replay buffer, ``SQIL``.
@@ -79,6 +81,7 @@ class PolicyStage(StageModule):
         reward_scale: float = 1.0,
         validation_seed: int = 0,
         reward: LearnableReward | None = None,
+        continues: str | None = None,
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters(ignore=["reward"])
@@ -106,6 +109,8 @@ class PolicyStage(StageModule):
         data, hidden = self._data, self.settings.critic_hidden
         if not hasattr(self, "policy"):
             self._build(self._kind.wrap(data.make_policy(), data.slate_size, hidden))
+            if self.settings.continues is not None:
+                self.policy.move(LearnedPolicy.load(self.settings.continues))
         (given,) = self._template
         if given is not None and self.reward is None:
             size = self.policy.feature_size

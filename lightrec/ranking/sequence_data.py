@@ -274,7 +274,7 @@ class SequenceData(LogData):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Windows, in an order that follows from seed and epoch.
 
-        :raises DataError: where no user has two training events.
+        :raises DataError: where no user has two training events, unless nothing is to be trained.
         """
         last = None
         if self.before is not None:
@@ -282,7 +282,8 @@ class SequenceData(LogData):
             last = windows_to_train(self.training, self.store, self.before, *chosen)
         own = self.seen_length, self.transforms, last
         windows = TrainWindows(self.training, self.max_length, *own)
-        if not len(windows):
+        untrained = self.trainer is not None and self.trainer.max_epochs == 0
+        if not (len(windows) or untrained):
             raise DataError(
                 "No user has two training events, so that there is nothing to learn an order from. "
                 "Lower minimum_value or k_core, or give a longer log.",

@@ -55,7 +55,10 @@ def hash_file(path: Path) -> str:
 
 
 def named_files(settings: object) -> dict[str, str]:
-    """Give a content hash of each file that a recipe or a command line's settings name."""
+    """Give a content hash of each file that a recipe or a command line's settings name.
+
+    Of a stage's folder, such as runs/films/ranker, that of its ``stage.json``.
+    """
     if isinstance(settings, Mapping):
         settings = list(settings.values())
     if isinstance(settings, list):
@@ -63,6 +66,8 @@ def named_files(settings: object) -> dict[str, str]:
     if not isinstance(settings, str):
         return {}
     name = settings.partition("=")[2] if settings.startswith("--") else settings
+    if os.sep in name and os.path.isfile(stamp := os.path.join(name, STAMP)):
+        name = stamp
     return {name: hash_file(Path(name))} if os.path.isfile(name) else {}
 
 

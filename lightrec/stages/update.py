@@ -155,15 +155,12 @@ def noted(
         if stage not in STAGES:
             mark = present.stamp(stage)["fingerprint"]
             elsewhere[stage] = {"version": present.version, "fingerprint": mark}
-    given = present.about.get("overrides") or {
-        stage: present.stamp(stage)["overrides"] for stage in ("data", "ranker")
-    }
     return {
         "version": number,
         "updated": present.version,
         "sources": dict(sources),
         "elsewhere": elsewhere,
-        "overrides": given,
+        "overrides": {stage: present.overrides(stage) for stage in ("data", "ranker")},
         "asked": {stage: list(words) for stage, words in more.items()},
     }
 

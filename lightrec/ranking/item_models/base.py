@@ -241,5 +241,8 @@ class RecentPopularity(Popularity):
 
 def popular(store: EventStore) -> "Popularity | RecentPopularity":
     """Rank for somebody unknown: by popularity, that of late where there are times."""
-    model = RecentPopularity() if store.has_times else Popularity()
-    return model.fit(Evidence.of(store, torch.zeros(store.num_items + 1, 0)))
+    evidence = Evidence.of(store, torch.zeros(store.num_items + 1, 0))
+    try:
+        return RecentPopularity().fit(evidence)
+    except NotApplicable:
+        return Popularity().fit(evidence)
