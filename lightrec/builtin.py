@@ -126,6 +126,7 @@ def lightrec_commands() -> dict[str, str]:
         "similar": "lightrec.cli.similar:similar",
         "encode": "lightrec.cli.encode:encode",
         "evaluate": "lightrec.cli.evaluate:evaluate",
+        "compare": "lightrec.cli.compare:compare",
         "update": "lightrec.cli.update:update",
         "runs list": "lightrec.cli.runs:list_versions",
         "runs promote": "lightrec.cli.runs:promote",

@@ -23,6 +23,7 @@ from lightrec.encoders.card import advice
 from lightrec.evaluation import session_tables
 from lightrec.evaluation.base import Curve, Findings, Metrics, Section, Table
 from lightrec.evaluation.evidence import BY, REASON, favoured
+from lightrec.evaluation.receipt import COMPARED, RECEIPT, receipt
 from lightrec.report import charts
 from lightrec.report.summary import LONG_RUN, WIDTH, from_before, recommending, summary
 from lightrec.report.users import learned_reward, user_models_section
@@ -49,7 +50,7 @@ CURVES = {
 def write(
     run: Run, folder: Path, metrics: Metrics, found: Sequence[Findings], stages: Sequence[str]
 ) -> None:
-    """Write ``report.html``, ``report.png``, ``summary.txt`` and ``metrics.json`` into a folder.
+    """Write ``report.html``, its picture, ``summary.txt``, metrics and receipt into a folder.
 
     There is no picture where no evaluator has a chart for it.
 
@@ -59,6 +60,8 @@ def write(
     """
     chosen = favoured(metrics, "policy" in stages)
     write_metrics(folder, {**metrics, BY: chosen.by, REASON: chosen.reason})
+    own = receipt(run)
+    (folder / RECEIPT).write_text(json.dumps(own, indent=2) + "\n", encoding="utf-8")
     meta = run.data.meta
     text = data_lines(meta) + "\n" + summary(metrics, [each.summary for each in found])
     if older := from_before(run):
@@ -81,9 +84,19 @@ def write(
     warning = language_advice(run.data, {"class_path": about.get("class"), "init_args": about})
     if run.data.goal:
         warning = f"So did {run.data.conversion:.1%} of the sessions. {warning}".strip()
-    sections = [*filter(None, shown), data_section(meta, about, warning)]
+    sections = [*filter(None, shown), data_section(meta, about, warning), receipt_section(own)]
     verdict = [sentence for each in found for sentence in each.verdict] + [recommending(chosen)]
     write_page(run, folder, stages, sections, verdict, charts.svg(headline))
+
+
+def receipt_section(own: Mapping[str, Mapping[str, object]]) -> Section:
+    """Show what must be the same in two runs that are compared."""
+    rows = [[f"{part}, {name}", str(own[part][name])] for part in COMPARED for name in own[part]]
+    text = (
+        "Figures of two runs may be compared where all of this is the same: `lightrec compare` "
+        f"sees to that. {RECEIPT} has the commands and the formulas, too."
+    )
+    return Section("The receipt", text, [Table(["", "this run"], rows)])
 
 
 def curves(run: Run) -> Section | None:
