@@ -36,13 +36,15 @@ SIZES: Final = tuple(len(borders) + 1 for borders in (EVENTS, VISITS, TIMES, DUE
 
 
 class RepeatConsumption(ItemModel):
-    """The probability that the next event is about an item of the history.
+    """The probability that the next event, or the next visit, is about an item of the history.
 
     A logistic regression on how long ago the item came (in events and in visits), in how many
     visits, whether it is due by its usual interval, and of what kind its last event was. Recency
     tells most, before frequency (Anderson et al. 2014, "The dynamics of repeat consumption").
 
     :param ridge: of the regression.
+    :param visits: give the probability that the item comes anywhere in the next visit, such as a
+        basket, and not as the very next event. The histories to score should end with a visit.
     """
 
     weights: Tensor
@@ -50,9 +52,9 @@ class RepeatConsumption(ItemModel):
     size: Tensor
     """N + 1."""
 
-    def __init__(self, ridge: float = 1.0) -> None:
+    def __init__(self, ridge: float = 1.0, visits: bool = False) -> None:
         super().__init__()
-        self.ridge = ridge
+        self.ridge, self.visits = ridge, visits
 
     def fit(self, evidence: Evidence) -> Self:
         """Count, at every event, which items of the history it was about; then regress."""
@@ -75,7 +77,12 @@ class RepeatConsumption(ItemModel):
         times[order], first[order] = times.copy(), first.copy()
         shape = (int(kinds.max(initial=0)) + 1, *SIZES)
         shown, hits = np.zeros((2, int(np.prod(shape))))
-        targets = np.flatnonzero(aims)
+        targets, until = np.flatnonzero(aims), np.arange(1, len(users) + 1)
+        if self.visits:
+            begins = np.append(True, (users[1:] != users[:-1]) | (gaps[1:] >= VISIT))
+            starts, visit = np.flatnonzero(begins), begins.cumsum() - 1
+            targets = starts[np.unique(visit[aims])]
+            until = np.append(starts[1:], len(users))[visit]
         for back in range(1, REACH + 1):
             targets = targets[targets - back >= log.offsets[users[targets]]]
             if not len(targets):
@@ -88,7 +95,7 @@ class RepeatConsumption(ItemModel):
             buckets = _buckets(np.full(len(now), back - 1), since, times[earlier], spread)
             cells = np.ravel_multi_index((kinds[earlier], *buckets), shape)
             shown += np.bincount(cells, minlength=len(shown))
-            hits += np.bincount(cells[following[earlier] == now], minlength=len(hits))
+            hits += np.bincount(cells[following[earlier] < until[now]], minlength=len(hits))
         if hits.sum() < LEAST:
             raise NotApplicable(
                 f"It needs {LEAST} events about an item of their user's history, and the prepared "
