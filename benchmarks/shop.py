@@ -2,7 +2,7 @@
 `make bench NAME=shop`.
 
 The recipe was made by looking at shops 0 to 2; what is reported is another shop, trained on anew
-with each seed. The shop's truth is in :mod:`lightrec.testing.shop`.
+with each seed. The shop's truth is in :mod:`lightrec_ecommerce.made_up`.
 """
 
 import sys

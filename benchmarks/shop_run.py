@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightrec_ecommerce.made_up import write
 from torch import Tensor
 
 from lightrec.data.sequences import Sequences
@@ -26,9 +27,9 @@ from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.scorers import Scorer
 from lightrec.run import Run
 from lightrec.stages.run import run
-from lightrec.testing.shop import WORTH, write
 
 GOAL = "purchase"
+WORTH = {"view": 0.1, "cart": 0.3, GOAL: 1.0}
 SHOP = 3
 """The seed of the shop itself: seeds of cells are those of training."""
 KINDS = {"goal": None, "views": "view", "purchases": GOAL}

@@ -28,10 +28,11 @@ class JsonTable(Table):
                 path,
             )
         try:
-            self._rows = pl.read_ndjson(bytes(text), infer_schema_length=None)
+            self.rows: pl.DataFrame = pl.read_ndjson(bytes(text), infer_schema_length=None)
+            """All columns as they are, objects too."""
         except pl.exceptions.PolarsError as error:
             self._refuse(bytes(text), error)
-        self.names = self._rows.columns
+        self.names = self.rows.columns
 
     def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
         """Read some columns with their types; an empty text is null.
@@ -40,12 +41,12 @@ class JsonTable(Table):
         """
         usable = []
         for name in dict.fromkeys(names):
-            dtype = self._rows.schema[name]
+            dtype = self.rows.schema[name]
             if isinstance(dtype.inner if isinstance(dtype, pl.List) else dtype, pl.Struct):
                 problems.add(f"Column '{name}' holds objects, which have no place in a table.")
             else:
                 usable.append(name)
-        return self._rows.select(usable), Place(self.path, "Line")
+        return self.rows.select(usable), Place(self.path, "Line")
 
     def _refuse(self, text: bytes, error: Exception) -> None:
         """Name the lines that are no JSON objects."""

@@ -2,9 +2,8 @@
 
 import numpy as np
 import polars as pl
+from lightrec_ecommerce.made_up import make
 from scipy.stats import spearmanr
-
-from lightrec.testing.shop import make
 
 
 def test_what_is_bought_follows_the_truth_and_what_is_viewed_follows_fame() -> None:

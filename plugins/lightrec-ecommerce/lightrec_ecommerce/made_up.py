@@ -1,8 +1,9 @@
-"""A made-up shop whose truth is known: 30,000 views, carts and purchases, goods and customers.
+"""A made-up shop whose truth is known: views, carts and purchases, goods and customers.
 
 What is viewed follows popularity and curiosity. What is bought follows taste, price and who the
 customer is, and one purchase in four is of something that its buyer had never looked at.
-``python -m lightrec.testing.shop FOLDER EVENTS`` writes the files.
+``python -m lightrec_ecommerce.made_up FOLDER EVENTS`` writes the files, 30,000 events by default.
+In the log of ``--offline``, :func:`shopping`, goods are also sent back, and bought again.
 """
 
 import sys
@@ -15,10 +16,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from lightrec.data.made_up import write_made_up
+
 Floats = NDArray[np.float64]
 
-WORTH: Final = {"view": 0.1, "cart": 0.3, "purchase": 1.0}
-"""What an event of each kind is worth to the shop."""
 REGIONS: Final = ("north", "east", "south", "west")
 TAGS: Final = (
     "cotton", "linen", "wool", "leather", "oak", "steel", "glass", "handmade",
@@ -31,6 +32,13 @@ CATEGORIES: Final = {
 """Each category's median price."""
 START: Final = int(datetime.fromisoformat("2025-01-01T00:00:00Z").timestamp())
 DAYS: Final = 120
+DAY: Final = 86_400
+USED_UP: Final = ("garden", "kitchen")
+"""Categories of which some goods are bought again,"""
+AGAIN: Final = 0.7
+"""each time with this probability,"""
+LASTS: Final = 18
+"""after about so many days."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,43 @@ def write(folder: Path | str, seed: int = 0, events: int = 30_000) -> Shop:
     shop.products.write_csv(folder / "products.csv")
     shop.customers.write_csv(folder / "customers.csv")
     return shop
+
+
+def shopping(folder: Path, seed: int) -> Path:
+    """Write a log with the kinds ``view``, ``cart``, ``purchase`` and ``return``, and its truth.
+
+    What appeals little is returned more often. What is used up is ordered again, in a basket with
+    all else that its customer reorders in that week. The truth is the shop's appeal.
+
+    :param folder: an empty folder, see :func:`~lightrec.data.made_up.write_made_up`.
+    :returns: the folder.
+    """
+    shop, chance = make(seed, 8_000, customers=400, products=200), np.random.default_rng((seed, 1))
+    log = shop.log.select(
+        user="customer", item="sku", feedback="event", time=pl.col("time").str.to_datetime()
+    )
+    users = shop.customers.rename({"customer": "user"})
+    tags = pl.col("tags").str.split("|")
+    items = shop.products.rename({"sku": "item", "name": "title"}).with_columns(tags)
+    bought = log.filter(pl.col("feedback") == "purchase").join(items, on="item")
+    places = [
+        bought[name].cast(pl.Enum(table[name])).to_physical().to_numpy()
+        for name, table in (("user", users), ("item", items))
+    ]
+    back = chance.random(len(bought)) < 1 / (1 + np.exp(shop.appeal[*places] + 2.0))
+    days = pl.Series(chance.uniform(2, 14, len(bought)) * DAY * 1e6).cast(pl.Duration("us"))
+    returns = bought.with_columns(pl.col("time") + days, feedback=pl.lit("return")).filter(back)
+    rows, left = [log, returns.select(log.columns)], bought.filter(~back)
+    left = left.filter(pl.col("category").is_in(USED_UP)).select(log.columns)
+    while len(left):
+        left = left.filter(chance.random(len(left)) < AGAIN)
+        days = pl.Series(LASTS * chance.lognormal(0, 0.2, len(left)) * DAY * 1e6)
+        due = (pl.col("time") + days.cast(pl.Duration("us"))).dt.truncate("1w")
+        left = left.with_columns(time=due).unique(maintain_order=True)
+        rows.append(left)
+    end = log["time"].max()
+    whole = pl.concat(rows).filter(pl.col("time") <= end).sort("time", maintain_order=True)
+    return write_made_up(folder, whole, items, users, shop.appeal)
 
 
 def _products(chance: np.random.Generator, count: int) -> tuple[pl.DataFrame, Floats]:
