@@ -16,8 +16,12 @@ def lightrec_domains() -> dict[str, str]:
 @hookimpl
 def lightrec_readers() -> dict[str, str]:
     """Give the readers of four public logs of shops."""
-    names = ("RetailReader", "AmazonReader", "CoatReader", "OpenBanditReader")
-    return {name: f"lightrec_ecommerce.readers:{name}" for name in names}
+    return {
+        "RetailReader": "lightrec_ecommerce.readers:RetailReader",
+        "AmazonReader": "lightrec_ecommerce.readers:AmazonReader",
+        "CoatReader": "lightrec_ecommerce.experiments:CoatReader",
+        "OpenBanditReader": "lightrec_ecommerce.experiments:OpenBanditReader",
+    }
 
 
 @hookimpl

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from lightrec_ecommerce.readers import AmazonReader, CoatReader, OpenBanditReader, RetailReader
+from lightrec_ecommerce.experiments import CoatReader, OpenBanditReader
+from lightrec_ecommerce.readers import AmazonReader, RetailReader
 
 from lightrec.data.readers.base import find_reader
 from lightrec.errors import DataError
