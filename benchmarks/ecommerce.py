@@ -9,6 +9,7 @@ are fitted again to all that is before it. A list is made once for each customer
 before the tenth that is judged; baskets of customers without any are left out.
 """
 
+import copy
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -44,7 +45,6 @@ from lightrec.ranking.item_models.base import (
     ItemModel,
     Popularity,
     RecentPopularity,
-    choose,
 )
 from lightrec.ranking.item_models.repeats import VISIT, RepeatConsumption
 from lightrec.ranking.metrics import query_metrics
@@ -132,30 +132,31 @@ class Baskets:
 
 
 def retail(data: Path, out: Path, seed: int) -> dict[str, float]:
-    """Choose parts and weights on the validation tenth, and judge on the last."""
+    """Choose parts and weights on the validation tenth, and judge on the last.
+
+    The settings of item models are those of their ``GRID`` with the best NDCG@10 in that tenth.
+    """
     store = split(data / "online-retail" / "online_retail.parquet", out)
     validation, test = Baskets(store, VALIDATION), Baskets(store, TEST)
     early = Evidence.of(store, torch.zeros(0, 0))
     known = np.asarray(validation.sequences.parts)
     parts = np.where(known == VALIDATION, TRAIN, known).astype(np.int8)
     late = replace(early, log=replace(validation.sequences, parts=parts).training())
-    kinds = [RepeatConsumption(visits=True), RecentPopularity(), Popularity()]
-    kinds += [items.ItemKNN(), items.EASE(), ALS(seed=seed)]
-
-    def ndcg(model: ItemModel) -> float:
-        return float(validation.judge(by_history(model))["ndcg@10"].mean())
-
-    fitted = {type(kind).__name__: choose(kind, early, ndcg)[0] for kind in kinds}
-    again = {n: type(m)(**m.settings).fit(late) for n, m in fitted.items()}
+    kinds = [RepeatConsumption(visits=True), RecentPopularity(0.03), Popularity()]
+    kinds += [items.ItemKNN(10.0, 1.0), items.EASE(200.0, 1.0), ALS(128, 0.1, 1.0, seed=seed)]
+    fitted = {type(kind).__name__: copy.deepcopy(kind).fit(early) for kind in kinds}
+    again = {type(kind).__name__: kind.fit(late) for kind in kinds}
+    names = [RANKER, *SETS["all"]]
+    mixed = Blend(Ranker(store.num_items), {n: fitted[n] for n in SETS["all"]})
+    events = EvaluationEvents(validation.sequences, validation.drawn(seed), None, 128, None, 0)
     data_ = SequenceData(str(store.folder), None, seed=seed)
+    given = candidates(mixed, data_, map(may_repeat, events))
     weights, judged = {}, {}
     for name, members in SETS.items():
-        mixed = Blend(Ranker(store.num_items), {n: fitted[n] for n in members})
-        events = EvaluationEvents(validation.sequences, validation.drawn(seed), None, 128, None, 0)
-        given = candidates(mixed, data_, map(may_repeat, events))
         # No ranker is trained here.
-        given = Candidates(given.differences[1:], given.corrections, given.ranked, given.users)
-        weights[name] = {RANKER: 0.0} | heard(choose_weights(given, members)[0])
+        rows = [names.index(member) for member in members]
+        part = Candidates(given.differences[rows], given.corrections, given.ranked, given.users)
+        weights[name] = {RANKER: 0.0} | heard(choose_weights(part, members)[0])
         judged[name] = validation.judge(blended(fitted, weights[name]))["ndcg@10"]
     best = max(judged, key=lambda name: float(judged[name].mean()))
     chosen = next(n for n in SETS if ahead(judged[best] - judged[n], validation.users) <= 1)
