@@ -139,7 +139,7 @@ def _matrix(file: Path, values: range) -> list[list[int]]:
 
     :raises DataError: where rows differ in length, or a number is out of range.
     """
-    lines = bytes(open_text(file)[0]).decode().splitlines()
+    lines = bytes(open_text(file)[0]).decode("utf-8", "replace").splitlines()
     allowed, problems, rows = {str(value): value for value in values}, Problems(file), []
     for number, line in enumerate(lines, 1):
         fields = line.split()
@@ -158,7 +158,7 @@ def _described(folder: Path, kind: str) -> pl.DataFrame | None:
     matrix, named = folder / f"{kind}_features.ascii", folder / f"{kind}_features_map.txt"
     if not (matrix.is_file() and named.is_file()):
         return None
-    features = [line.partition(":") for line in named.read_text().splitlines() if line]
+    features = [line.partition(":") for line in named.read_text("utf-8", "replace").splitlines() if line]
     rows = _matrix(matrix, range(2))
     if rows and len(rows[0]) != len(features):
         raise DataError(f"It names {len(features)} features of {len(rows[0])}.", named)

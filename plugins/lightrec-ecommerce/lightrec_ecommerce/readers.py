@@ -98,9 +98,12 @@ class RetailReader(TableReader):
         """Read all columns; also whether they are those of the second edition."""
         fixed(columns, path)
         table, problems = self.open(path), Problems(path)
+        new = "Invoice" in table.names
+        if lacking := INVOICE[new] - {*table.names}:
+            problems.add(f"There is no column {', '.join(sorted(lacking))}; give the whole file.")
         frame, place = table.read(table.names, problems)
         problems.check()
-        return frame, place, "Invoice" in table.names
+        return frame, place, new
 
 
 class AmazonReader(Reader):
