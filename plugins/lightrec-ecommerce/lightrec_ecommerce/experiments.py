@@ -158,7 +158,8 @@ def _described(folder: Path, kind: str) -> pl.DataFrame | None:
     matrix, named = folder / f"{kind}_features.ascii", folder / f"{kind}_features_map.txt"
     if not (matrix.is_file() and named.is_file()):
         return None
-    features = [line.partition(":") for line in named.read_text("utf-8", "replace").splitlines() if line]
+    lines = named.read_text("utf-8", "replace").splitlines()
+    features = [line.partition(":") for line in lines if line]
     rows = _matrix(matrix, range(2))
     if rows and len(rows[0]) != len(features):
         raise DataError(f"It names {len(features)} features of {len(rows[0])}.", named)
