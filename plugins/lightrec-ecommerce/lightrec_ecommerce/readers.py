@@ -1,6 +1,7 @@
 """Readers of Online Retail's baskets and Amazon's reviews of 2023, in their original files."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -62,9 +63,10 @@ class RetailReader(TableReader):
         problems.check()
         invoice = pl.col("Invoice" if new else "InvoiceNo").cast(pl.String)
         back = (count < 0) | lines.select(invoice.str.starts_with("C")).to_series()
-        kept = lines["Customer ID" if new else "CustomerID"].is_not_null() & (count != 0)
+        person = "Customer ID" if new else "CustomerID"
+        kept = lines[person].is_not_null() & (count != 0)
         # Spreadsheets make of a customer's number one with a decimal point.
-        customer = pl.col("Customer ID" if new else "CustomerID").cast(pl.String)
+        customer = pl.col(person).cast(pl.String)
         events = lines.select(
             customer.str.strip_suffix(".0").alias(Column.USER),
             pl.col("StockCode").alias(Column.ITEM),
@@ -73,9 +75,11 @@ class RetailReader(TableReader):
             count.abs().alias(Column.COUNT),
             invoice.alias(Column.SESSION),
         ).filter(kept)
-        names = {Column.TIME: "InvoiceDate", Column.ITEM: "StockCode"}
-        rows = kept.arg_true()
-        place = Place(path, place.unit, lambda row: place.number(rows[row]), names)
+        names = (person, "StockCode", "InvoiceDate", "Quantity", "Invoice" if new else "InvoiceNo")
+        own = (Column.USER, Column.ITEM, Column.TIME, Column.COUNT, Column.SESSION)
+        form = self.open(path).form
+        named = dict(zip(own, names, strict=True))
+        place = replace(place.within(kept.arg_true()), names=named, form=form)
         times = "month-first" if self.times in ("auto", ("auto", False)) else self.times
         text = events.schema[Column.TIME] == pl.String
         with problems.raising():
@@ -109,16 +113,17 @@ class RetailReader(TableReader):
 class AmazonReader(Reader):
     """Amazon Reviews 2023 (Hou et al. 2024): JSON lines of reviews, or a folder of such files.
 
-    Either a review a line, with ``meta_NAME.jsonl`` beside ``NAME.jsonl`` if it is there, or a line
-    a person, with the reviews in ``history`` and ``heldout`` and products in these. A review is an
-    event with the stars as its value. Catalog: item, title, brand, category, price.
+    Either a review a line, with ``meta_NAME.jsonl`` beside ``NAME.jsonl``, or a line a person, with
+    the reviews in ``history`` and ``heldout`` and products in these. A review is an event with the
+    stars as its value, about the ``parent_asin``. Catalog: item, title, brand, category, price.
+    Reviews without products beside are read by the reader of tables.
     """
 
     name = "amazon"
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Whether the first line has the fields of a review, or of a person with reviews."""
+        """Whether the first line has the fields of reviews, and products are there too."""
         return any(_is_amazon(file) for file in _json_files(path)[:1])
 
     def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
@@ -141,7 +146,7 @@ class AmazonReader(Reader):
         fixed(columns, path)
         found = []
         for file in _json_files(path):
-            meta = file.with_name(f"meta_{file.name}")
+            meta = _meta(file)
             if meta.is_file():
                 rows = JsonTable(meta).rows.rename({"parent_asin": Column.ITEM})
             else:
@@ -191,7 +196,12 @@ def _is_amazon(file: Path) -> bool:
         first = bytes(open_text(file)[0][:10_000])
     except DataError:
         return False
-    return all(f'"{name}"'.encode() in first for name in ("user_id", "parent_asin", "rating"))
+    fields = all(f'"{name}"'.encode() in first for name in ("user_id", "parent_asin", "rating"))
+    return fields and (_meta(file).is_file() or b'"history"' in first)
+
+
+def _meta(file: Path) -> Path:
+    return file.with_name(f"meta_{file.name}")
 
 
 def _reviews(file: Path) -> pl.DataFrame:

@@ -95,6 +95,11 @@ def test_small_files(small: Path, name: str) -> None:
     ("name", "text", "message"),
     [
         ("retail.csv", FILES["retail.csv"].replace("PEN,2", "PEN,two"), "'Quantity': 'two' is not"),
+        (
+            "retail.csv",
+            FILES["retail.csv"].replace("12/15/2010", "soon"),
+            "Line 5, column 'InvoiceD",
+        ),
         ("Soap.jsonl", json.dumps(REVIEW) + "\nno\n", "Line 2 is no JSON object"),
         ("coat/train.ascii", "0 5\n3\n", "Line 2 has 1 numbers, and line 1 2"),
         ("coat/train.ascii", "0 7\n3 0\n", "Line 1: '7' is no whole number from 0 to 5"),
