@@ -127,6 +127,7 @@ def lightrec_commands() -> dict[str, str]:
         "encode": "lightrec.cli.encode:encode",
         "evaluate": "lightrec.cli.evaluate:evaluate",
         "compare": "lightrec.cli.compare:compare",
+        "estimate": "lightrec.cli.estimate:estimate",
         "update": "lightrec.cli.update:update",
         "runs list": "lightrec.cli.runs:list_versions",
         "runs promote": "lightrec.cli.runs:promote",

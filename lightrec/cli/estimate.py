@@ -1,0 +1,60 @@
+"""`lightrec estimate`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from lightrec.cli.command import with_options_of
+from lightrec.data.readers.base import read_tables
+
+
+@with_options_of(read_tables, but="items users item_columns user_columns types")
+def estimate(
+    run: Path,
+    log: Path,
+    *,
+    by: Literal["blend", "policy"] = "blend",
+    interval: Literal["student", "bootstrap", "bernstein"] = "bootstrap",
+    seed: int = 0,
+    out: Path | None = None,
+    **reading: Any,
+) -> None:
+    """Estimate what a run would earn, from a log of items that somebody else showed.
+
+    examples:
+      lightrec estimate runs/shop shown.csv
+      lightrec estimate runs/shop shown.csv --by policy --interval bernstein
+      lightrec estimate runs/shop shown.csv --columns '{value: clicked, propensity: p}'
+
+    The log has a row for each item that was shown, with its user, its reward (value, such as 1 for
+    a click and 0 for none) and the probability with which it was shown (propensity); perhaps with
+    the items that could have been shown (candidates). It must be newer than the run's own log. Each
+    estimate comes with a 95 % interval over users and a verdict; one that cannot be believed shows
+    no number.
+
+    :param run: a run folder, such as runs/shop.
+    :param log: the log of what was shown.
+    :param by: what shows the items: blend, which always shows its best one; policy, by its law.
+    :param interval: bootstrap, student, or bernstein, which always holds and is the widest.
+    :param seed: of the bootstrap and of the folds of the reward model.
+    :param out: write all of it into this JSON file, too.
+    """
+    from lightrec.evaluation.base import Table
+    from lightrec.evaluation.shown import estimates
+    from lightrec.run import Run
+
+    tables = read_tables(log, **reading)
+    found = estimates(Run(run), tables.log, by, interval, seed)
+    titles = {"log": "what was shown"} | {name: f"{by}, {name}" for name in found if name != "log"}
+    rows = [[titles[name], str(each)] for name, each in found.items()]
+    print(Table(["mean reward a round", "estimate (95 %)"], rows).text())
+    if out is not None:
+        content = {
+            name: {
+                key: value for key, value in vars(each).items() if key not in ("parts", "diagnosis")
+            }
+            | {"diagnosis": each.diagnosis and asdict(each.diagnosis)}
+            for name, each in found.items()
+        }
+        out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
