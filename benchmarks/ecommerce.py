@@ -65,7 +65,6 @@ SETS = {"pair": AGAIN, **{f"pair-{n}": (*AGAIN, n) for n in NEAR}, "all": (*AGAI
 """Parts of blends, the simplest one first."""
 BASKETS = {
     "chosen": "blend, its parts chosen on validation",
-    "pair": "RepeatConsumption × RecentPopularity",
     "all": "blend of all item models",
     "rule": "frequency and recency, a rule",
     "RepeatConsumption": "RepeatConsumption of baskets",
@@ -374,9 +373,7 @@ def main() -> None:
         )
         for name, title in BASKETS.items()
     }
-    draw([Intervals(shown, "NDCG@10 of the next basket", BASKETS["chosen"])]).savefig(
-        PICTURE, dpi=110
-    )
+    draw([Intervals(shown, "NDCG@10 of the next basket")]).savefig(PICTURE, dpi=110)
 
 
 def of(cells: dict[str, dict], part: str, key: str) -> float:
