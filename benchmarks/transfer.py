@@ -1,4 +1,4 @@
-"""A ranker and a policy moved to other fields, beside training anew: `make bench NAME=transfer`.
+"""A ranker moved to other fields, beside training anew: `make bench NAME=transfer`.
 
 Logs as published are read from the folder that ``--data`` or the variable LIGHTREC_TEST_DATA
 names. The films are MovieLens-100K's. Of each target's users three in ten are kept for the test:
@@ -152,16 +152,6 @@ def main() -> None:
                     benchmark.cell(
                         key, command, int(seed), "metrics.json", data=files, films=source
                     )
-            key = f"policies/seed-{seed}"
-            if benchmark.wants(key) and not benchmark.has(key):
-                paths = []
-                for name, share in (("food", 100), ("lastfm", 10)):
-                    write(name, data, files)
-                    log, _ = shares(name, share, int(seed), files)
-                    paths += [f"{{data}}/{log.name}", f"{{data}}/{name}_items.csv"]
-                command = [sys.executable, "-m", "benchmarks.transfer_policies", "{out}"]
-                command += [*paths, seed]
-                benchmark.cell(key, command, int(seed), "metrics.json", data=files)
     print(table(benchmark.cells), advantages(benchmark.cells), sep="\n\n")
 
 
@@ -198,24 +188,6 @@ def advantages(cells: dict[str, dict]) -> str:
         rows.append([f"{TARGETS[name]}, {share} %", *shown])
     head = [f"{COLUMNS[one]} − {COLUMNS[other]}" for one, other in PAIRS]
     return markdown(["source → target, share of users", *head], rows)
-
-
-def policies(cells: dict[str, dict]) -> str:
-    """Set what policies reach in the artists' user model B, a row a seed."""
-    from benchmarks.transfer_policies import PAIRS as COMPARED
-    from benchmarks.transfer_policies import PLAYERS
-
-    rows = []
-    for key, cell in cells.items():
-        if key.startswith("policies/"):
-            found = cell["metrics"]
-            values = [f"{found[f'{name}/accepted']:.3f}" for name in PLAYERS]
-            for one, other in COMPARED:
-                ends = (found[f"{one}-minus-{other}/accepted{x}"] for x in ("", "/low", "/high"))
-                values.append(spread(tuple(ends), "+.3f"))
-            rows.append([key.removeprefix("policies/seed-"), *values])
-    head = [f"{PLAYERS[one]} − {PLAYERS[other]}" for one, other in COMPARED]
-    return markdown(["seed", *PLAYERS.values(), *head], rows)
 
 
 if __name__ == "__main__":
