@@ -103,21 +103,14 @@ class AdvertisingDomain(Domain):
 
         nothing = np.full((USERS, 1), NOTHING)
         found = choose(np.hstack([appeal, nothing]), times, chance, moment, repeats=True)
-        of_user = pl.col(Column.USER).cum_count().over(Column.USER) - 1
-        visit = pl.DataFrame({Column.USER: found.users}).select(of_user).to_series().to_numpy()
         clicked = found.items < ADS
         wish = np.hstack([appeal, nothing])[found.users, found.items]
-        bought = chance.random(len(visit)) < 1 / (1 + np.exp(4 - wish))
+        bought = chance.random(len(clicked)) < 1 / (1 + np.exp(4 - wish))
         names = np.array([*items[Column.ITEM], None], object)
-        log = pl.DataFrame(
-            {
-                Column.USER: users[Column.USER].gather(found.users),
-                Column.ITEM: pl.Series(names[found.items].tolist(), dtype=pl.String),
-                Column.TIME: found.times,
-                Column.FEEDBACK: np.where(bought & clicked, "conversion", "click"),
-                Column.CANDIDATES: names[offers[visit, found.users]].tolist(),
-                Column.PROPENSITY: 1 / ADS,
-            }
+        log = found.log(users[Column.USER], pl.Series([*names])).with_columns(
+            feedback=pl.Series(np.where(bought & clicked, "conversion", "click")),
+            candidates=pl.Series(names[offers[found.numbers, found.users]].tolist()),
+            propensity=pl.lit(1 / ADS),
         )
         return write_made_up(folder, log, items, users, appeal)
 

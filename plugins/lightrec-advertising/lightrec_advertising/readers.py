@@ -1,24 +1,24 @@
 """Readers of two randomised trials of advertising, which give unbiased logs."""
 
+import sys
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
 import polars as pl
 
+from lightrec.data.casts import to_numbers
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
-from lightrec.data.readers.base import Reader
-from lightrec.data.readers.table import TableReader
+from lightrec.data.readers.published import PublishedReader
 from lightrec.data.schema import Place, Problems
 from lightrec.errors import DataError
 from lightrec.keys import Column
 
-_NUMBER: Final = "a number from 0"
+_NUMBER: Final = 0, sys.float_info.max, "a number from 0"
 
 
-class _TrialReader(Reader):
+class _TrialReader(PublishedReader):
     """A CSV file of a trial in which each person was shown one arm.
 
     The log has a row for each person and outcome: ``item`` is the arm, ``feedback`` the outcome,
@@ -34,84 +34,58 @@ class _TrialReader(Reader):
     person: ClassVar[str | None] = None
     """The column that names the persons; None: they are numbered by their rows, from 1."""
     unused: ClassVar[tuple[str, ...]] = ()
-    needed: ClassVar[tuple[str, ...]]
-    """The columns by which the file is known."""
     arms: ClassVar[int]
 
-    @classmethod
-    def recognises(cls, path: Path) -> bool:
-        """Whether it is a text table with the trial's columns."""
-        if not path.is_file() or path.suffix != ".csv":
-            return False
-        with path.open("rb") as stream:
-            head = stream.read(1000).partition(b"\n")[0].decode("utf-8", "replace")
-        names = {name.strip('" \r\ufeff') for name in head.split(",")}
-        return bool(names & {*cls.arm}) and {*cls.needed} <= names
-
-    def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
+    def events(self, file: Path) -> InteractionLog:
         """Read the outcomes of all persons.
 
-        :param columns: must be empty, since the columns are fixed.
         :raises DataError: where an outcome is no number, or there are more or fewer arms.
         """
-        rows, place = self._rows(path, columns)
-        (arm,) = (name for name in self.arm if name in rows.columns)
-        names = rows[arm].unique().drop_nulls().sort().to_list()
-        if len(names) != self.arms or rows[arm].null_count():
+        rows, place = self.rows(file)
+        names = rows[Column.ITEM].unique().drop_nulls().sort().to_list()
+        if len(names) != self.arms or rows[Column.ITEM].null_count():
             raise DataError(
-                f"Column '{arm}' has the arms {', '.join(map(repr, names))}; expected are "
-                f"{self.arms}, one in each row.",
-                path,
+                f"Column '{place.name(rows[Column.ITEM])}' has the arms "
+                f"{', '.join(map(repr, names))}; expected are {self.arms}, one in each row.",
+                file,
             )
-        problems, tables = Problems(path), []
+        problems, tables = Problems(file), []
         for name, kind in self.outcomes.items():
-            if name not in rows.columns:
-                continue
-            value = rows[name].cast(pl.Float64, strict=False)
-            bad = value.is_null() | value.is_nan() | (value < 0)
-            problems.add_rows(bad, partial(place.value, rows[name], expected=_NUMBER))
-            known = {
-                Column.USER: self._persons(rows),
-                Column.ITEM: rows[arm],
-                Column.VALUE: value,
-            }
-            tables.append(
-                pl.DataFrame(known).with_columns(
-                    pl.lit(kind).alias(Column.FEEDBACK),
-                    pl.lit(1 / self.arms).alias(Column.PROPENSITY),
-                    pl.lit(names).alias(Column.CANDIDATES),
+            if name in rows.columns:
+                value = to_numbers(
+                    rows[name], pl.Float64(), _NUMBER, place, problems, required=True
                 )
-            )
+                known = {Column.USER: rows[Column.USER], Column.ITEM: rows[Column.ITEM]}
+                tables.append(
+                    pl.DataFrame(known | {Column.VALUE: value}).with_columns(
+                        feedback=pl.lit(kind),
+                        propensity=pl.lit(1 / self.arms),
+                        candidates=pl.lit(names),
+                    )
+                )
         problems.check()
         return InteractionLog(pl.concat(tables), place=place)
 
-    def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
+    def items(self, file: Path) -> Catalog:
         """Give the arms."""
-        rows, place = self._rows(path, columns)
-        (arm,) = (name for name in self.arm if name in rows.columns)
-        names = rows[arm].unique().drop_nulls().sort()
+        rows, place = self.rows(file)
+        names = rows[Column.ITEM].unique().drop_nulls().sort()
         return Catalog(pl.DataFrame({Column.ITEM: names, Column.TITLE: names}), place=place)
 
-    def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
+    def users(self, file: Path) -> Users:
         """Read what was known of the persons before."""
-        rows, place = self._rows(path, columns)
-        left = [*self.arm, *self.outcomes, *self.unused, self.person or ""]
-        known = rows.drop(left, strict=False)
-        return Users(known.insert_column(0, self._persons(rows)), place=place)
+        rows, place = self.rows(file)
+        left = [Column.ITEM, *self.outcomes, *self.unused]
+        return Users(rows.drop(left, strict=False), place=place)
 
-    def _rows(self, path: Path, columns: Mapping[str, str] | None) -> tuple[pl.DataFrame, Place]:
-        if columns:
-            raise DataError("The columns of a trial are fixed and cannot be named.", path)
-        problems, table = Problems(path), TableReader().open(path)
-        rows, place = table.read(table.names, problems)
-        problems.check()
-        return rows, place
-
-    def _persons(self, rows: pl.DataFrame) -> pl.Series:
-        if self.person:
-            return rows[self.person].alias(Column.USER)
-        numbers = pl.Series(Column.USER, range(1, rows.height + 1))
-        return numbers.cast(pl.String)
+    def rows(self, file: Path) -> tuple[pl.DataFrame, Place]:
+        """Read all columns, with the person as ``user`` and the arm as ``item``."""
+        ours = dict.fromkeys(self.arm, Column.ITEM) | {self.person: Column.USER}
+        names = self.open(file).names
+        rows, place = self.table(file, {ours.get(name, name): name for name in names})
+        if not self.person:
+            rows = rows.with_columns(pl.int_range(1, pl.len() + 1).cast(pl.String).alias("user"))
+        return rows.select(Column.USER, pl.exclude(Column.USER)), place
 
 
 class HillstromReader(_TrialReader):
@@ -122,11 +96,11 @@ class HillstromReader(_TrialReader):
     """
 
     name = "hillstrom"
+    known_by = frozenset({"recency", "history", "mens", "womens", "newbie", "spend"})
     arm = ("segment", "treatment")
     outcomes: ClassVar = {"visit": "visit", "conversion": "conversion", "spend": "spend"}
     unused = ("history_segment",)
     arms = 3
-    needed = ("recency", "history", "mens", "womens", "newbie", "spend")
 
 
 class AdSmartReader(_TrialReader):
@@ -136,8 +110,8 @@ class AdSmartReader(_TrialReader):
     """
 
     name = "adsmart"
+    known_by = frozenset({"AuctionID", "Experiment", "Yes", "No"})
     arm = ("Experiment",)
     outcomes: ClassVar = {"Yes": "yes", "No": "no"}
     person = "AuctionID"
     arms = 2
-    needed = ("AuctionID", "Experiment", "Yes", "No")

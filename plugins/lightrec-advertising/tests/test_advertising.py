@@ -1,8 +1,8 @@
-"""Caps, clicks, calibration, pacing and the value of policies, against known truths."""
+"""The contracts, caps, clicks, calibration, pacing and the value of policies."""
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -17,27 +17,32 @@ from lightrec_advertising.reward import ExpectedValueReward
 from lightrec_advertising.trials import policy_value, weighted
 from tensordict import TensorDict
 
-from lightrec.__main__ import main
-from lightrec.data.domain import showable
-from lightrec.data.prepare import prepare
-from lightrec.data.readers.canonical import CanonicalReader
 from lightrec.keys import Key
-from lightrec.policies.base import session_start
-from lightrec.policies.baselines import RandomPolicy
 from lightrec.run import Run
-from lightrec.testing import tiny
-from lightrec.testing.truth import recovered
+from lightrec.testing import RewardChecks, TruthChecks, parametrize_checks, plugin_checks, tiny
+from lightrec.testing.truth import made_up
 
-QUICK = ["--until", "ranker", "--values.text_encoder", "null", "--ranker.trainer.max_epochs", "0"]
-QUICK += ["--ranker.model.init_args.item_models", "[Popularity, ItemKNN, ALS, Demographic]"]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return AdvertisingDomain().synthetic(tmp_path_factory.mktemp("server"), seed=3)
+MADE_UP = partial(made_up, "advertising", "Popularity", "ItemKNN", "ALS", "Demographic", seed=3)
 
 
-def test_what_caps_budgets_and_flights_forbid() -> None:
+def forbidden(store):
+    """Mark ads whose cap is reached, whose budget is spent, or whose flight is over."""
+    counts, ads = times_shown(store.users, store.catalog), store.catalog
+    now = np.asarray(store.times)[np.asarray(store.offsets[1:]) - 1]
+    over = now[:, None] > ads["ends"].dt.epoch("ms").to_numpy()
+    return (counts >= ads["cap"].to_numpy()) | (ads["budget_left"] <= 0).to_numpy() | over
+
+
+@parametrize_checks(
+    plugin_checks("lightrec-advertising"),
+    RewardChecks(lambda: ExpectedValueReward("price")),
+    TruthChecks("advertising", MADE_UP, ahead=0.05, forbidden=forbidden),
+)
+def test_contract(check):
+    check()
+
+
+def test_what_caps_budgets_and_flights_forbid():
     users = pl.DataFrame({"user": ["u", "v"], "shown": [["a", "b", "a"], None]})
     items = pl.DataFrame(
         {
@@ -56,49 +61,17 @@ def test_what_caps_budgets_and_flights_forbid() -> None:
     assert nothing.all()
 
 
-def test_nothing_capped_is_drawn(server: Path, tmp_path: Path) -> None:
-    """A million draws of a random policy: no cap, no budget and no flight is violated."""
-    tables = CanonicalReader().read(server)
-    store = prepare(
-        tables.log,
-        tmp_path / "data",
-        catalog=tables.catalog,
-        users=tables.users,
-        domain=AdvertisingDomain(),
-        seed=0,
-    )
-    users = torch.arange(store.num_users)
-    mask = showable(store)(users)
-    assert mask is not None
-    counts, ads = times_shown(store.users, store.catalog), store.catalog
-    now = np.asarray(store.times)[np.asarray(store.offsets[1:]) - 1]
-    over = now[:, None] > ads["ends"].dt.epoch("ms").to_numpy()
-    forbidden = (counts >= ads["cap"].to_numpy()) | (ads["budget_left"] <= 0).to_numpy() | over
-    assert 0.1 < forbidden.mean() < 0.9
-    torch.manual_seed(0)
-    policy, drawn = RandomPolicy(store.num_items), 0
-    while drawn < 1_000_000:
-        state = session_start(torch.zeros(len(users), 1, dtype=torch.int64), users)
-        slate = policy.act(state | {Key.MASK: mask}, 10, deterministic=False)[Key.ACTION].numpy()
-        rows, places = np.nonzero(slate)
-        assert not forbidden[rows, slate[rows, places] - 1].any()
-        drawn += slate.size
-
-
-def test_taste_and_clicks_are_found(server: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    assert main(["run", "advertising", "--log", str(server), "--out", str(run), *QUICK]) == 0
-    found = recovered(run, server)
-    assert found["blend"] > found["popularity"] + 0.05
-    findings = ClickCalibration().evaluate(Run(run), 0)
-    loss = {n: findings.metrics[f"clicks/{n}/log_loss"] for n in ("base", "logistic", "crossed")}
+def test_clicks_are_found():
+    run = MADE_UP().run
+    found = ClickCalibration().evaluate(Run(run), 0).metrics
+    loss = {name: found[f"clicks/{name}/log_loss"] for name in ("base", "logistic", "crossed")}
     assert loss["crossed"] < loss["logistic"] < loss["base"], "what appeals is a matter of pairs"
-    assert findings.metrics["clicks/crossed/calibration_error"] < 0.02
+    assert found["clicks/crossed/calibration_error"] < 0.02
     assert ClickModel.load(run / "clicks").crosses[0].weight.isfinite().all()
     assert json.loads((run / "clicks" / "coding.json").read_text())["user age"]
 
 
-def test_a_cross_is_learned_that_no_sum_can_say() -> None:
+def test_a_cross_is_learned_that_no_sum_can_say():
     """Clicks of probability .9 where two features agree and .1 where not: entropy 0.325 nats."""
     chance = np.random.default_rng(0)
     rows = pl.DataFrame({name: chance.choice(["x", "y"], 6000) for name in "ab"})
@@ -118,7 +91,7 @@ def test_a_cross_is_learned_that_no_sum_can_say() -> None:
     assert found[1] == pytest.approx(0.325, abs=0.03)
 
 
-def test_codes_know_what_is_unknown() -> None:
+def test_codes_know_what_is_unknown():
     rows = pl.DataFrame(
         {"kind": ["a"] * 30 + ["b"] * 30 + ["c"], "x": [float(i) for i in range(61)]}
     )
@@ -128,7 +101,7 @@ def test_codes_know_what_is_unknown() -> None:
     assert coding(new).tolist() == [[2, 1], [0, 0], [0, 8]]
 
 
-def test_calibration_of_known_predictions() -> None:
+def test_calibration_of_known_predictions():
     p = np.array([0.2, 0.2, 0.2, 0.2, 0.8, 0.8])
     clicks = np.array([0.0, 0, 0, 1, 1, 0])
     assert np.allclose(reliability(p, clicks, 2), [(0.2, 0.0), (0.6, 2 / 3)])
@@ -136,7 +109,7 @@ def test_calibration_of_known_predictions() -> None:
     assert log_loss(np.array([0.5]), np.array([1.0])) == pytest.approx(np.log(2))
 
 
-def test_the_value_of_a_policy_is_that_of_its_arms() -> None:
+def test_the_value_of_a_policy_is_that_of_its_arms():
     """A policy of one arm has three times the sum of its arm; weights do not depend on rewards."""
     shown = torch.tensor([0, 1, 2, 0, 1, 2])
     rewards = torch.tensor([3.0, 0, 0, 5, 0, 1])
@@ -146,7 +119,7 @@ def test_the_value_of_a_policy_is_that_of_its_arms() -> None:
     assert policy_value(shown, shown, rewards, 1 / 3, first).mean == pytest.approx(0.5)
 
 
-def test_intervals_of_values_cover_the_truth() -> None:
+def test_intervals_of_values_cover_the_truth():
     """Of 400 trials of 300 people, about 95 % have the true value 0.6 in their interval."""
     torch.manual_seed(0)
     covered = 0
@@ -158,7 +131,7 @@ def test_intervals_of_values_cover_the_truth() -> None:
     assert covered / 400 == pytest.approx(0.95, abs=0.035)
 
 
-def test_pacing_spreads_a_budget_and_never_overspends() -> None:
+def test_pacing_spreads_a_budget_and_never_overspends():
     """Against prices even on [0, 1]: worth 1, budget of a quarter of what all auctions cost."""
     chance, steps = np.random.default_rng(0), 4000
     spent = {}
@@ -176,7 +149,7 @@ def test_pacing_spreads_a_budget_and_never_overspends() -> None:
         assert spent[0.05][int(share * steps) - 1] == pytest.approx(500 * share, abs=30)
 
 
-def test_expected_value_is_bid_times_probability() -> None:
+def test_expected_value_is_bid_times_probability():
     context = tiny.kit_context()
     reward = ExpectedValueReward("price")
     reward.bind(context)

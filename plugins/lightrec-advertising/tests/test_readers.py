@@ -1,8 +1,5 @@
 """Two trials, by hand and as published."""
 
-import os
-from pathlib import Path
-
 import polars as pl
 import pytest
 from lightrec_advertising.readers import AdSmartReader, HillstromReader
@@ -25,13 +22,13 @@ ADSMART = (
 
 
 @pytest.fixture
-def trial(tmp_path: Path) -> Path:
+def trial(tmp_path):
     path = tmp_path / "trial.csv"
     path.write_text(HILLSTROM)
     return path
 
 
-def test_hillstrom(trial: Path) -> None:
+def test_hillstrom(trial):
     check_all(ReaderChecks(HillstromReader, trial))
     assert isinstance(find_reader(trial), HillstromReader)
     tables = HillstromReader().read(trial)
@@ -46,12 +43,11 @@ def test_hillstrom(trial: Path) -> None:
     ]
     assert events["propensity"].to_list() == [1 / 3] * 6
     assert events["candidates"][0].to_list() == ["Mens E-Mail", "No E-Mail", "Womens E-Mail"]
-    assert tables.users is not None
     known = ["user", "recency", "history", "mens", "womens", "zip_code", "newbie", "channel"]
     assert tables.users.rows.columns == known
 
 
-def test_adsmart(tmp_path: Path) -> None:
+def test_adsmart(tmp_path):
     path = tmp_path / "test.csv"
     path.write_text(ADSMART)
     check_all(ReaderChecks(AdSmartReader, path))
@@ -72,21 +68,14 @@ def test_adsmart(tmp_path: Path) -> None:
         ("Mens E-Mail,1,29", "No E-Mail,1,29", "has the arms 'No E-Mail', 'Womens E-Mail'"),
     ],
 )
-def test_what_is_wrong_is_said(trial: Path, old: str, new: str, message: str) -> None:
+def test_what_is_wrong_is_said(trial, old, new, message):
     trial.write_text(HILLSTROM.replace(old, new))
     with pytest.raises(DataError, match=message):
         HillstromReader().read(trial)
 
 
-def real(name: str) -> Path:
-    data = os.environ.get("LIGHTREC_TEST_DATA")
-    if not data:
-        pytest.skip("LIGHTREC_TEST_DATA is not set")
-    return Path(data) / name
-
-
-def test_the_arms_of_hillstrom() -> None:
-    path = real("hillstrom-email") / "hillstrom.csv"
+def test_the_arms_of_hillstrom(lightrec_data):
+    path = lightrec_data / "hillstrom-email" / "hillstrom.csv"
     assert HillstromReader.recognises(path)
     log = HillstromReader().read_log(path).events.filter(feedback="spend")
     means = dict(log.group_by("item").agg(pl.col("value").mean()).iter_rows())
@@ -96,8 +85,8 @@ def test_the_arms_of_hillstrom() -> None:
     assert log.height == 64_000
 
 
-def test_the_answers_of_adsmart() -> None:
-    path = real("adsmart-ab") / "AdSmartABdata.csv"
+def test_the_answers_of_adsmart(lightrec_data):
+    path = lightrec_data / "adsmart-ab" / "AdSmartABdata.csv"
     assert AdSmartReader.recognises(path)
     log = AdSmartReader().read_log(path).events
     counts = dict(log.group_by("feedback").agg(pl.col("value").sum()).iter_rows())

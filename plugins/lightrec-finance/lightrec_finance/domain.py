@@ -9,7 +9,6 @@ import numpy.typing as npt
 import polars as pl
 
 from lightrec.data.domain import Domain
-from lightrec.keys import Column
 
 RISK: Final = "risk"
 """Attribute of products: the risk class, 1 (lowest) to 7, as in European key information sheets."""
@@ -35,6 +34,10 @@ class FinanceDomain(Domain):
 
     name = "finance"
     repeats = True
+    words = MappingProxyType(
+        dict.fromkeys(("title", "kind", "sector", "industry"), "{}")
+        | {RISK: f"risk class {{}} of {CLASSES}"}
+    )
     feedback = MappingProxyType({"purchase": 1.0, "exchange": 1.0, "sale": -1.0})
     disclaimer = (
         "This is no investment advice: lists show what similar investors chose, and what prices "
@@ -42,23 +45,9 @@ class FinanceDomain(Domain):
     )
 
     def text(self, items: pl.DataFrame) -> pl.Series:
-        """Put products into words: ``Harbour Energy. share. energy. risk class 5 of 7``.
-
-        :param items: a catalog, of which ``title``, ``kind``, ``sector``, ``industry`` and ``risk``
-            are used where they are there.
-        """
-        has = items.schema
-        words = [
-            pl.col(name).cast(pl.String)
-            for name in (Column.TITLE, "kind", "sector", "industry")
-            if name in has and not has[name].is_nested() and has[name] != pl.Binary
-        ]
-        if RISK in has:
-            words.append(pl.format(f"risk class {{}} of {CLASSES}", _classes(items, RISK)))
-        if not words:
-            return pl.Series(Column.TEXT, [""] * items.height, pl.String)
-        text = pl.concat_str(words, separator=". ", ignore_nulls=True)
-        return items.select(text.fill_null("").alias(Column.TEXT)).to_series()
+        """Put products into words: ``Harbour Energy. share. energy. risk class 5 of 7``."""
+        classes = [_classes(items, RISK)] if RISK in items.columns else []
+        return super().text(items.with_columns(classes))
 
     def eligible(
         self, users: pl.DataFrame, items: pl.DataFrame, time: pl.Series

@@ -1,20 +1,20 @@
 """What becomes of portfolios that are made of what is recommended."""
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lightrec.data.domain import eligible
 from lightrec.data.sequences import Sequences, padded
 from lightrec.data.store import TEST, EventStore
 from lightrec.errors import NotApplicable
 from lightrec.evaluation.base import Curve, Evaluator, Findings, Section, Table
+from lightrec.evaluation.held_out import by_history
 from lightrec.keys import Key
 from lightrec.ranking.metrics import top_items
+from lightrec.ranking.scorers import Scorer
 from lightrec.run import Run
 from lightrec_finance.domain import FinanceDomain, is_assessed
 from lightrec_finance.portfolio import Course, Decision, follow
@@ -32,7 +32,6 @@ COLUMNS: Final = {
     "drawdown": "largest drawdown",
     "turnover": "turnover",
 }
-Scores = Callable[[dict[str, Tensor]], Tensor]
 
 
 class Portfolios(Evaluator):
@@ -78,10 +77,8 @@ class Portfolios(Evaluator):
         """
         store, prices, days = run.data, prices.until(days[-1]), days[:-1]
         counts = torch.from_numpy(store.popularity()).double()
-        scorers: dict[str, Scores] = {
-            "recommended": lambda known: run.blend.scores(
-                known[Key.HISTORY], known[Key.USER], details=known
-            ),
+        scorers: dict[str, Scorer] = {
+            "recommended": by_history(run.blend),
             "popularity": lambda known: counts.expand(len(known[Key.USER]), -1),
         }
         found = {}
@@ -92,7 +89,7 @@ class Portfolios(Evaluator):
         return found | {"everything": follow(everything, prices, self.cost)}
 
     def decide(
-        self, store: EventStore, scores: Scores, known: Prices, first: np.datetime64
+        self, store: EventStore, scores: Scorer, known: Prices, first: np.datetime64
     ) -> Decision:
         """Choose portfolios in the evening of the last day of some prices, from events until then.
 
@@ -137,22 +134,12 @@ class Portfolios(Evaluator):
             f"means over {metrics['finance/users']:.0f} users' portfolios, after costs of "
             f"{self.cost:.2%} of what is traded. Turnover counts purchases and sales. {checked}"
         )
-        charts = [
-            Curve(
-                list(range(len(course.days))),
-                course.values.mean(1).tolist(),
-                ("trading days", "mean value"),
-                ROWS[name],
-            )
-            for name, course in courses.items()
-        ]
-        return Section(
-            TITLE,
-            text,
-            [Table(["", *COLUMNS.values()], rows, ROWS["recommended"])],
-            charts,
-            f"{FinanceDomain.disclaimer} A few months are one draw of chance.",
-        )
+        table = Table(["", *COLUMNS.values()], rows, ROWS["recommended"])
+        axes, days = ("trading days", "mean value"), [*range(len(courses["everything"].days))]
+        means = {name: course.values.mean(1).tolist() for name, course in courses.items()}
+        charts = [Curve(days, values, axes, ROWS[name]) for name, values in means.items()]
+        note = f"{FinanceDomain.disclaimer} A few months are one draw of chance."
+        return Section(TITLE, text, [table], charts, note)
 
 
 def month_ends(store: EventStore, prices: Prices) -> NDArray[np.datetime64]:
@@ -168,7 +155,9 @@ def month_ends(store: EventStore, prices: Prices) -> NDArray[np.datetime64]:
     days = prices.days[(~np.isnan(prices.values)).any(1)]
     if not len(times):
         raise NotApplicable("The log has no test events, whose time portfolios would follow.")
-    begin, end = (np.datetime64(int(t), "ms").astype("datetime64[D]") for t in _span(times))
+    begin, end = (
+        np.datetime64(int(t), "ms").astype("datetime64[D]") for t in (times.min(), times.max())
+    )
     before = days[days < begin]
     during = days[(days >= begin) & (days <= end)]
     if not len(before) or len(during) < 3:
@@ -179,10 +168,6 @@ def month_ends(store: EventStore, prices: Prices) -> NDArray[np.datetime64]:
     months = during.astype("datetime64[M]")
     lasts = during[:-1][months[1:] != months[:-1]]
     return np.concatenate([before[-1:], lasts, during[-1:]])
-
-
-def _span(times: NDArray[np.int64]) -> tuple[np.int64, np.int64]:
-    return times.min(), times.max()
 
 
 def _ends(log: Sequences, day: np.datetime64) -> NDArray[np.int64]:

@@ -97,15 +97,12 @@ def write(folder: Path, seed: int) -> Path:
         return np.asarray(CHASE * (logs[last] - logs[last - MONTH]))
 
     found = choose(appeal, times.astype(float), chance, rise, repeats=True)
-    items = products[Column.ITEM].gather(found.items)
-    users = pl.Series([f"investor-{user + 1:03d}" for user in found.users])
-    bought = pl.DataFrame({Column.USER: users, Column.ITEM: items, Column.TIME: found.times})
-    bought = bought.with_columns(pl.lit("purchase").alias(Column.FEEDBACK))
+    people = pl.Series(Column.USER, [f"investor-{user + 1:03d}" for user in range(INVESTORS)])
+    bought = found.log(people, products[Column.ITEM]).with_columns(feedback=pl.lit("purchase"))
     later = found.times + 86_400 * chance.integers(20, 120, len(found.times))
     sold = bought.with_columns(
-        pl.Series(Column.TIME, later), pl.lit("sale").alias(Column.FEEDBACK)
+        pl.from_epoch(pl.Series(Column.TIME, later)), pl.lit("sale").alias(Column.FEEDBACK)
     ).filter(pl.Series((chance.random(len(later)) < 0.15) & (later <= found.times.max())))
-    people = [f"investor-{user + 1:03d}" for user in range(INVESTORS)]
     investors = pl.DataFrame({Column.USER: people, RISK_LIMIT: limit})
     log = pl.concat([bought, sold]).sort(Column.TIME, maintain_order=True)
     return write_made_up(folder, log, products, investors, appeal)

@@ -1,5 +1,6 @@
 """Daily prices: read from tables with a column for each product, and cut off at a day."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lightrec.data.files import check_file
+from lightrec.data.casts import to_numbers
+from lightrec.data.readers.delimited import TextTable
 from lightrec.data.schema import Problems
 from lightrec.data.store import TEST, VALIDATION, EventStore
 from lightrec.errors import DataError, NotApplicable
@@ -44,17 +46,13 @@ class Prices:
 
         :raises DataError: with all problems found, up to 20.
         """
-        problems = Problems()
-        tables: list[pl.DataFrame] = []
+        problems, whole = Problems(), pl.DataFrame(schema={"day": pl.Date})
         for file in files:
             with problems.taking():
-                known = {name for table in tables for name in table.columns[1:]}
                 table = _table(file)
-                tables.append(table.select(n for n in table.columns if n not in known))
+                new = table.drop(set(whole.columns) - {"day"}, strict=False)
+                whole = whole.join(new, on="day", how="full", coalesce=True)
         problems.check()
-        whole = tables[0]
-        for table in tables[1:]:
-            whole = whole.join(table, on="day", how="full", coalesce=True)
         whole = whole.sort("day")
         values = whole.drop("day").cast(pl.Float64).fill_null(np.nan).to_numpy()
         return cls(whole["day"].to_numpy(), tuple(whole.columns[1:]), values)
@@ -75,10 +73,9 @@ class Prices:
             paths = [files] if isinstance(files, str) else files
             found = cls.read([Path(path) for path in paths])  # type: ignore[assignment]
         columns = {name: column for column, name in enumerate(found.names)}
-        values = np.full((len(found.days), len(items)), np.nan)
-        for row, item in enumerate(items):
-            if item in columns:
-                values[:, row] = found.values[:, columns[item]]
+        rows = [columns.get(item, -1) for item in items]
+        unquoted = np.full((len(found.days), 1), np.nan)
+        values = np.hstack([found.values, unquoted])[:, rows]
         if np.isnan(values).all():
             raise NotApplicable(
                 f"None of the log's {len(items)} items has a price in {files}. Name tables of "
@@ -113,31 +110,18 @@ def decided_by(store: EventStore) -> np.datetime64:
 
 
 def _table(file: Path) -> pl.DataFrame:
-    check_file(file)
-    try:
-        table = pl.read_csv(file, infer_schema=False)
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"It is no table with commas: {str(error).splitlines()[0]}", file) from None
-    problems = Problems(file)
-    if len(table.columns) < 2 or not table.height:
+    problems, table = Problems(file), TextTable(file, ",")
+    if len(table.names) < 2:
         raise DataError("Expected are a column of dates and one of prices for each product.", file)
-    first, *names = table.columns
-    days = table[first].str.to_date("%Y-%m-%d", strict=False)
+    texts, place = table.read(table.names, problems)
+    first, *names = table.names
+    days = texts[first].str.to_date("%Y-%m-%d", strict=False)
+    expected = "a date such as 2024-01-31, or comes twice"
     problems.add_rows(
         days.is_null() | days.is_duplicated(),
-        lambda row: f"Line {row + 2}: {table[first][row]!r} is no date, or comes twice.",
+        lambda row: place.value(texts[first], row, expected),
     )
-    columns = [days.alias("day")]
-    for name in names:
-        numbers = table[name].cast(pl.Float64, strict=False)
-        bad = (table[name].is_not_null() & numbers.is_null()) | (numbers <= 0) | numbers.is_nan()
-        problems.add_rows(
-            bad,
-            lambda row, name=name: (  # type: ignore[misc]
-                f"Line {row + 2}, column {name!r}: {table[name][row]!r} is no price above 0; "
-                "leave the field empty where there was none."
-            ),
-        )
-        columns.append(numbers)
+    limits = sys.float_info.min, sys.float_info.max, "a price above 0, or an empty field"
+    prices = [to_numbers(texts[name], pl.Float64(), limits, place, problems) for name in names]
     problems.check()
-    return pl.DataFrame(columns)
+    return pl.DataFrame([days.alias("day"), *prices])

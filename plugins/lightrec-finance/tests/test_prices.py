@@ -1,8 +1,5 @@
 """Tables of daily prices: read, joined, cut off at a day, and refused where they are broken."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from lightrec_finance.prices import Prices
@@ -33,20 +30,17 @@ def test_what_is_broken_is_named(tmp_path):
     with pytest.raises(DataError) as raised:
         Prices.read([write(tmp_path, "broken.csv", broken), write(tmp_path, "none.csv", "Date\n")])
     assert [problem.partition("broken.csv: ")[2] for problem in raised.value.problems[:2]] == [
-        "Lines 2, 3 and 4: for example, '2024-01-02' is no date, or comes twice.",
-        "Lines 3 and 4, column 'A': for example, '0' is no price above 0; leave the field empty "
-        "where there was none.",
+        "Lines 2, 3 and 4, column 'Date': for example, '2024-01-02' is not a date such as "
+        "2024-01-31, or comes twice.",
+        "Lines 3 and 4, column 'A': for example, '0' is not a price above 0, or an empty field.",
     ]
     assert "a column of dates and one of prices" in raised.value.problems[2]
     with pytest.raises(DataError, match="does not exist"):
         Prices.read([tmp_path / "absent.csv"])
 
 
-def test_the_panel():
-    data = os.environ.get("LIGHTREC_TEST_DATA")
-    if not data:
-        pytest.skip("LIGHTREC_TEST_DATA is not set")
-    folder = Path(data) / "finance-panel"
+def test_the_panel(lightrec_data):
+    folder = lightrec_data / "finance-panel"
     found = Prices.read([folder / "sp500_dataset.csv", folder / "stock_prices.csv"])
     assert found.values.shape == (8796, 29)
     day = np.searchsorted(found.days, np.datetime64("2022-12-28"))

@@ -1,6 +1,8 @@
 """Food, exercises and the like: their words, and what must not be shown to whom."""
 
+from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -8,7 +10,6 @@ import numpy.typing as npt
 import polars as pl
 
 from lightrec.data.domain import Domain
-from lightrec.keys import Column
 
 AGAINST: Final = {"allergies": "allergens", "conditions": "contraindications"}
 """Attributes of people, and the attributes of items that must have nothing in common with them."""
@@ -24,32 +25,11 @@ class HealthDomain(Domain):
 
     name = "health"
     repeats = False
+    words = MappingProxyType({"title": "{}", "tags": "Tags: {}", "ingredients": "Ingredients: {}"})
     disclaimer = (
         "This is no medical advice: scores and lists of allergens may be wrong. Read what is on "
         "the package, and ask a doctor or a dietitian."
     )
-
-    def text(self, items: pl.DataFrame) -> pl.Series:
-        """Put items into words: ``Bean salad. Tags: vegan, lunch. Ingredients: beans, lemon``.
-
-        :param items: a catalog, of which ``title``, ``tags`` and ``ingredients`` (lists, or strings
-            that are taken as they are) are used where they are there.
-        """
-        words = [pl.col(Column.TITLE)] if Column.TITLE in items.columns else []
-        for name in ("tags", "ingredients"):
-            dtype = items.schema.get(name)
-            if dtype == pl.List(pl.String):
-                listed = pl.col(name).list.join(", ")
-            elif dtype == pl.String:
-                listed = pl.col(name)
-            else:
-                continue
-            said = pl.format(f"{name.title()}: {{}}", listed)
-            words.append(pl.when(listed != "").then(said))
-        if not words:
-            return pl.Series(Column.TEXT, [""] * items.height, pl.String)
-        text = pl.concat_str(words, separator=". ", ignore_nulls=True)
-        return items.select(text.fill_null("").alias(Column.TEXT)).to_series()
 
     def eligible(self, users: pl.DataFrame, items: pl.DataFrame, time: pl.Series) -> Mask | None:
         """Forbid items that hold an allergen of the person, or are bad for a condition of theirs.
@@ -86,28 +66,22 @@ def _sets(table: pl.DataFrame, name: str) -> list[set[str] | None]:
     column = table[name]
     if not isinstance(column.dtype, pl.List):
         column = column.cast(pl.String).str.replace_all(r"[;,]", "|").str.split("|")
-    found: list[set[str] | None] = []
-    for listed in column:
-        words = None if listed is None else {str(word).strip().lower() for word in listed}
-        found.append(None if words is None else words - {NOTHING, ""})
-    return found
+    plain = pl.element().cast(pl.String).str.strip_chars().str.to_lowercase()
+    lists = column.list.eval(plain.filter(~plain.is_in(["", NOTHING])))
+    return [None if words is None else set(words) for words in lists]
 
 
 def _apart(people: list[set[str] | None], things: list[set[str] | None]) -> Mask:
     """Tell which things (N) have nothing in common with which people (U), for sure: (U, N)."""
-    words = sorted(set[str]().union(*(own for own in people if own)))
-    columns = {word: column for column, word in enumerate(words)}
 
-    def matrix(sets: list[set[str] | None]) -> npt.NDArray[np.int32]:
-        rows = np.zeros((len(sets), len(words)), np.int32)
-        for row, own in enumerate(sets):
-            rows[row, [columns[word] for word in own or () if word in columns]] = 1
-        return rows
+    def pairs(test: Callable[[set[str] | None], bool]) -> tuple[Mask, Mask]:
+        of_people, of_things = (np.array([test(own) for own in s], bool) for s in (people, things))
+        return of_people[:, None], of_things
 
-    met = matrix(people) @ matrix(things).T > 0
-    known, free = (
-        [np.array([test(own) for own in sets], bool) for sets in (people, things)]
-        for test in (lambda own: own is not None, lambda own: own == set())
-    )
-    sure = np.where(known[0][:, None], known[1] | free[0][:, None], free[1])
-    return np.asarray(sure & ~met, bool)
+    person_known, thing_known = pairs(lambda own: own is not None)
+    person_free, thing_free = pairs(lambda own: own == set())
+    found = person_known & thing_known | person_free | thing_free
+    for word in set[str]().union(*filter(None, people)):
+        has, holds = pairs(lambda own, word=word: word in (own or ()))  # type: ignore[misc]
+        found &= ~(has & holds)
+    return np.asarray(found)

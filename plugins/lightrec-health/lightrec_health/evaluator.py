@@ -1,19 +1,17 @@
 """What healthier lists cost in liking: the whole trade-off, from held-out events."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import torch
 from torch import Tensor
 
 from lightrec.data.domain import showable
-from lightrec.data.sequences import Sequences
-from lightrec.data.store import TEST
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.evaluation.base import Curve, Evaluator, Findings, Section, Table
-from lightrec.evaluation.held_out import by_history
+from lightrec.evaluation.held_out import HeldOutLog, by_history
 from lightrec.keys import PADDING, Key
-from lightrec.ranking.evaluation_events import EvaluationEvents
-from lightrec.ranking.metrics import event_metrics, mean_ranks, rankable, top_items
+from lightrec.ranking.metrics import rankable
 from lightrec.run import Run
 from lightrec_health.domain import SCORE, HealthDomain, is_asked
 from lightrec_health.reward import health_scores
@@ -61,33 +59,30 @@ class HealthTradeOff(Evaluator):
         """The weights of health, ascending."""
         return [step / self.steps for step in range(self.steps + 1)]
 
-    @torch.inference_mode()
     def measure(self, run: Run, health: Tensor, seed: int) -> dict[str, float]:
         """Rank the test events with each weight.
 
         :param health: (N + 1,) with 0 for padding.
         """
-        events = EvaluationEvents(
-            Sequences.all_events(run.data), TEST, None, 256, self.max_events, seed
+        log, liking, allowed = (
+            HeldOutLog(self.max_events),
+            by_history(run.blend),
+            showable(run.data),
         )
-        allowed_for, scorer = showable(run.data), by_history(run.blend)
-        gains = {weight: 0.0 for weight in self.weights}
-        scores, shown, count = dict(gains), dict.fromkeys(gains, 0), 0
-        for batch in events:
-            given, seen = scorer(batch), batch[Key.SEEN]
-            allowed = allowed_for(batch[Key.USER])
-            count += len(given)
-            for weight in self.weights:
-                ranked = traded_off(given, health, weight, seen, allowed)
-                ranks = mean_ranks(ranked, batch[Key.TARGET], seen, allowed)
-                gains[weight] += float(event_metrics(ranks, [SHOWN])[_NDCG].sum())
-                listed = top_items(ranked, SHOWN, seen, allowed)
-                scores[weight] += float(health[listed].sum())
-                shown[weight] += int((listed != PADDING).sum())
         metrics: dict[str, float] = {}
-        for weight in self.weights if count else ():
-            metrics[f"health/{weight:.2f}/{_NDCG}"] = gains[weight] / count
-            metrics[f"health/{weight:.2f}/score"] = scores[weight] / max(shown[weight], 1)
+        for weight in self.weights:
+
+            def scores(batch: Mapping[str, Tensor], weight: float = weight) -> Tensor:
+                may = allowed(batch[Key.USER])
+                return traded_off(liking(batch), health, weight, batch[Key.SEEN], may)
+
+            result = log.rank(run.data, scores, seed)
+            if len(result.ranks) and result.lists is not None:
+                shown = result.lists[result.lists != PADDING]
+                metrics[f"health/{weight:.2f}/{_NDCG}"] = result.metrics([SHOWN])[_NDCG]
+                metrics[f"health/{weight:.2f}/score"] = float(
+                    health[shown].sum() / max(len(shown), 1)
+                )
         return metrics
 
     def section(self, run: Run, metrics: dict[str, float]) -> Section:
@@ -98,22 +93,18 @@ class HealthTradeOff(Evaluator):
             if asked
             else "Nobody was asked for allergies or conditions, so nothing was left out for them."
         )
-        rows = []
-        for weight in self.weights if metrics else ():
-            key = f"health/{weight:.2f}"
-            rows.append(
-                [f"{weight:.2f}", *(f"{metrics[f'{key}/{n}']:.3f}" for n in (_NDCG, "score"))]
-            )
-        points = [[float(row[column]) for row in rows] for column in (2, 1)]
+        rows = {f"{weight:.2f}": f"{weight:.2f}" for weight in self.weights}
+        columns = {_NDCG: "NDCG@10", "score": "health score shown"}
+        table = Table.of(metrics, "health/{}/{}", rows, columns, "weight of health")
         text = (
             "Lists are made anew with a weight of health: 0 is the blend's own order, 1 that of "
             f"health alone. NDCG@10 says how well the held-out events are ranked, the score is the "
             f"mean of the ten items shown. {checked}"
         )
         labels = "mean health score of what is shown", "NDCG@10"
-        curve = Curve(points[0], points[1], labels, TITLE, [row[0] for row in rows])
-        head = ["weight of health", "NDCG@10", "health score shown"]
-        return Section(TITLE, text, [Table(head, rows)], [curve], HealthDomain.disclaimer)
+        points = [[float(row[column]) for row in table.rows] for column in (2, 1)]
+        curve = Curve(*points, labels, TITLE, [row[0] for row in table.rows])
+        return Section(TITLE, text, [table], [curve], HealthDomain.disclaimer)
 
 
 def traded_off(

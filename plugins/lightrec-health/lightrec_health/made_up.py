@@ -72,19 +72,12 @@ def write(folder: Path, seed: int) -> Path:
     times = begin + np.sort(chance.integers(0, 200, (PEOPLE, EVENTS)), axis=1) * 86_400.0
     times += chance.integers(15 * 3600, 20 * 3600, times.shape)
     found = choose(appeal, np.sort(times, axis=1), chance)
-    people = pl.Series([f"cook-{number:03d}" for number in range(1, PEOPLE + 1)])
-    log = pl.DataFrame(
-        {
-            Column.USER: people.gather(found.users),
-            Column.ITEM: recipes[Column.ITEM].gather(found.items),
-            Column.TIME: found.times,
-        }
-    )
     users = pl.DataFrame(
         {
-            Column.USER: people,
+            Column.USER: [f"cook-{number:03d}" for number in range(1, PEOPLE + 1)],
             "allergies": [[allergy] for allergy in allergies.tolist()],
             "conditions": [[condition] for condition in conditions.tolist()],
         }
     )
+    log = found.log(users[Column.USER], recipes[Column.ITEM])
     return write_made_up(folder, log, recipes, users, appeal)

@@ -1,18 +1,18 @@
 """Reader of Food.com recipes with WHO health scores, and of their ratings."""
 
 import ast
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
+from lightrec.data.casts import to_numbers
 from lightrec.data.catalog import Catalog
-from lightrec.data.files import check_file
 from lightrec.data.log import InteractionLog
-from lightrec.data.readers.base import Reader
-from lightrec.data.readers.delimited import TextTable
+from lightrec.data.readers.published import PublishedReader, first_names
 from lightrec.data.schema import Place, Problems
 from lightrec.errors import DataError
 from lightrec.keys import Column
@@ -41,26 +41,26 @@ which counts as milk, and know nothing that they do not list."""
 CONTRAINDICATIONS: Final = {
     "hypertension": ("sodium", 720.0),
     "diabetes": ("sugars", 27.0),
-    "high cholesterol": ("saturatedFat", 6.0),
+    "high cholesterol": ("saturated_fat", 6.0),
 }
 """Conditions, with the nutrient of a portion and the amount above which a recipe counts as bad for
 them: 1.8 g of salt (720 mg of sodium), 27 g of sugars, 6 g of saturated fat, the bounds of "high"
 for a portion in the UK's guide to front-of-pack labels (Department of Health, 2016)."""
 _NUMBERS: Final = {
     "calories": "calories",
-    "totalFat": "fat",
-    "saturatedFat": "saturated_fat",
+    "fat": "totalFat",
+    "saturated_fat": "saturatedFat",
     "sugars": "sugars",
     "sodium": "sodium",
     "protein": "protein",
-    "duration": "minutes",
+    "minutes": "duration",
     "who_score": "who_score",
-    "health_score": SCORE,
+    SCORE: "health_score",
 }
 _WORDS: Final = {name: re.compile(rf"\b(?:{w})\b", re.IGNORECASE) for name, w in ALLERGENS.items()}
 
 
-class FoodReader(Reader):
+class FoodReader(PublishedReader):
     """A folder with ``recipes.csv`` and ratings, or one of the files of ratings in it.
 
     From the folder come all ratings: those of ``train_ratings.csv``, then of ``val_ratings.csv``
@@ -77,110 +77,85 @@ class FoodReader(Reader):
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether it is such a folder, or a file of ratings beside such recipes."""
-        folder = path if path.is_dir() else path.parent
-        if not path.is_dir() and (path.name not in (*PARTS, ALL) or not path.is_file()):
-            return False
-        recipes = folder / RECIPES
-        if not recipes.is_file() or not _ratings(folder):
-            return False
-        with recipes.open("rb") as stream:
-            return stream.readline().startswith(b"recipe_id,title,calories")
+        recipes, folder = path / RECIPES, path.is_dir()
+        if not folder:
+            recipes = path.with_name(RECIPES)
+        right = bool(_ratings(path)) if folder else path.name in (*PARTS, ALL) and path.is_file()
+        known = {"recipe_id", "title", "calories"}
+        return right and recipes.is_file() and known <= first_names(recipes)
 
-    def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
-        """Read ratings.
+    @classmethod
+    def located(cls, path: Path) -> Path:
+        """Give the path itself: a folder stands for all its ratings."""
+        return path
 
-        :param columns: must be empty, since the format is fixed.
-        :raises DataError: with all problems found, up to 20.
-        """
-        _check_names(columns, path)
-        files = _ratings(path) if path.is_dir() else [path]
+    def events(self, file: Path) -> InteractionLog:
+        """Read ratings."""
+        files = _ratings(file) if file.is_dir() else [file]
         if not files:
-            raise DataError(f"There are no ratings, such as {PARTS[0]} or {ALL}.", path)
+            raise DataError(f"There are no ratings, such as {PARTS[0]} or {ALL}.", file)
         problems, logs = Problems(), list[pl.DataFrame]()
-        for file in files:
+        names = {Column.USER: "member_id", Column.ITEM: "recipe_id", Column.VALUE: "rating"}
+        for part in files:
             with problems.taking():
-                frame, place = _read(file, ("member_id", "recipe_id", "rating"))
-                names = {Column.USER: "member_id", Column.ITEM: "recipe_id", Column.VALUE: "rating"}
-                events = frame.select(pl.col(theirs).alias(ours) for ours, theirs in names.items())
-                place = Place(file, place.unit, place.number, names, form=place.form)
-                logs.append(InteractionLog(events, place=place).events)
+                logs.append(self.log(part, names).events)
         problems.check()
-        return InteractionLog(pl.concat(logs), place=Place(path, form="text parted by commas"))
+        return InteractionLog(pl.concat(logs), place=Place(file, form="text parted by commas"))
 
-    def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog:
+    def items(self, file: Path) -> Catalog:
         """Read the recipes."""
-        _check_names(columns, path)
-        file = (path if path.is_dir() else path.parent) / RECIPES
-        frame, place = _read(file, ("recipe_id", "title", *_NUMBERS, "tags", "ingredients"))
+        file = (file if file.is_dir() else file.parent) / RECIPES
+        names = {Column.ITEM: "recipe_id", Column.TITLE: "title", "tags": "tags"}
+        names |= {"ingredients": "ingredients"} | _NUMBERS
+        frame, place = self.table(file, names)
         problems = Problems(file)
-        numbers = {}
-        for theirs, ours in _NUMBERS.items():
-            numbers[ours] = frame[theirs].cast(pl.Float64, strict=False)
-            bad = numbers[ours].is_null() & (frame[theirs].fill_null("") != "")
-            if theirs == "health_score":
-                bad |= ~numbers[ours].is_between(0, 1)
-            problems.add_rows(
-                bad, lambda row, name=theirs: place.value(frame[name], row, "a number that fits")
-            )
-        tags = [_python(frame["tags"], row, place, problems) for row in range(frame.height)]
-        given = [_python(frame["ingredients"], row, place, problems) for row in range(frame.height)]
+        limits = dict.fromkeys(_NUMBERS, (-math.inf, math.inf, "a number"))
+        limits[SCORE] = 0, 1, "a number from 0 to 1"
+        numbers = [
+            to_numbers(frame[name], pl.Float64(), limit, place, problems)
+            for name, limit in limits.items()
+        ]
+        lists = [_lists(frame[name], place, problems) for name in ("tags", "ingredients")]
         problems.check()
-        ingredients = [_names(each) for each in given]
-        rows = frame.select(
-            pl.col("recipe_id").alias(Column.ITEM),
-            pl.col("title").alias(Column.TITLE),
-            pl.Series("tags", tags, pl.List(pl.String)),
-            pl.Series("ingredients", ingredients, pl.List(pl.String)),
-            *(numbers[ours].alias(ours) for ours in numbers),
-            pl.Series("allergens", [allergens(each) for each in ingredients], pl.List(pl.String)),
-            pl.Series("contraindications", _bad_for(frame), pl.List(pl.String)),
-        )
+        found = pl.Series("allergens", map(allergens, lists[1]), pl.List(pl.String))
+        rows = frame.with_columns(*lists, *numbers, found).with_columns(bad_for())
         return Catalog(rows, place=place)
 
 
-def allergens(ingredients: list[str] | None) -> list[str] | None:
+def allergens(ingredients: Iterable[str] | None) -> list[str] | None:
     """Find the allergens that ingredients name; ``none`` where there are none, None if unknown."""
-    if not ingredients:
-        return None
-    text = "\n".join(ingredients)
-    return [name for name, words in _WORDS.items() if words.search(text)] or [NOTHING]
+    text = "\n".join(ingredients if ingredients is not None else ())
+    found = [name for name, words in _WORDS.items() if words.search(text)] or [NOTHING]
+    return found if text else None
 
 
-def _bad_for(frame: pl.DataFrame) -> list[list[str] | None]:
-    """List the conditions that each recipe is bad for; None where a nutrient is not known."""
-    names = [nutrient for nutrient, _ in CONTRAINDICATIONS.values()]
+def bad_for() -> pl.Expr:
+    """List the conditions that each recipe is bad for; null where a nutrient is not known."""
+    limits = CONTRAINDICATIONS.items()
+    bad = [pl.when(pl.col(own) > most).then(pl.lit(name)) for name, (own, most) in limits]
+    known = pl.all_horizontal(pl.col(own).is_not_null() for _, (own, _) in limits)
+    found = pl.concat_list(bad).list.drop_nulls()
+    found = pl.when(found.list.len() > 0).then(found).otherwise(pl.lit([NOTHING]))
+    return pl.when(known).then(found).alias("contraindications")
+
+
+def _lists(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
+    """Read lists as Python writes them, and of ``{"part": [("name", "amount"), …]}`` the names."""
     found: list[list[str] | None] = []
-    for row in frame.select(pl.col(names).cast(pl.Float64, strict=False)).iter_rows(named=True):
-        if None in row.values():
-            found.append(None)
-            continue
-        limits = CONTRAINDICATIONS.items()
-        bad = [name for name, (nutrient, most) in limits if row[nutrient] > most]
-        found.append(bad or [NOTHING])
-    return found
-
-
-def _names(ingredients: object) -> list[str] | None:
-    """Give the names in ``{"part": [("name", "amount"), …], …}``."""
-    if not isinstance(ingredients, dict):
-        return None
-    return [str(name).strip() for part in ingredients.values() for name, _ in part]
-
-
-def _python(column: pl.Series, row: int, place: Place, problems: Problems) -> object:
-    """Read a list or dictionary as Python writes it; None where there is nothing."""
-    if not (text := column[row]):
-        return None
-    try:
-        return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        problems.add(place.value(column, row, "a list as Python writes it"))
-        return None
-
-
-def _check_names(columns: Mapping[str, str] | None, path: Path) -> None:
-    if columns:
-        raise DataError("The columns of these files are fixed and cannot be named.", path)
+    bad: list[bool] = []
+    for text in column:
+        try:
+            value = ast.literal_eval(text) if text else None
+            if isinstance(value, dict):
+                value = [str(name).strip() for part in value.values() for name, _ in part]
+            good = value is None or isinstance(value, list)
+        except (SyntaxError, ValueError, TypeError):
+            good, value = False, None
+        found.append(value if good else None)
+        bad.append(not good)
+    expected = "a list as Python writes it"
+    problems.add_rows(pl.Series(bad), lambda row: place.value(column, row, expected))
+    return pl.Series(column.name, found, pl.List(pl.String))
 
 
 def _ratings(folder: Path) -> list[Path]:
@@ -188,13 +163,3 @@ def _ratings(folder: Path) -> list[Path]:
     if all(part.is_file() for part in parts):
         return parts
     return [folder / ALL] if (folder / ALL).is_file() else []
-
-
-def _read(file: Path, names: tuple[str, ...]) -> tuple[pl.DataFrame, Place]:
-    check_file(file)
-    table, problems = TextTable(file, ","), Problems(file)
-    if missing := [name for name in names if name not in table.names]:
-        raise DataError(f"These columns are missing: {', '.join(missing)}.", file)
-    frame, place = table.read(names, problems)
-    problems.check()
-    return frame, Place(file, place.unit, place.number, form=place.form)

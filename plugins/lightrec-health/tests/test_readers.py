@@ -1,8 +1,5 @@
 """Recipes with health scores: by hand, broken, and the real files."""
 
-import os
-from pathlib import Path
-
 import pytest
 from lightrec_health.readers import FoodReader, allergens
 
@@ -79,11 +76,8 @@ def test_what_is_broken_is_named(small, row, message):
         FoodReader().read(small)
 
 
-def test_the_real_files():
-    data = os.environ.get("LIGHTREC_TEST_DATA")
-    if not data:
-        pytest.skip("LIGHTREC_TEST_DATA is not set")
-    tables = FoodReader().read(Path(data) / "food-who-health")
+def test_the_real_files(lightrec_data):
+    tables = FoodReader().read(lightrec_data / "food-who-health")
     assert (len(tables.log), tables.catalog.rows.height) == (28491, 281)
     assert tables.log.events["user"].n_unique() == 17208
     score = tables.catalog.rows["health_score"]

@@ -8,9 +8,10 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from lightrec.data.domain import Domain
-from lightrec.data.made_up import Choices, Floats, choose, write_made_up
+from lightrec.data.made_up import Floats, choose, write_made_up
 from lightrec.keys import Column
 
 DAY: Final = 86_400.0
@@ -22,6 +23,7 @@ VISITS: Final = 20
 """Of each user; one article is read in each."""
 SHOWN: Final = 12
 """Articles in an impression."""
+PLACES: Final = np.arange(1, SHOWN + 1)
 START: Final = 1_735_689_600
 """1 January 2025 in seconds since 1970."""
 TOPICS: Final[Mapping[str, tuple[str, str]]] = {
@@ -45,22 +47,11 @@ class NewsDomain(Domain):
 
     name = "news"
     repeats = False
+    words = MappingProxyType(
+        dict.fromkeys(("title", "abstract", "excerpt", "topic", "category"), "{}")
+    )
     lifetime = timedelta(days=2)
     feedback = MappingProxyType({"click": 1.0, "share": 2.0})
-
-    def text(self, items: pl.DataFrame) -> pl.Series:
-        """Put articles into words: the title, the abstract and the topic.
-
-        :param items: a catalog, of which ``title``, ``abstract``, ``excerpt``, ``topic`` and
-            ``category`` are used where they are there.
-        :returns: one string an item; empty where nothing is known.
-        """
-        names = (Column.TITLE, "abstract", "excerpt", "topic", "category")
-        known = [pl.col(name).cast(pl.String) for name in names if name in items.columns]
-        if not known:
-            return pl.Series(Column.TEXT, [""] * items.height)
-        words = pl.concat_str(known, separator=". ", ignore_nulls=True)
-        return items.select(words.alias(Column.TEXT)).to_series()
 
     def synthetic(self, folder: Path, seed: int) -> Path:
         """Write twelve days of a made-up news site.
@@ -78,69 +69,37 @@ class NewsDomain(Domain):
         topic = items["topic"].cast(pl.Enum(list(TOPICS))).to_physical().to_numpy()
         taste = chance.normal(size=(USERS, len(TOPICS)))
         appeal = 1.5 * taste[:, topic] + 0.4 * chance.normal(size=ARTICLES)
-        first = items["created"].min()
-        assert first is not None
+        created = items["created"].dt.epoch("s").to_numpy()
         times = START + DAY * np.sort(chance.uniform(1, DAYS, (USERS, VISITS)), 1)
-        site = _Site(items["created"].dt.epoch("s").to_numpy(), chance)
-        found = choose(appeal, times, chance, site.moment)
+        impressions: list[NDArray[np.int64]] = []
+
+        def moment(event: int, now: Floats, chosen: NDArray[np.int64]) -> Floats:
+            """Draw the impressions of a visit, and give what ages and positions add to appeal."""
+            days = (now[:, None] - created) / DAY
+            there = (days >= 0) & (days <= self.lifetime / timedelta(days=1))
+            np.put_along_axis(there, chosen, False, 1)
+            order = np.where(there, chance.gumbel(size=days.shape) - days, -np.inf)
+            shown = (-order).argsort(1, kind="stable")[:, :SHOWN]
+            impressions.append(shown)
+            pull = -2 * np.log(2) * days[np.arange(USERS)[:, None], shown] - np.log(PLACES)
+            added = np.full(days.shape, -np.inf)
+            np.put_along_axis(added, shown, pull, 1)
+            return np.where(there, added, -np.inf)
+
+        found = choose(appeal, times, chance, moment)
         users = pl.DataFrame({Column.USER: [f"reader{user:03}" for user in range(USERS)]})
-        log = site.log(found, items, users, appeal, chance)
-        return write_made_up(folder, log, items, users, appeal)
-
-
-class _Site:
-    """Shows articles and notes what it showed.
-
-    :param created: (N,) seconds since 1970.
-    """
-
-    def __init__(self, created: Floats, chance: np.random.Generator) -> None:
-        self.created, self.chance = created.astype(float), chance
-        self.shown: list[np.ndarray] = []
-
-    def moment(self, event: int, now: Floats, chosen: np.ndarray) -> Floats:
-        """Draw the impressions of a visit, and give what ages and positions add to appeal."""
-        days = (now[:, None] - self.created) / DAY
-        there = (days >= 0) & (days <= NewsDomain.lifetime / timedelta(days=1))
-        np.put_along_axis(there, chosen, False, 1)
-        order = np.where(there, self.chance.gumbel(size=days.shape) - days, -np.inf)
-        shown = (-order).argsort(1, kind="stable")[:, :SHOWN]
-        self.shown.append(shown)
-        added = np.full(days.shape, -np.inf)
-        ages = np.take_along_axis(days, shown, 1)
-        place = np.log(np.arange(1, SHOWN + 1))
-        pull = np.where(np.take_along_axis(there, shown, 1), -2 * np.log(2) * ages - place, -np.inf)
-        np.put_along_axis(added, shown, pull, 1)
-        return added
-
-    def log(
-        self,
-        found: Choices,
-        items: pl.DataFrame,
-        users: pl.DataFrame,
-        appeal: Floats,
-        chance: np.random.Generator,
-    ) -> pl.DataFrame:
-        """Give the events with their impressions."""
-        names = items[Column.ITEM].to_numpy()
-        of_user = pl.col(Column.USER).cum_count().over(Column.USER) - 1
-        visit = pl.DataFrame({Column.USER: found.users}).select(of_user).to_series().to_numpy()
-        offers = np.stack(self.shown)[visit, found.users]
+        offers = np.stack(impressions)[found.numbers, found.users]
         # What appeals is read to its end.
-        share = 1 / (1 + np.exp(-appeal[found.users, found.items] - chance.normal(size=len(visit))))
-        seconds = items["words"].to_numpy()[found.items] / WORDS_A_SECOND * share
-        return pl.DataFrame(
-            {
-                Column.USER: users[Column.USER].gather(found.users),
-                Column.ITEM: names[found.items],
-                Column.TIME: found.times,
-                Column.FEEDBACK: "click",
-                Column.VALUE: seconds.round(1),
-                Column.IMPRESSION: [f"{u}-{v}" for u, v in zip(found.users, visit, strict=True)],
-                Column.POSITION: (offers == found.items[:, None]).argmax(1) + 1,
-                Column.CANDIDATES: names[offers].tolist(),
-            }
+        wish = appeal[found.users, found.items] + chance.normal(size=len(offers))
+        whole = items["words"].to_numpy()[found.items] / WORDS_A_SECOND
+        log = found.log(users[Column.USER], items[Column.ITEM]).with_columns(
+            feedback=pl.lit("click"),
+            value=pl.Series((whole / (1 + np.exp(-wish))).round(1)),
+            impression=pl.format("{}-{}", pl.Series(found.users), pl.Series(found.numbers)),
+            position=pl.Series((offers == found.items[:, None]).argmax(1) + 1),
+            candidates=pl.Series(items[Column.ITEM].to_numpy()[offers].tolist()),
         )
+        return write_made_up(folder, log, items, users, appeal)
 
 
 def _articles(chance: np.random.Generator) -> pl.DataFrame:

@@ -1,8 +1,5 @@
 """MIND's and Upworthy's files, by hand and as published."""
 
-import os
-from pathlib import Path
-
 import polars as pl
 import pytest
 from lightrec_news.readers import MindReader, UpworthyReader
@@ -30,13 +27,13 @@ ARMS = (
 
 
 @pytest.fixture
-def mind(tmp_path: Path) -> Path:
+def mind(tmp_path):
     (tmp_path / "behaviors.tsv").write_text(BEHAVIORS)
     (tmp_path / "news.tsv").write_text(NEWS)
     return tmp_path
 
 
-def test_mind(mind: Path) -> None:
+def test_mind(mind):
     check_all(ReaderChecks(MindReader, mind))
     assert isinstance(find_reader(mind), MindReader)
     assert isinstance(find_reader(mind / "behaviors.tsv"), MindReader)
@@ -53,7 +50,6 @@ def test_mind(mind: Path) -> None:
     ]
     assert rows["feedback"].unique().to_list() == ["click"]
     assert rows["position"].is_null().all(), "MIND shuffles the articles of an impression"
-    assert tables.catalog is not None
     items = tables.catalog.rows.select("item", "title", "category", "abstract", "entities")
     assert items.rows() == [
         ("N1", 'A "grand" opening', "news", "Music played.", ["Fort Lauderdale, Florida"]),
@@ -69,13 +65,13 @@ def test_mind(mind: Path) -> None:
         (BEHAVIORS.replace("11/14/2019", "14 Nov"), "Line 3, column '3': '14 Nov"),
     ],
 )
-def test_what_is_wrong_with_mind_is_said(mind: Path, text: str, message: str) -> None:
+def test_what_is_wrong_with_mind_is_said(mind, text, message):
     (mind / "behaviors.tsv").write_text(text)
     with pytest.raises(DataError, match=message):
         MindReader().read(mind)
 
 
-def test_upworthy(tmp_path: Path) -> None:
+def test_upworthy(tmp_path):
     path = tmp_path / "arms.csv"
     path.write_text(ARMS)
     check_all(ReaderChecks(UpworthyReader, path))
@@ -88,7 +84,6 @@ def test_upworthy(tmp_path: Path) -> None:
         ("t2-1", 0.0, 10, None, "t2", ["t2-1"]),
     ]
     assert str(tables.log.events["time"][0]) == "2013-01-14 00:00:00+00:00"
-    assert tables.catalog is not None
     assert tables.catalog.rows["title"][0] == "You, too, will click"
 
 
@@ -96,44 +91,33 @@ def test_upworthy(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("3000", "none", "Line 2, column 'impressions': 'none' is not a number from 1"),
-        (",headline", ",words", "no column headline"),
+        (",headline", ",words", "no column 'headline'"),
     ],
 )
-def test_what_is_wrong_with_upworthy_is_said(
-    tmp_path: Path, old: str, new: str, message: str
-) -> None:
+def test_what_is_wrong_with_upworthy_is_said(tmp_path, old, new, message):
     path = tmp_path / "arms.csv"
     path.write_text(ARMS.replace(old, new, 1))
     with pytest.raises(DataError, match=message):
         UpworthyReader().read(path)
 
 
-def real(name: str) -> Path:
-    data = os.environ.get("LIGHTREC_TEST_DATA")
-    if not data:
-        pytest.skip("LIGHTREC_TEST_DATA is not set")
-    return Path(data) / name
-
-
-def test_the_published_sample_of_mind() -> None:
-    tables = MindReader().read(real("mind-small-sample") / "MINDsmall_train")
+def test_the_published_sample_of_mind(lightrec_data):
+    tables = MindReader().read(lightrec_data / "mind-small-sample" / "MINDsmall_train")
     shown = tables.log.events.drop_nulls("impression")
     assert shown["impression"].n_unique() == 5000
     assert shown["item"].count() == 7542
     assert shown["user"].n_unique() == 4637
-    assert tables.catalog is not None
     offered = shown["candidates"].explode().unique()
     assert offered.is_in(tables.catalog.rows["item"].implode()).sum() == 284
 
 
-def test_the_archive_of_upworthy() -> None:
-    path = real("upworthy-exploratory") / "upworthy_clean.parquet"
+def test_the_archive_of_upworthy(lightrec_data):
+    path = lightrec_data / "upworthy-exploratory" / "upworthy_clean.parquet"
     assert UpworthyReader.recognises(path)
     events = UpworthyReader().read(path).log.events
     assert events["count"].sum() == 81_024_151
     assert (events["count"] * events["value"]).sum() == pytest.approx(1_231_208)
     assert events["propensity"].null_count() == 4490
     drawn = events.drop_nulls("propensity")
-    assert drawn.group_by("impression").agg(pl.col("propensity").sum())[
-        "propensity"
-    ].to_numpy() == pytest.approx(1)
+    shares = drawn.group_by("impression").agg(pl.col("propensity").sum())["propensity"]
+    assert shares.to_numpy() == pytest.approx(1)

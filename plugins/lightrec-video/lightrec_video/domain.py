@@ -22,6 +22,7 @@ class VideoDomain(Domain):
 
     name = "video"
     repeats = False
+    words = MappingProxyType({"title": "{}", "genres": "Genres: {}"})
     sample_name = "movielens-100k"
     feedback: ClassVar[Mapping[str, float]] = MappingProxyType(
         {"watch": 1.0, "rating": 1.0, "trailer": 0.1, "abandon": -1.0}
@@ -32,26 +33,13 @@ class VideoDomain(Domain):
 
         :param items: a catalog, of which ``title``, ``year`` and ``genres`` (a list, or a string
             that is taken as it is) are used where they are there.
-        :returns: one string an item; empty where nothing is known.
         """
-        nothing = pl.lit(None, pl.String)
-        has = items.schema
-        title, year, genres = nothing, nothing, nothing
-        if Column.TITLE in has:
-            title = pl.col(Column.TITLE).str.replace(_ARTICLE_BEHIND, "${2} ${1}${3}")
-        if "year" in has:
-            year = pl.col("year").cast(pl.String)
-        if "genres" in has:
-            genres = pl.col("genres")
-            if has["genres"] == pl.List:
-                genres = genres.list.join(", ")
-        text = pl.concat_str(
-            pl.coalesce(pl.format("{} ({})", title, year), title),
-            pl.format("Genres: {}", genres),
-            separator=". ",
-            ignore_nulls=True,
-        )
-        return items.with_columns(text.fill_null("").alias(Column.TEXT)).get_column(Column.TEXT)
+        if Column.TITLE not in items.columns:
+            return super().text(items)
+        title = pl.col(Column.TITLE).str.replace(_ARTICLE_BEHIND, "${2} ${1}${3}")
+        if "year" in items.columns:
+            title = pl.coalesce(pl.format("{} ({})", title, "year"), title)
+        return super().text(items.with_columns(title.alias(Column.TITLE)))
 
     def sample(self) -> Path:
         """Fetch MovieLens-100K, or find it where it was fetched before.
@@ -59,8 +47,6 @@ class VideoDomain(Domain):
         :returns: a folder of canonical Parquet files.
         :raises FetchError: where neither source can be reached.
         """
-        from lightrec_video.fetch import (
-            fetch_movielens_100k,  # whoever asks only for words needs none
-        )
+        from lightrec_video.fetch import fetch_movielens_100k  # words need none of it
 
         return fetch_movielens_100k()

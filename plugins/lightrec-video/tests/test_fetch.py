@@ -1,7 +1,6 @@
 """MovieLens-100K from two sources, without a network in the test."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 from lightrec_video.fetch import fetch_movielens_100k
@@ -10,15 +9,15 @@ from lightrec.data.readers.canonical import CanonicalReader
 from lightrec.errors import FetchError
 
 
-def fails(to: Path) -> None:
+def fails(to):
     raise FetchError("No network.")
 
 
-def gives(to: Path) -> None:
+def gives(to):
     (to / "u.data").write_text("7\t2\t4\t881250949\n")
 
 
-def test_the_second_source_is_tried(tmp_path: Path) -> None:
+def test_the_second_source_is_tried(tmp_path):
     folder = tmp_path / "cache" / "set"
     assert fetch_movielens_100k(folder, {"first": fails, "second": gives}) == folder
     assert len(CanonicalReader().read(folder).log) == 1

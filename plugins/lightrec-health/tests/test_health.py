@@ -1,0 +1,159 @@
+"""The contracts, what must not be shown to whom, the reward, and what health costs in liking."""
+
+from functools import partial
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from lightrec_health.domain import HealthDomain
+from lightrec_health.evaluator import HealthTradeOff, traded_off
+from lightrec_health.reward import HealthReward, health_scores
+from tensordict import TensorDict
+
+from lightrec.errors import NotApplicable, RecipeError
+from lightrec.evaluation.held_out import HeldOutLog, by_history
+from lightrec.keys import Key
+from lightrec.rewards.base import RewardContext
+from lightrec.run import Run
+from lightrec.testing import (
+    EvaluatorChecks,
+    RewardChecks,
+    TruthChecks,
+    parametrize_checks,
+    plugin_checks,
+)
+from lightrec.testing.truth import made_up
+
+MADE_UP = partial(made_up, "health", "Popularity", "EASE", "Demographic")
+
+
+def context():
+    return RewardContext(store=Run(MADE_UP().run).data)
+
+
+def harmful(store):
+    """Mark recipes that have an allergy or a condition in common with their person."""
+    pairs = {"allergies": "allergens", "conditions": "contraindications"}
+    met = [
+        [[{*own} & {*held} - {"none"} for held in store.catalog[holds]] for own in store.users[has]]
+        for has, holds in pairs.items()
+    ]
+    return np.array(met, object).astype(bool).any(0)
+
+
+@parametrize_checks(
+    plugin_checks("lightrec-health"),
+    TruthChecks("health", MADE_UP, ahead=0.1, blend=0.3, forbidden=harmful),
+    RewardChecks(HealthReward, context=context),
+    EvaluatorChecks(HealthTradeOff, lambda: MADE_UP().run),
+)
+def test_contract(check):
+    check()
+
+
+@pytest.fixture
+def run():
+    return Run(MADE_UP().run)
+
+
+@pytest.mark.parametrize(
+    ("people", "things", "allowed"),
+    [
+        (
+            {"allergies": [["milk"], ["nuts", "Eggs"], ["none"], [], None]},
+            {"allergens": [["milk", "eggs"], ["nuts "], ["none"], [], None]},
+            [[0, 1, 1, 1, 0], [0, 0, 1, 1, 0], [1] * 5, [1] * 5, [0, 0, 1, 1, 0]],
+        ),
+        (
+            {"allergies": ["milk|nuts", "none"]},
+            {"allergens": ["eggs; nuts", "soy"]},
+            [[0, 1], [1, 1]],
+        ),
+        (
+            {"allergies": [["milk"], ["none"]], "conditions": [["none"], ["diabetes"]]},
+            {"allergens": [["milk"], ["none"]], "contraindications": [["none"], ["diabetes"]]},
+            [[0, 1], [1, 0]],
+        ),
+        ({"allergies": [["milk"], ["none"], None]}, {"calories": [1]}, [[0], [1], [0]]),
+        ({"age": [40]}, {"allergens": [["milk"]]}, None),
+    ],
+    ids=["shared or unknown", "strings", "both reasons", "items say nothing", "nobody asked"],
+)
+def test_what_must_not_be_shown(people, things, allowed):
+    found = HealthDomain().eligible(pl.DataFrame(people), pl.DataFrame(things), pl.Series([None]))
+    assert (found if found is None else found.astype(int).tolist()) == allowed
+
+
+def test_words():
+    items = pl.DataFrame(
+        {"title": ["Bean salad", None], "tags": [["vegan"], []], "ingredients": ["beans", None]}
+    )
+    texts = HealthDomain().text(items).to_list()
+    assert texts == ["Bean salad. Tags: vegan. Ingredients: beans", ""]
+
+
+def test_people_avoid_what_harms_them_and_like_it_rich():
+    log, recipes, people = (
+        pl.read_parquet(MADE_UP().log / f"{name}.parquet") for name in ("log", "catalog", "users")
+    )
+    eaten = log.join(recipes, on="item").join(people, on="user")
+    held = pl.col("allergens").list.set_intersection("allergies").list.set_difference(["none"])
+    assert (eaten.select(held.list.len())["allergens"] > 0).mean() < 0.002
+    assert eaten["health_score"].mean() < recipes["health_score"].mean() - 0.05
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
+def test_a_reward_by_hand(run, weight):
+    reward = HealthReward(weight)
+    reward.bind(context())
+    scores = run.data.catalog["health_score"]
+    transition = {
+        Key.ACTION: torch.tensor([[1, 7], [3, 0], [4, 5]]),
+        Key.TAKEN: torch.tensor([[True, True], [True, False], [False, False]]),
+    }
+    found = reward(TensorDict(transition, [3])).flatten().tolist()
+    two = 2 * (1 - weight) + weight * (scores[0] + scores[6])
+    assert found == pytest.approx([two, 1 - weight + weight * scores[2], 0], rel=1e-5)
+
+
+def test_scores_that_are_none(run):
+    assert health_scores(pl.Series("s", [0.5, None, 1])).tolist() == [0.5, 0, 1]
+    with pytest.raises(NotApplicable, match="2 items have something else"):
+        health_scores(pl.Series("s", ["0.5", "high", "7"]))
+    with pytest.raises(RecipeError, match="from 0 to 1"):
+        HealthReward(1.5)
+    found = HealthTradeOff(attribute="nutri_score").evaluate(run, 0)
+    assert found.metrics == {}
+    assert "no attribute 'nutri_score'" in found.sections[0].text
+
+
+def test_the_ends_of_the_trade_off_are_the_two_orders():
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(5, 13, generator=generator) * 40
+    scores[:, 0] = -torch.inf
+    health = torch.rand(13, generator=generator)
+    allowed = torch.rand(5, 13, generator=generator) < 0.7
+    allowed[:, 0], allowed[:, 1:3] = False, True
+    liked, half, healthy = (
+        traded_off(scores, health, weight, allowed=allowed) for weight in (0.0, 0.5, 1.0)
+    )
+    for row, own in enumerate(allowed):
+        assert torch.equal(liked[row, own].argsort(), scores[row, own].argsort())
+        assert torch.equal(healthy[row, own].argsort(), health[own].argsort())
+    assert torch.allclose(2 * half, liked + health, atol=1e-6)
+    assert liked[allowed].aminmax() == pytest.approx((0, 1), abs=1e-6)
+
+
+def test_weight_nothing_is_the_blend_and_health_grows_with_the_weight(run):
+    findings = HealthTradeOff(steps=4).evaluate(run, 0)
+    result = HeldOutLog().rank(run.data, by_history(run.blend), 0)
+    found = findings.metrics
+    assert found["health/0.00/ndcg@10"] == pytest.approx(result.metrics()["ndcg@10"])
+    assert len(result.ranks) == 400
+    shown = [found[f"health/{step / 4:.2f}/score"] for step in range(5)]
+    assert shown == sorted(shown)
+    assert shown[-1] > shown[0] + 0.2
+    (section,) = findings.sections
+    assert "no medical advice" in section.note
+    assert "goes against the allergies or the conditions of its user" in section.text
