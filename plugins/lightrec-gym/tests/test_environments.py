@@ -97,27 +97,19 @@ def test_agents_observe_what_policies_may_see():
     assert as_gymnasium(Shelf(1, slate_size=3)).action_space.nvec.tolist() == [ITEMS] * 3
 
 
-def test_a_session_is_the_simulators_own(make):
-    environment, simulator = as_gymnasium(make(1)), make(1)
-    simulator.set_seed(5)
-    observation, info = environment.reset(seed=5)
-    state = simulator.reset()
+def test_a_session_is_a_batch_of_one(make):
+    environment, batch = as_gymnasium(make(1)), as_gymnasium_vector(make(1))
+    (_, info), _ = environment.reset(seed=5), batch.reset(seed=5)
     environment.action_space.seed(0)
     over = False
     while not over:
-        assert np.array_equal(observation[Key.HISTORY], state[Key.HISTORY][0])
         action = environment.action_space.sample(info["action_mask"])
-        slate = []
-        for place in np.atleast_1d(action):
-            offered = state.get(Key.CANDIDATES, None)
-            item = place + 1 if offered is None else int(offered[0, place])
-            slate.append(0 if item in slate else item)
-        state[Key.ACTION] = torch.tensor([slate])
-        following = simulator.step(state)["next"]
-        observation, reward, ended, cut, info = environment.step(action)
-        assert reward == pytest.approx(following["reward"].item())
-        assert (ended, cut) == (following["terminated"].item(), following["truncated"].item())
-        over, state = ended or cut, following.exclude("reward")
+        seen, reward, ended, cut, info = environment.step(action)
+        many, *found, infos = batch.step(np.asarray(action)[None])
+        assert [reward, ended, cut] == [part[0] for part in found]
+        over = ended or cut
+        many = infos["final_obs"] if over else many
+        assert all(np.array_equal(seen[name], many[name][0]) for name in seen)
 
 
 def test_what_may_not_be_shown_leaves_its_place_empty():

@@ -26,15 +26,9 @@ def data():
 
 
 def fitted(module, data, folder):
-    trainer = pl.Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
+    names = "logger enable_checkpointing enable_progress_bar enable_model_summary"
+    quiet = dict.fromkeys(names.split(), False)
+    trainer = pl.Trainer(max_epochs=1, accelerator="cpu", num_sanity_val_steps=0, **quiet)
     torch.manual_seed(0)
     trainer.fit(module, data)
     return module, module.write(folder)
@@ -52,19 +46,12 @@ def test_items_are_actions(data):
 
 
 def test_on_policy_targets(data, tmp_path):
-    module = PolicyModule(
-        2,
-        2,
-        sessions=8,
-        steps=30,
-        discount=0.9,
-        gae_lambda=0.0,
-        batch_size=64,
-    )
+    games = {"sessions": 8, "steps": 30, "batch_size": 64}
+    module = PolicyModule(2, 2, discount=0.9, gae_lambda=0.0, **games)
     module, metrics = fitted(module, data, tmp_path)
-    games = module.ground
-    assert metrics["train/environment_steps"] == games.train.environment_steps == 2 * 8 * 30
-    assert metrics["validation/environment_steps"] == games.judging.environment_steps
+    ground = module.ground
+    assert metrics["train/environment_steps"] == ground.train.environment_steps == 2 * 8 * 30
+    assert metrics["validation/environment_steps"] == ground.judging.environment_steps
     assert metrics["validation/length"] == metrics["validation/return"] <= LIMIT
     last = module.critic[-1]
     torch.nn.init.zeros_(last.weight)
@@ -78,14 +65,8 @@ def test_on_policy_targets(data, tmp_path):
 
 @pytest.mark.parametrize("loss", ["dqn", "double-dqn"])
 def test_transitions_of_cut_games_lead_to_their_last_observation(data, tmp_path, loss):
-    module = ReplayPolicyModule(
-        *(2, 2, loss),
-        sessions=8,
-        steps=30,
-        updates=2,
-        batch_size=32,
-        warm_up=100,
-    )
+    games = {"sessions": 8, "steps": 30, "updates": 2, "batch_size": 32, "warm_up": 100}
+    module = ReplayPolicyModule(2, 2, loss, **games)
     module, metrics = fitted(module, data, tmp_path)
     assert metrics["train/environment_steps"] == module.ground.train.environment_steps == 480
     kept = module.buffer[:]

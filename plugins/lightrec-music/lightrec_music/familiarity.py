@@ -63,16 +63,10 @@ class Heard:
 
     def metrics(self, prefix: str, seed: int) -> dict[str, float]:
         """Give the numbers of :data:`COLUMNS`, each with its interval over users."""
-        hit = (self.ranks <= SHOWN).double()
-        every = torch.ones_like(self.met)
-        found: dict[str, float] = {}
-        for name, values, part in (
-            ("familiar", self.familiar, every),
-            ("skipped", self.skipped, every),
-            ("repeat_hit", hit, self.met),
-            ("discovery_hit", hit, ~self.met),
-        ):
-            found |= _mean(f"{prefix}{name}@{SHOWN}", values[part], self.users[part], seed)
+        shares = {"familiar": self.familiar, "skipped": self.skipped}
+        found = self.hits(self.ranks <= SHOWN, prefix, seed)
+        for name, share in shares.items():
+            found |= _mean(f"{prefix}{name}@{SHOWN}", share, self.users, seed)
         return found
 
     def reserving(self, places: int, prefix: str, seed: int) -> dict[str, float]:
@@ -82,10 +76,14 @@ class Heard:
         """
         favourites = self.played.clamp(max=SHOWN - places)
         room = torch.where(self.met, favourites, SHOWN - favourites)
-        hit = (self.own_ranks <= room).double()
-        found = _mean(f"{prefix}repeat_hit@{SHOWN}", hit[self.met], self.users[self.met], seed)
-        new = ~self.met
-        return found | _mean(f"{prefix}discovery_hit@{SHOWN}", hit[new], self.users[new], seed)
+        return self.hits(self.own_ranks <= room, prefix, seed)
+
+    def hits(self, hit: Tensor, prefix: str, seed: int) -> dict[str, float]:
+        """Give the shares of repeats and of discoveries that are hits, (E,) bool."""
+        found: dict[str, float] = {}
+        for name, part in (("repeat_hit", self.met), ("discovery_hit", ~self.met)):
+            found |= _mean(f"{prefix}{name}@{SHOWN}", hit[part].double(), self.users[part], seed)
+        return found
 
 
 class Familiarity(Evaluator):
