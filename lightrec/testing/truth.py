@@ -69,7 +69,7 @@ class MadeUp(NamedTuple):
 
 
 @cache
-def made_up(domain: str, *item_models: str, seed: int = 0) -> MadeUp:
+def made_up(domain: str, *item_models: str, seed: int = 0, text_encoder: str = "null") -> MadeUp:
     """Write a domain's made-up log and run its recipes on it up to the blend, once a process.
 
     It takes seconds: the ranker is not trained, and only item models are blended.
@@ -77,11 +77,12 @@ def made_up(domain: str, *item_models: str, seed: int = 0) -> MadeUp:
     :param domain: its name, which is also that of its recipes.
     :param item_models: names of those that are blended, such as ``Popularity`` and ``EASE``.
     :param seed: of the log.
+    :param text_encoder: its name, where the untrained ranker is to know texts.
     """
     from lightrec.stages.run import run
 
     settings = {
-        "values": ["--text_encoder=null"],
+        "values": [f"--text_encoder={text_encoder}"],
         "text": ["--model.init_args.tune=none"],
         "ranker": [
             "--trainer.max_epochs=0",

@@ -20,7 +20,8 @@ from lightrec.run import Run
 from lightrec.testing import RewardChecks, TruthChecks, parametrize_checks, plugin_checks, tiny
 from lightrec.testing.truth import made_up
 
-MADE_UP = partial(made_up, "news", "Popularity", "RecentPopularity", "WordNeighbours", seed=3)
+MODELS = "Popularity", "RecentPopularity", "WordNeighbours"
+MADE_UP = partial(made_up, "news", *MODELS, seed=3, text_encoder="WordEncoder")
 
 
 def dead(store):
