@@ -1,4 +1,4 @@
-"""A ranker of films moved to other fields, beside training anew: `make bench NAME=transfer`.
+"""A ranker and a policy moved to other fields, beside training anew: `make bench NAME=transfer`.
 
 Logs as published are read from the folder that ``--data`` or the variable LIGHTREC_TEST_DATA
 names. The films are MovieLens-100K's. Of each target's users three in ten are kept for the test:
@@ -36,6 +36,7 @@ from lightrec.run import Run
 from lightrec.stages.run import run
 
 WORDS = ["--model.init_args.use_ids=false", "--model.init_args.item_models=null"]
+PREPARED = ["--k_core=0", "--new_items=true", "--equal_times=shuffle"]
 EPOCHS = {1: 40, 10: 20, 100: 10}
 """By share of the users: a small log has few steps an epoch. Training stops early, as ever."""
 TARGETS = {"food": "films → recipes", "lastfm": "films → artists"}
@@ -69,11 +70,10 @@ def measured(
 ) -> dict[str, object]:
     """Train, and rank the last events of the users who test."""
     length = [f"--trainer.max_epochs={epochs}"]
-    data = ["--k_core=0", "--new_items=true", "--equal_times=shuffle"]
     frozen = ["--model.init_args.tune=none"]
 
     def trained(name: str, ranker: list[str], text: list[str], start: Path | None = None) -> Run:
-        settings = {"data": data, "text": text, "ranker": ranker}
+        settings = {"data": PREPARED, "text": text, "ranker": ranker}
         given = {"log": log, "items": items, "goal": ["next"], "until": "ranker", "seed": seed}
         return Run(run("generic", out=out / name, start_from=start, overrides=settings, **given))
 
@@ -98,7 +98,7 @@ def measured(
     for name, made in runs.items():
         part = made.blend if name == "blend" else made.ranker
         scorers[name] = lambda batch, part=part: part.scores(batch[Key.HISTORY])
-    settings = {"data": data}
+    settings = {"data": PREPARED}
     place = run(
         "generic", out=out / "test", log=test, items=items, until="data", overrides=settings
     )
@@ -147,6 +147,16 @@ def main() -> None:
                     benchmark.cell(
                         key, command, int(seed), "metrics.json", data=files, films=source
                     )
+            key = f"policies/seed-{seed}"
+            if benchmark.wants(key) and not benchmark.has(key):
+                paths = []
+                for name, share in (("food", 100), ("lastfm", 10)):
+                    write(name, data, files)
+                    log, _ = shares(name, share, int(seed), files)
+                    paths += [f"{{data}}/{log.name}", f"{{data}}/{name}_items.csv"]
+                command = [sys.executable, "-m", "benchmarks.transfer_policies", "{out}"]
+                command += [*paths, seed]
+                benchmark.cell(key, command, int(seed), "metrics.json", data=files)
     print(table(benchmark.cells), advantages(benchmark.cells), sep="\n\n")
 
 
@@ -183,6 +193,24 @@ def advantages(cells: dict[str, dict]) -> str:
         rows.append([f"{TARGETS[name]}, {share} %", *shown])
     head = [f"{COLUMNS[one]} − {COLUMNS[other]}" for one, other in PAIRS]
     return markdown(["source → target, share of users", *head], rows)
+
+
+def policies(cells: dict[str, dict]) -> str:
+    """Set what policies reach in the artists' user model B, a row a seed."""
+    from benchmarks.transfer_policies import PAIRS as COMPARED
+    from benchmarks.transfer_policies import PLAYERS
+
+    rows = []
+    for key, cell in cells.items():
+        if key.startswith("policies/"):
+            found = cell["metrics"]
+            values = [f"{found[f'{name}/accepted']:.3f}" for name in PLAYERS]
+            for one, other in COMPARED:
+                ends = (found[f"{one}-minus-{other}/accepted{x}"] for x in ("", "/low", "/high"))
+                values.append(spread(tuple(ends), "+.3f"))
+            rows.append([key.removeprefix("policies/seed-"), *values])
+    head = [f"{PLAYERS[one]} − {PLAYERS[other]}" for one, other in COMPARED]
+    return markdown(["seed", *PLAYERS.values(), *head], rows)
 
 
 if __name__ == "__main__":
