@@ -27,6 +27,7 @@ from lightrec.encoders.text import TextEncoder
 from lightrec.evaluation.base import keys_of, spread
 from lightrec.keys import Key
 from lightrec.ranking.blending import JUDGED, judge, scorer, validation_events
+from lightrec.ranking.continued import items_before
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, choose
 from lightrec.ranking.item_models.item_to_item import TextNeighbours
@@ -91,21 +92,25 @@ def measured(
         lambda own: judge(scorer(own), judged)["ndcg@10"],
     )
     counts = torch.from_numpy(learned.store.popularity()).double()
-    scorers: dict[str, Callable[[dict[str, Tensor]], Tensor]] = {
-        "popularity": lambda batch: counts.expand(len(batch[Key.HISTORY]), -1),
-        "neighbours": lambda batch: near.scores(batch[Key.HISTORY]),
+    scorers: dict[str, Callable[[Tensor], Tensor]] = {
+        "popularity": lambda histories: counts.expand(len(histories), -1),
+        "neighbours": near.scores,
     }
-    for name, made in runs.items():
-        part = made.blend if name == "blend" else made.ranker
-        scorers[name] = lambda batch, part=part: part.scores(batch[Key.HISTORY])
+    scorers |= {n: (x.blend if n == "blend" else x.ranker).scores for n, x in runs.items()}
     settings = {"data": PREPARED}
     place = run(
         "generic", out=out / "test", log=test, items=items, until="data", overrides=settings
     )
     store = EventStore(place / "data")
-    assert store.catalog["item"].equals(learned.store.catalog["item"])
+    number = items_before(store, learned.store)  # of the items of those who test
+    assert number[1:].all()
     events = EvaluationEvents(Sequences.all_events(store), TEST, None, 128, None, seed)
-    results = {name: evaluate_scores(own, events) for name, own in scorers.items()}
+    results = {
+        name: evaluate_scores(
+            lambda batch, own=own: own(number[batch[Key.HISTORY]])[:, number], events
+        )
+        for name, own in scorers.items()
+    }
     metrics: dict[str, object] = {
         "users": learned.store.num_users,
         "items": learned.num_items,
