@@ -57,6 +57,6 @@ def prices(column: pl.Series) -> Tensor:
         raise NotApplicable(
             f"The attribute {column.name!r} is to be a price, and {int(bad.sum())} of its "
             f"{len(column)} values are no amount of 0 or more, or none is above 0. Correct the "
-            "table, or use AcceptedReward, which needs no prices."
+            "table, or use EngagementReward, which needs no prices."
         )
     return torch.tensor(found.fill_null(float("nan")).to_numpy(), dtype=torch.float32)

@@ -91,7 +91,7 @@ def test_revenue(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="weight of prices is 2"):
         Revenue(2)
     for values in (["1", "free"], [-1.0, 2.0], [None, 0.0]):
-        with pytest.raises(NotApplicable, match="use AcceptedReward"):
+        with pytest.raises(NotApplicable, match="use EngagementReward"):
             prices(pl.Series("price", values))
 
 
