@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from lightrec.ranking.item_models.base import Popularity
 from lightrec.ranking.metrics import event_metrics
 
 ABSENT: Final = -1e4
@@ -21,12 +22,17 @@ SHARES: Final = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8)
 ROUNDS: Final = 3
 """So many times the search goes through all parts."""
 CUTOFF: Final = 10
+FEW: Final = 300
+"""With fewer held-out events than this, popularity stays unless it is beaten clearly:"""
+CLEAR: Final = 2.0
+"""by so many standard errors."""
 
-Choice: TypeAlias = Literal["likelihood", "ndcg", "part", "mean"]
+Choice: TypeAlias = Literal["likelihood", "ndcg", "part", "mean", "popularity"]
 LIKELIHOOD: Final = "likelihood"
 SEARCH: Final = "ndcg"
 PART: Final = "part"
 MEAN: Final = "mean"
+POPULARITY: Final = "popularity"
 
 
 @dataclass(frozen=True)
@@ -156,6 +162,10 @@ def choose_weights(
     on users that took no part in the search; taken are their means over the folds. The sum of all
     weights is that of the likelihood's.
 
+    Below :data:`FEW` events the settings of parts and the weights fit chance. Popularity, which has
+    nothing to choose, is then taken alone unless the others beat it by :data:`CLEAR` standard
+    errors.
+
     :param names: K, of the parts.
     :returns: weights by name, how they were chosen, and metrics: NDCG@10 of each part, and of each
         way to choose.
@@ -183,6 +193,11 @@ def choose_weights(
     for other in found:
         if ahead(found[other] - found[chosen], users) > 1:
             chosen = other
+    if len(users) < FEW and (name := Popularity.__name__) in names:
+        popular = names.index(name)
+        lead = ahead(gains(weighed(weights[chosen], heads)) - parts[popular], users)
+        if lead < CLEAR:
+            chosen, weights[POPULARITY] = POPULARITY, alone[popular]
     taken = weights[chosen]
     if chosen != LIKELIHOOD:
         # No ranking depends on it.
@@ -197,6 +212,8 @@ def told(chosen: Choice, metrics: Mapping[str, float]) -> str:
     """Say in words how weights were chosen, and what there was to choose from."""
     ways = {LIKELIHOOD: "by likelihood", SEARCH: "searched", PART: "the best part alone"}
     ways[MEAN] = "the mean of these"
+    if chosen == POPULARITY:
+        return f"popularity alone, which nothing beats clearly on fewer than {FEW} held-out events"
     keys = {f"weights/{way}/ndcg@{CUTOFF}": title for way, title in ways.items()}
     values = [f"{title} {metrics[key]:.4f}" for key, title in keys.items() if key in metrics]
     return f"{ways[chosen]} (validation NDCG@{CUTOFF}: {', '.join(values) or 'no events'})"

@@ -13,6 +13,7 @@ from lightrec.ranking.blend_weights import (
     fit_weights,
     gains,
     search_weights,
+    told,
     weighed,
 )
 
@@ -123,3 +124,23 @@ def test_in_doubt_all_three_ways_have_a_say():
     ]
     mean = (likely / likely.sum() + best + torch.stack(folds).mean(0)) / 3 * max(likely.sum(), 0.1)
     assert [*weights.values()] == pytest.approx(mean.tolist(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("events", "helped", "taken"), [(60, 6, True), (60, 30, False), (400, 6, False)]
+)
+def test_popularity_stays_where_few_events_do_not_clearly_say_otherwise(events, helped, taken):
+    """Leads of six against four events, and of thirty: 0.6 and 4.5 standard errors."""
+    ranked = torch.zeros(2, events, 40)
+    ranked[0, helped:] = 1.0  # what came is last, by both parts
+    ranked[0, :helped] = -1.0  # the first part has it first
+    ranked[1] = 1.0
+    ranked[1, helped : helped + 4] = -1.0  # popularity finds others
+    users = torch.arange(events)
+    given = Candidates(ranked, torch.zeros(events, 40), 40, users)
+    weights, chosen, _ = choose_weights(given, ["part", "Popularity"])
+    assert (chosen == "popularity") == taken
+    if taken:
+        assert weights["part"] == 0
+        assert weights["Popularity"] > 0
+        assert "popularity alone" in told(chosen, {})
