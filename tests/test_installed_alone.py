@@ -64,8 +64,11 @@ def test_a_plugin_alone(
     python, site = environment
     before = {path.name for path in site.iterdir()}
     pip(python, "install", "--no-deps", "--no-index", wheel(folder, tmp_path / "wheel"))
-    listed = run(python, "-I", "-c", LOOK.format(name=folder.name, run=str(tiny_run)), cwd=tmp_path)
+    try:
+        look = LOOK.format(name=folder.name, run=str(tiny_run))
+        listed = run(python, "-I", "-c", look, cwd=tmp_path)
+    finally:
+        pip(python, "uninstall", "-y", folder.name)
     assert folder.name in listed
     assert not [other.name for other in FOLDERS if other != folder and other.name in listed]
-    pip(python, "uninstall", "-y", folder.name)
     assert {path.name for path in site.iterdir()} - before <= {"__pycache__"}

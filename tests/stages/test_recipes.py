@@ -74,7 +74,8 @@ def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path, monkeypatch):
         pl.DataFrame({"date": days, **own}).write_csv(tmp_path / "prices.csv")
         values["prices"] = str(tmp_path / "prices.csv")
     told = tmp_path / "items.csv"
-    goods.with_columns(health_score=pl.lit(0.5)).write_csv(told)  # a field asks for it
+    asked = {"health_score": pl.lit(0.5), "price": pl.lit(9.5)}  # by a field each
+    goods.with_columns(**asked).write_csv(told)
     out = run(
         name,
         out=tmp_path / "run",
@@ -85,9 +86,9 @@ def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path, monkeypatch):
         overrides={"values": [f"--{key}={value}" for key, value in values.items()], **SMALL},
     )
     found = recipes.load(name, ["fast-dev-run"], values)
-    asked = {until} - {None}
+    named = {until} - {None}
     stages = {stage for stage, recipe in found.recipes.items() if not recipe.get("optional")}
-    for stage in stages | asked:  # the reader runs in its own room's tests
+    for stage in stages | named:  # the reader runs in its own room's tests
         assert Run(out).stamp(stage)["recipe"] == found.resolved(stage)
     assert (out / "report.html").is_file()
 
