@@ -22,7 +22,7 @@ class PublishedReader(TableReader):
 
     A subclass names that file, defines :meth:`events`, and :meth:`items` and :meth:`users` where
     the set has such tables, and reads columns with :meth:`log` and :meth:`table`. Where its files
-    are not the text that :meth:`open` recognises, it says so in an ``open`` of its own. Users of a
+    are not the text that ``open`` recognises, it says so in an ``open`` of its own. Users of a
     set cannot name its columns otherwise.
     """
 
@@ -74,7 +74,7 @@ class PublishedReader(TableReader):
         return self.users(self._fixed(path, columns))
 
     def log(self, file: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
-        """Read events whose columns need no change, as :class:`TableReader` does.
+        """Read events whose columns need no change, as ``TableReader`` does.
 
         :param columns: from columns of the log to those of the file, by name or position.
         """

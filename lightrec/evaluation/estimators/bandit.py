@@ -167,7 +167,7 @@ def tamed(weights: Tensor, how: Taming, at: float | None) -> Tensor:
 class IPS(Estimator[BanditLog]):
     """Inverse propensity scoring: the mean of w · r (Horvitz and Thompson 1952).
 
-    :param at: bounds the weights, see :func:`tamed`; None: not at all.
+    :param at: bounds the weights, see ``tamed``; None: not at all.
     :param how: in which way.
     """
 

@@ -10,8 +10,8 @@ def slope(estimators: Sequence[Estimator[L]], log: L) -> tuple[Estimator[L], Est
 
     SLOPE (Su et al. 2020, "Adaptive estimator selection for off-policy evaluation", with the
     constants of Tucker and Lee 2021): with half widths c of the intervals, the estimators stand in
-    falling order of c, and the last one is taken for which |θ_i - θ_j| ≤ c_i + (√6 - 1) · c_j for
-    all j before it.
+    falling order of c. The last one is taken for which, with all j before it,
+    ``abs(θ_i - θ_j) <= c_i + (√6 - 1) · c_j``.
 
     :param estimators: such as ``[IPS(at) for at in (5, 50, None)]``, of which a narrower interval
         comes with more bias.
