@@ -1,5 +1,6 @@
 """Readers of published sets: files whose names and columns are known before they are opened."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from os.path import lexists
@@ -45,13 +46,13 @@ class PublishedReader(TableReader):
         """Give the path of the file of events, whether or not it is there."""
         return path / cls.file if path.is_dir() else path
 
+    @abstractmethod
     def events(self, file: Path) -> InteractionLog:
         """Read the events.
 
         :param file: what :meth:`located` gave, as for :meth:`items` and :meth:`users`.
         :raises DataError: with all problems found, up to 20.
         """
-        raise NotImplementedError
 
     def items(self, file: Path) -> Catalog | None:
         """Read the item table; None where there is none."""
