@@ -10,8 +10,8 @@ from lightrec.cli.command import call, summary
 from lightrec.cli.metrics import SparseMetrics
 from lightrec.errors import LightrecError, RecipeError
 
-# Before torch is imported. Threads that spin while they wait for each other made a step of training
-# fifteen times as long beside one busy process on two cores.
+# Before torch is imported. Threads that spin while they wait for each other make training many
+# times slower beside a busy process on few cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 USAGE = """usage: lightrec COMMAND [ARGUMENTS]
