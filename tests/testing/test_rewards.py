@@ -101,7 +101,7 @@ def test_a_wrong_one_fails(wrong, names, failing):
     assert failing(RewardChecks(wrong)) == names
 
 
-class Revenue(Reward):
+class PaidPrice(Reward):
     """The prices of what is accepted, less a rebate for members."""
 
     def bind(self, context):
@@ -115,7 +115,7 @@ class Revenue(Reward):
 
 
 def test_a_reward_may_read_attributes_of_items_and_users(failing):
-    assert failing(RewardChecks(Revenue)) == set()
-    assert not [c for c in RewardChecks(Revenue) if c.name == "padding" and c.outcome()[1]]
-    none = RewardChecks(Revenue, context=lambda: RewardContext())
+    assert failing(RewardChecks(PaidPrice)) == set()
+    assert not [c for c in RewardChecks(PaidPrice) if c.name == "padding" and c.outcome()[1]]
+    none = RewardChecks(PaidPrice, context=lambda: RewardContext())
     assert {c.outcome()[0] for c in none} == {"not applicable"}
