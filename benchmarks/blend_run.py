@@ -1,8 +1,8 @@
 """A blend beside its parts on one log: a cell of `make bench NAME=blend`.
 
-``python -m benchmarks.blend_run OUT [lightrec run's options]`` trains data and ranker, and ranks
-the test events with the blend, with the same parts under weights of highest likelihood, and with
-each part alone.
+``python -m benchmarks.blend_run OUT SEED [lightrec run's options]`` trains data and ranker, and
+ranks the test events with the blend, with the same parts under weights of highest likelihood, and
+with each part alone.
 """
 
 import json
@@ -62,12 +62,13 @@ def judged(found: Run, seed: int) -> dict[str, float | str]:
 
 def main() -> None:
     """Train, rank, and write the metrics."""
-    out, *arguments = sys.argv[1:]
+    out, seed, *arguments = sys.argv[1:]
     run = Path(out) / "run"
-    if status := lightrec(["run", "generic", *arguments, "--out", str(run), "--until", "ranker"]):
+    command = ["run", "generic", *arguments, "--out", str(run), "--until", "ranker"]
+    if status := lightrec([*command, "--seed", seed]):
         raise SystemExit(status)
     found = Run(run)
-    metrics = found.metrics("ranker") | judged(found, 0)
+    metrics = found.metrics("ranker") | judged(found, int(seed))
     (Path(out) / "metrics.json").write_text(json.dumps(metrics))
 
 

@@ -3,7 +3,8 @@
 ``python -m benchmarks.language_run OUT GROUP SEED [lightrec run's options]`` ranks the test events
 by a group of contenders: ``closed`` has all that is solved and the learned map of the vectors,
 ``tuned`` texts alone with the encoder's upper layers tuned, ``blend`` texts alone and the shipped
-recipe. Settings and weights are chosen on validation events.
+recipe, which is then compared with each of its parts. Settings and weights are chosen on validation
+events.
 """
 
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.blend_run import judged
 from benchmarks.tuning_speed import BFLOAT16
 from lightrec.__main__ import main as lightrec
 from lightrec.data.sequences import Sequences
@@ -173,6 +175,8 @@ def measured(out: Path, group: str, seed: int, options: list[str]) -> dict[str, 
     metrics |= {f"{name}/validation/ndcg@10": log.values[name] for name in log.values}
     metrics |= {f"{name}/weight/{part}": w for name in weights for part, w in weights[name].items()}
     metrics |= json.loads((run / "text" / "metrics.json").read_text())
+    if group == "blend":
+        metrics |= judged(Run(run), seed)
     metrics["users"], metrics["items"] = log.data.store.num_users, log.data.num_items
     metrics["events"] = len(results["frozen"].ranks)
     for name, result in results.items():

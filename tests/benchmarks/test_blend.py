@@ -24,6 +24,7 @@ def test_the_best_part_is_that_of_the_test_events():
     ahead = {"": 0.05, "/low": 0.01, "/high": 0.09}
     metrics |= {f"test/blend-minus-EASE/ndcg@10{end}": value for end, value in ahead.items()}
     cell = {"metrics": metrics | {"chosen": "ndcg", "test/events": 1234}}
-    assert table({"a log/seed-0": cell}).splitlines()[2:] == [
-        "| a log | 1,234 | 0.3000 | searched | 0.2000 | EASE 0.2500 | +0.050 (+0.010 to +0.090) |"
-    ]
+    other = {"metrics": cell["metrics"] | {"chosen": "part", "test/blend-minus-EASE/ndcg@10": 0.01}}
+    found = table({"a log/seed-3": cell, "a log/seed-4": other}).splitlines()[2:]
+    shown = "0.3000 | best part, searched | 0.2000 | EASE 0.2500 | +0.030 (+0.010 to +0.090)"
+    assert found == [f"| a log | 2 | 1,234 | {shown} | +0.010 |"]
