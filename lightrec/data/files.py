@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 STAMP, EXPLAINED = "stage.json", "explained.json"
 """What a finished stage notes in its folder: the fingerprint of all that went in, and those of the
 stages that it read."""
+RELIABILITY: Final = "reliability.json"
+"""What a user model's stage notes: its forecasts and what came true, by bins of probability."""
 FORMAT_VERSION: Final = 4
 """Of the prepared log that the stage ``data`` leaves; what has another one is prepared again."""
 

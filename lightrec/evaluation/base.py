@@ -103,9 +103,38 @@ class Curve:
     """Of the two axes."""
     title: str = ""
     words: Sequence[str] = ()
+    even: bool = False
+    """Whether the line y = x is drawn, too, on which a calibrated forecast would lie."""
 
 
-Chart = Bars | Intervals | Sides | Curve
+@dataclass(frozen=True)
+class Points:
+    """Points on a plane, larger for greater sizes, 0 to 1, each with words of its own."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    sizes: Sequence[float]
+    groups: Sequence[str]
+    """Those of one group have one color, which a legend explains, largest first; "" is no group."""
+    words: Sequence[str]
+    title: str = ""
+
+
+Chart = Bars | Intervals | Sides | Curve | Points
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What opens the page: whole sentences on three questions, the unwelcome ones included.
+
+    :param better: is it better?
+    :param by_how_much: with intervals.
+    :param believe: what the numbers rest on, and what they cannot tell.
+    """
+
+    better: str
+    by_how_much: str
+    believe: str
 
 
 @dataclass
@@ -134,9 +163,10 @@ class Findings:
 
     :param metrics: flat keys such as ``test/ndcg@10``; finite numbers only.
     :param sections: of the page.
-    :param verdict: whole sentences that open the page, the unwelcome ones included.
+    :param verdict: whole sentences for the page's top, the unwelcome ones included.
     :param summary: a table for the terminal.
     :param headline: charts of the picture that shows the whole result.
+    :param answers: to the three questions that open the page; None where nothing is compared.
     """
 
     metrics: Metrics
@@ -144,6 +174,7 @@ class Findings:
     verdict: Sequence[str] = ()
     summary: str = ""
     headline: Sequence[Chart] = ()
+    answers: Answers | None = None
 
 
 class Evaluator(ABC):

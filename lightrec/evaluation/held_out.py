@@ -12,9 +12,11 @@ from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST, EventStore
 from lightrec.errors import NotApplicable
 from lightrec.evaluation.base import (
+    Answers,
     Bars,
     Evaluator,
     Findings,
+    Intervals,
     Metrics,
     Section,
     Table,
@@ -60,6 +62,8 @@ RECOMMENDED = {
 MET = "RepeatConsumption"
 """The item model that knows nothing but what its user had met before."""
 ADVANTAGE = "test/blend-minus-{}/ndcg@10"
+FEW = 300
+"""Held-out events below which the page warns of chance."""
 
 
 class HeldOutLog(Evaluator):
@@ -168,8 +172,15 @@ def findings(metrics: Metrics, validation: Metrics) -> Findings:
     """Say what the metrics of the held-out log mean, next to those of the ranker's stage."""
     ranked = ranking(metrics)
     sections = [ranked, *filter(None, (beyond_the_mean(metrics), cold_section(metrics)))]
-    summary = ranking_table(metrics).text()
-    return Findings(metrics, sections, verdict(metrics, validation), summary, ranked.charts)
+    values = {t: metrics[f"test/{name}/ndcg@10"] for name, t in rankers(metrics).items()}
+    return Findings(
+        metrics,
+        sections,
+        met_before(metrics),
+        ranking_table(metrics).text(),
+        [Bars(values, "test NDCG@10, held-out log", "blend")],
+        answers(metrics, validation),
+    )
 
 
 def rankers(metrics: Metrics) -> dict[str, str]:
@@ -201,12 +212,16 @@ def ranking(metrics: Metrics) -> Section:
             f" {forbidden} of the events are about an item that the domain forbids its user: "
             "nobody ranks it, and all miss it."
         )
-    values = {t: metrics[f"test/{name}/ndcg@10"] for name, t in rankers(metrics).items()}
+    ahead = {
+        f"blend − {name}": ends
+        for name in (*model_names(metrics), "popularity")
+        if (ends := interval(metrics, ADVANTAGE.format(name)))
+    }
     return Section(
         "The next event, on the held-out log",
         text,
         [ranking_table(metrics, "", CUTOFFS)],
-        [Bars(values, "test NDCG@10, held-out log", "blend")],
+        [Intervals(ahead, "difference in NDCG@10")] if ahead else [],
     )
 
 
@@ -229,28 +244,39 @@ def validation_table(metrics: Metrics) -> Table | None:
     return Table.of(metrics, "validation/{}{}", titles, head, "validation events")
 
 
-def verdict(metrics: Metrics, validation: Metrics) -> list[str]:
+def answers(metrics: Metrics, validation: Metrics) -> Answers:
     """Compare the blend with popularity, and with the item model that is best on validation."""
-    own, popularity = metrics["test/ndcg@10"], metrics["test/popularity/ndcg@10"]
-    found = [
-        f"The blend ranks the next event with NDCG@10 {own:.3f}; popularity has {popularity:.3f}."
-    ]
-    if own <= popularity:
-        found.append("The blend does not beat popularity on this log.")
-    found += met_before(metrics)
     values = {n: validation.get(f"validation/{n}/ndcg@10", 0.0) for n in model_names(metrics)}
-    if not values:
-        return found
-    best = max(values, key=values.__getitem__)
-    sentence = (
-        f"{best} is the best item model on the validation events; on the test events its NDCG@10 "
-        f"is {metrics[f'test/{best}/ndcg@10']:.3f}"
+    rivals = {"popularity": "popularity"}
+    if values:
+        best = max(values, key=values.__getitem__)
+        rivals[best] = f"{best}, the best single item model on the validation events"
+    outcomes: dict[str, list[str]] = {}
+    shown = []
+    for name, title in rivals.items():
+        ends, other = interval(metrics, ADVANTAGE.format(name)), metrics[f"test/{name}/ndcg@10"]
+        outcomes.setdefault(_outcome(ends), []).append(title)
+        lead = "without an interval" if ends is None else f"a difference of {spread(ends)}"
+        shown.append(f"{name} has {other:.3f}, {lead}")
+    compared = "; ".join(f"{how} {' and '.join(names)}" for how, names in outcomes.items())
+    events = int(metrics["test/events"])
+    few = " So few events decide little." if events < FEW else ""
+    return Answers(
+        f"At the next event the blend is {compared}.",
+        f"Its NDCG@10 is {metrics['test/ndcg@10']:.3f}; {'; '.join(shown)}.",
+        f"{events:,} held-out events were ranked among all items, and chose no setting. The 95 % "
+        f"intervals count users, and one training: other seeds move the figures, too.{few}",
     )
-    if gained := interval(metrics, ADVANTAGE.format(best)):
-        _, low, high = gained
-        outcome = "is better" if low > 0 else "is worse" if high < 0 else "is not clearly different"
-        sentence += f", and the blend {outcome}: {spread(gained)}"
-    return [*found, f"{sentence}."]
+
+
+def _outcome(ends: tuple[float, float, float] | None) -> str:
+    """Say how an advantage's interval lies."""
+    if ends is None:
+        return "not comparable, for want of users, with"
+    _, low, high = ends
+    if low > 0:
+        return "clearly better than"
+    return "clearly worse than" if high < 0 else "not clearly different from"
 
 
 def met_before(metrics: Metrics) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from lightrec.evaluation.base import (
+    Answers,
     Bars,
     Findings,
     Intervals,
@@ -13,7 +14,7 @@ from lightrec.evaluation.base import (
     number,
     spread,
 )
-from lightrec.evaluation.evidence import CONTENDERS
+from lightrec.evaluation.evidence import CONTENDERS, favoured
 
 ALL, NEW, HOME = "simulator", "simulator_new", "simulator_a"
 """Prefixes of metrics: of all users in B, of those new to A and to the policy, of all in A."""
@@ -41,7 +42,16 @@ TRUTH = {
 def findings(metrics: Metrics) -> Findings:
     """Say what the metrics of sessions mean."""
     played = section(metrics)
-    return Findings(metrics, [played], verdict(metrics), summary(metrics), played.charts[:1])
+    everyone, new = paired(metrics), paired(metrics, NEW)
+    ahead = {f"policy − {title}": ends for title, ends in (new or everyone).items()}
+    label = f"difference in accepted items a session, {'new' if new else 'all'} users"
+    return Findings(
+        metrics,
+        [played],
+        summary=summary(metrics),
+        headline=[Intervals(ahead, label)] if ahead else played.charts,
+        answers=answers(metrics),
+    )
 
 
 def contenders(metrics: Metrics) -> dict[str, str]:
@@ -60,17 +70,28 @@ def paired(
     return {title: ends for title, ends in found.items() if ends is not None}
 
 
-def verdict(metrics: Metrics) -> list[str]:
-    """Say whose sessions hold more accepted items."""
-    found = []
-    for title, ends in paired(metrics).items():
-        _, low, high = ends
-        outcome = "more" if low > 0 else "fewer" if high < 0 else "no clearly different number of"
-        found.append(
-            f"In user model B the policy's sessions hold {outcome} accepted items than those of "
-            f"{title}: {spread(ends)}."
-        )
-    return found
+def answers(metrics: Metrics) -> Answers | None:
+    """Compare the policy with its closest rival, and with popularity; None without a policy."""
+    prefix = NEW if paired(metrics, NEW) else ALL
+    ahead = paired(metrics, prefix)
+    if not ahead:
+        return None
+    closest = min(ahead, key=lambda title: ahead[title][1])
+    reached = {t: metrics.get(f"{prefix}/{n}/accepted") for n, t in CONTENDERS.items()}
+    shown = [
+        f"{title} {number(reached[title], 2)}, a difference of {spread(ahead[title])}"
+        for title in dict.fromkeys((closest, CONTENDERS["popularity"]))
+        if title in ahead
+    ]
+    whose = "new" if prefix == NEW else "all"
+    return Answers(
+        favoured(metrics).reason,
+        f"With {whose} users the policy is accepted {number(reached['policy'], 2)} times a "
+        f"session; {'; '.join(shown)}.",
+        "Sessions are simulated: user model B stands in for people. It is of another class than "
+        f"the model in which the policy learned, knows other users, and was fitted "
+        f"{_times(metrics)}; intervals count users and fits.",
+    )
 
 
 def section(metrics: Metrics) -> Section:
@@ -81,10 +102,6 @@ def section(metrics: Metrics) -> Section:
             {title: metrics[f"{ALL}/{name}/accepted"] for name, title in titles.items()},
             "accepted items a session, user model B",
             "policy",
-        ),
-        Intervals(
-            {f"policy − {title}": ends for title, ends in (new or everyone).items()},
-            "difference, new users" if new else "difference, all users",
         ),
     )
     groups = everyone, new, paired(metrics, of="reward_b")

@@ -4,6 +4,7 @@ Evaluators bring their own sections; here they are laid out, next to what the st
 """
 
 import json
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,14 +22,16 @@ from lightrec.data.store import EventStore
 from lightrec.encoders.base import ENCODER
 from lightrec.encoders.card import advice
 from lightrec.evaluation import session_tables
-from lightrec.evaluation.base import Curve, Findings, Metrics, Section, Table
-from lightrec.evaluation.evidence import BY, REASON, favoured
+from lightrec.evaluation.base import Answers, Chart, Curve, Findings, Metrics, Section, Table
+from lightrec.evaluation.evidence import BY, REASON, Favoured, favoured
 from lightrec.evaluation.receipt import COMPARED, RECEIPT, receipt
-from lightrec.report import charts
+from lightrec.report import charts, examples
 from lightrec.report.summary import LONG_RUN, WIDTH, from_before, recommending, summary
 from lightrec.report.users import learned_reward, user_models_section
 from lightrec.run import Run
 
+PROSE = re.compile(r"[^\W\d]{3,}.* ")
+"""What is found in a cell of words, and not in one of numbers."""
 LISTED = 8
 """So many values of a list are shown."""
 WITHOUT_NEXT = "The same command without `next` goes on to it."
@@ -49,7 +52,7 @@ CURVES = {
 
 def write(
     run: Run, folder: Path, metrics: Metrics, found: Sequence[Findings], stages: Sequence[str]
-) -> None:
+) -> list[Section]:
     """Write ``report.html``, its picture, ``summary.txt``, metrics and receipt into a folder.
 
     There is no picture where no evaluator has a chart for it.
@@ -57,6 +60,7 @@ def write(
     :param metrics: those of all stages and evaluators.
     :param found: what the evaluators found, in their order.
     :param stages: the stages whose settings are quoted.
+    :returns: the sections of the page.
     """
     chosen = favoured(metrics, "policy" in stages)
     write_metrics(folder, {**metrics, BY: chosen.by, REASON: chosen.reason})
@@ -72,8 +76,10 @@ def write(
         picture = charts.draw(headline)
         picture.savefig(folder / "report.png", dpi=110, metadata={"Software": None})
     shown: list[Section | None] = [section for each in found for section in each.sections]
+    seed = run.stamp("ranker")["seed"]
+    shown += [examples.histories(run, seed), examples.catalog_map(run, seed)]
     if "users_a" in stages:
-        shown += [user_models_section(metrics), learned_reward(run, metrics), ASSUMED]
+        shown += [user_models_section(run, metrics), learned_reward(run, metrics), ASSUMED]
     elif older:
         shown.append(Section("From earlier versions", older))
     else:
@@ -85,8 +91,22 @@ def write(
     if run.data.goal:
         warning = f"So did {run.data.conversion:.1%} of the sessions. {warning}".strip()
     sections = [*filter(None, shown), data_section(meta, about, warning), receipt_section(own)]
-    verdict = [sentence for each in found for sentence in each.verdict] + [recommending(chosen)]
-    write_page(run, folder, stages, sections, verdict, charts.svg(headline))
+    opening = questions([each.answers for each in found if each.answers], chosen)
+    opening += [("", sentence) for each in found for sentence in each.verdict]
+    write_page(run, folder, stages, sections, opening, headline)
+    return sections
+
+
+def questions(given: Sequence[Answers], chosen: Favoured) -> list[tuple[str, str]]:
+    """Pose the three questions that open the page, and answer them with what evaluators say."""
+    if not given:
+        return [("", recommending(chosen))]
+    ranks = f"So `lightrec recommend` ranks by the {chosen.by}."
+    return [
+        ("Is it better?", " ".join([*(each.better for each in given), ranks])),
+        ("By how much?", " ".join(each.by_how_much for each in given)),
+        ("Can I believe it?", " ".join(each.believe for each in given)),
+    ]
 
 
 def receipt_section(own: Mapping[str, Mapping[str, object]]) -> Section:
@@ -217,10 +237,13 @@ def write_page(
     folder: Path,
     stages: Sequence[str],
     sections: Sequence[Section],
-    verdict: Sequence[str],
-    figure: str,
+    opening: Sequence[tuple[str, str]],
+    headline: Sequence[Chart],
 ) -> None:
-    """Write ``report.html``: the verdict, a figure (SVG), the sections, the stages' settings."""
+    """Write ``report.html``: opening, picture, sections, and the stages' settings.
+
+    :param opening: questions, perhaps empty, and what answers them.
+    """
     settings = {}
     for stage in stages:
         chosen = {key: run.stamp(stage)[key] for key in ("recipe", "overrides")}
@@ -233,13 +256,20 @@ def write_page(
         seed=run.stamp("ranker")["seed"],
         counts=", ".join(f"{counts[key]:,} {key}" for key in ("users", "items", "events")),
         disclaimer=run.domain.disclaimer,
-        verdict=verdict,
-        headline_figure=figure,
+        opening=opening,
+        headline=headline,
         sections=sections,
         svg=charts.svg,
+        worded=worded,
         settings=settings,
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def worded(table: Table) -> set[int]:
+    """Tell the columns of words, which are set to the left, from those of numbers."""
+    columns = enumerate(zip(*table.rows, strict=True))
+    return {n for n, cells in columns if n and any(PROSE.search(cell) for cell in cells)}
 
 
 def write_assumptions(
@@ -255,4 +285,4 @@ def write_assumptions(
         for key, value in cell["metrics"].items()
     }
     write_metrics(folder, metrics)
-    write_page(run, folder, stages, [session_tables.sensitivity(metrics, cells)], [], "")
+    write_page(run, folder, stages, [session_tables.sensitivity(metrics, cells)], [], [])

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from lightrec.data.files import EXPLAINED
-from lightrec.evaluation.base import NOTHING, Bars, Chart, Intervals, Metrics, Section, Table
+from lightrec.data.files import EXPLAINED, RELIABILITY
+from lightrec.evaluation.base import NOTHING, Bars, Chart, Curve, Intervals, Metrics, Section, Table
 from lightrec.run import Run
 
 MODELS = {"a": "user model A", "b": "user model B"}
@@ -29,11 +29,13 @@ PARTS = {
 }
 WEIGHTS = 30
 """At most so many weights are shown, the surest first."""
+SEEN = 20
+"""Bins with fewer forecasts are not drawn."""
 LEVEL = "any item"
 """The weight that says how an average item compares with nothing; it is not drawn."""
 
 
-def user_models_section(metrics: Metrics) -> Section:
+def user_models_section(run: Run, metrics: Metrics) -> Section:
     """Show how well the user models predict held-out choices, leaving, values and returns."""
     compared = {"log_likelihood": "log-likelihood", "constant": "same for all users"}
     choices = Table.of(metrics, "choice/{}/{}", MODELS, COLUMNS)
@@ -45,8 +47,21 @@ def user_models_section(metrics: Metrics) -> Section:
         "calibration error of the probabilities of all alternatives; and the temperature by which "
         "validation choices calibrated them.",
         [choices, parts] if parts.rows else [choices],
-        note=returns_left_out(metrics),
+        [*filter(None, (calibration(run, name) for name in MODELS))],
+        returns_left_out(metrics),
     )
+
+
+def calibration(run: Run, model: str) -> Curve | None:
+    """Draw how often forecasts of held-out choices came true; None where it was not noted."""
+    path = run.folder(f"users_{model}") / RELIABILITY
+    if not path.is_file():
+        return None
+    counts = json.loads(path.read_text(encoding="utf-8"))
+    bins = [each for each in zip(*counts, strict=True) if each[0] >= SEEN]
+    labels = "probability that the model gave", "share that came true"
+    forecasts, happened = ([each[part] / each[0] for each in bins] for part in (1, 2))
+    return Curve(forecasts, happened, labels, MODELS[model], even=True)
 
 
 def returns_left_out(metrics: Metrics) -> str:

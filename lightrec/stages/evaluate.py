@@ -15,6 +15,7 @@ from lightrec.errors import LightrecError, PluginError, RunError
 from lightrec.evaluation import held_out
 from lightrec.evaluation.base import Evaluator, Findings, Section
 from lightrec.evaluation.held_out import HeldOutLog
+from lightrec.report import charts
 from lightrec.report import page as report
 from lightrec.report.summary import WIDTH
 from lightrec.run import Run
@@ -128,11 +129,13 @@ def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
     tensorboard.write_final(
         stage.logs, settings, {k: v for k, v in metrics.items() if HEADLINE.fullmatch(k)}
     )
-    with SummaryWriter(str(stage.logs), filename_suffix=".report") as writer:
-        for section in (section for found in findings for section in found.sections):
-            writer.add_text(f"report/{section.title}", section.markdown())
     with stage.output(seed) as folder:
-        report.write(run, folder, metrics, findings, stage.inputs)
+        sections = report.write(run, folder, metrics, findings, stage.inputs)
+    with SummaryWriter(str(stage.logs), filename_suffix=".report") as writer:
+        for section in sections:
+            writer.add_text(f"report/{section.title}", section.markdown())
+            if section.charts:
+                writer.add_figure(f"report/{section.title}", charts.draw(section.charts))
     early.unlink(missing_ok=True)
 
 

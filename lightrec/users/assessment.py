@@ -164,9 +164,11 @@ def assess(
     data: ChoiceData,
     part: int,
     half: Half,
+    counts: Tensor | None = None,
 ) -> dict[str, float]:
     """Judge the choices of a user model on held-out ones, next to popularity's law.
 
+    :param counts: (3, BINS) float64, to which those of :func:`reliability` are added.
     :returns: ``log_likelihood`` and ``popularity``, mean over weighted rows, in nats;
         ``accuracy``, how often the choice was the likeliest; and the ``calibration_error`` of all
         alternatives. Of several members also ``disagreement``, their mean uncertainty in nats.
@@ -174,7 +176,7 @@ def assess(
     names = ["log_likelihood", "popularity", "accuracy"]
     names += ["disagreement"] * (len(users.members) > 1)
     total, sums = torch.zeros((), dtype=torch.float64), torch.zeros(4, dtype=torch.float64)
-    counts = torch.zeros(3, BINS, dtype=torch.float64)
+    counts = torch.zeros(3, BINS, dtype=torch.float64) if counts is None else counts
     for history, sets, user, choice, weight in _held_out(users, data, part, half):
         found, uncertainty = users.predict(history, sets, user)
         ours, theirs = found.double().cpu(), popularity(sets.cpu())

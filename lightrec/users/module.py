@@ -4,6 +4,7 @@ Lightning's epochs fit the choices. The continuation value of the two-step estim
 solve on the best epoch's model, when the part is written.
 """
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +15,20 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from lightrec.data.files import RELIABILITY
 from lightrec.data.share import part_of_all
 from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.stage import StageModule
-from lightrec.users.assessment import assess, calibrate, choice_auc, fit_popularity, future_share
+from lightrec.users.assessment import (
+    BINS,
+    assess,
+    calibrate,
+    choice_auc,
+    fit_popularity,
+    future_share,
+)
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel, PooledChoice, with_nothing
 from lightrec.users.choice_sets import Batch
@@ -229,13 +238,19 @@ class ChoiceModule(StageModule):
         parts |= {"reward_model": reward_model, "offers": data.offer_settings}
         users = UserModel(self.members, **parts).eval()
         users.save_pretrained(folder)
-        metrics = self._assessed(users) | fitted | explain(users, self.learner, data, folder)
+        counts = torch.zeros(3, BINS, dtype=torch.float64)
+        metrics = self._assessed(users, counts) | fitted
+        metrics |= explain(users, self.learner, data, folder)
+        (folder / RELIABILITY).write_text(json.dumps(counts.tolist()))
         metrics["temperature"] = float(self.choice.temperature)
         metrics["nothing_shift"] = float(self.choice.nothing_shift)
         return metrics
 
-    def _assessed(self, users: UserModel) -> dict[str, float]:
-        """Assess choices and reward on held-out choices of one's own half, and of the other."""
+    def _assessed(self, users: UserModel, counts: Tensor) -> dict[str, float]:
+        """Assess choices and reward on held-out choices of one's own half, and of the other.
+
+        :param counts: to which those of the test choices of one's own half are added.
+        """
         data = self._data
         own, other = data.half, OTHER[data.half]
         popularity = fit_popularity(data)
@@ -252,7 +267,7 @@ class ChoiceModule(StageModule):
             cells["other_half/"] = alone, TEST, other
             within["other_half/auc"] = choice_auc(users, data, TEST, other)
         for prefix, (model, part, half) in cells.items():
-            found = assess(model, popularity, data, part, half)
+            found = assess(model, popularity, data, part, half, None if prefix else counts)
             metrics |= {f"{prefix}{name}": value for name, value in found.items()}
         return metrics | {name: value for name, value in within.items() if value is not None}
 

@@ -80,20 +80,26 @@ def test_item_models_stand_beside_the_encoder_in_the_order_of_their_ranking(metr
 
 @pytest.mark.parametrize(
     ("low", "high", "told"),
-    [(0.1, 0.3, "is better"), (-0.3, -0.1, "is worse"), (-1, 1, "is not clearly different")],
+    [
+        (0.1, 0.3, "clearly better than"),
+        (-0.3, -0.1, "clearly worse than"),
+        (-1, 1, "not clearly different from"),
+    ],
 )
-def test_the_verdict_names_the_best_item_model_on_validation(metrics, low, high, told):
-    key = "test/blend-minus-EASE/ndcg@10"
+def test_the_answers_name_the_best_item_model_on_validation(metrics, low, high, told):
     changed = {f"validation/{name}/ndcg@10": 0.1 for name in held_out.model_names(metrics)}
-    changed |= {"validation/EASE/ndcg@10": 0.2, f"{key}/low": low, f"{key}/high": high}
-    *_, sentence = held_out.verdict(metrics | changed, changed)
-    assert sentence.startswith("EASE is the best item model on the validation events; ")
-    assert told in sentence
-
-
-def test_a_loss_to_popularity_is_told(metrics):
-    changed = metrics | {"test/ndcg@10": 0.01, "test/popularity/ndcg@10": 0.02}
-    assert held_out.verdict(changed, {})[1] == "The blend does not beat popularity on this log."
+    changed["validation/EASE/ndcg@10"] = 0.2
+    for name in ("EASE", "popularity"):
+        key = f"test/blend-minus-{name}/ndcg@10"
+        changed |= {key: 0.5, f"{key}/low": low, f"{key}/high": high}
+    found = held_out.answers(metrics | changed, changed)
+    assert found.better == (
+        f"At the next event the blend is {told} popularity and EASE, the best single item model on "
+        "the validation events."
+    )
+    assert f"a difference of +0.500 ({low:+.3f} to {high:+.3f})" in found.by_how_much
+    assert "few events" in held_out.answers(metrics | changed | {"test/events": 299}, {}).believe
+    assert "few events" not in held_out.answers(metrics | {"test/events": 300}, {}).believe
 
 
 def test_what_comes_again_is_told_apart_from_discoveries():

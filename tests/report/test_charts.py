@@ -1,8 +1,9 @@
 """Words of a log stand in pictures as they are."""
 
 import html
+import re
 
-from lightrec.evaluation.base import Bars, Curve, Intervals, Sides
+from lightrec.evaluation.base import Bars, Curve, Intervals, Points, Sides
 from lightrec.report import charts
 
 WORDS = "under $1_000$ or $x_$"
@@ -15,7 +16,38 @@ def test_dollars_and_underscores_are_no_formulas():
         Sides({"real": [1.0], WORDS: [2.0]}, [WORDS], WORDS),
         Curve([0.0], [1.0], (WORDS, ""), WORDS, [WORDS]),
     ]
-    picture = html.unescape(charts.svg(shown))
-    assert picture.count(WORDS) >= 10
-    assert charts.svg([]) == ""
-    assert "_other" in picture
+    shown.append(Points([0.0], [1.0], [0.5], [WORDS], [WORDS], WORDS))
+    pictures = [html.unescape(charts.svg(chart)) for chart in shown]
+    assert all(picture.count(WORDS) >= 3 for picture in pictures)
+    assert "_other" in pictures[0]
+
+
+def test_each_part_says_what_it_is_when_pointed_at():
+    points = Points([0, 1, 2], [0, 1, 0], [0, 1, 0.1], ["a", "b", ""], ["x & <y>", "q", "z"], "map")
+    picture = charts.svg(points)
+    said = re.findall(r'<use [^>]*x="([\d.]+)"[^>]*><title>(.*?)</title></use>', picture)
+    # From left to right as on the map, whatever order they are drawn in.
+    assert [html.unescape(word) for _, word in sorted(said, key=lambda p: float(p[0]))] == [
+        "x & <y>",
+        "q",
+        "z",
+    ]
+    lines = html.unescape(charts.svg(Intervals({"a \"b\" 'c'": (0.1, 0.05, 0.2)}, "lead")))
+    assert "<title>a \"b\" 'c': +0.100 (+0.050 to +0.200)</title>" in lines
+    assert "<title>1: 2</title>" in charts.svg(Curve([1.0], [2.0], even=True))
+
+
+def test_colors_follow_the_page():
+    picture = charts.svg(Intervals({"a": (1, 0.5, 2), "b": (-1, -2, -0.5)}, "lead"))
+    assert {"var(--own)", "var(--worse)", "currentColor"} <= {
+        *re.findall(r"(?:fill|stroke): ([^;\"]+)", picture)
+    }
+    assert not re.search("#(?:0{6}|f{6})", picture)
+
+
+def test_a_picture_in_words():
+    assert charts.in_words(Bars({"a": 0.1, "b": 0.2}, "NDCG")) == "NDCG: b 0.200, a 0.100"
+    assert charts.in_words(Curve([1, 2, 3], [0.1, 0.3, 0.2], ("epoch", ""), "policy")) == (
+        "policy: from 0.100 at 1 to 0.200 at 3, highest 0.300"
+    )
+    assert charts.in_words(Curve([], [], ("cost", "gain"))) == "gain over cost: empty"

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from lightrec.evaluation import held_out, session_tables
-from lightrec.evaluation.base import Findings
-from lightrec.evaluation.evidence import CONTENDERS
+from lightrec.evaluation.base import Findings, Table
+from lightrec.evaluation.evidence import CONTENDERS, Favoured
 from lightrec.report import page as report
 from lightrec.run import Run
 from lightrec.stages import recipes
@@ -21,12 +21,25 @@ def metrics_of(tiny_run):
 
 
 def test_a_loss_is_told_in_plain_words(tiny_run):
-    key = "simulator/policy-minus-blend/accepted"
-    loss = {key: -0.7, f"{key}/low": -0.9, f"{key}/high": -0.5}
-    sentences = session_tables.verdict(metrics_of(tiny_run) | loss)
-    assert any(
-        "hold fewer accepted items than those of greedy by the blend" in s for s in sentences
-    )
+    key = "simulator_new/policy-minus-blend/accepted"
+    loss = {key: -70.0, f"{key}/low": -90.0, f"{key}/high": -50.0}
+    found = session_tables.answers(metrics_of(tiny_run) | loss)
+    assert found.better.startswith("The policy is not clearly better than greedy by the blend")
+    assert "a difference of -70.000 (-90.000 to -50.000)" in found.by_how_much
+
+
+def test_three_questions_open_the_page(tiny_run):
+    text = (tiny_run / "report.html").read_text()
+    top = text[: text.index("<svg")]
+    asked = re.findall(r"<dt>(.*?)</dt><dd>(.+?)</dd>", top)
+    assert [question for question, _ in asked] == [
+        "Is it better?",
+        "By how much?",
+        "Can I believe it?",
+    ]
+    assert "ranks by the" in asked[0][1]
+    [(_, alone)] = report.questions([], Favoured("blend", "It was asked for."))
+    assert alone == "`lightrec recommend` ranks by the blend (--by blend). It was asked for."
 
 
 def test_the_summary_has_a_line_for_every_contender(tiny_run):
@@ -70,14 +83,18 @@ def test_the_report_shows_what_the_recipe_computes(tiny_run, tmp_path, left, hea
     assert ("validation events" in summary) == (left != "held-out log")
     assert ("accepted" in summary) == (left == "sessions")
     assert (tmp_path / "report.png").is_file() == bool(headings)
-    assert any("NDCG@10" in sentence for sentence in found.verdict) == (left == "held-out log")
-    assert any("user model B" in sentence for sentence in found.verdict) == (left == "sessions")
+    answers = found.answers.by_how_much if found.answers else ""
+    assert ("NDCG@10" in answers) == (left == "held-out log")
+    assert ("accepted" in answers) == (left == "sessions")
 
 
 def test_what_is_wider_than_the_page_scrolls_in_a_box_of_its_own(tiny_run):
     page = (tiny_run / "report.html").read_text()
-    boxed = re.findall(r'<div class="wide"[^>]*>\s*<(?:table|svg)\b', page)
-    assert len(boxed) == len(re.findall(r"<(?:table|svg)\b", page)) >= 12
+    boxed = re.findall(r'<div class="wide"[^>]*>\s*<table\b', page)
+    assert len(boxed) == len(re.findall(r"<table\b", page)) >= 12
+    # Pictures shrink instead.
+    assert re.search(r"\.charts svg \{[^}]*max-width: min\(100%", page)
+    assert not re.search(r"min-width: [1-9]\d*rem", page.replace("min-width: 9rem", ""))
     assert re.search(r"\.wide \{ overflow-x: auto", page)
     # A table that is a block itself is cut off at the page's edge.
     assert not re.search(r"table \{[^}]*display: block", page)
@@ -100,3 +117,20 @@ def test_the_early_table_is_that_of_the_evaluation(tiny_run):
     shown = held_out.ranking_table(metrics_of(tiny_run)).text().splitlines()
     assert found == sorted(line for line in shown if not line.startswith("policy"))
     (tiny_run / ".work" / EARLY).unlink()
+
+
+def test_every_picture_has_words_and_the_page_needs_no_network(tiny_run):
+    page = (tiny_run / "report.html").read_text()
+    pictures = re.findall(r"<svg[^>]*>", page)
+    assert len(pictures) >= 6
+    assert all(re.search(r'role="img" aria-label="[^"]+"', picture) for picture in pictures)
+    assert not re.search(r'(?:src|href)="(?!#)', page.replace('xlink:href="#', ""))
+    assert len(page.encode()) < 2_000_000
+
+
+def test_columns_of_words_are_told_from_numbers():
+    table = Table(
+        ["user 1", "item", "why", "share"],
+        [["blend, 1", "Tea, green", "“Tea, red”: place 3 without it", "+0.1 (0.0 to 0.2)"]],
+    )
+    assert report.worded(table) == {1, 2}

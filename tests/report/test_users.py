@@ -4,7 +4,8 @@ import json
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lightrec.report.users import WEIGHTS, learned_reward, tables, to_tensorboard
+from lightrec.report import users
+from lightrec.report.users import WEIGHTS, calibration, learned_reward, tables, to_tensorboard
 from lightrec.run import Run
 from lightrec.users.reward_explained import EXPLAINED
 
@@ -59,3 +60,16 @@ def test_a_run_shows_what_was_learned(tiny_run):
     assert section.tables[0].head[-1] == "of the other users"
     assert f"{metrics['choice/a/linear/log_likelihood']:.3f}" in section.text
     assert learned_reward(Run(tiny_run / "data"), metrics) is None
+
+
+def test_calibration_is_drawn_of_bins_with_enough_forecasts(tiny_run, monkeypatch):
+    monkeypatch.setattr(users, "SEEN", 1)
+    run = Run(tiny_run)
+    counts = json.loads((run.folder("users_a") / "reliability.json").read_text())
+    drawn = calibration(run, "a")
+    bins = [each for each in zip(*counts, strict=True) if each[0] >= 1]
+    assert [forecast / weight for weight, forecast, _ in bins] == list(drawn.x)
+    assert [happened / weight for weight, _, happened in bins] == list(drawn.y)
+    # Of each set one alternative, or nothing, came true, and its forecasts add up to 1.
+    assert abs(sum(counts[1]) - sum(counts[2])) < 1e-3 * sum(counts[2])
+    assert drawn.even

@@ -1,0 +1,77 @@
+"""What a run shows, looked at."""
+
+import numpy as np
+import torch
+
+from lightrec.keys import Key
+from lightrec.report import examples
+from lightrec.run import Run
+
+
+def test_the_plane_is_that_of_the_principal_components():
+    vectors = np.random.default_rng(0).normal(size=(40, 6)) * [5, 1, 3, 0.1, 1, 1]
+    found = examples.plane(torch.from_numpy(vectors)).numpy()
+    centered = vectors - vectors.mean(0)
+    u, s, _ = np.linalg.svd(centered, full_matrices=False)
+    np.testing.assert_allclose(np.abs(found), np.abs(u[:, :2] * s[:2]), atol=1e-10)
+    turned = examples.plane(torch.from_numpy(-vectors)).numpy()
+    # Which end of an axis is positive follows from the axis alone.
+    np.testing.assert_allclose(turned, -found, atol=1e-10)
+    assert examples.plane(torch.ones(3, 1)).shape == (3, 2)
+
+
+def test_an_event_is_left_out_with_what_is_known_of_it():
+    batch = {
+        Key.HISTORY: torch.tensor([[0, 5, 6, 7]]),
+        Key.FEEDBACK: torch.tensor([[0, 1, 2, 3]]),
+        Key.SEEN: torch.tensor([[0, 5, 6, 7]]),
+        Key.TARGET: torch.tensor([9]),
+    }
+    less = examples._without(batch, 2)
+    assert less[Key.HISTORY].tolist() == [[0, 0, 5, 7]]
+    assert less[Key.FEEDBACK].tolist() == [[0, 0, 1, 3]]
+    assert less[Key.SEEN].tolist() == [[0, 5, 6, 7]]
+    assert less[Key.TARGET].tolist() == [9]
+
+
+def test_the_reason_is_the_event_without_which_most_places_are_lost():
+    titles = [f"item {number}" for number in range(1, 7)]
+
+    def scorer(batch):
+        # Item 4 lives on item 1 alone, item 5 on nothing.
+        met = (batch[Key.HISTORY] == 1).any(1).float()[:, None]
+        return met * torch.tensor([0, 0, 0, 0, 9.0, 0, 0]) + torch.tensor([0, 0, 0, 0, 1, 5, 2.0])
+
+    history = torch.tensor([[0, 1, 2, 3]])
+    batch = {Key.HISTORY: history, Key.SEEN: history, Key.USER: torch.tensor([0])}
+    found = examples._listed(scorer, batch, lambda users: None, titles, 12)
+    assert found == [
+        (4, "“item 1”: place 3 without it"),
+        (5, "no single event"),
+        (6, "no single event"),
+    ]
+    # An item that may not be shown is not listed, and takes no place.
+    fives = torch.tensor([[True] * 5 + [False, True]])
+    found = examples._listed(scorer, batch, lambda users: fives.expand(len(users), -1), titles, 12)
+    assert found == [(4, "“item 1”: place 2 without it"), (6, "no single event")]
+    assert examples._listed(scorer, batch, lambda users: None, titles, 0)[0][1] == "no single event"
+
+
+def test_half_of_all_places():
+    assert examples._half(torch.tensor([0.5, 0.2, 0.2, 0.1])) == 1
+    assert examples._half(torch.tensor([0.25, 0.25, 0.25, 0.25])) == 2
+
+
+def test_a_finished_run_is_mapped_and_explained(tiny_run):
+    run = Run(tiny_run)
+    mapped = examples.catalog_map(run, 0)
+    assert [chart.title for chart in mapped.charts] == ["shown by the blend", "shown by the policy"]
+    assert all(max(chart.sizes) == 1 for chart in mapped.charts)
+    shown = examples.histories(run, 0)
+    assert len(shown.tables) == 3
+    for table in shown.tables:
+        assert [row[0] for row in table.rows if row[0].endswith(", 1")] == [
+            "blend, 1",
+            "policy, 1",
+            "popularity, 1",
+        ]
