@@ -16,6 +16,7 @@ def estimate(
     *,
     by: Literal["blend", "policy"] = "blend",
     interval: Literal["student", "bootstrap", "bernstein"] = "bootstrap",
+    study: bool = False,
     seed: int = 0,
     out: Path | None = None,
     **reading: Any,
@@ -26,6 +27,7 @@ def estimate(
       lightrec estimate runs/shop shown.csv
       lightrec estimate runs/shop shown.csv --by policy --interval bernstein
       lightrec estimate runs/shop shown.csv --columns '{value: clicked, propensity: p}'
+      lightrec estimate runs/shop shown.csv --study
 
     The log has a row for each item that was shown, with its user, its reward (value, such as 1 for
     a click and 0 for none) and the probability with which it was shown (propensity); perhaps with
@@ -37,11 +39,13 @@ def estimate(
     :param log: the log of what was shown.
     :param by: what shows the items: blend, which always shows its best one; policy, by its law.
     :param interval: bootstrap, student, or bernstein, which always holds and is the widest.
-    :param seed: of the bootstrap and of the folds of the reward model.
+    :param study: draw 200 logs from a world fitted to this one, and show how far each estimator is
+        off the truth of that world.
+    :param seed: of the bootstrap, of the folds of the reward model, and of the study.
     :param out: write all of it into this JSON file, too.
     """
     from lightrec.evaluation.base import Table
-    from lightrec.evaluation.shown import estimates
+    from lightrec.evaluation.shown import errors, estimates, studied
     from lightrec.run import Run
 
     tables = read_tables(log, **reading)
@@ -49,12 +53,20 @@ def estimate(
     titles = {"log": "what was shown"} | {name: f"{by}, {name}" for name in found if name != "log"}
     rows = [[titles[name], str(each)] for name, each in found.items()]
     print(Table(["mean reward a round", "estimate (95 %)"], rows).text())
+    whole = None
+    if study:
+        whole = studied(Run(run), tables.log, by, interval, seed)
+        print("", errors(whole), sep="\n")
+        if whole.best is not None:
+            print(f"On this log it finds: {found[whole.best]}.")
     if out is not None:
-        content = {
+        content: dict[str, Any] = {
             name: {
                 key: value for key, value in vars(each).items() if key not in ("parts", "diagnosis")
             }
             | {"diagnosis": each.diagnosis and asdict(each.diagnosis)}
             for name, each in found.items()
         }
+        if whole is not None:
+            content["study"] = asdict(whole) | {"best": whole.best}
         out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

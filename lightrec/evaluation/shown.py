@@ -1,5 +1,6 @@
 """What a run would earn on a log of items that somebody else showed, each with its propensity."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -8,13 +9,27 @@ import polars as pl
 import torch
 from tensordict import TensorDict
 from torch import Tensor
-from torch.nn.functional import one_hot
+from torch.nn.functional import one_hot, pad
 
 from lightrec.data.domain import showable
 from lightrec.data.log import InteractionLog
 from lightrec.errors import DataError
-from lightrec.evaluation.estimators import DM, DR, IPS, SNIPS, BanditLog, Estimate
+from lightrec.evaluation.base import Table
+from lightrec.evaluation.estimators import (
+    DM,
+    DR,
+    IPS,
+    SNDR,
+    SNIPS,
+    BanditLog,
+    Estimate,
+    Study,
+    fitted_world,
+    slope,
+    study,
+)
 from lightrec.evaluation.estimators.estimate import IntervalName
+from lightrec.evaluation.estimators.study import LOGS, Judge
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import session_start
 from lightrec.run import Run
@@ -25,7 +40,22 @@ HISTORY: Final = 200
 """Items of a history that are read."""
 PRIOR: Final = 10.0
 """So many rounds of the mean reward stand beside an item's own."""
-ESTIMATORS: Final = {"IPS": IPS(), "SNIPS": SNIPS(), "DM": DM(), "DR": DR()}
+BOUNDS: Final = (1, 3, 10, 30, 100, None)
+"""Of weights, among which SLOPE chooses."""
+
+
+def _slope(log: BanditLog, interval: IntervalName, seed: int) -> Estimate:
+    return slope([DR(at) for at in BOUNDS], log)[0](log, interval, seed)
+
+
+ESTIMATORS: Final[dict[str, Judge]] = {
+    "IPS": IPS(),
+    "SNIPS": SNIPS(),
+    "DM": DM(),
+    "DR": DR(),
+    "DR, bounded by SLOPE": _slope,
+    "SNDR": SNDR(),
+}
 
 
 def estimates(
@@ -55,8 +85,7 @@ def rounds(run: Run, log: InteractionLog, by: str) -> BanditLog:
     :returns: actions are the items that the log shows, in the order of their numbers; the last
         action stands for all others.
     """
-    store, frame = run.data, log.events
-    places = {str(item): n for n, item in enumerate(store.catalog[Column.ITEM].to_list(), 1)}
+    frame, places = log.events, _places(run)
     items = [places.get(str(item), PADDING) for item in frame[Column.ITEM].to_list()]
     problems = [
         f"Column '{name}' is empty in {missing} of {len(log)} events; give every round its {what}."
@@ -70,27 +99,9 @@ def rounds(run: Run, log: InteractionLog, by: str) -> BanditLog:
         )
     if problems:
         raise DataError(problems)
-    known = {str(user): row for row, user in enumerate(store.user_ids.to_list())}
-    rows = np.array([known.get(str(user), -1) for user in frame[Column.USER].to_list()])
     shown, action = torch.tensor(items).unique(return_inverse=True)
-    allowed, laws = showable(store), []
-    for part in np.array_split(np.arange(len(rows)), -(-len(rows) // BATCH)):
-        some = rows[part]
-        ends = np.where(some < 0, 0, store.offsets[some + 1])
-        history = torch.from_numpy(store.histories(np.maximum(some, 0), ends, HISTORY)).long()
-        history[some < 0] = PADDING
-        history *= history <= store.num_items
-        mask = torch.ones(len(part), store.num_items + 1, dtype=torch.bool)
-        if not store.repeats:
-            mask.scatter_(1, history, False)
-        forbidden = allowed(torch.from_numpy(np.maximum(some, 0)))
-        mask &= _offered(frame[part.tolist()], places, mask) & (
-            torch.ones_like(mask) if forbidden is None else forbidden
-        )
-        mask[:, PADDING] = False
-        state = TensorDict(session_start(history), [len(part)])
-        state[Key.MASK] = mask
-        laws.append(_law(run, by, state, shown))
+    laws = [_law(run, by, state, shown) for _, state in _states(run, frame)]
+    rows = _users(run, frame)
     _, users = np.unique(np.where(rows < 0, -1 - np.arange(len(rows)), rows), return_inverse=True)
     return BanditLog(
         action,
@@ -99,6 +110,118 @@ def rounds(run: Run, log: InteractionLog, by: str) -> BanditLog:
         frame[Column.PROPENSITY].to_torch(),
         users=torch.from_numpy(users),
     )
+
+
+def studied(
+    run: Run,
+    log: InteractionLog,
+    by: str,
+    interval: IntervalName = "bootstrap",
+    seed: int = 0,
+    logs: int = LOGS,
+) -> Study:
+    """Study which of the estimators errs least on logs like this one.
+
+    The world in which it is studied knows how the run's blend scores an item in a round, next to
+    the items' means: the model that DM and DR read knows these alone, as it does of the log.
+
+    :param logs: so many are drawn.
+    :raises DataError: as :func:`estimates`.
+    """
+    given = rounds(run, log, by)
+    world = fitted_world(given, *_appeal(run, log.events))
+
+    def refit(drawn: BanditLog, _: Tensor, seed: int) -> BanditLog:
+        return with_item_means(drawn, seed)
+
+    return study(world, ESTIMATORS, refit, interval, logs, seed)
+
+
+def errors(found: Study) -> str:
+    """Set a study's errors as a table, as parts of the truth, and say what it recommends."""
+
+    def share(value: float, form: str) -> str:
+        return format(value / abs(found.truth), form) if found.truth else f"{value:.3g}"
+
+    rows = [
+        [
+            name,
+            share(each.bias, "+.1%"),
+            share(each.deviation, ".1%"),
+            share(each.rmse, ".1%"),
+            f"{each.covered:.0%}",
+            f"{each.unusable:.0%}",
+        ]
+        for name, each in found.errors.items()
+    ]
+    head = ["in a world fitted to the log", "bias", "deviation", "RMSE"]
+    text = [Table([*head, "interval holds", "unusable"], rows).text()]
+    text += [f"{name} is left out: {why}" for name, why in found.left_out.items()]
+    text.append(f"The truth there is {found.truth:.4g}; errors are parts of it.")
+    if found.effective is not None:
+        own, drawn = found.effective
+        text.append(f"Effective rounds: {own:.0f} in the log, {drawn:.0f} in the world's logs.")
+    if found.best is None:
+        text.append("No estimator can tell from logs like this one what this would earn.")
+    else:
+        text.append(f"The smallest error there is that of {found.best}.")
+    return "\n".join(text)
+
+
+@torch.no_grad()
+def _appeal(run: Run, frame: pl.DataFrame) -> tuple[Tensor, Tensor]:
+    """Score what the log shows by the blend, standardised in each round: (n, M + 1, 1).
+
+    Gives what of it could be shown, too: (n, M + 1) bool; where the log shows nothing that the run
+    would not, such as what a user has had, that could not. The last column, all others, is 0.
+    """
+    places = _places(run)
+    items = torch.tensor([places[str(item)] for item in frame[Column.ITEM].to_list()])
+    shown, own = items.unique(return_inverse=True)
+    scores, offered, allowed = [], [], []
+    for some, state in _states(run, frame):
+        scores.append(run.blend.scores(state[Key.HISTORY])[:, shown])
+        every = torch.ones_like(state[Key.MASK])
+        offered.append(_offered(some, places, every)[:, shown])
+        allowed.append(state[Key.MASK][:, shown])
+    found, could, may = torch.cat(scores), torch.cat(offered), torch.cat(allowed)
+    could = may if bool(may.gather(1, own[:, None]).all()) else could
+    found = (found - found.mean(1, keepdim=True)) / found.std(1, keepdim=True).clamp(min=1e-6)
+    return pad(found.nan_to_num(), (0, 1)).unsqueeze(2), pad(could, (0, 1))
+
+
+def _places(run: Run) -> dict[str, int]:
+    """Give the items' numbers by their names."""
+    return {str(item): n for n, item in enumerate(run.data.catalog[Column.ITEM].to_list(), 1)}
+
+
+def _users(run: Run, frame: pl.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """Give the users' rows (n,); -1 for those whom the run does not know."""
+    known = {str(user): row for row, user in enumerate(run.data.user_ids.to_list())}
+    return np.array([known.get(str(user), -1) for user in frame[Column.USER].to_list()])
+
+
+def _states(run: Run, frame: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, TensorDict]]:
+    """Give some rounds at a time, with their states."""
+    store, places, rows = run.data, _places(run), _users(run, frame)
+    allowed = showable(store)
+    for part in np.array_split(np.arange(len(rows)), -(-len(rows) // BATCH)):
+        some, own = frame[part.tolist()], rows[part]
+        ends = np.where(own < 0, 0, store.offsets[own + 1])
+        history = torch.from_numpy(store.histories(np.maximum(own, 0), ends, HISTORY)).long()
+        history[own < 0] = PADDING
+        history *= history <= store.num_items
+        mask = torch.ones(len(part), store.num_items + 1, dtype=torch.bool)
+        if not store.repeats:
+            mask.scatter_(1, history, False)
+        forbidden = allowed(torch.from_numpy(np.maximum(own, 0)))
+        mask &= _offered(some, places, mask) & (
+            torch.ones_like(mask) if forbidden is None else forbidden
+        )
+        mask[:, PADDING] = False
+        state = TensorDict(session_start(history), [len(part)])
+        state[Key.MASK] = mask
+        yield some, state
 
 
 def _offered(rows: pl.DataFrame, places: dict[str, int], like: Tensor) -> Tensor:

@@ -367,31 +367,38 @@ def test_a_sum_over_places_is_found_without_seeing_them():
     assert estimate.low <= float(worth[:, 2].sum()) <= estimate.high
 
 
-def walk(n: int, seed: int, steps: int = 8):
-    """Two states, two actions: 1 moves on to a state that pays. Values by dynamic programming."""
+def walk(n: int, seed: int, steps: int = 8, leaves: tuple[float, float] = (0.0, 0.0)):
+    """Two states, two actions: 1 moves on to a state that pays. Values by dynamic programming.
+
+    ``leaves`` has the probability that a session ends with a step in each state.
+    """
     chance = torch.Generator().manual_seed(seed)
     behavior = torch.tensor([[0.6, 0.4], [0.7, 0.3]]).double()
     target = torch.tensor([[0.2, 0.8], [0.3, 0.7]]).double()
     moves = torch.tensor([[0.1, 0.7], [0.3, 0.9]]).double()  # to the state that pays
     state, parts = torch.zeros(n, dtype=torch.int64), []
+    here, going = torch.ones(n, dtype=torch.bool), 1 - torch.tensor(leaves).double()
     for _ in range(steps):
         action = behavior[state].multinomial(1, generator=chance).squeeze(1)
         reward = state.double() + 0.1 * torch.randn(n, generator=chance).double()
-        parts.append((state, action, reward))
+        parts.append((state, action, reward, here))
+        if any(leaves):
+            here = here & (torch.rand(n, generator=chance) < going[state])
         state = (torch.rand(n, generator=chance) < moves[state, action]).long()
-    states, actions, rewards = (torch.stack(part, 1) for part in zip(*parts, strict=True))
+    states, actions, rewards, there = (torch.stack(part, 1) for part in zip(*parts, strict=True))
     log = SequenceLog(
         actions,
         rewards,
         target[states],
         behavior[states, actions],
+        there,
         discount=0.9,
         state=states,
     )
     value = torch.zeros(2).double()
     for _ in range(steps):
         after = 0.9 * (moves * value[1] + (1 - moves) * value[0])
-        value = torch.tensor([0.0, 1.0]).double() + (target * after).sum(1)
+        value = torch.tensor([0.0, 1.0]).double() + going * (target * after).sum(1)
     return log, float(value[0])
 
 
@@ -399,6 +406,7 @@ def test_estimates_of_trajectories_close_in_on_the_truth():
     kinds = {
         "per decision": PerDecisionIPS(normalized=True),
         "marginalised": Marginalized(),
+        "by states": Marginalized(normalized=True),
         "robust": SequentialDR(),
         "model": SequentialDM(),
     }
@@ -412,8 +420,40 @@ def test_estimates_of_trajectories_close_in_on_the_truth():
                 found.append(abs(kind(log).value - truth))
             errors[name].append(float(np.mean(found)))
     assert all(large < small / 3 for small, large in errors.values())
-    assert errors["marginalised"][1] < errors["per decision"][1]
+    assert errors["by states"][1] < errors["marginalised"][1] < errors["per decision"][1]
     assert Marginalized()(walk(10_000, 0)[0]).verdict is Verdict.WEAK
+
+
+def test_sessions_that_a_policy_makes_longer_count_as_long_as_it_makes_them():
+    """Who leaves depends on the state, and so on the policy."""
+    kinds = {
+        Marginalized(): 0.03,
+        Marginalized(normalized=True): 0.02,
+        SequentialDR(): 0.02,
+        SequentialDM(): 0.02,
+    }
+    for kind, most in kinds.items():
+        errors = []
+        for seed in range(8):
+            log, truth = walk(20_000, seed, leaves=(0.5, 0.1))
+            log = fitted_values(log, one_hot(torch.arange(2))[:, :, 0][log.state], 1e-6)
+            errors.append(kind(log).value / truth - 1)
+        assert abs(np.mean(errors)) < most
+
+
+def test_no_estimate_of_trajectories_shows_a_number_of_what_the_log_never_shows():
+    log, _ = walk(2_000, 0)
+    blind = replace(log, target=torch.tensor([0.0, 0.0, 1.0]).double().expand(2_000, 8, 3))
+    blind = fitted_values(blind, torch.ones(2_000, 8, 1))
+    kinds = [PerDecisionIPS(), TrajectoryIPS(), SequentialDR(), SequentialDM(), Marginalized()]
+    for kind in kinds:
+        estimate = kind(blind)
+        assert estimate.verdict is Verdict.UNUSABLE
+        assert str(estimate).startswith("unusable: ")
+        assert "the log never shows 100% of what the target does" in str(estimate)
+        assert f"{estimate.value:.4g} (" not in str(estimate)
+    law = torch.tensor([1.0, 0.0]).double().expand(2_000, 8, 2)
+    assert replace(log, behavior=law).uncovered == pytest.approx(float(log.target[..., 1].mean()))
 
 
 def test_steps_that_were_not_taken_count_nothing():

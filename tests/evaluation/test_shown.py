@@ -1,6 +1,8 @@
 """What a run would earn, from a log of items that somebody else showed."""
 
 import json
+import re
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -11,7 +13,14 @@ from lightrec.__main__ import main
 from lightrec.data.log import InteractionLog
 from lightrec.errors import DataError
 from lightrec.evaluation.estimators import Verdict
-from lightrec.evaluation.shown import estimates, rounds, with_item_means
+from lightrec.evaluation.shown import (
+    ESTIMATORS,
+    errors,
+    estimates,
+    rounds,
+    studied,
+    with_item_means,
+)
 from lightrec.keys import Key
 from lightrec.policies.base import session_start
 from lightrec.run import Run
@@ -106,6 +115,45 @@ def test_item_means_are_of_other_folds(tiny_run, shown):
         )
     )
     torch.testing.assert_close(given.expected, 1 - flipped.expected)
+
+
+def test_a_study_draws_logs_like_the_one_at_hand(tiny_run, shown):
+    """Items alone decide in this log, so that their means err least, and the blend's score less."""
+    found = studied(Run(tiny_run), shown[1], "policy", "student", logs=8)
+    assert {*found.errors} == {*ESTIMATORS}
+    own, drawn = found.effective
+    assert drawn == pytest.approx(own, rel=0.1)
+    assert found.best in ("DM", "DR, bounded by SLOPE")
+    assert all(each.unusable == 0 for each in found.errors.values())
+    assert found.errors["IPS"].deviation > found.errors["DM"].deviation
+    said = errors(found)
+    assert f"The smallest error there is that of {found.best}." in said
+    assert f"The truth there is {found.truth:.4g}" in said
+
+
+def test_the_command_shows_no_number_of_what_the_log_never_shows(
+    tiny_run, shown, tmp_path, capsys, monkeypatch
+):
+    """The rounds in which the blend's best item was shown are left out, and so are these items."""
+    _, log, _, _ = shown
+    given = rounds(Run(tiny_run), log, "blend")
+    best = given.target.sum(0).topk(24).indices
+    hidden = (given.action[:, None] == best).any(1).numpy()
+    path, out = tmp_path / "blind.csv", tmp_path / "found.json"
+    log.events.select("user", "item", "value", "propensity").filter(~hidden).write_csv(path)
+    words = ["estimate", str(tiny_run), str(path), "--interval", "student", "--out", str(out)]
+    monkeypatch.setattr("lightrec.evaluation.shown.studied", partial(studied, logs=3))
+    assert main([*words, "--study"]) == 0
+    printed = capsys.readouterr().out
+    lines = [line for line in printed.splitlines() if line.startswith("blend, ")]
+    assert len(lines) == len(ESTIMATORS)
+    for line in lines:
+        assert re.search(r"  unusable: .*the log never shows \d+% of what the target does", line)
+        assert " to " not in line
+    assert "No estimator can tell from logs like this one what this would earn." in printed
+    found = json.loads(out.read_text())
+    assert {found[name]["verdict"] for name in ESTIMATORS} == {"unusable"}
+    assert found["study"]["best"] is None
 
 
 def test_the_command_prints_a_table_and_refuses_what_it_cannot_use(

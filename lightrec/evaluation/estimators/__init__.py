@@ -36,6 +36,7 @@ from lightrec.evaluation.estimators.slates import (
     SlateIPS,
     SlateLog,
 )
+from lightrec.evaluation.estimators.study import Errors, Study, fitted_world, study
 
 __all__ = [
     "DM",
@@ -49,6 +50,7 @@ __all__ = [
     "CascadeDR",
     "CascadeIPS",
     "Diagnosis",
+    "Errors",
     "Estimate",
     "Estimator",
     "IndependentIPS",
@@ -61,12 +63,15 @@ __all__ = [
     "SequentialDR",
     "SlateIPS",
     "SlateLog",
+    "Study",
     "TrajectoryIPS",
     "Verdict",
     "estimated_propensities",
     "expected_rewards",
     "fitted_values",
+    "fitted_world",
     "judged",
     "one_hot",
     "slope",
+    "study",
 ]

@@ -241,7 +241,8 @@ class DM(Estimator[BanditLog]):
         """Give E[q] for each round."""
         needed(log, "expected")
         assert log.expected is not None
-        return Parts((log.along(log.target) * log.along(log.expected)).sum(1))
+        values = (log.along(log.target) * log.along(log.expected)).sum(1)
+        return Parts(values, uncovered=log.uncovered)
 
 
 class MIPS(IPS):

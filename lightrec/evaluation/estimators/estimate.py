@@ -77,14 +77,7 @@ class Diagnosis:
 
     def faults(self) -> list[tuple[Verdict, str]]:
         """Say what speaks against an estimate, and how much."""
-        found = []
-        if self.uncovered > UNCOVERED:
-            found.append(
-                (
-                    Verdict.UNUSABLE,
-                    f"the log never shows {self.uncovered:.0%} of what the target does",
-                )
-            )
+        found = _never_shown(self.uncovered)
         if self.effective < FEW:
             found.append((Verdict.UNUSABLE, f"{self.effective:.0f} effective rounds"))
         elif self.effective < SOME:
@@ -194,10 +187,19 @@ class Estimator(ABC, Generic[L]):
         if parts.weights is not None and parts.rewards is not None:
             diagnosis = Diagnosis.of(parts.weights, parts.rewards, parts.uncovered)
             faults += diagnosis.faults()
+        else:
+            faults += _never_shown(parts.uncovered)
         ranks = [*Verdict]
         verdict = max((fault for fault, _ in faults), key=ranks.index, default=Verdict.USABLE)
         reasons = tuple(why for _, why in faults)
         return Estimate(*found, verdict, reasons, diagnosis, parts.values)
+
+
+def _never_shown(share: float) -> list[tuple[Verdict, str]]:
+    """Say that weights have nothing to weigh, and that no model has learned of it."""
+    if share <= UNCOVERED:
+        return []
+    return [(Verdict.UNUSABLE, f"the log never shows {share:.0%} of what the target does")]
 
 
 def around(

@@ -29,6 +29,7 @@ class SequenceLog:
         :func:`fitted_values`.
     :param users: (N,) whose trajectories depend on each other.
     :param estimated: whether propensities are estimates.
+    :param behavior: as ``target``, of the policy that made the log; None where it is not known.
     :raises DataError: where a propensity of a step that was taken is not above 0 and at most 1.
     """
 
@@ -42,6 +43,7 @@ class SequenceLog:
     expected: Tensor | None = None
     users: Tensor | None = None
     estimated: bool = False
+    behavior: Tensor | None = None
 
     def __post_init__(self) -> None:
         p = self.propensity
@@ -63,6 +65,18 @@ class SequenceLog:
         assert self.propensity is not None
         own = self.target.double().gather(2, self.action[:, :, None]).squeeze(2)
         return (own / self.propensity.double()).where(self.taken, 1.0)
+
+    @property
+    def uncovered(self) -> float:
+        """The share of what the policy does at the log's steps that the log cannot show.
+
+        By the law of the logging policy where it is known, else by what it never showed.
+        """
+        if self.behavior is not None:
+            never = self.behavior <= 0
+        else:
+            never = torch.bincount(self.action[self.taken], minlength=self.target.shape[2]) == 0
+        return float((self.target.double() * never).sum(2)[self.taken].mean())
 
     @property
     def discounted(self) -> Tensor:
@@ -89,7 +103,7 @@ class _Weighted(Estimator[SequenceLog]):
             mean = weights.mean(0)
             ratio = (weights * reward).mean(0) / mean
             found = (ratio + weights * (reward - ratio) / mean).sum(1)
-        return Parts(found, weights[:, -1], reward.abs().sum(1))
+        return Parts(found, weights[:, -1], reward.abs().sum(1), log.uncovered)
 
 
 class PerDecisionIPS(_Weighted):
@@ -113,7 +127,8 @@ class SequentialDM(Estimator[SequenceLog]):
         """Give E[q] of each first state."""
         needed(log, "expected")
         assert log.expected is not None
-        return Parts((log.target[:, 0].double() * log.expected[:, 0].double()).sum(1))
+        values = (log.target[:, 0].double() * log.expected[:, 0].double()).sum(1)
+        return Parts(values, uncovered=log.uncovered)
 
 
 class SequentialDR(_Weighted):
@@ -131,7 +146,7 @@ class SequentialDR(_Weighted):
         scaled = weights / mean
         before = torch.cat([torch.ones_like(weights[:, :1]), scaled[:, :-1]], 1)
         found = (scaled * (log.discounted - own) + before * base).sum(1)
-        return Parts(found, weights[:, -1], log.discounted.abs().sum(1))
+        return Parts(found, weights[:, -1], log.discounted.abs().sum(1), log.uncovered)
 
 
 class Marginalized(_Weighted):
@@ -139,7 +154,11 @@ class Marginalized(_Weighted):
 
     A step's weight is how much likelier its state is under the policy that is judged, as the
     weighted log says, times the ratio of the step itself. Its variance does not grow by powers of
-    the length.
+    the length. The end of a session counts as a state, too.
+
+    :param normalized: whether ratios are divided by their mean in each state at each step (Yin and
+        Wang 2020), which is calmer by far where every state is seen often, and biased towards the
+        log where it is not.
     """
 
     rests_on: ClassVar[str] = "it takes the numbered states for all that counts"
@@ -151,15 +170,20 @@ class Marginalized(_Weighted):
         state, ratios, taken = log.state, log.ratios, log.taken
         count, found = int(state.max()) + 1, []
         carried = torch.ones(len(state), dtype=torch.float64)
+
+        def means(values: Tensor, where: Tensor) -> Tensor:
+            """Average values (N,) over the trajectories in each state, (S,)."""
+            sums = torch.zeros(count, dtype=torch.float64).index_add_(0, where, values)
+            return sums / torch.bincount(where, minlength=count).clamp(min=1)
+
         for step in range(state.shape[1]):
-            here = taken[:, step]
-            mass = torch.zeros(count, dtype=torch.float64)
-            mass.index_add_(0, state[here, step], carried[here])
-            seen = torch.bincount(state[here, step], minlength=count)
-            # The law of states is one: weights that do not average to 1 are brought to it.
-            mass *= seen.sum() / mass.sum().clamp(min=1e-300)
-            ratio = (mass / seen.clamp(min=1))[state[:, step]]
-            carried = (ratio * ratios[:, step]).where(here, carried)
+            here, now, ratio = taken[:, step], state[:, step], ratios[:, step]
+            if self.normalized:
+                ratio = ratio / means(ratio[here], now[here]).clamp(min=1e-300)[now]
+            else:
+                # A law of states, that of having ended among them: weights must average to 1.
+                carried = carried / carried.mean().clamp(min=1e-300)
+            carried = (means(carried[here], now[here])[now] * ratio).where(here, carried)
             found.append(carried)
         return torch.stack(found, 1)
 

@@ -1,0 +1,145 @@
+"""Studies in worlds of known truth: which estimator errs by how much, and which is recommended."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lightrec.errors import DataError
+from lightrec.evaluation.estimators import (
+    DM,
+    DR,
+    IPS,
+    SNIPS,
+    BanditLog,
+    expected_rewards,
+    fitted_world,
+    study,
+)
+
+ESTIMATORS = {"IPS": IPS(), "SNIPS": SNIPS(), "DM": DM(), "DR": DR()}
+
+
+def world(n: int, seed: int = 0, users: int | None = None) -> tuple[BanditLog, torch.Tensor]:
+    """Two actions of which each round likes one, and is shown it with probability .8.
+
+    An action earns .8 where it is liked and .2 where it is not. The target shows both evenly, so
+    that its value is .5; an action's own mean in the log is .8 · .8 + .2 · .2 = .68.
+    """
+    chance = torch.Generator().manual_seed(seed)
+    liked = torch.arange(n) % 2
+    likes = torch.nn.functional.one_hot(liked, 2).double()
+    behavior = 0.2 + 0.6 * likes
+    action = behavior.multinomial(1, generator=chance).squeeze(1)
+    expected = 0.2 + 0.6 * likes
+    own = expected.gather(1, action[:, None]).squeeze(1)
+    reward = (torch.rand(n, generator=chance).double() < own).double()
+    propensity = behavior.gather(1, action[:, None]).squeeze(1)
+    target = torch.full((n, 2), 0.5).double()
+    people = None if users is None else torch.arange(n) % users
+    log = BanditLog(action, reward, target, propensity, None, behavior, expected, people)
+    return log, 2 * liked[:, None].double() - 1
+
+
+def item_means(log: BanditLog, rows: torch.Tensor, seed: int) -> BanditLog:
+    return expected_rewards(log, torch.zeros(len(rows), 1), penalty=1e-3, seed=seed)
+
+
+def test_a_model_that_misses_what_counts_loses_in_the_world_that_knows_it():
+    truth, _ = world(2_000)
+    found = study(truth, ESTIMATORS, item_means, logs=60)
+    assert found.truth == pytest.approx(0.5)
+    assert found.errors["DM"].bias == pytest.approx(0.18, abs=0.005)
+    assert [*found.errors][-1] == "DM"
+    assert found.errors["DM"].covered == 0
+    assert found.best == next(iter(found.errors)) != "DM"
+    for name in ("IPS", "SNIPS", "DR"):
+        assert abs(found.errors[name].bias) < 0.01
+        assert found.errors[name].covered > 0.85
+    # Σ of π² q / p over both actions, less the square of the value.
+    of_round = 0.5**2 * (0.8 / 0.8 + 0.2 / 0.2) - 0.25
+    assert found.errors["IPS"].deviation == pytest.approx((of_round / 2_000) ** 0.5, rel=0.25)
+    assert found.effective[0] == pytest.approx(found.effective[1], rel=0.05)
+
+
+def test_a_model_that_knows_what_counts_wins_where_propensities_are_tiny():
+    """What is shown does not depend on what is liked, so that an action's own mean is right."""
+    truth, _ = world(2_000)
+    rare = torch.tensor([0.99, 0.01]).double().expand(2_000, 2)
+    chance = torch.Generator().manual_seed(1)
+    action = rare.multinomial(1, generator=chance).squeeze(1)
+    truth = replace(
+        truth,
+        behavior=rare,
+        action=action,
+        propensity=rare.gather(1, action[:, None]).squeeze(1),
+    )
+
+    found = study(truth, {"IPS": IPS(), "DM": DM(), "DR": DR()}, item_means, logs=60)
+    assert found.errors["IPS"].deviation == max(x.deviation for x in found.errors.values())
+    of_round = 0.5**2 * (0.5 / 0.99 + 0.5 / 0.01) - 0.25
+    assert found.errors["IPS"].deviation == pytest.approx((of_round / 2_000) ** 0.5, rel=0.3)
+    assert found.best == "DM"
+
+
+def test_a_world_fitted_to_a_log_is_like_the_world_it_came_from():
+    truth, features = world(6_000)
+    bare = replace(truth, behavior=None, expected=None)
+    for log in (bare, replace(bare, propensity=None)):
+        fitted = fitted_world(log, features)
+        assert (fitted.behavior - truth.behavior).abs().max() < 0.03
+        assert (fitted.expected - truth.expected).abs().max() < 0.05
+    pairs = features[:, None] * torch.tensor([-1.0, 1.0]).double()[None, :, None]
+    fitted = fitted_world(bare, pairs)
+    assert (fitted.expected - truth.expected).abs().max() < 0.05
+    amounts = replace(bare, reward=10 * bare.reward)
+    assert (fitted_world(amounts, pairs).expected - 10 * truth.expected).abs().max() < 0.5
+    known, guessed = (
+        study(x, ESTIMATORS, item_means, logs=20) for x in (truth, fitted_world(amounts, features))
+    )
+    assert guessed.truth == pytest.approx(10 * known.truth, abs=0.3)
+    assert guessed.errors["DM"].bias == pytest.approx(1.8, abs=0.3)
+    assert guessed.best != "DM"
+
+
+def test_what_a_log_never_shows_its_world_does_not_show_either():
+    log, features = world(1_000)
+    third = torch.tensor([0.0, 0, 1]).double().expand(1_000, 3)
+    bare = replace(log, behavior=None, expected=None, target=third)
+    fitted = fitted_world(bare, features)
+    assert (fitted.behavior[:, 2] == 0).all()
+    some = torch.ones(1_000, 3, dtype=torch.bool)
+    some[log.action == 0, 1] = False
+    masked = fitted_world(bare, features, some)
+    assert (masked.behavior[log.action == 0, 1] == 0).all()
+    found = study(fitted, {"IPS": IPS(), "DM": DM()}, item_means, logs=3)
+    assert found.best is None
+    assert found.errors["IPS"].unusable == found.errors["DM"].unusable == 1
+
+
+def test_users_are_drawn_with_all_their_rounds():
+    truth, _ = world(900, users=90)
+    sizes = []
+
+    def refit(log: BanditLog, rows: torch.Tensor, seed: int) -> BanditLog:
+        assert (
+            truth.users[rows] == truth.users[rows].view(90, 10)[:, :1].repeat(1, 10).view(-1)
+        ).all()
+        assert log.users.tolist() == torch.arange(90).repeat_interleave(10).tolist()
+        sizes.append(len(rows))
+        return item_means(log, rows, seed)
+
+    found = study(truth, ESTIMATORS, refit, logs=20)
+    assert sizes == [900] * 20
+    assert found == study(truth, ESTIMATORS, refit, logs=20)
+    assert found != study(truth, ESTIMATORS, refit, logs=20, seed=100)
+
+
+def test_estimators_that_lack_something_are_left_out_with_the_reason():
+    truth, _ = world(300)
+    found = study(replace(truth, propensity=None), ESTIMATORS, item_means, logs=2)
+    assert [*found.errors] == ["DM"]
+    assert "no propensity" in found.left_out["IPS"]
+    assert found.effective is None
+    with pytest.raises(DataError, match="make it by `fitted_world`"):
+        study(replace(truth, expected=None), ESTIMATORS, item_means)
